@@ -1,0 +1,232 @@
+//! What an operator wants: the text of a TOML file in, checked values or every problem out.
+//!
+//! After [`parse`] nobody checks again: names are unique and known, splits sum to the whole,
+//! addresses are addresses, no two routes tie. Nothing here reads a file; the rim does.
+
+mod problem;
+mod read;
+mod section;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::HeaderName;
+use ipnet::IpNet;
+
+use crate::route::Route;
+use crate::split::{Split, Sticky};
+use crate::upstream::Address;
+
+pub use problem::{Level, Problem, Problems};
+
+/// A whole file, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The process as a whole.
+    pub server: Server,
+    /// Where requests are accepted; at least one, no address twice.
+    pub listeners: Vec<ListenAddress>,
+    /// Where orders are accepted.
+    pub admin: Admin,
+    /// What leads where; free of ties. `Route::service` is a place in `services`.
+    pub routes: Vec<Route>,
+    /// In name order; at least one.
+    pub services: Vec<Service>,
+}
+
+/// Settings of the process as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Threads that move requests; none means one per core. Takes effect at the next start.
+    pub workers: Option<NonZeroUsize>,
+    /// Peers whose `X-Forwarded-*` fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long a stop waits for requests in flight.
+    pub drain: Duration,
+    /// What a client may do.
+    pub client: ClientLimits,
+}
+
+/// Bounds on what one client connection may do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientLimits {
+    /// From a request's first byte to the end of its header section.
+    pub header_timeout: Duration,
+    /// Between two reads of a request body.
+    pub body_timeout: Duration,
+    /// For the client to take what a write offers.
+    pub send_timeout: Duration,
+    /// Between two requests of one connection, in whole seconds.
+    pub keepalive: Duration,
+    /// The header section with the request line, in bytes.
+    pub header_bytes: usize,
+    /// The number of header fields.
+    pub header_fields: usize,
+    /// Connections open at once, over all listeners.
+    pub connections: usize,
+}
+
+/// The admin API's settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Loopback or a Unix socket, unless there is a token.
+    pub address: ListenAddress,
+    /// A file whose first line every request must bring as a bearer token.
+    pub token_file: Option<PathBuf>,
+}
+
+/// An address to accept on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ListenAddress {
+    /// An IP address and port; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// A Unix domain socket.
+    Unix(PathBuf),
+}
+
+/// What users think of as one thing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// Unique.
+    pub name: Arc<str>,
+    /// In name order; at least one.
+    pub pools: Vec<Pool>,
+    /// Names pools of this service only, and none that is empty.
+    pub split: Split,
+    /// What clients are recognised by.
+    pub sticky: Sticky,
+    /// A request field whose value names the pool: for testers.
+    pub opt_in: Option<HeaderName>,
+    /// Bounds on its upstreams.
+    pub timeouts: Timeouts,
+}
+
+/// The upstreams that run one version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// Unique in its service.
+    pub name: Arc<str>,
+    /// Each address once, with its weight.
+    pub upstreams: Vec<(Address, u16)>,
+}
+
+/// How long a service's upstreams may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timeouts {
+    /// To accept a connection.
+    pub connect: Duration,
+    /// From the end of the request to the end of the response's header section.
+    pub response: Duration,
+    /// Between two reads or writes.
+    pub idle: Duration,
+    /// For a connection to wait unused for the next request.
+    pub pool_idle: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            workers: None,
+            trusted_proxies: Vec::new(),
+            drain: Duration::from_secs(30),
+            client: ClientLimits::default(),
+        }
+    }
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        ClientLimits {
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(30),
+            keepalive: Duration::from_secs(75),
+            header_bytes: 32 * 1024,
+            header_fields: 100,
+            connections: 50_000,
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Admin { address: ListenAddress::Tcp(([127, 0, 0, 1], 9900).into()), token_file: None }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            connect: Duration::from_secs(1),
+            response: Duration::from_secs(15),
+            idle: Duration::from_secs(60),
+            pool_idle: Duration::from_secs(30),
+        }
+    }
+}
+
+impl ListenAddress {
+    /// Whether only this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            ListenAddress::Tcp(socket) => socket.ip().to_canonical().is_loopback(),
+            ListenAddress::Unix(_) => true,
+        }
+    }
+}
+
+impl std::str::FromStr for ListenAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<ListenAddress, Self::Err> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let usable = path.starts_with('/') && path.len() <= 107;
+            return usable
+                .then(|| ListenAddress::Unix(path.into()))
+                .ok_or("a unix socket needs an absolute path of at most 107 bytes");
+        }
+        let wildcard = text.strip_prefix(':').map(|port| format!("0.0.0.0:{port}"));
+        let socket = wildcard.as_deref().unwrap_or(text).parse();
+        socket.map(ListenAddress::Tcp).map_err(|_| "expected `ip:port` or `unix:/path`")
+    }
+}
+
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ListenAddress::Tcp(socket) => socket.fmt(f),
+            ListenAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a whole file. All problems are found in one go; warnings alone do not
+    /// keep a config from being used and come back beside it.
+    pub fn parse(text: &str) -> Result<(Config, Problems), Problems> {
+        read::parse(text)
+    }
+
+    /// The service of this name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| &*service.name == name)
+    }
+}
+
+impl Service {
+    /// The pool of this name.
+    pub fn pool(&self, name: &str) -> Option<&Pool> {
+        self.pools.iter().find(|pool| &*pool.name == name)
+    }
+
+    /// The names of its pools, in order.
+    pub fn pool_names(&self) -> Vec<Arc<str>> {
+        self.pools.iter().map(|pool| pool.name.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,507 @@
+//! The file as a whole: its text in, a [`Config`] out, with every problem on the way noted.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use http::header::HeaderName;
+use ipnet::IpNet;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
+use super::{
+    Admin, ClientLimits, Config, ListenAddress, Pool, Problem, Problems, Server, Service, Timeouts,
+};
+use crate::balance::DEFAULT_WEIGHT;
+use crate::route::{HeaderCondition, HostPattern, PathPattern, Route, RouteTable};
+use crate::split::{BasisPoints, Split, SplitError, Sticky, StickyKey};
+use crate::upstream::Address;
+
+pub(super) fn parse(text: &str) -> Result<(Config, Problems), Problems> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut problems = Problems::default();
+    for error in &errors {
+        let span = error.span().unwrap_or(0..0);
+        problems.0.push(Problem::error(span, error.message()));
+    }
+    if problems.any_error() {
+        // What follows a broken line would be blamed for what the line hides.
+        return Err(problems);
+    }
+    let config = read(&root, &mut problems);
+    problems.0.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
+    match config {
+        Some(config) if !problems.any_error() => Ok((config, problems)),
+        _ => Err(problems),
+    }
+}
+
+fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> {
+    let mut file = Section::new("", root.get_ref(), 0..0);
+    let server = file.section(problems, "server").map(|section| server(section, problems));
+    let listeners = listeners(&mut file, problems);
+    let admin = file.section(problems, "admin").map(|section| admin(section, problems));
+    let services = services(&mut file, problems);
+    let routes = routes(&mut file, problems, &services);
+    file.close(problems);
+    Some(Config {
+        server: server.unwrap_or_default(),
+        listeners,
+        admin: admin.unwrap_or_default(),
+        routes,
+        services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
+    })
+}
+
+fn server(mut section: Section<'_>, problems: &mut Problems) -> Server {
+    let default = Server::default();
+    let workers = section.number(problems, "workers", 1..=1_024);
+    let trusted = section.texts(problems, "trusted_proxies", network);
+    let drain = section.duration(problems, "drain");
+    let client = section.section(problems, "client").map(|section| client(section, problems));
+    section.close(problems);
+    Server {
+        workers: workers.and_then(|n| NonZeroUsize::new(n as usize)),
+        trusted_proxies: trusted.into_iter().map(|found| found.value).collect(),
+        drain: drain.unwrap_or(default.drain),
+        client: client.unwrap_or_default(),
+    }
+}
+
+fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
+    let default = ClientLimits::default();
+    let limits = ClientLimits {
+        header_timeout: section.duration(problems, "header_timeout").unwrap_or(default.header_timeout),
+        body_timeout: section.duration(problems, "body_timeout").unwrap_or(default.body_timeout),
+        send_timeout: section.duration(problems, "send_timeout").unwrap_or(default.send_timeout),
+        keepalive: section.duration(problems, "keepalive").unwrap_or(default.keepalive),
+        header_bytes: section
+            .number(problems, "header_bytes", 1_024..=1_048_575)
+            .map_or(default.header_bytes, |n| n as usize),
+        header_fields: section
+            .number(problems, "header_fields", 8..=256)
+            .map_or(default.header_fields, |n| n as usize),
+        connections: section
+            .number(problems, "connections", 1..=10_000_000)
+            .map_or(default.connections, |n| n as usize),
+    };
+    if limits.keepalive < Duration::from_secs(1) {
+        let message = "`keepalive` must be at least a second";
+        problems.0.push(Problem::error(section.place("keepalive"), message));
+    }
+    section.close(problems);
+    limits
+}
+
+/// An address or a network: `10.0.0.0/8` or `10.0.0.1`.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let alone = text.parse::<std::net::IpAddr>().map(IpNet::from);
+    let network = alone.or_else(|_| text.parse::<IpNet>());
+    network.map_err(|_| "expected an address or a network such as `10.0.0.0/8`")
+}
+
+fn listeners(file: &mut Section<'_>, problems: &mut Problems) -> Vec<ListenAddress> {
+    let mut seen: Vec<Found<ListenAddress>> = Vec::new();
+    let sections = file.sections(problems, "listeners");
+    if sections.is_empty() && file.value("listeners").is_none() {
+        problems.0.push(missing("no listener: nothing would be accepted", "[[listeners]]\naddress = \"0.0.0.0:8080\""));
+    }
+    for mut section in sections {
+        match section.text(problems, "address", str::parse::<ListenAddress>) {
+            None if section.value("address").is_none() => {
+                let message = "a listener needs an `address`";
+                problems.0.push(Problem::error(section.span.clone(), message));
+            }
+            None => {}
+            Some(found) => match seen.iter().find(|other| other.value == found.value) {
+                // Port 0 is a fresh port each time.
+                Some(first) if !matches!(&found.value, ListenAddress::Tcp(s) if s.port() == 0) => {
+                    let message = format!("two listeners on `{}`", found.value);
+                    let problem = Problem::error(found.span, message).label("the second");
+                    problems.0.push(problem.other(first.span.clone(), "the first"));
+                }
+                _ => seen.push(found),
+            },
+        }
+        section.close(problems);
+    }
+    seen.into_iter().map(|found| found.value).collect()
+}
+
+fn admin(mut section: Section<'_>, problems: &mut Problems) -> Admin {
+    let default = Admin::default();
+    let address = section.text(problems, "address", str::parse::<ListenAddress>);
+    let token_file = section.text(problems, "token_file", |text| match text.is_empty() {
+        true => Err("expected a path"),
+        false => Ok(std::path::PathBuf::from(text)),
+    });
+    if let Some(found) = &address
+        && !found.value.is_local()
+        && section.value("token_file").is_none()
+    {
+        let problem = Problem::error(found.span.clone(), "this admin address can be reached from other machines");
+        problems.0.push(problem.label("needs a `token_file`").help(
+            "add `token_file = \"admin.token\"`, or bind 127.0.0.1 or `unix:/run/pointsman.sock`",
+        ));
+    }
+    section.close(problems);
+    Admin {
+        address: address.map_or(default.address, |found| found.value),
+        token_file: token_file.map(|found| found.value),
+    }
+}
+
+/// Every service with the place of its name; none where it could not be read.
+fn services(file: &mut Section<'_>, problems: &mut Problems) -> Vec<NamedService> {
+    let Some(section) = file.section(problems, "services") else {
+        if file.value("services").is_none() {
+            let example = "[services.shop.pools.blue]\nupstreams = [\"127.0.0.1:9001\"]";
+            problems.0.push(missing("no service: there is nowhere to send requests", example));
+        }
+        return Vec::new();
+    };
+    let mut services: Vec<_> = section
+        .entries()
+        .map(|(name, value)| {
+            let full = format!("services.{}", name.value);
+            let checked = checked_name(problems, &name, "service");
+            let read = section_of(problems, name.value, full, value)
+                .and_then(|section| service(checked?, section, problems));
+            NamedService { name: name.value.to_string(), span: name.span, value: read }
+        })
+        .collect();
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    services
+}
+
+struct NamedService {
+    name: String,
+    span: Range<usize>,
+    value: Option<Service>,
+}
+
+/// A name that can stand in a path, a label and a shell command.
+fn checked_name(problems: &mut Problems, name: &Found<&str>, what: &str) -> Option<Arc<str>> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if (1..=63).contains(&name.value.len()) && name.value.bytes().all(fits) {
+        return Some(name.value.into());
+    }
+    let problem = Problem::error(name.span.clone(), format!("bad {what} name"));
+    problems.0.push(problem.label("1 to 63 letters, digits, `-` and `_`"));
+    None
+}
+
+fn service(name: Arc<str>, mut section: Section<'_>, problems: &mut Problems) -> Option<Service> {
+    let pools = pools(&mut section, problems);
+    let split = split(&mut section, problems, pools.as_deref());
+    let sticky = section.section(problems, "sticky").map(|section| sticky(section, problems));
+    let opt_in = section.section(problems, "override").and_then(|mut section| {
+        let header = section.text(problems, "header", header_name);
+        section.close(problems);
+        header.map(|found| found.value)
+    });
+    let timeouts = section.section(problems, "timeouts").map(|section| timeouts(section, problems));
+    section.close(problems);
+    Some(Service {
+        name,
+        pools: pools?,
+        split: split?,
+        sticky: sticky.unwrap_or_default(),
+        opt_in,
+        timeouts: timeouts.unwrap_or_default(),
+    })
+}
+
+fn pools(service: &mut Section<'_>, problems: &mut Problems) -> Option<Vec<Pool>> {
+    let Some(section) = service.section(problems, "pools") else {
+        if service.value("pools").is_none() {
+            let problem = Problem::error(service.span.clone(), "a service needs at least one pool");
+            problems.0.push(problem.help("for example `pools.blue.upstreams = [\"127.0.0.1:9001\"]`"));
+        }
+        return None;
+    };
+    let mut pools = Vec::new();
+    for (name, value) in section.entries() {
+        let checked = checked_name(problems, &name, "pool");
+        let full = format!("pools.{}", name.value);
+        let Some(mut section) = section_of(problems, name.value, full, value) else { continue };
+        if section.value("upstreams").is_none() {
+            let problem = Problem::error(name.span.clone(), format!("pool `{}` has no `upstreams`", name.value));
+            problems.0.push(problem.help("an empty list, `upstreams = []`, is fine for a pool that is yet to come"));
+        }
+        let upstreams = upstreams(&mut section, problems);
+        section.close(problems);
+        pools.push((checked, upstreams));
+    }
+    if pools.is_empty() {
+        problems.0.push(Problem::error(section.span.clone(), "a service needs at least one pool"));
+        return None;
+    }
+    let whole = |(name, upstreams): (Option<_>, _)| Some(Pool { name: name?, upstreams });
+    let mut pools: Vec<_> = pools.into_iter().map(whole).collect::<Option<_>>()?;
+    pools.sort_by(|a, b| a.name.cmp(&b.name));
+    Some(pools)
+}
+
+fn upstreams(section: &mut Section<'_>, problems: &mut Problems) -> Vec<(Address, u16)> {
+    let Some(value) = section.value("upstreams") else { return Vec::new() };
+    let Some(list) = value.get_ref().as_array() else {
+        problems.0.push(wrong_kind("upstreams", value, "a list"));
+        return Vec::new();
+    };
+    let mut seen: Vec<(Found<Address>, u16)> = Vec::new();
+    for item in list.iter() {
+        let Some((found, weight)) = upstream(item, problems) else { continue };
+        match seen.iter().find(|(other, _)| other.value == found.value) {
+            Some((first, _)) => {
+                let message = format!("upstream `{}` is listed twice in its pool", found.value);
+                let problem = Problem::error(found.span, message).label("the second");
+                problems.0.push(problem.other(first.span.clone(), "the first"));
+            }
+            None => seen.push((found, weight)),
+        }
+    }
+    seen.into_iter().map(|(found, weight)| (found.value, weight)).collect()
+}
+
+/// `"10.0.0.1:9000"` or `{ address = "10.0.0.1:9000", weight = 200 }`.
+fn upstream(
+    value: &Spanned<DeValue<'_>>,
+    problems: &mut Problems,
+) -> Option<(Found<Address>, u16)> {
+    let Some(table) = value.get_ref().as_table() else {
+        let found = text_of(problems, "upstreams", value, str::parse::<Address>)?;
+        return Some((found, DEFAULT_WEIGHT));
+    };
+    let mut section = Section::new("upstreams", table, value.span());
+    let address = section.text(problems, "address", str::parse::<Address>);
+    if section.value("address").is_none() {
+        problems.0.push(Problem::error(value.span(), "an upstream needs an `address`"));
+    }
+    let weight = section.number(problems, "weight", 1..=10_000);
+    section.close(problems);
+    Some((address?, weight.map_or(DEFAULT_WEIGHT, |n| n as u16)))
+}
+
+fn split(
+    service: &mut Section<'_>,
+    problems: &mut Problems,
+    pools: Option<&[Pool]>,
+) -> Option<Split> {
+    let given = service.value("split").is_some();
+    let Some(section) = service.section(problems, "split") else {
+        return match pools? {
+            _ if given => None,
+            [only] => Some(Split::all_to(only.name.clone())),
+            pools => {
+                let names = pools.iter().map(|p| format!("{} = 0", p.name)).collect::<Vec<_>>();
+                let all = names.join(", ").replacen("= 0", "= 100", 1);
+                let message = "a service with several pools needs a `split`";
+                let problem = Problem::error(service.span.clone(), message);
+                problems.0.push(problem.help(format!("for example `split = {{ {all} }}`")));
+                None
+            }
+        };
+    };
+    let mut weights = Vec::new();
+    let mut whole = true;
+    for (name, value) in section.entries() {
+        let known = |pool: &&Pool| &*pool.name == name.value;
+        match pools.map(|pools| pools.iter().find(known)) {
+            Some(None) => {
+                whole = false;
+                let names = pools.unwrap_or_default().iter().map(|pool| &*pool.name);
+                let problem = Problem::error(name.span, format!("no pool is named `{}`", name.value));
+                problems.0.push(match nearest(name.value, names) {
+                    Some(near) => problem.label(format!("did you mean `{near}`?")),
+                    None => problem.label("unknown pool"),
+                });
+                continue;
+            }
+            Some(Some(pool)) if pool.upstreams.is_empty() && !is_zero(value) => {
+                let message = format!("pool `{}` gets traffic but has no upstreams", name.value);
+                problems.0.push(Problem::error(value.span(), message));
+            }
+            _ => {}
+        }
+        match percent(value) {
+            Ok(weight) => weights.push((Arc::from(name.value), weight)),
+            Err(error) => {
+                whole = false;
+                let message = format!("bad share for pool `{}`", name.value);
+                problems.0.push(Problem::error(value.span(), message).label(error));
+            }
+        }
+    }
+    match Split::new(weights) {
+        _ if !whole => None,
+        Ok(split) => Some(split),
+        Err(error) => {
+            let problem = Problem::error(section.span, "the split does not add up");
+            let help = matches!(error, SplitError::Sum { .. }).then_some("shares are percentages");
+            let problem = problem.label(error.to_string());
+            problems.0.push(match help {
+                Some(help) => problem.help(help),
+                None => problem,
+            });
+            None
+        }
+    }
+}
+
+fn is_zero(value: &Spanned<DeValue<'_>>) -> bool {
+    percent(value) == Ok(BasisPoints::NONE)
+}
+
+fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, String> {
+    let text = match value.get_ref() {
+        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+        DeValue::Float(float) => float.as_str(),
+        DeValue::String(text) => text,
+        other => return Err(format!("expected a percentage, this is of type {}", other.type_str())),
+    };
+    BasisPoints::from_percent(text).map_err(|error| error.to_string())
+}
+
+fn sticky(mut section: Section<'_>, problems: &mut Problems) -> Sticky {
+    let header = section.text(problems, "header", header_name);
+    let cookie = section.text(problems, "cookie", |text| {
+        let fits = |b: u8| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b);
+        match !text.is_empty() && text.bytes().all(fits) {
+            true => Ok(text.to_string()),
+            false => Err("not a cookie name"),
+        }
+    });
+    let client_ip = section.boolean(problems, "client_ip").unwrap_or(false);
+    section.close(problems);
+    let header = header.map(|found| StickyKey::Header(found.value));
+    let cookie = cookie.map(|found| StickyKey::Cookie(found.value));
+    let client_ip = client_ip.then_some(StickyKey::ClientIp);
+    Sticky { keys: header.into_iter().chain(cookie).chain(client_ip).collect() }
+}
+
+fn header_name(text: &str) -> Result<HeaderName, &'static str> {
+    text.parse().map_err(|_| "not a header field name")
+}
+
+fn timeouts(mut section: Section<'_>, problems: &mut Problems) -> Timeouts {
+    let default = Timeouts::default();
+    let timeouts = Timeouts {
+        connect: section.duration(problems, "connect").unwrap_or(default.connect),
+        response: section.duration(problems, "response").unwrap_or(default.response),
+        idle: section.duration(problems, "idle").unwrap_or(default.idle),
+        pool_idle: section.duration(problems, "pool_idle").unwrap_or(default.pool_idle),
+    };
+    section.close(problems);
+    timeouts
+}
+
+fn routes(
+    file: &mut Section<'_>,
+    problems: &mut Problems,
+    services: &[NamedService],
+) -> Vec<Route> {
+    let mut routes = Vec::new();
+    let mut places = Vec::new();
+    let by_name: HashMap<&str, usize> =
+        services.iter().enumerate().map(|(place, s)| (s.name.as_str(), place)).collect();
+    let sections = file.sections(problems, "routes");
+    if sections.is_empty() && file.value("routes").is_none() && services.len() == 1 {
+        // One service and nothing said: all goes there.
+        return vec![everything_to(0)];
+    }
+    let complete = sections.len();
+    let mut reached = vec![false; services.len()];
+    for mut section in sections {
+        let span = section.span.clone();
+        let before = problems.0.len();
+        let service = section.text(problems, "service", |name| match by_name.get(name) {
+            Some(&place) => Ok(place),
+            None => Err(match nearest(name, by_name.keys().copied()) {
+                Some(near) => format!("no service is named `{name}`; did you mean `{near}`?"),
+                None => format!("no service is named `{name}`"),
+            }),
+        });
+        if section.value("service").is_none() {
+            problems.0.push(Problem::error(span.clone(), "a route needs a `service`"));
+        }
+        if let Some(place) = &service {
+            reached[place.value] = true;
+        }
+        let route = route(section, problems, service.map_or(0, |found| found.value));
+        if problems.0.len() == before {
+            routes.push(route);
+            places.push(span);
+        }
+    }
+    let unreached = services.iter().zip(&reached).filter(|(_, reached)| !**reached);
+    // A route whose service is mistyped would have led somewhere.
+    for (service, _) in unreached.filter(|_| routes.len() == complete) {
+        let message = format!("no route leads to service `{}`", service.name);
+        problems.0.push(Problem::error(service.span.clone(), message).warning());
+    }
+    if routes.len() == complete
+        && let Err(ties) = RouteTable::build(&routes)
+    {
+        for tie in ties {
+            let message = "two routes match the same requests and neither is more specific";
+            let problem = Problem::error(places[tie.second].clone(), message).label("the second");
+            let problem = problem.other(places[tie.first].clone(), "the first");
+            problems.0.push(problem.help("give one another host or path, or more header conditions"));
+        }
+    }
+    routes
+}
+
+fn route(mut section: Section<'_>, problems: &mut Problems, service: usize) -> Route {
+    let hosts = section.texts(problems, "hosts", HostPattern::parse);
+    let exact = section.text(problems, "path", PathPattern::exact);
+    let prefix = section.text(problems, "path_prefix", PathPattern::prefix);
+    if let (Some(_), Some(prefix)) = (&exact, &prefix) {
+        let message = "a route has either a `path` or a `path_prefix`";
+        problems.0.push(Problem::error(prefix.span.clone(), message));
+    }
+    let methods = section.texts(problems, "methods", |text| match text.parse::<Method>() {
+        Ok(method) if method.as_str() == text.to_ascii_uppercase() => Ok(method),
+        _ => Err("not a method; methods are written in capitals, such as `GET`"),
+    });
+    let headers = section.section(problems, "headers").map_or_else(Vec::new, |section| {
+        let condition = |(name, value): (Found<&str>, &Spanned<DeValue<'_>>)| {
+            let Ok(field) = name.value.parse::<HeaderName>() else {
+                problems.0.push(Problem::error(name.span, "not a header field name"));
+                return None;
+            };
+            // `x = true` asks for the field, whatever its value.
+            let wanted = match value.get_ref().as_bool() {
+                Some(true) => None,
+                _ => Some(text_of(problems, name.value, value, |v| Ok::<_, &str>(v.to_string()))?.value),
+            };
+            Some(HeaderCondition { name: field, value: wanted })
+        };
+        section.entries().filter_map(condition).collect()
+    });
+    section.close(problems);
+    let path = exact.or(prefix).map_or_else(PathPattern::any, |found| found.value);
+    Route {
+        hosts: hosts.into_iter().map(|found| found.value).collect(),
+        path,
+        methods: methods.into_iter().map(|found| found.value).collect(),
+        headers,
+        service,
+    }
+}
+
+/// The route that takes every request.
+fn everything_to(service: usize) -> Route {
+    let path = PathPattern::any();
+    Route { hosts: vec![], path, methods: vec![], headers: vec![], service }
+}
+
+fn missing(message: &str, example: &str) -> Problem {
+    let help = format!("add, for example:\n{example}");
+    Problem { span: None, ..Problem::error(0..0, message).help(help) }
+}

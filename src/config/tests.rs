@@ -1,0 +1,148 @@
+use super::*;
+
+const SMALL: &str = r#"
+[[listeners]]
+address = "127.0.0.1:8080"
+
+[[routes]]
+hosts = ["shop.example.com", "*.shop.example.com"]
+path_prefix = "/"
+service = "shop"
+
+[services.shop]
+split = { blue = 99.5, green = 0.5 }
+sticky = { cookie = "sid", client_ip = true }
+override = { header = "x-pointsman-pool" }
+
+[services.shop.pools.blue]
+upstreams = ["10.0.0.11:9000", { address = "shop.internal:9000", weight = 200 }]
+
+[services.shop.pools.green]
+upstreams = ["unix:/run/green.sock"]
+"#;
+
+fn problems(text: &str) -> Vec<String> {
+    let found = match Config::parse(text) {
+        Ok((_, warnings)) => warnings,
+        Err(problems) => problems,
+    };
+    found.lines(text, "t")
+}
+
+#[test]
+fn a_small_file_becomes_values() {
+    let (config, warnings) = Config::parse(SMALL).map_err(|p| p.render(SMALL, "t", false)).unwrap();
+    assert_eq!(warnings, Problems::default());
+    let shop = config.service("shop").unwrap();
+    assert_eq!(shop.split.to_string(), "blue=99.5 green=0.5");
+    assert_eq!(shop.pool("blue").unwrap().upstreams[1].1, 200);
+    assert_eq!(shop.sticky.keys.len(), 2);
+    assert_eq!(config.admin, Admin::default());
+    assert_eq!(config.routes[0].hosts.len(), 2);
+}
+
+#[test]
+fn every_problem_of_a_file_is_reported_at_once_with_its_place() {
+    let text = SMALL
+        .replace("path_prefix", "path_prefx")
+        .replace("service = \"shop\"", "service = \"shpo\"")
+        .replace("green = 0.5", "green = 0.6")
+        .replace("10.0.0.11:9000", "10.0.0.11")
+        .replace("weight = 200", "weight = -1");
+    assert_eq!(
+        problems(&text),
+        [
+            "t:7:1: unknown key `path_prefx` in `routes`",
+            "t:8:11: bad value for `service`",
+            "t:11:9: the split does not add up",
+            "t:16:14: bad value for `upstreams`",
+            "t:16:70: `weight` is out of range",
+        ]
+    );
+}
+
+#[test]
+fn the_picture_has_line_caret_and_suggestion() {
+    let text = SMALL.replace("upstreams = [\"unix", "upstreems = [\"unix");
+    let problems = Config::parse(&text).unwrap_err();
+    let picture = problems.render(&text, "pointsman.toml", false);
+    assert!(picture.contains("error: unknown key `upstreems` in `pools.green`"), "{picture}");
+    assert!(picture.contains("--> pointsman.toml:19:1"), "{picture}");
+    assert!(picture.contains("^^^^^^^^^ did you mean `upstreams`?"), "{picture}");
+}
+
+#[test]
+fn broken_toml_is_placed() {
+    let lines = problems("[server]\nworkers = \ndrain = \"30s\nx = 1\n");
+    let places: Vec<_> = lines.iter().map(|line| &line[..4]).collect();
+    assert_eq!(places, ["t:2:", "t:3:"], "{lines:?}");
+}
+
+#[test]
+fn one_mistake_one_message() {
+    let cases = [
+        ("address = \"127.0.0.1:8080\"", "address = \"nowhere\"", "t:3:11: bad value for `address`"),
+        ("path_prefix = \"/\"", "path_prefix = \"api\"", "t:7:15: bad value for `path_prefix`"),
+        ("\"*.shop.example.com\"", "\"*\"", "t:6:30: bad value for `hosts`"),
+        ("blue = 99.5", "bleu = 99.5", "t:11:11: no pool is named `bleu`"),
+        ("blue = 99.5", "blue = 99.555", "t:11:18: bad share for pool `blue`"),
+        ("cookie = \"sid\"", "cookie = 5", "t:12:21: `cookie` must be a text in quotes"),
+        (
+            "[\"unix:/run/green.sock\"]",
+            "[]",
+            "t:11:32: pool `green` gets traffic but has no upstreams",
+        ),
+        (
+            "[\"unix:/run/green.sock\"]",
+            "[\"a:1\", \"A:1\"]",
+            "t:19:21: upstream `a:1` is listed twice in its pool",
+        ),
+    ];
+    for (from, to, message) in cases {
+        let text = SMALL.replacen(from, to, 1);
+        assert_ne!(text, SMALL, "{from}");
+        let errors: Vec<_> = problems(&text);
+        assert_eq!(errors, [message], "{to}");
+    }
+}
+
+#[test]
+fn an_admin_address_others_can_reach_needs_a_token() {
+    let open = format!("{SMALL}\n[admin]\naddress = \"0.0.0.0:9900\"\n");
+    assert_eq!(problems(&open), ["t:22:11: this admin address can be reached from other machines"]);
+    let guarded = format!("{open}token_file = \"admin.token\"\n");
+    assert_eq!(problems(&guarded), [""; 0]);
+}
+
+#[test]
+fn routes_that_tie_are_shown_together() {
+    let twice = SMALL.replace(
+        "[services.shop]",
+        "[[routes]]\nhosts = [\"shop.example.com\"]\nservice = \"shop\"\n\n[services.shop]",
+    );
+    let problems = Config::parse(&twice).unwrap_err();
+    let tie = &problems.0[0];
+    assert_eq!(tie.position(&twice), Some((10, 1)));
+    assert!(tie.other.is_some() && problems.0.len() == 1, "{problems:?}");
+}
+
+#[test]
+fn an_empty_file_says_what_is_missing() {
+    assert_eq!(
+        problems(""),
+        [
+            "t: no listener: nothing would be accepted",
+            "t: no service: there is nowhere to send requests"
+        ]
+    );
+}
+
+#[test]
+fn one_service_needs_no_route_and_one_pool_no_split() {
+    let text = "[[listeners]]\naddress = \":8080\"\n[services.a.pools.only]\nupstreams = [\"a:1\"]\n";
+    let (config, warnings) = Config::parse(text).unwrap();
+    assert_eq!(warnings, Problems::default());
+    assert_eq!(config.routes[0].service, 0);
+    assert_eq!(config.services[0].split.to_string(), "only=100");
+    assert_eq!(config.listeners[0].to_string(), "0.0.0.0:8080");
+}

@@ -1,0 +1,67 @@
+//! Which service a request belongs to: request facts in, the place of a service out.
+//!
+//! Of all routes that match a request, the most specific wins, compared in this order: the host
+//! (exact, then the longest wildcard, then none), the path (exact, then the longest prefix), a
+//! list of methods over none, more header conditions over fewer. Two routes that could both match
+//! one request and are equally specific tie, and a table with a tie is never built.
+
+mod host;
+mod path;
+mod table;
+
+use std::net::IpAddr;
+
+use http::header::HeaderName;
+use http::{HeaderMap, Method};
+
+pub use host::{HostError, HostPattern};
+pub use path::{PathError, PathPattern};
+pub use table::{RouteTable, Tie};
+
+/// What routing and splitting look at in a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The host asked for, in lower case, without a port; empty if an HTTP/1.0 client sent none.
+    pub host: &'r str,
+    /// The path as sent, without the query; begins with `/`, or is `*`.
+    pub path: &'r str,
+    /// All header fields.
+    pub headers: &'r HeaderMap,
+    /// The client's own address, looked up through trusted proxies.
+    pub client: IpAddr,
+}
+
+/// A match that leads to one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Any of these hosts; none means any host.
+    pub hosts: Vec<HostPattern>,
+    /// The path or what it begins with.
+    pub path: PathPattern,
+    /// Any of these methods; none means any method.
+    pub methods: Vec<Method>,
+    /// All of these conditions.
+    pub headers: Vec<HeaderCondition>,
+    /// The place of the service in the config's list.
+    pub service: usize,
+}
+
+/// A header field a request must carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderCondition {
+    /// The field.
+    pub name: HeaderName,
+    /// The value one of its lines must have, compared byte by byte; none means any value.
+    pub value: Option<String>,
+}
+
+impl HeaderCondition {
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        match &self.value {
+            None => headers.contains_key(&self.name),
+            Some(value) => headers.get_all(&self.name).iter().any(|v| v.as_bytes() == value.as_bytes()),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! How a service's traffic divides among its pools: weights in, a pool for a cohort out.
+//!
+//! A [`Split`] is what people set and read; a [`Cut`] is the same split laid over the cohort range
+//! 0..10,000 for one lookup per request. Pools are laid out in name order, so that raising one
+//! weight of two moves a single boundary and never sends a client back and forth.
+
+mod cohort;
+mod percent;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use cohort::{Cohort, Secret, Sticky, StickyKey};
+pub use percent::{BasisPoints, PercentError};
+
+/// The whole, in basis points.
+pub const WHOLE: u16 = 10_000;
+
+/// The shares of a service's pools; they sum to the whole, and every pool is named once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    parts: Vec<(Arc<str>, BasisPoints)>,
+}
+
+/// Why weights are not a split.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SplitError {
+    /// The weights add up to something else than 100 %.
+    #[error("the weights sum to {} %, not to 100 %", percent::display(*.sum))]
+    Sum {
+        /// What they add up to, in basis points.
+        sum: u32,
+    },
+    /// A pool is named twice.
+    #[error("pool `{0}` is named twice")]
+    Twice(Arc<str>),
+    /// A named pool does not exist in the service.
+    #[error("no pool is named `{name}`; the service has {}", quoted(.known))]
+    UnknownPool {
+        /// The name given.
+        name: Arc<str>,
+        /// The names there are.
+        known: Vec<Arc<str>>,
+    },
+}
+
+impl Split {
+    /// A split of these weights; they must sum to 100 %. Pools left out get nothing.
+    pub fn new(
+        weights: impl IntoIterator<Item = (Arc<str>, BasisPoints)>,
+    ) -> Result<Split, SplitError> {
+        let mut parts: Vec<_> = weights.into_iter().collect();
+        parts.sort();
+        if let Some(pair) = parts.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(SplitError::Twice(pair[0].0.clone()));
+        }
+        let sum: u32 = parts.iter().map(|(_, weight)| u32::from(weight.get())).sum();
+        if sum != u32::from(WHOLE) {
+            return Err(SplitError::Sum { sum });
+        }
+        parts.retain(|(_, weight)| weight.get() > 0);
+        Ok(Split { parts })
+    }
+
+    /// Everything to one pool.
+    pub fn all_to(pool: Arc<str>) -> Split {
+        Split { parts: vec![(pool, BasisPoints::WHOLE)] }
+    }
+
+    /// The share of a pool; nothing for one that is not named.
+    pub fn weight(&self, pool: &str) -> BasisPoints {
+        let part = self.parts.iter().find(|(name, _)| &**name == pool);
+        part.map_or(BasisPoints::NONE, |(_, weight)| *weight)
+    }
+
+    /// The pools that get something, in name order.
+    pub fn parts(&self) -> &[(Arc<str>, BasisPoints)] {
+        &self.parts
+    }
+
+    /// Checks that every pool named here is one of `known`.
+    pub fn check_pools(&self, known: &[Arc<str>]) -> Result<(), SplitError> {
+        match self.parts.iter().find(|(name, _)| !known.contains(name)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(SplitError::UnknownPool { name: name.clone(), known: known.to_vec() })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (pool, weight)) in self.parts.iter().enumerate() {
+            write!(f, "{}{pool}={weight}", if i > 0 { " " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// A split laid over the cohort range: for each pool, in the order given, its upper boundary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    upper: Vec<u16>,
+}
+
+impl Cut {
+    /// The cut of `split` over `pools`, which name every pool of the split and come in the order
+    /// that [`Cut::pool`] will answer with.
+    pub fn of(split: &Split, pools: impl IntoIterator<Item = impl AsRef<str>>) -> Cut {
+        let mut reached = 0;
+        let upper = pools.into_iter().map(|pool| {
+            reached += split.weight(pool.as_ref()).get();
+            reached
+        });
+        Cut { upper: upper.collect() }
+    }
+
+    /// The position of the pool that this cohort belongs to.
+    pub fn pool(&self, cohort: Cohort) -> usize {
+        let at = self.upper.iter().position(|&upper| cohort.get() < upper);
+        // The last boundary is the whole, and a cohort is below it.
+        at.unwrap_or(self.upper.len().saturating_sub(1))
+    }
+}
+
+fn quoted(names: &[Arc<str>]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn split(weights: &[(&str, u16)]) -> Result<Split, SplitError> {
+        Split::new(weights.iter().map(|&(name, bp)| {
+            (Arc::from(name), BasisPoints::new(bp).expect("tests use weights up to the whole"))
+        }))
+    }
+
+    #[test]
+    fn weights_must_sum_to_the_whole() {
+        let error = split(&[("blue", 9_000), ("green", 999)]);
+        assert_eq!(error, Err(SplitError::Sum { sum: 9_999 }));
+        assert_eq!(error.unwrap_err().to_string(), "the weights sum to 99.99 %, not to 100 %");
+    }
+
+    #[test]
+    fn a_pool_named_twice_is_refused() {
+        let error = split(&[("blue", 5_000), ("blue", 5_000)]);
+        assert_eq!(error, Err(SplitError::Twice("blue".into())));
+    }
+
+    #[test]
+    fn a_pool_at_zero_receives_nothing() {
+        let cut = Cut::of(&split(&[("blue", 10_000), ("green", 0)]).unwrap(), ["blue", "green"]);
+        assert!((0..WHOLE).all(|c| cut.pool(Cohort::new(c)) == 0));
+    }
+
+    proptest! {
+        /// Growing a pool of two only ever adds clients to it.
+        #[test]
+        fn growing_is_monotone(a in 0u16..=10_000, b in 0u16..=10_000) {
+            let (small, large) = (a.min(b), a.max(b));
+            let cut = |green| {
+                let split = split(&[("blue", WHOLE - green), ("green", green)]).unwrap();
+                Cut::of(&split, ["blue", "green"])
+            };
+            let (before, after) = (cut(small), cut(large));
+            for cohort in (0..WHOLE).map(Cohort::new) {
+                prop_assert!(before.pool(cohort) == 0 || after.pool(cohort) == 1);
+            }
+        }
+
+        /// Each pool holds exactly as many cohorts as its weight says.
+        #[test]
+        fn shares_are_exact(a in 0u16..=10_000, b in 0u16..=10_000) {
+            let (x, y) = (a.min(b), a.max(b));
+            let weights = [("a", x), ("b", y - x), ("c", WHOLE - y)];
+            let cut = Cut::of(&split(&weights).unwrap(), ["a", "b", "c"]);
+            let mut held = [0u16; 3];
+            for cohort in (0..WHOLE).map(Cohort::new) {
+                held[cut.pool(cohort)] += 1;
+            }
+            prop_assert_eq!(held, weights.map(|(_, weight)| weight));
+        }
+    }
+}

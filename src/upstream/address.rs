@@ -1,0 +1,131 @@
+//! Where an upstream is: text in, an address out that may still need a name looked up.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// An upstream's address as people write it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// `192.0.2.1:80` or `[2001:db8::1]:80`.
+    Socket(SocketAddr),
+    /// `shop.internal:80`: looked up in the background.
+    Name {
+        /// The host name, in lower case.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// `unix:/run/shop.sock`.
+    Unix(PathBuf),
+}
+
+/// A place that can be dialled at once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A Unix domain socket.
+    Unix(Arc<str>),
+}
+
+/// Why a text is not an address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// No port after the host.
+    #[error("expected `host:port`, `ip:port` or `unix:/path`")]
+    NoPort,
+    /// The port is not 1 to 65535.
+    #[error("`{0}` is not a port; ports go from 1 to 65535")]
+    Port(String),
+    /// The host is no name and no address.
+    #[error("`{0}` is not a host name or an IP address")]
+    Host(String),
+    /// A Unix socket path that cannot be used.
+    #[error("a unix socket needs an absolute path of at most 107 bytes")]
+    Path,
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Address, AddressError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            // 108 bytes with the closing NUL is what sockaddr_un holds on Linux.
+            let usable = path.starts_with('/') && path.len() <= 107 && !path.contains('\0');
+            return usable.then(|| Address::Unix(path.into())).ok_or(AddressError::Path);
+        }
+        let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
+        let number: u16 = port.parse().map_err(|_| AddressError::Port(port.to_string()))?;
+        if number == 0 {
+            return Err(AddressError::Port(port.to_string()));
+        }
+        if let Ok(socket) = text.parse::<SocketAddr>() {
+            return Ok(Address::Socket(socket));
+        }
+        let label = |l: &str| {
+            !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        // An all-digit last label would be a mistyped IPv4 address (RFC 3696 section 2).
+        let last_is_a_number =
+            host.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
+        let bare = host.strip_suffix('.').unwrap_or(host);
+        if bare.len() > 253 || last_is_a_number || !bare.split('.').all(label) {
+            return Err(AddressError::Host(host.to_string()));
+        }
+        Ok(Address::Name { host: host.to_ascii_lowercase(), port: number })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Socket(socket) => socket.fmt(f),
+            Address::Name { host, port } => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Address {
+    /// The place to dial, if no name has to be looked up first.
+    pub fn target(&self) -> Option<Target> {
+        match self {
+            Address::Socket(socket) => Some(Target::Socket(*socket)),
+            Address::Name { .. } => None,
+            Address::Unix(path) => Some(Target::Unix(path.to_string_lossy().as_ref().into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_and_write_alike() {
+        for text in ["192.0.2.1:80", "[2001:db8::1]:80", "shop.internal:80", "unix:/run/s.sock"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        let upper = "Shop.Internal:80".parse();
+        assert_eq!(upper, Ok(Address::Name { host: "shop.internal".into(), port: 80 }));
+    }
+
+    #[test]
+    fn bad_addresses_say_why() {
+        let cases = [
+            ("shop", AddressError::NoPort),
+            ("shop:http", AddressError::Port("http".into())),
+            ("shop:0", AddressError::Port("0".into())),
+            ("shop:65536", AddressError::Port("65536".into())),
+            ("192.0.2.256:80", AddressError::Host("192.0.2.256".into())),
+            ("http://shop:80", AddressError::Host("http://shop".into())),
+            ("unix:shop.sock", AddressError::Path),
+        ];
+        for (text, error) in cases {
+            assert_eq!(text.parse::<Address>(), Err(error), "{text}");
+        }
+    }
+}

@@ -1,6 +1,9 @@
 pub mod balance;
 pub mod clock;
 pub mod config;
+pub mod observe;
+pub mod proxy;
 pub mod route;
+pub mod snapshot;
 pub mod split;
 pub mod upstream;

@@ -1,0 +1,28 @@
+//! One finished request: how it went in, its pool's totals one higher out.
+
+use std::time::Duration;
+
+use crate::snapshot::Snapshot;
+use crate::upstream::Outcome;
+
+/// What is known of a request once it is over.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestRecord {
+    /// Places of service and pool; none if it was refused before it had any.
+    pub pool: Option<(usize, usize)>,
+    /// How it ended for the client.
+    pub outcome: Outcome,
+    /// From the end of its head to the end of its answer.
+    pub duration: Duration,
+}
+
+impl RequestRecord {
+    /// Adds it to the totals of its pool in the snapshot that decided it.
+    pub fn account(&self, snapshot: &Snapshot) {
+        let tally = match self.pool {
+            Some((service, pool)) => &snapshot.services[service].pools[pool].tally,
+            None => &snapshot.unmatched,
+        };
+        tally.record(self.outcome, self.duration);
+    }
+}

@@ -1,0 +1,262 @@
+//! What a request must be like to be passed on at all: its head in, the host asked for or the
+//! rule it breaks out.
+//!
+//! pingora 0.9.1 lets through what other proxies were attacked with: no `Host` on HTTP/1.1,
+//! `Host` values that are no host, `Content-Length: 5,5`, both framings at once, field names with
+//! underscores. Each is refused here, before anything routes on the request.
+
+use std::borrow::Cow;
+
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Uri, Version};
+
+use super::failure::BadRequest;
+use crate::config::ClientLimits;
+
+/// A request head, as either lane reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The target as sent.
+    pub uri: &'r Uri,
+    /// The version.
+    pub version: Version,
+    /// All fields.
+    pub headers: &'r HeaderMap,
+    /// The header section as it came, with the request line.
+    pub raw: &'r [u8],
+}
+
+/// Checks a head; answers with the host asked for, in lower case and without a port.
+pub fn examine<'r>(head: &Head<'r>, limits: &ClientLimits) -> Result<Cow<'r, str>, BadRequest> {
+    if head.raw.len() > limits.header_bytes || head.headers.len() > limits.header_fields {
+        return Err(BadRequest::HeaderTooLarge);
+    }
+    for (name, value) in head.headers {
+        if !name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(BadRequest::FieldName);
+        }
+        if value.as_bytes().iter().any(|&b| (b < b' ' && b != b'\t') || b == 0x7f) {
+            return Err(BadRequest::FieldValue);
+        }
+    }
+    framing(head)?;
+    path(head.uri.path())?;
+    if let Some(expectation) = head.headers.get(EXPECT)
+        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(BadRequest::Expectation);
+    }
+    host(head)
+}
+
+fn framing(head: &Head<'_>) -> Result<(), BadRequest> {
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next() {
+        let digits = length.as_bytes();
+        // 19 digits stay below 2⁶⁴.
+        let is_number = !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
+        if !is_number || lengths.next().is_some() {
+            return Err(BadRequest::ContentLength);
+        }
+    }
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+            return Err(BadRequest::TransferEncoding);
+        }
+        // pingora drops the length before any hook sees it, so the bytes have to be asked.
+        if head.headers.contains_key(CONTENT_LENGTH) || names_content_length(head.raw) {
+            return Err(BadRequest::TwoFramings);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a line of a raw header section is a `Content-Length` field.
+fn names_content_length(raw: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length";
+    raw.split(|&b| b == b'\n').skip(1).any(|line| {
+        line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) && line[NAME.len()] == b':'
+    })
+}
+
+/// Refuses what an upstream could resolve to another path than the one routed on.
+fn path(path: &str) -> Result<(), BadRequest> {
+    if !path.contains('.') && !path.contains('%') {
+        return Ok(());
+    }
+    let dots = |segment: &str| {
+        // `..;x` is `..` to servers that know path parameters.
+        let segment = segment.split(';').next().unwrap_or_default();
+        matches!(segment.len(), 1..=6) && {
+            let plain = segment.replace("%2e", ".").replace("%2E", ".");
+            plain == "." || plain == ".."
+        }
+    };
+    match path.contains("%00") || path.split('/').any(dots) {
+        true => Err(BadRequest::Path),
+        false => Ok(()),
+    }
+}
+
+fn host<'r>(head: &Head<'r>) -> Result<Cow<'r, str>, BadRequest> {
+    // An absolute-form target names the host too; pingora refuses one that differs from `Host`.
+    let field = head.headers.get(HOST).map(|value| value.as_bytes());
+    let Some(host) = field else {
+        return match head.uri.host() {
+            Some(host) if head.version != Version::HTTP_11 => Ok(lower(host)),
+            _ if head.version == Version::HTTP_11 => Err(BadRequest::NoHost),
+            _ => Ok(Cow::Borrowed("")),
+        };
+    };
+    let text = std::str::from_utf8(host).map_err(|_| BadRequest::Host)?;
+    let (name, port) = split_port(text).ok_or(BadRequest::Host)?;
+    let is_port = port.is_none_or(|p| p.len() <= 5 && p.bytes().all(|b| b.is_ascii_digit()));
+    if !is_port || !is_host(name) {
+        return Err(BadRequest::Host);
+    }
+    Ok(lower(name.strip_suffix('.').unwrap_or(name)))
+}
+
+/// `name:port`, `[address]:port`, or either without a port.
+fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
+    if text.starts_with('[') {
+        let end = text.find(']')? + 1;
+        let (name, rest) = text.split_at(end);
+        return match rest.strip_prefix(':') {
+            Some(port) => Some((name, Some(port))),
+            None => rest.is_empty().then_some((name, None)),
+        };
+    }
+    Some(match text.split_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (text, None),
+    })
+}
+
+fn is_host(name: &str) -> bool {
+    match name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !name.is_empty()
+                && name.len() <= 254
+                && !name.starts_with('.')
+                && !name.contains("..")
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        }
+    }
+}
+
+fn lower(name: &str) -> Cow<'_, str> {
+    match name.bytes().any(|b| b.is_ascii_uppercase()) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{HeaderName, HeaderValue};
+
+    fn examined(target: &str, version: Version, fields: &[(&str, &str)]) -> Result<String, BadRequest> {
+        let uri: Uri = target.parse().unwrap();
+        let mut headers = HeaderMap::new();
+        let mut raw = format!("GET {target} HTTP/1.1\r\n");
+        for (name, value) in fields {
+            raw.push_str(&format!("{name}: {value}\r\n"));
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let raw = raw.as_bytes();
+        let head = Head { method: &Method::GET, uri: &uri, version, headers: &headers, raw };
+        examine(&head, &ClientLimits::default()).map(Cow::into_owned)
+    }
+
+    fn with_host(host: &str) -> Result<String, BadRequest> {
+        examined("/", Version::HTTP_11, &[("host", host)])
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_perhaps_a_port() {
+        for (host, name) in [
+            ("Shop.Test", "shop.test"),
+            ("shop.test:8080", "shop.test"),
+            ("shop.test.", "shop.test"),
+            ("192.0.2.1:80", "192.0.2.1"),
+            ("[2001:DB8::1]:80", "[2001:db8::1]"),
+        ] {
+            assert_eq!(with_host(host).as_deref(), Ok(name), "{host}");
+        }
+        for host in ["", "a b", "a/b", "user@shop.test", "shop.test:80:80", "a..b", "[::1", "a,b", "a:x"] {
+            assert_eq!(with_host(host), Err(BadRequest::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn http_1_1_needs_a_host_and_http_1_0_does_not() {
+        assert_eq!(examined("/", Version::HTTP_11, &[]), Err(BadRequest::NoHost));
+        assert_eq!(examined("/", Version::HTTP_10, &[]).as_deref(), Ok(""));
+    }
+
+    #[test]
+    fn doubtful_framing_is_refused() {
+        use BadRequest::{ContentLength, TransferEncoding, TwoFramings};
+        let refused = |fields: &[(&str, &str)]| {
+            let fields = [&[("host", "a")], fields].concat();
+            examined("/", Version::HTTP_11, &fields).err()
+        };
+        assert_eq!(refused(&[("content-length", "5")]), None);
+        assert_eq!(refused(&[("content-length", "5,5")]), Some(ContentLength));
+        assert_eq!(refused(&[("content-length", "+5")]), Some(ContentLength));
+        assert_eq!(refused(&[("content-length", "")]), Some(ContentLength));
+        assert_eq!(
+            refused(&[("content-length", "5"), ("content-length", "5")]),
+            Some(ContentLength)
+        );
+        assert_eq!(refused(&[("transfer-encoding", "chunked")]), None);
+        assert_eq!(refused(&[("transfer-encoding", "gzip, chunked")]), Some(TransferEncoding));
+        assert_eq!(
+            refused(&[("content-length", "5"), ("transfer-encoding", "chunked")]),
+            Some(TwoFramings)
+        );
+    }
+
+    #[test]
+    fn a_length_that_pingora_removed_is_still_seen() {
+        assert!(names_content_length(b"POST / HTTP/1.1\r\nhost: a\r\nCONTENT-length: 5\r\n\r\n"));
+        assert!(!names_content_length(b"POST /content-length: HTTP/1.1\r\nx-content-length: 5\r\n\r\n"));
+    }
+
+    #[test]
+    fn names_that_servers_confuse_are_refused() {
+        for name in ["x_forwarded_for", "x.forwarded.for", "a!b"] {
+            let refused = examined("/", Version::HTTP_11, &[("host", "a"), (name, "1")]);
+            assert_eq!(refused, Err(BadRequest::FieldName), "{name}");
+        }
+    }
+
+    #[test]
+    fn paths_that_servers_resolve_are_refused() {
+        let at = |path| examined(path, Version::HTTP_11, &[("host", "a")]).err();
+        for path in ["/a/../b", "/..", "/./a", "/a/%2e%2E/b", "/a/..;x/b", "/a%00b"] {
+            assert_eq!(at(path), Some(BadRequest::Path), "{path}");
+        }
+        for path in ["/a..b", "/.well-known/x", "/a/...", "/100%25", "/a.css?x=/../y", "*"] {
+            assert_eq!(at(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_header_section_has_bounds() {
+        let value = "x".repeat(33 * 1024);
+        let big = examined("/", Version::HTTP_11, &[("host", "a"), ("x", &value)]);
+        assert_eq!(big, Err(BadRequest::HeaderTooLarge));
+        let many: Vec<(String, &str)> = (0..101).map(|n| (format!("x-{n}"), "1")).collect();
+        let mut fields: Vec<_> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        fields.push(("host", "a"));
+        assert_eq!(examined("/", Version::HTTP_11, &fields), Err(BadRequest::HeaderTooLarge));
+    }
+}

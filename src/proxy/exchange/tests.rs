@@ -1,0 +1,181 @@
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{Method, Uri, Version};
+
+use super::*;
+use crate::config::Config;
+use crate::snapshot::{Blueprint, Resolved};
+use crate::split::Secret;
+
+const FILE: &str = r#"
+[[listeners]]
+address = "127.0.0.1:0"
+[[routes]]
+hosts = ["shop.test"]
+service = "shop"
+[services.shop.pools]
+blue.upstreams = ["192.0.2.1:80", "192.0.2.2:80"]
+"#;
+
+fn clock() -> Clock {
+    Clock { now: Instant::now, wall: SystemTime::now, draw: || 42 }
+}
+
+fn snapshot() -> Arc<Snapshot> {
+    let (config, _) = Config::parse(FILE).unwrap();
+    let blueprint = Blueprint {
+        config: Arc::new(config),
+        traffic: &HashMap::new(),
+        resolved: &Resolved::new(),
+        secret: Secret([0; 16]),
+    };
+    Arc::new(Snapshot::build(&blueprint, None))
+}
+
+fn admit(exchange: &mut Exchange, fields: &[(&'static str, &str)]) -> Result<(), Cause> {
+    let headers: HeaderMap = fields
+        .iter()
+        .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+        .collect();
+    let uri = Uri::from_static("/");
+    let (method, version) = (&Method::GET, Version::HTTP_11);
+    let head = Head { method, uri: &uri, version, headers: &headers, raw: b"" };
+    exchange.admit(&head, &Peer::new([192, 0, 2, 9].into(), "http"))
+}
+
+fn in_flight(snapshot: &Snapshot) -> u32 {
+    let members = snapshot.services[0].pools[0].members.list();
+    members.iter().map(|member| member.upstream.in_flight()).sum()
+}
+
+fn attempts(snapshot: &Snapshot) -> [u64; 7] {
+    let members = snapshot.services[0].pools[0].members.list();
+    let readings = members.iter().map(|member| member.upstream.tally.read().outcomes);
+    readings.fold([0; 7], |sum, one| std::array::from_fn(|i| sum[i] + one[i]))
+}
+
+fn requests(snapshot: &Snapshot) -> [u64; 7] {
+    snapshot.services[0].pools[0].tally.read().outcomes
+}
+
+#[test]
+fn an_answered_request_is_counted_once_on_pool_and_upstream() {
+    let snapshot = snapshot();
+    let mut exchange = Exchange::open(clock(), snapshot.clone());
+    admit(&mut exchange, &[("host", "shop.test")]).unwrap();
+    exchange.attempt().unwrap();
+    assert_eq!(in_flight(&snapshot), 1);
+    exchange.on_response_head(200, &HeaderMap::new()).unwrap();
+    exchange.finish(Some(200));
+    drop(exchange);
+    assert_eq!(in_flight(&snapshot), 0);
+    assert_eq!(attempts(&snapshot), [0, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(requests(&snapshot), [0, 1, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_second_try_closes_the_first() {
+    let snapshot = snapshot();
+    let mut exchange = Exchange::open(clock(), snapshot.clone());
+    admit(&mut exchange, &[("host", "shop.test")]).unwrap();
+    exchange.attempt().unwrap();
+    exchange.on_attempt_failed(Cause::Reset);
+    exchange.attempt().unwrap();
+    assert_eq!((in_flight(&snapshot), attempts(&snapshot)[6]), (1, 1));
+    exchange.on_response_head(204, &HeaderMap::new()).unwrap();
+    exchange.finish(Some(204));
+    assert_eq!(attempts(&snapshot), [0, 1, 0, 0, 0, 0, 1]);
+    assert_eq!(requests(&snapshot), [0, 1, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_panic_gives_the_place_back_and_is_accounted_for() {
+    let snapshot = snapshot();
+    let seen = snapshot.clone();
+    let panicked = std::thread::spawn(move || {
+        let mut exchange = Exchange::open(clock(), seen);
+        admit(&mut exchange, &[("host", "shop.test")]).unwrap();
+        exchange.attempt().unwrap();
+        panic!("as a bug would");
+    });
+    assert!(panicked.join().is_err());
+    assert_eq!(in_flight(&snapshot), 0);
+    assert_eq!(requests(&snapshot).iter().sum::<u64>(), 1);
+}
+
+#[test]
+fn what_is_refused_before_routing_counts_as_unmatched() {
+    let snapshot = snapshot();
+    let mut exchange = Exchange::open(clock(), snapshot.clone());
+    assert_eq!(admit(&mut exchange, &[("host", "other.test")]), Err(Cause::NoRoute));
+    assert_eq!(exchange.answer(Cause::NoRoute, &HeaderMap::new()).status, 404);
+    exchange.finish(Some(404));
+    assert_eq!(snapshot.unmatched.read().outcomes[3], 1);
+    assert_eq!(requests(&snapshot).iter().sum::<u64>(), 0);
+}
+
+#[test]
+fn a_refusal_of_an_empty_pool_counts_against_the_pool() {
+    let snapshot = snapshot();
+    for member in snapshot.services[0].pools[0].members.list() {
+        member.upstream.set_draining(true);
+    }
+    let mut exchange = Exchange::open(clock(), snapshot.clone());
+    assert_eq!(admit(&mut exchange, &[("host", "shop.test")]), Err(Cause::NoUpstream));
+    exchange.finish(Some(503));
+    assert_eq!(requests(&snapshot)[4], 1);
+}
+
+#[test]
+fn a_switch_of_protocols_that_nobody_asked_for_is_refused() {
+    let websocket = |headers: &mut HeaderMap| {
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    };
+    let mut response = HeaderMap::new();
+    websocket(&mut response);
+    let snapshot = snapshot();
+    let mut plain = Exchange::open(clock(), snapshot.clone());
+    admit(&mut plain, &[("host", "shop.test")]).unwrap();
+    plain.attempt().unwrap();
+    assert_eq!(plain.on_response_head(101, &response), Err(Cause::BadResponse));
+    let mut asked = Exchange::open(clock(), snapshot);
+    let fields = [("host", "shop.test"), ("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")];
+    admit(&mut asked, &fields).unwrap();
+    asked.attempt().unwrap();
+    assert_eq!(asked.on_response_head(101, &response), Ok(()));
+    assert_eq!(asked.on_response_head(101, &HeaderMap::new()), Err(Cause::BadResponse));
+}
+
+#[test]
+fn a_request_id_is_kept_if_it_is_fit_and_made_otherwise() {
+    let id = |given: Option<&str>| {
+        let mut exchange = Exchange::open(clock(), snapshot());
+        let mut fields = vec![("host", "shop.test")];
+        fields.extend(given.map(|given| ("x-request-id", given)));
+        admit(&mut exchange, &fields).unwrap();
+        exchange.request_id().to_str().unwrap().to_string()
+    };
+    assert_eq!(id(Some("abc-1")), "abc-1");
+    let long = "x".repeat(129);
+    for given in [None, Some(""), Some("a b"), Some(long.as_str())] {
+        let made = id(given);
+        assert!(made.len() == 32 && made.bytes().all(|b| b.is_ascii_hexdigit()), "{made}");
+    }
+}
+
+#[test]
+fn durations_come_from_the_clock_given() {
+    // Two readings a second apart, over and over.
+    static READ: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    static ZERO: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let now = || {
+        let n = READ.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        *ZERO.get_or_init(Instant::now) + Duration::from_secs(n)
+    };
+    let snapshot = snapshot();
+    let mut exchange = Exchange::open(Clock { now, ..clock() }, snapshot.clone());
+    admit(&mut exchange, &[("host", "shop.test")]).unwrap();
+    exchange.finish(Some(200));
+    assert_eq!(snapshot.services[0].pools[0].tally.read().nanos, 1_000_000_000);
+}

@@ -1,0 +1,134 @@
+//! The one table of what can go wrong with a request: a cause in; status, name and blame out.
+
+/// Why a request did not get an upstream's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The request breaks a rule of HTTP or of ours.
+    BadRequest(BadRequest),
+    /// No route matches.
+    NoRoute,
+    /// No upstream of its pool takes requests.
+    NoUpstream,
+    /// The upstream could not be connected to.
+    Connect,
+    /// The upstream did not accept a connection in time.
+    ConnectTimeout,
+    /// The upstream's response head was not complete in time, or its body paused for too long.
+    ResponseTimeout,
+    /// The upstream closed or reset the connection before its response was complete.
+    Reset,
+    /// The upstream's response is not one that may be passed on.
+    BadResponse,
+    /// The client did not send its body in time.
+    ClientTimeout,
+    /// The client went away.
+    ClientGone,
+    /// Our own mistake.
+    Internal,
+}
+
+/// Which rule a request breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadRequest {
+    /// HTTP/1.1 without `Host`.
+    NoHost,
+    /// A `Host` that is no host.
+    Host,
+    /// A field name with something else than letters, digits and hyphens.
+    FieldName,
+    /// A field value with a control character.
+    FieldValue,
+    /// More than one length, a list of them, or a length that is no number.
+    ContentLength,
+    /// Both `Content-Length` and `Transfer-Encoding`.
+    TwoFramings,
+    /// A transfer coding other than `chunked`.
+    TransferEncoding,
+    /// A path with `.` or `..` segments or a NUL.
+    Path,
+    /// Any other breach of HTTP's grammar.
+    Malformed,
+    /// Too many bytes or fields before the body.
+    HeaderTooLarge,
+    /// An expectation other than `100-continue`.
+    Expectation,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What the client is told, if it can still be told anything.
+    pub status: u16,
+    /// A name for logs and metrics, few in number.
+    pub name: &'static str,
+    /// A sentence for people. Names nothing that the public should not know.
+    pub detail: &'static str,
+    /// Whether it counts against the upstream that was asked.
+    pub upstream_at_fault: bool,
+    /// Whether the client's connection can carry another request afterwards.
+    pub keeps_connection: bool,
+}
+
+impl Cause {
+    /// The row of this cause.
+    pub fn row(self) -> Failure {
+        let row = |status, name, detail, upstream_at_fault, keeps_connection| Failure {
+            status,
+            name,
+            detail,
+            upstream_at_fault,
+            keeps_connection,
+        };
+        match self {
+            Cause::BadRequest(rule) => {
+                let (status, detail, keeps) = rule.row();
+                row(status, "bad_request", detail, false, keeps)
+            }
+            Cause::NoRoute => row(404, "no_route", "nothing is served here", false, true),
+            Cause::NoUpstream => row(503, "no_upstream", "no upstream is available", false, true),
+            Cause::Connect => row(502, "connect_error", "the upstream could not be reached", true, false),
+            Cause::ConnectTimeout => {
+                row(504, "connect_timeout", "the upstream did not accept a connection in time", true, false)
+            }
+            Cause::ResponseTimeout => {
+                row(504, "response_timeout", "the upstream did not answer in time", true, false)
+            }
+            Cause::Reset => {
+                row(502, "reset", "the upstream closed the connection before its answer was complete", true, false)
+            }
+            Cause::BadResponse => {
+                row(502, "bad_response", "the upstream's answer was not valid HTTP", true, false)
+            }
+            Cause::ClientTimeout => {
+                row(408, "client_timeout", "the request body did not arrive in time", false, false)
+            }
+            // 499 is nginx's code for it, known from many dashboards; nobody is there to read it.
+            Cause::ClientGone => row(499, "client_gone", "the client went away", false, false),
+            Cause::Internal => row(500, "internal", "something went wrong in the proxy", false, false),
+        }
+    }
+}
+
+impl BadRequest {
+    /// Status, detail, and whether the connection is still in step. After doubtful framing it is
+    /// not: what follows could be part of this body or another request.
+    fn row(self) -> (u16, &'static str, bool) {
+        match self {
+            BadRequest::NoHost => (400, "HTTP/1.1 requires a Host field", false),
+            BadRequest::Host => (400, "the Host field is not a host", false),
+            BadRequest::FieldName => {
+                (400, "a field name may hold letters, digits and hyphens only", false)
+            }
+            BadRequest::FieldValue => (400, "a field value holds a control character", false),
+            BadRequest::ContentLength => (400, "Content-Length must be one number", false),
+            BadRequest::TwoFramings => {
+                (400, "Content-Length and Transfer-Encoding exclude each other", false)
+            }
+            BadRequest::TransferEncoding => (400, "the only transfer coding is chunked", false),
+            BadRequest::Path => (400, "a path may not hold dot segments or NUL", true),
+            BadRequest::Malformed => (400, "the request is not valid HTTP", false),
+            BadRequest::HeaderTooLarge => (431, "the header section is too large", false),
+            BadRequest::Expectation => (417, "the only expectation is 100-continue", false),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Whom a request comes from: the connected peer and the fields in, the client and the
+//! `X-Forwarded-*` fields to send on out.
+//!
+//! What a peer says of others is believed only if the peer is a configured proxy; from anyone
+//! else the fields are replaced, and the other fields that carry the same claim are removed.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::{HOST, HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+use super::exchange::Edits;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Other fields that say who the client is or how it came; upstreams may believe them.
+const CLAIMS: [HeaderName; 4] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-server"),
+];
+
+/// The other end of a client connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address; unspecified for a Unix socket.
+    pub address: IpAddr,
+    /// The address as a field value, made once a connection.
+    pub field: HeaderValue,
+    /// `http` or `https`.
+    pub scheme: HeaderValue,
+}
+
+impl Peer {
+    /// The peer at this address.
+    pub fn new(address: IpAddr, scheme: &'static str) -> Peer {
+        let address = address.to_canonical();
+        let field = HeaderValue::from_str(&address.to_string());
+        Peer {
+            address,
+            field: field.expect("an IP address is made of hex digits, dots and colons"),
+            scheme: HeaderValue::from_static(scheme),
+        }
+    }
+}
+
+/// The client's own address: the peer's, or what trusted proxies say of it.
+pub fn client(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
+    if !is_trusted(peer.address, trusted) {
+        return peer.address;
+    }
+    let lines: Vec<&str> =
+        headers.get_all(FOR).iter().map(|line| line.to_str().unwrap_or("?")).collect();
+    let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
+    let mut client = peer.address;
+    for hop in hops {
+        // What cannot be read was not written by a proxy of ours: stop at the last one known.
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !is_trusted(client, trusted) {
+            break;
+        }
+    }
+    client
+}
+
+/// Adds the fields that tell the upstream where the request comes from.
+pub fn edit(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet], edits: &mut Edits) {
+    let believed = is_trusted(peer.address, trusted);
+    let kept = |name: &HeaderName| believed && headers.contains_key(name);
+    edits.set(FOR, if kept(&FOR) { appended(headers, peer) } else { peer.field.clone() });
+    if !kept(&PROTO) {
+        edits.set(PROTO, peer.scheme.clone());
+    }
+    if !kept(&FORWARDED_HOST)
+        && let Some(host) = headers.get(HOST)
+    {
+        edits.set(FORWARDED_HOST, host.clone());
+    }
+    if !believed {
+        for name in CLAIMS.iter().filter(|name| headers.contains_key(*name)) {
+            edits.remove(name.clone());
+        }
+    }
+}
+
+/// All hops so far, then the peer.
+fn appended(headers: &HeaderMap, peer: &Peer) -> HeaderValue {
+    let mut hops: Vec<u8> = Vec::new();
+    for line in headers.get_all(FOR) {
+        hops.extend_from_slice(line.as_bytes());
+        hops.extend_from_slice(b", ");
+    }
+    hops.extend_from_slice(peer.field.as_bytes());
+    HeaderValue::from_bytes(&hops).unwrap_or_else(|_| peer.field.clone())
+}
+
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for &(name, value) in fields {
+            headers.append(name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn edited(fields: &[(&'static str, &str)], peer: &str, trusted: &[&str]) -> Vec<String> {
+        let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        let mut edits = Edits::default();
+        edit(&headers(fields), &Peer::new(peer.parse().unwrap(), "http"), &trusted, &mut edits);
+        let line = |(name, value): &(HeaderName, Option<HeaderValue>)| match value {
+            Some(value) => format!("{name}: {}", value.to_str().unwrap()),
+            None => format!("-{name}"),
+        };
+        edits.list().iter().map(line).collect()
+    }
+
+    const CLAIMED: [(&str, &str); 5] = [
+        ("host", "shop.test"),
+        ("x-forwarded-for", "203.0.113.1"),
+        ("x-forwarded-for", "10.0.0.9"),
+        ("x-forwarded-proto", "https"),
+        ("x-real-ip", "203.0.113.1"),
+    ];
+
+    #[test]
+    fn a_stranger_is_not_believed() {
+        assert_eq!(
+            edited(&CLAIMED, "192.0.2.1", &["10.0.0.0/8"]),
+            [
+                "x-forwarded-for: 192.0.2.1",
+                "x-forwarded-proto: http",
+                "x-forwarded-host: shop.test",
+                "-x-real-ip",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_added() {
+        assert_eq!(
+            edited(&CLAIMED, "10.0.0.1", &["10.0.0.0/8"]),
+            ["x-forwarded-for: 203.0.113.1, 10.0.0.9, 10.0.0.1", "x-forwarded-host: shop.test"]
+        );
+    }
+
+    #[test]
+    fn the_client_is_the_last_hop_that_is_not_ours() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let of = |hops: &str, peer: &str| {
+            let headers = headers(&[("x-forwarded-for", hops)]);
+            client(&headers, &Peer::new(peer.parse().unwrap(), "http"), &trusted).to_string()
+        };
+        assert_eq!(of("198.51.100.7, 203.0.113.1, 10.0.0.9", "10.0.0.1"), "203.0.113.1");
+        assert_eq!(of("203.0.113.1", "192.0.2.1"), "192.0.2.1");
+        assert_eq!(of("10.0.0.7", "10.0.0.1"), "10.0.0.7");
+        assert_eq!(of("203.0.113.1, unknown, 10.0.0.9", "10.0.0.1"), "10.0.0.9");
+    }
+}

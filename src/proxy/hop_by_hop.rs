@@ -1,0 +1,88 @@
+//! Fields that concern one connection only: a response's fields in, the names to remove out.
+//!
+//! pingora 0.9.1 strips them from requests and passes them on in responses (RFC 9110 section
+//! 7.6.1). Framing fields stay: the lane owns the framing it writes.
+
+use http::HeaderMap;
+use http::header::{
+    AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE,
+    HeaderName, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY,
+};
+use smallvec::SmallVec;
+
+const ALWAYS: [HeaderName; 4] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("proxy-authentication-info"),
+    TE,
+];
+
+/// What a `Connection` field may not take away: nominating one of these is a mistake or an attack
+/// on whoever reads the answer.
+const PROTECTED: [HeaderName; 9] = [
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    TRANSFER_ENCODING,
+    CACHE_CONTROL,
+    SET_COOKIE,
+    VARY,
+    AGE,
+    DATE,
+];
+
+/// The fields of a response that must not be passed on. `switches` for a 101, which needs its
+/// `Upgrade` and `Connection`.
+pub fn to_remove(headers: &HeaderMap, switches: bool) -> SmallVec<[HeaderName; 4]> {
+    let mut names = SmallVec::new();
+    names.extend(ALWAYS.iter().filter(|name| headers.contains_key(*name)).cloned());
+    if switches {
+        return names;
+    }
+    if headers.contains_key(UPGRADE) {
+        names.push(UPGRADE);
+    }
+    for line in headers.get_all(CONNECTION) {
+        for token in line.as_bytes().split(|&b| b == b',') {
+            let Ok(name) = HeaderName::from_bytes(token.trim_ascii()) else { continue };
+            if headers.contains_key(&name) && !PROTECTED.contains(&name) && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn removed(fields: &[(&'static str, &'static str)], switches: bool) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for &(name, value) in fields {
+            headers.append(name, value.parse().unwrap());
+        }
+        to_remove(&headers, switches).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn nominated_and_standard_fields_go() {
+        let fields = [
+            ("connection", "close, X-Secret, content-length"),
+            ("connection", "x-other"),
+            ("x-secret", "1"),
+            ("x-other", "2"),
+            ("content-length", "5"),
+            ("keep-alive", "timeout=5"),
+            ("upgrade", "h2c"),
+            ("x-stays", "3"),
+        ];
+        assert_eq!(removed(&fields, false), ["keep-alive", "upgrade", "x-secret", "x-other"]);
+    }
+
+    #[test]
+    fn a_switch_of_protocols_keeps_its_fields() {
+        let fields = [("connection", "Upgrade"), ("upgrade", "websocket"), ("keep-alive", "x")];
+        assert_eq!(removed(&fields, true), ["keep-alive"]);
+    }
+}

@@ -1,0 +1,17 @@
+//! The data plane: a client's request in, an upstream's answer out.
+//!
+//! What happens to a request is in [`exchange`], which knows nothing of how bytes move; how bytes
+//! move is in [`pingora_lane`], whose hooks call the exchange and decide nothing. `failure.rs`
+//! holds the one table from causes to answers, `listen.rs` the accept loops, `client_stream.rs`
+//! the deadlines on a client's bytes.
+
+pub mod admission;
+pub mod answer;
+pub mod client_stream;
+pub mod exchange;
+pub mod failure;
+pub mod forwarded;
+pub mod hop_by_hop;
+pub mod listen;
+pub mod pingora_lane;
+pub mod trace_context;

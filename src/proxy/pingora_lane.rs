@@ -1,0 +1,319 @@
+//! The lane on pingora: its hooks in, calls to the exchange out.
+//!
+//! Every hook is a few lines that say what happened; what follows from it is decided in
+//! `exchange.rs`. What pingora 0.9.1 leaves open is closed here where only a hook can: keep-alive
+//! without end, pipelined requests dropped, hop-by-hop fields in responses, and the empty last
+//! piece of a body that makes it end the chunks twice (#935).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+use http::header::CONTENT_LENGTH;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, Session};
+use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::{ALPN, HttpPeer};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use super::admission::Head;
+use super::answer::Answer;
+use super::client_stream::Connection;
+use super::exchange::{Exchange, REQUEST_ID, Try};
+use super::failure::{BadRequest, Cause};
+use super::hop_by_hop;
+use crate::clock::Clock;
+use crate::snapshot::Published;
+use crate::upstream::Target;
+
+/// How often pingora may ask for a peer. It retries by itself only when a kept connection turns
+/// out dead before a byte of the response, which costs the upstream nothing.
+const MOST_TRIES: usize = 3;
+
+/// Kept connections to upstreams, for each worker.
+const KEPT_PER_WORKER: usize = 512;
+
+/// pingora's side of the proxy.
+pub struct PingoraLane {
+    published: Arc<Published>,
+    clock: Clock,
+}
+
+/// A proxy on pingora that serves what is published, moved by this many workers.
+pub fn pingora_lane(published: Arc<Published>, clock: Clock, workers: usize) -> HttpProxy<PingoraLane> {
+    let conf = ServerConf {
+        threads: workers,
+        max_retries: MOST_TRIES,
+        upstream_keepalive_pool_size: KEPT_PER_WORKER,
+        ..ServerConf::default()
+    };
+    pingora::proxy::http_proxy(&Arc::new(conf), PingoraLane { published, clock })
+}
+
+#[async_trait]
+impl ProxyHttp for PingoraLane {
+    type CTX = Box<Exchange>;
+
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(Exchange::open(self.clock, self.published.load()))
+    }
+
+    /// None: pingora's default module only compresses, and we pass bodies on as they are.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
+        let connection = connection(session)?;
+        connection.begin_exchange();
+        prepare(session, ctx);
+        let raw = session.as_downstream().as_http1().map(|h1| h1.get_headers_raw_bytes());
+        let request = session.req_header();
+        let head = Head {
+            method: &request.method,
+            uri: &request.uri,
+            version: request.version,
+            headers: &request.headers,
+            raw: raw.as_deref().unwrap_or_default(),
+        };
+        let Err(cause) = ctx.admit(&head, &connection.peer) else { return Ok(false) };
+        let answer = ctx.answer(cause, &session.req_header().headers);
+        write(session, answer).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+        let next = ctx.attempt().map_err(|cause| error(cause, ErrorSource::Internal))?;
+        peer(&next)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        for (name, value) in ctx.edits().list() {
+            match value {
+                Some(value) => request.insert_header(name.clone(), value.clone())?,
+                None => drop(request.remove_header(name)),
+            }
+        }
+        if session.as_mut().is_body_done() {
+            connection(session)?.expect_response(ctx.timeouts().response);
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        if end_of_stream {
+            drop_empty_end(body);
+            connection(session)?.expect_response(ctx.timeouts().response);
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let status = response.status.as_u16();
+        if status == 101 || status >= 200 {
+            connection(session)?.end_wait();
+        }
+        ctx.on_response_head(status, &response.headers)
+            .map_err(|cause| error(cause, ErrorSource::Upstream))
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        for name in hop_by_hop::to_remove(&response.headers, response.status == 101) {
+            response.remove_header(&name);
+        }
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        one_length(response)?;
+        if !response.headers.contains_key(REQUEST_ID) {
+            response.insert_header(REQUEST_ID, ctx.request_id().clone())?;
+        }
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Self::CTX,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        ctx.on_attempt_failed(match error.etype() {
+            ErrorType::ConnectTimedout => Cause::ConnectTimeout,
+            _ => Cause::Connect,
+        });
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Self::CTX,
+        client_reused: bool,
+    ) -> Box<Error> {
+        ctx.on_attempt_failed(cause_of(&error, session));
+        let request = session.req_header();
+        match request.method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
+            // An undecided retry panics when pingora asks for it, so it is decided on both paths.
+            true => error.retry.decide_reuse(client_reused),
+            false => error.set_retry(false),
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Self::CTX,
+    ) -> FailToProxy {
+        let cause = ctx.cause().unwrap_or_else(|| cause_of(error, session));
+        let answer = ctx.answer(cause, &session.req_header().headers);
+        let error_code = answer.status;
+        if cause != Cause::ClientGone && session.response_written().is_none() {
+            // If the client is gone after all there is nobody to tell.
+            let _ = write(session, answer).await;
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Self::CTX) {
+        ctx.finish(session.response_written().map(|response| response.status.as_u16()));
+        if let Ok(connection) = connection(session) {
+            connection.end_exchange();
+        }
+    }
+
+    /// pingora writes a log line for each failure from its own point of view; ours are the
+    /// metrics and the request's record.
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
+        true
+    }
+}
+
+/// Sets what pingora forgets from one request of a connection to the next.
+fn prepare(session: &mut Session, exchange: &Exchange) {
+    let limits = &exchange.snapshot().config.server.client;
+    session.set_read_timeout(Some(limits.body_timeout));
+    session.set_write_timeout(Some(limits.send_timeout));
+    // `None` is a client, or a version of HTTP, that does not keep its connection.
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(limits.keepalive.as_secs()));
+    }
+    session.set_pipelining_enabled(true);
+}
+
+/// What is known of the client's connection.
+fn connection(session: &Session) -> Result<Arc<Connection>> {
+    let digest = session.as_downstream().digest();
+    let carried = digest.and_then(carried);
+    carried.ok_or_else(|| Error::explain(ErrorType::InternalError, "a stream that is not ours"))
+}
+
+fn carried(digest: &Digest) -> Option<Arc<Connection>> {
+    let data = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
+    data.downcast_ref::<Arc<Connection>>().cloned()
+}
+
+/// pingora 0.9.1 ends a chunked body once for an empty piece and once more for the end of the
+/// stream (#935); the upstream would read the second as the head of somebody else's request.
+fn drop_empty_end(body: &mut Option<Bytes>) {
+    if body.as_ref().is_some_and(Bytes::is_empty) {
+        *body = None;
+    }
+}
+
+/// Equal lengths, in a list or on several lines, become one; pingora has refused unequal ones.
+fn one_length(response: &mut ResponseHeader) -> Result<()> {
+    let mut lines = response.headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lines.next() else { return Ok(()) };
+    if lines.next().is_none() && first.as_bytes().iter().all(u8::is_ascii_digit) {
+        return Ok(());
+    }
+    let text = first.to_str().unwrap_or_default();
+    let one = text.split(',').next().unwrap_or_default().trim().to_string();
+    response.insert_header(CONTENT_LENGTH, one)
+}
+
+fn peer(next: &Try) -> Result<Box<HttpPeer>> {
+    let mut peer = match &next.target {
+        Target::Socket(address) => HttpPeer::new(address, false, String::new()),
+        Target::Unix(path) => HttpPeer::new_uds(path, false, String::new())?,
+    };
+    let timeouts = &next.timeouts;
+    peer.options.connection_timeout = Some(timeouts.connect);
+    peer.options.total_connection_timeout = Some(timeouts.connect);
+    peer.options.read_timeout = Some(timeouts.idle);
+    peer.options.write_timeout = Some(timeouts.idle);
+    peer.options.idle_timeout = Some(timeouts.pool_idle);
+    peer.options.alpn = ALPN::H1;
+    debug_assert!(!peer.is_tls(), "an empty SNI would switch verification off");
+    Ok(Box::new(peer))
+}
+
+async fn write(session: &mut Session, answer: Answer) -> Result<()> {
+    if !answer.keeps_connection {
+        session.set_keepalive(None);
+    }
+    let mut head = ResponseHeader::build(answer.status, Some(answer.fields.len() + 3))?;
+    for (name, value) in answer.fields {
+        head.insert_header(name, value)?;
+    }
+    head.insert_header(CONTENT_LENGTH, answer.body.len())?;
+    let has_body = session.req_header().method != Method::HEAD;
+    session.write_response_header(Box::new(head), !has_body).await?;
+    let body = has_body.then_some(answer.body);
+    session.write_response_body(body, true).await
+}
+
+fn error(cause: Cause, source: ErrorSource) -> Box<Error> {
+    let mut error = Error::new(ErrorType::HTTPStatus(cause.row().status));
+    error.esource = source;
+    error
+}
+
+/// pingora's errors in our words.
+fn cause_of(error: &Error, session: &Session) -> Cause {
+    if connection(session).is_ok_and(|connection| connection.is_overdue()) {
+        return Cause::ResponseTimeout;
+    }
+    use ErrorType::*;
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ReadTimedout) => Cause::ClientTimeout,
+        (ErrorSource::Downstream, InvalidHTTPHeader | H1Error) => {
+            Cause::BadRequest(BadRequest::Malformed)
+        }
+        (ErrorSource::Downstream, _) => Cause::ClientGone,
+        (ErrorSource::Upstream, ReadTimedout | WriteTimedout) => Cause::ResponseTimeout,
+        (ErrorSource::Upstream, ReadError | WriteError | ConnectionClosed) => Cause::Reset,
+        (ErrorSource::Upstream, _) => Cause::BadResponse,
+        _ => Cause::Internal,
+    }
+}

@@ -1,9 +1,14 @@
+pub mod admin;
 pub mod balance;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod observe;
 pub mod proxy;
 pub mod route;
+pub mod server;
 pub mod snapshot;
 pub mod split;
+pub mod store;
 pub mod upstream;

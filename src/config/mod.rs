@@ -3,6 +3,7 @@
 //! After [`parse`] nobody checks again: names are unique and known, splits sum to the whole,
 //! addresses are addresses, no two routes tie. Nothing here reads a file; the rim does.
 
+mod diff;
 mod problem;
 mod read;
 mod section;
@@ -20,6 +21,7 @@ use crate::route::Route;
 use crate::split::{Split, Sticky};
 use crate::upstream::Address;
 
+pub use diff::{Change, diff};
 pub use problem::{Level, Problem, Problems};
 
 /// A whole file, checked.

@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod answer;
 pub mod client_stream;
+pub mod clients;
 pub mod exchange;
 pub mod failure;
 pub mod forwarded;

@@ -1,0 +1,76 @@
+//! The file: a text in, problems and differences out; and the order to read it again.
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use bytes::Bytes;
+
+use super::problem::Problem;
+use super::wire::{self, ConfigChange, ConfigProblem};
+use super::Admin;
+use crate::config::Config;
+use crate::control::{ReloadError, Text};
+
+type Body = Result<Bytes, BytesRejection>;
+
+/// The text in force.
+#[utoipa::path(get, path = "/v1/config", tag = "config",
+    responses((status = 200, description = "The text", body = wire::ConfigText)))]
+pub async fn show(State(admin): State<Admin>) -> Json<wire::ConfigText> {
+    let Text { path, text } = admin.in_force.borrow().text.clone();
+    Json(wire::ConfigText { path, text })
+}
+
+/// Checks a text, or the file if there is none.
+#[utoipa::path(post, path = "/v1/config/check", tag = "config",
+    request_body(content = String, content_type = "application/toml"),
+    responses((status = 200, description = "What is wrong with it", body = wire::Checked)))]
+pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Checked>, Problem> {
+    let Text { text, .. } = given_or_file(&admin, body?)?;
+    let (valid, problems) = match Config::parse(&text) {
+        Ok((_, warnings)) => (true, warnings),
+        Err(problems) => (false, problems),
+    };
+    Ok(Json(wire::Checked { valid, problems: ConfigProblem::all(&problems, &text) }))
+}
+
+/// What putting a text in force would change; the file's if there is none.
+#[utoipa::path(post, path = "/v1/config/diff", tag = "config",
+    request_body(content = String, content_type = "application/toml"),
+    responses(
+        (status = 200, description = "The differences", body = wire::Changes),
+        (status = 422, description = "The text is not a config", body = Problem)))]
+pub async fn diff(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Changes>, Problem> {
+    let (config, _) = given_or_file(&admin, body?)?.parse()?;
+    let in_force = admin.in_force.borrow().config.clone();
+    Ok(Json(changes(&admin, crate::config::diff(&in_force, &config))))
+}
+
+/// Reads the file again and puts it in force. A file with errors changes nothing.
+#[utoipa::path(post, path = "/v1/config/reload", tag = "config", responses(
+    (status = 200, description = "What changed", body = wire::Changes),
+    (status = 409, description = "There is no file, or an address cannot be bound", body = Problem),
+    (status = 422, description = "The file is not a config", body = Problem)))]
+pub async fn reload(State(admin): State<Admin>) -> Result<Json<wire::Changes>, Problem> {
+    let made = admin.control.reload().await?;
+    Ok(Json(changes(&admin, made)))
+}
+
+fn changes(admin: &Admin, changes: Vec<crate::config::Change>) -> wire::Changes {
+    let changes = changes.into_iter().map(ConfigChange::from).collect();
+    wire::Changes { changes, generation: admin.published.load().generation }
+}
+
+fn given_or_file(admin: &Admin, body: Bytes) -> Result<Text, Problem> {
+    if body.is_empty() {
+        return match admin.source.path() {
+            Some(_) => Ok(admin.source.read()?),
+            None => Err(ReloadError::NoFile.into()),
+        };
+    }
+    match String::from_utf8(body.to_vec()) {
+        Ok(text) => Ok(Text { path: "(request)".into(), text }),
+        Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad-body", "the text is not UTF-8")),
+    }
+}

@@ -1,0 +1,109 @@
+//! The admin API: HTTP in, reads of the snapshot and commands to the controller out.
+//!
+//! JSON under `/v1`, errors as problem documents (RFC 9457), the description at `/openapi.json`
+//! made from the handlers themselves. Nothing here writes: changes go through [`Control`].
+
+mod config;
+mod guard;
+mod problem;
+mod services;
+mod status;
+pub mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use tokio::sync::watch;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::clock::Clock;
+use crate::control::{Control, InForce, Rates, Source};
+use crate::observe::Process;
+use crate::proxy::listen::Bound;
+use crate::snapshot::Published;
+
+pub use guard::{Token, TokenError, token};
+
+/// What the handlers read and whom they ask.
+#[derive(Clone)]
+pub struct Admin {
+    /// What requests see.
+    pub published: Arc<Published>,
+    /// The way to change it.
+    pub control: Control,
+    /// The process's own counts.
+    pub process: Arc<Process>,
+    /// What the pools did lately.
+    pub rates: Arc<Rates>,
+    /// The config in force and its text.
+    pub in_force: watch::Receiver<Arc<InForce>>,
+    /// Where the config comes from.
+    pub source: Source,
+    /// Set once the process is to end.
+    pub is_stopping: Arc<AtomicBool>,
+    /// Time.
+    pub clock: Clock,
+    /// What every request must bring, if anything.
+    pub token: Option<Token>,
+    /// Whether only this machine can connect.
+    pub is_local: bool,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Pointsman admin API",
+        description = "Moves live traffic between versions of a service."
+    ),
+    tags(
+        (name = "traffic", description = "Services, pools, splits"),
+        (name = "config", description = "The file"),
+        (name = "process", description = "Health and status"),
+    )
+)]
+struct Description;
+
+/// All paths with their description.
+pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(status::livez))
+        .routes(routes!(status::readyz))
+        .routes(routes!(status::metrics))
+        .routes(routes!(status::status))
+        .routes(routes!(services::list))
+        .routes(routes!(services::show))
+        .routes(routes!(services::split, services::put_split))
+        .routes(routes!(services::flip))
+        .routes(routes!(services::revisions))
+        .routes(routes!(services::pools))
+        .routes(routes!(services::pool))
+        .routes(routes!(services::put_upstream_state))
+        .routes(routes!(config::show))
+        .routes(routes!(config::check))
+        .routes(routes!(config::diff))
+        .routes(routes!(config::reload))
+        .split_for_parts()
+}
+
+/// Serves the API until the task is ended.
+pub async fn serve(bound: Bound, admin: Admin) {
+    let (router, description) = api();
+    let document = axum::Json(description);
+    let router = router
+        .route("/openapi.json", axum::routing::get(move || async { document }))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn_with_state(admin.clone(), guard::check))
+        .with_state(admin);
+    let served = match bound {
+        Bound::Tcp(tcp) => axum::serve(tcp, router).await,
+        Bound::Unix(unix) => axum::serve(unix, router).await,
+    };
+    if let Err(error) = served {
+        tracing::error!(%error, "the admin API has ended");
+    }
+}

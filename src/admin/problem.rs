@@ -1,0 +1,111 @@
+//! Errors as documents: a cause in, a problem of RFC 9457 out.
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, JsonRejection};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::wire::ConfigProblem;
+use crate::control::{Refused, ReloadError};
+
+/// An RFC 9457 problem document.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// A name for programs, such as `lost-race`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status code.
+    pub status: u16,
+    /// What went wrong, as a sentence.
+    pub detail: String,
+    /// What is wrong with a config, each with its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<ConfigProblem>,
+}
+
+impl Problem {
+    /// A problem of this status.
+    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Problem {
+        Problem {
+            kind: kind.to_string(),
+            title: status.canonical_reason().unwrap_or("Error").to_string(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        let (status, kind) = match &refused {
+            Refused::NoService(_) => (StatusCode::NOT_FOUND, "no-service"),
+            Refused::NoPool { .. } => (StatusCode::NOT_FOUND, "no-pool"),
+            Refused::NoUpstream { .. } => (StatusCode::NOT_FOUND, "no-upstream"),
+            Refused::Split(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-split"),
+            Refused::LostRace(_) => (StatusCode::PRECONDITION_FAILED, "lost-race"),
+            Refused::NotAvailable(_) => (StatusCode::CONFLICT, "pool-not-available"),
+            Refused::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        };
+        let hint = match refused {
+            Refused::NotAvailable(_) => "; send \"force\": true to flip all the same",
+            _ => "",
+        };
+        Problem::new(status, kind, format!("{refused}{hint}"))
+    }
+}
+
+impl From<ReloadError> for Problem {
+    fn from(error: ReloadError) -> Problem {
+        let (status, kind) = match &error {
+            ReloadError::NoFile => (StatusCode::CONFLICT, "no-file"),
+            ReloadError::Read { .. } => (StatusCode::CONFLICT, "file-not-readable"),
+            ReloadError::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-config"),
+            ReloadError::Bind(_) => (StatusCode::CONFLICT, "address-not-bindable"),
+            ReloadError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        };
+        let mut problem = Problem::new(status, kind, format!("{error}; nothing has changed"));
+        if let ReloadError::Problems(rejected) = &error {
+            problem.problems = ConfigProblem::all(&rejected.problems, &rejected.text);
+        }
+        problem
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Problem {
+        Problem::new(rejection.status(), "bad-body", rejection.body_text())
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Problem {
+        Problem::new(rejection.status(), "bad-body", rejection.body_text())
+    }
+}
+
+/// The answer for paths that do not exist.
+pub async fn not_found(uri: Uri) -> Problem {
+    let detail = format!("there is no {}; see /openapi.json", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "no-path", detail)
+}
+
+/// The answer for methods that a path does not have.
+pub async fn method_not_allowed(uri: Uri) -> Problem {
+    let detail = format!("{} does not take this method; see /openapi.json", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no-method", detail)
+}

@@ -1,0 +1,192 @@
+//! A running process's admin API: a path and a body in, its answer out.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::Reach;
+use crate::admin::wire::ConfigProblem;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The largest answer taken.
+const LARGEST: usize = 64 * 1024 * 1024;
+
+/// Why there is no answer, or not the one wished for.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Nobody there.
+    #[error("cannot reach the admin API at {address}: {error}\nis `pointsman run` up? name another address with --admin")]
+    Unreachable {
+        /// The address tried.
+        address: String,
+        /// What went wrong.
+        error: String,
+    },
+    /// It says no.
+    #[error("{detail}")]
+    Refused {
+        /// The status code.
+        status: StatusCode,
+        /// Why.
+        detail: String,
+        /// What is wrong with a config.
+        problems: Vec<ConfigProblem>,
+    },
+    /// It says something else.
+    #[error("{address} does not answer like an admin API: {error}")]
+    Strange {
+        /// The address asked.
+        address: String,
+        /// What is strange.
+        error: String,
+    },
+}
+
+impl ApiError {
+    /// 69 unreachable, 5 refused by circumstances that can change, 1 any other no.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ApiError::Unreachable { .. } => 69,
+            ApiError::Refused { status: StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED, .. } => 5,
+            ApiError::Refused { .. } | ApiError::Strange { .. } => 1,
+        }
+    }
+}
+
+/// The way to one process.
+pub struct Api<'a>(pub &'a Reach);
+
+/// A request to be sent.
+pub struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    body: Option<(&'static str, Bytes)>,
+    if_match: Option<u64>,
+}
+
+impl<'a> Call<'a> {
+    /// Reads.
+    pub fn get(path: &'a str) -> Call<'a> {
+        Call { method: Method::GET, path, body: None, if_match: None }
+    }
+
+    /// Changes, with a JSON body.
+    pub fn json(method: Method, path: &'a str, body: &impl Serialize) -> Call<'a> {
+        // The wire types are plain structs with text keys, which always serialize.
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        let body = Some(("application/json", body.into()));
+        Call { method, path, body, if_match: None }
+    }
+
+    /// Sends a config's text, or nothing.
+    pub fn config(path: &'a str, text: Option<String>) -> Call<'a> {
+        let body = text.map(|text| ("application/toml", text.into()));
+        Call { method: Method::POST, path, body, if_match: None }
+    }
+
+    /// Only if this is still the newest revision.
+    pub fn if_match(mut self, revision: Option<u64>) -> Call<'a> {
+        self.if_match = revision;
+        self
+    }
+}
+
+impl Api<'_> {
+    /// Asks and reads the answer.
+    pub async fn ask<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, ApiError> {
+        let (status, body) = self.send(call).await?;
+        if !status.is_success() {
+            return Err(refused(status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|error| self.strange(error))
+    }
+
+    async fn send(&self, call: Call<'_>) -> Result<(StatusCode, Bytes), ApiError> {
+        let address = &self.0.admin;
+        let sent = async {
+            match address.strip_prefix("unix:") {
+                Some(path) => {
+                    let path = PathBuf::from(path);
+                    self.exchange(UnixStream::connect(path).await?, "localhost", call).await
+                }
+                None => {
+                    let bare = address.strip_prefix("http://").unwrap_or(address);
+                    let bare = bare.trim_end_matches('/');
+                    self.exchange(TcpStream::connect(bare).await?, bare, call).await
+                }
+            }
+        };
+        let unreachable = |error: String| ApiError::Unreachable { address: address.clone(), error };
+        match timeout(PATIENCE, sent).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => match error.downcast::<std::io::Error>() {
+                Ok(error) => Err(unreachable(error.to_string())),
+                Err(error) => Err(self.strange(error)),
+            },
+            Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        host: &str,
+        call: Call<'_>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(call.method).uri(call.path);
+        request = request.header(header::HOST, host);
+        if let Some(token) = &self.0.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(revision) = call.if_match {
+            request = request.header(header::IF_MATCH, format!("\"{revision}\""));
+        }
+        if let Some((kind, _)) = &call.body {
+            request = request.header(header::CONTENT_TYPE, *kind);
+        }
+        let body = Full::new(call.body.map(|(_, body)| body).unwrap_or_default());
+        let response = sender.send_request(request.body(body)?).await?;
+        let status = response.status();
+        let body = http_body_util::Limited::new(response.into_body(), LARGEST).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!("{error}"))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    fn strange(&self, error: impl std::fmt::Display) -> ApiError {
+        ApiError::Strange { address: self.0.admin.clone(), error: error.to_string() }
+    }
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> ApiError {
+    #[derive(serde::Deserialize)]
+    struct Problem {
+        detail: String,
+        #[serde(default)]
+        problems: Vec<ConfigProblem>,
+    }
+    match serde_json::from_slice(body) {
+        Ok(Problem { detail, problems }) => ApiError::Refused { status, detail, problems },
+        Err(_) => ApiError::Refused { status, detail: format!("{status}"), problems: Vec::new() },
+    }
+}
+
+/// A text as one segment of a path.
+pub fn segment(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    let one = |b: u8| if plain(b) { (b as char).to_string() } else { format!("%{b:02X}") };
+    text.bytes().map(one).collect()
+}

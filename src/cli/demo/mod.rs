@@ -1,0 +1,169 @@
+//! `demo`: nothing in, a whole edge to play with out.
+//!
+//! Two versions of a small shop, the proxy before them, some load and the admin API, all in this
+//! process: what it shows is the real thing, seen from a client.
+
+mod load;
+mod shop;
+
+use std::io::IsTerminal;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use tokio::time::{Instant, interval_at, sleep_until};
+
+use self::load::{Load, Seen};
+use super::logging::{self, LogFormat};
+use super::{Ending, print, run};
+use crate::config::ListenAddress;
+use crate::control::Source;
+use crate::server::{Options, Server};
+
+/// Where the demo listens if nobody else does.
+const LISTEN: &str = "127.0.0.1:8080";
+const ADMIN: &str = "127.0.0.1:9900";
+
+/// How often rates are shown.
+const SHOW: Duration = Duration::from_secs(1);
+
+/// See it work: two versions of a shop, a proxy before them, and some load.
+///
+/// Needs no file, no other server and no rights. Prints the addresses, three commands to try in a
+/// second terminal, and what clients get, second by second, until Ctrl-C.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pointsman demo\n  pointsman demo --for 10s --rps 1000")]
+pub struct Demo {
+    /// Stop by itself after this long.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    length: Option<Duration>,
+    /// Requests per second.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    rps: u32,
+    /// Where clients connect [default: 127.0.0.1:8080, or any free port if that is taken]
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// Admin address [default: 127.0.0.1:9900, or any free port if that is taken]
+    #[arg(long, value_name = "IP:PORT")]
+    admin: Option<SocketAddr>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let length = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
+    match length.is_positive() {
+        true => Ok(length.unsigned_abs()),
+        false => Err("expected a time above zero".into()),
+    }
+}
+
+impl Demo {
+    pub(super) async fn run(self) -> anyhow::Result<Ending> {
+        // What goes wrong is shown; that all goes well is what the demo itself says.
+        logging::start(LogFormat::Text, Some("warn,pingora_core=off,pingora_proxy=off"));
+        let blue = shop::open("blue", Duration::from_millis(2)).await?;
+        let green = shop::open("green", Duration::from_millis(1)).await?;
+        let listen = self.listen.unwrap_or_else(|| free(LISTEN));
+        let admin = ListenAddress::Tcp(self.admin.unwrap_or_else(|| free(ADMIN)));
+        let source = Source::Fixed(config(listen, blue, green));
+        let options = Options { source, admin: Some(admin), watches_file: false };
+        let server = run::start(options).await?;
+        let address = server.address().ok_or_else(|| anyhow!("the demo has no TCP listener"))?;
+        introduce(&server, address);
+        let load = Load::start(address, self.rps);
+        self.show(&load).await?;
+        let seen = load.stop().await;
+        server.stop().await;
+        print(&summary(&seen));
+        Ok(if seen.errors == 0 && seen.total() > 0 { Ending::Done } else { Ending::No })
+    }
+
+    /// Shows rates until the time is over or Ctrl-C is pressed.
+    async fn show(&self, load: &Load) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let end = self.length.map(|length| start + length);
+        let mut ticks = interval_at(start + SHOW, SHOW);
+        let mut before = Seen::default();
+        loop {
+            let over = async {
+                match end {
+                    Some(end) => sleep_until(end).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let now = load.seen();
+                    print(&line(start.elapsed(), &now.since(&before)));
+                    before = now;
+                }
+                stopped = tokio::signal::ctrl_c() => return stopped.context("cannot hear Ctrl-C"),
+                _ = over => return Ok(()),
+            }
+        }
+    }
+}
+
+/// This address, or any port if it is taken.
+fn free(usual: &str) -> SocketAddr {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    usual.parse().ok().filter(|address| TcpListener::bind(address).is_ok()).unwrap_or(any)
+}
+
+fn config(listen: SocketAddr, blue: SocketAddr, green: SocketAddr) -> String {
+    format!(
+        "[[listeners]]\naddress = \"{listen}\"\n\n\
+         [services.shop]\nsplit = {{ blue = 100, green = 0 }}\n\n\
+         [services.shop.pools]\nblue.upstreams = [\"{blue}\"]\ngreen.upstreams = [\"{green}\"]\n"
+    )
+}
+
+fn introduce(server: &Server, address: SocketAddr) {
+    let admin = server.admin_address().to_string();
+    let program = std::env::args().next().unwrap_or_else(|| "pointsman".into());
+    let flag = if admin == ADMIN { String::new() } else { format!(" --admin {admin}") };
+    print(&format!(
+        "A shop in two versions, blue and green, behind one address.\n\n  \
+         the shop    http://{address}/\n  \
+         admin API   http://{admin}/v1/status\n  \
+         metrics     http://{admin}/metrics\n\n\
+         Try in a second terminal:\n\n  \
+         {program} shift shop blue=90 green=10{flag}\n  \
+         {program} flip shop green{flag}\n  \
+         {program} status{flag}\n\n\
+         What clients get, second by second (Ctrl-C stops):\n"
+    ));
+}
+
+/// One second, as clients saw it.
+fn line(at: Duration, seen: &Seen) -> String {
+    let total = seen.total().max(1);
+    let pool = |name: &str, code: &str, count: u64| {
+        let share = count as f64 / total as f64;
+        let bar = "█".repeat((share * 20.0).round() as usize);
+        let coloured = match std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+            true => format!("\x1b[{code}m{bar}\x1b[0m"),
+            false => bar.clone(),
+        };
+        let pad = " ".repeat(20 - bar.chars().count().min(20));
+        format!("{name} {coloured}{pad} {count:>5}/s {:>5.1} %", share * 100.0)
+    };
+    let mean = seen.nanos as f64 / total as f64 / 1e6;
+    format!(
+        "{:>5.0}s  {}   {}   {mean:>5.1} ms   {} errors",
+        at.as_secs_f64(),
+        pool("blue", "34", seen.blue),
+        pool("green", "32", seen.green),
+        seen.errors,
+    )
+}
+
+fn summary(seen: &Seen) -> String {
+    format!(
+        "\n{} requests: {} from blue, {} from green, {} errors",
+        seen.total() + seen.errors,
+        seen.blue,
+        seen.green,
+        seen.errors
+    )
+}

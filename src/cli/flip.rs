@@ -1,0 +1,97 @@
+//! `flip`: a pool in, all traffic on it and the others done out.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use http::Method;
+use tokio::time::{Instant, sleep};
+
+use super::api::{Api, Call, segment};
+use super::{Ending, Reach, Why, shift};
+use crate::admin::wire;
+
+/// How often to look whether requests are still in flight.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Send all of a service's traffic to one pool, and wait until the others are done.
+///
+/// Refused if no upstream of the pool takes requests. The switch is one step: no request fails.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pointsman flip shop green --reason \"release 42\"\n  \
+                        pointsman flip shop blue --no-wait")]
+pub struct Flip {
+    /// The service.
+    service: String,
+    /// The pool that is to get everything.
+    pool: String,
+    /// Even if none of its upstreams takes requests.
+    #[arg(long)]
+    force: bool,
+    /// Do not wait for requests that other pools still hold.
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait for them, in seconds.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    drain: u64,
+    #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Flip {
+    pub(super) async fn run(self) -> anyhow::Result<Ending> {
+        let body = wire::Flip {
+            to: self.pool.clone(),
+            force: self.force,
+            reason: self.why.reason.clone(),
+            author: Some(super::author()),
+        };
+        let path = format!("/v1/services/{}/flip", segment(&self.service));
+        let call = Call::json(Method::POST, &path, &body).if_match(self.why.if_revision);
+        let revision: wire::Revision = Api(&self.reach)
+            .ask(call)
+            .await
+            .with_context(|| format!("{} was not flipped", self.service))?;
+        shift::report(&self.service, &revision, self.reach.json)?;
+        if self.no_wait {
+            return Ok(Ending::Done);
+        }
+        let path = format!("/v1/services/{}", segment(&self.service));
+        let others = async || {
+            let service: wire::Service = Api(&self.reach).ask(Call::get(&path)).await?;
+            let others = service.pools.iter().filter(|pool| pool.name != self.pool);
+            anyhow::Ok(others.map(|pool| pool.in_flight).sum())
+        };
+        wait_until_done(others, Duration::from_secs(self.drain), self.reach.json).await
+    }
+}
+
+/// Waits until nothing is in flight; says no if that takes too long.
+pub(super) async fn wait_until_done(
+    in_flight: impl AsyncFn() -> anyhow::Result<u64>,
+    patience: Duration,
+    quiet: bool,
+) -> anyhow::Result<Ending> {
+    let until = Instant::now() + patience;
+    let mut told = None;
+    loop {
+        let left = in_flight().await?;
+        if left == 0 {
+            if !quiet && told.is_some() {
+                eprintln!("drained");
+            }
+            return Ok(Ending::Done);
+        }
+        if Instant::now() >= until {
+            eprintln!("still {left} in flight after {} s", patience.as_secs());
+            return Ok(Ending::No);
+        }
+        if !quiet && told != Some(left) {
+            eprintln!("waiting for {left} in flight");
+            told = Some(left);
+        }
+        sleep(LOOK).await;
+    }
+}

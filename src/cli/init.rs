@@ -1,0 +1,58 @@
+//! `init`: nothing in, a small commented config file out.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::{Ending, print};
+
+/// Twelve lines: enough to run, short enough to read.
+pub const STARTER: &str = include_str!("../../conf/pointsman.toml");
+
+/// Write a small commented config file.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  pointsman init && pointsman check pointsman.toml")]
+pub struct Init {
+    /// Where to write it.
+    #[arg(default_value = "pointsman.toml")]
+    file: PathBuf,
+    /// Overwrite a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Init {
+    pub(super) fn run(self) -> anyhow::Result<Ending> {
+        let path = self.file.display();
+        let mut options = OpenOptions::new();
+        options.write(true);
+        match self.force {
+            true => options.create(true).truncate(true),
+            false => options.create_new(true),
+        };
+        let mut file = match options.open(&self.file) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                bail!("{path} is there already; --force overwrites it")
+            }
+            opened => opened.with_context(|| format!("cannot write {path}"))?,
+        };
+        file.write_all(STARTER.as_bytes()).with_context(|| format!("cannot write {path}"))?;
+        print(&format!("wrote {path}; next: put your upstreams in, then `pointsman run {path}`"));
+        Ok(Ending::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_starter_is_valid_and_twelve_lines_long() {
+        let (_, warnings) = crate::config::Config::parse(STARTER).unwrap();
+        assert!(warnings.0.is_empty(), "{warnings:?}");
+        assert_eq!(STARTER.lines().filter(|line| !line.is_empty()).count(), 12);
+    }
+}

@@ -1,0 +1,32 @@
+//! The process's own log lines: what is noteworthy in, standard error out.
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// pingora says each thing from its own point of view, mostly about clients that misbehave; our
+/// metrics say it better. `POINTSMAN_LOG=pingora_core=debug` brings it back.
+const DEFAULT: &str = "info,pingora_core=off,pingora_proxy=off,pingora_pool=off";
+
+/// Starts logging at the level that `POINTSMAN_LOG` names, or `default`.
+pub fn start(format: LogFormat, default: Option<&str>) {
+    let filter = std::env::var("POINTSMAN_LOG");
+    let filter = filter.unwrap_or_else(|_| default.unwrap_or(DEFAULT).to_string());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    // A second start in one process keeps the first.
+    let _ = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}

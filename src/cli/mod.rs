@@ -1,0 +1,170 @@
+//! The command line: arguments in, words for people (or JSON for scripts) and an exit code out.
+//!
+//! One file for each verb. Verbs that change or show a running process speak to its admin API and
+//! nothing else, so whatever they can do a script can do with curl.
+
+mod api;
+mod check;
+mod completions;
+mod demo;
+mod diff;
+mod drain;
+mod flip;
+mod init;
+mod logging;
+mod proxy;
+mod reload;
+mod run;
+mod shift;
+mod status;
+mod table;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use self::api::ApiError;
+
+/// Moves live traffic between versions of a service, and back.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Try it without a file or a server of your own:\n  pointsman demo\n\n\
+                  Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 5 refused (conflict, lost \
+                  race), 69 the admin API cannot be reached."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the proxy with a config file.
+    Run(run::Run),
+    /// Check a config file and show all that is wrong with it.
+    Check(check::Check),
+    /// See it work: two versions of a shop, a proxy before them, and some load.
+    Demo(demo::Demo),
+    /// Run the proxy without a file.
+    Proxy(proxy::Proxy),
+    /// Write a small commented config file.
+    Init(init::Init),
+    /// Show what a running proxy does.
+    Status(status::Status),
+    /// Divide a service's traffic among its pools.
+    Shift(shift::Shift),
+    /// Send all of a service's traffic to one pool, and wait until the others are done.
+    Flip(flip::Flip),
+    /// Take an upstream out for new requests, and wait until it is done.
+    Drain(drain::Drain),
+    /// Read the config file again.
+    Reload(reload::Reload),
+    /// Show what reading a config file would change.
+    Diff(diff::Diff),
+    /// Print completions for a shell.
+    Completions(completions::Completions),
+}
+
+/// How to reach a running proxy.
+#[derive(Clone, Debug, Args)]
+struct Reach {
+    /// Admin address: `IP:PORT` or `unix:/PATH`.
+    #[arg(long, env = "POINTSMAN_ADMIN", default_value = "127.0.0.1:9900", value_name = "ADDRESS")]
+    admin: String,
+    /// Bearer token, if the admin API wants one.
+    #[arg(long, env = "POINTSMAN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a change is made for.
+#[derive(Clone, Debug, Args)]
+struct Why {
+    /// Why; kept with the revision.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only if this is still the newest revision.
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
+}
+
+/// How a verb ended, if not with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// As wished.
+    Done,
+    /// The answer is no.
+    No,
+}
+
+/// Runs a verb and answers with its exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let ended = match cli.verb {
+        Verb::Run(verb) => block_on(verb.run()),
+        Verb::Check(verb) => verb.run(),
+        Verb::Demo(verb) => block_on(verb.run()),
+        Verb::Proxy(verb) => block_on(verb.run()),
+        Verb::Init(verb) => verb.run(),
+        Verb::Status(verb) => block_on(verb.run()),
+        Verb::Shift(verb) => block_on(verb.run()),
+        Verb::Flip(verb) => block_on(verb.run()),
+        Verb::Drain(verb) => block_on(verb.run()),
+        Verb::Reload(verb) => block_on(verb.run()),
+        Verb::Diff(verb) => block_on(verb.run()),
+        Verb::Completions(verb) => verb.run(),
+    };
+    match ended {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::No) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("pointsman: {error:#}");
+            ExitCode::from(error.downcast_ref::<ApiError>().map_or(1, ApiError::exit_code))
+        }
+    }
+}
+
+/// Two threads: what runs beside the workers must not wait for one slow part of it.
+fn block_on(verb: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::Result<Ending> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).thread_name("control").enable_all().build()?;
+    let ended = runtime.block_on(verb);
+    runtime.shutdown_background();
+    ended
+}
+
+/// Prints to standard output; a closed pipe (`| head`) is the reader's choice and no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Who gives an order, for the revision's record.
+fn author() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    user.map_or_else(|_| "cli".to_string(), |user| format!("cli:{user}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_teaches_with_an_example() {
+        let mut command = Cli::command();
+        for verb in command.get_subcommands_mut() {
+            let help = verb.render_long_help().to_string();
+            assert!(help.contains("Example"), "{}", verb.get_name());
+        }
+    }
+}

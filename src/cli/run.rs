@@ -1,0 +1,82 @@
+//! `run`: a config file in, a running proxy out, until it is told to stop.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::Ending;
+use super::logging::{self, LogFormat};
+use crate::config::ListenAddress;
+use crate::control::{ReloadError, Source};
+use crate::server::{Options, Server, StartError, signals};
+
+/// Looked for in this order if no file is named.
+const USUAL: [&str; 2] = ["pointsman.toml", "/etc/pointsman/pointsman.toml"];
+
+/// Run the proxy with a config file.
+///
+/// Changes of the file take effect by themselves; a file with errors changes nothing. SIGHUP reads
+/// it again, SIGTERM and SIGINT stop: new connections are refused, requests under way end.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pointsman run\n  pointsman run /etc/pointsman/pointsman.toml")]
+pub struct Run {
+    /// The config file [default: pointsman.toml, then /etc/pointsman/pointsman.toml]
+    file: Option<PathBuf>,
+    /// Admin address, instead of the file's.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<ListenAddress>,
+    /// Do not watch the file; reload by SIGHUP or `pointsman reload` only.
+    #[arg(long)]
+    no_watch: bool,
+    /// What log lines look like.
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+impl Run {
+    pub(super) async fn run(self) -> anyhow::Result<Ending> {
+        logging::start(self.log_format, None);
+        let file = match self.file {
+            Some(file) => file,
+            None => usual()?,
+        };
+        let options =
+            Options { source: Source::File(file), admin: self.admin, watches_file: !self.no_watch };
+        serve(start(options).await?).await
+    }
+}
+
+/// Starts, showing a config's errors the way `check` does.
+pub(super) async fn start(options: Options) -> anyhow::Result<Server> {
+    match Server::start(options).await {
+        Ok(server) => Ok(server),
+        Err(StartError::Config(ReloadError::Problems(rejected))) => {
+            eprintln!("{}", rejected.render(super::check::is_coloured()));
+            bail!("{} cannot be used", rejected.path)
+        }
+        Err(error) => Err(error).context("cannot start"),
+    }
+}
+
+/// Serves until a signal, then drains.
+pub(super) async fn serve(server: Server) -> anyhow::Result<Ending> {
+    tracing::info!(admin = %server.admin_address(), "ready");
+    signals::until_told_to_stop(server.control()).await?;
+    tracing::info!("stopping; requests under way end first");
+    tokio::select! {
+        left = server.stop() => match left {
+            0 => tracing::info!("stopped"),
+            left => tracing::warn!(connections = left, "stopped before all requests had ended"),
+        },
+        _ = signals::again() => tracing::warn!("told twice: stopped at once"),
+    }
+    Ok(Ending::Done)
+}
+
+fn usual() -> anyhow::Result<PathBuf> {
+    let found = USUAL.iter().map(PathBuf::from).find(|path| path.exists());
+    found.with_context(|| {
+        format!("no config file: neither {} exists; `pointsman init` writes one", USUAL.join(" nor "))
+    })
+}

@@ -1,0 +1,123 @@
+//! `status`: a running proxy in, a table of its services and pools out.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::api::{Api, Call};
+use super::table::{percent, table};
+use super::{Ending, Reach, print};
+use crate::admin::wire;
+
+/// How often `--watch` looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Show what a running proxy does: set and measured shares, rates, errors, upstreams.
+///
+/// Rates, shares and durations are of the last ten seconds.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pointsman status\n  pointsman status shop --watch\n  \
+                        pointsman status --json | jq '.services[].revision'")]
+pub struct Status {
+    /// Show this service only, with its upstreams.
+    service: Option<String>,
+    /// Show it again every second.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Status {
+    pub(super) async fn run(self) -> anyhow::Result<Ending> {
+        loop {
+            let mut status: wire::Status = Api(&self.reach).ask(Call::get("/v1/status")).await?;
+            if let Some(wanted) = &self.service {
+                status.services.retain(|service| service.name == *wanted);
+                if status.services.is_empty() {
+                    bail!("no service is named `{wanted}`");
+                }
+            }
+            match self.reach.json {
+                true => print(&serde_json::to_string_pretty(&status)?),
+                false => {
+                    let clear = if self.watch { "\x1b[2J\x1b[H" } else { "" };
+                    print(&format!("{clear}{}", self.picture(&status)));
+                }
+            }
+            if !self.watch {
+                return Ok(Ending::Done);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn picture(&self, status: &wire::Status) -> String {
+        let addresses = |listener: &wire::Listener| {
+            format!("{} ({} connections)", listener.address, listener.connections)
+        };
+        let listeners: Vec<String> = status.listeners.iter().map(addresses).collect();
+        let state = if status.ready { "ready" } else { "stopping" };
+        let mut lines = vec![format!(
+            "pointsman {} {state}, up {:.0} s, listening on {}",
+            status.version,
+            status.uptime_seconds,
+            listeners.join(", ")
+        )];
+        if !status.config.last_reload_successful {
+            lines.push(format!(
+                "! the last reload of {} was refused; `pointsman check` says why",
+                status.config.path
+            ));
+        }
+        lines.push(String::new());
+        lines.push(pools(&status.services));
+        if self.service.is_some() {
+            lines.push(String::new());
+            lines.push(upstreams(&status.services));
+        }
+        lines.join("\n")
+    }
+}
+
+fn pools(services: &[wire::Service]) -> String {
+    let headings =
+        ["SERVICE", ">REV", "POOL", ">SET", ">MEASURED", ">REQ/S", ">ERRORS", ">MEAN", ">IN FLIGHT", "STATE"];
+    let rows = services.iter().flat_map(|service| {
+        service.pools.iter().map(|pool| {
+            vec![
+                service.name.clone(),
+                service.revision.to_string(),
+                pool.name.clone(),
+                percent(pool.weight),
+                percent(pool.measured),
+                format!("{:.1}", pool.requests_per_second),
+                percent(pool.errors),
+                format!("{:.1} ms", pool.mean_seconds * 1e3),
+                pool.in_flight.to_string(),
+                if pool.available { "up".into() } else { "no upstream".into() },
+            ]
+        })
+    });
+    table(&headings, rows)
+}
+
+fn upstreams(services: &[wire::Service]) -> String {
+    let headings = ["POOL", "UPSTREAM", "STATE", ">WEIGHT", ">IN FLIGHT", ">REQUESTS", ">ERRORS"];
+    let pools = services.iter().flat_map(|service| &service.pools);
+    let rows = pools.flat_map(|pool| {
+        pool.upstreams.iter().map(|upstream| {
+            vec![
+                pool.name.clone(),
+                upstream.address.clone(),
+                format!("{:?}", upstream.state).to_lowercase(),
+                upstream.weight.to_string(),
+                upstream.in_flight.to_string(),
+                upstream.requests.to_string(),
+                upstream.errors.to_string(),
+            ]
+        })
+    });
+    table(&headings, rows)
+}

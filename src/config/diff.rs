@@ -1,0 +1,182 @@
+//! What a reload would change: two configs in, lines for people out.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use super::{Config, Service};
+use crate::route::Route;
+
+/// One difference between two configs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it concerns, such as `service shop`.
+    pub subject: String,
+    /// What becomes of it.
+    pub what: String,
+    /// Whether it waits for the next start of the process.
+    pub needs_restart: bool,
+}
+
+impl Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.subject, self.what)?;
+        if self.needs_restart { f.write_str(" (after a restart)") } else { Ok(()) }
+    }
+}
+
+/// All differences, in the order of the file's parts; none if a reload would change nothing.
+pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    let mut changes = Changes::default();
+    changes.server(old, new);
+    changes.set("listener", &old.listeners, &new.listeners);
+    let routes = |config: &Config| -> Vec<String> {
+        config.routes.iter().map(|route| describe(route, config)).collect()
+    };
+    changes.set("route", &routes(old), &routes(new));
+    let by_name = |config: &Config| -> BTreeMap<_, _> {
+        config.services.iter().map(|service| (service.name.clone(), service.clone())).collect()
+    };
+    let (before, after) = (by_name(old), by_name(new));
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        changes.add(format!("service {name}"), "removed");
+    }
+    for (name, service) in &after {
+        match before.get(name) {
+            None => changes.add(format!("service {name}"), format!("added, {}", service.split)),
+            Some(before) => changes.service(before, service),
+        }
+    }
+    changes.0
+}
+
+#[derive(Default)]
+struct Changes(Vec<Change>);
+
+impl Changes {
+    fn add(&mut self, subject: impl Into<String>, what: impl Into<String>) {
+        let (subject, what) = (subject.into(), what.into());
+        self.0.push(Change { subject, what, needs_restart: false });
+    }
+
+    fn server(&mut self, old: &Config, new: &Config) {
+        let restart = [
+            ("workers", old.server.workers != new.server.workers),
+            ("admin", old.admin != new.admin),
+        ];
+        for (subject, _) in restart.iter().filter(|(_, changed)| *changed) {
+            let what = "changed".to_string();
+            self.0.push(Change { subject: subject.to_string(), what, needs_restart: true });
+        }
+        let at_once = [
+            ("trusted proxies", old.server.trusted_proxies != new.server.trusted_proxies),
+            ("client limits", old.server.client != new.server.client),
+            ("drain time", old.server.drain != new.server.drain),
+        ];
+        for (subject, _) in at_once.iter().filter(|(_, changed)| *changed) {
+            self.add(*subject, "changed");
+        }
+    }
+
+    fn set<T: Display + PartialEq>(&mut self, kind: &str, old: &[T], new: &[T]) {
+        for item in old.iter().filter(|item| !new.contains(item)) {
+            self.add(format!("{kind} {item}"), "removed");
+        }
+        for item in new.iter().filter(|item| !old.contains(item)) {
+            self.add(format!("{kind} {item}"), "added");
+        }
+    }
+
+    fn service(&mut self, old: &Service, new: &Service) {
+        let subject = format!("service {}", new.name);
+        if old.split != new.split {
+            self.add(&subject, format!("split {} → {}", old.split, new.split));
+        }
+        let settings = [
+            ("stickiness", old.sticky != new.sticky),
+            ("override", old.opt_in != new.opt_in),
+            ("time-outs", old.timeouts != new.timeouts),
+        ];
+        for (what, _) in settings.iter().filter(|(_, changed)| *changed) {
+            self.add(&subject, format!("{what} changed"));
+        }
+        for pool in old.pools.iter().filter(|pool| new.pool(&pool.name).is_none()) {
+            self.add(format!("pool {}/{}", new.name, pool.name), "removed");
+        }
+        for pool in &new.pools {
+            let of = format!("pool {}/{}", new.name, pool.name);
+            let Some(before) = old.pool(&pool.name) else {
+                self.add(of, format!("added with {} upstreams", pool.upstreams.len()));
+                continue;
+            };
+            let find = |list: &[(_, u16)], wanted: &_| {
+                list.iter().find(|(address, _)| address == wanted).map(|(_, weight)| *weight)
+            };
+            for (address, _) in &before.upstreams {
+                if find(&pool.upstreams, address).is_none() {
+                    self.add(&of, format!("upstream {address} removed"));
+                }
+            }
+            for (address, weight) in &pool.upstreams {
+                match find(&before.upstreams, address) {
+                    None => self.add(&of, format!("upstream {address} added")),
+                    Some(old) if old != *weight => {
+                        self.add(&of, format!("upstream {address} weight {old} → {weight}"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+}
+
+fn describe(route: &Route, config: &Config) -> String {
+    let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
+    let hosts = if hosts.is_empty() { "any host".to_string() } else { hosts.join(",") };
+    let mut text = format!("{hosts} {}", route.path);
+    for method in &route.methods {
+        text.push_str(&format!(" {method}"));
+    }
+    for condition in &route.headers {
+        text.push_str(&format!(" {}={}", condition.name, condition.value.as_deref().unwrap_or("*")));
+    }
+    text + &format!(" → {}", config.services[route.service].name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = r#"
+[[listeners]]
+address = "127.0.0.1:8080"
+[services.shop]
+split = { blue = 100 }
+[services.shop.pools]
+blue.upstreams = ["a:1", "b:1"]
+green.upstreams = ["c:1"]
+"#;
+
+    #[test]
+    fn each_difference_is_a_line() {
+        let new = OLD
+            .replace("8080", "8081")
+            .replace("blue = 100", "blue = 90, green = 10")
+            .replace("\"b:1\"", "{ address = \"a2:1\", weight = 5 }")
+            .replace("green.upstreams", "black.upstreams = []\ngreen.upstreams");
+        let parse = |text: &str| Config::parse(text).unwrap().0;
+        let lines: Vec<String> =
+            diff(&parse(OLD), &parse(&new)).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "listener 127.0.0.1:8080: removed",
+                "listener 127.0.0.1:8081: added",
+                "service shop: split blue=100 → blue=90 green=10",
+                "pool shop/black: added with 0 upstreams",
+                "pool shop/blue: upstream b:1 removed",
+                "pool shop/blue: upstream a2:1 added",
+            ]
+        );
+        assert_eq!(diff(&parse(OLD), &parse(OLD)), []);
+    }
+}

@@ -1,0 +1,260 @@
+//! Takes commands one by one: each becomes a revision, a snapshot, or a refusal.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{Command, Commands, InForce, Order, Refused, ReloadError, Source, Target};
+use crate::clock::Clock;
+use crate::config::{Change, Config, Service, diff};
+use crate::observe::Process;
+use crate::proxy::listen::{Listeners, Serve};
+use crate::snapshot::{Blueprint, Published, Resolved, Snapshot, Traffic};
+use crate::split::{Secret, Split};
+use crate::store::{Draft, Revision, Store};
+use crate::upstream::Address;
+
+/// What the controller is connected to.
+pub struct Wiring<S> {
+    /// Where snapshots go.
+    pub published: Arc<Published>,
+    /// Where connections come in.
+    pub listeners: Listeners<S>,
+    /// Where the config comes from.
+    pub source: Source,
+    /// Where reloads are counted.
+    pub process: Arc<Process>,
+    /// Where the config in force is shown to who needs the whole of it.
+    pub in_force: watch::Sender<Arc<InForce>>,
+    /// Time for revisions.
+    pub clock: Clock,
+}
+
+/// The one writer.
+pub struct Controller<S> {
+    wiring: Wiring<S>,
+    store: Store,
+    traffic: HashMap<Arc<str>, Traffic>,
+    resolved: Resolved,
+    secret: Secret,
+    config: Arc<Config>,
+}
+
+impl<S: Serve> Controller<S> {
+    /// The snapshot that a process begins with, and the store that remembers how it came about.
+    pub fn first(
+        config: Arc<Config>,
+        resolved: &Resolved,
+        secret: Secret,
+        now: f64,
+    ) -> (Snapshot, Store) {
+        let mut store = Store::default();
+        let traffic = config.services.iter().map(|service| {
+            let draft = from_file(service, now, None);
+            // The store is empty, so revision 0 is what every service is at.
+            let number = store.append(&service.name, 0, draft).map_or(1, |made| made.number);
+            (service.name.clone(), Traffic { split: service.split.clone(), revision: number })
+        });
+        let traffic = traffic.collect();
+        let blueprint = Blueprint { config, traffic: &traffic, resolved, secret };
+        (Snapshot::build(&blueprint, None), store)
+    }
+
+    /// Goes on from a first snapshot.
+    pub fn new(wiring: Wiring<S>, store: Store, resolved: Resolved, secret: Secret) -> Self {
+        let snapshot = wiring.published.load();
+        let traffic = snapshot.services.iter().map(|service| {
+            let traffic = Traffic { split: service.split.clone(), revision: service.revision };
+            (service.name.clone(), traffic)
+        });
+        let (traffic, config) = (traffic.collect(), snapshot.config.clone());
+        Controller { wiring, store, traffic, resolved, secret, config }
+    }
+
+    /// Takes commands until nobody is left to send any.
+    pub async fn run(mut self, mut commands: Commands) {
+        // A caller that no longer waits for its answer has lost nothing but the answer.
+        while let Some(command) = commands.0.recv().await {
+            match command {
+                Command::Shift { service, to, order, reply } => {
+                    let _ = reply.send(self.shift(&service, to, order));
+                }
+                Command::SetDraining { service, pool, address, draining, reply } => {
+                    let _ = reply.send(self.set_draining(&service, &pool, &address, draining));
+                }
+                Command::Reload { reply } => {
+                    let _ = reply.send(self.reload());
+                }
+                Command::History { service, reply } => {
+                    let known = self.service(&service).map(|_| self.store.history(&service));
+                    let _ = reply.send(known);
+                }
+                Command::Resolved(resolved) => {
+                    self.resolved = resolved;
+                    self.publish();
+                }
+                Command::StopListening { reply } => {
+                    self.wiring.listeners.stop();
+                    let _ = reply.send(());
+                }
+            }
+        }
+    }
+
+    fn service(&self, name: &str) -> Result<&Service, Refused> {
+        self.config.service(name).ok_or_else(|| Refused::NoService(name.to_string()))
+    }
+
+    fn shift(&mut self, service: &str, to: Target, order: Order) -> Result<Revision, Refused> {
+        let config = self.config.clone();
+        let service = config.service(service).ok_or_else(|| Refused::NoService(service.into()))?;
+        let split = match to {
+            Target::Weights(weights) => {
+                let split = Split::new(weights.into_iter().map(|(pool, w)| (pool.into(), w)))?;
+                split.check_pools(&service.pool_names())?;
+                split
+            }
+            Target::Flip { pool, force } => {
+                self.check_flip(service, &pool, force)?;
+                Split::all_to(pool.into())
+            }
+        };
+        let newest = self.store.newest(&service.name).map_or(0, |newest| newest.number);
+        let Order { author, reason, expected } = order;
+        let draft = Draft { split, author, reason, at: self.wiring.clock.unix_seconds() };
+        let revision = self.store.append(&service.name, expected.unwrap_or(newest), draft)?;
+        self.take(&service.name, &revision);
+        self.publish();
+        tracing::info!(
+            service = &*service.name,
+            revision = revision.number,
+            split = %revision.split,
+            author = revision.author,
+            reason = revision.reason,
+            "traffic shifted"
+        );
+        Ok(revision)
+    }
+
+    fn check_flip(&self, service: &Service, pool: &str, force: bool) -> Result<(), Refused> {
+        let no_pool =
+            || Refused::NoPool { service: service.name.to_string(), pool: pool.to_string() };
+        let snapshot = self.wiring.published.load();
+        let known = snapshot.service(&service.name).and_then(|service| service.pool(pool));
+        match known.ok_or_else(no_pool)?.members.any_available() || force {
+            true => Ok(()),
+            false => Err(Refused::NotAvailable(pool.to_string())),
+        }
+    }
+
+    fn set_draining(
+        &self,
+        service: &str,
+        pool: &str,
+        address: &Address,
+        draining: bool,
+    ) -> Result<u64, Refused> {
+        let snapshot = self.wiring.published.load();
+        let of = snapshot.service(service).ok_or_else(|| Refused::NoService(service.into()))?;
+        let no_pool = || Refused::NoPool { service: service.into(), pool: pool.into() };
+        let members = &of.pool(pool).ok_or_else(no_pool)?.members;
+        let mut upstreams = members.list().iter().map(|member| &member.upstream);
+        let upstream = upstreams.find(|upstream| upstream.address == *address).ok_or_else(|| {
+            Refused::NoUpstream { pool: pool.into(), address: address.to_string() }
+        })?;
+        upstream.set_draining(draining);
+        tracing::info!(service, pool, upstream = %address, draining, "upstream state set");
+        Ok(self.publish())
+    }
+
+    fn reload(&mut self) -> Result<Vec<Change>, ReloadError> {
+        let reloaded = self.try_reload();
+        let now = self.wiring.clock.unix_seconds();
+        self.wiring.process.update(|gauges| match &reloaded {
+            Ok(_) => {
+                gauges.reloads += 1;
+                gauges.last_reload_successful = true;
+                gauges.last_reload_success = now;
+            }
+            Err(_) => {
+                gauges.refused_reloads += 1;
+                gauges.last_reload_successful = false;
+            }
+        });
+        match &reloaded {
+            Ok(changes) => tracing::info!(changes = changes.len(), "config reloaded"),
+            Err(ReloadError::Problems(rejected)) => {
+                tracing::error!("config refused, the old one stays in force\n{}", rejected.render(false));
+            }
+            Err(error) => tracing::error!(%error, "config refused, the old one stays in force"),
+        }
+        reloaded
+    }
+
+    fn try_reload(&mut self) -> Result<Vec<Change>, ReloadError> {
+        if self.wiring.source.path().is_none() {
+            return Err(ReloadError::NoFile);
+        }
+        let read = self.wiring.source.read()?;
+        let (config, _) = read.parse()?;
+        let prepared = self.wiring.listeners.prepare(&config.listeners)?;
+        let changes = diff(&self.config, &config);
+        self.adopt(&config);
+        self.config = config.clone();
+        self.publish();
+        self.wiring.listeners.commit(prepared);
+        self.wiring.process.set_listeners(self.wiring.listeners.tallies());
+        self.wiring.in_force.send_replace(Arc::new(InForce { config, text: read }));
+        Ok(changes)
+    }
+
+    /// Applies the rule for file and API together: a split that was edited in the file is a new
+    /// revision, one that was not keeps what was set at run time.
+    fn adopt(&mut self, config: &Arc<Config>) {
+        let now = self.wiring.clock.unix_seconds();
+        self.traffic.retain(|name, _| config.service(name).is_some());
+        for service in &config.services {
+            let before = self.config.service(&service.name).map(|before| &before.split);
+            let newest = self.store.newest(&service.name);
+            let at_run_time = newest.filter(|_| before == Some(&service.split));
+            let reason = match at_run_time {
+                Some(newest) if newest.split.check_pools(&service.pool_names()).is_ok() => {
+                    continue;
+                }
+                Some(newest) => Some(format!("revision {} names a pool that is gone", newest.number)),
+                None => None,
+            };
+            let expected = newest.map_or(0, |newest| newest.number);
+            let draft = from_file(service, now, reason);
+            // Nobody else appends, so the newest is still the newest.
+            if let Ok(revision) = self.store.append(&service.name, expected, draft) {
+                self.take(&service.name, &revision);
+            }
+        }
+    }
+
+    fn take(&mut self, service: &Arc<str>, revision: &Revision) {
+        let traffic = Traffic { split: revision.split.clone(), revision: revision.number };
+        self.traffic.insert(service.clone(), traffic);
+    }
+
+    /// Puts what is known in force; answers with its generation.
+    fn publish(&self) -> u64 {
+        let blueprint = Blueprint {
+            config: self.config.clone(),
+            traffic: &self.traffic,
+            resolved: &self.resolved,
+            secret: self.secret,
+        };
+        let before = self.wiring.published.load();
+        let next = Snapshot::build(&blueprint, Some(&before));
+        let generation = next.generation;
+        self.wiring.published.publish(next);
+        generation
+    }
+}
+
+fn from_file(service: &Service, at: f64, reason: Option<String>) -> Draft {
+    Draft { split: service.split.clone(), author: "file".into(), reason, at }
+}

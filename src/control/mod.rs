@@ -1,0 +1,241 @@
+//! The one writer: commands in, one after the other; a new snapshot published and an answer out.
+//!
+//! Whoever wants to change anything (API, file watcher, resolver) sends a [`Command`] through the
+//! [`Control`] handle. The [`Controller`] takes them in order, remembers what must be remembered,
+//! and publishes. Nobody else calls `publish`, so no two changes can overwrite each other.
+
+mod controller;
+mod rates;
+mod resolve;
+mod source;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{Change, Config, Problems};
+use crate::proxy::listen::BindError;
+use crate::snapshot::Resolved;
+use crate::split::{BasisPoints, SplitError};
+use crate::store::{LostRace, Revision};
+use crate::upstream::Address;
+
+pub use controller::{Controller, Wiring};
+pub use rates::{PERIOD as RATES_PERIOD, PoolRate, Rates};
+pub use resolve::Resolver;
+pub use source::{Source, Text};
+pub use watch::watch;
+
+/// Commands waiting at once. More mean a caller in a loop; it then waits its turn.
+const QUEUE: usize = 64;
+
+/// Who asks for a change, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// A person, a token, `file`.
+    pub author: String,
+    /// In the author's words.
+    pub reason: Option<String>,
+    /// The revision the change is meant for; none changes whatever is there.
+    pub expected: Option<u64>,
+}
+
+/// A change to be made.
+#[derive(Debug)]
+enum Command {
+    Shift {
+        service: String,
+        to: Target,
+        order: Order,
+        reply: oneshot::Sender<Result<Revision, Refused>>,
+    },
+    SetDraining {
+        service: String,
+        pool: String,
+        address: Address,
+        draining: bool,
+        reply: oneshot::Sender<Result<u64, Refused>>,
+    },
+    Reload { reply: oneshot::Sender<Result<Vec<Change>, ReloadError>> },
+    History { service: String, reply: oneshot::Sender<Result<Vec<Revision>, Refused>> },
+    Resolved(Resolved),
+    StopListening { reply: oneshot::Sender<()> },
+}
+
+/// What a service's traffic is to become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// These shares; pools left out get nothing.
+    Weights(BTreeMap<String, BasisPoints>),
+    /// Everything to one pool, which must be able to take it unless forced.
+    Flip {
+        /// The pool.
+        pool: String,
+        /// Even if none of its upstreams takes requests.
+        force: bool,
+    },
+}
+
+/// Why a change was not made. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No such service.
+    #[error("no service is named `{0}`")]
+    NoService(String),
+    /// No such pool.
+    #[error("service `{service}` has no pool named `{pool}`")]
+    NoPool {
+        /// The service asked of.
+        service: String,
+        /// The name given.
+        pool: String,
+    },
+    /// No such upstream.
+    #[error("pool `{pool}` has no upstream `{address}`")]
+    NoUpstream {
+        /// The pool asked of.
+        pool: String,
+        /// The address given.
+        address: String,
+    },
+    /// The weights are no split.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// Another change came first.
+    #[error(transparent)]
+    LostRace(#[from] LostRace),
+    /// The pool could not take the traffic.
+    #[error("pool `{0}` has no upstream that takes requests")]
+    NotAvailable(String),
+    /// The process is stopping.
+    #[error("the process is stopping")]
+    Stopping,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The process was started without a file.
+    #[error("there is no file to reload: the process was started without one")]
+    NoFile,
+    /// The file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file is not a config.
+    #[error("{}", .0.summary())]
+    Problems(Box<Rejected>),
+    /// A new listener's address cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The process is stopping.
+    #[error("the process is stopping")]
+    Stopping,
+}
+
+/// What is served, and the text it was read from.
+#[derive(Debug)]
+pub struct InForce {
+    /// The checked values.
+    pub config: Arc<Config>,
+    /// The text.
+    pub text: Text,
+}
+
+/// A text that is not a config, with all that is wrong with it.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// The file it was read from.
+    pub path: String,
+    /// What was read.
+    pub text: String,
+    /// What is wrong.
+    pub problems: Problems,
+}
+
+impl Rejected {
+    /// As people read it, with lines and carets.
+    pub fn render(&self, colour: bool) -> String {
+        self.problems.render(&self.text, &self.path, colour)
+    }
+
+    /// In one line.
+    fn summary(&self) -> String {
+        let errors = self.problems.count(crate::config::Level::Error);
+        let first = self.problems.lines(&self.text, &self.path).into_iter().next();
+        let plural = if errors == 1 { "" } else { "s" };
+        format!("{} has {errors} error{plural}: {}", self.path, first.unwrap_or_default())
+    }
+}
+
+/// The way to the controller.
+#[derive(Clone, Debug)]
+pub struct Control(mpsc::Sender<Command>);
+
+/// The controller's end of the way.
+#[derive(Debug)]
+pub struct Commands(mpsc::Receiver<Command>);
+
+/// A way and its end.
+pub fn channel() -> (Control, Commands) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    (Control(sender), Commands(receiver))
+}
+
+impl Control {
+    /// Changes a service's split; answers once it is in force.
+    pub async fn shift(&self, service: &str, to: Target, order: Order) -> Result<Revision, Refused> {
+        let service = service.to_string();
+        self.ask(|reply| Command::Shift { service, to, order, reply }).await.unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Takes an upstream out for new requests, or lets it back in; answers with the generation of
+    /// the snapshot that it is so in.
+    pub async fn set_draining(
+        &self,
+        service: &str,
+        pool: &str,
+        address: Address,
+        draining: bool,
+    ) -> Result<u64, Refused> {
+        let (service, pool) = (service.to_string(), pool.to_string());
+        self.ask(|reply| Command::SetDraining { service, pool, address, draining, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Reads the file again and puts it in force; answers with what changed.
+    pub async fn reload(&self) -> Result<Vec<Change>, ReloadError> {
+        self.ask(|reply| Command::Reload { reply }).await.unwrap_or(Err(ReloadError::Stopping))
+    }
+
+    /// The revisions of a service, the newest first.
+    pub async fn history(&self, service: &str) -> Result<Vec<Revision>, Refused> {
+        let service = service.to_string();
+        self.ask(|reply| Command::History { service, reply }).await.unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Tells what names resolve to.
+    pub async fn resolved(&self, resolved: Resolved) {
+        // A controller that is gone needs no names.
+        let _ = self.0.send(Command::Resolved(resolved)).await;
+    }
+
+    /// Stops accepting connections.
+    pub async fn stop_listening(&self) {
+        let _ = self.ask(|reply| Command::StopListening { reply }).await;
+    }
+
+    /// None if the controller is gone.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}

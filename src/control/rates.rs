@@ -1,0 +1,92 @@
+//! What each pool did lately: totals once a second in, rates and shares out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::snapshot::Snapshot;
+
+/// How often totals are noted.
+pub const PERIOD: Duration = Duration::from_secs(1);
+
+/// How far back rates look, in periods.
+const PERIODS: usize = 10;
+
+/// The last totals of all pools.
+#[derive(Debug, Default)]
+pub struct Rates(Mutex<VecDeque<Totals>>);
+
+#[derive(Debug)]
+struct Totals {
+    at: Instant,
+    pools: BTreeMap<(Arc<str>, Arc<str>), Total>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Total {
+    requests: u64,
+    errors: u64,
+    nanos: u64,
+}
+
+/// What one pool did over the last ten seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PoolRate {
+    /// Requests per second.
+    pub requests: f64,
+    /// Share of them that failed, 0 to 1.
+    pub errors: f64,
+    /// Mean duration, in seconds.
+    pub mean: f64,
+    /// Share of the service's requests, 0 to 1.
+    pub share: f64,
+}
+
+impl Rates {
+    /// Notes the totals of this moment.
+    pub fn note(&self, snapshot: &Snapshot, at: Instant) {
+        let mut pools = BTreeMap::new();
+        for service in &snapshot.services {
+            for pool in &service.pools {
+                let reading = pool.tally.read();
+                let (requests, errors) = (reading.total(), reading.errors());
+                let total = Total { requests, errors, nanos: reading.nanos };
+                pools.insert((service.name.clone(), pool.name.clone()), total);
+            }
+        }
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.len() > PERIODS {
+            noted.pop_front();
+        }
+        noted.push_back(Totals { at, pools });
+    }
+
+    /// The rates of all pools of a service, by pool name. A pool that came within the window is
+    /// counted from its beginning.
+    pub fn of(&self, service: &str) -> BTreeMap<Arc<str>, PoolRate> {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(first), Some(last)) = (noted.front(), noted.back()) else {
+            return BTreeMap::new();
+        };
+        let seconds = last.at.saturating_duration_since(first.at).as_secs_f64();
+        let mut rates = BTreeMap::new();
+        let mut all = 0;
+        for (key, now) in last.pools.iter().filter(|((of, _), _)| &**of == service) {
+            let before = first.pools.get(key).copied().unwrap_or_default();
+            let requests = now.requests.saturating_sub(before.requests);
+            let ratio = |part: u64, whole: f64| if whole > 0.0 { part as f64 / whole } else { 0.0 };
+            let rate = PoolRate {
+                requests: ratio(requests, seconds),
+                errors: ratio(now.errors.saturating_sub(before.errors), requests as f64),
+                mean: ratio(now.nanos.saturating_sub(before.nanos), requests as f64) / 1e9,
+                share: requests as f64,
+            };
+            all += requests;
+            rates.insert(key.1.clone(), rate);
+        }
+        for rate in rates.values_mut() {
+            rate.share = if all > 0 { rate.share / all as f64 } else { 0.0 };
+        }
+        rates
+    }
+}

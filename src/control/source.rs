@@ -1,0 +1,61 @@
+//! Where the config comes from: a path in, its text out, byte for byte as it was when read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Rejected, ReloadError};
+use crate::config::{Config, Problems};
+
+/// Where the config comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file that can change.
+    File(PathBuf),
+    /// A text made by the process itself.
+    Fixed(String),
+}
+
+/// A config's text and what to call it in messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// The file's path, or a name for a text without one.
+    pub path: String,
+    /// The text.
+    pub text: String,
+}
+
+impl Text {
+    /// The config it spells, with what is odd about it.
+    pub fn parse(&self) -> Result<(Arc<Config>, Problems), ReloadError> {
+        match Config::parse(&self.text) {
+            Ok((config, warnings)) => Ok((Arc::new(config), warnings)),
+            Err(problems) => {
+                let (path, text) = (self.path.clone(), self.text.clone());
+                Err(ReloadError::Problems(Box::new(Rejected { path, text, problems })))
+            }
+        }
+    }
+}
+
+impl Source {
+    /// The text now.
+    pub fn read(&self) -> Result<Text, ReloadError> {
+        match self {
+            Source::Fixed(text) => Ok(Text { path: "(built in)".into(), text: text.clone() }),
+            Source::File(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Ok(Text { path: path.display().to_string(), text }),
+                Err(error) => {
+                    Err(ReloadError::Read { path: path.display().to_string(), error })
+                }
+            },
+        }
+    }
+
+    /// The file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Source::File(path) => Some(path),
+            Source::Fixed(_) => None,
+        }
+    }
+}

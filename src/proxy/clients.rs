@@ -1,0 +1,56 @@
+//! What is done with a client's connection: a socket in, its requests through the lane out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::ServerApp;
+use pingora::protocols::Stream;
+use pingora::proxy::HttpProxy;
+use tokio::sync::watch;
+
+use super::client_stream::{ClientStream, Connection, Socket};
+use super::forwarded::Peer;
+use super::listen::Serve;
+use super::pingora_lane::{PingoraLane, pingora_lane};
+use crate::clock::Clock;
+use crate::snapshot::Published;
+
+/// Serves client connections with the config in force when each came in.
+pub struct Clients {
+    published: Arc<Published>,
+    clock: Clock,
+    proxy: Arc<HttpProxy<PingoraLane>>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Clients {
+    /// Serves what is published, moved by this many workers.
+    pub fn new(published: Arc<Published>, clock: Clock, workers: usize) -> Clients {
+        let proxy = Arc::new(pingora_lane(published.clone(), clock, workers));
+        Clients { published, clock, proxy, stopping: watch::Sender::new(false) }
+    }
+
+    /// Closes idle connections, and the others after the request each has under way.
+    pub async fn wind_down(&self) {
+        self.stopping.send_replace(true);
+        self.proxy.cleanup().await;
+    }
+
+    fn header_timeout(&self) -> Duration {
+        self.published.load().config.server.client.header_timeout
+    }
+}
+
+impl Serve for Clients {
+    async fn serve(self: Arc<Self>, socket: Socket) {
+        let peer = Peer::new(socket.peer_address(), "http");
+        let connection = Connection::new(peer, self.header_timeout(), self.clock);
+        let stream: Stream = Box::new(ClientStream::new(socket, Arc::new(connection)));
+        // HTTP/1.1 only so far: pingora gives back nothing to go on with.
+        self.proxy.process_new(stream, &self.stopping.subscribe()).await;
+    }
+
+    fn most_connections(&self) -> usize {
+        self.published.load().config.server.client.connections
+    }
+}

@@ -1,0 +1,266 @@
+//! The process: a config in, a running edge out, and an orderly end.
+//!
+//! Two runtimes, so that neither can starve the other: one moves requests, on as many threads as
+//! there are cores; the other, which the caller brings, holds the controller, the admin API and
+//! what runs in the background.
+
+pub mod clock;
+pub mod signals;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::admin::{self, Admin, TokenError};
+use crate::clock::Clock;
+use crate::config::{Config, ListenAddress, Problems};
+use crate::control::{
+    self, Control, Controller, InForce, RATES_PERIOD, Rates, ReloadError, Resolver, Source, Wiring,
+};
+use crate::observe::Process;
+use crate::proxy::clients::Clients;
+use crate::proxy::listen::{BindError, Bound, Listeners};
+use crate::snapshot::Published;
+
+/// How long a start waits for names: those that take longer come in when they come.
+const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
+
+/// How often a stop looks whether requests are still in flight.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// What a process can be started with beside its config.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the config comes from.
+    pub source: Source,
+    /// An admin address that takes precedence over the config's.
+    pub admin: Option<ListenAddress>,
+    /// Whether the file's changes take effect by themselves.
+    pub watches_file: bool,
+}
+
+/// Why a process did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The config cannot be used.
+    #[error(transparent)]
+    Config(#[from] ReloadError),
+    /// An address cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin token cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The system refuses threads, memory or random numbers.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A running edge.
+pub struct Server {
+    published: Arc<Published>,
+    control: Control,
+    process: Arc<Process>,
+    clients: Arc<Clients>,
+    addresses: Vec<ListenAddress>,
+    admin_address: ListenAddress,
+    warnings: Problems,
+    open: Arc<AtomicUsize>,
+    is_stopping: Arc<AtomicBool>,
+    tasks: Vec<JoinHandle<()>>,
+    _workers: Workers,
+}
+
+impl Server {
+    /// Starts everything; once this returns, requests are served.
+    pub async fn start(options: Options) -> Result<Server, StartError> {
+        let clock = clock::system();
+        let text = options.source.read()?;
+        let (config, warnings) = text.parse()?;
+        let in_force = Arc::new(InForce { config: config.clone(), text: text.clone() });
+        let (control, commands) = control::channel();
+
+        let mut resolver = Resolver::default();
+        if timeout(FIRST_LOOK_UP, resolver.look_up(&config)).await.is_err() {
+            tracing::warn!("some names have not resolved yet; their upstreams join when they do");
+        }
+        let secret = clock::secret()?;
+        let now = clock.unix_seconds();
+        let resolved = resolver.known().clone();
+        let (first, store) = Controller::<Clients>::first(config.clone(), &resolved, secret, now);
+        let published = Arc::new(Published::new(first));
+
+        let admin_address = options.admin.unwrap_or_else(|| config.admin.address.clone());
+        let admin_bound = Bound::to(&admin_address)?;
+        let admin_address = admin_bound.address(&admin_address);
+        let token = admin::token(&config, &options.source)?;
+        let process = Arc::new(Process::default());
+        process.update(|gauges| {
+            gauges.started = now;
+            gauges.last_reload_successful = true;
+            gauges.last_reload_success = now;
+        });
+
+        let threads = workers(&config);
+        let workers = Workers::start(threads)?;
+        let clients = Arc::new(Clients::new(published.clone(), clock, threads));
+        let mut listeners = Listeners::new(clients.clone(), workers.handle.clone());
+        let prepared = listeners.prepare(&config.listeners)?;
+        listeners.commit(prepared);
+        process.set_listeners(listeners.tallies());
+        let (addresses, open) = (listeners.addresses(), listeners.open());
+
+        let (in_force_sender, in_force) = watch::channel(in_force);
+        let rates = Arc::new(Rates::default());
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let wiring = Wiring {
+            published: published.clone(),
+            listeners,
+            source: options.source.clone(),
+            process: process.clone(),
+            in_force: in_force_sender,
+            clock,
+        };
+        let controller = Controller::new(wiring, store, resolved, secret);
+        let admin = Admin {
+            published: published.clone(),
+            control: control.clone(),
+            process: process.clone(),
+            rates: rates.clone(),
+            in_force: in_force.clone(),
+            source: options.source.clone(),
+            is_stopping: is_stopping.clone(),
+            clock,
+            token,
+            is_local: admin_address.is_local(),
+        };
+        let mut tasks = vec![
+            tokio::spawn(controller.run(commands)),
+            tokio::spawn(resolver.run(in_force, control.clone())),
+            tokio::spawn(note_rates(rates, published.clone(), clock)),
+            tokio::spawn(admin::serve(admin_bound, admin)),
+        ];
+        if let Some(path) = options.source.path().filter(|_| options.watches_file) {
+            let path = path.to_path_buf();
+            tasks.push(tokio::spawn(control::watch(path, text.text, control.clone())));
+        }
+        Ok(Server {
+            published,
+            control,
+            process,
+            clients,
+            addresses,
+            admin_address,
+            warnings,
+            open,
+            is_stopping,
+            tasks,
+            _workers: workers,
+        })
+    }
+
+    /// Where requests are accepted, port 0 replaced.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        &self.addresses
+    }
+
+    /// The first TCP address where requests are accepted.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.addresses.iter().find_map(|address| match address {
+            ListenAddress::Tcp(socket) => Some(*socket),
+            ListenAddress::Unix(_) => None,
+        })
+    }
+
+    /// Where the admin API is, port 0 replaced.
+    pub fn admin_address(&self) -> &ListenAddress {
+        &self.admin_address
+    }
+
+    /// The way to change things.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// What requests see.
+    pub fn published(&self) -> &Arc<Published> {
+        &self.published
+    }
+
+    /// The process's own counts.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// What is odd about the config it started with.
+    pub fn warnings(&self) -> &Problems {
+        &self.warnings
+    }
+
+    /// Stops: refuses new connections, lets requests under way end, at most for the config's
+    /// drain time, then ends the rest. Answers with how many were ended.
+    pub async fn stop(self) -> usize {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        let drain = self.published.load().config.server.drain;
+        self.control.stop_listening().await;
+        self.clients.wind_down().await;
+        let drained = async {
+            while self.open.load(Ordering::Relaxed) > 0 {
+                sleep(DRAIN_LOOK).await;
+            }
+        };
+        // The count below says whether this ended in time.
+        let _ = timeout(drain, drained).await;
+        let left = self.open.load(Ordering::Relaxed);
+        left
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// The threads that move requests. tokio panics when a runtime is dropped where another one runs,
+/// so this one is told to end by itself.
+struct Workers {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl Workers {
+    fn start(threads: usize) -> std::io::Result<Workers> {
+        let mut builder = Builder::new_multi_thread();
+        let builder = builder.worker_threads(threads).thread_name("worker").enable_all();
+        let runtime = builder.build()?;
+        let handle = runtime.handle().clone();
+        Ok(Workers { handle, runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
+fn workers(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism();
+    let workers = config.server.workers.or_else(|| cores().ok());
+    workers.map_or(1, NonZeroUsize::get)
+}
+
+async fn note_rates(rates: Arc<Rates>, published: Arc<Published>, clock: Clock) {
+    loop {
+        rates.note(&published.load(), clock.now());
+        sleep(RATES_PERIOD).await;
+    }
+}

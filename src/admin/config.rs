@@ -6,9 +6,9 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use bytes::Bytes;
 
+use super::Admin;
 use super::problem::Problem;
 use super::wire::{self, ConfigChange, ConfigProblem};
-use super::Admin;
 use crate::config::Config;
 use crate::control::{ReloadError, Text};
 

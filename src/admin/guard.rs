@@ -161,7 +161,9 @@ mod tests {
         assert!(is_from_elsewhere(&headers(&[host, ("origin", "http://evil.test")])));
         assert!(is_from_elsewhere(&headers(&[host, ("origin", "null")])));
         assert!(is_from_elsewhere(&headers(&[host, ("sec-fetch-site", "cross-site")])));
-        assert!(is_local_host(&headers(&[host])) && is_local_host(&headers(&[("host", "[::1]:1")])));
+        assert!(
+            is_local_host(&headers(&[host])) && is_local_host(&headers(&[("host", "[::1]:1")]))
+        );
         assert!(!is_local_host(&headers(&[("host", "evil.test:9900")])));
     }
 }

@@ -49,10 +49,8 @@ pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
 pub async fn split(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
     let snapshot = admin.published.load();
     let service = find(&snapshot, &name)?;
-    let body = wire::CurrentSplit {
-        revision: service.revision,
-        weights: wire::weights(&service.split),
-    };
+    let body =
+        wire::CurrentSplit { revision: service.revision, weights: wire::weights(&service.split) };
     Ok((etag(service.revision), Json(body)).into_response())
 }
 
@@ -228,7 +226,7 @@ fn describe_pool(pool: &Pool, service: &Service, rate: PoolRate) -> wire::Pool {
     wire::Pool {
         name: pool.name.to_string(),
         weight: service.split.weight(&pool.name).percent(),
-        measured: rate.share * 100.0,
+        measured: rate.share.map(|share| share * 100.0),
         requests_per_second: rate.requests,
         errors: rate.errors * 100.0,
         mean_seconds: rate.mean,

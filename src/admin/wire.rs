@@ -74,8 +74,9 @@ pub struct Pool {
     pub name: String,
     /// The share it is set to get, in percent.
     pub weight: f64,
-    /// The share it got over the last ten seconds, in percent.
-    pub measured: f64,
+    /// The share it got over the last ten seconds of the split in force, in percent; none if that
+    /// is too new or nothing came.
+    pub measured: Option<f64>,
     /// Requests per second over the last ten seconds.
     pub requests_per_second: f64,
     /// Share of requests that failed over the last ten seconds, in percent.

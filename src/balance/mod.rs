@@ -121,7 +121,8 @@ mod tests {
             picked[members.pick(&mut draws).unwrap()] += 1;
         }
         // 4 σ of a binomial share of a quarter and a half.
-        let near = |n: u32, expected: f64, sigma: f64| (f64::from(n) - expected).abs() < 4.0 * sigma;
+        let near =
+            |n: u32, expected: f64, sigma: f64| (f64::from(n) - expected).abs() < 4.0 * sigma;
         assert!(near(picked[0], 10_000.0, 86.6), "{picked:?}");
         assert!(near(picked[1], 10_000.0, 86.6), "{picked:?}");
         assert!(near(picked[2], 20_000.0, 100.0), "{picked:?}");

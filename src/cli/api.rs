@@ -27,7 +27,9 @@ const LARGEST: usize = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// Nobody there.
-    #[error("cannot reach the admin API at {address}: {error}\nis `pointsman run` up? name another address with --admin")]
+    #[error(
+        "cannot reach the admin API at {address}: {error}\nis `pointsman run` up? name another address with --admin"
+    )]
     Unreachable {
         /// The address tried.
         address: String,
@@ -59,7 +61,10 @@ impl ApiError {
     pub fn exit_code(&self) -> u8 {
         match self {
             ApiError::Unreachable { .. } => 69,
-            ApiError::Refused { status: StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED, .. } => 5,
+            ApiError::Refused {
+                status: StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED,
+                ..
+            } => 5,
             ApiError::Refused { .. } | ApiError::Strange { .. } => 1,
         }
     }

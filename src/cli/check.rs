@@ -25,7 +25,8 @@ pub struct Check {
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
         let path = self.file.display().to_string();
-        let text = std::fs::read_to_string(&self.file).with_context(|| format!("cannot read {path}"))?;
+        let text =
+            std::fs::read_to_string(&self.file).with_context(|| format!("cannot read {path}"))?;
         let (config, problems) = match Config::parse(&text) {
             Ok((config, warnings)) => (Some(config), warnings),
             Err(problems) => (None, problems),

@@ -44,7 +44,8 @@ impl Drain {
         let (service, pool) = &self.pool;
         let of_pool = format!("/v1/services/{}/pools/{}", segment(service), segment(pool));
         let path = format!("{of_pool}/upstreams/{}/state", segment(&self.address));
-        let state = if self.undo { wire::UpstreamState::Active } else { wire::UpstreamState::Drain };
+        let state =
+            if self.undo { wire::UpstreamState::Active } else { wire::UpstreamState::Drain };
         let call = Call::json(Method::PUT, &path, &wire::PutUpstreamState { state });
         let set: wire::UpstreamStateSet = Api(&self.reach)
             .ask(call)
@@ -61,7 +62,8 @@ impl Drain {
         let held = async || {
             let pool: wire::Pool = Api(&self.reach).ask(Call::get(&of_pool)).await?;
             let upstream = pool.upstreams.iter().find(|upstream| upstream.address == self.address);
-            let upstream = upstream.ok_or_else(|| anyhow!("{} is gone from its pool", self.address))?;
+            let upstream =
+                upstream.ok_or_else(|| anyhow!("{} is gone from its pool", self.address))?;
             Ok(u64::from(upstream.in_flight))
         };
         wait_until_done(held, Duration::from_secs(self.timeout), self.reach.json).await

@@ -60,17 +60,15 @@ impl Proxy {
 
 /// The file that nobody had to write. Every value has been parsed, so none can break out of its
 /// quotes.
-fn config(
-    listen: &ListenAddress,
-    to: &[(Address, Option<BasisPoints>)],
-) -> anyhow::Result<String> {
+fn config(listen: &ListenAddress, to: &[(Address, Option<BasisPoints>)]) -> anyhow::Result<String> {
     let mut text = format!("[[listeners]]\naddress = \"{listen}\"\n\n");
     if to.iter().all(|(_, share)| share.is_none()) {
         let list: Vec<_> = to.iter().map(|(address, _)| format!("\"{address}\"")).collect();
         let _ = writeln!(text, "[services.app.pools.blue]\nupstreams = [{}]", list.join(", "));
         return Ok(text);
     }
-    let given: u32 = to.iter().flat_map(|(_, share)| *share).map(|share| u32::from(share.get())).sum();
+    let given: u32 =
+        to.iter().flat_map(|(_, share)| *share).map(|share| u32::from(share.get())).sum();
     let open = to.iter().filter(|(_, share)| share.is_none()).count() as u32;
     let rest = u32::from(WHOLE).saturating_sub(given);
     if given > u32::from(WHOLE) || (open == 0 && rest > 0) || (open > 0 && rest % open != 0) {
@@ -105,6 +103,9 @@ mod tests {
         assert_eq!(splits(&["a:1=95", "b:1=5"]).unwrap(), "blue=95 green=5");
         assert_eq!(splits(&["a:1=99.5", "b:1"]).unwrap(), "blue=99.5 green=0.5");
         assert_eq!(splits(&["a:1", "b:1"]).unwrap(), "blue=100");
-        assert_eq!(splits(&["a:1=50", "b:1=49"]).unwrap_err(), "the shares sum to 99 %, not to 100 %");
+        assert_eq!(
+            splits(&["a:1=50", "b:1=49"]).unwrap_err(),
+            "the shares sum to 99 %, not to 100 %"
+        );
     }
 }

@@ -77,6 +77,9 @@ pub(super) async fn serve(server: Server) -> anyhow::Result<Ending> {
 fn usual() -> anyhow::Result<PathBuf> {
     let found = USUAL.iter().map(PathBuf::from).find(|path| path.exists());
     found.with_context(|| {
-        format!("no config file: neither {} exists; `pointsman init` writes one", USUAL.join(" nor "))
+        format!(
+            "no config file: neither {} exists; `pointsman init` writes one",
+            USUAL.join(" nor ")
+        )
     })
 }

@@ -15,8 +15,10 @@ use crate::split::BasisPoints;
 ///
 /// Shares are percentages with at most two decimals and sum to 100; pools left out get nothing.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  pointsman shift shop blue=90 green=10 --reason \"canary of v2\"\n  \
-                        pointsman shift shop blue=99.5 green=0.5 --if-revision 7")]
+#[command(
+    after_help = "Examples:\n  pointsman shift shop blue=90 green=10 --reason \"canary of v2\"\n  \
+                        pointsman shift shop blue=99.5 green=0.5 --if-revision 7"
+)]
 pub struct Shift {
     /// The service.
     service: String,
@@ -55,7 +57,11 @@ impl Shift {
 }
 
 /// Says what a service's traffic has become.
-pub(super) fn report(service: &str, revision: &wire::Revision, json: bool) -> anyhow::Result<Ending> {
+pub(super) fn report(
+    service: &str,
+    revision: &wire::Revision,
+    json: bool,
+) -> anyhow::Result<Ending> {
     print(&match json {
         true => serde_json::to_string_pretty(revision)?,
         false => {

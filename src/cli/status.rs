@@ -82,8 +82,18 @@ impl Status {
 }
 
 fn pools(services: &[wire::Service]) -> String {
-    let headings =
-        ["SERVICE", ">REV", "POOL", ">SET", ">MEASURED", ">REQ/S", ">ERRORS", ">MEAN", ">IN FLIGHT", "STATE"];
+    let headings = [
+        "SERVICE",
+        ">REV",
+        "POOL",
+        ">SET",
+        ">MEASURED",
+        ">REQ/S",
+        ">ERRORS",
+        ">MEAN",
+        ">IN FLIGHT",
+        "STATE",
+    ];
     let rows = services.iter().flat_map(|service| {
         service.pools.iter().map(|pool| {
             vec![
@@ -91,7 +101,7 @@ fn pools(services: &[wire::Service]) -> String {
                 service.revision.to_string(),
                 pool.name.clone(),
                 percent(pool.weight),
-                percent(pool.measured),
+                pool.measured.map_or_else(|| "-".into(), percent),
                 format!("{:.1}", pool.requests_per_second),
                 percent(pool.errors),
                 format!("{:.1} ms", pool.mean_seconds * 1e3),

@@ -137,7 +137,11 @@ fn describe(route: &Route, config: &Config) -> String {
         text.push_str(&format!(" {method}"));
     }
     for condition in &route.headers {
-        text.push_str(&format!(" {}={}", condition.name, condition.value.as_deref().unwrap_or("*")));
+        text.push_str(&format!(
+            " {}={}",
+            condition.name,
+            condition.value.as_deref().unwrap_or("*")
+        ));
     }
     text + &format!(" → {}", config.services[route.service].name)
 }

@@ -75,7 +75,9 @@ fn server(mut section: Section<'_>, problems: &mut Problems) -> Server {
 fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
     let default = ClientLimits::default();
     let limits = ClientLimits {
-        header_timeout: section.duration(problems, "header_timeout").unwrap_or(default.header_timeout),
+        header_timeout: section
+            .duration(problems, "header_timeout")
+            .unwrap_or(default.header_timeout),
         body_timeout: section.duration(problems, "body_timeout").unwrap_or(default.body_timeout),
         send_timeout: section.duration(problems, "send_timeout").unwrap_or(default.send_timeout),
         keepalive: section.duration(problems, "keepalive").unwrap_or(default.keepalive),
@@ -108,7 +110,10 @@ fn listeners(file: &mut Section<'_>, problems: &mut Problems) -> Vec<ListenAddre
     let mut seen: Vec<Found<ListenAddress>> = Vec::new();
     let sections = file.sections(problems, "listeners");
     if sections.is_empty() && file.value("listeners").is_none() {
-        problems.0.push(missing("no listener: nothing would be accepted", "[[listeners]]\naddress = \"0.0.0.0:8080\""));
+        problems.0.push(missing(
+            "no listener: nothing would be accepted",
+            "[[listeners]]\naddress = \"0.0.0.0:8080\"",
+        ));
     }
     for mut section in sections {
         match section.text(problems, "address", str::parse::<ListenAddress>) {
@@ -143,7 +148,10 @@ fn admin(mut section: Section<'_>, problems: &mut Problems) -> Admin {
         && !found.value.is_local()
         && section.value("token_file").is_none()
     {
-        let problem = Problem::error(found.span.clone(), "this admin address can be reached from other machines");
+        let problem = Problem::error(
+            found.span.clone(),
+            "this admin address can be reached from other machines",
+        );
         problems.0.push(problem.label("needs a `token_file`").help(
             "add `token_file = \"admin.token\"`, or bind 127.0.0.1 or `unix:/run/pointsman.sock`",
         ));
@@ -196,8 +204,8 @@ fn checked_name(problems: &mut Problems, name: &Found<&str>, what: &str) -> Opti
 }
 
 fn service(name: Arc<str>, mut section: Section<'_>, problems: &mut Problems) -> Option<Service> {
-    let pools = pools(&mut section, problems);
-    let split = split(&mut section, problems, pools.as_deref());
+    let (pools, empty) = pools(&mut section, problems);
+    let split = split(&mut section, problems, pools.as_deref(), &empty);
     let sticky = section.section(problems, "sticky").map(|section| sticky(section, problems));
     let opt_in = section.section(problems, "override").and_then(|mut section| {
         let header = section.text(problems, "header", header_name);
@@ -216,35 +224,50 @@ fn service(name: Arc<str>, mut section: Section<'_>, problems: &mut Problems) ->
     })
 }
 
-fn pools(service: &mut Section<'_>, problems: &mut Problems) -> Option<Vec<Pool>> {
+/// The pools, if all could be read, and the names of those that are empty on purpose: one whose
+/// upstreams are mistyped is not.
+fn pools(service: &mut Section<'_>, problems: &mut Problems) -> (Option<Vec<Pool>>, Vec<String>) {
     let Some(section) = service.section(problems, "pools") else {
         if service.value("pools").is_none() {
             let problem = Problem::error(service.span.clone(), "a service needs at least one pool");
-            problems.0.push(problem.help("for example `pools.blue.upstreams = [\"127.0.0.1:9001\"]`"));
+            problems
+                .0
+                .push(problem.help("for example `pools.blue.upstreams = [\"127.0.0.1:9001\"]`"));
         }
-        return None;
+        return (None, Vec::new());
     };
-    let mut pools = Vec::new();
+    let (mut pools, mut empty) = (Vec::new(), Vec::new());
     for (name, value) in section.entries() {
         let checked = checked_name(problems, &name, "pool");
         let full = format!("pools.{}", name.value);
         let Some(mut section) = section_of(problems, name.value, full, value) else { continue };
         if section.value("upstreams").is_none() {
-            let problem = Problem::error(name.span.clone(), format!("pool `{}` has no `upstreams`", name.value));
-            problems.0.push(problem.help("an empty list, `upstreams = []`, is fine for a pool that is yet to come"));
+            let problem = Problem::error(
+                name.span.clone(),
+                format!("pool `{}` has no `upstreams`", name.value),
+            );
+            problems.0.push(
+                problem.help(
+                    "an empty list, `upstreams = []`, is fine for a pool that is yet to come",
+                ),
+            );
         }
+        let before = problems.0.len();
         let upstreams = upstreams(&mut section, problems);
+        if upstreams.is_empty() && problems.0.len() == before {
+            empty.push(name.value.to_string());
+        }
         section.close(problems);
         pools.push((checked, upstreams));
     }
     if pools.is_empty() {
         problems.0.push(Problem::error(section.span.clone(), "a service needs at least one pool"));
-        return None;
+        return (None, empty);
     }
     let whole = |(name, upstreams): (Option<_>, _)| Some(Pool { name: name?, upstreams });
-    let mut pools: Vec<_> = pools.into_iter().map(whole).collect::<Option<_>>()?;
-    pools.sort_by(|a, b| a.name.cmp(&b.name));
-    Some(pools)
+    let mut pools: Option<Vec<_>> = pools.into_iter().map(whole).collect();
+    pools.iter_mut().for_each(|pools| pools.sort_by(|a, b| a.name.cmp(&b.name)));
+    (pools, empty)
 }
 
 fn upstreams(section: &mut Section<'_>, problems: &mut Problems) -> Vec<(Address, u16)> {
@@ -291,6 +314,7 @@ fn split(
     service: &mut Section<'_>,
     problems: &mut Problems,
     pools: Option<&[Pool]>,
+    empty: &[String],
 ) -> Option<Split> {
     let given = service.value("split").is_some();
     let Some(section) = service.section(problems, "split") else {
@@ -315,14 +339,15 @@ fn split(
             Some(None) => {
                 whole = false;
                 let names = pools.unwrap_or_default().iter().map(|pool| &*pool.name);
-                let problem = Problem::error(name.span, format!("no pool is named `{}`", name.value));
+                let problem =
+                    Problem::error(name.span, format!("no pool is named `{}`", name.value));
                 problems.0.push(match nearest(name.value, names) {
                     Some(near) => problem.label(format!("did you mean `{near}`?")),
                     None => problem.label("unknown pool"),
                 });
                 continue;
             }
-            Some(Some(pool)) if pool.upstreams.is_empty() && !is_zero(value) => {
+            _ if empty.iter().any(|empty| empty == name.value) && !is_zero(value) => {
                 let message = format!("pool `{}` gets traffic but has no upstreams", name.value);
                 problems.0.push(Problem::error(value.span(), message));
             }
@@ -362,7 +387,9 @@ fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, String> {
         DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
         DeValue::Float(float) => float.as_str(),
         DeValue::String(text) => text,
-        other => return Err(format!("expected a percentage, this is of type {}", other.type_str())),
+        other => {
+            return Err(format!("expected a percentage, this is of type {}", other.type_str()));
+        }
     };
     BasisPoints::from_percent(text).map_err(|error| error.to_string())
 }
@@ -451,7 +478,9 @@ fn routes(
             let message = "two routes match the same requests and neither is more specific";
             let problem = Problem::error(places[tie.second].clone(), message).label("the second");
             let problem = problem.other(places[tie.first].clone(), "the first");
-            problems.0.push(problem.help("give one another host or path, or more header conditions"));
+            problems
+                .0
+                .push(problem.help("give one another host or path, or more header conditions"));
         }
     }
     routes
@@ -478,7 +507,9 @@ fn route(mut section: Section<'_>, problems: &mut Problems, service: usize) -> R
             // `x = true` asks for the field, whatever its value.
             let wanted = match value.get_ref().as_bool() {
                 Some(true) => None,
-                _ => Some(text_of(problems, name.value, value, |v| Ok::<_, &str>(v.to_string()))?.value),
+                _ => Some(
+                    text_of(problems, name.value, value, |v| Ok::<_, &str>(v.to_string()))?.value,
+                ),
             };
             Some(HeaderCondition { name: field, value: wanted })
         };

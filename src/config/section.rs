@@ -99,7 +99,9 @@ impl<'a> Section<'a> {
     /// A length of time such as `500ms` or `1m 30s`, above zero and at most a day.
     pub fn duration(&mut self, problems: &mut Problems, key: &'static str) -> Option<Duration> {
         let read = |text: &str| match text.parse::<jiff::SignedDuration>() {
-            Ok(d) if d > jiff::SignedDuration::ZERO && d <= jiff::SignedDuration::from_hours(24) => {
+            Ok(d)
+                if d > jiff::SignedDuration::ZERO && d <= jiff::SignedDuration::from_hours(24) =>
+            {
                 Ok(d.unsigned_abs())
             }
             Ok(_) => Err("a time-out lies above zero and within a day"),
@@ -138,9 +140,9 @@ impl<'a> Section<'a> {
 
     /// The entries of a table whose keys are names the operator chose.
     pub fn entries(&self) -> impl Iterator<Item = (Found<&'a str>, &'a Spanned<DeValue<'a>>)> {
-        self.table.iter().map(|(key, value)| {
-            (Found { value: key.get_ref().as_ref(), span: key.span() }, value)
-        })
+        self.table
+            .iter()
+            .map(|(key, value)| (Found { value: key.get_ref().as_ref(), span: key.span() }, value))
     }
 
     /// Names every key that nobody asked for.
@@ -150,7 +152,8 @@ impl<'a> Section<'a> {
             if self.asked.iter().any(|asked| asked == given) {
                 continue;
             }
-            let within = if self.name.is_empty() { String::new() } else { format!(" in `{}`", self.name) };
+            let within =
+                if self.name.is_empty() { String::new() } else { format!(" in `{}`", self.name) };
             let problem = Problem::error(key.span(), format!("unknown key `{given}`{within}"));
             problems.0.push(match nearest(given, self.asked.iter().copied()) {
                 Some(known) => problem.label(format!("did you mean `{known}`?")),

@@ -81,7 +81,11 @@ fn broken_toml_is_placed() {
 #[test]
 fn one_mistake_one_message() {
     let cases = [
-        ("address = \"127.0.0.1:8080\"", "address = \"nowhere\"", "t:3:11: bad value for `address`"),
+        (
+            "address = \"127.0.0.1:8080\"",
+            "address = \"nowhere\"",
+            "t:3:11: bad value for `address`",
+        ),
         ("path_prefix = \"/\"", "path_prefix = \"api\"", "t:7:15: bad value for `path_prefix`"),
         ("\"*.shop.example.com\"", "\"*\"", "t:6:30: bad value for `hosts`"),
         ("blue = 99.5", "bleu = 99.5", "t:11:11: no pool is named `bleu`"),
@@ -139,7 +143,8 @@ fn an_empty_file_says_what_is_missing() {
 
 #[test]
 fn one_service_needs_no_route_and_one_pool_no_split() {
-    let text = "[[listeners]]\naddress = \":8080\"\n[services.a.pools.only]\nupstreams = [\"a:1\"]\n";
+    let text =
+        "[[listeners]]\naddress = \":8080\"\n[services.a.pools.only]\nupstreams = [\"a:1\"]\n";
     let (config, warnings) = Config::parse(text).unwrap();
     assert_eq!(warnings, Problems::default());
     assert_eq!(config.routes[0].service, 0);

@@ -160,9 +160,10 @@ impl<S: Serve> Controller<S> {
         let no_pool = || Refused::NoPool { service: service.into(), pool: pool.into() };
         let members = &of.pool(pool).ok_or_else(no_pool)?.members;
         let mut upstreams = members.list().iter().map(|member| &member.upstream);
-        let upstream = upstreams.find(|upstream| upstream.address == *address).ok_or_else(|| {
-            Refused::NoUpstream { pool: pool.into(), address: address.to_string() }
-        })?;
+        let upstream =
+            upstreams.find(|upstream| upstream.address == *address).ok_or_else(|| {
+                Refused::NoUpstream { pool: pool.into(), address: address.to_string() }
+            })?;
         upstream.set_draining(draining);
         tracing::info!(service, pool, upstream = %address, draining, "upstream state set");
         Ok(self.publish())
@@ -185,7 +186,10 @@ impl<S: Serve> Controller<S> {
         match &reloaded {
             Ok(changes) => tracing::info!(changes = changes.len(), "config reloaded"),
             Err(ReloadError::Problems(rejected)) => {
-                tracing::error!("config refused, the old one stays in force\n{}", rejected.render(false));
+                tracing::error!(
+                    "config refused, the old one stays in force\n{}",
+                    rejected.render(false)
+                );
             }
             Err(error) => tracing::error!(%error, "config refused, the old one stays in force"),
         }
@@ -222,7 +226,9 @@ impl<S: Serve> Controller<S> {
                 Some(newest) if newest.split.check_pools(&service.pool_names()).is_ok() => {
                     continue;
                 }
-                Some(newest) => Some(format!("revision {} names a pool that is gone", newest.number)),
+                Some(newest) => {
+                    Some(format!("revision {} names a pool that is gone", newest.number))
+                }
                 None => None,
             };
             let expected = newest.map_or(0, |newest| newest.number);

@@ -58,10 +58,17 @@ enum Command {
         draining: bool,
         reply: oneshot::Sender<Result<u64, Refused>>,
     },
-    Reload { reply: oneshot::Sender<Result<Vec<Change>, ReloadError>> },
-    History { service: String, reply: oneshot::Sender<Result<Vec<Revision>, Refused>> },
+    Reload {
+        reply: oneshot::Sender<Result<Vec<Change>, ReloadError>>,
+    },
+    History {
+        service: String,
+        reply: oneshot::Sender<Result<Vec<Revision>, Refused>>,
+    },
     Resolved(Resolved),
-    StopListening { reply: oneshot::Sender<()> },
+    StopListening {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// What a service's traffic is to become.
@@ -190,9 +197,16 @@ pub fn channel() -> (Control, Commands) {
 
 impl Control {
     /// Changes a service's split; answers once it is in force.
-    pub async fn shift(&self, service: &str, to: Target, order: Order) -> Result<Revision, Refused> {
+    pub async fn shift(
+        &self,
+        service: &str,
+        to: Target,
+        order: Order,
+    ) -> Result<Revision, Refused> {
         let service = service.to_string();
-        self.ask(|reply| Command::Shift { service, to, order, reply }).await.unwrap_or(Err(Refused::Stopping))
+        self.ask(|reply| Command::Shift { service, to, order, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
     }
 
     /// Takes an upstream out for new requests, or lets it back in; answers with the generation of
@@ -218,7 +232,9 @@ impl Control {
     /// The revisions of a service, the newest first.
     pub async fn history(&self, service: &str) -> Result<Vec<Revision>, Refused> {
         let service = service.to_string();
-        self.ask(|reply| Command::History { service, reply }).await.unwrap_or(Err(Refused::Stopping))
+        self.ask(|reply| Command::History { service, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
     }
 
     /// Tells what names resolve to.

@@ -20,6 +20,7 @@ pub struct Rates(Mutex<VecDeque<Totals>>);
 struct Totals {
     at: Instant,
     pools: BTreeMap<(Arc<str>, Arc<str>), Total>,
+    revisions: BTreeMap<Arc<str>, u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,15 +39,18 @@ pub struct PoolRate {
     pub errors: f64,
     /// Mean duration, in seconds.
     pub mean: f64,
-    /// Share of the service's requests, 0 to 1.
-    pub share: f64,
+    /// Share of the service's requests, 0 to 1, under the split in force; none if it is too new
+    /// or nothing came.
+    pub share: Option<f64>,
 }
 
 impl Rates {
     /// Notes the totals of this moment.
     pub fn note(&self, snapshot: &Snapshot, at: Instant) {
         let mut pools = BTreeMap::new();
+        let mut revisions = BTreeMap::new();
         for service in &snapshot.services {
+            revisions.insert(service.name.clone(), service.revision);
             for pool in &service.pools {
                 let reading = pool.tally.read();
                 let (requests, errors) = (reading.total(), reading.errors());
@@ -58,7 +62,7 @@ impl Rates {
         if noted.len() > PERIODS {
             noted.pop_front();
         }
-        noted.push_back(Totals { at, pools });
+        noted.push_back(Totals { at, pools, revisions });
     }
 
     /// The rates of all pools of a service, by pool name. A pool that came within the window is
@@ -69,23 +73,30 @@ impl Rates {
             return BTreeMap::new();
         };
         let seconds = last.at.saturating_duration_since(first.at).as_secs_f64();
+        // The first look at the split in force: what came before says nothing of its shares.
+        let revision = last.revisions.get(service);
+        let settled = noted.iter().find(|totals| totals.revisions.get(service) == revision);
+        let settled = settled.unwrap_or(last);
         let mut rates = BTreeMap::new();
-        let mut all = 0;
+        let mut since_settled = BTreeMap::new();
         for (key, now) in last.pools.iter().filter(|((of, _), _)| &**of == service) {
-            let before = first.pools.get(key).copied().unwrap_or_default();
+            let of = |totals: &Totals| totals.pools.get(key).copied().unwrap_or_default();
+            let before = of(first);
             let requests = now.requests.saturating_sub(before.requests);
             let ratio = |part: u64, whole: f64| if whole > 0.0 { part as f64 / whole } else { 0.0 };
             let rate = PoolRate {
                 requests: ratio(requests, seconds),
                 errors: ratio(now.errors.saturating_sub(before.errors), requests as f64),
                 mean: ratio(now.nanos.saturating_sub(before.nanos), requests as f64) / 1e9,
-                share: requests as f64,
+                share: None,
             };
-            all += requests;
+            let under_split = now.requests.saturating_sub(of(settled).requests);
+            since_settled.insert(key.1.clone(), under_split);
             rates.insert(key.1.clone(), rate);
         }
-        for rate in rates.values_mut() {
-            rate.share = if all > 0 { rate.share / all as f64 } else { 0.0 };
+        let all: u64 = since_settled.values().sum();
+        for (rate, part) in rates.values_mut().zip(since_settled.values()) {
+            rate.share = (all > 0).then(|| *part as f64 / all as f64);
         }
         rates
     }

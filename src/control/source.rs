@@ -44,9 +44,7 @@ impl Source {
             Source::Fixed(text) => Ok(Text { path: "(built in)".into(), text: text.clone() }),
             Source::File(path) => match std::fs::read_to_string(path) {
                 Ok(text) => Ok(Text { path: path.display().to_string(), text }),
-                Err(error) => {
-                    Err(ReloadError::Read { path: path.display().to_string(), error })
-                }
+                Err(error) => Err(ReloadError::Read { path: path.display().to_string(), error }),
             },
         }
     }

@@ -212,8 +212,7 @@ fn of_process(process: &Process) -> Vec<MetricFamily> {
         family.mut_metric().push(gauge(&[], value));
         family
     };
-    let mut build =
-        family("pointsman_build_info", "What is running; always 1.", MetricType::GAUGE);
+    let mut build = family("pointsman_build_info", "What is running; always 1.", MetricType::GAUGE);
     build.mut_metric().push(gauge(&[("version", env!("CARGO_PKG_VERSION"))], 1.0));
     vec![
         open,
@@ -270,7 +269,12 @@ fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
 }
 
 /// One counter for each outcome seen so far, and for success always: a rate of errors needs both.
-fn outcomes(family: &mut MetricFamily, label: &str, labels: &[(&str, &str)], reading: &TallyReading) {
+fn outcomes(
+    family: &mut MetricFamily,
+    label: &str,
+    labels: &[(&str, &str)],
+    reading: &TallyReading,
+) {
     for (name, &count) in Outcome::NAMES.iter().zip(&reading.outcomes) {
         if count > 0 || *name == "2xx" {
             let labels = [labels, &[(label, *name)]].concat();

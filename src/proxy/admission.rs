@@ -56,7 +56,8 @@ fn framing(head: &Head<'_>) -> Result<(), BadRequest> {
     if let Some(length) = lengths.next() {
         let digits = length.as_bytes();
         // 19 digits stay below 2⁶⁴.
-        let is_number = !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
+        let is_number =
+            !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
         if !is_number || lengths.next().is_some() {
             return Err(BadRequest::ContentLength);
         }
@@ -78,7 +79,9 @@ fn framing(head: &Head<'_>) -> Result<(), BadRequest> {
 fn names_content_length(raw: &[u8]) -> bool {
     const NAME: &[u8] = b"content-length";
     raw.split(|&b| b == b'\n').skip(1).any(|line| {
-        line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) && line[NAME.len()] == b':'
+        line.len() > NAME.len()
+            && line[..NAME.len()].eq_ignore_ascii_case(NAME)
+            && line[NAME.len()] == b':'
     })
 }
 
@@ -144,7 +147,9 @@ fn is_host(name: &str) -> bool {
                 && name.len() <= 254
                 && !name.starts_with('.')
                 && !name.contains("..")
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         }
     }
 }
@@ -161,7 +166,11 @@ mod tests {
     use super::*;
     use http::header::{HeaderName, HeaderValue};
 
-    fn examined(target: &str, version: Version, fields: &[(&str, &str)]) -> Result<String, BadRequest> {
+    fn examined(
+        target: &str,
+        version: Version,
+        fields: &[(&str, &str)],
+    ) -> Result<String, BadRequest> {
         let uri: Uri = target.parse().unwrap();
         let mut headers = HeaderMap::new();
         let mut raw = format!("GET {target} HTTP/1.1\r\n");
@@ -190,7 +199,9 @@ mod tests {
         ] {
             assert_eq!(with_host(host).as_deref(), Ok(name), "{host}");
         }
-        for host in ["", "a b", "a/b", "user@shop.test", "shop.test:80:80", "a..b", "[::1", "a,b", "a:x"] {
+        for host in
+            ["", "a b", "a/b", "user@shop.test", "shop.test:80:80", "a..b", "[::1", "a,b", "a:x"]
+        {
             assert_eq!(with_host(host), Err(BadRequest::Host), "{host}");
         }
     }
@@ -227,7 +238,9 @@ mod tests {
     #[test]
     fn a_length_that_pingora_removed_is_still_seen() {
         assert!(names_content_length(b"POST / HTTP/1.1\r\nhost: a\r\nCONTENT-length: 5\r\n\r\n"));
-        assert!(!names_content_length(b"POST /content-length: HTTP/1.1\r\nx-content-length: 5\r\n\r\n"));
+        assert!(!names_content_length(
+            b"POST /content-length: HTTP/1.1\r\nx-content-length: 5\r\n\r\n"
+        ));
     }
 
     #[test]

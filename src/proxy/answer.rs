@@ -3,9 +3,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
-};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use smallvec::SmallVec;
 
 use super::exchange::REQUEST_ID;
@@ -93,6 +91,9 @@ mod tests {
         let (kind, json) = body(Some("application/json"));
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(kind, "application/problem+json");
-        assert_eq!((json["status"].as_u64(), json["request_id"].as_str()), (Some(503), Some("id-1")));
+        assert_eq!(
+            (json["status"].as_u64(), json["request_id"].as_str()),
+            (Some(503), Some("id-1"))
+        );
     }
 }

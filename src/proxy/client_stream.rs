@@ -8,8 +8,8 @@
 //! away), so the response's deadline reaches it the same way.
 //!
 //! It also stands in for pingora's own stream type, which would set aside 64 KiB for reading
-//! before a byte arrives; small answers are gathered here so that head and body leave in one
-//! write.
+//! before a byte arrives. Small answers are gathered so that head and body leave in one write;
+//! what is gathered leaves as soon as there is nothing else to do.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -209,6 +209,19 @@ impl ClientStream {
     }
 }
 
+impl Drop for ClientStream {
+    /// An answer cut short reaches the client as far as it came.
+    fn drop(&mut self) {
+        let left = self.gathered.get(self.written..).unwrap_or_default();
+        if !left.is_empty() {
+            let _ = match &self.socket {
+                Socket::Tcp(tcp) => tcp.try_write(left),
+                Socket::Unix(unix) => unix.try_write(left),
+            };
+        }
+    }
+}
+
 impl Socket {
     fn fd(&self) -> RawFd {
         match self {
@@ -268,6 +281,11 @@ impl AsyncRead for ClientStream {
             // A client that keeps dripping never lets the read below become pending.
             let in_time = !self.connection.is_phase(Phase::Head) || !self.poll_overdue_head(cx);
             return Poll::Ready(if in_time { result } else { Err(late()) });
+        }
+        // The exchange waits, so the client should have what there is. Whether the socket takes all
+        // of it now does not matter to a read.
+        if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
+            return Poll::Ready(Err(error));
         }
         match self.poll_overdue(cx) {
             true => Poll::Ready(Err(late())),

@@ -86,16 +86,26 @@ impl Cause {
             }
             Cause::NoRoute => row(404, "no_route", "nothing is served here", false, true),
             Cause::NoUpstream => row(503, "no_upstream", "no upstream is available", false, true),
-            Cause::Connect => row(502, "connect_error", "the upstream could not be reached", true, false),
-            Cause::ConnectTimeout => {
-                row(504, "connect_timeout", "the upstream did not accept a connection in time", true, false)
+            Cause::Connect => {
+                row(502, "connect_error", "the upstream could not be reached", true, false)
             }
+            Cause::ConnectTimeout => row(
+                504,
+                "connect_timeout",
+                "the upstream did not accept a connection in time",
+                true,
+                false,
+            ),
             Cause::ResponseTimeout => {
                 row(504, "response_timeout", "the upstream did not answer in time", true, false)
             }
-            Cause::Reset => {
-                row(502, "reset", "the upstream closed the connection before its answer was complete", true, false)
-            }
+            Cause::Reset => row(
+                502,
+                "reset",
+                "the upstream closed the connection before its answer was complete",
+                true,
+                false,
+            ),
             Cause::BadResponse => {
                 row(502, "bad_response", "the upstream's answer was not valid HTTP", true, false)
             }
@@ -104,7 +114,9 @@ impl Cause {
             }
             // 499 is nginx's code for it, known from many dashboards; nobody is there to read it.
             Cause::ClientGone => row(499, "client_gone", "the client went away", false, false),
-            Cause::Internal => row(500, "internal", "something went wrong in the proxy", false, false),
+            Cause::Internal => {
+                row(500, "internal", "something went wrong in the proxy", false, false)
+            }
         }
     }
 }

@@ -91,7 +91,8 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         // A socket file that nobody answers on was left behind by a process that is gone.
         Err(error)
-            if error.kind() == io::ErrorKind::AddrInUse && StdUnixStream::connect(path).is_err() =>
+            if error.kind() == io::ErrorKind::AddrInUse
+                && StdUnixStream::connect(path).is_err() =>
         {
             std::fs::remove_file(path)?;
             UnixListener::bind(path)

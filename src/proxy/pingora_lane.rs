@@ -43,7 +43,11 @@ pub struct PingoraLane {
 }
 
 /// A proxy on pingora that serves what is published, moved by this many workers.
-pub fn pingora_lane(published: Arc<Published>, clock: Clock, workers: usize) -> HttpProxy<PingoraLane> {
+pub fn pingora_lane(
+    published: Arc<Published>,
+    clock: Clock,
+    workers: usize,
+) -> HttpProxy<PingoraLane> {
     let conf = ServerConf {
         threads: workers,
         max_retries: MOST_TRIES,

@@ -4,8 +4,8 @@
 //! missing, repeated or malformed one starts a new trace, and then `tracestate` is dropped with
 //! it (section 3.2 of the recommendation; level 2 adds the random-trace-id flag).
 
-use http::header::{HeaderName, HeaderValue};
 use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
 
 use crate::clock::Draws;
 
@@ -123,7 +123,8 @@ fn trim_ows(text: &[u8]) -> &[u8] {
 fn is_member(member: &[u8]) -> bool {
     let Some(equals) = member.iter().position(|&b| b == b'=') else { return false };
     let (key, value) = (&member[..equals], &member[equals + 1..]);
-    let key_byte = |b: &u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
+    let key_byte =
+        |b: &u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
     let value_byte = |b: &u8| matches!(b, 0x20..=0x7e) && *b != b',' && *b != b'=';
     let begins_well = key.first().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     begins_well

@@ -61,7 +61,9 @@ impl HeaderCondition {
     fn admits(&self, headers: &HeaderMap) -> bool {
         match &self.value {
             None => headers.contains_key(&self.name),
-            Some(value) => headers.get_all(&self.name).iter().any(|v| v.as_bytes() == value.as_bytes()),
+            Some(value) => {
+                headers.get_all(&self.name).iter().any(|v| v.as_bytes() == value.as_bytes())
+            }
         }
     }
 }

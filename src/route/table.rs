@@ -276,9 +276,7 @@ mod tests {
                 let host_rank = match host {
                     None => (0, 0),
                     Some(HostPattern::Exact(name)) if name == facts.host => (2, name.len()),
-                    Some(HostPattern::Below(name))
-                        if facts.host.ends_with(&format!(".{name}")) =>
-                    {
+                    Some(HostPattern::Below(name)) if facts.host.ends_with(&format!(".{name}")) => {
                         (1, name.len())
                     }
                     Some(_) => continue,
@@ -286,8 +284,7 @@ mod tests {
                 let path_rank = match &route.path {
                     PathPattern::Exact(path) if path == facts.path => (1, path.len()),
                     PathPattern::Prefix(path)
-                        if facts.path == path
-                            || facts.path.starts_with(&format!("{path}/")) =>
+                        if facts.path == path || facts.path.starts_with(&format!("{path}/")) =>
                     {
                         (0, path.len())
                     }

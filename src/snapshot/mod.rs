@@ -131,7 +131,8 @@ impl Service {
     fn choose(&self, facts: &Facts<'_>, secret: Secret, draws: &mut Draws) -> (usize, By) {
         if let Some(field) = &self.opt_in
             && let Some(wanted) = facts.headers.get(field)
-            && let Some(pool) = self.pools.iter().position(|p| p.name.as_bytes() == wanted.as_bytes())
+            && let Some(pool) =
+                self.pools.iter().position(|p| p.name.as_bytes() == wanted.as_bytes())
         {
             return (pool, By::OptIn);
         }

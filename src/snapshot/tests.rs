@@ -34,7 +34,11 @@ fn build(text: &str, traffic: &[(&str, u16)], before: Option<&Snapshot>) -> Snap
     Snapshot::build(&blueprint, before)
 }
 
-fn decide(snapshot: &Snapshot, fields: &[(&'static str, &str)], seed: u64) -> Result<Decision, Refusal> {
+fn decide(
+    snapshot: &Snapshot,
+    fields: &[(&'static str, &str)],
+    seed: u64,
+) -> Result<Decision, Refusal> {
     let headers: HeaderMap = fields
         .iter()
         .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))

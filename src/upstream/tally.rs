@@ -68,7 +68,8 @@ impl StatusClass {
 
 impl Outcome {
     /// Every outcome with its name in metrics, in the order of [`Tally`]'s counters.
-    pub const NAMES: [&'static str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "client_gone", "error"];
+    pub const NAMES: [&'static str; 7] =
+        ["1xx", "2xx", "3xx", "4xx", "5xx", "client_gone", "error"];
 
     fn place(self) -> usize {
         match self {

@@ -141,10 +141,11 @@ fn line(at: Duration, seen: &Seen) -> String {
     let pool = |name: &str, code: &str, count: u64| {
         let share = count as f64 / total as f64;
         let bar = "█".repeat((share * 20.0).round() as usize);
-        let coloured = match std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-            true => format!("\x1b[{code}m{bar}\x1b[0m"),
-            false => bar.clone(),
-        };
+        let coloured =
+            match std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+                true => format!("\x1b[{code}m{bar}\x1b[0m"),
+                false => bar.clone(),
+            };
         let pad = " ".repeat(20 - bar.chars().count().min(20));
         format!("{name} {coloured}{pad} {count:>5}/s {:>5.1} %", share * 100.0)
     };

@@ -140,7 +140,8 @@ fn a_switch_of_protocols_that_nobody_asked_for_is_refused() {
     plain.attempt().unwrap();
     assert_eq!(plain.on_response_head(101, &response), Err(Cause::BadResponse));
     let mut asked = Exchange::open(clock(), snapshot);
-    let fields = [("host", "shop.test"), ("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")];
+    let fields =
+        [("host", "shop.test"), ("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")];
     admit(&mut asked, &fields).unwrap();
     asked.attempt().unwrap();
     assert_eq!(asked.on_response_head(101, &response), Ok(()));

@@ -1,0 +1,240 @@
+//! The admin API.
+
+use serde_json::{Value, json};
+
+use crate::harness::edge::{HEAD, shop};
+use crate::harness::{Client, Edge, Origin};
+
+async fn two_pools() -> (Origin, Origin, Edge) {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], "").await;
+    (blue, green, edge)
+}
+
+#[tokio::test]
+async fn a_shift_is_a_revision_and_takes_effect() {
+    let (_blue, _green, edge) = two_pools().await;
+    let body = r#"{"weights": {"green": 100}, "reason": "release 42", "author": "ann"}"#;
+    let (status, revision) = edge.admin("PUT", "/v1/services/shop/split", body).await;
+    assert_eq!(status, 200);
+    assert_eq!(revision["revision"], 2);
+    assert_eq!(revision["weights"], json!({"green": 100.0}));
+    assert_eq!((&revision["author"], &revision["reason"]), (&json!("ann"), &json!("release 42")));
+    assert_eq!(edge.get(&[]).await.body, "green");
+    let (_, history) = edge.admin("GET", "/v1/services/shop/revisions", "").await;
+    let authors: Vec<&Value> = history.as_array().unwrap().iter().map(|r| &r["author"]).collect();
+    assert_eq!(authors, ["ann", "file"]);
+}
+
+#[tokio::test]
+async fn of_two_changes_to_one_revision_the_second_loses() {
+    let (_blue, _green, edge) = two_pools().await;
+    let split = "/v1/services/shop/split";
+    let body = r#"{"weights": {"blue": 90, "green": 10}}"#;
+    let read = edge.admin_with("GET", split, "", &[]).await;
+    let tag = format!("if-match: {}", read.fields("etag")[0]);
+    let first = edge.admin_with("PUT", split, body, &[&tag]).await;
+    assert_eq!((first.status, first.fields("etag")), (200, vec!["\"2\""]));
+    let second = edge.admin_with("PUT", split, body, &[&tag]).await;
+    assert_eq!(second.status, 412);
+    assert_eq!(second.fields("content-type"), ["application/problem+json"]);
+    let problem: Value = serde_json::from_str(&second.body).unwrap();
+    assert_eq!(problem["detail"], "the service is at revision 2 by now, not at 1");
+    assert_eq!(edge.admin_with("PUT", split, body, &["if-match: *"]).await.status, 200);
+    assert_eq!(edge.admin_with("PUT", split, body, &["if-match: x"]).await.status, 400);
+}
+
+#[tokio::test]
+async fn bad_orders_are_refused_with_a_reason_and_change_nothing() {
+    let (_blue, _green, edge) = two_pools().await;
+    let before = edge.generation();
+    let cases = [
+        (
+            "PUT",
+            "/v1/services/shop/split",
+            r#"{"weights": {"blue": 99}}"#,
+            422,
+            "the weights sum to 99 %, not to 100 %",
+        ),
+        (
+            "PUT",
+            "/v1/services/shop/split",
+            r#"{"weights": {"blue": 99.999, "green": 0.001}}"#,
+            422,
+            "weights.blue: a percentage has at most two decimals",
+        ),
+        (
+            "PUT",
+            "/v1/services/shop/split",
+            r#"{"weights": {"red": 100}}"#,
+            422,
+            "no pool is named `red`; the service has `blue`, `green`",
+        ),
+        ("PUT", "/v1/services/shop/split", r#"{"weihgts": {}}"#, 422, "unknown field `weihgts`"),
+        ("PUT", "/v1/services/shop/split", "{", 400, "EOF while parsing"),
+        (
+            "PUT",
+            "/v1/services/store/split",
+            r#"{"weights": {"blue": 100}}"#,
+            404,
+            "no service is named `store`",
+        ),
+        (
+            "POST",
+            "/v1/services/shop/flip",
+            r#"{"to": "red"}"#,
+            404,
+            "service `shop` has no pool named `red`",
+        ),
+        (
+            "PUT",
+            "/v1/services/shop/pools/blue/upstreams/1.2.3.4:5/state",
+            r#"{"state": "drain"}"#,
+            404,
+            "pool `blue` has no upstream `1.2.3.4:5`",
+        ),
+        ("GET", "/v1/nothing", "", 404, "there is no /v1/nothing"),
+        ("DELETE", "/v1/status", "", 405, "/v1/status does not take this method"),
+        ("POST", "/v1/config/diff", "x = 1", 422, "(request) has"),
+    ];
+    for (method, path, body, status, detail) in cases {
+        let (answered, problem) = edge.admin(method, path, body).await;
+        let said = problem["detail"].as_str().unwrap_or_default();
+        assert!(answered == status && said.contains(detail), "{path} {body}: {answered} {problem}");
+    }
+    assert_eq!(edge.generation(), before);
+}
+
+#[tokio::test]
+async fn a_flip_needs_a_pool_that_can_take_it() {
+    let (_blue, green, edge) = two_pools().await;
+    let state = format!("/v1/services/shop/pools/green/upstreams/{}/state", green.address);
+    edge.admin("PUT", &state, r#"{"state": "drain"}"#).await;
+    let flip = "/v1/services/shop/flip";
+    let (status, problem) = edge.admin("POST", flip, r#"{"to": "green"}"#).await;
+    assert_eq!((status, &problem["type"]), (409, &json!("pool-not-available")));
+    assert_eq!(edge.get(&[]).await.body, "blue");
+    edge.admin("PUT", &state, r#"{"state": "active"}"#).await;
+    assert_eq!(edge.admin("POST", flip, r#"{"to": "green"}"#).await.0, 200);
+    assert_eq!(edge.get(&[]).await.body, "green");
+    edge.admin("PUT", &state, r#"{"state": "drain"}"#).await;
+    let forced = edge.admin("POST", flip, r#"{"to": "green", "force": true}"#).await;
+    assert_eq!(forced.0, 200);
+}
+
+#[tokio::test]
+async fn the_description_covers_every_path_and_status_tells_all() {
+    let (_blue, _green, edge) = two_pools().await;
+    edge.get(&[]).await;
+    let (_, description) = edge.admin("GET", "/openapi.json", "").await;
+    assert_eq!(description["openapi"].as_str().unwrap()[..3], *"3.1");
+    for path in [
+        "/v1/status",
+        "/v1/services/{service}/split",
+        "/v1/services/{service}/flip",
+        "/v1/services/{service}/pools/{pool}/upstreams/{address}/state",
+        "/v1/config/reload",
+        "/livez",
+    ] {
+        assert!(description["paths"][path].is_object(), "{path}");
+    }
+    let (_, status) = edge.admin("GET", "/v1/status", "").await;
+    assert_eq!((&status["ready"], &status["services"][0]["name"]), (&json!(true), &json!("shop")));
+    assert_eq!(status["services"][0]["pools"][0]["upstreams"][0]["requests"], 1);
+    assert_eq!(edge.admin_with("GET", "/livez", "", &[]).await.body, "ok\n");
+    assert_eq!(edge.admin_with("GET", "/readyz", "", &[]).await.body, "ok\n");
+    let (status, checked) = edge.admin("POST", "/v1/config/check", "x = 1").await;
+    assert_eq!((status, &checked["valid"]), (200, &json!(false)));
+    assert_eq!(checked["problems"][0]["message"], "unknown key `x`");
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_where_there_is_one() {
+    let origin = Origin::named("a").await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let token = folder.path().join("admin.token");
+    std::fs::write(&token, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let head = HEAD.replace("[admin]", &format!("[admin]\ntoken_file = \"{}\"", token.display()));
+    let edge = Edge::start_file(&format!("{head}{}", shop(&[("only", &origin)], "")), false).await;
+    let with = async |fields: &[&str]| edge.admin_with("GET", "/v1/status", "", fields).await;
+    let without = with(&[]).await;
+    assert_eq!((without.status, without.fields("www-authenticate")), (401, vec!["Bearer"]));
+    assert_eq!(with(&["authorization: Bearer 0123456789abcdef"]).await.status, 401);
+    assert_eq!(with(&["authorization: Bearer 0123456789abcdef0123456789abcdef"]).await.status, 200);
+    assert_eq!(edge.admin_with("GET", "/livez", "", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_web_page_cannot_give_orders() {
+    let (_blue, _green, edge) = two_pools().await;
+    let reload = async |fields: &[&str]| {
+        edge.admin_with("POST", "/v1/config/reload", "", fields).await.status
+    };
+    assert_eq!(reload(&["origin: http://evil.test"]).await, 403);
+    assert_eq!(reload(&["sec-fetch-site: cross-site"]).await, 403);
+    assert_eq!(reload(&[&format!("origin: http://{}", edge.admin)]).await, 200);
+    let mut rebound = Client::connect(edge.admin).await;
+    rebound.send("GET /v1/status HTTP/1.1\r\nhost: evil.test\r\n\r\n").await;
+    assert_eq!(rebound.response().await.status, 403);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_how_they_ended() {
+    use crate::harness::Reply;
+    let origin = Origin::with(|request| match request.head.split(' ').nth(1) {
+        Some("/teapot") => Reply::head("418 I'm a teapot", &[], ""),
+        Some("/close") => Reply::Close,
+        _ => Reply::ok("fine"),
+    })
+    .await;
+    let edge = Edge::before(&[("blue", &origin)], "").await;
+    // First, while no connection is kept: one that turns out dead would be tried again.
+    for path in ["/close", "/", "/", "/teapot"] {
+        crate::harness::client::get(edge.address, "shop.test", path, &[]).await;
+    }
+    edge.raw("GET / HTTP/1.1\r\n\r\n").await;
+    let metrics = async || edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    let line = |name: &str, labels: &str, value: u64| format!("{name}{{{labels}}} {value}\n");
+    let pool = "service=\"shop\",pool=\"blue\"";
+    let upstream = format!("{pool},upstream=\"{}\"", origin.address);
+    let expected = [
+        line("pointsman_requests_total", &format!("{pool},code=\"2xx\""), 2),
+        line("pointsman_requests_total", &format!("{pool},code=\"4xx\""), 1),
+        line("pointsman_requests_total", &format!("{pool},code=\"5xx\""), 1),
+        line("pointsman_requests_total", "service=\"_unmatched\",pool=\"\",code=\"4xx\"", 1),
+        line("pointsman_request_duration_seconds_count", pool, 4),
+        line("pointsman_upstream_requests_total", &format!("{upstream},outcome=\"2xx\""), 2),
+        line("pointsman_upstream_requests_total", &format!("{upstream},outcome=\"4xx\""), 1),
+        line("pointsman_upstream_requests_total", &format!("{upstream},outcome=\"error\""), 1),
+        line("pointsman_upstream_requests_in_flight", &upstream, 0),
+        line("pointsman_pool_weight_ratio", pool, 1),
+    ];
+    // The last request is accounted for a moment after its answer.
+    crate::harness::until("all are counted", async || {
+        let text = metrics().await;
+        expected.iter().all(|line| text.contains(line))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_to_say() {
+    use tokio::io::AsyncWriteExt;
+    let (_blue, _green, edge) = two_pools().await;
+    edge.get(&[]).await;
+    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await;
+    assert_eq!(metrics.fields("content-type"), ["text/plain; version=0.0.4; charset=utf-8"]);
+    let mut promtool = tokio::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("promtool is installed (Debian package `prometheus`)");
+    let mut input = promtool.stdin.take().unwrap();
+    input.write_all(metrics.body.as_bytes()).await.unwrap();
+    drop(input);
+    let output = promtool.wait_with_output().await.unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}

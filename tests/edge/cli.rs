@@ -1,0 +1,217 @@
+//! The command line, as a program of its own.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::harness::{Edge, Origin, Reply, until};
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+async fn pointsman(args: &[&str]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(args)
+        .env_remove("POINTSMAN_ADMIN")
+        .env("USER", "ann")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn init_check_and_a_broken_file() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("p.toml");
+    let file = file.to_str().unwrap();
+    assert_eq!(pointsman(&["init", file]).await.code, 0);
+    let again = pointsman(&["init", file]).await;
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("is there already; --force overwrites it"), "{}", again.err);
+    let fine = pointsman(&["check", file]).await;
+    assert_eq!(fine.code, 0);
+    assert_eq!(fine.out, format!("{file}: valid (1 listener, 1 route, 1 service; 0 warnings)\n"));
+    let text = std::fs::read_to_string(file).unwrap();
+    let broken = text.replace("service = \"shop\"", "servce = \"shop\"").replace("9001", "90011");
+    std::fs::write(file, broken).unwrap();
+    let refused = pointsman(&["check", file]).await;
+    assert_eq!((refused.code, &*refused.out), (1, &*format!("{file}: 3 errors, 0 warnings\n")));
+    for part in [
+        "error: unknown key `servce` in `routes`",
+        &format!("--> {file}:7:1"),
+        "did you mean `service`?",
+        "`90011` is not a port; ports go from 1 to 65535",
+    ] {
+        assert!(refused.err.contains(part), "{part}\n{}", refused.err);
+    }
+    let run = pointsman(&["run", file]).await;
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("did you mean `service`?") && run.err.contains("cannot be used"));
+}
+
+#[tokio::test]
+async fn orders_and_answers() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], "").await;
+    let admin = edge.admin.to_string();
+    let order = async |args: &[&str]| pointsman(&[args, &["--admin", &admin]].concat()).await;
+
+    let shifted = order(&["shift", "shop", "blue=87.5", "green=12.5", "--reason", "try"]).await;
+    assert_eq!(
+        (shifted.code, &*shifted.out),
+        (0, "shop is at revision 2: blue=87.5 % green=12.5 %\n")
+    );
+    let (_, revisions) = edge.admin("GET", "/v1/services/shop/revisions", "").await;
+    assert_eq!(
+        (&revisions[0]["author"], &revisions[0]["reason"]),
+        (&"cli:ann".into(), &"try".into())
+    );
+
+    let lost = order(&["shift", "shop", "blue=100", "--if-revision", "1"]).await;
+    assert_eq!(lost.code, 5);
+    assert!(lost.err.contains("the service is at revision 2 by now, not at 1"), "{}", lost.err);
+    let sum = order(&["shift", "shop", "blue=50"]).await;
+    assert_eq!(sum.code, 1);
+    assert!(sum.err.contains("the weights sum to 50 %, not to 100 %"), "{}", sum.err);
+    assert_eq!(order(&["shift", "shop", "blue"]).await.code, 2);
+
+    let drained = order(&["drain", "shop/green", &green.address.to_string()]).await;
+    assert_eq!(drained.code, 0, "{}", drained.err);
+    let refused = order(&["flip", "shop", "green"]).await;
+    assert_eq!(refused.code, 5);
+    assert!(
+        refused.err.contains("pool `green` has no upstream that takes requests"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(order(&["drain", "shop/green", &green.address.to_string(), "--undo"]).await.code, 0);
+    assert_eq!(order(&["flip", "shop", "green"]).await.out, "shop is at revision 3: green=100 %\n");
+    assert_eq!(edge.get(&[]).await.body, "green");
+
+    let status = order(&["status", "shop"]).await;
+    for part in ["SERVICE", "shop", "blue", "green", "100 %", "UPSTREAM", "active"] {
+        assert!(status.out.contains(part), "{part}\n{}", status.out);
+    }
+    let json = order(&["status", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["services"][0]["revision"], 3);
+
+    assert_eq!(order(&["diff"]).await.out, "no difference\n");
+    let text = std::fs::read_to_string(edge.file()).unwrap();
+    std::fs::write(edge.file(), text.replace("blue = 100, green = 0", "blue = 60, green = 40"))
+        .unwrap();
+    assert_eq!(order(&["diff"]).await.out, "service shop: split blue=100 → blue=60 green=40\n");
+    std::fs::write(edge.file(), text.replace("split", "splitt")).unwrap();
+    let bad = order(&["reload"]).await;
+    assert_eq!(bad.code, 1);
+    assert!(bad.err.contains("error: unknown key `splitt`"), "{}", bad.err);
+    assert!(bad.err.contains("nothing has changed"), "{}", bad.err);
+}
+
+#[tokio::test]
+async fn a_flip_waits_for_what_the_old_pool_still_holds() {
+    let blue = Origin::always(Reply::Nothing).await;
+    let green = Origin::named("green").await;
+    let service = "timeouts.response = \"700ms\"";
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], service).await;
+    let mut held = edge.client().await;
+    held.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    until("blue holds a request", async || blue.received().len() == 1).await;
+    let flipped = pointsman(&["flip", "shop", "green", "--admin", &edge.admin.to_string()]).await;
+    assert_eq!(flipped.code, 0, "{}", flipped.err);
+    assert!(flipped.err.contains("waiting for 1 in flight\ndrained\n"), "{}", flipped.err);
+    assert_eq!(held.response().await.status, 504);
+}
+
+#[tokio::test]
+async fn nobody_there_is_69() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ran = pointsman(&["status", "--admin", &closed.to_string()]).await;
+    assert_eq!(ran.code, 69);
+    assert!(ran.err.contains("cannot reach the admin API at"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn run_reloads_on_sighup_and_stops_on_sigterm() {
+    let origin = Origin::named("a").await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("p.toml");
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (listen, admin) = (free(), free());
+    let text = format!(
+        "[[listeners]]\naddress = \"{listen}\"\n[admin]\naddress = \"{admin}\"\n\
+         [services.a.pools]\np.upstreams = [\"{}\"]\n",
+        origin.address
+    );
+    std::fs::write(&file, &text).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["run", "--no-watch", file.to_str().unwrap()])
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let admin = admin.to_string();
+    let status = async || {
+        let ran = pointsman(&["status", "--json", "--admin", &admin]).await;
+        serde_json::from_str::<serde_json::Value>(&ran.out).unwrap_or_default()
+    };
+    until("it is ready", async || status().await["ready"] == true).await;
+    assert_eq!(crate::harness::client::get(listen, "a", "/", &[]).await.body, "a");
+    let signal = async |name: &str, pid: u32| {
+        let sent = Command::new("kill").args([name, &pid.to_string()]).status().await.unwrap();
+        assert!(sent.success());
+    };
+    let pid = child.id().unwrap();
+    signal("-HUP", pid).await;
+    until("it has reloaded", async || status().await["config"]["reloads"] == 1).await;
+    signal("-TERM", pid).await;
+    assert!(child.wait().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn proxy_runs_without_a_file() {
+    let (a, b) = (Origin::named("a").await, Origin::named("b").await);
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (listen, admin) = (free(), free().to_string());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["proxy", "--listen", &listen.to_string(), "--admin", &admin])
+        .args(["--to", &format!("{}=0", a.address), "--to", &format!("{}=100", b.address)])
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    until("it is ready", async || pointsman(&["status", "--admin", &admin]).await.code == 0).await;
+    assert_eq!(crate::harness::client::get(listen, "x", "/", &[]).await.body, "b");
+    assert_eq!(pointsman(&["shift", "app", "blue=100", "--admin", &admin]).await.code, 0);
+    assert_eq!(crate::harness::client::get(listen, "x", "/", &[]).await.body, "a");
+    assert_eq!(pointsman(&["reload", "--admin", &admin]).await.code, 5);
+    child.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_demo_shows_traffic_and_ends_by_itself() {
+    let ran = pointsman(&[
+        "demo",
+        "--for",
+        "2500ms",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ])
+    .await;
+    assert_eq!(ran.code, 0, "{}\n{}", ran.out, ran.err);
+    for part in ["shift shop blue=90 green=10", "flip shop green", "status", "0 errors"] {
+        assert!(ran.out.contains(part), "{part}\n{}", ran.out);
+    }
+    assert!(pointsman(&["completions", "bash"]).await.out.contains("_pointsman"));
+}

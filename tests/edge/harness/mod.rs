@@ -1,0 +1,24 @@
+//! What the tests are played with.
+
+pub mod client;
+pub mod edge;
+pub mod origin;
+
+pub use client::Client;
+pub use edge::Edge;
+pub use origin::{Origin, Reply};
+
+use std::time::Duration;
+
+/// How long anything may take before a test gives up. Never a measure of speed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until something holds.
+pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "waited in vain until {what}");
+}

@@ -1,0 +1,176 @@
+//! An origin that does as it is told and remembers what it was sent, byte for byte.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What to do with a request.
+#[derive(Clone)]
+pub enum Reply {
+    /// Send these bytes and keep the connection.
+    Bytes(Vec<u8>),
+    /// Send these bytes and close.
+    BytesThenClose(Vec<u8>),
+    /// Send these bytes one by one, this many milliseconds apart, for ever.
+    Drip(Vec<u8>, u64),
+    /// Send these bytes, then every byte that comes back as it comes.
+    Echo(Vec<u8>),
+    /// Send nothing and keep the connection.
+    Nothing,
+    /// Close without a byte.
+    Close,
+}
+
+impl Reply {
+    /// 200 with this body.
+    pub fn ok(body: &str) -> Reply {
+        Reply::head("200 OK", &[], body)
+    }
+
+    /// A response with these field lines and a body of its own length.
+    pub fn head(status: &str, fields: &[&str], body: &str) -> Reply {
+        let mut text = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n", body.len());
+        for field in fields {
+            text.push_str(field);
+            text.push_str("\r\n");
+        }
+        Reply::Bytes(format!("{text}\r\n{body}").into_bytes())
+    }
+}
+
+/// One request as it arrived.
+#[derive(Clone, Debug, Default)]
+pub struct Received {
+    /// Request line and fields.
+    pub head: String,
+    /// Everything after the blank line that belonged to it, with its framing.
+    pub body: Vec<u8>,
+}
+
+impl Received {
+    /// The values of a field, in order.
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        super::client::fields(&self.head, name)
+    }
+}
+
+/// The origin; ends with the test.
+pub struct Origin {
+    pub address: SocketAddr,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+impl Origin {
+    /// An origin that answers every request alike.
+    pub async fn always(reply: Reply) -> Origin {
+        Origin::with(move |_| reply.clone()).await
+    }
+
+    /// An origin that answers 200 with its name.
+    pub async fn named(name: &str) -> Origin {
+        Origin::always(Reply::ok(name)).await
+    }
+
+    /// An origin whose answer depends on the request.
+    pub async fn with(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Origin {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let received = Arc::<Mutex<Vec<Received>>>::default();
+        let (script, log) = (Arc::new(script), received.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
+                let (script, log) = (script.clone(), log.clone());
+                tokio::spawn(async move { serve(stream, &*script, &log).await });
+            }
+        });
+        Origin { address, received }
+    }
+
+    /// All requests so far.
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+
+    /// The only request so far.
+    pub fn only(&self) -> Received {
+        let received = self.received();
+        assert_eq!(received.len(), 1, "{received:?}");
+        received[0].clone()
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    script: &(dyn Fn(&Received) -> Reply + Send + Sync),
+    log: &Mutex<Vec<Received>>,
+) {
+    let mut buffer = Vec::new();
+    while let Some(request) = read_request(&mut stream, &mut buffer).await {
+        log.lock().unwrap().push(request.clone());
+        let done = match script(&request) {
+            Reply::Bytes(bytes) => stream.write_all(&bytes).await.is_err(),
+            Reply::BytesThenClose(bytes) => {
+                let _ = stream.write_all(&bytes).await;
+                true
+            }
+            Reply::Drip(bytes, gap) => {
+                for byte in bytes.iter().cycle() {
+                    tokio::time::sleep(std::time::Duration::from_millis(gap)).await;
+                    if stream.write_all(&[*byte]).await.is_err() {
+                        return;
+                    }
+                }
+                true
+            }
+            Reply::Echo(bytes) => {
+                let _ = stream.write_all(&bytes).await;
+                let (mut read, mut write) = stream.split();
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+                true
+            }
+            Reply::Nothing => {
+                let _ = stream.read(&mut [0; 1]).await;
+                true
+            }
+            Reply::Close => true,
+        };
+        if done {
+            return;
+        }
+    }
+    if !buffer.is_empty() {
+        // What is left over when the connection ends was no request: let tests see it.
+        let head = format!("LEFT OVER {}", buffer.escape_ascii());
+        log.lock().unwrap().push(Received { head, body: Vec::new() });
+    }
+}
+
+/// One request with its body; `None` at the end of the connection.
+async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> {
+    loop {
+        if let Some((request, length)) = complete(buffer) {
+            buffer.drain(..length);
+            return Some(request);
+        }
+        if stream.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+fn complete(buffer: &[u8]) -> Option<(Received, usize)> {
+    let end = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
+    let rest = &buffer[end..];
+    let length = match super::client::fields(&head, "transfer-encoding").is_empty() {
+        true => {
+            let length = super::client::fields(&head, "content-length").first().map_or("0", |v| v);
+            length.parse().ok().filter(|n| rest.len() >= *n)?
+        }
+        false => rest.windows(5).position(|w| w == b"0\r\n\r\n")? + 5,
+    };
+    Some((Received { head, body: rest[..length].to_vec() }, end + length))
+}

@@ -1,0 +1,13 @@
+//! The edge as its users meet it: real sockets, real files, the real admin API.
+//!
+//! One binary, so that the crate is linked once. `harness/` holds the scripted origin, the edge on
+//! a free port and a client that shows bytes as they come.
+
+mod admin;
+mod cli;
+mod config_reload;
+mod defects;
+mod harness;
+mod headers;
+mod routing;
+mod steady_load;

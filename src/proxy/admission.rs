@@ -7,10 +7,11 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Uri, Version};
 
 use super::failure::BadRequest;
+use super::forwarded;
 use crate::config::ClientLimits;
 
 /// A request head, as either lane reads it.
@@ -28,27 +29,80 @@ pub struct Head<'r> {
     pub raw: &'r [u8],
 }
 
-/// Checks a head; answers with the host asked for, in lower case and without a port.
-pub fn examine<'r>(head: &Head<'r>, limits: &ClientLimits) -> Result<Cow<'r, str>, BadRequest> {
+/// A head that may be passed on.
+#[derive(Clone, Debug)]
+pub struct Admitted<'r> {
+    /// The host asked for, in lower case and without a port; empty if none was named.
+    pub host: Cow<'r, str>,
+    /// The `Host` field as it came.
+    pub host_field: Option<&'r HeaderValue>,
+    /// Which of the fields that matter later are there.
+    pub carries: Carries,
+}
+
+/// Which fields a request carries, found in the one walk over all of them that checking takes
+/// anyway: looking each up would cost a hash of its name every time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Carries {
+    /// `Content-Length`.
+    pub length: bool,
+    /// `Transfer-Encoding`.
+    pub coding: bool,
+    /// `Expect`.
+    pub expectation: bool,
+    /// `Connection`.
+    pub connection: bool,
+    /// `Upgrade`.
+    pub upgrade: bool,
+    /// `X-Request-Id`.
+    pub request_id: bool,
+    /// `traceparent`.
+    pub trace: bool,
+    /// `tracestate`.
+    pub trace_state: bool,
+    /// Any field that says who the client is.
+    pub forwarding: bool,
+}
+
+/// Checks a head.
+pub fn examine<'r>(head: &Head<'r>, limits: &ClientLimits) -> Result<Admitted<'r>, BadRequest> {
     if head.raw.len() > limits.header_bytes || head.headers.len() > limits.header_fields {
         return Err(BadRequest::HeaderTooLarge);
     }
+    let mut carries = Carries::default();
+    let mut host_field = None;
     for (name, value) in head.headers {
-        if !name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        let name = name.as_str();
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return Err(BadRequest::FieldName);
         }
         if value.as_bytes().iter().any(|&b| (b < b' ' && b != b'\t') || b == 0x7f) {
             return Err(BadRequest::FieldValue);
         }
+        match name {
+            "host" => host_field = Some(value),
+            "content-length" => carries.length = true,
+            "transfer-encoding" => carries.coding = true,
+            "expect" => carries.expectation = true,
+            "connection" => carries.connection = true,
+            "upgrade" => carries.upgrade = true,
+            "x-request-id" => carries.request_id = true,
+            "traceparent" => carries.trace = true,
+            "tracestate" => carries.trace_state = true,
+            _ => carries.forwarding |= forwarded::is_claim(name),
+        }
     }
-    framing(head)?;
+    if carries.length || carries.coding {
+        framing(head)?;
+    }
     path(head.uri.path())?;
-    if let Some(expectation) = head.headers.get(EXPECT)
+    if carries.expectation
+        && let Some(expectation) = head.headers.get(EXPECT)
         && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
         return Err(BadRequest::Expectation);
     }
-    host(head)
+    Ok(Admitted { host: host(head, host_field)?, host_field, carries })
 }
 
 fn framing(head: &Head<'_>) -> Result<(), BadRequest> {
@@ -104,10 +158,9 @@ fn path(path: &str) -> Result<(), BadRequest> {
     }
 }
 
-fn host<'r>(head: &Head<'r>) -> Result<Cow<'r, str>, BadRequest> {
+fn host<'r>(head: &Head<'r>, field: Option<&'r HeaderValue>) -> Result<Cow<'r, str>, BadRequest> {
     // An absolute-form target names the host too; pingora refuses one that differs from `Host`.
-    let field = head.headers.get(HOST).map(|value| value.as_bytes());
-    let Some(host) = field else {
+    let Some(host) = field.map(|value| value.as_bytes()) else {
         return match head.uri.host() {
             Some(host) if head.version != Version::HTTP_11 => Ok(lower(host)),
             _ if head.version == Version::HTTP_11 => Err(BadRequest::NoHost),
@@ -164,7 +217,7 @@ fn lower(name: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::{HeaderName, HeaderValue};
+    use http::header::HeaderName;
 
     fn examined(
         target: &str,
@@ -181,7 +234,7 @@ mod tests {
         }
         let raw = raw.as_bytes();
         let head = Head { method: &Method::GET, uri: &uri, version, headers: &headers, raw };
-        examine(&head, &ClientLimits::default()).map(Cow::into_owned)
+        examine(&head, &ClientLimits::default()).map(|admitted| admitted.host.into_owned())
     }
 
     fn with_host(host: &str) -> Result<String, BadRequest> {

@@ -2,7 +2,7 @@
 //!
 //! pingora 0.9.1 bounds each read and nothing more, so a client that drips one byte a minute
 //! holds a request head open for ever (#447), and so does an upstream that drips its response
-//! head (#992). Both are bounded here. The lane tells the [`Connection`] where in a request it
+//! head (#992); each bound costs it a timer. All are bounded here, with one timer a connection. The lane tells the [`Connection`] where in a request it
 //! stands; when a deadline passes while the stream has nothing to give, the read fails. During
 //! the wait for a response pingora keeps a read pending on the client (to notice that it goes
 //! away), so the response's deadline reaches it the same way.
@@ -34,6 +34,7 @@ use tokio::time::Sleep;
 
 use super::forwarded::Peer;
 use crate::clock::Clock;
+use crate::config::ClientLimits;
 
 /// How much of an answer is gathered before it is written: most heads and small bodies together.
 const GATHER: usize = 4 * 1024;
@@ -52,53 +53,54 @@ enum Phase {
 
 /// What lane and stream know of one client connection. One task uses both, so the atomics are
 /// there for `Sync` and never contended.
+///
+/// A deadline is set as a length only. Its clock starts when the stream first has to wait, so that
+/// what comes at once never costs a look at the time, and starts anew whenever bytes move.
 #[derive(Debug)]
 pub struct Connection {
     /// The other end.
     pub peer: Peer,
     clock: Clock,
     opened: Instant,
-    header_timeout: Duration,
+    limits: ClientLimits,
     phase: AtomicU8,
-    /// Nanoseconds after `opened`; 0 for no deadline.
+    /// Nanoseconds that the wait under way may take; 0 for any.
+    within: AtomicU64,
+    /// Nanoseconds after `opened` at which it is over; 0 while its clock has not started.
     due: AtomicU64,
     is_overdue: AtomicBool,
 }
 
 impl Connection {
-    /// A connection just accepted; its first head is due within `header_timeout`.
-    pub fn new(peer: Peer, header_timeout: Duration, clock: Clock) -> Connection {
-        Connection {
+    /// A connection just accepted; its first head is due.
+    pub fn new(peer: Peer, limits: ClientLimits, clock: Clock) -> Connection {
+        let connection = Connection {
             peer,
             clock,
             opened: clock.now(),
-            header_timeout,
+            limits,
             phase: AtomicU8::new(Phase::Head as u8),
+            within: AtomicU64::new(0),
             due: AtomicU64::new(0),
             is_overdue: AtomicBool::new(false),
-        }
+        };
+        connection.enter(Phase::Head, Some(connection.limits.header_timeout));
+        connection
     }
 
-    /// The head is complete; what follows has other deadlines.
+    /// The head is complete; what comes of it is not known yet.
     pub fn begin_exchange(&self) {
-        self.phase.store(Phase::Exchange as u8, Ordering::Relaxed);
-        self.due.store(0, Ordering::Relaxed);
+        self.enter(Phase::Exchange, None);
     }
 
-    /// The answer is due within this time.
-    pub fn expect_response(&self, within: Duration) {
-        self.set_due(within);
-    }
-
-    /// The answer has begun, or will not come.
-    pub fn end_wait(&self) {
-        self.due.store(0, Ordering::Relaxed);
+    /// Whatever the exchange waits for next is due within this time.
+    pub fn expect(&self, within: Duration) {
+        self.enter(Phase::Exchange, Some(within));
     }
 
     /// The answer is written; the next byte begins a request.
     pub fn end_exchange(&self) {
-        self.due.store(0, Ordering::Relaxed);
-        self.phase.store(Phase::Idle as u8, Ordering::Relaxed);
+        self.enter(Phase::Idle, Some(self.limits.keepalive));
     }
 
     /// Whether a deadline has passed.
@@ -106,32 +108,39 @@ impl Connection {
         self.is_overdue.load(Ordering::Relaxed)
     }
 
-    fn set_due(&self, within: Duration) {
-        let due = self.clock.now().saturating_duration_since(self.opened) + within;
-        let nanos = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
-        self.due.store(nanos.max(1), Ordering::Relaxed);
+    fn enter(&self, phase: Phase, within: Option<Duration>) {
+        let within = within.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        self.within.store(within, Ordering::Relaxed);
+        self.due.store(0, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
     fn is_phase(&self, phase: Phase) -> bool {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
+    /// Bytes have moved. A head's deadline is for the whole of it, so there they change nothing.
     fn on_bytes(&self) {
         if self.is_phase(Phase::Idle) {
-            self.phase.store(Phase::Head as u8, Ordering::Relaxed);
+            self.enter(Phase::Head, Some(self.limits.header_timeout));
+        } else if self.is_phase(Phase::Exchange) {
+            self.due.store(0, Ordering::Relaxed);
         }
     }
 
-    /// The deadline in force. A head's clock starts when it is first waited for: heads that come
-    /// in one piece never cost a look at the time.
+    /// The end of the wait under way, whose clock starts now if it has not started.
     fn due(&self) -> Option<Instant> {
-        if self.is_phase(Phase::Head) && self.due.load(Ordering::Relaxed) == 0 {
-            self.set_due(self.header_timeout);
+        let within = self.within.load(Ordering::Relaxed);
+        if within == 0 {
+            return None;
         }
-        match self.due.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(self.opened + Duration::from_nanos(nanos)),
+        let mut due = self.due.load(Ordering::Relaxed);
+        if due == 0 {
+            let elapsed = self.clock.now().saturating_duration_since(self.opened);
+            due = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).saturating_add(within);
+            self.due.store(due, Ordering::Relaxed);
         }
+        Some(self.opened + Duration::from_nanos(due))
     }
 }
 
@@ -155,6 +164,8 @@ pub struct ClientStream {
     gathered: Vec<u8>,
     written: usize,
     timer: Option<Pin<Box<Sleep>>>,
+    /// When the client must have taken more, while it takes nothing.
+    stalled: Option<Instant>,
 }
 
 impl ClientStream {
@@ -171,6 +182,7 @@ impl ClientStream {
             gathered: Vec::new(),
             written: 0,
             timer: None,
+            stalled: None,
         }
     }
 
@@ -179,7 +191,16 @@ impl ClientStream {
     /// The timer runs to the earliest deadline it was ever set to and only then looks for the one
     /// in force: deadlines move with every request, timers are too dear to move along.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(due) = self.connection.due() else { return false };
+        match self.connection.due() {
+            Some(due) if self.poll_timer(due, cx) => {
+                self.connection.is_overdue.store(true, Ordering::Relaxed);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn poll_timer(&mut self, due: Instant, cx: &mut Context<'_>) -> bool {
         let due = tokio::time::Instant::from_std(due);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if timer.deadline() > due {
@@ -187,7 +208,6 @@ impl ClientStream {
         }
         while timer.as_mut().poll(cx).is_ready() {
             if timer.deadline() >= due {
-                self.connection.is_overdue.store(true, Ordering::Relaxed);
                 return true;
             }
             timer.as_mut().reset(due);
@@ -195,13 +215,39 @@ impl ClientStream {
         false
     }
 
+    /// Writes what is gathered, and `more` behind it; answers with how much of `more` was taken.
+    fn poll_send(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
+        let rest = &self.gathered[self.written..];
+        let left = rest.len();
+        let sent = match (left, more.len()) {
+            (0, _) => self.socket.poll_write(cx, more),
+            (_, 0) => self.socket.poll_write(cx, rest),
+            _ => self.socket.poll_write_both(cx, rest, more),
+        };
+        match sent {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(n)) => {
+                self.stalled = None;
+                self.connection.on_bytes();
+                self.written += n.min(left);
+                Poll::Ready(Ok(n.saturating_sub(left)))
+            }
+            Poll::Pending => {
+                let connection = &self.connection;
+                let until = || connection.clock.now() + connection.limits.send_timeout;
+                let due = *self.stalled.get_or_insert_with(until);
+                match self.poll_timer(due, cx) {
+                    true => Poll::Ready(Err(late())),
+                    false => Poll::Pending,
+                }
+            }
+            failed => failed,
+        }
+    }
+
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.gathered.len() {
-            let n = ready!(self.socket.poll_write(cx, &self.gathered[self.written..]))?;
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written += n;
+            ready!(self.poll_send(cx, &[]))?;
         }
         self.gathered.clear();
         self.written = 0;
@@ -278,26 +324,19 @@ impl AsyncRead for ClientStream {
             if buf.filled().len() > before {
                 self.connection.on_bytes();
             }
-            // A client that keeps dripping never lets the read below become pending.
-            let in_time = !self.connection.is_phase(Phase::Head) || !self.poll_overdue_head(cx);
-            return Poll::Ready(if in_time { result } else { Err(late()) });
+            return Poll::Ready(result);
         }
         // The exchange waits, so the client should have what there is. Whether the socket takes all
         // of it now does not matter to a read.
-        if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
+        if self.written < self.gathered.len()
+            && let Poll::Ready(Err(error)) = self.poll_drain(cx)
+        {
             return Poll::Ready(Err(error));
         }
         match self.poll_overdue(cx) {
             true => Poll::Ready(Err(late())),
             false => Poll::Pending,
         }
-    }
-}
-
-impl ClientStream {
-    /// As `poll_overdue`, but only for a head whose clock already runs.
-    fn poll_overdue_head(&mut self, cx: &mut Context<'_>) -> bool {
-        self.connection.due.load(Ordering::Relaxed) != 0 && self.poll_overdue(cx)
     }
 }
 
@@ -315,24 +354,16 @@ impl AsyncWrite for ClientStream {
             self.gathered.extend_from_slice(buf);
             return Poll::Ready(Ok(buf.len()));
         }
-        while self.written < self.gathered.len() {
-            let this = &mut *self;
-            let rest = &this.gathered[this.written..];
-            let left = rest.len();
-            let n = ready!(this.socket.poll_write_both(cx, rest, buf))?;
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        loop {
+            let taken = ready!(self.poll_send(cx, buf))?;
+            if self.written == self.gathered.len() {
+                self.gathered.clear();
+                self.written = 0;
             }
-            this.written += n.min(left);
-            if n > left {
-                this.gathered.clear();
-                this.written = 0;
-                return Poll::Ready(Ok(n - left));
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
             }
         }
-        self.gathered.clear();
-        self.written = 0;
-        self.socket.poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,7 +1,6 @@
 //! What is done with a client's connection: a socket in, its requests through the lane out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
@@ -35,16 +34,13 @@ impl Clients {
         self.stopping.send_replace(true);
         self.proxy.cleanup().await;
     }
-
-    fn header_timeout(&self) -> Duration {
-        self.published.load().config.server.client.header_timeout
-    }
 }
 
 impl Serve for Clients {
     async fn serve(self: Arc<Self>, socket: Socket) {
         let peer = Peer::new(socket.peer_address(), "http");
-        let connection = Connection::new(peer, self.header_timeout(), self.clock);
+        let limits = self.published.load().config.server.client.clone();
+        let connection = Connection::new(peer, limits, self.clock);
         let stream: Stream = Box::new(ClientStream::new(socket, Arc::new(connection)));
         // HTTP/1.1 only so far: pingora gives back nothing to go on with.
         self.proxy.process_new(stream, &self.stopping.subscribe()).await;

@@ -126,15 +126,28 @@ impl Exchange {
     fn try_admit(&mut self, head: &Head<'_>, peer: &Peer) -> Result<(), Cause> {
         let snapshot = self.snapshot.clone();
         let server = &snapshot.config.server;
-        self.identify(head.headers);
-        let host = admission::examine(head, &server.client).map_err(Cause::BadRequest)?;
+        let admitted = match admission::examine(head, &server.client) {
+            Ok(admitted) => admitted,
+            Err(rule) => {
+                self.identify(head.headers);
+                return Err(rule.into());
+            }
+        };
+        let carries = admitted.carries;
+        match carries.request_id {
+            true => self.identify(head.headers),
+            false => self.make_id(),
+        }
         let trusted = &server.trusted_proxies;
         let facts = Facts {
             method: head.method,
-            host: &host,
+            host: &admitted.host,
             path: head.uri.path(),
             headers: head.headers,
-            client: forwarded::client(head.headers, peer, trusted),
+            client: match carries.forwarding {
+                true => forwarded::client(head.headers, peer, trusted),
+                false => peer.address,
+            },
         };
         match snapshot.decide(&facts, &mut self.draws) {
             Ok(decision) => {
@@ -148,13 +161,17 @@ impl Exchange {
                 return Err(refusal.into());
             }
         }
-        self.asks_websocket = asks_websocket(head.headers);
-        forwarded::edit(head.headers, peer, trusted, &mut self.edits);
-        let trace = TraceContext::continue_or_start(head.headers, &mut self.draws);
+        self.asks_websocket = carries.upgrade && carries.connection && asks_websocket(head.headers);
+        let host = (admitted.host_field, carries.forwarding);
+        forwarded::edit(head.headers, host, peer, trusted, &mut self.edits);
+        let trace = match carries.trace {
+            true => TraceContext::continue_or_start(head.headers, &mut self.draws),
+            false => TraceContext::start(&mut self.draws),
+        };
         self.edits.set(TRACEPARENT, trace.traceparent());
         match trace.state {
             Some(state) => self.edits.set(TRACESTATE, state),
-            None if head.headers.contains_key(TRACESTATE) => self.edits.remove(TRACESTATE),
+            None if carries.trace_state => self.edits.remove(TRACESTATE),
             None => {}
         }
         Ok(())
@@ -166,13 +183,16 @@ impl Exchange {
             (1..=LONGEST_REQUEST_ID).contains(&value.len())
                 && value.as_bytes().iter().all(|b| b.is_ascii_graphic())
         };
-        if let Some(given) = headers.get(REQUEST_ID).filter(fits) {
-            self.request_id = given.clone();
-            return;
+        match headers.get(REQUEST_ID).filter(fits) {
+            Some(given) => self.request_id = given.clone(),
+            None => self.make_id(),
         }
+    }
+
+    fn make_id(&mut self) {
         let mut id = [0; 32];
-        id[..16].copy_from_slice(&hex::<16>(self.draws.next()));
-        id[16..].copy_from_slice(&hex::<16>(self.draws.next()));
+        id[..16].copy_from_slice(&hex::<16>(self.draws.bits()));
+        id[16..].copy_from_slice(&hex::<16>(self.draws.bits()));
         let id = HeaderValue::from_bytes(&id);
         self.request_id = id.expect("hex digits are a valid field value");
         self.edits.set(REQUEST_ID, self.request_id.clone());

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::header::{HOST, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::exchange::Edits;
@@ -23,6 +23,11 @@ const CLAIMS: [HeaderName; 4] = [
     HeaderName::from_static("x-forwarded-port"),
     HeaderName::from_static("x-forwarded-server"),
 ];
+
+/// Whether a field, by its name in lower case, says who the client is or how it came.
+pub fn is_claim(name: &str) -> bool {
+    matches!(name, "forwarded" | "x-real-ip") || name.starts_with("x-forwarded-")
+}
 
 /// The other end of a client connection.
 #[derive(Clone, Debug)]
@@ -68,20 +73,27 @@ pub fn client(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
     client
 }
 
-/// Adds the fields that tell the upstream where the request comes from.
-pub fn edit(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet], edits: &mut Edits) {
-    let believed = is_trusted(peer.address, trusted);
+/// Adds the fields that tell the upstream where the request comes from. `carries` if the request
+/// says anything of it already.
+pub fn edit(
+    headers: &HeaderMap,
+    (host, carries): (Option<&HeaderValue>, bool),
+    peer: &Peer,
+    trusted: &[IpNet],
+    edits: &mut Edits,
+) {
+    let believed = carries && is_trusted(peer.address, trusted);
     let kept = |name: &HeaderName| believed && headers.contains_key(name);
     edits.set(FOR, if kept(&FOR) { appended(headers, peer) } else { peer.field.clone() });
     if !kept(&PROTO) {
         edits.set(PROTO, peer.scheme.clone());
     }
     if !kept(&FORWARDED_HOST)
-        && let Some(host) = headers.get(HOST)
+        && let Some(host) = host
     {
         edits.set(FORWARDED_HOST, host.clone());
     }
-    if !believed {
+    if carries && !believed {
         for name in CLAIMS.iter().filter(|name| headers.contains_key(*name)) {
             edits.remove(name.clone());
         }
@@ -118,7 +130,8 @@ mod tests {
     fn edited(fields: &[(&'static str, &str)], peer: &str, trusted: &[&str]) -> Vec<String> {
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
         let mut edits = Edits::default();
-        edit(&headers(fields), &Peer::new(peer.parse().unwrap(), "http"), &trusted, &mut edits);
+        let (headers, peer) = (headers(fields), Peer::new(peer.parse().unwrap(), "http"));
+        edit(&headers, (headers.get("host"), true), &peer, &trusted, &mut edits);
         let line = |(name, value): &(HeaderName, Option<HeaderValue>)| match value {
             Some(value) => format!("{name}: {}", value.to_str().unwrap()),
             None => format!("-{name}"),

@@ -6,16 +6,9 @@
 use http::HeaderMap;
 use http::header::{
     AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE,
-    HeaderName, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY,
+    HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use smallvec::SmallVec;
-
-const ALWAYS: [HeaderName; 4] = [
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("proxy-authentication-info"),
-    TE,
-];
 
 /// What a `Connection` field may not take away: nominating one of these is a mistake or an attack
 /// on whoever reads the answer.
@@ -33,24 +26,40 @@ const PROTECTED: [HeaderName; 9] = [
 
 /// The fields of a response that must not be passed on. `switches` for a 101, which needs its
 /// `Upgrade` and `Connection`.
+///
+/// One walk over the fields: most responses have none of these, and looking each up would cost
+/// more than looking at all.
 pub fn to_remove(headers: &HeaderMap, switches: bool) -> SmallVec<[HeaderName; 4]> {
     let mut names = SmallVec::new();
-    names.extend(ALWAYS.iter().filter(|name| headers.contains_key(*name)).cloned());
-    if switches {
-        return names;
+    let mut is_nominating = false;
+    for name in headers.keys() {
+        match name.as_str() {
+            "keep-alive" | "proxy-connection" | "proxy-authentication-info" | "te" => {
+                names.push(name.clone());
+            }
+            "upgrade" if !switches => names.push(UPGRADE),
+            "connection" if !switches => is_nominating = true,
+            _ => {}
+        }
     }
-    if headers.contains_key(UPGRADE) {
-        names.push(UPGRADE);
+    if is_nominating {
+        nominated(headers, &mut names);
     }
+    names
+}
+
+fn nominated(headers: &HeaderMap, names: &mut SmallVec<[HeaderName; 4]>) {
     for line in headers.get_all(CONNECTION) {
-        for token in line.as_bytes().split(|&b| b == b',') {
-            let Ok(name) = HeaderName::from_bytes(token.trim_ascii()) else { continue };
+        for token in line.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+            if token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close") {
+                continue;
+            }
+            let Ok(name) = HeaderName::from_bytes(token) else { continue };
             if headers.contains_key(&name) && !PROTECTED.contains(&name) && !names.contains(&name) {
                 names.push(name);
             }
         }
     }
-    names
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod clients;
 pub mod exchange;
 pub mod failure;
 pub mod forwarded;
+pub mod heads;
 pub mod hop_by_hop;
 pub mod listen;
 pub mod pingora_lane;

@@ -1,16 +1,16 @@
 //! The lane on pingora: its hooks in, calls to the exchange out.
 //!
 //! Every hook is a few lines that say what happened; what follows from it is decided in
-//! `exchange.rs`. What pingora 0.9.1 leaves open is closed here where only a hook can: keep-alive
-//! without end, pipelined requests dropped, hop-by-hop fields in responses, and the empty last
-//! piece of a body that makes it end the chunks twice (#935).
+//! `exchange.rs`. What pingora 0.9.1 leaves open is closed here where only a hook can: pipelined
+//! requests dropped, hop-by-hop fields in responses, and the empty last piece of a body that makes
+//! it end the chunks twice (#935). Waits without end are closed in `client_stream.rs`.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONNECTION, CONTENT_LENGTH};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -24,7 +24,7 @@ use super::answer::Answer;
 use super::client_stream::Connection;
 use super::exchange::{Exchange, REQUEST_ID, Try};
 use super::failure::{BadRequest, Cause};
-use super::hop_by_hop;
+use super::{heads, hop_by_hop};
 use crate::clock::Clock;
 use crate::snapshot::Published;
 use crate::upstream::Target;
@@ -81,15 +81,26 @@ impl ProxyHttp for PingoraLane {
             headers: &request.headers,
             raw: raw.as_deref().unwrap_or_default(),
         };
-        let Err(cause) = ctx.admit(&head, &connection.peer) else { return Ok(false) };
-        let answer = ctx.answer(cause, &session.req_header().headers);
-        write(session, answer).await?;
-        Ok(true)
+        match ctx.admit(&head, &connection.peer) {
+            Ok(()) => {
+                heads::edit_request(session.req_header_mut(), ctx.edits())?;
+                Ok(false)
+            }
+            Err(cause) => {
+                let answer = ctx.answer(cause, &session.req_header().headers);
+                write(session, answer).await?;
+                Ok(true)
+            }
+        }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        ctx: &mut Self::CTX,
+    ) -> Result<Box<HttpPeer>> {
         let next = ctx.attempt().map_err(|cause| error(cause, ErrorSource::Internal))?;
-        peer(&next)
+        peer(&next, session.as_mut().is_body_empty())
     }
 
     async fn upstream_request_filter(
@@ -98,14 +109,13 @@ impl ProxyHttp for PingoraLane {
         request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        for (name, value) in ctx.edits().list() {
-            match value {
-                Some(value) => request.insert_header(name.clone(), value.clone())?,
-                None => drop(request.remove_header(name)),
-            }
+        // pingora has removed what the client's `Connection` names by now, and that could be a
+        // field of ours.
+        if session.req_header().headers.contains_key(CONNECTION) {
+            heads::edit_request(request, ctx.edits())?;
         }
         if session.as_mut().is_body_done() {
-            connection(session)?.expect_response(ctx.timeouts().response);
+            connection(session)?.expect(ctx.timeouts().response);
         }
         Ok(())
     }
@@ -119,7 +129,7 @@ impl ProxyHttp for PingoraLane {
     ) -> Result<()> {
         if end_of_stream {
             drop_empty_end(body);
-            connection(session)?.expect_response(ctx.timeouts().response);
+            connection(session)?.expect(ctx.timeouts().response);
         }
         Ok(())
     }
@@ -132,7 +142,7 @@ impl ProxyHttp for PingoraLane {
     ) -> Result<()> {
         let status = response.status.as_u16();
         if status == 101 || status >= 200 {
-            connection(session)?.end_wait();
+            connection(session)?.expect(ctx.timeouts().idle);
         }
         ctx.on_response_head(status, &response.headers)
             .map_err(|cause| error(cause, ErrorSource::Upstream))
@@ -144,16 +154,8 @@ impl ProxyHttp for PingoraLane {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        for name in hop_by_hop::to_remove(&response.headers, response.status == 101) {
-            response.remove_header(&name);
-        }
-        if response.status.is_informational() {
-            return Ok(());
-        }
-        one_length(response)?;
-        if !response.headers.contains_key(REQUEST_ID) {
-            response.insert_header(REQUEST_ID, ctx.request_id().clone())?;
-        }
+        let remove = hop_by_hop::to_remove(&response.headers, response.status == 101);
+        heads::edit_response(response, &remove, (REQUEST_ID, ctx.request_id()))?;
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
@@ -226,11 +228,6 @@ impl ProxyHttp for PingoraLane {
 fn prepare(session: &mut Session, exchange: &Exchange) {
     let limits = &exchange.snapshot().config.server.client;
     session.set_read_timeout(Some(limits.body_timeout));
-    session.set_write_timeout(Some(limits.send_timeout));
-    // `None` is a client, or a version of HTTP, that does not keep its connection.
-    if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(limits.keepalive.as_secs()));
-    }
     session.set_pipelining_enabled(true);
 }
 
@@ -254,19 +251,9 @@ fn drop_empty_end(body: &mut Option<Bytes>) {
     }
 }
 
-/// Equal lengths, in a list or on several lines, become one; pingora has refused unequal ones.
-fn one_length(response: &mut ResponseHeader) -> Result<()> {
-    let mut lines = response.headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lines.next() else { return Ok(()) };
-    if lines.next().is_none() && first.as_bytes().iter().all(u8::is_ascii_digit) {
-        return Ok(());
-    }
-    let text = first.to_str().unwrap_or_default();
-    let one = text.split(',').next().unwrap_or_default().trim().to_string();
-    response.insert_header(CONTENT_LENGTH, one)
-}
-
-fn peer(next: &Try) -> Result<Box<HttpPeer>> {
+/// A peer for this try. Waits are bounded by the client's stream; only an upstream that does not
+/// take a request's body is out of its sight and has a bound of its own.
+fn peer(next: &Try, is_body_empty: bool) -> Result<Box<HttpPeer>> {
     let mut peer = match &next.target {
         Target::Socket(address) => HttpPeer::new(address, false, String::new()),
         Target::Unix(path) => HttpPeer::new_uds(path, false, String::new())?,
@@ -274,8 +261,7 @@ fn peer(next: &Try) -> Result<Box<HttpPeer>> {
     let timeouts = &next.timeouts;
     peer.options.connection_timeout = Some(timeouts.connect);
     peer.options.total_connection_timeout = Some(timeouts.connect);
-    peer.options.read_timeout = Some(timeouts.idle);
-    peer.options.write_timeout = Some(timeouts.idle);
+    peer.options.write_timeout = (!is_body_empty).then_some(timeouts.idle);
     peer.options.idle_timeout = Some(timeouts.pool_idle);
     peer.options.alpn = ALPN::H1;
     debug_assert!(!peer.is_tls(), "an empty SNI would switch verification off");

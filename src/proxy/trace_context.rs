@@ -40,20 +40,23 @@ impl TraceContext {
     pub fn continue_or_start(headers: &HeaderMap, draws: &mut Draws) -> TraceContext {
         let mut given = headers.get_all(TRACEPARENT).iter();
         let first = given.next().filter(|_| given.next().is_none());
-        let parent_id = hex(non_zero(draws));
         match first.and_then(|value| parse(value.as_bytes())) {
             Some((trace_id, flags)) => {
+                let parent_id = hex(non_zero(draws));
                 let state = state(headers);
                 TraceContext { trace_id, parent_id, flags: flags & (SAMPLED | RANDOM), state }
             }
-            None => {
-                let mut trace_id = [0; 32];
-                trace_id[..16].copy_from_slice(&hex::<16>(draws.next()));
-                trace_id[16..].copy_from_slice(&hex::<16>(non_zero(draws)));
-                // Nothing is recorded here, so the sampled flag stays off.
-                TraceContext { trace_id, parent_id, flags: RANDOM, state: None }
-            }
+            None => TraceContext::start(draws),
         }
+    }
+
+    /// A new trace.
+    pub fn start(draws: &mut Draws) -> TraceContext {
+        let mut trace_id = [0; 32];
+        trace_id[..16].copy_from_slice(&hex::<16>(draws.bits()));
+        trace_id[16..].copy_from_slice(&hex::<16>(non_zero(draws)));
+        // Nothing is recorded here, so the sampled flag stays off.
+        TraceContext { trace_id, parent_id: hex(non_zero(draws)), flags: RANDOM, state: None }
     }
 
     /// The `traceparent` to send on. Always version 00, the one whose fields we know.
@@ -136,7 +139,7 @@ fn is_member(member: &[u8]) -> bool {
 }
 
 fn non_zero(draws: &mut Draws) -> u64 {
-    draws.next().max(1)
+    draws.bits().max(1)
 }
 
 /// The last `N` hex digits of a number.

@@ -218,8 +218,7 @@ impl Server {
         };
         // The count below says whether this ended in time.
         let _ = timeout(drain, drained).await;
-        let left = self.open.load(Ordering::Relaxed);
-        left
+        self.open.load(Ordering::Relaxed)
     }
 }
 

@@ -138,7 +138,7 @@ impl Service {
         }
         match self.sticky.cohort(facts, secret, &self.name) {
             Some(cohort) => (self.cut.pool(cohort), By::Cohort(cohort)),
-            None => (self.cut.pool(Cohort::from_bits(draws.next())), By::Draw),
+            None => (self.cut.pool(Cohort::from_bits(draws.bits())), By::Draw),
         }
     }
 

@@ -4,10 +4,12 @@
 //! a free port and a client that shows bytes as they come.
 
 mod admin;
+mod allocations;
 mod cli;
 mod config_reload;
 mod defects;
 mod harness;
 mod headers;
+mod http2_end;
 mod routing;
 mod steady_load;

@@ -73,17 +73,31 @@ impl Origin {
         Origin::always(Reply::ok(name)).await
     }
 
+    /// An origin that answers 200 with its name and remembers nothing, for long loads.
+    pub async fn fast(name: &str) -> Origin {
+        let reply = Reply::ok(name);
+        Origin::start(move |_| reply.clone(), false).await
+    }
+
     /// An origin whose answer depends on the request.
     pub async fn with(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Origin {
+        Origin::start(script, true).await
+    }
+
+    async fn start(
+        script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+        remembers: bool,
+    ) -> Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::<Mutex<Vec<Received>>>::default();
-        let (script, log) = (Arc::new(script), received.clone());
+        let script = Arc::new(script);
+        let log = remembers.then(|| received.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
                 let (script, log) = (script.clone(), log.clone());
-                tokio::spawn(async move { serve(stream, &*script, &log).await });
+                tokio::spawn(async move { serve(stream, &*script, log.as_deref()).await });
             }
         });
         Origin { address, received }
@@ -105,11 +119,11 @@ impl Origin {
 async fn serve(
     mut stream: TcpStream,
     script: &(dyn Fn(&Received) -> Reply + Send + Sync),
-    log: &Mutex<Vec<Received>>,
+    log: Option<&Mutex<Vec<Received>>>,
 ) {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await {
-        log.lock().unwrap().push(request.clone());
+        log.iter().for_each(|log| log.lock().unwrap().push(request.clone()));
         let done = match script(&request) {
             Reply::Bytes(bytes) => stream.write_all(&bytes).await.is_err(),
             Reply::BytesThenClose(bytes) => {
@@ -141,7 +155,7 @@ async fn serve(
             return;
         }
     }
-    if !buffer.is_empty() {
+    if let Some(log) = log.filter(|_| !buffer.is_empty()) {
         // What is left over when the connection ends was no request: let tests see it.
         let head = format!("LEFT OVER {}", buffer.escape_ascii());
         log.lock().unwrap().push(Received { head, body: Vec::new() });

@@ -1,0 +1,88 @@
+//! A decision takes no memory from the allocator.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+use pointsman::clock::Draws;
+use pointsman::config::Config;
+use pointsman::route::Facts;
+use pointsman::snapshot::{Blueprint, Resolved, Snapshot};
+use pointsman::split::Secret;
+
+thread_local! {
+    static TAKEN: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator unchanged; counting touches a plain cell of
+// the thread, which needs no allocation and no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        TAKEN.with(|taken| taken.set(taken.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[test]
+fn deciding_allocates_nothing() {
+    let mut text = "[[listeners]]\naddress = \":0\"\n".to_string();
+    for n in 0..1_000 {
+        text.push_str(&format!(
+            "[[routes]]\nhosts = [\"h{n}.test\"]\npath_prefix = \"/a/b/c\"\nservice = \"s\"\n"
+        ));
+    }
+    text.push_str(
+        "[services.s]\nsplit = { a = 50, b = 50 }\nsticky = { cookie = \"sid\" }\n\
+         [services.s.pools]\na.upstreams = [\"10.0.0.1:1\", \"10.0.0.2:1\"]\n\
+         b.upstreams = [\"10.0.0.3:1\"]\n",
+    );
+    let (config, _) = Config::parse(&text).unwrap();
+    let blueprint = Blueprint {
+        config: Arc::new(config),
+        traffic: &HashMap::new(),
+        resolved: &Resolved::new(),
+        secret: Secret([1; 16]),
+    };
+    let snapshot = Snapshot::build(&blueprint, None);
+    let headers = HeaderMap::from_iter([(http::header::COOKIE, "x=1; sid=42".parse().unwrap())]);
+    let facts = Facts {
+        method: &Method::GET,
+        host: "h500.test",
+        path: "/a/b/c/d/e/f",
+        headers: &headers,
+        client: [192, 0, 2, 1].into(),
+    };
+    let mut draws = Draws::seeded(1);
+    let before = TAKEN.with(Cell::get);
+    for _ in 0..1_000 {
+        snapshot.decide(&facts, &mut draws).unwrap();
+    }
+    assert_eq!(TAKEN.with(Cell::get) - before, 0);
+}
+
+#[test]
+fn ten_thousand_routes_load() {
+    let mut text = "[[listeners]]\naddress = \":0\"\n".to_string();
+    for n in 0..10_000 {
+        text.push_str(&format!(
+            "[[routes]]\nhosts = [\"h{}.test\"]\npath_prefix = \"/p{n}\"\nservice = \"s\"\n",
+            n % 500
+        ));
+    }
+    text.push_str("[services.s.pools]\na.upstreams = [\"10.0.0.1:1\"]\n");
+    let (config, warnings) = Config::parse(&text).unwrap();
+    assert!(config.routes.len() == 10_000 && warnings.0.is_empty());
+}

@@ -1,14 +1,46 @@
-pub mod admin;
-pub mod balance;
-pub mod cli;
+//! Pointsman: an edge load balancer that moves live traffic between versions of a service.
+//!
+//! # Words
+//!
+//! A **listener** is an address we accept on. A **route** leads requests to one **service**, which
+//! owns **pools** and a **split**: how its traffic divides among them, in basis points. A pool is a
+//! named set of **upstreams**, each one address, that run one version. A client hashes to a
+//! **cohort**, a stable number that the split cuts. Each traffic state of a service is a numbered
+//! **revision**. To **drain** is to give no new requests and let old ones finish. The **snapshot**
+//! is the whole immutable picture that one request sees.
+//!
+//! # Four walks
+//!
+//! 1. *A request.* [`proxy::listen`] accepts, [`proxy::client_stream`] bounds its waits,
+//!    [`proxy::pingora_lane`] moves its bytes and asks [`proxy::exchange`] what to do, which asks
+//!    [`snapshot::Snapshot::decide`]: [`route`] → service, [`split`] → pool, [`balance`] → upstream.
+//!    At the end one [`observe::RequestRecord`] goes to the totals.
+//! 2. *A change of the file.* [`control::watch`] sees it, the controller reads and checks it with
+//!    [`config`], binds new listeners, builds the next snapshot and publishes it.
+//! 3. *A change of traffic.* [`cli`] → [`admin`] → [`control::Control`] → the controller, the only
+//!    writer → [`store`] → a new snapshot → the answer with its revision.
+//! 4. *A look.* [`admin`] reads the snapshot, the totals of its pools and upstreams, and the rates
+//!    that [`control::Rates`] keeps.
+//!
+//! # Rooms
+//!
+//! The core ([`config`], [`route`], [`split`], [`upstream`], [`balance`], [`snapshot`]) knows no
+//! pingora, no runtime, no file, no socket, and takes time and chance as arguments ([`clock`]). The
+//! rim ([`proxy`], [`observe`], [`control`], [`store`], [`admin`], [`server`], [`cli`]) has them all.
+
 pub mod clock;
+
 pub mod config;
-pub mod control;
-pub mod observe;
-pub mod proxy;
 pub mod route;
-pub mod server;
-pub mod snapshot;
 pub mod split;
-pub mod store;
 pub mod upstream;
+pub mod balance;
+pub mod snapshot;
+
+pub mod proxy;
+pub mod observe;
+pub mod control;
+pub mod store;
+pub mod admin;
+pub mod server;
+pub mod cli;

@@ -1,6 +1,6 @@
 //! What an operator wants: the text of a TOML file in, checked values or every problem out.
 //!
-//! After [`parse`] nobody checks again: names are unique and known, splits sum to the whole,
+//! After [`Config::parse`] nobody checks again: names are unique and known, splits sum to the whole,
 //! addresses are addresses, no two routes tie. Nothing here reads a file; the rim does.
 
 mod diff;

@@ -1,6 +1,6 @@
 //! The one writer: commands in, one after the other; a new snapshot published and an answer out.
 //!
-//! Whoever wants to change anything (API, file watcher, resolver) sends a [`Command`] through the
+//! Whoever wants to change anything (API, file watcher, resolver) sends a command through the
 //! [`Control`] handle. The [`Controller`] takes them in order, remembers what must be remembered,
 //! and publishes. Nobody else calls `publish`, so no two changes can overwrite each other.
 

@@ -211,20 +211,21 @@ impl Exchange {
     /// Takes a place on an upstream: the decided one first, another drawn one on a later try.
     pub fn attempt(&mut self) -> Result<Try, Cause> {
         let decision = self.decision.ok_or(Cause::Internal)?;
-        let member = match self.attempt.is_none() {
-            true => decision.member,
-            false => self.snapshot.pick(decision.service, decision.pool, &mut self.draws)?,
+        // Deciding takes microseconds, so the first try begins with the exchange.
+        let (member, started) = match self.attempt.is_none() {
+            true => (decision.member, self.started),
+            false => {
+                let now = self.clock.now();
+                self.end_attempt(now);
+                let again = self.snapshot.pick(decision.service, decision.pool, &mut self.draws)?;
+                (again, now)
+            }
         };
-        self.end_attempt();
         let service = &self.snapshot.services[decision.service];
         let member = &service.pools[decision.pool].members.list()[member];
         let at = self.draws.below(member.targets.len() as u64) as usize;
         let target = member.targets.get(at).ok_or(Cause::NoUpstream)?.clone();
-        self.attempt = Some(Attempt {
-            in_flight: member.upstream.hold(),
-            started: self.clock.now(),
-            outcome: None,
-        });
+        self.attempt = Some(Attempt { in_flight: member.upstream.hold(), started, outcome: None });
         Ok(Try { target, timeouts: service.timeouts })
     }
 
@@ -278,9 +279,9 @@ impl Exchange {
         self.record();
     }
 
-    fn end_attempt(&mut self) {
+    fn end_attempt(&mut self, now: Instant) {
         let Some(attempt) = self.attempt.take() else { return };
-        let duration = self.clock.now().saturating_duration_since(attempt.started);
+        let duration = now.saturating_duration_since(attempt.started);
         let outcome = attempt.outcome.unwrap_or(Outcome::ClientGone);
         attempt.in_flight.upstream().tally.record(outcome, duration);
     }
@@ -289,13 +290,14 @@ impl Exchange {
         if std::mem::replace(&mut self.is_recorded, true) {
             return;
         }
-        self.end_attempt();
+        let now = self.clock.now();
+        self.end_attempt(now);
         let outcome = match (self.status, self.cause) {
             (Some(status), _) => Outcome::Status(StatusClass::of(status)),
             (None, Some(cause)) if cause.row().upstream_at_fault => Outcome::Failed,
             (None, _) => Outcome::ClientGone,
         };
-        let duration = self.clock.now().saturating_duration_since(self.started);
+        let duration = now.saturating_duration_since(self.started);
         RequestRecord { pool: self.pool, outcome, duration }.account(&self.snapshot);
     }
 }

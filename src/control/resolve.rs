@@ -29,6 +29,8 @@ const AT_ONCE: usize = 16;
 #[derive(Debug, Default)]
 pub struct Resolver {
     known: Resolved,
+    /// Names that did not resolve the last time: said once, not every ten seconds.
+    failing: BTreeSet<Address>,
 }
 
 impl Resolver {
@@ -42,6 +44,7 @@ impl Resolver {
         let wanted: BTreeSet<Address> = names(config).collect();
         let before = self.known.clone();
         self.known.retain(|address, _| wanted.contains(address));
+        self.failing.retain(|address| wanted.contains(address));
         let mut waiting = wanted.into_iter();
         let mut under_way = JoinSet::new();
         loop {
@@ -54,12 +57,16 @@ impl Resolver {
             let Ok((address, answer)) = done else { continue };
             match answer {
                 Ok(targets) => {
+                    if self.failing.remove(&address) {
+                        tracing::info!(name = %address, "name resolves again");
+                    }
                     self.known.insert(address, targets);
                 }
-                Err(error) => {
+                Err(error) if self.failing.insert(address.clone()) => {
                     let keeps = self.known.contains_key(&address);
                     tracing::warn!(name = %address, %error, keeps_last_answer = keeps, "name does not resolve");
                 }
+                Err(_) => {}
             }
         }
         self.known != before

@@ -273,6 +273,17 @@ impl Exchange {
         self.cause
     }
 
+    /// Service, pool and upstream being asked, for log lines; empty where there is none.
+    pub fn names(&self) -> (&str, &str, &str) {
+        let service = self.pool.map(|(service, pool)| {
+            let service = &self.snapshot.services[service];
+            (&*service.name, &*service.pools[pool].name)
+        });
+        let (service, pool) = service.unwrap_or_default();
+        let upstream = self.attempt.as_ref().map(|attempt| &*attempt.in_flight.upstream().name);
+        (service, pool, upstream.unwrap_or_default())
+    }
+
     /// Ends the request; `status` is what the client was told, if it was told anything.
     pub fn finish(&mut self, status: Option<u16>) {
         self.status = status;

@@ -11,6 +11,7 @@ pub mod client_stream;
 pub mod clients;
 pub mod exchange;
 pub mod failure;
+pub mod failure_log;
 pub mod forwarded;
 pub mod heads;
 pub mod hop_by_hop;

@@ -24,6 +24,7 @@ use super::answer::Answer;
 use super::client_stream::Connection;
 use super::exchange::{Exchange, REQUEST_ID, Try};
 use super::failure::{BadRequest, Cause};
+use super::failure_log::FailureLog;
 use super::{heads, hop_by_hop};
 use crate::clock::Clock;
 use crate::snapshot::Published;
@@ -40,6 +41,14 @@ const KEPT_PER_WORKER: usize = 512;
 pub struct PingoraLane {
     published: Arc<Published>,
     clock: Clock,
+    failures: FailureLog,
+}
+
+impl PingoraLane {
+    fn attempt_failed(&self, exchange: &mut Exchange, cause: Cause) -> Cause {
+        self.failures.note(exchange, cause, self.clock.unix_seconds() as u64);
+        exchange.on_attempt_failed(cause)
+    }
 }
 
 /// A proxy on pingora that serves what is published, moved by this many workers.
@@ -54,7 +63,10 @@ pub fn pingora_lane(
         upstream_keepalive_pool_size: KEPT_PER_WORKER,
         ..ServerConf::default()
     };
-    pingora::proxy::http_proxy(&Arc::new(conf), PingoraLane { published, clock })
+    pingora::proxy::http_proxy(
+        &Arc::new(conf),
+        PingoraLane { published, clock, failures: FailureLog::default() },
+    )
 }
 
 #[async_trait]
@@ -169,10 +181,11 @@ impl ProxyHttp for PingoraLane {
         ctx: &mut Self::CTX,
         error: Box<Error>,
     ) -> Box<Error> {
-        ctx.on_attempt_failed(match error.etype() {
+        let cause = match error.etype() {
             ErrorType::ConnectTimedout => Cause::ConnectTimeout,
             _ => Cause::Connect,
-        });
+        };
+        self.attempt_failed(ctx, cause);
         error
     }
 
@@ -184,7 +197,7 @@ impl ProxyHttp for PingoraLane {
         ctx: &mut Self::CTX,
         client_reused: bool,
     ) -> Box<Error> {
-        ctx.on_attempt_failed(cause_of(&error, session));
+        self.attempt_failed(ctx, cause_of(&error, session));
         let request = session.req_header();
         match request.method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
             // An undecided retry panics when pingora asks for it, so it is decided on both paths.

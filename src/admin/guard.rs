@@ -90,7 +90,12 @@ fn refuse(admin: &Admin, headers: &HeaderMap, path: &str) -> Option<Problem> {
     match &admin.token {
         Some(token) if token.admits(headers) => None,
         Some(_) => {
-            let detail = "this API needs `Authorization: Bearer TOKEN`";
+            let detail = match headers.contains_key(header::AUTHORIZATION) {
+                true => "this is not the token of this API",
+                false => {
+                    "this API needs `Authorization: Bearer TOKEN` (`--token` or POINTSMAN_TOKEN on the command line)"
+                }
+            };
             Some(Problem::new(StatusCode::UNAUTHORIZED, "no-token", detail))
         }
         // Without a token, reaching the loopback address is the credential. A web page in a

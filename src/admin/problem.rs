@@ -62,7 +62,7 @@ impl From<Refused> for Problem {
             Refused::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let hint = match refused {
-            Refused::NotAvailable(_) => "; send \"force\": true to flip all the same",
+            Refused::NotAvailable(_) => "; `force` sends traffic there all the same",
             _ => "",
         };
         Problem::new(status, kind, format!("{refused}{hint}"))

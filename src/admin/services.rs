@@ -61,6 +61,7 @@ pub async fn split(State(admin): State<Admin>, Path(name): Path<String>) -> Answ
     responses(
         (status = 200, description = "The revision made", body = wire::Revision),
         (status = 404, description = "No such service", body = Problem),
+        (status = 409, description = "A pool that gets more takes no requests", body = Problem),
         (status = 412, description = "Another change came first", body = Problem),
         (status = 422, description = "The weights are no split", body = Problem)))]
 pub async fn put_split(
@@ -69,7 +70,7 @@ pub async fn put_split(
     headers: HeaderMap,
     body: Body<wire::PutSplit>,
 ) -> Answer {
-    let Json(wire::PutSplit { weights, reason, author }) = body?;
+    let Json(wire::PutSplit { weights, force, reason, author }) = body?;
     let mut read = BTreeMap::new();
     for (pool, weight) in weights {
         let percent = BasisPoints::from_percent(&weight.to_string()).map_err(|error| {
@@ -78,7 +79,8 @@ pub async fn put_split(
         })?;
         read.insert(pool, percent);
     }
-    change(&admin, &name, &headers, Target::Weights(read), reason, author).await
+    let order = order(&headers, author, reason, force)?;
+    change(&admin, &name, Target::Weights(read), order).await
 }
 
 /// Sends everything to one pool, if it can take it.
@@ -97,7 +99,8 @@ pub async fn flip(
     body: Body<wire::Flip>,
 ) -> Answer {
     let Json(wire::Flip { to, force, reason, author }) = body?;
-    change(&admin, &name, &headers, Target::Flip { pool: to, force }, reason, author).await
+    let order = order(&headers, author, reason, force)?;
+    change(&admin, &name, Target::Flip { pool: to }, order).await
 }
 
 /// The revisions that are remembered, the newest first.
@@ -172,18 +175,19 @@ pub(super) fn all(admin: &Admin, snapshot: &Snapshot) -> Vec<wire::Service> {
     snapshot.services.iter().map(|service| describe(admin, service)).collect()
 }
 
-async fn change(
-    admin: &Admin,
-    service: &str,
-    headers: &HeaderMap,
-    to: Target,
-    reason: Option<String>,
-    author: Option<String>,
-) -> Answer {
-    let author = author.filter(|author| !author.is_empty()).unwrap_or_else(|| ANONYMOUS.into());
-    let order = Order { author, reason, expected: if_match(headers)? };
+async fn change(admin: &Admin, service: &str, to: Target, order: Order) -> Answer {
     let revision = admin.control.shift(service, to, order).await?;
     Ok((etag(revision.number), Json(wire::Revision::from(revision))).into_response())
+}
+
+fn order(
+    headers: &HeaderMap,
+    author: Option<String>,
+    reason: Option<String>,
+    force: bool,
+) -> Result<Order, Problem> {
+    let author = author.filter(|author| !author.is_empty()).unwrap_or_else(|| ANONYMOUS.into());
+    Ok(Order { author, reason, expected: if_match(headers)?, force })
 }
 
 /// The revision an `If-Match` names; none for no condition or `*`.

@@ -127,6 +127,9 @@ pub struct PutSplit {
     /// The share of each pool in percent, with at most two decimals; they sum to 100.
     #[schema(value_type = BTreeMap<String, f64>)]
     pub weights: BTreeMap<String, serde_json::Number>,
+    /// Even if a pool that gets more has no upstream that takes requests.
+    #[serde(default)]
+    pub force: bool,
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,

@@ -27,9 +27,9 @@ pub struct Drain {
     /// Do not wait for the requests it still holds.
     #[arg(long)]
     no_wait: bool,
-    /// How long to wait for them, in seconds.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
-    timeout: u64,
+    /// How long to wait for them; the upstream stays drained if it is not long enough.
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = super::duration)]
+    timeout: Duration,
     #[command(flatten)]
     reach: Reach,
 }
@@ -66,6 +66,6 @@ impl Drain {
                 upstream.ok_or_else(|| anyhow!("{} is gone from its pool", self.address))?;
             Ok(u64::from(upstream.in_flight))
         };
-        wait_until_done(held, Duration::from_secs(self.timeout), self.reach.json).await
+        wait_until_done(held, self.timeout, self.reach.json).await
     }
 }

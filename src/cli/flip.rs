@@ -31,9 +31,9 @@ pub struct Flip {
     /// Do not wait for requests that other pools still hold.
     #[arg(long)]
     no_wait: bool,
-    /// How long to wait for them, in seconds.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
-    drain: u64,
+    /// How long to wait for them; the switch stays made if it is not long enough.
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = super::duration)]
+    drain: Duration,
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
@@ -64,7 +64,7 @@ impl Flip {
             let others = service.pools.iter().filter(|pool| pool.name != self.pool);
             anyhow::Ok(others.map(|pool| pool.in_flight).sum())
         };
-        wait_until_done(others, Duration::from_secs(self.drain), self.reach.json).await
+        wait_until_done(others, self.drain, self.reach.json).await
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn wait_until_done(
             return Ok(Ending::Done);
         }
         if Instant::now() >= until {
-            eprintln!("still {left} in flight after {} s", patience.as_secs());
+            eprintln!("still {left} in flight after {} s", patience.as_secs_f64());
             return Ok(Ending::No);
         }
         if !quiet && told != Some(left) {

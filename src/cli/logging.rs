@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
+use super::check::is_coloured;
+
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -23,6 +25,7 @@ pub fn start(format: LogFormat, default: Option<&str>) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
+        .with_ansi(is_coloured())
         .with_target(false);
     // A second start in one process keeps the first.
     let _ = match format {

@@ -21,6 +21,7 @@ mod table;
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -137,10 +138,21 @@ fn block_on(verb: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::Resul
     ended
 }
 
-/// Prints to standard output; a closed pipe (`| head`) is the reader's choice and no error.
+/// Prints to standard output. Once nobody reads it any more (`| head`) there is nothing left to do.
 fn print(text: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// A length of time such as `10s` or `1m 30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let length = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
+    match length.is_positive() {
+        true => Ok(length.unsigned_abs()),
+        false => Err("expected a time above zero".into()),
+    }
 }
 
 /// Who gives an order, for the revision's record.

@@ -25,6 +25,9 @@ pub struct Shift {
     /// The share of each pool.
     #[arg(required = true, value_name = "POOL=PERCENT", value_parser = weight)]
     weights: Vec<(String, serde_json::Number)>,
+    /// Even if a pool that gets more has no upstream that takes requests.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
@@ -46,8 +49,12 @@ impl Shift {
                 bail!("pool `{pool}` is named twice");
             }
         }
-        let body =
-            wire::PutSplit { weights, reason: self.why.reason, author: Some(super::author()) };
+        let body = wire::PutSplit {
+            weights,
+            force: self.force,
+            reason: self.why.reason,
+            author: Some(super::author()),
+        };
         let path = format!("/v1/services/{}/split", segment(&self.service));
         let call = Call::json(Method::PUT, &path, &body).if_match(self.why.if_revision);
         let revision = Api(&self.reach).ask(call).await;

@@ -67,7 +67,7 @@ impl Status {
         )];
         if !status.config.last_reload_successful {
             lines.push(format!(
-                "! the last reload of {} was refused; `pointsman check` says why",
+                "! the last reload of {} was refused; `pointsman reload` says why",
                 status.config.path
             ));
         }

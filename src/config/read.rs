@@ -109,7 +109,10 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
 fn listeners(file: &mut Section<'_>, problems: &mut Problems) -> Vec<ListenAddress> {
     let mut seen: Vec<Found<ListenAddress>> = Vec::new();
     let sections = file.sections(problems, "listeners");
-    if sections.is_empty() && file.value("listeners").is_none() {
+    let is_empty = file
+        .value("listeners")
+        .is_none_or(|value| value.get_ref().as_array().is_some_and(|list| list.is_empty()));
+    if is_empty {
         problems.0.push(missing(
             "no listener: nothing would be accepted",
             "[[listeners]]\naddress = \"0.0.0.0:8080\"",

@@ -2,18 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::resolve::look_up_new;
 use super::{Command, Commands, InForce, Order, Refused, ReloadError, Source, Target};
 use crate::clock::Clock;
 use crate::config::{Change, Config, Service, diff};
 use crate::observe::Process;
 use crate::proxy::listen::{Listeners, Serve};
-use crate::snapshot::{Blueprint, Published, Resolved, Snapshot, Traffic};
+use crate::snapshot::{Blueprint, Pool, Published, Resolved, Snapshot, Traffic};
 use crate::split::{Secret, Split};
 use crate::store::{Draft, Revision, Store};
 use crate::upstream::Address;
+
+/// How long a reload waits for names it has not seen before.
+const NEW_NAMES: Duration = Duration::from_secs(1);
 
 /// What the controller is connected to.
 pub struct Wiring<S> {
@@ -84,7 +89,7 @@ impl<S: Serve> Controller<S> {
                     let _ = reply.send(self.set_draining(&service, &pool, &address, draining));
                 }
                 Command::Reload { reply } => {
-                    let _ = reply.send(self.reload());
+                    let _ = reply.send(self.reload().await);
                 }
                 Command::History { service, reply } => {
                     let known = self.service(&service).map(|_| self.store.history(&service));
@@ -115,13 +120,18 @@ impl<S: Serve> Controller<S> {
                 split.check_pools(&service.pool_names())?;
                 split
             }
-            Target::Flip { pool, force } => {
-                self.check_flip(service, &pool, force)?;
+            Target::Flip { pool } => {
+                if service.pool(&pool).is_none() {
+                    return Err(Refused::NoPool { service: service.name.to_string(), pool });
+                }
                 Split::all_to(pool.into())
             }
         };
+        if !order.force {
+            self.check_available(service, &split)?;
+        }
         let newest = self.store.newest(&service.name).map_or(0, |newest| newest.number);
-        let Order { author, reason, expected } = order;
+        let Order { author, reason, expected, .. } = order;
         let draft = Draft { split, author, reason, at: self.wiring.clock.unix_seconds() };
         let revision = self.store.append(&service.name, expected.unwrap_or(newest), draft)?;
         self.take(&service.name, &revision);
@@ -137,14 +147,15 @@ impl<S: Serve> Controller<S> {
         Ok(revision)
     }
 
-    fn check_flip(&self, service: &Service, pool: &str, force: bool) -> Result<(), Refused> {
-        let no_pool =
-            || Refused::NoPool { service: service.name.to_string(), pool: pool.to_string() };
+    /// Refuses a split that gives more to a pool that can take nothing.
+    fn check_available(&self, service: &Service, split: &Split) -> Result<(), Refused> {
         let snapshot = self.wiring.published.load();
-        let known = snapshot.service(&service.name).and_then(|service| service.pool(pool));
-        match known.ok_or_else(no_pool)?.members.any_available() || force {
-            true => Ok(()),
-            false => Err(Refused::NotAvailable(pool.to_string())),
+        let Some(now) = snapshot.service(&service.name) else { return Ok(()) };
+        let grows = |pool: &&Pool| split.weight(&pool.name) > now.split.weight(&pool.name);
+        let mut growing = now.pools.iter().filter(grows);
+        match growing.find(|pool| !pool.members.any_available()) {
+            Some(pool) => Err(Refused::NotAvailable(pool.name.to_string())),
+            None => Ok(()),
         }
     }
 
@@ -169,8 +180,8 @@ impl<S: Serve> Controller<S> {
         Ok(self.publish())
     }
 
-    fn reload(&mut self) -> Result<Vec<Change>, ReloadError> {
-        let reloaded = self.try_reload();
+    async fn reload(&mut self) -> Result<Vec<Change>, ReloadError> {
+        let reloaded = self.try_reload().await;
         let now = self.wiring.clock.unix_seconds();
         self.wiring.process.update(|gauges| match &reloaded {
             Ok(_) => {
@@ -184,7 +195,10 @@ impl<S: Serve> Controller<S> {
             }
         });
         match &reloaded {
-            Ok(changes) => tracing::info!(changes = changes.len(), "config reloaded"),
+            Ok(changes) => {
+                tracing::info!(changes = changes.len(), "config reloaded");
+                changes.iter().for_each(|change| tracing::info!("{change}"));
+            }
             Err(ReloadError::Problems(rejected)) => {
                 tracing::error!(
                     "config refused, the old one stays in force\n{}",
@@ -196,13 +210,16 @@ impl<S: Serve> Controller<S> {
         reloaded
     }
 
-    fn try_reload(&mut self) -> Result<Vec<Change>, ReloadError> {
+    async fn try_reload(&mut self) -> Result<Vec<Change>, ReloadError> {
         if self.wiring.source.path().is_none() {
             return Err(ReloadError::NoFile);
         }
         let read = self.wiring.source.read()?;
         let (config, _) = read.parse()?;
         let prepared = self.wiring.listeners.prepare(&config.listeners)?;
+        // Upstreams known by name only would take nothing until their names are looked up.
+        let new = look_up_new(&config, &self.resolved, NEW_NAMES).await;
+        self.resolved.extend(new);
         let changes = diff(&self.config, &config);
         self.adopt(&config);
         self.config = config.clone();

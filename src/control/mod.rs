@@ -40,6 +40,8 @@ pub struct Order {
     pub reason: Option<String>,
     /// The revision the change is meant for; none changes whatever is there.
     pub expected: Option<u64>,
+    /// Even if a pool that gets more has no upstream that takes requests.
+    pub force: bool,
 }
 
 /// A change to be made.
@@ -76,12 +78,10 @@ enum Command {
 pub enum Target {
     /// These shares; pools left out get nothing.
     Weights(BTreeMap<String, BasisPoints>),
-    /// Everything to one pool, which must be able to take it unless forced.
+    /// Everything to one pool.
     Flip {
         /// The pool.
         pool: String,
-        /// Even if none of its upstreams takes requests.
-        force: bool,
     },
 }
 
@@ -175,9 +175,8 @@ impl Rejected {
     /// In one line.
     fn summary(&self) -> String {
         let errors = self.problems.count(crate::config::Level::Error);
-        let first = self.problems.lines(&self.text, &self.path).into_iter().next();
         let plural = if errors == 1 { "" } else { "s" };
-        format!("{} has {errors} error{plural}: {}", self.path, first.unwrap_or_default())
+        format!("{} has {errors} error{plural}", self.path)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{Control, InForce};
 use crate::config::Config;
@@ -74,7 +74,7 @@ impl Resolver {
 
     /// Looks up at every change of the config and periodically, and tells the controller.
     pub async fn run(mut self, mut in_force: watch::Receiver<Arc<InForce>>, control: Control) {
-        let mut ticks = interval_at(Instant::now() + PERIOD, PERIOD);
+        let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -85,6 +85,28 @@ impl Resolver {
             if self.look_up(&current.config).await {
                 control.resolved(self.known.clone()).await;
             }
+        }
+    }
+}
+
+/// Looks up the names of a config that are not known yet, for at most this long; answers with
+/// those that came in time.
+pub async fn look_up_new(config: &Config, known: &Resolved, patience: Duration) -> Resolved {
+    let mut under_way = JoinSet::new();
+    for address in names(config).filter(|address| !known.contains_key(address)) {
+        under_way.spawn(answer(address));
+    }
+    let mut found = Resolved::new();
+    let late = sleep(patience);
+    tokio::pin!(late);
+    loop {
+        tokio::select! {
+            done = under_way.join_next() => match done {
+                Some(Ok((address, Ok(targets)))) => drop(found.insert(address, targets)),
+                Some(_) => {}
+                None => return found,
+            },
+            () = &mut late => return found,
         }
     }
 }

@@ -19,7 +19,9 @@ use crate::config::ClientLimits;
 pub struct Head<'r> {
     /// The method.
     pub method: &'r Method,
-    /// The target as sent.
+    /// The target as sent, byte for byte.
+    pub target: &'r [u8],
+    /// The target as read.
     pub uri: &'r Uri,
     /// The version.
     pub version: Version,
@@ -95,6 +97,7 @@ pub fn examine<'r>(head: &Head<'r>, limits: &ClientLimits) -> Result<Admitted<'r
     if carries.length || carries.coding {
         framing(head)?;
     }
+    target(head)?;
     path(head.uri.path())?;
     if carries.expectation
         && let Some(expectation) = head.headers.get(EXPECT)
@@ -139,20 +142,35 @@ fn names_content_length(raw: &[u8]) -> bool {
     })
 }
 
-/// Refuses what an upstream could resolve to another path than the one routed on.
+/// Refuses targets that are neither a path nor a whole URI nor the server itself: without a slash
+/// in front, what they mean is up to the upstream.
+fn target(head: &Head<'_>) -> Result<(), BadRequest> {
+    let is_path = head.target.first() == Some(&b'/');
+    let is_whole = head.uri.authority().is_some();
+    let is_server = head.target == b"*" && *head.method == Method::OPTIONS;
+    if is_path || is_whole || is_server { Ok(()) } else { Err(BadRequest::Path) }
+}
+
+/// Refuses what an upstream could resolve to another path than the one routed on: dot segments
+/// however they are spelled, with slashes and semicolons that only some servers decode.
 fn path(path: &str) -> Result<(), BadRequest> {
     if !path.contains('.') && !path.contains('%') {
         return Ok(());
+    }
+    let mut spelled_out = std::borrow::Cow::Borrowed(path);
+    if path.contains('%') {
+        let lower = path.to_ascii_lowercase().replace("%2f", "/").replace("%5c", "/");
+        spelled_out = lower.replace("%3b", ";").into();
     }
     let dots = |segment: &str| {
         // `..;x` is `..` to servers that know path parameters.
         let segment = segment.split(';').next().unwrap_or_default();
         matches!(segment.len(), 1..=6) && {
-            let plain = segment.replace("%2e", ".").replace("%2E", ".");
+            let plain = segment.replace("%2e", ".");
             plain == "." || plain == ".."
         }
     };
-    match path.contains("%00") || path.split('/').any(dots) {
+    match path.contains("%00") || spelled_out.split(['/', '\\']).any(dots) {
         true => Err(BadRequest::Path),
         false => Ok(()),
     }
@@ -233,7 +251,8 @@ mod tests {
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         let raw = raw.as_bytes();
-        let head = Head { method: &Method::GET, uri: &uri, version, headers: &headers, raw };
+        let (method, target) = (&Method::GET, target.as_bytes());
+        let head = Head { method, target, uri: &uri, version, headers: &headers, raw };
         examine(&head, &ClientLimits::default()).map(|admitted| admitted.host.into_owned())
     }
 
@@ -307,10 +326,22 @@ mod tests {
     #[test]
     fn paths_that_servers_resolve_are_refused() {
         let at = |path| examined(path, Version::HTTP_11, &[("host", "a")]).err();
-        for path in ["/a/../b", "/..", "/./a", "/a/%2e%2E/b", "/a/..;x/b", "/a%00b"] {
+        for path in [
+            "/a/../b",
+            "/..",
+            "/./a",
+            "/a/%2e%2E/b",
+            "/a/..;x/b",
+            "/a%00b",
+            "/a/..%2Fb",
+            "/a%5c..%5cb",
+            "/a/.%2e%2fb",
+            "/a/..%3Bx/b",
+            "*",
+        ] {
             assert_eq!(at(path), Some(BadRequest::Path), "{path}");
         }
-        for path in ["/a..b", "/.well-known/x", "/a/...", "/100%25", "/a.css?x=/../y", "*"] {
+        for path in ["/a..b", "/.well-known/x", "/a/...", "/100%25", "/a.css?x=/../y", "/a%2Fb"] {
             assert_eq!(at(path), None, "{path}");
         }
     }

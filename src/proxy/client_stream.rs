@@ -2,10 +2,14 @@
 //!
 //! pingora 0.9.1 bounds each read and nothing more, so a client that drips one byte a minute
 //! holds a request head open for ever (#447), and so does an upstream that drips its response
-//! head (#992); each bound costs it a timer. All are bounded here, with one timer a connection. The lane tells the [`Connection`] where in a request it
-//! stands; when a deadline passes while the stream has nothing to give, the read fails. During
-//! the wait for a response pingora keeps a read pending on the client (to notice that it goes
-//! away), so the response's deadline reaches it the same way.
+//! head (#992); each bound costs it a timer. All are bounded here, with one timer a connection: the
+//! lane tells the [`Connection`] what it waits for, [`Watch`] sees to it that no wait outlasts its
+//! deadline. A late wait ends by a failed read, which pingora turns into an answer; where pingora
+//! does not read at all (an upstream that takes no more of an upload), the connection is ended.
+//!
+//! While an answer is awaited, bytes that a client sends ahead are kept here and not given to
+//! pingora: it would keep the first one and then stop listening to the client, and neither a
+//! client that goes away nor a pause to send what is gathered would be noticed.
 //!
 //! It also stands in for pingora's own stream type, which would set aside 64 KiB for reading
 //! before a byte arrives. Small answers are gathered so that head and body leave in one write;
@@ -36,6 +40,9 @@ use super::forwarded::Peer;
 use crate::clock::Clock;
 use crate::config::ClientLimits;
 
+/// How much a client may send ahead of the answer it waits for; the rest stays in the socket.
+const AHEAD: usize = 16 * 1024;
+
 /// How much of an answer is gathered before it is written: most heads and small bodies together.
 const GATHER: usize = 4 * 1024;
 
@@ -47,8 +54,10 @@ enum Phase {
     Idle = 0,
     /// The rest of a request's head.
     Head = 1,
-    /// Anything after the head, up to the end of the answer.
+    /// Anything after the head, while the request's body comes in, and in a tunnel.
     Exchange = 2,
+    /// The answer to a request that has come in whole.
+    Answer = 3,
 }
 
 /// What lane and stream know of one client connection. One task uses both, so the atomics are
@@ -69,6 +78,8 @@ pub struct Connection {
     /// Nanoseconds after `opened` at which it is over; 0 while its clock has not started.
     due: AtomicU64,
     is_overdue: AtomicBool,
+    /// Whether a read has failed for being late: then pingora knows.
+    is_told: AtomicBool,
 }
 
 impl Connection {
@@ -83,6 +94,7 @@ impl Connection {
             within: AtomicU64::new(0),
             due: AtomicU64::new(0),
             is_overdue: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
         };
         connection.enter(Phase::Head, Some(connection.limits.header_timeout));
         connection
@@ -93,9 +105,14 @@ impl Connection {
         self.enter(Phase::Exchange, None);
     }
 
-    /// Whatever the exchange waits for next is due within this time.
-    pub fn expect(&self, within: Duration) {
+    /// The request is still coming in; bytes must move within this time.
+    pub fn expect_request(&self, within: Duration) {
         self.enter(Phase::Exchange, Some(within));
+    }
+
+    /// The request is here as a whole; the answer must begin, or go on, within this time.
+    pub fn expect_answer(&self, within: Duration) {
+        self.enter(Phase::Answer, Some(within));
     }
 
     /// The answer is written; the next byte begins a request.
@@ -123,7 +140,7 @@ impl Connection {
     fn on_bytes(&self) {
         if self.is_phase(Phase::Idle) {
             self.enter(Phase::Head, Some(self.limits.header_timeout));
-        } else if self.is_phase(Phase::Exchange) {
+        } else if !self.is_phase(Phase::Head) {
             self.due.store(0, Ordering::Relaxed);
         }
     }
@@ -141,6 +158,72 @@ impl Connection {
             self.due.store(due, Ordering::Relaxed);
         }
         Some(self.opened + Duration::from_nanos(due))
+    }
+}
+
+/// A timer that follows a moving deadline.
+///
+/// It runs to the earliest deadline it was ever set to and only then looks for the one in force:
+/// deadlines move with every request, timers are too dear to move along.
+#[derive(Debug, Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Whether this time has come; if not, the task is woken when it does.
+    fn poll_due(&mut self, due: Instant, cx: &mut Context<'_>) -> bool {
+        let due = tokio::time::Instant::from_std(due);
+        let timer = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= due {
+                return true;
+            }
+            timer.as_mut().reset(due);
+        }
+        false
+    }
+}
+
+/// Whatever is done with a connection, ended if a wait outlasts its deadline and pingora is not
+/// there to hear of it.
+pub struct Watch<F> {
+    inner: Pin<Box<F>>,
+    connection: Arc<Connection>,
+    alarm: Alarm,
+}
+
+impl<F: Future> Watch<F> {
+    /// Watches over `inner`, which serves this connection.
+    pub fn new(inner: F, connection: Arc<Connection>) -> Watch<F> {
+        Watch { inner: Box::pin(inner), connection, alarm: Alarm::default() }
+    }
+}
+
+impl<F: Future> Future for Watch<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.inner.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if this.connection.is_overdue() {
+            // An answer is being written; what bounds that is the stream.
+            return Poll::Pending;
+        }
+        let Some(due) = this.connection.due() else { return Poll::Pending };
+        if !this.alarm.poll_due(due, cx) {
+            return Poll::Pending;
+        }
+        this.connection.is_overdue.store(true, Ordering::Relaxed);
+        let ended = this.inner.as_mut().poll(cx);
+        match this.connection.is_told.load(Ordering::Relaxed) {
+            true => ended.map(drop),
+            // Nothing reads, so nothing will end it but this.
+            false => Poll::Ready(()),
+        }
     }
 }
 
@@ -163,9 +246,12 @@ pub struct ClientStream {
     socket_digest: Arc<SocketDigest>,
     gathered: Vec<u8>,
     written: usize,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Sent ahead of the answer, from `given` on.
+    ahead: Vec<u8>,
+    given: usize,
     /// When the client must have taken more, while it takes nothing.
     stalled: Option<Instant>,
+    stall_alarm: Alarm,
 }
 
 impl ClientStream {
@@ -181,38 +267,38 @@ impl ClientStream {
             socket_digest: Arc::new(socket_digest),
             gathered: Vec::new(),
             written: 0,
-            timer: None,
+            ahead: Vec::new(),
+            given: 0,
             stalled: None,
+            stall_alarm: Alarm::default(),
         }
     }
 
-    /// Whether the deadline in force has passed; if not, this task is woken when it does.
-    ///
-    /// The timer runs to the earliest deadline it was ever set to and only then looks for the one
-    /// in force: deadlines move with every request, timers are too dear to move along.
-    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> bool {
-        match self.connection.due() {
-            Some(due) if self.poll_timer(due, cx) => {
-                self.connection.is_overdue.store(true, Ordering::Relaxed);
-                true
-            }
-            _ => false,
+    /// Gives out what was sent ahead; whether there was any.
+    fn give_ahead(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let left = &self.ahead[self.given..];
+        let n = left.len().min(buf.remaining());
+        buf.put_slice(&left[..n]);
+        self.given += n;
+        if self.given == self.ahead.len() {
+            self.ahead = Vec::new();
+            self.given = 0;
         }
+        n > 0
     }
 
-    fn poll_timer(&mut self, due: Instant, cx: &mut Context<'_>) -> bool {
-        let due = tokio::time::Instant::from_std(due);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if timer.deadline() > due {
-            timer.as_mut().reset(due);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= due {
-                return true;
+    /// Keeps what the client sends ahead; ready only when it goes away.
+    fn poll_listen(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.ahead.len() - self.given < AHEAD {
+            let mut room = [0; 1024];
+            let mut read = ReadBuf::new(&mut room);
+            ready!(self.socket.poll_read(cx, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
             }
-            timer.as_mut().reset(due);
+            self.ahead.extend_from_slice(read.filled());
         }
-        false
+        Poll::Pending
     }
 
     /// Writes what is gathered, and `more` behind it; answers with how much of `more` was taken.
@@ -236,7 +322,7 @@ impl ClientStream {
                 let connection = &self.connection;
                 let until = || connection.clock.now() + connection.limits.send_timeout;
                 let due = *self.stalled.get_or_insert_with(until);
-                match self.poll_timer(due, cx) {
+                match self.stall_alarm.poll_due(due, cx) {
                     true => Poll::Ready(Err(late())),
                     false => Poll::Pending,
                 }
@@ -319,9 +405,18 @@ impl AsyncRead for ClientStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        if let Poll::Ready(result) = self.socket.poll_read(cx, buf) {
-            if buf.filled().len() > before {
+        let is_answer = self.connection.is_phase(Phase::Answer);
+        let read = match is_answer {
+            // An empty read is the end of the connection, whatever was sent ahead of it.
+            true => self.poll_listen(cx),
+            false if self.give_ahead(buf) => {
+                self.connection.on_bytes();
+                return Poll::Ready(Ok(()));
+            }
+            false => self.socket.poll_read(cx, buf),
+        };
+        if let Poll::Ready(result) = read {
+            if !buf.filled().is_empty() {
                 self.connection.on_bytes();
             }
             return Poll::Ready(result);
@@ -333,8 +428,11 @@ impl AsyncRead for ClientStream {
         {
             return Poll::Ready(Err(error));
         }
-        match self.poll_overdue(cx) {
-            true => Poll::Ready(Err(late())),
+        match self.connection.is_overdue() {
+            true => {
+                self.connection.is_told.store(true, Ordering::Relaxed);
+                Poll::Ready(Err(late()))
+            }
             false => Poll::Pending,
         }
     }

@@ -7,7 +7,7 @@ use pingora::protocols::Stream;
 use pingora::proxy::HttpProxy;
 use tokio::sync::watch;
 
-use super::client_stream::{ClientStream, Connection, Socket};
+use super::client_stream::{ClientStream, Connection, Socket, Watch};
 use super::forwarded::Peer;
 use super::listen::Serve;
 use super::pingora_lane::{PingoraLane, pingora_lane};
@@ -40,10 +40,11 @@ impl Serve for Clients {
     async fn serve(self: Arc<Self>, socket: Socket) {
         let peer = Peer::new(socket.peer_address(), "http");
         let limits = self.published.load().config.server.client.clone();
-        let connection = Connection::new(peer, limits, self.clock);
-        let stream: Stream = Box::new(ClientStream::new(socket, Arc::new(connection)));
+        let connection = Arc::new(Connection::new(peer, limits, self.clock));
+        let stream: Stream = Box::new(ClientStream::new(socket, connection.clone()));
+        let stopping = self.stopping.subscribe();
         // HTTP/1.1 only so far: pingora gives back nothing to go on with.
-        self.proxy.process_new(stream, &self.stopping.subscribe()).await;
+        Watch::new(self.proxy.process_new(stream, &stopping), connection).await;
     }
 
     fn most_connections(&self) -> usize {

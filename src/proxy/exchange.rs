@@ -273,6 +273,19 @@ impl Exchange {
         self.cause
     }
 
+    /// Whether the upstream has begun its final answer.
+    pub fn has_answer(&self) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| attempt.outcome.is_some())
+    }
+
+    /// A `Host` for a request that came without one: the upstream's own address.
+    pub fn host_for_upstream(&self) -> HeaderValue {
+        let (_, _, upstream) = self.names();
+        let is_path = upstream.starts_with("unix:");
+        let host = HeaderValue::from_str(if is_path { "localhost" } else { upstream });
+        host.unwrap_or_else(|_| HeaderValue::from_static("localhost"))
+    }
+
     /// Service, pool and upstream being asked, for log lines; empty where there is none.
     pub fn names(&self) -> (&str, &str, &str) {
         let service = self.pool.map(|(service, pool)| {
@@ -290,11 +303,13 @@ impl Exchange {
         self.record();
     }
 
-    fn end_attempt(&mut self, now: Instant) {
-        let Some(attempt) = self.attempt.take() else { return };
+    /// Accounts for the attempt under way; answers with how it ended.
+    fn end_attempt(&mut self, now: Instant) -> Option<Outcome> {
+        let attempt = self.attempt.take()?;
         let duration = now.saturating_duration_since(attempt.started);
         let outcome = attempt.outcome.unwrap_or(Outcome::ClientGone);
         attempt.in_flight.upstream().tally.record(outcome, duration);
+        Some(outcome)
     }
 
     fn record(&mut self) {
@@ -302,8 +317,10 @@ impl Exchange {
             return;
         }
         let now = self.clock.now();
-        self.end_attempt(now);
+        let attempt = self.end_attempt(now);
         let outcome = match (self.status, self.cause) {
+            // A good status whose body was cut off by the upstream is no success.
+            (Some(0..500), _) if attempt == Some(Outcome::Failed) => Outcome::Failed,
             (Some(status), _) => Outcome::Status(StatusClass::of(status)),
             (None, Some(cause)) if cause.row().upstream_at_fault => Outcome::Failed,
             (None, _) => Outcome::ClientGone,

@@ -50,6 +50,8 @@ pub fn edit_response(
         parts.headers.remove(name);
     }
     one_length(&mut parts.headers);
+    // An HTTP/1.0 upstream's answer goes on as ours, with our framing.
+    parts.version = http::Version::HTTP_11;
     parts.headers.entry(id_name).or_insert_with(|| id.clone());
     *response = ResponseHeader::from(parts);
     if let Some(reason) = reason {

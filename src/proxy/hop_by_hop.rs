@@ -34,7 +34,7 @@ pub fn to_remove(headers: &HeaderMap, switches: bool) -> SmallVec<[HeaderName; 4
     let mut is_nominating = false;
     for name in headers.keys() {
         match name.as_str() {
-            "keep-alive" | "proxy-connection" | "proxy-authentication-info" | "te" => {
+            "keep-alive" | "proxy-connection" | "proxy-authentication-info" | "te" | "trailer" => {
                 names.push(name.clone());
             }
             "upgrade" if !switches => names.push(UPGRADE),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,9 @@ use crate::observe::ListenerTally;
 
 /// Connections the kernel may hold for us between two accepts.
 const BACKLOG: u32 = 4_096;
+
+/// Bytes that may wait unsent in a socket's buffer before it takes no more.
+const UNSENT: u32 = 128 * 1024;
 
 /// How long to wait when the process is out of file descriptors: closing some takes a moment, and
 /// asking again at once would only spin.
@@ -46,7 +50,6 @@ pub struct BindError {
     /// The address as configured.
     pub address: ListenAddress,
     /// What the system said.
-    #[source]
     pub error: io::Error,
 }
 
@@ -73,6 +76,9 @@ impl Bound {
             Bound::Tcp(tcp) => {
                 let (stream, _) = tcp.accept().await?;
                 stream.set_nodelay(true)?;
+                // Without this a socket offers room only once a third of a large buffer is free,
+                // and a client that reads slowly but steadily looks like one that reads nothing.
+                socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
                 Ok(Socket::Tcp(stream))
             }
             Bound::Unix(unix) => unix.accept().await.map(|(stream, _)| Socket::Unix(stream)),
@@ -89,16 +95,20 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
-        // A socket file that nobody answers on was left behind by a process that is gone.
-        Err(error)
-            if error.kind() == io::ErrorKind::AddrInUse
-                && StdUnixStream::connect(path).is_err() =>
-        {
+        // A socket that nobody answers on was left behind by a process that is gone.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_behind(path) => {
             std::fs::remove_file(path)?;
             UnixListener::bind(path)
         }
         bound => bound,
     }
+}
+
+/// Only a socket: any other file at this path is somebody's.
+fn is_left_behind(path: &Path) -> bool {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    is_socket && StdUnixStream::connect(path).is_err_and(refused)
 }
 
 /// What is done with a connection.
@@ -302,6 +312,18 @@ mod tests {
         let _two = TcpStream::connect(socket).await.unwrap();
         assert_eq!(say(&listeners.addresses()[0], b'?').await, b"");
         assert_eq!(listeners.tallies()[0].refused.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_at_a_unix_address_is_left_alone_and_a_dead_socket_replaced() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let precious = folder.path().join("precious.txt");
+        std::fs::write(&precious, "mine").unwrap();
+        assert!(Bound::to(&ListenAddress::Unix(precious.clone())).is_err());
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "mine");
+        let socket = ListenAddress::Unix(folder.path().join("dead.sock"));
+        drop(Bound::to(&socket).unwrap());
+        assert!(Bound::to(&socket).is_ok());
     }
 
     #[tokio::test]

@@ -6,11 +6,12 @@
 //! it end the chunks twice (#935). Waits without end are closed in `client_stream.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -88,6 +89,7 @@ impl ProxyHttp for PingoraLane {
         let request = session.req_header();
         let head = Head {
             method: &request.method,
+            target: request.raw_path(),
             uri: &request.uri,
             version: request.version,
             headers: &request.headers,
@@ -126,8 +128,15 @@ impl ProxyHttp for PingoraLane {
         if session.req_header().headers.contains_key(CONNECTION) {
             heads::edit_request(request, ctx.edits())?;
         }
-        if session.as_mut().is_body_done() {
-            connection(session)?.expect(ctx.timeouts().response);
+        if session.req_header().version == Version::HTTP_10 && !request.headers.contains_key(HOST) {
+            // It goes on as HTTP/1.1, which needs one.
+            request.insert_header(HOST, ctx.host_for_upstream())?;
+        }
+        let connection = connection(session)?;
+        match session.as_mut().is_body_done() {
+            true => connection.expect_answer(ctx.timeouts().response),
+            // pingora bounds the client's part of this by `body_timeout`; this is for the other.
+            false => connection.expect_request(upload_pause(ctx)),
         }
         Ok(())
     }
@@ -141,7 +150,10 @@ impl ProxyHttp for PingoraLane {
     ) -> Result<()> {
         if end_of_stream {
             drop_empty_end(body);
-            connection(session)?.expect(ctx.timeouts().response);
+            // An upstream that has begun to answer early is bounded by `idle` from then on.
+            let timeouts = ctx.timeouts();
+            let within = if ctx.has_answer() { timeouts.idle } else { timeouts.response };
+            connection(session)?.expect_answer(within);
         }
         Ok(())
     }
@@ -153,11 +165,20 @@ impl ProxyHttp for PingoraLane {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let status = response.status.as_u16();
-        if status == 101 || status >= 200 {
-            connection(session)?.expect(ctx.timeouts().idle);
+        let heard = ctx.on_response_head(status, &response.headers);
+        heard.map_err(|cause| error(cause, ErrorSource::Upstream))?;
+        let connection = connection(session)?;
+        match status {
+            101 => {
+                // From here on the client's silence is the tunnel's, bounded by `idle`.
+                session.set_read_timeout(None);
+                connection.expect_request(ctx.timeouts().idle);
+            }
+            100..=199 => {}
+            _ if session.as_mut().is_body_done() => connection.expect_answer(ctx.timeouts().idle),
+            _ => connection.expect_request(upload_pause(ctx)),
         }
-        ctx.on_response_head(status, &response.headers)
-            .map_err(|cause| error(cause, ErrorSource::Upstream))
+        Ok(())
     }
 
     async fn response_filter(
@@ -168,6 +189,12 @@ impl ProxyHttp for PingoraLane {
     ) -> Result<()> {
         let remove = hop_by_hop::to_remove(&response.headers, response.status == 101);
         heads::edit_response(response, &remove, (REQUEST_ID, ctx.request_id()))?;
+        if session.req_header().version == Version::HTTP_10 {
+            // It knows no chunks: what has no length ends with the connection.
+            if response.remove_header(&TRANSFER_ENCODING).is_some() {
+                session.set_keepalive(None);
+            }
+        }
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
@@ -242,6 +269,16 @@ fn prepare(session: &mut Session, exchange: &Exchange) {
     let limits = &exchange.snapshot().config.server.client;
     session.set_read_timeout(Some(limits.body_timeout));
     session.set_pipelining_enabled(true);
+    // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
+    let knows_interim = session.req_header().version != Version::HTTP_10;
+    session.set_ignore_info_resp(!knows_interim);
+}
+
+/// How long nothing may move while a request's body comes in. Longer than the client's own bound,
+/// so that a client that is late is told so.
+fn upload_pause(exchange: &Exchange) -> Duration {
+    let body = exchange.snapshot().config.server.client.body_timeout;
+    exchange.timeouts().idle.max(body + Duration::from_secs(1))
 }
 
 /// What is known of the client's connection.
@@ -310,10 +347,12 @@ fn cause_of(error: &Error, session: &Session) -> Cause {
     use ErrorType::*;
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, ReadTimedout) => Cause::ClientTimeout,
-        (ErrorSource::Downstream, InvalidHTTPHeader | H1Error) => {
-            Cause::BadRequest(BadRequest::Malformed)
+        (ErrorSource::Downstream, ReadError | WriteError | WriteTimedout | ConnectionClosed) => {
+            Cause::ClientGone
         }
-        (ErrorSource::Downstream, _) => Cause::ClientGone,
+        // Bodies that are cut off or break the rules of chunks are among these.
+        (ErrorSource::Downstream, Custom("PrematureBodyEnd")) => Cause::ClientGone,
+        (ErrorSource::Downstream, _) => Cause::BadRequest(BadRequest::Malformed),
         (ErrorSource::Upstream, ReadTimedout | WriteTimedout) => Cause::ResponseTimeout,
         (ErrorSource::Upstream, ReadError | WriteError | ConnectionClosed) => Cause::Reset,
         (ErrorSource::Upstream, _) => Cause::BadResponse,

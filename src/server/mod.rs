@@ -58,6 +58,12 @@ pub enum StartError {
     /// The admin token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// Other machines could give orders.
+    #[error(
+        "other machines can reach the admin address {0}: give it a `token_file` in the config's \
+         [admin], or use 127.0.0.1 or a unix socket"
+    )]
+    Open(ListenAddress),
     /// The system refuses threads, memory or random numbers.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -98,9 +104,12 @@ impl Server {
         let published = Arc::new(Published::new(first));
 
         let admin_address = options.admin.unwrap_or_else(|| config.admin.address.clone());
+        let token = admin::token(&config, &options.source)?;
+        if token.is_none() && !admin_address.is_local() {
+            return Err(StartError::Open(admin_address));
+        }
         let admin_bound = Bound::to(&admin_address)?;
         let admin_address = admin_bound.address(&admin_address);
-        let token = admin::token(&config, &options.source)?;
         let process = Arc::new(Process::default());
         process.update(|gauges| {
             gauges.started = now;

@@ -118,8 +118,14 @@ async fn a_flip_needs_a_pool_that_can_take_it() {
     assert_eq!(edge.admin("POST", flip, r#"{"to": "green"}"#).await.0, 200);
     assert_eq!(edge.get(&[]).await.body, "green");
     edge.admin("PUT", &state, r#"{"state": "drain"}"#).await;
+    edge.admin("POST", flip, r#"{"to": "blue"}"#).await;
+    let split = "/v1/services/shop/split";
+    let (status, _) = edge.admin("PUT", split, r#"{"weights": {"blue": 50, "green": 50}}"#).await;
+    assert_eq!(status, 409, "half of the traffic would fail");
     let forced = edge.admin("POST", flip, r#"{"to": "green", "force": true}"#).await;
     assert_eq!(forced.0, 200);
+    let (status, _) = edge.admin("PUT", split, r#"{"weights": {"blue": 50, "green": 50}}"#).await;
+    assert_eq!(status, 200, "less than before is always fine");
 }
 
 #[tokio::test]

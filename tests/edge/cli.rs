@@ -215,3 +215,11 @@ async fn the_demo_shows_traffic_and_ends_by_itself() {
     }
     assert!(pointsman(&["completions", "bash"]).await.out.contains("_pointsman"));
 }
+
+#[tokio::test]
+async fn an_admin_address_for_others_needs_a_token_also_from_the_command_line() {
+    let args = ["proxy", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:9", "--admin", "0.0.0.0:0"];
+    let ran = pointsman(&args).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("other machines can reach the admin address"), "{}", ran.err);
+}

@@ -150,3 +150,14 @@ async fn series_of_removed_upstreams_disappear() {
     assert_eq!(edge.admin("POST", "/v1/config/reload", "").await.0, 200);
     assert!(!metrics().await.contains(&series));
 }
+
+#[tokio::test]
+async fn a_reload_to_a_name_fails_no_request() {
+    let (_blue, _green, text) = two_pools().await;
+    let edge = Edge::start_file(&text, false).await;
+    let named = text.replace("upstreams = [\"127.0.0.1:", "upstreams = [\"localhost:");
+    std::fs::write(edge.file(), named).unwrap();
+    assert_eq!(edge.admin("POST", "/v1/config/reload", "").await.0, 200);
+    let (_, pool) = edge.admin("GET", "/v1/services/shop/pools/blue", "").await;
+    assert_eq!(pool["upstreams"][0]["state"], "active", "resolved before it was published");
+}

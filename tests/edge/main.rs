@@ -15,3 +15,4 @@ mod headers;
 mod http2_end;
 mod routing;
 mod steady_load;
+mod waits;

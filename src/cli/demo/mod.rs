@@ -36,7 +36,7 @@ const SHOW: Duration = Duration::from_secs(1);
 #[command(after_help = "Examples:\n  pointsman demo\n  pointsman demo --for 10s --rps 1000")]
 pub struct Demo {
     /// Stop by itself after this long.
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = crate::cli::duration)]
     length: Option<Duration>,
     /// Requests per second.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=20_000))]
@@ -47,14 +47,6 @@ pub struct Demo {
     /// Admin address [default: 127.0.0.1:9900, or any free port if that is taken]
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let length = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
-    match length.is_positive() {
-        true => Ok(length.unsigned_abs()),
-        false => Err("expected a time above zero".into()),
-    }
 }
 
 impl Demo {
@@ -140,18 +132,18 @@ fn line(at: Duration, seen: &Seen) -> String {
     let total = seen.total().max(1);
     let pool = |name: &str, code: &str, count: u64| {
         let share = count as f64 / total as f64;
-        let bar = "█".repeat((share * 20.0).round() as usize);
+        let bar = "█".repeat((share * 10.0).round() as usize);
         let coloured =
             match std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
                 true => format!("\x1b[{code}m{bar}\x1b[0m"),
                 false => bar.clone(),
             };
-        let pad = " ".repeat(20 - bar.chars().count().min(20));
-        format!("{name} {coloured}{pad} {count:>5}/s {:>5.1} %", share * 100.0)
+        let pad = " ".repeat(10 - bar.chars().count().min(10));
+        format!("{name} {coloured}{pad} {count:>5}/s {:>3.0} %", share * 100.0)
     };
     let mean = seen.nanos as f64 / total as f64 / 1e6;
     format!(
-        "{:>5.0}s  {}   {}   {mean:>5.1} ms   {} errors",
+        "{:>4.0}s  {}  {}  {mean:>4.1} ms  {} errors",
         at.as_secs_f64(),
         pool("blue", "34", seen.blue),
         pool("green", "32", seen.green),

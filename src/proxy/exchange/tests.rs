@@ -40,7 +40,7 @@ fn admit(exchange: &mut Exchange, fields: &[(&'static str, &str)]) -> Result<(),
         .collect();
     let uri = Uri::from_static("/");
     let (method, version) = (&Method::GET, Version::HTTP_11);
-    let head = Head { method, uri: &uri, version, headers: &headers, raw: b"" };
+    let head = Head { method, target: b"/", uri: &uri, version, headers: &headers, raw: b"" };
     exchange.admit(&head, &Peer::new([192, 0, 2, 9].into(), "http"))
 }
 
@@ -87,6 +87,18 @@ fn a_second_try_closes_the_first() {
     exchange.finish(Some(204));
     assert_eq!(attempts(&snapshot), [0, 1, 0, 0, 0, 0, 1]);
     assert_eq!(requests(&snapshot), [0, 1, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_good_status_with_a_body_cut_short_is_a_failure() {
+    let snapshot = snapshot();
+    let mut exchange = Exchange::open(clock(), snapshot.clone());
+    admit(&mut exchange, &[("host", "shop.test")]).unwrap();
+    exchange.attempt().unwrap();
+    exchange.on_response_head(200, &HeaderMap::new()).unwrap();
+    exchange.on_attempt_failed(Cause::Reset);
+    exchange.finish(Some(200));
+    assert_eq!(requests(&snapshot), [0, 0, 0, 0, 0, 0, 1]);
 }
 
 #[test]

@@ -73,6 +73,27 @@ impl Origin {
         Origin::always(Reply::ok(name)).await
     }
 
+    /// An origin that accepts and never reads.
+    pub async fn unread() -> Origin {
+        Origin::unread_after(b"").await
+    }
+
+    /// An origin that sends these bytes after a first read and never reads again.
+    pub async fn unread_after(bytes: &'static [u8]) -> Origin {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                if !bytes.is_empty() && stream.read(&mut [0; 4096]).await.is_ok() {
+                    stream.write_all(bytes).await.unwrap();
+                }
+                held.push(stream);
+            }
+        });
+        Origin { address, received: Arc::default() }
+    }
+
     /// An origin that answers 200 with its name and remembers nothing, for long loads.
     pub async fn fast(name: &str) -> Origin {
         let reply = Reply::ok(name);

@@ -44,7 +44,9 @@ pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::
 pub async fn diff(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Changes>, Problem> {
     let (config, _) = given_or_file(&admin, body?)?.parse()?;
     let in_force = admin.in_force.borrow().config.clone();
-    Ok(Json(changes(&admin, crate::config::diff(&in_force, &config))))
+    let snapshot = admin.published.load();
+    let live = |name: &str| snapshot.service(name).map(|service| service.split.clone());
+    Ok(Json(changes(&admin, crate::config::diff(&in_force, &config, live))))
 }
 
 /// Reads the file again and puts it in force. A file with errors changes nothing.

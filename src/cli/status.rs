@@ -73,6 +73,7 @@ impl Status {
         }
         lines.push(String::new());
         lines.push(pools(&status.services));
+        lines.push("(rates over the last 10 s; measured share since the last shift)".into());
         if self.service.is_some() {
             lines.push(String::new());
             lines.push(upstreams(&status.services));

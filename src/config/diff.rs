@@ -1,10 +1,11 @@
-//! What a reload would change: two configs in, lines for people out.
+//! What a reload would change: two configs and the splits in force in, lines for people out.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::{Config, Service};
 use crate::route::Route;
+use crate::split::Split;
 
 /// One difference between two configs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,8 @@ impl Display for Change {
 }
 
 /// All differences, in the order of the file's parts; none if a reload would change nothing.
-pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+/// `live` tells the split in force of a service, which may have been shifted since it was read.
+pub fn diff(old: &Config, new: &Config, live: impl Fn(&str) -> Option<Split>) -> Vec<Change> {
     let mut changes = Changes::default();
     changes.server(old, new);
     changes.set("listener", &old.listeners, &new.listeners);
@@ -43,7 +45,10 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     for (name, service) in &after {
         match before.get(name) {
             None => changes.add(format!("service {name}"), format!("added, {}", service.split)),
-            Some(before) => changes.service(before, service),
+            Some(before) => {
+                let live = live(name).unwrap_or_else(|| before.split.clone());
+                changes.service(before, service, &live);
+            }
         }
     }
     changes.0
@@ -86,10 +91,12 @@ impl Changes {
         }
     }
 
-    fn service(&mut self, old: &Service, new: &Service) {
+    fn service(&mut self, old: &Service, new: &Service, live: &Split) {
         let subject = format!("service {}", new.name);
-        if old.split != new.split {
-            self.add(&subject, format!("split {} → {}", old.split, new.split));
+        // An unedited split keeps what was set at run time, as long as its pools are there.
+        let takes_effect = old.split != new.split || live.check_pools(&new.pool_names()).is_err();
+        if takes_effect && *live != new.split {
+            self.add(&subject, format!("split {live} → {}", new.split));
         }
         let settings = [
             ("stickiness", old.sticky != new.sticky),
@@ -169,7 +176,7 @@ green.upstreams = ["c:1"]
             .replace("green.upstreams", "black.upstreams = []\ngreen.upstreams");
         let parse = |text: &str| Config::parse(text).unwrap().0;
         let lines: Vec<String> =
-            diff(&parse(OLD), &parse(&new)).iter().map(ToString::to_string).collect();
+            diff(&parse(OLD), &parse(&new), |_| None).iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,
             [
@@ -181,6 +188,23 @@ green.upstreams = ["c:1"]
                 "pool shop/blue: upstream a2:1 added",
             ]
         );
-        assert_eq!(diff(&parse(OLD), &parse(OLD)), []);
+        assert_eq!(diff(&parse(OLD), &parse(OLD), |_| None), []);
+    }
+
+    #[test]
+    fn a_split_is_compared_with_the_one_in_force() {
+        let parse = |text: &str| Config::parse(text).unwrap().0;
+        let shifted = |_: &str| Some(Split::all_to("green".into()));
+        let of = |new: &str| -> Vec<String> {
+            diff(&parse(OLD), &parse(new), shifted).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(of(OLD), [""; 0]);
+        let edited = OLD.replace("blue = 100", "blue = 90, green = 10");
+        assert_eq!(of(&edited), ["service shop: split green=100 → blue=90 green=10"]);
+        let gone = OLD.replace("green.upstreams = [\"c:1\"]\n", "");
+        assert_eq!(
+            of(&gone),
+            ["service shop: split green=100 → blue=100", "pool shop/green: removed"]
+        );
     }
 }

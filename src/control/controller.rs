@@ -220,7 +220,8 @@ impl<S: Serve> Controller<S> {
         // Upstreams known by name only would take nothing until their names are looked up.
         let new = look_up_new(&config, &self.resolved, NEW_NAMES).await;
         self.resolved.extend(new);
-        let changes = diff(&self.config, &config);
+        let live = |name: &str| self.traffic.get(name).map(|traffic| traffic.split.clone());
+        let changes = diff(&self.config, &config, live);
         self.adopt(&config);
         self.config = config.clone();
         self.publish();

@@ -342,7 +342,8 @@ fn error(cause: Cause, source: ErrorSource) -> Box<Error> {
 /// pingora's errors in our words.
 fn cause_of(error: &Error, session: &Session) -> Cause {
     if connection(session).is_ok_and(|connection| connection.is_overdue()) {
-        return Cause::ResponseTimeout;
+        // A tunnel that both sides left idle is nobody's failure.
+        return if session.was_upgraded() { Cause::ClientGone } else { Cause::ResponseTimeout };
     }
     use ErrorType::*;
     match (error.esource(), error.etype()) {

@@ -126,6 +126,9 @@ async fn a_silent_tunnel_lives_as_long_as_idle_and_not_as_a_body() {
     client.send("hello").await;
     assert_eq!(client.bytes(5).await, b"hello");
     assert_eq!(client.rest().await, b"");
+    until_nothing_is_in_flight(&edge).await;
+    let (_, pool) = edge.admin("GET", "/v1/services/shop/pools/only", "").await;
+    assert_eq!(pool["upstreams"][0]["errors"], 0, "an idle tunnel is nobody's failure");
 }
 
 #[tokio::test]

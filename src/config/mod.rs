@@ -7,6 +7,7 @@ mod diff;
 mod problem;
 mod read;
 mod section;
+mod service;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -3,7 +3,7 @@
 //! pingora 0.9.1 bounds each read and nothing more, so a client that drips one byte a minute
 //! holds a request head open for ever (#447), and so does an upstream that drips its response
 //! head (#992); each bound costs it a timer. All are bounded here, with one timer a connection: the
-//! lane tells the [`Connection`] what it waits for, [`Watch`] sees to it that no wait outlasts its
+//! lane tells the [`Connection`] what it waits for, [`Watch`](super::watch::Watch) sees to it that no wait outlasts its
 //! deadline. A late wait ends by a failed read, which pingora turns into an answer; where pingora
 //! does not read at all (an upstream that takes no more of an upload), the connection is ended.
 //!
@@ -15,15 +15,13 @@
 //! before a byte arrives. Small answers are gathered so that head and body leave in one write;
 //! what is gathered leaves as soon as there is nothing else to do.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use pingora::http::ResponseHeader;
@@ -34,198 +32,15 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::Sleep;
 
-use super::forwarded::Peer;
-use crate::clock::Clock;
-use crate::config::ClientLimits;
+use super::connection::{Connection, Phase};
+use super::watch::Alarm;
 
 /// How much a client may send ahead of the answer it waits for; the rest stays in the socket.
 const AHEAD: usize = 16 * 1024;
 
 /// How much of an answer is gathered before it is written: most heads and small bodies together.
 const GATHER: usize = 4 * 1024;
-
-/// What a connection is waiting for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Phase {
-    /// The first byte of a request.
-    Idle = 0,
-    /// The rest of a request's head.
-    Head = 1,
-    /// Anything after the head, while the request's body comes in, and in a tunnel.
-    Exchange = 2,
-    /// The answer to a request that has come in whole.
-    Answer = 3,
-}
-
-/// What lane and stream know of one client connection. One task uses both, so the atomics are
-/// there for `Sync` and never contended.
-///
-/// A deadline is set as a length only. Its clock starts when the stream first has to wait, so that
-/// what comes at once never costs a look at the time, and starts anew whenever bytes move.
-#[derive(Debug)]
-pub struct Connection {
-    /// The other end.
-    pub peer: Peer,
-    clock: Clock,
-    opened: Instant,
-    limits: ClientLimits,
-    phase: AtomicU8,
-    /// Nanoseconds that the wait under way may take; 0 for any.
-    within: AtomicU64,
-    /// Nanoseconds after `opened` at which it is over; 0 while its clock has not started.
-    due: AtomicU64,
-    is_overdue: AtomicBool,
-    /// Whether a read has failed for being late: then pingora knows.
-    is_told: AtomicBool,
-}
-
-impl Connection {
-    /// A connection just accepted; its first head is due.
-    pub fn new(peer: Peer, limits: ClientLimits, clock: Clock) -> Connection {
-        let connection = Connection {
-            peer,
-            clock,
-            opened: clock.now(),
-            limits,
-            phase: AtomicU8::new(Phase::Head as u8),
-            within: AtomicU64::new(0),
-            due: AtomicU64::new(0),
-            is_overdue: AtomicBool::new(false),
-            is_told: AtomicBool::new(false),
-        };
-        connection.enter(Phase::Head, Some(connection.limits.header_timeout));
-        connection
-    }
-
-    /// The head is complete; what comes of it is not known yet.
-    pub fn begin_exchange(&self) {
-        self.enter(Phase::Exchange, None);
-    }
-
-    /// The request is still coming in; bytes must move within this time.
-    pub fn expect_request(&self, within: Duration) {
-        self.enter(Phase::Exchange, Some(within));
-    }
-
-    /// The request is here as a whole; the answer must begin, or go on, within this time.
-    pub fn expect_answer(&self, within: Duration) {
-        self.enter(Phase::Answer, Some(within));
-    }
-
-    /// The answer is written; the next byte begins a request.
-    pub fn end_exchange(&self) {
-        self.enter(Phase::Idle, Some(self.limits.keepalive));
-    }
-
-    /// Whether a deadline has passed.
-    pub fn is_overdue(&self) -> bool {
-        self.is_overdue.load(Ordering::Relaxed)
-    }
-
-    fn enter(&self, phase: Phase, within: Option<Duration>) {
-        let within = within.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
-        self.within.store(within, Ordering::Relaxed);
-        self.due.store(0, Ordering::Relaxed);
-        self.phase.store(phase as u8, Ordering::Relaxed);
-    }
-
-    fn is_phase(&self, phase: Phase) -> bool {
-        self.phase.load(Ordering::Relaxed) == phase as u8
-    }
-
-    /// Bytes have moved. A head's deadline is for the whole of it, so there they change nothing.
-    fn on_bytes(&self) {
-        if self.is_phase(Phase::Idle) {
-            self.enter(Phase::Head, Some(self.limits.header_timeout));
-        } else if !self.is_phase(Phase::Head) {
-            self.due.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// The end of the wait under way, whose clock starts now if it has not started.
-    fn due(&self) -> Option<Instant> {
-        let within = self.within.load(Ordering::Relaxed);
-        if within == 0 {
-            return None;
-        }
-        let mut due = self.due.load(Ordering::Relaxed);
-        if due == 0 {
-            let elapsed = self.clock.now().saturating_duration_since(self.opened);
-            due = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).saturating_add(within);
-            self.due.store(due, Ordering::Relaxed);
-        }
-        Some(self.opened + Duration::from_nanos(due))
-    }
-}
-
-/// A timer that follows a moving deadline.
-///
-/// It runs to the earliest deadline it was ever set to and only then looks for the one in force:
-/// deadlines move with every request, timers are too dear to move along.
-#[derive(Debug, Default)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
-
-impl Alarm {
-    /// Whether this time has come; if not, the task is woken when it does.
-    fn poll_due(&mut self, due: Instant, cx: &mut Context<'_>) -> bool {
-        let due = tokio::time::Instant::from_std(due);
-        let timer = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if timer.deadline() > due {
-            timer.as_mut().reset(due);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= due {
-                return true;
-            }
-            timer.as_mut().reset(due);
-        }
-        false
-    }
-}
-
-/// Whatever is done with a connection, ended if a wait outlasts its deadline and pingora is not
-/// there to hear of it.
-pub struct Watch<F> {
-    inner: Pin<Box<F>>,
-    connection: Arc<Connection>,
-    alarm: Alarm,
-}
-
-impl<F: Future> Watch<F> {
-    /// Watches over `inner`, which serves this connection.
-    pub fn new(inner: F, connection: Arc<Connection>) -> Watch<F> {
-        Watch { inner: Box::pin(inner), connection, alarm: Alarm::default() }
-    }
-}
-
-impl<F: Future> Future for Watch<F> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        if this.inner.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if this.connection.is_overdue() {
-            // An answer is being written; what bounds that is the stream.
-            return Poll::Pending;
-        }
-        let Some(due) = this.connection.due() else { return Poll::Pending };
-        if !this.alarm.poll_due(due, cx) {
-            return Poll::Pending;
-        }
-        this.connection.is_overdue.store(true, Ordering::Relaxed);
-        let ended = this.inner.as_mut().poll(cx);
-        match this.connection.is_told.load(Ordering::Relaxed) {
-            true => ended.map(drop),
-            // Nothing reads, so nothing will end it but this.
-            false => Poll::Ready(()),
-        }
-    }
-}
 
 /// The socket beneath.
 #[derive(Debug)]
@@ -319,9 +134,7 @@ impl ClientStream {
                 Poll::Ready(Ok(n.saturating_sub(left)))
             }
             Poll::Pending => {
-                let connection = &self.connection;
-                let until = || connection.clock.now() + connection.limits.send_timeout;
-                let due = *self.stalled.get_or_insert_with(until);
+                let due = *self.stalled.get_or_insert_with(|| self.connection.send_due());
                 match self.stall_alarm.poll_due(due, cx) {
                     true => Poll::Ready(Err(late())),
                     false => Poll::Pending,
@@ -430,7 +243,7 @@ impl AsyncRead for ClientStream {
         }
         match self.connection.is_overdue() {
             true => {
-                self.connection.is_told.store(true, Ordering::Relaxed);
+                self.connection.set_told();
                 Poll::Ready(Err(late()))
             }
             false => Poll::Pending,

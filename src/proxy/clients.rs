@@ -7,10 +7,12 @@ use pingora::protocols::Stream;
 use pingora::proxy::HttpProxy;
 use tokio::sync::watch;
 
-use super::client_stream::{ClientStream, Connection, Socket, Watch};
+use super::client_stream::{ClientStream, Socket};
+use super::connection::Connection;
 use super::forwarded::Peer;
 use super::listen::Serve;
 use super::pingora_lane::{PingoraLane, pingora_lane};
+use super::watch::Watch;
 use crate::clock::Clock;
 use crate::snapshot::Published;
 

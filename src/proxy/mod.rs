@@ -2,13 +2,14 @@
 //!
 //! What happens to a request is in [`exchange`], which knows nothing of how bytes move; how bytes
 //! move is in [`pingora_lane`], whose hooks call the exchange and decide nothing. `failure.rs`
-//! holds the one table from causes to answers, `listen.rs` the accept loops, `client_stream.rs`
-//! the deadlines on a client's bytes.
+//! holds the one table from causes to answers, `listen.rs` the accept loops, `connection.rs` and
+//! `watch.rs` the deadlines of a connection.
 
 pub mod admission;
 pub mod answer;
 pub mod client_stream;
 pub mod clients;
+pub mod connection;
 pub mod exchange;
 pub mod failure;
 pub mod failure_log;
@@ -18,3 +19,4 @@ pub mod hop_by_hop;
 pub mod listen;
 pub mod pingora_lane;
 pub mod trace_context;
+pub mod watch;

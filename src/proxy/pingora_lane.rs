@@ -3,7 +3,7 @@
 //! Every hook is a few lines that say what happened; what follows from it is decided in
 //! `exchange.rs`. What pingora 0.9.1 leaves open is closed here where only a hook can: pipelined
 //! requests dropped, hop-by-hop fields in responses, and the empty last piece of a body that makes
-//! it end the chunks twice (#935). Waits without end are closed in `client_stream.rs`.
+//! it end the chunks twice (#935). Waits without end are closed in `watch.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::admission::Head;
 use super::answer::Answer;
-use super::client_stream::Connection;
+use super::connection::Connection;
 use super::exchange::{Exchange, REQUEST_ID, Try};
 use super::failure::{BadRequest, Cause};
 use super::failure_log::FailureLog;

@@ -121,7 +121,8 @@ async fn orders_and_answers() {
 async fn a_flip_waits_for_what_the_old_pool_still_holds() {
     let blue = Origin::always(Reply::Nothing).await;
     let green = Origin::named("green").await;
-    let service = "timeouts.response = \"700ms\"";
+    // Long enough for the command to start on a busy machine and find the request there.
+    let service = "timeouts.response = \"5s\"";
     let edge = Edge::before(&[("blue", &blue), ("green", &green)], service).await;
     let mut held = edge.client().await;
     held.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;

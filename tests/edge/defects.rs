@@ -44,13 +44,13 @@ async fn a_client_that_says_nothing_is_cut_off() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_after_its_keep_alive_time_and_not_before() {
     let origin = Origin::named("a").await;
-    let edge = with_client_limits(&origin, "keepalive = \"1s\"\nheader_timeout = \"200ms\"").await;
+    let edge = with_client_limits(&origin, "keepalive = \"3s\"\nheader_timeout = \"300ms\"").await;
     let mut client = edge.client().await;
     for _ in 0..2 {
         client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
         assert_eq!(client.response().await.status, 200);
         // Longer than the head may take, shorter than the connection may idle.
-        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(600)).await;
     }
     assert_eq!(client.rest().await, b"");
 }

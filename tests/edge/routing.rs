@@ -1,6 +1,6 @@
 //! Where requests go.
 
-use crate::harness::{Client, Edge, Origin, client};
+use crate::harness::{Client, Edge, Origin, Reply, client};
 
 #[tokio::test]
 async fn host_and_path_choose_the_service() {
@@ -148,9 +148,10 @@ async fn a_tester_names_the_pool_and_a_client_keeps_its_own() {
 
 #[tokio::test]
 async fn a_stop_lets_requests_under_way_end() {
-    let slow = Origin::with(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        crate::harness::Reply::ok("slow")
+    // Only the second request is slow: by a time that outlasts a stop on a busy machine.
+    let slow = Origin::with(|request| match request.head.starts_with("GET /slow") {
+        true => Reply::ok("slow").late(2_000),
+        false => Reply::ok("quick"),
     })
     .await;
     let Edge { server, address, folder: _folder, .. } = Edge::before(&[("only", &slow)], "").await;
@@ -158,7 +159,7 @@ async fn a_stop_lets_requests_under_way_end() {
     idle.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(idle.response().await.status, 200);
     let mut busy = Client::connect(address).await;
-    busy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    busy.send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
     crate::harness::until("the request is with the origin", async || slow.received().len() == 2)
         .await;
     let stopped = tokio::spawn(server.stop());

@@ -21,7 +21,7 @@ async fn until_nothing_is_in_flight(edge: &Edge) {
 #[tokio::test]
 async fn a_client_that_sends_ahead_does_not_put_the_deadline_off() {
     let origin = Origin::always(Reply::Nothing).await;
-    let edge = Edge::before(&[("only", &origin)], "timeouts.response = \"400ms\"").await;
+    let edge = Edge::before(&[("only", &origin)], "timeouts.response = \"1500ms\"").await;
     let mut client = edge.client().await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     until("the origin has the request", async || origin.received().len() == 1).await;
@@ -45,8 +45,7 @@ async fn a_client_that_sends_ahead_and_goes_away_is_noticed() {
 #[tokio::test]
 async fn what_was_sent_ahead_is_served_next() {
     let origin = Origin::with(|request| {
-        std::thread::sleep(Duration::from_millis(100));
-        Reply::ok(request.head.split(' ').nth(1).unwrap_or_default())
+        Reply::ok(request.head.split(' ').nth(1).unwrap_or_default()).late(300)
     })
     .await;
     let edge = Edge::before(&[("only", &origin)], "").await;
@@ -61,13 +60,9 @@ async fn what_was_sent_ahead_is_served_next() {
 
 #[tokio::test]
 async fn half_a_head_sent_ahead_is_due_like_any_other() {
-    let origin = Origin::with(|_| {
-        std::thread::sleep(Duration::from_millis(100));
-        Reply::ok("a")
-    })
-    .await;
+    let origin = Origin::always(Reply::ok("a").late(300)).await;
     let lines = shop(&[("only", &origin)], "");
-    let text = format!("{HEAD}[server.client]\nheader_timeout = \"300ms\"\n{lines}");
+    let text = format!("{HEAD}[server.client]\nheader_timeout = \"1s\"\n{lines}");
     let edge = Edge::start_file(&text, false).await;
     let mut client = edge.client().await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
@@ -116,7 +111,7 @@ async fn a_tunnel_that_nobody_reads_ends() {
 #[tokio::test]
 async fn a_silent_tunnel_lives_as_long_as_idle_and_not_as_a_body() {
     let origin = Origin::always(Reply::Echo(SWITCH.to_vec())).await;
-    let lines = shop(&[("only", &origin)], "timeouts.idle = \"2s\"");
+    let lines = shop(&[("only", &origin)], "timeouts.idle = \"4s\"");
     let text = format!("{HEAD}[server.client]\nbody_timeout = \"100ms\"\n{lines}");
     let edge = Edge::start_file(&text, false).await;
     let mut client = edge.client().await;

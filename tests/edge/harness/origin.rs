@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub enum Reply {
     /// Send these bytes and keep the connection.
     Bytes(Vec<u8>),
+    /// Send these bytes after this many milliseconds and keep the connection.
+    Late(Vec<u8>, u64),
     /// Send these bytes and close.
     BytesThenClose(Vec<u8>),
     /// Send these bytes one by one, this many milliseconds apart, for ever.
@@ -27,6 +29,14 @@ impl Reply {
     /// 200 with this body.
     pub fn ok(body: &str) -> Reply {
         Reply::head("200 OK", &[], body)
+    }
+
+    /// The same bytes, this many milliseconds later.
+    pub fn late(self, wait: u64) -> Reply {
+        match self {
+            Reply::Bytes(bytes) => Reply::Late(bytes, wait),
+            other => other,
+        }
     }
 
     /// A response with these field lines and a body of its own length.
@@ -147,6 +157,10 @@ async fn serve(
         log.iter().for_each(|log| log.lock().unwrap().push(request.clone()));
         let done = match script(&request) {
             Reply::Bytes(bytes) => stream.write_all(&bytes).await.is_err(),
+            Reply::Late(bytes, wait) => {
+                tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+                stream.write_all(&bytes).await.is_err()
+            }
             Reply::BytesThenClose(bytes) => {
                 let _ = stream.write_all(&bytes).await;
                 true

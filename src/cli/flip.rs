@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use http::Method;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::api::{Api, Call, segment};
 use super::{Ending, Reach, Why, shift};
 use crate::admin::wire;
+use crate::server::clock;
 
 /// How often to look whether requests are still in flight.
 const LOOK: Duration = Duration::from_millis(100);
@@ -74,7 +75,8 @@ pub(super) async fn wait_until_done(
     patience: Duration,
     quiet: bool,
 ) -> anyhow::Result<Ending> {
-    let until = Instant::now() + patience;
+    let clock = clock::system();
+    let until = clock.now() + patience;
     let mut told = None;
     loop {
         let left = in_flight().await?;
@@ -84,7 +86,7 @@ pub(super) async fn wait_until_done(
             }
             return Ok(Ending::Done);
         }
-        if Instant::now() >= until {
+        if clock.now() >= until {
             eprintln!("still {left} in flight after {} s", patience.as_secs_f64());
             return Ok(Ending::No);
         }

@@ -16,9 +16,10 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::shop::VERSION;
+use crate::server::clock;
 
 /// Connections at the most; fewer at rates below it.
 const CONNECTIONS: u32 = 16;
@@ -100,18 +101,22 @@ impl Load {
 }
 
 async fn client(address: SocketAddr, gap: Duration, totals: Arc<Totals>) {
+    let clock = clock::system();
     let mut ticks = interval(gap);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut connection = None;
     while !totals.is_over.load(Ordering::Relaxed) {
         ticks.tick().await;
-        let begun = Instant::now();
+        let begun = clock.now();
         match ask(&mut connection, address).await {
             Ok(response) if response.status().is_success() => {
                 let is_blue = response.headers().get(VERSION).is_some_and(|v| v == "blue");
                 let version = if is_blue { &totals.blue } else { &totals.green };
                 version.fetch_add(1, Ordering::Relaxed);
-                totals.nanos.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+                totals.nanos.fetch_add(
+                    clock.now().duration_since(begun).as_nanos() as u64,
+                    Ordering::Relaxed,
+                );
             }
             Ok(_) => drop(totals.errors.fetch_add(1, Ordering::Relaxed)),
             Err(_) => {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use tokio::time::{Instant, interval_at, sleep_until};
+use tokio::time::{interval, sleep};
 
 use self::load::{Load, Seen};
 use super::logging::{self, LogFormat};
@@ -72,25 +72,27 @@ impl Demo {
 
     /// Shows rates until the time is over or Ctrl-C is pressed.
     async fn show(&self, load: &Load) -> anyhow::Result<()> {
-        let start = Instant::now();
-        let end = self.length.map(|length| start + length);
-        let mut ticks = interval_at(start + SHOW, SHOW);
-        let mut before = Seen::default();
+        let over = async {
+            match self.length {
+                Some(length) => sleep(length).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(over);
+        let mut ticks = interval(SHOW);
+        // The first tick comes at once, when there is nothing to show yet.
+        ticks.tick().await;
+        let (mut shown, mut before) = (0, Seen::default());
         loop {
-            let over = async {
-                match end {
-                    Some(end) => sleep_until(end).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 _ = ticks.tick() => {
                     let now = load.seen();
-                    print(&line(start.elapsed(), &now.since(&before)));
+                    shown += 1;
+                    print(&line(SHOW * shown, &now.since(&before)));
                     before = now;
                 }
                 stopped = tokio::signal::ctrl_c() => return stopped.context("cannot hear Ctrl-C"),
-                _ = over => return Ok(()),
+                () = &mut over => return Ok(()),
             }
         }
     }

@@ -1,12 +1,12 @@
 //! Takes commands one by one: each becomes a revision, a snapshot, or a refusal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::resolve::look_up_new;
+use super::resolve::{look_up_new, names};
 use super::{Command, Commands, InForce, Order, Refused, ReloadError, Source, Target};
 use crate::clock::Clock;
 use crate::config::{Change, Config, Service, diff};
@@ -96,7 +96,9 @@ impl<S: Serve> Controller<S> {
                     let _ = reply.send(known);
                 }
                 Command::Resolved(resolved) => {
-                    self.resolved = resolved;
+                    // Added, not replaced: a look-up that began before a reload knows nothing of the
+                    // names that the reload has looked up itself.
+                    self.resolved.extend(resolved);
                     self.publish();
                 }
                 Command::StopListening { reply } => {
@@ -220,6 +222,8 @@ impl<S: Serve> Controller<S> {
         // Upstreams known by name only would take nothing until their names are looked up.
         let new = look_up_new(&config, &self.resolved, NEW_NAMES).await;
         self.resolved.extend(new);
+        let wanted: HashSet<Address> = names(&config).collect();
+        self.resolved.retain(|address, _| wanted.contains(address));
         let live = |name: &str| self.traffic.get(name).map(|traffic| traffic.split.clone());
         let changes = diff(&self.config, &config, live);
         self.adopt(&config);

@@ -111,7 +111,8 @@ pub async fn look_up_new(config: &Config, known: &Resolved, patience: Duration) 
     }
 }
 
-fn names(config: &Config) -> impl Iterator<Item = Address> {
+/// The names among the addresses of a config.
+pub fn names(config: &Config) -> impl Iterator<Item = Address> {
     let pools = config.services.iter().flat_map(|service| &service.pools);
     let addresses = pools.flat_map(|pool| &pool.upstreams).map(|(address, _)| address);
     addresses.filter(|address| matches!(address, Address::Name { .. })).cloned()

@@ -3,9 +3,10 @@
 //! pingora 0.9.1 bounds each read and nothing more, so a client that drips one byte a minute
 //! holds a request head open for ever (#447), and so does an upstream that drips its response
 //! head (#992); each bound costs it a timer. All are bounded here, with one timer a connection: the
-//! lane tells the [`Connection`] what it waits for, [`Watch`](super::watch::Watch) sees to it that no wait outlasts its
-//! deadline. A late wait ends by a failed read, which pingora turns into an answer; where pingora
-//! does not read at all (an upstream that takes no more of an upload), the connection is ended.
+//! lane tells the [`Connection`] what it waits for, and a [`Watch`](super::watch::Watch) sees to it
+//! that no wait outlasts its deadline. A late wait ends by a failed read, which pingora turns into
+//! an answer; where pingora does not read at all (an upstream that takes no more of an upload), the
+//! connection is ended.
 //!
 //! While an answer is awaited, bytes that a client sends ahead are kept here and not given to
 //! pingora: it would keep the first one and then stop listening to the client, and neither a

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderMap;
-use http::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
+use http::header::{HeaderName, HeaderValue, UPGRADE};
 use smallvec::SmallVec;
 
 use super::admission::{self, Head};
 use super::answer::Answer;
 use super::failure::{BadRequest, Cause};
 use super::forwarded::{self, Peer};
+use super::hop_by_hop;
 use super::trace_context::{TRACEPARENT, TRACESTATE, TraceContext, hex};
 use crate::clock::{Clock, Draws};
 use crate::config::Timeouts;
@@ -45,8 +46,6 @@ pub struct Exchange {
     request_id: HeaderValue,
     edits: Edits,
     asks_websocket: bool,
-    /// The status that the client was or will be told.
-    status: Option<u16>,
     cause: Option<Cause>,
     is_recorded: bool,
 }
@@ -103,7 +102,6 @@ impl Exchange {
             request_id: HeaderValue::from_static("-"),
             edits: Edits::default(),
             asks_websocket: false,
-            status: None,
             cause: None,
             is_recorded: false,
         }
@@ -299,8 +297,7 @@ impl Exchange {
 
     /// Ends the request; `status` is what the client was told, if it was told anything.
     pub fn finish(&mut self, status: Option<u16>) {
-        self.status = status;
-        self.record();
+        self.record(status);
     }
 
     /// Accounts for the attempt under way; answers with how it ended.
@@ -312,13 +309,13 @@ impl Exchange {
         Some(outcome)
     }
 
-    fn record(&mut self) {
+    fn record(&mut self, status: Option<u16>) {
         if std::mem::replace(&mut self.is_recorded, true) {
             return;
         }
         let now = self.clock.now();
         let attempt = self.end_attempt(now);
-        let outcome = match (self.status, self.cause) {
+        let outcome = match (status, self.cause) {
             // A good status whose body was cut off by the upstream is no success.
             (Some(0..500), _) if attempt == Some(Outcome::Failed) => Outcome::Failed,
             (Some(status), _) => Outcome::Status(StatusClass::of(status)),
@@ -332,7 +329,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.record();
+        self.record(None);
     }
 }
 
@@ -353,10 +350,7 @@ impl From<Refusal> for Cause {
 
 fn asks_websocket(headers: &HeaderMap) -> bool {
     names_websocket(headers)
-        && headers.get_all(CONNECTION).iter().any(|line| {
-            let mut tokens = line.as_bytes().split(|&b| b == b',');
-            tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-        })
+        && hop_by_hop::tokens(headers).any(|token| token.eq_ignore_ascii_case(b"upgrade"))
 }
 
 fn names_websocket(headers: &HeaderMap) -> bool {

@@ -1,4 +1,5 @@
-//! Fields that concern one connection only: a response's fields in, the names to remove out.
+//! Fields that concern one connection only: a head's fields in, what `Connection` says of them and
+//! the names to remove from a response out.
 //!
 //! pingora 0.9.1 strips them from requests and passes them on in responses (RFC 9110 section
 //! 7.6.1). Framing fields stay: the lane owns the framing it writes.
@@ -48,16 +49,26 @@ pub fn to_remove(headers: &HeaderMap, switches: bool) -> SmallVec<[HeaderName; 4
     names
 }
 
+/// The tokens of all `Connection` lines.
+pub fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(CONNECTION).into_iter();
+    lines.flat_map(|line| line.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii))
+}
+
+/// Whether `Connection` names any field, rather than only saying how to go on with it.
+pub fn nominates(headers: &HeaderMap) -> bool {
+    const HOW: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
+    tokens(headers).any(|token| !HOW.iter().any(|how| token.eq_ignore_ascii_case(how)))
+}
+
 fn nominated(headers: &HeaderMap, names: &mut SmallVec<[HeaderName; 4]>) {
-    for line in headers.get_all(CONNECTION) {
-        for token in line.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii) {
-            if token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close") {
-                continue;
-            }
-            let Ok(name) = HeaderName::from_bytes(token) else { continue };
-            if headers.contains_key(&name) && !PROTECTED.contains(&name) && !names.contains(&name) {
-                names.push(name);
-            }
+    if !nominates(headers) {
+        return;
+    }
+    for token in tokens(headers) {
+        let Ok(name) = HeaderName::from_bytes(token) else { continue };
+        if headers.contains_key(&name) && !PROTECTED.contains(&name) && !names.contains(&name) {
+            names.push(name);
         }
     }
 }
@@ -87,6 +98,18 @@ mod tests {
             ("x-stays", "3"),
         ];
         assert_eq!(removed(&fields, false), ["keep-alive", "upgrade", "x-secret", "x-other"]);
+    }
+
+    #[test]
+    fn saying_how_to_go_on_names_no_field() {
+        let nominates = |value: &'static str| {
+            nominates(&HeaderMap::from_iter([(CONNECTION, value.parse().unwrap())]))
+        };
+        assert!(
+            !nominates("keep-alive") && !nominates("Close, Upgrade") && !nominates("Keep-Alive")
+        );
+        assert!(nominates("keep-alive, traceparent") && nominates("x-request-id"));
+        assert!(!super::nominates(&HeaderMap::new()));
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Bound {
                 stream.set_nodelay(true)?;
                 // Without this a socket offers room only once a third of a large buffer is free,
                 // and a client that reads slowly but steadily looks like one that reads nothing.
-                socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
+                // A system that does not know the option serves all the same.
+                let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
                 Ok(Socket::Tcp(stream))
             }
             Bound::Unix(unix) => unix.accept().await.map(|(stream, _)| Socket::Unix(stream)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -125,7 +125,7 @@ impl ProxyHttp for PingoraLane {
     ) -> Result<()> {
         // pingora has removed what the client's `Connection` names by now, and that could be a
         // field of ours.
-        if session.req_header().headers.contains_key(CONNECTION) {
+        if hop_by_hop::nominates(&session.req_header().headers) {
             heads::edit_request(request, ctx.edits())?;
         }
         if session.req_header().version == Version::HTTP_10 && !request.headers.contains_key(HOST) {

@@ -99,3 +99,14 @@ async fn equal_lengths_of_a_response_become_one() {
     let edge = Edge::before(&[("only", &origin)], "").await;
     assert_eq!(edge.get(&[]).await.fields("content-length"), ["2"]);
 }
+
+#[tokio::test]
+async fn a_client_cannot_take_away_what_we_add() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let response = edge.get(&["connection: x-request-id, traceparent", "x-request-id: abc"]).await;
+    assert_eq!(response.status, 200);
+    let received = origin.only();
+    assert_eq!(received.fields("traceparent").len(), 1);
+    assert_eq!(received.fields("connection"), [""; 0]);
+}

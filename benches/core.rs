@@ -1,16 +1,16 @@
 //! What a decision, a config and a publication cost, without any I/O.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use pointsman::clock::Draws;
 use pointsman::config::Config;
 use pointsman::route::Facts;
-use pointsman::snapshot::{Blueprint, Published, Resolved, Snapshot};
+use pointsman::snapshot::{Blueprint, Published, RunTime, Snapshot};
 use pointsman::split::Secret;
 
 /// A config of this many routes, each with its own host and path, and one service of 20 upstreams.
@@ -40,12 +40,8 @@ fn file(routes: usize) -> String {
 }
 
 fn snapshot(config: Arc<Config>, before: Option<&Snapshot>) -> Snapshot {
-    let blueprint = Blueprint {
-        config,
-        traffic: &HashMap::new(),
-        resolved: &Resolved::new(),
-        secret: Secret([7; 16]),
-    };
+    let (run_time, now) = (RunTime::default(), Instant::now());
+    let blueprint = Blueprint { config, run_time: &run_time, secret: Secret([7; 16]), now };
     Snapshot::build(&blueprint, before)
 }
 
@@ -68,8 +64,9 @@ fn decide(c: &mut Criterion) {
             client: [192, 0, 2, 1].into(),
         };
         let mut draws = Draws::seeded(1);
+        let now = snapshot.moment(Instant::now());
         c.bench_function(&format!("decide, {routes} routes, 20 upstreams"), |b| {
-            b.iter(|| black_box(snapshot.decide(black_box(&facts), &mut draws)))
+            b.iter(|| black_box(snapshot.decide(black_box(&facts), false, now, &mut draws)))
         });
     }
 }
@@ -88,7 +85,7 @@ fn config(c: &mut Criterion) {
 
 fn publish(c: &mut Criterion) {
     let first = snapshot(parse(10_000), None);
-    let published = Published::new(first);
+    let published = Published::of(Arc::new(first));
     c.bench_function("build and publish a shift, 10000 routes", |b| {
         b.iter(|| {
             let before = published.load();

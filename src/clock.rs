@@ -35,6 +35,46 @@ impl Clock {
     }
 }
 
+/// A moment that fits an atomic: microseconds since an origin which all of a process's state shares
+/// (see [`Snapshot::moment`](crate::snapshot::Snapshot::moment)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// This many microseconds after the origin.
+    pub const fn from_micros(micros: u64) -> Moment {
+        Moment(micros)
+    }
+
+    /// `now` as seen from `origin`; the origin itself for what lies before it.
+    pub fn since(origin: Instant, now: Instant) -> Moment {
+        Moment(now.saturating_duration_since(origin).as_micros() as u64)
+    }
+
+    /// Microseconds since the origin.
+    pub const fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the origin.
+    pub const fn seconds(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// How long ago `earlier` was; zero if it was not.
+    pub const fn elapsed_since(self, earlier: Moment) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, length: Duration) -> Moment {
+        Moment(self.0.saturating_add(u64::try_from(length.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
 /// A sequence of random draws that one request uses up: SplitMix64 (Steele, Lea, Flood 2014),
 /// which passes BigCrush and costs three multiplications a draw.
 #[derive(Clone, Debug)]
@@ -59,6 +99,11 @@ impl Draws {
     /// rejection step: the bias is far below what a split could show). 0 when `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// A number in `0.0..1.0`, uniform.
+    pub fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

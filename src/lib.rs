@@ -35,6 +35,7 @@ pub mod route;
 pub mod split;
 pub mod upstream;
 pub mod balance;
+pub mod fallback;
 pub mod snapshot;
 
 pub mod proxy;

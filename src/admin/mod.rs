@@ -5,6 +5,7 @@
 
 mod config;
 mod guard;
+mod operations;
 mod problem;
 mod services;
 mod status;
@@ -21,7 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Clock;
-use crate::control::{Control, InForce, Rates, Source};
+use crate::control::{Control, Events, InForce, Rates, Source};
 use crate::observe::Process;
 use crate::proxy::listen::Bound;
 use crate::snapshot::Published;
@@ -39,6 +40,8 @@ pub struct Admin {
     pub process: Arc<Process>,
     /// What the pools did lately.
     pub rates: Arc<Rates>,
+    /// What happened.
+    pub events: Arc<Events>,
     /// The config in force and its text.
     pub in_force: watch::Receiver<Arc<InForce>>,
     /// Where the config comes from.
@@ -61,6 +64,7 @@ pub struct Admin {
     ),
     tags(
         (name = "traffic", description = "Services, pools, splits"),
+        (name = "operations", description = "Upstreams, breakers, holds, maintenance, events"),
         (name = "config", description = "The file"),
         (name = "process", description = "Health and status"),
     )
@@ -81,7 +85,13 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(services::revisions))
         .routes(routes!(services::pools))
         .routes(routes!(services::pool))
-        .routes(routes!(services::put_upstream_state))
+        .routes(routes!(operations::put_upstream_state))
+        .routes(routes!(operations::post_upstream))
+        .routes(routes!(operations::delete_upstream))
+        .routes(routes!(operations::put_breaker))
+        .routes(routes!(operations::put_upstream_breaker))
+        .routes(routes!(operations::put_mode))
+        .routes(routes!(operations::events))
         .routes(routes!(config::show))
         .routes(routes!(config::check))
         .routes(routes!(config::diff))

@@ -11,16 +11,17 @@ use axum::response::{IntoResponse, Response};
 use super::problem::Problem;
 use super::{Admin, wire};
 use crate::balance::Member;
+use crate::clock::Moment;
 use crate::control::{Order, PoolRate, Refused, Target};
-use crate::snapshot::{Pool, Service, Snapshot};
+use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::split::BasisPoints;
-use crate::upstream::Address;
+use crate::upstream::{BreakerState, Conditions};
 
 /// Who a change is by if it does not say.
 const ANONYMOUS: &str = "api";
 
-type Answer = Result<Response, Problem>;
-type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Answer = Result<Response, Problem>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 
 /// All services.
 #[utoipa::path(get, path = "/v1/services", tag = "traffic",
@@ -37,7 +38,8 @@ pub async fn list(State(admin): State<Admin>) -> Json<Vec<wire::Service>> {
 pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
     let snapshot = admin.published.load();
     let service = find(&snapshot, &name)?;
-    Ok((etag(service.revision), Json(describe(&admin, service))).into_response())
+    let now = snapshot.moment(admin.clock.now());
+    Ok((etag(service.revision), Json(describe(&admin, service, now))).into_response())
 }
 
 /// The split in force; the `ETag` is its revision.
@@ -123,7 +125,8 @@ pub async fn revisions(State(admin): State<Admin>, Path(name): Path<String>) -> 
         (status = 404, description = "No such service", body = Problem)))]
 pub async fn pools(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
     let snapshot = admin.published.load();
-    Ok(Json(describe(&admin, find(&snapshot, &name)?).pools).into_response())
+    let now = snapshot.moment(admin.clock.now());
+    Ok(Json(describe(&admin, find(&snapshot, &name)?, now).pools).into_response())
 }
 
 /// One pool with its upstreams.
@@ -137,42 +140,17 @@ pub async fn pool(
     Path((name, pool)): Path<(String, String)>,
 ) -> Answer {
     let snapshot = admin.published.load();
-    let mut pools = describe(&admin, find(&snapshot, &name)?).pools.into_iter();
+    let now = snapshot.moment(admin.clock.now());
+    let mut pools = describe(&admin, find(&snapshot, &name)?, now).pools.into_iter();
     let found = pools.find(|candidate| candidate.name == pool);
     let missing = || Problem::from(Refused::NoPool { service: name, pool });
     Ok(Json(found.ok_or_else(missing)?).into_response())
 }
 
-/// Takes an upstream out for new requests, or lets it back in.
-#[utoipa::path(put, path = "/v1/services/{service}/pools/{pool}/upstreams/{address}/state",
-    tag = "traffic",
-    params(("service" = String, Path), ("pool" = String, Path), ("address" = String, Path)),
-    request_body = wire::PutUpstreamState,
-    responses(
-        (status = 200, description = "The state set", body = wire::UpstreamStateSet),
-        (status = 404, description = "No such service, pool or upstream", body = Problem)))]
-pub async fn put_upstream_state(
-    State(admin): State<Admin>,
-    Path((service, pool, address)): Path<(String, String, String)>,
-    body: Body<wire::PutUpstreamState>,
-) -> Answer {
-    let Json(wire::PutUpstreamState { state }) = body?;
-    let no_such = || Refused::NoUpstream { pool: pool.clone(), address: address.clone() };
-    let parsed: Address = address.parse().map_err(|_| no_such())?;
-    let draining = state == wire::UpstreamState::Drain;
-    let generation = admin.control.set_draining(&service, &pool, parsed.clone(), draining).await?;
-    let snapshot = admin.published.load();
-    let members = snapshot.service(&service).and_then(|s| s.pool(&pool)).map(|p| &p.members);
-    let upstream = members.and_then(|members| {
-        members.list().iter().map(|member| &member.upstream).find(|u| u.address == parsed)
-    });
-    let in_flight = upstream.map_or(0, |upstream| upstream.in_flight());
-    Ok(Json(wire::UpstreamStateSet { state, in_flight, generation }).into_response())
-}
-
 /// All services of a snapshot.
 pub(super) fn all(admin: &Admin, snapshot: &Snapshot) -> Vec<wire::Service> {
-    snapshot.services.iter().map(|service| describe(admin, service)).collect()
+    let now = snapshot.moment(admin.clock.now());
+    snapshot.services.iter().map(|service| describe(admin, service, now)).collect()
 }
 
 async fn change(admin: &Admin, service: &str, to: Target, order: Order) -> Answer {
@@ -180,7 +158,7 @@ async fn change(admin: &Admin, service: &str, to: Target, order: Order) -> Answe
     Ok((etag(revision.number), Json(wire::Revision::from(revision))).into_response())
 }
 
-fn order(
+pub(super) fn order(
     headers: &HeaderMap,
     author: Option<String>,
     reason: Option<String>,
@@ -212,21 +190,28 @@ fn find<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Service, Problem> 
     snapshot.service(name).ok_or_else(|| Refused::NoService(name.to_string()).into())
 }
 
-fn describe(admin: &Admin, service: &Service) -> wire::Service {
+fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
     let rates = admin.rates.of(&service.name);
     let pool = |pool: &Pool| {
-        describe_pool(pool, service, rates.get(&pool.name).copied().unwrap_or_default())
+        describe_pool(pool, service, rates.get(&pool.name).copied().unwrap_or_default(), now)
     };
     wire::Service {
         name: service.name.to_string(),
         revision: service.revision,
+        mode: match service.mode {
+            Mode::Serve => wire::Mode::Serve,
+            Mode::Hold { .. } => wire::Mode::Hold,
+            Mode::Maintenance { .. } => wire::Mode::Maintenance,
+        },
+        waiting: service.state.queue.waiting(),
         requests_per_second: rates.values().map(|rate| rate.requests).sum(),
         pools: service.pools.iter().map(pool).collect(),
     }
 }
 
-fn describe_pool(pool: &Pool, service: &Service, rate: PoolRate) -> wire::Pool {
-    let upstreams: Vec<_> = pool.members.list().iter().map(describe_upstream).collect();
+fn describe_pool(pool: &Pool, service: &Service, rate: PoolRate, now: Moment) -> wire::Pool {
+    let upstream = |member: &Member| describe_upstream(member, pool, service, now);
+    let upstreams: Vec<_> = pool.members.list().iter().map(upstream).collect();
     wire::Pool {
         name: pool.name.to_string(),
         weight: service.split.weight(&pool.name).percent(),
@@ -235,24 +220,55 @@ fn describe_pool(pool: &Pool, service: &Service, rate: PoolRate) -> wire::Pool {
         errors: rate.errors * 100.0,
         mean_seconds: rate.mean,
         in_flight: upstreams.iter().map(|upstream| u64::from(upstream.in_flight)).sum(),
-        available: pool.members.any_available(),
+        available: pool.is_available(&service.stability, now),
+        panic: pool.state.panics(),
+        breaker: wire::Breaker::of(&pool.state.breaker, now),
         upstreams,
     }
 }
 
-fn describe_upstream(member: &Member) -> wire::Upstream {
+fn describe_upstream(
+    member: &Member,
+    pool: &Pool,
+    service: &Service,
+    now: Moment,
+) -> wire::Upstream {
     let upstream = &member.upstream;
     let reading = upstream.tally.read();
+    let conditions = pool.conditions(member, &service.stability, now);
+    let ejected = conditions.any(Conditions::EJECTED);
     wire::Upstream {
         address: upstream.name.to_string(),
-        state: match (upstream.is_draining(), member.targets.is_empty()) {
-            (true, _) => wire::UpstreamCondition::Draining,
-            (false, true) => wire::UpstreamCondition::Unresolved,
-            (false, false) => wire::UpstreamCondition::Active,
-        },
+        name: upstream.of.as_ref().map(ToString::to_string),
+        state: condition(member, conditions, now),
+        breaker: wire::Breaker::of(&upstream.breaker, now),
+        ejected_for: ejected.then(|| upstream.ejection.until().elapsed_since(now).as_secs_f64()),
+        last_probe_failure: upstream.probes.read().last_failure.map(|why| why.to_string()),
+        latency_seconds: f64::from(upstream.latency.seconds(now)),
         weight: member.weight,
         in_flight: upstream.in_flight(),
         requests: reading.total(),
         errors: reading.errors(),
     }
+}
+
+/// The one condition that says most.
+fn condition(member: &Member, conditions: Conditions, now: Moment) -> wire::UpstreamCondition {
+    use wire::UpstreamCondition::*;
+    let draining = Conditions::DRAINING.with(Conditions::ADVISED_DRAIN);
+    let breaker = match member.upstream.breaker.state(now) {
+        BreakerState::Closed => None,
+        BreakerState::Open => Some(BreakerOpen),
+        BreakerState::HalfOpen => Some(BreakerHalfOpen),
+    };
+    let known = [
+        (conditions.any(draining), Draining),
+        (member.target.is_none(), Unresolved),
+        (conditions.any(Conditions::UNPROVEN), Unproven),
+        (conditions.any(Conditions::DOWN), Down),
+        (conditions.any(Conditions::EJECTED), Ejected),
+        (breaker.is_some(), breaker.unwrap_or(Active)),
+        (conditions.any(Conditions::SLOW_START), SlowStart),
+    ];
+    known.iter().find(|(holds, _)| *holds).map_or(Active, |(_, condition)| *condition)
 }

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::clock::Moment;
 use crate::config::{Change, Level, Problems};
 use crate::split::Split;
-use crate::store;
+use crate::{control, store, upstream};
 
 /// The process, the config and every service at a glance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -61,6 +62,10 @@ pub struct Service {
     pub name: String,
     /// The number of the traffic state in force.
     pub revision: u64,
+    /// Whether it serves.
+    pub mode: Mode,
+    /// Requests that wait for a place or for the end of a hold.
+    pub waiting: usize,
     /// Requests per second over the last ten seconds.
     pub requests_per_second: f64,
     /// Its pools.
@@ -85,8 +90,12 @@ pub struct Pool {
     pub mean_seconds: f64,
     /// Requests it holds now.
     pub in_flight: u64,
-    /// Whether any upstream takes requests.
+    /// Whether it takes requests.
     pub available: bool,
+    /// Whether too few upstreams are well, so that all are tried.
+    pub panic: bool,
+    /// Its circuit breaker.
+    pub breaker: Breaker,
     /// Its upstreams.
     pub upstreams: Vec<Upstream>,
 }
@@ -96,8 +105,21 @@ pub struct Pool {
 pub struct Upstream {
     /// Its address as configured.
     pub address: String,
-    /// `active`, `draining` or `unresolved`.
+    /// The configured name that resolved to it, if it was a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether it takes requests.
     pub state: UpstreamCondition,
+    /// Its circuit breaker.
+    pub breaker: Breaker,
+    /// Seconds that its ejection still lasts, if it is ejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejected_for: Option<f64>,
+    /// Why its last failed health check failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_probe_failure: Option<String>,
+    /// Average time to a response's head, in seconds; failures weigh five.
+    pub latency_seconds: f64,
     /// Its weight within the pool.
     pub weight: u16,
     /// Requests it holds now.
@@ -108,16 +130,184 @@ pub struct Upstream {
     pub errors: u64,
 }
 
-/// Whether an upstream takes requests.
+/// Whether an upstream takes requests, and if not why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum UpstreamCondition {
     /// It does.
     Active,
-    /// An operator has taken it out.
+    /// It does, but gets less than its share because it came in a short while ago.
+    SlowStart,
+    /// An operator has taken it out, or its health check asks for that.
     Draining,
     /// Its name has not resolved yet.
     Unresolved,
+    /// No health check has succeeded yet.
+    Unproven,
+    /// Its health checks fail.
+    Down,
+    /// It failed too often in a row.
+    Ejected,
+    /// Its circuit breaker is open.
+    BreakerOpen,
+    /// Its circuit breaker lets a few trials through.
+    BreakerHalfOpen,
+}
+
+/// What a circuit breaker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BreakerState {
+    /// It lets requests through.
+    Closed,
+    /// It lets none through.
+    Open,
+    /// It lets a few trials through.
+    HalfOpen,
+}
+
+/// A circuit breaker.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Breaker {
+    /// What it does.
+    pub state: BreakerState,
+    /// What it was told.
+    pub order: BreakerOrder,
+    /// How often it has opened by itself.
+    pub opened: u64,
+}
+
+/// What a circuit breaker is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BreakerOrder {
+    /// To decide by itself.
+    Auto,
+    /// To let nothing through.
+    Open,
+    /// To let everything through.
+    Closed,
+}
+
+/// An order to a breaker.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutBreaker {
+    /// What it is to do.
+    pub state: BreakerOrder,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who; `api` if left out.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+
+/// A breaker that was told something.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct BreakerSet {
+    /// What it was told.
+    pub state: BreakerOrder,
+    /// The generation from which on it is so.
+    pub generation: u64,
+}
+
+/// Whether a service serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Serve,
+    /// New requests wait.
+    Hold,
+    /// New requests are told to come back later.
+    Maintenance,
+}
+
+/// A mode to be set.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutMode {
+    /// The mode.
+    pub mode: Mode,
+    /// How long a hold may last, such as `20s`; at most `5m`, and `20s` if left out.
+    #[serde(default, rename = "for")]
+    pub length: Option<String>,
+    /// How many requests a hold lets wait; 1,000 if left out.
+    #[serde(default)]
+    pub most: Option<usize>,
+    /// What requests are told during maintenance.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who; `api` if left out.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+
+/// A mode that was set.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ModeSet {
+    /// The mode.
+    pub mode: Mode,
+    /// Requests that wait now.
+    pub waiting: usize,
+    /// The generation from which on it is so.
+    pub generation: u64,
+}
+
+/// An upstream to be added, or given another weight.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostUpstream {
+    /// `host:port`, `ip:port`, `srv:NAME` or `unix:/path`.
+    pub address: String,
+    /// Relative to the others of the pool, 1 to 10,000; 100 if left out.
+    #[serde(default)]
+    pub weight: Option<u16>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who; `api` if left out.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+
+/// Upstreams of a pool that were changed.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct UpstreamsChanged {
+    /// The upstream.
+    pub address: String,
+    /// The generation from which on it is so.
+    pub generation: u64,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Counts up from 1.
+    pub number: u64,
+    /// Unix time, in seconds.
+    pub at: f64,
+    /// What kind, such as `breaker`.
+    pub kind: String,
+    /// Where it happened; empty parts are meant as a whole.
+    pub service: String,
+    /// The pool.
+    pub pool: String,
+    /// The upstream.
+    pub upstream: String,
+    /// What happened.
+    pub what: String,
+    /// Who did it, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A split to be set.
@@ -180,11 +370,17 @@ pub struct CurrentSplit {
 }
 
 /// A state to be set.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutUpstreamState {
     /// `active` or `drain`.
     pub state: UpstreamState,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who; `api` if left out.
+    #[serde(default)]
+    pub author: Option<String>,
 }
 
 /// What an upstream is to do.
@@ -263,6 +459,44 @@ pub struct ConfigChange {
     pub what: String,
     /// Whether it waits for the next start.
     pub needs_restart: bool,
+}
+
+impl From<control::Event> for Event {
+    fn from(event: control::Event) -> Event {
+        let control::Subject { service, pool, upstream } = event.subject;
+        let (number, at, kind) = (event.number, event.at, event.kind.to_string());
+        let (what, author, reason) = (event.what, event.author, event.reason);
+        Event { number, at, kind, service, pool, upstream, what, author, reason }
+    }
+}
+
+impl From<BreakerOrder> for upstream::BreakerOrder {
+    fn from(order: BreakerOrder) -> Self {
+        match order {
+            BreakerOrder::Auto => upstream::BreakerOrder::Auto,
+            BreakerOrder::Open => upstream::BreakerOrder::Open,
+            BreakerOrder::Closed => upstream::BreakerOrder::Closed,
+        }
+    }
+}
+
+impl Breaker {
+    /// A breaker as it is now.
+    pub fn of(breaker: &upstream::Breaker, now: Moment) -> Breaker {
+        Breaker {
+            state: match breaker.state(now) {
+                upstream::BreakerState::Closed => BreakerState::Closed,
+                upstream::BreakerState::Open => BreakerState::Open,
+                upstream::BreakerState::HalfOpen => BreakerState::HalfOpen,
+            },
+            order: match breaker.order() {
+                upstream::BreakerOrder::Auto => BreakerOrder::Auto,
+                upstream::BreakerOrder::Open => BreakerOrder::Open,
+                upstream::BreakerOrder::Closed => BreakerOrder::Closed,
+            },
+            opened: breaker.opened(),
+        }
+    }
 }
 
 impl From<Change> for ConfigChange {

@@ -1,20 +1,74 @@
-//! Which upstream of a pool takes a request: members and draws in, a member's place out.
+//! Which upstream of a pool takes a request, and what to do when it cannot: members, settings,
+//! time and draws in, a member's place out.
 //!
-//! Power of two choices (Mitzenmacher 2001): draw two members in proportion to their weights and
-//! take the one that holds fewer requests for its weight. Among idle members the first draw
-//! stands, so that shares follow the weights exactly; under load the better of two keeps the
-//! fullest queue exponentially shorter than drawing one would.
+//! Whatever the policy, it chooses among *candidates*: members that may take requests now. When
+//! too few of a pool may (panic), or none, all that no operator has taken out are candidates: a
+//! doubtful upstream is better than a certain refusal.
+
+mod latency;
+mod limits;
+mod policy;
+mod queue;
+mod retry;
+mod ring;
+mod round_robin;
+mod throttle;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
-use crate::clock::Draws;
-use crate::upstream::{Target, Upstream};
+use crate::clock::{Draws, Moment};
+use crate::split::Sticky;
+use crate::upstream::{BreakerOrder, BreakerSettings, Conditions, Target, Upstream};
+
+pub use limits::{Gradient, LimitSettings};
+pub use queue::{Queue, Waiting};
+pub use retry::{Budget, Failed, Retry, RetrySettings};
+pub use throttle::Throttle;
+
+use policy::Order;
 
 /// The weight of an upstream whose config names none. Relative to the others of its pool.
 pub const DEFAULT_WEIGHT: u16 = 100;
 
-/// How often an unavailable member is drawn again before all are looked through in order.
-const REDRAWS: usize = 3;
+/// How a pool's requests are spread over its upstreams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// The faster and less loaded of two drawn ones.
+    #[default]
+    Latency,
+    /// The least loaded.
+    LeastRequests,
+    /// Each in turn, smoothly.
+    RoundRobin,
+    /// The same one for the same client, unless it has more than its share.
+    ConsistentHash,
+}
+
+/// A service's settings of balancing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BalanceSettings {
+    /// How upstreams are chosen.
+    pub by: Policy,
+    /// What [`Policy::ConsistentHash`] knows a client by.
+    pub hash: Sticky,
+    /// How long an upstream that came back gets less than its share.
+    pub slow_start: Duration,
+    /// Share of a pool that must be available, in percent; with less all are tried. 0 for never.
+    pub panic: u8,
+}
+
+impl Default for BalanceSettings {
+    fn default() -> Self {
+        BalanceSettings {
+            by: Policy::default(),
+            hash: Sticky::default(),
+            slow_start: Duration::from_secs(30),
+            panic: 50,
+        }
+    }
+}
 
 /// An upstream as one pool of one snapshot holds it.
 #[derive(Clone, Debug)]
@@ -24,33 +78,121 @@ pub struct Member {
     /// Relative to the others of the pool; 0 takes nothing.
     pub weight: u16,
     /// Where to dial; none while its name has not resolved.
-    pub targets: Arc<[Target]>,
+    pub target: Option<Target>,
 }
 
-impl Member {
-    /// Whether it may take a new request.
-    pub fn is_available(&self) -> bool {
-        self.weight > 0 && !self.targets.is_empty() && !self.upstream.is_draining()
-    }
-}
-
-/// The members of a pool, with their weights summed up for drawing.
+/// The members of a pool, prepared for choosing.
 #[derive(Clone, Debug)]
 pub struct Members {
     list: Vec<Member>,
     /// For each member the sum of weights up to and with it.
     reach: Vec<u32>,
+    order: Order,
+}
+
+/// What a choice is made by.
+#[derive(Clone, Copy, Debug)]
+pub struct Picking<'a> {
+    /// The service's settings.
+    pub settings: &'a BalanceSettings,
+    /// The settings of the upstreams' breakers, if they have any.
+    pub breaker: Option<&'a BreakerSettings>,
+    /// Requests that one upstream may hold.
+    pub limit: Option<u32>,
+    /// Whether too few are available, as [`Members::assess`] last found.
+    pub panics: bool,
+    /// The pool's turn, for round robin.
+    pub turn: &'a AtomicUsize,
+    /// Requests that the pool holds, for bounded load.
+    pub load: u32,
+    /// Places that have been tried already for this request.
+    pub tried: &'a [usize],
+    /// What the client is known by, for consistent hashing.
+    pub key: Option<u64>,
+    /// Now.
+    pub now: Moment,
+}
+
+/// Why no member was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoMember {
+    /// None may take requests.
+    None,
+    /// Those that may hold as many as they may.
+    Full,
+}
+
+/// How many members can take requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// May take requests now.
+    pub available: usize,
+    /// Would, were they well: neither taken out by an operator nor unproven nor unresolved.
+    pub known: usize,
+}
+
+impl Standing {
+    /// Whether fewer than this share are available, in percent.
+    pub fn panics(&self, share: u8) -> bool {
+        self.available * 100 < self.known * usize::from(share)
+    }
+}
+
+/// Who is a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admit {
+    /// Whoever is well.
+    Available,
+    /// Whoever has not been taken out.
+    Anyone,
+}
+
+/// Conditions under which somebody wants a member left alone.
+const TAKEN_OUT: Conditions = Conditions::DRAINING.with(Conditions::ADVISED_DRAIN);
+const NOT_WELL: Conditions =
+    TAKEN_OUT.with(Conditions::UNPROVEN).with(Conditions::DOWN).with(Conditions::EJECTED);
+
+impl Member {
+    /// Whether it may take a new request, but for limits.
+    pub fn is_available(
+        &self,
+        slow_start: Duration,
+        breaker: Option<&BreakerSettings>,
+        now: Moment,
+    ) -> bool {
+        if self.weight == 0 || self.target.is_none() {
+            return false;
+        }
+        let conditions = self.upstream.conditions();
+        if conditions.none() {
+            return true;
+        }
+        let conditions = self.upstream.refresh(slow_start, now);
+        let broken = || match breaker {
+            Some(settings) => !self.upstream.breaker.admits(settings, now),
+            None => self.upstream.breaker.order() == BreakerOrder::Open,
+        };
+        !conditions.any(NOT_WELL) && !(conditions.any(Conditions::BREAKER) && broken())
+    }
+
+    /// Whether it may be asked when nobody is well: nobody has taken it out.
+    fn is_left_in(&self) -> bool {
+        self.weight > 0
+            && self.target.is_some()
+            && !self.upstream.conditions().any(TAKEN_OUT)
+            && self.upstream.breaker.order() != BreakerOrder::Open
+    }
 }
 
 impl Members {
-    /// The members in this order.
-    pub fn new(list: Vec<Member>) -> Members {
+    /// The members in this order, to be chosen by this policy.
+    pub fn new(list: Vec<Member>, policy: Policy) -> Members {
         let mut sum = 0;
         let reach = list.iter().map(|member| {
             sum += u32::from(member.weight);
             sum
         });
-        Members { reach: reach.collect(), list }
+        Members { reach: reach.collect(), order: Order::build(policy, &list), list }
     }
 
     /// All of them.
@@ -58,119 +200,65 @@ impl Members {
         &self.list
     }
 
-    /// Whether any may take a new request.
-    pub fn any_available(&self) -> bool {
-        self.list.iter().any(Member::is_available)
+    /// How many can take requests now.
+    pub fn assess(
+        &self,
+        settings: &BalanceSettings,
+        breaker: Option<&BreakerSettings>,
+        now: Moment,
+    ) -> Standing {
+        let mut standing = Standing::default();
+        for member in &self.list {
+            let available = member.is_available(settings.slow_start, breaker, now);
+            let unproven = member.upstream.conditions().any(Conditions::UNPROVEN);
+            standing.available += usize::from(available);
+            standing.known += usize::from(member.is_left_in() && !unproven);
+        }
+        standing
     }
 
-    /// The place of the member to ask; none if none is available.
-    pub fn pick(&self, draws: &mut Draws) -> Option<usize> {
-        let first = self.draw(draws, None)?;
-        let Some(second) = self.draw(draws, Some(first)) else { return Some(first) };
-        let load = |place: usize, by: usize| {
-            u64::from(self.list[place].upstream.in_flight()) * u64::from(self.list[by].weight)
-        };
-        Some(if load(second, first) < load(first, second) { second } else { first })
+    /// Whether any could be asked, if need be one that is not well.
+    pub fn any_left_in(&self) -> bool {
+        self.list.iter().any(Member::is_left_in)
     }
 
-    /// One available member other than `except`, in proportion to the weights.
-    fn draw(&self, draws: &mut Draws, except: Option<usize>) -> Option<usize> {
-        let admits = |place: &usize| Some(*place) != except && self.list[*place].is_available();
-        let whole = u64::from(self.reach.last().copied()?);
-        for _ in 0..REDRAWS {
-            let at = draws.below(whole) as u32;
-            let place = self.reach.partition_point(|&reach| reach <= at);
-            if place < self.list.len() && admits(&place) {
-                return Some(place);
+    /// The place of the member to ask.
+    pub fn pick(&self, by: &Picking<'_>, draws: &mut Draws) -> Result<usize, NoMember> {
+        if !by.panics {
+            if let Some(place) = self.order.pick(self, by, Admit::Available, draws) {
+                return Ok(place);
+            }
+            if by.settings.panic == 0 && by.tried.is_empty() && !self.all_unproven() {
+                return Err(NoMember::None);
             }
         }
-        // Many are away, or one outweighs the rest: draw among those that remain, at the cost of
-        // a walk over all.
-        let left = |place: &usize| admits(place);
-        let weight = |place: usize| u64::from(self.list[place].weight);
-        let remaining: u64 = (0..self.list.len()).filter(left).map(weight).sum();
-        let mut at = draws.below(remaining);
-        (0..self.list.len()).filter(left).find(|&place| {
-            let here = at < weight(place);
-            at = at.saturating_sub(weight(place));
-            here
+        // Nobody is well, or only who has been tried: then a doubtful one.
+        let picked = self.order.pick(self, by, Admit::Anyone, draws);
+        picked.ok_or_else(|| {
+            match self.list.iter().any(|member| member.is_left_in() && !is_free(member, by)) {
+                true => NoMember::Full,
+                false => NoMember::None,
+            }
         })
     }
+
+    fn all_unproven(&self) -> bool {
+        self.list.iter().all(|member| member.upstream.conditions().any(Conditions::UNPROVEN))
+    }
+
+    fn admits(&self, place: usize, by: &Picking<'_>, admit: Admit) -> bool {
+        let member = &self.list[place];
+        let may = match admit {
+            Admit::Available => member.is_available(by.settings.slow_start, by.breaker, by.now),
+            Admit::Anyone => member.is_left_in(),
+        };
+        may && is_free(member, by) && !by.tried.contains(&place)
+    }
+}
+
+fn is_free(member: &Member, by: &Picking<'_>) -> bool {
+    by.limit.is_none_or(|limit| member.upstream.in_flight() < limit)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn members(weights: &[u16]) -> Members {
-        let member = |(i, &weight): (usize, &u16)| {
-            let address: crate::upstream::Address = format!("192.0.2.1:{}", i + 1).parse().unwrap();
-            let targets = address.target().into_iter().collect();
-            Member { upstream: Arc::new(Upstream::new(address)), weight, targets }
-        };
-        Members::new(weights.iter().enumerate().map(member).collect())
-    }
-
-    #[test]
-    fn idle_members_share_by_weight() {
-        let members = members(&[100, 100, 200]);
-        let mut draws = Draws::seeded(3);
-        let mut picked = [0u32; 3];
-        for _ in 0..40_000 {
-            picked[members.pick(&mut draws).unwrap()] += 1;
-        }
-        // 4 σ of a binomial share of a quarter and a half.
-        let near =
-            |n: u32, expected: f64, sigma: f64| (f64::from(n) - expected).abs() < 4.0 * sigma;
-        assert!(near(picked[0], 10_000.0, 86.6), "{picked:?}");
-        assert!(near(picked[1], 10_000.0, 86.6), "{picked:?}");
-        assert!(near(picked[2], 20_000.0, 100.0), "{picked:?}");
-    }
-
-    #[test]
-    fn of_two_the_less_loaded_is_taken() {
-        let members = members(&[100, 100]);
-        let _held = members.list()[0].upstream.hold();
-        let mut draws = Draws::seeded(9);
-        assert!((0..1_000).all(|_| members.pick(&mut draws) == Some(1)));
-    }
-
-    #[test]
-    fn held_requests_weigh_less_on_a_heavier_member() {
-        let members = members(&[300, 100]);
-        let _held: Vec<_> = (0..2).map(|_| members.list()[0].upstream.hold()).collect();
-        let _one = members.list()[1].upstream.hold();
-        let mut draws = Draws::seeded(9);
-        assert!((0..1_000).all(|_| members.pick(&mut draws) == Some(0)), "2/3 is less than 1/1");
-    }
-
-    #[test]
-    fn an_unresolved_member_takes_nothing() {
-        let mut list = members(&[100, 100]).list().to_vec();
-        list[0].targets = Arc::new([]);
-        let mut draws = Draws::seeded(5);
-        let members = Members::new(list);
-        assert!((0..1_000).all(|_| members.pick(&mut draws) == Some(1)));
-    }
-
-    proptest! {
-        #[test]
-        fn a_drained_member_is_never_picked(
-            weights in proptest::collection::vec(0u16..500, 1..12),
-            drained in proptest::collection::vec(any::<bool>(), 12),
-            seed in any::<u64>(),
-        ) {
-            let members = members(&weights);
-            for (member, &drained) in members.list().iter().zip(&drained) {
-                member.upstream.set_draining(drained);
-            }
-            let mut draws = Draws::seeded(seed);
-            let picked = members.pick(&mut draws);
-            prop_assert_eq!(picked.is_some(), members.any_available());
-            if let Some(place) = picked {
-                prop_assert!(members.list()[place].is_available());
-            }
-        }
-    }
-}
+mod tests;

@@ -30,11 +30,14 @@ pub struct Drain {
     /// How long to wait for them; the upstream stays drained if it is not long enough.
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = super::duration)]
     timeout: Duration,
+    /// Why; kept with the event.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(flatten)]
     reach: Reach,
 }
 
-fn pool(text: &str) -> Result<(String, String), String> {
+pub(super) fn pool(text: &str) -> Result<(String, String), String> {
     let (service, pool) = text.split_once('/').ok_or("expected SERVICE/POOL, such as shop/blue")?;
     Ok((service.to_string(), pool.to_string()))
 }
@@ -46,7 +49,9 @@ impl Drain {
         let path = format!("{of_pool}/upstreams/{}/state", segment(&self.address));
         let state =
             if self.undo { wire::UpstreamState::Active } else { wire::UpstreamState::Drain };
-        let call = Call::json(Method::PUT, &path, &wire::PutUpstreamState { state });
+        let author = Some(super::author());
+        let put = wire::PutUpstreamState { state, reason: self.reason.clone(), author };
+        let call = Call::json(Method::PUT, &path, &put);
         let set: wire::UpstreamStateSet = Api(&self.reach)
             .ask(call)
             .await

@@ -102,6 +102,14 @@ impl Changes {
             ("stickiness", old.sticky != new.sticky),
             ("override", old.opt_in != new.opt_in),
             ("time-outs", old.timeouts != new.timeouts),
+            ("health", old.stability.health != new.stability.health),
+            ("ejection", old.stability.ejection != new.stability.ejection),
+            ("breaker", old.stability.breaker != new.stability.breaker),
+            ("retries", old.stability.retries != new.stability.retries),
+            ("balance", old.stability.balance != new.stability.balance),
+            ("limits", old.stability.limits != new.stability.limits),
+            ("fallback", old.stability.fallback != new.stability.fallback),
+            ("maintenance", old.stability.maintenance != new.stability.maintenance),
         ];
         for (what, _) in settings.iter().filter(|(_, changed)| *changed) {
             self.add(&subject, format!("{what} changed"));

@@ -4,10 +4,12 @@
 //! addresses are addresses, no two routes tie. Nothing here reads a file; the rim does.
 
 mod diff;
+mod fallback;
 mod problem;
 mod read;
 mod section;
 mod service;
+mod stability;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -18,9 +20,11 @@ use std::time::Duration;
 use http::header::HeaderName;
 use ipnet::IpNet;
 
+use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
+use crate::fallback::Fallback;
 use crate::route::Route;
 use crate::split::{Split, Sticky};
-use crate::upstream::Address;
+use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
 pub use diff::{Change, diff};
 pub use problem::{Level, Problem, Problems};
@@ -105,6 +109,38 @@ pub struct Service {
     pub opt_in: Option<HeaderName>,
     /// Bounds on its upstreams.
     pub timeouts: Timeouts,
+    /// What it does when upstreams fail.
+    pub stability: Arc<Stability>,
+}
+
+/// What a service does when upstreams fail or too much is asked of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stability {
+    /// How upstreams are probed; none for not at all.
+    pub health: Option<Arc<Health>>,
+    /// When failing upstreams are taken out; none for never.
+    pub ejection: Option<EjectionSettings>,
+    /// When the breakers of its pools and upstreams trip; none for only by order.
+    pub breaker: Option<BreakerSettings>,
+    /// When failed attempts are made again.
+    pub retries: RetrySettings,
+    /// How requests are spread over a pool's upstreams.
+    pub balance: BalanceSettings,
+    /// How many requests at once.
+    pub limits: LimitSettings,
+    /// Who answers when a pool is open or has nobody.
+    pub fallback: Fallback,
+    /// Who passes during maintenance.
+    pub maintenance: Maintenance,
+}
+
+/// Who passes during maintenance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Maintenance {
+    /// Clients' networks.
+    pub allow: Vec<IpNet>,
+    /// Whole paths, for health checks from outside.
+    pub paths: Vec<String>,
 }
 
 /// The upstreams that run one version.
@@ -127,6 +163,21 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For a connection to wait unused for the next request.
     pub pool_idle: Duration,
+}
+
+impl Default for Stability {
+    fn default() -> Self {
+        Stability {
+            health: None,
+            ejection: Some(EjectionSettings::default()),
+            breaker: Some(BreakerSettings::default()),
+            retries: RetrySettings::default(),
+            balance: BalanceSettings::default(),
+            limits: LimitSettings::default(),
+            fallback: Fallback::default(),
+            maintenance: Maintenance::default(),
+        }
+    }
 }
 
 impl Default for Server {

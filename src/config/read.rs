@@ -95,7 +95,7 @@ fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
 }
 
 /// An address or a network: `10.0.0.0/8` or `10.0.0.1`.
-fn network(text: &str) -> Result<IpNet, &'static str> {
+pub(super) fn network(text: &str) -> Result<IpNet, &'static str> {
     let alone = text.parse::<std::net::IpAddr>().map(IpNet::from);
     let network = alone.or_else(|_| text.parse::<IpNet>());
     network.map_err(|_| "expected an address or a network such as `10.0.0.0/8`")

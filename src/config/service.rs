@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
+use super::stability::stability;
 use super::{Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
 use crate::split::{BasisPoints, Split, SplitError, Sticky, StickyKey};
@@ -41,6 +42,7 @@ pub(super) fn service(
         header.map(|found| found.value)
     });
     let timeouts = section.section(problems, "timeouts").map(|section| timeouts(section, problems));
+    let stability = stability(&mut section, problems, pools.as_deref());
     section.close(problems);
     Some(Service {
         name,
@@ -49,6 +51,7 @@ pub(super) fn service(
         sticky: sticky.unwrap_or_default(),
         opt_in,
         timeouts: timeouts.unwrap_or_default(),
+        stability: Arc::new(stability),
     })
 }
 
@@ -222,7 +225,7 @@ fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, String> {
     BasisPoints::from_percent(text).map_err(|error| error.to_string())
 }
 
-fn sticky(mut section: Section<'_>, problems: &mut Problems) -> Sticky {
+pub(super) fn sticky(mut section: Section<'_>, problems: &mut Problems) -> Sticky {
     let header = section.text(problems, "header", header_name);
     let cookie = section.text(problems, "cookie", |text| {
         let fits = |b: u8| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b);

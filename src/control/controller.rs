@@ -1,18 +1,22 @@
 //! Takes commands one by one: each becomes a revision, a snapshot, or a refusal.
+//!
+//! `operations.rs` has those that change no split: drains, breakers, modes.
 
-use std::collections::{HashMap, HashSet};
+mod operations;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::resolve::{look_up_new, names};
-use super::{Command, Commands, InForce, Order, Refused, ReloadError, Source, Target};
+use super::{Command, Commands, Events, InForce, Order, Refused, ReloadError, Source, Target};
 use crate::clock::Clock;
 use crate::config::{Change, Config, Service, diff};
 use crate::observe::Process;
 use crate::proxy::listen::{Listeners, Serve};
-use crate::snapshot::{Blueprint, Pool, Published, Resolved, Snapshot, Traffic};
+use crate::snapshot::{Blueprint, Pool, Published, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::{Secret, Split};
 use crate::store::{Draft, Revision, Store};
 use crate::upstream::Address;
@@ -32,6 +36,8 @@ pub struct Wiring<S> {
     pub process: Arc<Process>,
     /// Where the config in force is shown to who needs the whole of it.
     pub in_force: watch::Sender<Arc<InForce>>,
+    /// Where it is told what happened.
+    pub events: Arc<Events>,
     /// Time for revisions.
     pub clock: Clock,
 }
@@ -40,8 +46,7 @@ pub struct Wiring<S> {
 pub struct Controller<S> {
     wiring: Wiring<S>,
     store: Store,
-    traffic: HashMap<Arc<str>, Traffic>,
-    resolved: Resolved,
+    run_time: RunTime,
     secret: Secret,
     config: Arc<Config>,
 }
@@ -52,8 +57,9 @@ impl<S: Serve> Controller<S> {
         config: Arc<Config>,
         resolved: &Resolved,
         secret: Secret,
-        now: f64,
+        clock: Clock,
     ) -> (Snapshot, Store) {
+        let now = clock.unix_seconds();
         let mut store = Store::default();
         let traffic = config.services.iter().map(|service| {
             let draft = from_file(service, now, None);
@@ -62,7 +68,8 @@ impl<S: Serve> Controller<S> {
             (service.name.clone(), Traffic { split: service.split.clone(), revision: number })
         });
         let traffic = traffic.collect();
-        let blueprint = Blueprint { config, traffic: &traffic, resolved, secret };
+        let run_time = RunTime { traffic, resolved: resolved.clone(), ..RunTime::default() };
+        let blueprint = Blueprint { config, run_time: &run_time, secret, now: clock.now() };
         (Snapshot::build(&blueprint, None), store)
     }
 
@@ -74,7 +81,8 @@ impl<S: Serve> Controller<S> {
             (service.name.clone(), traffic)
         });
         let (traffic, config) = (traffic.collect(), snapshot.config.clone());
-        Controller { wiring, store, traffic, resolved, secret, config }
+        let run_time = RunTime { traffic, resolved, ..RunTime::default() };
+        Controller { wiring, store, run_time, secret, config }
     }
 
     /// Takes commands until nobody is left to send any.
@@ -85,8 +93,14 @@ impl<S: Serve> Controller<S> {
                 Command::Shift { service, to, order, reply } => {
                     let _ = reply.send(self.shift(&service, to, order));
                 }
-                Command::SetDraining { service, pool, address, draining, reply } => {
-                    let _ = reply.send(self.set_draining(&service, &pool, &address, draining));
+                Command::Upstream { place, what, order, reply } => {
+                    let _ = reply.send(self.set_upstream(&place, what, &order));
+                }
+                Command::Breaker { place, what, order, reply } => {
+                    let _ = reply.send(self.set_breaker(&place, what, &order));
+                }
+                Command::Mode { service, what, order, reply } => {
+                    let _ = reply.send(self.set_mode(&service, what, &order));
                 }
                 Command::Reload { reply } => {
                     let _ = reply.send(self.reload().await);
@@ -98,7 +112,7 @@ impl<S: Serve> Controller<S> {
                 Command::Resolved(resolved) => {
                     // Added, not replaced: a look-up that began before a reload knows nothing of the
                     // names that the reload has looked up itself.
-                    self.resolved.extend(resolved);
+                    self.run_time.resolved.extend(resolved);
                     self.publish();
                 }
                 Command::StopListening { reply } => {
@@ -155,31 +169,11 @@ impl<S: Serve> Controller<S> {
         let Some(now) = snapshot.service(&service.name) else { return Ok(()) };
         let grows = |pool: &&Pool| split.weight(&pool.name) > now.split.weight(&pool.name);
         let mut growing = now.pools.iter().filter(grows);
-        match growing.find(|pool| !pool.members.any_available()) {
+        let moment = snapshot.moment(self.wiring.clock.now());
+        match growing.find(|pool| !pool.is_available(&now.stability, moment)) {
             Some(pool) => Err(Refused::NotAvailable(pool.name.to_string())),
             None => Ok(()),
         }
-    }
-
-    fn set_draining(
-        &self,
-        service: &str,
-        pool: &str,
-        address: &Address,
-        draining: bool,
-    ) -> Result<u64, Refused> {
-        let snapshot = self.wiring.published.load();
-        let of = snapshot.service(service).ok_or_else(|| Refused::NoService(service.into()))?;
-        let no_pool = || Refused::NoPool { service: service.into(), pool: pool.into() };
-        let members = &of.pool(pool).ok_or_else(no_pool)?.members;
-        let mut upstreams = members.list().iter().map(|member| &member.upstream);
-        let upstream =
-            upstreams.find(|upstream| upstream.address == *address).ok_or_else(|| {
-                Refused::NoUpstream { pool: pool.into(), address: address.to_string() }
-            })?;
-        upstream.set_draining(draining);
-        tracing::info!(service, pool, upstream = %address, draining, "upstream state set");
-        Ok(self.publish())
     }
 
     async fn reload(&mut self) -> Result<Vec<Change>, ReloadError> {
@@ -220,18 +214,20 @@ impl<S: Serve> Controller<S> {
         let (config, _) = read.parse()?;
         let prepared = self.wiring.listeners.prepare(&config.listeners)?;
         // Upstreams known by name only would take nothing until their names are looked up.
-        let new = look_up_new(&config, &self.resolved, NEW_NAMES).await;
-        self.resolved.extend(new);
+        let new = look_up_new(&config, &self.run_time.resolved, NEW_NAMES).await;
+        self.run_time.resolved.extend(new);
         let wanted: HashSet<Address> = names(&config).collect();
-        self.resolved.retain(|address, _| wanted.contains(address));
-        let live = |name: &str| self.traffic.get(name).map(|traffic| traffic.split.clone());
+        self.run_time.resolved.retain(|address, _| wanted.contains(address));
+        let live =
+            |name: &str| self.run_time.traffic.get(name).map(|traffic| traffic.split.clone());
         let changes = diff(&self.config, &config, live);
         self.adopt(&config);
         self.config = config.clone();
         self.publish();
         self.wiring.listeners.commit(prepared);
         self.wiring.process.set_listeners(self.wiring.listeners.tallies());
-        self.wiring.in_force.send_replace(Arc::new(InForce { config, text: read }));
+        let changed = self.run_time.changed.clone();
+        self.wiring.in_force.send_replace(Arc::new(InForce { config, text: read, changed }));
         Ok(changes)
     }
 
@@ -239,7 +235,17 @@ impl<S: Serve> Controller<S> {
     /// revision, one that was not keeps what was set at run time.
     fn adopt(&mut self, config: &Arc<Config>) {
         let now = self.wiring.clock.unix_seconds();
-        self.traffic.retain(|name, _| config.service(name).is_some());
+        self.run_time.traffic.retain(|name, _| config.service(name).is_some());
+        self.run_time.modes.retain(|name, _| config.service(name).is_some());
+        // As with splits: an unedited list of upstreams keeps what was changed at run time.
+        let before = self.config.clone();
+        let pool = |config: &Config, (service, pool): &(Arc<str>, Arc<str>)| {
+            config.service(service).and_then(|service| service.pool(pool)).cloned()
+        };
+        self.run_time.changed.retain(|key, _| {
+            let now = pool(config, key);
+            now.is_some() && now == pool(&before, key)
+        });
         for service in &config.services {
             let before = self.config.service(&service.name).map(|before| &before.split);
             let newest = self.store.newest(&service.name);
@@ -264,16 +270,16 @@ impl<S: Serve> Controller<S> {
 
     fn take(&mut self, service: &Arc<str>, revision: &Revision) {
         let traffic = Traffic { split: revision.split.clone(), revision: revision.number };
-        self.traffic.insert(service.clone(), traffic);
+        self.run_time.traffic.insert(service.clone(), traffic);
     }
 
     /// Puts what is known in force; answers with its generation.
     fn publish(&self) -> u64 {
         let blueprint = Blueprint {
             config: self.config.clone(),
-            traffic: &self.traffic,
-            resolved: &self.resolved,
+            run_time: &self.run_time,
             secret: self.secret,
+            now: self.wiring.clock.now(),
         };
         let before = self.wiring.published.load();
         let next = Snapshot::build(&blueprint, Some(&before));

@@ -5,28 +5,33 @@
 //! and publishes. Nobody else calls `publish`, so no two changes can overwrite each other.
 
 mod controller;
+mod events;
 mod rates;
 mod resolve;
 mod source;
 mod watch;
+mod watchman;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Change, Config, Problems};
 use crate::proxy::listen::BindError;
-use crate::snapshot::Resolved;
+use crate::snapshot::{Changed, Resolved};
 use crate::split::{BasisPoints, SplitError};
 use crate::store::{LostRace, Revision};
-use crate::upstream::Address;
+use crate::upstream::{Address, BreakerOrder};
 
 pub use controller::{Controller, Wiring};
+pub use events::{Event, Events, Subject};
 pub use rates::{PERIOD as RATES_PERIOD, PoolRate, Rates};
 pub use resolve::Resolver;
 pub use source::{Source, Text};
 pub use watch::watch;
+pub use watchman::watch_over;
 
 /// Commands waiting at once. More mean a caller in a loop; it then waits its turn.
 const QUEUE: usize = 64;
@@ -44,6 +49,64 @@ pub struct Order {
     pub force: bool,
 }
 
+impl Order {
+    /// An order that is meant for whatever is there.
+    pub fn of(author: &str, reason: Option<&str>) -> Order {
+        Order {
+            author: author.into(),
+            reason: reason.map(Into::into),
+            expected: None,
+            force: false,
+        }
+    }
+}
+
+/// What a service's mode is to become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModeOrder {
+    /// It serves.
+    Serve,
+    /// New requests wait.
+    Hold {
+        /// How long at most.
+        length: Duration,
+        /// How many at most.
+        most: usize,
+    },
+    /// New requests are told to come back later.
+    Maintenance {
+        /// What they are told.
+        message: Option<String>,
+    },
+}
+
+/// A pool, or one upstream of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The service.
+    pub service: String,
+    /// The pool.
+    pub pool: String,
+    /// The upstream; none for the pool as a whole.
+    pub upstream: Option<Address>,
+}
+
+/// What becomes of one upstream of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamOrder {
+    /// It takes requests.
+    Activate,
+    /// It ends those it has and takes no more.
+    Drain,
+    /// It joins the pool, or gets another weight.
+    Add {
+        /// Relative to the others of the pool.
+        weight: u16,
+    },
+    /// It leaves the pool; requests it holds end.
+    Remove,
+}
+
 /// A change to be made.
 #[derive(Debug)]
 enum Command {
@@ -53,11 +116,22 @@ enum Command {
         order: Order,
         reply: oneshot::Sender<Result<Revision, Refused>>,
     },
-    SetDraining {
+    Upstream {
+        place: Place,
+        what: UpstreamOrder,
+        order: Order,
+        reply: oneshot::Sender<Result<u64, Refused>>,
+    },
+    Breaker {
+        place: Place,
+        what: BreakerOrder,
+        order: Order,
+        reply: oneshot::Sender<Result<u64, Refused>>,
+    },
+    Mode {
         service: String,
-        pool: String,
-        address: Address,
-        draining: bool,
+        what: ModeOrder,
+        order: Order,
         reply: oneshot::Sender<Result<u64, Refused>>,
     },
     Reload {
@@ -116,6 +190,30 @@ pub enum Refused {
     /// The pool could not take the traffic.
     #[error("pool `{0}` has no upstream that takes requests")]
     NotAvailable(String),
+    /// It is in the pool already, with this weight.
+    #[error("pool `{pool}` has `{address}` already, with this weight")]
+    Known {
+        /// The pool asked of.
+        pool: String,
+        /// The address given.
+        address: String,
+    },
+    /// A pool that gets traffic would have nobody left.
+    #[error("`{address}` is the last upstream of pool `{pool}`, which gets traffic")]
+    Last {
+        /// The pool asked of.
+        pool: String,
+        /// The address given.
+        address: String,
+    },
+    /// It came with a name.
+    #[error("`{address}` is what the name `{name}` resolves to; remove the name")]
+    Named {
+        /// The address given.
+        address: String,
+        /// The name in the pool.
+        name: String,
+    },
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
@@ -153,6 +251,8 @@ pub struct InForce {
     pub config: Arc<Config>,
     /// The text.
     pub text: Text,
+    /// Pools whose upstreams were changed at run time.
+    pub changed: Changed,
 }
 
 /// A text that is not a config, with all that is wrong with it.
@@ -208,17 +308,39 @@ impl Control {
             .unwrap_or(Err(Refused::Stopping))
     }
 
-    /// Takes an upstream out for new requests, or lets it back in; answers with the generation of
-    /// the snapshot that it is so in.
-    pub async fn set_draining(
+    /// Changes what becomes of an upstream; answers with the generation from which on it is so.
+    pub async fn set_upstream(
+        &self,
+        place: Place,
+        what: UpstreamOrder,
+        order: Order,
+    ) -> Result<u64, Refused> {
+        self.ask(|reply| Command::Upstream { place, what, order, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Opens or closes a breaker, or lets it decide by itself again; answers with the generation.
+    pub async fn set_breaker(
+        &self,
+        place: Place,
+        what: BreakerOrder,
+        order: Order,
+    ) -> Result<u64, Refused> {
+        self.ask(|reply| Command::Breaker { place, what, order, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Holds a service, puts it into maintenance, or lets it serve; answers with the generation.
+    pub async fn set_mode(
         &self,
         service: &str,
-        pool: &str,
-        address: Address,
-        draining: bool,
+        what: ModeOrder,
+        order: Order,
     ) -> Result<u64, Refused> {
-        let (service, pool) = (service.to_string(), pool.to_string());
-        self.ask(|reply| Command::SetDraining { service, pool, address, draining, reply })
+        let service = service.to_string();
+        self.ask(|reply| Command::Mode { service, what, order, reply })
             .await
             .unwrap_or(Err(Refused::Stopping))
     }

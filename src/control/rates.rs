@@ -52,7 +52,7 @@ impl Rates {
         for service in &snapshot.services {
             revisions.insert(service.name.clone(), service.revision);
             for pool in &service.pools {
-                let reading = pool.tally.read();
+                let reading = pool.state.tally.read();
                 let (requests, errors) = (reading.total(), reading.errors());
                 let total = Total { requests, errors, nanos: reading.nanos };
                 pools.insert((service.name.clone(), pool.name.clone()), total);

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{Control, InForce};
 use crate::config::Config;
-use crate::snapshot::Resolved;
+use crate::snapshot::{Answer, Resolved};
 use crate::upstream::{Address, Target};
 
 /// How often names are looked up again.
@@ -118,7 +118,7 @@ pub fn names(config: &Config) -> impl Iterator<Item = Address> {
     addresses.filter(|address| matches!(address, Address::Name { .. })).cloned()
 }
 
-async fn answer(address: Address) -> (Address, std::io::Result<Arc<[Target]>>) {
+async fn answer(address: Address) -> (Address, std::io::Result<Arc<[Answer]>>) {
     let Address::Name { host, port } = &address else {
         let error = std::io::Error::other("not a name");
         return (address, Err(error));
@@ -127,7 +127,8 @@ async fn answer(address: Address) -> (Address, std::io::Result<Arc<[Target]>>) {
         Ok(Ok(found)) => {
             // In order, so that the same answer compares equal however it was shuffled.
             let found: BTreeSet<_> = found.collect();
-            let targets: Arc<[Target]> = found.into_iter().map(Target::Socket).collect();
+            let answer = |socket| Answer { target: Target::Socket(socket), weight: 100 };
+            let targets: Arc<[Answer]> = found.into_iter().map(answer).collect();
             match targets.is_empty() {
                 true => Err(std::io::Error::other("the name has no address")),
                 false => Ok(targets),

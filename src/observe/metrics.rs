@@ -1,304 +1,291 @@
 //! Everything a Prometheus server may ask for: the snapshot in force and the process's own counts
 //! in, the text format out.
 //!
-//! Nothing is registered and nothing is kept by label: each scrape reads the totals that pools
-//! and upstreams carry themselves. What left the config is not in the snapshot and so not in the
-//! answer, and the request path never sees a label.
+//! Nothing is registered and nothing is kept by label: each scrape reads the totals that services,
+//! pools and upstreams carry themselves. What left the config is not in the snapshot and so not in
+//! the answer, and the request path never sees a label.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use prometheus::TextEncoder;
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
-};
-
-use crate::snapshot::Snapshot;
-use crate::upstream::{DURATION_BOUNDS, Outcome, TallyReading};
-
-/// Totals of one listener.
-#[derive(Debug)]
-pub struct ListenerTally {
-    /// Its address, port 0 replaced.
-    pub address: String,
-    /// Connections open now.
-    pub open: AtomicUsize,
-    /// Connections accepted so far.
-    pub accepted: AtomicU64,
-    /// Connections closed at once, because too many were open or accepting failed.
-    pub refused: AtomicU64,
-}
-
-impl ListenerTally {
-    /// All zero.
-    pub fn new(address: String) -> ListenerTally {
-        ListenerTally {
-            address,
-            open: AtomicUsize::new(0),
-            accepted: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-        }
-    }
-}
-
-/// Totals of the process that belong to no service.
-#[derive(Debug, Default)]
-pub struct Process {
-    listeners: Mutex<Vec<Arc<ListenerTally>>>,
-    gauges: Mutex<Gauges>,
-}
-
-/// What is known of the config's reloads.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Gauges {
-    /// Unix time of the start, in seconds.
-    pub started: f64,
-    /// Reloads that took effect.
-    pub reloads: u64,
-    /// Reloads that were refused.
-    pub refused_reloads: u64,
-    /// Whether the last one took effect.
-    pub last_reload_successful: bool,
-    /// Unix time of the last that took effect, in seconds.
-    pub last_reload_success: f64,
-}
-
-impl Process {
-    /// Replaces the list of listeners.
-    pub fn set_listeners(&self, listeners: Vec<Arc<ListenerTally>>) {
-        *self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = listeners;
-    }
-
-    /// Changes the gauges.
-    pub fn update(&self, change: impl FnOnce(&mut Gauges)) {
-        change(&mut self.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
-    }
-
-    /// The gauges now.
-    pub fn gauges(&self) -> Gauges {
-        *self.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// The listeners now.
-    pub fn listeners(&self) -> Vec<Arc<ListenerTally>> {
-        self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
-    }
-}
+use super::Process;
+use super::families::Families;
+use crate::balance::Member;
+use crate::clock::Moment;
+use crate::snapshot::{Mode, Pool, Service, Snapshot};
+use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 
 /// All metrics in the text format, version 0.0.4.
-pub fn encode(snapshot: &Snapshot, process: &Process) -> String {
-    let mut families = Vec::from(of_pools(snapshot));
-    families.extend(of_upstreams(snapshot));
-    families.extend(of_process(process));
-    families.retain(|family| !family.get_metric().is_empty());
-    families.sort_by(|a, b| a.name().cmp(b.name()));
-    let mut text = String::with_capacity(64 * 1024);
-    // Writing into a string fails only for an empty family, and those were dropped.
-    let _ = TextEncoder::new().encode_utf8(&families, &mut text);
-    text
-}
-
-fn of_pools(snapshot: &Snapshot) -> [MetricFamily; 4] {
-    let mut requests = family(
-        "pointsman_requests_total",
-        "Requests by how they ended for the client; pool \"\" for those that no service took.",
-        MetricType::COUNTER,
-    );
-    let mut durations = family(
-        "pointsman_request_duration_seconds",
-        "Time from the end of a request's head to the end of its answer.",
-        MetricType::HISTOGRAM,
-    );
-    let mut weights = family(
-        "pointsman_pool_weight_ratio",
-        "Share of the service's traffic that the pool is set to get.",
-        MetricType::GAUGE,
-    );
-    let mut revisions = family(
-        "pointsman_service_revision",
-        "Number of the traffic state in force.",
-        MetricType::GAUGE,
-    );
-    let mut add = |service: &str, pool: &str, reading: &TallyReading| {
-        let labels = [("service", service), ("pool", pool)];
-        outcomes(&mut requests, "code", &labels, reading);
-        durations.mut_metric().push(histogram(&labels, reading));
-    };
-    add("_unmatched", "", &snapshot.unmatched.read());
-    for service in &snapshot.services {
-        revisions.mut_metric().push(gauge(&[("service", &service.name)], service.revision as f64));
-        for pool in &service.pools {
-            add(&service.name, &pool.name, &pool.tally.read());
-            let labels = [("service", &*service.name), ("pool", &*pool.name)];
-            let weight = service.split.weight(&pool.name).ratio();
-            weights.mut_metric().push(gauge(&labels, weight));
-        }
-    }
-    [requests, durations, weights, revisions]
-}
-
-fn of_upstreams(snapshot: &Snapshot) -> [MetricFamily; 4] {
-    let mut requests = family(
-        "pointsman_upstream_requests_total",
-        "Attempts at an upstream by how they ended.",
-        MetricType::COUNTER,
-    );
-    let mut durations = family(
-        "pointsman_upstream_request_duration_seconds",
-        "Time from choosing an upstream to the end of its answer.",
-        MetricType::HISTOGRAM,
-    );
-    let mut in_flight = family(
-        "pointsman_upstream_requests_in_flight",
-        "Requests that the upstream holds now.",
-        MetricType::GAUGE,
-    );
-    let mut up = family(
-        "pointsman_upstream_up",
-        "Whether the upstream takes new requests.",
-        MetricType::GAUGE,
+pub fn encode(snapshot: &Snapshot, process: &Process, now: Moment) -> String {
+    let mut families = Families::default();
+    of_requests(
+        &mut families,
+        &[("service", "_unmatched"), ("pool", "")],
+        &snapshot.unmatched.read(),
     );
     for service in &snapshot.services {
+        of_service(&mut families, service);
         for pool in &service.pools {
+            of_pool(&mut families, service, pool, now);
             for member in pool.members.list() {
-                let upstream = &member.upstream;
-                let labels = [
-                    ("service", &*service.name),
-                    ("pool", &*pool.name),
-                    ("upstream", &*upstream.name),
-                ];
-                let reading = upstream.tally.read();
-                outcomes(&mut requests, "outcome", &labels, &reading);
-                durations.mut_metric().push(histogram(&labels, &reading));
-                in_flight.mut_metric().push(gauge(&labels, f64::from(upstream.in_flight())));
-                up.mut_metric().push(gauge(&labels, f64::from(u8::from(member.is_available()))));
+                of_upstream(&mut families, (service, pool, member), now);
             }
         }
     }
-    [requests, durations, in_flight, up]
+    of_process(&mut families, process);
+    families.encode()
 }
 
-fn of_process(process: &Process) -> Vec<MetricFamily> {
-    let gauges = process.gauges();
-    let mut open =
-        family("pointsman_connections_open", "Client connections open now.", MetricType::GAUGE);
-    let mut accepted = family(
-        "pointsman_connections_accepted_total",
-        "Client connections accepted.",
-        MetricType::COUNTER,
+fn of_requests(families: &mut Families, labels: &[(&str, &str)], reading: &TallyReading) {
+    let help =
+        "Requests by how they ended for the client; pool \"\" for those that no service took.";
+    outcomes(families, "pointsman_requests_total", help, (labels, "code"), reading);
+    let help = "Time from the end of a request's head to the end of its answer.";
+    families.durations("pointsman_request_duration_seconds", help, labels, reading);
+}
+
+fn of_service(families: &mut Families, service: &Service) {
+    let labels = [("service", &*service.name)];
+    let state = &service.state;
+    let mut gauge = |name, help, value| families.gauge(name, help, &labels, value);
+    gauge(
+        "pointsman_service_revision",
+        "Number of the traffic state in force.",
+        service.revision as f64,
     );
-    let mut refused = family(
-        "pointsman_connections_refused_total",
-        "Client connections closed at once: too many were open, or accepting failed.",
-        MetricType::COUNTER,
+    gauge(
+        "pointsman_service_requests_in_flight",
+        "Requests that the service holds now.",
+        f64::from(state.in_flight()),
     );
+    gauge(
+        "pointsman_service_queue_length",
+        "Requests that wait for a place or for the end of a hold.",
+        state.queue.waiting() as f64,
+    );
+    let (retries, unaffordable) = state.budget.read();
+    let mut counter = |name, help, value: u64| families.counter(name, help, &labels, value as f64);
+    counter("pointsman_retries_total", "Attempts made again.", retries);
+    counter(
+        "pointsman_retries_over_budget_total",
+        "Attempts not made again: too many were.",
+        unaffordable,
+    );
+    counter(
+        "pointsman_queue_refused_total",
+        "Requests that found the queue full.",
+        state.queue.turned_away(),
+    );
+    counter(
+        "pointsman_shed_total",
+        "Requests refused because too many were under way.",
+        state.shed.load(Ordering::Relaxed),
+    );
+    for (mode, holds) in [
+        ("serve", service.mode == Mode::Serve),
+        ("hold", matches!(service.mode, Mode::Hold { .. })),
+        ("maintenance", matches!(service.mode, Mode::Maintenance { .. })),
+    ] {
+        let labels = [labels[0], ("mode", mode)];
+        let help = "Whether the service serves, is held, or is in maintenance.";
+        families.gauge("pointsman_service_mode", help, &labels, one_if(holds));
+    }
+    let fallbacks = &state.fallbacks;
+    for (kind, count) in
+        [("stale", &fallbacks.stale), ("pool", &fallbacks.pool), ("answer", &fallbacks.answer)]
+    {
+        let labels = [labels[0], ("kind", kind)];
+        let help = "Requests answered from elsewhere: their pool was open or had nobody.";
+        families.counter("pointsman_fallbacks_total", help, &labels, read(count));
+    }
+}
+
+fn of_pool(families: &mut Families, service: &Service, pool: &Pool, now: Moment) {
+    let labels = [("service", &*service.name), ("pool", &*pool.name)];
+    of_requests(families, &labels, &pool.state.tally.read());
+    let weight = service.split.weight(&pool.name).ratio();
+    let help = "Share of the service's traffic that the pool is set to get.";
+    families.gauge("pointsman_pool_weight_ratio", help, &labels, weight);
+    let standing = pool.assess(&service.stability, now);
+    let known = standing.known.max(1) as f64;
+    let help = "Share of the pool's upstreams that are well.";
+    families.gauge(
+        "pointsman_pool_available_ratio",
+        help,
+        &labels,
+        standing.available as f64 / known,
+    );
+    let help = "Whether too few upstreams are well, so that all are tried.";
+    families.gauge("pointsman_pool_panic", help, &labels, one_if(pool.state.panics()));
+    let help = "Requests that failed on the pool and were served by the stable one.";
+    families.counter(
+        "pointsman_shielded_requests_total",
+        help,
+        &labels,
+        read(&pool.state.shielded),
+    );
+    let help = "Requests refused to spare a pool that refuses.";
+    families.counter(
+        "pointsman_throttled_total",
+        help,
+        &labels,
+        pool.state.throttle.throttled() as f64,
+    );
+    if service.stability.limits.adaptive {
+        let help = "Requests that the pool may hold, by its latency.";
+        families.gauge(
+            "pointsman_pool_limit",
+            help,
+            &labels,
+            f64::from(pool.state.gradient.limit()),
+        );
+    }
+    of_breaker(families, &[labels[0], labels[1], ("upstream", "")], &pool.state.breaker, now);
+}
+
+fn of_upstream(
+    families: &mut Families,
+    (service, pool, member): (&Service, &Pool, &Member),
+    now: Moment,
+) {
+    let upstream = &member.upstream;
+    let labels =
+        [("service", &*service.name), ("pool", &*pool.name), ("upstream", &*upstream.name)];
+    let reading = upstream.tally.read();
+    let help = "Attempts at an upstream by how they ended.";
+    outcomes(families, "pointsman_upstream_requests_total", help, (&labels, "outcome"), &reading);
+    let help = "Time from choosing an upstream to the end of its answer.";
+    families.durations("pointsman_upstream_request_duration_seconds", help, &labels, &reading);
+    let stability = &service.stability;
+    let slow_start = stability.balance.slow_start;
+    let is_up = member.is_available(slow_start, stability.breaker.as_ref(), now);
+    let out = upstream.conditions().any(Conditions::EJECTED);
+    let mut gauge = |name, help, value| families.gauge(name, help, &labels, value);
+    gauge(
+        "pointsman_upstream_requests_in_flight",
+        "Requests that the upstream holds now.",
+        f64::from(upstream.in_flight()),
+    );
+    gauge("pointsman_upstream_up", "Whether the upstream takes new requests.", one_if(is_up));
+    gauge(
+        "pointsman_upstream_ejected",
+        "Whether the upstream is out for failing in a row.",
+        one_if(out),
+    );
+    gauge(
+        "pointsman_upstream_latency_seconds",
+        "Moving average of the time to a response's head; a failure weighs five seconds.",
+        f64::from(upstream.latency.seconds(now)),
+    );
+    let (opened, reused) = upstream.connections.read();
+    if opened + reused > 0 {
+        gauge(
+            "pointsman_upstream_connection_reuse_ratio",
+            "Share of attempts that found a kept connection, since the start.",
+            reused as f64 / (opened + reused) as f64,
+        );
+    }
+    let mut counter = |name, help, value| families.counter(name, help, &labels, value);
+    counter("pointsman_upstream_connections_opened_total", "Connections opened.", opened as f64);
+    counter(
+        "pointsman_upstream_connections_reused_total",
+        "Attempts made on a kept connection.",
+        reused as f64,
+    );
+    counter(
+        "pointsman_upstream_ejections_total",
+        "Times that the upstream was taken out for failing in a row.",
+        f64::from(upstream.ejection.total()),
+    );
+    if stability.health.is_some() {
+        let help = "Whether the last health checks succeeded.";
+        let healthy = one_if(upstream.proof() == Proof::Up);
+        families.gauge("pointsman_upstream_healthy", help, &labels, healthy);
+        let probes = upstream.probes.read();
+        for (result, count) in [("success", probes.successes), ("failure", probes.failures)] {
+            let labels = [labels[0], labels[1], labels[2], ("result", result)];
+            let help = "Health checks by result.";
+            families.counter("pointsman_health_checks_total", help, &labels, count as f64);
+        }
+    }
+    of_breaker(families, &labels, &upstream.breaker, now);
+}
+
+fn of_breaker(families: &mut Families, labels: &[(&str, &str); 3], breaker: &Breaker, now: Moment) {
+    let state = breaker.state(now);
+    for (name, is) in [
+        ("closed", BreakerState::Closed),
+        ("open", BreakerState::Open),
+        ("half_open", BreakerState::HalfOpen),
+    ] {
+        let labels = [labels[0], labels[1], labels[2], ("state", name)];
+        let help = "1 for the state that the breaker is in; upstream \"\" for the pool's own.";
+        families.gauge("pointsman_breaker_state", help, &labels, one_if(state == is));
+    }
+    let help = "Times that the breaker opened by itself; upstream \"\" for the pool's own.";
+    families.counter("pointsman_breaker_opened_total", help, labels, breaker.opened() as f64);
+}
+
+fn of_process(families: &mut Families, process: &Process) {
     for listener in process.listeners() {
         let labels = [("listener", listener.address.as_str())];
-        open.mut_metric().push(gauge(&labels, listener.open.load(Ordering::Relaxed) as f64));
-        let count = |total: &AtomicU64| counter(&labels, total.load(Ordering::Relaxed));
-        accepted.mut_metric().push(count(&listener.accepted));
-        refused.mut_metric().push(count(&listener.refused));
+        let open = listener.open.load(Ordering::Relaxed) as f64;
+        families.gauge("pointsman_connections_open", "Client connections open now.", &labels, open);
+        let help = "Client connections accepted.";
+        families.counter(
+            "pointsman_connections_accepted_total",
+            help,
+            &labels,
+            read(&listener.accepted),
+        );
+        let help = "Client connections closed at once: too many were open, or accepting failed.";
+        families.counter(
+            "pointsman_connections_refused_total",
+            help,
+            &labels,
+            read(&listener.refused),
+        );
     }
-    let mut reloads = family(
-        "pointsman_config_reloads_total",
-        "Reloads of the config by result.",
-        MetricType::COUNTER,
+    let gauges = process.gauges();
+    for (result, count) in [("success", gauges.reloads), ("refused", gauges.refused_reloads)] {
+        let (name, help) = ("pointsman_config_reloads_total", "Reloads of the config by result.");
+        families.counter(name, help, &[("result", result)], count as f64);
+    }
+    let mut alone = |name, help, value| families.gauge(name, help, &[], value);
+    alone(
+        "pointsman_config_last_reload_successful",
+        "Whether the last reload of the config took effect.",
+        one_if(gauges.last_reload_successful),
     );
-    reloads.mut_metric().push(counter(&[("result", "success")], gauges.reloads));
-    reloads.mut_metric().push(counter(&[("result", "refused")], gauges.refused_reloads));
-    let alone = |name, help, value| {
-        let mut family = family(name, help, MetricType::GAUGE);
-        family.mut_metric().push(gauge(&[], value));
-        family
-    };
-    let mut build = family("pointsman_build_info", "What is running; always 1.", MetricType::GAUGE);
-    build.mut_metric().push(gauge(&[("version", env!("CARGO_PKG_VERSION"))], 1.0));
-    vec![
-        open,
-        accepted,
-        refused,
-        reloads,
-        alone(
-            "pointsman_config_last_reload_successful",
-            "Whether the last reload of the config took effect.",
-            f64::from(u8::from(gauges.last_reload_successful)),
-        ),
-        alone(
-            "pointsman_config_last_reload_success_timestamp_seconds",
-            "Unix time of the last reload that took effect.",
-            gauges.last_reload_success,
-        ),
-        alone("process_start_time_seconds", "Unix time of the process's start.", gauges.started),
-        build,
-    ]
-}
-
-fn family(name: &str, help: &str, kind: MetricType) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_string());
-    family.set_help(help.to_string());
-    family.set_field_type(kind);
-    family
-}
-
-fn labelled(labels: &[(&str, &str)]) -> Metric {
-    let label = |&(name, value): &(&str, &str)| {
-        let mut label = LabelPair::default();
-        label.set_name(name.to_string());
-        label.set_value(value.to_string());
-        label
-    };
-    Metric::from_label(labels.iter().map(label).collect())
-}
-
-fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    let mut metric = labelled(labels);
-    metric.set_gauge(gauge);
-    metric
-}
-
-fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(value as f64);
-    let mut metric = labelled(labels);
-    metric.set_counter(counter);
-    metric
+    alone(
+        "pointsman_config_last_reload_success_timestamp_seconds",
+        "Unix time of the last reload that took effect.",
+        gauges.last_reload_success,
+    );
+    alone("process_start_time_seconds", "Unix time of the process's start.", gauges.started);
+    let labels = [("version", env!("CARGO_PKG_VERSION"))];
+    families.gauge("pointsman_build_info", "What is running; always 1.", &labels, 1.0);
 }
 
 /// One counter for each outcome seen so far, and for success always: a rate of errors needs both.
 fn outcomes(
-    family: &mut MetricFamily,
-    label: &str,
-    labels: &[(&str, &str)],
+    families: &mut Families,
+    name: &'static str,
+    help: &str,
+    (labels, label): (&[(&str, &str)], &str),
     reading: &TallyReading,
 ) {
-    for (name, &count) in Outcome::NAMES.iter().zip(&reading.outcomes) {
-        if count > 0 || *name == "2xx" {
-            let labels = [labels, &[(label, *name)]].concat();
-            family.mut_metric().push(counter(&labels, count));
+    for (outcome, &count) in Outcome::NAMES.iter().zip(&reading.outcomes) {
+        if count > 0 || *outcome == "2xx" {
+            let labels = [labels, &[(label, *outcome)]].concat();
+            families.counter(name, help, &labels, count as f64);
         }
     }
 }
 
-fn histogram(labels: &[(&str, &str)], reading: &TallyReading) -> Metric {
-    let mut reached = 0;
-    let bucket = |(&bound, &count): (&f64, &u64)| {
-        reached += count;
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(bound);
-        bucket.set_cumulative_count(reached);
-        bucket
-    };
-    let buckets = DURATION_BOUNDS.iter().zip(&reading.durations).map(bucket).collect();
-    let mut histogram = Histogram::default();
-    histogram.set_bucket(buckets);
-    // From the same array as the buckets, so that the last bucket never exceeds it.
-    histogram.set_sample_count(reading.durations.iter().sum());
-    histogram.set_sample_sum(reading.nanos as f64 / 1e9);
-    let mut metric = labelled(labels);
-    metric.set_histogram(histogram);
-    metric
+fn one_if(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
+}
+
+fn read(counter: &AtomicU64) -> f64 {
+    counter.load(Ordering::Relaxed) as f64
 }

@@ -20,7 +20,7 @@ impl RequestRecord {
     /// Adds it to the totals of its pool in the snapshot that decided it.
     pub fn account(&self, snapshot: &Snapshot) {
         let tally = match self.pool {
-            Some((service, pool)) => &snapshot.services[service].pools[pool].tally,
+            Some((service, pool)) => &snapshot.services[service].pools[pool].state.tally,
             None => &snapshot.unmatched,
         };
         tally.record(self.outcome, self.duration);

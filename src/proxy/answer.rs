@@ -7,7 +7,7 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue,
 use smallvec::SmallVec;
 
 use super::exchange::REQUEST_ID;
-use super::failure::{Cause, Failure};
+use super::failure::Cause;
 
 /// A whole answer; the lane adds its length.
 #[derive(Clone, Debug)]
@@ -25,12 +25,22 @@ pub struct Answer {
 impl Answer {
     /// The answer for this cause, in the form that the request accepts.
     pub fn for_cause(cause: Cause, request: &HeaderMap, request_id: &HeaderValue) -> Answer {
+        Answer::with_detail(cause, cause.row().detail, request, request_id)
+    }
+
+    /// The same with these words instead of the usual ones.
+    pub fn with_detail(
+        cause: Cause,
+        detail: &str,
+        request: &HeaderMap,
+        request_id: &HeaderValue,
+    ) -> Answer {
         let row = cause.row();
         let id = request_id.to_str().unwrap_or_default();
         let title = title(row.status);
         let (kind, body) = match accepts_json(request) {
-            true => ("application/problem+json", problem(&row, title, id)),
-            false => ("text/plain; charset=utf-8", format!("{title}: {}\n", row.detail)),
+            true => ("application/problem+json", problem(row.status, title, detail, id)),
+            false => ("text/plain; charset=utf-8", format!("{title}: {detail}\n")),
         };
         let mut fields = SmallVec::new();
         fields.push((CONTENT_TYPE, HeaderValue::from_static(kind)));
@@ -44,12 +54,12 @@ impl Answer {
     }
 }
 
-fn problem(row: &Failure, title: &str, id: &str) -> String {
+fn problem(status: u16, title: &str, detail: &str, id: &str) -> String {
     let problem = serde_json::json!({
         "type": "about:blank",
         "title": title,
-        "status": row.status,
-        "detail": row.detail,
+        "status": status,
+        "detail": detail,
         "request_id": id,
     });
     format!("{problem}\n")

@@ -63,8 +63,11 @@ impl Connection {
         connection
     }
 
-    /// The head is complete; what comes of it is not known yet.
+    /// The head is complete, or another upstream is to be asked; nothing is waited for yet, and
+    /// what was overdue is so no more.
     pub fn begin_exchange(&self) {
+        self.is_overdue.store(false, Ordering::Relaxed);
+        self.is_told.store(false, Ordering::Relaxed);
         self.enter(Phase::Exchange, None);
     }
 

@@ -5,6 +5,13 @@
 //! target as often as it tries, tells it what came back, and lets it go. Whatever way it goes
 //! (answered, failed, client gone, task cancelled, panic), dropping it gives back the upstream's
 //! place and accounts for the request exactly once.
+//!
+//! `attempt.rs` has what happens on upstreams, `line.rs` the wait for a place, `fall_back.rs` what
+//! is said when nobody can be asked.
+
+mod attempt;
+mod fall_back;
+mod line;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,11 +27,15 @@ use super::forwarded::{self, Peer};
 use super::hop_by_hop;
 use super::trace_context::{TRACEPARENT, TRACESTATE, TraceContext, hex};
 use crate::clock::{Clock, Draws};
-use crate::config::Timeouts;
 use crate::observe::RequestRecord;
 use crate::route::Facts;
-use crate::snapshot::{Decision, Refusal, Snapshot};
-use crate::upstream::{InFlight, Outcome, StatusClass, Target};
+use crate::snapshot::{Decision, Published, ServiceHold, Snapshot, Why};
+use crate::upstream::{Outcome, StatusClass};
+
+pub use attempt::{Try, Wire};
+
+use attempt::Attempt;
+use fall_back::Stale;
 
 /// `x-request-id`.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,35 +47,34 @@ const LONGEST_REQUEST_ID: usize = 128;
 #[derive(Debug)]
 pub struct Exchange {
     clock: Clock,
+    published: Arc<Published>,
     snapshot: Arc<Snapshot>,
     draws: Draws,
     started: Instant,
     decision: Option<Decision>,
     /// Set once a pool is known even if no upstream of it was: the refusal counts there.
     pool: Option<(usize, usize)>,
+    hold: Option<ServiceHold>,
     attempt: Option<Attempt>,
+    tried: SmallVec<[usize; 4]>,
+    tries: u32,
+    reconnects: u32,
     request_id: HeaderValue,
     edits: Edits,
+    is_idempotent: bool,
     asks_websocket: bool,
+    stale: Stale,
     cause: Option<Cause>,
     is_recorded: bool,
 }
 
-/// One upstream being asked.
+/// What becomes of a request.
 #[derive(Debug)]
-struct Attempt {
-    in_flight: InFlight,
-    started: Instant,
-    outcome: Option<Outcome>,
-}
-
-/// Where to try, and how long each part may take.
-#[derive(Clone, Debug)]
-pub struct Try {
-    /// Where to dial.
-    pub target: Target,
-    /// The service's time-outs.
-    pub timeouts: Timeouts,
+pub enum Admitted {
+    /// It goes to an upstream.
+    Forward,
+    /// It is answered at once.
+    Answer(Answer),
 }
 
 /// Changes to a request's fields, in order; a name without a value is removed.
@@ -90,18 +100,25 @@ impl Edits {
 
 impl Exchange {
     /// Begins when a request's head has been read.
-    pub fn open(clock: Clock, snapshot: Arc<Snapshot>) -> Exchange {
+    pub fn open(clock: Clock, published: Arc<Published>) -> Exchange {
         Exchange {
             started: clock.now(),
             draws: clock.draws(),
             clock,
-            snapshot,
+            snapshot: published.load(),
+            published,
             decision: None,
             pool: None,
+            hold: None,
             attempt: None,
+            tried: SmallVec::new(),
+            tries: 0,
+            reconnects: 0,
             request_id: HeaderValue::from_static("-"),
             edits: Edits::default(),
+            is_idempotent: false,
             asks_websocket: false,
+            stale: Stale::default(),
             cause: None,
             is_recorded: false,
         }
@@ -112,23 +129,16 @@ impl Exchange {
         &self.snapshot
     }
 
-    /// Checks the request, decides where it goes and what its fields become.
-    pub fn admit(&mut self, head: &Head<'_>, peer: &Peer) -> Result<(), Cause> {
-        let admitted = self.try_admit(head, peer);
-        if let Err(cause) = admitted {
-            self.cause = Some(cause);
-        }
-        admitted
-    }
-
-    fn try_admit(&mut self, head: &Head<'_>, peer: &Peer) -> Result<(), Cause> {
+    /// Checks the request, decides where it goes and what its fields become. Waits if its service
+    /// is held, or full and has a queue.
+    pub async fn admit(&mut self, head: &Head<'_>, peer: &Peer) -> Admitted {
         let snapshot = self.snapshot.clone();
         let server = &snapshot.config.server;
         let admitted = match admission::examine(head, &server.client) {
             Ok(admitted) => admitted,
             Err(rule) => {
                 self.identify(head.headers);
-                return Err(rule.into());
+                return Admitted::Answer(self.answer(rule.into(), head.headers));
             }
         };
         let carries = admitted.carries;
@@ -147,17 +157,16 @@ impl Exchange {
                 false => peer.address,
             },
         };
-        match snapshot.decide(&facts, &mut self.draws) {
-            Ok(decision) => {
-                self.decision = Some(decision);
-                self.pool = Some((decision.service, decision.pool));
-            }
-            Err(refusal) => {
-                if let Refusal::NoUpstream { service, pool } = refusal {
-                    self.pool = Some((service, pool));
-                }
-                return Err(refusal.into());
-            }
+        self.is_idempotent = head.method.is_idempotent();
+        let placed = match self.place(&facts, false) {
+            // Rare and long, so that it is not part of the usual way's future.
+            Err(refusal) if refusal.why.may_pass() => Box::pin(self.wait(&facts, refusal)).await,
+            placed => placed,
+        };
+        if let Err(refusal) = placed
+            && let Some(answer) = self.fall_back(&facts, head, refusal)
+        {
+            return Admitted::Answer(answer);
         }
         self.asks_websocket = carries.upgrade && carries.connection && asks_websocket(head.headers);
         let host = (admitted.host_field, carries.forwarding);
@@ -172,7 +181,8 @@ impl Exchange {
             None if carries.trace_state => self.edits.remove(TRACESTATE),
             None => {}
         }
-        Ok(())
+        self.prepare_stale(head, &facts);
+        Admitted::Forward
     }
 
     /// Keeps the request's id if it can be put into a log line, else makes one.
@@ -206,60 +216,6 @@ impl Exchange {
         &self.request_id
     }
 
-    /// Takes a place on an upstream: the decided one first, another drawn one on a later try.
-    pub fn attempt(&mut self) -> Result<Try, Cause> {
-        let decision = self.decision.ok_or(Cause::Internal)?;
-        // Deciding takes microseconds, so the first try begins with the exchange.
-        let (member, started) = match self.attempt.is_none() {
-            true => (decision.member, self.started),
-            false => {
-                let now = self.clock.now();
-                self.end_attempt(now);
-                let again = self.snapshot.pick(decision.service, decision.pool, &mut self.draws)?;
-                (again, now)
-            }
-        };
-        let service = &self.snapshot.services[decision.service];
-        let member = &service.pools[decision.pool].members.list()[member];
-        let at = self.draws.below(member.targets.len() as u64) as usize;
-        let target = member.targets.get(at).ok_or(Cause::NoUpstream)?.clone();
-        self.attempt = Some(Attempt { in_flight: member.upstream.hold(), started, outcome: None });
-        Ok(Try { target, timeouts: service.timeouts })
-    }
-
-    /// The bounds of the service being asked; the defaults before one is known.
-    pub fn timeouts(&self) -> Timeouts {
-        let service = self.decision.map(|decision| &self.snapshot.services[decision.service]);
-        service.map_or_else(Timeouts::default, |service| service.timeouts)
-    }
-
-    /// Hears the head of an upstream's response; refuses one that may not be passed on.
-    pub fn on_response_head(&mut self, status: u16, headers: &HeaderMap) -> Result<(), Cause> {
-        if status == 101 && !(self.asks_websocket && names_websocket(headers)) {
-            // A switch nobody asked for would open a tunnel past every rule.
-            return Err(self.on_attempt_failed(Cause::BadResponse));
-        }
-        if let Some(attempt) = &mut self.attempt
-            && (status == 101 || status >= 200)
-        {
-            attempt.outcome = Some(Outcome::Status(StatusClass::of(status)));
-        }
-        Ok(())
-    }
-
-    /// Hears that the attempt under way came to nothing; answers with the cause again.
-    pub fn on_attempt_failed(&mut self, cause: Cause) -> Cause {
-        self.cause = Some(cause);
-        if let Some(attempt) = &mut self.attempt {
-            match (cause.row().upstream_at_fault, attempt.outcome) {
-                (true, _) => attempt.outcome = Some(Outcome::Failed),
-                (false, None) => attempt.outcome = Some(Outcome::ClientGone),
-                (false, Some(_)) => {}
-            }
-        }
-        cause
-    }
-
     /// What the client is told when no upstream's answer can be passed on.
     pub fn answer(&mut self, cause: Cause, request: &HeaderMap) -> Answer {
         self.cause = Some(cause);
@@ -269,11 +225,6 @@ impl Exchange {
     /// Why it failed, if it did and the lane has said so.
     pub fn cause(&self) -> Option<Cause> {
         self.cause
-    }
-
-    /// Whether the upstream has begun its final answer.
-    pub fn has_answer(&self) -> bool {
-        self.attempt.as_ref().is_some_and(|attempt| attempt.outcome.is_some())
     }
 
     /// A `Host` for a request that came without one: the upstream's own address.
@@ -291,7 +242,7 @@ impl Exchange {
             (&*service.name, &*service.pools[pool].name)
         });
         let (service, pool) = service.unwrap_or_default();
-        let upstream = self.attempt.as_ref().map(|attempt| &*attempt.in_flight.upstream().name);
+        let upstream = self.attempt.as_ref().map(|attempt| &*attempt.upstream().name);
         (service, pool, upstream.unwrap_or_default())
     }
 
@@ -300,21 +251,13 @@ impl Exchange {
         self.record(status);
     }
 
-    /// Accounts for the attempt under way; answers with how it ended.
-    fn end_attempt(&mut self, now: Instant) -> Option<Outcome> {
-        let attempt = self.attempt.take()?;
-        let duration = now.saturating_duration_since(attempt.started);
-        let outcome = attempt.outcome.unwrap_or(Outcome::ClientGone);
-        attempt.in_flight.upstream().tally.record(outcome, duration);
-        Some(outcome)
-    }
-
     fn record(&mut self, status: Option<u16>) {
         if std::mem::replace(&mut self.is_recorded, true) {
             return;
         }
         let now = self.clock.now();
         let attempt = self.end_attempt(now);
+        self.hold = None;
         let outcome = match (status, self.cause) {
             // A good status whose body was cut off by the upstream is no success.
             (Some(0..500), _) if attempt == Some(Outcome::Failed) => Outcome::Failed,
@@ -339,11 +282,16 @@ impl From<BadRequest> for Cause {
     }
 }
 
-impl From<Refusal> for Cause {
-    fn from(refusal: Refusal) -> Cause {
-        match refusal {
-            Refusal::NoRoute => Cause::NoRoute,
-            Refusal::NoUpstream { .. } => Cause::NoUpstream,
+impl From<Why> for Cause {
+    fn from(why: Why) -> Cause {
+        match why {
+            Why::NoRoute => Cause::NoRoute,
+            Why::NoUpstream => Cause::NoUpstream,
+            Why::Open => Cause::Open,
+            Why::Throttled => Cause::Throttled,
+            Why::Full => Cause::Full,
+            Why::Held => Cause::Held,
+            Why::Maintenance => Cause::Maintenance,
         }
     }
 }

@@ -9,6 +9,18 @@ pub enum Cause {
     NoRoute,
     /// No upstream of its pool takes requests.
     NoUpstream,
+    /// The breaker of its pool is open.
+    Open,
+    /// Its pool refuses so much that it is spared.
+    Throttled,
+    /// As many requests are under way as may be, and the line is full or was too slow.
+    Full,
+    /// Its service was held for too long, or too many wait.
+    Held,
+    /// Its service is in maintenance.
+    Maintenance,
+    /// The upstream's answer is given up for a better one elsewhere.
+    Retried,
     /// The upstream could not be connected to.
     Connect,
     /// The upstream did not accept a connection in time.
@@ -86,6 +98,17 @@ impl Cause {
             }
             Cause::NoRoute => row(404, "no_route", "nothing is served here", false, true),
             Cause::NoUpstream => row(503, "no_upstream", "no upstream is available", false, true),
+            Cause::Open => {
+                row(503, "breaker_open", "the service is not available for a moment", false, true)
+            }
+            Cause::Throttled => row(503, "throttled", "the service is overloaded", false, true),
+            Cause::Full => row(503, "overloaded", "too many requests are under way", false, true),
+            Cause::Held => row(503, "held", "the service is being switched over", false, true),
+            Cause::Maintenance => {
+                row(503, "maintenance", "the service is in maintenance", false, true)
+            }
+            // Nobody is told: there is another attempt.
+            Cause::Retried => row(502, "retried", "the upstream failed", true, false),
             Cause::Connect => {
                 row(502, "connect_error", "the upstream could not be reached", true, false)
             }

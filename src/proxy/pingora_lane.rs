@@ -5,6 +5,7 @@
 //! requests dropped, hop-by-hop fields in responses, and the empty last piece of a body that makes
 //! it end the chunks twice (#935). Waits without end are closed in `watch.rs`.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +19,12 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, Session};
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 
 use super::admission::Head;
 use super::answer::Answer;
 use super::connection::Connection;
-use super::exchange::{Exchange, REQUEST_ID, Try};
+use super::exchange::{Admitted, Exchange, REQUEST_ID, Try, Wire};
 use super::failure::{BadRequest, Cause};
 use super::failure_log::FailureLog;
 use super::{heads, hop_by_hop};
@@ -31,9 +32,8 @@ use crate::clock::Clock;
 use crate::snapshot::Published;
 use crate::upstream::Target;
 
-/// How often pingora may ask for a peer. It retries by itself only when a kept connection turns
-/// out dead before a byte of the response, which costs the upstream nothing.
-const MOST_TRIES: usize = 3;
+/// How often pingora may ask for a peer: more often than an exchange ever tries.
+const MOST_TRIES: usize = 16;
 
 /// Kept connections to upstreams, for each worker.
 const KEPT_PER_WORKER: usize = 512;
@@ -46,9 +46,12 @@ pub struct PingoraLane {
 }
 
 impl PingoraLane {
-    fn attempt_failed(&self, exchange: &mut Exchange, cause: Cause) -> Cause {
-        self.failures.note(exchange, cause, self.clock.unix_seconds() as u64);
-        exchange.on_attempt_failed(cause)
+    /// Hears of a failed attempt; answers whether there is to be another.
+    fn attempt_failed(&self, exchange: &mut Exchange, cause: Cause, wire: Wire) -> bool {
+        if !wire.was_stale {
+            self.failures.note(exchange, cause, self.clock.unix_seconds() as u64);
+        }
+        exchange.on_attempt_failed(cause, wire)
     }
 }
 
@@ -75,7 +78,7 @@ impl ProxyHttp for PingoraLane {
     type CTX = Box<Exchange>;
 
     fn new_ctx(&self) -> Self::CTX {
-        Box::new(Exchange::open(self.clock, self.published.load()))
+        Box::new(Exchange::open(self.clock, self.published.clone()))
     }
 
     /// None: pingora's default module only compresses, and we pass bodies on as they are.
@@ -95,13 +98,12 @@ impl ProxyHttp for PingoraLane {
             headers: &request.headers,
             raw: raw.as_deref().unwrap_or_default(),
         };
-        match ctx.admit(&head, &connection.peer) {
-            Ok(()) => {
+        match ctx.admit(&head, &connection.peer).await {
+            Admitted::Forward => {
                 heads::edit_request(session.req_header_mut(), ctx.edits())?;
                 Ok(false)
             }
-            Err(cause) => {
-                let answer = ctx.answer(cause, &session.req_header().headers);
+            Admitted::Answer(answer) => {
                 write(session, answer).await?;
                 Ok(true)
             }
@@ -114,7 +116,23 @@ impl ProxyHttp for PingoraLane {
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
         let next = ctx.attempt().map_err(|cause| error(cause, ErrorSource::Internal))?;
+        if !next.pause.is_zero() {
+            tokio::time::sleep(next.pause).await;
+        }
         peer(&next, session.as_mut().is_body_empty())
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        is_reused: bool,
+        _: &HttpPeer,
+        _: RawFd,
+        _: Option<&Digest>,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        ctx.on_connected(is_reused);
+        Ok(())
     }
 
     async fn upstream_request_filter(
@@ -165,7 +183,7 @@ impl ProxyHttp for PingoraLane {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let status = response.status.as_u16();
-        let heard = ctx.on_response_head(status, &response.headers);
+        let heard = ctx.on_response_head(status, &response.headers, can_replay(session));
         heard.map_err(|cause| error(cause, ErrorSource::Upstream))?;
         let connection = connection(session)?;
         match status {
@@ -203,16 +221,17 @@ impl ProxyHttp for PingoraLane {
 
     fn fail_to_connect(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _: &HttpPeer,
         ctx: &mut Self::CTX,
-        error: Box<Error>,
+        mut error: Box<Error>,
     ) -> Box<Error> {
         let cause = match error.etype() {
             ErrorType::ConnectTimedout => Cause::ConnectTimeout,
             _ => Cause::Connect,
         };
-        self.attempt_failed(ctx, cause);
+        let wire = Wire { was_sent: false, was_stale: false, can_replay: can_replay(session) };
+        error.set_retry(self.attempt_failed(ctx, cause, wire));
         error
     }
 
@@ -222,15 +241,19 @@ impl ProxyHttp for PingoraLane {
         session: &mut Session,
         mut error: Box<Error>,
         ctx: &mut Self::CTX,
-        client_reused: bool,
+        is_reused: bool,
     ) -> Box<Error> {
-        self.attempt_failed(ctx, cause_of(&error, session));
-        let request = session.req_header();
-        match request.method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
-            // An undecided retry panics when pingora asks for it, so it is decided on both paths.
-            true => error.retry.decide_reuse(client_reused),
-            false => error.set_retry(false),
+        // What was decided when the answer's head came stands.
+        let is_decided = error.context.as_ref().is_some_and(|context| context.as_str() == RETRIED);
+        let was_stale = is_reused && error.retry == RetryType::ReusedOnly;
+        let wire = Wire { was_sent: true, was_stale, can_replay: can_replay(session) };
+        let retry = is_decided || self.attempt_failed(ctx, cause_of(&error, session), wire);
+        if retry && let Ok(connection) = connection(session) {
+            // A wait that was overdue is over; the next one has a bound of its own.
+            connection.begin_exchange();
         }
+        // An undecided retry panics when pingora asks for it.
+        error.set_retry(retry);
         error
     }
 
@@ -333,10 +356,21 @@ async fn write(session: &mut Session, answer: Answer) -> Result<()> {
     session.write_response_body(body, true).await
 }
 
+/// Marks the error by which an answer is given up for another attempt.
+const RETRIED: &str = "retried";
+
 fn error(cause: Cause, source: ErrorSource) -> Box<Error> {
     let mut error = Error::new(ErrorType::HTTPStatus(cause.row().status));
     error.esource = source;
+    if cause == Cause::Retried {
+        error.set_context(RETRIED);
+    }
     error
+}
+
+/// Whether the request's body, if any, can be sent again: pingora keeps the first 64 KiB of it.
+fn can_replay(session: &Session) -> bool {
+    !session.as_ref().retry_buffer_truncated()
 }
 
 /// pingora's errors in our words.

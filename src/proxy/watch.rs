@@ -56,23 +56,25 @@ impl<F: Future> Future for Watch<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.inner.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if this.connection.is_overdue() {
-            // An answer is being written; what bounds that is the stream.
-            return Poll::Pending;
-        }
-        let Some(due) = this.connection.due() else { return Poll::Pending };
-        if !this.alarm.poll_due(due, cx) {
-            return Poll::Pending;
-        }
-        this.connection.set_overdue();
-        let ended = this.inner.as_mut().poll(cx);
-        match this.connection.is_told() {
-            true => ended.map(drop),
-            // Nothing reads, so nothing will end it but this.
-            false => Poll::Ready(()),
+        loop {
+            if this.inner.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if this.connection.is_overdue() {
+                return match this.connection.is_told() {
+                    // An answer is being written; what bounds that is the stream.
+                    true => Poll::Pending,
+                    // Nothing reads, so nothing will end it but this.
+                    false => Poll::Ready(()),
+                };
+            }
+            // None while nothing is waited for. After an overdue wait the request may have gone on
+            // to another upstream, which has a deadline of its own.
+            let Some(due) = this.connection.due() else { return Poll::Pending };
+            if !this.alarm.poll_due(due, cx) {
+                return Poll::Pending;
+            }
+            this.connection.set_overdue();
         }
     }
 }

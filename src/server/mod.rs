@@ -22,7 +22,8 @@ use crate::admin::{self, Admin, TokenError};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress, Problems};
 use crate::control::{
-    self, Control, Controller, InForce, RATES_PERIOD, Rates, ReloadError, Resolver, Source, Wiring,
+    self, Control, Controller, Events, InForce, RATES_PERIOD, Rates, ReloadError, Resolver, Source,
+    Wiring,
 };
 use crate::observe::Process;
 use crate::proxy::clients::Clients;
@@ -90,7 +91,8 @@ impl Server {
         let clock = clock::system();
         let text = options.source.read()?;
         let (config, warnings) = text.parse()?;
-        let in_force = Arc::new(InForce { config: config.clone(), text: text.clone() });
+        let changed = Default::default();
+        let in_force = Arc::new(InForce { config: config.clone(), text: text.clone(), changed });
         let (control, commands) = control::channel();
 
         let mut resolver = Resolver::default();
@@ -100,8 +102,8 @@ impl Server {
         let secret = clock::secret()?;
         let now = clock.unix_seconds();
         let resolved = resolver.known().clone();
-        let (first, store) = Controller::<Clients>::first(config.clone(), &resolved, secret, now);
-        let published = Arc::new(Published::new(first));
+        let (first, store) = Controller::<Clients>::first(config.clone(), &resolved, secret, clock);
+        let published = Arc::new(Published::of(Arc::new(first)));
 
         let admin_address = options.admin.unwrap_or_else(|| config.admin.address.clone());
         let token = admin::token(&config, &options.source)?;
@@ -129,12 +131,14 @@ impl Server {
         let (in_force_sender, in_force) = watch::channel(in_force);
         let rates = Arc::new(Rates::default());
         let is_stopping = Arc::new(AtomicBool::new(false));
+        let events = Arc::new(Events::new(clock));
         let wiring = Wiring {
             published: published.clone(),
             listeners,
             source: options.source.clone(),
             process: process.clone(),
             in_force: in_force_sender,
+            events: events.clone(),
             clock,
         };
         let controller = Controller::new(wiring, store, resolved, secret);
@@ -143,6 +147,7 @@ impl Server {
             control: control.clone(),
             process: process.clone(),
             rates: rates.clone(),
+            events: events.clone(),
             in_force: in_force.clone(),
             source: options.source.clone(),
             is_stopping: is_stopping.clone(),
@@ -154,6 +159,7 @@ impl Server {
             tokio::spawn(controller.run(commands)),
             tokio::spawn(resolver.run(in_force, control.clone())),
             tokio::spawn(note_rates(rates, published.clone(), clock)),
+            tokio::spawn(control::watch_over(published.clone(), control.clone(), events, clock)),
             tokio::spawn(admin::serve(admin_bound, admin)),
         ];
         if let Some(path) = options.source.path().filter(|_| options.watches_file) {

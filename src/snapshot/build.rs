@@ -3,16 +3,27 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{Pool, Service, Snapshot};
+use super::{Mode, Pool, Service, Snapshot};
 use crate::balance::{Member, Members};
+use crate::clock::Moment;
 use crate::config::{self, Config};
 use crate::route::RouteTable;
 use crate::split::{Cut, Secret, Split};
-use crate::upstream::{Address, Target, Upstream};
+use crate::upstream::{Address, Proof, Target, Upstream};
 
 /// What names resolve to; a name without an entry has not resolved yet.
-pub type Resolved = HashMap<Address, Arc<[Target]>>;
+pub type Resolved = HashMap<Address, Arc<[Answer]>>;
+
+/// One place that a name resolves to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Where to dial.
+    pub target: Target,
+    /// In hundredths of the weight that the name was given.
+    pub weight: u16,
+}
 
 /// The traffic state of one service.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,17 +34,33 @@ pub struct Traffic {
     pub revision: u64,
 }
 
+/// Upstreams of pools that were changed at run time, by service and pool.
+pub type Changed = HashMap<(Arc<str>, Arc<str>), Vec<(Address, u16)>>;
+
+/// What was learnt and ordered since the config was read.
+#[derive(Clone, Debug, Default)]
+pub struct RunTime {
+    /// By service; one without an entry has the split of its config, as revision 0.
+    pub traffic: HashMap<Arc<str>, Traffic>,
+    /// By service; one without an entry serves.
+    pub modes: HashMap<Arc<str>, Mode>,
+    /// Pools whose upstreams are not those of the config.
+    pub changed: Changed,
+    /// What names resolve to.
+    pub resolved: Resolved,
+}
+
 /// What a snapshot is built from.
 #[derive(Debug)]
 pub struct Blueprint<'a> {
     /// The config to serve.
     pub config: Arc<Config>,
-    /// By service; one without an entry has the split of its config, as revision 0.
-    pub traffic: &'a HashMap<Arc<str>, Traffic>,
-    /// What names resolve to.
-    pub resolved: &'a Resolved,
+    /// What else there is to it.
+    pub run_time: &'a RunTime,
     /// The key of the cohort hash.
     pub secret: Secret,
+    /// Now.
+    pub now: Instant,
 }
 
 impl Snapshot {
@@ -47,15 +74,18 @@ impl Snapshot {
             // A checked config has no ties.
             None => Arc::new(RouteTable::build(&config.routes).unwrap_or_default()),
         };
+        let origin = before.map_or(blueprint.now, |before| before.origin);
+        let now = Moment::since(origin, blueprint.now);
         let service = |service: &config::Service| {
             let before = before.and_then(|before| before.service(&service.name));
-            build_service(service, blueprint, before)
+            build_service(service, blueprint, before, now)
         };
         Snapshot {
             generation: before.map_or(1, |before| before.generation + 1),
             services: config.services.iter().map(service).collect(),
             unmatched: before.map(|before| before.unmatched.clone()).unwrap_or_default(),
             config: config.clone(),
+            origin,
             routes,
             secret: blueprint.secret,
         }
@@ -66,44 +96,112 @@ fn build_service(
     service: &config::Service,
     blueprint: &Blueprint<'_>,
     before: Option<&Service>,
+    now: Moment,
 ) -> Service {
     let from_file = || Traffic { split: service.split.clone(), revision: 0 };
-    let traffic = blueprint.traffic.get(&service.name).cloned().unwrap_or_else(from_file);
+    let traffic = blueprint.run_time.traffic.get(&service.name).cloned().unwrap_or_else(from_file);
     let pool = |pool: &config::Pool| {
-        build_pool(pool, blueprint.resolved, before.and_then(|before| before.pool(&pool.name)))
+        let key = (service.name.clone(), pool.name.clone());
+        let upstreams = blueprint.run_time.changed.get(&key).unwrap_or(&pool.upstreams);
+        let before = before.and_then(|before| before.pool(&pool.name));
+        let members = members(upstreams, &blueprint.run_time.resolved, service, before, now);
+        let state = before.map(|before| before.state.clone()).unwrap_or_default();
+        let pool = Pool { name: pool.name.clone(), members, state };
+        pool.assess(&service.stability, now);
+        pool
     };
+    let place = |name: &Arc<str>| service.pools.iter().position(|pool| pool.name == *name);
     Service {
         name: service.name.clone(),
         revision: traffic.revision,
         cut: Cut::of(&traffic.split, service.pools.iter().map(|pool| &pool.name)),
+        stable: stable(service, &traffic.split),
+        stand_in: service.stability.fallback.pool.as_ref().and_then(place),
         split: traffic.split,
         timeouts: service.timeouts,
+        stability: service.stability.clone(),
+        mode: blueprint.run_time.modes.get(&service.name).cloned().unwrap_or_default(),
         pools: service.pools.iter().map(pool).collect(),
+        state: before.map(|before| before.state.clone()).unwrap_or_default(),
         sticky: service.sticky.clone(),
         opt_in: service.opt_in.clone(),
     }
 }
 
-fn build_pool(pool: &config::Pool, resolved: &Resolved, before: Option<&Pool>) -> Pool {
+/// The pool with the largest share in the file, as long as it gets any traffic; otherwise the one
+/// with the largest share now. So a canary does not become stable by growing past a half.
+fn stable(service: &config::Service, now: &Split) -> usize {
+    let largest = |split: &Split| {
+        let places = (0..service.pools.len()).rev();
+        places.max_by_key(|&place| split.weight(&service.pools[place].name)).unwrap_or(0)
+    };
+    let by_file = largest(&service.split);
+    match now.weight(&service.pools[by_file].name).get() {
+        0 => largest(now),
+        _ => by_file,
+    }
+}
+
+fn members(
+    upstreams: &[(Address, u16)],
+    resolved: &Resolved,
+    service: &config::Service,
+    before: Option<&Pool>,
+    now: Moment,
+) -> Members {
     let known: HashMap<&Address, &Arc<Upstream>> = before
         .iter()
         .flat_map(|before| before.members.list())
         .map(|member| (&member.upstream.address, &member.upstream))
         .collect();
-    let member = |(address, weight): &(Address, u16)| Member {
-        upstream: match known.get(address) {
-            Some(&upstream) => upstream.clone(),
-            None => Arc::new(Upstream::new(address.clone())),
-        },
-        weight: *weight,
-        targets: match address.target() {
-            Some(target) => Arc::new([target]),
-            None => resolved.get(address).cloned().unwrap_or_default(),
-        },
-    };
-    Pool {
-        name: pool.name.clone(),
-        members: Members::new(pool.upstreams.iter().map(member).collect()),
-        tally: before.map(|before| before.tally.clone()).unwrap_or_default(),
+    let mut list: Vec<Member> = Vec::new();
+    for (address, weight) in upstreams {
+        for (address, of, weight, target) in expand(address, *weight, resolved) {
+            // Listed itself and found behind a name, it is one upstream all the same.
+            if list.iter().any(|member| member.upstream.address == address) {
+                continue;
+            }
+            let upstream = match known.get(&address) {
+                Some(&upstream) => upstream.clone(),
+                None => {
+                    Arc::new(newcomer(Upstream::new(address, of), service, before.is_some(), now))
+                }
+            };
+            if service.stability.health.is_none() && upstream.proof() != Proof::Up {
+                upstream.set_proof(Proof::Up, now);
+            }
+            list.push(Member { upstream, weight, target });
+        }
     }
+    Members::new(list, service.stability.balance.by)
+}
+
+type Expanded = (Address, Option<Arc<str>>, u16, Option<Target>);
+
+/// An address as it is, or a name as the addresses that it stands for.
+fn expand(address: &Address, weight: u16, resolved: &Resolved) -> Vec<Expanded> {
+    if let Some(target) = address.target() {
+        return vec![(address.clone(), None, weight, Some(target))];
+    }
+    let Some(answers) = resolved.get(address).filter(|answers| !answers.is_empty()) else {
+        return vec![(address.clone(), None, weight, None)];
+    };
+    let of: Arc<str> = address.to_string().into();
+    let one = |answer: &Answer| {
+        let weight = (u32::from(weight) * u32::from(answer.weight)).div_ceil(100);
+        let weight = u16::try_from(weight).unwrap_or(u16::MAX);
+        (Address::of(&answer.target), Some(of.clone()), weight, Some(answer.target.clone()))
+    };
+    answers.iter().map(one).collect()
+}
+
+/// One that is probed has to prove itself; one that joins others begins with less than its share.
+fn newcomer(upstream: Upstream, service: &config::Service, joins: bool, now: Moment) -> Upstream {
+    if service.stability.health.is_some() {
+        upstream.set_proof(Proof::Unproven, now);
+    }
+    if joins {
+        upstream.come_in(now);
+    }
+    upstream
 }

@@ -6,20 +6,23 @@
 //! an `Arc` that the next one takes over by identity.
 
 mod build;
+mod pool;
+mod service;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use http::header::HeaderName;
 
-use crate::balance::Members;
-use crate::clock::Draws;
-use crate::config::{Config, Timeouts};
+use crate::clock::{Draws, Moment};
+use crate::config::Config;
 use crate::route::{Facts, RouteTable};
-use crate::split::{Cohort, Cut, Secret, Split, Sticky};
+use crate::split::{Cohort, Secret};
 use crate::upstream::Tally;
 
-pub use build::{Blueprint, Resolved, Traffic};
+pub use build::{Answer, Blueprint, Changed, Resolved, RunTime, Traffic};
+pub use pool::{Ended, Pool, PoolState, Seat};
+pub use service::{Fallbacks, Mode, Service, ServiceHold, ServiceState};
 
 /// Everything a request is decided by.
 #[derive(Debug)]
@@ -32,37 +35,10 @@ pub struct Snapshot {
     pub services: Vec<Service>,
     /// Requests that no route wanted or that were refused before routing.
     pub unmatched: Arc<Tally>,
+    /// What moments are counted from.
+    origin: Instant,
     routes: Arc<RouteTable>,
     secret: Secret,
-}
-
-/// One service as requests see it.
-#[derive(Debug)]
-pub struct Service {
-    /// Unique.
-    pub name: Arc<str>,
-    /// The number of the traffic state in force.
-    pub revision: u64,
-    /// The traffic state in force.
-    pub split: Split,
-    /// Bounds on its upstreams.
-    pub timeouts: Timeouts,
-    /// In name order.
-    pub pools: Vec<Pool>,
-    cut: Cut,
-    sticky: Sticky,
-    opt_in: Option<HeaderName>,
-}
-
-/// One pool as requests see it.
-#[derive(Debug)]
-pub struct Pool {
-    /// Unique in its service.
-    pub name: Arc<str>,
-    /// Its upstreams with their weights.
-    pub members: Members,
-    /// What users got from it, request by request.
-    pub tally: Arc<Tally>,
 }
 
 /// Where a request goes, as places in the snapshot that decided it.
@@ -72,10 +48,12 @@ pub struct Decision {
     pub service: usize,
     /// A place in [`Service::pools`].
     pub pool: usize,
-    /// A place in [`Members::list`].
+    /// A place in [`Members::list`](crate::balance::Members::list).
     pub member: usize,
     /// Why this pool.
     pub by: By,
+    /// What the client is known by to the pool's balancing.
+    pub key: Option<u64>,
 }
 
 /// What chose the pool.
@@ -87,37 +65,83 @@ pub enum By {
     Cohort(Cohort),
     /// A draw: the client gave nothing to be recognised by.
     Draw,
+    /// It stands in for a pool that is open or has nobody.
+    StandIn,
+}
+
+/// Why a request goes nowhere, and where it would have gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Refusal {
+    /// Why.
+    pub why: Why,
+    /// Places of service and pool, if it had come so far.
+    pub at: Option<(usize, usize)>,
 }
 
 /// Why a request goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum Why {
     /// No route matches.
     #[error("no route matches the request")]
     NoRoute,
     /// The pool it belongs to has no upstream that takes requests.
     #[error("no upstream is available")]
-    NoUpstream {
-        /// A place in [`Snapshot::services`].
-        service: usize,
-        /// A place in [`Service::pools`].
-        pool: usize,
-    },
+    NoUpstream,
+    /// The pool's breaker is open.
+    #[error("the pool's circuit breaker is open")]
+    Open,
+    /// The pool refuses so much that it is spared.
+    #[error("the pool is overloaded")]
+    Throttled,
+    /// As many requests are under way as may be.
+    #[error("too many requests are under way")]
+    Full,
+    /// The service is held.
+    #[error("the service is held")]
+    Held,
+    /// The service is in maintenance.
+    #[error("the service is in maintenance")]
+    Maintenance,
 }
 
 impl Snapshot {
-    /// Where a request with these facts goes.
-    pub fn decide(&self, facts: &Facts<'_>, draws: &mut Draws) -> Result<Decision, Refusal> {
-        let service = self.routes.find(facts).ok_or(Refusal::NoRoute)?;
-        let (pool, by) = self.services[service].choose(facts, self.secret, draws);
-        let member = self.pick(service, pool, draws)?;
-        Ok(Decision { service, pool, member, by })
+    /// Where a request with these facts goes; `waited` if it has stood in line for it.
+    pub fn decide(
+        &self,
+        facts: &Facts<'_>,
+        waited: bool,
+        now: Moment,
+        draws: &mut Draws,
+    ) -> Result<Decision, Refusal> {
+        let no_route = Refusal { why: Why::NoRoute, at: None };
+        let place = self.routes.find(facts).ok_or(no_route)?;
+        let service = &self.services[place];
+        let (pool, by) = service.choose(facts, self.secret, draws);
+        let refused = |why| Refusal { why, at: Some((place, pool)) };
+        service.admit(facts, by, waited).map_err(refused)?;
+        let key = service.key(facts, self.secret);
+        let member = service.pools[pool].pick(&service.stability, &[], key, now, draws);
+        Ok(Decision { service: place, pool, member: member.map_err(refused)?, by, key })
     }
 
-    /// An upstream of this pool to ask.
-    pub fn pick(&self, service: usize, pool: usize, draws: &mut Draws) -> Result<usize, Refusal> {
-        let members = &self.services[service].pools[pool].members;
-        members.pick(draws).ok_or(Refusal::NoUpstream { service, pool })
+    /// Where a request goes whose pool is open or has nobody: to the pool that stands in, if there
+    /// is one and it can take it.
+    pub fn decide_stand_in(
+        &self,
+        at: (usize, usize),
+        now: Moment,
+        draws: &mut Draws,
+    ) -> Option<Decision> {
+        let service = &self.services[at.0];
+        let pool = service.stand_in.filter(|&pool| pool != at.1)?;
+        let member = service.pools[pool].pick(&service.stability, &[], None, now, draws).ok()?;
+        Some(Decision { service: at.0, pool, member, by: By::StandIn, key: None })
+    }
+
+    /// `now` as the state of services, pools and upstreams counts it.
+    pub fn moment(&self, now: Instant) -> Moment {
+        Moment::since(self.origin, now)
     }
 
     /// The service of this name.
@@ -126,36 +150,14 @@ impl Snapshot {
     }
 }
 
-impl Service {
-    /// The pool for a request: what it asks for, else its cohort's, else a drawn one.
-    fn choose(&self, facts: &Facts<'_>, secret: Secret, draws: &mut Draws) -> (usize, By) {
-        if let Some(field) = &self.opt_in
-            && let Some(wanted) = facts.headers.get(field)
-            && let Some(pool) =
-                self.pools.iter().position(|p| p.name.as_bytes() == wanted.as_bytes())
-        {
-            return (pool, By::OptIn);
-        }
-        match self.sticky.cohort(facts, secret, &self.name) {
-            Some(cohort) => (self.cut.pool(cohort), By::Cohort(cohort)),
-            None => (self.cut.pool(Cohort::from_bits(draws.bits())), By::Draw),
-        }
-    }
-
-    /// The pool of this name.
-    pub fn pool(&self, name: &str) -> Option<&Pool> {
-        self.pools.iter().find(|pool| &*pool.name == name)
-    }
-}
-
 /// The one cell that the controller writes and every request reads.
 #[derive(Debug)]
 pub struct Published(ArcSwap<Snapshot>);
 
 impl Published {
-    /// A cell that holds a first snapshot.
-    pub fn new(first: Snapshot) -> Published {
-        Published(ArcSwap::from_pointee(first))
+    /// A cell that holds this first snapshot.
+    pub fn of(first: Arc<Snapshot>) -> Published {
+        Published(ArcSwap::new(first))
     }
 
     /// The snapshot in force.

@@ -1,8 +1,9 @@
-use std::collections::HashMap;
+use std::time::Instant;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::*;
+use crate::split::Split;
 
 const FILE: &str = r#"
 [[listeners]]
@@ -23,13 +24,14 @@ fn build(text: &str, traffic: &[(&str, u16)], before: Option<&Snapshot>) -> Snap
     let split = Split::new(traffic.iter().map(|&(pool, percent)| {
         (pool.into(), crate::split::BasisPoints::new(percent * 100).unwrap())
     }));
-    let traffic: HashMap<Arc<str>, Traffic> =
-        split.into_iter().map(|split| ("shop".into(), Traffic { split, revision: 7 })).collect();
+    let traffic = |split| ("shop".into(), Traffic { split, revision: 7 });
+    let traffic = split.into_iter().map(traffic).collect();
+    let run_time = RunTime { traffic, ..RunTime::default() };
     let blueprint = Blueprint {
         config: Arc::new(config),
-        traffic: &traffic,
-        resolved: &Resolved::new(),
+        run_time: &run_time,
         secret: Secret([1; 16]),
+        now: Instant::now(),
     };
     Snapshot::build(&blueprint, before)
 }
@@ -45,7 +47,8 @@ fn decide(
         .collect();
     let client = [192, 0, 2, 9].into();
     let facts = Facts { method: &Method::GET, host: "", path: "/", headers: &headers, client };
-    snapshot.decide(&facts, &mut Draws::seeded(seed))
+    let now = Moment::from_micros(1_000_000);
+    snapshot.decide(&facts, false, now, &mut Draws::seeded(seed))
 }
 
 #[test]
@@ -97,7 +100,7 @@ fn state_lives_on_by_identity() {
     let kept = &after.services[0].pools[0].members.list()[0];
     assert!(Arc::ptr_eq(upstream, &kept.upstream) && kept.upstream.is_draining());
     assert_eq!((kept.weight, after.generation, after.services[0].revision), (9, 2, 7));
-    assert!(Arc::ptr_eq(&before.services[0].pools[1].tally, &after.services[0].pools[1].tally));
+    assert!(Arc::ptr_eq(&before.services[0].pools[1].state, &after.services[0].pools[1].state));
 }
 
 #[test]
@@ -106,5 +109,5 @@ fn a_pool_with_nothing_available_refuses() {
     for member in snapshot.services[0].pools[0].members.list() {
         member.upstream.set_draining(true);
     }
-    assert_eq!(decide(&snapshot, &[], 1), Err(Refusal::NoUpstream { service: 0, pool: 0 }));
+    assert_eq!(decide(&snapshot, &[], 1), Err(Refusal { why: Why::NoUpstream, at: Some((0, 0)) }));
 }

@@ -65,10 +65,15 @@ pub enum StickyKey {
 impl Sticky {
     /// The client's cohort in the service that `salt` names; none if the request carries no key.
     pub fn cohort(&self, facts: &Facts<'_>, secret: Secret, salt: &str) -> Option<Cohort> {
+        self.hash(facts, secret, salt).map(Cohort::from_bits)
+    }
+
+    /// The 64 bits that a client hashes to under this salt; none if the request carries no key.
+    pub fn hash(&self, facts: &Facts<'_>, secret: Secret, salt: &str) -> Option<u64> {
         self.keys.iter().find_map(|key| {
             let mut hasher = SipHasher13::new_with_key(&secret.0);
             hasher.write(salt.as_bytes());
-            key.write(facts, &mut hasher).then(|| Cohort::from_bits(hasher.finish()))
+            key.write(facts, &mut hasher).then(|| hasher.finish())
         })
     }
 }

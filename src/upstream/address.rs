@@ -90,6 +90,14 @@ impl fmt::Display for Address {
 }
 
 impl Address {
+    /// The address of a target.
+    pub fn of(target: &Target) -> Address {
+        match target {
+            Target::Socket(socket) => Address::Socket(*socket),
+            Target::Unix(path) => Address::Unix(PathBuf::from(&**path)),
+        }
+    }
+
     /// The place to dial, if no name has to be looked up first.
     pub fn target(&self) -> Option<Target> {
         match self {

@@ -1,47 +1,238 @@
-//! What we know of one upstream: its address, whether it takes requests, how many it holds, and
-//! what it has done so far.
+//! What we know of one upstream: its address, whether it may take requests, how many it holds,
+//! how fast it answers, and what it has done so far.
 //!
 //! An [`Upstream`] is shared by every snapshot that names it and so survives reloads and shifts;
 //! its identity is (service, pool, address), never its weight. Many write here, without a lock.
 
 mod address;
+mod breaker;
+mod ejection;
+mod latency;
+mod probe;
+mod proof;
 mod tally;
+mod window;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::Moment;
 
 pub use address::{Address, AddressError, Target};
-pub use tally::{DURATION_BOUNDS, Outcome, StatusClass, Tally, TallyReading};
+pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Entry, Fared};
+pub use ejection::{Ejection, EjectionSettings};
+pub use latency::Latency;
+pub use probe::{GrpcProbe, Health, HttpProbe, Probe, ProbeReading, ProbeTally};
+pub use proof::Proof;
+pub use tally::{Connections, DURATION_BOUNDS, Outcome, StatusClass, Tally, TallyReading};
+pub use window::{SECONDS as WINDOW_SECONDS, Window};
 
 /// One address in one pool.
 #[derive(Debug)]
 pub struct Upstream {
-    /// The address as configured; with service and pool, the identity.
+    /// The address; with service and pool, the identity.
     pub address: Address,
     /// The address as text, for labels and answers.
     pub name: Arc<str>,
+    /// The configured name that resolved to this address, if it was a name.
+    pub of: Option<Arc<str>>,
     /// What was asked of it and how that went, attempt by attempt.
     pub tally: Tally,
-    draining: AtomicBool,
+    /// What came of its probes.
+    pub probes: ProbeTally,
+    /// Connections to it.
+    pub connections: Connections,
+    /// Its circuit breaker.
+    pub breaker: Breaker,
+    /// Its failures in a row.
+    pub ejection: Ejection,
+    /// How fast it answers.
+    pub latency: Latency,
+    /// Why it may not take requests, or not all of them: 0 for the usual case, so that one load
+    /// tells.
+    conditions: AtomicU32,
     in_flight: AtomicU32,
+    /// In percent, as its probe advises.
+    advised: AtomicU16,
+    /// When it last came (back) in, in microseconds.
+    came_in: AtomicU64,
+    succeeded: AtomicU64,
 }
 
+/// A set of conditions under which an upstream takes no requests, or fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conditions(u32);
+
+impl Conditions {
+    /// An operator has taken it out.
+    pub const DRAINING: Conditions = Conditions(1);
+    /// Its probe asks for no new requests.
+    pub const ADVISED_DRAIN: Conditions = Conditions(1 << 1);
+    /// No probe has succeeded yet.
+    pub const UNPROVEN: Conditions = Conditions(1 << 2);
+    /// Its probes fail.
+    pub const DOWN: Conditions = Conditions(1 << 3);
+    /// It failed in a row and is out for a while.
+    pub const EJECTED: Conditions = Conditions(1 << 4);
+    /// Its breaker is not closed, or under orders.
+    pub const BREAKER: Conditions = Conditions(1 << 5);
+    /// It came in a short while ago and gets less than its share.
+    pub const SLOW_START: Conditions = Conditions(1 << 6);
+    /// Its probe asks for less than its share.
+    pub const ADVISED_WEIGHT: Conditions = Conditions(1 << 7);
+
+    /// Whether any of these holds.
+    pub fn any(self, of: Conditions) -> bool {
+        self.0 & of.0 != 0
+    }
+
+    /// Whether none holds at all.
+    pub fn none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// All of both.
+    pub const fn with(self, other: Conditions) -> Conditions {
+        Conditions(self.0 | other.0)
+    }
+}
+
+/// The share of its weight that an upstream begins with.
+const RAMP_FROM: f64 = 0.1;
+
 impl Upstream {
-    /// A new upstream, active and idle.
-    pub fn new(address: Address) -> Upstream {
-        let name = address.to_string().into();
-        let (draining, in_flight) = (AtomicBool::new(false), AtomicU32::new(0));
-        Upstream { address, name, tally: Tally::default(), draining, in_flight }
+    /// A new upstream, active, idle and proven.
+    pub fn new(address: Address, of: Option<Arc<str>>) -> Upstream {
+        Upstream {
+            name: address.to_string().into(),
+            address,
+            of,
+            tally: Tally::default(),
+            probes: ProbeTally::default(),
+            connections: Connections::default(),
+            breaker: Breaker::default(),
+            ejection: Ejection::default(),
+            latency: Latency::default(),
+            conditions: AtomicU32::new(0),
+            in_flight: AtomicU32::new(0),
+            advised: AtomicU16::new(100),
+            came_in: AtomicU64::new(0),
+            succeeded: AtomicU64::new(0),
+        }
+    }
+
+    /// What keeps it from its full share.
+    pub fn conditions(&self) -> Conditions {
+        Conditions(self.conditions.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, condition: Conditions, holds: bool) {
+        match holds {
+            true => self.conditions.fetch_or(condition.0, Ordering::Relaxed),
+            false => self.conditions.fetch_and(!condition.0, Ordering::Relaxed),
+        };
     }
 
     /// Whether an operator has taken it out for new requests.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.conditions().any(Conditions::DRAINING)
     }
 
     /// Takes it out for new requests (`true`) or lets it back in.
     pub fn set_draining(&self, draining: bool) {
-        self.draining.store(draining, Ordering::Relaxed);
+        self.set(Conditions::DRAINING, draining);
+    }
+
+    /// What its probes know.
+    pub fn proof(&self) -> Proof {
+        let conditions = self.conditions();
+        match (conditions.any(Conditions::UNPROVEN), conditions.any(Conditions::DOWN)) {
+            (true, _) => Proof::Unproven,
+            (_, true) => Proof::Down,
+            _ => Proof::Up,
+        }
+    }
+
+    /// Sets what its probes know; one that was down starts slowly.
+    pub fn set_proof(&self, proof: Proof, now: Moment) {
+        if proof == Proof::Up && self.proof() == Proof::Down {
+            self.come_in(now);
+        }
+        self.set(Conditions::UNPROVEN, proof == Proof::Unproven);
+        self.set(Conditions::DOWN, proof == Proof::Down);
+    }
+
+    /// Sets what its probe advises: a weight in percent and whether to send nothing new.
+    pub fn set_advice(&self, weight: Option<u16>, drain: bool) {
+        let weight = weight.unwrap_or(100).min(100);
+        self.advised.store(weight, Ordering::Relaxed);
+        self.set(Conditions::ADVISED_WEIGHT, weight < 100);
+        self.set(Conditions::ADVISED_DRAIN, drain || weight == 0);
+    }
+
+    /// It comes (back) in now and begins with a tenth of its share.
+    pub fn come_in(&self, now: Moment) {
+        self.came_in.store(now.micros(), Ordering::Relaxed);
+        self.set(Conditions::SLOW_START, true);
+    }
+
+    /// Takes it out for failing in a row.
+    pub fn note_ejected(&self) {
+        self.set(Conditions::EJECTED, true);
+    }
+
+    /// Its breaker has changed; `now` to find out how.
+    pub fn note_breaker(&self, now: Moment) {
+        let is_plain = self.breaker.state(now) == BreakerState::Closed
+            && self.breaker.order() != BreakerOrder::Open;
+        if is_plain && self.conditions().any(Conditions::BREAKER) {
+            self.come_in(now);
+        }
+        self.set(Conditions::BREAKER, !is_plain);
+    }
+
+    /// Lets what is over be over: an ejection whose time has come, a start that is no longer slow.
+    /// Answers with what still holds.
+    pub fn refresh(&self, slow_start: Duration, now: Moment) -> Conditions {
+        let conditions = self.conditions();
+        if conditions.any(Conditions::EJECTED) && !self.ejection.is_out(now) {
+            self.set(Conditions::EJECTED, false);
+            self.come_in(now);
+        }
+        if conditions.any(Conditions::SLOW_START) && self.time_in(now) >= slow_start {
+            self.set(Conditions::SLOW_START, false);
+        }
+        self.conditions()
+    }
+
+    fn time_in(&self, now: Moment) -> Duration {
+        now.elapsed_since(Moment::from_micros(self.came_in.load(Ordering::Relaxed)))
+    }
+
+    /// The part of its weight that it is to get now, 0 to 1: what its probe advises, and while it
+    /// starts slowly max(0.1, t/window), as Envoy does it with aggression 1.
+    pub fn share(&self, slow_start: Duration, now: Moment) -> f64 {
+        let conditions = self.conditions();
+        let mut share = 1.0;
+        if conditions.any(Conditions::ADVISED_WEIGHT) {
+            share = f64::from(self.advised.load(Ordering::Relaxed)) / 100.0;
+        }
+        if conditions.any(Conditions::SLOW_START) && !slow_start.is_zero() {
+            let ramp = self.time_in(now).as_secs_f64() / slow_start.as_secs_f64();
+            share *= ramp.clamp(RAMP_FROM, 1.0);
+        }
+        share
+    }
+
+    /// A live request went well.
+    pub fn note_success(&self, now: Moment) {
+        self.succeeded.store(now.micros(), Ordering::Relaxed);
+    }
+
+    /// Whether a live request has gone well since then.
+    pub fn succeeded_since(&self, since: Moment) -> bool {
+        self.succeeded.load(Ordering::Relaxed) > since.micros()
     }
 
     /// How many requests it holds now.
@@ -70,5 +261,75 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_micros(seconds * 1_000_000)
+    }
+
+    fn upstream() -> Upstream {
+        Upstream::new("192.0.2.1:80".parse().unwrap(), None)
+    }
+
+    #[test]
+    fn one_that_was_down_starts_slowly_over_thirty_seconds() {
+        let upstream = upstream();
+        upstream.set_proof(Proof::Down, at(1));
+        assert_eq!(upstream.proof(), Proof::Down);
+        upstream.set_proof(Proof::Up, at(10));
+        let shares = [10, 12, 25, 39, 40].map(|t| upstream.share(WINDOW, at(t)));
+        assert_eq!(shares.map(|s| (s * 100.0).round()), [10.0, 10.0, 50.0, 97.0, 100.0]);
+        assert!(!upstream.refresh(WINDOW, at(39)).none());
+        assert!(upstream.refresh(WINDOW, at(40)).none());
+    }
+
+    #[test]
+    fn one_that_is_new_and_proves_itself_does_not() {
+        let upstream = upstream();
+        upstream.set_proof(Proof::Unproven, at(0));
+        assert_eq!(upstream.proof(), Proof::Unproven);
+        upstream.set_proof(Proof::Up, at(1));
+        assert!(upstream.conditions().none());
+    }
+
+    #[test]
+    fn an_ejection_ends_with_its_time_and_starts_slowly_and_a_probe_does_not_end_it() {
+        let (upstream, settings) = (upstream(), EjectionSettings::default());
+        upstream.ejection.eject(&settings, at(1), &mut crate::clock::Draws::seeded(1));
+        upstream.note_ejected();
+        upstream.set_proof(Proof::Up, at(2));
+        assert!(upstream.refresh(WINDOW, at(20)).any(Conditions::EJECTED));
+        let after = upstream.refresh(WINDOW, upstream.ejection.until());
+        assert_eq!(after, Conditions::SLOW_START);
+    }
+
+    #[test]
+    fn advice_scales_the_share_and_may_drain() {
+        let upstream = upstream();
+        upstream.set_advice(Some(25), false);
+        assert_eq!(upstream.share(WINDOW, at(1)), 0.25);
+        assert!(!upstream.conditions().any(Conditions::ADVISED_DRAIN));
+        upstream.set_advice(Some(0), false);
+        assert!(upstream.conditions().any(Conditions::ADVISED_DRAIN));
+        upstream.set_advice(None, false);
+        assert!(upstream.conditions().none());
+    }
+
+    #[test]
+    fn a_breaker_that_closes_lets_it_in_slowly() {
+        let upstream = upstream();
+        upstream.breaker.set_order(BreakerOrder::Open, at(1));
+        upstream.note_breaker(at(1));
+        assert_eq!(upstream.conditions(), Conditions::BREAKER);
+        upstream.breaker.set_order(BreakerOrder::Auto, at(2));
+        upstream.note_breaker(at(2));
+        assert_eq!(upstream.conditions(), Conditions::SLOW_START);
     }
 }

@@ -134,6 +134,26 @@ impl TallyReading {
     }
 }
 
+/// Connections to an upstream: how often one was opened, and how often one was used again.
+#[derive(Debug, Default)]
+pub struct Connections {
+    opened: AtomicU64,
+    reused: AtomicU64,
+}
+
+impl Connections {
+    /// Counts a request sent on a connection that was opened for it, or used again.
+    pub fn count(&self, is_reused: bool) {
+        let counter = if is_reused { &self.reused } else { &self.opened };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Opened and used again, in this order.
+    pub fn read(&self) -> (u64, u64) {
+        (self.opened.load(Ordering::Relaxed), self.reused.load(Ordering::Relaxed))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

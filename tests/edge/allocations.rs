@@ -4,14 +4,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderMap, Method};
 use pointsman::clock::Draws;
 use pointsman::config::Config;
 use pointsman::route::Facts;
-use pointsman::snapshot::{Blueprint, Resolved, Snapshot};
+use pointsman::snapshot::{Blueprint, RunTime, Snapshot};
 use pointsman::split::Secret;
 
 thread_local! {
@@ -54,8 +54,8 @@ fn deciding_allocates_nothing() {
     let (config, _) = Config::parse(&text).unwrap();
     let blueprint = Blueprint {
         config: Arc::new(config),
-        traffic: &HashMap::new(),
-        resolved: &Resolved::new(),
+        run_time: &RunTime::default(),
+        now: Instant::now(),
         secret: Secret([1; 16]),
     };
     let snapshot = Snapshot::build(&blueprint, None);
@@ -67,10 +67,11 @@ fn deciding_allocates_nothing() {
         headers: &headers,
         client: [192, 0, 2, 1].into(),
     };
+    let now = snapshot.moment(Instant::now());
     let mut draws = Draws::seeded(1);
     let before = TAKEN.with(Cell::get);
     for _ in 0..1_000 {
-        snapshot.decide(&facts, &mut draws).unwrap();
+        snapshot.decide(&facts, false, now, &mut draws).unwrap();
     }
     assert_eq!(TAKEN.with(Cell::get) - before, 0);
 }

@@ -1,11 +1,12 @@
-use std::collections::HashMap;
+use std::future::Future;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{Method, Uri, Version};
 
 use super::*;
 use crate::config::Config;
-use crate::snapshot::{Blueprint, Resolved};
+use crate::snapshot::{Blueprint, RunTime};
 use crate::split::Secret;
 
 const FILE: &str = r#"
@@ -23,14 +24,23 @@ fn clock() -> Clock {
 }
 
 fn snapshot() -> Arc<Snapshot> {
-    let (config, _) = Config::parse(FILE).unwrap();
+    snapshot_of(FILE)
+}
+
+fn snapshot_of(text: &str) -> Arc<Snapshot> {
+    let (config, _) = Config::parse(text).unwrap();
     let blueprint = Blueprint {
         config: Arc::new(config),
-        traffic: &HashMap::new(),
-        resolved: &Resolved::new(),
+        run_time: &RunTime::default(),
         secret: Secret([0; 16]),
+        now: Instant::now(),
     };
     Arc::new(Snapshot::build(&blueprint, None))
+}
+
+/// An exchange that sees this snapshot.
+fn open(clock: Clock, snapshot: &Arc<Snapshot>) -> Exchange {
+    Exchange::open(clock, Arc::new(Published::of(snapshot.clone())))
 }
 
 fn admit(exchange: &mut Exchange, fields: &[(&'static str, &str)]) -> Result<(), Cause> {
@@ -41,8 +51,21 @@ fn admit(exchange: &mut Exchange, fields: &[(&'static str, &str)]) -> Result<(),
     let uri = Uri::from_static("/");
     let (method, version) = (&Method::GET, Version::HTTP_11);
     let head = Head { method, target: b"/", uri: &uri, version, headers: &headers, raw: b"" };
-    exchange.admit(&head, &Peer::new([192, 0, 2, 9].into(), "http"))
+    let peer = Peer::new([192, 0, 2, 9].into(), "http");
+    let mut context = Context::from_waker(Waker::noop());
+    let polled = {
+        let admitted = std::pin::pin!(exchange.admit(&head, &peer));
+        admitted.poll(&mut context)
+    };
+    match polled {
+        Poll::Ready(Admitted::Forward) => Ok(()),
+        Poll::Ready(Admitted::Answer(_)) => Err(exchange.cause().unwrap()),
+        Poll::Pending => panic!("it waits"),
+    }
 }
+
+/// As it is when an upstream closes without an answer.
+const SENT: Wire = Wire { was_sent: true, was_stale: false, can_replay: true };
 
 fn in_flight(snapshot: &Snapshot) -> u32 {
     let members = snapshot.services[0].pools[0].members.list();
@@ -56,17 +79,17 @@ fn attempts(snapshot: &Snapshot) -> [u64; 7] {
 }
 
 fn requests(snapshot: &Snapshot) -> [u64; 7] {
-    snapshot.services[0].pools[0].tally.read().outcomes
+    snapshot.services[0].pools[0].state.tally.read().outcomes
 }
 
 #[test]
 fn an_answered_request_is_counted_once_on_pool_and_upstream() {
     let snapshot = snapshot();
-    let mut exchange = Exchange::open(clock(), snapshot.clone());
+    let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
     exchange.attempt().unwrap();
     assert_eq!(in_flight(&snapshot), 1);
-    exchange.on_response_head(200, &HeaderMap::new()).unwrap();
+    exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
     exchange.finish(Some(200));
     drop(exchange);
     assert_eq!(in_flight(&snapshot), 0);
@@ -77,13 +100,13 @@ fn an_answered_request_is_counted_once_on_pool_and_upstream() {
 #[test]
 fn a_second_try_closes_the_first() {
     let snapshot = snapshot();
-    let mut exchange = Exchange::open(clock(), snapshot.clone());
+    let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
     exchange.attempt().unwrap();
-    exchange.on_attempt_failed(Cause::Reset);
+    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
     exchange.attempt().unwrap();
     assert_eq!((in_flight(&snapshot), attempts(&snapshot)[6]), (1, 1));
-    exchange.on_response_head(204, &HeaderMap::new()).unwrap();
+    exchange.on_response_head(204, &HeaderMap::new(), true).unwrap();
     exchange.finish(Some(204));
     assert_eq!(attempts(&snapshot), [0, 1, 0, 0, 0, 0, 1]);
     assert_eq!(requests(&snapshot), [0, 1, 0, 0, 0, 0, 0]);
@@ -92,11 +115,11 @@ fn a_second_try_closes_the_first() {
 #[test]
 fn a_good_status_with_a_body_cut_short_is_a_failure() {
     let snapshot = snapshot();
-    let mut exchange = Exchange::open(clock(), snapshot.clone());
+    let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
     exchange.attempt().unwrap();
-    exchange.on_response_head(200, &HeaderMap::new()).unwrap();
-    exchange.on_attempt_failed(Cause::Reset);
+    exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+    assert!(!exchange.on_attempt_failed(Cause::Reset, SENT), "its answer has begun");
     exchange.finish(Some(200));
     assert_eq!(requests(&snapshot), [0, 0, 0, 0, 0, 0, 1]);
 }
@@ -106,7 +129,7 @@ fn a_panic_gives_the_place_back_and_is_accounted_for() {
     let snapshot = snapshot();
     let seen = snapshot.clone();
     let panicked = std::thread::spawn(move || {
-        let mut exchange = Exchange::open(clock(), seen);
+        let mut exchange = open(clock(), &seen);
         admit(&mut exchange, &[("host", "shop.test")]).unwrap();
         exchange.attempt().unwrap();
         panic!("as a bug would");
@@ -119,7 +142,7 @@ fn a_panic_gives_the_place_back_and_is_accounted_for() {
 #[test]
 fn what_is_refused_before_routing_counts_as_unmatched() {
     let snapshot = snapshot();
-    let mut exchange = Exchange::open(clock(), snapshot.clone());
+    let mut exchange = open(clock(), &snapshot);
     assert_eq!(admit(&mut exchange, &[("host", "other.test")]), Err(Cause::NoRoute));
     assert_eq!(exchange.answer(Cause::NoRoute, &HeaderMap::new()).status, 404);
     exchange.finish(Some(404));
@@ -133,7 +156,7 @@ fn a_refusal_of_an_empty_pool_counts_against_the_pool() {
     for member in snapshot.services[0].pools[0].members.list() {
         member.upstream.set_draining(true);
     }
-    let mut exchange = Exchange::open(clock(), snapshot.clone());
+    let mut exchange = open(clock(), &snapshot);
     assert_eq!(admit(&mut exchange, &[("host", "shop.test")]), Err(Cause::NoUpstream));
     exchange.finish(Some(503));
     assert_eq!(requests(&snapshot)[4], 1);
@@ -147,23 +170,23 @@ fn a_switch_of_protocols_that_nobody_asked_for_is_refused() {
     let mut response = HeaderMap::new();
     websocket(&mut response);
     let snapshot = snapshot();
-    let mut plain = Exchange::open(clock(), snapshot.clone());
+    let mut plain = open(clock(), &snapshot);
     admit(&mut plain, &[("host", "shop.test")]).unwrap();
     plain.attempt().unwrap();
-    assert_eq!(plain.on_response_head(101, &response), Err(Cause::BadResponse));
-    let mut asked = Exchange::open(clock(), snapshot);
+    assert_eq!(plain.on_response_head(101, &response, true), Err(Cause::BadResponse));
+    let mut asked = open(clock(), &snapshot);
     let fields =
         [("host", "shop.test"), ("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")];
     admit(&mut asked, &fields).unwrap();
     asked.attempt().unwrap();
-    assert_eq!(asked.on_response_head(101, &response), Ok(()));
-    assert_eq!(asked.on_response_head(101, &HeaderMap::new()), Err(Cause::BadResponse));
+    assert_eq!(asked.on_response_head(101, &response, true), Ok(()));
+    assert_eq!(asked.on_response_head(101, &HeaderMap::new(), true), Err(Cause::BadResponse));
 }
 
 #[test]
 fn a_request_id_is_kept_if_it_is_fit_and_made_otherwise() {
     let id = |given: Option<&str>| {
-        let mut exchange = Exchange::open(clock(), snapshot());
+        let mut exchange = open(clock(), &snapshot());
         let mut fields = vec![("host", "shop.test")];
         fields.extend(given.map(|given| ("x-request-id", given)));
         admit(&mut exchange, &fields).unwrap();
@@ -187,8 +210,8 @@ fn durations_come_from_the_clock_given() {
         *ZERO.get_or_init(Instant::now) + Duration::from_secs(n)
     };
     let snapshot = snapshot();
-    let mut exchange = Exchange::open(Clock { now, ..clock() }, snapshot.clone());
+    let mut exchange = open(Clock { now, ..clock() }, &snapshot);
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
     exchange.finish(Some(200));
-    assert_eq!(snapshot.services[0].pools[0].tally.read().nanos, 1_000_000_000);
+    assert_eq!(snapshot.services[0].pools[0].state.tally.read().nanos, 1_000_000_000);
 }

@@ -1,0 +1,231 @@
+//! Operations on services, pools and upstreams that change no split: orders in, states out.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use serde::Deserialize;
+
+use super::problem::Problem;
+use super::services::{Answer, Body, order};
+use super::{Admin, wire};
+use crate::balance::DEFAULT_WEIGHT;
+use crate::control::{ModeOrder, Order, Place, Refused, UpstreamOrder};
+use crate::upstream::Address;
+
+/// How long a hold lasts if it does not say.
+const HOLD: Duration = Duration::from_secs(20);
+
+/// How long a hold may last: clients give up by then.
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
+
+/// How many requests a hold lets wait if it does not say, and at most.
+const HELD: usize = 1_000;
+const MOST_HELD: usize = 100_000;
+
+/// The longest message of a maintenance, in bytes.
+const LONGEST_MESSAGE: usize = 4_096;
+
+/// Takes an upstream out for new requests, or lets it back in.
+#[utoipa::path(put, path = "/v1/services/{service}/pools/{pool}/upstreams/{address}/state",
+    tag = "operations",
+    params(("service" = String, Path), ("pool" = String, Path), ("address" = String, Path)),
+    request_body = wire::PutUpstreamState,
+    responses(
+        (status = 200, description = "The state set", body = wire::UpstreamStateSet),
+        (status = 404, description = "No such service, pool or upstream", body = Problem)))]
+pub async fn put_upstream_state(
+    State(admin): State<Admin>,
+    Path((service, pool, address)): Path<(String, String, String)>,
+    body: Body<wire::PutUpstreamState>,
+) -> Answer {
+    let Json(wire::PutUpstreamState { state, reason, author }) = body?;
+    let place = upstream(service, pool, &address)?;
+    let what = match state {
+        wire::UpstreamState::Active => UpstreamOrder::Activate,
+        wire::UpstreamState::Drain => UpstreamOrder::Drain,
+    };
+    let order = order(&HeaderMap::new(), author, reason, false)?;
+    let generation = admin.control.set_upstream(place.clone(), what, order).await?;
+    let snapshot = admin.published.load();
+    let pool = snapshot.service(&place.service).and_then(|service| service.pool(&place.pool));
+    let mut members = pool.iter().flat_map(|pool| pool.members.list());
+    let found = members.find(|member| Some(&member.upstream.address) == place.upstream.as_ref());
+    let in_flight = found.map_or(0, |member| member.upstream.in_flight());
+    Ok(Json(wire::UpstreamStateSet { state, in_flight, generation }).into_response())
+}
+
+/// Adds an upstream to a pool, or gives one that is there another weight. It stays until the pool
+/// is edited in the file.
+#[utoipa::path(post, path = "/v1/services/{service}/pools/{pool}/upstreams", tag = "operations",
+    params(("service" = String, Path), ("pool" = String, Path)),
+    request_body = wire::PostUpstream,
+    responses(
+        (status = 201, description = "It is in the pool", body = wire::UpstreamsChanged),
+        (status = 404, description = "No such service or pool", body = Problem),
+        (status = 409, description = "It is there already", body = Problem),
+        (status = 422, description = "The address or the weight is none", body = Problem)))]
+pub async fn post_upstream(
+    State(admin): State<Admin>,
+    Path((service, pool)): Path<(String, String)>,
+    body: Body<wire::PostUpstream>,
+) -> Answer {
+    let Json(wire::PostUpstream { address, weight, reason, author }) = body?;
+    let parsed: Address = address.parse().map_err(|error| bad(format!("address: {error}")))?;
+    let weight = weight.unwrap_or(DEFAULT_WEIGHT);
+    if !(1..=10_000).contains(&weight) {
+        return Err(bad("weight: from 1 to 10000"));
+    }
+    let place = Place { service, pool, upstream: Some(parsed) };
+    let order = order(&HeaderMap::new(), author, reason, false)?;
+    let what = UpstreamOrder::Add { weight };
+    let generation = admin.control.set_upstream(place, what, order).await?;
+    let changed = wire::UpstreamsChanged { address, generation };
+    Ok((StatusCode::CREATED, Json(changed)).into_response())
+}
+
+/// Takes an upstream out of its pool; requests it holds end. It stays out until the pool is edited
+/// in the file.
+#[utoipa::path(delete, path = "/v1/services/{service}/pools/{pool}/upstreams/{address}",
+    tag = "operations",
+    params(("service" = String, Path), ("pool" = String, Path), ("address" = String, Path)),
+    responses(
+        (status = 200, description = "It is gone", body = wire::UpstreamsChanged),
+        (status = 404, description = "No such service, pool or upstream", body = Problem),
+        (status = 409, description = "It is the last one, or belongs to a name", body = Problem)))]
+pub async fn delete_upstream(
+    State(admin): State<Admin>,
+    Path((service, pool, address)): Path<(String, String, String)>,
+) -> Answer {
+    let place = upstream(service, pool, &address)?;
+    let order = order(&HeaderMap::new(), None, None, false)?;
+    let generation = admin.control.set_upstream(place, UpstreamOrder::Remove, order).await?;
+    Ok(Json(wire::UpstreamsChanged { address, generation }).into_response())
+}
+
+/// Opens or closes a pool's circuit breaker, or lets it decide by itself again.
+#[utoipa::path(put, path = "/v1/services/{service}/pools/{pool}/breaker", tag = "operations",
+    params(("service" = String, Path), ("pool" = String, Path)),
+    request_body = wire::PutBreaker,
+    responses(
+        (status = 200, description = "What it was told", body = wire::BreakerSet),
+        (status = 404, description = "No such service or pool", body = Problem)))]
+pub async fn put_breaker(
+    State(admin): State<Admin>,
+    Path((service, pool)): Path<(String, String)>,
+    body: Body<wire::PutBreaker>,
+) -> Answer {
+    set_breaker(&admin, Place { service, pool, upstream: None }, body).await
+}
+
+/// Opens or closes an upstream's circuit breaker, or lets it decide by itself again.
+#[utoipa::path(put, path = "/v1/services/{service}/pools/{pool}/upstreams/{address}/breaker",
+    tag = "operations",
+    params(("service" = String, Path), ("pool" = String, Path), ("address" = String, Path)),
+    request_body = wire::PutBreaker,
+    responses(
+        (status = 200, description = "What it was told", body = wire::BreakerSet),
+        (status = 404, description = "No such service, pool or upstream", body = Problem)))]
+pub async fn put_upstream_breaker(
+    State(admin): State<Admin>,
+    Path((service, pool, address)): Path<(String, String, String)>,
+    body: Body<wire::PutBreaker>,
+) -> Answer {
+    set_breaker(&admin, upstream(service, pool, &address)?, body).await
+}
+
+async fn set_breaker(admin: &Admin, place: Place, body: Body<wire::PutBreaker>) -> Answer {
+    let Json(wire::PutBreaker { state, reason, author }) = body?;
+    let order = order(&HeaderMap::new(), author, reason, false)?;
+    let generation = admin.control.set_breaker(place, state.into(), order).await?;
+    Ok(Json(wire::BreakerSet { state, generation }).into_response())
+}
+
+/// Lets a service serve, holds it, or puts it into maintenance.
+#[utoipa::path(put, path = "/v1/services/{service}/mode", tag = "operations",
+    params(("service" = String, Path)), request_body = wire::PutMode,
+    responses(
+        (status = 200, description = "The mode set", body = wire::ModeSet),
+        (status = 404, description = "No such service", body = Problem),
+        (status = 422, description = "A bound is out of range", body = Problem)))]
+pub async fn put_mode(
+    State(admin): State<Admin>,
+    Path(service): Path<String>,
+    body: Body<wire::PutMode>,
+) -> Answer {
+    let Json(put) = body?;
+    let what = mode(&put)?;
+    let order: Order = order(&HeaderMap::new(), put.author, put.reason, false)?;
+    let generation = admin.control.set_mode(&service, what, order).await?;
+    let snapshot = admin.published.load();
+    let waiting = snapshot.service(&service).map_or(0, |service| service.state.queue.waiting());
+    Ok(Json(wire::ModeSet { mode: put.mode, waiting, generation }).into_response())
+}
+
+fn mode(put: &wire::PutMode) -> Result<ModeOrder, Problem> {
+    match put.mode {
+        wire::Mode::Serve => Ok(ModeOrder::Serve),
+        wire::Mode::Hold => {
+            let length = match &put.length {
+                None => HOLD,
+                Some(text) => {
+                    text.parse::<jiff::SignedDuration>()
+                        .map(|length| {
+                            if length.is_positive() {
+                                length.unsigned_abs()
+                            } else {
+                                Duration::ZERO
+                            }
+                        })
+                        .map_err(|_| bad("for: expected a time such as `20s`"))?
+                }
+            };
+            let most = put.most.unwrap_or(HELD);
+            if length.is_zero() || length > LONGEST_HOLD {
+                return Err(bad("for: above zero and at most 5m"));
+            }
+            if !(1..=MOST_HELD).contains(&most) {
+                return Err(bad("most: from 1 to 100000"));
+            }
+            Ok(ModeOrder::Hold { length, most })
+        }
+        wire::Mode::Maintenance => {
+            let message = put.message.clone().filter(|message| !message.trim().is_empty());
+            if message.as_ref().is_some_and(|message| message.len() > LONGEST_MESSAGE) {
+                return Err(bad("message: at most 4096 bytes"));
+            }
+            Ok(ModeOrder::Maintenance { message })
+        }
+    }
+}
+
+/// Which events to show.
+#[derive(Debug, Deserialize)]
+pub struct After {
+    /// Those with a higher number.
+    #[serde(default)]
+    after: u64,
+}
+
+/// The last thousand events, the oldest first.
+#[utoipa::path(get, path = "/v1/events", tag = "operations",
+    params(("after" = Option<u64>, Query, description = "Only those with a higher number")),
+    responses((status = 200, description = "The events", body = Vec<wire::Event>)))]
+pub async fn events(
+    State(admin): State<Admin>,
+    Query(After { after }): Query<After>,
+) -> Json<Vec<wire::Event>> {
+    Json(admin.events.after(after).into_iter().map(Into::into).collect())
+}
+
+fn upstream(service: String, pool: String, address: &str) -> Result<Place, Problem> {
+    let no_such = || Refused::NoUpstream { pool: pool.clone(), address: address.to_string() };
+    let parsed = address.parse().map_err(|_| no_such())?;
+    Ok(Place { service, pool, upstream: Some(parsed) })
+}
+
+fn bad(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-value", detail)
+}

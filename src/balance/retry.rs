@@ -1,0 +1,245 @@
+//! Whether a failed attempt is made again: what failed and what was spent in, a yes with a pause
+//! or a no out.
+//!
+//! A request that was never sent may go to another upstream whatever its method. One that was sent
+//! may only if its method is idempotent (RFC 9110 section 9.2.2) and its body can be sent again. A
+//! budget keeps retries from multiplying an overload: in ten seconds a fifth of the requests, as
+//! in Finagle, and ten a second on top. It is a share of *past* requests and not, as in Envoy, of
+//! those in flight: of these a third fail at once when one upstream of three dies, and that is what
+//! retries are for.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::{Draws, Moment};
+use crate::upstream::Window;
+
+/// A service's settings of retries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetrySettings {
+    /// How often a request is tried again; 0 for never.
+    pub attempts: u32,
+    /// Statuses that count as failures worth another try.
+    pub statuses: Vec<u16>,
+    /// How long one try may take up to its response's head; none for `timeouts.response`.
+    pub per_try: Option<Duration>,
+    /// How long all of them may take.
+    pub total: Duration,
+    /// Share of requests that may be retries, in percent.
+    pub budget: u8,
+    /// The first pause is drawn from zero to this; each further one from twice as much.
+    pub backoff: Duration,
+    /// Whether a canary's failure is tried again on the stable pool.
+    pub shield: bool,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        RetrySettings {
+            attempts: 1,
+            statuses: Vec::new(),
+            per_try: None,
+            total: Duration::from_secs(30),
+            budget: 20,
+            backoff: Duration::from_millis(25),
+            shield: true,
+        }
+    }
+}
+
+/// The longest pause before a retry.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Retries a second that every service has.
+const FLOOR: u64 = 10;
+
+/// Tries in all, whatever the settings: each costs a connection.
+const MOST_TRIES: u32 = 8;
+
+/// What is known of an attempt that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Whether the upstream may have seen any of it.
+    pub was_sent: bool,
+    /// Whether a kept connection turned out to be dead: the upstream is not to blame.
+    pub was_stale: bool,
+    /// Whether sending it twice does what sending it once does.
+    pub is_idempotent: bool,
+    /// Whether its body, if any, can be sent again.
+    pub can_replay: bool,
+    /// Tries made so far, with this one.
+    pub tries: u32,
+    /// Since the request came.
+    pub elapsed: Duration,
+    /// Whether it went to a canary pool with a stable one beside it.
+    pub on_canary: bool,
+}
+
+/// How it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// On any upstream, even the same one: a kept connection was dead.
+    Reconnect,
+    /// On another upstream of the pool, after this pause.
+    Another(Duration),
+    /// On the stable pool, at once.
+    Stable,
+}
+
+impl RetrySettings {
+    /// Whether and how to try again; a retry is taken from the budget.
+    pub fn decide(
+        &self,
+        failed: &Failed,
+        budget: &Budget,
+        now: Moment,
+        draws: &mut Draws,
+    ) -> Option<Retry> {
+        let may_repeat = !failed.was_sent || failed.is_idempotent && failed.can_replay;
+        if !may_repeat || failed.elapsed >= self.total || failed.tries >= MOST_TRIES {
+            return None;
+        }
+        if failed.was_stale {
+            return Some(Retry::Reconnect);
+        }
+        if failed.on_canary && self.shield {
+            // No budget: the stable pool gets no more than it would without a canary.
+            return Some(Retry::Stable);
+        }
+        if failed.tries > self.attempts || !budget.take(self.budget, now) {
+            return None;
+        }
+        Some(Retry::Another(self.pause(failed, draws)))
+    }
+
+    /// Full jitter (Brooker 2015): U[0, min(1 s, backoff · 2^(n-1))]. The first retry of a request
+    /// that was never sent needs none: it goes to another upstream, and nothing was asked of this.
+    fn pause(&self, failed: &Failed, draws: &mut Draws) -> Duration {
+        if !failed.was_sent && failed.tries <= 1 {
+            return Duration::ZERO;
+        }
+        let doubled = self.backoff.saturating_mul(1 << (failed.tries - 1).min(16));
+        let left = self.total.saturating_sub(failed.elapsed);
+        doubled.min(LONGEST_PAUSE).min(left).mul_f64(draws.unit())
+    }
+}
+
+/// What a service may spend on retries.
+#[derive(Debug, Default)]
+pub struct Budget {
+    /// Requests, retries.
+    window: Window,
+    made: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Budget {
+    /// A request came.
+    pub fn on_request(&self, now: Moment) {
+        self.window.count([true, false, false], now);
+    }
+
+    fn take(&self, percent: u8, now: Moment) -> bool {
+        let [requests, retries, _] = self.window.sums(Moment::default(), now);
+        let whole = requests * u64::from(percent) / 100 + FLOOR * crate::upstream::WINDOW_SECONDS;
+        let takes = percent > 0 && retries < whole;
+        if takes {
+            self.window.count([false, true, false], now);
+        } else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        takes
+    }
+
+    /// Notes a retry that was made, from the budget or beside it.
+    pub fn on_retry(&self) {
+        self.made.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Retries made, and retries that the budget did not allow, so far.
+    pub fn read(&self) -> (u64, u64) {
+        (self.made.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENT: Failed = Failed {
+        was_sent: true,
+        was_stale: false,
+        is_idempotent: true,
+        can_replay: true,
+        tries: 1,
+        elapsed: Duration::from_millis(10),
+        on_canary: false,
+    };
+
+    fn decide(settings: &RetrySettings, failed: Failed) -> Option<Retry> {
+        let now = Moment::from_micros(1);
+        settings.decide(&failed, &Budget::default(), now, &mut Draws::seeded(1))
+    }
+
+    fn is_another(retry: Option<Retry>) -> bool {
+        matches!(retry, Some(Retry::Another(_)))
+    }
+
+    #[test]
+    fn what_may_be_repeated_is_and_nothing_else() {
+        let settings = RetrySettings::default();
+        assert!(is_another(decide(&settings, SENT)));
+        let not_sent = Failed { was_sent: false, is_idempotent: false, can_replay: false, ..SENT };
+        assert_eq!(decide(&settings, not_sent), Some(Retry::Another(Duration::ZERO)));
+        for refused in [
+            Failed { is_idempotent: false, ..SENT },
+            Failed { can_replay: false, ..SENT },
+            Failed { tries: 2, ..SENT },
+            Failed { elapsed: Duration::from_secs(30), ..SENT },
+        ] {
+            assert_eq!(decide(&settings, refused), None, "{refused:?}");
+        }
+        assert_eq!(decide(&RetrySettings { attempts: 0, ..settings }, SENT), None);
+    }
+
+    #[test]
+    fn a_dead_kept_connection_costs_no_attempt_but_respects_methods() {
+        let settings = RetrySettings { attempts: 0, ..RetrySettings::default() };
+        let stale = Failed { was_stale: true, ..SENT };
+        assert_eq!(decide(&settings, stale), Some(Retry::Reconnect));
+        assert_eq!(decide(&settings, Failed { is_idempotent: false, ..stale }), None);
+    }
+
+    #[test]
+    fn a_canary_is_shielded_even_without_retries_or_budget() {
+        let settings = RetrySettings { attempts: 0, budget: 0, ..RetrySettings::default() };
+        let on_canary = Failed { on_canary: true, ..SENT };
+        assert_eq!(decide(&settings, on_canary), Some(Retry::Stable));
+        assert_eq!(decide(&RetrySettings { shield: false, ..settings.clone() }, on_canary), None);
+        assert_eq!(decide(&settings, Failed { is_idempotent: false, ..on_canary }), None);
+    }
+
+    #[test]
+    fn pauses_are_drawn_from_a_doubling_range() {
+        let settings = RetrySettings { attempts: 5, ..RetrySettings::default() };
+        let mut draws = Draws::seeded(2);
+        for tries in 1..=5 {
+            let most = Duration::from_millis(25) * (1 << (tries - 1));
+            let pauses = (0..200).map(|_| settings.pause(&Failed { tries, ..SENT }, &mut draws));
+            let longest = pauses.max().unwrap_or_default();
+            assert!(longest <= most && longest > most * 9 / 10, "{longest:?} of {most:?}");
+        }
+    }
+
+    #[test]
+    fn the_budget_is_a_fifth_of_ten_seconds_and_a_floor() {
+        let (budget, now) = (Budget::default(), Moment::from_micros(1));
+        let taken = (0..1_000).filter(|_| budget.take(20, now)).count();
+        assert_eq!(taken, 100);
+        (0..5_000).for_each(|_| budget.on_request(now));
+        let taken = (0..5_000).filter(|_| budget.take(20, now)).count();
+        assert_eq!(taken, 1_000);
+        assert!(budget.take(20, now + Duration::from_secs(10)), "spent retries are forgotten");
+        assert!(!budget.take(0, now));
+    }
+}

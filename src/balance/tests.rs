@@ -1,0 +1,355 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::split::StickyKey;
+use crate::upstream::{InFlight, Proof};
+
+const ALL: [Policy; 4] =
+    [Policy::Latency, Policy::LeastRequests, Policy::RoundRobin, Policy::ConsistentHash];
+
+/// A pool on a clock of its own.
+struct Bench {
+    members: Members,
+    settings: BalanceSettings,
+    turn: AtomicUsize,
+    draws: Draws,
+    now: Moment,
+    limit: Option<u32>,
+    panics: bool,
+    key: Option<u64>,
+}
+
+impl Bench {
+    fn new(policy: Policy, weights: &[u16]) -> Bench {
+        let member = |(i, &weight): (usize, &u16)| {
+            let address: crate::upstream::Address = format!("192.0.2.1:{}", i + 1).parse().unwrap();
+            let target = address.target();
+            Member { upstream: Arc::new(Upstream::new(address, None)), weight, target }
+        };
+        let hash = Sticky { keys: vec![StickyKey::ClientIp] };
+        Bench {
+            members: Members::new(weights.iter().enumerate().map(member).collect(), policy),
+            settings: BalanceSettings { by: policy, hash, ..BalanceSettings::default() },
+            turn: AtomicUsize::new(0),
+            draws: Draws::seeded(3),
+            now: Moment::from_micros(100_000_000),
+            limit: None,
+            panics: false,
+            key: None,
+        }
+    }
+
+    fn upstream(&self, place: usize) -> &Arc<Upstream> {
+        &self.members.list()[place].upstream
+    }
+
+    fn pick_but(&mut self, tried: &[usize]) -> Result<usize, NoMember> {
+        let held = self.members.list().iter().map(|member| member.upstream.in_flight()).sum();
+        let picking = Picking {
+            settings: &self.settings,
+            breaker: None,
+            limit: self.limit,
+            panics: self.panics,
+            turn: &self.turn,
+            load: held,
+            tried,
+            key: self.key,
+            now: self.now,
+        };
+        self.members.pick(&picking, &mut self.draws)
+    }
+
+    fn pick(&mut self) -> Result<usize, NoMember> {
+        self.pick_but(&[])
+    }
+
+    /// How often each is picked.
+    fn shares(&mut self, picks: u32) -> Vec<u32> {
+        let mut picked = vec![0; self.members.list().len()];
+        for _ in 0..picks {
+            picked[self.pick().unwrap()] += 1;
+        }
+        picked
+    }
+}
+
+/// Within 4 σ of a binomial share.
+fn is_near(picked: u32, of: u32, share: f64) -> bool {
+    let (n, expected) = (f64::from(of), f64::from(of) * share);
+    (f64::from(picked) - expected).abs() < 4.0 * (n * share * (1.0 - share)).sqrt().max(1.0)
+}
+
+#[test]
+fn idle_members_share_by_weight_whatever_the_policy() {
+    for policy in [Policy::Latency, Policy::LeastRequests, Policy::RoundRobin] {
+        let picked = Bench::new(policy, &[100, 100, 200]).shares(40_000);
+        for (picked, share) in picked.iter().zip([0.25, 0.25, 0.5]) {
+            assert!(is_near(*picked, 40_000, share), "{policy:?}: {picked}");
+        }
+    }
+    // A ring of a hundred points is even to within about a tenth.
+    let picked = Bench::new(Policy::ConsistentHash, &[100, 100, 200]).shares(40_000);
+    for (picked, share) in picked.iter().zip([0.25, 0.25, 0.5]) {
+        assert!((f64::from(*picked) / 40_000.0 - share).abs() < 0.08, "{picked}");
+    }
+}
+
+#[test]
+fn noise_in_latency_does_not_overrule_weights() {
+    let mut bench = Bench::new(Policy::Latency, &[100, 300]);
+    for n in 0..2_000u64 {
+        bench.now = bench.now + Duration::from_millis(1);
+        let took = |base| Duration::from_micros(base + n % 7 * 100);
+        bench.upstream(0).latency.observe(took(2_000), bench.now);
+        bench.upstream(1).latency.observe(took(2_500), bench.now);
+    }
+    let picked = bench.shares(10_000);
+    assert!(is_near(picked[1], 10_000, 0.75), "{picked:?}");
+}
+
+#[test]
+fn of_two_the_less_loaded_is_taken() {
+    for policy in [Policy::Latency, Policy::LeastRequests] {
+        let mut bench = Bench::new(policy, &[100, 100]);
+        let _held = bench.upstream(0).hold();
+        assert_eq!(bench.shares(1_000), [0, 1_000], "{policy:?}");
+        let mut bench = Bench::new(policy, &[300, 100]);
+        let _held: Vec<InFlight> = (0..2).map(|_| bench.upstream(0).hold()).collect();
+        let _one = bench.upstream(1).hold();
+        assert_eq!(bench.shares(1_000), [1_000, 0], "{policy:?}: 2/3 is less than 1/1");
+    }
+}
+
+#[test]
+fn the_least_loaded_of_eight_is_found() {
+    let mut bench = Bench::new(Policy::LeastRequests, &[100; 8]);
+    let _held: Vec<InFlight> =
+        (0..8).flat_map(|p| (0..8 - p).map(move |_| p)).map(|p| bench.upstream(p).hold()).collect();
+    assert_eq!(bench.shares(100)[7], 100);
+}
+
+#[test]
+fn a_slow_member_gets_less_and_a_failing_one_nothing() {
+    let mut bench = Bench::new(Policy::Latency, &[100, 100, 100]);
+    for _ in 0..3_000 {
+        bench.now = bench.now + Duration::from_millis(1);
+        bench.upstream(0).latency.observe(Duration::from_millis(2), bench.now);
+        bench.upstream(1).latency.observe(Duration::from_millis(20), bench.now);
+        bench.upstream(2).latency.observe_failure(Duration::from_millis(1), bench.now);
+    }
+    let picked = bench.shares(9_000);
+    assert!(picked[0] > 5_000 && picked[1] < 3_100 && picked[2] == 0, "{picked:?}");
+}
+
+#[test]
+fn a_black_hole_draws_no_more_than_its_share() {
+    // Ten members; the first fails at once, the others take ten milliseconds. As many requests are
+    // under way as ten members hold at half their load.
+    let mut bench = Bench::new(Policy::Latency, &[100; 10]);
+    let (mut ends, mut into_hole): (Vec<(Moment, usize, InFlight)>, u32) = (Vec::new(), 0);
+    for _ in 0..20_000 {
+        bench.now = bench.now + Duration::from_micros(500);
+        let now = bench.now;
+        let over = ends.extract_if(.., |(end, ..)| *end <= now).collect::<Vec<_>>();
+        for (_, place, held) in over {
+            match place {
+                0 => held.upstream().latency.observe_failure(Duration::from_millis(1), now),
+                _ => held.upstream().latency.observe(Duration::from_millis(10), now),
+            }
+        }
+        let place = bench.pick().unwrap();
+        into_hole += u32::from(place == 0);
+        let took = Duration::from_millis(if place == 0 { 1 } else { 10 });
+        ends.push((now + took, place, bench.upstream(place).hold()));
+    }
+    assert!(into_hole < 200, "{into_hole} of 20,000, where 2,000 were fair");
+}
+
+#[test]
+fn round_robin_is_smooth() {
+    let mut bench = Bench::new(Policy::RoundRobin, &[500, 100, 100]);
+    let picked: Vec<usize> = (0..7).map(|_| bench.pick().unwrap()).collect();
+    assert_eq!(picked, [0, 0, 1, 0, 2, 0, 0]);
+}
+
+#[test]
+fn the_same_client_goes_to_the_same_member_while_it_has_room() {
+    let mut bench = Bench::new(Policy::ConsistentHash, &[100; 10]);
+    let mut moved = 0;
+    for client in 0..1_000u64 {
+        bench.key = Some(Draws::seeded(client).bits());
+        let place = bench.pick().unwrap();
+        assert_eq!(bench.pick(), Ok(place));
+        bench.upstream(9).set_draining(true);
+        let without = bench.pick().unwrap();
+        bench.upstream(9).set_draining(false);
+        assert!(place == 9 || without == place, "only clients of the one that left move");
+        moved += u32::from(place == 9);
+    }
+    assert!((50..200).contains(&moved), "{moved}");
+}
+
+#[test]
+fn when_nobody_is_well_all_are_tried_but_those_taken_out() {
+    for policy in ALL {
+        let mut bench = Bench::new(policy, &[100; 4]);
+        for place in 0..3 {
+            bench.upstream(place).set_proof(Proof::Down, bench.now);
+        }
+        bench.upstream(3).set_draining(true);
+        let standing = bench.members.assess(&bench.settings, None, bench.now);
+        assert_eq!(standing, Standing { available: 0, known: 3 });
+        bench.panics = standing.panics(50);
+        let picked = bench.shares(3_000);
+        assert!(bench.panics && picked[3] == 0, "{policy:?}");
+        assert!(picked[..3].iter().all(|&n| n > 300), "{policy:?}: {picked:?}");
+        bench.settings.panic = 0;
+        bench.panics = false;
+        assert_eq!(bench.pick(), Err(NoMember::None), "{policy:?}");
+    }
+}
+
+#[test]
+fn panic_comes_below_half_and_goes_at_half() {
+    let bench = Bench::new(Policy::Latency, &[100; 4]);
+    let mut panics = Vec::new();
+    for place in 0..4 {
+        bench.upstream(place).set_proof(Proof::Down, bench.now);
+        panics.push(bench.members.assess(&bench.settings, None, bench.now).panics(50));
+    }
+    assert_eq!(panics, [false, false, true, true]);
+    bench.upstream(0).set_proof(Proof::Up, bench.now);
+    bench.upstream(1).set_proof(Proof::Up, bench.now);
+    assert!(!bench.members.assess(&bench.settings, None, bench.now).panics(50));
+}
+
+#[test]
+fn newcomers_neither_take_requests_nor_cause_panic_until_nobody_else_is_there() {
+    let mut bench = Bench::new(Policy::Latency, &[100; 4]);
+    for place in 1..4 {
+        bench.upstream(place).set_proof(Proof::Unproven, bench.now);
+    }
+    let standing = bench.members.assess(&bench.settings, None, bench.now);
+    assert_eq!((standing, standing.panics(50)), (Standing { available: 1, known: 1 }, false));
+    assert_eq!(bench.shares(500), [500, 0, 0, 0]);
+    bench.upstream(0).set_proof(Proof::Unproven, bench.now);
+    bench.settings.panic = 0;
+    assert!(bench.shares(500).iter().all(|&n| n > 50));
+}
+
+#[test]
+fn one_that_came_back_gets_its_share_slowly() {
+    for policy in [Policy::Latency, Policy::LeastRequests, Policy::RoundRobin] {
+        let mut bench = Bench::new(policy, &[100; 4]);
+        bench.upstream(0).come_in(bench.now);
+        for (seconds, ramp) in [(0, 0.1), (15, 0.5), (30, 1.0)] {
+            bench.now = Moment::from_micros((100 + seconds) * 1_000_000);
+            let picked = bench.shares(20_000)[0];
+            // Of round robin, what it does not take goes to the one whose turn is next.
+            let share = if policy == Policy::RoundRobin { ramp / 4.0 } else { ramp / (3.0 + ramp) };
+            let observed = f64::from(picked) / 20_000.0;
+            assert!((observed - share).abs() < 0.03, "{policy:?} after {seconds} s: {observed}");
+        }
+    }
+}
+
+#[test]
+fn a_retry_goes_elsewhere_and_to_a_doubtful_one_rather_than_nowhere() {
+    for policy in ALL {
+        let mut bench = Bench::new(policy, &[100, 100]);
+        assert!((0..100).all(|_| bench.pick_but(&[0]) == Ok(1)), "{policy:?}");
+        bench.upstream(1).set_proof(Proof::Down, bench.now);
+        assert_eq!(bench.pick_but(&[0]), Ok(1), "{policy:?}");
+        assert_eq!(bench.pick_but(&[0, 1]), Err(NoMember::None), "{policy:?}");
+    }
+}
+
+#[test]
+fn an_unresolved_member_takes_nothing() {
+    for policy in ALL {
+        let mut bench = Bench::new(policy, &[100, 100]);
+        let mut list = bench.members.list().to_vec();
+        list[0].target = None;
+        bench.members = Members::new(list, policy);
+        assert_eq!(bench.shares(500), [0, 500], "{policy:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_drained_member_is_never_picked_and_another_always_found(
+        policy in proptest::sample::select(&ALL),
+        weights in proptest::collection::vec(0u16..500, 1..12),
+        drained in proptest::collection::vec(any::<bool>(), 12),
+        panics in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let mut bench = Bench::new(policy, &weights);
+        bench.draws = Draws::seeded(seed);
+        bench.turn.store(seed as usize, Ordering::Relaxed);
+        bench.panics = panics;
+        for (member, &drained) in bench.members.list().iter().zip(&drained) {
+            member.upstream.set_draining(drained);
+        }
+        let picked = bench.pick();
+        prop_assert_eq!(picked.is_ok(), bench.members.any_left_in());
+        if let Ok(place) = picked {
+            prop_assert!(!bench.upstream(place).is_draining() && weights[place] > 0);
+        }
+    }
+
+    #[test]
+    fn no_member_holds_more_than_its_limit_or_its_bound(
+        policy in proptest::sample::select(&ALL),
+        weights in proptest::collection::vec(1u16..500, 2..10),
+        requests in 1usize..60,
+        limit in 1u32..6,
+        seed in any::<u64>(),
+    ) {
+        let mut bench = Bench::new(policy, &weights);
+        bench.limit = Some(limit);
+        let mut held = Vec::new();
+        let whole: u32 = weights.iter().map(|&w| u32::from(w)).sum();
+        let mut draws = Draws::seeded(seed);
+        for sent in 0..requests as u32 {
+            bench.key = Some(draws.bits());
+            match bench.pick() {
+                Ok(place) => {
+                    let upstream = bench.upstream(place).clone();
+                    prop_assert!(upstream.in_flight() < limit);
+                    let part = f64::from(sent + 1) * f64::from(weights[place]) / f64::from(whole);
+                    let others_full = (0..weights.len())
+                        .any(|p| p != place && bench.upstream(p).in_flight() >= limit);
+                    if policy == Policy::ConsistentHash && !others_full {
+                        prop_assert!(f64::from(upstream.in_flight()) < (1.25 * part).ceil());
+                    }
+                    held.push(upstream.hold());
+                }
+                Err(error) => {
+                    prop_assert_eq!(error, NoMember::Full);
+                    prop_assert!(held.len() as u32 == limit * weights.len() as u32);
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weights_are_respected(
+        policy in proptest::sample::select(&ALL[..3]),
+        weights in proptest::collection::vec(1u16..300, 2..10),
+        seed in any::<u64>(),
+    ) {
+        let mut bench = Bench::new(policy, &weights);
+        bench.draws = Draws::seeded(seed);
+        let whole: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+        let picked = bench.shares(20_000);
+        for (picked, &weight) in picked.iter().zip(&weights) {
+            let share = f64::from(weight) / whole;
+            let sigma = (20_000.0 * share * (1.0 - share)).sqrt();
+            prop_assert!((f64::from(*picked) - 20_000.0 * share).abs() < 5.5 * sigma + 1.0);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use super::*;
+use crate::config::Config;
+
+const FILE: &str =
+    "[[listeners]]\naddress = \":0\"\n[services.shop]\npools.blue.upstreams = [\"a:1\"]\n";
+
+fn stability(lines: &str) -> Stability {
+    match Config::parse(&format!("{FILE}{lines}")) {
+        Ok((config, _)) => (*config.services[0].stability).clone(),
+        Err(problems) => panic!("{problems:?}"),
+    }
+}
+
+/// What is wrong with these lines, each with the label beneath its caret.
+fn problems(lines: &str) -> Vec<String> {
+    let text = format!("{FILE}{lines}");
+    let problems = Config::parse(&text).map_or_else(|problems| problems, |(_, warnings)| warnings);
+    let one = |problem: &Problem| match problem.label.as_str() {
+        "" => problem.message.clone(),
+        label => format!("{}: {label}", problem.message),
+    };
+    problems.0.iter().map(one).collect()
+}
+
+#[test]
+fn without_any_table_the_defaults_hold() {
+    let read = stability("");
+    assert_eq!(read, Stability::default());
+    assert!(read.health.is_none() && read.ejection.is_some() && read.breaker.is_some());
+}
+
+#[test]
+fn each_table_is_read() {
+    let read = stability(
+        r#"
+health = { tcp = true, interval = "1s", rise = 1, agent = true }
+ejection = { failures = 3, share = 50 }
+breaker = false
+retries = { attempts = 2, statuses = [502, "503-504"], try = "2s", shield = false }
+balance = { by = "consistent-hash", hash = { client_ip = true }, panic = 0 }
+limits = { in_flight = 10, queue = 5, adaptive = true, throttle = false }
+maintenance = { allow = ["10.0.0.0/8"] }
+"#,
+    );
+    let health = read.health.unwrap();
+    assert_eq!((&health.probe, health.interval), (&Probe::Tcp, Duration::from_secs(1)));
+    assert_eq!((health.rise, health.fall, health.agent), (1, 3, true));
+    let ejection = EjectionSettings { failures: 3, share: 50, ..EjectionSettings::default() };
+    assert_eq!((read.ejection, read.breaker), (Some(ejection), None));
+    assert_eq!(read.retries.statuses, [502, 503, 504]);
+    assert_eq!((read.retries.per_try, read.retries.shield), (Some(Duration::from_secs(2)), false));
+    assert_eq!((read.balance.by, read.balance.panic), (Policy::ConsistentHash, 0));
+    assert_eq!(
+        (read.limits.in_flight, read.limits.queue, read.limits.throttle),
+        (Some(10), 5, false)
+    );
+    assert_eq!(read.maintenance.allow.len(), 1);
+}
+
+#[test]
+fn the_path_of_a_health_check_passes_during_maintenance() {
+    let read =
+        stability("health.http = { path = \"/healthz?deep\", statuses = [204, \"200-299\"] }\n");
+    assert_eq!(read.maintenance.paths, ["/healthz"]);
+    let Some(Probe::Http(probe)) = read.health.map(|health| health.probe.clone()) else { panic!() };
+    assert_eq!(probe.statuses, [204..=204, 200..=299]);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let cases = [
+        ("health = {}", "a health check needs one of `http`, `tcp` or `grpc`"),
+        ("health = { tcp = true, grpc = {} }", "a health check is one of `http`, `tcp` or `grpc`"),
+        ("health.http.path = \"x\"", "bad value for `path`: a path begins with `/`"),
+        (
+            "health = { http = { statuses = [99] } }",
+            "bad value for `statuses`: expected a status such as 204, or a range such as \"200-399\"",
+        ),
+        ("ejection = 5", "`ejection` must be a table, or `false`: this is an integer"),
+        ("breaker = { failures = 101 }", "`failures` is out of range: from 1 to 100"),
+        ("balance.by = \"latencyy\"", "bad value for `by`: did you mean `latency`?"),
+        ("balance.by = \"consistent-hash\"", "`consistent-hash` needs a `hash`"),
+        (
+            "balance.hash.client_ip = true",
+            "`hash` is not used: only `by = \"consistent-hash\"` hashes",
+        ),
+        (
+            "retries.statuses = [200]",
+            "`statuses` names a success: only 4xx and 5xx can be tried again",
+        ),
+        ("limits.queue = 4", "nothing ever waits in this queue"),
+        ("fallback.pool = \"bleu\"", "no pool is named `bleu`: did you mean `blue`?"),
+        (
+            "retries.atempts = 1",
+            "unknown key `atempts` in `services.shop.retries`: did you mean `attempts`?",
+        ),
+    ];
+    for (lines, problem) in cases {
+        assert_eq!(problems(lines), [problem], "{lines}");
+    }
+}

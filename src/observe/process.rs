@@ -1,0 +1,73 @@
+//! What belongs to no service: listeners and reloads count themselves in here.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
+
+/// Totals of one listener.
+#[derive(Debug)]
+pub struct ListenerTally {
+    /// Its address, port 0 replaced.
+    pub address: String,
+    /// Connections open now.
+    pub open: AtomicUsize,
+    /// Connections accepted so far.
+    pub accepted: AtomicU64,
+    /// Connections closed at once, because too many were open or accepting failed.
+    pub refused: AtomicU64,
+}
+
+impl ListenerTally {
+    /// All zero.
+    pub fn new(address: String) -> ListenerTally {
+        ListenerTally {
+            address,
+            open: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Totals of the process that belong to no service.
+#[derive(Debug, Default)]
+pub struct Process {
+    listeners: Mutex<Vec<Arc<ListenerTally>>>,
+    gauges: Mutex<Gauges>,
+}
+
+/// What is known of the config's reloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Gauges {
+    /// Unix time of the start, in seconds.
+    pub started: f64,
+    /// Reloads that took effect.
+    pub reloads: u64,
+    /// Reloads that were refused.
+    pub refused_reloads: u64,
+    /// Whether the last one took effect.
+    pub last_reload_successful: bool,
+    /// Unix time of the last that took effect, in seconds.
+    pub last_reload_success: f64,
+}
+
+impl Process {
+    /// Replaces the list of listeners.
+    pub fn set_listeners(&self, listeners: Vec<Arc<ListenerTally>>) {
+        *self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = listeners;
+    }
+
+    /// Changes the gauges.
+    pub fn update(&self, change: impl FnOnce(&mut Gauges)) {
+        change(&mut self.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    }
+
+    /// The gauges now.
+    pub fn gauges(&self) -> Gauges {
+        *self.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The listeners now.
+    pub fn listeners(&self) -> Vec<Arc<ListenerTally>> {
+        self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+}

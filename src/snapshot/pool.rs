@@ -1,0 +1,277 @@
+//! One pool as requests see it: who may be asked, who is asked, and how it went.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Why;
+use crate::balance::{Gradient, Member, Members, NoMember, Picking, Policy, Standing, Throttle};
+use crate::clock::{Draws, Moment};
+use crate::config::Stability;
+use crate::upstream::{
+    Breaker, Conditions, Entry, Fared, InFlight, Outcome, StatusClass, Tally, Upstream,
+};
+
+/// One pool as requests see it.
+#[derive(Debug)]
+pub struct Pool {
+    /// Unique in its service.
+    pub name: Arc<str>,
+    /// Its upstreams with their weights.
+    pub members: Members,
+    /// What lives on from snapshot to snapshot.
+    pub state: Arc<PoolState>,
+}
+
+/// What we know of one pool, by (service, pool).
+#[derive(Debug, Default)]
+pub struct PoolState {
+    /// What users got from it, request by request.
+    pub tally: Tally,
+    /// Its circuit breaker.
+    pub breaker: Breaker,
+    /// How it spares a pool that refuses.
+    pub throttle: Throttle,
+    /// Its limit, where limits are adaptive.
+    pub gradient: Gradient,
+    /// Requests that failed here and were served by the stable pool instead.
+    pub shielded: AtomicU64,
+    in_flight: AtomicU32,
+    panics: AtomicBool,
+    turn: AtomicUsize,
+    /// Held while one is ejected, so that two at once do not exceed the share that may be.
+    ejecting: Mutex<()>,
+}
+
+/// A place on an upstream, for one attempt.
+#[derive(Debug)]
+pub struct Seat {
+    /// The upstream's place.
+    pub in_flight: InFlight,
+    pool: PoolHold,
+    entry: Option<Entry>,
+    pool_entry: Option<Entry>,
+}
+
+/// Counts one request in flight on a pool until it is dropped.
+#[derive(Debug)]
+struct PoolHold(Arc<PoolState>);
+
+impl Drop for PoolHold {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// As it is counted.
+    pub outcome: Outcome,
+    /// The status it was answered with, if it was.
+    pub status: Option<u16>,
+    /// Until the response's head, or the failure.
+    pub took: Duration,
+}
+
+impl Ended {
+    /// Whether the upstream failed: no answer, or a 5xx.
+    pub fn failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed | Outcome::Status(StatusClass::ServerError))
+    }
+
+    /// Whether the upstream itself seems to be away: no answer, or one that says so. A plain 500
+    /// may be one bad request's.
+    fn is_away(&self) -> bool {
+        self.outcome == Outcome::Failed || matches!(self.status, Some(502..=504))
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self.status, Some(429 | 503))
+    }
+}
+
+impl PoolState {
+    /// Requests that the pool holds now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether too few of its upstreams are well, so that all are tried.
+    pub fn panics(&self) -> bool {
+        self.panics.load(Ordering::Relaxed)
+    }
+}
+
+impl Pool {
+    /// Whether it would take a request now, but for limits.
+    pub fn is_available(&self, stability: &Stability, now: Moment) -> bool {
+        let breaker = stability.breaker.as_ref();
+        self.admits(stability, now)
+            && self.members.any_left_in()
+            && (self.state.panics() || stability.balance.panic > 0 || {
+                let slow_start = stability.balance.slow_start;
+                self.members
+                    .list()
+                    .iter()
+                    .any(|member| member.is_available(slow_start, breaker, now))
+            })
+    }
+
+    /// Finds out how many of its upstreams are well, and whether that is too few.
+    pub fn assess(&self, stability: &Stability, now: Moment) -> Standing {
+        let standing = self.members.assess(&stability.balance, stability.breaker.as_ref(), now);
+        self.state.panics.store(standing.panics(stability.balance.panic), Ordering::Relaxed);
+        standing
+    }
+
+    /// Whether its own breaker lets a request through.
+    fn admits(&self, stability: &Stability, now: Moment) -> bool {
+        match &stability.breaker {
+            Some(settings) => self.state.breaker.admits(settings, now),
+            None => self.state.breaker.order() != crate::upstream::BreakerOrder::Open,
+        }
+    }
+
+    /// The upstream to ask, by its place, or why there is none.
+    pub fn pick(
+        &self,
+        stability: &Stability,
+        tried: &[usize],
+        key: Option<u64>,
+        now: Moment,
+        draws: &mut Draws,
+    ) -> Result<usize, Why> {
+        let (state, limits) = (&self.state, &stability.limits);
+        if !self.admits(stability, now) {
+            return Err(Why::Open);
+        }
+        if limits.throttle && state.throttle.refuses(now, draws) {
+            return Err(Why::Throttled);
+        }
+        if limits.adaptive && state.in_flight() >= state.gradient.limit() {
+            return Err(Why::Full);
+        }
+        let picking = Picking {
+            settings: &stability.balance,
+            breaker: stability.breaker.as_ref(),
+            limit: limits.upstream_in_flight,
+            panics: state.panics(),
+            turn: &state.turn,
+            load: state.in_flight(),
+            tried,
+            key,
+            now,
+        };
+        self.members.pick(&picking, draws).map_err(|none| match none {
+            NoMember::None => Why::NoUpstream,
+            NoMember::Full => Why::Full,
+        })
+    }
+
+    /// Takes a place on a member that was picked.
+    pub fn take(&self, place: usize, stability: &Stability, now: Moment) -> Option<Seat> {
+        let upstream = &self.members.list()[place].upstream;
+        let (mut entry, mut pool_entry) = (None, None);
+        if let Some(settings) = &stability.breaker {
+            // Its breaker may be open if nobody was well: then this is no trial.
+            entry = upstream.breaker.enter(settings, now);
+            pool_entry = self.state.breaker.enter(settings, now);
+            if pool_entry.is_none() {
+                // Others were faster to take the last trial.
+                entry.into_iter().for_each(|entry| upstream.breaker.release(entry));
+                return None;
+            }
+        }
+        self.state.in_flight.fetch_add(1, Ordering::Relaxed);
+        let pool = PoolHold(self.state.clone());
+        Some(Seat { in_flight: upstream.hold(), pool, entry, pool_entry })
+    }
+
+    /// Hears how an attempt ended, and acts on it: breakers, ejection, latency.
+    pub fn on_end(
+        &self,
+        seat: Seat,
+        ended: &Ended,
+        stability: &Stability,
+        now: Moment,
+        draws: &mut Draws,
+    ) {
+        let upstream = seat.in_flight.upstream();
+        let is_known = ended.outcome != Outcome::ClientGone;
+        let failed = ended.failed();
+        if is_known {
+            self.note_latency(upstream, ended, stability, now);
+            if !failed {
+                upstream.ejection.on_success();
+                upstream.note_success(now);
+            }
+        }
+        let mut has_changed = false;
+        if let Some(settings) = &stability.breaker {
+            let slow = settings.slow.is_some_and(|slow| ended.took > slow);
+            let fared = is_known.then_some(Fared { failed, slow });
+            if let Some(entry) = seat.entry
+                && upstream.breaker.leave(entry, fared, settings, now, draws)
+            {
+                upstream.note_breaker(now);
+                has_changed = true;
+            }
+            if let Some(entry) = seat.pool_entry {
+                seat.pool.0.breaker.leave(entry, fared, settings, now, draws);
+            }
+        }
+        if ended.is_away() && self.eject(upstream, stability, now, draws) {
+            has_changed = true;
+        }
+        if has_changed {
+            self.assess(stability, now);
+        }
+    }
+
+    fn note_latency(&self, upstream: &Upstream, ended: &Ended, stability: &Stability, now: Moment) {
+        if stability.limits.throttle {
+            self.state.throttle.on_answer(ended.is_refusal(), now);
+        }
+        if stability.limits.adaptive {
+            self.state.gradient.observe(ended.took, self.state.in_flight(), now);
+        }
+        if stability.balance.by == Policy::Latency {
+            match ended.failed() {
+                true => upstream.latency.observe_failure(ended.took, now),
+                false => upstream.latency.observe(ended.took, now),
+            }
+        }
+    }
+
+    /// Takes an upstream out that failed too often in a row, unless too many are out already.
+    fn eject(
+        &self,
+        upstream: &Upstream,
+        stability: &Stability,
+        now: Moment,
+        draws: &mut Draws,
+    ) -> bool {
+        let Some(settings) = &stability.ejection else { return false };
+        if !upstream.ejection.on_failure(settings, now) {
+            return false;
+        }
+        // Whoever finds it taken comes again with the next failure.
+        let Ok(_alone) = self.state.ejecting.try_lock() else { return false };
+        let out = |member: &&Member| member.upstream.ejection.is_out(now);
+        let members = self.members.list();
+        if members.iter().filter(out).count() >= settings.most(members.len())
+            || upstream.ejection.is_out(now)
+        {
+            return false;
+        }
+        upstream.ejection.eject(settings, now, draws);
+        upstream.note_ejected();
+        true
+    }
+
+    /// Conditions of a member now, with what is over taken away.
+    pub fn conditions(&self, member: &Member, stability: &Stability, now: Moment) -> Conditions {
+        member.upstream.refresh(stability.balance.slow_start, now)
+    }
+}

@@ -1,0 +1,180 @@
+//! One service as requests see it: request facts in, its pool out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use http::header::HeaderName;
+
+use super::{By, Pool, Why};
+use crate::balance::{Budget, Policy, Queue};
+use crate::clock::{Draws, Moment};
+use crate::config::{Stability, Timeouts};
+use crate::route::Facts;
+use crate::split::{Cohort, Cut, Secret, Split, Sticky};
+
+/// One service as requests see it.
+#[derive(Debug)]
+pub struct Service {
+    /// Unique.
+    pub name: Arc<str>,
+    /// The number of the traffic state in force.
+    pub revision: u64,
+    /// The traffic state in force.
+    pub split: Split,
+    /// Bounds on its upstreams.
+    pub timeouts: Timeouts,
+    /// What it does when upstreams fail.
+    pub stability: Arc<Stability>,
+    /// Whether it serves.
+    pub mode: Mode,
+    /// In name order.
+    pub pools: Vec<Pool>,
+    /// What lives on from snapshot to snapshot.
+    pub state: Arc<ServiceState>,
+    /// The pool with the largest share: what canaries are measured against and shielded by.
+    pub stable: usize,
+    /// The pool that stands in for one that is open or has nobody.
+    pub stand_in: Option<usize>,
+    pub(super) cut: Cut,
+    pub(super) sticky: Sticky,
+    pub(super) opt_in: Option<HeaderName>,
+}
+
+/// What we know of one service, by its name.
+#[derive(Debug, Default)]
+pub struct ServiceState {
+    /// What it may spend on retries.
+    pub budget: Budget,
+    /// Requests that wait, for a place or for the end of a hold.
+    pub queue: Arc<Queue>,
+    /// Requests answered from elsewhere because their pool was open or had nobody.
+    pub fallbacks: Fallbacks,
+    /// Requests refused because too many were under way.
+    pub shed: AtomicU64,
+    in_flight: AtomicU32,
+}
+
+/// Requests answered from elsewhere, by where.
+#[derive(Debug, Default)]
+pub struct Fallbacks {
+    /// With the last good response.
+    pub stale: AtomicU64,
+    /// By the fallback pool.
+    pub pool: AtomicU64,
+    /// With the static answer.
+    pub answer: AtomicU64,
+}
+
+/// Whether a service serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Serve,
+    /// New requests wait.
+    Hold {
+        /// How many at most; more are refused.
+        most: usize,
+        /// Until when at most.
+        until: Moment,
+    },
+    /// New requests are told to come back later.
+    Maintenance {
+        /// What they are told.
+        message: Option<Arc<str>>,
+    },
+}
+
+/// One request in flight on a service; gives its place back on drop and calls who waits.
+#[derive(Debug)]
+pub struct ServiceHold(Arc<ServiceState>);
+
+impl Drop for ServiceHold {
+    fn drop(&mut self) {
+        // In one order with the look at the line: whoever joined it saw this place taken.
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.0.queue.call_next();
+    }
+}
+
+impl ServiceState {
+    /// Requests that the service holds now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place; none if the limit is reached.
+    pub fn take(self: &Arc<Self>, limit: Option<u32>) -> Option<ServiceHold> {
+        let before = self.in_flight.fetch_add(1, Ordering::SeqCst);
+        if limit.is_some_and(|limit| before >= limit) {
+            self.in_flight.fetch_sub(1, Ordering::SeqCst);
+            return None;
+        }
+        Some(ServiceHold(self.clone()))
+    }
+}
+
+impl Service {
+    /// The pool for a request: what it asks for, else its cohort's, else a drawn one.
+    pub(super) fn choose(
+        &self,
+        facts: &Facts<'_>,
+        secret: Secret,
+        draws: &mut Draws,
+    ) -> (usize, By) {
+        if let Some(field) = &self.opt_in
+            && let Some(wanted) = facts.headers.get(field)
+            && let Some(pool) =
+                self.pools.iter().position(|p| p.name.as_bytes() == wanted.as_bytes())
+        {
+            return (pool, By::OptIn);
+        }
+        match self.sticky.cohort(facts, secret, &self.name) {
+            Some(cohort) => (self.cut.pool(cohort), By::Cohort(cohort)),
+            None => (self.cut.pool(Cohort::from_bits(draws.bits())), By::Draw),
+        }
+    }
+
+    /// Whether a request may go on to its pool; `waited` if it has stood in line for it.
+    pub(super) fn admit(&self, facts: &Facts<'_>, by: By, waited: bool) -> Result<(), Why> {
+        match &self.mode {
+            Mode::Serve => {}
+            Mode::Hold { .. } => return Err(Why::Held),
+            Mode::Maintenance { .. } if self.passes(facts, by) => {}
+            Mode::Maintenance { .. } => return Err(Why::Maintenance),
+        }
+        let limits = &self.stability.limits;
+        let is_full = limits.in_flight.is_some_and(|limit| self.state.in_flight() >= limit);
+        // Nobody overtakes those who wait.
+        let others_wait = !waited && limits.queue > 0 && self.state.queue.waiting() > 0;
+        if is_full || others_wait { Err(Why::Full) } else { Ok(()) }
+    }
+
+    /// Whether a request passes in spite of maintenance: testers and health checks do.
+    fn passes(&self, facts: &Facts<'_>, by: By) -> bool {
+        let settings = &self.stability.maintenance;
+        by == By::OptIn
+            || settings.allow.iter().any(|net| net.contains(&facts.client.to_canonical()))
+            || settings.paths.iter().any(|path| path == facts.path)
+    }
+
+    /// What consistent hashing knows the client by, where the policy wants it.
+    pub(super) fn key(&self, facts: &Facts<'_>, secret: Secret) -> Option<u64> {
+        let balance = &self.stability.balance;
+        match balance.by {
+            // Salted, so that the upstream says nothing of the cohort.
+            Policy::ConsistentHash => balance.hash.hash(facts, secret, "balance"),
+            _ => None,
+        }
+    }
+
+    /// Whether a pool is one that the stable pool shields.
+    pub fn is_canary(&self, pool: usize) -> bool {
+        pool != self.stable && self.split.weight(&self.pools[self.stable].name).get() > 0
+    }
+
+    /// The pool of this name.
+    pub fn pool(&self, name: &str) -> Option<&Pool> {
+        self.pools.iter().find(|pool| &*pool.name == name)
+    }
+}

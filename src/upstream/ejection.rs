@@ -1,0 +1,152 @@
+//! Passive ejection: how live requests end comes in, whether an upstream is out for a while comes
+//! out. After Envoy's outlier detection; unlike there, an upstream comes back when its time is
+//! over and not at the next look, and a passing probe does not bring it back early.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::{Draws, Moment};
+
+/// When an upstream is taken out, and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EjectionSettings {
+    /// Consecutive failures that take it out.
+    pub failures: u32,
+    /// For how long the first time; the n-th time n times that.
+    pub time: Duration,
+    /// For how long at most.
+    pub longest: Duration,
+    /// Share of a pool that may be out, in percent; one always may, the last never.
+    pub share: u8,
+}
+
+impl Default for EjectionSettings {
+    fn default() -> Self {
+        EjectionSettings {
+            failures: 5,
+            time: Duration::from_secs(30),
+            longest: Duration::from_secs(300),
+            share: 33,
+        }
+    }
+}
+
+impl EjectionSettings {
+    /// How many of a pool of this size may be out at once.
+    pub fn most(&self, pool: usize) -> usize {
+        (pool * usize::from(self.share) / 100).max(1).min(pool.saturating_sub(1))
+    }
+}
+
+/// An upstream's failures in a row and its time out.
+#[derive(Debug, Default)]
+pub struct Ejection {
+    failures: AtomicU32,
+    times: AtomicU32,
+    total: AtomicU32,
+    /// In microseconds; 0 if it never was out.
+    until: AtomicU64,
+}
+
+/// How long it must stay in for one earlier ejection to be forgotten.
+const FORGET: Duration = Duration::from_secs(60);
+
+impl Ejection {
+    /// A request went well.
+    pub fn on_success(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A request failed; answers whether the upstream is due to be taken out.
+    pub fn on_failure(&self, settings: &EjectionSettings, now: Moment) -> bool {
+        if self.is_out(now) {
+            return false;
+        }
+        self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= settings.failures
+    }
+
+    /// Takes it out for n · time, at most the longest, ± 20 %; n is the number of times, less one
+    /// for each minute that it stayed in since.
+    pub fn eject(&self, settings: &EjectionSettings, now: Moment, draws: &mut Draws) {
+        let forgiven = now.elapsed_since(self.until()).as_secs() / FORGET.as_secs();
+        let times = self.times.load(Ordering::Relaxed);
+        let times = times.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX)) + 1;
+        let length = settings.time.saturating_mul(times).min(settings.longest);
+        let until = now + length.mul_f64(0.8 + 0.4 * draws.unit());
+        self.until.store(until.micros(), Ordering::Relaxed);
+        self.times.store(times, Ordering::Relaxed);
+        self.total.fetch_add(1, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether it is out.
+    pub fn is_out(&self, now: Moment) -> bool {
+        now < self.until()
+    }
+
+    /// Until when it is or was out.
+    pub fn until(&self) -> Moment {
+        Moment::from_micros(self.until.load(Ordering::Relaxed))
+    }
+
+    /// How often it was taken out so far.
+    pub fn total(&self) -> u32 {
+        self.total.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn five_in_a_row_take_it_out_and_a_success_begins_anew() {
+        let (ejection, settings) = (Ejection::default(), EjectionSettings::default());
+        for _ in 0..3 {
+            (0..4).for_each(|_| assert!(!ejection.on_failure(&settings, at(1))));
+            ejection.on_success();
+        }
+        (0..4).for_each(|_| assert!(!ejection.on_failure(&settings, at(1))));
+        assert!(ejection.on_failure(&settings, at(1)));
+    }
+
+    #[test]
+    fn each_time_is_longer_up_to_five_minutes_and_minutes_in_are_credited() {
+        let (ejection, settings) = (Ejection::default(), EjectionSettings::default());
+        let mut draws = Draws::seeded(1);
+        let mut now = at(1_000);
+        let mut eject = |now: Moment| {
+            ejection.eject(&settings, now, &mut draws);
+            ejection.until().elapsed_since(now).as_secs_f64()
+        };
+        for times in 1..15 {
+            let out = eject(now);
+            let whole = (30.0 * f64::from(times)).min(300.0);
+            assert!((0.8 * whole..=1.2 * whole).contains(&out), "{out} at {times}");
+            now = now + Duration::from_secs_f64(out);
+        }
+        assert!(!ejection.is_out(now));
+        let out = eject(now + FORGET * 20);
+        assert!((24.0..=36.0).contains(&out), "{out}");
+    }
+
+    #[test]
+    fn failures_while_it_is_out_count_for_nothing() {
+        let (ejection, settings) = (Ejection::default(), EjectionSettings::default());
+        ejection.eject(&settings, at(1), &mut Draws::seeded(1));
+        (0..20).for_each(|_| assert!(!ejection.on_failure(&settings, at(2))));
+        assert!(!ejection.on_failure(&settings, ejection.until()));
+    }
+
+    #[test]
+    fn one_may_be_out_and_the_last_never() {
+        let most = |pool| EjectionSettings::default().most(pool);
+        assert_eq!([0, 1, 2, 3, 4, 6, 7, 10, 100].map(most), [0, 0, 1, 1, 1, 1, 2, 3, 33]);
+    }
+}

@@ -1,0 +1,118 @@
+//! What happened lately: events come in one by one, exact sums of the last ten seconds come out.
+//!
+//! Ten slices of a second, each one atomic word that holds its second and three counts, so that
+//! many threads count without a lock and none of them can tear a slice: a count is never lost to a
+//! slice that is being reused. A slice takes 131,071 events a second of each kind; what is above
+//! that is not counted, which changes no ratio that anybody acts on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::clock::Moment;
+
+/// How far back the sums look, in seconds.
+pub const SECONDS: u64 = 10;
+
+const COUNT_BITS: u32 = 17;
+const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
+const SECOND_BITS: u32 = 64 - 3 * COUNT_BITS;
+const SECOND_MASK: u64 = (1 << SECOND_BITS) - 1;
+
+/// The last ten seconds of three kinds of events. What the kinds are is the owner's business.
+#[derive(Debug, Default)]
+pub struct Window([AtomicU64; SECONDS as usize]);
+
+impl Window {
+    /// Counts one event of each kind that is set.
+    pub fn count(&self, kinds: [bool; 3], now: Moment) {
+        let stamp = stamp(now.seconds());
+        let slice = &self.0[(now.seconds() % SECONDS) as usize];
+        let add = |word: u64| {
+            let mut counts = if word >> (3 * COUNT_BITS) == stamp { unpack(word) } else { [0; 3] };
+            for (count, &is_set) in counts.iter_mut().zip(&kinds) {
+                *count = (*count + u64::from(is_set)).min(COUNT_MAX);
+            }
+            Some(
+                stamp << (3 * COUNT_BITS)
+                    | counts[0] << (2 * COUNT_BITS)
+                    | counts[1] << COUNT_BITS
+                    | counts[2],
+            )
+        };
+        // The closure always answers, so this cannot fail.
+        let _ = slice.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    /// The sums of the last ten seconds, but not of seconds that began before `from`.
+    pub fn sums(&self, from: Moment, now: Moment) -> [u64; 3] {
+        let first = from.seconds().max(now.seconds().saturating_sub(SECONDS - 1));
+        let mut sums = [0; 3];
+        for second in first..=now.seconds() {
+            let word = self.0[(second % SECONDS) as usize].load(Ordering::Relaxed);
+            if word >> (3 * COUNT_BITS) == stamp(second) {
+                let counts = unpack(word);
+                sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            }
+        }
+        sums
+    }
+}
+
+/// Never that of an untouched word, which is zero.
+fn stamp(second: u64) -> u64 {
+    // A slice left alone for 2¹³ - 1 seconds would be taken for a new one; ten others would have to
+    // be left alone as well for that to weigh anything.
+    1 + second % SECOND_MASK
+}
+
+fn unpack(word: u64) -> [u64; 3] {
+    [word >> (2 * COUNT_BITS) & COUNT_MAX, word >> COUNT_BITS & COUNT_MAX, word & COUNT_MAX]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Moment {
+        Moment::from_micros(second * 1_000_000)
+    }
+
+    #[test]
+    fn sums_reach_back_ten_seconds_and_no_further() {
+        let window = Window::default();
+        for second in 0..30 {
+            window.count([true, second % 2 == 0, false], at(second));
+            let within = (second + 1).min(SECONDS);
+            assert_eq!(window.sums(at(0), at(second))[0], within, "at {second}");
+        }
+        assert_eq!(window.sums(at(0), at(29)), [10, 5, 0]);
+        assert_eq!(window.sums(at(25), at(29)), [5, 2, 0]);
+        assert_eq!(window.sums(at(0), at(40)), [0; 3]);
+    }
+
+    #[test]
+    fn an_untouched_window_is_empty_at_any_time() {
+        for second in [0, SECOND_MASK - 1, SECOND_MASK, 1 << 40] {
+            assert_eq!(Window::default().sums(at(0), at(second)), [0; 3]);
+        }
+    }
+
+    #[test]
+    fn a_full_slice_stays_full() {
+        let window = Window::default();
+        for _ in 0..COUNT_MAX + 10 {
+            window.count([true, true, false], at(3));
+        }
+        assert_eq!(window.sums(at(0), at(3)), [COUNT_MAX, COUNT_MAX, 0]);
+    }
+
+    #[test]
+    fn no_count_is_lost_between_threads() {
+        let window = Window::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..5_000).for_each(|n| window.count([true; 3], at(n / 1_000))));
+            }
+        });
+        assert_eq!(window.sums(at(0), at(4)), [20_000; 3]);
+    }
+}

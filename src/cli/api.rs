@@ -87,6 +87,11 @@ impl<'a> Call<'a> {
         Call { method: Method::GET, path, body: None, if_match: None }
     }
 
+    /// Takes away.
+    pub fn delete(path: &'a str) -> Call<'a> {
+        Call { method: Method::DELETE, path, body: None, if_match: None }
+    }
+
     /// Changes, with a JSON body.
     pub fn json(method: Method, path: &'a str, body: &impl Serialize) -> Call<'a> {
         // The wire types are plain structs with text keys, which always serialize.

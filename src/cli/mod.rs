@@ -4,20 +4,26 @@
 //! nothing else, so whatever they can do a script can do with curl.
 
 mod api;
+mod breaker;
 mod check;
 mod completions;
 mod demo;
 mod diff;
 mod drain;
+mod events;
 mod flip;
+mod hold;
 mod init;
 mod logging;
+mod maintenance;
+mod mode;
 mod proxy;
 mod reload;
 mod run;
 mod shift;
 mod status;
 mod table;
+mod upstream;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -61,6 +67,16 @@ enum Verb {
     Flip(flip::Flip),
     /// Take an upstream out for new requests, and wait until it is done.
     Drain(drain::Drain),
+    /// Open or close a circuit breaker by hand.
+    Breaker(breaker::Breaker),
+    /// Let new requests of a service wait for a while.
+    Hold(hold::Hold),
+    /// Answer a service's requests with 503 and a message.
+    Maintenance(maintenance::Maintenance),
+    /// Add upstreams to a pool or take them out.
+    Upstream(upstream::Upstream),
+    /// Show what happened.
+    Events(events::Events),
     /// Read the config file again.
     Reload(reload::Reload),
     /// Show what reading a config file would change.
@@ -115,6 +131,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Shift(verb) => block_on(verb.run()),
         Verb::Flip(verb) => block_on(verb.run()),
         Verb::Drain(verb) => block_on(verb.run()),
+        Verb::Breaker(verb) => block_on(verb.run()),
+        Verb::Hold(verb) => block_on(verb.run()),
+        Verb::Maintenance(verb) => block_on(verb.run()),
+        Verb::Upstream(verb) => block_on(verb.run()),
+        Verb::Events(verb) => block_on(verb.run()),
         Verb::Reload(verb) => block_on(verb.run()),
         Verb::Diff(verb) => block_on(verb.run()),
         Verb::Completions(verb) => verb.run(),

@@ -107,11 +107,38 @@ fn pools(services: &[wire::Service]) -> String {
                 percent(pool.errors),
                 format!("{:.1} ms", pool.mean_seconds * 1e3),
                 pool.in_flight.to_string(),
-                if pool.available { "up".into() } else { "no upstream".into() },
+                state(service, pool),
             ]
         })
     });
     table(&headings, rows)
+}
+
+/// What is most important about a pool.
+fn state(service: &wire::Service, pool: &wire::Pool) -> String {
+    let known = [
+        (service.mode == wire::Mode::Hold, format!("held, {} wait", service.waiting)),
+        (service.mode == wire::Mode::Maintenance, "maintenance".into()),
+        (pool.breaker.state == wire::BreakerState::Open, "breaker open".into()),
+        (pool.breaker.state == wire::BreakerState::HalfOpen, "breaker half-open".into()),
+        (!pool.available, "no upstream".into()),
+        (pool.panic, "panic: all are tried".into()),
+    ];
+    let said = known.into_iter().find(|(holds, _)| *holds);
+    said.map_or_else(|| "up".into(), |(_, said)| said)
+}
+
+/// Why an upstream takes no requests, or that it does.
+fn condition(upstream: &wire::Upstream) -> String {
+    let name = serde_json::to_value(upstream.state).ok();
+    let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or("unknown").to_string();
+    match (upstream.state, upstream.ejected_for, &upstream.last_probe_failure) {
+        (wire::UpstreamCondition::Ejected, Some(left), _) => format!("{name}, {left:.0} s left"),
+        (wire::UpstreamCondition::Down | wire::UpstreamCondition::Unproven, _, Some(why)) => {
+            format!("{name}: {why}")
+        }
+        _ => name,
+    }
 }
 
 fn upstreams(services: &[wire::Service]) -> String {
@@ -122,7 +149,7 @@ fn upstreams(services: &[wire::Service]) -> String {
             vec![
                 pool.name.clone(),
                 upstream.address.clone(),
-                format!("{:?}", upstream.state).to_lowercase(),
+                condition(upstream),
                 upstream.weight.to_string(),
                 upstream.in_flight.to_string(),
                 upstream.requests.to_string(),

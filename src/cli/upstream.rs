@@ -1,0 +1,83 @@
+//! `upstream`: a pool and an address in, the pool with or without it out.
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use http::Method;
+
+use super::api::{Api, Call, segment};
+use super::{Ending, Reach, print};
+use crate::admin::wire;
+
+/// Add upstreams to a pool or take them out of it, without touching the others.
+///
+/// What is changed here stands until the pool's list is edited in the file.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  pointsman upstream add shop/blue 10.0.0.13:9000 --weight 50\n  \
+                        pointsman upstream remove shop/blue 10.0.0.11:9000"
+)]
+pub struct Upstream {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Add an upstream, or give one that is there another weight.
+    Add {
+        /// The pool, as SERVICE/POOL.
+        #[arg(value_name = "SERVICE/POOL", value_parser = super::drain::pool)]
+        pool: (String, String),
+        /// `host:port`, `ip:port`, `srv:NAME` or `unix:/path`.
+        address: String,
+        /// Relative to the others of the pool.
+        #[arg(long, default_value_t = 100)]
+        weight: u16,
+        /// Why; kept with the event.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Take an upstream out; requests it holds end.
+    Remove {
+        /// The pool, as SERVICE/POOL.
+        #[arg(value_name = "SERVICE/POOL", value_parser = super::drain::pool)]
+        pool: (String, String),
+        /// The address as configured.
+        address: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
+}
+
+impl Upstream {
+    pub(super) async fn run(self) -> anyhow::Result<Ending> {
+        match self.what {
+            What::Add { pool, address, weight, reason, reach } => {
+                let path = path(&pool);
+                let author = Some(super::author());
+                let (weight, named) = (Some(weight), address.clone());
+                let post = wire::PostUpstream { address, weight, reason, author };
+                let call = Call::json(Method::POST, &path, &post);
+                change(&reach, call, &format!("{named} is in {}/{}", pool.0, pool.1)).await
+            }
+            What::Remove { pool, address, reach } => {
+                let path = format!("{}/{}", path(&pool), segment(&address));
+                let call = Call::delete(&path);
+                change(&reach, call, &format!("{address} is out of {}/{}", pool.0, pool.1)).await
+            }
+        }
+    }
+}
+
+fn path((service, pool): &(String, String)) -> String {
+    format!("/v1/services/{}/pools/{}/upstreams", segment(service), segment(pool))
+}
+
+async fn change(reach: &Reach, call: Call<'_>, said: &str) -> anyhow::Result<Ending> {
+    let changed: wire::UpstreamsChanged =
+        Api(reach).ask(call).await.context("the pool was not changed")?;
+    print(&if reach.json { serde_json::to_string_pretty(&changed)? } else { said.to_string() });
+    Ok(Ending::Done)
+}

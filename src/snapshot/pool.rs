@@ -275,3 +275,6 @@ impl Pool {
         member.upstream.refresh(stability.balance.slow_start, now)
     }
 }
+
+#[cfg(test)]
+mod tests;

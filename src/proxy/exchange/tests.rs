@@ -44,7 +44,10 @@ fn open(clock: Clock, snapshot: &Arc<Snapshot>) -> Exchange {
 }
 
 fn admit(exchange: &mut Exchange, fields: &[(&'static str, &str)]) -> Result<(), Cause> {
-    let headers: HeaderMap = fields
+    let host = [("host", "shop.test")];
+    let host = if fields.iter().any(|(name, _)| *name == "host") { &host[1..] } else { &host };
+    let headers: HeaderMap = [host, fields]
+        .concat()
         .iter()
         .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
         .collect();
@@ -214,4 +217,104 @@ fn durations_come_from_the_clock_given() {
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
     exchange.finish(Some(200));
     assert_eq!(snapshot.services[0].pools[0].state.tally.read().nanos, 1_000_000_000);
+}
+
+const TWO_POOLS: &str = r#"
+[[listeners]]
+address = "127.0.0.1:0"
+[services.shop]
+split = { blue = 100, green = 0 }
+override = { header = "x-pool" }
+retries = { statuses = [503] }
+fallback = { pool = "green" }
+limits = { in_flight = 1 }
+[services.shop.pools]
+blue.upstreams = ["192.0.2.1:80", "192.0.2.2:80"]
+green.upstreams = ["192.0.2.3:80"]
+"#;
+
+fn upstream_of(exchange: &Exchange) -> String {
+    exchange.names().2.to_string()
+}
+
+#[test]
+fn a_retry_goes_to_another_upstream_and_only_once() {
+    let snapshot = snapshot_of(TWO_POOLS);
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    let first = upstream_of(&exchange);
+    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
+    assert_ne!(upstream_of(&exchange), first);
+    assert!(!exchange.on_attempt_failed(Cause::Reset, SENT));
+    exchange.finish(Some(502));
+    assert_eq!((in_flight(&snapshot), attempts(&snapshot)[6]), (0, 2));
+}
+
+#[test]
+fn a_status_worth_a_retry_is_given_up_only_for_somebody_else() {
+    let snapshot = snapshot_of(TWO_POOLS);
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    let none = HeaderMap::new();
+    assert_eq!(exchange.on_response_head(503, &none, true), Err(Cause::Retried));
+    assert_eq!(exchange.on_response_head(503, &none, true), Ok(()), "no attempt is left");
+    exchange.finish(Some(503));
+    snapshot.services[0].pools[0].members.list()[1].upstream.set_draining(true);
+    let mut alone = open(clock(), &snapshot);
+    admit(&mut alone, &[]).unwrap();
+    assert_eq!(alone.on_response_head(503, &none, true), Ok(()), "nobody else is there");
+}
+
+#[test]
+fn a_failing_canary_is_shielded_and_pays_for_it() {
+    let snapshot = snapshot_of(TWO_POOLS);
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[("x-pool", "green")]).unwrap();
+    assert_eq!(upstream_of(&exchange), "192.0.2.3:80");
+    assert_eq!(exchange.on_response_head(500, &HeaderMap::new(), true), Err(Cause::Retried));
+    assert!(
+        upstream_of(&exchange).starts_with("192.0.2.1")
+            || upstream_of(&exchange).starts_with("192.0.2.2")
+    );
+    exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+    exchange.finish(Some(200));
+    let green = &snapshot.services[0].pools[1];
+    assert_eq!(green.members.list()[0].upstream.tally.read().outcomes[4], 1);
+    assert_eq!(green.state.shielded.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(green.state.tally.read().outcomes[1], 1, "the user saw a success");
+}
+
+#[test]
+fn a_dead_kept_connection_is_no_failure_of_the_upstream() {
+    let snapshot = snapshot();
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[("host", "shop.test")]).unwrap();
+    let stale = Wire { was_stale: true, ..SENT };
+    (0..3).for_each(|_| assert!(exchange.on_attempt_failed(Cause::Reset, stale)));
+    assert!(exchange.on_attempt_failed(Cause::Reset, SENT), "its one retry is left");
+    assert!(!exchange.on_attempt_failed(Cause::Reset, SENT));
+}
+
+#[test]
+fn a_pool_that_is_open_is_stood_in_for() {
+    let snapshot = snapshot_of(TWO_POOLS);
+    let (blue, now) = (&snapshot.services[0].pools[0], snapshot.moment(Instant::now()));
+    blue.state.breaker.set_order(crate::upstream::BreakerOrder::Open, now);
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    assert_eq!(exchange.names(), ("shop", "green", "192.0.2.3:80"));
+    exchange.finish(Some(200));
+    assert_eq!(snapshot.services[0].pools[1].state.tally.read().outcomes[1], 1);
+}
+
+#[test]
+fn one_too_many_is_refused_and_a_place_given_back_serves_the_next() {
+    let snapshot = snapshot_of(TWO_POOLS);
+    let mut first = open(clock(), &snapshot);
+    admit(&mut first, &[]).unwrap();
+    let mut second = open(clock(), &snapshot);
+    assert_eq!(admit(&mut second, &[]), Err(Cause::Full));
+    first.finish(Some(200));
+    let mut third = open(clock(), &snapshot);
+    assert_eq!(admit(&mut third, &[]), Ok(()));
 }

@@ -24,9 +24,9 @@
 //!
 //! # Rooms
 //!
-//! The core ([`config`], [`route`], [`split`], [`upstream`], [`balance`], [`snapshot`]) knows no
-//! pingora, no runtime, no file, no socket, and takes time and chance as arguments ([`clock`]). The
-//! rim ([`proxy`], [`observe`], [`control`], [`store`], [`admin`], [`server`], [`cli`]) has them all.
+//! The core ([`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
+//! [`snapshot`]) knows no pingora, no runtime, no file, no socket, and takes time and chance as
+//! arguments ([`clock`]). The rim ([`proxy`], [`observe`], [`control`], [`store`], [`admin`], [`server`], [`cli`]) has them all.
 
 pub mod clock;
 

@@ -132,7 +132,7 @@ mod tests {
         match Config::parse(&text) {
             Ok((config, warnings)) => {
                 assert_eq!(warnings, Problems::default());
-                Ok(config.services[0].fallback.clone())
+                Ok(config.services[0].stability.fallback.clone())
             }
             Err(problems) => Err(problems.lines(&text, "t")),
         }

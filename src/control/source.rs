@@ -1,10 +1,16 @@
-//! Where the config comes from: a path in, its text out, byte for byte as it was when read.
+//! Where the config comes from: a path in, its text out, byte for byte as it was when read, and the
+//! files that it names.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Rejected, ReloadError};
 use crate::config::{Config, Problems};
+
+/// The largest file of a static answer, in bytes.
+const LARGEST_ANSWER: u64 = 1024 * 1024;
 
 /// Where the config comes from.
 #[derive(Clone, Debug)]
@@ -28,12 +34,38 @@ impl Text {
     /// The config it spells, with what is odd about it.
     pub fn parse(&self) -> Result<(Arc<Config>, Problems), ReloadError> {
         match Config::parse(&self.text) {
-            Ok((config, warnings)) => Ok((Arc::new(config), warnings)),
+            Ok((mut config, warnings)) => {
+                self.read_answers(&mut config)?;
+                Ok((Arc::new(config), warnings))
+            }
             Err(problems) => {
                 let (path, text) = (self.path.clone(), self.text.clone());
                 Err(ReloadError::Problems(Box::new(Rejected { path, text, problems })))
             }
         }
+    }
+}
+
+impl Text {
+    /// Reads the files of static answers, which are named as seen from the config's folder.
+    fn read_answers(&self, config: &mut Config) -> Result<(), ReloadError> {
+        let folder = Path::new(&self.path).parent().unwrap_or(Path::new("."));
+        let read = |path: &Path| {
+            let path = folder.join(path);
+            let failed = |error| ReloadError::Read { path: path.display().to_string(), error };
+            let length = std::fs::metadata(&path).map_err(failed)?.len();
+            if length > LARGEST_ANSWER {
+                let error = std::io::Error::other(format!("{length} bytes, more than 1 MiB"));
+                return Err(failed(error));
+            }
+            std::fs::read(&path).map(Bytes::from).map_err(failed)
+        };
+        for service in &mut config.services {
+            let Some(answer) = &service.stability.fallback.answer else { continue };
+            let answer = answer.resolve(read)?;
+            Arc::make_mut(&mut service.stability).fallback.answer = Some(answer);
+        }
+        Ok(())
     }
 }
 

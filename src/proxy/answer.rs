@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::exchange::REQUEST_ID;
 use super::failure::Cause;
+use crate::fallback::{MARK, StaleResponse, StaticAnswer, Step};
 
 /// A whole answer; the lane adds its length.
 #[derive(Clone, Debug)]
@@ -51,6 +52,34 @@ impl Answer {
         }
         let keeps_connection = row.keeps_connection;
         Answer { status: row.status, fields, body: body.into(), keeps_connection }
+    }
+}
+
+impl Answer {
+    /// The service's own answer for a time when nobody can be asked.
+    pub fn fixed(answer: &StaticAnswer, request_id: &HeaderValue) -> Answer {
+        let mut fields: SmallVec<[_; 4]> = answer.headers.iter().cloned().collect();
+        let mut add = |name: HeaderName, value: HeaderValue| {
+            if !fields.iter().any(|(known, _)| *known == name) {
+                fields.push((name, value));
+            }
+        };
+        add(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        add(MARK, Step::Answer.mark());
+        add(REQUEST_ID, request_id.clone());
+        if answer.status == 503 {
+            add(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // The rim has read the file; an answer without content is all there is otherwise.
+        let body = answer.body.text().cloned().unwrap_or_default();
+        Answer { status: answer.status, fields, body, keeps_connection: true }
+    }
+
+    /// A response kept from before; it says so itself.
+    pub fn kept(kept: StaleResponse, request_id: &HeaderValue) -> Answer {
+        let mut fields: SmallVec<[_; 4]> = kept.headers.into_iter().collect();
+        fields.push((REQUEST_ID, request_id.clone()));
+        Answer { status: kept.status, fields, body: kept.body, keeps_connection: true }
     }
 }
 

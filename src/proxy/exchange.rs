@@ -35,7 +35,7 @@ use crate::upstream::{Outcome, StatusClass};
 pub use attempt::{Try, Wire};
 
 use attempt::Attempt;
-use fall_back::Stale;
+use fall_back::Kept;
 
 /// `x-request-id`.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,7 +63,7 @@ pub struct Exchange {
     edits: Edits,
     is_idempotent: bool,
     asks_websocket: bool,
-    stale: Stale,
+    kept: Kept,
     cause: Option<Cause>,
     is_recorded: bool,
 }
@@ -118,7 +118,7 @@ impl Exchange {
             edits: Edits::default(),
             is_idempotent: false,
             asks_websocket: false,
-            stale: Stale::default(),
+            kept: Kept::default(),
             cause: None,
             is_recorded: false,
         }
@@ -181,7 +181,7 @@ impl Exchange {
             None if carries.trace_state => self.edits.remove(TRACESTATE),
             None => {}
         }
-        self.prepare_stale(head, &facts);
+        self.prepare_to_keep(head, &facts);
         Admitted::Forward
     }
 

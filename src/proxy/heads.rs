@@ -11,6 +11,7 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::exchange::Edits;
+use crate::fallback::MARK;
 
 /// Applies edits to a request's head.
 pub fn edit_request(request: &mut RequestHeader, edits: &Edits) -> Result<()> {
@@ -36,11 +37,13 @@ pub fn edit_request(request: &mut RequestHeader, edits: &Edits) -> Result<()> {
     Ok(())
 }
 
-/// Removes fields from a response's head, makes equal lengths one, and adds `id` if there is none.
+/// Removes fields from a response's head, makes equal lengths one, adds `id` if there is none, and
+/// sets the mark of a fallback, which only we may set.
 pub fn edit_response(
     response: &mut ResponseHeader,
     remove: &[HeaderName],
     (id_name, id): (HeaderName, &HeaderValue),
+    mark: Option<HeaderValue>,
 ) -> Result<()> {
     let own_reason = response.get_reason_phrase() != response.status.canonical_reason();
     let reason = response.get_reason_phrase().filter(|_| own_reason).map(str::to_string);
@@ -53,6 +56,10 @@ pub fn edit_response(
     // An HTTP/1.0 upstream's answer goes on as ours, with our framing.
     parts.version = http::Version::HTTP_11;
     parts.headers.entry(id_name).or_insert_with(|| id.clone());
+    match mark {
+        Some(mark) => drop(parts.headers.insert(MARK, mark)),
+        None => drop(parts.headers.remove(MARK)),
+    }
     *response = ResponseHeader::from(parts);
     if let Some(reason) = reason {
         response.set_reason_phrase(Some(&reason))?;

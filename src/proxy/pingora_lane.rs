@@ -206,7 +206,7 @@ impl ProxyHttp for PingoraLane {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let remove = hop_by_hop::to_remove(&response.headers, response.status == 101);
-        heads::edit_response(response, &remove, (REQUEST_ID, ctx.request_id()))?;
+        heads::edit_response(response, &remove, (REQUEST_ID, ctx.request_id()), ctx.mark())?;
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks: what has no length ends with the connection.
             if response.remove_header(&TRANSFER_ENCODING).is_some() {
@@ -217,6 +217,17 @@ impl ProxyHttp for PingoraLane {
             session.set_keepalive(None);
         }
         Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
+        ctx.on_response_body(body.as_ref(), end_of_stream);
+        Ok(None)
     }
 
     fn fail_to_connect(
@@ -347,9 +358,11 @@ async fn write(session: &mut Session, answer: Answer) -> Result<()> {
     }
     let mut head = ResponseHeader::build(answer.status, Some(answer.fields.len() + 3))?;
     for (name, value) in answer.fields {
-        head.insert_header(name, value)?;
+        head.append_header(name, value)?;
     }
-    head.insert_header(CONTENT_LENGTH, answer.body.len())?;
+    if answer.status != 204 {
+        head.insert_header(CONTENT_LENGTH, answer.body.len())?;
+    }
     let has_body = session.req_header().method != Method::HEAD;
     session.write_response_header(Box::new(head), !has_body).await?;
     let body = has_body.then_some(answer.body);

@@ -9,6 +9,7 @@ use super::{Mode, Pool, Service, Snapshot};
 use crate::balance::{Member, Members};
 use crate::clock::Moment;
 use crate::config::{self, Config};
+use crate::fallback::StaleStore;
 use crate::route::RouteTable;
 use crate::split::{Cut, Secret, Split};
 use crate::upstream::{Address, Proof, Target, Upstream};
@@ -123,9 +124,18 @@ fn build_service(
         mode: blueprint.run_time.modes.get(&service.name).cloned().unwrap_or_default(),
         pools: service.pools.iter().map(pool).collect(),
         state: before.map(|before| before.state.clone()).unwrap_or_default(),
+        stale: stale(service, before),
         sticky: service.sticky.clone(),
         opt_in: service.opt_in.clone(),
     }
+}
+
+/// What was kept stays as long as its bounds do.
+fn stale(service: &config::Service, before: Option<&Service>) -> Option<Arc<StaleStore>> {
+    let limits = service.stability.fallback.stale?;
+    let kept = before.and_then(|before| before.stale.clone());
+    let kept = kept.filter(|store| store.limits() == limits);
+    Some(kept.unwrap_or_else(|| Arc::new(StaleStore::new(limits))))
 }
 
 /// The pool with the largest share in the file, as long as it gets any traffic; otherwise the one

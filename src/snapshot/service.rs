@@ -9,6 +9,7 @@ use super::{By, Pool, Why};
 use crate::balance::{Budget, Policy, Queue};
 use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
+use crate::fallback::StaleStore;
 use crate::route::Facts;
 use crate::split::{Cohort, Cut, Secret, Split, Sticky};
 
@@ -31,6 +32,8 @@ pub struct Service {
     pub pools: Vec<Pool>,
     /// What lives on from snapshot to snapshot.
     pub state: Arc<ServiceState>,
+    /// Responses kept for a time when nobody can be asked, if they are to be.
+    pub stale: Option<Arc<StaleStore>>,
     /// The pool with the largest share: what canaries are measured against and shielded by.
     pub stable: usize,
     /// The pool that stands in for one that is open or has nobody.

@@ -171,7 +171,7 @@ impl Exchange {
         match self.is_worth_a_retry(status) && self.try_again(wire, now) {
             true => Err(Cause::Retried),
             false => {
-                self.record_stale(status, headers);
+                self.begin_to_keep(status, headers, now);
                 Ok(())
             }
         }

@@ -1,20 +1,36 @@
 //! What is said when nobody can be asked: a refusal in; the last good response, another pool, the
-//! service's static answer or a plain refusal out, in this order.
+//! service's static answer or a plain refusal out, in this order. And what is kept for that time.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use http::HeaderMap;
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::{HeaderMap, Method};
 
 use super::super::admission::Head;
 use super::super::answer::Answer;
 use super::super::failure::Cause;
 use super::Exchange;
+use crate::fallback::{Asked, Received, Recording, Step};
 use crate::route::Facts;
-use crate::snapshot::{Mode, Refusal, Why};
+use crate::snapshot::{By, Mode, Refusal, Why};
 
-/// What is kept of the request and its response for a time when nobody can be asked.
+/// What is kept of a request and its response, where the service keeps responses.
 #[derive(Debug, Default)]
-pub(super) struct Stale;
+pub(super) struct Kept {
+    asked: Option<Box<Request>>,
+    recording: Option<Recording>,
+}
+
+/// A request as it came, before its fields were edited.
+#[derive(Debug)]
+struct Request {
+    method: Method,
+    host: String,
+    target: String,
+    headers: HeaderMap,
+}
 
 impl Exchange {
     /// The answer to a request that was refused; none if another pool takes it.
@@ -24,35 +40,105 @@ impl Exchange {
         head: &Head<'_>,
         refusal: Refusal,
     ) -> Option<Answer> {
-        let cause = Cause::from(refusal.why);
-        if let (Why::NoUpstream | Why::Open, Some(at)) = (refusal.why, refusal.at) {
-            let now = self.clock.now();
-            let moment = self.snapshot.moment(now);
-            let stand_in = self.snapshot.decide_stand_in(at, moment, &mut self.draws);
-            if stand_in.is_some_and(|decision| self.sit_down(decision, now).is_ok()) {
-                let fallbacks = &self.snapshot.services[at.0].state.fallbacks;
-                fallbacks.pool.fetch_add(1, Ordering::Relaxed);
-                return None;
+        let Some(at) = refusal.at else {
+            return Some(self.answer(refusal.why.into(), head.headers));
+        };
+        let snapshot = self.snapshot.clone();
+        let service = &snapshot.services[at.0];
+        let fallbacks = &service.state.fallbacks;
+        match refusal.why {
+            Why::NoUpstream | Why::Open => {
+                if let Some(answer) = self.find_kept(facts, head, at.0) {
+                    fallbacks.stale.fetch_add(1, Ordering::Relaxed);
+                    return Some(answer);
+                }
+                if self.ask_stand_in(at) {
+                    fallbacks.pool.fetch_add(1, Ordering::Relaxed);
+                    return None;
+                }
+                if let Some(answer) = &service.stability.fallback.answer {
+                    fallbacks.answer.fetch_add(1, Ordering::Relaxed);
+                    self.cause = Some(refusal.why.into());
+                    return Some(Answer::fixed(answer, self.request_id()));
+                }
             }
+            Why::Full => drop(service.state.shed.fetch_add(1, Ordering::Relaxed)),
+            _ => {}
         }
-        let _ = facts;
-        if refusal.why == Why::Full
-            && let Some(at) = refusal.at
-        {
-            self.snapshot.services[at.0].state.shed.fetch_add(1, Ordering::Relaxed);
+        let answer = self.answer(refusal.why.into(), head.headers);
+        match (&service.mode, refusal.why) {
+            (Mode::Maintenance { message: Some(message) }, Why::Maintenance) => {
+                let cause = Cause::Maintenance;
+                Some(Answer::with_detail(cause, message, head.headers, self.request_id()))
+            }
+            _ => Some(answer),
         }
-        let message = refusal.at.and_then(|at| match &self.snapshot.services[at.0].mode {
-            Mode::Maintenance { message } => message.clone(),
-            _ => None,
-        });
-        let mut answer = self.answer(cause, head.headers);
-        if let Some(message) = message.filter(|_| cause == Cause::Maintenance) {
-            answer = Answer::with_detail(cause, &message, head.headers, self.request_id());
-        }
-        Some(answer)
     }
 
-    pub(super) fn prepare_stale(&mut self, _: &Head<'_>, _: &Facts<'_>) {}
+    fn ask_stand_in(&mut self, at: (usize, usize)) -> bool {
+        let now = self.clock.now();
+        let moment = self.snapshot.moment(now);
+        let decision = self.snapshot.decide_stand_in(at, moment, &mut self.draws);
+        decision.is_some_and(|decision| self.sit_down(decision, now).is_ok())
+    }
 
-    pub(super) fn record_stale(&mut self, _: u16, _: &HeaderMap) {}
+    fn find_kept(&mut self, facts: &Facts<'_>, head: &Head<'_>, service: usize) -> Option<Answer> {
+        let store = self.snapshot.services[service].stale.clone()?;
+        let asked = Asked {
+            method: head.method,
+            host: facts.host,
+            target: target(head),
+            headers: head.headers,
+        };
+        let found = store.find(&asked, self.clock.now())?;
+        Some(Answer::kept(found, self.request_id()))
+    }
+
+    /// The mark of a response that does not come from the pool it should come from.
+    pub fn mark(&self) -> Option<HeaderValue> {
+        let stands_in = self.decision.is_some_and(|decision| decision.by == By::StandIn);
+        stands_in.then(|| Step::Pool.mark())
+    }
+
+    /// Remembers the request where its response may be worth keeping.
+    pub(super) fn prepare_to_keep(&mut self, head: &Head<'_>, facts: &Facts<'_>) {
+        let keeps = self.decision.is_some_and(|decision| {
+            decision.by != By::StandIn && self.snapshot.services[decision.service].stale.is_some()
+        });
+        if keeps {
+            self.kept.asked = Some(Box::new(Request {
+                method: head.method.clone(),
+                host: facts.host.to_string(),
+                target: target(head).to_string(),
+                headers: head.headers.clone(),
+            }));
+        }
+    }
+
+    /// Hears the head of the response that goes to the client.
+    pub(super) fn begin_to_keep(&mut self, status: u16, headers: &HeaderMap, now: Instant) {
+        let Some(asked) = self.kept.asked.as_deref() else { return };
+        let Some(decision) = self.decision else { return };
+        let Some(store) = &self.snapshot.services[decision.service].stale else { return };
+        let received = Received { status, headers, now, wall: (self.clock.wall)() };
+        let Request { method, host, target, headers } = asked;
+        let asked = Asked { method, host, target, headers };
+        // What may not be kept is none of the request's business.
+        self.kept.recording = store.offer(&asked, &received).ok().flatten();
+    }
+
+    /// Hears a piece of the response's body, and its end.
+    pub fn on_response_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+        let Some(recording) = &mut self.kept.recording else { return };
+        if let Some(piece) = piece {
+            recording.push(piece);
+        }
+        if is_end {
+            self.kept.recording.take().into_iter().for_each(Recording::complete);
+        }
+    }
+}
+
+fn target<'h>(head: &Head<'h>) -> &'h str {
+    head.uri.path_and_query().map_or("/", |target| target.as_str())
 }

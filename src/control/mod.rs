@@ -6,6 +6,7 @@
 
 mod controller;
 mod events;
+mod prober;
 mod rates;
 mod resolve;
 mod source;
@@ -27,6 +28,7 @@ use crate::upstream::{Address, BreakerOrder};
 
 pub use controller::{Controller, Wiring};
 pub use events::{Event, Events, Subject};
+pub use prober::run as probe;
 pub use rates::{PERIOD as RATES_PERIOD, PoolRate, Rates};
 pub use resolve::Resolver;
 pub use source::{Source, Text};

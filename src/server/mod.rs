@@ -158,6 +158,7 @@ impl Server {
         let mut tasks = vec![
             tokio::spawn(controller.run(commands)),
             tokio::spawn(resolver.run(in_force, control.clone())),
+            tokio::spawn(control::probe(published.clone(), clock)),
             tokio::spawn(note_rates(rates, published.clone(), clock)),
             tokio::spawn(control::watch_over(published.clone(), control.clone(), events, clock)),
             tokio::spawn(admin::serve(admin_bound, admin)),

@@ -139,6 +139,11 @@ impl Snapshot {
         Some(Decision { service: at.0, pool, member, by: By::StandIn, key: None })
     }
 
+    /// What moments are counted from; the same for all snapshots of a process.
+    pub fn origin(&self) -> Instant {
+        self.origin
+    }
+
     /// `now` as the state of services, pools and upstreams counts it.
     pub fn moment(&self, now: Instant) -> Moment {
         Moment::since(self.origin, now)

@@ -6,6 +6,7 @@
 
 mod address;
 mod breaker;
+mod course;
 mod ejection;
 mod latency;
 mod probe;
@@ -21,6 +22,7 @@ use crate::clock::Moment;
 
 pub use address::{Address, AddressError, Target};
 pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Entry, Fared};
+pub use course::{Course, Finding, Live};
 pub use ejection::{Ejection, EjectionSettings};
 pub use latency::Latency;
 pub use probe::{GrpcProbe, Health, HttpProbe, Probe, ProbeReading, ProbeTally};
@@ -169,6 +171,14 @@ impl Upstream {
         self.advised.store(weight, Ordering::Relaxed);
         self.set(Conditions::ADVISED_WEIGHT, weight < 100);
         self.set(Conditions::ADVISED_DRAIN, drain || weight == 0);
+    }
+
+    /// What its probe advises: a weight in percent, if it names one, and whether to send nothing new.
+    pub fn advice(&self) -> (Option<u16>, bool) {
+        let conditions = self.conditions();
+        let advised = conditions.any(Conditions::ADVISED_WEIGHT);
+        let weight = advised.then(|| self.advised.load(Ordering::Relaxed));
+        (weight, conditions.any(Conditions::ADVISED_DRAIN))
     }
 
     /// It comes (back) in now and begins with a tenth of its share.

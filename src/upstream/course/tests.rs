@@ -1,0 +1,210 @@
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+use super::*;
+use crate::upstream::Probe;
+
+use Finding::{Failure, Success};
+
+/// Any moment will do: the tests only ever add to it.
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn health() -> Health {
+    Health::new(Probe::Tcp)
+}
+
+/// What is proved after each of these results.
+fn proofs(course: &mut Course, findings: &[Finding]) -> Vec<Proof> {
+    let (now, mut draws) = (start(), Draws::seeded(1));
+    let after = |&finding: &Finding| {
+        course.on_result(finding, &health(), now, &mut draws);
+        course.proof()
+    };
+    findings.iter().map(after).collect()
+}
+
+/// The wait after the last of these results, in milliseconds.
+fn wait(course: &Course, findings: &[Finding], health: &Health, seed: u64) -> u64 {
+    let (now, mut draws, mut course) = (start(), Draws::seeded(seed), course.clone());
+    let mut next = now;
+    for &finding in findings {
+        next = course.on_result(finding, health, now, &mut draws);
+    }
+    next.duration_since(now).as_millis() as u64
+}
+
+/// A course whose first wait is over.
+fn spread(proof: Proof) -> Course {
+    Course { is_spread: true, ..Course::from_proof(proof) }
+}
+
+fn assert_waits(course: &Course, findings: &[Finding], expected: Range<u64>) {
+    let waits: Vec<_> = (0..500).map(|seed| wait(course, findings, &health(), seed)).collect();
+    assert!(waits.iter().all(|wait| expected.contains(wait)), "{findings:?}: {waits:?}");
+    let (min, max) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+    let width = expected.end - expected.start;
+    assert!(max - min > width * 9 / 10, "waits do not use their range: {min} to {max}");
+}
+
+#[test]
+fn a_new_upstream_is_unproven_until_its_first_success() {
+    use Proof::{Unproven, Up};
+    assert_eq!(Course::default().proof(), Unproven);
+    let mut course = Course::default();
+    assert_eq!(proofs(&mut course, &[Failure, Failure, Success]), [Unproven, Unproven, Up]);
+    assert_eq!(proofs(&mut course, &[Failure, Failure]), [Up, Up], "old failures do not count");
+}
+
+#[test]
+fn a_new_upstream_that_keeps_failing_is_down() {
+    use Proof::{Down, Unproven};
+    let mut course = Course::default();
+    assert_eq!(proofs(&mut course, &[Failure; 4]), [Unproven, Unproven, Down, Down]);
+}
+
+#[test]
+fn only_failures_in_a_row_take_an_upstream_out() {
+    use Proof::{Down, Up};
+    let mut course = Course::from_proof(Up);
+    let findings = [Failure, Failure, Success, Failure, Failure, Failure];
+    assert_eq!(proofs(&mut course, &findings), [Up, Up, Up, Up, Up, Down]);
+}
+
+#[test]
+fn only_successes_in_a_row_bring_an_upstream_back() {
+    use Proof::{Down, Up};
+    let mut course = Course::from_proof(Down);
+    let findings = [Success, Failure, Success, Success];
+    assert_eq!(proofs(&mut course, &findings), [Down, Down, Down, Up]);
+}
+
+#[test]
+fn one_result_is_enough_where_the_config_says_so() {
+    let health = Health { rise: 1, fall: 1, ..health() };
+    let (now, mut draws) = (start(), Draws::seeded(1));
+    let mut course = Course::from_proof(Proof::Up);
+    course.on_result(Failure, &health, now, &mut draws);
+    assert_eq!(course.proof(), Proof::Down);
+    course.on_result(Success, &health, now, &mut draws);
+    assert_eq!(course.proof(), Proof::Up);
+}
+
+#[test]
+fn probes_hurry_while_the_state_is_changing() {
+    let hurried = 800..1_200;
+    assert_waits(&Course::default(), &[Failure], hurried.clone());
+    assert_waits(&spread(Proof::Up), &[Failure], hurried.clone());
+    assert_waits(&spread(Proof::Up), &[Failure, Failure], hurried.clone());
+    assert_waits(&spread(Proof::Down), &[Success], hurried);
+}
+
+#[test]
+fn probes_take_their_time_while_nothing_changes() {
+    let steady = 4_000..6_000;
+    assert_waits(&spread(Proof::Up), &[Success], steady.clone());
+    assert_waits(&spread(Proof::Up), &[Failure, Success], steady.clone());
+    assert_waits(&spread(Proof::Up), &[Failure; 3], steady.clone());
+    assert_waits(&spread(Proof::Down), &[Failure], steady.clone());
+    assert_waits(&spread(Proof::Down), &[Success, Success], steady);
+}
+
+#[test]
+fn an_interval_below_a_second_is_hurry_enough() {
+    let health = Health { interval: Duration::from_millis(100), ..health() };
+    let waits = (0..500).map(|seed| wait(&Course::default(), &[Failure], &health, seed));
+    assert!(waits.into_iter().all(|wait| (80..120).contains(&wait)));
+}
+
+#[test]
+fn the_first_wait_once_settled_is_any_part_of_an_interval() {
+    assert_waits(&Course::default(), &[Success], 0..5_000);
+    assert_waits(&Course::default(), &[Failure; 3], 0..5_000);
+    assert_waits(&Course::default(), &[Success, Success], 4_000..6_000);
+}
+
+#[test]
+fn live_traffic_spares_five_probes_of_six() {
+    let (now, mut draws, mut course) = (start(), Draws::seeded(1), spread(Proof::Up));
+    let mut spared = |course: &mut Course, live| {
+        let next = course.spare(&health(), live, now, &mut draws)?;
+        Some((4_000..6_000).contains(&next.duration_since(now).as_millis()))
+    };
+    for _ in 0..3 {
+        for _ in 0..5 {
+            assert_eq!(spared(&mut course, Live::Succeeding), Some(true));
+        }
+        assert_eq!(spared(&mut course, Live::Succeeding), None);
+        course.on_result(Success, &health(), now, &mut Draws::seeded(2));
+    }
+    assert_eq!(spared(&mut course, Live::Silent), None, "probes are back when the traffic ends");
+}
+
+#[test]
+fn nothing_is_spared_but_of_a_settled_upstream_without_an_agent() {
+    let (now, mut draws) = (start(), Draws::seeded(1));
+    let mut doubted = spread(Proof::Up);
+    doubted.on_result(Failure, &health(), now, &mut draws);
+    let agent = Health { agent: true, ..health() };
+    let cases = [
+        (Course::default(), health(), "unproven"),
+        (Course::from_proof(Proof::Up), health(), "never probed by this course"),
+        (spread(Proof::Down), health(), "down"),
+        (doubted, health(), "doubted"),
+        (spread(Proof::Up), agent, "with an agent"),
+    ];
+    for (mut course, health, what) in cases {
+        assert_eq!(course.spare(&health, Live::Succeeding, now, &mut draws), None, "{what}");
+    }
+}
+
+/// Probes answered at once by a thousand upstreams that start together: how many fall into each
+/// 100 ms of a minute.
+fn storm(live: Live, seed: u64) -> Vec<f64> {
+    let (start, mut draws, health) = (start(), Draws::seeded(seed), health());
+    let mut courses = vec![Course::default(); 1_000];
+    let mut due: BinaryHeap<_> = (0..1_000).map(|upstream| Reverse((start, upstream))).collect();
+    let mut counts = vec![0.0; 600];
+    while let Some(Reverse((now, upstream))) = due.pop() {
+        let Some(count) = counts.get_mut((now.duration_since(start).as_millis() / 100) as usize)
+        else {
+            return counts;
+        };
+        let course: &mut Course = &mut courses[upstream];
+        let next = course.spare(&health, live, now, &mut draws).unwrap_or_else(|| {
+            *count += 1.0;
+            course.on_result(Success, &health, now, &mut draws)
+        });
+        due.push(Reverse((next, upstream)));
+    }
+    counts
+}
+
+/// Standard deviation by mean.
+fn variation(counts: &[f64]) -> f64 {
+    let mean = counts.iter().sum::<f64>() / counts.len() as f64;
+    let squares = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>();
+    (squares / counts.len() as f64).sqrt() / mean
+}
+
+#[test]
+fn a_thousand_upstreams_that_start_together_spread_evenly() {
+    for seed in 0..20 {
+        let counts = storm(Live::Silent, seed);
+        assert!(counts[0] >= 1_000.0, "all are probed at once");
+        // The first cycle lasts five seconds.
+        let variation = variation(&counts[50..]);
+        assert!(variation < 0.5, "seed {seed}: {variation}");
+        let mean = counts[50..].iter().sum::<f64>() / 550.0;
+        assert!((19.0..21.0).contains(&mean), "seed {seed}: {mean} in 100 ms");
+    }
+}
+
+#[test]
+fn live_traffic_cuts_the_probes_of_a_thousand_upstreams_to_a_sixth() {
+    let counts = storm(Live::Succeeding, 1);
+    let mean = counts[300..].iter().sum::<f64>() / 300.0;
+    assert!((3.0..3.7).contains(&mean), "{mean} in 100 ms");
+}

@@ -137,7 +137,7 @@ fn a_slow_member_gets_less_and_a_failing_one_nothing() {
         bench.now = bench.now + Duration::from_millis(1);
         bench.upstream(0).latency.observe(Duration::from_millis(2), bench.now);
         bench.upstream(1).latency.observe(Duration::from_millis(20), bench.now);
-        bench.upstream(2).latency.observe_failure(Duration::from_millis(1), bench.now);
+        bench.upstream(2).latency.observe_failure(Duration::from_millis(1), 3, bench.now);
     }
     let picked = bench.shares(9_000);
     assert!(picked[0] > 5_000 && picked[1] < 3_100 && picked[2] == 0, "{picked:?}");
@@ -155,7 +155,14 @@ fn a_black_hole_draws_no_more_than_its_share() {
         let over = ends.extract_if(.., |(end, ..)| *end <= now).collect::<Vec<_>>();
         for (_, place, held) in over {
             match place {
-                0 => held.upstream().latency.observe_failure(Duration::from_millis(1), now),
+                0 => {
+                    let in_a_row = held.upstream().note_failure();
+                    held.upstream().latency.observe_failure(
+                        Duration::from_millis(1),
+                        in_a_row,
+                        now,
+                    );
+                }
                 _ => held.upstream().latency.observe(Duration::from_millis(10), now),
             }
         }

@@ -200,12 +200,16 @@ impl Pool {
         let upstream = seat.in_flight.upstream();
         let is_known = ended.outcome != Outcome::ClientGone;
         let failed = ended.failed();
-        if is_known {
-            self.note_latency(upstream, ended, stability, now);
-            if !failed {
-                upstream.ejection.on_success();
+        let in_a_row = match (is_known, failed) {
+            (false, _) => 0,
+            (true, true) => upstream.note_failure(),
+            (true, false) => {
                 upstream.note_success(now);
+                0
             }
+        };
+        if is_known {
+            self.note_latency(upstream, ended, in_a_row, stability, now);
         }
         let mut has_changed = false;
         if let Some(settings) = &stability.breaker {
@@ -221,7 +225,7 @@ impl Pool {
                 seat.pool.0.breaker.leave(entry, fared, settings, now, draws);
             }
         }
-        if ended.is_away() && self.eject(upstream, stability, now, draws) {
+        if ended.is_away() && self.eject(upstream, in_a_row, stability, now, draws) {
             has_changed = true;
         }
         if has_changed {
@@ -229,7 +233,14 @@ impl Pool {
         }
     }
 
-    fn note_latency(&self, upstream: &Upstream, ended: &Ended, stability: &Stability, now: Moment) {
+    fn note_latency(
+        &self,
+        upstream: &Upstream,
+        ended: &Ended,
+        in_a_row: u32,
+        stability: &Stability,
+        now: Moment,
+    ) {
         if stability.limits.throttle {
             self.state.throttle.on_answer(ended.is_refusal(), now);
         }
@@ -238,7 +249,7 @@ impl Pool {
         }
         if stability.balance.by == Policy::Latency {
             match ended.failed() {
-                true => upstream.latency.observe_failure(ended.took, now),
+                true => upstream.latency.observe_failure(ended.took, in_a_row, now),
                 false => upstream.latency.observe(ended.took, now),
             }
         }
@@ -248,12 +259,13 @@ impl Pool {
     fn eject(
         &self,
         upstream: &Upstream,
+        in_a_row: u32,
         stability: &Stability,
         now: Moment,
         draws: &mut Draws,
     ) -> bool {
         let Some(settings) = &stability.ejection else { return false };
-        if !upstream.ejection.on_failure(settings, now) {
+        if !upstream.ejection.is_due(in_a_row, settings, now) {
             return false;
         }
         // Whoever finds it taken comes again with the next failure.

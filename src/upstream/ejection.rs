@@ -38,10 +38,9 @@ impl EjectionSettings {
     }
 }
 
-/// An upstream's failures in a row and its time out.
+/// An upstream's time out.
 #[derive(Debug, Default)]
 pub struct Ejection {
-    failures: AtomicU32,
     times: AtomicU32,
     total: AtomicU32,
     /// In microseconds; 0 if it never was out.
@@ -52,19 +51,9 @@ pub struct Ejection {
 const FORGET: Duration = Duration::from_secs(60);
 
 impl Ejection {
-    /// A request went well.
-    pub fn on_success(&self) {
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// A request failed; answers whether the upstream is due to be taken out.
-    pub fn on_failure(&self, settings: &EjectionSettings, now: Moment) -> bool {
-        if self.is_out(now) {
-            return false;
-        }
-        self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= settings.failures
+    /// Whether it is due to be taken out after so many failures in a row.
+    pub fn is_due(&self, in_a_row: u32, settings: &EjectionSettings, now: Moment) -> bool {
+        in_a_row >= settings.failures && !self.is_out(now)
     }
 
     /// Takes it out for n · time, at most the longest, ± 20 %; n is the number of times, less one
@@ -78,7 +67,6 @@ impl Ejection {
         self.until.store(until.micros(), Ordering::Relaxed);
         self.times.store(times, Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
-        self.failures.store(0, Ordering::Relaxed);
     }
 
     /// Whether it is out.
@@ -106,17 +94,6 @@ mod tests {
     }
 
     #[test]
-    fn five_in_a_row_take_it_out_and_a_success_begins_anew() {
-        let (ejection, settings) = (Ejection::default(), EjectionSettings::default());
-        for _ in 0..3 {
-            (0..4).for_each(|_| assert!(!ejection.on_failure(&settings, at(1))));
-            ejection.on_success();
-        }
-        (0..4).for_each(|_| assert!(!ejection.on_failure(&settings, at(1))));
-        assert!(ejection.on_failure(&settings, at(1)));
-    }
-
-    #[test]
     fn each_time_is_longer_up_to_five_minutes_and_minutes_in_are_credited() {
         let (ejection, settings) = (Ejection::default(), EjectionSettings::default());
         let mut draws = Draws::seeded(1);
@@ -137,11 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn failures_while_it_is_out_count_for_nothing() {
+    fn five_in_a_row_take_it_out_but_not_while_it_is_out() {
         let (ejection, settings) = (Ejection::default(), EjectionSettings::default());
+        assert!(!ejection.is_due(4, &settings, at(1)) && ejection.is_due(5, &settings, at(1)));
         ejection.eject(&settings, at(1), &mut Draws::seeded(1));
-        (0..20).for_each(|_| assert!(!ejection.on_failure(&settings, at(2))));
-        assert!(!ejection.on_failure(&settings, ejection.until()));
+        assert!(!ejection.is_due(20, &settings, at(2)));
+        assert!(ejection.is_due(5, &settings, ejection.until()));
     }
 
     #[test]

@@ -15,6 +15,9 @@ const TAU: f32 = 1.0;
 /// What a failure weighs at least, in seconds.
 pub const FAILURE_SECONDS: f32 = 5.0;
 
+/// Failures in a row that are no accident.
+const NO_ACCIDENT: u32 = 3;
+
 /// What the average never falls below, in seconds: differences beneath are noise.
 const FLOOR: f32 = 0.000_5;
 
@@ -33,9 +36,14 @@ impl Latency {
         self.add(took.as_secs_f32(), now);
     }
 
-    /// It failed after this long.
-    pub fn observe_failure(&self, took: Duration, now: Moment) {
-        self.add(took.as_secs_f32().max(FAILURE_SECONDS), now);
+    /// It failed after this long, for so many times in a row with this one. A few in a row are no
+    /// accident: then it weighs five seconds at once, however many requests a second it answered.
+    pub fn observe_failure(&self, took: Duration, in_a_row: u32, now: Moment) {
+        let seconds = took.as_secs_f32().max(FAILURE_SECONDS);
+        match in_a_row >= NO_ACCIDENT {
+            true => self.set(seconds, now),
+            false => self.add(seconds, now),
+        }
     }
 
     /// The average now, in seconds, at least half a millisecond.
@@ -57,6 +65,10 @@ impl Latency {
                 f32::from_bits((word >> 32) as u32) * weight + seconds * (1.0 - weight)
             }
         };
+        self.set(average, now);
+    }
+
+    fn set(&self, average: f32, now: Moment) {
         let word = u64::from(average.to_bits()) << 32 | u64::from(stamp(now));
         self.0.store(word, Ordering::Relaxed);
     }
@@ -98,10 +110,11 @@ mod tests {
     #[test]
     fn a_failure_weighs_five_seconds_and_fades() {
         let latency = Latency::default();
-        for ms in 0..100 {
-            latency.observe_failure(Duration::from_millis(1), at(ms));
-        }
-        assert!(latency.seconds(at(100)) > 4.0);
+        (0..1_000).for_each(|ms| latency.observe(Duration::from_millis(1), at(ms)));
+        latency.observe_failure(Duration::from_millis(1), 1, at(1_000));
+        assert!(latency.seconds(at(1_000)) < 0.1, "one may be an accident");
+        latency.observe_failure(Duration::from_millis(1), 3, at(1_000));
+        assert!(latency.seconds(at(1_000)) > 4.0);
         assert!(latency.seconds(at(10_000)) < 0.002, "it is tried again");
     }
 

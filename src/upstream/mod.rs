@@ -47,7 +47,7 @@ pub struct Upstream {
     pub connections: Connections,
     /// Its circuit breaker.
     pub breaker: Breaker,
-    /// Its failures in a row.
+    /// Whether it is out for failing in a row.
     pub ejection: Ejection,
     /// How fast it answers.
     pub latency: Latency,
@@ -60,6 +60,8 @@ pub struct Upstream {
     /// When it last came (back) in, in microseconds.
     came_in: AtomicU64,
     succeeded: AtomicU64,
+    /// Live requests that failed in a row.
+    failures: AtomicU32,
 }
 
 /// A set of conditions under which an upstream takes no requests, or fewer.
@@ -121,6 +123,7 @@ impl Upstream {
             advised: AtomicU16::new(100),
             came_in: AtomicU64::new(0),
             succeeded: AtomicU64::new(0),
+            failures: AtomicU32::new(0),
         }
     }
 
@@ -187,8 +190,9 @@ impl Upstream {
         self.set(Conditions::SLOW_START, true);
     }
 
-    /// Takes it out for failing in a row.
+    /// It has been taken out for failing in a row.
     pub fn note_ejected(&self) {
+        self.failures.store(0, Ordering::Relaxed);
         self.set(Conditions::EJECTED, true);
     }
 
@@ -238,6 +242,14 @@ impl Upstream {
     /// A live request went well.
     pub fn note_success(&self, now: Moment) {
         self.succeeded.store(now.micros(), Ordering::Relaxed);
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A live request failed; answers with how many did in a row.
+    pub fn note_failure(&self) -> u32 {
+        self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
     /// Whether a live request has gone well since then.

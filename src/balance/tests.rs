@@ -102,8 +102,8 @@ fn noise_in_latency_does_not_overrule_weights() {
     for n in 0..2_000u64 {
         bench.now = bench.now + Duration::from_millis(1);
         let took = |base| Duration::from_micros(base + n % 7 * 100);
-        bench.upstream(0).latency.observe(took(2_000), bench.now);
-        bench.upstream(1).latency.observe(took(2_500), bench.now);
+        bench.upstream(0).latency.observe(took(2_000), 0, bench.now);
+        bench.upstream(1).latency.observe(took(2_500), 0, bench.now);
     }
     let picked = bench.shares(10_000);
     assert!(is_near(picked[1], 10_000, 0.75), "{picked:?}");
@@ -135,8 +135,8 @@ fn a_slow_member_gets_less_and_a_failing_one_nothing() {
     let mut bench = Bench::new(Policy::Latency, &[100, 100, 100]);
     for _ in 0..3_000 {
         bench.now = bench.now + Duration::from_millis(1);
-        bench.upstream(0).latency.observe(Duration::from_millis(2), bench.now);
-        bench.upstream(1).latency.observe(Duration::from_millis(20), bench.now);
+        bench.upstream(0).latency.observe(Duration::from_millis(2), 0, bench.now);
+        bench.upstream(1).latency.observe(Duration::from_millis(20), 0, bench.now);
         bench.upstream(2).latency.observe_failure(Duration::from_millis(1), 3, bench.now);
     }
     let picked = bench.shares(9_000);
@@ -163,7 +163,7 @@ fn a_black_hole_draws_no_more_than_its_share() {
                         now,
                     );
                 }
-                _ => held.upstream().latency.observe(Duration::from_millis(10), now),
+                _ => held.upstream().latency.observe(Duration::from_millis(10), 0, now),
             }
         }
         let place = bench.pick().unwrap();

@@ -203,10 +203,7 @@ impl Pool {
         let in_a_row = match (is_known, failed) {
             (false, _) => 0,
             (true, true) => upstream.note_failure(),
-            (true, false) => {
-                upstream.note_success(now);
-                0
-            }
+            (true, false) => upstream.note_success(now),
         };
         if is_known {
             self.note_latency(upstream, ended, in_a_row, stability, now);
@@ -250,7 +247,7 @@ impl Pool {
         if stability.balance.by == Policy::Latency {
             match ended.failed() {
                 true => upstream.latency.observe_failure(ended.took, in_a_row, now),
-                false => upstream.latency.observe(ended.took, now),
+                false => upstream.latency.observe(ended.took, in_a_row, now),
             }
         }
     }

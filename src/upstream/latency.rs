@@ -31,9 +31,13 @@ const STAMP_SHIFT: u32 = 6;
 pub struct Latency(AtomicU64);
 
 impl Latency {
-    /// An answer took this long.
-    pub fn observe(&self, took: Duration, now: Moment) {
-        self.add(took.as_secs_f32(), now);
+    /// An answer took this long, after so many failures in a row. Once it is back after a few, what
+    /// they weighed is forgotten: a doubtful past would count for more than the present.
+    pub fn observe(&self, took: Duration, after_failures: u32, now: Moment) {
+        match after_failures >= NO_ACCIDENT {
+            true => self.set(took.as_secs_f32(), now),
+            false => self.add(took.as_secs_f32(), now),
+        }
     }
 
     /// It failed after this long, for so many times in a row with this one. A few in a row are no
@@ -101,28 +105,31 @@ mod tests {
     fn it_follows_within_seconds() {
         let latency = Latency::default();
         assert_eq!(latency.seconds(at(5)), FLOOR);
-        (0..3_000).for_each(|ms| latency.observe(Duration::from_millis(10), at(ms)));
+        (0..3_000).for_each(|ms| latency.observe(Duration::from_millis(10), 0, at(ms)));
         assert!((latency.seconds(at(3_000)) - 0.010).abs() < 1e-3);
-        (3_000..6_000).for_each(|ms| latency.observe(Duration::from_millis(50), at(ms)));
+        (3_000..6_000).for_each(|ms| latency.observe(Duration::from_millis(50), 0, at(ms)));
         assert!((latency.seconds(at(6_000)) - 0.048).abs() < 2e-3);
     }
 
     #[test]
     fn a_failure_weighs_five_seconds_and_fades() {
         let latency = Latency::default();
-        (0..1_000).for_each(|ms| latency.observe(Duration::from_millis(1), at(ms)));
+        (0..1_000).for_each(|ms| latency.observe(Duration::from_millis(1), 0, at(ms)));
         latency.observe_failure(Duration::from_millis(1), 1, at(1_000));
         assert!(latency.seconds(at(1_000)) < 0.1, "one may be an accident");
         latency.observe_failure(Duration::from_millis(1), 3, at(1_000));
         assert!(latency.seconds(at(1_000)) > 4.0);
         assert!(latency.seconds(at(10_000)) < 0.002, "it is tried again");
+        latency.observe_failure(Duration::from_millis(1), 3, at(10_000));
+        latency.observe(Duration::from_millis(1), 3, at(10_500));
+        assert!(latency.seconds(at(10_500)) < 0.002, "it is back");
     }
 
     #[test]
     fn the_stamp_may_come_round() {
         let latency = Latency::default();
         let late = Moment::from_micros((u64::from(u32::MAX) << STAMP_SHIFT) - 5);
-        latency.observe(Duration::from_secs(1), late);
+        latency.observe(Duration::from_secs(1), 0, late);
         let after = late + Duration::from_millis(100);
         assert!((latency.seconds(after) - (-0.1f32).exp()).abs() < 0.01);
     }

@@ -239,11 +239,12 @@ impl Upstream {
         share
     }
 
-    /// A live request went well.
-    pub fn note_success(&self, now: Moment) {
+    /// A live request went well; answers with how many had failed in a row before.
+    pub fn note_success(&self, now: Moment) -> u32 {
         self.succeeded.store(now.micros(), Ordering::Relaxed);
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
+        match self.failures.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.failures.swap(0, Ordering::Relaxed),
         }
     }
 

@@ -14,15 +14,17 @@ use crate::route::RouteTable;
 use crate::split::{Cut, Secret, Split};
 use crate::upstream::{Address, Proof, Target, Upstream};
 
-/// What names resolve to; a name without an entry has not resolved yet.
+/// What names resolve to; a name without an entry has not resolved yet. The answers of a name are
+/// in a fixed order, so that the same answer compares equal however the name server shuffled it.
 pub type Resolved = HashMap<Address, Arc<[Answer]>>;
 
-/// One place that a name resolves to.
+/// One of the places that a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Where to dial.
     pub target: Target,
-    /// In hundredths of the weight that the name was given.
+    /// In hundredths of the weight that the name was given, never 0: from SRV records, and
+    /// [`DEFAULT_WEIGHT`](crate::balance::DEFAULT_WEIGHT) for each address of a host.
     pub weight: u16,
 }
 

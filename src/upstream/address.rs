@@ -18,6 +18,12 @@ pub enum Address {
         /// The port.
         port: u16,
     },
+    /// `srv:_http._tcp.shop.internal`: its SRV records name hosts, ports and weights; looked up in
+    /// the background.
+    Srv {
+        /// The name whose SRV records count, in lower case.
+        name: String,
+    },
     /// `unix:/run/shop.sock`.
     Unix(PathBuf),
 }
@@ -35,7 +41,7 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// No port after the host.
-    #[error("expected `host:port`, `ip:port` or `unix:/path`")]
+    #[error("expected `host:port`, `ip:port`, `srv:name` or `unix:/path`")]
     NoPort,
     /// The port is not 1 to 65535.
     #[error("`{0}` is not a port; ports go from 1 to 65535")]
@@ -43,6 +49,9 @@ pub enum AddressError {
     /// The host is no name and no address.
     #[error("`{0}` is not a host name or an IP address")]
     Host(String),
+    /// The name cannot have SRV records.
+    #[error("`{0}` is not a name of SRV records, such as `srv:_http._tcp.shop.internal`")]
+    Srv(String),
     /// A Unix socket path that cannot be used.
     #[error("a unix socket needs an absolute path of at most 107 bytes")]
     Path,
@@ -57,6 +66,14 @@ impl FromStr for Address {
             let usable = path.starts_with('/') && path.len() <= 107 && !path.contains('\0');
             return usable.then(|| Address::Unix(path.into())).ok_or(AddressError::Path);
         }
+        // `srv:8080` is port 8080 of a host called `srv`.
+        if let Some(name) = text.strip_prefix("srv:")
+            && !name.bytes().all(|b| b.is_ascii_digit())
+        {
+            let usable = name.contains('.') && is_host_name(name);
+            let address = Address::Srv { name: name.to_ascii_lowercase() };
+            return usable.then_some(address).ok_or_else(|| AddressError::Srv(name.to_string()));
+        }
         let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
         let number: u16 = port.parse().map_err(|_| AddressError::Port(port.to_string()))?;
         if number == 0 {
@@ -65,14 +82,7 @@ impl FromStr for Address {
         if let Ok(socket) = text.parse::<SocketAddr>() {
             return Ok(Address::Socket(socket));
         }
-        let label = |l: &str| {
-            !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        };
-        // An all-digit last label would be a mistyped IPv4 address (RFC 3696 section 2).
-        let last_is_a_number =
-            host.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
-        let bare = host.strip_suffix('.').unwrap_or(host);
-        if bare.len() > 253 || last_is_a_number || !bare.split('.').all(label) {
+        if !is_host_name(host) {
             return Err(AddressError::Host(host.to_string()));
         }
         Ok(Address::Name { host: host.to_ascii_lowercase(), port: number })
@@ -84,6 +94,7 @@ impl fmt::Display for Address {
         match self {
             Address::Socket(socket) => socket.fmt(f),
             Address::Name { host, port } => write!(f, "{host}:{port}"),
+            Address::Srv { name } => write!(f, "srv:{name}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -98,14 +109,32 @@ impl Address {
         }
     }
 
+    /// Whether it has to be looked up before anybody can dial.
+    pub fn is_name(&self) -> bool {
+        matches!(self, Address::Name { .. } | Address::Srv { .. })
+    }
+
     /// The place to dial, if no name has to be looked up first.
     pub fn target(&self) -> Option<Target> {
         match self {
             Address::Socket(socket) => Some(Target::Socket(*socket)),
-            Address::Name { .. } => None,
+            Address::Name { .. } | Address::Srv { .. } => None,
             Address::Unix(path) => Some(Target::Unix(path.to_string_lossy().as_ref().into())),
         }
     }
+}
+
+/// Whether a text can be looked up, with or without a dot at its end.
+fn is_host_name(text: &str) -> bool {
+    let label = |l: &str| {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=63).contains(&l.len()) && l.bytes().all(fits)
+    };
+    let bare = text.strip_suffix('.').unwrap_or(text);
+    // An all-digit last label would be a mistyped IPv4 address (RFC 3696 section 2).
+    let last_is_a_number =
+        bare.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
+    bare.len() <= 253 && !last_is_a_number && bare.split('.').all(label)
 }
 
 #[cfg(test)]
@@ -114,11 +143,20 @@ mod tests {
 
     #[test]
     fn addresses_read_and_write_alike() {
-        for text in ["192.0.2.1:80", "[2001:db8::1]:80", "shop.internal:80", "unix:/run/s.sock"] {
+        for text in [
+            "192.0.2.1:80",
+            "[2001:db8::1]:80",
+            "shop.internal:80",
+            "srv:_http._tcp.shop.internal",
+            "srv:80",
+            "unix:/run/s.sock",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         let upper = "Shop.Internal:80".parse();
         assert_eq!(upper, Ok(Address::Name { host: "shop.internal".into(), port: 80 }));
+        let srv = "srv:_HTTP._tcp.Shop.".parse();
+        assert_eq!(srv, Ok(Address::Srv { name: "_http._tcp.shop.".into() }));
     }
 
     #[test]
@@ -130,6 +168,10 @@ mod tests {
             ("shop:65536", AddressError::Port("65536".into())),
             ("192.0.2.256:80", AddressError::Host("192.0.2.256".into())),
             ("http://shop:80", AddressError::Host("http://shop".into())),
+            ("srv:http", AddressError::Srv("http".into())),
+            ("srv:", AddressError::Port(String::new())),
+            ("srv:_http._tcp.shop:80", AddressError::Srv("_http._tcp.shop:80".into())),
+            ("srv:a..b", AddressError::Srv("a..b".into())),
             ("unix:shop.sock", AddressError::Path),
         ];
         for (text, error) in cases {

@@ -8,6 +8,7 @@ mod fallback;
 mod problem;
 mod read;
 mod section;
+mod server;
 mod service;
 mod stability;
 

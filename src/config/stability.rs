@@ -8,8 +8,8 @@ use http::uri::{Authority, PathAndQuery};
 use toml::de::DeValue;
 
 use super::fallback::fallback;
-use super::read::network;
 use super::section::{Section, nearest, wrong_kind};
+use super::server::network;
 use super::service::{header_name, sticky};
 use super::{Maintenance, Pool, Problem, Problems, Stability};
 use crate::balance::{BalanceSettings, LimitSettings, Policy, RetrySettings};

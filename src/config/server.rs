@@ -1,0 +1,58 @@
+//! The settings of the process as a whole: the `[server]` table in, a [`Server`] out.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::section::Section;
+use super::{ClientLimits, Problem, Problems, Server};
+
+pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Server {
+    let default = Server::default();
+    let workers = section.number(problems, "workers", 1..=1_024);
+    let trusted = section.texts(problems, "trusted_proxies", network);
+    let drain = section.duration(problems, "drain");
+    let client = section.section(problems, "client").map(|section| client(section, problems));
+    section.close(problems);
+    Server {
+        workers: workers.and_then(|n| NonZeroUsize::new(n as usize)),
+        trusted_proxies: trusted.into_iter().map(|found| found.value).collect(),
+        drain: drain.unwrap_or(default.drain),
+        client: client.unwrap_or_default(),
+    }
+}
+
+fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
+    let default = ClientLimits::default();
+    let limits = ClientLimits {
+        header_timeout: section
+            .duration(problems, "header_timeout")
+            .unwrap_or(default.header_timeout),
+        body_timeout: section.duration(problems, "body_timeout").unwrap_or(default.body_timeout),
+        send_timeout: section.duration(problems, "send_timeout").unwrap_or(default.send_timeout),
+        keepalive: section.duration(problems, "keepalive").unwrap_or(default.keepalive),
+        header_bytes: section
+            .number(problems, "header_bytes", 1_024..=1_048_575)
+            .map_or(default.header_bytes, |n| n as usize),
+        header_fields: section
+            .number(problems, "header_fields", 8..=256)
+            .map_or(default.header_fields, |n| n as usize),
+        connections: section
+            .number(problems, "connections", 1..=10_000_000)
+            .map_or(default.connections, |n| n as usize),
+    };
+    if limits.keepalive < Duration::from_secs(1) {
+        let message = "`keepalive` must be at least a second";
+        problems.0.push(Problem::error(section.place("keepalive"), message));
+    }
+    section.close(problems);
+    limits
+}
+
+/// An address or a network: `10.0.0.0/8` or `10.0.0.1`.
+pub(super) fn network(text: &str) -> Result<IpNet, &'static str> {
+    let alone = text.parse::<std::net::IpAddr>().map(IpNet::from);
+    let network = alone.or_else(|_| text.parse::<IpNet>());
+    network.map_err(|_| "expected an address or a network such as `10.0.0.0/8`")
+}

@@ -74,6 +74,7 @@ impl Changes {
         }
         let at_once = [
             ("trusted proxies", old.server.trusted_proxies != new.server.trusted_proxies),
+            ("resolvers", old.server.resolvers != new.server.resolvers),
             ("client limits", old.server.client != new.server.client),
             ("drain time", old.server.drain != new.server.drain),
         ];

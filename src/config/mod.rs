@@ -52,6 +52,8 @@ pub struct Server {
     pub workers: Option<NonZeroUsize>,
     /// Peers whose `X-Forwarded-*` fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The name servers to ask; none means the system's.
+    pub resolvers: Vec<SocketAddr>,
     /// How long a stop waits for requests in flight.
     pub drain: Duration,
     /// What a client may do.
@@ -186,6 +188,7 @@ impl Default for Server {
         Server {
             workers: None,
             trusted_proxies: Vec::new(),
+            resolvers: Vec::new(),
             drain: Duration::from_secs(30),
             client: ClientLimits::default(),
         }

@@ -1,5 +1,6 @@
 //! The settings of the process as a whole: the `[server]` table in, a [`Server`] out.
 
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
     let default = Server::default();
     let workers = section.number(problems, "workers", 1..=1_024);
     let trusted = section.texts(problems, "trusted_proxies", network);
+    let resolvers = section.texts(problems, "resolvers", resolver);
     let drain = section.duration(problems, "drain");
     let client = section.section(problems, "client").map(|section| client(section, problems));
     section.close(problems);
     Server {
         workers: workers.and_then(|n| NonZeroUsize::new(n as usize)),
         trusted_proxies: trusted.into_iter().map(|found| found.value).collect(),
+        resolvers: resolvers.into_iter().map(|found| found.value).collect(),
         drain: drain.unwrap_or(default.drain),
         client: client.unwrap_or_default(),
     }
@@ -50,9 +53,17 @@ fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
     limits
 }
 
+/// A name server: `10.0.0.2`, which means port 53, or `127.0.0.1:5353`.
+fn resolver(text: &str) -> Result<SocketAddr, &'static str> {
+    let alone = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    let server = alone.or_else(|_| text.parse::<SocketAddr>()).ok();
+    let reachable = server.filter(|server| server.port() != 0 && !server.ip().is_unspecified());
+    reachable.ok_or("expected the address of a name server such as `10.0.0.2` or `127.0.0.1:5353`")
+}
+
 /// An address or a network: `10.0.0.0/8` or `10.0.0.1`.
 pub(super) fn network(text: &str) -> Result<IpNet, &'static str> {
-    let alone = text.parse::<std::net::IpAddr>().map(IpNet::from);
+    let alone = text.parse::<IpAddr>().map(IpNet::from);
     let network = alone.or_else(|_| text.parse::<IpNet>());
     network.map_err(|_| "expected an address or a network such as `10.0.0.0/8`")
 }

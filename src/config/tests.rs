@@ -151,3 +151,19 @@ fn one_service_needs_no_route_and_one_pool_no_split() {
     assert_eq!(config.services[0].split.to_string(), "only=100");
     assert_eq!(config.listeners[0].to_string(), "0.0.0.0:8080");
 }
+
+#[test]
+fn name_servers_are_addresses_with_or_without_a_port() {
+    let with = |list: &str| format!("[server]\nresolvers = [{list}]\n{SMALL}");
+    let (config, _) = Config::parse(&with(r#""10.0.0.2", "[::1]:5353""#)).unwrap();
+    let expected: [SocketAddr; 2] = ["10.0.0.2:53".parse().unwrap(), "[::1]:5353".parse().unwrap()];
+    assert_eq!(config.server.resolvers, expected);
+    let (other, _) = Config::parse(SMALL).unwrap();
+    let changes: Vec<String> =
+        diff(&config, &other, |_| None).iter().map(ToString::to_string).collect();
+    assert_eq!(changes, ["resolvers: changed"]);
+    assert_eq!(
+        problems(&with(r#""dns.internal", "10.0.0.2:0""#)),
+        ["t:2:14: bad value for `resolvers`", "t:2:30: bad value for `resolvers`"]
+    );
+}

@@ -216,7 +216,7 @@ impl<S: Serve> Controller<S> {
         // Upstreams known by name only would take nothing until their names are looked up.
         let new = look_up_new(&config, &self.run_time.resolved, NEW_NAMES).await;
         self.run_time.resolved.extend(new);
-        let wanted: HashSet<Address> = names(&config).collect();
+        let wanted: HashSet<Address> = names(&config, &self.run_time.changed).collect();
         self.run_time.resolved.retain(|address, _| wanted.contains(address));
         let live =
             |name: &str| self.run_time.traffic.get(name).map(|traffic| traffic.split.clone());

@@ -95,7 +95,7 @@ impl Server {
         let in_force = Arc::new(InForce { config: config.clone(), text: text.clone(), changed });
         let (control, commands) = control::channel();
 
-        let mut resolver = Resolver::default();
+        let mut resolver = Resolver::new(clock);
         if timeout(FIRST_LOOK_UP, resolver.look_up(&config)).await.is_err() {
             tracing::warn!("some names have not resolved yet; their upstreams join when they do");
         }

@@ -36,8 +36,7 @@ pub async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Problem>
 #[utoipa::path(get, path = "/metrics", tag = "process",
     responses((status = 200, description = "The metrics", body = String)))]
 pub async fn metrics(State(admin): State<Admin>) -> Response {
-    let snapshot = admin.published.load();
-    let text = observe::encode(&snapshot, &admin.process, snapshot.moment(admin.clock.now()));
+    let text = observe::encode(&admin.published.load(), &admin.process, admin.clock.now());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

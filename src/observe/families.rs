@@ -40,6 +40,18 @@ impl Families {
         labels: &Labels<'_>,
         tally: &TallyReading,
     ) {
+        let buckets = (&DURATION_BOUNDS[..], &tally.durations[..], tally.nanos as f64 / 1e9);
+        self.histogram(name, help, labels, buckets);
+    }
+
+    /// Upper bounds, counts below each (one more for what is above them all) and the sum.
+    pub fn histogram(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        labels: &Labels<'_>,
+        (bounds, counts, sum): (&[f64], &[u64], f64),
+    ) {
         let mut reached = 0;
         let bucket = |(&bound, &count): (&f64, &u64)| {
             reached += count;
@@ -48,12 +60,12 @@ impl Families {
             bucket.set_cumulative_count(reached);
             bucket
         };
-        let buckets = DURATION_BOUNDS.iter().zip(&tally.durations).map(bucket).collect();
+        let buckets = bounds.iter().zip(counts).map(bucket).collect();
         let mut histogram = Histogram::default();
         histogram.set_bucket(buckets);
-        // From the same array as the buckets, so that the last bucket never exceeds it.
-        histogram.set_sample_count(tally.durations.iter().sum());
-        histogram.set_sample_sum(tally.nanos as f64 / 1e9);
+        // From the same counts as the buckets, so that the last bucket never exceeds it.
+        histogram.set_sample_count(counts.iter().sum());
+        histogram.set_sample_sum(sum);
         let mut metric = labelled(labels);
         metric.set_histogram(histogram);
         self.push(name, help, MetricType::HISTOGRAM, metric);

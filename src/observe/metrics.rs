@@ -6,16 +6,19 @@
 //! the answer, and the request path never sees a label.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::Process;
 use super::families::Families;
+use super::saturation::saturation;
 use crate::balance::Member;
 use crate::clock::Moment;
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 
 /// All metrics in the text format, version 0.0.4.
-pub fn encode(snapshot: &Snapshot, process: &Process, now: Moment) -> String {
+pub fn encode(snapshot: &Snapshot, process: &Process, instant: Instant) -> String {
+    let now = snapshot.moment(instant);
     let mut families = Families::default();
     of_requests(
         &mut families,
@@ -32,6 +35,7 @@ pub fn encode(snapshot: &Snapshot, process: &Process, now: Moment) -> String {
         }
     }
     of_process(&mut families, process);
+    saturation(&mut families, process.lag(), instant);
     families.encode()
 }
 

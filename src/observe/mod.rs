@@ -1,10 +1,13 @@
 //! What happened, for people and machines: one record a request in, totals and metrics out.
 
 mod families;
+mod lag;
 mod metrics;
 mod process;
 mod record;
+mod saturation;
 
+pub use lag::{Lag, LagReading, sample_lag};
 pub use metrics::encode;
 pub use process::{Gauges, ListenerTally, Process};
 pub use record::RequestRecord;

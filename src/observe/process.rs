@@ -1,7 +1,9 @@
 //! What belongs to no service: listeners and reloads count themselves in here.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::lag::Lag;
 
 /// Totals of one listener.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ impl ListenerTally {
 pub struct Process {
     listeners: Mutex<Vec<Arc<ListenerTally>>>,
     gauges: Mutex<Gauges>,
+    lag: OnceLock<Arc<Lag>>,
 }
 
 /// What is known of the config's reloads.
@@ -54,6 +57,17 @@ impl Process {
     /// Replaces the list of listeners.
     pub fn set_listeners(&self, listeners: Vec<Arc<ListenerTally>>) {
         *self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = listeners;
+    }
+
+    /// Says where the lag of the workers is sampled; only the first time counts.
+    pub fn set_lag(&self, lag: Arc<Lag>) {
+        // There is one set of workers for the life of a process.
+        let _ = self.lag.set(lag);
+    }
+
+    /// The lag of the workers, if it is sampled.
+    pub(super) fn lag(&self) -> Option<&Lag> {
+        self.lag.get().map(|lag| &**lag)
     }
 
     /// Changes the gauges.

@@ -25,7 +25,7 @@ use crate::control::{
     self, Control, Controller, Events, InForce, RATES_PERIOD, Rates, ReloadError, Resolver, Source,
     Wiring,
 };
-use crate::observe::Process;
+use crate::observe::{Lag, Process, sample_lag};
 use crate::proxy::clients::Clients;
 use crate::proxy::listen::{BindError, Bound, Listeners};
 use crate::snapshot::Published;
@@ -121,6 +121,9 @@ impl Server {
 
         let threads = workers(&config);
         let workers = Workers::start(threads)?;
+        let lag = Arc::new(Lag::new(clock.now()));
+        workers.handle.spawn(sample_lag(lag.clone(), clock));
+        process.set_lag(lag);
         let clients = Arc::new(Clients::new(published.clone(), clock, threads));
         let mut listeners = Listeners::new(clients.clone(), workers.handle.clone());
         let prepared = listeners.prepare(&config.listeners)?;

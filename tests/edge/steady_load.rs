@@ -1,19 +1,16 @@
 //! What the whole is for: traffic is moved, files are changed, and nobody notices.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::harness::edge::{HEAD, shop};
-use crate::harness::{Client, Edge, Origin};
+use crate::harness::load::Record;
+use crate::harness::{Client, Edge, Load, Origin, alone};
 
 /// How long the load runs, and how much there is of it.
 const LENGTH: Duration = Duration::from_secs(30);
-const CONNECTIONS: u32 = 25;
 const PER_SECOND: u32 = 2_200;
 /// Idle connections that nothing may close.
 const IDLE: usize = 20;
@@ -22,45 +19,6 @@ const SHIFTS: u32 = 200;
 const RELOADS: u32 = 50;
 const BAD_EVERY: u32 = 5;
 const FLIP_EVERY: Duration = Duration::from_secs(2);
-
-#[derive(Default)]
-struct Seen {
-    blue: AtomicU64,
-    green: AtomicU64,
-    failed: AtomicU64,
-    over: AtomicBool,
-}
-
-/// Sends requests on one connection for as long as the load runs. Any failure is counted, a
-/// connection that ends too: nothing here gives a reason to close one.
-async fn send(edge: std::net::SocketAddr, seen: Arc<Seen>) {
-    let mut client = Client::connect(edge).await;
-    let mut ticks = interval(Duration::from_secs(1) * CONNECTIONS / PER_SECOND);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    while !seen.over.load(Ordering::Relaxed) {
-        ticks.tick().await;
-        client.send("GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
-        let response = client.next_response(false).await;
-        let counter = match response.as_ref().map(|r| (r.status, r.body.as_str())) {
-            Some((200, "blue")) => &seen.blue,
-            Some((200, "green")) => &seen.green,
-            _ => &seen.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        if response.is_none() {
-            return;
-        }
-    }
-}
-
-async fn start_load(edge: &Edge) -> (Arc<Seen>, JoinSet<()>) {
-    let seen = Arc::new(Seen::default());
-    let mut load = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        load.spawn(send(edge.address, seen.clone()));
-    }
-    (seen, load)
-}
 
 async fn idle_connections(edge: &Edge) -> Vec<Client> {
     let mut idle = Vec::new();
@@ -116,17 +74,19 @@ async fn change_everything(edge: &Edge, text: &str) -> HashMap<&'static str, u32
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_fails_and_nothing_is_closed_while_everything_changes() {
+    let _alone = alone().await;
     let (blue, green) = (Origin::fast("blue").await, Origin::fast("green").await);
     let text = format!("{HEAD}{}", shop(&[("blue", &blue), ("green", &green)], ""));
     let edge = Edge::start_file(&text, true).await;
     let idle = idle_connections(&edge).await;
-    let (seen, mut load) = start_load(&edge).await;
+    let load = Load::gets(edge.address, PER_SECOND).start();
     let made = change_everything(&edge, &text).await;
-    seen.over.store(true, Ordering::Relaxed);
-    while load.join_next().await.is_some() {}
-    let total = seen.blue.load(Ordering::Relaxed) + seen.green.load(Ordering::Relaxed);
+    let records = load.stop().await;
+    let total = records.len() as u64;
     println!("{total} requests, {made:?}");
-    assert_eq!(seen.failed.load(Ordering::Relaxed), 0, "of {total}");
+    // A connection that is closed counts too: nothing here gives a reason to close one.
+    let failed = |r: &Record| !r.kept || !(r.is_from("blue") || r.is_from("green"));
+    assert_eq!(records.iter().filter(|r| failed(r)).count(), 0, "of {total}");
     assert!(total >= 2_000 * LENGTH.as_secs(), "only {total} requests: too slow a machine?");
     assert!(made["shifts"] >= SHIFTS - 1 && made["bad reloads"] >= 10, "{made:?}");
     assert!(made["good reloads"] >= 39 && made["flips"] >= 14, "{made:?}");
@@ -140,6 +100,7 @@ async fn nothing_fails_and_nothing_is_closed_while_everything_changes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_each_fixed_split_the_observed_share_is_the_set_one() {
     const REQUESTS: u64 = 4_000;
+    let _alone = alone().await;
     let (blue, green) = (Origin::fast("blue").await, Origin::fast("green").await);
     let edge = Edge::before(&[("blue", &blue), ("green", &green)], "").await;
     let mut client = edge.client().await;

@@ -22,6 +22,17 @@ pub struct Response {
     pub body: String,
 }
 
+/// How a connection ended that owed a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Without a byte of it.
+    Closed,
+    /// Within it.
+    Cut,
+    /// It did not end, and nothing more came for longer than anybody waits.
+    Silent,
+}
+
 impl Response {
     /// The values of a field, in order.
     pub fn fields(&self, name: &str) -> Vec<&str> {
@@ -64,19 +75,29 @@ impl Client {
 
     /// The next response, or `None` if the connection ends without one.
     pub async fn next_response(&mut self, to_head: bool) -> Option<Response> {
+        match self.outcome(to_head).await {
+            Ok(response) => Some(response),
+            Err(Ended::Closed) => None,
+            Err(Ended::Cut) => panic!("cut: {}", self.buffer.escape_ascii()),
+            Err(Ended::Silent) => panic!("no response in time"),
+        }
+    }
+
+    /// The next response, or how the connection ended before all of it was there.
+    pub async fn outcome(&mut self, to_head: bool) -> Result<Response, Ended> {
         let read = async {
             loop {
                 if let Some((response, length)) = complete(&self.buffer, to_head) {
                     self.buffer.drain(..length);
-                    return Some(response);
+                    return Ok(response);
                 }
                 if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
-                    assert!(self.buffer.is_empty(), "cut: {}", self.buffer.escape_ascii());
-                    return None;
+                    let is_empty = self.buffer.is_empty();
+                    return Err(if is_empty { Ended::Closed } else { Ended::Cut });
                 }
             }
         };
-        timeout(PATIENCE, read).await.expect("a response in time")
+        timeout(PATIENCE, read).await.unwrap_or(Err(Ended::Silent))
     }
 
     /// Everything up to the end of the connection.

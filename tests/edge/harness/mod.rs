@@ -2,11 +2,15 @@
 
 pub mod client;
 pub mod edge;
+pub mod load;
 pub mod origin;
+pub mod process;
 
 pub use client::Client;
 pub use edge::Edge;
+pub use load::{Load, alone};
 pub use origin::{Origin, Reply};
+pub use process::Process;
 
 use std::time::Duration;
 

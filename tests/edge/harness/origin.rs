@@ -1,7 +1,9 @@
 //! An origin that does as it is told and remembers what it was sent, byte for byte.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +25,8 @@ pub enum Reply {
     Nothing,
     /// Close without a byte.
     Close,
+    /// Send these bytes, then reset the connection.
+    BytesThenReset(Vec<u8>),
 }
 
 impl Reply {
@@ -66,10 +70,13 @@ impl Received {
     }
 }
 
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// The origin; ends with the test.
 pub struct Origin {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
+    asked: Arc<AtomicU64>,
 }
 
 impl Origin {
@@ -101,37 +108,63 @@ impl Origin {
                 held.push(stream);
             }
         });
-        Origin { address, received: Arc::default() }
+        Origin { address, received: Arc::default(), asked: Arc::default() }
     }
 
     /// An origin that answers 200 with its name and remembers nothing, for long loads.
     pub async fn fast(name: &str) -> Origin {
-        let reply = Reply::ok(name);
-        Origin::start(move |_| reply.clone(), false).await
+        Origin::tireless(Reply::ok(name)).await
+    }
+
+    /// An origin that answers every request alike and remembers nothing but their number.
+    pub async fn tireless(reply: Reply) -> Origin {
+        Origin::at(ANYWHERE, move |_| reply.clone()).await
     }
 
     /// An origin whose answer depends on the request.
     pub async fn with(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Origin {
-        Origin::start(script, true).await
+        Origin::start(ANYWHERE, script, true).await
+    }
+
+    /// An origin at this address that remembers nothing but the number of requests.
+    pub async fn at(
+        address: SocketAddr,
+        script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Origin {
+        Origin::start(address, script, false).await
     }
 
     async fn start(
+        address: SocketAddr,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
         remembers: bool,
     ) -> Origin {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::<Mutex<Vec<Received>>>::default();
+        let asked = Arc::<AtomicU64>::default();
         let script = Arc::new(script);
         let log = remembers.then(|| received.clone());
+        let count = asked.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
-                let (script, log) = (script.clone(), log.clone());
-                tokio::spawn(async move { serve(stream, &*script, log.as_deref()).await });
+                let (script, log, count) = (script.clone(), log.clone(), count.clone());
+                tokio::spawn(async move {
+                    let script = |request: &Received| {
+                        count.fetch_add(1, Ordering::Relaxed);
+                        script(request)
+                    };
+                    serve(stream, &script, log.as_deref()).await;
+                });
             }
         });
-        Origin { address, received }
+        Origin { address, received, asked }
+    }
+
+    /// How many requests came so far.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// All requests so far.
@@ -158,7 +191,7 @@ async fn serve(
         let done = match script(&request) {
             Reply::Bytes(bytes) => stream.write_all(&bytes).await.is_err(),
             Reply::Late(bytes, wait) => {
-                tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+                tokio::time::sleep(Duration::from_millis(wait)).await;
                 stream.write_all(&bytes).await.is_err()
             }
             Reply::BytesThenClose(bytes) => {
@@ -167,7 +200,7 @@ async fn serve(
             }
             Reply::Drip(bytes, gap) => {
                 for byte in bytes.iter().cycle() {
-                    tokio::time::sleep(std::time::Duration::from_millis(gap)).await;
+                    tokio::time::sleep(Duration::from_millis(gap)).await;
                     if stream.write_all(&[*byte]).await.is_err() {
                         return;
                     }
@@ -185,6 +218,13 @@ async fn serve(
                 true
             }
             Reply::Close => true,
+            Reply::BytesThenReset(bytes) => {
+                let _ = stream.write_all(&bytes).await;
+                // What has arrived may be thrown away with a reset that comes at its heels.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let _ = stream.set_zero_linger();
+                true
+            }
         };
         if done {
             return;

@@ -1,0 +1,150 @@
+//! A paced load: so many requests per second over so many kept connections in, what became of each
+//! request out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval_at};
+
+use super::Client;
+use super::client::Ended;
+
+/// So many connections as one machine of two cores carries with ease.
+const CONNECTIONS: u32 = 25;
+
+/// Waits for a turn without another heavy load in this process; it lasts as long as the guard.
+pub async fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
+}
+
+/// The same request again and again.
+#[derive(Clone, Debug)]
+pub struct Load {
+    pub to: SocketAddr,
+    pub connections: u32,
+    /// Of all connections together. A connection that had to wait catches up.
+    pub per_second: u32,
+    pub request: &'static str,
+}
+
+/// What became of one request.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub sent: Instant,
+    pub took: Duration,
+    /// Status and body, or how the connection ended before both were there.
+    pub end: Result<(u16, String), Ended>,
+    /// Whether the connection could carry another request afterwards.
+    pub kept: bool,
+}
+
+impl Record {
+    pub fn is_ok(&self) -> bool {
+        self.status() == Some(200)
+    }
+
+    pub fn status(&self) -> Option<u16> {
+        self.end.as_ref().ok().map(|(status, _)| *status)
+    }
+
+    /// Whether this one succeeded. Origins answer with their names.
+    pub fn is_from(&self, origin: &str) -> bool {
+        matches!(&self.end, Ok((200, body)) if body == origin)
+    }
+
+    /// Whether it had been sent and was not done at some moment between these two.
+    pub fn was_under_way(&self, from: Instant, to: Instant) -> bool {
+        self.sent <= to && self.sent + self.took >= from
+    }
+}
+
+/// The time that one of a hundred exceeds.
+pub fn p99<'r>(records: impl IntoIterator<Item = &'r Record>) -> Duration {
+    let mut times: Vec<Duration> = records.into_iter().map(|record| record.took).collect();
+    assert!(times.len() >= 100, "only {} requests", times.len());
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+impl Load {
+    /// GETs of `/`.
+    pub fn gets(to: SocketAddr, per_second: u32) -> Load {
+        let request = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
+        Load { to, connections: CONNECTIONS, per_second, request }
+    }
+
+    /// POSTs of a few bytes to `/`.
+    pub fn posts(to: SocketAddr, per_second: u32) -> Load {
+        let request = "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 5\r\n\r\norder";
+        Load { to, connections: 5, per_second, request }
+    }
+
+    /// Begins; it runs until it is stopped or dropped.
+    pub fn start(self) -> Running {
+        let over = Arc::new(AtomicBool::new(false));
+        let mut connections = JoinSet::new();
+        for nth in 0..self.connections {
+            connections.spawn(send(self.clone(), nth, over.clone()));
+        }
+        Running { over, connections }
+    }
+
+    /// Runs for this long.
+    pub async fn run_for(self, length: Duration) -> Vec<Record> {
+        let running = self.start();
+        tokio::time::sleep(length).await;
+        running.stop().await
+    }
+}
+
+/// A load under way.
+pub struct Running {
+    over: Arc<AtomicBool>,
+    connections: JoinSet<Vec<Record>>,
+}
+
+impl Running {
+    /// Sends no more, waits for what is under way; all requests in the order they were sent.
+    pub async fn stop(mut self) -> Vec<Record> {
+        self.over.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        while let Some(records) = self.connections.join_next().await {
+            all.extend(records.unwrap());
+        }
+        all.sort_unstable_by_key(|record: &Record| record.sent);
+        all
+    }
+}
+
+/// One connection of a load, opened anew whenever the edge has closed it.
+async fn send(load: Load, nth: u32, over: Arc<AtomicBool>) -> Vec<Record> {
+    let period = Duration::from_secs(1) * load.connections / load.per_second;
+    let first = tokio::time::Instant::now() + period * nth / load.connections;
+    let mut ticks = interval_at(first, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (mut records, mut kept) = (Vec::new(), None);
+    while !over.load(Ordering::Relaxed) {
+        ticks.tick().await;
+        let sent = Instant::now();
+        let mut client = match kept.take() {
+            Some(client) => client,
+            None => Client::connect(load.to).await,
+        };
+        // If the other end takes no more, what it has to say is what counts.
+        client.try_send(load.request.as_bytes()).await;
+        let response = client.outcome(false).await;
+        let took = sent.elapsed();
+        let closes = |value: &&str| value.eq_ignore_ascii_case("close");
+        if response.as_ref().is_ok_and(|r| !r.fields("connection").iter().any(|v| closes(&v))) {
+            kept = Some(client);
+        }
+        let end = response.map(|response| (response.status, response.body));
+        records.push(Record { sent, took, end, kept: kept.is_some() });
+    }
+    records
+}

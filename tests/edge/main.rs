@@ -10,6 +10,7 @@ mod allocations;
 mod cli;
 mod config_reload;
 mod defects;
+mod failing;
 mod harness;
 mod headers;
 mod http2_end;

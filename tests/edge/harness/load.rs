@@ -140,7 +140,9 @@ async fn send(load: Load, nth: u32, over: Arc<AtomicBool>) -> Vec<Record> {
         let response = client.outcome(false).await;
         let took = sent.elapsed();
         let closes = |value: &&str| value.eq_ignore_ascii_case("close");
-        if response.as_ref().is_ok_and(|r| !r.fields("connection").iter().any(|v| closes(&v))) {
+        if let Ok(response) = &response
+            && !response.fields("connection").iter().any(closes)
+        {
             kept = Some(client);
         }
         let end = response.map(|response| (response.status, response.body));

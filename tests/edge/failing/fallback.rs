@@ -1,0 +1,134 @@
+//! What clients get when a pool cannot be asked: the last good answer, another pool, a static
+//! answer, in this order, and never as if it were fresh.
+
+use super::pool;
+use crate::harness::client::{Response, get};
+use crate::harness::{Edge, Origin, Reply};
+
+const SIGN: &str = "x-pointsman-fallback";
+const STATIC: &str = "answer = { status = 503, headers = { content-type = \"text/html\" }, \
+                      body = \"<p>sorry</p>\" }";
+
+/// `/cached` may be kept by a shared cache, nothing else may.
+async fn main_origin() -> Origin {
+    Origin::with(|request| {
+        let path = request.head.split(' ').nth(1).unwrap_or_default().to_string();
+        let control = match path.as_str() {
+            "/cached" => "cache-control: max-age=60",
+            "/private" => "cache-control: private, max-age=60",
+            "/no-store" => "cache-control: no-store",
+            _ => "x-nothing: said",
+        };
+        Reply::head("200 OK", &[control, "x-kept: yes"], &format!("main {path}"))
+    })
+    .await
+}
+
+async fn edge_before(main: &Origin, backup: &Origin, fallback: &str) -> Edge {
+    let text = format!(
+        "[services.shop]\nsplit = {{ main = 100, backup = 0 }}\n{}{}\
+         [services.shop.fallback]\n{fallback}\n",
+        pool("main", &[main.address]),
+        pool("backup", &[backup.address])
+    );
+    Edge::start(&text).await
+}
+
+/// How a pool is made one that cannot be asked, and back.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Breaker,
+    Drain,
+}
+
+impl Way {
+    async fn close(self, edge: &Edge, pool: &str, origin: &Origin) {
+        let pool = format!("/v1/services/shop/pools/{pool}");
+        let (path, body) = match self {
+            Way::Breaker => (format!("{pool}/breaker"), r#"{"state": "open"}"#),
+            Way::Drain => {
+                (format!("{pool}/upstreams/{}/state", origin.address), r#"{"state": "drain"}"#)
+            }
+        };
+        let (status, answer) = edge.admin("PUT", &path, body).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
+async fn ask(edge: &Edge, path: &str, fields: &[&str]) -> Response {
+    get(edge.address, "shop.test", path, fields).await
+}
+
+#[tokio::test]
+async fn stale_then_another_pool_then_a_static_answer() {
+    for way in [Way::Breaker, Way::Drain] {
+        let (main, backup) = (main_origin().await, Origin::named("backup").await);
+        let chain = format!(
+            "stale = {{ bytes = 1_000_000, age = \"10m\" }}\npool = \"backup\"\n\
+                             {STATIC}"
+        );
+        let edge = edge_before(&main, &backup, &chain).await;
+        for path in ["/cached", "/private", "/no-store", "/plain"] {
+            let fresh = ask(&edge, path, &[]).await;
+            assert_eq!((fresh.status, fresh.body), (200, format!("main {path}")), "{way:?}");
+            assert!(fresh.head.to_lowercase().find(SIGN).is_none(), "{}", fresh.head);
+        }
+        way.close(&edge, "main", &main).await;
+        let asked = main.asked();
+
+        let stale = ask(&edge, "/cached", &[]).await;
+        assert_eq!((stale.status, &*stale.body), (200, "main /cached"), "{way:?}");
+        assert_eq!((stale.fields(SIGN), stale.fields("x-kept")), (vec!["stale"], vec!["yes"]));
+        let age = stale.fields("age");
+        assert!(age.len() == 1 && age[0].parse::<u32>().is_ok_and(|s| s < 60), "{age:?}");
+        assert!(stale.fields("warning").is_empty(), "{}", stale.head);
+
+        // What may not be kept, was never seen, or is asked for by somebody in person.
+        for path in ["/private", "/no-store", "/never"] {
+            assert_eq!(ask(&edge, path, &[]).await.body, "backup", "{way:?} {path}");
+        }
+        let personal = ask(&edge, "/cached", &["authorization: Basic eDp5"]).await;
+        assert_eq!(personal.body, "backup", "{way:?}");
+        let post = "POST /cached HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 2\r\n\r\nhi";
+        assert_eq!(edge.raw(post).await.body, "backup", "{way:?}");
+
+        way.close(&edge, "backup", &backup).await;
+        assert_eq!(ask(&edge, "/cached", &[]).await.fields(SIGN), ["stale"], "{way:?}");
+        let sorry = ask(&edge, "/never", &[]).await;
+        assert_eq!((sorry.status, &*sorry.body), (503, "<p>sorry</p>"), "{way:?}");
+        assert_eq!(sorry.fields("content-type"), ["text/html"]);
+        assert_eq!(main.asked(), asked, "{way:?}: nobody asks a pool that is out");
+    }
+}
+
+#[tokio::test]
+async fn a_static_answer_may_be_a_file_and_keeps_the_connection() {
+    let (main, backup) = (main_origin().await, Origin::named("backup").await);
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("sorry.html");
+    std::fs::write(&file, "<p>from a file</p>").unwrap();
+    let answer = format!("answer = {{ status = 200, file = \"{}\" }}", file.display());
+    let edge = edge_before(&main, &backup, &answer).await;
+    Way::Breaker.close(&edge, "main", &main).await;
+    let mut client = edge.client().await;
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
+        let response = client.response().await;
+        assert_eq!((response.status, &*response.body), (200, "<p>from a file</p>"));
+    }
+    assert_eq!(backup.asked(), 0);
+}
+
+#[tokio::test]
+async fn with_nothing_to_fall_back_on_it_is_a_503() {
+    for way in [Way::Breaker, Way::Drain] {
+        let (main, backup) = (main_origin().await, Origin::named("backup").await);
+        let edge =
+            edge_before(&main, &backup, "stale = { bytes = 1_000_000, age = \"10m\" }").await;
+        way.close(&edge, "main", &main).await;
+        let response = ask(&edge, "/cached", &[]).await;
+        assert_eq!(response.status, 503, "{way:?}");
+        assert_eq!(response.fields("retry-after").len(), 1, "{way:?}");
+        assert_eq!((main.asked(), backup.asked()), (0, 0));
+    }
+}

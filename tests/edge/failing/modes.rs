@@ -1,0 +1,147 @@
+//! A service is held or closed for maintenance by its operator.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::fleet;
+use crate::harness::edge::{HEAD, shop};
+use crate::harness::{Client, Edge, Origin, Reply, until};
+
+const MODE: &str = "/v1/services/shop/mode";
+const HELD: usize = 12;
+/// How far from its place a request may reach its origin: connections are opened side by side.
+const SLACK: usize = 3;
+
+async fn set_mode(edge: &Edge, body: &str) {
+    let (status, answer) = edge.admin("PUT", MODE, body).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+async fn send_held(edge: &Edge, count: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for nth in 0..count {
+        let mut client = edge.client().await;
+        client.send(format!("GET /{nth} HTTP/1.1\r\nhost: shop.test\r\n\r\n")).await;
+        // Nothing outside shows that it waits; the order of sending must be that of arrival.
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        clients.push(client);
+    }
+    clients
+}
+
+#[tokio::test]
+async fn held_requests_go_in_order_to_the_pool_in_force_when_they_are_released() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let text = format!("{HEAD}{}", shop(&[("blue", &blue), ("green", &green)], ""));
+    // One worker, so that what is released in order sets out in order.
+    let edge = Edge::start_file(&text.replace("workers = 2", "workers = 1"), false).await;
+    set_mode(&edge, r#"{"mode": "hold", "for": "20s", "reason": "switch"}"#).await;
+    let mut clients = send_held(&edge, HELD).await;
+    let flip = edge.admin("POST", "/v1/services/shop/flip", r#"{"to": "green"}"#).await;
+    assert_eq!(flip.0, 200, "{}", flip.1);
+    assert_eq!((blue.asked(), green.asked()), (0, 0), "nothing leaves while it is held");
+    set_mode(&edge, r#"{"mode": "serve"}"#).await;
+    for client in &mut clients {
+        let response = client.response().await;
+        assert_eq!((response.status, &*response.body), (200, "green"));
+    }
+    let path = |head: &str| head[5..head.find(" HTTP").unwrap()].parse::<usize>().unwrap();
+    let order: Vec<_> = green.received().iter().map(|request| path(&request.head)).collect();
+    let in_order = order.iter().enumerate().all(|(at, &nth)| at.abs_diff(nth) <= SLACK);
+    assert!(in_order, "{order:?}");
+    assert_eq!(blue.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_hold_ends_by_itself() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    set_mode(&edge, r#"{"mode": "hold", "for": "1s"}"#).await;
+    let mut clients = send_held(&edge, 2).await;
+    assert_eq!(origin.asked(), 0);
+    for client in &mut clients {
+        assert_eq!(client.response().await.body, "a");
+    }
+    assert_eq!(edge.get(&[]).await.body, "a");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_is_held_asks_nobody() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    set_mode(&edge, r#"{"mode": "hold", "for": "20s"}"#).await;
+    let mut clients = send_held(&edge, 2).await;
+    drop(clients.remove(0));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    set_mode(&edge, r#"{"mode": "serve"}"#).await;
+    assert_eq!(clients[0].response().await.body, "a");
+    let heads: Vec<_> = origin.received().into_iter().map(|request| request.head).collect();
+    assert!(heads.len() == 1 && heads[0].starts_with("GET /1 "), "{heads:?}");
+}
+
+#[tokio::test]
+async fn maintenance_says_so_and_keeps_the_connection() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "maintenance.paths = [\"/healthz\"]").await;
+    set_mode(&edge, r#"{"mode": "maintenance", "message": "back soon"}"#).await;
+    let mut client = edge.client().await;
+    client.send("GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
+    let text = client.response().await;
+    assert_eq!(text.status, 503);
+    assert!(text.body.contains("back soon"), "{}", text.body);
+    assert!(!text.fields("retry-after").is_empty(), "{}", text.head);
+
+    client.send("GET / HTTP/1.1\r\nhost: shop.test\r\naccept: application/json\r\n\r\n").await;
+    let json = client.response().await;
+    assert_eq!(json.status, 503);
+    let body: Value = serde_json::from_str(&json.body).expect("a JSON body");
+    assert_eq!(body["status"], 503);
+    assert!(body["detail"].as_str().is_some_and(|d| d.contains("back soon")), "{body}");
+    assert_eq!(origin.asked(), 0);
+
+    client.send("GET /healthz HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
+    assert_eq!(client.response().await.body, "a", "a path on the list passes");
+    client.send("POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 2\r\n\r\nhi").await;
+    assert_eq!(client.response().await.status, 503, "an unread body is no reason to close");
+
+    set_mode(&edge, r#"{"mode": "serve"}"#).await;
+    client.send("GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
+    assert_eq!(client.response().await.body, "a");
+}
+
+#[tokio::test]
+async fn testers_on_the_list_pass_maintenance() {
+    let origin = Origin::named("a").await;
+    for (allow, status) in [("127.0.0.0/8", 200), ("192.0.2.0/24", 503)] {
+        let service = format!("maintenance.allow = [\"{allow}\"]");
+        let edge = Edge::start(&fleet(&[origin.address], &service)).await;
+        set_mode(&edge, r#"{"mode": "maintenance", "message": "back soon"}"#).await;
+        assert_eq!(edge.get(&[]).await.status, status, "{allow}");
+    }
+}
+
+#[tokio::test]
+async fn probes_go_on_while_a_service_is_in_maintenance() {
+    let origin = Origin::with(|_| Reply::ok("a")).await;
+    let health = "[services.shop.health]\nhttp = { path = \"/up\" }\ninterval = \"1s\"";
+    let edge = Edge::start(&fleet(&[origin.address], health)).await;
+    set_mode(&edge, r#"{"mode": "maintenance", "message": "back soon"}"#).await;
+    let before = origin.asked();
+    until("probes come", async || origin.asked() >= before + 2).await;
+    assert!(origin.received().iter().all(|request| request.head.starts_with("GET /up ")));
+}
+
+#[tokio::test]
+async fn a_mode_that_does_not_exist_is_refused() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    for (path, body, status) in [
+        (MODE, r#"{"mode": "pause"}"#, 422),
+        (MODE, r#"{"mode": "hold", "for": "soon"}"#, 422),
+        ("/v1/services/none/mode", r#"{"mode": "serve"}"#, 404),
+    ] {
+        assert_eq!(edge.admin("PUT", path, body).await.0, status, "{path} {body}");
+    }
+    assert_eq!(edge.get(&[]).await.status, 200);
+}

@@ -1,0 +1,83 @@
+//! What fails on the canary is answered by the stable pool, and held against the canary.
+
+use super::pool;
+use crate::harness::{Edge, Origin, Reply, until};
+
+const REQUESTS: u64 = 60;
+
+async fn edge_before(stable: &Origin, canary: &Origin, share: u32, retries: &str) -> Edge {
+    let text = format!(
+        "[services.shop]\nsplit = {{ stable = {}, canary = {share} }}\nejection = false\n\
+         breaker = false\nretries = {{ {retries} }}\n{}{}",
+        100 - share,
+        pool("stable", &[stable.address]),
+        pool("canary", &[canary.address])
+    );
+    Edge::start(&text).await
+}
+
+fn broken() -> Reply {
+    Reply::head("500 Internal Server Error", &[], "canary")
+}
+
+#[tokio::test]
+async fn a_get_that_fails_on_the_canary_is_answered_by_the_stable_pool() {
+    for share in [20, 50] {
+        let (stable, canary) = (Origin::named("stable").await, Origin::always(broken()).await);
+        let edge = edge_before(&stable, &canary, share, "budget = 100").await;
+        for _ in 0..REQUESTS {
+            let response = edge.get(&[]).await;
+            assert_eq!((response.status, &*response.body), (200, "stable"), "at {share} %");
+        }
+        assert_ne!(canary.asked(), 0, "at {share} %");
+        assert_eq!(stable.asked(), REQUESTS, "at {share} %");
+        // The failures stay on the canary's account.
+        until("all is accounted for", async || {
+            let (_, pools) = edge.admin("GET", "/v1/services/shop/pools", "").await;
+            pools.as_array().unwrap().iter().all(|pool| {
+                let errors = if pool["name"] == "canary" { canary.asked() } else { 0 };
+                pool["upstreams"][0]["errors"] == errors && pool["in_flight"] == 0
+            })
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_post_sees_the_failure_of_the_canary() {
+    let (stable, canary) = (Origin::named("stable").await, Origin::always(broken()).await);
+    let edge = edge_before(&stable, &canary, 50, "budget = 100").await;
+    let post = "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 2\r\n\r\nhi";
+    let mut failures = 0;
+    for _ in 0..REQUESTS {
+        let response = edge.raw(post).await;
+        match response.status {
+            500 => failures += u64::from(response.body == "canary"),
+            status => assert_eq!((status, &*response.body), (200, "stable")),
+        }
+    }
+    assert_ne!(failures, 0);
+    assert_eq!((canary.asked(), stable.asked()), (failures, REQUESTS - failures));
+}
+
+#[tokio::test]
+async fn without_the_shield_a_get_sees_the_failure_too() {
+    let (stable, canary) = (Origin::named("stable").await, Origin::always(broken()).await);
+    let edge = edge_before(&stable, &canary, 50, "shield = false").await;
+    let mut failures = 0;
+    for _ in 0..REQUESTS {
+        failures += u64::from(edge.get(&[]).await.status == 500);
+    }
+    assert_ne!(failures, 0);
+    assert_eq!((canary.asked(), stable.asked()), (failures, REQUESTS - failures));
+}
+
+#[tokio::test]
+async fn a_failure_of_the_stable_pool_is_not_tried_on_the_canary() {
+    let (stable, canary) = (Origin::always(broken()).await, Origin::named("canary").await);
+    let edge = edge_before(&stable, &canary, 0, "budget = 100").await;
+    for _ in 0..10 {
+        assert_eq!(edge.get(&[]).await.status, 500);
+    }
+    assert_eq!((stable.asked(), canary.asked()), (10, 0));
+}

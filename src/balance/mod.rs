@@ -172,7 +172,8 @@ impl Member {
             Some(settings) => !self.upstream.breaker.admits(settings, now),
             None => self.upstream.breaker.order() == BreakerOrder::Open,
         };
-        !conditions.any(NOT_WELL) && !(conditions.any(Conditions::BREAKER) && broken())
+        let is_broken = conditions.any(Conditions::BREAKER) && broken();
+        !(is_broken || conditions.any(NOT_WELL))
     }
 
     /// Whether it may be asked when nobody is well: nobody has taken it out.

@@ -14,22 +14,39 @@ use super::events::{Events, Subject};
 use super::{Control, ModeOrder, Order};
 use crate::clock::{Clock, Moment};
 use crate::snapshot::{Mode, Pool, Published, Service, Snapshot};
-use crate::upstream::{BreakerState, Conditions, Proof};
+use crate::upstream::{Breaker, BreakerState, Conditions, Proof, Upstream};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What was seen at the last look.
+/// What was seen at the last look, by the address of what it was seen of: that stays where it is
+/// as long as anything of it is seen.
 #[derive(Debug, Default)]
-struct Seen(HashMap<(Subject, &'static str), (u8, u64)>);
+struct Seen(HashMap<(usize, Kind), State>);
 
-/// One state, as it is compared and said.
+/// What a state is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Panic,
+    Breaker,
+    Ejection,
+    Health,
+}
+
+/// One state, as it is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
-    kind: &'static str,
     value: u8,
     /// How often it was entered: what came and went between two looks is seen as well.
     times: u64,
-    is: String,
+}
+
+/// A pool, or an upstream of it.
+#[derive(Clone, Copy)]
+struct Place<'s> {
+    service: &'s Service,
+    pool: &'s Pool,
+    upstream: Option<&'s Upstream>,
 }
 
 /// Looks until the task is ended.
@@ -59,72 +76,124 @@ pub async fn watch_over(
 
 impl Seen {
     fn look(&mut self, snapshot: &Snapshot, now: Moment, events: &Events) {
-        let mut next = HashMap::new();
+        let mut next = HashMap::with_capacity(self.0.len());
         for service in &snapshot.services {
             for pool in &service.pools {
-                for (subject, state) in states(service, pool, now) {
-                    let key = (subject, state.kind);
-                    let before = self.0.get(&key).copied();
-                    if before.is_some_and(|before| before != (state.value, state.times)) {
-                        events.note(state.kind, key.0.clone(), state.is);
+                // Also finds out what is over, such as an ejection.
+                pool.assess(&service.stability, now);
+                let of_pool = Place { service, pool, upstream: None };
+                for kind in [Kind::Panic, Kind::Breaker] {
+                    self.compare(&mut next, of_pool, kind, now, events);
+                }
+                for member in pool.members.list() {
+                    let of_upstream = Place { upstream: Some(&member.upstream), ..of_pool };
+                    for kind in [Kind::Ejection, Kind::Health, Kind::Breaker] {
+                        self.compare(&mut next, of_upstream, kind, now, events);
                     }
-                    next.insert(key, (state.value, state.times));
                 }
             }
         }
         self.0 = next;
     }
+
+    fn compare(
+        &self,
+        next: &mut HashMap<(usize, Kind), State>,
+        place: Place<'_>,
+        kind: Kind,
+        now: Moment,
+        events: &Events,
+    ) {
+        let state = place.state(kind, now);
+        let key = (place.key(), kind);
+        if self.0.get(&key).is_some_and(|before| *before != state) {
+            events.note(kind.name(), place.subject(), place.say(kind, now));
+        }
+        next.insert(key, state);
+    }
 }
 
-fn states(service: &Service, pool: &Pool, now: Moment) -> Vec<(Subject, State)> {
-    let standing = pool.assess(&service.stability, now);
-    let of_pool = Subject::new(&service.name, &pool.name, "");
-    let panics = pool.state.panics();
-    let is = match panics {
-        true => format!(
-            "only {} of {} upstreams are well: all are tried",
-            standing.available, standing.known
-        ),
-        false => format!("{} of {} upstreams are well", standing.available, standing.known),
-    };
-    let panic = State { kind: "panic", value: u8::from(panics), times: 0, is };
-    let mut states = vec![(of_pool.clone(), panic)];
-    states.push((of_pool, breaker(&pool.state.breaker, now)));
-    for member in pool.members.list() {
-        let upstream = &member.upstream;
-        let of_upstream = Subject::new(&service.name, &pool.name, &upstream.name);
-        let conditions = pool.conditions(member, &service.stability, now);
-        let out = conditions.any(Conditions::EJECTED);
-        let left = upstream.ejection.until().elapsed_since(now).as_secs_f64();
-        let is = match out {
-            true => format!("ejected for {left:.0} s: it failed too often in a row"),
-            false => "back in after its ejection".to_string(),
-        };
-        let times = u64::from(upstream.ejection.total());
-        let ejection = State { kind: "ejection", value: u8::from(out), times, is };
-        let proof = upstream.proof();
-        let why = upstream.probes.read().last_failure.filter(|_| proof == Proof::Down);
-        let is = match why {
-            Some(why) => format!("health check: down, {why}"),
-            None => format!("health check: {}", proof.name()),
-        };
-        let health = State { kind: "health", value: proof as u8, times: 0, is };
-        for state in [ejection, health, breaker(&upstream.breaker, now)] {
-            states.push((of_upstream.clone(), state));
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Panic => "panic",
+            Kind::Breaker => "breaker",
+            Kind::Ejection => "ejection",
+            Kind::Health => "health",
         }
     }
-    states
 }
 
-fn breaker(breaker: &crate::upstream::Breaker, now: Moment) -> State {
-    let state = breaker.state(now);
-    let is = match (state, breaker.open_until()) {
+impl Place<'_> {
+    fn key(&self) -> usize {
+        match self.upstream {
+            Some(upstream) => std::ptr::from_ref(upstream).addr(),
+            None => Arc::as_ptr(&self.pool.state).addr(),
+        }
+    }
+
+    fn subject(&self) -> Subject {
+        let upstream = self.upstream.map_or("", |upstream| &upstream.name);
+        Subject::new(&self.service.name, &self.pool.name, upstream)
+    }
+
+    fn breaker(&self) -> &Breaker {
+        self.upstream.map_or(&self.pool.state.breaker, |upstream| &upstream.breaker)
+    }
+
+    fn is_out(&self) -> bool {
+        self.upstream.is_some_and(|upstream| upstream.conditions().any(Conditions::EJECTED))
+    }
+
+    fn state(&self, kind: Kind, now: Moment) -> State {
+        let (value, times) = match (kind, self.upstream) {
+            (Kind::Panic, _) => (u8::from(self.pool.state.panics()), 0),
+            (Kind::Breaker, _) => (self.breaker().state(now) as u8, self.breaker().opened()),
+            (Kind::Ejection, Some(upstream)) => {
+                (u8::from(self.is_out()), u64::from(upstream.ejection.total()))
+            }
+            (Kind::Health, Some(upstream)) => (upstream.proof() as u8, 0),
+            (Kind::Ejection | Kind::Health, None) => (0, 0),
+        };
+        State { value, times }
+    }
+
+    /// The state in words.
+    fn say(&self, kind: Kind, now: Moment) -> String {
+        match (kind, self.upstream) {
+            (Kind::Panic, _) => {
+                let standing = self.pool.assess(&self.service.stability, now);
+                let (well, known) = (standing.available, standing.known);
+                match self.pool.state.panics() {
+                    true => format!("only {well} of {known} upstreams are well: all are tried"),
+                    false => format!("{well} of {known} upstreams are well"),
+                }
+            }
+            (Kind::Breaker, _) => say_breaker(self.breaker(), now),
+            (Kind::Ejection, Some(upstream)) if self.is_out() => {
+                let left = upstream.ejection.until().elapsed_since(now).as_secs_f64();
+                format!("ejected for {left:.0} s: it failed too often in a row")
+            }
+            (Kind::Ejection, _) => "back in after its ejection".to_string(),
+            (Kind::Health, upstream) => {
+                let proof = upstream.map_or(Proof::Unproven, Upstream::proof);
+                let failure = upstream.and_then(|upstream| upstream.probes.read().last_failure);
+                match failure.filter(|_| proof == Proof::Down) {
+                    Some(why) => format!("health check: down, {why}"),
+                    None => format!("health check: {}", proof.name()),
+                }
+            }
+        }
+    }
+}
+
+fn say_breaker(breaker: &Breaker, now: Moment) -> String {
+    match (breaker.state(now), breaker.open_until()) {
         (BreakerState::Open, Some(until)) => {
             format!("breaker open for {:.1} s", until.elapsed_since(now).as_secs_f64())
         }
         (BreakerState::Open, None) => "breaker open by order".to_string(),
         (BreakerState::HalfOpen, _) => "breaker half-open: a few trials".to_string(),
         (BreakerState::Closed, _) => "breaker closed".to_string(),
-    };
-    State { kind: "breaker", value: state as u8, times: breaker.opened(), is }
+    }
 }

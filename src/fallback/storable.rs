@@ -209,6 +209,8 @@ impl Wish {
     pub fn of(asked: &Asked<'_>) -> Option<Wish> {
         let is_plain = matches!(*asked.method, Method::GET | Method::HEAD)
             && !has_content(asked.headers)
+            // Who says who they are expects an answer of their own.
+            && !asked.headers.contains_key(AUTHORIZATION)
             && !asked.headers.contains_key(IF_MATCH)
             && !asked.headers.contains_key(IF_UNMODIFIED_SINCE);
         let control = CacheControl::of(asked.headers);

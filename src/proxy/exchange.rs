@@ -63,6 +63,7 @@ pub struct Exchange {
     edits: Edits,
     is_idempotent: bool,
     asks_websocket: bool,
+    has_waited: bool,
     kept: Kept,
     cause: Option<Cause>,
     is_recorded: bool,
@@ -74,7 +75,7 @@ pub enum Admitted {
     /// It goes to an upstream.
     Forward,
     /// It is answered at once.
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 /// Changes to a request's fields, in order; a name without a value is removed.
@@ -118,6 +119,7 @@ impl Exchange {
             edits: Edits::default(),
             is_idempotent: false,
             asks_websocket: false,
+            has_waited: false,
             kept: Kept::default(),
             cause: None,
             is_recorded: false,
@@ -138,7 +140,7 @@ impl Exchange {
             Ok(admitted) => admitted,
             Err(rule) => {
                 self.identify(head.headers);
-                return Admitted::Answer(self.answer(rule.into(), head.headers));
+                return Admitted::Answer(Box::new(self.answer(rule.into(), head.headers)));
             }
         };
         let carries = admitted.carries;
@@ -166,7 +168,7 @@ impl Exchange {
         if let Err(refusal) = placed
             && let Some(answer) = self.fall_back(&facts, head, refusal)
         {
-            return Admitted::Answer(answer);
+            return Admitted::Answer(Box::new(answer));
         }
         self.asks_websocket = carries.upgrade && carries.connection && asks_websocket(head.headers);
         let host = (admitted.host_field, carries.forwarding);
@@ -204,6 +206,11 @@ impl Exchange {
         let id = HeaderValue::from_bytes(&id);
         self.request_id = id.expect("hex digits are a valid field value");
         self.edits.set(REQUEST_ID, self.request_id.clone());
+    }
+
+    /// Whether it stood in line before it was let in.
+    pub fn has_waited(&self) -> bool {
+        self.has_waited
     }
 
     /// What becomes of the request's fields on the way to an upstream.

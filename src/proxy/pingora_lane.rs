@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -37,6 +37,10 @@ const MOST_TRIES: usize = 16;
 
 /// Kept connections to upstreams, for each worker.
 const KEPT_PER_WORKER: usize = 512;
+
+/// The longest body that is taken in for nothing, in bytes, and how long that may take.
+const LONGEST_SKIPPED: usize = 64 * 1024;
+const SKIP: Duration = Duration::from_secs(1);
 
 /// pingora's side of the proxy.
 pub struct PingoraLane {
@@ -100,11 +104,14 @@ impl ProxyHttp for PingoraLane {
         };
         match ctx.admit(&head, &connection.peer).await {
             Admitted::Forward => {
+                if ctx.has_waited() && has_left(session, &connection).await {
+                    return Err(Error::new(ErrorType::ConnectionClosed).into_down());
+                }
                 heads::edit_request(session.req_header_mut(), ctx.edits())?;
                 Ok(false)
             }
             Admitted::Answer(answer) => {
-                write(session, answer).await?;
+                write(session, *answer).await?;
                 Ok(true)
             }
         }
@@ -352,9 +359,40 @@ fn peer(next: &Try, is_body_empty: bool) -> Result<Box<HttpPeer>> {
     Ok(Box::new(peer))
 }
 
+/// Whether the client of a request without a body has gone away. Looked at once, after a wait in
+/// which nobody listened to it.
+async fn has_left(session: &mut Session, connection: &Connection) -> bool {
+    if !session.as_mut().is_body_empty() {
+        return false;
+    }
+    // In this phase the stream keeps what is sent ahead, and is ready only at its end.
+    connection.expect_answer(Duration::MAX);
+    let left = tokio::select! {
+        biased;
+        _ = session.as_mut().read_body_or_idle(true) => true,
+        () = std::future::ready(()) => false,
+    };
+    connection.begin_exchange();
+    left
+}
+
+/// Takes in a short body that nobody wants, so that the connection stays in step: pingora closes it
+/// otherwise. Not if the client waits to be asked for it.
+async fn skip_body(session: &mut Session) {
+    let headers = &session.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let is_short = length.is_some_and(|length: usize| length <= LONGEST_SKIPPED);
+    if is_short && !headers.contains_key(EXPECT) {
+        // What does not come in time ends with the connection.
+        let _ = tokio::time::timeout(SKIP, session.as_mut().drain_request_body()).await;
+    }
+}
+
 async fn write(session: &mut Session, answer: Answer) -> Result<()> {
     if !answer.keeps_connection {
         session.set_keepalive(None);
+    } else if !session.as_mut().is_body_done() {
+        skip_body(session).await;
     }
     let mut head = ResponseHeader::build(answer.status, Some(answer.fields.len() + 3))?;
     for (name, value) in answer.fields {

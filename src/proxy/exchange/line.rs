@@ -21,6 +21,7 @@ struct Line {
 impl Exchange {
     /// Waits in line, sees the snapshot in force when its turn has come, and is decided anew.
     pub(super) async fn wait(&mut self, facts: &Facts<'_>, first: Refusal) -> Result<(), Refusal> {
+        self.has_waited = true;
         let mut refusal = first;
         let mut waiting: Option<Waiting> = None;
         loop {

@@ -7,13 +7,16 @@ const REQUESTS: u64 = 60;
 
 async fn edge_before(stable: &Origin, canary: &Origin, share: u32, retries: &str) -> Edge {
     let text = format!(
-        "[services.shop]\nsplit = {{ stable = {}, canary = {share} }}\nejection = false\n\
+        "[services.shop]\nsplit = {{ stable = 100, canary = 0 }}\nejection = false\n\
          breaker = false\nretries = {{ {retries} }}\n{}{}",
-        100 - share,
         pool("stable", &[stable.address]),
         pool("canary", &[canary.address])
     );
-    Edge::start(&text).await
+    let edge = Edge::start(&text).await;
+    let split = format!(r#"{{"weights": {{"stable": {}, "canary": {share}}}}}"#, 100 - share);
+    let (status, answer) = edge.admin("PUT", "/v1/services/shop/split", &split).await;
+    assert_eq!(status, 200, "{answer}");
+    edge
 }
 
 fn broken() -> Reply {

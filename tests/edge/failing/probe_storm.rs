@@ -54,7 +54,7 @@ async fn a_thousand_upstreams_are_probed_evenly_and_cheaply() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("pointsman.toml");
     std::fs::write(&file, format!("{HEAD}{}", fleet(&upstreams, health))).unwrap();
-    let edge = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+    let mut edge = Command::new(env!("CARGO_BIN_EXE_pointsman"))
         .arg("run")
         .arg(&file)
         .stdin(Stdio::null())
@@ -65,6 +65,7 @@ async fn a_thousand_upstreams_are_probed_evenly_and_cheaply() {
         .unwrap();
     let process = edge.id().unwrap();
     tokio::time::sleep(SETTLING).await;
+    assert_eq!(edge.try_wait().unwrap(), None, "the edge has ended");
     let (start, used) = (Instant::now(), ticks_of(process));
     let length = BUCKET * BUCKETS as u32;
     tokio::time::sleep(length).await;
@@ -81,5 +82,4 @@ async fn a_thousand_upstreams_are_probed_evenly_and_cheaply() {
     assert!((1_600..=2_400).contains(&total), "{total} probes");
     assert!(variation < 0.5, "{variation}: {counts:?}");
     assert!(core < 0.05, "{core} of a core");
-    drop(edge);
 }

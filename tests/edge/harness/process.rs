@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{Origin, PATIENCE, Reply};
+use super::{Origin, PATIENCE, Reply, until};
 
 /// Tells the child what to be: an address and a name.
 const ORDERS: &str = "POINTSMAN_TEST_ORIGIN";
@@ -46,6 +46,15 @@ impl Process {
     /// Stops it where it stands (SIGSTOP): its sockets stay open, and the kernel still accepts.
     pub async fn freeze(&self) {
         self.signal("STOP").await;
+        let id = self.child.id().expect("it runs");
+        until("all its threads have stopped", async || {
+            let mut threads = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+            threads.all(|thread| {
+                let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+                stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+            })
+        })
+        .await;
     }
 
     /// Lets it go on (SIGCONT).

@@ -1,6 +1,8 @@
 //! What we say ourselves when no upstream answers: a cause and the request's `Accept` in, status,
 //! fields and body out.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
@@ -9,6 +11,9 @@ use smallvec::SmallVec;
 use super::exchange::REQUEST_ID;
 use super::failure::Cause;
 use crate::fallback::{MARK, StaleResponse, StaticAnswer, Step};
+
+/// When to ask again during maintenance, in seconds: nobody knows, and soon is not it.
+const MAINTENANCE_SECONDS: u64 = 30;
 
 /// A whole answer; the lane adds its length.
 #[derive(Clone, Debug)]
@@ -39,16 +44,23 @@ impl Answer {
         let row = cause.row();
         let id = request_id.to_str().unwrap_or_default();
         let title = title(row.status);
-        let (kind, body) = match accepts_json(request) {
-            true => ("application/problem+json", problem(row.status, title, detail, id)),
-            false => ("text/plain; charset=utf-8", format!("{title}: {detail}\n")),
+        let (kind, body) = match cause {
+            _ if accepts_json(request) => {
+                ("application/problem+json", problem(row.status, title, detail, id))
+            }
+            // People see this one for longer than a moment, and were told to expect it.
+            Cause::Maintenance if accepts(request, "text/html") => {
+                ("text/html; charset=utf-8", page(title, detail))
+            }
+            _ => ("text/plain; charset=utf-8", format!("{title}: {detail}\n")),
         };
         let mut fields = SmallVec::new();
         fields.push((CONTENT_TYPE, HeaderValue::from_static(kind)));
         fields.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
         fields.push((REQUEST_ID, request_id.clone()));
         if row.status == 503 {
-            fields.push((RETRY_AFTER, HeaderValue::from_static("1")));
+            let seconds = if cause == Cause::Maintenance { MAINTENANCE_SECONDS } else { 1 };
+            fields.push((RETRY_AFTER, HeaderValue::from(seconds)));
         }
         let keeps_connection = row.keeps_connection;
         Answer { status: row.status, fields, body: body.into(), keeps_connection }
@@ -56,6 +68,15 @@ impl Answer {
 }
 
 impl Answer {
+    /// The same for a client that had better wait so long.
+    pub fn retry_after(mut self, length: Duration) -> Answer {
+        let seconds = length.as_secs_f64().ceil().max(1.0) as u64;
+        for (_, value) in self.fields.iter_mut().filter(|(name, _)| *name == RETRY_AFTER) {
+            *value = HeaderValue::from(seconds);
+        }
+        self
+    }
+
     /// The service's own answer for a time when nobody can be asked.
     pub fn fixed(answer: &StaticAnswer, request_id: &HeaderValue) -> Answer {
         let mut fields: SmallVec<[_; 4]> = answer.headers.iter().cloned().collect();
@@ -94,6 +115,27 @@ fn problem(status: u16, title: &str, detail: &str, id: &str) -> String {
     format!("{problem}\n")
 }
 
+/// A small page that says no more than it was given.
+fn page(title: &str, detail: &str) -> String {
+    let mut escaped = String::with_capacity(detail.len());
+    for c in detail.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' => escaped.push_str("<br>"),
+            c => escaped.push(c),
+        }
+    }
+    format!(
+        "<!doctype html>\n<html><head><meta charset=\"utf-8\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"></head>\n\
+         <body style=\"font: 1.2em sans-serif; max-width: 36em; margin: 20vh auto; padding: 0 1em\">\
+         <p>{escaped}</p></body></html>\n"
+    )
+}
+
 /// The reason phrase of a status code.
 fn title(status: u16) -> &'static str {
     http::StatusCode::from_u16(status)
@@ -103,8 +145,12 @@ fn title(status: u16) -> &'static str {
 }
 
 fn accepts_json(request: &HeaderMap) -> bool {
+    accepts(request, "application/json") || accepts(request, "+json")
+}
+
+fn accepts(request: &HeaderMap, kind: &str) -> bool {
     let mut lines = request.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    lines.any(|line| line.contains("application/json") || line.contains("+json"))
+    lines.any(|line| line.contains(kind))
 }
 
 #[cfg(test)]
@@ -120,6 +166,25 @@ mod tests {
         let answer = Answer::for_cause(Cause::NoUpstream, &request, &id);
         let kind = answer.fields[0].1.to_str().unwrap().to_string();
         (kind, String::from_utf8(answer.body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn maintenance_is_a_page_for_browsers_with_nothing_but_text_in_it() {
+        let mut request = HeaderMap::new();
+        request.insert(ACCEPT, HeaderValue::from_static("text/html,*/*;q=0.8"));
+        let id = HeaderValue::from_static("id-1");
+        let message = "<b>back</b> at 14:00 & \"later\"";
+        let answer = Answer::with_detail(Cause::Maintenance, message, &request, &id);
+        let page = String::from_utf8(answer.body.to_vec()).unwrap();
+        assert!(page.contains("<p>&lt;b&gt;back&lt;/b&gt; at 14:00 &amp; &quot;later&quot;</p>"));
+        assert_eq!(answer.fields[0].1, "text/html; charset=utf-8");
+        let field = |answer: &Answer| {
+            let found = answer.fields.iter().find(|(name, _)| *name == RETRY_AFTER);
+            found.map(|(_, value)| value.to_str().unwrap().to_string())
+        };
+        assert_eq!(field(&answer).as_deref(), Some("30"));
+        let answer = Answer::for_cause(Cause::Open, &request, &id);
+        assert_eq!(field(&answer.retry_after(Duration::from_millis(3_200))).as_deref(), Some("4"));
     }
 
     #[test]

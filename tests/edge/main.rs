@@ -16,4 +16,5 @@ mod headers;
 mod http2_end;
 mod routing;
 mod steady_load;
+mod upstreams;
 mod waits;

@@ -2,7 +2,7 @@
 //! service's static answer or a plain refusal out, in this order. And what is kept for that time.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -66,13 +66,18 @@ impl Exchange {
             _ => {}
         }
         let answer = self.answer(refusal.why.into(), head.headers);
-        match (&service.mode, refusal.why) {
+        Some(match (&service.mode, refusal.why) {
             (Mode::Maintenance { message: Some(message) }, Why::Maintenance) => {
                 let cause = Cause::Maintenance;
-                Some(Answer::with_detail(cause, message, head.headers, self.request_id()))
+                Answer::with_detail(cause, message, head.headers, self.request_id())
             }
-            _ => Some(answer),
-        }
+            (_, Why::Open) => {
+                let now = snapshot.moment(self.clock.now());
+                let until = service.pools[at.1].state.breaker.open_until();
+                answer.retry_after(until.map_or(Duration::ZERO, |until| until.elapsed_since(now)))
+            }
+            _ => answer,
+        })
     }
 
     fn ask_stand_in(&mut self, at: (usize, usize)) -> bool {

@@ -224,3 +224,53 @@ async fn an_admin_address_for_others_needs_a_token_also_from_the_command_line() 
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("other machines can reach the admin address"), "{}", ran.err);
 }
+
+#[tokio::test]
+async fn breakers_holds_and_maintenance_are_one_line_each() {
+    let origin = Origin::named("blue").await;
+    let edge = Edge::before(&[("blue", &origin)], "").await;
+    let admin = edge.admin.to_string();
+    let run = async |args: &[&str]| pointsman(&[args, &["--admin", &admin]].concat()).await;
+
+    let open = run(&["breaker", "shop/blue", "open", "--reason", "restoring"]).await;
+    assert_eq!(
+        (open.code, &*open.out),
+        (0, "the breaker of shop/blue is open: nothing is let through\n")
+    );
+    assert_eq!(edge.get(&[]).await.status, 503);
+    assert!(run(&["status"]).await.out.contains("breaker open"));
+    assert_eq!(run(&["breaker", "shop/blue", "auto"]).await.code, 0);
+    assert_eq!(edge.get(&[]).await.status, 200);
+    let none = run(&["breaker", "shop/bleu", "open"]).await;
+    assert_eq!(none.code, 1);
+    assert!(none.err.contains("service `shop` has no pool named `bleu`"), "{}", none.err);
+
+    assert_eq!(run(&["hold", "shop", "--for", "20s"]).await.code, 0);
+    assert!(run(&["status"]).await.out.contains("held, 0 wait"));
+    assert_eq!(run(&["hold", "shop", "--release"]).await.out, "shop serves again\n");
+    assert_eq!(run(&["hold", "shop", "--for", "6m"]).await.code, 1, "longer than anybody waits");
+
+    assert_eq!(run(&["maintenance", "shop", "--message", "back soon"]).await.code, 0);
+    assert!(edge.get(&[]).await.body.contains("back soon"));
+    assert_eq!(run(&["maintenance", "shop", "--end"]).await.code, 0);
+
+    assert_eq!(
+        run(&["upstream", "add", "shop/blue", "127.0.0.1:9", "--weight", "3"]).await.code,
+        0
+    );
+    let again = run(&["upstream", "add", "shop/blue", "127.0.0.1:9", "--weight", "3"]).await;
+    assert_eq!(again.code, 5, "{}", again.err);
+    assert_eq!(run(&["upstream", "remove", "shop/blue", "127.0.0.1:9"]).await.code, 0);
+
+    let events = run(&["events"]).await.out;
+    for part in [
+        "shop/blue: breaker opened by order (by cli:ann: restoring)",
+        "shop: in maintenance",
+        "127.0.0.1:9: removed",
+    ] {
+        assert!(events.contains(part), "{part}\n{events}");
+    }
+    let json = run(&["events", "--json"]).await.out;
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["kind"], &first["reason"]), (&"breaker".into(), &"restoring".into()));
+}

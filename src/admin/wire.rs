@@ -2,15 +2,21 @@
 //!
 //! Never the types that decide anything: those may change without a client noticing.
 
+mod operations;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::clock::Moment;
 use crate::config::{Change, Level, Problems};
 use crate::split::Split;
-use crate::{control, store, upstream};
+use crate::store;
+
+pub use operations::{
+    Breaker, BreakerOrder, BreakerSet, BreakerState, Event, Mode, ModeSet, PostUpstream,
+    PutBreaker, PutMode, PutUpstreamState, UpstreamState, UpstreamStateSet, UpstreamsChanged,
+};
 
 /// The process, the config and every service at a glance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -154,162 +160,6 @@ pub enum UpstreamCondition {
     BreakerHalfOpen,
 }
 
-/// What a circuit breaker does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum BreakerState {
-    /// It lets requests through.
-    Closed,
-    /// It lets none through.
-    Open,
-    /// It lets a few trials through.
-    HalfOpen,
-}
-
-/// A circuit breaker.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Breaker {
-    /// What it does.
-    pub state: BreakerState,
-    /// What it was told.
-    pub order: BreakerOrder,
-    /// How often it has opened by itself.
-    pub opened: u64,
-}
-
-/// What a circuit breaker is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum BreakerOrder {
-    /// To decide by itself.
-    Auto,
-    /// To let nothing through.
-    Open,
-    /// To let everything through.
-    Closed,
-}
-
-/// An order to a breaker.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PutBreaker {
-    /// What it is to do.
-    pub state: BreakerOrder,
-    /// Why.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Who; `api` if left out.
-    #[serde(default)]
-    pub author: Option<String>,
-}
-
-/// A breaker that was told something.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-pub struct BreakerSet {
-    /// What it was told.
-    pub state: BreakerOrder,
-    /// The generation from which on it is so.
-    pub generation: u64,
-}
-
-/// Whether a service serves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// It does.
-    #[default]
-    Serve,
-    /// New requests wait.
-    Hold,
-    /// New requests are told to come back later.
-    Maintenance,
-}
-
-/// A mode to be set.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PutMode {
-    /// The mode.
-    pub mode: Mode,
-    /// How long a hold may last, such as `20s`; at most `5m`, and `20s` if left out.
-    #[serde(default, rename = "for")]
-    pub length: Option<String>,
-    /// How many requests a hold lets wait; 1,000 if left out.
-    #[serde(default)]
-    pub most: Option<usize>,
-    /// What requests are told during maintenance.
-    #[serde(default)]
-    pub message: Option<String>,
-    /// Why.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Who; `api` if left out.
-    #[serde(default)]
-    pub author: Option<String>,
-}
-
-/// A mode that was set.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ModeSet {
-    /// The mode.
-    pub mode: Mode,
-    /// Requests that wait now.
-    pub waiting: usize,
-    /// The generation from which on it is so.
-    pub generation: u64,
-}
-
-/// An upstream to be added, or given another weight.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PostUpstream {
-    /// `host:port`, `ip:port`, `srv:NAME` or `unix:/path`.
-    pub address: String,
-    /// Relative to the others of the pool, 1 to 10,000; 100 if left out.
-    #[serde(default)]
-    pub weight: Option<u16>,
-    /// Why.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Who; `api` if left out.
-    #[serde(default)]
-    pub author: Option<String>,
-}
-
-/// Upstreams of a pool that were changed.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct UpstreamsChanged {
-    /// The upstream.
-    pub address: String,
-    /// The generation from which on it is so.
-    pub generation: u64,
-}
-
-/// One thing that happened.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Event {
-    /// Counts up from 1.
-    pub number: u64,
-    /// Unix time, in seconds.
-    pub at: f64,
-    /// What kind, such as `breaker`.
-    pub kind: String,
-    /// Where it happened; empty parts are meant as a whole.
-    pub service: String,
-    /// The pool.
-    pub pool: String,
-    /// The upstream.
-    pub upstream: String,
-    /// What happened.
-    pub what: String,
-    /// Who did it, if somebody did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
 /// A split to be set.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -369,41 +219,6 @@ pub struct CurrentSplit {
     pub weights: BTreeMap<String, f64>,
 }
 
-/// A state to be set.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PutUpstreamState {
-    /// `active` or `drain`.
-    pub state: UpstreamState,
-    /// Why.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Who; `api` if left out.
-    #[serde(default)]
-    pub author: Option<String>,
-}
-
-/// What an upstream is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum UpstreamState {
-    /// Take requests.
-    Active,
-    /// End those it has and take no more.
-    Drain,
-}
-
-/// A state that was set.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-pub struct UpstreamStateSet {
-    /// The state.
-    pub state: UpstreamState,
-    /// Requests the upstream holds now.
-    pub in_flight: u32,
-    /// The generation from which on it is so.
-    pub generation: u64,
-}
-
 /// The config in force.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigText {
@@ -459,44 +274,6 @@ pub struct ConfigChange {
     pub what: String,
     /// Whether it waits for the next start.
     pub needs_restart: bool,
-}
-
-impl From<control::Event> for Event {
-    fn from(event: control::Event) -> Event {
-        let control::Subject { service, pool, upstream } = event.subject;
-        let (number, at, kind) = (event.number, event.at, event.kind.to_string());
-        let (what, author, reason) = (event.what, event.author, event.reason);
-        Event { number, at, kind, service, pool, upstream, what, author, reason }
-    }
-}
-
-impl From<BreakerOrder> for upstream::BreakerOrder {
-    fn from(order: BreakerOrder) -> Self {
-        match order {
-            BreakerOrder::Auto => upstream::BreakerOrder::Auto,
-            BreakerOrder::Open => upstream::BreakerOrder::Open,
-            BreakerOrder::Closed => upstream::BreakerOrder::Closed,
-        }
-    }
-}
-
-impl Breaker {
-    /// A breaker as it is now.
-    pub fn of(breaker: &upstream::Breaker, now: Moment) -> Breaker {
-        Breaker {
-            state: match breaker.state(now) {
-                upstream::BreakerState::Closed => BreakerState::Closed,
-                upstream::BreakerState::Open => BreakerState::Open,
-                upstream::BreakerState::HalfOpen => BreakerState::HalfOpen,
-            },
-            order: match breaker.order() {
-                upstream::BreakerOrder::Auto => BreakerOrder::Auto,
-                upstream::BreakerOrder::Open => BreakerOrder::Open,
-                upstream::BreakerOrder::Closed => BreakerOrder::Closed,
-            },
-            opened: breaker.opened(),
-        }
-    }
 }
 
 impl From<Change> for ConfigChange {

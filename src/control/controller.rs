@@ -170,7 +170,7 @@ impl<S: Serve> Controller<S> {
         let grows = |pool: &&Pool| split.weight(&pool.name) > now.split.weight(&pool.name);
         let mut growing = now.pools.iter().filter(grows);
         let moment = snapshot.moment(self.wiring.clock.now());
-        match growing.find(|pool| !pool.is_available(&now.stability, moment)) {
+        match growing.find(|pool| !pool.is_ready(&now.stability, moment)) {
             Some(pool) => Err(Refused::NotAvailable(pool.name.to_string())),
             None => Ok(()),
         }

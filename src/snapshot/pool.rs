@@ -106,16 +106,17 @@ impl PoolState {
 impl Pool {
     /// Whether it would take a request now, but for limits.
     pub fn is_available(&self, stability: &Stability, now: Moment) -> bool {
-        let breaker = stability.breaker.as_ref();
+        let tries_anyone = stability.balance.panic > 0 && self.members.any_left_in();
+        self.is_ready(stability, now) || tries_anyone && self.admits(stability, now)
+    }
+
+    /// Whether it may be given more: its breaker lets requests through and somebody is well. A pool
+    /// that is only tried because nobody is well is no place to move traffic to.
+    pub fn is_ready(&self, stability: &Stability, now: Moment) -> bool {
+        let (slow_start, breaker) = (stability.balance.slow_start, stability.breaker.as_ref());
+        let mut members = self.members.list().iter();
         self.admits(stability, now)
-            && self.members.any_left_in()
-            && (self.state.panics() || stability.balance.panic > 0 || {
-                let slow_start = stability.balance.slow_start;
-                self.members
-                    .list()
-                    .iter()
-                    .any(|member| member.is_available(slow_start, breaker, now))
-            })
+            && members.any(|member| member.is_available(slow_start, breaker, now))
     }
 
     /// Finds out how many of its upstreams are well, and whether that is too few.

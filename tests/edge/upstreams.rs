@@ -124,3 +124,29 @@ async fn kept_connections_outlive_shifts() {
     assert_eq!(value("pointsman_upstream_connections_reused_total{"), ["9", "9"]);
     assert_eq!(value("pointsman_upstream_connection_reuse_ratio{"), ["0.9", "0.9"]);
 }
+
+#[tokio::test]
+async fn traffic_is_not_moved_to_a_pool_whose_health_checks_fail() {
+    let (blue, green) =
+        (Origin::named("blue").await, Origin::always(crate::harness::Reply::Close).await);
+    let health = "health = { http = { path = \"/up\" }, interval = \"1s\" }";
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], health).await;
+    let flip = async |force: bool| {
+        let body = format!(r#"{{"to": "green", "force": {force}}}"#);
+        edge.admin("POST", "/v1/services/shop/flip", &body).await
+    };
+    until("green is down", async || {
+        let (_, pool) = edge.admin("GET", "/v1/services/shop/pools/green", "").await;
+        pool["upstreams"][0]["state"] == "down"
+    })
+    .await;
+    let (status, problem) = flip(false).await;
+    assert_eq!((status, &problem["type"]), (409, &Value::from("pool-not-available")));
+    assert_eq!(edge.get(&[]).await.body, "blue");
+    assert_eq!(flip(true).await.0, 200);
+    until("the event is told", async || {
+        let (_, events) = edge.admin("GET", "/v1/events", "").await;
+        events.to_string().contains("health check: down, ")
+    })
+    .await;
+}

@@ -156,6 +156,9 @@ fn without_panic_a_pool_that_has_nobody_refuses() {
     }
     assert_eq!(bench.pick(), Err(Why::NoUpstream));
     assert!(!bench.pool.is_available(&bench.stability, bench.now));
+    bench.stability.balance.panic = 50;
+    assert!(bench.pool.is_available(&bench.stability, bench.now), "all are tried");
+    assert!(!bench.pool.is_ready(&bench.stability, bench.now), "but nothing moves there");
 }
 
 #[test]

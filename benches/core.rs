@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use pointsman::clock::Draws;
 use pointsman::config::Config;
 use pointsman::route::Facts;
-use pointsman::snapshot::{Blueprint, Published, RunTime, Snapshot};
+use pointsman::snapshot::{Asks, Blueprint, Published, RunTime, Snapshot};
 use pointsman::split::Secret;
 
 /// A config of this many routes, each with its own host and path, and one service of 20 upstreams.
@@ -66,7 +66,9 @@ fn decide(c: &mut Criterion) {
         let mut draws = Draws::seeded(1);
         let now = snapshot.moment(Instant::now());
         c.bench_function(&format!("decide, {routes} routes, 20 upstreams"), |b| {
-            b.iter(|| black_box(snapshot.decide(black_box(&facts), false, now, &mut draws)))
+            b.iter(|| {
+                black_box(snapshot.decide(black_box(&facts), Asks::default(), now, &mut draws))
+            })
         });
     }
 }

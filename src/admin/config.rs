@@ -9,7 +9,6 @@ use bytes::Bytes;
 use super::Admin;
 use super::problem::Problem;
 use super::wire::{self, ConfigChange, ConfigProblem};
-use crate::config::Config;
 use crate::control::{ReloadError, Text};
 
 type Body = Result<Bytes, BytesRejection>;
@@ -27,12 +26,9 @@ pub async fn show(State(admin): State<Admin>) -> Json<wire::ConfigText> {
     request_body(content = String, content_type = "application/toml"),
     responses((status = 200, description = "What is wrong with it", body = wire::Checked)))]
 pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Checked>, Problem> {
-    let Text { text, .. } = given_or_file(&admin, body?)?;
-    let (valid, problems) = match Config::parse(&text) {
-        Ok((_, warnings)) => (true, warnings),
-        Err(problems) => (false, problems),
-    };
-    Ok(Json(wire::Checked { valid, problems: ConfigProblem::all(&problems, &text) }))
+    let text = given_or_file(&admin, body?)?;
+    let (valid, problems) = text.check();
+    Ok(Json(wire::Checked { valid, problems: ConfigProblem::all(&problems, &text.text) }))
 }
 
 /// What putting a text in force would change; the file's if there is none.
@@ -43,10 +39,13 @@ pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::
         (status = 422, description = "The text is not a config", body = Problem)))]
 pub async fn diff(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Changes>, Problem> {
     let (config, _) = given_or_file(&admin, body?)?.parse()?;
-    let in_force = admin.in_force.borrow().config.clone();
+    let in_force = admin.in_force.borrow().clone();
     let snapshot = admin.published.load();
     let live = |name: &str| snapshot.service(name).map(|service| service.split.clone());
-    Ok(Json(changes(&admin, crate::config::diff(&in_force, &config, live))))
+    let mut found = crate::config::diff(&in_force.config, &config, live);
+    let changed = in_force.changed.keys().map(|(service, pool)| (&**service, &**pool));
+    found.extend(crate::config::given_up(&in_force.config, &config, changed));
+    Ok(Json(changes(&admin, found)))
 }
 
 /// Reads the file again and puts it in force. A file with errors changes nothing.
@@ -72,7 +71,12 @@ fn given_or_file(admin: &Admin, body: Bytes) -> Result<Text, Problem> {
         };
     }
     match String::from_utf8(body.to_vec()) {
-        Ok(text) => Ok(Text { path: "(request)".into(), text }),
+        Ok(text) => {
+            // Files that it names are looked for where the process's own file is.
+            let path = admin.source.path().map(|path| path.with_file_name("(request)"));
+            let path = path.map_or("(request)".into(), |path| path.display().to_string());
+            Ok(Text { path, text })
+        }
         Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad-body", "the text is not UTF-8")),
     }
 }

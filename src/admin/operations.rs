@@ -11,8 +11,7 @@ use serde::Deserialize;
 use super::problem::Problem;
 use super::services::{Answer, Body, order};
 use super::{Admin, wire};
-use crate::balance::DEFAULT_WEIGHT;
-use crate::control::{ModeOrder, Order, Place, Refused, UpstreamOrder};
+use crate::control::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};
 use crate::upstream::Address;
 
 /// How long a hold lasts if it does not say.
@@ -74,8 +73,7 @@ pub async fn post_upstream(
 ) -> Answer {
     let Json(wire::PostUpstream { address, weight, reason, author }) = body?;
     let parsed: Address = address.parse().map_err(|error| bad(format!("address: {error}")))?;
-    let weight = weight.unwrap_or(DEFAULT_WEIGHT);
-    if !(1..=10_000).contains(&weight) {
+    if weight.is_some_and(|weight| !(1..=10_000).contains(&weight)) {
         return Err(bad("weight: from 1 to 10000"));
     }
     let place = Place { service, pool, upstream: Some(parsed) };
@@ -90,7 +88,8 @@ pub async fn post_upstream(
 /// in the file.
 #[utoipa::path(delete, path = "/v1/services/{service}/pools/{pool}/upstreams/{address}",
     tag = "operations",
-    params(("service" = String, Path), ("pool" = String, Path), ("address" = String, Path)),
+    params(("service" = String, Path), ("pool" = String, Path), ("address" = String, Path),
+        ("reason" = Option<String>, Query), ("author" = Option<String>, Query)),
     responses(
         (status = 200, description = "It is gone", body = wire::UpstreamsChanged),
         (status = 404, description = "No such service, pool or upstream", body = Problem),
@@ -98,11 +97,19 @@ pub async fn post_upstream(
 pub async fn delete_upstream(
     State(admin): State<Admin>,
     Path((service, pool, address)): Path<(String, String, String)>,
+    Query(By { reason, author }): Query<By>,
 ) -> Answer {
     let place = upstream(service, pool, &address)?;
-    let order = order(&HeaderMap::new(), None, None, false)?;
+    let order = order(&HeaderMap::new(), author, reason, false)?;
     let generation = admin.control.set_upstream(place, UpstreamOrder::Remove, order).await?;
     Ok(Json(wire::UpstreamsChanged { address, generation }).into_response())
+}
+
+/// Who asks for what has no body, and why.
+#[derive(Debug, Deserialize)]
+pub struct By {
+    reason: Option<String>,
+    author: Option<String>,
 }
 
 /// Opens or closes a pool's circuit breaker, or lets it decide by itself again.
@@ -166,7 +173,7 @@ pub async fn put_mode(
 
 fn mode(put: &wire::PutMode) -> Result<ModeOrder, Problem> {
     match put.mode {
-        wire::Mode::Serve => Ok(ModeOrder::Serve),
+        wire::Mode::Serve => Ok(ModeOrder::Serve { from: put.from.map(name) }),
         wire::Mode::Hold => {
             let length = match &put.length {
                 None => HOLD,
@@ -198,6 +205,14 @@ fn mode(put: &wire::PutMode) -> Result<ModeOrder, Problem> {
             }
             Ok(ModeOrder::Maintenance { message })
         }
+    }
+}
+
+fn name(mode: wire::Mode) -> ModeName {
+    match mode {
+        wire::Mode::Serve => ModeName::Serve,
+        wire::Mode::Hold => ModeName::Hold,
+        wire::Mode::Maintenance => ModeName::Maintenance,
     }
 }
 

@@ -59,6 +59,7 @@ impl From<Refused> for Problem {
             Refused::Split(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-split"),
             Refused::LostRace(_) => (StatusCode::PRECONDITION_FAILED, "lost-race"),
             Refused::NotAvailable(_) => (StatusCode::CONFLICT, "pool-not-available"),
+            Refused::OtherMode { .. } => (StatusCode::CONFLICT, "other-mode"),
             Refused::Known { .. } => (StatusCode::CONFLICT, "upstream-known"),
             Refused::Last { .. } => (StatusCode::CONFLICT, "last-upstream"),
             Refused::Named { .. } => (StatusCode::CONFLICT, "upstream-of-a-name"),

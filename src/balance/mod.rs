@@ -105,6 +105,8 @@ pub struct Picking<'a> {
     pub turn: &'a AtomicUsize,
     /// Requests that the pool holds, for bounded load.
     pub load: u32,
+    /// Whether somebody else answers if nobody is well: then a doubtful one is not asked.
+    pub spares: bool,
     /// Places that have been tried already for this request.
     pub tried: &'a [usize],
     /// What the client is known by, for consistent hashing.
@@ -177,7 +179,7 @@ impl Member {
     }
 
     /// Whether it may be asked when nobody is well: nobody has taken it out.
-    fn is_left_in(&self) -> bool {
+    pub fn is_left_in(&self) -> bool {
         self.weight > 0
             && self.target.is_some()
             && !self.upstream.conditions().any(TAKEN_OUT)
@@ -225,13 +227,15 @@ impl Members {
 
     /// The place of the member to ask.
     pub fn pick(&self, by: &Picking<'_>, draws: &mut Draws) -> Result<usize, NoMember> {
-        if !by.panics {
-            if let Some(place) = self.order.pick(self, by, Admit::Available, draws) {
-                return Ok(place);
-            }
-            if by.settings.panic == 0 && by.tried.is_empty() && !self.all_unproven() {
-                return Err(NoMember::None);
-            }
+        // With somebody in reserve panic means nothing as long as one of the pool is well.
+        if (!by.panics || by.spares)
+            && let Some(place) = self.order.pick(self, by, Admit::Available, draws)
+        {
+            return Ok(place);
+        }
+        let is_doubtful_last = by.spares || !by.panics && by.settings.panic == 0;
+        if is_doubtful_last && by.tried.is_empty() && !self.all_unproven() {
+            return Err(if self.is_full(by) { NoMember::Full } else { NoMember::None });
         }
         // Nobody is well, or only who has been tried: then a doubtful one.
         let picked = self.order.pick(self, by, Admit::Anyone, draws);
@@ -241,6 +245,14 @@ impl Members {
                 false => NoMember::None,
             }
         })
+    }
+
+    /// Whether who is well holds as many as it may.
+    fn is_full(&self, by: &Picking<'_>) -> bool {
+        let (slow_start, breaker) = (by.settings.slow_start, by.breaker);
+        self.list
+            .iter()
+            .any(|member| member.is_available(slow_start, breaker, by.now) && !is_free(member, by))
     }
 
     fn all_unproven(&self) -> bool {

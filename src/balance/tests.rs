@@ -18,6 +18,7 @@ struct Bench {
     now: Moment,
     limit: Option<u32>,
     panics: bool,
+    spares: bool,
     key: Option<u64>,
 }
 
@@ -37,6 +38,7 @@ impl Bench {
             now: Moment::from_micros(100_000_000),
             limit: None,
             panics: false,
+            spares: false,
             key: None,
         }
     }
@@ -54,6 +56,7 @@ impl Bench {
             panics: self.panics,
             turn: &self.turn,
             load: held,
+            spares: self.spares,
             tried,
             key: self.key,
             now: self.now,
@@ -215,6 +218,23 @@ fn when_nobody_is_well_all_are_tried_but_those_taken_out() {
         bench.settings.panic = 0;
         bench.panics = false;
         assert_eq!(bench.pick(), Err(NoMember::None), "{policy:?}");
+    }
+}
+
+#[test]
+fn with_somebody_in_reserve_a_doubtful_one_is_not_asked() {
+    for policy in ALL {
+        let mut bench = Bench::new(policy, &[100; 4]);
+        bench.spares = true;
+        for place in 0..3 {
+            bench.upstream(place).set_proof(Proof::Down, bench.now);
+        }
+        bench.panics = true;
+        assert_eq!(bench.shares(200)[3], 200, "{policy:?}: one is well");
+        bench.upstream(3).set_proof(Proof::Down, bench.now);
+        assert_eq!(bench.pick(), Err(NoMember::None), "{policy:?}");
+        bench.spares = false;
+        assert!(bench.pick().is_ok(), "{policy:?}: nobody is in reserve");
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Breaker {
 enum State {
     /// Let nothing through.
     Open,
-    /// Let everything through, whatever fails.
+    /// Let everything through, whatever fails. A pool's leaves those of its upstreams alone.
     Closed,
     /// Decide by itself.
     Auto,
@@ -54,19 +54,25 @@ impl Breaker {
         path.push_str("/breaker");
         let (state, said) = match self.state {
             State::Open => (wire::BreakerOrder::Open, "open: nothing is let through"),
-            State::Closed => (wire::BreakerOrder::Closed, "closed: everything is let through"),
+            State::Closed => (
+                wire::BreakerOrder::Closed,
+                "closed, whatever fails; those of a pool's upstreams are their own",
+            ),
             State::Auto => (wire::BreakerOrder::Auto, "automatic again"),
         };
         let put = wire::PutBreaker { state, reason: self.reason, author: Some(super::author()) };
         let call = Call::json(Method::PUT, &path, &put);
-        let of = self.upstream.as_deref().unwrap_or(pool);
+        let of = match &self.upstream {
+            Some(upstream) => format!("{service}/{pool} {upstream}"),
+            None => format!("{service}/{pool}"),
+        };
         let set: wire::BreakerSet = Api(&self.reach)
             .ask(call)
             .await
             .with_context(|| format!("the breaker of {of} was not changed"))?;
         print(&match self.reach.json {
             true => serde_json::to_string_pretty(&set)?,
-            false => format!("the breaker of {service}/{of} is {said}"),
+            false => format!("the breaker of {of} is {said}"),
         });
         Ok(Ending::Done)
     }

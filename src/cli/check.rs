@@ -9,6 +9,7 @@ use clap::Args;
 use super::{Ending, print};
 use crate::admin::wire::{Checked, ConfigProblem};
 use crate::config::{Config, Level, Problems};
+use crate::control::Text;
 
 /// Check a config file and show all that is wrong with it.
 #[derive(Debug, Args)]
@@ -27,10 +28,9 @@ impl Check {
         let path = self.file.display().to_string();
         let text =
             std::fs::read_to_string(&self.file).with_context(|| format!("cannot read {path}"))?;
-        let (config, problems) = match Config::parse(&text) {
-            Ok((config, warnings)) => (Some(config), warnings),
-            Err(problems) => (None, problems),
-        };
+        let named = Text { path: path.clone(), text: text.clone() };
+        let (valid, problems) = named.check();
+        let config = Config::parse(&text).ok().map(|(config, _)| config).filter(|_| valid);
         if self.json {
             let problems = ConfigProblem::all(&problems, &text);
             let checked = Checked { valid: config.is_some(), problems };

@@ -45,6 +45,7 @@ impl Hold {
             most: (!self.release).then_some(self.most),
             reason: self.reason,
             author: Some(super::author()),
+            from: self.release.then_some(wire::Mode::Hold),
             ..wire::PutMode::default()
         };
         let set = set(&self.reach, &self.service, &put).await?;

@@ -38,6 +38,7 @@ impl Maintenance {
             message: self.message,
             reason: self.reason,
             author: Some(super::author()),
+            from: self.end.then_some(wire::Mode::Maintenance),
             ..wire::PutMode::default()
         };
         let set = set(&self.reach, &self.service, &put).await?;

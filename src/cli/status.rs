@@ -116,13 +116,22 @@ fn pools(services: &[wire::Service]) -> String {
 
 /// What is most important about a pool.
 fn state(service: &wire::Service, pool: &wire::Pool) -> String {
+    let order = |order| pool.breaker.order == order;
+    let well = |upstream: &&wire::Upstream| {
+        use wire::UpstreamCondition::{Active, SlowStart};
+        matches!(upstream.state, Active | SlowStart)
+    };
+    let (well, all) = (pool.upstreams.iter().filter(well).count(), pool.upstreams.len());
     let known = [
         (service.mode == wire::Mode::Hold, format!("held, {} wait", service.waiting)),
         (service.mode == wire::Mode::Maintenance, "maintenance".into()),
+        (order(wire::BreakerOrder::Open), "breaker open by order".into()),
         (pool.breaker.state == wire::BreakerState::Open, "breaker open".into()),
         (pool.breaker.state == wire::BreakerState::HalfOpen, "breaker half-open".into()),
         (!pool.available, "no upstream".into()),
-        (pool.panic, "panic: all are tried".into()),
+        (pool.panic, format!("panic: {well} of {all} well, all are tried")),
+        (order(wire::BreakerOrder::Closed), "breaker closed by order".into()),
+        (well < all, format!("up, {well} of {all} well")),
     ];
     let said = known.into_iter().find(|(holds, _)| *holds);
     said.map_or_else(|| "up".into(), |(_, said)| said)
@@ -148,7 +157,10 @@ fn upstreams(services: &[wire::Service]) -> String {
         pool.upstreams.iter().map(|upstream| {
             vec![
                 pool.name.clone(),
-                upstream.address.clone(),
+                match &upstream.name {
+                    Some(name) => format!("{} ({name})", upstream.address),
+                    None => upstream.address.clone(),
+                },
                 condition(upstream),
                 upstream.weight.to_string(),
                 upstream.in_flight.to_string(),

@@ -30,9 +30,9 @@ enum What {
         pool: (String, String),
         /// `host:port`, `ip:port`, `srv:NAME` or `unix:/path`.
         address: String,
-        /// Relative to the others of the pool.
-        #[arg(long, default_value_t = 100)]
-        weight: u16,
+        /// Relative to the others of the pool, 1 to 10000 [default: 100, or what it was]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        weight: Option<u16>,
         /// Why; kept with the event.
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
@@ -46,6 +46,9 @@ enum What {
         pool: (String, String),
         /// The address as configured.
         address: String,
+        /// Why; kept with the event.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
         #[command(flatten)]
         reach: Reach,
     },
@@ -57,13 +60,20 @@ impl Upstream {
             What::Add { pool, address, weight, reason, reach } => {
                 let path = path(&pool);
                 let author = Some(super::author());
-                let (weight, named) = (Some(weight), address.clone());
+                let named = match weight {
+                    Some(weight) => format!("{address} with weight {weight}"),
+                    None => address.clone(),
+                };
                 let post = wire::PostUpstream { address, weight, reason, author };
                 let call = Call::json(Method::POST, &path, &post);
                 change(&reach, call, &format!("{named} is in {}/{}", pool.0, pool.1)).await
             }
-            What::Remove { pool, address, reach } => {
-                let path = format!("{}/{}", path(&pool), segment(&address));
+            What::Remove { pool, address, reason, reach } => {
+                let author = segment(&super::author());
+                let mut path = format!("{}/{}?author={author}", path(&pool), segment(&address));
+                if let Some(reason) = reason {
+                    path.push_str(&format!("&reason={}", segment(&reason)));
+                }
                 let call = Call::delete(&path);
                 change(&reach, call, &format!("{address} is out of {}/{}", pool.0, pool.1)).await
             }

@@ -54,6 +54,30 @@ pub fn diff(old: &Config, new: &Config, live: impl Fn(&str) -> Option<Split>) ->
     changes.0
 }
 
+/// What a reload gives up of the upstreams that were changed at run time: a pool that is edited in
+/// the file is as the file has it.
+pub fn given_up<'c>(
+    old: &Config,
+    new: &Config,
+    changed: impl Iterator<Item = (&'c str, &'c str)>,
+) -> Vec<Change> {
+    let pool = |config: &Config, service: &str, pool: &str| {
+        config.service(service).and_then(|service| service.pool(pool)).cloned()
+    };
+    let edited = changed.filter(|(service, name)| {
+        let after = pool(new, service, name);
+        after.is_some() && after != pool(old, service, name)
+    });
+    let change = |(service, name): (&str, &str)| Change {
+        subject: format!("pool {service}/{name}"),
+        what: "upstreams added or removed at run time give way to the file's".into(),
+        needs_restart: false,
+    };
+    let mut changes: Vec<Change> = edited.map(change).collect();
+    changes.sort_by(|a, b| a.subject.cmp(&b.subject));
+    changes
+}
+
 #[derive(Default)]
 struct Changes(Vec<Change>);
 

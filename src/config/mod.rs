@@ -27,7 +27,7 @@ use crate::route::Route;
 use crate::split::{Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
-pub use diff::{Change, diff};
+pub use diff::{Change, diff, given_up};
 pub use problem::{Level, Problem, Problems};
 
 /// A whole file, checked.

@@ -48,6 +48,11 @@ impl Problem {
         }
     }
 
+    /// An error that stands nowhere in the text.
+    pub fn general(message: impl Into<String>) -> Problem {
+        Problem { span: None, ..Problem::error(0..0, message) }
+    }
+
     /// Words beneath the caret.
     pub fn label(mut self, label: impl Into<String>) -> Problem {
         self.label = label.into();

@@ -246,5 +246,5 @@ fn everything_to(service: usize) -> Route {
 
 fn missing(message: &str, example: &str) -> Problem {
     let help = format!("add, for example:\n{example}");
-    Problem { span: None, ..Problem::error(0..0, message).help(help) }
+    Problem::general(message).help(help)
 }

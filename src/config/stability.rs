@@ -83,7 +83,7 @@ fn health_of(mut section: Section<'_>, problems: &mut Problems) -> Option<Health
         let problem = Problem::error(section.span.clone(), mistake);
         problems.0.push(problem.help("for example `health.http = { path = \"/healthz\" }`"));
     }
-    let default = Health::new(probe?);
+    let default = Health::new(probe.clone().unwrap_or(Probe::Tcp));
     let health = Health {
         interval: section.duration(problems, "interval").unwrap_or(default.interval),
         timeout: section.duration(problems, "timeout").unwrap_or(default.timeout),
@@ -93,7 +93,7 @@ fn health_of(mut section: Section<'_>, problems: &mut Problems) -> Option<Health
         ..default
     };
     section.close(problems);
-    Some(health)
+    probe.map(|_| health)
 }
 
 fn http(mut section: Section<'_>, problems: &mut Problems) -> HttpProbe {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::resolve::{look_up_new, names};
 use super::{Command, Commands, Events, InForce, Order, Refused, ReloadError, Source, Target};
 use crate::clock::Clock;
-use crate::config::{Change, Config, Service, diff};
+use crate::config::{Change, Config, Service, diff, given_up};
 use crate::observe::Process;
 use crate::proxy::listen::{Listeners, Serve};
 use crate::snapshot::{Blueprint, Pool, Published, Resolved, RunTime, Snapshot, Traffic};
@@ -220,7 +220,9 @@ impl<S: Serve> Controller<S> {
         self.run_time.resolved.retain(|address, _| wanted.contains(address));
         let live =
             |name: &str| self.run_time.traffic.get(name).map(|traffic| traffic.split.clone());
-        let changes = diff(&self.config, &config, live);
+        let mut changes = diff(&self.config, &config, live);
+        let changed = self.run_time.changed.keys().map(|(service, pool)| (&**service, &**pool));
+        changes.extend(given_up(&self.config, &config, changed));
         self.adopt(&config);
         self.config = config.clone();
         self.publish();

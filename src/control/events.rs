@@ -27,6 +27,15 @@ pub struct Event {
     pub reason: Option<String>,
 }
 
+/// How bad an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// As it should be, or again.
+    Info,
+    /// Somebody may want to look.
+    Warning,
+}
+
 /// Where something happened; empty parts are meant as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Subject {
@@ -59,8 +68,20 @@ impl Events {
     }
 
     /// Notes something that happened by itself.
-    pub fn note(&self, kind: &'static str, subject: Subject, what: impl Into<String>) {
-        self.push(kind, subject, what.into(), None, None);
+    pub fn note(
+        &self,
+        severity: Severity,
+        kind: &'static str,
+        subject: Subject,
+        what: impl Into<String>,
+    ) {
+        let what = what.into();
+        let Subject { service, pool, upstream } = &subject;
+        match severity {
+            Severity::Info => tracing::info!(kind, service, pool, upstream, "{what}"),
+            Severity::Warning => tracing::warn!(kind, service, pool, upstream, "{what}"),
+        }
+        self.push(kind, subject, what, None, None);
     }
 
     /// Notes something that somebody did.
@@ -72,7 +93,10 @@ impl Events {
         author: &str,
         reason: Option<&str>,
     ) {
-        self.push(kind, subject, what.into(), Some(author.into()), reason.map(Into::into));
+        let what = what.into();
+        let Subject { service, pool, upstream } = &subject;
+        tracing::info!(kind, service, pool, upstream, author, reason, "{what}");
+        self.push(kind, subject, what, Some(author.into()), reason.map(Into::into));
     }
 
     fn push(
@@ -83,8 +107,6 @@ impl Events {
         author: Option<String>,
         reason: Option<String>,
     ) {
-        let Subject { service, pool, upstream } = &subject;
-        tracing::info!(kind, service, pool, upstream, author, reason, "{what}");
         let at = self.clock.unix_seconds();
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.0 += 1;

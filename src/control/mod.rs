@@ -21,13 +21,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Change, Config, Problems};
 use crate::proxy::listen::BindError;
-use crate::snapshot::{Changed, Resolved};
+use crate::snapshot::{Changed, Mode, Resolved};
 use crate::split::{BasisPoints, SplitError};
 use crate::store::{LostRace, Revision};
 use crate::upstream::{Address, BreakerOrder};
 
 pub use controller::{Controller, Wiring};
-pub use events::{Event, Events, Subject};
+pub use events::{Event, Events, Severity, Subject};
 pub use prober::run as probe;
 pub use rates::{PERIOD as RATES_PERIOD, PoolRate, Rates};
 pub use resolve::Resolver;
@@ -66,8 +66,11 @@ impl Order {
 /// What a service's mode is to become.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModeOrder {
-    /// It serves.
-    Serve,
+    /// It serves again.
+    Serve {
+        /// Only if this is what it does now.
+        from: Option<ModeName>,
+    },
     /// New requests wait.
     Hold {
         /// How long at most.
@@ -80,6 +83,38 @@ pub enum ModeOrder {
         /// What they are told.
         message: Option<String>,
     },
+}
+
+/// A mode without its particulars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModeName {
+    /// It serves.
+    Serve,
+    /// New requests wait.
+    Hold,
+    /// New requests are told to come back later.
+    Maintenance,
+}
+
+impl ModeName {
+    /// That of a mode.
+    pub fn of(mode: &Mode) -> ModeName {
+        match mode {
+            Mode::Serve => ModeName::Serve,
+            Mode::Hold { .. } => ModeName::Hold,
+            Mode::Maintenance { .. } => ModeName::Maintenance,
+        }
+    }
+}
+
+impl std::fmt::Display for ModeName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ModeName::Serve => "serving",
+            ModeName::Hold => "held",
+            ModeName::Maintenance => "in maintenance",
+        })
+    }
 }
 
 /// A pool, or one upstream of it.
@@ -102,8 +137,8 @@ pub enum UpstreamOrder {
     Drain,
     /// It joins the pool, or gets another weight.
     Add {
-        /// Relative to the others of the pool.
-        weight: u16,
+        /// Relative to the others of the pool; none leaves it as it is.
+        weight: Option<u16>,
     },
     /// It leaves the pool; requests it holds end.
     Remove,
@@ -192,6 +227,14 @@ pub enum Refused {
     /// The pool could not take the traffic.
     #[error("pool `{0}` has no upstream that takes requests")]
     NotAvailable(String),
+    /// It is in another mode than the order is for.
+    #[error("service `{service}` is {is}")]
+    OtherMode {
+        /// The service asked of.
+        service: String,
+        /// What it does.
+        is: ModeName,
+    },
     /// It is in the pool already, with this weight.
     #[error("pool `{pool}` has `{address}` already, with this weight")]
     Known {
@@ -201,7 +244,7 @@ pub enum Refused {
         address: String,
     },
     /// A pool that gets traffic would have nobody left.
-    #[error("`{address}` is the last upstream of pool `{pool}`, which gets traffic")]
+    #[error("`{address}` is the last upstream of pool `{pool}` that takes requests")]
     Last {
         /// The pool asked of.
         pool: String,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Rejected, ReloadError};
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problem, Problems};
 
 /// The largest file of a static answer, in bytes.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
@@ -47,6 +47,16 @@ impl Text {
 }
 
 impl Text {
+    /// Whether it is a config that could be put in force, with all that is wrong or odd about it.
+    pub fn check(&self) -> (bool, Problems) {
+        match self.parse() {
+            Ok((_, warnings)) => (true, warnings),
+            Err(ReloadError::Problems(rejected)) => (false, rejected.problems),
+            // Files that it names have no place in it that is known here.
+            Err(error) => (false, Problems(vec![Problem::general(error.to_string())])),
+        }
+    }
+
     /// Reads the files of static answers, which are named as seen from the config's folder.
     fn read_answers(&self, config: &mut Config) -> Result<(), ReloadError> {
         let folder = Path::new(&self.path).parent().unwrap_or(Path::new("."));

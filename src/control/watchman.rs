@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::events::{Events, Subject};
-use super::{Control, ModeOrder, Order};
+use super::events::{Events, Severity, Subject};
+use super::{Control, ModeName, ModeOrder, Order};
 use crate::clock::{Clock, Moment};
 use crate::snapshot::{Mode, Pool, Published, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Proof, Upstream};
@@ -65,9 +65,10 @@ pub async fn watch_over(
             if let Mode::Hold { until, .. } = service.mode
                 && now >= until
             {
+                let what = ModeOrder::Serve { from: Some(ModeName::Hold) };
                 let order = Order::of("pointsman", Some("the time of the hold is over"));
                 // A service that is gone meanwhile holds nothing any more.
-                let _ = control.set_mode(&service.name, ModeOrder::Serve, order).await;
+                let _ = control.set_mode(&service.name, what, order).await;
             }
         }
         sleep(LOOK).await;
@@ -107,7 +108,8 @@ impl Seen {
         let state = place.state(kind, now);
         let key = (place.key(), kind);
         if self.0.get(&key).is_some_and(|before| *before != state) {
-            events.note(kind.name(), place.subject(), place.say(kind, now));
+            let severity = place.severity(kind, now);
+            events.note(severity, kind.name(), place.subject(), place.say(kind, now));
         }
         next.insert(key, state);
     }
@@ -156,6 +158,17 @@ impl Place<'_> {
             (Kind::Ejection | Kind::Health, None) => (0, 0),
         };
         State { value, times }
+    }
+
+    /// Bad news is to be found by its level.
+    fn severity(&self, kind: Kind, now: Moment) -> Severity {
+        let is_bad = match (kind, self.upstream) {
+            (Kind::Panic, _) => self.pool.state.panics(),
+            (Kind::Breaker, _) => self.breaker().state(now) == BreakerState::Open,
+            (Kind::Ejection, _) => self.is_out(),
+            (Kind::Health, upstream) => upstream.is_some_and(|u| u.proof() == Proof::Down),
+        };
+        if is_bad { Severity::Warning } else { Severity::Info }
     }
 
     /// The state in words.

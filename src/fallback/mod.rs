@@ -77,6 +77,13 @@ pub enum Body {
     File(PathBuf),
 }
 
+impl Fallback {
+    /// Whether there is anything.
+    pub fn is_any(&self) -> bool {
+        self.stale.is_some() || self.pool.is_some() || self.answer.is_some()
+    }
+}
+
 impl Step {
     /// The value of [`MARK`].
     pub fn mark(self) -> HeaderValue {

@@ -29,7 +29,7 @@ use super::trace_context::{TRACEPARENT, TRACESTATE, TraceContext, hex};
 use crate::clock::{Clock, Draws};
 use crate::observe::RequestRecord;
 use crate::route::Facts;
-use crate::snapshot::{Decision, Published, ServiceHold, Snapshot, Why};
+use crate::snapshot::{Asks, Decision, Published, ServiceHold, Snapshot, Why};
 use crate::upstream::{Outcome, StatusClass};
 
 pub use attempt::{Try, Wire};
@@ -160,7 +160,7 @@ impl Exchange {
             },
         };
         self.is_idempotent = head.method.is_idempotent();
-        let placed = match self.place(&facts, false) {
+        let placed = match self.place(&facts, Asks::default()) {
             // Rare and long, so that it is not part of the usual way's future.
             Err(refusal) if refusal.why.may_pass() => Box::pin(self.wait(&facts, refusal)).await,
             placed => placed,

@@ -56,6 +56,15 @@ pub struct Decision {
     pub key: Option<u64>,
 }
 
+/// How a decision is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// The request has stood in line for it.
+    pub waited: bool,
+    /// Nobody else would answer it.
+    pub doubtful: bool,
+}
+
 /// What chose the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
@@ -106,11 +115,12 @@ pub enum Why {
 }
 
 impl Snapshot {
-    /// Where a request with these facts goes; `waited` if it has stood in line for it.
+    /// Where a request with these facts goes. If its service has a fallback, an upstream that is not
+    /// well is asked only if `doubtful`.
     pub fn decide(
         &self,
         facts: &Facts<'_>,
-        waited: bool,
+        Asks { waited, doubtful }: Asks,
         now: Moment,
         draws: &mut Draws,
     ) -> Result<Decision, Refusal> {
@@ -121,7 +131,8 @@ impl Snapshot {
         let refused = |why| Refusal { why, at: Some((place, pool)) };
         service.admit(facts, by, waited).map_err(refused)?;
         let key = service.key(facts, self.secret);
-        let member = service.pools[pool].pick(&service.stability, &[], key, now, draws);
+        let spares = !doubtful && service.stability.fallback.is_any();
+        let member = service.pools[pool].pick(&service.stability, &[], key, spares, now, draws);
         Ok(Decision { service: place, pool, member: member.map_err(refused)?, by, key })
     }
 
@@ -135,7 +146,8 @@ impl Snapshot {
     ) -> Option<Decision> {
         let service = &self.services[at.0];
         let pool = service.stand_in.filter(|&pool| pool != at.1)?;
-        let member = service.pools[pool].pick(&service.stability, &[], None, now, draws).ok()?;
+        let member =
+            service.pools[pool].pick(&service.stability, &[], None, true, now, draws).ok()?;
         Some(Decision { service: at.0, pool, member, by: By::StandIn, key: None })
     }
 

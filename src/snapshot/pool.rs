@@ -134,12 +134,14 @@ impl Pool {
         }
     }
 
-    /// The upstream to ask, by its place, or why there is none.
+    /// The upstream to ask, by its place, or why there is none; `spares` if somebody else answers
+    /// when nobody is well.
     pub fn pick(
         &self,
         stability: &Stability,
         tried: &[usize],
         key: Option<u64>,
+        spares: bool,
         now: Moment,
         draws: &mut Draws,
     ) -> Result<usize, Why> {
@@ -160,6 +162,7 @@ impl Pool {
             panics: state.panics(),
             turn: &state.turn,
             load: state.in_flight(),
+            spares,
             tried,
             key,
             now,

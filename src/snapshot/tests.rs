@@ -48,7 +48,7 @@ fn decide(
     let client = [192, 0, 2, 9].into();
     let facts = Facts { method: &Method::GET, host: "", path: "/", headers: &headers, client };
     let now = Moment::from_micros(1_000_000);
-    snapshot.decide(&facts, false, now, &mut Draws::seeded(seed))
+    snapshot.decide(&facts, Asks::default(), now, &mut Draws::seeded(seed))
 }
 
 #[test]

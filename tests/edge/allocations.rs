@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 use pointsman::clock::Draws;
 use pointsman::config::Config;
 use pointsman::route::Facts;
-use pointsman::snapshot::{Blueprint, RunTime, Snapshot};
+use pointsman::snapshot::{Asks, Blueprint, RunTime, Snapshot};
 use pointsman::split::Secret;
 
 thread_local! {
@@ -71,7 +71,7 @@ fn deciding_allocates_nothing() {
     let mut draws = Draws::seeded(1);
     let before = TAKEN.with(Cell::get);
     for _ in 0..1_000 {
-        snapshot.decide(&facts, false, now, &mut draws).unwrap();
+        snapshot.decide(&facts, Asks::default(), now, &mut draws).unwrap();
     }
     assert_eq!(TAKEN.with(Cell::get) - before, 0);
 }

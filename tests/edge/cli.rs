@@ -250,7 +250,11 @@ async fn breakers_holds_and_maintenance_are_one_line_each() {
     assert_eq!(run(&["hold", "shop", "--release"]).await.out, "shop serves again\n");
     assert_eq!(run(&["hold", "shop", "--for", "6m"]).await.code, 1, "longer than anybody waits");
 
+    let early = run(&["hold", "shop", "--release"]).await;
+    assert_eq!(early.code, 5);
+    assert!(early.err.contains("service `shop` is serving"), "{}", early.err);
     assert_eq!(run(&["maintenance", "shop", "--message", "back soon"]).await.code, 0);
+    assert_eq!(run(&["hold", "shop"]).await.code, 5, "a hold that ends must not end maintenance");
     assert!(edge.get(&[]).await.body.contains("back soon"));
     assert_eq!(run(&["maintenance", "shop", "--end"]).await.code, 0);
 

@@ -84,6 +84,9 @@ pub enum Mode {
 pub struct PutMode {
     /// The mode.
     pub mode: Mode,
+    /// For `serve`: only if this mode is in force.
+    #[serde(default)]
+    pub from: Option<Mode>,
     /// How long a hold may last, such as `20s`; at most `5m`, and `20s` if left out.
     #[serde(default, rename = "for")]
     pub length: Option<String>,
@@ -118,7 +121,7 @@ pub struct ModeSet {
 pub struct PostUpstream {
     /// `host:port`, `ip:port`, `srv:NAME` or `unix:/path`.
     pub address: String,
-    /// Relative to the others of the pool, 1 to 10,000; 100 if left out.
+    /// Relative to the others of the pool, 1 to 10,000; 100 if left out, or what it was.
     #[serde(default)]
     pub weight: Option<u16>,
     /// Why.

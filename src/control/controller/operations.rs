@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::Controller;
-use crate::control::{InForce, ModeOrder, Order, Place, Refused, Subject, UpstreamOrder};
+use crate::balance::{DEFAULT_WEIGHT, Member};
+use crate::control::{InForce, ModeName, ModeOrder, Order, Place, Refused, Subject, UpstreamOrder};
 use crate::proxy::listen::Serve;
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::upstream::{Address, BreakerOrder, Upstream};
@@ -23,19 +24,19 @@ impl<S: Serve> Controller<S> {
             UpstreamOrder::Activate | UpstreamOrder::Drain => {
                 let upstream = upstream(pool, address).ok_or_else(|| no_upstream(place))?;
                 upstream.set_draining(what == UpstreamOrder::Drain);
-                if what == UpstreamOrder::Drain { "drained" } else { "active again" }
+                match what {
+                    UpstreamOrder::Drain => "drained".to_string(),
+                    _ => "active again".to_string(),
+                }
             }
-            UpstreamOrder::Add { weight } => {
-                self.add(place, address, weight)?;
-                "added"
-            }
+            UpstreamOrder::Add { weight } => self.add(place, address, weight)?,
             UpstreamOrder::Remove => {
                 self.remove(place, address, service, pool)?;
-                "removed"
+                "removed".to_string()
             }
         };
         let generation = self.publish();
-        self.tell("upstream", place, said, order);
+        self.tell("upstream", place, &said, order);
         Ok(generation)
     }
 
@@ -50,19 +51,34 @@ impl<S: Serve> Controller<S> {
         self.run_time.changed.get(&key).cloned().unwrap_or_else(from_file)
     }
 
-    fn add(&mut self, place: &Place, address: &Address, weight: u16) -> Result<(), Refused> {
+    /// Answers with what was done, in words.
+    fn add(
+        &mut self,
+        place: &Place,
+        address: &Address,
+        weight: Option<u16>,
+    ) -> Result<String, Refused> {
         let mut list = self.upstreams(place);
-        match list.iter_mut().find(|(known, _)| known == address) {
-            Some((_, known)) if *known == weight => {
+        let known = list.iter_mut().find(|(known, _)| known == address).map(|(_, weight)| weight);
+        let said = match (known, weight) {
+            (Some(known), Some(weight)) if *known != weight => {
+                let said = format!("weight {known} → {weight}");
+                *known = weight;
+                said
+            }
+            (Some(_), _) => {
                 let (pool, address) = (place.pool.clone(), address.to_string());
                 return Err(Refused::Known { pool, address });
             }
-            Some((_, known)) => *known = weight,
-            None => list.push((address.clone(), weight)),
-        }
+            (None, weight) => {
+                let weight = weight.unwrap_or(DEFAULT_WEIGHT);
+                list.push((address.clone(), weight));
+                format!("added with weight {weight}")
+            }
+        };
         self.run_time.changed.insert(key(place), list);
         self.tell_names();
-        Ok(())
+        Ok(said)
     }
 
     fn remove(
@@ -82,7 +98,14 @@ impl<S: Serve> Controller<S> {
                 None => no_upstream(place),
             });
         }
-        if list.is_empty() && service.split.weight(&pool.name).get() > 0 {
+        let is_used = service.split.weight(&pool.name).get() > 0
+            || service.stand_in.is_some_and(|place| service.pools[place].name == pool.name);
+        let named = address.to_string();
+        let goes = |upstream: &Upstream| {
+            upstream.address == *address || upstream.of.as_deref() == Some(&*named)
+        };
+        let mut others = pool.members.list().iter().filter(|member| !goes(&member.upstream));
+        if is_used && !others.any(Member::is_left_in) {
             let (pool, address) = (place.pool.clone(), address.to_string());
             return Err(Refused::Last { pool, address });
         }
@@ -127,8 +150,18 @@ impl<S: Serve> Controller<S> {
         let snapshot = self.wiring.published.load();
         let of = snapshot.service(service).ok_or_else(|| Refused::NoService(service.into()))?;
         let now = snapshot.moment(self.wiring.clock.now());
+        // Each ends only what it began: a hold that ends must not end a maintenance.
+        let is = ModeName::of(&of.mode);
+        let fits = match &what {
+            ModeOrder::Serve { from } => from.is_none_or(|from| from == is),
+            ModeOrder::Hold { .. } => is != ModeName::Maintenance,
+            ModeOrder::Maintenance { .. } => true,
+        };
+        if !fits {
+            return Err(Refused::OtherMode { service: service.into(), is });
+        }
         let (mode, said) = match what {
-            ModeOrder::Serve => (Mode::Serve, "serves".to_string()),
+            ModeOrder::Serve { .. } => (Mode::Serve, "serves again".to_string()),
             ModeOrder::Hold { length, most } => {
                 (Mode::Hold { most, until: now + length }, format!("held for {length:?} at most"))
             }

@@ -13,7 +13,7 @@ use super::{Exchange, names_websocket};
 use crate::balance::{Failed, Retry};
 use crate::config::Timeouts;
 use crate::route::Facts;
-use crate::snapshot::{Decision, Ended, Refusal, Seat, Service, Why};
+use crate::snapshot::{Asks, Decision, Ended, Refusal, Seat, Service, Why};
 use crate::upstream::{Outcome, StatusClass, Target, Upstream};
 
 /// How many dead kept connections are forgiven before one counts as a failure.
@@ -67,10 +67,10 @@ pub struct Wire {
 
 impl Exchange {
     /// Decides where the request goes and takes a place there.
-    pub(super) fn place(&mut self, facts: &Facts<'_>, waited: bool) -> Result<(), Refusal> {
-        let now = if waited { self.clock.now() } else { self.started };
+    pub(super) fn place(&mut self, facts: &Facts<'_>, asks: Asks) -> Result<(), Refusal> {
+        let now = if asks == Asks::default() { self.started } else { self.clock.now() };
         let moment = self.snapshot.moment(now);
-        let decided = self.snapshot.decide(facts, waited, moment, &mut self.draws);
+        let decided = self.snapshot.decide(facts, asks, moment, &mut self.draws);
         let decision = decided.inspect_err(|refusal| self.pool = refusal.at.or(self.pool))?;
         self.sit_down(decision, now)
     }
@@ -236,10 +236,12 @@ impl Exchange {
             Retry::Another(_) => {}
             Retry::Stable => self.tried.clear(),
         }
+        let (stability, tried) = (&service.stability, &self.tried);
         let picked = service.pools[pool].pick(
-            &service.stability,
-            &self.tried,
+            stability,
+            tried,
             decision.key,
+            false,
             moment,
             &mut self.draws,
         );

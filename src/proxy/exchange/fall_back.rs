@@ -14,7 +14,7 @@ use super::super::failure::Cause;
 use super::Exchange;
 use crate::fallback::{Asked, Received, Recording, Step};
 use crate::route::Facts;
-use crate::snapshot::{By, Mode, Refusal, Why};
+use crate::snapshot::{Asks, By, Mode, Refusal, Why};
 
 /// What is kept of a request and its response, where the service keeps responses.
 #[derive(Debug, Default)]
@@ -61,9 +61,18 @@ impl Exchange {
                     self.cause = Some(refusal.why.into());
                     return Some(Answer::fixed(answer, self.request_id()));
                 }
+                // A doubtful upstream is better than a certain refusal.
+                let asks = Asks { waited: self.has_waited, doubtful: true };
+                if service.stability.fallback.is_any() && self.place(facts, asks).is_ok() {
+                    return None;
+                }
             }
             Why::Full => drop(service.state.shed.fetch_add(1, Ordering::Relaxed)),
             _ => {}
+        }
+        if matches!(refusal.why, Why::Held | Why::Maintenance) {
+            // Nothing that its pool did.
+            self.pool = None;
         }
         let answer = self.answer(refusal.why.into(), head.headers);
         Some(match (&service.mode, refusal.why) {

@@ -7,7 +7,10 @@ use tokio::time::timeout;
 use super::Exchange;
 use crate::balance::Waiting;
 use crate::route::Facts;
-use crate::snapshot::{Mode, Refusal, Why};
+use crate::snapshot::{Asks, Mode, Refusal, Why};
+
+/// How a decision is asked for from a line.
+const WAITED: Asks = Asks { waited: true, doubtful: false };
 
 /// How much later than announced a hold may end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -33,7 +36,7 @@ impl Exchange {
             // Whoever made room before we stood in line has called nobody, so the first in line
             // looks again before it waits.
             let mut place = match self.is_first(&refusal) {
-                true => match self.place(facts, true) {
+                true => match self.place(facts, WAITED) {
                     Ok(()) => return Ok(()),
                     Err(still) => {
                         refusal = stands(still)?;
@@ -46,7 +49,7 @@ impl Exchange {
                 return Err(refusal);
             }
             self.snapshot = self.published.load();
-            match self.place(facts, true) {
+            match self.place(facts, WAITED) {
                 // Leaving the line passes the turn on.
                 Ok(()) => return Ok(()),
                 Err(still) => refusal = still,

@@ -31,7 +31,7 @@ impl Bench {
     }
 
     fn pick(&mut self) -> Result<usize, Why> {
-        self.pool.pick(&self.stability, &[], None, self.now, &mut self.draws)
+        self.pool.pick(&self.stability, &[], None, false, self.now, &mut self.draws)
     }
 
     /// One request to this upstream that ends like this.

@@ -1,7 +1,7 @@
 //! The next snapshot: config, traffic and resolved names in, a [`Snapshot`] out, with everything
 //! that lives on taken over from the one before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -167,10 +167,11 @@ fn members(
         .map(|member| (&member.upstream.address, &member.upstream))
         .collect();
     let mut list: Vec<Member> = Vec::new();
+    let mut seen: HashSet<Address> = HashSet::new();
     for (address, weight) in upstreams {
         for (address, of, weight, target) in expand(address, *weight, resolved) {
             // Listed itself and found behind a name, it is one upstream all the same.
-            if list.iter().any(|member| member.upstream.address == address) {
+            if !seen.insert(address.clone()) {
                 continue;
             }
             let upstream = match known.get(&address) {

@@ -103,7 +103,8 @@ impl Drop for ServiceHold {
 impl ServiceState {
     /// Requests that the service holds now.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        // In one order with joining the line, as `ServiceHold` gives places back.
+        self.in_flight.load(Ordering::SeqCst)
     }
 
     /// Takes a place; none if the limit is reached.

@@ -71,7 +71,8 @@ impl Exchange {
         let now = if asks == Asks::default() { self.started } else { self.clock.now() };
         let moment = self.snapshot.moment(now);
         let decided = self.snapshot.decide(facts, asks, moment, &mut self.draws);
-        let decision = decided.inspect_err(|refusal| self.pool = refusal.at.or(self.pool))?;
+        // Places are those of this snapshot; one from an earlier look may not be there any more.
+        let decision = decided.inspect_err(|refusal| self.pool = refusal.at)?;
         self.sit_down(decision, now)
     }
 

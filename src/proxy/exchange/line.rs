@@ -48,7 +48,9 @@ impl Exchange {
             if timeout(line.left, &mut place).await.is_err() {
                 return Err(refusal);
             }
+            // Nothing is kept of the one before: what was at a place there may be gone here.
             self.snapshot = self.published.load();
+            (self.pool, self.hold) = (None, None);
             match self.place(facts, WAITED) {
                 // Leaving the line passes the turn on.
                 Ok(()) => return Ok(()),

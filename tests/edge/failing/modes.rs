@@ -147,3 +147,23 @@ async fn a_mode_that_does_not_exist_is_refused() {
     }
     assert_eq!(edge.get(&[]).await.status, 200);
 }
+
+#[tokio::test]
+async fn who_waits_for_a_service_that_a_reload_removes_is_told_so() {
+    let origin = Origin::always(Reply::ok("a").late(1_500)).await;
+    // A name before `shop`, so that places move when it goes.
+    let other = "[[routes]]\nhosts = [\"other.test\"]\nservice = \"a\"\n[services.a.pools.only]\n\
+                 upstreams = [\"127.0.0.1:9\"]\n";
+    let route = "[[routes]]\nhosts = [\"shop.test\"]\nservice = \"shop\"\n";
+    let limits = "limits = { in_flight = 1, queue = 10, queue_timeout = \"20s\" }";
+    let text = format!("{HEAD}{route}{other}{}", fleet(&[origin.address], limits));
+    let edge = Edge::start_file(&text, false).await;
+    let mut clients = send_held(&edge, 3).await;
+    std::fs::write(edge.file(), format!("{HEAD}{other}")).unwrap();
+    assert_eq!(edge.admin("POST", "/v1/config/reload", "").await.0, 200);
+    let mut statuses = Vec::new();
+    for client in &mut clients {
+        statuses.push(client.response().await.status);
+    }
+    assert_eq!(statuses, [200, 404, 404]);
+}

@@ -53,7 +53,9 @@ impl Rates {
             revisions.insert(service.name.clone(), service.revision);
             for pool in &service.pools {
                 let reading = pool.state.tally.read();
-                let (requests, errors) = (reading.total(), reading.errors());
+                // What the stable pool had to answer instead counts against the canary.
+                let shielded = pool.state.shielded.load(std::sync::atomic::Ordering::Relaxed);
+                let (requests, errors) = (reading.total(), reading.errors() + shielded);
                 let total = Total { requests, errors, nanos: reading.nanos };
                 pools.insert((service.name.clone(), pool.name.clone()), total);
             }

@@ -112,7 +112,8 @@ impl Connection {
     }
 
     fn enter(&self, phase: Phase, within: Option<Duration>) {
-        let within = within.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        // 0 stands for any time, so that no time at all is the next to it.
+        let within = within.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX).max(1));
         self.within.store(within, Ordering::Relaxed);
         self.due.store(0, Ordering::Relaxed);
         self.phase.store(phase as u8, Ordering::Relaxed);

@@ -51,6 +51,8 @@ pub struct Exchange {
     snapshot: Arc<Snapshot>,
     draws: Draws,
     started: Instant,
+    /// When the time for tries and for a place began: with the request, or with the end of a hold.
+    let_in: Instant,
     decision: Option<Decision>,
     /// Set once a pool is known even if no upstream of it was: the refusal counts there.
     pool: Option<(usize, usize)>,
@@ -102,8 +104,10 @@ impl Edits {
 impl Exchange {
     /// Begins when a request's head has been read.
     pub fn open(clock: Clock, published: Arc<Published>) -> Exchange {
+        let started = clock.now();
         Exchange {
-            started: clock.now(),
+            started,
+            let_in: started,
             draws: clock.draws(),
             clock,
             snapshot: published.load(),

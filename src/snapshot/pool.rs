@@ -192,6 +192,35 @@ impl Pool {
         Some(Seat { in_flight: upstream.hold(), pool, entry, pool_entry })
     }
 
+    /// Gives back what an attempt tried out for a breaker: how it answers is known.
+    pub fn settle_trials(
+        &self,
+        seat: &mut Seat,
+        failed: bool,
+        took: Duration,
+        stability: &Stability,
+        now: Moment,
+        draws: &mut Draws,
+    ) {
+        let Some(settings) = &stability.breaker else { return };
+        let slow = settings.slow.is_some_and(|slow| took > slow);
+        let fared = Some(Fared { failed, slow });
+        if let Some(Entry::Trial(_)) = seat.entry
+            && let Some(entry) = seat.entry.take()
+        {
+            let upstream = seat.in_flight.upstream();
+            if upstream.breaker.leave(entry, fared, settings, now, draws) {
+                upstream.note_breaker(now);
+                self.assess(stability, now);
+            }
+        }
+        if let Some(Entry::Trial(_)) = seat.pool_entry
+            && let Some(entry) = seat.pool_entry.take()
+        {
+            seat.pool.0.breaker.leave(entry, fared, settings, now, draws);
+        }
+    }
+
     /// Hears how an attempt ended, and acts on it: breakers, ejection, latency.
     pub fn on_end(
         &self,

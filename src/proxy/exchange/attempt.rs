@@ -13,7 +13,7 @@ use super::{Exchange, names_websocket};
 use crate::balance::{Failed, Retry};
 use crate::config::Timeouts;
 use crate::route::Facts;
-use crate::snapshot::{Asks, Decision, Ended, Refusal, Seat, Service, Why};
+use crate::snapshot::{Asks, By, Decision, Ended, Refusal, Seat, Service, Why};
 use crate::upstream::{Outcome, StatusClass, Target, Upstream};
 
 /// How many dead kept connections are forgiven before one counts as a failure.
@@ -105,7 +105,7 @@ impl Exchange {
         let target = pool.members.list()[member].target.clone()?;
         let seat = pool.take(member, &service.stability, self.snapshot.moment(now))?;
         let retries = &service.stability.retries;
-        let left = retries.total.saturating_sub(now.saturating_duration_since(self.started));
+        let left = retries.total.saturating_sub(now.saturating_duration_since(self.let_in));
         let within = retries.per_try.unwrap_or(service.timeouts.response).min(left);
         self.tried.push(member);
         self.tries += 1;
@@ -172,10 +172,21 @@ impl Exchange {
         match self.is_worth_a_retry(status) && self.try_again(wire, now) {
             true => Err(Cause::Retried),
             false => {
+                self.settle_trials(status, now);
                 self.begin_to_keep(status, headers, now);
                 Ok(())
             }
         }
+    }
+
+    /// What a breaker tried out is known with the head: a long answer is no reason to try nobody else.
+    fn settle_trials(&mut self, status: u16, now: Instant) {
+        let (Some(decision), Some(attempt)) = (self.decision, &mut self.attempt) else { return };
+        let service = &self.snapshot.services[decision.service];
+        let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
+        let took = attempt.took.unwrap_or_default();
+        let (seat, stability) = (&mut attempt.seat, &service.stability);
+        pool.settle_trials(seat, status >= 500, took, stability, moment, &mut self.draws);
     }
 
     /// Whether a status is to be taken for a failure: where the service says so, and a canary's 5xx.
@@ -219,8 +230,8 @@ impl Exchange {
             is_idempotent: self.is_idempotent,
             can_replay: wire.can_replay,
             tries: self.tries,
-            elapsed: now.saturating_duration_since(self.started),
-            on_canary: service.is_canary(decision.pool),
+            elapsed: now.saturating_duration_since(self.let_in),
+            on_canary: decision.by != By::StandIn && service.is_canary(decision.pool),
         };
         let settings = &service.stability.retries;
         let Some(retry) = settings.decide(&failed, &service.state.budget, moment, &mut self.draws)

@@ -117,7 +117,9 @@ impl Exchange {
     /// Remembers the request where its response may be worth keeping.
     pub(super) fn prepare_to_keep(&mut self, head: &Head<'_>, facts: &Facts<'_>) {
         let keeps = self.decision.is_some_and(|decision| {
-            decision.by != By::StandIn && self.snapshot.services[decision.service].stale.is_some()
+            // What testers see is not for everybody.
+            !matches!(decision.by, By::StandIn | By::OptIn)
+                && self.snapshot.services[decision.service].stale.is_some()
         });
         if keeps {
             self.kept.asked = Some(Box::new(Request {

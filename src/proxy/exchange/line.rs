@@ -48,6 +48,10 @@ impl Exchange {
             if timeout(line.left, &mut place).await.is_err() {
                 return Err(refusal);
             }
+            if refusal.why == Why::Held {
+                // Its time for a place and for tries begins now.
+                self.let_in = self.clock.now();
+            }
             // Nothing is kept of the one before: what was at a place there may be gone here.
             self.snapshot = self.published.load();
             (self.pool, self.hold) = (None, None);
@@ -70,7 +74,7 @@ impl Exchange {
             }),
             _ => {
                 let limits = &service.stability.limits;
-                let waited = now.saturating_duration_since(self.started);
+                let waited = now.saturating_duration_since(self.let_in);
                 let left = limits.queue_timeout.saturating_sub(waited);
                 (limits.queue > 0 && !left.is_zero()).then_some(Line { most: limits.queue, left })
             }

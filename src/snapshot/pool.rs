@@ -241,6 +241,11 @@ impl Pool {
         if is_known {
             self.note_latency(upstream, ended, in_a_row, stability, now);
         }
+        if !is_known && ended.status.is_none() && stability.balance.by == Policy::Latency {
+            // A client that left before the answer began has waited at least so long: one that is
+            // frozen must not look as fast as it was because nobody waits for it.
+            upstream.latency.observe_at_least(ended.took, now);
+        }
         let mut has_changed = false;
         if let Some(settings) = &stability.breaker {
             let slow = settings.slow.is_some_and(|slow| ended.took > slow);

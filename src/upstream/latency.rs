@@ -40,6 +40,13 @@ impl Latency {
         }
     }
 
+    /// Nobody waited longer than this for its answer.
+    pub fn observe_at_least(&self, took: Duration, now: Moment) {
+        if took.as_secs_f32() > self.seconds(now) {
+            self.add(took.as_secs_f32(), now);
+        }
+    }
+
     /// It failed after this long, for so many times in a row with this one. A few in a row are no
     /// accident: then it weighs five seconds at once, however many requests a second it answered.
     pub fn observe_failure(&self, took: Duration, in_a_row: u32, now: Moment) {
@@ -123,6 +130,17 @@ mod tests {
         latency.observe_failure(Duration::from_millis(1), 3, at(10_000));
         latency.observe(Duration::from_millis(1), 3, at(10_500));
         assert!(latency.seconds(at(10_500)) < 0.002, "it is back");
+    }
+
+    #[test]
+    fn who_is_not_waited_for_looks_no_faster_and_a_short_wait_says_nothing() {
+        let latency = Latency::default();
+        (0..3_000).for_each(|ms| latency.observe(Duration::from_millis(10), 0, at(ms)));
+        let before = latency.seconds(at(3_000));
+        latency.observe_at_least(Duration::from_millis(1), at(3_000));
+        assert_eq!(latency.seconds(at(3_000)), before);
+        (0..10).for_each(|n| latency.observe_at_least(Duration::from_secs(1), at(3_100 + n * 60)));
+        assert!(latency.seconds(at(3_700)) > 0.2);
     }
 
     #[test]

@@ -29,9 +29,62 @@ impl Clock {
         since.unwrap_or(Duration::ZERO).as_secs_f64()
     }
 
+    /// Wall time as it is stored.
+    pub fn wall_time(&self) -> WallTime {
+        let since = (self.wall)().duration_since(SystemTime::UNIX_EPOCH);
+        WallTime(since.unwrap_or(Duration::ZERO).as_millis() as u64)
+    }
+
     /// A new sequence of draws, seeded by chance.
     pub fn draws(&self) -> Draws {
         Draws::seeded((self.draw)())
+    }
+}
+
+/// Wall time as it is stored: milliseconds since the Unix epoch. What has to outlast the process
+/// (a rollout's steps, the end of a hold) is counted in it; everything else in [`Moment`]s.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct WallTime(u64);
+
+impl WallTime {
+    /// This many milliseconds after the epoch.
+    pub const fn from_millis(millis: u64) -> WallTime {
+        WallTime(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// Seconds since the epoch, with their fraction.
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1e3
+    }
+
+    /// How long ago `earlier` was; zero if it was not, as when a clock was set back.
+    pub const fn elapsed_since(self, earlier: WallTime) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for WallTime {
+    type Output = WallTime;
+
+    fn add(self, length: Duration) -> WallTime {
+        WallTime(self.0.saturating_add(length.as_millis() as u64))
     }
 }
 

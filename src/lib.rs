@@ -37,6 +37,8 @@ pub mod upstream;
 pub mod balance;
 pub mod fallback;
 pub mod snapshot;
+pub mod judge;
+pub mod rollout;
 
 pub mod proxy;
 pub mod observe;

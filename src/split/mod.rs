@@ -7,6 +7,7 @@
 mod cohort;
 mod percent;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ pub use percent::{BasisPoints, PercentError};
 pub const WHOLE: u16 = 10_000;
 
 /// The shares of a service's pools; they sum to the whole, and every pool is named once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "BTreeMap<Arc<str>, BasisPoints>", into = "BTreeMap<Arc<str>, BasisPoints>")]
 pub struct Split {
     parts: Vec<(Arc<str>, BasisPoints)>,
 }
@@ -86,6 +88,20 @@ impl Split {
                 Err(SplitError::UnknownPool { name: name.clone(), known: known.to_vec() })
             }
         }
+    }
+}
+
+impl TryFrom<BTreeMap<Arc<str>, BasisPoints>> for Split {
+    type Error = SplitError;
+
+    fn try_from(parts: BTreeMap<Arc<str>, BasisPoints>) -> Result<Split, SplitError> {
+        Split::new(parts)
+    }
+}
+
+impl From<Split> for BTreeMap<Arc<str>, BasisPoints> {
+    fn from(split: Split) -> Self {
+        split.parts.into_iter().collect()
     }
 }
 

@@ -7,7 +7,19 @@ use std::fmt;
 use super::WHOLE;
 
 /// A share in basis points (1/10,000), 0 to 10,000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(try_from = "u16", into = "u16")]
 pub struct BasisPoints(u16);
 
 /// Why a text is not a share.
@@ -71,6 +83,20 @@ impl BasisPoints {
     /// The share as a percentage, 0 to 100.
     pub fn percent(self) -> f64 {
         f64::from(self.0) / 100.0
+    }
+}
+
+impl TryFrom<u16> for BasisPoints {
+    type Error = PercentError;
+
+    fn try_from(basis_points: u16) -> Result<BasisPoints, PercentError> {
+        BasisPoints::new(basis_points).ok_or(PercentError::OutOfRange)
+    }
+}
+
+impl From<BasisPoints> for u16 {
+    fn from(share: BasisPoints) -> u16 {
+        share.0
     }
 }
 

@@ -1,0 +1,60 @@
+//! A hard limit that needs no statistics: a canary's counts in, a verdict out.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Counts, Verdict};
+use crate::split::BasisPoints;
+
+/// When a canary is taken back whatever else is said of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// The share of bad attempts that is too much; not 0.
+    pub errors: BasisPoints,
+    /// Attempts before it says anything.
+    pub requests: u64,
+    /// How long after the rollout's start it says something.
+    pub within: Duration,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        let errors = BasisPoints::new(500).unwrap_or(BasisPoints::WHOLE);
+        Guard { errors, requests: 50, within: Duration::from_secs(600) }
+    }
+}
+
+impl Guard {
+    /// What it says of a canary's attempts, `elapsed` after the rollout's start.
+    pub fn judge(&self, canary: Counts, elapsed: Duration) -> Verdict {
+        let Counts { total, bad } = canary;
+        let rate = canary.ratio() * 100.0;
+        let seen = format!("{bad} of {total} requests failed ({rate:.2} %)");
+        if total < self.requests {
+            let evidence = format!("{seen}; the guard wants {} requests", self.requests);
+            return Verdict::Inconclusive { evidence };
+        }
+        match elapsed <= self.within && canary.ratio() > self.errors.ratio() {
+            true => Verdict::Fail { evidence: format!("{seen}, more than {} %", self.errors) },
+            false => Verdict::Pass { evidence: seen },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_speaks_after_enough_requests_and_not_for_ever() {
+        let guard = Guard::default();
+        let soon = Duration::from_secs(5);
+        let says = |total, bad, elapsed| guard.judge(Counts { total, bad }, elapsed);
+        assert!(matches!(says(49, 49, soon), Verdict::Inconclusive { .. }));
+        assert!(matches!(says(100, 5, soon), Verdict::Pass { .. }), "exactly the limit");
+        let evidence = "6 of 100 requests failed (6.00 %), more than 5 %".to_string();
+        assert_eq!(says(100, 6, soon), Verdict::Fail { evidence });
+        assert!(matches!(says(100, 6, Duration::from_secs(601)), Verdict::Pass { .. }));
+    }
+}

@@ -109,10 +109,13 @@ impl ServiceState {
 
     /// Takes a place; none if the limit is reached.
     pub fn take(self: &Arc<Self>, limit: Option<u32>) -> Option<ServiceHold> {
-        let before = self.in_flight.fetch_add(1, Ordering::SeqCst);
-        if limit.is_some_and(|limit| before >= limit) {
-            self.in_flight.fetch_sub(1, Ordering::SeqCst);
-            return None;
+        match limit {
+            None => drop(self.in_flight.fetch_add(1, Ordering::SeqCst)),
+            // Never more than there are: one that is refused must not look like a place taken.
+            Some(limit) => {
+                let more = |now| (now < limit).then_some(now + 1);
+                self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+            }
         }
         Some(ServiceHold(self.clone()))
     }
@@ -180,5 +183,38 @@ impl Service {
     /// The pool of this name.
     pub fn pool(&self, name: &str) -> Option<&Pool> {
         self.pools.iter().find(|pool| &*pool.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_refused_never_looks_like_a_place_taken() {
+        let state = Arc::new(ServiceState::default());
+        let held = state.take(Some(1));
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..300_000).for_each(|_| assert!(state.take(Some(1)).is_none()));
+                is_over.store(true, Ordering::Relaxed);
+            });
+            while !is_over.load(Ordering::Relaxed) {
+                assert_eq!(state.in_flight(), 1);
+            }
+        });
+        drop(held);
+        assert!(state.take(Some(1)).is_some());
+    }
+
+    #[test]
+    fn without_a_limit_all_are_taken_and_counted() {
+        let state = Arc::new(ServiceState::default());
+        let held: Vec<_> = (0..5).map(|_| state.take(None)).collect();
+        assert_eq!(state.in_flight(), 5);
+        assert!(state.take(Some(5)).is_none());
+        drop(held);
+        assert_eq!(state.in_flight(), 0);
     }
 }

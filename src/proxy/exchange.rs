@@ -164,9 +164,12 @@ impl Exchange {
             },
         };
         self.is_idempotent = head.method.is_idempotent();
+        let draws = self.draws.clone();
         let placed = match self.place(&facts, Asks::default()) {
             // Rare and long, so that it is not part of the usual way's future.
-            Err(refusal) if refusal.why.may_pass() => Box::pin(self.wait(&facts, refusal)).await,
+            Err(refusal) if refusal.why.may_pass() => {
+                Box::pin(self.wait(&facts, refusal, draws)).await
+            }
             placed => placed,
         };
         if let Err(refusal) = placed
@@ -300,7 +303,7 @@ impl From<Why> for Cause {
             Why::NoUpstream => Cause::NoUpstream,
             Why::Open => Cause::Open,
             Why::Throttled => Cause::Throttled,
-            Why::Full => Cause::Full,
+            Why::Full | Why::PoolFull => Cause::Full,
             Why::Held => Cause::Held,
             Why::Maintenance => Cause::Maintenance,
         }

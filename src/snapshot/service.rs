@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use http::header::HeaderName;
 
-use super::{By, Pool, Why};
+use super::{Asks, By, Pool, Why};
 use crate::balance::{Budget, Policy, Queue};
 use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
@@ -48,8 +48,11 @@ pub struct Service {
 pub struct ServiceState {
     /// What it may spend on retries.
     pub budget: Budget,
-    /// Requests that wait, for a place or for the end of a hold.
+    /// Requests that wait for one of the service's places or for the end of a hold. Those that wait
+    /// for a pool stand in its own line.
     pub queue: Arc<Queue>,
+    /// Requests that found a line full, the service's or a pool's.
+    pub turned_away: AtomicU64,
     /// Requests answered from elsewhere because their pool was open or had nobody.
     pub fallbacks: Fallbacks,
     /// Requests refused because too many were under way.
@@ -142,8 +145,8 @@ impl Service {
         }
     }
 
-    /// Whether a request may go on to its pool; `waited` if it has stood in line for it.
-    pub(super) fn admit(&self, facts: &Facts<'_>, by: By, waited: bool) -> Result<(), Why> {
+    /// Whether a request may go on to its pool.
+    pub(super) fn admit(&self, facts: &Facts<'_>, by: By, asks: Asks<'_>) -> Result<(), Why> {
         match &self.mode {
             Mode::Serve => {}
             Mode::Hold { .. } => return Err(Why::Held),
@@ -152,9 +155,24 @@ impl Service {
         }
         let limits = &self.stability.limits;
         let is_full = limits.in_flight.is_some_and(|limit| self.state.in_flight() >= limit);
-        // Nobody overtakes those who wait.
-        let others_wait = !waited && limits.queue > 0 && self.state.queue.waiting() > 0;
-        if is_full || others_wait { Err(Why::Full) } else { Ok(()) }
+        let overtakes = limits.queue > 0 && asks.overtakes(&self.state.queue);
+        if is_full || overtakes { Err(Why::Full) } else { Ok(()) }
+    }
+
+    /// Whether a request would overtake somebody who waits for this pool.
+    pub(super) fn overtakes_in(&self, pool: usize, asks: Asks<'_>) -> bool {
+        self.stability.limits.queue > 0 && asks.overtakes(&self.pools[pool].state.queue)
+    }
+
+    /// How many wait, in all its lines.
+    pub fn waiting(&self) -> usize {
+        self.queues().map(|queue| queue.waiting()).sum()
+    }
+
+    /// All its lines.
+    pub fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        let of_pools = self.pools.iter().map(|pool| &pool.state.queue);
+        std::iter::once(&self.state.queue).chain(of_pools)
     }
 
     /// Whether a request passes in spite of maintenance: testers and health checks do.

@@ -112,3 +112,13 @@ async fn a_pool_that_is_stuck_keeps_nobody_from_another() {
     }
     assert_eq!(are_waiting(&edge).await, 0);
 }
+
+#[tokio::test]
+async fn who_waits_for_a_pool_goes_where_the_traffic_goes() {
+    let (edge, _holder, waiting) = stuck("split = { blue = 100, green = 0 }").await;
+    let flip = edge.admin("POST", "/v1/services/shop/flip", r#"{"to": "green"}"#).await;
+    assert_eq!(flip.0, 200, "{}", flip.1);
+    for mut client in waiting {
+        assert_eq!(client.response().await.body, "green");
+    }
+}

@@ -44,7 +44,7 @@ fn of_requests(families: &mut Families, labels: &[(&str, &str)], reading: &Tally
         "Requests by how they ended for the client; pool \"\" for those that no service took.";
     outcomes(families, "pointsman_requests_total", help, (labels, "code"), reading);
     let help =
-        "Time from the end of a request's head to the end of its answer.";
+        "Time from the end of a request's head to the end of its answer, but for waits in line.";
     families.durations("pointsman_request_duration_seconds", help, labels, reading);
 }
 

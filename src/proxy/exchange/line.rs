@@ -70,7 +70,12 @@ impl Exchange {
         draws: Draws,
     ) -> Result<(), Refusal> {
         self.has_waited = true;
-        self.stand_in_line(facts, first, draws).await
+        let since = self.clock.now();
+        self.waits_since = Some(since);
+        let placed = self.stand_in_line(facts, first, draws).await;
+        self.waits_since = None;
+        self.waited = self.clock.now().saturating_duration_since(since);
+        placed
     }
 
     async fn stand_in_line(

@@ -191,3 +191,25 @@ fn who_gives_up_lets_the_next_one_in() {
     assert!(bench.poll(&mut second).is_some());
     assert_eq!(bench.waiting(), [0; 3]);
 }
+
+#[test]
+fn time_in_line_is_not_the_pools() {
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    static ZERO: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let now =
+        || *ZERO.get_or_init(Instant::now) + Duration::from_secs(PASSED.load(Ordering::Relaxed));
+    let mut bench = Bench::new("");
+    bench.clock.now = now;
+    let nanos = |bench: &Bench| bench.snapshot.services[0].pools[0].state.tally.read().nanos;
+    let mut holder = bench.begin("blue");
+    let (mut served, left) = (bench.wait(Some("blue")), bench.wait(Some("blue")));
+    PASSED.store(7, Ordering::Relaxed);
+    holder.finish(Some(200));
+    assert_eq!(nanos(&bench), 7_000_000_000);
+    let mut served = bench.poll(&mut served).expect("its turn has come");
+    PASSED.store(9, Ordering::Relaxed);
+    served.finish(Some(200));
+    assert_eq!(nanos(&bench), 9_000_000_000);
+    drop(left);
+    assert_eq!(nanos(&bench), 9_000_000_000, "it has got nothing else");
+}

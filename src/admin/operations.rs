@@ -167,7 +167,7 @@ pub async fn put_mode(
     let order: Order = order(&HeaderMap::new(), put.author, put.reason, false)?;
     let generation = admin.control.set_mode(&service, what, order).await?;
     let snapshot = admin.published.load();
-    let waiting = snapshot.service(&service).map_or(0, |service| service.state.queue.waiting());
+    let waiting = snapshot.service(&service).map_or(0, |service| service.waiting());
     Ok(Json(wire::ModeSet { mode: put.mode, waiting, generation }).into_response())
 }
 

@@ -203,7 +203,7 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
             Mode::Hold { .. } => wire::Mode::Hold,
             Mode::Maintenance { .. } => wire::Mode::Maintenance,
         },
-        waiting: service.state.queue.waiting(),
+        waiting: service.waiting(),
         requests_per_second: rates.values().map(|rate| rate.requests).sum(),
         pools: service.pools.iter().map(pool).collect(),
     }

@@ -275,7 +275,8 @@ impl<S: Serve> Controller<S> {
         self.run_time.traffic.insert(service.clone(), traffic);
     }
 
-    /// Puts what is known in force; answers with its generation.
+    /// Puts what is known in force; answers with its generation. Whoever waits looks again, also
+    /// for what is gone now: one is called in each line, and each calls the next.
     fn publish(&self) -> u64 {
         let blueprint = Blueprint {
             config: self.config.clone(),
@@ -287,6 +288,8 @@ impl<S: Serve> Controller<S> {
         let next = Snapshot::build(&blueprint, Some(&before));
         let generation = next.generation;
         self.wiring.published.publish(next);
+        let queues = before.services.iter().flat_map(|service| service.queues());
+        queues.for_each(|queue| queue.call_next());
         generation
     }
 }

@@ -43,7 +43,8 @@ fn of_requests(families: &mut Families, labels: &[(&str, &str)], reading: &Tally
     let help =
         "Requests by how they ended for the client; pool \"\" for those that no service took.";
     outcomes(families, "pointsman_requests_total", help, (labels, "code"), reading);
-    let help = "Time from the end of a request's head to the end of its answer.";
+    let help =
+        "Time from the end of a request's head to the end of its answer, but for waits in line.";
     families.durations("pointsman_request_duration_seconds", help, labels, reading);
 }
 
@@ -64,7 +65,7 @@ fn of_service(families: &mut Families, service: &Service) {
     gauge(
         "pointsman_service_queue_length",
         "Requests that wait for a place or for the end of a hold.",
-        state.queue.waiting() as f64,
+        service.waiting() as f64,
     );
     let (retries, unaffordable) = state.budget.read();
     let mut counter = |name, help, value: u64| families.counter(name, help, &labels, value as f64);
@@ -77,7 +78,7 @@ fn of_service(families: &mut Families, service: &Service) {
     counter(
         "pointsman_queue_refused_total",
         "Requests that found the queue full.",
-        state.queue.turned_away(),
+        state.turned_away.load(Ordering::Relaxed),
     );
     counter(
         "pointsman_shed_total",

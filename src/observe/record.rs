@@ -12,7 +12,7 @@ pub struct RequestRecord {
     pub pool: Option<(usize, usize)>,
     /// How it ended for the client.
     pub outcome: Outcome,
-    /// From the end of its head to the end of its answer.
+    /// From the end of its head to the end of its answer, but for the time it waited in line.
     pub duration: Duration,
 }
 

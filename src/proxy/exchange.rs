@@ -14,7 +14,7 @@ mod fall_back;
 mod line;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue, UPGRADE};
@@ -66,6 +66,10 @@ pub struct Exchange {
     is_idempotent: bool,
     asks_websocket: bool,
     has_waited: bool,
+    /// While it stands in line.
+    waits_since: Option<Instant>,
+    /// How long it stood in line.
+    waited: Duration,
     kept: Kept,
     cause: Option<Cause>,
     is_recorded: bool,
@@ -124,6 +128,8 @@ impl Exchange {
             is_idempotent: false,
             asks_websocket: false,
             has_waited: false,
+            waits_since: None,
+            waited: Duration::ZERO,
             kept: Kept::default(),
             cause: None,
             is_recorded: false,
@@ -164,9 +170,12 @@ impl Exchange {
             },
         };
         self.is_idempotent = head.method.is_idempotent();
+        let draws = self.draws.clone();
         let placed = match self.place(&facts, Asks::default()) {
             // Rare and long, so that it is not part of the usual way's future.
-            Err(refusal) if refusal.why.may_pass() => Box::pin(self.wait(&facts, refusal)).await,
+            Err(refusal) if refusal.why.may_pass() => {
+                Box::pin(self.wait(&facts, refusal, draws)).await
+            }
             placed => placed,
         };
         if let Err(refusal) = placed
@@ -276,7 +285,10 @@ impl Exchange {
             (None, Some(cause)) if cause.row().upstream_at_fault => Outcome::Failed,
             (None, _) => Outcome::ClientGone,
         };
-        let duration = now.saturating_duration_since(self.started);
+        // What it spent in line says nothing of how its pool does.
+        let waited =
+            self.waits_since.map_or(self.waited, |since| now.saturating_duration_since(since));
+        let duration = now.saturating_duration_since(self.started).saturating_sub(waited);
         RequestRecord { pool: self.pool, outcome, duration }.account(&self.snapshot);
     }
 }
@@ -300,7 +312,7 @@ impl From<Why> for Cause {
             Why::NoUpstream => Cause::NoUpstream,
             Why::Open => Cause::Open,
             Why::Throttled => Cause::Throttled,
-            Why::Full => Cause::Full,
+            Why::Full | Why::PoolFull => Cause::Full,
             Why::Held => Cause::Held,
             Why::Maintenance => Cause::Maintenance,
         }

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use crate::balance::{Queue, Waiting};
 use crate::clock::{Draws, Moment};
 use crate::config::Config;
 use crate::route::{Facts, RouteTable};
@@ -57,12 +58,21 @@ pub struct Decision {
 }
 
 /// How a decision is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asks {
-    /// The request has stood in line for it.
-    pub waited: bool,
-    /// Nobody else would answer it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asks<'w> {
+    /// The lines in which the request stands or has stood for it.
+    pub lines: &'w [Waiting],
+    /// Nobody else would answer it. It has been let in already.
     pub doubtful: bool,
+}
+
+impl Asks<'_> {
+    /// Whether the request would overtake somebody who waits in this line.
+    fn overtakes(&self, queue: &Arc<Queue>) -> bool {
+        queue.waiting() > 0
+            && !self.doubtful
+            && !self.lines.iter().any(|line| line.has_turn_in(queue))
+    }
 }
 
 /// What chose the pool.
@@ -103,9 +113,13 @@ pub enum Why {
     /// The pool refuses so much that it is spared.
     #[error("the pool is overloaded")]
     Throttled,
-    /// As many requests are under way as may be.
+    /// As many requests of the service are under way as may be, or others wait for that to change.
     #[error("too many requests are under way")]
     Full,
+    /// As many requests of the pool or of its upstreams are under way as may be, or others wait for
+    /// that to change.
+    #[error("too many requests of the pool are under way")]
+    PoolFull,
     /// The service is held.
     #[error("the service is held")]
     Held,
@@ -120,7 +134,7 @@ impl Snapshot {
     pub fn decide(
         &self,
         facts: &Facts<'_>,
-        Asks { waited, doubtful }: Asks,
+        asks: Asks<'_>,
         now: Moment,
         draws: &mut Draws,
     ) -> Result<Decision, Refusal> {
@@ -129,11 +143,16 @@ impl Snapshot {
         let service = &self.services[place];
         let (pool, by) = service.choose(facts, self.secret, draws);
         let refused = |why| Refusal { why, at: Some((place, pool)) };
-        service.admit(facts, by, waited).map_err(refused)?;
+        service.admit(facts, by, asks).map_err(refused)?;
         let key = service.key(facts, self.secret);
-        let spares = !doubtful && service.stability.fallback.is_any();
+        let spares = !asks.doubtful && service.stability.fallback.is_any();
         let member = service.pools[pool].pick(&service.stability, &[], key, spares, now, draws);
-        Ok(Decision { service: place, pool, member: member.map_err(refused)?, by, key })
+        let member = member.map_err(refused)?;
+        // Asked last: who can go nowhere is told so at once, whoever waits.
+        if service.overtakes_in(pool, asks) {
+            return Err(refused(Why::PoolFull));
+        }
+        Ok(Decision { service: place, pool, member, by, key })
     }
 
     /// Where a request goes whose pool is open or has nobody: to the pool that stands in, if there
@@ -146,6 +165,9 @@ impl Snapshot {
     ) -> Option<Decision> {
         let service = &self.services[at.0];
         let pool = service.stand_in.filter(|&pool| pool != at.1)?;
+        if service.overtakes_in(pool, Asks::default()) {
+            return None;
+        }
         let member =
             service.pools[pool].pick(&service.stability, &[], None, true, now, draws).ok()?;
         Some(Decision { service: at.0, pool, member, by: By::StandIn, key: None })

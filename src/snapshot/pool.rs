@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Why;
-use crate::balance::{Gradient, Member, Members, NoMember, Picking, Policy, Standing, Throttle};
+use crate::balance::{
+    Gradient, Member, Members, NoMember, Picking, Policy, Queue, Standing, Throttle,
+};
 use crate::clock::{Draws, Moment};
 use crate::config::Stability;
 use crate::upstream::{
@@ -34,6 +36,8 @@ pub struct PoolState {
     pub throttle: Throttle,
     /// Its limit, where limits are adaptive.
     pub gradient: Gradient,
+    /// Requests that wait for a place on one of its upstreams.
+    pub queue: Arc<Queue>,
     /// Requests that failed here and were served by the stable pool instead.
     pub shielded: AtomicU64,
     in_flight: AtomicU32,
@@ -43,7 +47,8 @@ pub struct PoolState {
     ejecting: Mutex<()>,
 }
 
-/// A place on an upstream, for one attempt.
+/// A place on an upstream, for one attempt. The upstream's is given back before the pool's, which
+/// calls who waits.
 #[derive(Debug)]
 pub struct Seat {
     /// The upstream's place.
@@ -53,13 +58,15 @@ pub struct Seat {
     pool_entry: Option<Entry>,
 }
 
-/// Counts one request in flight on a pool until it is dropped.
+/// Counts one request in flight on a pool until it is dropped; then calls who waits for the pool.
 #[derive(Debug)]
 struct PoolHold(Arc<PoolState>);
 
 impl Drop for PoolHold {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        // In one order with the look at the line: whoever joined it saw this place taken.
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.0.queue.call_next();
     }
 }
 
@@ -153,7 +160,7 @@ impl Pool {
             return Err(Why::Throttled);
         }
         if limits.adaptive && state.in_flight() >= state.gradient.limit() {
-            return Err(Why::Full);
+            return Err(Why::PoolFull);
         }
         let picking = Picking {
             settings: &stability.balance,
@@ -169,7 +176,7 @@ impl Pool {
         };
         self.members.pick(&picking, draws).map_err(|none| match none {
             NoMember::None => Why::NoUpstream,
-            NoMember::Full => Why::Full,
+            NoMember::Full => Why::PoolFull,
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use http::header::HeaderName;
 
-use super::{By, Pool, Why};
+use super::{Asks, By, Pool, Why};
 use crate::balance::{Budget, Policy, Queue};
 use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
@@ -48,8 +48,11 @@ pub struct Service {
 pub struct ServiceState {
     /// What it may spend on retries.
     pub budget: Budget,
-    /// Requests that wait, for a place or for the end of a hold.
+    /// Requests that wait for one of the service's places or for the end of a hold. Those that wait
+    /// for a pool stand in its own line.
     pub queue: Arc<Queue>,
+    /// Requests that found a line full, the service's or a pool's.
+    pub turned_away: AtomicU64,
     /// Requests answered from elsewhere because their pool was open or had nobody.
     pub fallbacks: Fallbacks,
     /// Requests refused because too many were under way.
@@ -109,10 +112,13 @@ impl ServiceState {
 
     /// Takes a place; none if the limit is reached.
     pub fn take(self: &Arc<Self>, limit: Option<u32>) -> Option<ServiceHold> {
-        let before = self.in_flight.fetch_add(1, Ordering::SeqCst);
-        if limit.is_some_and(|limit| before >= limit) {
-            self.in_flight.fetch_sub(1, Ordering::SeqCst);
-            return None;
+        match limit {
+            None => drop(self.in_flight.fetch_add(1, Ordering::SeqCst)),
+            // Never more than there are: one that is refused must not look like a place taken.
+            Some(limit) => {
+                let more = |now| (now < limit).then_some(now + 1);
+                self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+            }
         }
         Some(ServiceHold(self.clone()))
     }
@@ -139,8 +145,8 @@ impl Service {
         }
     }
 
-    /// Whether a request may go on to its pool; `waited` if it has stood in line for it.
-    pub(super) fn admit(&self, facts: &Facts<'_>, by: By, waited: bool) -> Result<(), Why> {
+    /// Whether a request may go on to its pool.
+    pub(super) fn admit(&self, facts: &Facts<'_>, by: By, asks: Asks<'_>) -> Result<(), Why> {
         match &self.mode {
             Mode::Serve => {}
             Mode::Hold { .. } => return Err(Why::Held),
@@ -149,9 +155,24 @@ impl Service {
         }
         let limits = &self.stability.limits;
         let is_full = limits.in_flight.is_some_and(|limit| self.state.in_flight() >= limit);
-        // Nobody overtakes those who wait.
-        let others_wait = !waited && limits.queue > 0 && self.state.queue.waiting() > 0;
-        if is_full || others_wait { Err(Why::Full) } else { Ok(()) }
+        let overtakes = limits.queue > 0 && asks.overtakes(&self.state.queue);
+        if is_full || overtakes { Err(Why::Full) } else { Ok(()) }
+    }
+
+    /// Whether a request would overtake somebody who waits for this pool.
+    pub(super) fn overtakes_in(&self, pool: usize, asks: Asks<'_>) -> bool {
+        self.stability.limits.queue > 0 && asks.overtakes(&self.pools[pool].state.queue)
+    }
+
+    /// How many wait, in all its lines.
+    pub fn waiting(&self) -> usize {
+        self.queues().map(|queue| queue.waiting()).sum()
+    }
+
+    /// All its lines.
+    pub fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        let of_pools = self.pools.iter().map(|pool| &pool.state.queue);
+        std::iter::once(&self.state.queue).chain(of_pools)
     }
 
     /// Whether a request passes in spite of maintenance: testers and health checks do.
@@ -180,5 +201,38 @@ impl Service {
     /// The pool of this name.
     pub fn pool(&self, name: &str) -> Option<&Pool> {
         self.pools.iter().find(|pool| &*pool.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_refused_never_looks_like_a_place_taken() {
+        let state = Arc::new(ServiceState::default());
+        let held = state.take(Some(1));
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..300_000).for_each(|_| assert!(state.take(Some(1)).is_none()));
+                is_over.store(true, Ordering::Relaxed);
+            });
+            while !is_over.load(Ordering::Relaxed) {
+                assert_eq!(state.in_flight(), 1);
+            }
+        });
+        drop(held);
+        assert!(state.take(Some(1)).is_some());
+    }
+
+    #[test]
+    fn without_a_limit_all_are_taken_and_counted() {
+        let state = Arc::new(ServiceState::default());
+        let held: Vec<_> = (0..5).map(|_| state.take(None)).collect();
+        assert_eq!(state.in_flight(), 5);
+        assert!(state.take(Some(5)).is_none());
+        drop(held);
+        assert_eq!(state.in_flight(), 0);
     }
 }

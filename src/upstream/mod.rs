@@ -283,7 +283,8 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        // In one order with a look at the pool's line of waiting requests, which comes next.
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

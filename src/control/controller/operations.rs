@@ -172,8 +172,6 @@ impl<S: Serve> Controller<S> {
         };
         self.run_time.modes.insert(of.name.clone(), mode);
         let generation = self.publish();
-        // Whoever waits sees the new snapshot; each calls the next.
-        of.state.queue.call_next();
         let place = Place { service: service.into(), pool: String::new(), upstream: None };
         self.tell("mode", &place, &said, order);
         Ok(generation)

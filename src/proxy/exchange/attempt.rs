@@ -67,8 +67,9 @@ pub struct Wire {
 
 impl Exchange {
     /// Decides where the request goes and takes a place there.
-    pub(super) fn place(&mut self, facts: &Facts<'_>, asks: Asks) -> Result<(), Refusal> {
-        let now = if asks == Asks::default() { self.started } else { self.clock.now() };
+    pub(super) fn place(&mut self, facts: &Facts<'_>, asks: Asks<'_>) -> Result<(), Refusal> {
+        let is_later = self.has_waited || asks.doubtful;
+        let now = if is_later { self.clock.now() } else { self.started };
         let moment = self.snapshot.moment(now);
         let decided = self.snapshot.decide(facts, asks, moment, &mut self.draws);
         // Places are those of this snapshot; one from an earlier look may not be there any more.

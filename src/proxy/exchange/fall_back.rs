@@ -62,12 +62,12 @@ impl Exchange {
                     return Some(Answer::fixed(answer, self.request_id()));
                 }
                 // A doubtful upstream is better than a certain refusal.
-                let asks = Asks { waited: self.has_waited, doubtful: true };
+                let asks = Asks { doubtful: true, ..Asks::default() };
                 if service.stability.fallback.is_any() && self.place(facts, asks).is_ok() {
                     return None;
                 }
             }
-            Why::Full => drop(service.state.shed.fetch_add(1, Ordering::Relaxed)),
+            Why::Full | Why::PoolFull => drop(service.state.shed.fetch_add(1, Ordering::Relaxed)),
             _ => {}
         }
         if matches!(refusal.why, Why::Held | Why::Maintenance) {

@@ -27,7 +27,7 @@ fn snapshot() -> Arc<Snapshot> {
     snapshot_of(FILE)
 }
 
-fn snapshot_of(text: &str) -> Arc<Snapshot> {
+pub(super) fn snapshot_of(text: &str) -> Arc<Snapshot> {
     let (config, _) = Config::parse(text).unwrap();
     let blueprint = Blueprint {
         config: Arc::new(config),

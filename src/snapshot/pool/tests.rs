@@ -199,7 +199,7 @@ fn an_adaptive_limit_refuses_what_is_above_it() {
     bench.stability.limits = LimitSettings { adaptive: true, ..LimitSettings::default() };
     let seats: Vec<Seat> =
         (0..20).map(|n| bench.pool.take(n % 2, &bench.stability, bench.now).unwrap()).collect();
-    assert_eq!(bench.pick(), Err(Why::Full));
+    assert_eq!(bench.pick(), Err(Why::PoolFull));
     drop(seats);
     assert!(bench.pick().is_ok());
 }

@@ -167,3 +167,40 @@ async fn who_waits_for_a_service_that_a_reload_removes_is_told_so() {
     }
     assert_eq!(statuses, [200, 404, 404]);
 }
+
+#[tokio::test]
+async fn a_reload_sends_each_that_is_held_where_it_belongs_now() {
+    let (shop, other) = (Origin::named("shop").await, Origin::named("other").await);
+    let route = |path: &str, service: &str| {
+        format!(
+            "[[routes]]\nhosts = [\"shop.test\"]\npath_prefix = \"{path}\"\nservice = \"{service}\"\n"
+        )
+    };
+    let services = format!(
+        "[services.shop.pools.only]\nupstreams = [\"{}\"]\n\
+         [services.other.pools.only]\nupstreams = [\"{}\"]\n",
+        shop.address, other.address
+    );
+    let text = format!("{HEAD}{}{}{services}", route("/", "shop"), route("/other", "other"));
+    let edge = Edge::start_file(&text, false).await;
+    set_mode(&edge, r#"{"mode": "hold", "for": "5m"}"#).await;
+    let mut clients = send_held(&edge, 4).await;
+    let text = format!("{HEAD}{}{}{services}", route("/0", "shop"), route("/2", "other"));
+    std::fs::write(edge.file(), text).unwrap();
+    assert_eq!(edge.admin("POST", "/v1/config/reload", "").await.0, 200);
+    // The first is still held; those behind it are not any more.
+    assert_eq!(clients[1].response().await.status, 404);
+    assert_eq!(clients[2].response().await.body, "other");
+    assert_eq!(clients[3].response().await.status, 404);
+    assert_eq!(shop.asked(), 0);
+    let text = format!(
+        "{HEAD}{}{}",
+        route("/", "other"),
+        services.replace("services.shop", "services.new")
+    );
+    let text = format!("{text}[[routes]]\nhosts = [\"new.test\"]\nservice = \"new\"\n");
+    std::fs::write(edge.file(), text).unwrap();
+    let (status, answer) = edge.admin("POST", "/v1/config/reload", "").await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(clients[0].response().await.body, "other", "its service is gone");
+}

@@ -6,9 +6,13 @@
 
 mod hook;
 mod plan;
+mod progress;
+mod rolling;
 mod smoke;
+mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +21,131 @@ use crate::judge::{Counts, Verdict};
 use crate::split::Split;
 
 pub use hook::{Hook, HookPoint, Hooks};
-pub use plan::{Plan, RolloutSettings, Strategy};
+pub use plan::{Plan, PlanRefused, RolloutSettings, Strategy, Wishes};
 pub use smoke::Smoke;
+pub use status::Status;
+
+use rolling::Rolling;
+
+/// How long a target that gets traffic may have nobody who takes it.
+const LONGEST_WITHOUT_TARGET: Duration = Duration::from_secs(10);
+
+/// A plan on its way. Stored as it is, as JSON: its fields only grow, with defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Counts from 1 within its service.
+    pub id: u64,
+    /// The service.
+    pub service: Arc<str>,
+    /// What it means to do.
+    pub plan: Plan,
+    /// Who started it.
+    pub author: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub started: WallTime,
+    /// How it ended and when, once it has.
+    pub ended: Option<(Outcome, WallTime)>,
+    stage: Stage,
+    /// When the stage began; pauses are left out, so it may lie later.
+    entered: WallTime,
+    /// The place in the plan's steps of the share in force; none before the first.
+    step: Option<usize>,
+    /// The place that is taken next, once a hook allows it.
+    next: usize,
+    paused: Option<Paused>,
+    /// Whether the task of the stage has failed, and is to be begun again.
+    has_failed: bool,
+    /// Whether the task of the stage has ended well during a pause.
+    has_passed: bool,
+    /// Attempts at the target in this step.
+    counts: Counts,
+    /// Attempts at the target since it got traffic.
+    whole: Counts,
+    traffic_since: Option<WallTime>,
+    unready_since: Option<WallTime>,
+    rolling: Rolling,
+}
+
+/// What a rollout is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Stage {
+    /// The hook before anything runs.
+    BeforeStart,
+    /// The schema is widened.
+    Expanding,
+    /// The target is to become healthy.
+    Awaiting,
+    /// Smoke requests are made.
+    Smoking,
+    /// The hook before the next step runs.
+    BeforeStep,
+    /// The hook before the last step runs.
+    BeforePromote,
+    /// A step lasts.
+    Holding,
+    /// All traffic is on the target, and could go back.
+    Watching,
+    /// The old pool ends its requests.
+    Draining,
+    /// The schema is narrowed.
+    Contracting,
+    /// Upstreams are renewed.
+    Rolling,
+}
+
+/// Why a rollout stays where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Since when.
+    pub at: WallTime,
+    /// Why, in a sentence.
+    pub why: String,
+}
+
+/// How a rollout ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum Outcome {
+    /// The target has everything.
+    Promoted,
+    /// The target was worse, and traffic is back.
+    RolledBack {
+        /// The evidence.
+        why: String,
+    },
+    /// Somebody took it back.
+    Aborted {
+        /// Who.
+        by: String,
+        /// Why.
+        why: Option<String>,
+    },
+    /// It ended before any traffic moved.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// The service's traffic was changed past it.
+    Superseded {
+        /// By what.
+        by: String,
+    },
+}
+
+/// An order that makes no sense now. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("rollout {id} of `{service}` {why}")]
+pub struct OrderRefused {
+    /// Of the rollout.
+    pub id: u64,
+    /// Of the service.
+    pub service: Arc<str>,
+    /// Why, after "the rollout".
+    pub why: String,
+}
 
 /// What a rollout sees of its service.
 #[derive(Clone, Debug)]
@@ -29,10 +156,10 @@ pub struct View<'a> {
     pub split: &'a Split,
     /// Whether the target could be given all traffic.
     pub target_ready: bool,
+    /// Whether the old pool could.
+    pub old_ready: bool,
     /// Attempts at the target since the view before this one.
     pub canary: Counts,
-    /// Attempts at the old pool since the view before this one.
-    pub stable: Counts,
     /// Requests that the old pool holds.
     pub old_in_flight: u32,
     /// The upstreams of the target.

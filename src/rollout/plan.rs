@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hooks, Smoke};
 use crate::judge::Guard;
-use crate::split::BasisPoints;
+use crate::split::{BasisPoints, Split};
 
 /// How a service moves from one pool to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,4 +84,152 @@ pub struct Plan {
     pub smoke: Vec<Smoke>,
     /// Calls.
     pub hooks: Hooks,
+}
+
+/// What an order to start a rollout wishes; what is left out is as the service's settings say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wishes {
+    /// The pool that traffic is to go to; may be left out if there is only one other.
+    pub to: Option<String>,
+    /// How.
+    pub strategy: Option<Strategy>,
+    /// Shares of the target.
+    pub steps: Option<Vec<BasisPoints>>,
+    /// How long a step lasts.
+    pub hold: Option<Duration>,
+    /// Attempts that a step wants.
+    pub min_requests: Option<u64>,
+    /// How long the old pool is kept warm.
+    pub watch: Option<Duration>,
+}
+
+/// Why a rollout cannot be planned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanRefused {
+    /// No such pool.
+    #[error("no pool is named `{name}`; the service has {}", .known.join(", "))]
+    NoPool {
+        /// The name given.
+        name: String,
+        /// The names there are, in quotes.
+        known: Vec<String>,
+    },
+    /// The order names no target, and there is not one other pool.
+    #[error("name the pool to go to: {}", .0.join(", "))]
+    WhichPool(Vec<String>),
+    /// The target has everything already.
+    #[error("pool `{0}` has all traffic already")]
+    Already(Arc<str>),
+    /// More than one pool has traffic.
+    #[error("pools {} share the traffic: shift all of it to one first", .0.join(" and "))]
+    Shared(Vec<String>),
+    /// The steps do not rise to the whole.
+    #[error("steps must rise from above 0 to 100 %, for example 1,10,50,100")]
+    Steps,
+    /// Nothing puts the new version on an upstream.
+    #[error(
+        "a rolling rollout needs `hooks.deploy` in the service's [rollout]: it puts the new \
+         version on an upstream"
+    )]
+    NoDeploy,
+    /// Nobody would serve.
+    #[error("pool `{0}` has one upstream: nobody would serve while it is renewed")]
+    OneUpstream(Arc<str>),
+}
+
+impl Plan {
+    /// A plan for a service that has these pools, with their numbers of upstreams, and this split.
+    pub fn new(
+        settings: &RolloutSettings,
+        wishes: &Wishes,
+        pools: &[(Arc<str>, usize)],
+        split: &Split,
+    ) -> Result<Plan, PlanRefused> {
+        let strategy = wishes.strategy.unwrap_or(settings.strategy);
+        let rolls = strategy == Strategy::Rolling;
+        let busy: Vec<&Arc<str>> = split.parts().iter().map(|(pool, _)| pool).collect();
+        let quoted = |name: &Arc<str>| format!("`{name}`");
+        let known = || pools.iter().map(|(name, _)| quoted(name)).collect::<Vec<_>>();
+        let to: Arc<str> = match &wishes.to {
+            Some(name) => {
+                let found = pools.iter().find(|(pool, _)| **pool == **name);
+                let refused = || PlanRefused::NoPool { name: name.clone(), known: known() };
+                found.ok_or_else(refused)?.0.clone()
+            }
+            None => {
+                let fits = |pool: &Arc<str>| (split.weight(pool) == BasisPoints::WHOLE) == rolls;
+                let mut fitting = pools.iter().map(|(pool, _)| pool).filter(|pool| fits(pool));
+                match (fitting.next(), fitting.next()) {
+                    (Some(only), None) => only.clone(),
+                    _ => return Err(PlanRefused::WhichPool(known())),
+                }
+            }
+        };
+        let others: Vec<_> = busy.iter().filter(|&&pool| *pool != to).collect();
+        let from = match (&others[..], rolls) {
+            (_, true) => to.clone(),
+            ([], false) => return Err(PlanRefused::Already(to)),
+            ([only], false) if busy.len() == 1 => (**only).clone(),
+            _ => return Err(PlanRefused::Shared(busy.into_iter().map(quoted).collect())),
+        };
+        if rolls && settings.hooks.deploy.is_none() {
+            return Err(PlanRefused::NoDeploy);
+        }
+        if rolls && pools.iter().any(|(pool, upstreams)| *pool == to && *upstreams < 2) {
+            return Err(PlanRefused::OneUpstream(to));
+        }
+        let steps = match strategy {
+            Strategy::Canary => wishes.steps.clone().unwrap_or_else(|| settings.steps.clone()),
+            Strategy::AllAtOnce | Strategy::BlueGreen => vec![BasisPoints::WHOLE],
+            Strategy::Rolling => Vec::new(),
+        };
+        if !rolls && !rise(&steps) {
+            return Err(PlanRefused::Steps);
+        }
+        let watch = wishes.watch.unwrap_or(settings.watch);
+        let at_once = strategy == Strategy::AllAtOnce;
+        Ok(Plan {
+            strategy,
+            from,
+            to,
+            steps,
+            hold: wishes.hold.unwrap_or(settings.hold),
+            min_requests: wishes.min_requests.unwrap_or(settings.min_requests),
+            longest_step: settings.longest_step,
+            guard: settings.guard,
+            watch: if at_once { Duration::ZERO } else { watch },
+            ready_within: settings.ready_within,
+            drain: settings.drain,
+            at_once: settings.at_once,
+            smoke: if at_once { Vec::new() } else { settings.smoke.clone() },
+            hooks: settings.hooks.clone(),
+        })
+    }
+}
+
+/// Whether shares rise from above nothing to the whole.
+pub fn rise(steps: &[BasisPoints]) -> bool {
+    steps.first().is_some_and(|first| first.get() > 0)
+        && steps.last() == Some(&BasisPoints::WHOLE)
+        && steps.is_sorted_by(|a, b| a < b)
+}
+
+impl Default for RolloutSettings {
+    fn default() -> Self {
+        let steps = [100, 500, 1_000, 2_500, 5_000, 10_000].into_iter();
+        RolloutSettings {
+            strategy: Strategy::Canary,
+            steps: steps.filter_map(BasisPoints::new).collect(),
+            hold: Duration::from_secs(60),
+            min_requests: 500,
+            longest_step: Duration::from_secs(30 * 60),
+            guard: Guard::default(),
+            watch: Duration::from_secs(600),
+            ready_within: Duration::from_secs(120),
+            drain: Duration::from_secs(30),
+            at_once: 1,
+            smoke: Vec::new(),
+            hooks: Hooks::default(),
+        }
+    }
 }

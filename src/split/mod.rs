@@ -69,6 +69,20 @@ impl Split {
         Split { parts: vec![(pool, BasisPoints::WHOLE)] }
     }
 
+    /// This share to `to`, the rest to `from`.
+    pub fn between(from: &Arc<str>, to: &Arc<str>, share: BasisPoints) -> Split {
+        let rest = BasisPoints::new(WHOLE - share.get()).unwrap_or_default();
+        let mut parts = vec![(from.clone(), rest), (to.clone(), share)];
+        parts.sort();
+        parts.retain(|(_, weight)| weight.get() > 0);
+        Split { parts }
+    }
+
+    /// Whether one pool gets everything.
+    pub fn is_one_sided(&self) -> bool {
+        self.parts.len() == 1
+    }
+
     /// The share of a pool; nothing for one that is not named.
     pub fn weight(&self, pool: &str) -> BasisPoints {
         let part = self.parts.iter().find(|(name, _)| &**name == pool);

@@ -1,0 +1,461 @@
+//! How a rollout goes on: what it is told and what it sees in, what it wants done out.
+//!
+//! In a tick, failure comes before progress, and both before the clock: a canary that fails is
+//! taken back also while a hook runs and while somebody has paused it.
+
+use std::time::Duration;
+
+use super::rolling::Rolling;
+use super::{
+    Action, HookPoint, Input, LONGEST_WITHOUT_TARGET, Order, OrderRefused, Outcome, Paused, Plan,
+    Rollout, Stage, Strategy, Task, View, Weight,
+};
+use crate::clock::WallTime;
+use crate::judge::{Counts, Verdict};
+use crate::split::{BasisPoints, Split};
+
+use std::sync::Arc;
+
+impl Rollout {
+    /// Begins a plan.
+    pub fn start(
+        id: u64,
+        service: Arc<str>,
+        plan: Plan,
+        author: String,
+        reason: Option<String>,
+        now: WallTime,
+    ) -> (Rollout, Vec<Action>) {
+        let mut rollout = Rollout {
+            id,
+            service,
+            plan,
+            author,
+            reason,
+            started: now,
+            ended: None,
+            stage: Stage::BeforeStart,
+            entered: now,
+            step: None,
+            next: 0,
+            paused: None,
+            has_failed: false,
+            has_passed: false,
+            counts: Counts::default(),
+            whole: Counts::default(),
+            traffic_since: None,
+            unready_since: None,
+            rolling: Rolling::default(),
+        };
+        let plan = &rollout.plan;
+        let what = match plan.strategy {
+            Strategy::Rolling => format!("rollout {id} renews pool `{}`", plan.to),
+            _ => format!("rollout {id} from `{}` to `{}` has started", plan.from, plan.to),
+        };
+        let mut actions = vec![say(Weight::Note, what)];
+        rollout.enter(Stage::BeforeStart, now, &mut actions);
+        (rollout, actions)
+    }
+
+    /// Hears what happened and sees how things are; answers with what is to be done.
+    pub fn advance(&mut self, input: Input, view: &View<'_>) -> Result<Vec<Action>, OrderRefused> {
+        let mut actions = Vec::new();
+        if self.is_over() {
+            return match input {
+                Input::Order { .. } => Err(self.refuse("has ended")),
+                _ => Ok(actions),
+            };
+        }
+        match input {
+            Input::Tick => self.on_tick(view, &mut actions),
+            Input::Done { task, result } => self.on_done(&task, result, view.now, &mut actions),
+            Input::Order { order, author, reason } => {
+                self.on_order(order, &author, reason, view, &mut actions)?;
+            }
+            Input::Superseded { by } => {
+                let what = format!("rollout {} is superseded by {by}", self.id);
+                actions.push(say(Weight::Warning, what));
+                self.end(Outcome::Superseded { by }, view.now);
+            }
+        }
+        Ok(actions)
+    }
+
+    /// What has to be begun again when the process has started anew.
+    pub fn resume(&self) -> Vec<Action> {
+        let waits = !self.is_over() && !self.has_failed && !self.has_passed;
+        let task = self.task().filter(|_| waits).map(Action::Begin);
+        task.into_iter().chain(self.rolling.resume()).collect()
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// The share of the target that it has set.
+    pub fn share(&self) -> BasisPoints {
+        self.step.and_then(|step| self.plan.steps.get(step)).copied().unwrap_or_default()
+    }
+
+    /// Attempts at the target since it got traffic, and since when it has.
+    pub fn seen(&self) -> (Counts, Option<WallTime>) {
+        (self.whole, self.traffic_since)
+    }
+
+    /// Whether the target gets traffic because of it, and this may be taken back.
+    fn is_exposed(&self) -> bool {
+        use Stage::{BeforePromote, BeforeStep, Holding, Watching};
+        self.step.is_some() && matches!(self.stage, BeforeStep | BeforePromote | Holding | Watching)
+    }
+
+    fn on_tick(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        if self.is_exposed() {
+            self.counts += view.canary;
+            self.whole += view.canary;
+            self.unready_since = match view.target_ready {
+                true => None,
+                false => self.unready_since.or(Some(view.now)),
+            };
+            let without = self.unready_since.map(|since| view.now.elapsed_since(since));
+            let why = match &view.verdict {
+                Verdict::Fail { evidence } => Some(evidence.clone()),
+                _ if without.is_some_and(|for_| for_ >= LONGEST_WITHOUT_TARGET) => {
+                    Some(format!("no upstream of pool `{}` takes requests", self.plan.to))
+                }
+                _ => None,
+            };
+            if let Some(why) = why
+                && self.take_back(why, view, actions)
+            {
+                return;
+            }
+        }
+        if self.stage == Stage::Rolling {
+            if let Verdict::Fail { evidence } = &view.verdict
+                && self.paused.is_none()
+            {
+                self.pause(evidence.clone(), view.now, actions);
+            }
+            self.roll(view, actions);
+            return;
+        }
+        if self.paused.is_some() {
+            return;
+        }
+        let elapsed = view.now.elapsed_since(self.entered);
+        match self.stage {
+            Stage::Awaiting if view.target_ready => self.after_ready(view.now, actions),
+            Stage::Awaiting if elapsed >= self.plan.ready_within => {
+                let within = self.plan.ready_within;
+                let why = format!("pool `{}` was not healthy within {within:?}", self.plan.to);
+                self.fail(why, view.now, actions);
+            }
+            Stage::Holding => self.hold(elapsed, view, actions),
+            Stage::Watching if elapsed >= self.plan.watch => {
+                self.enter(Stage::Draining, view.now, actions);
+            }
+            Stage::Draining if view.old_in_flight == 0 || elapsed >= self.plan.drain => {
+                self.after_drain(view.now, actions);
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes on from a step that has lasted long enough and is well.
+    fn hold(&mut self, elapsed: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
+        let enough = self.counts.total >= self.plan.min_requests;
+        let passes = matches!(view.verdict, Verdict::Pass { .. }) || self.plan.min_requests == 0;
+        if elapsed >= self.plan.hold && enough && passes && view.target_ready {
+            self.take_step(self.following(), view.now, actions);
+        } else if elapsed >= self.plan.longest_step.max(self.plan.hold) {
+            let why = format!(
+                "{} of {} requests came in {:?}: too few to go on",
+                self.counts.total, self.plan.min_requests, self.plan.longest_step
+            );
+            self.pause(why, view.now, actions);
+        }
+    }
+
+    fn on_done(
+        &mut self,
+        task: &Task,
+        result: Result<String, String>,
+        now: WallTime,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Task::Hook(HookPoint::Deploy { upstream }) = task {
+            self.on_deployed(upstream, result, now, actions);
+            return;
+        }
+        if self.task().as_ref() != Some(task) {
+            // Of a stage that is over, or one that nobody waits for.
+            if let (Task::Hook(point), Err(why)) = (task, &result) {
+                let what = format!("rollout {}: hook {} failed: {why}", self.id, point.name());
+                actions.push(say(Weight::Warning, what));
+            }
+            return;
+        }
+        let named = match task {
+            Task::Smoke => "smoke requests".to_string(),
+            Task::Hook(point) => format!("hook {}", point.name()),
+        };
+        match (result, self.stage) {
+            (Ok(_), _) if self.paused.is_some() => self.has_passed = true,
+            (Ok(_), _) => self.pass(now, actions),
+            (Err(why), Stage::BeforeStart | Stage::Expanding | Stage::Smoking) => {
+                self.fail(format!("{named} failed: {why}"), now, actions);
+            }
+            (Err(why), _) => {
+                self.has_failed = true;
+                self.pause(format!("{named} failed: {why}"), now, actions);
+            }
+        }
+    }
+
+    /// The task of the stage has ended well.
+    fn pass(&mut self, now: WallTime, actions: &mut Vec<Action>) {
+        self.has_passed = false;
+        match self.stage {
+            Stage::BeforeStart => self.enter(Stage::Expanding, now, actions),
+            Stage::Expanding => self.after_expand(now, actions),
+            Stage::Smoking => self.take_step(0, now, actions),
+            Stage::BeforeStep | Stage::BeforePromote => self.shift(self.next, now, actions),
+            Stage::Contracting => self.promote(now, actions),
+            _ => {}
+        }
+    }
+
+    fn on_order(
+        &mut self,
+        order: Order,
+        author: &str,
+        reason: Option<String>,
+        view: &View<'_>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), OrderRefused> {
+        let now = view.now;
+        match order {
+            Order::Pause if self.paused.is_some() => return Err(self.refuse("is paused already")),
+            Order::Pause => {
+                let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+                let why = format!("by {author}{why}");
+                self.paused = Some(Paused { at: now, why: why.clone() });
+                actions.push(say(Weight::Note, format!("rollout {} is paused {why}", self.id)));
+            }
+            Order::Resume if self.paused.is_none() => return Err(self.refuse("is not paused")),
+            Order::Resume => self.go_on(now, actions),
+            Order::Abort if self.stage == Stage::Contracting => {
+                let why = "has begun to contract: the old version cannot run any more";
+                return Err(self.refuse(why));
+            }
+            Order::Abort => {
+                let by = author.to_string();
+                let what = format!("rollout {} was aborted by {by}", self.id);
+                self.shift_back(&what, actions);
+                self.abort_rolling(actions);
+                actions.push(say(Weight::Warning, what));
+                self.end(Outcome::Aborted { by, why: reason }, now);
+            }
+            Order::Step if self.stage == Stage::Rolling => {
+                if !self.skip_stuck() {
+                    return Err(self.refuse("waits for no upstream that could be left out"));
+                }
+                self.go_on(now, actions);
+            }
+            Order::Step | Order::Promote if self.stage == Stage::Holding => {
+                self.unpause(now);
+                let last = self.plan.steps.len().saturating_sub(1);
+                let to = if order == Order::Promote { last } else { self.following() };
+                self.take_step(to, now, actions);
+            }
+            Order::Promote if self.stage == Stage::Watching => {
+                self.unpause(now);
+                self.enter(Stage::Draining, now, actions);
+            }
+            Order::Step | Order::Promote => {
+                let why = format!("cannot do this now: {}", self.words(now));
+                return Err(self.refuse(why));
+            }
+        }
+        Ok(())
+    }
+
+    fn unpause(&mut self, now: WallTime) {
+        if let Some(paused) = self.paused.take() {
+            // A pause is no part of a hold.
+            self.entered = self.entered + now.elapsed_since(paused.at);
+        }
+    }
+
+    fn go_on(&mut self, now: WallTime, actions: &mut Vec<Action>) {
+        let stood_still = self.stage == Stage::Holding;
+        self.unpause(now);
+        actions.push(say(Weight::Note, format!("rollout {} goes on", self.id)));
+        if self.has_passed {
+            self.pass(now, actions);
+        } else if std::mem::take(&mut self.has_failed) {
+            actions.extend(self.task().map(Action::Begin));
+        } else if stood_still && now.elapsed_since(self.entered) >= self.plan.longest_step {
+            // It had waited as long as it may; it may wait as long again.
+            self.entered = now;
+        }
+        self.retry_stuck(now, actions);
+    }
+
+    /// The task that the stage waits for.
+    fn task(&self) -> Option<Task> {
+        let point = match self.stage {
+            Stage::BeforeStart => HookPoint::BeforeStart,
+            Stage::Expanding => HookPoint::Expand,
+            Stage::BeforeStep => HookPoint::BeforeStep,
+            Stage::BeforePromote => HookPoint::BeforePromote,
+            Stage::Contracting => HookPoint::Contract,
+            Stage::Smoking => return Some(Task::Smoke),
+            _ => return None,
+        };
+        Some(Task::Hook(point))
+    }
+
+    /// Enters a stage; one that waits for a hook which is not declared is passed at once.
+    fn enter(&mut self, stage: Stage, now: WallTime, actions: &mut Vec<Action>) {
+        (self.stage, self.entered) = (stage, now);
+        (self.has_failed, self.has_passed) = (false, false);
+        match self.task() {
+            Some(Task::Hook(point)) if self.plan.hooks.at(&point).is_none() => {
+                self.pass(now, actions);
+            }
+            Some(task) => {
+                if stage == Stage::Contracting {
+                    actions.push(Action::Contract { pool: self.plan.from.clone() });
+                }
+                actions.push(Action::Begin(task));
+            }
+            None => {}
+        }
+    }
+
+    fn after_expand(&mut self, now: WallTime, actions: &mut Vec<Action>) {
+        let rolls = self.plan.strategy == Strategy::Rolling;
+        self.enter(if rolls { Stage::Rolling } else { Stage::Awaiting }, now, actions);
+    }
+
+    fn after_ready(&mut self, now: WallTime, actions: &mut Vec<Action>) {
+        match self.plan.smoke.is_empty() {
+            true => self.take_step(0, now, actions),
+            false => self.enter(Stage::Smoking, now, actions),
+        }
+    }
+
+    fn following(&self) -> usize {
+        self.step.map_or(0, |step| step + 1)
+    }
+
+    /// Takes a step, after its hook.
+    fn take_step(&mut self, step: usize, now: WallTime, actions: &mut Vec<Action>) {
+        self.next = step;
+        let is_last = step + 1 >= self.plan.steps.len();
+        match (is_last, step) {
+            (true, _) => self.enter(Stage::BeforePromote, now, actions),
+            (false, 0) => self.shift(step, now, actions),
+            (false, _) => self.enter(Stage::BeforeStep, now, actions),
+        }
+    }
+
+    fn shift(&mut self, step: usize, now: WallTime, actions: &mut Vec<Action>) {
+        let share = self.plan.steps.get(step).copied().unwrap_or(BasisPoints::WHOLE);
+        let (from, to, id) = (&self.plan.from, &self.plan.to, self.id);
+        let why = format!("rollout {id}: step {} of {}", step + 1, self.plan.steps.len());
+        let split = Split::between(from, to, share);
+        actions.push(Action::Shift { split, why });
+        actions.push(say(Weight::Note, format!("rollout {id}: `{to}` gets {share} %")));
+        self.step = Some(step);
+        self.counts = Counts::default();
+        self.traffic_since = self.traffic_since.or(Some(now));
+        self.unready_since = None;
+        let is_last = share == BasisPoints::WHOLE;
+        self.enter(if is_last { Stage::Watching } else { Stage::Holding }, now, actions);
+        if is_last {
+            let hook = HookPoint::AfterPromote;
+            if self.plan.hooks.at(&hook).is_some() {
+                actions.push(Action::Begin(Task::Hook(hook)));
+            }
+            if self.plan.watch.is_zero() {
+                self.enter(Stage::Draining, now, actions);
+            }
+        }
+    }
+
+    fn after_drain(&mut self, now: WallTime, actions: &mut Vec<Action>) {
+        self.enter(Stage::Contracting, now, actions);
+    }
+
+    /// Takes traffic back; false if there is nothing to take it back to.
+    fn take_back(&mut self, why: String, view: &View<'_>, actions: &mut Vec<Action>) -> bool {
+        let (id, from) = (self.id, &self.plan.from);
+        if !view.old_ready {
+            if self.paused.is_none() {
+                let why = format!("{why}, but pool `{from}` has no upstream that takes requests");
+                self.pause(why, view.now, actions);
+            }
+            return false;
+        }
+        let what = format!("rollout {id} is rolled back: {why}");
+        self.shift_back(&what, actions);
+        actions.push(say(Weight::Failure, what));
+        self.end(Outcome::RolledBack { why }, view.now);
+        true
+    }
+
+    fn shift_back(&mut self, why: &str, actions: &mut Vec<Action>) {
+        if self.step.take().is_none() {
+            return;
+        }
+        let split = Split::all_to(self.plan.from.clone());
+        actions.push(Action::Shift { split, why: why.to_string() });
+        let hook = HookPoint::AfterRollback;
+        if self.plan.hooks.at(&hook).is_some() {
+            actions.push(Action::Begin(Task::Hook(hook)));
+        }
+    }
+
+    pub(super) fn promote(&mut self, now: WallTime, actions: &mut Vec<Action>) {
+        let what = match self.plan.strategy {
+            Strategy::Rolling => format!("rollout {}: pool `{}` is renewed", self.id, self.plan.to),
+            _ => format!("rollout {}: `{}` is promoted", self.id, self.plan.to),
+        };
+        actions.push(say(Weight::Note, what));
+        self.end(Outcome::Promoted, now);
+    }
+
+    fn fail(&mut self, why: String, now: WallTime, actions: &mut Vec<Action>) {
+        let what = format!("rollout {} has ended before any traffic moved: {why}", self.id);
+        actions.push(say(Weight::Warning, what));
+        self.end(Outcome::Failed { why }, now);
+    }
+
+    pub(super) fn pause(&mut self, why: String, now: WallTime, actions: &mut Vec<Action>) {
+        if self.paused.is_none() {
+            let what = format!("rollout {} is paused: {why}", self.id);
+            actions.push(say(Weight::Warning, what));
+            self.paused = Some(Paused { at: now, why });
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    fn end(&mut self, outcome: Outcome, now: WallTime) {
+        self.paused = None;
+        self.ended = Some((outcome, now));
+    }
+
+    fn refuse(&self, why: impl Into<String>) -> OrderRefused {
+        OrderRefused { id: self.id, service: self.service.clone(), why: why.into() }
+    }
+}
+
+pub(super) fn say(weight: Weight, what: String) -> Action {
+    Action::Say { weight, what }
+}

@@ -1,0 +1,192 @@
+//! One pool renewed upstream by upstream: what is out and how far it is.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::progress::say;
+use super::{Action, HookPoint, Rollout, Task, UpstreamView, View, Weight};
+use crate::clock::WallTime;
+
+/// How far a rolling rollout is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Rolling {
+    out: Vec<Out>,
+    done: Vec<Arc<str>>,
+    /// Left out by order.
+    skipped: Vec<Arc<str>>,
+}
+
+/// An upstream that is out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Out {
+    address: Arc<str>,
+    at: Stand,
+    since: WallTime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Stand {
+    Draining,
+    Deploying,
+    Proving,
+    /// Its deploy failed, or it did not come back.
+    Stuck,
+}
+
+impl Rolling {
+    /// Deployments that had begun.
+    pub fn resume(&self) -> impl Iterator<Item = Action> {
+        let deploying = self.out.iter().filter(|out| out.at == Stand::Deploying);
+        deploying.map(|out| deploy(&out.address))
+    }
+
+    /// Those done, those out and those left out, in words.
+    pub fn words(&self) -> String {
+        let out = self.out.iter().map(|out| {
+            let at = match out.at {
+                Stand::Draining => "drains",
+                Stand::Deploying => "is deployed",
+                Stand::Proving => "has to prove healthy",
+                Stand::Stuck => "did not come back",
+            };
+            format!(", `{}` {at}", out.address)
+        });
+        let skipped = self.skipped.iter().map(|address| format!(", `{address}` left out"));
+        let rest: String = out.chain(skipped).collect();
+        format!("{} renewed{rest}", self.done.len())
+    }
+
+    fn knows(&self, address: &Arc<str>) -> bool {
+        self.done.contains(address)
+            || self.skipped.contains(address)
+            || self.out.iter().any(|out| out.address == *address)
+    }
+}
+
+impl Rollout {
+    /// Goes on with the upstreams that are out, and takes out the next.
+    pub(super) fn roll(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        let now = view.now;
+        let find = |address: &Arc<str>| view.upstreams.iter().find(|u| u.address == *address);
+        self.rolling.out.retain(|out| find(&out.address).is_some());
+        let mut stuck = None;
+        let mut done = Vec::new();
+        for out in &mut self.rolling.out {
+            let Some(upstream) = find(&out.address) else { continue };
+            let elapsed = now.elapsed_since(out.since);
+            match out.at {
+                Stand::Draining if upstream.in_flight == 0 || elapsed >= self.plan.drain => {
+                    (out.at, out.since) = (Stand::Deploying, now);
+                    actions.push(deploy(&out.address));
+                }
+                Stand::Proving if upstream.is_ready => done.push(out.address.clone()),
+                Stand::Proving if elapsed >= self.plan.ready_within => {
+                    out.at = Stand::Stuck;
+                    let within = self.plan.ready_within;
+                    stuck = Some(format!("`{}` is not healthy within {within:?}", out.address));
+                }
+                _ => {}
+            }
+        }
+        for address in done {
+            self.rolling.out.retain(|out| out.address != address);
+            let what = format!("rollout {}: `{address}` is renewed", self.id);
+            actions.push(say(Weight::Note, what));
+            self.rolling.done.push(address);
+        }
+        if let Some(why) = stuck {
+            self.pause(why, now, actions);
+        }
+        if !self.is_paused() {
+            self.take_out(view, actions);
+        }
+    }
+
+    fn take_out(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        let mut waiting = view.upstreams.iter().filter(|u| !self.rolling.knows(&u.address));
+        let mut next: Vec<&UpstreamView> = Vec::new();
+        while self.rolling.out.len() + next.len() < self.plan.at_once.max(1) {
+            let Some(upstream) = waiting.next() else { break };
+            let stays = |u: &UpstreamView| {
+                u.is_ready
+                    && u.address != upstream.address
+                    && !next.iter().any(|next| next.address == u.address)
+                    && !self.rolling.out.iter().any(|out| out.address == u.address)
+            };
+            // Somebody has to serve meanwhile.
+            if !view.upstreams.iter().any(stays) {
+                break;
+            }
+            next.push(upstream);
+        }
+        for upstream in next {
+            let address = upstream.address.clone();
+            actions.push(Action::Drain(address.clone()));
+            self.rolling.out.push(Out { address, at: Stand::Draining, since: view.now });
+        }
+        let is_left = view.upstreams.iter().any(|u| !self.rolling.knows(&u.address));
+        if self.rolling.out.is_empty() && !is_left {
+            self.promote(view.now, actions);
+        }
+    }
+
+    pub(super) fn on_deployed(
+        &mut self,
+        address: &Arc<str>,
+        result: Result<String, String>,
+        now: WallTime,
+        actions: &mut Vec<Action>,
+    ) {
+        let out = self.rolling.out.iter_mut().find(|out| out.address == *address);
+        let Some(out) = out.filter(|out| out.at == Stand::Deploying) else { return };
+        out.since = now;
+        match result {
+            Ok(_) => {
+                out.at = Stand::Proving;
+                actions.push(Action::Renew(address.clone()));
+            }
+            Err(why) => {
+                out.at = Stand::Stuck;
+                self.pause(format!("hook deploy of `{address}` failed: {why}"), now, actions);
+            }
+        }
+    }
+
+    /// Deploys again what did not come back.
+    pub(super) fn retry_stuck(&mut self, now: WallTime, actions: &mut Vec<Action>) {
+        for out in self.rolling.out.iter_mut().filter(|out| out.at == Stand::Stuck) {
+            (out.at, out.since) = (Stand::Deploying, now);
+            actions.push(Action::Drain(out.address.clone()));
+            actions.push(deploy(&out.address));
+        }
+    }
+
+    /// Leaves out what did not come back; false if there is none.
+    pub(super) fn skip_stuck(&mut self) -> bool {
+        let Rolling { out, skipped, .. } = &mut self.rolling;
+        let before = out.len();
+        skipped.extend(out.iter().filter(|out| out.at == Stand::Stuck).map(|o| o.address.clone()));
+        out.retain(|out| out.at != Stand::Stuck);
+        out.len() < before
+    }
+
+    /// What is only drained yet serves again; what was being deployed stays out, and is named.
+    pub(super) fn abort_rolling(&mut self, actions: &mut Vec<Action>) {
+        for out in std::mem::take(&mut self.rolling.out) {
+            match out.at {
+                Stand::Draining => actions.push(Action::Renew(out.address)),
+                Stand::Proving => {}
+                Stand::Deploying | Stand::Stuck => {
+                    let what = format!("rollout {}: `{}` stays out", self.id, out.address);
+                    actions.push(say(Weight::Warning, what));
+                }
+            }
+        }
+    }
+}
+
+fn deploy(address: &Arc<str>) -> Action {
+    Action::Begin(Task::Hook(HookPoint::Deploy { upstream: address.clone() }))
+}

@@ -52,10 +52,16 @@ pub struct PingoraLane {
 impl PingoraLane {
     /// Hears of a failed attempt; answers whether there is to be another.
     fn attempt_failed(&self, exchange: &mut Exchange, cause: Cause, wire: Wire) -> bool {
+        let now = self.clock.unix_seconds() as u64;
         if !wire.was_stale {
-            self.failures.note(exchange, cause, self.clock.unix_seconds() as u64);
+            self.failures.note(exchange, cause, now);
         }
-        exchange.on_attempt_failed(cause, wire)
+        let is_retried = exchange.on_attempt_failed(cause, wire);
+        if wire.was_stale && !is_retried {
+            // It was not only a dead connection: the client hears of it.
+            self.failures.note(exchange, cause, now);
+        }
+        is_retried
     }
 }
 
@@ -160,8 +166,11 @@ impl ProxyHttp for PingoraLane {
         let connection = connection(session)?;
         match session.as_mut().is_body_done() {
             true => connection.expect_answer(ctx.timeouts().response),
-            // pingora bounds the client's part of this by `body_timeout`; this is for the other.
-            false => connection.expect_request(upload_pause(ctx)),
+            false => {
+                ctx.on_upload();
+                // pingora bounds the client's part of this by `body_timeout`; this is for the other.
+                connection.expect_request(upload_pause(ctx));
+            }
         }
         Ok(())
     }
@@ -175,6 +184,7 @@ impl ProxyHttp for PingoraLane {
     ) -> Result<()> {
         if end_of_stream {
             drop_empty_end(body);
+            ctx.on_request_end();
             // An upstream that has begun to answer early is bounded by `idle` from then on.
             let (timeouts, connection) = (ctx.timeouts(), connection(session)?);
             match ctx.has_answer() {

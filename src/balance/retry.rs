@@ -1,5 +1,6 @@
-//! Whether a failed attempt is made again: what failed and what was spent in, a yes with a pause
-//! or a no out.
+//! Whether a failed attempt is made again: what failed in, the ways of trying again out, the best
+//! first. Whether there is somebody to ask in one of them is for the caller to find out; only then
+//! does a retry cost anything.
 //!
 //! A request that was never sent may go to another upstream whatever its method. One that was sent
 //! may only if its method is idempotent (RFC 9110 section 9.2.2) and its body can be sent again. A
@@ -71,8 +72,12 @@ pub struct Failed {
     pub tries: u32,
     /// Since the request came.
     pub elapsed: Duration,
-    /// Whether it went to a canary pool with a stable one beside it.
+    /// Whether it went to a canary that the stable pool shields.
     pub on_canary: bool,
+    /// Whether it failed for every pool; else it is an answer that only a canary is not believed.
+    pub is_failure: bool,
+    /// Whether another pool may stand in for its own.
+    pub has_stand_in: bool,
 }
 
 /// How it is tried again.
@@ -84,32 +89,27 @@ pub enum Retry {
     Another(Duration),
     /// On the stable pool, at once.
     Stable,
+    /// On the pool that stands in, at once.
+    StandIn,
 }
 
 impl RetrySettings {
-    /// Whether and how to try again; a retry is taken from the budget.
-    pub fn decide(
-        &self,
-        failed: &Failed,
-        budget: &Budget,
-        now: Moment,
-        draws: &mut Draws,
-    ) -> Option<Retry> {
+    /// How it may be tried again, in the order to look for somebody; none if it may not. Only
+    /// [`Retry::Another`] is to be paid for from the budget.
+    pub fn ways(&self, failed: &Failed, draws: &mut Draws) -> impl Iterator<Item = Retry> + use<> {
         let may_repeat = !failed.was_sent || failed.is_idempotent && failed.can_replay;
-        if !may_repeat || failed.elapsed >= self.total || failed.tries >= MOST_TRIES {
-            return None;
-        }
-        if failed.was_stale {
-            return Some(Retry::Reconnect);
-        }
-        if failed.on_canary && self.shield {
+        let may = may_repeat && failed.elapsed < self.total && failed.tries < MOST_TRIES;
+        let again = failed.is_failure && failed.tries <= self.attempts;
+        let ways = [
+            failed.was_stale.then_some(Retry::Reconnect),
             // No budget: the stable pool gets no more than it would without a canary.
-            return Some(Retry::Stable);
-        }
-        if failed.tries > self.attempts || !budget.take(self.budget, now) {
-            return None;
-        }
-        Some(Retry::Another(self.pause(failed, draws)))
+            (failed.on_canary && self.shield).then_some(Retry::Stable),
+            (may && again).then(|| Retry::Another(self.pause(failed, draws))),
+            // No budget and no count either: a pool that failed gets nothing more from it, and the
+            // other no more than if a breaker had opened.
+            (failed.is_failure && failed.has_stand_in).then_some(Retry::StandIn),
+        ];
+        ways.into_iter().flatten().filter(move |_| may)
     }
 
     /// Full jitter (Brooker 2015): U[0, min(1 s, backoff · 2^(n-1))]. The first retry of a request
@@ -139,16 +139,21 @@ impl Budget {
         self.window.count([true, false, false], now);
     }
 
-    fn take(&self, percent: u8, now: Moment) -> bool {
+    /// Whether one more retry is within this share; notes it if not. Nothing is taken yet: of many
+    /// that ask at once all may be told yes, which a budget of ten seconds bears.
+    pub fn affords(&self, percent: u8, now: Moment) -> bool {
         let [requests, retries, _] = self.window.sums(Moment::default(), now);
         let whole = requests * u64::from(percent) / 100 + FLOOR * crate::upstream::WINDOW_SECONDS;
-        let takes = percent > 0 && retries < whole;
-        if takes {
-            self.window.count([false, true, false], now);
-        } else {
+        let affords = percent > 0 && retries < whole;
+        if !affords {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
-        takes
+        affords
+    }
+
+    /// A retry is made at its cost.
+    pub fn spend(&self, now: Moment) {
+        self.window.count([false, true, false], now);
     }
 
     /// Notes a retry that was made, from the budget or beside it.
@@ -174,11 +179,17 @@ mod tests {
         tries: 1,
         elapsed: Duration::from_millis(10),
         on_canary: false,
+        is_failure: true,
+        has_stand_in: false,
     };
 
+    fn ways(settings: &RetrySettings, failed: Failed) -> Vec<Retry> {
+        settings.ways(&failed, &mut Draws::seeded(1)).collect()
+    }
+
+    /// The first of them.
     fn decide(settings: &RetrySettings, failed: Failed) -> Option<Retry> {
-        let now = Moment::from_micros(1);
-        settings.decide(&failed, &Budget::default(), now, &mut Draws::seeded(1))
+        ways(settings, failed).first().copied()
     }
 
     fn is_another(retry: Option<Retry>) -> bool {
@@ -220,6 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn the_ways_have_an_order_and_an_answer_that_is_only_doubted_has_one() {
+        let settings = RetrySettings { backoff: Duration::ZERO, ..RetrySettings::default() };
+        let another = Retry::Another(Duration::ZERO);
+        let all = Failed { was_stale: true, on_canary: true, has_stand_in: true, ..SENT };
+        let order = [Retry::Reconnect, Retry::Stable, another, Retry::StandIn];
+        assert_eq!(ways(&settings, all), order);
+        assert_eq!(ways(&settings, Failed { tries: 2, ..all })[2..], [Retry::StandIn]);
+        let doubted = Failed { was_stale: false, is_failure: false, ..all };
+        assert_eq!(ways(&settings, doubted), [Retry::Stable]);
+        assert_eq!(ways(&settings, Failed { can_replay: false, ..all }), []);
+    }
+
+    #[test]
     fn pauses_are_drawn_from_a_doubling_range() {
         let settings = RetrySettings { attempts: 5, ..RetrySettings::default() };
         let mut draws = Draws::seeded(2);
@@ -234,12 +258,15 @@ mod tests {
     #[test]
     fn the_budget_is_a_fifth_of_ten_seconds_and_a_floor() {
         let (budget, now) = (Budget::default(), Moment::from_micros(1));
-        let taken = (0..1_000).filter(|_| budget.take(20, now)).count();
-        assert_eq!(taken, 100);
+        let take = |percent, now| {
+            let affords = budget.affords(percent, now);
+            affords.then(|| budget.spend(now)).is_some()
+        };
+        assert!((0..1_000).all(|_| budget.affords(20, now)), "asking costs nothing");
+        assert_eq!((0..1_000).filter(|_| take(20, now)).count(), 100);
         (0..5_000).for_each(|_| budget.on_request(now));
-        let taken = (0..5_000).filter(|_| budget.take(20, now)).count();
-        assert_eq!(taken, 1_000);
-        assert!(budget.take(20, now + Duration::from_secs(10)), "spent retries are forgotten");
-        assert!(!budget.take(0, now));
+        assert_eq!((0..5_000).filter(|_| take(20, now)).count(), 1_000);
+        assert!(take(20, now + Duration::from_secs(10)), "spent retries are forgotten");
+        assert!(!take(0, now));
     }
 }

@@ -215,6 +215,12 @@ fn retries(mut section: Section<'_>, problems: &mut Problems) -> RetrySettings {
         backoff: section.duration(problems, "backoff").unwrap_or(default.backoff),
         shield: section.boolean(problems, "shield").unwrap_or(default.shield),
     };
+    if settings.per_try.is_some_and(|per_try| per_try > settings.total) {
+        let problem =
+            Problem::error(section.place("try"), "`try` is longer than `total`").warning();
+        let problem = problem.label("only a first try may take so long");
+        problems.0.push(problem.help("make `total` at least as long as the tries that it is for"));
+    }
     section.close(problems);
     settings
 }

@@ -121,7 +121,13 @@ fn of_pool(families: &mut Families, service: &Service, pool: &Pool, now: Moment)
     );
     let help = "Whether too few upstreams are well, so that all are tried.";
     families.gauge("pointsman_pool_panic", help, &labels, one_if(pool.state.panics()));
-    let help = "Requests that failed on the pool and were served by the stable one.";
+    let attempts = pool.state.attempts.read();
+    let help =
+        "Attempts at the pool's upstreams, and requests that nobody of it could be asked for.";
+    families.counter("pointsman_pool_attempts_total", help, &labels, attempts.total as f64);
+    let help = "Of the pool's attempts those that failed, whatever the client got instead.";
+    families.counter("pointsman_pool_failed_attempts_total", help, &labels, attempts.bad as f64);
+    let help = "Requests that failed or were refused on the pool and were taken by the stable one.";
     families.counter(
         "pointsman_shielded_requests_total",
         help,

@@ -34,7 +34,7 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::connection::{Connection, Phase};
+use super::connection::Connection;
 use super::watch::Alarm;
 
 /// How much a client may send ahead of the answer it waits for; the rest stays in the socket.
@@ -219,8 +219,7 @@ impl AsyncRead for ClientStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let is_answer = self.connection.is_phase(Phase::Answer);
-        let read = match is_answer {
+        let read = match self.connection.awaits_answer() {
             // An empty read is the end of the connection, whatever was sent ahead of it.
             true => self.poll_listen(cx),
             false if self.give_ahead(buf) => {

@@ -19,15 +19,18 @@ pub(super) enum Phase {
     Head = 1,
     /// Anything after the head, while the request's body comes in, and in a tunnel.
     Exchange = 2,
-    /// The answer to a request that has come in whole.
+    /// The final head of the answer to a request that has come in whole.
     Answer = 3,
+    /// The rest of that answer.
+    Rest = 4,
 }
 
 /// What lane and stream know of one client connection. One task uses both, so the atomics are
 /// there for `Sync` and never contended.
 ///
 /// A deadline is set as a length only. Its clock starts when the stream first has to wait, so that
-/// what comes at once never costs a look at the time, and starts anew whenever bytes move.
+/// what comes at once never costs a look at the time, and starts anew whenever bytes move, except
+/// while a head is awaited, a client's or an upstream's.
 #[derive(Debug)]
 pub struct Connection {
     /// The other end.
@@ -76,9 +79,15 @@ impl Connection {
         self.enter(Phase::Exchange, Some(within));
     }
 
-    /// The request is here as a whole; the answer must begin, or go on, within this time.
+    /// The request is here as a whole; the answer's final head must come within this time, whatever
+    /// comes before it.
     pub fn expect_answer(&self, within: Duration) {
         self.enter(Phase::Answer, Some(within));
+    }
+
+    /// The answer has begun; it must go on within this time.
+    pub fn expect_rest(&self, within: Duration) {
+        self.enter(Phase::Rest, Some(within));
     }
 
     /// The answer is written; the next byte begins a request.
@@ -119,15 +128,21 @@ impl Connection {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    pub(super) fn is_phase(&self, phase: Phase) -> bool {
+    fn is_phase(&self, phase: Phase) -> bool {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
-    /// Bytes have moved. A head's deadline is for the whole of it, so there they change nothing.
+    /// Whether the request has come in whole and only the answer is waited for.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) >= Phase::Answer as u8
+    }
+
+    /// Bytes have moved. A head's deadline is for the whole of it, so there they change nothing:
+    /// neither a client's drip, nor interim responses that an upstream sends instead of an answer.
     pub(super) fn on_bytes(&self) {
         if self.is_phase(Phase::Idle) {
             self.enter(Phase::Head, Some(self.limits.header_timeout));
-        } else if !self.is_phase(Phase::Head) {
+        } else if !(self.is_phase(Phase::Head) || self.is_phase(Phase::Answer)) {
             self.due.store(0, Ordering::Relaxed);
         }
     }

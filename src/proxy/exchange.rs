@@ -6,9 +6,10 @@
 //! (answered, failed, client gone, task cancelled, panic), dropping it gives back the upstream's
 //! place and accounts for the request exactly once.
 //!
-//! `attempt.rs` has what happens on upstreams, `line.rs` the wait for a place, `fall_back.rs` what
-//! is said when nobody can be asked.
+//! `attempt.rs` has what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
+//! wait for a place, `fall_back.rs` what is said when nobody can be asked.
 
+mod again;
 mod attempt;
 mod fall_back;
 mod line;

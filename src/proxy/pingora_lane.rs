@@ -52,10 +52,16 @@ pub struct PingoraLane {
 impl PingoraLane {
     /// Hears of a failed attempt; answers whether there is to be another.
     fn attempt_failed(&self, exchange: &mut Exchange, cause: Cause, wire: Wire) -> bool {
+        let now = self.clock.unix_seconds() as u64;
         if !wire.was_stale {
-            self.failures.note(exchange, cause, self.clock.unix_seconds() as u64);
+            self.failures.note(exchange, cause, now);
         }
-        exchange.on_attempt_failed(cause, wire)
+        let is_retried = exchange.on_attempt_failed(cause, wire);
+        if wire.was_stale && !is_retried {
+            // It was not only a dead connection: the client hears of it.
+            self.failures.note(exchange, cause, now);
+        }
+        is_retried
     }
 }
 
@@ -160,8 +166,11 @@ impl ProxyHttp for PingoraLane {
         let connection = connection(session)?;
         match session.as_mut().is_body_done() {
             true => connection.expect_answer(ctx.timeouts().response),
-            // pingora bounds the client's part of this by `body_timeout`; this is for the other.
-            false => connection.expect_request(upload_pause(ctx)),
+            false => {
+                ctx.on_upload();
+                // pingora bounds the client's part of this by `body_timeout`; this is for the other.
+                connection.expect_request(upload_pause(ctx));
+            }
         }
         Ok(())
     }
@@ -175,10 +184,13 @@ impl ProxyHttp for PingoraLane {
     ) -> Result<()> {
         if end_of_stream {
             drop_empty_end(body);
+            ctx.on_request_end();
             // An upstream that has begun to answer early is bounded by `idle` from then on.
-            let timeouts = ctx.timeouts();
-            let within = if ctx.has_answer() { timeouts.idle } else { timeouts.response };
-            connection(session)?.expect_answer(within);
+            let (timeouts, connection) = (ctx.timeouts(), connection(session)?);
+            match ctx.has_answer() {
+                true => connection.expect_rest(timeouts.idle),
+                false => connection.expect_answer(timeouts.response),
+            }
         }
         Ok(())
     }
@@ -200,7 +212,7 @@ impl ProxyHttp for PingoraLane {
                 connection.expect_request(ctx.timeouts().idle);
             }
             100..=199 => {}
-            _ if session.as_mut().is_body_done() => connection.expect_answer(ctx.timeouts().idle),
+            _ if session.as_mut().is_body_done() => connection.expect_rest(ctx.timeouts().idle),
             _ => connection.expect_request(upload_pause(ctx)),
         }
         Ok(())
@@ -284,7 +296,7 @@ impl ProxyHttp for PingoraLane {
         let cause = ctx.cause().unwrap_or_else(|| cause_of(error, session));
         let answer = ctx.answer(cause, &session.req_header().headers);
         let error_code = answer.status;
-        if cause != Cause::ClientGone && session.response_written().is_none() {
+        if cause != Cause::ClientGone && answered(session).is_none() {
             // If the client is gone after all there is nobody to tell.
             let _ = write(session, answer).await;
         }
@@ -292,7 +304,7 @@ impl ProxyHttp for PingoraLane {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Self::CTX) {
-        ctx.finish(session.response_written().map(|response| response.status.as_u16()));
+        ctx.finish(answered(session));
         if let Ok(connection) = connection(session) {
             connection.end_exchange();
         }
@@ -417,6 +429,13 @@ fn error(cause: Cause, source: ErrorSource) -> Box<Error> {
         error.set_context(RETRIED);
     }
     error
+}
+
+/// The status that the client was told. pingora takes note of interim responses too, but after them
+/// it still owes one.
+fn answered(session: &Session) -> Option<u16> {
+    let status = session.response_written()?.status;
+    (status == 101 || !status.is_informational()).then(|| status.as_u16())
 }
 
 /// Whether the request's body, if any, can be sent again: pingora keeps the first 64 KiB of it.

@@ -5,6 +5,7 @@
 //! log line. Whatever has to outlive a snapshot (in-flight counts, drains, totals) lives behind
 //! an `Arc` that the next one takes over by identity.
 
+mod attempts;
 mod build;
 mod pool;
 mod service;
@@ -21,6 +22,7 @@ use crate::route::{Facts, RouteTable};
 use crate::split::{Cohort, Secret};
 use crate::upstream::Tally;
 
+pub use attempts::{Attempts, Counts};
 pub use build::{Answer, Blueprint, Changed, Resolved, RunTime, Traffic};
 pub use pool::{Ended, Pool, PoolState, Seat};
 pub use service::{Fallbacks, Mode, Service, ServiceHold, ServiceState};
@@ -84,8 +86,10 @@ pub enum By {
     Cohort(Cohort),
     /// A draw: the client gave nothing to be recognised by.
     Draw,
-    /// It stands in for a pool that is open or has nobody.
+    /// It stands in for a pool that is open, has nobody or failed.
     StandIn,
+    /// It is the stable pool, which shields a canary that is open or has nobody.
+    Shield,
 }
 
 /// Why a request goes nowhere, and where it would have gone.
@@ -155,8 +159,29 @@ impl Snapshot {
         Ok(Decision { service: place, pool, member, by, key })
     }
 
-    /// Where a request goes whose pool is open or has nobody: to the pool that stands in, if there
-    /// is one and it can take it.
+    /// Where a request goes that belongs to a canary which is open or has nobody: to the stable pool,
+    /// unless it asked for the canary. A client's pool yields to its being served.
+    pub fn decide_shield(
+        &self,
+        at: (usize, usize),
+        facts: &Facts<'_>,
+        now: Moment,
+        draws: &mut Draws,
+    ) -> Option<Decision> {
+        let service = &self.services[at.0];
+        let stability = &service.stability;
+        let is_shielded = stability.retries.shield && service.is_canary(at.1);
+        if !is_shielded || service.named(facts).is_some() {
+            return None;
+        }
+        let (pool, key) = (service.stable, service.key(facts, self.secret));
+        let spares = stability.fallback.is_any();
+        let member = service.pools[pool].pick(stability, &[], key, spares, now, draws).ok()?;
+        Some(Decision { service: at.0, pool, member, by: By::Shield, key })
+    }
+
+    /// Where a request goes whose pool is open, has nobody or failed: to the pool that stands in, if
+    /// there is one and it can take it.
     pub fn decide_stand_in(
         &self,
         at: (usize, usize),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::Why;
+use super::{Attempts, Why};
 use crate::balance::{
     Gradient, Member, Members, NoMember, Picking, Policy, Queue, Standing, Throttle,
 };
@@ -38,7 +38,9 @@ pub struct PoolState {
     pub gradient: Gradient,
     /// Requests that wait for a place on one of its upstreams.
     pub queue: Arc<Queue>,
-    /// Requests that failed here and were served by the stable pool instead.
+    /// What its upstreams did, attempt by attempt.
+    pub attempts: Attempts,
+    /// Requests that failed or were refused here and were taken by the stable pool instead.
     pub shielded: AtomicU64,
     in_flight: AtomicU32,
     panics: AtomicBool,
@@ -79,6 +81,9 @@ pub struct Ended {
     pub status: Option<u16>,
     /// Until the response's head, or the failure.
     pub took: Duration,
+    /// The client left before the response's head, and not early: it had waited for long after all
+    /// of its request had been sent.
+    pub was_given_up: bool,
 }
 
 impl Ended {
@@ -228,7 +233,14 @@ impl Pool {
         }
     }
 
-    /// Hears how an attempt ended, and acts on it: breakers, ejection, latency.
+    /// Takes back a place where nothing was asked after all.
+    pub fn let_go(&self, seat: Seat) {
+        let upstream = seat.in_flight.upstream();
+        seat.entry.into_iter().for_each(|entry| upstream.breaker.release(entry));
+        seat.pool_entry.into_iter().for_each(|entry| seat.pool.0.breaker.release(entry));
+    }
+
+    /// Hears how an attempt ended, and acts on it: totals, breakers, ejection, latency.
     pub fn on_end(
         &self,
         seat: Seat,
@@ -238,6 +250,7 @@ impl Pool {
         draws: &mut Draws,
     ) {
         let upstream = seat.in_flight.upstream();
+        let ended = &Ended { outcome: verdict(upstream, ended, now), ..*ended };
         let is_known = ended.outcome != Outcome::ClientGone;
         let failed = ended.failed();
         let in_a_row = match (is_known, failed) {
@@ -246,6 +259,7 @@ impl Pool {
             (true, false) => upstream.note_success(now),
         };
         if is_known {
+            self.state.attempts.count(failed);
             self.note_latency(upstream, ended, in_a_row, stability, now);
         }
         if !is_known && ended.status.is_none() && stability.balance.by == Policy::Latency {
@@ -327,6 +341,18 @@ impl Pool {
     /// Conditions of a member now, with what is over taken away.
     pub fn conditions(&self, member: &Member, stability: &Stability, now: Moment) -> Conditions {
         member.upstream.refresh(stability.balance.slow_start, now)
+    }
+}
+
+/// How an attempt ended, as its upstream is held to it. A frozen upstream before impatient clients
+/// would never fail if it took a time-out to say so, so a wait that was given up is a failure too.
+/// But anybody can hang up on an answer that takes long by its nature: it is one only if nobody got
+/// a good answer of this upstream since the attempt began. One client that is served clears it.
+fn verdict(upstream: &Upstream, ended: &Ended, now: Moment) -> Outcome {
+    let began = Moment::from_micros(now.micros().saturating_sub(ended.took.as_micros() as u64));
+    match ended.was_given_up && !upstream.answered_since(began) {
+        true => Outcome::Failed,
+        false => ended.outcome,
     }
 }
 

@@ -132,17 +132,19 @@ impl Service {
         secret: Secret,
         draws: &mut Draws,
     ) -> (usize, By) {
-        if let Some(field) = &self.opt_in
-            && let Some(wanted) = facts.headers.get(field)
-            && let Some(pool) =
-                self.pools.iter().position(|p| p.name.as_bytes() == wanted.as_bytes())
-        {
+        if let Some(pool) = self.named(facts) {
             return (pool, By::OptIn);
         }
         match self.sticky.cohort(facts, secret, &self.name) {
             Some(cohort) => (self.cut.pool(cohort), By::Cohort(cohort)),
             None => (self.cut.pool(Cohort::from_bits(draws.bits())), By::Draw),
         }
+    }
+
+    /// The pool that a request asks for by name, as testers do.
+    pub fn named(&self, facts: &Facts<'_>) -> Option<usize> {
+        let wanted = facts.headers.get(self.opt_in.as_ref()?)?;
+        self.pools.iter().position(|pool| pool.name.as_bytes() == wanted.as_bytes())
     }
 
     /// Whether a request may go on to its pool.

@@ -59,7 +59,10 @@ pub struct Upstream {
     advised: AtomicU16,
     /// When it last came (back) in, in microseconds.
     came_in: AtomicU64,
+    /// When a live request last went well to its end, in microseconds.
     succeeded: AtomicU64,
+    /// When the head of a good answer last came, in microseconds.
+    answered: AtomicU64,
     /// Live requests that failed in a row.
     failures: AtomicU32,
 }
@@ -123,6 +126,7 @@ impl Upstream {
             advised: AtomicU16::new(100),
             came_in: AtomicU64::new(0),
             succeeded: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             failures: AtomicU32::new(0),
         }
     }
@@ -256,6 +260,16 @@ impl Upstream {
     /// Whether a live request has gone well since then.
     pub fn succeeded_since(&self, since: Moment) -> bool {
         self.succeeded.load(Ordering::Relaxed) > since.micros()
+    }
+
+    /// The head of a good answer has come: whatever becomes of the rest, it is not frozen.
+    pub fn note_answer(&self, now: Moment) {
+        self.answered.store(now.micros(), Ordering::Relaxed);
+    }
+
+    /// Whether it has begun a good answer to anybody since then.
+    pub fn answered_since(&self, since: Moment) -> bool {
+        self.answered.load(Ordering::Relaxed) > since.micros()
     }
 
     /// How many requests it holds now.

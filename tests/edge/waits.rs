@@ -31,6 +31,20 @@ async fn a_client_that_sends_ahead_does_not_put_the_deadline_off() {
 }
 
 #[tokio::test]
+async fn interim_responses_do_not_put_the_deadline_off() {
+    // One every 290 ms, for ever.
+    let hint = b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec();
+    let origin = Origin::always(Reply::Drip(hint, 10)).await;
+    let edge = Edge::before(&[("only", &origin)], "timeouts.response = \"1500ms\"").await;
+    let mut client = edge.client().await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let rest = String::from_utf8(client.rest().await).unwrap();
+    assert!(rest.starts_with("HTTP/1.1 103 "), "{rest}");
+    assert_eq!(rest.matches("HTTP/1.1 504 ").count(), 1, "{rest}");
+    until_nothing_is_in_flight(&edge).await;
+}
+
+#[tokio::test]
 async fn a_client_that_sends_ahead_and_goes_away_is_noticed() {
     let origin = Origin::always(Reply::Nothing).await;
     let edge = Edge::before(&[("only", &origin)], "").await;

@@ -90,6 +90,14 @@ fn mistakes_are_named() {
             "retries.statuses = [200]",
             "`statuses` names a success: only 4xx and 5xx can be tried again",
         ),
+        (
+            "retries = { try = \"3s\", total = \"2s\" }",
+            "`try` is longer than `total`: only a first try may take so long",
+        ),
+        (
+            "retries.try = \"31s\"",
+            "`try` is longer than `total`: only a first try may take so long",
+        ),
         ("limits.queue = 4", "nothing ever waits in this queue"),
         ("fallback.pool = \"bleu\"", "no pool is named `bleu`: did you mean `blue`?"),
         (

@@ -1,36 +1,34 @@
-//! What happens on upstreams: a place taken, an answer heard or a failure, another place taken.
-//!
-//! Whether a failed attempt is made again is decided the moment it fails, before an upstream's
-//! real answer is given up: only if there is somebody else to ask, and then the place with them is
-//! taken at once.
+//! What happens on upstreams: a place taken, an answer heard or a failure, and what that says of
+//! the upstream. `again.rs` has what is done about a failure.
 
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
 use super::super::failure::Cause;
+use super::again::Doubt;
 use super::{Exchange, names_websocket};
-use crate::balance::{Failed, Retry};
 use crate::config::Timeouts;
 use crate::route::Facts;
-use crate::snapshot::{Asks, By, Decision, Ended, Refusal, Seat, Service, Why};
+use crate::snapshot::{Asks, Decision, Ended, Refusal, Seat, Service, Why};
 use crate::upstream::{Outcome, StatusClass, Target, Upstream};
 
-/// How many dead kept connections are forgiven before one counts as a failure.
-const MOST_RECONNECTS: u32 = 3;
+/// Waits shorter than this are nobody's failure, however short the settings are.
+const SHORTEST_LONG: Duration = Duration::from_secs(1);
 
 /// One upstream being asked.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    seat: Seat,
+    pub(super) seat: Seat,
     target: Target,
+    /// With the end of its pause.
     started: Instant,
+    /// Since when the upstream is waited for; none while the request's body comes in.
+    asked: Option<Instant>,
     /// Until the response's head.
     took: Option<Duration>,
     outcome: Option<Outcome>,
     status: Option<u16>,
-    /// Whether it counts for nothing: a kept connection was dead.
-    is_stale: bool,
     /// Before it begins.
     pause: Duration,
     /// How long the response's head may take.
@@ -40,6 +38,11 @@ pub(super) struct Attempt {
 impl Attempt {
     pub fn upstream(&self) -> &Upstream {
         self.seat.in_flight.upstream()
+    }
+
+    /// How long its upstream has been waited for.
+    fn waited(&self, now: Instant) -> Duration {
+        self.asked.map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked))
     }
 }
 
@@ -88,37 +91,43 @@ impl Exchange {
             let limit = service.stability.limits.in_flight;
             self.hold = Some(service.state.take(limit).ok_or(refused(Why::Full))?);
         }
-        let attempt = self.seat(service, at.1, decision.member, now);
+        let attempt = self.seat(decision, Duration::ZERO, self.tries, now);
         self.attempt = Some(attempt.ok_or(refused(Why::Open))?);
+        self.tried.push(decision.member);
+        self.tries += 1;
         self.decision = Some(decision);
         service.state.budget.on_request(snapshot.moment(now));
         Ok(())
     }
 
-    fn seat(
-        &mut self,
-        service: &Service,
-        pool: usize,
-        member: usize,
+    /// A place for an attempt that begins after this pause, and after so many tries.
+    pub(super) fn seat(
+        &self,
+        at: Decision,
+        pause: Duration,
+        tries: u32,
         now: Instant,
     ) -> Option<Attempt> {
-        let pool = &service.pools[pool];
-        let target = pool.members.list()[member].target.clone()?;
-        let seat = pool.take(member, &service.stability, self.snapshot.moment(now))?;
-        let retries = &service.stability.retries;
-        let left = retries.total.saturating_sub(now.saturating_duration_since(self.let_in));
-        let within = retries.per_try.unwrap_or(service.timeouts.response).min(left);
-        self.tried.push(member);
-        self.tries += 1;
+        let service = &self.snapshot.services[at.service];
+        let (pool, stability) = (&service.pools[at.pool], &service.stability);
+        let target = pool.members.list()[at.member].target.clone()?;
+        let seat = pool.take(at.member, stability, self.snapshot.moment(now))?;
+        let started = now + pause;
+        let mut within = stability.retries.per_try.unwrap_or(service.timeouts.response);
+        if tries > 0 {
+            // The time for tries decides how long to go on trying, not how long an answer may take.
+            let spent = started.saturating_duration_since(self.let_in);
+            within = within.min(stability.retries.total.saturating_sub(spent));
+        }
         Some(Attempt {
             seat,
             target,
-            started: now,
+            started,
+            asked: Some(started),
             took: None,
             outcome: None,
             status: None,
-            is_stale: false,
-            pause: Duration::ZERO,
+            pause,
             within,
         })
     }
@@ -148,6 +157,20 @@ impl Exchange {
         }
     }
 
+    /// Hears that the request's body has yet to come: it is the client that is waited for.
+    pub fn on_upload(&mut self) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.asked = None;
+        }
+    }
+
+    /// Hears that all of the request is on its way: from now on the upstream is waited for.
+    pub fn on_request_end(&mut self) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.asked.get_or_insert_with(|| self.clock.now());
+        }
+    }
+
     /// Hears the head of an upstream's response; refuses one that may not be passed on, or that is
     /// better asked for again elsewhere.
     pub fn on_response_head(
@@ -169,37 +192,30 @@ impl Exchange {
             attempt.status = Some(status);
             attempt.took = Some(now.saturating_duration_since(attempt.started));
         }
+        let doubt = self.doubt(status);
         let wire = Wire { was_sent: true, was_stale: false, can_replay };
-        match self.is_worth_a_retry(status) && self.try_again(wire, now) {
+        match doubt != Doubt::None && self.try_again(wire, doubt, now) {
             true => Err(Cause::Retried),
             false => {
-                self.settle_trials(status, now);
+                self.hear_head(status, now);
                 self.begin_to_keep(status, headers, now);
                 Ok(())
             }
         }
     }
 
-    /// What a breaker tried out is known with the head: a long answer is no reason to try nobody else.
-    fn settle_trials(&mut self, status: u16, now: Instant) {
+    /// What a breaker tried out is known with the head, and that the upstream is not frozen: a long
+    /// answer is no reason to try nobody else.
+    fn hear_head(&mut self, status: u16, now: Instant) {
         let (Some(decision), Some(attempt)) = (self.decision, &mut self.attempt) else { return };
         let service = &self.snapshot.services[decision.service];
         let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
         let took = attempt.took.unwrap_or_default();
         let (seat, stability) = (&mut attempt.seat, &service.stability);
-        pool.settle_trials(seat, status >= 500, took, stability, moment, &mut self.draws);
-    }
-
-    /// Whether a status is to be taken for a failure: where the service says so, and a canary's 5xx.
-    fn is_worth_a_retry(&self, status: u16) -> bool {
-        if status < 400 {
-            return false;
+        if status < 500 {
+            seat.in_flight.upstream().note_answer(moment);
         }
-        let Some(decision) = &self.decision else { return false };
-        let service = &self.snapshot.services[decision.service];
-        let retries = &service.stability.retries;
-        retries.statuses.contains(&status)
-            || status >= 500 && retries.shield && service.is_canary(decision.pool)
+        pool.settle_trials(seat, status >= 500, took, stability, moment, &mut self.draws);
     }
 
     /// Hears that the attempt under way came to nothing. Answers whether another one is to be
@@ -213,70 +229,8 @@ impl Exchange {
             (false, None) => attempt.outcome = Some(Outcome::ClientGone),
             (false, Some(_)) => {}
         }
-        attempt.is_stale = wire.was_stale;
         let now = self.clock.now();
-        cause.row().upstream_at_fault && !had_answer && self.try_again(wire, now)
-    }
-
-    /// Ends the attempt under way and begins another, if the service's rules allow one and there
-    /// is somebody to ask. Otherwise the attempt stays as it is.
-    fn try_again(&mut self, wire: Wire, now: Instant) -> bool {
-        let Some(decision) = self.decision else { return false };
-        let snapshot = self.snapshot.clone();
-        let service = &snapshot.services[decision.service];
-        let moment = snapshot.moment(now);
-        let failed = Failed {
-            was_sent: wire.was_sent,
-            was_stale: wire.was_stale && self.reconnects < MOST_RECONNECTS,
-            is_idempotent: self.is_idempotent,
-            can_replay: wire.can_replay,
-            tries: self.tries,
-            elapsed: now.saturating_duration_since(self.let_in),
-            on_canary: decision.by != By::StandIn && service.is_canary(decision.pool),
-        };
-        let settings = &service.stability.retries;
-        let Some(retry) = settings.decide(&failed, &service.state.budget, moment, &mut self.draws)
-        else {
-            return false;
-        };
-        let (pool, pause) = match retry {
-            Retry::Reconnect => (decision.pool, Duration::ZERO),
-            Retry::Another(pause) => (decision.pool, pause),
-            Retry::Stable => (service.stable, Duration::ZERO),
-        };
-        match retry {
-            Retry::Reconnect => drop(self.tried.pop()),
-            Retry::Another(_) => {}
-            Retry::Stable => self.tried.clear(),
-        }
-        let (stability, tried) = (&service.stability, &self.tried);
-        let picked = service.pools[pool].pick(
-            stability,
-            tried,
-            decision.key,
-            false,
-            moment,
-            &mut self.draws,
-        );
-        let seat = picked.ok().and_then(|member| self.seat(service, pool, member, now));
-        let Some(mut next) = seat else { return false };
-        next.pause = pause;
-        if retry == Retry::Reconnect {
-            // Nobody was asked: it is the same try.
-            self.tries -= 1;
-            self.reconnects += 1;
-        }
-        if retry == Retry::Stable {
-            service.pools[decision.pool]
-                .state
-                .shielded
-                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        }
-        service.state.budget.on_retry();
-        self.end_attempt(now);
-        self.decision = Some(Decision { pool, ..decision });
-        self.attempt = Some(next);
-        true
+        cause.row().upstream_at_fault && !had_answer && self.try_again(wire, Doubt::Failure, now)
     }
 
     /// Accounts for the attempt under way; answers with how it ended.
@@ -285,13 +239,16 @@ impl Exchange {
         let duration = now.saturating_duration_since(attempt.started);
         let outcome = attempt.outcome.unwrap_or(Outcome::ClientGone);
         attempt.upstream().tally.record(outcome, duration);
-        let ended = Ended {
-            outcome: if attempt.is_stale { Outcome::ClientGone } else { outcome },
-            status: attempt.status,
-            took: attempt.took.unwrap_or(duration),
-        };
         if let Some(decision) = self.decision {
             let service = &self.snapshot.services[decision.service];
+            let ended = Ended {
+                outcome,
+                status: attempt.status,
+                took: attempt.took.unwrap_or(duration),
+                was_given_up: self.cause == Some(Cause::ClientGone)
+                    && attempt.status.is_none()
+                    && attempt.waited(now) > long(service),
+            };
             let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
             pool.on_end(attempt.seat, &ended, &service.stability, moment, &mut self.draws);
         }
@@ -302,4 +259,14 @@ impl Exchange {
     pub fn has_answer(&self) -> bool {
         self.attempt.as_ref().is_some_and(|attempt| attempt.outcome.is_some())
     }
+}
+
+/// A wait for an answer's head that is long for this service: what its breaker calls slow; without
+/// that a third of what one try may take, which an upstream that is well hardly ever needs and an
+/// impatient client (a page that is closed, a caller with a time-out of its own) still waits.
+fn long(service: &Service) -> Duration {
+    let stability = &service.stability;
+    let slow = stability.breaker.as_ref().and_then(|breaker| breaker.slow);
+    let per_try = stability.retries.per_try.unwrap_or(service.timeouts.response);
+    slow.unwrap_or_else(|| (per_try / 3).max(SHORTEST_LONG))
 }

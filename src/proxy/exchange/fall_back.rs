@@ -1,5 +1,6 @@
-//! What is said when nobody can be asked: a refusal in; the last good response, another pool, the
-//! service's static answer or a plain refusal out, in this order. And what is kept for that time.
+//! What is said when nobody can be asked: a refusal in; the stable pool for a canary's request, the
+//! last good response, another pool, the service's static answer or a plain refusal out, in this
+//! order. And what is kept for that time.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -32,6 +33,14 @@ struct Request {
     headers: HeaderMap,
 }
 
+/// What became of a request that its own pool could not take.
+enum Elsewhere {
+    /// Another pool is asked.
+    Asked,
+    /// This is its answer.
+    Answer(Box<Answer>),
+}
+
 impl Exchange {
     /// The answer to a request that was refused; none if another pool takes it.
     pub(super) fn fall_back(
@@ -45,25 +54,23 @@ impl Exchange {
         };
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[at.0];
-        let fallbacks = &service.state.fallbacks;
         match refusal.why {
             Why::NoUpstream | Why::Open => {
-                if let Some(answer) = self.find_kept(facts, head, at.0) {
-                    fallbacks.stale.fetch_add(1, Ordering::Relaxed);
-                    return Some(answer);
-                }
-                if self.ask_stand_in(at) {
-                    fallbacks.pool.fetch_add(1, Ordering::Relaxed);
-                    return None;
-                }
-                if let Some(answer) = &service.stability.fallback.answer {
-                    fallbacks.answer.fetch_add(1, Ordering::Relaxed);
-                    self.cause = Some(refusal.why.into());
-                    return Some(Answer::fixed(answer, self.request_id()));
+                if let Some(elsewhere) = self.elsewhere(facts, head, at, refusal.why) {
+                    self.count_refusal(at);
+                    return match elsewhere {
+                        Elsewhere::Asked => None,
+                        Elsewhere::Answer(answer) => Some(*answer),
+                    };
                 }
                 // A doubtful upstream is better than a certain refusal.
                 let asks = Asks { doubtful: true, ..Asks::default() };
-                if service.stability.fallback.is_any() && self.place(facts, asks).is_ok() {
+                let is_asked =
+                    service.stability.fallback.is_any() && self.place(facts, asks).is_ok();
+                if !is_asked || self.pool != Some(at) {
+                    self.count_refusal(at);
+                }
+                if is_asked {
                     return None;
                 }
             }
@@ -87,6 +94,53 @@ impl Exchange {
             }
             _ => answer,
         })
+    }
+
+    /// What another pool or nobody at all has for a request whose own pool cannot be asked.
+    fn elsewhere(
+        &mut self,
+        facts: &Facts<'_>,
+        head: &Head<'_>,
+        at: (usize, usize),
+        why: Why,
+    ) -> Option<Elsewhere> {
+        let snapshot = self.snapshot.clone();
+        let service = &snapshot.services[at.0];
+        let fallbacks = &service.state.fallbacks;
+        if self.ask_stable(at, facts) {
+            return Some(Elsewhere::Asked);
+        }
+        if let Some(answer) = self.find_kept(facts, head, at.0) {
+            fallbacks.stale.fetch_add(1, Ordering::Relaxed);
+            return Some(Elsewhere::Answer(Box::new(answer)));
+        }
+        if self.ask_stand_in(at) {
+            fallbacks.pool.fetch_add(1, Ordering::Relaxed);
+            return Some(Elsewhere::Asked);
+        }
+        let answer = service.stability.fallback.answer.as_ref()?;
+        fallbacks.answer.fetch_add(1, Ordering::Relaxed);
+        self.cause = Some(why.into());
+        Some(Elsewhere::Answer(Box::new(Answer::fixed(answer, self.request_id()))))
+    }
+
+    /// Nobody of its pool could be asked for a request: as bad as an attempt that failed.
+    fn count_refusal(&self, at: (usize, usize)) {
+        self.snapshot.services[at.0].pools[at.1].state.attempts.count(true);
+    }
+
+    /// Whether the stable pool takes what its canary cannot.
+    fn ask_stable(&mut self, at: (usize, usize), facts: &Facts<'_>) -> bool {
+        let now = self.clock.now();
+        let moment = self.snapshot.moment(now);
+        let decision = self.snapshot.decide_shield(at, facts, moment, &mut self.draws);
+        let is_placed = decision.is_some_and(|decision| self.sit_down(decision, now).is_ok());
+        // It stays the canary's request, as when an attempt there has failed.
+        self.pool = Some(at);
+        if is_placed {
+            self.note_shielded();
+        }
+        is_placed
     }
 
     fn ask_stand_in(&mut self, at: (usize, usize)) -> bool {
@@ -134,7 +188,9 @@ impl Exchange {
     /// Hears the head of the response that goes to the client.
     pub(super) fn begin_to_keep(&mut self, status: u16, headers: &HeaderMap, now: Instant) {
         let Some(asked) = self.kept.asked.as_deref() else { return };
-        let Some(decision) = self.decision else { return };
+        // A stand-in's answer is not what its pool would have said.
+        let own = self.decision.filter(|decision| decision.by != By::StandIn);
+        let Some(decision) = own else { return };
         let Some(store) = &self.snapshot.services[decision.service].stale else { return };
         let received = Received { status, headers, now, wall: (self.clock.wall)() };
         let Request { method, host, target, headers } = asked;

@@ -6,8 +6,9 @@ use http::{Method, Uri, Version};
 
 use super::*;
 use crate::config::Config;
-use crate::snapshot::{Blueprint, RunTime};
-use crate::split::Secret;
+use crate::snapshot::{Blueprint, Counts, RunTime, Traffic};
+use crate::split::{Secret, Split};
+use crate::upstream::BreakerOrder;
 
 const FILE: &str = r#"
 [[listeners]]
@@ -28,10 +29,25 @@ fn snapshot() -> Arc<Snapshot> {
 }
 
 pub(super) fn snapshot_of(text: &str) -> Arc<Snapshot> {
+    build(text, RunTime::default())
+}
+
+/// The same after a shift: all but one in a hundred requests go to the canary now, which chance
+/// never misses here. The stable pool is still the one that the file says.
+fn snapshot_shifted(text: &str) -> Arc<Snapshot> {
+    let share = |pool: &str, percent: u16| {
+        (pool.into(), crate::split::BasisPoints::new(percent * 100).unwrap())
+    };
+    let split = Split::new([share("blue", 1), share("green", 99)]).unwrap();
+    let traffic = [("shop".into(), Traffic { split, revision: 2 })].into_iter().collect();
+    build(text, RunTime { traffic, ..RunTime::default() })
+}
+
+fn build(text: &str, run_time: RunTime) -> Arc<Snapshot> {
     let (config, _) = Config::parse(text).unwrap();
     let blueprint = Blueprint {
         config: Arc::new(config),
-        run_time: &RunTime::default(),
+        run_time: &run_time,
         secret: Secret([0; 16]),
         now: Instant::now(),
     };
@@ -44,6 +60,14 @@ fn open(clock: Clock, snapshot: &Arc<Snapshot>) -> Exchange {
 }
 
 fn admit(exchange: &mut Exchange, fields: &[(&'static str, &str)]) -> Result<(), Cause> {
+    admit_as(&Method::GET, exchange, fields)
+}
+
+fn admit_as(
+    method: &Method,
+    exchange: &mut Exchange,
+    fields: &[(&'static str, &str)],
+) -> Result<(), Cause> {
     let host = [("host", "shop.test")];
     let host = if fields.iter().any(|(name, _)| *name == "host") { &host[1..] } else { &host };
     let headers: HeaderMap = [host, fields]
@@ -52,7 +76,7 @@ fn admit(exchange: &mut Exchange, fields: &[(&'static str, &str)]) -> Result<(),
         .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
         .collect();
     let uri = Uri::from_static("/");
-    let (method, version) = (&Method::GET, Version::HTTP_11);
+    let version = Version::HTTP_11;
     let head = Head { method, target: b"/", uri: &uri, version, headers: &headers, raw: b"" };
     let peer = Peer::new([192, 0, 2, 9].into(), "http");
     let mut context = Context::from_waker(Waker::noop());
@@ -67,6 +91,22 @@ fn admit(exchange: &mut Exchange, fields: &[(&'static str, &str)]) -> Result<(),
     }
 }
 
+thread_local! {
+    static PASSED: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
+    static BEGAN: Instant = Instant::now();
+}
+
+/// A clock that stands still but for [`pass`], in each test by itself.
+fn standing() -> Clock {
+    // Later than any snapshot of the test.
+    let now = || BEGAN.with(|began| *began) + Duration::from_secs(60) + PASSED.get();
+    Clock { now, ..clock() }
+}
+
+fn pass(length: Duration) {
+    PASSED.set(PASSED.get() + length);
+}
+
 /// As it is when an upstream closes without an answer.
 const SENT: Wire = Wire { was_sent: true, was_stale: false, can_replay: true };
 
@@ -79,6 +119,16 @@ fn attempts(snapshot: &Snapshot) -> [u64; 7] {
     let members = snapshot.services[0].pools[0].members.list();
     let readings = members.iter().map(|member| member.upstream.tally.read().outcomes);
     readings.fold([0; 7], |sum, one| std::array::from_fn(|i| sum[i] + one[i]))
+}
+
+/// What the pool of this place is judged by.
+fn judged(snapshot: &Snapshot, pool: usize) -> (u64, u64) {
+    let Counts { total, bad } = snapshot.services[0].pools[pool].state.attempts.read();
+    (total, bad)
+}
+
+fn shielded(snapshot: &Snapshot) -> u64 {
+    snapshot.services[0].pools[1].state.shielded.load(std::sync::atomic::Ordering::Relaxed)
 }
 
 fn requests(snapshot: &Snapshot) -> [u64; 7] {
@@ -162,7 +212,7 @@ fn a_refusal_of_an_empty_pool_counts_against_the_pool() {
     let mut exchange = open(clock(), &snapshot);
     assert_eq!(admit(&mut exchange, &[("host", "shop.test")]), Err(Cause::NoUpstream));
     exchange.finish(Some(503));
-    assert_eq!(requests(&snapshot)[4], 1);
+    assert_eq!((requests(&snapshot)[4], judged(&snapshot, 0)), (1, (1, 1)));
 }
 
 #[test]
@@ -226,12 +276,16 @@ address = "127.0.0.1:0"
 split = { blue = 100, green = 0 }
 override = { header = "x-pool" }
 retries = { statuses = [503] }
-fallback = { pool = "green" }
 limits = { in_flight = 1 }
 [services.shop.pools]
 blue.upstreams = ["192.0.2.1:80", "192.0.2.2:80"]
 green.upstreams = ["192.0.2.3:80"]
 "#;
+
+/// The same with a pool that stands in.
+fn stood_in_for() -> String {
+    TWO_POOLS.replacen("[services.shop]\n", "[services.shop]\nfallback.pool = \"green\"\n", 1)
+}
 
 fn upstream_of(exchange: &Exchange) -> String {
     exchange.names().2.to_string()
@@ -267,21 +321,97 @@ fn a_status_worth_a_retry_is_given_up_only_for_somebody_else() {
 
 #[test]
 fn a_failing_canary_is_shielded_and_pays_for_it() {
-    let snapshot = snapshot_of(TWO_POOLS);
+    let snapshot = snapshot_shifted(TWO_POOLS);
     let mut exchange = open(clock(), &snapshot);
-    admit(&mut exchange, &[("x-pool", "green")]).unwrap();
+    admit(&mut exchange, &[]).unwrap();
     assert_eq!(upstream_of(&exchange), "192.0.2.3:80");
     assert_eq!(exchange.on_response_head(500, &HeaderMap::new(), true), Err(Cause::Retried));
-    assert!(
-        upstream_of(&exchange).starts_with("192.0.2.1")
-            || upstream_of(&exchange).starts_with("192.0.2.2")
-    );
+    assert!(["192.0.2.1:80", "192.0.2.2:80"].contains(&&*upstream_of(&exchange)));
     exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
     exchange.finish(Some(200));
     let green = &snapshot.services[0].pools[1];
     assert_eq!(green.members.list()[0].upstream.tally.read().outcomes[4], 1);
-    assert_eq!(green.state.shielded.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(shielded(&snapshot), 1);
     assert_eq!(green.state.tally.read().outcomes[1], 1, "the user saw a success");
+    assert_eq!([0, 1].map(|pool| judged(&snapshot, pool)), [(1, 0), (1, 1)], "the judge did not");
+}
+
+#[test]
+fn a_tester_sees_how_the_canary_does() {
+    let snapshot = snapshot_shifted(TWO_POOLS);
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[("x-pool", "green")]).unwrap();
+    assert_eq!(exchange.on_response_head(500, &HeaderMap::new(), true), Ok(()));
+    exchange.finish(Some(500));
+    let mut reset = open(clock(), &snapshot);
+    admit(&mut reset, &[("x-pool", "green")]).unwrap();
+    assert!(!reset.on_attempt_failed(Cause::Reset, SENT), "nobody else is in its pool");
+    reset.finish(Some(502));
+    assert_eq!((shielded(&snapshot), judged(&snapshot, 0)), (0, (0, 0)));
+}
+
+#[test]
+fn a_canary_without_a_stable_pool_is_retried_in_itself() {
+    let two = "[\"192.0.2.3:80\", \"192.0.2.4:80\"]";
+    let snapshot = snapshot_shifted(&TWO_POOLS.replacen("[\"192.0.2.3:80\"]", two, 1));
+    for member in snapshot.services[0].pools[0].members.list() {
+        member.upstream.set_draining(true);
+    }
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    let first = upstream_of(&exchange);
+    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
+    assert!(exchange.names().1 == "green" && upstream_of(&exchange) != first);
+    assert_eq!(exchange.on_response_head(500, &HeaderMap::new(), true), Ok(()));
+    exchange.finish(Some(500));
+    let mut doubted = open(clock(), &snapshot);
+    admit(&mut doubted, &[]).unwrap();
+    let head = doubted.on_response_head(500, &HeaderMap::new(), true);
+    assert_eq!(head, Ok(()), "a 500 is worth a retry only for the shield");
+    assert_eq!(shielded(&snapshot), 0);
+}
+
+/// Takes the canary out by its breaker, or all of its upstreams.
+fn close_canary(snapshot: &Snapshot, by_breaker: bool) {
+    let green = &snapshot.services[0].pools[1];
+    match by_breaker {
+        true => {
+            let now = snapshot.moment(Instant::now());
+            green.state.breaker.set_order(BreakerOrder::Open, now);
+        }
+        false => green.members.list().iter().for_each(|member| member.upstream.set_draining(true)),
+    }
+}
+
+#[test]
+fn a_canary_that_cannot_be_asked_yields_to_the_stable_pool() {
+    for by_breaker in [true, false] {
+        let snapshot = snapshot_shifted(&stood_in_for());
+        close_canary(&snapshot, by_breaker);
+        let mut exchange = open(clock(), &snapshot);
+        admit(&mut exchange, &[]).unwrap();
+        assert!(upstream_of(&exchange) != "192.0.2.3:80" && exchange.mark().is_none());
+        exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+        exchange.finish(Some(200));
+        assert_eq!(shielded(&snapshot), 1);
+        let green = &snapshot.services[0].pools[1];
+        assert_eq!(green.state.tally.read().outcomes[1], 1, "it stays the canary's request");
+        assert_eq!([0, 1].map(|pool| judged(&snapshot, pool)), [(1, 0), (1, 1)]);
+    }
+}
+
+#[test]
+fn a_tester_and_a_service_without_the_shield_are_told_that_the_canary_is_out() {
+    let unshielded = TWO_POOLS.replacen("statuses = [503]", "statuses = [503], shield = false", 1);
+    let tester: &[_] = &[("x-pool", "green")];
+    for (text, fields) in [(TWO_POOLS, tester), (&*unshielded, &[])] {
+        let snapshot = snapshot_shifted(text);
+        close_canary(&snapshot, true);
+        let mut exchange = open(clock(), &snapshot);
+        assert_eq!(admit(&mut exchange, fields), Err(Cause::Open));
+        exchange.finish(Some(503));
+        assert_eq!((shielded(&snapshot), judged(&snapshot, 1)), (0, (1, 1)));
+    }
 }
 
 #[test]
@@ -291,15 +421,176 @@ fn a_dead_kept_connection_is_no_failure_of_the_upstream() {
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
     let stale = Wire { was_stale: true, ..SENT };
     (0..3).for_each(|_| assert!(exchange.on_attempt_failed(Cause::Reset, stale)));
+    assert_eq!((attempts(&snapshot), judged(&snapshot, 0)), ([0; 7], (0, 0)));
+    assert_eq!(in_flight(&snapshot), 1);
     assert!(exchange.on_attempt_failed(Cause::Reset, SENT), "its one retry is left");
     assert!(!exchange.on_attempt_failed(Cause::Reset, SENT));
+    exchange.finish(Some(502));
+    assert_eq!((attempts(&snapshot)[6], judged(&snapshot, 0)), (2, (2, 2)));
+}
+
+#[test]
+fn what_cannot_be_sent_again_on_a_dead_connection_is_held_against_the_upstream() {
+    let snapshot = snapshot();
+    let stale = Wire { was_stale: true, ..SENT };
+    for _ in 0..20 {
+        let mut exchange = open(clock(), &snapshot);
+        admit_as(&Method::POST, &mut exchange, &[]).unwrap();
+        assert!(!exchange.on_attempt_failed(Cause::Reset, stale));
+        exchange.finish(Some(502));
+    }
+    assert_eq!((attempts(&snapshot)[6], judged(&snapshot, 0)), (20, (20, 20)));
+    let blue = &snapshot.services[0].pools[0];
+    let ejected = crate::upstream::Conditions::EJECTED;
+    assert!(blue.members.list().iter().any(|member| member.upstream.conditions().any(ejected)));
+    assert_eq!(blue.state.breaker.opened(), 1);
+}
+
+#[test]
+fn a_dead_connection_is_forgiven_three_times_and_no_more() {
+    let snapshot = snapshot();
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    let stale = Wire { was_stale: true, ..SENT };
+    (0..4).for_each(|_| assert!(exchange.on_attempt_failed(Cause::Reset, stale)));
+    assert_eq!(attempts(&snapshot)[6], 1);
+}
+
+#[test]
+fn the_time_for_tries_bounds_the_later_ones_only() {
+    let text = TWO_POOLS.replacen("retries = { ", "retries = { total = \"2s\", ", 1);
+    let snapshot = snapshot_of(&text);
+    let mut exchange = open(standing(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    assert_eq!(exchange.timeouts().response, Duration::from_secs(15));
+    pass(Duration::from_millis(500));
+    let stale = Wire { was_stale: true, ..SENT };
+    assert!(exchange.on_attempt_failed(Cause::Reset, stale));
+    assert_eq!(exchange.timeouts().response, Duration::from_secs(15), "it is the same try");
+    assert!(exchange.on_attempt_failed(Cause::Connect, Wire { was_sent: false, ..SENT }));
+    assert_eq!(exchange.timeouts().response, Duration::from_millis(1_500));
+}
+
+#[test]
+fn a_pause_is_nobodys_latency() {
+    let text = TWO_POOLS.replacen("retries = { ", "retries = { backoff = \"1s\", ", 1);
+    let snapshot = snapshot_of(&text);
+    let mut exchange = open(standing(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
+    let next = exchange.attempt().unwrap();
+    assert!(next.pause > Duration::from_millis(1), "{:?}", next.pause);
+    pass(next.pause + Duration::from_millis(3));
+    exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+    exchange.finish(Some(200));
+    let members = snapshot.services[0].pools[0].members.list();
+    let nanos: u64 = members.iter().map(|member| member.upstream.tally.read().nanos).sum();
+    assert_eq!(nanos, 3_000_000);
+}
+
+#[test]
+fn a_retry_that_nobody_is_there_for_costs_nothing() {
+    let snapshot = snapshot_of(&FILE.replace(
+        "[services.shop.pools]",
+        "[services.shop]\nbreaker = false\nejection = false\n[services.shop.pools]",
+    ));
+    let other = snapshot.services[0].pools[0].members.list()[1].upstream.clone();
+    other.set_draining(true);
+    for _ in 0..200 {
+        let mut exchange = open(standing(), &snapshot);
+        admit(&mut exchange, &[]).unwrap();
+        assert!(!exchange.on_attempt_failed(Cause::Reset, SENT));
+    }
+    other.set_draining(false);
+    let mut exchange = open(standing(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
+    assert_eq!(snapshot.services[0].state.budget.read(), (1, 0));
+}
+
+/// Whether five clients that leave after this wait have an upstream ejected. `answers` if somebody
+/// is served meanwhile.
+fn is_ejected_after(wait: Duration, uploads: bool, answers: bool) -> bool {
+    let snapshot = snapshot();
+    let [one, other] =
+        [0, 1].map(|place| snapshot.services[0].pools[0].members.list()[place].upstream.clone());
+    other.set_draining(true);
+    let mut exchanges: Vec<_> = (0..5).map(|_| open(standing(), &snapshot)).collect();
+    for exchange in &mut exchanges {
+        admit(exchange, &[]).unwrap();
+        if uploads {
+            exchange.on_upload();
+        }
+    }
+    let mut served = open(standing(), &snapshot);
+    admit(&mut served, &[]).unwrap();
+    pass(wait);
+    if answers {
+        // Its body may take for ever.
+        served.on_response_head(200, &HeaderMap::new(), true).unwrap();
+    }
+    for mut exchange in exchanges {
+        if uploads {
+            exchange.on_request_end();
+        }
+        assert!(!exchange.on_attempt_failed(Cause::ClientGone, SENT));
+        exchange.finish(None);
+    }
+    let bad = judged(&snapshot, 0);
+    let is_ejected = one.conditions().any(crate::upstream::Conditions::EJECTED);
+    assert_eq!(bad, if is_ejected { (5, 5) } else { (0, 0) });
+    is_ejected
+}
+
+#[test]
+fn who_is_given_up_by_client_after_client_and_answers_nobody_is_ejected() {
+    let long = Duration::from_millis(5_100);
+    assert!(is_ejected_after(long, false, false));
+    assert!(!is_ejected_after(Duration::from_millis(4_900), false, false), "they left early");
+    assert!(!is_ejected_after(long, true, false), "it was the client that sent slowly");
+    assert!(!is_ejected_after(long, false, true), "it is well: it answered somebody");
+}
+
+#[test]
+fn what_nobody_of_a_pool_can_do_the_stand_in_is_asked_for_once() {
+    let snapshot = snapshot_of(&stood_in_for());
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
+    assert!(exchange.names().1 == "blue" && exchange.mark().is_none());
+    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
+    assert_eq!(exchange.names(), ("shop", "green", "192.0.2.3:80"));
+    assert_eq!(exchange.mark().unwrap(), "pool");
+    assert_eq!(exchange.on_response_head(503, &HeaderMap::new(), true), Ok(()), "only once");
+    exchange.finish(Some(503));
+    let fallbacks = &snapshot.services[0].state.fallbacks;
+    assert_eq!(fallbacks.pool.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(in_flight(&snapshot), 0);
+    assert_eq!([0, 1].map(|pool| judged(&snapshot, pool)), [(2, 2), (1, 1)]);
+}
+
+#[test]
+fn the_stand_in_is_not_asked_for_what_may_not_be_repeated_or_is_an_answer() {
+    let snapshot = snapshot_of(&stood_in_for());
+    let mut post = open(clock(), &snapshot);
+    admit_as(&Method::POST, &mut post, &[]).unwrap();
+    assert!(!post.on_attempt_failed(Cause::Reset, SENT));
+    post.finish(Some(502));
+    let mut answered = open(clock(), &snapshot);
+    admit(&mut answered, &[]).unwrap();
+    assert_eq!(answered.on_response_head(500, &HeaderMap::new(), true), Ok(()));
+    answered.finish(Some(500));
+    let mut tester = open(clock(), &snapshot);
+    admit(&mut tester, &[("x-pool", "blue")]).unwrap();
+    assert!(tester.on_attempt_failed(Cause::Reset, SENT), "it has another upstream");
+    assert!(!tester.on_attempt_failed(Cause::Reset, SENT));
 }
 
 #[test]
 fn a_pool_that_is_open_is_stood_in_for() {
-    let snapshot = snapshot_of(TWO_POOLS);
+    let snapshot = snapshot_of(&stood_in_for());
     let (blue, now) = (&snapshot.services[0].pools[0], snapshot.moment(Instant::now()));
-    blue.state.breaker.set_order(crate::upstream::BreakerOrder::Open, now);
+    blue.state.breaker.set_order(BreakerOrder::Open, now);
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
     assert_eq!(exchange.names(), ("shop", "green", "192.0.2.3:80"));

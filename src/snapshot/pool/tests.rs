@@ -37,7 +37,8 @@ impl Bench {
     /// One request to this upstream that ends like this.
     fn ask(&mut self, place: usize, outcome: Outcome, status: Option<u16>) {
         let seat = self.pool.take(place, &self.stability, self.now).unwrap();
-        let ended = Ended { outcome, status, took: Duration::from_millis(5) };
+        let took = Duration::from_millis(5);
+        let ended = Ended { outcome, status, took, was_given_up: false };
         self.pool.on_end(seat, &ended, &self.stability, self.now, &mut self.draws);
     }
 

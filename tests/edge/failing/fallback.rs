@@ -132,3 +132,14 @@ async fn with_nothing_to_fall_back_on_it_is_a_503() {
         assert_eq!((main.asked(), backup.asked()), (0, 0));
     }
 }
+
+#[tokio::test]
+async fn an_attempt_that_fails_is_made_on_another_pool_if_it_may_be_repeated() {
+    let (main, backup) = (Origin::always(Reply::Close).await, Origin::named("backup").await);
+    let edge = edge_before(&main, &backup, "pool = \"backup\"").await;
+    let get = ask(&edge, "/", &[]).await;
+    assert_eq!((get.status, &*get.body, get.fields(SIGN)), (200, "backup", vec!["pool"]));
+    let post = "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 2\r\n\r\nhi";
+    assert_eq!(edge.raw(post).await.status, 502);
+    assert_eq!((main.asked(), backup.asked()), (2, 1));
+}

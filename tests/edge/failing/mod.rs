@@ -1,6 +1,7 @@
 //! Upstreams that fail in every way there is, and what clients see of it: nothing, or little.
 
 mod black_hole;
+mod blame;
 mod breaker;
 mod fallback;
 mod frozen;

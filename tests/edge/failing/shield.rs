@@ -43,7 +43,30 @@ async fn a_get_that_fails_on_the_canary_is_answered_by_the_stable_pool() {
             })
         })
         .await;
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        let said = |name: &str, pool: &str, count: u64| {
+            let line = format!("{name}{{service=\"shop\",pool=\"{pool}\"}} {count}");
+            assert!(metrics.lines().any(|said| said == line), "{line} in\n{metrics}");
+        };
+        said("pointsman_pool_attempts_total", "stable", REQUESTS);
+        said("pointsman_pool_failed_attempts_total", "stable", 0);
+        said("pointsman_pool_attempts_total", "canary", canary.asked());
+        said("pointsman_pool_failed_attempts_total", "canary", canary.asked());
     }
+}
+
+#[tokio::test]
+async fn a_canary_that_cannot_be_asked_yields_to_the_stable_pool() {
+    let (stable, canary) = (Origin::named("stable").await, Origin::named("canary").await);
+    let edge = edge_before(&stable, &canary, 50, "budget = 100").await;
+    let breaker = "/v1/services/shop/pools/canary/breaker";
+    let (status, answer) = edge.admin("PUT", breaker, r#"{"state": "open"}"#).await;
+    assert_eq!(status, 200, "{answer}");
+    for _ in 0..REQUESTS {
+        let response = edge.get(&[]).await;
+        assert_eq!((response.status, &*response.body), (200, "stable"));
+    }
+    assert_eq!((canary.asked(), stable.asked()), (0, REQUESTS));
 }
 
 #[tokio::test]

@@ -1,0 +1,163 @@
+//! What is done about a failed attempt: the attempt and what failed in, another one with its place
+//! taken, or a no, out.
+//!
+//! This is decided the moment it fails, before an upstream's real answer is given up: only if there
+//! is somebody else to ask, and then the place with them is taken at once.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::Exchange;
+use super::attempt::{Attempt, Wire};
+use crate::balance::{Failed, Retry};
+use crate::snapshot::{By, Decision, Service};
+
+/// What is held of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It is believed.
+    None,
+    /// A canary says so, and the stable pool may know better.
+    OfCanary,
+    /// It is a failure.
+    Failure,
+}
+
+/// How many dead kept connections are forgiven before one counts as a failure.
+const MOST_RECONNECTS: u32 = 3;
+
+impl Exchange {
+    /// What is held of a status: a failure where the service says so; a canary's 5xx is not believed.
+    pub(super) fn doubt(&self, status: u16) -> Doubt {
+        let Some(decision) = self.decision.filter(|_| status >= 400) else { return Doubt::None };
+        let service = &self.snapshot.services[decision.service];
+        let retries = &service.stability.retries;
+        if retries.statuses.contains(&status) {
+            return Doubt::Failure;
+        }
+        match status >= 500 && retries.shield && is_shielded(service, &decision) {
+            true => Doubt::OfCanary,
+            false => Doubt::None,
+        }
+    }
+
+    /// Ends the attempt under way and begins another, if the service's rules allow one and there
+    /// is somebody to ask. Otherwise the attempt stays as it is.
+    pub(super) fn try_again(&mut self, wire: Wire, doubt: Doubt, now: Instant) -> bool {
+        let Some(decision) = self.decision else { return false };
+        let snapshot = self.snapshot.clone();
+        let service = &snapshot.services[decision.service];
+        let failed = Failed {
+            was_sent: wire.was_sent,
+            was_stale: wire.was_stale && self.reconnects < MOST_RECONNECTS,
+            is_idempotent: self.is_idempotent,
+            can_replay: wire.can_replay,
+            tries: self.tries,
+            elapsed: now.saturating_duration_since(self.let_in),
+            on_canary: is_shielded(service, &decision),
+            is_failure: doubt == Doubt::Failure,
+            // Testers see what they asked for.
+            has_stand_in: service.stand_in.is_some_and(|pool| pool != decision.pool)
+                && !matches!(decision.by, By::StandIn | By::OptIn),
+        };
+        for retry in service.stability.retries.ways(&failed, &mut self.draws) {
+            if let Some((to, next)) = self.seat_again(retry, decision, now) {
+                self.change_over(retry, (to, next), now);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Somebody to ask in this way, if there is anybody and the budget bears it, and a place there.
+    fn seat_again(
+        &mut self,
+        retry: Retry,
+        from: Decision,
+        now: Instant,
+    ) -> Option<(Decision, Attempt)> {
+        let snapshot = self.snapshot.clone();
+        let service = &snapshot.services[from.service];
+        let (stability, moment) = (&service.stability, snapshot.moment(now));
+        let before = self.tried.split_last().map_or(&[][..], |(_, before)| before);
+        let (pool, tried) = match retry {
+            Retry::Reconnect => (from.pool, before),
+            Retry::Another(_) => (from.pool, &self.tried[..]),
+            Retry::Stable => (service.stable, &[][..]),
+            Retry::StandIn => {
+                let at = (from.service, from.pool);
+                let to = snapshot.decide_stand_in(at, moment, &mut self.draws)?;
+                return Some((to, self.seat(to, Duration::ZERO, self.tries, now)?));
+            }
+        };
+        let pool_of = &service.pools[pool];
+        let picked = pool_of.pick(stability, tried, from.key, false, moment, &mut self.draws);
+        let to = Decision { pool, member: picked.ok()?, ..from };
+        let (pause, tries) = match retry {
+            // Nobody was asked: it is the same try.
+            Retry::Reconnect => (Duration::ZERO, self.tries - 1),
+            Retry::Another(pause) => (pause, self.tries),
+            _ => (Duration::ZERO, self.tries),
+        };
+        let is_paid_for = matches!(retry, Retry::Another(_));
+        let budget = &service.state.budget;
+        if is_paid_for && !budget.affords(stability.retries.budget, moment) {
+            return None;
+        }
+        let next = self.seat(to, pause, tries, now)?;
+        if is_paid_for {
+            budget.spend(moment);
+        }
+        Some((to, next))
+    }
+
+    /// Ends the attempt under way and begins the next.
+    fn change_over(&mut self, retry: Retry, (to, next): (Decision, Attempt), now: Instant) {
+        let snapshot = self.snapshot.clone();
+        let service = &snapshot.services[to.service];
+        match retry {
+            Retry::Reconnect => {
+                self.forgive_attempt();
+                self.tried.pop();
+                self.reconnects += 1;
+            }
+            Retry::Another(_) => self.tries += 1,
+            Retry::Stable => {
+                self.note_shielded();
+                self.tried.clear();
+                self.tries += 1;
+            }
+            Retry::StandIn => {
+                service.state.fallbacks.pool.fetch_add(1, Ordering::Relaxed);
+                self.pool = Some((to.service, to.pool));
+                self.tried.clear();
+                self.tries += 1;
+            }
+        }
+        service.state.budget.on_retry();
+        self.end_attempt(now);
+        self.tried.push(to.member);
+        self.decision = Some(to);
+        self.attempt = Some(next);
+    }
+
+    /// The stable pool takes what the pool that the request belongs to could not do.
+    pub(super) fn note_shielded(&self) {
+        let Some((service, pool)) = self.pool else { return };
+        let state = &self.snapshot.services[service].pools[pool].state;
+        state.shielded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The attempt under way counts for nothing: a kept connection was dead, and another is used.
+    fn forgive_attempt(&mut self) {
+        let (Some(decision), Some(attempt)) = (self.decision, self.attempt.take()) else { return };
+        let service = &self.snapshot.services[decision.service];
+        service.pools[decision.pool].let_go(attempt.seat);
+    }
+}
+
+/// Whether a failure is tried again on the stable pool: it is a canary's, and nobody asked for the
+/// canary. Who did wants to see how it does.
+fn is_shielded(service: &Service, decision: &Decision) -> bool {
+    matches!(decision.by, By::Cohort(_) | By::Draw) && service.is_canary(decision.pool)
+}

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::problem::Problem;
 use super::services::{Answer, Body, order};
 use super::{Admin, wire};
+use crate::config::duration;
 use crate::control::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};
 use crate::upstream::Address;
 
@@ -175,22 +176,10 @@ fn mode(put: &wire::PutMode) -> Result<ModeOrder, Problem> {
     match put.mode {
         wire::Mode::Serve => Ok(ModeOrder::Serve { from: put.from.map(name) }),
         wire::Mode::Hold => {
-            let length = match &put.length {
-                None => HOLD,
-                Some(text) => {
-                    text.parse::<jiff::SignedDuration>()
-                        .map(|length| {
-                            if length.is_positive() {
-                                length.unsigned_abs()
-                            } else {
-                                Duration::ZERO
-                            }
-                        })
-                        .map_err(|_| bad("for: expected a time such as `20s`"))?
-                }
-            };
+            let length = put.length.as_deref().map_or(Ok(HOLD), duration);
+            let length = length.map_err(|error| bad(format!("for: {error}")))?;
             let most = put.most.unwrap_or(HELD);
-            if length.is_zero() || length > LONGEST_HOLD {
+            if length > LONGEST_HOLD {
                 return Err(bad("for: above zero and at most 5m"));
             }
             if !(1..=MOST_HELD).contains(&most) {

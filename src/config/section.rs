@@ -11,7 +11,10 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Problem, Problems};
+use super::{Problem, Problems, duration};
+
+/// The longest time-out: what is longer is a slip of the keyboard.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A value with the bytes it stands in.
 pub(super) struct Found<T> {
@@ -98,14 +101,16 @@ impl<'a> Section<'a> {
 
     /// A length of time such as `500ms` or `1m 30s`, above zero and at most a day.
     pub fn duration(&mut self, problems: &mut Problems, key: &'static str) -> Option<Duration> {
-        let read = |text: &str| match text.parse::<jiff::SignedDuration>() {
-            Ok(d)
-                if d > jiff::SignedDuration::ZERO && d <= jiff::SignedDuration::from_hours(24) =>
-            {
-                Ok(d.unsigned_abs())
-            }
-            Ok(_) => Err("a time-out lies above zero and within a day"),
-            Err(_) => Err("expected a time such as `500ms`, `30s` or `1m 30s`"),
+        if let Some(value) = self.value(key)
+            && let Some(number) = value.get_ref().as_integer()
+        {
+            let problem = wrong_kind(key, value, "a text in quotes");
+            problems.0.push(problem.help(format!("with a unit, such as \"{number}s\"")));
+            return None;
+        }
+        let read = |text: &str| match duration(text) {
+            Ok(length) if length > LONGEST => Err("a time-out lies within a day".to_string()),
+            read => read.map_err(|error| error.to_string()),
         };
         self.text(problems, key, read).map(|found| found.value)
     }

@@ -31,6 +31,7 @@ use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 pub use diff::{Change, diff, given_up};
 pub use duration::{BadDuration, duration};
 pub use problem::{Level, Problem, Problems};
+pub use section::suggest;
 
 /// A whole file, checked.
 #[derive(Clone, Debug, PartialEq)]

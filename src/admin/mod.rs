@@ -22,10 +22,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Clock;
-use crate::control::{Control, Events, InForce, Rates, Source};
+use crate::control::{Control, Events, InForce, Rates, Refused, Source};
 use crate::observe::Process;
 use crate::proxy::listen::Bound;
 use crate::snapshot::Published;
+
+use problem::Problem;
 
 pub use guard::{Token, TokenError, token};
 
@@ -54,6 +56,13 @@ pub struct Admin {
     pub token: Option<Token>,
     /// Whether only this machine can connect.
     pub is_local: bool,
+}
+
+impl Admin {
+    /// Why a change of a service was refused.
+    fn problem(&self, refused: Refused, service: &str) -> Problem {
+        Problem::of(refused, service, &self.published.load())
+    }
 }
 
 #[derive(OpenApi)]

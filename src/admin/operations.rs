@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use serde::Deserialize;
+use tokio::time::{sleep, timeout};
 
 use super::problem::Problem;
 use super::services::{Answer, Body, order};
 use super::{Admin, wire};
+use crate::config::duration;
 use crate::control::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};
 use crate::upstream::Address;
 
@@ -27,6 +30,15 @@ const MOST_HELD: usize = 100_000;
 /// The longest message of a maintenance, in bytes.
 const LONGEST_MESSAGE: usize = 4_096;
 
+/// How long an answer waits for an added name: one that resolves does so by then, mostly.
+const NAME_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often it looks meanwhile.
+const NAME_LOOK: Duration = Duration::from_millis(10);
+
+/// What is said of a name that takes longer.
+const UNRESOLVED: &str = "its name has not resolved yet; it joins when it does";
+
 /// Takes an upstream out for new requests, or lets it back in.
 #[utoipa::path(put, path = "/v1/services/{service}/pools/{pool}/upstreams/{address}/state",
     tag = "operations",
@@ -41,13 +53,14 @@ pub async fn put_upstream_state(
     body: Body<wire::PutUpstreamState>,
 ) -> Answer {
     let Json(wire::PutUpstreamState { state, reason, author }) = body?;
-    let place = upstream(service, pool, &address)?;
+    let place = upstream(&admin, service, pool, &address)?;
     let what = match state {
         wire::UpstreamState::Active => UpstreamOrder::Activate,
         wire::UpstreamState::Drain => UpstreamOrder::Drain,
     };
     let order = order(&HeaderMap::new(), author, reason, false)?;
-    let generation = admin.control.set_upstream(place.clone(), what, order).await?;
+    let set = admin.control.set_upstream(place.clone(), what, order).await;
+    let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
     let snapshot = admin.published.load();
     let pool = snapshot.service(&place.service).and_then(|service| service.pool(&place.pool));
     let mut members = pool.iter().flat_map(|pool| pool.members.list());
@@ -76,11 +89,15 @@ pub async fn post_upstream(
     if weight.is_some_and(|weight| !(1..=10_000).contains(&weight)) {
         return Err(bad("weight: from 1 to 10000"));
     }
-    let place = Place { service, pool, upstream: Some(parsed) };
+    let place = Place { service, pool, upstream: Some(parsed.clone()) };
     let order = order(&HeaderMap::new(), author, reason, false)?;
     let what = UpstreamOrder::Add { weight };
-    let generation = admin.control.set_upstream(place, what, order).await?;
-    let changed = wire::UpstreamsChanged { address, generation };
+    let set = admin.control.set_upstream(place.clone(), what, order).await;
+    let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
+    let is_named = parsed.target().is_none();
+    let note =
+        (is_named && !resolves_soon(&admin, &place, &parsed).await).then(|| UNRESOLVED.into());
+    let changed = wire::UpstreamsChanged { address, generation, note };
     Ok((StatusCode::CREATED, Json(changed)).into_response())
 }
 
@@ -97,16 +114,35 @@ pub async fn post_upstream(
 pub async fn delete_upstream(
     State(admin): State<Admin>,
     Path((service, pool, address)): Path<(String, String, String)>,
-    Query(By { reason, author }): Query<By>,
+    by: Result<Query<By>, QueryRejection>,
 ) -> Answer {
-    let place = upstream(service, pool, &address)?;
+    let Query(By { reason, author }) = by?;
+    let place = upstream(&admin, service, pool, &address)?;
     let order = order(&HeaderMap::new(), author, reason, false)?;
-    let generation = admin.control.set_upstream(place, UpstreamOrder::Remove, order).await?;
-    Ok(Json(wire::UpstreamsChanged { address, generation }).into_response())
+    let set = admin.control.set_upstream(place.clone(), UpstreamOrder::Remove, order).await;
+    let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
+    Ok(Json(wire::UpstreamsChanged { address, generation, note: None }).into_response())
+}
+
+/// Whether a name that was just added resolves within [`NAME_PATIENCE`].
+async fn resolves_soon(admin: &Admin, place: &Place, name: &Address) -> bool {
+    let is_unresolved = || {
+        let snapshot = admin.published.load();
+        let pool = snapshot.service(&place.service).and_then(|service| service.pool(&place.pool));
+        let mut members = pool.iter().flat_map(|pool| pool.members.list());
+        members.any(|member| member.upstream.address == *name && member.target.is_none())
+    };
+    let resolved = async {
+        while is_unresolved() {
+            sleep(NAME_LOOK).await;
+        }
+    };
+    timeout(NAME_PATIENCE, resolved).await.is_ok()
 }
 
 /// Who asks for what has no body, and why.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct By {
     reason: Option<String>,
     author: Option<String>,
@@ -140,13 +176,14 @@ pub async fn put_upstream_breaker(
     Path((service, pool, address)): Path<(String, String, String)>,
     body: Body<wire::PutBreaker>,
 ) -> Answer {
-    set_breaker(&admin, upstream(service, pool, &address)?, body).await
+    set_breaker(&admin, upstream(&admin, service, pool, &address)?, body).await
 }
 
 async fn set_breaker(admin: &Admin, place: Place, body: Body<wire::PutBreaker>) -> Answer {
     let Json(wire::PutBreaker { state, reason, author }) = body?;
     let order = order(&HeaderMap::new(), author, reason, false)?;
-    let generation = admin.control.set_breaker(place, state.into(), order).await?;
+    let set = admin.control.set_breaker(place.clone(), state.into(), order).await;
+    let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
     Ok(Json(wire::BreakerSet { state, generation }).into_response())
 }
 
@@ -165,7 +202,8 @@ pub async fn put_mode(
     let Json(put) = body?;
     let what = mode(&put)?;
     let order: Order = order(&HeaderMap::new(), put.author, put.reason, false)?;
-    let generation = admin.control.set_mode(&service, what, order).await?;
+    let set = admin.control.set_mode(&service, what, order).await;
+    let generation = set.map_err(|refused| admin.problem(refused, &service))?;
     let snapshot = admin.published.load();
     let waiting = snapshot.service(&service).map_or(0, |service| service.waiting());
     Ok(Json(wire::ModeSet { mode: put.mode, waiting, generation }).into_response())
@@ -175,22 +213,10 @@ fn mode(put: &wire::PutMode) -> Result<ModeOrder, Problem> {
     match put.mode {
         wire::Mode::Serve => Ok(ModeOrder::Serve { from: put.from.map(name) }),
         wire::Mode::Hold => {
-            let length = match &put.length {
-                None => HOLD,
-                Some(text) => {
-                    text.parse::<jiff::SignedDuration>()
-                        .map(|length| {
-                            if length.is_positive() {
-                                length.unsigned_abs()
-                            } else {
-                                Duration::ZERO
-                            }
-                        })
-                        .map_err(|_| bad("for: expected a time such as `20s`"))?
-                }
-            };
+            let length = put.length.as_deref().map_or(Ok(HOLD), duration);
+            let length = length.map_err(|error| bad(format!("for: {error}")))?;
             let most = put.most.unwrap_or(HELD);
-            if length.is_zero() || length > LONGEST_HOLD {
+            if length > LONGEST_HOLD {
                 return Err(bad("for: above zero and at most 5m"));
             }
             if !(1..=MOST_HELD).contains(&most) {
@@ -218,25 +244,38 @@ fn name(mode: wire::Mode) -> ModeName {
 
 /// Which events to show.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct After {
     /// Those with a higher number.
     #[serde(default)]
-    after: u64,
+    after: Option<String>,
 }
 
 /// The last thousand events, the oldest first.
 #[utoipa::path(get, path = "/v1/events", tag = "operations",
     params(("after" = Option<u64>, Query, description = "Only those with a higher number")),
-    responses((status = 200, description = "The events", body = Vec<wire::Event>)))]
+    responses(
+        (status = 200, description = "The events", body = Vec<wire::Event>),
+        (status = 400, description = "A parameter that there is not", body = Problem),
+        (status = 422, description = "`after` is no number", body = Problem)))]
 pub async fn events(
     State(admin): State<Admin>,
-    Query(After { after }): Query<After>,
-) -> Json<Vec<wire::Event>> {
-    Json(admin.events.after(after).into_iter().map(Into::into).collect())
+    after: Result<Query<After>, QueryRejection>,
+) -> Result<Json<Vec<wire::Event>>, Problem> {
+    let Query(After { after }) = after?;
+    let number = after.as_deref().map_or(Ok(0), str::parse);
+    let number: u64 = number.map_err(|_| {
+        let given = after.unwrap_or_default();
+        bad(format!("after: expected an event's number, such as 41; this is `{given}`"))
+    })?;
+    Ok(Json(admin.events.after(number).into_iter().map(Into::into).collect()))
 }
 
-fn upstream(service: String, pool: String, address: &str) -> Result<Place, Problem> {
-    let no_such = || Refused::NoUpstream { pool: pool.clone(), address: address.to_string() };
+fn upstream(admin: &Admin, service: String, pool: String, address: &str) -> Result<Place, Problem> {
+    let no_such = || {
+        let (pool, address) = (pool.clone(), address.to_string());
+        admin.problem(Refused::NoUpstream { pool, address }, &service)
+    };
     let parsed = address.parse().map_err(|_| no_such())?;
     Ok(Place { service, pool, upstream: Some(parsed) })
 }

@@ -1,14 +1,16 @@
 //! Errors as documents: a cause in, a problem of RFC 9457 out.
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, JsonRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::wire::ConfigProblem;
+use crate::config::suggest;
 use crate::control::{Refused, ReloadError};
+use crate::snapshot::Snapshot;
 
 /// An RFC 9457 problem document.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -47,6 +49,29 @@ impl IntoResponse for Problem {
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response
+    }
+}
+
+impl Problem {
+    /// A refusal, with the names that there are if it was for one that there is not. `service` is
+    /// the one asked of.
+    pub fn of(refused: Refused, service: &str, snapshot: &Snapshot) -> Problem {
+        let pools = || snapshot.service(service).into_iter().flat_map(|service| &service.pools);
+        let instead = match &refused {
+            Refused::NoService(name) => {
+                suggest(name, snapshot.services.iter().map(|service| &*service.name))
+            }
+            Refused::NoPool { pool, .. } => suggest(pool, pools().map(|pool| &*pool.name)),
+            Refused::NoUpstream { pool, address } => {
+                let pool = pools().filter(|known| &*known.name == pool.as_str());
+                let members = pool.flat_map(|pool| pool.members.list());
+                suggest(address, members.map(|member| &*member.upstream.name))
+            }
+            _ => String::new(),
+        };
+        let mut problem = Problem::from(refused);
+        problem.detail.push_str(&instead);
+        problem
     }
 }
 
@@ -92,7 +117,19 @@ impl From<ReloadError> for Problem {
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Problem {
-        Problem::new(rejection.status(), "bad-body", rejection.body_text())
+        let text = rejection.body_text();
+        // What follows names the field and what it takes.
+        let detail =
+            text.strip_prefix("Failed to deserialize the JSON body into the target type: ");
+        Problem::new(rejection.status(), "bad-body", detail.unwrap_or(&text))
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Problem {
+        let text = rejection.body_text();
+        let detail = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        Problem::new(rejection.status(), "bad-query", detail)
     }
 }
 

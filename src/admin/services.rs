@@ -112,7 +112,8 @@ pub async fn flip(
         (status = 200, description = "The revisions", body = Vec<wire::Revision>),
         (status = 404, description = "No such service", body = Problem)))]
 pub async fn revisions(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
-    let history = admin.control.history(&name).await?;
+    let history = admin.control.history(&name).await;
+    let history = history.map_err(|refused| admin.problem(refused, &name))?;
     let history: Vec<wire::Revision> = history.into_iter().map(Into::into).collect();
     Ok(Json(history).into_response())
 }
@@ -143,7 +144,10 @@ pub async fn pool(
     let now = snapshot.moment(admin.clock.now());
     let mut pools = describe(&admin, find(&snapshot, &name)?, now).pools.into_iter();
     let found = pools.find(|candidate| candidate.name == pool);
-    let missing = || Problem::from(Refused::NoPool { service: name, pool });
+    let missing = || {
+        let service = name.clone();
+        Problem::of(Refused::NoPool { service, pool }, &name, &snapshot)
+    };
     Ok(Json(found.ok_or_else(missing)?).into_response())
 }
 
@@ -154,7 +158,8 @@ pub(super) fn all(admin: &Admin, snapshot: &Snapshot) -> Vec<wire::Service> {
 }
 
 async fn change(admin: &Admin, service: &str, to: Target, order: Order) -> Answer {
-    let revision = admin.control.shift(service, to, order).await?;
+    let shifted = admin.control.shift(service, to, order).await;
+    let revision = shifted.map_err(|refused| admin.problem(refused, service))?;
     Ok((etag(revision.number), Json(wire::Revision::from(revision))).into_response())
 }
 
@@ -187,11 +192,12 @@ fn etag(revision: u64) -> [(header::HeaderName, HeaderValue); 1] {
 }
 
 fn find<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Service, Problem> {
-    snapshot.service(name).ok_or_else(|| Refused::NoService(name.to_string()).into())
+    let missing = || Problem::of(Refused::NoService(name.to_string()), name, snapshot);
+    snapshot.service(name).ok_or_else(missing)
 }
 
 fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
-    let rates = admin.rates.of(&service.name);
+    let rates = admin.rates.of(&service.name, service.revision);
     let pool = |pool: &Pool| {
         describe_pool(pool, service, rates.get(&pool.name).copied().unwrap_or_default(), now)
     };

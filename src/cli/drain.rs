@@ -28,7 +28,7 @@ pub struct Drain {
     #[arg(long)]
     no_wait: bool,
     /// How long to wait for them; the upstream stays drained if it is not long enough.
-    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = crate::config::duration)]
     timeout: Duration,
     /// Why; kept with the event.
     #[arg(long, value_name = "TEXT")]

@@ -4,43 +4,111 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::api::{Api, Call};
+use super::api::{Api, ApiError, Call};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
+use crate::config::duration;
+use crate::server::clock;
 
 /// How often `--follow` looks.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Show what happened: breakers, ejections, health, panic, orders.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  pointsman events\n  pointsman events --follow\n  \
-                        pointsman events --json | jq -r .what")]
+#[command(
+    after_help = "Examples:\n  pointsman events\n  pointsman events --follow --service shop\n  \
+                        pointsman events --since 10m --json | jq -r .what"
+)]
 pub struct Events {
-    /// Go on and show what happens.
+    /// Go on and show what happens, also after the proxy was started again.
     #[arg(long, short)]
     follow: bool,
+    /// Show those of this service only.
+    #[arg(long, value_name = "SERVICE")]
+    service: Option<String>,
+    /// Show those of so long ago at most.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    since: Option<Duration>,
     #[command(flatten)]
     reach: Reach,
 }
 
 impl Events {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
-        let mut after = 0;
+        let now = clock::system().unix_seconds();
+        let oldest = self.since.map_or(0.0, |since| now - since.as_secs_f64());
+        let mut place = Place::default();
+        let mut is_away = false;
+        let mut has_reached = false;
         loop {
-            let path = format!("/v1/events?after={after}");
-            let events: Vec<wire::Event> = Api(&self.reach).ask(Call::get(&path)).await?;
-            for event in &events {
-                after = event.number;
-                print(&match self.reach.json {
-                    true => serde_json::to_string(event)?,
-                    false => line(event),
-                });
+            let path = format!("/v1/events?after={}", place.ask_after());
+            match Api(&self.reach).ask::<Vec<wire::Event>>(Call::get(&path)).await {
+                // At first it may be the address that is wrong.
+                Err(ApiError::Unreachable { .. }) if has_reached => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        eprintln!("{} cannot be reached; trying again", self.reach.admin);
+                    }
+                }
+                answer => {
+                    let events = answer?;
+                    has_reached = true;
+                    if std::mem::replace(&mut is_away, false) {
+                        eprintln!("{} is there again", self.reach.admin);
+                    }
+                    let Some(new) = place.take(events) else {
+                        eprintln!("the proxy was started again: its events begin anew");
+                        continue;
+                    };
+                    for event in new.iter().filter(|event| self.admits(event, oldest)) {
+                        print(&match self.reach.json {
+                            true => serde_json::to_string(event)?,
+                            false => line(event),
+                        });
+                    }
+                }
             }
             if !self.follow {
                 return Ok(Ending::Done);
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    fn admits(&self, event: &wire::Event, oldest: f64) -> bool {
+        let is_wanted = self.service.as_ref().is_none_or(|service| event.service == *service);
+        is_wanted && event.at >= oldest
+    }
+}
+
+/// How far the events were shown: the last one's number and time.
+#[derive(Debug, Default)]
+struct Place(Option<(u64, f64)>);
+
+impl Place {
+    /// The number to ask after: the last one is asked for again, to see that it is still the same.
+    fn ask_after(&self) -> u64 {
+        self.0.map_or(0, |(number, _)| number.saturating_sub(1))
+    }
+
+    /// What is new in an answer; none if it is of another process, whose numbers began again. Then
+    /// all of it is to be asked for.
+    fn take(&mut self, mut events: Vec<wire::Event>) -> Option<Vec<wire::Event>> {
+        if let Some((number, at)) = self.0 {
+            // Without the last one, more have come since than are kept.
+            let is_same = |first: &wire::Event| match first.number == number {
+                true => first.at == at,
+                false => first.number > number,
+            };
+            if !events.first().is_some_and(is_same) {
+                self.0 = None;
+                return None;
+            }
+            events.retain(|event| event.number > number);
+        }
+        if let Some(last) = events.last() {
+            self.0 = Some((last.number, last.at));
+        }
+        Some(events)
     }
 }
 
@@ -59,4 +127,51 @@ fn line(event: &wire::Event) -> String {
         _ => String::new(),
     };
     format!("{at} {}{upstream}: {}{by}", place.join("/"), event.what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(numbers: std::ops::RangeInclusive<u64>, start: f64) -> Vec<wire::Event> {
+        let event = |number| wire::Event {
+            number,
+            at: start + number as f64,
+            kind: "mode".into(),
+            service: "shop".into(),
+            pool: String::new(),
+            upstream: String::new(),
+            what: String::new(),
+            author: None,
+            reason: None,
+        };
+        numbers.map(event).collect()
+    }
+
+    fn numbers(new: Option<Vec<wire::Event>>) -> Option<Vec<u64>> {
+        new.map(|new| new.iter().map(|event| event.number).collect())
+    }
+
+    #[test]
+    fn each_event_is_new_once() {
+        let mut place = Place::default();
+        assert_eq!(numbers(place.take(vec![])), Some(vec![]));
+        assert_eq!(numbers(place.take(events(1..=2, 0.0))), Some(vec![1, 2]));
+        assert_eq!(place.ask_after(), 1);
+        assert_eq!(numbers(place.take(events(2..=2, 0.0))), Some(vec![]));
+        assert_eq!(numbers(place.take(events(2..=4, 0.0))), Some(vec![3, 4]));
+        assert_eq!(numbers(place.take(events(9..=10, 0.0))), Some(vec![9, 10]), "a gap");
+    }
+
+    #[test]
+    fn numbers_that_begin_again_are_noticed() {
+        // Fewer events than before, as many, and more.
+        for after_restart in [Vec::new(), events(5..=5, 50.0), events(5..=9, 50.0)] {
+            let mut place = Place::default();
+            place.take(events(1..=5, 0.0));
+            assert_eq!(numbers(place.take(after_restart)), None);
+            assert_eq!(place.ask_after(), 0);
+            assert_eq!(numbers(place.take(events(1..=2, 50.0))), Some(vec![1, 2]));
+        }
+    }
 }

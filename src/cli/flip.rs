@@ -33,7 +33,7 @@ pub struct Flip {
     #[arg(long)]
     no_wait: bool,
     /// How long to wait for them; the switch stays made if it is not long enough.
-    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = crate::config::duration)]
     drain: Duration,
     #[command(flatten)]
     why: Why,

@@ -21,7 +21,7 @@ pub struct Hold {
     /// The service.
     service: String,
     /// How long at most.
-    #[arg(long = "for", default_value = "20s", value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long = "for", default_value = "20s", value_name = "DURATION", value_parser = crate::config::duration)]
     length: Duration,
     /// How many requests may wait.
     #[arg(long, default_value_t = 1_000, value_name = "COUNT")]

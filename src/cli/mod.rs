@@ -27,7 +27,6 @@ mod upstream;
 
 use std::future::Future;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -164,15 +163,6 @@ fn print(text: &str) {
     use std::io::Write;
     if writeln!(std::io::stdout(), "{text}").is_err() {
         std::process::exit(0);
-    }
-}
-
-/// A length of time such as `10s` or `1m 30s`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let length = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
-    match length.is_positive() {
-        true => Ok(length.unsigned_abs()),
-        false => Err("expected a time above zero".into()),
     }
 }
 

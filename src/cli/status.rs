@@ -9,6 +9,7 @@ use super::api::{Api, Call};
 use super::table::{percent, table};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
+use crate::config::suggest;
 
 /// How often `--watch` looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -34,10 +35,11 @@ impl Status {
         loop {
             let mut status: wire::Status = Api(&self.reach).ask(Call::get("/v1/status")).await?;
             if let Some(wanted) = &self.service {
-                status.services.retain(|service| service.name == *wanted);
-                if status.services.is_empty() {
-                    bail!("no service is named `{wanted}`");
+                if !status.services.iter().any(|service| service.name == *wanted) {
+                    let known = status.services.iter().map(|service| service.name.as_str());
+                    bail!("no service is named `{wanted}`{}", suggest(wanted, known));
                 }
+                status.services.retain(|service| service.name == *wanted);
             }
             match self.reach.json {
                 true => print(&serde_json::to_string_pretty(&status)?),
@@ -73,7 +75,8 @@ impl Status {
         }
         lines.push(String::new());
         lines.push(pools(&status.services));
-        lines.push("(rates over the last 10 s; measured share since the last shift)".into());
+        let foot = "(over the last 10 s; measured shares since the last shift, - until they show)";
+        lines.push(foot.into());
         if self.service.is_some() {
             lines.push(String::new());
             lines.push(upstreams(&status.services));

@@ -88,6 +88,10 @@ fn path((service, pool): &(String, String)) -> String {
 async fn change(reach: &Reach, call: Call<'_>, said: &str) -> anyhow::Result<Ending> {
     let changed: wire::UpstreamsChanged =
         Api(reach).ask(call).await.context("the pool was not changed")?;
-    print(&if reach.json { serde_json::to_string_pretty(&changed)? } else { said.to_string() });
+    print(&match (reach.json, &changed.note) {
+        (true, _) => serde_json::to_string_pretty(&changed)?,
+        (false, Some(note)) => format!("{said}; {note}"),
+        (false, None) => said.to_string(),
+    });
     Ok(Ending::Done)
 }

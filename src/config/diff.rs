@@ -1,8 +1,11 @@
 //! What a reload would change: two configs and the splits in force in, lines for people out.
 
+mod settings;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use self::settings::changed_settings;
 use super::{Config, Service};
 use crate::route::Route;
 use crate::split::Split;
@@ -126,18 +129,14 @@ impl Changes {
         let settings = [
             ("stickiness", old.sticky != new.sticky),
             ("override", old.opt_in != new.opt_in),
-            ("time-outs", old.timeouts != new.timeouts),
-            ("health", old.stability.health != new.stability.health),
-            ("ejection", old.stability.ejection != new.stability.ejection),
-            ("breaker", old.stability.breaker != new.stability.breaker),
-            ("retries", old.stability.retries != new.stability.retries),
-            ("balance", old.stability.balance != new.stability.balance),
-            ("limits", old.stability.limits != new.stability.limits),
             ("fallback", old.stability.fallback != new.stability.fallback),
             ("maintenance", old.stability.maintenance != new.stability.maintenance),
         ];
         for (what, _) in settings.iter().filter(|(_, changed)| *changed) {
             self.add(&subject, format!("{what} changed"));
+        }
+        for what in changed_settings(old, new) {
+            self.add(&subject, what);
         }
         for pool in old.pools.iter().filter(|pool| new.pool(&pool.name).is_none()) {
             self.add(format!("pool {}/{}", new.name, pool.name), "removed");
@@ -189,6 +188,46 @@ fn describe(route: &Route, config: &Config) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_that_changed_are_told_with_both_values() {
+        let parse = |text: &str| Config::parse(text).unwrap().0;
+        let between = |old: &str, new: &str| -> Vec<String> {
+            let of = |lines| parse(&OLD.replace("[services.shop.pools]", lines));
+            let pools = "\n[services.shop.pools]";
+            let (old, new) = (of(&format!("{old}{pools}")), of(&format!("{new}{pools}")));
+            let lines = diff(&old, &new, |_| None);
+            lines.iter().map(|line| line.to_string().replace("service shop: ", "")).collect()
+        };
+        let lines = between(
+            "health = { http = { path = \"/a\" } }\nbreaker = false",
+            "health = { tcp = true, fall = 5 }\ntimeouts.connect = \"250ms\"\nejection = false\n\
+             retries = { attempts = 2, statuses = [503], try = \"1s\" }\n\
+             balance.by = \"round-robin\"\nlimits.in_flight = 10",
+        );
+        assert_eq!(
+            lines,
+            [
+                "maintenance changed",
+                "timeouts.connect 1s → 250ms",
+                "health.probe http GET /a → tcp",
+                "health.fall 3 → 5",
+                "ejection on → off",
+                "breaker off → on",
+                "retries.attempts 1 → 2",
+                "retries.statuses none → 503",
+                "retries.try none → 1s",
+                "balance.by latency → round-robin",
+                "limits.in_flight none → 10",
+            ]
+        );
+        let lines = between(
+            "health = { http = { path = \"/a\" } }",
+            "health = { http = { path = \"/a\", statuses = [204] } }",
+        );
+        assert_eq!(lines, ["health changed"]);
+        assert_eq!(between("breaker.open = \"5s\"", ""), [""; 0]);
+    }
 
     const OLD: &str = r#"
 [[listeners]]

@@ -141,7 +141,6 @@ mod tests {
     #[test]
     fn without_the_table_there_is_no_fallback() {
         assert_eq!(parse(""), Ok(Fallback::default()));
-        assert_eq!(parse("[services.a.fallback]\n"), Ok(Fallback::default()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! addresses are addresses, no two routes tie. Nothing here reads a file; the rim does.
 
 mod diff;
+mod duration;
 mod fallback;
 mod problem;
 mod read;
@@ -28,7 +29,9 @@ use crate::split::{Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
 pub use diff::{Change, diff, given_up};
+pub use duration::{BadDuration, duration};
 pub use problem::{Level, Problem, Problems};
+pub use section::suggest;
 
 /// A whole file, checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,7 +11,10 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Problem, Problems};
+use super::{Problem, Problems, duration};
+
+/// The longest time-out: what is longer is a slip of the keyboard.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A value with the bytes it stands in.
 pub(super) struct Found<T> {
@@ -43,6 +46,11 @@ impl<'a> Section<'a> {
     /// The bytes of a key's value, or of the whole table if it is not there.
     pub fn place(&self, key: &str) -> Range<usize> {
         self.table.get(key).map_or(self.span.clone(), |value| value.span())
+    }
+
+    /// Whether a key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
     }
 
     /// A text that `read` makes a value of.
@@ -98,14 +106,16 @@ impl<'a> Section<'a> {
 
     /// A length of time such as `500ms` or `1m 30s`, above zero and at most a day.
     pub fn duration(&mut self, problems: &mut Problems, key: &'static str) -> Option<Duration> {
-        let read = |text: &str| match text.parse::<jiff::SignedDuration>() {
-            Ok(d)
-                if d > jiff::SignedDuration::ZERO && d <= jiff::SignedDuration::from_hours(24) =>
-            {
-                Ok(d.unsigned_abs())
-            }
-            Ok(_) => Err("a time-out lies above zero and within a day"),
-            Err(_) => Err("expected a time such as `500ms`, `30s` or `1m 30s`"),
+        if let Some(value) = self.value(key)
+            && let Some(number) = value.get_ref().as_integer()
+        {
+            let problem = wrong_kind(key, value, "a text in quotes");
+            problems.0.push(problem.help(format!("with a unit, such as \"{number}s\"")));
+            return None;
+        }
+        let read = |text: &str| match duration(text) {
+            Ok(length) if length > LONGEST => Err("a time-out lies within a day".to_string()),
+            read => read.map_err(|error| error.to_string()),
         };
         self.text(problems, key, read).map(|found| found.value)
     }
@@ -212,9 +222,42 @@ pub(super) fn wrong_kind(key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) 
         .label(format!("this is {article} {kind}"))
 }
 
+/// What there is instead of an unknown name, for the end of a message: nothing if there is nothing.
+pub fn suggest<'k>(given: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
+    // Whoever has hundreds of upstreams wants to read the end of the message too.
+    const LISTED: usize = 10;
+    let all = known.clone().count();
+    let names: Vec<String> = known.clone().take(LISTED).map(|name| format!("`{name}`")).collect();
+    let verb = if all == 1 { "is" } else { "are" };
+    let more = match all.saturating_sub(LISTED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    match nearest(given, known) {
+        _ if all == 0 => String::new(),
+        Some(near) => format!("; there {verb} {}{more}; did you mean `{near}`?", names.join(", ")),
+        None => format!("; there {verb} {}{more}", names.join(", ")),
+    }
+}
+
 /// The known word nearest to a mistyped one, if any is near.
 pub(super) fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let near = known.map(|word| (strsim::damerau_levenshtein(given, word), word));
     let (distance, word) = near.min_by_key(|(distance, _)| *distance)?;
     (distance <= (given.len().max(word.len()) / 3).max(1)).then_some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_unknown_name_is_told_the_known_ones() {
+        let names = ["api", "shop"];
+        let suggest = |given: &str, names: &[&str]| super::suggest(given, names.iter().copied());
+        assert_eq!(suggest("shp", &names), "; there are `api`, `shop`; did you mean `shop`?");
+        assert_eq!(suggest("billing", &names), "; there are `api`, `shop`");
+        assert_eq!(suggest("x", &["shop"]), "; there is `shop`");
+        assert_eq!(suggest("shop", &[]), "");
+        let many = suggest("zzz", &["shop"; 12]);
+        assert!(many.ends_with("`shop` and 2 more"), "{many}");
+    }
 }

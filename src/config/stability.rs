@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
@@ -92,6 +93,12 @@ fn health_of(mut section: Section<'_>, problems: &mut Problems) -> Option<Health
         agent: section.boolean(problems, "agent").unwrap_or(default.agent),
         ..default
     };
+    warn_if_above(&section, problems, ("timeout", health.timeout), ("interval", health.interval));
+    if health.agent && probe == Some(Probe::Tcp) {
+        let problem = Problem::error(section.place("agent"), "`agent` does nothing with `tcp`");
+        let help = "only the answer to an `http` or `grpc` probe can set a weight or ask to drain";
+        problems.0.push(problem.warning().help(help));
+    }
     section.close(problems);
     probe.map(|_| health)
 }
@@ -184,6 +191,7 @@ fn ejection(mut section: Section<'_>, problems: &mut Problems) -> EjectionSettin
         longest: section.duration(problems, "longest").unwrap_or(default.longest),
         share: percent(&mut section, problems, "share", 1, default.share),
     };
+    warn_if_above(&section, problems, ("time", settings.time), ("longest", settings.longest));
     section.close(problems);
     settings
 }
@@ -200,6 +208,7 @@ fn breaker(mut section: Section<'_>, problems: &mut Problems) -> BreakerSettings
         slow: section.duration(problems, "slow"),
         slow_share: percent(&mut section, problems, "slow_share", 1, default.slow_share),
     };
+    warn_if_above(&section, problems, ("open", settings.open), ("longest", settings.longest));
     section.close(problems);
     settings
 }
@@ -317,8 +326,12 @@ fn fallback_of(
     pools: Option<&[Pool]>,
 ) -> Fallback {
     let Some(section) = service.section(problems, "fallback") else { return Fallback::default() };
-    let place = section.place("pool");
+    let (place, table, before) = (section.place("pool"), section.span.clone(), problems.0.len());
     let read = fallback(section, problems);
+    if !read.is_any() && problems.0.len() == before {
+        let problem = Problem::error(table, "an empty `fallback` does nothing").warning();
+        problems.0.push(problem.help("set `stale`, `pool` or `answer`"));
+    }
     if let (Some(wanted), Some(pools)) = (&read.pool, pools)
         && !pools.iter().any(|pool| pool.name == *wanted)
     {
@@ -329,6 +342,28 @@ fn fallback_of(
         });
     }
     read
+}
+
+/// Warns of a time that ought to be within another. The key that was written is to blame; one that
+/// has its default is named.
+fn warn_if_above(
+    section: &Section<'_>,
+    problems: &mut Problems,
+    (key, length): (&str, Duration),
+    (bound, most): (&str, Duration),
+) {
+    if length > most {
+        let message = format!("`{key}` is {length:?}, longer than `{bound}`, which is {most:?}");
+        let (written, other) = match section.has(key) {
+            true => (key, bound),
+            false => (bound, key),
+        };
+        let problem = Problem::error(section.place(written), message).warning();
+        problems.0.push(match section.has(other) {
+            true => problem.other(section.place(other), "the other one"),
+            false => problem.help(format!("`{other}` has its default; set it too")),
+        });
+    }
 }
 
 fn number(

@@ -67,17 +67,17 @@ impl Rates {
         noted.push_back(Totals { at, pools, revisions });
     }
 
-    /// The rates of all pools of a service, by pool name. A pool that came within the window is
-    /// counted from its beginning.
-    pub fn of(&self, service: &str) -> BTreeMap<Arc<str>, PoolRate> {
+    /// The rates of all pools of a service, by pool name; shares are of this revision of its
+    /// traffic. A pool that came within the window is counted from its beginning.
+    pub fn of(&self, service: &str, revision: u64) -> BTreeMap<Arc<str>, PoolRate> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(first), Some(last)) = (noted.front(), noted.back()) else {
             return BTreeMap::new();
         };
         let seconds = last.at.saturating_duration_since(first.at).as_secs_f64();
-        // The first look at the split in force: what came before says nothing of its shares.
-        let revision = last.revisions.get(service);
-        let settled = noted.iter().find(|totals| totals.revisions.get(service) == revision);
+        // The first look at the split in force: what came before says nothing of its shares. Right
+        // after a shift there is no such look yet.
+        let settled = noted.iter().find(|noted| noted.revisions.get(service) == Some(&revision));
         let settled = settled.unwrap_or(last);
         let mut rates = BTreeMap::new();
         let mut since_settled = BTreeMap::new();
@@ -101,5 +101,52 @@ impl Rates {
             rate.share = (all > 0).then(|| *part as f64 / all as f64);
         }
         rates
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::snapshot::{Blueprint, RunTime, Traffic};
+    use crate::split::{Secret, Split};
+    use crate::upstream::{Outcome, StatusClass};
+
+    const FILE: &str = "[[listeners]]\naddress = \":0\"\n[services.s]\nsplit = { a = 100 }\n\
+                        pools.a.upstreams = [\"a:1\"]\npools.b.upstreams = [\"b:1\"]\n";
+
+    fn snapshot(to: &str, revision: u64, before: Option<&Snapshot>) -> Snapshot {
+        let traffic = Traffic { split: Split::all_to(to.into()), revision };
+        let traffic = [("s".into(), traffic)].into_iter().collect();
+        let run_time = RunTime { traffic, ..RunTime::default() };
+        let config = Arc::new(Config::parse(FILE).unwrap().0);
+        let now = Instant::now();
+        let blueprint = Blueprint { config, run_time: &run_time, secret: Secret([1; 16]), now };
+        Snapshot::build(&blueprint, before)
+    }
+
+    #[test]
+    fn shares_of_the_split_before_are_none_of_this_one() {
+        let (rates, start) = (Rates::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let shares = |revision| -> Vec<Option<f64>> {
+            rates.of("s", revision).values().map(|rate| rate.share).collect()
+        };
+        let ask = |snapshot: &Snapshot, pool: &str| {
+            let pool = snapshot.services[0].pool(pool).unwrap();
+            pool.state.tally.record(Outcome::Status(StatusClass::of(200)), Duration::ZERO);
+        };
+        let first = snapshot("a", 1, None);
+        rates.note(&first, at(0));
+        ask(&first, "a");
+        rates.note(&first, at(1));
+        assert_eq!(shares(1), [Some(1.0), Some(0.0)]);
+        let second = snapshot("b", 2, Some(&first));
+        assert_eq!(shares(2), [None, None], "nobody has looked at it yet");
+        rates.note(&second, at(2));
+        assert_eq!(shares(2), [None, None], "nothing has come yet");
+        ask(&second, "b");
+        rates.note(&second, at(3));
+        assert_eq!(shares(2), [Some(0.0), Some(1.0)]);
     }
 }

@@ -39,6 +39,16 @@ struct State {
     value: u8,
     /// How often it was entered: what came and went between two looks is seen as well.
     times: u64,
+    /// What it was told to be, if it can be told.
+    order: u8,
+}
+
+impl State {
+    /// Whether it has become another by itself: what an order did was told with the order.
+    fn differs_by_itself(self, before: State) -> bool {
+        let is_ordered = self.order != before.order && self.times == before.times;
+        self != before && !is_ordered
+    }
 }
 
 /// A pool, or an upstream of it.
@@ -107,7 +117,7 @@ impl Seen {
     ) {
         let state = place.state(kind, now);
         let key = (place.key(), kind);
-        if self.0.get(&key).is_some_and(|before| *before != state) {
+        if self.0.get(&key).is_some_and(|before| state.differs_by_itself(*before)) {
             let severity = place.severity(kind, now);
             events.note(severity, kind.name(), place.subject(), place.say(kind, now));
         }
@@ -157,7 +167,8 @@ impl Place<'_> {
             (Kind::Health, Some(upstream)) => (upstream.proof() as u8, 0),
             (Kind::Ejection | Kind::Health, None) => (0, 0),
         };
-        State { value, times }
+        let order = if kind == Kind::Breaker { self.breaker().order() as u8 } else { 0 };
+        State { value, times, order }
     }
 
     /// Bad news is to be found by its level.
@@ -208,5 +219,52 @@ fn say_breaker(breaker: &Breaker, now: Moment) -> String {
         (BreakerState::Open, None) => "breaker open by order".to_string(),
         (BreakerState::HalfOpen, _) => "breaker half-open: a few trials".to_string(),
         (BreakerState::Closed, _) => "breaker closed".to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::snapshot::{Blueprint, RunTime};
+    use crate::split::Secret;
+    use crate::upstream::BreakerOrder;
+
+    #[test]
+    fn what_an_order_does_to_a_breaker_is_told_by_the_order_alone() {
+        let text = "[[listeners]]\naddress = \":0\"\n[services.s.pools.a]\nupstreams = [\"a:1\"]\n";
+        let blueprint = Blueprint {
+            config: Arc::new(Config::parse(text).unwrap().0),
+            run_time: &RunTime::default(),
+            secret: Secret([1; 16]),
+            now: Instant::now(),
+        };
+        let snapshot = Snapshot::build(&blueprint, None);
+        let (events, mut seen) = (Events::new(crate::server::clock::system()), Seen::default());
+        let now = Moment::from_micros(1_000_000);
+        let pool = &snapshot.services[0].pools[0];
+        let upstream = &pool.members.list()[0].upstream;
+        seen.look(&snapshot, now, &events);
+        for breaker in [&pool.state.breaker, &upstream.breaker] {
+            for order in [BreakerOrder::Open, BreakerOrder::Closed, BreakerOrder::Auto] {
+                breaker.set_order(order, now);
+                seen.look(&snapshot, now, &events);
+            }
+        }
+        assert_eq!(events.after(0), []);
+
+        let settings = crate::upstream::BreakerSettings { requests: 1, ..Default::default() };
+        let fared = crate::upstream::Fared { failed: true, slow: false };
+        let mut draws = crate::clock::Draws::seeded(1);
+        // What was before an order back to automatic is forgiven, its own second included.
+        let now = now + Duration::from_secs(20);
+        let breaker = &pool.state.breaker;
+        let entry = breaker.enter(&settings, now).unwrap();
+        assert!(breaker.leave(entry, Some(fared), &settings, now, &mut draws));
+        seen.look(&snapshot, now, &events);
+        let said: Vec<_> = events.after(0).into_iter().map(|event| event.kind).collect();
+        assert_eq!(said, ["breaker"], "what it does by itself is still told");
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 pub use recording::Recording;
 pub use stale::{StaleReading, StaleResponse, StaleStore};
@@ -102,17 +102,40 @@ impl Default for StaleLimits {
 }
 
 impl StaticAnswer {
-    /// This answer with its content at hand; `read` is asked only if that is in a file.
+    /// This answer with its content at hand; `read` is asked only if that is in a file, whose
+    /// name then tells the content's type, if nothing else does.
     pub fn resolve<E>(
         &self,
         read: impl FnOnce(&Path) -> Result<Bytes, E>,
     ) -> Result<StaticAnswer, E> {
-        let text = match &self.body {
-            Body::Text(text) => text.clone(),
-            Body::File(path) => read(path)?,
-        };
-        Ok(StaticAnswer { body: Body::Text(text), ..self.clone() })
+        let Body::File(path) = &self.body else { return Ok(self.clone()) };
+        let mut headers = self.headers.clone();
+        if !headers.iter().any(|(name, _)| name == CONTENT_TYPE) {
+            let after = |(name, _): &(HeaderName, _)| name.as_str() < CONTENT_TYPE.as_str();
+            let place = headers.partition_point(after);
+            headers.insert(place, (CONTENT_TYPE, HeaderValue::from_static(kind_of(path))));
+        }
+        Ok(StaticAnswer { status: self.status, headers, body: Body::Text(read(path)?) })
     }
+}
+
+/// The content type that a file's extension stands for.
+fn kind_of(path: &Path) -> &'static str {
+    const KNOWN: [(&str, &str); 10] = [
+        ("html", "text/html; charset=utf-8"),
+        ("htm", "text/html; charset=utf-8"),
+        ("json", "application/json"),
+        ("txt", "text/plain; charset=utf-8"),
+        ("css", "text/css; charset=utf-8"),
+        ("js", "text/javascript; charset=utf-8"),
+        ("svg", "image/svg+xml"),
+        ("png", "image/png"),
+        ("ico", "image/x-icon"),
+        ("xml", "application/xml"),
+    ];
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let known = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));
+    known.map_or("application/octet-stream", |(_, kind)| kind)
 }
 
 impl Body {
@@ -141,5 +164,30 @@ mod tests {
         let resolved = filed("sorry.html").resolve(read).unwrap();
         assert_eq!(resolved.body.text(), Some(&Bytes::from_static(b"b")));
         assert_eq!(filed("sorry.htm").resolve(read), Err("no such file"));
+    }
+
+    #[test]
+    fn a_file_without_a_content_type_gets_that_of_its_extension() {
+        let kinds = |name: &str, fields: &[(HeaderName, &'static str)]| {
+            let field = |(name, value): &(HeaderName, &'static str)| {
+                (name.clone(), HeaderValue::from_static(value))
+            };
+            let headers = fields.iter().map(field).collect();
+            let answer = StaticAnswer { status: 503, headers, body: Body::File(name.into()) };
+            let resolved = answer.resolve(|_| Ok::<_, ()>(Bytes::new())).unwrap().headers;
+            let text = |(name, value): &(HeaderName, HeaderValue)| {
+                format!("{name}: {}", value.to_str().unwrap())
+            };
+            resolved.iter().map(text).collect::<Vec<_>>()
+        };
+        let html = "content-type: text/html; charset=utf-8";
+        assert_eq!(kinds("a/sorry.HTML", &[]), [html]);
+        assert_eq!(kinds("sorry.json", &[]), ["content-type: application/json"]);
+        assert_eq!(kinds("sorry", &[]), ["content-type: application/octet-stream"]);
+        let own = [(CONTENT_TYPE, "text/x-sorry")];
+        assert_eq!(kinds("sorry.html", &own), ["content-type: text/x-sorry"]);
+        let age = HeaderName::from_static("age");
+        let vary = HeaderName::from_static("vary");
+        assert_eq!(kinds("s.html", &[(age, "1"), (vary, "a")]), ["age: 1", html, "vary: a"]);
     }
 }

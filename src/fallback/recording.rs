@@ -79,11 +79,6 @@ impl Recording {
         entry.body = body.into_boxed_slice().into();
         self.store.keep(entry);
     }
-
-    /// Whether it was given up because it would not fit.
-    pub fn is_given_up(&self) -> bool {
-        self.open.is_none()
-    }
 }
 
 impl Open {

@@ -139,11 +139,6 @@ impl StaleStore {
         Some(StaleResponse { status: entry.status, headers, body: entry.body.clone(), age })
     }
 
-    /// Forgets everything.
-    pub fn clear(&self) {
-        *self.shelf() = Shelf::default();
-    }
-
     /// Puts an entry in its place and lets go what is in its way.
     pub(super) fn keep(&self, entry: Entry) {
         let mut shelf = self.shelf();

@@ -102,6 +102,16 @@ fn of_service(families: &mut Families, service: &Service) {
         let help = "Requests answered from elsewhere: their pool was open or had nobody.";
         families.counter("pointsman_fallbacks_total", help, &labels, read(count));
     }
+    if let Some(kept) = service.stale.as_ref().map(|stale| stale.read()) {
+        let mut gauge = |name, help, value: usize| {
+            families.gauge(name, help, &labels, value as f64);
+        };
+        let help = "Responses kept for when no upstream can be asked.";
+        gauge("pointsman_stale_entries", help, kept.entries);
+        gauge("pointsman_stale_bytes", "Memory of the responses kept.", kept.bytes);
+        let help = "Memory of responses that are being kept as they pass.";
+        gauge("pointsman_stale_recording_bytes", help, kept.recording);
+    }
 }
 
 fn of_pool(families: &mut Families, service: &Service, pool: &Pool, now: Moment) {

@@ -44,15 +44,11 @@ impl Answer {
         let row = cause.row();
         let id = request_id.to_str().unwrap_or_default();
         let title = title(row.status);
-        let (kind, body) = match cause {
-            _ if accepts_json(request) => {
-                ("application/problem+json", problem(row.status, title, detail, id))
-            }
-            // People see this one for longer than a moment, and were told to expect it.
-            Cause::Maintenance if accepts(request, "text/html") => {
-                ("text/html; charset=utf-8", page(title, detail))
-            }
-            _ => ("text/plain; charset=utf-8", format!("{title}: {detail}\n")),
+        // People see a maintenance for longer than a moment, and were told to expect it.
+        let (kind, body) = match Form::wanted(request, cause == Cause::Maintenance) {
+            Form::Json => ("application/problem+json", problem(row.status, title, detail, id)),
+            Form::Page => ("text/html; charset=utf-8", page(title, detail)),
+            Form::Text => ("text/plain; charset=utf-8", format!("{title}: {detail}\n")),
         };
         let mut fields = SmallVec::new();
         fields.push((CONTENT_TYPE, HeaderValue::from_static(kind)));
@@ -144,13 +140,74 @@ fn title(status: u16) -> &'static str {
         .unwrap_or("Request Failed")
 }
 
-fn accepts_json(request: &HeaderMap) -> bool {
-    accepts(request, "application/json") || accepts(request, "+json")
+/// What an answer of ours can be written as; of several named and wished for alike, the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Page,
+    Text,
 }
 
-fn accepts(request: &HeaderMap, kind: &str) -> bool {
-    let mut lines = request.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    lines.any(|line| line.contains(kind))
+impl Form {
+    /// The form that a request's `Accept` prefers (RFC 9110 section 12.5.1). Text is what `*/*`
+    /// means here, and what whoever takes none of them gets.
+    fn wanted(request: &HeaderMap, has_page: bool) -> Form {
+        let forms = [Form::Json, Form::Page, Form::Text].into_iter().enumerate();
+        let forms = forms.filter(|(_, form)| has_page || *form != Form::Page);
+        let wishes = forms.map(|(place, form)| {
+            let (weight, is_named) = form.wish(request);
+            let order = if is_named { -(place as i8) } else { place as i8 };
+            ((weight, is_named, order), form)
+        });
+        let taken = wishes.filter(|((weight, ..), _)| *weight > 0);
+        taken.max_by_key(|(rank, _)| *rank).map_or(Form::Text, |(_, form)| form)
+    }
+
+    /// How much a request wants it, in thousandths, by the most specific range that takes it, and
+    /// whether that one names it.
+    fn wish(self, request: &HeaderMap) -> (u16, bool) {
+        if !request.contains_key(ACCEPT) {
+            return (1_000, false);
+        }
+        let lines = request.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+        let ranges = lines.flat_map(|line| line.split(',')).map(|range| {
+            let (kind, parameters) = range.split_once(';').unwrap_or((range, ""));
+            (self.closeness(kind.trim()), weight(parameters))
+        });
+        let (closeness, weight) = ranges.filter(|(close, _)| *close > 0).max().unwrap_or_default();
+        (weight, closeness == 3)
+    }
+
+    /// 3 for a range that names it, 1 and 2 for wider ones, 0 for one that does not take it.
+    fn closeness(self, range: &str) -> u8 {
+        let Some((kind, of)) = range.split_once('/') else { return 0 };
+        let (own, is_named) = match self {
+            // Whoever asks for any kind of JSON can read a problem in it.
+            Form::Json => ("application", of.eq_ignore_ascii_case("json") || ends_in_json(of)),
+            Form::Page => ("text", of.eq_ignore_ascii_case("html")),
+            Form::Text => ("text", of.eq_ignore_ascii_case("plain")),
+        };
+        match (kind, of) {
+            ("*", "*") => 1,
+            _ if !kind.eq_ignore_ascii_case(own) => 0,
+            (_, "*") => 2,
+            _ if is_named => 3,
+            _ => 0,
+        }
+    }
+}
+
+fn ends_in_json(subtype: &str) -> bool {
+    let start = subtype.len().saturating_sub("+json".len());
+    subtype.get(start..).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
+}
+
+/// The `q` of a range's parameters, in thousandths; 1 if there is none that makes sense.
+fn weight(parameters: &str) -> u16 {
+    let mut pairs = parameters.split(';').filter_map(|pair| pair.split_once('='));
+    let q = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+    let q = q.and_then(|(_, value)| value.trim().parse::<f32>().ok());
+    q.filter(|q| (0.0..=1.0).contains(q)).map_or(1_000, |q| (q * 1_000.0).round() as u16)
 }
 
 #[cfg(test)]
@@ -185,6 +242,38 @@ mod tests {
         assert_eq!(field(&answer).as_deref(), Some("30"));
         let answer = Answer::for_cause(Cause::Open, &request, &id);
         assert_eq!(field(&answer.retry_after(Duration::from_millis(3_200))).as_deref(), Some("4"));
+    }
+
+    #[test]
+    fn the_form_is_the_one_that_is_wanted_most() {
+        let wanted = |accept: &str, has_page| {
+            let value = HeaderValue::from_str(accept).unwrap();
+            Form::wanted(&HeaderMap::from_iter([(ACCEPT, value)]), has_page)
+        };
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        let cases = [
+            (browser, Form::Page),
+            ("*/*", Form::Text),
+            ("", Form::Text),
+            ("text/*", Form::Text),
+            ("application/*", Form::Json),
+            ("application/json, text/plain, */*", Form::Json),
+            ("application/vnd.shop+JSON", Form::Json),
+            ("application/json;q=0.5, text/html", Form::Page),
+            ("text/html;q=0.5, application/json", Form::Json),
+            ("text/html;level=1;q=0.2, text/plain; q=0.3", Form::Text),
+            ("application/json;q=0, */*;q=0.1", Form::Text),
+            ("application/json;q=0", Form::Text),
+            ("text/html;q=0, text/*;q=0.5", Form::Text),
+            ("image/png", Form::Text),
+            ("text/htmlx, application/jsonx", Form::Text),
+            ("text/html;q=2", Form::Page),
+        ];
+        for (accept, form) in cases {
+            assert_eq!(wanted(accept, true), form, "{accept}");
+        }
+        assert_eq!(wanted(browser, false), Form::Text);
+        assert_eq!(wanted("application/json;q=0.1, text/html", false), Form::Json);
     }
 
     #[test]

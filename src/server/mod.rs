@@ -285,10 +285,11 @@ fn start_probes(published: Arc<Published>, clock: Clock) -> std::io::Result<ones
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let probe = move || {
         runtime.block_on(async {
-            tokio::select! {
-                () = control::probe(published, clock) => {}
-                _ = ended => {}
-            }
+            // As a task: tokio wakes what `block_on` itself waits for through the system, two calls
+            // for each probe that ends.
+            let probing = tokio::spawn(control::probe(published, clock));
+            let _ = ended.await;
+            probing.abort();
         });
         runtime.shutdown_background();
     };

@@ -74,33 +74,71 @@ async fn bad_orders_are_refused_with_a_reason_and_change_nothing() {
         ("PUT", "/v1/services/shop/split", "{", 400, "EOF while parsing"),
         (
             "PUT",
+            "/v1/services/shop/pools/blue/breaker",
+            r#"{"state": true}"#,
+            422,
+            r#"state: invalid type: boolean `true`, expected one of "auto", "open", "closed""#,
+        ),
+        (
+            "PUT",
+            "/v1/services/shop/mode",
+            r#"{"mode": "held"}"#,
+            422,
+            r#"mode: invalid value: string "held", expected one of "serve", "hold", "maintenance""#,
+        ),
+        (
+            "PUT",
+            "/v1/services/shop/mode",
+            r#"{"mode": "hold", "for": "5"}"#,
+            422,
+            "for: a duration needs a unit, such as 5s",
+        ),
+        (
+            "GET",
+            "/v1/events?after=abc",
+            "",
+            422,
+            "after: expected an event's number, such as 41; this is `abc`",
+        ),
+        ("GET", "/v1/events?aftr=3", "", 400, "unknown field `aftr`, expected `after`"),
+        (
+            "DELETE",
+            "/v1/services/shop/pools/blue/upstreams/1.2.3.4:5?why=x",
+            "",
+            400,
+            "unknown field `why`, expected `reason` or `author`",
+        ),
+        (
+            "PUT",
             "/v1/services/store/split",
             r#"{"weights": {"blue": 100}}"#,
             404,
-            "no service is named `store`",
+            "no service is named `store`; there is `shop`",
         ),
         (
             "POST",
             "/v1/services/shop/flip",
             r#"{"to": "red"}"#,
             404,
-            "service `shop` has no pool named `red`",
+            "service `shop` has no pool named `red`; there are `blue`, `green`",
         ),
         (
             "PUT",
             "/v1/services/shop/pools/blue/upstreams/1.2.3.4:5/state",
             r#"{"state": "drain"}"#,
             404,
-            "pool `blue` has no upstream `1.2.3.4:5`",
+            "pool `blue` has no upstream `1.2.3.4:5`; there is `127.0.0.1:",
         ),
         ("GET", "/v1/nothing", "", 404, "there is no /v1/nothing"),
         ("DELETE", "/v1/status", "", 405, "/v1/status does not take this method"),
         ("POST", "/v1/config/diff", "x = 1", 422, "(request) has"),
     ];
     for (method, path, body, status, detail) in cases {
-        let (answered, problem) = edge.admin(method, path, body).await;
-        let said = problem["detail"].as_str().unwrap_or_default();
+        let answer = edge.admin_with(method, path, body, &[]).await;
+        let problem: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let (answered, said) = (answer.status, problem["detail"].as_str().unwrap_or_default());
         assert!(answered == status && said.contains(detail), "{path} {body}: {answered} {problem}");
+        assert_eq!(answer.fields("content-type"), ["application/problem+json"], "{path} {body}");
     }
     assert_eq!(edge.generation(), before);
 }

@@ -243,7 +243,14 @@ async fn breakers_holds_and_maintenance_are_one_line_each() {
     assert_eq!(edge.get(&[]).await.status, 200);
     let none = run(&["breaker", "shop/bleu", "open"]).await;
     assert_eq!(none.code, 1);
-    assert!(none.err.contains("service `shop` has no pool named `bleu`"), "{}", none.err);
+    let near = "service `shop` has no pool named `bleu`; there is `blue`; did you mean `blue`?";
+    assert!(none.err.contains(near), "{}", none.err);
+    let none = run(&["status", "shp"]).await;
+    let near = "no service is named `shp`; there is `shop`; did you mean `shop`?";
+    assert!(none.err.contains(near), "{}", none.err);
+    let bare = run(&["hold", "shop", "--for", "5"]).await;
+    assert_eq!(bare.code, 2);
+    assert!(bare.err.contains("a duration needs a unit, such as 5s"), "{}", bare.err);
 
     assert_eq!(run(&["hold", "shop", "--for", "20s"]).await.code, 0);
     assert!(run(&["status"]).await.out.contains("held, 0 wait"));
@@ -266,6 +273,21 @@ async fn breakers_holds_and_maintenance_are_one_line_each() {
     assert_eq!(again.code, 5, "{}", again.err);
     assert_eq!(run(&["upstream", "remove", "shop/blue", "127.0.0.1:9"]).await.code, 0);
 
+    let unresolved = run(&["upstream", "add", "shop/blue", "nowhere.invalid:9"]).await;
+    assert_eq!(
+        unresolved.out,
+        "nowhere.invalid:9 is in shop/blue; its name has not resolved yet; it joins when it does\n"
+    );
+    let resolved = run(&["upstream", "add", "shop/blue", "localhost:9"]).await;
+    assert_eq!(resolved.out, "localhost:9 is in shop/blue\n");
+
+    let all = run(&["events"]).await.out;
+    let lately = ["events", "--service", "shop", "--since", "10m"];
+    assert_eq!(run(&lately).await.out, all);
+    assert_eq!(run(&["events", "--service", "api"]).await.out, "");
+    assert_eq!(run(&["events", "--since", "1ms"]).await.out, "");
+    assert_eq!(all.matches("shop/blue: breaker").count(), 2, "one for each order\n{all}");
+
     let events = run(&["events"]).await.out;
     for part in [
         "shop/blue: breaker opened by order (by cli:ann: restoring)",
@@ -277,4 +299,55 @@ async fn breakers_holds_and_maintenance_are_one_line_each() {
     let json = run(&["events", "--json"]).await.out;
     let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!((&first["kind"], &first["reason"]), (&"breaker".into(), &"restoring".into()));
+}
+
+#[tokio::test]
+async fn events_are_followed_over_a_restart() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    let origin = Origin::named("a").await;
+    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let admin = admin.to_string();
+    let start = async || {
+        let proxy = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(["proxy", "--listen", "127.0.0.1:0", "--admin", &admin])
+            .args(["--to", &origin.address.to_string()])
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let is_ready = async || pointsman(&["status", "--admin", &admin]).await.code == 0;
+        until("it is ready", is_ready).await;
+        proxy
+    };
+    let maintain = async |reason: &str| {
+        let args = ["maintenance", "app", "--reason", reason, "--admin", &admin];
+        assert_eq!(pointsman(&args).await.code, 0);
+    };
+    let mut proxy = start().await;
+    maintain("first").await;
+    maintain("second").await;
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["events", "--follow", "--json", "--admin", &admin])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let mut said = BufReader::new(follower.stderr.take().unwrap()).lines();
+    let mut next = async || {
+        let line = events.next_line().await.unwrap().expect("it follows");
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        event["reason"].as_str().unwrap_or_default().to_string()
+    };
+    assert_eq!((next().await, next().await), ("first".into(), "second".into()));
+    proxy.kill().await.unwrap();
+    let line = said.next_line().await.unwrap().unwrap();
+    assert_eq!(line, format!("{admin} cannot be reached; trying again"));
+    let _proxy = start().await;
+    maintain("third").await;
+    assert_eq!(next().await, "third");
+    assert_eq!(said.next_line().await.unwrap().unwrap(), format!("{admin} is there again"));
+    let line = said.next_line().await.unwrap().unwrap();
+    assert_eq!(line, "the proxy was started again: its events begin anew");
 }

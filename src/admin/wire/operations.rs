@@ -1,7 +1,10 @@
 //! What travels over the admin API for operations that change no split: breakers, modes, upstreams,
 //! events.
 
-use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+
+use serde::de::{self, IntoDeserializer, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::Moment;
@@ -47,6 +50,7 @@ pub enum BreakerOrder {
 #[serde(deny_unknown_fields)]
 pub struct PutBreaker {
     /// What it is to do.
+    #[serde(deserialize_with = "breaker_order")]
     pub state: BreakerOrder,
     /// Why.
     #[serde(default)]
@@ -83,6 +87,7 @@ pub enum Mode {
 #[serde(deny_unknown_fields)]
 pub struct PutMode {
     /// The mode.
+    #[serde(deserialize_with = "mode")]
     pub mode: Mode,
     /// For `serve`: only if this mode is in force.
     #[serde(default)]
@@ -139,6 +144,9 @@ pub struct UpstreamsChanged {
     pub address: String,
     /// The generation from which on it is so.
     pub generation: u64,
+    /// What is still to come, such as its name's addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// One thing that happened.
@@ -171,6 +179,7 @@ pub struct Event {
 #[serde(deny_unknown_fields)]
 pub struct PutUpstreamState {
     /// `active` or `drain`.
+    #[serde(deserialize_with = "upstream_state")]
     pub state: UpstreamState,
     /// Why.
     #[serde(default)]
@@ -199,6 +208,48 @@ pub struct UpstreamStateSet {
     pub in_flight: u32,
     /// The generation from which on it is so.
     pub generation: u64,
+}
+
+/// A word that must be one of a few. serde's own message for what is no text at all, such as
+/// `true`, would not say which.
+struct OneOf<T> {
+    words: &'static [&'static str],
+    of: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOf<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words: Vec<String> = self.words.iter().map(|word| format!("\"{word}\"")).collect();
+        write!(f, "one of {}", words.join(", "))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        match self.words.contains(&text) {
+            true => T::deserialize(text.into_deserializer()),
+            false => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+fn one_of<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+    words: &'static [&'static str],
+) -> Result<T, D::Error> {
+    deserializer.deserialize_str(OneOf { words, of: PhantomData })
+}
+
+fn breaker_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BreakerOrder, D::Error> {
+    one_of(deserializer, &["auto", "open", "closed"])
+}
+
+fn upstream_state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UpstreamState, D::Error> {
+    one_of(deserializer, &["active", "drain"])
+}
+
+fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
+    one_of(deserializer, &["serve", "hold", "maintenance"])
 }
 
 impl From<control::Event> for Event {

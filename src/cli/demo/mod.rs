@@ -36,7 +36,7 @@ const SHOW: Duration = Duration::from_secs(1);
 #[command(after_help = "Examples:\n  pointsman demo\n  pointsman demo --for 10s --rps 1000")]
 pub struct Demo {
     /// Stop by itself after this long.
-    #[arg(long = "for", value_name = "DURATION", value_parser = crate::cli::duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = crate::config::duration)]
     length: Option<Duration>,
     /// Requests per second.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=20_000))]

@@ -98,6 +98,16 @@ fn mistakes_are_named() {
             "retries.try = \"31s\"",
             "`try` is longer than `total`: only a first try may take so long",
         ),
+            "health = { tcp = true, interval = \"1s\" }",
+            "`timeout` is 2s, longer than `interval`, which is 1s",
+        ),
+        (
+            "breaker = { open = \"10s\", longest = \"5s\" }",
+            "`open` is 10s, longer than `longest`, which is 5s",
+        ),
+        ("ejection.time = \"10m\"", "`time` is 600s, longer than `longest`, which is 300s"),
+        ("health = { tcp = true, agent = true }", "`agent` does nothing with `tcp`"),
+        ("fallback = {}", "an empty `fallback` does nothing"),
         ("limits.queue = 4", "nothing ever waits in this queue"),
         ("fallback.pool = \"bleu\"", "no pool is named `bleu`: did you mean `blue`?"),
         (
@@ -108,4 +118,25 @@ fn mistakes_are_named() {
     for (lines, problem) in cases {
         assert_eq!(problems(lines), [problem], "{lines}");
     }
+}
+
+#[test]
+fn a_warning_points_at_the_key_that_was_written() {
+    let warned = |lines: &str| {
+        let text = format!("{FILE}{lines}");
+        let (_, warnings) = Config::parse(&text).unwrap();
+        let at = |span: &std::ops::Range<usize>| text[span.clone()].to_string();
+        let of = |problem: &Problem| {
+            let other = problem.other.as_ref().map(|(span, _)| at(span));
+            (at(problem.span.as_ref().unwrap()), other)
+        };
+        warnings.0.iter().map(of).collect::<Vec<_>>()
+    };
+    let five = "\"5s\"".to_string();
+    assert_eq!(
+        warned("breaker = { open = \"10s\", longest = \"5s\" }"),
+        [("\"10s\"".into(), Some(five.clone()))]
+    );
+    assert_eq!(warned("ejection.longest = \"5s\""), [(five, None)]);
+    assert_eq!(warned("health = { grpc = {}, agent = true }"), []);
 }

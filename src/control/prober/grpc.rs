@@ -83,7 +83,7 @@ async fn judge(response: ResponseFuture) -> Result<Advice, ProbeFailure> {
     let status = trailers.as_ref().and_then(call_status).or_else(|| call_status(&head.headers));
     status.unwrap_or(Err(ProbeFailure::NoHealthResponse))?;
     match serving_status(&message) {
-        Some(SERVING) => Ok(Advice::of(&head.headers)),
+        Some(SERVING) => Ok(Advice::of(|name| head.headers.get(name).map(HeaderValue::as_bytes))),
         Some(other) => Err(ProbeFailure::NotServing(other)),
         None => Err(ProbeFailure::NoHealthResponse),
     }

@@ -1,30 +1,41 @@
 //! One HTTP probe: a request over HTTP/1.1 on a connection of its own, judged by its answer.
 
 use std::future::Future;
+use std::io;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
+use http::header::{ACCEPT, CONNECTION, HOST, HeaderName, TRANSFER_ENCODING, USER_AGENT};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::advice::Advice;
-use super::dial::{Dialer, Speaks};
+use super::dial::{Dialer, Speaks, Stream};
 use super::failure::ProbeFailure;
 use crate::upstream::{HttpProbe, Target};
 
 /// How upstreams recognise probes in their logs.
-pub const AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("pointsman-probe/", env!("CARGO_PKG_VERSION")));
+pub const AGENT: &str = concat!("pointsman-probe/", env!("CARGO_PKG_VERSION"));
 
 /// How much of a body is looked through for the expected text, and the longest head: a probe's
 /// answer is small, and sixty-four of them are held at once.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
+/// The room first made for an answer's head, and for the request: most fit.
+const FIRST_PIECE: usize = 1024;
+
+/// The most fields that an answer may have.
+const MOST_FIELDS: usize = 100;
+
 /// Sends the request and judges the answer. Takes as long as it takes: the caller sets the limit.
+///
+/// The head is all that most probes look at. Those read it here: a whole client for each of a
+/// thousand upstreams took more time than the rest of a probe. Content, with its framings, is
+/// left to hyper.
 pub async fn probe(
     dialer: &Dialer,
     target: &Target,
@@ -35,12 +46,111 @@ pub async fn probe(
         true => dialer.connect_tls(target, authority.host(), Speaks::Http1).await?,
         false => dialer.connect(target).await?,
     };
+    match &probe.body {
+        None => ask_for_head(stream, probe, authority).await,
+        Some(text) => ask_for_body(stream, probe, authority, text).await,
+    }
+}
+
+async fn ask_for_head(
+    mut stream: Box<dyn Stream>,
+    probe: &HttpProbe,
+    authority: &Authority,
+) -> Result<Advice, ProbeFailure> {
+    let broken = |error: io::Error| ProbeFailure::Broken(error.kind());
+    stream.write_all(&head_of_request(probe, authority)).await.map_err(broken)?;
+    // A TLS stream may still hold what it was given.
+    stream.flush().await.map_err(broken)?;
+    let mut received = Vec::with_capacity(FIRST_PIECE);
+    loop {
+        if received.len() == received.capacity() {
+            received.reserve(received.len());
+        }
+        if stream.read_buf(&mut received).await.map_err(broken)? == 0 {
+            return Err(ProbeFailure::Broken(io::ErrorKind::UnexpectedEof));
+        }
+        if let Some(verdict) = judge_head(&received, probe)? {
+            return verdict;
+        }
+        if received.len() >= BODY_LIMIT {
+            return Err(ProbeFailure::Http("message head is too large".into()));
+        }
+    }
+}
+
+/// The verdict on an answer's final head; none while it is not there yet.
+fn judge_head(
+    mut received: &[u8],
+    probe: &HttpProbe,
+) -> Result<Option<Result<Advice, ProbeFailure>>, ProbeFailure> {
+    let unreadable = |error: httparse::Error| ProbeFailure::Http(error.to_string());
+    loop {
+        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut head = httparse::Response::new(&mut fields);
+        let httparse::Status::Complete(length) = head.parse(received).map_err(unreadable)? else {
+            return Ok(None);
+        };
+        let status = head.code.unwrap_or_default();
+        // What is announced before the answer is not the answer (RFC 9110 section 15.2).
+        if (100..200).contains(&status) && status != 101 {
+            received = &received[length..];
+            continue;
+        }
+        let value = |name: &str| {
+            let found = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+            found.map(|field| field.value)
+        };
+        return Ok(Some(match probe.admits(status) {
+            true => Ok(Advice::of(value)),
+            false => Err(ProbeFailure::Status(status)),
+        }));
+    }
+}
+
+/// The request as it is sent, but for its order of fields the same as hyper would send.
+fn head_of_request(probe: &HttpProbe, authority: &Authority) -> Vec<u8> {
+    let mut head = Vec::with_capacity(FIRST_PIECE);
+    let line = [probe.method.as_str(), " ", probe.path.as_str(), " HTTP/1.1\r\n"];
+    line.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
+    for (name, value) in fields(probe, authority) {
+        for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// The fields of the request: the config's replace ours of the same name, and may repeat a name
+/// among themselves. There is no content, so nothing may say how some is framed.
+fn fields<'p>(
+    probe: &'p HttpProbe,
+    authority: &'p Authority,
+) -> impl Iterator<Item = (HeaderName, &'p [u8])> {
+    let ours = [
+        (HOST, authority.as_str().as_bytes()),
+        (USER_AGENT, AGENT.as_bytes()),
+        (ACCEPT, &b"*/*"[..]),
+        (CONNECTION, &b"close"[..]),
+    ];
+    let is_given = |name: &HeaderName| probe.headers.iter().any(|(given, _)| given == name);
+    let ours = ours.into_iter().filter(move |(name, _)| !is_given(name));
+    let given = probe.headers.iter().map(|(name, value)| (name.clone(), value.as_bytes()));
+    ours.chain(given.filter(|(name, _)| *name != TRANSFER_ENCODING))
+}
+
+async fn ask_for_body(
+    stream: Box<dyn Stream>,
+    probe: &HttpProbe,
+    authority: &Authority,
+    text: &str,
+) -> Result<Advice, ProbeFailure> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BODY_LIMIT);
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     let answer = async {
         let response = sender.send_request(request(probe, authority)?).await?;
-        judge(response, probe).await
+        judge(response, probe, text).await
     };
     beside(connection, answer).await
 }
@@ -65,34 +175,27 @@ fn request(
     let unusable = |error: &dyn std::fmt::Display| ProbeFailure::Http(error.to_string());
     let builder = Request::builder().method(&probe.method).uri(probe.path.as_str());
     let mut request = builder.body(Empty::new()).map_err(|error| unusable(&error))?;
-    let host = HeaderValue::from_str(authority.as_str()).map_err(|error| unusable(&error))?;
-    let headers = request.headers_mut();
-    headers.insert(HOST, host);
-    headers.insert(USER_AGENT, AGENT);
-    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    // The config's fields replace ours of the same name, and may repeat a name among themselves.
-    for (name, _) in &probe.headers {
-        headers.remove(name);
-    }
-    for (name, value) in &probe.headers {
-        headers.append(name, value.clone());
+    for (name, value) in fields(probe, authority) {
+        let value = HeaderValue::from_bytes(value).map_err(|error| unusable(&error))?;
+        request.headers_mut().append(name, value);
     }
     Ok(request)
 }
 
-async fn judge(response: Response<Incoming>, probe: &HttpProbe) -> Result<Advice, ProbeFailure> {
+async fn judge(
+    response: Response<Incoming>,
+    probe: &HttpProbe,
+    text: &str,
+) -> Result<Advice, ProbeFailure> {
     let (head, body) = response.into_parts();
     if !probe.admits(head.status.as_u16()) {
         return Err(ProbeFailure::Status(head.status.as_u16()));
     }
-    if let Some(text) = &probe.body {
-        let start = start_of(body).await?;
-        if !String::from_utf8_lossy(&start).contains(text) {
-            return Err(ProbeFailure::Body);
-        }
+    let start = start_of(body).await?;
+    if !String::from_utf8_lossy(&start).contains(text) {
+        return Err(ProbeFailure::Body);
     }
-    Ok(Advice::of(&head.headers))
+    Ok(Advice::of(|name| head.headers.get(name).map(HeaderValue::as_bytes)))
 }
 
 /// The first [`BODY_LIMIT`] bytes of a body.

@@ -73,6 +73,14 @@ async fn stale_then_another_pool_then_a_static_answer() {
             assert_eq!((fresh.status, fresh.body), (200, format!("main {path}")), "{way:?}");
             assert!(fresh.head.to_lowercase().find(SIGN).is_none(), "{}", fresh.head);
         }
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        let gauge = |name: &str| {
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("no {name} in\n{metrics}")).parse::<f64>().unwrap()
+        };
+        assert_eq!(gauge("pointsman_stale_entries{service=\"shop\"}"), 1.0, "{way:?}");
+        assert!(gauge("pointsman_stale_bytes{service=\"shop\"}") > 100.0, "{way:?}");
+        assert_eq!(gauge("pointsman_stale_recording_bytes{service=\"shop\"}"), 0.0, "{way:?}");
         way.close(&edge, "main", &main).await;
         let asked = main.asked();
 
@@ -115,6 +123,7 @@ async fn a_static_answer_may_be_a_file_and_keeps_the_connection() {
         client.send("GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
         let response = client.response().await;
         assert_eq!((response.status, &*response.body), (200, "<p>from a file</p>"));
+        assert_eq!(response.fields("content-type"), ["text/html; charset=utf-8"]);
     }
     assert_eq!(backup.asked(), 0);
 }

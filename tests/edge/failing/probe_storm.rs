@@ -15,9 +15,7 @@ const UPSTREAMS: usize = 1_000;
 const SETTLING: Duration = Duration::from_secs(8);
 const BUCKET: Duration = Duration::from_millis(100);
 const BUCKETS: usize = 100;
-/// What is allowed is a twentieth; code that is hardly optimised takes half as much again, of which
-/// the kernel's part for a connection is the same.
-const MOST_OF_A_CORE: f64 = if cfg!(debug_assertions) { 0.075 } else { 0.05 };
+const MOST_OF_A_CORE: f64 = 0.05;
 /// Linux gives times to programs in hundredths of a second, whatever the kernel counts in.
 const TICKS_PER_SECOND: f64 = 100.0;
 

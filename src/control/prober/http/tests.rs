@@ -68,6 +68,52 @@ async fn a_probe_asks_as_configured() {
 }
 
 #[tokio::test]
+async fn whether_the_body_matters_makes_no_difference_to_the_request() {
+    let mut probe = get();
+    probe.headers =
+        vec![(HeaderName::from_static("x-a"), HeaderValue::from_bytes(b"\xc3\xa4").unwrap())];
+    let mut sent = Vec::new();
+    for body in [None, Some("ready".to_string())] {
+        let probe = HttpProbe { body, ..probe.clone() };
+        let (target, received) = origin("HTTP/1.1 200 OK\r\n\r\nready", false).await;
+        let authority = Authority::from_static("shop.test");
+        let judged = super::probe(&dialer(), &target, &authority, &probe).await;
+        assert_eq!(judged, Ok(Advice::default()));
+        let head = received.await.unwrap();
+        let mut lines: Vec<_> = head.split("\r\n").map(str::to_string).collect();
+        lines[1..].sort();
+        sent.push(lines);
+    }
+    assert_eq!(sent[0], sent[1]);
+}
+
+#[tokio::test]
+async fn a_head_may_come_in_pieces_and_after_others() {
+    let reply = b"HTTP/1.1 103 Early Hints\r\nx-pointsman-drain: 1\r\n\r\n\
+                  HTTP/1.0 404 Not\r\nX: y\r\n\r\nrest";
+    let whole = reply.len() - b"rest".len();
+    for length in 0..whole {
+        assert_eq!(judge_head(&reply[..length], &get()), Ok(None), "{length}");
+    }
+    let verdict = Some(Err(ProbeFailure::Status(404)));
+    assert_eq!(judge_head(&reply[..whole], &get()), Ok(verdict.clone()));
+    assert_eq!(judge_head(reply, &get()), Ok(verdict));
+}
+
+#[tokio::test]
+async fn a_head_has_bounds() {
+    let reply = |fields: usize, length: usize| {
+        let field = format!("x: {}\r\n", "y".repeat(length));
+        format!("HTTP/1.1 200 OK\r\n{}\r\n", field.repeat(fields))
+    };
+    assert_eq!(judged(reply(100, 500), &get()).await, Ok(Advice::default()));
+    for (fields, length) in [(101, 1), (100, 700)] {
+        let refused = judged(reply(fields, length), &get()).await;
+        assert!(matches!(refused, Err(ProbeFailure::Http(_))), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn only_expected_statuses_pass() {
     let reply = |status: u16| format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
     assert_eq!(judged(reply(200), &get()).await, Ok(Advice::default()));

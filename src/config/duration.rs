@@ -1,0 +1,48 @@
+//! Lengths of time as people write them: a text such as `1m 30s` in, a duration out.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// Why a text is no length of time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadDuration {
+    /// A number alone: nobody knows of what.
+    #[error("a duration needs a unit, such as {0}s")]
+    NoUnit(String),
+    /// It is zero or less.
+    #[error("a duration lies above zero")]
+    NotPositive,
+    /// It is something else.
+    #[error("expected a duration such as `500ms`, `30s` or `1m 30s`")]
+    Unreadable,
+}
+
+/// A length of time such as `500ms` or `1m 30s`, above zero.
+pub fn duration(text: &str) -> Result<Duration, BadDuration> {
+    let text = text.trim();
+    let is_bare = text.parse::<f64>().is_ok_and(f64::is_finite);
+    match text.parse::<SignedDuration>() {
+        Ok(length) if length.is_positive() => Ok(length.unsigned_abs()),
+        Ok(_) => Err(BadDuration::NotPositive),
+        Err(_) if is_bare => Err(BadDuration::NoUnit(text.to_string())),
+        Err(_) => Err(BadDuration::Unreadable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_without_a_unit_is_asked_for_one() {
+        assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("5").unwrap_err().to_string(), "a duration needs a unit, such as 5s");
+        assert_eq!(duration(" 1.5 "), Err(BadDuration::NoUnit("1.5".into())));
+        assert_eq!(duration("0s"), Err(BadDuration::NotPositive));
+        assert_eq!(duration("-3s"), Err(BadDuration::NotPositive));
+        for text in ["", "soon", "5 parsecs", "s", "infinity"] {
+            assert_eq!(duration(text), Err(BadDuration::Unreadable), "{text}");
+        }
+    }
+}

@@ -1,27 +1,24 @@
 //! One HTTP probe: a request over HTTP/1.1 on a connection of its own, judged by its answer.
 
-use std::future::Future;
-
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::Empty;
+use hyper::body::Incoming;
 
 use super::advice::Advice;
-use super::dial::{Dialer, Speaks};
 use super::failure::ProbeFailure;
+use crate::outgoing::dial::{Dialer, Speaks};
+use crate::outgoing::http::{HttpError, exchange, start_of};
 use crate::upstream::{HttpProbe, Target};
 
 /// How upstreams recognise probes in their logs.
 pub const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("pointsman-probe/", env!("CARGO_PKG_VERSION")));
 
-/// How much of a body is looked through for the expected text, and the longest head: a probe's
-/// answer is small, and sixty-four of them are held at once.
+/// How much of a body is looked through for the expected text: a probe's answer is small, and
+/// sixty-four of them are held at once.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
 /// Sends the request and judges the answer. Takes as long as it takes: the caller sets the limit.
@@ -35,34 +32,12 @@ pub async fn probe(
         true => dialer.connect_tls(target, authority.host(), Speaks::Http1).await?,
         false => dialer.connect(target).await?,
     };
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(BODY_LIMIT);
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-    let answer = async {
-        let response = sender.send_request(request(probe, authority)?).await?;
-        judge(response, probe).await
-    };
-    beside(connection, answer).await
+    exchange(stream, request(probe, authority)?, async |response| judge(response, probe).await)
+        .await
 }
 
-/// The result of `answer`, while `connection` moves its bytes. One task does both, so that a probe
-/// that is given up leaves nothing behind.
-pub async fn beside<T>(connection: impl Future, answer: impl Future<Output = T>) -> T {
-    tokio::pin!(answer);
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        // The connection may end before its last bytes are taken; how it ended is told to
-        // `answer` too.
-        _ = connection => answer.await,
-    }
-}
-
-fn request(
-    probe: &HttpProbe,
-    authority: &Authority,
-) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
-    let unusable = |error: &dyn std::fmt::Display| ProbeFailure::Http(error.to_string());
+fn request(probe: &HttpProbe, authority: &Authority) -> Result<Request<Empty<Bytes>>, HttpError> {
+    let unusable = |error: &dyn std::fmt::Display| HttpError::Bad(error.to_string());
     let builder = Request::builder().method(&probe.method).uri(probe.path.as_str());
     let mut request = builder.body(Empty::new()).map_err(|error| unusable(&error))?;
     let host = HeaderValue::from_str(authority.as_str()).map_err(|error| unusable(&error))?;
@@ -87,30 +62,12 @@ async fn judge(response: Response<Incoming>, probe: &HttpProbe) -> Result<Advice
         return Err(ProbeFailure::Status(head.status.as_u16()));
     }
     if let Some(text) = &probe.body {
-        let start = start_of(body).await?;
+        let start = start_of(body, BODY_LIMIT).await?;
         if !String::from_utf8_lossy(&start).contains(text) {
             return Err(ProbeFailure::Body);
         }
     }
     Ok(Advice::of(&head.headers))
-}
-
-/// The first [`BODY_LIMIT`] bytes of a body.
-async fn start_of<B>(mut body: B) -> Result<Vec<u8>, ProbeFailure>
-where
-    B: Body<Data = Bytes> + Unpin,
-    ProbeFailure: From<B::Error>,
-{
-    let mut start = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        let room = BODY_LIMIT - start.len();
-        start.extend_from_slice(&data[..data.len().min(room)]);
-        if start.len() == BODY_LIMIT {
-            break;
-        }
-    }
-    Ok(start)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod diff;
 mod fallback;
+mod notify;
 mod problem;
 mod read;
 mod section;
@@ -28,6 +29,7 @@ use crate::split::{Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
 pub use diff::{Change, diff, given_up};
+pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
 pub use problem::{Level, Problem, Problems};
 
 /// A whole file, checked.
@@ -43,6 +45,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// In name order; at least one.
     pub services: Vec<Service>,
+    /// Who is told of what happens; no name twice.
+    pub notify: Vec<NotifyTarget>,
 }
 
 /// Settings of the process as a whole.

@@ -95,19 +95,17 @@ pub fn web_address(text: &str) -> Result<Uri, &'static str> {
     if !matches!(url.scheme_str(), Some("http" | "https")) {
         return Err("expected an address that begins with `https://` or `http://`");
     }
-    match url.authority() {
-        Some(authority) if authority.as_str().contains('@') => {
-            Err("no name or password in an address; sign with `secret_file` instead")
-        }
-        Some(authority) if authority.port_u16() == Some(0) => Err("port 0 cannot be called"),
-        Some(authority) if authority.host().is_empty() => Err("the address lacks a host"),
-        // `Authority` takes a port of any length.
-        Some(authority) if authority.port_u16().is_none() && authority.port().is_some() => {
-            Err("ports go from 1 to 65535")
-        }
-        Some(authority) if authority.as_str().ends_with(':') => Err("the port is missing"),
-        Some(_) => Ok(url),
-        None => Err("the address lacks a host"),
+    let authority = url.authority().filter(|authority| !authority.host().is_empty());
+    let authority = authority.ok_or("the address lacks a host")?;
+    if authority.as_str().contains('@') {
+        return Err("no name or password in an address; sign with `secret_file` instead");
+    }
+    // `Authority` passes over a port that is none.
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port != 0);
+    match port.strip_prefix(':') {
+        Some(port) if !is_port(port) => Err("ports go from 1 to 65535"),
+        _ => Ok(url),
     }
 }
 

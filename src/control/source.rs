@@ -112,3 +112,25 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_secrets_are_beside_the_config_and_need_not_be_there() {
+        let target = |name, file| {
+            format!(
+                "[[notify]]\nname = \"{name}\"\nurl = \"http://a/\"\nsecret_file = \"{file}\"\n"
+            )
+        };
+        let rest =
+            "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
+        let text = [target("x", "keys/x"), target("y", "/run/y"), rest.into()].concat();
+        let text = Text { path: "/nowhere/pointsman.toml".into(), text };
+        let config = text.parse().unwrap().0;
+        let files = config.notify.iter().map(|target| target.secret_file.as_deref());
+        let expected = [Path::new("/nowhere/keys/x"), Path::new("/run/y")].map(Some);
+        assert_eq!(files.collect::<Vec<_>>(), expected);
+    }
+}

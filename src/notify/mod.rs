@@ -2,7 +2,7 @@
 //!
 //! A [`Notice`] goes to every target of the config that wants its severity: [`Notifier::send`]
 //! never waits, a worker for each target does (`target.rs`), by the rules of a queue of its own
-//! (`queue.rs`). [`call_hook`] and [`smoke`] answer to whoever asks, and say no when in doubt. All
+//! (`queue.rs`). [`call_hook`] and [`smoke()`] answer to whoever asks, and say no when in doubt. All
 //! of them call by `call.rs`: within a time, a bounded answer, no redirects, signed if there is a
 //! key.
 

@@ -26,7 +26,8 @@
 //!
 //! The core ([`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
 //! [`snapshot`]) knows no pingora, no runtime, no file, no socket, and takes time and chance as
-//! arguments ([`clock`]). The rim ([`proxy`], [`observe`], [`control`], [`store`], [`admin`], [`server`], [`cli`]) has them all.
+//! arguments ([`clock`]). The rim ([`proxy`], [`observe`], [`outgoing`], [`notify`], [`control`],
+//! [`store`], [`admin`], [`server`], [`cli`]) has them all.
 
 pub mod clock;
 
@@ -42,6 +43,8 @@ pub mod rollout;
 
 pub mod proxy;
 pub mod observe;
+pub mod outgoing;
+pub mod notify;
 pub mod control;
 pub mod store;
 pub mod admin;

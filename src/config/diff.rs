@@ -54,6 +54,7 @@ pub fn diff(old: &Config, new: &Config, live: impl Fn(&str) -> Option<Split>) ->
             }
         }
     }
+    changes.notify(old, new);
     changes.0
 }
 
@@ -116,6 +117,24 @@ impl Changes {
         }
         for item in new.iter().filter(|item| !old.contains(item)) {
             self.add(format!("{kind} {item}"), "added");
+        }
+    }
+
+    fn notify(&mut self, old: &Config, new: &Config) {
+        let find = |config: &Config, name: &str| {
+            config.notify.iter().find(|target| &*target.name == name).cloned()
+        };
+        for target in old.notify.iter().filter(|target| find(new, &target.name).is_none()) {
+            self.add(format!("notify {}", target.name), "removed");
+        }
+        for target in &new.notify {
+            match find(old, &target.name) {
+                None => self.add(format!("notify {}", target.name), "added"),
+                Some(before) if before != *target => {
+                    self.add(format!("notify {}", target.name), "changed");
+                }
+                Some(_) => {}
+            }
         }
     }
 

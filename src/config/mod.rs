@@ -6,6 +6,7 @@
 mod diff;
 mod duration;
 mod fallback;
+mod notify;
 mod problem;
 mod read;
 mod section;
@@ -30,6 +31,7 @@ use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
 pub use diff::{Change, diff, given_up};
 pub use duration::{BadDuration, duration};
+pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
 pub use problem::{Level, Problem, Problems};
 pub use section::suggest;
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// In name order; at least one.
     pub services: Vec<Service>,
+    /// Who is told of what happens; no name twice.
+    pub notify: Vec<NotifyTarget>,
 }
 
 /// Settings of the process as a whole.

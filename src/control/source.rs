@@ -36,6 +36,7 @@ impl Text {
         match Config::parse(&self.text) {
             Ok((mut config, warnings)) => {
                 self.read_answers(&mut config)?;
+                self.place_secrets(&mut config);
                 Ok((Arc::new(config), warnings))
             }
             Err(problems) => {
@@ -59,9 +60,8 @@ impl Text {
 
     /// Reads the files of static answers, which are named as seen from the config's folder.
     fn read_answers(&self, config: &mut Config) -> Result<(), ReloadError> {
-        let folder = Path::new(&self.path).parent().unwrap_or(Path::new("."));
         let read = |path: &Path| {
-            let path = folder.join(path);
+            let path = self.folder().join(path);
             let failed = |error| ReloadError::Read { path: path.display().to_string(), error };
             let length = std::fs::metadata(&path).map_err(failed)?.len();
             if length > LARGEST_ANSWER {
@@ -76,6 +76,19 @@ impl Text {
             Arc::make_mut(&mut service.stability).fallback.answer = Some(answer);
         }
         Ok(())
+    }
+
+    /// Files of secrets are named as seen from the config's folder too, but read when they are
+    /// needed: who checks a config need not be allowed to, and a new secret needs no reload.
+    fn place_secrets(&self, config: &mut Config) {
+        for file in config.notify.iter_mut().filter_map(|target| target.secret_file.as_mut()) {
+            *file = self.folder().join(&*file);
+        }
+    }
+
+    /// Where the files that it names are looked for.
+    fn folder(&self) -> &Path {
+        Path::new(&self.path).parent().unwrap_or(Path::new("."))
     }
 }
 
@@ -97,5 +110,27 @@ impl Source {
             Source::File(path) => Some(path),
             Source::Fixed(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_secrets_are_beside_the_config_and_need_not_be_there() {
+        let target = |name, file| {
+            format!(
+                "[[notify]]\nname = \"{name}\"\nurl = \"http://a/\"\nsecret_file = \"{file}\"\n"
+            )
+        };
+        let rest =
+            "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
+        let text = [target("x", "keys/x"), target("y", "/run/y"), rest.into()].concat();
+        let text = Text { path: "/nowhere/pointsman.toml".into(), text };
+        let config = text.parse().unwrap().0;
+        let files = config.notify.iter().map(|target| target.secret_file.as_deref());
+        let expected = [Path::new("/nowhere/keys/x"), Path::new("/run/y")].map(Some);
+        assert_eq!(files.collect::<Vec<_>>(), expected);
     }
 }

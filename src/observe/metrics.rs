@@ -266,6 +266,19 @@ fn of_process(families: &mut Families, process: &Process) {
             read(&listener.refused),
         );
     }
+    for target in process.notify_targets() {
+        for (result, count) in [
+            ("sent", &target.sent),
+            ("failed", &target.failed),
+            ("dropped", &target.dropped),
+            ("suppressed", &target.suppressed),
+        ] {
+            let labels = [("target", &*target.name), ("result", result)];
+            let help =
+                "Notifications taken, given up or suppressed as repetitions, and failed attempts.";
+            families.counter("pointsman_notifications_total", help, &labels, read(count));
+        }
+    }
     let gauges = process.gauges();
     for (result, count) in [("success", gauges.reloads), ("refused", gauges.refused_reloads)] {
         let (name, help) = ("pointsman_config_reloads_total", "Reloads of the config by result.");

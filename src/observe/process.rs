@@ -30,10 +30,39 @@ impl ListenerTally {
     }
 }
 
+/// Totals of one target of notifications.
+#[derive(Debug)]
+pub struct NotifyTally {
+    /// The target's name.
+    pub name: Arc<str>,
+    /// Notices that the target took.
+    pub sent: AtomicU64,
+    /// Attempts that failed.
+    pub failed: AtomicU64,
+    /// Notices that were given up.
+    pub dropped: AtomicU64,
+    /// Notices not told because their like was a short while ago.
+    pub suppressed: AtomicU64,
+}
+
+impl NotifyTally {
+    /// All zero.
+    pub fn new(name: Arc<str>) -> NotifyTally {
+        NotifyTally {
+            name,
+            sent: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
+        }
+    }
+}
+
 /// Totals of the process that belong to no service.
 #[derive(Debug, Default)]
 pub struct Process {
     listeners: Mutex<Vec<Arc<ListenerTally>>>,
+    notify_targets: Mutex<Vec<Arc<NotifyTally>>>,
     gauges: Mutex<Gauges>,
     lag: OnceLock<Arc<Lag>>,
 }
@@ -59,6 +88,11 @@ impl Process {
         *self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = listeners;
     }
 
+    /// Replaces the list of targets of notifications.
+    pub fn set_notify_targets(&self, targets: Vec<Arc<NotifyTally>>) {
+        *self.notify_targets.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = targets;
+    }
+
     /// Says where the lag of the workers is sampled; only the first time counts.
     pub fn set_lag(&self, lag: Arc<Lag>) {
         // There is one set of workers for the life of a process.
@@ -78,6 +112,11 @@ impl Process {
     /// The gauges now.
     pub fn gauges(&self) -> Gauges {
         *self.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The targets of notifications now.
+    pub fn notify_targets(&self) -> Vec<Arc<NotifyTally>> {
+        self.notify_targets.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// The listeners now.

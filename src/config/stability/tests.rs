@@ -98,6 +98,7 @@ fn mistakes_are_named() {
             "retries.try = \"31s\"",
             "`try` is longer than `total`: only a first try may take so long",
         ),
+        (
             "health = { tcp = true, interval = \"1s\" }",
             "`timeout` is 2s, longer than `interval`, which is 1s",
         ),

@@ -12,9 +12,10 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 
 use super::advice::Advice;
-use super::dial::{Dialer, Speaks};
 use super::failure::ProbeFailure;
-use super::http::{AGENT, BODY_LIMIT, beside};
+use super::http::{AGENT, BODY_LIMIT};
+use crate::outgoing::dial::{Dialer, Speaks};
+use crate::outgoing::http::{HttpError, beside};
 use crate::upstream::{GrpcProbe, Target};
 
 /// `HealthCheckResponse.ServingStatus.SERVING`.
@@ -44,7 +45,7 @@ pub async fn probe(
     beside(connection, call(sender, head(scheme, authority)?, &probe.service)).await
 }
 
-fn head(scheme: Scheme, authority: &Authority) -> Result<Request<()>, ProbeFailure> {
+fn head(scheme: Scheme, authority: &Authority) -> Result<Request<()>, HttpError> {
     let uri = Uri::builder()
         .scheme(scheme)
         .authority(authority.clone())
@@ -52,12 +53,12 @@ fn head(scheme: Scheme, authority: &Authority) -> Result<Request<()>, ProbeFailu
         .build();
     let request = Request::builder()
         .method(Method::POST)
-        .uri(uri.map_err(|error| ProbeFailure::Http(error.to_string()))?)
+        .uri(uri.map_err(|error| HttpError::Bad(error.to_string()))?)
         .header(CONTENT_TYPE, "application/grpc")
         .header(TE, "trailers")
         .header(USER_AGENT, AGENT)
         .body(());
-    request.map_err(|error| ProbeFailure::Http(error.to_string()))
+    request.map_err(|error| HttpError::Bad(error.to_string()))
 }
 
 async fn call(

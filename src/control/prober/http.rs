@@ -1,21 +1,19 @@
 //! One HTTP probe: a request over HTTP/1.1 on a connection of its own, judged by its answer.
 
-use std::future::Future;
 use std::io;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, HOST, HeaderName, TRANSFER_ENCODING, USER_AGENT};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::Empty;
+use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::advice::Advice;
-use super::dial::{Dialer, Speaks, Stream};
 use super::failure::ProbeFailure;
+use crate::outgoing::dial::{Dialer, Speaks, Stream};
+use crate::outgoing::http::{HttpError, exchange, start_of};
 use crate::upstream::{HttpProbe, Target};
 
 /// How upstreams recognise probes in their logs.
@@ -57,7 +55,7 @@ async fn ask_for_head(
     probe: &HttpProbe,
     authority: &Authority,
 ) -> Result<Advice, ProbeFailure> {
-    let broken = |error: io::Error| ProbeFailure::Broken(error.kind());
+    let broken = |error: io::Error| HttpError::Broken(error.kind());
     stream.write_all(&head_of_request(probe, authority)).await.map_err(broken)?;
     // A TLS stream may still hold what it was given.
     stream.flush().await.map_err(broken)?;
@@ -67,13 +65,13 @@ async fn ask_for_head(
             received.reserve(received.len());
         }
         if stream.read_buf(&mut received).await.map_err(broken)? == 0 {
-            return Err(ProbeFailure::Broken(io::ErrorKind::UnexpectedEof));
+            return Err(HttpError::Broken(io::ErrorKind::UnexpectedEof).into());
         }
         if let Some(verdict) = judge_head(&received, probe)? {
             return verdict;
         }
         if received.len() >= BODY_LIMIT {
-            return Err(ProbeFailure::Http("message head is too large".into()));
+            return Err(HttpError::Bad("message head is too large".into()).into());
         }
     }
 }
@@ -83,7 +81,7 @@ fn judge_head(
     mut received: &[u8],
     probe: &HttpProbe,
 ) -> Result<Option<Result<Advice, ProbeFailure>>, ProbeFailure> {
-    let unreadable = |error: httparse::Error| ProbeFailure::Http(error.to_string());
+    let unreadable = |error: httparse::Error| HttpError::Bad(error.to_string());
     loop {
         let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let mut head = httparse::Response::new(&mut fields);
@@ -145,34 +143,12 @@ async fn ask_for_body(
     authority: &Authority,
     text: &str,
 ) -> Result<Advice, ProbeFailure> {
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(BODY_LIMIT);
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-    let answer = async {
-        let response = sender.send_request(request(probe, authority)?).await?;
-        judge(response, probe, text).await
-    };
-    beside(connection, answer).await
+    let request = request(probe, authority)?;
+    exchange(stream, request, async |response| judge(response, probe, text).await).await
 }
 
-/// The result of `answer`, while `connection` moves its bytes. One task does both, so that a probe
-/// that is given up leaves nothing behind.
-pub async fn beside<T>(connection: impl Future, answer: impl Future<Output = T>) -> T {
-    tokio::pin!(answer);
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        // The connection may end before its last bytes are taken; how it ended is told to
-        // `answer` too.
-        _ = connection => answer.await,
-    }
-}
-
-fn request(
-    probe: &HttpProbe,
-    authority: &Authority,
-) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
-    let unusable = |error: &dyn std::fmt::Display| ProbeFailure::Http(error.to_string());
+fn request(probe: &HttpProbe, authority: &Authority) -> Result<Request<Empty<Bytes>>, HttpError> {
+    let unusable = |error: &dyn std::fmt::Display| HttpError::Bad(error.to_string());
     let builder = Request::builder().method(&probe.method).uri(probe.path.as_str());
     let mut request = builder.body(Empty::new()).map_err(|error| unusable(&error))?;
     for (name, value) in fields(probe, authority) {
@@ -191,29 +167,11 @@ async fn judge(
     if !probe.admits(head.status.as_u16()) {
         return Err(ProbeFailure::Status(head.status.as_u16()));
     }
-    let start = start_of(body).await?;
+    let start = start_of(body, BODY_LIMIT).await?;
     if !String::from_utf8_lossy(&start).contains(text) {
         return Err(ProbeFailure::Body);
     }
     Ok(Advice::of(|name| head.headers.get(name).map(HeaderValue::as_bytes)))
-}
-
-/// The first [`BODY_LIMIT`] bytes of a body.
-async fn start_of<B>(mut body: B) -> Result<Vec<u8>, ProbeFailure>
-where
-    B: Body<Data = Bytes> + Unpin,
-    ProbeFailure: From<B::Error>,
-{
-    let mut start = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        let room = BODY_LIMIT - start.len();
-        start.extend_from_slice(&data[..data.len().min(room)]);
-        if start.len() == BODY_LIMIT {
-            break;
-        }
-    }
-    Ok(start)
 }
 
 #[cfg(test)]

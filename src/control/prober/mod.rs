@@ -6,7 +6,6 @@
 
 mod advice;
 mod agenda;
-mod dial;
 mod failure;
 mod grpc;
 mod http;
@@ -21,12 +20,12 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::clock::{Clock, Draws};
+use crate::outgoing::dial::Dialer;
 use crate::snapshot::{Published, Service, Snapshot};
 use crate::upstream::Probe;
 
 use advice::Advice;
 use agenda::{Agenda, Id, Lane};
-use dial::Dialer;
 use failure::ProbeFailure;
 use probed::Probed;
 use roster::{Subject, roster};
@@ -166,7 +165,7 @@ async fn probe(dialer: Arc<Dialer>, subject: Arc<Subject>) -> Result<Advice, Pro
     let probe = async {
         match &health.probe {
             Probe::Http(probe) => http::probe(&dialer, target, authority, probe).await,
-            Probe::Tcp => dialer.connect(target).await.map(|_| Advice::default()),
+            Probe::Tcp => Ok(dialer.connect(target).await.map(|_| Advice::default())?),
             Probe::Grpc(probe) => grpc::probe(&dialer, target, authority, probe).await,
         }
     };

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::super::dial::Stream;
-use super::super::dial::tests::{acceptor, dialer};
 use super::*;
+use crate::outgoing::dial::Stream;
+use crate::outgoing::dial::tests::{acceptor, dialer};
 
 /// What a health service answers.
 #[derive(Clone, Default)]

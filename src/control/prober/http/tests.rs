@@ -4,8 +4,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::super::dial::tests::{acceptor, dialer};
 use super::*;
+use crate::outgoing::dial::DialError;
+use crate::outgoing::dial::tests::{acceptor, dialer};
 use crate::upstream::Target;
 
 fn get() -> HttpProbe {
@@ -154,16 +155,16 @@ async fn a_body_is_read_up_to_its_limit() {
 #[tokio::test]
 async fn what_is_no_answer_fails() {
     let garbage = judged("SSH-2.0-OpenSSH_9.6\r\n", &get()).await.unwrap_err();
-    assert!(matches!(garbage, ProbeFailure::Http(_)), "{garbage}");
+    assert!(matches!(garbage, ProbeFailure::Http(HttpError::Bad(_))), "{garbage}");
     let cut = judged("HTTP/1.1 200 OK\r\nx-a", &get()).await;
-    assert_eq!(cut, Err(ProbeFailure::Broken(std::io::ErrorKind::UnexpectedEof)));
+    assert_eq!(cut, Err(HttpError::Broken(std::io::ErrorKind::UnexpectedEof).into()));
     // Bound and not listening: nobody else can come to answer there.
     let deaf = tokio::net::TcpSocket::new_v4().unwrap();
     deaf.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let target = Target::Socket(deaf.local_addr().unwrap());
     let authority = Authority::from_static("shop.test");
     let refused = super::probe(&dialer(), &target, &authority, &get()).await;
-    assert_eq!(refused, Err(ProbeFailure::Refused));
+    assert_eq!(refused, Err(DialError::Refused.into()));
 }
 
 #[tokio::test]
@@ -180,5 +181,5 @@ async fn a_probe_over_tls_checks_the_certificate() {
     let (target, _) = origin(reply, true).await;
     let other = Authority::from_static("pay.test");
     let refused = super::probe(&dialer(), &target, &other, &probe).await;
-    assert!(matches!(refused, Err(ProbeFailure::Tls(_))), "{refused:?}");
+    assert!(matches!(refused, Err(ProbeFailure::Dial(DialError::Tls(_)))), "{refused:?}");
 }

@@ -1,9 +1,10 @@
-//! A fresh connection for one probe: a target in, a stream of bytes out, with TLS if wanted.
+//! A fresh connection: a target in, a stream of bytes out, with TLS if wanted.
 //!
 //! Probes share no connection with requests: that a pooled one still works would not show that a
-//! new one can be made. The system's trusted certificates are read when the first probe needs
-//! them, off the runtime's threads, and once.
+//! new one can be made. The system's trusted certificates are read when the first connection needs
+//! them, off the runtime's threads, and once for a dialer.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,15 +13,37 @@ use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use super::failure::ProbeFailure;
 use crate::upstream::Target;
 
 /// Bytes in both directions, over whatever was dialled.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DialError {
+    /// Nobody listens there.
+    #[error("connection refused")]
+    Refused,
+    /// No connection for another reason.
+    #[error("cannot connect: {0}")]
+    Connect(io::ErrorKind),
+    /// The connection ended before the handshake did.
+    #[error("connection broken: {0}")]
+    Broken(io::ErrorKind),
+    /// The certificate or the handshake is not acceptable.
+    #[error("TLS: {0}")]
+    Tls(rustls::Error),
+    /// The system's trusted certificates cannot be read, so no certificate can be checked.
+    #[error("the system's trusted certificates cannot be read: {0}")]
+    Roots(io::ErrorKind),
+    /// Who is called has no name that a certificate could carry.
+    #[error("`{0}` is no name for a certificate")]
+    Name(String),
+}
 
 /// What is spoken inside TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +68,12 @@ impl Dialer {
     }
 
     /// A plain connection.
-    pub async fn connect(&self, target: &Target) -> Result<Box<dyn Stream>, ProbeFailure> {
-        let connected: std::io::Result<Box<dyn Stream>> = match target {
+    pub async fn connect(&self, target: &Target) -> Result<Box<dyn Stream>, DialError> {
+        let connected: io::Result<Box<dyn Stream>> = match target {
             Target::Socket(socket) => TcpStream::connect(socket).await.map(|s| Box::new(s) as _),
             Target::Unix(path) => UnixStream::connect(&**path).await.map(|s| Box::new(s) as _),
         };
-        connected.map_err(|error| ProbeFailure::connecting(&error))
+        connected.map_err(|error| DialError::connecting(&error))
     }
 
     /// A TLS connection to whom a trusted certificate names so.
@@ -59,23 +82,23 @@ impl Dialer {
         target: &Target,
         name: &str,
         speaks: Speaks,
-    ) -> Result<Box<dyn Stream>, ProbeFailure> {
+    ) -> Result<Box<dyn Stream>, DialError> {
         // An authority writes an IPv6 address in brackets, a certificate without.
         let bare = name.trim_start_matches('[').trim_end_matches(']').to_string();
-        let server = ServerName::try_from(bare).map_err(|_| ProbeFailure::Name(name.into()))?;
+        let server = ServerName::try_from(bare).map_err(|_| DialError::Name(name.into()))?;
         let connector = TlsConnector::from(Arc::new(self.tls(speaks).await?));
         let plain = self.connect(target).await?;
         let stream = connector.connect(server, plain).await;
-        Ok(Box::new(stream.map_err(|error| ProbeFailure::handshaking(&error))?))
+        Ok(Box::new(stream.map_err(|error| DialError::handshaking(&error))?))
     }
 
     /// A config of its own for each connection: resuming a session would skip the check of the
-    /// certificate, which is part of what is probed.
-    async fn tls(&self, speaks: Speaks) -> Result<ClientConfig, ProbeFailure> {
+    /// certificate, which is part of what a probe is for; the other callers are rare.
+    async fn tls(&self, speaks: Speaks) -> Result<ClientConfig, DialError> {
         let roots = self.roots.get_or_try_init(system_roots).await?.clone();
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(ProbeFailure::Tls)?;
+            .map_err(DialError::Tls)?;
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = match speaks {
             Speaks::Http1 => vec![b"http/1.1".to_vec()],
@@ -86,14 +109,33 @@ impl Dialer {
 }
 
 /// What the system trusts. Certificates in it that cannot be read are left out, as elsewhere.
-async fn system_roots() -> Result<Arc<RootCertStore>, ProbeFailure> {
+async fn system_roots() -> Result<Arc<RootCertStore>, DialError> {
     let read = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
-    let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let certificates = read.map_err(|error| ProbeFailure::Roots(error.kind()))?;
+    let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let certificates = read.map_err(|error| DialError::Roots(error.kind()))?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(certificates);
     Ok(Arc::new(roots))
 }
 
+impl DialError {
+    /// The failure of a connection attempt.
+    fn connecting(error: &io::Error) -> DialError {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => DialError::Refused,
+            kind => DialError::Connect(kind),
+        }
+    }
+
+    /// The failure of a TLS handshake: rustls hides its own errors in those of I/O.
+    fn handshaking(error: &io::Error) -> DialError {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        match cause {
+            Some(cause) => DialError::Tls(cause.clone()),
+            None => DialError::Broken(error.kind()),
+        }
+    }
+}
+
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;

@@ -32,7 +32,7 @@ pub fn acceptor(speaks: &[u8]) -> TlsAcceptor {
 }
 
 /// The SNI and the first bytes that a server is sent over TLS by a dialer asking for this name.
-async fn dial(dialer: Dialer, name: &str) -> Result<(Option<String>, Vec<u8>), ProbeFailure> {
+async fn dial(dialer: Dialer, name: &str) -> Result<(Option<String>, Vec<u8>), DialError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = Target::Socket(listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
@@ -59,7 +59,7 @@ async fn a_trusted_certificate_for_the_name_or_the_address_is_accepted() {
 #[tokio::test]
 async fn a_certificate_for_another_name_is_refused() {
     let failure = dial(dialer(), "pay.test").await.unwrap_err();
-    let ProbeFailure::Tls(Error::InvalidCertificate(cause)) = &failure else {
+    let DialError::Tls(Error::InvalidCertificate(cause)) = &failure else {
         panic!("{failure}");
     };
     assert!(matches!(cause, CertificateError::NotValidForNameContext { .. }), "{cause}");
@@ -68,7 +68,7 @@ async fn a_certificate_for_another_name_is_refused() {
 #[tokio::test]
 async fn a_certificate_of_an_unknown_authority_is_refused() {
     let failure = dial(Dialer::default(), "shop.test").await.unwrap_err();
-    let expected = ProbeFailure::Tls(Error::InvalidCertificate(CertificateError::UnknownIssuer));
+    let expected = DialError::Tls(Error::InvalidCertificate(CertificateError::UnknownIssuer));
     assert_eq!(failure, expected);
 }
 
@@ -78,7 +78,7 @@ async fn a_unix_socket_is_dialled_too() {
     let path = folder.path().join("shop.sock");
     let target = Target::Unix(path.to_str().unwrap().into());
     let missing = Dialer::default().connect(&target).await.err();
-    assert_eq!(missing, Some(ProbeFailure::Connect(std::io::ErrorKind::NotFound)));
+    assert_eq!(missing, Some(DialError::Connect(std::io::ErrorKind::NotFound)));
     let _listener = tokio::net::UnixListener::bind(&path).unwrap();
     assert!(Dialer::default().connect(&target).await.is_ok());
 }

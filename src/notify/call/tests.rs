@@ -1,0 +1,155 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::super::tests::{Receiver, assert_signed, deaf, secret};
+use super::*;
+use crate::outgoing::dial::tests::{acceptor, dialer};
+use crate::server::clock::system;
+
+async fn post(url: &str, secret_file: Option<&Path>, limit: Duration) -> Result<Reply, CallError> {
+    let url = url.parse().unwrap();
+    let body = Bytes::from_static(b"{\"a\":1}");
+    let call = Call { url: &url, id: "call_1", body, secret_file, timeout: limit };
+    Caller::with(dialer(), system()).post(&call).await
+}
+
+const PATIENT: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_call_is_signed_json_on_a_connection_of_its_own() {
+    let receiver = Receiver::start(|_| Some((StatusCode::ACCEPTED, "\n thanks \nbye"))).await;
+    let (_folder, key) = secret("s3cret\n");
+    let before = system().unix_seconds() as u64;
+    let reply = post(&receiver.url("/in?x=1"), Some(&key), PATIENT).await.unwrap();
+    let line = "thanks".to_string();
+    assert_eq!(reply, Reply { status: StatusCode::ACCEPTED, line, retry_after: None });
+    let call = &receiver.calls()[0];
+    assert_eq!((&*call.1, call.0.uri.to_string()), (&b"{\"a\":1}"[..], "/in?x=1".into()));
+    let field = |name: &str| call.0.headers.get(name).map(|value| value.to_str().unwrap());
+    assert_eq!(call.0.method, Method::POST);
+    assert_eq!(field("host"), Some(receiver.address.to_string()).as_deref());
+    assert_eq!(field("content-type"), Some("application/json"));
+    assert_eq!(field("connection"), Some("close"));
+    assert_eq!(field("webhook-id"), Some("call_1"));
+    let at: u64 = field("webhook-timestamp").unwrap().parse().unwrap();
+    assert!((before..=system().unix_seconds() as u64).contains(&at), "{at}");
+    assert_signed(call, b"s3cret");
+    post(&receiver.url("/"), None, PATIENT).await.unwrap();
+    assert_eq!(receiver.calls()[1].0.headers.get("webhook-signature"), None);
+}
+
+#[tokio::test]
+async fn without_its_key_a_call_is_not_made() {
+    let receiver = Receiver::start(|_| Some("ok")).await;
+    let gone = Path::new("/nowhere/key");
+    let failure = post(&receiver.url("/"), Some(gone), PATIENT).await.unwrap_err();
+    assert_eq!(failure.to_string(), "cannot read the secret file /nowhere/key: entity not found");
+    assert_eq!(receiver.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_is_not_followed() {
+    let receiver = Receiver::start(|_| Some((StatusCode::FOUND, [("location", "/other")]))).await;
+    let reply = post(&receiver.url("/in"), None, PATIENT).await.unwrap();
+    assert_eq!(reply.to_string(), "302 Found");
+    assert_eq!(receiver.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_may_say_when_to_come_again() {
+    let busy = (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")]);
+    let receiver = Receiver::start(move |_| Some(busy)).await;
+    let reply = post(&receiver.url("/"), None, PATIENT).await.unwrap();
+    assert_eq!(reply.retry_after, Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn a_call_has_a_time_for_all_of_it() {
+    let receiver = Receiver::start(|_| None::<StatusCode>).await;
+    let limit = Duration::from_millis(50);
+    let failure = post(&receiver.url("/"), None, limit).await.unwrap_err();
+    assert_eq!(failure, CallError::TimedOut(limit));
+    assert_eq!(failure.to_string(), "timed out after 50ms");
+}
+
+/// A body that does not end.
+struct Endless;
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 4_096])))))
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_read_up_to_its_limit() {
+    let receiver = Receiver::start(|_| Some(axum::body::Body::new(Endless))).await;
+    let reply = post(&receiver.url("/"), None, PATIENT).await.unwrap();
+    assert_eq!(reply.line, "x".repeat(LINE_LIMIT));
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up_and_its_addresses_tried_in_turn() {
+    let receiver = Receiver::start(|_| Some("ok")).await;
+    // On most machines it stands for ::1 as well, where nobody listens on this port.
+    let url = format!("http://localhost:{}/", receiver.address.port());
+    assert_eq!(post(&url, None, PATIENT).await.unwrap().line, "ok");
+}
+
+#[tokio::test]
+async fn nobody_there_is_refused() {
+    let (_socket, address) = deaf();
+    let failure = post(&format!("http://{address}/"), None, PATIENT).await.unwrap_err();
+    assert_eq!(failure, CallError::Dial(DialError::Refused));
+}
+
+#[tokio::test]
+async fn https_needs_a_trusted_certificate() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor(b"http/1.1").accept(stream).await.unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"{\"a\":1}") {
+            assert!(stream.read_buf(&mut bytes).await.unwrap() > 0);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        stream.flush().await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        acceptor(b"http/1.1").accept(stream).await.is_err()
+    });
+    assert_eq!(post(&url, None, PATIENT).await.unwrap().to_string(), "200 OK: ok");
+    let url = url.parse().unwrap();
+    let body = Bytes::new();
+    let call = Call { url: &url, id: "call_1", body, secret_file: None, timeout: PATIENT };
+    let strict = Caller::new(system()).post(&call).await;
+    assert!(matches!(strict, Err(CallError::Dial(DialError::Tls(_)))), "{strict:?}");
+    assert!(server.await.unwrap());
+}
+
+#[test]
+fn what_others_say_is_cut_and_cleaned_before_it_is_shown() {
+    assert_eq!(first_line(b"\n \n\x1b[31mred\x07 alert\r\nmore"), "[31mred alert");
+    assert_eq!(first_line(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+    assert_eq!(first_line(b""), "");
+    assert_eq!(first_line("ü".repeat(300).as_bytes()), "ü".repeat(200));
+}
+
+#[test]
+fn an_address_is_shown_without_what_may_be_secret() {
+    let shown = |text: &str| super::shown(&text.parse().unwrap());
+    assert_eq!(shown("https://hooks.slack.com/services/T0/B0/x"), "https://hooks.slack.com/…");
+    assert_eq!(shown("http://127.0.0.1:80/?key=x"), "http://127.0.0.1:80/…");
+    assert_eq!(shown("http://127.0.0.1:80/"), "http://127.0.0.1:80");
+}

@@ -1,0 +1,175 @@
+//! A command of this machine: program, arguments, variables and a text for it in, what it says out.
+//!
+//! Without a shell, in a process group of its own, with none of our environment but `PATH`: it may
+//! hold secrets that are not the command's. At the time-out the whole group is killed, so that what
+//! the command began ends with it. What it leaves behind when it ends by itself stays: a deploy may
+//! well start a server.
+
+use std::collections::VecDeque;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::call::{clean, first_line};
+
+/// What is kept of each output, in bytes.
+const KEPT: usize = 4 * 1024;
+
+/// Lines of the error output that are told.
+const LINES: usize = 3;
+
+/// How long outputs are listened to after the command's end: a server that it left behind may hold
+/// them open for ever.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How long a killed command may take to be gone.
+const BURIAL: Duration = Duration::from_secs(1);
+
+/// Where programs are looked for if our own environment does not say.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Runs a command. The first line it writes if it ends with 0; else why not, with the last lines of
+/// its error output.
+pub async fn run(
+    run: &[String],
+    variables: &[(&'static str, String)],
+    input: Bytes,
+    limit: Duration,
+) -> Result<String, String> {
+    let Some((program, arguments)) = run.split_first() else {
+        return Err("the command of a hook is empty".into());
+    };
+    let spawned = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| PATH.into()))
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = spawned.map_err(|error| format!("cannot run `{program}`: {error}"))?;
+    // Dropped before the child, which is what keeps the group's number from being used again.
+    let group = Group(child.id());
+    let (mut words, mut complaints) = (Kept::start(), Kept::end());
+    let ended = timeout(limit, end_of(&mut child, input, &mut words, &mut complaints)).await;
+    let failed = |how: String| match complaints.last_lines() {
+        lines if lines.is_empty() => format!("`{program}` {how}"),
+        lines => format!("`{program}` {how}: {lines}"),
+    };
+    match ended {
+        Ok(Ok(status)) => {
+            group.release();
+            match status.success() {
+                true => Ok(first_line(words.bytes())),
+                false => Err(failed(format!("ended with {status}"))),
+            }
+        }
+        Ok(Err(error)) => Err(failed(format!("cannot be waited for: {error}"))),
+        Err(_) => {
+            drop(group);
+            let gone = timeout(BURIAL, child.wait()).await.is_ok();
+            let rest = if gone { "" } else { " and cannot be killed" };
+            Err(failed(format!("timed out after {limit:?}{rest}")))
+        }
+    }
+}
+
+/// Waits for the end, while the input is written and the outputs are read.
+async fn end_of(
+    child: &mut Child,
+    input: Bytes,
+    words: &mut Kept,
+    complaints: &mut Kept,
+) -> std::io::Result<ExitStatus> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let talk = async {
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // A command need not read what it is told.
+                let _ = stdin.write_all(&input).await;
+            }
+        };
+        tokio::join!(write, words.read(stdout), complaints.read(stderr));
+    };
+    tokio::pin!(talk);
+    tokio::select! {
+        status = child.wait() => {
+            let _ = timeout(LAST_WORDS, talk).await;
+            status
+        }
+        () = &mut talk => child.wait().await,
+    }
+}
+
+/// A process group that is killed when this is dropped.
+struct Group(Option<u32>);
+
+impl Group {
+    /// Its command has ended by itself.
+    fn release(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.0.and_then(|id| i32::try_from(id).ok()) {
+            // It fails if the whole group is gone already.
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
+}
+
+/// The first or the last bytes of an output.
+struct Kept {
+    bytes: VecDeque<u8>,
+    is_end: bool,
+}
+
+impl Kept {
+    fn start() -> Kept {
+        Kept { bytes: VecDeque::new(), is_end: false }
+    }
+
+    fn end() -> Kept {
+        Kept { bytes: VecDeque::new(), is_end: true }
+    }
+
+    /// Reads to the end, so that nobody who writes is held up.
+    async fn read(&mut self, output: Option<impl AsyncRead + Unpin>) {
+        let Some(mut output) = output else { return };
+        let mut chunk = [0; 1_024];
+        while let Ok(length @ 1..) = output.read(&mut chunk).await {
+            self.bytes.extend(&chunk[..length]);
+            let over = self.bytes.len().saturating_sub(KEPT);
+            match self.is_end {
+                true => drop(self.bytes.drain(..over)),
+                false => self.bytes.truncate(KEPT),
+            }
+        }
+    }
+
+    fn bytes(&mut self) -> &[u8] {
+        self.bytes.make_contiguous()
+    }
+
+    fn last_lines(&self) -> String {
+        let bytes: Vec<u8> = self.bytes.iter().copied().collect();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.lines().map(clean).filter(|line| !line.trim().is_empty());
+        let lines: Vec<String> = lines.collect();
+        lines[lines.len().saturating_sub(LINES)..].join(" / ")
+    }
+}
+
+#[cfg(test)]
+mod tests;

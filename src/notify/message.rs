@@ -1,0 +1,133 @@
+//! A notice as it is written: the notice and how many like it were kept back in, JSON out.
+
+use serde_json::{Value, json};
+
+use super::{Notice, Severity};
+use crate::config::Form;
+
+/// The same for every attempt to tell it, so that receivers can tell. Without a full stop, which
+/// parts the id from the time in what is signed.
+pub fn id(notice: &Notice) -> String {
+    format!("notice_{}_{}", notice.at.millis(), notice.id)
+}
+
+/// The body of a call. `suppressed`: notices of the same key that were not told since the last.
+pub fn write(form: Form, notice: &Notice, suppressed: u64) -> Vec<u8> {
+    let value = match form {
+        Form::Json => plain(notice, suppressed),
+        Form::Slack => slack(notice, suppressed),
+    };
+    value.to_string().into_bytes()
+}
+
+fn plain(notice: &Notice, suppressed: u64) -> Value {
+    json!({
+        "id": id(notice),
+        "type": "notice",
+        "at": notice.at.seconds(),
+        "severity": notice.severity,
+        "kind": notice.kind,
+        "service": notice.service,
+        "pool": notice.pool,
+        "upstream": notice.upstream,
+        "what": notice.what,
+        "state": notice.state,
+        "next": notice.next,
+        "dedup": notice.dedup,
+        "suppressed": suppressed,
+    })
+}
+
+/// Text, and one attachment with a colour, a fallback and fields: what Mattermost, Rocket.Chat and
+/// Discord take of Slack's form as well; they know no blocks.
+fn slack(notice: &Notice, suppressed: u64) -> Value {
+    let place = notice.place();
+    let place = if place.is_empty() { "pointsman".into() } else { escape(&place) };
+    let severity = notice.severity.name().to_uppercase();
+    let text = format!("*{severity}* {place}: {}", escape(&notice.what));
+    let field =
+        |title: &str, value: String| json!({"title": title, "value": value, "short": false});
+    let mut fields = vec![field("State", escape(&notice.state))];
+    if let Some(next) = &notice.next {
+        fields.push(field("Next", format!("`{}`", escape(next))));
+    }
+    if suppressed > 0 {
+        fields.push(field("Suppressed", format!("{suppressed} more like this before")));
+    }
+    let fallback = match &notice.next {
+        Some(next) => format!("{}; next: {next}", notice.state),
+        None => notice.state.clone(),
+    };
+    let colour = match notice.severity {
+        Severity::Low => "#2eb886",
+        Severity::Medium => "#daa038",
+        Severity::High => "#e8590c",
+        Severity::Critical => "#c92a2a",
+    };
+    let attachment = json!({"color": colour, "fallback": escape(&fallback), "fields": fields});
+    json!({"text": text, "attachments": [attachment]})
+}
+
+/// The three characters that Slack reads as its own.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::WallTime;
+
+    fn notice() -> Notice {
+        Notice {
+            id: 7,
+            at: WallTime::from_millis(1_700_000_000_500),
+            severity: Severity::Critical,
+            kind: "rollout",
+            service: "shop".into(),
+            pool: "green".into(),
+            upstream: String::new(),
+            what: "rolled back: 8.1 % of 120 requests failed, > 5 %".into(),
+            state: "blue has 100 %".into(),
+            next: Some("pointsman history shop".into()),
+            dedup: "rollout/shop".into(),
+        }
+    }
+
+    fn written(form: Form, notice: &Notice, suppressed: u64) -> Value {
+        serde_json::from_slice(&write(form, notice, suppressed)).unwrap()
+    }
+
+    #[test]
+    fn programs_get_every_field() {
+        let expected = json!({
+            "id": "notice_1700000000500_7", "type": "notice", "at": 1_700_000_000.5,
+            "severity": "critical", "kind": "rollout", "service": "shop", "pool": "green",
+            "upstream": "", "what": "rolled back: 8.1 % of 120 requests failed, > 5 %",
+            "state": "blue has 100 %", "next": "pointsman history shop", "dedup": "rollout/shop",
+            "suppressed": 3,
+        });
+        assert_eq!(written(Form::Json, &notice(), 3), expected);
+    }
+
+    #[test]
+    fn people_get_cause_state_and_the_next_command() {
+        let expected = json!({
+            "text": "*CRITICAL* shop/green: rolled back: 8.1 % of 120 requests failed, &gt; 5 %",
+            "attachments": [{
+                "color": "#c92a2a",
+                "fallback": "blue has 100 %; next: pointsman history shop",
+                "fields": [
+                    {"title": "State", "value": "blue has 100 %", "short": false},
+                    {"title": "Next", "value": "`pointsman history shop`", "short": false},
+                    {"title": "Suppressed", "value": "3 more like this before", "short": false},
+                ],
+            }],
+        });
+        assert_eq!(written(Form::Slack, &notice(), 3), expected);
+        let whole = Notice { service: "".into(), pool: "".into(), next: None, ..notice() };
+        let short = written(Form::Slack, &whole, 0);
+        assert!(short["text"].as_str().unwrap().starts_with("*CRITICAL* pointsman: "), "{short}");
+        assert_eq!(short["attachments"][0]["fields"].as_array().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,64 @@
+//! Words to the outside: notices to people's tools, and the hooks and smoke requests of rollouts.
+//!
+//! A [`Notice`] goes to every target of the config that wants its severity: [`Notifier::send`]
+//! never waits, a worker for each target does (`target.rs`), by the rules of a queue of its own
+//! (`queue.rs`). [`call_hook`] and [`smoke()`] answer to whoever asks, and say no when in doubt. All
+//! of them call by `call.rs`: within a time, a bounded answer, no redirects, signed if there is a
+//! key.
+
+mod call;
+mod command;
+mod hook;
+mod message;
+mod notifier;
+mod queue;
+mod signature;
+mod smoke;
+mod target;
+
+pub use call::Caller;
+pub use hook::{Occasion, call_hook};
+pub use notifier::Notifier;
+pub use smoke::smoke;
+
+use crate::clock::WallTime;
+pub use crate::config::Severity;
+
+/// Something that people should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Tells it from every other one of the same moment.
+    pub id: u64,
+    /// When it happened.
+    pub at: WallTime,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What kind, such as `rollout`.
+    pub kind: &'static str,
+    /// Whose; empty if it is of no service.
+    pub service: String,
+    /// Empty if it is of no pool.
+    pub pool: String,
+    /// Empty if it is of no upstream.
+    pub upstream: String,
+    /// What happened, and the cause.
+    pub what: String,
+    /// How things stand now.
+    pub state: String,
+    /// The command to run next, if there is one.
+    pub next: Option<String>,
+    /// Notices of the same key within five minutes are told once, unless a later one is more
+    /// severe; without a key each is told.
+    pub dedup: String,
+}
+
+impl Notice {
+    /// Where it happened: `shop/green/10.0.0.1:80`; empty for the process as a whole.
+    fn place(&self) -> String {
+        let parts = [&*self.service, &*self.pool, &*self.upstream];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Everybody who is told: notices in, one queue and one worker for each target out.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::Notice;
+use super::call::Caller;
+use super::queue::Patience;
+use super::target::Target;
+use crate::clock::Clock;
+use crate::config::NotifyTarget;
+use crate::observe::Process;
+
+/// How long a stopping process waits for what is [`Severity::High`](super::Severity::High) or worse to be told.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Tells the targets of the config what happens.
+pub struct Notifier {
+    caller: Arc<Caller>,
+    process: Arc<Process>,
+    patience: Patience,
+    workers: Mutex<Vec<Worker>>,
+}
+
+/// A target and the task that calls it, which ends when this is dropped.
+struct Worker {
+    target: Arc<Target>,
+    task: JoinHandle<()>,
+}
+
+impl Notifier {
+    /// Nobody is told yet. Totals of targets are shown in `process`.
+    pub fn new(clock: Clock, process: Arc<Process>) -> Notifier {
+        Notifier::with(Caller::new(clock), Patience::default(), process)
+    }
+
+    /// With a caller and a patience of its own.
+    pub(super) fn with(caller: Caller, patience: Patience, process: Arc<Process>) -> Notifier {
+        Notifier { caller: Arc::new(caller), process, patience, workers: Mutex::default() }
+    }
+
+    /// Who is told from now on. A target that keeps its name keeps its queue and its totals, with
+    /// whatever settings; those that are gone are told no more. To be called within a runtime.
+    pub fn set_targets(&self, targets: Vec<NotifyTarget>) {
+        let mut workers = self.workers();
+        let mut before = std::mem::take(&mut *workers);
+        for settings in targets {
+            match before.iter().position(|worker| worker.target.name() == &*settings.name) {
+                Some(place) => {
+                    let worker = before.swap_remove(place);
+                    worker.target.set(settings);
+                    workers.push(worker);
+                }
+                None => workers.push(self.employ(settings)),
+            }
+        }
+        let tallies = workers.iter().map(|worker| worker.target.tally.clone());
+        self.process.set_notify_targets(tallies.collect());
+        drop(workers);
+        for worker in before {
+            worker.task.abort();
+            worker.target.abandon("its target is not in the config any more");
+        }
+    }
+
+    /// Tells everybody who wants to know of it. Never waits: what finds no room is counted, logged
+    /// and lost.
+    pub fn send(&self, notice: Notice) {
+        let notice = Arc::new(notice);
+        for worker in &*self.workers() {
+            worker.target.offer(&notice, &self.caller);
+        }
+    }
+
+    /// Tells what is [`Severity::High`](super::Severity::High) or worse, once and for two seconds at most, and gives up the
+    /// rest. Nobody is told afterwards.
+    pub async fn stop(&self) {
+        let mut workers = std::mem::take(&mut *self.workers());
+        workers.iter().for_each(|worker| worker.target.close());
+        let all = async {
+            for worker in &mut workers {
+                // It ends by itself; if it panicked, its queue is abandoned below.
+                let _ = (&mut worker.task).await;
+            }
+        };
+        // What is left is counted below.
+        let _ = timeout(LAST_WORDS, all).await;
+        for worker in workers {
+            worker.task.abort();
+            worker.target.abandon("the process stops");
+        }
+    }
+
+    fn employ(&self, settings: NotifyTarget) -> Worker {
+        let target = Arc::new(Target::new(settings, self.patience));
+        let task = tokio::spawn(target.clone().run(self.caller.clone()));
+        Worker { target, task }
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<Worker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

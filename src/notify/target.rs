@@ -1,0 +1,174 @@
+//! One target and its worker: notices in, calls out, each outcome counted.
+//!
+//! Each target has a worker of its own, so that a slow one delays no other.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+
+use super::Notice;
+use super::call::{Call, Caller};
+use super::message;
+use super::queue::{After, End, Next, Offer, Parcel, Patience, Queue};
+use crate::config::NotifyTarget;
+use crate::observe::NotifyTally;
+
+/// A target, shared by its worker and by who has something to tell.
+pub struct Target {
+    settings: Mutex<Arc<NotifyTarget>>,
+    queue: Mutex<Queue>,
+    /// Something was offered, or the queue was closed.
+    wake: Notify,
+    is_closing: watch::Sender<bool>,
+    /// Its totals.
+    pub tally: Arc<NotifyTally>,
+}
+
+impl Target {
+    /// Nothing waits yet.
+    pub fn new(settings: NotifyTarget, patience: Patience) -> Target {
+        Target {
+            tally: Arc::new(NotifyTally::new(settings.name.clone())),
+            settings: Mutex::new(Arc::new(settings)),
+            queue: Mutex::new(Queue::new(patience)),
+            wake: Notify::new(),
+            is_closing: watch::Sender::new(false),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.tally.name
+    }
+
+    /// What waits is told by the new settings too.
+    pub fn set(&self, settings: NotifyTarget) {
+        *lock(&self.settings) = Arc::new(settings);
+    }
+
+    /// Queues a notice, if the target wants to know.
+    pub fn offer(&self, notice: &Arc<Notice>, caller: &Caller) {
+        if notice.severity < lock(&self.settings).severity {
+            return;
+        }
+        let offer = lock(&self.queue).offer(notice.clone(), caller.clock().now());
+        match offer {
+            Offer::Taken => {}
+            Offer::TakenFor(gone) => self.on_drop(&gone, "the queue is full"),
+            Offer::Suppressed => count(&self.tally.suppressed),
+            Offer::Refused => self.on_drop(notice, "the queue is full or closed"),
+        }
+        self.wake.notify_one();
+    }
+
+    /// Tells what is urgent, once, and ends.
+    pub fn close(&self) {
+        let gone = lock(&self.queue).close();
+        gone.iter().for_each(|notice| self.on_drop(notice, "the process stops"));
+        self.is_closing.send_replace(true);
+        self.wake.notify_one();
+    }
+
+    /// Gives up what waits.
+    pub fn abandon(&self, why: &str) {
+        let gone = lock(&self.queue).empty();
+        gone.iter().for_each(|notice| self.on_drop(notice, why));
+    }
+
+    /// Tells one after the other, until the queue is closed and empty.
+    pub async fn run(self: Arc<Self>, caller: Arc<Caller>) {
+        let mut draws = caller.clock().draws();
+        loop {
+            let now = caller.clock().now();
+            let (old, next) = {
+                let mut queue = lock(&self.queue);
+                (queue.expire(now), queue.next(now))
+            };
+            old.iter().for_each(|notice| self.on_drop(notice, "it could not be told in time"));
+            match next {
+                Next::Done => return,
+                Next::Idle => self.wake.notified().await,
+                Next::Wait(pause) => {
+                    tokio::select! {
+                        () = sleep(pause) => {}
+                        () = self.wake.notified() => {}
+                    }
+                }
+                Next::Send(parcel) => {
+                    let mut closing = self.is_closing.subscribe();
+                    let (end, how) = tokio::select! {
+                        sent = self.send(&parcel, &caller) => sent,
+                        // What is not urgent was counted as dropped when the queue was closed.
+                        _ = closing.wait_for(|closing| *closing), if !parcel.is_urgent() => continue,
+                    };
+                    let now = caller.clock().now();
+                    let after = lock(&self.queue).on_end(&parcel, end, now, &mut draws);
+                    self.on_end(&parcel, end, after, &how);
+                }
+            }
+        }
+    }
+
+    /// One attempt, and what came of it in words.
+    async fn send(&self, parcel: &Parcel, caller: &Caller) -> (End, String) {
+        let settings = lock(&self.settings).clone();
+        let id = message::id(&parcel.notice);
+        let body = message::write(settings.form, &parcel.notice, parcel.suppressed);
+        let call = Call {
+            url: &settings.url,
+            id: &id,
+            body: Bytes::from(body),
+            secret_file: settings.secret_file.as_deref(),
+            timeout: settings.timeout,
+        };
+        match caller.post(&call).await {
+            Ok(reply) if reply.status.is_success() => (End::Sent, String::new()),
+            Ok(reply) if may_pass(reply.status) => {
+                (End::Failed(reply.retry_after), reply.to_string())
+            }
+            Ok(reply) => (End::Refused, reply.to_string()),
+            // A secret that is missing may be there in a moment: files are replaced.
+            Err(error) => (End::Failed(None), error.to_string()),
+        }
+    }
+
+    fn on_end(&self, parcel: &Parcel, end: End, after: After, how: &str) {
+        if end == End::Sent {
+            return count(&self.tally.sent);
+        }
+        count(&self.tally.failed);
+        let target = self.name();
+        match after {
+            After::Told => {}
+            After::Again(pause) => {
+                tracing::info!(target, ?pause, "a notification failed and is tried again: {how}");
+            }
+            After::Dropped => self.on_drop(&parcel.notice, how),
+        }
+    }
+
+    fn on_drop(&self, notice: &Notice, why: &str) {
+        count(&self.tally.dropped);
+        let (target, severity, what) = (self.name(), notice.severity.name(), &notice.what);
+        tracing::warn!(target, severity, what, "a notification was dropped: {why}");
+    }
+}
+
+/// Whether the same call may be taken later. Redirects are not followed, and whatever else is wrong
+/// with a call stays wrong.
+fn may_pass(status: StatusCode) -> bool {
+    let early = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+    status.is_server_error() || early.contains(&status)
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

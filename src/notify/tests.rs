@@ -1,0 +1,354 @@
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::queue::Patience;
+use super::*;
+use crate::config::{Form, NotifyTarget};
+use crate::observe::{NotifyTally, Process};
+use crate::server::clock::system;
+
+/// Somebody who is called: keeps what it is sent.
+pub struct Receiver {
+    pub address: SocketAddr,
+    calls: watch::Receiver<Vec<Arc<(Parts, Bytes)>>>,
+    task: JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Answers the first call with `reply(0)`, and so on; none for never.
+    pub async fn start<R: IntoResponse>(
+        reply: impl Fn(usize) -> Option<R> + Clone + Send + Sync + 'static,
+    ) -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, calls) = watch::channel(Vec::new());
+        let sender = Arc::new(sender);
+        let handle = move |request: Request| {
+            let (sender, reply) = (sender.clone(), reply.clone());
+            async move {
+                let (head, body) = request.into_parts();
+                let body = to_bytes(body, 1 << 20).await.unwrap();
+                let mut number = 0;
+                sender.send_modify(|calls: &mut Vec<_>| {
+                    number = calls.len();
+                    calls.push(Arc::new((head, body)));
+                });
+                match reply(number).map(IntoResponse::into_response) {
+                    Some(response) => response,
+                    None => std::future::pending::<Response>().await,
+                }
+            }
+        };
+        let app = Router::new().fallback(handle);
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Receiver { address, calls, task }
+    }
+
+    /// What came, once so many calls have come.
+    pub async fn after(&self, count: usize) -> Vec<Arc<(Parts, Bytes)>> {
+        self.calls.clone().wait_for(|calls| calls.len() >= count).await.unwrap().clone()
+    }
+
+    /// What came so far.
+    pub fn calls(&self) -> Vec<Arc<(Parts, Bytes)>> {
+        self.calls.borrow().clone()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An address where nobody listens, as long as the socket is kept: nobody else can come to answer.
+pub fn deaf() -> (tokio::net::TcpSocket, SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+pub fn notice(severity: Severity, dedup: &str) -> Notice {
+    Notice {
+        id: 1,
+        at: WallTime::from_millis(1_700_000_000_000),
+        severity,
+        kind: "breaker",
+        service: "shop".into(),
+        pool: "green".into(),
+        upstream: "".into(),
+        what: format!("breaker opened ({dedup})"),
+        state: "blue answers".into(),
+        next: Some("pointsman status shop".into()),
+        dedup: dedup.into(),
+    }
+}
+
+fn target(name: &str, url: &str) -> NotifyTarget {
+    NotifyTarget {
+        name: name.into(),
+        url: url.parse().unwrap(),
+        form: Form::Json,
+        severity: Severity::Low,
+        secret_file: None,
+        timeout: Duration::from_secs(60),
+    }
+}
+
+/// A notifier that is quick to try again.
+fn quick() -> (Notifier, Arc<Process>) {
+    let millis = Duration::from_millis;
+    let patience = Patience { first: millis(1), longest: millis(4), ..Patience::default() };
+    with(patience)
+}
+
+fn with(patience: Patience) -> (Notifier, Arc<Process>) {
+    let process = Arc::new(Process::default());
+    (Notifier::with(Caller::new(system()), patience, process.clone()), process)
+}
+
+/// Sent, failed, dropped, suppressed.
+fn counts(process: &Process, target: &str) -> [u64; 4] {
+    let tallies = process.notify_targets();
+    let NotifyTally { sent, failed, dropped, suppressed, .. } =
+        &**tallies.iter().find(|tally| &*tally.name == target).unwrap();
+    [sent, failed, dropped, suppressed].map(|counter| counter.load(Relaxed))
+}
+
+async fn until_counted(process: &Process, target: &str, expected: [u64; 4]) {
+    while counts(process, target) != expected {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn dedup_of(call: &(Parts, Bytes)) -> String {
+    let body: serde_json::Value = serde_json::from_slice(&call.1).unwrap();
+    body["dedup"].as_str().unwrap().into()
+}
+
+#[tokio::test]
+async fn a_slow_target_delays_no_other() {
+    let slow = Receiver::start(|_| None::<StatusCode>).await;
+    let swift = Receiver::start(|_| Some(StatusCode::NO_CONTENT)).await;
+    let (notifier, process) = quick();
+    notifier.set_targets(vec![target("slow", &slow.url("/")), target("swift", &swift.url("/"))]);
+    for key in ["a", "b", "c"] {
+        notifier.send(notice(Severity::Low, key));
+    }
+    let calls = swift.after(3).await;
+    assert_eq!(calls.iter().map(|call| dedup_of(call)).collect::<Vec<_>>(), ["a", "b", "c"]);
+    until_counted(&process, "swift", [3, 0, 0, 0]).await;
+    assert_eq!(slow.after(1).await.len(), 1);
+    assert_eq!(counts(&process, "slow"), [0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_target_that_fails_is_called_again_with_the_same_id_until_it_takes_the_notice() {
+    let replies = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+    let receiver = Receiver::start(move |n| Some(*replies.get(n).unwrap_or(&StatusCode::OK))).await;
+    let (notifier, process) = quick();
+    notifier.set_targets(vec![target("t", &receiver.url("/in"))]);
+    notifier.send(notice(Severity::Medium, "a"));
+    until_counted(&process, "t", [1, 2, 0, 0]).await;
+    let calls = receiver.calls();
+    let ids: Vec<_> = calls.iter().map(|call| call.0.headers["webhook-id"].clone()).collect();
+    assert_eq!(ids, ["notice_1700000000000_1"; 3]);
+}
+
+#[tokio::test]
+async fn a_target_that_never_takes_a_notice_is_called_eight_times() {
+    let receiver = Receiver::start(|_| Some(StatusCode::BAD_GATEWAY)).await;
+    let (notifier, process) = quick();
+    notifier.set_targets(vec![target("t", &receiver.url("/"))]);
+    notifier.send(notice(Severity::Medium, "a"));
+    until_counted(&process, "t", [0, 8, 1, 0]).await;
+    assert_eq!(receiver.calls().len(), 8);
+}
+
+#[tokio::test]
+async fn a_call_that_is_wrong_is_not_made_again() {
+    let receiver = Receiver::start(|_| Some(StatusCode::NOT_FOUND)).await;
+    let (notifier, process) = quick();
+    notifier.set_targets(vec![target("t", &receiver.url("/"))]);
+    notifier.send(notice(Severity::Medium, "a"));
+    until_counted(&process, "t", [0, 1, 1, 0]).await;
+    assert_eq!(receiver.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn targets_get_what_is_severe_enough_and_once() {
+    let receiver = Receiver::start(|_| Some(StatusCode::OK)).await;
+    let (notifier, process) = quick();
+    let severe = NotifyTarget { severity: Severity::High, ..target("t", &receiver.url("/")) };
+    notifier.set_targets(vec![severe]);
+    notifier.send(notice(Severity::Medium, "a"));
+    notifier.send(notice(Severity::High, "b"));
+    notifier.send(notice(Severity::High, "b"));
+    notifier.send(notice(Severity::Critical, "b"));
+    until_counted(&process, "t", [2, 0, 0, 1]).await;
+    let calls = receiver.calls();
+    let bodies = calls.iter().map(|call| serde_json::from_slice(&call.1).unwrap());
+    let mut told: Vec<_> = bodies
+        .map(|body: serde_json::Value| (body["severity"].to_string(), body["suppressed"].clone()))
+        .collect();
+    told.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(told, [("\"critical\"".into(), 1.into()), ("\"high\"".into(), 0.into())]);
+}
+
+#[tokio::test]
+async fn a_reload_keeps_what_a_target_has_still_to_be_told() {
+    let (_socket, nobody) = deaf();
+    let receiver = Receiver::start(|_| Some(StatusCode::OK)).await;
+    let (notifier, process) = quick();
+    let before = target("t", &format!("http://{nobody}/"));
+    notifier.set_targets(vec![before.clone(), target("gone", &receiver.url("/gone"))]);
+    notifier.send(notice(Severity::Low, "a"));
+    while counts(&process, "t")[1] == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    notifier.set_targets(vec![before]);
+    notifier.set_targets(vec![target("t", &receiver.url("/new"))]);
+    while counts(&process, "t")[0] == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let calls = receiver.calls();
+    let new: Vec<_> = calls.iter().filter(|call| call.0.uri.path() == "/new").collect();
+    assert_eq!(new.iter().map(|call| dedup_of(call)).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(process.notify_targets().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_tells_what_is_urgent_and_drops_the_rest() {
+    let replies = [StatusCode::SERVICE_UNAVAILABLE];
+    let receiver = Receiver::start(move |n| Some(*replies.get(n).unwrap_or(&StatusCode::OK))).await;
+    // It would be called again in hours.
+    let hours = Duration::from_secs(7_200);
+    let patience = Patience { first: hours, longest: hours, age: hours * 3, ..Patience::default() };
+    let (notifier, process) = with(patience);
+    notifier.set_targets(vec![target("t", &receiver.url("/"))]);
+    notifier.send(notice(Severity::Critical, "a"));
+    until_counted(&process, "t", [0, 1, 0, 0]).await;
+    notifier.send(notice(Severity::Medium, "b"));
+    notifier.send(notice(Severity::High, "c"));
+    notifier.stop().await;
+    assert_eq!(counts(&process, "t"), [2, 1, 1, 0]);
+    let told: Vec<_> = receiver.calls().iter().map(|call| dedup_of(call)).collect();
+    assert_eq!(told, ["a", "a", "c"]);
+}
+
+#[tokio::test]
+async fn a_stop_waits_two_seconds_for_a_target_that_does_not_answer() {
+    let receiver = Receiver::start(|_| None::<StatusCode>).await;
+    let (notifier, process) = quick();
+    notifier.set_targets(vec![target("t", &receiver.url("/"))]);
+    notifier.send(notice(Severity::Critical, "a"));
+    receiver.after(1).await;
+    // All that is left to wait for is time.
+    tokio::time::pause();
+    notifier.stop().await;
+    assert_eq!(counts(&process, "t"), [0, 0, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_call_that_is_not_urgent() {
+    let receiver = Receiver::start(|n| (n > 0).then_some(StatusCode::OK)).await;
+    let (notifier, process) = quick();
+    notifier.set_targets(vec![target("t", &receiver.url("/"))]);
+    notifier.send(notice(Severity::Low, "a"));
+    receiver.after(1).await;
+    notifier.send(notice(Severity::High, "b"));
+    notifier.stop().await;
+    assert_eq!(counts(&process, "t"), [1, 0, 1, 0]);
+    assert_eq!(dedup_of(&receiver.calls()[1]), "b");
+}
+
+#[tokio::test]
+async fn slack_gets_its_form_and_totals_are_metrics() {
+    let receiver = Receiver::start(|_| Some("ok")).await;
+    let (notifier, process) = quick();
+    let chat = NotifyTarget { form: Form::Slack, ..target("chat", &receiver.url("/hooks/x")) };
+    notifier.set_targets(vec![chat]);
+    notifier.send(notice(Severity::High, "a"));
+    until_counted(&process, "chat", [1, 0, 0, 0]).await;
+    let body: serde_json::Value = serde_json::from_slice(&receiver.calls()[0].1).unwrap();
+    assert_eq!(body["text"], "*HIGH* shop/green: breaker opened (a)");
+
+    let text = "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
+    let config = Arc::new(crate::config::Config::parse(text).unwrap().0);
+    let run_time = crate::snapshot::RunTime::default();
+    let (secret, now) = (crate::split::Secret([0; 16]), system().now());
+    let blueprint = crate::snapshot::Blueprint { config, run_time: &run_time, secret, now };
+    let snapshot = crate::snapshot::Snapshot::build(&blueprint, None);
+    let metrics = crate::observe::encode(&snapshot, &process, now);
+    let lines: Vec<_> =
+        metrics.lines().filter(|line| line.starts_with("pointsman_notifications")).collect();
+    let line = |result, count| {
+        format!("pointsman_notifications_total{{target=\"chat\",result=\"{result}\"}} {count}")
+    };
+    assert_eq!(
+        lines,
+        [line("sent", 1), line("failed", 0), line("dropped", 0), line("suppressed", 0)]
+    );
+}
+
+/// A file with this text, in a folder that goes when the first is dropped.
+pub fn secret(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("key");
+    std::fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+/// Checks a call's signature with nothing of ours: HMAC as RFC 2104 has it, on SHA-256 alone.
+pub fn assert_signed((head, body): &(Parts, Bytes), key: &[u8]) {
+    use base64::Engine;
+    use sha2::{Digest, Sha256};
+    let field = |name: &str| head.headers[name].to_str().unwrap().to_string();
+    let mut content =
+        format!("{}.{}.", field("webhook-id"), field("webhook-timestamp")).into_bytes();
+    content.extend_from_slice(body);
+    assert!(key.len() <= 64, "longer keys are hashed first");
+    let pad = |with: u8| -> Vec<u8> {
+        (0..64).map(|place| key.get(place).copied().unwrap_or(0) ^ with).collect()
+    };
+    let inner = Sha256::digest([pad(0x36), content].concat());
+    let outer = Sha256::digest([pad(0x5c), inner.to_vec()].concat());
+    let expected = format!("v1,{}", base64::engine::general_purpose::STANDARD.encode(outer));
+    assert_eq!(field("webhook-signature"), expected);
+}
+
+#[tokio::test]
+async fn notices_are_signed_with_the_key_as_it_is_now() {
+    let receiver = Receiver::start(|_| Some(StatusCode::OK)).await;
+    let (_folder, path) = secret("one\n");
+    let (notifier, process) = quick();
+    let signed =
+        NotifyTarget { secret_file: Some(path.clone()), ..target("t", &receiver.url("/")) };
+    notifier.set_targets(vec![signed]);
+    notifier.send(notice(Severity::Low, "a"));
+    until_counted(&process, "t", [1, 0, 0, 0]).await;
+    std::fs::write(Path::new(&path), "two\n").unwrap();
+    notifier.send(notice(Severity::Low, "b"));
+    until_counted(&process, "t", [2, 0, 0, 0]).await;
+    assert_signed(&receiver.calls()[0], b"one");
+    assert_signed(&receiver.calls()[1], b"two");
+}

@@ -135,6 +135,7 @@ impl Changes {
             ("limits", old.stability.limits != new.stability.limits),
             ("fallback", old.stability.fallback != new.stability.fallback),
             ("maintenance", old.stability.maintenance != new.stability.maintenance),
+            ("mirror", old.mirror != new.mirror),
         ];
         for (what, _) in settings.iter().filter(|(_, changed)| *changed) {
             self.add(&subject, format!("{what} changed"));

@@ -190,7 +190,10 @@ compare = { status = false, headers = ["etag"], body = false, body_limit = 4096 
             ("to = \"green\"\nbody_limit = \"1GiB\"", "t:10:14: `body_limit` is out of range"),
             ("to = \"green\"\nbody_limit = true", "t:10:14: `body_limit` must be a size"),
             ("to = \"green\"\nqueue = 0", "t:10:9: `queue` is out of range"),
-            ("to = \"green\"\ncompare.statuss = true", "t:10:9: unknown key `statuss` in `services.a.mirror.compare`"),
+            (
+                "to = \"green\"\ncompare.statuss = true",
+                "t:10:9: unknown key `statuss` in `services.a.mirror.compare`",
+            ),
         ];
         for (lines, wanted) in cases {
             let found = parse(&format!("[services.a.mirror]\n{lines}\n"));

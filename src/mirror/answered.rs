@@ -80,12 +80,8 @@ impl fmt::Display for Part {
 impl Answered {
     /// Begins with the head of an answer.
     pub fn begin(status: u16, headers: &HeaderMap, by: &CompareSettings) -> Answered {
-        let body = Body {
-            hasher: SipHasher13::new(),
-            seen: 0,
-            limit: by.body_limit,
-            has_more: false,
-        };
+        let body =
+            Body { hasher: SipHasher13::new(), seen: 0, limit: by.body_limit, has_more: false };
         Answered {
             status,
             headers: by.headers.iter().map(|name| values(headers, name)).collect(),

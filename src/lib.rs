@@ -25,9 +25,9 @@
 //! # Rooms
 //!
 //! The core ([`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
-//! [`snapshot`]) knows no pingora, no runtime, no file, no socket, and takes time and chance as
-//! arguments ([`clock`]). The rim ([`proxy`], [`observe`], [`outgoing`], [`notify`], [`control`],
-//! [`store`], [`admin`], [`server`], [`cli`]) has them all.
+//! [`mirror`], [`snapshot`], [`judge`], [`rollout`]) knows no pingora, no runtime, no file, no
+//! socket, and takes time and chance as arguments ([`clock`]). The rim ([`proxy`], [`observe`],
+//! [`outgoing`], [`notify`], [`control`], [`store`], [`admin`], [`server`], [`cli`]) has them all.
 
 pub mod clock;
 
@@ -37,6 +37,7 @@ pub mod split;
 pub mod upstream;
 pub mod balance;
 pub mod fallback;
+pub mod mirror;
 pub mod snapshot;
 pub mod judge;
 pub mod rollout;

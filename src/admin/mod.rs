@@ -5,6 +5,7 @@
 
 mod config;
 mod guard;
+mod mirror;
 mod operations;
 mod problem;
 mod services;
@@ -94,6 +95,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(services::revisions))
         .routes(routes!(services::pools))
         .routes(routes!(services::pool))
+        .routes(routes!(mirror::show))
         .routes(routes!(operations::put_upstream_state))
         .routes(routes!(operations::post_upstream))
         .routes(routes!(operations::delete_upstream))

@@ -191,7 +191,7 @@ fn etag(revision: u64) -> [(header::HeaderName, HeaderValue); 1] {
     [(header::ETAG, value.expect("digits in quotes are a valid field value"))]
 }
 
-fn find<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Service, Problem> {
+pub(super) fn find<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Service, Problem> {
     let missing = || Problem::of(Refused::NoService(name.to_string()), name, snapshot);
     snapshot.service(name).ok_or_else(missing)
 }

@@ -2,6 +2,7 @@
 //!
 //! Never the types that decide anything: those may change without a client noticing.
 
+mod mirror;
 mod operations;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::config::{Change, Level, Problems};
 use crate::split::Split;
 use crate::store;
 
+pub use mirror::{Comparisons, Difference, Differing, Mirror};
 pub use operations::{
     Breaker, BreakerOrder, BreakerSet, BreakerState, Event, Mode, ModeSet, PostUpstream,
     PutBreaker, PutMode, PutUpstreamState, UpstreamState, UpstreamStateSet, UpstreamsChanged,

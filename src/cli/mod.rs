@@ -16,6 +16,7 @@ mod hold;
 mod init;
 mod logging;
 mod maintenance;
+mod mirror;
 mod mode;
 mod proxy;
 mod reload;
@@ -74,6 +75,8 @@ enum Verb {
     Maintenance(maintenance::Maintenance),
     /// Add upstreams to a pool or take them out.
     Upstream(upstream::Upstream),
+    /// Show what came of the copies that a service sends to another pool.
+    Mirror(mirror::Mirror),
     /// Show what happened.
     Events(events::Events),
     /// Read the config file again.
@@ -134,6 +137,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Hold(verb) => block_on(verb.run()),
         Verb::Maintenance(verb) => block_on(verb.run()),
         Verb::Upstream(verb) => block_on(verb.run()),
+        Verb::Mirror(verb) => block_on(verb.run()),
         Verb::Events(verb) => block_on(verb.run()),
         Verb::Reload(verb) => block_on(verb.run()),
         Verb::Diff(verb) => block_on(verb.run()),

@@ -150,6 +150,7 @@ impl Changes {
             ("override", old.opt_in != new.opt_in),
             ("fallback", old.stability.fallback != new.stability.fallback),
             ("maintenance", old.stability.maintenance != new.stability.maintenance),
+            ("mirror", old.mirror != new.mirror),
         ];
         for (what, _) in settings.iter().filter(|(_, changed)| *changed) {
             self.add(&subject, format!("{what} changed"));

@@ -6,6 +6,7 @@
 mod diff;
 mod duration;
 mod fallback;
+mod mirror;
 mod notify;
 mod problem;
 mod read;
@@ -25,6 +26,7 @@ use ipnet::IpNet;
 
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::fallback::Fallback;
+use crate::mirror::MirrorSettings;
 use crate::route::Route;
 use crate::split::{Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
@@ -121,6 +123,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// What it does when upstreams fail.
     pub stability: Arc<Stability>,
+    /// What it copies to another pool; none for nothing.
+    pub mirror: Option<Arc<MirrorSettings>>,
 }
 
 /// What a service does when upstreams fail or too much is asked of them.

@@ -104,6 +104,33 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A number of bytes: a whole number, or a text such as `64KiB`.
+    pub fn bytes(
+        &mut self,
+        problems: &mut Problems,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Option<u64> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Integer(_) => return self.number(problems, key, range),
+            DeValue::String(_) => {}
+            _ => {
+                problems.0.push(wrong_kind(key, value, "a size"));
+                return None;
+            }
+        }
+        let read = |text: &str| size(text).ok_or("expected a size such as `64KiB` or `1MiB`");
+        let found = text_of(problems, key, value, read)?;
+        if !range.contains(&found.value) {
+            let message = format!("`{key}` is out of range");
+            let bounds = format!("from {} to {} bytes", range.start(), range.end());
+            problems.0.push(Problem::error(found.span, message).label(bounds));
+            return None;
+        }
+        Some(found.value)
+    }
+
     /// A length of time such as `500ms` or `1m 30s`, above zero and at most a day.
     pub fn duration(&mut self, problems: &mut Problems, key: &'static str) -> Option<Duration> {
         if let Some(value) = self.value(key)
@@ -178,6 +205,20 @@ impl<'a> Section<'a> {
     fn join(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_string() } else { format!("{}.{key}", self.name) }
     }
+}
+
+/// `512B`, `64KiB`, `1MiB` or `2GiB` in bytes.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit: u64 = match unit.trim_start() {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// A value that is to be a table.

@@ -6,6 +6,7 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::mirror::mirror;
 use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
 use super::stability::stability;
 use super::{Pool, Problem, Problems, Service, Timeouts};
@@ -43,6 +44,7 @@ pub(super) fn service(
     });
     let timeouts = section.section(problems, "timeouts").map(|section| timeouts(section, problems));
     let stability = stability(&mut section, problems, pools.as_deref());
+    let mirror = mirror(&mut section, problems, pools.as_deref());
     section.close(problems);
     Some(Service {
         name,
@@ -52,6 +54,7 @@ pub(super) fn service(
         opt_in,
         timeouts: timeouts.unwrap_or_default(),
         stability: Arc::new(stability),
+        mirror,
     })
 }
 
@@ -213,7 +216,8 @@ fn is_zero(value: &Spanned<DeValue<'_>>) -> bool {
     percent(value) == Ok(BasisPoints::NONE)
 }
 
-fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, String> {
+/// A share as a number or a text.
+pub(super) fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, String> {
     let text = match value.get_ref() {
         DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
         DeValue::Float(float) => float.as_str(),

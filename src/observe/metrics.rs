@@ -13,7 +13,8 @@ use super::families::Families;
 use super::saturation::saturation;
 use crate::balance::Member;
 use crate::clock::Moment;
-use crate::snapshot::{Mode, Pool, Service, Snapshot};
+use crate::mirror::Kind;
+use crate::snapshot::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 
 /// All metrics in the text format, version 0.0.4.
@@ -27,6 +28,7 @@ pub fn encode(snapshot: &Snapshot, process: &Process, instant: Instant) -> Strin
     );
     for service in &snapshot.services {
         of_service(&mut families, service);
+        service.mirror.iter().for_each(|mirror| of_mirror(&mut families, service, mirror));
         for pool in &service.pools {
             of_pool(&mut families, service, pool, now);
             for member in pool.members.list() {
@@ -111,6 +113,27 @@ fn of_service(families: &mut Families, service: &Service) {
         gauge("pointsman_stale_bytes", "Memory of the responses kept.", kept.bytes);
         let help = "Memory of responses that are being kept as they pass.";
         gauge("pointsman_stale_recording_bytes", help, kept.recording);
+    }
+}
+
+fn of_mirror(families: &mut Families, service: &Service, mirror: &Mirror) {
+    let labels = [("service", &*service.name), ("pool", &*mirror.settings.to)];
+    let counts = mirror.state.read();
+    for (result, count) in
+        [("sent", counts.sent), ("dropped", counts.dropped), ("failed", counts.failed)]
+    {
+        let labels = [labels[0], labels[1], ("result", result)];
+        let help = "Copies of requests by whether the pool answered them, or too many waited.";
+        families.counter("pointsman_mirrored_requests_total", help, &labels, count as f64);
+    }
+    if mirror.settings.compare.is_none() {
+        return;
+    }
+    for kind in Kind::ALL {
+        let labels = [labels[0], labels[1], ("result", kind.name())];
+        let help = "Answers to copies compared with the live ones, by what differs first.";
+        let count = counts.comparisons[kind as usize];
+        families.counter("pointsman_mirror_comparisons_total", help, &labels, count as f64);
     }
 }
 

@@ -11,6 +11,7 @@ use super::client_stream::{ClientStream, Socket};
 use super::connection::Connection;
 use super::forwarded::Peer;
 use super::listen::Serve;
+use super::mirror::Mirrors;
 use super::pingora_lane::{PingoraLane, pingora_lane};
 use super::watch::Watch;
 use crate::clock::Clock;
@@ -25,9 +26,14 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Serves what is published, moved by this many workers.
-    pub fn new(published: Arc<Published>, clock: Clock, workers: usize) -> Clients {
-        let proxy = Arc::new(pingora_lane(published.clone(), clock, workers));
+    /// Serves what is published, moved by this many workers. Copies of requests go to `mirrors`.
+    pub fn new(
+        published: Arc<Published>,
+        clock: Clock,
+        workers: usize,
+        mirrors: Mirrors,
+    ) -> Clients {
+        let proxy = Arc::new(pingora_lane(published.clone(), clock, workers, mirrors));
         Clients { published, clock, proxy, stopping: watch::Sender::new(false) }
     }
 

@@ -7,12 +7,14 @@
 //! place and accounts for the request exactly once.
 //!
 //! `attempt.rs` has what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
-//! wait for a place, `fall_back.rs` what is said when nobody can be asked.
+//! wait for a place, `fall_back.rs` what is said when nobody can be asked, `mirroring.rs` the copy
+//! for another pool.
 
 mod again;
 mod attempt;
 mod fall_back;
 mod line;
+mod mirroring;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ use super::forwarded::{self, Peer};
 use super::hop_by_hop;
 use super::trace_context::{TRACEPARENT, TRACESTATE, TraceContext, hex};
 use crate::clock::{Clock, Draws};
+use crate::mirror::MARK as MIRROR_MARK;
 use crate::observe::RequestRecord;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Decision, Published, ServiceHold, Snapshot, Why};
@@ -37,6 +40,7 @@ pub use attempt::{Try, Wire};
 
 use attempt::Attempt;
 use fall_back::Kept;
+use mirroring::Mirroring;
 
 /// `x-request-id`.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -72,6 +76,7 @@ pub struct Exchange {
     /// How long it stood in line.
     waited: Duration,
     kept: Kept,
+    mirroring: Option<Box<Mirroring>>,
     cause: Option<Cause>,
     is_recorded: bool,
 }
@@ -132,6 +137,7 @@ impl Exchange {
             waits_since: None,
             waited: Duration::ZERO,
             kept: Kept::default(),
+            mirroring: None,
             cause: None,
             is_recorded: false,
         }
@@ -197,7 +203,11 @@ impl Exchange {
             None if carries.trace_state => self.edits.remove(TRACESTATE),
             None => {}
         }
+        if carries.mirror_mark {
+            self.edits.remove(MIRROR_MARK);
+        }
         self.prepare_to_keep(head, &facts);
+        self.prepare_to_mirror(head, carries.length);
         Admitted::Forward
     }
 

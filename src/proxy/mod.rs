@@ -3,7 +3,7 @@
 //! What happens to a request is in [`exchange`], which knows nothing of how bytes move; how bytes
 //! move is in [`pingora_lane`], whose hooks call the exchange and decide nothing. `failure.rs`
 //! holds the one table from causes to answers, `listen.rs` the accept loops, `connection.rs` and
-//! `watch.rs` the deadlines of a connection.
+//! `watch.rs` the deadlines of a connection, `mirror/` the copies of requests for another pool.
 
 pub mod admission;
 pub mod answer;
@@ -17,6 +17,7 @@ pub mod forwarded;
 pub mod heads;
 pub mod hop_by_hop;
 pub mod listen;
+pub mod mirror;
 pub mod pingora_lane;
 pub mod trace_context;
 pub mod watch;

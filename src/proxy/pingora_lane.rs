@@ -27,6 +27,7 @@ use super::connection::Connection;
 use super::exchange::{Admitted, Exchange, REQUEST_ID, Try, Wire};
 use super::failure::{BadRequest, Cause};
 use super::failure_log::FailureLog;
+use super::mirror::Mirrors;
 use super::{heads, hop_by_hop};
 use crate::clock::Clock;
 use crate::snapshot::Published;
@@ -47,6 +48,7 @@ pub struct PingoraLane {
     published: Arc<Published>,
     clock: Clock,
     failures: FailureLog,
+    mirrors: Mirrors,
 }
 
 impl PingoraLane {
@@ -65,11 +67,12 @@ impl PingoraLane {
     }
 }
 
-/// A proxy on pingora that serves what is published, moved by this many workers.
+/// A proxy on pingora that serves what is published, moved by this many workers. Copies go there.
 pub fn pingora_lane(
     published: Arc<Published>,
     clock: Clock,
     workers: usize,
+    mirrors: Mirrors,
 ) -> HttpProxy<PingoraLane> {
     let conf = ServerConf {
         threads: workers,
@@ -79,7 +82,7 @@ pub fn pingora_lane(
     };
     pingora::proxy::http_proxy(
         &Arc::new(conf),
-        PingoraLane { published, clock, failures: FailureLog::default() },
+        PingoraLane { published, clock, failures: FailureLog::default(), mirrors },
     )
 }
 
@@ -163,6 +166,7 @@ impl ProxyHttp for PingoraLane {
             // It goes on as HTTP/1.1, which needs one.
             request.insert_header(HOST, ctx.host_for_upstream())?;
         }
+        ctx.on_request_head(&request.method, &request.uri, &request.headers);
         let connection = connection(session)?;
         match session.as_mut().is_body_done() {
             true => connection.expect_answer(ctx.timeouts().response),
@@ -182,6 +186,7 @@ impl ProxyHttp for PingoraLane {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        ctx.on_request_body(body.as_ref(), end_of_stream);
         if end_of_stream {
             drop_empty_end(body);
             ctx.on_request_end();
@@ -305,6 +310,9 @@ impl ProxyHttp for PingoraLane {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Self::CTX) {
         ctx.finish(answered(session));
+        if let Some(copied) = ctx.take_copy() {
+            self.mirrors.offer(copied);
+        }
         if let Ok(connection) = connection(session) {
             connection.end_exchange();
         }

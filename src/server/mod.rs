@@ -1,8 +1,9 @@
 //! The process: a config in, a running edge out, and an orderly end.
 //!
-//! Three runtimes, so that none can starve the others: one moves requests, on as many threads as
-//! there are cores; one probes upstreams, on a thread of its own; and one, which the caller brings,
-//! holds the controller, the admin API and what else runs in the background.
+//! Four runtimes, so that none can starve the others: one moves requests, on as many threads as
+//! there are cores; one probes upstreams and one sends copies of requests, each on a thread of its
+//! own; and one, which the caller brings, holds the controller, the admin API and what else runs in
+//! the background.
 
 pub mod clock;
 pub mod signals;
@@ -28,6 +29,7 @@ use crate::control::{
 use crate::observe::{Lag, Process, sample_lag};
 use crate::proxy::clients::Clients;
 use crate::proxy::listen::{BindError, Bound, Listeners};
+use crate::proxy::mirror::{self, send_copies};
 use crate::snapshot::Published;
 
 /// How long a start waits for names: those that take longer come in when they come.
@@ -82,7 +84,8 @@ pub struct Server {
     open: Arc<AtomicUsize>,
     is_stopping: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
-    _probes: oneshot::Sender<()>,
+    /// The threads that do one thing beside; each ends with its sender.
+    _beside: [oneshot::Sender<()>; 2],
     _workers: Workers,
 }
 
@@ -125,14 +128,18 @@ impl Server {
         let lag = Arc::new(Lag::new(clock.now()));
         workers.handle.spawn(sample_lag(lag.clone(), clock));
         process.set_lag(lag);
-        let clients = Arc::new(Clients::new(published.clone(), clock, threads));
+        let (mirrors, copies) = mirror::channel();
+        let clients = Arc::new(Clients::new(published.clone(), clock, threads, mirrors));
         let mut listeners = Listeners::new(clients.clone(), workers.handle.clone());
         let prepared = listeners.prepare(&config.listeners)?;
         listeners.commit(prepared);
         process.set_listeners(listeners.tallies());
         let (addresses, open) = (listeners.addresses(), listeners.open());
 
-        let probes = start_probes(published.clone(), clock)?;
+        // A thousand upstreams mean thousands of wake-ups a second, which cost half as much where
+        // none of them crosses a thread.
+        let probes = start_beside("probes", control::probe(published.clone(), clock))?;
+        let copies = start_beside("copies", send_copies(copies, published.clone(), clock))?;
         let (in_force_sender, in_force) = watch::channel(in_force);
         let rates = Arc::new(Rates::default());
         let is_stopping = Arc::new(AtomicBool::new(false));
@@ -182,7 +189,7 @@ impl Server {
             open,
             is_stopping,
             tasks,
-            _probes: probes,
+            _beside: [probes, copies],
             _workers: workers,
         })
     }
@@ -278,22 +285,24 @@ fn workers(config: &Config) -> usize {
     workers.map_or(1, NonZeroUsize::get)
 }
 
-/// Probes have a thread of their own: a thousand upstreams mean thousands of wake-ups a second, which
-/// cost half as much where none of them crosses a thread. It ends when the sender is dropped.
-fn start_probes(published: Arc<Published>, clock: Clock) -> std::io::Result<oneshot::Sender<()>> {
+/// Does this on a thread of its own, which ends when the sender is dropped.
+fn start_beside(
+    name: &str,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<oneshot::Sender<()>> {
     let (running, ended) = oneshot::channel();
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let probe = move || {
+    let run = move || {
         runtime.block_on(async {
             // As a task: tokio wakes what `block_on` itself waits for through the system, two calls
             // for each probe that ends.
-            let probing = tokio::spawn(control::probe(published, clock));
+            let working = tokio::spawn(work);
             let _ = ended.await;
-            probing.abort();
+            working.abort();
         });
         runtime.shutdown_background();
     };
-    std::thread::Builder::new().name("probes".into()).spawn(probe)?;
+    std::thread::Builder::new().name(name.into()).spawn(run)?;
     Ok(running)
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Mode, Pool, Service, Snapshot};
+use super::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::balance::{Member, Members};
 use crate::clock::Moment;
 use crate::config::{self, Config};
@@ -127,6 +127,7 @@ fn build_service(
         pools: service.pools.iter().map(pool).collect(),
         state: before.map(|before| before.state.clone()).unwrap_or_default(),
         stale: stale(service, before),
+        mirror: mirror(service, before),
         sticky: service.sticky.clone(),
         opt_in: service.opt_in.clone(),
     }
@@ -138,6 +139,16 @@ fn stale(service: &config::Service, before: Option<&Service>) -> Option<Arc<Stal
     let kept = before.and_then(|before| before.stale.clone());
     let kept = kept.filter(|store| store.limits() == limits);
     Some(kept.unwrap_or_else(|| Arc::new(StaleStore::new(limits))))
+}
+
+/// What came of copies is told of one pool: another one begins anew.
+fn mirror(service: &config::Service, before: Option<&Service>) -> Option<Mirror> {
+    let settings = service.mirror.clone()?;
+    let pool = service.pools.iter().position(|pool| pool.name == settings.to)?;
+    let before = before.and_then(|before| before.mirror.as_ref());
+    let same = before.filter(|before| before.settings.to == settings.to);
+    let state = same.map(|same| same.state.clone()).unwrap_or_default();
+    Some(Mirror { settings, state, pool })
 }
 
 /// The pool with the largest share in the file, as long as it gets any traffic; otherwise the one

@@ -25,7 +25,7 @@ use crate::upstream::Tally;
 pub use attempts::{Attempts, Counts};
 pub use build::{Answer, Blueprint, Changed, Resolved, RunTime, Traffic};
 pub use pool::{Ended, Pool, PoolState, Seat};
-pub use service::{Fallbacks, Mode, Service, ServiceHold, ServiceState};
+pub use service::{Fallbacks, Mirror, Mode, Service, ServiceHold, ServiceState};
 
 /// Everything a request is decided by.
 #[derive(Debug)]

@@ -185,6 +185,37 @@ impl Pool {
         })
     }
 
+    /// The upstream to ask something that is not a user's request, by its place: it counts for
+    /// nothing in the pool, neither in whose turn it is nor in what the pool is spared. Nobody who is
+    /// not well is asked.
+    pub fn pick_aside(
+        &self,
+        stability: &Stability,
+        now: Moment,
+        draws: &mut Draws,
+    ) -> Result<usize, Why> {
+        if !self.admits(stability, now) {
+            return Err(Why::Open);
+        }
+        let turn = AtomicUsize::new(draws.bits() as usize);
+        let picking = Picking {
+            settings: &stability.balance,
+            breaker: stability.breaker.as_ref(),
+            limit: stability.limits.upstream_in_flight,
+            panics: false,
+            turn: &turn,
+            load: self.state.in_flight(),
+            spares: true,
+            tried: &[],
+            key: Some(draws.bits()),
+            now,
+        };
+        self.members.pick(&picking, draws).map_err(|none| match none {
+            NoMember::None => Why::NoUpstream,
+            NoMember::Full => Why::PoolFull,
+        })
+    }
+
     /// Takes a place on a member that was picked.
     pub fn take(&self, place: usize, stability: &Stability, now: Moment) -> Option<Seat> {
         let upstream = &self.members.list()[place].upstream;

@@ -10,6 +10,7 @@ use crate::balance::{Budget, Policy, Queue};
 use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
 use crate::fallback::StaleStore;
+use crate::mirror::{MirrorSettings, MirrorState};
 use crate::route::Facts;
 use crate::split::{Cohort, Cut, Secret, Split, Sticky};
 
@@ -38,9 +39,22 @@ pub struct Service {
     pub stable: usize,
     /// The pool that stands in for one that is open or has nobody.
     pub stand_in: Option<usize>,
+    /// What it copies to another pool, if anything.
+    pub mirror: Option<Mirror>,
     pub(super) cut: Cut,
     pub(super) sticky: Sticky,
     pub(super) opt_in: Option<HeaderName>,
+}
+
+/// What a service copies to another pool.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// What, and how.
+    pub settings: Arc<MirrorSettings>,
+    /// What came of it; lives on while the copies go to the same pool.
+    pub state: Arc<MirrorState>,
+    /// That pool's place in [`Service::pools`].
+    pub pool: usize,
 }
 
 /// What we know of one service, by its name.

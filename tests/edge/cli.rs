@@ -351,3 +351,27 @@ async fn events_are_followed_over_a_restart() {
     let line = said.next_line().await.unwrap().unwrap();
     assert_eq!(line, "the proxy was started again: its events begin anew");
 }
+
+#[tokio::test]
+async fn what_came_of_copies_is_shown() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let service = "split = { blue = 100, green = 0 }\n[services.shop.mirror]\nto = \"green\"\n\
+                   percent = 100\ncompare = {}\n";
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], service).await;
+    let admin = edge.admin.to_string();
+    edge.get(&["x-request-id: abc"]).await;
+    let shown = async || pointsman(&["mirror", "shop", "--admin", &admin]).await;
+    until("the answers are compared", async || shown().await.out.contains("abc")).await;
+    let shown = shown().await;
+    assert_eq!(shown.code, 0);
+    for part in [
+        "shop mirrors 100 % of its requests to green",
+        "SENT  FAILED  DROPPED  WAITING  SAME  OTHER STATUS  OTHER HEADERS  OTHER BODY",
+        "the last 1 of 1 differences kept",
+        "GET /    abc  body  4 bytes, hash ",
+    ] {
+        assert!(shown.out.contains(part), "{part}\n{}", shown.out);
+    }
+    let none = pointsman(&["mirror", "other", "--admin", &admin]).await;
+    assert_eq!((none.code, &*none.err), (1, "pointsman: no service is named `other`"));
+}

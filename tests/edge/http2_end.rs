@@ -26,7 +26,8 @@ async fn serve_http2(edge: &Edge) -> TcpStream {
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
     let clock = pointsman::server::clock::system();
-    let proxy = Arc::new(pingora_lane(edge.server.published().clone(), clock, 1));
+    let (mirrors, _) = pointsman::proxy::mirror::channel();
+    let proxy = Arc::new(pingora_lane(edge.server.published().clone(), clock, 1, mirrors));
     let peer = Peer::new([127, 0, 0, 1].into(), "http");
     let connection = Connection::new(peer, ClientLimits::default(), clock);
     let stream = ClientStream::new(Socket::Tcp(server), Arc::new(connection));

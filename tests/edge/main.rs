@@ -14,6 +14,7 @@ mod failing;
 mod harness;
 mod headers;
 mod http2_end;
+mod mirror;
 mod routing;
 mod steady_load;
 mod upstreams;

@@ -199,6 +199,7 @@ impl Exchange {
             false => {
                 self.hear_head(status, now);
                 self.begin_to_keep(status, headers, now);
+                self.begin_to_compare(status, headers);
                 Ok(())
             }
         }
@@ -222,6 +223,7 @@ impl Exchange {
     /// made; its place is taken then.
     pub fn on_attempt_failed(&mut self, cause: Cause, wire: Wire) -> bool {
         self.cause = Some(cause);
+        self.compare_nothing();
         let Some(attempt) = &mut self.attempt else { return false };
         let had_answer = attempt.outcome.is_some();
         match (cause.row().upstream_at_fault, attempt.outcome) {

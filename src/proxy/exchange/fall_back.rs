@@ -201,6 +201,9 @@ impl Exchange {
 
     /// Hears a piece of the response's body, and its end.
     pub fn on_response_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+        if let Some(piece) = piece {
+            self.compare_piece(piece);
+        }
         let Some(recording) = &mut self.kept.recording else { return };
         if let Some(piece) = piece {
             recording.push(piece);

@@ -609,3 +609,57 @@ fn one_too_many_is_refused_and_a_place_given_back_serves_the_next() {
     let mut third = open(clock(), &snapshot);
     assert_eq!(admit(&mut third, &[]), Ok(()));
 }
+
+const MIRRORED: &str = r#"
+[[listeners]]
+address = "127.0.0.1:0"
+[services.shop]
+split = { blue = 100, green = 0 }
+[services.shop.mirror]
+to = "green"
+percent = 100
+body_limit = 4
+compare = {}
+[services.shop.pools]
+blue.upstreams = ["192.0.2.1:80"]
+green.upstreams = ["192.0.2.2:80"]
+"#;
+
+/// A request of these body pieces that is being answered.
+fn mirrored(pieces: &[&'static str], ends: bool) -> Exchange {
+    let mut exchange = open(clock(), &snapshot_of(MIRRORED));
+    admit(&mut exchange, &[]).unwrap();
+    exchange.attempt().unwrap();
+    exchange.on_request_head(&Method::GET, &Uri::from_static("/a?b"), &HeaderMap::new());
+    for piece in pieces {
+        exchange.on_request_body(Some(&bytes::Bytes::from_static(piece.as_bytes())), false);
+    }
+    exchange.on_request_body(None, ends);
+    exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+    exchange.on_response_body(Some(&bytes::Bytes::from_static(b"half")), false);
+    exchange
+}
+
+#[test]
+fn a_request_that_is_over_leaves_its_copy_once() {
+    let mut exchange = mirrored(&["ab", "cd"], true);
+    exchange.finish(Some(200));
+    let copied = exchange.take_copy().unwrap();
+    assert_eq!(copied.request.body(), "abcd");
+    assert_eq!((copied.request.uri(), copied.live.is_some()), (&Uri::from_static("/a?b"), true));
+    assert!(exchange.take_copy().is_none());
+}
+
+#[test]
+fn a_body_that_is_too_long_or_was_cut_off_is_not_copied() {
+    assert!(mirrored(&["ab", "cde"], true).take_copy().is_none());
+    assert!(mirrored(&["ab"], false).take_copy().is_none());
+}
+
+#[test]
+fn a_copy_has_nothing_to_be_compared_with_when_the_answer_was_cut_off() {
+    let mut exchange = mirrored(&[], true);
+    exchange.on_attempt_failed(Cause::ClientGone, SENT);
+    exchange.finish(Some(200));
+    assert!(exchange.take_copy().unwrap().live.is_none());
+}

@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use crate::clock::{Draws, Moment};
 use crate::config::Config;
 use crate::route::{Facts, RouteTable};
-use crate::split::{Cohort, Secret};
+use crate::split::Cohort;
 use crate::upstream::Tally;
 
 pub use build::{Answer, Blueprint, Changed, Resolved, RunTime, Traffic};
@@ -38,7 +38,6 @@ pub struct Snapshot {
     /// What moments are counted from.
     origin: Instant,
     routes: Arc<RouteTable>,
-    secret: Secret,
 }
 
 /// Where a request goes, as places in the snapshot that decided it.
@@ -127,10 +126,10 @@ impl Snapshot {
         let no_route = Refusal { why: Why::NoRoute, at: None };
         let place = self.routes.find(facts).ok_or(no_route)?;
         let service = &self.services[place];
-        let (pool, by) = service.choose(facts, self.secret, draws);
+        let (pool, by) = service.choose(facts, draws);
         let refused = |why| Refusal { why, at: Some((place, pool)) };
         service.admit(facts, by, waited).map_err(refused)?;
-        let key = service.key(facts, self.secret);
+        let key = service.key(facts);
         let spares = !doubtful && service.stability.fallback.is_any();
         let member = service.pools[pool].pick(&service.stability, &[], key, spares, now, draws);
         Ok(Decision { service: place, pool, member: member.map_err(refused)?, by, key })

@@ -11,7 +11,7 @@ use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
 use crate::fallback::StaleStore;
 use crate::route::Facts;
-use crate::split::{Cohort, Cut, Secret, Split, Sticky};
+use crate::split::{ClientHash, Cohort, Cut, Split, Sticky};
 
 /// One service as requests see it.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Service {
     pub revision: u64,
     /// The traffic state in force.
     pub split: Split,
+    /// What its cohorts are salted with.
+    pub salt: u64,
     /// Bounds on its upstreams.
     pub timeouts: Timeouts,
     /// What it does when upstreams fail.
@@ -40,6 +42,8 @@ pub struct Service {
     pub stand_in: Option<usize>,
     pub(super) cut: Cut,
     pub(super) sticky: Sticky,
+    pub(super) cohorts: ClientHash,
+    pub(super) balance: ClientHash,
     pub(super) opt_in: Option<HeaderName>,
 }
 
@@ -120,12 +124,7 @@ impl ServiceState {
 
 impl Service {
     /// The pool for a request: what it asks for, else its cohort's, else a drawn one.
-    pub(super) fn choose(
-        &self,
-        facts: &Facts<'_>,
-        secret: Secret,
-        draws: &mut Draws,
-    ) -> (usize, By) {
+    pub(super) fn choose(&self, facts: &Facts<'_>, draws: &mut Draws) -> (usize, By) {
         if let Some(field) = &self.opt_in
             && let Some(wanted) = facts.headers.get(field)
             && let Some(pool) =
@@ -133,8 +132,11 @@ impl Service {
         {
             return (pool, By::OptIn);
         }
-        match self.sticky.cohort(facts, secret, &self.name) {
-            Some(cohort) => (self.cut.pool(cohort), By::Cohort(cohort)),
+        match self.sticky.client(facts) {
+            Some(client) => {
+                let cohort = self.cohorts.cohort(&client);
+                (self.cut.pool(cohort), By::Cohort(cohort))
+            }
             None => (self.cut.pool(Cohort::from_bits(draws.bits())), By::Draw),
         }
     }
@@ -163,11 +165,12 @@ impl Service {
     }
 
     /// What consistent hashing knows the client by, where the policy wants it.
-    pub(super) fn key(&self, facts: &Facts<'_>, secret: Secret) -> Option<u64> {
+    pub(super) fn key(&self, facts: &Facts<'_>) -> Option<u64> {
         let balance = &self.stability.balance;
         match balance.by {
-            // Salted, so that the upstream says nothing of the cohort.
-            Policy::ConsistentHash => balance.hash.hash(facts, secret, "balance"),
+            Policy::ConsistentHash => {
+                balance.hash.client(facts).map(|client| self.balance.of(&client))
+            }
             _ => None,
         }
     }

@@ -5,6 +5,7 @@
 
 mod diff;
 mod fallback;
+mod flags;
 mod problem;
 mod read;
 mod section;
@@ -24,7 +25,7 @@ use ipnet::IpNet;
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::fallback::Fallback;
 use crate::route::Route;
-use crate::split::{Split, Sticky};
+use crate::split::{BasisPoints, Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
 pub use diff::{Change, diff, given_up};
@@ -43,6 +44,19 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// In name order; at least one.
     pub services: Vec<Service>,
+    /// In name order.
+    pub flags: Vec<Flag>,
+}
+
+/// A risky change that is on for a share of the clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Unique.
+    pub name: Arc<str>,
+    /// The share of the clients that it is on for, unless it was shifted at run time.
+    pub percent: BasisPoints,
+    /// The services whose upstreams are told of it, in name order; each is known.
+    pub services: Vec<Arc<str>>,
 }
 
 /// Settings of the process as a whole.

@@ -8,6 +8,7 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::flags::flags;
 use super::section::{Found, Section, nearest, section_of, text_of};
 use super::server::server;
 use super::service::{checked_name, service};
@@ -40,6 +41,8 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
     let admin = file.section(problems, "admin").map(|section| admin(section, problems));
     let services = services(&mut file, problems);
     let routes = routes(&mut file, problems, &services);
+    let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+    let flags = flags(&mut file, problems, &names);
     file.close(problems);
     Some(Config {
         server: server.unwrap_or_default(),
@@ -47,6 +50,7 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
         admin: admin.unwrap_or_default(),
         routes,
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
+        flags,
     })
 }
 

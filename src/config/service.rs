@@ -213,7 +213,7 @@ fn is_zero(value: &Spanned<DeValue<'_>>) -> bool {
     percent(value) == Ok(BasisPoints::NONE)
 }
 
-fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, String> {
+pub(super) fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, String> {
     let text = match value.get_ref() {
         DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
         DeValue::Float(float) => float.as_str(),

@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::config::{self, Config};
 use crate::fallback::StaleStore;
 use crate::route::RouteTable;
-use crate::split::{ClientHash, Cut, Secret, Split};
+use crate::split::{BasisPoints, ClientHash, Cut, Flags, Secret, Split};
 use crate::upstream::{Address, Proof, Target, Upstream};
 
 /// What names resolve to; a name without an entry has not resolved yet. The answers of a name are
@@ -49,6 +49,8 @@ pub struct RunTime {
     pub traffic: HashMap<Arc<str>, Traffic>,
     /// By service; one without an entry serves.
     pub modes: HashMap<Arc<str>, Mode>,
+    /// Shares of flags that were shifted at run time, by flag.
+    pub flags: HashMap<Arc<str>, BasisPoints>,
     /// Pools whose upstreams are not those of the config.
     pub changed: Changed,
     /// What names resolve to.
@@ -133,7 +135,18 @@ fn build_service(
         cohorts: ClientHash::of_cohorts(blueprint.secret, &service.name, traffic.salt),
         balance: ClientHash::of_balance(blueprint.secret),
         opt_in: service.opt_in.clone(),
+        flags: flags(&service.name, blueprint),
     }
+}
+
+/// The flags of a service, with the shares in force.
+fn flags(service: &Arc<str>, blueprint: &Blueprint<'_>) -> Flags {
+    let of_service = blueprint.config.flags.iter().filter(|flag| flag.services.contains(service));
+    let share = |flag: &config::Flag| {
+        let shifted = blueprint.run_time.flags.get(&flag.name);
+        (flag.name.clone(), shifted.copied().unwrap_or(flag.percent))
+    };
+    Flags::new(of_service.map(share), blueprint.secret)
 }
 
 /// What was kept stays as long as its bounds do.

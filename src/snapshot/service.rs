@@ -11,7 +11,7 @@ use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
 use crate::fallback::StaleStore;
 use crate::route::Facts;
-use crate::split::{ClientHash, Cohort, Cut, Split, Sticky};
+use crate::split::{ClientHash, ClientKey, Cohort, Cut, FlagSet, Flags, Split, Sticky};
 
 /// One service as requests see it.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Service {
     pub stable: usize,
     /// The pool that stands in for one that is open or has nobody.
     pub stand_in: Option<usize>,
+    /// What is on for some of its clients.
+    pub flags: Flags,
     pub(super) cut: Cut,
     pub(super) sticky: Sticky,
     pub(super) cohorts: ClientHash,
@@ -139,6 +141,15 @@ impl Service {
             }
             None => (self.cut.pool(Cohort::from_bits(draws.bits())), By::Draw),
         }
+    }
+
+    /// The flags that are on for a request's client; drawn if nothing recognises it.
+    pub fn flags_on(&self, facts: &Facts<'_>, draws: &mut Draws) -> FlagSet {
+        if self.flags.is_empty() {
+            return FlagSet::default();
+        }
+        let client = self.sticky.client(facts);
+        self.flags.on(&client.unwrap_or_else(|| ClientKey::Draw(draws.bits())))
     }
 
     /// Whether a request may go on to its pool; `waited` if it has stood in line for it.

@@ -85,6 +85,10 @@ impl ClientHash {
                 hasher.write(b"cookie\0");
                 hasher.write(value);
             }
+            ClientKey::Draw(bits) => {
+                hasher.write(b"draw\0");
+                hasher.write(&bits.to_le_bytes());
+            }
             ClientKey::Address(address) => {
                 hasher.write(b"ip\0");
                 match address.to_canonical() {

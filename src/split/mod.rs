@@ -5,6 +5,7 @@
 //! weight of two moves a single boundary and never sends a client back and forth.
 
 mod cohort;
+mod flags;
 mod percent;
 mod sticky;
 
@@ -13,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use cohort::{ClientHash, Cohort, Secret};
+pub use flags::{FEATURE_FLAGS, FlagSet, Flags, MOST_FLAGS};
 pub use percent::{BasisPoints, PercentError};
 pub use sticky::{ClientKey, Sticky, StickyKey};
 

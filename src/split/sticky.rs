@@ -34,6 +34,8 @@ pub enum ClientKey<'r> {
     Cookie(&'r [u8]),
     /// Its address.
     Address(IpAddr),
+    /// A draw, for a request that carries no key: nobody is recognised by it again.
+    Draw(u64),
 }
 
 impl Sticky {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use self::settings::changed_settings;
-use super::{Config, Service};
+use super::{Config, Flag, Service};
 use crate::route::Route;
 use crate::split::Split;
 
@@ -55,6 +55,7 @@ pub fn diff(old: &Config, new: &Config, live: impl Fn(&str) -> Option<Split>) ->
         }
     }
     changes.notify(old, new);
+    changes.flags(&old.flags, &new.flags);
     changes.0
 }
 
@@ -108,6 +109,29 @@ impl Changes {
         ];
         for (subject, _) in at_once.iter().filter(|(_, changed)| *changed) {
             self.add(*subject, "changed");
+        }
+    }
+
+    fn flags(&mut self, old: &[Flag], new: &[Flag]) {
+        let find =
+            |list: &[Flag], name: &str| list.iter().find(|flag| &*flag.name == name).cloned();
+        for flag in old.iter().filter(|flag| find(new, &flag.name).is_none()) {
+            self.add(format!("flag {}", flag.name), "removed");
+        }
+        for flag in new {
+            let subject = format!("flag {}", flag.name);
+            let Some(before) = find(old, &flag.name) else {
+                let of = named(&flag.services);
+                self.add(subject, format!("added, {} % of {of}", flag.percent));
+                continue;
+            };
+            if before.percent != flag.percent {
+                self.add(&subject, format!("{} % → {} %", before.percent, flag.percent));
+            }
+            if before.services != flag.services {
+                let (before, now) = (named(&before.services), named(&flag.services));
+                self.add(&subject, format!("services {before} → {now}"));
+            }
         }
     }
 
@@ -186,6 +210,10 @@ impl Changes {
             }
         }
     }
+}
+
+fn named(services: &[std::sync::Arc<str>]) -> String {
+    if services.is_empty() { "none".to_string() } else { services.join(", ") }
 }
 
 fn describe(route: &Route, config: &Config) -> String {

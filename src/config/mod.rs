@@ -6,6 +6,7 @@
 mod diff;
 mod duration;
 mod fallback;
+mod flags;
 mod mirror;
 mod notify;
 mod problem;
@@ -28,7 +29,7 @@ use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::fallback::Fallback;
 use crate::mirror::MirrorSettings;
 use crate::route::Route;
-use crate::split::{Split, Sticky};
+use crate::split::{BasisPoints, Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
 pub use diff::{Change, diff, given_up};
@@ -52,6 +53,19 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Who is told of what happens; no name twice.
     pub notify: Vec<NotifyTarget>,
+    /// In name order.
+    pub flags: Vec<Flag>,
+}
+
+/// A risky change that is on for a share of the clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Unique.
+    pub name: Arc<str>,
+    /// The share of the clients that it is on for, unless it was shifted at run time.
+    pub percent: BasisPoints,
+    /// The services whose upstreams are told of it, in name order; each is known.
+    pub services: Vec<Arc<str>>,
 }
 
 /// Settings of the process as a whole.

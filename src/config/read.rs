@@ -8,6 +8,7 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::flags::flags;
 use super::notify::notify;
 use super::section::{Found, Section, nearest, section_of, text_of};
 use super::server::server;
@@ -42,6 +43,8 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
     let services = services(&mut file, problems);
     let routes = routes(&mut file, problems, &services);
     let notify = notify(&mut file, problems);
+    let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+    let flags = flags(&mut file, problems, &names);
     file.close(problems);
     Some(Config {
         server: server.unwrap_or_default(),
@@ -50,6 +53,7 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
         routes,
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
         notify,
+        flags,
     })
 }
 

@@ -65,7 +65,8 @@ impl<S: Serve> Controller<S> {
             let draft = from_file(service, now, None);
             // The store is empty, so revision 0 is what every service is at.
             let number = store.append(&service.name, 0, draft).map_or(1, |made| made.number);
-            (service.name.clone(), Traffic { split: service.split.clone(), revision: number })
+            let split = service.split.clone();
+            (service.name.clone(), Traffic { split, revision: number, salt: 0 })
         });
         let traffic = traffic.collect();
         let run_time = RunTime { traffic, resolved: resolved.clone(), ..RunTime::default() };
@@ -77,8 +78,8 @@ impl<S: Serve> Controller<S> {
     pub fn new(wiring: Wiring<S>, store: Store, resolved: Resolved, secret: Secret) -> Self {
         let snapshot = wiring.published.load();
         let traffic = snapshot.services.iter().map(|service| {
-            let traffic = Traffic { split: service.split.clone(), revision: service.revision };
-            (service.name.clone(), traffic)
+            let (split, revision) = (service.split.clone(), service.revision);
+            (service.name.clone(), Traffic { split, revision, salt: service.salt })
         });
         let (traffic, config) = (traffic.collect(), snapshot.config.clone());
         let run_time = RunTime { traffic, resolved, ..RunTime::default() };
@@ -271,7 +272,8 @@ impl<S: Serve> Controller<S> {
     }
 
     fn take(&mut self, service: &Arc<str>, revision: &Revision) {
-        let traffic = Traffic { split: revision.split.clone(), revision: revision.number };
+        let (split, revision) = (revision.split.clone(), revision.number);
+        let traffic = Traffic { split, revision, salt: 0 };
         self.run_time.traffic.insert(service.clone(), traffic);
     }
 

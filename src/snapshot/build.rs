@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::config::{self, Config};
 use crate::fallback::StaleStore;
 use crate::route::RouteTable;
-use crate::split::{Cut, Secret, Split};
+use crate::split::{BasisPoints, ClientHash, Cut, Flags, Secret, Split};
 use crate::upstream::{Address, Proof, Target, Upstream};
 
 /// What names resolve to; a name without an entry has not resolved yet. The answers of a name are
@@ -35,6 +35,8 @@ pub struct Traffic {
     pub split: Split,
     /// The number of the revision that made it so.
     pub revision: u64,
+    /// What cohorts are salted with (see [`next_salt`](crate::split::next_salt)); 0 if unknown.
+    pub salt: u64,
 }
 
 /// Upstreams of pools that were changed at run time, by service and pool.
@@ -47,6 +49,8 @@ pub struct RunTime {
     pub traffic: HashMap<Arc<str>, Traffic>,
     /// By service; one without an entry serves.
     pub modes: HashMap<Arc<str>, Mode>,
+    /// Shares of flags that were shifted at run time, by flag.
+    pub flags: HashMap<Arc<str>, BasisPoints>,
     /// Pools whose upstreams are not those of the config.
     pub changed: Changed,
     /// What names resolve to.
@@ -60,7 +64,7 @@ pub struct Blueprint<'a> {
     pub config: Arc<Config>,
     /// What else there is to it.
     pub run_time: &'a RunTime,
-    /// The key of the cohort hash.
+    /// The key of all hashes of clients.
     pub secret: Secret,
     /// Now.
     pub now: Instant,
@@ -90,7 +94,6 @@ impl Snapshot {
             config: config.clone(),
             origin,
             routes,
-            secret: blueprint.secret,
         }
     }
 }
@@ -101,7 +104,7 @@ fn build_service(
     before: Option<&Service>,
     now: Moment,
 ) -> Service {
-    let from_file = || Traffic { split: service.split.clone(), revision: 0 };
+    let from_file = || Traffic { split: service.split.clone(), revision: 0, salt: 0 };
     let traffic = blueprint.run_time.traffic.get(&service.name).cloned().unwrap_or_else(from_file);
     let pool = |pool: &config::Pool| {
         let key = (service.name.clone(), pool.name.clone());
@@ -128,9 +131,23 @@ fn build_service(
         state: before.map(|before| before.state.clone()).unwrap_or_default(),
         stale: stale(service, before),
         mirror: mirror(service, before),
+        salt: traffic.salt,
         sticky: service.sticky.clone(),
+        cohorts: ClientHash::of_cohorts(blueprint.secret, &service.name, traffic.salt),
+        balance: ClientHash::of_balance(blueprint.secret),
         opt_in: service.opt_in.clone(),
+        flags: flags(&service.name, blueprint),
     }
+}
+
+/// The flags of a service, with the shares in force.
+fn flags(service: &Arc<str>, blueprint: &Blueprint<'_>) -> Flags {
+    let of_service = blueprint.config.flags.iter().filter(|flag| flag.services.contains(service));
+    let share = |flag: &config::Flag| {
+        let shifted = blueprint.run_time.flags.get(&flag.name);
+        (flag.name.clone(), shifted.copied().unwrap_or(flag.percent))
+    };
+    Flags::new(of_service.map(share), blueprint.secret)
 }
 
 /// What was kept stays as long as its bounds do.

@@ -19,7 +19,7 @@ use crate::balance::{Queue, Waiting};
 use crate::clock::{Draws, Moment};
 use crate::config::Config;
 use crate::route::{Facts, RouteTable};
-use crate::split::{Cohort, Secret};
+use crate::split::Cohort;
 use crate::upstream::Tally;
 
 pub use attempts::{Attempts, Counts};
@@ -41,7 +41,6 @@ pub struct Snapshot {
     /// What moments are counted from.
     origin: Instant,
     routes: Arc<RouteTable>,
-    secret: Secret,
 }
 
 /// Where a request goes, as places in the snapshot that decided it.
@@ -145,10 +144,10 @@ impl Snapshot {
         let no_route = Refusal { why: Why::NoRoute, at: None };
         let place = self.routes.find(facts).ok_or(no_route)?;
         let service = &self.services[place];
-        let (pool, by) = service.choose(facts, self.secret, draws);
+        let (pool, by) = service.choose(facts, draws);
         let refused = |why| Refusal { why, at: Some((place, pool)) };
         service.admit(facts, by, asks).map_err(refused)?;
-        let key = service.key(facts, self.secret);
+        let key = service.key(facts);
         let spares = !asks.doubtful && service.stability.fallback.is_any();
         let member = service.pools[pool].pick(&service.stability, &[], key, spares, now, draws);
         let member = member.map_err(refused)?;
@@ -174,7 +173,7 @@ impl Snapshot {
         if !is_shielded || service.named(facts).is_some() {
             return None;
         }
-        let (pool, key) = (service.stable, service.key(facts, self.secret));
+        let (pool, key) = (service.stable, service.key(facts));
         let spares = stability.fallback.is_any();
         let member = service.pools[pool].pick(stability, &[], key, spares, now, draws).ok()?;
         Some(Decision { service: at.0, pool, member, by: By::Shield, key })

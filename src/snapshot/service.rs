@@ -12,7 +12,7 @@ use crate::config::{Stability, Timeouts};
 use crate::fallback::StaleStore;
 use crate::mirror::{MirrorSettings, MirrorState};
 use crate::route::Facts;
-use crate::split::{Cohort, Cut, Secret, Split, Sticky};
+use crate::split::{ClientHash, ClientKey, Cohort, Cut, FlagSet, Flags, Split, Sticky};
 
 /// One service as requests see it.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Service {
     pub revision: u64,
     /// The traffic state in force.
     pub split: Split,
+    /// What its cohorts are salted with.
+    pub salt: u64,
     /// Bounds on its upstreams.
     pub timeouts: Timeouts,
     /// What it does when upstreams fail.
@@ -41,8 +43,12 @@ pub struct Service {
     pub stand_in: Option<usize>,
     /// What it copies to another pool, if anything.
     pub mirror: Option<Mirror>,
+    /// What is on for some of its clients.
+    pub flags: Flags,
     pub(super) cut: Cut,
     pub(super) sticky: Sticky,
+    pub(super) cohorts: ClientHash,
+    pub(super) balance: ClientHash,
     pub(super) opt_in: Option<HeaderName>,
 }
 
@@ -140,17 +146,15 @@ impl ServiceState {
 
 impl Service {
     /// The pool for a request: what it asks for, else its cohort's, else a drawn one.
-    pub(super) fn choose(
-        &self,
-        facts: &Facts<'_>,
-        secret: Secret,
-        draws: &mut Draws,
-    ) -> (usize, By) {
+    pub(super) fn choose(&self, facts: &Facts<'_>, draws: &mut Draws) -> (usize, By) {
         if let Some(pool) = self.named(facts) {
             return (pool, By::OptIn);
         }
-        match self.sticky.cohort(facts, secret, &self.name) {
-            Some(cohort) => (self.cut.pool(cohort), By::Cohort(cohort)),
+        match self.sticky.client(facts) {
+            Some(client) => {
+                let cohort = self.cohorts.cohort(&client);
+                (self.cut.pool(cohort), By::Cohort(cohort))
+            }
             None => (self.cut.pool(Cohort::from_bits(draws.bits())), By::Draw),
         }
     }
@@ -159,6 +163,15 @@ impl Service {
     pub fn named(&self, facts: &Facts<'_>) -> Option<usize> {
         let wanted = facts.headers.get(self.opt_in.as_ref()?)?;
         self.pools.iter().position(|pool| pool.name.as_bytes() == wanted.as_bytes())
+    }
+
+    /// The flags that are on for a request's client; drawn if nothing recognises it.
+    pub fn flags_on(&self, facts: &Facts<'_>, draws: &mut Draws) -> FlagSet {
+        if self.flags.is_empty() {
+            return FlagSet::default();
+        }
+        let client = self.sticky.client(facts);
+        self.flags.on(&client.unwrap_or_else(|| ClientKey::Draw(draws.bits())))
     }
 
     /// Whether a request may go on to its pool.
@@ -200,11 +213,12 @@ impl Service {
     }
 
     /// What consistent hashing knows the client by, where the policy wants it.
-    pub(super) fn key(&self, facts: &Facts<'_>, secret: Secret) -> Option<u64> {
+    pub(super) fn key(&self, facts: &Facts<'_>) -> Option<u64> {
         let balance = &self.stability.balance;
         match balance.by {
-            // Salted, so that the upstream says nothing of the cohort.
-            Policy::ConsistentHash => balance.hash.hash(facts, secret, "balance"),
+            Policy::ConsistentHash => {
+                balance.hash.client(facts).map(|client| self.balance.of(&client))
+            }
             _ => None,
         }
     }

@@ -3,7 +3,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, Method};
 
 use super::*;
-use crate::split::Split;
+use crate::split::{Secret, Split};
 
 const FILE: &str = r#"
 [[listeners]]
@@ -24,7 +24,7 @@ fn build(text: &str, traffic: &[(&str, u16)], before: Option<&Snapshot>) -> Snap
     let split = Split::new(traffic.iter().map(|&(pool, percent)| {
         (pool.into(), crate::split::BasisPoints::new(percent * 100).unwrap())
     }));
-    let traffic = |split| ("shop".into(), Traffic { split, revision: 7 });
+    let traffic = |split| ("shop".into(), Traffic { split, revision: 7, salt: 0 });
     let traffic = split.into_iter().map(traffic).collect();
     let run_time = RunTime { traffic, ..RunTime::default() };
     let blueprint = Blueprint {

@@ -5,14 +5,18 @@
 //! weight of two moves a single boundary and never sends a client back and forth.
 
 mod cohort;
+mod flags;
 mod percent;
+mod sticky;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use cohort::{Cohort, Secret, Sticky, StickyKey};
+pub use cohort::{ClientHash, Cohort, Secret};
+pub use flags::{FEATURE_FLAGS, FlagSet, Flags, MOST_FLAGS};
 pub use percent::{BasisPoints, PercentError};
+pub use sticky::{ClientKey, Sticky, StickyKey};
 
 /// The whole, in basis points.
 pub const WHOLE: u16 = 10_000;
@@ -78,11 +82,6 @@ impl Split {
         Split { parts }
     }
 
-    /// Whether one pool gets everything.
-    pub fn is_one_sided(&self) -> bool {
-        self.parts.len() == 1
-    }
-
     /// The share of a pool; nothing for one that is not named.
     pub fn weight(&self, pool: &str) -> BasisPoints {
         let part = self.parts.iter().find(|(name, _)| &**name == pool);
@@ -92,6 +91,11 @@ impl Split {
     /// The pools that get something, in name order.
     pub fn parts(&self) -> &[(Arc<str>, BasisPoints)] {
         &self.parts
+    }
+
+    /// Whether one pool gets everything.
+    pub fn is_one_sided(&self) -> bool {
+        self.parts.len() == 1
     }
 
     /// Checks that every pool named here is one of `known`.
@@ -125,6 +129,18 @@ impl fmt::Display for Split {
             write!(f, "{}{pool}={weight}", if i > 0 { " " } else { "" })?;
         }
         Ok(())
+    }
+}
+
+/// The salt of the revision `next_number`, which follows a revision with this split and salt.
+///
+/// A revision that leaves a one-sided split begins something new and is salted with its own number;
+/// those after it keep that salt until the split is one-sided again. So each rollout puts other
+/// clients first, nobody is moved by a new salt, and no client moves while one lasts.
+pub fn next_salt(before: Option<(&Split, u64)>, next_number: u64) -> u64 {
+    match before {
+        Some((split, salt)) if !split.is_one_sided() => salt,
+        _ => next_number,
     }
 }
 
@@ -180,6 +196,21 @@ mod tests {
     fn a_pool_named_twice_is_refused() {
         let error = split(&[("blue", 5_000), ("blue", 5_000)]);
         assert_eq!(error, Err(SplitError::Twice("blue".into())));
+    }
+
+    #[test]
+    fn a_salt_lasts_from_one_one_sided_split_to_the_next() {
+        let (blue, green) = (split(&[("blue", 10_000)]), split(&[("green", 10_000)]));
+        let (blue, green) = (blue.unwrap(), green.unwrap());
+        let divided = split(&[("blue", 9_000), ("green", 1_000)]).unwrap();
+        let course = [&blue, &divided, &divided, &green, &green, &divided, &blue];
+        let (mut before, mut salts) = (None, Vec::new());
+        for (split, number) in course.into_iter().zip(1..) {
+            let salt = next_salt(before, number);
+            salts.push(salt);
+            before = Some((split, salt));
+        }
+        assert_eq!(salts, [1, 2, 2, 2, 5, 6, 6]);
     }
 
     #[test]

@@ -1,0 +1,148 @@
+//! The `[flags]` of the file: its table in, the flags with their shares and services out.
+
+use std::sync::Arc;
+
+use super::section::{Found, Section, nearest, section_of};
+use super::service::{checked_name, percent};
+use super::{Flag, Problem, Problems};
+use crate::split::{BasisPoints, MOST_FLAGS};
+
+/// All flags in name order; `services` are the names there are.
+pub(super) fn flags(
+    file: &mut Section<'_>,
+    problems: &mut Problems,
+    services: &[&str],
+) -> Vec<Flag> {
+    let Some(section) = file.section(problems, "flags") else { return Vec::new() };
+    let mut flags = Vec::new();
+    let mut count = vec![0; services.len()];
+    for (name, value) in section.entries() {
+        let checked = checked_name(problems, &name, "flag");
+        let full = format!("flags.{}", name.value);
+        let Some(section) = section_of(problems, name.value, full, value) else { continue };
+        let (percent, of) = flag(section, problems, &name, services);
+        for &place in &of {
+            count[place] += 1;
+            if count[place] == MOST_FLAGS + 1 {
+                let service = services[place];
+                let message =
+                    format!("service `{service}` has more flags than the {MOST_FLAGS} it can have");
+                problems.0.push(Problem::error(name.span.clone(), message).label("one too many"));
+            }
+        }
+        let (Some(name), Some(percent)) = (checked, percent) else { continue };
+        let services = of.iter().map(|&place| Arc::from(services[place])).collect();
+        flags.push(Flag { name, percent, services });
+    }
+    flags.sort_by(|a, b| a.name.cmp(&b.name));
+    flags
+}
+
+/// A flag's share, and the places of its services in name order.
+fn flag(
+    mut section: Section<'_>,
+    problems: &mut Problems,
+    name: &Found<&str>,
+    services: &[&str],
+) -> (Option<BasisPoints>, Vec<usize>) {
+    let share = section.value("percent").and_then(|value| match percent(value) {
+        Ok(share) => Some(share),
+        Err(error) => {
+            let message = format!("bad share for flag `{}`", name.value);
+            problems.0.push(Problem::error(value.span(), message).label(error));
+            None
+        }
+    });
+    let given = section.texts(problems, "services", |wanted| {
+        let place = services.iter().position(|name| *name == wanted);
+        place.ok_or_else(|| match nearest(wanted, services.iter().copied()) {
+            Some(near) => format!("no service is named `{wanted}`; did you mean `{near}`?"),
+            None => format!("no service is named `{wanted}`"),
+        })
+    });
+    for (key, example) in [("percent", "percent = 10"), ("services", "services = [\"shop\"]")] {
+        if section.value(key).is_none() {
+            let message = format!("flag `{}` has no `{key}`", name.value);
+            let problem = Problem::error(name.span.clone(), message);
+            problems.0.push(problem.help(format!("for example `{example}`")));
+        }
+    }
+    let mut places: Vec<usize> = given.into_iter().map(|found| found.value).collect();
+    places.sort_unstable();
+    places.dedup();
+    section.close(problems);
+    (share, places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, diff};
+
+    const FILE: &str = r#"
+[[listeners]]
+address = "127.0.0.1:8080"
+[services.shop.pools]
+blue.upstreams = ["a:1"]
+[flags.new_checkout]
+percent = 12.5
+services = ["shop"]
+[flags.dark]
+percent = 0
+services = []
+"#;
+
+    fn problems(text: &str) -> Vec<String> {
+        match Config::parse(text) {
+            Ok((_, warnings)) => warnings.lines(text, "t"),
+            Err(problems) => problems.lines(text, "t"),
+        }
+    }
+
+    #[test]
+    fn flags_have_shares_and_services() {
+        let (config, warnings) = Config::parse(FILE).unwrap();
+        assert!(warnings.0.is_empty());
+        let flags: Vec<_> = config
+            .flags
+            .iter()
+            .map(|flag| (&*flag.name, flag.percent.to_string(), flag.services.len()))
+            .collect();
+        assert_eq!(flags, [("dark", "0".into(), 0), ("new_checkout", "12.5".into(), 1)]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_flag_is_said_where() {
+        let cases = [
+            ("percent = 12.5", "percent = 101", "t:7:11: bad share for flag `new_checkout`"),
+            ("percent = 12.5\n", "", "t:6:8: flag `new_checkout` has no `percent`"),
+            ("services = []", "", "t:9:8: flag `dark` has no `services`"),
+            ("[\"shop\"]", "[\"shpo\"]", "t:8:13: bad value for `services`"),
+            ("new_checkout", "\"a,b\"", "t:6:8: bad flag name"),
+        ];
+        for (from, to, message) in cases {
+            let text = FILE.replacen(from, to, 1);
+            assert_ne!(text, FILE, "{from}");
+            assert_eq!(problems(&text), [message], "{to}");
+        }
+        let many: String =
+            (0..70).map(|n| format!("[flags.f{n}]\npercent = 1\nservices = \"shop\"\n")).collect();
+        let found = problems(&format!("{FILE}{many}"));
+        assert!(found.len() == 1 && found[0].contains("more flags than the 64"), "{found:?}");
+    }
+
+    #[test]
+    fn a_changed_flag_is_a_change() {
+        let parse = |text: &str| Config::parse(text).unwrap().0;
+        let changes = |new: &str| -> Vec<String> {
+            diff(&parse(FILE), &parse(new), |_| None).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(changes(FILE), [""; 0]);
+        let edited = FILE.replace("12.5", "25").replace("services = []", "services = [\"shop\"]");
+        assert_eq!(
+            changes(&edited),
+            ["flag dark: services none → shop", "flag new_checkout: 12.5 % → 25 %"]
+        );
+        let renamed = FILE.replace("flags.dark", "flags.light");
+        assert_eq!(changes(&renamed), ["flag dark: removed", "flag light: added, 0 % of none"]);
+    }
+}

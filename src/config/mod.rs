@@ -10,6 +10,7 @@ mod mirror;
 mod notify;
 mod problem;
 mod read;
+mod rollout;
 mod section;
 mod server;
 mod service;
@@ -27,6 +28,7 @@ use ipnet::IpNet;
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::fallback::Fallback;
 use crate::mirror::MirrorSettings;
+use crate::rollout::RolloutSettings;
 use crate::route::Route;
 use crate::split::{Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
@@ -65,6 +67,8 @@ pub struct Server {
     pub resolvers: Vec<SocketAddr>,
     /// How long a stop waits for requests in flight.
     pub drain: Duration,
+    /// Whether hooks may run commands of this machine.
+    pub allow_commands: bool,
     /// What a client may do.
     pub client: ClientLimits,
 }
@@ -125,6 +129,8 @@ pub struct Service {
     pub stability: Arc<Stability>,
     /// What it copies to another pool; none for nothing.
     pub mirror: Option<Arc<MirrorSettings>>,
+    /// How it moves from one version to the next.
+    pub rollout: Arc<RolloutSettings>,
 }
 
 /// What a service does when upstreams fail or too much is asked of them.
@@ -201,6 +207,7 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             resolvers: Vec::new(),
             drain: Duration::from_secs(30),
+            allow_commands: false,
             client: ClientLimits::default(),
         }
     }

@@ -105,6 +105,7 @@ impl Changes {
             ("trusted proxies", old.server.trusted_proxies != new.server.trusted_proxies),
             ("resolvers", old.server.resolvers != new.server.resolvers),
             ("client limits", old.server.client != new.server.client),
+            ("commands of hooks", old.server.allow_commands != new.server.allow_commands),
             ("drain time", old.server.drain != new.server.drain),
         ];
         for (subject, _) in at_once.iter().filter(|(_, changed)| *changed) {
@@ -175,6 +176,8 @@ impl Changes {
             ("fallback", old.stability.fallback != new.stability.fallback),
             ("maintenance", old.stability.maintenance != new.stability.maintenance),
             ("mirror", old.mirror != new.mirror),
+            ("rollout hooks", old.rollout.hooks != new.rollout.hooks),
+            ("smoke requests", old.rollout.smoke != new.rollout.smoke),
         ];
         for (what, _) in settings.iter().filter(|(_, changed)| *changed) {
             self.add(&subject, format!("{what} changed"));

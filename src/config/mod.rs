@@ -11,6 +11,7 @@ mod mirror;
 mod notify;
 mod problem;
 mod read;
+mod rollout;
 mod section;
 mod server;
 mod service;
@@ -28,6 +29,7 @@ use ipnet::IpNet;
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::fallback::Fallback;
 use crate::mirror::MirrorSettings;
+use crate::rollout::RolloutSettings;
 use crate::route::Route;
 use crate::split::{BasisPoints, Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
@@ -79,6 +81,8 @@ pub struct Server {
     pub resolvers: Vec<SocketAddr>,
     /// How long a stop waits for requests in flight.
     pub drain: Duration,
+    /// Whether hooks may run commands of this machine.
+    pub allow_commands: bool,
     /// What a client may do.
     pub client: ClientLimits,
 }
@@ -139,6 +143,8 @@ pub struct Service {
     pub stability: Arc<Stability>,
     /// What it copies to another pool; none for nothing.
     pub mirror: Option<Arc<MirrorSettings>>,
+    /// How it moves from one version to the next.
+    pub rollout: Arc<RolloutSettings>,
 }
 
 /// What a service does when upstreams fail or too much is asked of them.
@@ -215,6 +221,7 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             resolvers: Vec::new(),
             drain: Duration::from_secs(30),
+            allow_commands: false,
             client: ClientLimits::default(),
         }
     }

@@ -40,7 +40,8 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
     let server = file.section(problems, "server").map(|section| server(section, problems));
     let listeners = listeners(&mut file, problems);
     let admin = file.section(problems, "admin").map(|section| admin(section, problems));
-    let services = services(&mut file, problems);
+    let allows_commands = server.as_ref().is_some_and(|server| server.allow_commands);
+    let services = services(&mut file, problems, allows_commands);
     let routes = routes(&mut file, problems, &services);
     let notify = notify(&mut file, problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
@@ -118,7 +119,11 @@ fn admin(mut section: Section<'_>, problems: &mut Problems) -> Admin {
 }
 
 /// Every service with the place of its name; none where it could not be read.
-fn services(file: &mut Section<'_>, problems: &mut Problems) -> Vec<NamedService> {
+fn services(
+    file: &mut Section<'_>,
+    problems: &mut Problems,
+    allows_commands: bool,
+) -> Vec<NamedService> {
     let Some(section) = file.section(problems, "services") else {
         if file.value("services").is_none() {
             let example = "[services.shop.pools.blue]\nupstreams = [\"127.0.0.1:9001\"]";
@@ -132,7 +137,7 @@ fn services(file: &mut Section<'_>, problems: &mut Problems) -> Vec<NamedService
             let full = format!("services.{}", name.value);
             let checked = checked_name(problems, &name, "service");
             let read = section_of(problems, name.value, full, value)
-                .and_then(|section| service(checked?, section, problems));
+                .and_then(|section| service(checked?, section, problems, allows_commands));
             NamedService { name: name.value.to_string(), span: name.span, value: read }
         })
         .collect();

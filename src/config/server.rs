@@ -15,6 +15,7 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
     let trusted = section.texts(problems, "trusted_proxies", network);
     let resolvers = section.texts(problems, "resolvers", resolver);
     let drain = section.duration(problems, "drain");
+    let allow_commands = section.boolean(problems, "allow_commands");
     let client = section.section(problems, "client").map(|section| client(section, problems));
     section.close(problems);
     Server {
@@ -22,6 +23,7 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
         trusted_proxies: trusted.into_iter().map(|found| found.value).collect(),
         resolvers: resolvers.into_iter().map(|found| found.value).collect(),
         drain: drain.unwrap_or(default.drain),
+        allow_commands: allow_commands.unwrap_or(default.allow_commands),
         client: client.unwrap_or_default(),
     }
 }

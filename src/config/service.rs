@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::mirror::mirror;
+use super::rollout::rollout;
 use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
 use super::stability::stability;
 use super::{Pool, Problem, Problems, Service, Timeouts};
@@ -33,6 +34,7 @@ pub(super) fn service(
     name: Arc<str>,
     mut section: Section<'_>,
     problems: &mut Problems,
+    allows_commands: bool,
 ) -> Option<Service> {
     let (pools, empty) = pools(&mut section, problems);
     let split = split(&mut section, problems, pools.as_deref(), &empty);
@@ -45,6 +47,7 @@ pub(super) fn service(
     let timeouts = section.section(problems, "timeouts").map(|section| timeouts(section, problems));
     let stability = stability(&mut section, problems, pools.as_deref());
     let mirror = mirror(&mut section, problems, pools.as_deref());
+    let rollout = rollout(&mut section, problems, allows_commands);
     section.close(problems);
     Some(Service {
         name,
@@ -55,6 +58,7 @@ pub(super) fn service(
         timeouts: timeouts.unwrap_or_default(),
         stability: Arc::new(stability),
         mirror,
+        rollout,
     })
 }
 

@@ -346,7 +346,7 @@ fn fallback_of(
 
 /// Warns of a time that ought to be within another. The key that was written is to blame; one that
 /// has its default is named.
-fn warn_if_above(
+pub(super) fn warn_if_above(
     section: &Section<'_>,
     problems: &mut Problems,
     (key, length): (&str, Duration),

@@ -84,6 +84,11 @@ impl Text {
         for file in config.notify.iter_mut().filter_map(|target| target.secret_file.as_mut()) {
             *file = self.folder().join(&*file);
         }
+        for service in &mut config.services {
+            for file in Arc::make_mut(&mut service.rollout).hooks.secret_files_mut() {
+                *file = self.folder().join(&*file);
+            }
+        }
     }
 
     /// Where the files that it names are looked for.
@@ -132,5 +137,30 @@ mod tests {
         let files = config.notify.iter().map(|target| target.secret_file.as_deref());
         let expected = [Path::new("/nowhere/keys/x"), Path::new("/run/y")].map(Some);
         assert_eq!(files.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_secrets_of_every_hook_are_beside_the_config_too() {
+        let points = [
+            "before_start",
+            "expand",
+            "before_step",
+            "before_promote",
+            "after_promote",
+            "after_rollback",
+            "contract",
+            "deploy",
+        ];
+        let hook = |point| format!("{point} = {{ url = \"http://a/\", secret_file = \"k\" }}\n");
+        let hooks: String = points.map(hook).concat();
+        let text = format!(
+            "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n\
+             [services.a.rollout.hooks]\n{hooks}"
+        );
+        let text = Text { path: "/nowhere/pointsman.toml".into(), text };
+        let mut config = text.parse().unwrap().0;
+        let hooks = &mut Arc::make_mut(&mut config.services[0].rollout).hooks;
+        let files: Vec<_> = hooks.secret_files_mut().map(|file| file.clone()).collect();
+        assert_eq!(files, [Path::new("/nowhere/k"); 8]);
     }
 }

@@ -90,7 +90,36 @@ pub struct Hooks {
     pub deploy: Option<Hook>,
 }
 
+impl Hook {
+    /// For all of it.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Hook::Webhook { timeout, .. } | Hook::Command { timeout, .. } => *timeout,
+        }
+    }
+}
+
 impl Hooks {
+    /// Where the keys of signatures are.
+    pub fn secret_files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let Hooks {
+            before_start,
+            expand,
+            before_step,
+            before_promote,
+            after_promote,
+            after_rollback,
+            contract,
+            deploy,
+        } = self;
+        let promotion = [before_start, expand, before_step, before_promote, after_promote];
+        let others = [after_rollback, contract, deploy];
+        promotion.into_iter().chain(others).flatten().filter_map(|hook| match hook {
+            Hook::Webhook { secret_file, .. } => secret_file.as_mut(),
+            Hook::Command { .. } => None,
+        })
+    }
+
     /// What is called at this point.
     pub fn at(&self, point: &HookPoint) -> Option<&Hook> {
         match point {

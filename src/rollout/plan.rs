@@ -24,6 +24,22 @@ pub enum Strategy {
     Rolling,
 }
 
+impl Strategy {
+    /// All of them.
+    pub const ALL: [Strategy; 4] =
+        [Strategy::AllAtOnce, Strategy::BlueGreen, Strategy::Canary, Strategy::Rolling];
+
+    /// Its word in the file and in orders.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Strategy::AllAtOnce => "all-at-once",
+            Strategy::BlueGreen => "blue-green",
+            Strategy::Canary => "canary",
+            Strategy::Rolling => "rolling",
+        }
+    }
+}
+
 /// What a service says of its rollouts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolloutSettings {

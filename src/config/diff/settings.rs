@@ -21,6 +21,7 @@ pub(super) fn changed_settings(old: &Service, new: &Service) -> Vec<String> {
         ("retries", a.retries != b.retries, retries(old), retries(new)),
         ("balance", a.balance != b.balance, balance(old), balance(new)),
         ("limits", a.limits != b.limits, limits(old), limits(new)),
+        ("rollout", rollout(old) != rollout(new), rollout(old), rollout(new)),
     ];
     for (table, _, old, new) in tables.into_iter().filter(|(_, changed, ..)| *changed) {
         let before = lines.len();
@@ -51,6 +52,26 @@ fn timeouts(of: &Service) -> Table {
         ("response", time(of.response)),
         ("idle", time(of.idle)),
         ("pool_idle", time(of.pool_idle)),
+    ])
+}
+
+/// Hooks and smoke requests are no words, and said by the one who asks.
+fn rollout(of: &Service) -> Table {
+    let of = &*of.rollout;
+    let steps: Vec<String> = of.steps.iter().map(ToString::to_string).collect();
+    Some(vec![
+        ("strategy", of.strategy.name().into()),
+        ("steps", steps.join(",")),
+        ("hold", time(of.hold)),
+        ("min_requests", of.min_requests.to_string()),
+        ("longest_step", time(of.longest_step)),
+        ("guard.errors", of.guard.errors.to_string()),
+        ("guard.requests", of.guard.requests.to_string()),
+        ("guard.within", time(of.guard.within)),
+        ("watch", time(of.watch)),
+        ("ready_within", time(of.ready_within)),
+        ("drain", time(of.drain)),
+        ("at_once", of.at_once.to_string()),
     ])
 }
 

@@ -158,8 +158,8 @@ mod tests {
              [services.a.rollout.hooks]\n{hooks}"
         );
         let text = Text { path: "/nowhere/pointsman.toml".into(), text };
-        let mut config = text.parse().unwrap().0;
-        let hooks = &mut Arc::make_mut(&mut config.services[0].rollout).hooks;
+        let config = text.parse().unwrap().0;
+        let mut hooks = config.services[0].rollout.hooks.clone();
         let files: Vec<_> = hooks.secret_files_mut().map(|file| file.clone()).collect();
         assert_eq!(files, [Path::new("/nowhere/k"); 8]);
     }

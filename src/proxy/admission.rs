@@ -62,6 +62,8 @@ pub struct Carries {
     pub trace: bool,
     /// `tracestate`.
     pub trace_state: bool,
+    /// `X-Feature-Flags`, which only we may say.
+    pub flags: bool,
     /// Any field that says who the client is.
     pub forwarding: bool,
 }
@@ -91,6 +93,7 @@ pub fn examine<'r>(head: &Head<'r>, limits: &ClientLimits) -> Result<Admitted<'r
             "x-request-id" => carries.request_id = true,
             "traceparent" => carries.trace = true,
             "tracestate" => carries.trace_state = true,
+            "x-feature-flags" => carries.flags = true,
             _ => carries.forwarding |= forwarded::is_claim(name),
         }
     }

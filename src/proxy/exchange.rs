@@ -30,6 +30,7 @@ use crate::clock::{Clock, Draws};
 use crate::observe::RequestRecord;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Decision, Published, ServiceHold, Snapshot, Why};
+use crate::split::FEATURE_FLAGS;
 use crate::upstream::{Outcome, StatusClass};
 
 pub use attempt::{Try, Wire};
@@ -66,6 +67,8 @@ pub struct Exchange {
     is_idempotent: bool,
     asks_websocket: bool,
     has_waited: bool,
+    /// Whether no flag is on that is not on for everybody.
+    is_for_everybody: bool,
     kept: Kept,
     cause: Option<Cause>,
     is_recorded: bool,
@@ -124,6 +127,7 @@ impl Exchange {
             is_idempotent: false,
             asks_websocket: false,
             has_waited: false,
+            is_for_everybody: true,
             kept: Kept::default(),
             cause: None,
             is_recorded: false,
@@ -187,8 +191,25 @@ impl Exchange {
             None if carries.trace_state => self.edits.remove(TRACESTATE),
             None => {}
         }
+        self.flag(&facts, carries.flags);
         self.prepare_to_keep(head, &facts);
         Admitted::Forward
+    }
+
+    /// Tells the upstream which flags are on for the client. What a client `claims` of flags never
+    /// reaches it.
+    fn flag(&mut self, facts: &Facts<'_>, claims: bool) {
+        let service = self.decision.map(|decision| &self.snapshot.services[decision.service]);
+        let value = service.and_then(|service| {
+            let on = service.flags_on(facts, &mut self.draws);
+            self.is_for_everybody = service.flags.are_for_everybody(on);
+            service.flags.value(on)
+        });
+        match value {
+            Some(value) => self.edits.set(FEATURE_FLAGS, value),
+            None if claims => self.edits.remove(FEATURE_FLAGS),
+            None => {}
+        }
     }
 
     /// Keeps the request's id if it can be put into a log line, else makes one.

@@ -67,6 +67,8 @@ pub struct Exchange {
     is_idempotent: bool,
     asks_websocket: bool,
     has_waited: bool,
+    /// What gives the client a cookie of ours.
+    set_cookie: Option<HeaderValue>,
     /// Whether no flag is on that is not on for everybody.
     is_for_everybody: bool,
     kept: Kept,
@@ -127,6 +129,7 @@ impl Exchange {
             is_idempotent: false,
             asks_websocket: false,
             has_waited: false,
+            set_cookie: None,
             is_for_everybody: true,
             kept: Kept::default(),
             cause: None,
@@ -192,6 +195,10 @@ impl Exchange {
             None => {}
         }
         self.flag(&facts, carries.flags);
+        if let Some(Decision { service, made: Some(id), .. }) = &self.decision {
+            let is_secure = forwarded::is_https(head.headers, peer, trusted);
+            self.set_cookie = self.snapshot.services[*service].set_cookie(id, is_secure);
+        }
         self.prepare_to_keep(head, &facts);
         Admitted::Forward
     }
@@ -199,9 +206,9 @@ impl Exchange {
     /// Tells the upstream which flags are on for the client. What a client `claims` of flags never
     /// reaches it.
     fn flag(&mut self, facts: &Facts<'_>, claims: bool) {
-        let service = self.decision.map(|decision| &self.snapshot.services[decision.service]);
-        let value = service.and_then(|service| {
-            let on = service.flags_on(facts, &mut self.draws);
+        let value = self.decision.and_then(|decision| {
+            let service = &self.snapshot.services[decision.service];
+            let on = service.flags_on(facts, decision.made, &mut self.draws);
             self.is_for_everybody = service.flags.are_for_everybody(on);
             service.flags.value(on)
         });
@@ -246,6 +253,12 @@ impl Exchange {
     /// The id that the request is known by.
     pub fn request_id(&self) -> &HeaderValue {
         &self.request_id
+    }
+
+    /// What gives the client a cookie of ours, for an upstream's answer with this status.
+    pub fn set_cookie(&self, status: u16) -> Option<&HeaderValue> {
+        // Interim answers are for this connection, not for the client to keep.
+        self.set_cookie.as_ref().filter(|_| status == 101 || status >= 200)
     }
 
     /// What the client is told when no upstream's answer can be passed on.

@@ -17,11 +17,12 @@ use arc_swap::ArcSwap;
 use crate::clock::{Draws, Moment};
 use crate::config::Config;
 use crate::route::{Facts, RouteTable};
-use crate::split::Cohort;
+use crate::split::{Cohort, CookieId};
 use crate::upstream::Tally;
 
 pub use build::{Answer, Blueprint, Changed, Resolved, RunTime, Traffic};
 pub use pool::{Ended, Pool, PoolState, Seat};
+use service::Choice;
 pub use service::{Fallbacks, Mode, Service, ServiceHold, ServiceState};
 
 /// Everything a request is decided by.
@@ -53,6 +54,8 @@ pub struct Decision {
     pub by: By,
     /// What the client is known by to the pool's balancing.
     pub key: Option<u64>,
+    /// What the client is to be recognised by from now on, if nothing did.
+    pub made: Option<CookieId>,
 }
 
 /// How a decision is asked for.
@@ -126,13 +129,13 @@ impl Snapshot {
         let no_route = Refusal { why: Why::NoRoute, at: None };
         let place = self.routes.find(facts).ok_or(no_route)?;
         let service = &self.services[place];
-        let (pool, by) = service.choose(facts, draws);
+        let Choice { pool, by, made } = service.choose(facts, draws);
         let refused = |why| Refusal { why, at: Some((place, pool)) };
         service.admit(facts, by, waited).map_err(refused)?;
         let key = service.key(facts);
         let spares = !doubtful && service.stability.fallback.is_any();
         let member = service.pools[pool].pick(&service.stability, &[], key, spares, now, draws);
-        Ok(Decision { service: place, pool, member: member.map_err(refused)?, by, key })
+        Ok(Decision { service: place, pool, member: member.map_err(refused)?, by, key, made })
     }
 
     /// Where a request goes whose pool is open or has nobody: to the pool that stands in, if there
@@ -147,7 +150,7 @@ impl Snapshot {
         let pool = service.stand_in.filter(|&pool| pool != at.1)?;
         let member =
             service.pools[pool].pick(&service.stability, &[], None, true, now, draws).ok()?;
-        Some(Decision { service: at.0, pool, member, by: By::StandIn, key: None })
+        Some(Decision { service: at.0, pool, member, by: By::StandIn, key: None, made: None })
     }
 
     /// What moments are counted from; the same for all snapshots of a process.

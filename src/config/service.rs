@@ -12,7 +12,7 @@ use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
 use super::stability::stability;
 use super::{Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
-use crate::split::{BasisPoints, Split, SplitError, Sticky, StickyKey};
+use crate::split::{BasisPoints, COOKIE_NAME, Split, SplitError, Sticky, StickyKey};
 use crate::upstream::Address;
 
 /// A name that can stand in a path, a label and a shell command.
@@ -233,21 +233,67 @@ pub(super) fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, Strin
     BasisPoints::from_percent(text).map_err(|error| error.to_string())
 }
 
+/// What a service recognises its clients by.
 pub(super) fn sticky(mut section: Section<'_>, problems: &mut Problems) -> Sticky {
-    let header = section.text(problems, "header", header_name);
-    let cookie = section.text(problems, "cookie", |text| {
-        let fits = |b: u8| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b);
-        match !text.is_empty() && text.bytes().all(fits) {
-            true => Ok(text.to_string()),
-            false => Err("not a cookie name"),
+    let own = own_cookie(&mut section, problems);
+    let mut keys = keys(&mut section, problems);
+    if let Some(name) = own {
+        if keys.contains(&StickyKey::Cookie(name.clone())) {
+            let place = section.place("own_cookie");
+            let problem = Problem::error(place, "`own_cookie` has the name of `cookie`");
+            problems.0.push(problem.label("the application's cookie needs another name"));
         }
-    });
-    let client_ip = section.boolean(problems, "client_ip").unwrap_or(false);
+        if keys.last() == Some(&StickyKey::ClientIp) {
+            let place = section.place("client_ip");
+            let problem = Problem::error(place, "`client_ip` is never reached").warning();
+            problems.0.push(problem.label("whoever brings no cookie is given our own"));
+        }
+        let address = keys.iter().position(|key| *key == StickyKey::ClientIp);
+        keys.insert(address.unwrap_or(keys.len()), StickyKey::OwnCookie(name));
+    }
     section.close(problems);
+    Sticky { keys }
+}
+
+/// What consistent hashing knows clients by.
+pub(super) fn hash(mut section: Section<'_>, problems: &mut Problems) -> Sticky {
+    let keys = keys(&mut section, problems);
+    section.close(problems);
+    Sticky { keys }
+}
+
+/// The keys that a request brings, in the order in which they are tried.
+fn keys(section: &mut Section<'_>, problems: &mut Problems) -> Vec<StickyKey> {
+    let header = section.text(problems, "header", header_name);
+    let cookie = section.text(problems, "cookie", cookie_name);
+    let client_ip = section.boolean(problems, "client_ip").unwrap_or(false);
     let header = header.map(|found| StickyKey::Header(found.value));
     let cookie = cookie.map(|found| StickyKey::Cookie(found.value));
     let client_ip = client_ip.then_some(StickyKey::ClientIp);
-    Sticky { keys: header.into_iter().chain(cookie).chain(client_ip).collect() }
+    header.into_iter().chain(cookie).chain(client_ip).collect()
+}
+
+/// `own_cookie = true`, or the name that it is to have.
+fn own_cookie(section: &mut Section<'_>, problems: &mut Problems) -> Option<String> {
+    let value = section.value("own_cookie")?;
+    match value.get_ref() {
+        DeValue::Boolean(wanted) => wanted.then(|| COOKIE_NAME.to_string()),
+        DeValue::String(_) => {
+            text_of(problems, "own_cookie", value, cookie_name).map(|found| found.value)
+        }
+        _ => {
+            problems.0.push(wrong_kind("own_cookie", value, "`true`, `false` or a cookie's name"));
+            None
+        }
+    }
+}
+
+fn cookie_name(text: &str) -> Result<String, &'static str> {
+    let fits = |b: u8| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b);
+    match !text.is_empty() && text.bytes().all(fits) {
+        true => Ok(text.to_string()),
+        false => Err("not a cookie name"),
+    }
 }
 
 pub(super) fn header_name(text: &str) -> Result<HeaderName, &'static str> {

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use super::fallback::fallback;
 use super::section::{Section, nearest, wrong_kind};
 use super::server::network;
-use super::service::{header_name, sticky};
+use super::service::{hash, header_name};
 use super::{Maintenance, Pool, Problem, Problems, Stability};
 use crate::balance::{BalanceSettings, LimitSettings, Policy, RetrySettings};
 use crate::fallback::Fallback;
@@ -261,7 +261,7 @@ fn balance(mut section: Section<'_>, problems: &mut Problems) -> BalanceSettings
         })
     });
     let has_hash = section.value("hash").is_some();
-    let hash = section.section(problems, "hash").map(|section| sticky(section, problems));
+    let hash = section.section(problems, "hash").map(|section| hash(section, problems));
     let by = by.map_or(default.by, |found| found.value);
     match (by, has_hash) {
         (Policy::ConsistentHash, false) => {

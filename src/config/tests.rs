@@ -90,6 +90,22 @@ fn one_mistake_one_message() {
         ("\"*.shop.example.com\"", "\"*\"", "t:6:30: bad value for `hosts`"),
         ("blue = 99.5", "bleu = 99.5", "t:11:11: no pool is named `bleu`"),
         ("blue = 99.5", "blue = 99.555", "t:11:18: bad share for pool `blue`"),
+        ("cookie = \"sid\"", "own_cookie = true", "t:12:43: `client_ip` is never reached"),
+        (
+            "cookie = \"sid\", client_ip = true",
+            "cookie = \"sid\", own_cookie = \"sid\"",
+            "t:12:41: `own_cookie` has the name of `cookie`",
+        ),
+        (
+            "cookie = \"sid\", client_ip = true",
+            "own_cookie = 5",
+            "t:12:25: `own_cookie` must be `true`, `false` or a cookie's name",
+        ),
+        (
+            "cookie = \"sid\", client_ip = true",
+            "own_cookie = \"a b\"",
+            "t:12:25: bad value for `own_cookie`",
+        ),
         ("cookie = \"sid\"", "cookie = 5", "t:12:21: `cookie` must be a text in quotes"),
         (
             "[\"unix:/run/green.sock\"]",

@@ -64,6 +64,8 @@ pub struct Carries {
     pub trace_state: bool,
     /// The mark of a copy, which only we may set.
     pub mirror_mark: bool,
+    /// `X-Feature-Flags`, which only we may say.
+    pub flags: bool,
     /// Any field that says who the client is.
     pub forwarding: bool,
 }
@@ -94,6 +96,7 @@ pub fn examine<'r>(head: &Head<'r>, limits: &ClientLimits) -> Result<Admitted<'r
             "traceparent" => carries.trace = true,
             "tracestate" => carries.trace_state = true,
             "x-pointsman-mirror" => carries.mirror_mark = true,
+            "x-feature-flags" => carries.flags = true,
             _ => carries.forwarding |= forwarded::is_claim(name),
         }
     }

@@ -34,6 +34,7 @@ use crate::mirror::MARK as MIRROR_MARK;
 use crate::observe::RequestRecord;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Decision, Published, ServiceHold, Snapshot, Why};
+use crate::split::FEATURE_FLAGS;
 use crate::upstream::{Outcome, StatusClass};
 
 pub use attempt::{Try, Wire};
@@ -75,6 +76,10 @@ pub struct Exchange {
     waits_since: Option<Instant>,
     /// How long it stood in line.
     waited: Duration,
+    /// What gives the client a cookie of ours.
+    set_cookie: Option<HeaderValue>,
+    /// Whether no flag is on that is not on for everybody.
+    is_for_everybody: bool,
     kept: Kept,
     mirroring: Option<Box<Mirroring>>,
     cause: Option<Cause>,
@@ -136,6 +141,8 @@ impl Exchange {
             has_waited: false,
             waits_since: None,
             waited: Duration::ZERO,
+            set_cookie: None,
+            is_for_everybody: true,
             kept: Kept::default(),
             mirroring: None,
             cause: None,
@@ -206,9 +213,30 @@ impl Exchange {
         if carries.mirror_mark {
             self.edits.remove(MIRROR_MARK);
         }
+        self.flag(&facts, carries.flags);
+        if let Some(Decision { service, made: Some(id), .. }) = &self.decision {
+            let is_secure = forwarded::is_https(head.headers, peer, trusted);
+            self.set_cookie = self.snapshot.services[*service].set_cookie(id, is_secure);
+        }
         self.prepare_to_keep(head, &facts);
         self.prepare_to_mirror(head, carries.length);
         Admitted::Forward
+    }
+
+    /// Tells the upstream which flags are on for the client. What a client `claims` of flags never
+    /// reaches it.
+    fn flag(&mut self, facts: &Facts<'_>, claims: bool) {
+        let value = self.decision.and_then(|decision| {
+            let service = &self.snapshot.services[decision.service];
+            let on = service.flags_on(facts, decision.made, &mut self.draws);
+            self.is_for_everybody = service.flags.are_for_everybody(on);
+            service.flags.value(on)
+        });
+        match value {
+            Some(value) => self.edits.set(FEATURE_FLAGS, value),
+            None if claims => self.edits.remove(FEATURE_FLAGS),
+            None => {}
+        }
     }
 
     /// Keeps the request's id if it can be put into a log line, else makes one.
@@ -245,6 +273,12 @@ impl Exchange {
     /// The id that the request is known by.
     pub fn request_id(&self) -> &HeaderValue {
         &self.request_id
+    }
+
+    /// What gives the client a cookie of ours, for an upstream's answer with this status.
+    pub fn set_cookie(&self, status: u16) -> Option<&HeaderValue> {
+        // Interim answers are for this connection, not for the client to keep.
+        self.set_cookie.as_ref().filter(|_| status == 101 || status >= 200)
     }
 
     /// What the client is told when no upstream's answer can be passed on.

@@ -73,6 +73,15 @@ pub fn client(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
     client
 }
 
+/// Whether the client came by TLS: to us, or to a trusted proxy as that says.
+pub fn is_https(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> bool {
+    let told = headers.get(PROTO).filter(|_| is_trusted(peer.address, trusted));
+    let schemes = told.unwrap_or(&peer.scheme).as_bytes();
+    // Of several hops the first is the client's.
+    let first = schemes.split(|&b| b == b',').next().unwrap_or_default();
+    first.trim_ascii().eq_ignore_ascii_case(b"https")
+}
+
 /// Adds the fields that tell the upstream where the request comes from. `carries` if the request
 /// says anything of it already.
 pub fn edit(
@@ -166,6 +175,20 @@ mod tests {
             edited(&CLAIMED, "10.0.0.1", &["10.0.0.0/8"]),
             ["x-forwarded-for: 203.0.113.1, 10.0.0.9, 10.0.0.1", "x-forwarded-host: shop.test"]
         );
+    }
+
+    #[test]
+    fn tls_is_what_the_connection_has_or_a_trusted_proxy_says() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let is_https = |told: Option<&str>, peer: &str, scheme| {
+            let told: Vec<_> = told.iter().map(|told| ("x-forwarded-proto", *told)).collect();
+            super::is_https(&headers(&told), &Peer::new(peer.parse().unwrap(), scheme), &trusted)
+        };
+        assert!(is_https(None, "192.0.2.1", "https") && !is_https(None, "192.0.2.1", "http"));
+        assert!(!is_https(Some("https"), "192.0.2.1", "http"), "a stranger is not believed");
+        assert!(is_https(Some("HTTPS, http"), "10.0.0.1", "http"));
+        assert!(!is_https(Some("http"), "10.0.0.1", "https"), "the client's end is in the clear");
+        assert!(is_https(None, "10.0.0.1", "https"));
     }
 
     #[test]

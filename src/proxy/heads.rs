@@ -5,12 +5,12 @@
 //! case, so heads are taken apart into the plain parts of the `http` crate, changed there, and put
 //! together without that map.
 
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, Request, Response};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::exchange::Edits;
+use super::exchange::{Edits, REQUEST_ID};
 use crate::fallback::MARK;
 
 /// Applies edits to a request's head.
@@ -37,13 +37,22 @@ pub fn edit_request(request: &mut RequestHeader, edits: &Edits) -> Result<()> {
     Ok(())
 }
 
-/// Removes fields from a response's head, makes equal lengths one, adds `id` if there is none, and
-/// sets the mark of a fallback, which only we may set.
+/// What we add to a response.
+#[derive(Debug)]
+pub struct Additions<'e> {
+    /// The request's id, if the response has none.
+    pub id: &'e HeaderValue,
+    /// The mark of a fallback, which only we may set.
+    pub mark: Option<HeaderValue>,
+    /// A cookie beside those of the upstream.
+    pub cookie: Option<&'e HeaderValue>,
+}
+
+/// Removes fields from a response's head, makes equal lengths one, and adds ours.
 pub fn edit_response(
     response: &mut ResponseHeader,
     remove: &[HeaderName],
-    (id_name, id): (HeaderName, &HeaderValue),
-    mark: Option<HeaderValue>,
+    add: Additions<'_>,
 ) -> Result<()> {
     let own_reason = response.get_reason_phrase() != response.status.canonical_reason();
     let reason = response.get_reason_phrase().filter(|_| own_reason).map(str::to_string);
@@ -55,8 +64,11 @@ pub fn edit_response(
     one_length(&mut parts.headers);
     // An HTTP/1.0 upstream's answer goes on as ours, with our framing.
     parts.version = http::Version::HTTP_11;
-    parts.headers.entry(id_name).or_insert_with(|| id.clone());
-    match mark {
+    parts.headers.entry(REQUEST_ID).or_insert_with(|| add.id.clone());
+    if let Some(cookie) = add.cookie {
+        parts.headers.append(SET_COOKIE, cookie.clone());
+    }
+    match add.mark {
         Some(mark) => drop(parts.headers.insert(MARK, mark)),
         None => drop(parts.headers.remove(MARK)),
     }

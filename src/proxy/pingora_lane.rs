@@ -24,7 +24,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use super::admission::Head;
 use super::answer::Answer;
 use super::connection::Connection;
-use super::exchange::{Admitted, Exchange, REQUEST_ID, Try, Wire};
+use super::exchange::{Admitted, Exchange, Try, Wire};
 use super::failure::{BadRequest, Cause};
 use super::failure_log::FailureLog;
 use super::mirror::Mirrors;
@@ -230,7 +230,9 @@ impl ProxyHttp for PingoraLane {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let remove = hop_by_hop::to_remove(&response.headers, response.status == 101);
-        heads::edit_response(response, &remove, (REQUEST_ID, ctx.request_id()), ctx.mark())?;
+        let cookie = ctx.set_cookie(response.status.as_u16());
+        let add = heads::Additions { id: ctx.request_id(), mark: ctx.mark(), cookie };
+        heads::edit_response(response, &remove, add)?;
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks: what has no length ends with the connection.
             if response.remove_header(&TRANSFER_ENCODING).is_some() {

@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::config::{self, Config};
 use crate::fallback::StaleStore;
 use crate::route::RouteTable;
-use crate::split::{BasisPoints, ClientHash, Cut, Flags, Secret, Split};
+use crate::split::{BasisPoints, ClientHash, Cut, Flags, Secret, Signer, Split};
 use crate::upstream::{Address, Proof, Target, Upstream};
 
 /// What names resolve to; a name without an entry has not resolved yet. The answers of a name are
@@ -133,6 +133,7 @@ fn build_service(
         mirror: mirror(service, before),
         salt: traffic.salt,
         sticky: service.sticky.clone(),
+        signer: Signer::of(blueprint.secret),
         cohorts: ClientHash::of_cohorts(blueprint.secret, &service.name, traffic.salt),
         balance: ClientHash::of_balance(blueprint.secret),
         opt_in: service.opt_in.clone(),

@@ -19,12 +19,13 @@ use crate::balance::{Queue, Waiting};
 use crate::clock::{Draws, Moment};
 use crate::config::Config;
 use crate::route::{Facts, RouteTable};
-use crate::split::Cohort;
+use crate::split::{Cohort, CookieId};
 use crate::upstream::Tally;
 
 pub use attempts::{Attempts, Counts};
 pub use build::{Answer, Blueprint, Changed, Resolved, RunTime, Traffic};
 pub use pool::{Ended, Pool, PoolState, Seat};
+use service::Choice;
 pub use service::{Fallbacks, Mirror, Mode, Service, ServiceHold, ServiceState};
 
 /// Everything a request is decided by.
@@ -56,6 +57,8 @@ pub struct Decision {
     pub by: By,
     /// What the client is known by to the pool's balancing.
     pub key: Option<u64>,
+    /// What the client is to be recognised by from now on, if nothing did.
+    pub made: Option<CookieId>,
 }
 
 /// How a decision is asked for.
@@ -144,7 +147,7 @@ impl Snapshot {
         let no_route = Refusal { why: Why::NoRoute, at: None };
         let place = self.routes.find(facts).ok_or(no_route)?;
         let service = &self.services[place];
-        let (pool, by) = service.choose(facts, draws);
+        let Choice { pool, by, made } = service.choose(facts, draws);
         let refused = |why| Refusal { why, at: Some((place, pool)) };
         service.admit(facts, by, asks).map_err(refused)?;
         let key = service.key(facts);
@@ -155,7 +158,7 @@ impl Snapshot {
         if service.overtakes_in(pool, asks) {
             return Err(refused(Why::PoolFull));
         }
-        Ok(Decision { service: place, pool, member, by, key })
+        Ok(Decision { service: place, pool, member, by, key, made })
     }
 
     /// Where a request goes that belongs to a canary which is open or has nobody: to the stable pool,
@@ -176,7 +179,7 @@ impl Snapshot {
         let (pool, key) = (service.stable, service.key(facts));
         let spares = stability.fallback.is_any();
         let member = service.pools[pool].pick(stability, &[], key, spares, now, draws).ok()?;
-        Some(Decision { service: at.0, pool, member, by: By::Shield, key })
+        Some(Decision { service: at.0, pool, member, by: By::Shield, key, made: None })
     }
 
     /// Where a request goes whose pool is open, has nobody or failed: to the pool that stands in, if
@@ -194,7 +197,7 @@ impl Snapshot {
         }
         let member =
             service.pools[pool].pick(&service.stability, &[], None, true, now, draws).ok()?;
-        Some(Decision { service: at.0, pool, member, by: By::StandIn, key: None })
+        Some(Decision { service: at.0, pool, member, by: By::StandIn, key: None, made: None })
     }
 
     /// What moments are counted from; the same for all snapshots of a process.

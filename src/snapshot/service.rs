@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 
 use super::{Asks, By, Pool, Why};
 use crate::balance::{Budget, Policy, Queue};
@@ -12,7 +12,9 @@ use crate::config::{Stability, Timeouts};
 use crate::fallback::StaleStore;
 use crate::mirror::{MirrorSettings, MirrorState};
 use crate::route::Facts;
-use crate::split::{ClientHash, ClientKey, Cohort, Cut, FlagSet, Flags, Split, Sticky};
+use crate::split::{
+    ClientHash, ClientKey, Cohort, CookieId, Cut, FlagSet, Flags, Recognised, Signer, Split, Sticky,
+};
 
 /// One service as requests see it.
 #[derive(Debug)]
@@ -47,6 +49,7 @@ pub struct Service {
     pub flags: Flags,
     pub(super) cut: Cut,
     pub(super) sticky: Sticky,
+    pub(super) signer: Signer,
     pub(super) cohorts: ClientHash,
     pub(super) balance: ClientHash,
     pub(super) opt_in: Option<HeaderName>,
@@ -111,6 +114,17 @@ pub enum Mode {
     },
 }
 
+/// The pool for a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    /// A place in [`Service::pools`].
+    pub pool: usize,
+    /// Why this one.
+    pub by: By,
+    /// What a client that was not recognised is to be recognised by from now on.
+    pub made: Option<CookieId>,
+}
+
 /// One request in flight on a service; gives its place back on drop and calls who waits.
 #[derive(Debug)]
 pub struct ServiceHold(Arc<ServiceState>);
@@ -146,17 +160,23 @@ impl ServiceState {
 
 impl Service {
     /// The pool for a request: what it asks for, else its cohort's, else a drawn one.
-    pub(super) fn choose(&self, facts: &Facts<'_>, draws: &mut Draws) -> (usize, By) {
+    pub(super) fn choose(&self, facts: &Facts<'_>, draws: &mut Draws) -> Choice {
         if let Some(pool) = self.named(facts) {
-            return (pool, By::OptIn);
+            return Choice { pool, by: By::OptIn, made: None };
         }
-        match self.sticky.client(facts) {
-            Some(client) => {
-                let cohort = self.cohorts.cohort(&client);
-                (self.cut.pool(cohort), By::Cohort(cohort))
+        let (client, made) = match self.sticky.recognise(facts, &self.signer) {
+            Recognised::By(client) => (client, None),
+            Recognised::New => {
+                let id = CookieId::draw(draws);
+                (ClientKey::OwnCookie(id), Some(id))
             }
-            None => (self.cut.pool(Cohort::from_bits(draws.bits())), By::Draw),
-        }
+            Recognised::Not => {
+                let pool = self.cut.pool(Cohort::from_bits(draws.bits()));
+                return Choice { pool, by: By::Draw, made: None };
+            }
+        };
+        let cohort = self.cohorts.cohort(&client);
+        Choice { pool: self.cut.pool(cohort), by: By::Cohort(cohort), made }
     }
 
     /// The pool that a request asks for by name, as testers do.
@@ -165,13 +185,25 @@ impl Service {
         self.pools.iter().position(|pool| pool.name.as_bytes() == wanted.as_bytes())
     }
 
-    /// The flags that are on for a request's client; drawn if nothing recognises it.
-    pub fn flags_on(&self, facts: &Facts<'_>, draws: &mut Draws) -> FlagSet {
+    /// The flags that are on for a request's client, which is known by `made` from now on if that
+    /// was made for it; drawn if nothing recognises it.
+    pub fn flags_on(
+        &self,
+        facts: &Facts<'_>,
+        made: Option<CookieId>,
+        draws: &mut Draws,
+    ) -> FlagSet {
         if self.flags.is_empty() {
             return FlagSet::default();
         }
-        let client = self.sticky.client(facts);
+        let known = || self.sticky.recognise(facts, &self.signer).client();
+        let client = made.map(ClientKey::OwnCookie).or_else(known);
         self.flags.on(&client.unwrap_or_else(|| ClientKey::Draw(draws.bits())))
+    }
+
+    /// The `Set-Cookie` by which a client is recognised as `id` from now on.
+    pub fn set_cookie(&self, id: &CookieId, is_secure: bool) -> Option<HeaderValue> {
+        self.signer.set_cookie(self.sticky.own_cookie()?, id, is_secure)
     }
 
     /// Whether a request may go on to its pool.
@@ -217,7 +249,8 @@ impl Service {
         let balance = &self.stability.balance;
         match balance.by {
             Policy::ConsistentHash => {
-                balance.hash.client(facts).map(|client| self.balance.of(&client))
+                let client = balance.hash.recognise(facts, &self.signer).client();
+                client.map(|client| self.balance.of(&client))
             }
             _ => None,
         }

@@ -85,6 +85,10 @@ impl ClientHash {
                 hasher.write(b"cookie\0");
                 hasher.write(value);
             }
+            ClientKey::OwnCookie(id) => {
+                hasher.write(b"own cookie\0");
+                hasher.write(id.as_bytes());
+            }
             ClientKey::Draw(bits) => {
                 hasher.write(b"draw\0");
                 hasher.write(&bits.to_le_bytes());
@@ -112,3 +116,6 @@ impl fmt::Debug for ClientHash {
         f.write_str("ClientHash(…)")
     }
 }
+
+#[cfg(test)]
+mod tests;

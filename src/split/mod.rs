@@ -6,6 +6,7 @@
 
 mod cohort;
 mod flags;
+mod own_cookie;
 mod percent;
 mod sticky;
 
@@ -15,8 +16,9 @@ use std::sync::Arc;
 
 pub use cohort::{ClientHash, Cohort, Secret};
 pub use flags::{FEATURE_FLAGS, FlagSet, Flags, MOST_FLAGS};
+pub use own_cookie::{COOKIE_NAME, CookieId, Signer};
 pub use percent::{BasisPoints, PercentError};
-pub use sticky::{ClientKey, Sticky, StickyKey};
+pub use sticky::{ClientKey, Recognised, Sticky, StickyKey};
 
 /// The whole, in basis points.
 pub const WHOLE: u16 = 10_000;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use http::header::{COOKIE, HeaderName};
 
+use super::{CookieId, Signer};
 use crate::route::Facts;
 
 /// What a service recognises its clients by; nothing means each request is drawn by itself.
@@ -21,6 +22,8 @@ pub enum StickyKey {
     Header(HeaderName),
     /// The value of a cookie that the service's own application sets.
     Cookie(String),
+    /// The value of a cookie of this name that we set ourselves.
+    OwnCookie(String),
     /// The client's address: IPv4 as it is, IPv6 by its /64 network.
     ClientIp,
 }
@@ -32,22 +35,66 @@ pub enum ClientKey<'r> {
     Header(&'r [u8]),
     /// The value of a cookie of the application's.
     Cookie(&'r [u8]),
+    /// The id in our own cookie.
+    OwnCookie(CookieId),
     /// Its address.
     Address(IpAddr),
     /// A draw, for a request that carries no key: nobody is recognised by it again.
     Draw(u64),
 }
 
+/// Whether a client is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognised<'r> {
+    /// By this.
+    By(ClientKey<'r>),
+    /// It is not, and is to be given a cookie.
+    New,
+    /// It is not.
+    Not,
+}
+
 impl Sticky {
-    /// What the client is recognised by; none if the request carries no key.
-    pub fn client<'r>(&self, facts: &Facts<'r>) -> Option<ClientKey<'r>> {
-        self.keys.iter().find_map(|key| match key {
-            StickyKey::Header(name) => {
-                facts.headers.get(name).map(|value| ClientKey::Header(value.as_bytes()))
+    /// What the client is recognised by.
+    pub fn recognise<'r>(&self, facts: &Facts<'r>, signer: &Signer) -> Recognised<'r> {
+        for key in &self.keys {
+            let found = match key {
+                StickyKey::Header(name) => {
+                    facts.headers.get(name).map(|value| ClientKey::Header(value.as_bytes()))
+                }
+                StickyKey::Cookie(name) => cookies(facts, name).next().map(ClientKey::Cookie),
+                StickyKey::OwnCookie(name) => {
+                    // A forged one beside ours must not hide it.
+                    match cookies(facts, name).find_map(|value| signer.read(value)) {
+                        Some(id) => Some(ClientKey::OwnCookie(id)),
+                        None => return Recognised::New,
+                    }
+                }
+                StickyKey::ClientIp => Some(ClientKey::Address(facts.client)),
+            };
+            if let Some(client) = found {
+                return Recognised::By(client);
             }
-            StickyKey::Cookie(name) => cookies(facts, name).next().map(ClientKey::Cookie),
-            StickyKey::ClientIp => Some(ClientKey::Address(facts.client)),
+        }
+        Recognised::Not
+    }
+
+    /// The name of the cookie that we set, if we do.
+    pub fn own_cookie(&self) -> Option<&str> {
+        self.keys.iter().find_map(|key| match key {
+            StickyKey::OwnCookie(name) => Some(name.as_str()),
+            _ => None,
         })
+    }
+}
+
+impl<'r> Recognised<'r> {
+    /// What it is recognised by.
+    pub fn client(self) -> Option<ClientKey<'r>> {
+        match self {
+            Recognised::By(client) => Some(client),
+            Recognised::New | Recognised::Not => None,
+        }
     }
 }
 
@@ -77,7 +124,8 @@ mod tests {
             headers,
             client: client.parse().unwrap(),
         };
-        let client = Sticky { keys: keys.to_vec() }.client(&facts)?;
+        let signer = Signer::of(SECRET);
+        let client = Sticky { keys: keys.to_vec() }.recognise(&facts, &signer).client()?;
         Some(ClientHash::of_cohorts(SECRET, "shop", 1).cohort(&client))
     }
 
@@ -102,6 +150,32 @@ mod tests {
     fn nothing_to_go_by_is_no_cohort() {
         let keys = [StickyKey::Cookie("sid".into())];
         assert_eq!(cohort_of(&keys, &HeaderMap::new(), "192.0.2.1"), None);
+    }
+
+    #[test]
+    fn our_own_cookie_is_found_among_forged_ones_and_its_lack_makes_a_newcomer() {
+        let signer = Signer::of(SECRET);
+        let id = CookieId::draw(&mut crate::clock::Draws::seeded(1));
+        let ours = signer.set_cookie("own", &id, false).unwrap();
+        let ours = ours.to_str().unwrap().split(';').next().unwrap();
+        let keys = [StickyKey::Cookie("sid".into()), StickyKey::OwnCookie("own".into())];
+        let sticky = Sticky { keys: [&keys[..], &[StickyKey::ClientIp]].concat() };
+        let recognised = |cookie: &str| {
+            let headers = HeaderMap::from_iter([(COOKIE, cookie.parse().unwrap())]);
+            let client = [192, 0, 2, 1].into();
+            let facts =
+                Facts { method: &Method::GET, host: "", path: "/", headers: &headers, client };
+            match sticky.recognise(&facts, &signer) {
+                Recognised::By(ClientKey::Cookie(_)) => "by the application's",
+                Recognised::By(ClientKey::OwnCookie(found)) if found == id => "by ours",
+                Recognised::New => "new",
+                _ => "otherwise",
+            }
+        };
+        assert_eq!(recognised("a=b"), "new");
+        assert_eq!(recognised("own=forged"), "new");
+        assert_eq!(recognised(&format!("own=forged; {ours}")), "by ours");
+        assert_eq!(recognised(&format!("{ours}; sid=1")), "by the application's");
     }
 
     #[test]

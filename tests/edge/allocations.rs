@@ -47,9 +47,11 @@ fn deciding_allocates_nothing() {
         ));
     }
     text.push_str(
-        "[services.s]\nsplit = { a = 50, b = 50 }\nsticky = { cookie = \"sid\" }\n\
+        "[services.s]\nsplit = { a = 50, b = 50 }\nsticky = { cookie = \"sid\", own_cookie = true }\n\
          [services.s.pools]\na.upstreams = [\"10.0.0.1:1\", \"10.0.0.2:1\"]\n\
-         b.upstreams = [\"10.0.0.3:1\"]\n",
+         b.upstreams = [\"10.0.0.3:1\"]\n\
+         [flags.on]\npercent = 100\nservices = \"s\"\n\
+         [flags.off]\npercent = 0\nservices = \"s\"\n",
     );
     let (config, _) = Config::parse(&text).unwrap();
     let blueprint = Blueprint {
@@ -59,19 +61,30 @@ fn deciding_allocates_nothing() {
         secret: Secret([1; 16]),
     };
     let snapshot = Snapshot::build(&blueprint, None);
-    let headers = HeaderMap::from_iter([(http::header::COOKIE, "x=1; sid=42".parse().unwrap())]);
-    let facts = Facts {
+    let with =
+        |cookie: &str| HeaderMap::from_iter([(http::header::COOKIE, cookie.parse().unwrap())]);
+    let (known, new) = (with("x=1; sid=42"), with("x=1; pointsman_cohort=forged"));
+    let facts = |headers| Facts {
         method: &Method::GET,
         host: "h500.test",
         path: "/a/b/c/d/e/f",
-        headers: &headers,
+        headers,
         client: [192, 0, 2, 1].into(),
     };
+    let service = &snapshot.services[0];
     let now = snapshot.moment(Instant::now());
     let mut draws = Draws::seeded(1);
+    let mut decide = |headers| {
+        let facts = facts(headers);
+        let decision = snapshot.decide(&facts, Asks::default(), now, &mut draws).unwrap();
+        let on = service.flags_on(&facts, decision.made, &mut draws);
+        (decision.made.is_some(), service.flags.value(on).unwrap())
+    };
+    // The first copy of a field's value makes it one that is shared.
+    assert_eq!(decide(&known), (false, "on".parse().unwrap()));
     let before = TAKEN.with(Cell::get);
-    for _ in 0..1_000 {
-        snapshot.decide(&facts, Asks::default(), now, &mut draws).unwrap();
+    for _ in 0..500 {
+        assert!(!decide(&known).0 && decide(&new).0);
     }
     assert_eq!(TAKEN.with(Cell::get) - before, 0);
 }

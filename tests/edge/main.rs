@@ -8,6 +8,7 @@
 mod admin;
 mod allocations;
 mod cli;
+mod cohorts;
 mod config_reload;
 mod defects;
 mod failing;

@@ -171,8 +171,9 @@ impl Exchange {
     /// Remembers the request where its response may be worth keeping.
     pub(super) fn prepare_to_keep(&mut self, head: &Head<'_>, facts: &Facts<'_>) {
         let keeps = self.decision.is_some_and(|decision| {
-            // What testers see is not for everybody.
-            !matches!(decision.by, By::StandIn | By::OptIn)
+            // What testers and those with a flag on see is not for everybody.
+            self.is_for_everybody
+                && !matches!(decision.by, By::StandIn | By::OptIn)
                 && self.snapshot.services[decision.service].stale.is_some()
         });
         if keeps {

@@ -88,10 +88,24 @@ impl From<Refused> for Problem {
             Refused::Known { .. } => (StatusCode::CONFLICT, "upstream-known"),
             Refused::Last { .. } => (StatusCode::CONFLICT, "last-upstream"),
             Refused::Named { .. } => (StatusCode::CONFLICT, "upstream-of-a-name"),
+            Refused::RolloutUnderWay { .. } => (StatusCode::CONFLICT, "rollout-under-way"),
+            Refused::NoRollout(_) => (StatusCode::CONFLICT, "no-rollout"),
+            Refused::Plan(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no-plan"),
+            Refused::Rollout(_) => (StatusCode::CONFLICT, "not-now"),
+            Refused::NoRevision { .. } => (StatusCode::NOT_FOUND, "no-revision"),
+            Refused::NothingBefore(_) => (StatusCode::CONFLICT, "nothing-before"),
+            Refused::Contracted { .. } => (StatusCode::CONFLICT, "contracted"),
+            Refused::NoFlag(_) => (StatusCode::NOT_FOUND, "no-flag"),
+            Refused::Store(_) => (StatusCode::INSUFFICIENT_STORAGE, "store"),
             Refused::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let hint = match refused {
-            Refused::NotAvailable(_) => "; `force` sends traffic there all the same",
+            Refused::NotAvailable(_) | Refused::Contracted { .. } => {
+                "; `force` sends traffic there all the same"
+            }
+            Refused::RolloutUnderWay { .. } => {
+                "; abort it first (a rollback and `force` do so by themselves)"
+            }
             _ => "",
         };
         Problem::new(status, kind, format!("{refused}{hint}"))
@@ -105,6 +119,7 @@ impl From<ReloadError> for Problem {
             ReloadError::Read { .. } => (StatusCode::CONFLICT, "file-not-readable"),
             ReloadError::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-config"),
             ReloadError::Bind(_) => (StatusCode::CONFLICT, "address-not-bindable"),
+            ReloadError::Store(_) => (StatusCode::INSUFFICIENT_STORAGE, "store"),
             ReloadError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let mut problem = Problem::new(status, kind, format!("{error}; nothing has changed"));

@@ -95,6 +95,7 @@ impl Changes {
     fn server(&mut self, old: &Config, new: &Config) {
         let restart = [
             ("workers", old.server.workers != new.server.workers),
+            ("state folder", old.server.state_dir != new.server.state_dir),
             ("admin", old.admin != new.admin),
         ];
         for (subject, _) in restart.iter().filter(|(_, changed)| *changed) {

@@ -83,6 +83,9 @@ pub struct Server {
     pub drain: Duration,
     /// Whether hooks may run commands of this machine.
     pub allow_commands: bool,
+    /// A folder for what outlives the process; none for the usual one. Takes effect at the next
+    /// start.
+    pub state_dir: Option<PathBuf>,
     /// What a client may do.
     pub client: ClientLimits,
 }
@@ -222,6 +225,7 @@ impl Default for Server {
             resolvers: Vec::new(),
             drain: Duration::from_secs(30),
             allow_commands: false,
+            state_dir: None,
             client: ClientLimits::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -16,6 +17,10 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
     let resolvers = section.texts(problems, "resolvers", resolver);
     let drain = section.duration(problems, "drain");
     let allow_commands = section.boolean(problems, "allow_commands");
+    let state_dir = section.text(problems, "state_dir", |text| match text.is_empty() {
+        true => Err("expected a path"),
+        false => Ok(PathBuf::from(text)),
+    });
     let client = section.section(problems, "client").map(|section| client(section, problems));
     section.close(problems);
     Server {
@@ -24,6 +29,7 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
         resolvers: resolvers.into_iter().map(|found| found.value).collect(),
         drain: drain.unwrap_or(default.drain),
         allow_commands: allow_commands.unwrap_or(default.allow_commands),
+        state_dir: state_dir.map(|found| found.value),
         client: client.unwrap_or_default(),
     }
 }

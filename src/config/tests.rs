@@ -169,6 +169,23 @@ fn one_service_needs_no_route_and_one_pool_no_split() {
 }
 
 #[test]
+fn the_state_folder_takes_effect_at_the_next_start() {
+    let with = |server: &str| format!("[server]\n{server}\n{SMALL}");
+    let (named, _) = Config::parse(&with("state_dir = \"state\"")).unwrap();
+    assert_eq!(named.server.state_dir, Some(PathBuf::from("state")));
+    let (usual, _) = Config::parse(SMALL).unwrap();
+    assert_eq!(usual.server.state_dir, None);
+    let changes: Vec<String> =
+        diff(&usual, &named, |_| None).iter().map(ToString::to_string).collect();
+    assert_eq!(changes, ["state folder: changed (after a restart)"]);
+    assert_eq!(problems(&with("state_dir = \"\"")), ["t:2:13: bad value for `state_dir`"]);
+    assert_eq!(
+        problems(&with("state_dir = true")),
+        ["t:2:13: `state_dir` must be a text in quotes"]
+    );
+}
+
+#[test]
 fn name_servers_are_addresses_with_or_without_a_port() {
     let with = |list: &str| format!("[server]\nresolvers = [{list}]\n{SMALL}");
     let (config, _) = Config::parse(&with(r#""10.0.0.2", "[::1]:5353""#)).unwrap();

@@ -1,28 +1,32 @@
-//! Takes commands one by one: each becomes a revision, a snapshot, or a refusal.
-//!
-//! `operations.rs` has those that change no split: drains, breakers, modes.
-
-mod operations;
+//! Takes commands one by one and keeps time: the desk decides and stores, this publishes, binds,
+//! reads files and begins what takes a while.
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
+use super::desk::{Desk, Effect, Now, Said};
 use super::resolve::{look_up_new, names};
-use super::{Command, Commands, Events, InForce, Order, Refused, ReloadError, Source, Target};
+use super::{Command, Commands, Control, Events, InForce, Refused, ReloadError, Source, Subject};
 use crate::clock::Clock;
-use crate::config::{Change, Config, Service, diff, given_up};
+use crate::config::{Change, Config, Severity, diff, given_up};
+use crate::notify::{Caller, Notifier, Occasion, call_hook, smoke};
 use crate::observe::Process;
 use crate::proxy::listen::{Listeners, Serve};
-use crate::snapshot::{Blueprint, Pool, Published, Resolved, RunTime, Snapshot, Traffic};
-use crate::split::{Secret, Split};
-use crate::store::{Draft, Revision, Store};
-use crate::upstream::Address;
+use crate::rollout::{HookPoint, Rollout, Task};
+use crate::snapshot::{Published, Snapshot};
+use crate::store::Batch;
+use crate::upstream::{Address, Target};
 
 /// How long a reload waits for names it has not seen before.
 const NEW_NAMES: Duration = Duration::from_secs(1);
+
+/// How often rollouts are looked at, and events stored.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What the controller is connected to.
 pub struct Wiring<S> {
@@ -38,143 +42,191 @@ pub struct Wiring<S> {
     pub in_force: watch::Sender<Arc<InForce>>,
     /// Where it is told what happened.
     pub events: Arc<Events>,
-    /// Time for revisions.
+    /// Who tells others.
+    pub notifier: Arc<Notifier>,
+    /// Who calls hooks and makes smoke requests.
+    pub caller: Arc<Caller>,
+    /// The way back for what takes a while.
+    pub control: Control,
+    /// Time.
     pub clock: Clock,
 }
 
 /// The one writer.
 pub struct Controller<S> {
     wiring: Wiring<S>,
-    store: Store,
-    run_time: RunTime,
-    secret: Secret,
-    config: Arc<Config>,
+    desk: Desk,
 }
 
 impl<S: Serve> Controller<S> {
-    /// The snapshot that a process begins with, and the store that remembers how it came about.
-    pub fn first(
-        config: Arc<Config>,
-        resolved: &Resolved,
-        secret: Secret,
-        clock: Clock,
-    ) -> (Snapshot, Store) {
-        let now = clock.unix_seconds();
-        let mut store = Store::default();
-        let traffic = config.services.iter().map(|service| {
-            let draft = from_file(service, now, None);
-            // The store is empty, so revision 0 is what every service is at.
-            let number = store.append(&service.name, 0, draft).map_or(1, |made| made.number);
-            let split = service.split.clone();
-            (service.name.clone(), Traffic { split, revision: number, salt: 0 })
-        });
-        let traffic = traffic.collect();
-        let run_time = RunTime { traffic, resolved: resolved.clone(), ..RunTime::default() };
-        let blueprint = Blueprint { config, run_time: &run_time, secret, now: clock.now() };
-        (Snapshot::build(&blueprint, None), store)
-    }
-
-    /// Goes on from a first snapshot.
-    pub fn new(wiring: Wiring<S>, store: Store, resolved: Resolved, secret: Secret) -> Self {
-        let snapshot = wiring.published.load();
-        let traffic = snapshot.services.iter().map(|service| {
-            let (split, revision) = (service.split.clone(), service.revision);
-            (service.name.clone(), Traffic { split, revision, salt: service.salt })
-        });
-        let (traffic, config) = (traffic.collect(), snapshot.config.clone());
-        let run_time = RunTime { traffic, resolved, ..RunTime::default() };
-        Controller { wiring, store, run_time, secret, config }
+    /// Goes on from a first snapshot, which the desk has built.
+    pub fn new(wiring: Wiring<S>, desk: Desk) -> Self {
+        Controller { wiring, desk }
     }
 
     /// Takes commands until nobody is left to send any.
     pub async fn run(mut self, mut commands: Commands) {
+        self.wiring.notifier.set_targets(self.desk.config().notify.clone());
+        self.desk.resume_rollouts();
+        self.settle();
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                command = commands.0.recv() => match command {
+                    Some(command) => self.take(command).await,
+                    None => break,
+                },
+                _ = tick.tick() => self.tick(),
+            }
+            self.settle();
+        }
+        self.store_events();
+    }
+
+    async fn take(&mut self, command: Command) {
+        let (snapshot, now) = (self.wiring.published.load(), self.now());
+        let desk = &mut self.desk;
         // A caller that no longer waits for its answer has lost nothing but the answer.
-        while let Some(command) = commands.0.recv().await {
-            match command {
-                Command::Shift { service, to, order, reply } => {
-                    let _ = reply.send(self.shift(&service, to, order));
+        match command {
+            Command::Shift { service, to, order, reply } => {
+                let done = desk.shift(&service, to, &order, &snapshot, now);
+                self.settle();
+                let _ = reply.send(done);
+            }
+            Command::Upstream { place, what, order, reply } => {
+                let done = desk.set_upstream(&place, what, &order, &snapshot, now);
+                let _ = reply.send(done.map(|()| self.settle()));
+                self.tell_names();
+            }
+            Command::Breaker { place, what, order, reply } => {
+                let done = desk.set_breaker(&place, what, &order, &snapshot, now);
+                let _ = reply.send(done.map(|()| self.settle()));
+            }
+            Command::Mode { service, what, order, reply } => {
+                let done = desk.set_mode(&service, what, &order, &snapshot, now);
+                let _ = reply.send(done.map(|()| self.settle()));
+            }
+            Command::StartRollout { service, wishes, order, reply } => {
+                let done = desk.start_rollout(&service, &wishes, &order, &snapshot, now);
+                self.settle();
+                let _ = reply.send(done);
+            }
+            Command::OrderRollout { service, what, order, reply } => {
+                let done = desk.order_rollout(&service, what, &order, &snapshot, now);
+                self.settle();
+                let _ = reply.send(done);
+            }
+            Command::Rollouts { service, reply } => {
+                let known = self.known(&service).and_then(|()| self.desk.reports(&service, now));
+                let _ = reply.send(known);
+            }
+            Command::Done { service, rollout, task, result } => {
+                let heard = desk.on_done(&service, rollout, task, result, &snapshot, now);
+                if let Err(error) = heard {
+                    tracing::error!(service = &*service, rollout, %error, "a rollout stands still");
                 }
-                Command::Upstream { place, what, order, reply } => {
-                    let _ = reply.send(self.set_upstream(&place, what, &order));
-                }
-                Command::Breaker { place, what, order, reply } => {
-                    let _ = reply.send(self.set_breaker(&place, what, &order));
-                }
-                Command::Mode { service, what, order, reply } => {
-                    let _ = reply.send(self.set_mode(&service, what, &order));
-                }
-                Command::Reload { reply } => {
-                    let _ = reply.send(self.reload().await);
-                }
-                Command::History { service, reply } => {
-                    let known = self.service(&service).map(|_| self.store.history(&service));
-                    let _ = reply.send(known);
-                }
-                Command::Resolved(resolved) => {
-                    // Added, not replaced: a look-up that began before a reload knows nothing of the
-                    // names that the reload has looked up itself.
-                    self.run_time.resolved.extend(resolved);
-                    self.publish();
-                }
-                Command::StopListening { reply } => {
-                    self.wiring.listeners.stop();
-                    let _ = reply.send(());
-                }
+            }
+            Command::SetFlag { flag, percent, order, reply } => {
+                let done = match percent {
+                    Some(percent) => desk.set_flag(&flag, percent, &order, now),
+                    None => desk.roll_flag_back(&flag, &order, now),
+                };
+                self.settle();
+                let _ = reply.send(done);
+            }
+            Command::Flags { reply } => drop(reply.send(desk.flags())),
+            Command::Export { reply } => {
+                let exported = desk.store().export();
+                let _ = reply.send(exported.map_err(|error| Refused::Store(error.to_string())));
+            }
+            Command::Reload { reply } => {
+                let reloaded = self.reload().await;
+                self.settle();
+                let _ = reply.send(reloaded);
+            }
+            Command::History { service, reply } => {
+                let history = self.known(&service).and_then(|()| {
+                    let history = self.desk.store().history(&service, crate::store::KEPT);
+                    history.map_err(|error| Refused::Store(error.to_string()))
+                });
+                let _ = reply.send(history);
+            }
+            Command::Resolved(resolved) => desk.resolve(resolved),
+            Command::StopListening { reply } => {
+                self.wiring.listeners.stop();
+                self.store_events();
+                let _ = reply.send(());
             }
         }
     }
 
-    fn service(&self, name: &str) -> Result<&Service, Refused> {
-        self.config.service(name).ok_or_else(|| Refused::NoService(name.to_string()))
+    fn known(&self, service: &str) -> Result<(), Refused> {
+        let found = self.desk.config().service(service);
+        found.map(drop).ok_or_else(|| Refused::NoService(service.to_string()))
     }
 
-    fn shift(&mut self, service: &str, to: Target, order: Order) -> Result<Revision, Refused> {
-        let config = self.config.clone();
-        let service = config.service(service).ok_or_else(|| Refused::NoService(service.into()))?;
-        let split = match to {
-            Target::Weights(weights) => {
-                let split = Split::new(weights.into_iter().map(|(pool, w)| (pool.into(), w)))?;
-                split.check_pools(&service.pool_names())?;
-                split
-            }
-            Target::Flip { pool } => {
-                if service.pool(&pool).is_none() {
-                    return Err(Refused::NoPool { service: service.name.to_string(), pool });
-                }
-                Split::all_to(pool.into())
-            }
-        };
-        if !order.force {
-            self.check_available(service, &split)?;
-        }
-        let newest = self.store.newest(&service.name).map_or(0, |newest| newest.number);
-        let Order { author, reason, expected, .. } = order;
-        let draft = Draft { split, author, reason, at: self.wiring.clock.unix_seconds() };
-        let revision = self.store.append(&service.name, expected.unwrap_or(newest), draft)?;
-        self.take(&service.name, &revision);
-        self.publish();
-        tracing::info!(
-            service = &*service.name,
-            revision = revision.number,
-            split = %revision.split,
-            author = revision.author,
-            reason = revision.reason,
-            "traffic shifted"
-        );
-        Ok(revision)
+    fn now(&self) -> Now {
+        Now { instant: self.wiring.clock.now(), wall: self.wiring.clock.wall_time() }
     }
 
-    /// Refuses a split that gives more to a pool that can take nothing.
-    fn check_available(&self, service: &Service, split: &Split) -> Result<(), Refused> {
+    fn tick(&mut self) {
         let snapshot = self.wiring.published.load();
-        let Some(now) = snapshot.service(&service.name) else { return Ok(()) };
-        let grows = |pool: &&Pool| split.weight(&pool.name) > now.split.weight(&pool.name);
-        let mut growing = now.pools.iter().filter(grows);
-        let moment = snapshot.moment(self.wiring.clock.now());
-        match growing.find(|pool| !pool.is_ready(&now.stability, moment)) {
-            Some(pool) => Err(Refused::NotAvailable(pool.name.to_string())),
-            None => Ok(()),
+        for (service, error) in self.desk.tick(&snapshot, self.now()) {
+            tracing::error!(service = &*service, %error, "a rollout stands still; trying again");
         }
+        self.store_events();
+    }
+
+    /// Events are nobody's answer: they are stored a moment later.
+    fn store_events(&self) {
+        let fresh = self.wiring.events.unstored();
+        let Some(last) = fresh.last().map(|event| event.number) else { return };
+        let mut batch = Batch::new();
+        batch.events(fresh.iter().map(Into::into).collect());
+        match self.desk.store().commit(batch) {
+            Ok(_) => self.wiring.events.set_stored(last),
+            Err(error) => tracing::error!(%error, "events are not stored; trying again"),
+        }
+    }
+
+    /// Publishes what has changed and begins what was asked for; answers with the generation in
+    /// force.
+    fn settle(&mut self) -> u64 {
+        let generation = match self.desk.take_changed() {
+            true => self.publish(),
+            false => self.wiring.published.load().generation,
+        };
+        for effect in self.desk.take_effects() {
+            match effect {
+                Effect::Say(said) => self.wiring.events.say(said),
+                Effect::Begin { rollout, task } => self.begin(*rollout, task),
+            }
+        }
+        generation
+    }
+
+    /// Puts what is known in force; answers with its generation. Whoever waits looks again, also
+    /// for what is gone now: one is called in each line, and each calls the next.
+    fn publish(&self) -> u64 {
+        let before = self.wiring.published.load();
+        let next = self.desk.build(Some(&before), self.now());
+        let generation = next.generation;
+        self.wiring.published.publish(next);
+        let queues = before.services.iter().flat_map(|service| service.queues());
+        queues.for_each(|queue| queue.call_next());
+        generation
+    }
+
+    /// Begins a task of a rollout beside; its end comes back as a command.
+    fn begin(&self, rollout: Rollout, task: Task) {
+        let (caller, control) = (self.wiring.caller.clone(), self.wiring.control.clone());
+        let snapshot = self.wiring.published.load();
+        let work = run_task(caller, rollout.clone(), task.clone(), snapshot);
+        tokio::spawn(async move {
+            let result = work.await;
+            control.done(rollout.service, rollout.id, task, result).await;
+        });
     }
 
     async fn reload(&mut self) -> Result<Vec<Change>, ReloadError> {
@@ -204,6 +256,20 @@ impl<S: Serve> Controller<S> {
             }
             Err(error) => tracing::error!(%error, "config refused, the old one stays in force"),
         }
+        if let Err(error) = &reloaded
+            && !matches!(error, ReloadError::NoFile)
+        {
+            let path = self.wiring.source.path().map(|path| path.display().to_string());
+            self.wiring.events.say(Said {
+                severity: Severity::Medium,
+                kind: "reload",
+                subject: Subject::default(),
+                what: format!("config refused, the old one stays in force: {error}"),
+                author: None,
+                reason: None,
+                next: path.map(|path| format!("pointsman check {path}")),
+            });
+        }
         reloaded
     }
 
@@ -215,87 +281,84 @@ impl<S: Serve> Controller<S> {
         let (config, _) = read.parse()?;
         let prepared = self.wiring.listeners.prepare(&config.listeners)?;
         // Upstreams known by name only would take nothing until their names are looked up.
-        let new = look_up_new(&config, &self.run_time.resolved, NEW_NAMES).await;
-        self.run_time.resolved.extend(new);
-        let wanted: HashSet<Address> = names(&config, &self.run_time.changed).collect();
-        self.run_time.resolved.retain(|address, _| wanted.contains(address));
-        let live =
-            |name: &str| self.run_time.traffic.get(name).map(|traffic| traffic.split.clone());
-        let mut changes = diff(&self.config, &config, live);
-        let changed = self.run_time.changed.keys().map(|(service, pool)| (&**service, &**pool));
-        changes.extend(given_up(&self.config, &config, changed));
-        self.adopt(&config);
-        self.config = config.clone();
+        let new = look_up_new(&config, &self.desk.run_time().resolved, NEW_NAMES).await;
+        self.desk.resolve(new);
+        let run_time = self.desk.run_time();
+        let wanted: HashSet<Address> = names(&config, &run_time.changed).collect();
+        let before = self.desk.config().clone();
+        let changes = self.changes(&before, &config);
+        self.desk.retain_resolved(|address| wanted.contains(address));
+        let now = self.now();
+        let taken = self.desk.reload(&config, now);
+        taken.map_err(|error| ReloadError::Store(error.to_string()))?;
         self.publish();
         self.wiring.listeners.commit(prepared);
         self.wiring.process.set_listeners(self.wiring.listeners.tallies());
-        let changed = self.run_time.changed.clone();
+        self.wiring.notifier.set_targets(config.notify.clone());
+        let changed = self.desk.run_time().changed.clone();
         self.wiring.in_force.send_replace(Arc::new(InForce { config, text: read, changed }));
         Ok(changes)
     }
 
-    /// Applies the rule for file and API together: a split that was edited in the file is a new
-    /// revision, one that was not keeps what was set at run time.
-    fn adopt(&mut self, config: &Arc<Config>) {
-        let now = self.wiring.clock.unix_seconds();
-        self.run_time.traffic.retain(|name, _| config.service(name).is_some());
-        self.run_time.modes.retain(|name, _| config.service(name).is_some());
-        // As with splits: an unedited list of upstreams keeps what was changed at run time.
-        let before = self.config.clone();
-        let pool = |config: &Config, (service, pool): &(Arc<str>, Arc<str>)| {
-            config.service(service).and_then(|service| service.pool(pool)).cloned()
-        };
-        self.run_time.changed.retain(|key, _| {
-            let now = pool(config, key);
-            now.is_some() && now == pool(&before, key)
+    fn changes(&self, before: &Config, after: &Config) -> Vec<Change> {
+        let run_time = self.desk.run_time();
+        let live = |name: &str| run_time.traffic.get(name).map(|traffic| traffic.split.clone());
+        let mut changes = diff(before, after, live);
+        let changed = run_time.changed.keys().map(|(service, pool)| (&**service, &**pool));
+        changes.extend(given_up(before, after, changed));
+        changes
+    }
+
+    /// Tells the resolver, which may have a name to look up.
+    fn tell_names(&self) {
+        let changed = self.desk.run_time().changed.clone();
+        self.wiring.in_force.send_modify(|in_force| {
+            let (config, text) = (in_force.config.clone(), in_force.text.clone());
+            *in_force = Arc::new(InForce { config, text, changed });
         });
-        for service in &config.services {
-            let before = self.config.service(&service.name).map(|before| &before.split);
-            let newest = self.store.newest(&service.name);
-            let at_run_time = newest.filter(|_| before == Some(&service.split));
-            let reason = match at_run_time {
-                Some(newest) if newest.split.check_pools(&service.pool_names()).is_ok() => {
-                    continue;
-                }
-                Some(newest) => {
-                    Some(format!("revision {} names a pool that is gone", newest.number))
-                }
-                None => None,
-            };
-            let expected = newest.map_or(0, |newest| newest.number);
-            let draft = from_file(service, now, reason);
-            // Nobody else appends, so the newest is still the newest.
-            if let Ok(revision) = self.store.append(&service.name, expected, draft) {
-                self.take(&service.name, &revision);
-            }
-        }
-    }
-
-    fn take(&mut self, service: &Arc<str>, revision: &Revision) {
-        let (split, revision) = (revision.split.clone(), revision.number);
-        let traffic = Traffic { split, revision, salt: 0 };
-        self.run_time.traffic.insert(service.clone(), traffic);
-    }
-
-    /// Puts what is known in force; answers with its generation. Whoever waits looks again, also
-    /// for what is gone now: one is called in each line, and each calls the next.
-    fn publish(&self) -> u64 {
-        let blueprint = Blueprint {
-            config: self.config.clone(),
-            run_time: &self.run_time,
-            secret: self.secret,
-            now: self.wiring.clock.now(),
-        };
-        let before = self.wiring.published.load();
-        let next = Snapshot::build(&blueprint, Some(&before));
-        let generation = next.generation;
-        self.wiring.published.publish(next);
-        let queues = before.services.iter().flat_map(|service| service.queues());
-        queues.for_each(|queue| queue.call_next());
-        generation
     }
 }
 
-fn from_file(service: &Service, at: f64, reason: Option<String>) -> Draft {
-    Draft { split: service.split.clone(), author: "file".into(), reason, at }
+fn run_task(
+    caller: Arc<Caller>,
+    rollout: Rollout,
+    task: Task,
+    snapshot: Arc<Snapshot>,
+) -> impl Future<Output = Result<String, String>> + Send + 'static {
+    let targets = targets(&snapshot, &rollout);
+    async move {
+        match task {
+            Task::Smoke => smoke(&targets, &rollout.service, &rollout.plan.smoke).await,
+            Task::Hook(point) => {
+                let Some(hook) = rollout.plan.hooks.at(&point) else {
+                    return Err("no hook is declared for this point".into());
+                };
+                call_hook(&caller, hook, &occasion(&rollout, point)).await
+            }
+        }
+    }
+}
+
+/// Where the upstreams of a rollout's target are.
+fn targets(snapshot: &Snapshot, rollout: &Rollout) -> Vec<Target> {
+    let pool =
+        snapshot.service(&rollout.service).and_then(|service| service.pool(&rollout.plan.to));
+    let members = pool.into_iter().flat_map(|pool| pool.members.list());
+    members.filter_map(|member| member.target.clone()).collect()
+}
+
+fn occasion(rollout: &Rollout, point: HookPoint) -> Occasion {
+    Occasion {
+        point,
+        service: rollout.service.clone(),
+        rollout: rollout.id,
+        strategy: rollout.plan.strategy,
+        from: rollout.plan.from.clone(),
+        to: rollout.plan.to.clone(),
+        step: rollout.step(),
+        share: rollout.share(),
+        author: rollout.author.clone(),
+        reason: rollout.reason.clone(),
+        at: rollout.asked(),
+    }
 }

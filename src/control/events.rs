@@ -1,9 +1,15 @@
-//! What happened, for people and programs: events in, a log line each and a bounded list out.
+//! What happened, for people and programs: events in; a log line each, a bounded list, and notices
+//! to who wants them out.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::clock::Clock;
+use super::desk::Said;
+use crate::clock::{Clock, WallTime};
+use crate::config::Severity;
+use crate::notify::{Notice, Notifier};
+use crate::snapshot::{Published, Service};
+use crate::store::StoredEvent;
 
 /// How many are kept.
 const KEPT: usize = 1_000;
@@ -11,12 +17,15 @@ const KEPT: usize = 1_000;
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Counts up from 1; gaps mean nothing was lost but what is older than the list.
+    /// Counts up from 1, over restarts too; gaps mean nothing was lost but what is older than the
+    /// list.
     pub number: u64,
-    /// Unix time, in seconds.
-    pub at: f64,
+    /// When.
+    pub at: WallTime,
+    /// How much it matters.
+    pub severity: Severity,
     /// What kind, such as `breaker`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Where it happened.
     pub subject: Subject,
     /// What happened, in a few words.
@@ -25,15 +34,6 @@ pub struct Event {
     pub author: Option<String>,
     /// Why, in the author's words.
     pub reason: Option<String>,
-}
-
-/// How bad an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// As it should be, or again.
-    Info,
-    /// Somebody may want to look.
-    Warning,
 }
 
 /// Where something happened; empty parts are meant as a whole.
@@ -55,16 +55,32 @@ impl Subject {
 }
 
 /// The last events.
-#[derive(Debug)]
 pub struct Events {
     clock: Clock,
-    list: Mutex<(u64, VecDeque<Event>)>,
+    published: Arc<Published>,
+    notifier: Arc<Notifier>,
+    list: Mutex<List>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    last: u64,
+    stored: u64,
+    events: VecDeque<Event>,
 }
 
 impl Events {
-    /// None yet.
-    pub fn new(clock: Clock) -> Events {
-        Events { clock, list: Mutex::default() }
+    /// Goes on from those that are stored, the oldest first.
+    pub fn new(
+        clock: Clock,
+        published: Arc<Published>,
+        notifier: Arc<Notifier>,
+        stored: Vec<StoredEvent>,
+    ) -> Events {
+        let events: VecDeque<Event> = stored.into_iter().map(Event::from).collect();
+        let last = events.back().map_or(0, |event| event.number);
+        let list = Mutex::new(List { last, stored: last, events });
+        Events { clock, published, notifier, list }
     }
 
     /// Notes something that happened by itself.
@@ -75,51 +91,116 @@ impl Events {
         subject: Subject,
         what: impl Into<String>,
     ) {
+        let next = (severity > Severity::Low)
+            .then(|| format!("pointsman status {}", subject.service).trim_end().to_string());
         let what = what.into();
-        let Subject { service, pool, upstream } = &subject;
-        match severity {
-            Severity::Info => tracing::info!(kind, service, pool, upstream, "{what}"),
-            Severity::Warning => tracing::warn!(kind, service, pool, upstream, "{what}"),
-        }
-        self.push(kind, subject, what, None, None);
+        self.say(Said { severity, kind, subject, what, author: None, reason: None, next });
     }
 
-    /// Notes something that somebody did.
-    pub fn note_order(
-        &self,
-        kind: &'static str,
-        subject: Subject,
-        what: impl Into<String>,
-        author: &str,
-        reason: Option<&str>,
-    ) {
-        let what = what.into();
+    /// Notes something, writes a log line and tells who wants to be told.
+    pub fn say(&self, said: Said) {
+        let Said { severity, kind, subject, what, author, reason, next } = said;
         let Subject { service, pool, upstream } = &subject;
-        tracing::info!(kind, service, pool, upstream, author, reason, "{what}");
-        self.push(kind, subject, what, Some(author.into()), reason.map(Into::into));
-    }
-
-    fn push(
-        &self,
-        kind: &'static str,
-        subject: Subject,
-        what: String,
-        author: Option<String>,
-        reason: Option<String>,
-    ) {
-        let at = self.clock.unix_seconds();
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.0 += 1;
-        let number = list.0;
-        list.1.push_back(Event { number, at, kind, subject, what, author, reason });
-        if list.1.len() > KEPT {
-            list.1.pop_front();
+        match severity > Severity::Low {
+            true => tracing::warn!(kind, service, pool, upstream, author, reason, "{what}"),
+            false => tracing::info!(kind, service, pool, upstream, author, reason, "{what}"),
         }
+        let at = self.clock.wall_time();
+        let number = {
+            let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+            list.last += 1;
+            let number = list.last;
+            let (subject, what, kind) = (subject.clone(), what.clone(), kind.to_string());
+            let (author, reason) = (author.clone(), reason.clone());
+            list.events.push_back(Event {
+                number,
+                at,
+                severity,
+                kind,
+                subject,
+                what,
+                author,
+                reason,
+            });
+            if list.events.len() > KEPT {
+                list.events.pop_front();
+            }
+            number
+        };
+        let by = author.map_or_else(String::new, |author| format!(", by {author}"));
+        let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        let snapshot = self.published.load();
+        let state = snapshot.service(&subject.service).map(state).unwrap_or_default();
+        let dedup = format!("{kind}/{service}/{pool}/{upstream}/{what}");
+        let what = format!("{what}{by}{why}");
+        let Subject { service, pool, upstream } = subject;
+        self.notifier.send(Notice {
+            id: number,
+            at,
+            severity,
+            kind,
+            service,
+            pool,
+            upstream,
+            what,
+            state,
+            next,
+            dedup,
+        });
     }
 
     /// Those with a higher number than this, the oldest first.
     pub fn after(&self, number: u64) -> Vec<Event> {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.1.iter().filter(|event| event.number > number).cloned().collect()
+        list.events.iter().filter(|event| event.number > number).cloned().collect()
+    }
+
+    /// Those that are not stored yet.
+    pub fn unstored(&self) -> Vec<Event> {
+        let stored = self.list.lock().unwrap_or_else(PoisonError::into_inner).stored;
+        self.after(stored)
+    }
+
+    /// All up to this one are stored.
+    pub fn set_stored(&self, number: u64) {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).stored = number;
+    }
+}
+
+/// How a service stands, in a line.
+fn state(service: &Service) -> String {
+    format!("{} at revision {}: {}", service.name, service.revision, service.split)
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("list", &self.list).finish_non_exhaustive()
+    }
+}
+
+impl From<StoredEvent> for Event {
+    fn from(stored: StoredEvent) -> Event {
+        let subject = Subject::new(&stored.service, &stored.pool, &stored.upstream);
+        let severity = stored.severity.parse().unwrap_or(Severity::Low);
+        let StoredEvent { number, at, kind, what, author, reason, .. } = stored;
+        Event { number, at, severity, kind, subject, what, author, reason }
+    }
+}
+
+impl From<&Event> for StoredEvent {
+    fn from(event: &Event) -> StoredEvent {
+        let Subject { service, pool, upstream } = event.subject.clone();
+        StoredEvent {
+            number: event.number,
+            at: event.at,
+            kind: event.kind.clone(),
+            severity: event.severity.name().to_string(),
+            service,
+            pool,
+            upstream,
+            what: event.what.clone(),
+            author: event.author.clone(),
+            reason: event.reason.clone(),
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! and publishes. Nobody else calls `publish`, so no two changes can overwrite each other.
 
 mod controller;
+mod desk;
 mod events;
 mod prober;
 mod rates;
@@ -21,13 +22,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Change, Config, Problems};
 use crate::proxy::listen::BindError;
+use crate::rollout::{self, OrderRefused, PlanRefused, Task, Wishes};
 use crate::snapshot::{Changed, Mode, Resolved};
 use crate::split::{BasisPoints, SplitError};
-use crate::store::{LostRace, Revision};
+use crate::store::{Export, LostRace, Revision};
 use crate::upstream::{Address, BreakerOrder};
 
 pub use controller::{Controller, Wiring};
-pub use events::{Event, Events, Severity, Subject};
+pub use desk::{Desk, FlagReport, Now, Report};
+pub use events::{Event, Events, Subject};
 pub use prober::run as probe;
 pub use rates::{PERIOD as RATES_PERIOD, PoolRate, Rates};
 pub use resolve::Resolver;
@@ -178,6 +181,40 @@ enum Command {
         service: String,
         reply: oneshot::Sender<Result<Vec<Revision>, Refused>>,
     },
+    StartRollout {
+        service: String,
+        wishes: Box<Wishes>,
+        order: Order,
+        reply: oneshot::Sender<Result<Report, Refused>>,
+    },
+    OrderRollout {
+        service: String,
+        what: rollout::Order,
+        order: Order,
+        reply: oneshot::Sender<Result<Report, Refused>>,
+    },
+    Rollouts {
+        service: String,
+        reply: oneshot::Sender<Result<Vec<Report>, Refused>>,
+    },
+    Done {
+        service: Arc<str>,
+        rollout: u64,
+        task: Task,
+        result: Result<String, String>,
+    },
+    SetFlag {
+        flag: String,
+        percent: Option<BasisPoints>,
+        order: Order,
+        reply: oneshot::Sender<Result<FlagReport, Refused>>,
+    },
+    Flags {
+        reply: oneshot::Sender<Vec<FlagReport>>,
+    },
+    Export {
+        reply: oneshot::Sender<Result<Export, Refused>>,
+    },
     Resolved(Resolved),
     StopListening {
         reply: oneshot::Sender<()>,
@@ -193,6 +230,12 @@ pub enum Target {
     Flip {
         /// The pool.
         pool: String,
+    },
+    /// As it was.
+    Back {
+        /// The revision; none for the one before the last change, where the steps of one rollout
+        /// are one change.
+        to: Option<u64>,
     },
 }
 
@@ -259,6 +302,48 @@ pub enum Refused {
         /// The name in the pool.
         name: String,
     },
+    /// A rollout moves the service's traffic.
+    #[error("rollout {id} of `{service}` to `{to}` is under way")]
+    RolloutUnderWay {
+        /// The service asked of.
+        service: String,
+        /// The rollout's number.
+        id: u64,
+        /// Its target.
+        to: String,
+    },
+    /// There is none to give an order to.
+    #[error("no rollout of `{0}` is under way")]
+    NoRollout(String),
+    /// It cannot be planned so.
+    #[error(transparent)]
+    Plan(#[from] PlanRefused),
+    /// It makes no sense now.
+    #[error(transparent)]
+    Rollout(#[from] OrderRefused),
+    /// No such revision is remembered.
+    #[error("service `{service}` has no revision {number} any more, or never had")]
+    NoRevision {
+        /// The service asked of.
+        service: String,
+        /// The number given.
+        number: u64,
+    },
+    /// There is nothing to go back to.
+    #[error("service `{0}` has no state before this one")]
+    NothingBefore(String),
+    /// The version cannot run any more.
+    #[error("version `{pool}` cannot run on the contracted schema")]
+    Contracted {
+        /// Its pool.
+        pool: String,
+    },
+    /// No such flag.
+    #[error("no flag is named `{0}`")]
+    NoFlag(String),
+    /// The store did not take it.
+    #[error("{0}")]
+    Store(String),
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
@@ -284,6 +369,9 @@ pub enum ReloadError {
     /// A new listener's address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The store did not take what the file changes.
+    #[error("{0}")]
+    Store(String),
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
@@ -401,6 +489,75 @@ impl Control {
         self.ask(|reply| Command::History { service, reply })
             .await
             .unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Starts a rollout; answers once it is stored.
+    pub async fn start_rollout(
+        &self,
+        service: &str,
+        wishes: Wishes,
+        order: Order,
+    ) -> Result<Report, Refused> {
+        let (service, wishes) = (service.to_string(), Box::new(wishes));
+        self.ask(|reply| Command::StartRollout { service, wishes, order, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Gives an order to the rollout of a service.
+    pub async fn order_rollout(
+        &self,
+        service: &str,
+        what: rollout::Order,
+        order: Order,
+    ) -> Result<Report, Refused> {
+        let service = service.to_string();
+        self.ask(|reply| Command::OrderRollout { service, what, order, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// The rollouts of a service that are remembered, the newest first.
+    pub async fn rollouts(&self, service: &str) -> Result<Vec<Report>, Refused> {
+        let service = service.to_string();
+        self.ask(|reply| Command::Rollouts { service, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Tells how a task of a rollout has ended.
+    pub(super) async fn done(
+        &self,
+        service: Arc<str>,
+        rollout: u64,
+        task: Task,
+        result: Result<String, String>,
+    ) {
+        // A controller that is gone asks again when it is back.
+        let _ = self.0.send(Command::Done { service, rollout, task, result }).await;
+    }
+
+    /// Gives a flag to this share of clients, or takes it back to the state before.
+    pub async fn set_flag(
+        &self,
+        flag: &str,
+        percent: Option<BasisPoints>,
+        order: Order,
+    ) -> Result<FlagReport, Refused> {
+        let flag = flag.to_string();
+        self.ask(|reply| Command::SetFlag { flag, percent, order, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// All flags.
+    pub async fn flags(&self) -> Vec<FlagReport> {
+        self.ask(|reply| Command::Flags { reply }).await.unwrap_or_default()
+    }
+
+    /// All that is stored.
+    pub async fn export(&self) -> Result<Export, Refused> {
+        self.ask(|reply| Command::Export { reply }).await.unwrap_or(Err(Refused::Stopping))
     }
 
     /// Tells what names resolve to.

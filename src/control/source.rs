@@ -36,7 +36,7 @@ impl Text {
         match Config::parse(&self.text) {
             Ok((mut config, warnings)) => {
                 self.read_answers(&mut config)?;
-                self.place_secrets(&mut config);
+                self.place_files(&mut config);
                 Ok((Arc::new(config), warnings))
             }
             Err(problems) => {
@@ -79,15 +79,19 @@ impl Text {
     }
 
     /// Files of secrets are named as seen from the config's folder too, but read when they are
-    /// needed: who checks a config need not be allowed to, and a new secret needs no reload.
-    fn place_secrets(&self, config: &mut Config) {
-        for file in config.notify.iter_mut().filter_map(|target| target.secret_file.as_mut()) {
-            *file = self.folder().join(&*file);
-        }
+    /// needed: who checks a config need not be allowed to, and a new secret needs no reload. So is
+    /// the folder of what outlives the process, which is opened at its start.
+    fn place_files(&self, config: &mut Config) {
+        // Whole paths: a rollout keeps its hooks over a restart, perhaps from elsewhere.
+        let place = |file: &mut PathBuf| {
+            let placed = self.folder().join(&*file);
+            *file = std::path::absolute(&placed).unwrap_or(placed);
+        };
+        config.server.state_dir.iter_mut().for_each(place);
+        config.notify.iter_mut().filter_map(|target| target.secret_file.as_mut()).for_each(place);
         for service in &mut config.services {
-            for file in Arc::make_mut(&mut service.rollout).hooks.secret_files_mut() {
-                *file = self.folder().join(&*file);
-            }
+            let rollout = Arc::make_mut(&mut service.rollout);
+            rollout.hooks.secret_files_mut().for_each(place);
         }
     }
 
@@ -137,6 +141,24 @@ mod tests {
         let files = config.notify.iter().map(|target| target.secret_file.as_deref());
         let expected = [Path::new("/nowhere/keys/x"), Path::new("/run/y")].map(Some);
         assert_eq!(files.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_state_folder_is_beside_the_config_as_a_whole_path() {
+        let placed = |path: &str, folder: &str| {
+            let text = format!(
+                "[server]\nstate_dir = \"{folder}\"\n[[listeners]]\naddress = \":80\"\n\
+                 [services.a.pools.b]\nupstreams = [\"a:1\"]\n"
+            );
+            let text = Text { path: path.into(), text };
+            text.parse().unwrap().0.server.state_dir.clone().unwrap()
+        };
+        assert_eq!(placed("/nowhere/pointsman.toml", "state"), Path::new("/nowhere/state"));
+        let usual = "/var/lib/pointsman";
+        assert_eq!(placed("/nowhere/pointsman.toml", usual), Path::new(usual));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(placed("conf/pointsman.toml", "state"), here.join("conf/state"));
+        assert_eq!(placed("pointsman.toml", "state"), here.join("state"));
     }
 
     #[test]

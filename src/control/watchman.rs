@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::events::{Events, Severity, Subject};
+use super::events::{Events, Subject};
 use super::{Control, ModeName, ModeOrder, Order};
 use crate::clock::{Clock, Moment};
+use crate::config::Severity;
 use crate::snapshot::{Mode, Pool, Published, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Proof, Upstream};
 
@@ -179,7 +180,12 @@ impl Place<'_> {
             (Kind::Ejection, _) => self.is_out(),
             (Kind::Health, upstream) => upstream.is_some_and(|u| u.proof() == Proof::Down),
         };
-        if is_bad { Severity::Warning } else { Severity::Info }
+        match (is_bad, self.upstream) {
+            (false, _) => Severity::Low,
+            (true, Some(_)) => Severity::Medium,
+            // A whole pool: users may be hurt.
+            (true, None) => Severity::High,
+        }
     }
 
     /// The state in words.

@@ -55,6 +55,8 @@ pub struct Rollout {
     /// The place that is taken next, once a hook allows it.
     next: usize,
     paused: Option<Paused>,
+    /// When the last task was asked for.
+    asked: WallTime,
     /// Whether the task of the stage has failed, and is to be begun again.
     has_failed: bool,
     /// Whether the task of the stage has ended well during a pause.
@@ -199,11 +201,6 @@ pub enum Input {
         author: String,
         /// Why.
         reason: Option<String>,
-    },
-    /// Its service's traffic was changed past it.
-    Superseded {
-        /// By what, such as `revision 12 by file`.
-        by: String,
     },
 }
 

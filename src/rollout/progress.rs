@@ -39,6 +39,7 @@ impl Rollout {
             step: None,
             next: 0,
             paused: None,
+            asked: now,
             has_failed: false,
             has_passed: false,
             counts: Counts::default(),
@@ -72,13 +73,15 @@ impl Rollout {
             Input::Order { order, author, reason } => {
                 self.on_order(order, &author, reason, view, &mut actions)?;
             }
-            Input::Superseded { by } => {
-                let what = format!("rollout {} is superseded by {by}", self.id);
-                actions.push(say(Weight::Warning, what));
-                self.end(Outcome::Superseded { by }, view.now);
-            }
         }
         Ok(actions)
+    }
+
+    /// Its service's traffic was changed past it, by this; it ends and moves nothing.
+    pub fn supersede(&mut self, by: &str, now: WallTime) {
+        if !self.is_over() {
+            self.end(Outcome::Superseded { by: by.into() }, now);
+        }
     }
 
     /// What has to be begun again when the process has started anew.
@@ -96,6 +99,16 @@ impl Rollout {
     /// The share of the target that it has set.
     pub fn share(&self) -> BasisPoints {
         self.step.and_then(|step| self.plan.steps.get(step)).copied().unwrap_or_default()
+    }
+
+    /// The place in the plan's steps that it is at; 0 before the first.
+    pub fn step(&self) -> usize {
+        self.step.unwrap_or_default()
+    }
+
+    /// When it last asked for a task: the same after a crash, another when it asks again.
+    pub fn asked(&self) -> WallTime {
+        self.asked
     }
 
     /// Attempts at the target since it got traffic, and since when it has.
@@ -132,6 +145,7 @@ impl Rollout {
             }
         }
         if self.stage == Stage::Rolling {
+            self.whole += view.canary;
             if let Verdict::Fail { evidence } = &view.verdict
                 && self.paused.is_none()
             {
@@ -165,7 +179,7 @@ impl Rollout {
     /// Goes on from a step that has lasted long enough and is well.
     fn hold(&mut self, elapsed: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
         let enough = self.counts.total >= self.plan.min_requests;
-        let passes = matches!(view.verdict, Verdict::Pass { .. }) || self.plan.min_requests == 0;
+        let passes = matches!(view.verdict, Verdict::Pass { .. });
         if elapsed >= self.plan.hold && enough && passes && view.target_ready {
             self.take_step(self.following(), view.now, actions);
         } else if elapsed >= self.plan.longest_step.max(self.plan.hold) {
@@ -295,6 +309,7 @@ impl Rollout {
         if self.has_passed {
             self.pass(now, actions);
         } else if std::mem::take(&mut self.has_failed) {
+            self.asked = now;
             actions.extend(self.task().map(Action::Begin));
         } else if stood_still && now.elapsed_since(self.entered) >= self.plan.longest_step {
             // It had waited as long as it may; it may wait as long again.
@@ -319,7 +334,7 @@ impl Rollout {
 
     /// Enters a stage; one that waits for a hook which is not declared is passed at once.
     fn enter(&mut self, stage: Stage, now: WallTime, actions: &mut Vec<Action>) {
-        (self.stage, self.entered) = (stage, now);
+        (self.stage, self.entered, self.asked) = (stage, now, now);
         (self.has_failed, self.has_passed) = (false, false);
         match self.task() {
             Some(Task::Hook(point)) if self.plan.hooks.at(&point).is_none() => {

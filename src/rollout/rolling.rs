@@ -79,6 +79,7 @@ impl Rollout {
             match out.at {
                 Stand::Draining if upstream.in_flight == 0 || elapsed >= self.plan.drain => {
                     (out.at, out.since) = (Stand::Deploying, now);
+                    self.asked = now;
                     actions.push(deploy(&out.address));
                 }
                 Stand::Proving if upstream.is_ready => done.push(out.address.clone()),
@@ -158,6 +159,7 @@ impl Rollout {
     pub(super) fn retry_stuck(&mut self, now: WallTime, actions: &mut Vec<Action>) {
         for out in self.rolling.out.iter_mut().filter(|out| out.at == Stand::Stuck) {
             (out.at, out.since) = (Stand::Deploying, now);
+            self.asked = now;
             actions.push(Action::Drain(out.address.clone()));
             actions.push(deploy(&out.address));
         }

@@ -10,6 +10,7 @@ pub mod signals;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -23,17 +24,22 @@ use crate::admin::{self, Admin, TokenError};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress, Problems};
 use crate::control::{
-    self, Control, Controller, Events, InForce, RATES_PERIOD, Rates, ReloadError, Resolver, Source,
-    Wiring,
+    self, Control, Controller, Desk, Events, InForce, Now, RATES_PERIOD, Rates, ReloadError,
+    Resolver, Source, Wiring,
 };
+use crate::notify::{Caller, Notifier};
 use crate::observe::{Lag, Process, sample_lag};
 use crate::proxy::clients::Clients;
 use crate::proxy::listen::{BindError, Bound, Listeners};
 use crate::proxy::mirror::{self, send_copies};
 use crate::snapshot::Published;
+use crate::store::{CommitError, Store, StoreError};
 
 /// How long a start waits for names: those that take longer come in when they come.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
+
+/// The store's name in the state folder.
+pub const STORE: &str = "store.redb";
 
 /// How often a stop looks whether requests are still in flight.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -67,6 +73,12 @@ pub enum StartError {
          [admin], or use 127.0.0.1 or a unix socket"
     )]
     Open(ListenAddress),
+    /// What was remembered cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the file changes cannot be stored.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
     /// The system refuses threads, memory or random numbers.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -103,11 +115,13 @@ impl Server {
         if timeout(FIRST_LOOK_UP, resolver.look_up(&config)).await.is_err() {
             tracing::warn!("some names have not resolved yet; their upstreams join when they do");
         }
-        let secret = clock::secret()?;
+        let store = Arc::new(open_store(&options.source, &config)?);
+        store.secret(|| clock::secret().map(|secret| secret.0))?;
         let now = clock.unix_seconds();
-        let resolved = resolver.known().clone();
-        let (first, store) = Controller::<Clients>::first(config.clone(), &resolved, secret, clock);
-        let published = Arc::new(Published::of(Arc::new(first)));
+        let stored = store.recall()?.events;
+        let moment = Now { instant: clock.now(), wall: clock.wall_time() };
+        let desk = Desk::open(store, config.clone(), resolver.known().clone(), moment)?;
+        let published = Arc::new(Published::of(Arc::new(desk.build(None, moment))));
 
         let admin_address = options.admin.unwrap_or_else(|| config.admin.address.clone());
         let token = admin::token(&config, &options.source)?;
@@ -143,7 +157,9 @@ impl Server {
         let (in_force_sender, in_force) = watch::channel(in_force);
         let rates = Arc::new(Rates::default());
         let is_stopping = Arc::new(AtomicBool::new(false));
-        let events = Arc::new(Events::new(clock));
+        let notifier = Arc::new(Notifier::new(clock, process.clone()));
+        let events = Events::new(clock, published.clone(), notifier.clone(), stored);
+        let events = Arc::new(events);
         let wiring = Wiring {
             published: published.clone(),
             listeners,
@@ -151,9 +167,12 @@ impl Server {
             process: process.clone(),
             in_force: in_force_sender,
             events: events.clone(),
+            notifier: notifier.clone(),
+            caller: Arc::new(Caller::new(clock)),
+            control: control.clone(),
             clock,
         };
-        let controller = Controller::new(wiring, store, resolved, secret);
+        let controller = Controller::new(wiring, desk);
         let admin = Admin {
             published: published.clone(),
             control: control.clone(),
@@ -277,6 +296,23 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
     }
+}
+
+/// The store of a process with a file; what was started without one remembers nothing.
+fn open_store(source: &Source, config: &Config) -> Result<Store, StoreError> {
+    match state_dir(source, config) {
+        Some(folder) => Store::open(&folder.join(STORE)),
+        None => Ok(Store::in_memory()),
+    }
+}
+
+/// Where a process with a file keeps its state: where the file says, else where systemd says, else
+/// in a folder beside the file.
+pub fn state_dir(source: &Source, config: &Config) -> Option<PathBuf> {
+    let file = source.path()?;
+    let by_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    let named = config.server.state_dir.clone().or_else(by_systemd);
+    Some(named.unwrap_or_else(|| file.with_extension("state")))
 }
 
 fn workers(config: &Config) -> usize {

@@ -6,6 +6,7 @@
 //! could be asked for. What says nothing of the pool is in neither: clients that left, kept
 //! connections that were dead and opened again, requests that our own limits refused.
 
+use crate::judge::Counts;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Running totals of a pool's attempts.
@@ -13,16 +14,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Attempts {
     total: AtomicU64,
     bad: AtomicU64,
-}
-
-/// The totals at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Answered or failed.
-    pub total: u64,
-    /// Of these: answered with a 5xx, not answered in time or not at all, or never made because
-    /// nobody could be asked.
-    pub bad: u64,
 }
 
 impl Attempts {

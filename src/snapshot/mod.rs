@@ -22,7 +22,7 @@ use crate::route::{Facts, RouteTable};
 use crate::split::{Cohort, CookieId};
 use crate::upstream::Tally;
 
-pub use attempts::{Attempts, Counts};
+pub use attempts::Attempts;
 pub use build::{Answer, Blueprint, Changed, Resolved, RunTime, Traffic};
 pub use pool::{Ended, Pool, PoolState, Seat};
 use service::Choice;

@@ -1,123 +1,125 @@
-//! What must be remembered of each service's traffic: drafts in, numbered revisions out.
+//! What must outlast the process: batches of changes in, what is remembered out.
 //!
-//! Held in memory here; whatever holds it, a change is a compare-and-swap on the service's newest
-//! revision, so that a store on disk or in a cluster can take this place without its callers
-//! noticing.
+//! A batch is one transaction, and it is on the disk when [`Store::commit`] returns: whoever is
+//! answered after it may rely on it whatever becomes of the process. Whatever can race is a
+//! compare-and-swap on the newest revision of a service (or flag). Values are JSON under readable
+//! keys, and nothing outside this folder knows of `redb`; so a store that a fleet shares can take
+//! this place without its callers noticing.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+mod revision;
+mod standing;
+mod batch;
+mod apply;
+mod recall;
+mod stored;
+mod disk;
+mod migrate;
+mod export;
+mod error;
+#[cfg(test)]
+pub(crate) mod crash;
+#[cfg(test)]
+mod tests;
 
-use crate::split::Split;
+use std::io;
+use std::path::Path;
+
+use crate::rollout::Rollout;
+use disk::{Disk, FLAGS, META, PAST_ROLLOUTS, REVISIONS, key, keys_of};
+
+pub use batch::Batch;
+pub use error::{CommitError, StoreError};
+pub use export::Export;
+pub use recall::Memory;
+pub use revision::{Draft, LostRace, Revision};
+pub use standing::{FlagState, Override, OverrideKey, StoredEvent, What};
 
 /// Revisions remembered for each service.
 pub const KEPT: usize = 1_000;
 
-/// One numbered traffic state of a service.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Revision {
-    /// Counts from 1 within its service.
-    pub number: u64,
-    /// How traffic divides.
-    pub split: Split,
-    /// Who made it so: a person, a token, `file`.
-    pub author: String,
-    /// Why, in the author's words.
-    pub reason: Option<String>,
-    /// Unix time, in seconds.
-    pub at: f64,
-}
+/// States remembered of each flag.
+pub const FLAG_STATES_KEPT: usize = 100;
 
-/// What a revision says before it has a number.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Draft {
-    /// How traffic divides.
-    pub split: Split,
-    /// Who makes it so.
-    pub author: String,
-    /// Why.
-    pub reason: Option<String>,
-    /// Unix time, in seconds.
-    pub at: f64,
-}
+/// Ended rollouts remembered for each service.
+pub const PAST_ROLLOUTS_KEPT: usize = 100;
 
-/// Somebody else was faster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the service is at revision {current} by now, not at {expected}")]
-pub struct LostRace {
-    /// The revision that the change was made for.
-    pub expected: u64,
-    /// The newest there is; 0 for none.
-    pub current: u64,
-}
+/// Events remembered, of all services.
+pub const EVENTS_KEPT: usize = 1_000;
 
-/// All revisions of all services.
-#[derive(Debug, Default)]
+/// All that is remembered.
+#[derive(Debug)]
 pub struct Store {
-    services: BTreeMap<Arc<str>, VecDeque<Revision>>,
+    disk: Disk,
 }
 
 impl Store {
-    /// The newest revision of a service.
-    pub fn newest(&self, service: &str) -> Option<&Revision> {
-        self.services.get(service)?.back()
+    /// Opens the store in this file, or begins one there. Only its owner can read it.
+    pub fn open(path: &Path) -> Result<Store, StoreError> {
+        Ok(Store { disk: Disk::open(path)? })
     }
 
-    /// Makes a draft the newest revision, if `expected` is still the newest (0 for none yet).
-    pub fn append(
-        &mut self,
-        service: &Arc<str>,
-        expected: u64,
-        draft: Draft,
-    ) -> Result<Revision, LostRace> {
-        let current = self.newest(service).map_or(0, |newest| newest.number);
-        if current != expected {
-            return Err(LostRace { expected, current });
+    /// A store that ends with the process.
+    pub fn in_memory() -> Store {
+        let memory = Disk::on(redb::backends::InMemoryBackend::new());
+        Store { disk: memory.expect("an empty memory is not damaged and takes every write") }
+    }
+
+    /// A store on something else than a file.
+    pub fn with_backend(backend: impl redb::StorageBackend) -> Result<Store, StoreError> {
+        Ok(Store { disk: Disk::on(backend)? })
+    }
+
+    /// Everything that a process needs at its start.
+    pub fn recall(&self) -> Result<Memory, StoreError> {
+        self.disk.read(recall::recall)
+    }
+
+    /// The key of the cohort hash; `fresh` makes it, once in a store's life.
+    pub fn secret(
+        &self,
+        fresh: impl FnOnce() -> io::Result<[u8; 16]>,
+    ) -> Result<[u8; 16], StoreError> {
+        if let Some(secret) = self.disk.read(recall::secret)? {
+            return Ok(secret);
         }
-        let Draft { split, author, reason, at } = draft;
-        let revision = Revision { number: current + 1, split, author, reason, at };
-        let revisions = self.services.entry(service.clone()).or_default();
-        if revisions.len() == KEPT {
-            revisions.pop_front();
-        }
-        revisions.push_back(revision.clone());
-        Ok(revision)
+        let secret = fresh().map_err(StoreError::Secret)?;
+        let text = serde_json::Value::String(stored::to_hex(&secret)).to_string();
+        self.disk.write(|writing| {
+            writing.table(META)?.insert(recall::SECRET, text.as_str())?;
+            Ok(Ok::<_, StoreError>(secret))
+        })
     }
 
-    /// The revisions of a service that are remembered, the newest first.
-    pub fn history(&self, service: &str) -> Vec<Revision> {
-        let revisions = self.services.get(service);
-        revisions.map(|list| list.iter().rev().cloned().collect()).unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn draft(author: &str) -> Draft {
-        let split = Split::all_to("blue".into());
-        Draft { split, author: author.into(), reason: None, at: 0.0 }
+    /// Makes all changes of a batch or none, and answers with the revisions made, in its order.
+    /// It is on the disk when this returns.
+    pub fn commit(&self, batch: Batch) -> Result<Vec<Revision>, CommitError> {
+        self.disk.write(|writing| apply::apply(writing, batch))
     }
 
-    #[test]
-    fn of_two_changes_to_one_revision_the_second_loses() {
-        let mut store = Store::default();
-        let shop: Arc<str> = "shop".into();
-        assert_eq!(store.append(&shop, 0, draft("a")).unwrap().number, 1);
-        assert_eq!(store.append(&shop, 1, draft("b")).unwrap().number, 2);
-        let lost = store.append(&shop, 1, draft("c"));
-        assert_eq!(lost, Err(LostRace { expected: 1, current: 2 }));
-        assert_eq!(store.newest("shop").unwrap().author, "b");
+    /// The revisions of a service, at most this many, the newest first.
+    pub fn history(&self, service: &str, most: usize) -> Result<Vec<Revision>, StoreError> {
+        self.disk
+            .read(|reading| reading.newest(REVISIONS, &keys_of(service), most, stored::revision))
     }
 
-    #[test]
-    fn the_oldest_are_forgotten() {
-        let mut store = Store::default();
-        let shop: Arc<str> = "shop".into();
-        for number in 0..KEPT as u64 + 5 {
-            store.append(&shop, number, draft("a")).unwrap();
-        }
-        let history = store.history("shop");
-        assert_eq!((history.len(), history[0].number, history[KEPT - 1].number), (KEPT, 1_005, 6));
+    /// One revision of a service; none if there is no such, or not any more.
+    pub fn revision(&self, service: &str, number: u64) -> Result<Option<Revision>, StoreError> {
+        self.disk.read(|reading| reading.one(REVISIONS, &key(service, number), stored::revision))
+    }
+
+    /// The ended rollouts of a service, at most this many, the newest first.
+    pub fn past_rollouts(&self, service: &str, most: usize) -> Result<Vec<Rollout>, StoreError> {
+        self.disk
+            .read(|reading| reading.newest(PAST_ROLLOUTS, &keys_of(service), most, stored::parse))
+    }
+
+    /// The states of a flag, at most this many, the newest first.
+    pub fn flag_history(&self, flag: &str, most: usize) -> Result<Vec<FlagState>, StoreError> {
+        self.disk.read(|reading| reading.newest(FLAGS, &keys_of(flag), most, stored::flag))
+    }
+
+    /// Events with a higher number than this, at most this many, the oldest first.
+    pub fn events_after(&self, number: u64, most: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.disk.read(|reading| recall::events_after(reading, number, most))
     }
 }

@@ -156,6 +156,9 @@ pub struct Event {
     pub number: u64,
     /// Unix time, in seconds.
     pub at: f64,
+    /// How much it matters: `low`, `medium`, `high` or `critical`.
+    #[serde(default)]
+    pub severity: String,
     /// What kind, such as `breaker`.
     pub kind: String,
     /// Where it happened; empty parts are meant as a whole.
@@ -255,9 +258,10 @@ fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
 impl From<control::Event> for Event {
     fn from(event: control::Event) -> Event {
         let control::Subject { service, pool, upstream } = event.subject;
-        let (number, at, kind) = (event.number, event.at, event.kind.to_string());
+        let (number, at, kind) = (event.number, event.at.seconds(), event.kind);
+        let severity = event.severity.name().to_string();
         let (what, author, reason) = (event.what, event.author, event.reason);
-        Event { number, at, kind, service, pool, upstream, what, author, reason }
+        Event { number, at, severity, kind, service, pool, upstream, what, author, reason }
     }
 }
 

@@ -1,43 +1,105 @@
 //! Orders that change no split: an upstream drained, added or removed, a breaker opened, a service
-//! held or put into maintenance.
+//! held or put into maintenance. Each stands in the store until somebody takes it back.
 
 use std::sync::Arc;
 
-use super::Controller;
+use super::{Desk, Now};
 use crate::balance::{DEFAULT_WEIGHT, Member};
-use crate::control::{InForce, ModeName, ModeOrder, Order, Place, Refused, Subject, UpstreamOrder};
-use crate::proxy::listen::Serve;
+use crate::control::{ModeName, ModeOrder, Order, Place, Refused, Subject, UpstreamOrder};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
+use crate::store::{Batch, OverrideKey, What};
 use crate::upstream::{Address, BreakerOrder, Upstream};
 
-impl<S: Serve> Controller<S> {
-    pub(super) fn set_upstream(
+impl Desk {
+    /// Drains an upstream, lets it back in, adds it or removes it.
+    pub fn set_upstream(
         &mut self,
         place: &Place,
         what: UpstreamOrder,
         order: &Order,
-    ) -> Result<u64, Refused> {
-        let snapshot = self.wiring.published.load();
-        let (service, pool) = find(&snapshot, place)?;
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Result<(), Refused> {
+        let (service, pool) = find(snapshot, place)?;
         let Some(address) = &place.upstream else { return Err(no_upstream(place)) };
         let said = match what {
             UpstreamOrder::Activate | UpstreamOrder::Drain => {
                 let upstream = upstream(pool, address).ok_or_else(|| no_upstream(place))?;
-                upstream.set_draining(what == UpstreamOrder::Drain);
-                match what {
-                    UpstreamOrder::Drain => "drained".to_string(),
-                    _ => "active again".to_string(),
+                let drains = what == UpstreamOrder::Drain;
+                let standing = What::Drain {
+                    service: place.service.clone(),
+                    pool: place.pool.clone(),
+                    upstream: upstream.name.to_string(),
+                };
+                match drains {
+                    true => self.put(standing, order, now)?,
+                    false => self.take_back(&standing.key())?,
                 }
+                upstream.set_draining(drains);
+                if drains { "drained".to_string() } else { "active again".to_string() }
             }
-            UpstreamOrder::Add { weight } => self.add(place, address, weight)?,
+            UpstreamOrder::Add { weight } => {
+                let (list, said) = self.with(place, address, weight)?;
+                self.put_upstreams(place, list, order, now)?;
+                said
+            }
             UpstreamOrder::Remove => {
-                self.remove(place, address, service, pool)?;
+                let list = self.without(place, address, service, pool)?;
+                self.put_upstreams(place, list, order, now)?;
                 "removed".to_string()
             }
         };
-        let generation = self.publish();
-        self.tell("upstream", place, &said, order);
-        Ok(generation)
+        self.is_changed = true;
+        self.say("upstream", subject(place), said, order);
+        Ok(())
+    }
+
+    /// Commits an override, and believes it.
+    fn put(&mut self, what: What, order: &Order, now: Now) -> Result<(), Refused> {
+        self.put_until(what, order, now, None)
+    }
+
+    fn put_until(
+        &mut self,
+        what: What,
+        order: &Order,
+        now: Now,
+        until: Option<crate::clock::WallTime>,
+    ) -> Result<(), Refused> {
+        let standing = Desk::override_of(what, order, now, until);
+        let mut batch = Batch::new();
+        batch.set(standing.clone());
+        self.commit(batch)?;
+        self.overrides.insert(standing.what.key(), standing);
+        Ok(())
+    }
+
+    /// Commits that an override is gone.
+    fn take_back(&mut self, key: &OverrideKey) -> Result<(), Refused> {
+        if self.overrides.contains_key(key) {
+            let mut batch = Batch::new();
+            batch.clear(key.clone());
+            self.commit(batch)?;
+            self.overrides.remove(key);
+        }
+        Ok(())
+    }
+
+    fn put_upstreams(
+        &mut self,
+        place: &Place,
+        list: Vec<(Address, u16)>,
+        order: &Order,
+        now: Now,
+    ) -> Result<(), Refused> {
+        let what = What::Upstreams {
+            service: place.service.clone(),
+            pool: place.pool.clone(),
+            list: list.iter().map(|(address, weight)| (address.to_string(), *weight)).collect(),
+        };
+        self.put(what, order, now)?;
+        self.run_time.changed.insert(key(place), list);
+        Ok(())
     }
 
     /// The upstreams of a pool as they are at run time.
@@ -51,13 +113,13 @@ impl<S: Serve> Controller<S> {
         self.run_time.changed.get(&key).cloned().unwrap_or_else(from_file)
     }
 
-    /// Answers with what was done, in words.
-    fn add(
-        &mut self,
+    /// A pool's upstreams with one more or another weight, and what that is in words.
+    fn with(
+        &self,
         place: &Place,
         address: &Address,
         weight: Option<u16>,
-    ) -> Result<String, Refused> {
+    ) -> Result<(Vec<(Address, u16)>, String), Refused> {
         let mut list = self.upstreams(place);
         let known = list.iter_mut().find(|(known, _)| known == address).map(|(_, weight)| weight);
         let said = match (known, weight) {
@@ -76,18 +138,17 @@ impl<S: Serve> Controller<S> {
                 format!("added with weight {weight}")
             }
         };
-        self.run_time.changed.insert(key(place), list);
-        self.tell_names();
-        Ok(said)
+        Ok((list, said))
     }
 
-    fn remove(
-        &mut self,
+    /// A pool's upstreams without one.
+    fn without(
+        &self,
         place: &Place,
         address: &Address,
         service: &Service,
         pool: &Pool,
-    ) -> Result<(), Refused> {
+    ) -> Result<Vec<(Address, u16)>, Refused> {
         let mut list = self.upstreams(place);
         let before = list.len();
         list.retain(|(known, _)| known != address);
@@ -109,47 +170,61 @@ impl<S: Serve> Controller<S> {
             let (pool, address) = (place.pool.clone(), address.to_string());
             return Err(Refused::Last { pool, address });
         }
-        self.run_time.changed.insert(key(place), list);
-        self.tell_names();
-        Ok(())
+        Ok(list)
     }
 
-    pub(super) fn set_breaker(
+    /// Opens or closes a breaker, or lets it decide by itself again.
+    pub fn set_breaker(
         &mut self,
         place: &Place,
         what: BreakerOrder,
         order: &Order,
-    ) -> Result<u64, Refused> {
-        let snapshot = self.wiring.published.load();
-        let (_, pool) = find(&snapshot, place)?;
-        let now = snapshot.moment(self.wiring.clock.now());
-        match &place.upstream {
-            Some(address) => {
-                let upstream = upstream(pool, address).ok_or_else(|| no_upstream(place))?;
-                upstream.breaker.set_order(what, now);
-                upstream.note_breaker(now);
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Result<(), Refused> {
+        let (_, pool) = find(snapshot, place)?;
+        let found = match &place.upstream {
+            Some(address) => Some(upstream(pool, address).ok_or_else(|| no_upstream(place))?),
+            None => None,
+        };
+        let standing = What::Breaker {
+            service: place.service.clone(),
+            pool: place.pool.clone(),
+            upstream: found.map(|upstream| upstream.name.to_string()),
+            order: what,
+        };
+        match what {
+            BreakerOrder::Auto => self.take_back(&standing.key())?,
+            BreakerOrder::Open | BreakerOrder::Closed => self.put(standing, order, now)?,
+        }
+        let moment = snapshot.moment(now.instant);
+        match found {
+            Some(upstream) => {
+                upstream.breaker.set_order(what, moment);
+                upstream.note_breaker(moment);
             }
-            None => pool.state.breaker.set_order(what, now),
+            None => pool.state.breaker.set_order(what, moment),
         }
         let said = match what {
             BreakerOrder::Auto => "breaker back to automatic",
             BreakerOrder::Open => "breaker opened by order",
             BreakerOrder::Closed => "breaker closed by order",
         };
-        let generation = self.publish();
-        self.tell("breaker", place, said, order);
-        Ok(generation)
+        self.is_changed = true;
+        self.say("breaker", subject(place), said, order);
+        Ok(())
     }
 
-    pub(super) fn set_mode(
+    /// Holds a service, puts it into maintenance, or lets it serve.
+    pub fn set_mode(
         &mut self,
         service: &str,
         what: ModeOrder,
         order: &Order,
-    ) -> Result<u64, Refused> {
-        let snapshot = self.wiring.published.load();
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Result<(), Refused> {
         let of = snapshot.service(service).ok_or_else(|| Refused::NoService(service.into()))?;
-        let now = snapshot.moment(self.wiring.clock.now());
         // Each ends only what it began: a hold that ends must not end a maintenance.
         let is = ModeName::of(&of.mode);
         let fits = match &what {
@@ -160,36 +235,38 @@ impl<S: Serve> Controller<S> {
         if !fits {
             return Err(Refused::OtherMode { service: service.into(), is });
         }
+        let name = service.to_string();
         let (mode, said) = match what {
-            ModeOrder::Serve { .. } => (Mode::Serve, "serves again".to_string()),
+            ModeOrder::Serve { .. } => {
+                self.take_back(&OverrideKey::Mode { service: name })?;
+                (Mode::Serve, "serves again".to_string())
+            }
             ModeOrder::Hold { length, most } => {
-                (Mode::Hold { most, until: now + length }, format!("held for {length:?} at most"))
+                let what = What::Hold { service: name, most };
+                self.put_until(what, order, now, Some(now.wall + length))?;
+                let until = snapshot.moment(now.instant) + length;
+                (Mode::Hold { most, until }, format!("held for {length:?} at most"))
             }
             ModeOrder::Maintenance { message } => {
+                self.put(
+                    What::Maintenance { service: name, message: message.clone() },
+                    order,
+                    now,
+                )?;
                 let message: Option<Arc<str>> = message.map(Into::into);
                 (Mode::Maintenance { message }, "in maintenance".to_string())
             }
         };
         self.run_time.modes.insert(of.name.clone(), mode);
-        let generation = self.publish();
-        let place = Place { service: service.into(), pool: String::new(), upstream: None };
-        self.tell("mode", &place, &said, order);
-        Ok(generation)
+        self.is_changed = true;
+        self.say("mode", Subject::new(service, "", ""), said, order);
+        Ok(())
     }
+}
 
-    /// Tells the resolver, which may have a name to look up.
-    fn tell_names(&self) {
-        self.wiring.in_force.send_modify(|in_force| {
-            let (config, text) = (in_force.config.clone(), in_force.text.clone());
-            *in_force = Arc::new(InForce { config, text, changed: self.run_time.changed.clone() });
-        });
-    }
-
-    fn tell(&self, kind: &'static str, place: &Place, what: &str, order: &Order) {
-        let upstream = place.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
-        let subject = Subject::new(&place.service, &place.pool, &upstream);
-        self.wiring.events.note_order(kind, subject, what, &order.author, order.reason.as_deref());
-    }
+fn subject(place: &Place) -> Subject {
+    let upstream = place.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
+    Subject::new(&place.service, &place.pool, &upstream)
 }
 
 fn key(place: &Place) -> (Arc<str>, Arc<str>) {

@@ -1,0 +1,463 @@
+//! Rollouts under way: started, looked at, told what happened; what they want done is committed
+//! with their new state, and then done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Desk, Effect, Now, Said};
+use crate::clock::WallTime;
+use crate::config::Severity;
+use crate::control::{Order, Refused, Subject};
+use crate::judge::{Counts, Verdict};
+use crate::rollout::{
+    self, Action, Input, Plan, Rollout, Status, Task, UpstreamView, View, Weight, Wishes,
+};
+use crate::snapshot::{Pool, Snapshot};
+use crate::split::Split;
+use crate::store::{Batch, CommitError, Draft, OverrideKey, Revision, What};
+use crate::upstream::Proof;
+
+/// How often a rollout's counts are stored though nothing else has changed.
+const SAVED: Duration = Duration::from_secs(5);
+
+/// A rollout and how far its attempts were read.
+#[derive(Clone, Debug)]
+pub(super) struct UnderWay {
+    pub rollout: Rollout,
+    /// The target's attempts at the last look; none before the first.
+    seen: Option<Counts>,
+    saved: WallTime,
+}
+
+/// A rollout for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// As it is.
+    pub rollout: Rollout,
+    /// Where it is.
+    pub status: Status,
+    /// The newest revision of its service.
+    pub revision: u64,
+}
+
+/// What a rollout sees, with what the view borrows.
+pub(super) struct Look {
+    now: WallTime,
+    split: Split,
+    target_ready: bool,
+    old_ready: bool,
+    canary: Counts,
+    old_in_flight: u32,
+    upstreams: Vec<UpstreamView>,
+    verdict: Verdict,
+}
+
+impl Look {
+    pub fn borrow(&self) -> View<'_> {
+        View {
+            now: self.now,
+            split: &self.split,
+            target_ready: self.target_ready,
+            old_ready: self.old_ready,
+            canary: self.canary,
+            old_in_flight: self.old_in_flight,
+            upstreams: &self.upstreams,
+            verdict: self.verdict.clone(),
+        }
+    }
+}
+
+impl Desk {
+    /// Starts a rollout of a service.
+    pub fn start_rollout(
+        &mut self,
+        name: &str,
+        wishes: &Wishes,
+        order: &Order,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Result<Report, Refused> {
+        let config = self.config.clone();
+        let service = config.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
+        super::check_expected(order.expected, self.newest_number(name))?;
+        if let Some(under_way) = self.rollouts.get(name) {
+            let rollout = &under_way.rollout;
+            let (id, to) = (rollout.id, rollout.plan.to.to_string());
+            return Err(Refused::RolloutUnderWay { service: name.into(), id, to });
+        }
+        let known = snapshot.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
+        let pools: Vec<(Arc<str>, usize)> =
+            known.pools.iter().map(|pool| (pool.name.clone(), pool.members.list().len())).collect();
+        let plan = Plan::new(&service.rollout, wishes, &pools, &known.split)?;
+        let id = self.last_ids.get(name).map_or(1, |last| last + 1);
+        let (author, reason) = (order.author.clone(), order.reason.clone());
+        let to = plan.to.clone();
+        let (rollout, actions) =
+            Rollout::start(id, service.name.clone(), plan, author, reason, now.wall);
+        let mut batch = Batch::new();
+        // A new version is put where the contracted one was.
+        let key = OverrideKey::Contracted { service: name.to_string(), pool: to.to_string() };
+        if self.overrides.contains_key(&key) {
+            batch.clear(key.clone());
+        }
+        let seen = known.pool(&to).map(counts);
+        let under_way = UnderWay { rollout, seen, saved: now.wall };
+        self.perform(under_way, actions, batch, snapshot, now)?;
+        self.last_ids.insert(service.name.clone(), id);
+        self.overrides.remove(&key);
+        // What is ready at once need not wait for the next look.
+        self.tick_one(&service.name, snapshot, now)?;
+        self.report(name, now)?.ok_or_else(|| Refused::NoRollout(name.into()))
+    }
+
+    /// Gives an order to the rollout of a service.
+    pub fn order_rollout(
+        &mut self,
+        name: &str,
+        what: rollout::Order,
+        order: &Order,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Result<Report, Refused> {
+        if self.config.service(name).is_none() {
+            return Err(Refused::NoService(name.into()));
+        }
+        super::check_expected(order.expected, self.newest_number(name))?;
+        let input = Input::Order {
+            order: what,
+            author: order.author.clone(),
+            reason: order.reason.clone(),
+        };
+        if !self.rollouts.contains_key(name) {
+            return Err(Refused::NoRollout(name.into()));
+        }
+        self.tell(name, input, snapshot, now)?;
+        self.report(name, now)?.ok_or_else(|| Refused::NoRollout(name.into()))
+    }
+
+    /// Hears how a task of a rollout has ended.
+    pub fn on_done(
+        &mut self,
+        service: &str,
+        id: u64,
+        task: Task,
+        result: Result<String, String>,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Result<(), Refused> {
+        let is_same = self.rollouts.get(service).is_some_and(|known| known.rollout.id == id);
+        if !is_same {
+            // It is over; a failed call is worth a word all the same.
+            if let Err(why) = result {
+                let name = match &task {
+                    Task::Hook(point) => point.name(),
+                    Task::Smoke => "smoke",
+                };
+                let what = format!("rollout {id}: hook {name} failed: {why}");
+                self.say_of_rollout(service, id, Weight::Warning, what, None);
+            }
+            return Ok(());
+        }
+        self.tell(service, Input::Done { task, result }, snapshot, now)
+    }
+
+    /// Lets all rollouts go on; answers with those that could not be stored, which try again.
+    pub fn tick(&mut self, snapshot: &Snapshot, now: Now) -> Vec<(Arc<str>, Refused)> {
+        let names: Vec<Arc<str>> = self.rollouts.keys().cloned().collect();
+        let one = |name: Arc<str>| {
+            let failed = self.tick_one(&name, snapshot, now).err();
+            failed.map(|error| (name, error))
+        };
+        names.into_iter().filter_map(one).collect()
+    }
+
+    fn tick_one(&mut self, name: &Arc<str>, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
+        self.tell(name, Input::Tick, snapshot, now)
+    }
+
+    /// Tasks that had begun when the process ended.
+    pub fn resume_rollouts(&mut self) {
+        let resumed = self.rollouts.values().flat_map(|under_way| {
+            let rollout = &under_way.rollout;
+            rollout.resume().into_iter().filter_map(|action| match action {
+                Action::Begin(task) => {
+                    Some(Effect::Begin { rollout: Box::new(rollout.clone()), task })
+                }
+                _ => None,
+            })
+        });
+        let resumed: Vec<Effect> = resumed.collect();
+        self.effects.extend(resumed);
+    }
+
+    /// The rollout of a service that is under way, else the last one; none if there was none.
+    pub fn report(&self, service: &str, now: Now) -> Result<Option<Report>, Refused> {
+        let rollout = match self.rollouts.get(service) {
+            Some(under_way) => Some(under_way.rollout.clone()),
+            None => {
+                let past = self.store.past_rollouts(service, 1).map_err(CommitError::Store)?;
+                past.into_iter().next()
+            }
+        };
+        Ok(rollout.map(|rollout| self.describe(rollout, now)))
+    }
+
+    /// All rollouts of a service that are remembered, the newest first.
+    pub fn reports(&self, service: &str, now: Now) -> Result<Vec<Report>, Refused> {
+        let past = self.store.past_rollouts(service, usize::MAX).map_err(CommitError::Store)?;
+        let now_under_way = self.rollouts.get(service).map(|known| known.rollout.clone());
+        let all = now_under_way.into_iter().chain(past);
+        Ok(all.map(|rollout| self.describe(rollout, now)).collect())
+    }
+
+    fn describe(&self, rollout: Rollout, now: Now) -> Report {
+        let revision = self.newest_number(&rollout.service);
+        Report { status: rollout.status(now.wall), rollout, revision }
+    }
+
+    pub(super) fn take_up(&mut self, rollout: Rollout, now: Now) {
+        let name = rollout.service.clone();
+        self.rollouts.insert(name, UnderWay { rollout, seen: None, saved: now.wall });
+    }
+
+    fn tell(
+        &mut self,
+        name: &str,
+        input: Input,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Result<(), Refused> {
+        let Some(under_way) = self.rollouts.get(name) else { return Ok(()) };
+        let Some((look, seen)) = self.look(under_way, snapshot, now) else { return Ok(()) };
+        let mut next = under_way.clone();
+        let is_tick = input == Input::Tick;
+        let actions = next.rollout.advance(input, &look.borrow())?;
+        if is_tick {
+            next.seen = Some(seen);
+        }
+        let is_due = now.wall.elapsed_since(next.saved) >= SAVED;
+        if is_tick && actions.is_empty() && !is_due && !next.rollout.is_over() {
+            self.rollouts.insert(next.rollout.service.clone(), next);
+            return Ok(());
+        }
+        next.saved = now.wall;
+        self.perform(next, actions, Batch::new(), snapshot, now)
+    }
+
+    /// What a rollout sees now, and how far the target's attempts are read with it.
+    pub(super) fn look(
+        &self,
+        under_way: &UnderWay,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Option<(Look, Counts)> {
+        let rollout = &under_way.rollout;
+        let service = snapshot.service(&rollout.service)?;
+        let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
+        let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
+        let read = counts(to);
+        // After a start of the process the counters have begun anew.
+        let canary = read.since(under_way.seen.unwrap_or_default());
+        let (mut whole, since) = rollout.seen();
+        whole += canary;
+        let elapsed = now.wall.elapsed_since(since.unwrap_or(rollout.started));
+        let verdict = match rollout.plan.guard.judge(whole, elapsed) {
+            // The guard alone holds nothing up: how many requests a step wants is its own rule.
+            Verdict::Inconclusive { evidence } => Verdict::Pass { evidence },
+            verdict => verdict,
+        };
+        let upstreams = to.members.list().iter().map(|member| UpstreamView {
+            address: member.upstream.name.clone(),
+            is_ready: member.is_available(
+                stability.balance.slow_start,
+                stability.breaker.as_ref(),
+                moment,
+            ),
+            in_flight: member.upstream.in_flight(),
+        });
+        let look = Look {
+            now: now.wall,
+            split: service.split.clone(),
+            target_ready: to.is_ready(stability, moment),
+            old_ready: from.is_ready(stability, moment),
+            canary,
+            old_in_flight: from.state.in_flight(),
+            upstreams: upstreams.collect(),
+            verdict,
+        };
+        Some((look, read))
+    }
+
+    /// Commits a rollout's new state with all that it wants, and then does it.
+    fn perform(
+        &mut self,
+        under_way: UnderWay,
+        actions: Vec<Action>,
+        mut batch: Batch,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Result<(), Refused> {
+        let rollout = &under_way.rollout;
+        let name = rollout.service.clone();
+        let by = Order::of(&format!("rollout {} by {}", rollout.id, rollout.author), None);
+        let mut expected = self.newest_number(&name);
+        let pool = rollout.plan.to.to_string();
+        let drain = |upstream: &Arc<str>| What::Drain {
+            service: name.to_string(),
+            pool: pool.clone(),
+            upstream: upstream.to_string(),
+        };
+        for action in &actions {
+            match action {
+                Action::Shift { split, why } => {
+                    let draft = Draft {
+                        split: split.clone(),
+                        author: by.author.clone(),
+                        reason: Some(why.clone()),
+                        at: now.wall.seconds(),
+                        rollout: Some(rollout.id),
+                    };
+                    batch.revise(&name, expected, draft);
+                    expected += 1;
+                }
+                Action::Drain(upstream) => {
+                    batch.set(Desk::override_of(drain(upstream), &by, now, None));
+                }
+                Action::Renew(upstream) => {
+                    batch.clear(drain(upstream).key());
+                }
+                Action::Contract { pool } => {
+                    let what = What::Contracted {
+                        service: name.to_string(),
+                        pool: pool.to_string(),
+                        by_rollout: rollout.id,
+                    };
+                    batch.set(Desk::override_of(what, &by, now, None));
+                }
+                Action::Begin(_) | Action::Say { .. } => {}
+            }
+        }
+        match rollout.is_over() {
+            true => {
+                if let Some((outcome, _)) = &rollout.ended
+                    && rollout.share().get() > 0
+                {
+                    batch.outcome(&name, expected, outcome.name());
+                }
+                batch.end_rollout(rollout);
+            }
+            false => drop(batch.rollout(rollout)),
+        }
+        let revisions = self.commit(batch)?;
+        self.believe(under_way, actions, &revisions, &by, snapshot, now);
+        Ok(())
+    }
+
+    fn believe(
+        &mut self,
+        under_way: UnderWay,
+        actions: Vec<Action>,
+        revisions: &[Revision],
+        by: &Order,
+        snapshot: &Snapshot,
+        now: Now,
+    ) {
+        let rollout = under_way.rollout.clone();
+        let name = rollout.service.clone();
+        revisions.iter().for_each(|revision| self.take(&name, revision));
+        let moment = snapshot.moment(now.instant);
+        let service = snapshot.service(&name);
+        let probes = service.is_some_and(|service| service.stability.health.is_some());
+        let find =
+            |upstream: &str| super::find_upstream(snapshot, &name, &rollout.plan.to, upstream);
+        for action in actions {
+            match action {
+                Action::Shift { .. } => {}
+                Action::Drain(upstream) => {
+                    let what = What::Drain {
+                        service: name.to_string(),
+                        pool: rollout.plan.to.to_string(),
+                        upstream: upstream.to_string(),
+                    };
+                    let standing = Desk::override_of(what, by, now, None);
+                    self.overrides.insert(standing.what.key(), standing);
+                    find(&upstream).into_iter().for_each(|found| found.set_draining(true));
+                }
+                Action::Renew(upstream) => {
+                    self.overrides.remove(&OverrideKey::Drain {
+                        service: name.to_string(),
+                        pool: rollout.plan.to.to_string(),
+                        upstream: upstream.to_string(),
+                    });
+                    if let Some(found) = find(&upstream) {
+                        if probes {
+                            // What it proved was another version's.
+                            found.set_proof(Proof::Unproven, moment);
+                        }
+                        found.come_in(moment);
+                        found.set_draining(false);
+                    }
+                }
+                Action::Contract { pool } => {
+                    let what = What::Contracted {
+                        service: name.to_string(),
+                        pool: pool.to_string(),
+                        by_rollout: rollout.id,
+                    };
+                    let standing = Desk::override_of(what, by, now, None);
+                    self.overrides.insert(standing.what.key(), standing);
+                }
+                Action::Begin(task) => {
+                    self.effects.push(Effect::Begin { rollout: Box::new(rollout.clone()), task });
+                }
+                Action::Say { weight, what } => {
+                    let reason = rollout.reason.clone();
+                    self.say_of_rollout(&name, rollout.id, weight, what, reason);
+                }
+            }
+            self.is_changed = true;
+        }
+        match rollout.is_over() {
+            true => self.ended(rollout),
+            false => drop(self.rollouts.insert(name, under_way)),
+        }
+    }
+
+    pub(super) fn ended(&mut self, rollout: Rollout) {
+        self.rollouts.remove(&rollout.service);
+        self.is_changed = true;
+    }
+
+    fn say_of_rollout(
+        &mut self,
+        service: &str,
+        id: u64,
+        weight: Weight,
+        what: String,
+        reason: Option<String>,
+    ) {
+        let (severity, next) = match weight {
+            Weight::Note => (Severity::Low, None),
+            Weight::Warning => {
+                (Severity::Medium, Some(format!("pointsman rollout status {service}")))
+            }
+            Weight::Failure => {
+                (Severity::High, Some(format!("pointsman events --service {service}")))
+            }
+        };
+        self.effects.push(Effect::Say(Said {
+            severity,
+            kind: "rollout",
+            subject: Subject::new(service, "", ""),
+            what,
+            author: Some(format!("rollout {id}")),
+            reason,
+            next,
+        }));
+    }
+}
+
+/// What a pool's upstreams did so far.
+fn counts(pool: &Pool) -> Counts {
+    pool.state.attempts.read()
+}

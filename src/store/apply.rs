@@ -1,0 +1,143 @@
+//! A batch onto the tables: changes in, the revisions they made out.
+
+use std::sync::Arc;
+
+use super::batch::{Batch, Change};
+use super::disk::{
+    EVENTS, FLAGS, IN_FILE, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, Texts, Writing, key,
+    keys_of, newest, one,
+};
+use super::error::{CommitError, Trouble};
+use super::{
+    Draft, EVENTS_KEPT, FLAG_STATES_KEPT, FlagState, KEPT, LostRace, PAST_ROLLOUTS_KEPT, Revision,
+    StoredEvent, stored,
+};
+use crate::rollout::Rollout;
+
+/// Answers with an inner refusal if somebody else was faster; then nothing must be committed.
+pub(super) fn apply(
+    writing: &Writing,
+    batch: Batch,
+) -> Result<Result<Vec<Revision>, CommitError>, Trouble> {
+    let mut made = Vec::new();
+    for change in batch.changes {
+        match change {
+            Change::Revise { service, expected, draft } => {
+                match revise(writing, &service, expected, draft)? {
+                    Ok(revision) => made.push(revision),
+                    Err(lost) => return Ok(Err(lost.into())),
+                }
+            }
+            Change::Outcome { service, number, text } => {
+                set_outcome(writing, &service, number, text)?;
+            }
+            Change::Rollout(rollout) => {
+                put(writing, ROLLOUTS, &rollout.service, &stored::json(&*rollout)?)?;
+            }
+            Change::EndRollout(rollout) => end_rollout(writing, &rollout)?,
+            Change::Set(standing) => {
+                let about = stored::override_key(&standing.what.key())?;
+                put(writing, OVERRIDES, &about, &stored::override_json(standing)?)?;
+            }
+            Change::Clear(about) => {
+                writing.table(OVERRIDES)?.remove(stored::override_key(&about)?.as_str())?;
+            }
+            Change::Flag { name, expected, state } => {
+                if let Err(lost) = set_flag(writing, &name, expected, state)? {
+                    return Ok(Err(lost));
+                }
+            }
+            Change::InFile { of, said: Some(said) } => {
+                put(writing, IN_FILE, &of, &stored::json(&said)?)?;
+            }
+            Change::InFile { of, said: None } => {
+                writing.table(IN_FILE)?.remove(of.as_str())?;
+            }
+            Change::Events(events) => keep_events(writing, &events)?,
+        }
+    }
+    Ok(Ok(made))
+}
+
+fn revise(
+    writing: &Writing,
+    service: &Arc<str>,
+    expected: u64,
+    draft: Draft,
+) -> Result<Result<Revision, LostRace>, Trouble> {
+    let before = newest(&writing.table(REVISIONS)?, &keys_of(service), 1, stored::revision)?.pop();
+    let current = before.as_ref().map_or(0, |before| before.number);
+    if current != expected {
+        return Ok(Err(LostRace { expected, current }));
+    }
+    let revision = draft.after(before.as_ref());
+    put(writing, REVISIONS, &key(service, revision.number), &stored::revision_json(&revision)?)?;
+    forget(writing, REVISIONS, service, KEPT)?;
+    Ok(Ok(revision))
+}
+
+fn set_outcome(writing: &Writing, service: &str, number: u64, text: String) -> Result<(), Trouble> {
+    let key = key(service, number);
+    let revision = one(&writing.table(REVISIONS)?, &key, stored::revision)?;
+    let Some(revision) = revision else { return Ok(()) };
+    let revision = Revision { outcome: Some(text), ..revision };
+    put(writing, REVISIONS, &key, &stored::revision_json(&revision)?)
+}
+
+fn end_rollout(writing: &Writing, rollout: &Rollout) -> Result<(), Trouble> {
+    writing.table(ROLLOUTS)?.remove(&*rollout.service)?;
+    let key = key(&rollout.service, rollout.id);
+    put(writing, PAST_ROLLOUTS, &key, &stored::json(rollout)?)?;
+    forget(writing, PAST_ROLLOUTS, &rollout.service, PAST_ROLLOUTS_KEPT)
+}
+
+fn set_flag(
+    writing: &Writing,
+    name: &Arc<str>,
+    expected: u64,
+    state: FlagState,
+) -> Result<Result<(), CommitError>, Trouble> {
+    let before = newest(&writing.table(FLAGS)?, &keys_of(name), 1, stored::flag)?.pop();
+    let current = before.map_or(0, |before| before.revision);
+    if current != expected {
+        let flag = name.to_string();
+        return Ok(Err(CommitError::LostFlagRace { flag, expected, current }));
+    }
+    let state = FlagState { revision: current + 1, ..state };
+    put(writing, FLAGS, &key(name, state.revision), &stored::flag_json(&state)?)?;
+    forget(writing, FLAGS, name, FLAG_STATES_KEPT)?;
+    Ok(Ok(()))
+}
+
+fn keep_events(writing: &Writing, events: &[StoredEvent]) -> Result<(), Trouble> {
+    for event in events {
+        put(writing, EVENTS, &stored::event_key(event.number), &stored::json(event)?)?;
+    }
+    let mut table = writing.table(EVENTS)?;
+    forget_first(&mut table, "", stored::LAST, EVENTS_KEPT)
+}
+
+fn put(writing: &Writing, table: Texts, key: &str, json: &str) -> Result<(), Trouble> {
+    writing.table(table)?.insert(key, json)?;
+    Ok(())
+}
+
+/// Keeps the newest of a name.
+fn forget(writing: &Writing, table: Texts, name: &str, kept: usize) -> Result<(), Trouble> {
+    let keys = keys_of(name);
+    forget_first(&mut writing.table(table)?, keys.start(), keys.end(), kept)
+}
+
+fn forget_first(
+    table: &mut redb::Table<'_, &'static str, &'static str>,
+    from: &str,
+    to: &str,
+    kept: usize,
+) -> Result<(), Trouble> {
+    use redb::ReadableTable as _;
+    let over = table.range::<&str>(from..=to)?.rev().nth(kept).transpose()?;
+    if let Some(newest_over) = over.map(|(key, _)| key.value().to_string()) {
+        table.retain_in::<&str, _>(from..=newest_over.as_str(), |_, _| false)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,463 @@
+//! The one place that knows `redb`: transactions over tables of text in, answers or trouble out.
+//!
+//! Every table maps a readable key to JSON, so that any later version can read what an older one
+//! wrote without its types.
+//!
+//! redb 3.1 panics over some damaged files rather than answering with an error; so a file is first
+//! opened as a copy in memory, with all checksums verified and every value read, and every access
+//! contains panics. The damaged file itself is left as it was found.
+
+use std::any::Any;
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::ops::{RangeBounds, RangeInclusive};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{
+    AccessGuard, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, Table,
+    TableDefinition, WriteTransaction,
+};
+
+use super::error::{Doing, StoreError, Trouble};
+use super::migrate::{self, Tables};
+use super::stored;
+
+/// A table of JSON under readable keys.
+pub(super) type Texts = TableDefinition<'static, &'static str, &'static str>;
+
+/// `format`, `commits`, `secret`.
+pub(super) const META: Texts = TableDefinition::new("meta");
+/// By service and number.
+pub(super) const REVISIONS: Texts = TableDefinition::new("revisions");
+/// By service.
+pub(super) const ROLLOUTS: Texts = TableDefinition::new("rollouts");
+/// By service and id.
+pub(super) const PAST_ROLLOUTS: Texts = TableDefinition::new("past_rollouts");
+/// By what they are about.
+pub(super) const OVERRIDES: Texts = TableDefinition::new("overrides");
+/// By name and revision.
+pub(super) const FLAGS: Texts = TableDefinition::new("flags");
+/// By number.
+pub(super) const EVENTS: Texts = TableDefinition::new("events");
+
+/// What the file said when it was read last, by what it said it of.
+pub(super) const IN_FILE: Texts = TableDefinition::new("in_file");
+
+/// All there are.
+pub(super) const TABLES: [Texts; 8] =
+    [META, REVISIONS, ROLLOUTS, PAST_ROLLOUTS, OVERRIDES, FLAGS, EVENTS, IN_FILE];
+
+/// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
+pub(super) const COMMITS: &str = "commits";
+
+/// What is kept in memory of the file; it holds a few MiB at most.
+const CACHE: usize = 4 << 20;
+
+/// The key of what is numbered within a name. Names have no `/`; the number is as wide as any, so
+/// that keys sort by it.
+pub(super) fn key(name: &str, number: u64) -> String {
+    format!("{name}/{number:020}")
+}
+
+/// The keys of everything numbered within a name.
+pub(super) fn keys_of(name: &str) -> RangeInclusive<String> {
+    key(name, 0)..=key(name, u64::MAX)
+}
+
+/// A database and where it is.
+pub(super) struct Disk {
+    name: String,
+    /// Opens it once more; none for what only this process knows.
+    again: Option<Again>,
+    state: Mutex<State>,
+}
+
+type Again = Box<dyn Fn() -> Result<State, Trouble> + Send + Sync>;
+
+/// An open database.
+#[derive(Debug)]
+pub(super) struct State {
+    /// None after a failure that could not be looked into yet.
+    database: Option<Database>,
+    commits: u64,
+}
+
+impl Disk {
+    /// Opens the file, or begins a new one.
+    pub fn open(path: &Path) -> Result<Disk, StoreError> {
+        let name = path.display().to_string();
+        let made = make_folder(path);
+        made.map_err(|error| StoreError::Open { path: name.clone(), error })?;
+        let opened = match open_file(path) {
+            Err(Trouble::Redb(redb::Error::Io(error)))
+                if error.kind() == io::ErrorKind::NotFound =>
+            {
+                begin_file(path)
+            }
+            opened => opened,
+        };
+        let state = opened.map_err(|trouble| trouble.while_(Doing::Opening, &name))?;
+        let path = path.to_path_buf();
+        let again: Again = Box::new(move || open_file(&path));
+        Ok(Disk { name, again: Some(again), state: Mutex::new(state) })
+    }
+
+    /// Opens what this backend holds, or begins anew on it.
+    pub fn on(backend: impl StorageBackend) -> Result<Disk, StoreError> {
+        let state = contain(|| begin(backend));
+        let state = state.map_err(|trouble| trouble.while_(Doing::Opening, NOWHERE))?;
+        Ok(Disk { name: NOWHERE.into(), again: None, state: Mutex::new(state) })
+    }
+
+    /// As [`Disk::on`], with a backend that can be opened a second time, as a file can.
+    #[cfg(test)]
+    pub fn on_again(backend: impl StorageBackend + Clone) -> Result<Disk, StoreError> {
+        let disk = Disk::on(backend.clone())?;
+        let again: Again = Box::new(move || contain(|| begin(backend.clone())));
+        Ok(Disk { again: Some(again), ..disk })
+    }
+
+    /// Makes a file of these tables, in the place of one that is not in use.
+    pub fn put(path: &Path, tables: &Tables, replace: bool) -> Result<(), StoreError> {
+        let name = path.display().to_string();
+        let opening = |trouble: Trouble| trouble.while_(Doing::Opening, &name);
+        make_folder(path).map_err(|error| opening(error.into()))?;
+        let before = OpenOptions::new().read(true).write(true).open(path);
+        // Locked until the new one is in its place.
+        let _before = match before {
+            Ok(_) if !replace => return Err(StoreError::Exists { path: name }),
+            Ok(file) => Some(FileBackend::new(file).map_err(|error| opening(error.into()))?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(opening(error.into())),
+        };
+        let (beside, backend) = beside(path).map_err(opening)?;
+        let made = contain(|| {
+            let database = builder().create_with_backend(backend)?;
+            migrate::write(&database, tables)?;
+            super::recall::check(&Reading(database.begin_read()?))
+        });
+        let placed = made.map_err(|trouble| match trouble {
+            Trouble::Damaged(what) => StoreError::NotAnExport { what },
+            trouble => opening(trouble),
+        });
+        let placed = placed.and_then(|()| {
+            let placed = if replace { fs::rename(&beside, path) } else { link(&beside, path) };
+            placed.and_then(|()| sync_folder(path)).map_err(|error| opening(error.into()))
+        });
+        // Gone already, if all went well.
+        let _ = fs::remove_file(&beside);
+        placed
+    }
+
+    /// Reads one moment's state.
+    pub fn read<T>(
+        &self,
+        work: impl FnOnce(&Reading) -> Result<T, Trouble>,
+    ) -> Result<T, StoreError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = self.database(&mut state)?;
+        let read = contain(|| work(&Reading(database.begin_read()?)));
+        read.map_err(|trouble| {
+            self.let_go(&mut state);
+            trouble.while_(Doing::Reading, &self.name)
+        })
+    }
+
+    /// Does all of `work`, and has it on the disk on return; or nothing if it is refused.
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Writing) -> Result<Result<T, E>, Trouble>,
+    ) -> Result<T, E> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = self.database(&mut state)?;
+        let prepared = contain(|| {
+            let mut transaction = database.begin_write()?;
+            // With one phase, redb 3.1 takes a damaged newest commit for one that was cut short,
+            // and goes back to the one before without a word.
+            transaction.set_two_phase_commit(true);
+            let writing = Writing(transaction);
+            let done = work(&writing)?;
+            Ok((writing, done))
+        });
+        let (writing, done) = match prepared {
+            // What is dropped uncommitted has not happened.
+            Ok((writing, done)) => (writing, done?),
+            Err(trouble) => {
+                self.look_again(&mut state, &trouble)?;
+                return Err(
+                    StoreError::Write { path: self.name.clone(), what: trouble.what() }.into()
+                );
+            }
+        };
+        let commits = state.commits + 1;
+        match contain(|| writing.commit(commits)) {
+            Ok(()) => state.commits = commits,
+            Err(trouble) => {
+                self.look_again(&mut state, &trouble)?;
+                if state.commits != commits {
+                    let what = trouble.what();
+                    return Err(StoreError::Write { path: self.name.clone(), what }.into());
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    fn database<'s>(&self, state: &'s mut State) -> Result<&'s Database, StoreError> {
+        if state.database.is_none() {
+            let lost = Trouble::Damaged("it is not open any more".into());
+            self.look_again(state, &lost)?;
+        }
+        state.database.as_ref().ok_or_else(|| self.lost("it is not open".into()))
+    }
+
+    /// After a failed write redb refuses all work until the file is opened anew; only that tells,
+    /// too, whether a commit that failed late has happened after all.
+    fn look_again(&self, state: &mut State, trouble: &Trouble) -> Result<(), StoreError> {
+        self.let_go(state);
+        let Some(again) = &self.again else { return Err(self.lost(trouble.what())) };
+        match again() {
+            Ok(opened) => *state = opened,
+            Err(second) => return Err(self.lost(format!("{}; {}", trouble.what(), second.what()))),
+        }
+        Ok(())
+    }
+
+    /// Closes what may be broken, if it can be opened again.
+    fn let_go(&self, state: &mut State) {
+        if self.again.is_some() {
+            let database = state.database.take();
+            // Whatever it says to that, it is gone.
+            let _ = contain(|| {
+                drop(database);
+                Ok(())
+            });
+        }
+    }
+
+    fn lost(&self, what: String) -> StoreError {
+        StoreError::Lost { path: self.name.clone(), what }
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a store without a file is called.
+const NOWHERE: &str = "in memory";
+
+/// Opens an existing file, which must be a store: an empty one was cut short.
+fn open_file(path: &Path) -> Result<State, Trouble> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let backend = FileBackend::new(file)?;
+    if backend.len()? == 0 {
+        return Err(Trouble::Damaged("it is empty".into()));
+    }
+    contain(|| begin(backend))
+}
+
+/// Begins a new file beside its place and puts it there once it is whole, so that no crash leaves
+/// half a store behind.
+fn begin_file(path: &Path) -> Result<State, Trouble> {
+    let (beside, backend) = beside(path)?;
+    let state = contain(|| begin(backend))?;
+    match link(&beside, path) {
+        Ok(()) => sync_folder(path)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(&beside)?;
+            return open_file(path);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(state)
+}
+
+/// An empty file that only its owner can read, locked, where the new one comes from.
+fn beside(path: &Path) -> Result<(PathBuf, FileBackend), Trouble> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let backend = FileBackend::new(options.open(&beside)?)?;
+    backend.set_len(0)?;
+    Ok((beside.into(), backend))
+}
+
+/// Puts a file in a place that must be free: unlike a renaming, a link does not take the place of
+/// what another process put there meanwhile.
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Not every file system has links.
+        Err(_) => fs::rename(from, to),
+    }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(0o700).create(folder))
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn begin(backend: impl StorageBackend) -> Result<State, Trouble> {
+    let length = backend.len()?;
+    if length > 0 {
+        rehearse(&backend, length)?;
+    }
+    let database = builder().create_with_backend(backend)?;
+    migrate::make_current(&database)?;
+    let commits = Reading(database.begin_read()?).one(META, COMMITS, stored::parse::<u64>)?;
+    Ok(State { database: Some(database), commits: commits.unwrap_or(0) })
+}
+
+/// Opens a copy in memory and reads all of it. redb would mend, migrate or spoil the original.
+fn rehearse(backend: &impl StorageBackend, length: u64) -> Result<(), Trouble> {
+    let mut bytes = vec![0; length as usize];
+    backend.read(0, &mut bytes)?;
+    let copy = InMemoryBackend::new();
+    copy.set_len(length)?;
+    copy.write(0, &bytes)?;
+    drop(bytes);
+    let mut database = builder().create_with_backend(copy)?;
+    database.check_integrity()?;
+    migrate::make_current(&database)?;
+    super::recall::check(&Reading(database.begin_read()?))
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE);
+    builder
+}
+
+/// Takes a panic for damage.
+fn contain<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Trouble::Damaged(said(&*panic))))
+}
+
+/// What a panic said, in one line.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let line = text.and_then(|text| text.lines().next()).unwrap_or("nothing more is known");
+    format!("redb: {line}")
+}
+
+/// One moment's state.
+pub(super) struct Reading(pub ReadTransaction);
+
+impl Reading {
+    /// The value of a key.
+    pub fn one<T>(&self, table: Texts, key: &str, parse: Parse<T>) -> Result<Option<T>, Trouble> {
+        one(&self.0.open_table(table)?, key, parse)
+    }
+
+    /// At most this many of a range, from its end.
+    pub fn newest<T>(
+        &self,
+        table: Texts,
+        keys: &RangeInclusive<String>,
+        most: usize,
+        parse: Parse<T>,
+    ) -> Result<Vec<T>, Trouble> {
+        newest(&self.0.open_table(table)?, keys, most, parse)
+    }
+
+    /// All of a table, or of a part of it.
+    pub fn all<T>(
+        &self,
+        table: Texts,
+        keys: impl RangeBounds<String>,
+        most: usize,
+        parse: Parse<T>,
+    ) -> Result<Vec<T>, Trouble> {
+        let table = self.0.open_table(table)?;
+        let keys = (keys.start_bound().map(String::as_str), keys.end_bound().map(String::as_str));
+        let entries = table.range::<&str>(keys)?.take(most);
+        entries.map(|entry| parsed(entry, parse)).collect()
+    }
+
+    /// The names that something is numbered within, each with the newest of it.
+    pub fn newest_of_each<T>(
+        &self,
+        table: Texts,
+        parse: Parse<T>,
+    ) -> Result<Vec<(String, T)>, Trouble> {
+        let table = self.0.open_table(table)?;
+        let mut found = Vec::new();
+        let mut from = String::new();
+        while let Some(entry) = table.range::<&str>(from.as_str()..)?.next() {
+            let (name, _) = stored::numbered(entry?.0.value())?;
+            found.extend(
+                newest(&table, &keys_of(&name), 1, parse)?
+                    .pop()
+                    .map(|newest| (name.clone(), newest)),
+            );
+            // Comes right after every key of this name, and before that of any other.
+            from = format!("{name}0");
+        }
+        Ok(found)
+    }
+}
+
+/// What reads a key and its value.
+pub(super) type Parse<T> = fn(&str, &str) -> Result<T, Trouble>;
+
+/// The value of a key.
+pub(super) fn one<T>(
+    table: &impl ReadableTable<&'static str, &'static str>,
+    key: &str,
+    parse: Parse<T>,
+) -> Result<Option<T>, Trouble> {
+    table.get(key)?.map(|value| parse(key, value.value())).transpose()
+}
+
+/// At most this many of a range, from its end.
+pub(super) fn newest<T>(
+    table: &impl ReadableTable<&'static str, &'static str>,
+    keys: &RangeInclusive<String>,
+    most: usize,
+    parse: Parse<T>,
+) -> Result<Vec<T>, Trouble> {
+    let entries = table.range::<&str>(keys.start().as_str()..=keys.end().as_str())?;
+    entries.rev().take(most).map(|entry| parsed(entry, parse)).collect()
+}
+
+type Guard<'t> = AccessGuard<'t, &'static str>;
+
+fn parsed<'t, T>(
+    entry: Result<(Guard<'t>, Guard<'t>), redb::StorageError>,
+    parse: Parse<T>,
+) -> Result<T, Trouble> {
+    let (key, value) = entry?;
+    parse(key.value(), value.value())
+}
+
+/// Changes under way.
+pub(super) struct Writing(WriteTransaction);
+
+impl Writing {
+    /// One table; it must be dropped before it is asked for again.
+    pub fn table(&self, table: Texts) -> Result<Table<'_, &'static str, &'static str>, Trouble> {
+        Ok(self.0.open_table(table)?)
+    }
+
+    fn commit(self, commits: u64) -> Result<(), Trouble> {
+        self.table(META)?.insert(COMMITS, commits.to_string().as_str())?;
+        Ok(self.0.commit()?)
+    }
+}

@@ -1,0 +1,85 @@
+//! What a process needs at its start: the tables in, one picture of them out.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::disk::{
+    EVENTS, FLAGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, Reading,
+};
+use super::error::Trouble;
+use super::{EVENTS_KEPT, FlagState, Override, Revision, StoredEvent, stored};
+use crate::rollout::Rollout;
+
+/// Where the key of the cohort hash is, in the table of what there is one of.
+pub(super) const SECRET: &str = "secret";
+
+/// Everything that a process needs at its start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    /// The newest revision of each service, of those that are not configured any more too.
+    pub newest: BTreeMap<Arc<str>, Revision>,
+    /// The rollouts under way, one for each service at most.
+    pub rollouts: Vec<Rollout>,
+    /// The highest id that each service has given to a rollout.
+    pub last_rollouts: BTreeMap<Arc<str>, u64>,
+    /// The overrides that stand, those whose end has come among them.
+    pub overrides: Vec<Override>,
+    /// The newest state of each flag.
+    pub flags: BTreeMap<Arc<str>, FlagState>,
+    /// What the config file said when it was read last, by what it said it of.
+    pub in_file: BTreeMap<Arc<str>, String>,
+    /// The key of the cohort hash, if it was made yet.
+    pub secret: Option<[u8; 16]>,
+    /// The last events, the oldest first.
+    pub events: Vec<StoredEvent>,
+}
+
+pub(super) fn recall(reading: &Reading) -> Result<Memory, Trouble> {
+    let newest = reading.newest_of_each(REVISIONS, stored::revision)?;
+    let rollouts = reading.all(ROLLOUTS, .., usize::MAX, stored::parse::<Rollout>)?;
+    let past = reading.newest_of_each(PAST_ROLLOUTS, |key, _| Ok(stored::numbered(key)?.1))?;
+    let mut last_rollouts = by_name(past);
+    for rollout in &rollouts {
+        let last = last_rollouts.entry(rollout.service.clone()).or_default();
+        *last = rollout.id.max(*last);
+    }
+    Ok(Memory {
+        newest: by_name(newest),
+        rollouts,
+        last_rollouts,
+        overrides: reading.all(OVERRIDES, .., usize::MAX, stored::standing)?,
+        flags: by_name(reading.newest_of_each(FLAGS, stored::flag)?),
+        in_file: by_name(reading.all(IN_FILE, .., usize::MAX, |key, value| {
+            Ok((key.to_string(), stored::parse::<String>(key, value)?))
+        })?),
+        secret: secret(reading)?,
+        events: reading.all(EVENTS, .., usize::MAX, stored::parse)?,
+    })
+}
+
+/// Reads every value of every table once.
+pub(super) fn check(reading: &Reading) -> Result<(), Trouble> {
+    let all = usize::MAX;
+    reading.all(REVISIONS, .., all, stored::revision)?;
+    reading.all(PAST_ROLLOUTS, .., all, stored::parse::<Rollout>)?;
+    reading.all(FLAGS, .., all, stored::flag)?;
+    recall(reading).map(drop)
+}
+
+pub(super) fn secret(reading: &Reading) -> Result<Option<[u8; 16]>, Trouble> {
+    reading.one(META, SECRET, stored::secret)
+}
+
+pub(super) fn events_after(
+    reading: &Reading,
+    number: u64,
+    most: usize,
+) -> Result<Vec<StoredEvent>, Trouble> {
+    let after = (Bound::Excluded(stored::event_key(number)), Bound::Unbounded);
+    reading.all(EVENTS, after, most.min(EVENTS_KEPT), stored::parse)
+}
+
+fn by_name<T>(list: Vec<(String, T)>) -> BTreeMap<Arc<str>, T> {
+    list.into_iter().map(|(name, value)| (name.into(), value)).collect()
+}

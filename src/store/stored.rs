@@ -1,0 +1,238 @@
+//! The format: values in, the JSON they are kept as out, and back.
+//!
+//! This is what is on disks, so its fields only grow: a new one has a default, and none is renamed,
+//! removed or given another meaning without a step in `migrate.rs`. Times are milliseconds since
+//! the Unix epoch, shares are basis points. Rollouts and events are kept as their own types say.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::error::Trouble;
+use super::{FlagState, Override, OverrideKey, Revision, What};
+use crate::clock::WallTime;
+use crate::split::{BasisPoints, Split};
+use crate::upstream::BreakerOrder;
+
+/// A key behind that of every event.
+pub(super) const LAST: &str = "~";
+
+/// The number is in the key: `SERVICE/NUMBER`.
+#[derive(Serialize, Deserialize)]
+struct StoredRevision {
+    split: Split,
+    salt: u64,
+    author: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rollout: Option<u64>,
+}
+
+/// The number is in the key: `FLAG/NUMBER`.
+#[derive(Serialize, Deserialize)]
+struct StoredFlag {
+    percent: BasisPoints,
+    author: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    at: WallTime,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredOverride {
+    what: StoredWhat,
+    author: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    at: WallTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<WallTime>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredWhat {
+    Drain {
+        service: String,
+        pool: String,
+        upstream: String,
+    },
+    Breaker {
+        service: String,
+        pool: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upstream: Option<String>,
+        order: StoredBreaker,
+    },
+    Hold {
+        service: String,
+        most: usize,
+    },
+    Maintenance {
+        service: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    Upstreams {
+        service: String,
+        pool: String,
+        list: Vec<(String, u16)>,
+    },
+    Contracted {
+        service: String,
+        pool: String,
+        by_rollout: u64,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredBreaker {
+    Auto,
+    Open,
+    Closed,
+}
+
+/// The JSON of a value.
+pub(super) fn json(value: &impl Serialize) -> Result<String, Trouble> {
+    // Only maps with other keys than texts and values that refuse can fail, and ours are neither.
+    serde_json::to_string(value).map_err(|error| Trouble::Damaged(error.to_string()))
+}
+
+/// A value that is kept as its own type says.
+pub(super) fn parse<T: DeserializeOwned>(key: &str, json: &str) -> Result<T, Trouble> {
+    serde_json::from_str(json).map_err(|error| Trouble::Damaged(format!("`{key}`: {error}")))
+}
+
+/// The name and number of a key.
+pub(super) fn numbered(key: &str) -> Result<(String, u64), Trouble> {
+    let parts = key.rsplit_once('/').and_then(|(name, number)| Some((name, number.parse().ok()?)));
+    let (name, number) = parts.ok_or_else(|| Trouble::Damaged(format!("`{key}` is no key")))?;
+    Ok((name.to_string(), number))
+}
+
+pub(super) fn event_key(number: u64) -> String {
+    format!("{number:020}")
+}
+
+pub(super) fn revision(key: &str, json: &str) -> Result<Revision, Trouble> {
+    let (_, number) = numbered(key)?;
+    let StoredRevision { split, salt, author, reason, at, outcome, rollout } = parse(key, json)?;
+    let at = WallTime::from_millis(at).seconds();
+    Ok(Revision { number, split, salt, author, reason, at, outcome, rollout })
+}
+
+pub(super) fn revision_json(revision: &Revision) -> Result<String, Trouble> {
+    let Revision { split, salt, author, reason, at, outcome, rollout, .. } = revision.clone();
+    let at = (at * 1e3).round() as u64;
+    json(&StoredRevision { split, salt, author, reason, at, outcome, rollout })
+}
+
+pub(super) fn flag(key: &str, json: &str) -> Result<FlagState, Trouble> {
+    let (_, revision) = numbered(key)?;
+    let StoredFlag { percent, author, reason, at } = parse(key, json)?;
+    Ok(FlagState { percent, revision, author, reason, at })
+}
+
+pub(super) fn flag_json(state: &FlagState) -> Result<String, Trouble> {
+    let FlagState { percent, author, reason, at, .. } = state.clone();
+    json(&StoredFlag { percent, author, reason, at })
+}
+
+/// What an override is about as a key: kind and place, as in `drain shop blue 192.0.2.1:80`.
+pub(super) fn override_key(about: &OverrideKey) -> Result<String, Trouble> {
+    // Only an address can hold a space, and it comes last.
+    Ok(match about {
+        OverrideKey::Drain { service, pool, upstream } => {
+            format!("drain {service} {pool} {upstream}")
+        }
+        OverrideKey::Breaker { service, pool, upstream: Some(upstream) } => {
+            format!("breaker {service} {pool} {upstream}")
+        }
+        OverrideKey::Breaker { service, pool, upstream: None } => {
+            format!("breaker {service} {pool}")
+        }
+        OverrideKey::Mode { service } => format!("mode {service}"),
+        OverrideKey::Upstreams { service, pool } => format!("upstreams {service} {pool}"),
+        OverrideKey::Contracted { service, pool } => format!("contracted {service} {pool}"),
+    })
+}
+
+pub(super) fn standing(key: &str, json: &str) -> Result<Override, Trouble> {
+    let StoredOverride { what, author, reason, at, until } = parse(key, json)?;
+    Ok(Override { what: what.into(), author, reason, at, until })
+}
+
+pub(super) fn override_json(standing: Override) -> Result<String, Trouble> {
+    let Override { what, author, reason, at, until } = standing;
+    json(&StoredOverride { what: what.into(), author, reason, at, until })
+}
+
+pub(super) fn secret(key: &str, json: &str) -> Result<[u8; 16], Trouble> {
+    let text: String = parse(key, json)?;
+    let bytes: Option<Vec<u8>> = (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect();
+    let secret = bytes.and_then(|bytes| bytes.try_into().ok());
+    secret.ok_or_else(|| Trouble::Damaged("the secret is not 32 hexadecimal digits".into()))
+}
+
+pub(super) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl From<What> for StoredWhat {
+    fn from(what: What) -> StoredWhat {
+        match what {
+            What::Drain { service, pool, upstream } => {
+                StoredWhat::Drain { service, pool, upstream }
+            }
+            What::Breaker { service, pool, upstream, order } => {
+                let order = match order {
+                    BreakerOrder::Auto => StoredBreaker::Auto,
+                    BreakerOrder::Open => StoredBreaker::Open,
+                    BreakerOrder::Closed => StoredBreaker::Closed,
+                };
+                StoredWhat::Breaker { service, pool, upstream, order }
+            }
+            What::Hold { service, most } => StoredWhat::Hold { service, most },
+            What::Maintenance { service, message } => StoredWhat::Maintenance { service, message },
+            What::Upstreams { service, pool, list } => {
+                StoredWhat::Upstreams { service, pool, list }
+            }
+            What::Contracted { service, pool, by_rollout } => {
+                StoredWhat::Contracted { service, pool, by_rollout }
+            }
+        }
+    }
+}
+
+impl From<StoredWhat> for What {
+    fn from(what: StoredWhat) -> What {
+        match what {
+            StoredWhat::Drain { service, pool, upstream } => {
+                What::Drain { service, pool, upstream }
+            }
+            StoredWhat::Breaker { service, pool, upstream, order } => {
+                let order = match order {
+                    StoredBreaker::Auto => BreakerOrder::Auto,
+                    StoredBreaker::Open => BreakerOrder::Open,
+                    StoredBreaker::Closed => BreakerOrder::Closed,
+                };
+                What::Breaker { service, pool, upstream, order }
+            }
+            StoredWhat::Hold { service, most } => What::Hold { service, most },
+            StoredWhat::Maintenance { service, message } => What::Maintenance { service, message },
+            StoredWhat::Upstreams { service, pool, list } => {
+                What::Upstreams { service, pool, list }
+            }
+            StoredWhat::Contracted { service, pool, by_rollout } => {
+                What::Contracted { service, pool, by_rollout }
+            }
+        }
+    }
+}

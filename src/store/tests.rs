@@ -1,0 +1,232 @@
+mod crashes;
+mod damage;
+mod files;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::WallTime;
+use crate::split::{BasisPoints, Split};
+use crate::upstream::BreakerOrder;
+
+fn shop() -> Arc<str> {
+    "shop".into()
+}
+
+fn share(percent: u16) -> BasisPoints {
+    BasisPoints::new(percent * 100).unwrap()
+}
+
+/// So much to green, the rest to blue.
+fn split(green: u16) -> Split {
+    Split::new([("blue".into(), share(100 - green)), ("green".into(), share(green))]).unwrap()
+}
+
+fn draft(author: &str, green: u16) -> Draft {
+    let split = split(green);
+    Draft { split, author: author.into(), reason: None, at: 1.234_567, rollout: None }
+}
+
+fn revise(store: &Store, expected: u64, green: u16) -> Result<Revision, CommitError> {
+    let mut batch = Batch::new();
+    batch.revise(&shop(), expected, draft("a", green));
+    store.commit(batch).map(|mut made| made.remove(0))
+}
+
+#[test]
+fn of_two_changes_to_one_revision_the_second_loses() {
+    let store = Store::in_memory();
+    assert_eq!(revise(&store, 0, 0).unwrap().number, 1);
+    assert_eq!(revise(&store, 1, 5).unwrap().number, 2);
+    let lost = revise(&store, 1, 10).unwrap_err();
+    assert!(matches!(lost, CommitError::LostRace(LostRace { expected: 1, current: 2 })));
+    assert_eq!(store.recall().unwrap().newest["shop"].split, split(5));
+}
+
+#[test]
+fn a_batch_happens_whole_or_not_at_all() {
+    let store = Store::in_memory();
+    let mut batch = Batch::new();
+    batch.revise(&shop(), 0, draft("a", 0));
+    batch.revise(&"api".into(), 7, draft("a", 0));
+    assert!(matches!(store.commit(batch), Err(CommitError::LostRace(_))));
+    assert_eq!(store.recall().unwrap(), Memory::default());
+    let mut batch = Batch::new();
+    batch.revise(&shop(), 0, draft("a", 0)).revise(&shop(), 1, draft("a", 5));
+    batch.outcome(&shop(), 1, "left for green");
+    let made = store.commit(batch).unwrap();
+    assert_eq!(made.iter().map(|made| made.number).collect::<Vec<_>>(), [1, 2]);
+    let first = store.revision("shop", 1).unwrap().unwrap();
+    assert_eq!(first, Revision { outcome: Some("left for green".into()), ..made[0].clone() });
+    assert_eq!(store.history("shop", 9).unwrap(), [made[1].clone(), first]);
+}
+
+#[test]
+fn each_way_out_of_one_pool_has_its_own_salt() {
+    let store = Store::in_memory();
+    let greens = [0, 5, 10, 0, 0, 20, 50, 100, 40];
+    let salts = greens
+        .iter()
+        .enumerate()
+        .map(|(before, &green)| revise(&store, before as u64, green).unwrap().salt);
+    assert_eq!(salts.collect::<Vec<_>>(), [1, 2, 2, 2, 5, 6, 6, 6, 9]);
+}
+
+#[test]
+fn the_oldest_are_forgotten() {
+    let store = Store::in_memory();
+    for number in 0..KEPT as u64 + 5 {
+        revise(&store, number, 0).unwrap();
+    }
+    let history = store.history("shop", usize::MAX).unwrap();
+    assert_eq!((history.len(), history[0].number, history[KEPT - 1].number), (KEPT, 1_005, 6));
+    assert_eq!(store.revision("shop", 5).unwrap(), None);
+}
+
+fn rollout(id: u64) -> Rollout {
+    Rollout { id, service: shop() }
+}
+
+fn event(number: u64) -> StoredEvent {
+    StoredEvent {
+        number,
+        at: WallTime::from_millis(number),
+        kind: "breaker".into(),
+        severity: "high".into(),
+        service: "shop".into(),
+        pool: "green".into(),
+        upstream: String::new(),
+        what: "opened".into(),
+        author: None,
+        reason: Some("6 of 100 requests failed".into()),
+    }
+}
+
+fn standing(what: What) -> Override {
+    let (at, until) = (WallTime::from_millis(7), Some(WallTime::from_millis(9)));
+    Override { what, author: "ada".into(), reason: Some("deploy".into()), at, until }
+}
+
+/// One of each kind.
+fn overrides() -> Vec<Override> {
+    let (service, pool) = (|| "shop".to_string(), || "blue".to_string());
+    let upstream = || "unix:/run/blue 1.sock".to_string();
+    let whats = [
+        What::Breaker {
+            service: service(),
+            pool: pool(),
+            upstream: None,
+            order: BreakerOrder::Closed,
+        },
+        What::Breaker {
+            service: service(),
+            pool: pool(),
+            upstream: Some(upstream()),
+            order: BreakerOrder::Open,
+        },
+        What::Contracted { service: service(), pool: pool(), by_rollout: 3 },
+        What::Drain { service: service(), pool: pool(), upstream: upstream() },
+        What::Maintenance { service: "api".into(), message: Some("back at nine".into()) },
+        What::Hold { service: service(), most: 9 },
+        What::Upstreams { service: service(), pool: pool(), list: vec![(upstream(), 5)] },
+    ];
+    whats.into_iter().map(standing).collect()
+}
+
+fn flag(percent: u16) -> FlagState {
+    let at = WallTime::from_millis(3);
+    FlagState { percent: share(percent), revision: 0, author: "ada".into(), reason: None, at }
+}
+
+/// A batch with every kind of change, the `n`th of a row.
+fn everything(n: u64) -> Batch {
+    let mut batch = Batch::new();
+    let draft = Draft { rollout: Some(n), reason: Some("step".into()), ..draft("ada", 5) };
+    batch.revise(&shop(), n, draft).outcome(&shop(), n, "was passed");
+    batch.rollout(&rollout(n + 1)).flag(&"beta".into(), n, flag(n as u16 % 100));
+    batch.events(vec![event(2 * n + 1), event(2 * n + 2)]);
+    overrides().into_iter().for_each(|standing| {
+        batch.set(standing);
+    });
+    if n % 2 == 1 {
+        batch.end_rollout(&rollout(n + 1));
+        batch.clear(OverrideKey::Mode { service: "api".into() });
+    }
+    batch
+}
+
+#[test]
+fn everything_that_was_committed_is_recalled() {
+    let store = Store::in_memory();
+    store.commit(everything(0)).unwrap();
+    let secret = store.secret(|| Ok([0xa5; 16])).unwrap();
+    let memory = store.recall().unwrap();
+    let expected = Memory {
+        newest: [(shop(), store.revision("shop", 1).unwrap().unwrap())].into(),
+        rollouts: vec![rollout(1)],
+        last_rollouts: [(shop(), 1)].into(),
+        overrides: overrides(),
+        flags: [("beta".into(), FlagState { revision: 1, ..flag(0) })].into(),
+        secret: Some(secret),
+        events: vec![event(1), event(2)],
+    };
+    assert_eq!(memory, expected);
+    store.commit(everything(1)).unwrap();
+    let memory = store.recall().unwrap();
+    assert_eq!((memory.rollouts, &memory.last_rollouts["shop"]), (vec![], &2));
+    assert_eq!(store.past_rollouts("shop", 9).unwrap(), [rollout(2)]);
+    assert_eq!(memory.overrides.len(), overrides().len() - 1);
+    assert_eq!(store.events_after(2, 1).unwrap(), [event(3)]);
+    let shares = store.flag_history("beta", 9).unwrap();
+    assert_eq!(shares.iter().map(|state| state.percent.get()).collect::<Vec<_>>(), [100, 0]);
+}
+
+#[test]
+fn a_service_is_held_or_in_maintenance_never_both() {
+    let store = Store::in_memory();
+    let mut batch = Batch::new();
+    batch.set(standing(What::Hold { service: "shop".into(), most: 9 }));
+    let maintenance = What::Maintenance { service: "shop".into(), message: None };
+    batch.set(standing(maintenance.clone()));
+    store.commit(batch).unwrap();
+    assert_eq!(store.recall().unwrap().overrides, [standing(maintenance)]);
+}
+
+#[test]
+fn names_that_begin_alike_are_kept_apart() {
+    let store = Store::in_memory();
+    for (service, revisions) in [("a", 2), ("a-b", 3), ("a0", 1), ("A", 1), ("a_", 1)] {
+        for number in 0..revisions {
+            let mut batch = Batch::new();
+            batch.revise(&service.into(), number, draft(service, 0));
+            store.commit(batch).unwrap();
+        }
+    }
+    let newest = store.recall().unwrap().newest;
+    let found: Vec<_> = newest.iter().map(|(name, at)| (&**name, at.number, &*at.author)).collect();
+    let expected =
+        [("A", 1, "A"), ("a", 2, "a"), ("a-b", 3, "a-b"), ("a0", 1, "a0"), ("a_", 1, "a_")];
+    assert_eq!(found, expected);
+    assert_eq!(store.history("a", 9).unwrap().len(), 2);
+}
+
+#[test]
+fn of_two_changes_to_one_flag_the_second_loses() {
+    let store = Store::in_memory();
+    let set = |expected| {
+        let mut batch = Batch::new();
+        batch.flag(&"beta".into(), expected, flag(10));
+        store.commit(batch)
+    };
+    set(0).unwrap();
+    let lost = set(0).unwrap_err().to_string();
+    assert_eq!(lost, "flag `beta` is at revision 1 by now, not at 0");
+}
+
+#[test]
+fn the_secret_is_made_once() {
+    let store = Store::in_memory();
+    assert!(matches!(store.secret(|| Err(io::Error::other("no"))), Err(StoreError::Secret(_))));
+    assert_eq!(store.secret(|| Ok([1; 16])).unwrap(), [1; 16]);
+    assert_eq!(store.secret(|| Ok([2; 16])).unwrap(), [1; 16]);
+}

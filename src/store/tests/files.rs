@@ -1,0 +1,164 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+
+fn place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state/store.redb");
+    (folder, path)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_store_is_there_again_after_a_restart_and_nobody_else_reads_it() {
+    let (_folder, path) = place();
+    let store = Store::open(&path).unwrap();
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    store.commit(everything(0)).unwrap();
+    let memory = store.recall().unwrap();
+    drop(store);
+    assert_eq!(Store::open(&path).unwrap().recall().unwrap(), memory);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing beside it");
+}
+
+#[test]
+fn two_do_not_share_a_store() {
+    let (_folder, path) = place();
+    let store = Store::open(&path).unwrap();
+    assert!(matches!(Store::open(&path), Err(StoreError::InUse { .. })));
+    let export = store.export().unwrap();
+    assert!(matches!(Store::import(&path, &export, true), Err(StoreError::InUse { .. })));
+    drop(store);
+    Store::open(&path).unwrap();
+}
+
+#[test]
+fn what_a_crash_left_of_a_beginning_is_no_obstacle() {
+    let (_folder, path) = place();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path.with_extension("redb.new"), b"half a store").unwrap();
+    Store::open(&path).unwrap();
+}
+
+#[test]
+fn a_damaged_file_is_left_as_it_is() {
+    let (_folder, path) = place();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    for content in [&b""[..], b"half", &[7; 20_000]] {
+        fs::write(&path, content).unwrap();
+        let error = Store::open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("move the file away to begin anew"));
+        assert_eq!(fs::read(&path).unwrap(), content);
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(matches!(Store::open(&path), Err(StoreError::Open { .. })));
+}
+
+#[test]
+fn a_newer_format_is_refused_with_both_numbers() {
+    let (_folder, path) = place();
+    drop(Store::open(&path).unwrap());
+    let table = redb::TableDefinition::<&str, &str>::new("meta");
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(table).unwrap().insert("format", "3").unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let before = fs::read(&path).unwrap();
+    let error = Store::open(&path).unwrap_err().to_string();
+    let format = "written by a newer pointsman (format 3, this one reads up to 1)";
+    assert!(error.contains(format), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_database_of_somebody_else_is_refused() {
+    let (_folder, path) = place();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let database = redb::Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(redb::TableDefinition::<u64, u64>::new("cats")).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    assert!(matches!(Store::open(&path), Err(StoreError::Damaged { .. })));
+}
+
+#[test]
+fn an_export_comes_back_whole() {
+    let (_folder, path) = place();
+    let store = Store::in_memory();
+    store.secret(|| Ok([9; 16])).unwrap();
+    (0..5).for_each(|n| drop(store.commit(everything(n)).unwrap()));
+    let export = store.export().unwrap();
+    let text = serde_json::to_string_pretty(&export).unwrap();
+    Store::import(&path, &serde_json::from_str(&text).unwrap(), false).unwrap();
+    assert_eq!(mode(&path), 0o600);
+    let back = Store::open(&path).unwrap();
+    assert_eq!(back.export().unwrap(), export);
+    assert_eq!(back.recall().unwrap(), store.recall().unwrap());
+    back.commit(everything(5)).unwrap();
+}
+
+#[test]
+fn an_import_replaces_a_store_only_if_that_is_said() {
+    let (_folder, path) = place();
+    let empty = Store::in_memory().export().unwrap();
+    let store = Store::open(&path).unwrap();
+    store.commit(everything(0)).unwrap();
+    drop(store);
+    assert!(matches!(Store::import(&path, &empty, false), Err(StoreError::Exists { .. })));
+    assert_eq!(Store::open(&path).unwrap().history("shop", 9).unwrap().len(), 1);
+    Store::import(&path, &empty, true).unwrap();
+    assert_eq!(Store::open(&path).unwrap().recall().unwrap(), Memory::default());
+    fs::write(&path, "garbage").unwrap();
+    Store::import(&path, &empty, true).unwrap();
+    Store::open(&path).unwrap();
+}
+
+#[test]
+fn what_is_no_export_is_refused_and_leaves_nothing() {
+    let (_folder, path) = place();
+    let texts = [
+        (r#"{"format":1,"tables":{"cats":{}}}"#, "nothing called `cats` is ever stored"),
+        (r#"{"format":0,"tables":{}}"#, "it has no format"),
+        (r#"{"format":1,"tables":{"revisions":{"shop/1":{}}}}"#, "`shop/1`: missing field"),
+        (r#"{"format":1,"tables":{"meta":{"secret":"xyz"}}}"#, "32 hexadecimal digits"),
+        (r#"{"format":7,"tables":{}}"#, "the export was written by a newer pointsman"),
+    ];
+    for (text, why) in texts {
+        let refused = Store::import(&path, &serde_json::from_str(text).unwrap(), false);
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains(why), "{said}");
+        let left = fs::read_dir(path.parent().unwrap()).map_or(0, |left| left.count());
+        assert_eq!(left, 0);
+    }
+}
+
+#[test]
+fn a_thousand_revisions_of_three_services_stay_small() {
+    let (_folder, path) = place();
+    let store = Store::open(&path).unwrap();
+    // Many in a batch: it is the size that counts here.
+    for hundred in 0..11 {
+        let mut batch = Batch::new();
+        for number in hundred * 100..hundred * 100 + 100 {
+            for service in ["shop", "api", "search"] {
+                batch.revise(&service.into(), number, draft("deploy-token", number as u16 % 100));
+            }
+        }
+        store.commit(batch).unwrap();
+    }
+    assert_eq!(store.history("api", usize::MAX).unwrap().len(), KEPT);
+    drop(store);
+    let size = fs::metadata(&path).unwrap().len();
+    assert!(size < 2 << 20, "{size}");
+}

@@ -13,6 +13,9 @@ pub enum BadDuration {
     /// It is zero or less.
     #[error("a duration lies above zero")]
     NotPositive,
+    /// It is less than zero.
+    #[error("a duration is not negative")]
+    Negative,
     /// It is something else.
     #[error("expected a duration such as `500ms`, `30s` or `1m 30s`")]
     Unreadable,
@@ -20,11 +23,25 @@ pub enum BadDuration {
 
 /// A length of time such as `500ms` or `1m 30s`, above zero.
 pub fn duration(text: &str) -> Result<Duration, BadDuration> {
+    match signed(text)? {
+        length if length.is_positive() => Ok(length.unsigned_abs()),
+        _ => Err(BadDuration::NotPositive),
+    }
+}
+
+/// A length of time that may be none at all, such as `0s`.
+pub fn duration_or_zero(text: &str) -> Result<Duration, BadDuration> {
+    match signed(text)? {
+        length if length.is_negative() => Err(BadDuration::Negative),
+        length => Ok(length.unsigned_abs()),
+    }
+}
+
+fn signed(text: &str) -> Result<SignedDuration, BadDuration> {
     let text = text.trim();
     let is_bare = text.parse::<f64>().is_ok_and(f64::is_finite);
     match text.parse::<SignedDuration>() {
-        Ok(length) if length.is_positive() => Ok(length.unsigned_abs()),
-        Ok(_) => Err(BadDuration::NotPositive),
+        Ok(length) => Ok(length),
         Err(_) if is_bare => Err(BadDuration::NoUnit(text.to_string())),
         Err(_) => Err(BadDuration::Unreadable),
     }
@@ -44,5 +61,13 @@ mod tests {
         for text in ["", "soon", "5 parsecs", "s", "infinity"] {
             assert_eq!(duration(text), Err(BadDuration::Unreadable), "{text}");
         }
+    }
+
+    #[test]
+    fn a_wait_may_be_zero() {
+        assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
+        assert_eq!(duration_or_zero("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration_or_zero("-3s"), Err(BadDuration::Negative));
+        assert_eq!(duration_or_zero("0"), Err(BadDuration::NoUnit("0".into())));
     }
 }

@@ -45,13 +45,13 @@ pub(super) fn rollout(
     let settings = RolloutSettings {
         strategy: strategy(&mut section, problems).unwrap_or_default(),
         steps: steps(&mut section, problems).unwrap_or(default.steps),
-        hold: section.duration(problems, "hold").unwrap_or(default.hold),
+        hold: section.wait(problems, "hold").unwrap_or(default.hold),
         min_requests: section
             .number(problems, "min_requests", 0..=1_000_000_000)
             .unwrap_or(default.min_requests),
         longest_step: section.duration(problems, "longest_step").unwrap_or(default.longest_step),
         guard: guard.unwrap_or_default(),
-        watch: section.duration(problems, "watch").unwrap_or(default.watch),
+        watch: section.wait(problems, "watch").unwrap_or(default.watch),
         ready_within: section.duration(problems, "ready_within").unwrap_or(default.ready_within),
         drain: section.duration(problems, "drain").unwrap_or(default.drain),
         at_once: section

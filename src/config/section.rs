@@ -11,7 +11,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Problem, Problems, duration};
+use super::{Problem, Problems, duration, duration_or_zero};
 
 /// The longest time-out: what is longer is a slip of the keyboard.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -133,6 +133,26 @@ impl<'a> Section<'a> {
 
     /// A length of time such as `500ms` or `1m 30s`, above zero and at most a day.
     pub fn duration(&mut self, problems: &mut Problems, key: &'static str) -> Option<Duration> {
+        self.length(problems, key, |text| match duration(text) {
+            Ok(length) if length > LONGEST => Err("a time-out lies within a day".to_string()),
+            read => read.map_err(|error| error.to_string()),
+        })
+    }
+
+    /// A length of time that is waited on purpose: from zero, such as `0s`, to a day.
+    pub fn wait(&mut self, problems: &mut Problems, key: &'static str) -> Option<Duration> {
+        self.length(problems, key, |text| match duration_or_zero(text) {
+            Ok(length) if length > LONGEST => Err("a wait lies within a day".to_string()),
+            read => read.map_err(|error| error.to_string()),
+        })
+    }
+
+    fn length(
+        &mut self,
+        problems: &mut Problems,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<Duration, String>,
+    ) -> Option<Duration> {
         if let Some(value) = self.value(key)
             && let Some(number) = value.get_ref().as_integer()
         {
@@ -140,10 +160,6 @@ impl<'a> Section<'a> {
             problems.0.push(problem.help(format!("with a unit, such as \"{number}s\"")));
             return None;
         }
-        let read = |text: &str| match duration(text) {
-            Ok(length) if length > LONGEST => Err("a time-out lies within a day".to_string()),
-            read => read.map_err(|error| error.to_string()),
-        };
         self.text(problems, key, read).map(|found| found.value)
     }
 

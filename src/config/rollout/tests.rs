@@ -112,8 +112,25 @@ deploy = { run = ["deploy", "now"] }
 }
 
 #[test]
+fn a_hold_a_watch_and_the_requests_may_be_none() {
+    let none = parse("[services.a.rollout]\nhold = \"0s\"\nwatch = \"0s\"\nmin_requests = 0\n");
+    let expected = RolloutSettings {
+        hold: Duration::ZERO,
+        watch: Duration::ZERO,
+        min_requests: 0,
+        ..RolloutSettings::default()
+    };
+    assert_eq!(none, Ok(expected));
+}
+
+#[test]
 fn every_mistake_is_placed() {
     let cases = [
+        ("hold = \"-1s\"", "t:6:8: bad value for `hold`"),
+        ("watch = \"25h\"", "t:6:9: bad value for `watch`"),
+        ("longest_step = \"0s\"", "t:6:16: bad value for `longest_step`"),
+        ("ready_within = \"0s\"", "t:6:16: bad value for `ready_within`"),
+        ("drain = \"0s\"", "t:6:9: bad value for `drain`"),
         ("stratgy = \"canary\"", "t:6:1: unknown key `stratgy` in `services.a.rollout`"),
         ("strategy = \"canry\"", "t:6:12: bad value for `strategy`"),
         ("steps = 5", "t:6:9: `steps` must be a list of percentages"),

@@ -8,6 +8,7 @@ mod guard;
 mod mirror;
 mod operations;
 mod problem;
+mod rollouts;
 mod services;
 mod status;
 pub mod wire;
@@ -74,6 +75,7 @@ impl Admin {
     ),
     tags(
         (name = "traffic", description = "Services, pools, splits"),
+        (name = "rollouts", description = "Moves over time, and back"),
         (name = "operations", description = "Upstreams, breakers, holds, maintenance, events"),
         (name = "config", description = "The file"),
         (name = "process", description = "Health and status"),
@@ -93,6 +95,13 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(services::split, services::put_split))
         .routes(routes!(services::flip))
         .routes(routes!(services::revisions))
+        .routes(routes!(rollouts::rollback))
+        .routes(routes!(rollouts::start, rollouts::show))
+        .routes(routes!(rollouts::command))
+        .routes(routes!(rollouts::list))
+        .routes(routes!(rollouts::flags))
+        .routes(routes!(rollouts::flag, rollouts::put_flag))
+        .routes(routes!(rollouts::export))
         .routes(routes!(services::pools))
         .routes(routes!(services::pool))
         .routes(routes!(mirror::show))

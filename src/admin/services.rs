@@ -157,7 +157,7 @@ pub(super) fn all(admin: &Admin, snapshot: &Snapshot) -> Vec<wire::Service> {
     snapshot.services.iter().map(|service| describe(admin, service, now)).collect()
 }
 
-async fn change(admin: &Admin, service: &str, to: Target, order: Order) -> Answer {
+pub(super) async fn change(admin: &Admin, service: &str, to: Target, order: Order) -> Answer {
     let shifted = admin.control.shift(service, to, order).await;
     let revision = shifted.map_err(|refused| admin.problem(refused, service))?;
     Ok((etag(revision.number), Json(wire::Revision::from(revision))).into_response())

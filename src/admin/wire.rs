@@ -4,6 +4,7 @@
 
 mod mirror;
 mod operations;
+mod rollouts;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,8 @@ pub use operations::{
     Breaker, BreakerOrder, BreakerSet, BreakerState, Event, Mode, ModeSet, PostUpstream,
     PutBreaker, PutMode, PutUpstreamState, UpstreamState, UpstreamStateSet, UpstreamsChanged,
 };
+
+pub use rollouts::{Attempts, Flag, OrderRollout, PutFlag, Rollback, Rollout, StartRollout};
 
 /// The process, the config and every service at a glance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -210,6 +213,12 @@ pub struct Revision {
     pub reason: Option<String>,
     /// Unix time, in seconds.
     pub at: f64,
+    /// What became of it, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// The rollout that it is a step of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<u64>,
 }
 
 /// The traffic state in force.
@@ -293,6 +302,8 @@ impl From<store::Revision> for Revision {
             author: revision.author,
             reason: revision.reason,
             at: revision.at,
+            outcome: revision.outcome,
+            rollout: revision.rollout,
         }
     }
 }

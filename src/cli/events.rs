@@ -137,6 +137,7 @@ mod tests {
         let event = |number| wire::Event {
             number,
             at: start + number as f64,
+            severity: "low".into(),
             kind: "mode".into(),
             service: "shop".into(),
             pool: String::new(),

@@ -247,8 +247,11 @@ mod tests {
             secret: Secret([1; 16]),
             now: Instant::now(),
         };
-        let snapshot = Snapshot::build(&blueprint, None);
-        let (events, mut seen) = (Events::new(crate::server::clock::system()), Seen::default());
+        let published = Arc::new(Published::of(Arc::new(Snapshot::build(&blueprint, None))));
+        let (snapshot, clock) = (published.load(), crate::server::clock::system());
+        let notifier = Arc::new(crate::notify::Notifier::new(clock, Default::default()));
+        let events = Events::new(clock, published, notifier, Vec::new());
+        let mut seen = Seen::default();
         let now = Moment::from_micros(1_000_000);
         let pool = &snapshot.services[0].pools[0];
         let upstream = &pool.members.list()[0].upstream;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::WallTime;
+use crate::rollout::{Plan, RolloutSettings, Wishes};
 use crate::split::{BasisPoints, Split};
 use crate::upstream::BreakerOrder;
 
@@ -84,7 +85,10 @@ fn the_oldest_are_forgotten() {
 }
 
 fn rollout(id: u64) -> Rollout {
-    Rollout { id, service: shop() }
+    let settings = RolloutSettings::default();
+    let pools = [("blue".into(), 1), ("green".into(), 1)];
+    let plan = Plan::new(&settings, &Wishes::default(), &pools, &split(0)).unwrap();
+    Rollout::start(id, shop(), plan, "ann".into(), None, WallTime::from_millis(1)).0
 }
 
 fn event(number: u64) -> StoredEvent {
@@ -145,6 +149,7 @@ fn everything(n: u64) -> Batch {
     batch.revise(&shop(), n, draft).outcome(&shop(), n, "was passed");
     batch.rollout(&rollout(n + 1)).flag(&"beta".into(), n, flag(n as u16 % 100));
     batch.events(vec![event(2 * n + 1), event(2 * n + 2)]);
+    batch.in_file("split shop", Some("blue=100"));
     overrides().into_iter().for_each(|standing| {
         batch.set(standing);
     });
@@ -167,6 +172,7 @@ fn everything_that_was_committed_is_recalled() {
         last_rollouts: [(shop(), 1)].into(),
         overrides: overrides(),
         flags: [("beta".into(), FlagState { revision: 1, ..flag(0) })].into(),
+        in_file: [("split shop".into(), "blue=100".into())].into(),
         secret: Some(secret),
         events: vec![event(1), event(2)],
     };

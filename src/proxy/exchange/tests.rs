@@ -6,7 +6,8 @@ use http::{Method, Uri, Version};
 
 use super::*;
 use crate::config::Config;
-use crate::snapshot::{Blueprint, Counts, RunTime, Traffic};
+use crate::judge::Counts;
+use crate::snapshot::{Blueprint, RunTime, Traffic};
 use crate::split::{Secret, Split};
 use crate::upstream::BreakerOrder;
 

@@ -1,0 +1,166 @@
+//! What travels about rollouts, rollbacks and flags.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::control;
+
+/// A rollback to be made.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// The revision to go back to; before the last change if left out.
+    #[serde(default)]
+    pub to: Option<u64>,
+    /// Even if the pool has no upstream that takes requests, or cannot run on the schema.
+    #[serde(default)]
+    pub force: bool,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who; `api` if left out.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+
+/// A rollout to be started; what is left out is as the service's `rollout` table says.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartRollout {
+    /// The pool to go to; may be left out if there is only one other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// `canary`, `blue-green`, `all-at-once` or `rolling`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// Shares of the target in percent, rising to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<f64>>)]
+    pub steps: Option<Vec<serde_json::Number>>,
+    /// How long a step lasts at least, such as `60s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
+    /// Requests at the target that a step wants at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_requests: Option<u64>,
+    /// How long the old pool is kept warm after the last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who; `api` if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+}
+
+/// An order to a rollout.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderRollout {
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who; `api` if left out.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+
+/// A rollout.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Rollout {
+    /// Counts from 1 within its service.
+    pub id: u64,
+    /// The service.
+    pub service: String,
+    /// How it goes.
+    pub strategy: String,
+    /// The pool that traffic leaves.
+    pub from: String,
+    /// The pool that traffic goes to.
+    pub to: String,
+    /// Shares of the target, in percent.
+    pub steps: Vec<f64>,
+    /// How many of them were taken.
+    pub steps_taken: usize,
+    /// `running`, `paused`, `promoted`, `rolled-back`, `aborted`, `failed` or `superseded`.
+    pub state: String,
+    /// What it does or waits for, or how it ended.
+    pub status: String,
+    /// The share of the target that it has set, in percent.
+    pub share: f64,
+    /// Attempts at the target in this step.
+    pub step: Attempts,
+    /// Attempts at the target since it got traffic.
+    pub all: Attempts,
+    /// Verbs that make sense now.
+    pub verbs: Vec<String>,
+    /// Who started it.
+    pub author: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Unix time, in seconds.
+    pub started: f64,
+    /// Unix time, in seconds; none while it is under way.
+    pub ended: Option<f64>,
+    /// The newest revision of the service.
+    pub revision: u64,
+}
+
+/// Attempts at a pool.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Attempts {
+    /// All whose end is known.
+    pub requests: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// The share that failed, in percent.
+    pub errors: f64,
+}
+
+/// A feature flag.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Flag {
+    /// Its name.
+    pub name: String,
+    /// The share of clients that has it, in percent.
+    pub percent: f64,
+    /// Its services.
+    pub services: Vec<String>,
+    /// The number of its state; 0 if the file alone has said so far.
+    pub revision: u64,
+    /// Who made it so; none for the file.
+    pub author: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A share to be set.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutFlag {
+    /// The share of clients in percent; as before the last order if left out.
+    #[serde(default)]
+    #[schema(value_type = Option<f64>)]
+    pub percent: Option<serde_json::Number>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who; `api` if left out.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+
+impl From<control::FlagReport> for Flag {
+    fn from(report: control::FlagReport) -> Flag {
+        let control::FlagReport { name, percent, services, state } = report;
+        Flag {
+            name: name.to_string(),
+            percent: percent.percent(),
+            services: services.iter().map(ToString::to_string).collect(),
+            revision: state.as_ref().map_or(0, |state| state.revision),
+            author: state.as_ref().map(|state| state.author.clone()),
+            reason: state.and_then(|state| state.reason),
+        }
+    }
+}

@@ -114,7 +114,7 @@ impl Place {
 
 /// As `2026-11-24T12:00:00Z shop/blue 10.0.0.11:9000: ejected for 30 s (by cli:ann: "why")`.
 fn line(event: &wire::Event) -> String {
-    let at = jiff::Timestamp::from_second(event.at as i64).unwrap_or_default();
+    let at = moment(event.at);
     let places = [&event.service, &event.pool];
     let place: Vec<&str> = places.iter().map(|p| p.as_str()).filter(|p| !p.is_empty()).collect();
     let upstream = match event.upstream.as_str() {
@@ -127,6 +127,11 @@ fn line(event: &wire::Event) -> String {
         _ => String::new(),
     };
     format!("{at} {}{upstream}: {}{by}", place.join("/"), event.what)
+}
+
+/// A moment for people: seconds since the epoch as a date and time, in UTC.
+pub(super) fn moment(at: f64) -> String {
+    jiff::Timestamp::from_second(at as i64).unwrap_or_default().to_string()
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ mod demo;
 mod diff;
 mod drain;
 mod events;
+mod flags;
 mod flip;
+mod history;
 mod hold;
 mod init;
 mod logging;
@@ -20,9 +22,12 @@ mod mirror;
 mod mode;
 mod proxy;
 mod reload;
+mod rollback;
+mod rollout;
 mod run;
 mod shift;
 mod status;
+mod store;
 mod table;
 mod upstream;
 
@@ -39,8 +44,8 @@ use self::api::ApiError;
     version,
     max_term_width = 100,
     after_help = "Try it without a file or a server of your own:\n  pointsman demo\n\n\
-                  Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 5 refused (conflict, lost \
-                  race), 69 the admin API cannot be reached."
+                  Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 rolled back or aborted, 4 \
+                  paused, 5 refused (conflict, lost race), 69 the admin API cannot be reached."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -65,6 +70,14 @@ enum Verb {
     Shift(shift::Shift),
     /// Send all of a service's traffic to one pool, and wait until the others are done.
     Flip(flip::Flip),
+    /// Take a service's traffic back to an earlier state.
+    Rollback(rollback::Rollback),
+    /// Show a service's traffic states.
+    History(history::History),
+    /// Move a service from one pool to another in steps, and back when it fails.
+    Rollout(rollout::Rollout),
+    /// Show feature flags, or give one to another share of clients.
+    Flags(flags::Flags),
     /// Take an upstream out for new requests, and wait until it is done.
     Drain(drain::Drain),
     /// Open or close a circuit breaker by hand.
@@ -83,6 +96,8 @@ enum Verb {
     Reload(reload::Reload),
     /// Show what reading a config file would change.
     Diff(diff::Diff),
+    /// Take what a proxy remembers out as JSON, or put it back in.
+    Store(store::Store),
     /// Print completions for a shell.
     Completions(completions::Completions),
 }
@@ -119,6 +134,10 @@ enum Ending {
     Done,
     /// The answer is no.
     No,
+    /// Traffic was taken back, by us or by somebody.
+    Back,
+    /// It stands still, and somebody has to decide.
+    Open,
 }
 
 /// Runs a verb and answers with its exit code.
@@ -132,6 +151,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Status(verb) => block_on(verb.run()),
         Verb::Shift(verb) => block_on(verb.run()),
         Verb::Flip(verb) => block_on(verb.run()),
+        Verb::Rollback(verb) => block_on(verb.run()),
+        Verb::History(verb) => block_on(verb.run()),
+        Verb::Rollout(verb) => block_on(verb.run()),
+        Verb::Flags(verb) => block_on(verb.run()),
+        Verb::Store(verb) => block_on(verb.run()),
         Verb::Drain(verb) => block_on(verb.run()),
         Verb::Breaker(verb) => block_on(verb.run()),
         Verb::Hold(verb) => block_on(verb.run()),
@@ -146,6 +170,8 @@ pub fn run(cli: Cli) -> ExitCode {
     match ended {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::No) => ExitCode::from(1),
+        Ok(Ending::Back) => ExitCode::from(3),
+        Ok(Ending::Open) => ExitCode::from(4),
         Err(error) => {
             eprintln!("pointsman: {error:#}");
             ExitCode::from(error.downcast_ref::<ApiError>().map_or(1, ApiError::exit_code))

@@ -16,6 +16,7 @@ mod harness;
 mod headers;
 mod http2_end;
 mod mirror;
+mod rollouts;
 mod routing;
 mod steady_load;
 mod upstreams;

@@ -1,0 +1,264 @@
+//! `rollout`: a service and what is wished in, a rollout started, shown or given an order out.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use http::Method;
+use tokio::time::sleep;
+
+use super::api::{Api, Call, segment};
+use super::table::{percent, table};
+use super::{Ending, Reach, print};
+use crate::admin::wire;
+
+/// How often a rollout is looked at by `--wait` and `--watch`.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Move a service from one pool to another, in steps, and back when it fails.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pointsman rollout start shop --to green --wait\n  \
+                        pointsman rollout start shop --to green --steps 1,10,50,100 --hold 2m\n  \
+                        pointsman rollout status shop --watch\n  pointsman rollout abort shop")]
+pub struct Rollout {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start one.
+    Start(Start),
+    /// Show the one under way, else the last one.
+    Status(Status),
+    /// Show all that are remembered.
+    List(Of),
+    /// Stay at the step that it is at.
+    Pause(Given),
+    /// Go on after a pause; what failed is tried again.
+    Resume(Given),
+    /// Take the next step now.
+    Step(Given),
+    /// Go to the end now.
+    Promote(Given),
+    /// Go back to the old pool.
+    Abort(Given),
+}
+
+#[derive(Debug, Args)]
+struct Start {
+    /// The service.
+    service: String,
+    /// The pool to go to; may be left out if there is only one other.
+    #[arg(long, value_name = "POOL")]
+    to: Option<String>,
+    /// `canary`, `blue-green`, `all-at-once` or `rolling`; what the config says if left out.
+    #[arg(long, value_parser = ["canary", "blue-green", "all-at-once", "rolling"])]
+    strategy: Option<String>,
+    /// Shares of the target in percent, rising to 100.
+    #[arg(long, value_delimiter = ',', value_name = "PERCENT,…")]
+    steps: Option<Vec<serde_json::Number>>,
+    /// How long a step lasts at least.
+    #[arg(long, value_name = "DURATION")]
+    hold: Option<String>,
+    /// Requests at the target that a step wants at least.
+    #[arg(long, value_name = "NUMBER")]
+    min_requests: Option<u64>,
+    /// How long the old pool is kept warm after the last step.
+    #[arg(long, value_name = "DURATION")]
+    watch: Option<String>,
+    /// Why; kept with the rollout.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Wait for the end: exit code 0 promoted, 3 rolled back or aborted, 4 paused.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, Args)]
+struct Status {
+    /// The service.
+    service: String,
+    /// Show every change until it ends.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, Args)]
+struct Of {
+    /// The service.
+    service: String,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, Args)]
+struct Given {
+    /// The service.
+    service: String,
+    /// Why; kept with the rollout.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Rollout {
+    pub(super) async fn run(self) -> anyhow::Result<Ending> {
+        match self.verb {
+            Verb::Start(start) => start.run().await,
+            Verb::Status(status) => status.run().await,
+            Verb::List(of) => of.run().await,
+            Verb::Pause(given) => given.run("pause").await,
+            Verb::Resume(given) => given.run("resume").await,
+            Verb::Step(given) => given.run("step").await,
+            Verb::Promote(given) => given.run("promote").await,
+            Verb::Abort(given) => given.run("abort").await,
+        }
+    }
+}
+
+impl Start {
+    async fn run(self) -> anyhow::Result<Ending> {
+        let body = wire::StartRollout {
+            to: self.to,
+            strategy: self.strategy,
+            steps: self.steps,
+            hold: self.hold,
+            min_requests: self.min_requests,
+            watch: self.watch,
+            reason: self.reason,
+            author: Some(super::author()),
+        };
+        let path = format!("/v1/services/{}/rollout", segment(&self.service));
+        let call = Call::json(Method::POST, &path, &body);
+        let rollout: wire::Rollout = Api(&self.reach)
+            .ask(call)
+            .await
+            .with_context(|| format!("no rollout of {} was started", self.service))?;
+        if self.wait {
+            return follow(&self.reach, &self.service, rollout, true).await;
+        }
+        show(&rollout, self.reach.json)?;
+        Ok(Ending::Done)
+    }
+}
+
+impl Status {
+    async fn run(self) -> anyhow::Result<Ending> {
+        let path = format!("/v1/services/{}/rollout", segment(&self.service));
+        let rollout: wire::Rollout = Api(&self.reach).ask(Call::get(&path)).await?;
+        if self.watch {
+            return follow(&self.reach, &self.service, rollout, false).await;
+        }
+        show(&rollout, self.reach.json)?;
+        Ok(Ending::Done)
+    }
+}
+
+impl Of {
+    async fn run(self) -> anyhow::Result<Ending> {
+        let path = format!("/v1/services/{}/rollouts", segment(&self.service));
+        let rollouts: Vec<wire::Rollout> = Api(&self.reach).ask(Call::get(&path)).await?;
+        let row = |rollout: &wire::Rollout| {
+            vec![
+                rollout.id.to_string(),
+                super::events::moment(rollout.started),
+                rollout.strategy.clone(),
+                format!("{} → {}", rollout.from, rollout.to),
+                rollout.state.clone(),
+                rollout.author.clone(),
+                rollout.status.clone(),
+            ]
+        };
+        print(&match self.reach.json {
+            true => serde_json::to_string_pretty(&rollouts)?,
+            false => {
+                let headings = [">ID", "STARTED", "STRATEGY", "POOLS", "STATE", "BY", "STATUS"];
+                table(&headings, rollouts.iter().map(row))
+            }
+        });
+        Ok(Ending::Done)
+    }
+}
+
+impl Given {
+    async fn run(self, verb: &str) -> anyhow::Result<Ending> {
+        let path = format!("/v1/services/{}/rollout/{verb}", segment(&self.service));
+        let body = wire::OrderRollout { reason: self.reason, author: Some(super::author()) };
+        let rollout: wire::Rollout =
+            Api(&self.reach).ask(Call::json(Method::POST, &path, &body)).await?;
+        show(&rollout, self.reach.json)?;
+        Ok(Ending::Done)
+    }
+}
+
+/// Shows every change of a rollout until it ends, or pauses where somebody waits for it.
+async fn follow(
+    reach: &Reach,
+    service: &str,
+    first: wire::Rollout,
+    ends_at_pause: bool,
+) -> anyhow::Result<Ending> {
+    let path = format!("/v1/services/{}/rollouts", segment(service));
+    let id = first.id;
+    let mut rollout = first;
+    let mut told = String::new();
+    loop {
+        let line = line(&rollout);
+        // Seconds and requests that count down are not worth a line each.
+        let stands = format!("{} {} {}", rollout.state, rollout.steps_taken, digits_out(&line));
+        if stands != told {
+            match reach.json {
+                true => print(&serde_json::to_string(&rollout)?),
+                false => print(&line),
+            }
+            told = stands;
+        }
+        match &*rollout.state {
+            "running" => {}
+            "paused" if !ends_at_pause => {}
+            "paused" => return Ok(Ending::Open),
+            "promoted" => return Ok(Ending::Done),
+            _ => return Ok(Ending::Back),
+        }
+        sleep(LOOK).await;
+        let all: Vec<wire::Rollout> = Api(reach).ask(Call::get(&path)).await?;
+        let same = all.into_iter().find(|rollout| rollout.id == id);
+        rollout = same.with_context(|| format!("rollout {id} of {service} is not remembered"))?;
+    }
+}
+
+fn digits_out(line: &str) -> String {
+    line.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+fn line(rollout: &wire::Rollout) -> String {
+    let wire::Rollout { id, service, to, status, .. } = rollout;
+    let share = percent(rollout.share);
+    let counts = match rollout.all.requests {
+        0 => String::new(),
+        requests => {
+            let errors = percent(rollout.all.errors);
+            format!(" ({requests} requests, {errors} failed)")
+        }
+    };
+    format!("{service} rollout {id}: {to} at {share}{counts}: {status}")
+}
+
+fn show(rollout: &wire::Rollout, json: bool) -> anyhow::Result<()> {
+    if json {
+        print(&serde_json::to_string_pretty(rollout)?);
+        return Ok(());
+    }
+    print(&line(rollout));
+    if !rollout.verbs.is_empty() {
+        let (service, verbs) = (&rollout.service, rollout.verbs.join("|"));
+        print(&format!("next: pointsman rollout {verbs} {service}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! Rollouts, rollbacks and what outlives the process.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use crate::harness::{Edge, Load, Origin, Reply, until};
+
+/// A canary that ends within seconds.
+const QUICK: &str = "[services.shop.rollout]\nsteps = [10, 50, 100]\nhold = \"1s\"\n\
+                     min_requests = 20\nwatch = \"1s\"\n";
+
+async fn rollout(edge: &Edge) -> Value {
+    edge.admin("GET", "/v1/services/shop/rollout", "").await.1
+}
+
+async fn start(edge: &Edge, body: &str) -> (u16, Value) {
+    edge.admin("POST", "/v1/services/shop/rollout", body).await
+}
+
+async fn weights(edge: &Edge) -> Value {
+    edge.admin("GET", "/v1/services/shop/split", "").await.1["weights"].clone()
+}
+
+#[tokio::test]
+async fn a_good_canary_gets_everything_and_a_rollback_undoes_all_of_its_steps() {
+    let (blue, green) = (Origin::fast("blue").await, Origin::fast("green").await);
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], QUICK).await;
+    let load = Load::gets(edge.address, 300).start();
+    let (status, began) = start(&edge, r#"{"to": "green", "reason": "v2"}"#).await;
+    assert_eq!((status, &began["state"], &began["share"]), (201, &"running".into(), &10.0.into()));
+    let (status, refused) = start(&edge, r#"{"to": "green"}"#).await;
+    assert_eq!((status, &refused["type"]), (409, &"rollout-under-way".into()));
+    until("it is promoted", async || rollout(&edge).await["state"] == "promoted").await;
+    assert!(load.stop().await.iter().all(|record| record.is_ok()));
+    assert_eq!(weights(&edge).await, serde_json::json!({"green": 100.0}));
+    let (_, history) = edge.admin("GET", "/v1/services/shop/revisions", "").await;
+    let shares: Vec<_> = history.as_array().unwrap().iter().map(|r| &r["weights"]["green"]).collect();
+    assert_eq!(serde_json::json!(shares), serde_json::json!([100.0, 50.0, 10.0, null]));
+    let (status, back) = edge.admin("POST", "/v1/services/shop/rollback", "{}").await;
+    assert_eq!((status, &back["weights"]), (200, &serde_json::json!({"blue": 100.0})));
+    assert_eq!(back["reason"], "rollback to revision 1");
+}
+
+#[tokio::test]
+async fn a_canary_that_fails_is_taken_back_and_no_user_notices() {
+    let (blue, broken) = (Origin::fast("blue").await, Reply::head("500 Oh", &[], "no"));
+    let green = Origin::tireless(broken).await;
+    let service = format!("breaker = false\nejection = false\nretries.budget = 100\n{QUICK}");
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], &service).await;
+    let load = Load::gets(edge.address, 500).start();
+    start(&edge, r#"{"to": "green", "steps": [20, 100], "hold": "1h", "min_requests": 5}"#).await;
+    until("it is taken back", async || rollout(&edge).await["state"] == "rolled-back").await;
+    assert!(load.stop().await.iter().all(|record| record.is_ok()));
+    let ended = rollout(&edge).await;
+    let why = ended["status"].as_str().unwrap();
+    assert!(why.contains("requests failed (100.00 %), more than 5 %"), "{why}");
+    assert_eq!(weights(&edge).await, serde_json::json!({"blue": 100.0}));
+    let (_, events) = edge.admin("GET", "/v1/events", "").await;
+    let told = |event: &Value| event["severity"] == "high" && event["kind"] == "rollout";
+    assert!(events.as_array().unwrap().iter().any(told), "{events}");
+}
+
+#[tokio::test]
+async fn smoke_requests_keep_a_bad_version_from_users() {
+    let (blue, green) = (Origin::named("blue").await, Origin::always(Reply::ok("nope")).await);
+    let service = "[services.shop.rollout]\nstrategy = \"blue-green\"\n\
+                   smoke = [{ path = \"/\", contains = \"green\" }]\n";
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], service).await;
+    start(&edge, "{}").await;
+    until("it has failed", async || rollout(&edge).await["state"] == "failed").await;
+    let why = rollout(&edge).await["status"].to_string();
+    assert!(why.contains("smoke requests failed"), "{why}");
+    assert_eq!(weights(&edge).await, serde_json::json!({"blue": 100.0}));
+    assert_eq!(edge.get(&[]).await.body, "blue");
+}
+
+#[tokio::test]
+async fn orders_pause_step_and_abort() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], QUICK).await;
+    let order = async |verb: &str| {
+        edge.admin("POST", &format!("/v1/services/shop/rollout/{verb}"), "{}").await
+    };
+    assert_eq!(order("pause").await.0, 409);
+    start(&edge, r#"{"hold": "1h"}"#).await;
+    assert_eq!(order("pause").await.1["state"], "paused");
+    assert_eq!(order("pause").await.0, 409);
+    assert_eq!(order("step").await.1["share"], 50.0);
+    let (status, refused) = edge
+        .admin("PUT", "/v1/services/shop/split", r#"{"weights": {"blue": 100}}"#)
+        .await;
+    assert_eq!((status, &refused["type"]), (409, &"rollout-under-way".into()));
+    assert_eq!(order("abort").await.1["state"], "aborted");
+    assert_eq!(weights(&edge).await, serde_json::json!({"blue": 100.0}));
+}
+
+/// A proxy as a process of its own, on ports that stay the same.
+struct Proxy {
+    file: String,
+    admin: String,
+    _child: Child,
+}
+
+impl Proxy {
+    async fn run(file: &str, admin: &str) -> Proxy {
+        let child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(["run", file])
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let proxy = Proxy { file: file.into(), admin: admin.into(), _child: child };
+        until("it is ready", async || proxy.cli(&["status"]).await.0 == 0).await;
+        proxy
+    }
+
+    /// Kills it as a power cut would, and starts it again.
+    async fn kill(mut self) -> Proxy {
+        self._child.kill().await.unwrap();
+        Proxy::run(&self.file, &self.admin).await
+    }
+
+    async fn cli(&self, args: &[&str]) -> (i32, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(args)
+            .args(["--admin", &self.admin, "--json"])
+            .output()
+            .await
+            .unwrap();
+        let text = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.code().unwrap_or(-1), String::from_utf8(text).unwrap())
+    }
+
+    async fn json(&self, args: &[&str]) -> Value {
+        let (code, text) = self.cli(args).await;
+        assert_eq!(code, 0, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_outlives_a_kill() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("pointsman.toml");
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let admin = free().to_string();
+    let text = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"{admin}\"\n\
+         [flags.beta]\npercent = 10\nservices = [\"shop\"]\n\
+         [services.shop]\nsplit = {{ blue = 100, green = 0 }}\n{QUICK}\
+         [services.shop.pools.blue]\nupstreams = [\"{}\"]\n\
+         [services.shop.pools.green]\nupstreams = [\"{}\"]\n",
+        blue.address, green.address
+    );
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let proxy = Proxy::run(file, &admin).await;
+    proxy.json(&["flags", "beta", "40", "--reason", "trial"]).await;
+    proxy.json(&["maintenance", "shop", "--message", "soon"]).await;
+    let place = format!("{}", blue.address);
+    proxy.json(&["breaker", "shop/blue", "closed", "--reason", "test"]).await;
+    let began =
+        proxy.json(&["rollout", "start", "shop", "--to", "green", "--hold", "1h"]).await;
+    assert_eq!(began["share"], 10.0);
+    let stepped = proxy.json(&["rollout", "step", "shop"]).await;
+    assert_eq!((&stepped["share"], &stepped["revision"]), (&50.0.into(), &3.into()));
+    // A second one has no business with its state.
+    let (code, said) = {
+        let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(["run", file])
+            .output()
+            .await
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert!(code == Some(1) && said.contains("in use by another pointsman"), "{said}");
+    let proxy = proxy.kill().await;
+    let going_on = proxy.json(&["rollout", "status", "shop"]).await;
+    assert_eq!((&going_on["state"], &going_on["share"]), (&"running".into(), &50.0.into()));
+    let history = proxy.json(&["history", "shop"]).await;
+    assert_eq!(history.as_array().unwrap().len(), 3, "{history}");
+    assert_eq!(proxy.json(&["flags", "beta"]).await[0]["percent"], 40.0);
+    let status = proxy.json(&["status"]).await;
+    let shop = &status["services"][0];
+    assert_eq!((&shop["mode"], &shop["revision"]), (&"maintenance".into(), &3.into()));
+    assert_eq!(shop["pools"][0]["breaker"]["order"], "closed", "{place} {shop}");
+    proxy.json(&["rollback", "shop"]).await;
+    let proxy = proxy.kill().await;
+    let ended = proxy.json(&["rollout", "status", "shop"]).await;
+    assert_eq!(ended["state"], "superseded");
+    let status = proxy.json(&["status"]).await;
+    assert_eq!(status["services"][0]["pools"][0]["weight"], 100.0);
+    let export = proxy.cli(&["store", "export"]).await.1;
+    assert!(export.contains("\"revisions\""), "{export}");
+}
+
+#[tokio::test]
+async fn a_rollout_survives_kills_at_any_moment() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("pointsman.toml");
+    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let admin = admin.to_string();
+    let text = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"{admin}\"\n\
+         [services.shop]\nsplit = {{ blue = 100, green = 0 }}\n\
+         [services.shop.pools.blue]\nupstreams = [\"{}\"]\n\
+         [services.shop.pools.green]\nupstreams = [\"{}\"]\n",
+        blue.address, green.address
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut proxy = Proxy::run(file.to_str().unwrap(), &admin).await;
+    let mut known = 1;
+    for round in 0..50u64 {
+        let now = proxy.json(&["history", "shop", "--last", "1"]).await;
+        let newest = now[0]["revision"].as_u64().unwrap();
+        // What was answered is there, and at most what was asked for and not answered beside it.
+        assert!((known..=known + 1).contains(&newest), "round {round}: {known} then {newest}");
+        known = newest;
+        let (code, said) = match round % 3 {
+            0 => {
+                let args = ["rollout", "start", "shop", "--to", "green", "--hold", "1h"];
+                proxy.cli(&args).await
+            }
+            1 => proxy.cli(&["rollout", "step", "shop"]).await,
+            _ => proxy.cli(&["rollback", "shop"]).await,
+        };
+        assert_eq!(code, 0, "round {round}: {said}");
+        known += 1;
+        // Killed somewhere within the next second: in a tick, between two, or while it is asked.
+        tokio::time::sleep(Duration::from_millis(round * 37 % 300)).await;
+        proxy = proxy.kill().await;
+    }
+}

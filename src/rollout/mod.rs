@@ -56,6 +56,7 @@ pub struct Rollout {
     next: usize,
     paused: Option<Paused>,
     /// When the last task was asked for.
+    #[serde(default)]
     asked: WallTime,
     /// Whether the task of the stage has failed, and is to be begun again.
     has_failed: bool,

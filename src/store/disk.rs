@@ -176,11 +176,7 @@ impl Disk {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let database = self.database(&mut state)?;
         let prepared = contain(|| {
-            let mut transaction = database.begin_write()?;
-            // With one phase, redb 3.1 takes a damaged newest commit for one that was cut short,
-            // and goes back to the one before without a word.
-            transaction.set_two_phase_commit(true);
-            let writing = Writing(transaction);
+            let writing = Writing(begin_write(database)?);
             let done = work(&writing)?;
             Ok((writing, done))
         });
@@ -327,14 +323,29 @@ fn begin(backend: impl StorageBackend) -> Result<State, Trouble> {
 fn rehearse(backend: &impl StorageBackend, length: u64) -> Result<(), Trouble> {
     let mut bytes = vec![0; length as usize];
     backend.read(0, &mut bytes)?;
-    let copy = InMemoryBackend::new();
-    copy.set_len(length)?;
-    copy.write(0, &bytes)?;
-    drop(bytes);
-    let mut database = builder().create_with_backend(copy)?;
-    database.check_integrity()?;
-    migrate::make_current(&database)?;
-    super::recall::check(&Reading(database.begin_read()?))
+    let rehearsed = contain(|| {
+        let copy = InMemoryBackend::new();
+        copy.set_len(length)?;
+        copy.write(0, &bytes)?;
+        drop(bytes);
+        let mut database = builder().create_with_backend(copy)?;
+        database.check_integrity()?;
+        migrate::make_current(&database)?;
+        super::recall::check(&Reading(database.begin_read()?))
+    });
+    rehearsed.map_err(|trouble| match trouble {
+        Trouble::Newer(format) => Trouble::Newer(format),
+        // Memory does not fail: what cannot be read of it is not there.
+        damage => Trouble::Damaged(damage.what()),
+    })
+}
+
+pub(super) fn begin_write(database: &Database) -> Result<WriteTransaction, Trouble> {
+    let mut transaction = database.begin_write()?;
+    // With one phase, redb 3.1 takes a damaged newest commit for one that was cut short, and goes
+    // back to the one before without a word.
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
 }
 
 fn builder() -> redb::Builder {

@@ -143,7 +143,7 @@ impl Trouble {
             Trouble::Damaged(what) => damaged(what),
             Trouble::Redb(redb::Error::DatabaseAlreadyOpen) => StoreError::InUse { path },
             Trouble::Redb(redb::Error::Io(error)) => match (error.kind(), doing) {
-                (io::ErrorKind::InvalidData, _) => damaged("it is no store at all".into()),
+                // The whole file was read before; it has become shorter since.
                 (io::ErrorKind::UnexpectedEof, _) => damaged("it was cut short".into()),
                 (_, Doing::Opening) => StoreError::Open { path, error },
                 (_, Doing::Reading) => StoreError::Read { path, error },
@@ -155,7 +155,10 @@ impl Trouble {
     /// What the system said.
     pub fn what(&self) -> String {
         match self {
-            Trouble::Redb(redb::Error::Io(error)) => error.to_string(),
+            Trouble::Redb(redb::Error::Io(error)) => match error.kind() {
+                io::ErrorKind::InvalidData => "it is no store at all".into(),
+                _ => error.to_string(),
+            },
             Trouble::Redb(error) => error.to_string(),
             Trouble::Damaged(what) => what.clone(),
             Trouble::Newer(found) => format!("it has format {found}"),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use serde_json::Value;
 
-use super::disk::{COMMITS, META, Reading, TABLES};
+use super::disk::{COMMITS, META, Reading, TABLES, Texts, begin_write};
 use super::error::Trouble;
 use super::stored;
 
@@ -40,12 +40,26 @@ pub(super) fn make_current(database: &Database) -> Result<(), Trouble> {
     let reading = Reading(reading);
     let format = reading.one(META, KEY, stored::parse::<u32>)?.unwrap_or(0);
     if format == FORMAT {
-        return Ok(());
+        let present: Vec<_> = reading.0.list_tables()?.collect();
+        let is_missing = |new: &&Texts| !present.iter().any(|table| table.name() == new.name());
+        return match TABLES.iter().any(|table| is_missing(&table)) {
+            true => add_tables(database),
+            false => Ok(()),
+        };
     }
     let mut tables = dump(&reading)?;
     upgrade(&mut tables, format)?;
     drop(reading);
     write(database, &tables)
+}
+
+/// A table more is no other format: it begins empty.
+fn add_tables(database: &Database) -> Result<(), Trouble> {
+    let transaction = begin_write(database)?;
+    for table in TABLES {
+        transaction.open_table(table)?;
+    }
+    Ok(transaction.commit()?)
 }
 
 /// Takes tables of this format to ours.
@@ -90,8 +104,7 @@ pub(super) fn dump(reading: &Reading) -> Result<Tables, Trouble> {
 
 /// Puts these in the place of all there is.
 pub(super) fn write(database: &Database, tables: &Tables) -> Result<(), Trouble> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_two_phase_commit(true);
+    let transaction = begin_write(database)?;
     let before: Vec<_> = transaction.list_tables()?.collect();
     for table in before {
         transaction.delete_table(table)?;
@@ -151,6 +164,20 @@ mod tests {
         let mut tables = before.clone();
         take_steps(&mut tables, 3, STEPS).unwrap();
         assert_eq!(tables, before);
+    }
+
+    #[test]
+    fn a_table_that_came_later_begins_empty() {
+        let database = Database::builder();
+        let memory = redb::backends::InMemoryBackend::new();
+        let database = database.create_with_backend(memory).unwrap();
+        make_current(&database).unwrap();
+        let transaction = begin_write(&database).unwrap();
+        transaction.delete_table(TABLES[7]).unwrap();
+        transaction.commit().unwrap();
+        make_current(&database).unwrap();
+        let reading = Reading(database.begin_read().unwrap());
+        assert_eq!(dump(&reading).unwrap()[TABLES[7].name()], BTreeMap::new());
     }
 
     #[test]

@@ -1,12 +1,15 @@
 mod crashes;
 mod damage;
+mod older;
 mod files;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::clock::WallTime;
-use crate::rollout::{Plan, RolloutSettings, Wishes};
+use crate::judge::Guard;
+use crate::rollout::{Hook, Hooks, Plan, Smoke, Strategy};
 use crate::split::{BasisPoints, Split};
 use crate::upstream::BreakerOrder;
 
@@ -85,10 +88,39 @@ fn the_oldest_are_forgotten() {
 }
 
 fn rollout(id: u64) -> Rollout {
-    let settings = RolloutSettings::default();
-    let pools = [("blue".into(), 1), ("green".into(), 1)];
-    let plan = Plan::new(&settings, &Wishes::default(), &pools, &split(0)).unwrap();
-    Rollout::start(id, shop(), plan, "ann".into(), None, WallTime::from_millis(1)).0
+    let seconds = Duration::from_secs;
+    let hook = Hook::Webhook {
+        url: "https://ci.test/gate".into(),
+        secret_file: Some("/etc/pointsman/gate.key".into()),
+        timeout: seconds(10),
+    };
+    let smoke = Smoke {
+        method: "GET".into(),
+        path: "/health".into(),
+        headers: vec![("accept".into(), "text/plain".into())],
+        body: None,
+        status: Some(200),
+        contains: Some("ok".into()),
+        timeout: Duration::from_millis(2_500),
+    };
+    let plan = Plan {
+        strategy: Strategy::Canary,
+        from: "blue".into(),
+        to: "green".into(),
+        steps: vec![share(5), share(50), share(100)],
+        hold: seconds(60),
+        min_requests: 100,
+        longest_step: seconds(3_600),
+        guard: Guard::default(),
+        watch: seconds(600),
+        ready_within: seconds(30),
+        drain: seconds(30),
+        at_once: 1,
+        smoke: vec![smoke],
+        hooks: Hooks { before_start: Some(hook), ..Hooks::default() },
+    };
+    let (author, reason) = ("ada".into(), Some("v2".into()));
+    Rollout::start(id, shop(), plan, author, reason, WallTime::from_millis(id)).0
 }
 
 fn event(number: u64) -> StoredEvent {
@@ -148,8 +180,8 @@ fn everything(n: u64) -> Batch {
     let draft = Draft { rollout: Some(n), reason: Some("step".into()), ..draft("ada", 5) };
     batch.revise(&shop(), n, draft).outcome(&shop(), n, "was passed");
     batch.rollout(&rollout(n + 1)).flag(&"beta".into(), n, flag(n as u16 % 100));
+    batch.in_file("split shop", Some("blue=95 green=5")).in_file("flag beta", None);
     batch.events(vec![event(2 * n + 1), event(2 * n + 2)]);
-    batch.in_file("split shop", Some("blue=100"));
     overrides().into_iter().for_each(|standing| {
         batch.set(standing);
     });
@@ -172,7 +204,7 @@ fn everything_that_was_committed_is_recalled() {
         last_rollouts: [(shop(), 1)].into(),
         overrides: overrides(),
         flags: [("beta".into(), FlagState { revision: 1, ..flag(0) })].into(),
-        in_file: [("split shop".into(), "blue=100".into())].into(),
+        in_file: [("split shop".into(), "blue=95 green=5".into())].into(),
         secret: Some(secret),
         events: vec![event(1), event(2)],
     };

@@ -37,7 +37,8 @@ async fn a_good_canary_gets_everything_and_a_rollback_undoes_all_of_its_steps() 
     assert!(load.stop().await.iter().all(|record| record.is_ok()));
     assert_eq!(weights(&edge).await, serde_json::json!({"green": 100.0}));
     let (_, history) = edge.admin("GET", "/v1/services/shop/revisions", "").await;
-    let shares: Vec<_> = history.as_array().unwrap().iter().map(|r| &r["weights"]["green"]).collect();
+    let shares: Vec<_> =
+        history.as_array().unwrap().iter().map(|r| &r["weights"]["green"]).collect();
     assert_eq!(serde_json::json!(shares), serde_json::json!([100.0, 50.0, 10.0, null]));
     let (status, back) = edge.admin("POST", "/v1/services/shop/rollback", "{}").await;
     assert_eq!((status, &back["weights"]), (200, &serde_json::json!({"blue": 100.0})));
@@ -89,9 +90,8 @@ async fn orders_pause_step_and_abort() {
     assert_eq!(order("pause").await.1["state"], "paused");
     assert_eq!(order("pause").await.0, 409);
     assert_eq!(order("step").await.1["share"], 50.0);
-    let (status, refused) = edge
-        .admin("PUT", "/v1/services/shop/split", r#"{"weights": {"blue": 100}}"#)
-        .await;
+    let (status, refused) =
+        edge.admin("PUT", "/v1/services/shop/split", r#"{"weights": {"blue": 100}}"#).await;
     assert_eq!((status, &refused["type"]), (409, &"rollout-under-way".into()));
     assert_eq!(order("abort").await.1["state"], "aborted");
     assert_eq!(weights(&edge).await, serde_json::json!({"blue": 100.0}));
@@ -164,8 +164,7 @@ async fn what_was_answered_outlives_a_kill() {
     proxy.json(&["maintenance", "shop", "--message", "soon"]).await;
     let place = format!("{}", blue.address);
     proxy.json(&["breaker", "shop/blue", "closed", "--reason", "test"]).await;
-    let began =
-        proxy.json(&["rollout", "start", "shop", "--to", "green", "--hold", "1h"]).await;
+    let began = proxy.json(&["rollout", "start", "shop", "--to", "green", "--hold", "1h"]).await;
     assert_eq!(began["share"], 10.0);
     let stepped = proxy.json(&["rollout", "step", "shop"]).await;
     assert_eq!((&stepped["share"], &stepped["revision"]), (&50.0.into(), &3.into()));

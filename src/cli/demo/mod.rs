@@ -15,15 +15,21 @@ use clap::Args;
 use tokio::time::{interval, sleep};
 
 use self::load::{Load, Seen};
+use self::shop::Shop;
 use super::logging::{self, LogFormat};
 use super::{Ending, print, run};
 use crate::config::ListenAddress;
-use crate::control::Source;
+use crate::control::{Control, Order, Report, Source};
+use crate::rollout::Wishes;
 use crate::server::{Options, Server};
+use crate::split::BasisPoints;
 
 /// Where the demo listens if nobody else does.
 const LISTEN: &str = "127.0.0.1:8080";
 const ADMIN: &str = "127.0.0.1:9900";
+
+/// How many of a hundred requests a bad green fails.
+const BAD: u64 = 8;
 
 /// How often rates are shown.
 const SHOW: Duration = Duration::from_secs(1);
@@ -33,7 +39,8 @@ const SHOW: Duration = Duration::from_secs(1);
 /// Needs no file, no other server and no rights. Prints the addresses, three commands to try in a
 /// second terminal, and what clients get, second by second, until Ctrl-C.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  pointsman demo\n  pointsman demo --for 10s --rps 1000")]
+#[command(after_help = "Examples:\n  pointsman demo\n  pointsman demo --for 10s --rps 1000\n  \
+                        pointsman demo --bad-green")]
 pub struct Demo {
     /// Stop by itself after this long.
     #[arg(long = "for", value_name = "DURATION", value_parser = crate::config::duration)]
@@ -41,6 +48,9 @@ pub struct Demo {
     /// Requests per second.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     rps: u32,
+    /// Roll out a green that fails 8 % of its requests, and see it taken back.
+    #[arg(long)]
+    bad_green: bool,
     /// Where clients connect [default: 127.0.0.1:8080, or any free port if that is taken]
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
@@ -53,8 +63,10 @@ impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
         // What goes wrong is shown; that all goes well is what the demo itself says.
         logging::start(LogFormat::Text, Some("warn,pingora_core=off,pingora_proxy=off"));
-        let blue = shop::open("blue", Duration::from_millis(2)).await?;
-        let green = shop::open("green", Duration::from_millis(1)).await?;
+        let blue = Shop { version: "blue", takes: Duration::from_millis(2), fails: 0 };
+        let fails = if self.bad_green { BAD } else { 0 };
+        let green = Shop { version: "green", takes: Duration::from_millis(1), fails };
+        let (blue, green) = (shop::open(blue).await?, shop::open(green).await?);
         let listen = self.listen.unwrap_or_else(|| free(LISTEN));
         let admin = ListenAddress::Tcp(self.admin.unwrap_or_else(|| free(ADMIN)));
         let source = Source::Fixed(config(listen, blue, green));
@@ -63,7 +75,10 @@ impl Demo {
         let address = server.address().ok_or_else(|| anyhow!("the demo has no TCP listener"))?;
         introduce(&server, address);
         let load = Load::start(address, self.rps);
-        self.show(&load).await?;
+        if self.bad_green {
+            roll_out(server.control()).await?;
+        }
+        self.show(&load, server.control()).await?;
         let seen = load.stop().await;
         server.stop().await;
         print(&summary(&seen));
@@ -71,7 +86,7 @@ impl Demo {
     }
 
     /// Shows rates until the time is over or Ctrl-C is pressed.
-    async fn show(&self, load: &Load) -> anyhow::Result<()> {
+    async fn show(&self, load: &Load, control: &Control) -> anyhow::Result<()> {
         let over = async {
             match self.length {
                 Some(length) => sleep(length).await,
@@ -83,6 +98,7 @@ impl Demo {
         // The first tick comes at once, when there is nothing to show yet.
         ticks.tick().await;
         let (mut shown, mut before) = (0, Seen::default());
+        let mut told = None;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
@@ -90,12 +106,40 @@ impl Demo {
                     shown += 1;
                     print(&line(SHOW * shown, &now.since(&before)));
                     before = now;
+                    tell(control, &mut told).await?;
                 }
                 stopped = tokio::signal::ctrl_c() => return stopped.context("cannot hear Ctrl-C"),
                 () = &mut over => return Ok(()),
             }
         }
     }
+}
+
+/// Starts a canary to green that is quick enough to watch.
+async fn roll_out(control: &Control) -> anyhow::Result<()> {
+    let steps = [10, 50, 100].into_iter().filter_map(|percent| BasisPoints::new(percent * 100));
+    let wishes = Wishes {
+        to: Some("green".into()),
+        steps: Some(steps.collect()),
+        hold: Some(Duration::from_secs(10)),
+        min_requests: Some(100),
+        ..Wishes::default()
+    };
+    let order = Order::of("demo", Some("a green that fails 8 % of its requests"));
+    control.start_rollout("shop", wishes, order).await?;
+    Ok(())
+}
+
+/// Says how the rollout stands, if there is one and it has gone on.
+async fn tell(control: &Control, told: &mut Option<(&'static str, usize)>) -> anyhow::Result<()> {
+    let reports = control.rollouts("shop").await?;
+    let Some(Report { rollout, status, .. }) = reports.first() else { return Ok(()) };
+    let stands = (status.state, status.steps.0);
+    if *told != Some(stands) {
+        *told = Some(stands);
+        print(&format!("       rollout {}: {}: {}", rollout.id, status.state, status.words));
+    }
+    Ok(())
 }
 
 /// This address, or any port if it is taken.

@@ -1,12 +1,15 @@
-//! A small shop: a version's name in, an address that answers with it out.
+//! A small shop: a version's name in, an address that answers with it out. A bad version fails a
+//! share of its requests.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,14 +21,30 @@ use tokio::time::sleep;
 /// Says which version answered.
 pub const VERSION: HeaderName = HeaderName::from_static("x-shop-version");
 
-/// Opens a shop of this version that takes this long to answer.
-pub async fn open(version: &'static str, takes: Duration) -> std::io::Result<SocketAddr> {
+/// A version of the shop.
+#[derive(Clone, Copy, Debug)]
+pub struct Shop {
+    /// Its name.
+    pub version: &'static str,
+    /// How long it takes to answer.
+    pub takes: Duration,
+    /// How many of a hundred requests fail, evenly spread.
+    pub fails: u64,
+}
+
+/// Opens a shop.
+pub async fn open(shop: Shop) -> std::io::Result<SocketAddr> {
+    let asked = Arc::new(AtomicU64::new(0));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         // The demo's own process ends before it runs out of descriptors.
         while let Ok((stream, _)) = listener.accept().await {
-            let answer = service_fn(move |request| answer(version, takes, request));
+            let asked = asked.clone();
+            let answer = service_fn(move |request| {
+                let number = asked.fetch_add(1, Ordering::Relaxed);
+                answer(shop, number, request)
+            });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
             // A proxy that closes a kept connection is no failure of the shop.
             tokio::spawn(async move { connection.await.unwrap_or_default() });
@@ -35,11 +54,16 @@ pub async fn open(version: &'static str, takes: Duration) -> std::io::Result<Soc
 }
 
 async fn answer(
-    version: &'static str,
-    takes: Duration,
+    Shop { version, takes, fails }: Shop,
+    number: u64,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     sleep(takes).await;
+    if number * fails % 100 < fails {
+        let mut response = Response::new(Full::new("The shop is on fire.\n".into()));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        return Ok(response);
+    }
     let page = format!("Welcome to the {version} shop. You asked for {}.\n", request.uri().path());
     let mut response = Response::new(Full::new(page.into()));
     let headers = response.headers_mut();

@@ -191,11 +191,20 @@ impl Desk {
                 superseded.extend(self.superseded_by(name, "the removal of the service", now));
             }
         }
+        for (name, under_way) in &self.rollouts {
+            let plan = &under_way.rollout.plan;
+            let is_gone = |service: &Service| {
+                service.pool(&plan.to).is_none() || service.pool(&plan.from).is_none()
+            };
+            if !made.contains(name) && config.service(name).is_some_and(is_gone) {
+                superseded.extend(self.superseded_by(name, "the removal of its pool", now));
+            }
+        }
         for rollout in &superseded {
             batch.end_rollout(rollout);
         }
         // A start that finds everything as it was has nothing to write.
-        let is_new = !made.is_empty() || in_file != self.in_file;
+        let is_new = !made.is_empty() || !superseded.is_empty() || in_file != self.in_file;
         let revisions = if is_new { self.commit(batch)? } else { Vec::new() };
         for (name, revision) in made.iter().zip(&revisions) {
             self.take(name, revision);

@@ -38,7 +38,7 @@ fn a_flipped_bit_is_refused_or_hits_nothing() {
         let mut draws = Draws::seeded(4);
         let header = (0..512).map(|at| (at, (at % 8) as u8));
         let anywhere =
-            (0..1_500).map(|_| (draws.below(good.len() as u64) as usize, draws.below(8) as u8));
+            (0..400).map(|_| (draws.below(good.len() as u64) as usize, draws.below(8) as u8));
         let places: Vec<_> = header.chain(anywhere).collect();
         let refused = places.iter().filter(|&&(at, bit)| {
             let mut bad = good.clone();

@@ -1,0 +1,94 @@
+//! What this and every later version must read: stores that older versions wrote.
+//!
+//! `tests/data/store-N.redb.gz` was written and closed by the last version that wrote format N, and
+//! `store-N.json` is its export by that version. Neither is ever written again: a field that was
+//! added since needs a default, and any other change a step in `migrate.rs`.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+
+use flate2::read::GzDecoder;
+
+use super::*;
+
+/// A copy of the store that was written in this format.
+fn written_in(format: u32, folder: &Path) -> PathBuf {
+    let path = folder.join("store.redb");
+    let packed = fs::File::open(format!("tests/data/store-{format}.redb.gz")).unwrap();
+    let mut bytes = Vec::new();
+    GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn a_store_of_any_format_so_far_says_what_its_export_says() {
+    for format in 1..=migrate::FORMAT {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&written_in(format, folder.path())).unwrap();
+        let text = fs::read_to_string(format!("tests/data/store-{format}.json")).unwrap();
+        let path = folder.path().join("imported.redb");
+        Store::import(&path, &serde_json::from_str(&text).unwrap(), false).unwrap();
+        let imported = Store::open(&path).unwrap();
+        assert_eq!(store.export().unwrap(), imported.export().unwrap(), "format {format}");
+        assert_eq!(store.recall().unwrap(), imported.recall().unwrap(), "format {format}");
+    }
+}
+
+#[test]
+fn what_was_in_a_store_of_format_1_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&written_in(1, folder.path())).unwrap();
+    let memory = store.recall().unwrap();
+    let newest = Revision {
+        number: 5,
+        split: split(5),
+        salt: 1,
+        author: "ada".into(),
+        reason: Some("step".into()),
+        at: 1.235,
+        outcome: None,
+        rollout: Some(4),
+    };
+    assert_eq!(memory.newest, [(shop(), newest)].into());
+    let passed = store.revision("shop", 4).unwrap().unwrap().outcome;
+    assert_eq!((passed.as_deref(), memory.secret), (Some("was passed"), Some([0x5c; 16])));
+    assert_eq!((memory.rollouts, memory.overrides), (vec![rollout(5)], overrides()));
+    assert_eq!(store.past_rollouts("shop", 9).unwrap(), [rollout(4), rollout(2)]);
+    assert_eq!(memory.flags, [("beta".into(), FlagState { revision: 5, ..flag(4) })].into());
+    assert_eq!(memory.in_file["split shop"], "blue=95 green=5");
+    assert_eq!(memory.events, (1..=10).map(event).collect::<Vec<_>>());
+    // And it goes on.
+    store.commit(everything(5)).unwrap();
+}
+
+#[test]
+fn measure() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let store = Store::open(&path).unwrap();
+    let mut times = vec![];
+    let mut on = 0;
+    for number in 0..1000 {
+        let mut batch = Batch::new();
+        for service in ["shop", "api", "search"] {
+            batch.revise(&service.into(), number, draft("deploy-token", number as u16 % 100));
+        }
+        let t = std::time::Instant::now();
+        store.commit(batch).unwrap();
+        times.push(t.elapsed());
+        on = fs::metadata(&path).unwrap().len();
+    }
+    times.sort();
+    drop(store);
+    let t = std::time::Instant::now();
+    let s = Store::open(&path).unwrap();
+    panic!(
+        "{:?} {:?} open {on} closed {} open in {:?} {s:?}",
+        times[500],
+        times[990],
+        fs::metadata(&path).unwrap().len(),
+        t.elapsed()
+    );
+}

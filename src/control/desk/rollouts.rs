@@ -105,8 +105,9 @@ impl Desk {
         self.perform(under_way, actions, batch, snapshot, now)?;
         self.last_ids.insert(service.name.clone(), id);
         self.overrides.remove(&key);
-        // What is ready at once need not wait for the next look.
-        self.tick_one(&service.name, snapshot, now)?;
+        // What is ready at once need not wait for the next look; what cannot be stored now does. It
+        // has started all the same, and must not be told otherwise.
+        let _ = self.tick_one(&service.name, snapshot, now);
         self.report(name, now)?.ok_or_else(|| Refused::NoRollout(name.into()))
     }
 

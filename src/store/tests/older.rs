@@ -62,33 +62,3 @@ fn what_was_in_a_store_of_format_1_is_found() {
     // And it goes on.
     store.commit(everything(5)).unwrap();
 }
-
-#[test]
-fn measure() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.redb");
-    let store = Store::open(&path).unwrap();
-    let mut times = vec![];
-    let mut on = 0;
-    for number in 0..1000 {
-        let mut batch = Batch::new();
-        for service in ["shop", "api", "search"] {
-            batch.revise(&service.into(), number, draft("deploy-token", number as u16 % 100));
-        }
-        let t = std::time::Instant::now();
-        store.commit(batch).unwrap();
-        times.push(t.elapsed());
-        on = fs::metadata(&path).unwrap().len();
-    }
-    times.sort();
-    drop(store);
-    let t = std::time::Instant::now();
-    let s = Store::open(&path).unwrap();
-    panic!(
-        "{:?} {:?} open {on} closed {} open in {:?} {s:?}",
-        times[500],
-        times[990],
-        fs::metadata(&path).unwrap().len(),
-        t.elapsed()
-    );
-}

@@ -373,5 +373,8 @@ async fn what_came_of_copies_is_shown() {
         assert!(shown.out.contains(part), "{part}\n{}", shown.out);
     }
     let none = pointsman(&["mirror", "other", "--admin", &admin]).await;
-    assert_eq!((none.code, &*none.err), (1, "pointsman: no service is named `other`"));
+    assert_eq!(
+        (none.code, &*none.err),
+        (1, "pointsman: no service is named `other`; there is `shop`\n")
+    );
 }

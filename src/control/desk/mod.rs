@@ -123,6 +123,8 @@ impl Desk {
         desk.take_flags();
         desk.recall_overrides(now);
         desk.adopt(&config, now)?;
+        // The first snapshot is built from all this.
+        desk.is_changed = false;
         Ok(desk)
     }
 

@@ -116,7 +116,7 @@ mod tests {
                         pools.a.upstreams = [\"a:1\"]\npools.b.upstreams = [\"b:1\"]\n";
 
     fn snapshot(to: &str, revision: u64, before: Option<&Snapshot>) -> Snapshot {
-        let traffic = Traffic { split: Split::all_to(to.into()), revision, salt: 0 };
+        let traffic = Traffic { split: Split::all_to(to.into()), revision, salt: 0, layout: None };
         let traffic = [("s".into(), traffic)].into_iter().collect();
         let run_time = RunTime { traffic, ..RunTime::default() };
         let config = Arc::new(Config::parse(FILE).unwrap().0);

@@ -22,8 +22,8 @@ pub(super) fn apply(
     let mut made = Vec::new();
     for change in batch.changes {
         match change {
-            Change::Revise { service, expected, draft } => {
-                match revise(writing, &service, expected, draft)? {
+            Change::Revise { service, expected, draft, back_to } => {
+                match revise(writing, &service, expected, draft, back_to)? {
                     Ok(revision) => made.push(revision),
                     Err(lost) => return Ok(Err(lost.into())),
                 }
@@ -64,13 +64,18 @@ fn revise(
     service: &Arc<str>,
     expected: u64,
     draft: Draft,
+    back_to: Option<u64>,
 ) -> Result<Result<Revision, LostRace>, Trouble> {
     let before = newest(&writing.table(REVISIONS)?, &keys_of(service), 1, stored::revision)?.pop();
     let current = before.as_ref().map_or(0, |before| before.number);
     if current != expected {
         return Ok(Err(LostRace { expected, current }));
     }
-    let revision = draft.after(before.as_ref());
+    let then = match back_to {
+        Some(number) => one(&writing.table(REVISIONS)?, &key(service, number), stored::revision)?,
+        None => None,
+    };
+    let revision = draft.after(before.as_ref(), then.as_ref());
     put(writing, REVISIONS, &key(service, revision.number), &stored::revision_json(&revision)?)?;
     forget(writing, REVISIONS, service, KEPT)?;
     Ok(Ok(revision))

@@ -14,7 +14,7 @@ pub struct Batch {
 /// One change.
 #[derive(Debug)]
 pub(super) enum Change {
-    Revise { service: Arc<str>, expected: u64, draft: Draft },
+    Revise { service: Arc<str>, expected: u64, draft: Draft, back_to: Option<u64> },
     Outcome { service: Arc<str>, number: u64, text: String },
     Rollout(Box<Rollout>),
     EndRollout(Box<Rollout>),
@@ -39,7 +39,20 @@ impl Batch {
     /// Makes a draft the newest revision of a service, if `expected` is still the newest (0 for
     /// none yet).
     pub fn revise(&mut self, service: &Arc<str>, expected: u64, draft: Draft) -> &mut Batch {
-        self.push(Change::Revise { service: service.clone(), expected, draft })
+        self.push(Change::Revise { service: service.clone(), expected, draft, back_to: None })
+    }
+
+    /// As [`Batch::revise`], with every client where it was at the revision `back_to`, as long as
+    /// that is remembered and had the same split.
+    pub fn revert(
+        &mut self,
+        service: &Arc<str>,
+        expected: u64,
+        draft: Draft,
+        back_to: u64,
+    ) -> &mut Batch {
+        let (service, back_to) = (service.clone(), Some(back_to));
+        self.push(Change::Revise { service, expected, draft, back_to })
     }
 
     /// Notes what became of a revision. One that is not remembered any more needs no outcome.

@@ -268,3 +268,34 @@ fn the_secret_is_made_once() {
     assert_eq!(store.secret(|| Ok([1; 16])).unwrap(), [1; 16]);
     assert_eq!(store.secret(|| Ok([2; 16])).unwrap(), [1; 16]);
 }
+
+#[test]
+fn a_way_back_to_a_divided_state_puts_every_client_where_it_was() {
+    let store = Store::in_memory();
+    for (before, green) in [(0, 0), (1, 20), (2, 100), (3, 50)] {
+        revise(&store, before, green).unwrap();
+    }
+    let mut batch = Batch::new();
+    batch.revert(&shop(), 4, draft("a", 20), 2);
+    batch.revise(&shop(), 5, draft("a", 30));
+    let made = store.commit(batch).unwrap();
+    let second = store.revision("shop", 2).unwrap().unwrap();
+    assert_eq!((made[0].salt, &made[0].layout), (2, &second.layout));
+    assert_eq!(made[1].salt, 2, "and so it goes on");
+    assert_eq!(store.revision("shop", 4).unwrap().unwrap().salt, 4);
+}
+
+#[test]
+fn a_shift_between_two_pools_is_remembered_as_leaving_the_third_alone() {
+    let of = |a, b, c| {
+        let parts = [("a", a), ("b", b), ("c", c)];
+        let parts = parts.map(|(pool, percent): (&str, u16)| (pool.into(), share(percent)));
+        Draft { split: Split::new(parts).unwrap(), ..draft("ada", 0) }
+    };
+    let store = Store::in_memory();
+    let mut batch = Batch::new();
+    batch.revise(&shop(), 0, of(30, 40, 30)).revise(&shop(), 1, of(10, 40, 50));
+    let made = store.commit(batch).unwrap();
+    assert_ne!(made[1].layout, crate::split::Layout::of(&made[1].split));
+    assert_eq!(store.recall().unwrap().newest["shop"].layout, made[1].layout);
+}

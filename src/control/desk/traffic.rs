@@ -63,7 +63,10 @@ impl Desk {
         };
         let author = order.author.clone();
         let draft = Draft { split, author, reason, at: now.wall.seconds(), rollout: None };
-        batch.revise(&service.name, current, draft);
+        match goes_back {
+            Some(to) => batch.revert(&service.name, current, draft, to),
+            None => batch.revise(&service.name, current, draft),
+        };
         let revision = self
             .commit(batch)?
             .pop()

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use flate2::read::GzDecoder;
 
 use super::*;
+use crate::split::Layout;
 
 /// A copy of the store that was written in this format.
 fn written_in(format: u32, folder: &Path) -> PathBuf {
@@ -45,6 +46,7 @@ fn what_was_in_a_store_of_format_1_is_found() {
         number: 5,
         split: split(5),
         salt: 1,
+        layout: Layout::of(&split(5)),
         author: "ada".into(),
         reason: Some("step".into()),
         at: 1.235,

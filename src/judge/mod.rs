@@ -2,11 +2,15 @@
 //!
 //! For now only the [`Guard`], which needs no statistics.
 
+mod errors;
 mod guard;
+pub mod ledger;
 
 use serde::{Deserialize, Serialize};
 
+pub use errors::{Ending, Errors, Fault};
 pub use guard::Guard;
+pub use ledger::{Ledger, Watched};
 
 /// Attempts at a pool and how many of them were bad, over some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use http::{HeaderMap, Method};
 
 pub use host::{HostError, HostPattern};
 pub use path::{PathError, PathPattern};
-pub use table::{RouteTable, Tie};
+pub use table::{Found, RouteTable, Tie};
 
 /// What routing and splitting look at in a request.
 #[derive(Clone, Copy, Debug)]

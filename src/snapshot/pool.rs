@@ -271,7 +271,8 @@ impl Pool {
         seat.pool_entry.into_iter().for_each(|entry| seat.pool.0.breaker.release(entry));
     }
 
-    /// Hears how an attempt ended, and acts on it: totals, breakers, ejection, latency.
+    /// Hears how an attempt ended, and acts on it: totals, breakers, ejection, latency. Answers with
+    /// how it is held to have ended.
     pub fn on_end(
         &self,
         seat: Seat,
@@ -279,7 +280,7 @@ impl Pool {
         stability: &Stability,
         now: Moment,
         draws: &mut Draws,
-    ) {
+    ) -> Outcome {
         let upstream = seat.in_flight.upstream();
         let ended = &Ended { outcome: verdict(upstream, ended, now), ..*ended };
         let is_known = ended.outcome != Outcome::ClientGone;
@@ -318,6 +319,7 @@ impl Pool {
         if has_changed {
             self.assess(stability, now);
         }
+        ended.outcome
     }
 
     fn note_latency(

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::{Admin, wire};
 use crate::balance::Member;
 use crate::clock::Moment;
-use crate::control::{Order, PoolRate, Refused, Target};
+use crate::control::{LATENCY_WINDOWS, Order, PoolRate, Refused, Target};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::split::BasisPoints;
 use crate::upstream::{BreakerState, Conditions};
@@ -199,7 +199,11 @@ pub(super) fn find<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Service
 fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
     let rates = admin.rates.of(&service.name, service.revision);
     let pool = |pool: &Pool| {
-        describe_pool(pool, service, rates.get(&pool.name).copied().unwrap_or_default(), now)
+        let rate = rates.get(&pool.name).copied().unwrap_or_default();
+        let took = admin.rates.latencies().of(&service.name, &pool.name);
+        let latency = LATENCY_WINDOWS.iter().zip(&took);
+        let latency = latency.map(|(&window, took)| wire::Latency::of(took, window as f64));
+        wire::Pool { latency: latency.collect(), ..describe_pool(pool, service, rate, now) }
     };
     wire::Service {
         name: service.name.to_string(),
@@ -225,6 +229,7 @@ fn describe_pool(pool: &Pool, service: &Service, rate: PoolRate, now: Moment) ->
         requests_per_second: rate.requests,
         errors: rate.errors * 100.0,
         mean_seconds: rate.mean,
+        latency: Vec::new(),
         in_flight: upstreams.iter().map(|upstream| u64::from(upstream.in_flight)).sum(),
         available: pool.is_available(&service.stability, now),
         panic: pool.state.panics(),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::config::{Change, Level, Problems};
+use crate::judge::Distribution;
 use crate::split::Split;
 use crate::store;
 
@@ -99,6 +100,9 @@ pub struct Pool {
     pub errors: f64,
     /// Mean duration over the last ten seconds, in seconds.
     pub mean_seconds: f64,
+    /// How long its upstreams took to the head of their answers, but for failures, over the last
+    /// ten seconds, minute and five minutes.
+    pub latency: Vec<Latency>,
     /// Requests it holds now.
     pub in_flight: u64,
     /// Whether it takes requests.
@@ -109,6 +113,41 @@ pub struct Pool {
     pub breaker: Breaker,
     /// Its upstreams.
     pub upstreams: Vec<Upstream>,
+}
+
+/// How long answers took over some time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Latency {
+    /// The time it is taken over, in seconds.
+    pub window_seconds: f64,
+    /// Answers in it.
+    pub count: u64,
+    /// What half of them took at most, in seconds, at most 1.6 % off; none if there were none.
+    pub p50: Option<f64>,
+    /// What 90 % took at most.
+    pub p90: Option<f64>,
+    /// What 95 % took at most.
+    pub p95: Option<f64>,
+    /// What 99 % took at most.
+    pub p99: Option<f64>,
+    /// What 99.9 % took at most.
+    #[serde(rename = "p99.9")]
+    pub p999: Option<f64>,
+}
+
+impl Latency {
+    pub(super) fn of(took: &Distribution, window_seconds: f64) -> Latency {
+        let quantile = |share| took.quantile(share).map(|took| took.as_secs_f64());
+        Latency {
+            window_seconds,
+            count: took.total(),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p95: quantile(0.95),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+        }
+    }
 }
 
 /// An upstream with its state.

@@ -94,7 +94,8 @@ fn pools(services: &[wire::Service]) -> String {
         ">MEASURED",
         ">REQ/S",
         ">ERRORS",
-        ">MEAN",
+        ">P50",
+        ">P99",
         ">IN FLIGHT",
         "STATE",
     ];
@@ -108,13 +109,20 @@ fn pools(services: &[wire::Service]) -> String {
                 pool.measured.map_or_else(|| "-".into(), percent),
                 format!("{:.1}", pool.requests_per_second),
                 percent(pool.errors),
-                format!("{:.1} ms", pool.mean_seconds * 1e3),
+                time(pool, |latency| latency.p50),
+                time(pool, |latency| latency.p99),
                 pool.in_flight.to_string(),
                 state(service, pool),
             ]
         })
     });
     table(&headings, rows)
+}
+
+/// One quantile of the shortest window.
+fn time(pool: &wire::Pool, of: impl Fn(&wire::Latency) -> Option<f64>) -> String {
+    let seconds = pool.latency.first().and_then(of);
+    seconds.map_or_else(|| "-".into(), |seconds| format!("{:.1} ms", seconds * 1e3))
 }
 
 /// What is most important about a pool.

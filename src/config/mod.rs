@@ -11,6 +11,7 @@ mod mirror;
 mod notify;
 mod problem;
 mod read;
+mod judge;
 mod rollout;
 mod section;
 mod server;

@@ -4,7 +4,6 @@
 //! [`Plan::new`](crate::rollout::Plan::new).
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -31,11 +30,9 @@ pub(super) fn rollout(
     service: &mut Section<'_>,
     problems: &mut Problems,
     allows_commands: bool,
-) -> Arc<RolloutSettings> {
+) -> RolloutSettings {
     let default = RolloutSettings::default();
-    let Some(mut section) = service.section(problems, "rollout") else {
-        return Arc::new(default);
-    };
+    let Some(mut section) = service.section(problems, "rollout") else { return default };
     let guard = section.section(problems, "guard").map(|section| guard(section, problems));
     let smoke = section.sections(problems, "smoke");
     let hooks = section.section(problems, "hooks");
@@ -59,6 +56,7 @@ pub(super) fn rollout(
             .map_or(default.at_once, |number| number as usize),
         smoke: smoke.into_iter().filter_map(|section| smoke_of(section, problems)).collect(),
         hooks: hooks.unwrap_or_default(),
+        judging: default.judging,
     };
     let (hold, longest) = (settings.hold, settings.longest_step);
     warn_if_above(&section, problems, ("hold", hold), ("longest_step", longest));
@@ -70,7 +68,7 @@ pub(super) fn rollout(
         problems.0.push(problem.help(help));
     }
     section.close(problems);
-    Arc::new(settings)
+    settings
 }
 
 fn strategy(section: &mut Section<'_>, problems: &mut Problems) -> Option<Strategy> {

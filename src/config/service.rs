@@ -6,12 +6,14 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::judge::judge;
 use super::mirror::mirror;
 use super::rollout::rollout;
 use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
 use super::stability::stability;
 use super::{Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
+use crate::rollout::RolloutSettings;
 use crate::split::{BasisPoints, COOKIE_NAME, Split, SplitError, Sticky, StickyKey};
 use crate::upstream::Address;
 
@@ -48,6 +50,7 @@ pub(super) fn service(
     let stability = stability(&mut section, problems, pools.as_deref());
     let mirror = mirror(&mut section, problems, pools.as_deref());
     let rollout = rollout(&mut section, problems, allows_commands);
+    let judging = judge(&mut section, problems);
     section.close(problems);
     Some(Service {
         name,
@@ -58,7 +61,7 @@ pub(super) fn service(
         timeouts: timeouts.unwrap_or_default(),
         stability: Arc::new(stability),
         mirror,
-        rollout,
+        rollout: Arc::new(RolloutSettings { judging, ..rollout }),
     })
 }
 

@@ -7,6 +7,7 @@
 mod controller;
 mod desk;
 mod events;
+mod latencies;
 mod prober;
 mod rates;
 mod resolve;
@@ -31,6 +32,7 @@ use crate::upstream::{Address, BreakerOrder};
 pub use controller::{Controller, Wiring};
 pub use desk::{Desk, FlagReport, Now, Report};
 pub use events::{Event, Events, Subject};
+pub use latencies::{Latencies, WINDOWS as LATENCY_WINDOWS};
 pub use prober::run as probe;
 pub use rates::{PERIOD as RATES_PERIOD, PoolRate, Rates};
 pub use resolve::Resolver;

@@ -13,12 +13,19 @@ use super::families::Families;
 use super::saturation::saturation;
 use crate::balance::Member;
 use crate::clock::Moment;
+use crate::judge::Distribution;
 use crate::mirror::Kind;
 use crate::snapshot::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 
-/// All metrics in the text format, version 0.0.4.
-pub fn encode(snapshot: &Snapshot, process: &Process, instant: Instant) -> String {
+/// All metrics in the text format, version 0.0.4. `took`: how long a service's pool took over the
+/// last minute.
+pub fn encode(
+    snapshot: &Snapshot,
+    process: &Process,
+    took: &dyn Fn(&str, &str) -> Distribution,
+    instant: Instant,
+) -> String {
     let now = snapshot.moment(instant);
     let mut families = Families::default();
     of_requests(
@@ -31,6 +38,7 @@ pub fn encode(snapshot: &Snapshot, process: &Process, instant: Instant) -> Strin
         service.mirror.iter().for_each(|mirror| of_mirror(&mut families, service, mirror));
         for pool in &service.pools {
             of_pool(&mut families, service, pool, now);
+            of_latency(&mut families, service, pool, &took(&service.name, &pool.name));
             for member in pool.members.list() {
                 of_upstream(&mut families, (service, pool, member), now);
             }
@@ -134,6 +142,17 @@ fn of_mirror(families: &mut Families, service: &Service, mirror: &Mirror) {
         let help = "Answers to copies compared with the live ones, by what differs first.";
         let count = counts.comparisons[kind as usize];
         families.counter("pointsman_mirror_comparisons_total", help, &labels, count as f64);
+    }
+}
+
+fn of_latency(families: &mut Families, service: &Service, pool: &Pool, took: &Distribution) {
+    for (name, share) in
+        [("0.5", 0.5), ("0.9", 0.9), ("0.95", 0.95), ("0.99", 0.99), ("0.999", 0.999)]
+    {
+        let labels = [("service", &*service.name), ("pool", &*pool.name), ("quantile", name)];
+        let help = "Time to the head of the pool's answers over the last minute, but for failures.";
+        let Some(took) = took.quantile(share) else { return };
+        families.gauge("pointsman_pool_latency_seconds", help, &labels, took.as_secs_f64());
     }
 }
 

@@ -5,6 +5,7 @@
 //! finds the rollout where it was and goes on; an action that had begun is asked for again.
 
 mod hook;
+mod judging;
 mod plan;
 mod progress;
 mod rolling;
@@ -21,6 +22,7 @@ use crate::judge::{Counts, Verdict};
 use crate::split::Split;
 
 pub use hook::{Hook, HookPoint, Hooks};
+pub use judging::{Judging, OnInconclusive, Query};
 pub use plan::{Plan, PlanRefused, RolloutSettings, Strategy, Wishes};
 pub use smoke::Smoke;
 pub use status::Status;

@@ -48,6 +48,16 @@ pub struct Route {
     pub service: usize,
 }
 
+impl std::fmt::Display for Route {
+    /// As people know it: its first host and its path.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(host) = self.hosts.first() {
+            write!(f, "{host}")?;
+        }
+        self.path.fmt(f)
+    }
+}
+
 /// A header field a request must carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderCondition {

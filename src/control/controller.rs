@@ -14,7 +14,7 @@ use super::resolve::{look_up_new, names};
 use super::{Command, Commands, Control, Events, InForce, Refused, ReloadError, Source, Subject};
 use crate::clock::Clock;
 use crate::config::{Change, Config, Severity, diff, given_up};
-use crate::notify::{Caller, Notifier, Occasion, call_hook, smoke};
+use crate::notify::{Caller, Notifier, Occasion, call_hook, measure, smoke};
 use crate::observe::Process;
 use crate::proxy::listen::{Listeners, Serve};
 use crate::rollout::{HookPoint, Rollout, Task};
@@ -328,6 +328,10 @@ fn run_task(
     let targets = targets(&snapshot, &rollout);
     async move {
         match task {
+            Task::Measure => match &rollout.plan.judging.prometheus {
+                Some(query) => measure(&caller, query).await,
+                None => Err("no question is declared".into()),
+            },
             Task::Smoke => smoke(&targets, &rollout.service, &rollout.plan.smoke).await,
             Task::Hook(point) => {
                 let Some(hook) = rollout.plan.hooks.at(&point) else {

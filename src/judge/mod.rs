@@ -60,12 +60,12 @@ use settings::{ALPHA_FLOOR, SMOULDERING};
 pub use counts::Counts;
 pub use distribution::Distribution;
 pub use errors::{Ending, Errors, Fault};
-pub use ledger::{Ledger, Watched};
 pub use evidence::{
     Bar, BudgetFinding, Evidence, Finding, GateFinding, Says, SplitFinding, StepFinding,
 };
 pub use guard::Guard;
 pub use histogram::Histogram;
+pub use ledger::{Ledger, Watched};
 pub use reading::{Reading, Side};
 pub use settings::JudgeSettings;
 pub use strata::{MOST_STRATA, OTHER, Part, Regressed, Strata};

@@ -122,7 +122,11 @@ impl Caller {
     }
 
     /// Gets what is at an address: the status and the first megabyte.
-    pub async fn get(&self, url: &Uri, within: Duration) -> Result<(StatusCode, Vec<u8>), CallError> {
+    pub async fn get(
+        &self,
+        url: &Uri,
+        within: Duration,
+    ) -> Result<(StatusCode, Vec<u8>), CallError> {
         let get = async {
             let mut request = Request::new(Full::new(Bytes::new()));
             let path = url.path_and_query().cloned();

@@ -105,21 +105,20 @@ impl Rollout {
 
     /// Hears what both pools did in a second.
     pub fn hear(&mut self, reading: &Reading, now: WallTime) {
-        let share = self.share().get();
+        let (share, has_traffic) = (self.share(), self.step.is_some());
         let (stable, canary) = (reading.stable.attempts, reading.canary.attempts);
         let hearing = &mut self.hearing;
-        hearing.trail.push_back(Second { at: now, share, stable, canary });
+        hearing.trail.push_back(Second { at: now, share: share.get(), stable, canary });
         if hearing.trail.len() > TRAIL {
             hearing.trail.pop_front();
         }
         if hearing.step != self.step {
             hearing.step = self.step;
             hearing.took = Default::default();
-            if let (Some(judge), true) = (&mut hearing.judge, self.step.is_some()) {
-                judge.begin_step(self.share());
+            if let (Some(judge), true) = (&mut hearing.judge, has_traffic) {
+                judge.begin_step(share);
             }
         }
-        let hearing = &mut self.hearing;
         hearing.took[0] += &reading.stable.latency;
         hearing.took[1] += &reading.canary.latency;
         if let Some(judge) = &mut hearing.judge {
@@ -138,15 +137,15 @@ impl Rollout {
         self.hearing.shifted = now;
     }
 
-    /// What is said of the target now.
-    pub fn verdict(&self, now: WallTime) -> Verdict {
+    /// What is said of the target now, which in the last second was asked so often.
+    pub fn verdict(&self, last: Counts, now: WallTime) -> Verdict {
         let verdict = match &self.hearing.judge {
             Some(judge) => match judge.ruling() {
                 // Said in words only where somebody reads them.
                 Ruling::Pass => Verdict::Pass { evidence: String::new() },
                 _ => judge.verdict(),
             },
-            None => self.by_guard(now),
+            None => self.by_guard(last, now),
         };
         match self.by_measure(now) {
             Some(measured @ Verdict::Fail { .. }) => measured,
@@ -156,8 +155,9 @@ impl Rollout {
     }
 
     /// The guard alone, which holds nothing up: how many requests a step wants is its own rule.
-    fn by_guard(&self, now: WallTime) -> Verdict {
-        let (whole, since) = self.seen();
+    fn by_guard(&self, last: Counts, now: WallTime) -> Verdict {
+        let (mut whole, since) = self.seen();
+        whole += last;
         let elapsed = now.elapsed_since(since.unwrap_or(self.started));
         match self.plan.guard.judge(whole, elapsed) {
             Verdict::Inconclusive { evidence } => Verdict::Pass { evidence },
@@ -169,9 +169,8 @@ impl Rollout {
     fn by_measure(&self, now: WallTime) -> Option<Verdict> {
         let query = self.plan.judging.prometheus.as_ref()?;
         let measured = &self.hearing.measured;
-        let latest = measured.answered.filter(|(at, _)| {
-            now.elapsed_since(*at) < query.interval * SILENT
-        });
+        let latest =
+            measured.answered.filter(|(at, _)| now.elapsed_since(*at) < query.interval * SILENT);
         let Some((_, value)) = latest else {
             let why = measured.why_not.as_deref().unwrap_or("it was not asked yet");
             let evidence = format!("Prometheus has no answer to `{}`: {why}", query.query);
@@ -202,7 +201,8 @@ impl Rollout {
     pub(super) fn on_measured(&mut self, said: Result<String, String>, now: WallTime) {
         let Some(query) = &self.plan.judging.prometheus else { return };
         let measured = &mut self.hearing.measured;
-        match said.and_then(|text| text.parse::<f64>().map_err(|_| format!("`{text}` is no number")))
+        match said
+            .and_then(|text| text.parse::<f64>().map_err(|_| format!("`{text}` is no number")))
         {
             Ok(value) => {
                 measured.answered = Some((now, value));

@@ -10,6 +10,8 @@ mod plan;
 mod progress;
 mod pending;
 mod lapse;
+mod hearing;
+mod report;
 mod rolling;
 mod smoke;
 mod status;
@@ -25,12 +27,14 @@ use crate::clock::WallTime;
 use crate::judge::{Counts, Verdict};
 use crate::split::Split;
 
+pub use hearing::{Past, Second};
 pub use hook::{Hook, HookPoint, Hooks};
 pub use judging::{Judging, OnInconclusive, Query};
 pub use plan::{Plan, PlanRefused, RolloutSettings, Strategy, Wishes};
 pub use smoke::Smoke;
 pub use status::Status;
 
+use hearing::Hearing;
 use pending::Pending;
 use rolling::Rolling;
 
@@ -82,6 +86,9 @@ pub struct Rollout {
     traffic_since: Option<WallTime>,
     unready_since: Option<WallTime>,
     rolling: Rolling,
+    /// What its judge has heard.
+    #[serde(default)]
+    hearing: Hearing,
 }
 
 /// What a rollout is at.
@@ -242,6 +249,8 @@ pub enum Task {
     Hook(HookPoint),
     /// The smoke requests.
     Smoke,
+    /// The question to the Prometheus server.
+    Measure,
 }
 
 /// What a rollout wants done, in this order.

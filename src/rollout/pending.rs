@@ -32,6 +32,7 @@ impl Task {
     pub fn words(&self) -> String {
         match self {
             Task::Smoke => "smoke requests".into(),
+            Task::Measure => "question to Prometheus".into(),
             Task::Hook(HookPoint::Deploy { upstream }) => format!("hook deploy of `{upstream}`"),
             Task::Hook(point) => format!("hook {}", point.name()),
         }
@@ -104,6 +105,7 @@ impl Rollout {
     fn timeout(&self, task: &Task, view: &View<'_>) -> Duration {
         match task {
             Task::Hook(point) => self.plan.hooks.at(point).map(super::Hook::timeout),
+            Task::Measure => None,
             Task::Smoke => {
                 // One after the other, and all of them to each upstream.
                 let each: Duration = self.plan.smoke.iter().map(|smoke| smoke.timeout).sum();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::rolling::Rolling;
 use super::{
-    Action, HookPoint, Input, LONGEST_WITHOUT_TARGET, Order, OrderRefused, Outcome, Paused, Plan,
-    Rollout, Stage, Strategy, Task, View, Weight,
+    Action, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, Order, OrderRefused,
+    Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, View, Weight,
 };
 use crate::clock::WallTime;
 use crate::judge::{Counts, Verdict};
@@ -49,6 +49,7 @@ impl Rollout {
             traffic_since: None,
             unready_since: None,
             rolling: Rolling::default(),
+            hearing: Hearing::default(),
         };
         let plan = &rollout.plan;
         let what = match plan.strategy {
@@ -57,6 +58,7 @@ impl Rollout {
         };
         let mut actions = vec![say(Weight::Note, what)];
         rollout.enter(Stage::BeforeStart, now, &mut actions);
+        rollout.note_said(&actions, now);
         (rollout, actions)
     }
 
@@ -90,7 +92,16 @@ impl Rollout {
                 self.on_order(order, &author, reason, view, &mut actions)?;
             }
         }
+        self.note_said(&actions, view.now);
         Ok(actions)
+    }
+
+    fn note_said(&mut self, actions: &[Action], now: WallTime) {
+        for action in actions {
+            if let Action::Say { what, .. } = action {
+                self.note(what, now);
+            }
+        }
     }
 
     /// Its service's traffic was changed past it, by this; it ends and moves nothing.
@@ -129,7 +140,7 @@ impl Rollout {
     /// Why the target, which gets traffic, must not have it.
     fn failure(&self, view: &View<'_>) -> Option<String> {
         match &view.verdict {
-            Verdict::Fail { evidence } if self.is_exposed() => Some(evidence.clone()),
+            Verdict::Fail { evidence, .. } if self.is_exposed() => Some(evidence.clone()),
             _ => None,
         }
     }
@@ -159,9 +170,13 @@ impl Rollout {
                 return;
             }
         }
+        let has_traffic = self.is_exposed() || self.stage == Stage::Rolling;
+        if has_traffic && self.is_to_measure(view.now) {
+            self.begin(Task::Measure, view.now, actions);
+        }
         if self.stage == Stage::Rolling {
             self.whole += view.canary;
-            if let Verdict::Fail { evidence } = &view.verdict
+            if let Verdict::Fail { evidence, .. } = &view.verdict
                 && self.paused.is_none()
             {
                 self.pause(evidence.clone(), view.now, actions);
@@ -170,6 +185,10 @@ impl Rollout {
             return;
         }
         if self.paused.is_some() {
+            return;
+        }
+        if let (Verdict::Invalid { evidence }, true) = (&view.verdict, self.is_exposed()) {
+            self.pause(evidence.clone(), view.now, actions);
             return;
         }
         let elapsed = view.now.elapsed_since(self.entered);
@@ -207,13 +226,17 @@ impl Rollout {
                 _ if !view.target_ready => {
                     format!("pool `{}` is not healthy after {within:?}", self.plan.to)
                 }
-                Verdict::Pass { evidence }
-                | Verdict::Fail { evidence }
-                | Verdict::Inconclusive { evidence } => {
-                    format!("there is no verdict after {within:?}: {evidence}")
-                }
+                verdict => format!("there is no verdict after {within:?}: {}", verdict.evidence()),
             };
-            self.pause(why, view.now, actions);
+            match self.plan.judging.on_inconclusive {
+                OnInconclusive::Promote if view.target_ready => {
+                    let what = format!("rollout {} goes on without a verdict: {why}", self.id);
+                    actions.push(say(Weight::Warning, what));
+                    self.take_step(self.following(), view.now, actions);
+                }
+                OnInconclusive::Rollback => drop(self.take_back(why, view, actions)),
+                _ => self.pause(why, view.now, actions),
+            }
         }
     }
 
@@ -225,6 +248,10 @@ impl Rollout {
         actions: &mut Vec<Action>,
     ) {
         let was_pending = self.forget(task);
+        if *task == Task::Measure {
+            self.on_measured(result, now);
+            return;
+        }
         if let (Task::Hook(HookPoint::Deploy { upstream }), true) = (task, was_pending) {
             self.on_deployed(upstream, result, now, actions);
             return;
@@ -417,6 +444,7 @@ impl Rollout {
         let split = Split::between(from, to, share);
         actions.push(Action::Shift { split, why });
         actions.push(say(Weight::Note, format!("rollout {id}: `{to}` gets {share} %")));
+        self.on_shift(now);
         self.step = Some(step);
         self.counts = Counts::default();
         self.traffic_since = self.traffic_since.or(Some(now));
@@ -459,6 +487,7 @@ impl Rollout {
         let split = Split::all_to(self.plan.from.clone());
         actions.push(Action::Shift { split, why: why.to_string() });
         // Told again after a crash, it would say that all is well.
+        self.on_shift(now);
         self.forget(&Task::Hook(HookPoint::AfterPromote));
         self.call(HookPoint::AfterRollback, now, actions);
     }

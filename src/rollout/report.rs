@@ -163,12 +163,20 @@ fn write_evidence(text: &mut String, evidence: &Evidence, rollout: &Rollout) -> 
         )?;
     }
     let Bar { ln_e, limit } = evidence.gate.fine;
-    writeln!(text, "\nEvidence that `{to}` is fine: {} ({} lets it go on).", odds(ln_e), odds(limit))?;
+    writeln!(
+        text,
+        "\nEvidence that `{to}` is fine: {} ({} lets it go on).",
+        odds(ln_e),
+        odds(limit)
+    )?;
     let split = &evidence.split;
     if split.stable + split.canary > 0 {
         let (arrived, share) = (split.canary, split.share);
         let all = split.stable + split.canary;
-        writeln!(text, "The split is set to {share} % and gave `{to}` {arrived} of {all} arrivals.")?;
+        writeln!(
+            text,
+            "The split is set to {share} % and gave `{to}` {arrived} of {all} arrivals."
+        )?;
     }
     if evidence.phi > 1.0 {
         writeln!(text, "Failures come in bursts; evidence is divided by {:.2}.", evidence.phi)?;

@@ -93,9 +93,11 @@ impl Rollout {
         let for_time = (!left.is_zero()).then(|| format!("another {} s", left.as_secs().max(1)));
         let for_requests = (missing > 0).then(|| format!("{missing} more requests"));
         let waits: Vec<String> = for_time.into_iter().chain(for_requests).collect();
+        let verdict = self.evidence().map(|evidence| evidence.verdict);
+        let says = verdict.map_or_else(String::new, |verdict| format!("; {}", verdict.evidence()));
         match waits.is_empty() {
-            true => format!("holds {} %", self.share()),
-            false => format!("holds {} % for {}", self.share(), waits.join(" and ")),
+            true => format!("holds {} %{says}", self.share()),
+            false => format!("holds {} % for {}{says}", self.share(), waits.join(" and ")),
         }
     }
 }
@@ -112,7 +114,7 @@ impl Outcome {
         }
     }
 
-    fn words(&self, rollout: &Rollout) -> String {
+    pub(super) fn words(&self, rollout: &Rollout) -> String {
         match self {
             Outcome::Promoted if rollout.plan.strategy == Strategy::Rolling => {
                 format!("pool `{}`: {}", rollout.plan.to, rollout.rolling.words())

@@ -51,7 +51,7 @@ fn pass() -> Verdict {
 }
 
 fn fail() -> Verdict {
-    Verdict::Fail { evidence: "60 of 500 requests failed".into() }
+    Verdict::Fail { evidence: "60 of 500 requests failed".into(), driver: Metric::Errors }
 }
 
 fn smoke(timeout: u64) -> Smoke {

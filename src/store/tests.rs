@@ -118,6 +118,7 @@ fn rollout(id: u64) -> Rollout {
         at_once: 1,
         smoke: vec![smoke],
         hooks: Hooks { before_start: Some(hook), ..Hooks::default() },
+        judging: Judging::default(),
     };
     let (author, reason) = ("ada".into(), Some("v2".into()));
     Rollout::start(id, shop(), plan, author, reason, WallTime::from_millis(id)).0

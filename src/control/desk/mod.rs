@@ -7,7 +7,9 @@
 //! a commit that fails has changed nothing.
 
 mod flags;
+mod observing;
 mod operations;
+mod recent;
 mod rollouts;
 mod traffic;
 
@@ -29,6 +31,7 @@ use crate::upstream::{Address, Upstream};
 pub use flags::FlagReport;
 pub use rollouts::Report;
 
+use recent::Recent;
 use rollouts::UnderWay;
 
 /// The moment of a command.
@@ -87,6 +90,8 @@ pub struct Desk {
     overrides: BTreeMap<OverrideKey, Override>,
     flags: BTreeMap<Arc<str>, FlagState>,
     rollouts: BTreeMap<Arc<str>, UnderWay>,
+    /// What the pools did lately.
+    recent: Recent,
     /// Ended, with a hook under way all the same.
     lingering: Vec<Rollout>,
     effects: Vec<Effect>,
@@ -113,6 +118,7 @@ impl Desk {
             overrides: memory.overrides.into_iter().map(|o| (o.what.key(), o)).collect(),
             flags: memory.flags.into_iter().collect(),
             rollouts: BTreeMap::new(),
+            recent: Recent::default(),
             lingering: memory.lingering,
             effects: Vec::new(),
             is_changed: false,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, Service as ServiceConfig};
+use crate::config::Config;
 use crate::judge::ledger::{AccountReading, STRATA};
 use crate::judge::{Counts, Distribution, Ledger, Part, Reading, Side};
 use crate::rollout::Rollout;
@@ -25,15 +25,16 @@ pub(super) struct Observing {
 
 impl Observing {
     /// An empty ledger for a rollout.
-    pub fn of(rollout: &Rollout, service: &ServiceConfig, config: &Config) -> Observing {
-        let is_sticky = !service.sticky.keys.is_empty();
+    pub fn of(rollout: &Rollout, config: &Config) -> Observing {
+        let service = config.service(&rollout.service);
+        let is_sticky = service.is_some_and(|service| !service.sticky.keys.is_empty());
         let ledger = Arc::new(rollout.plan.judging.ledger(is_sticky));
         Observing {
             accounts: [ledger.stable.read(), ledger.target.read()],
             ledger,
             from: rollout.plan.from.clone(),
             to: rollout.plan.to.clone(),
-            strata: strata(service, config),
+            strata: strata(&rollout.service, config),
             took: None,
         }
     }
@@ -50,7 +51,7 @@ impl Observing {
     }
 
     /// The routes may be others.
-    pub fn rename(&mut self, service: &ServiceConfig, config: &Config) {
+    pub fn rename(&mut self, service: &str, config: &Config) {
         self.strata = strata(service, config);
     }
 
@@ -116,8 +117,8 @@ impl Observing {
 }
 
 /// What the strata of a service are called.
-fn strata(service: &ServiceConfig, config: &Config) -> Arc<[Arc<str>]> {
-    let place = config.services.iter().position(|other| other.name == service.name);
+fn strata(service: &str, config: &Config) -> Arc<[Arc<str>]> {
+    let place = config.services.iter().position(|other| *other.name == *service);
     let routes: Vec<String> = config
         .routes
         .iter()

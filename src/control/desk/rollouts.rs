@@ -4,15 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::observing::Observing;
 use super::{Desk, Effect, Now, Said};
 use crate::clock::WallTime;
 use crate::config::Severity;
 use crate::control::{Order, Refused, Subject};
 use crate::judge::{Counts, Verdict};
 use crate::rollout::{
-    self, Action, Input, Plan, Rollout, Status, Task, UpstreamView, View, Weight, Wishes,
+    self, Action, Input, Outcome, Plan, Rollout, Status, Task, UpstreamView, View, Weight, Wishes,
 };
-use crate::snapshot::{Pool, Snapshot};
+use crate::snapshot::{Service, Snapshot};
 use crate::split::Split;
 use crate::store::{Batch, CommitError, Draft, OverrideKey, Revision, What};
 use crate::upstream::Proof;
@@ -24,8 +25,8 @@ const SAVED: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct UnderWay {
     pub rollout: Rollout,
-    /// The target's attempts at the last look; none before the first.
-    seen: Option<Counts>,
+    /// What its pools do.
+    pub observing: Observing,
     saved: WallTime,
 }
 
@@ -91,17 +92,21 @@ impl Desk {
         let plan = Plan::new(&service.rollout, wishes, &pools, &known.split)?;
         let id = self.last_ids.get(name).map_or(1, |last| last + 1);
         let (author, reason) = (order.author.clone(), order.reason.clone());
-        let to = plan.to.clone();
-        let (rollout, actions) =
+        let (from, to) = (plan.from.clone(), plan.to.clone());
+        let limit = plan.judging.settings.tempering_limit;
+        let (mut rollout, actions) =
             Rollout::start(id, service.name.clone(), plan, author, reason, now.wall);
+        if let Some(stable) = known.pool(&from) {
+            rollout.seat_judge(self.recent.past(known, stable, limit));
+        }
         let mut batch = Batch::new();
         // A new version is put where the contracted one was.
         let key = OverrideKey::Contracted { service: name.to_string(), pool: to.to_string() };
         if self.overrides.contains_key(&key) {
             batch.clear(key.clone());
         }
-        let seen = known.pool(&to).map(counts);
-        let under_way = UnderWay { rollout, seen, saved: now.wall };
+        let observing = Observing::of(&rollout, &config);
+        let under_way = UnderWay { rollout, observing, saved: now.wall };
         self.perform(under_way, actions, batch, snapshot, now)?;
         self.last_ids.insert(service.name.clone(), id);
         self.overrides.remove(&key);
@@ -183,6 +188,7 @@ impl Desk {
 
     /// Lets all rollouts go on; answers with those that could not be stored, which try again.
     pub fn tick(&mut self, snapshot: &Snapshot, now: Now) -> Vec<(Arc<str>, Refused)> {
+        self.recent.note(snapshot, now.instant);
         let names: Vec<Arc<str>> = self.rollouts.keys().cloned().collect();
         let one = |name: Arc<str>| {
             let failed = self.tick_one(&name, snapshot, now).err();
@@ -232,7 +238,9 @@ impl Desk {
 
     pub(super) fn take_up(&mut self, rollout: Rollout, now: Now) {
         let name = rollout.service.clone();
-        self.rollouts.insert(name, UnderWay { rollout, seen: None, saved: now.wall });
+        let observing = Observing::of(&rollout, &self.config);
+        self.run_time.observed.insert(name.clone(), observing.observed());
+        self.rollouts.insert(name, UnderWay { rollout, observing, saved: now.wall });
     }
 
     fn tell(
@@ -243,12 +251,23 @@ impl Desk {
         now: Now,
     ) -> Result<(), Refused> {
         let Some(under_way) = self.rollouts.get(name) else { return Ok(()) };
-        let Some((look, seen)) = self.look(under_way, snapshot, now) else { return Ok(()) };
+        let Some(service) = snapshot.service(name) else { return Ok(()) };
+        // Of what is read now nothing is believed unless all of it can be stored.
         let mut next = under_way.clone();
         let is_tick = input == Input::Tick;
-        let actions = next.rollout.advance(input, &look.borrow())?;
+        let mut canary = Counts::default();
         if is_tick {
-            next.seen = Some(seen);
+            let is_warming = next.rollout.is_warming(now.wall);
+            let (reading, attempts) = next.observing.read(service, is_warming);
+            next.rollout.hear(&reading, now.wall);
+            canary = attempts;
+        }
+        let Some(look) = look(&next.rollout, service, canary, snapshot, now) else {
+            return Ok(());
+        };
+        let actions = next.rollout.advance(input, &look.borrow())?;
+        if let Some((Outcome::RolledBack { .. }, _)) = &next.rollout.ended {
+            next.rollout.keep_failing(next.observing.ledger().sample.read());
         }
         // Also when the clock was set back: it must not take long until it gets there again.
         let is_due = now.wall < next.saved || now.wall.elapsed_since(next.saved) >= SAVED;
@@ -258,50 +277,6 @@ impl Desk {
         }
         next.saved = now.wall;
         self.perform(next, actions, Batch::new(), snapshot, now)
-    }
-
-    /// What a rollout sees now, and how far the target's attempts are read with it.
-    pub(super) fn look(
-        &self,
-        under_way: &UnderWay,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Option<(Look, Counts)> {
-        let rollout = &under_way.rollout;
-        let service = snapshot.service(&rollout.service)?;
-        let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
-        let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
-        let read = counts(to);
-        // After a start of the process the counters have begun anew.
-        let canary = read.since(under_way.seen.unwrap_or_default());
-        let (mut whole, since) = rollout.seen();
-        whole += canary;
-        let elapsed = now.wall.elapsed_since(since.unwrap_or(rollout.started));
-        let verdict = match rollout.plan.guard.judge(whole, elapsed) {
-            // The guard alone holds nothing up: how many requests a step wants is its own rule.
-            Verdict::Inconclusive { evidence } => Verdict::Pass { evidence },
-            verdict => verdict,
-        };
-        let upstreams = to.members.list().iter().map(|member| UpstreamView {
-            address: member.upstream.name.clone(),
-            is_ready: member.is_available(
-                stability.balance.slow_start,
-                stability.breaker.as_ref(),
-                moment,
-            ),
-            in_flight: member.upstream.in_flight(),
-        });
-        let look = Look {
-            now: now.wall,
-            split: service.split.clone(),
-            target_ready: to.is_ready(stability, moment),
-            old_ready: from.is_ready(stability, moment),
-            canary,
-            old_in_flight: from.state.in_flight(),
-            upstreams: upstreams.collect(),
-            verdict,
-        };
-        Some((look, read))
     }
 
     /// Commits a rollout's new state with all that it wants, and then does it.
@@ -371,7 +346,7 @@ impl Desk {
 
     fn believe(
         &mut self,
-        under_way: UnderWay,
+        mut under_way: UnderWay,
         actions: Vec<Action>,
         revisions: &[Revision],
         by: &Order,
@@ -388,7 +363,9 @@ impl Desk {
             |upstream: &str| super::find_upstream(snapshot, &name, &rollout.plan.to, upstream);
         for action in actions {
             match action {
-                Action::Shift { .. } => {}
+                Action::Shift { .. } => {
+                    service.into_iter().for_each(|service| under_way.observing.begin_step(service));
+                }
                 Action::Drain(upstream) => {
                     let what = What::Drain {
                         service: name.to_string(),
@@ -435,12 +412,16 @@ impl Desk {
         }
         match rollout.is_over() {
             true => self.ended(rollout),
-            false => drop(self.rollouts.insert(name, under_way)),
+            false => {
+                self.run_time.observed.insert(name.clone(), under_way.observing.observed());
+                self.rollouts.insert(name, under_way);
+            }
         }
     }
 
     pub(super) fn ended(&mut self, rollout: Rollout) {
         self.rollouts.remove(&rollout.service);
+        self.run_time.observed.remove(&rollout.service);
         if rollout.is_pending() {
             self.lingering.push(rollout);
         }
@@ -476,7 +457,33 @@ impl Desk {
     }
 }
 
-/// What a pool's upstreams did so far.
-fn counts(pool: &Pool) -> Counts {
-    pool.state.attempts.read()
+/// What a rollout sees now; none if one of its pools is gone.
+fn look(
+    rollout: &Rollout,
+    service: &Service,
+    canary: Counts,
+    snapshot: &Snapshot,
+    now: Now,
+) -> Option<Look> {
+    let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
+    let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
+    let upstreams = to.members.list().iter().map(|member| UpstreamView {
+        address: member.upstream.name.clone(),
+        is_ready: member.is_available(
+            stability.balance.slow_start,
+            stability.breaker.as_ref(),
+            moment,
+        ),
+        in_flight: member.upstream.in_flight(),
+    });
+    Some(Look {
+        now: now.wall,
+        split: service.split.clone(),
+        target_ready: to.is_ready(stability, moment),
+        old_ready: from.is_ready(stability, moment),
+        canary,
+        old_in_flight: from.state.in_flight(),
+        upstreams: upstreams.collect(),
+        verdict: rollout.verdict(canary, now.wall),
+    })
 }

@@ -252,6 +252,9 @@ impl Desk {
             stays
         });
         self.config = config.clone();
+        for (service, under_way) in &mut self.rollouts {
+            under_way.observing.rename(service, config);
+        }
         self.is_changed = true;
         self.commit(given_up)?;
         self.take_flags();

@@ -23,6 +23,9 @@ use crate::split::BasisPoints;
 /// For a hook or a smoke request that says nothing else.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// For a deploy hook that says nothing else: a version is put on a machine in minutes.
+const DEPLOY_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Fields of a smoke request that follow from whom it goes to and what it holds.
 const OURS: [&str; 4] = ["host", "connection", "content-length", "transfer-encoding"];
 
@@ -225,9 +228,10 @@ fn hook(
     allows_commands: bool,
 ) -> Option<Hook> {
     let address = |text: &str| web_address(text).map(|_| text.to_string());
+    let default = if key == "deploy" { DEPLOY_TIMEOUT } else { TIMEOUT };
     if value.get_ref().as_str().is_some() {
         let url = text_of(problems, key, value, address)?.value;
-        return Some(Hook::Webhook { url, secret_file: None, timeout: TIMEOUT });
+        return Some(Hook::Webhook { url, secret_file: None, timeout: default });
     }
     if value.get_ref().as_table().is_none() {
         problems.0.push(wrong_kind(key, value, "an address, or a table with `url` or `run`"));
@@ -249,7 +253,7 @@ fn hook(
         let message = "`secret_file` signs calls of a `url`: a command is not signed";
         problems.0.push(Problem::error(found.span.clone(), message));
     }
-    let timeout = section.duration(problems, "timeout").unwrap_or(TIMEOUT);
+    let timeout = section.duration(problems, "timeout").unwrap_or(default);
     section.close(problems);
     let secret_file = secret_file.map(|found| found.value);
     match (url, run) {

@@ -67,7 +67,7 @@ impl<S: Serve> Controller<S> {
     /// Takes commands until nobody is left to send any.
     pub async fn run(mut self, mut commands: Commands) {
         self.wiring.notifier.set_targets(self.desk.config().notify.clone());
-        self.desk.resume_rollouts();
+        self.desk.resume_rollouts(self.now());
         self.settle();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -348,6 +348,7 @@ fn targets(snapshot: &Snapshot, rollout: &Rollout) -> Vec<Target> {
 }
 
 fn occasion(rollout: &Rollout, point: HookPoint) -> Occasion {
+    let at = rollout.asked(&Task::Hook(point.clone()));
     Occasion {
         point,
         service: rollout.service.clone(),
@@ -359,6 +360,6 @@ fn occasion(rollout: &Rollout, point: HookPoint) -> Occasion {
         share: rollout.share(),
         author: rollout.author.clone(),
         reason: rollout.reason.clone(),
-        at: rollout.asked(),
+        at,
     }
 }

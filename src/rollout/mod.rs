@@ -7,9 +7,13 @@
 mod hook;
 mod plan;
 mod progress;
+mod pending;
+mod lapse;
 mod rolling;
 mod smoke;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +29,7 @@ pub use plan::{Plan, PlanRefused, RolloutSettings, Strategy, Wishes};
 pub use smoke::Smoke;
 pub use status::Status;
 
+use pending::Pending;
 use rolling::Rolling;
 
 /// How long a target that gets traffic may have nobody who takes it.
@@ -48,7 +53,7 @@ pub struct Rollout {
     /// How it ended and when, once it has.
     pub ended: Option<(Outcome, WallTime)>,
     stage: Stage,
-    /// When the stage began; pauses are left out, so it may lie later.
+    /// When the stage began; pauses and times without ticks are left out, so it may lie later.
     entered: WallTime,
     /// The place in the plan's steps of the share in force; none before the first.
     step: Option<usize>,
@@ -58,6 +63,12 @@ pub struct Rollout {
     /// When the last task was asked for.
     #[serde(default)]
     asked: WallTime,
+    /// Tasks whose end is waited for.
+    #[serde(default)]
+    pending: Vec<Pending>,
+    /// When it was last told anything.
+    #[serde(default)]
+    looked: Option<WallTime>,
     /// Whether the task of the stage has failed, and is to be begun again.
     has_failed: bool,
     /// Whether the task of the stage has ended well during a pause.

@@ -40,6 +40,8 @@ impl Rollout {
             next: 0,
             paused: None,
             asked: now,
+            pending: Vec::new(),
+            looked: Some(now),
             has_failed: false,
             has_passed: false,
             counts: Counts::default(),
@@ -64,12 +66,26 @@ impl Rollout {
         if self.is_over() {
             return match input {
                 Input::Order { .. } => Err(self.refuse("has ended")),
-                _ => Ok(actions),
+                Input::Done { task, .. } => {
+                    self.forget(&task);
+                    Ok(actions)
+                }
+                Input::Tick => Ok(actions),
             };
         }
+        self.keep_time(view.now);
         match input {
             Input::Tick => self.on_tick(view, &mut actions),
-            Input::Done { task, result } => self.on_done(&task, result, view.now, &mut actions),
+            Input::Done { task, result } => {
+                // The next share must not come of a hook that passes while the target fails.
+                if let Some(evidence) = self.failure(view)
+                    && self.take_back(evidence, view, &mut actions)
+                {
+                    self.forget(&task);
+                } else {
+                    self.on_done(&task, result, view.now, &mut actions);
+                }
+            }
             Input::Order { order, author, reason } => {
                 self.on_order(order, &author, reason, view, &mut actions)?;
             }
@@ -82,13 +98,6 @@ impl Rollout {
         if !self.is_over() {
             self.end(Outcome::Superseded { by: by.into() }, now);
         }
-    }
-
-    /// What has to be begun again when the process has started anew.
-    pub fn resume(&self) -> Vec<Action> {
-        let waits = !self.is_over() && !self.has_failed && !self.has_passed;
-        let task = self.task().filter(|_| waits).map(Action::Begin);
-        task.into_iter().chain(self.rolling.resume()).collect()
     }
 
     /// Whether it has ended.
@@ -106,11 +115,6 @@ impl Rollout {
         self.step.unwrap_or_default()
     }
 
-    /// When it last asked for a task: the same after a crash, another when it asks again.
-    pub fn asked(&self) -> WallTime {
-        self.asked
-    }
-
     /// Attempts at the target since it got traffic, and since when it has.
     pub fn seen(&self) -> (Counts, Option<WallTime>) {
         (self.whole, self.traffic_since)
@@ -122,6 +126,14 @@ impl Rollout {
         self.step.is_some() && matches!(self.stage, BeforeStep | BeforePromote | Holding | Watching)
     }
 
+    /// Why the target, which gets traffic, must not have it.
+    fn failure(&self, view: &View<'_>) -> Option<String> {
+        match &view.verdict {
+            Verdict::Fail { evidence } if self.is_exposed() => Some(evidence.clone()),
+            _ => None,
+        }
+    }
+
     fn on_tick(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
         if self.is_exposed() {
             self.counts += view.canary;
@@ -131,16 +143,19 @@ impl Rollout {
                 false => self.unready_since.or(Some(view.now)),
             };
             let without = self.unready_since.map(|since| view.now.elapsed_since(since));
-            let why = match &view.verdict {
-                Verdict::Fail { evidence } => Some(evidence.clone()),
-                _ if without.is_some_and(|for_| for_ >= LONGEST_WITHOUT_TARGET) => {
-                    Some(format!("no upstream of pool `{}` takes requests", self.plan.to))
-                }
-                _ => None,
-            };
+            let is_gone = without.is_some_and(|for_| for_ >= LONGEST_WITHOUT_TARGET);
+            let gone = || format!("no upstream of pool `{}` takes requests", self.plan.to);
+            let why = self.failure(view).or_else(|| is_gone.then(gone));
             if let Some(why) = why
                 && self.take_back(why, view, actions)
             {
+                return;
+            }
+        }
+        for (task, waited) in self.lost(view) {
+            let why = format!("nobody has told its end for {waited:?}");
+            self.on_done(&task, Err(why), view.now, actions);
+            if self.is_over() {
                 return;
             }
         }
@@ -183,10 +198,21 @@ impl Rollout {
         if elapsed >= self.plan.hold && enough && passes && view.target_ready {
             self.take_step(self.following(), view.now, actions);
         } else if elapsed >= self.plan.longest_step.max(self.plan.hold) {
-            let why = format!(
-                "{} of {} requests came in {:?}: too few to go on",
-                self.counts.total, self.plan.min_requests, self.plan.longest_step
-            );
+            let within = self.plan.longest_step.max(self.plan.hold);
+            let why = match &view.verdict {
+                _ if !enough => {
+                    let (came, wanted) = (self.counts.total, self.plan.min_requests);
+                    format!("{came} of {wanted} requests came in {within:?}: too few to go on")
+                }
+                _ if !view.target_ready => {
+                    format!("pool `{}` is not healthy after {within:?}", self.plan.to)
+                }
+                Verdict::Pass { evidence }
+                | Verdict::Fail { evidence }
+                | Verdict::Inconclusive { evidence } => {
+                    format!("there is no verdict after {within:?}: {evidence}")
+                }
+            };
             self.pause(why, view.now, actions);
         }
     }
@@ -198,22 +224,20 @@ impl Rollout {
         now: WallTime,
         actions: &mut Vec<Action>,
     ) {
-        if let Task::Hook(HookPoint::Deploy { upstream }) = task {
+        let was_pending = self.forget(task);
+        if let (Task::Hook(HookPoint::Deploy { upstream }), true) = (task, was_pending) {
             self.on_deployed(upstream, result, now, actions);
             return;
         }
-        if self.task().as_ref() != Some(task) {
-            // Of a stage that is over, or one that nobody waits for.
-            if let (Task::Hook(point), Err(why)) = (task, &result) {
-                let what = format!("rollout {}: hook {} failed: {why}", self.id, point.name());
+        let named = task.words();
+        if !was_pending || self.task().as_ref() != Some(task) {
+            // Of a stage that is over or given up, or one that holds nothing up.
+            if let Err(why) = &result {
+                let what = format!("rollout {}: {named} failed: {why}", self.id);
                 actions.push(say(Weight::Warning, what));
             }
             return;
         }
-        let named = match task {
-            Task::Smoke => "smoke requests".to_string(),
-            Task::Hook(point) => format!("hook {}", point.name()),
-        };
         match (result, self.stage) {
             (Ok(_), _) if self.paused.is_some() => self.has_passed = true,
             (Ok(_), _) => self.pass(now, actions),
@@ -249,6 +273,11 @@ impl Rollout {
         actions: &mut Vec<Action>,
     ) -> Result<(), OrderRefused> {
         let now = view.now;
+        if let Some(evidence) = self.failure(view)
+            && matches!(order, Order::Step | Order::Promote | Order::Resume)
+        {
+            return Err(self.refuse(format!("cannot go on: {evidence}")));
+        }
         match order {
             Order::Pause if self.paused.is_some() => return Err(self.refuse("is paused already")),
             Order::Pause => {
@@ -266,7 +295,7 @@ impl Rollout {
             Order::Abort => {
                 let by = author.to_string();
                 let what = format!("rollout {} was aborted by {by}", self.id);
-                self.shift_back(&what, actions);
+                self.shift_back(&what, now, actions);
                 self.abort_rolling(actions);
                 actions.push(say(Weight::Warning, what));
                 self.end(Outcome::Aborted { by, why: reason }, now);
@@ -304,22 +333,26 @@ impl Rollout {
 
     fn go_on(&mut self, now: WallTime, actions: &mut Vec<Action>) {
         let stood_still = self.stage == Stage::Holding;
+        let longest = self.plan.longest_step.max(self.plan.hold);
         self.unpause(now);
         actions.push(say(Weight::Note, format!("rollout {} goes on", self.id)));
         if self.has_passed {
             self.pass(now, actions);
         } else if std::mem::take(&mut self.has_failed) {
-            self.asked = now;
-            actions.extend(self.task().map(Action::Begin));
-        } else if stood_still && now.elapsed_since(self.entered) >= self.plan.longest_step {
+            self.task().into_iter().for_each(|task| self.begin(task, now, actions));
+        } else if stood_still && now.elapsed_since(self.entered) >= longest {
             // It had waited as long as it may; it may wait as long again.
             self.entered = now;
+        }
+        if self.stage == Stage::Rolling {
+            // Whoever lets it go on has seen what failed; what fails from now on counts.
+            (self.whole, self.traffic_since) = (Counts::default(), Some(now));
         }
         self.retry_stuck(now, actions);
     }
 
     /// The task that the stage waits for.
-    fn task(&self) -> Option<Task> {
+    pub(super) fn task(&self) -> Option<Task> {
         let point = match self.stage {
             Stage::BeforeStart => HookPoint::BeforeStart,
             Stage::Expanding => HookPoint::Expand,
@@ -344,7 +377,7 @@ impl Rollout {
                 if stage == Stage::Contracting {
                     actions.push(Action::Contract { pool: self.plan.from.clone() });
                 }
-                actions.push(Action::Begin(task));
+                self.begin(task, now, actions);
             }
             None => {}
         }
@@ -391,10 +424,7 @@ impl Rollout {
         let is_last = share == BasisPoints::WHOLE;
         self.enter(if is_last { Stage::Watching } else { Stage::Holding }, now, actions);
         if is_last {
-            let hook = HookPoint::AfterPromote;
-            if self.plan.hooks.at(&hook).is_some() {
-                actions.push(Action::Begin(Task::Hook(hook)));
-            }
+            self.call(HookPoint::AfterPromote, now, actions);
             if self.plan.watch.is_zero() {
                 self.enter(Stage::Draining, now, actions);
             }
@@ -416,22 +446,21 @@ impl Rollout {
             return false;
         }
         let what = format!("rollout {id} is rolled back: {why}");
-        self.shift_back(&what, actions);
+        self.shift_back(&what, view.now, actions);
         actions.push(say(Weight::Failure, what));
         self.end(Outcome::RolledBack { why }, view.now);
         true
     }
 
-    fn shift_back(&mut self, why: &str, actions: &mut Vec<Action>) {
+    fn shift_back(&mut self, why: &str, now: WallTime, actions: &mut Vec<Action>) {
         if self.step.take().is_none() {
             return;
         }
         let split = Split::all_to(self.plan.from.clone());
         actions.push(Action::Shift { split, why: why.to_string() });
-        let hook = HookPoint::AfterRollback;
-        if self.plan.hooks.at(&hook).is_some() {
-            actions.push(Action::Begin(Task::Hook(hook)));
-        }
+        // Told again after a crash, it would say that all is well.
+        self.forget(&Task::Hook(HookPoint::AfterPromote));
+        self.call(HookPoint::AfterRollback, now, actions);
     }
 
     pub(super) fn promote(&mut self, now: WallTime, actions: &mut Vec<Action>) {
@@ -463,6 +492,7 @@ impl Rollout {
 
     fn end(&mut self, outcome: Outcome, now: WallTime) {
         self.paused = None;
+        self.forget_all_but_last();
         self.ended = Some((outcome, now));
     }
 

@@ -39,12 +39,15 @@ impl Rollout {
         };
         let verbs: &[&str] = match (&self.ended, &self.paused, self.stage) {
             (Some(_), ..) => &[],
-            (_, _, Stage::Contracting) => &["resume"],
-            (_, Some(_), Stage::Rolling) => &["resume", "step", "abort"],
-            (_, Some(_), _) => &["resume", "promote", "abort"],
-            (_, _, Stage::Holding) => &["pause", "step", "promote", "abort"],
-            (_, _, Stage::Watching) => &["promote", "abort"],
-            _ => &["pause", "abort"],
+            (_, Some(_), Stage::Contracting) => &["resume"],
+            (_, None, Stage::Contracting) => &["pause"],
+            (_, Some(_), Stage::Holding) => &["resume", "step", "promote", "abort"],
+            (_, None, Stage::Holding) => &["pause", "step", "promote", "abort"],
+            (_, Some(_), Stage::Watching) => &["resume", "promote", "abort"],
+            (_, None, Stage::Watching) => &["pause", "promote", "abort"],
+            (_, Some(_), _) if self.rolling.is_stuck() => &["resume", "step", "abort"],
+            (_, Some(_), _) => &["resume", "abort"],
+            (_, None, _) => &["pause", "abort"],
         };
         Status {
             state,

@@ -35,6 +35,7 @@ pub(super) fn apply(
                 put(writing, ROLLOUTS, &rollout.service, &stored::json(&*rollout)?)?;
             }
             Change::EndRollout(rollout) => end_rollout(writing, &rollout)?,
+            Change::Settle(rollout) => settle(writing, &rollout)?,
             Change::Set(standing) => {
                 let about = stored::override_key(&standing.what.key())?;
                 put(writing, OVERRIDES, &about, &stored::override_json(standing)?)?;
@@ -89,6 +90,15 @@ fn end_rollout(writing: &Writing, rollout: &Rollout) -> Result<(), Trouble> {
     let key = key(&rollout.service, rollout.id);
     put(writing, PAST_ROLLOUTS, &key, &stored::json(rollout)?)?;
     forget(writing, PAST_ROLLOUTS, &rollout.service, PAST_ROLLOUTS_KEPT)
+}
+
+fn settle(writing: &Writing, rollout: &Rollout) -> Result<(), Trouble> {
+    let key = key(&rollout.service, rollout.id);
+    let known = one(&writing.table(PAST_ROLLOUTS)?, &key, stored::parse::<Rollout>)?;
+    match known {
+        Some(_) => put(writing, PAST_ROLLOUTS, &key, &stored::json(rollout)?),
+        None => Ok(()),
+    }
 }
 
 fn set_flag(

@@ -18,6 +18,7 @@ pub(super) enum Change {
     Outcome { service: Arc<str>, number: u64, text: String },
     Rollout(Box<Rollout>),
     EndRollout(Box<Rollout>),
+    Settle(Box<Rollout>),
     Set(Override),
     Clear(OverrideKey),
     Flag { name: Arc<str>, expected: u64, state: FlagState },
@@ -55,6 +56,11 @@ impl Batch {
     /// Moves a service's rollout to its past ones.
     pub fn end_rollout(&mut self, rollout: &Rollout) -> &mut Batch {
         self.push(Change::EndRollout(Box::new(rollout.clone())))
+    }
+
+    /// Keeps what has become of a past rollout since its end, if it is remembered.
+    pub fn settle(&mut self, rollout: &Rollout) -> &mut Batch {
+        self.push(Change::Settle(Box::new(rollout.clone())))
     }
 
     /// Puts an override in place of the one with the same key.

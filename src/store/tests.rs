@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::WallTime;
 use crate::judge::Guard;
-use crate::rollout::{Hook, Hooks, Plan, Smoke, Strategy};
+use crate::rollout::{Hook, HookPoint, Hooks, Plan, Smoke, Strategy, Task};
 use crate::split::{BasisPoints, Split};
 use crate::upstream::BreakerOrder;
 
@@ -193,6 +193,23 @@ fn everything(n: u64) -> Batch {
 }
 
 #[test]
+fn what_ended_with_a_hook_under_way_is_recalled_until_the_hook_has_ended() {
+    let store = Store::in_memory();
+    store.commit(everything(0)).unwrap();
+    store.commit(everything(1)).unwrap();
+    store.commit(everything(2)).unwrap();
+    let mut ended = rollout(2);
+    assert_eq!(store.recall().unwrap().lingering, [ended.clone()]);
+    ended.forget(&Task::Hook(HookPoint::BeforeStart));
+    let mut batch = Batch::new();
+    batch.settle(&ended).settle(&rollout(9));
+    store.commit(batch).unwrap();
+    let memory = store.recall().unwrap();
+    assert_eq!((memory.lingering, memory.rollouts), (vec![], vec![rollout(3)]));
+    assert_eq!(store.past_rollouts("shop", 9).unwrap(), [ended]);
+}
+
+#[test]
 fn everything_that_was_committed_is_recalled() {
     let store = Store::in_memory();
     store.commit(everything(0)).unwrap();
@@ -201,6 +218,7 @@ fn everything_that_was_committed_is_recalled() {
     let expected = Memory {
         newest: [(shop(), store.revision("shop", 1).unwrap().unwrap())].into(),
         rollouts: vec![rollout(1)],
+        lingering: vec![],
         last_rollouts: [(shop(), 1)].into(),
         overrides: overrides(),
         flags: [("beta".into(), FlagState { revision: 1, ..flag(0) })].into(),

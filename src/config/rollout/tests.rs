@@ -87,7 +87,7 @@ deploy = { run = ["deploy", "now"] }
     };
     let command = Hook::Command {
         run: vec!["deploy".into(), "now".into()],
-        timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(600),
     };
     let expected = RolloutSettings {
         strategy: Strategy::BlueGreen,

@@ -87,6 +87,8 @@ pub struct Desk {
     overrides: BTreeMap<OverrideKey, Override>,
     flags: BTreeMap<Arc<str>, FlagState>,
     rollouts: BTreeMap<Arc<str>, UnderWay>,
+    /// Ended, with a hook under way all the same.
+    lingering: Vec<Rollout>,
     effects: Vec<Effect>,
     is_changed: bool,
 }
@@ -111,6 +113,7 @@ impl Desk {
             overrides: memory.overrides.into_iter().map(|o| (o.what.key(), o)).collect(),
             flags: memory.flags.into_iter().collect(),
             rollouts: BTreeMap::new(),
+            lingering: memory.lingering,
             effects: Vec::new(),
             is_changed: false,
         };

@@ -147,19 +147,38 @@ impl Desk {
         now: Now,
     ) -> Result<(), Refused> {
         let is_same = self.rollouts.get(service).is_some_and(|known| known.rollout.id == id);
-        if !is_same {
-            // It is over; a failed call is worth a word all the same.
-            if let Err(why) = result {
-                let name = match &task {
-                    Task::Hook(point) => point.name(),
-                    Task::Smoke => "smoke",
-                };
-                let what = format!("rollout {id}: hook {name} failed: {why}");
-                self.say_of_rollout(service, id, Weight::Warning, what, None);
-            }
+        match is_same {
+            true => self.tell(service, Input::Done { task, result }, snapshot, now),
+            false => self.on_late(service, id, &task, result),
+        }
+    }
+
+    /// Hears how a task has ended whose rollout is over.
+    fn on_late(
+        &mut self,
+        service: &str,
+        id: u64,
+        task: &Task,
+        result: Result<String, String>,
+    ) -> Result<(), Refused> {
+        if let Err(why) = result {
+            let what = format!("rollout {id}: {} failed: {why}", task.words());
+            self.say_of_rollout(service, id, Weight::Warning, what, None);
+        }
+        let is_it = |rollout: &Rollout| &*rollout.service == service && rollout.id == id;
+        let Some(at) = self.lingering.iter().position(is_it) else { return Ok(()) };
+        let mut rollout = self.lingering[at].clone();
+        if !rollout.forget(task) {
             return Ok(());
         }
-        self.tell(service, Input::Done { task, result }, snapshot, now)
+        let mut batch = Batch::new();
+        batch.settle(&rollout);
+        self.commit(batch)?;
+        match rollout.is_pending() {
+            true => self.lingering[at] = rollout,
+            false => drop(self.lingering.swap_remove(at)),
+        }
+        Ok(())
     }
 
     /// Lets all rollouts go on; answers with those that could not be stored, which try again.
@@ -176,19 +195,14 @@ impl Desk {
         self.tell(name, Input::Tick, snapshot, now)
     }
 
-    /// Tasks that had begun when the process ended.
-    pub fn resume_rollouts(&mut self) {
-        let resumed = self.rollouts.values().flat_map(|under_way| {
-            let rollout = &under_way.rollout;
-            rollout.resume().into_iter().filter_map(|action| match action {
-                Action::Begin(task) => {
-                    Some(Effect::Begin { rollout: Box::new(rollout.clone()), task })
-                }
-                _ => None,
-            })
-        });
-        let resumed: Vec<Effect> = resumed.collect();
-        self.effects.extend(resumed);
+    /// Begins again what had begun when the process ended.
+    pub fn resume_rollouts(&mut self, now: Now) {
+        let under_way = self.rollouts.values_mut().map(|under_way| &mut under_way.rollout);
+        for rollout in under_way.chain(&mut self.lingering) {
+            let tasks = rollout.resume(now.wall);
+            let begin = |task| Effect::Begin { rollout: Box::new(rollout.clone()), task };
+            self.effects.extend(tasks.into_iter().map(begin));
+        }
     }
 
     /// The rollout of a service that is under way, else the last one; none if there was none.
@@ -236,7 +250,8 @@ impl Desk {
         if is_tick {
             next.seen = Some(seen);
         }
-        let is_due = now.wall.elapsed_since(next.saved) >= SAVED;
+        // Also when the clock was set back: it must not take long until it gets there again.
+        let is_due = now.wall < next.saved || now.wall.elapsed_since(next.saved) >= SAVED;
         if is_tick && actions.is_empty() && !is_due && !next.rollout.is_over() {
             self.rollouts.insert(next.rollout.service.clone(), next);
             return Ok(());
@@ -426,6 +441,9 @@ impl Desk {
 
     pub(super) fn ended(&mut self, rollout: Rollout) {
         self.rollouts.remove(&rollout.service);
+        if rollout.is_pending() {
+            self.lingering.push(rollout);
+        }
         self.is_changed = true;
     }
 

@@ -36,6 +36,15 @@ fn a_store_of_any_format_so_far_says_what_its_export_says() {
     }
 }
 
+/// A rollout as format 1 kept it at first, without what has been added to it since.
+fn first_rollout(id: u64) -> Rollout {
+    let mut json = serde_json::to_value(rollout(id)).unwrap();
+    for added in ["pending", "looked"] {
+        json.as_object_mut().unwrap().remove(added).unwrap();
+    }
+    serde_json::from_value(json).unwrap()
+}
+
 #[test]
 fn what_was_in_a_store_of_format_1_is_found() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,8 +63,8 @@ fn what_was_in_a_store_of_format_1_is_found() {
     assert_eq!(memory.newest, [(shop(), newest)].into());
     let passed = store.revision("shop", 4).unwrap().unwrap().outcome;
     assert_eq!((passed.as_deref(), memory.secret), (Some("was passed"), Some([0x5c; 16])));
-    assert_eq!((memory.rollouts, memory.overrides), (vec![rollout(5)], overrides()));
-    assert_eq!(store.past_rollouts("shop", 9).unwrap(), [rollout(4), rollout(2)]);
+    assert_eq!((memory.rollouts, memory.overrides), (vec![first_rollout(5)], overrides()));
+    assert_eq!(store.past_rollouts("shop", 9).unwrap(), [first_rollout(4), first_rollout(2)]);
     assert_eq!(memory.flags, [("beta".into(), FlagState { revision: 5, ..flag(4) })].into());
     assert_eq!(memory.in_file["split shop"], "blue=95 green=5");
     assert_eq!(memory.events, (1..=10).map(event).collect::<Vec<_>>());

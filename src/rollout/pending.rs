@@ -44,9 +44,12 @@ impl Rollout {
     pub fn resume(&mut self, now: WallTime) -> Vec<Task> {
         self.pending.iter_mut().for_each(|pending| pending.since = now);
         // A store of an older version has no list of what is pending.
-        let waits = !self.is_over() && !self.has_failed && !self.has_passed;
+        let waits = !self.has_failed && !self.has_passed;
         let task = self.task().filter(|_| waits);
-        let tasks: Vec<Task> = task.into_iter().chain(self.rolling.deploying()).collect();
+        let mut tasks: Vec<Task> = task.into_iter().chain(self.rolling.deploying()).collect();
+        if self.is_over() {
+            tasks.clear();
+        }
         for task in tasks {
             if !self.pending.iter().any(|pending| pending.task == task) {
                 self.pending.push(Pending { task, asked: self.asked, since: now });

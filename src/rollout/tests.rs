@@ -146,11 +146,11 @@ impl Trial {
                     short
                 }
                 Action::Drain(address) => {
-                    self.upstream(&address).is_ready = false;
+                    self.set_ready(&address, false);
                     format!("drain {address}")
                 }
                 Action::Renew(address) => {
-                    self.upstream(&address).is_ready = self.come_back;
+                    self.set_ready(&address, self.come_back);
                     format!("renew {address}")
                 }
                 Action::Contract { pool } => format!("contract {pool}"),
@@ -163,6 +163,14 @@ impl Trial {
 
     fn upstream(&mut self, address: &str) -> &mut UpstreamView {
         self.upstreams.iter_mut().find(|upstream| &*upstream.address == address).unwrap()
+    }
+
+    fn set_ready(&mut self, address: &str, is_ready: bool) {
+        let mut all = self.upstreams.iter_mut();
+        // It may have left the pool.
+        if let Some(upstream) = all.find(|upstream| &*upstream.address == address) {
+            upstream.is_ready = is_ready;
+        }
     }
 
     /// A second later.

@@ -257,7 +257,7 @@ mod tests {
             ("ratio = 0.5", "from 1 to 100"),
             ("risk = 60", "from 0.01 to 50 %"),
             ("by = \"user\"", "did you mean `users`?"),
-            ("on_inconclusive = \"roll\"", "did you mean `rollback`?"),
+            ("on_inconclusive = \"rolback\"", "did you mean `rollback`?"),
             ("metrics = [\"a b\"]", "bad metric name"),
             ("metrics = [\"a\", \"a\"]", "this metric is named twice"),
             ("prometheus = { query = \"up\" }", "needs a `url`"),

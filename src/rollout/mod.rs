@@ -5,6 +5,7 @@
 //! finds the rollout where it was and goes on; an action that had begun is asked for again.
 
 mod hook;
+mod judging;
 mod plan;
 mod progress;
 mod pending;
@@ -28,6 +29,7 @@ use crate::split::Split;
 
 pub use hearing::{Past, Second};
 pub use hook::{Hook, HookPoint, Hooks};
+pub use judging::{Judging, OnInconclusive, Query};
 pub use plan::{Plan, PlanRefused, RolloutSettings, Strategy, Wishes};
 pub use smoke::Smoke;
 pub use status::Status;

@@ -9,6 +9,7 @@ mod retreat;
 mod time;
 
 use super::*;
+use crate::judge::Metric;
 use crate::split::BasisPoints;
 
 const BLUE: &str = "blue";

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::WallTime;
 use crate::judge::Guard;
-use crate::rollout::{Hook, HookPoint, Hooks, Plan, Smoke, Strategy, Task};
+use crate::rollout::{Hook, HookPoint, Hooks, Judging, Plan, Smoke, Strategy, Task};
 use crate::split::{BasisPoints, Split};
 use crate::upstream::BreakerOrder;
 

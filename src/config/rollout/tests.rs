@@ -1,5 +1,6 @@
 use super::super::{Config, Server, diff};
 use super::*;
+use crate::rollout::Judging;
 
 const FILE: &str = "[[listeners]]\naddress = \":0\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
 
@@ -107,6 +108,7 @@ deploy = { run = ["deploy", "now"] }
             deploy: Some(command),
             ..Hooks::default()
         },
+        judging: Judging::default(),
     };
     assert_eq!(parse(lines), Ok(expected));
 }

@@ -251,8 +251,8 @@ impl Desk {
 
     /// Believes a revision that is committed.
     fn take(&mut self, service: &Arc<str>, revision: &Revision) {
-        let Revision { split, number, salt, .. } = revision;
-        let traffic = Traffic { split: split.clone(), revision: *number, salt: *salt };
+        let Revision { split, number, salt, layout, .. } = revision.clone();
+        let traffic = Traffic { split, revision: number, salt, layout: Some(layout) };
         self.run_time.traffic.insert(service.clone(), traffic);
         self.newest.insert(service.clone(), revision.clone());
         self.is_changed = true;

@@ -132,7 +132,7 @@ impl Rollout {
             };
             let without = self.unready_since.map(|since| view.now.elapsed_since(since));
             let why = match &view.verdict {
-                Verdict::Fail { evidence } => Some(evidence.clone()),
+                Verdict::Fail { evidence, .. } => Some(evidence.clone()),
                 _ if without.is_some_and(|for_| for_ >= LONGEST_WITHOUT_TARGET) => {
                     Some(format!("no upstream of pool `{}` takes requests", self.plan.to))
                 }
@@ -146,7 +146,7 @@ impl Rollout {
         }
         if self.stage == Stage::Rolling {
             self.whole += view.canary;
-            if let Verdict::Fail { evidence } = &view.verdict
+            if let Verdict::Fail { evidence, .. } = &view.verdict
                 && self.paused.is_none()
             {
                 self.pause(evidence.clone(), view.now, actions);

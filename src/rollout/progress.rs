@@ -515,7 +515,8 @@ impl Rollout {
         }
     }
 
-    pub(super) fn is_paused(&self) -> bool {
+    /// Whether it stays where it is until somebody decides.
+    pub fn is_paused(&self) -> bool {
         self.paused.is_some()
     }
 

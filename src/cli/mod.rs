@@ -21,6 +21,7 @@ mod maintenance;
 mod mirror;
 mod mode;
 mod proxy;
+mod rehearse;
 mod reload;
 mod rollback;
 mod rollout;
@@ -76,6 +77,8 @@ enum Verb {
     History(history::History),
     /// Move a service from one pool to another in steps, and back when it fails.
     Rollout(rollout::Rollout),
+    /// Show what a rollout would do: thousands of them on a virtual clock.
+    Rehearse(rehearse::Rehearse),
     /// Show feature flags, or give one to another share of clients.
     Flags(flags::Flags),
     /// Take an upstream out for new requests, and wait until it is done.
@@ -154,6 +157,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Rollback(verb) => block_on(verb.run()),
         Verb::History(verb) => block_on(verb.run()),
         Verb::Rollout(verb) => block_on(verb.run()),
+        Verb::Rehearse(verb) => verb.run(),
         Verb::Flags(verb) => block_on(verb.run()),
         Verb::Store(verb) => block_on(verb.run()),
         Verb::Drain(verb) => block_on(verb.run()),

@@ -19,5 +19,6 @@ mod mirror;
 mod rollouts;
 mod routing;
 mod steady_load;
+mod sticky_rollout;
 mod upstreams;
 mod waits;

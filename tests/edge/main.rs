@@ -20,5 +20,6 @@ mod rollouts;
 mod routing;
 mod steady_load;
 mod sticky_rollout;
+mod strategies;
 mod upstreams;
 mod waits;

@@ -340,10 +340,12 @@ impl Desk {
         }
         match rollout.is_over() {
             true => {
+                // Of its last step, not of the way back, which this batch may make.
                 if let Some((outcome, _)) = &rollout.ended
-                    && rollout.share().get() > 0
+                    && let Some(newest) = self.newest.get(&name)
+                    && newest.rollout == Some(rollout.id)
                 {
-                    batch.outcome(&name, expected, outcome.name());
+                    batch.outcome(&name, newest.number, outcome.name());
                 }
                 batch.end_rollout(rollout);
             }

@@ -11,6 +11,7 @@ mod cli;
 mod cohorts;
 mod config_reload;
 mod defects;
+mod examples;
 mod failing;
 mod harness;
 mod headers;

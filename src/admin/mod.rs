@@ -11,6 +11,7 @@ mod problem;
 mod rollouts;
 mod services;
 mod status;
+mod tokens;
 pub mod wire;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use crate::snapshot::Published;
 
 use problem::Problem;
 
-pub use guard::{Token, TokenError, token};
+pub use tokens::{BadLine, TokenError, Tokens};
 
 /// What the handlers read and whom they ask.
 #[derive(Clone)]
@@ -54,8 +55,8 @@ pub struct Admin {
     pub is_stopping: Arc<AtomicBool>,
     /// Time.
     pub clock: Clock,
-    /// What every request must bring, if anything.
-    pub token: Option<Token>,
+    /// One of which every request must bring, if there are any.
+    pub tokens: Option<Tokens>,
     /// Whether only this machine can connect.
     pub is_local: bool,
 }

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
 use crate::balance::Member;
@@ -16,9 +17,6 @@ use crate::control::{Order, PoolRate, Refused, Target};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::split::BasisPoints;
 use crate::upstream::{BreakerState, Conditions};
-
-/// Who a change is by if it does not say.
-const ANONYMOUS: &str = "api";
 
 pub(super) type Answer = Result<Response, Problem>;
 pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
@@ -69,6 +67,7 @@ pub async fn split(State(admin): State<Admin>, Path(name): Path<String>) -> Answ
 pub async fn put_split(
     State(admin): State<Admin>,
     Path(name): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body<wire::PutSplit>,
 ) -> Answer {
@@ -81,7 +80,7 @@ pub async fn put_split(
         })?;
         read.insert(pool, percent);
     }
-    let order = order(&headers, author, reason, force)?;
+    let order = order(&headers, &caller, author, reason, force)?;
     change(&admin, &name, Target::Weights(read), order).await
 }
 
@@ -97,11 +96,12 @@ pub async fn put_split(
 pub async fn flip(
     State(admin): State<Admin>,
     Path(name): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body<wire::Flip>,
 ) -> Answer {
     let Json(wire::Flip { to, force, reason, author }) = body?;
-    let order = order(&headers, author, reason, force)?;
+    let order = order(&headers, &caller, author, reason, force)?;
     change(&admin, &name, Target::Flip { pool: to }, order).await
 }
 
@@ -166,10 +166,11 @@ pub(super) async fn change(admin: &Admin, service: &str, to: Target, order: Orde
 pub(super) fn order(
     headers: &HeaderMap,
     author: Option<String>,
+    caller: &Caller,
     reason: Option<String>,
     force: bool,
 ) -> Result<Order, Problem> {
-    let author = author.filter(|author| !author.is_empty()).unwrap_or_else(|| ANONYMOUS.into());
+    let author = caller.author(author);
     Ok(Order { author, reason, expected: if_match(headers)?, force })
 }
 

@@ -114,7 +114,7 @@ pub struct ClientLimits {
 pub struct Admin {
     /// Loopback or a Unix socket, unless there is a token.
     pub address: ListenAddress,
-    /// A file whose first line every request must bring as a bearer token.
+    /// A file of tokens, one of which every request must bring.
     pub token_file: Option<PathBuf>,
 }
 

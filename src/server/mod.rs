@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::admin::{self, Admin, TokenError};
+use crate::admin::{self, Admin, TokenError, Tokens};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress, Problems};
 use crate::control::{
@@ -64,7 +64,7 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The admin token cannot be used.
+    /// The admin tokens cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// Other machines could give orders.
@@ -124,8 +124,8 @@ impl Server {
         let published = Arc::new(Published::of(Arc::new(desk.build(None, moment))));
 
         let admin_address = options.admin.unwrap_or_else(|| config.admin.address.clone());
-        let token = admin::token(&config, &options.source)?;
-        if token.is_none() && !admin_address.is_local() {
+        let tokens = Tokens::of(&config, &options.source)?;
+        if tokens.is_none() && !admin_address.is_local() {
             return Err(StartError::Open(admin_address));
         }
         let admin_bound = Bound::to(&admin_address)?;
@@ -183,7 +183,7 @@ impl Server {
             source: options.source.clone(),
             is_stopping: is_stopping.clone(),
             clock,
-            token,
+            tokens,
             is_local: admin_address.is_local(),
         };
         let mut tasks = vec![

@@ -25,7 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Clock;
-use crate::control::{Control, Events, InForce, Rates, Refused, Source};
+use crate::control::{Board, Control, Events, InForce, Rates, Refused, Source};
 use crate::observe::Process;
 use crate::proxy::listen::Bound;
 use crate::snapshot::Published;
@@ -47,6 +47,8 @@ pub struct Admin {
     pub rates: Arc<Rates>,
     /// What happened.
     pub events: Arc<Events>,
+    /// What stands: orders and rollouts under way.
+    pub board: watch::Receiver<Arc<Board>>,
     /// The config in force and its text.
     pub in_force: watch::Receiver<Arc<InForce>>,
     /// Where the config comes from.

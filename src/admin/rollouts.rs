@@ -218,7 +218,7 @@ fn bad(detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-value", detail)
 }
 
-fn describe(report: Report) -> wire::Rollout {
+pub(super) fn describe(report: Report) -> wire::Rollout {
     let Report { rollout, status, revision } = report;
     let counts = |counts: crate::judge::Counts| wire::Attempts {
         requests: counts.total,

@@ -10,10 +10,11 @@ use axum::response::{IntoResponse, Response};
 
 use super::guard::Caller;
 use super::problem::Problem;
+use super::wire::Standing;
 use super::{Admin, wire};
 use crate::balance::Member;
 use crate::clock::Moment;
-use crate::control::{Order, PoolRate, Refused, Target};
+use crate::control::{Order, PoolRate, Refused, Report, Target};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::split::BasisPoints;
 use crate::upstream::{BreakerState, Conditions};
@@ -66,8 +67,8 @@ pub async fn split(State(admin): State<Admin>, Path(name): Path<String>) -> Answ
         (status = 422, description = "The weights are no split", body = Problem)))]
 pub async fn put_split(
     State(admin): State<Admin>,
-    Path(name): Path<String>,
     caller: Caller,
+    Path(name): Path<String>,
     headers: HeaderMap,
     body: Body<wire::PutSplit>,
 ) -> Answer {
@@ -95,8 +96,8 @@ pub async fn put_split(
         (status = 412, description = "Another change came first", body = Problem)))]
 pub async fn flip(
     State(admin): State<Admin>,
-    Path(name): Path<String>,
     caller: Caller,
+    Path(name): Path<String>,
     headers: HeaderMap,
     body: Body<wire::Flip>,
 ) -> Answer {
@@ -165,8 +166,8 @@ pub(super) async fn change(admin: &Admin, service: &str, to: Target, order: Orde
 
 pub(super) fn order(
     headers: &HeaderMap,
-    author: Option<String>,
     caller: &Caller,
+    author: Option<String>,
     reason: Option<String>,
     force: bool,
 ) -> Result<Order, Problem> {
@@ -202,6 +203,8 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
     let pool = |pool: &Pool| {
         describe_pool(pool, service, rates.get(&pool.name).copied().unwrap_or_default(), now)
     };
+    let board = admin.board.borrow().clone();
+    let under_way = board.rollouts.iter().find(|rollout| rollout.service == service.name).cloned();
     wire::Service {
         name: service.name.to_string(),
         revision: service.revision,
@@ -213,6 +216,15 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         waiting: service.waiting(),
         requests_per_second: rates.values().map(|rate| rate.requests).sum(),
         pools: service.pools.iter().map(pool).collect(),
+        rollout: under_way.map(|rollout| {
+            let status = rollout.status(admin.clock.wall_time());
+            super::rollouts::describe(Report { rollout, status, revision: service.revision })
+        }),
+        orders: board
+            .orders
+            .iter()
+            .filter_map(|order| Standing::of(order, &service.name))
+            .collect(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Takes commands one by one and keeps time: the desk decides and stores, this publishes, binds,
 //! reads files and begins what takes a while.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::desk::{Desk, Effect, Now, Said};
 use super::resolve::{look_up_new, names};
-use super::{Command, Commands, Control, Events, InForce, Refused, ReloadError, Source, Subject};
+use super::{
+    Board, Command, Commands, Control, Events, InForce, Refused, ReloadError, Source, Subject,
+};
 use crate::clock::Clock;
 use crate::config::{Change, Config, Severity, diff, given_up};
 use crate::notify::{Caller, Notifier, Occasion, call_hook, smoke};
-use crate::observe::Process;
+use crate::observe::{Process, RolloutStand, RolloutTally};
 use crate::proxy::listen::{Listeners, Serve};
 use crate::rollout::{HookPoint, Rollout, Task};
 use crate::snapshot::{Published, Snapshot};
@@ -40,6 +42,8 @@ pub struct Wiring<S> {
     pub process: Arc<Process>,
     /// Where the config in force is shown to who needs the whole of it.
     pub in_force: watch::Sender<Arc<InForce>>,
+    /// Where it is shown what stands.
+    pub board: watch::Sender<Arc<Board>>,
     /// Where it is told what happened.
     pub events: Arc<Events>,
     /// Who tells others.
@@ -204,10 +208,29 @@ impl<S: Serve> Controller<S> {
             }
         }
         generation
+        self.post();
     }
 
     /// Puts what is known in force; answers with its generation. Whoever waits looks again, also
     /// for what is gone now: one is called in each line, and each calls the next.
+    /// Shows what stands.
+    fn post(&self) {
+        let (board, now) = (self.desk.board(), self.now());
+        let mut tallies = BTreeMap::<Arc<str>, RolloutTally>::new();
+        for ((service, outcome), count) in self.desk.ended_rollouts() {
+            tallies.entry(service.clone()).or_default().ended.insert(outcome, *count);
+        }
+        for rollout in &board.rollouts {
+            let status = rollout.status(now.wall);
+            let (step, steps) = status.steps;
+            let share = status.share.ratio();
+            let stand = RolloutStand { state: status.state, step, steps, share };
+            tallies.entry(rollout.service.clone()).or_default().under_way = Some(stand);
+        }
+        self.wiring.process.set_rollouts(tallies);
+        self.wiring.board.send_replace(Arc::new(board));
+    }
+
     fn publish(&self) -> u64 {
         let before = self.wiring.published.load();
         let next = self.desk.build(Some(&before), self.now());

@@ -4,6 +4,7 @@
 //! [`Control`] handle. The [`Controller`] takes them in order, remembers what must be remembered,
 //! and publishes. Nobody else calls `publish`, so no two changes can overwrite each other.
 
+mod board;
 mod controller;
 mod desk;
 mod events;
@@ -28,6 +29,7 @@ use crate::split::{BasisPoints, SplitError};
 use crate::store::{Export, LostRace, Revision};
 use crate::upstream::{Address, BreakerOrder};
 
+pub use board::Board;
 pub use controller::{Controller, Wiring};
 pub use desk::{Desk, FlagReport, Now, Report};
 pub use events::{Event, Events, Subject};

@@ -155,6 +155,7 @@ impl Server {
         let probes = start_beside("probes", control::probe(published.clone(), clock))?;
         let copies = start_beside("copies", send_copies(copies, published.clone(), clock))?;
         let (in_force_sender, in_force) = watch::channel(in_force);
+        let (board_sender, board) = watch::channel(Arc::new(desk.board()));
         let rates = Arc::new(Rates::default());
         let is_stopping = Arc::new(AtomicBool::new(false));
         let notifier = Arc::new(Notifier::new(clock, process.clone()));
@@ -166,6 +167,7 @@ impl Server {
             source: options.source.clone(),
             process: process.clone(),
             in_force: in_force_sender,
+            board: board_sender,
             events: events.clone(),
             notifier: notifier.clone(),
             caller: Arc::new(Caller::new(clock)),
@@ -179,6 +181,7 @@ impl Server {
             process: process.clone(),
             rates: rates.clone(),
             events: events.clone(),
+            board,
             in_force: in_force.clone(),
             source: options.source.clone(),
             is_stopping: is_stopping.clone(),

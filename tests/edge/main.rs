@@ -19,6 +19,7 @@ mod http2_end;
 mod mirror;
 mod rollouts;
 mod routing;
+mod standing;
 mod steady_load;
 mod sticky_rollout;
 mod strategies;

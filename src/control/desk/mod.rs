@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Order, Refused, Subject};
+use super::{Board, Order, Refused, Subject};
 use crate::clock::{Moment, WallTime};
 use crate::config::{Config, Severity};
 use crate::rollout::{Rollout, Task};
@@ -87,6 +87,8 @@ pub struct Desk {
     overrides: BTreeMap<OverrideKey, Override>,
     flags: BTreeMap<Arc<str>, FlagState>,
     rollouts: BTreeMap<Arc<str>, UnderWay>,
+    /// How many have ended since the process began, by service and outcome.
+    ended: BTreeMap<(Arc<str>, &'static str), u64>,
     effects: Vec<Effect>,
     is_changed: bool,
 }
@@ -111,6 +113,7 @@ impl Desk {
             overrides: memory.overrides.into_iter().map(|o| (o.what.key(), o)).collect(),
             flags: memory.flags.into_iter().collect(),
             rollouts: BTreeMap::new(),
+            ended: BTreeMap::new(),
             effects: Vec::new(),
             is_changed: false,
         };
@@ -146,6 +149,19 @@ impl Desk {
     /// What operators and rollouts have put above the config.
     pub fn overrides(&self) -> &BTreeMap<OverrideKey, Override> {
         &self.overrides
+    }
+
+    /// What stands now, for who shows it.
+    pub fn board(&self) -> Board {
+        Board {
+            orders: self.overrides.values().cloned().collect(),
+            rollouts: self.rollouts.values().map(|known| known.rollout.clone()).collect(),
+        }
+    }
+
+    /// How many rollouts have ended since the process began, by service and outcome.
+    pub fn ended_rollouts(&self) -> &BTreeMap<(Arc<str>, &'static str), u64> {
+        &self.ended
     }
 
     /// What is to be done outside, in order; asked for once.

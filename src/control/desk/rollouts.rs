@@ -428,6 +428,9 @@ impl Desk {
 
     pub(super) fn ended(&mut self, rollout: Rollout) {
         self.rollouts.remove(&rollout.service);
+        if let Some((outcome, _)) = &rollout.ended {
+            *self.ended.entry((rollout.service, outcome.name())).or_default() += 1;
+        }
         self.is_changed = true;
     }
 

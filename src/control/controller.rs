@@ -15,7 +15,7 @@ use super::{
     Board, Command, Commands, Control, Events, InForce, Refused, ReloadError, Source, Subject,
 };
 use crate::clock::Clock;
-use crate::config::{Change, Config, Severity, diff, given_up};
+use crate::config::{Change, Config, Severity, diff};
 use crate::notify::{Caller, Notifier, Occasion, call_hook, smoke};
 use crate::observe::{Process, RolloutStand, RolloutTally};
 use crate::proxy::listen::{Listeners, Serve};
@@ -144,6 +144,7 @@ impl<S: Serve> Controller<S> {
                 let exported = desk.store().export();
                 let _ = reply.send(exported.map_err(|error| Refused::Store(error.to_string())));
             }
+            Command::Diff { config, reply } => drop(reply.send(self.changes(&config))),
             Command::Reload { reply } => {
                 let reloaded = self.reload().await;
                 self.settle();
@@ -207,12 +208,10 @@ impl<S: Serve> Controller<S> {
                 Effect::Begin { rollout, task } => self.begin(*rollout, task),
             }
         }
-        generation
         self.post();
+        generation
     }
 
-    /// Puts what is known in force; answers with its generation. Whoever waits looks again, also
-    /// for what is gone now: one is called in each line, and each calls the next.
     /// Shows what stands.
     fn post(&self) {
         let (board, now) = (self.desk.board(), self.now());
@@ -231,6 +230,8 @@ impl<S: Serve> Controller<S> {
         self.wiring.board.send_replace(Arc::new(board));
     }
 
+    /// Puts what is known in force; answers with its generation. Whoever waits looks again, also
+    /// for what is gone now: one is called in each line, and each calls the next.
     fn publish(&self) -> u64 {
         let before = self.wiring.published.load();
         let next = self.desk.build(Some(&before), self.now());
@@ -308,8 +309,7 @@ impl<S: Serve> Controller<S> {
         self.desk.resolve(new);
         let run_time = self.desk.run_time();
         let wanted: HashSet<Address> = names(&config, &run_time.changed).collect();
-        let before = self.desk.config().clone();
-        let changes = self.changes(&before, &config);
+        let changes = self.changes(&config);
         self.desk.retain_resolved(|address| wanted.contains(address));
         let now = self.now();
         let taken = self.desk.reload(&config, now);
@@ -323,13 +323,9 @@ impl<S: Serve> Controller<S> {
         Ok(changes)
     }
 
-    fn changes(&self, before: &Config, after: &Config) -> Vec<Change> {
-        let run_time = self.desk.run_time();
-        let live = |name: &str| run_time.traffic.get(name).map(|traffic| traffic.split.clone());
-        let mut changes = diff(before, after, live);
-        let changed = run_time.changed.keys().map(|(service, pool)| (&**service, &**pool));
-        changes.extend(given_up(before, after, changed));
-        changes
+    /// What a config changes, compared with all that is in force.
+    fn changes(&self, after: &Config) -> Vec<Change> {
+        diff(self.desk.config(), after, &self.desk.live())
     }
 
     /// Tells the resolver, which may have a name to look up.

@@ -176,6 +176,10 @@ enum Command {
         order: Order,
         reply: oneshot::Sender<Result<u64, Refused>>,
     },
+    Diff {
+        config: Arc<Config>,
+        reply: oneshot::Sender<Vec<Change>>,
+    },
     Reload {
         reply: oneshot::Sender<Result<Vec<Change>, ReloadError>>,
     },
@@ -478,6 +482,11 @@ impl Control {
         self.ask(|reply| Command::Mode { service, what, order, reply })
             .await
             .unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// What putting this config in force would change.
+    pub async fn diff(&self, config: Arc<Config>) -> Result<Vec<Change>, ReloadError> {
+        self.ask(|reply| Command::Diff { config, reply }).await.ok_or(ReloadError::Stopping)
     }
 
     /// Reads the file again and puts it in force; answers with what changed.

@@ -141,3 +141,38 @@ async fn a_rollout_under_way_is_in_the_status_and_the_metrics_and_counted_when_i
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_diff_names_the_rollout_that_would_end_and_what_was_ordered() {
+    let (blue, green, edge) = two_pools().await;
+    let text = std::fs::read_to_string(edge.file()).unwrap();
+    edge.admin("POST", "/v1/services/shop/rollout", r#"{"to": "green"}"#).await;
+    let diff = async |text: &str| {
+        let (status, changes) = edge.admin("POST", "/v1/config/diff", text).await;
+        assert_eq!(status, 200, "{changes}");
+        let lines =
+            changes["changes"].as_array().unwrap().iter().map(|change| {
+                format!("{}: {}", change["subject"], change["what"]).replace('"', "")
+            });
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(diff(&format!("# a note\n{text}")).await, [""; 0]);
+    let edited = text.replace("blue = 100, green = 0", "blue = 60, green = 40");
+    assert_eq!(
+        diff(&edited).await,
+        [
+            "service shop: split blue=90 green=10 → blue=60 green=40, 30 % of its traffic moves",
+            "service shop: rollout 1 to green at 10 % ends, superseded",
+        ]
+    );
+    let more = format!("\"{}\", \"127.0.0.1:9\"", green.address);
+    let another = text.replace(&format!("\"{}\"", green.address), &more);
+    let gets = "pool shop/green: upstream 127.0.0.1:9 added, gets 5 % of the traffic";
+    assert_eq!(diff(&another).await, [gets]);
+    // What is said is what happens.
+    std::fs::write(edge.file(), &edited).unwrap();
+    cli(&edge, &["reload"]).await;
+    let (_, ended) = edge.admin("GET", "/v1/services/shop/rollout", "").await;
+    assert_eq!(ended["state"], "superseded");
+    drop(blue);
+}

@@ -1,4 +1,4 @@
-use super::super::{Config, Server, diff};
+use super::super::{Config, Live, Server, diff};
 use super::*;
 
 const FILE: &str = "[[listeners]]\naddress = \":0\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
@@ -207,7 +207,8 @@ fn a_change_is_named_with_its_values() {
         "[server]\nallow_commands = true\n[services.a.rollout]\nsteps = [10, 100]\nhold = \"5s\"\n\
          hooks.expand = { run = [\"x\"] }\nsmoke = [{ path = \"/\" }]\n",
     );
-    let lines: Vec<String> = diff(&old, &new, |_| None).iter().map(ToString::to_string).collect();
+    let lines: Vec<String> =
+        diff(&old, &new, &Live::default()).iter().map(ToString::to_string).collect();
     let wanted = [
         "commands of hooks: changed",
         "service a: rollout hooks changed",

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use super::{Board, Order, Refused, Subject};
 use crate::clock::{Moment, WallTime};
-use crate::config::{Config, Severity};
+use crate::config::{Config, Live, Severity};
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Blueprint, Mode, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::Secret;
@@ -149,6 +149,17 @@ impl Desk {
     /// What operators and rollouts have put above the config.
     pub fn overrides(&self) -> &BTreeMap<OverrideKey, Override> {
         &self.overrides
+    }
+
+    /// What is in force beside the config.
+    pub fn live(&self) -> Live {
+        let traffic = self.run_time.traffic.iter();
+        Live {
+            splits: traffic.map(|(name, state)| (name.clone(), state.split.clone())).collect(),
+            flags: self.run_time.flags.clone(),
+            upstreams: self.run_time.changed.clone(),
+            rollouts: self.rollouts.values().map(|known| known.rollout.clone()).collect(),
+        }
     }
 
     /// What stands now, for who shows it.

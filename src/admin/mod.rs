@@ -11,6 +11,7 @@ mod problem;
 mod rollouts;
 mod services;
 mod status;
+mod tokens;
 pub mod wire;
 
 use std::sync::Arc;
@@ -24,14 +25,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Clock;
-use crate::control::{Control, Events, InForce, Rates, Refused, Source};
+use crate::control::{Board, Control, Events, InForce, Rates, Refused, Source};
 use crate::observe::Process;
 use crate::proxy::listen::Bound;
 use crate::snapshot::Published;
 
 use problem::Problem;
 
-pub use guard::{Token, TokenError, token};
+pub use tokens::{BadLine, TokenError, Tokens};
 
 /// What the handlers read and whom they ask.
 #[derive(Clone)]
@@ -46,6 +47,8 @@ pub struct Admin {
     pub rates: Arc<Rates>,
     /// What happened.
     pub events: Arc<Events>,
+    /// What stands: orders and rollouts under way.
+    pub board: watch::Receiver<Arc<Board>>,
     /// The config in force and its text.
     pub in_force: watch::Receiver<Arc<InForce>>,
     /// Where the config comes from.
@@ -54,8 +57,8 @@ pub struct Admin {
     pub is_stopping: Arc<AtomicBool>,
     /// Time.
     pub clock: Clock,
-    /// What every request must bring, if anything.
-    pub token: Option<Token>,
+    /// One of which every request must bring, if there are any.
+    pub tokens: Option<Tokens>,
     /// Whether only this machine can connect.
     pub is_local: bool,
 }

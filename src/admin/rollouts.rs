@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
+use super::guard::Caller;
 use super::problem::Problem;
 use super::services::{Answer, Body, change, order};
 use super::{Admin, wire};
@@ -26,12 +27,13 @@ use crate::split::BasisPoints;
         (status = 412, description = "Another change came first", body = Problem)))]
 pub async fn rollback(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body<wire::Rollback>,
 ) -> Answer {
     let Json(wire::Rollback { to, force, reason, author }) = body?;
-    let order = order(&headers, author, reason, force)?;
+    let order = order(&headers, &caller, author, reason, force)?;
     change(&admin, &name, Target::Back { to }, order).await
 }
 
@@ -46,13 +48,14 @@ pub async fn rollback(
         (status = 422, description = "It cannot be planned so", body = Problem)))]
 pub async fn start(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body<wire::StartRollout>,
 ) -> Answer {
     let Json(start) = body?;
     let wishes = wishes(&start)?;
-    let order = order(&headers, start.author, start.reason, false)?;
+    let order = order(&headers, &caller, start.author, start.reason, false)?;
     let started = admin.control.start_rollout(&name, wishes, order).await;
     let report = started.map_err(|refused| refuse(&admin, refused, &name))?;
     Ok((StatusCode::CREATED, Json(describe(report))).into_response())
@@ -98,6 +101,7 @@ pub async fn list(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
         (status = 409, description = "It makes no sense now", body = Problem)))]
 pub async fn command(
     State(admin): State<Admin>,
+    caller: Caller,
     Path((name, verb)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body<wire::OrderRollout>,
@@ -116,7 +120,7 @@ pub async fn command(
             return Err(Problem::new(StatusCode::NOT_FOUND, "no-verb", detail));
         }
     };
-    let order = order(&headers, author, reason, false)?;
+    let order = order(&headers, &caller, author, reason, false)?;
     let ordered = admin.control.order_rollout(&name, what, order).await;
     let report = ordered.map_err(|refused| refuse(&admin, refused, &name))?;
     Ok(Json(describe(report)).into_response())
@@ -152,13 +156,14 @@ pub async fn flag(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
         (status = 422, description = "No share", body = Problem)))]
 pub async fn put_flag(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body<wire::PutFlag>,
 ) -> Answer {
     let Json(wire::PutFlag { percent, reason, author }) = body?;
     let percent = percent.map(|percent| share(&percent, "percent")).transpose()?;
-    let order = order(&headers, author, reason, false)?;
+    let order = order(&headers, &caller, author, reason, false)?;
     let flag = admin.control.set_flag(&name, percent, order).await?;
     Ok(Json(wire::Flag::from(flag)).into_response())
 }
@@ -213,7 +218,7 @@ fn bad(detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-value", detail)
 }
 
-fn describe(report: Report) -> wire::Rollout {
+pub(super) fn describe(report: Report) -> wire::Rollout {
     let Report { rollout, status, revision } = report;
     let counts = |counts: crate::judge::Counts| wire::Attempts {
         requests: counts.total,

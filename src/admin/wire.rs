@@ -5,6 +5,7 @@
 mod mirror;
 mod operations;
 mod rollouts;
+mod standing;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub use operations::{
 };
 
 pub use rollouts::{Attempts, Flag, OrderRollout, PutFlag, Rollback, Rollout, StartRollout};
+pub use standing::Standing;
 
 /// The process, the config and every service at a glance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -82,6 +84,12 @@ pub struct Service {
     pub requests_per_second: f64,
     /// Its pools.
     pub pools: Vec<Pool>,
+    /// The rollout under way, if there is one.
+    #[serde(default)]
+    pub rollout: Option<Rollout>,
+    /// What was ordered above its config, and stands until it is taken back.
+    #[serde(default)]
+    pub orders: Vec<Standing>,
 }
 
 /// A pool with its share.

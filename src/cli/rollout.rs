@@ -237,7 +237,8 @@ fn digits_out(line: &str) -> String {
     line.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
-fn line(rollout: &wire::Rollout) -> String {
+/// Where a rollout is, in a line.
+pub(super) fn line(rollout: &wire::Rollout) -> String {
     let wire::Rollout { id, service, to, status, .. } = rollout;
     let share = percent(rollout.share);
     let counts = match rollout.all.requests {

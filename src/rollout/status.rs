@@ -103,6 +103,10 @@ impl Rollout {
 }
 
 impl Outcome {
+    /// All words for how one ends.
+    pub const NAMES: [&'static str; 5] =
+        ["promoted", "rolled-back", "aborted", "failed", "superseded"];
+
     /// In one word.
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-use super::super::{Config, Server, diff};
+use super::super::{Config, Live, Server, diff};
 use super::*;
 use crate::rollout::Judging;
 
@@ -209,7 +209,8 @@ fn a_change_is_named_with_its_values() {
         "[server]\nallow_commands = true\n[services.a.rollout]\nsteps = [10, 100]\nhold = \"5s\"\n\
          hooks.expand = { run = [\"x\"] }\nsmoke = [{ path = \"/\" }]\n",
     );
-    let lines: Vec<String> = diff(&old, &new, |_| None).iter().map(ToString::to_string).collect();
+    let lines: Vec<String> =
+        diff(&old, &new, &Live::default()).iter().map(ToString::to_string).collect();
     let wanted = [
         "commands of hooks: changed",
         "service a: rollout hooks changed",

@@ -17,9 +17,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Order, Refused, Subject};
+use super::{Board, Order, Refused, Subject};
 use crate::clock::{Moment, WallTime};
-use crate::config::{Config, Severity};
+use crate::config::{Config, Live, Severity};
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Blueprint, Mode, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::Secret;
@@ -94,6 +94,8 @@ pub struct Desk {
     recent: Recent,
     /// Ended, with a hook under way all the same.
     lingering: Vec<Rollout>,
+    /// How many have ended since the process began, by service and outcome.
+    ended: BTreeMap<(Arc<str>, &'static str), u64>,
     effects: Vec<Effect>,
     is_changed: bool,
 }
@@ -120,6 +122,7 @@ impl Desk {
             rollouts: BTreeMap::new(),
             recent: Recent::default(),
             lingering: memory.lingering,
+            ended: BTreeMap::new(),
             effects: Vec::new(),
             is_changed: false,
         };
@@ -155,6 +158,30 @@ impl Desk {
     /// What operators and rollouts have put above the config.
     pub fn overrides(&self) -> &BTreeMap<OverrideKey, Override> {
         &self.overrides
+    }
+
+    /// What is in force beside the config.
+    pub fn live(&self) -> Live {
+        let traffic = self.run_time.traffic.iter();
+        Live {
+            splits: traffic.map(|(name, state)| (name.clone(), state.split.clone())).collect(),
+            flags: self.run_time.flags.clone(),
+            upstreams: self.run_time.changed.clone(),
+            rollouts: self.rollouts.values().map(|known| known.rollout.clone()).collect(),
+        }
+    }
+
+    /// What stands now, for who shows it.
+    pub fn board(&self) -> Board {
+        Board {
+            orders: self.overrides.values().cloned().collect(),
+            rollouts: self.rollouts.values().map(|known| known.rollout.clone()).collect(),
+        }
+    }
+
+    /// How many rollouts have ended since the process began, by service and outcome.
+    pub fn ended_rollouts(&self) -> &BTreeMap<(Arc<str>, &'static str), u64> {
+        &self.ended
     }
 
     /// What is to be done outside, in order; asked for once.

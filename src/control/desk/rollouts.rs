@@ -330,10 +330,12 @@ impl Desk {
         }
         match rollout.is_over() {
             true => {
+                // Of its last step, not of the way back, which this batch may make.
                 if let Some((outcome, _)) = &rollout.ended
-                    && rollout.share().get() > 0
+                    && let Some(newest) = self.newest.get(&name)
+                    && newest.rollout == Some(rollout.id)
                 {
-                    batch.outcome(&name, expected, outcome.name());
+                    batch.outcome(&name, newest.number, outcome.name());
                 }
                 batch.end_rollout(rollout);
             }
@@ -422,6 +424,9 @@ impl Desk {
     pub(super) fn ended(&mut self, rollout: Rollout) {
         self.rollouts.remove(&rollout.service);
         self.run_time.observed.remove(&rollout.service);
+        if let Some((outcome, _)) = &rollout.ended {
+            *self.ended.entry((rollout.service.clone(), outcome.name())).or_default() += 1;
+        }
         if rollout.is_pending() {
             self.lingering.push(rollout);
         }

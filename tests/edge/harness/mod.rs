@@ -1,12 +1,14 @@
 //! What the tests are played with.
 
 pub mod client;
+pub mod deployer;
 pub mod edge;
 pub mod load;
 pub mod origin;
 pub mod process;
 
 pub use client::Client;
+pub use deployer::Deployer;
 pub use edge::Edge;
 pub use load::{Load, alone};
 pub use origin::{Origin, Reply};

@@ -102,6 +102,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(rollouts::start, rollouts::show))
         .routes(routes!(rollouts::command))
         .routes(routes!(rollouts::list))
+        .routes(routes!(rollouts::report))
         .routes(routes!(rollouts::flags))
         .routes(routes!(rollouts::flag, rollouts::put_flag))
         .routes(routes!(rollouts::export))

@@ -222,7 +222,8 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         pools: service.pools.iter().map(pool).collect(),
         rollout: under_way.map(|rollout| {
             let status = rollout.status(admin.clock.wall_time());
-            super::rollouts::describe(Report { rollout, status, revision: service.revision })
+            let report = Report { rollout, status, revision: service.revision };
+            super::rollouts::describe(report, admin.clock.wall_time())
         }),
         orders: board
             .orders

@@ -2,6 +2,7 @@
 //!
 //! Never the types that decide anything: those may change without a client noticing.
 
+mod judge;
 mod mirror;
 mod operations;
 mod rollouts;
@@ -17,6 +18,8 @@ use crate::judge::Distribution;
 use crate::split::Split;
 use crate::store;
 
+pub(super) use judge::took;
+pub use judge::{FailingRequest, Judged, Judgement, Odds, RolloutReport, Said, Second, Where};
 pub use mirror::{Comparisons, Difference, Differing, Mirror};
 pub use operations::{
     Breaker, BreakerOrder, BreakerSet, BreakerState, Event, Mode, ModeSet, PostUpstream,

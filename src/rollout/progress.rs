@@ -362,6 +362,7 @@ impl Rollout {
         let stood_still = self.stage == Stage::Holding;
         let longest = self.plan.longest_step.max(self.plan.hold);
         self.unpause(now);
+        self.on_resumed();
         actions.push(say(Weight::Note, format!("rollout {} goes on", self.id)));
         if self.has_passed {
             self.pass(now, actions);

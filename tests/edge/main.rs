@@ -16,6 +16,7 @@ mod failing;
 mod harness;
 mod headers;
 mod http2_end;
+mod judging;
 mod mirror;
 mod rollouts;
 mod routing;

@@ -16,6 +16,7 @@ const ROUND: Duration = Duration::from_millis(2_700);
 
 /// Every other client is recognised by a header, those between by the cookie that we give them.
 const SERVICE: &str = "sticky = { header = \"x-user\", own_cookie = true }\n\
+                       [services.shop.judge]\nenabled = false\n\
                        [services.shop.rollout]\nsteps = [1, 5, 25, 100]\nhold = \"2s\"\n\
                        min_requests = 20\nwatch = \"1h\"\n";
 

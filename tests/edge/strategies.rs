@@ -245,6 +245,7 @@ async fn rollouts_of_two_services_go_their_own_ways() {
     let (old, broken) =
         (Origin::fast("old").await, Origin::tireless(Reply::head("500 Oh", &[], "no")).await);
     let quick = "breaker = false\nejection = false\nretries.budget = 100\n\
+                 [services.shop.judge]\nenabled = false\n\
                  [services.shop.rollout]\nsteps = [20, 60, 100]\nhold = \"1s\"\n\
                  min_requests = 5\nwatch = \"1s\"\n";
     let other = shop(&[("old", &old), ("broken", &broken)], quick).replace(".shop", ".mail");

@@ -5,7 +5,7 @@ mod routes;
 mod settings;
 mod traffic;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -47,6 +47,8 @@ pub struct Live {
     pub flags: HashMap<Arc<str>, BasisPoints>,
     /// Upstreams, by service and pool; likewise.
     pub upstreams: Upstreams,
+    /// Upstreams that get no new requests, by service, pool and address.
+    pub drained: HashSet<[String; 3]>,
     /// Rollouts under way.
     pub rollouts: Vec<Rollout>,
 }

@@ -197,6 +197,27 @@ fn upstreams_of_run_time_and_their_shares_are_what_an_edit_replaces() {
 }
 
 #[test]
+fn a_drained_upstream_holds_nothing() {
+    let drained = ["shop", "blue", "b:1"].map(str::to_string);
+    let live = Live { drained: [drained].into(), ..Live::default() };
+    let removed = |at: &str| lines(OLD, &OLD.replace(&format!("\"{at}\""), "\"d:1\""), &live);
+    assert_eq!(
+        removed("b:1"),
+        [
+            "pool shop/blue: upstream b:1 removed, with 0 % of the traffic",
+            "pool shop/blue: upstream d:1 added, gets 50 % of the traffic",
+        ]
+    );
+    assert_eq!(
+        removed("a:1"),
+        [
+            "pool shop/blue: upstream a:1 removed, with 100 % of the traffic",
+            "pool shop/blue: upstream d:1 added, gets 100 % of the traffic",
+        ]
+    );
+}
+
+#[test]
 fn a_flags_share_is_compared_with_the_one_in_force() {
     let of =
         |percent: u32| format!("{OLD}[flags.dark]\npercent = {percent}\nservices = [\"shop\"]\n");

@@ -79,38 +79,43 @@ impl Changes {
             };
             // An unedited list keeps what was changed at run time.
             if known.upstreams != pool.upstreams {
-                let list = live.upstreams(&new.name, known);
                 let had = before.weight(&pool.name).ratio();
-                self.upstreams(&of, (list, had), (&pool.upstreams, gets));
+                let serves = |address: &Address| live.serves(&new.name, &pool.name, address);
+                let list = live.upstreams(&new.name, known);
+                self.upstreams(&of, (list, had), (&pool.upstreams, gets), serves);
             }
         }
     }
 
-    /// Two lists of upstreams, each with the share of its pool.
+    /// Two lists of upstreams, each with the share of its pool; what does not serve has none of it.
     fn upstreams(
         &mut self,
         of: &str,
         (before, had): (&[(Address, u16)], f64),
         (after, gets): (&[(Address, u16)], f64),
+        serves: impl Fn(&Address) -> bool,
     ) {
         let find = |list: &[(Address, u16)], wanted: &Address| {
             list.iter().find(|(address, _)| address == wanted).map(|(_, weight)| *weight)
         };
-        let share = |list: &[(Address, u16)], weight: u16, of_pool: f64| {
-            let all: u32 = list.iter().map(|(_, weight)| u32::from(*weight)).sum();
-            percent(of_pool * f64::from(weight) / f64::from(all.max(1)))
+        let part = |(address, weight): &(Address, u16)| {
+            if serves(address) { f64::from(*weight) } else { 0.0 }
         };
-        for (address, weight) in before {
+        let share = |list: &[(Address, u16)], one: &(Address, u16), of_pool: f64| {
+            let all: f64 = list.iter().map(part).sum();
+            percent(of_pool * part(one) / all.max(1.0))
+        };
+        for one @ (address, _) in before {
             if find(after, address).is_none() {
-                let held = share(before, *weight, had);
+                let held = share(before, one, had);
                 let what = format!("upstream {address} removed, with {held} of the traffic");
                 self.add(of, what);
             }
         }
-        for (address, weight) in after {
+        for one @ (address, weight) in after {
             match find(before, address) {
                 None => {
-                    let gets = share(after, *weight, gets);
+                    let gets = share(after, one, gets);
                     let what = format!("upstream {address} added, gets {gets} of the traffic");
                     self.add(of, what);
                 }
@@ -131,6 +136,10 @@ impl Live {
 
     fn rollout(&self, service: &str) -> Option<&Rollout> {
         self.rollouts.iter().find(|rollout| &*rollout.service == service)
+    }
+
+    fn serves(&self, service: &str, pool: &str, address: &Address) -> bool {
+        !self.drained.contains(&[service.to_string(), pool.to_string(), address.to_string()])
     }
 
     fn upstreams<'l>(&'l self, service: &str, pool: &'l Pool) -> &'l [(Address, u16)] {

@@ -163,7 +163,12 @@ impl Desk {
     /// What is in force beside the config.
     pub fn live(&self) -> Live {
         let traffic = self.run_time.traffic.iter();
+        let drained = self.overrides.keys().filter_map(|key| match key.clone() {
+            OverrideKey::Drain { service, pool, upstream } => Some([service, pool, upstream]),
+            _ => None,
+        });
         Live {
+            drained: drained.collect(),
             splits: traffic.map(|(name, state)| (name.clone(), state.split.clone())).collect(),
             flags: self.run_time.flags.clone(),
             upstreams: self.run_time.changed.clone(),

@@ -150,9 +150,11 @@ async fn too_little_traffic_pauses_and_somebody_is_told() {
     assert!(paused["state"] == "paused" && status.contains("no verdict after 3s"), "{status}");
     assert!(status.contains("more requests without a failure"), "{status}");
     assert_eq!(paused["judgement"]["says"], "inconclusive");
-    let heard = || told.received().iter().any(|call| {
-        String::from_utf8_lossy(&call.body).contains("rollout 1 is paused")
-    });
+    let heard = || {
+        told.received()
+            .iter()
+            .any(|call| String::from_utf8_lossy(&call.body).contains("rollout 1 is paused"))
+    };
     until("it is told", async || heard()).await;
 }
 
@@ -192,7 +194,8 @@ async fn broken_clients_are_not_held_against_the_version_they_sit_on() {
         })
     };
     let (blue, green) = (origin("blue").await, origin("green").await);
-    let service = format!("{UNGUARDED}retries.shield = false\nsticky = {{ header = \"x-user\" }}\n");
+    let service =
+        format!("{UNGUARDED}retries.shield = false\nsticky = {{ header = \"x-user\" }}\n");
     let edge = Edge::before(&[("blue", &blue), ("green", &green)], &service).await;
     let request = "GET / HTTP/1.1\r\nhost: shop.test\r\nx-user: u100\r\n\r\n";
     let well = "GET / HTTP/1.1\r\nhost: shop.test\r\nx-user: u7\r\n\r\n";

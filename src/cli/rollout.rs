@@ -323,6 +323,20 @@ fn judged(judgement: &wire::Judgement) -> String {
     text
 }
 
+/// How long both pools took since the share was last set.
+fn latencies(rollout: &wire::Rollout) -> String {
+    let headings = ["SINCE THE STEP", ">ANSWERS", ">P50", ">P90", ">P95", ">P99", ">P99.9"];
+    let time = |seconds: Option<f64>| {
+        seconds.map_or_else(|| "-".into(), |seconds| format!("{:.1} ms", seconds * 1e3))
+    };
+    let pools = [&rollout.from, &rollout.to].into_iter().zip(&rollout.latency);
+    let rows = pools.map(|(pool, took)| {
+        let quantiles = [took.p50, took.p90, took.p95, took.p99, took.p999].map(time);
+        [vec![pool.clone(), took.count.to_string()], quantiles.to_vec()].concat()
+    });
+    table(&headings, rows)
+}
+
 fn show(rollout: &wire::Rollout, json: bool) -> anyhow::Result<()> {
     if json {
         print(&serde_json::to_string_pretty(rollout)?);
@@ -331,6 +345,7 @@ fn show(rollout: &wire::Rollout, json: bool) -> anyhow::Result<()> {
     print(&line(rollout));
     if let Some(judgement) = &rollout.judgement {
         print(&judged(judgement));
+        print(&latencies(rollout));
     }
     if !rollout.verbs.is_empty() {
         let (service, verbs) = (&rollout.service, rollout.verbs.join("|"));

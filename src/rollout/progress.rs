@@ -441,7 +441,10 @@ impl Rollout {
     fn shift(&mut self, step: usize, now: WallTime, actions: &mut Vec<Action>) {
         let share = self.plan.steps.get(step).copied().unwrap_or(BasisPoints::WHOLE);
         let (from, to, id) = (&self.plan.from, &self.plan.to, self.id);
-        let why = format!("rollout {id}: step {} of {}", step + 1, self.plan.steps.len());
+        // What the step before has shown is kept with the revision.
+        let shown = self.evidence().filter(|_| self.step.is_some()).map(|found| found.verdict);
+        let shown = shown.map_or_else(String::new, |verdict| format!(": {}", verdict.evidence()));
+        let why = format!("rollout {id}: step {} of {}{shown}", step + 1, self.plan.steps.len());
         let split = Split::between(from, to, share);
         actions.push(Action::Shift { split, why });
         actions.push(say(Weight::Note, format!("rollout {id}: `{to}` gets {share} %")));

@@ -217,3 +217,67 @@ async fn broken_clients_are_not_held_against_the_version_they_sit_on() {
     broken.stop().await;
     fine.stop().await;
 }
+
+/// A Prometheus server that scrapes nothing; a query may name numbers of its own.
+struct Prometheus {
+    address: String,
+    _child: tokio::process::Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Prometheus {
+    async fn start() -> Prometheus {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("prometheus.yml");
+        std::fs::write(&file, "global: {}\n").unwrap();
+        let free = std::net::TcpListener::bind(ANYWHERE).unwrap().local_addr().unwrap();
+        let child = tokio::process::Command::new("prometheus")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={free}"))
+            .stderr(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("prometheus is installed, as the README says");
+        let is_up = async || tokio::net::TcpStream::connect(free).await.is_ok();
+        until("prometheus listens", is_up).await;
+        Prometheus { address: format!("http://{free}"), _child: child, _folder: folder }
+    }
+}
+
+/// A service whose judge asks a server, and lets through what one answer in two could tell.
+fn asks(url: &str, query: &str) -> String {
+    format!(
+        "[services.shop.rollout]\nsteps = [50, 100]\nhold = \"0s\"\nmin_requests = 1\n\
+         longest_step = \"4s\"\n[services.shop.judge]\n\
+         gate = {{ rate = 90, risk = 50 }}\n\
+         prometheus = {{ url = \"{url}\", query = \"{query}\", above = 0.5, interval = \"1s\" }}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_prometheus_server_may_have_a_say() {
+    let prometheus = Prometheus::start().await;
+    let (blue, green) = (Origin::fast("blue").await, Origin::fast("green").await);
+    let pools = [("blue", &blue), ("green", &green)];
+    let bad = Edge::before(&pools, &asks(&prometheus.address, "vector(0.8)")).await;
+    let good = Edge::before(&pools, &asks(&prometheus.address, "vector(0.2)")).await;
+    let nobody = Edge::before(&pools, &asks("http://127.0.0.1:9", "vector(0.2)")).await;
+    let edges = [&bad, &good, &nobody];
+    let loads = edges.map(|edge| Load { connections: 2, ..Load::gets(edge.address, 50) }.start());
+    for edge in edges {
+        start(edge, r#"{"watch": "0s"}"#).await;
+    }
+    let ended = until_ended(&bad, Duration::from_secs(20)).await;
+    assert_eq!(ended["state"], "rolled-back", "{ended}");
+    let why = ended["status"].as_str().unwrap();
+    assert!(why.contains("`vector(0.8)` is 0.8, the limit is 0.5"), "{why}");
+    let ended = until_ended(&good, Duration::from_secs(30)).await;
+    assert_eq!(ended["state"], "promoted", "{ended}");
+    let ended = until_ended(&nobody, Duration::from_secs(20)).await;
+    let why = ended["status"].as_str().unwrap();
+    assert!(ended["state"] == "paused" && why.contains("Prometheus has no answer"), "{why}");
+    for load in loads {
+        load.stop().await;
+    }
+}

@@ -204,7 +204,7 @@ async fn a_green_that_fails_during_the_watch_is_taken_back() {
     fails.store(true, Ordering::Relaxed);
     let ended = until_state(&edge, "shop", "rolled-back").await;
     let why = ended["status"].as_str().unwrap();
-    assert!(why.starts_with("rolled back: ") && why.contains("requests failed"), "{why}");
+    assert!(why.starts_with("rolled back: ") && why.contains("the canary failed"), "{why}");
     assert_eq!(weights(&edge, "shop").await, json!({"blue": 100.0}));
     let (_, history) = edge.admin("GET", "/v1/services/shop/revisions", "").await;
     assert_eq!(history[1]["outcome"], "rolled-back", "{history}");

@@ -8,7 +8,7 @@ use http::Method;
 use tokio::time::sleep;
 
 use super::api::{Api, Call, segment};
-use super::table::{percent, table};
+use super::table::{percent, shortened, table};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
 
@@ -189,7 +189,7 @@ impl Of {
                 format!("{} → {}", rollout.from, rollout.to),
                 rollout.state.clone(),
                 rollout.author.clone(),
-                rollout.status.clone(),
+                shortened(&rollout.status),
             ]
         };
         print(&match self.reach.json {

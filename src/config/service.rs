@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::mirror::mirror;
 use super::rollout::rollout;
 use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
+use super::slo::slo;
 use super::stability::stability;
 use super::{Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
@@ -48,6 +49,7 @@ pub(super) fn service(
     let stability = stability(&mut section, problems, pools.as_deref());
     let mirror = mirror(&mut section, problems, pools.as_deref());
     let rollout = rollout(&mut section, problems, allows_commands);
+    let slo = section.section(problems, "slo").map(|section| slo(section, problems));
     section.close(problems);
     Some(Service {
         name,
@@ -59,6 +61,7 @@ pub(super) fn service(
         stability: Arc::new(stability),
         mirror,
         rollout,
+        slo: slo.map(Arc::new),
     })
 }
 

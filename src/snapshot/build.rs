@@ -137,6 +137,7 @@ fn build_service(
         cohorts: ClientHash::of_cohorts(blueprint.secret, &service.name, traffic.salt),
         balance: ClientHash::of_balance(blueprint.secret),
         opt_in: service.opt_in.clone(),
+        slo: service.slo.clone(),
         flags: flags(&service.name, blueprint),
     }
 }

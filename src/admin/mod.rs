@@ -10,6 +10,7 @@ mod operations;
 mod problem;
 mod rollouts;
 mod services;
+mod slo;
 mod status;
 pub mod wire;
 
@@ -99,6 +100,8 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(rollouts::start, rollouts::show))
         .routes(routes!(rollouts::command))
         .routes(routes!(rollouts::list))
+        .routes(routes!(slo::show))
+        .routes(routes!(slo::put_freeze, slo::delete_freeze))
         .routes(routes!(rollouts::flags))
         .routes(routes!(rollouts::flag, rollouts::put_flag))
         .routes(routes!(rollouts::export))

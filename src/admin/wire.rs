@@ -5,6 +5,7 @@
 mod mirror;
 mod operations;
 mod rollouts;
+mod slo;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,9 @@ pub use operations::{
 };
 
 pub use rollouts::{Attempts, Flag, OrderRollout, PutFlag, Rollback, Rollout, StartRollout};
+pub use slo::{
+    Budget, BurnRate, Decree, DeleteFreeze, FreezeOverride, Objective, PutFreeze, Slo, SloState,
+};
 
 /// The process, the config and every service at a glance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -79,6 +83,9 @@ pub struct Service {
     pub waiting: usize,
     /// Requests per second over the last ten seconds.
     pub requests_per_second: f64,
+    /// Its error budget, if it has any objective or its rollouts are frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// Its pools.
     pub pools: Vec<Pool>,
 }

@@ -67,6 +67,9 @@ struct Start {
     /// How long the old pool is kept warm after the last step.
     #[arg(long, value_name = "DURATION")]
     watch: Option<String>,
+    /// Start it, and let it go on for 24 hours, in spite of a freeze or of what the error budget says.
+    #[arg(long, requires = "reason")]
+    override_freeze: bool,
     /// Why; kept with the rollout.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -131,6 +134,7 @@ impl Start {
             hold: self.hold,
             min_requests: self.min_requests,
             watch: self.watch,
+            override_freeze: self.override_freeze,
             reason: self.reason,
             author: Some(super::author()),
         };

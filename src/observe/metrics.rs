@@ -14,6 +14,7 @@ use super::saturation::saturation;
 use crate::balance::Member;
 use crate::clock::Moment;
 use crate::mirror::Kind;
+use crate::slo;
 use crate::snapshot::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 
@@ -28,6 +29,7 @@ pub fn encode(snapshot: &Snapshot, process: &Process, instant: Instant) -> Strin
     );
     for service in &snapshot.services {
         of_service(&mut families, service);
+        of_slo(&mut families, service);
         service.mirror.iter().for_each(|mirror| of_mirror(&mut families, service, mirror));
         for pool in &service.pools {
             of_pool(&mut families, service, pool, now);
@@ -113,6 +115,36 @@ fn of_service(families: &mut Families, service: &Service) {
         gauge("pointsman_stale_bytes", "Memory of the responses kept.", kept.bytes);
         let help = "Memory of responses that are being kept as they pass.";
         gauge("pointsman_stale_recording_bytes", help, kept.recording);
+    }
+}
+
+/// What its objectives came to, as the controller found last.
+fn of_slo(families: &mut Families, service: &Service) {
+    let standing = service.state.standing();
+    let labels = [("service", &*service.name)];
+    if standing.objectives.is_empty() && standing.freeze.is_none() {
+        return;
+    }
+    for state in slo::State::ALL {
+        let labels = [labels[0], ("state", state.name())];
+        let help = "1 for what error budgets and people let the service's rollouts do.";
+        families.gauge("pointsman_slo_state", help, &labels, one_if(standing.state() == state));
+    }
+    for shown in &standing.objectives {
+        let labels = [labels[0], ("objective", shown.objective.name())];
+        let help = "Share of the error budget that is left; below 0 if more is spent.";
+        let remaining = shown.reading.remaining;
+        families.gauge("pointsman_slo_budget_remaining_ratio", help, &labels, remaining);
+        for (span, burn) in slo::Span::ALL.iter().zip(shown.reading.burns) {
+            let labels = [labels[0], labels[1], ("window", span.name())];
+            let help = "Times the rate at which the error budget would just last; 0 for too few.";
+            families.gauge("pointsman_slo_burn_rate", help, &labels, burn);
+        }
+        let counts = service.state.slo.read(&shown.objective);
+        let help = "Requests that count for the objective.";
+        families.counter("pointsman_slo_requests_total", help, &labels, counts.total as f64);
+        let help = "Of those that count for the objective the bad ones.";
+        families.counter("pointsman_slo_bad_total", help, &labels, counts.bad as f64);
     }
 }
 

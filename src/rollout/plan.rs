@@ -117,6 +117,8 @@ pub struct Wishes {
     pub min_requests: Option<u64>,
     /// How long the old pool is kept warm.
     pub watch: Option<Duration>,
+    /// Whether it starts, and goes on, in spite of a freeze or of what error budgets say.
+    pub despite_freeze: bool,
 }
 
 /// Why a rollout cannot be planned.

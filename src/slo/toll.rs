@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_canary_is_blamed_for_more_than_half_of_what_failed() {
-        let at = |seconds| WallTime::from_millis(1_700_000_000_000 + seconds * 1_000);
+        let at = |seconds: u64| WallTime::from_millis(1_700_000_000_000 + seconds * 1_000);
         let counts = |total, bad| Counts { total, bad };
         let blames = |canary, old, burning| {
             let mut toll = Toll::begin(counts(50, 7), counts(9_000, 0), at(0));
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_failed_before_the_window_is_forgiven() {
-        let at = |seconds| WallTime::from_millis(1_700_000_000_000 + seconds * 1_000);
+        let at = |seconds: u64| WallTime::from_millis(1_700_000_000_000 + seconds * 1_000);
         let mut toll = Toll::begin(Counts::default(), Counts::default(), at(0));
         let (canary, mut old) = (Counts { total: 100, bad: 50 }, Counts::default());
         for second in 0..=330 {

@@ -46,6 +46,10 @@ pub struct StartRollout {
     /// How long the old pool is kept warm after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<String>,
+    /// Start it, and let it go on, in spite of a freeze or of what error budgets say; needs a reason
+    /// and holds for 24 hours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub override_freeze: bool,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

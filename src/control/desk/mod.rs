@@ -6,6 +6,7 @@
 //! command commits all that it changes in one transaction before anything of it is believed here;
 //! a commit that fails has changed nothing.
 
+mod budgets;
 mod flags;
 mod operations;
 mod rollouts;
@@ -26,9 +27,11 @@ use crate::store::{
 };
 use crate::upstream::{Address, Upstream};
 
+pub use budgets::LONGEST_OVERRIDE;
 pub use flags::FlagReport;
 pub use rollouts::Report;
 
+use budgets::Budgets;
 use rollouts::UnderWay;
 
 /// The moment of a command.
@@ -87,6 +90,7 @@ pub struct Desk {
     overrides: BTreeMap<OverrideKey, Override>,
     flags: BTreeMap<Arc<str>, FlagState>,
     rollouts: BTreeMap<Arc<str>, UnderWay>,
+    budgets: Budgets,
     effects: Vec<Effect>,
     is_changed: bool,
 }
@@ -111,6 +115,7 @@ impl Desk {
             overrides: memory.overrides.into_iter().map(|o| (o.what.key(), o)).collect(),
             flags: memory.flags.into_iter().collect(),
             rollouts: BTreeMap::new(),
+            budgets: Budgets::default(),
             effects: Vec::new(),
             is_changed: false,
         };
@@ -123,6 +128,7 @@ impl Desk {
         desk.take_flags();
         desk.recall_overrides(now);
         desk.adopt(&config, now)?;
+        desk.begin_budgets(now)?;
         // The first snapshot is built from all this.
         desk.is_changed = false;
         Ok(desk)
@@ -165,6 +171,7 @@ impl Desk {
         let blueprint = Blueprint { config, run_time, secret, now: now.instant };
         let snapshot = Snapshot::build(&blueprint, before);
         self.apply(&snapshot, snapshot.moment(now.instant));
+        self.show_standings(&snapshot, now);
         snapshot
     }
 

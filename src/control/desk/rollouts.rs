@@ -12,6 +12,7 @@ use crate::judge::{Counts, Verdict};
 use crate::rollout::{
     self, Action, Input, Plan, Rollout, Status, Task, UpstreamView, View, Weight, Wishes,
 };
+use crate::slo::Toll;
 use crate::snapshot::{Pool, Snapshot};
 use crate::split::Split;
 use crate::store::{Batch, CommitError, Draft, OverrideKey, Revision, What};
@@ -27,6 +28,8 @@ pub(super) struct UnderWay {
     /// The target's attempts at the last look; none before the first.
     seen: Option<Counts>,
     saved: WallTime,
+    /// What it does to the service's errors, from the first look on.
+    toll: Option<Toll>,
 }
 
 /// A rollout for people.
@@ -50,6 +53,22 @@ pub(super) struct Look {
     old_in_flight: u32,
     upstreams: Vec<UpstreamView>,
     verdict: Verdict,
+    held: Option<String>,
+}
+
+impl UnderWay {
+    /// Takes in what the attempts at both pools are now; a rolling rollout has but one.
+    fn weigh(&mut self, snapshot: &Snapshot, now: Now) {
+        let plan = &self.rollout.plan;
+        let service = snapshot.service(&self.rollout.service);
+        let pool = |name: &str| service.and_then(|service| service.pool(name)).map(counts);
+        let (Some(canary), Some(old)) = (pool(&plan.to), pool(&plan.from)) else { return };
+        match &mut self.toll {
+            Some(toll) => toll.look(canary, old, now.wall),
+            None if plan.to == plan.from => {}
+            None => self.toll = Some(Toll::begin(canary, old, now.wall)),
+        }
+    }
 }
 
 impl Look {
@@ -63,6 +82,7 @@ impl Look {
             old_in_flight: self.old_in_flight,
             upstreams: &self.upstreams,
             verdict: self.verdict.clone(),
+            held: self.held.as_deref(),
         }
     }
 }
@@ -90,6 +110,7 @@ impl Desk {
             known.pools.iter().map(|pool| (pool.name.clone(), pool.members.list().len())).collect();
         let plan = Plan::new(&service.rollout, wishes, &pools, &known.split)?;
         let id = self.last_ids.get(name).map_or(1, |last| last + 1);
+        let despite = self.check_freeze(name, id, wishes.despite_freeze, order, now)?;
         let (author, reason) = (order.author.clone(), order.reason.clone());
         let to = plan.to.clone();
         let (rollout, actions) =
@@ -100,11 +121,18 @@ impl Desk {
         if self.overrides.contains_key(&key) {
             batch.clear(key.clone());
         }
+        if let Some((standing, _)) = &despite {
+            batch.set(standing.clone());
+        }
         let seen = known.pool(&to).map(counts);
-        let under_way = UnderWay { rollout, seen, saved: now.wall };
+        let under_way = UnderWay { rollout, seen, saved: now.wall, toll: None };
         self.perform(under_way, actions, batch, snapshot, now)?;
         self.last_ids.insert(service.name.clone(), id);
         self.overrides.remove(&key);
+        if let Some((standing, what)) = despite {
+            self.overrides.insert(standing.what.key(), standing);
+            self.say_overridden(name, what, order);
+        }
         // What is ready at once need not wait for the next look; what cannot be stored now does. It
         // has started all the same, and must not be told otherwise.
         let _ = self.tick_one(&service.name, snapshot, now);
@@ -218,7 +246,7 @@ impl Desk {
 
     pub(super) fn take_up(&mut self, rollout: Rollout, now: Now) {
         let name = rollout.service.clone();
-        self.rollouts.insert(name, UnderWay { rollout, seen: None, saved: now.wall });
+        self.rollouts.insert(name, UnderWay { rollout, seen: None, saved: now.wall, toll: None });
     }
 
     fn tell(
@@ -235,6 +263,7 @@ impl Desk {
         let actions = next.rollout.advance(input, &look.borrow())?;
         if is_tick {
             next.seen = Some(seen);
+            next.weigh(snapshot, now);
         }
         let is_due = now.wall.elapsed_since(next.saved) >= SAVED;
         if is_tick && actions.is_empty() && !is_due && !next.rollout.is_over() {
@@ -267,6 +296,15 @@ impl Desk {
             Verdict::Inconclusive { evidence } => Verdict::Pass { evidence },
             verdict => verdict,
         };
+        let standing = self.standing_at(&rollout.service, now);
+        let blamed = under_way.toll.as_ref();
+        let blamed = blamed.and_then(|toll| toll.blames(standing.burning(), now.wall));
+        let verdict = match blamed {
+            Some(evidence) if !matches!(verdict, Verdict::Fail { .. }) => {
+                Verdict::Fail { evidence }
+            }
+            _ => verdict,
+        };
         let upstreams = to.members.list().iter().map(|member| UpstreamView {
             address: member.upstream.name.clone(),
             is_ready: member.is_available(
@@ -285,6 +323,7 @@ impl Desk {
             old_in_flight: from.state.in_flight(),
             upstreams: upstreams.collect(),
             verdict,
+            held: standing.holds().filter(|_| !self.goes_on_despite(rollout, now)),
         };
         Some((look, read))
     }

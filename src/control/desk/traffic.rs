@@ -251,6 +251,7 @@ impl Desk {
         self.config = config.clone();
         self.is_changed = true;
         self.commit(given_up)?;
+        self.align_budgets(false, now).map_err(CommitError::Store)?;
         self.take_flags();
         Ok(())
     }

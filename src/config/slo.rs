@@ -148,7 +148,7 @@ mod tests {
         ];
         assert_eq!(slo, Some(Slo { objectives, window: 28 * DAY }));
         assert!(warnings.is_empty(), "{warnings:?}");
-        let (slo, _) = parse("services.a.slo.availability = \"99.999%\"").unwrap();
+        let (slo, _) = parse("[services.a]\nslo.availability = \"99.999%\"").unwrap();
         assert_eq!(slo.unwrap().objectives[0].target().to_string(), "99.999");
     }
 
@@ -162,7 +162,7 @@ mod tests {
                 "t:6:16: bad value for `availability`",
                 "t:7:1: unknown key `latencies` in `services.a.slo`",
                 "t:8:10: bad value for `window`",
-                "t:10:1: unknown key `p98` in `slo.latency`",
+                "t:10:1: unknown key `p98` in `services.a.slo.latency`",
                 "t:11:7: `p95` must be a text in quotes",
                 "t:12:7: bad value for `p99`",
             ]

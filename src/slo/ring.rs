@@ -117,6 +117,13 @@ impl Rings {
             ring.samples.make_contiguous().sort_by_key(|sample| sample.at);
             ring.saved = ring.samples.back().map_or(ring.saved, |newest| newest.at);
         }
+        // What came between the last sample of a coarser grain and the end of the process came
+        // before the gap, and must not look like what comes after it.
+        let newest = rings.0[Grain::Fine as usize].samples.back().copied();
+        for ring in &mut rings.0 {
+            let is_behind = |newest: &Sample| ring.samples.back().is_some_and(|s| s.at < newest.at);
+            ring.samples.extend(newest.filter(is_behind));
+        }
         rings
     }
 

@@ -71,6 +71,14 @@ impl Store {
         Ok(Store { disk: Disk::on(backend)? })
     }
 
+    /// As [`Store::with_backend`], with one that can be opened a second time, as a file can.
+    #[cfg(test)]
+    pub(crate) fn on_again(
+        backend: impl redb::StorageBackend + Clone,
+    ) -> Result<Store, StoreError> {
+        Ok(Store { disk: Disk::on_again(backend)? })
+    }
+
     /// Everything that a process needs at its start.
     pub fn recall(&self) -> Result<Memory, StoreError> {
         self.disk.read(recall::recall)

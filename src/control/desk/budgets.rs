@@ -343,7 +343,7 @@ impl Desk {
         for key in &gone {
             batch.clear(key.clone());
         }
-        for standing in &new {
+        if let Some(standing) = &new {
             batch.set(standing.clone());
         }
         self.commit(batch)?;

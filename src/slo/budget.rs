@@ -130,6 +130,11 @@ impl Budget {
         &self.rings
     }
 
+    /// Makes what was counted up to now a part of what is to be stored.
+    pub fn mark(&mut self, now: WallTime) {
+        self.rings.mark(now, self.totals);
+    }
+
     /// All of it that there is now is stored.
     pub fn set_saved(&mut self) {
         self.rings.set_saved();

@@ -138,6 +138,21 @@ impl Rings {
         self.0.iter_mut().for_each(|ring| ring.note(Sample { at, counts }));
     }
 
+    /// Samples the totals of this moment at the finest grain, whether it is time for that or not:
+    /// before they are stored, so that what is stored is what is so.
+    pub fn mark(&mut self, now: WallTime, counts: Counts) {
+        self.note(now, counts);
+        let at = WallTime::from_millis(now.millis() / 1_000 * 1_000);
+        let Ring { samples, saved, .. } = &mut self.0[Grain::Fine as usize];
+        if samples.back().is_some_and(|newest| newest.at == at && newest.counts != counts) {
+            samples.pop_back();
+            *saved = samples.back().map_or(WallTime::default(), |newest| newest.at).min(*saved);
+        }
+        if samples.back().is_none_or(|newest| newest.at < at) {
+            samples.push_back(Sample { at, counts });
+        }
+    }
+
     /// What came within the last `window`, given the totals now; since the oldest sample if there
     /// is none as old as the window.
     pub fn within(&self, window: Duration, now: WallTime, totals: Counts) -> Counts {

@@ -18,6 +18,7 @@ mod http2_end;
 mod mirror;
 mod rollouts;
 mod routing;
+mod slo;
 mod steady_load;
 mod upstreams;
 mod waits;

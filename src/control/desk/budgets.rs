@@ -89,7 +89,8 @@ impl Desk {
             }
         }
         let mut batch = Batch::new();
-        for ((service, _), budget) in &before {
+        for ((service, _), budget) in &mut before {
+            budget.mark(now.wall);
             batch.budget(service, budget);
         }
         if let Err(error) = self.commit(batch) {
@@ -131,7 +132,8 @@ impl Desk {
         // Also if it fails: a disk that is full is not asked every second.
         self.budgets.saved = now.wall;
         let mut batch = Batch::new();
-        for ((service, _), budget) in &self.budgets.all {
+        for ((service, _), budget) in &mut self.budgets.all {
+            budget.mark(now.wall);
             batch.budget(service, budget);
         }
         self.commit(batch)?;

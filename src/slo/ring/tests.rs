@@ -155,3 +155,20 @@ fn what_came_while_nobody_looked_is_not_spread() {
     let within = |seconds| rings.within(Duration::from_secs(seconds), at(START + DAY), counts(130));
     assert_eq!([within(10), within(3_600), within(2 * DAY)].map(|c| c.total), [30, 30, 30]);
 }
+
+#[test]
+fn a_mark_is_stored_though_its_time_has_not_come() {
+    let mut rings = Rings::new(Duration::from_secs(30 * DAY));
+    rings.note(at(START), counts(1));
+    rings.set_saved();
+    for (second, count) in [(0, 2), (1, 3), (1, 4)] {
+        rings.mark(at(START + second), counts(count));
+        let unsaved = rings.unsaved();
+        let newest = unsaved[0].samples.last().unwrap();
+        assert_eq!(*newest, Sample { at: at(START + second), counts: counts(count) });
+        rings.set_saved();
+    }
+    assert_eq!((rings.0[0].samples.len(), rings.totals()), (2, counts(4)));
+    rings.mark(at(START + 1), counts(4));
+    assert_eq!(rings.unsaved(), []);
+}

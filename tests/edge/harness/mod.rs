@@ -5,12 +5,14 @@ pub mod edge;
 pub mod load;
 pub mod origin;
 pub mod process;
+pub mod proxy;
 
 pub use client::Client;
 pub use edge::Edge;
 pub use load::{Load, alone};
 pub use origin::{Origin, Reply};
 pub use process::Process;
+pub use proxy::Proxy;
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@
 //! # Rooms
 //!
 //! The core ([`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
-//! [`mirror`], [`snapshot`], [`judge`], [`rollout`]) knows no pingora, no runtime, no file, no
+//! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`]) knows no pingora, no runtime, no file, no
 //! socket, and takes time and chance as arguments ([`clock`]). The rim ([`proxy`], [`observe`],
 //! [`outgoing`], [`notify`], [`control`], [`store`], [`admin`], [`server`], [`cli`]) has them all.
 
@@ -40,6 +40,7 @@ pub mod fallback;
 pub mod mirror;
 pub mod snapshot;
 pub mod judge;
+pub mod slo;
 pub mod rollout;
 
 pub mod proxy;

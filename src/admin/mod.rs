@@ -10,6 +10,7 @@ mod operations;
 mod problem;
 mod rollouts;
 mod services;
+mod slo;
 mod status;
 mod tokens;
 pub mod wire;
@@ -103,6 +104,8 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(rollouts::command))
         .routes(routes!(rollouts::list))
         .routes(routes!(rollouts::report))
+        .routes(routes!(slo::show))
+        .routes(routes!(slo::put_freeze, slo::delete_freeze))
         .routes(routes!(rollouts::flags))
         .routes(routes!(rollouts::flag, rollouts::put_flag))
         .routes(routes!(rollouts::export))

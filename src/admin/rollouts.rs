@@ -45,8 +45,9 @@ pub async fn rollback(
     responses(
         (status = 201, description = "The rollout", body = wire::Rollout),
         (status = 404, description = "No such service", body = Problem),
-        (status = 409, description = "Another one is under way", body = Problem),
-        (status = 422, description = "It cannot be planned so", body = Problem)))]
+        (status = 409, description = "Another one is under way, or they are frozen", body = Problem),
+        (status = 422, description = "It cannot be planned so, or an override has no reason",
+            body = Problem)))]
 pub async fn start(
     State(admin): State<Admin>,
     caller: Caller,
@@ -221,6 +222,7 @@ fn wishes(start: &wire::StartRollout) -> Result<Wishes, Problem> {
         min_requests: start.min_requests,
         watch: start.watch.as_deref().map(|text| length(text, "watch")).transpose()?,
         judge: start.judge,
+        despite_freeze: start.override_freeze,
     })
 }
 

@@ -219,6 +219,7 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         },
         waiting: service.waiting(),
         requests_per_second: rates.values().map(|rate| rate.requests).sum(),
+        budget: wire::Budget::of(&service.state.standing()),
         pools: service.pools.iter().map(pool).collect(),
         rollout: under_way.map(|rollout| {
             let status = rollout.status(admin.clock.wall_time());

@@ -7,6 +7,7 @@ mod mirror;
 mod operations;
 mod rollouts;
 mod standing;
+mod slo;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,9 @@ pub use operations::{
 };
 
 pub use rollouts::{Attempts, Flag, OrderRollout, PutFlag, Rollback, Rollout, StartRollout};
+pub use slo::{
+    Budget, BurnRate, Decree, DeleteFreeze, FreezeOverride, Objective, PutFreeze, Slo, SloState,
+};
 pub use standing::Standing;
 
 /// The process, the config and every service at a glance.
@@ -85,6 +89,9 @@ pub struct Service {
     pub waiting: usize,
     /// Requests per second over the last ten seconds.
     pub requests_per_second: f64,
+    /// Its error budget, if it has any objective or its rollouts are frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// Its pools.
     pub pools: Vec<Pool>,
     /// The rollout under way, if there is one.

@@ -72,6 +72,9 @@ struct Start {
     /// Without the judge: only the guard of the config takes it back.
     #[arg(long)]
     no_judge: bool,
+    /// Start it, and let it go on for 24 hours, in spite of a freeze or of what the error budget says.
+    #[arg(long, requires = "reason")]
+    override_freeze: bool,
     /// Why; kept with the rollout.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -148,6 +151,7 @@ impl Start {
             min_requests: self.min_requests,
             watch: self.watch,
             judge: self.no_judge.then_some(false),
+            override_freeze: self.override_freeze,
             reason: self.reason,
             author: Some(super::author()),
         };

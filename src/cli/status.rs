@@ -75,6 +75,7 @@ impl Status {
         }
         lines.push(String::new());
         lines.push(pools(&status.services));
+        lines.extend(status.services.iter().filter_map(budget));
         let foot = "(over the last 10 s; measured shares since the last shift, - until they show)";
         lines.push(foot.into());
         let under_way: Vec<&wire::Rollout> =
@@ -133,6 +134,17 @@ fn pools(services: &[wire::Service]) -> String {
 fn time(pool: &wire::Pool, of: impl Fn(&wire::Latency) -> Option<f64>) -> String {
     let seconds = pool.latency.first().and_then(of);
     seconds.map_or_else(|| "-".into(), |seconds| format!("{:.1} ms", seconds * 1e3))
+}
+
+/// How much of a service may still fail, and whether its rollouts go on.
+fn budget(service: &wire::Service) -> Option<String> {
+    let budget = service.budget.as_ref()?;
+    let name = &service.name;
+    Some(match (&budget.why, budget.remaining) {
+        (Some(why), _) => format!("{name}: rollouts are at `{}`: {why}", budget.state.name()),
+        (None, Some(left)) => format!("{name}: {} of the error budget is left", percent(left)),
+        (None, None) => return None,
+    })
 }
 
 /// What is most important about a pool.

@@ -16,6 +16,7 @@ mod rollout;
 mod section;
 mod server;
 mod service;
+mod slo;
 mod stability;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use crate::fallback::Fallback;
 use crate::mirror::MirrorSettings;
 use crate::rollout::RolloutSettings;
 use crate::route::Route;
+use crate::slo::Slo;
 use crate::split::{BasisPoints, Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
@@ -149,6 +151,8 @@ pub struct Service {
     pub mirror: Option<Arc<MirrorSettings>>,
     /// How it moves from one version to the next.
     pub rollout: Arc<RolloutSettings>,
+    /// What it promises its users; none for nothing.
+    pub slo: Option<Arc<Slo>>,
 }
 
 /// What a service does when upstreams fail or too much is asked of them.

@@ -85,6 +85,7 @@ impl<S: Serve> Controller<S> {
             }
             self.settle();
         }
+        self.save_budgets();
         self.store_events();
     }
 
@@ -119,6 +120,10 @@ impl<S: Serve> Controller<S> {
             Command::OrderRollout { service, what, order, reply } => {
                 let done = desk.order_rollout(&service, what, &order, &snapshot, now);
                 self.settle();
+                let _ = reply.send(done);
+            }
+            Command::Freeze { service, what, order, reply } => {
+                let done = desk.freeze(&service, what, &order, &snapshot, now);
                 let _ = reply.send(done);
             }
             Command::Rollouts { service, reply } => {
@@ -160,6 +165,7 @@ impl<S: Serve> Controller<S> {
             Command::Resolved(resolved) => desk.resolve(resolved),
             Command::StopListening { reply } => {
                 self.wiring.listeners.stop();
+                self.save_budgets();
                 self.store_events();
                 let _ = reply.send(());
             }
@@ -177,10 +183,21 @@ impl<S: Serve> Controller<S> {
 
     fn tick(&mut self) {
         let snapshot = self.wiring.published.load();
+        if let Err(error) = self.desk.watch_budgets(&snapshot, self.now()) {
+            tracing::error!(%error, "error budgets are not stored; trying again in a minute");
+        }
         for (service, error) in self.desk.tick(&snapshot, self.now()) {
             tracing::error!(service = &*service, %error, "a rollout stands still; trying again");
         }
         self.store_events();
+    }
+
+    /// At the end, so that less than a minute of counts is lost.
+    fn save_budgets(&mut self) {
+        let snapshot = self.wiring.published.load();
+        if let Err(error) = self.desk.save_budgets(&snapshot, self.now()) {
+            tracing::error!(%error, "error budgets are not stored");
+        }
     }
 
     /// Events are nobody's answer: they are stored a moment later.

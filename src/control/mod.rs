@@ -32,7 +32,7 @@ use crate::upstream::{Address, BreakerOrder};
 
 pub use board::Board;
 pub use controller::{Controller, Wiring};
-pub use desk::{Desk, FlagReport, Now, Report};
+pub use desk::{Desk, FlagReport, LONGEST_OVERRIDE, Now, Report};
 pub use events::{Event, Events, Subject};
 pub use latencies::{Latencies, WINDOWS as LATENCY_WINDOWS};
 pub use prober::run as probe;
@@ -151,6 +151,24 @@ pub enum UpstreamOrder {
     Remove,
 }
 
+/// What is said of a service's rollouts above what its error budgets say. Each takes the place of the
+/// other; each needs a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreezeOrder {
+    /// None starts and none goes on.
+    Freeze {
+        /// For how long at most; none until it is lifted.
+        length: Option<Duration>,
+    },
+    /// A freeze by order ends.
+    Lift,
+    /// They go on, whatever the budgets say.
+    Override {
+        /// For how long at most.
+        length: Duration,
+    },
+}
+
 /// A change to be made.
 #[derive(Debug)]
 enum Command {
@@ -210,6 +228,12 @@ enum Command {
         rollout: u64,
         task: Task,
         result: Result<String, String>,
+    },
+    Freeze {
+        service: String,
+        what: FreezeOrder,
+        order: Order,
+        reply: oneshot::Sender<Result<(), Refused>>,
     },
     SetFlag {
         flag: String,
@@ -320,6 +344,25 @@ pub enum Refused {
         /// Its target.
         to: String,
     },
+    /// Rollouts of the service are frozen, or its error budget keeps them back.
+    #[error("no rollout of `{service}` starts: {why}")]
+    Frozen {
+        /// The service asked of.
+        service: String,
+        /// Why.
+        why: String,
+    },
+    /// It is not frozen by order.
+    #[error("rollouts of `{service}` are not frozen by anybody{}", .why.as_ref().map_or_else(String::new, |why| format!(", but kept back: {why}")))]
+    NotFrozen {
+        /// The service asked of.
+        service: String,
+        /// Why they are kept back all the same, if they are.
+        why: Option<String>,
+    },
+    /// What is said above an error budget is kept with a reason.
+    #[error("this needs a reason")]
+    NoReason,
     /// There is none to give an order to.
     #[error("no rollout of `{0}` is under way")]
     NoRollout(String),
@@ -548,6 +591,19 @@ impl Control {
     ) {
         // A controller that is gone asks again when it is back.
         let _ = self.0.send(Command::Done { service, rollout, task, result }).await;
+    }
+
+    /// Freezes a service's rollouts, or lets them go on.
+    pub async fn freeze(
+        &self,
+        service: &str,
+        what: FreezeOrder,
+        order: Order,
+    ) -> Result<(), Refused> {
+        let service = service.to_string();
+        self.ask(|reply| Command::Freeze { service, what, order, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
     }
 
     /// Gives a flag to this share of clients, or takes it back to the state before.

@@ -16,6 +16,7 @@ use crate::clock::Moment;
 use crate::judge::Distribution;
 use crate::mirror::Kind;
 use crate::rollout::Outcome as Rollout;
+use crate::slo;
 use crate::snapshot::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 
@@ -37,6 +38,7 @@ pub fn encode(
     for service in &snapshot.services {
         of_service(&mut families, service);
         of_rollouts(&mut families, service, &process.rollouts(&service.name));
+        of_slo(&mut families, service);
         service.mirror.iter().for_each(|mirror| of_mirror(&mut families, service, mirror));
         for pool in &service.pools {
             of_pool(&mut families, service, pool, now);
@@ -148,6 +150,36 @@ fn of_rollouts(families: &mut Families, service: &Service, tally: &RolloutTally)
     gauge("pointsman_rollout_steps", help, stand.steps as f64);
     let help = "Share of the service's traffic that the rollout under way has given its target.";
     gauge("pointsman_rollout_share_ratio", help, stand.share);
+}
+
+/// What its objectives came to, as the controller found last.
+fn of_slo(families: &mut Families, service: &Service) {
+    let standing = service.state.standing();
+    let labels = [("service", &*service.name)];
+    if standing.objectives.is_empty() && standing.freeze.is_none() {
+        return;
+    }
+    for state in slo::State::ALL {
+        let labels = [labels[0], ("state", state.name())];
+        let help = "1 for what error budgets and people let the service's rollouts do.";
+        families.gauge("pointsman_slo_state", help, &labels, one_if(standing.state() == state));
+    }
+    for shown in &standing.objectives {
+        let labels = [labels[0], ("objective", shown.objective.name())];
+        let help = "Share of the error budget that is left; below 0 if more is spent.";
+        let remaining = shown.reading.remaining;
+        families.gauge("pointsman_slo_budget_remaining_ratio", help, &labels, remaining);
+        for (span, burn) in slo::Span::ALL.iter().zip(shown.reading.burns) {
+            let labels = [labels[0], labels[1], ("window", span.name())];
+            let help = "Times the rate at which the error budget would just last; 0 for too few.";
+            families.gauge("pointsman_slo_burn_rate", help, &labels, burn);
+        }
+        let counts = service.state.slo.read(&shown.objective);
+        let help = "Requests that count for the objective.";
+        families.counter("pointsman_slo_requests_total", help, &labels, counts.total as f64);
+        let help = "Of those that count for the objective the bad ones.";
+        families.counter("pointsman_slo_bad_total", help, &labels, counts.bad as f64);
+    }
 }
 
 fn of_mirror(families: &mut Families, service: &Service, mirror: &Mirror) {

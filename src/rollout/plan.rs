@@ -124,6 +124,8 @@ pub struct Wishes {
     pub watch: Option<Duration>,
     /// Whether it is judged; without the judge only the guard holds.
     pub judge: Option<bool>,
+    /// Whether it starts, and goes on, in spite of a freeze or of what error budgets say.
+    pub despite_freeze: bool,
 }
 
 /// Why a rollout cannot be planned.

@@ -35,7 +35,10 @@ impl Rollout {
         let words = match (&self.ended, &self.paused) {
             (Some((outcome, _)), _) => outcome.words(self),
             (None, Some(paused)) => format!("paused: {}", paused.why),
-            (None, None) => self.words(now),
+            (None, None) => match &self.held {
+                Some(held) => format!("held: {}", held.why),
+                None => self.words(now),
+            },
         };
         let verbs: &[&str] = match (&self.ended, &self.paused, self.stage) {
             (Some(_), ..) => &[],

@@ -127,6 +127,7 @@ impl Trial {
             old_in_flight: self.old_in_flight,
             upstreams: &self.upstreams,
             verdict: self.verdict.clone(),
+            held: None,
         };
         let actions = self.rollout.advance(input, &view)?;
         self.take(actions);

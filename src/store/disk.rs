@@ -48,9 +48,14 @@ pub(super) const EVENTS: Texts = TableDefinition::new("events");
 /// What the file said when it was read last, by what it said it of.
 pub(super) const IN_FILE: Texts = TableDefinition::new("in_file");
 
+/// Where error budgets are, by service and objective.
+pub(super) const BUDGETS: Texts = TableDefinition::new("budgets");
+/// What was counted for them, by service, objective, grain and stretch of time.
+pub(super) const SAMPLES: Texts = TableDefinition::new("samples");
+
 /// All there are.
-pub(super) const TABLES: [Texts; 8] =
-    [META, REVISIONS, ROLLOUTS, PAST_ROLLOUTS, OVERRIDES, FLAGS, EVENTS, IN_FILE];
+pub(super) const TABLES: [Texts; 10] =
+    [META, REVISIONS, ROLLOUTS, PAST_ROLLOUTS, OVERRIDES, FLAGS, EVENTS, IN_FILE, BUDGETS, SAMPLES];
 
 /// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
 pub(super) const COMMITS: &str = "commits";

@@ -21,6 +21,7 @@ mod mirror;
 mod rollouts;
 mod routing;
 mod standing;
+mod slo;
 mod steady_load;
 mod sticky_rollout;
 mod strategies;

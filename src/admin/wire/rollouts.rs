@@ -51,6 +51,10 @@ pub struct StartRollout {
     /// Whether it is judged; without the judge only the guard holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<bool>,
+    /// Start it, and let it go on, in spite of a freeze or of what error budgets say; needs a reason
+    /// and holds for 24 hours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub override_freeze: bool,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

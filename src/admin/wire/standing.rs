@@ -61,6 +61,14 @@ impl Standing {
                 let what = format!("cannot run on the schema that rollout {by_rollout} contracted");
                 (service, Some(pool), None, "contracted", what)
             }
+            What::Freeze { service } => {
+                (service, None, None, "freeze", "no rollout starts or goes on".to_string())
+            }
+            What::Lifted { service, rollout } => {
+                let whose = rollout.map_or_else(|| "rollouts".into(), |id| format!("rollout {id}"));
+                let what = format!("{whose} may go on whatever the error budget says");
+                (service, None, None, "freeze lifted", what)
+            }
         };
         (service == of).then(|| Standing {
             kind: kind.into(),

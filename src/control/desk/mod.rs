@@ -6,6 +6,7 @@
 //! command commits all that it changes in one transaction before anything of it is believed here;
 //! a commit that fails has changed nothing.
 
+mod budgets;
 mod flags;
 mod observing;
 mod operations;
@@ -28,9 +29,11 @@ use crate::store::{
 };
 use crate::upstream::{Address, Upstream};
 
+pub use budgets::LONGEST_OVERRIDE;
 pub use flags::FlagReport;
 pub use rollouts::Report;
 
+use budgets::Budgets;
 use recent::Recent;
 use rollouts::UnderWay;
 
@@ -96,6 +99,7 @@ pub struct Desk {
     lingering: Vec<Rollout>,
     /// How many have ended since the process began, by service and outcome.
     ended: BTreeMap<(Arc<str>, &'static str), u64>,
+    budgets: Budgets,
     effects: Vec<Effect>,
     is_changed: bool,
 }
@@ -123,6 +127,7 @@ impl Desk {
             recent: Recent::default(),
             lingering: memory.lingering,
             ended: BTreeMap::new(),
+            budgets: Budgets::default(),
             effects: Vec::new(),
             is_changed: false,
         };
@@ -135,6 +140,7 @@ impl Desk {
         desk.take_flags();
         desk.recall_overrides(now);
         desk.adopt(&config, now)?;
+        desk.begin_budgets(now)?;
         // The first snapshot is built from all this.
         desk.is_changed = false;
         Ok(desk)
@@ -206,6 +212,7 @@ impl Desk {
         let blueprint = Blueprint { config, run_time, secret, now: now.instant };
         let snapshot = Snapshot::build(&blueprint, before);
         self.apply(&snapshot, snapshot.moment(now.instant));
+        self.show_standings(&snapshot, now);
         snapshot
     }
 

@@ -9,11 +9,13 @@ use super::{Desk, Effect, Now, Said};
 use crate::clock::WallTime;
 use crate::config::Severity;
 use crate::control::{Order, Refused, Subject};
-use crate::judge::{Counts, Verdict};
+use crate::judge::{Counts, Metric, Verdict};
 use crate::rollout::{
-    self, Action, Input, Outcome, Plan, Rollout, Status, Task, UpstreamView, View, Weight, Wishes,
+    self, Action, Input, Outcome, Past, Plan, Rollout, Status, Task, UpstreamView, View, Weight,
+    Wishes,
 };
-use crate::snapshot::{Service, Snapshot};
+use crate::slo::Toll;
+use crate::snapshot::{Pool, Snapshot};
 use crate::split::Split;
 use crate::store::{Batch, CommitError, Draft, OverrideKey, Revision, What};
 use crate::upstream::Proof;
@@ -28,6 +30,8 @@ pub(super) struct UnderWay {
     /// What its pools do.
     pub observing: Observing,
     saved: WallTime,
+    /// What it does to the service's errors, from the first look on.
+    toll: Option<Toll>,
 }
 
 /// A rollout for people.
@@ -51,6 +55,22 @@ pub(super) struct Look {
     old_in_flight: u32,
     upstreams: Vec<UpstreamView>,
     verdict: Verdict,
+    held: Option<String>,
+}
+
+impl UnderWay {
+    /// Takes in what the attempts at both pools are now; a rolling rollout has but one.
+    fn weigh(&mut self, snapshot: &Snapshot, now: Now) {
+        let plan = &self.rollout.plan;
+        let service = snapshot.service(&self.rollout.service);
+        let pool = |name: &str| service.and_then(|service| service.pool(name)).map(counts);
+        let (Some(canary), Some(old)) = (pool(&plan.to), pool(&plan.from)) else { return };
+        match &mut self.toll {
+            Some(toll) => toll.look(canary, old, now.wall),
+            None if plan.to == plan.from => {}
+            None => self.toll = Some(Toll::begin(canary, old, now.wall)),
+        }
+    }
 }
 
 impl Look {
@@ -64,6 +84,7 @@ impl Look {
             old_in_flight: self.old_in_flight,
             upstreams: &self.upstreams,
             verdict: self.verdict.clone(),
+            held: self.held.as_deref(),
         }
     }
 }
@@ -91,13 +112,16 @@ impl Desk {
             known.pools.iter().map(|pool| (pool.name.clone(), pool.members.list().len())).collect();
         let plan = Plan::new(&service.rollout, wishes, &pools, &known.split)?;
         let id = self.last_ids.get(name).map_or(1, |last| last + 1);
+        let despite = self.check_freeze(name, id, wishes.despite_freeze, order, now)?;
         let (author, reason) = (order.author.clone(), order.reason.clone());
         let (from, to) = (plan.from.clone(), plan.to.clone());
         let limit = plan.judging.settings.tempering_limit;
         let (mut rollout, actions) =
             Rollout::start(id, service.name.clone(), plan, author, reason, now.wall);
         if let Some(stable) = known.pool(&from) {
-            rollout.seat_judge(self.recent.past(known, stable, limit));
+            let share = rollout.plan.judging.settings.budget_share;
+            let budget = self.standing_at(name, now).bears(share, now.wall);
+            rollout.seat_judge(Past { budget, ..self.recent.past(known, stable, limit) });
         }
         let mut batch = Batch::new();
         // A new version is put where the contracted one was.
@@ -105,11 +129,18 @@ impl Desk {
         if self.overrides.contains_key(&key) {
             batch.clear(key.clone());
         }
+        if let Some((standing, _)) = &despite {
+            batch.set(standing.clone());
+        }
         let observing = Observing::of(&rollout, &config);
-        let under_way = UnderWay { rollout, observing, saved: now.wall };
+        let under_way = UnderWay { rollout, observing, saved: now.wall, toll: None };
         self.perform(under_way, actions, batch, snapshot, now)?;
         self.last_ids.insert(service.name.clone(), id);
         self.overrides.remove(&key);
+        if let Some((standing, what)) = despite {
+            self.overrides.insert(standing.what.key(), standing);
+            self.say_overridden(name, what, order);
+        }
         // What is ready at once need not wait for the next look; what cannot be stored now does. It
         // has started all the same, and must not be told otherwise.
         let _ = self.tick_one(&service.name, snapshot, now);
@@ -240,7 +271,7 @@ impl Desk {
         let name = rollout.service.clone();
         let observing = Observing::of(&rollout, &self.config);
         self.run_time.observed.insert(name.clone(), observing.observed());
-        self.rollouts.insert(name, UnderWay { rollout, observing, saved: now.wall });
+        self.rollouts.insert(name, UnderWay { rollout, observing, saved: now.wall, toll: None });
     }
 
     fn tell(
@@ -261,10 +292,9 @@ impl Desk {
             let (reading, attempts) = next.observing.read(service, is_warming);
             next.rollout.hear(&reading, now.wall);
             canary = attempts;
+            next.weigh(snapshot, now);
         }
-        let Some(look) = look(&next.rollout, service, canary, snapshot, now) else {
-            return Ok(());
-        };
+        let Some(look) = self.look(&next, canary, snapshot, now) else { return Ok(()) };
         let actions = next.rollout.advance(input, &look.borrow())?;
         if let Some((Outcome::RolledBack { .. }, _)) = &next.rollout.ended {
             next.rollout.keep_failing(next.observing.ledger().sample.read());
@@ -277,6 +307,47 @@ impl Desk {
         }
         next.saved = now.wall;
         self.perform(next, actions, Batch::new(), snapshot, now)
+    }
+
+    /// What a rollout sees now; none if one of its pools is gone.
+    fn look(
+        &self,
+        under_way: &UnderWay,
+        canary: Counts,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Option<Look> {
+        let rollout = &under_way.rollout;
+        let service = snapshot.service(&rollout.service)?;
+        let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
+        let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
+        let standing = self.standing_at(&rollout.service, now);
+        let blamed = under_way.toll.as_ref();
+        let blamed = blamed.and_then(|toll| toll.blames(standing.burning(), now.wall));
+        let verdict = match (rollout.verdict(canary, now.wall), blamed) {
+            (verdict @ Verdict::Fail { .. }, _) | (verdict, None) => verdict,
+            (_, Some(evidence)) => Verdict::Fail { evidence, driver: Metric::Budget },
+        };
+        let upstreams = to.members.list().iter().map(|member| UpstreamView {
+            address: member.upstream.name.clone(),
+            is_ready: member.is_available(
+                stability.balance.slow_start,
+                stability.breaker.as_ref(),
+                moment,
+            ),
+            in_flight: member.upstream.in_flight(),
+        });
+        Some(Look {
+            now: now.wall,
+            split: service.split.clone(),
+            target_ready: to.is_ready(stability, moment),
+            old_ready: from.is_ready(stability, moment),
+            canary,
+            old_in_flight: from.state.in_flight(),
+            upstreams: upstreams.collect(),
+            verdict,
+            held: standing.holds().filter(|_| !self.goes_on_despite(rollout, now)),
+        })
     }
 
     /// Commits a rollout's new state with all that it wants, and then does it.
@@ -462,33 +533,7 @@ impl Desk {
     }
 }
 
-/// What a rollout sees now; none if one of its pools is gone.
-fn look(
-    rollout: &Rollout,
-    service: &Service,
-    canary: Counts,
-    snapshot: &Snapshot,
-    now: Now,
-) -> Option<Look> {
-    let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
-    let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
-    let upstreams = to.members.list().iter().map(|member| UpstreamView {
-        address: member.upstream.name.clone(),
-        is_ready: member.is_available(
-            stability.balance.slow_start,
-            stability.breaker.as_ref(),
-            moment,
-        ),
-        in_flight: member.upstream.in_flight(),
-    });
-    Some(Look {
-        now: now.wall,
-        split: service.split.clone(),
-        target_ready: to.is_ready(stability, moment),
-        old_ready: from.is_ready(stability, moment),
-        canary,
-        old_in_flight: from.state.in_flight(),
-        upstreams: upstreams.collect(),
-        verdict: rollout.verdict(canary, now.wall),
-    })
+/// What a pool's upstreams did so far.
+fn counts(pool: &Pool) -> Counts {
+    pool.state.attempts.read()
 }

@@ -257,6 +257,7 @@ impl Desk {
         }
         self.is_changed = true;
         self.commit(given_up)?;
+        self.align_budgets(false, now).map_err(CommitError::Store)?;
         self.take_flags();
         Ok(())
     }

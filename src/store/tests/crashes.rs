@@ -80,8 +80,7 @@ fn what_a_full_disk_refused_has_not_happened_and_can_be_asked_for_again() {
     let mut refused = 0;
     for at in 0..operations {
         let disk = begun();
-        let Ok(store) = Disk::on_again(disk.clone()) else { continue };
-        let store = Store { disk: store };
+        let Ok(store) = Store::on_again(disk.clone()) else { continue };
         disk.fail_after(at, Failure::Once);
         for done in 0..3 {
             match store.commit(everything(done)) {

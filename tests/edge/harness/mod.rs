@@ -6,6 +6,7 @@ pub mod edge;
 pub mod load;
 pub mod origin;
 pub mod process;
+pub mod proxy;
 
 pub use client::Client;
 pub use deployer::Deployer;
@@ -13,6 +14,7 @@ pub use edge::Edge;
 pub use load::{Load, alone};
 pub use origin::{Origin, Reply};
 pub use process::Process;
+pub use proxy::Proxy;
 
 use std::time::Duration;
 

@@ -10,8 +10,10 @@ mod flags;
 mod operations;
 mod rollouts;
 mod traffic;
+#[cfg(test)]
+mod simulation;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,7 +31,7 @@ use crate::upstream::{Address, Upstream};
 pub use flags::FlagReport;
 pub use rollouts::Report;
 
-use rollouts::UnderWay;
+use rollouts::{Done, UnderWay};
 
 /// The moment of a command.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +91,8 @@ pub struct Desk {
     rollouts: BTreeMap<Arc<str>, UnderWay>,
     /// Ended, with a hook under way all the same.
     lingering: Vec<Rollout>,
+    /// Tasks whose end could not be stored yet.
+    unheard: Vec<Done>,
     effects: Vec<Effect>,
     is_changed: bool,
 }
@@ -114,6 +118,7 @@ impl Desk {
             flags: memory.flags.into_iter().collect(),
             rollouts: BTreeMap::new(),
             lingering: memory.lingering,
+            unheard: Vec::new(),
             effects: Vec::new(),
             is_changed: false,
         };
@@ -173,12 +178,11 @@ impl Desk {
 
     /// Tells upstreams and breakers what was ordered of them; they may be new to it.
     fn apply(&self, snapshot: &Snapshot, now: Moment) {
+        let mut drained = HashSet::new();
         for standing in self.overrides.values() {
             match &standing.what {
                 What::Drain { service, pool, upstream } => {
-                    if let Some(upstream) = find_upstream(snapshot, service, pool, upstream) {
-                        upstream.set_draining(true);
-                    }
+                    drained.insert((&**service, &**pool, &**upstream));
                 }
                 What::Breaker { service, pool, upstream: Some(upstream), order } => {
                     let found = find_upstream(snapshot, service, pool, upstream);
@@ -194,6 +198,18 @@ impl Desk {
                     }
                 }
                 _ => {}
+            }
+        }
+        for service in &snapshot.services {
+            for pool in &service.pools {
+                for member in pool.members.list() {
+                    let upstream = &member.upstream;
+                    let is_out = drained.contains(&(&*service.name, &*pool.name, &*upstream.name));
+                    if upstream.is_draining() && !is_out {
+                        upstream.come_in(now);
+                    }
+                    upstream.set_draining(is_out);
+                }
             }
         }
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::{Doing, Run};
 use crate::control::{ModeOrder, Order, Place, Target, UpstreamOrder};
 use crate::rollout::{Order as Verb, Strategy, Wishes};
+use crate::snapshot::Mode;
 use crate::split::BasisPoints;
+use crate::store::What;
 use crate::upstream::BreakerOrder;
 
 impl Run {
@@ -18,9 +20,12 @@ impl Run {
             9 | 10 => ("shift", self.shift()),
             11 => ("back", self.back()),
             12..=14 => ("upstream", self.upstream()),
-            15 => ("breaker", self.breaker()),
-            16 => ("mode", self.mode()),
-            17 | 18 => ("flag", self.flag()),
+            15 => match self.dice.one_in(2) {
+                true => ("breaker", self.breaker()),
+                false => ("mode", self.mode()),
+            },
+            16 | 17 => ("flag", self.flag()),
+            18 => ("verb", self.verb()),
             _ => ("reload", self.reload()),
         };
         if done {
@@ -135,24 +140,34 @@ impl Run {
         if self.dice.one_in(2) {
             place.upstream = None;
         }
-        let what = *self.dice.of(&[
-            BreakerOrder::Open,
-            BreakerOrder::Closed,
-            BreakerOrder::Auto,
-            BreakerOrder::Auto,
-        ]);
+        let mut what = *self.dice.of(&[BreakerOrder::Open, BreakerOrder::Closed]);
+        // Whoever has opened one closes it some time.
+        let standing = self.desk.overrides.values().find_map(|standing| match &standing.what {
+            What::Breaker { service, pool, upstream, .. } => Some((service, pool, upstream)),
+            _ => None,
+        });
+        if let Some((service, pool, upstream)) = standing {
+            let upstream = upstream.as_ref().map(|upstream| upstream.parse().unwrap());
+            place = Place { service: service.clone(), pool: pool.clone(), upstream };
+            what = BreakerOrder::Auto;
+        }
         self.act(Doing::Override, |desk, snapshot, now| {
             desk.set_breaker(&place, what, &order, snapshot, now).map(|()| None)
         })
     }
 
     fn mode(&mut self) -> bool {
-        let (service, order) = (self.service(), self.by());
-        let what = match self.dice.below(6) {
-            0 => ModeOrder::Hold { length: Duration::from_secs(9), most: 5 },
-            1 => ModeOrder::Maintenance { message: None },
-            _ => ModeOrder::Serve { from: None },
+        let (mut service, order) = (self.service(), self.by());
+        let mut what = match self.dice.one_in(2) {
+            true => ModeOrder::Hold { length: Duration::from_secs(9), most: 5 },
+            false => ModeOrder::Maintenance { message: None },
         };
+        let modes = &self.desk.run_time.modes;
+        let away = modes.iter().filter(|(_, mode)| **mode != Mode::Serve);
+        // In one order, so that a seed is always the same life.
+        if let Some(away) = away.map(|(name, _)| name).min() {
+            (service, what) = (away.to_string(), ModeOrder::Serve { from: None });
+        }
         self.act(Doing::Override, |desk, snapshot, now| {
             desk.set_mode(&service, what, &order, snapshot, now).map(|()| None)
         })

@@ -12,6 +12,7 @@ use crate::balance::{Failed, Retry};
 use crate::route::Facts;
 use crate::snapshot::{Asks, By, Decision, Ended, Refusal, Seat, ServiceHold, Snapshot, Why};
 use crate::split::{BasisPoints, Split, Sticky};
+use crate::store::What;
 use crate::upstream::{Outcome, Proof, StatusClass};
 
 /// Clients of each service.
@@ -333,6 +334,14 @@ impl Run {
             }
         }
         if let Ok(decision) = decided {
+            let upstream = &pool.members.list()[decision.member].upstream.name;
+            let drained = self.desk.overrides.values().any(|standing| match &standing.what {
+                What::Drain { service: of, pool: within, upstream: who } => {
+                    **of == *service.name && **within == *pool.name && **who == **upstream
+                }
+                _ => false,
+            });
+            assert!(!drained, "`{upstream}` is drained and was chosen");
             let by_cohort = matches!(decision.by, By::Cohort(_));
             assert_eq!(by_cohort, sticky && asker.client.is_some(), "{decision:?}");
         }

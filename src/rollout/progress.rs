@@ -105,11 +105,22 @@ impl Rollout {
         }
     }
 
-    /// Its service's traffic was changed past it, by this; it ends and moves nothing.
-    pub fn supersede(&mut self, by: &str, now: WallTime) {
+    /// Its service's traffic was changed past it, by this; it ends and moves nothing. What it had
+    /// only drained takes requests again.
+    pub fn supersede(&mut self, by: &str, now: WallTime) -> Vec<Action> {
+        let mut actions = Vec::new();
         if !self.is_over() {
+            self.abort_rolling(&mut actions);
+            let what = format!("rollout {} is superseded by {by}", self.id);
+            actions.push(say(Weight::Note, what));
             self.end(Outcome::Superseded { by: by.into() }, now);
         }
+        actions
+    }
+
+    /// Whether it is where another state of it was: what has changed since are counts and times.
+    pub fn is_where(&self, other: &Rollout) -> bool {
+        self.stage == other.stage
     }
 
     /// Whether it has ended.

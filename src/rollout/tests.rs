@@ -227,6 +227,11 @@ impl Trial {
         self.tell(Input::Order { order, author: "bob".into(), reason: None })
     }
 
+    fn supersede(&mut self, by: &str) {
+        let actions = self.rollout.supersede(by, self.now);
+        self.take(actions);
+    }
+
     /// The next process, which knows what is stored.
     fn crash(&mut self) {
         let stored = serde_json::to_string(&self.rollout).unwrap();
@@ -345,7 +350,7 @@ fn the_schema_is_narrowed_after_the_watch_and_then_nothing_goes_back() {
 fn a_rollout_whose_traffic_was_changed_past_it_ends_and_moves_nothing() {
     let mut trial = Trial::after(&settings(Strategy::Canary), 10);
     trial.log();
-    trial.rollout.supersede("a shift by bob", trial.now);
+    trial.supersede("a shift by bob");
     trial.ticks(1_000);
     assert_eq!((trial.outcome(), trial.log()), ("superseded", vec![]));
     assert_eq!(trial.words(), "superseded by a shift by bob");

@@ -13,8 +13,10 @@ mod operations;
 mod recent;
 mod rollouts;
 mod traffic;
+#[cfg(test)]
+mod simulation;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,7 +37,7 @@ pub use rollouts::Report;
 
 use budgets::Budgets;
 use recent::Recent;
-use rollouts::UnderWay;
+use rollouts::{Done, UnderWay};
 
 /// The moment of a command.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +102,8 @@ pub struct Desk {
     /// How many have ended since the process began, by service and outcome.
     ended: BTreeMap<(Arc<str>, &'static str), u64>,
     budgets: Budgets,
+    /// Tasks whose end could not be stored yet.
+    unheard: Vec<Done>,
     effects: Vec<Effect>,
     is_changed: bool,
 }
@@ -128,6 +132,7 @@ impl Desk {
             lingering: memory.lingering,
             ended: BTreeMap::new(),
             budgets: Budgets::default(),
+            unheard: Vec::new(),
             effects: Vec::new(),
             is_changed: false,
         };
@@ -218,12 +223,11 @@ impl Desk {
 
     /// Tells upstreams and breakers what was ordered of them; they may be new to it.
     fn apply(&self, snapshot: &Snapshot, now: Moment) {
+        let mut drained = HashSet::new();
         for standing in self.overrides.values() {
             match &standing.what {
                 What::Drain { service, pool, upstream } => {
-                    if let Some(upstream) = find_upstream(snapshot, service, pool, upstream) {
-                        upstream.set_draining(true);
-                    }
+                    drained.insert((&**service, &**pool, &**upstream));
                 }
                 What::Breaker { service, pool, upstream: Some(upstream), order } => {
                     let found = find_upstream(snapshot, service, pool, upstream);
@@ -239,6 +243,18 @@ impl Desk {
                     }
                 }
                 _ => {}
+            }
+        }
+        for service in &snapshot.services {
+            for pool in &service.pools {
+                for member in pool.members.list() {
+                    let upstream = &member.upstream;
+                    let is_out = drained.contains(&(&*service.name, &*pool.name, &*upstream.name));
+                    if upstream.is_draining() && !is_out {
+                        upstream.come_in(now);
+                    }
+                    upstream.set_draining(is_out);
+                }
             }
         }
     }

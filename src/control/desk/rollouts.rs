@@ -34,6 +34,15 @@ pub(super) struct UnderWay {
     toll: Option<Toll>,
 }
 
+/// The end of a task.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    service: Arc<str>,
+    id: u64,
+    task: Task,
+    result: Result<String, String>,
+}
+
 /// A rollout for people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -43,6 +52,12 @@ pub struct Report {
     pub status: Status,
     /// The newest revision of its service.
     pub revision: u64,
+}
+
+/// A rollout that ends because its service's traffic is changed past it.
+pub(super) struct Superseded {
+    rollout: Rollout,
+    actions: Vec<Action>,
 }
 
 /// What a rollout sees, with what the view borrows.
@@ -172,7 +187,7 @@ impl Desk {
         self.report(name, now)?.ok_or_else(|| Refused::NoRollout(name.into()))
     }
 
-    /// Hears how a task of a rollout has ended.
+    /// Hears how a task of a rollout has ended. What cannot be stored now is heard again later.
     pub fn on_done(
         &mut self,
         service: &str,
@@ -182,37 +197,38 @@ impl Desk {
         snapshot: &Snapshot,
         now: Now,
     ) -> Result<(), Refused> {
-        let is_same = self.rollouts.get(service).is_some_and(|known| known.rollout.id == id);
-        match is_same {
-            true => self.tell(service, Input::Done { task, result }, snapshot, now),
-            false => self.on_late(service, id, &task, result),
+        let done = Done { service: service.into(), id, task, result };
+        let heard = self.hear(&done, snapshot, now);
+        if let Err(Refused::Store(_)) = &heard {
+            self.unheard.push(done);
         }
+        heard
     }
 
-    /// Hears how a task has ended whose rollout is over.
-    fn on_late(
-        &mut self,
-        service: &str,
-        id: u64,
-        task: &Task,
-        result: Result<String, String>,
-    ) -> Result<(), Refused> {
+    fn hear(&mut self, done: &Done, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
+        let Done { service, id, task, result } = done;
+        let known = self.rollouts.get(service).map(|under_way| under_way.rollout.id);
+        if known == Some(*id) {
+            let (task, result) = (task.clone(), result.clone());
+            return self.tell(service, Input::Done { task, result }, snapshot, now);
+        }
+        // Its rollout is over.
+        let is_it = |rollout: &Rollout| rollout.service == *service && rollout.id == *id;
+        if let Some(at) = self.lingering.iter().position(is_it) {
+            let mut rollout = self.lingering[at].clone();
+            if rollout.forget(task) {
+                let mut batch = Batch::new();
+                batch.settle(&rollout);
+                self.commit(batch)?;
+            }
+            match rollout.is_pending() {
+                true => self.lingering[at] = rollout,
+                false => drop(self.lingering.swap_remove(at)),
+            }
+        }
         if let Err(why) = result {
             let what = format!("rollout {id}: {} failed: {why}", task.words());
-            self.say_of_rollout(service, id, Weight::Warning, what, None);
-        }
-        let is_it = |rollout: &Rollout| &*rollout.service == service && rollout.id == id;
-        let Some(at) = self.lingering.iter().position(is_it) else { return Ok(()) };
-        let mut rollout = self.lingering[at].clone();
-        if !rollout.forget(task) {
-            return Ok(());
-        }
-        let mut batch = Batch::new();
-        batch.settle(&rollout);
-        self.commit(batch)?;
-        match rollout.is_pending() {
-            true => self.lingering[at] = rollout,
-            false => drop(self.lingering.swap_remove(at)),
+            self.say_of_rollout(service, *id, Weight::Warning, what, None);
         }
         Ok(())
     }
@@ -220,12 +236,17 @@ impl Desk {
     /// Lets all rollouts go on; answers with those that could not be stored, which try again.
     pub fn tick(&mut self, snapshot: &Snapshot, now: Now) -> Vec<(Arc<str>, Refused)> {
         self.recent.note(snapshot, now.instant);
+        let mut failed = Vec::new();
+        for Done { service, id, task, result } in std::mem::take(&mut self.unheard) {
+            let heard = self.on_done(&service, id, task, result, snapshot, now);
+            failed.extend(heard.err().map(|error| (service, error)));
+        }
         let names: Vec<Arc<str>> = self.rollouts.keys().cloned().collect();
-        let one = |name: Arc<str>| {
-            let failed = self.tick_one(&name, snapshot, now).err();
-            failed.map(|error| (name, error))
-        };
-        names.into_iter().filter_map(one).collect()
+        for name in names {
+            let error = self.tick_one(&name, snapshot, now).err();
+            failed.extend(error.map(|error| (name, error)));
+        }
+        failed
     }
 
     fn tick_one(&mut self, name: &Arc<str>, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
@@ -301,7 +322,8 @@ impl Desk {
         }
         // Also when the clock was set back: it must not take long until it gets there again.
         let is_due = now.wall < next.saved || now.wall.elapsed_since(next.saved) >= SAVED;
-        if is_tick && actions.is_empty() && !is_due && !next.rollout.is_over() {
+        let has_moved = next.rollout.is_over() || !next.rollout.is_where(&under_way.rollout);
+        if is_tick && actions.is_empty() && !is_due && !has_moved {
             self.rollouts.insert(next.rollout.service.clone(), next);
             return Ok(());
         }
@@ -363,12 +385,6 @@ impl Desk {
         let name = rollout.service.clone();
         let by = Order::of(&format!("rollout {} by {}", rollout.id, rollout.author), None);
         let mut expected = self.newest_number(&name);
-        let pool = rollout.plan.to.to_string();
-        let drain = |upstream: &Arc<str>| What::Drain {
-            service: name.to_string(),
-            pool: pool.clone(),
-            upstream: upstream.to_string(),
-        };
         for action in &actions {
             match action {
                 Action::Shift { split, why } => {
@@ -383,10 +399,10 @@ impl Desk {
                     expected += 1;
                 }
                 Action::Drain(upstream) => {
-                    batch.set(Desk::override_of(drain(upstream), &by, now, None));
+                    batch.set(Desk::override_of(drain(rollout, upstream), &by, now, None));
                 }
                 Action::Renew(upstream) => {
-                    batch.clear(drain(upstream).key());
+                    batch.clear(drain(rollout, upstream).key());
                 }
                 Action::Contract { pool } => {
                     let what = What::Contracted {
@@ -440,21 +456,12 @@ impl Desk {
                     service.into_iter().for_each(|service| under_way.observing.begin_step(service));
                 }
                 Action::Drain(upstream) => {
-                    let what = What::Drain {
-                        service: name.to_string(),
-                        pool: rollout.plan.to.to_string(),
-                        upstream: upstream.to_string(),
-                    };
-                    let standing = Desk::override_of(what, by, now, None);
+                    let standing = Desk::override_of(drain(&rollout, &upstream), by, now, None);
                     self.overrides.insert(standing.what.key(), standing);
                     find(&upstream).into_iter().for_each(|found| found.set_draining(true));
                 }
                 Action::Renew(upstream) => {
-                    self.overrides.remove(&OverrideKey::Drain {
-                        service: name.to_string(),
-                        pool: rollout.plan.to.to_string(),
-                        upstream: upstream.to_string(),
-                    });
+                    self.overrides.remove(&drain(&rollout, &upstream).key());
                     if let Some(found) = find(&upstream) {
                         if probes {
                             // What it proved was another version's.
@@ -492,7 +499,45 @@ impl Desk {
         }
     }
 
-    pub(super) fn ended(&mut self, rollout: Rollout) {
+    /// The rollout of a service as it ends when its traffic is changed past it, which the batch
+    /// keeps.
+    pub(super) fn superseded_by(
+        &self,
+        service: &str,
+        by: &str,
+        batch: &mut Batch,
+        now: Now,
+    ) -> Option<Superseded> {
+        let mut rollout = self.rollouts.get(service)?.rollout.clone();
+        let actions = rollout.supersede(by, now.wall);
+        for action in &actions {
+            if let Action::Renew(upstream) = action {
+                batch.clear(drain(&rollout, upstream).key());
+            }
+        }
+        batch.end_rollout(&rollout);
+        Some(Superseded { rollout, actions })
+    }
+
+    /// Believes that a rollout is superseded, which is committed.
+    pub(super) fn supersede(&mut self, superseded: Superseded) {
+        let Superseded { rollout, actions } = superseded;
+        for action in actions {
+            match action {
+                // The next snapshot lets it in.
+                Action::Renew(upstream) => {
+                    self.overrides.remove(&drain(&rollout, &upstream).key());
+                }
+                Action::Say { weight, what } => {
+                    self.say_of_rollout(&rollout.service, rollout.id, weight, what, None);
+                }
+                _ => {}
+            }
+        }
+        self.ended(rollout);
+    }
+
+    fn ended(&mut self, rollout: Rollout) {
         self.rollouts.remove(&rollout.service);
         self.run_time.observed.remove(&rollout.service);
         if let Some((outcome, _)) = &rollout.ended {
@@ -530,6 +575,15 @@ impl Desk {
             reason,
             next,
         }));
+    }
+}
+
+/// An upstream that a rolling rollout has taken out.
+fn drain(rollout: &Rollout, upstream: &str) -> What {
+    What::Drain {
+        service: rollout.service.to_string(),
+        pool: rollout.plan.to.to_string(),
+        upstream: upstream.to_string(),
     }
 }
 

@@ -25,6 +25,7 @@ struct Section {
     is_sticky: bool,
     falls_back: bool,
     is_probed: bool,
+    is_judged: bool,
     strategy: &'static str,
     /// Hooks that are declared.
     hooks: Vec<&'static str>,
@@ -114,6 +115,7 @@ impl Section {
             is_sticky: !dice.one_in(3),
             falls_back: dice.one_in(4),
             is_probed: dice.one_in(3),
+            is_judged: dice.one_in(2),
             strategy: *dice.of(&STRATEGIES),
             hooks: HOOKS.into_iter().filter(|_| dice.one_in(3)).collect(),
             watch: 2 * dice.below(4),
@@ -171,6 +173,13 @@ impl Section {
             let _ =
                 write!(text, "[services.{name}.pools.{pool}]\nupstreams = [{}]\n", list.join(", "));
         }
+        // A gate that opens within the few requests of a run.
+        let _ = write!(
+            text,
+            "[services.{name}.judge]\nenabled = {}\n\
+             gate = {{ ratio = 100, rate = 90, risk = 50 }}\n",
+            self.is_judged
+        );
         let _ = write!(
             text,
             "[services.{name}.rollout]\nstrategy = \"{}\"\nsteps = [5, 25, 60, 100]\nhold = \"3s\"\n\

@@ -159,11 +159,15 @@ fn keyed(list: &[Rollout]) -> BTreeMap<(Arc<str>, u64), Rollout> {
 fn place_of(rollout: &Rollout) -> Value {
     let mut value = serde_json::to_value(rollout).unwrap();
     let fields = value.as_object_mut().unwrap();
-    for counted in ["counts", "whole", "looked", "entered", "traffic_since", "unready_since"] {
+    for counted in
+        ["counts", "whole", "looked", "entered", "traffic_since", "unready_since", "hearing"]
+    {
         fields.remove(counted).unwrap();
     }
-    if !fields["paused"].is_null() {
-        fields["paused"] = fields["paused"]["why"].take();
+    for stills in ["paused", "held"] {
+        if !fields[stills].is_null() {
+            fields[stills] = fields[stills]["why"].take();
+        }
     }
     for pending in fields["pending"].as_array_mut().unwrap() {
         pending.as_object_mut().unwrap().remove("since").unwrap();

@@ -9,8 +9,11 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Run;
 use crate::balance::{Failed, Retry};
+use crate::judge::ledger::{Account, Noted};
 use crate::route::Facts;
-use crate::snapshot::{Asks, By, Decision, Ended, Refusal, Seat, ServiceHold, Snapshot, Why};
+use crate::snapshot::{
+    Asks, By, Decision, Ended, Refusal, Seat, Service, ServiceHold, Snapshot, Why,
+};
 use crate::split::{BasisPoints, Split, Sticky};
 use crate::store::What;
 use crate::upstream::{Outcome, Proof, StatusClass};
@@ -32,6 +35,8 @@ pub(super) struct Request {
     /// The picture that it sees from start to end.
     snapshot: Arc<Snapshot>,
     decision: Decision,
+    /// The pool that the split gave it.
+    own: usize,
     hold: ServiceHold,
     seat: Seat,
     tried: Vec<usize>,
@@ -49,6 +54,13 @@ struct Asker {
     client: Option<u64>,
     /// The pool that it names.
     names: Option<&'static str>,
+}
+
+/// Where it is noted for a rollout what becomes of a request, as `observing` finds it.
+fn account<'s>(service: &'s Service, decision: &Decision, own: usize) -> Option<&'s Account> {
+    let by_split = matches!(decision.by, By::Cohort(_) | By::Draw);
+    let watched = service.watched.as_ref().filter(|_| by_split && own == decision.pool)?;
+    watched.account(decision.pool)
 }
 
 const HEALTHY: Fault = Fault { fails: 1, takes: Duration::from_millis(80) };
@@ -139,9 +151,13 @@ impl Run {
         let saw = (service.revision, service.split.clone());
         let (ended, takes) = self.fate(&seat);
         self.check_place(&snapshot, &decision);
+        if let Some(account) = account(service, &decision, decision.pool) {
+            account.arrive(decision.user);
+        }
         self.requests.push(Request {
             snapshot,
             decision,
+            own: decision.pool,
             hold,
             seat,
             tried: vec![decision.member],
@@ -210,9 +226,15 @@ impl Run {
             Outcome::ClientGone => None,
             _ => self.again(&request),
         };
-        let Request { decision, hold, seat, ended, tried, tries, came, saw, .. } = request;
+        let Request { decision, own, hold, seat, ended, tried, tries, came, saw, .. } = request;
         let pool = &service.pools[decision.pool];
-        pool.on_end(seat, &ended, &service.stability, now, &mut self.dice.0);
+        let held = pool.on_end(seat, &ended, &service.stability, now, &mut self.dice.0);
+        if let Some(account) = account(service, &decision, own)
+            && held != Outcome::ClientGone
+        {
+            let (user, stratum) = (decision.user, decision.stratum.place());
+            account.note(Noted { user, stratum, is_bad: ended.failed(), ..Noted::default() });
+        }
         let Some((retry, to, seat)) = next else {
             self.seen.failed += u64::from(ended.failed());
             drop(hold);
@@ -229,6 +251,7 @@ impl Run {
         self.requests.push(Request {
             snapshot: snapshot.clone(),
             decision: to,
+            own,
             hold,
             seat,
             tried,

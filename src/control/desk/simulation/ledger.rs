@@ -229,7 +229,12 @@ impl Ledger {
             let was = &self.published[&(service.clone(), before.revision)];
             let is_next = before.revision + 1 == revision;
             let few = |split: &Split| split.parts().len() <= 2;
-            if is_next && few(&was.split) && few(&now.split) {
+            let divided = !was.split.is_one_sided() && !now.split.is_one_sided();
+            if is_next && divided && was.salt != now.salt {
+                // The way back to a divided state, where everybody is again where they were then.
+                let why = now.reason.as_deref().unwrap_or_default();
+                assert!(why.starts_with("rollback to revision"), "{was:?}, {now:?}");
+            } else if is_next && few(&was.split) && few(&now.split) {
                 let grows = now.split.weight(pool) > was.split.weight(pool);
                 assert!(grows, "client {client} moved to `{pool}`: {was:?}, {now:?}");
             }

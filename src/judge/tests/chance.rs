@@ -3,11 +3,12 @@
 //! A few hundred runs of what `cargo bench --bench judge -- full` runs thousands of times; the
 //! tolerances are those of `judge.md` 2.6 and what chance may add in so few runs.
 
-use super::Draws;
+use super::super::frozen::Frozen;
 use super::simulation::{
-    Clients, Dice, Found, Hosts, Latencies, Poisson, Traffic, block, errors, gate, guard, late,
-    latency, with_blips,
+    Clients, Detection, Dice, Found, Hosts, Latencies, Poisson, Traffic, block, errors, gate,
+    guard, late, latency, with_blips,
 };
+use super::{Draws, Spending};
 
 /// As many false alarms as α allows, and three standard deviations of so many runs more.
 fn assert_rare(found: &Found, alpha: f64, runs: usize, what: &str) {
@@ -70,6 +71,25 @@ fn the_guard_leaves_half_of_its_limit_alone_and_stops_more_than_it() {
             true => assert_near(found.median(), median, 0.15, &format!("{p}")),
             false => assert_rare(&found, 0.001, runs, &format!("{p}")),
         }
+    }
+}
+
+#[test]
+fn a_canary_that_fails_twice_as_often_as_its_past_is_rarely_taken_back() {
+    let (runs, seed, alpha) = (400, 43, 0.01);
+    println!("seed {seed}");
+    for (requests, p) in [(20_000.0, 0.002), (1_000_000.0, 0.01)] {
+        let past = Traffic::new(requests, 0.0, p, p);
+        let canary = Traffic::new(1_000.0, 1.0, p, 2.0 * p);
+        let found = Found::in_runs(runs, seed, |draws| {
+            let (past, _) = past.tick(draws);
+            let mut frozen = Frozen::new(past, 0.001, alpha, Spending::default());
+            (1..=600).find_map(|seconds| {
+                frozen.tick(1.0, canary.tick(draws).1);
+                frozen.fails(alpha).then_some(Detection { seconds, ..Detection::default() })
+            })
+        });
+        assert_rare(&found, alpha, runs, &format!("{requests} before, {p}"));
     }
 }
 

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
+use super::guard::Caller;
 use super::problem::Problem;
 use super::services::{Answer, Body, find, order};
 use super::{Admin, wire};
@@ -41,13 +42,14 @@ pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
         (status = 422, description = "No reason, or no such time", body = Problem)))]
 pub async fn put_freeze(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(name): Path<String>,
     body: Body<wire::PutFreeze>,
 ) -> Answer {
     let Json(wire::PutFreeze { reason, length, author }) = body?;
     let length = length.map(|text| within(&text, LONGEST_FREEZE, "90 days")).transpose()?;
     let what = FreezeOrder::Freeze { length };
-    set(&admin, &name, what, author, reason).await
+    set(&admin, &caller, &name, what, author, reason).await
 }
 
 /// Lifts a freeze by order; with `override`, lets rollouts go on whatever the error budgets say.
@@ -60,6 +62,7 @@ pub async fn put_freeze(
         (status = 422, description = "An override without a reason, or for too long", body = Problem)))]
 pub async fn delete_freeze(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(name): Path<String>,
     body: Result<Option<Json<wire::DeleteFreeze>>, JsonRejection>,
 ) -> Answer {
@@ -72,17 +75,18 @@ pub async fn delete_freeze(
             (FreezeOrder::Override { length }, why.or(reason))
         }
     };
-    set(&admin, &name, what, author, reason).await
+    set(&admin, &caller, &name, what, author, reason).await
 }
 
 async fn set(
     admin: &Admin,
+    caller: &Caller,
     name: &str,
     what: FreezeOrder,
     author: Option<String>,
     reason: Option<String>,
 ) -> Answer {
-    let order = order(&HeaderMap::new(), author, reason, false)?;
+    let order = order(&HeaderMap::new(), caller, author, reason, false)?;
     let set = admin.control.freeze(name, what, order).await;
     set.map_err(|refused| admin.problem(refused, name))?;
     let snapshot = admin.published.load();

@@ -36,7 +36,13 @@ pub async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Problem>
 #[utoipa::path(get, path = "/metrics", tag = "process",
     responses((status = 200, description = "The metrics", body = String)))]
 pub async fn metrics(State(admin): State<Admin>) -> Response {
-    let text = observe::encode(&admin.published.load(), &admin.process, admin.clock.now());
+    // The last minute: long enough for a p99, short enough to show what is going on.
+    let took = |service: &str, pool: &str| {
+        let [_, minute, _] = admin.rates.latencies().of(service, pool);
+        minute
+    };
+    let now = admin.clock.now();
+    let text = observe::encode(&admin.published.load(), &admin.process, &took, now);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Never the types that decide anything: those may change without a client noticing.
 
+mod judge;
 mod mirror;
 mod operations;
 mod rollouts;
+mod standing;
 mod slo;
 
 use std::collections::BTreeMap;
@@ -13,9 +15,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::config::{Change, Level, Problems};
+use crate::judge::Distribution;
 use crate::split::Split;
 use crate::store;
 
+pub(super) use judge::took;
+pub use judge::{FailingRequest, Judged, Judgement, Odds, RolloutReport, Said, Second, Where};
 pub use mirror::{Comparisons, Difference, Differing, Mirror};
 pub use operations::{
     Breaker, BreakerOrder, BreakerSet, BreakerState, Event, Mode, ModeSet, PostUpstream,
@@ -26,6 +31,7 @@ pub use rollouts::{Attempts, Flag, OrderRollout, PutFlag, Rollback, Rollout, Sta
 pub use slo::{
     Budget, BurnRate, Decree, DeleteFreeze, FreezeOverride, Objective, PutFreeze, Slo, SloState,
 };
+pub use standing::Standing;
 
 /// The process, the config and every service at a glance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -88,6 +94,12 @@ pub struct Service {
     pub budget: Option<Budget>,
     /// Its pools.
     pub pools: Vec<Pool>,
+    /// The rollout under way, if there is one.
+    #[serde(default)]
+    pub rollout: Option<Rollout>,
+    /// What was ordered above its config, and stands until it is taken back.
+    #[serde(default)]
+    pub orders: Vec<Standing>,
 }
 
 /// A pool with its share.
@@ -106,6 +118,9 @@ pub struct Pool {
     pub errors: f64,
     /// Mean duration over the last ten seconds, in seconds.
     pub mean_seconds: f64,
+    /// How long its upstreams took to the head of their answers, but for failures, over the last
+    /// ten seconds, minute and five minutes.
+    pub latency: Vec<Latency>,
     /// Requests it holds now.
     pub in_flight: u64,
     /// Whether it takes requests.
@@ -116,6 +131,41 @@ pub struct Pool {
     pub breaker: Breaker,
     /// Its upstreams.
     pub upstreams: Vec<Upstream>,
+}
+
+/// How long answers took over some time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Latency {
+    /// The time it is taken over, in seconds.
+    pub window_seconds: f64,
+    /// Answers in it.
+    pub count: u64,
+    /// What half of them took at most, in seconds, at most 1.6 % off; none if there were none.
+    pub p50: Option<f64>,
+    /// What 90 % took at most.
+    pub p90: Option<f64>,
+    /// What 95 % took at most.
+    pub p95: Option<f64>,
+    /// What 99 % took at most.
+    pub p99: Option<f64>,
+    /// What 99.9 % took at most.
+    #[serde(rename = "p99.9")]
+    pub p999: Option<f64>,
+}
+
+impl Latency {
+    pub(super) fn of(took: &Distribution, window_seconds: f64) -> Latency {
+        let quantile = |share| took.quantile(share).map(|took| took.as_secs_f64());
+        Latency {
+            window_seconds,
+            count: took.total(),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p95: quantile(0.95),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+        }
+    }
 }
 
 /// An upstream with its state.

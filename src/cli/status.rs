@@ -78,6 +78,16 @@ impl Status {
         lines.extend(status.services.iter().filter_map(budget));
         let foot = "(over the last 10 s; measured shares since the last shift, - until they show)";
         lines.push(foot.into());
+        let under_way: Vec<&wire::Rollout> =
+            status.services.iter().filter_map(|service| service.rollout.as_ref()).collect();
+        if !under_way.is_empty() {
+            lines.push(String::new());
+            lines.extend(under_way.into_iter().map(super::rollout::line));
+        }
+        if status.services.iter().any(|service| !service.orders.is_empty()) {
+            lines.push(String::new());
+            lines.push(orders(&status.services));
+        }
         if self.service.is_some() {
             lines.push(String::new());
             lines.push(upstreams(&status.services));
@@ -95,7 +105,8 @@ fn pools(services: &[wire::Service]) -> String {
         ">MEASURED",
         ">REQ/S",
         ">ERRORS",
-        ">MEAN",
+        ">P50",
+        ">P99",
         ">IN FLIGHT",
         "STATE",
     ];
@@ -109,13 +120,20 @@ fn pools(services: &[wire::Service]) -> String {
                 pool.measured.map_or_else(|| "-".into(), percent),
                 format!("{:.1}", pool.requests_per_second),
                 percent(pool.errors),
-                format!("{:.1} ms", pool.mean_seconds * 1e3),
+                time(pool, |latency| latency.p50),
+                time(pool, |latency| latency.p99),
                 pool.in_flight.to_string(),
                 state(service, pool),
             ]
         })
     });
     table(&headings, rows)
+}
+
+/// One quantile of the shortest window.
+fn time(pool: &wire::Pool, of: impl Fn(&wire::Latency) -> Option<f64>) -> String {
+    let seconds = pool.latency.first().and_then(of);
+    seconds.map_or_else(|| "-".into(), |seconds| format!("{:.1} ms", seconds * 1e3))
 }
 
 /// How much of a service may still fail, and whether its rollouts go on.
@@ -150,6 +168,27 @@ fn state(service: &wire::Service, pool: &wire::Pool) -> String {
     ];
     let said = known.into_iter().find(|(holds, _)| *holds);
     said.map_or_else(|| "up".into(), |(_, said)| said)
+}
+
+/// What was ordered and stands.
+fn orders(services: &[wire::Service]) -> String {
+    let headings = ["WHERE", "ORDER", "SINCE", "UNTIL", "BY", "WHY"];
+    let all = services
+        .iter()
+        .flat_map(|service| service.orders.iter().map(|order| (service.name.as_str(), order)));
+    let row = |(service, order): (&str, &wire::Standing)| {
+        let pool = order.pool.as_ref().map_or_else(String::new, |pool| format!("/{pool}"));
+        let upstream = order.upstream.as_ref().map_or_else(String::new, |at| format!(" {at}"));
+        vec![
+            format!("{service}{pool}{upstream}"),
+            order.what.clone(),
+            super::events::moment(order.since),
+            order.until.map_or_else(|| "-".into(), super::events::moment),
+            order.author.clone(),
+            order.reason.clone().unwrap_or_default(),
+        ]
+    };
+    table(&headings, all.map(row))
 }
 
 /// Why an upstream takes no requests, or that it does.

@@ -11,6 +11,7 @@ mod mirror;
 mod notify;
 mod problem;
 mod read;
+mod judge;
 mod rollout;
 mod section;
 mod server;
@@ -36,7 +37,7 @@ use crate::slo::Slo;
 use crate::split::{BasisPoints, Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
-pub use diff::{Change, diff, given_up};
+pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
 pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
 pub use problem::{Level, Problem, Problems};
@@ -116,7 +117,7 @@ pub struct ClientLimits {
 pub struct Admin {
     /// Loopback or a Unix socket, unless there is a token.
     pub address: ListenAddress,
-    /// A file whose first line every request must bring as a bearer token.
+    /// A file of tokens, one of which every request must bring.
     pub token_file: Option<PathBuf>,
 }
 

@@ -4,7 +4,6 @@
 //! [`Plan::new`](crate::rollout::Plan::new).
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -23,6 +22,9 @@ use crate::split::BasisPoints;
 /// For a hook or a smoke request that says nothing else.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// For a deploy hook that says nothing else: a version is put on a machine in minutes.
+const DEPLOY_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Fields of a smoke request that follow from whom it goes to and what it holds.
 const OURS: [&str; 4] = ["host", "connection", "content-length", "transfer-encoding"];
 
@@ -31,11 +33,9 @@ pub(super) fn rollout(
     service: &mut Section<'_>,
     problems: &mut Problems,
     allows_commands: bool,
-) -> Arc<RolloutSettings> {
+) -> RolloutSettings {
     let default = RolloutSettings::default();
-    let Some(mut section) = service.section(problems, "rollout") else {
-        return Arc::new(default);
-    };
+    let Some(mut section) = service.section(problems, "rollout") else { return default };
     let guard = section.section(problems, "guard").map(|section| guard(section, problems));
     let smoke = section.sections(problems, "smoke");
     let hooks = section.section(problems, "hooks");
@@ -59,6 +59,7 @@ pub(super) fn rollout(
             .map_or(default.at_once, |number| number as usize),
         smoke: smoke.into_iter().filter_map(|section| smoke_of(section, problems)).collect(),
         hooks: hooks.unwrap_or_default(),
+        judging: default.judging,
     };
     let (hold, longest) = (settings.hold, settings.longest_step);
     warn_if_above(&section, problems, ("hold", hold), ("longest_step", longest));
@@ -70,7 +71,7 @@ pub(super) fn rollout(
         problems.0.push(problem.help(help));
     }
     section.close(problems);
-    Arc::new(settings)
+    settings
 }
 
 fn strategy(section: &mut Section<'_>, problems: &mut Problems) -> Option<Strategy> {
@@ -225,9 +226,10 @@ fn hook(
     allows_commands: bool,
 ) -> Option<Hook> {
     let address = |text: &str| web_address(text).map(|_| text.to_string());
+    let default = if key == "deploy" { DEPLOY_TIMEOUT } else { TIMEOUT };
     if value.get_ref().as_str().is_some() {
         let url = text_of(problems, key, value, address)?.value;
-        return Some(Hook::Webhook { url, secret_file: None, timeout: TIMEOUT });
+        return Some(Hook::Webhook { url, secret_file: None, timeout: default });
     }
     if value.get_ref().as_table().is_none() {
         problems.0.push(wrong_kind(key, value, "an address, or a table with `url` or `run`"));
@@ -249,7 +251,7 @@ fn hook(
         let message = "`secret_file` signs calls of a `url`: a command is not signed";
         problems.0.push(Problem::error(found.span.clone(), message));
     }
-    let timeout = section.duration(problems, "timeout").unwrap_or(TIMEOUT);
+    let timeout = section.duration(problems, "timeout").unwrap_or(default);
     section.close(problems);
     let secret_file = secret_file.map(|found| found.value);
     match (url, run) {

@@ -6,6 +6,7 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::judge::judge;
 use super::mirror::mirror;
 use super::rollout::rollout;
 use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
@@ -13,6 +14,7 @@ use super::slo::slo;
 use super::stability::stability;
 use super::{Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
+use crate::rollout::RolloutSettings;
 use crate::split::{BasisPoints, COOKIE_NAME, Split, SplitError, Sticky, StickyKey};
 use crate::upstream::Address;
 
@@ -49,6 +51,7 @@ pub(super) fn service(
     let stability = stability(&mut section, problems, pools.as_deref());
     let mirror = mirror(&mut section, problems, pools.as_deref());
     let rollout = rollout(&mut section, problems, allows_commands);
+    let judging = judge(&mut section, problems);
     let slo = section.section(problems, "slo").map(|section| slo(section, problems));
     section.close(problems);
     Some(Service {
@@ -60,7 +63,7 @@ pub(super) fn service(
         timeouts: timeouts.unwrap_or_default(),
         stability: Arc::new(stability),
         mirror,
-        rollout,
+        rollout: Arc::new(RolloutSettings { judging, ..rollout }),
         slo: slo.map(Arc::new),
     })
 }

@@ -190,7 +190,7 @@ mod tests {
     fn a_reload_tells_both_values() {
         let of = |lines: &str| Config::parse(&format!("{FILE}{lines}")).unwrap().0;
         let lines = |old: &str, new: &str| -> Vec<String> {
-            let changes = crate::config::diff(&of(old), &of(new), |_| None);
+            let changes = crate::config::diff(&of(old), &of(new), &Default::default());
             changes.iter().map(ToString::to_string).collect()
         };
         let slo = "[services.a.slo]\n";

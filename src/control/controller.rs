@@ -1,7 +1,7 @@
 //! Takes commands one by one and keeps time: the desk decides and stores, this publishes, binds,
 //! reads files and begins what takes a while.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::desk::{Desk, Effect, Now, Said};
 use super::resolve::{look_up_new, names};
-use super::{Command, Commands, Control, Events, InForce, Refused, ReloadError, Source, Subject};
+use super::{
+    Board, Command, Commands, Control, Events, InForce, Refused, ReloadError, Source, Subject,
+};
 use crate::clock::Clock;
-use crate::config::{Change, Config, Severity, diff, given_up};
-use crate::notify::{Caller, Notifier, Occasion, call_hook, smoke};
-use crate::observe::Process;
+use crate::config::{Change, Config, Severity, diff};
+use crate::notify::{Caller, Notifier, Occasion, call_hook, measure, smoke};
+use crate::observe::{Process, RolloutStand, RolloutTally};
 use crate::proxy::listen::{Listeners, Serve};
 use crate::rollout::{HookPoint, Rollout, Task};
 use crate::snapshot::{Published, Snapshot};
@@ -40,6 +42,8 @@ pub struct Wiring<S> {
     pub process: Arc<Process>,
     /// Where the config in force is shown to who needs the whole of it.
     pub in_force: watch::Sender<Arc<InForce>>,
+    /// Where it is shown what stands.
+    pub board: watch::Sender<Arc<Board>>,
     /// Where it is told what happened.
     pub events: Arc<Events>,
     /// Who tells others.
@@ -67,7 +71,7 @@ impl<S: Serve> Controller<S> {
     /// Takes commands until nobody is left to send any.
     pub async fn run(mut self, mut commands: Commands) {
         self.wiring.notifier.set_targets(self.desk.config().notify.clone());
-        self.desk.resume_rollouts();
+        self.desk.resume_rollouts(self.now());
         self.settle();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -145,6 +149,7 @@ impl<S: Serve> Controller<S> {
                 let exported = desk.store().export();
                 let _ = reply.send(exported.map_err(|error| Refused::Store(error.to_string())));
             }
+            Command::Diff { config, reply } => drop(reply.send(self.changes(&config))),
             Command::Reload { reply } => {
                 let reloaded = self.reload().await;
                 self.settle();
@@ -220,7 +225,26 @@ impl<S: Serve> Controller<S> {
                 Effect::Begin { rollout, task } => self.begin(*rollout, task),
             }
         }
+        self.post();
         generation
+    }
+
+    /// Shows what stands.
+    fn post(&self) {
+        let (board, now) = (self.desk.board(), self.now());
+        let mut tallies = BTreeMap::<Arc<str>, RolloutTally>::new();
+        for ((service, outcome), count) in self.desk.ended_rollouts() {
+            tallies.entry(service.clone()).or_default().ended.insert(outcome, *count);
+        }
+        for rollout in &board.rollouts {
+            let status = rollout.status(now.wall);
+            let (step, steps) = status.steps;
+            let share = status.share.ratio();
+            let stand = RolloutStand { state: status.state, step, steps, share };
+            tallies.entry(rollout.service.clone()).or_default().under_way = Some(stand);
+        }
+        self.wiring.process.set_rollouts(tallies);
+        self.wiring.board.send_replace(Arc::new(board));
     }
 
     /// Puts what is known in force; answers with its generation. Whoever waits looks again, also
@@ -302,8 +326,7 @@ impl<S: Serve> Controller<S> {
         self.desk.resolve(new);
         let run_time = self.desk.run_time();
         let wanted: HashSet<Address> = names(&config, &run_time.changed).collect();
-        let before = self.desk.config().clone();
-        let changes = self.changes(&before, &config);
+        let changes = self.changes(&config);
         self.desk.retain_resolved(|address| wanted.contains(address));
         let now = self.now();
         let taken = self.desk.reload(&config, now);
@@ -317,13 +340,9 @@ impl<S: Serve> Controller<S> {
         Ok(changes)
     }
 
-    fn changes(&self, before: &Config, after: &Config) -> Vec<Change> {
-        let run_time = self.desk.run_time();
-        let live = |name: &str| run_time.traffic.get(name).map(|traffic| traffic.split.clone());
-        let mut changes = diff(before, after, live);
-        let changed = run_time.changed.keys().map(|(service, pool)| (&**service, &**pool));
-        changes.extend(given_up(before, after, changed));
-        changes
+    /// What a config changes, compared with all that is in force.
+    fn changes(&self, after: &Config) -> Vec<Change> {
+        diff(self.desk.config(), after, &self.desk.live())
     }
 
     /// Tells the resolver, which may have a name to look up.
@@ -345,6 +364,10 @@ fn run_task(
     let targets = targets(&snapshot, &rollout);
     async move {
         match task {
+            Task::Measure => match &rollout.plan.judging.prometheus {
+                Some(query) => measure(&caller, query).await,
+                None => Err("no question is declared".into()),
+            },
             Task::Smoke => smoke(&targets, &rollout.service, &rollout.plan.smoke).await,
             Task::Hook(point) => {
                 let Some(hook) = rollout.plan.hooks.at(&point) else {
@@ -365,6 +388,7 @@ fn targets(snapshot: &Snapshot, rollout: &Rollout) -> Vec<Target> {
 }
 
 fn occasion(rollout: &Rollout, point: HookPoint) -> Occasion {
+    let at = rollout.asked(&Task::Hook(point.clone()));
     Occasion {
         point,
         service: rollout.service.clone(),
@@ -376,6 +400,6 @@ fn occasion(rollout: &Rollout, point: HookPoint) -> Occasion {
         share: rollout.share(),
         author: rollout.author.clone(),
         reason: rollout.reason.clone(),
-        at: rollout.asked(),
+        at,
     }
 }

@@ -4,9 +4,11 @@
 //! [`Control`] handle. The [`Controller`] takes them in order, remembers what must be remembered,
 //! and publishes. Nobody else calls `publish`, so no two changes can overwrite each other.
 
+mod board;
 mod controller;
 mod desk;
 mod events;
+mod latencies;
 mod prober;
 mod rates;
 mod resolve;
@@ -28,9 +30,11 @@ use crate::split::{BasisPoints, SplitError};
 use crate::store::{Export, LostRace, Revision};
 use crate::upstream::{Address, BreakerOrder};
 
+pub use board::Board;
 pub use controller::{Controller, Wiring};
 pub use desk::{Desk, FlagReport, LONGEST_OVERRIDE, Now, Report};
 pub use events::{Event, Events, Subject};
+pub use latencies::{Latencies, WINDOWS as LATENCY_WINDOWS};
 pub use prober::run as probe;
 pub use rates::{PERIOD as RATES_PERIOD, PoolRate, Rates};
 pub use resolve::Resolver;
@@ -191,6 +195,10 @@ enum Command {
         what: ModeOrder,
         order: Order,
         reply: oneshot::Sender<Result<u64, Refused>>,
+    },
+    Diff {
+        config: Arc<Config>,
+        reply: oneshot::Sender<Vec<Change>>,
     },
     Reload {
         reply: oneshot::Sender<Result<Vec<Change>, ReloadError>>,
@@ -523,6 +531,11 @@ impl Control {
         self.ask(|reply| Command::Mode { service, what, order, reply })
             .await
             .unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// What putting this config in force would change.
+    pub async fn diff(&self, config: Arc<Config>) -> Result<Vec<Change>, ReloadError> {
+        self.ask(|reply| Command::Diff { config, reply }).await.ok_or(ReloadError::Stopping)
     }
 
     /// Reads the file again and puts it in force; answers with what changed.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Latencies;
 use crate::snapshot::Snapshot;
 
 /// How often totals are noted.
@@ -14,7 +15,10 @@ const PERIODS: usize = 10;
 
 /// The last totals of all pools.
 #[derive(Debug, Default)]
-pub struct Rates(Mutex<VecDeque<Totals>>);
+pub struct Rates {
+    totals: Mutex<VecDeque<Totals>>,
+    latencies: Latencies,
+}
 
 #[derive(Debug)]
 struct Totals {
@@ -47,6 +51,7 @@ pub struct PoolRate {
 impl Rates {
     /// Notes the totals of this moment.
     pub fn note(&self, snapshot: &Snapshot, at: Instant) {
+        self.latencies.note(snapshot);
         let mut pools = BTreeMap::new();
         let mut revisions = BTreeMap::new();
         for service in &snapshot.services {
@@ -60,17 +65,22 @@ impl Rates {
                 pools.insert((service.name.clone(), pool.name.clone()), total);
             }
         }
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.len() > PERIODS {
             noted.pop_front();
         }
         noted.push_back(Totals { at, pools, revisions });
     }
 
+    /// How long the pools took.
+    pub fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
     /// The rates of all pools of a service, by pool name; shares are of this revision of its
     /// traffic. A pool that came within the window is counted from its beginning.
     pub fn of(&self, service: &str, revision: u64) -> BTreeMap<Arc<str>, PoolRate> {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(first), Some(last)) = (noted.front(), noted.back()) else {
             return BTreeMap::new();
         };
@@ -116,7 +126,7 @@ mod tests {
                         pools.a.upstreams = [\"a:1\"]\npools.b.upstreams = [\"b:1\"]\n";
 
     fn snapshot(to: &str, revision: u64, before: Option<&Snapshot>) -> Snapshot {
-        let traffic = Traffic { split: Split::all_to(to.into()), revision, salt: 0 };
+        let traffic = Traffic { split: Split::all_to(to.into()), revision, salt: 0, layout: None };
         let traffic = [("s".into(), traffic)].into_iter().collect();
         let run_time = RunTime { traffic, ..RunTime::default() };
         let config = Arc::new(Config::parse(FILE).unwrap().0);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Verdict};
+use super::{Counts, Metric, Verdict};
 use crate::split::BasisPoints;
 
 /// When a canary is taken back whatever else is said of it.
@@ -36,7 +36,10 @@ impl Guard {
             return Verdict::Inconclusive { evidence };
         }
         match elapsed <= self.within && canary.ratio() > self.errors.ratio() {
-            true => Verdict::Fail { evidence: format!("{seen}, more than {} %", self.errors) },
+            true => Verdict::Fail {
+                evidence: format!("{seen}, more than {} %", self.errors),
+                driver: Metric::Guard,
+            },
             false => Verdict::Pass { evidence: seen },
         }
     }
@@ -54,7 +57,8 @@ mod tests {
         assert!(matches!(says(49, 49, soon), Verdict::Inconclusive { .. }));
         assert!(matches!(says(100, 5, soon), Verdict::Pass { .. }), "exactly the limit");
         let evidence = "6 of 100 requests failed (6.00 %), more than 5 %".to_string();
-        assert_eq!(says(100, 6, soon), Verdict::Fail { evidence });
+        let driver = Metric::Guard;
+        assert_eq!(says(100, 6, soon), Verdict::Fail { evidence, driver });
         assert!(matches!(says(100, 6, Duration::from_secs(601)), Verdict::Pass { .. }));
     }
 }

@@ -1,60 +1,373 @@
-//! What is said of a canary: counts of its attempts in, a verdict with its evidence out.
+//! Is the new version worse? What both pools did comes in second by second, a verdict goes out.
 //!
-//! For now only the [`Guard`], which needs no statistics.
+//! A [`Judge`] belongs to one rollout. It compares the canary with the stable pool beside it, by
+//! tests that may be looked at at any time ([`e_process`]): a release that is as good as the old one
+//! is taken back with a chance of at most α, however long and often it is judged. Four things may
+//! fail it: the [`absolute`] guard, more failures ([`error_test`]), slower answers
+//! ([`latency_test`]), and the error budget. One thing lets it go on: evidence that it is fine
+//! ([`gate`]). `docs/judge.md` explains it to operators and proves it.
+//!
+//! How long a step lasts, how many requests it wants and what an order does is the rollout's
+//! business. The [`Guard`] is a hard limit for those who want no statistics.
 
+pub mod buckets;
+mod distribution;
+mod histogram;
+
+mod counts;
+mod reading;
+mod rise;
+mod settings;
+mod verdict;
+
+pub mod e_process;
+pub mod steps;
+pub mod error_test;
+pub mod latency_test;
+pub mod absolute;
+pub mod gate;
+pub mod frozen;
+pub mod sample_ratio;
+pub mod tempering;
+mod strata;
+
+mod evidence;
+mod exact;
 mod guard;
+
+mod errors;
+pub mod ledger;
+
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use guard::Guard;
+use crate::split::BasisPoints;
+use absolute::AbsoluteGuard;
+use e_process::Spending;
+use error_test::{ErrorTest, Weighing};
+use frozen::Frozen;
+use gate::Gate;
+use latency_test::{LatencyTest, Threshold};
+use sample_ratio::SampleRatio;
+use settings::{ALPHA_FLOOR, SMOULDERING};
 
-/// Attempts at a pool and how many of them were bad, over some time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// All whose end is known; clients that left are not among them.
-    pub total: u64,
-    /// Those that failed: no answer, or a 5xx.
-    pub bad: u64,
+pub use counts::Counts;
+pub use distribution::Distribution;
+pub use errors::{Ending, Errors, Fault};
+pub use evidence::{
+    Bar, BudgetFinding, Evidence, Finding, GateFinding, Says, SplitFinding, StepFinding,
+};
+pub use guard::Guard;
+pub use histogram::Histogram;
+pub use ledger::{Ledger, Watched};
+pub use reading::{Reading, Side};
+pub use rise::Rise;
+pub use settings::JudgeSettings;
+pub use strata::{MOST_STRATA, OTHER, Part, Regressed, Strata};
+pub use verdict::{Metric, Ruling, Verdict};
+
+/// The judgement of one rollout, from its start on. Stored with the rollout, so that a restart of
+/// the process forgets nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Judge {
+    settings: JudgeSettings,
+    /// What bursts of failures divide the evidence by.
+    #[serde(with = "exact")]
+    phi: f64,
+    /// How many requests it may fail beyond the stable pool's rate; infinite without a budget.
+    #[serde(with = "exact")]
+    budget: f64,
+    spending: Spending,
+    /// Latencies of the stable pool, before the rollout and in it.
+    past: Distribution,
+    /// Attempts at the stable pool before the first step.
+    before: Counts,
+    /// Attempts at both pools since the first step, while both had traffic.
+    stable: Counts,
+    canary: Counts,
+    step: Option<Step>,
+    errors: ErrorTest,
+    /// Since failures of the canary, or of the frozen one, became evidence.
+    rise: Rise,
+    /// Of [`LATENCIES`], in its order.
+    latency: [LatencyTest; 3],
+    guard: AbsoluteGuard,
+    gate: Gate,
+    split: SampleRatio,
+    /// Only while the canary has all traffic.
+    frozen: Option<Frozen>,
+    metrics: Vec<CustomMetric>,
+    strata: Strata,
+    /// Failures beyond the stable pool's rate.
+    #[serde(with = "exact")]
+    excess: f64,
 }
 
-impl Counts {
-    /// What came since an earlier reading; all of it if the counters have begun anew since.
-    pub fn since(self, earlier: Counts) -> Counts {
-        match self.total.checked_sub(earlier.total) {
-            Some(total) => Counts { total, bad: self.bad.saturating_sub(earlier.bad) },
-            None => self,
+/// What happened since the share was last set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Step {
+    share: BasisPoints,
+    stable: Counts,
+    canary: Counts,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct CustomMetric {
+    name: Arc<str>,
+    stable: Counts,
+    canary: Counts,
+    rise: Rise,
+    test: ErrorTest,
+}
+
+/// The quantiles that are judged, in the order of `JudgeSettings::alphas_latency`.
+static LATENCIES: [(f64, Metric); 3] =
+    [(0.5, Metric::P50), (0.95, Metric::P95), (0.99, Metric::P99)];
+
+/// Custom metrics that are judged; each has a share of α.
+pub const MOST_METRICS: usize = 16;
+
+impl Default for Judge {
+    fn default() -> Self {
+        let planned = Duration::from_secs(3_600);
+        Judge::new(JudgeSettings::default(), 1.0, Distribution::default(), planned)
+    }
+}
+
+impl Judge {
+    /// For a rollout that begins: `phi` from [`tempering::phi`], the stable pool's latencies of the
+    /// past, as long as there are any, and how long the rollout is planned to take; generously, for
+    /// changes that come later are found late.
+    pub fn new(settings: JudgeSettings, phi: f64, past: Distribution, planned: Duration) -> Judge {
+        Judge {
+            settings,
+            phi: phi.max(1.0),
+            budget: f64::INFINITY,
+            spending: Spending::over(planned),
+            past,
+            before: Counts::default(),
+            stable: Counts::default(),
+            canary: Counts::default(),
+            step: None,
+            errors: ErrorTest::default(),
+            rise: Rise::default(),
+            latency: Default::default(),
+            guard: AbsoluteGuard::default(),
+            gate: Gate::default(),
+            split: SampleRatio::default(),
+            frozen: None,
+            metrics: Vec::new(),
+            strata: Strata::default(),
+            excess: 0.0,
         }
     }
 
-    /// The share that was bad, 0 to 1; 0 of none.
-    pub fn ratio(self) -> f64 {
-        if self.total == 0 { 0.0 } else { self.bad as f64 / self.total as f64 }
+    /// It may fail so many requests beyond the stable pool's rate; none for as many as it likes.
+    pub fn with_budget(self, requests: Option<f64>) -> Judge {
+        Judge { budget: requests.unwrap_or(f64::INFINITY), ..self }
     }
-}
 
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Counts) {
-        self.total += other.total;
-        self.bad += other.bad;
+    /// What the stable pool did before the rollout, as far as that is known: it is what a canary is
+    /// compared with once it has all traffic. Readings before the first step add to it.
+    pub fn with_attempts_before(self, before: Counts) -> Judge {
+        Judge { before, ..self }
     }
-}
 
-/// What is said of a canary, always with the evidence in a sentence for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It may have more.
-    Pass {
-        /// Why.
-        evidence: String,
-    },
-    /// It must go back.
-    Fail {
-        /// Why.
-        evidence: String,
-    },
-    /// Too little is known.
-    Inconclusive {
-        /// What is missing.
-        evidence: String,
-    },
+    /// The canary's share was set, or the rollout goes on after somebody looked: the gate closes and
+    /// the split is checked anew. What is known of errors and latencies stays. From the whole on
+    /// there is nothing beside the canary, and it is judged against the past.
+    pub fn begin_step(&mut self, share: BasisPoints) {
+        let (stable, canary) = (Counts::default(), Counts::default());
+        self.step = Some(Step { share, stable, canary });
+        self.gate = Gate::default();
+        self.split = SampleRatio::of(share);
+        let is_alone = share == BasisPoints::WHOLE;
+        if is_alone != self.frozen.is_some() {
+            self.frozen = is_alone.then(|| self.freeze());
+            self.rise = Rise::default();
+        }
+    }
+
+    /// Hears what happened in a second.
+    pub fn tick(&mut self, reading: &Reading) {
+        if !self.settings.enabled {
+            return;
+        }
+        let stable = reading.stable.attempts.consistent();
+        let canary = reading.canary.attempts.consistent();
+        let Some(step) = &mut self.step else {
+            self.before += stable;
+            self.past += &reading.stable.latency;
+            return;
+        };
+        step.stable += stable;
+        step.canary += canary;
+        let ln_stake = self.spending.tick();
+        self.guard.tick(self.settings.guard, ln_stake, canary);
+        match &mut self.frozen {
+            Some(frozen) => {
+                let (_, past) = frozen.limit();
+                let margin = frozen.margin(self.settings.gate_rate);
+                self.rise.tick(frozen.ln_e(), stable, canary);
+                frozen.tick(self.phi, canary);
+                self.gate.tick_alone(margin, canary);
+                self.excess += canary.bad as f64 - canary.total as f64 * past.ratio();
+            }
+            None => self.tick_beside(ln_stake, reading, stable, canary),
+        }
+    }
+
+    /// What is to be done, without words.
+    pub fn ruling(&self) -> Ruling {
+        if !self.settings.enabled {
+            return Ruling::Pass;
+        }
+        let Some(step) = &self.step else { return Ruling::Inconclusive };
+        if let Some(metric) = self.failed(step) {
+            return Ruling::Fail(metric);
+        }
+        if self.frozen.is_none() && self.split.is_off() {
+            return Ruling::Invalid;
+        }
+        match self.gate.ln_e() >= self.gate_limit() && self.smouldering().is_none() {
+            true => Ruling::Pass,
+            false => Ruling::Inconclusive,
+        }
+    }
+
+    /// The parts of the service whose errors rose, the strongest evidence first.
+    pub fn regressed(&self) -> Vec<Regressed> {
+        self.strata.regressed(self.settings.tolerance())
+    }
+
+    /// A second in which both pools had traffic.
+    fn tick_beside(&mut self, ln_stake: f64, reading: &Reading, stable: Counts, canary: Counts) {
+        let (tolerance, phi) = (self.settings.tolerance(), self.phi);
+        self.rise.tick(self.errors.ln_e(), stable, canary);
+        self.errors.tick(tolerance, Weighing { ln_stake, phi }, stable, canary);
+        self.gate.tick(self.settings.gate_margin(), stable, canary);
+        self.split.tick(reading.stable.arrivals, reading.canary.arrivals);
+        self.tick_latency(ln_stake, reading);
+        self.tick_metrics(ln_stake, &reading.metrics);
+        self.strata.tick(tolerance.ratio, phi, &self.spending, &reading.strata);
+        let beside = match stable.total {
+            0 => self.all_stable().ratio(),
+            _ => stable.ratio(),
+        };
+        self.excess += canary.bad as f64 - canary.total as f64 * beside;
+        self.stable += stable;
+        self.canary += canary;
+    }
+
+    fn tick_latency(&mut self, ln_stake: f64, reading: &Reading) {
+        let slack = self.settings.slack();
+        let (stable, canary) = (&reading.stable.latency, &reading.canary.latency);
+        for ((quantile, _), test) in LATENCIES.iter().zip(&mut self.latency) {
+            // The threshold is of the past, for this tick's latencies are added below.
+            let threshold = Threshold::at(*quantile, &self.past, slack);
+            match threshold.filter(|_| !reading.is_warming) {
+                Some(threshold) => test.tick(threshold, ln_stake, stable, canary),
+                None => test.lay(ln_stake),
+            }
+        }
+        self.past += stable;
+    }
+
+    fn tick_metrics(&mut self, ln_stake: f64, parts: &[Part]) {
+        for part in parts {
+            let is_known = self.metrics.iter().any(|metric| metric.name == part.name);
+            if !is_known && self.metrics.len() < MOST_METRICS {
+                // As if it had been there from the start, for it may be here only because of what
+                // it counts.
+                let ln_laid = self.spending.ln_between(0, self.spending.ticks() - 1);
+                let (stable, canary) = (Counts::default(), Counts::default());
+                let (name, rise) = (part.name.clone(), Rise::default());
+                let test = ErrorTest::idle(ln_laid);
+                self.metrics.push(CustomMetric { name, stable, canary, rise, test });
+            }
+        }
+        let (tolerance, weighing) = (self.settings.tolerance(), Weighing { ln_stake, phi: 1.0 });
+        for metric in &mut self.metrics {
+            match parts.iter().find(|part| part.name == metric.name) {
+                Some(part) => {
+                    let (stable, canary) = (part.stable.consistent(), part.canary.consistent());
+                    metric.stable += stable;
+                    metric.canary += canary;
+                    metric.rise.tick(metric.test.ln_e(), stable, canary);
+                    metric.test.tick(tolerance, weighing, stable, canary);
+                }
+                None => metric.test.lay(ln_stake),
+            }
+        }
+    }
+
+    /// What takes it back, if anything does; the gravest first.
+    fn failed(&self, step: &Step) -> Option<Metric> {
+        let settings = &self.settings;
+        if self.guard.fires(settings.guard, settings.alpha_more(), step.canary) {
+            return Some(Metric::Guard);
+        }
+        let fails = match &self.frozen {
+            Some(frozen) => frozen.fails(settings.alpha_more()),
+            None => self.errors.fails(settings.alpha_errors(), ALPHA_FLOOR),
+        };
+        if fails {
+            return Some(Metric::Errors);
+        }
+        if self.frozen.is_none() {
+            let slow = self.latency_tests().rev().find(|(_, test, alpha)| test.fails(*alpha));
+            let custom = || {
+                let alpha = settings.alpha_more();
+                self.metrics.iter().find(|metric| metric.test.fails(alpha, ALPHA_FLOOR))
+            };
+            let failed = slow.map(|(metric, ..)| metric.clone());
+            let failed = failed.or_else(|| custom().map(|m| Metric::Custom(m.name.clone())));
+            if failed.is_some() {
+                return failed;
+            }
+        }
+        (self.excess > self.budget).then_some(Metric::Budget)
+    }
+
+    /// The latency test with the strongest evidence, if that keeps the canary from getting more.
+    fn smouldering(&self) -> Option<(&Metric, &LatencyTest)> {
+        if self.frozen.is_some() {
+            return None;
+        }
+        let tests = self.latency_tests().map(|(metric, test, _)| (metric, test));
+        let strongest = tests.max_by(|one, other| one.1.ln_e().total_cmp(&other.1.ln_e()));
+        strongest.filter(|(_, test)| test.ln_e() >= SMOULDERING.ln())
+    }
+
+    fn latency_tests(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (&'static Metric, &LatencyTest, f64)> + ExactSizeIterator
+    {
+        let alphas = self.settings.alphas_latency();
+        (0..3).map(move |place| (&LATENCIES[place].1, &self.latency[place], alphas[place]))
+    }
+
+    fn gate_limit(&self) -> f64 {
+        -self.settings.beta.ln()
+    }
+
+    /// Attempts at the stable pool, before and in the rollout.
+    fn all_stable(&self) -> Counts {
+        let mut all = self.before;
+        all += self.stable;
+        all
+    }
+
+    fn freeze(&self) -> Frozen {
+        let (rate, alpha) = (self.settings.tolerated_rate, self.settings.alpha_more());
+        Frozen::new(self.all_stable(), rate, alpha, self.spending.anew())
+    }
 }

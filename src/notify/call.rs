@@ -25,6 +25,9 @@ use crate::upstream::Target;
 /// How much of an answer is read: it is looked at for one line.
 const BODY_LIMIT: usize = 64 * 1024;
 
+/// How much is read of what is asked for its content.
+const ANSWER_LIMIT: usize = 1024 * 1024;
+
 /// The longest line taken from an answer, in characters.
 const LINE_LIMIT: usize = 200;
 
@@ -116,6 +119,33 @@ impl Caller {
             exchange(stream, request, async |response| Ok(read(response).await)).await
         };
         timeout(call.timeout, post).await.unwrap_or(Err(CallError::TimedOut(call.timeout)))
+    }
+
+    /// Gets what is at an address: the status and the first megabyte.
+    pub async fn get(
+        &self,
+        url: &Uri,
+        within: Duration,
+    ) -> Result<(StatusCode, Vec<u8>), CallError> {
+        let get = async {
+            let mut request = Request::new(Full::new(Bytes::new()));
+            let path = url.path_and_query().cloned();
+            *request.uri_mut() = path.unwrap_or(PathAndQuery::from_static("/")).into();
+            let headers = request.headers_mut();
+            let authority = url.authority().map_or("", |authority| authority.as_str());
+            let host = HeaderValue::from_str(authority);
+            headers.insert(HOST, host.map_err(|error| HttpError::Bad(error.to_string()))?);
+            headers.insert(USER_AGENT, AGENT);
+            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            let stream = self.dial(url, within).await?;
+            exchange(stream, request, async |response: Response<Incoming>| {
+                let (head, body) = response.into_parts();
+                Ok((head.status, start_of(body, ANSWER_LIMIT).await?))
+            })
+            .await
+        };
+        timeout(within, get).await.unwrap_or(Err(CallError::TimedOut(within)))
     }
 
     async fn request(&self, call: &Call<'_>) -> Result<Request<Full<Bytes>>, CallError> {

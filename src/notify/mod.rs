@@ -2,13 +2,14 @@
 //!
 //! A [`Notice`] goes to every target of the config that wants its severity: [`Notifier::send`]
 //! never waits, a worker for each target does (`target.rs`), by the rules of a queue of its own
-//! (`queue.rs`). [`call_hook`] and [`smoke()`] answer to whoever asks, and say no when in doubt. All
+//! (`queue.rs`). [`call_hook`], [`smoke()`] and [`measure()`] answer to whoever asks, and say no when in doubt. All
 //! of them call by `call.rs`: within a time, a bounded answer, no redirects, signed if there is a
 //! key.
 
 mod call;
 mod command;
 mod hook;
+mod measure;
 mod message;
 mod notifier;
 mod queue;
@@ -18,6 +19,7 @@ mod target;
 
 pub use call::Caller;
 pub use hook::{Occasion, call_hook};
+pub use measure::measure;
 pub use notifier::Notifier;
 pub use smoke::smoke;
 

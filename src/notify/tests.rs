@@ -298,7 +298,7 @@ async fn slack_gets_its_form_and_totals_are_metrics() {
     let (secret, now) = (crate::split::Secret([0; 16]), system().now());
     let blueprint = crate::snapshot::Blueprint { config, run_time: &run_time, secret, now };
     let snapshot = crate::snapshot::Snapshot::build(&blueprint, None);
-    let metrics = crate::observe::encode(&snapshot, &process, now);
+    let metrics = crate::observe::encode(&snapshot, &process, &|_, _| Default::default(), now);
     let lines: Vec<_> =
         metrics.lines().filter(|line| line.starts_with("pointsman_notifications")).collect();
     let line = |result, count| {

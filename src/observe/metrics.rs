@@ -8,18 +8,26 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::Process;
 use super::families::Families;
 use super::saturation::saturation;
+use super::{Process, RolloutTally};
 use crate::balance::Member;
 use crate::clock::Moment;
+use crate::judge::Distribution;
 use crate::mirror::Kind;
+use crate::rollout::Outcome as Rollout;
 use crate::slo;
 use crate::snapshot::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 
-/// All metrics in the text format, version 0.0.4.
-pub fn encode(snapshot: &Snapshot, process: &Process, instant: Instant) -> String {
+/// All metrics in the text format, version 0.0.4. `took`: how long a service's pool took over the
+/// last minute.
+pub fn encode(
+    snapshot: &Snapshot,
+    process: &Process,
+    took: &dyn Fn(&str, &str) -> Distribution,
+    instant: Instant,
+) -> String {
     let now = snapshot.moment(instant);
     let mut families = Families::default();
     of_requests(
@@ -29,10 +37,12 @@ pub fn encode(snapshot: &Snapshot, process: &Process, instant: Instant) -> Strin
     );
     for service in &snapshot.services {
         of_service(&mut families, service);
+        of_rollouts(&mut families, service, &process.rollouts(&service.name));
         of_slo(&mut families, service);
         service.mirror.iter().for_each(|mirror| of_mirror(&mut families, service, mirror));
         for pool in &service.pools {
             of_pool(&mut families, service, pool, now);
+            of_latency(&mut families, service, pool, &took(&service.name, &pool.name));
             for member in pool.members.list() {
                 of_upstream(&mut families, (service, pool, member), now);
             }
@@ -118,6 +128,30 @@ fn of_service(families: &mut Families, service: &Service) {
     }
 }
 
+fn of_rollouts(families: &mut Families, service: &Service, tally: &RolloutTally) {
+    let labels = [("service", &*service.name)];
+    for outcome in Rollout::NAMES {
+        let labels = [labels[0], ("outcome", outcome)];
+        let help = "Rollouts that have ended since the start of the process, by how they did.";
+        let count = tally.ended.get(outcome).copied().unwrap_or_default();
+        families.counter("pointsman_rollouts_total", help, &labels, count as f64);
+    }
+    for state in ["running", "paused"] {
+        let labels = [labels[0], ("state", state)];
+        let help = "1 for the state that the rollout under way is in; all 0 if there is none.";
+        let is = tally.under_way.is_some_and(|stand| stand.state == state);
+        families.gauge("pointsman_rollout_state", help, &labels, one_if(is));
+    }
+    let Some(stand) = tally.under_way else { return };
+    let mut gauge = |name, help, value| families.gauge(name, help, &labels, value);
+    let help = "Steps that the rollout under way has taken.";
+    gauge("pointsman_rollout_step", help, stand.step as f64);
+    let help = "Steps that the rollout under way has in all.";
+    gauge("pointsman_rollout_steps", help, stand.steps as f64);
+    let help = "Share of the service's traffic that the rollout under way has given its target.";
+    gauge("pointsman_rollout_share_ratio", help, stand.share);
+}
+
 /// What its objectives came to, as the controller found last.
 fn of_slo(families: &mut Families, service: &Service) {
     let standing = service.state.standing();
@@ -166,6 +200,17 @@ fn of_mirror(families: &mut Families, service: &Service, mirror: &Mirror) {
         let help = "Answers to copies compared with the live ones, by what differs first.";
         let count = counts.comparisons[kind as usize];
         families.counter("pointsman_mirror_comparisons_total", help, &labels, count as f64);
+    }
+}
+
+fn of_latency(families: &mut Families, service: &Service, pool: &Pool, took: &Distribution) {
+    for (name, share) in
+        [("0.5", 0.5), ("0.9", 0.9), ("0.95", 0.95), ("0.99", 0.99), ("0.999", 0.999)]
+    {
+        let labels = [("service", &*service.name), ("pool", &*pool.name), ("quantile", name)];
+        let help = "Time to the head of the pool's answers over the last minute, but for failures.";
+        let Some(took) = took.quantile(share) else { return };
+        families.gauge("pointsman_pool_latency_seconds", help, &labels, took.as_secs_f64());
     }
 }
 

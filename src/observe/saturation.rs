@@ -145,7 +145,8 @@ mod tests {
             secret: Secret([1; 16]),
             now,
         };
-        let text = encode(&Snapshot::build(&blueprint, None), process, now);
+        let text =
+            encode(&Snapshot::build(&blueprint, None), process, &|_, _| Default::default(), now);
         let series = |line: &str| {
             let (name, value) = line.rsplit_once(' ')?;
             Some((name.to_string(), value.parse().ok()?))

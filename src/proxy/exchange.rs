@@ -8,13 +8,14 @@
 //!
 //! `attempt.rs` has what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
 //! wait for a place, `fall_back.rs` what is said when nobody can be asked, `mirroring.rs` the copy
-//! for another pool.
+//! for another pool, `observing.rs` what is noted for whoever judges a rollout.
 
 mod again;
 mod attempt;
 mod fall_back;
 mod line;
 mod mirroring;
+mod observing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ use super::forwarded::{self, Peer};
 use super::hop_by_hop;
 use super::trace_context::{TRACEPARENT, TRACESTATE, TraceContext, hex};
 use crate::clock::{Clock, Draws};
+use crate::judge::ledger::Failing;
 use crate::mirror::MARK as MIRROR_MARK;
 use crate::observe::RequestRecord;
 use crate::route::Facts;
@@ -38,6 +40,7 @@ use crate::split::FEATURE_FLAGS;
 use crate::upstream::{Outcome, StatusClass};
 
 pub use attempt::{Try, Wire};
+pub use observing::METRIC;
 
 use attempt::Attempt;
 use fall_back::Kept;
@@ -82,6 +85,8 @@ pub struct Exchange {
     is_for_everybody: bool,
     kept: Kept,
     mirroring: Option<Box<Mirroring>>,
+    /// A failure on a rollout's target, to be kept with what the request said.
+    failing: Option<Box<Failing>>,
     cause: Option<Cause>,
     is_recorded: bool,
 }
@@ -145,6 +150,7 @@ impl Exchange {
             is_for_everybody: true,
             kept: Kept::default(),
             mirroring: None,
+            failing: None,
             cause: None,
             is_recorded: false,
         }

@@ -38,6 +38,8 @@ pub fn to_remove(headers: &HeaderMap, switches: bool) -> SmallVec<[HeaderName; 4
             "keep-alive" | "proxy-connection" | "proxy-authentication-info" | "te" | "trailer" => {
                 names.push(name.clone());
             }
+            // Not of one connection, but between an upstream and us all the same.
+            "x-pointsman-metric" => names.push(name.clone()),
             "upgrade" if !switches => names.push(UPGRADE),
             "connection" if !switches => is_nominating = true,
             _ => {}

@@ -312,6 +312,8 @@ impl ProxyHttp for PingoraLane {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Self::CTX) {
         ctx.finish(answered(session));
+        let head = session.req_header();
+        ctx.describe(&head.method, &head.uri, &head.headers);
         if let Some(copied) = ctx.take_copy() {
             self.mirrors.offer(copied);
         }

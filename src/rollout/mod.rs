@@ -5,11 +5,18 @@
 //! finds the rollout where it was and goes on; an action that had begun is asked for again.
 
 mod hook;
+mod judging;
 mod plan;
 mod progress;
+mod pending;
+mod lapse;
+mod hearing;
+mod report;
 mod rolling;
 mod smoke;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +27,15 @@ use crate::clock::WallTime;
 use crate::judge::{Counts, Verdict};
 use crate::split::Split;
 
+pub use hearing::{Past, Second};
 pub use hook::{Hook, HookPoint, Hooks};
+pub use judging::{Judging, OnInconclusive, Query};
 pub use plan::{Plan, PlanRefused, RolloutSettings, Strategy, Wishes};
 pub use smoke::Smoke;
 pub use status::Status;
 
+use hearing::Hearing;
+use pending::Pending;
 use rolling::Rolling;
 
 /// How long a target that gets traffic may have nobody who takes it.
@@ -48,7 +59,7 @@ pub struct Rollout {
     /// How it ended and when, once it has.
     pub ended: Option<(Outcome, WallTime)>,
     stage: Stage,
-    /// When the stage began; pauses are left out, so it may lie later.
+    /// When the stage began; pauses and times without ticks are left out, so it may lie later.
     entered: WallTime,
     /// The place in the plan's steps of the share in force; none before the first.
     step: Option<usize>,
@@ -61,6 +72,12 @@ pub struct Rollout {
     /// When the last task was asked for.
     #[serde(default)]
     asked: WallTime,
+    /// Tasks whose end is waited for.
+    #[serde(default)]
+    pending: Vec<Pending>,
+    /// When it was last told anything.
+    #[serde(default)]
+    looked: Option<WallTime>,
     /// Whether the task of the stage has failed, and is to be begun again.
     has_failed: bool,
     /// Whether the task of the stage has ended well during a pause.
@@ -72,6 +89,9 @@ pub struct Rollout {
     traffic_since: Option<WallTime>,
     unready_since: Option<WallTime>,
     rolling: Rolling,
+    /// What its judge has heard.
+    #[serde(default)]
+    hearing: Hearing,
 }
 
 /// What a rollout is at.
@@ -235,6 +255,8 @@ pub enum Task {
     Hook(HookPoint),
     /// The smoke requests.
     Smoke,
+    /// The question to the Prometheus server.
+    Measure,
 }
 
 /// What a rollout wants done, in this order.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hooks, Smoke};
+use super::{Hooks, Judging, Smoke};
 use crate::judge::Guard;
 use crate::split::{BasisPoints, Split};
 
@@ -67,6 +67,8 @@ pub struct RolloutSettings {
     pub smoke: Vec<Smoke>,
     /// What is called.
     pub hooks: Hooks,
+    /// How it is judged.
+    pub judging: Judging,
 }
 
 /// A rollout's settings, fixed at its start: what is edited later is for the next one.
@@ -100,6 +102,9 @@ pub struct Plan {
     pub smoke: Vec<Smoke>,
     /// Calls.
     pub hooks: Hooks,
+    /// How it is judged.
+    #[serde(default)]
+    pub judging: Judging,
 }
 
 /// What an order to start a rollout wishes; what is left out is as the service's settings say.
@@ -117,6 +122,8 @@ pub struct Wishes {
     pub min_requests: Option<u64>,
     /// How long the old pool is kept warm.
     pub watch: Option<Duration>,
+    /// Whether it is judged; without the judge only the guard holds.
+    pub judge: Option<bool>,
     /// Whether it starts, and goes on, in spite of a freeze or of what error budgets say.
     pub despite_freeze: bool,
 }
@@ -204,6 +211,8 @@ impl Plan {
         if !rolls && !rise(&steps) {
             return Err(PlanRefused::Steps);
         }
+        let mut judging = settings.judging.clone();
+        judging.settings.enabled = wishes.judge.unwrap_or(judging.settings.enabled);
         let watch = wishes.watch.unwrap_or(settings.watch);
         let at_once = strategy == Strategy::AllAtOnce;
         Ok(Plan {
@@ -221,6 +230,7 @@ impl Plan {
             at_once: settings.at_once,
             smoke: if at_once { Vec::new() } else { settings.smoke.clone() },
             hooks: settings.hooks.clone(),
+            judging,
         })
     }
 }
@@ -248,6 +258,7 @@ impl Default for RolloutSettings {
             at_once: 1,
             smoke: Vec::new(),
             hooks: Hooks::default(),
+            judging: Judging::default(),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::rolling::Rolling;
 use super::{
-    Action, HookPoint, Input, LONGEST_WITHOUT_TARGET, Order, OrderRefused, Outcome, Paused, Plan,
-    Rollout, Stage, Strategy, Task, View, Weight,
+    Action, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, Order, OrderRefused,
+    Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, View, Weight,
 };
 use crate::clock::WallTime;
 use crate::judge::{Counts, Verdict};
@@ -41,6 +41,8 @@ impl Rollout {
             paused: None,
             held: None,
             asked: now,
+            pending: Vec::new(),
+            looked: Some(now),
             has_failed: false,
             has_passed: false,
             counts: Counts::default(),
@@ -48,6 +50,7 @@ impl Rollout {
             traffic_since: None,
             unready_since: None,
             rolling: Rolling::default(),
+            hearing: Hearing::default(),
         };
         let plan = &rollout.plan;
         let what = match plan.strategy {
@@ -56,6 +59,7 @@ impl Rollout {
         };
         let mut actions = vec![say(Weight::Note, what)];
         rollout.enter(Stage::BeforeStart, now, &mut actions);
+        rollout.note_said(&actions, now);
         (rollout, actions)
     }
 
@@ -65,31 +69,58 @@ impl Rollout {
         if self.is_over() {
             return match input {
                 Input::Order { .. } => Err(self.refuse("has ended")),
-                _ => Ok(actions),
+                Input::Done { task, .. } => {
+                    self.forget(&task);
+                    Ok(actions)
+                }
+                Input::Tick => Ok(actions),
             };
         }
+        self.keep_time(view.now);
         match input {
             Input::Tick => self.on_tick(view, &mut actions),
-            Input::Done { task, result } => self.on_done(&task, result, view.now, &mut actions),
+            Input::Done { task, result } => {
+                // The next share must not come of a hook that passes while the target fails.
+                if let Some(evidence) = self.failure(view)
+                    && self.take_back(evidence, view, &mut actions)
+                {
+                    self.forget(&task);
+                } else {
+                    self.on_done(&task, result, view.now, &mut actions);
+                }
+            }
             Input::Order { order, author, reason } => {
                 self.on_order(order, &author, reason, view, &mut actions)?;
             }
         }
+        self.note_said(&actions, view.now);
         Ok(actions)
     }
 
-    /// Its service's traffic was changed past it, by this; it ends and moves nothing.
-    pub fn supersede(&mut self, by: &str, now: WallTime) {
-        if !self.is_over() {
-            self.end(Outcome::Superseded { by: by.into() }, now);
+    fn note_said(&mut self, actions: &[Action], now: WallTime) {
+        for action in actions {
+            if let Action::Say { what, .. } = action {
+                self.note(what, now);
+            }
         }
     }
 
-    /// What has to be begun again when the process has started anew.
-    pub fn resume(&self) -> Vec<Action> {
-        let waits = !self.is_over() && !self.has_failed && !self.has_passed;
-        let task = self.task().filter(|_| waits).map(Action::Begin);
-        task.into_iter().chain(self.rolling.resume()).collect()
+    /// Its service's traffic was changed past it, by this; it ends and moves nothing. What it had
+    /// only drained takes requests again.
+    pub fn supersede(&mut self, by: &str, now: WallTime) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if !self.is_over() {
+            self.abort_rolling(&mut actions);
+            let what = format!("rollout {} is superseded by {by}", self.id);
+            actions.push(say(Weight::Note, what));
+            self.end(Outcome::Superseded { by: by.into() }, now);
+        }
+        actions
+    }
+
+    /// Whether it is where another state of it was: what has changed since are counts and times.
+    pub fn is_where(&self, other: &Rollout) -> bool {
+        self.stage == other.stage
     }
 
     /// Whether it has ended.
@@ -107,11 +138,6 @@ impl Rollout {
         self.step.unwrap_or_default()
     }
 
-    /// When it last asked for a task: the same after a crash, another when it asks again.
-    pub fn asked(&self) -> WallTime {
-        self.asked
-    }
-
     /// Attempts at the target since it got traffic, and since when it has.
     pub fn seen(&self) -> (Counts, Option<WallTime>) {
         (self.whole, self.traffic_since)
@@ -123,6 +149,14 @@ impl Rollout {
         self.step.is_some() && matches!(self.stage, BeforeStep | BeforePromote | Holding | Watching)
     }
 
+    /// Why the target, which gets traffic, must not have it.
+    fn failure(&self, view: &View<'_>) -> Option<String> {
+        match &view.verdict {
+            Verdict::Fail { evidence, .. } if self.is_exposed() => Some(evidence.clone()),
+            _ => None,
+        }
+    }
+
     fn on_tick(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
         if self.is_exposed() {
             self.counts += view.canary;
@@ -132,23 +166,30 @@ impl Rollout {
                 false => self.unready_since.or(Some(view.now)),
             };
             let without = self.unready_since.map(|since| view.now.elapsed_since(since));
-            let why = match &view.verdict {
-                Verdict::Fail { evidence } => Some(evidence.clone()),
-                _ if without.is_some_and(|for_| for_ >= LONGEST_WITHOUT_TARGET) => {
-                    Some(format!("no upstream of pool `{}` takes requests", self.plan.to))
-                }
-                _ => None,
-            };
+            let is_gone = without.is_some_and(|for_| for_ >= LONGEST_WITHOUT_TARGET);
+            let gone = || format!("no upstream of pool `{}` takes requests", self.plan.to);
+            let why = self.failure(view).or_else(|| is_gone.then(gone));
             if let Some(why) = why
                 && self.take_back(why, view, actions)
             {
                 return;
             }
         }
+        for (task, waited) in self.lost(view) {
+            let why = format!("nobody has told its end for {waited:?}");
+            self.on_done(&task, Err(why), view.now, actions);
+            if self.is_over() {
+                return;
+            }
+        }
+        let has_traffic = self.is_exposed() || self.stage == Stage::Rolling;
+        if has_traffic && self.is_to_measure(view.now) {
+            self.begin(Task::Measure, view.now, actions);
+        }
         self.heed(view, actions);
         if self.stage == Stage::Rolling {
             self.whole += view.canary;
-            if let Verdict::Fail { evidence } = &view.verdict
+            if let Verdict::Fail { evidence, .. } = &view.verdict
                 && self.paused.is_none()
             {
                 self.pause(evidence.clone(), view.now, actions);
@@ -157,6 +198,10 @@ impl Rollout {
             return;
         }
         if self.stands_still() {
+            return;
+        }
+        if let (Verdict::Invalid { evidence }, true) = (&view.verdict, self.is_exposed()) {
+            self.pause(evidence.clone(), view.now, actions);
             return;
         }
         let elapsed = view.now.elapsed_since(self.entered);
@@ -185,11 +230,26 @@ impl Rollout {
         if elapsed >= self.plan.hold && enough && passes && view.target_ready {
             self.take_step(self.following(), view.now, actions);
         } else if elapsed >= self.plan.longest_step.max(self.plan.hold) {
-            let why = format!(
-                "{} of {} requests came in {:?}: too few to go on",
-                self.counts.total, self.plan.min_requests, self.plan.longest_step
-            );
-            self.pause(why, view.now, actions);
+            let within = self.plan.longest_step.max(self.plan.hold);
+            let why = match &view.verdict {
+                _ if !enough => {
+                    let (came, wanted) = (self.counts.total, self.plan.min_requests);
+                    format!("{came} of {wanted} requests came in {within:?}: too few to go on")
+                }
+                _ if !view.target_ready => {
+                    format!("pool `{}` is not healthy after {within:?}", self.plan.to)
+                }
+                verdict => format!("there is no verdict after {within:?}: {}", verdict.evidence()),
+            };
+            match self.plan.judging.on_inconclusive {
+                OnInconclusive::Promote if view.target_ready => {
+                    let what = format!("rollout {} goes on without a verdict: {why}", self.id);
+                    actions.push(say(Weight::Warning, what));
+                    self.take_step(self.following(), view.now, actions);
+                }
+                OnInconclusive::Rollback => drop(self.take_back(why, view, actions)),
+                _ => self.pause(why, view.now, actions),
+            }
         }
     }
 
@@ -200,22 +260,24 @@ impl Rollout {
         now: WallTime,
         actions: &mut Vec<Action>,
     ) {
-        if let Task::Hook(HookPoint::Deploy { upstream }) = task {
+        let was_pending = self.forget(task);
+        if *task == Task::Measure {
+            self.on_measured(result, now);
+            return;
+        }
+        if let (Task::Hook(HookPoint::Deploy { upstream }), true) = (task, was_pending) {
             self.on_deployed(upstream, result, now, actions);
             return;
         }
-        if self.task().as_ref() != Some(task) {
-            // Of a stage that is over, or one that nobody waits for.
-            if let (Task::Hook(point), Err(why)) = (task, &result) {
-                let what = format!("rollout {}: hook {} failed: {why}", self.id, point.name());
+        let named = task.words();
+        if !was_pending || self.task().as_ref() != Some(task) {
+            // Of a stage that is over or given up, or one that holds nothing up.
+            if let Err(why) = &result {
+                let what = format!("rollout {}: {named} failed: {why}", self.id);
                 actions.push(say(Weight::Warning, what));
             }
             return;
         }
-        let named = match task {
-            Task::Smoke => "smoke requests".to_string(),
-            Task::Hook(point) => format!("hook {}", point.name()),
-        };
         match (result, self.stage) {
             (Ok(_), _) if self.stands_still() => self.has_passed = true,
             (Ok(_), _) => self.pass(now, actions),
@@ -251,6 +313,11 @@ impl Rollout {
         actions: &mut Vec<Action>,
     ) -> Result<(), OrderRefused> {
         let now = view.now;
+        if let Some(evidence) = self.failure(view)
+            && matches!(order, Order::Step | Order::Promote | Order::Resume)
+        {
+            return Err(self.refuse(format!("cannot go on: {evidence}")));
+        }
         match order {
             Order::Pause if self.paused.is_some() => return Err(self.refuse("is paused already")),
             Order::Pause => {
@@ -268,7 +335,7 @@ impl Rollout {
             Order::Abort => {
                 let by = author.to_string();
                 let what = format!("rollout {} was aborted by {by}", self.id);
-                self.shift_back(&what, actions);
+                self.shift_back(&what, now, actions);
                 self.abort_rolling(actions);
                 actions.push(say(Weight::Warning, what));
                 self.end(Outcome::Aborted { by, why: reason }, now);
@@ -345,22 +412,27 @@ impl Rollout {
 
     fn go_on(&mut self, now: WallTime, actions: &mut Vec<Action>) {
         let stood_still = self.stage == Stage::Holding;
+        let longest = self.plan.longest_step.max(self.plan.hold);
         self.unpause(now);
+        self.on_resumed();
         actions.push(say(Weight::Note, format!("rollout {} goes on", self.id)));
         if self.has_passed && !self.stands_still() {
             self.pass(now, actions);
         } else if std::mem::take(&mut self.has_failed) {
-            self.asked = now;
-            actions.extend(self.task().map(Action::Begin));
-        } else if stood_still && now.elapsed_since(self.entered) >= self.plan.longest_step {
+            self.task().into_iter().for_each(|task| self.begin(task, now, actions));
+        } else if stood_still && now.elapsed_since(self.entered) >= longest {
             // It had waited as long as it may; it may wait as long again.
             self.entered = now;
+        }
+        if self.stage == Stage::Rolling {
+            // Whoever lets it go on has seen what failed; what fails from now on counts.
+            (self.whole, self.traffic_since) = (Counts::default(), Some(now));
         }
         self.retry_stuck(now, actions);
     }
 
     /// The task that the stage waits for.
-    fn task(&self) -> Option<Task> {
+    pub(super) fn task(&self) -> Option<Task> {
         let point = match self.stage {
             Stage::BeforeStart => HookPoint::BeforeStart,
             Stage::Expanding => HookPoint::Expand,
@@ -385,7 +457,7 @@ impl Rollout {
                 if stage == Stage::Contracting {
                     actions.push(Action::Contract { pool: self.plan.from.clone() });
                 }
-                actions.push(Action::Begin(task));
+                self.begin(task, now, actions);
             }
             None => {}
         }
@@ -421,10 +493,14 @@ impl Rollout {
     fn shift(&mut self, step: usize, now: WallTime, actions: &mut Vec<Action>) {
         let share = self.plan.steps.get(step).copied().unwrap_or(BasisPoints::WHOLE);
         let (from, to, id) = (&self.plan.from, &self.plan.to, self.id);
-        let why = format!("rollout {id}: step {} of {}", step + 1, self.plan.steps.len());
+        // What the step before has shown is kept with the revision.
+        let shown = self.evidence().filter(|_| self.step.is_some()).map(|found| found.verdict);
+        let shown = shown.map_or_else(String::new, |verdict| format!(": {}", verdict.evidence()));
+        let why = format!("rollout {id}: step {} of {}{shown}", step + 1, self.plan.steps.len());
         let split = Split::between(from, to, share);
         actions.push(Action::Shift { split, why });
         actions.push(say(Weight::Note, format!("rollout {id}: `{to}` gets {share} %")));
+        self.on_shift(now);
         self.step = Some(step);
         self.counts = Counts::default();
         self.traffic_since = self.traffic_since.or(Some(now));
@@ -432,10 +508,7 @@ impl Rollout {
         let is_last = share == BasisPoints::WHOLE;
         self.enter(if is_last { Stage::Watching } else { Stage::Holding }, now, actions);
         if is_last {
-            let hook = HookPoint::AfterPromote;
-            if self.plan.hooks.at(&hook).is_some() {
-                actions.push(Action::Begin(Task::Hook(hook)));
-            }
+            self.call(HookPoint::AfterPromote, now, actions);
             if self.plan.watch.is_zero() {
                 self.enter(Stage::Draining, now, actions);
             }
@@ -457,22 +530,22 @@ impl Rollout {
             return false;
         }
         let what = format!("rollout {id} is rolled back: {why}");
-        self.shift_back(&what, actions);
+        self.shift_back(&what, view.now, actions);
         actions.push(say(Weight::Failure, what));
         self.end(Outcome::RolledBack { why }, view.now);
         true
     }
 
-    fn shift_back(&mut self, why: &str, actions: &mut Vec<Action>) {
+    fn shift_back(&mut self, why: &str, now: WallTime, actions: &mut Vec<Action>) {
         if self.step.take().is_none() {
             return;
         }
         let split = Split::all_to(self.plan.from.clone());
         actions.push(Action::Shift { split, why: why.to_string() });
-        let hook = HookPoint::AfterRollback;
-        if self.plan.hooks.at(&hook).is_some() {
-            actions.push(Action::Begin(Task::Hook(hook)));
-        }
+        // Told again after a crash, it would say that all is well.
+        self.on_shift(now);
+        self.forget(&Task::Hook(HookPoint::AfterPromote));
+        self.call(HookPoint::AfterRollback, now, actions);
     }
 
     pub(super) fn promote(&mut self, now: WallTime, actions: &mut Vec<Action>) {
@@ -500,6 +573,7 @@ impl Rollout {
 
     fn end(&mut self, outcome: Outcome, now: WallTime) {
         (self.paused, self.held) = (None, None);
+        self.forget_all_but_last();
         self.ended = Some((outcome, now));
     }
 

@@ -36,10 +36,20 @@ enum Stand {
 }
 
 impl Rolling {
-    /// Deployments that had begun.
-    pub fn resume(&self) -> impl Iterator<Item = Action> {
+    /// Deployments that have begun.
+    pub fn deploying(&self) -> impl Iterator<Item = Task> {
         let deploying = self.out.iter().filter(|out| out.at == Stand::Deploying);
         deploying.map(|out| deploy(&out.address))
+    }
+
+    /// Whether an upstream did not come back.
+    pub fn is_stuck(&self) -> bool {
+        self.out.iter().any(|out| out.at == Stand::Stuck)
+    }
+
+    /// Since when each upstream that is out is where it is.
+    pub fn since_mut(&mut self) -> impl Iterator<Item = &mut WallTime> {
+        self.out.iter_mut().map(|out| &mut out.since)
     }
 
     /// Those done, those out and those left out, in words.
@@ -71,16 +81,18 @@ impl Rollout {
         let now = view.now;
         let find = |address: &Arc<str>| view.upstreams.iter().find(|u| u.address == *address);
         self.rolling.out.retain(|out| find(&out.address).is_some());
-        let mut stuck = None;
-        let mut done = Vec::new();
+        self.pending.retain(|pending| match &pending.task {
+            Task::Hook(HookPoint::Deploy { upstream }) => find(upstream).is_some(),
+            _ => true,
+        });
+        let (mut stuck, mut done, mut drained) = (None, Vec::new(), Vec::new());
         for out in &mut self.rolling.out {
             let Some(upstream) = find(&out.address) else { continue };
             let elapsed = now.elapsed_since(out.since);
             match out.at {
                 Stand::Draining if upstream.in_flight == 0 || elapsed >= self.plan.drain => {
                     (out.at, out.since) = (Stand::Deploying, now);
-                    self.asked = now;
-                    actions.push(deploy(&out.address));
+                    drained.push(deploy(&out.address));
                 }
                 Stand::Proving if upstream.is_ready => done.push(out.address.clone()),
                 Stand::Proving if elapsed >= self.plan.ready_within => {
@@ -91,6 +103,7 @@ impl Rollout {
                 _ => {}
             }
         }
+        drained.into_iter().for_each(|task| self.begin(task, now, actions));
         for address in done {
             self.rolling.out.retain(|out| out.address != address);
             let what = format!("rollout {}: `{address}` is renewed", self.id);
@@ -106,21 +119,22 @@ impl Rollout {
     }
 
     fn take_out(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
-        let mut waiting = view.upstreams.iter().filter(|u| !self.rolling.knows(&u.address));
+        let waiting = view.upstreams.iter().filter(|u| !self.rolling.knows(&u.address));
         let mut next: Vec<&UpstreamView> = Vec::new();
-        while self.rolling.out.len() + next.len() < self.plan.at_once.max(1) {
-            let Some(upstream) = waiting.next() else { break };
+        for upstream in waiting {
+            if self.rolling.out.len() + next.len() >= self.plan.at_once.max(1) {
+                break;
+            }
             let stays = |u: &UpstreamView| {
                 u.is_ready
                     && u.address != upstream.address
                     && !next.iter().any(|next| next.address == u.address)
                     && !self.rolling.out.iter().any(|out| out.address == u.address)
             };
-            // Somebody has to serve meanwhile.
-            if !view.upstreams.iter().any(stays) {
-                break;
+            // Somebody has to serve meanwhile; one that does not serve anyway may go first.
+            if view.upstreams.iter().any(stays) {
+                next.push(upstream);
             }
-            next.push(upstream);
         }
         for upstream in next {
             let address = upstream.address.clone();
@@ -157,11 +171,16 @@ impl Rollout {
 
     /// Deploys again what did not come back.
     pub(super) fn retry_stuck(&mut self, now: WallTime, actions: &mut Vec<Action>) {
-        for out in self.rolling.out.iter_mut().filter(|out| out.at == Stand::Stuck) {
-            (out.at, out.since) = (Stand::Deploying, now);
-            self.asked = now;
-            actions.push(Action::Drain(out.address.clone()));
-            actions.push(deploy(&out.address));
+        let stuck = self.rolling.out.iter_mut().filter(|out| out.at == Stand::Stuck);
+        let again: Vec<Arc<str>> = stuck
+            .map(|out| {
+                (out.at, out.since) = (Stand::Deploying, now);
+                out.address.clone()
+            })
+            .collect();
+        for address in again {
+            actions.push(Action::Drain(address.clone()));
+            self.begin(deploy(&address), now, actions);
         }
     }
 
@@ -189,6 +208,6 @@ impl Rollout {
     }
 }
 
-fn deploy(address: &Arc<str>) -> Action {
-    Action::Begin(Task::Hook(HookPoint::Deploy { upstream: address.clone() }))
+fn deploy(address: &Arc<str>) -> Task {
+    Task::Hook(HookPoint::Deploy { upstream: address.clone() })
 }

@@ -42,12 +42,15 @@ impl Rollout {
         };
         let verbs: &[&str] = match (&self.ended, &self.paused, self.stage) {
             (Some(_), ..) => &[],
-            (_, _, Stage::Contracting) => &["resume"],
-            (_, Some(_), Stage::Rolling) => &["resume", "step", "abort"],
-            (_, Some(_), _) => &["resume", "promote", "abort"],
-            (_, _, Stage::Holding) => &["pause", "step", "promote", "abort"],
-            (_, _, Stage::Watching) => &["promote", "abort"],
-            _ => &["pause", "abort"],
+            (_, Some(_), Stage::Contracting) => &["resume"],
+            (_, None, Stage::Contracting) => &["pause"],
+            (_, Some(_), Stage::Holding) => &["resume", "step", "promote", "abort"],
+            (_, None, Stage::Holding) => &["pause", "step", "promote", "abort"],
+            (_, Some(_), Stage::Watching) => &["resume", "promote", "abort"],
+            (_, None, Stage::Watching) => &["pause", "promote", "abort"],
+            (_, Some(_), _) if self.rolling.is_stuck() => &["resume", "step", "abort"],
+            (_, Some(_), _) => &["resume", "abort"],
+            (_, None, _) => &["pause", "abort"],
         };
         Status {
             state,
@@ -93,14 +96,20 @@ impl Rollout {
         let for_time = (!left.is_zero()).then(|| format!("another {} s", left.as_secs().max(1)));
         let for_requests = (missing > 0).then(|| format!("{missing} more requests"));
         let waits: Vec<String> = for_time.into_iter().chain(for_requests).collect();
+        let verdict = self.evidence().map(|evidence| evidence.verdict);
+        let says = verdict.map_or_else(String::new, |verdict| format!("; {}", verdict.evidence()));
         match waits.is_empty() {
-            true => format!("holds {} %", self.share()),
-            false => format!("holds {} % for {}", self.share(), waits.join(" and ")),
+            true => format!("holds {} %{says}", self.share()),
+            false => format!("holds {} % for {}{says}", self.share(), waits.join(" and ")),
         }
     }
 }
 
 impl Outcome {
+    /// All words for how one ends.
+    pub const NAMES: [&'static str; 5] =
+        ["promoted", "rolled-back", "aborted", "failed", "superseded"];
+
     /// In one word.
     pub fn name(&self) -> &'static str {
         match self {
@@ -112,7 +121,7 @@ impl Outcome {
         }
     }
 
-    fn words(&self, rollout: &Rollout) -> String {
+    pub(super) fn words(&self, rollout: &Rollout) -> String {
         match self {
             Outcome::Promoted if rollout.plan.strategy == Strategy::Rolling => {
                 format!("pool `{}`: {}", rollout.plan.to, rollout.rolling.words())

@@ -16,7 +16,7 @@ use http::{HeaderMap, Method};
 
 pub use host::{HostError, HostPattern};
 pub use path::{PathError, PathPattern};
-pub use table::{RouteTable, Tie};
+pub use table::{Found, RouteTable, Tie};
 
 /// What routing and splitting look at in a request.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,16 @@ pub struct Route {
     pub headers: Vec<HeaderCondition>,
     /// The place of the service in the config's list.
     pub service: usize,
+}
+
+impl std::fmt::Display for Route {
+    /// As people know it: its first host and its path.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(host) = self.hosts.first() {
+            write!(f, "{host}")?;
+        }
+        self.path.fmt(f)
+    }
 }
 
 /// A header field a request must carry.

@@ -1,4 +1,5 @@
-//! All routes, laid out for one look-up per request: facts in, a service's place out.
+//! All routes, laid out for one look-up per request: facts in, a service's place and which of its
+//! routes leads there out.
 //!
 //! Hosts are hashed; below each host lies a tree of path segments, walked from the root and left
 //! at the first segment that no route names. The walk therefore costs as much as the deepest
@@ -19,6 +20,15 @@ pub struct RouteTable {
     exact: HashMap<Box<str>, Tree, FixedState>,
     below: HashMap<Box<str>, Tree, FixedState>,
     any: Tree,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The place of the service in the config's list.
+    pub service: usize,
+    /// Which of the routes to this service, counted from 0 in the file's order.
+    pub nth: usize,
 }
 
 /// Two routes, by their place in the list, that one request could match with equal right.
@@ -47,7 +57,7 @@ struct Node {
 #[derive(Debug)]
 struct Candidate {
     route: usize,
-    service: usize,
+    found: Found,
     methods: Vec<Method>,
     headers: Vec<HeaderCondition>,
 }
@@ -57,8 +67,12 @@ impl RouteTable {
     pub fn build(routes: &[Route]) -> Result<RouteTable, Vec<Tie>> {
         let mut table = RouteTable::default();
         let mut ties = Vec::new();
+        let mut counts: HashMap<usize, usize> = HashMap::new();
         for (place, route) in routes.iter().enumerate() {
-            let mut insert = |tree: &mut Tree| ties.extend(tree.insert(place, route));
+            let nth = counts.entry(route.service).or_default();
+            let found = Found { service: route.service, nth: *nth };
+            *nth += 1;
+            let mut insert = |tree: &mut Tree| ties.extend(tree.insert(place, route, found));
             if route.hosts.is_empty() {
                 insert(&mut table.any);
             }
@@ -78,8 +92,8 @@ impl RouteTable {
         if ties.is_empty() { Ok(table) } else { Err(ties) }
     }
 
-    /// The place of the service that the most specific matching route leads to.
-    pub fn find(&self, facts: &Facts<'_>) -> Option<usize> {
+    /// Where the most specific matching route leads.
+    pub fn find(&self, facts: &Facts<'_>) -> Option<Found> {
         if let Some(found) = self.exact.get(facts.host).and_then(|tree| tree.find(facts)) {
             return Some(found);
         }
@@ -104,7 +118,7 @@ impl Default for Tree {
 
 impl Tree {
     /// Adds a route; answers with the routes already there that tie with it.
-    fn insert(&mut self, place: usize, route: &Route) -> Vec<Tie> {
+    fn insert(&mut self, place: usize, route: &Route, found: Found) -> Vec<Tie> {
         let (path, is_exact) = match &route.path {
             PathPattern::Exact(path) => (path, true),
             PathPattern::Prefix(path) => (path, false),
@@ -125,7 +139,7 @@ impl Tree {
         let here = if is_exact { &mut node.exact } else { &mut node.prefix };
         let candidate = Candidate {
             route: place,
-            service: route.service,
+            found,
             methods: route.methods.clone(),
             headers: route.headers.clone(),
         };
@@ -136,7 +150,7 @@ impl Tree {
         ties
     }
 
-    fn find(&self, facts: &Facts<'_>) -> Option<usize> {
+    fn find(&self, facts: &Facts<'_>) -> Option<Found> {
         let mut visited: SmallVec<[&Node; 8]> = SmallVec::new();
         let mut node = &self.nodes[0];
         visited.push(node);
@@ -148,7 +162,7 @@ impl Tree {
             visited.push(node);
         };
         let admitting = |here: &[Candidate]| {
-            here.iter().find(|candidate| candidate.admits(facts)).map(|found| found.service)
+            here.iter().find(|candidate| candidate.admits(facts)).map(|candidate| candidate.found)
         };
         if whole_path_named && let Some(found) = admitting(&node.exact) {
             return Some(found);
@@ -196,7 +210,7 @@ mod tests {
         let headers = HeaderMap::new();
         let client = [192, 0, 2, 1].into();
         let facts = Facts { method: &Method::GET, host, path, headers: &headers, client };
-        RouteTable::build(routes).unwrap().find(&facts)
+        RouteTable::build(routes).unwrap().find(&facts).map(|found| found.service)
     }
 
     #[test]
@@ -236,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn routes_are_counted_within_their_service() {
+        let routes = [("/a", 0), ("/b", 1), ("/c", 0)]
+            .map(|(path, service)| route(&[], prefix(path), service));
+        let table = RouteTable::build(&routes).unwrap();
+        let headers = HeaderMap::new();
+        let nth = |path| {
+            let client = [192, 0, 2, 1].into();
+            table.find(&Facts { method: &Method::GET, host: "", path, headers: &headers, client })
+        };
+        assert_eq!(nth("/b"), Some(Found { service: 1, nth: 0 }));
+        assert_eq!(nth("/c"), Some(Found { service: 0, nth: 1 }));
+    }
+
+    #[test]
     fn methods_and_headers_narrow_a_path() {
         let mut post = route(&[], prefix("/"), 1);
         post.methods = vec![Method::POST];
@@ -247,7 +275,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(name.clone(), beta.parse().unwrap())]);
             let client = [192, 0, 2, 1].into();
             let facts = Facts { method: &method, host: "", path: "/", headers: &headers, client };
-            table.find(&facts)
+            table.find(&facts).map(|found| found.service)
         };
         assert_eq!(found(Method::GET, "0"), Some(0));
         assert_eq!(found(Method::GET, "1"), Some(2));
@@ -336,7 +364,8 @@ mod tests {
             let table = RouteTable::build(&routes).unwrap();
             // `*` is no path: only the routes that take everything see it.
             if path != "*" {
-                prop_assert_eq!(table.find(&facts), by_definition(&routes, &facts));
+                let found = table.find(&facts).map(|found| found.service);
+                prop_assert_eq!(found, by_definition(&routes, &facts));
             }
         }
     }

@@ -5,6 +5,12 @@ use std::time::Duration;
 use super::{Objective, Reading, State, TIERS};
 use crate::clock::WallTime;
 
+/// History that is long enough to say how much traffic there is.
+const SHORTEST_HISTORY: Duration = Duration::from_secs(600);
+
+/// Failures that no budget is too small for: fewer say nothing.
+const FEWEST: f64 = 10.0;
+
 /// What somebody has said, until when at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decree {
@@ -77,6 +83,22 @@ impl Standing {
         let state = self.by_budget();
         let hardest = self.objectives.iter().find(|shown| shown.state == state);
         hardest.and_then(Shown::why)
+    }
+
+    /// How many more failures the availability budget bears if a share of it may be spent, from 0 to
+    /// 1; none without such a budget, or as long as too little is known of its traffic.
+    pub fn bears(&self, share: f64, now: WallTime) -> Option<f64> {
+        let is_availability =
+            |shown: &&Shown| matches!(shown.objective, Objective::Availability(_));
+        let shown = self.objectives.iter().find(is_availability)?;
+        let seen = now.elapsed_since(shown.reading.since).min(shown.window);
+        if seen < SHORTEST_HISTORY {
+            return None;
+        }
+        // A short history stands for the whole window.
+        let whole = shown.window.as_secs_f64() / seen.as_secs_f64();
+        let budget = shown.reading.seen.total as f64 * whole * shown.objective.target().budget();
+        Some((budget * share).max(FEWEST))
     }
 
     /// Which of [`TIERS`] burn for any objective.
@@ -223,5 +245,34 @@ mod tests {
         let objectives = vec![shown(State::Caution, 0.08, [false; 4])];
         let cautious = Standing { objectives, ..Standing::default() };
         assert!(cautious.refuses().is_some() && cautious.holds().is_none());
+    }
+
+    #[test]
+    fn a_short_history_stands_for_the_whole_window() {
+        let hour = Duration::from_secs(3_600);
+        let at = |length: Duration| WallTime::from_millis(1_000) + length;
+        let of = |total| Standing {
+            objectives: vec![Shown {
+                objective: Objective::Availability(Target::THREE_NINES),
+                window: hour * 720,
+                reading: Reading {
+                    burns: Default::default(),
+                    remaining: 1.0,
+                    seen: Counts { total, bad: 0 },
+                    is_enough: true,
+                    is_warming: true,
+                    since: at(Duration::ZERO),
+                },
+                state: State::default(),
+                burning: Default::default(),
+            }],
+            ..Standing::default()
+        };
+        let bears = |total, after| of(total).bears(0.02, at(after));
+        let after_an_hour = bears(36_000, hour).unwrap();
+        assert!((after_an_hour - 36_000.0 * 720.0 * 0.001 * 0.02).abs() < 1e-6);
+        assert_eq!(bears(36_000, hour / 12), None, "too early to say");
+        assert_eq!(bears(100, hour), Some(FEWEST));
+        assert_eq!(Standing::default().bears(0.02, at(hour)), None);
     }
 }

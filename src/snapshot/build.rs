@@ -10,8 +10,9 @@ use crate::balance::{Member, Members};
 use crate::clock::Moment;
 use crate::config::{self, Config};
 use crate::fallback::StaleStore;
+use crate::judge::{Ledger, Watched};
 use crate::route::RouteTable;
-use crate::split::{BasisPoints, ClientHash, Cut, Flags, Secret, Signer, Split};
+use crate::split::{BasisPoints, ClientHash, Cut, Flags, Layout, Secret, Signer, Split};
 use crate::upstream::{Address, Proof, Target, Upstream};
 
 /// What names resolve to; a name without an entry has not resolved yet. The answers of a name are
@@ -35,8 +36,10 @@ pub struct Traffic {
     pub split: Split,
     /// The number of the revision that made it so.
     pub revision: u64,
-    /// What cohorts are salted with (see [`next_salt`](crate::split::next_salt)); 0 if unknown.
+    /// What cohorts are salted with; 0 if unknown.
     pub salt: u64,
+    /// Where it lies on the cohort range; none for where a split lies that follows no other.
+    pub layout: Option<Layout>,
 }
 
 /// Upstreams of pools that were changed at run time, by service and pool.
@@ -55,6 +58,19 @@ pub struct RunTime {
     pub changed: Changed,
     /// What names resolve to.
     pub resolved: Resolved,
+    /// What is noted of the pools of rollouts under way, by service.
+    pub observed: HashMap<Arc<str>, Observed>,
+}
+
+/// The pools of a rollout, and where it is noted what they do.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// What is noted.
+    pub ledger: Arc<Ledger>,
+    /// The pool that traffic leaves.
+    pub from: Arc<str>,
+    /// The pool that traffic goes to.
+    pub to: Arc<str>,
 }
 
 /// What a snapshot is built from.
@@ -104,7 +120,7 @@ fn build_service(
     before: Option<&Service>,
     now: Moment,
 ) -> Service {
-    let from_file = || Traffic { split: service.split.clone(), revision: 0, salt: 0 };
+    let from_file = || Traffic { split: service.split.clone(), revision: 0, salt: 0, layout: None };
     let traffic = blueprint.run_time.traffic.get(&service.name).cloned().unwrap_or_else(from_file);
     let pool = |pool: &config::Pool| {
         let key = (service.name.clone(), pool.name.clone());
@@ -116,11 +132,12 @@ fn build_service(
         pool.assess(&service.stability, now);
         pool
     };
+    let layout = traffic.layout.unwrap_or_else(|| Layout::of(&traffic.split));
     let place = |name: &Arc<str>| service.pools.iter().position(|pool| pool.name == *name);
     Service {
         name: service.name.clone(),
         revision: traffic.revision,
-        cut: Cut::of(&traffic.split, service.pools.iter().map(|pool| &pool.name)),
+        cut: Cut::of(&layout, service.pools.iter().map(|pool| &pool.name)),
         stable: stable(service, &traffic.split),
         stand_in: service.stability.fallback.pool.as_ref().and_then(place),
         split: traffic.split,
@@ -139,6 +156,10 @@ fn build_service(
         opt_in: service.opt_in.clone(),
         slo: service.slo.clone(),
         flags: flags(&service.name, blueprint),
+        watched: blueprint.run_time.observed.get(&service.name).and_then(|observed| {
+            let ledger = observed.ledger.clone();
+            Some(Watched { ledger, stable: place(&observed.from)?, target: place(&observed.to)? })
+        }),
     }
 }
 

@@ -14,16 +14,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use http::Method;
 
 use crate::balance::{Queue, Waiting};
 use crate::clock::{Draws, Moment};
 use crate::config::Config;
-use crate::route::{Facts, RouteTable};
+use crate::judge::ledger::STRATA;
+use crate::route::{Facts, Found, RouteTable};
 use crate::split::{Cohort, CookieId};
 use crate::upstream::Tally;
 
 pub use attempts::Attempts;
-pub use build::{Answer, Blueprint, Changed, Resolved, RunTime, Traffic};
+pub use build::{Answer, Blueprint, Changed, Observed, Resolved, RunTime, Traffic};
 pub use pool::{Ended, Pool, PoolState, Seat};
 use service::Choice;
 pub use service::{Fallbacks, Mirror, Mode, Service, ServiceHold, ServiceState};
@@ -45,7 +47,7 @@ pub struct Snapshot {
 }
 
 /// Where a request goes, as places in the snapshot that decided it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
     /// A place in [`Snapshot::services`].
     pub service: usize,
@@ -59,6 +61,41 @@ pub struct Decision {
     pub key: Option<u64>,
     /// What the client is to be recognised by from now on, if nothing did.
     pub made: Option<CookieId>,
+    /// The number that tells the client from others where users are counted, if it is known.
+    pub user: Option<u32>,
+    /// Its route and method (see [`Stratum`]).
+    pub stratum: Stratum,
+}
+
+/// Which of a service's routes a request came by, and its method: what failures are told apart by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stratum(u8);
+
+impl Stratum {
+    /// Methods that are told apart; the others share the last place.
+    const METHODS: [&'static str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+    /// Routes of a service that are told apart; the others share the last place.
+    const ROUTES: usize = STRATA / 8;
+
+    /// Of the `nth` route to its service.
+    pub fn of(nth: usize, method: &Method) -> Stratum {
+        let methods = Stratum::METHODS.iter();
+        let method = methods.take_while(|name| **name != method.as_str()).count();
+        Stratum((nth.min(Stratum::ROUTES - 1) * 8 + method) as u8)
+    }
+
+    /// Its place among [`STRATA`].
+    pub fn place(self) -> u8 {
+        self.0
+    }
+
+    /// The route, counted from 0, if it has a place of its own, and the method, likewise.
+    pub fn names(place: usize) -> (Option<usize>, Option<&'static str>) {
+        let (nth, method) = (place / 8, place % 8);
+        let nth = Some(nth).filter(|nth| *nth + 1 < Stratum::ROUTES);
+        (nth, Stratum::METHODS.get(method).copied())
+    }
 }
 
 /// How a decision is asked for.
@@ -80,13 +117,14 @@ impl Asks<'_> {
 }
 
 /// What chose the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum By {
     /// The request named it.
     OptIn,
     /// The client's cohort.
     Cohort(Cohort),
     /// A draw: the client gave nothing to be recognised by.
+    #[default]
     Draw,
     /// It stands in for a pool that is open, has nobody or failed.
     StandIn,
@@ -145,9 +183,9 @@ impl Snapshot {
         draws: &mut Draws,
     ) -> Result<Decision, Refusal> {
         let no_route = Refusal { why: Why::NoRoute, at: None };
-        let place = self.routes.find(facts).ok_or(no_route)?;
+        let Found { service: place, nth } = self.routes.find(facts).ok_or(no_route)?;
         let service = &self.services[place];
-        let Choice { pool, by, made } = service.choose(facts, draws);
+        let Choice { pool, by, made, user } = service.choose(facts, draws);
         let refused = |why| Refusal { why, at: Some((place, pool)) };
         service.admit(facts, by, asks).map_err(refused)?;
         let key = service.key(facts);
@@ -158,7 +196,8 @@ impl Snapshot {
         if service.overtakes_in(pool, asks) {
             return Err(refused(Why::PoolFull));
         }
-        Ok(Decision { service: place, pool, member, by, key, made })
+        let stratum = Stratum::of(nth, facts.method);
+        Ok(Decision { service: place, pool, member, by, key, made, user, stratum })
     }
 
     /// Where a request goes that belongs to a canary which is open or has nobody: to the stable pool,
@@ -179,7 +218,8 @@ impl Snapshot {
         let (pool, key) = (service.stable, service.key(facts));
         let spares = stability.fallback.is_any();
         let member = service.pools[pool].pick(stability, &[], key, spares, now, draws).ok()?;
-        Some(Decision { service: at.0, pool, member, by: By::Shield, key, made: None })
+        let (service, by) = (at.0, By::Shield);
+        Some(Decision { service, pool, member, by, key, ..Decision::default() })
     }
 
     /// Where a request goes whose pool is open, has nobody or failed: to the pool that stands in, if
@@ -197,7 +237,7 @@ impl Snapshot {
         }
         let member =
             service.pools[pool].pick(&service.stability, &[], None, true, now, draws).ok()?;
-        Some(Decision { service: at.0, pool, member, by: By::StandIn, key: None, made: None })
+        Some(Decision { service: at.0, pool, member, by: By::StandIn, ..Decision::default() })
     }
 
     /// What moments are counted from; the same for all snapshots of a process.

@@ -10,6 +10,7 @@ use crate::balance::{
 };
 use crate::clock::{Draws, Moment};
 use crate::config::Stability;
+use crate::judge::Histogram;
 use crate::upstream::{
     Breaker, Conditions, Entry, Fared, InFlight, Outcome, StatusClass, Tally, Upstream,
 };
@@ -26,7 +27,7 @@ pub struct Pool {
 }
 
 /// What we know of one pool, by (service, pool).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PoolState {
     /// What users got from it, request by request.
     pub tally: Tally,
@@ -40,6 +41,8 @@ pub struct PoolState {
     pub queue: Arc<Queue>,
     /// What its upstreams did, attempt by attempt.
     pub attempts: Attempts,
+    /// How long its upstreams took to the head of their answers, but for failures.
+    pub latency: Histogram,
     /// Requests that failed or were refused here and were taken by the stable pool instead.
     pub shielded: AtomicU64,
     in_flight: AtomicU32,
@@ -102,6 +105,28 @@ impl Ended {
         matches!(self.status, Some(429 | 503))
     }
 }
+
+impl Default for PoolState {
+    fn default() -> PoolState {
+        PoolState {
+            tally: Tally::default(),
+            breaker: Breaker::default(),
+            throttle: Throttle::default(),
+            gradient: Gradient::default(),
+            queue: Arc::default(),
+            attempts: Attempts::default(),
+            latency: Histogram::new(THREADS),
+            shielded: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+            panics: AtomicBool::new(false),
+            turn: AtomicUsize::new(0),
+            ejecting: Mutex::new(()),
+        }
+    }
+}
+
+/// Threads that record latencies without getting in each other's way; more share.
+const THREADS: usize = 16;
 
 impl PoolState {
     /// Requests that the pool holds now.
@@ -271,7 +296,8 @@ impl Pool {
         seat.pool_entry.into_iter().for_each(|entry| seat.pool.0.breaker.release(entry));
     }
 
-    /// Hears how an attempt ended, and acts on it: totals, breakers, ejection, latency.
+    /// Hears how an attempt ended, and acts on it: totals, breakers, ejection, latency. Answers with
+    /// how it is held to have ended.
     pub fn on_end(
         &self,
         seat: Seat,
@@ -279,7 +305,7 @@ impl Pool {
         stability: &Stability,
         now: Moment,
         draws: &mut Draws,
-    ) {
+    ) -> Outcome {
         let upstream = seat.in_flight.upstream();
         let ended = &Ended { outcome: verdict(upstream, ended, now), ..*ended };
         let is_known = ended.outcome != Outcome::ClientGone;
@@ -291,6 +317,9 @@ impl Pool {
         };
         if is_known {
             self.state.attempts.count(failed);
+            if !failed {
+                self.state.latency.record(ended.took);
+            }
             self.note_latency(upstream, ended, in_a_row, stability, now);
         }
         if !is_known && ended.status.is_none() && stability.balance.by == Policy::Latency {
@@ -318,6 +347,7 @@ impl Pool {
         if has_changed {
             self.assess(stability, now);
         }
+        ended.outcome
     }
 
     fn note_latency(

@@ -10,6 +10,7 @@ use crate::balance::{Budget, Policy, Queue};
 use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
 use crate::fallback::StaleStore;
+use crate::judge::Watched;
 use crate::mirror::{MirrorSettings, MirrorState};
 use crate::route::Facts;
 use crate::slo::{Slo, Standing, Tally};
@@ -50,6 +51,8 @@ pub struct Service {
     pub slo: Option<Arc<Slo>>,
     /// What is on for some of its clients.
     pub flags: Flags,
+    /// What is noted of the pools of the rollout under way, if one is.
+    pub watched: Option<Watched>,
     pub(super) cut: Cut,
     pub(super) sticky: Sticky,
     pub(super) signer: Signer,
@@ -129,6 +132,8 @@ pub(super) struct Choice {
     pub by: By,
     /// What a client that was not recognised is to be recognised by from now on.
     pub made: Option<CookieId>,
+    /// The number that tells the client from others.
+    pub user: Option<u32>,
 }
 
 /// One request in flight on a service; gives its place back on drop and calls who waits.
@@ -178,7 +183,7 @@ impl Service {
     /// The pool for a request: what it asks for, else its cohort's, else a drawn one.
     pub(super) fn choose(&self, facts: &Facts<'_>, draws: &mut Draws) -> Choice {
         if let Some(pool) = self.named(facts) {
-            return Choice { pool, by: By::OptIn, made: None };
+            return Choice { pool, by: By::OptIn, made: None, user: None };
         }
         let (client, made) = match self.sticky.recognise(facts, &self.signer) {
             Recognised::By(client) => (client, None),
@@ -188,11 +193,14 @@ impl Service {
             }
             Recognised::Not => {
                 let pool = self.cut.pool(Cohort::from_bits(draws.bits()));
-                return Choice { pool, by: By::Draw, made: None };
+                return Choice { pool, by: By::Draw, made: None, user: None };
             }
         };
-        let cohort = self.cohorts.cohort(&client);
-        Choice { pool: self.cut.pool(cohort), by: By::Cohort(cohort), made }
+        let hash = self.cohorts.of(&client);
+        let cohort = Cohort::from_bits(hash);
+        // The cohort is in the upper bits: those of one pool differ in the lower.
+        let user = Some(hash as u32);
+        Choice { pool: self.cut.pool(cohort), by: By::Cohort(cohort), made, user }
     }
 
     /// The pool that a request asks for by name, as testers do.

@@ -24,7 +24,7 @@ fn build(text: &str, traffic: &[(&str, u16)], before: Option<&Snapshot>) -> Snap
     let split = Split::new(traffic.iter().map(|&(pool, percent)| {
         (pool.into(), crate::split::BasisPoints::new(percent * 100).unwrap())
     }));
-    let traffic = |split| ("shop".into(), Traffic { split, revision: 7, salt: 0 });
+    let traffic = |split| ("shop".into(), Traffic { split, revision: 7, salt: 0, layout: None });
     let traffic = split.into_iter().map(traffic).collect();
     let run_time = RunTime { traffic, ..RunTime::default() };
     let blueprint = Blueprint {
@@ -110,4 +110,15 @@ fn a_pool_with_nothing_available_refuses() {
         member.upstream.set_draining(true);
     }
     assert_eq!(decide(&snapshot, &[], 1), Err(Refusal { why: Why::NoUpstream, at: Some((0, 0)) }));
+}
+
+#[test]
+fn strata_are_told_apart_by_route_and_method() {
+    let named = |nth, method| Stratum::names(Stratum::of(nth, &method).place().into());
+    assert_eq!(named(0, Method::GET), (Some(0), Some("GET")));
+    assert_eq!(named(6, Method::DELETE), (Some(6), Some("DELETE")));
+    assert_eq!(named(3, Method::TRACE), (Some(3), None));
+    assert_eq!(named(7, Method::POST), (None, Some("POST")), "the other routes");
+    assert_eq!(named(70, Method::POST), (None, Some("POST")));
+    assert!(Stratum::of(70, &Method::TRACE).place() < STRATA as u8);
 }

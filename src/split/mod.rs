@@ -1,11 +1,12 @@
 //! How a service's traffic divides among its pools: weights in, a pool for a cohort out.
 //!
-//! A [`Split`] is what people set and read; a [`Cut`] is the same split laid over the cohort range
-//! 0..10,000 for one lookup per request. Pools are laid out in name order, so that raising one
-//! weight of two moves a single boundary and never sends a client back and forth.
+//! A [`Split`] is what people set and read; a [`Layout`] says where it lies on the cohort range
+//! 0..10,000, so that a shift moves as few clients as it can; a [`Cut`] is the layout for one lookup
+//! per request.
 
 mod cohort;
 mod flags;
+mod layout;
 mod own_cookie;
 mod percent;
 mod sticky;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use cohort::{ClientHash, Cohort, Secret};
 pub use flags::{FEATURE_FLAGS, FlagSet, Flags, MOST_FLAGS};
+pub use layout::{Layout, NotALayout};
 pub use own_cookie::{COOKIE_NAME, CookieId, Signer};
 pub use percent::{BasisPoints, PercentError};
 pub use sticky::{ClientKey, Recognised, Sticky, StickyKey};
@@ -134,41 +136,28 @@ impl fmt::Display for Split {
     }
 }
 
-/// The salt of the revision `next_number`, which follows a revision with this split and salt.
-///
-/// A revision that leaves a one-sided split begins something new and is salted with its own number;
-/// those after it keep that salt until the split is one-sided again. So each rollout puts other
-/// clients first, nobody is moved by a new salt, and no client moves while one lasts.
-pub fn next_salt(before: Option<(&Split, u64)>, next_number: u64) -> u64 {
-    match before {
-        Some((split, salt)) if !split.is_one_sided() => salt,
-        _ => next_number,
-    }
-}
-
-/// A split laid over the cohort range: for each pool, in the order given, its upper boundary.
+/// A layout for lookups: upper boundaries, rising, each with the position of its pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
-    upper: Vec<u16>,
+    upper: Vec<(u16, usize)>,
 }
 
 impl Cut {
-    /// The cut of `split` over `pools`, which name every pool of the split and come in the order
-    /// that [`Cut::pool`] will answer with.
-    pub fn of(split: &Split, pools: impl IntoIterator<Item = impl AsRef<str>>) -> Cut {
-        let mut reached = 0;
-        let upper = pools.into_iter().map(|pool| {
-            reached += split.weight(pool.as_ref()).get();
-            reached
-        });
+    /// The cut of a layout over `pools`, which name every pool of it and come in the order that
+    /// [`Cut::pool`] will answer with.
+    pub fn of(layout: &Layout, pools: impl IntoIterator<Item = impl AsRef<str>>) -> Cut {
+        let pools: Vec<_> = pools.into_iter().collect();
+        let place = |name: &str| pools.iter().position(|pool| pool.as_ref() == name);
+        let upper = layout.runs().into_iter();
+        let upper = upper.filter_map(|(_, high, pool)| Some((high + 1, place(pool)?)));
         Cut { upper: upper.collect() }
     }
 
     /// The position of the pool that this cohort belongs to.
     pub fn pool(&self, cohort: Cohort) -> usize {
-        let at = self.upper.iter().position(|&upper| cohort.get() < upper);
+        let at = self.upper.iter().find(|(upper, _)| cohort.get() < *upper);
         // The last boundary is the whole, and a cohort is below it.
-        at.unwrap_or(self.upper.len().saturating_sub(1))
+        at.or(self.upper.last()).map_or(0, |(_, pool)| *pool)
     }
 }
 
@@ -187,6 +176,10 @@ mod tests {
         }))
     }
 
+    fn cut(split: &Split, pools: &[&str]) -> Cut {
+        Cut::of(&Layout::of(split), pools)
+    }
+
     #[test]
     fn weights_must_sum_to_the_whole() {
         let error = split(&[("blue", 9_000), ("green", 999)]);
@@ -201,23 +194,8 @@ mod tests {
     }
 
     #[test]
-    fn a_salt_lasts_from_one_one_sided_split_to_the_next() {
-        let (blue, green) = (split(&[("blue", 10_000)]), split(&[("green", 10_000)]));
-        let (blue, green) = (blue.unwrap(), green.unwrap());
-        let divided = split(&[("blue", 9_000), ("green", 1_000)]).unwrap();
-        let course = [&blue, &divided, &divided, &green, &green, &divided, &blue];
-        let (mut before, mut salts) = (None, Vec::new());
-        for (split, number) in course.into_iter().zip(1..) {
-            let salt = next_salt(before, number);
-            salts.push(salt);
-            before = Some((split, salt));
-        }
-        assert_eq!(salts, [1, 2, 2, 2, 5, 6, 6]);
-    }
-
-    #[test]
     fn a_pool_at_zero_receives_nothing() {
-        let cut = Cut::of(&split(&[("blue", 10_000), ("green", 0)]).unwrap(), ["blue", "green"]);
+        let cut = cut(&split(&[("blue", 10_000), ("green", 0)]).unwrap(), &["blue", "green"]);
         assert!((0..WHOLE).all(|c| cut.pool(Cohort::new(c)) == 0));
     }
 
@@ -226,11 +204,11 @@ mod tests {
         #[test]
         fn growing_is_monotone(a in 0u16..=10_000, b in 0u16..=10_000) {
             let (small, large) = (a.min(b), a.max(b));
-            let cut = |green| {
+            let of = |green| {
                 let split = split(&[("blue", WHOLE - green), ("green", green)]).unwrap();
-                Cut::of(&split, ["blue", "green"])
+                cut(&split, &["blue", "green"])
             };
-            let (before, after) = (cut(small), cut(large));
+            let (before, after) = (of(small), of(large));
             for cohort in (0..WHOLE).map(Cohort::new) {
                 prop_assert!(before.pool(cohort) == 0 || after.pool(cohort) == 1);
             }
@@ -241,7 +219,7 @@ mod tests {
         fn shares_are_exact(a in 0u16..=10_000, b in 0u16..=10_000) {
             let (x, y) = (a.min(b), a.max(b));
             let weights = [("a", x), ("b", y - x), ("c", WHOLE - y)];
-            let cut = Cut::of(&split(&weights).unwrap(), ["a", "b", "c"]);
+            let cut = cut(&split(&weights).unwrap(), &["a", "b", "c"]);
             let mut held = [0u16; 3];
             for cohort in (0..WHOLE).map(Cohort::new) {
                 held[cut.pool(cohort)] += 1;

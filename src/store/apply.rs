@@ -23,8 +23,8 @@ pub(super) fn apply(
     let mut made = Vec::new();
     for change in batch.changes {
         match change {
-            Change::Revise { service, expected, draft } => {
-                match revise(writing, &service, expected, draft)? {
+            Change::Revise { service, expected, draft, back_to } => {
+                match revise(writing, &service, expected, draft, back_to)? {
                     Ok(revision) => made.push(revision),
                     Err(lost) => return Ok(Err(lost.into())),
                 }
@@ -36,6 +36,7 @@ pub(super) fn apply(
                 put(writing, ROLLOUTS, &rollout.service, &stored::json(&*rollout)?)?;
             }
             Change::EndRollout(rollout) => end_rollout(writing, &rollout)?,
+            Change::Settle(rollout) => settle(writing, &rollout)?,
             Change::Set(standing) => {
                 let about = stored::override_key(&standing.what.key())?;
                 put(writing, OVERRIDES, &about, &stored::override_json(standing)?)?;
@@ -67,13 +68,18 @@ fn revise(
     service: &Arc<str>,
     expected: u64,
     draft: Draft,
+    back_to: Option<u64>,
 ) -> Result<Result<Revision, LostRace>, Trouble> {
     let before = newest(&writing.table(REVISIONS)?, &keys_of(service), 1, stored::revision)?.pop();
     let current = before.as_ref().map_or(0, |before| before.number);
     if current != expected {
         return Ok(Err(LostRace { expected, current }));
     }
-    let revision = draft.after(before.as_ref());
+    let then = match back_to {
+        Some(number) => one(&writing.table(REVISIONS)?, &key(service, number), stored::revision)?,
+        None => None,
+    };
+    let revision = draft.after(before.as_ref(), then.as_ref());
     put(writing, REVISIONS, &key(service, revision.number), &stored::revision_json(&revision)?)?;
     forget(writing, REVISIONS, service, KEPT)?;
     Ok(Ok(revision))
@@ -92,6 +98,15 @@ fn end_rollout(writing: &Writing, rollout: &Rollout) -> Result<(), Trouble> {
     let key = key(&rollout.service, rollout.id);
     put(writing, PAST_ROLLOUTS, &key, &stored::json(rollout)?)?;
     forget(writing, PAST_ROLLOUTS, &rollout.service, PAST_ROLLOUTS_KEPT)
+}
+
+fn settle(writing: &Writing, rollout: &Rollout) -> Result<(), Trouble> {
+    let key = key(&rollout.service, rollout.id);
+    let known = one(&writing.table(PAST_ROLLOUTS)?, &key, stored::parse::<Rollout>)?;
+    match known {
+        Some(_) => put(writing, PAST_ROLLOUTS, &key, &stored::json(rollout)?),
+        None => Ok(()),
+    }
 }
 
 fn set_flag(

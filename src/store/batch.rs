@@ -15,10 +15,11 @@ pub struct Batch {
 /// One change.
 #[derive(Debug)]
 pub(super) enum Change {
-    Revise { service: Arc<str>, expected: u64, draft: Draft },
+    Revise { service: Arc<str>, expected: u64, draft: Draft, back_to: Option<u64> },
     Outcome { service: Arc<str>, number: u64, text: String },
     Rollout(Box<Rollout>),
     EndRollout(Box<Rollout>),
+    Settle(Box<Rollout>),
     Set(Override),
     Clear(OverrideKey),
     Flag { name: Arc<str>, expected: u64, state: FlagState },
@@ -54,7 +55,20 @@ impl Batch {
     /// Makes a draft the newest revision of a service, if `expected` is still the newest (0 for
     /// none yet).
     pub fn revise(&mut self, service: &Arc<str>, expected: u64, draft: Draft) -> &mut Batch {
-        self.push(Change::Revise { service: service.clone(), expected, draft })
+        self.push(Change::Revise { service: service.clone(), expected, draft, back_to: None })
+    }
+
+    /// As [`Batch::revise`], with every client where it was at the revision `back_to`, as long as
+    /// that is remembered and had the same split.
+    pub fn revert(
+        &mut self,
+        service: &Arc<str>,
+        expected: u64,
+        draft: Draft,
+        back_to: u64,
+    ) -> &mut Batch {
+        let (service, back_to) = (service.clone(), Some(back_to));
+        self.push(Change::Revise { service, expected, draft, back_to })
     }
 
     /// Notes what became of a revision. One that is not remembered any more needs no outcome.
@@ -70,6 +84,11 @@ impl Batch {
     /// Moves a service's rollout to its past ones.
     pub fn end_rollout(&mut self, rollout: &Rollout) -> &mut Batch {
         self.push(Change::EndRollout(Box::new(rollout.clone())))
+    }
+
+    /// Keeps what has become of a past rollout since its end, if it is remembered.
+    pub fn settle(&mut self, rollout: &Rollout) -> &mut Batch {
+        self.push(Change::Settle(Box::new(rollout.clone())))
     }
 
     /// Puts an override in place of the one with the same key.

@@ -62,6 +62,11 @@ impl FrailDisk {
         platter.fails_at = Some((platter.taken + operations, failure));
     }
 
+    /// Whether it has failed for good.
+    pub fn is_dead(&self) -> bool {
+        self.platter().is_dead
+    }
+
     /// How many operations it has taken.
     pub fn taken(&self) -> u64 {
         self.platter().taken

@@ -127,6 +127,12 @@ impl Disk {
         Ok(Disk { again: Some(again), ..disk })
     }
 
+    /// How many writes have happened.
+    #[cfg(test)]
+    pub fn commits(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).commits
+    }
+
     /// Makes a file of these tables, in the place of one that is not in use.
     pub fn put(path: &Path, tables: &Tables, replace: bool) -> Result<(), StoreError> {
         let name = path.display().to_string();
@@ -252,6 +258,39 @@ impl fmt::Debug for Disk {
     }
 }
 
+/// A backend that is as long as it was made before anything is written that says so. redb 3.1 makes
+/// a file longer and writes the new length into its header before the next sync; a power failure
+/// between may keep the header and lose the length, and then redb refuses the file.
+#[derive(Debug)]
+struct Growing<B>(B);
+
+impl<B: StorageBackend> StorageBackend for Growing<B> {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)?;
+        self.0.sync_data()
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write(offset, bytes)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+}
+
 /// What a store without a file is called.
 const NOWHERE: &str = "in memory";
 
@@ -318,7 +357,7 @@ fn begin(backend: impl StorageBackend) -> Result<State, Trouble> {
     if length > 0 {
         rehearse(&backend, length)?;
     }
-    let database = builder().create_with_backend(backend)?;
+    let database = builder().create_with_backend(Growing(backend))?;
     migrate::make_current(&database)?;
     let commits = Reading(database.begin_read()?).one(META, COMMITS, stored::parse::<u64>)?;
     Ok(State { database: Some(database), commits: commits.unwrap_or(0) })

@@ -79,6 +79,18 @@ impl Store {
         Ok(Store { disk: Disk::on_again(backend)? })
     }
 
+    /// A store on a disk that fails when a test says so, and that can be opened again meanwhile.
+    #[cfg(test)]
+    pub(crate) fn on_disk(disk: crash::FrailDisk) -> Result<Store, StoreError> {
+        Ok(Store { disk: Disk::on_again(disk)? })
+    }
+
+    /// How many batches were committed in its life.
+    #[cfg(test)]
+    pub(crate) fn commits(&self) -> u64 {
+        self.disk.commits()
+    }
+
     /// Everything that a process needs at its start.
     pub fn recall(&self) -> Result<Memory, StoreError> {
         self.disk.read(recall::recall)

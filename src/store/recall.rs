@@ -24,6 +24,8 @@ pub struct Memory {
     pub newest: BTreeMap<Arc<str>, Revision>,
     /// The rollouts under way, one for each service at most.
     pub rollouts: Vec<Rollout>,
+    /// Ended rollouts that had begun a hook which nobody has told the end of.
+    pub lingering: Vec<Rollout>,
     /// The highest id that each service has given to a rollout.
     pub last_rollouts: BTreeMap<Arc<str>, u64>,
     /// The overrides that stand, those whose end has come among them.
@@ -47,9 +49,12 @@ pub(super) fn recall(reading: &Reading) -> Result<Memory, Trouble> {
         let last = last_rollouts.entry(rollout.service.clone()).or_default();
         *last = rollout.id.max(*last);
     }
+    let mut lingering = reading.all(PAST_ROLLOUTS, .., usize::MAX, stored::parse::<Rollout>)?;
+    lingering.retain(Rollout::is_pending);
     Ok(Memory {
         newest: by_name(newest),
         rollouts,
+        lingering,
         last_rollouts,
         overrides: reading.all(OVERRIDES, .., usize::MAX, stored::standing)?,
         flags: by_name(reading.newest_of_each(FLAGS, stored::flag)?),

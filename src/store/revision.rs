@@ -1,6 +1,6 @@
 //! Numbered traffic states of a service: a draft and the revision before it in, a revision out.
 
-use crate::split::Split;
+use crate::split::{Layout, Split};
 
 /// One numbered traffic state of a service.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Revision {
     pub split: Split,
     /// What the cohorts of this split are hashed with.
     pub salt: u64,
+    /// Where the split lies on the cohort range.
+    pub layout: Layout,
     /// Who made it so: a person, a token, `file`, a rollout.
     pub author: String,
     /// Why, in the author's words.
@@ -49,19 +51,24 @@ pub struct LostRace {
 }
 
 impl Draft {
-    /// The revision that follows `before`, the newest there is.
-    pub(super) fn after(self, before: Option<&Revision>) -> Revision {
+    /// The revision that follows `before`, the newest there is. One that goes back to the traffic of
+    /// an earlier one puts every client where it was `then`.
+    ///
+    /// A revision that leaves a one-sided split begins something new and is salted with its own
+    /// number; those after it keep that salt until the split is one-sided again. So each rollout
+    /// puts other clients first, nobody is moved by a new salt, and no client moves while one lasts.
+    pub(super) fn after(self, before: Option<&Revision>, then: Option<&Revision>) -> Revision {
         let Draft { split, author, reason, at, rollout } = self;
         let number = before.map_or(1, |before| before.number + 1);
-        // Nobody moves when a service that is all on one pool is salted anew; so each time it
-        // leaves one, other clients are the first to move, and no two services move the same.
-        let salt = before.filter(|before| !is_one_sided(&before.split));
-        let salt = salt.map_or(number, |before| before.salt);
+        let divided = before.filter(|before| !before.split.is_one_sided());
+        let then = then.filter(|then| then.split == split && !split.is_one_sided());
+        let (salt, layout) = match (then, divided) {
+            (Some(then), _) => (then.salt, then.layout.clone()),
+            (None, Some(divided)) => (divided.salt, divided.layout.after(&split)),
+            // Nobody moves when a service that is all on one pool is salted anew.
+            (None, None) => (number, Layout::of(&split)),
+        };
         let at = (at * 1e3).round() / 1e3;
-        Revision { number, split, salt, author, reason, at, outcome: None, rollout }
+        Revision { number, split, salt, layout, author, reason, at, outcome: None, rollout }
     }
-}
-
-fn is_one_sided(split: &Split) -> bool {
-    split.parts().len() == 1
 }

@@ -15,7 +15,7 @@ use super::{FlagState, Override, OverrideKey, Revision, What};
 use crate::clock::WallTime;
 use crate::judge::Counts;
 use crate::slo::{Block, Grain, Sample};
-use crate::split::{BasisPoints, Split};
+use crate::split::{BasisPoints, Layout, Split};
 use crate::upstream::BreakerOrder;
 
 /// A key behind that of every event.
@@ -26,6 +26,9 @@ pub(super) const LAST: &str = "~";
 struct StoredRevision {
     split: Split,
     salt: u64,
+    /// None where it is that of a split that follows no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layout: Option<Layout>,
     author: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -133,15 +136,22 @@ pub(super) fn event_key(number: u64) -> String {
 
 pub(super) fn revision(key: &str, json: &str) -> Result<Revision, Trouble> {
     let (_, number) = numbered(key)?;
-    let StoredRevision { split, salt, author, reason, at, outcome, rollout } = parse(key, json)?;
+    let StoredRevision { split, salt, layout, author, reason, at, outcome, rollout } =
+        parse(key, json)?;
+    let layout = layout.unwrap_or_else(|| Layout::of(&split));
+    if !layout.is_of(&split) {
+        return Err(Trouble::Damaged(format!("`{key}`: its layout is not that of its split")));
+    }
     let at = WallTime::from_millis(at).seconds();
-    Ok(Revision { number, split, salt, author, reason, at, outcome, rollout })
+    Ok(Revision { number, split, salt, layout, author, reason, at, outcome, rollout })
 }
 
 pub(super) fn revision_json(revision: &Revision) -> Result<String, Trouble> {
-    let Revision { split, salt, author, reason, at, outcome, rollout, .. } = revision.clone();
+    let Revision { split, salt, layout, author, reason, at, outcome, rollout, .. } =
+        revision.clone();
     let at = (at * 1e3).round() as u64;
-    json(&StoredRevision { split, salt, author, reason, at, outcome, rollout })
+    let layout = Some(layout).filter(|layout| *layout != Layout::of(&split));
+    json(&StoredRevision { split, salt, layout, author, reason, at, outcome, rollout })
 }
 
 pub(super) fn flag(key: &str, json: &str) -> Result<FlagState, Trouble> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::WallTime;
 use crate::judge::{Counts, Guard};
-use crate::rollout::{Hook, Hooks, Plan, Smoke, Strategy};
+use crate::rollout::{Hook, HookPoint, Hooks, Judging, Plan, Smoke, Strategy, Task};
 use crate::slo::{Budget, DEFAULT_WINDOW, Kept, Objective, Rings, Target};
 use crate::split::{BasisPoints, Split};
 use crate::upstream::BreakerOrder;
@@ -119,6 +119,7 @@ fn rollout(id: u64) -> Rollout {
         at_once: 1,
         smoke: vec![smoke],
         hooks: Hooks { before_start: Some(hook), ..Hooks::default() },
+        judging: Judging::default(),
     };
     let (author, reason) = ("ada".into(), Some("v2".into()));
     Rollout::start(id, shop(), plan, author, reason, WallTime::from_millis(id)).0
@@ -217,6 +218,23 @@ fn everything(n: u64) -> Batch {
 }
 
 #[test]
+fn what_ended_with_a_hook_under_way_is_recalled_until_the_hook_has_ended() {
+    let store = Store::in_memory();
+    store.commit(everything(0)).unwrap();
+    store.commit(everything(1)).unwrap();
+    store.commit(everything(2)).unwrap();
+    let mut ended = rollout(2);
+    assert_eq!(store.recall().unwrap().lingering, [ended.clone()]);
+    ended.forget(&Task::Hook(HookPoint::BeforeStart));
+    let mut batch = Batch::new();
+    batch.settle(&ended).settle(&rollout(9));
+    store.commit(batch).unwrap();
+    let memory = store.recall().unwrap();
+    assert_eq!((memory.lingering, memory.rollouts), (vec![], vec![rollout(3)]));
+    assert_eq!(store.past_rollouts("shop", 9).unwrap(), [ended]);
+}
+
+#[test]
 fn everything_that_was_committed_is_recalled() {
     let store = Store::in_memory();
     store.commit(everything(0)).unwrap();
@@ -225,6 +243,7 @@ fn everything_that_was_committed_is_recalled() {
     let expected = Memory {
         newest: [(shop(), store.revision("shop", 1).unwrap().unwrap())].into(),
         rollouts: vec![rollout(1)],
+        lingering: vec![],
         last_rollouts: [(shop(), 1)].into(),
         overrides: overrides(),
         flags: [("beta".into(), FlagState { revision: 1, ..flag(0) })].into(),
@@ -333,4 +352,35 @@ fn the_secret_is_made_once() {
     assert!(matches!(store.secret(|| Err(io::Error::other("no"))), Err(StoreError::Secret(_))));
     assert_eq!(store.secret(|| Ok([1; 16])).unwrap(), [1; 16]);
     assert_eq!(store.secret(|| Ok([2; 16])).unwrap(), [1; 16]);
+}
+
+#[test]
+fn a_way_back_to_a_divided_state_puts_every_client_where_it_was() {
+    let store = Store::in_memory();
+    for (before, green) in [(0, 0), (1, 20), (2, 100), (3, 50)] {
+        revise(&store, before, green).unwrap();
+    }
+    let mut batch = Batch::new();
+    batch.revert(&shop(), 4, draft("a", 20), 2);
+    batch.revise(&shop(), 5, draft("a", 30));
+    let made = store.commit(batch).unwrap();
+    let second = store.revision("shop", 2).unwrap().unwrap();
+    assert_eq!((made[0].salt, &made[0].layout), (2, &second.layout));
+    assert_eq!(made[1].salt, 2, "and so it goes on");
+    assert_eq!(store.revision("shop", 4).unwrap().unwrap().salt, 4);
+}
+
+#[test]
+fn a_shift_between_two_pools_is_remembered_as_leaving_the_third_alone() {
+    let of = |a, b, c| {
+        let parts = [("a", a), ("b", b), ("c", c)];
+        let parts = parts.map(|(pool, percent): (&str, u16)| (pool.into(), share(percent)));
+        Draft { split: Split::new(parts).unwrap(), ..draft("ada", 0) }
+    };
+    let store = Store::in_memory();
+    let mut batch = Batch::new();
+    batch.revise(&shop(), 0, of(30, 40, 30)).revise(&shop(), 1, of(10, 40, 50));
+    let made = store.commit(batch).unwrap();
+    assert_ne!(made[1].layout, crate::split::Layout::of(&made[1].split));
+    assert_eq!(store.recall().unwrap().newest["shop"].layout, made[1].layout);
 }

@@ -109,7 +109,8 @@ async fn orders_and_answers() {
     let text = std::fs::read_to_string(edge.file()).unwrap();
     std::fs::write(edge.file(), text.replace("blue = 100, green = 0", "blue = 60, green = 40"))
         .unwrap();
-    assert_eq!(order(&["diff"]).await.out, "service shop: split green=100 → blue=60 green=40\n");
+    let moves = "service shop: split green=100 → blue=60 green=40, 60 % of its traffic moves\n";
+    assert_eq!(order(&["diff"]).await.out, moves);
     std::fs::write(edge.file(), text.replace("split", "splitt")).unwrap();
     let bad = order(&["reload"]).await;
     assert_eq!(bad.code, 1);

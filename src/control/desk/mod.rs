@@ -8,17 +8,21 @@
 
 mod budgets;
 mod flags;
+mod observing;
 mod operations;
+mod recent;
 mod rollouts;
 mod traffic;
+#[cfg(test)]
+mod simulation;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Order, Refused, Subject};
+use super::{Board, Order, Refused, Subject};
 use crate::clock::{Moment, WallTime};
-use crate::config::{Config, Severity};
+use crate::config::{Config, Live, Severity};
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Blueprint, Mode, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::Secret;
@@ -32,7 +36,8 @@ pub use flags::FlagReport;
 pub use rollouts::Report;
 
 use budgets::Budgets;
-use rollouts::UnderWay;
+use recent::Recent;
+use rollouts::{Done, UnderWay};
 
 /// The moment of a command.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +95,15 @@ pub struct Desk {
     overrides: BTreeMap<OverrideKey, Override>,
     flags: BTreeMap<Arc<str>, FlagState>,
     rollouts: BTreeMap<Arc<str>, UnderWay>,
+    /// What the pools did lately.
+    recent: Recent,
+    /// Ended, with a hook under way all the same.
+    lingering: Vec<Rollout>,
+    /// How many have ended since the process began, by service and outcome.
+    ended: BTreeMap<(Arc<str>, &'static str), u64>,
     budgets: Budgets,
+    /// Tasks whose end could not be stored yet.
+    unheard: Vec<Done>,
     effects: Vec<Effect>,
     is_changed: bool,
 }
@@ -115,7 +128,11 @@ impl Desk {
             overrides: memory.overrides.into_iter().map(|o| (o.what.key(), o)).collect(),
             flags: memory.flags.into_iter().collect(),
             rollouts: BTreeMap::new(),
+            recent: Recent::default(),
+            lingering: memory.lingering,
+            ended: BTreeMap::new(),
             budgets: Budgets::default(),
+            unheard: Vec::new(),
             effects: Vec::new(),
             is_changed: false,
         };
@@ -154,6 +171,35 @@ impl Desk {
         &self.overrides
     }
 
+    /// What is in force beside the config.
+    pub fn live(&self) -> Live {
+        let traffic = self.run_time.traffic.iter();
+        let drained = self.overrides.keys().filter_map(|key| match key.clone() {
+            OverrideKey::Drain { service, pool, upstream } => Some([service, pool, upstream]),
+            _ => None,
+        });
+        Live {
+            drained: drained.collect(),
+            splits: traffic.map(|(name, state)| (name.clone(), state.split.clone())).collect(),
+            flags: self.run_time.flags.clone(),
+            upstreams: self.run_time.changed.clone(),
+            rollouts: self.rollouts.values().map(|known| known.rollout.clone()).collect(),
+        }
+    }
+
+    /// What stands now, for who shows it.
+    pub fn board(&self) -> Board {
+        Board {
+            orders: self.overrides.values().cloned().collect(),
+            rollouts: self.rollouts.values().map(|known| known.rollout.clone()).collect(),
+        }
+    }
+
+    /// How many rollouts have ended since the process began, by service and outcome.
+    pub fn ended_rollouts(&self) -> &BTreeMap<(Arc<str>, &'static str), u64> {
+        &self.ended
+    }
+
     /// What is to be done outside, in order; asked for once.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
@@ -177,12 +223,11 @@ impl Desk {
 
     /// Tells upstreams and breakers what was ordered of them; they may be new to it.
     fn apply(&self, snapshot: &Snapshot, now: Moment) {
+        let mut drained = HashSet::new();
         for standing in self.overrides.values() {
             match &standing.what {
                 What::Drain { service, pool, upstream } => {
-                    if let Some(upstream) = find_upstream(snapshot, service, pool, upstream) {
-                        upstream.set_draining(true);
-                    }
+                    drained.insert((&**service, &**pool, &**upstream));
                 }
                 What::Breaker { service, pool, upstream: Some(upstream), order } => {
                     let found = find_upstream(snapshot, service, pool, upstream);
@@ -198,6 +243,18 @@ impl Desk {
                     }
                 }
                 _ => {}
+            }
+        }
+        for service in &snapshot.services {
+            for pool in &service.pools {
+                for member in pool.members.list() {
+                    let upstream = &member.upstream;
+                    let is_out = drained.contains(&(&*service.name, &*pool.name, &*upstream.name));
+                    if upstream.is_draining() && !is_out {
+                        upstream.come_in(now);
+                    }
+                    upstream.set_draining(is_out);
+                }
             }
         }
     }
@@ -249,8 +306,8 @@ impl Desk {
 
     /// Believes a revision that is committed.
     fn take(&mut self, service: &Arc<str>, revision: &Revision) {
-        let Revision { split, number, salt, .. } = revision;
-        let traffic = Traffic { split: split.clone(), revision: *number, salt: *salt };
+        let Revision { split, number, salt, layout, .. } = revision.clone();
+        let traffic = Traffic { split, revision: number, salt, layout: Some(layout) };
         self.run_time.traffic.insert(service.clone(), traffic);
         self.newest.insert(service.clone(), revision.clone());
         self.is_changed = true;

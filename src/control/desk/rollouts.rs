@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::observing::Observing;
 use super::{Desk, Effect, Now, Said};
 use crate::clock::WallTime;
 use crate::config::Severity;
 use crate::control::{Order, Refused, Subject};
-use crate::judge::{Counts, Verdict};
+use crate::judge::{Counts, Metric, Verdict};
 use crate::rollout::{
-    self, Action, Input, Plan, Rollout, Status, Task, UpstreamView, View, Weight, Wishes,
+    self, Action, Input, Outcome, Past, Plan, Rollout, Status, Task, UpstreamView, View, Weight,
+    Wishes,
 };
 use crate::slo::Toll;
 use crate::snapshot::{Pool, Snapshot};
@@ -25,11 +27,20 @@ const SAVED: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct UnderWay {
     pub rollout: Rollout,
-    /// The target's attempts at the last look; none before the first.
-    seen: Option<Counts>,
+    /// What its pools do.
+    pub observing: Observing,
     saved: WallTime,
     /// What it does to the service's errors, from the first look on.
     toll: Option<Toll>,
+}
+
+/// The end of a task.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    service: Arc<str>,
+    id: u64,
+    task: Task,
+    result: Result<String, String>,
 }
 
 /// A rollout for people.
@@ -41,6 +52,12 @@ pub struct Report {
     pub status: Status,
     /// The newest revision of its service.
     pub revision: u64,
+}
+
+/// A rollout that ends because its service's traffic is changed past it.
+pub(super) struct Superseded {
+    rollout: Rollout,
+    actions: Vec<Action>,
 }
 
 /// What a rollout sees, with what the view borrows.
@@ -112,9 +129,15 @@ impl Desk {
         let id = self.last_ids.get(name).map_or(1, |last| last + 1);
         let despite = self.check_freeze(name, id, wishes.despite_freeze, order, now)?;
         let (author, reason) = (order.author.clone(), order.reason.clone());
-        let to = plan.to.clone();
-        let (rollout, actions) =
+        let (from, to) = (plan.from.clone(), plan.to.clone());
+        let limit = plan.judging.settings.tempering_limit;
+        let (mut rollout, actions) =
             Rollout::start(id, service.name.clone(), plan, author, reason, now.wall);
+        if let Some(stable) = known.pool(&from) {
+            let share = rollout.plan.judging.settings.budget_share;
+            let budget = self.standing_at(name, now).bears(share, now.wall);
+            rollout.seat_judge(Past { budget, ..self.recent.past(known, stable, limit) });
+        }
         let mut batch = Batch::new();
         // A new version is put where the contracted one was.
         let key = OverrideKey::Contracted { service: name.to_string(), pool: to.to_string() };
@@ -124,8 +147,8 @@ impl Desk {
         if let Some((standing, _)) = &despite {
             batch.set(standing.clone());
         }
-        let seen = known.pool(&to).map(counts);
-        let under_way = UnderWay { rollout, seen, saved: now.wall, toll: None };
+        let observing = Observing::of(&rollout, &config);
+        let under_way = UnderWay { rollout, observing, saved: now.wall, toll: None };
         self.perform(under_way, actions, batch, snapshot, now)?;
         self.last_ids.insert(service.name.clone(), id);
         self.overrides.remove(&key);
@@ -164,7 +187,7 @@ impl Desk {
         self.report(name, now)?.ok_or_else(|| Refused::NoRollout(name.into()))
     }
 
-    /// Hears how a task of a rollout has ended.
+    /// Hears how a task of a rollout has ended. What cannot be stored now is heard again later.
     pub fn on_done(
         &mut self,
         service: &str,
@@ -174,49 +197,70 @@ impl Desk {
         snapshot: &Snapshot,
         now: Now,
     ) -> Result<(), Refused> {
-        let is_same = self.rollouts.get(service).is_some_and(|known| known.rollout.id == id);
-        if !is_same {
-            // It is over; a failed call is worth a word all the same.
-            if let Err(why) = result {
-                let name = match &task {
-                    Task::Hook(point) => point.name(),
-                    Task::Smoke => "smoke",
-                };
-                let what = format!("rollout {id}: hook {name} failed: {why}");
-                self.say_of_rollout(service, id, Weight::Warning, what, None);
-            }
-            return Ok(());
+        let done = Done { service: service.into(), id, task, result };
+        let heard = self.hear(&done, snapshot, now);
+        if let Err(Refused::Store(_)) = &heard {
+            self.unheard.push(done);
         }
-        self.tell(service, Input::Done { task, result }, snapshot, now)
+        heard
+    }
+
+    fn hear(&mut self, done: &Done, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
+        let Done { service, id, task, result } = done;
+        let known = self.rollouts.get(service).map(|under_way| under_way.rollout.id);
+        if known == Some(*id) {
+            let (task, result) = (task.clone(), result.clone());
+            return self.tell(service, Input::Done { task, result }, snapshot, now);
+        }
+        // Its rollout is over.
+        let is_it = |rollout: &Rollout| rollout.service == *service && rollout.id == *id;
+        if let Some(at) = self.lingering.iter().position(is_it) {
+            let mut rollout = self.lingering[at].clone();
+            if rollout.forget(task) {
+                let mut batch = Batch::new();
+                batch.settle(&rollout);
+                self.commit(batch)?;
+            }
+            match rollout.is_pending() {
+                true => self.lingering[at] = rollout,
+                false => drop(self.lingering.swap_remove(at)),
+            }
+        }
+        if let Err(why) = result {
+            let what = format!("rollout {id}: {} failed: {why}", task.words());
+            self.say_of_rollout(service, *id, Weight::Warning, what, None);
+        }
+        Ok(())
     }
 
     /// Lets all rollouts go on; answers with those that could not be stored, which try again.
     pub fn tick(&mut self, snapshot: &Snapshot, now: Now) -> Vec<(Arc<str>, Refused)> {
+        self.recent.note(snapshot, now.instant);
+        let mut failed = Vec::new();
+        for Done { service, id, task, result } in std::mem::take(&mut self.unheard) {
+            let heard = self.on_done(&service, id, task, result, snapshot, now);
+            failed.extend(heard.err().map(|error| (service, error)));
+        }
         let names: Vec<Arc<str>> = self.rollouts.keys().cloned().collect();
-        let one = |name: Arc<str>| {
-            let failed = self.tick_one(&name, snapshot, now).err();
-            failed.map(|error| (name, error))
-        };
-        names.into_iter().filter_map(one).collect()
+        for name in names {
+            let error = self.tick_one(&name, snapshot, now).err();
+            failed.extend(error.map(|error| (name, error)));
+        }
+        failed
     }
 
     fn tick_one(&mut self, name: &Arc<str>, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
         self.tell(name, Input::Tick, snapshot, now)
     }
 
-    /// Tasks that had begun when the process ended.
-    pub fn resume_rollouts(&mut self) {
-        let resumed = self.rollouts.values().flat_map(|under_way| {
-            let rollout = &under_way.rollout;
-            rollout.resume().into_iter().filter_map(|action| match action {
-                Action::Begin(task) => {
-                    Some(Effect::Begin { rollout: Box::new(rollout.clone()), task })
-                }
-                _ => None,
-            })
-        });
-        let resumed: Vec<Effect> = resumed.collect();
-        self.effects.extend(resumed);
+    /// Begins again what had begun when the process ended.
+    pub fn resume_rollouts(&mut self, now: Now) {
+        let under_way = self.rollouts.values_mut().map(|under_way| &mut under_way.rollout);
+        for rollout in under_way.chain(&mut self.lingering) {
+            let tasks = rollout.resume(now.wall);
+            let begin = |task| Effect::Begin { rollout: Box::new(rollout.clone()), task };
+            self.effects.extend(tasks.into_iter().map(begin));
+        }
     }
 
     /// The rollout of a service that is under way, else the last one; none if there was none.
@@ -246,7 +290,9 @@ impl Desk {
 
     pub(super) fn take_up(&mut self, rollout: Rollout, now: Now) {
         let name = rollout.service.clone();
-        self.rollouts.insert(name, UnderWay { rollout, seen: None, saved: now.wall, toll: None });
+        let observing = Observing::of(&rollout, &self.config);
+        self.run_time.observed.insert(name.clone(), observing.observed());
+        self.rollouts.insert(name, UnderWay { rollout, observing, saved: now.wall, toll: None });
     }
 
     fn tell(
@@ -257,16 +303,27 @@ impl Desk {
         now: Now,
     ) -> Result<(), Refused> {
         let Some(under_way) = self.rollouts.get(name) else { return Ok(()) };
-        let Some((look, seen)) = self.look(under_way, snapshot, now) else { return Ok(()) };
+        let Some(service) = snapshot.service(name) else { return Ok(()) };
+        // Of what is read now nothing is believed unless all of it can be stored.
         let mut next = under_way.clone();
         let is_tick = input == Input::Tick;
-        let actions = next.rollout.advance(input, &look.borrow())?;
+        let mut canary = Counts::default();
         if is_tick {
-            next.seen = Some(seen);
+            let is_warming = next.rollout.is_warming(now.wall);
+            let (reading, attempts) = next.observing.read(service, is_warming);
+            next.rollout.hear(&reading, now.wall);
+            canary = attempts;
             next.weigh(snapshot, now);
         }
-        let is_due = now.wall.elapsed_since(next.saved) >= SAVED;
-        if is_tick && actions.is_empty() && !is_due && !next.rollout.is_over() {
+        let Some(look) = self.look(&next, canary, snapshot, now) else { return Ok(()) };
+        let actions = next.rollout.advance(input, &look.borrow())?;
+        if let Some((Outcome::RolledBack { .. }, _)) = &next.rollout.ended {
+            next.rollout.keep_failing(next.observing.ledger().sample.read());
+        }
+        // Also when the clock was set back: it must not take long until it gets there again.
+        let is_due = now.wall < next.saved || now.wall.elapsed_since(next.saved) >= SAVED;
+        let has_moved = next.rollout.is_over() || !next.rollout.is_where(&under_way.rollout);
+        if is_tick && actions.is_empty() && !is_due && !has_moved {
             self.rollouts.insert(next.rollout.service.clone(), next);
             return Ok(());
         }
@@ -274,36 +331,24 @@ impl Desk {
         self.perform(next, actions, Batch::new(), snapshot, now)
     }
 
-    /// What a rollout sees now, and how far the target's attempts are read with it.
-    pub(super) fn look(
+    /// What a rollout sees now; none if one of its pools is gone.
+    fn look(
         &self,
         under_way: &UnderWay,
+        canary: Counts,
         snapshot: &Snapshot,
         now: Now,
-    ) -> Option<(Look, Counts)> {
+    ) -> Option<Look> {
         let rollout = &under_way.rollout;
         let service = snapshot.service(&rollout.service)?;
         let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
         let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
-        let read = counts(to);
-        // After a start of the process the counters have begun anew.
-        let canary = read.since(under_way.seen.unwrap_or_default());
-        let (mut whole, since) = rollout.seen();
-        whole += canary;
-        let elapsed = now.wall.elapsed_since(since.unwrap_or(rollout.started));
-        let verdict = match rollout.plan.guard.judge(whole, elapsed) {
-            // The guard alone holds nothing up: how many requests a step wants is its own rule.
-            Verdict::Inconclusive { evidence } => Verdict::Pass { evidence },
-            verdict => verdict,
-        };
         let standing = self.standing_at(&rollout.service, now);
         let blamed = under_way.toll.as_ref();
         let blamed = blamed.and_then(|toll| toll.blames(standing.burning(), now.wall));
-        let verdict = match blamed {
-            Some(evidence) if !matches!(verdict, Verdict::Fail { .. }) => {
-                Verdict::Fail { evidence }
-            }
-            _ => verdict,
+        let verdict = match (rollout.verdict(canary, now.wall), blamed) {
+            (verdict @ Verdict::Fail { .. }, _) | (verdict, None) => verdict,
+            (_, Some(evidence)) => Verdict::Fail { evidence, driver: Metric::Budget },
         };
         let upstreams = to.members.list().iter().map(|member| UpstreamView {
             address: member.upstream.name.clone(),
@@ -314,7 +359,7 @@ impl Desk {
             ),
             in_flight: member.upstream.in_flight(),
         });
-        let look = Look {
+        Some(Look {
             now: now.wall,
             split: service.split.clone(),
             target_ready: to.is_ready(stability, moment),
@@ -324,8 +369,7 @@ impl Desk {
             upstreams: upstreams.collect(),
             verdict,
             held: standing.holds().filter(|_| !self.goes_on_despite(rollout, now)),
-        };
-        Some((look, read))
+        })
     }
 
     /// Commits a rollout's new state with all that it wants, and then does it.
@@ -341,12 +385,6 @@ impl Desk {
         let name = rollout.service.clone();
         let by = Order::of(&format!("rollout {} by {}", rollout.id, rollout.author), None);
         let mut expected = self.newest_number(&name);
-        let pool = rollout.plan.to.to_string();
-        let drain = |upstream: &Arc<str>| What::Drain {
-            service: name.to_string(),
-            pool: pool.clone(),
-            upstream: upstream.to_string(),
-        };
         for action in &actions {
             match action {
                 Action::Shift { split, why } => {
@@ -361,10 +399,10 @@ impl Desk {
                     expected += 1;
                 }
                 Action::Drain(upstream) => {
-                    batch.set(Desk::override_of(drain(upstream), &by, now, None));
+                    batch.set(Desk::override_of(drain(rollout, upstream), &by, now, None));
                 }
                 Action::Renew(upstream) => {
-                    batch.clear(drain(upstream).key());
+                    batch.clear(drain(rollout, upstream).key());
                 }
                 Action::Contract { pool } => {
                     let what = What::Contracted {
@@ -379,10 +417,12 @@ impl Desk {
         }
         match rollout.is_over() {
             true => {
+                // Of its last step, not of the way back, which this batch may make.
                 if let Some((outcome, _)) = &rollout.ended
-                    && rollout.share().get() > 0
+                    && let Some(newest) = self.newest.get(&name)
+                    && newest.rollout == Some(rollout.id)
                 {
-                    batch.outcome(&name, expected, outcome.name());
+                    batch.outcome(&name, newest.number, outcome.name());
                 }
                 batch.end_rollout(rollout);
             }
@@ -395,7 +435,7 @@ impl Desk {
 
     fn believe(
         &mut self,
-        under_way: UnderWay,
+        mut under_way: UnderWay,
         actions: Vec<Action>,
         revisions: &[Revision],
         by: &Order,
@@ -412,23 +452,16 @@ impl Desk {
             |upstream: &str| super::find_upstream(snapshot, &name, &rollout.plan.to, upstream);
         for action in actions {
             match action {
-                Action::Shift { .. } => {}
+                Action::Shift { .. } => {
+                    service.into_iter().for_each(|service| under_way.observing.begin_step(service));
+                }
                 Action::Drain(upstream) => {
-                    let what = What::Drain {
-                        service: name.to_string(),
-                        pool: rollout.plan.to.to_string(),
-                        upstream: upstream.to_string(),
-                    };
-                    let standing = Desk::override_of(what, by, now, None);
+                    let standing = Desk::override_of(drain(&rollout, &upstream), by, now, None);
                     self.overrides.insert(standing.what.key(), standing);
                     find(&upstream).into_iter().for_each(|found| found.set_draining(true));
                 }
                 Action::Renew(upstream) => {
-                    self.overrides.remove(&OverrideKey::Drain {
-                        service: name.to_string(),
-                        pool: rollout.plan.to.to_string(),
-                        upstream: upstream.to_string(),
-                    });
+                    self.overrides.remove(&drain(&rollout, &upstream).key());
                     if let Some(found) = find(&upstream) {
                         if probes {
                             // What it proved was another version's.
@@ -459,12 +492,60 @@ impl Desk {
         }
         match rollout.is_over() {
             true => self.ended(rollout),
-            false => drop(self.rollouts.insert(name, under_way)),
+            false => {
+                self.run_time.observed.insert(name.clone(), under_way.observing.observed());
+                self.rollouts.insert(name, under_way);
+            }
         }
     }
 
-    pub(super) fn ended(&mut self, rollout: Rollout) {
+    /// The rollout of a service as it ends when its traffic is changed past it, which the batch
+    /// keeps.
+    pub(super) fn superseded_by(
+        &self,
+        service: &str,
+        by: &str,
+        batch: &mut Batch,
+        now: Now,
+    ) -> Option<Superseded> {
+        let mut rollout = self.rollouts.get(service)?.rollout.clone();
+        let actions = rollout.supersede(by, now.wall);
+        for action in &actions {
+            if let Action::Renew(upstream) = action {
+                batch.clear(drain(&rollout, upstream).key());
+            }
+        }
+        batch.end_rollout(&rollout);
+        Some(Superseded { rollout, actions })
+    }
+
+    /// Believes that a rollout is superseded, which is committed.
+    pub(super) fn supersede(&mut self, superseded: Superseded) {
+        let Superseded { rollout, actions } = superseded;
+        for action in actions {
+            match action {
+                // The next snapshot lets it in.
+                Action::Renew(upstream) => {
+                    self.overrides.remove(&drain(&rollout, &upstream).key());
+                }
+                Action::Say { weight, what } => {
+                    self.say_of_rollout(&rollout.service, rollout.id, weight, what, None);
+                }
+                _ => {}
+            }
+        }
+        self.ended(rollout);
+    }
+
+    fn ended(&mut self, rollout: Rollout) {
         self.rollouts.remove(&rollout.service);
+        self.run_time.observed.remove(&rollout.service);
+        if let Some((outcome, _)) = &rollout.ended {
+            *self.ended.entry((rollout.service.clone(), outcome.name())).or_default() += 1;
+        }
+        if rollout.is_pending() {
+            self.lingering.push(rollout);
+        }
         self.is_changed = true;
     }
 
@@ -494,6 +575,15 @@ impl Desk {
             reason,
             next,
         }));
+    }
+}
+
+/// An upstream that a rolling rollout has taken out.
+fn drain(rollout: &Rollout, upstream: &str) -> What {
+    What::Drain {
+        service: rollout.service.to_string(),
+        pool: rollout.plan.to.to_string(),
+        upstream: upstream.to_string(),
     }
 }
 

@@ -7,6 +7,7 @@ use http::HeaderMap;
 
 use super::super::failure::Cause;
 use super::again::Doubt;
+use super::observing::{Over, Reported};
 use super::{Exchange, names_websocket};
 use crate::config::Timeouts;
 use crate::route::Facts;
@@ -29,6 +30,8 @@ pub(super) struct Attempt {
     took: Option<Duration>,
     outcome: Option<Outcome>,
     status: Option<u16>,
+    /// What its answer's head said to a rollout's ledger.
+    reported: Reported,
     /// Before it begins.
     pause: Duration,
     /// How long the response's head may take.
@@ -77,7 +80,9 @@ impl Exchange {
         let decided = self.snapshot.decide(facts, asks, moment, &mut self.draws);
         // Places are those of this snapshot; one from an earlier look may not be there any more.
         let decision = decided.inspect_err(|refusal| self.pool = refusal.at)?;
-        self.sit_down(decision, now)
+        self.sit_down(decision, now)?;
+        self.note_arrival(&decision);
+        Ok(())
     }
 
     /// Takes the places that a decision needs: one of the service, one of the upstream.
@@ -127,6 +132,7 @@ impl Exchange {
             took: None,
             outcome: None,
             status: None,
+            reported: Reported::default(),
             pause,
             within,
         })
@@ -187,7 +193,9 @@ impl Exchange {
             return Ok(());
         }
         let now = self.clock.now();
+        let reported = self.read_report(headers);
         if let Some(attempt) = &mut self.attempt {
+            attempt.reported = reported;
             attempt.outcome = Some(Outcome::Status(StatusClass::of(status)));
             attempt.status = Some(status);
             attempt.took = Some(now.saturating_duration_since(attempt.started));
@@ -252,7 +260,13 @@ impl Exchange {
                     && attempt.waited(now) > long(service),
             };
             let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
-            pool.on_end(attempt.seat, &ended, &service.stability, moment, &mut self.draws);
+            let sampled = self.wants_sample(&decision);
+            let upstream = sampled.then(|| attempt.upstream().name.clone());
+            let (status, took, reported) = (ended.status, ended.took, attempt.reported);
+            let held =
+                pool.on_end(attempt.seat, &ended, &service.stability, moment, &mut self.draws);
+            let over = Over { outcome: held, status, took, reported, upstream };
+            self.note_attempt(&decision, over);
         }
         Some(outcome)
     }

@@ -127,6 +127,7 @@ impl Exchange {
     /// Nobody of its pool could be asked for a request: as bad as an attempt that failed.
     fn count_refusal(&self, at: (usize, usize)) {
         self.snapshot.services[at.0].pools[at.1].state.attempts.count(true);
+        self.note_refusal(at);
     }
 
     /// Whether the stable pool takes what its canary cannot.

@@ -40,7 +40,9 @@ fn snapshot_shifted(text: &str) -> Arc<Snapshot> {
         (pool.into(), crate::split::BasisPoints::new(percent * 100).unwrap())
     };
     let split = Split::new([share("blue", 1), share("green", 99)]).unwrap();
-    let traffic = [("shop".into(), Traffic { split, revision: 2, salt: 0 })].into_iter().collect();
+    let traffic = [("shop".into(), Traffic { split, revision: 2, salt: 0, layout: None })]
+        .into_iter()
+        .collect();
     build(text, RunTime { traffic, ..RunTime::default() })
 }
 

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::split::{BasisPoints, Cut, Flags, Split};
+use crate::split::{BasisPoints, Cut, Flags, Layout, Split};
 
 const SECRET: Secret = Secret(*b"a secret of ours");
 const MANY: u32 = 1_000_000;
@@ -87,7 +87,7 @@ fn a_pool_and_a_flag_get_their_share_of_the_clients() {
         let w = bp(weight).ratio();
         let bound = 4.0 * (w * (1.0 - w) / f64::from(MANY)).sqrt();
         let parts = [("blue".into(), bp(WHOLE - weight)), ("green".into(), bp(weight))];
-        let cut = Cut::of(&Split::new(parts).unwrap(), ["blue", "green"]);
+        let cut = Cut::of(&Layout::of(&Split::new(parts).unwrap()), ["blue", "green"]);
         let on_green = share(|client| cut.pool(hash.cohort(client)) == 1);
         assert!((on_green - w).abs() <= bound, "a pool at {w}: {on_green}");
         let flags = Flags::new([("new_checkout".into(), bp(weight))], SECRET);
@@ -117,7 +117,7 @@ proptest! {
         let hash = ClientHash::of_cohorts(Secret(key), "shop", salt);
         let cut = |green| {
             let parts = [("blue".into(), bp(WHOLE - green)), ("green".into(), bp(green))];
-            Cut::of(&Split::new(parts).unwrap(), ["blue", "green"])
+            Cut::of(&Layout::of(&Split::new(parts).unwrap()), ["blue", "green"])
         };
         let flags = |share| Flags::new([("new_checkout".into(), bp(share))], Secret(key));
         let (before, after) = (cut(small), cut(large));

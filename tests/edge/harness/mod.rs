@@ -1,6 +1,7 @@
 //! What the tests are played with.
 
 pub mod client;
+pub mod deployer;
 pub mod edge;
 pub mod load;
 pub mod origin;
@@ -8,6 +9,7 @@ pub mod process;
 pub mod proxy;
 
 pub use client::Client;
+pub use deployer::Deployer;
 pub use edge::Edge;
 pub use load::{Load, alone};
 pub use origin::{Origin, Reply};

@@ -11,6 +11,7 @@ use crate::upstream::{Outcome, StatusClass};
 const FILE: &str = "[[listeners]]\naddress = \":0\"\n\
     [services.shop]\nsplit = { blue = 100, green = 0 }\nslo = {}\n\
     rollout = { steps = [10, 50, 100], hold = \"1m\", min_requests = 0, guard.errors = 100 }\n\
+    judge.enabled = false\n\
     [services.shop.pools]\nblue.upstreams = [\"192.0.2.1:1\"]\ngreen.upstreams = [\"192.0.2.2:1\"]\n";
 
 /// A desk on simulated time, with a snapshot that requests are counted in.

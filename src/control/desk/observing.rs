@@ -1,0 +1,135 @@
+//! What is noted of the pools of a rollout under way: the ledger that the data plane writes in, one
+//! second's reading for the judge out.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::judge::ledger::{AccountReading, STRATA};
+use crate::judge::{Counts, Distribution, Ledger, Part, Reading, Side};
+use crate::rollout::Rollout;
+use crate::snapshot::{Observed, Service, Stratum};
+
+/// The ledger of a rollout, and how far it is read.
+#[derive(Clone, Debug)]
+pub(super) struct Observing {
+    ledger: Arc<Ledger>,
+    from: Arc<str>,
+    to: Arc<str>,
+    /// The names of strata, by place.
+    strata: Arc<[Arc<str>]>,
+    /// Both accounts as they were read last, the stable pool's first.
+    accounts: [AccountReading; 2],
+    /// Both histograms; none before the first look.
+    took: Option<[Distribution; 2]>,
+}
+
+impl Observing {
+    /// An empty ledger for a rollout.
+    pub fn of(rollout: &Rollout, config: &Config) -> Observing {
+        let service = config.service(&rollout.service);
+        let is_sticky = service.is_some_and(|service| !service.sticky.keys.is_empty());
+        let ledger = Arc::new(rollout.plan.judging.ledger(is_sticky));
+        Observing {
+            accounts: [ledger.stable.read(), ledger.target.read()],
+            ledger,
+            from: rollout.plan.from.clone(),
+            to: rollout.plan.to.clone(),
+            strata: strata(&rollout.service, config),
+            took: None,
+        }
+    }
+
+    /// What the snapshot needs of it.
+    pub fn observed(&self) -> Observed {
+        let (ledger, from, to) = (self.ledger.clone(), self.from.clone(), self.to.clone());
+        Observed { ledger, from, to }
+    }
+
+    /// Where the data plane notes.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The routes may be others.
+    pub fn rename(&mut self, service: &str, config: &Config) {
+        self.strata = strata(service, config);
+    }
+
+    /// The share was set: users begin anew, and what comes from now on is the new share's.
+    pub fn begin_step(&mut self, service: &Service) {
+        for account in [&self.ledger.stable, &self.ledger.target] {
+            account.begin_step();
+        }
+        self.read(service, false);
+    }
+
+    /// What came since the last reading, and the target's attempts among it.
+    pub fn read(&mut self, service: &Service, is_warming: bool) -> (Reading, Counts) {
+        let accounts = [self.ledger.stable.read(), self.ledger.target.read()];
+        let pool = |name: &Arc<str>| service.pool(name);
+        let latency = |name| pool(name).map(|pool| pool.state.latency.read()).unwrap_or_default();
+        let took = [latency(&self.from), latency(&self.to)];
+        let before = self.took.as_ref().unwrap_or(&took);
+        let [stable, target] = [0, 1].map(|at| accounts[at].since(&self.accounts[at]));
+        let side = |account: &AccountReading, at: usize| Side {
+            attempts: account.users.map_or(account.attempts, |users| users.counts()),
+            latency: took[at].since(&before[at]),
+            arrivals: account.arrivals,
+        };
+        let reading = Reading {
+            stable: side(&stable, 0),
+            canary: side(&target, 1),
+            is_warming,
+            metrics: self.metrics(&stable, &target),
+            strata: self.parts(&stable, &target),
+        };
+        self.accounts = accounts;
+        self.took = Some(took);
+        (reading, target.attempts)
+    }
+
+    fn metrics(&self, stable: &AccountReading, target: &AccountReading) -> Vec<Part> {
+        let own = self.ledger.metrics.iter().enumerate().map(|(at, name)| {
+            let of = |account: &AccountReading| Counts {
+                total: account.attempts.total,
+                bad: account.metrics[at],
+            };
+            Part { name: name.as_ref().into(), stable: of(stable), canary: of(target) }
+        });
+        let extra = self.ledger.extra.map(|_| Part {
+            name: "4xx".into(),
+            stable: stable.extra,
+            canary: target.extra,
+        });
+        own.chain(extra).collect()
+    }
+
+    fn parts(&self, stable: &AccountReading, target: &AccountReading) -> Vec<Part> {
+        let parts = self.strata.iter().zip(stable.strata.iter().zip(&target.strata));
+        let came = parts.filter(|(_, (stable, target))| stable.total + target.total > 0);
+        let part = |(name, (stable, target)): (&Arc<str>, (&Counts, &Counts))| Part {
+            name: name.clone(),
+            stable: *stable,
+            canary: *target,
+        };
+        came.map(part).collect()
+    }
+}
+
+/// What the strata of a service are called.
+fn strata(service: &str, config: &Config) -> Arc<[Arc<str>]> {
+    let place = config.services.iter().position(|other| *other.name == *service);
+    let routes: Vec<String> = config
+        .routes
+        .iter()
+        .filter(|route| Some(route.service) == place)
+        .map(ToString::to_string)
+        .collect();
+    let name = |place: usize| -> Arc<str> {
+        let (nth, method) = Stratum::names(place);
+        let method = method.unwrap_or("other methods");
+        let route = nth.and_then(|nth| routes.get(nth)).map_or("other routes", String::as_str);
+        format!("{method} {route}").into()
+    };
+    (0..STRATA).map(name).collect()
+}

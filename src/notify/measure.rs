@@ -1,0 +1,142 @@
+//! A question to a Prometheus server: PromQL in, one number out.
+
+use std::time::Duration;
+
+use http::Uri;
+use serde::Deserialize;
+
+use super::call::{Caller, clean};
+use crate::rollout::Query;
+
+/// For all of it.
+const WITHIN: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize)]
+struct Answer {
+    status: String,
+    #[serde(default)]
+    error: String,
+    data: Option<Found>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
+enum Found {
+    Scalar(Sample),
+    Vector(Vec<Series>),
+    Matrix(serde::de::IgnoredAny),
+    String(serde::de::IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct Series {
+    value: Sample,
+}
+
+/// When, and the number as a text.
+#[derive(Deserialize)]
+struct Sample(#[allow(dead_code, reason = "the place of the time")] f64, String);
+
+/// The number that a query has for its answer, as a text, or why there is none.
+pub async fn measure(caller: &Caller, query: &Query) -> Result<String, String> {
+    let url = address(query)?;
+    let (status, body) = caller.get(&url, WITHIN).await.map_err(|error| error.to_string())?;
+    match serde_json::from_slice::<Answer>(&body) {
+        Ok(answer) => number(answer),
+        Err(_) => Err(format!("{status} without an answer of Prometheus")),
+    }
+}
+
+fn address(query: &Query) -> Result<Uri, String> {
+    let base = query.url.trim_end_matches('/');
+    let asked: String = query.query.bytes().map(encoded).collect();
+    let url = format!("{base}/api/v1/query?query={asked}");
+    url.parse().map_err(|error| format!("`{base}` is no address: {error}"))
+}
+
+/// As in a query: letters and digits as they are, everything else by its number.
+fn encoded(byte: u8) -> String {
+    match byte {
+        b if b.is_ascii_alphanumeric() => char::from(b).to_string(),
+        b => format!("%{b:02X}"),
+    }
+}
+
+fn number(answer: Answer) -> Result<String, String> {
+    if answer.status != "success" {
+        return Err(clean(&answer.error));
+    }
+    let value = match answer.data {
+        Some(Found::Scalar(Sample(_, value))) => value,
+        Some(Found::Vector(mut series)) => match (series.pop(), series.len()) {
+            (Some(only), 0) => only.value.1,
+            (None, _) => return Err("the answer holds no series".into()),
+            (Some(_), others) => {
+                return Err(format!("the answer holds {} series, not one", others + 1));
+            }
+        },
+        _ => return Err("the answer is no number".into()),
+    };
+    match value.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(value),
+        _ => Err(format!("the answer is {}", clean(&value))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<String, String> {
+        number(serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn one_number_is_an_answer() {
+        let scalar = r#"{"status":"success","data":{"resultType":"scalar","result":[1.5,"0.25"]}}"#;
+        assert_eq!(read(scalar).unwrap(), "0.25");
+        let vector = r#"{"status":"success","data":{"resultType":"vector",
+            "result":[{"metric":{"a":"b"},"value":[1.5,"3"]}]}}"#;
+        assert_eq!(read(vector).unwrap(), "3");
+    }
+
+    #[test]
+    fn anything_else_is_none_and_says_why() {
+        for (json, why) in [
+            (r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#, "parse error"),
+            (
+                r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,
+                "the answer holds no series",
+            ),
+            (
+                r#"{"status":"success","data":{"resultType":"vector","result":[
+                    {"metric":{},"value":[1,"1"]},{"metric":{},"value":[1,"2"]}]}}"#,
+                "the answer holds 2 series, not one",
+            ),
+            (
+                r#"{"status":"success","data":{"resultType":"scalar","result":[1,"NaN"]}}"#,
+                "the answer is NaN",
+            ),
+            (
+                r#"{"status":"success","data":{"resultType":"string","result":[1,"a"]}}"#,
+                "the answer is no number",
+            ),
+        ] {
+            assert_eq!(read(json).unwrap_err(), why);
+        }
+    }
+
+    #[test]
+    fn a_query_survives_its_way_into_an_address() {
+        let query = Query {
+            url: "http://127.0.0.1:9090/".into(),
+            query: "sum(rate(x{a=\"b c\"}[1m]))".into(),
+            above: 1.0,
+            interval: Duration::from_secs(1),
+        };
+        let url = address(&query).unwrap().to_string();
+        let wanted = "http://127.0.0.1:9090/api/v1/query?query=\
+                      sum%28rate%28x%7Ba%3D%22b%20c%22%7D%5B1m%5D%29%29";
+        assert_eq!(url, wanted);
+    }
+}

@@ -1,0 +1,269 @@
+//! The judge within a rollout: what both pools did second by second in, a verdict and the trail of
+//! what was decided out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Rollout, Strategy};
+use crate::clock::WallTime;
+use crate::judge::ledger::Failing;
+use crate::judge::{Counts, Distribution, Evidence, Judge, Metric, Reading, Ruling, Verdict};
+
+/// Seconds of the trail.
+const TRAIL: usize = 300;
+
+/// Lines of the log.
+const LOG: usize = 200;
+
+/// How long a change of share makes latencies of no account: caches are cold, upstreams start
+/// slowly.
+const WARMING: Duration = Duration::from_secs(10);
+
+/// How far a p99 of the past stretches that.
+const WARMING_P99: u32 = 2;
+
+/// What a rollout's judge has heard, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Hearing {
+    judge: Option<Box<Judge>>,
+    /// The place of the step that the judge was told of.
+    step: Option<usize>,
+    /// When the share was last set.
+    shifted: WallTime,
+    /// What the two pools took since the share was last set, for people.
+    took: [Distribution; 2],
+    /// What a Prometheus server said.
+    measured: Measured,
+    trail: VecDeque<Second>,
+    log: VecDeque<(WallTime, String)>,
+    /// A few requests that failed on the target; kept once traffic was taken back.
+    failing: Vec<Failing>,
+}
+
+/// One second of a rollout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    /// When it ended.
+    pub at: WallTime,
+    /// The target's share, in basis points.
+    pub share: u16,
+    /// What the pool did that traffic leaves.
+    pub stable: Counts,
+    /// What the target did.
+    pub canary: Counts,
+}
+
+/// What a Prometheus server said to the rollout's question.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Measured {
+    asked: Option<WallTime>,
+    answered: Option<(WallTime, f64)>,
+    why_not: Option<String>,
+    /// Answers above the limit, one after the other.
+    above: u32,
+}
+
+/// Answers above the limit that take traffic back: one may be a scrape that went wrong.
+const ABOVE: u32 = 2;
+
+/// Intervals without an answer after which there is none.
+const SILENT: u32 = 3;
+
+/// What the judge knew of the stable pool when the rollout began.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// Its attempts.
+    pub attempts: Counts,
+    /// How long the good ones took.
+    pub latency: Distribution,
+    /// What bursts of failures divide evidence by.
+    pub phi: f64,
+    /// Failures beyond the stable pool's that the error budget bears; none if there is no budget.
+    pub budget: Option<f64>,
+}
+
+impl Rollout {
+    /// Gives the rollout a judge, which knows this of the past.
+    pub fn seat_judge(&mut self, past: Past) {
+        let settings = self.plan.judging.settings.clone();
+        if !settings.enabled || self.plan.strategy == Strategy::Rolling {
+            return;
+        }
+        let steps = self.plan.steps.len() as u32;
+        // Twice what it takes if all goes well: what regresses late is found late otherwise.
+        let planned = (self.plan.hold * steps + self.plan.watch) * 2;
+        let judge = Judge::new(settings, past.phi, past.latency, planned)
+            .with_budget(past.budget)
+            .with_attempts_before(past.attempts);
+        self.hearing.judge = Some(Box::new(judge));
+    }
+
+    /// Hears what both pools did in a second.
+    pub fn hear(&mut self, reading: &Reading, now: WallTime) {
+        let (share, has_traffic) = (self.share(), self.step.is_some());
+        let (stable, canary) = (reading.stable.attempts, reading.canary.attempts);
+        let hearing = &mut self.hearing;
+        hearing.trail.push_back(Second { at: now, share: share.get(), stable, canary });
+        if hearing.trail.len() > TRAIL {
+            hearing.trail.pop_front();
+        }
+        if hearing.step != self.step {
+            hearing.step = self.step;
+            hearing.took = Default::default();
+            if let (Some(judge), true) = (&mut hearing.judge, has_traffic) {
+                judge.begin_step(share);
+            }
+        }
+        hearing.took[0] += &reading.stable.latency;
+        hearing.took[1] += &reading.canary.latency;
+        if let Some(judge) = &mut hearing.judge {
+            judge.tick(reading);
+        }
+    }
+
+    /// Whether the share was set so lately that latencies say nothing yet.
+    pub fn is_warming(&self, now: WallTime) -> bool {
+        let p99 = self.hearing.took[0].quantile(0.99).unwrap_or_default();
+        let for_ = WARMING.max(p99 * WARMING_P99);
+        now.elapsed_since(self.hearing.shifted) < for_
+    }
+
+    /// How long ago the share was last set.
+    pub fn stepped(&self, now: WallTime) -> Duration {
+        now.elapsed_since(self.hearing.shifted)
+    }
+
+    /// Somebody has looked and lets it go on: what is known of the split and of how fine the target
+    /// is begins anew.
+    pub(super) fn on_resumed(&mut self) {
+        self.hearing.step = None;
+    }
+
+    pub(super) fn on_shift(&mut self, now: WallTime) {
+        self.hearing.shifted = now;
+    }
+
+    /// What is said of the target now, which in the last second was asked so often.
+    pub fn verdict(&self, last: Counts, now: WallTime) -> Verdict {
+        let verdict = match &self.hearing.judge {
+            Some(judge) => match judge.ruling() {
+                // Said in words only where somebody reads them.
+                Ruling::Pass => Verdict::Pass { evidence: String::new() },
+                _ => judge.verdict(),
+            },
+            None => self.by_guard(last, now),
+        };
+        match self.by_measure(now) {
+            Some(measured @ Verdict::Fail { .. }) => measured,
+            Some(measured) if matches!(verdict, Verdict::Pass { .. }) => measured,
+            _ => verdict,
+        }
+    }
+
+    /// The guard alone, which holds nothing up: how many requests a step wants is its own rule.
+    fn by_guard(&self, last: Counts, now: WallTime) -> Verdict {
+        let (mut whole, since) = self.seen();
+        whole += last;
+        let elapsed = now.elapsed_since(since.unwrap_or(self.started));
+        match self.plan.guard.judge(whole, elapsed) {
+            Verdict::Inconclusive { evidence } => Verdict::Pass { evidence },
+            verdict => verdict,
+        }
+    }
+
+    /// What the Prometheus server has to say, if it is asked and does not let the target pass.
+    fn by_measure(&self, now: WallTime) -> Option<Verdict> {
+        let query = self.plan.judging.prometheus.as_ref()?;
+        let measured = &self.hearing.measured;
+        let latest =
+            measured.answered.filter(|(at, _)| now.elapsed_since(*at) < query.interval * SILENT);
+        let Some((_, value)) = latest else {
+            let why = measured.why_not.as_deref().unwrap_or("it was not asked yet");
+            let evidence = format!("Prometheus has no answer to `{}`: {why}", query.query);
+            return Some(Verdict::Inconclusive { evidence });
+        };
+        let evidence = format!("`{}` is {value}, the limit is {}", query.query, query.above);
+        match (measured.above, value > query.above) {
+            (ABOVE.., _) => {
+                Some(Verdict::Fail { evidence, driver: Metric::Custom("prometheus".into()) })
+            }
+            (_, true) => Some(Verdict::Inconclusive { evidence }),
+            (_, false) => None,
+        }
+    }
+
+    /// Whether the Prometheus server is to be asked again; it is asked with this.
+    pub(super) fn is_to_measure(&mut self, now: WallTime) -> bool {
+        let Some(query) = &self.plan.judging.prometheus else { return false };
+        let asked = self.hearing.measured.asked;
+        let is_due = asked.is_none_or(|at| now < at || now.elapsed_since(at) >= query.interval);
+        if is_due {
+            self.hearing.measured.asked = Some(now);
+        }
+        is_due
+    }
+
+    /// Hears what the Prometheus server said.
+    pub(super) fn on_measured(&mut self, said: Result<String, String>, now: WallTime) {
+        let Some(query) = &self.plan.judging.prometheus else { return };
+        let measured = &mut self.hearing.measured;
+        match said
+            .and_then(|text| text.parse::<f64>().map_err(|_| format!("`{text}` is no number")))
+        {
+            Ok(value) => {
+                measured.answered = Some((now, value));
+                measured.why_not = None;
+                measured.above = if value > query.above { measured.above + 1 } else { 0 };
+            }
+            Err(why) => measured.why_not = Some(why),
+        }
+    }
+
+    /// Everything that the judge knows; none if there is none.
+    pub fn evidence(&self) -> Option<Evidence> {
+        self.hearing.judge.as_ref().map(|judge| judge.evidence())
+    }
+
+    /// How long the pools took since the share was last set, the one that traffic leaves first.
+    pub fn took(&self) -> &[Distribution; 2] {
+        &self.hearing.took
+    }
+
+    /// The last seconds.
+    pub fn trail(&self) -> impl Iterator<Item = &Second> {
+        self.hearing.trail.iter()
+    }
+
+    /// What was said of it, the oldest first.
+    pub fn log(&self) -> impl Iterator<Item = &(WallTime, String)> {
+        self.hearing.log.iter()
+    }
+
+    /// A few requests that failed on the target, if traffic was taken back.
+    pub fn failing(&self) -> &[Failing] {
+        &self.hearing.failing
+    }
+
+    /// Keeps a line of what is decided.
+    pub(super) fn note(&mut self, what: &str, now: WallTime) {
+        self.hearing.log.push_back((now, what.to_string()));
+        if self.hearing.log.len() > LOG {
+            self.hearing.log.pop_front();
+        }
+    }
+
+    /// Keeps requests that failed, as evidence.
+    pub fn keep_failing(&mut self, failing: Vec<Failing>) {
+        self.hearing.failing = failing;
+    }
+
+    /// The service's name and the two pools', as reports say them.
+    pub(super) fn names(&self) -> (&Arc<str>, &Arc<str>, &Arc<str>) {
+        (&self.service, &self.plan.from, &self.plan.to)
+    }
+}

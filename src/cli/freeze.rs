@@ -85,7 +85,8 @@ fn words(slo: &wire::Slo) -> String {
         (Some(freeze), _) => {
             let until = end(freeze).unwrap_or_else(|| "until that is lifted".into());
             format!(
-                "rollouts of {service} are frozen {until}; `pointsman freeze {service} --lift` lifts it"
+                "rollouts of {service} are frozen {until}; `pointsman freeze {service} --lift` lifts \
+                 that"
             )
         }
         (None, Some(lifted)) => {

@@ -56,7 +56,8 @@ fn picture(all: &[wire::Slo]) -> String {
         lines.push(objectives(all));
     } else {
         lines.push(
-            "nothing is promised: `[services.NAME.slo]` in the config does, with 99.9 % over 30 days"
+            "nothing is promised: an empty `[services.NAME.slo]` in the config promises 99.9 % over \
+             30 days"
                 .to_string(),
         );
     }

@@ -353,7 +353,7 @@ pub enum Refused {
         why: String,
     },
     /// It is not frozen by order.
-    #[error("rollouts of `{service}` are not frozen by anybody{}", .why.as_ref().map_or_else(String::new, |why| format!(", but kept back: {why}")))]
+    #[error("rollouts of `{service}` are not frozen by anybody{}", kept_back(.why))]
     NotFrozen {
         /// The service asked of.
         service: String,
@@ -398,6 +398,10 @@ pub enum Refused {
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
+}
+
+fn kept_back(why: &Option<String>) -> String {
+    why.as_ref().map_or_else(String::new, |why| format!(", but kept back: {why}"))
 }
 
 /// Why a reload changed nothing.

@@ -119,7 +119,13 @@ impl Shown {
     pub fn why(&self) -> Option<String> {
         let name = self.objective.name();
         let left = percent(self.reading.remaining);
-        let burning = self.burning.iter().zip(&TIERS).find(|(burns, _)| **burns);
+        // Of those that burn the one that made it so: the two fast ones hold, the others warn.
+        let of_state = match self.state {
+            State::Hold => 0..2,
+            _ => 2..TIERS.len(),
+        };
+        let mut tiers = self.burning.iter().zip(&TIERS).skip(of_state.start).take(of_state.len());
+        let burning = tiers.find(|(burns, _)| **burns);
         let (state, days) = (self.state, self.window.as_secs() / (24 * 60 * 60));
         Some(match (state, burning) {
             (State::Open, _) => return None,
@@ -130,7 +136,8 @@ impl Shown {
             (_, Some((_, tier))) => {
                 let burn = self.reading.burns[tier.long as usize];
                 format!(
-                    "the error budget of {name} burns {} ({}× over {} and {}), {left} of it is left",
+                    "the error budget of {name} burns {} ({}× over {} and {}), {left} of it is \
+                     left",
                     times(burn),
                     tier.rate,
                     tier.long.words(),
@@ -138,7 +145,8 @@ impl Shown {
                 )
             }
             (State::Hold, None) => format!(
-                "the error budget of {name} burned too fast within the last 30 min, {left} of it is left"
+                "the error budget of {name} burned too fast within the last 30 min, {left} of it \
+                 is left"
             ),
             (_, None) => format!("{left} of the error budget of {name} is left"),
         })
@@ -198,7 +206,7 @@ mod tests {
                  left",
             ),
             (
-                why(State::Hold, 0.9, none),
+                why(State::Hold, 0.9, [false, false, true, true]),
                 "the error budget of availability burned too fast within the last 30 min, 90 % of \
                  it is left",
             ),

@@ -317,7 +317,8 @@ async fn requests_are_counted_by_how_they_ended() {
 #[tokio::test]
 async fn promtool_finds_nothing_to_say() {
     use tokio::io::AsyncWriteExt;
-    let (_blue, _green, edge) = two_pools().await;
+    let blue = Origin::named("blue").await;
+    let edge = Edge::before(&[("blue", &blue)], "slo.latency = { p99 = \"1s\" }\n").await;
     edge.get(&[]).await;
     let metrics = edge.admin_with("GET", "/metrics", "", &[]).await;
     assert_eq!(metrics.fields("content-type"), ["text/plain; version=0.0.4; charset=utf-8"]);

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use pointsman::clock::WallTime;
 use pointsman::control::Source;
 use pointsman::judge::Counts;
-use pointsman::server::{Options, Server};
+use pointsman::server::{Options, Server, StartError};
 use pointsman::slo::{Budget, DEFAULT_WINDOW, Kept, Objective, Target};
-use pointsman::store::{Batch, Store};
+use pointsman::store::{Batch, Store, StoreError};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -314,6 +314,18 @@ async fn a_budget_that_is_spent_freezes_whoever_starts_and_nobody_who_goes_back(
     ));
 }
 
+/// A server, once the one before it has let go of the store.
+async fn started(options: &Options) -> Server {
+    let server = std::cell::RefCell::new(None);
+    until("the store is free", async || match Server::start(options.clone()).await {
+        Ok(started) => server.replace(Some(started)).is_none(),
+        Err(StartError::Store(StoreError::InUse { .. })) => false,
+        Err(error) => panic!("{error}"),
+    })
+    .await;
+    server.take().unwrap()
+}
+
 #[tokio::test]
 async fn an_orderly_end_loses_no_count() {
     let origin = Origin::named("blue").await;
@@ -322,7 +334,7 @@ async fn an_orderly_end_loses_no_count() {
     std::fs::write(&file, format!("{HEAD}{}", shop(&[("blue", &origin)], "slo = {}\n"))).unwrap();
     let options = Options { source: Source::File(file), admin: None, watches_file: false };
     for round in 1..=3u64 {
-        let server = Server::start(options.clone()).await.unwrap();
+        let server = started(&options).await;
         let shop = || server.published().load().service("shop").unwrap().state.standing();
         assert_eq!(shop().objectives[0].reading.seen.total, 7 * (round - 1));
         let address = server.address().unwrap();

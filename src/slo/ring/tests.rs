@@ -58,8 +58,9 @@ proptest! {
             let least = brute_force(&known, now - window);
             // A sample is taken with the first look of its stretch, at most 40 s into it.
             let most = brute_force(&known, now.saturating_sub(window + grain + 40));
-            prop_assert!(least.total <= said.total && said.total <= most.total, "{window}: {least:?} {said:?} {most:?}");
-            prop_assert!(least.bad <= said.bad && said.bad <= most.bad, "{window}: {least:?} {said:?} {most:?}");
+            let is_between = |of: fn(Counts) -> u64| of(least) <= of(said) && of(said) <= of(most);
+            let holds = is_between(|counts| counts.total) && is_between(|counts| counts.bad);
+            prop_assert!(holds, "{window}: {least:?} {said:?} {most:?}");
         }
     }
 
@@ -97,8 +98,8 @@ proptest! {
                 recalled.samples.iter().filter(|sample| !ring.samples.contains(sample)).collect();
             prop_assert_eq!(recalled.samples.len(), ring.samples.len() + more.len());
             // The beginning of the gap, which is the end of the finest ring.
-            prop_assert!(more.iter().all(|sample| rings.0[0].samples.contains(sample)), "{:?}", more);
-            prop_assert!(more.len() <= 1);
+            let is_end = |sample: &&Sample| rings.0[0].samples.contains(sample);
+            prop_assert!(more.len() <= 1 && more.iter().all(is_end), "{more:?}");
         }
     }
 }

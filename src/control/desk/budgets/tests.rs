@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::config::Config;
-use crate::rollout::{self, Wishes};
+use crate::rollout::{self, Task, Wishes};
 use crate::snapshot::Resolved;
 use crate::split::BasisPoints;
 use crate::store::crash::{Failure, FrailDisk, Leaves};
@@ -199,6 +199,26 @@ fn one_under_way_is_held_and_goes_on_by_itself() {
     office.serve_both(20, (9, 0), (1, 0));
     assert_eq!(office.share().get(), 1_000);
     office.serve_both(15, (9, 0), (1, 0));
+    assert_eq!(office.share().get(), 5_000);
+}
+
+#[test]
+fn a_hook_that_ends_well_during_a_freeze_is_remembered() {
+    let hooks = "hold = \"1m\", hooks = { before_step = \"http://gate.test/\" }";
+    let mut office = Office::open(&FILE.replace("hold = \"1m\"", hooks));
+    office.start(false, None).unwrap();
+    office.serve_both(61, (9, 0), (1, 0));
+    let task = Task::Hook(rollout::HookPoint::BeforeStep);
+    assert!(office.rollout().1.contains("waits for hook before_step"));
+    office.freeze(FreezeOrder::Freeze { length: None }, Some("stop")).unwrap();
+    office.serve_both(1, (9, 0), (1, 0));
+    let passed = Ok(String::new());
+    office.desk.on_done("shop", 1, task, passed, &office.snapshot, office.now).unwrap();
+    office.settle();
+    office.serve_both(60, (9, 0), (1, 0));
+    assert_eq!(office.share().get(), 1_000);
+    office.freeze(FreezeOrder::Lift, None).unwrap();
+    office.serve_both(1, (9, 0), (1, 0));
     assert_eq!(office.share().get(), 5_000);
 }
 

@@ -25,9 +25,10 @@
 //! # Rooms
 //!
 //! The core ([`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
-//! [`mirror`], [`snapshot`], [`judge`], [`rollout`], [`rehearsal`]) knows no pingora, no runtime, no file, no
-//! socket, and takes time and chance as arguments ([`clock`]). The rim ([`proxy`], [`observe`],
-//! [`outgoing`], [`notify`], [`control`], [`store`], [`admin`], [`server`], [`cli`]) has them all.
+//! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`rehearsal`]) knows no pingora, no
+//! runtime, no file, no socket, and takes time and chance as arguments ([`clock`]). The rim
+//! ([`proxy`], [`observe`], [`outgoing`], [`notify`], [`control`], [`store`], [`admin`], [`server`],
+//! [`cli`]) has them all.
 
 pub mod clock;
 
@@ -40,6 +41,7 @@ pub mod fallback;
 pub mod mirror;
 pub mod snapshot;
 pub mod judge;
+pub mod slo;
 pub mod rollout;
 pub mod rehearsal;
 

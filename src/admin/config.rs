@@ -39,12 +39,7 @@ pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::
         (status = 422, description = "The text is not a config", body = Problem)))]
 pub async fn diff(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Changes>, Problem> {
     let (config, _) = given_or_file(&admin, body?)?.parse()?;
-    let in_force = admin.in_force.borrow().clone();
-    let snapshot = admin.published.load();
-    let live = |name: &str| snapshot.service(name).map(|service| service.split.clone());
-    let mut found = crate::config::diff(&in_force.config, &config, live);
-    let changed = in_force.changed.keys().map(|(service, pool)| (&**service, &**pool));
-    found.extend(crate::config::given_up(&in_force.config, &config, changed));
+    let found = admin.control.diff(config).await?;
     Ok(Json(changes(&admin, found)))
 }
 

@@ -1,75 +1,49 @@
-//! Who may ask: a request's credentials and origin in, pass or a problem out.
+//! Who may ask: a request's credentials and origin in, pass with the caller's name or a problem out.
 
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::Admin;
 use super::problem::Problem;
-use crate::config::Config;
-use crate::control::Source;
 
-/// The shortest token taken: what is shorter can be guessed.
-const SHORTEST: usize = 16;
+/// Who an order is by that comes without a token and does not say.
+const ANONYMOUS: &str = "api";
 
-/// The hash of the token: comparing hashes takes the same time for tokens of any length.
-#[derive(Clone)]
-pub struct Token([u8; 32]);
+/// Who asks: the name of the token that came with the request, if tokens are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller(Option<Arc<str>>);
 
-/// Why a token file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// It cannot be read.
-    #[error("cannot read the admin token file {path}: {error}")]
-    Read {
-        /// The file.
-        path: String,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// Its first line is too short.
-    #[error("the first line of {0} must hold a token of at least {SHORTEST} characters")]
-    Short(String),
-}
-
-impl Token {
-    fn new(text: &str) -> Token {
-        Token(Sha256::digest(text.as_bytes()).into())
-    }
-
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let scheme_and_token = given.and_then(|given| given.split_once(' '));
-        scheme_and_token.is_some_and(|(scheme, token)| {
-            scheme.eq_ignore_ascii_case("bearer")
-                && bool::from(Token::new(token.trim()).0.ct_eq(&self.0))
-        })
+impl Caller {
+    /// Who an order is by that says it is by `claimed`. A token proves its name; what its bearer
+    /// claims beside it, such as the user of a command line, is told as a claim.
+    pub fn author(&self, claimed: Option<String>) -> String {
+        let claimed = claimed.filter(|claimed| !claimed.trim().is_empty());
+        match (&self.0, claimed) {
+            (None, claimed) => claimed.unwrap_or_else(|| ANONYMOUS.into()),
+            (Some(name), Some(claimed)) if claimed != **name => format!("{name} (as {claimed})"),
+            (Some(name), _) => name.to_string(),
+        }
     }
 }
 
-/// The token that a config asks for. A relative path starts at the config's own folder.
-pub fn token(config: &Config, source: &Source) -> Result<Option<Token>, TokenError> {
-    let Some(file) = &config.admin.token_file else { return Ok(None) };
-    let folder = source.path().and_then(|path| path.parent());
-    let path: PathBuf = folder.map_or_else(|| file.clone(), |folder| folder.join(file));
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| TokenError::Read { path: name.clone(), error })?;
-    match text.lines().next().map(str::trim) {
-        Some(token) if token.len() >= SHORTEST => Ok(Some(Token::new(token))),
-        _ => Err(TokenError::Short(name)),
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Infallible> {
+        Ok(parts.extensions.get::<Caller>().cloned().unwrap_or_default())
     }
 }
 
 /// Lets a request through, or says why not.
-pub async fn check(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    match refuse(&admin, request.headers(), request.uri().path()) {
-        Some(problem) => {
+pub async fn check(State(admin): State<Admin>, mut request: Request, next: Next) -> Response {
+    match admit(&admin, request.headers(), request.uri().path()) {
+        Err(problem) => {
             let is_unauthorized = problem.status == StatusCode::UNAUTHORIZED.as_u16();
             let mut response = problem.into_response();
             if is_unauthorized {
@@ -78,39 +52,55 @@ pub async fn check(State(admin): State<Admin>, request: Request, next: Next) -> 
             }
             response
         }
-        None => next.run(request).await,
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
     }
 }
 
-fn refuse(admin: &Admin, headers: &HeaderMap, path: &str) -> Option<Problem> {
+fn admit(admin: &Admin, headers: &HeaderMap, path: &str) -> Result<Caller, Problem> {
     // Probes come without credentials and learn nothing but yes or no.
     if matches!(path, "/livez" | "/readyz") {
-        return None;
+        return Ok(Caller::default());
     }
-    match &admin.token {
-        Some(token) if token.admits(headers) => None,
-        Some(_) => {
+    let Some(tokens) = &admin.tokens else {
+        return refuse_strangers(admin, headers).map(|()| Caller::default());
+    };
+    match bearer(headers).and_then(|token| tokens.name(token)) {
+        Some(name) => Ok(Caller(Some(name.clone()))),
+        None => {
             let detail = match headers.contains_key(header::AUTHORIZATION) {
-                true => "this is not the token of this API",
+                true => "this is no token of this API",
                 false => {
                     "this API needs `Authorization: Bearer TOKEN` (`--token` or POINTSMAN_TOKEN on the command line)"
                 }
             };
-            Some(Problem::new(StatusCode::UNAUTHORIZED, "no-token", detail))
+            Err(Problem::new(StatusCode::UNAUTHORIZED, "no-token", detail))
         }
-        // Without a token, reaching the loopback address is the credential. A web page in a
-        // browser on this machine can reach it too, so what browsers send is refused: names
-        // other than this machine's (DNS rebinding) and requests on behalf of other sites.
-        None if is_from_elsewhere(headers) => {
-            let detail = "requests on behalf of other sites are refused";
-            Some(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail))
-        }
-        None if admin.is_local && !is_local_host(headers) => {
-            let detail = "without a token the API answers to localhost and loopback addresses only";
-            Some(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail))
-        }
-        None => None,
     }
+}
+
+/// Without a token, reaching the loopback address is the credential. A web page in a browser on this
+/// machine can reach it too, so what browsers send is refused: names other than this machine's (DNS
+/// rebinding) and requests on behalf of other sites.
+fn refuse_strangers(admin: &Admin, headers: &HeaderMap) -> Result<(), Problem> {
+    if is_from_elsewhere(headers) {
+        let detail = "requests on behalf of other sites are refused";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
+    }
+    if admin.is_local && !is_local_host(headers) {
+        let detail = "without a token the API answers to localhost and loopback addresses only";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail));
+    }
+    Ok(())
+}
+
+/// The bearer token that a request brings.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = given.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
@@ -138,18 +128,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_whole_token_passes() {
-        let token = Token::new("correct-horse-battery");
-        let admits = |value: &str| {
+    fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {
+        let read = |value: &str| {
             let value = HeaderValue::from_str(value).unwrap();
-            token.admits(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
+            bearer(&headers).map(str::to_string)
         };
-        assert!(admits("Bearer correct-horse-battery"));
-        assert!(admits("bearer  correct-horse-battery "));
-        for bad in ["Bearer correct-horse-batter", "Bearer ", "correct-horse-battery", "Basic x"] {
-            assert!(!admits(bad), "{bad}");
-        }
-        assert!(!token.admits(&HeaderMap::new()));
+        assert_eq!(read("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(read("bearer  abc ").as_deref(), Some("abc"));
+        assert_eq!(read("Bearer ").as_deref(), Some(""));
+        assert_eq!((read("abc"), read("Basic abc")), (None, None));
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_token_proves_its_name_and_no_other() {
+        let (nobody, ci) = (Caller(None), Caller(Some("ci".into())));
+        let by = |caller: &Caller, claimed: &str| caller.author(Some(claimed.into()));
+        assert_eq!((nobody.author(None), by(&nobody, " ")), ("api".into(), "api".into()));
+        assert_eq!(by(&nobody, "ann"), "ann");
+        assert_eq!(
+            (ci.author(None), by(&ci, ""), by(&ci, "ci")),
+            ("ci".into(), "ci".into(), "ci".into())
+        );
+        assert_eq!(by(&ci, "ann"), "ci (as ann)");
     }
 
     #[test]

@@ -10,7 +10,9 @@ mod operations;
 mod problem;
 mod rollouts;
 mod services;
+mod slo;
 mod status;
+mod tokens;
 pub mod wire;
 
 use std::sync::Arc;
@@ -24,14 +26,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Clock;
-use crate::control::{Control, Events, InForce, Rates, Refused, Source};
+use crate::control::{Board, Control, Events, InForce, Rates, Refused, Source};
 use crate::observe::Process;
 use crate::proxy::listen::Bound;
 use crate::snapshot::Published;
 
 use problem::Problem;
 
-pub use guard::{Token, TokenError, token};
+pub use tokens::{BadLine, TokenError, Tokens};
 
 /// What the handlers read and whom they ask.
 #[derive(Clone)]
@@ -46,6 +48,8 @@ pub struct Admin {
     pub rates: Arc<Rates>,
     /// What happened.
     pub events: Arc<Events>,
+    /// What stands: orders and rollouts under way.
+    pub board: watch::Receiver<Arc<Board>>,
     /// The config in force and its text.
     pub in_force: watch::Receiver<Arc<InForce>>,
     /// Where the config comes from.
@@ -54,8 +58,8 @@ pub struct Admin {
     pub is_stopping: Arc<AtomicBool>,
     /// Time.
     pub clock: Clock,
-    /// What every request must bring, if anything.
-    pub token: Option<Token>,
+    /// One of which every request must bring, if there are any.
+    pub tokens: Option<Tokens>,
     /// Whether only this machine can connect.
     pub is_local: bool,
 }
@@ -99,6 +103,9 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(rollouts::start, rollouts::show))
         .routes(routes!(rollouts::command))
         .routes(routes!(rollouts::list))
+        .routes(routes!(rollouts::report))
+        .routes(routes!(slo::show))
+        .routes(routes!(slo::put_freeze, slo::delete_freeze))
         .routes(routes!(rollouts::flags))
         .routes(routes!(rollouts::flag, rollouts::put_flag))
         .routes(routes!(rollouts::export))

@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
+use super::guard::Caller;
 use super::problem::Problem;
 use super::services::{Answer, Body, order};
 use super::{Admin, wire};
@@ -49,6 +50,7 @@ const UNRESOLVED: &str = "its name has not resolved yet; it joins when it does";
         (status = 404, description = "No such service, pool or upstream", body = Problem)))]
 pub async fn put_upstream_state(
     State(admin): State<Admin>,
+    caller: Caller,
     Path((service, pool, address)): Path<(String, String, String)>,
     body: Body<wire::PutUpstreamState>,
 ) -> Answer {
@@ -58,7 +60,7 @@ pub async fn put_upstream_state(
         wire::UpstreamState::Active => UpstreamOrder::Activate,
         wire::UpstreamState::Drain => UpstreamOrder::Drain,
     };
-    let order = order(&HeaderMap::new(), author, reason, false)?;
+    let order = order(&HeaderMap::new(), &caller, author, reason, false)?;
     let set = admin.control.set_upstream(place.clone(), what, order).await;
     let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
     let snapshot = admin.published.load();
@@ -81,6 +83,7 @@ pub async fn put_upstream_state(
         (status = 422, description = "The address or the weight is none", body = Problem)))]
 pub async fn post_upstream(
     State(admin): State<Admin>,
+    caller: Caller,
     Path((service, pool)): Path<(String, String)>,
     body: Body<wire::PostUpstream>,
 ) -> Answer {
@@ -90,7 +93,7 @@ pub async fn post_upstream(
         return Err(bad("weight: from 1 to 10000"));
     }
     let place = Place { service, pool, upstream: Some(parsed.clone()) };
-    let order = order(&HeaderMap::new(), author, reason, false)?;
+    let order = order(&HeaderMap::new(), &caller, author, reason, false)?;
     let what = UpstreamOrder::Add { weight };
     let set = admin.control.set_upstream(place.clone(), what, order).await;
     let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
@@ -113,12 +116,13 @@ pub async fn post_upstream(
         (status = 409, description = "It is the last one, or belongs to a name", body = Problem)))]
 pub async fn delete_upstream(
     State(admin): State<Admin>,
+    caller: Caller,
     Path((service, pool, address)): Path<(String, String, String)>,
     by: Result<Query<By>, QueryRejection>,
 ) -> Answer {
     let Query(By { reason, author }) = by?;
     let place = upstream(&admin, service, pool, &address)?;
-    let order = order(&HeaderMap::new(), author, reason, false)?;
+    let order = order(&HeaderMap::new(), &caller, author, reason, false)?;
     let set = admin.control.set_upstream(place.clone(), UpstreamOrder::Remove, order).await;
     let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
     Ok(Json(wire::UpstreamsChanged { address, generation, note: None }).into_response())
@@ -157,10 +161,11 @@ pub struct By {
         (status = 404, description = "No such service or pool", body = Problem)))]
 pub async fn put_breaker(
     State(admin): State<Admin>,
+    caller: Caller,
     Path((service, pool)): Path<(String, String)>,
     body: Body<wire::PutBreaker>,
 ) -> Answer {
-    set_breaker(&admin, Place { service, pool, upstream: None }, body).await
+    set_breaker(&admin, &caller, Place { service, pool, upstream: None }, body).await
 }
 
 /// Opens or closes an upstream's circuit breaker, or lets it decide by itself again.
@@ -173,15 +178,21 @@ pub async fn put_breaker(
         (status = 404, description = "No such service, pool or upstream", body = Problem)))]
 pub async fn put_upstream_breaker(
     State(admin): State<Admin>,
+    caller: Caller,
     Path((service, pool, address)): Path<(String, String, String)>,
     body: Body<wire::PutBreaker>,
 ) -> Answer {
-    set_breaker(&admin, upstream(&admin, service, pool, &address)?, body).await
+    set_breaker(&admin, &caller, upstream(&admin, service, pool, &address)?, body).await
 }
 
-async fn set_breaker(admin: &Admin, place: Place, body: Body<wire::PutBreaker>) -> Answer {
+async fn set_breaker(
+    admin: &Admin,
+    caller: &Caller,
+    place: Place,
+    body: Body<wire::PutBreaker>,
+) -> Answer {
     let Json(wire::PutBreaker { state, reason, author }) = body?;
-    let order = order(&HeaderMap::new(), author, reason, false)?;
+    let order = order(&HeaderMap::new(), caller, author, reason, false)?;
     let set = admin.control.set_breaker(place.clone(), state.into(), order).await;
     let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
     Ok(Json(wire::BreakerSet { state, generation }).into_response())
@@ -196,12 +207,13 @@ async fn set_breaker(admin: &Admin, place: Place, body: Body<wire::PutBreaker>) 
         (status = 422, description = "A bound is out of range", body = Problem)))]
 pub async fn put_mode(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(service): Path<String>,
     body: Body<wire::PutMode>,
 ) -> Answer {
     let Json(put) = body?;
     let what = mode(&put)?;
-    let order: Order = order(&HeaderMap::new(), put.author, put.reason, false)?;
+    let order: Order = order(&HeaderMap::new(), &caller, put.author, put.reason, false)?;
     let set = admin.control.set_mode(&service, what, order).await;
     let generation = set.map_err(|refused| admin.problem(refused, &service))?;
     let snapshot = admin.published.load();

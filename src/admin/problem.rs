@@ -89,6 +89,9 @@ impl From<Refused> for Problem {
             Refused::Last { .. } => (StatusCode::CONFLICT, "last-upstream"),
             Refused::Named { .. } => (StatusCode::CONFLICT, "upstream-of-a-name"),
             Refused::RolloutUnderWay { .. } => (StatusCode::CONFLICT, "rollout-under-way"),
+            Refused::Frozen { .. } => (StatusCode::CONFLICT, "frozen"),
+            Refused::NotFrozen { .. } => (StatusCode::CONFLICT, "not-frozen"),
+            Refused::NoReason => (StatusCode::UNPROCESSABLE_ENTITY, "no-reason"),
             Refused::NoRollout(_) => (StatusCode::CONFLICT, "no-rollout"),
             Refused::Plan(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no-plan"),
             Refused::Rollout(_) => (StatusCode::CONFLICT, "not-now"),
@@ -99,14 +102,22 @@ impl From<Refused> for Problem {
             Refused::Store(_) => (StatusCode::INSUFFICIENT_STORAGE, "store"),
             Refused::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
-        let hint = match refused {
+        let hint = match &refused {
             Refused::NotAvailable(_) | Refused::Contracted { .. } => {
-                "; `force` sends traffic there all the same"
+                "; `force` sends traffic there all the same".to_string()
             }
             Refused::RolloutUnderWay { .. } => {
-                "; abort it first (a rollback and `force` do so by themselves)"
+                "; abort it first (a rollback and `force` do so by themselves)".to_string()
             }
-            _ => "",
+            Refused::Frozen { service, .. } => format!(
+                "; if this one mends it: `pointsman rollout start {service} --override-freeze \
+                 --reason TEXT`"
+            ),
+            Refused::NotFrozen { service, why: Some(_) } => format!(
+                "; to let them go on all the same: `pointsman freeze {service} --lift --override \
+                 --reason TEXT`"
+            ),
+            _ => String::new(),
         };
         Problem::new(status, kind, format!("{refused}{hint}"))
     }

@@ -7,9 +7,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
+use super::guard::Caller;
 use super::problem::Problem;
 use super::services::{Answer, Body, change, order};
 use super::{Admin, wire};
+use crate::clock::WallTime;
 use crate::control::{Refused, Report, Target};
 use crate::rollout::{Order, Strategy, Wishes};
 use crate::split::BasisPoints;
@@ -26,12 +28,13 @@ use crate::split::BasisPoints;
         (status = 412, description = "Another change came first", body = Problem)))]
 pub async fn rollback(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body<wire::Rollback>,
 ) -> Answer {
     let Json(wire::Rollback { to, force, reason, author }) = body?;
-    let order = order(&headers, author, reason, force)?;
+    let order = order(&headers, &caller, author, reason, force)?;
     change(&admin, &name, Target::Back { to }, order).await
 }
 
@@ -42,20 +45,22 @@ pub async fn rollback(
     responses(
         (status = 201, description = "The rollout", body = wire::Rollout),
         (status = 404, description = "No such service", body = Problem),
-        (status = 409, description = "Another one is under way", body = Problem),
-        (status = 422, description = "It cannot be planned so", body = Problem)))]
+        (status = 409, description = "Another one is under way, or they are frozen", body = Problem),
+        (status = 422, description = "It cannot be planned so, or an override has no reason",
+            body = Problem)))]
 pub async fn start(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body<wire::StartRollout>,
 ) -> Answer {
     let Json(start) = body?;
     let wishes = wishes(&start)?;
-    let order = order(&headers, start.author, start.reason, false)?;
+    let order = order(&headers, &caller, start.author, start.reason, false)?;
     let started = admin.control.start_rollout(&name, wishes, order).await;
     let report = started.map_err(|refused| refuse(&admin, refused, &name))?;
-    Ok((StatusCode::CREATED, Json(describe(report))).into_response())
+    Ok((StatusCode::CREATED, Json(describe(report, admin.clock.wall_time()))).into_response())
 }
 
 /// The rollout under way, else the last one.
@@ -72,7 +77,7 @@ pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
         Problem::new(StatusCode::NOT_FOUND, "no-rollout", detail)
     };
     let newest = reports.into_iter().next().ok_or_else(none)?;
-    Ok(Json(describe(newest)).into_response())
+    Ok(Json(describe(newest, admin.clock.wall_time())).into_response())
 }
 
 /// The rollouts that are remembered, the newest first.
@@ -84,8 +89,28 @@ pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
 pub async fn list(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
     let listed = admin.control.rollouts(&name).await;
     let reports = listed.map_err(|refused| refuse(&admin, refused, &name))?;
-    let all: Vec<wire::Rollout> = reports.into_iter().map(describe).collect();
+    let now = admin.clock.wall_time();
+    let all: Vec<wire::Rollout> = reports.into_iter().map(|report| describe(report, now)).collect();
     Ok(Json(all).into_response())
+}
+
+/// One rollout with its evidence, ready for a post-mortem.
+#[utoipa::path(get, path = "/v1/services/{service}/rollouts/{id}", tag = "rollouts",
+    params(("service" = String, Path), ("id" = u64, Path)),
+    responses(
+        (status = 200, description = "The rollout with its evidence", body = wire::RolloutReport),
+        (status = 404, description = "No such service or rollout", body = Problem)))]
+pub async fn report(State(admin): State<Admin>, Path((name, id)): Path<(String, u64)>) -> Answer {
+    let listed = admin.control.rollouts(&name).await;
+    let reports = listed.map_err(|refused| refuse(&admin, refused, &name))?;
+    let found = reports.into_iter().find(|report| report.rollout.id == id);
+    let found = found.ok_or_else(|| {
+        let detail = format!("service `{name}` has no rollout {id} any more, or never had");
+        Problem::new(StatusCode::NOT_FOUND, "no-rollout", detail)
+    })?;
+    let rollout = found.rollout.clone();
+    let described = describe(found, admin.clock.wall_time());
+    Ok(Json(wire::RolloutReport::of(&rollout, described)).into_response())
 }
 
 /// Gives an order to the rollout under way: `pause`, `resume`, `step`, `promote` or `abort`.
@@ -98,6 +123,7 @@ pub async fn list(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
         (status = 409, description = "It makes no sense now", body = Problem)))]
 pub async fn command(
     State(admin): State<Admin>,
+    caller: Caller,
     Path((name, verb)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body<wire::OrderRollout>,
@@ -116,10 +142,10 @@ pub async fn command(
             return Err(Problem::new(StatusCode::NOT_FOUND, "no-verb", detail));
         }
     };
-    let order = order(&headers, author, reason, false)?;
+    let order = order(&headers, &caller, author, reason, false)?;
     let ordered = admin.control.order_rollout(&name, what, order).await;
     let report = ordered.map_err(|refused| refuse(&admin, refused, &name))?;
-    Ok(Json(describe(report)).into_response())
+    Ok(Json(describe(report, admin.clock.wall_time())).into_response())
 }
 
 /// All feature flags.
@@ -152,13 +178,14 @@ pub async fn flag(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
         (status = 422, description = "No share", body = Problem)))]
 pub async fn put_flag(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body<wire::PutFlag>,
 ) -> Answer {
     let Json(wire::PutFlag { percent, reason, author }) = body?;
     let percent = percent.map(|percent| share(&percent, "percent")).transpose()?;
-    let order = order(&headers, author, reason, false)?;
+    let order = order(&headers, &caller, author, reason, false)?;
     let flag = admin.control.set_flag(&name, percent, order).await?;
     Ok(Json(wire::Flag::from(flag)).into_response())
 }
@@ -194,6 +221,8 @@ fn wishes(start: &wire::StartRollout) -> Result<Wishes, Problem> {
         hold: start.hold.as_deref().map(|text| length(text, "hold")).transpose()?,
         min_requests: start.min_requests,
         watch: start.watch.as_deref().map(|text| length(text, "watch")).transpose()?,
+        judge: start.judge,
+        despite_freeze: start.override_freeze,
     })
 }
 
@@ -213,13 +242,9 @@ fn bad(detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-value", detail)
 }
 
-fn describe(report: Report) -> wire::Rollout {
+pub(super) fn describe(report: Report, now: WallTime) -> wire::Rollout {
     let Report { rollout, status, revision } = report;
-    let counts = |counts: crate::judge::Counts| wire::Attempts {
-        requests: counts.total,
-        failed: counts.bad,
-        errors: counts.ratio() * 100.0,
-    };
+    let stepped = rollout.stepped(now);
     wire::Rollout {
         id: rollout.id,
         service: rollout.service.to_string(),
@@ -237,13 +262,15 @@ fn describe(report: Report) -> wire::Rollout {
         state: status.state.into(),
         status: status.words,
         share: status.share.percent(),
-        step: counts(status.counts.0),
-        all: counts(status.counts.1),
+        step: wire::Attempts::of(status.counts.0),
+        all: wire::Attempts::of(status.counts.1),
         verbs: status.verbs.iter().map(ToString::to_string).collect(),
         author: rollout.author.clone(),
         reason: rollout.reason.clone(),
         started: rollout.started.seconds(),
         ended: rollout.ended.as_ref().map(|(_, at)| at.seconds()),
         revision,
+        judgement: rollout.evidence().map(wire::Judgement::of),
+        latency: wire::took(&rollout, stepped.as_secs_f64()),
     }
 }

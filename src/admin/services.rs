@@ -8,17 +8,16 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::guard::Caller;
 use super::problem::Problem;
+use super::wire::Standing;
 use super::{Admin, wire};
 use crate::balance::Member;
 use crate::clock::Moment;
-use crate::control::{LATENCY_WINDOWS, Order, PoolRate, Refused, Target};
+use crate::control::{LATENCY_WINDOWS, Order, PoolRate, Refused, Report, Target};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::split::BasisPoints;
 use crate::upstream::{BreakerState, Conditions};
-
-/// Who a change is by if it does not say.
-const ANONYMOUS: &str = "api";
 
 pub(super) type Answer = Result<Response, Problem>;
 pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
@@ -68,6 +67,7 @@ pub async fn split(State(admin): State<Admin>, Path(name): Path<String>) -> Answ
         (status = 422, description = "The weights are no split", body = Problem)))]
 pub async fn put_split(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body<wire::PutSplit>,
@@ -81,7 +81,7 @@ pub async fn put_split(
         })?;
         read.insert(pool, percent);
     }
-    let order = order(&headers, author, reason, force)?;
+    let order = order(&headers, &caller, author, reason, force)?;
     change(&admin, &name, Target::Weights(read), order).await
 }
 
@@ -96,12 +96,13 @@ pub async fn put_split(
         (status = 412, description = "Another change came first", body = Problem)))]
 pub async fn flip(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body<wire::Flip>,
 ) -> Answer {
     let Json(wire::Flip { to, force, reason, author }) = body?;
-    let order = order(&headers, author, reason, force)?;
+    let order = order(&headers, &caller, author, reason, force)?;
     change(&admin, &name, Target::Flip { pool: to }, order).await
 }
 
@@ -165,11 +166,12 @@ pub(super) async fn change(admin: &Admin, service: &str, to: Target, order: Orde
 
 pub(super) fn order(
     headers: &HeaderMap,
+    caller: &Caller,
     author: Option<String>,
     reason: Option<String>,
     force: bool,
 ) -> Result<Order, Problem> {
-    let author = author.filter(|author| !author.is_empty()).unwrap_or_else(|| ANONYMOUS.into());
+    let author = caller.author(author);
     Ok(Order { author, reason, expected: if_match(headers)?, force })
 }
 
@@ -205,6 +207,8 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         let latency = latency.map(|(&window, took)| wire::Latency::of(took, window as f64));
         wire::Pool { latency: latency.collect(), ..describe_pool(pool, service, rate, now) }
     };
+    let board = admin.board.borrow().clone();
+    let under_way = board.rollouts.iter().find(|rollout| rollout.service == service.name).cloned();
     wire::Service {
         name: service.name.to_string(),
         revision: service.revision,
@@ -215,7 +219,18 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         },
         waiting: service.waiting(),
         requests_per_second: rates.values().map(|rate| rate.requests).sum(),
+        budget: wire::Budget::of(&service.state.standing()),
         pools: service.pools.iter().map(pool).collect(),
+        rollout: under_way.map(|rollout| {
+            let status = rollout.status(admin.clock.wall_time());
+            let report = Report { rollout, status, revision: service.revision };
+            super::rollouts::describe(report, admin.clock.wall_time())
+        }),
+        orders: board
+            .orders
+            .iter()
+            .filter_map(|order| Standing::of(order, &service.name))
+            .collect(),
     }
 }
 

@@ -2,9 +2,12 @@
 //!
 //! Never the types that decide anything: those may change without a client noticing.
 
+mod judge;
 mod mirror;
 mod operations;
 mod rollouts;
+mod standing;
+mod slo;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +19,8 @@ use crate::judge::Distribution;
 use crate::split::Split;
 use crate::store;
 
+pub(super) use judge::took;
+pub use judge::{FailingRequest, Judged, Judgement, Odds, RolloutReport, Said, Second, Where};
 pub use mirror::{Comparisons, Difference, Differing, Mirror};
 pub use operations::{
     Breaker, BreakerOrder, BreakerSet, BreakerState, Event, Mode, ModeSet, PostUpstream,
@@ -23,6 +28,10 @@ pub use operations::{
 };
 
 pub use rollouts::{Attempts, Flag, OrderRollout, PutFlag, Rollback, Rollout, StartRollout};
+pub use slo::{
+    Budget, BurnRate, Decree, DeleteFreeze, FreezeOverride, Objective, PutFreeze, Slo, SloState,
+};
+pub use standing::Standing;
 
 /// The process, the config and every service at a glance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -80,8 +89,17 @@ pub struct Service {
     pub waiting: usize,
     /// Requests per second over the last ten seconds.
     pub requests_per_second: f64,
+    /// Its error budget, if it has any objective or its rollouts are frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// Its pools.
     pub pools: Vec<Pool>,
+    /// The rollout under way, if there is one.
+    #[serde(default)]
+    pub rollout: Option<Rollout>,
+    /// What was ordered above its config, and stands until it is taken back.
+    #[serde(default)]
+    pub orders: Vec<Standing>,
 }
 
 /// A pool with its share.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::api::{Api, Call, segment};
-use super::table::{table, weights};
+use super::table::{shortened, table, weights};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
 
@@ -45,7 +45,7 @@ fn row(revision: &wire::Revision) -> Vec<String> {
         super::events::moment(revision.at),
         weights(&revision.weights),
         revision.author.clone(),
-        revision.reason.clone().unwrap_or_default(),
+        shortened(revision.reason.as_deref().unwrap_or_default()),
         revision.outcome.clone().unwrap_or_default(),
     ]
 }

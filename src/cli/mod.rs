@@ -13,6 +13,7 @@ mod drain;
 mod events;
 mod flags;
 mod flip;
+mod freeze;
 mod history;
 mod hold;
 mod init;
@@ -27,6 +28,7 @@ mod rollback;
 mod rollout;
 mod run;
 mod shift;
+mod slo;
 mod status;
 mod store;
 mod table;
@@ -46,7 +48,7 @@ use self::api::ApiError;
     max_term_width = 100,
     after_help = "Try it without a file or a server of your own:\n  pointsman demo\n\n\
                   Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 rolled back or aborted, 4 \
-                  paused, 5 refused (conflict, lost race), 69 the admin API cannot be reached."
+                  paused, 5 refused (frozen, conflict, lost race), 69 the admin API cannot be reached."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -79,6 +81,10 @@ enum Verb {
     Rollout(rollout::Rollout),
     /// Show what a rollout would do: thousands of them on a virtual clock.
     Rehearse(rehearse::Rehearse),
+    /// Show objectives, error budgets and burn rates.
+    Slo(slo::Slo),
+    /// Let no rollout of a service start or go on, or lift that.
+    Freeze(freeze::Freeze),
     /// Show feature flags, or give one to another share of clients.
     Flags(flags::Flags),
     /// Take an upstream out for new requests, and wait until it is done.
@@ -158,6 +164,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::History(verb) => block_on(verb.run()),
         Verb::Rollout(verb) => block_on(verb.run()),
         Verb::Rehearse(verb) => verb.run(),
+        Verb::Slo(verb) => block_on(verb.run()),
+        Verb::Freeze(verb) => block_on(verb.run()),
         Verb::Flags(verb) => block_on(verb.run()),
         Verb::Store(verb) => block_on(verb.run()),
         Verb::Drain(verb) => block_on(verb.run()),

@@ -8,7 +8,7 @@ use http::Method;
 use tokio::time::sleep;
 
 use super::api::{Api, Call, segment};
-use super::table::{percent, table};
+use super::table::{percent, shortened, table};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
 
@@ -33,6 +33,8 @@ enum Verb {
     Status(Status),
     /// Show all that are remembered.
     List(Of),
+    /// Print one with its evidence as Markdown, ready for a post-mortem.
+    Report(Report),
     /// Stay at the step that it is at.
     Pause(Given),
     /// Go on after a pause; what failed is tried again.
@@ -67,6 +69,12 @@ struct Start {
     /// How long the old pool is kept warm after the last step.
     #[arg(long, value_name = "DURATION")]
     watch: Option<String>,
+    /// Without the judge: only the guard of the config takes it back.
+    #[arg(long)]
+    no_judge: bool,
+    /// Start it, and let it go on for 24 hours, in spite of a freeze or of what the error budget says.
+    #[arg(long, requires = "reason")]
+    override_freeze: bool,
     /// Why; kept with the rollout.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -97,6 +105,16 @@ struct Of {
 }
 
 #[derive(Debug, Args)]
+struct Report {
+    /// The service.
+    service: String,
+    /// The rollout's number; the one under way, else the last one, if left out.
+    id: Option<u64>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, Args)]
 struct Given {
     /// The service.
     service: String,
@@ -113,6 +131,7 @@ impl Rollout {
             Verb::Start(start) => start.run().await,
             Verb::Status(status) => status.run().await,
             Verb::List(of) => of.run().await,
+            Verb::Report(report) => report.run().await,
             Verb::Pause(given) => given.run("pause").await,
             Verb::Resume(given) => given.run("resume").await,
             Verb::Step(given) => given.run("step").await,
@@ -131,6 +150,8 @@ impl Start {
             hold: self.hold,
             min_requests: self.min_requests,
             watch: self.watch,
+            judge: self.no_judge.then_some(false),
+            override_freeze: self.override_freeze,
             reason: self.reason,
             author: Some(super::author()),
         };
@@ -172,7 +193,7 @@ impl Of {
                 format!("{} → {}", rollout.from, rollout.to),
                 rollout.state.clone(),
                 rollout.author.clone(),
-                rollout.status.clone(),
+                shortened(&rollout.status),
             ]
         };
         print(&match self.reach.json {
@@ -182,6 +203,27 @@ impl Of {
                 table(&headings, rollouts.iter().map(row))
             }
         });
+        Ok(Ending::Done)
+    }
+}
+
+impl Report {
+    async fn run(self) -> anyhow::Result<Ending> {
+        let service = segment(&self.service);
+        let id = match self.id {
+            Some(id) => id,
+            None => {
+                let path = format!("/v1/services/{service}/rollout");
+                let newest: wire::Rollout = Api(&self.reach).ask(Call::get(&path)).await?;
+                newest.id
+            }
+        };
+        let path = format!("/v1/services/{service}/rollouts/{id}");
+        let report: wire::RolloutReport = Api(&self.reach).ask(Call::get(&path)).await?;
+        match self.reach.json {
+            true => print(&serde_json::to_string_pretty(&report)?),
+            false => print(report.markdown.trim_end()),
+        }
         Ok(Ending::Done)
     }
 }
@@ -237,7 +279,8 @@ fn digits_out(line: &str) -> String {
     line.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
-fn line(rollout: &wire::Rollout) -> String {
+/// Where a rollout is, in a line.
+pub(super) fn line(rollout: &wire::Rollout) -> String {
     let wire::Rollout { id, service, to, status, .. } = rollout;
     let share = percent(rollout.share);
     let counts = match rollout.all.requests {
@@ -250,12 +293,64 @@ fn line(rollout: &wire::Rollout) -> String {
     format!("{service} rollout {id}: {to} at {share}{counts}: {status}")
 }
 
+/// What is compared, and how strong the evidence is.
+fn judged(judgement: &wire::Judgement) -> String {
+    let headings = ["JUDGED BY", ">STABLE", ">TARGET", ">WORSE, TO 1", ">ENOUGH", "SAYS"];
+    let failed = |attempts: &wire::Attempts| {
+        format!("{} of {} ({})", attempts.failed, attempts.requests, percent(attempts.errors))
+    };
+    let odds = |odds: f64| if odds < 1e6 { format!("{odds:.2}") } else { format!("{odds:.1e}") };
+    let rows = judgement.metrics.iter().map(|judged| {
+        vec![
+            match judged.target_slow_ms {
+                Some(slow) => format!("{} (over {slow:.1} ms)", judged.metric),
+                None => judged.metric.clone(),
+            },
+            failed(&judged.stable),
+            failed(&judged.target),
+            odds(judged.worse.odds),
+            odds(judged.worse.enough),
+            judged.says.clone(),
+        ]
+    });
+    let fine = &judgement.fine;
+    let mut text = table(&headings, rows);
+    text.push_str(&format!(
+        "\nfine: {} to 1, and {} to 1 lets it go on",
+        odds(fine.odds),
+        odds(fine.enough)
+    ));
+    for part in &judgement.regressed {
+        let (stable, target) = (failed(&part.stable), failed(&part.target));
+        text.push_str(&format!("\nregressed: {} ({stable}, now {target})", part.route));
+    }
+    text
+}
+
+/// How long both pools took since the share was last set.
+fn latencies(rollout: &wire::Rollout) -> String {
+    let headings = ["SINCE THE STEP", ">ANSWERS", ">P50", ">P90", ">P95", ">P99", ">P99.9"];
+    let time = |seconds: Option<f64>| {
+        seconds.map_or_else(|| "-".into(), |seconds| format!("{:.1} ms", seconds * 1e3))
+    };
+    let pools = [&rollout.from, &rollout.to].into_iter().zip(&rollout.latency);
+    let rows = pools.map(|(pool, took)| {
+        let quantiles = [took.p50, took.p90, took.p95, took.p99, took.p999].map(time);
+        [vec![pool.clone(), took.count.to_string()], quantiles.to_vec()].concat()
+    });
+    table(&headings, rows)
+}
+
 fn show(rollout: &wire::Rollout, json: bool) -> anyhow::Result<()> {
     if json {
         print(&serde_json::to_string_pretty(rollout)?);
         return Ok(());
     }
     print(&line(rollout));
+    if let Some(judgement) = &rollout.judgement {
+        print(&judged(judgement));
+        print(&latencies(rollout));
+    }
     if !rollout.verbs.is_empty() {
         let (service, verbs) = (&rollout.service, rollout.verbs.join("|"));
         print(&format!("next: pointsman rollout {verbs} {service}"));

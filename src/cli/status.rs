@@ -75,8 +75,19 @@ impl Status {
         }
         lines.push(String::new());
         lines.push(pools(&status.services));
+        lines.extend(status.services.iter().filter_map(budget));
         let foot = "(over the last 10 s; measured shares since the last shift, - until they show)";
         lines.push(foot.into());
+        let under_way: Vec<&wire::Rollout> =
+            status.services.iter().filter_map(|service| service.rollout.as_ref()).collect();
+        if !under_way.is_empty() {
+            lines.push(String::new());
+            lines.extend(under_way.into_iter().map(super::rollout::line));
+        }
+        if status.services.iter().any(|service| !service.orders.is_empty()) {
+            lines.push(String::new());
+            lines.push(orders(&status.services));
+        }
         if self.service.is_some() {
             lines.push(String::new());
             lines.push(upstreams(&status.services));
@@ -125,6 +136,17 @@ fn time(pool: &wire::Pool, of: impl Fn(&wire::Latency) -> Option<f64>) -> String
     seconds.map_or_else(|| "-".into(), |seconds| format!("{:.1} ms", seconds * 1e3))
 }
 
+/// How much of a service may still fail, and whether its rollouts go on.
+fn budget(service: &wire::Service) -> Option<String> {
+    let budget = service.budget.as_ref()?;
+    let name = &service.name;
+    Some(match (&budget.why, budget.remaining) {
+        (Some(why), _) => format!("{name}: rollouts are at `{}`: {why}", budget.state.name()),
+        (None, Some(left)) => format!("{name}: {} of the error budget is left", percent(left)),
+        (None, None) => return None,
+    })
+}
+
 /// What is most important about a pool.
 fn state(service: &wire::Service, pool: &wire::Pool) -> String {
     let order = |order| pool.breaker.order == order;
@@ -146,6 +168,27 @@ fn state(service: &wire::Service, pool: &wire::Pool) -> String {
     ];
     let said = known.into_iter().find(|(holds, _)| *holds);
     said.map_or_else(|| "up".into(), |(_, said)| said)
+}
+
+/// What was ordered and stands.
+fn orders(services: &[wire::Service]) -> String {
+    let headings = ["WHERE", "ORDER", "SINCE", "UNTIL", "BY", "WHY"];
+    let all = services
+        .iter()
+        .flat_map(|service| service.orders.iter().map(|order| (service.name.as_str(), order)));
+    let row = |(service, order): (&str, &wire::Standing)| {
+        let pool = order.pool.as_ref().map_or_else(String::new, |pool| format!("/{pool}"));
+        let upstream = order.upstream.as_ref().map_or_else(String::new, |at| format!(" {at}"));
+        vec![
+            format!("{service}{pool}{upstream}"),
+            order.what.clone(),
+            super::events::moment(order.since),
+            order.until.map_or_else(|| "-".into(), super::events::moment),
+            order.author.clone(),
+            order.reason.clone().unwrap_or_default(),
+        ]
+    };
+    table(&headings, all.map(row))
 }
 
 /// Why an upstream takes no requests, or that it does.

@@ -32,3 +32,12 @@ pub fn weights(weights: &std::collections::BTreeMap<String, f64>) -> String {
     let one = |(pool, weight): (&String, &f64)| format!("{pool}={}", percent(*weight));
     weights.iter().map(one).collect::<Vec<_>>().join(" ")
 }
+
+/// A text short enough for a table; all of it is in `--json`.
+pub fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_string(),
+    }
+}

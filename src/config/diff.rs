@@ -1,14 +1,21 @@
-//! What a reload would change: two configs and the splits in force in, lines for people out.
+//! What a reload would change, in terms of traffic: two configs and what is in force beside the first
+//! in, lines for people out.
 
+mod routes;
 mod settings;
+mod traffic;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
+use std::sync::Arc;
 
+use self::routes::changed_routes;
 use self::settings::changed_settings;
+use self::traffic::percent;
 use super::{Config, Flag, Service};
-use crate::route::Route;
-use crate::split::Split;
+use crate::rollout::Rollout;
+use crate::split::{BasisPoints, Split};
+use crate::upstream::Address;
 
 /// One difference between two configs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,44 +35,58 @@ impl Display for Change {
     }
 }
 
+/// Lists of upstreams with their weights, by service and pool.
+type Upstreams = HashMap<(Arc<str>, Arc<str>), Vec<(Address, u16)>>;
+
+/// What is in force beside the config: what was ordered since it was read.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Splits, by service; one without an entry is as the config says.
+    pub splits: HashMap<Arc<str>, Split>,
+    /// Shares of flags, by flag; likewise.
+    pub flags: HashMap<Arc<str>, BasisPoints>,
+    /// Upstreams, by service and pool; likewise.
+    pub upstreams: Upstreams,
+    /// Upstreams that get no new requests, by service, pool and address.
+    pub drained: HashSet<[String; 3]>,
+    /// Rollouts under way.
+    pub rollouts: Vec<Rollout>,
+}
+
 /// All differences, in the order of the file's parts; none if a reload would change nothing.
-/// `live` tells the split in force of a service, which may have been shifted since it was read.
-pub fn diff(old: &Config, new: &Config, live: impl Fn(&str) -> Option<Split>) -> Vec<Change> {
+pub fn diff(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
     let mut changes = Changes::default();
     changes.server(old, new);
     changes.set("listener", &old.listeners, &new.listeners);
-    let routes = |config: &Config| -> Vec<String> {
-        config.routes.iter().map(|route| describe(route, config)).collect()
-    };
-    changes.set("route", &routes(old), &routes(new));
+    for (subject, what) in changed_routes(old, new) {
+        changes.add(subject, what);
+    }
     let by_name = |config: &Config| -> BTreeMap<_, _> {
         config.services.iter().map(|service| (service.name.clone(), service.clone())).collect()
     };
     let (before, after) = (by_name(old), by_name(new));
     for name in before.keys().filter(|name| !after.contains_key(*name)) {
-        changes.add(format!("service {name}"), "removed");
+        let subject = format!("service {name}");
+        changes.add(&subject, "removed");
+        let rollout = live.rollouts.iter().find(|rollout| rollout.service == *name);
+        rollout.into_iter().for_each(|rollout| changes.superseded(&subject, rollout));
     }
     for (name, service) in &after {
         match before.get(name) {
             None => changes.add(format!("service {name}"), format!("added, {}", service.split)),
-            Some(before) => {
-                let live = live(name).unwrap_or_else(|| before.split.clone());
-                changes.service(before, service, &live);
-            }
+            Some(before) => changes.service(before, service, live),
         }
     }
     changes.notify(old, new);
-    changes.flags(&old.flags, &new.flags);
+    changes.flags(&old.flags, &new.flags, live);
+    changes.0.extend(given_up(old, new, live));
     changes.0
 }
 
 /// What a reload gives up of the upstreams that were changed at run time: a pool that is edited in
 /// the file is as the file has it.
-pub fn given_up<'c>(
-    old: &Config,
-    new: &Config,
-    changed: impl Iterator<Item = (&'c str, &'c str)>,
-) -> Vec<Change> {
+fn given_up(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
+    let changed = live.upstreams.keys().map(|(service, pool)| (&**service, &**pool));
     let pool = |config: &Config, service: &str, pool: &str| {
         config.service(service).and_then(|service| service.pool(pool)).cloned()
     };
@@ -114,21 +135,31 @@ impl Changes {
         }
     }
 
-    fn flags(&mut self, old: &[Flag], new: &[Flag]) {
+    /// A share that is edited in the file takes effect; one that is not stays as it was ordered.
+    fn flags(&mut self, old: &[Flag], new: &[Flag], live: &Live) {
         let find =
             |list: &[Flag], name: &str| list.iter().find(|flag| &*flag.name == name).cloned();
+        let share = |flag: &Flag| live.flags.get(&flag.name).copied().unwrap_or(flag.percent);
         for flag in old.iter().filter(|flag| find(new, &flag.name).is_none()) {
-            self.add(format!("flag {}", flag.name), "removed");
+            let (lost, of) = (share(flag), named(&flag.services));
+            let had_nobody = lost == BasisPoints::NONE || flag.services.is_empty();
+            let lose = format!("removed; {lost} % of clients of {of} lose it");
+            let what = if had_nobody { "removed; nobody had it".into() } else { lose };
+            self.add(format!("flag {}", flag.name), what);
         }
         for flag in new {
             let subject = format!("flag {}", flag.name);
             let Some(before) = find(old, &flag.name) else {
-                let of = named(&flag.services);
-                self.add(subject, format!("added, {} % of {of}", flag.percent));
+                let (percent, of) = (flag.percent, named(&flag.services));
+                self.add(subject, format!("added, on for {percent} % of clients of {of}"));
                 continue;
             };
-            if before.percent != flag.percent {
-                self.add(&subject, format!("{} % → {} %", before.percent, flag.percent));
+            let (had, now) = (share(&before), flag.percent);
+            if before.percent != now && had != now {
+                let verb = if now > had { "get" } else { "lose" };
+                let differ = percent((now.ratio() - had.ratio()).abs());
+                let what = format!("{had} % → {now} % of clients; {differ} {verb} it");
+                self.add(&subject, what);
             }
             if before.services != flag.services {
                 let (before, now) = (named(&before.services), named(&flag.services));
@@ -164,16 +195,11 @@ impl Changes {
         }
     }
 
-    fn service(&mut self, old: &Service, new: &Service, live: &Split) {
+    fn service(&mut self, old: &Service, new: &Service, live: &Live) {
         let subject = format!("service {}", new.name);
-        // An unedited split keeps what was set at run time, as long as its pools are there.
-        let takes_effect = old.split != new.split || live.check_pools(&new.pool_names()).is_err();
-        if takes_effect && *live != new.split {
-            self.add(&subject, format!("split {live} → {}", new.split));
-        }
+        let split = self.split(old, new, live);
+        self.recognition(old, new, &split);
         let settings = [
-            ("stickiness", old.sticky != new.sticky),
-            ("override", old.opt_in != new.opt_in),
             ("fallback", old.stability.fallback != new.stability.fallback),
             ("maintenance", old.stability.maintenance != new.stability.maintenance),
             ("mirror", old.mirror != new.mirror),
@@ -186,33 +212,7 @@ impl Changes {
         for what in changed_settings(old, new) {
             self.add(&subject, what);
         }
-        for pool in old.pools.iter().filter(|pool| new.pool(&pool.name).is_none()) {
-            self.add(format!("pool {}/{}", new.name, pool.name), "removed");
-        }
-        for pool in &new.pools {
-            let of = format!("pool {}/{}", new.name, pool.name);
-            let Some(before) = old.pool(&pool.name) else {
-                self.add(of, format!("added with {} upstreams", pool.upstreams.len()));
-                continue;
-            };
-            let find = |list: &[(_, u16)], wanted: &_| {
-                list.iter().find(|(address, _)| address == wanted).map(|(_, weight)| *weight)
-            };
-            for (address, _) in &before.upstreams {
-                if find(&pool.upstreams, address).is_none() {
-                    self.add(&of, format!("upstream {address} removed"));
-                }
-            }
-            for (address, weight) in &pool.upstreams {
-                match find(&before.upstreams, address) {
-                    None => self.add(&of, format!("upstream {address} added")),
-                    Some(old) if old != *weight => {
-                        self.add(&of, format!("upstream {address} weight {old} → {weight}"));
-                    }
-                    Some(_) => {}
-                }
-            }
-        }
+        self.pools(old, new, live, &split);
     }
 }
 
@@ -220,115 +220,5 @@ fn named(services: &[std::sync::Arc<str>]) -> String {
     if services.is_empty() { "none".to_string() } else { services.join(", ") }
 }
 
-fn describe(route: &Route, config: &Config) -> String {
-    let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
-    let hosts = if hosts.is_empty() { "any host".to_string() } else { hosts.join(",") };
-    let mut text = format!("{hosts} {}", route.path);
-    for method in &route.methods {
-        text.push_str(&format!(" {method}"));
-    }
-    for condition in &route.headers {
-        text.push_str(&format!(
-            " {}={}",
-            condition.name,
-            condition.value.as_deref().unwrap_or("*")
-        ));
-    }
-    text + &format!(" → {}", config.services[route.service].name)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_that_changed_are_told_with_both_values() {
-        let parse = |text: &str| Config::parse(text).unwrap().0;
-        let between = |old: &str, new: &str| -> Vec<String> {
-            let of = |lines| parse(&OLD.replace("[services.shop.pools]", lines));
-            let pools = "\n[services.shop.pools]";
-            let (old, new) = (of(&format!("{old}{pools}")), of(&format!("{new}{pools}")));
-            let lines = diff(&old, &new, |_| None);
-            lines.iter().map(|line| line.to_string().replace("service shop: ", "")).collect()
-        };
-        let lines = between(
-            "health = { http = { path = \"/a\" } }\nbreaker = false",
-            "health = { tcp = true, fall = 5 }\ntimeouts.connect = \"250ms\"\nejection = false\n\
-             retries = { attempts = 2, statuses = [503], try = \"1s\" }\n\
-             balance.by = \"round-robin\"\nlimits.in_flight = 10",
-        );
-        assert_eq!(
-            lines,
-            [
-                "maintenance changed",
-                "timeouts.connect 1s → 250ms",
-                "health.probe http GET /a → tcp",
-                "health.fall 3 → 5",
-                "ejection on → off",
-                "breaker off → on",
-                "retries.attempts 1 → 2",
-                "retries.statuses none → 503",
-                "retries.try none → 1s",
-                "balance.by latency → round-robin",
-                "limits.in_flight none → 10",
-            ]
-        );
-        let lines = between(
-            "health = { http = { path = \"/a\" } }",
-            "health = { http = { path = \"/a\", statuses = [204] } }",
-        );
-        assert_eq!(lines, ["health changed"]);
-        assert_eq!(between("breaker.open = \"5s\"", ""), [""; 0]);
-    }
-
-    const OLD: &str = r#"
-[[listeners]]
-address = "127.0.0.1:8080"
-[services.shop]
-split = { blue = 100 }
-[services.shop.pools]
-blue.upstreams = ["a:1", "b:1"]
-green.upstreams = ["c:1"]
-"#;
-
-    #[test]
-    fn each_difference_is_a_line() {
-        let new = OLD
-            .replace("8080", "8081")
-            .replace("blue = 100", "blue = 90, green = 10")
-            .replace("\"b:1\"", "{ address = \"a2:1\", weight = 5 }")
-            .replace("green.upstreams", "black.upstreams = []\ngreen.upstreams");
-        let parse = |text: &str| Config::parse(text).unwrap().0;
-        let lines: Vec<String> =
-            diff(&parse(OLD), &parse(&new), |_| None).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            lines,
-            [
-                "listener 127.0.0.1:8080: removed",
-                "listener 127.0.0.1:8081: added",
-                "service shop: split blue=100 → blue=90 green=10",
-                "pool shop/black: added with 0 upstreams",
-                "pool shop/blue: upstream b:1 removed",
-                "pool shop/blue: upstream a2:1 added",
-            ]
-        );
-        assert_eq!(diff(&parse(OLD), &parse(OLD), |_| None), []);
-    }
-
-    #[test]
-    fn a_split_is_compared_with_the_one_in_force() {
-        let parse = |text: &str| Config::parse(text).unwrap().0;
-        let shifted = |_: &str| Some(Split::all_to("green".into()));
-        let of = |new: &str| -> Vec<String> {
-            diff(&parse(OLD), &parse(new), shifted).iter().map(ToString::to_string).collect()
-        };
-        assert_eq!(of(OLD), [""; 0]);
-        let edited = OLD.replace("blue = 100", "blue = 90, green = 10");
-        assert_eq!(of(&edited), ["service shop: split green=100 → blue=90 green=10"]);
-        let gone = OLD.replace("green.upstreams = [\"c:1\"]\n", "");
-        assert_eq!(
-            of(&gone),
-            ["service shop: split green=100 → blue=100", "pool shop/green: removed"]
-        );
-    }
-}
+mod tests;

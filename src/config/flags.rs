@@ -76,7 +76,7 @@ fn flag(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, diff};
+    use super::super::{Config, Live, diff};
 
     const FILE: &str = r#"
 [[listeners]]
@@ -134,15 +134,27 @@ services = []
     fn a_changed_flag_is_a_change() {
         let parse = |text: &str| Config::parse(text).unwrap().0;
         let changes = |new: &str| -> Vec<String> {
-            diff(&parse(FILE), &parse(new), |_| None).iter().map(ToString::to_string).collect()
+            diff(&parse(FILE), &parse(new), &Live::default())
+                .iter()
+                .map(ToString::to_string)
+                .collect()
         };
         assert_eq!(changes(FILE), [""; 0]);
         let edited = FILE.replace("12.5", "25").replace("services = []", "services = [\"shop\"]");
         assert_eq!(
             changes(&edited),
-            ["flag dark: services none → shop", "flag new_checkout: 12.5 % → 25 %"]
+            [
+                "flag dark: services none → shop",
+                "flag new_checkout: 12.5 % → 25 % of clients; 12.5 % get it"
+            ]
         );
         let renamed = FILE.replace("flags.dark", "flags.light");
-        assert_eq!(changes(&renamed), ["flag dark: removed", "flag light: added, 0 % of none"]);
+        assert_eq!(
+            changes(&renamed),
+            [
+                "flag dark: removed; nobody had it",
+                "flag light: added, on for 0 % of clients of none"
+            ]
+        );
     }
 }

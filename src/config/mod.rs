@@ -16,6 +16,7 @@ mod rollout;
 mod section;
 mod server;
 mod service;
+mod slo;
 mod stability;
 
 use std::net::SocketAddr;
@@ -32,10 +33,11 @@ use crate::fallback::Fallback;
 use crate::mirror::MirrorSettings;
 use crate::rollout::RolloutSettings;
 use crate::route::Route;
+use crate::slo::Slo;
 use crate::split::{BasisPoints, Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
-pub use diff::{Change, diff, given_up};
+pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
 pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
 pub use problem::{Level, Problem, Problems};
@@ -115,7 +117,7 @@ pub struct ClientLimits {
 pub struct Admin {
     /// Loopback or a Unix socket, unless there is a token.
     pub address: ListenAddress,
-    /// A file whose first line every request must bring as a bearer token.
+    /// A file of tokens, one of which every request must bring.
     pub token_file: Option<PathBuf>,
 }
 
@@ -149,6 +151,8 @@ pub struct Service {
     pub mirror: Option<Arc<MirrorSettings>>,
     /// How it moves from one version to the next.
     pub rollout: Arc<RolloutSettings>,
+    /// What it promises its users; none for nothing.
+    pub slo: Option<Arc<Slo>>,
 }
 
 /// What a service does when upstreams fail or too much is asked of them.

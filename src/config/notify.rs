@@ -169,7 +169,7 @@ fn target(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<Not
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, diff};
+    use super::super::{Config, Live, diff};
     use super::*;
 
     const REST: &str =
@@ -250,7 +250,7 @@ mod tests {
     fn a_reload_names_the_targets_that_change() {
         let old = "[[notify]]\nurl = \"http://a/\"\n[[notify]]\nurl = \"http://b/\"";
         let new = "[[notify]]\nurl = \"http://b/x\"\n[[notify]]\nurl = \"http://c/\"";
-        let changes = diff(&parse(old).unwrap(), &parse(new).unwrap(), |_| None);
+        let changes = diff(&parse(old).unwrap(), &parse(new).unwrap(), &Live::default());
         let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
         assert_eq!(lines, ["notify a: removed", "notify b: changed", "notify c: added"]);
     }

@@ -10,6 +10,7 @@ use super::judge::judge;
 use super::mirror::mirror;
 use super::rollout::rollout;
 use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
+use super::slo::slo;
 use super::stability::stability;
 use super::{Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
@@ -51,6 +52,7 @@ pub(super) fn service(
     let mirror = mirror(&mut section, problems, pools.as_deref());
     let rollout = rollout(&mut section, problems, allows_commands);
     let judging = judge(&mut section, problems);
+    let slo = section.section(problems, "slo").map(|section| slo(section, problems));
     section.close(problems);
     Some(Service {
         name,
@@ -62,6 +64,7 @@ pub(super) fn service(
         stability: Arc::new(stability),
         mirror,
         rollout: Arc::new(RolloutSettings { judging, ..rollout }),
+        slo: slo.map(Arc::new),
     })
 }
 

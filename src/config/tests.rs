@@ -176,7 +176,7 @@ fn the_state_folder_takes_effect_at_the_next_start() {
     let (usual, _) = Config::parse(SMALL).unwrap();
     assert_eq!(usual.server.state_dir, None);
     let changes: Vec<String> =
-        diff(&usual, &named, |_| None).iter().map(ToString::to_string).collect();
+        diff(&usual, &named, &Live::default()).iter().map(ToString::to_string).collect();
     assert_eq!(changes, ["state folder: changed (after a restart)"]);
     assert_eq!(problems(&with("state_dir = \"\"")), ["t:2:13: bad value for `state_dir`"]);
     assert_eq!(
@@ -193,7 +193,7 @@ fn name_servers_are_addresses_with_or_without_a_port() {
     assert_eq!(config.server.resolvers, expected);
     let (other, _) = Config::parse(SMALL).unwrap();
     let changes: Vec<String> =
-        diff(&config, &other, |_| None).iter().map(ToString::to_string).collect();
+        diff(&config, &other, &Live::default()).iter().map(ToString::to_string).collect();
     assert_eq!(changes, ["resolvers: changed"]);
     assert_eq!(
         problems(&with(r#""dns.internal", "10.0.0.2:0""#)),

@@ -1,7 +1,7 @@
 //! Takes commands one by one and keeps time: the desk decides and stores, this publishes, binds,
 //! reads files and begins what takes a while.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::desk::{Desk, Effect, Now, Said};
 use super::resolve::{look_up_new, names};
-use super::{Command, Commands, Control, Events, InForce, Refused, ReloadError, Source, Subject};
+use super::{
+    Board, Command, Commands, Control, Events, InForce, Refused, ReloadError, Source, Subject,
+};
 use crate::clock::Clock;
-use crate::config::{Change, Config, Severity, diff, given_up};
+use crate::config::{Change, Config, Severity, diff};
 use crate::notify::{Caller, Notifier, Occasion, call_hook, measure, smoke};
-use crate::observe::Process;
+use crate::observe::{Process, RolloutStand, RolloutTally};
 use crate::proxy::listen::{Listeners, Serve};
 use crate::rollout::{HookPoint, Rollout, Task};
 use crate::snapshot::{Published, Snapshot};
@@ -40,6 +42,8 @@ pub struct Wiring<S> {
     pub process: Arc<Process>,
     /// Where the config in force is shown to who needs the whole of it.
     pub in_force: watch::Sender<Arc<InForce>>,
+    /// Where it is shown what stands.
+    pub board: watch::Sender<Arc<Board>>,
     /// Where it is told what happened.
     pub events: Arc<Events>,
     /// Who tells others.
@@ -81,6 +85,7 @@ impl<S: Serve> Controller<S> {
             }
             self.settle();
         }
+        self.save_budgets();
         self.store_events();
     }
 
@@ -117,6 +122,10 @@ impl<S: Serve> Controller<S> {
                 self.settle();
                 let _ = reply.send(done);
             }
+            Command::Freeze { service, what, order, reply } => {
+                let done = desk.freeze(&service, what, &order, &snapshot, now);
+                let _ = reply.send(done);
+            }
             Command::Rollouts { service, reply } => {
                 let known = self.known(&service).and_then(|()| self.desk.reports(&service, now));
                 let _ = reply.send(known);
@@ -140,6 +149,7 @@ impl<S: Serve> Controller<S> {
                 let exported = desk.store().export();
                 let _ = reply.send(exported.map_err(|error| Refused::Store(error.to_string())));
             }
+            Command::Diff { config, reply } => drop(reply.send(self.changes(&config))),
             Command::Reload { reply } => {
                 let reloaded = self.reload().await;
                 self.settle();
@@ -155,6 +165,7 @@ impl<S: Serve> Controller<S> {
             Command::Resolved(resolved) => desk.resolve(resolved),
             Command::StopListening { reply } => {
                 self.wiring.listeners.stop();
+                self.save_budgets();
                 self.store_events();
                 let _ = reply.send(());
             }
@@ -172,10 +183,21 @@ impl<S: Serve> Controller<S> {
 
     fn tick(&mut self) {
         let snapshot = self.wiring.published.load();
+        if let Err(error) = self.desk.watch_budgets(&snapshot, self.now()) {
+            tracing::error!(%error, "error budgets are not stored; trying again in a minute");
+        }
         for (service, error) in self.desk.tick(&snapshot, self.now()) {
             tracing::error!(service = &*service, %error, "a rollout stands still; trying again");
         }
         self.store_events();
+    }
+
+    /// At the end, so that less than a minute of counts is lost.
+    fn save_budgets(&mut self) {
+        let snapshot = self.wiring.published.load();
+        if let Err(error) = self.desk.save_budgets(&snapshot, self.now()) {
+            tracing::error!(%error, "error budgets are not stored");
+        }
     }
 
     /// Events are nobody's answer: they are stored a moment later.
@@ -203,7 +225,26 @@ impl<S: Serve> Controller<S> {
                 Effect::Begin { rollout, task } => self.begin(*rollout, task),
             }
         }
+        self.post();
         generation
+    }
+
+    /// Shows what stands.
+    fn post(&self) {
+        let (board, now) = (self.desk.board(), self.now());
+        let mut tallies = BTreeMap::<Arc<str>, RolloutTally>::new();
+        for ((service, outcome), count) in self.desk.ended_rollouts() {
+            tallies.entry(service.clone()).or_default().ended.insert(outcome, *count);
+        }
+        for rollout in &board.rollouts {
+            let status = rollout.status(now.wall);
+            let (step, steps) = status.steps;
+            let share = status.share.ratio();
+            let stand = RolloutStand { state: status.state, step, steps, share };
+            tallies.entry(rollout.service.clone()).or_default().under_way = Some(stand);
+        }
+        self.wiring.process.set_rollouts(tallies);
+        self.wiring.board.send_replace(Arc::new(board));
     }
 
     /// Puts what is known in force; answers with its generation. Whoever waits looks again, also
@@ -285,8 +326,7 @@ impl<S: Serve> Controller<S> {
         self.desk.resolve(new);
         let run_time = self.desk.run_time();
         let wanted: HashSet<Address> = names(&config, &run_time.changed).collect();
-        let before = self.desk.config().clone();
-        let changes = self.changes(&before, &config);
+        let changes = self.changes(&config);
         self.desk.retain_resolved(|address| wanted.contains(address));
         let now = self.now();
         let taken = self.desk.reload(&config, now);
@@ -300,13 +340,9 @@ impl<S: Serve> Controller<S> {
         Ok(changes)
     }
 
-    fn changes(&self, before: &Config, after: &Config) -> Vec<Change> {
-        let run_time = self.desk.run_time();
-        let live = |name: &str| run_time.traffic.get(name).map(|traffic| traffic.split.clone());
-        let mut changes = diff(before, after, live);
-        let changed = run_time.changed.keys().map(|(service, pool)| (&**service, &**pool));
-        changes.extend(given_up(before, after, changed));
-        changes
+    /// What a config changes, compared with all that is in force.
+    fn changes(&self, after: &Config) -> Vec<Change> {
+        diff(self.desk.config(), after, &self.desk.live())
     }
 
     /// Tells the resolver, which may have a name to look up.

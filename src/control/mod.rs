@@ -4,6 +4,7 @@
 //! [`Control`] handle. The [`Controller`] takes them in order, remembers what must be remembered,
 //! and publishes. Nobody else calls `publish`, so no two changes can overwrite each other.
 
+mod board;
 mod controller;
 mod desk;
 mod events;
@@ -29,8 +30,9 @@ use crate::split::{BasisPoints, SplitError};
 use crate::store::{Export, LostRace, Revision};
 use crate::upstream::{Address, BreakerOrder};
 
+pub use board::Board;
 pub use controller::{Controller, Wiring};
-pub use desk::{Desk, FlagReport, Now, Report};
+pub use desk::{Desk, FlagReport, LONGEST_OVERRIDE, Now, Report};
 pub use events::{Event, Events, Subject};
 pub use latencies::{Latencies, WINDOWS as LATENCY_WINDOWS};
 pub use prober::run as probe;
@@ -149,6 +151,24 @@ pub enum UpstreamOrder {
     Remove,
 }
 
+/// What is said of a service's rollouts above what its error budgets say. Each takes the place of the
+/// other; each needs a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreezeOrder {
+    /// None starts and none goes on.
+    Freeze {
+        /// For how long at most; none until it is lifted.
+        length: Option<Duration>,
+    },
+    /// A freeze by order ends.
+    Lift,
+    /// They go on, whatever the budgets say.
+    Override {
+        /// For how long at most.
+        length: Duration,
+    },
+}
+
 /// A change to be made.
 #[derive(Debug)]
 enum Command {
@@ -175,6 +195,10 @@ enum Command {
         what: ModeOrder,
         order: Order,
         reply: oneshot::Sender<Result<u64, Refused>>,
+    },
+    Diff {
+        config: Arc<Config>,
+        reply: oneshot::Sender<Vec<Change>>,
     },
     Reload {
         reply: oneshot::Sender<Result<Vec<Change>, ReloadError>>,
@@ -204,6 +228,12 @@ enum Command {
         rollout: u64,
         task: Task,
         result: Result<String, String>,
+    },
+    Freeze {
+        service: String,
+        what: FreezeOrder,
+        order: Order,
+        reply: oneshot::Sender<Result<(), Refused>>,
     },
     SetFlag {
         flag: String,
@@ -314,6 +344,25 @@ pub enum Refused {
         /// Its target.
         to: String,
     },
+    /// Rollouts of the service are frozen, or its error budget keeps them back.
+    #[error("no rollout of `{service}` starts: {why}")]
+    Frozen {
+        /// The service asked of.
+        service: String,
+        /// Why.
+        why: String,
+    },
+    /// It is not frozen by order.
+    #[error("rollouts of `{service}` are not frozen by anybody{}", kept_back(.why))]
+    NotFrozen {
+        /// The service asked of.
+        service: String,
+        /// Why they are kept back all the same, if they are.
+        why: Option<String>,
+    },
+    /// What is said above an error budget is kept with a reason.
+    #[error("this needs a reason")]
+    NoReason,
     /// There is none to give an order to.
     #[error("no rollout of `{0}` is under way")]
     NoRollout(String),
@@ -349,6 +398,10 @@ pub enum Refused {
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
+}
+
+fn kept_back(why: &Option<String>) -> String {
+    why.as_ref().map_or_else(String::new, |why| format!(", but kept back: {why}"))
 }
 
 /// Why a reload changed nothing.
@@ -480,6 +533,11 @@ impl Control {
             .unwrap_or(Err(Refused::Stopping))
     }
 
+    /// What putting this config in force would change.
+    pub async fn diff(&self, config: Arc<Config>) -> Result<Vec<Change>, ReloadError> {
+        self.ask(|reply| Command::Diff { config, reply }).await.ok_or(ReloadError::Stopping)
+    }
+
     /// Reads the file again and puts it in force; answers with what changed.
     pub async fn reload(&self) -> Result<Vec<Change>, ReloadError> {
         self.ask(|reply| Command::Reload { reply }).await.unwrap_or(Err(ReloadError::Stopping))
@@ -537,6 +595,19 @@ impl Control {
     ) {
         // A controller that is gone asks again when it is back.
         let _ = self.0.send(Command::Done { service, rollout, task, result }).await;
+    }
+
+    /// Freezes a service's rollouts, or lets them go on.
+    pub async fn freeze(
+        &self,
+        service: &str,
+        what: FreezeOrder,
+        order: Order,
+    ) -> Result<(), Refused> {
+        let service = service.to_string();
+        self.ask(|reply| Command::Freeze { service, what, order, reply })
+            .await
+            .unwrap_or(Err(Refused::Stopping))
     }
 
     /// Gives a flag to this share of clients, or takes it back to the state before.

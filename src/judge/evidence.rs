@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::LATENCIES;
 use super::latency_test::Threshold;
 use super::settings::{ALPHA_FLOOR, SMOULDERING};
-use super::{Counts, Judge, Metric, Regressed, Verdict};
+use super::{Counts, Judge, Metric, Regressed, Rise, Verdict};
 use crate::split::BasisPoints;
 
 /// A verdict and everything it rests on. Evidence is given as natural logarithms: ln 250 = 5.52
@@ -58,6 +58,8 @@ pub struct Finding {
     pub stable: Counts,
     /// The canary.
     pub canary: Counts,
+    /// Both since there was last no evidence; not kept for the guard.
+    pub rise: Rise,
     /// The stable pool's rate, 0 to 1.
     pub stable_rate: f64,
     /// The canary's.
@@ -162,88 +164,103 @@ impl Judge {
         }
     }
 
-    /// Each thing that may fail it.
+    /// Each thing that may fail it, the gravest first.
     fn findings(&self) -> Vec<Finding> {
-        let settings = &self.settings;
-        let (more, errors) = (settings.alpha_more(), settings.alpha_errors());
-        let mut findings = Vec::with_capacity(5 + self.metrics.len());
-        let step = self.step.as_ref();
-        let in_step = step.map(|step| (step.stable, step.canary)).unwrap_or_default();
-        let fires = self.guard.fires(settings.guard, more, in_step.1);
-        let guard = Bar::new(self.guard.ln_e(), more);
-        let mut finding = Finding::of(Metric::Guard, guard, in_step.0, in_step.1);
-        // Strong evidence of more than half of the limit is no failure below the limit.
-        finding.says = if fires { Says::Fails } else { Says::Quiet };
-        findings.push(finding);
-        findings.push(match &self.frozen {
-            Some(frozen) => {
-                let (_, past) = frozen.limit();
-                Finding::of(Metric::Errors, Bar::new(frozen.ln_e(), more / 2.0), past, in_step.1)
-            }
-            None => Finding {
-                matters: Some(Bar::new(self.errors.ln_e_floor(), ALPHA_FLOOR)),
-                ..Finding::of(
-                    Metric::Errors,
-                    Bar::new(self.errors.ln_e(), errors),
-                    self.stable,
-                    self.canary,
-                )
-            }
-            .checked(self.errors.fails(errors, ALPHA_FLOOR)),
-        });
-        let quantiles = LATENCIES.iter().map(|(quantile, _)| *quantile);
-        for (quantile, (metric, test, alpha)) in quantiles.zip(self.latency_tests()).rev() {
-            let (stable, canary) = test.counts();
-            let threshold = Threshold::at(quantile, &self.past, settings.slack());
-            let finding = Finding::of(metric.clone(), Bar::new(test.ln_e(), alpha), stable, canary);
-            let mut finding = finding.checked(test.fails(alpha));
-            if let Some((stable, canary)) = threshold.map(|threshold| threshold.times()) {
-                finding.stable_ms = Some(rounded(stable.as_secs_f64() * 1e3, 3));
-                finding.canary_ms = Some(rounded(canary.as_secs_f64() * 1e3, 3));
-            }
-            if self.frozen.is_some() || threshold.is_none() {
-                finding.says = Says::NotJudged;
-            } else if finding.says == Says::Quiet && test.ln_e() >= SMOULDERING.ln() {
-                finding.says = Says::Smoulders;
-            }
-            findings.push(finding);
-        }
-        for metric in &self.metrics {
-            let bar = Bar::new(metric.test.ln_e(), more);
-            let name = Metric::Custom(metric.name.clone());
-            let finding = Finding {
-                matters: Some(Bar::new(metric.test.ln_e_floor(), ALPHA_FLOOR)),
-                ..Finding::of(name, bar, metric.stable, metric.canary)
+        let mut findings = vec![self.guard_finding(), self.error_finding()];
+        findings.extend((0..LATENCIES.len()).rev().map(|place| self.latency_finding(place)));
+        findings.extend(self.metrics.iter().map(|metric| {
+            let alpha = self.settings.alpha_more();
+            let (stable, canary) = (metric.stable, metric.canary);
+            let worse = Bar::new(metric.test.ln_e(), alpha);
+            let mut finding =
+                Finding::new(Metric::Custom(metric.name.clone()), worse, stable, canary);
+            finding.matters = Some(Bar::new(metric.test.ln_e_floor(), ALPHA_FLOOR));
+            finding.rise = metric.rise;
+            finding.says = match metric.test.fails(alpha, ALPHA_FLOOR) {
+                _ if self.frozen.is_some() => Says::NotJudged,
+                true => Says::Fails,
+                false => Says::Quiet,
             };
-            let mut finding = finding.checked(metric.test.fails(more, ALPHA_FLOOR));
-            if self.frozen.is_some() {
-                finding.says = Says::NotJudged;
-            }
-            findings.push(finding);
-        }
+            finding
+        }));
         findings
+    }
+
+    fn guard_finding(&self) -> Finding {
+        let (limit, alpha) = (self.settings.guard, self.settings.alpha_more());
+        let (stable, canary) =
+            self.step.as_ref().map(|step| (step.stable, step.canary)).unwrap_or_default();
+        let worse = Bar::new(self.guard.ln_e(), alpha);
+        let mut finding = Finding::new(Metric::Guard, worse, stable, canary);
+        // However strong, evidence of more than half of the limit is no failure below the limit.
+        if self.guard.fires(limit, alpha, canary) {
+            finding.says = Says::Fails;
+        }
+        finding
+    }
+
+    fn error_finding(&self) -> Finding {
+        let settings = &self.settings;
+        let (mut finding, fails) = match &self.frozen {
+            Some(frozen) => {
+                let alpha = settings.alpha_more();
+                let (_, past) = frozen.limit();
+                let canary = self.step.as_ref().map(|step| step.canary).unwrap_or_default();
+                let worse = Bar::new(frozen.ln_e(), alpha / 2.0);
+                (Finding::new(Metric::Errors, worse, past, canary), frozen.fails(alpha))
+            }
+            None => {
+                let alpha = settings.alpha_errors();
+                let worse = Bar::new(self.errors.ln_e(), alpha);
+                let mut finding = Finding::new(Metric::Errors, worse, self.stable, self.canary);
+                finding.matters = Some(Bar::new(self.errors.ln_e_floor(), ALPHA_FLOOR));
+                (finding, self.errors.fails(alpha, ALPHA_FLOOR))
+            }
+        };
+        finding.rise = self.rise;
+        if fails {
+            finding.says = Says::Fails;
+        }
+        finding
+    }
+
+    fn latency_finding(&self, place: usize) -> Finding {
+        let (quantile, metric) = &LATENCIES[place];
+        let (test, alpha) = (&self.latency[place], self.settings.alphas_latency()[place]);
+        let (stable, canary) = test.counts();
+        let threshold = Threshold::at(*quantile, &self.past, self.settings.slack());
+        let worse = Bar::new(test.ln_e(), alpha);
+        let mut finding = Finding::new(metric.clone(), worse, stable, canary);
+        finding.rise = test.rise();
+        finding.says = match threshold {
+            Some(_) if self.frozen.is_none() && test.fails(alpha) => Says::Fails,
+            Some(_) if self.frozen.is_none() && test.ln_e() >= SMOULDERING.ln() => Says::Smoulders,
+            Some(_) if self.frozen.is_none() => Says::Quiet,
+            _ => Says::NotJudged,
+        };
+        if let Some((stable, canary)) = threshold.map(|threshold| threshold.times()) {
+            finding.stable_ms = Some(rounded(stable.as_secs_f64() * 1e3, 3));
+            finding.canary_ms = Some(rounded(canary.as_secs_f64() * 1e3, 3));
+        }
+        finding
     }
 }
 
 impl Finding {
-    fn of(metric: Metric, worse: Bar, stable: Counts, canary: Counts) -> Finding {
+    fn new(metric: Metric, worse: Bar, stable: Counts, canary: Counts) -> Finding {
         Finding {
             metric,
-            says: if worse.ln_e >= worse.limit { Says::Fails } else { Says::Quiet },
+            says: Says::Quiet,
             worse,
             matters: None,
             stable,
             canary,
+            rise: Rise::default(),
             stable_rate: rounded(stable.ratio(), 8),
             canary_rate: rounded(canary.ratio(), 8),
             stable_ms: None,
             canary_ms: None,
         }
-    }
-
-    /// The same with what the test itself says.
-    fn checked(self, fails: bool) -> Finding {
-        Finding { says: if fails { Says::Fails } else { Says::Quiet }, ..self }
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::e_process::EProcess;
 use super::gate::fewest;
 use super::steps::{Tick, blocked};
-use super::{Counts, Distribution, buckets};
+use super::{Counts, Distribution, Rise, buckets};
 
 /// By which odds ratio the canary might be slow more often.
 pub const ODDS: [f64; 7] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0];
@@ -83,6 +83,7 @@ pub struct LatencyTest {
     process: EProcess<7>,
     stable: Counts,
     canary: Counts,
+    rise: Rise,
 }
 
 impl LatencyTest {
@@ -102,6 +103,7 @@ impl LatencyTest {
     pub fn tick_counts(&mut self, expected: f64, ln_stake: f64, stable: Counts, canary: Counts) {
         self.stable += stable;
         self.canary += canary;
+        self.rise.tick(self.process.ln_e(), stable, canary);
         let steps = blocked(&ODDS, expected, Tick::from(stable), Tick::from(canary));
         self.process.tick(ln_stake, &steps);
     }
@@ -119,6 +121,11 @@ impl LatencyTest {
     /// Requests of the stable pool and the canary that were looked at, the slow ones as bad.
     pub fn counts(&self) -> (Counts, Counts) {
         (self.stable, self.canary)
+    }
+
+    /// The same since there was last no evidence.
+    pub fn rise(&self) -> Rise {
+        self.rise
     }
 
     /// Whether the evidence suffices.

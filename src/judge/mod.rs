@@ -16,6 +16,7 @@ mod histogram;
 
 mod counts;
 mod reading;
+mod rise;
 mod settings;
 mod verdict;
 
@@ -67,6 +68,7 @@ pub use guard::Guard;
 pub use histogram::Histogram;
 pub use ledger::{Ledger, Watched};
 pub use reading::{Reading, Side};
+pub use rise::Rise;
 pub use settings::JudgeSettings;
 pub use strata::{MOST_STRATA, OTHER, Part, Regressed, Strata};
 pub use verdict::{Metric, Ruling, Verdict};
@@ -93,6 +95,8 @@ pub struct Judge {
     canary: Counts,
     step: Option<Step>,
     errors: ErrorTest,
+    /// Since failures of the canary, or of the frozen one, became evidence.
+    rise: Rise,
     /// Of [`LATENCIES`], in its order.
     latency: [LatencyTest; 3],
     guard: AbsoluteGuard,
@@ -120,6 +124,7 @@ struct CustomMetric {
     name: Arc<str>,
     stable: Counts,
     canary: Counts,
+    rise: Rise,
     test: ErrorTest,
 }
 
@@ -153,6 +158,7 @@ impl Judge {
             canary: Counts::default(),
             step: None,
             errors: ErrorTest::default(),
+            rise: Rise::default(),
             latency: Default::default(),
             guard: AbsoluteGuard::default(),
             gate: Gate::default(),
@@ -183,10 +189,11 @@ impl Judge {
         self.step = Some(Step { share, stable, canary });
         self.gate = Gate::default();
         self.split = SampleRatio::of(share);
-        self.frozen = match share == BasisPoints::WHOLE {
-            true => self.frozen.or_else(|| Some(self.freeze())),
-            false => None,
-        };
+        let is_alone = share == BasisPoints::WHOLE;
+        if is_alone != self.frozen.is_some() {
+            self.frozen = is_alone.then(|| self.freeze());
+            self.rise = Rise::default();
+        }
     }
 
     /// Hears what happened in a second.
@@ -209,6 +216,7 @@ impl Judge {
             Some(frozen) => {
                 let (_, past) = frozen.limit();
                 let margin = frozen.margin(self.settings.gate_rate);
+                self.rise.tick(frozen.ln_e(), stable, canary);
                 frozen.tick(self.phi, canary);
                 self.gate.tick_alone(margin, canary);
                 self.excess += canary.bad as f64 - canary.total as f64 * past.ratio();
@@ -243,6 +251,7 @@ impl Judge {
     /// A second in which both pools had traffic.
     fn tick_beside(&mut self, ln_stake: f64, reading: &Reading, stable: Counts, canary: Counts) {
         let (tolerance, phi) = (self.settings.tolerance(), self.phi);
+        self.rise.tick(self.errors.ln_e(), stable, canary);
         self.errors.tick(tolerance, Weighing { ln_stake, phi }, stable, canary);
         self.gate.tick(self.settings.gate_margin(), stable, canary);
         self.split.tick(reading.stable.arrivals, reading.canary.arrivals);
@@ -280,8 +289,9 @@ impl Judge {
                 // it counts.
                 let ln_laid = self.spending.ln_between(0, self.spending.ticks() - 1);
                 let (stable, canary) = (Counts::default(), Counts::default());
+                let (name, rise) = (part.name.clone(), Rise::default());
                 let test = ErrorTest::idle(ln_laid);
-                self.metrics.push(CustomMetric { name: part.name.clone(), stable, canary, test });
+                self.metrics.push(CustomMetric { name, stable, canary, rise, test });
             }
         }
         let (tolerance, weighing) = (self.settings.tolerance(), Weighing { ln_stake, phi: 1.0 });
@@ -291,6 +301,7 @@ impl Judge {
                     let (stable, canary) = (part.stable.consistent(), part.canary.consistent());
                     metric.stable += stable;
                     metric.canary += canary;
+                    metric.rise.tick(metric.test.ln_e(), stable, canary);
                     metric.test.tick(tolerance, weighing, stable, canary);
                 }
                 None => metric.test.lay(ln_stake),

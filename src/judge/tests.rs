@@ -1,1 +1,18 @@
-//! The judge as a whole.
+//! The acceptance tests P1 to P9 of `judge.md` 2.6, and the judge as a whole.
+
+mod chance;
+mod enumeration;
+mod golden;
+mod properties;
+mod simulation;
+mod whole;
+
+use super::absolute::AbsoluteGuard;
+use super::buckets::bucket_of;
+use super::e_process::Spending;
+use super::error_test::{ErrorTest, Tolerance, Weighing};
+use super::gate::Gate;
+use super::latency_test::{LatencyTest, Slack, Threshold};
+use super::tempering::phi;
+use super::{Counts, Distribution};
+use crate::clock::Draws;

@@ -1,8 +1,10 @@
 //! A verdict in a sentence for people: what was compared, how strong the evidence is, what is missing.
 
+use std::time::Duration;
+
 use super::latency_test::{LatencyTest, Threshold};
 use super::settings::SMOULDERING;
-use super::{Counts, Judge, LATENCIES, Metric, Ruling, Step, Verdict};
+use super::{Counts, Judge, LATENCIES, Metric, Rise, Ruling, Step, Verdict};
 
 impl Judge {
     /// What is to be done, with the evidence.
@@ -59,53 +61,61 @@ impl Judge {
                 percent(guard / 2.0),
                 odds(-more.ln()),
             ),
-            Metric::Errors => match &self.frozen {
-                Some(frozen) => format!(
-                    "{}; evidence {} that it fails more than {} ({} suffices)",
-                    self.compared(step),
-                    odds(frozen.ln_e()),
-                    percent(frozen.limit().0),
-                    odds(-(more / 2.0).ln()),
-                ),
-                None => format!(
-                    "{}; evidence {} that it fails more than {} times as often ({} suffices)",
-                    self.compared(step),
-                    odds(self.errors.ln_e()),
-                    settings.tolerated_ratio,
-                    odds(-settings.alpha_errors().ln()),
-                ),
-            },
+            Metric::Errors => self.error_words(),
             Metric::P50 | Metric::P95 | Metric::P99 => {
-                let mut tests = self.latency_tests();
-                let test = tests.find(|(metric, ..)| *metric == driver);
-                test.map(|(_, test, alpha)| {
+                let test = self.latency_tests().find(|(metric, ..)| *metric == driver);
+                let words = test.map(|(_, test, alpha)| {
                     let odds = (odds(test.ln_e()), odds(-alpha.ln()));
                     let slow = self.slow_words(driver, test);
                     format!("{slow}; evidence {} that it is slower ({} suffices)", odds.0, odds.1)
-                })
-                .unwrap_or_default()
+                });
+                words.unwrap_or_default()
             }
             Metric::Custom(name) => {
                 let metric = self.metrics.iter().find(|metric| metric.name == *name);
-                metric
-                    .map(|metric| {
-                        format!(
-                            "`{name}`: the canary had {}, the stable pool {}; evidence {} that it has \
-                             more than {} times as many ({} suffices)",
-                            of(metric.canary, ""),
-                            of(metric.stable, ""),
-                            odds(metric.test.ln_e()),
-                            settings.tolerated_ratio,
-                            odds(-more.ln()),
-                        )
-                    })
-                    .unwrap_or_default()
+                let words = metric.map(|metric| {
+                    format!(
+                        "`{name}`: {} the canary had {}, the stable pool {}; evidence {} that it has \
+                         more than {} times as many ({} suffices)",
+                        lately(metric.rise),
+                        of(metric.rise.canary, ""),
+                        of(metric.rise.stable, ""),
+                        odds(metric.test.ln_e()),
+                        settings.tolerated_ratio,
+                        odds(-more.ln()),
+                    )
+                });
+                words.unwrap_or_default()
             }
             Metric::Budget => format!(
                 "the canary failed about {} requests more than the stable pool would have, and a \
                  rollout may spend {} of the error budget",
                 grouped(self.excess),
                 grouped(self.budget),
+            ),
+        }
+    }
+
+    /// Why its errors fail it: what happened since they became evidence, for its totals may be good.
+    fn error_words(&self) -> String {
+        let (lately, canary) = (lately(self.rise), of(self.rise.canary, "requests"));
+        let settings = &self.settings;
+        match &self.frozen {
+            Some(frozen) => format!(
+                "{lately} the canary, which has all traffic, failed {canary}; the stable pool failed {} \
+                 until then; evidence {} that it fails more than {} ({} suffices)",
+                of(frozen.limit().1, ""),
+                odds(frozen.ln_e()),
+                percent(frozen.limit().0),
+                odds(-(settings.alpha_more() / 2.0).ln()),
+            ),
+            None => format!(
+                "{lately} the canary failed {canary}, the stable pool {}; evidence {} that it fails \
+                 more than {} times as often ({} suffices)",
+                of(self.rise.stable, ""),
+                odds(self.errors.ln_e()),
+                settings.tolerated_ratio,
+                odds(-settings.alpha_errors().ln()),
             ),
         }
     }
@@ -131,16 +141,16 @@ impl Judge {
     }
 
     fn slow_words(&self, metric: &Metric, test: &LatencyTest) -> String {
-        let (stable, canary) = test.counts();
-        let times = LATENCIES
-            .iter()
-            .find(|(_, named)| named == metric)
+        let quantile = LATENCIES.iter().find(|(_, named)| named == metric);
+        let times = quantile
             .and_then(|(quantile, _)| Threshold::at(*quantile, &self.past, self.settings.slack()));
         let (stable_time, canary_time) = times.map(|times| times.times()).unwrap_or_default();
-        let millis = |time: std::time::Duration| significant(time.as_secs_f64() * 1e3);
+        let millis = |time: Duration| significant(time.as_secs_f64() * 1e3);
+        let Rise { stable, canary, .. } = test.rise();
         format!(
-            "{} of the canary's {} requests took {} ms or longer, {} of the stable pool's {} took {} \
-             ms or longer, its {metric}",
+            "{} {} of the canary's {} requests took {} ms or longer, {} of the stable pool's {} took \
+             {} ms or longer, its {metric}",
+            lately(test.rise()),
             percent(canary.ratio()),
             grouped(canary.total as f64),
             millis(canary_time),
@@ -203,6 +213,11 @@ impl Judge {
     }
 }
 
+/// "in the last 9 s".
+fn lately(rise: Rise) -> String {
+    format!("in the last {} s", grouped(rise.seconds as f64))
+}
+
 /// "12 of 3,400 requests (0.35 %)".
 fn of(counts: Counts, what: &str) -> String {
     let Counts { total, bad } = counts;
@@ -230,7 +245,9 @@ fn percent(share: f64) -> String {
 
 /// A forecast: two digits that count.
 fn about(requests: u64) -> String {
-    significant(requests as f64)
+    let requests = requests as f64;
+    let unit = 10f64.powf((requests.max(1.0).log10().floor() - 1.0).max(0.0));
+    grouped((requests / unit).round() * unit)
 }
 
 /// Two digits that count, from 100 on three: 0.034, 1.2, 12, 345, 12,300.

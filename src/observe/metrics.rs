@@ -8,13 +8,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::Process;
 use super::families::Families;
 use super::saturation::saturation;
+use super::{Process, RolloutTally};
 use crate::balance::Member;
 use crate::clock::Moment;
 use crate::judge::Distribution;
 use crate::mirror::Kind;
+use crate::rollout::Outcome as Rollout;
+use crate::slo;
 use crate::snapshot::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 
@@ -35,6 +37,8 @@ pub fn encode(
     );
     for service in &snapshot.services {
         of_service(&mut families, service);
+        of_rollouts(&mut families, service, &process.rollouts(&service.name));
+        of_slo(&mut families, service);
         service.mirror.iter().for_each(|mirror| of_mirror(&mut families, service, mirror));
         for pool in &service.pools {
             of_pool(&mut families, service, pool, now);
@@ -121,6 +125,60 @@ fn of_service(families: &mut Families, service: &Service) {
         gauge("pointsman_stale_bytes", "Memory of the responses kept.", kept.bytes);
         let help = "Memory of responses that are being kept as they pass.";
         gauge("pointsman_stale_recording_bytes", help, kept.recording);
+    }
+}
+
+fn of_rollouts(families: &mut Families, service: &Service, tally: &RolloutTally) {
+    let labels = [("service", &*service.name)];
+    for outcome in Rollout::NAMES {
+        let labels = [labels[0], ("outcome", outcome)];
+        let help = "Rollouts that have ended since the start of the process, by how they did.";
+        let count = tally.ended.get(outcome).copied().unwrap_or_default();
+        families.counter("pointsman_rollouts_total", help, &labels, count as f64);
+    }
+    for state in ["running", "paused"] {
+        let labels = [labels[0], ("state", state)];
+        let help = "1 for the state that the rollout under way is in; all 0 if there is none.";
+        let is = tally.under_way.is_some_and(|stand| stand.state == state);
+        families.gauge("pointsman_rollout_state", help, &labels, one_if(is));
+    }
+    let Some(stand) = tally.under_way else { return };
+    let mut gauge = |name, help, value| families.gauge(name, help, &labels, value);
+    let help = "Steps that the rollout under way has taken.";
+    gauge("pointsman_rollout_step", help, stand.step as f64);
+    let help = "Steps that the rollout under way has in all.";
+    gauge("pointsman_rollout_steps", help, stand.steps as f64);
+    let help = "Share of the service's traffic that the rollout under way has given its target.";
+    gauge("pointsman_rollout_share_ratio", help, stand.share);
+}
+
+/// What its objectives came to, as the controller found last.
+fn of_slo(families: &mut Families, service: &Service) {
+    let standing = service.state.standing();
+    let labels = [("service", &*service.name)];
+    if standing.objectives.is_empty() && standing.freeze.is_none() {
+        return;
+    }
+    for state in slo::State::ALL {
+        let labels = [labels[0], ("state", state.name())];
+        let help = "1 for what error budgets and people let the service's rollouts do.";
+        families.gauge("pointsman_slo_state", help, &labels, one_if(standing.state() == state));
+    }
+    for shown in &standing.objectives {
+        let labels = [labels[0], ("objective", shown.objective.name())];
+        let help = "Share of the error budget that is left; below 0 if more is spent.";
+        let remaining = shown.reading.remaining;
+        families.gauge("pointsman_slo_budget_remaining_ratio", help, &labels, remaining);
+        for (span, burn) in slo::Span::ALL.iter().zip(shown.reading.burns) {
+            let labels = [labels[0], labels[1], ("window", span.name())];
+            let help = "Times the rate at which the error budget would just last; 0 for too few.";
+            families.gauge("pointsman_slo_burn_rate", help, &labels, burn);
+        }
+        let counts = service.state.slo.read(&shown.objective);
+        let help = "Requests that count for the objective.";
+        families.counter("pointsman_slo_requests_total", help, &labels, counts.total as f64);
+        let help = "Of those that count for the objective the bad ones.";
+        families.counter("pointsman_slo_bad_total", help, &labels, counts.bad as f64);
     }
 }
 

@@ -9,5 +9,5 @@ mod saturation;
 
 pub use lag::{Lag, LagReading, sample_lag};
 pub use metrics::encode;
-pub use process::{Gauges, ListenerTally, NotifyTally, Process};
+pub use process::{Gauges, ListenerTally, NotifyTally, Process, RolloutStand, RolloutTally};
 pub use record::RequestRecord;

@@ -1,5 +1,6 @@
 //! What belongs to no service: listeners and reloads count themselves in here.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -58,11 +59,34 @@ impl NotifyTally {
     }
 }
 
+/// The rollouts of one service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RolloutTally {
+    /// Those that have ended since the start, by outcome.
+    pub ended: BTreeMap<&'static str, u64>,
+    /// The one under way.
+    pub under_way: Option<RolloutStand>,
+}
+
+/// Where a rollout under way is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RolloutStand {
+    /// `running` or `paused`.
+    pub state: &'static str,
+    /// Steps taken.
+    pub step: usize,
+    /// Steps in all; 0 of a rolling one, which has upstreams instead.
+    pub steps: usize,
+    /// The share of the target that it has set, 0 to 1.
+    pub share: f64,
+}
+
 /// Totals of the process that belong to no service.
 #[derive(Debug, Default)]
 pub struct Process {
     listeners: Mutex<Vec<Arc<ListenerTally>>>,
     notify_targets: Mutex<Vec<Arc<NotifyTally>>>,
+    rollouts: Mutex<BTreeMap<Arc<str>, RolloutTally>>,
     gauges: Mutex<Gauges>,
     lag: OnceLock<Arc<Lag>>,
 }
@@ -91,6 +115,17 @@ impl Process {
     /// Replaces the list of targets of notifications.
     pub fn set_notify_targets(&self, targets: Vec<Arc<NotifyTally>>) {
         *self.notify_targets.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = targets;
+    }
+
+    /// Replaces what is known of rollouts, by service.
+    pub fn set_rollouts(&self, rollouts: BTreeMap<Arc<str>, RolloutTally>) {
+        *self.rollouts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = rollouts;
+    }
+
+    /// The rollouts of a service.
+    pub(super) fn rollouts(&self, service: &str) -> RolloutTally {
+        let rollouts = self.rollouts.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        rollouts.get(service).cloned().unwrap_or_default()
     }
 
     /// Says where the lag of the workers is sampled; only the first time counts.

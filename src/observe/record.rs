@@ -14,13 +14,22 @@ pub struct RequestRecord {
     pub outcome: Outcome,
     /// From the end of its head to the end of its answer, but for the time it waited in line.
     pub duration: Duration,
+    /// For how long it waited in line.
+    pub waited: Duration,
 }
 
 impl RequestRecord {
-    /// Adds it to the totals of its pool in the snapshot that decided it.
+    /// Adds it to the totals of its pool in the snapshot that decided it, and to those that its
+    /// service's objectives go by.
     pub fn account(&self, snapshot: &Snapshot) {
         let tally = match self.pool {
-            Some((service, pool)) => &snapshot.services[service].pools[pool].state.tally,
+            Some((service, pool)) => {
+                let service = &snapshot.services[service];
+                if let Some(slo) = &service.slo {
+                    service.state.slo.count(slo, self.outcome, self.duration + self.waited);
+                }
+                &service.pools[pool].state.tally
+            }
             None => &snapshot.unmatched,
         };
         tally.record(self.outcome, self.duration);

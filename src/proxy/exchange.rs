@@ -340,7 +340,7 @@ impl Exchange {
         let waited =
             self.waits_since.map_or(self.waited, |since| now.saturating_duration_since(since));
         let duration = now.saturating_duration_since(self.started).saturating_sub(waited);
-        RequestRecord { pool: self.pool, outcome, duration }.account(&self.snapshot);
+        RequestRecord { pool: self.pool, outcome, duration, waited }.account(&self.snapshot);
     }
 }
 

@@ -11,6 +11,7 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::exchange::{Edits, REQUEST_ID};
+use super::private::keep_private;
 use crate::fallback::MARK;
 
 /// Applies edits to a request's head.
@@ -44,7 +45,7 @@ pub struct Additions<'e> {
     pub id: &'e HeaderValue,
     /// The mark of a fallback, which only we may set.
     pub mark: Option<HeaderValue>,
-    /// A cookie beside those of the upstream.
+    /// A cookie beside those of the upstream. A response that brings one is private.
     pub cookie: Option<&'e HeaderValue>,
 }
 
@@ -67,6 +68,7 @@ pub fn edit_response(
     parts.headers.entry(REQUEST_ID).or_insert_with(|| add.id.clone());
     if let Some(cookie) = add.cookie {
         parts.headers.append(SET_COOKIE, cookie.clone());
+        keep_private(&mut parts.headers);
     }
     match add.mark {
         Some(mark) => drop(parts.headers.insert(MARK, mark)),

@@ -19,5 +19,6 @@ pub mod hop_by_hop;
 pub mod listen;
 pub mod mirror;
 pub mod pingora_lane;
+pub mod private;
 pub mod trace_context;
 pub mod watch;

@@ -140,6 +140,7 @@ impl Trial {
             old_in_flight: 0,
             upstreams: &[],
             verdict,
+            held: None,
         };
         // Only orders are refused, and nobody gives any.
         let actions = self.rollout.advance(input, &view).unwrap_or_default();

@@ -23,6 +23,9 @@ pub struct Scenario {
     pub crowd: Option<Crowd>,
     /// Upstreams of the pool that traffic leaves, and of the one that it goes to; at least one.
     pub upstreams: [u32; 2],
+    /// How many requests it may fail beyond the other, as the error budget bears; none for as many as
+    /// it likes.
+    pub budget: Option<f64>,
     /// Bursts of failures, in both pools alike.
     pub stalls: Option<Stalls>,
 }

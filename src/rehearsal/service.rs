@@ -106,7 +106,7 @@ impl<'a> Service<'a> {
         let latency = self.tables.stable.draw(attempts.good(), &mut self.draws);
         let lately = series.iter().map(|failures| &failures[PAST - BURSTS..]);
         let phi = tempering::phi(lately, plan.judging.settings.tempering_limit);
-        Past { attempts, latency, phi, budget: None }
+        Past { attempts, latency, phi, budget: self.scenario.budget }
     }
 
     /// The split is set.

@@ -24,6 +24,7 @@ fn scenario(canary_errors: f64) -> Scenario {
         after: Duration::ZERO,
         crowd: None,
         upstreams: [3, 3],
+        budget: None,
         stalls: None,
     }
 }

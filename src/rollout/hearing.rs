@@ -133,6 +133,17 @@ impl Rollout {
         now.elapsed_since(self.hearing.shifted) < for_
     }
 
+    /// How long ago the share was last set.
+    pub fn stepped(&self, now: WallTime) -> Duration {
+        now.elapsed_since(self.hearing.shifted)
+    }
+
+    /// Somebody has looked and lets it go on: what is known of the split and of how fine the target
+    /// is begins anew.
+    pub(super) fn on_resumed(&mut self) {
+        self.hearing.step = None;
+    }
+
     pub(super) fn on_shift(&mut self, now: WallTime) {
         self.hearing.shifted = now;
     }

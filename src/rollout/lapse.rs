@@ -40,7 +40,8 @@ impl Rollout {
         if now < before {
             let back = Move::Back(before.elapsed_since(now));
             back.apply(&mut self.entered);
-            self.paused.iter_mut().for_each(|paused| back.apply(&mut paused.at));
+            let stills = self.paused.iter_mut().chain(&mut self.held);
+            stills.for_each(|still| back.apply(&mut still.at));
             self.move_rest(back);
             return;
         }
@@ -50,7 +51,7 @@ impl Rollout {
         }
         let forward = Move::Forward(left_out);
         // A pause is left out as a whole when it ends.
-        if self.paused.is_none() {
+        if !self.stands_still() {
             forward.apply(&mut self.entered);
         }
         // How the target is has to be found out anew.

@@ -66,6 +66,9 @@ pub struct Rollout {
     /// The place that is taken next, once a hook allows it.
     next: usize,
     paused: Option<Paused>,
+    /// Kept where it is by the service's error budget, until that lets it go.
+    #[serde(default)]
+    held: Option<Paused>,
     /// When the last task was asked for.
     #[serde(default)]
     asked: WallTime,
@@ -189,6 +192,9 @@ pub struct View<'a> {
     pub upstreams: &'a [UpstreamView],
     /// What the judge says of the step under way.
     pub verdict: Verdict,
+    /// Why it may not go on, if the service's error budget or somebody keeps all its rollouts back.
+    /// It may always go back.
+    pub held: Option<&'a str>,
 }
 
 /// What a rollout sees of one upstream.

@@ -122,6 +122,10 @@ pub struct Wishes {
     pub min_requests: Option<u64>,
     /// How long the old pool is kept warm.
     pub watch: Option<Duration>,
+    /// Whether it is judged; without the judge only the guard holds.
+    pub judge: Option<bool>,
+    /// Whether it starts, and goes on, in spite of a freeze or of what error budgets say.
+    pub despite_freeze: bool,
 }
 
 /// Why a rollout cannot be planned.
@@ -207,6 +211,8 @@ impl Plan {
         if !rolls && !rise(&steps) {
             return Err(PlanRefused::Steps);
         }
+        let mut judging = settings.judging.clone();
+        judging.settings.enabled = wishes.judge.unwrap_or(judging.settings.enabled);
         let watch = wishes.watch.unwrap_or(settings.watch);
         let at_once = strategy == Strategy::AllAtOnce;
         Ok(Plan {
@@ -224,7 +230,7 @@ impl Plan {
             at_once: settings.at_once,
             smoke: if at_once { Vec::new() } else { settings.smoke.clone() },
             hooks: settings.hooks.clone(),
-            judging: settings.judging.clone(),
+            judging,
         })
     }
 }

@@ -39,6 +39,7 @@ impl Rollout {
             step: None,
             next: 0,
             paused: None,
+            held: None,
             asked: now,
             pending: Vec::new(),
             looked: Some(now),
@@ -104,11 +105,22 @@ impl Rollout {
         }
     }
 
-    /// Its service's traffic was changed past it, by this; it ends and moves nothing.
-    pub fn supersede(&mut self, by: &str, now: WallTime) {
+    /// Its service's traffic was changed past it, by this; it ends and moves nothing. What it had
+    /// only drained takes requests again.
+    pub fn supersede(&mut self, by: &str, now: WallTime) -> Vec<Action> {
+        let mut actions = Vec::new();
         if !self.is_over() {
+            self.abort_rolling(&mut actions);
+            let what = format!("rollout {} is superseded by {by}", self.id);
+            actions.push(say(Weight::Note, what));
             self.end(Outcome::Superseded { by: by.into() }, now);
         }
+        actions
+    }
+
+    /// Whether it is where another state of it was: what has changed since are counts and times.
+    pub fn is_where(&self, other: &Rollout) -> bool {
+        self.stage == other.stage
     }
 
     /// Whether it has ended.
@@ -174,6 +186,7 @@ impl Rollout {
         if has_traffic && self.is_to_measure(view.now) {
             self.begin(Task::Measure, view.now, actions);
         }
+        self.heed(view, actions);
         if self.stage == Stage::Rolling {
             self.whole += view.canary;
             if let Verdict::Fail { evidence, .. } = &view.verdict
@@ -184,7 +197,7 @@ impl Rollout {
             self.roll(view, actions);
             return;
         }
-        if self.paused.is_some() {
+        if self.stands_still() {
             return;
         }
         if let (Verdict::Invalid { evidence }, true) = (&view.verdict, self.is_exposed()) {
@@ -266,7 +279,7 @@ impl Rollout {
             return;
         }
         match (result, self.stage) {
-            (Ok(_), _) if self.paused.is_some() => self.has_passed = true,
+            (Ok(_), _) if self.stands_still() => self.has_passed = true,
             (Ok(_), _) => self.pass(now, actions),
             (Err(why), Stage::BeforeStart | Stage::Expanding | Stage::Smoking) => {
                 self.fail(format!("{named} failed: {why}"), now, actions);
@@ -327,6 +340,9 @@ impl Rollout {
                 actions.push(say(Weight::Warning, what));
                 self.end(Outcome::Aborted { by, why: reason }, now);
             }
+            Order::Step | Order::Promote if view.held.is_some() => {
+                return Err(self.refuse(format!("is held: {}", view.held.unwrap_or_default())));
+            }
             Order::Step if self.stage == Stage::Rolling => {
                 if !self.skip_stuck() {
                     return Err(self.refuse("waits for no upstream that could be left out"));
@@ -353,17 +369,54 @@ impl Rollout {
 
     fn unpause(&mut self, now: WallTime) {
         if let Some(paused) = self.paused.take() {
-            // A pause is no part of a hold.
-            self.entered = self.entered + now.elapsed_since(paused.at);
+            match &mut self.held {
+                // It goes on standing still: all of it counts once, when that is over.
+                Some(held) => held.at = held.at.min(paused.at),
+                // A pause is no part of a hold.
+                None => self.entered = self.entered + now.elapsed_since(paused.at),
+            }
         }
+    }
+
+    /// Stays where it is while the service's error budget holds it, and goes on by itself.
+    fn heed(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        match (view.held, self.held.is_some()) {
+            (Some(why), false) => {
+                let what = format!("rollout {} is held: {why}", self.id);
+                actions.push(say(Weight::Warning, what));
+                self.held = Some(Paused { at: view.now, why: why.to_string() });
+            }
+            (None, true) => self.let_go(view.now, actions),
+            _ => {}
+        }
+    }
+
+    fn let_go(&mut self, now: WallTime, actions: &mut Vec<Action>) {
+        let Some(held) = self.held.take() else { return };
+        actions.push(say(Weight::Note, format!("rollout {} is held no longer", self.id)));
+        match &mut self.paused {
+            Some(paused) => paused.at = paused.at.min(held.at),
+            None => {
+                self.entered = self.entered + now.elapsed_since(held.at);
+                if self.has_passed {
+                    self.pass(now, actions);
+                }
+            }
+        }
+    }
+
+    /// Whether it makes no headway, whoever keeps it.
+    pub(super) fn stands_still(&self) -> bool {
+        self.paused.is_some() || self.held.is_some()
     }
 
     fn go_on(&mut self, now: WallTime, actions: &mut Vec<Action>) {
         let stood_still = self.stage == Stage::Holding;
         let longest = self.plan.longest_step.max(self.plan.hold);
         self.unpause(now);
+        self.on_resumed();
         actions.push(say(Weight::Note, format!("rollout {} goes on", self.id)));
-        if self.has_passed {
+        if self.has_passed && !self.stands_still() {
             self.pass(now, actions);
         } else if std::mem::take(&mut self.has_failed) {
             self.task().into_iter().for_each(|task| self.begin(task, now, actions));
@@ -440,7 +493,10 @@ impl Rollout {
     fn shift(&mut self, step: usize, now: WallTime, actions: &mut Vec<Action>) {
         let share = self.plan.steps.get(step).copied().unwrap_or(BasisPoints::WHOLE);
         let (from, to, id) = (&self.plan.from, &self.plan.to, self.id);
-        let why = format!("rollout {id}: step {} of {}", step + 1, self.plan.steps.len());
+        // What the step before has shown is kept with the revision.
+        let shown = self.evidence().filter(|_| self.step.is_some()).map(|found| found.verdict);
+        let shown = shown.map_or_else(String::new, |verdict| format!(": {}", verdict.evidence()));
+        let why = format!("rollout {id}: step {} of {}{shown}", step + 1, self.plan.steps.len());
         let split = Split::between(from, to, share);
         actions.push(Action::Shift { split, why });
         actions.push(say(Weight::Note, format!("rollout {id}: `{to}` gets {share} %")));
@@ -521,7 +577,7 @@ impl Rollout {
     }
 
     fn end(&mut self, outcome: Outcome, now: WallTime) {
-        self.paused = None;
+        (self.paused, self.held) = (None, None);
         self.forget_all_but_last();
         self.ended = Some((outcome, now));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Outcome, Rollout, Strategy};
+use super::{Rollout, Strategy};
 use crate::clock::WallTime;
 use crate::judge::{Bar, Counts, Distribution, Evidence, Finding, Says, Verdict};
 
@@ -35,9 +35,9 @@ impl Rollout {
         }
         match &self.ended {
             Some((outcome, at)) => {
-                let took = at.elapsed_since(self.started).as_secs();
-                writeln!(text, "| ended | {}, after {took} s |", time(*at))?;
-                writeln!(text, "| outcome | {} |", cell(&outcome_words(outcome, self)))?;
+                let took = at.elapsed_since(self.started).as_secs_f64();
+                writeln!(text, "| ended | {}, after {took:.0} s |", time(*at))?;
+                writeln!(text, "| outcome | {} |", cell(&outcome.words(self)))?;
             }
             None => writeln!(text, "| now | {} |", cell(&self.status(self.last_heard()).words))?,
         }
@@ -206,10 +206,6 @@ fn named(finding: &Finding) -> String {
         }
         None => finding.metric.to_string(),
     }
-}
-
-fn outcome_words(outcome: &Outcome, rollout: &Rollout) -> String {
-    format!("{}: {}", outcome.name(), outcome.words(rollout))
 }
 
 fn failed(counts: Counts) -> String {

@@ -113,7 +113,7 @@ impl Rollout {
         if let Some(why) = stuck {
             self.pause(why, now, actions);
         }
-        if !self.is_paused() {
+        if !self.stands_still() {
             self.take_out(view, actions);
         }
     }

@@ -35,7 +35,10 @@ impl Rollout {
         let words = match (&self.ended, &self.paused) {
             (Some((outcome, _)), _) => outcome.words(self),
             (None, Some(paused)) => format!("paused: {}", paused.why),
-            (None, None) => self.words(now),
+            (None, None) => match &self.held {
+                Some(held) => format!("held: {}", held.why),
+                None => self.words(now),
+            },
         };
         let verbs: &[&str] = match (&self.ended, &self.paused, self.stage) {
             (Some(_), ..) => &[],
@@ -103,6 +106,10 @@ impl Rollout {
 }
 
 impl Outcome {
+    /// All words for how one ends.
+    pub const NAMES: [&'static str; 5] =
+        ["promoted", "rolled-back", "aborted", "failed", "superseded"];
+
     /// In one word.
     pub fn name(&self) -> &'static str {
         match self {

@@ -127,6 +127,7 @@ impl Trial {
             old_in_flight: self.old_in_flight,
             upstreams: &self.upstreams,
             verdict: self.verdict.clone(),
+            held: None,
         };
         let actions = self.rollout.advance(input, &view)?;
         self.take(actions);
@@ -224,6 +225,11 @@ impl Trial {
 
     fn order(&mut self, order: Order) -> Result<(), OrderRefused> {
         self.tell(Input::Order { order, author: "bob".into(), reason: None })
+    }
+
+    fn supersede(&mut self, by: &str) {
+        let actions = self.rollout.supersede(by, self.now);
+        self.take(actions);
     }
 
     /// The next process, which knows what is stored.
@@ -344,7 +350,7 @@ fn the_schema_is_narrowed_after_the_watch_and_then_nothing_goes_back() {
 fn a_rollout_whose_traffic_was_changed_past_it_ends_and_moves_nothing() {
     let mut trial = Trial::after(&settings(Strategy::Canary), 10);
     trial.log();
-    trial.rollout.supersede("a shift by bob", trial.now);
+    trial.supersede("a shift by bob");
     trial.ticks(1_000);
     assert_eq!((trial.outcome(), trial.log()), ("superseded", vec![]));
     assert_eq!(trial.words(), "superseded by a shift by bob");

@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::admin::{self, Admin, TokenError};
+use crate::admin::{self, Admin, TokenError, Tokens};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress, Problems};
 use crate::control::{
@@ -64,7 +64,7 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The admin token cannot be used.
+    /// The admin tokens cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// Other machines could give orders.
@@ -124,8 +124,8 @@ impl Server {
         let published = Arc::new(Published::of(Arc::new(desk.build(None, moment))));
 
         let admin_address = options.admin.unwrap_or_else(|| config.admin.address.clone());
-        let token = admin::token(&config, &options.source)?;
-        if token.is_none() && !admin_address.is_local() {
+        let tokens = Tokens::of(&config, &options.source)?;
+        if tokens.is_none() && !admin_address.is_local() {
             return Err(StartError::Open(admin_address));
         }
         let admin_bound = Bound::to(&admin_address)?;
@@ -155,6 +155,7 @@ impl Server {
         let probes = start_beside("probes", control::probe(published.clone(), clock))?;
         let copies = start_beside("copies", send_copies(copies, published.clone(), clock))?;
         let (in_force_sender, in_force) = watch::channel(in_force);
+        let (board_sender, board) = watch::channel(Arc::new(desk.board()));
         let rates = Arc::new(Rates::default());
         let is_stopping = Arc::new(AtomicBool::new(false));
         let notifier = Arc::new(Notifier::new(clock, process.clone()));
@@ -166,6 +167,7 @@ impl Server {
             source: options.source.clone(),
             process: process.clone(),
             in_force: in_force_sender,
+            board: board_sender,
             events: events.clone(),
             notifier: notifier.clone(),
             caller: Arc::new(Caller::new(clock)),
@@ -179,11 +181,12 @@ impl Server {
             process: process.clone(),
             rates: rates.clone(),
             events: events.clone(),
+            board,
             in_force: in_force.clone(),
             source: options.source.clone(),
             is_stopping: is_stopping.clone(),
             clock,
-            token,
+            tokens,
             is_local: admin_address.is_local(),
         };
         let mut tasks = vec![

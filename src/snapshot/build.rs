@@ -154,6 +154,7 @@ fn build_service(
         cohorts: ClientHash::of_cohorts(blueprint.secret, &service.name, traffic.salt),
         balance: ClientHash::of_balance(blueprint.secret),
         opt_in: service.opt_in.clone(),
+        slo: service.slo.clone(),
         flags: flags(&service.name, blueprint),
         watched: blueprint.run_time.observed.get(&service.name).and_then(|observed| {
             let ledger = observed.ledger.clone();

@@ -1,7 +1,7 @@
 //! One service as requests see it: request facts in, its pool out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{HeaderName, HeaderValue};
 
@@ -13,6 +13,7 @@ use crate::fallback::StaleStore;
 use crate::judge::Watched;
 use crate::mirror::{MirrorSettings, MirrorState};
 use crate::route::Facts;
+use crate::slo::{Slo, Standing, Tally};
 use crate::split::{
     ClientHash, ClientKey, Cohort, CookieId, Cut, FlagSet, Flags, Recognised, Signer, Split, Sticky,
 };
@@ -46,6 +47,8 @@ pub struct Service {
     pub stand_in: Option<usize>,
     /// What it copies to another pool, if anything.
     pub mirror: Option<Mirror>,
+    /// What it promises, if anything.
+    pub slo: Option<Arc<Slo>>,
     /// What is on for some of its clients.
     pub flags: Flags,
     /// What is noted of the pools of the rollout under way, if one is.
@@ -83,6 +86,9 @@ pub struct ServiceState {
     pub fallbacks: Fallbacks,
     /// Requests refused because too many were under way.
     pub shed: AtomicU64,
+    /// What its requests came to for its objectives; counts only while it has any.
+    pub slo: Tally,
+    standing: Mutex<Arc<Standing>>,
     in_flight: AtomicU32,
 }
 
@@ -143,6 +149,16 @@ impl Drop for ServiceHold {
 }
 
 impl ServiceState {
+    /// What its error budgets let rollouts do, as the controller found last.
+    pub fn standing(&self) -> Arc<Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells what its error budgets let rollouts do.
+    pub fn set_standing(&self, standing: Standing) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(standing);
+    }
+
     /// Requests that the service holds now.
     pub fn in_flight(&self) -> u32 {
         // In one order with joining the line, as `ServiceHold` gives places back.

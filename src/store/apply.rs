@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::batch::{Batch, Change};
+use super::batch::{Batch, BudgetChange, Change};
 use super::disk::{
-    EVENTS, FLAGS, IN_FILE, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, Texts, Writing, key,
-    keys_of, newest, one,
+    BUDGETS, EVENTS, FLAGS, IN_FILE, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, SAMPLES, Texts,
+    Writing, key, keys_of, newest, one,
 };
 use super::error::{CommitError, Trouble};
 use super::{
@@ -13,6 +13,7 @@ use super::{
     StoredEvent, stored,
 };
 use crate::rollout::Rollout;
+use crate::slo::Grain;
 
 /// Answers with an inner refusal if somebody else was faster; then nothing must be committed.
 pub(super) fn apply(
@@ -55,6 +56,8 @@ pub(super) fn apply(
                 writing.table(IN_FILE)?.remove(of.as_str())?;
             }
             Change::Events(events) => keep_events(writing, &events)?,
+            Change::Budget(change) => keep_budget(writing, &change)?,
+            Change::ForgetBudget { of } => forget_budget(writing, &of)?,
         }
     }
     Ok(Ok(made))
@@ -130,6 +133,32 @@ fn keep_events(writing: &Writing, events: &[StoredEvent]) -> Result<(), Trouble>
     }
     let mut table = writing.table(EVENTS)?;
     forget_first(&mut table, "", stored::LAST, EVENTS_KEPT)
+}
+
+fn keep_budget(writing: &Writing, change: &BudgetChange) -> Result<(), Trouble> {
+    let BudgetChange { of, course, blocks, oldest } = change;
+    put(writing, BUDGETS, of, &stored::json(course)?)?;
+    let mut table = writing.table(SAMPLES)?;
+    for block in blocks {
+        let key = stored::block_key(of, block.grain, block.number);
+        table.insert(key.as_str(), stored::block_json(block)?.as_str())?;
+    }
+    for (grain, oldest) in oldest {
+        let keys = stored::block_key(of, *grain, 0)..stored::block_key(of, *grain, *oldest);
+        table.retain_in::<&str, _>(keys.start.as_str()..keys.end.as_str(), |_, _| false)?;
+    }
+    Ok(())
+}
+
+fn forget_budget(writing: &Writing, of: &str) -> Result<(), Trouble> {
+    writing.table(BUDGETS)?.remove(of)?;
+    let mut table = writing.table(SAMPLES)?;
+    for grain in Grain::ALL {
+        let keys = stored::blocks_of(of, grain);
+        let keys = keys.start().as_str()..=keys.end().as_str();
+        table.retain_in::<&str, _>(keys, |_, _| false)?;
+    }
+    Ok(())
 }
 
 fn put(writing: &Writing, table: Texts, key: &str, json: &str) -> Result<(), Trouble> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Draft, FlagState, Override, OverrideKey, StoredEvent};
 use crate::rollout::Rollout;
+use crate::slo::{Block, Budget, Course, Grain, Objective};
 
 /// Changes that are made together. Later ones see what earlier ones did.
 #[derive(Debug, Default)]
@@ -24,6 +25,20 @@ pub(super) enum Change {
     Flag { name: Arc<str>, expected: u64, state: FlagState },
     Events(Vec<StoredEvent>),
     InFile { of: String, said: Option<String> },
+    Budget(Box<BudgetChange>),
+    ForgetBudget { of: String },
+}
+
+/// What is new of an error budget.
+#[derive(Debug)]
+pub(super) struct BudgetChange {
+    /// Its key.
+    pub of: String,
+    pub course: Course,
+    /// In the place of those of the same stretches.
+    pub blocks: Vec<Block>,
+    /// Older blocks of a grain are not needed any more.
+    pub oldest: Vec<(Grain, u64)>,
 }
 
 impl Batch {
@@ -103,8 +118,29 @@ impl Batch {
         self.push(Change::InFile { of: of.into(), said: said.map(Into::into) })
     }
 
+    /// Keeps what is new of a service's error budget, and lets go of what is over.
+    pub fn budget(&mut self, service: &str, budget: &Budget) -> &mut Batch {
+        self.push(Change::Budget(Box::new(BudgetChange {
+            of: budget_key(service, budget.objective()),
+            course: budget.course().clone(),
+            blocks: budget.rings().unsaved(),
+            oldest: budget.rings().oldest_blocks().collect(),
+        })))
+    }
+
+    /// Forgets an error budget, by a key of [`Store::budgets`](super::Store::budgets).
+    pub fn forget_budget(&mut self, of: &str) -> &mut Batch {
+        self.push(Change::ForgetBudget { of: of.into() })
+    }
+
     fn push(&mut self, change: Change) -> &mut Batch {
         self.changes.push(change);
         self
     }
+}
+
+/// What an error budget is kept under, as in `shop/p99 500ms`: an objective that counts otherwise has
+/// another history.
+pub(super) fn budget_key(service: &str, objective: &Objective) -> String {
+    format!("{service}/{objective}")
 }

@@ -62,6 +62,11 @@ impl FrailDisk {
         platter.fails_at = Some((platter.taken + operations, failure));
     }
 
+    /// Whether it has failed for good.
+    pub fn is_dead(&self) -> bool {
+        self.platter().is_dead
+    }
+
     /// How many operations it has taken.
     pub fn taken(&self) -> u64 {
         self.platter().taken
@@ -104,8 +109,8 @@ impl Platter {
         match (failure, operation) {
             (None, Some(operation)) => self.perform(operation),
             (None, None) => {
-                self.safe.clone_from(&self.bytes);
-                self.since.clear();
+                let since = std::mem::take(&mut self.since);
+                since.iter().for_each(|operation| operation.perform(&mut self.safe));
             }
             (Some(Failure::Once), _) => return Err(io::ErrorKind::StorageFull.into()),
             (Some(Failure::Killed), operation) => {

@@ -48,9 +48,14 @@ pub(super) const EVENTS: Texts = TableDefinition::new("events");
 /// What the file said when it was read last, by what it said it of.
 pub(super) const IN_FILE: Texts = TableDefinition::new("in_file");
 
+/// Where error budgets are, by service and objective.
+pub(super) const BUDGETS: Texts = TableDefinition::new("budgets");
+/// What was counted for them, by service, objective, grain and stretch of time.
+pub(super) const SAMPLES: Texts = TableDefinition::new("samples");
+
 /// All there are.
-pub(super) const TABLES: [Texts; 8] =
-    [META, REVISIONS, ROLLOUTS, PAST_ROLLOUTS, OVERRIDES, FLAGS, EVENTS, IN_FILE];
+pub(super) const TABLES: [Texts; 10] =
+    [META, REVISIONS, ROLLOUTS, PAST_ROLLOUTS, OVERRIDES, FLAGS, EVENTS, IN_FILE, BUDGETS, SAMPLES];
 
 /// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
 pub(super) const COMMITS: &str = "commits";
@@ -120,6 +125,12 @@ impl Disk {
         let disk = Disk::on(backend.clone())?;
         let again: Again = Box::new(move || contain(|| begin(backend.clone())));
         Ok(Disk { again: Some(again), ..disk })
+    }
+
+    /// How many writes have happened.
+    #[cfg(test)]
+    pub fn commits(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).commits
     }
 
     /// Makes a file of these tables, in the place of one that is not in use.
@@ -247,6 +258,39 @@ impl fmt::Debug for Disk {
     }
 }
 
+/// A backend that is as long as it was made before anything is written that says so. redb 3.1 makes
+/// a file longer and writes the new length into its header before the next sync; a power failure
+/// between may keep the header and lose the length, and then redb refuses the file.
+#[derive(Debug)]
+struct Growing<B>(B);
+
+impl<B: StorageBackend> StorageBackend for Growing<B> {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)?;
+        self.0.sync_data()
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write(offset, bytes)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+}
+
 /// What a store without a file is called.
 const NOWHERE: &str = "in memory";
 
@@ -313,7 +357,7 @@ fn begin(backend: impl StorageBackend) -> Result<State, Trouble> {
     if length > 0 {
         rehearse(&backend, length)?;
     }
-    let database = builder().create_with_backend(backend)?;
+    let database = builder().create_with_backend(Growing(backend))?;
     migrate::make_current(&database)?;
     let commits = Reading(database.begin_read()?).one(META, COMMITS, stored::parse::<u64>)?;
     Ok(State { database: Some(database), commits: commits.unwrap_or(0) })

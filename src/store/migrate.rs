@@ -20,7 +20,7 @@ pub(super) type Tables = BTreeMap<String, BTreeMap<String, Value>>;
 type Step = fn(&mut Tables) -> Result<(), String>;
 
 /// From format 1 to 2, from 2 to 3, and so on.
-const STEPS: &[Step] = &[];
+const STEPS: &[Step] = &[begin_budgets];
 
 /// What this version writes.
 pub(super) const FORMAT: u32 = 1 + STEPS.len() as u32;
@@ -77,6 +77,17 @@ fn take_steps(tables: &mut Tables, format: u32, steps: &[Step]) -> Result<(), Tr
         step(tables).map_err(failed)?;
         let meta = tables.entry(META.name().into()).or_default();
         meta.insert(KEY.into(), (at + 1).into());
+    }
+    Ok(())
+}
+
+/// From 1 to 2: error budgets begin, and so do freezes among the overrides. Nothing that was kept
+/// changes; but a version that knows none of it would take a freeze for damage.
+fn begin_budgets(tables: &mut Tables) -> Result<(), String> {
+    for table in ["budgets", "samples"] {
+        if tables.insert(table.into(), BTreeMap::new()).is_some() {
+            return Err(format!("there were no {table} yet"));
+        }
     }
     Ok(())
 }

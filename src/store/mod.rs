@@ -24,7 +24,9 @@ mod tests;
 use std::io;
 use std::path::Path;
 
+use crate::clock::WallTime;
 use crate::rollout::Rollout;
+use crate::slo::{Kept, Objective};
 use disk::{Disk, FLAGS, META, PAST_ROLLOUTS, REVISIONS, key, keys_of};
 
 pub use batch::Batch;
@@ -67,6 +69,26 @@ impl Store {
     /// A store on something else than a file.
     pub fn with_backend(backend: impl redb::StorageBackend) -> Result<Store, StoreError> {
         Ok(Store { disk: Disk::on(backend)? })
+    }
+
+    /// As [`Store::with_backend`], with one that can be opened a second time, as a file can.
+    #[cfg(test)]
+    pub(crate) fn on_again(
+        backend: impl redb::StorageBackend + Clone,
+    ) -> Result<Store, StoreError> {
+        Ok(Store { disk: Disk::on_again(backend)? })
+    }
+
+    /// A store on a disk that fails when a test says so, and that can be opened again meanwhile.
+    #[cfg(test)]
+    pub(crate) fn on_disk(disk: crash::FrailDisk) -> Result<Store, StoreError> {
+        Ok(Store { disk: Disk::on_again(disk)? })
+    }
+
+    /// How many batches were committed in its life.
+    #[cfg(test)]
+    pub(crate) fn commits(&self) -> u64 {
+        self.disk.commits()
     }
 
     /// Everything that a process needs at its start.
@@ -116,6 +138,22 @@ impl Store {
     /// The states of a flag, at most this many, the newest first.
     pub fn flag_history(&self, flag: &str, most: usize) -> Result<Vec<FlagState>, StoreError> {
         self.disk.read(|reading| reading.newest(FLAGS, &keys_of(flag), most, stored::flag))
+    }
+
+    /// What is kept of a service's error budget; nothing if there is nothing.
+    pub fn budget(&self, service: &str, objective: &Objective) -> Result<Kept, StoreError> {
+        let of = batch::budget_key(service, objective);
+        self.disk.read(|reading| recall::budget(reading, &of))
+    }
+
+    /// The keys of all error budgets, each with the moment up to which it was counted.
+    pub fn budgets(&self) -> Result<Vec<(String, WallTime)>, StoreError> {
+        self.disk.read(recall::budgets)
+    }
+
+    /// The key of a service's error budget.
+    pub fn budget_key(service: &str, objective: &Objective) -> String {
+        batch::budget_key(service, objective)
     }
 
     /// Events with a higher number than this, at most this many, the oldest first.

@@ -5,11 +5,14 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::disk::{
-    EVENTS, FLAGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, Reading,
+    BUDGETS, EVENTS, FLAGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, Reading,
+    SAMPLES,
 };
 use super::error::Trouble;
 use super::{EVENTS_KEPT, FlagState, Override, Revision, StoredEvent, stored};
+use crate::clock::WallTime;
 use crate::rollout::Rollout;
+use crate::slo::{Course, Grain, Kept};
 
 /// Where the key of the cohort hash is, in the table of what there is one of.
 pub(super) const SECRET: &str = "secret";
@@ -69,6 +72,8 @@ pub(super) fn check(reading: &Reading) -> Result<(), Trouble> {
     reading.all(REVISIONS, .., all, stored::revision)?;
     reading.all(PAST_ROLLOUTS, .., all, stored::parse::<Rollout>)?;
     reading.all(FLAGS, .., all, stored::flag)?;
+    reading.all(BUDGETS, .., all, stored::parse::<Course>)?;
+    reading.all(SAMPLES, .., all, stored::block)?;
     recall(reading).map(drop)
 }
 
@@ -83,6 +88,29 @@ pub(super) fn events_after(
 ) -> Result<Vec<StoredEvent>, Trouble> {
     let after = (Bound::Excluded(stored::event_key(number)), Bound::Unbounded);
     reading.all(EVENTS, after, most.min(EVENTS_KEPT), stored::parse)
+}
+
+/// What is kept of an error budget; nothing if there is nothing.
+pub(super) fn budget(reading: &Reading, of: &str) -> Result<Kept, Trouble> {
+    let course = reading.one(BUDGETS, of, stored::parse::<Course>)?;
+    let mut blocks = Vec::new();
+    for grain in Grain::ALL {
+        let keys = stored::blocks_of(of, grain);
+        blocks.extend(reading.all(SAMPLES, keys, usize::MAX, stored::block)?);
+    }
+    Ok(Kept { blocks, course: course.unwrap_or_default() })
+}
+
+/// The keys of all error budgets, each with the moment of its newest sample.
+pub(super) fn budgets(reading: &Reading) -> Result<Vec<(String, WallTime)>, Trouble> {
+    let keys = reading.all(BUDGETS, .., usize::MAX, |key, _| Ok(key.to_string()))?;
+    let with_moment = |of: String| {
+        let keys = stored::blocks_of(&of, Grain::Fine);
+        let newest = reading.newest(SAMPLES, &keys, 1, stored::block)?.pop();
+        let at = newest.and_then(|block| Some(block.samples.last()?.at));
+        Ok((of, at.unwrap_or_default()))
+    };
+    keys.into_iter().map(with_moment).collect()
 }
 
 fn by_name<T>(list: Vec<(String, T)>) -> BTreeMap<Arc<str>, T> {

@@ -74,6 +74,18 @@ pub enum What {
         /// The rollout that did it.
         by_rollout: u64,
     },
+    /// Nobody may start a rollout of a service, and those under way stay where they are.
+    Freeze {
+        /// The service.
+        service: String,
+    },
+    /// Rollouts of a service go on whatever its error budgets say.
+    Lifted {
+        /// The service.
+        service: String,
+        /// Only this rollout, which was started so; none for all of them.
+        rollout: Option<u64>,
+    },
 }
 
 /// What an override is about; of each there is one at most.
@@ -116,6 +128,18 @@ pub enum OverrideKey {
         /// The pool.
         pool: String,
     },
+    /// Whether rollouts of a service are frozen.
+    Freeze {
+        /// The service.
+        service: String,
+    },
+    /// Whether error budgets are heeded.
+    Lifted {
+        /// The service.
+        service: String,
+        /// By one rollout; none for all.
+        rollout: Option<u64>,
+    },
 }
 
 impl What {
@@ -133,6 +157,8 @@ impl What {
             }
             What::Upstreams { service, pool, .. } => OverrideKey::Upstreams { service, pool },
             What::Contracted { service, pool, .. } => OverrideKey::Contracted { service, pool },
+            What::Freeze { service } => OverrideKey::Freeze { service },
+            What::Lifted { service, rollout } => OverrideKey::Lifted { service, rollout },
         }
     }
 }

@@ -4,12 +4,17 @@
 //! removed or given another meaning without a step in `migrate.rs`. Times are milliseconds since
 //! the Unix epoch, shares are basis points. Rollouts and events are kept as their own types say.
 
+use std::ops::RangeInclusive;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::disk;
 use super::error::Trouble;
 use super::{FlagState, Override, OverrideKey, Revision, What};
 use crate::clock::WallTime;
+use crate::judge::Counts;
+use crate::slo::{Block, Grain, Sample};
 use crate::split::{BasisPoints, Layout, Split};
 use crate::upstream::BreakerOrder;
 
@@ -88,6 +93,14 @@ enum StoredWhat {
         service: String,
         pool: String,
         by_rollout: u64,
+    },
+    Freeze {
+        service: String,
+    },
+    Lifted {
+        service: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rollout: Option<u64>,
     },
 }
 
@@ -168,6 +181,9 @@ pub(super) fn override_key(about: &OverrideKey) -> Result<String, Trouble> {
         OverrideKey::Mode { service } => format!("mode {service}"),
         OverrideKey::Upstreams { service, pool } => format!("upstreams {service} {pool}"),
         OverrideKey::Contracted { service, pool } => format!("contracted {service} {pool}"),
+        OverrideKey::Freeze { service } => format!("freeze {service}"),
+        OverrideKey::Lifted { service, rollout: None } => format!("lifted {service}"),
+        OverrideKey::Lifted { service, rollout: Some(id) } => format!("lifted {service} {id}"),
     })
 }
 
@@ -179,6 +195,49 @@ pub(super) fn standing(key: &str, json: &str) -> Result<Override, Trouble> {
 pub(super) fn override_json(standing: Override) -> Result<String, Trouble> {
     let Override { what, author, reason, at, until } = standing;
     json(&StoredOverride { what: what.into(), author, reason, at, until })
+}
+
+/// The key of what was counted for an error budget in one stretch of time.
+pub(super) fn block_key(of: &str, grain: Grain, number: u64) -> String {
+    disk::key(&format!("{of}/{}", grain.name()), number)
+}
+
+/// The keys of all that was counted for an error budget at one grain.
+pub(super) fn blocks_of(of: &str, grain: Grain) -> RangeInclusive<String> {
+    disk::keys_of(&format!("{of}/{}", grain.name()))
+}
+
+/// Seconds, requests and bad ones of each sample, as differences to the one before: a list such as
+/// `[1700000000,5230,4,10,52,0,10,49,1]` takes a third of what the numbers themselves would.
+pub(super) fn block_json(block: &Block) -> Result<String, Trouble> {
+    let mut before = [0; 3];
+    let mut list: Vec<u64> = Vec::with_capacity(3 * block.samples.len());
+    for Sample { at, counts } in &block.samples {
+        let now = [at.millis() / 1_000, counts.total, counts.bad];
+        list.extend(now.iter().zip(before).map(|(now, before)| now.saturating_sub(before)));
+        before = now;
+    }
+    json(&list)
+}
+
+pub(super) fn block(key: &str, json: &str) -> Result<Block, Trouble> {
+    let no_block = || Trouble::Damaged(format!("`{key}` is no list of samples"));
+    let (name, number) = numbered(key)?;
+    let word = name.rsplit_once('/').map(|(_, word)| word);
+    let grain = Grain::ALL.into_iter().find(|grain| Some(grain.name()) == word);
+    let list: Vec<u64> = parse(key, json)?;
+    let mut now = [0u64; 3];
+    let mut samples = Vec::with_capacity(list.len() / 3);
+    for differences in list.chunks(3) {
+        let [seconds, total, bad] = *differences else { return Err(no_block()) };
+        for (now, more) in now.iter_mut().zip([seconds, total, bad]) {
+            *now = now.checked_add(more).ok_or_else(no_block)?;
+        }
+        let at = now[0].checked_mul(1_000).ok_or_else(no_block)?;
+        let counts = Counts { total: now[1], bad: now[2] };
+        samples.push(Sample { at: WallTime::from_millis(at), counts });
+    }
+    Ok(Block { grain: grain.ok_or_else(no_block)?, number, samples })
 }
 
 pub(super) fn secret(key: &str, json: &str) -> Result<[u8; 16], Trouble> {
@@ -217,6 +276,8 @@ impl From<What> for StoredWhat {
             What::Contracted { service, pool, by_rollout } => {
                 StoredWhat::Contracted { service, pool, by_rollout }
             }
+            What::Freeze { service } => StoredWhat::Freeze { service },
+            What::Lifted { service, rollout } => StoredWhat::Lifted { service, rollout },
         }
     }
 }
@@ -243,6 +304,8 @@ impl From<StoredWhat> for What {
             StoredWhat::Contracted { service, pool, by_rollout } => {
                 What::Contracted { service, pool, by_rollout }
             }
+            StoredWhat::Freeze { service } => What::Freeze { service },
+            StoredWhat::Lifted { service, rollout } => What::Lifted { service, rollout },
         }
     }
 }

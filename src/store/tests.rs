@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::WallTime;
-use crate::judge::Guard;
+use crate::judge::{Counts, Guard};
 use crate::rollout::{Hook, HookPoint, Hooks, Judging, Plan, Smoke, Strategy, Task};
+use crate::slo::{Budget, DEFAULT_WINDOW, Kept, Objective, Rings, Target};
 use crate::split::{BasisPoints, Split};
 use crate::upstream::BreakerOrder;
 
@@ -163,6 +164,9 @@ fn overrides() -> Vec<Override> {
         },
         What::Contracted { service: service(), pool: pool(), by_rollout: 3 },
         What::Drain { service: service(), pool: pool(), upstream: upstream() },
+        What::Freeze { service: service() },
+        What::Lifted { service: service(), rollout: None },
+        What::Lifted { service: service(), rollout: Some(4) },
         What::Maintenance { service: "api".into(), message: Some("back at nine".into()) },
         What::Hold { service: service(), most: 9 },
         What::Upstreams { service: service(), pool: pool(), list: vec![(upstream(), 5)] },
@@ -175,6 +179,24 @@ fn flag(percent: u16) -> FlagState {
     FlagState { percent: share(percent), revision: 0, author: "ada".into(), reason: None, at }
 }
 
+fn availability() -> Objective {
+    Objective::Availability(Target::THREE_NINES)
+}
+
+/// A budget that has been looked at for so many half hours, and stored after each but the last.
+fn budget(half_hours: u64) -> Budget {
+    let at = |second: u64| WallTime::from_millis(1_700_000_000_000 + second * 1_000);
+    let kept = Kept::default();
+    let mut budget = Budget::begin(availability(), DEFAULT_WINDOW, kept, true, at(0));
+    for look in 1..=half_hours * 180 {
+        if look % 180 == 1 {
+            budget.set_saved();
+        }
+        budget.look(Counts { total: 100 * look, bad: look }, at(10 * look));
+    }
+    budget
+}
+
 /// A batch with every kind of change, the `n`th of a row.
 fn everything(n: u64) -> Batch {
     let mut batch = Batch::new();
@@ -182,6 +204,7 @@ fn everything(n: u64) -> Batch {
     batch.revise(&shop(), n, draft).outcome(&shop(), n, "was passed");
     batch.rollout(&rollout(n + 1)).flag(&"beta".into(), n, flag(n as u16 % 100));
     batch.in_file("split shop", Some("blue=95 green=5")).in_file("flag beta", None);
+    batch.budget("shop", &budget(n + 1)).budget("api", &budget(1));
     batch.events(vec![event(2 * n + 1), event(2 * n + 2)]);
     overrides().into_iter().for_each(|standing| {
         batch.set(standing);
@@ -189,6 +212,7 @@ fn everything(n: u64) -> Batch {
     if n % 2 == 1 {
         batch.end_rollout(&rollout(n + 1));
         batch.clear(OverrideKey::Mode { service: "api".into() });
+        batch.forget_budget("api/availability");
     }
     batch
 }
@@ -236,6 +260,48 @@ fn everything_that_was_committed_is_recalled() {
     assert_eq!(store.events_after(2, 1).unwrap(), [event(3)]);
     let shares = store.flag_history("beta", 9).unwrap();
     assert_eq!(shares.iter().map(|state| state.percent.get()).collect::<Vec<_>>(), [100, 0]);
+}
+
+#[test]
+fn a_budget_is_stored_in_pieces_and_forgotten_once_it_is_over() {
+    let store = Store::in_memory();
+    for half_hours in 1..=16 {
+        let mut batch = Batch::new();
+        batch.budget("shop", &budget(half_hours));
+        store.commit(batch).unwrap();
+    }
+    let Kept { blocks, course } = store.budget("shop", &availability()).unwrap();
+    let whole = budget(16);
+    assert_eq!(&course, whole.course());
+    let rings = |blocks| {
+        let mut rings = Rings::recall(DEFAULT_WINDOW, blocks);
+        rings.note(whole.rings().newest().unwrap(), whole.rings().totals());
+        rings.set_saved();
+        rings
+    };
+    let recalled = rings(blocks.clone());
+    assert_eq!(recalled.newest(), whole.rings().newest());
+    assert_eq!(recalled.totals(), whole.rings().totals());
+    // Eight hours came and six are needed, in stretches of half an hour.
+    let fine = blocks.iter().filter(|block| block.grain.name() == "10s").count();
+    assert!((13..=14).contains(&fine), "{fine}");
+    assert_eq!(blocks.len(), fine + 3, "and two days and ten");
+    let (key, newest) = store.budgets().unwrap().remove(0);
+    assert_eq!((key.as_str(), Some(newest)), ("shop/availability", whole.rings().newest()));
+    let p99 = Objective::Latency {
+        quantile: crate::slo::Quantile::P99,
+        at_most: Duration::from_millis(500),
+    };
+    assert_eq!(store.budget("shop", &p99).unwrap(), Kept::default());
+    let mut batch = Batch::new();
+    batch.forget_budget(&key);
+    store.commit(batch).unwrap();
+    assert_eq!(store.budget("shop", &availability()).unwrap(), Kept::default());
+    assert_eq!(store.export().unwrap(), {
+        let empty = Store::in_memory();
+        (0..17).for_each(|_| drop(empty.commit(Batch::new()).unwrap()));
+        empty.export().unwrap()
+    });
 }
 
 #[test]

@@ -214,6 +214,54 @@ async fn a_token_is_asked_for_where_there_is_one() {
 }
 
 #[tokio::test]
+async fn changes_are_by_the_name_of_the_token_that_made_them() {
+    let origin = Origin::named("a").await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("admin.token");
+    let tokens = "# who may give orders\nci: 0123456789abcdef\nann: fedcba9876543210\n";
+    std::fs::write(&file, tokens).unwrap();
+    let head = HEAD.replace("[admin]", &format!("[admin]\ntoken_file = \"{}\"", file.display()));
+    let text = format!("{head}{}", shop(&[("blue", &origin)], ""));
+    let edge = Edge::start_file(&text, false).await;
+    let as_ci = ["authorization: Bearer 0123456789abcdef"];
+    let as_ann = ["authorization: Bearer fedcba9876543210"];
+    let bad = ["authorization: Bearer 0123456789abcdeg"];
+    let flip = "/v1/services/shop/flip";
+    assert_eq!(edge.admin_with("POST", flip, r#"{"to": "blue"}"#, &bad).await.status, 401);
+    for (fields, body, author) in [
+        (as_ci, r#"{"to": "blue"}"#, "ci"),
+        (as_ann, r#"{"to": "blue", "author": "ann"}"#, "ann"),
+        (as_ci, r#"{"to": "blue", "author": "ann"}"#, "ci (as ann)"),
+    ] {
+        let made = edge.admin_with("POST", flip, body, &fields).await;
+        let made: Value = serde_json::from_str(&made.body).unwrap();
+        assert_eq!(made["author"], author, "{made}");
+    }
+    let state = format!("/v1/services/shop/pools/blue/upstreams/{}?author=bob", origin.address);
+    edge.admin_with("DELETE", &state, "", &as_ci).await;
+    let mode = "/v1/services/shop/mode";
+    edge.admin_with("PUT", mode, r#"{"mode": "maintenance"}"#, &as_ann).await;
+    let status = edge.admin_with("GET", "/v1/status", "", &as_ci).await;
+    let status: Value = serde_json::from_str(&status.body).unwrap();
+    assert_eq!(status["services"][0]["orders"][0]["author"], "ann", "{status}");
+}
+
+#[tokio::test]
+async fn a_token_file_that_is_none_is_refused_with_its_line() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("admin.token"), "ci: 0123456789abcdef\nci: fedcba9876543210\n").unwrap();
+    let text =
+        format!("{HEAD}token_file = \"admin.token\"\n[services.a.pools]\nb.upstreams = []\n");
+    std::fs::write(at("p.toml"), text).unwrap();
+    let source = pointsman::control::Source::File(at("p.toml"));
+    let options = pointsman::server::Options { source, admin: None, watches_file: false };
+    let refused = pointsman::server::Server::start(options).await.err().unwrap().to_string();
+    let said = "admin.token, line 2: `ci` has a token in line 1 already";
+    assert!(refused.ends_with(said), "{refused}");
+}
+
+#[tokio::test]
 async fn a_web_page_cannot_give_orders() {
     let (_blue, _green, edge) = two_pools().await;
     let reload = async |fields: &[&str]| {
@@ -269,7 +317,8 @@ async fn requests_are_counted_by_how_they_ended() {
 #[tokio::test]
 async fn promtool_finds_nothing_to_say() {
     use tokio::io::AsyncWriteExt;
-    let (_blue, _green, edge) = two_pools().await;
+    let blue = Origin::named("blue").await;
+    let edge = Edge::before(&[("blue", &blue)], "slo.latency = { p99 = \"1s\" }\n").await;
     edge.get(&[]).await;
     let metrics = edge.admin_with("GET", "/metrics", "", &[]).await;
     assert_eq!(metrics.fields("content-type"), ["text/plain; version=0.0.4; charset=utf-8"]);

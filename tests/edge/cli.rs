@@ -6,13 +6,15 @@ use tokio::process::Command;
 
 use crate::harness::{Edge, Origin, Reply, until};
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+/// How the program has ended, and what it has printed.
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
-async fn pointsman(args: &[&str]) -> Ran {
+/// Runs the program.
+pub async fn pointsman(args: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
         .args(args)
         .env_remove("POINTSMAN_ADMIN")
@@ -109,7 +111,8 @@ async fn orders_and_answers() {
     let text = std::fs::read_to_string(edge.file()).unwrap();
     std::fs::write(edge.file(), text.replace("blue = 100, green = 0", "blue = 60, green = 40"))
         .unwrap();
-    assert_eq!(order(&["diff"]).await.out, "service shop: split green=100 → blue=60 green=40\n");
+    let moves = "service shop: split green=100 → blue=60 green=40, 60 % of its traffic moves\n";
+    assert_eq!(order(&["diff"]).await.out, moves);
     std::fs::write(edge.file(), text.replace("split", "splitt")).unwrap();
     let bad = order(&["reload"]).await;
     assert_eq!(bad.code, 1);

@@ -164,6 +164,22 @@ async fn what_is_kept_for_all_has_nobodys_cookie() {
 }
 
 #[tokio::test]
+async fn a_response_with_our_cookie_is_kept_by_no_shared_cache() {
+    let fields =
+        ["cache-control: public, max-age=60, s-maxage=600", "cdn-cache-control: max-age=9"];
+    let origin = Origin::always(Reply::head("200 OK", &fields, "blue")).await;
+    let edge = Edge::before(&[("blue", &origin)], OWN).await;
+    let first = edge.get(&[]).await;
+    let cookie = format!("cookie: {}", cookie_of(&first));
+    assert_eq!(first.fields("cache-control"), ["private, max-age=60"]);
+    assert_eq!(first.fields("cdn-cache-control"), [""; 0]);
+    let second = edge.get(&[&cookie]).await;
+    assert_eq!(second.fields("set-cookie"), [""; 0]);
+    assert_eq!(second.fields("cache-control"), ["public, max-age=60, s-maxage=600"]);
+    assert_eq!(second.fields("cdn-cache-control"), ["max-age=9"]);
+}
+
+#[tokio::test]
 async fn the_cookie_is_secure_when_a_trusted_proxy_says_https() {
     let origin = Origin::named("blue").await;
     let lines = shop(&[("blue", &origin)], OWN);

@@ -103,7 +103,10 @@ async fn an_unedited_split_keeps_what_was_set_at_run_time() {
     assert_eq!((&split["revision"], &split["weights"]["green"]), (&2.into(), &70.0.into()));
     std::fs::write(edge.file(), green(&text)).unwrap();
     let (_, changes) = edge.admin("POST", "/v1/config/reload", "").await;
-    assert_eq!(changes["changes"][0]["what"], "split blue=30 green=70 → green=100");
+    assert_eq!(
+        changes["changes"][0]["what"],
+        "split blue=30 green=70 → green=100, 30 % of its traffic moves"
+    );
     let (_, split) = edge.admin("GET", "/v1/services/shop/split", "").await;
     assert_eq!((&split["revision"], &split["weights"]["green"]), (&3.into(), &100.0.into()));
 }

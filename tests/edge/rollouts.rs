@@ -1,15 +1,14 @@
 //! Rollouts, rollbacks and what outlives the process.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-use crate::harness::{Edge, Load, Origin, Reply, until};
+use crate::harness::{Edge, Load, Origin, Proxy, Reply, until};
 
-/// A canary that ends within seconds.
-const QUICK: &str = "[services.shop.rollout]\nsteps = [10, 50, 100]\nhold = \"1s\"\n\
+/// A canary that ends within seconds, sooner than any judge could be sure.
+const QUICK: &str = "[services.shop.judge]\nenabled = false\n[services.shop.rollout]\nsteps = [10, 50, 100]\nhold = \"1s\"\n\
                      min_requests = 20\nwatch = \"1s\"\n";
 
 async fn rollout(edge: &Edge) -> Value {
@@ -95,51 +94,6 @@ async fn orders_pause_step_and_abort() {
     assert_eq!((status, &refused["type"]), (409, &"rollout-under-way".into()));
     assert_eq!(order("abort").await.1["state"], "aborted");
     assert_eq!(weights(&edge).await, serde_json::json!({"blue": 100.0}));
-}
-
-/// A proxy as a process of its own, on ports that stay the same.
-struct Proxy {
-    file: String,
-    admin: String,
-    _child: Child,
-}
-
-impl Proxy {
-    async fn run(file: &str, admin: &str) -> Proxy {
-        let child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-            .args(["run", file])
-            .stderr(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let proxy = Proxy { file: file.into(), admin: admin.into(), _child: child };
-        until("it is ready", async || proxy.cli(&["status"]).await.0 == 0).await;
-        proxy
-    }
-
-    /// Kills it as a power cut would, and starts it again.
-    async fn kill(mut self) -> Proxy {
-        self._child.kill().await.unwrap();
-        Proxy::run(&self.file, &self.admin).await
-    }
-
-    async fn cli(&self, args: &[&str]) -> (i32, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-            .args(args)
-            .args(["--admin", &self.admin, "--json"])
-            .output()
-            .await
-            .unwrap();
-        let text = if output.status.success() { output.stdout } else { output.stderr };
-        (output.status.code().unwrap_or(-1), String::from_utf8(text).unwrap())
-    }
-
-    async fn json(&self, args: &[&str]) -> Value {
-        let (code, text) = self.cli(args).await;
-        assert_eq!(code, 0, "{text}");
-        serde_json::from_str(&text).unwrap()
-    }
 }
 
 #[tokio::test]

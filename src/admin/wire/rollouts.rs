@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{Judgement, Latency};
 use crate::control;
+use crate::judge::Counts;
 
 /// A rollback to be made.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -46,6 +48,13 @@ pub struct StartRollout {
     /// How long the old pool is kept warm after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<String>,
+    /// Whether it is judged; without the judge only the guard holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<bool>,
+    /// Start it, and let it go on, in spite of a freeze or of what error budgets say; needs a reason
+    /// and holds for 24 hours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub override_freeze: bool,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -105,6 +114,12 @@ pub struct Rollout {
     pub ended: Option<f64>,
     /// The newest revision of the service.
     pub revision: u64,
+    /// What the judge says, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Judgement>,
+    /// How long the two pools took since the share was last set, the one that traffic leaves first.
+    #[serde(default)]
+    pub latency: Vec<Latency>,
 }
 
 /// Attempts at a pool.
@@ -116,6 +131,13 @@ pub struct Attempts {
     pub failed: u64,
     /// The share that failed, in percent.
     pub errors: f64,
+}
+
+impl Attempts {
+    pub(in crate::admin) fn of(counts: Counts) -> Attempts {
+        let Counts { total, bad } = counts;
+        Attempts { requests: total, failed: bad, errors: counts.ratio() * 100.0 }
+    }
 }
 
 /// A feature flag.

@@ -27,6 +27,7 @@ use crate::rehearsal::{
 };
 use crate::rollout::{Plan, RolloutSettings, Wishes};
 use crate::server::clock;
+use crate::slo::Slo;
 use crate::split::{BasisPoints, PercentError, Split};
 
 /// How often a user asks whom nobody has counted: once in so many seconds.
@@ -146,12 +147,13 @@ struct Planned {
     /// Of the pool that traffic leaves, and of the other.
     upstreams: [u32; 2],
     is_sticky: bool,
+    slo: Option<Arc<Slo>>,
 }
 
 impl Rehearse {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
         let planned = self.planned()?;
-        let mut notes = notes(&planned.plan);
+        let mut notes = notes(&planned);
         let scenario = self.scenario(&planned, &mut notes)?;
         let rehearsed = self.rehearse(planned.service, scenario, notes)?;
         if let Some(path) = &self.svg {
@@ -178,7 +180,13 @@ impl Rehearse {
             let pools = [("stable".into(), 1), ("canary".into(), 1)];
             let split = Split::all_to("stable".into());
             let plan = Plan::new(&RolloutSettings::default(), &wishes, &pools, &split)?;
-            return Ok(Planned { service: None, plan, upstreams: [1, 1], is_sticky: false });
+            return Ok(Planned {
+                service: None,
+                plan,
+                upstreams: [1, 1],
+                is_sticky: false,
+                slo: None,
+            });
         };
         let config = read(path)?;
         let service = self.chosen(&config, path)?;
@@ -198,7 +206,8 @@ impl Rehearse {
         };
         let upstreams = [upstreams(&plan.from), upstreams(&plan.to)];
         let is_sticky = !service.sticky.keys.is_empty();
-        Ok(Planned { service: Some(service.name.to_string()), plan, upstreams, is_sticky })
+        let (name, slo) = (service.name.to_string(), service.slo.clone());
+        Ok(Planned { service: Some(name), plan, upstreams, is_sticky, slo })
     }
 
     fn chosen<'c>(
@@ -256,6 +265,9 @@ impl Rehearse {
             }
             (None, false) => None,
         };
+        let share = planned.plan.judging.settings.budget_share;
+        let rate = traffic.at(Duration::ZERO);
+        let budget = planned.slo.as_ref().and_then(|slo| slo.bears(share, rate));
         Ok(Scenario {
             plan: planned.plan.clone(),
             traffic,
@@ -264,6 +276,7 @@ impl Rehearse {
             after: self.after.unwrap_or_default(),
             crowd,
             upstreams: planned.upstreams,
+            budget,
             stalls: self.stalls,
         })
     }
@@ -388,11 +401,13 @@ impl Rehearsed {
 }
 
 /// What of a plan a rehearsal does not do.
-fn notes(plan: &Plan) -> Vec<String> {
+fn notes(planned: &Planned) -> Vec<String> {
+    let plan = &planned.plan;
     let has_hooks = plan.hooks != Default::default();
     let left_out = [
         (has_hooks || !plan.smoke.is_empty(), "hooks and smoke requests are taken to pass at once"),
         (plan.judging.prometheus.is_some(), "Prometheus is not asked"),
+        (planned.slo.is_some(), "freezes and burn rates of the error budget are not simulated"),
         (!plan.judging.metrics.is_empty(), "metrics that upstreams report are not simulated"),
         (!plan.judging.settings.enabled, "the judge is off in the config: only the guard judges"),
     ];

@@ -21,6 +21,7 @@ pub(super) fn changed_settings(old: &Service, new: &Service) -> Vec<String> {
         ("retries", a.retries != b.retries, retries(old), retries(new)),
         ("balance", a.balance != b.balance, balance(old), balance(new)),
         ("limits", a.limits != b.limits, limits(old), limits(new)),
+        ("slo", old.slo != new.slo, slo(old), slo(new)),
         ("rollout", rollout(old) != rollout(new), rollout(old), rollout(new)),
     ];
     for (table, _, old, new) in tables.into_iter().filter(|(_, changed, ..)| *changed) {
@@ -72,6 +73,22 @@ fn rollout(of: &Service) -> Table {
         ("ready_within", time(of.ready_within)),
         ("drain", time(of.drain)),
         ("at_once", of.at_once.to_string()),
+    ])
+}
+
+fn slo(of: &Service) -> Table {
+    let of = of.slo.as_ref()?;
+    let availability = of.objectives.iter().find(|objective| objective.name() == "availability");
+    let latencies: Vec<String> = of
+        .latencies()
+        .map(|(quantile, at_most)| format!("{} {}", quantile.name(), time(at_most)))
+        .collect();
+    let latencies = (!latencies.is_empty()).then(|| latencies.join(","));
+    let days = of.window.as_secs() / (24 * 60 * 60);
+    Some(vec![
+        ("availability", or_none(availability.map(|objective| objective.target()))),
+        ("latency", or_none(latencies)),
+        ("window", format!("{days}d")),
     ])
 }
 

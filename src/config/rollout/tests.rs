@@ -1,5 +1,6 @@
-use super::super::{Config, Server, diff};
+use super::super::{Config, Live, Server, diff};
 use super::*;
+use crate::judge::Errors;
 use crate::rollout::Judging;
 
 const FILE: &str = "[[listeners]]\naddress = \":0\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
@@ -209,7 +210,8 @@ fn a_change_is_named_with_its_values() {
         "[server]\nallow_commands = true\n[services.a.rollout]\nsteps = [10, 100]\nhold = \"5s\"\n\
          hooks.expand = { run = [\"x\"] }\nsmoke = [{ path = \"/\" }]\n",
     );
-    let lines: Vec<String> = diff(&old, &new, |_| None).iter().map(ToString::to_string).collect();
+    let lines: Vec<String> =
+        diff(&old, &new, &Live::default()).iter().map(ToString::to_string).collect();
     let wanted = [
         "commands of hooks: changed",
         "service a: rollout hooks changed",
@@ -245,7 +247,10 @@ fn the_reference_shows_the_defaults() {
     assert_eq!((shown.smoke.len(), shown.smoke[0].timeout), (1, TIMEOUT));
     let before_step = shown.hooks.before_step.clone();
     assert_eq!(before_step.map(|hook| hook.timeout()), Some(TIMEOUT));
-    let defaults = RolloutSettings::default();
-    let shown = RolloutSettings { smoke: vec![], hooks: Hooks::default(), ..shown };
-    assert_eq!(shown, defaults);
+    let errors = shown.judging.errors.clone().unwrap();
+    let errors = Errors::of(errors.iter().map(String::as_str));
+    assert_eq!(errors, Ok(Errors::default()));
+    let judging = Judging { errors: None, prometheus: None, ..shown.judging };
+    let shown = RolloutSettings { smoke: vec![], hooks: Hooks::default(), judging, ..shown };
+    assert_eq!(shown, RolloutSettings::default());
 }

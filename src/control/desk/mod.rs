@@ -6,20 +6,25 @@
 //! command commits all that it changes in one transaction before anything of it is believed here;
 //! a commit that fails has changed nothing.
 
+mod budgets;
 mod flags;
 mod observing;
 mod operations;
 mod recent;
 mod rollouts;
 mod traffic;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Order, Refused, Subject};
+use super::{Board, Order, Refused, Subject};
 use crate::clock::{Moment, WallTime};
-use crate::config::{Config, Severity};
+use crate::config::{Config, Live, Severity};
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Blueprint, Mode, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::Secret;
@@ -28,11 +33,13 @@ use crate::store::{
 };
 use crate::upstream::{Address, Upstream};
 
+pub use budgets::LONGEST_OVERRIDE;
 pub use flags::FlagReport;
 pub use rollouts::Report;
 
+use budgets::Budgets;
 use recent::Recent;
-use rollouts::UnderWay;
+use rollouts::{Done, UnderWay};
 
 /// The moment of a command.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +101,11 @@ pub struct Desk {
     recent: Recent,
     /// Ended, with a hook under way all the same.
     lingering: Vec<Rollout>,
+    /// How many have ended since the process began, by service and outcome.
+    ended: BTreeMap<(Arc<str>, &'static str), u64>,
+    budgets: Budgets,
+    /// Tasks whose end could not be stored yet.
+    unheard: Vec<Done>,
     effects: Vec<Effect>,
     is_changed: bool,
 }
@@ -120,6 +132,9 @@ impl Desk {
             rollouts: BTreeMap::new(),
             recent: Recent::default(),
             lingering: memory.lingering,
+            ended: BTreeMap::new(),
+            budgets: Budgets::default(),
+            unheard: Vec::new(),
             effects: Vec::new(),
             is_changed: false,
         };
@@ -132,6 +147,7 @@ impl Desk {
         desk.take_flags();
         desk.recall_overrides(now);
         desk.adopt(&config, now)?;
+        desk.begin_budgets(now)?;
         // The first snapshot is built from all this.
         desk.is_changed = false;
         Ok(desk)
@@ -157,6 +173,35 @@ impl Desk {
         &self.overrides
     }
 
+    /// What is in force beside the config.
+    pub fn live(&self) -> Live {
+        let traffic = self.run_time.traffic.iter();
+        let drained = self.overrides.keys().filter_map(|key| match key.clone() {
+            OverrideKey::Drain { service, pool, upstream } => Some([service, pool, upstream]),
+            _ => None,
+        });
+        Live {
+            drained: drained.collect(),
+            splits: traffic.map(|(name, state)| (name.clone(), state.split.clone())).collect(),
+            flags: self.run_time.flags.clone(),
+            upstreams: self.run_time.changed.clone(),
+            rollouts: self.rollouts.values().map(|known| known.rollout.clone()).collect(),
+        }
+    }
+
+    /// What stands now, for who shows it.
+    pub fn board(&self) -> Board {
+        Board {
+            orders: self.overrides.values().cloned().collect(),
+            rollouts: self.rollouts.values().map(|known| known.rollout.clone()).collect(),
+        }
+    }
+
+    /// How many rollouts have ended since the process began, by service and outcome.
+    pub fn ended_rollouts(&self) -> &BTreeMap<(Arc<str>, &'static str), u64> {
+        &self.ended
+    }
+
     /// What is to be done outside, in order; asked for once.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
@@ -174,17 +219,17 @@ impl Desk {
         let blueprint = Blueprint { config, run_time, secret, now: now.instant };
         let snapshot = Snapshot::build(&blueprint, before);
         self.apply(&snapshot, snapshot.moment(now.instant));
+        self.show_standings(&snapshot, now);
         snapshot
     }
 
     /// Tells upstreams and breakers what was ordered of them; they may be new to it.
     fn apply(&self, snapshot: &Snapshot, now: Moment) {
+        let mut drained = HashSet::new();
         for standing in self.overrides.values() {
             match &standing.what {
                 What::Drain { service, pool, upstream } => {
-                    if let Some(upstream) = find_upstream(snapshot, service, pool, upstream) {
-                        upstream.set_draining(true);
-                    }
+                    drained.insert((&**service, &**pool, &**upstream));
                 }
                 What::Breaker { service, pool, upstream: Some(upstream), order } => {
                     let found = find_upstream(snapshot, service, pool, upstream);
@@ -200,6 +245,18 @@ impl Desk {
                     }
                 }
                 _ => {}
+            }
+        }
+        for service in &snapshot.services {
+            for pool in &service.pools {
+                for member in pool.members.list() {
+                    let upstream = &member.upstream;
+                    let is_out = drained.contains(&(&*service.name, &*pool.name, &*upstream.name));
+                    if upstream.is_draining() && !is_out {
+                        upstream.come_in(now);
+                    }
+                    upstream.set_draining(is_out);
+                }
             }
         }
     }

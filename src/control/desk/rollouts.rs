@@ -9,11 +9,13 @@ use super::{Desk, Effect, Now, Said};
 use crate::clock::WallTime;
 use crate::config::Severity;
 use crate::control::{Order, Refused, Subject};
-use crate::judge::{Counts, Verdict};
+use crate::judge::{Counts, Metric, Verdict};
 use crate::rollout::{
-    self, Action, Input, Outcome, Plan, Rollout, Status, Task, UpstreamView, View, Weight, Wishes,
+    self, Action, Input, Outcome, Past, Plan, Rollout, Status, Task, UpstreamView, View, Weight,
+    Wishes,
 };
-use crate::snapshot::{Service, Snapshot};
+use crate::slo::Toll;
+use crate::snapshot::{Pool, Snapshot};
 use crate::split::Split;
 use crate::store::{Batch, CommitError, Draft, OverrideKey, Revision, What};
 use crate::upstream::Proof;
@@ -28,6 +30,17 @@ pub(super) struct UnderWay {
     /// What its pools do.
     pub observing: Observing,
     saved: WallTime,
+    /// What it does to the service's errors, from the first look on.
+    toll: Option<Toll>,
+}
+
+/// The end of a task.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    service: Arc<str>,
+    id: u64,
+    task: Task,
+    result: Result<String, String>,
 }
 
 /// A rollout for people.
@@ -41,6 +54,12 @@ pub struct Report {
     pub revision: u64,
 }
 
+/// A rollout that ends because its service's traffic is changed past it.
+pub(super) struct Superseded {
+    rollout: Rollout,
+    actions: Vec<Action>,
+}
+
 /// What a rollout sees, with what the view borrows.
 pub(super) struct Look {
     now: WallTime,
@@ -51,6 +70,22 @@ pub(super) struct Look {
     old_in_flight: u32,
     upstreams: Vec<UpstreamView>,
     verdict: Verdict,
+    held: Option<String>,
+}
+
+impl UnderWay {
+    /// Takes in what the attempts at both pools are now; a rolling rollout has but one.
+    fn weigh(&mut self, snapshot: &Snapshot, now: Now) {
+        let plan = &self.rollout.plan;
+        let service = snapshot.service(&self.rollout.service);
+        let pool = |name: &str| service.and_then(|service| service.pool(name)).map(counts);
+        let (Some(canary), Some(old)) = (pool(&plan.to), pool(&plan.from)) else { return };
+        match &mut self.toll {
+            Some(toll) => toll.look(canary, old, now.wall),
+            None if plan.to == plan.from => {}
+            None => self.toll = Some(Toll::begin(canary, old, now.wall)),
+        }
+    }
 }
 
 impl Look {
@@ -64,6 +99,7 @@ impl Look {
             old_in_flight: self.old_in_flight,
             upstreams: &self.upstreams,
             verdict: self.verdict.clone(),
+            held: self.held.as_deref(),
         }
     }
 }
@@ -91,13 +127,16 @@ impl Desk {
             known.pools.iter().map(|pool| (pool.name.clone(), pool.members.list().len())).collect();
         let plan = Plan::new(&service.rollout, wishes, &pools, &known.split)?;
         let id = self.last_ids.get(name).map_or(1, |last| last + 1);
+        let despite = self.check_freeze(name, id, wishes.despite_freeze, order, now)?;
         let (author, reason) = (order.author.clone(), order.reason.clone());
         let (from, to) = (plan.from.clone(), plan.to.clone());
         let limit = plan.judging.settings.tempering_limit;
         let (mut rollout, actions) =
             Rollout::start(id, service.name.clone(), plan, author, reason, now.wall);
         if let Some(stable) = known.pool(&from) {
-            rollout.seat_judge(self.recent.past(known, stable, limit));
+            let share = rollout.plan.judging.settings.budget_share;
+            let budget = self.standing_at(name, now).bears(share, now.wall);
+            rollout.seat_judge(Past { budget, ..self.recent.past(known, stable, limit) });
         }
         let mut batch = Batch::new();
         // A new version is put where the contracted one was.
@@ -105,11 +144,18 @@ impl Desk {
         if self.overrides.contains_key(&key) {
             batch.clear(key.clone());
         }
+        if let Some((standing, _)) = &despite {
+            batch.set(standing.clone());
+        }
         let observing = Observing::of(&rollout, &config);
-        let under_way = UnderWay { rollout, observing, saved: now.wall };
+        let under_way = UnderWay { rollout, observing, saved: now.wall, toll: None };
         self.perform(under_way, actions, batch, snapshot, now)?;
         self.last_ids.insert(service.name.clone(), id);
         self.overrides.remove(&key);
+        if let Some((standing, what)) = despite {
+            self.overrides.insert(standing.what.key(), standing);
+            self.say_overridden(name, what, order);
+        }
         // What is ready at once need not wait for the next look; what cannot be stored now does. It
         // has started all the same, and must not be told otherwise.
         let _ = self.tick_one(&service.name, snapshot, now);
@@ -141,7 +187,7 @@ impl Desk {
         self.report(name, now)?.ok_or_else(|| Refused::NoRollout(name.into()))
     }
 
-    /// Hears how a task of a rollout has ended.
+    /// Hears how a task of a rollout has ended. What cannot be stored now is heard again later.
     pub fn on_done(
         &mut self,
         service: &str,
@@ -151,37 +197,38 @@ impl Desk {
         snapshot: &Snapshot,
         now: Now,
     ) -> Result<(), Refused> {
-        let is_same = self.rollouts.get(service).is_some_and(|known| known.rollout.id == id);
-        match is_same {
-            true => self.tell(service, Input::Done { task, result }, snapshot, now),
-            false => self.on_late(service, id, &task, result),
+        let done = Done { service: service.into(), id, task, result };
+        let heard = self.hear(&done, snapshot, now);
+        if let Err(Refused::Store(_)) = &heard {
+            self.unheard.push(done);
         }
+        heard
     }
 
-    /// Hears how a task has ended whose rollout is over.
-    fn on_late(
-        &mut self,
-        service: &str,
-        id: u64,
-        task: &Task,
-        result: Result<String, String>,
-    ) -> Result<(), Refused> {
+    fn hear(&mut self, done: &Done, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
+        let Done { service, id, task, result } = done;
+        let known = self.rollouts.get(service).map(|under_way| under_way.rollout.id);
+        if known == Some(*id) {
+            let (task, result) = (task.clone(), result.clone());
+            return self.tell(service, Input::Done { task, result }, snapshot, now);
+        }
+        // Its rollout is over.
+        let is_it = |rollout: &Rollout| rollout.service == *service && rollout.id == *id;
+        if let Some(at) = self.lingering.iter().position(is_it) {
+            let mut rollout = self.lingering[at].clone();
+            if rollout.forget(task) {
+                let mut batch = Batch::new();
+                batch.settle(&rollout);
+                self.commit(batch)?;
+            }
+            match rollout.is_pending() {
+                true => self.lingering[at] = rollout,
+                false => drop(self.lingering.swap_remove(at)),
+            }
+        }
         if let Err(why) = result {
             let what = format!("rollout {id}: {} failed: {why}", task.words());
-            self.say_of_rollout(service, id, Weight::Warning, what, None);
-        }
-        let is_it = |rollout: &Rollout| &*rollout.service == service && rollout.id == id;
-        let Some(at) = self.lingering.iter().position(is_it) else { return Ok(()) };
-        let mut rollout = self.lingering[at].clone();
-        if !rollout.forget(task) {
-            return Ok(());
-        }
-        let mut batch = Batch::new();
-        batch.settle(&rollout);
-        self.commit(batch)?;
-        match rollout.is_pending() {
-            true => self.lingering[at] = rollout,
-            false => drop(self.lingering.swap_remove(at)),
+            self.say_of_rollout(service, *id, Weight::Warning, what, None);
         }
         Ok(())
     }
@@ -189,12 +236,17 @@ impl Desk {
     /// Lets all rollouts go on; answers with those that could not be stored, which try again.
     pub fn tick(&mut self, snapshot: &Snapshot, now: Now) -> Vec<(Arc<str>, Refused)> {
         self.recent.note(snapshot, now.instant);
+        let mut failed = Vec::new();
+        for Done { service, id, task, result } in std::mem::take(&mut self.unheard) {
+            let heard = self.on_done(&service, id, task, result, snapshot, now);
+            failed.extend(heard.err().map(|error| (service, error)));
+        }
         let names: Vec<Arc<str>> = self.rollouts.keys().cloned().collect();
-        let one = |name: Arc<str>| {
-            let failed = self.tick_one(&name, snapshot, now).err();
-            failed.map(|error| (name, error))
-        };
-        names.into_iter().filter_map(one).collect()
+        for name in names {
+            let error = self.tick_one(&name, snapshot, now).err();
+            failed.extend(error.map(|error| (name, error)));
+        }
+        failed
     }
 
     fn tick_one(&mut self, name: &Arc<str>, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
@@ -240,7 +292,7 @@ impl Desk {
         let name = rollout.service.clone();
         let observing = Observing::of(&rollout, &self.config);
         self.run_time.observed.insert(name.clone(), observing.observed());
-        self.rollouts.insert(name, UnderWay { rollout, observing, saved: now.wall });
+        self.rollouts.insert(name, UnderWay { rollout, observing, saved: now.wall, toll: None });
     }
 
     fn tell(
@@ -261,22 +313,63 @@ impl Desk {
             let (reading, attempts) = next.observing.read(service, is_warming);
             next.rollout.hear(&reading, now.wall);
             canary = attempts;
+            next.weigh(snapshot, now);
         }
-        let Some(look) = look(&next.rollout, service, canary, snapshot, now) else {
-            return Ok(());
-        };
+        let Some(look) = self.look(&next, canary, snapshot, now) else { return Ok(()) };
         let actions = next.rollout.advance(input, &look.borrow())?;
         if let Some((Outcome::RolledBack { .. }, _)) = &next.rollout.ended {
             next.rollout.keep_failing(next.observing.ledger().sample.read());
         }
         // Also when the clock was set back: it must not take long until it gets there again.
         let is_due = now.wall < next.saved || now.wall.elapsed_since(next.saved) >= SAVED;
-        if is_tick && actions.is_empty() && !is_due && !next.rollout.is_over() {
+        let has_moved = next.rollout.is_over() || !next.rollout.is_where(&under_way.rollout);
+        if is_tick && actions.is_empty() && !is_due && !has_moved {
             self.rollouts.insert(next.rollout.service.clone(), next);
             return Ok(());
         }
         next.saved = now.wall;
         self.perform(next, actions, Batch::new(), snapshot, now)
+    }
+
+    /// What a rollout sees now; none if one of its pools is gone.
+    fn look(
+        &self,
+        under_way: &UnderWay,
+        canary: Counts,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Option<Look> {
+        let rollout = &under_way.rollout;
+        let service = snapshot.service(&rollout.service)?;
+        let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
+        let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
+        let standing = self.standing_at(&rollout.service, now);
+        let blamed = under_way.toll.as_ref();
+        let blamed = blamed.and_then(|toll| toll.blames(standing.burning(), now.wall));
+        let verdict = match (rollout.verdict(canary, now.wall), blamed) {
+            (verdict @ Verdict::Fail { .. }, _) | (verdict, None) => verdict,
+            (_, Some(evidence)) => Verdict::Fail { evidence, driver: Metric::Budget },
+        };
+        let upstreams = to.members.list().iter().map(|member| UpstreamView {
+            address: member.upstream.name.clone(),
+            is_ready: member.is_available(
+                stability.balance.slow_start,
+                stability.breaker.as_ref(),
+                moment,
+            ),
+            in_flight: member.upstream.in_flight(),
+        });
+        Some(Look {
+            now: now.wall,
+            split: service.split.clone(),
+            target_ready: to.is_ready(stability, moment),
+            old_ready: from.is_ready(stability, moment),
+            canary,
+            old_in_flight: from.state.in_flight(),
+            upstreams: upstreams.collect(),
+            verdict,
+            held: standing.holds().filter(|_| !self.goes_on_despite(rollout, now)),
+        })
     }
 
     /// Commits a rollout's new state with all that it wants, and then does it.
@@ -292,12 +385,6 @@ impl Desk {
         let name = rollout.service.clone();
         let by = Order::of(&format!("rollout {} by {}", rollout.id, rollout.author), None);
         let mut expected = self.newest_number(&name);
-        let pool = rollout.plan.to.to_string();
-        let drain = |upstream: &Arc<str>| What::Drain {
-            service: name.to_string(),
-            pool: pool.clone(),
-            upstream: upstream.to_string(),
-        };
         for action in &actions {
             match action {
                 Action::Shift { split, why } => {
@@ -312,10 +399,10 @@ impl Desk {
                     expected += 1;
                 }
                 Action::Drain(upstream) => {
-                    batch.set(Desk::override_of(drain(upstream), &by, now, None));
+                    batch.set(Desk::override_of(drain(rollout, upstream), &by, now, None));
                 }
                 Action::Renew(upstream) => {
-                    batch.clear(drain(upstream).key());
+                    batch.clear(drain(rollout, upstream).key());
                 }
                 Action::Contract { pool } => {
                     let what = What::Contracted {
@@ -330,10 +417,12 @@ impl Desk {
         }
         match rollout.is_over() {
             true => {
+                // Of its last step, not of the way back, which this batch may make.
                 if let Some((outcome, _)) = &rollout.ended
-                    && rollout.share().get() > 0
+                    && let Some(newest) = self.newest.get(&name)
+                    && newest.rollout == Some(rollout.id)
                 {
-                    batch.outcome(&name, expected, outcome.name());
+                    batch.outcome(&name, newest.number, outcome.name());
                 }
                 batch.end_rollout(rollout);
             }
@@ -367,21 +456,12 @@ impl Desk {
                     service.into_iter().for_each(|service| under_way.observing.begin_step(service));
                 }
                 Action::Drain(upstream) => {
-                    let what = What::Drain {
-                        service: name.to_string(),
-                        pool: rollout.plan.to.to_string(),
-                        upstream: upstream.to_string(),
-                    };
-                    let standing = Desk::override_of(what, by, now, None);
+                    let standing = Desk::override_of(drain(&rollout, &upstream), by, now, None);
                     self.overrides.insert(standing.what.key(), standing);
                     find(&upstream).into_iter().for_each(|found| found.set_draining(true));
                 }
                 Action::Renew(upstream) => {
-                    self.overrides.remove(&OverrideKey::Drain {
-                        service: name.to_string(),
-                        pool: rollout.plan.to.to_string(),
-                        upstream: upstream.to_string(),
-                    });
+                    self.overrides.remove(&drain(&rollout, &upstream).key());
                     if let Some(found) = find(&upstream) {
                         if probes {
                             // What it proved was another version's.
@@ -419,9 +499,50 @@ impl Desk {
         }
     }
 
-    pub(super) fn ended(&mut self, rollout: Rollout) {
+    /// The rollout of a service as it ends when its traffic is changed past it, which the batch
+    /// keeps.
+    pub(super) fn superseded_by(
+        &self,
+        service: &str,
+        by: &str,
+        batch: &mut Batch,
+        now: Now,
+    ) -> Option<Superseded> {
+        let mut rollout = self.rollouts.get(service)?.rollout.clone();
+        let actions = rollout.supersede(by, now.wall);
+        for action in &actions {
+            if let Action::Renew(upstream) = action {
+                batch.clear(drain(&rollout, upstream).key());
+            }
+        }
+        batch.end_rollout(&rollout);
+        Some(Superseded { rollout, actions })
+    }
+
+    /// Believes that a rollout is superseded, which is committed.
+    pub(super) fn supersede(&mut self, superseded: Superseded) {
+        let Superseded { rollout, actions } = superseded;
+        for action in actions {
+            match action {
+                // The next snapshot lets it in.
+                Action::Renew(upstream) => {
+                    self.overrides.remove(&drain(&rollout, &upstream).key());
+                }
+                Action::Say { weight, what } => {
+                    self.say_of_rollout(&rollout.service, rollout.id, weight, what, None);
+                }
+                _ => {}
+            }
+        }
+        self.ended(rollout);
+    }
+
+    fn ended(&mut self, rollout: Rollout) {
         self.rollouts.remove(&rollout.service);
         self.run_time.observed.remove(&rollout.service);
+        if let Some((outcome, _)) = &rollout.ended {
+            *self.ended.entry((rollout.service.clone(), outcome.name())).or_default() += 1;
+        }
         if rollout.is_pending() {
             self.lingering.push(rollout);
         }
@@ -457,33 +578,16 @@ impl Desk {
     }
 }
 
-/// What a rollout sees now; none if one of its pools is gone.
-fn look(
-    rollout: &Rollout,
-    service: &Service,
-    canary: Counts,
-    snapshot: &Snapshot,
-    now: Now,
-) -> Option<Look> {
-    let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
-    let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
-    let upstreams = to.members.list().iter().map(|member| UpstreamView {
-        address: member.upstream.name.clone(),
-        is_ready: member.is_available(
-            stability.balance.slow_start,
-            stability.breaker.as_ref(),
-            moment,
-        ),
-        in_flight: member.upstream.in_flight(),
-    });
-    Some(Look {
-        now: now.wall,
-        split: service.split.clone(),
-        target_ready: to.is_ready(stability, moment),
-        old_ready: from.is_ready(stability, moment),
-        canary,
-        old_in_flight: from.state.in_flight(),
-        upstreams: upstreams.collect(),
-        verdict: rollout.verdict(canary, now.wall),
-    })
+/// An upstream that a rolling rollout has taken out.
+fn drain(rollout: &Rollout, upstream: &str) -> What {
+    What::Drain {
+        service: rollout.service.to_string(),
+        pool: rollout.plan.to.to_string(),
+        upstream: upstream.to_string(),
+    }
+}
+
+/// What a pool's upstreams did so far.
+fn counts(pool: &Pool) -> Counts {
+    pool.state.attempts.read()
 }

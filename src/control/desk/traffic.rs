@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::{Desk, Now, check_expected};
 use crate::config::{Config, Service};
 use crate::control::{Order, Refused, Subject, Target};
-use crate::rollout::Rollout;
 use crate::snapshot::{Pool, Snapshot};
 use crate::split::Split;
 use crate::store::{Batch, CommitError, Draft, FlagState, OverrideKey, Revision};
@@ -45,10 +44,7 @@ impl Desk {
             Some(to) => format!("a rollback to revision {to} by {}", order.author),
             None => format!("a shift by {}", order.author),
         };
-        let superseded = self.superseded_by(name, &by, now);
-        if let Some(rollout) = &superseded {
-            batch.end_rollout(rollout);
-        }
+        let superseded = self.superseded_by(name, &by, &mut batch, now);
         let reason = match goes_back {
             Some(to) => {
                 let why = order.reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
@@ -72,7 +68,7 @@ impl Desk {
             .pop()
             .ok_or_else(|| Refused::Store("it has made no revision".into()))?;
         self.take(&service.name, &revision);
-        superseded.into_iter().for_each(|rollout| self.ended(rollout));
+        superseded.into_iter().for_each(|superseded| self.supersede(superseded));
         let what = match goes_back {
             Some(to) => format!("rolled back to revision {to}: {}", revision.split),
             None => format!("traffic shifted: {}", revision.split),
@@ -148,7 +144,7 @@ impl Desk {
         let mut batch = Batch::new();
         let mut made: Vec<Arc<str>> = Vec::new();
         let mut superseded = Vec::new();
-        let mut in_file = BTreeMap::new();
+        let (mut in_file, mut flags) = (BTreeMap::new(), Vec::new());
         for service in &config.services {
             let of: Arc<str> = format!("split {}", service.name).into();
             let said = service.split.to_string();
@@ -167,7 +163,8 @@ impl Desk {
             let draft = Draft { split, author: FILE.into(), reason, at, rollout: None };
             batch.revise(&service.name, self.newest_number(&service.name), draft);
             made.push(service.name.clone());
-            superseded.extend(self.superseded_by(&service.name, "an edit of the file", now));
+            let by = "an edit of the file";
+            superseded.extend(self.superseded_by(&service.name, by, &mut batch, now));
         }
         for flag in &config.flags {
             let of: Arc<str> = format!("flag {}", flag.name).into();
@@ -183,7 +180,8 @@ impl Desk {
                     reason: None,
                     at: now.wall,
                 };
-                batch.flag(&flag.name, revision - 1, state);
+                batch.flag(&flag.name, revision - 1, state.clone());
+                flags.push((flag.name.clone(), state));
             }
             batch.in_file(&of, Some(&said));
             in_file.insert(of, said);
@@ -191,7 +189,8 @@ impl Desk {
         for of in self.in_file.keys().filter(|of| !in_file.contains_key(*of)) {
             batch.in_file(of, None);
             if let Some(name) = of.strip_prefix("split ") {
-                superseded.extend(self.superseded_by(name, "the removal of the service", now));
+                let by = "the removal of the service";
+                superseded.extend(self.superseded_by(name, by, &mut batch, now));
             }
         }
         for (name, under_way) in &self.rollouts {
@@ -200,65 +199,71 @@ impl Desk {
                 service.pool(&plan.to).is_none() || service.pool(&plan.from).is_none()
             };
             if !made.contains(name) && config.service(name).is_some_and(is_gone) {
-                superseded.extend(self.superseded_by(name, "the removal of its pool", now));
+                let by = "the removal of its pool";
+                superseded.extend(self.superseded_by(name, by, &mut batch, now));
             }
         }
-        for rollout in &superseded {
-            batch.end_rollout(rollout);
+        let given_up = self.given_up(config);
+        for key in &given_up {
+            batch.clear(key.clone());
         }
         // A start that finds everything as it was has nothing to write.
-        let is_new = !made.is_empty() || !superseded.is_empty() || in_file != self.in_file;
+        let is_new = !made.is_empty()
+            || !superseded.is_empty()
+            || !given_up.is_empty()
+            || in_file != self.in_file;
         let revisions = if is_new { self.commit(batch)? } else { Vec::new() };
         for (name, revision) in made.iter().zip(&revisions) {
             self.take(name, revision);
         }
         self.run_time.traffic.retain(|name, _| config.service(name).is_some());
-        self.in_file = in_file;
-        self.flags = self.store.recall().map_err(CommitError::Store)?.flags;
-        for rollout in superseded {
-            self.ended(rollout);
+        self.run_time.modes.retain(|name, _| config.service(name).is_some());
+        for key in given_up {
+            if let OverrideKey::Upstreams { service, pool } = &key {
+                self.run_time.changed.remove(&(service.as_str().into(), pool.as_str().into()));
+            }
+            self.overrides.remove(&key);
         }
+        self.in_file = in_file;
+        self.flags.extend(flags);
+        superseded.into_iter().for_each(|superseded| self.supersede(superseded));
         Ok(())
     }
 
-    /// The rollout of a service as it ends when its traffic is changed past it.
-    fn superseded_by(&self, service: &str, by: &str, now: Now) -> Option<Rollout> {
-        let mut rollout = self.rollouts.get(service)?.rollout.clone();
-        rollout.supersede(by, now.wall);
-        Some(rollout)
-    }
-
-    /// Puts a config in force that was checked.
+    /// Puts a config in force that was checked: all of it, or nothing if it cannot be stored.
     pub fn reload(&mut self, config: &Arc<Config>, now: Now) -> Result<(), CommitError> {
         self.adopt(config, now)?;
-        self.run_time.modes.retain(|name, _| config.service(name).is_some());
-        // As with splits: an unedited list of upstreams keeps what was changed at run time.
-        let before = self.config.clone();
-        let pool = |config: &Config, (service, pool): &(Arc<str>, Arc<str>)| {
-            config.service(service).and_then(|service| service.pool(pool)).cloned()
-        };
-        let mut given_up = Batch::new();
-        let changed = &mut self.run_time.changed;
-        let overrides = &mut self.overrides;
-        changed.retain(|key, _| {
-            let now = pool(config, key);
-            let stays = now.is_some() && now == pool(&before, key);
-            if !stays {
-                let (service, pool) = (key.0.to_string(), key.1.to_string());
-                let key = OverrideKey::Upstreams { service, pool };
-                overrides.remove(&key);
-                given_up.clear(key);
-            }
-            stays
-        });
         self.config = config.clone();
         for (service, under_way) in &mut self.rollouts {
             under_way.observing.rename(service, config);
         }
         self.is_changed = true;
-        self.commit(given_up)?;
+        self.align_budgets(false, now).map_err(CommitError::Store)?;
         self.take_flags();
         Ok(())
+    }
+
+    /// What was ordered of services and pools that a config does not have, and of lists of upstreams
+    /// that it has edited: as with splits, an unedited one keeps what was changed at run time.
+    fn given_up(&self, config: &Config) -> Vec<OverrideKey> {
+        let pool = |config: &Config, service: &str, pool: &str| {
+            config.service(service).and_then(|service| service.pool(pool)).cloned()
+        };
+        let is_given_up = |key: &&OverrideKey| match key {
+            OverrideKey::Mode { service }
+            | OverrideKey::Freeze { service }
+            | OverrideKey::Lifted { service, .. } => config.service(service).is_none(),
+            OverrideKey::Drain { service, pool: name, .. }
+            | OverrideKey::Breaker { service, pool: name, .. }
+            | OverrideKey::Contracted { service, pool: name } => {
+                pool(config, service, name).is_none()
+            }
+            OverrideKey::Upstreams { service, pool: name } => {
+                let now = pool(config, service, name);
+                now.is_none() || now != pool(&self.config, service, name)
+            }
+        };
+        self.overrides.keys().filter(is_given_up).cloned().collect()
     }
 }
 

@@ -144,3 +144,15 @@ fn a_pool_that_fails_meanwhile_pauses_it_until_somebody_has_looked() {
     trial.run_out();
     assert_eq!(trial.outcome(), "promoted");
 }
+
+#[test]
+fn superseded_it_lets_back_in_what_was_only_drained() {
+    let mut trial = rolling(2);
+    trial.upstream("b").in_flight = 1;
+    trial.ticks(2);
+    trial.log();
+    trial.supersede("an edit of the file");
+    assert_eq!(trial.log(), ["Warning: rollout 7: `a` stays out", "renew b"]);
+    trial.crash();
+    assert_eq!((trial.outcome(), &trial.begun[..]), ("superseded", &[][..]));
+}

@@ -75,13 +75,39 @@ fn a_power_failure_at_any_write_loses_nothing_that_was_answered() {
 }
 
 #[test]
+fn a_power_failure_while_the_file_grows_loses_nothing_that_was_answered() {
+    let grow = |store: &Store, number: u64| {
+        let mut batch = Batch::new();
+        let reason = Some("so many words ".repeat(60_000));
+        batch.revise(&shop(), number, Draft { reason, ..draft("ada", 5) });
+        store.commit(batch)
+    };
+    let disk = begun();
+    let store = Store::with_backend(disk.clone()).unwrap();
+    let length = disk.bytes().len();
+    (0..2).for_each(|number| drop(grow(&store, number).unwrap()));
+    assert!(disk.bytes().len() > length, "it has grown");
+    let operations = disk.taken();
+    for (at, seed) in (0..operations).flat_map(|at| (0..8).map(move |seed| (at, seed))) {
+        let disk = begun();
+        disk.fail_after(at, Failure::Killed);
+        let answered = Store::with_backend(disk.clone()).map_or(0, |store| {
+            (0..2).take_while(|&number| grow(&store, number).is_ok()).count() as u64
+        });
+        let left = Store::with_backend(disk.survivor(Leaves::SomeWrites(8 * at + seed)));
+        let left = left.unwrap_or_else(|error| panic!("{at} {seed}: {error}"));
+        let newest = left.recall().unwrap().newest.get("shop").map_or(0, |newest| newest.number);
+        assert!((answered..=answered + 1).contains(&newest), "{at} {seed}: {newest}, {answered}");
+    }
+}
+
+#[test]
 fn what_a_full_disk_refused_has_not_happened_and_can_be_asked_for_again() {
     let (states, operations) = undisturbed();
     let mut refused = 0;
     for at in 0..operations {
         let disk = begun();
-        let Ok(store) = Disk::on_again(disk.clone()) else { continue };
-        let store = Store { disk: store };
+        let Ok(store) = Store::on_again(disk.clone()) else { continue };
         disk.fail_after(at, Failure::Once);
         for done in 0..3 {
             match store.commit(everything(done)) {

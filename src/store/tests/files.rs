@@ -70,13 +70,19 @@ fn a_newer_format_is_refused_with_both_numbers() {
     let table = redb::TableDefinition::<&str, &str>::new("meta");
     let database = redb::Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    transaction.open_table(table).unwrap().insert("format", "3").unwrap();
+    transaction
+        .open_table(table)
+        .unwrap()
+        .insert("format", &*(migrate::FORMAT + 1).to_string())
+        .unwrap();
     transaction.commit().unwrap();
     drop(database);
     let before = fs::read(&path).unwrap();
     let error = Store::open(&path).unwrap_err().to_string();
-    let format = "written by a newer pointsman (format 3, this one reads up to 1)";
-    assert!(error.contains(format), "{error}");
+    let (found, reads) = (migrate::FORMAT + 1, migrate::FORMAT);
+    let format =
+        format!("written by a newer pointsman (format {found}, this one reads up to {reads})");
+    assert!(error.contains(&format), "{error}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

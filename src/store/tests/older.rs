@@ -65,11 +65,36 @@ fn what_was_in_a_store_of_format_1_is_found() {
     assert_eq!(memory.newest, [(shop(), newest)].into());
     let passed = store.revision("shop", 4).unwrap().unwrap().outcome;
     assert_eq!((passed.as_deref(), memory.secret), (Some("was passed"), Some([0x5c; 16])));
-    assert_eq!((memory.rollouts, memory.overrides), (vec![first_rollout(5)], overrides()));
+    let is_old =
+        |standing: &Override| !matches!(standing.what, What::Freeze { .. } | What::Lifted { .. });
+    let known: Vec<Override> = overrides().into_iter().filter(is_old).collect();
+    assert_eq!((memory.rollouts, memory.overrides), (vec![first_rollout(5)], known));
+    assert_eq!(store.budgets().unwrap(), [], "they begin with format 2");
+    assert_eq!(store.budget("shop", &availability()).unwrap(), Kept::default());
     assert_eq!(store.past_rollouts("shop", 9).unwrap(), [first_rollout(4), first_rollout(2)]);
     assert_eq!(memory.flags, [("beta".into(), FlagState { revision: 5, ..flag(4) })].into());
     assert_eq!(memory.in_file["split shop"], "blue=95 green=5");
     assert_eq!(memory.events, (1..=10).map(event).collect::<Vec<_>>());
+    // And it goes on.
+    store.commit(everything(5)).unwrap();
+}
+
+#[test]
+fn what_was_in_a_store_of_format_2_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&written_in(2, folder.path())).unwrap();
+    assert_eq!(store.recall().unwrap().overrides, overrides());
+    let Kept { blocks, course } = store.budget("shop", &availability()).unwrap();
+    let rings = Rings::recall(DEFAULT_WINDOW, blocks);
+    let whole = budget(5);
+    assert_eq!((&course, rings.totals()), (whole.course(), whole.rings().totals()));
+    let (totals, now) = (rings.totals(), rings.newest().unwrap());
+    for minutes in [5, 60, 120] {
+        let window = Duration::from_secs(minutes * 60);
+        let within = rings.within(window, now, totals);
+        assert_eq!(within, whole.rings().within(window, now, totals), "{minutes}");
+        assert_eq!(within.total, minutes * 600);
+    }
     // And it goes on.
     store.commit(everything(5)).unwrap();
 }

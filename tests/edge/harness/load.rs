@@ -22,7 +22,7 @@ pub async fn alone() -> MutexGuard<'static, ()> {
     TURN.lock().await
 }
 
-/// The same request again and again.
+/// The same request again and again, or in turn those of many clients.
 #[derive(Clone, Debug)]
 pub struct Load {
     pub to: SocketAddr,
@@ -30,11 +30,18 @@ pub struct Load {
     /// Of all connections together. A connection that had to wait catches up.
     pub per_second: u32,
     pub request: &'static str,
+    /// How many clients there are. Each has one of the connections, on which it takes its turn, so
+    /// it never asks twice at once; and as a browser does it sends the last cookie it was given.
+    pub clients: u32,
+    /// What the client of a number brings at first: a field line, or nothing.
+    pub brings: fn(u32) -> String,
 }
 
 /// What became of one request.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// Which of the clients it was.
+    pub client: u32,
     pub sent: Instant,
     pub took: Duration,
     /// Status and body, or how the connection ended before both were there.
@@ -75,13 +82,18 @@ impl Load {
     /// GETs of `/`.
     pub fn gets(to: SocketAddr, per_second: u32) -> Load {
         let request = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
-        Load { to, connections: CONNECTIONS, per_second, request }
+        Load { to, connections: CONNECTIONS, per_second, request, clients: 0, brings: nothing }
+    }
+
+    /// GETs of `/` by so many clients, more than connections, who bring these field lines.
+    pub fn crowd(to: SocketAddr, per_second: u32, clients: u32, brings: fn(u32) -> String) -> Load {
+        Load { clients, brings, ..Load::gets(to, per_second) }
     }
 
     /// POSTs of a few bytes to `/`.
     pub fn posts(to: SocketAddr, per_second: u32) -> Load {
         let request = "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 5\r\n\r\norder";
-        Load { to, connections: 5, per_second, request }
+        Load { to, connections: 5, per_second, request, clients: 0, brings: nothing }
     }
 
     /// Begins; it runs until it is stopped or dropped.
@@ -128,7 +140,17 @@ async fn send(load: Load, nth: u32, over: Arc<AtomicBool>) -> Vec<Record> {
     let mut ticks = interval_at(first, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (mut records, mut kept) = (Vec::new(), None);
+    let mut clients: Vec<(u32, String)> = match load.clients {
+        0 => vec![(0, load.request.to_string())],
+        all => {
+            let mine = (nth..all).step_by(load.connections as usize);
+            mine.map(|client| (client, bearing(load.request, &(load.brings)(client)))).collect()
+        }
+    };
+    let mut turn = (0..clients.len()).cycle();
     while !over.load(Ordering::Relaxed) {
+        let Some(turn) = turn.next() else { break };
+        let (client_number, request) = &mut clients[turn];
         ticks.tick().await;
         let sent = Instant::now();
         let mut client = match kept.take() {
@@ -136,7 +158,7 @@ async fn send(load: Load, nth: u32, over: Arc<AtomicBool>) -> Vec<Record> {
             None => Client::connect(load.to).await,
         };
         // If the other end takes no more, what it has to say is what counts.
-        client.try_send(load.request.as_bytes()).await;
+        client.try_send(request.as_bytes()).await;
         let response = client.outcome(false).await;
         let took = sent.elapsed();
         let closes = |value: &&str| value.eq_ignore_ascii_case("close");
@@ -145,8 +167,27 @@ async fn send(load: Load, nth: u32, over: Arc<AtomicBool>) -> Vec<Record> {
         {
             kept = Some(client);
         }
+        if let Ok(response) = &response
+            && let Some(given) = response.fields("set-cookie").first()
+        {
+            let cookie = given.split(';').next().unwrap();
+            *request = bearing(load.request, &format!("cookie: {cookie}"));
+        }
         let end = response.map(|response| (response.status, response.body));
-        records.push(Record { sent, took, end, kept: kept.is_some() });
+        let (client, kept) = (*client_number, kept.is_some());
+        records.push(Record { client, sent, took, end, kept });
     }
     records
+}
+
+fn nothing(_: u32) -> String {
+    String::new()
+}
+
+/// A request with one more field line, if there is one.
+fn bearing(request: &str, line: &str) -> String {
+    match line {
+        "" => request.to_string(),
+        line => request.replacen("\r\n", &format!("\r\n{line}\r\n"), 1),
+    }
 }

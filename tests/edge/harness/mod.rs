@@ -1,16 +1,20 @@
 //! What the tests are played with.
 
 pub mod client;
+pub mod deployer;
 pub mod edge;
 pub mod load;
 pub mod origin;
 pub mod process;
+pub mod proxy;
 
 pub use client::Client;
+pub use deployer::Deployer;
 pub use edge::Edge;
 pub use load::{Load, alone};
 pub use origin::{Origin, Reply};
 pub use process::Process;
+pub use proxy::Proxy;
 
 use std::time::Duration;
 

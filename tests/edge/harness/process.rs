@@ -14,9 +14,9 @@ use tokio::process::{Child, Command};
 use super::{Origin, PATIENCE, Reply, until};
 
 /// Tells the child what to be: an address and a name.
-const ORDERS: &str = "POINTSMAN_TEST_ORIGIN";
-const ENTRY: &str = "harness::process::origin_as_a_process";
-const READY: &str = "listening on ";
+pub const ORDERS: &str = "POINTSMAN_TEST_ORIGIN";
+pub const ENTRY: &str = "harness::process::origin_as_a_process";
+pub const READY: &str = "listening on ";
 
 /// The process; killed at the end of the test, however that comes.
 pub struct Process {
@@ -30,6 +30,11 @@ impl Process {
     pub async fn start(name: &'static str) -> Process {
         let (address, child) = spawn(SocketAddr::new(fresh_address().into(), 0), name).await;
         Process { address, name, child }
+    }
+
+    /// Its number, while it runs.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Ends it at once, whatever it is doing (SIGKILL).
@@ -46,7 +51,7 @@ impl Process {
     /// Stops it where it stands (SIGSTOP): its sockets stay open, and the kernel still accepts.
     pub async fn freeze(&self) {
         self.signal("STOP").await;
-        let id = self.child.id().expect("it runs");
+        let id = self.id();
         until("all its threads have stopped", async || {
             let mut threads = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
             threads.all(|thread| {
@@ -63,7 +68,7 @@ impl Process {
     }
 
     async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
+        let id = self.id().to_string();
         let kill = ["-c", "kill -s \"$1\" \"$2\"", "sh", name, &id];
         assert!(Command::new("sh").args(kill).status().await.unwrap().success());
     }

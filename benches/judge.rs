@@ -1,0 +1,89 @@
+//! What the judge costs; with `-- full`, what it finds: `cargo bench --bench judge -- full [TABLE…]`
+//! prints the tables of `docs/judge.md`.
+
+#[path = "judge_tables.rs"]
+mod tables;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::Criterion;
+use pointsman::clock::Draws;
+use pointsman::judge::{
+    Counts, Distribution, Histogram, Judge, JudgeSettings, Part, Reading, Side,
+};
+use pointsman::split::BasisPoints;
+
+/// Latencies around 50 ms that touch about a hundred buckets.
+fn latency(requests: u64, draws: &mut Draws) -> Distribution {
+    let mut distribution = Distribution::default();
+    for _ in 0..requests {
+        let spread = draws.unit() + draws.unit() + draws.unit() + draws.unit() - 2.0;
+        distribution.add(Duration::from_secs_f64(0.05 * (1.1 * spread).exp()));
+    }
+    distribution
+}
+
+/// A second of 1,000 requests, a tenth of them the canary's, with so many strata.
+fn reading(strata: usize, draws: &mut Draws) -> Reading {
+    let mut side = |requests: u64, bad: u64| Side {
+        attempts: Counts { total: requests, bad },
+        latency: latency(requests, draws),
+        arrivals: requests,
+    };
+    let (stable, canary) = (side(900, 1), side(100, 0));
+    let part = |n: usize| Part {
+        name: format!("GET /{n}").into(),
+        stable: Counts { total: 14, bad: u64::from(n == 0) },
+        canary: Counts { total: 2, bad: 0 },
+    };
+    Reading { stable, canary, strata: (0..strata).map(part).collect(), ..Reading::default() }
+}
+
+fn record(c: &mut Criterion) {
+    let histogram = Histogram::new(4);
+    let mut micros = 1u64;
+    c.bench_function("judge: record a latency", |b| {
+        b.iter(|| {
+            micros = micros % 900_000 + 977;
+            histogram.record(Duration::from_micros(black_box(micros)));
+        });
+    });
+    c.bench_function("judge: read a histogram", |b| b.iter(|| black_box(&histogram).read()));
+}
+
+fn tick(c: &mut Criterion) {
+    let mut draws = Draws::seeded(7);
+    let past = latency(300_000, &mut draws);
+    println!("{} buckets are touched", past.buckets().count());
+    for (name, strata) in [("tick", 0), ("tick with 64 strata", 64)] {
+        let readings: Vec<Reading> = (0..64).map(|_| reading(strata, &mut draws)).collect();
+        let planned = Duration::from_secs(3_600);
+        let mut judge = Judge::new(JudgeSettings::default(), 1.0, past.clone(), planned);
+        judge.begin_step(BasisPoints::new(1_000).expect("it is below the whole"));
+        let mut second = 0;
+        c.bench_function(&format!("judge: {name}"), |b| {
+            b.iter(|| {
+                second = (second + 1) % readings.len();
+                judge.tick(black_box(&readings[second]));
+                judge.ruling()
+            });
+        });
+        c.bench_function(&format!("judge: verdict after {name}"), |b| {
+            b.iter(|| black_box(&judge).verdict());
+        });
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(full) = arguments.iter().position(|argument| argument == "full") {
+        let named: Vec<String> =
+            arguments[full + 1..].iter().filter(|name| name.starts_with('T')).cloned().collect();
+        return tables::print(&named);
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    record(&mut criterion);
+    tick(&mut criterion);
+    criterion.final_summary();
+}

@@ -1,0 +1,159 @@
+//! Which requests lead elsewhere: two lists of routes in, a line for each route that differs out.
+//!
+//! Where the requests of a route went before, or go now that it is gone, is found as a request finds
+//! it: one such as the route asks for is looked up in the other table.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use http::{HeaderMap, HeaderValue, Method};
+
+use crate::config::Config;
+use crate::route::{Facts, HostPattern, PathPattern, Route, RouteTable};
+
+/// A host that no route names, and a label below any.
+const UNNAMED: &str = "unnamed.invalid";
+const LABEL: &str = "any";
+
+/// A subject and what becomes of it, for each route that differs; those gone first.
+pub(super) fn changed_routes(old: &Config, new: &Config) -> Vec<(String, String)> {
+    // A checked config has no ties.
+    let table = |config: &Config| RouteTable::build(&config.routes).unwrap_or_default();
+    let (before, after) = (table(old), table(new));
+    let same = |a: &Route, b: &Route| {
+        (&a.hosts, &a.path, &a.methods, &a.headers) == (&b.hosts, &b.path, &b.methods, &b.headers)
+    };
+    let twin =
+        |list: &[Route], route: &Route| list.iter().find(|other| same(other, route)).cloned();
+    let name = |config: &Config, route: &Route| config.services[route.service].name.to_string();
+    let mut lines = Vec::new();
+    for route in old.routes.iter().filter(|route| twin(&new.routes, route).is_none()) {
+        let now = match led(route, &after, new) {
+            services if services.is_empty() => "no route takes its requests now".to_string(),
+            services => format!("its requests go to {} now", services.join(" and ")),
+        };
+        lines.push((describe(route), format!("removed; {now}")));
+    }
+    for route in &new.routes {
+        let to = name(new, route);
+        match twin(&old.routes, route) {
+            None => {
+                let so_far = match led(route, &before, old) {
+                    services if services.is_empty() => "no route took its requests so far".into(),
+                    services => format!("its requests went to {} so far", services.join(" and ")),
+                };
+                lines.push((describe(route), format!("added, leads to {to}; {so_far}")));
+            }
+            Some(twin) if name(old, &twin) != to => {
+                let from = name(old, &twin);
+                lines.push((describe(route), format!("leads to {to} instead of {from}")));
+            }
+            Some(_) => {}
+        }
+    }
+    lines
+}
+
+/// The services that requests such as this route asks for are led to by a table.
+fn led(route: &Route, table: &RouteTable, config: &Config) -> Vec<String> {
+    let hosts: Vec<String> = match route.hosts.is_empty() {
+        true => vec![UNNAMED.into()],
+        false => route.hosts.iter().map(such_as).collect(),
+    };
+    let path = match &route.path {
+        PathPattern::Exact(path) => path.as_str(),
+        PathPattern::Prefix(path) if path.is_empty() => "/",
+        PathPattern::Prefix(path) => path.as_str(),
+    };
+    let field = |condition: &crate::route::HeaderCondition| {
+        let value = condition.value.as_deref().unwrap_or("x");
+        Some((condition.name.clone(), HeaderValue::from_str(value).ok()?))
+    };
+    let headers: HeaderMap = route.headers.iter().filter_map(field).collect();
+    let method = route.methods.first().unwrap_or(&Method::GET);
+    let client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let mut services: Vec<String> = Vec::new();
+    for host in &hosts {
+        let facts = Facts { method, host, path, headers: &headers, client };
+        let Some(place) = table.find(&facts) else { continue };
+        let name = config.services[place.service].name.to_string();
+        if !services.contains(&name) {
+            services.push(name);
+        }
+    }
+    services
+}
+
+fn such_as(host: &HostPattern) -> String {
+    match host {
+        HostPattern::Exact(name) => name.clone(),
+        HostPattern::Below(name) => format!("{LABEL}.{name}"),
+    }
+}
+
+fn describe(route: &Route) -> String {
+    let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
+    let hosts = if hosts.is_empty() { "any host".to_string() } else { hosts.join(",") };
+    let mut text = format!("route {hosts} {}", route.path);
+    for method in &route.methods {
+        text.push_str(&format!(" {method}"));
+    }
+    for condition in &route.headers {
+        let value = condition.value.as_deref().unwrap_or("*");
+        text.push_str(&format!(" {}={value}", condition.name));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(routes: &[(&str, &str)]) -> Config {
+        let route = |(matches, service): &(&str, &str)| {
+            format!("[[routes]]\n{matches}\nservice = \"{service}\"\n")
+        };
+        let service =
+            |name: &str| format!("[services.{name}.pools.only]\nupstreams = [\"{name}:1\"]\n");
+        let text = format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\n{}{}{}",
+            routes.iter().map(route).collect::<String>(),
+            service("shop"),
+            service("mail"),
+        );
+        Config::parse(&text).unwrap().0
+    }
+
+    #[test]
+    fn a_route_says_where_its_requests_go_and_went() {
+        let all = ("path_prefix = \"/\"", "shop");
+        let api = "hosts = [\"*.test\"]\npath_prefix = \"/api\"";
+        let lines = |old: &[(&str, &str)], new: &[(&str, &str)]| {
+            changed_routes(&config(old), &config(new))
+                .into_iter()
+                .map(|(subject, what)| format!("{subject}: {what}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            lines(&[all], &[all, (api, "mail")]),
+            ["route *.test /api/*: added, leads to mail; its requests went to shop so far"]
+        );
+        assert_eq!(
+            lines(&[all, (api, "mail")], &[all, (api, "shop")]),
+            ["route *.test /api/*: leads to shop instead of mail"]
+        );
+        assert_eq!(
+            lines(&[all, (api, "mail")], &[all]),
+            ["route *.test /api/*: removed; its requests go to shop now"]
+        );
+        let posts = "methods = [\"POST\"]\nheaders = { x-a = \"1\" }";
+        assert_eq!(
+            lines(&[(api, "mail")], &[(posts, "shop")]),
+            [
+                "route *.test /api/*: removed; no route takes its requests now",
+                "route any host /* POST x-a=1: added, leads to shop; no route took its requests \
+                 so far",
+            ]
+        );
+        assert_eq!(lines(&[all, (api, "mail")], &[(api, "mail"), all]), [""; 0]);
+    }
+}

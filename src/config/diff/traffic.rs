@@ -1,0 +1,203 @@
+//! What a reload does to a service's traffic: shares that move, upstreams that come and go with what
+//! they hold, clients who are recognised by something else, rollouts that end.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::{Changes, Live};
+use crate::config::{Pool, Service};
+use crate::rollout::Rollout;
+use crate::split::{BasisPoints, Split, Sticky, StickyKey};
+use crate::upstream::Address;
+
+impl Changes {
+    /// The split that is in force after a reload, and lines for what becomes of it and of a rollout.
+    /// An unedited split keeps what was set at run time, as long as its pools are there.
+    pub(super) fn split(&mut self, old: &Service, new: &Service, live: &Live) -> Split {
+        let subject = format!("service {}", new.name);
+        let before = live.split(old);
+        let takes_effect = old.split != new.split || before.check_pools(&new.pool_names()).is_err();
+        let after = if takes_effect { new.split.clone() } else { before.clone() };
+        if after != before {
+            let moves = percent(moved(&before, &after));
+            self.add(&subject, format!("split {before} → {after}, {moves} of its traffic moves"));
+        }
+        if let Some(rollout) = live.rollout(&new.name) {
+            let plan = &rollout.plan;
+            let is_gone = new.pool(&plan.to).is_none() || new.pool(&plan.from).is_none();
+            if takes_effect || is_gone {
+                self.superseded(&subject, rollout);
+            }
+        }
+        after
+    }
+
+    /// A rollout under way that ends.
+    pub(super) fn superseded(&mut self, subject: &str, rollout: &Rollout) {
+        let (id, to, share) = (rollout.id, &rollout.plan.to, rollout.share());
+        self.add(subject, format!("rollout {id} to {to} at {share} % ends, superseded"));
+    }
+
+    /// Who is recognised by something else, and how many of them move.
+    pub(super) fn recognition(&mut self, old: &Service, new: &Service, split: &Split) {
+        let subject = format!("service {}", new.name);
+        if old.sticky != new.sticky {
+            self.add(&subject, recognised(&old.sticky, &new.sticky, split));
+        }
+        match (&old.opt_in, &new.opt_in) {
+            (before, now) if before == now => {}
+            (Some(before), Some(now)) => {
+                self.add(&subject, format!("testers name a pool by {now} instead of {before}"));
+            }
+            (None, Some(now)) => self.add(&subject, format!("testers may name a pool by {now}")),
+            (before, None) => {
+                let before = before.as_ref().map_or("", |name| name.as_str());
+                self.add(&subject, format!("testers cannot name a pool by {before} any more"));
+            }
+        }
+    }
+
+    /// Pools and upstreams that come or go, with the share of the service's traffic that they have
+    /// before or after.
+    pub(super) fn pools(&mut self, old: &Service, new: &Service, live: &Live, after: &Split) {
+        let before = live.split(old);
+        for pool in old.pools.iter().filter(|pool| new.pool(&pool.name).is_none()) {
+            let holds = percent(before.weight(&pool.name).ratio());
+            let of = format!("pool {}/{}", new.name, pool.name);
+            self.add(of, format!("removed, with {holds} of the service's traffic"));
+        }
+        for pool in &new.pools {
+            let of = format!("pool {}/{}", new.name, pool.name);
+            let gets = after.weight(&pool.name).ratio();
+            let Some(known) = old.pool(&pool.name) else {
+                let number = pool.upstreams.len();
+                let upstreams = if number == 1 { "upstream" } else { "upstreams" };
+                let gets = percent(gets);
+                let what = format!("added with {number} {upstreams}, gets {gets} of the traffic");
+                self.add(of, what);
+                continue;
+            };
+            // An unedited list keeps what was changed at run time.
+            if known.upstreams != pool.upstreams {
+                let had = before.weight(&pool.name).ratio();
+                let serves = |address: &Address| live.serves(&new.name, &pool.name, address);
+                let list = live.upstreams(&new.name, known);
+                self.upstreams(&of, (list, had), (&pool.upstreams, gets), serves);
+            }
+        }
+    }
+
+    /// Two lists of upstreams, each with the share of its pool; what does not serve has none of it.
+    fn upstreams(
+        &mut self,
+        of: &str,
+        (before, had): (&[(Address, u16)], f64),
+        (after, gets): (&[(Address, u16)], f64),
+        serves: impl Fn(&Address) -> bool,
+    ) {
+        let find = |list: &[(Address, u16)], wanted: &Address| {
+            list.iter().find(|(address, _)| address == wanted).map(|(_, weight)| *weight)
+        };
+        let part = |(address, weight): &(Address, u16)| {
+            if serves(address) { f64::from(*weight) } else { 0.0 }
+        };
+        let share = |list: &[(Address, u16)], one: &(Address, u16), of_pool: f64| {
+            let all: f64 = list.iter().map(part).sum();
+            percent(of_pool * part(one) / all.max(1.0))
+        };
+        for one @ (address, _) in before {
+            if find(after, address).is_none() {
+                let held = share(before, one, had);
+                let what = format!("upstream {address} removed, with {held} of the traffic");
+                self.add(of, what);
+            }
+        }
+        for one @ (address, weight) in after {
+            match find(before, address) {
+                None => {
+                    let gets = share(after, one, gets);
+                    let what = format!("upstream {address} added, gets {gets} of the traffic");
+                    self.add(of, what);
+                }
+                Some(old) if old != *weight => {
+                    let what = format!("upstream {address} weight {old} → {weight}");
+                    self.add(of, what);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+impl Live {
+    fn split(&self, service: &Service) -> Split {
+        self.splits.get(&service.name).unwrap_or(&service.split).clone()
+    }
+
+    fn rollout(&self, service: &str) -> Option<&Rollout> {
+        self.rollouts.iter().find(|rollout| &*rollout.service == service)
+    }
+
+    fn serves(&self, service: &str, pool: &str, address: &Address) -> bool {
+        !self.drained.contains(&[service.to_string(), pool.to_string(), address.to_string()])
+    }
+
+    fn upstreams<'l>(&'l self, service: &str, pool: &'l Pool) -> &'l [(Address, u16)] {
+        let key = (service.into(), pool.name.clone());
+        self.upstreams.get(&key).unwrap_or(&pool.upstreams)
+    }
+}
+
+/// The share of traffic that goes elsewhere.
+fn moved(before: &Split, after: &Split) -> f64 {
+    let grows = |(pool, weight): &(Arc<str>, BasisPoints)| {
+        (weight.ratio() - before.weight(pool).ratio()).max(0.0)
+    };
+    after.parts().iter().map(grows).sum()
+}
+
+/// What another way of recognising clients means for them.
+fn recognised(old: &Sticky, new: &Sticky, split: &Split) -> String {
+    let (before, now) = (words(old), words(new));
+    let pools: Vec<&str> = split.parts().iter().map(|(pool, _)| &**pool).collect();
+    let pools = pools.join(" and ");
+    let is_divided = !split.is_one_sided();
+    let mut text = match (old.keys.is_empty(), new.keys.is_empty()) {
+        (true, _) => format!("clients are recognised by {now} from now on"),
+        (_, true) => format!("clients are not recognised by {before} any more"),
+        _ if new.keys.starts_with(&old.keys) => {
+            let more = words(&Sticky { keys: new.keys[old.keys.len()..].to_vec() });
+            format!("clients not recognised by {before} are recognised by {more}")
+        }
+        _ => format!("clients are recognised by {now} instead of {before}"),
+    };
+    // A client that is recognised by something else gets another cohort, whatever it had: it stays
+    // where it was only by chance.
+    let stays: f64 = split.parts().iter().map(|(_, weight)| weight.ratio().powi(2)).sum();
+    let rest = match (old.keys.is_empty(), new.keys.is_empty()) {
+        _ if !is_divided => format!("; nobody moves while {pools} has all traffic"),
+        (true, _) => format!("; each stays on its side of {pools}"),
+        (_, true) => format!("; each request is drawn, back and forth between {pools}"),
+        _ if new.keys.starts_with(&old.keys) => "; the others stay where they are".into(),
+        _ => format!("; about {} of them move between {pools}", percent(1.0 - stays)),
+    };
+    let _ = write!(text, "{rest}");
+    text
+}
+
+fn words(sticky: &Sticky) -> String {
+    let word = |key: &StickyKey| match key {
+        StickyKey::Header(name) => format!("header {name}"),
+        StickyKey::Cookie(name) => format!("cookie {name}"),
+        StickyKey::OwnCookie(name) => format!("our cookie {name}"),
+        StickyKey::ClientIp => "address".into(),
+    };
+    let words: Vec<String> = sticky.keys.iter().map(word).collect();
+    words.join(", else ")
+}
+
+/// A share in percent, with one decimal if it has one.
+pub(super) fn percent(ratio: f64) -> String {
+    let text = format!("{:.1}", ratio * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}

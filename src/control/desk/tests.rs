@@ -1,0 +1,256 @@
+use std::time::Duration;
+
+use super::*;
+use crate::control::{ModeOrder, Target};
+use crate::rollout::{HookPoint, Wishes};
+use crate::store::crash::{Failure, FrailDisk, Leaves};
+
+const FILE: &str = r#"
+[server]
+allow_commands = true
+
+[[listeners]]
+address = "127.0.0.1:0"
+
+[[routes]]
+service = "shop"
+
+[services.shop]
+split = { blue = 100 }
+
+[services.shop.rollout]
+strategy = "blue-green"
+watch = "2s"
+drain = "5s"
+
+[services.shop.rollout.hooks]
+after_promote = { run = ["true"] }
+deploy = { run = ["true"] }
+
+[services.shop.pools]
+blue.upstreams = ["192.0.2.1:80", "192.0.2.2:80"]
+green.upstreams = ["192.0.2.3:80"]
+"#;
+
+const API: &str = "[[routes]]\nhosts = [\"api.test\"]\nservice = \"api\"\n\
+                   [services.api.pools]\nonly.upstreams = [\"192.0.2.9:80\"]\n";
+
+/// A desk on a disk of its own, and time.
+struct Bench {
+    disk: FrailDisk,
+    desk: Desk,
+    snapshot: Snapshot,
+    now: Now,
+}
+
+fn config(text: &str) -> Arc<Config> {
+    Arc::new(Config::parse(text).unwrap().0)
+}
+
+fn open(disk: &FrailDisk, text: &str, now: Now) -> Desk {
+    let store = Arc::new(Store::on_disk(disk.clone()).unwrap());
+    Desk::open(store, config(text), Resolved::new(), now).unwrap()
+}
+
+fn ada() -> Order {
+    Order::of("ada", None)
+}
+
+impl Bench {
+    fn of(text: &str) -> Bench {
+        let (disk, wall) = (FrailDisk::default(), WallTime::from_millis(1_000_000_000));
+        let now = Now { instant: Instant::now(), wall };
+        let desk = open(&disk, text, now);
+        let snapshot = desk.build(None, now);
+        Bench { disk, desk, snapshot, now }
+    }
+
+    /// The next process, after so many seconds.
+    fn restart(&mut self, text: &str, seconds: u64) {
+        self.pass(seconds);
+        self.disk = self.disk.survivor(Leaves::EveryWrite);
+        self.desk = open(&self.disk, text, self.now);
+        self.snapshot = self.desk.build(None, self.now);
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        let length = Duration::from_secs(seconds);
+        let (instant, wall) = (self.now.instant + length, self.now.wall + length);
+        self.now = Now { instant, wall };
+    }
+
+    fn publish(&mut self) {
+        self.snapshot = self.desk.build(Some(&self.snapshot), self.now);
+    }
+
+    fn ticks(&mut self, ticks: u64) -> usize {
+        let mut failed = 0;
+        for _ in 0..ticks {
+            self.pass(1);
+            failed += self.desk.tick(&self.snapshot, self.now).len();
+            self.publish();
+        }
+        failed
+    }
+
+    fn start(&mut self, wishes: &Wishes) {
+        self.desk.start_rollout("shop", wishes, &ada(), &self.snapshot, self.now).unwrap();
+        self.publish();
+    }
+
+    /// Tasks that were begun since it was asked last.
+    fn begun(&mut self) -> Vec<Task> {
+        let begun = self.desk.take_effects().into_iter().filter_map(|effect| match effect {
+            Effect::Begin { task, .. } => Some(task),
+            Effect::Say(_) => None,
+        });
+        begun.collect()
+    }
+
+    fn done(&mut self, task: Task) -> Result<(), Refused> {
+        self.desk.on_done("shop", 1, task, Ok(String::new()), &self.snapshot, self.now)
+    }
+
+    fn state(&self) -> &'static str {
+        self.desk.report("shop", self.now).unwrap().unwrap().status.state
+    }
+
+    fn words(&self) -> String {
+        self.desk.report("shop", self.now).unwrap().unwrap().status.words
+    }
+
+    fn is_draining(&self, address: &str) -> bool {
+        find_upstream(&self.snapshot, "shop", "blue", address).unwrap().is_draining()
+    }
+}
+
+fn after_promote() -> Task {
+    Task::Hook(HookPoint::AfterPromote)
+}
+
+fn rolling() -> Wishes {
+    Wishes {
+        to: Some("blue".into()),
+        strategy: Some(crate::rollout::Strategy::Rolling),
+        ..Wishes::default()
+    }
+}
+
+#[test]
+fn a_hook_of_a_rollout_that_has_just_ended_is_begun_again_until_it_has_ended() {
+    let mut bench = Bench::of(FILE);
+    bench.start(&Wishes::default());
+    assert_eq!(bench.begun(), [after_promote()]);
+    bench.ticks(9);
+    assert_eq!(bench.state(), "promoted");
+    for _ in 0..2 {
+        bench.restart(FILE, 60);
+        bench.desk.resume_rollouts(bench.now);
+        assert_eq!(bench.begun(), [after_promote()]);
+    }
+    // Another rollout of the service makes no difference.
+    bench
+        .desk
+        .start_rollout("shop", &Wishes::default(), &ada(), &bench.snapshot, bench.now)
+        .unwrap();
+    bench.begun();
+    bench.done(after_promote()).unwrap();
+    bench.restart(FILE, 1);
+    bench.desk.resume_rollouts(bench.now);
+    let second = bench.begun();
+    assert_eq!((second, bench.state()), (vec![after_promote()], "running"));
+    assert_eq!(bench.desk.lingering, []);
+}
+
+#[test]
+fn the_end_of_a_task_that_cannot_be_stored_is_heard_again() {
+    let text = FILE.replace("after_promote", "before_start");
+    let mut bench = Bench::of(&text);
+    bench.start(&Wishes::default());
+    bench.disk.fail_after(0, Failure::Once);
+    let task = Task::Hook(HookPoint::BeforeStart);
+    assert!(matches!(bench.done(task), Err(Refused::Store(_))));
+    assert_eq!((bench.state(), bench.words().as_str()), ("running", "waits for hook before_start"));
+    assert_eq!(bench.ticks(1), 0);
+    assert!(bench.words().starts_with("all traffic is on `green`"), "{}", bench.words());
+}
+
+#[test]
+fn a_reload_happens_whole_or_not_at_all() {
+    let mut failed = 0;
+    for at in 0..40 {
+        let mut bench = Bench::of(FILE);
+        let add = crate::control::UpstreamOrder::Add { weight: None };
+        let place = crate::control::Place {
+            service: "shop".into(),
+            pool: "green".into(),
+            upstream: Some("192.0.2.4:80".parse().unwrap()),
+        };
+        bench.desk.set_upstream(&place, add, &ada(), &bench.snapshot, bench.now).unwrap();
+        let edited = FILE.replace("blue = 100", "blue = 90, green = 10").replace(".3:80", ".5:80");
+        let before = bench.desk.store.export().unwrap();
+        bench.disk.fail_after(at, Failure::Once);
+        let reloaded = bench.desk.reload(&config(&edited), bench.now);
+        let changed = bench.desk.run_time.changed.len();
+        let facts = (bench.desk.newest_number("shop"), changed, bench.desk.overrides.len());
+        match reloaded {
+            Ok(()) => assert_eq!(facts, (2, 0, 0)),
+            Err(_) => {
+                failed += 1;
+                assert_eq!(facts, (1, 1, 1));
+                assert_eq!(bench.desk.config, config(FILE));
+                assert_eq!(bench.desk.store.export().unwrap(), before);
+            }
+        }
+    }
+    assert!(failed > 3, "{failed}");
+}
+
+#[test]
+fn what_was_ordered_of_a_service_goes_with_it() {
+    let (with, mut bench) = (format!("{FILE}{API}"), Bench::of(&format!("{FILE}{API}")));
+    let order = ModeOrder::Maintenance { message: None };
+    bench.desk.set_mode("api", order, &ada(), &bench.snapshot, bench.now).unwrap();
+    bench.desk.reload(&config(FILE), bench.now).unwrap();
+    assert_eq!(bench.desk.overrides.len(), 0);
+    bench.restart(&with, 1);
+    assert_eq!(bench.snapshot.service("api").unwrap().mode, Mode::Serve);
+    // Also when it goes while nobody looks.
+    let order = ModeOrder::Maintenance { message: None };
+    bench.desk.set_mode("api", order, &ada(), &bench.snapshot, bench.now).unwrap();
+    bench.restart(FILE, 1);
+    bench.restart(&with, 1);
+    assert_eq!(bench.snapshot.service("api").unwrap().mode, Mode::Serve);
+}
+
+#[test]
+fn a_superseded_renewal_lets_in_what_it_had_only_drained() {
+    let mut bench = Bench::of(FILE);
+    let pool = bench.snapshot.service("shop").unwrap().pool("blue").unwrap();
+    let held = pool.members.list()[0].upstream.hold();
+    bench.start(&rolling());
+    bench.ticks(1);
+    assert!(bench.is_draining("192.0.2.1:80"), "{}", bench.words());
+    let order = Order { force: true, ..ada() };
+    let to = Target::Flip { pool: "green".into() };
+    bench.desk.shift("shop", to, &order, &bench.snapshot, bench.now).unwrap();
+    bench.publish();
+    assert_eq!((bench.state(), bench.is_draining("192.0.2.1:80")), ("superseded", false));
+    assert_eq!(bench.desk.overrides.len(), 0);
+    bench.restart(FILE, 1);
+    assert_eq!(bench.desk.overrides.len(), 0);
+    drop(held);
+}
+
+#[test]
+fn a_stage_is_stored_as_soon_as_it_is_entered() {
+    let mut bench = Bench::of(FILE);
+    let pool = bench.snapshot.service("shop").unwrap().pool("blue").unwrap();
+    let seat = pool.take(0, &bench.snapshot.services[0].stability, Moment::default());
+    bench.start(&Wishes::default());
+    bench.ticks(3);
+    assert_eq!(bench.words(), "waits for requests of `blue` to end");
+    bench.restart(FILE, 0);
+    assert_eq!(bench.words(), "waits for requests of `blue` to end");
+    drop(seat);
+}

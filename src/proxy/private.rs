@@ -1,0 +1,94 @@
+//! A response that is for one client, though its upstream means it for all: a head in, a head that no
+//! shared cache keeps out.
+//!
+//! `Set-Cookie` alone does not keep a cache from storing a response and giving the cookie to everybody
+//! (RFC 9111 section 7.3). The form `no-cache="set-cookie"` would let the rest be kept, but caches may
+//! read it as if it named no field, and many ignore it (section 5.2.2.4); so the response as a whole
+//! is private. That costs a shared cache the first response of each client and no other.
+
+use http::HeaderMap;
+use http::header::{CACHE_CONTROL, HeaderValue};
+
+/// What tells some caches more than `Cache-Control` does (RFC 9213, and the W3C note on edges).
+const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
+
+/// Directives that say the opposite, or the same.
+const REPLACED: [&[u8]; 3] = [b"public", b"s-maxage", b"private"];
+
+/// Keeps shared caches from storing a response; what its client's own cache may do stays.
+pub fn keep_private(headers: &mut HeaderMap) {
+    let mut value = b"private".to_vec();
+    for line in headers.get_all(CACHE_CONTROL) {
+        for directive in directives(line.as_bytes()) {
+            let name = directive.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii();
+            let is_replaced = REPLACED.iter().any(|replaced| name.eq_ignore_ascii_case(replaced));
+            if !is_replaced && !directive.is_empty() {
+                value.extend_from_slice(b", ");
+                value.extend_from_slice(directive);
+            }
+        }
+    }
+    let private = HeaderValue::from_static("private");
+    headers.insert(CACHE_CONTROL, HeaderValue::from_bytes(&value).unwrap_or(private));
+    for name in TARGETED {
+        headers.remove(name);
+    }
+}
+
+/// The directives of a line; commas in quotes part nothing.
+fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = line.split(move |&b| {
+        match b {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+        b == b',' && !is_quoted
+    });
+    parts.map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn private(fields: &[(&'static str, &str)]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        keep_private(&mut headers);
+        let lines = headers.iter();
+        lines.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_response_becomes_private_and_keeps_what_is_for_its_client() {
+        let cases = [
+            ("", "private"),
+            ("max-age=60", "private, max-age=60"),
+            ("public, max-age=60,s-maxage=600", "private, max-age=60"),
+            ("Public , S-MaxAge = 600", "private"),
+            ("private=\"x\", no-store", "private, no-store"),
+            (
+                "no-cache=\"a, public\", x=\"\\\", public\"",
+                "private, no-cache=\"a, public\", x=\"\\\", public\"",
+            ),
+            ("x=\"public", "private, x=\"public"),
+        ];
+        for (before, after) in cases {
+            assert_eq!(private(&[("cache-control", before)]), [format!("cache-control: {after}")]);
+        }
+        assert_eq!(private(&[]), ["cache-control: private"]);
+        let two = [("cache-control", "public"), ("cache-control", "max-age=5")];
+        assert_eq!(private(&two), ["cache-control: private, max-age=5"]);
+    }
+
+    #[test]
+    fn what_is_said_to_some_caches_only_is_not_said() {
+        let fields = [("cdn-cache-control", "max-age=60"), ("surrogate-control", "max-age=60")];
+        assert_eq!(private(&fields), ["cache-control: private"]);
+    }
+}

@@ -1,0 +1,93 @@
+//! What a service's requests came to, for its objectives: one that ended in, counters that only grow
+//! out.
+//!
+//! A request raises one of three counters (bad, switched, timed) and, if it was slow, one for
+//! each objective that it was too slow for. Sums of counters that only grow only grow as well, so a
+//! reading without a lock can never look like a process that has begun anew.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{Objective, Quantile, Slo};
+use crate::judge::Counts;
+use crate::upstream::{Outcome, StatusClass};
+
+/// Running totals of a service.
+#[derive(Debug, Default)]
+pub struct Tally {
+    bad: AtomicU64,
+    /// Good, and its length says nothing: the connection was switched to another protocol.
+    switched: AtomicU64,
+    /// Good, and as long as it took.
+    timed: AtomicU64,
+    /// Of those that were timed, by [`Quantile`].
+    slow: [AtomicU64; Quantile::ALL.len()],
+}
+
+impl Tally {
+    /// Counts a request that ended like this for its client after `took`. Who left says nothing.
+    pub fn count(&self, slo: &Slo, outcome: Outcome, took: Duration) {
+        let counter = match outcome {
+            Outcome::ClientGone => return,
+            Outcome::Failed | Outcome::Status(StatusClass::ServerError) => &self.bad,
+            Outcome::Status(StatusClass::Informational) => &self.switched,
+            Outcome::Status(_) => {
+                for (quantile, at_most) in slo.latencies() {
+                    if took > at_most {
+                        self.slow[quantile as usize].fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                &self.timed
+            }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The totals that an objective goes by.
+    pub fn read(&self, objective: &Objective) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        match objective {
+            Objective::Availability(_) => {
+                let bad = read(&self.bad);
+                Counts { total: bad + read(&self.switched) + read(&self.timed), bad }
+            }
+            Objective::Latency { quantile, .. } => {
+                let bad = read(&self.slow[*quantile as usize]);
+                Counts { total: read(&self.timed), bad }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slo::{DEFAULT_WINDOW, Target};
+
+    #[test]
+    fn each_objective_counts_what_it_is_for() {
+        let millis = Duration::from_millis;
+        let availability = Objective::Availability(Target::THREE_NINES);
+        let [p50, p99] = [(Quantile::P50, 100), (Quantile::P99, 500)]
+            .map(|(quantile, most)| Objective::Latency { quantile, at_most: millis(most) });
+        let slo = Slo { objectives: vec![availability, p50, p99], window: DEFAULT_WINDOW };
+        let tally = Tally::default();
+        let status = |code| Outcome::Status(StatusClass::of(code));
+        for (outcome, took) in [
+            (status(200), 100),
+            (status(200), 101),
+            (status(302), 501),
+            (status(404), 1),
+            (status(101), 90_000),
+            (status(500), 900),
+            (status(503), 1),
+            (Outcome::Failed, 15_000),
+            (Outcome::ClientGone, 60_000),
+        ] {
+            tally.count(&slo, outcome, millis(took));
+        }
+        assert_eq!(tally.read(&availability), Counts { total: 8, bad: 3 });
+        assert_eq!(tally.read(&p50), Counts { total: 4, bad: 2 });
+        assert_eq!(tally.read(&p99), Counts { total: 4, bad: 1 });
+    }
+}

@@ -1,0 +1,54 @@
+//! A proxy that is a process of its own, on an admin address that stays the same, so that it can be
+//! killed as a power cut would.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use super::until;
+
+/// The process; killed at the end of the test, however that comes.
+pub struct Proxy {
+    file: String,
+    admin: String,
+    _child: Child,
+}
+
+impl Proxy {
+    pub async fn run(file: &str, admin: &str) -> Proxy {
+        let child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(["run", file])
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let proxy = Proxy { file: file.into(), admin: admin.into(), _child: child };
+        until("it is ready", async || proxy.cli(&["status"]).await.0 == 0).await;
+        proxy
+    }
+
+    /// Kills it as a power cut would, and starts it again.
+    pub async fn kill(mut self) -> Proxy {
+        self._child.kill().await.unwrap();
+        Proxy::run(&self.file, &self.admin).await
+    }
+
+    pub async fn cli(&self, args: &[&str]) -> (i32, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(args)
+            .args(["--admin", &self.admin, "--json"])
+            .output()
+            .await
+            .unwrap();
+        let text = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.code().unwrap_or(-1), String::from_utf8(text).unwrap())
+    }
+
+    pub async fn json(&self, args: &[&str]) -> Value {
+        let (code, text) = self.cli(args).await;
+        assert_eq!(code, 0, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}

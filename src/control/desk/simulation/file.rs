@@ -114,7 +114,7 @@ impl Section {
             is_sticky: !dice.one_in(3),
             falls_back: dice.one_in(4),
             is_probed: dice.one_in(3),
-            strategy: *dice.of(&STRATEGIES),
+            strategy: dice.of::<&str>(&STRATEGIES),
             hooks: HOOKS.into_iter().filter(|_| dice.one_in(3)).collect(),
             watch: 2 * dice.below(4),
         }
@@ -140,10 +140,10 @@ impl Section {
             }
             3 => {
                 let first = 100 * number + 20 * u64::from(dice.one_in(2));
-                let name = if first % 100 == 0 { "blue" } else { "green" };
+                let name = if first.is_multiple_of(100) { "blue" } else { "green" };
                 self.pools.insert(name, (first..first + 2 + dice.below(3)).collect());
             }
-            4 => self.strategy = *dice.of(&STRATEGIES),
+            4 => self.strategy = dice.of::<&str>(&STRATEGIES),
             _ => self.hooks = HOOKS.into_iter().filter(|_| dice.one_in(3)).collect(),
         }
     }
@@ -180,7 +180,7 @@ impl Section {
             self.strategy, self.watch
         );
         for hook in &self.hooks {
-            let _ = write!(text, "{hook} = {{ run = [\"x\"], timeout = \"5s\" }}\n");
+            let _ = writeln!(text, "{hook} = {{ run = [\"x\"], timeout = \"5s\" }}");
         }
     }
 }

@@ -22,6 +22,7 @@ mod maintenance;
 mod mirror;
 mod mode;
 mod proxy;
+mod rehearse;
 mod reload;
 mod rollback;
 mod rollout;
@@ -82,6 +83,8 @@ enum Verb {
     Slo(slo::Slo),
     /// Let no rollout of a service start or go on, or lift that.
     Freeze(freeze::Freeze),
+    /// Show what a rollout would do: thousands of them on a virtual clock.
+    Rehearse(rehearse::Rehearse),
     /// Show feature flags, or give one to another share of clients.
     Flags(flags::Flags),
     /// Take an upstream out for new requests, and wait until it is done.
@@ -162,6 +165,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Rollout(verb) => block_on(verb.run()),
         Verb::Slo(verb) => block_on(verb.run()),
         Verb::Freeze(verb) => block_on(verb.run()),
+        Verb::Rehearse(verb) => verb.run(),
         Verb::Flags(verb) => block_on(verb.run()),
         Verb::Store(verb) => block_on(verb.run()),
         Verb::Drain(verb) => block_on(verb.run()),

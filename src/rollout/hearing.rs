@@ -154,6 +154,9 @@ impl Rollout {
             Some(judge) => match judge.ruling() {
                 // Said in words only where somebody reads them.
                 Ruling::Pass => Verdict::Pass { evidence: String::new() },
+                Ruling::Inconclusive if !self.has_waited(now) => {
+                    Verdict::Inconclusive { evidence: String::new() }
+                }
                 _ => judge.verdict(),
             },
             None => self.by_guard(last, now),
@@ -163,6 +166,11 @@ impl Rollout {
             Some(measured) if matches!(verdict, Verdict::Pass { .. }) => measured,
             _ => verdict,
         }
+    }
+
+    /// Whether a step has waited as long as it may, so that what is missing is told.
+    fn has_waited(&self, now: WallTime) -> bool {
+        now.elapsed_since(self.entered) >= self.plan.longest_step.max(self.plan.hold)
     }
 
     /// The guard alone, which holds nothing up: how many requests a step wants is its own rule.

@@ -571,6 +571,11 @@ impl Rollout {
         }
     }
 
+    /// Whether it stays where it is until somebody decides.
+    pub fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
     fn end(&mut self, outcome: Outcome, now: WallTime) {
         (self.paused, self.held) = (None, None);
         self.forget_all_but_last();

@@ -3,6 +3,7 @@
 //! Two versions of a small shop, the proxy before them, some load and the admin API, all in this
 //! process: what it shows is the real thing, seen from a client.
 
+mod judged;
 mod load;
 mod shop;
 
@@ -14,12 +15,13 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::time::{interval, sleep};
 
+use self::judged::Judged;
 use self::load::{Load, Seen};
 use self::shop::Shop;
 use super::logging::{self, LogFormat};
 use super::{Ending, print, run};
 use crate::config::ListenAddress;
-use crate::control::{Control, Order, Report, Source};
+use crate::control::{Control, Order, Source};
 use crate::rollout::Wishes;
 use crate::server::{Options, Server};
 use crate::split::BasisPoints;
@@ -28,8 +30,15 @@ use crate::split::BasisPoints;
 const LISTEN: &str = "127.0.0.1:8080";
 const ADMIN: &str = "127.0.0.1:9900";
 
-/// How many of a hundred requests a bad green fails.
-const BAD: u64 = 8;
+/// How many of a thousand requests a bad green fails, and the blue beside it.
+const BAD: [u64; 2] = [20, 1];
+
+/// Requests a second; more where there is something to judge, so that it takes seconds.
+const RPS: u32 = 300;
+const RPS_JUDGED: u32 = 1_000;
+
+/// How many seconds blue is seen alone before the rollout begins.
+const ALONE: u32 = 3;
 
 /// How often rates are shown.
 const SHOW: Duration = Duration::from_secs(1);
@@ -45,10 +54,11 @@ pub struct Demo {
     /// Stop by itself after this long.
     #[arg(long = "for", value_name = "DURATION", value_parser = crate::config::duration)]
     length: Option<Duration>,
-    /// Requests per second.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    rps: u32,
-    /// Roll out a green that fails 8 % of its requests, and see it taken back.
+    /// Requests per second [default: 300, or 1000 with --bad-green]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    rps: Option<u32>,
+    /// Roll out a green that fails 2 % of its requests, where blue fails 0.1 %, and see it judged
+    /// and taken back.
     #[arg(long)]
     bad_green: bool,
     /// Where clients connect [default: 127.0.0.1:8080, or any free port if that is taken]
@@ -63,9 +73,9 @@ impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
         // What goes wrong is shown; that all goes well is what the demo itself says.
         logging::start(LogFormat::Text, Some("warn,pingora_core=off,pingora_proxy=off"));
-        let blue = Shop { version: "blue", takes: Duration::from_millis(2), fails: 0 };
-        let fails = if self.bad_green { BAD } else { 0 };
-        let green = Shop { version: "green", takes: Duration::from_millis(1), fails };
+        let [green_fails, blue_fails] = if self.bad_green { BAD } else { [0, 0] };
+        let blue = Shop { version: "blue", takes: Duration::from_millis(2), fails: blue_fails };
+        let green = Shop { version: "green", takes: Duration::from_millis(1), fails: green_fails };
         let (blue, green) = (shop::open(blue).await?, shop::open(green).await?);
         let listen = self.listen.unwrap_or_else(|| free(LISTEN));
         let admin = ListenAddress::Tcp(self.admin.unwrap_or_else(|| free(ADMIN)));
@@ -74,19 +84,23 @@ impl Demo {
         let server = run::start(options).await?;
         let address = server.address().ok_or_else(|| anyhow!("the demo has no TCP listener"))?;
         introduce(&server, address);
-        let load = Load::start(address, self.rps);
-        if self.bad_green {
-            roll_out(server.control()).await?;
-        }
-        self.show(&load, server.control()).await?;
+        let load = Load::start(address, self.rps());
+        self.show(&load, &server).await?;
         let seen = load.stop().await;
         server.stop().await;
         print(&summary(&seen));
-        Ok(if seen.errors == 0 && seen.total() > 0 { Ending::Done } else { Ending::No })
+        // Blue's own failures are part of what is shown with a bad green.
+        let is_well = seen.total() > 0 && (seen.errors == 0 || self.bad_green);
+        Ok(if is_well { Ending::Done } else { Ending::No })
+    }
+
+    fn rps(&self) -> u32 {
+        self.rps.unwrap_or(if self.bad_green { RPS_JUDGED } else { RPS })
     }
 
     /// Shows rates until the time is over or Ctrl-C is pressed.
-    async fn show(&self, load: &Load, control: &Control) -> anyhow::Result<()> {
+    async fn show(&self, load: &Load, server: &Server) -> anyhow::Result<()> {
+        let control = server.control();
         let over = async {
             match self.length {
                 Some(length) => sleep(length).await,
@@ -98,7 +112,7 @@ impl Demo {
         // The first tick comes at once, when there is nothing to show yet.
         ticks.tick().await;
         let (mut shown, mut before) = (0, Seen::default());
-        let mut told = None;
+        let mut judged = Judged::default();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
@@ -106,7 +120,10 @@ impl Demo {
                     shown += 1;
                     print(&line(SHOW * shown, &now.since(&before)));
                     before = now;
-                    tell(control, &mut told).await?;
+                    if self.bad_green && shown == ALONE {
+                        roll_out(control).await?;
+                    }
+                    judged.tell(server).await?;
                 }
                 stopped = tokio::signal::ctrl_c() => return stopped.context("cannot hear Ctrl-C"),
                 () = &mut over => return Ok(()),
@@ -125,20 +142,8 @@ async fn roll_out(control: &Control) -> anyhow::Result<()> {
         min_requests: Some(100),
         ..Wishes::default()
     };
-    let order = Order::of("demo", Some("a green that fails 8 % of its requests"));
+    let order = Order::of("demo", Some("a green that fails 2 % of its requests"));
     control.start_rollout("shop", wishes, order).await?;
-    Ok(())
-}
-
-/// Says how the rollout stands, if there is one and it has gone on.
-async fn tell(control: &Control, told: &mut Option<(&'static str, usize)>) -> anyhow::Result<()> {
-    let reports = control.rollouts("shop").await?;
-    let Some(Report { rollout, status, .. }) = reports.first() else { return Ok(()) };
-    let stands = (status.state, status.steps.0);
-    if *told != Some(stands) {
-        *told = Some(stands);
-        print(&format!("       rollout {}: {}: {}", rollout.id, status.state, status.words));
-    }
     Ok(())
 }
 
@@ -158,8 +163,7 @@ fn config(listen: SocketAddr, blue: SocketAddr, green: SocketAddr) -> String {
 
 fn introduce(server: &Server, address: SocketAddr) {
     let admin = server.admin_address().to_string();
-    let program = std::env::args().next().unwrap_or_else(|| "pointsman".into());
-    let flag = if admin == ADMIN { String::new() } else { format!(" --admin {admin}") };
+    let (program, flag) = (program(), flag(server));
     print(&format!(
         "A shop in two versions, blue and green, behind one address.\n\n  \
          the shop    http://{address}/\n  \
@@ -171,6 +175,17 @@ fn introduce(server: &Server, address: SocketAddr) {
          {program} status{flag}\n\n\
          What clients get, second by second (Ctrl-C stops):\n"
     ));
+}
+
+/// What to type for this program.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "pointsman".into())
+}
+
+/// What leads another command here.
+fn flag(server: &Server) -> String {
+    let admin = server.admin_address().to_string();
+    if admin == ADMIN { String::new() } else { format!(" --admin {admin}") }
 }
 
 /// One second, as clients saw it.

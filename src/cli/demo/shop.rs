@@ -28,7 +28,7 @@ pub struct Shop {
     pub version: &'static str,
     /// How long it takes to answer.
     pub takes: Duration,
-    /// How many of a hundred requests fail, evenly spread.
+    /// How many of a thousand requests fail, evenly spread.
     pub fails: u64,
 }
 
@@ -59,7 +59,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     sleep(takes).await;
-    if number * fails % 100 < fails {
+    if number * fails % 1_000 < fails {
         let mut response = Response::new(Full::new("The shop is on fire.\n".into()));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         return Ok(response);

@@ -1,0 +1,114 @@
+//! What a rehearsal has shown, for scripts: summaries in, JSON out.
+
+use serde::Serialize;
+
+use super::Rehearsed;
+use crate::rehearsal::{Group, Spread, Summary};
+
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    from: &'a str,
+    to: &'a str,
+    /// Shares of the canary, in percent.
+    steps: Vec<f64>,
+    first_seed: u64,
+    /// None if the canary that was asked for is as good as the old version.
+    canary: Option<Outcomes<'a>>,
+    identical: Outcomes<'a>,
+    false_rollback: Chance,
+    virtual_hours: f64,
+    took_seconds: f64,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Outcomes<'a> {
+    runs: u64,
+    rolled_back: Outcome,
+    promoted: Outcome,
+    paused: Outcome,
+    full_traffic_seconds: Values<f64>,
+    canary_requests: Values<u64>,
+    /// The mean over all runs.
+    failed_beyond_stable: f64,
+    users_hit: Option<Values<u64>>,
+    rolled_back_by: Vec<Driver<'a>>,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    count: u64,
+    share: f64,
+    seconds: Values<f64>,
+}
+
+#[derive(Serialize)]
+struct Values<T> {
+    median: Option<T>,
+    p95: Option<T>,
+}
+
+#[derive(Serialize)]
+struct Driver<'a> {
+    what: &'a str,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Chance {
+    share: f64,
+    low: f64,
+    high: f64,
+    confidence: f64,
+}
+
+/// All of it.
+pub fn told(rehearsed: &Rehearsed) -> serde_json::Result<String> {
+    let (share, [low, high]) = rehearsed.identical.chance_of_rollback();
+    serde_json::to_string_pretty(&Told {
+        service: rehearsed.service.as_deref(),
+        from: &rehearsed.from,
+        to: &rehearsed.to,
+        steps: rehearsed.steps.iter().map(|share| share.percent()).collect(),
+        first_seed: rehearsed.first_seed,
+        canary: rehearsed.canary.as_ref().map(outcomes),
+        identical: outcomes(&rehearsed.identical),
+        false_rollback: Chance { share, low, high, confidence: 0.95 },
+        virtual_hours: rehearsed.virtual_hours(),
+        took_seconds: rehearsed.took.as_secs_f64(),
+        notes: &rehearsed.notes,
+    })
+}
+
+fn outcomes(summary: &Summary) -> Outcomes<'_> {
+    let group = |Group { count, took }: &Group| Outcome {
+        count: *count,
+        share: *count as f64 / summary.runs.max(1) as f64,
+        seconds: seconds(*took),
+    };
+    Outcomes {
+        runs: summary.runs,
+        rolled_back: group(&summary.rolled_back),
+        promoted: group(&summary.promoted),
+        paused: group(&summary.paused),
+        full_traffic_seconds: seconds(summary.whole),
+        canary_requests: numbers(summary.canary_requests),
+        failed_beyond_stable: summary.excess,
+        users_hit: summary.users_hit.map(numbers),
+        rolled_back_by: summary
+            .by
+            .iter()
+            .map(|(what, count)| Driver { what, count: *count })
+            .collect(),
+    }
+}
+
+fn seconds(Spread { median, p95 }: Spread<std::time::Duration>) -> Values<f64> {
+    Values { median: median.map(|m| m.as_secs_f64()), p95: p95.map(|p| p.as_secs_f64()) }
+}
+
+fn numbers(Spread { median, p95 }: Spread<u64>) -> Values<u64> {
+    Values { median, p95 }
+}

@@ -1,0 +1,423 @@
+//! `rehearse`: a plan and how the new version might behave in, what a rollout would make of it out.
+
+mod curve;
+mod json;
+mod plot;
+mod progress;
+mod svg;
+mod values;
+mod words;
+
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+
+use self::values::CanaryLatency;
+use super::{Ending, print};
+use crate::config::{self, Config};
+use crate::control::{ReloadError, Text};
+use crate::rehearsal::{
+    Behaviour, Crowd, Latency, Rehearsal, Run, Scenario, Stalls, Summary, Traffic,
+};
+use crate::rollout::{Plan, RolloutSettings, Wishes};
+use crate::server::clock;
+use crate::split::{BasisPoints, PercentError, Split};
+
+/// How often a user asks whom nobody has counted: once in so many seconds.
+const USER_ASKS: f64 = 20.0;
+
+/// What a rollout would do: thousands of them on a virtual clock.
+///
+/// Runs the real rollout and the real judge against simulated traffic, for a canary that behaves as
+/// you say and for one that is as good as the old version, and tells when they would be rolled back
+/// or promoted, by what, and how often falsely. Needs no running proxy.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    pointsman rehearse --rps 500 --canary-errors 2%\n  \
+    pointsman rehearse --config pointsman.toml --service shop --canary-latency x1.5 --after 10m\n  \
+    pointsman rehearse --rps 20 --baseline-errors 1% --canary-errors 3% --seeds 10000 --svg out.svg\n  \
+    pointsman rehearse --profile day.csv --steps 5,25,100 --hold 5m --json | jq .false_rollback")]
+pub struct Rehearse {
+    /// The service; may be left out if the file has only one.
+    #[arg(long, value_name = "SERVICE", requires = "config", help_heading = "The plan")]
+    service: Option<String>,
+    /// Take plan and judge from this config file [default: the defaults of both]
+    #[arg(long, value_name = "FILE", help_heading = "The plan")]
+    config: Option<PathBuf>,
+    /// The pool to go to; may be left out if there is only one other.
+    #[arg(long, value_name = "POOL", requires = "config", help_heading = "The plan")]
+    to: Option<String>,
+    /// Shares of the canary in percent, rising to 100.
+    #[arg(long, value_delimiter = ',', value_parser = percent, value_name = "PERCENT,…",
+          help_heading = "The plan")]
+    steps: Option<Vec<BasisPoints>>,
+    /// How long a step lasts at least.
+    #[arg(long, value_parser = config::duration_or_zero, value_name = "DURATION",
+          help_heading = "The plan")]
+    hold: Option<Duration>,
+    /// Requests at the canary that a step wants at least.
+    #[arg(long, value_name = "NUMBER", help_heading = "The plan")]
+    min_requests: Option<u64>,
+    /// Requests per second.
+    #[arg(long, default_value = "500", value_parser = values::rate, value_name = "NUMBER",
+          help_heading = "The traffic")]
+    rps: f64,
+    /// Requests per second as recorded: a CSV file of `seconds,requests_per_second`.
+    #[arg(long, value_name = "FILE", conflicts_with = "rps", help_heading = "The traffic")]
+    profile: Option<PathBuf>,
+    /// Clients keep to their side, and there are so many of them.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+          help_heading = "The traffic")]
+    users: Option<u32>,
+    /// The share of the users whose client is broken: all of its requests fail, on either version.
+    #[arg(long, value_parser = values::share, value_name = "PERCENT", requires = "users",
+          help_heading = "The traffic")]
+    broken_users: Option<f64>,
+    /// The share of requests that the old version fails.
+    #[arg(long, default_value = "0.1%", value_parser = values::share, value_name = "PERCENT",
+          help_heading = "Both versions")]
+    baseline_errors: f64,
+    /// The share that the new one fails [default: as the old one]
+    #[arg(long, value_parser = values::share, value_name = "PERCENT",
+          help_heading = "Both versions")]
+    canary_errors: Option<f64>,
+    /// How long the old version takes: median and 99th percentile.
+    #[arg(long, default_value = "50ms,200ms", value_parser = values::latency,
+          value_name = "P50,P99", help_heading = "Both versions")]
+    baseline_latency: Latency,
+    /// How long the new one takes, or how many times as long [default: as the old one]
+    #[arg(long, value_name = "P50,P99|xFACTOR", help_heading = "Both versions")]
+    canary_latency: Option<CanaryLatency>,
+    /// The new version is as good as the old one for so long.
+    #[arg(long, value_parser = config::duration_or_zero, value_name = "DURATION",
+          help_heading = "Both versions")]
+    after: Option<Duration>,
+    /// Each upstream stands still for a second so often, and fails so much of it, such as 30s,30%.
+    #[arg(long, value_parser = values::stalls, value_name = "EVERY,PERCENT",
+          help_heading = "Both versions")]
+    stalls: Option<Stalls>,
+    /// Rollouts of each canary.
+    #[arg(long, default_value_t = 1_000, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    seeds: u64,
+    /// The seed of the first; the same seeds do the same.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u64).range(..=u64::MAX / 2))]
+    seed: u64,
+    /// Write a drawing to this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was rehearsed and what came of it.
+pub struct Rehearsed {
+    service: Option<String>,
+    from: Arc<str>,
+    to: Arc<str>,
+    steps: Vec<BasisPoints>,
+    hold: Duration,
+    traffic: String,
+    /// How both versions behave.
+    behaves: String,
+    first_seed: u64,
+    /// None if it is as good as the old version.
+    canary: Option<Summary>,
+    canary_runs: Vec<Run>,
+    identical: Summary,
+    identical_runs: Vec<Run>,
+    /// Real time.
+    took: Duration,
+    notes: Vec<String>,
+}
+
+/// A plan and where it is from.
+struct Planned {
+    service: Option<String>,
+    plan: Plan,
+    /// Of the pool that traffic leaves, and of the other.
+    upstreams: [u32; 2],
+    is_sticky: bool,
+}
+
+impl Rehearse {
+    pub(super) fn run(self) -> anyhow::Result<Ending> {
+        let planned = self.planned()?;
+        let mut notes = notes(&planned.plan);
+        let scenario = self.scenario(&planned, &mut notes)?;
+        let rehearsed = self.rehearse(planned.service, scenario, notes)?;
+        if let Some(path) = &self.svg {
+            std::fs::write(path, svg::draw(&rehearsed))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        match self.json {
+            true => print(&json::told(&rehearsed)?),
+            false => print(&rehearsed.told(is_coloured())),
+        }
+        Ok(Ending::Done)
+    }
+
+    /// The plan of the file's service, or the default one.
+    fn planned(&self) -> anyhow::Result<Planned> {
+        let wishes = Wishes {
+            to: self.to.clone(),
+            steps: self.steps.clone(),
+            hold: self.hold,
+            min_requests: self.min_requests,
+            ..Wishes::default()
+        };
+        let Some(path) = &self.config else {
+            let pools = [("stable".into(), 1), ("canary".into(), 1)];
+            let split = Split::all_to("stable".into());
+            let plan = Plan::new(&RolloutSettings::default(), &wishes, &pools, &split)?;
+            return Ok(Planned { service: None, plan, upstreams: [1, 1], is_sticky: false });
+        };
+        let config = read(path)?;
+        let service = self.chosen(&config, path)?;
+        let mut pools: Vec<(Arc<str>, usize)> =
+            service.pools.iter().map(|pool| (pool.name.clone(), pool.upstreams.len())).collect();
+        if let [(_, upstreams)] = pools[..] {
+            pools.push(("canary".into(), upstreams));
+        }
+        // Whoever has most of the traffic now is who a rollout would start from.
+        let busiest = service.split.parts().iter().max_by_key(|(_, share)| *share);
+        let from = busiest.map(|(pool, _)| pool.clone()).context("no pool has traffic")?;
+        let plan = Plan::new(&service.rollout, &wishes, &pools, &Split::all_to(from))
+            .with_context(|| format!("no rollout of {} can be planned", service.name))?;
+        let upstreams = |name: &Arc<str>| {
+            let found = pools.iter().find(|(pool, _)| pool == name);
+            found.map_or(1, |(_, upstreams)| (*upstreams).clamp(1, 1_000) as u32)
+        };
+        let upstreams = [upstreams(&plan.from), upstreams(&plan.to)];
+        let is_sticky = !service.sticky.keys.is_empty();
+        Ok(Planned { service: Some(service.name.to_string()), plan, upstreams, is_sticky })
+    }
+
+    fn chosen<'c>(
+        &self,
+        config: &'c Config,
+        path: &std::path::Path,
+    ) -> anyhow::Result<&'c config::Service> {
+        let names = config.services.iter().map(|service| &*service.name);
+        match (&self.service, &config.services[..]) {
+            (Some(name), _) => config.service(name).ok_or_else(|| {
+                let known = config::suggest(name, names);
+                anyhow!("{} has no service `{name}`{known}", path.display())
+            }),
+            (None, [only]) => Ok(only),
+            (None, _) => {
+                let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+                bail!("say which with --service: {} has {}", path.display(), names.join(", "))
+            }
+        }
+    }
+
+    fn scenario(&self, planned: &Planned, notes: &mut Vec<String>) -> anyhow::Result<Scenario> {
+        let traffic = match &self.profile {
+            None => Traffic::steady(self.rps).context("no such rate")?,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                Traffic::parse(&text).with_context(|| path.display().to_string())?
+            }
+        };
+        let stable = Behaviour { errors: self.baseline_errors, latency: self.baseline_latency };
+        let canary = Behaviour {
+            errors: self.canary_errors.unwrap_or(stable.errors),
+            latency: match self.canary_latency {
+                None => stable.latency,
+                Some(CanaryLatency::Of(latency)) => latency,
+                Some(CanaryLatency::Times(factor)) => {
+                    stable.latency.times(factor).context("the canary's latency is out of range")?
+                }
+            },
+        };
+        let crowd = match (self.users, planned.is_sticky) {
+            (Some(users), _) => {
+                let broken = self.broken_users.unwrap_or_default();
+                Some(Crowd { broken, ..Crowd::of(users) })
+            }
+            (None, true) => {
+                let users = (traffic.peak() * USER_ASKS).clamp(100.0, 200_000.0) as u32;
+                let users_told = words::grouped(u64::from(users));
+                notes.push(format!(
+                    "clients keep to their side: {users_told} users are supposed, --users says \
+                     another number"
+                ));
+                Some(Crowd::of(users))
+            }
+            (None, false) => None,
+        };
+        Ok(Scenario {
+            plan: planned.plan.clone(),
+            traffic,
+            stable,
+            canary,
+            after: self.after.unwrap_or_default(),
+            crowd,
+            upstreams: planned.upstreams,
+            stalls: self.stalls,
+        })
+    }
+
+    fn rehearse(
+        &self,
+        service: Option<String>,
+        scenario: Scenario,
+        notes: Vec<String>,
+    ) -> anyhow::Result<Rehearsed> {
+        let clock = clock::system();
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let seeds = self.seed..self.seed + self.seeds;
+        let identical = Rehearsal::of(scenario.with_identical_canary())?;
+        let is_identical = scenario.is_identical();
+        let (from, to) = (scenario.plan.from.clone(), scenario.plan.to.clone());
+        let (steps, hold) = (scenario.plan.steps.clone(), scenario.plan.hold);
+        let (traffic, behaves) = (self.traffic_words(&scenario), self.behaviour_words(&scenario));
+        let canary = Rehearsal::of(scenario)?;
+        let total = self.seeds * if is_identical { 1 } else { 2 };
+        let begun = clock.now();
+        let (canary_runs, identical_runs) = progress::shown(total, |done: &AtomicU64| {
+            let canary_runs = match is_identical {
+                true => Vec::new(),
+                false => canary.run_all(seeds.clone(), threads, done),
+            };
+            (canary_runs, identical.run_all(seeds, threads, done))
+        });
+        let took = clock.now().duration_since(begun);
+        Ok(Rehearsed {
+            service,
+            from,
+            to,
+            steps,
+            hold,
+            traffic,
+            behaves,
+            first_seed: self.seed,
+            canary: (!is_identical).then(|| Summary::of(&canary_runs)),
+            canary_runs,
+            identical: Summary::of(&identical_runs),
+            identical_runs,
+            took,
+            notes,
+        })
+    }
+
+    fn traffic_words(&self, scenario: &Scenario) -> String {
+        let rate = match &self.profile {
+            Some(path) => format!("traffic as in {}", path.display()),
+            None => format!("{} requests/s", self.rps),
+        };
+        match scenario.crowd {
+            Some(crowd) => format!("{rate} of {} users", words::grouped(u64::from(crowd.users))),
+            None => rate,
+        }
+    }
+
+    fn behaviour_words(&self, scenario: &Scenario) -> String {
+        let errors = |of: Behaviour| words::share_of(of.errors);
+        let latency = |of: Behaviour| {
+            let (p50, p99) = of.latency.quantiles();
+            format!("p50 {} p99 {}", words::short(p50), words::short(p99))
+        };
+        let Scenario { stable, canary, after, .. } = *scenario;
+        let beside = |one: String, other: String| match one == other {
+            true => one,
+            false => format!("{one} → {other}"),
+        };
+        let errors = beside(errors(stable), errors(canary));
+        let latency = beside(latency(stable), latency(canary));
+        let later = match after.is_zero() {
+            true => String::new(),
+            false => format!(", from {} on", words::time(after)),
+        };
+        format!("errors {errors}, latency {latency}{later}")
+    }
+}
+
+impl Rehearsed {
+    /// What was rehearsed, in a line.
+    fn title(&self) -> String {
+        let name = self.service.as_ref().map_or_else(String::new, |name| format!("{name}: "));
+        format!("{name}{} → {} at {}", self.from, self.to, self.traffic)
+    }
+
+    /// How both versions behave.
+    fn behaviour(&self) -> String {
+        self.behaves.clone()
+    }
+
+    fn virtual_hours(&self) -> f64 {
+        let canary = self.canary.as_ref().map_or(Duration::ZERO, |canary| canary.virtual_time);
+        (canary + self.identical.virtual_time).as_secs_f64() / 3_600.0
+    }
+
+    /// All of it, for people.
+    fn told(&self, is_coloured: bool) -> String {
+        let rollouts = self.identical.runs + self.canary.as_ref().map_or(0, |canary| canary.runs);
+        let steps: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
+        let runs = if self.canary.is_some() { &self.canary_runs } else { &self.identical_runs };
+        let mut text = format!(
+            "{}\n{}\nsteps {} %, each at least {}\n\n{}\n\n{}\n\n",
+            self.title(),
+            self.behaves,
+            steps.join(", "),
+            words::time(self.hold),
+            words::told(self),
+            plot::plot(runs, is_coloured),
+        );
+        for note in &self.notes {
+            text.push_str(&format!("note: {note}\n"));
+        }
+        text.push_str(&format!(
+            "{} rollouts, {} virtual hours, in {:.1} s.",
+            words::grouped(rollouts),
+            words::grouped(self.virtual_hours().round() as u64),
+            self.took.as_secs_f64(),
+        ));
+        text
+    }
+}
+
+/// What of a plan a rehearsal does not do.
+fn notes(plan: &Plan) -> Vec<String> {
+    let has_hooks = plan.hooks != Default::default();
+    let left_out = [
+        (has_hooks || !plan.smoke.is_empty(), "hooks and smoke requests are taken to pass at once"),
+        (plan.judging.prometheus.is_some(), "Prometheus is not asked"),
+        (!plan.judging.metrics.is_empty(), "metrics that upstreams report are not simulated"),
+        (!plan.judging.settings.enabled, "the judge is off in the config: only the guard judges"),
+    ];
+    let there = left_out.into_iter().filter(|(is_there, _)| *is_there);
+    there.map(|(_, note)| note.to_string()).collect()
+}
+
+/// A config file, its mistakes shown the way `check` does.
+fn read(path: &std::path::Path) -> anyhow::Result<Arc<Config>> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    match (Text { path: shown.clone(), text }).parse() {
+        Ok((config, _)) => Ok(config),
+        Err(ReloadError::Problems(rejected)) => {
+            eprintln!("{}\n", rejected.render(super::check::is_coloured()));
+            bail!("{shown} cannot be used")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn percent(text: &str) -> Result<BasisPoints, PercentError> {
+    BasisPoints::from_percent(text)
+}
+
+fn is_coloured() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}

@@ -1,0 +1,89 @@
+//! What is rehearsed: a plan, and how the service and its new version behave.
+
+use std::time::Duration;
+
+use super::{Latency, Traffic};
+use crate::rollout::Plan;
+
+/// A rollout, and the world that it runs in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// What the rollout means to do. Its hooks pass, and nobody answers for Prometheus: it is not
+    /// asked.
+    pub plan: Plan,
+    /// How many requests come.
+    pub traffic: Traffic,
+    /// How the pool behaves that traffic leaves.
+    pub stable: Behaviour,
+    /// How the pool behaves that traffic goes to, once it does as it will.
+    pub canary: Behaviour,
+    /// How long after its first requests that is; until then it does as the other.
+    pub after: Duration,
+    /// The users, where clients keep to their side of the split; none where each request is drawn.
+    pub crowd: Option<Crowd>,
+    /// Upstreams of the pool that traffic leaves, and of the one that it goes to; at least one.
+    pub upstreams: [u32; 2],
+    /// Bursts of failures, in both pools alike.
+    pub stalls: Option<Stalls>,
+}
+
+/// How a pool behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Behaviour {
+    /// The share of requests that fail, 0 to 1.
+    pub errors: f64,
+    /// How long the others take.
+    pub latency: Latency,
+}
+
+/// Users that keep to their side of the split.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crowd {
+    /// How many there are; at least one.
+    pub users: u32,
+    /// How unevenly active they are: the tail of a Pareto distribution, above 1.
+    pub tail: f64,
+    /// The share of them, 0 to 1, whose client is broken: every request fails, on either version.
+    pub broken: f64,
+}
+
+/// An upstream stands still for a second now and then, as in a long garbage collection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stalls {
+    /// How often it happens to each upstream, at least a second.
+    pub every: Duration,
+    /// The share of that second's requests that fail, 0 to 1.
+    pub share: f64,
+}
+
+impl Scenario {
+    /// The same with a new version that is as good as the old one: what is rolled back then was
+    /// rolled back falsely.
+    pub fn with_identical_canary(&self) -> Scenario {
+        Scenario { canary: self.stable, ..self.clone() }
+    }
+
+    /// Whether the new version is as good as the old one.
+    pub fn is_identical(&self) -> bool {
+        self.canary == self.stable
+    }
+}
+
+impl Crowd {
+    /// So many users, as unevenly active as `judge.md` simulates them.
+    pub fn of(users: u32) -> Crowd {
+        Crowd { users: users.max(1), tail: 1.5, broken: 0.0 }
+    }
+}
+
+impl Stalls {
+    /// The chance that an upstream stalls in a second.
+    pub(super) fn chance(&self) -> f64 {
+        (1.0 / self.every.as_secs_f64()).clamp(0.0, 1.0)
+    }
+
+    /// The share of requests that fail at an upstream, where `errors` do otherwise.
+    pub(super) fn errors(&self, errors: f64) -> f64 {
+        self.share.max(errors)
+    }
+}

@@ -79,12 +79,12 @@ enum Verb {
     History(history::History),
     /// Move a service from one pool to another in steps, and back when it fails.
     Rollout(rollout::Rollout),
-    /// Show what a rollout would do: thousands of them on a virtual clock.
-    Rehearse(rehearse::Rehearse),
     /// Show objectives, error budgets and burn rates.
     Slo(slo::Slo),
     /// Let no rollout of a service start or go on, or lift that.
     Freeze(freeze::Freeze),
+    /// Show what a rollout would do: thousands of them on a virtual clock.
+    Rehearse(rehearse::Rehearse),
     /// Show feature flags, or give one to another share of clients.
     Flags(flags::Flags),
     /// Take an upstream out for new requests, and wait until it is done.
@@ -163,9 +163,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Rollback(verb) => block_on(verb.run()),
         Verb::History(verb) => block_on(verb.run()),
         Verb::Rollout(verb) => block_on(verb.run()),
-        Verb::Rehearse(verb) => verb.run(),
         Verb::Slo(verb) => block_on(verb.run()),
         Verb::Freeze(verb) => block_on(verb.run()),
+        Verb::Rehearse(verb) => verb.run(),
         Verb::Flags(verb) => block_on(verb.run()),
         Verb::Store(verb) => block_on(verb.run()),
         Verb::Drain(verb) => block_on(verb.run()),

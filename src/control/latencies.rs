@@ -17,7 +17,10 @@ pub const WINDOWS: [usize; 3] = [10, 60, 300];
 
 /// The last five minutes of all pools.
 #[derive(Debug, Default)]
-pub struct Latencies(Mutex<BTreeMap<(Arc<str>, Arc<str>), Course>>);
+pub struct Latencies(Mutex<Courses>);
+
+/// By service and pool.
+type Courses = BTreeMap<(Arc<str>, Arc<str>), Course>;
 
 /// The last five minutes of one pool.
 #[derive(Debug, Default)]

@@ -74,6 +74,12 @@ async fn rolling_replaces_each_process_and_no_request_fails() {
     let _alone = alone().await;
     let (processes, deployer, edge) = rolling("10s").await;
     let load = Load::gets(edge.address, 300).start();
+    until("each was asked", async || {
+        let (_, pool) = edge.admin("GET", "/v1/services/shop/pools/web", "").await;
+        let upstreams = pool["upstreams"].as_array().unwrap();
+        upstreams.iter().all(|upstream| upstream["requests"].as_u64() > Some(0))
+    })
+    .await;
     let (status, began) = start(&edge, "shop", "{}").await;
     assert_eq!((status, &began["strategy"]), (201, &json!("rolling")), "{began}");
     let ended = until_state(&edge, "shop", "promoted").await;

@@ -119,10 +119,10 @@ mod tests {
         let lines: Vec<&str> = drawn.lines().collect();
         assert!(lines.iter().all(|line| line.chars().count() <= 80), "{drawn}");
         assert_eq!(lines.len(), HEIGHT + 3);
-        // From the right: three eighths of the height promoted, the rest rolled back.
+        // Six tenths of eight rows were rolled back: four rows and the most of a fifth.
         let last: String =
             lines[1..=HEIGHT].iter().filter_map(|line| line.chars().last()).collect();
-        assert_eq!(last, "▒▒▒█████");
+        assert_eq!(last, "▒▒▒▆████");
         assert!(lines[HEIGHT].starts_with("       │   "), "nothing ends at once");
         assert!(lines[HEIGHT + 2].contains("10 s") && lines[HEIGHT + 2].contains("10 min"));
         assert!(lines[0].ends_with("█ rolled back  ▒ promoted"), "{}", lines[0]);

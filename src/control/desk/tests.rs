@@ -163,6 +163,18 @@ fn a_hook_of_a_rollout_that_has_just_ended_is_begun_again_until_it_has_ended() {
 }
 
 #[test]
+fn a_hook_that_ends_after_its_rollout_is_not_begun_again() {
+    let mut bench = Bench::of(FILE);
+    bench.start(&Wishes::default());
+    bench.ticks(9);
+    assert_eq!((bench.state(), bench.begun()), ("promoted", vec![after_promote()]));
+    bench.done(after_promote()).unwrap();
+    bench.restart(FILE, 1);
+    bench.desk.resume_rollouts(bench.now);
+    assert_eq!(bench.begun(), []);
+}
+
+#[test]
 fn the_end_of_a_task_that_cannot_be_stored_is_heard_again() {
     let text = FILE.replace("after_promote", "before_start");
     let mut bench = Bench::of(&text);

@@ -88,13 +88,13 @@ fn a_power_failure_while_the_file_grows_loses_nothing_that_was_answered() {
     (0..2).for_each(|number| drop(grow(&store, number).unwrap()));
     assert!(disk.bytes().len() > length, "it has grown");
     let operations = disk.taken();
-    for (at, seed) in (0..operations).flat_map(|at| (0..8).map(move |seed| (at, seed))) {
+    for (at, seed) in (0..operations).flat_map(|at| (0..3).map(move |seed| (at, seed))) {
         let disk = begun();
         disk.fail_after(at, Failure::Killed);
         let answered = Store::with_backend(disk.clone()).map_or(0, |store| {
             (0..2).take_while(|&number| grow(&store, number).is_ok()).count() as u64
         });
-        let left = Store::with_backend(disk.survivor(Leaves::SomeWrites(8 * at + seed)));
+        let left = Store::with_backend(disk.survivor(Leaves::SomeWrites(3 * at + seed)));
         let left = left.unwrap_or_else(|error| panic!("{at} {seed}: {error}"));
         let newest = left.recall().unwrap().newest.get("shop").map_or(0, |newest| newest.number);
         assert!((answered..=answered + 1).contains(&newest), "{at} {seed}: {newest}, {answered}");

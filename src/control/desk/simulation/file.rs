@@ -116,7 +116,7 @@ impl Section {
             falls_back: dice.one_in(4),
             is_probed: dice.one_in(3),
             is_judged: dice.one_in(2),
-            strategy: *dice.of(&STRATEGIES),
+            strategy: dice.of::<&str>(&STRATEGIES),
             hooks: HOOKS.into_iter().filter(|_| dice.one_in(3)).collect(),
             watch: 2 * dice.below(4),
         }
@@ -142,10 +142,10 @@ impl Section {
             }
             3 => {
                 let first = 100 * number + 20 * u64::from(dice.one_in(2));
-                let name = if first % 100 == 0 { "blue" } else { "green" };
+                let name = if first.is_multiple_of(100) { "blue" } else { "green" };
                 self.pools.insert(name, (first..first + 2 + dice.below(3)).collect());
             }
-            4 => self.strategy = *dice.of(&STRATEGIES),
+            4 => self.strategy = dice.of::<&str>(&STRATEGIES),
             _ => self.hooks = HOOKS.into_iter().filter(|_| dice.one_in(3)).collect(),
         }
     }
@@ -189,7 +189,7 @@ impl Section {
             self.strategy, self.watch
         );
         for hook in &self.hooks {
-            let _ = write!(text, "{hook} = {{ run = [\"x\"], timeout = \"5s\" }}\n");
+            let _ = writeln!(text, "{hook} = {{ run = [\"x\"], timeout = \"5s\" }}");
         }
     }
 }

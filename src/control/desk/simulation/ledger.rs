@@ -193,10 +193,9 @@ impl Ledger {
             assert_eq!(numbers, (1..=history.len() as u64).collect::<Vec<_>>(), "{name}");
             for revision in history {
                 let key = (name.clone(), revision.number);
-                for told in [self.answered.get(&key), self.published.get(&key)] {
-                    if let Some(told) = told {
-                        assert_eq!(plain(told), plain(&revision), "{name}");
-                    }
+                let told = [self.answered.get(&key), self.published.get(&key)];
+                for told in told.into_iter().flatten() {
+                    assert_eq!(plain(told), plain(&revision), "{name}");
                 }
             }
         }

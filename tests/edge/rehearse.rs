@@ -1,10 +1,20 @@
 //! Rehearsals, by the command line alone: nothing runs beside it.
 
+use serde_json::{Value, json};
+
 use crate::cli::pointsman;
 
 const FILE: &str = r#"
 [[listeners]]
 address = "127.0.0.1:0"
+
+[[routes]]
+path_prefix = "/"
+service = "shop"
+
+[[routes]]
+path_prefix = "/search"
+service = "search"
 
 [services.shop]
 split = { blue = 100, green = 0 }
@@ -70,11 +80,13 @@ async fn plan_and_judge_come_from_the_file() {
     let run = async |more: &[&str]| {
         let ran = pointsman(&[&args, more].concat()).await;
         assert_eq!(ran.code, 0, "{}", ran.err);
-        serde_json::from_str::<serde_json::Value>(&ran.out).unwrap()
+        serde_json::from_str::<Value>(&ran.out).unwrap()
     };
     let told = run(&["--canary-latency", "x2", "--seed", "7"]).await;
-    assert_eq!((&told["service"], &told["to"]), (&"shop".into(), &"green".into()));
-    assert_eq!((&told["steps"], &told["first_seed"]), (&[10.0, 100.0][..].into(), &7.into()));
+    assert_eq!(
+        [&told["service"], &told["to"], &told["steps"], &told["first_seed"]],
+        [&json!("shop"), &json!("green"), &json!([10.0, 100.0]), &json!(7)]
+    );
     let canary = &told["canary"];
     assert_eq!(canary["rolled_back"]["count"], 20, "{canary}");
     assert!(canary["rolled_back_by"][0]["what"].as_str().unwrap().starts_with('p'), "{canary}");
@@ -90,10 +102,8 @@ async fn plan_and_judge_come_from_the_file() {
     assert_eq!(&again["canary"], canary);
     let night = file(&folder, "night.csv", "seconds,requests_per_second\n0,200\n60,0\n");
     let silent = run(&["--profile", &night, "--steps", "1,100", "--users", "5000"]).await;
-    assert_eq!(
-        (&silent["canary"], &silent["identical"]["paused"]["count"]),
-        (&().into(), &20.into())
-    );
+    assert_eq!(silent["identical"]["paused"]["count"], 20, "{silent}");
+    assert!(silent["canary"].is_null(), "{silent}");
     assert!(silent["identical"]["users_hit"]["median"].is_u64(), "{silent}");
 }
 

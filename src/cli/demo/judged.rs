@@ -39,7 +39,7 @@ impl Judged {
                 say("");
                 say(&format!("rollout {id} is ROLLED BACK after {after:.0} s: {why}."));
                 say(&format!(
-                    "{} of {} requests at green failed; clients saw none of it: blue answered them.",
+                    "{} of {} requests at green failed and were tried again on blue.",
                     counts.bad, counts.total
                 ));
                 say(&format!("The report: {} rollout report shop{}", program(), flag(server)));

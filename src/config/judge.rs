@@ -29,7 +29,7 @@ pub(super) fn judge(service: &mut Section<'_>, problems: &mut Problems) -> Judgi
     let gate = section.section(problems, "gate");
     let (gate_ratio, gate_rate, beta) = gate.map_or_else(Default::default, |mut section| {
         let ratio = decimal(&mut section, problems, "ratio", 1.01..=100.0);
-        let rate = share(&mut section, problems, "rate", 0.0001..=1.0);
+        let rate = share(&mut section, problems, "rate", 0.0001..=0.99);
         let risk = share(&mut section, problems, "risk", 0.0001..=0.5);
         section.close(problems);
         (ratio, rate, risk)
@@ -39,14 +39,14 @@ pub(super) fn judge(service: &mut Section<'_>, problems: &mut Problems) -> Judgi
         alpha: share(&mut section, problems, "risk", 0.0001..=0.5).unwrap_or(default.alpha),
         tolerated_ratio: decimal(&mut section, problems, "ratio", 1.0..=100.0)
             .unwrap_or(default.tolerated_ratio),
-        tolerated_rate: share(&mut section, problems, "rate", 0.0..=1.0)
+        tolerated_rate: share(&mut section, problems, "rate", 0.0..=0.99)
             .unwrap_or(default.tolerated_rate),
         latency_share: latency_share.unwrap_or(default.latency_share),
         latency_time: latency_time.unwrap_or(default.latency_time),
         gate_ratio: gate_ratio.unwrap_or(default.gate_ratio),
         gate_rate: gate_rate.unwrap_or(default.gate_rate),
         beta: beta.unwrap_or(default.beta),
-        guard: share(&mut section, problems, "guard", 0.0001..=1.0).unwrap_or(default.guard),
+        guard: share(&mut section, problems, "guard", 0.0001..=0.99).unwrap_or(default.guard),
         tempering_limit: decimal(&mut section, problems, "tempering", 1.0..=100.0)
             .unwrap_or(default.tempering_limit),
         budget_share: share(&mut section, problems, "budget", 0.0001..=1.0)
@@ -256,6 +256,8 @@ mod tests {
             ("errors = []", "nothing counts as an error"),
             ("ratio = 0.5", "from 1 to 100"),
             ("risk = 60", "from 0.01 to 50 %"),
+            ("guard = 100", "from 0.01 to 99 %"),
+            ("gate = { rate = 100 }", "from 0.01 to 99 %"),
             ("by = \"user\"", "did you mean `users`?"),
             ("on_inconclusive = \"rolback\"", "did you mean `rollback`?"),
             ("metrics = [\"a b\"]", "bad metric name"),

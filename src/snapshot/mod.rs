@@ -78,6 +78,9 @@ impl Stratum {
     /// Routes of a service that are told apart; the others share the last place.
     const ROUTES: usize = STRATA / 8;
 
+    /// Of a request whose route nobody has noted.
+    pub const OTHER: Stratum = Stratum(STRATA as u8 - 1);
+
     /// Of the `nth` route to its service.
     pub fn of(nth: usize, method: &Method) -> Stratum {
         let methods = Stratum::METHODS.iter();

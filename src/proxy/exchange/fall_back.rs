@@ -57,7 +57,7 @@ impl Exchange {
         match refusal.why {
             Why::NoUpstream | Why::Open => {
                 if let Some(elsewhere) = self.elsewhere(facts, head, at, refusal.why) {
-                    self.count_refusal(at);
+                    self.count_refusal(facts, at);
                     return match elsewhere {
                         Elsewhere::Asked => None,
                         Elsewhere::Answer(answer) => Some(*answer),
@@ -68,7 +68,7 @@ impl Exchange {
                 let is_asked =
                     service.stability.fallback.is_any() && self.place(facts, asks).is_ok();
                 if !is_asked || self.pool != Some(at) {
-                    self.count_refusal(at);
+                    self.count_refusal(facts, at);
                 }
                 if is_asked {
                     return None;
@@ -125,9 +125,9 @@ impl Exchange {
     }
 
     /// Nobody of its pool could be asked for a request: as bad as an attempt that failed.
-    fn count_refusal(&self, at: (usize, usize)) {
+    fn count_refusal(&self, facts: &Facts<'_>, at: (usize, usize)) {
         self.snapshot.services[at.0].pools[at.1].state.attempts.count(true);
-        self.note_refusal(at);
+        self.note_refusal(facts, at);
     }
 
     /// Whether the stable pool takes what its canary cannot.

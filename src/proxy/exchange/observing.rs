@@ -13,6 +13,7 @@ use super::super::failure::Cause;
 use super::Exchange;
 use crate::judge::ledger::{Account, Failing, Ledger, Noted};
 use crate::judge::{Ending, Fault, Watched};
+use crate::route::Facts;
 use crate::snapshot::{By, Decision, Stratum};
 use crate::upstream::Outcome;
 
@@ -121,11 +122,14 @@ impl Exchange {
     }
 
     /// Nobody of the pool that the split gave the request to could be asked.
-    pub(super) fn note_refusal(&self, (service, pool): (usize, usize)) {
+    pub(super) fn note_refusal(&self, facts: &Facts<'_>, (service, pool): (usize, usize)) {
         let Some(watched) = self.watched(service) else { return };
+        if self.snapshot.services[service].named(facts).is_some() {
+            return;
+        }
         let Some(account) = watched.account(pool) else { return };
         let is_bad = watched.ledger.errors.count(Ending::Fault(Fault::NoUpstream));
-        let stratum = Stratum::default().place();
+        let stratum = Stratum::OTHER.place();
         account.arrive(None);
         account.note(Noted { stratum, is_bad, ..Noted::default() });
     }

@@ -47,8 +47,8 @@ fn false_alarms(from: &str, identical: &Summary) -> String {
         _ => format!("from {} to {}", percent(low), percent(high)),
     };
     format!(
-        "False rollback: {hits} of {runs} canaries as good as `{from}` were rolled back; the chance \
-         is\n{chance} (95 % confidence)."
+        "False rollback: {hits} of {runs} canaries as good as `{from}` were rolled back;\n\
+         the chance is {chance} (95 % confidence)."
     )
 }
 

@@ -9,34 +9,35 @@ mod controller;
 mod desk;
 mod events;
 mod latencies;
+mod order;
 mod prober;
 mod rates;
+mod refused;
 mod resolve;
 mod source;
 mod watch;
 mod watchman;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Change, Config, Problems};
-use crate::proxy::listen::BindError;
-use crate::rollout::{self, OrderRefused, PlanRefused, Task, Wishes};
-use crate::snapshot::{Changed, Mode, Resolved};
-use crate::split::{BasisPoints, SplitError};
-use crate::store::{Export, LostRace, Revision};
-use crate::upstream::{Address, BreakerOrder};
+use crate::config::{Change, Config};
+use crate::rollout::{self, Task, Wishes};
+use crate::snapshot::{Changed, Resolved};
+use crate::split::BasisPoints;
+use crate::store::{Export, Revision};
+use crate::upstream::BreakerOrder;
 
 pub use board::Board;
 pub use controller::{Controller, Wiring};
 pub use desk::{Desk, FlagReport, LONGEST_OVERRIDE, Now, Report};
 pub use events::{Event, Events, Subject};
 pub use latencies::{Latencies, WINDOWS as LATENCY_WINDOWS};
+pub use order::{FreezeOrder, ModeName, ModeOrder, Order, Place, Target, UpstreamOrder};
 pub use prober::run as probe;
 pub use rates::{PERIOD as RATES_PERIOD, PoolRate, Rates};
+pub use refused::{Refused, Rejected, ReloadError};
 pub use resolve::Resolver;
 pub use source::{Source, Text};
 pub use watch::watch;
@@ -44,130 +45,6 @@ pub use watchman::watch_over;
 
 /// Commands waiting at once. More mean a caller in a loop; it then waits its turn.
 const QUEUE: usize = 64;
-
-/// Who asks for a change, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// A person, a token, `file`.
-    pub author: String,
-    /// In the author's words.
-    pub reason: Option<String>,
-    /// The revision the change is meant for; none changes whatever is there.
-    pub expected: Option<u64>,
-    /// Even if a pool that gets more has no upstream that takes requests.
-    pub force: bool,
-}
-
-impl Order {
-    /// An order that is meant for whatever is there.
-    pub fn of(author: &str, reason: Option<&str>) -> Order {
-        Order {
-            author: author.into(),
-            reason: reason.map(Into::into),
-            expected: None,
-            force: false,
-        }
-    }
-}
-
-/// What a service's mode is to become.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ModeOrder {
-    /// It serves again.
-    Serve {
-        /// Only if this is what it does now.
-        from: Option<ModeName>,
-    },
-    /// New requests wait.
-    Hold {
-        /// How long at most.
-        length: Duration,
-        /// How many at most.
-        most: usize,
-    },
-    /// New requests are told to come back later.
-    Maintenance {
-        /// What they are told.
-        message: Option<String>,
-    },
-}
-
-/// A mode without its particulars.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ModeName {
-    /// It serves.
-    Serve,
-    /// New requests wait.
-    Hold,
-    /// New requests are told to come back later.
-    Maintenance,
-}
-
-impl ModeName {
-    /// That of a mode.
-    pub fn of(mode: &Mode) -> ModeName {
-        match mode {
-            Mode::Serve => ModeName::Serve,
-            Mode::Hold { .. } => ModeName::Hold,
-            Mode::Maintenance { .. } => ModeName::Maintenance,
-        }
-    }
-}
-
-impl std::fmt::Display for ModeName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ModeName::Serve => "serving",
-            ModeName::Hold => "held",
-            ModeName::Maintenance => "in maintenance",
-        })
-    }
-}
-
-/// A pool, or one upstream of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The service.
-    pub service: String,
-    /// The pool.
-    pub pool: String,
-    /// The upstream; none for the pool as a whole.
-    pub upstream: Option<Address>,
-}
-
-/// What becomes of one upstream of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpstreamOrder {
-    /// It takes requests.
-    Activate,
-    /// It ends those it has and takes no more.
-    Drain,
-    /// It joins the pool, or gets another weight.
-    Add {
-        /// Relative to the others of the pool; none leaves it as it is.
-        weight: Option<u16>,
-    },
-    /// It leaves the pool; requests it holds end.
-    Remove,
-}
-
-/// What is said of a service's rollouts above what its error budgets say. Each takes the place of the
-/// other; each needs a reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FreezeOrder {
-    /// None starts and none goes on.
-    Freeze {
-        /// For how long at most; none until it is lifted.
-        length: Option<Duration>,
-    },
-    /// A freeze by order ends.
-    Lift,
-    /// They go on, whatever the budgets say.
-    Override {
-        /// For how long at most.
-        length: Duration,
-    },
-}
 
 /// A change to be made.
 #[derive(Debug)]
@@ -253,185 +130,6 @@ enum Command {
     },
 }
 
-/// What a service's traffic is to become.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// These shares; pools left out get nothing.
-    Weights(BTreeMap<String, BasisPoints>),
-    /// Everything to one pool.
-    Flip {
-        /// The pool.
-        pool: String,
-    },
-    /// As it was.
-    Back {
-        /// The revision; none for the one before the last change, where the steps of one rollout
-        /// are one change.
-        to: Option<u64>,
-    },
-}
-
-/// Why a change was not made. Nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// No such service.
-    #[error("no service is named `{0}`")]
-    NoService(String),
-    /// No such pool.
-    #[error("service `{service}` has no pool named `{pool}`")]
-    NoPool {
-        /// The service asked of.
-        service: String,
-        /// The name given.
-        pool: String,
-    },
-    /// No such upstream.
-    #[error("pool `{pool}` has no upstream `{address}`")]
-    NoUpstream {
-        /// The pool asked of.
-        pool: String,
-        /// The address given.
-        address: String,
-    },
-    /// The weights are no split.
-    #[error(transparent)]
-    Split(#[from] SplitError),
-    /// Another change came first.
-    #[error(transparent)]
-    LostRace(#[from] LostRace),
-    /// The pool could not take the traffic.
-    #[error("pool `{0}` has no upstream that takes requests")]
-    NotAvailable(String),
-    /// It is in another mode than the order is for.
-    #[error("service `{service}` is {is}")]
-    OtherMode {
-        /// The service asked of.
-        service: String,
-        /// What it does.
-        is: ModeName,
-    },
-    /// It is in the pool already, with this weight.
-    #[error("pool `{pool}` has `{address}` already, with this weight")]
-    Known {
-        /// The pool asked of.
-        pool: String,
-        /// The address given.
-        address: String,
-    },
-    /// A pool that gets traffic would have nobody left.
-    #[error("`{address}` is the last upstream of pool `{pool}` that takes requests")]
-    Last {
-        /// The pool asked of.
-        pool: String,
-        /// The address given.
-        address: String,
-    },
-    /// It came with a name.
-    #[error("`{address}` is what the name `{name}` resolves to; remove the name")]
-    Named {
-        /// The address given.
-        address: String,
-        /// The name in the pool.
-        name: String,
-    },
-    /// A rollout moves the service's traffic.
-    #[error("rollout {id} of `{service}` to `{to}` is under way")]
-    RolloutUnderWay {
-        /// The service asked of.
-        service: String,
-        /// The rollout's number.
-        id: u64,
-        /// Its target.
-        to: String,
-    },
-    /// Rollouts of the service are frozen, or its error budget keeps them back.
-    #[error("no rollout of `{service}` starts: {why}")]
-    Frozen {
-        /// The service asked of.
-        service: String,
-        /// Why.
-        why: String,
-    },
-    /// It is not frozen by order.
-    #[error("rollouts of `{service}` are not frozen by anybody{}", kept_back(.why))]
-    NotFrozen {
-        /// The service asked of.
-        service: String,
-        /// Why they are kept back all the same, if they are.
-        why: Option<String>,
-    },
-    /// What is said above an error budget is kept with a reason.
-    #[error("this needs a reason")]
-    NoReason,
-    /// There is none to give an order to.
-    #[error("no rollout of `{0}` is under way")]
-    NoRollout(String),
-    /// It cannot be planned so.
-    #[error(transparent)]
-    Plan(#[from] PlanRefused),
-    /// It makes no sense now.
-    #[error(transparent)]
-    Rollout(#[from] OrderRefused),
-    /// No such revision is remembered.
-    #[error("service `{service}` has no revision {number} any more, or never had")]
-    NoRevision {
-        /// The service asked of.
-        service: String,
-        /// The number given.
-        number: u64,
-    },
-    /// There is nothing to go back to.
-    #[error("service `{0}` has no state before this one")]
-    NothingBefore(String),
-    /// The version cannot run any more.
-    #[error("version `{pool}` cannot run on the contracted schema")]
-    Contracted {
-        /// Its pool.
-        pool: String,
-    },
-    /// No such flag.
-    #[error("no flag is named `{0}`")]
-    NoFlag(String),
-    /// The store did not take it.
-    #[error("{0}")]
-    Store(String),
-    /// The process is stopping.
-    #[error("the process is stopping")]
-    Stopping,
-}
-
-fn kept_back(why: &Option<String>) -> String {
-    why.as_ref().map_or_else(String::new, |why| format!(", but kept back: {why}"))
-}
-
-/// Why a reload changed nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The process was started without a file.
-    #[error("there is no file to reload: the process was started without one")]
-    NoFile,
-    /// The file cannot be read.
-    #[error("cannot read {path}: {error}")]
-    Read {
-        /// The file.
-        path: String,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// The file is not a config.
-    #[error("{}", .0.summary())]
-    Problems(Box<Rejected>),
-    /// A new listener's address cannot be bound.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The store did not take what the file changes.
-    #[error("{0}")]
-    Store(String),
-    /// The process is stopping.
-    #[error("the process is stopping")]
-    Stopping,
-}
-
 /// What is served, and the text it was read from.
 #[derive(Debug)]
 pub struct InForce {
@@ -441,31 +139,6 @@ pub struct InForce {
     pub text: Text,
     /// Pools whose upstreams were changed at run time.
     pub changed: Changed,
-}
-
-/// A text that is not a config, with all that is wrong with it.
-#[derive(Clone, Debug)]
-pub struct Rejected {
-    /// The file it was read from.
-    pub path: String,
-    /// What was read.
-    pub text: String,
-    /// What is wrong.
-    pub problems: Problems,
-}
-
-impl Rejected {
-    /// As people read it, with lines and carets.
-    pub fn render(&self, colour: bool) -> String {
-        self.problems.render(&self.text, &self.path, colour)
-    }
-
-    /// In one line.
-    fn summary(&self) -> String {
-        let errors = self.problems.count(crate::config::Level::Error);
-        let plural = if errors == 1 { "" } else { "s" };
-        format!("{} has {errors} error{plural}", self.path)
-    }
 }
 
 /// The way to the controller.

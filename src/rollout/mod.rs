@@ -8,6 +8,8 @@ mod hook;
 mod judging;
 mod plan;
 mod progress;
+mod stages;
+mod orders;
 mod pending;
 mod lapse;
 mod hearing;

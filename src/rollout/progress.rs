@@ -3,18 +3,17 @@
 //! In a tick, failure comes before progress, and both before the clock: a canary that fails is
 //! taken back also while a hook runs and while somebody has paused it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::rolling::Rolling;
 use super::{
-    Action, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, Order, OrderRefused,
+    Action, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, OrderRefused,
     Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, View, Weight,
 };
 use crate::clock::WallTime;
 use crate::judge::{Counts, Verdict};
-use crate::split::{BasisPoints, Split};
-
-use std::sync::Arc;
+use crate::split::BasisPoints;
 
 impl Rollout {
     /// Begins a plan.
@@ -150,7 +149,7 @@ impl Rollout {
     }
 
     /// Why the target, which gets traffic, must not have it.
-    fn failure(&self, view: &View<'_>) -> Option<String> {
+    pub(super) fn failure(&self, view: &View<'_>) -> Option<String> {
         match &view.verdict {
             Verdict::Fail { evidence, .. } if self.is_exposed() => Some(evidence.clone()),
             _ => None,
@@ -291,93 +290,6 @@ impl Rollout {
         }
     }
 
-    /// The task of the stage has ended well.
-    fn pass(&mut self, now: WallTime, actions: &mut Vec<Action>) {
-        self.has_passed = false;
-        match self.stage {
-            Stage::BeforeStart => self.enter(Stage::Expanding, now, actions),
-            Stage::Expanding => self.after_expand(now, actions),
-            Stage::Smoking => self.take_step(0, now, actions),
-            Stage::BeforeStep | Stage::BeforePromote => self.shift(self.next, now, actions),
-            Stage::Contracting => self.promote(now, actions),
-            _ => {}
-        }
-    }
-
-    fn on_order(
-        &mut self,
-        order: Order,
-        author: &str,
-        reason: Option<String>,
-        view: &View<'_>,
-        actions: &mut Vec<Action>,
-    ) -> Result<(), OrderRefused> {
-        let now = view.now;
-        if let Some(evidence) = self.failure(view)
-            && matches!(order, Order::Step | Order::Promote | Order::Resume)
-        {
-            return Err(self.refuse(format!("cannot go on: {evidence}")));
-        }
-        match order {
-            Order::Pause if self.paused.is_some() => return Err(self.refuse("is paused already")),
-            Order::Pause => {
-                let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-                let why = format!("by {author}{why}");
-                self.paused = Some(Paused { at: now, why: why.clone() });
-                actions.push(say(Weight::Note, format!("rollout {} is paused {why}", self.id)));
-            }
-            Order::Resume if self.paused.is_none() => return Err(self.refuse("is not paused")),
-            Order::Resume => self.go_on(now, actions),
-            Order::Abort if self.stage == Stage::Contracting => {
-                let why = "has begun to contract: the old version cannot run any more";
-                return Err(self.refuse(why));
-            }
-            Order::Abort => {
-                let by = author.to_string();
-                let what = format!("rollout {} was aborted by {by}", self.id);
-                self.shift_back(&what, now, actions);
-                self.abort_rolling(actions);
-                actions.push(say(Weight::Warning, what));
-                self.end(Outcome::Aborted { by, why: reason }, now);
-            }
-            Order::Step | Order::Promote if view.held.is_some() => {
-                return Err(self.refuse(format!("is held: {}", view.held.unwrap_or_default())));
-            }
-            Order::Step if self.stage == Stage::Rolling => {
-                if !self.skip_stuck() {
-                    return Err(self.refuse("waits for no upstream that could be left out"));
-                }
-                self.go_on(now, actions);
-            }
-            Order::Step | Order::Promote if self.stage == Stage::Holding => {
-                self.unpause(now);
-                let last = self.plan.steps.len().saturating_sub(1);
-                let to = if order == Order::Promote { last } else { self.following() };
-                self.take_step(to, now, actions);
-            }
-            Order::Promote if self.stage == Stage::Watching => {
-                self.unpause(now);
-                self.enter(Stage::Draining, now, actions);
-            }
-            Order::Step | Order::Promote => {
-                let why = format!("cannot do this now: {}", self.words(now));
-                return Err(self.refuse(why));
-            }
-        }
-        Ok(())
-    }
-
-    fn unpause(&mut self, now: WallTime) {
-        if let Some(paused) = self.paused.take() {
-            match &mut self.held {
-                // It goes on standing still: all of it counts once, when that is over.
-                Some(held) => held.at = held.at.min(paused.at),
-                // A pause is no part of a hold.
-                None => self.entered = self.entered + now.elapsed_since(paused.at),
-            }
-        }
-    }
-
     /// Stays where it is while the service's error budget holds it, and goes on by itself.
     fn heed(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
         match (view.held, self.held.is_some()) {
@@ -410,180 +322,9 @@ impl Rollout {
         self.paused.is_some() || self.held.is_some()
     }
 
-    fn go_on(&mut self, now: WallTime, actions: &mut Vec<Action>) {
-        let stood_still = self.stage == Stage::Holding;
-        let longest = self.plan.longest_step.max(self.plan.hold);
-        self.unpause(now);
-        self.on_resumed();
-        actions.push(say(Weight::Note, format!("rollout {} goes on", self.id)));
-        if self.has_passed && !self.stands_still() {
-            self.pass(now, actions);
-        } else if std::mem::take(&mut self.has_failed) {
-            self.task().into_iter().for_each(|task| self.begin(task, now, actions));
-        } else if stood_still && now.elapsed_since(self.entered) >= longest {
-            // It had waited as long as it may; it may wait as long again.
-            self.entered = now;
-        }
-        if self.stage == Stage::Rolling {
-            // Whoever lets it go on has seen what failed; what fails from now on counts.
-            (self.whole, self.traffic_since) = (Counts::default(), Some(now));
-        }
-        self.retry_stuck(now, actions);
-    }
-
-    /// The task that the stage waits for.
-    pub(super) fn task(&self) -> Option<Task> {
-        let point = match self.stage {
-            Stage::BeforeStart => HookPoint::BeforeStart,
-            Stage::Expanding => HookPoint::Expand,
-            Stage::BeforeStep => HookPoint::BeforeStep,
-            Stage::BeforePromote => HookPoint::BeforePromote,
-            Stage::Contracting => HookPoint::Contract,
-            Stage::Smoking => return Some(Task::Smoke),
-            _ => return None,
-        };
-        Some(Task::Hook(point))
-    }
-
-    /// Enters a stage; one that waits for a hook which is not declared is passed at once.
-    fn enter(&mut self, stage: Stage, now: WallTime, actions: &mut Vec<Action>) {
-        (self.stage, self.entered, self.asked) = (stage, now, now);
-        (self.has_failed, self.has_passed) = (false, false);
-        match self.task() {
-            Some(Task::Hook(point)) if self.plan.hooks.at(&point).is_none() => {
-                self.pass(now, actions);
-            }
-            Some(task) => {
-                if stage == Stage::Contracting {
-                    actions.push(Action::Contract { pool: self.plan.from.clone() });
-                }
-                self.begin(task, now, actions);
-            }
-            None => {}
-        }
-    }
-
-    fn after_expand(&mut self, now: WallTime, actions: &mut Vec<Action>) {
-        let rolls = self.plan.strategy == Strategy::Rolling;
-        self.enter(if rolls { Stage::Rolling } else { Stage::Awaiting }, now, actions);
-    }
-
-    fn after_ready(&mut self, now: WallTime, actions: &mut Vec<Action>) {
-        match self.plan.smoke.is_empty() {
-            true => self.take_step(0, now, actions),
-            false => self.enter(Stage::Smoking, now, actions),
-        }
-    }
-
-    fn following(&self) -> usize {
-        self.step.map_or(0, |step| step + 1)
-    }
-
-    /// Takes a step, after its hook.
-    fn take_step(&mut self, step: usize, now: WallTime, actions: &mut Vec<Action>) {
-        self.next = step;
-        let is_last = step + 1 >= self.plan.steps.len();
-        match (is_last, step) {
-            (true, _) => self.enter(Stage::BeforePromote, now, actions),
-            (false, 0) => self.shift(step, now, actions),
-            (false, _) => self.enter(Stage::BeforeStep, now, actions),
-        }
-    }
-
-    fn shift(&mut self, step: usize, now: WallTime, actions: &mut Vec<Action>) {
-        let share = self.plan.steps.get(step).copied().unwrap_or(BasisPoints::WHOLE);
-        let (from, to, id) = (&self.plan.from, &self.plan.to, self.id);
-        // What the step before has shown is kept with the revision.
-        let shown = self.evidence().filter(|_| self.step.is_some()).map(|found| found.verdict);
-        let shown = shown.map_or_else(String::new, |verdict| format!(": {}", verdict.evidence()));
-        let why = format!("rollout {id}: step {} of {}{shown}", step + 1, self.plan.steps.len());
-        let split = Split::between(from, to, share);
-        actions.push(Action::Shift { split, why });
-        actions.push(say(Weight::Note, format!("rollout {id}: `{to}` gets {share} %")));
-        self.on_shift(now);
-        self.step = Some(step);
-        self.counts = Counts::default();
-        self.traffic_since = self.traffic_since.or(Some(now));
-        self.unready_since = None;
-        let is_last = share == BasisPoints::WHOLE;
-        self.enter(if is_last { Stage::Watching } else { Stage::Holding }, now, actions);
-        if is_last {
-            self.call(HookPoint::AfterPromote, now, actions);
-            if self.plan.watch.is_zero() {
-                self.enter(Stage::Draining, now, actions);
-            }
-        }
-    }
-
-    fn after_drain(&mut self, now: WallTime, actions: &mut Vec<Action>) {
-        self.enter(Stage::Contracting, now, actions);
-    }
-
-    /// Takes traffic back; false if there is nothing to take it back to.
-    fn take_back(&mut self, why: String, view: &View<'_>, actions: &mut Vec<Action>) -> bool {
-        let (id, from) = (self.id, &self.plan.from);
-        if !view.old_ready {
-            if self.paused.is_none() {
-                let why = format!("{why}, but pool `{from}` has no upstream that takes requests");
-                self.pause(why, view.now, actions);
-            }
-            return false;
-        }
-        let what = format!("rollout {id} is rolled back: {why}");
-        self.shift_back(&what, view.now, actions);
-        actions.push(say(Weight::Failure, what));
-        self.end(Outcome::RolledBack { why }, view.now);
-        true
-    }
-
-    fn shift_back(&mut self, why: &str, now: WallTime, actions: &mut Vec<Action>) {
-        if self.step.take().is_none() {
-            return;
-        }
-        let split = Split::all_to(self.plan.from.clone());
-        actions.push(Action::Shift { split, why: why.to_string() });
-        // Told again after a crash, it would say that all is well.
-        self.on_shift(now);
-        self.forget(&Task::Hook(HookPoint::AfterPromote));
-        self.call(HookPoint::AfterRollback, now, actions);
-    }
-
-    pub(super) fn promote(&mut self, now: WallTime, actions: &mut Vec<Action>) {
-        let what = match self.plan.strategy {
-            Strategy::Rolling => format!("rollout {}: pool `{}` is renewed", self.id, self.plan.to),
-            _ => format!("rollout {}: `{}` is promoted", self.id, self.plan.to),
-        };
-        actions.push(say(Weight::Note, what));
-        self.end(Outcome::Promoted, now);
-    }
-
-    fn fail(&mut self, why: String, now: WallTime, actions: &mut Vec<Action>) {
-        let what = format!("rollout {} has ended before any traffic moved: {why}", self.id);
-        actions.push(say(Weight::Warning, what));
-        self.end(Outcome::Failed { why }, now);
-    }
-
-    pub(super) fn pause(&mut self, why: String, now: WallTime, actions: &mut Vec<Action>) {
-        if self.paused.is_none() {
-            let what = format!("rollout {} is paused: {why}", self.id);
-            actions.push(say(Weight::Warning, what));
-            self.paused = Some(Paused { at: now, why });
-        }
-    }
-
     /// Whether it stays where it is until somebody decides.
     pub fn is_paused(&self) -> bool {
         self.paused.is_some()
-    }
-
-    fn end(&mut self, outcome: Outcome, now: WallTime) {
-        (self.paused, self.held) = (None, None);
-        self.forget_all_but_last();
-        self.ended = Some((outcome, now));
-    }
-
-    fn refuse(&self, why: impl Into<String>) -> OrderRefused {
-        OrderRefused { id: self.id, service: self.service.clone(), why: why.into() }
     }
 }
 

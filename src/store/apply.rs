@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::batch::{Batch, BudgetChange, Change};
 use super::disk::{
     BUDGETS, EVENTS, FLAGS, IN_FILE, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, SAMPLES, Texts,
-    Writing, key, keys_of, newest, one,
+    Writing, key, keys_of,
 };
 use super::error::{CommitError, Trouble};
+use super::reading::{newest, one};
 use super::{
     Draft, EVENTS_KEPT, FLAG_STATES_KEPT, FlagState, KEPT, LostRace, PAST_ROLLOUTS_KEPT, Revision,
     StoredEvent, stored,

@@ -9,22 +9,20 @@
 
 use std::any::Any;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::ops::{RangeBounds, RangeInclusive};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{
-    AccessGuard, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, Table,
-    TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadableDatabase, StorageBackend, Table, TableDefinition, WriteTransaction};
 
 use super::error::{Doing, StoreError, Trouble};
+use super::file::{Growing, beside, link, make_folder, sync_folder};
 use super::migrate::{self, Tables};
+use super::reading::Reading;
 use super::stored;
 
 /// A table of JSON under readable keys.
@@ -258,39 +256,6 @@ impl fmt::Debug for Disk {
     }
 }
 
-/// A backend that is as long as it was made before anything is written that says so. redb 3.1 makes
-/// a file longer and writes the new length into its header before the next sync; a power failure
-/// between may keep the header and lose the length, and then redb refuses the file.
-#[derive(Debug)]
-struct Growing<B>(B);
-
-impl<B: StorageBackend> StorageBackend for Growing<B> {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)?;
-        self.0.sync_data()
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write(offset, bytes)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.0.close()
-    }
-}
-
 /// What a store without a file is called.
 const NOWHERE: &str = "in memory";
 
@@ -318,38 +283,6 @@ fn begin_file(path: &Path) -> Result<State, Trouble> {
         Err(error) => return Err(error.into()),
     }
     Ok(state)
-}
-
-/// An empty file that only its owner can read, locked, where the new one comes from.
-fn beside(path: &Path) -> Result<(PathBuf, FileBackend), Trouble> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let backend = FileBackend::new(options.open(&beside)?)?;
-    backend.set_len(0)?;
-    Ok((beside.into(), backend))
-}
-
-/// Puts a file in a place that must be free: unlike a renaming, a link does not take the place of
-/// what another process put there meanwhile.
-fn link(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        // Not every file system has links.
-        Err(_) => fs::rename(from, to),
-    }
-}
-
-fn make_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(0o700).create(folder))
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn begin(backend: impl StorageBackend) -> Result<State, Trouble> {
@@ -410,96 +343,6 @@ fn said(panic: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let line = text.and_then(|text| text.lines().next()).unwrap_or("nothing more is known");
     format!("redb: {line}")
-}
-
-/// One moment's state.
-pub(super) struct Reading(pub ReadTransaction);
-
-impl Reading {
-    /// The value of a key.
-    pub fn one<T>(&self, table: Texts, key: &str, parse: Parse<T>) -> Result<Option<T>, Trouble> {
-        one(&self.0.open_table(table)?, key, parse)
-    }
-
-    /// At most this many of a range, from its end.
-    pub fn newest<T>(
-        &self,
-        table: Texts,
-        keys: &RangeInclusive<String>,
-        most: usize,
-        parse: Parse<T>,
-    ) -> Result<Vec<T>, Trouble> {
-        newest(&self.0.open_table(table)?, keys, most, parse)
-    }
-
-    /// All of a table, or of a part of it.
-    pub fn all<T>(
-        &self,
-        table: Texts,
-        keys: impl RangeBounds<String>,
-        most: usize,
-        parse: Parse<T>,
-    ) -> Result<Vec<T>, Trouble> {
-        let table = self.0.open_table(table)?;
-        let keys = (keys.start_bound().map(String::as_str), keys.end_bound().map(String::as_str));
-        let entries = table.range::<&str>(keys)?.take(most);
-        entries.map(|entry| parsed(entry, parse)).collect()
-    }
-
-    /// The names that something is numbered within, each with the newest of it.
-    pub fn newest_of_each<T>(
-        &self,
-        table: Texts,
-        parse: Parse<T>,
-    ) -> Result<Vec<(String, T)>, Trouble> {
-        let table = self.0.open_table(table)?;
-        let mut found = Vec::new();
-        let mut from = String::new();
-        while let Some(entry) = table.range::<&str>(from.as_str()..)?.next() {
-            let (name, _) = stored::numbered(entry?.0.value())?;
-            found.extend(
-                newest(&table, &keys_of(&name), 1, parse)?
-                    .pop()
-                    .map(|newest| (name.clone(), newest)),
-            );
-            // Comes right after every key of this name, and before that of any other.
-            from = format!("{name}0");
-        }
-        Ok(found)
-    }
-}
-
-/// What reads a key and its value.
-pub(super) type Parse<T> = fn(&str, &str) -> Result<T, Trouble>;
-
-/// The value of a key.
-pub(super) fn one<T>(
-    table: &impl ReadableTable<&'static str, &'static str>,
-    key: &str,
-    parse: Parse<T>,
-) -> Result<Option<T>, Trouble> {
-    table.get(key)?.map(|value| parse(key, value.value())).transpose()
-}
-
-/// At most this many of a range, from its end.
-pub(super) fn newest<T>(
-    table: &impl ReadableTable<&'static str, &'static str>,
-    keys: &RangeInclusive<String>,
-    most: usize,
-    parse: Parse<T>,
-) -> Result<Vec<T>, Trouble> {
-    let entries = table.range::<&str>(keys.start().as_str()..=keys.end().as_str())?;
-    entries.rev().take(most).map(|entry| parsed(entry, parse)).collect()
-}
-
-type Guard<'t> = AccessGuard<'t, &'static str>;
-
-fn parsed<'t, T>(
-    entry: Result<(Guard<'t>, Guard<'t>), redb::StorageError>,
-    parse: Parse<T>,
-) -> Result<T, Trouble> {
-    let (key, value) = entry?;
-    parse(key.value(), value.value())
 }
 
 /// Changes under way.

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use serde_json::Value;
 
-use super::disk::{COMMITS, META, Reading, TABLES, Texts, begin_write};
+use super::disk::{COMMITS, META, TABLES, Texts, begin_write};
 use super::error::Trouble;
+use super::reading::Reading;
 use super::stored;
 
 /// Tables by name, values by key.

@@ -13,6 +13,8 @@ mod apply;
 mod recall;
 mod stored;
 mod disk;
+mod file;
+mod reading;
 mod migrate;
 mod export;
 mod error;

@@ -5,10 +5,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::disk::{
-    BUDGETS, EVENTS, FLAGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, Reading,
-    SAMPLES,
+    BUDGETS, EVENTS, FLAGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, SAMPLES,
 };
 use super::error::Trouble;
+use super::reading::Reading;
 use super::{EVENTS_KEPT, FlagState, Override, Revision, StoredEvent, stored};
 use crate::clock::WallTime;
 use crate::rollout::Rollout;

@@ -7,11 +7,11 @@ use super::curve::{Axis, Curve};
 use super::words::{grouped, time};
 use crate::rehearsal::{Ending, Group, Summary};
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 440.0;
 
 /// The plot's edges: left, top, right, bottom.
-const EDGES: [f64; 4] = [64.0, 118.0, 736.0, 384.0];
+const EDGES: [f64; 4] = [64.0, 118.0, 876.0, 384.0];
 
 const INK: &str = "#1f2933";
 const FAINT: &str = "#e4e7eb";
@@ -163,7 +163,7 @@ fn write_line(text: &mut String, axis: &Axis, line: &Line<'_>) -> std::fmt::Resu
 
 /// Its place in the list above the plot, two a row, as many as there are endings.
 fn write_legend(text: &mut String, at: usize, line: &Line<'_>) -> std::fmt::Result {
-    let (x, y) = (24.0 + 366.0 * (at % 2) as f64, 74.0 + 19.0 * (at / 2) as f64);
+    let (x, y) = (24.0 + 430.0 * (at % 2) as f64, 74.0 + 19.0 * (at / 2) as f64);
     let dashes = if line.is_dashed { " stroke-dasharray=\"6 4\"" } else { "" };
     writeln!(
         text,

@@ -10,6 +10,7 @@ mod budgets;
 mod flags;
 mod observing;
 mod operations;
+mod performing;
 mod recent;
 mod rollouts;
 mod traffic;

@@ -5,20 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::observing::Observing;
-use super::{Desk, Effect, Now, Said};
+use super::{Desk, Effect, Now};
 use crate::clock::WallTime;
-use crate::config::Severity;
-use crate::control::{Order, Refused, Subject};
+use crate::control::{Order, Refused};
 use crate::judge::{Counts, Metric, Verdict};
 use crate::rollout::{
-    self, Action, Input, Outcome, Past, Plan, Rollout, Status, Task, UpstreamView, View, Weight,
-    Wishes,
+    self, Input, Outcome, Past, Plan, Rollout, Status, Task, UpstreamView, View, Weight, Wishes,
 };
 use crate::slo::Toll;
 use crate::snapshot::{Pool, Snapshot};
 use crate::split::Split;
-use crate::store::{Batch, CommitError, Draft, OverrideKey, Revision, What};
-use crate::upstream::Proof;
+use crate::store::{Batch, CommitError, OverrideKey};
 
 /// How often a rollout's counts are stored though nothing else has changed.
 const SAVED: Duration = Duration::from_secs(5);
@@ -52,12 +49,6 @@ pub struct Report {
     pub status: Status,
     /// The newest revision of its service.
     pub revision: u64,
-}
-
-/// A rollout that ends because its service's traffic is changed past it.
-pub(super) struct Superseded {
-    rollout: Rollout,
-    actions: Vec<Action>,
 }
 
 /// What a rollout sees, with what the view borrows.
@@ -370,220 +361,6 @@ impl Desk {
             verdict,
             held: standing.holds().filter(|_| !self.goes_on_despite(rollout, now)),
         })
-    }
-
-    /// Commits a rollout's new state with all that it wants, and then does it.
-    fn perform(
-        &mut self,
-        under_way: UnderWay,
-        actions: Vec<Action>,
-        mut batch: Batch,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Result<(), Refused> {
-        let rollout = &under_way.rollout;
-        let name = rollout.service.clone();
-        let by = Order::of(&format!("rollout {} by {}", rollout.id, rollout.author), None);
-        let mut expected = self.newest_number(&name);
-        for action in &actions {
-            match action {
-                Action::Shift { split, why } => {
-                    let draft = Draft {
-                        split: split.clone(),
-                        author: by.author.clone(),
-                        reason: Some(why.clone()),
-                        at: now.wall.seconds(),
-                        rollout: Some(rollout.id),
-                    };
-                    batch.revise(&name, expected, draft);
-                    expected += 1;
-                }
-                Action::Drain(upstream) => {
-                    batch.set(Desk::override_of(drain(rollout, upstream), &by, now, None));
-                }
-                Action::Renew(upstream) => {
-                    batch.clear(drain(rollout, upstream).key());
-                }
-                Action::Contract { pool } => {
-                    let what = What::Contracted {
-                        service: name.to_string(),
-                        pool: pool.to_string(),
-                        by_rollout: rollout.id,
-                    };
-                    batch.set(Desk::override_of(what, &by, now, None));
-                }
-                Action::Begin(_) | Action::Say { .. } => {}
-            }
-        }
-        match rollout.is_over() {
-            true => {
-                // Of its last step, not of the way back, which this batch may make.
-                if let Some((outcome, _)) = &rollout.ended
-                    && let Some(newest) = self.newest.get(&name)
-                    && newest.rollout == Some(rollout.id)
-                {
-                    batch.outcome(&name, newest.number, outcome.name());
-                }
-                batch.end_rollout(rollout);
-            }
-            false => drop(batch.rollout(rollout)),
-        }
-        let revisions = self.commit(batch)?;
-        self.believe(under_way, actions, &revisions, &by, snapshot, now);
-        Ok(())
-    }
-
-    fn believe(
-        &mut self,
-        mut under_way: UnderWay,
-        actions: Vec<Action>,
-        revisions: &[Revision],
-        by: &Order,
-        snapshot: &Snapshot,
-        now: Now,
-    ) {
-        let rollout = under_way.rollout.clone();
-        let name = rollout.service.clone();
-        revisions.iter().for_each(|revision| self.take(&name, revision));
-        let moment = snapshot.moment(now.instant);
-        let service = snapshot.service(&name);
-        let probes = service.is_some_and(|service| service.stability.health.is_some());
-        let find =
-            |upstream: &str| super::find_upstream(snapshot, &name, &rollout.plan.to, upstream);
-        for action in actions {
-            match action {
-                Action::Shift { .. } => {
-                    service.into_iter().for_each(|service| under_way.observing.begin_step(service));
-                }
-                Action::Drain(upstream) => {
-                    let standing = Desk::override_of(drain(&rollout, &upstream), by, now, None);
-                    self.overrides.insert(standing.what.key(), standing);
-                    find(&upstream).into_iter().for_each(|found| found.set_draining(true));
-                }
-                Action::Renew(upstream) => {
-                    self.overrides.remove(&drain(&rollout, &upstream).key());
-                    if let Some(found) = find(&upstream) {
-                        if probes {
-                            // What it proved was another version's.
-                            found.set_proof(Proof::Unproven, moment);
-                        }
-                        found.come_in(moment);
-                        found.set_draining(false);
-                    }
-                }
-                Action::Contract { pool } => {
-                    let what = What::Contracted {
-                        service: name.to_string(),
-                        pool: pool.to_string(),
-                        by_rollout: rollout.id,
-                    };
-                    let standing = Desk::override_of(what, by, now, None);
-                    self.overrides.insert(standing.what.key(), standing);
-                }
-                Action::Begin(task) => {
-                    self.effects.push(Effect::Begin { rollout: Box::new(rollout.clone()), task });
-                }
-                Action::Say { weight, what } => {
-                    let reason = rollout.reason.clone();
-                    self.say_of_rollout(&name, rollout.id, weight, what, reason);
-                }
-            }
-            self.is_changed = true;
-        }
-        match rollout.is_over() {
-            true => self.ended(rollout),
-            false => {
-                self.run_time.observed.insert(name.clone(), under_way.observing.observed());
-                self.rollouts.insert(name, under_way);
-            }
-        }
-    }
-
-    /// The rollout of a service as it ends when its traffic is changed past it, which the batch
-    /// keeps.
-    pub(super) fn superseded_by(
-        &self,
-        service: &str,
-        by: &str,
-        batch: &mut Batch,
-        now: Now,
-    ) -> Option<Superseded> {
-        let mut rollout = self.rollouts.get(service)?.rollout.clone();
-        let actions = rollout.supersede(by, now.wall);
-        for action in &actions {
-            if let Action::Renew(upstream) = action {
-                batch.clear(drain(&rollout, upstream).key());
-            }
-        }
-        batch.end_rollout(&rollout);
-        Some(Superseded { rollout, actions })
-    }
-
-    /// Believes that a rollout is superseded, which is committed.
-    pub(super) fn supersede(&mut self, superseded: Superseded) {
-        let Superseded { rollout, actions } = superseded;
-        for action in actions {
-            match action {
-                // The next snapshot lets it in.
-                Action::Renew(upstream) => {
-                    self.overrides.remove(&drain(&rollout, &upstream).key());
-                }
-                Action::Say { weight, what } => {
-                    self.say_of_rollout(&rollout.service, rollout.id, weight, what, None);
-                }
-                _ => {}
-            }
-        }
-        self.ended(rollout);
-    }
-
-    fn ended(&mut self, rollout: Rollout) {
-        self.rollouts.remove(&rollout.service);
-        self.run_time.observed.remove(&rollout.service);
-        if let Some((outcome, _)) = &rollout.ended {
-            *self.ended.entry((rollout.service.clone(), outcome.name())).or_default() += 1;
-        }
-        if rollout.is_pending() {
-            self.lingering.push(rollout);
-        }
-        self.is_changed = true;
-    }
-
-    fn say_of_rollout(
-        &mut self,
-        service: &str,
-        id: u64,
-        weight: Weight,
-        what: String,
-        reason: Option<String>,
-    ) {
-        let (severity, next) = match weight {
-            Weight::Note => (Severity::Low, None),
-            Weight::Warning => {
-                (Severity::Medium, Some(format!("pointsman rollout status {service}")))
-            }
-            Weight::Failure => {
-                (Severity::High, Some(format!("pointsman events --service {service}")))
-            }
-        };
-        self.effects.push(Effect::Say(Said {
-            severity,
-            kind: "rollout",
-            subject: Subject::new(service, "", ""),
-            what,
-            author: Some(format!("rollout {id}")),
-            reason,
-            next,
-        }));
-    }
-}
-
-/// An upstream that a rolling rollout has taken out.
-fn drain(rollout: &Rollout, upstream: &str) -> What {
-    What::Drain {
-        service: rollout.service.to_string(),
-        pool: rollout.plan.to.to_string(),
-        upstream: upstream.to_string(),
     }
 }
 

@@ -15,8 +15,8 @@ const UPSTREAMS: usize = 1_000;
 const SETTLING: Duration = Duration::from_secs(8);
 const BUCKET: Duration = Duration::from_millis(100);
 const BUCKETS: usize = 100;
-/// Five hundredths are promised of a release. A debug build does the same work in several times the
-/// instructions, and the share grows when neighbours of a shared machine slow it down.
+/// Five hundredths are promised of a release. A debug build does more for the same, and neighbours on
+/// a shared machine slow it down further.
 const MOST_OF_A_CORE: f64 = if cfg!(debug_assertions) { 0.15 } else { 0.05 };
 /// Linux gives times to programs in hundredths of a second, whatever the kernel counts in.
 const TICKS_PER_SECOND: f64 = 100.0;

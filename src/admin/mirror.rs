@@ -5,8 +5,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
+use super::answer::{Answer, find};
 use super::problem::Problem;
-use super::services::{Answer, find};
 use super::{Admin, wire};
 
 /// What a service copies to another pool, and how the answers differ.

@@ -3,6 +3,7 @@
 //! JSON under `/v1`, errors as problem documents (RFC 9457), the description at `/openapi.json`
 //! made from the handlers themselves. Nothing here writes: changes go through [`Control`].
 
+mod answer;
 mod config;
 mod guard;
 mod mirror;

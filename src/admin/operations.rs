@@ -10,9 +10,9 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
+use super::answer::{Answer, Body, order};
 use super::guard::Caller;
 use super::problem::Problem;
-use super::services::{Answer, Body, order};
 use super::{Admin, wire};
 use crate::config::duration;
 use crate::control::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};

@@ -7,12 +7,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
+use super::answer::{Answer, Body, change, order};
 use super::guard::Caller;
 use super::problem::Problem;
-use super::services::{Answer, Body, change, order};
 use super::{Admin, wire};
-use crate::clock::WallTime;
-use crate::control::{Refused, Report, Target};
+use crate::control::{Refused, Target};
 use crate::rollout::{Order, Strategy, Wishes};
 use crate::split::BasisPoints;
 
@@ -60,7 +59,8 @@ pub async fn start(
     let order = order(&headers, &caller, start.author, start.reason, false)?;
     let started = admin.control.start_rollout(&name, wishes, order).await;
     let report = started.map_err(|refused| refuse(&admin, refused, &name))?;
-    Ok((StatusCode::CREATED, Json(describe(report, admin.clock.wall_time()))).into_response())
+    Ok((StatusCode::CREATED, Json(wire::Rollout::of(report, admin.clock.wall_time())))
+        .into_response())
 }
 
 /// The rollout under way, else the last one.
@@ -77,7 +77,7 @@ pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
         Problem::new(StatusCode::NOT_FOUND, "no-rollout", detail)
     };
     let newest = reports.into_iter().next().ok_or_else(none)?;
-    Ok(Json(describe(newest, admin.clock.wall_time())).into_response())
+    Ok(Json(wire::Rollout::of(newest, admin.clock.wall_time())).into_response())
 }
 
 /// The rollouts that are remembered, the newest first.
@@ -90,7 +90,8 @@ pub async fn list(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
     let listed = admin.control.rollouts(&name).await;
     let reports = listed.map_err(|refused| refuse(&admin, refused, &name))?;
     let now = admin.clock.wall_time();
-    let all: Vec<wire::Rollout> = reports.into_iter().map(|report| describe(report, now)).collect();
+    let all: Vec<wire::Rollout> =
+        reports.into_iter().map(|report| wire::Rollout::of(report, now)).collect();
     Ok(Json(all).into_response())
 }
 
@@ -109,7 +110,7 @@ pub async fn report(State(admin): State<Admin>, Path((name, id)): Path<(String, 
         Problem::new(StatusCode::NOT_FOUND, "no-rollout", detail)
     })?;
     let rollout = found.rollout.clone();
-    let described = describe(found, admin.clock.wall_time());
+    let described = wire::Rollout::of(found, admin.clock.wall_time());
     Ok(Json(wire::RolloutReport::of(&rollout, described)).into_response())
 }
 
@@ -145,7 +146,7 @@ pub async fn command(
     let order = order(&headers, &caller, author, reason, false)?;
     let ordered = admin.control.order_rollout(&name, what, order).await;
     let report = ordered.map_err(|refused| refuse(&admin, refused, &name))?;
-    Ok(Json(describe(report, admin.clock.wall_time())).into_response())
+    Ok(Json(wire::Rollout::of(report, admin.clock.wall_time())).into_response())
 }
 
 /// All feature flags.
@@ -240,37 +241,4 @@ fn length(text: &str, field: &str) -> Result<Duration, Problem> {
 
 fn bad(detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-value", detail)
-}
-
-pub(super) fn describe(report: Report, now: WallTime) -> wire::Rollout {
-    let Report { rollout, status, revision } = report;
-    let stepped = rollout.stepped(now);
-    wire::Rollout {
-        id: rollout.id,
-        service: rollout.service.to_string(),
-        strategy: match rollout.plan.strategy {
-            Strategy::AllAtOnce => "all-at-once",
-            Strategy::BlueGreen => "blue-green",
-            Strategy::Canary => "canary",
-            Strategy::Rolling => "rolling",
-        }
-        .into(),
-        from: rollout.plan.from.to_string(),
-        to: rollout.plan.to.to_string(),
-        steps: rollout.plan.steps.iter().map(|step| step.percent()).collect(),
-        steps_taken: status.steps.0,
-        state: status.state.into(),
-        status: status.words,
-        share: status.share.percent(),
-        step: wire::Attempts::of(status.counts.0),
-        all: wire::Attempts::of(status.counts.1),
-        verbs: status.verbs.iter().map(ToString::to_string).collect(),
-        author: rollout.author.clone(),
-        reason: rollout.reason.clone(),
-        started: rollout.started.seconds(),
-        ended: rollout.ended.as_ref().map(|(_, at)| at.seconds()),
-        revision,
-        judgement: rollout.evidence().map(wire::Judgement::of),
-        latency: wire::took(&rollout, stepped.as_secs_f64()),
-    }
 }

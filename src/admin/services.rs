@@ -3,24 +3,21 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 
+use super::answer::{Answer, Body, change, etag, find, order};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::wire::Standing;
 use super::{Admin, wire};
 use crate::balance::Member;
 use crate::clock::Moment;
-use crate::control::{LATENCY_WINDOWS, Order, PoolRate, Refused, Report, Target};
+use crate::control::{LATENCY_WINDOWS, PoolRate, Refused, Report, Target};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::split::BasisPoints;
 use crate::upstream::{BreakerState, Conditions};
-
-pub(super) type Answer = Result<Response, Problem>;
-pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 
 /// All services.
 #[utoipa::path(get, path = "/v1/services", tag = "traffic",
@@ -158,46 +155,6 @@ pub(super) fn all(admin: &Admin, snapshot: &Snapshot) -> Vec<wire::Service> {
     snapshot.services.iter().map(|service| describe(admin, service, now)).collect()
 }
 
-pub(super) async fn change(admin: &Admin, service: &str, to: Target, order: Order) -> Answer {
-    let shifted = admin.control.shift(service, to, order).await;
-    let revision = shifted.map_err(|refused| admin.problem(refused, service))?;
-    Ok((etag(revision.number), Json(wire::Revision::from(revision))).into_response())
-}
-
-pub(super) fn order(
-    headers: &HeaderMap,
-    caller: &Caller,
-    author: Option<String>,
-    reason: Option<String>,
-    force: bool,
-) -> Result<Order, Problem> {
-    let author = caller.author(author);
-    Ok(Order { author, reason, expected: if_match(headers)?, force })
-}
-
-/// The revision an `If-Match` names; none for no condition or `*`.
-fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(given) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = given.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    text.trim_matches('"').parse().map(Some).map_err(|_| {
-        let detail = "If-Match takes one ETag, such as \"7\", or *";
-        Problem::new(StatusCode::BAD_REQUEST, "bad-if-match", detail)
-    })
-}
-
-fn etag(revision: u64) -> [(header::HeaderName, HeaderValue); 1] {
-    let value = HeaderValue::from_str(&format!("\"{revision}\""));
-    [(header::ETAG, value.expect("digits in quotes are a valid field value"))]
-}
-
-pub(super) fn find<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Service, Problem> {
-    let missing = || Problem::of(Refused::NoService(name.to_string()), name, snapshot);
-    snapshot.service(name).ok_or_else(missing)
-}
-
 fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
     let rates = admin.rates.of(&service.name, service.revision);
     let pool = |pool: &Pool| {
@@ -224,7 +181,7 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         rollout: under_way.map(|rollout| {
             let status = rollout.status(admin.clock.wall_time());
             let report = Report { rollout, status, revision: service.revision };
-            super::rollouts::describe(report, admin.clock.wall_time())
+            wire::Rollout::of(report, admin.clock.wall_time())
         }),
         orders: board
             .orders

@@ -8,9 +8,9 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
+use super::answer::{Answer, Body, find, order};
 use super::guard::Caller;
 use super::problem::Problem;
-use super::services::{Answer, Body, find, order};
 use super::{Admin, wire};
 use crate::control::{FreezeOrder, LONGEST_OVERRIDE};
 

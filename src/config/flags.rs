@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::section::{Found, Section, nearest, section_of};
-use super::service::{checked_name, percent};
+use super::values::{checked_name, percent};
 use super::{Flag, Problem, Problems};
 use crate::split::{BasisPoints, MOST_FLAGS};
 

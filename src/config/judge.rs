@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::section::{Section, nearest, wrong_kind};
-use super::service::{checked_name, percent};
+use super::values::{checked_name, percent};
 use super::{Problem, Problems, web_address};
 use crate::judge::ledger::METRICS;
 use crate::judge::{Errors, JudgeSettings};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::section::{Section, nearest};
-use super::service::{header_name, percent};
+use super::values::{header_name, percent};
 use super::{Pool, Problem, Problems};
 use crate::mirror::{CompareSettings, MirrorSettings};
 

@@ -18,6 +18,8 @@ mod server;
 mod service;
 mod slo;
 mod stability;
+mod sticky;
+mod values;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

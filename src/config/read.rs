@@ -12,7 +12,8 @@ use super::flags::flags;
 use super::notify::notify;
 use super::section::{Found, Section, nearest, section_of, text_of};
 use super::server::server;
-use super::service::{checked_name, service};
+use super::service::service;
+use super::values::checked_name;
 use super::{Admin, Config, ListenAddress, Problem, Problems, Service};
 use crate::route::{HeaderCondition, HostPattern, PathPattern, Route, RouteTable};
 

@@ -12,8 +12,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::section::{Section, nearest, section_of, text_of, wrong_kind};
-use super::service::{header_name, percent};
-use super::stability::warn_if_above;
+use super::values::{header_name, percent, warn_if_above};
 use super::{Problem, Problems, web_address};
 use crate::judge::Guard;
 use crate::rollout::{Hook, Hooks, RolloutSettings, Smoke, Strategy};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -12,26 +11,13 @@ use super::rollout::rollout;
 use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
 use super::slo::slo;
 use super::stability::stability;
+use super::sticky::sticky;
+use super::values::{checked_name, header_name, percent};
 use super::{Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
 use crate::rollout::RolloutSettings;
-use crate::split::{BasisPoints, COOKIE_NAME, Split, SplitError, Sticky, StickyKey};
+use crate::split::{BasisPoints, Split, SplitError};
 use crate::upstream::Address;
-
-/// A name that can stand in a path, a label and a shell command.
-pub(super) fn checked_name(
-    problems: &mut Problems,
-    name: &Found<&str>,
-    what: &str,
-) -> Option<Arc<str>> {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if (1..=63).contains(&name.value.len()) && name.value.bytes().all(fits) {
-        return Some(name.value.into());
-    }
-    let problem = Problem::error(name.span.clone(), format!("bad {what} name"));
-    problems.0.push(problem.label("1 to 63 letters, digits, `-` and `_`"));
-    None
-}
 
 pub(super) fn service(
     name: Arc<str>,
@@ -224,86 +210,6 @@ fn split(
 
 fn is_zero(value: &Spanned<DeValue<'_>>) -> bool {
     percent(value) == Ok(BasisPoints::NONE)
-}
-
-/// A share as a number or a text.
-pub(super) fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, String> {
-    let text = match value.get_ref() {
-        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
-        DeValue::Float(float) => float.as_str(),
-        DeValue::String(text) => text,
-        other => {
-            return Err(format!("expected a percentage, this is of type {}", other.type_str()));
-        }
-    };
-    BasisPoints::from_percent(text).map_err(|error| error.to_string())
-}
-
-/// What a service recognises its clients by.
-pub(super) fn sticky(mut section: Section<'_>, problems: &mut Problems) -> Sticky {
-    let own = own_cookie(&mut section, problems);
-    let mut keys = keys(&mut section, problems);
-    if let Some(name) = own {
-        if keys.contains(&StickyKey::Cookie(name.clone())) {
-            let place = section.place("own_cookie");
-            let problem = Problem::error(place, "`own_cookie` has the name of `cookie`");
-            problems.0.push(problem.label("the application's cookie needs another name"));
-        }
-        if keys.last() == Some(&StickyKey::ClientIp) {
-            let place = section.place("client_ip");
-            let problem = Problem::error(place, "`client_ip` is never reached").warning();
-            problems.0.push(problem.label("whoever brings no cookie is given our own"));
-        }
-        let address = keys.iter().position(|key| *key == StickyKey::ClientIp);
-        keys.insert(address.unwrap_or(keys.len()), StickyKey::OwnCookie(name));
-    }
-    section.close(problems);
-    Sticky { keys }
-}
-
-/// What consistent hashing knows clients by.
-pub(super) fn hash(mut section: Section<'_>, problems: &mut Problems) -> Sticky {
-    let keys = keys(&mut section, problems);
-    section.close(problems);
-    Sticky { keys }
-}
-
-/// The keys that a request brings, in the order in which they are tried.
-fn keys(section: &mut Section<'_>, problems: &mut Problems) -> Vec<StickyKey> {
-    let header = section.text(problems, "header", header_name);
-    let cookie = section.text(problems, "cookie", cookie_name);
-    let client_ip = section.boolean(problems, "client_ip").unwrap_or(false);
-    let header = header.map(|found| StickyKey::Header(found.value));
-    let cookie = cookie.map(|found| StickyKey::Cookie(found.value));
-    let client_ip = client_ip.then_some(StickyKey::ClientIp);
-    header.into_iter().chain(cookie).chain(client_ip).collect()
-}
-
-/// `own_cookie = true`, or the name that it is to have.
-fn own_cookie(section: &mut Section<'_>, problems: &mut Problems) -> Option<String> {
-    let value = section.value("own_cookie")?;
-    match value.get_ref() {
-        DeValue::Boolean(wanted) => wanted.then(|| COOKIE_NAME.to_string()),
-        DeValue::String(_) => {
-            text_of(problems, "own_cookie", value, cookie_name).map(|found| found.value)
-        }
-        _ => {
-            problems.0.push(wrong_kind("own_cookie", value, "`true`, `false` or a cookie's name"));
-            None
-        }
-    }
-}
-
-fn cookie_name(text: &str) -> Result<String, &'static str> {
-    let fits = |b: u8| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b);
-    match !text.is_empty() && text.bytes().all(fits) {
-        true => Ok(text.to_string()),
-        false => Err("not a cookie name"),
-    }
-}
-
-pub(super) fn header_name(text: &str) -> Result<HeaderName, &'static str> {
-    text.parse().map_err(|_| "not a header field name")
 }
 
 fn timeouts(mut section: Section<'_>, problems: &mut Problems) -> Timeouts {

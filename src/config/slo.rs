@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::section::{Section, wrong_kind};
+use super::values::percentage;
 use super::{Problem, Problems};
 use crate::slo::{DEFAULT_WINDOW, Objective, Quantile, Slo, Target};
 
@@ -37,15 +38,7 @@ pub(super) fn slo(mut section: Section<'_>, problems: &mut Problems) -> Slo {
 
 /// A share of good requests as a number or a text.
 fn target(value: &Spanned<DeValue<'_>>) -> Result<Target, String> {
-    let text = match value.get_ref() {
-        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
-        DeValue::Float(float) => float.as_str(),
-        DeValue::String(text) => text,
-        other => {
-            return Err(format!("expected a percentage, this is of type {}", other.type_str()));
-        }
-    };
-    Target::from_percent(text).map_err(|error| error.to_string())
+    Target::from_percent(percentage(value)?).map_err(|error| error.to_string())
 }
 
 /// Times by quantile, the lowest quantile first.

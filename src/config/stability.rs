@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
@@ -11,7 +10,8 @@ use toml::de::DeValue;
 use super::fallback::fallback;
 use super::section::{Section, nearest, wrong_kind};
 use super::server::network;
-use super::service::{hash, header_name};
+use super::sticky::hash;
+use super::values::{header_name, warn_if_above};
 use super::{Maintenance, Pool, Problem, Problems, Stability};
 use crate::balance::{BalanceSettings, LimitSettings, Policy, RetrySettings};
 use crate::fallback::Fallback;
@@ -342,28 +342,6 @@ fn fallback_of(
         });
     }
     read
-}
-
-/// Warns of a time that ought to be within another. The key that was written is to blame; one that
-/// has its default is named.
-pub(super) fn warn_if_above(
-    section: &Section<'_>,
-    problems: &mut Problems,
-    (key, length): (&str, Duration),
-    (bound, most): (&str, Duration),
-) {
-    if length > most {
-        let message = format!("`{key}` is {length:?}, longer than `{bound}`, which is {most:?}");
-        let (written, other) = match section.has(key) {
-            true => (key, bound),
-            false => (bound, key),
-        };
-        let problem = Problem::error(section.place(written), message).warning();
-        problems.0.push(match section.has(other) {
-            true => problem.other(section.place(other), "the other one"),
-            false => problem.help(format!("`{other}` has its default; set it too")),
-        });
-    }
 }
 
 fn number(

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Judgement, Latency};
-use crate::control;
+use crate::clock::WallTime;
+use crate::control::{self, Report};
 use crate::judge::Counts;
+use crate::rollout::Strategy;
 
 /// A rollback to be made.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -120,6 +122,42 @@ pub struct Rollout {
     /// How long the two pools took since the share was last set, the one that traffic leaves first.
     #[serde(default)]
     pub latency: Vec<Latency>,
+}
+
+impl Rollout {
+    /// As it travels.
+    pub fn of(report: Report, now: WallTime) -> Rollout {
+        let Report { rollout, status, revision } = report;
+        let stepped = rollout.stepped(now);
+        Rollout {
+            id: rollout.id,
+            service: rollout.service.to_string(),
+            strategy: match rollout.plan.strategy {
+                Strategy::AllAtOnce => "all-at-once",
+                Strategy::BlueGreen => "blue-green",
+                Strategy::Canary => "canary",
+                Strategy::Rolling => "rolling",
+            }
+            .into(),
+            from: rollout.plan.from.to_string(),
+            to: rollout.plan.to.to_string(),
+            steps: rollout.plan.steps.iter().map(|step| step.percent()).collect(),
+            steps_taken: status.steps.0,
+            state: status.state.into(),
+            status: status.words,
+            share: status.share.percent(),
+            step: Attempts::of(status.counts.0),
+            all: Attempts::of(status.counts.1),
+            verbs: status.verbs.iter().map(ToString::to_string).collect(),
+            author: rollout.author.clone(),
+            reason: rollout.reason.clone(),
+            started: rollout.started.seconds(),
+            ended: rollout.ended.as_ref().map(|(_, at)| at.seconds()),
+            revision,
+            judgement: rollout.evidence().map(Judgement::of),
+            latency: super::took(&rollout, stepped.as_secs_f64()),
+        }
+    }
 }
 
 /// Attempts at a pool.

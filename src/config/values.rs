@@ -1,0 +1,68 @@
+//! Values that several sections have: names, shares, header fields, times within times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::HeaderName;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::section::{Found, Section};
+use super::{Problem, Problems};
+use crate::split::BasisPoints;
+
+/// A name that can stand in a path, a label and a shell command.
+pub(super) fn checked_name(
+    problems: &mut Problems,
+    name: &Found<&str>,
+    what: &str,
+) -> Option<Arc<str>> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if (1..=63).contains(&name.value.len()) && name.value.bytes().all(fits) {
+        return Some(name.value.into());
+    }
+    let problem = Problem::error(name.span.clone(), format!("bad {what} name"));
+    problems.0.push(problem.label("1 to 63 letters, digits, `-` and `_`"));
+    None
+}
+
+/// A share as a number or a text.
+pub(super) fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, String> {
+    BasisPoints::from_percent(percentage(value)?).map_err(|error| error.to_string())
+}
+
+/// What is written of a percentage, which may be in quotes.
+pub(super) fn percentage<'v>(value: &'v Spanned<DeValue<'_>>) -> Result<&'v str, String> {
+    match value.get_ref() {
+        DeValue::Integer(integer) if integer.radix() == 10 => Ok(integer.as_str()),
+        DeValue::Float(float) => Ok(float.as_str()),
+        DeValue::String(text) => Ok(text),
+        other => Err(format!("expected a percentage, this is of type {}", other.type_str())),
+    }
+}
+
+pub(super) fn header_name(text: &str) -> Result<HeaderName, &'static str> {
+    text.parse().map_err(|_| "not a header field name")
+}
+
+/// Warns of a time that ought to be within another. The key that was written is to blame; one that
+/// has its default is named.
+pub(super) fn warn_if_above(
+    section: &Section<'_>,
+    problems: &mut Problems,
+    (key, length): (&str, Duration),
+    (bound, most): (&str, Duration),
+) {
+    if length > most {
+        let message = format!("`{key}` is {length:?}, longer than `{bound}`, which is {most:?}");
+        let (written, other) = match section.has(key) {
+            true => (key, bound),
+            false => (bound, key),
+        };
+        let problem = Problem::error(section.place(written), message).warning();
+        problems.0.push(match section.has(other) {
+            true => problem.other(section.place(other), "the other one"),
+            false => problem.help(format!("`{other}` has its default; set it too")),
+        });
+    }
+}

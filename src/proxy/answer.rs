@@ -8,8 +8,8 @@ use http::HeaderMap;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use smallvec::SmallVec;
 
-use super::exchange::REQUEST_ID;
 use super::failure::Cause;
+use super::fields::REQUEST_ID;
 use crate::fallback::{MARK, StaleResponse, StaticAnswer, Step};
 
 /// When to ask again during maintenance, in seconds: nobody knows, and soon is not it.

@@ -21,12 +21,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue, UPGRADE};
+use http::header::{HeaderValue, UPGRADE};
 use smallvec::SmallVec;
 
 use super::admission::{self, Head};
 use super::answer::Answer;
 use super::failure::{BadRequest, Cause};
+use super::fields::{Edits, REQUEST_ID};
 use super::forwarded::{self, Peer};
 use super::hop_by_hop;
 use super::trace_context::{TRACEPARENT, TRACESTATE, TraceContext, hex};
@@ -45,9 +46,6 @@ pub use observing::METRIC;
 use attempt::Attempt;
 use fall_back::Kept;
 use mirroring::Mirroring;
-
-/// `x-request-id`.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest request id of a client that is kept.
 const LONGEST_REQUEST_ID: usize = 128;
@@ -98,27 +96,6 @@ pub enum Admitted {
     Forward,
     /// It is answered at once.
     Answer(Box<Answer>),
-}
-
-/// Changes to a request's fields, in order; a name without a value is removed.
-#[derive(Clone, Debug, Default)]
-pub struct Edits(SmallVec<[(HeaderName, Option<HeaderValue>); 8]>);
-
-impl Edits {
-    /// Replaces all lines of this field by one.
-    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.0.push((name, Some(value)));
-    }
-
-    /// Removes all lines of this field.
-    pub fn remove(&mut self, name: HeaderName) {
-        self.0.push((name, None));
-    }
-
-    /// All of them.
-    pub fn list(&self) -> &[(HeaderName, Option<HeaderValue>)] {
-        &self.0
-    }
 }
 
 impl Exchange {

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use super::exchange::Edits;
+use super::fields::Edits;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

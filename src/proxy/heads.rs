@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::exchange::{Edits, REQUEST_ID};
+use super::fields::{Edits, REQUEST_ID};
 use super::private::keep_private;
 use crate::fallback::MARK;
 

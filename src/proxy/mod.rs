@@ -13,6 +13,7 @@ pub mod connection;
 pub mod exchange;
 pub mod failure;
 pub mod failure_log;
+pub mod fields;
 pub mod forwarded;
 pub mod heads;
 pub mod hop_by_hop;

@@ -301,3 +301,8 @@ pub enum Weight {
     /// Traffic was taken back.
     Failure,
 }
+
+/// Something to be said.
+fn say(weight: Weight, what: String) -> Action {
+    Action::Say { weight, what }
+}

@@ -1,6 +1,6 @@
 //! What people order of a rollout under way.
 
-use super::progress::say;
+use super::say;
 use super::{Action, Order, OrderRefused, Outcome, Paused, Rollout, Stage, View, Weight};
 use crate::clock::WallTime;
 use crate::judge::Counts;

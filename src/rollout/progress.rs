@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rolling::Rolling;
+use super::say;
 use super::{
     Action, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, OrderRefused,
     Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, View, Weight,
@@ -326,8 +327,4 @@ impl Rollout {
     pub fn is_paused(&self) -> bool {
         self.paused.is_some()
     }
-}
-
-pub(super) fn say(weight: Weight, what: String) -> Action {
-    Action::Say { weight, what }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::progress::say;
+use super::say;
 use super::{Action, HookPoint, Rollout, Task, UpstreamView, View, Weight};
 use crate::clock::WallTime;
 

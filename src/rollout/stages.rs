@@ -1,6 +1,6 @@
 //! From one stage into the next: forward, back, or to an end.
 
-use super::progress::say;
+use super::say;
 use super::{Action, HookPoint, Outcome, Paused, Rollout, Stage, Strategy, Task, View, Weight};
 use crate::clock::WallTime;
 use crate::judge::Counts;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::batch::{Batch, BudgetChange, Change};
-use super::disk::{
-    BUDGETS, EVENTS, FLAGS, IN_FILE, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, SAMPLES, Texts,
-    Writing, key, keys_of,
-};
 use super::error::{CommitError, Trouble};
-use super::reading::{newest, one};
+use super::tables::{
+    BUDGETS, EVENTS, FLAGS, IN_FILE, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, SAMPLES, Texts,
+    key, keys_of,
+};
+use super::transaction::{Writing, newest, one};
 use super::{
     Draft, EVENTS_KEPT, FLAG_STATES_KEPT, FlagState, KEPT, LostRace, PAST_ROLLOUTS_KEPT, Revision,
     StoredEvent, stored,

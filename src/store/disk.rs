@@ -1,7 +1,4 @@
-//! The one place that knows `redb`: transactions over tables of text in, answers or trouble out.
-//!
-//! Every table maps a readable key to JSON, so that any later version can read what an older one
-//! wrote without its types.
+//! The database: transactions over tables of text in, answers or trouble out.
 //!
 //! redb 3.1 panics over some damaged files rather than answering with an error; so a file is first
 //! opened as a copy in memory, with all checksums verified and every value read, and every access
@@ -11,66 +8,22 @@ use std::any::Any;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{Database, ReadableDatabase, StorageBackend, Table, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, StorageBackend};
 
 use super::error::{Doing, StoreError, Trouble};
 use super::file::{Growing, beside, link, make_folder, sync_folder};
 use super::migrate::{self, Tables};
-use super::reading::Reading;
 use super::stored;
-
-/// A table of JSON under readable keys.
-pub(super) type Texts = TableDefinition<'static, &'static str, &'static str>;
-
-/// `format`, `commits`, `secret`.
-pub(super) const META: Texts = TableDefinition::new("meta");
-/// By service and number.
-pub(super) const REVISIONS: Texts = TableDefinition::new("revisions");
-/// By service.
-pub(super) const ROLLOUTS: Texts = TableDefinition::new("rollouts");
-/// By service and id.
-pub(super) const PAST_ROLLOUTS: Texts = TableDefinition::new("past_rollouts");
-/// By what they are about.
-pub(super) const OVERRIDES: Texts = TableDefinition::new("overrides");
-/// By name and revision.
-pub(super) const FLAGS: Texts = TableDefinition::new("flags");
-/// By number.
-pub(super) const EVENTS: Texts = TableDefinition::new("events");
-
-/// What the file said when it was read last, by what it said it of.
-pub(super) const IN_FILE: Texts = TableDefinition::new("in_file");
-
-/// Where error budgets are, by service and objective.
-pub(super) const BUDGETS: Texts = TableDefinition::new("budgets");
-/// What was counted for them, by service, objective, grain and stretch of time.
-pub(super) const SAMPLES: Texts = TableDefinition::new("samples");
-
-/// All there are.
-pub(super) const TABLES: [Texts; 10] =
-    [META, REVISIONS, ROLLOUTS, PAST_ROLLOUTS, OVERRIDES, FLAGS, EVENTS, IN_FILE, BUDGETS, SAMPLES];
-
-/// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
-pub(super) const COMMITS: &str = "commits";
+use super::tables::{COMMITS, META};
+use super::transaction::{Reading, Writing, begin_write};
 
 /// What is kept in memory of the file; it holds a few MiB at most.
 const CACHE: usize = 4 << 20;
-
-/// The key of what is numbered within a name. Names have no `/`; the number is as wide as any, so
-/// that keys sort by it.
-pub(super) fn key(name: &str, number: u64) -> String {
-    format!("{name}/{number:020}")
-}
-
-/// The keys of everything numbered within a name.
-pub(super) fn keys_of(name: &str) -> RangeInclusive<String> {
-    key(name, 0)..=key(name, u64::MAX)
-}
 
 /// A database and where it is.
 pub(super) struct Disk {
@@ -311,18 +264,10 @@ fn rehearse(backend: &impl StorageBackend, length: u64) -> Result<(), Trouble> {
         super::recall::check(&Reading(database.begin_read()?))
     });
     rehearsed.map_err(|trouble| match trouble {
-        Trouble::Newer(format) => Trouble::Newer(format),
+        newer @ Trouble::Newer { .. } => newer,
         // Memory does not fail: what cannot be read of it is not there.
         damage => Trouble::Damaged(damage.what()),
     })
-}
-
-pub(super) fn begin_write(database: &Database) -> Result<WriteTransaction, Trouble> {
-    let mut transaction = database.begin_write()?;
-    // With one phase, redb 3.1 takes a damaged newest commit for one that was cut short, and goes
-    // back to the one before without a word.
-    transaction.set_two_phase_commit(true);
-    Ok(transaction)
 }
 
 fn builder() -> redb::Builder {
@@ -343,19 +288,4 @@ fn said(panic: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let line = text.and_then(|text| text.lines().next()).unwrap_or("nothing more is known");
     format!("redb: {line}")
-}
-
-/// Changes under way.
-pub(super) struct Writing(WriteTransaction);
-
-impl Writing {
-    /// One table; it must be dropped before it is asked for again.
-    pub fn table(&self, table: Texts) -> Result<Table<'_, &'static str, &'static str>, Trouble> {
-        Ok(self.0.open_table(table)?)
-    }
-
-    fn commit(self, commits: u64) -> Result<(), Trouble> {
-        self.table(META)?.insert(COMMITS, commits.to_string().as_str())?;
-        Ok(self.0.commit()?)
-    }
 }

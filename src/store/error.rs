@@ -121,7 +121,11 @@ pub enum CommitError {
 pub(super) enum Trouble {
     Redb(redb::Error),
     Damaged(String),
-    Newer(u32),
+    Newer {
+        found: u32,
+        /// The newest that this version reads.
+        reads: u32,
+    },
 }
 
 /// What was being done.
@@ -137,9 +141,7 @@ impl Trouble {
         let path = path.to_string();
         let damaged = |what: String| StoreError::Damaged { path: path.clone(), what };
         match self {
-            Trouble::Newer(found) => {
-                StoreError::Newer { path, found, reads: super::migrate::FORMAT }
-            }
+            Trouble::Newer { found, reads } => StoreError::Newer { path, found, reads },
             Trouble::Damaged(what) => damaged(what),
             Trouble::Redb(redb::Error::DatabaseAlreadyOpen) => StoreError::InUse { path },
             Trouble::Redb(redb::Error::Io(error)) => match (error.kind(), doing) {
@@ -161,7 +163,7 @@ impl Trouble {
             },
             Trouble::Redb(error) => error.to_string(),
             Trouble::Damaged(what) => what.clone(),
-            Trouble::Newer(found) => format!("it has format {found}"),
+            Trouble::Newer { found, .. } => format!("it has format {found}"),
         }
     }
 }

@@ -6,9 +6,10 @@ use redb::TableHandle;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use super::disk::{Disk, META, TABLES};
+use super::disk::Disk;
 use super::error::{Doing, StoreError, Trouble};
 use super::migrate::{self, Tables};
+use super::tables::{META, TABLES};
 
 /// All of a store. It holds the secret of cohorts, so it is as private as the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

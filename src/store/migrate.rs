@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use serde_json::Value;
 
-use super::disk::{COMMITS, META, TABLES, Texts, begin_write};
 use super::error::Trouble;
-use super::reading::Reading;
 use super::stored;
+use super::tables::{COMMITS, META, TABLES, Texts};
+use super::transaction::{Reading, begin_write};
 
 /// Tables by name, values by key.
 pub(super) type Tables = BTreeMap<String, BTreeMap<String, Value>>;
@@ -72,7 +72,7 @@ fn take_steps(tables: &mut Tables, format: u32, steps: &[Step]) -> Result<(), Tr
     let Some(done) = format.checked_sub(1).map(|done| done as usize) else {
         return Err(Trouble::Damaged("it has no format".into()));
     };
-    let steps = steps.get(done..).ok_or(Trouble::Newer(format))?;
+    let steps = steps.get(done..).ok_or(Trouble::Newer { found: format, reads: FORMAT })?;
     for (at, step) in (format..).zip(steps) {
         let failed = |what| Trouble::Damaged(format!("it is not of format {at}: {what}"));
         step(tables).map_err(failed)?;
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn what_cannot_be_upgraded_says_why() {
         let mut tables = of_format(4);
-        assert!(matches!(take_steps(&mut tables, 4, STEPS), Err(Trouble::Newer(4))));
+        assert!(matches!(take_steps(&mut tables, 4, STEPS), Err(Trouble::Newer { found: 4, .. })));
         assert!(matches!(take_steps(&mut tables, 0, STEPS), Err(Trouble::Damaged(_))));
         tables.get_mut("flags").unwrap().insert("beta/2".into(), 7.into());
         let Err(Trouble::Damaged(what)) = take_steps(&mut tables, 1, STEPS) else { panic!() };

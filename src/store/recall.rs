@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::disk::{
+use super::error::Trouble;
+use super::tables::{
     BUDGETS, EVENTS, FLAGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS, SAMPLES,
 };
-use super::error::Trouble;
-use super::reading::Reading;
+use super::transaction::Reading;
 use super::{EVENTS_KEPT, FlagState, Override, Revision, StoredEvent, stored};
 use crate::clock::WallTime;
 use crate::rollout::Rollout;

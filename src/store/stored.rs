@@ -9,8 +9,8 @@ use std::ops::RangeInclusive;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::disk;
 use super::error::Trouble;
+use super::tables;
 use super::{FlagState, Override, OverrideKey, Revision, What};
 use crate::clock::WallTime;
 use crate::judge::Counts;
@@ -199,12 +199,12 @@ pub(super) fn override_json(standing: Override) -> Result<String, Trouble> {
 
 /// The key of what was counted for an error budget in one stretch of time.
 pub(super) fn block_key(of: &str, grain: Grain, number: u64) -> String {
-    disk::key(&format!("{of}/{}", grain.name()), number)
+    tables::key(&format!("{of}/{}", grain.name()), number)
 }
 
 /// The keys of all that was counted for an error budget at one grain.
 pub(super) fn blocks_of(of: &str, grain: Grain) -> RangeInclusive<String> {
-    disk::keys_of(&format!("{of}/{}", grain.name()))
+    tables::keys_of(&format!("{of}/{}", grain.name()))
 }
 
 /// Seconds, requests and bad ones of each sample, as differences to the one before: a list such as

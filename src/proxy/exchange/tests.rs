@@ -10,6 +10,7 @@ use crate::judge::Counts;
 use crate::snapshot::{Blueprint, RunTime, Traffic};
 use crate::split::{Secret, Split};
 use crate::upstream::BreakerOrder;
+use http::header::HeaderName;
 
 const FILE: &str = r#"
 [[listeners]]

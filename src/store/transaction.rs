@@ -1,12 +1,12 @@
-//! Questions to one moment's state.
+//! Transactions: questions to one moment's state, and changes to the next.
 
 use std::ops::{RangeBounds, RangeInclusive};
 
-use redb::{AccessGuard, ReadTransaction, ReadableTable};
+use redb::{AccessGuard, Database, ReadTransaction, ReadableTable, Table, WriteTransaction};
 
-use super::disk::{Texts, keys_of};
 use super::error::Trouble;
 use super::stored;
+use super::tables::{COMMITS, META, Texts, keys_of};
 
 /// One moment's state.
 pub(super) struct Reading(pub ReadTransaction);
@@ -96,4 +96,29 @@ fn parsed<'t, T>(
 ) -> Result<T, Trouble> {
     let (key, value) = entry?;
     parse(key.value(), value.value())
+}
+
+/// Changes under way.
+pub(super) struct Writing(pub WriteTransaction);
+
+impl Writing {
+    /// One table; it must be dropped before it is asked for again.
+    pub fn table(&self, table: Texts) -> Result<Table<'_, &'static str, &'static str>, Trouble> {
+        Ok(self.0.open_table(table)?)
+    }
+
+    /// Has them on the disk on return.
+    pub fn commit(self, commits: u64) -> Result<(), Trouble> {
+        self.table(META)?.insert(COMMITS, commits.to_string().as_str())?;
+        Ok(self.0.commit()?)
+    }
+}
+
+/// Begins changes.
+pub(super) fn begin_write(database: &Database) -> Result<WriteTransaction, Trouble> {
+    let mut transaction = database.begin_write()?;
+    // With one phase, redb 3.1 takes a damaged newest commit for one that was cut short, and goes
+    // back to the one before without a word.
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
 }

@@ -1,0 +1,52 @@
+//! What the tables are and how their keys are made.
+//!
+//! Every table maps a readable key to JSON, so that any later version can read what an older one
+//! wrote without its types.
+
+use std::ops::RangeInclusive;
+
+use redb::TableDefinition;
+
+/// A table of JSON under readable keys.
+pub(super) type Texts = TableDefinition<'static, &'static str, &'static str>;
+
+/// `format`, `commits`, `secret`.
+pub(super) const META: Texts = TableDefinition::new("meta");
+/// By service and number.
+pub(super) const REVISIONS: Texts = TableDefinition::new("revisions");
+/// By service.
+pub(super) const ROLLOUTS: Texts = TableDefinition::new("rollouts");
+/// By service and id.
+pub(super) const PAST_ROLLOUTS: Texts = TableDefinition::new("past_rollouts");
+/// By what they are about.
+pub(super) const OVERRIDES: Texts = TableDefinition::new("overrides");
+/// By name and revision.
+pub(super) const FLAGS: Texts = TableDefinition::new("flags");
+/// By number.
+pub(super) const EVENTS: Texts = TableDefinition::new("events");
+
+/// What the file said when it was read last, by what it said it of.
+pub(super) const IN_FILE: Texts = TableDefinition::new("in_file");
+
+/// Where error budgets are, by service and objective.
+pub(super) const BUDGETS: Texts = TableDefinition::new("budgets");
+/// What was counted for them, by service, objective, grain and stretch of time.
+pub(super) const SAMPLES: Texts = TableDefinition::new("samples");
+
+/// All there are.
+pub(super) const TABLES: [Texts; 10] =
+    [META, REVISIONS, ROLLOUTS, PAST_ROLLOUTS, OVERRIDES, FLAGS, EVENTS, IN_FILE, BUDGETS, SAMPLES];
+
+/// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
+pub(super) const COMMITS: &str = "commits";
+
+/// The key of what is numbered within a name. Names have no `/`; the number is as wide as any, so
+/// that keys sort by it.
+pub(super) fn key(name: &str, number: u64) -> String {
+    format!("{name}/{number:020}")
+}
+
+/// The keys of everything numbered within a name.
+pub(super) fn keys_of(name: &str) -> RangeInclusive<String> {
+    key(name, 0)..=key(name, u64::MAX)
+}

@@ -1,7 +1,6 @@
 //! What people order of a rollout under way.
 
-use super::say;
-use super::{Action, Order, OrderRefused, Outcome, Paused, Rollout, Stage, View, Weight};
+use super::{Action, Order, OrderRefused, Outcome, Paused, Rollout, Stage, View, Weight, say};
 use crate::clock::WallTime;
 use crate::judge::Counts;
 

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rolling::Rolling;
-use super::say;
 use super::{
     Action, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, OrderRefused,
-    Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, View, Weight,
+    Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, View, Weight, say,
 };
 use crate::clock::WallTime;
 use crate::judge::{Counts, Verdict};

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::say;
-use super::{Action, HookPoint, Rollout, Task, UpstreamView, View, Weight};
+use super::{Action, HookPoint, Rollout, Task, UpstreamView, View, Weight, say};
 use crate::clock::WallTime;
 
 /// How far a rolling rollout is.

@@ -1,7 +1,8 @@
 //! From one stage into the next: forward, back, or to an end.
 
-use super::say;
-use super::{Action, HookPoint, Outcome, Paused, Rollout, Stage, Strategy, Task, View, Weight};
+use super::{
+    Action, HookPoint, Outcome, Paused, Rollout, Stage, Strategy, Task, View, Weight, say,
+};
 use crate::clock::WallTime;
 use crate::judge::Counts;
 use crate::split::{BasisPoints, Split};

@@ -6,6 +6,14 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::SignedDuration;
+
+/// A length of time as configs write it, such as `9m 12s`.
+pub fn in_words(length: Duration) -> String {
+    let length = SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
+    format!("{length:#}")
+}
+
 /// The three readings the rim needs, as plain function pointers: copied freely, no indirection.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

@@ -136,6 +136,9 @@ pub struct Pool {
 /// How long answers took over some time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Latency {
+    /// The pool, where it is not clear from the place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// The time it is taken over, in seconds.
     pub window_seconds: f64,
     /// Answers in it.
@@ -157,6 +160,7 @@ impl Latency {
     pub(super) fn of(took: &Distribution, window_seconds: f64) -> Latency {
         let quantile = |share| took.quantile(share).map(|took| took.as_secs_f64());
         Latency {
+            pool: None,
             window_seconds,
             count: took.total(),
             p50: quantile(0.5),

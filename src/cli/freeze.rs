@@ -43,7 +43,10 @@ pub struct Freeze {
 impl Freeze {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
         if self.lift && !self.overrides && self.length.is_some() {
-            anyhow::bail!("a freeze that is lifted has no length: --for goes with --override");
+            eprintln!(
+                "pointsman: a freeze that is lifted has no length: --for goes with --override"
+            );
+            return Ok(Ending::Usage);
         }
         let (author, length) = (Some(super::author()), self.length);
         let length = length.map(|length| format!("{}ms", length.as_millis()));

@@ -147,6 +147,8 @@ enum Ending {
     Back,
     /// It stands still, and somebody has to decide.
     Open,
+    /// What was asked makes no sense; why was said.
+    Usage,
 }
 
 /// Runs a verb and answers with its exit code.
@@ -182,6 +184,7 @@ pub fn run(cli: Cli) -> ExitCode {
     match ended {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::No) => ExitCode::from(1),
+        Ok(Ending::Usage) => ExitCode::from(2),
         Ok(Ending::Back) => ExitCode::from(3),
         Ok(Ending::Open) => ExitCode::from(4),
         Err(error) => {

@@ -302,8 +302,10 @@ fn judged(judgement: &wire::Judgement) -> String {
     let odds = |odds: f64| if odds < 1e6 { format!("{odds:.2}") } else { format!("{odds:.1e}") };
     let rows = judgement.metrics.iter().map(|judged| {
         vec![
-            match judged.target_slow_ms {
-                Some(slow) => format!("{} (over {slow:.1} ms)", judged.metric),
+            match judged.stable_slow_ms.zip(judged.target_slow_ms) {
+                Some((stable, target)) => {
+                    format!("{} (over {stable:.1}, {target:.1} ms)", judged.metric)
+                }
                 None => judged.metric.clone(),
             },
             failed(&judged.stable),
@@ -320,6 +322,9 @@ fn judged(judgement: &wire::Judgement) -> String {
         odds(fine.odds),
         odds(fine.enough)
     ));
+    if let Some(measured) = &judgement.prometheus {
+        text.push_str(&format!("\nPrometheus: {measured}"));
+    }
     for part in &judgement.regressed {
         let (stable, target) = (failed(&part.stable), failed(&part.target));
         text.push_str(&format!("\nregressed: {} ({stable}, now {target})", part.route));

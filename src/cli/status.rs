@@ -141,7 +141,15 @@ fn budget(service: &wire::Service) -> Option<String> {
     let budget = service.budget.as_ref()?;
     let name = &service.name;
     Some(match (&budget.why, budget.remaining) {
-        (Some(why), _) => format!("{name}: rollouts are at `{}`: {why}", budget.state.name()),
+        (Some(why), _) => {
+            let stands = match budget.state {
+                wire::SloState::Frozen => "rollouts are frozen",
+                wire::SloState::Hold => "rollouts are held",
+                wire::SloState::Caution => "new rollouts need an override",
+                wire::SloState::Open => "rollouts may go on",
+            };
+            format!("{name}: {stands}: {why}")
+        }
         (None, Some(left)) => format!("{name}: {} of the error budget is left", percent(left)),
         (None, None) => return None,
     })

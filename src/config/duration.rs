@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadDuration {
     /// A number alone: nobody knows of what.
-    #[error("a duration needs a unit, such as {0}s")]
+    #[error("a duration needs a unit, such as {0}s or {0}ms")]
     NoUnit(String),
     /// It is zero or less.
     #[error("a duration lies above zero")]
@@ -17,7 +17,7 @@ pub enum BadDuration {
     #[error("a duration is not negative")]
     Negative,
     /// It is something else.
-    #[error("expected a duration such as `500ms`, `30s` or `1m 30s`")]
+    #[error("expected a duration such as `500ms`, `1m 30s` or `2d`")]
     Unreadable,
 }
 
@@ -40,6 +40,12 @@ pub fn duration_or_zero(text: &str) -> Result<Duration, BadDuration> {
 fn signed(text: &str) -> Result<SignedDuration, BadDuration> {
     let text = text.trim();
     let is_bare = text.parse::<f64>().is_ok_and(f64::is_finite);
+    if let Some((days, rest)) = text.split_once('d')
+        && let Ok(days) = days.trim().parse::<u16>()
+    {
+        let rest = if rest.trim().is_empty() { SignedDuration::ZERO } else { signed(rest)? };
+        return Ok(SignedDuration::from_hours(24 * i64::from(days)) + rest);
+    }
     match text.parse::<SignedDuration>() {
         Ok(length) => Ok(length),
         Err(_) if is_bare => Err(BadDuration::NoUnit(text.to_string())),
@@ -54,7 +60,12 @@ mod tests {
     #[test]
     fn a_duration_without_a_unit_is_asked_for_one() {
         assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("5").unwrap_err().to_string(), "a duration needs a unit, such as 5s");
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(2 * 24 * 3_600)));
+        assert_eq!(duration("1d 12h"), Ok(Duration::from_secs(36 * 3_600)));
+        assert_eq!(
+            duration("5").unwrap_err().to_string(),
+            "a duration needs a unit, such as 5s or 5ms"
+        );
         assert_eq!(duration(" 1.5 "), Err(BadDuration::NoUnit("1.5".into())));
         assert_eq!(duration("0s"), Err(BadDuration::NotPositive));
         assert_eq!(duration("-3s"), Err(BadDuration::NotPositive));

@@ -15,6 +15,12 @@ use crate::rollout::{Judging, OnInconclusive, Query};
 /// How often a Prometheus server is asked unless the file says otherwise.
 const INTERVAL: Duration = Duration::from_secs(15);
 
+/// How often at most: rollouts are looked at once a second.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the judge calls its own.
+const TAKEN: [&str; 8] = ["guard", "errors", "4xx", "p99", "p95", "p50", "budget", "prometheus"];
+
 /// Reads a service's table on judging.
 pub(super) fn judge(service: &mut Section<'_>, problems: &mut Problems) -> Judging {
     let Some(mut section) = service.section(problems, "judge") else { return Judging::default() };
@@ -103,7 +109,10 @@ fn decimal(
     match text.replace('_', "").parse() {
         Ok(number) if range.contains(&number) => Some(number),
         _ => {
-            let bounds = format!("from {} to {}", range.start(), range.end());
+            let bounds = match *range.start() == f64::MIN {
+                true => "expected a finite number".to_string(),
+                false => format!("from {} to {}", range.start(), range.end()),
+            };
             let message = format!("`{key}` is out of range");
             problems.0.push(Problem::error(value.span(), message).label(bounds));
             None
@@ -131,7 +140,11 @@ fn metrics(section: &mut Section<'_>, problems: &mut Problems) -> Vec<String> {
     let mut known: Vec<String> = Vec::new();
     for name in names {
         let found = super::section::Found { value: name.value.as_str(), span: name.span.clone() };
-        if known.contains(&name.value) {
+        if TAKEN.contains(&name.value.as_str()) {
+            let problem =
+                Problem::error(name.span, format!("`{}` is a metric of the judge", name.value));
+            problems.0.push(problem.label("another name"));
+        } else if known.contains(&name.value) {
             problems.0.push(Problem::error(name.span, "this metric is named twice"));
         } else if checked_name(problems, &found, "metric").is_some() {
             known.push(name.value);
@@ -175,7 +188,8 @@ fn prometheus(section: &mut Section<'_>, problems: &mut Problems) -> Option<Quer
         ("above", "above = 0.5"),
     ] {
         if !section.has(key) {
-            let message = format!("a question to Prometheus needs a `{key}`");
+            let article = if key == "above" { "an" } else { "a" };
+            let message = format!("a question to Prometheus needs {article} `{key}`");
             let problem = Problem::error(section.span.clone(), message);
             problems.0.push(problem.help(format!("for example `{example}`")));
         }
@@ -187,6 +201,10 @@ fn prometheus(section: &mut Section<'_>, problems: &mut Problems) -> Option<Quer
     });
     let above = decimal(&mut section, problems, "above", f64::MIN..=f64::MAX);
     let interval = section.duration(problems, "interval").unwrap_or(INTERVAL);
+    if interval < SHORTEST_INTERVAL {
+        let problem = Problem::error(section.place("interval"), "`interval` is too short");
+        problems.0.push(problem.label("a second or longer"));
+    }
     section.close(problems);
     Some(Query { url: url?.value, query: query?.value, above: above?, interval })
 }
@@ -262,6 +280,12 @@ mod tests {
             ("on_inconclusive = \"rolback\"", "did you mean `rollback`?"),
             ("metrics = [\"a b\"]", "bad metric name"),
             ("metrics = [\"a\", \"a\"]", "this metric is named twice"),
+            ("metrics = [\"errors\"]", "`errors` is a metric of the judge"),
+            ("prometheus = { url = \"http://a\", query = \"up\", above = nan }", "a finite number"),
+            (
+                "prometheus = { url = \"http://a\", query = \"up\", above = 1, interval = \"9ms\" }",
+                "a second or longer",
+            ),
             ("prometheus = { query = \"up\" }", "needs a `url`"),
             ("alpha = 1", "unknown key `alpha`"),
         ] {

@@ -39,7 +39,9 @@ impl<'a> Section<'a> {
 
     /// The value of a key as it stands.
     pub fn value(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         self.table.get(key)
     }
 
@@ -157,7 +159,9 @@ impl<'a> Section<'a> {
             && let Some(number) = value.get_ref().as_integer()
         {
             let problem = wrong_kind(key, value, "a text in quotes");
-            problems.0.push(problem.help(format!("with a unit, such as \"{number}s\"")));
+            problems.0.push(
+                problem.help(format!("with a unit, such as \"{number}s\" or \"{number}ms\"")),
+            );
             return None;
         }
         self.text(problems, key, read).map(|found| found.value)

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::section::{Found, Section};
 use super::{Problem, Problems};
+use crate::clock::in_words;
 use crate::split::BasisPoints;
 
 /// A name that can stand in a path, a label and a shell command.
@@ -54,7 +55,8 @@ pub(super) fn warn_if_above(
     (bound, most): (&str, Duration),
 ) {
     if length > most {
-        let message = format!("`{key}` is {length:?}, longer than `{bound}`, which is {most:?}");
+        let (length, most) = (in_words(length), in_words(most));
+        let message = format!("`{key}` is {length}, longer than `{bound}`, which is {most}");
         let (written, other) = match section.has(key) {
             true => (key, bound),
             false => (bound, key),

@@ -175,7 +175,7 @@ impl Judge {
     fn gate_words(&self) -> String {
         let margin = self.settings.gate_margin();
         let (ratio, rate) = match &self.frozen {
-            None => (format!("{} times as often or ", margin.ratio), margin.rate),
+            None => (format!("{} times as often or less than ", margin.ratio), margin.rate),
             Some(frozen) => (String::new(), frozen.margin(margin.rate)),
         };
         format!(

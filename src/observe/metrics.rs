@@ -207,7 +207,7 @@ fn of_latency(families: &mut Families, service: &Service, pool: &Pool, took: &Di
     for (name, share) in
         [("0.5", 0.5), ("0.9", 0.9), ("0.95", 0.95), ("0.99", 0.99), ("0.999", 0.999)]
     {
-        let labels = [("service", &*service.name), ("pool", &*pool.name), ("quantile", name)];
+        let labels = [("service", &*service.name), ("pool", &*pool.name), ("percentile", name)];
         let help = "Time to the head of the pool's answers over the last minute, but for failures.";
         let Some(took) = took.quantile(share) else { return };
         families.gauge("pointsman_pool_latency_seconds", help, &labels, took.as_secs_f64());

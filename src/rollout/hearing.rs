@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rollout, Strategy};
+use super::{Action, Rollout, Strategy, Weight, say};
 use crate::clock::WallTime;
 use crate::judge::ledger::Failing;
 use crate::judge::{Counts, Distribution, Evidence, Judge, Metric, Reading, Ruling, Verdict};
@@ -34,6 +34,8 @@ pub(super) struct Hearing {
     step: Option<usize>,
     /// When the share was last set.
     shifted: WallTime,
+    /// How long the last share had stood when the rollout ended.
+    stood: Duration,
     /// What the two pools took since the share was last set, for people.
     took: [Distribution; 2],
     /// What a Prometheus server said.
@@ -133,9 +135,13 @@ impl Rollout {
         now.elapsed_since(self.hearing.shifted) < for_
     }
 
-    /// How long ago the share was last set.
+    /// How long the share that was last given to the target has stood, or stood.
     pub fn stepped(&self, now: WallTime) -> Duration {
-        now.elapsed_since(self.hearing.shifted)
+        match &self.ended {
+            // The way back is a change of share too.
+            Some(_) => self.hearing.stood,
+            None => now.elapsed_since(self.hearing.shifted),
+        }
     }
 
     /// Somebody has looked and lets it go on: what is known of the split and of how fine the target
@@ -146,6 +152,13 @@ impl Rollout {
 
     pub(super) fn on_shift(&mut self, now: WallTime) {
         self.hearing.shifted = now;
+    }
+
+    /// It ends now; told before the way back, if there is one, and again after it.
+    pub(super) fn on_end(&mut self, now: WallTime) {
+        if self.hearing.stood.is_zero() {
+            self.hearing.stood = now.elapsed_since(self.hearing.shifted);
+        }
     }
 
     /// What is said of the target now, which in the last second was asked so often.
@@ -161,10 +174,21 @@ impl Rollout {
             },
             None => self.by_guard(last, now),
         };
-        match self.by_measure(now) {
-            Some(measured @ Verdict::Fail { .. }) => measured,
-            Some(measured) if matches!(verdict, Verdict::Pass { .. }) => measured,
-            _ => verdict,
+        self.with_measure(verdict, now)
+    }
+
+    /// A verdict and what the Prometheus server has to say to it.
+    fn with_measure(&self, verdict: Verdict, now: WallTime) -> Verdict {
+        match (self.by_measure(now), verdict) {
+            (
+                Some(measured @ Verdict::Fail { .. }),
+                Verdict::Pass { .. } | Verdict::Inconclusive { .. },
+            )
+            | (Some(measured), Verdict::Pass { .. }) => measured,
+            (Some(measured), Verdict::Inconclusive { evidence }) if !evidence.is_empty() => {
+                Verdict::Inconclusive { evidence: format!("{evidence}; {}", measured.evidence()) }
+            }
+            (_, verdict) => verdict,
         }
     }
 
@@ -195,7 +219,8 @@ impl Rollout {
             let evidence = format!("Prometheus has no answer to `{}`: {why}", query.query);
             return Some(Verdict::Inconclusive { evidence });
         };
-        let evidence = format!("`{}` is {value}, the limit is {}", query.query, query.above);
+        let evidence =
+            format!("`{}` is {}, the limit is {}", query.query, short(value), query.above);
         match (measured.above, value > query.above) {
             (ABOVE.., _) => {
                 Some(Verdict::Fail { evidence, driver: Metric::Custom("prometheus".into()) })
@@ -216,25 +241,63 @@ impl Rollout {
         is_due
     }
 
-    /// Hears what the Prometheus server said.
-    pub(super) fn on_measured(&mut self, said: Result<String, String>, now: WallTime) {
+    /// Hears what the Prometheus server said. That it has no answer any more, or has one again, is
+    /// told once: until it has, the rollout does not go on.
+    pub(super) fn on_measured(
+        &mut self,
+        said: Result<String, String>,
+        now: WallTime,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(query) = &self.plan.judging.prometheus else { return };
-        let measured = &mut self.hearing.measured;
+        let (id, measured) = (self.id, &mut self.hearing.measured);
         match said
             .and_then(|text| text.parse::<f64>().map_err(|_| format!("`{text}` is no number")))
         {
             Ok(value) => {
+                if measured.why_not.take().is_some() {
+                    let what = format!("rollout {id}: Prometheus answers again");
+                    actions.push(say(Weight::Note, what));
+                }
                 measured.answered = Some((now, value));
-                measured.why_not = None;
                 measured.above = if value > query.above { measured.above + 1 } else { 0 };
             }
-            Err(why) => measured.why_not = Some(why),
+            Err(why) => {
+                if measured.why_not.is_none() {
+                    let what = format!(
+                        "rollout {id} goes on only once Prometheus answers `{}`: {why}",
+                        query.query
+                    );
+                    actions.push(say(Weight::Warning, what));
+                }
+                measured.why_not = Some(why);
+            }
         }
     }
 
-    /// Everything that the judge knows; none if there is none.
+    /// Everything that is known of the target, with the verdict on it; none if there is no judge.
     pub fn evidence(&self) -> Option<Evidence> {
-        self.hearing.judge.as_ref().map(|judge| judge.evidence())
+        let mut evidence = self.hearing.judge.as_ref()?.evidence();
+        evidence.verdict = self.with_measure(evidence.verdict, self.last_heard());
+        Some(evidence)
+    }
+
+    /// What the Prometheus server said last, if it is asked.
+    pub fn measured(&self) -> Option<String> {
+        let query = self.plan.judging.prometheus.as_ref()?;
+        let Measured { answered, why_not, .. } = &self.hearing.measured;
+        Some(match (why_not, answered) {
+            (Some(why), _) => format!("`{}` has no answer: {why}", query.query),
+            (None, Some((_, value))) => {
+                format!("`{}` is {}, the limit is {}", query.query, short(*value), query.above)
+            }
+            (None, None) => format!("`{}` was not asked yet", query.query),
+        })
+    }
+
+    /// When it was last told what the pools did.
+    pub(super) fn last_heard(&self) -> WallTime {
+        self.trail().last().map_or(self.started, |second| second.at)
     }
 
     /// How long the pools took since the share was last set, the one that traffic leaves first.
@@ -273,5 +336,36 @@ impl Rollout {
     /// The service's name and the two pools', as reports say them.
     pub(super) fn names(&self) -> (&Arc<str>, &Arc<str>, &Arc<str>) {
         (&self.service, &self.plan.from, &self.plan.to)
+    }
+}
+
+/// A measured number with no more digits than people read.
+fn short(value: f64) -> String {
+    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+    let decimals = (4 - magnitude).clamp(0, 12) as usize;
+    let text = format!("{value:.decimals$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn a_number_is_as_long_as_people_read() {
+        let cases = [
+            (2.280058802560398, "2.2801"),
+            (0.0, "0"),
+            (0.5, "0.5"),
+            (-3.0, "-3"),
+            (123456.7, "123457"),
+            (0.000012345678, "0.000012346"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(short(value), text);
+        }
     }
 }

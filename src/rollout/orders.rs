@@ -42,7 +42,11 @@ impl Rollout {
                 self.end(Outcome::Aborted { by, why: reason }, now);
             }
             Order::Step | Order::Promote if view.held.is_some() => {
-                return Err(self.refuse(format!("is held: {}", view.held.unwrap_or_default())));
+                return Err(self.refuse(format!(
+                    "is held: {}; `pointsman freeze {} --lift --override --reason TEXT` lets it go on",
+                    view.held.unwrap_or_default(),
+                    self.service
+                )));
             }
             Order::Step if self.stage == Stage::Rolling => {
                 if !self.skip_stuck() {

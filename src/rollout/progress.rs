@@ -11,7 +11,7 @@ use super::{
     Action, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, OrderRefused,
     Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, View, Weight, say,
 };
-use crate::clock::WallTime;
+use crate::clock::{WallTime, in_words};
 use crate::judge::{Counts, Verdict};
 use crate::split::BasisPoints;
 
@@ -175,7 +175,7 @@ impl Rollout {
             }
         }
         for (task, waited) in self.lost(view) {
-            let why = format!("nobody has told its end for {waited:?}");
+            let why = format!("nobody has told its end for {}", in_words(waited));
             self.on_done(&task, Err(why), view.now, actions);
             if self.is_over() {
                 return;
@@ -208,7 +208,8 @@ impl Rollout {
             Stage::Awaiting if view.target_ready => self.after_ready(view.now, actions),
             Stage::Awaiting if elapsed >= self.plan.ready_within => {
                 let within = self.plan.ready_within;
-                let why = format!("pool `{}` was not healthy within {within:?}", self.plan.to);
+                let why =
+                    format!("pool `{}` was not healthy within {}", self.plan.to, in_words(within));
                 self.fail(why, view.now, actions);
             }
             Stage::Holding => self.hold(elapsed, view, actions),
@@ -229,16 +230,16 @@ impl Rollout {
         if elapsed >= self.plan.hold && enough && passes && view.target_ready {
             self.take_step(self.following(), view.now, actions);
         } else if elapsed >= self.plan.longest_step.max(self.plan.hold) {
-            let within = self.plan.longest_step.max(self.plan.hold);
+            let within = in_words(self.plan.longest_step.max(self.plan.hold));
             let why = match &view.verdict {
                 _ if !enough => {
                     let (came, wanted) = (self.counts.total, self.plan.min_requests);
-                    format!("{came} of {wanted} requests came in {within:?}: too few to go on")
+                    format!("{came} of {wanted} requests came in {within}: too few to go on")
                 }
                 _ if !view.target_ready => {
-                    format!("pool `{}` is not healthy after {within:?}", self.plan.to)
+                    format!("pool `{}` is not healthy after {within}", self.plan.to)
                 }
-                verdict => format!("there is no verdict after {within:?}: {}", verdict.evidence()),
+                verdict => format!("there is no verdict after {within}: {}", verdict.evidence()),
             };
             match self.plan.judging.on_inconclusive {
                 OnInconclusive::Promote if view.target_ready => {
@@ -261,7 +262,7 @@ impl Rollout {
     ) {
         let was_pending = self.forget(task);
         if *task == Task::Measure {
-            self.on_measured(result, now);
+            self.on_measured(result, now, actions);
             return;
         }
         if let (Task::Hook(HookPoint::Deploy { upstream }), true) = (task, was_pending) {

@@ -52,10 +52,6 @@ impl Rollout {
         self.write_trail(text)
     }
 
-    fn last_heard(&self) -> WallTime {
-        self.trail().last().map_or(self.started, |second| second.at)
-    }
-
     fn write_latencies(&self, text: &mut String) -> std::fmt::Result {
         let [stable, canary] = self.took();
         if stable.total() == 0 && canary.total() == 0 {
@@ -143,6 +139,9 @@ fn write_evidence(text: &mut String, evidence: &Evidence, rollout: &Rollout) -> 
     };
     writeln!(text, "\n## Verdict: {says}\n")?;
     writeln!(text, "{}\n", evidence.verdict.evidence())?;
+    if let Some(measured) = rollout.measured() {
+        writeln!(text, "Prometheus: {measured}.\n")?;
+    }
     writeln!(text, "| judged by | `{from}` | `{to}` | evidence against `{to}` | enough | says |")?;
     writeln!(text, "|---|---|---|---|---|---|")?;
     for finding in &evidence.metrics {
@@ -202,7 +201,7 @@ fn write_evidence(text: &mut String, evidence: &Evidence, rollout: &Rollout) -> 
 fn named(finding: &Finding) -> String {
     match finding.stable_ms.zip(finding.canary_ms) {
         Some((stable, canary)) => {
-            format!("{} (slow: over {stable:.1} ms, there {canary:.1} ms)", finding.metric)
+            format!("{} (slow: over {stable:.1} ms, the target {canary:.1} ms)", finding.metric)
         }
         None => finding.metric.to_string(),
     }

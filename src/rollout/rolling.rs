@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, HookPoint, Rollout, Task, UpstreamView, View, Weight, say};
-use crate::clock::WallTime;
+use crate::clock::{WallTime, in_words};
 
 /// How far a rolling rollout is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,7 +97,11 @@ impl Rollout {
                 Stand::Proving if elapsed >= self.plan.ready_within => {
                     out.at = Stand::Stuck;
                     let within = self.plan.ready_within;
-                    stuck = Some(format!("`{}` is not healthy within {within:?}", out.address));
+                    stuck = Some(format!(
+                        "`{}` is not healthy within {}",
+                        out.address,
+                        in_words(within)
+                    ));
                 }
                 _ => {}
             }

@@ -135,6 +135,7 @@ impl Rollout {
         if self.step.take().is_none() {
             return;
         }
+        self.on_end(now);
         let split = Split::all_to(self.plan.from.clone());
         actions.push(Action::Shift { split, why: why.to_string() });
         // Told again after a crash, it would say that all is well.
@@ -169,6 +170,7 @@ impl Rollout {
     pub(super) fn end(&mut self, outcome: Outcome, now: WallTime) {
         (self.paused, self.held) = (None, None);
         self.forget_all_but_last();
+        self.on_end(now);
         self.ended = Some((outcome, now));
     }
 }

@@ -118,7 +118,10 @@ impl Shown {
     /// Why it is in its state; none while that is open.
     pub fn why(&self) -> Option<String> {
         let name = self.objective.name();
-        let left = percent(self.reading.remaining);
+        let left = match self.reading.remaining {
+            left if left < 0.0 => format!("{} of it is spent", percent(1.0 - left)),
+            left => format!("{} of it is left", percent(left)),
+        };
         // Of those that burn the one that made it so: the two fast ones hold, the others warn.
         let of_state = match self.state {
             State::Hold => 0..2,
@@ -136,19 +139,17 @@ impl Shown {
             (_, Some((_, tier))) => {
                 let burn = self.reading.burns[tier.long as usize];
                 format!(
-                    "the error budget of {name} burns {} ({}× over {} and {}), {left} of it is \
-                     left",
+                    "the error budget of {name} burns {} ({}× over {} and {}), {left}",
                     times(burn),
                     tier.rate,
                     tier.long.words(),
                     tier.short.words()
                 )
             }
-            (State::Hold, None) => format!(
-                "the error budget of {name} burned too fast within the last 30 min, {left} of it \
-                 is left"
-            ),
-            (_, None) => format!("{left} of the error budget of {name} is left"),
+            (State::Hold, None) => {
+                format!("the error budget of {name} burned too fast within the last 30 min, {left}")
+            }
+            (_, None) => format!("the error budget of {name} is low: {left}"),
         })
     }
 }
@@ -210,7 +211,15 @@ mod tests {
                 "the error budget of availability burned too fast within the last 30 min, 90 % of \
                  it is left",
             ),
-            (why(State::Caution, 0.08, none), "8 % of the error budget of availability is left"),
+            (
+                why(State::Caution, 0.08, none),
+                "the error budget of availability is low: 8 % of it is left",
+            ),
+            (
+                why(State::Hold, -0.25, none),
+                "the error budget of availability burned too fast within the last 30 min, 125 % of \
+                 it is spent",
+            ),
             (
                 why(State::Frozen, -0.25, [true; 4]),
                 "the error budget of availability is spent: 125 % of what 30 d allow",

@@ -135,7 +135,7 @@ async fn a_burning_budget_refuses_rollouts_says_why_and_bows_to_a_reason() {
     let (status, refused) = start(&edge, json!({"override_freeze": true})).await;
     assert_eq!((status, &refused["type"]), (422, &"no-reason".into()));
     let (_, picture, _) = pointsman(&admin, &["status"]).await;
-    assert!(picture.contains("shop: rollouts are at `hold`: the error budget"), "{picture}");
+    assert!(picture.contains("shop: rollouts are held: the error budget"), "{picture}");
     let (_, table, _) = pointsman(&admin, &["slo"]).await;
     assert!(table.contains("availability") && table.contains("1000×"), "{table}");
     assert!(table.contains("hold, warming"), "{table}");
@@ -243,7 +243,7 @@ async fn somebody_freezes_and_lifts() {
     let (code, _, said) = pointsman(&admin, &["rollout", "start", "shop"]).await;
     assert!(code == 5 && said.contains("cli:ann froze them: black friday"), "{said}");
     let (_, picture, _) = pointsman(&admin, &["status"]).await;
-    assert!(picture.contains("shop: rollouts are at `frozen`: cli:ann froze them"), "{picture}");
+    assert!(picture.contains("shop: rollouts are frozen: cli:ann froze them"), "{picture}");
     let (_, json) = edge.admin("GET", "/v1/services/shop/slo", "").await;
     assert_eq!((&json["state"], &json["objectives"]), (&"frozen".into(), &json!([])));
     let (at, until) = (&json["freeze"]["at"], &json["freeze"]["until"]);

@@ -1,5 +1,7 @@
 //! What travels about how a rollout is judged.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,6 +22,9 @@ pub struct Judgement {
     pub driver: Option<String>,
     /// Seconds of traffic that were judged.
     pub seconds: u64,
+    /// What the Prometheus server said last, if it is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<String>,
     /// Each thing that may fail the target.
     pub metrics: Vec<Judged>,
     /// Evidence that the target is fine.
@@ -150,6 +155,7 @@ impl Judgement {
             evidence: evidence.verdict.evidence().into(),
             driver,
             seconds: evidence.seconds,
+            prometheus: None,
             metrics: evidence.metrics.into_iter().map(Judged::of).collect(),
             fine: Odds::of(evidence.gate.fine),
             requests_missing: evidence.gate.requests_missing,
@@ -235,5 +241,11 @@ impl RolloutReport {
 
 /// The two pools of a rollout, the one that traffic leaves first.
 pub(in crate::admin) fn took(rollout: &rollout::Rollout, seconds: f64) -> Vec<Latency> {
-    rollout.took().iter().map(|took| Latency::of(took, seconds)).collect()
+    let (from, to) = (&rollout.plan.from, &rollout.plan.to);
+    let pools = [from, to].into_iter().zip(rollout.took());
+    let of = |(pool, took): (&Arc<str>, _)| {
+        let pool = Some(pool.to_string());
+        Latency { pool, ..Latency::of(took, seconds) }
+    };
+    pools.map(of).collect()
 }

@@ -154,7 +154,10 @@ impl Rollout {
             started: rollout.started.seconds(),
             ended: rollout.ended.as_ref().map(|(_, at)| at.seconds()),
             revision,
-            judgement: rollout.evidence().map(Judgement::of),
+            judgement: rollout.evidence().map(|evidence| Judgement {
+                prometheus: rollout.measured(),
+                ..Judgement::of(evidence)
+            }),
             latency: super::took(&rollout, stepped.as_secs_f64()),
         }
     }

@@ -72,7 +72,7 @@ pub struct Demo {
 impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
         // What goes wrong is shown; that all goes well is what the demo itself says.
-        logging::start(LogFormat::Text, Some("warn,pingora_core=off,pingora_proxy=off"));
+        logging::start(LogFormat::Text, Some("error,pingora_core=off,pingora_proxy=off"));
         let [green_fails, blue_fails] = if self.bad_green { BAD } else { [0, 0] };
         let blue = Shop { version: "blue", takes: Duration::from_millis(2), fails: blue_fails };
         let green = Shop { version: "green", takes: Duration::from_millis(1), fails: green_fails };
@@ -188,27 +188,31 @@ fn flag(server: &Server) -> String {
     if admin == ADMIN { String::new() } else { format!(" --admin {admin}") }
 }
 
+/// Columns of a full bar: with two of them a line fits a terminal of eighty.
+const BAR: usize = 6;
+
 /// One second, as clients saw it.
 fn line(at: Duration, seen: &Seen) -> String {
     let total = seen.total().max(1);
     let pool = |name: &str, code: &str, count: u64| {
         let share = count as f64 / total as f64;
-        let bar = "█".repeat((share * 10.0).round() as usize);
+        let bar = "█".repeat((share * BAR as f64).round() as usize);
         let coloured =
             match std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
                 true => format!("\x1b[{code}m{bar}\x1b[0m"),
                 false => bar.clone(),
             };
-        let pad = " ".repeat(10 - bar.chars().count().min(10));
+        let pad = " ".repeat(BAR - bar.chars().count().min(BAR));
         format!("{name} {coloured}{pad} {count:>5}/s {:>3.0} %", share * 100.0)
     };
     let mean = seen.nanos as f64 / total as f64 / 1e6;
     format!(
-        "{:>4.0}s  {}  {}  {mean:>4.1} ms  {} errors",
+        "{:>3.0}s  {}  {}  {mean:>4.1} ms  {} error{}",
         at.as_secs_f64(),
         pool("blue", "34", seen.blue),
         pool("green", "32", seen.green),
         seen.errors,
+        if seen.errors == 1 { "" } else { "s" },
     )
 }
 

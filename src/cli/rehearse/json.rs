@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Rehearsed;
-use crate::rehearsal::{Group, Spread, Summary};
+use crate::rehearsal::{Behaviour, Group, Scenario, Spread, Stalls, Summary};
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -13,6 +13,7 @@ struct Told<'a> {
     to: &'a str,
     /// Shares of the canary, in percent.
     steps: Vec<f64>,
+    asked: &'a Asked,
     first_seed: u64,
     /// None if the canary that was asked for is as good as the old version.
     canary: Option<Outcomes<'a>>,
@@ -21,6 +22,62 @@ struct Told<'a> {
     virtual_hours: f64,
     took_seconds: f64,
     notes: &'a [String],
+}
+
+/// What was asked: shares from 0 to 1, times in seconds.
+#[derive(Clone, Serialize)]
+pub struct Asked {
+    /// None with a recording.
+    requests_per_second: Option<f64>,
+    users: Option<u32>,
+    broken_users: Option<f64>,
+    stable: Version,
+    canary: Version,
+    after_seconds: f64,
+    stalls: Option<Stalled>,
+    hold_seconds: f64,
+    min_requests: u64,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Version {
+    errors: f64,
+    p50_seconds: f64,
+    p99_seconds: f64,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Stalled {
+    every_seconds: f64,
+    share: f64,
+}
+
+impl Asked {
+    /// Of this scenario; its rate unless that is recorded.
+    pub fn of(scenario: &Scenario, requests_per_second: Option<f64>) -> Asked {
+        let version = |of: Behaviour| {
+            let (p50, p99) = of.latency.quantiles();
+            Version {
+                errors: of.errors,
+                p50_seconds: p50.as_secs_f64(),
+                p99_seconds: p99.as_secs_f64(),
+            }
+        };
+        Asked {
+            requests_per_second,
+            users: scenario.crowd.map(|crowd| crowd.users),
+            broken_users: scenario.crowd.map(|crowd| crowd.broken),
+            stable: version(scenario.stable),
+            canary: version(scenario.canary),
+            after_seconds: scenario.after.as_secs_f64(),
+            stalls: scenario.stalls.map(|Stalls { every, share }| Stalled {
+                every_seconds: every.as_secs_f64(),
+                share,
+            }),
+            hold_seconds: scenario.plan.hold.as_secs_f64(),
+            min_requests: scenario.plan.min_requests,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -72,6 +129,7 @@ pub fn told(rehearsed: &Rehearsed) -> serde_json::Result<String> {
         from: &rehearsed.from,
         to: &rehearsed.to,
         steps: rehearsed.steps.iter().map(|share| share.percent()).collect(),
+        asked: &rehearsed.asked,
         first_seed: rehearsed.first_seed,
         canary: rehearsed.canary.as_ref().map(outcomes),
         identical: outcomes(&rehearsed.identical),

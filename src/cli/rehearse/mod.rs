@@ -20,6 +20,7 @@ use clap::Args;
 
 use self::values::CanaryLatency;
 use super::{Ending, print};
+use crate::clock::in_words;
 use crate::config::{self, Config};
 use crate::control::{ReloadError, Text};
 use crate::rehearsal::{
@@ -67,6 +68,7 @@ pub struct Rehearse {
     min_requests: Option<u64>,
     /// Requests per second.
     #[arg(long, default_value = "500", value_parser = values::rate, value_name = "NUMBER",
+          allow_hyphen_values = true,
           help_heading = "The traffic")]
     rps: f64,
     /// Requests per second as recorded: a CSV file of `seconds,requests_per_second`.
@@ -82,10 +84,11 @@ pub struct Rehearse {
     broken_users: Option<f64>,
     /// The share of requests that the old version fails.
     #[arg(long, default_value = "0.1%", value_parser = values::share, value_name = "PERCENT",
+          allow_hyphen_values = true,
           help_heading = "Both versions")]
     baseline_errors: f64,
     /// The share that the new one fails [default: as the old one]
-    #[arg(long, value_parser = values::share, value_name = "PERCENT",
+    #[arg(long, value_parser = values::share, value_name = "PERCENT", allow_hyphen_values = true,
           help_heading = "Both versions")]
     canary_errors: Option<f64>,
     /// How long the old version takes: median and 99th percentile.
@@ -105,11 +108,11 @@ pub struct Rehearse {
     stalls: Option<Stalls>,
     /// Rollouts of each canary.
     #[arg(long, default_value_t = 1_000, value_name = "NUMBER",
-          value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000), allow_hyphen_values = true)]
     seeds: u64,
     /// The seed of the first; the same seeds do the same.
     #[arg(long, default_value_t = 1, value_name = "NUMBER",
-          value_parser = clap::value_parser!(u64).range(..=u64::MAX / 2))]
+          value_parser = clap::value_parser!(u64).range(..=u64::MAX / 2), allow_hyphen_values = true)]
     seed: u64,
     /// Write a drawing to this file.
     #[arg(long, value_name = "FILE")]
@@ -129,6 +132,8 @@ pub struct Rehearsed {
     traffic: String,
     /// How both versions behave.
     behaves: String,
+    /// What was asked, for scripts.
+    asked: json::Asked,
     first_seed: u64,
     /// None if it is as good as the old version.
     canary: Option<Summary>,
@@ -152,9 +157,13 @@ struct Planned {
 
 impl Rehearse {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
-        let planned = self.planned()?;
-        let mut notes = notes(&planned);
-        let scenario = self.scenario(&planned, &mut notes)?;
+        let (planned, scenario, notes) = match self.prepared() {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                eprintln!("pointsman: {error:#}");
+                return Ok(Ending::Usage);
+            }
+        };
         let rehearsed = self.rehearse(planned.service, scenario, notes)?;
         if let Some(path) = &self.svg {
             std::fs::write(path, svg::draw(&rehearsed))
@@ -165,6 +174,14 @@ impl Rehearse {
             false => print(&rehearsed.told(is_coloured())),
         }
         Ok(Ending::Done)
+    }
+
+    /// The plan, what it meets, and what is not simulated.
+    fn prepared(&self) -> anyhow::Result<(Planned, Scenario, Vec<String>)> {
+        let planned = self.planned()?;
+        let mut notes = notes(&planned);
+        let scenario = self.scenario(&planned, &mut notes)?;
+        Ok((planned, scenario, notes))
     }
 
     /// The plan of the file's service, or the default one.
@@ -294,6 +311,7 @@ impl Rehearse {
         let is_identical = scenario.is_identical();
         let (from, to) = (scenario.plan.from.clone(), scenario.plan.to.clone());
         let (steps, hold) = (scenario.plan.steps.clone(), scenario.plan.hold);
+        let asked = json::Asked::of(&scenario, self.profile.is_none().then_some(self.rps));
         let (traffic, behaves) = (self.traffic_words(&scenario), self.behaviour_words(&scenario));
         let canary = Rehearsal::of(scenario)?;
         let total = self.seeds * if is_identical { 1 } else { 2 };
@@ -314,6 +332,7 @@ impl Rehearse {
             hold,
             traffic,
             behaves,
+            asked,
             first_seed: self.seed,
             canary: (!is_identical).then(|| Summary::of(&canary_runs)),
             canary_runs,
@@ -326,11 +345,22 @@ impl Rehearse {
 
     fn traffic_words(&self, scenario: &Scenario) -> String {
         let rate = match &self.profile {
-            Some(path) => format!("traffic as in {}", path.display()),
+            Some(path) => {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                format!("traffic as in {}", name.display())
+            }
             None => format!("{} requests/s", self.rps),
         };
         match scenario.crowd {
-            Some(crowd) => format!("{rate} of {} users", words::grouped(u64::from(crowd.users))),
+            Some(crowd) => {
+                let users = words::grouped(u64::from(crowd.users));
+                let plural = if crowd.users == 1 { "" } else { "s" };
+                let broken = match crowd.broken > 0.0 {
+                    true => format!(", {} of them broken", words::share_of(crowd.broken)),
+                    false => String::new(),
+                };
+                format!("{rate} of {users} user{plural}{broken}")
+            }
             None => rate,
         }
     }
@@ -350,9 +380,13 @@ impl Rehearse {
         let latency = beside(latency(stable), latency(canary));
         let later = match after.is_zero() {
             true => String::new(),
-            false => format!(", from {} on", words::time(after)),
+            false => format!(", from {} on", in_words(after)),
         };
-        format!("errors {errors}, latency {latency}{later}")
+        let stalls = scenario.stalls.map_or_else(String::new, |Stalls { every, share }| {
+            let (every, share) = (in_words(every), words::share_of(share));
+            format!("\neach upstream fails {share} of a second about every {every}")
+        });
+        format!("errors {errors}, latency {latency}{later}{stalls}")
     }
 }
 
@@ -383,7 +417,7 @@ impl Rehearsed {
             self.title(),
             self.behaves,
             steps.join(", "),
-            words::time(self.hold),
+            in_words(self.hold),
             words::told(self),
             plot::plot(runs, is_coloured),
         );
@@ -391,9 +425,13 @@ impl Rehearsed {
             text.push_str(&format!("note: {note}\n"));
         }
         text.push_str(&format!(
-            "{} rollouts, {} virtual hours, in {:.1} s.",
+            "{} rollout{}, {} virtual hours, in {:.1} s.",
             words::grouped(rollouts),
-            words::grouped(self.virtual_hours().round() as u64),
+            if rollouts == 1 { "" } else { "s" },
+            match self.virtual_hours() {
+                hours @ ..10.0 => format!("{hours:.1}"),
+                hours => words::grouped(hours.round() as u64),
+            },
             self.took.as_secs_f64(),
         ));
         text

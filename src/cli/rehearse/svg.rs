@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::Rehearsed;
 use super::curve::{Axis, Curve};
-use super::words::{grouped, time};
+use super::words::grouped;
+use crate::clock::in_words;
 use crate::rehearsal::{Ending, Group, Summary};
 
 const WIDTH: f64 = 900.0;
@@ -12,6 +13,9 @@ const HEIGHT: f64 = 440.0;
 
 /// The plot's edges: left, top, right, bottom.
 const EDGES: [f64; 4] = [64.0, 118.0, 876.0, 384.0];
+
+/// Letters of the title that fit in for sure.
+const LONGEST_TITLE: usize = 80;
 
 const INK: &str = "#1f2933";
 const FAINT: &str = "#e4e7eb";
@@ -43,7 +47,7 @@ fn write_all(text: &mut String, rehearsed: &Rehearsed) -> std::fmt::Result {
          width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" font-family=\"system-ui, sans-serif\" \
          font-size=\"13\" fill=\"{INK}\">"
     )?;
-    let title = escaped(&rehearsed.title());
+    let title = escaped(&shortened(rehearsed.title(), LONGEST_TITLE));
     writeln!(text, "<title>{title}</title>")?;
     writeln!(text, "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>")?;
     writeln!(text, "<text x=\"24\" y=\"30\" font-size=\"17\" font-weight=\"600\">{title}</text>")?;
@@ -102,6 +106,18 @@ fn x(axis: &Axis, seconds: f64) -> f64 {
 fn y(share: f64) -> f64 {
     let [_, top, _, bottom] = EDGES;
     bottom - share * (bottom - top)
+}
+
+/// Its beginning and its end, if it is longer than this.
+fn shortened(text: String, longest: usize) -> String {
+    let letters: Vec<char> = text.chars().collect();
+    if letters.len() <= longest {
+        return text;
+    }
+    let (head, tail) = (longest / 2, longest - longest / 2 - 1);
+    let head: String = letters[..head].iter().collect();
+    let tail: String = letters[letters.len() - tail..].iter().collect();
+    format!("{head}…{tail}")
 }
 
 fn write_axes(text: &mut String, axis: &Axis) -> std::fmt::Result {
@@ -171,7 +187,7 @@ fn write_legend(text: &mut String, at: usize, line: &Line<'_>) -> std::fmt::Resu
         y - 4.5,
         line.colour
     )?;
-    let median = line.group.took.median.map_or_else(String::new, time);
+    let median = line.group.took.median.map_or_else(String::new, in_words);
     let count = grouped(line.group.count);
     writeln!(
         text,

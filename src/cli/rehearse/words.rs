@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
-
 use super::super::table::{percent, table};
 use super::Rehearsed;
+use crate::clock::in_words;
 use crate::rehearsal::{Group, Spread, Summary};
 
 /// The table of both canaries, and what it says of false alarms.
@@ -61,7 +60,7 @@ fn share(group: &Group, runs: u64) -> String {
 
 fn times(spread: Spread<Duration>) -> String {
     match spread.median.zip(spread.p95) {
-        Some((median, p95)) => format!("{}, p95 {}", time(median), time(p95)),
+        Some((median, p95)) => format!("{}, p95 {}", in_words(median), in_words(p95)),
         None => "-".into(),
     }
 }
@@ -81,12 +80,6 @@ fn by(summary: &Summary) -> String {
         true => "-".into(),
         false => summary.by.iter().map(one).collect::<Vec<_>>().join(", "),
     }
-}
-
-/// A time as configs write it, such as `9m 12s`.
-pub fn time(took: Duration) -> String {
-    let took = SignedDuration::try_from(took).unwrap_or(SignedDuration::MAX);
-    format!("{took:#}")
 }
 
 /// A latency, as short as it is exact.
@@ -130,7 +123,7 @@ mod tests {
     fn numbers_are_as_people_read_them() {
         assert_eq!([0, 999, 1_000, 12_345_678].map(grouped), ["0", "999", "1,000", "12,345,678"]);
         assert_eq!([0.01, -0.3, 47.04, 2_993.6].map(decimal), ["0", "-0.3", "47.0", "2994"]);
-        assert_eq!(time(Duration::from_secs(552)), "9m 12s");
+        assert_eq!(in_words(Duration::from_secs(552)), "9m 12s");
         assert_eq!(
             [0.001, 0.02, 0.000_000_5, 0.0, 1.0].map(share_of),
             ["0.1 %", "2 %", "0.00005 %", "0 %", "100 %"]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Service;
 use crate::balance::Policy;
+use crate::clock::in_words;
 use crate::upstream::Probe;
 
 /// One table as pairs of a key and its value in words; none if it is off.
@@ -179,7 +180,7 @@ fn limits(of: &Service) -> Table {
 }
 
 fn time(length: Duration) -> String {
-    format!("{length:?}")
+    in_words(length)
 }
 
 fn or_none(value: Option<impl ToString>) -> String {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Desk, Effect, Now, Said};
-use crate::clock::WallTime;
+use crate::clock::{WallTime, in_words};
 use crate::config::Severity;
 use crate::control::{FreezeOrder, Order, Refused, Subject};
 use crate::rollout::Rollout;
@@ -251,12 +251,31 @@ impl Desk {
         }
     }
 
-    /// Whether a rollout was started in spite of a freeze, not too long ago.
+    /// Whether a rollout was started in spite of a freeze, not too long ago, and nobody has frozen
+    /// the service since.
     pub(super) fn goes_on_despite(&self, rollout: &Rollout, now: Now) -> bool {
-        let key =
-            OverrideKey::Lifted { service: rollout.service.to_string(), rollout: Some(rollout.id) };
-        let until = self.overrides.get(&key).and_then(|standing| standing.until);
-        until.is_some_and(|until| until > now.wall)
+        let service = rollout.service.to_string();
+        let key = OverrideKey::Lifted { service: service.clone(), rollout: Some(rollout.id) };
+        let Some(lifted) = self.overrides.get(&key) else { return false };
+        let freeze = self.overrides.get(&OverrideKey::Freeze { service });
+        lifted.until.is_some_and(|until| until > now.wall)
+            && freeze.is_none_or(|freeze| freeze.at < lifted.at)
+    }
+
+    /// Orders it after what was said of the service's rollouts before, also if the clock was set back:
+    /// the last word counts.
+    fn after_all(&self, service: &str, mut standing: Override) -> Override {
+        let is_said = |key: &&OverrideKey| match key {
+            OverrideKey::Freeze { service: of } | OverrideKey::Lifted { service: of, .. } => {
+                *of == *service
+            }
+            _ => false,
+        };
+        let said = self.overrides.keys().filter(is_said).map(|key| self.overrides[key].at);
+        if let Some(last) = said.max() {
+            standing.at = standing.at.max(last + Duration::from_millis(1));
+        }
+        standing
     }
 
     /// Refuses a rollout that nobody should start now; with an override, what stands for it from
@@ -278,6 +297,7 @@ impl Desk {
                 let what = What::Lifted { service, rollout: Some(id) };
                 let until = Some(now.wall + LONGEST_OVERRIDE);
                 let standing = Desk::override_of(what, order, now, until);
+                let standing = self.after_all(name, standing);
                 Ok(Some((standing, format!("rollout {id} starts all the same: {why}"))))
             }
         }
@@ -332,12 +352,13 @@ impl Desk {
                 return Err(Refused::NotFrozen { service, why: standing.refuses() });
             }
         };
-        // The last word counts: a freeze ends what was said for single rollouts too.
+        let new = new.map(|new| self.after_all(name, new));
+        // The last word on all rollouts counts. What was said for a single one counts again once a
+        // freeze is lifted.
         let is_gone = |key: &&OverrideKey| match key {
             OverrideKey::Freeze { service: of } => *of == service,
             OverrideKey::Lifted { service: of, rollout } => {
-                let of_all = matches!(what, FreezeOrder::Override { .. }) && rollout.is_none();
-                *of == service && (of_all || matches!(what, FreezeOrder::Freeze { .. }))
+                *of == service && rollout.is_none() && !matches!(what, FreezeOrder::Lift)
             }
             _ => false,
         };
@@ -352,7 +373,7 @@ impl Desk {
         self.overrides.retain(|key, _| !gone.contains(key));
         self.overrides.extend(new.map(|standing| (standing.what.key(), standing)));
         self.show_standings(snapshot, now);
-        let for_ = |length: Duration| format!(" for {length:?} at most");
+        let for_ = |length: Duration| format!(" for {} at most", in_words(length));
         match what {
             FreezeOrder::Freeze { length } => {
                 let what = format!("rollouts are frozen{}", length.map_or_else(String::new, for_));
@@ -363,7 +384,12 @@ impl Desk {
                 self.say("slo", Subject::new(name, "", ""), what, order);
             }
             FreezeOrder::Override { length } => {
-                let why = standing.why().map_or_else(String::new, |why| format!(": {why}"));
+                let why = match (&standing.freeze, standing.why()) {
+                    (Some(Decree { by, why, .. }), _) => {
+                        format!("; the freeze by {by} is lifted: {why}")
+                    }
+                    (None, why) => why.map_or_else(String::new, |why| format!(": {why}")),
+                };
                 let what = format!("rollouts go on{} all the same{why}", for_(length));
                 self.say_overridden(name, what, order);
             }

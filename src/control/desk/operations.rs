@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Desk, Now};
 use crate::balance::{DEFAULT_WEIGHT, Member};
+use crate::clock::in_words;
 use crate::control::{ModeName, ModeOrder, Order, Place, Refused, Subject, UpstreamOrder};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::store::{Batch, OverrideKey, What};
@@ -245,7 +246,7 @@ impl Desk {
                 let what = What::Hold { service: name, most };
                 self.put_until(what, order, now, Some(now.wall + length))?;
                 let until = snapshot.moment(now.instant) + length;
-                (Mode::Hold { most, until }, format!("held for {length:?} at most"))
+                (Mode::Hold { most, until }, format!("held for {} at most", in_words(length)))
             }
             ModeOrder::Maintenance { message } => {
                 self.put(

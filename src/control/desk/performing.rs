@@ -207,7 +207,7 @@ impl Desk {
                 (Severity::Medium, Some(format!("pointsman rollout status {service}")))
             }
             Weight::Failure => {
-                (Severity::High, Some(format!("pointsman events --service {service}")))
+                (Severity::High, Some(format!("pointsman rollout report {service}")))
             }
         };
         self.effects.push(Effect::Say(Said {

@@ -282,7 +282,15 @@ fn an_override_needs_a_reason_and_is_kept_for_its_rollout_alone() {
     office.freeze(FreezeOrder::Freeze { length: None }, Some("stop")).unwrap();
     office.serve(2, 10, 5);
     assert!(office.rollout().1.starts_with("held: bob froze them: stop"));
+    // Once that is lifted, what was said for the rollout counts again.
+    office.freeze(FreezeOrder::Lift, None).unwrap();
+    office.serve(2, 10, 5);
+    assert!(!office.rollout().1.starts_with("held"), "{:?}", office.rollout());
+    office.freeze(FreezeOrder::Freeze { length: None }, Some("stop again")).unwrap();
+    office.serve(2, 10, 5);
+    assert!(office.rollout().1.starts_with("held: bob froze them: stop again"));
     office.order(rollout::Order::Abort).unwrap();
+    office.serve(1, 10, 5);
     office.freeze(FreezeOrder::Lift, None).unwrap();
     assert!(matches!(office.start(false, None), Err(Refused::Frozen { .. })));
     assert!(office.desk.overrides().is_empty());
@@ -318,7 +326,7 @@ fn a_freeze_by_order_outlives_the_process_and_ends_in_time() {
     let freeze = FreezeOrder::Freeze { length: Some(Duration::from_secs(600)) };
     assert_eq!(office.freeze(freeze, None), Err(Refused::NoReason));
     office.freeze(freeze, Some("black friday")).unwrap();
-    assert_eq!(office.told(), [(Severity::Low, "rollouts are frozen for 600s at most".into())]);
+    assert_eq!(office.told(), [(Severity::Low, "rollouts are frozen for 10m at most".into())]);
     office = office.killed();
     assert_eq!(office.state(), State::Frozen);
     let refused = office.start(false, None);

@@ -108,7 +108,7 @@ fn silence_ends_paused() {
     let rehearsal = Rehearsal::of(Scenario { traffic, ..scenario(0.001) }).unwrap();
     let run = rehearsal.run(1);
     assert_eq!((run.ending, run.took, run.by), (Ending::Paused, Duration::from_secs(1_800), None));
-    assert!(run.why.contains("requests came in 1800s: too few to go on"), "{}", run.why);
+    assert!(run.why.contains("requests came in 30m: too few to go on"), "{}", run.why);
     assert_eq!(run.share, BasisPoints::new(100).unwrap());
 }
 

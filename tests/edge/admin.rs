@@ -91,7 +91,7 @@ async fn bad_orders_are_refused_with_a_reason_and_change_nothing() {
             "/v1/services/shop/mode",
             r#"{"mode": "hold", "for": "5"}"#,
             422,
-            "for: a duration needs a unit, such as 5s",
+            "for: a duration needs a unit, such as 5s or 5ms",
         ),
         (
             "GET",

@@ -118,7 +118,7 @@ mod tests {
                 "50ms",
                 "expected p50 and p99, such as 50ms,200ms, or how many times as long, such as x1.5",
             ),
-            ("50,200ms", "`50`: a duration needs a unit, such as 50s"),
+            ("50,200ms", "`50`: a duration needs a unit, such as 50s or 50ms"),
             ("200ms,50ms", "p99 (50ms) must be above p50 (200ms), and p50 at least 1 µs"),
             ("x0", "from x0.01 to x1000 would do"),
             ("xl", "expected a factor such as x1.5"),

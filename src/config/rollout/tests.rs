@@ -190,7 +190,7 @@ fn what_is_odd_is_warned_of_and_works() {
             "strategy = \"rolling\"",
             "t:6:12: a rolling rollout cannot be started without a `deploy` hook",
         ),
-        ("hold = \"1h\"", "t:6:8: `hold` is 3600s, longer than `longest_step`, which is 1800s"),
+        ("hold = \"1h\"", "t:6:8: `hold` is 1h, longer than `longest_step`, which is 30m"),
     ];
     for (line, wanted) in cases {
         let text = format!("{FILE}[services.a.rollout]\n{line}\n");
@@ -217,7 +217,7 @@ fn a_change_is_named_with_its_values() {
         "service a: rollout hooks changed",
         "service a: smoke requests changed",
         "service a: rollout.steps 1,5,10,25,50,100 → 10,100",
-        "service a: rollout.hold 60s → 5s",
+        "service a: rollout.hold 1m → 5s",
     ];
     assert_eq!(lines, wanted);
 }

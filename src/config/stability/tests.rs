@@ -106,7 +106,7 @@ fn mistakes_are_named() {
             "breaker = { open = \"10s\", longest = \"5s\" }",
             "`open` is 10s, longer than `longest`, which is 5s",
         ),
-        ("ejection.time = \"10m\"", "`time` is 600s, longer than `longest`, which is 300s"),
+        ("ejection.time = \"10m\"", "`time` is 10m, longer than `longest`, which is 5m"),
         ("health = { tcp = true, agent = true }", "`agent` does nothing with `tcp`"),
         ("fallback = {}", "an empty `fallback` does nothing"),
         ("limits.queue = 4", "nothing ever waits in this queue"),

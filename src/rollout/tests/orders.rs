@@ -60,7 +60,7 @@ fn a_step_that_gets_too_few_requests_pauses_and_may_wait_as_long_again() {
     trial.ticks(1_799);
     assert_eq!(trial.outcome(), "running");
     trial.tick();
-    assert_eq!(trial.words(), "paused: 0 of 500 requests came in 1800s: too few to go on");
+    assert_eq!(trial.words(), "paused: 0 of 500 requests came in 30m: too few to go on");
     trial.order(Order::Resume).unwrap();
     trial.ticks(1_799);
     assert_eq!((trial.outcome(), trial.share()), ("running", 1));
@@ -77,7 +77,7 @@ fn a_step_that_cannot_be_judged_says_so_when_it_pauses() {
     let mut trial = Trial::after(&settings(Strategy::Canary), 1);
     trial.verdict = Verdict::Inconclusive { evidence: "1 in 4 by chance".into() };
     trial.ticks(1_800);
-    assert_eq!(trial.words(), "paused: there is no verdict after 1800s: 1 in 4 by chance");
+    assert_eq!(trial.words(), "paused: there is no verdict after 30m: 1 in 4 by chance");
 }
 
 /// Orders are accepted when, and only when, the status names them.

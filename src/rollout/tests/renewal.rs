@@ -71,7 +71,7 @@ fn it_stops_at_the_first_that_does_not_come_back() {
     let mut trial = rolling(1);
     trial.come_back = false;
     trial.run(200);
-    assert_eq!(trial.words(), "paused: `a` is not healthy within 120s");
+    assert_eq!(trial.words(), "paused: `a` is not healthy within 2m");
     trial.ticks(1_000);
     assert_eq!(trial.outcome(), "paused");
     trial.log();
@@ -116,7 +116,7 @@ fn deployments_are_begun_again_after_a_crash_and_the_lost_one_is_stuck() {
     trial.done(&deploy("b"), Ok(String::new()));
     trial.ticks(630);
     let words = trial.words();
-    assert_eq!(words, "paused: hook deploy of `a` failed: nobody has told its end for 630s");
+    assert_eq!(words, "paused: hook deploy of `a` failed: nobody has told its end for 10m 30s");
 }
 
 #[test]

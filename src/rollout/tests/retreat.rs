@@ -131,7 +131,7 @@ fn a_target_that_does_not_become_healthy_gets_nothing() {
     assert_eq!(trial.outcome(), "running");
     trial.tick();
     assert_eq!((trial.outcome(), trial.share()), ("failed", 0));
-    assert!(trial.words().contains("was not healthy within 120s"), "{}", trial.words());
+    assert!(trial.words().contains("was not healthy within 2m"), "{}", trial.words());
 }
 
 #[test]

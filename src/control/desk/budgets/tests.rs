@@ -157,7 +157,7 @@ fn an_outage_refuses_new_rollouts_until_it_is_over_for_half_an_hour() {
     assert!(
         why.starts_with("the error budget of availability burns 14")
             && why.contains("× (14.4× over 1 h and 5 min), ")
-            && why.ends_with("% of it is left"),
+            && why.ends_with("% of it is spent"),
         "{why}"
     );
     let told = office.told();

@@ -118,13 +118,13 @@ async fn mistakes_say_where_and_what_would_do() {
         (&["--canary-latency", "50ms"], 2, "or how many times as long, such as x1.5"),
         (&["--service", "shop"], 2, "--config <FILE>"),
         (&["--rps", "5", "--profile", &day], 2, "cannot be used with"),
-        (&["--profile", &day], 1, "day.csv: line 2: `many` is no number of requests per second"),
+        (&["--profile", &day], 2, "day.csv: line 2: `many` is no number of requests per second"),
         (&["--config", "nowhere.toml"], 1, "cannot read nowhere.toml"),
-        (&["--config", &config], 1, "say which with --service: "),
-        (&["--config", &config, "--service", "shup"], 1, "did you mean `shop`?"),
+        (&["--config", &config], 2, "say which with --service: "),
+        (&["--config", &config, "--service", "shup"], 2, "did you mean `shop`?"),
         (&["--config", &broken, "--service", "shop"], 1, "did you mean `hold`?"),
-        (&["--config", &config, "--service", "shop", "--to", "pink"], 1, "no pool is named `pink`"),
-        (&["--steps", "50,10"], 1, "steps must rise from above 0 to 100 %"),
+        (&["--config", &config, "--service", "shop", "--to", "pink"], 2, "no pool is named `pink`"),
+        (&["--steps", "50,10"], 2, "steps must rise from above 0 to 100 %"),
     ] {
         let ran = pointsman(&[&["rehearse"], args].concat()).await;
         assert_eq!(ran.code, code, "{args:?}: {}", ran.err);

@@ -10,7 +10,7 @@ mod words;
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -157,13 +157,16 @@ struct Planned {
 
 impl Rehearse {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
-        let (planned, scenario, notes) = match self.prepared() {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                eprintln!("pointsman: {error:#}");
-                return Ok(Ending::Usage);
-            }
-        };
+        let path = self.config.as_deref();
+        let config = path.map(|path| read(path).map(|config| (path, config))).transpose()?;
+        let (planned, scenario, notes) =
+            match self.prepared(config.as_ref().map(|(path, config)| (*path, &**config))) {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    eprintln!("pointsman: {error:#}");
+                    return Ok(Ending::Usage);
+                }
+            };
         let rehearsed = self.rehearse(planned.service, scenario, notes)?;
         if let Some(path) = &self.svg {
             std::fs::write(path, svg::draw(&rehearsed))
@@ -177,15 +180,18 @@ impl Rehearse {
     }
 
     /// The plan, what it meets, and what is not simulated.
-    fn prepared(&self) -> anyhow::Result<(Planned, Scenario, Vec<String>)> {
-        let planned = self.planned()?;
+    fn prepared(
+        &self,
+        config: Option<(&Path, &Config)>,
+    ) -> anyhow::Result<(Planned, Scenario, Vec<String>)> {
+        let planned = self.planned(config)?;
         let mut notes = notes(&planned);
         let scenario = self.scenario(&planned, &mut notes)?;
         Ok((planned, scenario, notes))
     }
 
     /// The plan of the file's service, or the default one.
-    fn planned(&self) -> anyhow::Result<Planned> {
+    fn planned(&self, config: Option<(&Path, &Config)>) -> anyhow::Result<Planned> {
         let wishes = Wishes {
             to: self.to.clone(),
             steps: self.steps.clone(),
@@ -193,7 +199,7 @@ impl Rehearse {
             min_requests: self.min_requests,
             ..Wishes::default()
         };
-        let Some(path) = &self.config else {
+        let Some((path, config)) = config else {
             let pools = [("stable".into(), 1), ("canary".into(), 1)];
             let split = Split::all_to("stable".into());
             let plan = Plan::new(&RolloutSettings::default(), &wishes, &pools, &split)?;
@@ -205,8 +211,7 @@ impl Rehearse {
                 slo: None,
             });
         };
-        let config = read(path)?;
-        let service = self.chosen(&config, path)?;
+        let service = self.chosen(config, path)?;
         let mut pools: Vec<(Arc<str>, usize)> =
             service.pools.iter().map(|pool| (pool.name.clone(), pool.upstreams.len())).collect();
         if let [(_, upstreams)] = pools[..] {
@@ -227,11 +232,7 @@ impl Rehearse {
         Ok(Planned { service: Some(name), plan, upstreams, is_sticky, slo })
     }
 
-    fn chosen<'c>(
-        &self,
-        config: &'c Config,
-        path: &std::path::Path,
-    ) -> anyhow::Result<&'c config::Service> {
+    fn chosen<'c>(&self, config: &'c Config, path: &Path) -> anyhow::Result<&'c config::Service> {
         let names = config.services.iter().map(|service| &*service.name);
         match (&self.service, &config.services[..]) {
             (Some(name), _) => config.service(name).ok_or_else(|| {
@@ -454,7 +455,7 @@ fn notes(planned: &Planned) -> Vec<String> {
 }
 
 /// A config file, its mistakes shown the way `check` does.
-fn read(path: &std::path::Path) -> anyhow::Result<Arc<Config>> {
+fn read(path: &Path) -> anyhow::Result<Arc<Config>> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
     match (Text { path: shown.clone(), text }).parse() {

@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use super::answer::{Answer, Body, order};
+use super::answer::{Answer, Body, Object, order};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
@@ -47,20 +47,21 @@ const UNRESOLVED: &str = "its name has not resolved yet; it joins when it does";
     request_body = wire::PutUpstreamState,
     responses(
         (status = 200, description = "The state set", body = wire::UpstreamStateSet),
-        (status = 404, description = "No such service, pool or upstream", body = Problem)))]
+        (status = 404, description = "No such service, pool or upstream", body = Problem),
+        (status = 409, description = "It is the last one of a pool that gets traffic", body = Problem)))]
 pub async fn put_upstream_state(
     State(admin): State<Admin>,
     caller: Caller,
     Path((service, pool, address)): Path<(String, String, String)>,
     body: Body<wire::PutUpstreamState>,
 ) -> Answer {
-    let Json(wire::PutUpstreamState { state, reason, author }) = body?;
+    let Json(Object(wire::PutUpstreamState { state, force, reason, author })) = body?;
     let place = upstream(&admin, service, pool, &address)?;
     let what = match state {
         wire::UpstreamState::Active => UpstreamOrder::Activate,
         wire::UpstreamState::Drain => UpstreamOrder::Drain,
     };
-    let order = order(&HeaderMap::new(), &caller, author, reason, false)?;
+    let order = order(&HeaderMap::new(), &caller, author, reason, force)?;
     let set = admin.control.set_upstream(place.clone(), what, order).await;
     let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
     let snapshot = admin.published.load();
@@ -87,7 +88,7 @@ pub async fn post_upstream(
     Path((service, pool)): Path<(String, String)>,
     body: Body<wire::PostUpstream>,
 ) -> Answer {
-    let Json(wire::PostUpstream { address, weight, reason, author }) = body?;
+    let Json(Object(wire::PostUpstream { address, weight, reason, author })) = body?;
     let parsed: Address = address.parse().map_err(|error| bad(format!("address: {error}")))?;
     if weight.is_some_and(|weight| !(1..=10_000).contains(&weight)) {
         return Err(bad("weight: from 1 to 10000"));
@@ -191,7 +192,7 @@ async fn set_breaker(
     place: Place,
     body: Body<wire::PutBreaker>,
 ) -> Answer {
-    let Json(wire::PutBreaker { state, reason, author }) = body?;
+    let Json(Object(wire::PutBreaker { state, reason, author })) = body?;
     let order = order(&HeaderMap::new(), caller, author, reason, false)?;
     let set = admin.control.set_breaker(place.clone(), state.into(), order).await;
     let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
@@ -211,7 +212,7 @@ pub async fn put_mode(
     Path(service): Path<String>,
     body: Body<wire::PutMode>,
 ) -> Answer {
-    let Json(put) = body?;
+    let Json(Object(put)) = body?;
     let what = mode(&put)?;
     let order: Order = order(&HeaderMap::new(), &caller, put.author, put.reason, false)?;
     let set = admin.control.set_mode(&service, what, order).await;

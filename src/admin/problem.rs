@@ -92,6 +92,9 @@ impl From<Refused> for Problem {
             Refused::Frozen { .. } => (StatusCode::CONFLICT, "frozen"),
             Refused::NotFrozen { .. } => (StatusCode::CONFLICT, "not-frozen"),
             Refused::NoReason => (StatusCode::UNPROCESSABLE_ENTITY, "no-reason"),
+            Refused::NothingMoved { .. } => (StatusCode::CONFLICT, "nothing-moved"),
+            Refused::LastDrained { .. } => (StatusCode::CONFLICT, "last-upstream"),
+            Refused::FlagAsInFile(_) => (StatusCode::CONFLICT, "nothing-before"),
             Refused::NoRollout(_) => (StatusCode::CONFLICT, "no-rollout"),
             Refused::Plan(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no-plan"),
             Refused::Rollout(_) => (StatusCode::CONFLICT, "not-now"),
@@ -104,11 +107,18 @@ impl From<Refused> for Problem {
         };
         let hint = match &refused {
             Refused::NotAvailable(_) | Refused::Contracted { .. } => {
-                "; `force` sends traffic there all the same".to_string()
+                "; `--force` (in JSON `force`) sends traffic there all the same".to_string()
             }
-            Refused::RolloutUnderWay { .. } => {
-                "; abort it first (a rollback and `force` do so by themselves)".to_string()
+            Refused::LastDrained { .. } => {
+                "; `--force` (in JSON `force`) drains it all the same".to_string()
             }
+            Refused::RolloutUnderWay { service, .. } => {
+                format!("; `pointsman rollout abort {service}` ends it")
+            }
+            Refused::NothingMoved { service, .. } => format!(
+                "; `pointsman rollout abort {service}` ends it, and `pointsman rollback {service} \
+                 REVISION` goes back to another state"
+            ),
             Refused::Frozen { service, .. } => format!(
                 "; if this one mends it: `pointsman rollout start {service} --override-freeze \
                  --reason TEXT`"

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-use super::answer::{Answer, Body, change, order};
+use super::answer::{Answer, Body, Object, OptionalBody, change, given, order};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
@@ -30,9 +30,9 @@ pub async fn rollback(
     caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Body<wire::Rollback>,
+    body: OptionalBody<wire::Rollback>,
 ) -> Answer {
-    let Json(wire::Rollback { to, force, reason, author }) = body?;
+    let wire::Rollback { to, force, reason, author } = given(body)?;
     let order = order(&headers, &caller, author, reason, force)?;
     change(&admin, &name, Target::Back { to }, order).await
 }
@@ -54,7 +54,7 @@ pub async fn start(
     headers: HeaderMap,
     body: Body<wire::StartRollout>,
 ) -> Answer {
-    let Json(start) = body?;
+    let Json(Object(start)) = body?;
     let wishes = wishes(&start)?;
     let order = order(&headers, &caller, start.author, start.reason, false)?;
     let started = admin.control.start_rollout(&name, wishes, order).await;
@@ -127,9 +127,8 @@ pub async fn command(
     caller: Caller,
     Path((name, verb)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Body<wire::OrderRollout>,
+    body: OptionalBody<wire::OrderRollout>,
 ) -> Answer {
-    let Json(wire::OrderRollout { reason, author }) = body?;
     let what = match &*verb {
         "pause" => Order::Pause,
         "resume" => Order::Resume,
@@ -143,6 +142,7 @@ pub async fn command(
             return Err(Problem::new(StatusCode::NOT_FOUND, "no-verb", detail));
         }
     };
+    let wire::OrderRollout { reason, author } = given(body)?;
     let order = order(&headers, &caller, author, reason, false)?;
     let ordered = admin.control.order_rollout(&name, what, order).await;
     let report = ordered.map_err(|refused| refuse(&admin, refused, &name))?;
@@ -168,7 +168,7 @@ pub async fn flag(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
     Ok(Json(wire::Flag::from(flag)).into_response())
 }
 
-/// Gives a flag to another share of clients; without a share, as before the last order.
+/// Gives a flag to another share of clients, or takes it back to the state before the last order.
 #[utoipa::path(put, path = "/v1/flags/{flag}", tag = "traffic",
     params(("flag" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body = wire::PutFlag,
@@ -184,7 +184,10 @@ pub async fn put_flag(
     headers: HeaderMap,
     body: Body<wire::PutFlag>,
 ) -> Answer {
-    let Json(wire::PutFlag { percent, reason, author }) = body?;
+    let Json(Object(wire::PutFlag { percent, back, reason, author })) = body?;
+    if percent.is_some() == back {
+        return Err(bad("say `percent`, or `back` for the state before the last order".into()));
+    }
     let percent = percent.map(|percent| share(&percent, "percent")).transpose()?;
     let order = order(&headers, &caller, author, reason, false)?;
     let flag = admin.control.set_flag(&name, percent, order).await?;

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-use super::answer::{Answer, Body, change, etag, find, order};
+use super::answer::{Answer, Body, Object, change, etag, find, order};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::wire::Standing;
@@ -69,7 +69,7 @@ pub async fn put_split(
     headers: HeaderMap,
     body: Body<wire::PutSplit>,
 ) -> Answer {
-    let Json(wire::PutSplit { weights, force, reason, author }) = body?;
+    let Json(Object(wire::PutSplit { weights, force, reason, author })) = body?;
     let mut read = BTreeMap::new();
     for (pool, weight) in weights {
         let percent = BasisPoints::from_percent(&weight.to_string()).map_err(|error| {
@@ -98,7 +98,7 @@ pub async fn flip(
     headers: HeaderMap,
     body: Body<wire::Flip>,
 ) -> Answer {
-    let Json(wire::Flip { to, force, reason, author }) = body?;
+    let Json(Object(wire::Flip { to, force, reason, author })) = body?;
     let order = order(&headers, &caller, author, reason, force)?;
     change(&admin, &name, Target::Flip { pool: to }, order).await
 }

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-use super::answer::{Answer, Body, find, order};
+use super::answer::{Answer, Body, Object, find, order};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
@@ -46,7 +46,7 @@ pub async fn put_freeze(
     Path(name): Path<String>,
     body: Body<wire::PutFreeze>,
 ) -> Answer {
-    let Json(wire::PutFreeze { reason, length, author }) = body?;
+    let Json(Object(wire::PutFreeze { reason, length, author })) = body?;
     let length = length.map(|text| within(&text, LONGEST_FREEZE, "90 days")).transpose()?;
     let what = FreezeOrder::Freeze { length };
     set(&admin, &caller, &name, what, author, reason).await

@@ -10,8 +10,11 @@ mod standing;
 mod slo;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::config::{Change, Level, Problems};
@@ -232,6 +235,7 @@ pub enum UpstreamCondition {
 pub struct PutSplit {
     /// The share of each pool in percent, with at most two decimals; they sum to 100.
     #[schema(value_type = BTreeMap<String, f64>)]
+    #[serde(deserialize_with = "each_once")]
     pub weights: BTreeMap<String, serde_json::Number>,
     /// Even if a pool that gets more has no upstream that takes requests.
     #[serde(default)]
@@ -242,6 +246,36 @@ pub struct PutSplit {
     /// Who; `api` if left out.
     #[serde(default)]
     pub author: Option<String>,
+}
+
+/// A map whose keys differ: of two with one name serde would take the last.
+fn each_once<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Entries<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+        type Value = BTreeMap<String, T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("pools with their shares")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut entries = BTreeMap::new();
+            while let Some(name) = map.next_key::<String>()? {
+                if entries.contains_key(&name) {
+                    return Err(A::Error::custom(format_args!("`{name}` is named twice")));
+                }
+                entries.insert(name, map.next_value()?);
+            }
+            Ok(entries)
+        }
+    }
+
+    deserializer.deserialize_map(Entries(PhantomData))
 }
 
 /// A flip to be made.

@@ -57,7 +57,7 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// 69 unreachable, 5 refused by circumstances that can change, 1 any other no.
+    /// 69 unreachable, 5 refused by circumstances that can change, 2 makes no sense, 1 any other no.
     pub fn exit_code(&self) -> u8 {
         match self {
             ApiError::Unreachable { .. } => 69,
@@ -65,6 +65,11 @@ impl ApiError {
                 status: StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED,
                 ..
             } => 5,
+            ApiError::Refused {
+                status: StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST,
+                problems,
+                ..
+            } if problems.is_empty() => 2,
             ApiError::Refused { .. } | ApiError::Strange { .. } => 1,
         }
     }

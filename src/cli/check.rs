@@ -8,8 +8,9 @@ use clap::Args;
 
 use super::{Ending, print};
 use crate::admin::wire::{Checked, ConfigProblem};
-use crate::config::{Config, Level, Problems};
-use crate::control::Text;
+use crate::admin::{TokenError, Tokens};
+use crate::config::{Config, Level, Problem, Problems};
+use crate::control::{Source, Text};
 
 /// Check a config file and show all that is wrong with it.
 #[derive(Debug, Args)]
@@ -29,7 +30,20 @@ impl Check {
         let text =
             std::fs::read_to_string(&self.file).with_context(|| format!("cannot read {path}"))?;
         let named = Text { path: path.clone(), text: text.clone() };
-        let (valid, problems) = named.check();
+        let (mut valid, mut problems) = named.check();
+        if let (true, Ok((config, _))) = (valid, Config::parse(&text)) {
+            match Tokens::of(&config, &Source::File(self.file.clone())) {
+                Ok(_) => {}
+                // Who checks a config need not be allowed to read it.
+                Err(error @ TokenError::Read { .. }) => {
+                    problems.0.push(Problem::general(error.to_string()).warning());
+                }
+                Err(error) => {
+                    valid = false;
+                    problems.0.push(Problem::general(error.to_string()));
+                }
+            }
+        }
         let config = Config::parse(&text).ok().map(|(config, _)| config).filter(|_| valid);
         if self.json {
             let problems = ConfigProblem::all(&problems, &text);

@@ -24,6 +24,9 @@ pub struct Drain {
     /// Let it take requests again.
     #[arg(long)]
     undo: bool,
+    /// Even if it is the last one of a pool that gets traffic.
+    #[arg(long)]
+    force: bool,
     /// Do not wait for the requests it still holds.
     #[arg(long)]
     no_wait: bool,
@@ -50,7 +53,12 @@ impl Drain {
         let state =
             if self.undo { wire::UpstreamState::Active } else { wire::UpstreamState::Drain };
         let author = Some(super::author());
-        let put = wire::PutUpstreamState { state, reason: self.reason.clone(), author };
+        let put = wire::PutUpstreamState {
+            state,
+            force: self.force,
+            reason: self.reason.clone(),
+            author,
+        };
         let call = Call::json(Method::PUT, &path, &put);
         let set: wire::UpstreamStateSet = Api(&self.reach)
             .ask(call)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::api::{Api, ApiError, Call};
+use super::api::{Api, ApiError, Call, segment};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
 use crate::config::duration;
@@ -34,9 +34,26 @@ pub struct Events {
 }
 
 impl Events {
+    /// A name that neither a service nor any event has is mistyped.
+    async fn check_service(&self) -> anyhow::Result<()> {
+        let Some(service) = &self.service else { return Ok(()) };
+        let api = Api(&self.reach);
+        let path = format!("/v1/services/{}", segment(service));
+        if let Err(unknown @ ApiError::Refused { .. }) =
+            api.ask::<wire::Service>(Call::get(&path)).await
+        {
+            let events: Vec<wire::Event> = api.ask(Call::get("/v1/events?after=0")).await?;
+            if !events.iter().any(|event| event.service == *service) {
+                return Err(unknown.into());
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
         let now = clock::system().unix_seconds();
         let oldest = self.since.map_or(0.0, |since| now - since.as_secs_f64());
+        self.check_service().await?;
         let mut place = Place::default();
         let mut is_away = false;
         let mut has_reached = false;

@@ -28,7 +28,7 @@ pub struct Flags {
     reach: Reach,
 }
 
-fn share(text: &str) -> Result<serde_json::Number, String> {
+pub(super) fn share(text: &str) -> Result<serde_json::Number, String> {
     let share = BasisPoints::from_percent(text).map_err(|error| error.to_string())?;
     share.to_string().parse().map_err(|_| "not a number".to_string())
 }
@@ -42,6 +42,7 @@ impl Flags {
                 let path = format!("/v1/flags/{}", segment(flag));
                 let body = wire::PutFlag {
                     percent: self.percent.clone(),
+                    back: self.back,
                     reason: self.why.reason.clone(),
                     author: Some(super::author()),
                 };

@@ -111,11 +111,25 @@ enum Verb {
     Completions(completions::Completions),
 }
 
+/// `IP:PORT`, `NAME:PORT` or `unix:/PATH`.
+fn admin_address(text: &str) -> Result<String, &'static str> {
+    let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let has_port = |address: &str| {
+        let (host, port) = address.rsplit_once(':').unwrap_or_default();
+        !host.is_empty() && port.parse::<u16>().is_ok()
+    };
+    match address.starts_with("unix:") || has_port(address) {
+        true => Ok(text.to_string()),
+        false => Err("expected IP:PORT, such as 127.0.0.1:9900, or unix:/PATH"),
+    }
+}
+
 /// How to reach a running proxy.
 #[derive(Clone, Debug, Args)]
 struct Reach {
     /// Admin address: `IP:PORT` or `unix:/PATH`.
-    #[arg(long, env = "POINTSMAN_ADMIN", default_value = "127.0.0.1:9900", value_name = "ADDRESS")]
+    #[arg(long, env = "POINTSMAN_ADMIN", default_value = "127.0.0.1:9900", value_name = "ADDRESS",
+          value_parser = admin_address)]
     admin: String,
     /// Bearer token, if the admin API wants one.
     #[arg(long, env = "POINTSMAN_TOKEN", hide_env_values = true, value_name = "TOKEN")]

@@ -58,16 +58,16 @@ struct Start {
     #[arg(long, value_parser = ["canary", "blue-green", "all-at-once", "rolling"])]
     strategy: Option<String>,
     /// Shares of the target in percent, rising to 100.
-    #[arg(long, value_delimiter = ',', value_name = "PERCENT,…")]
+    #[arg(long, value_delimiter = ',', value_name = "PERCENT,…", value_parser = super::flags::share)]
     steps: Option<Vec<serde_json::Number>>,
     /// How long a step lasts at least.
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = length)]
     hold: Option<String>,
     /// Requests at the target that a step wants at least.
     #[arg(long, value_name = "NUMBER")]
     min_requests: Option<u64>,
     /// How long the old pool is kept warm after the last step.
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = length)]
     watch: Option<String>,
     /// Without the judge: only the guard of the config takes it back.
     #[arg(long)]
@@ -123,6 +123,11 @@ struct Given {
     reason: Option<String>,
     #[command(flatten)]
     reach: Reach,
+}
+
+/// A length of time, as it is sent.
+fn length(text: &str) -> Result<String, crate::config::BadDuration> {
+    crate::config::duration_or_zero(text).map(|_| text.to_string())
 }
 
 impl Rollout {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use http::Method;
 
@@ -46,7 +46,8 @@ impl Shift {
         let mut weights = BTreeMap::new();
         for (pool, weight) in self.weights {
             if weights.insert(pool.clone(), weight).is_some() {
-                bail!("pool `{pool}` is named twice");
+                eprintln!("pointsman: pool `{pool}` is named twice");
+                return Ok(Ending::Usage);
             }
         }
         let body = wire::PutSplit {

@@ -62,6 +62,14 @@ pub enum Refused {
         /// The address given.
         address: String,
     },
+    /// A pool that gets traffic would have nobody left, for as long as it is drained.
+    #[error("`{address}` is the last upstream of pool `{pool}` that takes requests")]
+    LastDrained {
+        /// The pool asked of.
+        pool: String,
+        /// The address given.
+        address: String,
+    },
     /// It came with a name.
     #[error("`{address}` is what the name `{name}` resolves to; remove the name")]
     Named {
@@ -79,6 +87,14 @@ pub enum Refused {
         id: u64,
         /// Its target.
         to: String,
+    },
+    /// A rollout that has moved nothing yet is the last change: there is nothing to take back.
+    #[error("rollout {id} of `{service}` has moved nothing yet")]
+    NothingMoved {
+        /// The service asked of.
+        service: String,
+        /// The rollout's number.
+        id: u64,
     },
     /// Rollouts of the service are frozen, or its error budget keeps them back.
     #[error("no rollout of `{service}` starts: {why}")]
@@ -128,6 +144,9 @@ pub enum Refused {
     /// No such flag.
     #[error("no flag is named `{0}`")]
     NoFlag(String),
+    /// A flag that nobody has set cannot be taken back.
+    #[error("flag `{0}` has no state before this one")]
+    FlagAsInFile(String),
     /// The store did not take it.
     #[error("{0}")]
     Store(String),

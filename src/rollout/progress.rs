@@ -105,13 +105,20 @@ impl Rollout {
     }
 
     /// Its service's traffic was changed past it, by this; it ends and moves nothing. What it had
-    /// only drained takes requests again.
-    pub fn supersede(&mut self, by: &str, now: WallTime) -> Vec<Action> {
+    /// only drained takes requests again, and of a rollback its hook is told.
+    pub fn supersede(&mut self, by: &str, is_rollback: bool, now: WallTime) -> Vec<Action> {
         let mut actions = Vec::new();
         if !self.is_over() {
             self.abort_rolling(&mut actions);
             let what = format!("rollout {} is superseded by {by}", self.id);
-            actions.push(say(Weight::Note, what));
+            match is_rollback {
+                // As if it had gone back by itself.
+                true => {
+                    self.on_taken_back(now, &mut actions);
+                    actions.push(say(Weight::Warning, what));
+                }
+                false => actions.push(say(Weight::Note, what)),
+            }
             self.end(Outcome::Superseded { by: by.into() }, now);
         }
         actions
@@ -135,6 +142,11 @@ impl Rollout {
     /// The place in the plan's steps that it is at; 0 before the first.
     pub fn step(&self) -> usize {
         self.step.unwrap_or_default()
+    }
+
+    /// Whether it has moved traffic, and not back.
+    pub fn has_moved(&self) -> bool {
+        self.step.is_some()
     }
 
     /// Attempts at the target since it got traffic, and since when it has.

@@ -132,14 +132,22 @@ impl Rollout {
     }
 
     pub(super) fn shift_back(&mut self, why: &str, now: WallTime, actions: &mut Vec<Action>) {
+        if self.step.is_none() {
+            return;
+        }
+        let split = Split::all_to(self.plan.from.clone());
+        actions.push(Action::Shift { split, why: why.to_string() });
+        self.on_taken_back(now, actions);
+    }
+
+    /// Traffic that it had moved is taken back.
+    pub(super) fn on_taken_back(&mut self, now: WallTime, actions: &mut Vec<Action>) {
         if self.step.take().is_none() {
             return;
         }
         self.on_end(now);
-        let split = Split::all_to(self.plan.from.clone());
-        actions.push(Action::Shift { split, why: why.to_string() });
-        // Told again after a crash, it would say that all is well.
         self.on_shift(now);
+        // Told again after a crash, it would say that all is well.
         self.forget(&Task::Hook(HookPoint::AfterPromote));
         self.call(HookPoint::AfterRollback, now, actions);
     }

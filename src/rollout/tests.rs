@@ -228,7 +228,7 @@ impl Trial {
     }
 
     fn supersede(&mut self, by: &str) {
-        let actions = self.rollout.supersede(by, self.now);
+        let actions = self.rollout.supersede(by, false, self.now);
         self.take(actions);
     }
 

@@ -5,12 +5,13 @@
 //! contains panics. The damaged file itself is left as it was found.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Database, ReadableDatabase, StorageBackend};
@@ -276,10 +277,26 @@ fn builder() -> redb::Builder {
     builder
 }
 
-/// Takes a panic for damage.
+thread_local! {
+    /// Whether a panic on this thread is only another way to say that a file is damaged.
+    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Takes a panic for damage, without the words and the backtrace that look like a fault of ours.
 fn contain<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(Trouble::Damaged(said(&*panic))))
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |about| {
+            if !IS_CONTAINED.get() {
+                usual(about);
+            }
+        }));
+    });
+    let before = IS_CONTAINED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IS_CONTAINED.set(before);
+    done.unwrap_or_else(|panic| Err(Trouble::Damaged(said(&*panic))))
 }
 
 /// What a panic said, in one line.

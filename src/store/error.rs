@@ -27,7 +27,7 @@ pub enum StoreError {
     /// It is not as it was written. Nothing was changed in it.
     #[error(
         "the store {path} is damaged ({what}); move the file away to begin anew, with the splits \
-         of the config, or bring back an export with `pointsman store import`"
+         of the config, or bring back an export with `pointsman store import --replace`"
     )]
     Damaged {
         /// The file.

@@ -42,7 +42,7 @@ pub struct Draft {
 
 /// Somebody else was faster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the service is at revision {current} by now, not at {expected}")]
+#[error("it is at revision {current} by now, not at {expected}")]
 pub struct LostRace {
     /// The revision that the change was made for.
     pub expected: u64,

@@ -39,7 +39,7 @@ async fn of_two_changes_to_one_revision_the_second_loses() {
     assert_eq!(second.status, 412);
     assert_eq!(second.fields("content-type"), ["application/problem+json"]);
     let problem: Value = serde_json::from_str(&second.body).unwrap();
-    assert_eq!(problem["detail"], "the service is at revision 2 by now, not at 1");
+    assert_eq!(problem["detail"], "it is at revision 2 by now, not at 1");
     assert_eq!(edge.admin_with("PUT", split, body, &["if-match: *"]).await.status, 200);
     assert_eq!(edge.admin_with("PUT", split, body, &["if-match: x"]).await.status, 400);
 }
@@ -72,6 +72,22 @@ async fn bad_orders_are_refused_with_a_reason_and_change_nothing() {
         ),
         ("PUT", "/v1/services/shop/split", r#"{"weihgts": {}}"#, 422, "unknown field `weihgts`"),
         ("PUT", "/v1/services/shop/split", "{", 400, "EOF while parsing"),
+        (
+            "PUT",
+            "/v1/services/shop/split",
+            r#"[{"blue": 90, "green": 10}]"#,
+            422,
+            "invalid type: sequence, expected a JSON object",
+        ),
+        (
+            "PUT",
+            "/v1/services/shop/split",
+            r#"{"weights": {"blue": 90, "blue": 10}}"#,
+            422,
+            "weights: `blue` is named twice",
+        ),
+        ("POST", "/v1/services/shop/rollback", "[]", 422, "expected a JSON object"),
+        ("POST", "/v1/services/shop/rollout/stop", "", 404, "a rollout has no verb `stop`"),
         (
             "PUT",
             "/v1/services/shop/pools/blue/breaker",
@@ -155,7 +171,10 @@ async fn a_flip_needs_a_pool_that_can_take_it() {
     edge.admin("PUT", &state, r#"{"state": "active"}"#).await;
     assert_eq!(edge.admin("POST", flip, r#"{"to": "green"}"#).await.0, 200);
     assert_eq!(edge.get(&[]).await.body, "green");
-    edge.admin("PUT", &state, r#"{"state": "drain"}"#).await;
+    let (status, problem) = edge.admin("PUT", &state, r#"{"state": "drain"}"#).await;
+    assert_eq!((status, &problem["type"]), (409, &json!("last-upstream")));
+    let forced = edge.admin("PUT", &state, r#"{"state": "drain", "force": true}"#).await;
+    assert_eq!(forced.0, 200);
     edge.admin("POST", flip, r#"{"to": "blue"}"#).await;
     let split = "/v1/services/shop/split";
     let (status, _) = edge.admin("PUT", split, r#"{"weights": {"blue": 50, "green": 50}}"#).await;
@@ -221,7 +240,8 @@ async fn changes_are_by_the_name_of_the_token_that_made_them() {
     let tokens = "# who may give orders\nci: 0123456789abcdef\nann: fedcba9876543210\n";
     std::fs::write(&file, tokens).unwrap();
     let head = HEAD.replace("[admin]", &format!("[admin]\ntoken_file = \"{}\"", file.display()));
-    let text = format!("{head}{}", shop(&[("blue", &origin)], ""));
+    let green = Origin::named("b").await;
+    let text = format!("{head}{}", shop(&[("blue", &origin), ("green", &green)], ""));
     let edge = Edge::start_file(&text, false).await;
     let as_ci = ["authorization: Bearer 0123456789abcdef"];
     let as_ann = ["authorization: Bearer fedcba9876543210"];
@@ -229,9 +249,9 @@ async fn changes_are_by_the_name_of_the_token_that_made_them() {
     let flip = "/v1/services/shop/flip";
     assert_eq!(edge.admin_with("POST", flip, r#"{"to": "blue"}"#, &bad).await.status, 401);
     for (fields, body, author) in [
-        (as_ci, r#"{"to": "blue"}"#, "ci"),
+        (as_ci, r#"{"to": "green"}"#, "ci"),
         (as_ann, r#"{"to": "blue", "author": "ann"}"#, "ann"),
-        (as_ci, r#"{"to": "blue", "author": "ann"}"#, "ci (as ann)"),
+        (as_ci, r#"{"to": "green", "author": "ann"}"#, "ci (as ann)"),
     ] {
         let made = edge.admin_with("POST", flip, body, &fields).await;
         let made: Value = serde_json::from_str(&made.body).unwrap();

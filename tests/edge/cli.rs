@@ -80,13 +80,16 @@ async fn orders_and_answers() {
 
     let lost = order(&["shift", "shop", "blue=100", "--if-revision", "1"]).await;
     assert_eq!(lost.code, 5);
-    assert!(lost.err.contains("the service is at revision 2 by now, not at 1"), "{}", lost.err);
+    assert!(lost.err.contains("it is at revision 2 by now, not at 1"), "{}", lost.err);
     let sum = order(&["shift", "shop", "blue=50"]).await;
-    assert_eq!(sum.code, 1);
+    assert_eq!(sum.code, 2);
     assert!(sum.err.contains("the weights sum to 50 %, not to 100 %"), "{}", sum.err);
     assert_eq!(order(&["shift", "shop", "blue"]).await.code, 2);
 
-    let drained = order(&["drain", "shop/green", &green.address.to_string()]).await;
+    let only = green.address.to_string();
+    let last = order(&["drain", "shop/green", &only]).await;
+    assert!(last.code == 5 && last.err.contains("--force"), "{}", last.err);
+    let drained = order(&["drain", "shop/green", &only, "--force"]).await;
     assert_eq!(drained.code, 0, "{}", drained.err);
     let refused = order(&["flip", "shop", "green"]).await;
     assert_eq!(refused.code, 5);
@@ -258,7 +261,7 @@ async fn breakers_holds_and_maintenance_are_one_line_each() {
     assert_eq!(run(&["hold", "shop", "--for", "20s"]).await.code, 0);
     assert!(run(&["status"]).await.out.contains("held, 0 wait"));
     assert_eq!(run(&["hold", "shop", "--release"]).await.out, "shop serves again\n");
-    assert_eq!(run(&["hold", "shop", "--for", "6m"]).await.code, 1, "longer than anybody waits");
+    assert_eq!(run(&["hold", "shop", "--for", "6m"]).await.code, 2, "longer than anybody waits");
 
     let early = run(&["hold", "shop", "--release"]).await;
     assert_eq!(early.code, 5);

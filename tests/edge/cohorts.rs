@@ -124,7 +124,7 @@ async fn our_cookie_stands_beside_the_upstreams_and_on_no_answer_of_our_own() {
     assert!(response.fields("set-cookie").contains(&"sid=1"));
     cookie_of(&response);
     let path = format!("/v1/services/shop/pools/blue/upstreams/{}/state", origin.address);
-    assert_eq!(edge.admin("PUT", &path, r#"{"state": "drain"}"#).await.0, 200);
+    assert_eq!(edge.admin("PUT", &path, r#"{"state": "drain", "force": true}"#).await.0, 200);
     let refused = edge.get(&[]).await;
     assert_eq!((refused.status, refused.fields("set-cookie").len()), (503, 0));
 }

@@ -20,7 +20,7 @@ async fn a_saved_file_takes_effect_and_state_survives() {
     let (blue, _green, text) = two_pools().await;
     let edge = Edge::start_file(&text, true).await;
     let path = format!("/v1/services/shop/pools/blue/upstreams/{}/state", blue.address);
-    edge.admin("PUT", &path, r#"{"state": "drain"}"#).await;
+    edge.admin("PUT", &path, r#"{"state": "drain", "force": true}"#).await;
     let before = edge.generation();
     std::fs::write(edge.file(), green(&text)).unwrap();
     edge.until_after(before).await;

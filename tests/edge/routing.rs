@@ -32,7 +32,7 @@ async fn a_pool_without_upstreams_answers_503_in_the_form_asked_for() {
     let blue = Origin::named("blue").await;
     let edge = Edge::before(&[("blue", &blue)], "").await;
     let path = format!("/v1/services/shop/pools/blue/upstreams/{}/state", blue.address);
-    assert_eq!(edge.admin("PUT", &path, r#"{"state": "drain"}"#).await.0, 200);
+    assert_eq!(edge.admin("PUT", &path, r#"{"state": "drain", "force": true}"#).await.0, 200);
     let text = edge.get(&[]).await;
     assert_eq!(
         (text.status, &*text.body),

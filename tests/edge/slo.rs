@@ -202,7 +202,7 @@ async fn a_rollout_under_way_is_held_by_a_burn_that_is_not_its_own_and_can_go_ba
     assert!(code == 5 && said.contains("--lift --override --reason"), "{said}");
     let lift = [&lift[..], &["--override", "--for", "25h", "--reason", "the database"]].concat();
     let (code, _, said) = pointsman(&admin, &lift).await;
-    assert!(code == 1 && said.contains("at most 24h"), "{said}");
+    assert!(code == 2 && said.contains("at most 24h"), "{said}");
     let lift = ["freeze", "shop", "--lift", "--override", "--reason", "the database"];
     assert_eq!(pointsman(&admin, &lift).await.0, 0);
     until("it goes on", async || held().await.starts_with("holds 20 %")).await;

@@ -184,6 +184,9 @@ pub struct PutUpstreamState {
     /// `active` or `drain`.
     #[serde(deserialize_with = "upstream_state")]
     pub state: UpstreamState,
+    /// Drain it even if it is the last one of a pool that gets traffic.
+    #[serde(default)]
+    pub force: bool,
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,

@@ -202,10 +202,13 @@ pub struct Flag {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutFlag {
-    /// The share of clients in percent; as before the last order if left out.
+    /// The share of clients in percent.
     #[serde(default)]
     #[schema(value_type = Option<f64>)]
     pub percent: Option<serde_json::Number>,
+    /// As before the last order, instead of a share.
+    #[serde(default)]
+    pub back: bool,
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,

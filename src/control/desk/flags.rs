@@ -59,6 +59,7 @@ impl Desk {
         let history = self.store.flag_history(name, 2).map_err(CommitError::Store)?;
         let before = match history.get(1) {
             Some(before) => before.percent,
+            None if history.is_empty() => return Err(Refused::FlagAsInFile(name.into())),
             // Before the first order it was as the file says.
             None => self.percent_in_file(name).unwrap_or_default(),
         };

@@ -32,6 +32,10 @@ impl Desk {
                     pool: place.pool.clone(),
                     upstream: upstream.name.to_string(),
                 };
+                if drains && !order.force && is_last(service, pool, address) {
+                    let (pool, address) = (place.pool.clone(), address.to_string());
+                    return Err(Refused::LastDrained { pool, address });
+                }
                 match drains {
                     true => self.put(standing, order, now)?,
                     false => self.take_back(&standing.key())?,
@@ -160,14 +164,7 @@ impl Desk {
                 None => no_upstream(place),
             });
         }
-        let is_used = service.split.weight(&pool.name).get() > 0
-            || service.stand_in.is_some_and(|place| service.pools[place].name == pool.name);
-        let named = address.to_string();
-        let goes = |upstream: &Upstream| {
-            upstream.address == *address || upstream.of.as_deref() == Some(&*named)
-        };
-        let mut others = pool.members.list().iter().filter(|member| !goes(&member.upstream));
-        if is_used && !others.any(Member::is_left_in) {
+        if is_last(service, pool, address) {
             let (pool, address) = (place.pool.clone(), address.to_string());
             return Err(Refused::Last { pool, address });
         }
@@ -263,6 +260,18 @@ impl Desk {
         self.say("mode", Subject::new(service, "", ""), said, order);
         Ok(())
     }
+}
+
+/// Whether a pool that gets traffic would have nobody left without this.
+fn is_last(service: &Service, pool: &Pool, address: &Address) -> bool {
+    let is_used = service.split.weight(&pool.name).get() > 0
+        || service.stand_in.is_some_and(|place| service.pools[place].name == pool.name);
+    let named = address.to_string();
+    let goes = |upstream: &Upstream| {
+        upstream.address == *address || upstream.of.as_deref() == Some(&*named)
+    };
+    let mut others = pool.members.list().iter().filter(|member| !goes(&member.upstream));
+    is_used && !others.any(Member::is_left_in)
 }
 
 fn subject(place: &Place) -> Subject {

@@ -6,7 +6,8 @@ use crate::config::Severity;
 use crate::control::{Order, Refused, Subject};
 use crate::rollout::{Action, Rollout, Weight};
 use crate::snapshot::Snapshot;
-use crate::store::{Batch, Draft, Revision, What};
+use crate::split::BasisPoints;
+use crate::store::{Batch, Draft, OverrideKey, Revision, What};
 use crate::upstream::Proof;
 
 /// A rollout that ends because its service's traffic is changed past it.
@@ -41,6 +42,13 @@ impl Desk {
                     };
                     batch.revise(&name, expected, draft);
                     expected += 1;
+                    // What proved fit for traffic is a new version in the contracted one's place.
+                    let key = contracted(rollout);
+                    if split.weight(&rollout.plan.to) > BasisPoints::NONE
+                        && self.overrides.contains_key(&key)
+                    {
+                        batch.clear(key);
+                    }
                 }
                 Action::Drain(upstream) => {
                     batch.set(Desk::override_of(drain(rollout, upstream), &by, now, None));
@@ -96,7 +104,10 @@ impl Desk {
             |upstream: &str| super::find_upstream(snapshot, &name, &rollout.plan.to, upstream);
         for action in actions {
             match action {
-                Action::Shift { .. } => {
+                Action::Shift { split, .. } => {
+                    if split.weight(&rollout.plan.to) > BasisPoints::NONE {
+                        self.overrides.remove(&contracted(&rollout));
+                    }
                     service.into_iter().for_each(|service| under_way.observing.begin_step(service));
                 }
                 Action::Drain(upstream) => {
@@ -129,7 +140,8 @@ impl Desk {
                 }
                 Action::Say { weight, what } => {
                     let reason = rollout.reason.clone();
-                    self.say_of_rollout(&name, rollout.id, weight, what, reason);
+                    let by = Some(&*rollout.author);
+                    self.say_of_rollout(&name, rollout.id, by, weight, what, reason);
                 }
             }
             self.is_changed = true;
@@ -149,11 +161,12 @@ impl Desk {
         &self,
         service: &str,
         by: &str,
+        is_rollback: bool,
         batch: &mut Batch,
         now: Now,
     ) -> Option<Superseded> {
         let mut rollout = self.rollouts.get(service)?.rollout.clone();
-        let actions = rollout.supersede(by, now.wall);
+        let actions = rollout.supersede(by, is_rollback, now.wall);
         for action in &actions {
             if let Action::Renew(upstream) = action {
                 batch.clear(drain(&rollout, upstream).key());
@@ -173,9 +186,13 @@ impl Desk {
                     self.overrides.remove(&drain(&rollout, &upstream).key());
                 }
                 Action::Say { weight, what } => {
-                    self.say_of_rollout(&rollout.service, rollout.id, weight, what, None);
+                    let by = Some(&*rollout.author);
+                    self.say_of_rollout(&rollout.service, rollout.id, by, weight, what, None);
                 }
-                _ => {}
+                Action::Begin(task) => {
+                    self.effects.push(Effect::Begin { rollout: Box::new(rollout.clone()), task });
+                }
+                Action::Shift { .. } | Action::Drain(_) | Action::Contract { .. } => {}
             }
         }
         self.ended(rollout);
@@ -197,6 +214,7 @@ impl Desk {
         &mut self,
         service: &str,
         id: u64,
+        by: Option<&str>,
         weight: Weight,
         what: String,
         reason: Option<String>,
@@ -215,11 +233,19 @@ impl Desk {
             kind: "rollout",
             subject: Subject::new(service, "", ""),
             what,
-            author: Some(format!("rollout {id}")),
+            author: Some(
+                by.map_or_else(|| format!("rollout {id}"), |by| format!("rollout {id} by {by}")),
+            ),
             reason,
             next,
         }));
     }
+}
+
+/// Under which it stands that a rollout's target cannot run on the schema.
+fn contracted(rollout: &Rollout) -> OverrideKey {
+    let (service, pool) = (rollout.service.to_string(), rollout.plan.to.to_string());
+    OverrideKey::Contracted { service, pool }
 }
 
 /// An upstream that a rolling rollout has taken out.

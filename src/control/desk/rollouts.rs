@@ -15,7 +15,7 @@ use crate::rollout::{
 use crate::slo::Toll;
 use crate::snapshot::{Pool, Snapshot};
 use crate::split::Split;
-use crate::store::{Batch, CommitError, OverrideKey};
+use crate::store::{Batch, CommitError};
 
 /// How often a rollout's counts are stored though nothing else has changed.
 const SAVED: Duration = Duration::from_secs(5);
@@ -120,7 +120,7 @@ impl Desk {
         let id = self.last_ids.get(name).map_or(1, |last| last + 1);
         let despite = self.check_freeze(name, id, wishes.despite_freeze, order, now)?;
         let (author, reason) = (order.author.clone(), order.reason.clone());
-        let (from, to) = (plan.from.clone(), plan.to.clone());
+        let from = plan.from.clone();
         let limit = plan.judging.settings.tempering_limit;
         let (mut rollout, actions) =
             Rollout::start(id, service.name.clone(), plan, author, reason, now.wall);
@@ -130,11 +130,6 @@ impl Desk {
             rollout.seat_judge(Past { budget, ..self.recent.past(known, stable, limit) });
         }
         let mut batch = Batch::new();
-        // A new version is put where the contracted one was.
-        let key = OverrideKey::Contracted { service: name.to_string(), pool: to.to_string() };
-        if self.overrides.contains_key(&key) {
-            batch.clear(key.clone());
-        }
         if let Some((standing, _)) = &despite {
             batch.set(standing.clone());
         }
@@ -142,7 +137,6 @@ impl Desk {
         let under_way = UnderWay { rollout, observing, saved: now.wall, toll: None };
         self.perform(under_way, actions, batch, snapshot, now)?;
         self.last_ids.insert(service.name.clone(), id);
-        self.overrides.remove(&key);
         if let Some((standing, what)) = despite {
             self.overrides.insert(standing.what.key(), standing);
             self.say_overridden(name, what, order);
@@ -219,7 +213,7 @@ impl Desk {
         }
         if let Err(why) = result {
             let what = format!("rollout {id}: {} failed: {why}", task.words());
-            self.say_of_rollout(service, *id, Weight::Warning, what, None);
+            self.say_of_rollout(service, *id, None, Weight::Warning, what, None);
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::control::{ModeOrder, Target};
+use crate::config::Severity;
+use crate::control::{ModeOrder, Place, Target, UpstreamOrder};
 use crate::rollout::{HookPoint, Wishes};
 use crate::store::crash::{Failure, FrailDisk, Leaves};
 
@@ -265,4 +266,123 @@ fn a_stage_is_stored_as_soon_as_it_is_entered() {
     bench.restart(FILE, 0);
     assert_eq!(bench.words(), "waits for requests of `blue` to end");
     drop(seat);
+}
+
+fn green() -> Wishes {
+    Wishes { to: Some("green".into()), ..Wishes::default() }
+}
+
+fn shift(bench: &mut Bench, to: Target) -> Result<Revision, Refused> {
+    let shifted = bench.desk.shift("shop", to, &ada(), &bench.snapshot, bench.now);
+    bench.publish();
+    shifted
+}
+
+fn flip(bench: &mut Bench, pool: &str) -> Result<Revision, Refused> {
+    shift(bench, Target::Flip { pool: pool.into() })
+}
+
+#[test]
+fn a_version_cannot_run_on_a_contracted_schema_until_another_one_in_its_place_has_traffic() {
+    let file = FILE.replace("deploy =", "before_start = { run = [\"true\"] }\ncontract =");
+    let mut bench = Bench::of(&file);
+    let before_start = || Task::Hook(HookPoint::BeforeStart);
+    bench.start(&green());
+    bench.done(before_start()).unwrap();
+    bench.ticks(10);
+    bench.done(Task::Hook(HookPoint::Contract)).unwrap();
+    bench.publish();
+    assert_eq!(bench.state(), "promoted");
+    let contracted = || Err(Refused::Contracted { pool: "blue".into() });
+    assert_eq!(flip(&mut bench, "blue"), contracted());
+    // A rollout that ends before it has moved anything has proved nothing.
+    bench.start(&Wishes { to: Some("blue".into()), ..Wishes::default() });
+    let refused = Err("no".to_string());
+    let (desk, task) = (&mut bench.desk, before_start());
+    desk.on_done("shop", 2, task, refused, &bench.snapshot, bench.now).unwrap();
+    bench.publish();
+    assert_eq!(bench.state(), "failed");
+    assert_eq!(flip(&mut bench, "blue"), contracted());
+    bench.restart(&file, 1);
+    assert_eq!(flip(&mut bench, "blue"), contracted());
+    bench.start(&Wishes { to: Some("blue".into()), ..Wishes::default() });
+    let (desk, task) = (&mut bench.desk, before_start());
+    desk.on_done("shop", 3, task, Ok(String::new()), &bench.snapshot, bench.now).unwrap();
+    bench.ticks(1);
+    bench
+        .desk
+        .order_rollout("shop", crate::rollout::Order::Abort, &ada(), &bench.snapshot, bench.now)
+        .unwrap();
+    bench.publish();
+    flip(&mut bench, "green").unwrap();
+    assert!(flip(&mut bench, "blue").is_ok());
+}
+
+#[test]
+fn a_rollback_takes_nothing_back_of_a_rollout_that_has_moved_nothing() {
+    let file = FILE.replace("deploy =", "before_start =");
+    let mut bench = Bench::of(&file);
+    flip(&mut bench, "green").unwrap();
+    flip(&mut bench, "blue").unwrap();
+    bench.start(&green());
+    // The state before the last change is all traffic on the rollout's own target.
+    let refused = shift(&mut bench, Target::Back { to: None });
+    assert_eq!(refused, Err(Refused::NothingMoved { service: "shop".into(), id: 1 }));
+    assert_eq!(bench.state(), "running");
+    let revision = shift(&mut bench, Target::Back { to: Some(2) }).unwrap();
+    assert_eq!((revision.split.to_string().as_str(), bench.state()), ("green=100", "superseded"));
+}
+
+#[test]
+fn a_rollback_of_what_was_said_twice_takes_it_back() {
+    let mut bench = Bench::of(FILE);
+    let first = flip(&mut bench, "green").unwrap();
+    assert_eq!(flip(&mut bench, "green"), Ok(first));
+    let back = shift(&mut bench, Target::Back { to: None }).unwrap();
+    assert_eq!(back.split.to_string(), "blue=100");
+}
+
+#[test]
+fn a_rollback_past_a_rollout_calls_its_hook_and_is_told_as_loud_as_an_abort() {
+    let file = FILE.replace("deploy =", "after_rollback =");
+    let mut bench = Bench::of(&file);
+    bench.start(&green());
+    bench.ticks(1);
+    bench.done(after_promote()).unwrap();
+    bench.desk.take_effects();
+    bench
+        .desk
+        .shift("shop", Target::Back { to: None }, &ada(), &bench.snapshot, bench.now)
+        .unwrap();
+    let (mut begun, mut said) = (Vec::new(), Vec::new());
+    for effect in bench.desk.take_effects() {
+        match effect {
+            Effect::Begin { task, .. } => begun.push(task),
+            Effect::Say(Said { severity, what, author, .. }) => said.push((severity, what, author)),
+        }
+    }
+    assert_eq!(begun, [Task::Hook(HookPoint::AfterRollback)]);
+    let superseded = said.iter().find(|(_, what, _)| what.contains("superseded")).unwrap();
+    let author = superseded.2.as_deref();
+    assert_eq!((superseded.0, author), (Severity::Medium, Some("rollout 1 by ada")));
+    assert_eq!(bench.state(), "superseded");
+}
+
+#[test]
+fn the_last_upstream_of_a_pool_with_traffic_is_drained_only_by_force() {
+    let mut bench = Bench::of(FILE);
+    let mut drain = |address: &str, pool: &str, force| {
+        let place = Place {
+            service: "shop".into(),
+            pool: pool.into(),
+            upstream: Some(address.parse().unwrap()),
+        };
+        let order = Order { force, ..ada() };
+        bench.desk.set_upstream(&place, UpstreamOrder::Drain, &order, &bench.snapshot, bench.now)
+    };
+    drain("192.0.2.3:80", "green", false).unwrap();
+    drain("192.0.2.1:80", "blue", false).unwrap();
+    let last = Refused::LastDrained { pool: "blue".into(), address: "192.0.2.2:80".into() };
+    assert_eq!(drain("192.0.2.2:80", "blue", false), Err(last));
+    drain("192.0.2.2:80", "blue", true).unwrap();
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Desk, Now, check_expected};
 use crate::config::{Config, Service};
 use crate::control::{Order, Refused, Subject, Target};
+use crate::rollout::Strategy;
 use crate::snapshot::{Pool, Snapshot};
 use crate::split::Split;
 use crate::store::{Batch, CommitError, Draft, FlagState, OverrideKey, Revision};
@@ -27,14 +28,27 @@ impl Desk {
         let service = config.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         let current = self.newest_number(name);
         check_expected(order.expected, current)?;
+        let takes_back_the_last = to == Target::Back { to: None };
         let (split, goes_back) = self.split_of(service, to)?;
         let mut batch = Batch::new();
         if let Some(under_way) = self.rollouts.get(name) {
             let rollout = &under_way.rollout;
+            let has_moved = rollout.has_moved() || rollout.plan.strategy == Strategy::Rolling;
+            if takes_back_the_last && !has_moved {
+                // The change before it may have been away from its very target.
+                return Err(Refused::NothingMoved { service: name.into(), id: rollout.id });
+            }
             if goes_back.is_none() && !order.force {
                 let (service, id, to) = (name.into(), rollout.id, rollout.plan.to.to_string());
                 return Err(Refused::RolloutUnderWay { service, id, to });
             }
+        }
+        let newest = self.newest.get(name);
+        if let (Some(newest), None, false) = (newest, goes_back, self.rollouts.contains_key(name))
+            && newest.split == split
+        {
+            // Said twice it is one change still, and a rollback takes that back.
+            return Ok(newest.clone());
         }
         if !order.force {
             self.check_contracted(service, &split)?;
@@ -44,7 +58,7 @@ impl Desk {
             Some(to) => format!("a rollback to revision {to} by {}", order.author),
             None => format!("a shift by {}", order.author),
         };
-        let superseded = self.superseded_by(name, &by, &mut batch, now);
+        let superseded = self.superseded_by(name, &by, goes_back.is_some(), &mut batch, now);
         let reason = match goes_back {
             Some(to) => {
                 let why = order.reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
@@ -164,7 +178,7 @@ impl Desk {
             batch.revise(&service.name, self.newest_number(&service.name), draft);
             made.push(service.name.clone());
             let by = "an edit of the file";
-            superseded.extend(self.superseded_by(&service.name, by, &mut batch, now));
+            superseded.extend(self.superseded_by(&service.name, by, false, &mut batch, now));
         }
         for flag in &config.flags {
             let of: Arc<str> = format!("flag {}", flag.name).into();
@@ -190,7 +204,7 @@ impl Desk {
             batch.in_file(of, None);
             if let Some(name) = of.strip_prefix("split ") {
                 let by = "the removal of the service";
-                superseded.extend(self.superseded_by(name, by, &mut batch, now));
+                superseded.extend(self.superseded_by(name, by, false, &mut batch, now));
             }
         }
         for (name, under_way) in &self.rollouts {
@@ -200,7 +214,7 @@ impl Desk {
             };
             if !made.contains(name) && config.service(name).is_some_and(is_gone) {
                 let by = "the removal of its pool";
-                superseded.extend(self.superseded_by(name, by, &mut batch, now));
+                superseded.extend(self.superseded_by(name, by, false, &mut batch, now));
             }
         }
         let given_up = self.given_up(config);

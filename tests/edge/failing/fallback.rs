@@ -46,9 +46,10 @@ impl Way {
         let pool = format!("/v1/services/shop/pools/{pool}");
         let (path, body) = match self {
             Way::Breaker => (format!("{pool}/breaker"), r#"{"state": "open"}"#),
-            Way::Drain => {
-                (format!("{pool}/upstreams/{}/state", origin.address), r#"{"state": "drain"}"#)
-            }
+            Way::Drain => (
+                format!("{pool}/upstreams/{}/state", origin.address),
+                r#"{"state": "drain", "force": true}"#,
+            ),
         };
         let (status, answer) = edge.admin("PUT", &path, body).await;
         assert_eq!(status, 200, "{answer}");

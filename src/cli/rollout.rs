@@ -295,7 +295,10 @@ pub(super) fn line(rollout: &wire::Rollout) -> String {
             format!(" ({requests} requests, {errors} failed)")
         }
     };
-    format!("{service} rollout {id}: {to} at {share}{counts}: {status}")
+    match &*rollout.strategy {
+        "rolling" => format!("{service} rollout {id}: {to}{counts}: {status}"),
+        _ => format!("{service} rollout {id}: {to} at {share}{counts}: {status}"),
+    }
 }
 
 /// What is compared, and how strong the evidence is.

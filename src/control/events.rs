@@ -131,7 +131,8 @@ impl Events {
         let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         let snapshot = self.published.load();
         let state = snapshot.service(&subject.service).map(state).unwrap_or_default();
-        let dedup = format!("{kind}/{service}/{pool}/{upstream}/{what}");
+        let alike = matter(&what, severity);
+        let dedup = format!("{kind}/{service}/{pool}/{upstream}/{alike}");
         let what = format!("{what}{by}{why}");
         let Subject { service, pool, upstream } = subject;
         self.notifier.send(Notice {
@@ -202,5 +203,32 @@ impl From<&Event> for StoredEvent {
             author: event.author.clone(),
             reason: event.reason.clone(),
         }
+    }
+}
+
+/// What makes two notices of trouble alike: their words without the figures of why. Of what was
+/// ordered each figure is news.
+fn matter(what: &str, severity: Severity) -> String {
+    match what.split_once(':') {
+        Some((matter, why)) if severity > Severity::Low => {
+            let why: String = why.chars().filter(|c| !c.is_ascii_digit()).collect();
+            format!("{matter}:{why}")
+        }
+        _ => what.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_of_the_same_kind_is_alike_whatever_its_figures() {
+        let failed = |of: u64| format!("rollout 3 is rolled back: 5 of {of} failed");
+        assert_eq!(matter(&failed(90), Severity::High), matter(&failed(7), Severity::High));
+        let another = "rollout 4 is rolled back: 5 of 90 failed";
+        assert_ne!(matter(&failed(90), Severity::High), matter(another, Severity::High));
+        let shifted = |to: u64| format!("traffic shifted: green={to}");
+        assert_ne!(matter(&shifted(10), Severity::Low), matter(&shifted(20), Severity::Low));
     }
 }

@@ -186,9 +186,22 @@ impl Judge {
         )
     }
 
+    /// Whether its failures of this step are just what the gate rules out.
+    fn fails_beyond_the_margin(&self) -> bool {
+        let Some(step) = &self.step else { return false };
+        let mut margin = self.settings.gate_margin();
+        if let Some(frozen) = &self.frozen {
+            margin.rate = frozen.margin(margin.rate);
+            return step.canary.ratio() > margin.rate;
+        }
+        let rate = step.canary.ratio();
+        rate > margin.rate && rate > margin.ratio * step.stable.ratio()
+    }
+
     fn missing_words(&self) -> String {
         if self.gate.ln_e() < self.gate_limit() {
             let missing = match self.requests_missing() {
+                _ if self.fails_beyond_the_margin() => "it fails too often for that".into(),
                 Some(missing) => {
                     format!("about {} more requests without a failure would do", about(missing))
                 }

@@ -41,6 +41,11 @@ impl Rolling {
         deploying.map(|out| deploy(&out.address))
     }
 
+    /// Those that did not come back and were left out.
+    pub fn left_out(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.skipped.iter()
+    }
+
     /// Whether an upstream did not come back.
     pub fn is_stuck(&self) -> bool {
         self.out.iter().any(|out| out.at == Stand::Stuck)

@@ -154,7 +154,16 @@ impl Rollout {
 
     pub(super) fn promote(&mut self, now: WallTime, actions: &mut Vec<Action>) {
         let what = match self.plan.strategy {
-            Strategy::Rolling => format!("rollout {}: pool `{}` is renewed", self.id, self.plan.to),
+            Strategy::Rolling => {
+                let (id, service, to) = (self.id, &self.service, &self.plan.to);
+                let left_out = self.rolling.left_out().map(|address| {
+                    format!(
+                        "; `{address}` was left out and stays drained until `pointsman drain \
+                         {service}/{to} {address} --undo`"
+                    )
+                });
+                format!("rollout {id}: pool `{to}` is renewed{}", left_out.collect::<String>())
+            }
             _ => format!("rollout {}: `{}` is promoted", self.id, self.plan.to),
         };
         actions.push(say(Weight::Note, what));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Rollout, Strategy};
+use super::{Rollout, Second, Strategy};
 use crate::clock::WallTime;
 use crate::judge::{Bar, Counts, Distribution, Evidence, Finding, Says, Verdict};
 
@@ -62,7 +62,9 @@ impl Rollout {
         writeln!(text, "To the head of the answer, of those that did not fail.\n")?;
         writeln!(text, "| pool | answers | p50 | p90 | p95 | p99 | p99.9 |")?;
         writeln!(text, "|---|---|---|---|---|---|---|")?;
-        for (name, took) in [(from, stable), (to, canary)] {
+        // A renewal has one pool, which is both.
+        let pools = [(from, stable), (to, canary)].into_iter();
+        for (name, took) in pools.skip(usize::from(from == to)) {
             let quantiles = [0.5, 0.9, 0.95, 0.99, 0.999].map(|share| quantile(took, share));
             writeln!(text, "| `{name}` | {} | {} |", took.total(), quantiles.join(" | "))?;
         }
@@ -111,19 +113,22 @@ impl Rollout {
         }
         let (_, from, to) = self.names();
         writeln!(text, "\n## The last seconds\n")?;
-        writeln!(text, "| time | share | `{from}` | failed | `{to}` | failed |")?;
-        writeln!(text, "|---|---|---|---|---|---|")?;
-        for second in self.trail().skip(count.saturating_sub(PRINTED)) {
-            writeln!(
+        let is_renewal = from == to;
+        match is_renewal {
+            true => writeln!(text, "| time | `{to}` | failed |\n|---|---|---|")?,
+            false => writeln!(
                 text,
-                "| {} | {} % | {} | {} | {} | {} |",
-                time(second.at),
-                f64::from(second.share) / 100.0,
-                second.stable.total,
-                second.stable.bad,
-                second.canary.total,
-                second.canary.bad
-            )?;
+                "| time | share | `{from}` | failed | `{to}` | failed |\n|---|---|---|---|---|---|"
+            )?,
+        }
+        for second in self.trail().skip(count.saturating_sub(PRINTED)) {
+            let Second { at, share, stable, canary } = *second;
+            let (at, share) = (time(at), f64::from(share) / 100.0);
+            write!(text, "| {at} |")?;
+            if !is_renewal {
+                write!(text, " {share} % | {} | {} |", stable.total, stable.bad)?;
+            }
+            writeln!(text, " {} | {} |", canary.total, canary.bad)?;
         }
         Ok(())
     }
@@ -232,7 +237,7 @@ fn quantile(took: &Distribution, share: f64) -> String {
 
 fn time(at: WallTime) -> String {
     let time = jiff::Timestamp::from_millisecond(at.millis() as i64).unwrap_or_default();
-    time.to_string()
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 /// Text of others in a table.

@@ -58,6 +58,7 @@ pub async fn status(State(admin): State<Admin>) -> Json<wire::Status> {
     };
     Json(wire::Status {
         version: env!("CARGO_PKG_VERSION").to_string(),
+        store_writable: gauges.is_store_writable,
         uptime_seconds: (admin.clock.unix_seconds() - gauges.started).max(0.0),
         generation: snapshot.generation,
         ready: !admin.is_stopping.load(Ordering::Relaxed),

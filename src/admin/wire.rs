@@ -41,6 +41,9 @@ pub use standing::Standing;
 pub struct Status {
     /// The version that runs.
     pub version: String,
+    /// Whether what is ordered can be stored; while not, orders are refused.
+    #[serde(default = "yes")]
+    pub store_writable: bool,
     /// Seconds since the start.
     pub uptime_seconds: f64,
     /// Counts up with every change that took effect.
@@ -246,6 +249,10 @@ pub struct PutSplit {
     /// Who; `api` if left out.
     #[serde(default)]
     pub author: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A map whose keys differ: of two with one name serde would take the last.

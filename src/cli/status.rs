@@ -73,6 +73,11 @@ impl Status {
                 status.config.path
             ));
         }
+        if !status.store_writable {
+            let why = "! the store cannot be written: orders are refused, rollouts stand still; \
+                       `pointsman events` says why";
+            lines.push(why.into());
+        }
         lines.push(String::new());
         lines.push(pools(&status.services));
         lines.extend(status.services.iter().filter_map(budget));

@@ -86,7 +86,7 @@ impl<S: Serve> Controller<S> {
             self.settle();
         }
         self.save_budgets();
-        self.store_events();
+        let _ = self.store_events();
     }
 
     async fn take(&mut self, command: Command) {
@@ -166,7 +166,7 @@ impl<S: Serve> Controller<S> {
             Command::StopListening { reply } => {
                 self.wiring.listeners.stop();
                 self.save_budgets();
-                self.store_events();
+                let _ = self.store_events();
                 let _ = reply.send(());
             }
         }
@@ -183,13 +183,17 @@ impl<S: Serve> Controller<S> {
 
     fn tick(&mut self) {
         let snapshot = self.wiring.published.load();
+        let mut failed = None;
         if let Err(error) = self.desk.watch_budgets(&snapshot, self.now()) {
             tracing::error!(%error, "error budgets are not stored; trying again in a minute");
+            failed = Some(error.to_string());
         }
         for (service, error) in self.desk.tick(&snapshot, self.now()) {
             tracing::error!(service = &*service, %error, "a rollout stands still; trying again");
+            failed = Some(error.to_string());
         }
-        self.store_events();
+        let stored = self.store_events();
+        self.tell_of_store(failed.or(stored.err()));
     }
 
     /// At the end, so that less than a minute of counts is lost.
@@ -201,15 +205,39 @@ impl<S: Serve> Controller<S> {
     }
 
     /// Events are nobody's answer: they are stored a moment later.
-    fn store_events(&self) {
+    fn store_events(&self) -> Result<(), String> {
         let fresh = self.wiring.events.unstored();
-        let Some(last) = fresh.last().map(|event| event.number) else { return };
+        let Some(last) = fresh.last().map(|event| event.number) else { return Ok(()) };
         let mut batch = Batch::new();
         batch.events(fresh.iter().map(Into::into).collect());
         match self.desk.store().commit(batch) {
-            Ok(_) => self.wiring.events.set_stored(last),
-            Err(error) => tracing::error!(%error, "events are not stored; trying again"),
+            Ok(_) => {
+                self.wiring.events.set_stored(last);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "events are not stored; trying again");
+                Err(error.to_string())
+            }
         }
+    }
+
+    /// Says once that the store takes nothing, and once that it does again. What is said is itself
+    /// to be stored, and so tries it anew each time.
+    fn tell_of_store(&self, failed: Option<String>) {
+        let is_new = self.wiring.process.gauges().is_store_writable == failed.is_some();
+        if !is_new {
+            return;
+        }
+        self.wiring.process.update(|gauges| gauges.is_store_writable = failed.is_none());
+        let (severity, what) = match failed {
+            Some(error) => (
+                Severity::Critical,
+                format!("orders are refused and rollouts stand still: {error}"),
+            ),
+            None => (Severity::Low, "the store can be written again".to_string()),
+        };
+        self.wiring.events.note(severity, "store", Subject::default(), what);
     }
 
     /// Publishes what has changed and begins what was asked for; answers with the generation in

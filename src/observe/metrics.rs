@@ -391,6 +391,11 @@ fn of_process(families: &mut Families, process: &Process) {
         one_if(gauges.last_reload_successful),
     );
     alone(
+        "pointsman_store_writable",
+        "Whether revisions, rollouts and orders can be stored; while not, orders are refused.",
+        one_if(gauges.is_store_writable),
+    );
+    alone(
         "pointsman_config_last_reload_success_timestamp_seconds",
         "Unix time of the last reload that took effect.",
         gauges.last_reload_success,

@@ -104,6 +104,8 @@ pub struct Gauges {
     pub last_reload_successful: bool,
     /// Unix time of the last that took effect, in seconds.
     pub last_reload_success: f64,
+    /// Whether what is to be remembered can be stored.
+    pub is_store_writable: bool,
 }
 
 impl Process {

@@ -13,6 +13,29 @@ impl Rollout {
         view: &View<'_>,
         actions: &mut Vec<Action>,
     ) -> Result<(), OrderRefused> {
+        let at = actions.len();
+        let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        self.obey(order, author, reason, view, actions)?;
+        let verb = match order {
+            Order::Step => "a step",
+            Order::Promote => "the promotion",
+            Order::Resume => "to go on",
+            // Those say it themselves.
+            Order::Pause | Order::Abort => return Ok(()),
+        };
+        let what = format!("rollout {}: {author} has ordered {verb}{why}", self.id);
+        actions.insert(at, say(Weight::Note, what));
+        Ok(())
+    }
+
+    fn obey(
+        &mut self,
+        order: Order,
+        author: &str,
+        reason: Option<String>,
+        view: &View<'_>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), OrderRefused> {
         let now = view.now;
         if let Some(evidence) = self.failure(view)
             && matches!(order, Order::Step | Order::Promote | Order::Resume)
@@ -43,9 +66,10 @@ impl Rollout {
             }
             Order::Step | Order::Promote if view.held.is_some() => {
                 return Err(self.refuse(format!(
-                    "is held: {}; `pointsman freeze {} --lift --override --reason TEXT` lets it go on",
-                    view.held.unwrap_or_default(),
-                    self.service
+                    "is held: {why}; `pointsman freeze {service} --lift` ends a freeze by order, and with \
+                     `--override --reason TEXT` it goes on whatever the error budget says",
+                    why = view.held.unwrap_or_default(),
+                    service = self.service
                 )));
             }
             Order::Step if self.stage == Stage::Rolling => {

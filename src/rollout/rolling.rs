@@ -80,6 +80,12 @@ impl Rolling {
 }
 
 impl Rollout {
+    /// Whether it renews this upstream of the pool just now, or is about to.
+    pub fn takes_out(&self, pool: &str, upstream: &str) -> bool {
+        let is_out = |out: &Out| &*out.address == upstream && out.at != Stand::Stuck;
+        *self.plan.to == *pool && !self.is_paused() && self.rolling.out.iter().any(is_out)
+    }
+
     /// Goes on with the upstreams that are out, and takes out the next.
     pub(super) fn roll(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
         let now = view.now;

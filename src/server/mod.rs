@@ -134,6 +134,7 @@ impl Server {
         process.update(|gauges| {
             gauges.started = now;
             gauges.last_reload_successful = true;
+            gauges.is_store_writable = true;
             gauges.last_reload_success = now;
         });
 

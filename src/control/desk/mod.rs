@@ -39,6 +39,7 @@ pub use flags::FlagReport;
 pub use rollouts::Report;
 
 use budgets::Budgets;
+use performing::Unstored;
 use recent::Recent;
 use rollouts::{Done, UnderWay};
 
@@ -107,6 +108,8 @@ pub struct Desk {
     budgets: Budgets,
     /// Tasks whose end could not be stored yet.
     unheard: Vec<Done>,
+    /// Rollouts whose traffic was taken back and that could not be stored so.
+    unstored: HashMap<Arc<str>, Unstored>,
     effects: Vec<Effect>,
     is_changed: bool,
 }
@@ -136,6 +139,7 @@ impl Desk {
             ended: BTreeMap::new(),
             budgets: Budgets::default(),
             unheard: Vec::new(),
+            unstored: HashMap::new(),
             effects: Vec::new(),
             is_changed: false,
         };

@@ -36,6 +36,12 @@ impl Desk {
                     let (pool, address) = (place.pool.clone(), address.to_string());
                     return Err(Refused::LastDrained { pool, address });
                 }
+                if let (false, Some(under_way)) = (drains, self.rollouts.get(&*place.service))
+                    && under_way.rollout.takes_out(&place.pool, &upstream.name)
+                {
+                    let (service, id) = (place.service.clone(), under_way.rollout.id);
+                    return Err(Refused::RolloutUnderWay { service, id, to: place.pool.clone() });
+                }
                 match drains {
                     true => self.put(standing, order, now)?,
                     false => self.take_back(&standing.key())?,

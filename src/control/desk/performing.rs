@@ -16,7 +16,60 @@ pub(super) struct Superseded {
     actions: Vec<Action>,
 }
 
+/// A rollout that has taken its traffic back, in memory alone.
+#[derive(Debug)]
+pub(super) struct Unstored {
+    /// As it is to be stored.
+    pub under_way: UnderWay,
+    actions: Vec<Action>,
+}
+
 impl Desk {
+    /// What must not wait for a disk with room: traffic leaves a target that fails, or that somebody
+    /// has aborted. The store still holds the rollout as under way, so a process that is killed now
+    /// goes on there, and judges anew.
+    pub(super) fn retreat(&mut self, under_way: UnderWay, actions: Vec<Action>, why: &str) {
+        let rollout = &under_way.rollout;
+        let back = actions.iter().find_map(|action| match action {
+            Action::Shift { split, .. } if rollout.is_over() => Some(split.clone()),
+            _ => None,
+        });
+        let name = rollout.service.clone();
+        let (Some(split), Some(traffic)) = (back, self.run_time.traffic.get_mut(&name)) else {
+            return;
+        };
+        (traffic.split, traffic.layout) = (split, None);
+        self.is_changed = true;
+        let from = &rollout.plan.from;
+        self.effects.push(Effect::Say(Said {
+            severity: Severity::Critical,
+            kind: "rollout",
+            subject: Subject::new(&name, "", ""),
+            what: format!(
+                "rollout {} has ended and `{from}` has all traffic, but that is not stored: {why}",
+                rollout.id
+            ),
+            author: Some(format!("rollout {} by {}", rollout.id, rollout.author)),
+            reason: None,
+            next: Some(format!("pointsman rollout status {name}")),
+        }));
+        self.unstored.insert(name, Unstored { under_way, actions });
+    }
+
+    /// Stores what was taken back in memory alone, if anything was.
+    pub(super) fn store_retreat(
+        &mut self,
+        name: &str,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Result<(), Refused> {
+        let Some(Unstored { under_way, actions }) = self.unstored.get(name) else {
+            return Ok(());
+        };
+        let (under_way, actions) = (under_way.clone(), actions.clone());
+        self.perform(under_way, actions, Batch::new(), snapshot, now)
+    }
+
     /// Commits a rollout's new state with all that it wants, and then does it.
     pub(super) fn perform(
         &mut self,
@@ -200,6 +253,7 @@ impl Desk {
 
     fn ended(&mut self, rollout: Rollout) {
         self.rollouts.remove(&rollout.service);
+        self.unstored.remove(&rollout.service);
         self.run_time.observed.remove(&rollout.service);
         if let Some((outcome, _)) = &rollout.ended {
             *self.ended.entry((rollout.service.clone(), outcome.name())).or_default() += 1;

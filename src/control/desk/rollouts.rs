@@ -250,7 +250,8 @@ impl Desk {
 
     /// The rollout of a service that is under way, else the last one; none if there was none.
     pub fn report(&self, service: &str, now: Now) -> Result<Option<Report>, Refused> {
-        let rollout = match self.rollouts.get(service) {
+        let unstored = self.unstored.get(service).map(|unstored| &unstored.under_way);
+        let rollout = match unstored.or_else(|| self.rollouts.get(service)) {
             Some(under_way) => Some(under_way.rollout.clone()),
             None => {
                 let past = self.store.past_rollouts(service, 1).map_err(CommitError::Store)?;
@@ -263,7 +264,9 @@ impl Desk {
     /// All rollouts of a service that are remembered, the newest first.
     pub fn reports(&self, service: &str, now: Now) -> Result<Vec<Report>, Refused> {
         let past = self.store.past_rollouts(service, usize::MAX).map_err(CommitError::Store)?;
-        let now_under_way = self.rollouts.get(service).map(|known| known.rollout.clone());
+        let unstored = self.unstored.get(service).map(|unstored| &unstored.under_way);
+        let now_under_way = unstored.or_else(|| self.rollouts.get(service));
+        let now_under_way = now_under_way.map(|known| known.rollout.clone());
         let all = now_under_way.into_iter().chain(past);
         Ok(all.map(|rollout| self.describe(rollout, now)).collect())
     }
@@ -287,6 +290,13 @@ impl Desk {
         snapshot: &Snapshot,
         now: Now,
     ) -> Result<(), Refused> {
+        if self.unstored.contains_key(name) {
+            return match input {
+                Input::Tick => self.store_retreat(name, snapshot, now),
+                Input::Order { .. } => Err(Refused::NoRollout(name.into())),
+                Input::Done { .. } => Err(Refused::Store("its rollout's end comes first".into())),
+            };
+        }
         let Some(under_way) = self.rollouts.get(name) else { return Ok(()) };
         let Some(service) = snapshot.service(name) else { return Ok(()) };
         // Of what is read now nothing is believed unless all of it can be stored.
@@ -313,7 +323,11 @@ impl Desk {
             return Ok(());
         }
         next.saved = now.wall;
-        self.perform(next, actions, Batch::new(), snapshot, now)
+        let performed = self.perform(next.clone(), actions.clone(), Batch::new(), snapshot, now);
+        if let Err(Refused::Store(why)) = &performed {
+            self.retreat(next, actions, why);
+        }
+        performed
     }
 
     /// What a rollout sees now; none if one of its pools is gone.

@@ -386,3 +386,52 @@ fn the_last_upstream_of_a_pool_with_traffic_is_drained_only_by_force() {
     assert_eq!(drain("192.0.2.2:80", "blue", false), Err(last));
     drain("192.0.2.2:80", "blue", true).unwrap();
 }
+
+#[test]
+fn traffic_leaves_a_target_though_the_disk_is_full_and_that_is_stored_later() {
+    let mut bench = Bench::of(FILE);
+    let split = |bench: &Bench| bench.snapshot.service("shop").unwrap().split.to_string();
+    bench.start(&green());
+    bench.ticks(1);
+    bench.done(after_promote()).unwrap();
+    assert_eq!(split(&bench), "green=100");
+    let before = bench.desk.newest_number("shop");
+    bench.disk.fail_after(0, Failure::Once);
+    let abort = crate::rollout::Order::Abort;
+    let aborted = bench.desk.order_rollout("shop", abort, &ada(), &bench.snapshot, bench.now);
+    assert!(matches!(aborted, Err(Refused::Store(_))), "{aborted:?}");
+    bench.publish();
+    assert_eq!((split(&bench).as_str(), bench.state()), ("blue=100", "aborted"));
+    let critical = bench.desk.take_effects().into_iter().any(|effect| match effect {
+        Effect::Say(said) => said.severity == Severity::Critical,
+        Effect::Begin { .. } => false,
+    });
+    assert!(critical, "somebody has to make room");
+    bench.disk.fail_after(0, Failure::Once);
+    assert_eq!(bench.ticks(1), 1, "still full");
+    assert_eq!((split(&bench).as_str(), bench.desk.newest_number("shop")), ("blue=100", before));
+    assert_eq!(bench.ticks(1), 0);
+    assert_eq!(
+        (split(&bench).as_str(), bench.desk.newest_number("shop")),
+        ("blue=100", before + 1)
+    );
+    bench.restart(FILE, 1);
+    assert_eq!((split(&bench).as_str(), bench.state()), ("blue=100", "aborted"));
+}
+
+#[test]
+fn an_upstream_that_is_about_to_be_renewed_is_not_let_in() {
+    let mut bench = Bench::of(FILE);
+    bench.start(&rolling());
+    let first = "192.0.2.1:80";
+    assert!(bench.is_draining(first));
+    let place = Place {
+        service: "shop".into(),
+        pool: "blue".into(),
+        upstream: Some(first.parse().unwrap()),
+    };
+    let (desk, what) = (&mut bench.desk, UpstreamOrder::Activate);
+    let let_in = desk.set_upstream(&place, what, &ada(), &bench.snapshot, bench.now);
+    assert!(matches!(let_in, Err(Refused::RolloutUnderWay { id: 1, .. })), "{let_in:?}");
+    assert!(bench.is_draining(first));
+}

@@ -228,7 +228,14 @@ impl Desk {
             || in_file != self.in_file;
         let revisions = if is_new { self.commit(batch)? } else { Vec::new() };
         for (name, revision) in made.iter().zip(&revisions) {
+            let is_edit = self.newest.contains_key(name);
             self.take(name, revision);
+            if is_edit {
+                let order = Order::of(FILE, revision.reason.as_deref());
+                let (split, number) = (&revision.split, revision.number);
+                let what = format!("traffic shifted: {split} (revision {number})");
+                self.say("traffic", Subject::new(name, "", ""), what, &order);
+            }
         }
         self.run_time.traffic.retain(|name, _| config.service(name).is_some());
         self.run_time.modes.retain(|name, _| config.service(name).is_some());

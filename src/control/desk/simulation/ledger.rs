@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Desk, Doing, Run};
 use crate::rollout::{Outcome, Rollout, Strategy};
-use crate::snapshot::{PoolState, ServiceState, Snapshot};
+use crate::snapshot::{PoolState, Service, ServiceState, Snapshot};
 use crate::split::Split;
 use crate::store::{FlagState, KEPT, Memory, Override, OverrideKey, Revision, Store};
 use crate::upstream::Upstream;
@@ -212,6 +212,12 @@ impl Ledger {
         *last = revision;
     }
 
+    /// Whether a revision is what is in force: not while it was taken back in memory alone.
+    pub fn is_in_force(&self, service: &Service) -> bool {
+        let known = &self.published[&(service.name.clone(), service.revision)];
+        known.split == service.split
+    }
+
     /// A client goes where its cohort belongs: it moves with what moves it, and in one rollout there
     /// and, if that is taken back, back again, but never more.
     pub fn went(&mut self, service: &Arc<str>, client: u64, revision: u64, pool: &Arc<str>) {
@@ -282,6 +288,12 @@ impl Run {
             let newest = self.desk.store.history(&service.name, 1).unwrap().pop();
             let newest = newest.unwrap_or_else(|| panic!("{} has no revision", service.name));
             let in_force = (service.revision, &service.split, service.salt);
+            if let Some(unstored) = self.desk.unstored.get(&service.name) {
+                // Taken back by a rollout, while the disk takes nothing.
+                let back = Split::all_to(unstored.under_way.rollout.plan.from.clone());
+                assert_eq!((newest.number, &back, newest.salt), in_force, "is in force");
+                continue;
+            }
             assert_eq!((newest.number, &newest.split, newest.salt), in_force, "is in force");
             self.ledger.saw(&service.name, newest.number);
             let key = (service.name.clone(), newest.number);

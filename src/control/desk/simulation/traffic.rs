@@ -353,7 +353,9 @@ impl Run {
                 if is_divided && is_first {
                     self.shares.clients.count(is_last, share.ratio());
                 }
-                self.ledger.went(&service.name, client, service.revision, &pool.name);
+                if self.ledger.is_in_force(service) {
+                    self.ledger.went(&service.name, client, service.revision, &pool.name);
+                }
             }
         }
         if let Ok(decision) = decided {

@@ -143,7 +143,10 @@ fn line(event: &wire::Event) -> String {
         (Some(author), None) => format!(" (by {author})"),
         _ => String::new(),
     };
-    format!("{at} {}{upstream}: {}{by}", place.join("/"), event.what)
+    match place.is_empty() {
+        true => format!("{at} {}{by}", event.what),
+        false => format!("{at} {}{upstream}: {}{by}", place.join("/"), event.what),
+    }
 }
 
 /// A moment for people: seconds since the epoch as a date and time, in UTC.

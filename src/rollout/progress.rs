@@ -160,6 +160,14 @@ impl Rollout {
         self.step.is_some() && matches!(self.stage, BeforeStep | BeforePromote | Holding | Watching)
     }
 
+    /// Counts attempts at a target that gets traffic.
+    pub fn count(&mut self, attempts: Counts) {
+        if self.is_exposed() {
+            self.counts += attempts;
+            self.whole += attempts;
+        }
+    }
+
     /// Why the target, which gets traffic, must not have it.
     pub(super) fn failure(&self, view: &View<'_>) -> Option<String> {
         match &view.verdict {
@@ -170,8 +178,7 @@ impl Rollout {
 
     fn on_tick(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
         if self.is_exposed() {
-            self.counts += view.canary;
-            self.whole += view.canary;
+            self.count(view.canary);
             self.unready_since = match view.target_ready {
                 true => None,
                 false => self.unready_since.or(Some(view.now)),

@@ -196,9 +196,11 @@ impl Desk {
 
     /// What stands now, for who shows it.
     pub fn board(&self) -> Board {
+        let under_way = self.rollouts.values().map(|known| &known.rollout);
+        let goes_on = |rollout: &&Rollout| !self.unstored.contains_key(&rollout.service);
         Board {
             orders: self.overrides.values().cloned().collect(),
-            rollouts: self.rollouts.values().map(|known| known.rollout.clone()).collect(),
+            rollouts: under_way.filter(goes_on).cloned().collect(),
         }
     }
 

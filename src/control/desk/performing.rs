@@ -41,6 +41,8 @@ impl Desk {
         (traffic.split, traffic.layout) = (split, None);
         self.is_changed = true;
         let from = &rollout.plan.from;
+        // What to do about it is said with the store's own event.
+        let why = why.split(';').next().unwrap_or_default();
         self.effects.push(Effect::Say(Said {
             severity: Severity::Critical,
             kind: "rollout",

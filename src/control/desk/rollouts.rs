@@ -325,9 +325,31 @@ impl Desk {
         next.saved = now.wall;
         let performed = self.perform(next.clone(), actions.clone(), Batch::new(), snapshot, now);
         if let Err(Refused::Store(why)) = &performed {
-            self.retreat(next, actions, why);
+            match (is_tick, actions.is_empty() && !has_moved) {
+                // Counts alone are lost with the process, as between two times of storing them.
+                (true, true) => drop(self.rollouts.insert(next.rollout.service.clone(), next)),
+                _ if next.rollout.is_over() => self.retreat(next, actions, why),
+                (true, false) => self.only_hear(name, snapshot, now),
+                (false, _) => {}
+            }
         }
         performed
+    }
+
+    /// Takes in what the pools did while nothing that follows from it can be stored, so that the
+    /// judge still sees it second by second.
+    fn only_hear(&mut self, name: &str, snapshot: &Snapshot, now: Now) {
+        let (Some(mut heard), Some(service)) =
+            (self.rollouts.get(name).cloned(), snapshot.service(name))
+        else {
+            return;
+        };
+        let is_warming = heard.rollout.is_warming(now.wall);
+        let (reading, attempts) = heard.observing.read(service, is_warming);
+        heard.rollout.hear(&reading, now.wall);
+        heard.rollout.count(attempts);
+        heard.weigh(snapshot, now);
+        self.rollouts.insert(service.name.clone(), heard);
     }
 
     /// What a rollout sees now; none if one of its pools is gone.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Rollout, Strategy, Weight, say};
+use super::{Action, Query, Rollout, Strategy, Weight, say};
 use crate::clock::WallTime;
 use crate::judge::ledger::Failing;
 use crate::judge::{Counts, Distribution, Evidence, Judge, Metric, Reading, Ruling, Verdict};
@@ -180,11 +180,9 @@ impl Rollout {
     /// A verdict and what the Prometheus server has to say to it.
     fn with_measure(&self, verdict: Verdict, now: WallTime) -> Verdict {
         match (self.by_measure(now), verdict) {
-            (
-                Some(measured @ Verdict::Fail { .. }),
-                Verdict::Pass { .. } | Verdict::Inconclusive { .. },
-            )
-            | (Some(measured), Verdict::Pass { .. }) => measured,
+            (Some(measured @ Verdict::Fail { .. }), _) | (Some(measured), Verdict::Pass { .. }) => {
+                measured
+            }
             (Some(measured), Verdict::Inconclusive { evidence }) if !evidence.is_empty() => {
                 Verdict::Inconclusive { evidence: format!("{evidence}; {}", measured.evidence()) }
             }
@@ -219,8 +217,7 @@ impl Rollout {
             let evidence = format!("Prometheus has no answer to `{}`: {why}", query.query);
             return Some(Verdict::Inconclusive { evidence });
         };
-        let evidence =
-            format!("`{}` is {}, the limit is {}", query.query, short(value), query.above);
+        let evidence = query.compared(value);
         match (measured.above, value > query.above) {
             (ABOVE.., _) => {
                 Some(Verdict::Fail { evidence, driver: Metric::Custom("prometheus".into()) })
@@ -288,9 +285,7 @@ impl Rollout {
         let Measured { answered, why_not, .. } = &self.hearing.measured;
         Some(match (why_not, answered) {
             (Some(why), _) => format!("`{}` has no answer: {why}", query.query),
-            (None, Some((_, value))) => {
-                format!("`{}` is {}, the limit is {}", query.query, short(*value), query.above)
-            }
+            (None, Some((_, value))) => query.compared(*value),
             (None, None) => format!("`{}` was not asked yet", query.query),
         })
     }
@@ -339,6 +334,13 @@ impl Rollout {
     }
 }
 
+impl Query {
+    /// Its answer beside its limit, in words.
+    fn compared(&self, value: f64) -> String {
+        format!("`{}` is {}, the limit is {}", self.query, short(value), self.above)
+    }
+}
+
 /// A measured number with no more digits than people read.
 fn short(value: f64) -> String {
     let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
@@ -352,7 +354,40 @@ fn short(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::short;
+    use super::*;
+    use crate::rollout::{Judging, Plan, RolloutSettings, Wishes};
+    use crate::split::Split;
+
+    #[test]
+    fn what_prometheus_says_twice_fails_a_target_whatever_the_judge_says() {
+        let query = Query {
+            url: "http://127.0.0.1:9090".into(),
+            query: "up".into(),
+            above: 1.0,
+            interval: Duration::from_secs(5),
+        };
+        let judging = Judging { prometheus: Some(query), ..Judging::default() };
+        let settings = RolloutSettings { judging, ..RolloutSettings::default() };
+        let (pools, now) = ([("blue".into(), 1), ("green".into(), 1)], WallTime::from_millis(9));
+        let split = Split::all_to("blue".into());
+        let plan = Plan::new(&settings, &Wishes::default(), &pools, &split).unwrap();
+        let (mut rollout, _) = Rollout::start(1, "shop".into(), plan, "ada".into(), None, now);
+        let judged = || {
+            let evidence = String::from("the split is off");
+            [Verdict::Invalid { evidence: evidence.clone() }, Verdict::Inconclusive { evidence }]
+        };
+        rollout.on_measured(Ok("2".into()), now, &mut Vec::new());
+        for verdict in judged() {
+            let fails = matches!(rollout.with_measure(verdict, now), Verdict::Fail { .. });
+            assert!(!fails, "once may be a scrape that went wrong");
+        }
+        rollout.on_measured(Ok("2".into()), now, &mut Vec::new());
+        for verdict in judged() {
+            let verdict = rollout.with_measure(verdict, now);
+            assert!(matches!(verdict, Verdict::Fail { .. }), "{verdict:?}");
+            assert_eq!(verdict.evidence(), "`up` is 2, the limit is 1");
+        }
+    }
 
     #[test]
     fn a_number_is_as_long_as_people_read() {

@@ -30,21 +30,21 @@ impl Check {
         let text =
             std::fs::read_to_string(&self.file).with_context(|| format!("cannot read {path}"))?;
         let named = Text { path: path.clone(), text: text.clone() };
-        let (mut valid, mut problems) = named.check();
-        if let (true, Ok((config, _))) = (valid, Config::parse(&text)) {
-            match Tokens::of(&config, &Source::File(self.file.clone())) {
-                Ok(_) => {}
-                // Who checks a config need not be allowed to read it.
-                Err(error @ TokenError::Read { .. }) => {
-                    problems.0.push(Problem::general(error.to_string()).warning());
-                }
-                Err(error) => {
-                    valid = false;
-                    problems.0.push(Problem::general(error.to_string()));
-                }
+        let (valid, mut problems) = named.check();
+        let mut config = Config::parse(&text).ok().map(|(config, _)| config).filter(|_| valid);
+        let tokens =
+            config.as_ref().map(|config| Tokens::of(config, &Source::File(self.file.clone())));
+        match tokens {
+            None | Some(Ok(_)) => {}
+            // Who checks a config need not be allowed to read it.
+            Some(Err(error @ TokenError::Read { .. })) => {
+                problems.0.push(Problem::general(error.to_string()).warning());
+            }
+            Some(Err(error)) => {
+                config = None;
+                problems.0.push(Problem::general(error.to_string()));
             }
         }
-        let config = Config::parse(&text).ok().map(|(config, _)| config).filter(|_| valid);
         if self.json {
             let problems = ConfigProblem::all(&problems, &text);
             let checked = Checked { valid: config.is_some(), problems };

@@ -5,30 +5,25 @@ use crate::clock::WallTime;
 use crate::judge::Counts;
 
 impl Rollout {
-    pub(super) fn on_order(
-        &mut self,
+    /// Who wants it to go on, and why; that it stops says so itself.
+    pub(super) fn ordered(
+        &self,
         order: Order,
         author: &str,
-        reason: Option<String>,
-        view: &View<'_>,
-        actions: &mut Vec<Action>,
-    ) -> Result<(), OrderRefused> {
-        let at = actions.len();
-        let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-        self.obey(order, author, reason, view, actions)?;
+        reason: Option<&str>,
+    ) -> Option<Action> {
         let verb = match order {
             Order::Step => "a step",
             Order::Promote => "the promotion",
             Order::Resume => "to go on",
-            // Those say it themselves.
-            Order::Pause | Order::Abort => return Ok(()),
+            Order::Pause | Order::Abort => return None,
         };
+        let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         let what = format!("rollout {}: {author} has ordered {verb}{why}", self.id);
-        actions.insert(at, say(Weight::Note, what));
-        Ok(())
+        Some(say(Weight::Note, what))
     }
 
-    fn obey(
+    pub(super) fn on_order(
         &mut self,
         order: Order,
         author: &str,

@@ -89,6 +89,7 @@ impl Rollout {
                 }
             }
             Input::Order { order, author, reason } => {
+                actions.extend(self.ordered(order, &author, reason.as_deref()));
                 self.on_order(order, &author, reason, view, &mut actions)?;
             }
         }

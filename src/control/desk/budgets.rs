@@ -265,14 +265,14 @@ impl Desk {
     /// Orders it after what was said of the service's rollouts before, also if the clock was set back:
     /// the last word counts.
     fn after_all(&self, service: &str, mut standing: Override) -> Override {
-        let is_said = |key: &&OverrideKey| match key {
+        let is_said = |key: &OverrideKey| match key {
             OverrideKey::Freeze { service: of } | OverrideKey::Lifted { service: of, .. } => {
                 *of == *service
             }
             _ => false,
         };
-        let said = self.overrides.keys().filter(is_said).map(|key| self.overrides[key].at);
-        if let Some(last) = said.max() {
+        let said = self.overrides.iter().filter(|(key, _)| is_said(key));
+        if let Some(last) = said.map(|(_, said)| said.at).max() {
             standing.at = standing.at.max(last + Duration::from_millis(1));
         }
         standing

@@ -13,7 +13,7 @@ use crate::rollout::{
     self, Input, Outcome, Past, Plan, Rollout, Status, Task, UpstreamView, View, Weight, Wishes,
 };
 use crate::slo::Toll;
-use crate::snapshot::{Pool, Snapshot};
+use crate::snapshot::{Pool, Service, Snapshot};
 use crate::split::Split;
 use crate::store::{Batch, CommitError};
 
@@ -65,6 +65,15 @@ pub(super) struct Look {
 }
 
 impl UnderWay {
+    /// Takes in what its pools did since it was asked last; answers with the attempts at the target.
+    fn hear(&mut self, service: &Service, snapshot: &Snapshot, now: Now) -> Counts {
+        let is_warming = self.rollout.is_warming(now.wall);
+        let (reading, attempts) = self.observing.read(service, is_warming);
+        self.rollout.hear(&reading, now.wall);
+        self.weigh(snapshot, now);
+        attempts
+    }
+
     /// Takes in what the attempts at both pools are now; a rolling rollout has but one.
     fn weigh(&mut self, snapshot: &Snapshot, now: Now) {
         let plan = &self.rollout.plan;
@@ -299,16 +308,12 @@ impl Desk {
         }
         let Some(under_way) = self.rollouts.get(name) else { return Ok(()) };
         let Some(service) = snapshot.service(name) else { return Ok(()) };
-        // Of what is read now nothing is believed unless all of it can be stored.
+        // What follows from what is read now is believed only if it can be stored.
         let mut next = under_way.clone();
         let is_tick = input == Input::Tick;
         let mut canary = Counts::default();
         if is_tick {
-            let is_warming = next.rollout.is_warming(now.wall);
-            let (reading, attempts) = next.observing.read(service, is_warming);
-            next.rollout.hear(&reading, now.wall);
-            canary = attempts;
-            next.weigh(snapshot, now);
+            canary = next.hear(service, snapshot, now);
         }
         let Some(look) = self.look(&next, canary, snapshot, now) else { return Ok(()) };
         let actions = next.rollout.advance(input, &look.borrow())?;
@@ -344,11 +349,8 @@ impl Desk {
         else {
             return;
         };
-        let is_warming = heard.rollout.is_warming(now.wall);
-        let (reading, attempts) = heard.observing.read(service, is_warming);
-        heard.rollout.hear(&reading, now.wall);
+        let attempts = heard.hear(service, snapshot, now);
         heard.rollout.count(attempts);
-        heard.weigh(snapshot, now);
         self.rollouts.insert(service.name.clone(), heard);
     }
 

@@ -206,13 +206,17 @@ impl From<&Event> for StoredEvent {
     }
 }
 
-/// What makes two notices of trouble alike: their words without the figures of why. Of what was
-/// ordered each figure is news.
+/// What makes two notices of trouble alike: their words without the figures of why, but with names,
+/// which stand in backticks. Of what was ordered each figure is news.
 fn matter(what: &str, severity: Severity) -> String {
     match what.split_once(':') {
         Some((matter, why)) if severity > Severity::Low => {
-            let why: String = why.chars().filter(|c| !c.is_ascii_digit()).collect();
-            format!("{matter}:{why}")
+            let mut is_name = false;
+            let is_word = |letter: &char| {
+                is_name ^= *letter == '`';
+                is_name || !letter.is_ascii_digit()
+            };
+            format!("{matter}:{}", why.chars().filter(is_word).collect::<String>())
         }
         _ => what.to_string(),
     }
@@ -228,6 +232,9 @@ mod tests {
         assert_eq!(matter(&failed(90), Severity::High), matter(&failed(7), Severity::High));
         let another = "rollout 4 is rolled back: 5 of 90 failed";
         assert_ne!(matter(&failed(90), Severity::High), matter(another, Severity::High));
+        let stuck =
+            |upstream: u64| format!("rollout 3 is paused: `10.0.0.{upstream}:80` is not healthy");
+        assert_ne!(matter(&stuck(3), Severity::Medium), matter(&stuck(4), Severity::Medium));
         let shifted = |to: u64| format!("traffic shifted: green={to}");
         assert_ne!(matter(&shifted(10), Severity::Low), matter(&shifted(20), Severity::Low));
     }

@@ -11,16 +11,16 @@
 //!
 //! # Four walks
 //!
-//! 1. *A request.* [`proxy::listen`] accepts, [`proxy::client_stream`] bounds its waits,
-//!    [`proxy::pingora_lane`] moves its bytes and asks [`proxy::exchange`] what to do, which asks
+//! 1. *A request.* [`server::listen`] accepts, [`wire::client_stream`] bounds its waits,
+//!    [`wire::pingora_lane`] moves its bytes and asks [`exchange`] what to do, which asks
 //!    [`snapshot::Snapshot::decide`]: [`route`] → service, [`split`] → pool, [`balance`] → upstream.
-//!    At the end one [`observe::RequestRecord`] goes to the totals.
-//! 2. *A change of the file.* [`control::watch`] sees it, the controller reads and checks it with
+//!    At the end one [`record::Record`] goes to the totals.
+//! 2. *A change of the file.* [`files::watch`] sees it, the controller reads and checks it with
 //!    [`config`], binds new listeners, builds the next snapshot and publishes it.
 //! 3. *A change of traffic.* [`cli`] → [`admin`] → [`control::Control`] → the controller, the only
 //!    writer → [`store`] → a new snapshot → the answer with its revision.
 //! 4. *A look.* [`admin`] reads the snapshot, the totals of its pools and upstreams, and the rates
-//!    that [`control::Rates`] keeps.
+//!    that [`history::Rates`] keeps.
 //!
 //! # Rooms
 //!
@@ -44,13 +44,22 @@ pub mod judge;
 pub mod slo;
 pub mod rollout;
 pub mod rehearsal;
+pub mod http;
+pub mod exchange;
+pub mod record;
+pub mod orders;
 
-pub mod proxy;
-pub mod observe;
+pub mod wire;
+pub mod probe;
+pub mod resolve;
+pub mod files;
 pub mod outgoing;
-pub mod notify;
-pub mod control;
 pub mod store;
+pub mod control;
+pub mod events;
+pub mod notify;
+pub mod history;
+pub mod observe;
 pub mod admin;
 pub mod server;
 pub mod cli;

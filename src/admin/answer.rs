@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::control::{Order, Refused, Target};
+use crate::orders::{Order, Refused, Target};
 use crate::snapshot::{Service, Snapshot};
 
 pub(super) type Answer = Result<Response, Problem>;

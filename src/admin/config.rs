@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::Admin;
 use super::problem::Problem;
 use super::wire::{self, ConfigChange, ConfigProblem};
-use crate::control::{ReloadError, Text};
+use crate::control::ReloadError;
+use crate::files::Text;
 
 type Body = Result<Bytes, BytesRejection>;
 

@@ -27,9 +27,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Clock;
-use crate::control::{Board, Control, Events, InForce, Rates, Refused, Source};
+use crate::control::Control;
+use crate::events::Events;
+use crate::files::{InForce, Source};
+use crate::history::Rates;
 use crate::observe::Process;
-use crate::proxy::listen::Bound;
+use crate::orders::{Board, Refused};
+use crate::server::listen::Bound;
 use crate::snapshot::Published;
 
 use problem::Problem;

@@ -15,7 +15,7 @@ use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
 use crate::config::duration;
-use crate::control::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};
+use crate::orders::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};
 use crate::upstream::Address;
 
 /// How long a hold lasts if it does not say.

@@ -9,7 +9,9 @@ use utoipa::ToSchema;
 
 use super::wire::ConfigProblem;
 use crate::config::suggest;
-use crate::control::{Refused, ReloadError};
+use crate::control::ReloadError;
+use crate::files::FileError;
+use crate::orders::Refused;
 use crate::snapshot::Snapshot;
 
 /// An RFC 9457 problem document.
@@ -137,14 +139,18 @@ impl From<ReloadError> for Problem {
     fn from(error: ReloadError) -> Problem {
         let (status, kind) = match &error {
             ReloadError::NoFile => (StatusCode::CONFLICT, "no-file"),
-            ReloadError::Read { .. } => (StatusCode::CONFLICT, "file-not-readable"),
-            ReloadError::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-config"),
+            ReloadError::File(FileError::Read { .. }) => {
+                (StatusCode::CONFLICT, "file-not-readable")
+            }
+            ReloadError::File(FileError::Problems(_)) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "bad-config")
+            }
             ReloadError::Bind(_) => (StatusCode::CONFLICT, "address-not-bindable"),
             ReloadError::Store(_) => (StatusCode::INSUFFICIENT_STORAGE, "store"),
             ReloadError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let mut problem = Problem::new(status, kind, format!("{error}; nothing has changed"));
-        if let ReloadError::Problems(rejected) = &error {
+        if let ReloadError::File(FileError::Problems(rejected)) = &error {
             problem.problems = ConfigProblem::all(&rejected.problems, &rejected.text);
         }
         problem
@@ -185,4 +191,10 @@ pub async fn not_found(uri: Uri) -> Problem {
 pub async fn method_not_allowed(uri: Uri) -> Problem {
     let detail = format!("{} does not take this method; see /openapi.json", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no-method", detail)
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Problem {
+        ReloadError::from(error).into()
+    }
 }

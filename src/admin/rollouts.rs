@@ -11,7 +11,7 @@ use super::answer::{Answer, Body, Object, OptionalBody, change, given, order};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::control::{Refused, Target};
+use crate::orders::{Refused, Target};
 use crate::rollout::{Order, Strategy, Wishes};
 use crate::split::BasisPoints;
 

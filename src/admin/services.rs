@@ -14,7 +14,8 @@ use super::wire::Standing;
 use super::{Admin, wire};
 use crate::balance::Member;
 use crate::clock::Moment;
-use crate::control::{LATENCY_WINDOWS, PoolRate, Refused, Report, Target};
+use crate::history::{PoolRate, WINDOWS};
+use crate::orders::{Refused, Report, Target};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::split::BasisPoints;
 use crate::upstream::{BreakerState, Conditions};
@@ -160,7 +161,7 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
     let pool = |pool: &Pool| {
         let rate = rates.get(&pool.name).copied().unwrap_or_default();
         let took = admin.rates.latencies().of(&service.name, &pool.name);
-        let latency = LATENCY_WINDOWS.iter().zip(&took);
+        let latency = WINDOWS.iter().zip(&took);
         let latency = latency.map(|(&window, took)| wire::Latency::of(took, window as f64));
         wire::Pool { latency: latency.collect(), ..describe_pool(pool, service, rate, now) }
     };

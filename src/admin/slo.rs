@@ -12,7 +12,7 @@ use super::answer::{Answer, Body, Object, find, order};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::control::{FreezeOrder, LONGEST_OVERRIDE};
+use crate::orders::{FreezeOrder, LONGEST_OVERRIDE};
 
 /// How long error budgets are not heeded if the order does not say.
 const OVERRIDE: Duration = Duration::from_secs(60 * 60);

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::Config;
-use crate::control::Source;
+use crate::files::Source;
 
 /// The shortest token taken: what is shorter can be guessed.
 const SHORTEST: usize = 16;

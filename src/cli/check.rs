@@ -10,7 +10,7 @@ use super::{Ending, print};
 use crate::admin::wire::{Checked, ConfigProblem};
 use crate::admin::{TokenError, Tokens};
 use crate::config::{Config, Level, Problem, Problems};
-use crate::control::{Source, Text};
+use crate::files::{Source, Text};
 
 /// Check a config file and show all that is wrong with it.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use clap::Args;
 use super::logging::{self, LogFormat};
 use super::{Ending, run};
 use crate::config::ListenAddress;
-use crate::control::Source;
+use crate::files::Source;
 use crate::server::Options;
 use crate::split::{BasisPoints, WHOLE};
 use crate::upstream::Address;

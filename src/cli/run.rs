@@ -8,7 +8,7 @@ use clap::Args;
 use super::Ending;
 use super::logging::{self, LogFormat};
 use crate::config::ListenAddress;
-use crate::control::{ReloadError, Source};
+use crate::files::{FileError, Source};
 use crate::server::{Options, Server, StartError, signals};
 
 /// Looked for in this order if no file is named.
@@ -56,7 +56,7 @@ pub(super) async fn start(options: Options) -> anyhow::Result<Server> {
             }
             Ok(server)
         }
-        Err(StartError::Config(ReloadError::Problems(rejected))) => {
+        Err(StartError::File(FileError::Problems(rejected))) => {
             eprintln!("{}", rejected.render(super::check::is_coloured()));
             bail!("{} cannot be used", rejected.path)
         }

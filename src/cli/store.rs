@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::api::{Api, Call};
 use super::{Ending, Reach, print};
-use crate::control::Source;
+use crate::files::Source;
 use crate::server::{STORE, state_dir};
 use crate::store::{Export, Store as Kept};
 

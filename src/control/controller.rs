@@ -9,17 +9,17 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::desk::{Desk, Effect, Now, Said};
-use super::resolve::{look_up_new, names};
-use super::{
-    Board, Command, Commands, Control, Events, InForce, Refused, ReloadError, Source, Subject,
-};
+use super::{Command, Commands, Control, ReloadError};
 use crate::clock::Clock;
 use crate::config::{Change, Config, Severity, diff};
+use crate::events::Events;
+use crate::files::{FileError, InForce, Source};
 use crate::notify::{Caller, Notifier, Occasion, call_hook, measure, smoke};
 use crate::observe::{Process, RolloutStand, RolloutTally};
-use crate::proxy::listen::{Listeners, Serve};
+use crate::orders::{Board, Desk, Effect, Now, Refused, Said, Subject};
+use crate::resolve::{look_up_new, names};
 use crate::rollout::{HookPoint, Rollout, Task};
+use crate::server::listen::{Listeners, Serve};
 use crate::snapshot::{Published, Snapshot};
 use crate::store::Batch;
 use crate::upstream::{Address, Target};
@@ -317,7 +317,7 @@ impl<S: Serve> Controller<S> {
                 tracing::info!(changes = changes.len(), "config reloaded");
                 changes.iter().for_each(|change| tracing::info!("{change}"));
             }
-            Err(ReloadError::Problems(rejected)) => {
+            Err(ReloadError::File(FileError::Problems(rejected))) => {
                 tracing::error!(
                     "config refused, the old one stays in force\n{}",
                     rejected.render(false)

@@ -4,51 +4,32 @@
 //! [`Control`] handle. The [`Controller`] takes them in order, remembers what must be remembered,
 //! and publishes. Nobody else calls `publish`, so no two changes can overwrite each other.
 
-mod board;
 mod controller;
-mod desk;
-mod events;
-mod latencies;
-mod order;
-mod prober;
-mod rates;
-mod refused;
-mod resolve;
-mod source;
-mod watch;
-mod watchman;
+mod reload;
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Change, Config};
+use crate::orders::{
+    FlagReport, FreezeOrder, ModeOrder, Order, Place, Refused, Report, Target, UpstreamOrder,
+};
 use crate::rollout::{self, Task, Wishes};
-use crate::snapshot::{Changed, Resolved};
+use crate::snapshot::Resolved;
 use crate::split::BasisPoints;
 use crate::store::{Export, Revision};
 use crate::upstream::BreakerOrder;
 
-pub use board::Board;
 pub use controller::{Controller, Wiring};
-pub use desk::{Desk, FlagReport, LONGEST_OVERRIDE, Now, Report};
-pub use events::{Event, Events, Subject};
-pub use latencies::{Latencies, WINDOWS as LATENCY_WINDOWS};
-pub use order::{FreezeOrder, ModeName, ModeOrder, Order, Place, Target, UpstreamOrder};
-pub use prober::run as probe;
-pub use rates::{PERIOD as RATES_PERIOD, PoolRate, Rates};
-pub use refused::{Refused, Rejected, ReloadError};
-pub use resolve::Resolver;
-pub use source::{Source, Text};
-pub use watch::watch;
-pub use watchman::watch_over;
+pub use reload::ReloadError;
 
 /// Commands waiting at once. More mean a caller in a loop; it then waits its turn.
 const QUEUE: usize = 64;
 
 /// A change to be made.
 #[derive(Debug)]
-enum Command {
+pub(crate) enum Command {
     Shift {
         service: String,
         to: Target,
@@ -130,24 +111,13 @@ enum Command {
     },
 }
 
-/// What is served, and the text it was read from.
-#[derive(Debug)]
-pub struct InForce {
-    /// The checked values.
-    pub config: Arc<Config>,
-    /// The text.
-    pub text: Text,
-    /// Pools whose upstreams were changed at run time.
-    pub changed: Changed,
-}
-
 /// The way to the controller.
 #[derive(Clone, Debug)]
 pub struct Control(mpsc::Sender<Command>);
 
 /// The controller's end of the way.
 #[derive(Debug)]
-pub struct Commands(mpsc::Receiver<Command>);
+pub struct Commands(pub(crate) mpsc::Receiver<Command>);
 
 /// A way and its end.
 pub fn channel() -> (Control, Commands) {

@@ -6,6 +6,7 @@
 //! is copied, what is compared, and what came of it.
 
 mod answered;
+mod copied;
 mod state;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use crate::split::{BasisPoints, Cohort};
 
 pub use answered::{Answered, Differing, Part};
+pub use copied::Copied;
 pub use state::{Counts, Difference, Kind, MirrorState, Place};
 
 /// The field that tells a copy from a live request. Only we may set it.

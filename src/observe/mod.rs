@@ -4,10 +4,8 @@ mod families;
 mod lag;
 mod metrics;
 mod process;
-mod record;
 mod saturation;
 
 pub use lag::{Lag, LagReading, sample_lag};
 pub use metrics::encode;
 pub use process::{Gauges, ListenerTally, NotifyTally, Process, RolloutStand, RolloutTally};
-pub use record::RequestRecord;

@@ -6,6 +6,7 @@
 //! the background.
 
 pub mod clock;
+pub mod listen;
 pub mod signals;
 
 use std::net::SocketAddr;
@@ -23,17 +24,20 @@ use tokio::time::{sleep, timeout};
 use crate::admin::{self, Admin, TokenError, Tokens};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress, Problems};
-use crate::control::{
-    self, Control, Controller, Desk, Events, InForce, Now, RATES_PERIOD, Rates, ReloadError,
-    Resolver, Source, Wiring,
-};
+use crate::control::{self, Control, Controller, Wiring};
+use crate::events::{Events, tell_states};
+use crate::files::{FileError, InForce, Source, watch as watch_file};
+use crate::history::{PERIOD, Rates};
 use crate::notify::{Caller, Notifier};
 use crate::observe::{Lag, Process, sample_lag};
-use crate::proxy::clients::Clients;
-use crate::proxy::listen::{BindError, Bound, Listeners};
-use crate::proxy::mirror::{self, send_copies};
+use crate::orders::{Desk, Now};
+use crate::probe;
+use crate::resolve::Resolver;
 use crate::snapshot::Published;
 use crate::store::{CommitError, Store, StoreError};
+use crate::wire::clients::Clients;
+use crate::wire::mirror::{self, send_copies};
+use listen::{BindError, Bound, Listeners};
 
 /// How long a start waits for names: those that take longer come in when they come.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
@@ -60,7 +64,7 @@ pub struct Options {
 pub enum StartError {
     /// The config cannot be used.
     #[error(transparent)]
-    Config(#[from] ReloadError),
+    File(#[from] FileError),
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -153,7 +157,7 @@ impl Server {
 
         // A thousand upstreams mean thousands of wake-ups a second, which cost half as much where
         // none of them crosses a thread.
-        let probes = start_beside("probes", control::probe(published.clone(), clock))?;
+        let probes = start_beside("probes", probe::run(published.clone(), clock))?;
         let copies = start_beside("copies", send_copies(copies, published.clone(), clock))?;
         let (in_force_sender, in_force) = watch::channel(in_force);
         let (board_sender, board) = watch::channel(Arc::new(desk.board()));
@@ -194,12 +198,12 @@ impl Server {
             tokio::spawn(controller.run(commands)),
             tokio::spawn(resolver.run(in_force, control.clone())),
             tokio::spawn(note_rates(rates, published.clone(), clock)),
-            tokio::spawn(control::watch_over(published.clone(), control.clone(), events, clock)),
+            tokio::spawn(tell_states(published.clone(), control.clone(), events, clock)),
             tokio::spawn(admin::serve(admin_bound, admin)),
         ];
         if let Some(path) = options.source.path().filter(|_| options.watches_file) {
             let path = path.to_path_buf();
-            tasks.push(tokio::spawn(control::watch(path, text.text, control.clone())));
+            tasks.push(tokio::spawn(watch_file(path, text.text, control.clone())));
         }
         Ok(Server {
             published,
@@ -349,6 +353,6 @@ fn start_beside(
 async fn note_rates(rates: Arc<Rates>, published: Arc<Published>, clock: Clock) {
     loop {
         rates.note(&published.load(), clock.now());
-        sleep(RATES_PERIOD).await;
+        sleep(PERIOD).await;
     }
 }

@@ -274,7 +274,7 @@ async fn a_token_file_that_is_none_is_refused_with_its_line() {
     let text =
         format!("{HEAD}token_file = \"admin.token\"\n[services.a.pools]\nb.upstreams = []\n");
     std::fs::write(at("p.toml"), text).unwrap();
-    let source = pointsman::control::Source::File(at("p.toml"));
+    let source = pointsman::files::Source::File(at("p.toml"));
     let options = pointsman::server::Options { source, admin: None, watches_file: false };
     let refused = pointsman::server::Server::start(options).await.err().unwrap().to_string();
     let said = "admin.token, line 2: `ci` has a token in line 1 already";

@@ -11,10 +11,10 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Accept, HttpSession, handshake};
 use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest, Stream};
 use pointsman::config::ClientLimits;
-use pointsman::proxy::client_stream::{ClientStream, Socket};
-use pointsman::proxy::connection::Connection;
-use pointsman::proxy::forwarded::Peer;
-use pointsman::proxy::pingora_lane::pingora_lane;
+use pointsman::http::forwarded::Peer;
+use pointsman::wire::client_stream::{ClientStream, Socket};
+use pointsman::wire::connection::Connection;
+use pointsman::wire::pingora_lane::pingora_lane;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -26,7 +26,7 @@ async fn serve_http2(edge: &Edge) -> TcpStream {
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
     let clock = pointsman::server::clock::system();
-    let (mirrors, _) = pointsman::proxy::mirror::channel();
+    let (mirrors, _) = pointsman::wire::mirror::channel();
     let proxy = Arc::new(pingora_lane(edge.server.published().clone(), clock, 1, mirrors));
     let peer = Peer::new([127, 0, 0, 1].into(), "http");
     let connection = Connection::new(peer, ClientLimits::default(), clock);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use pointsman::clock::WallTime;
-use pointsman::control::Source;
+use pointsman::files::Source;
 use pointsman::judge::Counts;
 use pointsman::server::{Options, Server, StartError};
 use pointsman::slo::{Budget, DEFAULT_WINDOW, Kept, Objective, Target};

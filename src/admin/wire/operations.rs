@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::Moment;
-use crate::{control, upstream};
+use crate::{events, orders, upstream};
 
 /// What a circuit breaker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -258,9 +258,9 @@ fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
     one_of(deserializer, &["serve", "hold", "maintenance"])
 }
 
-impl From<control::Event> for Event {
-    fn from(event: control::Event) -> Event {
-        let control::Subject { service, pool, upstream } = event.subject;
+impl From<events::Event> for Event {
+    fn from(event: events::Event) -> Event {
+        let orders::Subject { service, pool, upstream } = event.subject;
         let (number, at, kind) = (event.number, event.at.seconds(), event.kind);
         let severity = event.severity.name().to_string();
         let (what, author, reason) = (event.what, event.author, event.reason);

@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use super::{Judgement, Latency};
 use crate::clock::WallTime;
-use crate::control::{self, Report};
 use crate::judge::Counts;
+use crate::orders::{self, Report};
 use crate::rollout::Strategy;
 
 /// A rollback to be made.
@@ -217,9 +217,9 @@ pub struct PutFlag {
     pub author: Option<String>,
 }
 
-impl From<control::FlagReport> for Flag {
-    fn from(report: control::FlagReport) -> Flag {
-        let control::FlagReport { name, percent, services, state } = report;
+impl From<orders::FlagReport> for Flag {
+    fn from(report: orders::FlagReport) -> Flag {
+        let orders::FlagReport { name, percent, services, state } = report;
         Flag {
             name: name.to_string(),
             percent: percent.percent(),

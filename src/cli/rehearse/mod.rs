@@ -22,7 +22,7 @@ use self::values::CanaryLatency;
 use super::{Ending, print};
 use crate::clock::in_words;
 use crate::config::{self, Config};
-use crate::control::{ReloadError, Text};
+use crate::files::{FileError, Text};
 use crate::rehearsal::{
     Behaviour, Crowd, Latency, Rehearsal, Run, Scenario, Stalls, Summary, Traffic,
 };
@@ -460,7 +460,7 @@ fn read(path: &Path) -> anyhow::Result<Arc<Config>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
     match (Text { path: shown.clone(), text }).parse() {
         Ok((config, _)) => Ok(config),
-        Err(ReloadError::Problems(rejected)) => {
+        Err(FileError::Problems(rejected)) => {
             eprintln!("{}\n", rejected.render(super::check::is_coloured()));
             bail!("{shown} cannot be used")
         }

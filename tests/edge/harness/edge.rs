@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use pointsman::config::ListenAddress;
-use pointsman::control::Source;
+use pointsman::files::Source;
 use pointsman::server::{Options, Server};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -1,0 +1,24 @@
+//! Why a reload changed nothing.
+
+use crate::files::FileError;
+use crate::server::listen::BindError;
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The process was started without a file.
+    #[error("there is no file to reload: the process was started without one")]
+    NoFile,
+    /// The file cannot be read, or is not a config.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A new listener's address cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The store did not take what the file changes.
+    #[error("{0}")]
+    Store(String),
+    /// The process is stopping.
+    #[error("the process is stopping")]
+    Stopping,
+}

@@ -1,0 +1,221 @@
+//! What is said when nobody can be asked: a refusal in; the stable pool for a canary's request, the
+//! last good response, another pool, the service's static answer or a plain refusal out, in this
+//! order. And what is kept for that time.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::{HeaderMap, Method};
+
+use super::Exchange;
+use crate::fallback::{Asked, Received, Recording, Step};
+use crate::http::admission::Head;
+use crate::http::answer::Answer;
+use crate::http::failure::Cause;
+use crate::route::Facts;
+use crate::snapshot::{Asks, By, Mode, Refusal, Why};
+
+/// What is kept of a request and its response, where the service keeps responses.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    asked: Option<Box<Request>>,
+    recording: Option<Recording>,
+}
+
+/// A request as it came, before its fields were edited.
+#[derive(Debug)]
+struct Request {
+    method: Method,
+    host: String,
+    target: String,
+    headers: HeaderMap,
+}
+
+/// What became of a request that its own pool could not take.
+enum Elsewhere {
+    /// Another pool is asked.
+    Asked,
+    /// This is its answer.
+    Answer(Box<Answer>),
+}
+
+impl Exchange {
+    /// The answer to a request that was refused; none if another pool takes it.
+    pub(super) fn fall_back(
+        &mut self,
+        facts: &Facts<'_>,
+        head: &Head<'_>,
+        refusal: Refusal,
+    ) -> Option<Answer> {
+        let Some(at) = refusal.at else {
+            return Some(self.answer(refusal.why.into(), head.headers));
+        };
+        let snapshot = self.snapshot.clone();
+        let service = &snapshot.services[at.0];
+        match refusal.why {
+            Why::NoUpstream | Why::Open => {
+                if let Some(elsewhere) = self.elsewhere(facts, head, at, refusal.why) {
+                    self.count_refusal(facts, at);
+                    return match elsewhere {
+                        Elsewhere::Asked => None,
+                        Elsewhere::Answer(answer) => Some(*answer),
+                    };
+                }
+                // A doubtful upstream is better than a certain refusal.
+                let asks = Asks { doubtful: true, ..Asks::default() };
+                let is_asked =
+                    service.stability.fallback.is_any() && self.place(facts, asks).is_ok();
+                if !is_asked || self.pool != Some(at) {
+                    self.count_refusal(facts, at);
+                }
+                if is_asked {
+                    return None;
+                }
+            }
+            Why::Full | Why::PoolFull => drop(service.state.shed.fetch_add(1, Ordering::Relaxed)),
+            _ => {}
+        }
+        if matches!(refusal.why, Why::Held | Why::Maintenance) {
+            // Nothing that its pool did.
+            self.pool = None;
+        }
+        let answer = self.answer(refusal.why.into(), head.headers);
+        Some(match (&service.mode, refusal.why) {
+            (Mode::Maintenance { message: Some(message) }, Why::Maintenance) => {
+                let cause = Cause::Maintenance;
+                Answer::with_detail(cause, message, head.headers, self.request_id())
+            }
+            (_, Why::Open) => {
+                let now = snapshot.moment(self.clock.now());
+                let until = service.pools[at.1].state.breaker.open_until();
+                answer.retry_after(until.map_or(Duration::ZERO, |until| until.elapsed_since(now)))
+            }
+            _ => answer,
+        })
+    }
+
+    /// What another pool or nobody at all has for a request whose own pool cannot be asked.
+    fn elsewhere(
+        &mut self,
+        facts: &Facts<'_>,
+        head: &Head<'_>,
+        at: (usize, usize),
+        why: Why,
+    ) -> Option<Elsewhere> {
+        let snapshot = self.snapshot.clone();
+        let service = &snapshot.services[at.0];
+        let fallbacks = &service.state.fallbacks;
+        if self.ask_stable(at, facts) {
+            return Some(Elsewhere::Asked);
+        }
+        if let Some(answer) = self.find_kept(facts, head, at.0) {
+            fallbacks.stale.fetch_add(1, Ordering::Relaxed);
+            return Some(Elsewhere::Answer(Box::new(answer)));
+        }
+        if self.ask_stand_in(at) {
+            fallbacks.pool.fetch_add(1, Ordering::Relaxed);
+            return Some(Elsewhere::Asked);
+        }
+        let answer = service.stability.fallback.answer.as_ref()?;
+        fallbacks.answer.fetch_add(1, Ordering::Relaxed);
+        self.cause = Some(why.into());
+        Some(Elsewhere::Answer(Box::new(Answer::fixed(answer, self.request_id()))))
+    }
+
+    /// Nobody of its pool could be asked for a request: as bad as an attempt that failed.
+    fn count_refusal(&self, facts: &Facts<'_>, at: (usize, usize)) {
+        self.snapshot.services[at.0].pools[at.1].state.attempts.count(true);
+        self.note_refusal(facts, at);
+    }
+
+    /// Whether the stable pool takes what its canary cannot.
+    fn ask_stable(&mut self, at: (usize, usize), facts: &Facts<'_>) -> bool {
+        let now = self.clock.now();
+        let moment = self.snapshot.moment(now);
+        let decision = self.snapshot.decide_shield(at, facts, moment, &mut self.draws);
+        let is_placed = decision.is_some_and(|decision| self.sit_down(decision, now).is_ok());
+        // It stays the canary's request, as when an attempt there has failed.
+        self.pool = Some(at);
+        if is_placed {
+            self.note_shielded();
+        }
+        is_placed
+    }
+
+    fn ask_stand_in(&mut self, at: (usize, usize)) -> bool {
+        let now = self.clock.now();
+        let moment = self.snapshot.moment(now);
+        let decision = self.snapshot.decide_stand_in(at, moment, &mut self.draws);
+        decision.is_some_and(|decision| self.sit_down(decision, now).is_ok())
+    }
+
+    fn find_kept(&mut self, facts: &Facts<'_>, head: &Head<'_>, service: usize) -> Option<Answer> {
+        let store = self.snapshot.services[service].stale.clone()?;
+        let asked = Asked {
+            method: head.method,
+            host: facts.host,
+            target: target(head),
+            headers: head.headers,
+        };
+        let found = store.find(&asked, self.clock.now())?;
+        Some(Answer::kept(found, self.request_id()))
+    }
+
+    /// The mark of a response that does not come from the pool it should come from.
+    pub fn mark(&self) -> Option<HeaderValue> {
+        let stands_in = self.decision.is_some_and(|decision| decision.by == By::StandIn);
+        stands_in.then(|| Step::Pool.mark())
+    }
+
+    /// Remembers the request where its response may be worth keeping.
+    pub(super) fn prepare_to_keep(&mut self, head: &Head<'_>, facts: &Facts<'_>) {
+        let keeps = self.decision.is_some_and(|decision| {
+            // What testers and those with a flag on see is not for everybody.
+            self.is_for_everybody
+                && !matches!(decision.by, By::StandIn | By::OptIn)
+                && self.snapshot.services[decision.service].stale.is_some()
+        });
+        if keeps {
+            self.kept.asked = Some(Box::new(Request {
+                method: head.method.clone(),
+                host: facts.host.to_string(),
+                target: target(head).to_string(),
+                headers: head.headers.clone(),
+            }));
+        }
+    }
+
+    /// Hears the head of the response that goes to the client.
+    pub(super) fn begin_to_keep(&mut self, status: u16, headers: &HeaderMap, now: Instant) {
+        let Some(asked) = self.kept.asked.as_deref() else { return };
+        // A stand-in's answer is not what its pool would have said.
+        let own = self.decision.filter(|decision| decision.by != By::StandIn);
+        let Some(decision) = own else { return };
+        let Some(store) = &self.snapshot.services[decision.service].stale else { return };
+        let received = Received { status, headers, now, wall: (self.clock.wall)() };
+        let Request { method, host, target, headers } = asked;
+        let asked = Asked { method, host, target, headers };
+        // What may not be kept is none of the request's business.
+        self.kept.recording = store.offer(&asked, &received).ok().flatten();
+    }
+
+    /// Hears a piece of the response's body, and its end.
+    pub fn on_response_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+        if let Some(piece) = piece {
+            self.compare_piece(piece);
+        }
+        let Some(recording) = &mut self.kept.recording else { return };
+        if let Some(piece) = piece {
+            recording.push(piece);
+        }
+        if is_end {
+            self.kept.recording.take().into_iter().for_each(Recording::complete);
+        }
+    }
+}
+
+fn target<'h>(head: &Head<'h>) -> &'h str {
+    head.uri.path_and_query().map_or("/", |target| target.as_str())
+}

@@ -1,0 +1,215 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Instant, SystemTime};
+
+use http::{HeaderMap, Method, Uri, Version};
+use tokio::runtime::{Builder, Runtime};
+
+use super::super::tests::snapshot_of;
+use super::*;
+use crate::clock::Clock;
+use crate::exchange::{Admitted, Cause};
+use crate::http::admission::Head;
+use crate::http::forwarded::Peer;
+use crate::snapshot::{Published, Snapshot};
+
+type Asking = Pin<Box<dyn Future<Output = (Exchange, Result<(), Cause>)>>>;
+
+/// Two pools of one upstream each, which holds one request; a queue long and patient enough.
+fn text(limits: &str) -> String {
+    format!(
+        r#"
+[[listeners]]
+address = "127.0.0.1:0"
+[services.shop]
+split = {{ blue = 50, green = 50 }}
+override = {{ header = "x-pool" }}
+limits = {{ upstream_in_flight = 1, queue = 9, queue_timeout = "60s", {limits} }}
+[services.shop.pools]
+blue.upstreams = ["192.0.2.1:80"]
+green.upstreams = ["192.0.2.2:80"]
+"#
+    )
+}
+
+/// One service, and whoever asks it. Nobody is woken: who is called looks when it is polled.
+struct Bench {
+    runtime: Runtime,
+    clock: Clock,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Bench {
+    fn new(limits: &str) -> Bench {
+        static SEED: AtomicU64 = AtomicU64::new(0);
+        let draw = || SEED.fetch_add(1, Ordering::Relaxed);
+        Bench {
+            // For its timers only.
+            runtime: Builder::new_current_thread().enable_time().build().unwrap(),
+            clock: Clock { now: Instant::now, wall: SystemTime::now, draw },
+            snapshot: snapshot_of(&text(limits)),
+        }
+    }
+
+    /// A request to this pool, or to the one that is drawn.
+    fn ask(&self, pool: Option<&str>) -> Asking {
+        let published = Arc::new(Published::of(self.snapshot.clone()));
+        let mut exchange = Exchange::open(self.clock, published);
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "shop.test".parse().unwrap());
+        pool.into_iter().for_each(|pool| drop(headers.insert("x-pool", pool.parse().unwrap())));
+        Box::pin(async move {
+            let uri = Uri::from_static("/");
+            let (method, version) = (&Method::GET, Version::HTTP_11);
+            let head =
+                Head { method, target: b"/", uri: &uri, version, headers: &headers, raw: b"" };
+            let result =
+                match exchange.admit(&head, &Peer::new([192, 0, 2, 9].into(), "http")).await {
+                    Admitted::Forward => Ok(()),
+                    Admitted::Answer(_) => Err(exchange.cause().unwrap()),
+                };
+            (exchange, result)
+        })
+    }
+
+    /// The request under way, if it does not wait.
+    fn poll(&self, asking: &mut Asking) -> Option<Exchange> {
+        let _timers = self.runtime.enter();
+        match asking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready((exchange, Ok(()))) => Some(exchange),
+            Poll::Ready((_, Err(cause))) => panic!("{cause:?}"),
+            Poll::Pending => None,
+        }
+    }
+
+    fn begin(&self, pool: &str) -> Exchange {
+        self.poll(&mut self.ask(Some(pool))).expect("it does not wait")
+    }
+
+    fn wait(&self, pool: Option<&str>) -> Asking {
+        let mut asking = self.ask(pool);
+        assert!(self.poll(&mut asking).is_none(), "it waits");
+        asking
+    }
+
+    /// How many wait for the service, for blue and for green.
+    fn waiting(&self) -> [usize; 3] {
+        let queues: Vec<_> = self.snapshot.services[0].queues().collect();
+        [queues[0].waiting(), queues[1].waiting(), queues[2].waiting()]
+    }
+}
+
+#[test]
+fn a_full_pool_keeps_nobody_from_another() {
+    let bench = Bench::new("");
+    let _blue = bench.begin("blue");
+    let _waiting = [bench.wait(Some("blue")), bench.wait(Some("blue"))];
+    drop(bench.begin("green"));
+    drop(bench.begin("green"));
+    assert_eq!((bench.waiting(), bench.snapshot.services[0].waiting()), ([0, 2, 0], 2));
+}
+
+#[test]
+fn nobody_overtakes_one_who_was_called_and_has_not_looked_yet() {
+    for limits in ["", "in_flight = 1"] {
+        let bench = Bench::new(limits);
+        let holder = bench.begin("blue");
+        let mut first = bench.wait(Some("blue"));
+        drop(holder);
+        let mut late = bench.wait(Some("blue"));
+        let first = bench.poll(&mut first).expect("its turn has come");
+        assert!(bench.poll(&mut late).is_none());
+        drop(first);
+        assert!(bench.poll(&mut late).is_some());
+    }
+}
+
+#[test]
+fn who_needs_two_places_overtakes_in_neither_line() {
+    let bench = Bench::new("in_flight = 2");
+    let blue = bench.begin("blue");
+    let mut for_blue = bench.wait(Some("blue"));
+    let green = bench.begin("green");
+    let mut for_green = bench.wait(Some("green"));
+    assert_eq!(bench.waiting(), [1, 1, 0]);
+    drop(blue);
+    assert!(bench.poll(&mut for_blue).is_none(), "the other has waited longer for the service");
+    assert_eq!(bench.waiting(), [2, 0, 0]);
+    assert!(bench.poll(&mut for_green).is_none(), "green is still full");
+    assert_eq!(bench.waiting(), [1, 0, 1], "it has passed its turn on");
+    assert!(bench.poll(&mut for_blue).is_some());
+    drop(green);
+    assert!(bench.poll(&mut for_green).is_some());
+    assert_eq!(bench.waiting(), [0; 3]);
+}
+
+#[test]
+fn who_has_stood_in_one_line_keeps_its_turn_while_it_stands_in_the_other() {
+    let bench = Bench::new("in_flight = 2");
+    let (blue, green) = (bench.begin("blue"), bench.begin("green"));
+    let mut first = bench.wait(Some("blue"));
+    drop(green);
+    assert!(bench.poll(&mut first).is_none());
+    assert_eq!(bench.waiting(), [0, 1, 0], "the service has room, blue has none");
+    let mut second = bench.wait(Some("blue"));
+    let green = bench.begin("green");
+    let mut third = bench.wait(Some("green"));
+    drop(blue);
+    let first = bench.poll(&mut first).expect("in both lines it stood before the others");
+    assert!(bench.poll(&mut second).is_none() && bench.poll(&mut third).is_none());
+    drop((first, green));
+    assert!(bench.poll(&mut second).is_some() && bench.poll(&mut third).is_some());
+}
+
+#[test]
+fn who_is_not_known_keeps_its_drawn_pool_while_it_waits() {
+    let bench = Bench::new("");
+    let mut drawn = [0; 2];
+    for _ in 0..32 {
+        let mut holders = [Some(bench.begin("blue")), Some(bench.begin("green"))];
+        let mut asking = bench.wait(None);
+        let pool = bench.waiting()[1..].iter().position(|&waiting| waiting == 1).unwrap();
+        holders[1 - pool] = None;
+        assert!(bench.poll(&mut asking).is_none(), "it does not flow over into the other");
+        holders[pool] = None;
+        let exchange = bench.poll(&mut asking).expect("its turn has come");
+        assert_eq!(exchange.names().1, ["blue", "green"][pool]);
+        drawn[pool] += 1;
+    }
+    assert!(drawn.iter().all(|&times| times > 0), "{drawn:?}");
+}
+
+#[test]
+fn who_gives_up_lets_the_next_one_in() {
+    let bench = Bench::new("");
+    let holder = bench.begin("blue");
+    let (first, mut second) = (bench.wait(Some("blue")), bench.wait(Some("blue")));
+    drop(holder);
+    drop(first);
+    assert!(bench.poll(&mut second).is_some());
+    assert_eq!(bench.waiting(), [0; 3]);
+}
+
+#[test]
+fn time_in_line_is_not_the_pools() {
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    static ZERO: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let now =
+        || *ZERO.get_or_init(Instant::now) + Duration::from_secs(PASSED.load(Ordering::Relaxed));
+    let mut bench = Bench::new("");
+    bench.clock.now = now;
+    let nanos = |bench: &Bench| bench.snapshot.services[0].pools[0].state.tally.read().nanos;
+    let mut holder = bench.begin("blue");
+    let (mut served, left) = (bench.wait(Some("blue")), bench.wait(Some("blue")));
+    PASSED.store(7, Ordering::Relaxed);
+    holder.finish(Some(200));
+    assert_eq!(nanos(&bench), 7_000_000_000);
+    let mut served = bench.poll(&mut served).expect("its turn has come");
+    PASSED.store(9, Ordering::Relaxed);
+    served.finish(Some(200));
+    assert_eq!(nanos(&bench), 9_000_000_000);
+    drop(left);
+    assert_eq!(nanos(&bench), 9_000_000_000, "it has got nothing else");
+}

@@ -1,0 +1,164 @@
+//! What a rollout's ledger is told of a request: where the split sent it, how its attempts there
+//! ended, and a few of those that failed on the target.
+//!
+//! A request of a service without a rollout costs one look at an option.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::HeaderName;
+use http::{HeaderMap, Method, Uri};
+
+use super::Exchange;
+use crate::http::failure::Cause;
+use crate::judge::ledger::{Account, Failing, Ledger, Noted};
+use crate::judge::{Ending, Fault, Watched};
+use crate::route::Facts;
+use crate::snapshot::{By, Decision, Stratum};
+use crate::upstream::Outcome;
+
+/// By which an upstream reports what it counts itself, such as `checkout_failed=1`.
+pub const METRIC: HeaderName = HeaderName::from_static("x-pointsman-metric");
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// What the head of an answer says to the ledger.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reported {
+    grpc: Option<u8>,
+    metrics: u8,
+}
+
+/// An attempt that is over.
+#[derive(Debug)]
+pub(super) struct Over {
+    pub outcome: Outcome,
+    pub status: Option<u16>,
+    pub took: Duration,
+    pub reported: Reported,
+    /// The upstream's name, if a sample is wanted.
+    pub upstream: Option<Arc<str>>,
+}
+
+impl Exchange {
+    fn watched(&self, service: usize) -> Option<&Watched> {
+        self.snapshot.services[service].watched.as_ref()
+    }
+
+    /// The account of the pool that the split gave the request to; none for what says nothing of
+    /// it.
+    fn account(&self, decision: &Decision) -> Option<(&Ledger, &Account)> {
+        let watched = self.watched(decision.service)?;
+        let by_split = matches!(decision.by, By::Cohort(_) | By::Draw);
+        // What the stable pool does for a canary is not its own.
+        let is_own = self.pool.is_none_or(|(_, pool)| pool == decision.pool);
+        let account = watched.account(decision.pool).filter(|_| by_split && is_own)?;
+        Some((&watched.ledger, account))
+    }
+
+    /// The split sends the request to a pool.
+    pub(super) fn note_arrival(&self, decision: &Decision) {
+        if let Some((_, account)) = self.account(decision) {
+            account.arrive(decision.user);
+        }
+    }
+
+    /// Reads what the head of an answer says, where somebody wants to know.
+    pub(super) fn read_report(&self, headers: &HeaderMap) -> Reported {
+        let watched = self.decision.and_then(|decision| self.watched(decision.service));
+        let Some(watched) = watched else { return Reported::default() };
+        let grpc = headers.get(GRPC_STATUS);
+        let grpc = grpc.and_then(|value| value.to_str().ok()?.parse().ok());
+        let names = &watched.ledger.metrics;
+        if names.is_empty() {
+            return Reported { grpc, metrics: 0 };
+        }
+        let lines = headers.get_all(METRIC).into_iter().filter_map(|line| line.to_str().ok());
+        let parts = lines.flat_map(|line| line.split(',')).filter_map(|part| part.split_once('='));
+        let bit = |(name, value): (&str, &str)| {
+            let place = names.iter().position(|known| **known == *name.trim())?;
+            (value.trim() != "0").then_some(1 << place)
+        };
+        Reported { grpc, metrics: parts.filter_map(bit).fold(0, |bits, bit: u8| bits | bit) }
+    }
+
+    /// Whether a failure of this attempt would be kept as a sample.
+    pub(super) fn wants_sample(&self, decision: &Decision) -> bool {
+        let watched = self.watched(decision.service);
+        self.failing.is_none()
+            && watched.is_some_and(|w| w.target == decision.pool && w.ledger.sample.wants())
+    }
+
+    /// An attempt is over.
+    pub(super) fn note_attempt(&mut self, decision: &Decision, over: Over) {
+        let Some((ledger, account)) = self.account(decision) else { return };
+        let ending = match (over.outcome, over.status) {
+            (Outcome::ClientGone, _) => return,
+            (Outcome::Failed, _) => Ending::Fault(fault(self.cause)),
+            (Outcome::Status(_), status) => {
+                Ending::Answer { status: status.unwrap_or_default(), grpc: over.reported.grpc }
+            }
+        };
+        let is_bad = ledger.errors.count(ending);
+        account.note(Noted {
+            user: decision.user,
+            stratum: decision.stratum.place(),
+            is_bad,
+            is_extra: ledger.extra.is_some_and(|extra| extra.count(ending)),
+            metrics: over.reported.metrics,
+        });
+        if is_bad && let Some(upstream) = over.upstream {
+            self.failing = Some(Box::new(Failing {
+                at: self.clock.wall_time(),
+                method: String::new(),
+                path: String::new(),
+                headers: Vec::new(),
+                request_id: self.request_id.to_str().unwrap_or_default().into(),
+                upstream: upstream.to_string(),
+                ending: words(ending),
+                took_ms: over.took.as_secs_f64() * 1e3,
+            }));
+        }
+    }
+
+    /// Nobody of the pool that the split gave the request to could be asked.
+    pub(super) fn note_refusal(&self, facts: &Facts<'_>, (service, pool): (usize, usize)) {
+        let Some(watched) = self.watched(service) else { return };
+        if self.snapshot.services[service].named(facts).is_some() {
+            return;
+        }
+        let Some(account) = watched.account(pool) else { return };
+        let is_bad = watched.ledger.errors.count(Ending::Fault(Fault::NoUpstream));
+        let stratum = Stratum::OTHER.place();
+        account.arrive(None);
+        account.note(Noted { stratum, is_bad, ..Noted::default() });
+    }
+
+    /// Hears, at the end of a request, what it had said: kept if it is one of those wanted.
+    pub fn describe(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap) {
+        let Some(mut failing) = self.failing.take() else { return };
+        let watched = self.pool.and_then(|(service, _)| self.watched(service));
+        if let Some(watched) = watched {
+            failing.describe(method, uri, headers);
+            watched.ledger.sample.keep(*failing);
+        }
+    }
+}
+
+fn fault(cause: Option<Cause>) -> Fault {
+    match cause {
+        Some(Cause::Connect) => Fault::Connect,
+        Some(Cause::Reset) => Fault::Reset,
+        Some(Cause::BadResponse) => Fault::BadResponse,
+        // A client that gave up on a silent upstream is a time-out too.
+        _ => Fault::Timeout,
+    }
+}
+
+fn words(ending: Ending) -> String {
+    match ending {
+        Ending::Fault(fault) => fault.name().into(),
+        Ending::Answer { status, grpc: None } => status.to_string(),
+        Ending::Answer { status, grpc: Some(code) } => format!("{status}, grpc-status {code}"),
+    }
+}

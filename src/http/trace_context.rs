@@ -1,0 +1,235 @@
+//! W3C Trace Context level 2: the fields a request brings in, the fields it goes on with out.
+//!
+//! A valid `traceparent` is continued: same trace id, our own parent id, the flags we know. A
+//! missing, repeated or malformed one starts a new trace, and then `tracestate` is dropped with
+//! it (section 3.2 of the recommendation; level 2 adds the random-trace-id flag).
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+
+use crate::clock::Draws;
+
+/// `traceparent`.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// `tracestate`.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// The caller may have recorded the trace.
+const SAMPLED: u8 = 0x01;
+/// The last seven bytes of the trace id are random.
+const RANDOM: u8 = 0x02;
+/// `00-` + 32 + `-` + 16 + `-` + 2.
+const LENGTH: usize = 55;
+/// The most members a `tracestate` may have.
+const MOST_MEMBERS: usize = 32;
+
+/// What a trace is known by, to be sent on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// 32 hex digits, not all zero.
+    pub trace_id: [u8; 32],
+    /// 16 hex digits, not all zero: our own part in the trace.
+    pub parent_id: [u8; 16],
+    flags: u8,
+    /// `tracestate` in one line; none if there was nothing valid.
+    pub state: Option<HeaderValue>,
+}
+
+impl TraceContext {
+    /// Continues the trace that these fields bring, or starts one.
+    pub fn continue_or_start(headers: &HeaderMap, draws: &mut Draws) -> TraceContext {
+        let mut given = headers.get_all(TRACEPARENT).iter();
+        let first = given.next().filter(|_| given.next().is_none());
+        match first.and_then(|value| parse(value.as_bytes())) {
+            Some((trace_id, flags)) => {
+                let parent_id = hex(non_zero(draws));
+                let state = state(headers);
+                TraceContext { trace_id, parent_id, flags: flags & (SAMPLED | RANDOM), state }
+            }
+            None => TraceContext::start(draws),
+        }
+    }
+
+    /// A new trace.
+    pub fn start(draws: &mut Draws) -> TraceContext {
+        let mut trace_id = [0; 32];
+        trace_id[..16].copy_from_slice(&hex::<16>(draws.bits()));
+        trace_id[16..].copy_from_slice(&hex::<16>(non_zero(draws)));
+        // Nothing is recorded here, so the sampled flag stays off.
+        TraceContext { trace_id, parent_id: hex(non_zero(draws)), flags: RANDOM, state: None }
+    }
+
+    /// The `traceparent` to send on. Always version 00, the one whose fields we know.
+    pub fn traceparent(&self) -> HeaderValue {
+        let mut text = [b'-'; LENGTH];
+        text[..2].copy_from_slice(b"00");
+        text[3..35].copy_from_slice(&self.trace_id);
+        text[36..52].copy_from_slice(&self.parent_id);
+        text[53..].copy_from_slice(&hex::<2>(u64::from(self.flags)));
+        HeaderValue::from_bytes(&text).expect("hex digits and hyphens are a valid field value")
+    }
+}
+
+/// Trace id and flags of a valid `traceparent`.
+fn parse(text: &[u8]) -> Option<([u8; 32], u8)> {
+    let (known, rest) = text.split_at_checked(LENGTH)?;
+    let version = &known[..2];
+    let hyphens = [2, 35, 52].iter().all(|&at| known[at] == b'-');
+    let digits = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let (trace_id, parent_id, flags) = (&known[3..35], &known[36..52], &known[53..]);
+    let well_formed = hyphens && [version, trace_id, parent_id, flags].iter().all(|p| digits(p));
+    // Version 00 ends here; a later one may go on after another hyphen.
+    let fits_version = match version {
+        b"ff" => false,
+        b"00" => rest.is_empty(),
+        _ => rest.is_empty() || rest[0] == b'-',
+    };
+    let zero = |part: &[u8]| part.iter().all(|&b| b == b'0');
+    if !well_formed || !fits_version || zero(trace_id) || zero(parent_id) {
+        return None;
+    }
+    let flags = u8::from_str_radix(std::str::from_utf8(flags).ok()?, 16).ok()?;
+    Some((trace_id.try_into().ok()?, flags))
+}
+
+/// All `tracestate` lines as one, in order; none if any member is malformed or too many come.
+fn state(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(TRACESTATE).iter().peekable();
+    lines.peek()?;
+    let mut joined: Vec<u8> = Vec::new();
+    let mut members = 0;
+    for member in lines.flat_map(|line| line.as_bytes().split(|&b| b == b',')) {
+        let member = trim_ows(member);
+        if member.is_empty() {
+            continue;
+        }
+        members += 1;
+        if !is_member(member) || members > MOST_MEMBERS {
+            return None;
+        }
+        if !joined.is_empty() {
+            joined.push(b',');
+        }
+        joined.extend_from_slice(member);
+    }
+    if joined.is_empty() { None } else { HeaderValue::from_bytes(&joined).ok() }
+}
+
+fn trim_ows(text: &[u8]) -> &[u8] {
+    let ows = |b: &u8| *b != b' ' && *b != b'\t';
+    let start = text.iter().position(ows).unwrap_or(text.len());
+    let end = text.iter().rposition(ows).map_or(start, |at| at + 1);
+    &text[start..end]
+}
+
+/// `key=value` by the grammar of section 3.3.1.
+fn is_member(member: &[u8]) -> bool {
+    let Some(equals) = member.iter().position(|&b| b == b'=') else { return false };
+    let (key, value) = (&member[..equals], &member[equals + 1..]);
+    let key_byte =
+        |b: &u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
+    let value_byte = |b: &u8| matches!(b, 0x20..=0x7e) && *b != b',' && *b != b'=';
+    let begins_well = key.first().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    begins_well
+        && key.len() <= 256
+        && key.iter().all(key_byte)
+        && !value.is_empty()
+        && value.len() <= 256
+        && value.iter().all(value_byte)
+}
+
+fn non_zero(draws: &mut Draws) -> u64 {
+    draws.bits().max(1)
+}
+
+/// The last `N` hex digits of a number.
+pub fn hex<const N: usize>(number: u64) -> [u8; N] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|at| DIGITS[(number >> (4 * (N - 1 - at)) & 0xf) as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    fn continued(fields: &[(&'static str, &str)]) -> TraceContext {
+        let mut headers = HeaderMap::new();
+        for &(name, value) in fields {
+            headers.append(name, value.parse().unwrap());
+        }
+        TraceContext::continue_or_start(&headers, &mut Draws::seeded(1))
+    }
+
+    fn is_continued(traceparent: &str) -> bool {
+        continued(&[("traceparent", traceparent)]).trace_id == TRACE.as_bytes()
+    }
+
+    #[test]
+    fn a_valid_trace_goes_on_with_our_parent_id() {
+        let context = continued(&[("traceparent", &format!("00-{TRACE}-b7ad6b7169203331-01"))]);
+        let sent = context.traceparent();
+        let sent = sent.to_str().unwrap();
+        assert!(sent.starts_with(&format!("00-{TRACE}-")) && sent.ends_with("-01"), "{sent}");
+        assert!(!sent.contains("b7ad6b7169203331"), "{sent}");
+    }
+
+    #[test]
+    fn a_malformed_trace_is_started_anew() {
+        for bad in [
+            "".to_string(),
+            format!("00-{TRACE}-b7ad6b7169203331"),
+            format!("00-{TRACE}-b7ad6b7169203331-1"),
+            format!("00-{TRACE}-b7ad6b7169203331-01-extra"),
+            format!("00-{TRACE}-b7ad6b7169203331-01."),
+            format!("00-{}-b7ad6b7169203331-01", TRACE.to_uppercase()),
+            format!("00-{}-b7ad6b7169203331-01", "0".repeat(32)),
+            format!("00-{TRACE}-0000000000000000-01"),
+            format!("ff-{TRACE}-b7ad6b7169203331-01"),
+            format!("00_{TRACE}-b7ad6b7169203331-01"),
+            format!("cc-{TRACE}-b7ad6b7169203331-01.what-the-future"),
+        ] {
+            assert!(!is_continued(&bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_far_as_known() {
+        assert!(is_continued(&format!("cc-{TRACE}-b7ad6b7169203331-01")));
+        assert!(is_continued(&format!("cc-{TRACE}-b7ad6b7169203331-01-what-the-future")));
+        let context = continued(&[("traceparent", &format!("cc-{TRACE}-b7ad6b7169203331-ff"))]);
+        assert!(context.traceparent().to_str().unwrap().ends_with("-03"), "unknown flags are off");
+    }
+
+    #[test]
+    fn two_parents_are_none() {
+        let one = format!("00-{TRACE}-b7ad6b7169203331-01");
+        let context = continued(&[("traceparent", &one), ("traceparent", &one)]);
+        assert_ne!(context.trace_id, TRACE.as_bytes());
+    }
+
+    #[test]
+    fn states_are_joined_in_order_and_go_only_with_a_valid_parent() {
+        let parent = format!("00-{TRACE}-b7ad6b7169203331-01");
+        let with = |lines: &[&str]| {
+            let mut fields = vec![("traceparent", parent.as_str())];
+            fields.extend(lines.iter().map(|line| ("tracestate", *line)));
+            continued(&fields).state.map(|v| v.to_str().unwrap().to_string())
+        };
+        assert_eq!(with(&["a=1, b=2", "", "c=3 ,,t@v=4"]).as_deref(), Some("a=1,b=2,c=3,t@v=4"));
+        assert_eq!(with(&["a=1", "B=2"]), None, "one bad member spoils the list");
+        assert_eq!(with(&["a=1=2"]), None);
+        let many: Vec<String> = (0..33).map(|n| format!("k{n}=v")).collect();
+        assert_eq!(with(&[&many.join(",")]), None);
+        assert_eq!(with(&[&many[1..].join(",")]).as_deref(), Some(many[1..].join(",").as_str()));
+        assert_eq!(continued(&[("traceparent", "bad"), ("tracestate", "a=1")]).state, None);
+    }
+
+    #[test]
+    fn a_trace_started_here_is_random_and_not_sampled() {
+        let context = continued(&[]);
+        assert!(context.traceparent().to_str().unwrap().ends_with("-02"));
+        assert_eq!(parse(context.traceparent().as_bytes()), Some((context.trace_id, RANDOM)));
+    }
+}

@@ -1,0 +1,158 @@
+//! Why what was ordered has not happened.
+
+use super::ModeName;
+use crate::rollout::{OrderRefused, PlanRefused};
+use crate::split::SplitError;
+use crate::store::LostRace;
+
+/// Why a change was not made. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No such service.
+    #[error("no service is named `{0}`")]
+    NoService(String),
+    /// No such pool.
+    #[error("service `{service}` has no pool named `{pool}`")]
+    NoPool {
+        /// The service asked of.
+        service: String,
+        /// The name given.
+        pool: String,
+    },
+    /// No such upstream.
+    #[error("pool `{pool}` has no upstream `{address}`")]
+    NoUpstream {
+        /// The pool asked of.
+        pool: String,
+        /// The address given.
+        address: String,
+    },
+    /// The weights are no split.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// Another change came first.
+    #[error(transparent)]
+    LostRace(#[from] LostRace),
+    /// The pool could not take the traffic.
+    #[error("pool `{0}` has no upstream that takes requests")]
+    NotAvailable(String),
+    /// It is in another mode than the order is for.
+    #[error("service `{service}` is {is}")]
+    OtherMode {
+        /// The service asked of.
+        service: String,
+        /// What it does.
+        is: ModeName,
+    },
+    /// It is in the pool already, with this weight.
+    #[error("pool `{pool}` has `{address}` already, with this weight")]
+    Known {
+        /// The pool asked of.
+        pool: String,
+        /// The address given.
+        address: String,
+    },
+    /// A pool that gets traffic would have nobody left.
+    #[error("`{address}` is the last upstream of pool `{pool}` that takes requests")]
+    Last {
+        /// The pool asked of.
+        pool: String,
+        /// The address given.
+        address: String,
+    },
+    /// A pool that gets traffic would have nobody left, for as long as it is drained.
+    #[error("`{address}` is the last upstream of pool `{pool}` that takes requests")]
+    LastDrained {
+        /// The pool asked of.
+        pool: String,
+        /// The address given.
+        address: String,
+    },
+    /// It came with a name.
+    #[error("`{address}` is what the name `{name}` resolves to; remove the name")]
+    Named {
+        /// The address given.
+        address: String,
+        /// The name in the pool.
+        name: String,
+    },
+    /// A rollout moves the service's traffic.
+    #[error("rollout {id} of `{service}` to `{to}` is under way")]
+    RolloutUnderWay {
+        /// The service asked of.
+        service: String,
+        /// The rollout's number.
+        id: u64,
+        /// Its target.
+        to: String,
+    },
+    /// A rollout that has moved nothing yet is the last change: there is nothing to take back.
+    #[error("rollout {id} of `{service}` has moved nothing yet")]
+    NothingMoved {
+        /// The service asked of.
+        service: String,
+        /// The rollout's number.
+        id: u64,
+    },
+    /// Rollouts of the service are frozen, or its error budget keeps them back.
+    #[error("no rollout of `{service}` starts: {why}")]
+    Frozen {
+        /// The service asked of.
+        service: String,
+        /// Why.
+        why: String,
+    },
+    /// It is not frozen by order.
+    #[error("rollouts of `{service}` are not frozen by anybody{}", kept_back(.why))]
+    NotFrozen {
+        /// The service asked of.
+        service: String,
+        /// Why they are kept back all the same, if they are.
+        why: Option<String>,
+    },
+    /// What is said above an error budget is kept with a reason.
+    #[error("this needs a reason")]
+    NoReason,
+    /// There is none to give an order to.
+    #[error("no rollout of `{0}` is under way")]
+    NoRollout(String),
+    /// It cannot be planned so.
+    #[error(transparent)]
+    Plan(#[from] PlanRefused),
+    /// It makes no sense now.
+    #[error(transparent)]
+    Rollout(#[from] OrderRefused),
+    /// No such revision is remembered.
+    #[error("service `{service}` has no revision {number} any more, or never had")]
+    NoRevision {
+        /// The service asked of.
+        service: String,
+        /// The number given.
+        number: u64,
+    },
+    /// There is nothing to go back to.
+    #[error("service `{0}` has no state before this one")]
+    NothingBefore(String),
+    /// The version cannot run any more.
+    #[error("version `{pool}` cannot run on the contracted schema")]
+    Contracted {
+        /// Its pool.
+        pool: String,
+    },
+    /// No such flag.
+    #[error("no flag is named `{0}`")]
+    NoFlag(String),
+    /// A flag that nobody has set cannot be taken back.
+    #[error("flag `{0}` has no state before this one")]
+    FlagAsInFile(String),
+    /// The store did not take it.
+    #[error("{0}")]
+    Store(String),
+    /// The process is stopping.
+    #[error("the process is stopping")]
+    Stopping,
+}
+
+fn kept_back(why: &Option<String>) -> String {
+    why.as_ref().map_or_else(String::new, |why| format!(", but kept back: {why}"))
+}

@@ -1,0 +1,221 @@
+//! Names of upstreams: a config in, addresses out, again and again in the background.
+//!
+//! The data plane never looks anything up. Each name has its own [`Schedule`]: it is looked up
+//! again when the TTL of its answer is over, and keeps its last good answer while that fails; one
+//! that never had an answer takes no requests. A slow name holds up no other.
+
+mod dns;
+mod schedule;
+mod servers;
+mod srv;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::dns::{Dns, Failure, Found};
+use self::schedule::Schedule;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::Control;
+use crate::files::InForce;
+use crate::snapshot::{Answer, Changed, Resolved};
+use crate::upstream::Address;
+
+/// Look-ups under way at once.
+const AT_ONCE: usize = 16;
+
+/// Looks names up and remembers the answers.
+#[derive(Debug)]
+pub struct Resolver {
+    clock: Clock,
+    /// As the config names them; none are the system's.
+    name_servers: Vec<SocketAddr>,
+    /// None until there is a name to look up.
+    dns: Option<Dns>,
+    known: Resolved,
+    schedule: Schedule,
+    under_way: JoinSet<LookedUp>,
+}
+
+/// A name and what came of its look-up.
+type LookedUp = (Address, Result<Found, Failure>);
+
+impl Resolver {
+    /// One that knows nothing yet.
+    pub fn new(clock: Clock) -> Resolver {
+        Resolver {
+            clock,
+            name_servers: Vec::new(),
+            dns: None,
+            known: Resolved::new(),
+            schedule: Schedule::new(clock.draws()),
+            under_way: JoinSet::new(),
+        }
+    }
+
+    /// What is known now.
+    pub fn known(&self) -> &Resolved {
+        &self.known
+    }
+
+    /// Looks up every name of a config that has not been looked up yet; answers whether anything
+    /// is different from before. May be dropped half-way: what is under way then goes on.
+    pub async fn look_up(&mut self, config: &Config) -> bool {
+        let before = self.known.clone();
+        self.follow(config, &Changed::new());
+        while !self.schedule.all_tried() {
+            self.start_due();
+            let Some(done) = self.under_way.join_next().await else { break };
+            self.note(done);
+        }
+        self.known != before
+    }
+
+    /// Follows the config and the names' schedule, and tells the controller what has changed,
+    /// until the config has no more changes to come.
+    pub async fn run(mut self, mut in_force: watch::Receiver<Arc<InForce>>, control: Control) {
+        let current = in_force.borrow_and_update().clone();
+        self.follow(&current.config, &current.changed);
+        loop {
+            self.start_due();
+            let next = self.next_due();
+            let done = tokio::select! {
+                changed = in_force.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let current = in_force.borrow_and_update().clone();
+                    self.follow(&current.config, &current.changed);
+                    None
+                }
+                done = self.under_way.join_next(), if !self.under_way.is_empty() => done,
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => None,
+            };
+            let Some(done) = done else { continue };
+            let mut changed = self.note(done);
+            // One snapshot for all that came at the same time.
+            while let Some(done) = self.under_way.try_join_next() {
+                changed |= self.note(done);
+            }
+            if changed {
+                control.resolved(self.known.clone()).await;
+            }
+        }
+    }
+
+    /// Takes over the names and name servers of a config.
+    fn follow(&mut self, config: &Config, changed: &Changed) {
+        let now = self.clock.now();
+        let wanted: BTreeSet<Address> = names(config, changed).collect();
+        self.known.retain(|address, _| wanted.contains(address));
+        if self.name_servers != config.server.resolvers {
+            self.name_servers.clone_from(&config.server.resolvers);
+            // What the old ones still say counts no more.
+            self.under_way = JoinSet::new();
+            self.schedule.start_again(now);
+        }
+        // Read afresh at each reload, as the system's own may have changed.
+        self.dns = (!wanted.is_empty()).then(|| Dns::of(&self.name_servers));
+        self.schedule.follow(wanted, now);
+    }
+
+    fn start_due(&mut self) {
+        let Some(dns) = &self.dns else { return };
+        while self.under_way.len() < AT_ONCE
+            && let Some(address) = self.schedule.take(self.clock.now())
+        {
+            let last = self.known.get(&address).cloned().unwrap_or_default();
+            self.under_way.spawn(look_up(dns.clone(), address, last));
+        }
+    }
+
+    /// When the next name is due; none while there is no place for it or no name.
+    fn next_due(&self) -> Option<Instant> {
+        let has_place = self.under_way.len() < AT_ONCE;
+        let next = self.schedule.next(self.clock.now()).filter(|_| has_place);
+        next.map(Instant::from_std)
+    }
+
+    /// Answers whether what is known has changed.
+    fn note(&mut self, done: Result<LookedUp, JoinError>) -> bool {
+        // A look-up that panicked has been reported by the panic; its turn comes again.
+        let Ok((address, found)) = done else { return false };
+        if !self.schedule.contains(&address) {
+            return false;
+        }
+        let now = self.clock.now();
+        match found {
+            Ok(Found { answers, ttl }) => {
+                if self.schedule.succeeded(&address, ttl, now) {
+                    tracing::info!(name = %address, "name resolves again");
+                }
+                let before = self.known.insert(address, answers.clone());
+                before.is_none_or(|before| before != answers)
+            }
+            Err(error) => {
+                // Said once, not at each try.
+                if self.schedule.failed(&address, now) {
+                    let keeps = self.known.contains_key(&address);
+                    tracing::warn!(name = %address, %error, keeps_last_answer = keeps, "name does not resolve");
+                }
+                false
+            }
+        }
+    }
+}
+
+/// Looks up the names of a config that are not known yet, for at most this long; answers with
+/// those that came in time.
+pub async fn look_up_new(config: &Config, known: &Resolved, patience: Duration) -> Resolved {
+    let changed = Changed::new();
+    let new = names(config, &changed).filter(|address| !known.contains_key(address));
+    let mut waiting: BTreeSet<Address> = new.collect();
+    let mut found = Resolved::new();
+    if waiting.is_empty() {
+        return found;
+    }
+    let dns = Dns::of(&config.server.resolvers);
+    let mut under_way = JoinSet::new();
+    let all = async {
+        loop {
+            while under_way.len() < AT_ONCE
+                && let Some(address) = waiting.pop_first()
+            {
+                under_way.spawn(look_up(dns.clone(), address, Arc::default()));
+            }
+            match under_way.join_next().await {
+                Some(Ok((address, Ok(answer)))) => drop(found.insert(address, answer.answers)),
+                Some(_) => {}
+                None => return,
+            }
+        }
+    };
+    // Those that take longer come in through the resolver.
+    let _ = timeout(patience, all).await;
+    found
+}
+
+/// The names among the addresses of a config, and of pools that were changed at run time.
+pub fn names<'a>(config: &'a Config, changed: &'a Changed) -> impl Iterator<Item = Address> + 'a {
+    let pools = config.services.iter().flat_map(|service| &service.pools);
+    let from_file = pools.flat_map(|pool| &pool.upstreams);
+    let all = from_file.chain(changed.values().flatten()).map(|(address, _)| address);
+    all.filter(|address| address.is_name()).cloned()
+}
+
+async fn look_up(dns: Dns, address: Address, last: Arc<[Answer]>) -> LookedUp {
+    let found = dns.look_up(&address, &last).await;
+    (address, found)
+}
+
+#[cfg(test)]
+mod name_server;
+
+#[cfg(test)]
+mod tests;

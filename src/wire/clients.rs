@@ -1,0 +1,61 @@
+//! What is done with a client's connection: a socket in, its requests through the lane out.
+
+use std::sync::Arc;
+
+use pingora::apps::ServerApp;
+use pingora::protocols::Stream;
+use pingora::proxy::HttpProxy;
+use tokio::sync::watch;
+
+use super::client_stream::{ClientStream, Socket};
+use super::connection::Connection;
+use super::deadline::Watch;
+use super::mirror::Mirrors;
+use super::pingora_lane::{PingoraLane, pingora_lane};
+use crate::clock::Clock;
+use crate::http::forwarded::Peer;
+use crate::server::listen::Serve;
+use crate::snapshot::Published;
+
+/// Serves client connections with the config in force when each came in.
+pub struct Clients {
+    published: Arc<Published>,
+    clock: Clock,
+    proxy: Arc<HttpProxy<PingoraLane>>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Clients {
+    /// Serves what is published, moved by this many workers. Copies of requests go to `mirrors`.
+    pub fn new(
+        published: Arc<Published>,
+        clock: Clock,
+        workers: usize,
+        mirrors: Mirrors,
+    ) -> Clients {
+        let proxy = Arc::new(pingora_lane(published.clone(), clock, workers, mirrors));
+        Clients { published, clock, proxy, stopping: watch::Sender::new(false) }
+    }
+
+    /// Closes idle connections, and the others after the request each has under way.
+    pub async fn wind_down(&self) {
+        self.stopping.send_replace(true);
+        self.proxy.cleanup().await;
+    }
+}
+
+impl Serve for Clients {
+    async fn serve(self: Arc<Self>, socket: Socket) {
+        let peer = Peer::new(socket.peer_address(), "http");
+        let limits = self.published.load().config.server.client.clone();
+        let connection = Arc::new(Connection::new(peer, limits, self.clock));
+        let stream: Stream = Box::new(ClientStream::new(socket, connection.clone()));
+        let stopping = self.stopping.subscribe();
+        // HTTP/1.1 only so far: pingora gives back nothing to go on with.
+        Watch::new(self.proxy.process_new(stream, &stopping), connection).await;
+    }
+
+    fn most_connections(&self) -> usize {
+        self.published.load().config.server.client.connections
+    }
+}

@@ -1,0 +1,164 @@
+//! Where one client connection stands in a request: what the lane waits for in, a deadline out.
+//!
+//! The lane says what it expects, the stream says when bytes move, the watch asks what is due.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+use crate::config::ClientLimits;
+use crate::http::forwarded::Peer;
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// The first byte of a request.
+    Idle = 0,
+    /// The rest of a request's head.
+    Head = 1,
+    /// Anything after the head, while the request's body comes in, and in a tunnel.
+    Exchange = 2,
+    /// The final head of the answer to a request that has come in whole.
+    Answer = 3,
+    /// The rest of that answer.
+    Rest = 4,
+}
+
+/// What lane and stream know of one client connection. One task uses both, so the atomics are
+/// there for `Sync` and never contended.
+///
+/// A deadline is set as a length only. Its clock starts when the stream first has to wait, so that
+/// what comes at once never costs a look at the time, and starts anew whenever bytes move, except
+/// while a head is awaited, a client's or an upstream's.
+#[derive(Debug)]
+pub struct Connection {
+    /// The other end.
+    pub peer: Peer,
+    clock: Clock,
+    opened: Instant,
+    limits: ClientLimits,
+    phase: AtomicU8,
+    /// Nanoseconds that the wait under way may take; 0 for any.
+    within: AtomicU64,
+    /// Nanoseconds after `opened` at which it is over; 0 while its clock has not started.
+    due: AtomicU64,
+    is_overdue: AtomicBool,
+    /// Whether a read has failed for being late: then pingora knows.
+    is_told: AtomicBool,
+}
+
+impl Connection {
+    /// A connection just accepted; its first head is due.
+    pub fn new(peer: Peer, limits: ClientLimits, clock: Clock) -> Connection {
+        let connection = Connection {
+            peer,
+            clock,
+            opened: clock.now(),
+            limits,
+            phase: AtomicU8::new(Phase::Head as u8),
+            within: AtomicU64::new(0),
+            due: AtomicU64::new(0),
+            is_overdue: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
+        };
+        connection.enter(Phase::Head, Some(connection.limits.header_timeout));
+        connection
+    }
+
+    /// The head is complete, or another upstream is to be asked; nothing is waited for yet, and
+    /// what was overdue is so no more.
+    pub fn begin_exchange(&self) {
+        self.is_overdue.store(false, Ordering::Relaxed);
+        self.is_told.store(false, Ordering::Relaxed);
+        self.enter(Phase::Exchange, None);
+    }
+
+    /// The request is still coming in; bytes must move within this time.
+    pub fn expect_request(&self, within: Duration) {
+        self.enter(Phase::Exchange, Some(within));
+    }
+
+    /// The request is here as a whole; the answer's final head must come within this time, whatever
+    /// comes before it.
+    pub fn expect_answer(&self, within: Duration) {
+        self.enter(Phase::Answer, Some(within));
+    }
+
+    /// The answer has begun; it must go on within this time.
+    pub fn expect_rest(&self, within: Duration) {
+        self.enter(Phase::Rest, Some(within));
+    }
+
+    /// The answer is written; the next byte begins a request.
+    pub fn end_exchange(&self) {
+        self.enter(Phase::Idle, Some(self.limits.keepalive));
+    }
+
+    /// Whether a deadline has passed.
+    pub fn is_overdue(&self) -> bool {
+        self.is_overdue.load(Ordering::Relaxed)
+    }
+
+    /// A deadline has passed.
+    pub(super) fn set_overdue(&self) {
+        self.is_overdue.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a read has failed for it: then the lane knows, and ends the request in its own way.
+    pub(super) fn is_told(&self) -> bool {
+        self.is_told.load(Ordering::Relaxed)
+    }
+
+    /// A read fails for it.
+    pub(super) fn set_told(&self) {
+        self.is_told.store(true, Ordering::Relaxed);
+    }
+
+    /// When a client that takes nothing must have taken more.
+    pub(super) fn send_due(&self) -> Instant {
+        self.clock.now() + self.limits.send_timeout
+    }
+
+    fn enter(&self, phase: Phase, within: Option<Duration>) {
+        // 0 stands for any time, so that no time at all is the next to it.
+        let within = within.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX).max(1));
+        self.within.store(within, Ordering::Relaxed);
+        self.due.store(0, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn is_phase(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::Relaxed) == phase as u8
+    }
+
+    /// Whether the request has come in whole and only the answer is waited for.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) >= Phase::Answer as u8
+    }
+
+    /// Bytes have moved. A head's deadline is for the whole of it, so there they change nothing:
+    /// neither a client's drip, nor interim responses that an upstream sends instead of an answer.
+    pub(super) fn on_bytes(&self) {
+        if self.is_phase(Phase::Idle) {
+            self.enter(Phase::Head, Some(self.limits.header_timeout));
+        } else if !(self.is_phase(Phase::Head) || self.is_phase(Phase::Answer)) {
+            self.due.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The end of the wait under way, whose clock starts now if it has not started.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let within = self.within.load(Ordering::Relaxed);
+        if within == 0 {
+            return None;
+        }
+        let mut due = self.due.load(Ordering::Relaxed);
+        if due == 0 {
+            let elapsed = self.clock.now().saturating_duration_since(self.opened);
+            due = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).saturating_add(within);
+            self.due.store(due, Ordering::Relaxed);
+        }
+        Some(self.opened + Duration::from_nanos(due))
+    }
+}

@@ -1,0 +1,14 @@
+//! How bytes move: a client's connection in, requests to the exchange and bytes to upstreams out.
+//!
+//! What happens to a request is decided in [`exchange`](crate::exchange), which knows nothing of
+//! bytes. [`pingora_lane`] has the hooks that call it and decides nothing; `connection.rs` and
+//! `deadline.rs` hold the deadlines of a connection, `mirror/` sends copies of requests.
+
+pub mod clients;
+pub mod client_stream;
+pub mod connection;
+pub mod deadline;
+pub mod pingora_lane;
+pub mod heads;
+pub mod failure_log;
+pub mod mirror;

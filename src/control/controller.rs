@@ -18,7 +18,7 @@ use crate::notify::{Caller, Notifier, Occasion, call_hook, measure, smoke};
 use crate::observe::{Process, RolloutStand, RolloutTally};
 use crate::orders::{Board, Desk, Effect, Now, Refused, Said, Subject};
 use crate::resolve::{look_up_new, names};
-use crate::rollout::{HookPoint, Rollout, Task};
+use crate::rollout::{Finished, HookPoint, Rollout, Task, TaskError};
 use crate::server::listen::{Listeners, Serve};
 use crate::snapshot::{Published, Snapshot};
 use crate::store::Batch;
@@ -388,18 +388,18 @@ fn run_task(
     rollout: Rollout,
     task: Task,
     snapshot: Arc<Snapshot>,
-) -> impl Future<Output = Result<String, String>> + Send + 'static {
+) -> impl Future<Output = Result<Finished, TaskError>> + Send + 'static {
     let targets = targets(&snapshot, &rollout);
     async move {
         match task {
             Task::Measure => match &rollout.plan.judging.prometheus {
-                Some(query) => measure(&caller, query).await,
-                None => Err("no question is declared".into()),
+                Some(query) => Ok(measure(&caller, query).await?),
+                None => Err(TaskError::NoQuestion),
             },
             Task::Smoke => smoke(&targets, &rollout.service, &rollout.plan.smoke).await,
             Task::Hook(point) => {
                 let Some(hook) = rollout.plan.hooks.at(&point) else {
-                    return Err("no hook is declared for this point".into());
+                    return Err(TaskError::NoHook);
                 };
                 call_hook(&caller, hook, &occasion(&rollout, point)).await
             }

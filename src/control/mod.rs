@@ -15,7 +15,7 @@ use crate::config::{Change, Config};
 use crate::orders::{
     FlagReport, FreezeOrder, ModeOrder, Order, Place, Refused, Report, Target, UpstreamOrder,
 };
-use crate::rollout::{self, Task, Wishes};
+use crate::rollout::{self, Finished, Task, TaskError, Wishes};
 use crate::snapshot::Resolved;
 use crate::split::BasisPoints;
 use crate::store::{Export, Revision};
@@ -85,7 +85,7 @@ pub(crate) enum Command {
         service: Arc<str>,
         rollout: u64,
         task: Task,
-        result: Result<String, String>,
+        result: Result<Finished, TaskError>,
     },
     Freeze {
         service: String,
@@ -234,7 +234,7 @@ impl Control {
         service: Arc<str>,
         rollout: u64,
         task: Task,
-        result: Result<String, String>,
+        result: Result<Finished, TaskError>,
     ) {
         // A controller that is gone asks again when it is back.
         let _ = self.0.send(Command::Done { service, rollout, task, result }).await;

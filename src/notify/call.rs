@@ -20,6 +20,7 @@ use super::signature::{SecretError, read_key, sign};
 use crate::clock::Clock;
 use crate::outgoing::dial::{DialError, Dialer, Speaks, Stream};
 use crate::outgoing::http::{HttpError, exchange, start_of};
+use crate::rollout::{NoAnswer, answered};
 use crate::upstream::Target;
 
 /// How much of an answer is read: it is looked at for one line.
@@ -241,11 +242,20 @@ pub fn shown(url: &Uri) -> String {
 
 impl std::fmt::Display for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.status.as_u16())?;
-        if let Some(reason) = self.status.canonical_reason() {
-            write!(f, " {reason}")?;
+        f.write_str(&answered(self.status, &self.line))
+    }
+}
+
+impl From<CallError> for NoAnswer {
+    fn from(error: CallError) -> NoAnswer {
+        match error {
+            CallError::Secret(error) => NoAnswer::NotSent(error.to_string()),
+            CallError::LookUp { .. } | CallError::Dial(_) => {
+                NoAnswer::Unreachable(error.to_string())
+            }
+            CallError::Http(error) => NoAnswer::Broken(error.to_string()),
+            CallError::TimedOut(within) => NoAnswer::TimedOut(within),
         }
-        if self.line.is_empty() { Ok(()) } else { write!(f, ": {}", self.line) }
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::call::{clean, first_line};
+use crate::rollout::{CommandEnd, CommandError};
 
 /// What is kept of each output, in bytes.
 const KEPT: usize = 4 * 1024;
@@ -41,9 +42,9 @@ pub async fn run(
     variables: &[(&'static str, String)],
     input: Bytes,
     limit: Duration,
-) -> Result<String, String> {
+) -> Result<String, CommandError> {
     let Some((program, arguments)) = run.split_first() else {
-        return Err("the command of a hook is empty".into());
+        return Err(CommandError::Empty);
     };
     let spawned = Command::new(program)
         .args(arguments)
@@ -56,31 +57,34 @@ pub async fn run(
         .process_group(0)
         .kill_on_drop(true)
         .spawn();
-    let mut child = spawned.map_err(|error| format!("cannot run `{program}`: {error}"))?;
+    let not_run = |error: std::io::Error| CommandError::NotRun {
+        program: program.clone(),
+        why: error.to_string(),
+    };
+    let mut child = spawned.map_err(not_run)?;
     // Dropped before the child, which is what keeps the group's number from being used again.
     let group = Group(child.id());
     let (mut words, mut complaints) = (Kept::start(), Kept::end());
     let ended = timeout(limit, end_of(&mut child, input, &mut words, &mut complaints)).await;
-    let failed = |how: String| match complaints.last_lines() {
-        lines if lines.is_empty() => format!("`{program}` {how}"),
-        lines => format!("`{program}` {how}: {lines}"),
-    };
-    match ended {
+    let end = match ended {
         Ok(Ok(status)) => {
             group.release();
             match status.success() {
-                true => Ok(first_line(words.bytes())),
-                false => Err(failed(format!("ended with {status}"))),
+                true => return Ok(first_line(words.bytes())),
+                false => CommandEnd::Exited(status),
             }
         }
-        Ok(Err(error)) => Err(failed(format!("cannot be waited for: {error}"))),
+        Ok(Err(error)) => CommandEnd::Unknown(error.to_string()),
         Err(_) => {
             drop(group);
-            let gone = timeout(BURIAL, child.wait()).await.is_ok();
-            let rest = if gone { "" } else { " and cannot be killed" };
-            Err(failed(format!("timed out after {limit:?}{rest}")))
+            match timeout(BURIAL, child.wait()).await {
+                Ok(_) => CommandEnd::TimedOut(limit),
+                Err(_) => CommandEnd::Undying(limit),
+            }
         }
-    }
+    };
+    let complaints = complaints.last_lines();
+    Err(CommandError::Failed { program: program.clone(), end, complaints })
 }
 
 /// Waits for the end, while the input is written and the outputs are read.

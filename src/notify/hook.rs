@@ -9,11 +9,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::call::{Call, Caller, shown};
+use super::call::{Call, Caller, Reply, shown};
 use super::command;
 use crate::clock::WallTime;
 use crate::config::web_address;
-use crate::rollout::{Hook, HookPoint, Strategy};
+use crate::rollout::{Finished, Hook, HookPoint, NoAnswer, Strategy, TaskError, WebhookError};
 use crate::split::BasisPoints;
 
 /// When and why a hook is called.
@@ -67,29 +67,32 @@ struct Told<'a> {
     at: f64,
 }
 
-/// Asks a hook. What it says in a line if it agrees; why not if it does not, or cannot be asked.
+/// Asks a hook. That it agrees; or that it does not, or cannot be asked.
 /// Dropped while under way, a command is killed with all that it began.
 pub async fn call_hook(
     caller: &Caller,
     hook: &Hook,
     occasion: &Occasion,
-) -> Result<String, String> {
+) -> Result<Finished, TaskError> {
     let id = occasion.id();
     let body = Bytes::from(occasion.told(&id));
     match hook {
         Hook::Webhook { url, secret_file, timeout } => {
-            let url = web_address(url).map_err(|why| format!("bad address of a hook: {why}"))?;
+            let url = web_address(url).map_err(TaskError::Address)?;
             let secret_file = secret_file.as_deref();
             let call = Call { url: &url, id: &id, body, secret_file, timeout: *timeout };
-            let failed = |what: String| format!("POST {}: {what}", shown(&url));
-            match caller.post(&call).await {
-                Ok(reply) if reply.status.is_success() => Ok(reply.line),
-                Ok(reply) => Err(failed(reply.to_string())),
-                Err(error) => Err(failed(error.to_string())),
-            }
+            let why: WebhookError = match caller.post(&call).await {
+                Ok(reply) if reply.status.is_success() => {
+                    return Ok(Finished::Agreed(reply.line));
+                }
+                Ok(Reply { status, line, .. }) => WebhookError::Refused { status, line },
+                Err(error) => NoAnswer::from(error).into(),
+            };
+            Err(TaskError::Webhook { address: shown(&url), why })
         }
         Hook::Command { run, timeout } => {
-            command::run(run, &occasion.variables(), body, *timeout).await
+            let line = command::run(run, &occasion.variables(), body, *timeout).await?;
+            Ok(Finished::Agreed(line))
         }
     }
 }

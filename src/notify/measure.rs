@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::InvalidUri;
 use serde::Deserialize;
 
 use super::call::{Caller, clean};
-use crate::rollout::Query;
+use crate::rollout::{Finished, MeasureError, NoAnswer, Query};
 
 /// For all of it.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -37,21 +38,24 @@ struct Series {
 #[derive(Deserialize)]
 struct Sample(#[allow(dead_code, reason = "the place of the time")] f64, String);
 
-/// The number that a query has for its answer, as a text, or why there is none.
-pub async fn measure(caller: &Caller, query: &Query) -> Result<String, String> {
+/// The number that a query has for its answer.
+pub async fn measure(caller: &Caller, query: &Query) -> Result<Finished, MeasureError> {
     let url = address(query)?;
-    let (status, body) = caller.get(&url, WITHIN).await.map_err(|error| error.to_string())?;
-    match serde_json::from_slice::<Answer>(&body) {
-        Ok(answer) => number(answer),
-        Err(_) => Err(format!("{status} without an answer of Prometheus")),
-    }
+    let (status, body) = caller.get(&url, WITHIN).await.map_err(NoAnswer::from)?;
+    let answer = serde_json::from_slice::<Answer>(&body);
+    let answer = answer.map_err(|_| MeasureError::Foreign(status))?;
+    number(answer).map(Finished::Measured)
 }
 
-fn address(query: &Query) -> Result<Uri, String> {
+fn address(query: &Query) -> Result<Uri, MeasureError> {
     let base = query.url.trim_end_matches('/');
     let asked: String = query.query.bytes().map(encoded).collect();
     let url = format!("{base}/api/v1/query?query={asked}");
-    url.parse().map_err(|error| format!("`{base}` is no address: {error}"))
+    let failed = |error: InvalidUri| {
+        let (address, why) = (base.to_string(), error.to_string());
+        MeasureError::Address { address, why }
+    };
+    url.parse().map_err(failed)
 }
 
 /// As in a query: letters and digits as they are, everything else by its number.
@@ -62,42 +66,38 @@ fn encoded(byte: u8) -> String {
     }
 }
 
-fn number(answer: Answer) -> Result<String, String> {
+fn number(answer: Answer) -> Result<f64, MeasureError> {
     if answer.status != "success" {
-        return Err(clean(&answer.error));
+        return Err(MeasureError::Refused(clean(&answer.error)));
     }
     let value = match answer.data {
         Some(Found::Scalar(Sample(_, value))) => value,
         Some(Found::Vector(mut series)) => match (series.pop(), series.len()) {
             (Some(only), 0) => only.value.1,
-            (None, _) => return Err("the answer holds no series".into()),
-            (Some(_), others) => {
-                return Err(format!("the answer holds {} series, not one", others + 1));
-            }
+            (None, _) => return Err(MeasureError::NoSeries),
+            (Some(_), others) => return Err(MeasureError::ManySeries(others + 1)),
         },
-        _ => return Err("the answer is no number".into()),
+        _ => return Err(MeasureError::NoNumber),
     };
-    match value.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(value),
-        _ => Err(format!("the answer is {}", clean(&value))),
-    }
+    let number = value.parse::<f64>().ok().filter(|number| number.is_finite());
+    number.ok_or_else(|| MeasureError::NotFinite(clean(&value)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Result<String, String> {
+    fn read(json: &str) -> Result<f64, MeasureError> {
         number(serde_json::from_str(json).unwrap())
     }
 
     #[test]
     fn one_number_is_an_answer() {
         let scalar = r#"{"status":"success","data":{"resultType":"scalar","result":[1.5,"0.25"]}}"#;
-        assert_eq!(read(scalar).unwrap(), "0.25");
+        assert_eq!(read(scalar), Ok(0.25));
         let vector = r#"{"status":"success","data":{"resultType":"vector",
             "result":[{"metric":{"a":"b"},"value":[1.5,"3"]}]}}"#;
-        assert_eq!(read(vector).unwrap(), "3");
+        assert_eq!(read(vector), Ok(3.0));
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
                 "the answer is no number",
             ),
         ] {
-            assert_eq!(read(json).unwrap_err(), why);
+            assert_eq!(read(json).unwrap_err().to_string(), why);
         }
     }
 

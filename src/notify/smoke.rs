@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, HOST, HeaderName, USER_AGENT};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::call::first_line;
 use crate::outgoing::dial::{DialError, Dialer};
 use crate::outgoing::http::{HttpError, exchange, start_of};
-use crate::rollout::Smoke;
+use crate::rollout::{Finished, NoAnswer, Smoke, SmokeError, TaskError};
 use crate::upstream::{Address, Target};
 
 /// How much of an answer is looked through for the expected text.
@@ -24,45 +24,27 @@ const BODY_LIMIT: usize = 1024 * 1024;
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("pointsman-smoke/", env!("CARGO_PKG_VERSION")));
 
-/// Why a request counts as failed.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-enum SmokeError {
-    #[error("the request cannot be made: {0}")]
-    Request(String),
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    #[error("expected {expected}, got {got}")]
-    Status { expected: String, got: String },
-    #[error("expected a body with `{expected}`, got {got}")]
-    Body { expected: String, got: String },
-}
-
-/// Sends every request to every target, naming `host` as whom it is for. A line for people, or the
-/// first that failed, with what was expected and what came.
-pub async fn smoke(targets: &[Target], host: &str, requests: &[Smoke]) -> Result<String, String> {
+/// Sends every request to every target, naming `host` as whom it is for. How many were answered as
+/// expected, or the first that was not.
+pub async fn smoke(
+    targets: &[Target],
+    host: &str,
+    requests: &[Smoke],
+) -> Result<Finished, TaskError> {
     if targets.is_empty() {
-        return Err("the target has no upstream that could be asked".into());
+        return Err(TaskError::NoUpstream);
     }
     let dialer = Dialer::default();
     for target in targets {
         for request in requests {
             let sent = timeout(request.timeout, send(&dialer, target, host, request)).await;
-            let failure = match sent {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no complete answer within {:?}", request.timeout),
-            };
-            let (method, path, upstream) = (&request.method, &request.path, Address::of(target));
-            return Err(format!("{method} {path} at {upstream}: {failure}"));
+            let timed_out = Err(NoAnswer::TimedOut(request.timeout).into());
+            let Err(why) = sent.unwrap_or(timed_out) else { continue };
+            let request = format!("{} {}", request.method, request.path);
+            return Err(TaskError::Smoke { request, upstream: Address::of(target), why });
         }
     }
-    let count =
-        |number: usize, what| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-    let (requests, upstreams) =
-        (count(requests.len(), "smoke request"), count(targets.len(), "upstream"));
-    Ok(format!("{requests} answered as expected by {upstreams}"))
+    Ok(Finished::Answered { requests: requests.len(), upstreams: targets.len() })
 }
 
 async fn send(
@@ -72,7 +54,8 @@ async fn send(
     smoke: &Smoke,
 ) -> Result<(), SmokeError> {
     let request = request(host, smoke)?;
-    let stream = dialer.connect(target).await?;
+    let unreachable = |error: DialError| NoAnswer::Unreachable(error.to_string());
+    let stream = dialer.connect(target).await.map_err(unreachable)?;
     exchange(stream, request, async |response| judge(response, smoke).await).await
 }
 
@@ -109,8 +92,7 @@ async fn judge(response: Response<Incoming>, smoke: &Smoke) -> Result<(), SmokeE
         None => head.status.is_success(),
     };
     if !is_expected {
-        let expected = smoke.status.map_or("a 2xx".into(), |status| format!("status {status}"));
-        return Err(SmokeError::Status { expected, got: status_line(head.status) });
+        return Err(SmokeError::Status { expected: smoke.status, got: head.status });
     }
     let Some(expected) = &smoke.contains else { return Ok(()) };
     let body = start_of(body, BODY_LIMIT).await?;
@@ -124,9 +106,10 @@ async fn judge(response: Response<Incoming>, smoke: &Smoke) -> Result<(), SmokeE
     Err(SmokeError::Body { expected: expected.clone(), got })
 }
 
-fn status_line(status: StatusCode) -> String {
-    let reason = status.canonical_reason().unwrap_or_default();
-    format!("{} {reason}", status.as_u16()).trim_end().into()
+impl From<HttpError> for SmokeError {
+    fn from(error: HttpError) -> SmokeError {
+        NoAnswer::Broken(error.to_string()).into()
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::clock::WallTime;
 use crate::judge::{Counts, Metric, Verdict};
 use crate::orders::{Order, Refused};
 use crate::rollout::{
-    self, Input, Outcome, Past, Plan, Rollout, Status, Task, UpstreamView, View, Weight, Wishes,
+    self, Finished, Input, Outcome, Past, Plan, Rollout, Status, Task, TaskError, UpstreamView,
+    View, Weight, Wishes,
 };
 use crate::slo::Toll;
 use crate::snapshot::{Pool, Service, Snapshot};
@@ -37,7 +38,7 @@ pub(super) struct Done {
     service: Arc<str>,
     id: u64,
     task: Task,
-    result: Result<String, String>,
+    result: Result<Finished, TaskError>,
 }
 
 /// A rollout for people.
@@ -187,7 +188,7 @@ impl Desk {
         service: &str,
         id: u64,
         task: Task,
-        result: Result<String, String>,
+        result: Result<Finished, TaskError>,
         snapshot: &Snapshot,
         now: Now,
     ) -> Result<(), Refused> {

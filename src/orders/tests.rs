@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::Severity;
 use crate::orders::{ModeOrder, Place, Target, UpstreamOrder};
-use crate::rollout::{HookPoint, Wishes};
+use crate::rollout::{Finished, HookPoint, TaskError, Wishes};
 use crate::store::crash::{Failure, FrailDisk, Leaves};
 
 const FILE: &str = r#"
@@ -51,6 +51,11 @@ fn config(text: &str) -> Arc<Config> {
 fn open(disk: &FrailDisk, text: &str, now: Now) -> Desk {
     let store = Arc::new(Store::on_disk(disk.clone()).unwrap());
     Desk::open(store, config(text), Resolved::new(), now).unwrap()
+}
+
+/// How a task ends well.
+fn agreed() -> Result<Finished, TaskError> {
+    Ok(Finished::Agreed(String::new()))
 }
 
 fn ada() -> Order {
@@ -109,7 +114,7 @@ impl Bench {
     }
 
     fn done(&mut self, task: Task) -> Result<(), Refused> {
-        self.desk.on_done("shop", 1, task, Ok(String::new()), &self.snapshot, self.now)
+        self.desk.on_done("shop", 1, task, agreed(), &self.snapshot, self.now)
     }
 
     fn state(&self) -> &'static str {
@@ -297,7 +302,7 @@ fn a_version_cannot_run_on_a_contracted_schema_until_another_one_in_its_place_ha
     assert_eq!(flip(&mut bench, "blue"), contracted());
     // A rollout that ends before it has moved anything has proved nothing.
     bench.start(&Wishes { to: Some("blue".into()), ..Wishes::default() });
-    let refused = Err("no".to_string());
+    let refused = Err(TaskError::NoHook);
     let (desk, task) = (&mut bench.desk, before_start());
     desk.on_done("shop", 2, task, refused, &bench.snapshot, bench.now).unwrap();
     bench.publish();
@@ -307,7 +312,7 @@ fn a_version_cannot_run_on_a_contracted_schema_until_another_one_in_its_place_ha
     assert_eq!(flip(&mut bench, "blue"), contracted());
     bench.start(&Wishes { to: Some("blue".into()), ..Wishes::default() });
     let (desk, task) = (&mut bench.desk, before_start());
-    desk.on_done("shop", 3, task, Ok(String::new()), &bench.snapshot, bench.now).unwrap();
+    desk.on_done("shop", 3, task, agreed(), &bench.snapshot, bench.now).unwrap();
     bench.ticks(1);
     bench
         .desk

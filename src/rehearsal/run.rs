@@ -9,7 +9,7 @@ use super::Rehearsal;
 use super::service::Service;
 use crate::clock::WallTime;
 use crate::judge::{Counts, Metric, Reading, Verdict};
-use crate::rollout::{Action, Input, Outcome, Plan, Rollout, Task, View};
+use crate::rollout::{Action, Finished, Input, Outcome, Plan, Rollout, Task, View};
 use crate::split::{BasisPoints, Split};
 
 /// How a rehearsed rollout went.
@@ -125,7 +125,7 @@ impl Trial {
     fn tick(&mut self, canary: Counts, verdict: Verdict) {
         self.tell(Input::Tick, canary, verdict.clone());
         while let Some(task) = self.tasks.pop() {
-            let done = Input::Done { task, result: Ok(String::new()) };
+            let done = Input::Done { task, result: Ok(Finished::Agreed(String::new())) };
             self.tell(done, Counts::default(), verdict.clone());
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Query, Rollout, Strategy, Weight, say};
+use super::{Action, Finished, MeasureError, Query, Rollout, Strategy, TaskError, Weight, say};
 use crate::clock::WallTime;
 use crate::judge::ledger::Failing;
 use crate::judge::{Counts, Distribution, Evidence, Judge, Metric, Reading, Ruling, Verdict};
@@ -242,15 +242,18 @@ impl Rollout {
     /// told once: until it has, the rollout does not go on.
     pub(super) fn on_measured(
         &mut self,
-        said: Result<String, String>,
+        said: Result<Finished, TaskError>,
         now: WallTime,
         actions: &mut Vec<Action>,
     ) {
         let Some(query) = &self.plan.judging.prometheus else { return };
         let (id, measured) = (self.id, &mut self.hearing.measured);
-        match said
-            .and_then(|text| text.parse::<f64>().map_err(|_| format!("`{text}` is no number")))
-        {
+        let number = match said {
+            Ok(Finished::Measured(value)) => Ok(value),
+            Ok(_) => Err(MeasureError::NoNumber.into()),
+            Err(error) => Err(error),
+        };
+        match number {
             Ok(value) => {
                 if measured.why_not.take().is_some() {
                     let what = format!("rollout {id}: Prometheus answers again");
@@ -259,7 +262,8 @@ impl Rollout {
                 measured.answered = Some((now, value));
                 measured.above = if value > query.above { measured.above + 1 } else { 0 };
             }
-            Err(why) => {
+            Err(error) => {
+                let why = error.to_string();
                 if measured.why_not.is_none() {
                     let what = format!(
                         "rollout {id} goes on only once Prometheus answers `{}`: {why}",
@@ -376,12 +380,12 @@ mod tests {
             let evidence = String::from("the split is off");
             [Verdict::Invalid { evidence: evidence.clone() }, Verdict::Inconclusive { evidence }]
         };
-        rollout.on_measured(Ok("2".into()), now, &mut Vec::new());
+        rollout.on_measured(Ok(Finished::Measured(2.0)), now, &mut Vec::new());
         for verdict in judged() {
             let fails = matches!(rollout.with_measure(verdict, now), Verdict::Fail { .. });
             assert!(!fails, "once may be a scrape that went wrong");
         }
-        rollout.on_measured(Ok("2".into()), now, &mut Vec::new());
+        rollout.on_measured(Ok(Finished::Measured(2.0)), now, &mut Vec::new());
         for verdict in judged() {
             let verdict = rollout.with_measure(verdict, now);
             assert!(matches!(verdict, Verdict::Fail { .. }), "{verdict:?}");

@@ -17,6 +17,7 @@ mod report;
 mod rolling;
 mod smoke;
 mod status;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,10 @@ pub use judging::{Judging, OnInconclusive, Query};
 pub use plan::{Plan, PlanRefused, RolloutSettings, Strategy, Wishes};
 pub use smoke::Smoke;
 pub use status::Status;
+pub use task::{
+    CommandEnd, CommandError, Finished, MeasureError, NoAnswer, SmokeError, Task, TaskError,
+    WebhookError, answered,
+};
 
 use hearing::Hearing;
 use pending::Pending;
@@ -219,8 +224,8 @@ pub enum Input {
     Done {
         /// Which.
         task: Task,
-        /// What it said: a line for people, or why it failed.
-        result: Result<String, String>,
+        /// How it ended.
+        result: Result<Finished, TaskError>,
     },
     /// Somebody gives an order.
     Order {
@@ -246,19 +251,6 @@ pub enum Order {
     Promote,
     /// Go back.
     Abort,
-}
-
-/// Something that takes a while and is done beside the controller; each may be asked for again
-/// after a crash, so each must bear being done twice.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Task {
-    /// The hook of this point.
-    Hook(HookPoint),
-    /// The smoke requests.
-    Smoke,
-    /// The question to the Prometheus server.
-    Measure,
 }
 
 /// What a rollout wants done, in this order.

@@ -22,23 +22,6 @@ pub(super) struct Pending {
 /// time-out is over, and may have been begun a moment after it was asked for.
 const MARGIN: Duration = Duration::from_secs(30);
 
-impl Task {
-    /// Whether it is of use when its rollout has ended.
-    fn outlasts(&self) -> bool {
-        matches!(self, Task::Hook(HookPoint::AfterPromote | HookPoint::AfterRollback))
-    }
-
-    /// As people are told of it.
-    pub fn words(&self) -> String {
-        match self {
-            Task::Smoke => "smoke requests".into(),
-            Task::Measure => "question to Prometheus".into(),
-            Task::Hook(HookPoint::Deploy { upstream }) => format!("hook deploy of `{upstream}`"),
-            Task::Hook(point) => format!("hook {}", point.name()),
-        }
-    }
-}
-
 impl Rollout {
     /// What has to be begun again when the process has started anew.
     pub fn resume(&mut self, now: WallTime) -> Vec<Task> {

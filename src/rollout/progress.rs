@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::rolling::Rolling;
 use super::{
-    Action, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, OrderRefused,
-    Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, View, Weight, say,
+    Action, Finished, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive,
+    OrderRefused, Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, TaskError, View, Weight,
+    say,
 };
 use crate::clock::{WallTime, in_words};
 use crate::judge::{Counts, Verdict};
@@ -195,8 +196,7 @@ impl Rollout {
             }
         }
         for (task, waited) in self.lost(view) {
-            let why = format!("nobody has told its end for {}", in_words(waited));
-            self.on_done(&task, Err(why), view.now, actions);
+            self.on_done(&task, Err(TaskError::Lost(waited)), view.now, actions);
             if self.is_over() {
                 return;
             }
@@ -276,7 +276,7 @@ impl Rollout {
     fn on_done(
         &mut self,
         task: &Task,
-        result: Result<String, String>,
+        result: Result<Finished, TaskError>,
         now: WallTime,
         actions: &mut Vec<Action>,
     ) {

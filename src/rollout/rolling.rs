@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, HookPoint, Rollout, Task, UpstreamView, View, Weight, say};
+use super::{
+    Action, Finished, HookPoint, Rollout, Task, TaskError, UpstreamView, View, Weight, say,
+};
 use crate::clock::{WallTime, in_words};
 
 /// How far a rolling rollout is.
@@ -164,7 +166,7 @@ impl Rollout {
     pub(super) fn on_deployed(
         &mut self,
         address: &Arc<str>,
-        result: Result<String, String>,
+        result: Result<Finished, TaskError>,
         now: WallTime,
         actions: &mut Vec<Action>,
     ) {

@@ -47,6 +47,16 @@ fn hook(timeout: u64) -> Option<Hook> {
     Some(Hook::Command { run: vec!["true".into()], timeout: seconds(timeout) })
 }
 
+/// How a task ends well.
+fn agreed() -> Result<Finished, TaskError> {
+    Ok(Finished::Agreed(String::new()))
+}
+
+/// Why a task fails, in one word.
+fn no() -> TaskError {
+    MeasureError::Refused("no".into()).into()
+}
+
 fn pass() -> Verdict {
     Verdict::Pass { evidence: "0 of 500 requests failed".into() }
 }
@@ -208,11 +218,11 @@ impl Trial {
 
     fn pass_all(&mut self) {
         while let Some(task) = self.begun.first().cloned() {
-            self.done(&task, Ok(String::new()));
+            self.done(&task, agreed());
         }
     }
 
-    fn done(&mut self, task: &Task, result: Result<String, String>) {
+    fn done(&mut self, task: &Task, result: Result<Finished, TaskError>) {
         self.begun.retain(|begun| begun != task);
         self.tell(Input::Done { task: task.clone(), result }).unwrap();
     }
@@ -220,7 +230,7 @@ impl Trial {
     /// The one task under way fails.
     fn fail_one(&mut self) {
         let [task] = &self.begun[..] else { panic!("begun are {:?}", self.begun) };
-        self.done(&task.clone(), Err("no".into()));
+        self.done(&task.clone(), Err(no()));
     }
 
     fn order(&mut self, order: Order) -> Result<(), OrderRefused> {

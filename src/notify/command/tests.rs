@@ -8,7 +8,11 @@ use super::*;
 
 const PATIENT: Duration = Duration::from_secs(60);
 
-async fn shell(script: &str, input: impl Into<Bytes>, limit: Duration) -> Result<String, String> {
+async fn shell(
+    script: &str,
+    input: impl Into<Bytes>,
+    limit: Duration,
+) -> Result<String, CommandError> {
     let command = ["/bin/sh", "-c", script].map(String::from);
     run(&command, &[], input.into(), limit).await
 }
@@ -24,17 +28,17 @@ async fn a_command_says_a_line_if_it_ends_well() {
 async fn a_command_that_fails_is_quoted_with_its_last_words() {
     let script = "seq 1 9 >&2; echo no >&2; exit 3";
     let expected = "`/bin/sh` ended with exit status: 3: 8 / 9 / no";
-    assert_eq!(shell(script, "", PATIENT).await, Err(expected.into()));
+    assert_eq!(shell(script, "", PATIENT).await.unwrap_err().to_string(), expected);
     let killed = shell("kill -9 $$", "", PATIENT).await.unwrap_err();
-    assert_eq!(killed, "`/bin/sh` ended with signal: 9 (SIGKILL)");
+    assert_eq!(killed.to_string(), "`/bin/sh` ended with signal: 9 (SIGKILL)");
 }
 
 #[tokio::test]
 async fn what_cannot_be_run_is_named() {
     let none = run(&["/nowhere/deploy".into()], &[], Bytes::new(), PATIENT).await.unwrap_err();
-    assert!(none.starts_with("cannot run `/nowhere/deploy`: No such file"), "{none}");
+    assert!(none.to_string().starts_with("cannot run `/nowhere/deploy`: No such file"), "{none}");
     let empty = run(&[], &[], Bytes::new(), PATIENT).await;
-    assert_eq!(empty, Err("the command of a hook is empty".into()));
+    assert_eq!(empty, Err(CommandError::Empty));
     // Without a shell, what it would take for its own is text.
     let command = ["echo", "$HOME", "; exit 1"].map(String::from);
     let said = run(&command, &[], Bytes::new(), PATIENT).await;
@@ -46,8 +50,8 @@ async fn neither_a_flood_of_words_nor_unread_input_holds_a_command_up() {
     let script = "head -c 1000000 /dev/zero | tr '\\0' x; echo end >&2; exit 1";
     let unread = vec![b'y'; 1_000_000];
     let expected = "`/bin/sh` ended with exit status: 1: end";
-    assert_eq!(shell(script, unread, PATIENT).await, Err(expected.into()));
-    let flood = shell("seq 1 100000 >&2; exit 1", "", PATIENT).await.unwrap_err();
+    assert_eq!(shell(script, unread, PATIENT).await.unwrap_err().to_string(), expected);
+    let flood = shell("seq 1 100000 >&2; exit 1", "", PATIENT).await.unwrap_err().to_string();
     assert!(flood.ends_with(": 99998 / 99999 / 100000"), "{flood}");
 }
 
@@ -70,7 +74,7 @@ async fn closed(mut file: File) {
 }
 
 /// A command that begins another one; both hold the pipe open and neither ends.
-fn two_sleepers(pipe: &Path) -> JoinHandle<Result<String, String>> {
+fn two_sleepers(pipe: &Path) -> JoinHandle<Result<String, CommandError>> {
     let script = format!("exec 3>{}; echo stuck >&2; sleep 100000 & wait", pipe.display());
     tokio::spawn(async move { shell(&script, "", PATIENT).await })
 }
@@ -84,7 +88,7 @@ async fn at_the_time_out_a_command_is_killed_with_all_that_it_began() {
     tokio::time::pause();
     tokio::time::advance(PATIENT).await;
     tokio::time::resume();
-    let failure = command.await.unwrap().unwrap_err();
+    let failure = command.await.unwrap().unwrap_err().to_string();
     assert!(failure.starts_with("`/bin/sh` timed out after 60s"), "{failure}");
     closed(file).await;
 }

@@ -32,7 +32,7 @@ fn shell(script: &str) -> Hook {
     Hook::Command { run, timeout: Duration::from_secs(60) }
 }
 
-async fn call(hook: &Hook, occasion: &Occasion) -> Result<String, String> {
+async fn call(hook: &Hook, occasion: &Occasion) -> Result<Finished, TaskError> {
     call_hook(&Caller::new(system()), hook, occasion).await
 }
 
@@ -43,7 +43,7 @@ async fn a_webhook_is_told_the_occasion_and_may_agree() {
     let timeout = Duration::from_secs(60);
     let hook = Hook::Webhook { url: receiver.url("/gate"), secret_file: Some(key), timeout };
     let occasion = occasion(HookPoint::BeforeStep);
-    assert_eq!(call(&hook, &occasion).await, Ok("go ahead".into()));
+    assert_eq!(call(&hook, &occasion).await, Ok(Finished::Agreed("go ahead".into())));
     let received = &receiver.calls()[0];
     assert_signed(received, b"s3cret");
     let expected = json!({
@@ -64,23 +64,24 @@ async fn whatever_is_not_a_clear_yes_is_a_no() {
     ];
     let receiver = Receiver::start(move |n| replies.get(n).copied()).await;
     let place = receiver.address;
+    let failure =
+        async |hook: Hook| call(&hook, &occasion(HookPoint::Expand)).await.unwrap_err().to_string();
     let expected = ["503 Service Unavailable: not now", "302 Found", "404 Not Found"];
     for what in expected {
-        let answer = call(&webhook(receiver.url("/gate")), &occasion(HookPoint::Expand)).await;
-        assert_eq!(answer, Err(format!("POST http://{place}/…: {what}")));
+        let why = failure(webhook(receiver.url("/gate"))).await;
+        assert_eq!(why, format!("POST http://{place}/…: {what}"));
     }
     let hook = Hook::Webhook {
         url: receiver.url("/gate"),
         secret_file: None,
         timeout: Duration::from_millis(50),
     };
-    let answer = call(&hook, &occasion(HookPoint::Expand)).await;
-    assert_eq!(answer, Err(format!("POST http://{place}/…: timed out after 50ms")));
+    assert_eq!(failure(hook).await, format!("POST http://{place}/…: timed out after 50ms"));
     let (_socket, nobody) = deaf();
-    let answer = call(&webhook(format!("http://{nobody}/")), &occasion(HookPoint::Expand)).await;
-    assert_eq!(answer, Err(format!("POST http://{nobody}: connection refused")));
-    let answer = call(&webhook("gate.example.com".into()), &occasion(HookPoint::Expand)).await;
-    assert!(answer.unwrap_err().starts_with("bad address of a hook: "));
+    let why = failure(webhook(format!("http://{nobody}/"))).await;
+    assert_eq!(why, format!("POST http://{nobody}: connection refused"));
+    let why = failure(webhook("gate.example.com".into())).await;
+    assert!(why.starts_with("bad address of a hook: "), "{why}");
 }
 
 #[tokio::test]
@@ -90,7 +91,7 @@ async fn a_command_is_told_by_variables_and_by_json() {
     let script =
         format!("cat > {0}.json; env | sort > {0}.env; echo done; echo more", file.display());
     let occasion = occasion(HookPoint::Deploy { upstream: "10.0.0.1:80".into() });
-    assert_eq!(call(&shell(&script), &occasion).await, Ok("done".into()));
+    assert_eq!(call(&shell(&script), &occasion).await, Ok(Finished::Agreed("done".into())));
     let read = |end: &str| std::fs::read_to_string(file.with_extension(end)).unwrap();
     let told: Value = serde_json::from_str(&read("json")).unwrap();
     assert_eq!((&told["point"], &told["upstream"]), (&json!("deploy"), &json!("10.0.0.1:80")));

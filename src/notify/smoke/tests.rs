@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::super::tests::{Receiver, deaf};
 use super::*;
 
@@ -35,7 +37,7 @@ async fn every_upstream_is_sent_every_request_as_it_is_written() {
     };
     let targets = at(&[&receivers[0], &receivers[1]]);
     let result = smoke(&targets, "shop.example.com", &[get("/"), order]).await;
-    assert_eq!(result, Ok("2 smoke requests answered as expected by 2 upstreams".into()));
+    assert_eq!(result, Ok(Finished::Answered { requests: 2, upstreams: 2 }));
     for receiver in &receivers {
         let calls = receiver.calls();
         assert_eq!(calls.len(), 2);
@@ -58,7 +60,7 @@ async fn the_first_that_is_not_answered_as_expected_ends_it() {
     let result = smoke(&at(&[&fine, &bad]), "h", &[get("/a"), get("/b")]).await;
     let expected =
         format!("GET /a at {}: expected a 2xx, got 500 Internal Server Error", bad.address);
-    assert_eq!(result, Err(expected));
+    assert_eq!(result.unwrap_err().to_string(), expected);
     assert_eq!((fine.calls().len(), bad.calls().len()), (2, 1));
 }
 
@@ -77,10 +79,11 @@ async fn a_failure_says_what_was_expected_and_what_came() {
     ];
     for (request, failure) in cases {
         let result = smoke(&targets, "h", &[request]).await;
-        assert_eq!(result, Err(format!("GET /a at {}: {failure}", receiver.address)));
+        let expected = format!("GET /a at {}: {failure}", receiver.address);
+        assert_eq!(result.unwrap_err().to_string(), expected);
     }
     let odd = Smoke { headers: vec![("a b".into(), "c".into())], ..get("/a") };
-    let result = smoke(&targets, "h", &[odd]).await.unwrap_err();
+    let result = smoke(&targets, "h", &[odd]).await.unwrap_err().to_string();
     assert!(result.contains(": the request cannot be made: "), "{result}");
     assert_eq!(receiver.calls().len(), 3);
 }
@@ -90,11 +93,12 @@ async fn an_upstream_that_does_not_answer_fails() {
     let silent = Receiver::start(|_| None::<StatusCode>).await;
     let short = Smoke { timeout: Duration::from_millis(50), ..get("/a") };
     let result = smoke(&at(&[&silent]), "h", &[short]).await;
-    let expected = format!("GET /a at {}: no complete answer within 50ms", silent.address);
-    assert_eq!(result, Err(expected));
+    let expected = format!("GET /a at {}: timed out after 50ms", silent.address);
+    assert_eq!(result.unwrap_err().to_string(), expected);
     let (_socket, nobody) = deaf();
     let result = smoke(&[Target::Socket(nobody)], "h", &[get("/a")]).await;
-    assert_eq!(result, Err(format!("GET /a at {nobody}: connection refused")));
+    let failure = result.unwrap_err().to_string();
+    assert_eq!(failure, format!("GET /a at {nobody}: connection refused"));
 }
 
 #[tokio::test]
@@ -108,12 +112,12 @@ async fn a_body_is_looked_through_up_to_its_limit() {
     let request = Smoke { contains: Some("ready".into()), ..get("/a") };
     let targets = at(&[&receiver]);
     assert!(smoke(&targets, "h", std::slice::from_ref(&request)).await.is_ok());
-    let failure = smoke(&targets, "h", &[request]).await.unwrap_err();
+    let failure = smoke(&targets, "h", &[request]).await.unwrap_err().to_string();
     assert!(failure.contains("expected a body with `ready`, got `...."), "{failure}");
 }
 
 #[tokio::test]
 async fn nobody_to_ask_is_no_success() {
     let result = smoke(&[], "h", &[get("/a")]).await;
-    assert_eq!(result, Err("the target has no upstream that could be asked".into()));
+    assert_eq!(result, Err(TaskError::NoUpstream));
 }

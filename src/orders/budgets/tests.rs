@@ -212,7 +212,7 @@ fn a_hook_that_ends_well_during_a_freeze_is_remembered() {
     assert!(office.rollout().1.contains("waits for hook before_step"));
     office.freeze(FreezeOrder::Freeze { length: None }, Some("stop")).unwrap();
     office.serve_both(1, (9, 0), (1, 0));
-    let passed = Ok(String::new());
+    let passed = Ok(rollout::Finished::Agreed(String::new()));
     office.desk.on_done("shop", 1, task, passed, &office.snapshot, office.now).unwrap();
     office.settle();
     office.serve_both(60, (9, 0), (1, 0));

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Draws;
+use crate::rollout::{Finished, TaskError};
 use crate::store::crash::{Failure, FrailDisk, Leaves};
 use file::File;
 use ledger::{Belief, Ledger};
@@ -61,7 +62,7 @@ struct Begun {
     service: Arc<str>,
     rollout: u64,
     task: Task,
-    result: Result<String, String>,
+    result: Result<Finished, TaskError>,
 }
 
 /// What lives were made of, so that nobody takes an idle simulation for a good one.
@@ -237,8 +238,8 @@ impl Run {
         for effect in self.desk.take_effects() {
             let Effect::Begin { rollout, task } = effect else { continue };
             let result = match self.dice.below(10) {
-                0 => Err("no".to_string()),
-                _ => Ok(String::new()),
+                0 => Err(TaskError::NoHook),
+                _ => Ok(Finished::Agreed(String::new())),
             };
             let due = self.elapsed + Duration::from_millis(self.dice.below(4_000));
             // Some are never heard of again.

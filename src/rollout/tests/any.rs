@@ -106,8 +106,8 @@ fn begin(settings: &RolloutSettings) -> Trial {
     Trial::wishing(settings, &Wishes { to: rolls.then(|| BLUE.into()), ..Wishes::default() })
 }
 
-fn result(is_ok: bool) -> Result<String, String> {
-    if is_ok { Ok("fine".into()) } else { Err("no".into()) }
+fn result(is_ok: bool) -> Result<Finished, TaskError> {
+    if is_ok { agreed() } else { Err(no()) }
 }
 
 impl Trial {

@@ -113,7 +113,7 @@ fn deployments_are_begun_again_after_a_crash_and_the_lost_one_is_stuck() {
     trial.ticks(2);
     trial.crash();
     assert_eq!(trial.begun, [deploy("a"), deploy("b")]);
-    trial.done(&deploy("b"), Ok(String::new()));
+    trial.done(&deploy("b"), agreed());
     trial.ticks(630);
     let words = trial.words();
     assert_eq!(words, "paused: hook deploy of `a` failed: nobody has told its end for 10m 30s");

@@ -9,9 +9,9 @@ use pointsman::clock::Draws;
 use pointsman::judge::absolute::AbsoluteGuard;
 use pointsman::judge::buckets::bucket_of;
 use pointsman::judge::e_process::Spending;
-use pointsman::judge::error_test::{ErrorTest, Tolerance, Weighing};
 use pointsman::judge::gate::Gate;
-use pointsman::judge::latency_test::{LatencyTest, Slack, Threshold};
+use pointsman::judge::more_errors::{ErrorTest, Tolerance, Weighing};
+use pointsman::judge::slower::{LatencyTest, Slack, Threshold};
 use pointsman::judge::tempering::phi;
 use pointsman::judge::{Counts, Distribution};
 

@@ -24,10 +24,11 @@
 //!
 //! # Rooms
 //!
-//! The core ([`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
-//! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`rehearsal`]) knows no pingora, no
-//! runtime, no file, no socket, and takes time and chance as arguments ([`clock`]). The rim
-//! ([`proxy`], [`observe`], [`outgoing`], [`notify`], [`control`], [`store`], [`admin`], [`server`],
+//! The core ([`clock`], [`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
+//! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`rehearsal`], [`http`], [`exchange`],
+//! [`record`], [`orders`]) knows no pingora, no runtime, no file and no socket, and takes time and
+//! chance as arguments. The rim ([`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`],
+//! [`store`], [`control`], [`events`], [`notify`], [`history`], [`observe`], [`admin`], [`server`],
 //! [`cli`]) has them all.
 
 pub mod clock;

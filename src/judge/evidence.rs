@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::LATENCIES;
-use super::latency_test::Threshold;
 use super::settings::{ALPHA_FLOOR, SMOULDERING};
+use super::slower::Threshold;
 use super::{Counts, Judge, Metric, Regressed, Rise, Verdict};
 use crate::split::BasisPoints;
 

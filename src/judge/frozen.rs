@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Counts;
 use super::e_process::{EProcess, Spending};
-use super::error_test::MULTIPLES;
+use super::more_errors::MULTIPLES;
 use super::sample_ratio::ln_beta;
 use super::steps::{Tick, above_rate};
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Counts;
 use super::e_process::{EProcess, ln_add};
-use super::error_test::Tolerance;
+use super::more_errors::Tolerance;
 use super::steps::{Tick, above_rate, thinned};
 
 /// How much better than the margin it may be, beside the stable pool.

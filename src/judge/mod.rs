@@ -3,8 +3,8 @@
 //! A [`Judge`] belongs to one rollout. It compares the canary with the stable pool beside it, by
 //! tests that may be looked at at any time ([`e_process`]): a release that is as good as the old one
 //! is taken back with a chance of at most α, however long and often it is judged. Four things may
-//! fail it: the [`absolute`] guard, more failures ([`error_test`]), slower answers
-//! ([`latency_test`]), and the error budget. One thing lets it go on: evidence that it is fine
+//! fail it: the [`absolute`] guard, more failures ([`more_errors`]), slower answers
+//! ([`slower`]), and the error budget. One thing lets it go on: evidence that it is fine
 //! ([`gate`]). `docs/judge.md` explains it to operators and proves it.
 //!
 //! How long a step lasts, how many requests it wants and what an order does is the rollout's
@@ -22,8 +22,8 @@ mod verdict;
 
 pub mod e_process;
 pub mod steps;
-pub mod error_test;
-pub mod latency_test;
+pub mod more_errors;
+pub mod slower;
 pub mod absolute;
 pub mod gate;
 pub mod frozen;
@@ -51,12 +51,12 @@ use serde::{Deserialize, Serialize};
 use crate::split::BasisPoints;
 use absolute::AbsoluteGuard;
 use e_process::Spending;
-use error_test::{ErrorTest, Weighing};
 use frozen::Frozen;
 use gate::Gate;
-use latency_test::{LatencyTest, Threshold};
+use more_errors::{ErrorTest, Weighing};
 use sample_ratio::SampleRatio;
 use settings::{ALPHA_FLOOR, SMOULDERING};
+use slower::{LatencyTest, Threshold};
 
 pub use counts::Counts;
 pub use distribution::Distribution;

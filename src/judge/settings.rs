@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::error_test::Tolerance;
-use super::latency_test::Slack;
+use super::more_errors::Tolerance;
+use super::slower::Slack;
 
 /// How a rollout is judged. Fixed at its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_tick_says_what_the_golden_vectors_say() {
         let (stable, canary) = (tick(990, 1), tick(10, 3));
-        let found = thinned(&crate::judge::error_test::RATIOS, 1.25, stable, canary);
+        let found = thinned(&crate::judge::more_errors::RATIOS, 1.25, stable, canary);
         assert_near(
             found,
             [
@@ -116,7 +116,7 @@ mod tests {
             ],
         );
         let stable = tick(990, 9);
-        let found = blocked(&crate::judge::latency_test::ODDS, 0.01, stable, canary);
+        let found = blocked(&crate::judge::slower::ODDS, 0.01, stable, canary);
         assert_near(
             found,
             [

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Counts;
 use super::e_process::{EProcess, Spending};
-use super::error_test::{RATIOS, Tolerance};
+use super::more_errors::{RATIOS, Tolerance};
 use super::steps::{Tick, thinned};
 
 /// Strata with a name of their own; what comes later is together in [`OTHER`].

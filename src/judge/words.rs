@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::latency_test::{LatencyTest, Threshold};
 use super::settings::SMOULDERING;
+use super::slower::{LatencyTest, Threshold};
 use super::{Counts, Judge, LATENCIES, Metric, Rise, Ruling, Step, Verdict};
 
 impl Judge {

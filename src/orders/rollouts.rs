@@ -13,7 +13,7 @@ use crate::rollout::{
     self, Finished, Input, Outcome, Past, Plan, Rollout, Status, Task, TaskError, UpstreamView,
     View, Weight, Wishes,
 };
-use crate::slo::Toll;
+use crate::slo::Blame;
 use crate::snapshot::{Pool, Service, Snapshot};
 use crate::split::Split;
 use crate::store::{Batch, CommitError};
@@ -29,7 +29,7 @@ pub(super) struct UnderWay {
     pub observing: Observing,
     saved: WallTime,
     /// What it does to the service's errors, from the first look on.
-    toll: Option<Toll>,
+    blame: Option<Blame>,
 }
 
 /// The end of a task.
@@ -81,10 +81,10 @@ impl UnderWay {
         let service = snapshot.service(&self.rollout.service);
         let pool = |name: &str| service.and_then(|service| service.pool(name)).map(counts);
         let (Some(canary), Some(old)) = (pool(&plan.to), pool(&plan.from)) else { return };
-        match &mut self.toll {
-            Some(toll) => toll.look(canary, old, now.wall),
+        match &mut self.blame {
+            Some(blame) => blame.look(canary, old, now.wall),
             None if plan.to == plan.from => {}
-            None => self.toll = Some(Toll::begin(canary, old, now.wall)),
+            None => self.blame = Some(Blame::begin(canary, old, now.wall)),
         }
     }
 }
@@ -144,7 +144,7 @@ impl Desk {
             batch.set(standing.clone());
         }
         let observing = Observing::of(&rollout, &config);
-        let under_way = UnderWay { rollout, observing, saved: now.wall, toll: None };
+        let under_way = UnderWay { rollout, observing, saved: now.wall, blame: None };
         self.perform(under_way, actions, batch, snapshot, now)?;
         self.last_ids.insert(service.name.clone(), id);
         if let Some((standing, what)) = despite {
@@ -290,7 +290,7 @@ impl Desk {
         let name = rollout.service.clone();
         let observing = Observing::of(&rollout, &self.config);
         self.run_time.observed.insert(name.clone(), observing.observed());
-        self.rollouts.insert(name, UnderWay { rollout, observing, saved: now.wall, toll: None });
+        self.rollouts.insert(name, UnderWay { rollout, observing, saved: now.wall, blame: None });
     }
 
     fn tell(
@@ -368,8 +368,8 @@ impl Desk {
         let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
         let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
         let standing = self.standing_at(&rollout.service, now);
-        let blamed = under_way.toll.as_ref();
-        let blamed = blamed.and_then(|toll| toll.blames(standing.burning(), now.wall));
+        let blamed = under_way.blame.as_ref();
+        let blamed = blamed.and_then(|blame| blame.blames(standing.burning(), now.wall));
         let verdict = match (rollout.verdict(canary, now.wall), blamed) {
             (verdict @ Verdict::Fail { .. }, _) | (verdict, None) => verdict,
             (_, Some(evidence)) => Verdict::Fail { evidence, driver: Metric::Budget },

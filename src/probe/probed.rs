@@ -8,15 +8,15 @@ use super::advice::Advice;
 use super::failure::ProbeFailure;
 use super::roster::{Subject, Subscriber};
 use crate::clock::{Draws, Moment};
-use crate::upstream::{Course, Finding, Live, Proof};
+use crate::upstream::{Finding, Live, Probing, Proof};
 
-/// A subject with its course and its subscribers.
+/// A subject with its probing and its subscribers.
 #[derive(Debug)]
 pub struct Probed {
     /// What is probed, and how.
     pub subject: Arc<Subject>,
     subscribers: Vec<Subscriber>,
-    course: Course,
+    probing: Probing,
 }
 
 impl Probed {
@@ -25,8 +25,8 @@ impl Probed {
     pub fn new(subject: Subject, subscribers: Vec<Subscriber>, now: Instant) -> Probed {
         let mut proofs = subscribers.iter().map(|subscriber| subscriber.upstream.proof());
         let proof = proofs.find(|proof| *proof != Proof::Unproven).unwrap_or_default();
-        let course = Course::from_proof(proof);
-        let mut probed = Probed { subject: Arc::new(subject), subscribers: Vec::new(), course };
+        let probing = Probing::from_proof(proof);
+        let mut probed = Probed { subject: Arc::new(subject), subscribers: Vec::new(), probing };
         probed.subscribe(subscribers, now);
         probed
     }
@@ -35,8 +35,8 @@ impl Probed {
     /// the others were proved by.
     pub fn subscribe(&mut self, subscribers: Vec<Subscriber>, now: Instant) {
         for Subscriber { upstream, origin } in &subscribers {
-            if upstream.proof() != self.course.proof() {
-                upstream.set_proof(self.course.proof(), Moment::since(*origin, now));
+            if upstream.proof() != self.probing.proof() {
+                upstream.set_proof(self.probing.proof(), Moment::since(*origin, now));
             }
             if !self.subject.health.agent {
                 upstream.set_advice(None, false);
@@ -54,7 +54,7 @@ impl Probed {
                 .any(|to| to.upstream.succeeded_since(Moment::since(to.origin, since)))
         });
         let live = if succeeds { Live::Succeeding } else { Live::Silent };
-        self.course.spare(health, live, now, draws)
+        self.probing.spare(health, live, now, draws)
     }
 
     /// Takes a result in, tells all who share it, and answers with the time of the next probe.
@@ -68,9 +68,9 @@ impl Probed {
             Ok(advice) => self.on_success(*advice),
             Err(failure) => self.on_failure(failure),
         };
-        let before = self.course.proof();
-        let due = self.course.on_result(finding, &self.subject.health, now, draws);
-        if self.course.proof() != before {
+        let before = self.probing.proof();
+        let due = self.probing.on_result(finding, &self.subject.health, now, draws);
+        if self.probing.proof() != before {
             self.on_change(now);
         }
         due
@@ -96,7 +96,7 @@ impl Probed {
 
     fn on_change(&self, now: Instant) {
         for Subscriber { upstream, origin } in &self.subscribers {
-            upstream.set_proof(self.course.proof(), Moment::since(*origin, now));
+            upstream.set_proof(self.probing.proof(), Moment::since(*origin, now));
         }
     }
 }

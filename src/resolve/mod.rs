@@ -1,6 +1,6 @@
 //! Names of upstreams: a config in, addresses out, again and again in the background.
 //!
-//! The data plane never looks anything up. Each name has its own [`Schedule`]: it is looked up
+//! The data plane never looks anything up. Each name has its own schedule: it is looked up
 //! again when the TTL of its answer is over, and keeps its last good answer while that fails; one
 //! that never had an answer takes no requests. A slow name holds up no other.
 

@@ -11,7 +11,7 @@ mod progress;
 mod stages;
 mod orders;
 mod pending;
-mod lapse;
+mod unwatched;
 mod hearing;
 mod report;
 mod rolling;

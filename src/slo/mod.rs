@@ -17,8 +17,9 @@ mod burn;
 mod course;
 mod budget;
 mod standing;
-mod toll;
+mod blame;
 
+pub use blame::Blame;
 pub use budget::{Budget, Kept, Reading};
 pub use burn::{Burns, Span, TIERS, Tier};
 pub use course::{Course, State};
@@ -27,4 +28,3 @@ pub use ring::{Block, Grain, Rings, Sample};
 pub use standing::{Decree, Shown, Standing};
 pub use tally::Tally;
 pub use target::{Target, TargetError};
-pub use toll::Toll;

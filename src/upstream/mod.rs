@@ -6,7 +6,7 @@
 
 mod address;
 mod breaker;
-mod course;
+mod probing;
 mod ejection;
 mod latency;
 mod probe;
@@ -22,10 +22,10 @@ use crate::clock::Moment;
 
 pub use address::{Address, AddressError, Target};
 pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Entry, Fared};
-pub use course::{Course, Finding, Live};
 pub use ejection::{Ejection, EjectionSettings};
 pub use latency::Latency;
 pub use probe::{GrpcProbe, Health, HttpProbe, Probe, ProbeReading, ProbeTally};
+pub use probing::{Finding, Live, Probing};
 pub use proof::Proof;
 pub use tally::{Connections, DURATION_BOUNDS, Outcome, StatusClass, Tally, TallyReading};
 pub use window::{SECONDS as WINDOW_SECONDS, Window};

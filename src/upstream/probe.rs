@@ -3,7 +3,7 @@
 //!
 //! Two upstreams at the same address with equal [`Health`] are probed once for both, so every
 //! value here compares and hashes as a whole. Sending probes is left to `control/prober`, telling
-//! from their results whether an upstream is up to [`Course`](super::Course).
+//! from their results whether an upstream is up to [`Probing`](super::Probing).
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};

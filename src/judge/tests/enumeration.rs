@@ -1,8 +1,8 @@
 //! P2: the mean of every factor over all that may happen in a small second is at most 1 under its
 //! null, so that none of the proofs is taken on trust.
 
-use super::super::error_test::{MULTIPLES, RATIOS};
-use super::super::latency_test::ODDS;
+use super::super::more_errors::{MULTIPLES, RATIOS};
+use super::super::slower::ODDS;
 use super::super::steps::{Tick, above_rate, blocked, thinned};
 
 const SIZES: [u64; 5] = [0, 1, 3, 8, 20];

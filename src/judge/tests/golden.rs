@@ -20,7 +20,7 @@ const TICKS: [([u64; 4], [f64; 2]); 9] = [
 ];
 
 #[test]
-fn the_error_test_meets_the_golden_vectors() {
+fn the_test_of_errors_meets_the_golden_vectors() {
     let mut spending = Spending::over(Duration::from_secs(3_600));
     let mut test = ErrorTest::default();
     for (tick, ([n_b, x_b, n_c, x_c], wanted)) in TICKS.into_iter().enumerate() {

@@ -17,32 +17,32 @@ fn health() -> Health {
 }
 
 /// What is proved after each of these results.
-fn proofs(course: &mut Course, findings: &[Finding]) -> Vec<Proof> {
+fn proofs(probing: &mut Probing, findings: &[Finding]) -> Vec<Proof> {
     let (now, mut draws) = (start(), Draws::seeded(1));
     let after = |&finding: &Finding| {
-        course.on_result(finding, &health(), now, &mut draws);
-        course.proof()
+        probing.on_result(finding, &health(), now, &mut draws);
+        probing.proof()
     };
     findings.iter().map(after).collect()
 }
 
 /// The wait after the last of these results, in milliseconds.
-fn wait(course: &Course, findings: &[Finding], health: &Health, seed: u64) -> u64 {
-    let (now, mut draws, mut course) = (start(), Draws::seeded(seed), course.clone());
+fn wait(probing: &Probing, findings: &[Finding], health: &Health, seed: u64) -> u64 {
+    let (now, mut draws, mut probing) = (start(), Draws::seeded(seed), probing.clone());
     let mut next = now;
     for &finding in findings {
-        next = course.on_result(finding, health, now, &mut draws);
+        next = probing.on_result(finding, health, now, &mut draws);
     }
     next.duration_since(now).as_millis() as u64
 }
 
-/// A course whose first wait is over.
-fn spread(proof: Proof) -> Course {
-    Course { is_spread: true, ..Course::from_proof(proof) }
+/// A probing whose first wait is over.
+fn spread(proof: Proof) -> Probing {
+    Probing { is_spread: true, ..Probing::from_proof(proof) }
 }
 
-fn assert_waits(course: &Course, findings: &[Finding], expected: Range<u64>) {
-    let waits: Vec<_> = (0..500).map(|seed| wait(course, findings, &health(), seed)).collect();
+fn assert_waits(probing: &Probing, findings: &[Finding], expected: Range<u64>) {
+    let waits: Vec<_> = (0..500).map(|seed| wait(probing, findings, &health(), seed)).collect();
     assert!(waits.iter().all(|wait| expected.contains(wait)), "{findings:?}: {waits:?}");
     let (min, max) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
     let width = expected.end - expected.start;
@@ -52,50 +52,50 @@ fn assert_waits(course: &Course, findings: &[Finding], expected: Range<u64>) {
 #[test]
 fn a_new_upstream_is_unproven_until_its_first_success() {
     use Proof::{Unproven, Up};
-    assert_eq!(Course::default().proof(), Unproven);
-    let mut course = Course::default();
-    assert_eq!(proofs(&mut course, &[Failure, Failure, Success]), [Unproven, Unproven, Up]);
-    assert_eq!(proofs(&mut course, &[Failure, Failure]), [Up, Up], "old failures do not count");
+    assert_eq!(Probing::default().proof(), Unproven);
+    let mut probing = Probing::default();
+    assert_eq!(proofs(&mut probing, &[Failure, Failure, Success]), [Unproven, Unproven, Up]);
+    assert_eq!(proofs(&mut probing, &[Failure, Failure]), [Up, Up], "old failures do not count");
 }
 
 #[test]
 fn a_new_upstream_that_keeps_failing_is_down() {
     use Proof::{Down, Unproven};
-    let mut course = Course::default();
-    assert_eq!(proofs(&mut course, &[Failure; 4]), [Unproven, Unproven, Down, Down]);
+    let mut probing = Probing::default();
+    assert_eq!(proofs(&mut probing, &[Failure; 4]), [Unproven, Unproven, Down, Down]);
 }
 
 #[test]
 fn only_failures_in_a_row_take_an_upstream_out() {
     use Proof::{Down, Up};
-    let mut course = Course::from_proof(Up);
+    let mut probing = Probing::from_proof(Up);
     let findings = [Failure, Failure, Success, Failure, Failure, Failure];
-    assert_eq!(proofs(&mut course, &findings), [Up, Up, Up, Up, Up, Down]);
+    assert_eq!(proofs(&mut probing, &findings), [Up, Up, Up, Up, Up, Down]);
 }
 
 #[test]
 fn only_successes_in_a_row_bring_an_upstream_back() {
     use Proof::{Down, Up};
-    let mut course = Course::from_proof(Down);
+    let mut probing = Probing::from_proof(Down);
     let findings = [Success, Failure, Success, Success];
-    assert_eq!(proofs(&mut course, &findings), [Down, Down, Down, Up]);
+    assert_eq!(proofs(&mut probing, &findings), [Down, Down, Down, Up]);
 }
 
 #[test]
 fn one_result_is_enough_where_the_config_says_so() {
     let health = Health { rise: 1, fall: 1, ..health() };
     let (now, mut draws) = (start(), Draws::seeded(1));
-    let mut course = Course::from_proof(Proof::Up);
-    course.on_result(Failure, &health, now, &mut draws);
-    assert_eq!(course.proof(), Proof::Down);
-    course.on_result(Success, &health, now, &mut draws);
-    assert_eq!(course.proof(), Proof::Up);
+    let mut probing = Probing::from_proof(Proof::Up);
+    probing.on_result(Failure, &health, now, &mut draws);
+    assert_eq!(probing.proof(), Proof::Down);
+    probing.on_result(Success, &health, now, &mut draws);
+    assert_eq!(probing.proof(), Proof::Up);
 }
 
 #[test]
 fn probes_hurry_while_the_state_is_changing() {
     let hurried = 800..1_200;
-    assert_waits(&Course::default(), &[Failure], hurried.clone());
+    assert_waits(&Probing::default(), &[Failure], hurried.clone());
     assert_waits(&spread(Proof::Up), &[Failure], hurried.clone());
     assert_waits(&spread(Proof::Up), &[Failure, Failure], hurried.clone());
     assert_waits(&spread(Proof::Down), &[Success], hurried);
@@ -114,32 +114,32 @@ fn probes_take_their_time_while_nothing_changes() {
 #[test]
 fn an_interval_below_a_second_is_hurry_enough() {
     let health = Health { interval: Duration::from_millis(100), ..health() };
-    let waits = (0..500).map(|seed| wait(&Course::default(), &[Failure], &health, seed));
+    let waits = (0..500).map(|seed| wait(&Probing::default(), &[Failure], &health, seed));
     assert!(waits.into_iter().all(|wait| (80..120).contains(&wait)));
 }
 
 #[test]
 fn the_first_wait_once_settled_is_any_part_of_an_interval() {
-    assert_waits(&Course::default(), &[Success], 0..5_000);
-    assert_waits(&Course::default(), &[Failure; 3], 0..5_000);
-    assert_waits(&Course::default(), &[Success, Success], 4_000..6_000);
+    assert_waits(&Probing::default(), &[Success], 0..5_000);
+    assert_waits(&Probing::default(), &[Failure; 3], 0..5_000);
+    assert_waits(&Probing::default(), &[Success, Success], 4_000..6_000);
 }
 
 #[test]
 fn live_traffic_spares_five_probes_of_six() {
     let (now, mut draws, mut course) = (start(), Draws::seeded(1), spread(Proof::Up));
-    let mut spared = |course: &mut Course, live| {
-        let next = course.spare(&health(), live, now, &mut draws)?;
+    let mut spared = |probing: &mut Probing, live| {
+        let next = probing.spare(&health(), live, now, &mut draws)?;
         Some((4_000..6_000).contains(&next.duration_since(now).as_millis()))
     };
     for _ in 0..3 {
         for _ in 0..5 {
-            assert_eq!(spared(&mut course, Live::Succeeding), Some(true));
+            assert_eq!(spared(&mut probing, Live::Succeeding), Some(true));
         }
-        assert_eq!(spared(&mut course, Live::Succeeding), None);
-        course.on_result(Success, &health(), now, &mut Draws::seeded(2));
+        assert_eq!(spared(&mut probing, Live::Succeeding), None);
+        probing.on_result(Success, &health(), now, &mut Draws::seeded(2));
     }
-    assert_eq!(spared(&mut course, Live::Silent), None, "probes are back when the traffic ends");
+    assert_eq!(spared(&mut probing, Live::Silent), None, "probes are back when the traffic ends");
 }
 
 #[test]
@@ -149,14 +149,14 @@ fn nothing_is_spared_but_of_a_settled_upstream_without_an_agent() {
     doubted.on_result(Failure, &health(), now, &mut draws);
     let agent = Health { agent: true, ..health() };
     let cases = [
-        (Course::default(), health(), "unproven"),
-        (Course::from_proof(Proof::Up), health(), "never probed by this course"),
+        (Probing::default(), health(), "unproven"),
+        (Probing::from_proof(Proof::Up), health(), "never probed by this course"),
         (spread(Proof::Down), health(), "down"),
         (doubted, health(), "doubted"),
         (spread(Proof::Up), agent, "with an agent"),
     ];
-    for (mut course, health, what) in cases {
-        assert_eq!(course.spare(&health, Live::Succeeding, now, &mut draws), None, "{what}");
+    for (mut probing, health, what) in cases {
+        assert_eq!(probing.spare(&health, Live::Succeeding, now, &mut draws), None, "{what}");
     }
 }
 
@@ -164,7 +164,7 @@ fn nothing_is_spared_but_of_a_settled_upstream_without_an_agent() {
 /// 100 ms of a minute.
 fn storm(live: Live, seed: u64) -> Vec<f64> {
     let (start, mut draws, health) = (start(), Draws::seeded(seed), health());
-    let mut courses = vec![Course::default(); 1_000];
+    let mut courses = vec![Probing::default(); 1_000];
     let mut due: BinaryHeap<_> = (0..1_000).map(|upstream| Reverse((start, upstream))).collect();
     let mut counts = vec![0.0; 600];
     while let Some(Reverse((now, upstream))) = due.pop() {
@@ -172,10 +172,10 @@ fn storm(live: Live, seed: u64) -> Vec<f64> {
         else {
             return counts;
         };
-        let course: &mut Course = &mut courses[upstream];
-        let next = course.spare(&health, live, now, &mut draws).unwrap_or_else(|| {
+        let probing: &mut Probing = &mut courses[upstream];
+        let next = probing.spare(&health, live, now, &mut draws).unwrap_or_else(|| {
             *count += 1.0;
-            course.on_result(Success, &health, now, &mut draws)
+            probing.on_result(Success, &health, now, &mut draws)
         });
         due.push(Reverse((next, upstream)));
     }

@@ -1,4 +1,4 @@
-//! The course of one address's probes: results in, what they prove and the next time out.
+//! The probes of one address: results in, what they prove and the next time out.
 //!
 //! One success proves a new upstream, so that a start does not wait; `fall` failures in a row take
 //! it out and `rise` successes in a row bring it back, so that one lost packet does neither. While
@@ -38,7 +38,7 @@ pub enum Live {
 
 /// Where the probes of one address stand.
 #[derive(Clone, Debug, Default)]
-pub struct Course {
+pub struct Probing {
     proof: Proof,
     /// Results in a row that speak against `proof`, or failures in a row while there is none.
     against: u32,
@@ -48,10 +48,10 @@ pub struct Course {
     spared: u32,
 }
 
-impl Course {
-    /// The course of an address of which this much is known. Its first probe is due at once.
-    pub fn from_proof(proof: Proof) -> Course {
-        Course { proof, ..Course::default() }
+impl Probing {
+    /// That of an address of which this much is known. Its first probe is due at once.
+    pub fn from_proof(proof: Proof) -> Probing {
+        Probing { proof, ..Probing::default() }
     }
 
     /// What the results so far prove.

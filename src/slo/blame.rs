@@ -15,7 +15,7 @@ const LEAST_BAD: u64 = 5;
 
 /// The attempts at both pools of a rollout since it began or the process did.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Toll {
+pub struct Blame {
     canary: Side,
     old: Side,
 }
@@ -45,10 +45,10 @@ impl Side {
     }
 }
 
-impl Toll {
+impl Blame {
     /// Begins with what the counters of the canary and of the old pool say now.
-    pub fn begin(canary: Counts, old: Counts, now: WallTime) -> Toll {
-        Toll { canary: Side::begin(canary, now), old: Side::begin(old, now) }
+    pub fn begin(canary: Counts, old: Counts, now: WallTime) -> Blame {
+        Blame { canary: Side::begin(canary, now), old: Side::begin(old, now) }
     }
 
     /// Takes in what the counters say now.
@@ -94,15 +94,15 @@ mod tests {
         let at = |seconds: u64| WallTime::from_millis(1_700_000_000_000 + seconds * 1_000);
         let counts = |total, bad| Counts { total, bad };
         let blames = |canary, old, burning| {
-            let mut toll = Toll::begin(counts(50, 7), counts(9_000, 0), at(0));
+            let mut blame = Blame::begin(counts(50, 7), counts(9_000, 0), at(0));
             let plus = |(total, bad)| counts(total, bad);
             let (canary, old): (Counts, Counts) = (plus(canary), plus(old));
-            toll.look(
+            blame.look(
                 counts(50 + canary.total, 7 + canary.bad),
                 counts(9_000 + old.total, old.bad),
                 at(60),
             );
-            toll.blames(burning, at(60))
+            blame.blames(burning, at(60))
         };
         let why = blames((100, 30), (900, 9), FAST).unwrap();
         assert_eq!(
@@ -122,12 +122,12 @@ mod tests {
     #[test]
     fn what_failed_before_the_window_is_forgiven() {
         let at = |seconds: u64| WallTime::from_millis(1_700_000_000_000 + seconds * 1_000);
-        let mut toll = Toll::begin(Counts::default(), Counts::default(), at(0));
+        let mut blame = Blame::begin(Counts::default(), Counts::default(), at(0));
         let (canary, mut old) = (Counts { total: 100, bad: 50 }, Counts::default());
         for second in 0..=330 {
             old.total += 10;
-            toll.look(canary, old, at(second));
-            let is_blamed = toll.blames(FAST, at(second)).is_some();
+            blame.look(canary, old, at(second));
+            let is_blamed = blame.blames(FAST, at(second)).is_some();
             // Its failures came with the first look.
             assert!(is_blamed || second >= 300, "{second}");
             assert!(!is_blamed || second <= 310, "{second}");

@@ -127,7 +127,7 @@ fn the_first_wait_once_settled_is_any_part_of_an_interval() {
 
 #[test]
 fn live_traffic_spares_five_probes_of_six() {
-    let (now, mut draws, mut course) = (start(), Draws::seeded(1), spread(Proof::Up));
+    let (now, mut draws, mut probing) = (start(), Draws::seeded(1), spread(Proof::Up));
     let mut spared = |probing: &mut Probing, live| {
         let next = probing.spare(&health(), live, now, &mut draws)?;
         Some((4_000..6_000).contains(&next.duration_since(now).as_millis()))

@@ -23,6 +23,7 @@ mod rollouts;
 mod routing;
 mod standing;
 mod slo;
+mod source;
 mod steady_load;
 mod sticky_rollout;
 mod strategies;

@@ -1,4 +1,4 @@
-//! `init`: nothing in, a small commented config file out.
+//! `init`: nothing in, a small commented config file out, or one with every key.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,13 +8,15 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::{Ending, print};
+use crate::config::reference;
 
 /// Twelve lines: enough to run, short enough to read.
 pub const STARTER: &str = include_str!("../../conf/pointsman.toml");
 
 /// Write a small commented config file.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  pointsman init && pointsman check pointsman.toml")]
+#[command(after_help = "Example:\n  pointsman init && pointsman check pointsman.toml\n  \
+                        pointsman init --all reference.toml")]
 pub struct Init {
     /// Where to write it.
     #[arg(default_value = "pointsman.toml")]
@@ -22,6 +24,9 @@ pub struct Init {
     /// Overwrite a file that is there.
     #[arg(long)]
     force: bool,
+    /// Every key there is, with its default and what it means.
+    #[arg(long)]
+    all: bool,
 }
 
 impl Init {
@@ -39,8 +44,14 @@ impl Init {
             }
             opened => opened.with_context(|| format!("cannot write {path}"))?,
         };
-        file.write_all(STARTER.as_bytes()).with_context(|| format!("cannot write {path}"))?;
-        print(&format!("wrote {path}; next: put your upstreams in, then `pointsman run {path}`"));
+        let text = if self.all { reference() } else { STARTER.to_string() };
+        file.write_all(text.as_bytes()).with_context(|| format!("cannot write {path}"))?;
+        print(&match self.all {
+            true => format!("wrote {path}: every key; a file of your own needs few of them"),
+            false => {
+                format!("wrote {path}; next: put your upstreams in, then `pointsman run {path}`")
+            }
+        });
         Ok(Ending::Done)
     }
 }

@@ -2,7 +2,6 @@
 //! in, lines for people out.
 
 mod routes;
-mod settings;
 mod traffic;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,9 +9,15 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use self::routes::changed_routes;
-use self::settings::changed_settings;
 use self::traffic::percent;
-use super::{Config, Flag, Service};
+use super::key::Table;
+use super::listener::LISTENER;
+use super::notify::NOTIFY;
+use super::read::ADMIN;
+use super::server::SERVER;
+use super::service::SERVICE;
+use super::settings::Difference;
+use super::{Config, Flag, ListenAddress, Settings};
 use crate::rollout::Rollout;
 use crate::split::{BasisPoints, Split};
 use crate::upstream::Address;
@@ -56,8 +61,11 @@ pub struct Live {
 /// All differences, in the order of the file's parts; none if a reload would change nothing.
 pub fn diff(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
     let mut changes = Changes::default();
-    changes.server(old, new);
-    changes.set("listener", &old.listeners, &new.listeners);
+    for (subject, declared) in [("server", &SERVER), ("admin", &ADMIN)] {
+        let (old, new) = (old.settings.table(subject), new.settings.table(subject));
+        changes.settings(subject, old, new, declared);
+    }
+    changes.listeners(old, new);
     for (subject, what) in changed_routes(old, new) {
         changes.add(subject, what);
     }
@@ -74,7 +82,13 @@ pub fn diff(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
     for (name, service) in &after {
         match before.get(name) {
             None => changes.add(format!("service {name}"), format!("added, {}", service.split)),
-            Some(before) => changes.service(before, service, live),
+            Some(before) => {
+                let split = changes.split(before, service, live);
+                changes.recognition(before, service, &split);
+                let of = |config: &Config| config.settings.table("services").table(name).clone();
+                changes.settings(format!("service {name}"), &of(old), &of(new), &SERVICE);
+                changes.pools(before, service, live, &split);
+            }
         }
     }
     changes.notify(old, new);
@@ -113,26 +127,21 @@ impl Changes {
         self.0.push(Change { subject, what, needs_restart: false });
     }
 
-    fn server(&mut self, old: &Config, new: &Config) {
-        let restart = [
-            ("workers", old.server.workers != new.server.workers),
-            ("state folder", old.server.state_dir != new.server.state_dir),
-            ("admin", old.admin != new.admin),
-        ];
-        for (subject, _) in restart.iter().filter(|(_, changed)| *changed) {
-            let what = "changed".to_string();
-            self.0.push(Change { subject: subject.to_string(), what, needs_restart: true });
-        }
-        let at_once = [
-            ("trusted proxies", old.server.trusted_proxies != new.server.trusted_proxies),
-            ("resolvers", old.server.resolvers != new.server.resolvers),
-            ("client limits", old.server.client != new.server.client),
-            ("commands of hooks", old.server.allow_commands != new.server.allow_commands),
-            ("drain time", old.server.drain != new.server.drain),
-        ];
-        for (subject, _) in at_once.iter().filter(|(_, changed)| *changed) {
-            self.add(*subject, "changed");
-        }
+    /// Keys that differ, with both values.
+    fn settings(
+        &mut self,
+        subject: impl Into<String>,
+        old: &Settings,
+        new: &Settings,
+        declared: &Table,
+    ) {
+        let subject = subject.into();
+        let change = |difference: Difference| Change {
+            subject: subject.clone(),
+            what: difference.to_string(),
+            needs_restart: difference.needs_restart,
+        };
+        self.0.extend(old.differences(new, declared).into_iter().map(change));
     }
 
     /// A share that is edited in the file takes effect; one that is not stays as it was ordered.
@@ -168,51 +177,42 @@ impl Changes {
         }
     }
 
-    fn set<T: Display + PartialEq>(&mut self, kind: &str, old: &[T], new: &[T]) {
-        for item in old.iter().filter(|item| !new.contains(item)) {
-            self.add(format!("{kind} {item}"), "removed");
-        }
-        for item in new.iter().filter(|item| !old.contains(item)) {
-            self.add(format!("{kind} {item}"), "added");
+    fn listeners(&mut self, old: &Config, new: &Config) {
+        let find = |config: &Config, address: &ListenAddress| {
+            config.listeners.iter().position(|listener| listener.address == *address)
+        };
+        let gone = old.listeners.iter().filter(|listener| find(new, &listener.address).is_none());
+        gone.for_each(|gone| self.add(format!("listener {}", gone.address), "removed"));
+        for (place, listener) in new.listeners.iter().enumerate() {
+            let subject = format!("listener {}", listener.address);
+            match find(old, &listener.address) {
+                None => self.add(subject, "added"),
+                Some(before) => {
+                    let before = old.settings.at("listeners", before);
+                    let after = new.settings.at("listeners", place);
+                    self.settings(subject, before, after, &LISTENER);
+                }
+            }
         }
     }
 
     fn notify(&mut self, old: &Config, new: &Config) {
         let find = |config: &Config, name: &str| {
-            config.notify.iter().find(|target| &*target.name == name).cloned()
+            config.notify.iter().position(|target| &*target.name == name)
         };
         for target in old.notify.iter().filter(|target| find(new, &target.name).is_none()) {
             self.add(format!("notify {}", target.name), "removed");
         }
-        for target in &new.notify {
+        for (place, target) in new.notify.iter().enumerate() {
+            let subject = format!("notify {}", target.name);
             match find(old, &target.name) {
-                None => self.add(format!("notify {}", target.name), "added"),
-                Some(before) if before != *target => {
-                    self.add(format!("notify {}", target.name), "changed");
+                None => self.add(subject, "added"),
+                Some(before) => {
+                    let before = old.settings.at("notify", before);
+                    self.settings(subject, before, new.settings.at("notify", place), &NOTIFY);
                 }
-                Some(_) => {}
             }
         }
-    }
-
-    fn service(&mut self, old: &Service, new: &Service, live: &Live) {
-        let subject = format!("service {}", new.name);
-        let split = self.split(old, new, live);
-        self.recognition(old, new, &split);
-        let settings = [
-            ("fallback", old.stability.fallback != new.stability.fallback),
-            ("maintenance", old.stability.maintenance != new.stability.maintenance),
-            ("mirror", old.mirror != new.mirror),
-            ("rollout hooks", old.rollout.hooks != new.rollout.hooks),
-            ("smoke requests", old.rollout.smoke != new.rollout.smoke),
-        ];
-        for (what, _) in settings.iter().filter(|(_, changed)| *changed) {
-            self.add(&subject, format!("{what} changed"));
-        }
-        for what in changed_settings(old, new) {
-            self.add(&subject, what);
-        }
-        self.pools(old, new, live, &split);
     }
 }
 
@@ -220,5 +220,7 @@ fn named(services: &[std::sync::Arc<str>]) -> String {
     if services.is_empty() { "none".to_string() } else { services.join(", ") }
 }
 
+#[cfg(test)]
+mod every_key;
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 
+use super::key::{Key, Kind, Table, Without, mins, number, size, table, text_option, time};
 use super::section::{Found, Section, text_of};
 use super::{Problem, Problems};
 use crate::fallback::{Body, Fallback, MARK, StaleLimits, StaticAnswer};
@@ -31,32 +31,60 @@ const OURS: [&str; 8] = [
     "x-request-id",
 ];
 
+pub(super) static FALLBACK: Table = Table::new(
+    "Who answers when a pool's breaker is open or nobody of it is well, in this order; none by \
+     default: then whoever is left is tried, well or not. What fails in a pool and may be repeated is \
+     asked of `pool` too. Such an answer says so in x-pointsman-fallback: stale, pool or answer.",
+    &[
+        text_option("pool", "\"green\"").example("\"green\""),
+        table("stale", &STALE, Without::Off)
+            .about("the last good response, if HTTP lets it be shared"),
+        table("answer", &ANSWER, Without::Off),
+    ],
+);
+
+static STALE: Table = Table::new(
+    "",
+    &[
+        size("bytes", (FEWEST_BYTES, MOST_BYTES), 16 << 20).about("of responses kept"),
+        time("age", mins(10)).about("how old one may be"),
+    ],
+);
+
+static ANSWER: Table = Table::new(
+    "",
+    &[
+        number("status", (200, 599), 503),
+        Key::of("headers", Kind::Fields).example("{ content-type = \"text/html\" }"),
+        text_option("body", "\"<p>Back soon.</p>\"").example("\"<p>Back soon.</p>\""),
+        text_option("file", "\"sorry.html\"")
+            .about("instead of a body; beside this file; its extension tells its type"),
+    ],
+);
+
 pub(super) fn fallback(mut section: Section<'_>, problems: &mut Problems) -> Fallback {
-    let stale = section.section(problems, "stale").map(|section| stale(section, problems));
+    let stale = section.table_if_given(problems, "stale").map(|section| stale(section, problems));
     let pool = section.text(problems, "pool", |name| match name.is_empty() {
         true => Err("expected the name of a pool"),
         false => Ok(Arc::<str>::from(name)),
     });
-    let answer = section.section(problems, "answer").map(|section| answer(section, problems));
+    let answer = section.table_if_given(problems, "answer");
+    let answer = answer.map(|section| answer_of(section, problems));
     section.close(problems);
     Fallback { stale, pool: pool.map(|found| found.value), answer }
 }
 
 fn stale(mut section: Section<'_>, problems: &mut Problems) -> StaleLimits {
-    let default = StaleLimits::default();
-    let bytes = section.number(problems, "bytes", FEWEST_BYTES..=MOST_BYTES);
-    let age = section.duration(problems, "age");
+    let bytes = section.number(problems, "bytes");
+    let limits = StaleLimits { bytes, age: section.time(problems, "age") };
     section.close(problems);
-    StaleLimits {
-        bytes: bytes.map_or(default.bytes, |n| n as usize),
-        age: age.unwrap_or(default.age),
-    }
+    limits
 }
 
-fn answer(mut section: Section<'_>, problems: &mut Problems) -> StaticAnswer {
-    let status = section.number(problems, "status", 200..=599).map(|n| n as u16);
-    let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE.as_u16());
-    let headers = section.section(problems, "headers").map(|section| headers(section, problems));
+fn answer_of(mut section: Section<'_>, problems: &mut Problems) -> StaticAnswer {
+    let status = section.number(problems, "status");
+    let headers =
+        section.table_if_given(problems, "headers").map(|section| headers(section, problems));
     let text = section.text(problems, "body", |text| Ok::<_, &str>(text.to_string()));
     let file = section.text(problems, "file", |path| match path.is_empty() {
         true => Err("expected a path"),

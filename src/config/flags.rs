@@ -2,10 +2,25 @@
 
 use std::sync::Arc;
 
-use super::section::{Found, Section, nearest, section_of};
+use super::key::{Key, Kind, Table, texts};
+use super::section::{Found, Section, nearest};
 use super::values::{checked_name, percent};
 use super::{Flag, Problem, Problems};
 use crate::split::{BasisPoints, MOST_FLAGS};
+
+pub(super) static FLAG: Table = Table::new(
+    "Feature flags: upstreams of the services are told in x-feature-flags which are on for the \
+     client, in name order, such as \"dark_mode,new_checkout\". Clients are recognised as by the \
+     service's `sticky`, without it each request is drawn. A growing share only adds clients, \
+     whatever the split does. The field never passes from a client to an upstream, with flags or \
+     without. Names: letters, digits, _ and -; at most 64 flags for a service.",
+    &[
+        Key::of("percent", Kind::Share { least: 0.0, most: 100.0, default: None })
+            .example("10")
+            .about("of the clients, two decimals"),
+        texts("services", &[]).example("[\"shop\"]"),
+    ],
+);
 
 /// All flags in name order; `services` are the names there are.
 pub(super) fn flags(
@@ -13,13 +28,11 @@ pub(super) fn flags(
     problems: &mut Problems,
     services: &[&str],
 ) -> Vec<Flag> {
-    let Some(section) = file.section(problems, "flags") else { return Vec::new() };
     let mut flags = Vec::new();
     let mut count = vec![0; services.len()];
-    for (name, value) in section.entries() {
+    for (name, section) in file.named(problems, "flags").unwrap_or_default() {
         let checked = checked_name(problems, &name, "flag");
-        let full = format!("flags.{}", name.value);
-        let Some(section) = section_of(problems, name.value, full, value) else { continue };
+        let Some(section) = section else { continue };
         let (percent, of) = flag(section, problems, &name, services);
         for &place in &of {
             count[place] += 1;

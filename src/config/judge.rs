@@ -1,67 +1,119 @@
 //! How a service's rollouts are judged: its table in, checked settings out.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
-use super::section::{Section, nearest, wrong_kind};
-use super::values::{checked_name, percent};
+use super::key::{
+    Key, Kind, Table, Without, boolean, decimal, free, millis, secs, share, table, text_option,
+    texts, time, wait, word, word_option,
+};
+use super::section::Section;
+use super::values::checked_name;
 use super::{Problem, Problems, web_address};
 use crate::judge::ledger::METRICS;
 use crate::judge::{Errors, JudgeSettings};
 use crate::rollout::{Judging, OnInconclusive, Query};
 
-/// How often a Prometheus server is asked unless the file says otherwise.
-const INTERVAL: Duration = Duration::from_secs(15);
-
-/// How often at most: rollouts are looked at once a second.
+/// How often at most a Prometheus server is asked: rollouts are looked at once a second.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the judge calls its own.
 const TAKEN: [&str; 8] = ["guard", "errors", "4xx", "p99", "p95", "p50", "budget", "prometheus"];
 
+pub(super) static JUDGE: Table = Table::new(
+    "How each second of a rollout is judged, beside the old pool: docs/judge.md. Shares are in \
+     percent.",
+    &[
+        boolean("enabled", true),
+        free("errors", r#"["5xx", "connect", "timeout", "reset", "bad-response", "no-upstream"]"#)
+            .about(
+                "what counts as bad; also \"4xx\", a status such as \"429\", \"grpc\", \
+                 \"grpc:unavailable\"",
+            ),
+        boolean("client_errors", false).about("judge 4xx too, by themselves"),
+        texts("metrics", &[]).about(
+            "at most 8 names that upstreams report with their answers, as in `x-pointsman-metric: \
+             checkout_failed=1`",
+        ),
+        word_option("by", &["users", "requests"], "\"users\"")
+            .about("or \"requests\"; default: \"users\" where clients keep to their side (sticky)")
+            .absent("users where clients keep to their side"),
+        share("risk", (0.01, 50.0), 1.0)
+            .about("of taking back a release that is as good as the old one"),
+        decimal("ratio", (1.0, 100.0), 1.25)
+            .about("how many times as often as the old version it may fail"),
+        share("rate", (0.0, 99.0), 0.1)
+            .about("and the rate up to which it may fail whatever the old one does"),
+        share("guard", (0.01, 99.0), 5.0)
+            .about("failures that take it back whatever the old version does"),
+        decimal("tempering", (1.0, 100.0), 3.0)
+            .about("the most by which bursts of failures weaken evidence; 1 for never"),
+        share("budget", (0.01, 100.0), 2.0)
+            .about("the share of the error budget that one rollout may spend"),
+        word("on_inconclusive", &["pause", "promote", "rollback"])
+            .about("or \"promote\", \"rollback\": after `longest_step` without a verdict"),
+        table("latency", &LATENCY, Without::Defaults).about("how much slower it may be"),
+        table("gate", &GATE, Without::Defaults)
+            .about("it goes on when it is known to be better than this"),
+        table("prometheus", &PROMETHEUS, Without::Off),
+    ],
+);
+
+static LATENCY: Table = Table::new(
+    "",
+    &[
+        share("share", (0.0, 100.0), 10.0).about("of the old version's latency, and"),
+        wait("time", millis(5)).about("more; may be \"0s\""),
+    ],
+);
+
+static GATE: Table = Table::new(
+    "",
+    &[
+        decimal("ratio", (1.01, 100.0), 2.0),
+        share("rate", (0.01, 99.0), 0.5),
+        share("risk", (0.01, 50.0), 5.0),
+    ],
+);
+
+static PROMETHEUS: Table = Table::new(
+    "A question to a Prometheus server: above the limit twice in a row the rollout goes back, and \
+     without an answer it does not go on. None by default.",
+    &[
+        Key::of("url", Kind::Web).example("\"http://127.0.0.1:9090\""),
+        text_option("query", r#""up""#)
+            .example(r#""sum(rate(checkout_failed_total{version=\"green\"}[1m]))""#),
+        Key::of("above", Kind::Decimal { least: f64::MIN, most: f64::MAX, default: None })
+            .example("0.5"),
+        time("interval", secs(15)).about("a second or longer"),
+    ],
+);
+
 /// Reads a service's table on judging.
 pub(super) fn judge(service: &mut Section<'_>, problems: &mut Problems) -> Judging {
-    let Some(mut section) = service.section(problems, "judge") else { return Judging::default() };
-    let default = JudgeSettings::default();
-    let latency = section.section(problems, "latency");
-    let (latency_share, latency_time) = latency.map_or_else(Default::default, |mut section| {
-        let share = share(&mut section, problems, "share", 0.0..=10.0);
-        let time = section.wait(problems, "time");
-        section.close(problems);
-        (share, time)
-    });
-    let gate = section.section(problems, "gate");
-    let (gate_ratio, gate_rate, beta) = gate.map_or_else(Default::default, |mut section| {
-        let ratio = decimal(&mut section, problems, "ratio", 1.01..=100.0);
-        let rate = share(&mut section, problems, "rate", 0.0001..=0.99);
-        let risk = share(&mut section, problems, "risk", 0.0001..=0.5);
-        section.close(problems);
-        (ratio, rate, risk)
-    });
+    let mut section = service.table(problems, "judge");
+    let (latency_share, latency_time) = latency(section.table(problems, "latency"), problems);
+    let (gate_ratio, gate_rate, beta) = gate(section.table(problems, "gate"), problems);
+    let mut ratio_of = |key| section.share(problems, key).ratio();
+    let (alpha, tolerated_rate) = (ratio_of("risk"), ratio_of("rate"));
+    let (guard, budget_share) = (ratio_of("guard"), ratio_of("budget"));
     let settings = JudgeSettings {
-        enabled: section.boolean(problems, "enabled").unwrap_or(default.enabled),
-        alpha: share(&mut section, problems, "risk", 0.0001..=0.5).unwrap_or(default.alpha),
-        tolerated_ratio: decimal(&mut section, problems, "ratio", 1.0..=100.0)
-            .unwrap_or(default.tolerated_ratio),
-        tolerated_rate: share(&mut section, problems, "rate", 0.0..=0.99)
-            .unwrap_or(default.tolerated_rate),
-        latency_share: latency_share.unwrap_or(default.latency_share),
-        latency_time: latency_time.unwrap_or(default.latency_time),
-        gate_ratio: gate_ratio.unwrap_or(default.gate_ratio),
-        gate_rate: gate_rate.unwrap_or(default.gate_rate),
-        beta: beta.unwrap_or(default.beta),
-        guard: share(&mut section, problems, "guard", 0.0001..=0.99).unwrap_or(default.guard),
-        tempering_limit: decimal(&mut section, problems, "tempering", 1.0..=100.0)
-            .unwrap_or(default.tempering_limit),
-        budget_share: share(&mut section, problems, "budget", 0.0001..=1.0)
-            .unwrap_or(default.budget_share),
+        enabled: section.boolean(problems, "enabled"),
+        alpha,
+        tolerated_ratio: section.decimal(problems, "ratio").unwrap_or_default(),
+        tolerated_rate,
+        latency_share,
+        latency_time,
+        gate_ratio,
+        gate_rate,
+        beta,
+        guard,
+        tempering_limit: section.decimal(problems, "tempering").unwrap_or_default(),
+        budget_share,
     };
     let judging = Judging {
         settings,
         errors: errors(&mut section, problems),
-        client_errors: section.boolean(problems, "client_errors").unwrap_or(false),
+        client_errors: section.boolean(problems, "client_errors"),
         metrics: metrics(&mut section, problems),
         by_user: by_user(&mut section, problems),
         on_inconclusive: on_inconclusive(&mut section, problems),
@@ -71,53 +123,19 @@ pub(super) fn judge(service: &mut Section<'_>, problems: &mut Problems) -> Judgi
     judging
 }
 
-/// A share in percent, as a number from 0 to 1.
-fn share(
-    section: &mut Section<'_>,
-    problems: &mut Problems,
-    key: &'static str,
-    range: RangeInclusive<f64>,
-) -> Option<f64> {
-    let value = section.value(key)?;
-    let mistake = match percent(value) {
-        Ok(share) if range.contains(&share.ratio()) => return Some(share.ratio()),
-        Ok(_) => {
-            format!("from {} to {} %", range.start() * 100.0, (range.end() * 100.0).min(100.0))
-        }
-        Err(error) => error,
-    };
-    problems.0.push(Problem::error(value.span(), format!("bad value for `{key}`")).label(mistake));
-    None
+fn latency(mut section: Section<'_>, problems: &mut Problems) -> (f64, Duration) {
+    let share = section.share(problems, "share").ratio();
+    let time = section.time(problems, "time");
+    section.close(problems);
+    (share, time)
 }
 
-/// A number with a fraction.
-fn decimal(
-    section: &mut Section<'_>,
-    problems: &mut Problems,
-    key: &'static str,
-    range: RangeInclusive<f64>,
-) -> Option<f64> {
-    let value = section.value(key)?;
-    let text = match value.get_ref() {
-        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
-        DeValue::Float(float) => float.as_str(),
-        _ => {
-            problems.0.push(wrong_kind(key, value, "a number"));
-            return None;
-        }
-    };
-    match text.replace('_', "").parse() {
-        Ok(number) if range.contains(&number) => Some(number),
-        _ => {
-            let bounds = match *range.start() == f64::MIN {
-                true => "expected a finite number".to_string(),
-                false => format!("from {} to {}", range.start(), range.end()),
-            };
-            let message = format!("`{key}` is out of range");
-            problems.0.push(Problem::error(value.span(), message).label(bounds));
-            None
-        }
-    }
+fn gate(mut section: Section<'_>, problems: &mut Problems) -> (f64, f64, f64) {
+    let ratio = section.decimal(problems, "ratio").unwrap_or_default();
+    let rate = section.share(problems, "rate").ratio();
+    let risk = section.share(problems, "risk").ratio();
+    section.close(problems);
+    (ratio, rate, risk)
 }
 
 fn errors(section: &mut Section<'_>, problems: &mut Problems) -> Option<Vec<String>> {
@@ -153,35 +171,17 @@ fn metrics(section: &mut Section<'_>, problems: &mut Problems) -> Vec<String> {
     known
 }
 
-/// One of these words.
-fn word<T: Copy>(
-    section: &mut Section<'_>,
-    problems: &mut Problems,
-    key: &'static str,
-    known: &[(&'static str, T)],
-) -> Option<T> {
-    let names = || known.iter().map(|(name, _)| *name);
-    let read = |text: &str| {
-        let found = known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        found.ok_or_else(|| match nearest(text, names()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("known are {}", names().collect::<Vec<_>>().join(", ")),
-        })
-    };
-    section.text(problems, key, read).map(|found| found.value)
-}
-
 fn by_user(section: &mut Section<'_>, problems: &mut Problems) -> Option<bool> {
-    word(section, problems, "by", &[("users", true), ("requests", false)])
+    section.word(problems, "by", |word| Some(word == "users"))
 }
 
 fn on_inconclusive(section: &mut Section<'_>, problems: &mut Problems) -> OnInconclusive {
-    let known = OnInconclusive::ALL.map(|what| (what.name(), what));
-    word(section, problems, "on_inconclusive", &known).unwrap_or_default()
+    let of = |word: &str| OnInconclusive::ALL.into_iter().find(|what| what.name() == word);
+    section.word(problems, "on_inconclusive", of).unwrap_or_default()
 }
 
 fn prometheus(section: &mut Section<'_>, problems: &mut Problems) -> Option<Query> {
-    let mut section = section.section(problems, "prometheus")?;
+    let mut section = section.table_if_given(problems, "prometheus")?;
     for (key, example) in [
         ("url", "url = \"http://127.0.0.1:9090\""),
         ("query", "query = \"sum(rate(checkout_failed_total[1m]))\""),
@@ -199,8 +199,8 @@ fn prometheus(section: &mut Section<'_>, problems: &mut Problems) -> Option<Quer
         true => Err("expected PromQL"),
         false => Ok(text.to_string()),
     });
-    let above = decimal(&mut section, problems, "above", f64::MIN..=f64::MAX);
-    let interval = section.duration(problems, "interval").unwrap_or(INTERVAL);
+    let above = section.decimal(problems, "above");
+    let interval = section.time(problems, "interval");
     if interval < SHORTEST_INTERVAL {
         let problem = Problem::error(section.place("interval"), "`interval` is too short");
         problems.0.push(problem.label("a second or longer"));

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::key::{
+    Table, Without, boolean, number, secs, share, size, table, text_option, texts, time,
+};
 use super::section::{Section, nearest};
-use super::values::{header_name, percent};
+use super::values::header_name;
 use super::{Pool, Problem, Problems};
 use crate::mirror::{CompareSettings, MirrorSettings};
 
@@ -16,43 +19,55 @@ const MOST_BODY: u64 = 16 << 20;
 /// How much of an answer may be looked at, in bytes.
 const MOST_COMPARED: u64 = 1 << 30;
 
+pub(super) static MIRROR: Table = Table::new(
+    "Copies of live requests for another pool: real requests for a version that nobody sees yet, \
+     before its first percent. A copy carries x-pointsman-mirror: 1 and is sent after the client has \
+     its answer; what the copy is answered with reaches nobody and counts for nothing. None by \
+     default. `pointsman mirror shop` shows what came of it.",
+    &[
+        text_option("to", "\"green\"")
+            .example("\"green\"")
+            .about("required; requests that go there anyway are not copied"),
+        share("percent", (0.0, 100.0), 10.0).about("of the requests that may be copied"),
+        texts("methods", &["GET", "HEAD"]).about("idempotent ones only"),
+        size("body_limit", (0, MOST_BODY), 64 << 10)
+            .about("requests with longer bodies are not copied"),
+        number("queue", (1, 10_000), 100).about("copies that wait to be sent; more are dropped"),
+        number("concurrent", (1, 1_000), 16).about("copies under way at once"),
+        time("timeout", secs(5)).about("for the whole of a copy"),
+        table("compare", &COMPARE, Without::Off),
+    ],
+);
+
+static COMPARE: Table = Table::new(
+    "What is compared with the live answer; none by default. The keys below are the defaults of an \
+     empty table.",
+    &[
+        boolean("status", true),
+        texts("headers", &["content-type"]),
+        boolean("body", true).about("by hash"),
+        size("body_limit", (1, MOST_COMPARED), 1 << 20).about("as much of a body is looked at"),
+    ],
+);
+
 /// Reads a service's table on mirroring; `pools` if they could be read.
 pub(super) fn mirror(
     service: &mut Section<'_>,
     problems: &mut Problems,
     pools: Option<&[Pool]>,
 ) -> Option<Arc<MirrorSettings>> {
-    let mut section = service.section(problems, "mirror")?;
+    let mut section = service.table_if_given(problems, "mirror")?;
     let to = to(&mut section, problems, pools);
-    let default = MirrorSettings::to(to.clone().unwrap_or_default());
-    let share = section.value("percent").and_then(|value| {
-        let read = percent(value);
-        let noted = read.as_ref().err().map(|error| {
-            let problem = Problem::error(value.span(), "bad value for `percent`");
-            problem.label(error.clone())
-        });
-        problems.0.extend(noted);
-        read.ok()
-    });
     let methods = section.texts(problems, "methods", method);
-    let compare = section.section(problems, "compare").map(|section| compare(section, problems));
-    let mut number = |key, range, default: usize| {
-        section.number(problems, key, range).map_or(default, |number| number as usize)
-    };
-    let queue = number("queue", 1..=10_000, default.queue);
-    let concurrent = number("concurrent", 1..=1_000, default.concurrent);
-    let body_limit = section.bytes(problems, "body_limit", 0..=MOST_BODY);
+    let compare = section.table_if_given(problems, "compare");
     let settings = MirrorSettings {
-        percent: share.unwrap_or(default.percent),
-        methods: match section.value("methods") {
-            Some(_) => methods.into_iter().map(|found| found.value).collect(),
-            None => default.methods,
-        },
-        body_limit: body_limit.map_or(default.body_limit, |bytes| bytes as usize),
-        queue,
-        concurrent,
-        timeout: section.duration(problems, "timeout").unwrap_or(default.timeout),
-        compare,
+        percent: section.share(problems, "percent"),
+        methods: methods.into_iter().map(|found| found.value).collect(),
+        body_limit: section.number(problems, "body_limit"),
+        queue: section.number(problems, "queue"),
+        concurrent: section.number(problems, "concurrent"),
+        timeout: section.time(problems, "timeout"),
+        compare: compare.map(|section| compare_of(section, problems)),
         to: to.clone().unwrap_or_default(),
     };
     section.close(problems);
@@ -98,18 +113,13 @@ fn method(text: &str) -> Result<Method, &'static str> {
     }
 }
 
-fn compare(mut section: Section<'_>, problems: &mut Problems) -> CompareSettings {
-    let default = CompareSettings::default();
+fn compare_of(mut section: Section<'_>, problems: &mut Problems) -> CompareSettings {
     let headers = section.texts(problems, "headers", header_name);
-    let body_limit = section.bytes(problems, "body_limit", 1..=MOST_COMPARED);
     let compare = CompareSettings {
-        status: section.boolean(problems, "status").unwrap_or(default.status),
-        headers: match section.value("headers") {
-            Some(_) => headers.into_iter().map(|found| found.value).collect(),
-            None => default.headers,
-        },
-        body: section.boolean(problems, "body").unwrap_or(default.body),
-        body_limit: body_limit.map_or(default.body_limit, |bytes| bytes as usize),
+        status: section.boolean(problems, "status"),
+        headers: headers.into_iter().map(|found| found.value).collect(),
+        body: section.boolean(problems, "body"),
+        body_limit: section.number(problems, "body_limit"),
     };
     section.close(problems);
     compare

@@ -7,15 +7,19 @@ mod diff;
 mod duration;
 mod fallback;
 mod flags;
+mod judge;
+mod key;
+mod listener;
 mod mirror;
 mod notify;
 mod problem;
 mod read;
-mod judge;
+mod reference;
 mod rollout;
 mod section;
 mod server;
 mod service;
+mod settings;
 mod slo;
 mod stability;
 mod sticky;
@@ -41,9 +45,12 @@ use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
 
 pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
+pub use listener::{ListenAddress, Listener};
 pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
 pub use problem::{Level, Problem, Problems};
+pub use reference::reference;
 pub use section::suggest;
+pub use settings::Settings;
 
 /// A whole file, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +58,7 @@ pub struct Config {
     /// The process as a whole.
     pub server: Server,
     /// Where requests are accepted; at least one, no address twice.
-    pub listeners: Vec<ListenAddress>,
+    pub listeners: Vec<Listener>,
     /// Where orders are accepted.
     pub admin: Admin,
     /// What leads where; free of ties. `Route::service` is a place in `services`.
@@ -62,6 +69,8 @@ pub struct Config {
     pub notify: Vec<NotifyTarget>,
     /// In name order.
     pub flags: Vec<Flag>,
+    /// Everything that is said beyond the defaults, as text: what a diff compares.
+    pub settings: Settings,
 }
 
 /// A risky change that is on for a share of the clients.
@@ -121,15 +130,6 @@ pub struct Admin {
     pub address: ListenAddress,
     /// A file of tokens, one of which every request must bring.
     pub token_file: Option<PathBuf>,
-}
-
-/// An address to accept on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ListenAddress {
-    /// An IP address and port; port 0 lets the system choose.
-    Tcp(SocketAddr),
-    /// A Unix domain socket.
-    Unix(PathBuf),
 }
 
 /// What users think of as one thing.
@@ -209,6 +209,20 @@ pub struct Timeouts {
     pub pool_idle: Duration,
 }
 
+impl Default for ClientLimits {
+    fn default() -> Self {
+        ClientLimits {
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(30),
+            keepalive: Duration::from_secs(75),
+            header_bytes: 32 * 1024,
+            header_fields: 100,
+            connections: 50_000,
+        }
+    }
+}
+
 impl Default for Stability {
     fn default() -> Self {
         Stability {
@@ -224,40 +238,6 @@ impl Default for Stability {
     }
 }
 
-impl Default for Server {
-    fn default() -> Self {
-        Server {
-            workers: None,
-            trusted_proxies: Vec::new(),
-            resolvers: Vec::new(),
-            drain: Duration::from_secs(30),
-            allow_commands: false,
-            state_dir: None,
-            client: ClientLimits::default(),
-        }
-    }
-}
-
-impl Default for ClientLimits {
-    fn default() -> Self {
-        ClientLimits {
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-            send_timeout: Duration::from_secs(30),
-            keepalive: Duration::from_secs(75),
-            header_bytes: 32 * 1024,
-            header_fields: 100,
-            connections: 50_000,
-        }
-    }
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Admin { address: ListenAddress::Tcp(([127, 0, 0, 1], 9900).into()), token_file: None }
-    }
-}
-
 impl Default for Timeouts {
     fn default() -> Self {
         Timeouts {
@@ -265,41 +245,6 @@ impl Default for Timeouts {
             response: Duration::from_secs(15),
             idle: Duration::from_secs(60),
             pool_idle: Duration::from_secs(30),
-        }
-    }
-}
-
-impl ListenAddress {
-    /// Whether only this machine can reach it.
-    pub fn is_local(&self) -> bool {
-        match self {
-            ListenAddress::Tcp(socket) => socket.ip().to_canonical().is_loopback(),
-            ListenAddress::Unix(_) => true,
-        }
-    }
-}
-
-impl std::str::FromStr for ListenAddress {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<ListenAddress, Self::Err> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            let usable = path.starts_with('/') && path.len() <= 107;
-            return usable
-                .then(|| ListenAddress::Unix(path.into()))
-                .ok_or("a unix socket needs an absolute path of at most 107 bytes");
-        }
-        let wildcard = text.strip_prefix(':').map(|port| format!("0.0.0.0:{port}"));
-        let socket = wildcard.as_deref().unwrap_or(text).parse();
-        socket.map(ListenAddress::Tcp).map_err(|_| "expected `ip:port` or `unix:/path`")
-    }
-}
-
-impl std::fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ListenAddress::Tcp(socket) => socket.fmt(f),
-            ListenAddress::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
+use super::key::{Key, Kind, Table, secs, text_option, time, word};
 use super::section::{Found, Section};
 use super::{Problem, Problems};
 
@@ -109,10 +110,33 @@ pub fn web_address(text: &str) -> Result<Uri, &'static str> {
     }
 }
 
+pub(super) static NOTIFY: Table = Table::new(
+    "Who is told of what happens; nobody by default. Each message has cause, state and the next \
+     command.",
+    &[
+        Key::of("url", Kind::Web)
+            .example("\"https://alerts.example.com/pointsman\"")
+            .about("http or https; redirects are not followed"),
+        text_option("name", "\"alerts\"")
+            .about("for metrics and logs; default: the host of the url")
+            .absent("the host of the url")
+            .told_apart(),
+        word("form", &["json", "slack"])
+            .about("or \"slack\": a text with attachments, for all that take Slack's form"),
+        word("severity", &["medium", "low", "high", "critical"])
+            .about("this and worse: \"low\", \"medium\", \"high\" or \"critical\""),
+        time("timeout", secs(5)).about("for one call"),
+        text_option("secret_file", "\"alerts.key\"").about(
+            "signs each call as Standard Webhooks do (webhook-signature: v1,…); the file's text is \
+             the key, or whsec_ with the key in base64; beside this file; read at each call",
+        ),
+    ],
+);
+
 /// All targets, in the file's order.
 pub(super) fn notify(file: &mut Section<'_>, problems: &mut Problems) -> Vec<NotifyTarget> {
     let mut targets: Vec<Found<NotifyTarget>> = Vec::new();
-    for section in file.sections(problems, "notify") {
+    for section in file.tables(problems, "notify") {
         let Some(found) = target(section, problems) else { continue };
         match targets.iter().find(|other| other.value.name == found.value.name) {
             Some(first) => {
@@ -139,17 +163,17 @@ fn target(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<Not
         true => Err("expected a name"),
         false => Ok(Arc::<str>::from(text)),
     });
-    let form = section.text(problems, "form", |text| match text {
-        "json" => Ok(Form::Json),
-        "slack" => Ok(Form::Slack),
-        _ => Err("expected `json` or `slack`"),
+    let form = section.word(problems, "form", |word| match word {
+        "json" => Some(Form::Json),
+        "slack" => Some(Form::Slack),
+        _ => None,
     });
-    let severity = section.text(problems, "severity", str::parse::<Severity>);
+    let severity = section.word(problems, "severity", |word| word.parse::<Severity>().ok());
     let secret_file = section.text(problems, "secret_file", |text| match text.is_empty() {
         true => Err("expected a path"),
         false => Ok(PathBuf::from(text)),
     });
-    let timeout = section.duration(problems, "timeout");
+    let timeout = section.time(problems, "timeout");
     section.close(problems);
     let url = url?;
     let (name, span) = match name {
@@ -159,10 +183,10 @@ fn target(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<Not
     let value = NotifyTarget {
         name,
         url: url.value,
-        form: form.map(|found| found.value).unwrap_or_default(),
-        severity: severity.map(|found| found.value).unwrap_or_default(),
+        form: form.unwrap_or_default(),
+        severity: severity.unwrap_or_default(),
         secret_file: secret_file.map(|found| found.value),
-        timeout: timeout.unwrap_or(Duration::from_secs(5)),
+        timeout,
     };
     Some(Found { value, span })
 }
@@ -248,11 +272,19 @@ mod tests {
 
     #[test]
     fn a_reload_names_the_targets_that_change() {
-        let old = "[[notify]]\nurl = \"http://a/\"\n[[notify]]\nurl = \"http://b/\"";
+        let old =
+            "[[notify]]\nurl = \"http://a/\"\n[[notify]]\nurl = \"http://b/\"\ntimeout = \"9s\"";
         let new = "[[notify]]\nurl = \"http://b/x\"\n[[notify]]\nurl = \"http://c/\"";
         let changes = diff(&parse(old).unwrap(), &parse(new).unwrap(), &Live::default());
         let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
-        assert_eq!(lines, ["notify a: removed", "notify b: changed", "notify c: added"]);
+        let wanted = [
+            "notify a: removed",
+            // What comes after the host may be a secret.
+            "notify b: url is another address at http://b",
+            "notify b: timeout 9s → 5s",
+            "notify c: added",
+        ];
+        assert_eq!(lines, wanted);
     }
 
     #[test]

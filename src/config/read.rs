@@ -8,14 +8,65 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::flags::flags;
-use super::notify::notify;
-use super::section::{Found, Section, nearest, section_of, text_of};
-use super::server::server;
-use super::service::service;
+use super::flags::{FLAG, flags};
+use super::key::{Key, Kind, Table, Without, table, text, text_option, texts};
+use super::listener::{LISTENER, listeners};
+use super::notify::{NOTIFY, notify};
+use super::section::{Found, Section, nearest, text_of};
+use super::server::{SERVER, server};
+use super::service::{SERVICE, service};
+use super::settings::Settings;
 use super::values::checked_name;
 use super::{Admin, Config, ListenAddress, Problem, Problems, Service};
 use crate::route::{HeaderCondition, HostPattern, PathPattern, Route, RouteTable};
+
+/// The whole file.
+pub(super) static FILE: Table = Table::new(
+    "",
+    &[
+        table("server", &SERVER, Without::Defaults),
+        Key::of("listeners", Kind::Tables(&LISTENER)).about("at least one"),
+        table("admin", &ADMIN, Without::Defaults),
+        Key::of("notify", Kind::Tables(&NOTIFY)),
+        Key::of("routes", Kind::Tables(&ROUTE)).told_apart(),
+        Key::of("flags", Kind::Named(&FLAG)).example("new_checkout").told_apart(),
+        Key::of("services", Kind::Named(&SERVICE)).example("shop"),
+    ],
+);
+
+pub(super) static ADMIN: Table = Table::new(
+    "",
+    &[
+        text("address", "127.0.0.1:9900").about("\"ip:port\" or \"unix:/path\"").at_next_start(),
+        text_option("token_file", "\"admin.token\"")
+            .about(
+                "beside this file; required if other machines can reach the address. A line for \
+                 each token of at least 16 characters: `name: token`. Changes are recorded as made \
+                 by that name. A first line may be a token alone: its name is `admin`",
+            )
+            .at_next_start(),
+    ],
+);
+
+static ROUTE: Table = Table::new(
+    "Routes: of all that match, the most specific wins: host (exact, longest wildcard, any), then path \
+     (exact, longest prefix), then methods over none, then more header conditions. Without any route a \
+     single service takes everything.",
+    &[
+        texts("hosts", &[])
+            .example("[\"shop.example.com\", \"*.shop.example.com\"]")
+            .about("default: any host"),
+        text_option("path_prefix", "\"/\"")
+            .example("\"/\"")
+            .about("whole segments: /api covers /api/v1, not /apis"),
+        text_option("path", "\"/exact\"").about("instead of path_prefix"),
+        texts("methods", &[]).option("[\"GET\", \"HEAD\"]").about("default: any method"),
+        Key::of("headers", Kind::Fields)
+            .option("{ x-beta = \"1\", x-trial = true }")
+            .about("all of these; true: present with any value"),
+        text_option("service", "\"shop\"").example("\"shop\""),
+    ],
+);
 
 pub(super) fn parse(text: &str) -> Result<(Config, Problems), Problems> {
     let (root, errors) = DeTable::parse_recoverable(text);
@@ -37,64 +88,29 @@ pub(super) fn parse(text: &str) -> Result<(Config, Problems), Problems> {
 }
 
 fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> {
-    let mut file = Section::new("", root.get_ref(), 0..0);
-    let server = file.section(problems, "server").map(|section| server(section, problems));
+    let mut file = Section::new("", &FILE, Some(root.get_ref()), 0..0);
+    let server = server(file.table(problems, "server"), problems);
     let listeners = listeners(&mut file, problems);
-    let admin = file.section(problems, "admin").map(|section| admin(section, problems));
-    let allows_commands = server.as_ref().is_some_and(|server| server.allow_commands);
-    let services = services(&mut file, problems, allows_commands);
+    let admin = admin(file.table(problems, "admin"), problems);
+    let services = services(&mut file, problems, server.allow_commands);
     let routes = routes(&mut file, problems, &services);
     let notify = notify(&mut file, problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     let flags = flags(&mut file, problems, &names);
     file.close(problems);
     Some(Config {
-        server: server.unwrap_or_default(),
+        server,
         listeners,
-        admin: admin.unwrap_or_default(),
+        admin: admin?,
         routes,
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
         notify,
         flags,
+        settings: Settings::of(&FILE, root.get_ref()),
     })
 }
 
-fn listeners(file: &mut Section<'_>, problems: &mut Problems) -> Vec<ListenAddress> {
-    let mut seen: Vec<Found<ListenAddress>> = Vec::new();
-    let sections = file.sections(problems, "listeners");
-    let is_empty = file
-        .value("listeners")
-        .is_none_or(|value| value.get_ref().as_array().is_some_and(|list| list.is_empty()));
-    if is_empty {
-        problems.0.push(missing(
-            "no listener: nothing would be accepted",
-            "[[listeners]]\naddress = \"0.0.0.0:8080\"",
-        ));
-    }
-    for mut section in sections {
-        match section.text(problems, "address", str::parse::<ListenAddress>) {
-            None if section.value("address").is_none() => {
-                let message = "a listener needs an `address`";
-                problems.0.push(Problem::error(section.span.clone(), message));
-            }
-            None => {}
-            Some(found) => match seen.iter().find(|other| other.value == found.value) {
-                // Port 0 is a fresh port each time.
-                Some(first) if !matches!(&found.value, ListenAddress::Tcp(s) if s.port() == 0) => {
-                    let message = format!("two listeners on `{}`", found.value);
-                    let problem = Problem::error(found.span, message).label("the second");
-                    problems.0.push(problem.other(first.span.clone(), "the first"));
-                }
-                _ => seen.push(found),
-            },
-        }
-        section.close(problems);
-    }
-    seen.into_iter().map(|found| found.value).collect()
-}
-
-fn admin(mut section: Section<'_>, problems: &mut Problems) -> Admin {
-    let default = Admin::default();
+fn admin(mut section: Section<'_>, problems: &mut Problems) -> Option<Admin> {
     let address = section.text(problems, "address", str::parse::<ListenAddress>);
     let token_file = section.text(problems, "token_file", |text| match text.is_empty() {
         true => Err("expected a path"),
@@ -102,7 +118,7 @@ fn admin(mut section: Section<'_>, problems: &mut Problems) -> Admin {
     });
     if let Some(found) = &address
         && !found.value.is_local()
-        && section.value("token_file").is_none()
+        && !section.has("token_file")
     {
         let problem = Problem::error(
             found.span.clone(),
@@ -113,10 +129,7 @@ fn admin(mut section: Section<'_>, problems: &mut Problems) -> Admin {
         ));
     }
     section.close(problems);
-    Admin {
-        address: address.map_or(default.address, |found| found.value),
-        token_file: token_file.map(|found| found.value),
-    }
+    Some(Admin { address: address?.value, token_file: token_file.map(|found| found.value) })
 }
 
 /// Every service with the place of its name; none where it could not be read.
@@ -125,23 +138,20 @@ fn services(
     problems: &mut Problems,
     allows_commands: bool,
 ) -> Vec<NamedService> {
-    let Some(section) = file.section(problems, "services") else {
-        if file.value("services").is_none() {
+    let Some(named) = file.named(problems, "services") else {
+        if !file.has("services") {
             let example = "[services.shop.pools.blue]\nupstreams = [\"127.0.0.1:9001\"]";
             problems.0.push(missing("no service: there is nowhere to send requests", example));
         }
         return Vec::new();
     };
-    let mut services: Vec<_> = section
-        .entries()
-        .map(|(name, value)| {
-            let full = format!("services.{}", name.value);
-            let checked = checked_name(problems, &name, "service");
-            let read = section_of(problems, name.value, full, value)
-                .and_then(|section| service(checked?, section, problems, allows_commands));
-            NamedService { name: name.value.to_string(), span: name.span, value: read }
-        })
-        .collect();
+    let one = |(name, section): (Found<&str>, Option<Section<'_>>)| {
+        let checked = checked_name(problems, &name, "service");
+        let read =
+            section.and_then(|section| service(checked?, section, problems, allows_commands));
+        NamedService { name: name.value.to_string(), span: name.span, value: read }
+    };
+    let mut services: Vec<_> = named.into_iter().map(one).collect();
     services.sort_by(|a, b| a.name.cmp(&b.name));
     services
 }
@@ -161,8 +171,8 @@ fn routes(
     let mut places = Vec::new();
     let by_name: HashMap<&str, usize> =
         services.iter().enumerate().map(|(place, s)| (s.name.as_str(), place)).collect();
-    let sections = file.sections(problems, "routes");
-    if sections.is_empty() && file.value("routes").is_none() && services.len() == 1 {
+    let sections = file.tables(problems, "routes");
+    if sections.is_empty() && !file.has("routes") && services.len() == 1 {
         // One service and nothing said: all goes there.
         return vec![everything_to(0)];
     }
@@ -223,7 +233,7 @@ fn route(mut section: Section<'_>, problems: &mut Problems, service: usize) -> R
         Ok(method) if method.as_str() == text.to_ascii_uppercase() => Ok(method),
         _ => Err("not a method; methods are written in capitals, such as `GET`"),
     });
-    let headers = section.section(problems, "headers").map_or_else(Vec::new, |section| {
+    let headers = section.table_if_given(problems, "headers").map_or_else(Vec::new, |section| {
         let condition = |(name, value): (Found<&str>, &Spanned<DeValue<'_>>)| {
             let Ok(field) = name.value.parse::<HeaderName>() else {
                 problems.0.push(Problem::error(name.span, "not a header field name"));
@@ -257,7 +267,7 @@ fn everything_to(service: usize) -> Route {
     Route { hosts: vec![], path, methods: vec![], headers: vec![], service }
 }
 
-fn missing(message: &str, example: &str) -> Problem {
+pub(super) fn missing(message: &str, example: &str) -> Problem {
     let help = format!("add, for example:\n{example}");
     Problem::general(message).help(help)
 }

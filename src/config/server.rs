@@ -7,51 +7,86 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::key::{
+    Table, Without, boolean, number, number_option, secs, size, table, text_option, texts, time,
+};
 use super::section::Section;
 use super::{ClientLimits, Problem, Problems, Server};
 
+pub(super) static SERVER: Table = Table::new(
+    "",
+    &[
+        number_option("workers", (1, 1_024), "4")
+            .about("threads that move requests; default: one per core")
+            .absent("one per core")
+            .at_next_start(),
+        texts("trusted_proxies", &[])
+            .about("addresses or networks whose X-Forwarded-* fields are believed"),
+        texts("resolvers", &[])
+            .option(r#"["10.0.0.2", "127.0.0.1:5353"]"#)
+            .about("name servers; default: the system's, /etc/resolv.conf"),
+        text_option("state_dir", r#""/var/lib/pointsman""#)
+            .about(
+                "what outlives the process: revisions, rollouts, orders; beside this file if the \
+                 path is relative",
+            )
+            .absent("the usual one")
+            .at_next_start(),
+        time("drain", secs(30)).about("how long a stop waits for requests under way"),
+        boolean("allow_commands", false).about(
+            "whether hooks of rollouts may `run` commands of this machine, as the user that \
+             Pointsman runs as",
+        ),
+        table("client", &CLIENT, Without::Defaults).about("bounds on each client connection"),
+    ],
+);
+
+static CLIENT: Table = Table::new(
+    "",
+    &[
+        time("header_timeout", secs(10))
+            .about("from a request's first byte to the end of its head"),
+        time("body_timeout", secs(30)).about("between two reads of a request's body"),
+        time("send_timeout", secs(30)).about("for a client to take what it is sent"),
+        time("keepalive", secs(75))
+            .about("between two requests of one connection; a second or longer"),
+        size("header_bytes", (1_024, 1_048_575), 32 << 10)
+            .about("request line and fields together"),
+        number("header_fields", (8, 256), 100),
+        number("connections", (1, 10_000_000), 50_000).about("open at once, over all listeners"),
+    ],
+);
+
 pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Server {
-    let default = Server::default();
-    let workers = section.number(problems, "workers", 1..=1_024);
+    let workers = section.number_if_given(problems, "workers");
     let trusted = section.texts(problems, "trusted_proxies", network);
     let resolvers = section.texts(problems, "resolvers", resolver);
-    let drain = section.duration(problems, "drain");
-    let allow_commands = section.boolean(problems, "allow_commands");
     let state_dir = section.text(problems, "state_dir", |text| match text.is_empty() {
         true => Err("expected a path"),
         false => Ok(PathBuf::from(text)),
     });
-    let client = section.section(problems, "client").map(|section| client(section, problems));
-    section.close(problems);
-    Server {
-        workers: workers.and_then(|n| NonZeroUsize::new(n as usize)),
+    let server = Server {
+        workers: workers.and_then(NonZeroUsize::new),
         trusted_proxies: trusted.into_iter().map(|found| found.value).collect(),
         resolvers: resolvers.into_iter().map(|found| found.value).collect(),
-        drain: drain.unwrap_or(default.drain),
-        allow_commands: allow_commands.unwrap_or(default.allow_commands),
+        drain: section.time(problems, "drain"),
+        allow_commands: section.boolean(problems, "allow_commands"),
         state_dir: state_dir.map(|found| found.value),
-        client: client.unwrap_or_default(),
-    }
+        client: client(section.table(problems, "client"), problems),
+    };
+    section.close(problems);
+    server
 }
 
 fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
-    let default = ClientLimits::default();
     let limits = ClientLimits {
-        header_timeout: section
-            .duration(problems, "header_timeout")
-            .unwrap_or(default.header_timeout),
-        body_timeout: section.duration(problems, "body_timeout").unwrap_or(default.body_timeout),
-        send_timeout: section.duration(problems, "send_timeout").unwrap_or(default.send_timeout),
-        keepalive: section.duration(problems, "keepalive").unwrap_or(default.keepalive),
-        header_bytes: section
-            .number(problems, "header_bytes", 1_024..=1_048_575)
-            .map_or(default.header_bytes, |n| n as usize),
-        header_fields: section
-            .number(problems, "header_fields", 8..=256)
-            .map_or(default.header_fields, |n| n as usize),
-        connections: section
-            .number(problems, "connections", 1..=10_000_000)
-            .map_or(default.connections, |n| n as usize),
+        header_timeout: section.time(problems, "header_timeout"),
+        body_timeout: section.time(problems, "body_timeout"),
+        send_timeout: section.time(problems, "send_timeout"),
+        keepalive: section.time(problems, "keepalive"),
+        header_bytes: section.number(problems, "header_bytes"),
+        header_fields: section.number(problems, "header_fields"),
+        connections: section.number(problems, "connections"),
     };
     if limits.keepalive < Duration::from_secs(1) {
         let message = "`keepalive` must be at least a second";

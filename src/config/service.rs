@@ -1,23 +1,94 @@
 //! One service of the file: its table in, its pools, split and settings out.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::Range;
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::judge::judge;
-use super::mirror::mirror;
-use super::rollout::rollout;
-use super::section::{Found, Section, nearest, section_of, text_of, wrong_kind};
-use super::slo::slo;
-use super::stability::stability;
-use super::sticky::sticky;
+use super::fallback::FALLBACK;
+use super::judge::JUDGE;
+use super::key::{Key, Kind, Table, Without, mins, number, secs, table, text_option, time};
+use super::mirror::{MIRROR, mirror};
+use super::rollout::{ROLLOUT, rollout};
+use super::section::{Found, Section, nearest, text_of, wrong_kind};
+use super::slo::{SLO, slo};
+use super::stability::{
+    BALANCE, BREAKER, EJECTION, HEALTH, LIMITS, MAINTENANCE, RETRIES, stability,
+};
+use super::sticky::{STICKY, sticky};
 use super::values::{checked_name, header_name, percent};
 use super::{Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
-use crate::rollout::RolloutSettings;
 use crate::split::{BasisPoints, Split, SplitError};
 use crate::upstream::Address;
+
+pub(super) static SERVICE: Table = Table::new(
+    "",
+    &[
+        Key::of("split", Kind::Free(""))
+            .example("{ blue = 100, green = 0 }")
+            .about("percent with two decimals; not needed for a single pool")
+            .told_apart(),
+        table("sticky", &STICKY, Without::Defaults).told_apart(),
+        table("override", &OVERRIDE, Without::Off).told_apart(),
+        table("timeouts", &TIMEOUTS, Without::Defaults),
+        table("health", &HEALTH, Without::Off).about("exactly one of http, tcp and grpc"),
+        table("ejection", &EJECTION, Without::DefaultsUnlessFalse),
+        table("breaker", &BREAKER, Without::DefaultsUnlessFalse),
+        table("retries", &RETRIES, Without::Defaults),
+        table("balance", &BALANCE, Without::Defaults),
+        table("limits", &LIMITS, Without::Defaults),
+        table("fallback", &FALLBACK, Without::Off),
+        table("maintenance", &MAINTENANCE, Without::Defaults),
+        table("mirror", &MIRROR, Without::Off),
+        table("slo", &SLO, Without::Off),
+        table("rollout", &ROLLOUT, Without::Defaults),
+        table("judge", &JUDGE, Without::Defaults),
+        Key::of("pools", Kind::Named(&POOL)).lines(POOLS).told_apart(),
+    ],
+);
+
+static OVERRIDE: Table = Table::new(
+    "",
+    &[text_option("header", "\"x-pointsman-pool\"")
+        .example("\"x-pointsman-pool\"")
+        .about("a request may name its pool in this field; default: none")],
+);
+
+static TIMEOUTS: Table = Table::new(
+    "",
+    &[
+        time("connect", secs(1)),
+        time("response", secs(15))
+            .about("from the end of the request to the end of the response's head"),
+        time("idle", mins(1)).about("while nothing moves in either direction"),
+        time("pool_idle", secs(30)).about("for an upstream connection to wait unused"),
+    ],
+);
+
+static POOL: Table = Table::new("", &[Key::of("upstreams", Kind::Free(""))]);
+
+static UPSTREAM: Table = Table::new(
+    "",
+    &[Key::of("address", Kind::Text(None)), number("weight", (1, 10_000), DEFAULT_WEIGHT as u64)],
+);
+
+/// What the reference shows of pools.
+const POOLS: &str = r#"[services.shop.pools.blue]
+upstreams = ["10.0.0.11:9000", { address = "shop.internal:9000", weight = 200 }]   # weight: 100
+
+[services.shop.pools.green]
+upstreams = ["unix:/run/shop-green.sock"]
+
+# Names are looked up in the background, again when the TTL of their answer is over (1 s to 5 min).
+# While they cannot be, the last good answer stays. SRV records bring ports and weights along; of
+# their priorities the lowest counts that has a host with an address.
+[services.shop.pools.black]
+upstreams = ["srv:_http._tcp.shop.internal"]
+"#;
 
 pub(super) fn service(
     name: Arc<str>,
@@ -27,29 +98,28 @@ pub(super) fn service(
 ) -> Option<Service> {
     let (pools, empty) = pools(&mut section, problems);
     let split = split(&mut section, problems, pools.as_deref(), &empty);
-    let sticky = section.section(problems, "sticky").map(|section| sticky(section, problems));
-    let opt_in = section.section(problems, "override").and_then(|mut section| {
+    let sticky = sticky(section.table(problems, "sticky"), problems);
+    let opt_in = section.table_if_given(problems, "override").and_then(|mut section| {
         let header = section.text(problems, "header", header_name);
         section.close(problems);
         header.map(|found| found.value)
     });
-    let timeouts = section.section(problems, "timeouts").map(|section| timeouts(section, problems));
+    let timeouts = timeouts(section.table(problems, "timeouts"), problems);
     let stability = stability(&mut section, problems, pools.as_deref());
     let mirror = mirror(&mut section, problems, pools.as_deref());
     let rollout = rollout(&mut section, problems, allows_commands);
-    let judging = judge(&mut section, problems);
-    let slo = section.section(problems, "slo").map(|section| slo(section, problems));
+    let slo = section.table_if_given(problems, "slo").map(|section| slo(section, problems));
     section.close(problems);
     Some(Service {
         name,
         pools: pools?,
         split: split?,
-        sticky: sticky.unwrap_or_default(),
+        sticky,
         opt_in,
-        timeouts: timeouts.unwrap_or_default(),
+        timeouts,
         stability: Arc::new(stability),
         mirror,
-        rollout: Arc::new(RolloutSettings { judging, ..rollout }),
+        rollout: Arc::new(rollout),
         slo: slo.map(Arc::new),
     })
 }
@@ -57,8 +127,9 @@ pub(super) fn service(
 /// The pools, if all could be read, and the names of those that are empty on purpose: one whose
 /// upstreams are mistyped is not.
 fn pools(service: &mut Section<'_>, problems: &mut Problems) -> (Option<Vec<Pool>>, Vec<String>) {
-    let Some(section) = service.section(problems, "pools") else {
-        if service.value("pools").is_none() {
+    let span = service.place("pools");
+    let Some(named) = service.named(problems, "pools") else {
+        if !service.has("pools") {
             let problem = Problem::error(service.span.clone(), "a service needs at least one pool");
             problems
                 .0
@@ -67,10 +138,9 @@ fn pools(service: &mut Section<'_>, problems: &mut Problems) -> (Option<Vec<Pool
         return (None, Vec::new());
     };
     let (mut pools, mut empty) = (Vec::new(), Vec::new());
-    for (name, value) in section.entries() {
+    for (name, section) in named {
         let checked = checked_name(problems, &name, "pool");
-        let full = format!("pools.{}", name.value);
-        let Some(mut section) = section_of(problems, name.value, full, value) else { continue };
+        let Some(mut section) = section else { continue };
         if section.value("upstreams").is_none() {
             let problem = Problem::error(
                 name.span.clone(),
@@ -91,7 +161,7 @@ fn pools(service: &mut Section<'_>, problems: &mut Problems) -> (Option<Vec<Pool
         pools.push((checked, upstreams));
     }
     if pools.is_empty() {
-        problems.0.push(Problem::error(section.span.clone(), "a service needs at least one pool"));
+        problems.0.push(Problem::error(span, "a service needs at least one pool"));
         return (None, empty);
     }
     let whole = |(name, upstreams): (Option<_>, _)| Some(Pool { name: name?, upstreams });
@@ -106,19 +176,25 @@ fn upstreams(section: &mut Section<'_>, problems: &mut Problems) -> Vec<(Address
         problems.0.push(wrong_kind("upstreams", value, "a list"));
         return Vec::new();
     };
-    let mut seen: Vec<(Found<Address>, u16)> = Vec::new();
+    let mut upstreams = Vec::new();
+    let mut seen: HashMap<Address, Range<usize>> = HashMap::new();
     for item in list.iter() {
-        let Some((found, weight)) = upstream(item, problems) else { continue };
-        match seen.iter().find(|(other, _)| other.value == found.value) {
-            Some((first, _)) => {
-                let message = format!("upstream `{}` is listed twice in its pool", found.value);
-                let problem = Problem::error(found.span, message).label("the second");
-                problems.0.push(problem.other(first.span.clone(), "the first"));
+        let Some((Found { value: address, span }, weight)) = upstream(item, problems) else {
+            continue;
+        };
+        match seen.entry(address) {
+            Entry::Occupied(first) => {
+                let message = format!("upstream `{}` is listed twice in its pool", first.key());
+                let problem = Problem::error(span, message).label("the second");
+                problems.0.push(problem.other(first.get().clone(), "the first"));
             }
-            None => seen.push((found, weight)),
+            Entry::Vacant(new) => {
+                upstreams.push((new.key().clone(), weight));
+                new.insert(span);
+            }
         }
     }
-    seen.into_iter().map(|(found, weight)| (found.value, weight)).collect()
+    upstreams
 }
 
 /// `"10.0.0.1:9000"` or `{ address = "10.0.0.1:9000", weight = 200 }`.
@@ -130,14 +206,14 @@ fn upstream(
         let found = text_of(problems, "upstreams", value, str::parse::<Address>)?;
         return Some((found, DEFAULT_WEIGHT));
     };
-    let mut section = Section::new("upstreams", table, value.span());
+    let mut section = Section::new("upstreams", &UPSTREAM, Some(table), value.span());
     let address = section.text(problems, "address", str::parse::<Address>);
     if section.value("address").is_none() {
         problems.0.push(Problem::error(value.span(), "an upstream needs an `address`"));
     }
-    let weight = section.number(problems, "weight", 1..=10_000);
+    let weight = section.number(problems, "weight");
     section.close(problems);
-    Some((address?, weight.map_or(DEFAULT_WEIGHT, |n| n as u16)))
+    Some((address?, weight))
 }
 
 fn split(
@@ -146,8 +222,8 @@ fn split(
     pools: Option<&[Pool]>,
     empty: &[String],
 ) -> Option<Split> {
-    let given = service.value("split").is_some();
-    let Some(section) = service.section(problems, "split") else {
+    let given = service.has("split");
+    let Some(section) = service.table_if_given(problems, "split") else {
         return match pools? {
             _ if given => None,
             [only] => Some(Split::all_to(only.name.clone())),
@@ -213,12 +289,11 @@ fn is_zero(value: &Spanned<DeValue<'_>>) -> bool {
 }
 
 fn timeouts(mut section: Section<'_>, problems: &mut Problems) -> Timeouts {
-    let default = Timeouts::default();
     let timeouts = Timeouts {
-        connect: section.duration(problems, "connect").unwrap_or(default.connect),
-        response: section.duration(problems, "response").unwrap_or(default.response),
-        idle: section.duration(problems, "idle").unwrap_or(default.idle),
-        pool_idle: section.duration(problems, "pool_idle").unwrap_or(default.pool_idle),
+        connect: section.time(problems, "connect"),
+        response: section.time(problems, "response"),
+        idle: section.time(problems, "idle"),
+        pool_idle: section.time(problems, "pool_idle"),
     };
     section.close(problems);
     timeouts

@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::key::{Table, Without, share, table, text, time_option};
 use super::section::{Section, wrong_kind};
 use super::values::percentage;
 use super::{Problem, Problems};
@@ -14,6 +15,33 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest window: what users remember, and what is kept of it in memory.
 const LONGEST: u32 = 90;
+
+pub(super) static SLO: Table = Table::new(
+    "What the service promises its users, and how much of that may still fail: its error budget. \
+     None by default; an empty table promises 99.9 % over 30 days. While the budget burns fast or is \
+     spent, no rollout starts or goes on without `--override-freeze --reason …`; what goes back is \
+     never refused. `pointsman slo` shows it; docs/slo.md says what counts and what the states mean.",
+    &[
+        share("availability", (50.0, 99.9999), 99.9)
+            .example("\"99.9%\"")
+            .about("of requests must not fail (5xx, or no answer)"),
+        table("latency", &LATENCY, Without::Off),
+        text("window", "30d")
+            .about("what the budget is for; whole days or weeks (\"4w\"), to 90 days"),
+    ],
+);
+
+/// The lowest quantile first.
+static LATENCY: Table = Table::new(
+    "So many of the requests that did not fail must be answered within the time; default: none.",
+    &[
+        time_option("p50", "\"100ms\""),
+        time_option("p90", "\"200ms\""),
+        time_option("p95", "\"300ms\""),
+        time_option("p99", "\"500ms\"").example("\"500ms\""),
+        time_option("p99.9", "\"2s\"").about("in quotes: without them TOML reads a table"),
+    ],
+);
 
 /// Reads a service's table on objectives. One that says nothing promises 99.9 % over 30 days.
 pub(super) fn slo(mut section: Section<'_>, problems: &mut Problems) -> Slo {
@@ -25,7 +53,7 @@ pub(super) fn slo(mut section: Section<'_>, problems: &mut Problems) -> Slo {
             None
         }
     });
-    let latency = section.section(problems, "latency");
+    let latency = section.table_if_given(problems, "latency");
     let latencies = latency.map(|section| latencies(section, problems)).unwrap_or_default();
     let window = section.text(problems, "window", days).map(|found| found.value);
     section.close(problems);
@@ -47,7 +75,6 @@ fn latencies(mut section: Section<'_>, problems: &mut Problems) -> Vec<Objective
     if let Some(value) = section.value("p99").filter(|value| value.get_ref().is_table()) {
         let problem = wrong_kind("p99", value, "a text in quotes");
         problems.0.push(problem.help("for the other quantile write `\"p99.9\"`, in quotes"));
-        section.value("p99.9");
         section.close(problems);
         return Vec::new();
     }
@@ -55,7 +82,7 @@ fn latencies(mut section: Section<'_>, problems: &mut Problems) -> Vec<Objective
     let is_empty = section.entries().next().is_none();
     let mut found: Vec<(Quantile, Duration)> = Vec::new();
     for quantile in Quantile::ALL {
-        if let Some(at_most) = section.duration(problems, quantile.name()) {
+        if let Some(at_most) = section.time_if_given(problems, quantile.name()) {
             found.push((quantile, at_most));
         }
     }
@@ -191,7 +218,10 @@ mod tests {
         let other = "[services.a.slo]\navailability = 99.5\nlatency = { p99 = \"1s\" }\n";
         assert_eq!(
             lines(slo, other),
-            ["service a: slo.availability 99.9 → 99.5", "service a: slo.latency none → p99 1s"]
+            [
+                "service a: slo.availability 99.9 % → 99.5 %",
+                "service a: slo.latency off → on: p99 1s"
+            ]
         );
     }
 }

@@ -8,14 +8,155 @@ use http::uri::{Authority, PathAndQuery};
 use toml::de::DeValue;
 
 use super::fallback::fallback;
-use super::section::{Section, nearest, wrong_kind};
+use super::key::{
+    Gone, Instead, Key, Kind, Table, Without, boolean, free, millis, mins, number, number_option,
+    percent, secs, table, text, text_option, texts, time, time_option, word,
+};
+use super::section::{Section, nearest};
 use super::server::network;
-use super::sticky::hash;
+use super::sticky::{HASH, hash};
 use super::values::{header_name, warn_if_above};
 use super::{Maintenance, Pool, Problem, Problems, Stability};
 use crate::balance::{BalanceSettings, LimitSettings, Policy, RetrySettings};
 use crate::fallback::Fallback;
 use crate::upstream::{BreakerSettings, EjectionSettings, GrpcProbe, Health, HttpProbe, Probe};
+
+pub(super) static HEALTH: Table = Table::new(
+    "What follows, down to the pools, is what a service does when upstreams fail or too much is asked \
+     of them. All of it has defaults that work; the three tables marked \"none\" do nothing unless \
+     given.\n\
+     Active health checks; none by default: then upstreams count as proven. A new upstream takes \
+     requests after its first success. An address is probed once, however many pools of these \
+     settings share it.",
+    &[
+        boolean("tcp", false)
+            .option("true")
+            .about("a connection that is accepted is enough"),
+        time("interval", secs(5)).about(
+            "± 20 %; 1 s while the state changes; six times as long while live traffic proves health",
+        ),
+        time("timeout", secs(2)).about("the whole probe"),
+        number("rise", (1, 100), 2).about("successes in a row"),
+        number("fall", (1, 100), 3).about("failures in a row"),
+        boolean("agent", false).about(
+            "whether X-Pointsman-Weight: 0..100 and X-Pointsman-Drain: 1 in the probe's answer are \
+             followed",
+        ),
+        table("http", &HTTP, Without::Off),
+        table("grpc", &GRPC, Without::Off).option("").about("grpc.health.v1"),
+    ],
+);
+
+static HTTP: Table = Table::new(
+    "",
+    &[
+        text("path", "/").example("\"/healthz\""),
+        text("method", "GET"),
+        boolean("tls", false),
+        free("statuses", "[\"200-399\"]").about("an answer of these is a success"),
+        text_option("host", "\"shop.test\"")
+            .about("default: the upstream's address")
+            .absent("the upstream's address"),
+        Key::of("headers", Kind::Fields).option("{ x-probe = \"1\" }"),
+        text_option("body", "\"ready\"").about("a text that the answer's body holds"),
+    ],
+);
+
+static GRPC: Table = Table::new("", &[text("service", ""), boolean("tls", false)]);
+
+pub(super) static EJECTION: Table = Table::new(
+    "Failing in a row takes an upstream out for a while: without an answer, or with 502, 503 or 504; \
+     a 500 counts for the breaker only. `ejection = false` for never.",
+    &[
+        number("failures", (1, 1_000), 5).about("in a row"),
+        time("time", secs(30)).about("times the number of ejections, ± 20 %"),
+        time("longest", mins(5)).about("and no longer than this"),
+        percent("share", 1, 33)
+            .about("percent of a pool at most; one always may be out, the last never"),
+    ],
+);
+
+pub(super) static BREAKER: Table = Table::new(
+    "Circuit breakers of the pools and of each upstream; no answer and any 5xx is a failure. `breaker \
+     = false` for only by order.",
+    &[
+        percent("failures", 1, 50).about("percent of the requests of the last ten seconds"),
+        number("requests", (1, 1_000_000), 20).about("of which there must be so many"),
+        time("open", secs(5)).about("doubling with each time in a row, jitter 0.5"),
+        time("longest", mins(1)).about("and no longer than this"),
+        number("trials", (1, 1_000), 3).about("at once, while half-open"),
+        number("successes", (1, 1_000), 5).about("of them close it"),
+        time_option("slow", "\"2s\"").about("an answer whose head takes longer is slow"),
+        percent("slow_share", 1, 80).about("percent of slow answers that trips it"),
+    ],
+);
+
+pub(super) static RETRIES: Table = Table {
+    about:
+    "A failed attempt is made again on another upstream: always if it was never sent, else if its method \
+     is idempotent and its body is at most 64 KiB.",
+    keys: &[
+        number("attempts", (0, 7), 1).about("further ones"),
+        free("statuses", "[]").about("worth another attempt, e.g. [502, \"503-504\"]"),
+        time_option("attempt_timeout", "\"5s\"")
+            .about("for one attempt up to the response's head; default: timeouts.response"),
+        time("total", secs(30)).about(
+            "for all but the first: after that nothing is tried again, and a later attempt may take \
+             what is left of it",
+        ),
+        percent("budget", 0, 20).about("percent of the requests of the last ten seconds, and ten a second"),
+        time("backoff", millis(25)).about("a pause drawn from zero to this, doubling, at most 1 s"),
+        boolean("shield", true).about(
+            "what a canary fails at or cannot take goes to the stable pool: that with the largest \
+             share in this file, as long as it has any; not what testers send there with `override`",
+        ),
+    ],
+    gone: &[Gone { name: "try", since: (0, 1), instead: Instead::Key("attempt_timeout") }],
+};
+
+pub(super) static BALANCE: Table = Table::new(
+    "",
+    &[
+        word("by", &["latency", "least-requests", "round-robin", "consistent-hash"]).about(
+            "of two drawn ones the faster and less loaded; or \"least-requests\", \"round-robin\", \
+             \"consistent-hash\"",
+        ),
+        time("slow_start", secs(30))
+            .about("from a tenth of its share, for an upstream that came (back) in"),
+        percent("panic", 0, 50)
+            .about("percent of a pool that must be well; with less all are tried"),
+        table("hash", &HASH, Without::Off)
+            .option("")
+            .about("for consistent-hash: the first of these that a request carries"),
+    ],
+);
+
+pub(super) static LIMITS: Table = Table::new(
+    "",
+    &[
+        number_option("in_flight", (1, 1_000_000), "1000")
+            .about("requests of the service at once; default: any number"),
+        number_option("upstream_in_flight", (1, 1_000_000), "100").about("of each upstream"),
+        number("queue", (0, 100_000), 0).about(
+            "requests that wait for a place of the service (in_flight), and as many for each pool \
+             (the other limits); more get 503 at once",
+        ),
+        time("queue_timeout", secs(1)).about("for how long, wherever they wait"),
+        boolean("adaptive", false).about("limit each pool's requests by its latency (Gradient2)"),
+        boolean("throttle", true).about("spare a pool that answers 429 or 503 to more than half"),
+    ],
+);
+
+pub(super) static MAINTENANCE: Table = Table::new(
+    "Who passes during `pointsman maintenance`; testers with `override` always do.",
+    &[
+        texts("allow", &[]).about("clients' addresses or networks"),
+        Key::of("paths", Kind::Free(""))
+            .example("[\"/healthz\"]")
+            .about("whole paths; default: the path of health.http")
+            .absent("the path of health.http"),
+    ],
+);
 
 /// Reads all of a service's tables on failures; `pools` if they could be read.
 pub(super) fn stability(
@@ -23,55 +164,33 @@ pub(super) fn stability(
     problems: &mut Problems,
     pools: Option<&[Pool]>,
 ) -> Stability {
-    let default = Stability::default();
-    let health = service.section(problems, "health");
+    let health = service.table_if_given(problems, "health");
     let health = health.and_then(|section| health_of(section, problems));
-    let retries = service.section(problems, "retries").map(|section| retries(section, problems));
-    let balance = service.section(problems, "balance").map(|section| balance(section, problems));
-    let limits = service.section(problems, "limits").map(|section| limits(section, problems));
-    let maintenance = service.section(problems, "maintenance");
-    let mut maintenance =
-        maintenance.map(|section| maintenance_of(section, problems)).unwrap_or_default();
+    let mut maintenance = maintenance(service.table(problems, "maintenance"), problems);
     if maintenance.paths.is_empty()
         && let Some(Probe::Http(probe)) = health.as_ref().map(|health| &health.probe)
     {
         // Whoever asks for health asks for it during maintenance too.
         maintenance.paths.push(probe.path.path().to_string());
     }
+    let ejected = service.table_unless_false(problems, "ejection");
+    let broken = service.table_unless_false(problems, "breaker");
     Stability {
         health: health.map(Arc::new),
-        ejection: or_off(service, problems, "ejection", ejection),
-        breaker: or_off(service, problems, "breaker", breaker),
-        retries: retries.unwrap_or(default.retries),
-        balance: balance.unwrap_or(default.balance),
-        limits: limits.unwrap_or(default.limits),
+        ejection: ejected.map(|section| ejection(section, problems)),
+        breaker: broken.map(|section| breaker(section, problems)),
+        retries: retries(service.table(problems, "retries"), problems),
+        balance: balance(service.table(problems, "balance"), problems),
+        limits: limits(service.table(problems, "limits"), problems),
         fallback: fallback_of(service, problems, pools),
         maintenance,
     }
 }
 
-/// A table, or `false` for none; the defaults if the key is not there.
-fn or_off<T: Default>(
-    service: &mut Section<'_>,
-    problems: &mut Problems,
-    key: &'static str,
-    read: impl Fn(Section<'_>, &mut Problems) -> T,
-) -> Option<T> {
-    let Some(value) = service.value(key) else { return Some(T::default()) };
-    match value.get_ref() {
-        DeValue::Boolean(false) => None,
-        DeValue::Table(_) => service.section(problems, key).map(|section| read(section, problems)),
-        _ => {
-            problems.0.push(wrong_kind(key, value, "a table, or `false`"));
-            None
-        }
-    }
-}
-
 fn health_of(mut section: Section<'_>, problems: &mut Problems) -> Option<Health> {
-    let http = section.section(problems, "http").map(|section| http(section, problems));
-    let tcp = section.boolean(problems, "tcp") == Some(true);
-    let grpc = section.section(problems, "grpc").map(|section| grpc(section, problems));
+    let http = section.table_if_given(problems, "http").map(|section| http(section, problems));
+    let tcp = section.boolean(problems, "tcp");
+    let grpc = section.table_if_given(problems, "grpc").map(|section| grpc(section, problems));
     let kinds = [http.map(Probe::Http), tcp.then_some(Probe::Tcp), grpc.map(Probe::Grpc)];
     let mut kinds = kinds.into_iter().flatten();
     let (probe, another) = (kinds.next(), kinds.next());
@@ -84,14 +203,13 @@ fn health_of(mut section: Section<'_>, problems: &mut Problems) -> Option<Health
         let problem = Problem::error(section.span.clone(), mistake);
         problems.0.push(problem.help("for example `health.http = { path = \"/healthz\" }`"));
     }
-    let default = Health::new(probe.clone().unwrap_or(Probe::Tcp));
     let health = Health {
-        interval: section.duration(problems, "interval").unwrap_or(default.interval),
-        timeout: section.duration(problems, "timeout").unwrap_or(default.timeout),
-        rise: section.number(problems, "rise", 1..=100).map_or(default.rise, |n| n as u32),
-        fall: section.number(problems, "fall", 1..=100).map_or(default.fall, |n| n as u32),
-        agent: section.boolean(problems, "agent").unwrap_or(default.agent),
-        ..default
+        interval: section.time(problems, "interval"),
+        timeout: section.time(problems, "timeout"),
+        rise: section.number(problems, "rise"),
+        fall: section.number(problems, "fall"),
+        agent: section.boolean(problems, "agent"),
+        ..Health::new(probe.clone().unwrap_or(Probe::Tcp))
     };
     warn_if_above(&section, problems, ("timeout", health.timeout), ("interval", health.interval));
     if health.agent && probe == Some(Probe::Tcp) {
@@ -112,10 +230,11 @@ fn http(mut section: Section<'_>, problems: &mut Problems) -> HttpProbe {
     let host = section.text(problems, "host", |text| text.parse::<Authority>());
     let body = section.text(problems, "body", |text| Ok::<_, &str>(text.to_string()));
     let statuses = statuses(&mut section, problems);
-    let headers = section.section(problems, "headers").map(|section| headers(section, problems));
+    let headers =
+        section.table_if_given(problems, "headers").map(|section| headers(section, problems));
     let default = HttpProbe::get(path.map_or(PathAndQuery::from_static("/"), |found| found.value));
     let probe = HttpProbe {
-        tls: section.boolean(problems, "tls").unwrap_or(default.tls),
+        tls: section.boolean(problems, "tls"),
         path: default.path,
         method: method.map_or(default.method, |found| found.value),
         host: host.map(|found| found.value),
@@ -129,7 +248,7 @@ fn http(mut section: Section<'_>, problems: &mut Problems) -> HttpProbe {
 
 fn grpc(mut section: Section<'_>, problems: &mut Problems) -> GrpcProbe {
     let service = section.text(problems, "service", |text| Ok::<_, &str>(text.to_string()));
-    let tls = section.boolean(problems, "tls").unwrap_or(false);
+    let tls = section.boolean(problems, "tls");
     section.close(problems);
     GrpcProbe { service: service.map(|found| found.value).unwrap_or_default(), tls }
 }
@@ -184,12 +303,11 @@ fn headers(section: Section<'_>, problems: &mut Problems) -> Vec<(HeaderName, He
 }
 
 fn ejection(mut section: Section<'_>, problems: &mut Problems) -> EjectionSettings {
-    let default = EjectionSettings::default();
     let settings = EjectionSettings {
-        failures: number(&mut section, problems, "failures", 1..=1_000, default.failures),
-        time: section.duration(problems, "time").unwrap_or(default.time),
-        longest: section.duration(problems, "longest").unwrap_or(default.longest),
-        share: percent(&mut section, problems, "share", 1, default.share),
+        failures: section.number(problems, "failures"),
+        time: section.time(problems, "time"),
+        longest: section.time(problems, "longest"),
+        share: section.number(problems, "share"),
     };
     warn_if_above(&section, problems, ("time", settings.time), ("longest", settings.longest));
     section.close(problems);
@@ -197,16 +315,15 @@ fn ejection(mut section: Section<'_>, problems: &mut Problems) -> EjectionSettin
 }
 
 fn breaker(mut section: Section<'_>, problems: &mut Problems) -> BreakerSettings {
-    let default = BreakerSettings::default();
     let settings = BreakerSettings {
-        failures: percent(&mut section, problems, "failures", 1, default.failures),
-        requests: number(&mut section, problems, "requests", 1..=1_000_000, default.requests),
-        open: section.duration(problems, "open").unwrap_or(default.open),
-        longest: section.duration(problems, "longest").unwrap_or(default.longest),
-        trials: number(&mut section, problems, "trials", 1..=1_000, default.trials),
-        successes: number(&mut section, problems, "successes", 1..=1_000, default.successes),
-        slow: section.duration(problems, "slow"),
-        slow_share: percent(&mut section, problems, "slow_share", 1, default.slow_share),
+        failures: section.number(problems, "failures"),
+        requests: section.number(problems, "requests"),
+        open: section.time(problems, "open"),
+        longest: section.time(problems, "longest"),
+        trials: section.number(problems, "trials"),
+        successes: section.number(problems, "successes"),
+        slow: section.time_if_given(problems, "slow"),
+        slow_share: section.number(problems, "slow_share"),
     };
     warn_if_above(&section, problems, ("open", settings.open), ("longest", settings.longest));
     section.close(problems);
@@ -214,21 +331,25 @@ fn breaker(mut section: Section<'_>, problems: &mut Problems) -> BreakerSettings
 }
 
 fn retries(mut section: Section<'_>, problems: &mut Problems) -> RetrySettings {
-    let default = RetrySettings::default();
     let settings = RetrySettings {
-        attempts: number(&mut section, problems, "attempts", 0..=7, default.attempts),
+        attempts: section.number(problems, "attempts"),
         statuses: retry_statuses(&mut section, problems),
-        per_try: section.duration(problems, "try"),
-        total: section.duration(problems, "total").unwrap_or(default.total),
-        budget: percent(&mut section, problems, "budget", 0, default.budget),
-        backoff: section.duration(problems, "backoff").unwrap_or(default.backoff),
-        shield: section.boolean(problems, "shield").unwrap_or(default.shield),
+        per_try: section.time_if_given(problems, "attempt_timeout"),
+        total: section.time(problems, "total"),
+        budget: section.number(problems, "budget"),
+        backoff: section.time(problems, "backoff"),
+        shield: section.boolean(problems, "shield"),
     };
     if settings.per_try.is_some_and(|per_try| per_try > settings.total) {
-        let problem =
-            Problem::error(section.place("try"), "`try` is longer than `total`").warning();
-        let problem = problem.label("only a first try may take so long");
-        problems.0.push(problem.help("make `total` at least as long as the tries that it is for"));
+        let problem = Problem::error(
+            section.place("attempt_timeout"),
+            "`attempt_timeout` is longer than `total`",
+        )
+        .warning();
+        let problem = problem.label("only a first attempt may take so long");
+        problems
+            .0
+            .push(problem.help("make `total` at least as long as the attempts that it is for"));
     }
     section.close(problems);
     settings
@@ -244,25 +365,16 @@ fn retry_statuses(section: &mut Section<'_>, problems: &mut Problems) -> Vec<u16
 }
 
 fn balance(mut section: Section<'_>, problems: &mut Problems) -> BalanceSettings {
-    const KNOWN: [(&str, Policy); 4] = [
-        ("latency", Policy::Latency),
-        ("least-requests", Policy::LeastRequests),
-        ("round-robin", Policy::RoundRobin),
-        ("consistent-hash", Policy::ConsistentHash),
-    ];
-    let default = BalanceSettings::default();
-    let by = section.text(problems, "by", |text| {
-        let known = KNOWN.iter().find(|(name, _)| *name == text);
-        known.map(|(_, policy)| *policy).ok_or_else(|| {
-            match nearest(text, KNOWN.iter().map(|(name, _)| *name)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known are {}", KNOWN.map(|(name, _)| name).join(", ")),
-            }
-        })
+    let by = section.word(problems, "by", |word| match word {
+        "latency" => Some(Policy::Latency),
+        "least-requests" => Some(Policy::LeastRequests),
+        "round-robin" => Some(Policy::RoundRobin),
+        "consistent-hash" => Some(Policy::ConsistentHash),
+        _ => None,
     });
-    let has_hash = section.value("hash").is_some();
-    let hash = section.section(problems, "hash").map(|section| hash(section, problems));
-    let by = by.map_or(default.by, |found| found.value);
+    let by = by.unwrap_or_default();
+    let has_hash = section.has("hash");
+    let hash = section.table_if_given(problems, "hash").map(|section| hash(section, problems));
     match (by, has_hash) {
         (Policy::ConsistentHash, false) => {
             let problem = Problem::error(section.place("by"), "`consistent-hash` needs a `hash`");
@@ -276,25 +388,22 @@ fn balance(mut section: Section<'_>, problems: &mut Problems) -> BalanceSettings
     }
     let settings = BalanceSettings {
         by,
-        hash: hash.unwrap_or(default.hash),
-        slow_start: section.duration(problems, "slow_start").unwrap_or(default.slow_start),
-        panic: percent(&mut section, problems, "panic", 0, default.panic),
+        hash: hash.unwrap_or_default(),
+        slow_start: section.time(problems, "slow_start"),
+        panic: section.number(problems, "panic"),
     };
     section.close(problems);
     settings
 }
 
 fn limits(mut section: Section<'_>, problems: &mut Problems) -> LimitSettings {
-    let default = LimitSettings::default();
     let settings = LimitSettings {
-        in_flight: section.number(problems, "in_flight", 1..=1_000_000).map(|n| n as u32),
-        upstream_in_flight: section
-            .number(problems, "upstream_in_flight", 1..=1_000_000)
-            .map(|n| n as u32),
-        queue: section.number(problems, "queue", 0..=100_000).map_or(default.queue, |n| n as usize),
-        queue_timeout: section.duration(problems, "queue_timeout").unwrap_or(default.queue_timeout),
-        adaptive: section.boolean(problems, "adaptive").unwrap_or(default.adaptive),
-        throttle: section.boolean(problems, "throttle").unwrap_or(default.throttle),
+        in_flight: section.number_if_given(problems, "in_flight"),
+        upstream_in_flight: section.number_if_given(problems, "upstream_in_flight"),
+        queue: section.number(problems, "queue"),
+        queue_timeout: section.time(problems, "queue_timeout"),
+        adaptive: section.boolean(problems, "adaptive"),
+        throttle: section.boolean(problems, "throttle"),
     };
     let is_limited =
         settings.in_flight.is_some() || settings.upstream_in_flight.is_some() || settings.adaptive;
@@ -307,7 +416,7 @@ fn limits(mut section: Section<'_>, problems: &mut Problems) -> LimitSettings {
     settings
 }
 
-fn maintenance_of(mut section: Section<'_>, problems: &mut Problems) -> Maintenance {
+fn maintenance(mut section: Section<'_>, problems: &mut Problems) -> Maintenance {
     let allow = section.texts(problems, "allow", network);
     let paths = section.texts(problems, "paths", |text| match text.starts_with('/') {
         true => Ok(text.to_string()),
@@ -325,7 +434,9 @@ fn fallback_of(
     problems: &mut Problems,
     pools: Option<&[Pool]>,
 ) -> Fallback {
-    let Some(section) = service.section(problems, "fallback") else { return Fallback::default() };
+    let Some(section) = service.table_if_given(problems, "fallback") else {
+        return Fallback::default();
+    };
     let (place, table, before) = (section.place("pool"), section.span.clone(), problems.0.len());
     let read = fallback(section, problems);
     if !read.is_any() && problems.0.len() == before {
@@ -342,26 +453,6 @@ fn fallback_of(
         });
     }
     read
-}
-
-fn number(
-    section: &mut Section<'_>,
-    problems: &mut Problems,
-    key: &'static str,
-    range: RangeInclusive<u64>,
-    default: u32,
-) -> u32 {
-    section.number(problems, key, range).map_or(default, |number| number as u32)
-}
-
-fn percent(
-    section: &mut Section<'_>,
-    problems: &mut Problems,
-    key: &'static str,
-    least: u64,
-    default: u8,
-) -> u8 {
-    section.number(problems, key, least..=100).map_or(default, |number| number as u8)
 }
 
 #[cfg(test)]

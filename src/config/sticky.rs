@@ -4,9 +4,37 @@ use toml::de::DeValue;
 
 use super::Problem;
 use super::Problems;
+use super::key::{Table, boolean, free, text_option};
 use super::section::{Section, text_of, wrong_kind};
 use super::values::header_name;
 use crate::split::{COOKIE_NAME, Sticky, StickyKey};
+
+pub(super) static STICKY: Table = Table::new(
+    "Who counts as one client, so that it stays on its side of the split: the first of these that a \
+     request carries, in this order. Default: nothing, each request is drawn by itself.",
+    &[
+        text_option("header", "\"x-user-id\"").example("\"x-user-id\"").about("a request field"),
+        text_option("cookie", "\"session\"").example("\"session\"").about("the application's"),
+        free("own_cookie", "false").about(
+            "true sets a cookie on clients that carry neither: a random, signed id named \
+             pointsman_cohort (or a name in quotes), for seven days, HttpOnly, SameSite=Lax, Secure \
+             on TLS. Upstreams see it; one that we did not sign is replaced. A response that brings \
+             it says `Cache-Control: private`, so that no shared cache gives it to others. Nobody \
+             reaches client_ip then. Services on one host may share a name: the id means something \
+             else to each",
+        ),
+        boolean("client_ip", false).about("the client's address"),
+    ],
+);
+
+pub(super) static HASH: Table = Table::new(
+    "",
+    &[
+        text_option("header", "\"x-user-id\"").about("a request field"),
+        text_option("cookie", "\"session\"").about("the application's"),
+        boolean("client_ip", false).option("true").about("the client's address"),
+    ],
+);
 
 /// What a service recognises its clients by.
 pub(super) fn sticky(mut section: Section<'_>, problems: &mut Problems) -> Sticky {
@@ -41,7 +69,7 @@ pub(super) fn hash(mut section: Section<'_>, problems: &mut Problems) -> Sticky 
 fn keys(section: &mut Section<'_>, problems: &mut Problems) -> Vec<StickyKey> {
     let header = section.text(problems, "header", header_name);
     let cookie = section.text(problems, "cookie", cookie_name);
-    let client_ip = section.boolean(problems, "client_ip").unwrap_or(false);
+    let client_ip = section.boolean(problems, "client_ip");
     let header = header.map(|found| StickyKey::Header(found.value));
     let cookie = cookie.map(|found| StickyKey::Cookie(found.value));
     let client_ip = client_ip.then_some(StickyKey::ClientIp);

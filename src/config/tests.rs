@@ -37,7 +37,8 @@ fn a_small_file_becomes_values() {
     assert_eq!(shop.split.to_string(), "blue=99.5 green=0.5");
     assert_eq!(shop.pool("blue").unwrap().upstreams[1].1, 200);
     assert_eq!(shop.sticky.keys.len(), 2);
-    assert_eq!(config.admin, Admin::default());
+    assert_eq!(config.admin.address.to_string(), "127.0.0.1:9900");
+    assert_eq!(config.service("shop").unwrap().timeouts, Timeouts::default());
     assert_eq!(config.routes[0].hosts.len(), 2);
 }
 
@@ -177,7 +178,7 @@ fn the_state_folder_takes_effect_at_the_next_start() {
     assert_eq!(usual.server.state_dir, None);
     let changes: Vec<String> =
         diff(&usual, &named, &Live::default()).iter().map(ToString::to_string).collect();
-    assert_eq!(changes, ["state folder: changed (after a restart)"]);
+    assert_eq!(changes, ["server: state_dir the usual one → state (after a restart)"]);
     assert_eq!(problems(&with("state_dir = \"\"")), ["t:2:13: bad value for `state_dir`"]);
     assert_eq!(
         problems(&with("state_dir = true")),
@@ -194,7 +195,7 @@ fn name_servers_are_addresses_with_or_without_a_port() {
     let (other, _) = Config::parse(SMALL).unwrap();
     let changes: Vec<String> =
         diff(&config, &other, &Live::default()).iter().map(ToString::to_string).collect();
-    assert_eq!(changes, ["resolvers: changed"]);
+    assert_eq!(changes, ["server: resolvers 10.0.0.2,[::1]:5353 → none"]);
     assert_eq!(
         problems(&with(r#""dns.internal", "10.0.0.2:0""#)),
         ["t:2:14: bad value for `resolvers`", "t:2:30: bad value for `resolvers`"]

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, Listener};
 use crate::observe::ListenerTally;
 use crate::wire::client_stream::Socket;
 
@@ -130,6 +130,9 @@ pub struct Listeners<S> {
 }
 
 struct Running {
+    /// As it was asked for.
+    listener: Listener,
+    bound: Arc<Bound>,
     address: ListenAddress,
     tally: Arc<ListenerTally>,
     task: JoinHandle<()>,
@@ -138,8 +141,8 @@ struct Running {
 /// Sockets bound for a change that is not made yet.
 #[derive(Debug)]
 pub struct Prepared {
-    wanted: Vec<ListenAddress>,
-    fresh: Vec<(ListenAddress, Bound)>,
+    wanted: Vec<Listener>,
+    fresh: Vec<(Listener, Bound)>,
 }
 
 impl<S: Serve> Listeners<S> {
@@ -149,32 +152,50 @@ impl<S: Serve> Listeners<S> {
     }
 
     /// Binds what is wanted and not there yet. Fails as a whole: then nothing has changed.
-    pub fn prepare(&self, wanted: &[ListenAddress]) -> Result<Prepared, BindError> {
+    pub fn prepare(&self, wanted: &[Listener]) -> Result<Prepared, BindError> {
         let _runtime = self.runtime.enter();
-        let missing = wanted.iter().filter(|address| !self.running.contains_key(address));
-        let bind = |address: &ListenAddress| Ok((address.clone(), Bound::to(address)?));
+        let is_bound = |listener: &&Listener| self.running.contains_key(&listener.address);
+        let missing = wanted.iter().filter(|listener| !is_bound(listener));
+        let bind = |listener: &Listener| Ok((listener.clone(), Bound::to(&listener.address)?));
         let fresh = missing.map(bind).collect::<Result<_, BindError>>()?;
         Ok(Prepared { wanted: wanted.to_vec(), fresh })
     }
 
-    /// Accepts on what was prepared and no longer on what is not wanted.
+    /// Accepts on what was prepared and no longer on what is not wanted. A listener that is the same
+    /// is not touched; one that has other settings goes on with its socket, so that nobody is refused.
     pub fn commit(&mut self, prepared: Prepared) {
         let Prepared { wanted, fresh } = prepared;
-        self.running.retain(|asked, running| {
-            let stays = wanted.contains(asked);
-            if !stays {
-                running.task.abort();
+        let same = |asked: &ListenAddress| wanted.iter().find(|other| other.address == *asked);
+        let (stay, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.running).into_iter().partition(|(asked, running)| {
+                same(asked).is_some_and(|wanted| *wanted == running.listener)
+            });
+        self.running = stay;
+        for (asked, running) in gone {
+            running.task.abort();
+            if let Some(wanted) = same(&asked) {
+                self.accept(wanted.clone(), running.bound, running.tally, running.address);
             }
-            stays
-        });
-        for (asked, bound) in fresh {
-            let address = bound.address(&asked);
-            let tally = Arc::new(ListenerTally::new(address.to_string()));
-            let accept = accept(bound, self.serve.clone(), tally.clone(), self.open.clone());
-            let task = self.runtime.spawn(accept);
-            tracing::info!(%address, "listening");
-            self.running.insert(asked, Running { address, tally, task });
         }
+        for (listener, bound) in fresh {
+            let address = bound.address(&listener.address);
+            let tally = Arc::new(ListenerTally::new(address.to_string()));
+            tracing::info!(%address, "listening");
+            self.accept(listener, Arc::new(bound), tally, address);
+        }
+    }
+
+    fn accept(
+        &mut self,
+        listener: Listener,
+        bound: Arc<Bound>,
+        tally: Arc<ListenerTally>,
+        address: ListenAddress,
+    ) {
+        let accept = accept(bound.clone(), self.serve.clone(), tally.clone(), self.open.clone());
+        let task = self.runtime.spawn(accept);
+        let running = Running { listener, bound, address, tally, task };
+        self.running.insert(running.listener.address.clone(), running);
     }
 
     /// Stops accepting everywhere.
@@ -200,7 +221,7 @@ impl<S: Serve> Listeners<S> {
 }
 
 async fn accept<S: Serve>(
-    bound: Bound,
+    bound: Arc<Bound>,
     serve: Arc<S>,
     tally: Arc<ListenerTally>,
     open: Arc<AtomicUsize>,
@@ -287,7 +308,7 @@ mod tests {
     fn listeners() -> Listeners<Fragile> {
         let mut listeners = Listeners::new(Arc::new(Fragile), Handle::current());
         let any_port = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
-        let prepared = listeners.prepare(&[any_port]).unwrap();
+        let prepared = listeners.prepare(&[any_port.into()]).unwrap();
         listeners.commit(prepared);
         listeners
     }
@@ -332,7 +353,7 @@ mod tests {
         let listeners = listeners();
         let taken = listeners.addresses()[0].clone();
         let free = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
-        let error = listeners.prepare(&[free, taken.clone()]).unwrap_err();
+        let error = listeners.prepare(&[free.into(), taken.clone().into()]).unwrap_err();
         assert_eq!(error.address, taken);
         assert_eq!(say(&taken, b'?').await, b"hello");
     }

@@ -15,21 +15,21 @@ fn settings_that_changed_are_told_with_both_values() {
     let lines = between(
         "health = { http = { path = \"/a\" } }\nbreaker = false",
         "health = { tcp = true, fall = 5 }\ntimeouts.connect = \"250ms\"\nejection = false\n\
-             retries = { attempts = 2, statuses = [503], try = \"1s\" }\n\
+             retries = { attempts = 2, statuses = [503], attempt_timeout = \"1s\" }\n\
              balance.by = \"round-robin\"\nlimits.in_flight = 10",
     );
     assert_eq!(
         lines,
         [
-            "maintenance changed",
             "timeouts.connect 1s → 250ms",
-            "health.probe http GET /a → tcp",
+            "health.tcp false → true",
             "health.fall 3 → 5",
+            "health.http on → off",
             "ejection on → off",
             "breaker off → on",
             "retries.attempts 1 → 2",
             "retries.statuses none → 503",
-            "retries.try none → 1s",
+            "retries.attempt_timeout none → 1s",
             "balance.by latency → round-robin",
             "limits.in_flight none → 10",
         ]
@@ -38,7 +38,7 @@ fn settings_that_changed_are_told_with_both_values() {
         "health = { http = { path = \"/a\" } }",
         "health = { http = { path = \"/a\", statuses = [204] } }",
     );
-    assert_eq!(lines, ["health changed"]);
+    assert_eq!(lines, ["health.http.statuses 200-399 → 204"]);
     assert_eq!(between("breaker.open = \"5s\"", ""), [""; 0]);
 }
 
@@ -227,4 +227,64 @@ fn a_flags_share_is_compared_with_the_one_in_force() {
     assert_eq!(lines(&of(10), &of(40), &live), [""; 0]);
     assert_eq!(lines(&of(10), &of(25), &live), ["flag dark: 40 % → 25 % of clients; 15 % lose it"]);
     assert_eq!(lines(&of(10), OLD, &live), ["flag dark: removed; 40 % of clients of shop lose it"]);
+}
+
+#[test]
+fn how_a_rollout_is_judged_is_told() {
+    let of = |judge: &str| format!("{OLD}[services.shop.judge]\n{judge}\n");
+    let between = |old: &str, new: &str| lines(&of(old), &of(new), &Live::default());
+    assert_eq!(between("", "enabled = false"), ["service shop: judge.enabled true → false"]);
+    assert_eq!(
+        between("risk = 1\nby = \"users\"", "risk = 2.5\ngate.ratio = 3"),
+        [
+            "service shop: judge.by users → users where clients keep to their side",
+            "service shop: judge.risk 1 % → 2.5 %",
+            "service shop: judge.gate.ratio 2 → 3",
+        ]
+    );
+}
+
+#[test]
+fn what_means_the_same_is_no_difference() {
+    let of = |settings: &str| OLD.replace("[services.shop.pools]", settings);
+    let pools = "\n[services.shop.pools]";
+    let old = format!(
+        "rollout = {{ hold = \"90s\", guard.errors = 2.5, hooks.deploy = \"https://a.test/x\" }}\n\
+         mirror = {{ to = \"green\", body_limit = 1_024 }}{pools}"
+    );
+    let new = format!(
+        "timeouts = {{ connect = \"1s\" }}\njudge = {{ risk = 1.0 }}\nbreaker = {{}}\n\
+         rollout = {{ hold = \"1m 30s\", guard.errors = \"2.50%\", \
+         hooks.deploy = {{ url = \"https://a.test/x\", timeout = \"600s\" }} }}\n\
+         mirror = {{ to = \"green\", body_limit = \"1KiB\", compare = {{}} }}{pools}"
+    );
+    let told = lines(&of(&old), &of(&new), &Live::default());
+    assert_eq!(told, ["service shop: mirror.compare off → on"]);
+}
+
+#[test]
+fn what_may_be_a_secret_is_not_shown() {
+    let of = |hook: &str, field: &str| {
+        format!(
+            "{OLD}[services.shop.rollout]\nhooks.expand = \"{hook}\"\n\
+             smoke = [{{ path = \"/\", headers = {{ authorization = \"{field}\" }} }}]\n"
+        )
+    };
+    let old = of("https://a.test/secret1", "secret2");
+    let new = of("https://a.test/secret3", "secret4");
+    assert_eq!(
+        lines(&old, &new, &Live::default()),
+        [
+            "service shop: rollout.smoke[1].headers.authorization has another value",
+            "service shop: rollout.hooks.expand.url is another address at https://a.test",
+        ]
+    );
+    let before = lines(OLD, &new, &Live::default());
+    assert_eq!(
+        before,
+        [
+            "service shop: rollout.smoke[1] none → path /, headers.authorization set",
+            "service shop: rollout.hooks.expand none → url https://a.test",
+        ]
+    );
 }

@@ -38,7 +38,7 @@ fn each_table_is_read() {
 health = { tcp = true, interval = "1s", rise = 1, agent = true }
 ejection = { failures = 3, share = 50 }
 breaker = false
-retries = { attempts = 2, statuses = [502, "503-504"], try = "2s", shield = false }
+retries = { attempts = 2, statuses = [502, "503-504"], attempt_timeout = "2s", shield = false }
 balance = { by = "consistent-hash", hash = { client_ip = true }, panic = 0 }
 limits = { in_flight = 10, queue = 5, adaptive = true, throttle = false }
 maintenance = { allow = ["10.0.0.0/8"] }
@@ -91,12 +91,12 @@ fn mistakes_are_named() {
             "`statuses` names a success: only 4xx and 5xx can be tried again",
         ),
         (
-            "retries = { try = \"3s\", total = \"2s\" }",
-            "`try` is longer than `total`: only a first try may take so long",
+            "retries = { attempt_timeout = \"3s\", total = \"2s\" }",
+            "`attempt_timeout` is longer than `total`: only a first attempt may take so long",
         ),
         (
-            "retries.try = \"31s\"",
-            "`try` is longer than `total`: only a first try may take so long",
+            "retries.attempt_timeout = \"31s\"",
+            "`attempt_timeout` is longer than `total`: only a first attempt may take so long",
         ),
         (
             "health = { tcp = true, interval = \"1s\" }",
@@ -108,6 +108,7 @@ fn mistakes_are_named() {
         ),
         ("ejection.time = \"10m\"", "`time` is 10m, longer than `longest`, which is 5m"),
         ("health = { tcp = true, agent = true }", "`agent` does nothing with `tcp`"),
+        ("retries.try = \"2s\"", "`try` is called `attempt_timeout` now: since 0.1"),
         ("fallback = {}", "an empty `fallback` does nothing"),
         ("limits.queue = 4", "nothing ever waits in this queue"),
         ("fallback.pool = \"bleu\"", "no pool is named `bleu`: did you mean `blue`?"),

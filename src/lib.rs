@@ -44,6 +44,7 @@ pub mod snapshot;
 pub mod judge;
 pub mod slo;
 pub mod rollout;
+pub mod event;
 pub mod rehearsal;
 pub mod http;
 pub mod exchange;

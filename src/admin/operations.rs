@@ -281,7 +281,7 @@ pub async fn events(
         let given = after.unwrap_or_default();
         bad(format!("after: expected an event's number, such as 41; this is `{given}`"))
     })?;
-    Ok(Json(admin.events.after(number).into_iter().map(Into::into).collect()))
+    Ok(Json(admin.events.after(number).iter().map(|entry| (&**entry).into()).collect()))
 }
 
 fn upstream(admin: &Admin, service: String, pool: String, address: &str) -> Result<Place, Problem> {

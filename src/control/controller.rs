@@ -11,12 +11,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Command, Commands, Control, ReloadError};
 use crate::clock::Clock;
-use crate::config::{Change, Config, Severity, diff};
+use crate::config::{Change, Config, diff};
+use crate::event::{Event, Kind, Subject};
 use crate::events::Events;
 use crate::files::{FileError, InForce, Source};
 use crate::notify::{Caller, Notifier, Occasion, call_hook, measure, smoke};
 use crate::observe::{Process, RolloutStand, RolloutTally};
-use crate::orders::{Board, Desk, Effect, Now, Refused, Said, Subject};
+use crate::orders::{Board, Desk, Effect, Now, Refused};
 use crate::resolve::{look_up_new, names};
 use crate::rollout::{Finished, HookPoint, Rollout, Task, TaskError};
 use crate::server::listen::{Listeners, Serve};
@@ -207,9 +208,9 @@ impl<S: Serve> Controller<S> {
     /// Events are nobody's answer: they are stored a moment later.
     fn store_events(&self) -> Result<(), String> {
         let fresh = self.wiring.events.unstored();
-        let Some(last) = fresh.last().map(|event| event.number) else { return Ok(()) };
+        let Some(last) = fresh.last().map(|entry| entry.number) else { return Ok(()) };
         let mut batch = Batch::new();
-        batch.events(fresh.iter().map(Into::into).collect());
+        batch.events(fresh.iter().map(|entry| (&**entry).into()).collect());
         match self.desk.store().commit(batch) {
             Ok(_) => {
                 self.wiring.events.set_stored(last);
@@ -230,14 +231,11 @@ impl<S: Serve> Controller<S> {
             return;
         }
         self.wiring.process.update(|gauges| gauges.is_store_writable = failed.is_none());
-        let (severity, what) = match failed {
-            Some(error) => (
-                Severity::Critical,
-                format!("orders are refused and rollouts stand still: {error}"),
-            ),
-            None => (Severity::Low, "the store can be written again".to_string()),
+        let kind = match failed {
+            Some(why) => Kind::StoreFails { why },
+            None => Kind::StoreWorks,
         };
-        self.wiring.events.note(severity, "store", Subject::default(), what);
+        self.wiring.events.say(Event::by_itself(kind, Subject::default()));
     }
 
     /// Publishes what has changed and begins what was asked for; answers with the generation in
@@ -249,7 +247,7 @@ impl<S: Serve> Controller<S> {
         };
         for effect in self.desk.take_effects() {
             match effect {
-                Effect::Say(said) => self.wiring.events.say(said),
+                Effect::Say(event) => self.wiring.events.say(event),
                 Effect::Begin { rollout, task } => self.begin(*rollout, task),
             }
         }
@@ -328,16 +326,10 @@ impl<S: Serve> Controller<S> {
         if let Err(error) = &reloaded
             && !matches!(error, ReloadError::NoFile)
         {
-            let path = self.wiring.source.path().map(|path| path.display().to_string());
-            self.wiring.events.say(Said {
-                severity: Severity::Medium,
-                kind: "reload",
-                subject: Subject::default(),
-                what: format!("config refused, the old one stays in force: {error}"),
-                author: None,
-                reason: None,
-                next: path.map(|path| format!("pointsman check {path}")),
-            });
+            let file = self.wiring.source.path().map(|path| path.display().to_string());
+            let (at_fault, why) = (error.at_fault(), error.to_string());
+            let kind = Kind::ReloadRefused { at_fault, why, file };
+            self.wiring.events.say(Event::by_itself(kind, Subject::default()));
         }
         reloaded
     }

@@ -22,3 +22,16 @@ pub enum ReloadError {
     #[error("the process is stopping")]
     Stopping,
 }
+
+impl ReloadError {
+    /// What has to be mended: a file, an address, the store.
+    pub(super) fn at_fault(&self) -> String {
+        match self {
+            ReloadError::File(FileError::Read { path, .. }) => path.clone(),
+            ReloadError::File(FileError::Problems(rejected)) => rejected.path.clone(),
+            ReloadError::Bind(error) => error.address.to_string(),
+            ReloadError::Store(_) => "store".into(),
+            ReloadError::NoFile | ReloadError::Stopping => String::new(),
+        }
+    }
+}

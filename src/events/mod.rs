@@ -1,15 +1,17 @@
-//! What happened, for people and programs: events in; a log line each, a bounded list, and notices
-//! to who wants them out.
+//! What happened, for people and programs: [`Event`]s in; a log line each, a bounded list, a
+//! broadcast, and notices to who wants them out.
 
 mod states;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::broadcast;
 
 use crate::clock::{Clock, WallTime};
 use crate::config::Severity;
+use crate::event::{Event, Kept, Kind, Subject};
 use crate::notify::{Notice, Notifier};
-use crate::orders::{Said, Subject};
 use crate::snapshot::{Published, Service};
 use crate::store::StoredEvent;
 
@@ -18,26 +20,19 @@ pub use states::tell_states;
 /// How many are kept.
 const KEPT: usize = 1_000;
 
-/// One thing that happened.
+/// How far a subscriber may fall behind: then it misses the oldest, and finds them in the list.
+const BEHIND: usize = 256;
+
+/// An event in the list.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct Entry {
     /// Counts up from 1, over restarts too; gaps mean nothing was lost but what is older than the
     /// list.
     pub number: u64,
     /// When.
     pub at: WallTime,
-    /// How much it matters.
-    pub severity: Severity,
-    /// What kind, such as `breaker`.
-    pub kind: String,
-    /// Where it happened.
-    pub subject: Subject,
-    /// What happened, in a few words.
-    pub what: String,
-    /// Who did it, if somebody did.
-    pub author: Option<String>,
-    /// Why, in the author's words.
-    pub reason: Option<String>,
+    /// What.
+    pub event: Event,
 }
 
 /// The last events.
@@ -46,13 +41,14 @@ pub struct Events {
     published: Arc<Published>,
     notifier: Arc<Notifier>,
     list: Mutex<List>,
+    told: broadcast::Sender<Arc<Entry>>,
 }
 
 #[derive(Debug, Default)]
 struct List {
     last: u64,
     stored: u64,
-    events: VecDeque<Event>,
+    entries: VecDeque<Arc<Entry>>,
 }
 
 impl Events {
@@ -63,94 +59,89 @@ impl Events {
         notifier: Arc<Notifier>,
         stored: Vec<StoredEvent>,
     ) -> Events {
-        let events: VecDeque<Event> = stored.into_iter().map(Event::from).collect();
-        let last = events.back().map_or(0, |event| event.number);
-        let list = Mutex::new(List { last, stored: last, events });
-        Events { clock, published, notifier, list }
+        let entries: VecDeque<Arc<Entry>> =
+            stored.into_iter().map(|stored| Arc::new(Entry::from(stored))).collect();
+        let last = entries.back().map_or(0, |entry| entry.number);
+        let list = Mutex::new(List { last, stored: last, entries });
+        Events { clock, published, notifier, list, told: broadcast::Sender::new(BEHIND) }
     }
 
-    /// Notes something that happened by itself.
-    pub fn note(
-        &self,
-        severity: Severity,
-        kind: &'static str,
-        subject: Subject,
-        what: impl Into<String>,
-    ) {
-        let next = (severity > Severity::Low)
-            .then(|| format!("pointsman status {}", subject.service).trim_end().to_string());
-        let what = what.into();
-        self.say(Said { severity, kind, subject, what, author: None, reason: None, next });
-    }
-
-    /// Notes something, writes a log line and tells who wants to be told.
-    pub fn say(&self, said: Said) {
-        let Said { severity, kind, subject, what, author, reason, next } = said;
-        let Subject { service, pool, upstream } = &subject;
-        match severity > Severity::Low {
-            true => tracing::warn!(kind, service, pool, upstream, author, reason, "{what}"),
-            false => tracing::info!(kind, service, pool, upstream, author, reason, "{what}"),
-        }
+    /// Keeps an event, writes a log line and tells who wants to be told.
+    pub fn say(&self, event: Event) {
+        log(&event);
         let at = self.clock.wall_time();
-        let number = {
-            let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = {
+            let mut list = self.list();
             list.last += 1;
-            let number = list.last;
-            let (subject, what, kind) = (subject.clone(), what.clone(), kind.to_string());
-            let (author, reason) = (author.clone(), reason.clone());
-            list.events.push_back(Event {
-                number,
-                at,
-                severity,
-                kind,
-                subject,
-                what,
-                author,
-                reason,
-            });
-            if list.events.len() > KEPT {
-                list.events.pop_front();
+            let entry = Arc::new(Entry { number: list.last, at, event });
+            list.entries.push_back(entry.clone());
+            if list.entries.len() > KEPT {
+                list.entries.pop_front();
             }
-            number
+            // Told in the order of their numbers. That nobody listens is no fault.
+            let _ = self.told.send(entry.clone());
+            entry
         };
-        let by = author.map_or_else(String::new, |author| format!(", by {author}"));
-        let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-        let snapshot = self.published.load();
-        let state = snapshot.service(&subject.service).map(state).unwrap_or_default();
-        let alike = matter(&what, severity);
-        let dedup = format!("{kind}/{service}/{pool}/{upstream}/{alike}");
-        let what = format!("{what}{by}{why}");
-        let Subject { service, pool, upstream } = subject;
-        self.notifier.send(Notice {
-            id: number,
-            at,
-            severity,
-            kind,
-            service,
-            pool,
-            upstream,
-            what,
-            state,
-            next,
-            dedup,
-        });
+        self.notifier.send(self.notice(&entry));
     }
 
     /// Those with a higher number than this, the oldest first.
-    pub fn after(&self, number: u64) -> Vec<Event> {
-        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.events.iter().filter(|event| event.number > number).cloned().collect()
+    pub fn after(&self, number: u64) -> Vec<Arc<Entry>> {
+        let list = self.list();
+        let first = list.entries.partition_point(|entry| entry.number <= number);
+        list.entries.range(first..).cloned().collect()
+    }
+
+    /// Each event from now on. Who falls behind by more than [`BEHIND`] misses some.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Entry>> {
+        self.told.subscribe()
     }
 
     /// Those that are not stored yet.
-    pub fn unstored(&self) -> Vec<Event> {
-        let stored = self.list.lock().unwrap_or_else(PoisonError::into_inner).stored;
+    pub fn unstored(&self) -> Vec<Arc<Entry>> {
+        let stored = self.list().stored;
         self.after(stored)
     }
 
     /// All up to this one are stored.
     pub fn set_stored(&self, number: u64) {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).stored = number;
+        self.list().stored = number;
+    }
+
+    fn notice(&self, entry: &Entry) -> Notice {
+        let event = &entry.event;
+        let by = event.author.as_ref().map_or_else(String::new, |author| format!(", by {author}"));
+        let why = event.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let Subject { service, pool, upstream } = event.subject.clone();
+        let snapshot = self.published.load();
+        let state = snapshot.service(&service).map(state).unwrap_or_default();
+        Notice {
+            id: entry.number,
+            at: entry.at,
+            severity: event.severity(),
+            kind: event.kind.name().to_string(),
+            service,
+            pool,
+            upstream,
+            what: format!("{}{by}{why}", event.words()),
+            state,
+            next: event.next(),
+            dedup: event.likeness(),
+        }
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log(event: &Event) {
+    let Subject { service, pool, upstream } = &event.subject;
+    let (kind, what) = (event.kind.name(), event.words());
+    let (author, reason) = (event.author.as_deref(), event.reason.as_deref());
+    match event.severity() > Severity::Low {
+        true => tracing::warn!(kind, service, pool, upstream, author, reason, "{what}"),
+        false => tracing::info!(kind, service, pool, upstream, author, reason, "{what}"),
     }
 }
 
@@ -165,63 +156,40 @@ impl std::fmt::Debug for Events {
     }
 }
 
-impl From<StoredEvent> for Event {
-    fn from(stored: StoredEvent) -> Event {
+impl From<StoredEvent> for Entry {
+    fn from(stored: StoredEvent) -> Entry {
         let subject = Subject::new(&stored.service, &stored.pool, &stored.upstream);
-        let severity = stored.severity.parse().unwrap_or(Severity::Low);
-        let StoredEvent { number, at, kind, what, author, reason, .. } = stored;
-        Event { number, at, severity, kind, subject, what, author, reason }
+        let kept = Kept {
+            name: stored.kind,
+            code: stored.code,
+            severity: stored.severity.parse().unwrap_or(Severity::Low),
+            words: stored.what,
+        };
+        let (author, reason) = (stored.author, stored.reason);
+        let event = Event { kind: Kind::Kept(kept), subject, author, reason };
+        Entry { number: stored.number, at: stored.at, event }
     }
 }
 
-impl From<&Event> for StoredEvent {
-    fn from(event: &Event) -> StoredEvent {
+impl From<&Entry> for StoredEvent {
+    fn from(entry: &Entry) -> StoredEvent {
+        let event = &entry.event;
         let Subject { service, pool, upstream } = event.subject.clone();
         StoredEvent {
-            number: event.number,
-            at: event.at,
-            kind: event.kind.clone(),
-            severity: event.severity.name().to_string(),
+            number: entry.number,
+            at: entry.at,
+            kind: event.kind.name().to_string(),
+            code: event.kind.code().to_string(),
+            severity: event.severity().name().to_string(),
             service,
             pool,
             upstream,
-            what: event.what.clone(),
+            what: event.words(),
             author: event.author.clone(),
             reason: event.reason.clone(),
         }
     }
 }
 
-/// What makes two notices of trouble alike: their words without the figures of why, but with names,
-/// which stand in backticks. Of what was ordered each figure is news.
-fn matter(what: &str, severity: Severity) -> String {
-    match what.split_once(':') {
-        Some((matter, why)) if severity > Severity::Low => {
-            let mut is_name = false;
-            let is_word = |letter: &char| {
-                is_name ^= *letter == '`';
-                is_name || !letter.is_ascii_digit()
-            };
-            format!("{matter}:{}", why.chars().filter(is_word).collect::<String>())
-        }
-        _ => what.to_string(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trouble_of_the_same_kind_is_alike_whatever_its_figures() {
-        let failed = |of: u64| format!("rollout 3 is rolled back: 5 of {of} failed");
-        assert_eq!(matter(&failed(90), Severity::High), matter(&failed(7), Severity::High));
-        let another = "rollout 4 is rolled back: 5 of 90 failed";
-        assert_ne!(matter(&failed(90), Severity::High), matter(another, Severity::High));
-        let stuck =
-            |upstream: u64| format!("rollout 3 is paused: `10.0.0.{upstream}:80` is not healthy");
-        assert_ne!(matter(&stuck(3), Severity::Medium), matter(&stuck(4), Severity::Medium));
-        let shifted = |to: u64| format!("traffic shifted: green={to}");
-        assert_ne!(matter(&shifted(10), Severity::Low), matter(&shifted(20), Severity::Low));
-    }
-}
+mod tests;

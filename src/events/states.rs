@@ -12,11 +12,11 @@ use tokio::time::sleep;
 
 use super::Events;
 use crate::clock::{Clock, Moment};
-use crate::config::Severity;
 use crate::control::Control;
-use crate::orders::{ModeName, ModeOrder, Order, Subject};
+use crate::event::{Event, Kind, Subject};
+use crate::orders::{ModeName, ModeOrder, Order};
 use crate::snapshot::{Mode, Pool, Published, Service, Snapshot};
-use crate::upstream::{Breaker, BreakerState, Conditions, Proof, Upstream};
+use crate::upstream::{Breaker, Conditions, Proof, Upstream};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
@@ -24,11 +24,11 @@ const LOOK: Duration = Duration::from_millis(250);
 /// What was seen at the last look, by the address of what it was seen of: that stays where it is
 /// as long as anything of it is seen.
 #[derive(Debug, Default)]
-struct Seen(HashMap<(usize, Kind), State>);
+struct Seen(HashMap<(usize, Aspect), State>);
 
 /// What a state is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum Aspect {
     Panic,
     Breaker,
     Ejection,
@@ -55,7 +55,7 @@ impl State {
 
 /// A pool, or an upstream of it.
 #[derive(Clone, Copy)]
-struct Place<'s> {
+struct Watched<'s> {
     service: &'s Service,
     pool: &'s Pool,
     upstream: Option<&'s Upstream>,
@@ -94,14 +94,14 @@ impl Seen {
             for pool in &service.pools {
                 // Also finds out what is over, such as an ejection.
                 pool.assess(&service.stability, now);
-                let of_pool = Place { service, pool, upstream: None };
-                for kind in [Kind::Panic, Kind::Breaker] {
-                    self.compare(&mut next, of_pool, kind, now, events);
+                let of_pool = Watched { service, pool, upstream: None };
+                for aspect in [Aspect::Panic, Aspect::Breaker] {
+                    self.compare(&mut next, of_pool, aspect, now, events);
                 }
                 for member in pool.members.list() {
-                    let of_upstream = Place { upstream: Some(&member.upstream), ..of_pool };
-                    for kind in [Kind::Ejection, Kind::Health, Kind::Breaker] {
-                        self.compare(&mut next, of_upstream, kind, now, events);
+                    let of_upstream = Watched { upstream: Some(&member.upstream), ..of_pool };
+                    for aspect in [Aspect::Ejection, Aspect::Health, Aspect::Breaker] {
+                        self.compare(&mut next, of_upstream, aspect, now, events);
                     }
                 }
             }
@@ -111,34 +111,22 @@ impl Seen {
 
     fn compare(
         &self,
-        next: &mut HashMap<(usize, Kind), State>,
-        place: Place<'_>,
-        kind: Kind,
+        next: &mut HashMap<(usize, Aspect), State>,
+        watched: Watched<'_>,
+        aspect: Aspect,
         now: Moment,
         events: &Events,
     ) {
-        let state = place.state(kind, now);
-        let key = (place.key(), kind);
+        let state = watched.state(aspect, now);
+        let key = (watched.key(), aspect);
         if self.0.get(&key).is_some_and(|before| state.differs_by_itself(*before)) {
-            let severity = place.severity(kind, now);
-            events.note(severity, kind.name(), place.subject(), place.say(kind, now));
+            events.say(Event::by_itself(watched.kind(aspect, now), watched.subject()));
         }
         next.insert(key, state);
     }
 }
 
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Panic => "panic",
-            Kind::Breaker => "breaker",
-            Kind::Ejection => "ejection",
-            Kind::Health => "health",
-        }
-    }
-}
-
-impl Place<'_> {
+impl Watched<'_> {
     fn key(&self) -> usize {
         match self.upstream {
             Some(upstream) => std::ptr::from_ref(upstream).addr(),
@@ -159,99 +147,58 @@ impl Place<'_> {
         self.upstream.is_some_and(|upstream| upstream.conditions().any(Conditions::EJECTED))
     }
 
-    fn state(&self, kind: Kind, now: Moment) -> State {
-        let (value, times) = match (kind, self.upstream) {
-            (Kind::Panic, _) => (u8::from(self.pool.state.panics()), 0),
-            (Kind::Breaker, _) => (self.breaker().state(now) as u8, self.breaker().opened()),
-            (Kind::Ejection, Some(upstream)) => {
+    fn state(&self, aspect: Aspect, now: Moment) -> State {
+        let (value, times) = match (aspect, self.upstream) {
+            (Aspect::Panic, _) => (u8::from(self.pool.state.panics()), 0),
+            (Aspect::Breaker, _) => (self.breaker().state(now) as u8, self.breaker().opened()),
+            (Aspect::Ejection, Some(upstream)) => {
                 (u8::from(self.is_out()), u64::from(upstream.ejection.total()))
             }
-            (Kind::Health, Some(upstream)) => (upstream.proof() as u8, 0),
-            (Kind::Ejection | Kind::Health, None) => (0, 0),
+            (Aspect::Health, Some(upstream)) => (upstream.proof() as u8, 0),
+            (Aspect::Ejection | Aspect::Health, None) => (0, 0),
         };
-        let order = if kind == Kind::Breaker { self.breaker().order() as u8 } else { 0 };
+        let order = if aspect == Aspect::Breaker { self.breaker().order() as u8 } else { 0 };
         State { value, times, order }
     }
 
-    /// Bad news is to be found by its level.
-    fn severity(&self, kind: Kind, now: Moment) -> Severity {
-        let is_bad = match (kind, self.upstream) {
-            (Kind::Panic, _) => self.pool.state.panics(),
-            (Kind::Breaker, _) => self.breaker().state(now) == BreakerState::Open,
-            (Kind::Ejection, _) => self.is_out(),
-            (Kind::Health, upstream) => upstream.is_some_and(|u| u.proof() == Proof::Down),
-        };
-        match (is_bad, self.upstream) {
-            (false, _) => Severity::Low,
-            (true, Some(_)) => Severity::Medium,
-            // A whole pool: users may be hurt.
-            (true, None) => Severity::High,
-        }
-    }
-
-    /// The state in words.
-    fn say(&self, kind: Kind, now: Moment) -> String {
-        match (kind, self.upstream) {
-            (Kind::Panic, _) => {
+    /// What has come to be so.
+    fn kind(&self, aspect: Aspect, now: Moment) -> Kind {
+        match (aspect, self.upstream) {
+            (Aspect::Panic, _) => {
                 let standing = self.pool.assess(&self.service.stability, now);
                 let (well, known) = (standing.available, standing.known);
                 match self.pool.state.panics() {
-                    true => format!("only {well} of {known} upstreams are well: all are tried"),
-                    false => format!("{well} of {known} upstreams are well"),
+                    true => Kind::Panicked { well, known },
+                    false => Kind::Calmed { well, known },
                 }
             }
-            (Kind::Breaker, _) => say_breaker(self.breaker(), now),
-            (Kind::Ejection, Some(upstream)) if self.is_out() => {
-                let left = upstream.ejection.until().elapsed_since(now).as_secs_f64();
-                format!("ejected for {left:.0} s: it failed too often in a row")
+            (Aspect::Breaker, _) => {
+                let (breaker, left) = (self.breaker(), |until: Moment| until.elapsed_since(now));
+                let state = breaker.state(now);
+                Kind::BreakerTurned { state, left: breaker.open_until().map(left) }
             }
-            (Kind::Ejection, _) => "back in after its ejection".to_string(),
-            (Kind::Health, upstream) => {
+            (Aspect::Ejection, Some(upstream)) if self.is_out() => {
+                Kind::Ejected { left: upstream.ejection.until().elapsed_since(now) }
+            }
+            (Aspect::Ejection, _) => Kind::CameBack,
+            (Aspect::Health, upstream) => {
                 let proof = upstream.map_or(Proof::Unproven, Upstream::proof);
-                let failure = upstream.and_then(|upstream| upstream.probes.read().last_failure);
-                match failure.filter(|_| proof == Proof::Down) {
-                    Some(why) => format!("health check: down, {why}"),
-                    None => format!("health check: {}", proof.name()),
-                }
+                let why = upstream.and_then(|upstream| upstream.probes.read().last_failure);
+                Kind::Proved { proof, why: why.filter(|_| proof == Proof::Down) }
             }
         }
-    }
-}
-
-fn say_breaker(breaker: &Breaker, now: Moment) -> String {
-    match (breaker.state(now), breaker.open_until()) {
-        (BreakerState::Open, Some(until)) => {
-            format!("breaker open for {:.1} s", until.elapsed_since(now).as_secs_f64())
-        }
-        (BreakerState::Open, None) => "breaker open by order".to_string(),
-        (BreakerState::HalfOpen, _) => "breaker half-open: a few trials".to_string(),
-        (BreakerState::Closed, _) => "breaker closed".to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
-    use crate::config::Config;
-    use crate::snapshot::{Blueprint, RunTime};
-    use crate::split::Secret;
     use crate::upstream::BreakerOrder;
 
     #[test]
     fn what_an_order_does_to_a_breaker_is_told_by_the_order_alone() {
-        let text = "[[listeners]]\naddress = \":0\"\n[services.s.pools.a]\nupstreams = [\"a:1\"]\n";
-        let blueprint = Blueprint {
-            config: Arc::new(Config::parse(text).unwrap().0),
-            run_time: &RunTime::default(),
-            secret: Secret([1; 16]),
-            now: Instant::now(),
-        };
-        let published = Arc::new(Published::of(Arc::new(Snapshot::build(&blueprint, None))));
-        let (snapshot, clock) = (published.load(), crate::server::clock::system());
-        let notifier = Arc::new(crate::notify::Notifier::new(clock, Default::default()));
-        let events = Events::new(clock, published, notifier, Vec::new());
+        let events = super::super::tests::events(Vec::new());
+        let snapshot = events.published.load();
         let mut seen = Seen::default();
         let now = Moment::from_micros(1_000_000);
         let pool = &snapshot.services[0].pools[0];
@@ -274,7 +221,8 @@ mod tests {
         let entry = breaker.enter(&settings, now).unwrap();
         assert!(breaker.leave(entry, Some(fared), &settings, now, &mut draws));
         seen.look(&snapshot, now, &events);
-        let said: Vec<_> = events.after(0).into_iter().map(|event| event.kind).collect();
-        assert_eq!(said, ["breaker"], "what it does by itself is still told");
+        let said = events.after(0);
+        let said: Vec<_> = said.iter().map(|entry| entry.event.kind.code()).collect();
+        assert_eq!(said, ["breaker-opened"], "what it does by itself is still told");
     }
 }

@@ -83,7 +83,7 @@ mod tests {
             id: 7,
             at: WallTime::from_millis(1_700_000_000_500),
             severity: Severity::Critical,
-            kind: "rollout",
+            kind: "rollout".into(),
             service: "shop".into(),
             pool: "green".into(),
             upstream: String::new(),

@@ -36,7 +36,7 @@ pub struct Notice {
     /// How much it matters.
     pub severity: Severity,
     /// What kind, such as `rollout`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Whose; empty if it is of no service.
     pub service: String,
     /// Empty if it is of no pool.

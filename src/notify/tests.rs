@@ -92,7 +92,7 @@ pub fn notice(severity: Severity, dedup: &str) -> Notice {
         id: 1,
         at: WallTime::from_millis(1_700_000_000_000),
         severity,
-        kind: "breaker",
+        kind: "breaker".into(),
         service: "shop".into(),
         pool: "green".into(),
         upstream: "".into(),

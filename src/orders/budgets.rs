@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Desk, Effect, Now, Said};
-use crate::clock::{WallTime, in_words};
-use crate::config::Severity;
-use crate::orders::{FreezeOrder, Order, Refused, Subject};
+use super::{Desk, Effect, Now};
+use crate::clock::WallTime;
+use crate::event::{Event, Kind, Subject};
+use crate::orders::{FreezeOrder, Order, Refused};
 use crate::rollout::Rollout;
 use crate::slo::{Budget, Decree, Shown, Standing, State};
 use crate::snapshot::Snapshot;
@@ -154,30 +154,9 @@ impl Desk {
             is_said = true;
             let standing = Standing { freeze: None, ..self.standing_at(name, now) };
             let why = standing.why().unwrap_or_default();
-            let (severity, what) = match state {
-                State::Open => {
-                    let left = standing.scarcest().map_or(1.0, |shown| shown.reading.remaining);
-                    let what = format!(
-                        "rollouts may go on: {:.1} % of the error budget is left",
-                        left * 100.0
-                    );
-                    (Severity::Low, what)
-                }
-                State::Caution => {
-                    (Severity::Medium, format!("new rollouts need somebody's word: {why}"))
-                }
-                State::Hold => (Severity::High, format!("rollouts are held: {why}")),
-                State::Frozen => (Severity::High, format!("rollouts are frozen: {why}")),
-            };
-            self.effects.push(Effect::Say(Said {
-                severity,
-                kind: "slo",
-                subject: Subject::new(name, "", ""),
-                what,
-                author: None,
-                reason: None,
-                next: Some(format!("pointsman slo {name}")),
-            }));
+            let remaining = standing.scarcest().map_or(1.0, |shown| shown.reading.remaining);
+            let kind = Kind::BudgetTurned { state, remaining, why };
+            self.effects.push(Effect::Say(Event::by_itself(kind, Subject::service(name))));
         }
         is_said
     }
@@ -209,14 +188,12 @@ impl Desk {
         for what in over {
             self.overrides.remove(&what.key());
             let (service, said) = match what {
-                What::Freeze { service } => (service, "rollouts are not frozen any more"),
-                What::Lifted { service, rollout: None } => {
-                    (service, "the error budget is heeded again")
-                }
+                What::Freeze { service } => (service, Kind::Thawed),
+                What::Lifted { service, rollout: None } => (service, Kind::OverrideEnded),
                 // The end of the rollout was told.
                 _ => continue,
             };
-            self.say("slo", Subject::new(&service, "", ""), said, &order);
+            self.say(said, Subject::service(&service), &order);
         }
         Ok(())
     }
@@ -279,7 +256,7 @@ impl Desk {
     }
 
     /// Refuses a rollout that nobody should start now; with an override, what stands for it from
-    /// then on, and what is to be said of it.
+    /// then on, and why it was refused.
     pub(super) fn check_freeze(
         &self,
         name: &str,
@@ -298,22 +275,9 @@ impl Desk {
                 let until = Some(now.wall + LONGEST_OVERRIDE);
                 let standing = Desk::override_of(what, order, now, until);
                 let standing = self.after_all(name, standing);
-                Ok(Some((standing, format!("rollout {id} starts all the same: {why}"))))
+                Ok(Some((standing, why)))
             }
         }
-    }
-
-    /// Says that somebody stands above an error budget: whoever is on duty wants to know.
-    pub(super) fn say_overridden(&mut self, service: &str, what: String, order: &Order) {
-        self.effects.push(Effect::Say(Said {
-            severity: Severity::Medium,
-            kind: "slo",
-            subject: Subject::new(service, "", ""),
-            what,
-            author: Some(order.author.clone()),
-            reason: order.reason.clone(),
-            next: Some(format!("pointsman slo {service}")),
-        }));
     }
 
     /// Freezes a service's rollouts, or lets them go on.
@@ -373,27 +337,18 @@ impl Desk {
         self.overrides.retain(|key, _| !gone.contains(key));
         self.overrides.extend(new.map(|standing| (standing.what.key(), standing)));
         self.show_standings(snapshot, now);
-        let for_ = |length: Duration| format!(" for {} at most", in_words(length));
-        match what {
-            FreezeOrder::Freeze { length } => {
-                let what = format!("rollouts are frozen{}", length.map_or_else(String::new, for_));
-                self.say("slo", Subject::new(name, "", ""), what, order);
-            }
-            FreezeOrder::Lift => {
-                let what = "rollouts are not frozen any more";
-                self.say("slo", Subject::new(name, "", ""), what, order);
-            }
+        let kind = match what {
+            FreezeOrder::Freeze { length } => Kind::Frozen { length },
+            FreezeOrder::Lift => Kind::Thawed,
             FreezeOrder::Override { length } => {
-                let why = match (&standing.freeze, standing.why()) {
-                    (Some(Decree { by, why, .. }), _) => {
-                        format!("; the freeze by {by} is lifted: {why}")
-                    }
-                    (None, why) => why.map_or_else(String::new, |why| format!(": {why}")),
+                let (freeze_by, why) = match &standing.freeze {
+                    Some(Decree { by, why, .. }) => (Some(by.clone()), Some(why.clone())),
+                    None => (None, standing.why()),
                 };
-                let what = format!("rollouts go on{} all the same{why}", for_(length));
-                self.say_overridden(name, what, order);
+                Kind::Overridden { length, freeze_by, why }
             }
-        }
+        };
+        self.say(kind, Subject::service(name), order);
         Ok(())
     }
 }

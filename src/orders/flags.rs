@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Desk, Now, check_expected};
-use crate::orders::{Order, Refused, Subject};
+use crate::event::{Kind, Subject};
+use crate::orders::{Order, Refused};
 use crate::split::BasisPoints;
 use crate::store::{Batch, CommitError, FlagState};
 
@@ -42,8 +43,9 @@ impl Desk {
         self.flags.insert(flag.name.clone(), state);
         self.take_flags();
         for service in &flag.services {
-            let what = format!("flag `{name}` for {percent} % of clients");
-            self.say("flag", Subject::new(service, "", ""), what, order);
+            let (flag, revision) = (flag.name.clone(), current + 1);
+            let kind = Kind::FlagSet { flag, percent, revision };
+            self.say(kind, Subject::service(service), order);
         }
         self.flag(name)
     }

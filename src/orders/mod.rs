@@ -8,7 +8,6 @@
 
 mod order;
 mod refused;
-mod said;
 mod board;
 mod budgets;
 mod flags;
@@ -28,7 +27,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::clock::{Moment, WallTime};
-use crate::config::{Config, Live, Severity};
+use crate::config::{Config, Live};
+use crate::event::{Event, Kind, Subject};
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Blueprint, Mode, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::Secret;
@@ -43,7 +43,6 @@ pub use flags::FlagReport;
 pub use order::{FreezeOrder, ModeName, ModeOrder, Order, Place, Target, UpstreamOrder};
 pub use refused::Refused;
 pub use rollouts::Report;
-pub use said::{Said, Subject};
 
 use budgets::Budgets;
 use performing::Unstored;
@@ -70,7 +69,7 @@ pub enum Effect {
         task: Task,
     },
     /// Something worth an event.
-    Say(Said),
+    Say(Event),
 }
 
 /// The state of everything that is decided here.
@@ -314,22 +313,9 @@ impl Desk {
         self.newest.get(service).map_or(0, |newest| newest.number)
     }
 
-    fn say(
-        &mut self,
-        kind: &'static str,
-        subject: Subject,
-        what: impl Into<String>,
-        order: &Order,
-    ) {
-        self.effects.push(Effect::Say(Said {
-            severity: Severity::Low,
-            kind,
-            subject,
-            what: what.into(),
-            author: Some(order.author.clone()),
-            reason: order.reason.clone(),
-            next: None,
-        }));
+    fn say(&mut self, kind: Kind, subject: Subject, order: &Order) {
+        let (author, reason) = (Some(order.author.clone()), order.reason.clone());
+        self.effects.push(Effect::Say(Event { kind, subject, author, reason }));
     }
 
     fn override_of(what: What, order: &Order, now: Now, until: Option<WallTime>) -> Override {

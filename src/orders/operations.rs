@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Desk, Now};
 use crate::balance::{DEFAULT_WEIGHT, Member};
-use crate::clock::in_words;
-use crate::orders::{ModeName, ModeOrder, Order, Place, Refused, Subject, UpstreamOrder};
+use crate::event::{Kind, Subject};
+use crate::orders::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::store::{Batch, OverrideKey, What};
 use crate::upstream::{Address, BreakerOrder, Upstream};
@@ -47,7 +47,7 @@ impl Desk {
                     false => self.take_back(&standing.key())?,
                 }
                 upstream.set_draining(drains);
-                if drains { "drained".to_string() } else { "active again".to_string() }
+                if drains { Kind::Drained } else { Kind::Activated }
             }
             UpstreamOrder::Add { weight } => {
                 let (list, said) = self.with(place, address, weight)?;
@@ -57,11 +57,11 @@ impl Desk {
             UpstreamOrder::Remove => {
                 let list = self.without(place, address, service, pool)?;
                 self.put_upstreams(place, list, order, now)?;
-                "removed".to_string()
+                Kind::Removed
             }
         };
         self.is_changed = true;
-        self.say("upstream", subject(place), said, order);
+        self.say(said, subject(place), order);
         Ok(())
     }
 
@@ -124,20 +124,19 @@ impl Desk {
         self.run_time.changed.get(&key).cloned().unwrap_or_else(from_file)
     }
 
-    /// A pool's upstreams with one more or another weight, and what that is in words.
+    /// A pool's upstreams with one more or another weight, and what that is.
     fn with(
         &self,
         place: &Place,
         address: &Address,
         weight: Option<u16>,
-    ) -> Result<(Vec<(Address, u16)>, String), Refused> {
+    ) -> Result<(Vec<(Address, u16)>, Kind), Refused> {
         let mut list = self.upstreams(place);
         let known = list.iter_mut().find(|(known, _)| known == address).map(|(_, weight)| weight);
         let said = match (known, weight) {
             (Some(known), Some(weight)) if *known != weight => {
-                let said = format!("weight {known} → {weight}");
-                *known = weight;
-                said
+                let from = std::mem::replace(known, weight);
+                Kind::Reweighted { from, to: weight }
             }
             (Some(_), _) => {
                 let (pool, address) = (place.pool.clone(), address.to_string());
@@ -146,7 +145,7 @@ impl Desk {
             (None, weight) => {
                 let weight = weight.unwrap_or(DEFAULT_WEIGHT);
                 list.push((address.clone(), weight));
-                format!("added with weight {weight}")
+                Kind::Added { weight }
             }
         };
         Ok((list, said))
@@ -209,13 +208,8 @@ impl Desk {
             }
             None => pool.state.breaker.set_order(what, moment),
         }
-        let said = match what {
-            BreakerOrder::Auto => "breaker back to automatic",
-            BreakerOrder::Open => "breaker opened by order",
-            BreakerOrder::Closed => "breaker closed by order",
-        };
         self.is_changed = true;
-        self.say("breaker", subject(place), said, order);
+        self.say(Kind::BreakerOrdered(what), subject(place), order);
         Ok(())
     }
 
@@ -243,13 +237,13 @@ impl Desk {
         let (mode, said) = match what {
             ModeOrder::Serve { .. } => {
                 self.take_back(&OverrideKey::Mode { service: name })?;
-                (Mode::Serve, "serves again".to_string())
+                (Mode::Serve, Kind::Serves)
             }
             ModeOrder::Hold { length, most } => {
                 let what = What::Hold { service: name, most };
                 self.put_until(what, order, now, Some(now.wall + length))?;
                 let until = snapshot.moment(now.instant) + length;
-                (Mode::Hold { most, until }, format!("held for {} at most", in_words(length)))
+                (Mode::Hold { most, until }, Kind::Held { length })
             }
             ModeOrder::Maintenance { message } => {
                 self.put(
@@ -258,12 +252,12 @@ impl Desk {
                     now,
                 )?;
                 let message: Option<Arc<str>> = message.map(Into::into);
-                (Mode::Maintenance { message }, "in maintenance".to_string())
+                (Mode::Maintenance { message }, Kind::InMaintenance)
             }
         };
         self.run_time.modes.insert(of.name.clone(), mode);
         self.is_changed = true;
-        self.say("mode", Subject::new(service, "", ""), said, order);
+        self.say(said, Subject::service(service), order);
         Ok(())
     }
 }

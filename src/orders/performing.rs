@@ -1,10 +1,10 @@
 //! What a rollout wants done is committed with its new state, and then done.
 
 use super::rollouts::UnderWay;
-use super::{Desk, Effect, Now, Said};
-use crate::config::Severity;
-use crate::orders::{Order, Refused, Subject};
-use crate::rollout::{Action, Rollout, Weight};
+use super::{Desk, Effect, Now};
+use crate::event::{Event, Kind, Subject};
+use crate::orders::{Order, Refused};
+use crate::rollout::{self, Action, Rollout};
 use crate::snapshot::Snapshot;
 use crate::split::BasisPoints;
 use crate::store::{Batch, Draft, OverrideKey, Revision, What};
@@ -40,20 +40,14 @@ impl Desk {
         };
         (traffic.split, traffic.layout) = (split, None);
         self.is_changed = true;
-        let from = &rollout.plan.from;
         // What to do about it is said with the store's own event.
         let why = why.split(';').next().unwrap_or_default();
-        self.effects.push(Effect::Say(Said {
-            severity: Severity::Critical,
-            kind: "rollout",
-            subject: Subject::new(&name, "", ""),
-            what: format!(
-                "rollout {} has ended and `{from}` has all traffic, but that is not stored: {why}",
-                rollout.id
-            ),
-            author: Some(format!("rollout {} by {}", rollout.id, rollout.author)),
+        let (id, from) = (rollout.id, rollout.plan.from.clone());
+        self.effects.push(Effect::Say(Event {
+            kind: Kind::RolloutUnstored { id, from, why: why.into() },
+            subject: Subject::service(&name),
+            author: Some(format!("rollout {id} by {}", rollout.author)),
             reason: None,
-            next: Some(format!("pointsman rollout status {name}")),
         }));
         self.unstored.insert(name, Unstored { under_way, actions });
     }
@@ -119,7 +113,7 @@ impl Desk {
                     };
                     batch.set(Desk::override_of(what, &by, now, None));
                 }
-                Action::Begin(_) | Action::Say { .. } => {}
+                Action::Begin(_) | Action::Say(_) => {}
             }
         }
         match rollout.is_over() {
@@ -193,10 +187,10 @@ impl Desk {
                 Action::Begin(task) => {
                     self.effects.push(Effect::Begin { rollout: Box::new(rollout.clone()), task });
                 }
-                Action::Say { weight, what } => {
+                Action::Say(event) => {
                     let reason = rollout.reason.clone();
                     let by = Some(&*rollout.author);
-                    self.say_of_rollout(&name, rollout.id, by, weight, what, reason);
+                    self.say_of_rollout(&name, rollout.id, by, event, reason);
                 }
             }
             self.is_changed = true;
@@ -240,9 +234,9 @@ impl Desk {
                 Action::Renew(upstream) => {
                     self.overrides.remove(&drain(&rollout, &upstream).key());
                 }
-                Action::Say { weight, what } => {
+                Action::Say(event) => {
                     let by = Some(&*rollout.author);
-                    self.say_of_rollout(&rollout.service, rollout.id, by, weight, what, None);
+                    self.say_of_rollout(&rollout.service, rollout.id, by, event, None);
                 }
                 Action::Begin(task) => {
                     self.effects.push(Effect::Begin { rollout: Box::new(rollout.clone()), task });
@@ -271,29 +265,16 @@ impl Desk {
         service: &str,
         id: u64,
         by: Option<&str>,
-        weight: Weight,
-        what: String,
+        event: rollout::Event,
         reason: Option<String>,
     ) {
-        let (severity, next) = match weight {
-            Weight::Note => (Severity::Low, None),
-            Weight::Warning => {
-                (Severity::Medium, Some(format!("pointsman rollout status {service}")))
-            }
-            Weight::Failure => {
-                (Severity::High, Some(format!("pointsman rollout report {service}")))
-            }
-        };
-        self.effects.push(Effect::Say(Said {
-            severity,
-            kind: "rollout",
-            subject: Subject::new(service, "", ""),
-            what,
-            author: Some(
-                by.map_or_else(|| format!("rollout {id}"), |by| format!("rollout {id} by {by}")),
-            ),
+        let author =
+            by.map_or_else(|| format!("rollout {id}"), |by| format!("rollout {id} by {by}"));
+        self.effects.push(Effect::Say(Event {
+            kind: Kind::Rollout { id, event: event.into() },
+            subject: Subject::service(service),
+            author: Some(author),
             reason,
-            next,
         }));
     }
 }

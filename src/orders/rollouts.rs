@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::observing::Observing;
 use super::{Desk, Effect, Now};
 use crate::clock::WallTime;
+use crate::event::{Kind, Subject};
 use crate::judge::{Counts, Metric, Verdict};
 use crate::orders::{Order, Refused};
 use crate::rollout::{
     self, Finished, Input, Outcome, Past, Plan, Rollout, Status, Task, TaskError, UpstreamView,
-    View, Weight, Wishes,
+    View, Wishes,
 };
 use crate::slo::Blame;
 use crate::snapshot::{Pool, Service, Snapshot};
@@ -147,9 +148,10 @@ impl Desk {
         let under_way = UnderWay { rollout, observing, saved: now.wall, blame: None };
         self.perform(under_way, actions, batch, snapshot, now)?;
         self.last_ids.insert(service.name.clone(), id);
-        if let Some((standing, what)) = despite {
+        if let Some((standing, why)) = despite {
             self.overrides.insert(standing.what.key(), standing);
-            self.say_overridden(name, what, order);
+            let kind = Kind::StartedDespite { rollout: id, why };
+            self.say(kind, Subject::service(name), order);
         }
         // What is ready at once need not wait for the next look; what cannot be stored now does. It
         // has started all the same, and must not be told otherwise.
@@ -222,8 +224,9 @@ impl Desk {
             }
         }
         if let Err(why) = result {
-            let what = format!("rollout {id}: {} failed: {why}", task.words());
-            self.say_of_rollout(service, *id, None, Weight::Warning, what, None);
+            let (task, why) = (task.clone(), why.clone());
+            let event = rollout::Event::TaskFailed { task, why };
+            self.say_of_rollout(service, *id, None, event, None);
         }
         Ok(())
     }

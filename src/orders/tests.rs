@@ -363,7 +363,7 @@ fn a_rollback_past_a_rollout_calls_its_hook_and_is_told_as_loud_as_an_abort() {
     for effect in bench.desk.take_effects() {
         match effect {
             Effect::Begin { task, .. } => begun.push(task),
-            Effect::Say(Said { severity, what, author, .. }) => said.push((severity, what, author)),
+            Effect::Say(event) => said.push((event.severity(), event.words(), event.author)),
         }
     }
     assert_eq!(begun, [Task::Hook(HookPoint::AfterRollback)]);
@@ -408,7 +408,7 @@ fn traffic_leaves_a_target_though_the_disk_is_full_and_that_is_stored_later() {
     bench.publish();
     assert_eq!((split(&bench).as_str(), bench.state()), ("blue=100", "aborted"));
     let critical = bench.desk.take_effects().into_iter().any(|effect| match effect {
-        Effect::Say(said) => said.severity == Severity::Critical,
+        Effect::Say(event) => event.severity() == Severity::Critical,
         Effect::Begin { .. } => false,
     });
     assert!(critical, "somebody has to make room");

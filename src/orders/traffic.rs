@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Desk, Now, check_expected};
 use crate::config::{Config, Service};
-use crate::orders::{Order, Refused, Subject, Target};
+use crate::event::{Kind, Subject};
+use crate::orders::{Order, Refused, Target};
 use crate::rollout::Strategy;
 use crate::snapshot::{Pool, Snapshot};
 use crate::split::Split;
@@ -83,12 +84,12 @@ impl Desk {
             .ok_or_else(|| Refused::Store("it has made no revision".into()))?;
         self.take(&service.name, &revision);
         superseded.into_iter().for_each(|superseded| self.supersede(superseded));
-        let what = match goes_back {
-            Some(to) => format!("rolled back to revision {to}: {}", revision.split),
-            None => format!("traffic shifted: {}", revision.split),
+        let (split, number) = (revision.split.clone(), revision.number);
+        let kind = match goes_back {
+            Some(to) => Kind::RolledBack { to, split, revision: number },
+            None => Kind::Shifted { split, revision: number },
         };
-        let what = format!("{what} (revision {})", revision.number);
-        self.say("traffic", Subject::new(name, "", ""), what, order);
+        self.say(kind, Subject::service(name), order);
         Ok(revision)
     }
 
@@ -232,9 +233,8 @@ impl Desk {
             self.take(name, revision);
             if is_edit {
                 let order = Order::of(FILE, revision.reason.as_deref());
-                let (split, number) = (&revision.split, revision.number);
-                let what = format!("traffic shifted: {split} (revision {number})");
-                self.say("traffic", Subject::new(name, "", ""), what, &order);
+                let (split, revision) = (revision.split.clone(), revision.number);
+                self.say(Kind::Shifted { split, revision }, Subject::service(name), &order);
             }
         }
         self.run_time.traffic.retain(|name, _| config.service(name).is_some());

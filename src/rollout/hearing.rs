@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Finished, MeasureError, Query, Rollout, Strategy, TaskError, Weight, say};
+use super::{Action, Event, Finished, MeasureError, Query, Rollout, Strategy, TaskError};
 use crate::clock::WallTime;
 use crate::judge::ledger::Failing;
 use crate::judge::{Counts, Distribution, Evidence, Judge, Metric, Reading, Ruling, Verdict};
@@ -247,7 +247,7 @@ impl Rollout {
         actions: &mut Vec<Action>,
     ) {
         let Some(query) = &self.plan.judging.prometheus else { return };
-        let (id, measured) = (self.id, &mut self.hearing.measured);
+        let measured = &mut self.hearing.measured;
         let number = match said {
             Ok(Finished::Measured(value)) => Ok(value),
             Ok(_) => Err(MeasureError::NoNumber.into()),
@@ -256,8 +256,7 @@ impl Rollout {
         match number {
             Ok(value) => {
                 if measured.why_not.take().is_some() {
-                    let what = format!("rollout {id}: Prometheus answers again");
-                    actions.push(say(Weight::Note, what));
+                    actions.push(Action::Say(Event::Measured));
                 }
                 measured.answered = Some((now, value));
                 measured.above = if value > query.above { measured.above + 1 } else { 0 };
@@ -265,11 +264,8 @@ impl Rollout {
             Err(error) => {
                 let why = error.to_string();
                 if measured.why_not.is_none() {
-                    let what = format!(
-                        "rollout {id} goes on only once Prometheus answers `{}`: {why}",
-                        query.query
-                    );
-                    actions.push(say(Weight::Warning, what));
+                    let (query, why) = (query.query.clone(), why.clone());
+                    actions.push(Action::Say(Event::Unmeasured { query, why }));
                 }
                 measured.why_not = Some(why);
             }
@@ -320,8 +316,8 @@ impl Rollout {
     }
 
     /// Keeps a line of what is decided.
-    pub(super) fn note(&mut self, what: &str, now: WallTime) {
-        self.hearing.log.push_back((now, what.to_string()));
+    pub(super) fn note(&mut self, what: String, now: WallTime) {
+        self.hearing.log.push_back((now, what));
         if self.hearing.log.len() > LOG {
             self.hearing.log.pop_front();
         }

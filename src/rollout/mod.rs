@@ -7,6 +7,7 @@
 mod hook;
 mod judging;
 mod plan;
+mod event;
 mod progress;
 mod stages;
 mod orders;
@@ -30,6 +31,7 @@ use crate::clock::WallTime;
 use crate::judge::{Counts, Verdict};
 use crate::split::Split;
 
+pub use event::{Event, Trouble, Weight};
 pub use hearing::{Past, Second};
 pub use hook::{Hook, HookPoint, Hooks};
 pub use judging::{Judging, OnInconclusive, Query};
@@ -274,27 +276,6 @@ pub enum Action {
         /// The pool that runs it.
         pool: Arc<str>,
     },
-    /// Something worth an event.
-    Say {
-        /// How much it matters.
-        weight: Weight,
-        /// What, in a sentence.
-        what: String,
-    },
-}
-
-/// How much something matters to who is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// As planned.
-    Note,
-    /// Somebody may have to do something.
-    Warning,
-    /// Traffic was taken back.
-    Failure,
-}
-
-/// Something to be said.
-fn say(weight: Weight, what: String) -> Action {
-    Action::Say { weight, what }
+    /// Something to be told.
+    Say(Event),
 }

@@ -1,28 +1,10 @@
 //! What people order of a rollout under way.
 
-use super::{Action, Order, OrderRefused, Outcome, Paused, Rollout, Stage, View, Weight, say};
+use super::{Action, Event, Order, OrderRefused, Outcome, Paused, Rollout, Stage, View};
 use crate::clock::WallTime;
 use crate::judge::Counts;
 
 impl Rollout {
-    /// Who wants it to go on, and why; that it stops says so itself.
-    pub(super) fn ordered(
-        &self,
-        order: Order,
-        author: &str,
-        reason: Option<&str>,
-    ) -> Option<Action> {
-        let verb = match order {
-            Order::Step => "a step",
-            Order::Promote => "the promotion",
-            Order::Resume => "to go on",
-            Order::Pause | Order::Abort => return None,
-        };
-        let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-        let what = format!("rollout {}: {author} has ordered {verb}{why}", self.id);
-        Some(say(Weight::Note, what))
-    }
-
     pub(super) fn on_order(
         &mut self,
         order: Order,
@@ -43,7 +25,7 @@ impl Rollout {
                 let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
                 let why = format!("by {author}{why}");
                 self.paused = Some(Paused { at: now, why: why.clone() });
-                actions.push(say(Weight::Note, format!("rollout {} is paused {why}", self.id)));
+                actions.push(Action::Say(Event::PausedByOrder { by: why }));
             }
             Order::Resume if self.paused.is_none() => return Err(self.refuse("is not paused")),
             Order::Resume => self.go_on(now, actions),
@@ -53,10 +35,10 @@ impl Rollout {
             }
             Order::Abort => {
                 let by = author.to_string();
-                let what = format!("rollout {} was aborted by {by}", self.id);
-                self.shift_back(&what, now, actions);
+                let event = Event::Aborted { by: by.clone() };
+                self.shift_back(&event, now, actions);
                 self.abort_rolling(actions);
-                actions.push(say(Weight::Warning, what));
+                actions.push(Action::Say(event));
                 self.end(Outcome::Aborted { by, why: reason }, now);
             }
             Order::Step | Order::Promote if view.held.is_some() => {
@@ -107,7 +89,7 @@ impl Rollout {
         let longest = self.plan.longest_step.max(self.plan.hold);
         self.unpause(now);
         self.on_resumed();
-        actions.push(say(Weight::Note, format!("rollout {} goes on", self.id)));
+        actions.push(Action::Say(Event::Resumed));
         if self.has_passed && !self.stands_still() {
             self.pass(now, actions);
         } else if std::mem::take(&mut self.has_failed) {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::rolling::Rolling;
 use super::{
-    Action, Finished, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive,
-    OrderRefused, Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, TaskError, View, Weight,
-    say,
+    Action, Event, Finished, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive,
+    Order, OrderRefused, Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, TaskError, Trouble,
+    View,
 };
 use crate::clock::{WallTime, in_words};
 use crate::judge::{Counts, Verdict};
@@ -53,11 +53,12 @@ impl Rollout {
             hearing: Hearing::default(),
         };
         let plan = &rollout.plan;
-        let what = match plan.strategy {
-            Strategy::Rolling => format!("rollout {id} renews pool `{}`", plan.to),
-            _ => format!("rollout {id} from `{}` to `{}` has started", plan.from, plan.to),
+        let (from, to) = (plan.from.clone(), plan.to.clone());
+        let started = match plan.strategy {
+            Strategy::Rolling => Event::RenewalStarted { pool: to },
+            _ => Event::Started { from, to },
         };
-        let mut actions = vec![say(Weight::Note, what)];
+        let mut actions = vec![Action::Say(started)];
         rollout.enter(Stage::BeforeStart, now, &mut actions);
         rollout.note_said(&actions, now);
         (rollout, actions)
@@ -90,7 +91,11 @@ impl Rollout {
                 }
             }
             Input::Order { order, author, reason } => {
-                actions.extend(self.ordered(order, &author, reason.as_deref()));
+                // That it stops says so itself.
+                if matches!(order, Order::Step | Order::Promote | Order::Resume) {
+                    let (by, reason) = (author.clone(), reason.clone());
+                    actions.push(Action::Say(Event::Ordered { order, by, reason }));
+                }
                 self.on_order(order, &author, reason, view, &mut actions)?;
             }
         }
@@ -100,8 +105,8 @@ impl Rollout {
 
     fn note_said(&mut self, actions: &[Action], now: WallTime) {
         for action in actions {
-            if let Action::Say { what, .. } = action {
-                self.note(what, now);
+            if let Action::Say(event) = action {
+                self.note(event.words(self.id), now);
             }
         }
     }
@@ -112,15 +117,11 @@ impl Rollout {
         let mut actions = Vec::new();
         if !self.is_over() {
             self.abort_rolling(&mut actions);
-            let what = format!("rollout {} is superseded by {by}", self.id);
-            match is_rollback {
+            if is_rollback {
                 // As if it had gone back by itself.
-                true => {
-                    self.on_taken_back(now, &mut actions);
-                    actions.push(say(Weight::Warning, what));
-                }
-                false => actions.push(say(Weight::Note, what)),
+                self.on_taken_back(now, &mut actions);
             }
+            actions.push(Action::Say(Event::Superseded { by: by.into(), is_rollback }));
             self.end(Outcome::Superseded { by: by.into() }, now);
         }
         actions
@@ -211,7 +212,7 @@ impl Rollout {
             if let Verdict::Fail { evidence, .. } = &view.verdict
                 && self.paused.is_none()
             {
-                self.pause(evidence.clone(), view.now, actions);
+                self.pause(Trouble::Verdict, evidence.clone(), view.now, actions);
             }
             self.roll(view, actions);
             return;
@@ -220,7 +221,7 @@ impl Rollout {
             return;
         }
         if let (Verdict::Invalid { evidence }, true) = (&view.verdict, self.is_exposed()) {
-            self.pause(evidence.clone(), view.now, actions);
+            self.pause(Trouble::Verdict, evidence.clone(), view.now, actions);
             return;
         }
         let elapsed = view.now.elapsed_since(self.entered);
@@ -251,24 +252,29 @@ impl Rollout {
             self.take_step(self.following(), view.now, actions);
         } else if elapsed >= self.plan.longest_step.max(self.plan.hold) {
             let within = in_words(self.plan.longest_step.max(self.plan.hold));
-            let why = match &view.verdict {
+            let (trouble, why) = match &view.verdict {
                 _ if !enough => {
                     let (came, wanted) = (self.counts.total, self.plan.min_requests);
-                    format!("{came} of {wanted} requests came in {within}: too few to go on")
+                    let why =
+                        format!("{came} of {wanted} requests came in {within}: too few to go on");
+                    (Trouble::TooFew, why)
                 }
                 _ if !view.target_ready => {
-                    format!("pool `{}` is not healthy after {within}", self.plan.to)
+                    let why = format!("pool `{}` is not healthy after {within}", self.plan.to);
+                    (Trouble::NotReady, why)
                 }
-                verdict => format!("there is no verdict after {within}: {}", verdict.evidence()),
+                verdict => {
+                    let why = format!("there is no verdict after {within}: {}", verdict.evidence());
+                    (Trouble::NoVerdict, why)
+                }
             };
             match self.plan.judging.on_inconclusive {
                 OnInconclusive::Promote if view.target_ready => {
-                    let what = format!("rollout {} goes on without a verdict: {why}", self.id);
-                    actions.push(say(Weight::Warning, what));
+                    actions.push(Action::Say(Event::SteppedWithoutVerdict { why }));
                     self.take_step(self.following(), view.now, actions);
                 }
                 OnInconclusive::Rollback => drop(self.take_back(why, view, actions)),
-                _ => self.pause(why, view.now, actions),
+                _ => self.pause(trouble, why, view.now, actions),
             }
         }
     }
@@ -292,9 +298,8 @@ impl Rollout {
         let named = task.words();
         if !was_pending || self.task().as_ref() != Some(task) {
             // Of a stage that is over or given up, or one that holds nothing up.
-            if let Err(why) = &result {
-                let what = format!("rollout {}: {named} failed: {why}", self.id);
-                actions.push(say(Weight::Warning, what));
+            if let Err(why) = result {
+                actions.push(Action::Say(Event::TaskFailed { task: task.clone(), why }));
             }
             return;
         }
@@ -306,7 +311,8 @@ impl Rollout {
             }
             (Err(why), _) => {
                 self.has_failed = true;
-                self.pause(format!("{named} failed: {why}"), now, actions);
+                let trouble = Trouble::Task(task.clone());
+                self.pause(trouble, format!("{named} failed: {why}"), now, actions);
             }
         }
     }
@@ -315,8 +321,7 @@ impl Rollout {
     fn heed(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
         match (view.held, self.held.is_some()) {
             (Some(why), false) => {
-                let what = format!("rollout {} is held: {why}", self.id);
-                actions.push(say(Weight::Warning, what));
+                actions.push(Action::Say(Event::Held { why: why.to_string() }));
                 self.held = Some(Paused { at: view.now, why: why.to_string() });
             }
             (None, true) => self.let_go(view.now, actions),
@@ -326,7 +331,7 @@ impl Rollout {
 
     fn let_go(&mut self, now: WallTime, actions: &mut Vec<Action>) {
         let Some(held) = self.held.take() else { return };
-        actions.push(say(Weight::Note, format!("rollout {} is held no longer", self.id)));
+        actions.push(Action::Say(Event::LetGo));
         match &mut self.paused {
             Some(paused) => paused.at = paused.at.min(held.at),
             None => {

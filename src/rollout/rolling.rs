@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Finished, HookPoint, Rollout, Task, TaskError, UpstreamView, View, Weight, say,
+    Action, Event, Finished, HookPoint, Rollout, Task, TaskError, Trouble, UpstreamView, View,
 };
 use crate::clock::{WallTime, in_words};
 
@@ -110,11 +110,8 @@ impl Rollout {
                 Stand::Proving if elapsed >= self.plan.ready_within => {
                     out.at = Stand::Stuck;
                     let within = self.plan.ready_within;
-                    stuck = Some(format!(
-                        "`{}` is not healthy within {}",
-                        out.address,
-                        in_words(within)
-                    ));
+                    let (address, within) = (out.address.clone(), in_words(within));
+                    stuck = Some((format!("`{address}` is not healthy within {within}"), address));
                 }
                 _ => {}
             }
@@ -122,12 +119,11 @@ impl Rollout {
         drained.into_iter().for_each(|task| self.begin(task, now, actions));
         for address in done {
             self.rolling.out.retain(|out| out.address != address);
-            let what = format!("rollout {}: `{address}` is renewed", self.id);
-            actions.push(say(Weight::Note, what));
+            actions.push(Action::Say(Event::Renewed { upstream: address.clone() }));
             self.rolling.done.push(address);
         }
-        if let Some(why) = stuck {
-            self.pause(why, now, actions);
+        if let Some((why, address)) = stuck {
+            self.pause(Trouble::Upstream(address), why, now, actions);
         }
         if !self.stands_still() {
             self.take_out(view, actions);
@@ -180,7 +176,9 @@ impl Rollout {
             }
             Err(why) => {
                 out.at = Stand::Stuck;
-                self.pause(format!("hook deploy of `{address}` failed: {why}"), now, actions);
+                let trouble = Trouble::Task(deploy(address));
+                let why = format!("hook deploy of `{address}` failed: {why}");
+                self.pause(trouble, why, now, actions);
             }
         }
     }
@@ -216,8 +214,7 @@ impl Rollout {
                 Stand::Draining => actions.push(Action::Renew(out.address)),
                 Stand::Proving => {}
                 Stand::Deploying | Stand::Stuck => {
-                    let what = format!("rollout {}: `{}` stays out", self.id, out.address);
-                    actions.push(say(Weight::Warning, what));
+                    actions.push(Action::Say(Event::StaysOut { upstream: out.address }));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! From one stage into the next: forward, back, or to an end.
 
 use super::{
-    Action, HookPoint, Outcome, Paused, Rollout, Stage, Strategy, Task, View, Weight, say,
+    Action, Event, HookPoint, Outcome, Paused, Rollout, Stage, Strategy, Task, Trouble, View,
 };
 use crate::clock::WallTime;
 use crate::judge::Counts;
@@ -76,7 +76,7 @@ impl Rollout {
         let why = format!("rollout {id}: step {} of {}{shown}", step + 1, self.plan.steps.len());
         let split = Split::between(from, to, share);
         actions.push(Action::Shift { split, why });
-        actions.push(say(Weight::Note, format!("rollout {id}: `{to}` gets {share} %")));
+        actions.push(Action::Say(Event::Stepped { to: to.clone(), share }));
         self.on_shift(now);
         self.step = Some(step);
         self.counts = Counts::default();
@@ -116,27 +116,28 @@ impl Rollout {
         view: &View<'_>,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let (id, from) = (self.id, &self.plan.from);
+        let from = &self.plan.from;
         if !view.old_ready {
             if self.paused.is_none() {
                 let why = format!("{why}, but pool `{from}` has no upstream that takes requests");
-                self.pause(why, view.now, actions);
+                self.pause(Trouble::NoWayBack, why, view.now, actions);
             }
             return false;
         }
-        let what = format!("rollout {id} is rolled back: {why}");
-        self.shift_back(&what, view.now, actions);
-        actions.push(say(Weight::Failure, what));
+        let event = Event::RolledBack { why: why.clone() };
+        self.shift_back(&event, view.now, actions);
+        actions.push(Action::Say(event));
         self.end(Outcome::RolledBack { why }, view.now);
         true
     }
 
-    pub(super) fn shift_back(&mut self, why: &str, now: WallTime, actions: &mut Vec<Action>) {
+    /// Takes back what it has moved, because of this.
+    pub(super) fn shift_back(&mut self, event: &Event, now: WallTime, actions: &mut Vec<Action>) {
         if self.step.is_none() {
             return;
         }
         let split = Split::all_to(self.plan.from.clone());
-        actions.push(Action::Shift { split, why: why.to_string() });
+        actions.push(Action::Shift { split, why: event.words(self.id) });
         self.on_taken_back(now, actions);
     }
 
@@ -153,33 +154,32 @@ impl Rollout {
     }
 
     pub(super) fn promote(&mut self, now: WallTime, actions: &mut Vec<Action>) {
-        let what = match self.plan.strategy {
-            Strategy::Rolling => {
-                let (id, service, to) = (self.id, &self.service, &self.plan.to);
-                let left_out = self.rolling.left_out().map(|address| {
-                    format!(
-                        "; `{address}` was left out and stays drained until `pointsman drain \
-                         {service}/{to} {address} --undo`"
-                    )
-                });
-                format!("rollout {id}: pool `{to}` is renewed{}", left_out.collect::<String>())
-            }
-            _ => format!("rollout {}: `{}` is promoted", self.id, self.plan.to),
-        };
-        actions.push(say(Weight::Note, what));
+        let to = self.plan.to.clone();
+        actions.push(Action::Say(match self.plan.strategy {
+            Strategy::Rolling => Event::RenewalEnded {
+                service: self.service.clone(),
+                pool: to,
+                left_out: self.rolling.left_out().cloned().collect(),
+            },
+            _ => Event::Promoted { to },
+        }));
         self.end(Outcome::Promoted, now);
     }
 
     pub(super) fn fail(&mut self, why: String, now: WallTime, actions: &mut Vec<Action>) {
-        let what = format!("rollout {} has ended before any traffic moved: {why}", self.id);
-        actions.push(say(Weight::Warning, what));
+        actions.push(Action::Say(Event::Failed { why: why.clone() }));
         self.end(Outcome::Failed { why }, now);
     }
 
-    pub(super) fn pause(&mut self, why: String, now: WallTime, actions: &mut Vec<Action>) {
+    pub(super) fn pause(
+        &mut self,
+        trouble: Trouble,
+        why: String,
+        now: WallTime,
+        actions: &mut Vec<Action>,
+    ) {
         if self.paused.is_none() {
-            let what = format!("rollout {} is paused: {why}", self.id);
-            actions.push(say(Weight::Warning, what));
+            actions.push(Action::Say(Event::Paused { trouble, why: why.clone() }));
             self.paused = Some(Paused { at: now, why });
         }
     }

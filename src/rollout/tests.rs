@@ -166,8 +166,8 @@ impl Trial {
                     format!("renew {address}")
                 }
                 Action::Contract { pool } => format!("contract {pool}"),
-                Action::Say { weight: Weight::Note, .. } => continue,
-                Action::Say { weight, what } => format!("{weight:?}: {what}"),
+                Action::Say(event) if event.weight() == Weight::Note => continue,
+                Action::Say(event) => format!("{:?}: {}", event.weight(), event.words(7)),
             };
             self.log.push(short);
         }

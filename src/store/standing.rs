@@ -178,7 +178,8 @@ pub struct FlagState {
     pub at: WallTime,
 }
 
-/// An event as it is kept; empty parts of its place are meant as a whole.
+/// An event as it is kept: in words, which no later version has to understand. Empty parts of its
+/// place are meant as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StoredEvent {
     /// Counts up over all events of the store.
@@ -187,6 +188,9 @@ pub struct StoredEvent {
     pub at: WallTime,
     /// What kind, such as `breaker`.
     pub kind: String,
+    /// What exactly; empty if an older version noted it.
+    #[serde(default)]
+    pub code: String,
     /// How bad, such as `high`.
     #[serde(default)]
     pub severity: String,

@@ -130,6 +130,7 @@ fn event(number: u64) -> StoredEvent {
         number,
         at: WallTime::from_millis(number),
         kind: "breaker".into(),
+        code: String::new(),
         severity: "high".into(),
         service: "shop".into(),
         pool: "green".into(),

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 /// No runtime, no pingora, no file, no socket, no clock and no random source; and of our own rooms
 /// only each other.
-const CORE: [&str; 18] = [
+const CORE: [&str; 19] = [
     "balance",
     "clock",
     "config",
+    "event",
     "exchange",
     "fallback",
     "http",

@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::Moment;
-use crate::{events, orders, upstream};
+use crate::event::Subject;
+use crate::{events, upstream};
 
 /// What a circuit breaker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -258,12 +259,13 @@ fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
     one_of(deserializer, &["serve", "hold", "maintenance"])
 }
 
-impl From<events::Event> for Event {
-    fn from(event: events::Event) -> Event {
-        let orders::Subject { service, pool, upstream } = event.subject;
-        let (number, at, kind) = (event.number, event.at.seconds(), event.kind);
-        let severity = event.severity.name().to_string();
-        let (what, author, reason) = (event.what, event.author, event.reason);
+impl From<&events::Entry> for Event {
+    fn from(entry: &events::Entry) -> Event {
+        let (number, at, event) = (entry.number, entry.at.seconds(), &entry.event);
+        let Subject { service, pool, upstream } = event.subject.clone();
+        let (kind, severity) = (event.kind.name().to_string(), event.severity().name().to_string());
+        let what = event.words();
+        let (author, reason) = (event.author.clone(), event.reason.clone());
         Event { number, at, severity, kind, service, pool, upstream, what, author, reason }
     }
 }

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, Severity};
 use crate::rollout::{self, Task, Wishes};
 use crate::snapshot::Resolved;
 use crate::split::BasisPoints;
@@ -21,7 +21,7 @@ struct Office {
     desk: Desk,
     snapshot: Snapshot,
     now: Now,
-    said: Vec<Said>,
+    said: Vec<Event>,
 }
 
 const DAY: u64 = 24 * 60 * 60;
@@ -143,7 +143,8 @@ impl Office {
     /// What was said of the budget since it was asked last: severity and words.
     fn told(&mut self) -> Vec<(Severity, String)> {
         let said = std::mem::take(&mut self.said).into_iter();
-        said.filter(|said| said.kind == "slo").map(|said| (said.severity, said.what)).collect()
+        let of_budgets = said.filter(|event| event.kind.name() == "slo");
+        of_budgets.map(|event| (event.severity(), event.words())).collect()
     }
 }
 

@@ -1,0 +1,374 @@
+//! What can happen: each kind with what it tells, and the tables that follow from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Subject;
+use crate::config::Severity;
+use crate::rollout::{self, Weight};
+use crate::slo::State;
+use crate::split::{BasisPoints, Split};
+use crate::upstream::{BreakerOrder, BreakerState, Proof};
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// A service's traffic divides anew, by order or by an edit of the file.
+    Shifted {
+        /// How.
+        split: Split,
+        /// The revision that it made.
+        revision: u64,
+    },
+    /// A service's traffic is as it was.
+    RolledBack {
+        /// The revision that it was taken from.
+        to: u64,
+        /// How it divides.
+        split: Split,
+        /// The revision that this made.
+        revision: u64,
+    },
+    /// A flag has another share of clients.
+    FlagSet {
+        /// The flag.
+        flag: Arc<str>,
+        /// Its share.
+        percent: BasisPoints,
+        /// Its revision.
+        revision: u64,
+    },
+    /// An upstream gets no new requests.
+    Drained,
+    /// An upstream is drained no more.
+    Activated,
+    /// An upstream has joined its pool.
+    Added {
+        /// Relative to the others.
+        weight: u16,
+    },
+    /// An upstream has another weight.
+    Reweighted {
+        /// What it was.
+        from: u16,
+        /// What it is.
+        to: u16,
+    },
+    /// An upstream has left its pool.
+    Removed,
+    /// Somebody has told a breaker what to do.
+    BreakerOrdered(BreakerOrder),
+    /// A breaker has changed by itself.
+    BreakerTurned {
+        /// What it does now.
+        state: BreakerState,
+        /// How long it stays open; none if it was told to.
+        left: Option<Duration>,
+    },
+    /// Too few of a pool are well: all are tried.
+    Panicked {
+        /// Upstreams that are well.
+        well: usize,
+        /// Those that there are.
+        known: usize,
+    },
+    /// Enough of a pool are well again.
+    Calmed {
+        /// Upstreams that are well.
+        well: usize,
+        /// Those that there are.
+        known: usize,
+    },
+    /// An upstream failed too often in a row.
+    Ejected {
+        /// For how long.
+        left: Duration,
+    },
+    /// An upstream's ejection is over.
+    CameBack,
+    /// Health checks have found something else.
+    Proved {
+        /// What.
+        proof: Proof,
+        /// Why it is down.
+        why: Option<Arc<str>>,
+    },
+    /// A service serves.
+    Serves,
+    /// New requests of a service wait.
+    Held {
+        /// How long at most.
+        length: Duration,
+    },
+    /// New requests of a service are told to come back later.
+    InMaintenance,
+    /// What an error budget lets rollouts do has changed.
+    BudgetTurned {
+        /// What they may do.
+        state: State,
+        /// What is left of the scarcest budget, 0 to 1.
+        remaining: f64,
+        /// Why, in words.
+        why: String,
+    },
+    /// Somebody keeps a service's rollouts where they are.
+    Frozen {
+        /// For how long at most.
+        length: Option<Duration>,
+    },
+    /// Rollouts are kept no more.
+    Thawed,
+    /// Rollouts go on whatever the error budget says.
+    Overridden {
+        /// For how long at most.
+        length: Duration,
+        /// Who had frozen them, if somebody had.
+        freeze_by: Option<String>,
+        /// Why they were kept, if it is known.
+        why: Option<String>,
+    },
+    /// The error budget is heeded again.
+    OverrideEnded,
+    /// Somebody has started a rollout that the error budget refuses.
+    StartedDespite {
+        /// The rollout.
+        rollout: u64,
+        /// Why it was refused.
+        why: String,
+    },
+    /// Something of a rollout.
+    Rollout {
+        /// The rollout.
+        id: u64,
+        /// What.
+        event: Box<rollout::Event>,
+    },
+    /// A rollout has ended and given its traffic back, in memory alone.
+    RolloutUnstored {
+        /// The rollout.
+        id: u64,
+        /// The pool that has all traffic.
+        from: Arc<str>,
+        /// Why it is not stored.
+        why: String,
+    },
+    /// The store takes nothing.
+    StoreFails {
+        /// What it said.
+        why: String,
+    },
+    /// The store takes orders again.
+    StoreWorks,
+    /// A file was refused, and the config in force stays.
+    ReloadRefused {
+        /// What is at fault: a file or an address.
+        at_fault: String,
+        /// Why.
+        why: String,
+        /// The config's file.
+        file: Option<String>,
+    },
+    /// One of which only the words are kept: it happened before the process began.
+    Kept(Kept),
+}
+
+/// An event as it is remembered over a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// What kind it was for people, such as `breaker`.
+    pub name: String,
+    /// What exactly, as [`Kind::code`] says it; empty if an older version noted it.
+    pub code: String,
+    /// How much it mattered.
+    pub severity: Severity,
+    /// What happened, in the words of that time.
+    pub words: String,
+}
+
+impl Kind {
+    /// What kind it is for people: the one that the API tells.
+    pub fn name(&self) -> &str {
+        match self {
+            Kind::Shifted { .. } | Kind::RolledBack { .. } => "traffic",
+            Kind::FlagSet { .. } => "flag",
+            Kind::Drained
+            | Kind::Activated
+            | Kind::Added { .. }
+            | Kind::Reweighted { .. }
+            | Kind::Removed => "upstream",
+            Kind::BreakerOrdered(_) | Kind::BreakerTurned { .. } => "breaker",
+            Kind::Panicked { .. } | Kind::Calmed { .. } => "panic",
+            Kind::Ejected { .. } | Kind::CameBack => "ejection",
+            Kind::Proved { .. } => "health",
+            Kind::Serves | Kind::Held { .. } | Kind::InMaintenance => "mode",
+            Kind::BudgetTurned { .. }
+            | Kind::Frozen { .. }
+            | Kind::Thawed
+            | Kind::Overridden { .. }
+            | Kind::OverrideEnded
+            | Kind::StartedDespite { .. } => "slo",
+            Kind::Rollout { .. } | Kind::RolloutUnstored { .. } => "rollout",
+            Kind::StoreFails { .. } | Kind::StoreWorks => "store",
+            Kind::ReloadRefused { .. } => "reload",
+            Kind::Kept(kept) => &kept.name,
+        }
+    }
+
+    /// What exactly happened, in one word that no later version changes.
+    pub fn code(&self) -> &str {
+        match self {
+            Kind::Shifted { .. } => "shifted",
+            Kind::RolledBack { .. } => "rolled-back",
+            Kind::FlagSet { .. } => "flag-set",
+            Kind::Drained => "drained",
+            Kind::Activated => "activated",
+            Kind::Added { .. } => "added",
+            Kind::Reweighted { .. } => "reweighted",
+            Kind::Removed => "removed",
+            Kind::BreakerOrdered(BreakerOrder::Auto) => "breaker-set-to-auto",
+            Kind::BreakerOrdered(BreakerOrder::Open) => "breaker-set-to-open",
+            Kind::BreakerOrdered(BreakerOrder::Closed) => "breaker-set-to-closed",
+            Kind::BreakerTurned { state: BreakerState::Open, .. } => "breaker-opened",
+            Kind::BreakerTurned { state: BreakerState::HalfOpen, .. } => "breaker-half-open",
+            Kind::BreakerTurned { state: BreakerState::Closed, .. } => "breaker-closed",
+            Kind::Panicked { .. } => "panicked",
+            Kind::Calmed { .. } => "calmed",
+            Kind::Ejected { .. } => "ejected",
+            Kind::CameBack => "came-back",
+            Kind::Proved { proof: Proof::Unproven, .. } => "unproven",
+            Kind::Proved { proof: Proof::Up, .. } => "up",
+            Kind::Proved { proof: Proof::Down, .. } => "down",
+            Kind::Serves => "serves",
+            Kind::Held { .. } => "held",
+            Kind::InMaintenance => "in-maintenance",
+            Kind::BudgetTurned { state: State::Open, .. } => "budget-open",
+            Kind::BudgetTurned { state: State::Caution, .. } => "budget-caution",
+            Kind::BudgetTurned { state: State::Hold, .. } => "budget-hold",
+            Kind::BudgetTurned { state: State::Frozen, .. } => "budget-frozen",
+            Kind::Frozen { .. } => "frozen",
+            Kind::Thawed => "thawed",
+            Kind::Overridden { .. } => "overridden",
+            Kind::OverrideEnded => "override-ended",
+            Kind::StartedDespite { .. } => "started-despite",
+            Kind::Rollout { event, .. } => event.code(),
+            Kind::RolloutUnstored { .. } => "rollout-unstored",
+            Kind::StoreFails { .. } => "store-fails",
+            Kind::StoreWorks => "store-works",
+            Kind::ReloadRefused { .. } => "reload-refused",
+            Kind::Kept(kept) => &kept.code,
+        }
+    }
+
+    /// What it names that tells it from others of its kind at the same place. Of what was ordered
+    /// each figure is news; of trouble none is.
+    pub(super) fn named(&self) -> String {
+        match self {
+            Kind::Shifted { revision, .. } | Kind::RolledBack { revision, .. } => {
+                revision.to_string()
+            }
+            Kind::FlagSet { flag, revision, .. } => format!("{flag} {revision}"),
+            Kind::Added { weight } => weight.to_string(),
+            Kind::Reweighted { from, to } => format!("{from} {to}"),
+            Kind::Held { length } => format!("{length:?}"),
+            Kind::Frozen { length } => format!("{length:?}"),
+            Kind::Overridden { length, .. } => format!("{length:?}"),
+            Kind::StartedDespite { rollout: id, .. } | Kind::RolloutUnstored { id, .. } => {
+                id.to_string()
+            }
+            Kind::Rollout { id, event } => format!("{id} {}", event.named()),
+            Kind::ReloadRefused { at_fault, .. } => at_fault.clone(),
+            Kind::Kept(kept) => kept.words.clone(),
+            Kind::Drained
+            | Kind::Activated
+            | Kind::Removed
+            | Kind::BreakerOrdered(_)
+            | Kind::BreakerTurned { .. }
+            | Kind::Panicked { .. }
+            | Kind::Calmed { .. }
+            | Kind::Ejected { .. }
+            | Kind::CameBack
+            | Kind::Proved { .. }
+            | Kind::Serves
+            | Kind::InMaintenance
+            | Kind::BudgetTurned { .. }
+            | Kind::Thawed
+            | Kind::OverrideEnded
+            | Kind::StoreFails { .. }
+            | Kind::StoreWorks => String::new(),
+        }
+    }
+
+    /// How much it matters, which for a breaker depends on whether it is a whole pool's.
+    pub(super) fn severity(&self, subject: &Subject) -> Severity {
+        match self {
+            // What was ordered is no news to who ordered it; good news does not wake anybody.
+            Kind::Shifted { .. }
+            | Kind::RolledBack { .. }
+            | Kind::FlagSet { .. }
+            | Kind::Drained
+            | Kind::Activated
+            | Kind::Added { .. }
+            | Kind::Reweighted { .. }
+            | Kind::Removed
+            | Kind::BreakerOrdered(_)
+            | Kind::BreakerTurned { state: BreakerState::HalfOpen | BreakerState::Closed, .. }
+            | Kind::Calmed { .. }
+            | Kind::CameBack
+            | Kind::Proved { proof: Proof::Unproven | Proof::Up, .. }
+            | Kind::Serves
+            | Kind::Held { .. }
+            | Kind::InMaintenance
+            | Kind::BudgetTurned { state: State::Open, .. }
+            | Kind::Frozen { .. }
+            | Kind::Thawed
+            | Kind::OverrideEnded
+            | Kind::StoreWorks => Severity::Low,
+            Kind::BreakerTurned { state: BreakerState::Open, .. }
+                if !subject.upstream.is_empty() =>
+            {
+                Severity::Medium
+            }
+            Kind::Ejected { .. }
+            | Kind::Proved { proof: Proof::Down, .. }
+            | Kind::BudgetTurned { state: State::Caution, .. }
+            // Whoever is on duty wants to know that somebody stands above an error budget.
+            | Kind::Overridden { .. }
+            | Kind::StartedDespite { .. }
+            | Kind::ReloadRefused { .. } => Severity::Medium,
+            // A whole pool: users may be hurt.
+            Kind::BreakerTurned { state: BreakerState::Open, .. }
+            | Kind::Panicked { .. }
+            | Kind::BudgetTurned { state: State::Hold | State::Frozen, .. } => Severity::High,
+            Kind::RolloutUnstored { .. } | Kind::StoreFails { .. } => Severity::Critical,
+            Kind::Rollout { event, .. } => match event.weight() {
+                Weight::Note => Severity::Low,
+                Weight::Warning => Severity::Medium,
+                Weight::Failure => Severity::High,
+            },
+            Kind::Kept(kept) => kept.severity,
+        }
+    }
+
+    /// The command to run next.
+    pub(super) fn next(&self, subject: &Subject) -> Option<String> {
+        let service = &subject.service;
+        match self {
+            Kind::BudgetTurned { .. } | Kind::Overridden { .. } | Kind::StartedDespite { .. } => {
+                Some(format!("pointsman slo {service}"))
+            }
+            Kind::RolloutUnstored { .. } => Some(format!("pointsman rollout status {service}")),
+            Kind::Rollout { event, .. } => match event.weight() {
+                Weight::Note => None,
+                Weight::Warning => Some(format!("pointsman rollout status {service}")),
+                Weight::Failure => Some(format!("pointsman rollout report {service}")),
+            },
+            Kind::ReloadRefused { file, .. } => {
+                file.as_ref().map(|file| format!("pointsman check {file}"))
+            }
+            _ if self.severity(subject) > Severity::Low => {
+                Some(format!("pointsman status {service}").trim_end().to_string())
+            }
+            _ => None,
+        }
+    }
+}

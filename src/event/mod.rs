@@ -1,0 +1,81 @@
+//! One thing that happened, as a value: what, where, by whom and why in; its severity, its words, the
+//! next command and what makes two of them alike out.
+//!
+//! Whoever decides or finds something makes an [`Event`]; nobody else chooses words or a severity for
+//! it. The rim (`events`) numbers it, keeps it and tells it.
+
+mod kind;
+mod words;
+
+use crate::config::Severity;
+
+pub use kind::{Kept, Kind};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// What.
+    pub kind: Kind,
+    /// Where.
+    pub subject: Subject,
+    /// Who did it, if somebody did.
+    pub author: Option<String>,
+    /// Why, in the author's words.
+    pub reason: Option<String>,
+}
+
+/// Where something happened; empty parts are meant as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The service.
+    pub service: String,
+    /// The pool.
+    pub pool: String,
+    /// The upstream.
+    pub upstream: String,
+}
+
+impl Subject {
+    /// These parts.
+    pub fn new(service: &str, pool: &str, upstream: &str) -> Subject {
+        Subject { service: service.into(), pool: pool.into(), upstream: upstream.into() }
+    }
+
+    /// A service as a whole.
+    pub fn service(name: &str) -> Subject {
+        Subject::new(name, "", "")
+    }
+}
+
+impl Event {
+    /// Something that happened by itself.
+    pub fn by_itself(kind: Kind, subject: Subject) -> Event {
+        Event { kind, subject, author: None, reason: None }
+    }
+
+    /// How much it matters.
+    pub fn severity(&self) -> Severity {
+        self.kind.severity(&self.subject)
+    }
+
+    /// What happened, in a few words.
+    pub fn words(&self) -> String {
+        self.kind.to_string()
+    }
+
+    /// The command to run next, if there is one.
+    pub fn next(&self) -> Option<String> {
+        self.kind.next(&self.subject)
+    }
+
+    /// What makes two of them alike: kind, place, and what the kind names. Words and figures of why
+    /// make no difference.
+    pub fn likeness(&self) -> String {
+        let Subject { service, pool, upstream } = &self.subject;
+        let (name, code, named) = (self.kind.name(), self.kind.code(), self.kind.named());
+        format!("{name}/{service}/{pool}/{upstream}/{code}/{named}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! The words for each kind of event, as people and logs read them.
+
+use std::fmt::{Display, Formatter, Result};
+use std::time::Duration;
+
+use super::Kind;
+use crate::clock::in_words;
+use crate::slo::State;
+use crate::upstream::{BreakerOrder, BreakerState};
+
+impl Display for Kind {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Kind::Shifted { split, revision } => {
+                write!(f, "traffic shifted: {split} (revision {revision})")
+            }
+            Kind::RolledBack { to, split, revision } => {
+                write!(f, "rolled back to revision {to}: {split} (revision {revision})")
+            }
+            Kind::FlagSet { flag, percent, .. } => {
+                write!(f, "flag `{flag}` for {percent} % of clients")
+            }
+            Kind::Drained => f.write_str("drained"),
+            Kind::Activated => f.write_str("active again"),
+            Kind::Added { weight } => write!(f, "added with weight {weight}"),
+            Kind::Reweighted { from, to } => write!(f, "weight {from} → {to}"),
+            Kind::Removed => f.write_str("removed"),
+            Kind::BreakerOrdered(order) => f.write_str(match order {
+                BreakerOrder::Auto => "breaker back to automatic",
+                BreakerOrder::Open => "breaker opened by order",
+                BreakerOrder::Closed => "breaker closed by order",
+            }),
+            Kind::BreakerTurned { state, left } => breaker(*state, *left, f),
+            Kind::Panicked { well, known } => {
+                write!(f, "only {well} of {known} upstreams are well: all are tried")
+            }
+            Kind::Calmed { well, known } => write!(f, "{well} of {known} upstreams are well"),
+            Kind::Ejected { left } => {
+                let left = left.as_secs_f64();
+                write!(f, "ejected for {left:.0} s: it failed too often in a row")
+            }
+            Kind::CameBack => f.write_str("back in after its ejection"),
+            Kind::Proved { proof, why: Some(why) } => {
+                write!(f, "health check: {}, {why}", proof.name())
+            }
+            Kind::Proved { proof, why: None } => write!(f, "health check: {}", proof.name()),
+            Kind::Serves => f.write_str("serves again"),
+            Kind::Held { length } => write!(f, "held for {} at most", in_words(*length)),
+            Kind::InMaintenance => f.write_str("in maintenance"),
+            Kind::BudgetTurned { state, remaining, why } => budget(*state, *remaining, why, f),
+            Kind::Frozen { length: None } => f.write_str("rollouts are frozen"),
+            Kind::Frozen { length: Some(length) } => {
+                write!(f, "rollouts are frozen for {} at most", in_words(*length))
+            }
+            Kind::Thawed => f.write_str("rollouts are not frozen any more"),
+            Kind::Overridden { length, freeze_by, why } => {
+                write!(f, "rollouts go on for {} at most all the same", in_words(*length))?;
+                if let Some(by) = freeze_by {
+                    write!(f, "; the freeze by {by} is lifted")?;
+                }
+                why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+            }
+            Kind::OverrideEnded => f.write_str("the error budget is heeded again"),
+            Kind::StartedDespite { rollout, why } => {
+                write!(f, "rollout {rollout} starts all the same: {why}")
+            }
+            Kind::Rollout { id, event } => f.write_str(&event.words(*id)),
+            Kind::RolloutUnstored { id, from, why } => write!(
+                f,
+                "rollout {id} has ended and `{from}` has all traffic, but that is not stored: {why}"
+            ),
+            Kind::StoreFails { why } => {
+                write!(f, "orders are refused and rollouts stand still: {why}")
+            }
+            Kind::StoreWorks => f.write_str("the store can be written again"),
+            Kind::ReloadRefused { why, .. } => {
+                write!(f, "config refused, the old one stays in force: {why}")
+            }
+            Kind::Kept(kept) => f.write_str(&kept.words),
+        }
+    }
+}
+
+fn breaker(state: BreakerState, left: Option<Duration>, f: &mut Formatter<'_>) -> Result {
+    match (state, left) {
+        (BreakerState::Open, Some(left)) => {
+            write!(f, "breaker open for {:.1} s", left.as_secs_f64())
+        }
+        (BreakerState::Open, None) => f.write_str("breaker open by order"),
+        (BreakerState::HalfOpen, _) => f.write_str("breaker half-open: a few trials"),
+        (BreakerState::Closed, _) => f.write_str("breaker closed"),
+    }
+}
+
+fn budget(state: State, remaining: f64, why: &str, f: &mut Formatter<'_>) -> Result {
+    match state {
+        State::Open => {
+            let left = remaining * 100.0;
+            write!(f, "rollouts may go on: {left:.1} % of the error budget is left")
+        }
+        State::Caution => write!(f, "new rollouts need somebody's word: {why}"),
+        State::Hold => write!(f, "rollouts are held: {why}"),
+        State::Frozen => write!(f, "rollouts are frozen: {why}"),
+    }
+}

@@ -1,0 +1,290 @@
+//! What happens to a rollout and is worth telling: each thing with what it tells, its weight and its
+//! words.
+
+use std::sync::Arc;
+
+use super::{Order, Task, TaskError};
+use crate::split::BasisPoints;
+
+/// Something that happened to a rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// It has started.
+    Started {
+        /// The pool that traffic is to leave.
+        from: Arc<str>,
+        /// The pool that is to get it.
+        to: Arc<str>,
+    },
+    /// It has started to renew a pool, upstream by upstream.
+    RenewalStarted {
+        /// The pool.
+        pool: Arc<str>,
+    },
+    /// Somebody wants it to go on; that it stops says so itself.
+    Ordered {
+        /// What.
+        order: Order,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The target has another share.
+    Stepped {
+        /// The target.
+        to: Arc<str>,
+        /// Its share.
+        share: BasisPoints,
+    },
+    /// It goes on though nobody knows whether the target is well.
+    SteppedWithoutVerdict {
+        /// Why nobody knows.
+        why: String,
+    },
+    /// It stays where it is until somebody decides.
+    Paused {
+        /// What kind of trouble it has.
+        trouble: Trouble,
+        /// The trouble in words.
+        why: String,
+    },
+    /// Somebody keeps it where it is.
+    PausedByOrder {
+        /// Who and why, in words.
+        by: String,
+    },
+    /// It is paused no more.
+    Resumed,
+    /// The error budget keeps it where it is.
+    Held {
+        /// Why.
+        why: String,
+    },
+    /// The error budget lets it go on.
+    LetGo,
+    /// The Prometheus server has no answer, without which it does not go on.
+    Unmeasured {
+        /// What it was asked.
+        query: String,
+        /// Why it has none.
+        why: String,
+    },
+    /// The Prometheus server has an answer again.
+    Measured,
+    /// A task has failed that holds nothing up.
+    TaskFailed {
+        /// Which.
+        task: Task,
+        /// Why.
+        why: TaskError,
+    },
+    /// An upstream was renewed.
+    Renewed {
+        /// Its address.
+        upstream: Arc<str>,
+    },
+    /// An upstream was taken out and is not let in.
+    StaysOut {
+        /// Its address.
+        upstream: Arc<str>,
+    },
+    /// It has ended well.
+    Promoted {
+        /// The target.
+        to: Arc<str>,
+    },
+    /// It has ended well: its pool is renewed.
+    RenewalEnded {
+        /// The service.
+        service: Arc<str>,
+        /// The pool.
+        pool: Arc<str>,
+        /// Upstreams that stay drained.
+        left_out: Vec<Arc<str>>,
+    },
+    /// It took traffic back, because of this.
+    RolledBack {
+        /// The evidence.
+        why: String,
+    },
+    /// Somebody took it back.
+    Aborted {
+        /// Who.
+        by: String,
+    },
+    /// It has ended before any traffic moved.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// The service's traffic was changed past it.
+    Superseded {
+        /// By what.
+        by: String,
+        /// Whether that took its traffic back.
+        is_rollback: bool,
+    },
+}
+
+/// What a paused rollout has trouble with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// What the judge or the guard has seen.
+    Verdict,
+    /// The target fails, and the pool before it cannot take its traffic.
+    NoWayBack,
+    /// Too few requests came to say anything.
+    TooFew,
+    /// The target is not healthy.
+    NotReady,
+    /// The judge has said nothing in time.
+    NoVerdict,
+    /// This upstream did not come back.
+    Upstream(Arc<str>),
+    /// This task failed.
+    Task(Task),
+}
+
+/// How much something matters to who is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// As planned.
+    Note,
+    /// Somebody may have to do something.
+    Warning,
+    /// Traffic was taken back.
+    Failure,
+}
+
+impl Event {
+    /// How much it matters.
+    pub fn weight(&self) -> Weight {
+        match self {
+            Event::Started { .. }
+            | Event::RenewalStarted { .. }
+            | Event::Ordered { .. }
+            | Event::Stepped { .. }
+            | Event::PausedByOrder { .. }
+            | Event::Resumed
+            | Event::LetGo
+            | Event::Measured
+            | Event::Renewed { .. }
+            | Event::Promoted { .. }
+            | Event::RenewalEnded { .. }
+            | Event::Superseded { is_rollback: false, .. } => Weight::Note,
+            Event::SteppedWithoutVerdict { .. }
+            | Event::Paused { .. }
+            | Event::Held { .. }
+            | Event::Unmeasured { .. }
+            | Event::TaskFailed { .. }
+            | Event::StaysOut { .. }
+            | Event::Aborted { .. }
+            | Event::Failed { .. }
+            | Event::Superseded { is_rollback: true, .. } => Weight::Warning,
+            Event::RolledBack { .. } => Weight::Failure,
+        }
+    }
+
+    /// What exactly happened, in one word that no later version changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Event::Started { .. } => "rollout-started",
+            Event::RenewalStarted { .. } => "renewal-started",
+            Event::Ordered { .. } => "rollout-ordered",
+            Event::Stepped { .. } => "rollout-stepped",
+            Event::SteppedWithoutVerdict { .. } => "rollout-stepped-without-verdict",
+            Event::Paused { .. } => "rollout-paused",
+            Event::PausedByOrder { .. } => "rollout-paused-by-order",
+            Event::Resumed => "rollout-resumed",
+            Event::Held { .. } => "rollout-held",
+            Event::LetGo => "rollout-let-go",
+            Event::Unmeasured { .. } => "rollout-unmeasured",
+            Event::Measured => "rollout-measured",
+            Event::TaskFailed { .. } => "rollout-task-failed",
+            Event::Renewed { .. } => "upstream-renewed",
+            Event::StaysOut { .. } => "upstream-stays-out",
+            Event::Promoted { .. } => "rollout-promoted",
+            Event::RenewalEnded { .. } => "renewal-ended",
+            Event::RolledBack { .. } => "rollout-rolled-back",
+            Event::Aborted { .. } => "rollout-aborted",
+            Event::Failed { .. } => "rollout-failed",
+            Event::Superseded { .. } => "rollout-superseded",
+        }
+    }
+
+    /// What it names that tells it from others of its kind in the same rollout.
+    pub fn named(&self) -> String {
+        match self {
+            Event::Ordered { order, by, .. } => format!("{order:?} {by}"),
+            Event::Stepped { share, .. } => share.to_string(),
+            Event::Paused { trouble, .. } => match trouble {
+                Trouble::Upstream(upstream) => upstream.to_string(),
+                Trouble::Task(task) => task.words(),
+                trouble => format!("{trouble:?}"),
+            },
+            Event::TaskFailed { task, .. } => task.words(),
+            Event::Renewed { upstream } | Event::StaysOut { upstream } => upstream.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// As people are told of it: `rollout 7 goes on`.
+    pub fn words(&self, id: u64) -> String {
+        match self {
+            Event::Started { from, to } => {
+                format!("rollout {id} from `{from}` to `{to}` has started")
+            }
+            Event::RenewalStarted { pool } => format!("rollout {id} renews pool `{pool}`"),
+            Event::Ordered { order, by, reason } => {
+                let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+                format!("rollout {id}: {by} has ordered {}{why}", noun(*order))
+            }
+            Event::Stepped { to, share } => format!("rollout {id}: `{to}` gets {share} %"),
+            Event::SteppedWithoutVerdict { why } => {
+                format!("rollout {id} goes on without a verdict: {why}")
+            }
+            Event::Paused { why, .. } => format!("rollout {id} is paused: {why}"),
+            Event::PausedByOrder { by } => format!("rollout {id} is paused {by}"),
+            Event::Resumed => format!("rollout {id} goes on"),
+            Event::Held { why } => format!("rollout {id} is held: {why}"),
+            Event::LetGo => format!("rollout {id} is held no longer"),
+            Event::Unmeasured { query, why } => {
+                format!("rollout {id} goes on only once Prometheus answers `{query}`: {why}")
+            }
+            Event::Measured => format!("rollout {id}: Prometheus answers again"),
+            Event::TaskFailed { task, why } => {
+                format!("rollout {id}: {} failed: {why}", task.words())
+            }
+            Event::Renewed { upstream } => format!("rollout {id}: `{upstream}` is renewed"),
+            Event::StaysOut { upstream } => format!("rollout {id}: `{upstream}` stays out"),
+            Event::Promoted { to } => format!("rollout {id}: `{to}` is promoted"),
+            Event::RenewalEnded { service, pool, left_out } => {
+                let left_out = left_out.iter().map(|address| {
+                    format!(
+                        "; `{address}` was left out and stays drained until `pointsman drain \
+                         {service}/{pool} {address} --undo`"
+                    )
+                });
+                format!("rollout {id}: pool `{pool}` is renewed{}", left_out.collect::<String>())
+            }
+            Event::RolledBack { why } => format!("rollout {id} is rolled back: {why}"),
+            Event::Aborted { by } => format!("rollout {id} was aborted by {by}"),
+            Event::Failed { why } => {
+                format!("rollout {id} has ended before any traffic moved: {why}")
+            }
+            Event::Superseded { by, .. } => format!("rollout {id} is superseded by {by}"),
+        }
+    }
+}
+
+/// What was ordered, after "has ordered".
+fn noun(order: Order) -> &'static str {
+    match order {
+        Order::Step => "a step",
+        Order::Promote => "the promotion",
+        Order::Resume => "to go on",
+        Order::Pause => "a pause",
+        Order::Abort => "the way back",
+    }
+}

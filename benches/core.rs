@@ -9,6 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use pointsman::clock::Draws;
 use pointsman::config::Config;
+use pointsman::http::fields::Fields;
 use pointsman::route::Facts;
 use pointsman::snapshot::{Asks, Blueprint, Published, RunTime, Snapshot};
 use pointsman::split::Secret;
@@ -60,7 +61,7 @@ fn decide(c: &mut Criterion) {
             method: &Method::GET,
             host: "h42.shop.test",
             path: &path,
-            headers: &headers,
+            fields: Fields::new(&headers),
             client: [192, 0, 2, 1].into(),
         };
         let mut draws = Draws::seeded(1);

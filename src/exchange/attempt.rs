@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
-
+use super::Exchange;
 use super::again::Doubt;
 use super::observing::{Over, Reported};
-use super::{Exchange, names_websocket};
 use crate::config::Timeouts;
 use crate::http::failure::Cause;
+use crate::http::upgrade;
+use crate::http::view::View;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Decision, Ended, Refusal, Seat, Service, Why};
 use crate::upstream::{Outcome, StatusClass, Target, Upstream};
@@ -182,10 +182,10 @@ impl Exchange {
     pub fn on_response_head(
         &mut self,
         status: u16,
-        headers: &HeaderMap,
+        view: View<'_>,
         can_replay: bool,
     ) -> Result<(), Cause> {
-        if status == 101 && !(self.asks_websocket && names_websocket(headers)) {
+        if status == 101 && !(self.asks_websocket && upgrade::is_made(view)) {
             // A switch nobody asked for would open a tunnel past every rule.
             return Err(Cause::BadResponse);
         }
@@ -193,7 +193,7 @@ impl Exchange {
             return Ok(());
         }
         let now = self.clock.now();
-        let reported = self.read_report(headers);
+        let reported = self.read_report(view);
         if let Some(attempt) = &mut self.attempt {
             attempt.reported = reported;
             attempt.outcome = Some(Outcome::Status(StatusClass::of(status)));
@@ -206,8 +206,8 @@ impl Exchange {
             true => Err(Cause::Retried),
             false => {
                 self.hear_head(status, now);
-                self.begin_to_keep(status, headers, now);
-                self.begin_to_compare(status, headers);
+                self.begin_to_keep(status, view, now);
+                self.begin_to_compare(status, view);
                 Ok(())
             }
         }

@@ -6,14 +6,18 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::HeaderValue;
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method};
 
+use smallvec::SmallVec;
+
 use super::Exchange;
-use crate::fallback::{Asked, Received, Recording, Step};
+use crate::fallback::{Asked, MARK, Received, Recording, StaleResponse, StaticAnswer, Step};
 use crate::http::admission::Head;
 use crate::http::answer::Answer;
 use crate::http::failure::Cause;
+use crate::http::fields::FieldId;
+use crate::http::view::View;
 use crate::route::Facts;
 use crate::snapshot::{Asks, By, Mode, Refusal, Why};
 
@@ -50,7 +54,7 @@ impl Exchange {
         refusal: Refusal,
     ) -> Option<Answer> {
         let Some(at) = refusal.at else {
-            return Some(self.answer(refusal.why.into(), head.headers));
+            return Some(self.answer(refusal.why.into(), &facts.fields));
         };
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[at.0];
@@ -81,11 +85,11 @@ impl Exchange {
             // Nothing that its pool did.
             self.pool = None;
         }
-        let answer = self.answer(refusal.why.into(), head.headers);
+        let answer = self.answer(refusal.why.into(), &facts.fields);
         Some(match (&service.mode, refusal.why) {
             (Mode::Maintenance { message: Some(message) }, Why::Maintenance) => {
                 let cause = Cause::Maintenance;
-                Answer::with_detail(cause, message, head.headers, self.request_id())
+                Answer::with_detail(cause, message, &facts.fields, self.request_id())
             }
             (_, Why::Open) => {
                 let now = snapshot.moment(self.clock.now());
@@ -121,7 +125,7 @@ impl Exchange {
         let answer = service.stability.fallback.answer.as_ref()?;
         fallbacks.answer.fetch_add(1, Ordering::Relaxed);
         self.cause = Some(why.into());
-        Some(Elsewhere::Answer(Box::new(Answer::fixed(answer, self.request_id()))))
+        Some(Elsewhere::Answer(Box::new(fixed(answer, self.request_id()))))
     }
 
     /// Nobody of its pool could be asked for a request: as bad as an attempt that failed.
@@ -156,11 +160,11 @@ impl Exchange {
         let asked = Asked {
             method: head.method,
             host: facts.host,
-            target: target(head),
-            headers: head.headers,
+            target: head.target.path_and_query,
+            headers: &head.view.as_map(),
         };
         let found = store.find(&asked, self.clock.now())?;
-        Some(Answer::kept(found, self.request_id()))
+        Some(kept(found, self.request_id()))
     }
 
     /// The mark of a response that does not come from the pool it should come from.
@@ -181,20 +185,21 @@ impl Exchange {
             self.kept.asked = Some(Box::new(Request {
                 method: head.method.clone(),
                 host: facts.host.to_string(),
-                target: target(head).to_string(),
-                headers: head.headers.clone(),
+                target: head.target.path_and_query.to_string(),
+                headers: head.view.as_map().into_owned(),
             }));
         }
     }
 
     /// Hears the head of the response that goes to the client.
-    pub(super) fn begin_to_keep(&mut self, status: u16, headers: &HeaderMap, now: Instant) {
+    pub(super) fn begin_to_keep(&mut self, status: u16, view: View<'_>, now: Instant) {
         let Some(asked) = self.kept.asked.as_deref() else { return };
         // A stand-in's answer is not what its pool would have said.
         let own = self.decision.filter(|decision| decision.by != By::StandIn);
         let Some(decision) = own else { return };
         let Some(store) = &self.snapshot.services[decision.service].stale else { return };
-        let received = Received { status, headers, now, wall: (self.clock.wall)() };
+        let (headers, wall) = (view.as_map(), (self.clock.wall)());
+        let received = Received { status, headers: &headers, now, wall };
         let Request { method, host, target, headers } = asked;
         let asked = Asked { method, host, target, headers };
         // What may not be kept is none of the request's business.
@@ -216,6 +221,28 @@ impl Exchange {
     }
 }
 
-fn target<'h>(head: &Head<'h>) -> &'h str {
-    head.uri.path_and_query().map_or("/", |target| target.as_str())
+/// A service's own answer for a time when nobody can be asked.
+fn fixed(answer: &StaticAnswer, request_id: &HeaderValue) -> Answer {
+    let mut fields: SmallVec<[_; 4]> = answer.headers.iter().cloned().collect();
+    let mut add = |name: &HeaderName, value: HeaderValue| {
+        if !fields.iter().any(|(known, _)| known == name) {
+            fields.push((name.clone(), value));
+        }
+    };
+    add(&CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    add(&MARK, Step::Answer.mark());
+    add(FieldId::RequestId.name(), request_id.clone());
+    if answer.status == 503 {
+        add(&RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    // The rim has read the file; an answer without content is all there is otherwise.
+    let body = answer.body.text().cloned().unwrap_or_default();
+    Answer { status: answer.status, fields, body, keeps_connection: true }
+}
+
+/// A response kept from before; it says so itself.
+fn kept(kept: StaleResponse, request_id: &HeaderValue) -> Answer {
+    let mut fields: SmallVec<[_; 4]> = kept.headers.into_iter().collect();
+    fields.push((FieldId::RequestId.name().clone(), request_id.clone()));
+    Answer { status: kept.status, fields, body: kept.body, keeps_connection: true }
 }

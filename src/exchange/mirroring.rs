@@ -12,6 +12,8 @@ use http::{HeaderMap, Method, Request, Uri};
 
 use super::Exchange;
 use crate::http::admission::Head;
+use crate::http::fields::{FieldId, Fields};
+use crate::http::view::{View, text};
 use crate::mirror::Copied;
 use crate::mirror::{Answered, MARK, MARKED};
 use crate::snapshot::Mirror;
@@ -33,18 +35,19 @@ pub(super) struct Mirroring {
 
 impl Exchange {
     /// Decides whether a request that is to be forwarded is copied.
-    pub(super) fn prepare_to_mirror(&mut self, head: &Head<'_>, has_length: bool) {
+    pub(super) fn prepare_to_mirror(&mut self, head: &Head<'_>, fields: &Fields<'_>) {
         let Some(decision) = self.decision else { return };
         let service = &self.snapshot.services[decision.service];
         let Some(mirror) = &service.mirror else { return };
         let settings = &mirror.settings;
-        let length = || head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse::<usize>().ok();
+        let length = |digits: &[u8]| text(digits)?.parse::<usize>().ok();
+        let is_short = |digits| length(digits).is_some_and(|length| length <= settings.body_limit);
         let may_be = decision.pool != mirror.pool
             && settings.methods.contains(head.method)
             // Other bytes may not have survived being read as a target.
-            && head.target.is_ascii()
+            && head.target.bytes.is_ascii()
             && !self.asks_websocket
-            && !(has_length && length().is_none_or(|length| length > settings.body_limit));
+            && fields.first(FieldId::ContentLength).is_none_or(is_short);
         if may_be && settings.chooses(self.draws.bits()) {
             let mirror = mirror.clone();
             self.mirroring = Some(Box::new(Mirroring {
@@ -59,13 +62,10 @@ impl Exchange {
 
     /// Hears the head that an upstream is sent; its body follows from the beginning, also when the
     /// request is tried again.
-    pub fn on_request_head(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap) {
+    pub fn on_request_head(&mut self, method: &Method, path_and_query: &str, view: View<'_>) {
         let Some(mirroring) = &mut self.mirroring else { return };
-        let target = uri.path_and_query().map(|target| target.as_str().parse());
-        mirroring.head = match target {
-            Some(Ok(target)) => Some((method.clone(), target, marked(headers))),
-            _ => None,
-        };
+        let target = path_and_query.parse().ok();
+        mirroring.head = target.map(|target| (method.clone(), target, marked(view)));
         mirroring.body = Some(Vec::new());
         mirroring.has_whole_body = false;
     }
@@ -85,10 +85,10 @@ impl Exchange {
     }
 
     /// Hears the head of the response that goes to the client.
-    pub(super) fn begin_to_compare(&mut self, status: u16, headers: &HeaderMap) {
+    pub(super) fn begin_to_compare(&mut self, status: u16, view: View<'_>) {
         let Some(mirroring) = &mut self.mirroring else { return };
         let by = mirroring.mirror.settings.compare.as_ref();
-        mirroring.live = by.map(|by| Answered::begin(status, headers, by));
+        mirroring.live = by.map(|by| Answered::begin(status, view, by));
     }
 
     /// Hears a piece of the response's body.
@@ -126,8 +126,8 @@ impl Exchange {
     }
 }
 
-fn marked(headers: &HeaderMap) -> HeaderMap {
-    let mut headers = headers.clone();
+fn marked(view: View<'_>) -> HeaderMap {
+    let mut headers = view.as_map().into_owned();
     for name in OWN {
         headers.remove(name);
     }

@@ -20,28 +20,25 @@ mod observing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
-use http::header::{HeaderValue, UPGRADE};
+use http::header::HeaderValue;
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, Draws};
-use crate::http::admission::{self, Head};
+use crate::http::admission::{self, Head, HeadLimits};
 use crate::http::answer::Answer;
+use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
-use crate::http::fields::{Edits, REQUEST_ID};
+use crate::http::fields::{FieldId, Fields};
 use crate::http::forwarded::{self, Peer};
-use crate::http::hop_by_hop;
-use crate::http::trace_context::{TRACEPARENT, TRACESTATE, TraceContext, hex};
+use crate::http::trace_context::{TraceContext, hex};
+use crate::http::upgrade;
 use crate::judge::ledger::Failing;
-use crate::mirror::MARK as MIRROR_MARK;
 use crate::record::Record;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Decision, Published, ServiceHold, Snapshot, Why};
-use crate::split::FEATURE_FLAGS;
 use crate::upstream::{Outcome, StatusClass};
 
 pub use attempt::{Try, Wire};
-pub use observing::METRIC;
 
 use attempt::Attempt;
 use fall_back::Kept;
@@ -143,28 +140,25 @@ impl Exchange {
     pub async fn admit(&mut self, head: &Head<'_>, peer: &Peer) -> Admitted {
         let snapshot = self.snapshot.clone();
         let server = &snapshot.config.server;
-        let admitted = match admission::examine(head, &server.client) {
-            Ok(admitted) => admitted,
+        let (bytes, fields) = (server.client.header_bytes, server.client.header_fields);
+        let limits = HeadLimits { bytes, fields };
+        let accepted = match admission::examine(head, limits) {
+            Ok(accepted) => accepted,
             Err(rule) => {
-                self.identify(head.headers);
-                return Admitted::Answer(Box::new(self.answer(rule.into(), head.headers)));
+                let fields = Fields::new(head.view);
+                self.identify(&fields);
+                return Admitted::Answer(Box::new(self.answer(rule.into(), &fields)));
             }
         };
-        let carries = admitted.carries;
-        match carries.request_id {
-            true => self.identify(head.headers),
-            false => self.make_id(),
-        }
+        let fields = accepted.fields;
+        self.identify(&fields);
         let trusted = &server.trusted_proxies;
         let facts = Facts {
             method: head.method,
-            host: &admitted.host,
-            path: head.uri.path(),
-            headers: head.headers,
-            client: match carries.forwarding {
-                true => forwarded::client(head.headers, peer, trusted),
-                false => peer.address,
-            },
+            host: &accepted.host,
+            path: head.target.path,
+            fields,
+            client: forwarded::client(&fields, peer, trusted),
         };
         self.is_idempotent = head.method.is_idempotent();
         let draws = self.draws.clone();
@@ -180,35 +174,35 @@ impl Exchange {
         {
             return Admitted::Answer(Box::new(answer));
         }
-        self.asks_websocket = carries.upgrade && carries.connection && asks_websocket(head.headers);
-        let host = (admitted.host_field, carries.forwarding);
-        forwarded::edit(head.headers, host, peer, trusted, &mut self.edits);
-        let trace = match carries.trace {
-            true => TraceContext::continue_or_start(head.headers, &mut self.draws),
-            false => TraceContext::start(&mut self.draws),
-        };
-        self.edits.set(TRACEPARENT, trace.traceparent());
+        self.asks_websocket = upgrade::is_asked(&fields);
+        forwarded::edit(&fields, peer, trusted, &mut self.edits);
+        let trace = TraceContext::continue_or_start(&fields, &mut self.draws);
+        self.edits.set(FieldId::Traceparent, Text::Own(trace.traceparent()));
         match trace.state {
-            Some(state) => self.edits.set(TRACESTATE, state),
-            None if carries.trace_state => self.edits.remove(TRACESTATE),
-            None => {}
+            Some(state) => self.edits.set(FieldId::Tracestate, Text::Own(state)),
+            None => self.drop_claim(&fields, FieldId::Tracestate),
         }
-        if carries.mirror_mark {
-            self.edits.remove(MIRROR_MARK);
-        }
-        self.flag(&facts, carries.flags);
+        self.drop_claim(&fields, FieldId::MirrorMark);
+        self.flag(&facts);
         if let Some(Decision { service, made: Some(id), .. }) = &self.decision {
-            let is_secure = forwarded::is_https(head.headers, peer, trusted);
+            let is_secure = forwarded::is_https(&fields, peer, trusted);
             self.set_cookie = self.snapshot.services[*service].set_cookie(id, is_secure);
         }
         self.prepare_to_keep(head, &facts);
-        self.prepare_to_mirror(head, carries.length);
+        self.prepare_to_mirror(head, &fields);
         Admitted::Forward
     }
 
-    /// Tells the upstream which flags are on for the client. What a client `claims` of flags never
+    /// What a client says that only we may say goes no further.
+    fn drop_claim(&mut self, fields: &Fields<'_>, id: FieldId) {
+        if fields.has(id) {
+            self.edits.remove(id);
+        }
+    }
+
+    /// Tells the upstream which flags are on for the client. What a client claims of flags never
     /// reaches it.
-    fn flag(&mut self, facts: &Facts<'_>, claims: bool) {
+    fn flag(&mut self, facts: &Facts<'_>) {
         let value = self.decision.and_then(|decision| {
             let service = &self.snapshot.services[decision.service];
             let on = service.flags_on(facts, decision.made, &mut self.draws);
@@ -216,20 +210,20 @@ impl Exchange {
             service.flags.value(on)
         });
         match value {
-            Some(value) => self.edits.set(FEATURE_FLAGS, value),
-            None if claims => self.edits.remove(FEATURE_FLAGS),
-            None => {}
+            Some(value) => self.edits.set(FieldId::FeatureFlags, Text::Own(value)),
+            None => self.drop_claim(&facts.fields, FieldId::FeatureFlags),
         }
     }
 
     /// Keeps the request's id if it can be put into a log line, else makes one.
-    fn identify(&mut self, headers: &HeaderMap) {
-        let fits = |value: &&HeaderValue| {
+    fn identify(&mut self, fields: &Fields<'_>) {
+        let fits = |value: &&[u8]| {
             (1..=LONGEST_REQUEST_ID).contains(&value.len())
-                && value.as_bytes().iter().all(|b| b.is_ascii_graphic())
+                && value.iter().all(u8::is_ascii_graphic)
         };
-        match headers.get(REQUEST_ID).filter(fits) {
-            Some(given) => self.request_id = given.clone(),
+        let given = fields.first(FieldId::RequestId).filter(fits);
+        match given.and_then(|given| HeaderValue::from_bytes(given).ok()) {
+            Some(given) => self.request_id = given,
             None => self.make_id(),
         }
     }
@@ -240,7 +234,7 @@ impl Exchange {
         id[16..].copy_from_slice(&hex::<16>(self.draws.bits()));
         let id = HeaderValue::from_bytes(&id);
         self.request_id = id.expect("hex digits are a valid field value");
-        self.edits.set(REQUEST_ID, self.request_id.clone());
+        self.edits.set(FieldId::RequestId, Text::Own(self.request_id.clone()));
     }
 
     /// Whether it stood in line before it was let in.
@@ -265,7 +259,7 @@ impl Exchange {
     }
 
     /// What the client is told when no upstream's answer can be passed on.
-    pub fn answer(&mut self, cause: Cause, request: &HeaderMap) -> Answer {
+    pub fn answer(&mut self, cause: Cause, request: &Fields<'_>) -> Answer {
         self.cause = Some(cause);
         Answer::for_cause(cause, request, &self.request_id)
     }
@@ -345,15 +339,6 @@ impl From<Why> for Cause {
             Why::Maintenance => Cause::Maintenance,
         }
     }
-}
-
-fn asks_websocket(headers: &HeaderMap) -> bool {
-    names_websocket(headers)
-        && hop_by_hop::tokens(headers).any(|token| token.eq_ignore_ascii_case(b"upgrade"))
-}
-
-fn names_websocket(headers: &HeaderMap) -> bool {
-    headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 #[cfg(test)]

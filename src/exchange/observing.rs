@@ -6,19 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use http::header::HeaderName;
-use http::{HeaderMap, Method, Uri};
 
 use super::Exchange;
 use crate::http::failure::Cause;
+use crate::http::hop_by_hop::METRIC;
+use crate::http::view::{View, text};
 use crate::judge::ledger::{Account, Failing, Ledger, Noted};
 use crate::judge::{Ending, Fault, Watched};
 use crate::route::Facts;
 use crate::snapshot::{By, Decision, Stratum};
 use crate::upstream::Outcome;
-
-/// By which an upstream reports what it counts itself, such as `checkout_failed=1`.
-pub const METRIC: HeaderName = HeaderName::from_static("x-pointsman-metric");
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -64,16 +63,16 @@ impl Exchange {
     }
 
     /// Reads what the head of an answer says, where somebody wants to know.
-    pub(super) fn read_report(&self, headers: &HeaderMap) -> Reported {
+    pub(super) fn read_report(&self, view: View<'_>) -> Reported {
         let watched = self.decision.and_then(|decision| self.watched(decision.service));
         let Some(watched) = watched else { return Reported::default() };
-        let grpc = headers.get(GRPC_STATUS);
-        let grpc = grpc.and_then(|value| value.to_str().ok()?.parse().ok());
+        let grpc = view.first(&GRPC_STATUS).and_then(|value| text(value)?.parse().ok());
         let names = &watched.ledger.metrics;
         if names.is_empty() {
             return Reported { grpc, metrics: 0 };
         }
-        let lines = headers.get_all(METRIC).into_iter().filter_map(|line| line.to_str().ok());
+        let metric = METRIC;
+        let lines = view.all(&metric).filter_map(text);
         let parts = lines.flat_map(|line| line.split(',')).filter_map(|part| part.split_once('='));
         let bit = |(name, value): (&str, &str)| {
             let place = names.iter().position(|known| **known == *name.trim())?;
@@ -135,11 +134,11 @@ impl Exchange {
     }
 
     /// Hears, at the end of a request, what it had said: kept if it is one of those wanted.
-    pub fn describe(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap) {
+    pub fn describe(&mut self, method: &Method, path_and_query: &str, view: View<'_>) {
         let Some(mut failing) = self.failing.take() else { return };
         let watched = self.pool.and_then(|(service, _)| self.watched(service));
         if let Some(watched) = watched {
-            failing.describe(method, uri, headers);
+            failing.describe(method, path_and_query, view);
             watched.ledger.sample.keep(*failing);
         }
     }

@@ -2,10 +2,13 @@ use std::future::Future;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{Method, Uri, Version};
+use http::header::UPGRADE;
+use http::{HeaderMap, Method, Uri, Version};
 
 use super::*;
 use crate::config::Config;
+use crate::http::admission::RequestTarget;
+use crate::http::view::View;
 use crate::judge::Counts;
 use crate::snapshot::{Blueprint, RunTime, Traffic};
 use crate::split::{Secret, Split};
@@ -81,7 +84,8 @@ fn admit_as(
         .collect();
     let uri = Uri::from_static("/");
     let version = Version::HTTP_11;
-    let head = Head { method, target: b"/", uri: &uri, version, headers: &headers, raw: b"" };
+    let target = RequestTarget::read(b"/", &uri);
+    let head = Head { method, target, version, view: View::Map(&headers), raw: b"" };
     let peer = Peer::new([192, 0, 2, 9].into(), "http");
     let mut context = Context::from_waker(Waker::noop());
     let polled = {
@@ -146,7 +150,7 @@ fn an_answered_request_is_counted_once_on_pool_and_upstream() {
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
     exchange.attempt().unwrap();
     assert_eq!(in_flight(&snapshot), 1);
-    exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+    exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
     exchange.finish(Some(200));
     drop(exchange);
     assert_eq!(in_flight(&snapshot), 0);
@@ -163,7 +167,7 @@ fn a_second_try_closes_the_first() {
     assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
     exchange.attempt().unwrap();
     assert_eq!((in_flight(&snapshot), attempts(&snapshot)[6]), (1, 1));
-    exchange.on_response_head(204, &HeaderMap::new(), true).unwrap();
+    exchange.on_response_head(204, View::Map(&HeaderMap::new()), true).unwrap();
     exchange.finish(Some(204));
     assert_eq!(attempts(&snapshot), [0, 1, 0, 0, 0, 0, 1]);
     assert_eq!(requests(&snapshot), [0, 1, 0, 0, 0, 0, 0]);
@@ -175,7 +179,7 @@ fn a_good_status_with_a_body_cut_short_is_a_failure() {
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
     exchange.attempt().unwrap();
-    exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+    exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
     assert!(!exchange.on_attempt_failed(Cause::Reset, SENT), "its answer has begun");
     exchange.finish(Some(200));
     assert_eq!(requests(&snapshot), [0, 0, 0, 0, 0, 0, 1]);
@@ -201,7 +205,7 @@ fn what_is_refused_before_routing_counts_as_unmatched() {
     let snapshot = snapshot();
     let mut exchange = open(clock(), &snapshot);
     assert_eq!(admit(&mut exchange, &[("host", "other.test")]), Err(Cause::NoRoute));
-    assert_eq!(exchange.answer(Cause::NoRoute, &HeaderMap::new()).status, 404);
+    assert_eq!(exchange.answer(Cause::NoRoute, &Fields::new(&HeaderMap::new())).status, 404);
     exchange.finish(Some(404));
     assert_eq!(snapshot.unmatched.read().outcomes[3], 1);
     assert_eq!(requests(&snapshot).iter().sum::<u64>(), 0);
@@ -230,14 +234,17 @@ fn a_switch_of_protocols_that_nobody_asked_for_is_refused() {
     let mut plain = open(clock(), &snapshot);
     admit(&mut plain, &[("host", "shop.test")]).unwrap();
     plain.attempt().unwrap();
-    assert_eq!(plain.on_response_head(101, &response, true), Err(Cause::BadResponse));
+    assert_eq!(plain.on_response_head(101, View::Map(&response), true), Err(Cause::BadResponse));
     let mut asked = open(clock(), &snapshot);
     let fields =
         [("host", "shop.test"), ("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")];
     admit(&mut asked, &fields).unwrap();
     asked.attempt().unwrap();
-    assert_eq!(asked.on_response_head(101, &response, true), Ok(()));
-    assert_eq!(asked.on_response_head(101, &HeaderMap::new(), true), Err(Cause::BadResponse));
+    assert_eq!(asked.on_response_head(101, View::Map(&response), true), Ok(()));
+    assert_eq!(
+        asked.on_response_head(101, View::Map(&HeaderMap::new()), true),
+        Err(Cause::BadResponse)
+    );
 }
 
 #[test]
@@ -314,13 +321,17 @@ fn a_status_worth_a_retry_is_given_up_only_for_somebody_else() {
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
     let none = HeaderMap::new();
-    assert_eq!(exchange.on_response_head(503, &none, true), Err(Cause::Retried));
-    assert_eq!(exchange.on_response_head(503, &none, true), Ok(()), "no attempt is left");
+    assert_eq!(exchange.on_response_head(503, View::Map(&none), true), Err(Cause::Retried));
+    assert_eq!(
+        exchange.on_response_head(503, View::Map(&none), true),
+        Ok(()),
+        "no attempt is left"
+    );
     exchange.finish(Some(503));
     snapshot.services[0].pools[0].members.list()[1].upstream.set_draining(true);
     let mut alone = open(clock(), &snapshot);
     admit(&mut alone, &[]).unwrap();
-    assert_eq!(alone.on_response_head(503, &none, true), Ok(()), "nobody else is there");
+    assert_eq!(alone.on_response_head(503, View::Map(&none), true), Ok(()), "nobody else is there");
 }
 
 #[test]
@@ -329,9 +340,12 @@ fn a_failing_canary_is_shielded_and_pays_for_it() {
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
     assert_eq!(upstream_of(&exchange), "192.0.2.3:80");
-    assert_eq!(exchange.on_response_head(500, &HeaderMap::new(), true), Err(Cause::Retried));
+    assert_eq!(
+        exchange.on_response_head(500, View::Map(&HeaderMap::new()), true),
+        Err(Cause::Retried)
+    );
     assert!(["192.0.2.1:80", "192.0.2.2:80"].contains(&&*upstream_of(&exchange)));
-    exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+    exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
     exchange.finish(Some(200));
     let green = &snapshot.services[0].pools[1];
     assert_eq!(green.members.list()[0].upstream.tally.read().outcomes[4], 1);
@@ -345,7 +359,7 @@ fn a_tester_sees_how_the_canary_does() {
     let snapshot = snapshot_shifted(TWO_POOLS);
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[("x-pool", "green")]).unwrap();
-    assert_eq!(exchange.on_response_head(500, &HeaderMap::new(), true), Ok(()));
+    assert_eq!(exchange.on_response_head(500, View::Map(&HeaderMap::new()), true), Ok(()));
     exchange.finish(Some(500));
     let mut reset = open(clock(), &snapshot);
     admit(&mut reset, &[("x-pool", "green")]).unwrap();
@@ -366,11 +380,11 @@ fn a_canary_without_a_stable_pool_is_retried_in_itself() {
     let first = upstream_of(&exchange);
     assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
     assert!(exchange.names().1 == "green" && upstream_of(&exchange) != first);
-    assert_eq!(exchange.on_response_head(500, &HeaderMap::new(), true), Ok(()));
+    assert_eq!(exchange.on_response_head(500, View::Map(&HeaderMap::new()), true), Ok(()));
     exchange.finish(Some(500));
     let mut doubted = open(clock(), &snapshot);
     admit(&mut doubted, &[]).unwrap();
-    let head = doubted.on_response_head(500, &HeaderMap::new(), true);
+    let head = doubted.on_response_head(500, View::Map(&HeaderMap::new()), true);
     assert_eq!(head, Ok(()), "a 500 is worth a retry only for the shield");
     assert_eq!(shielded(&snapshot), 0);
 }
@@ -395,7 +409,7 @@ fn a_canary_that_cannot_be_asked_yields_to_the_stable_pool() {
         let mut exchange = open(clock(), &snapshot);
         admit(&mut exchange, &[]).unwrap();
         assert!(upstream_of(&exchange) != "192.0.2.3:80" && exchange.mark().is_none());
-        exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+        exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
         exchange.finish(Some(200));
         assert_eq!(shielded(&snapshot), 1);
         let green = &snapshot.services[0].pools[1];
@@ -485,7 +499,7 @@ fn a_pause_is_nobodys_latency() {
     let next = exchange.attempt().unwrap();
     assert!(next.pause > Duration::from_millis(1), "{:?}", next.pause);
     pass(next.pause + Duration::from_millis(3));
-    exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+    exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
     exchange.finish(Some(200));
     let members = snapshot.services[0].pools[0].members.list();
     let nanos: u64 = members.iter().map(|member| member.upstream.tally.read().nanos).sum();
@@ -531,7 +545,7 @@ fn is_ejected_after(wait: Duration, uploads: bool, answers: bool) -> bool {
     pass(wait);
     if answers {
         // Its body may take for ever.
-        served.on_response_head(200, &HeaderMap::new(), true).unwrap();
+        served.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
     }
     for mut exchange in exchanges {
         if uploads {
@@ -565,7 +579,11 @@ fn what_nobody_of_a_pool_can_do_the_stand_in_is_asked_for_once() {
     assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
     assert_eq!(exchange.names(), ("shop", "green", "192.0.2.3:80"));
     assert_eq!(exchange.mark().unwrap(), "pool");
-    assert_eq!(exchange.on_response_head(503, &HeaderMap::new(), true), Ok(()), "only once");
+    assert_eq!(
+        exchange.on_response_head(503, View::Map(&HeaderMap::new()), true),
+        Ok(()),
+        "only once"
+    );
     exchange.finish(Some(503));
     let fallbacks = &snapshot.services[0].state.fallbacks;
     assert_eq!(fallbacks.pool.load(std::sync::atomic::Ordering::Relaxed), 1);
@@ -582,7 +600,7 @@ fn the_stand_in_is_not_asked_for_what_may_not_be_repeated_or_is_an_answer() {
     post.finish(Some(502));
     let mut answered = open(clock(), &snapshot);
     admit(&mut answered, &[]).unwrap();
-    assert_eq!(answered.on_response_head(500, &HeaderMap::new(), true), Ok(()));
+    assert_eq!(answered.on_response_head(500, View::Map(&HeaderMap::new()), true), Ok(()));
     answered.finish(Some(500));
     let mut tester = open(clock(), &snapshot);
     admit(&mut tester, &[("x-pool", "blue")]).unwrap();
@@ -634,12 +652,12 @@ fn mirrored(pieces: &[&'static str], ends: bool) -> Exchange {
     let mut exchange = open(clock(), &snapshot_of(MIRRORED));
     admit(&mut exchange, &[]).unwrap();
     exchange.attempt().unwrap();
-    exchange.on_request_head(&Method::GET, &Uri::from_static("/a?b"), &HeaderMap::new());
+    exchange.on_request_head(&Method::GET, "/a?b", View::Map(&HeaderMap::new()));
     for piece in pieces {
         exchange.on_request_body(Some(&bytes::Bytes::from_static(piece.as_bytes())), false);
     }
     exchange.on_request_body(None, ends);
-    exchange.on_response_head(200, &HeaderMap::new(), true).unwrap();
+    exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
     exchange.on_response_body(Some(&bytes::Bytes::from_static(b"half")), false);
     exchange
 }

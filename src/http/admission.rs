@@ -7,117 +7,111 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Uri, Version};
+use http::{Method, Uri, Version};
 
 use super::failure::BadRequest;
-use super::forwarded;
-use crate::config::ClientLimits;
+use super::fields::{FieldId, Fields, Known};
+use super::view::View;
+
+/// The fields that say how long a body is.
+const FRAMING: Known = Known::of(&[FieldId::ContentLength, FieldId::TransferEncoding]);
 
 /// A request head, as either lane reads it.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'r> {
     /// The method.
     pub method: &'r Method,
-    /// The target as sent, byte for byte.
-    pub target: &'r [u8],
-    /// The target as read.
-    pub uri: &'r Uri,
+    /// What is asked for.
+    pub target: RequestTarget<'r>,
     /// The version.
     pub version: Version,
     /// All fields.
-    pub headers: &'r HeaderMap,
+    pub view: View<'r>,
     /// The header section as it came, with the request line.
     pub raw: &'r [u8],
 }
 
-/// A head that may be passed on.
-#[derive(Clone, Debug)]
-pub struct Admitted<'r> {
-    /// The host asked for, in lower case and without a port; empty if none was named.
-    pub host: Cow<'r, str>,
-    /// The `Host` field as it came.
-    pub host_field: Option<&'r HeaderValue>,
-    /// Which of the fields that matter later are there.
-    pub carries: Carries,
+/// How much of a head is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    /// Bytes of the whole section.
+    pub bytes: usize,
+    /// Lines.
+    pub fields: usize,
 }
 
-/// Which fields a request carries, found in the one walk over all of them that checking takes
-/// anyway: looking each up would cost a hash of its name every time.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Carries {
-    /// `Content-Length`.
-    pub length: bool,
-    /// `Transfer-Encoding`.
-    pub coding: bool,
-    /// `Expect`.
-    pub expectation: bool,
-    /// `Connection`.
-    pub connection: bool,
-    /// `Upgrade`.
-    pub upgrade: bool,
-    /// `X-Request-Id`.
-    pub request_id: bool,
-    /// `traceparent`.
-    pub trace: bool,
-    /// `tracestate`.
-    pub trace_state: bool,
-    /// The mark of a copy, which only we may set.
-    pub mirror_mark: bool,
-    /// `X-Feature-Flags`, which only we may say.
-    pub flags: bool,
-    /// Any field that says who the client is.
-    pub forwarding: bool,
+/// What a request line asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestTarget<'r> {
+    /// As sent, byte for byte.
+    pub bytes: &'r [u8],
+    /// The path as read; begins with `/`, or is `*`.
+    pub path: &'r str,
+    /// The same with its query.
+    pub path_and_query: &'r str,
+    /// The host, if it is a whole URI.
+    pub host: Option<&'r str>,
+}
+
+impl<'r> RequestTarget<'r> {
+    /// The target that was sent as these bytes and read as this URI.
+    pub fn read(bytes: &'r [u8], uri: &'r Uri) -> RequestTarget<'r> {
+        RequestTarget {
+            bytes,
+            path: uri.path(),
+            path_and_query: uri.path_and_query().map_or("/", |both| both.as_str()),
+            host: uri.host(),
+        }
+    }
+}
+
+/// A head that may be passed on.
+#[derive(Clone, Debug)]
+pub struct Accepted<'r> {
+    /// The host asked for, in lower case and without a port; empty if none was named.
+    pub host: Cow<'r, str>,
+    /// Its fields: which of those that matter later are there is known from the one walk over all
+    /// of them that checking takes anyway.
+    pub fields: Fields<'r>,
 }
 
 /// Checks a head.
-pub fn examine<'r>(head: &Head<'r>, limits: &ClientLimits) -> Result<Admitted<'r>, BadRequest> {
-    if head.raw.len() > limits.header_bytes || head.headers.len() > limits.header_fields {
+pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, BadRequest> {
+    if head.raw.len() > limits.bytes || head.view.len() > limits.fields {
         return Err(BadRequest::HeaderTooLarge);
     }
-    let mut carries = Carries::default();
+    let mut known = Known::NONE;
     let mut host_field = None;
-    for (name, value) in head.headers {
-        let name = name.as_str();
+    for (name, value) in head.view.lines() {
         if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return Err(BadRequest::FieldName);
         }
-        if value.as_bytes().iter().any(|&b| (b < b' ' && b != b'\t') || b == 0x7f) {
+        if value.iter().any(|&b| (b < b' ' && b != b'\t') || b == 0x7f) {
             return Err(BadRequest::FieldValue);
         }
-        match name {
-            "host" => host_field = Some(value),
-            "content-length" => carries.length = true,
-            "transfer-encoding" => carries.coding = true,
-            "expect" => carries.expectation = true,
-            "connection" => carries.connection = true,
-            "upgrade" => carries.upgrade = true,
-            "x-request-id" => carries.request_id = true,
-            "traceparent" => carries.trace = true,
-            "tracestate" => carries.trace_state = true,
-            "x-pointsman-mirror" => carries.mirror_mark = true,
-            "x-feature-flags" => carries.flags = true,
-            _ => carries.forwarding |= forwarded::is_claim(name),
+        let Some(id) = FieldId::of(name) else { continue };
+        known.note(id);
+        if id == FieldId::Host {
+            host_field = Some(value);
         }
     }
-    if carries.length || carries.coding {
-        framing(head)?;
+    let fields = Fields::seen(head.view, known);
+    if fields.may_have(FRAMING) {
+        framing(&fields, head.raw)?;
     }
     target(head)?;
-    path(head.uri.path())?;
-    if carries.expectation
-        && let Some(expectation) = head.headers.get(EXPECT)
-        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    path(head.target.path)?;
+    if let Some(expectation) = fields.first(FieldId::Expect)
+        && !expectation.eq_ignore_ascii_case(b"100-continue")
     {
         return Err(BadRequest::Expectation);
     }
-    Ok(Admitted { host: host(head, host_field)?, host_field, carries })
+    Ok(Accepted { host: host(head, host_field)?, fields })
 }
 
-fn framing(head: &Head<'_>) -> Result<(), BadRequest> {
-    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-    if let Some(length) = lengths.next() {
-        let digits = length.as_bytes();
+fn framing(fields: &Fields<'_>, raw: &[u8]) -> Result<(), BadRequest> {
+    let mut lengths = fields.all(FieldId::ContentLength);
+    if let Some(digits) = lengths.next() {
         // 19 digits stay below 2⁶⁴.
         let is_number =
             !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
@@ -125,13 +119,13 @@ fn framing(head: &Head<'_>) -> Result<(), BadRequest> {
             return Err(BadRequest::ContentLength);
         }
     }
-    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let mut codings = fields.all(FieldId::TransferEncoding);
     if let Some(coding) = codings.next() {
-        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+        if !coding.eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
             return Err(BadRequest::TransferEncoding);
         }
         // pingora drops the length before any hook sees it, so the bytes have to be asked.
-        if head.headers.contains_key(CONTENT_LENGTH) || names_content_length(head.raw) {
+        if fields.has(FieldId::ContentLength) || names_content_length(raw) {
             return Err(BadRequest::TwoFramings);
         }
     }
@@ -151,9 +145,9 @@ fn names_content_length(raw: &[u8]) -> bool {
 /// Refuses targets that are neither a path nor a whole URI nor the server itself: without a slash
 /// in front, what they mean is up to the upstream.
 fn target(head: &Head<'_>) -> Result<(), BadRequest> {
-    let is_path = head.target.first() == Some(&b'/');
-    let is_whole = head.uri.authority().is_some();
-    let is_server = head.target == b"*" && *head.method == Method::OPTIONS;
+    let is_path = head.target.bytes.first() == Some(&b'/');
+    let is_whole = head.target.host.is_some();
+    let is_server = head.target.bytes == b"*" && *head.method == Method::OPTIONS;
     if is_path || is_whole || is_server { Ok(()) } else { Err(BadRequest::Path) }
 }
 
@@ -182,10 +176,10 @@ fn path(path: &str) -> Result<(), BadRequest> {
     }
 }
 
-fn host<'r>(head: &Head<'r>, field: Option<&'r HeaderValue>) -> Result<Cow<'r, str>, BadRequest> {
+fn host<'r>(head: &Head<'r>, field: Option<&'r [u8]>) -> Result<Cow<'r, str>, BadRequest> {
     // An absolute-form target names the host too; pingora refuses one that differs from `Host`.
-    let Some(host) = field.map(|value| value.as_bytes()) else {
-        return match head.uri.host() {
+    let Some(host) = field else {
+        return match head.target.host {
             Some(host) if head.version != Version::HTTP_11 => Ok(lower(host)),
             _ if head.version == Version::HTTP_11 => Err(BadRequest::NoHost),
             _ => Ok(Cow::Borrowed("")),
@@ -241,7 +235,8 @@ fn lower(name: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::HeaderName;
+    use http::HeaderMap;
+    use http::header::{HeaderName, HeaderValue};
 
     fn examined(
         target: &str,
@@ -257,9 +252,10 @@ mod tests {
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         let raw = raw.as_bytes();
-        let (method, target) = (&Method::GET, target.as_bytes());
-        let head = Head { method, target, uri: &uri, version, headers: &headers, raw };
-        examine(&head, &ClientLimits::default()).map(|admitted| admitted.host.into_owned())
+        let (method, target) = (&Method::GET, RequestTarget::read(target.as_bytes(), &uri));
+        let head = Head { method, target, version, view: View::Map(&headers), raw };
+        examine(&head, HeadLimits { bytes: 32 * 1024, fields: 100 })
+            .map(|accepted| accepted.host.into_owned())
     }
 
     fn with_host(host: &str) -> Result<String, BadRequest> {

@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use smallvec::SmallVec;
 
 use super::failure::Cause;
-use super::fields::REQUEST_ID;
-use crate::fallback::{MARK, StaleResponse, StaticAnswer, Step};
+use super::fields::{FieldId, Fields};
+use super::view::text;
 
 /// When to ask again during maintenance, in seconds: nobody knows, and soon is not it.
 const MAINTENANCE_SECONDS: u64 = 30;
@@ -30,7 +29,7 @@ pub struct Answer {
 
 impl Answer {
     /// The answer for this cause, in the form that the request accepts.
-    pub fn for_cause(cause: Cause, request: &HeaderMap, request_id: &HeaderValue) -> Answer {
+    pub fn for_cause(cause: Cause, request: &Fields<'_>, request_id: &HeaderValue) -> Answer {
         Answer::with_detail(cause, cause.row().detail, request, request_id)
     }
 
@@ -38,7 +37,7 @@ impl Answer {
     pub fn with_detail(
         cause: Cause,
         detail: &str,
-        request: &HeaderMap,
+        request: &Fields<'_>,
         request_id: &HeaderValue,
     ) -> Answer {
         let row = cause.row();
@@ -53,7 +52,7 @@ impl Answer {
         let mut fields = SmallVec::new();
         fields.push((CONTENT_TYPE, HeaderValue::from_static(kind)));
         fields.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        fields.push((REQUEST_ID, request_id.clone()));
+        fields.push((FieldId::RequestId.name().clone(), request_id.clone()));
         if row.status == 503 {
             let seconds = if cause == Cause::Maintenance { MAINTENANCE_SECONDS } else { 1 };
             fields.push((RETRY_AFTER, HeaderValue::from(seconds)));
@@ -71,32 +70,6 @@ impl Answer {
             *value = HeaderValue::from(seconds);
         }
         self
-    }
-
-    /// The service's own answer for a time when nobody can be asked.
-    pub fn fixed(answer: &StaticAnswer, request_id: &HeaderValue) -> Answer {
-        let mut fields: SmallVec<[_; 4]> = answer.headers.iter().cloned().collect();
-        let mut add = |name: HeaderName, value: HeaderValue| {
-            if !fields.iter().any(|(known, _)| *known == name) {
-                fields.push((name, value));
-            }
-        };
-        add(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        add(MARK, Step::Answer.mark());
-        add(REQUEST_ID, request_id.clone());
-        if answer.status == 503 {
-            add(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        // The rim has read the file; an answer without content is all there is otherwise.
-        let body = answer.body.text().cloned().unwrap_or_default();
-        Answer { status: answer.status, fields, body, keeps_connection: true }
-    }
-
-    /// A response kept from before; it says so itself.
-    pub fn kept(kept: StaleResponse, request_id: &HeaderValue) -> Answer {
-        let mut fields: SmallVec<[_; 4]> = kept.headers.into_iter().collect();
-        fields.push((REQUEST_ID, request_id.clone()));
-        Answer { status: kept.status, fields, body: kept.body, keeps_connection: true }
     }
 }
 
@@ -151,7 +124,7 @@ enum Form {
 impl Form {
     /// The form that a request's `Accept` prefers (RFC 9110 section 12.5.1). Text is what `*/*`
     /// means here, and what whoever takes none of them gets.
-    fn wanted(request: &HeaderMap, has_page: bool) -> Form {
+    fn wanted(request: &Fields<'_>, has_page: bool) -> Form {
         let forms = [Form::Json, Form::Page, Form::Text].into_iter().enumerate();
         let forms = forms.filter(|(_, form)| has_page || *form != Form::Page);
         let wishes = forms.map(|(place, form)| {
@@ -165,11 +138,11 @@ impl Form {
 
     /// How much a request wants it, in thousandths, by the most specific range that takes it, and
     /// whether that one names it.
-    fn wish(self, request: &HeaderMap) -> (u16, bool) {
-        if !request.contains_key(ACCEPT) {
+    fn wish(self, request: &Fields<'_>) -> (u16, bool) {
+        if !request.has(FieldId::Accept) {
             return (1_000, false);
         }
-        let lines = request.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+        let lines = request.all(FieldId::Accept).filter_map(text);
         let ranges = lines.flat_map(|line| line.split(',')).map(|range| {
             let (kind, parameters) = range.split_once(';').unwrap_or((range, ""));
             (self.closeness(kind.trim()), weight(parameters))
@@ -213,6 +186,8 @@ fn weight(parameters: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
+    use http::header::ACCEPT;
 
     fn body(accept: Option<&'static str>) -> (String, String) {
         let mut request = HeaderMap::new();
@@ -220,7 +195,7 @@ mod tests {
             request.insert(ACCEPT, HeaderValue::from_static(accept));
         }
         let id = HeaderValue::from_static("id-1");
-        let answer = Answer::for_cause(Cause::NoUpstream, &request, &id);
+        let answer = Answer::for_cause(Cause::NoUpstream, &Fields::new(&request), &id);
         let kind = answer.fields[0].1.to_str().unwrap().to_string();
         (kind, String::from_utf8(answer.body.to_vec()).unwrap())
     }
@@ -231,7 +206,7 @@ mod tests {
         request.insert(ACCEPT, HeaderValue::from_static("text/html,*/*;q=0.8"));
         let id = HeaderValue::from_static("id-1");
         let message = "<b>back</b> at 14:00 & \"later\"";
-        let answer = Answer::with_detail(Cause::Maintenance, message, &request, &id);
+        let answer = Answer::with_detail(Cause::Maintenance, message, &Fields::new(&request), &id);
         let page = String::from_utf8(answer.body.to_vec()).unwrap();
         assert!(page.contains("<p>&lt;b&gt;back&lt;/b&gt; at 14:00 &amp; &quot;later&quot;</p>"));
         assert_eq!(answer.fields[0].1, "text/html; charset=utf-8");
@@ -240,7 +215,7 @@ mod tests {
             found.map(|(_, value)| value.to_str().unwrap().to_string())
         };
         assert_eq!(field(&answer).as_deref(), Some("30"));
-        let answer = Answer::for_cause(Cause::Open, &request, &id);
+        let answer = Answer::for_cause(Cause::Open, &Fields::new(&request), &id);
         assert_eq!(field(&answer.retry_after(Duration::from_millis(3_200))).as_deref(), Some("4"));
     }
 
@@ -248,7 +223,7 @@ mod tests {
     fn the_form_is_the_one_that_is_wanted_most() {
         let wanted = |accept: &str, has_page| {
             let value = HeaderValue::from_str(accept).unwrap();
-            Form::wanted(&HeaderMap::from_iter([(ACCEPT, value)]), has_page)
+            Form::wanted(&Fields::new(&HeaderMap::from_iter([(ACCEPT, value)])), has_page)
         };
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
         let cases = [

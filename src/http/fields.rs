@@ -1,28 +1,207 @@
-//! Header fields that we set or remove.
+//! The fields that rules are about: names in, places in a small set out.
+//!
+//! Whoever walks over a head's fields notes which of these it met. To ask for one that is not there
+//! costs a bit then; looking each up would cost a hash of its name every time.
 
-use http::{HeaderName, HeaderValue};
-use smallvec::SmallVec;
+use http::header::HeaderName;
 
-/// `x-request-id`.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use super::view::View;
 
-/// Changes to a request's fields, in order; a name without a value is removed.
-#[derive(Clone, Debug, Default)]
-pub struct Edits(SmallVec<[(HeaderName, Option<HeaderValue>); 8]>);
+macro_rules! fields {
+    ($($(#[doc = $doc:literal])* $id:ident, $name:literal;)*) => {
+        /// A field that some rule is about.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum FieldId {
+            $($(#[doc = $doc])* $id,)*
+        }
 
-impl Edits {
-    /// Replaces all lines of this field by one.
-    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.0.push((name, Some(value)));
+        /// By place.
+        static NAMES: [HeaderName; FieldId::ALL.len()] = [$(name($name)),*];
+
+        impl FieldId {
+            /// All of them.
+            pub const ALL: [FieldId; [$(FieldId::$id),*].len()] = [$(FieldId::$id),*];
+
+            /// The one of this name, which is in lower case.
+            pub fn of(name: &str) -> Option<FieldId> {
+                // By bytes, because the compiler looks at the length first then.
+                match name.as_bytes() {
+                    $($name => Some(FieldId::$id),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+const fn name(bytes: &'static [u8]) -> HeaderName {
+    match std::str::from_utf8(bytes) {
+        Ok(name) => HeaderName::from_static(name),
+        Err(_) => panic!("a field name is ASCII"),
+    }
+}
+
+fields! {
+    /// `Accept`.
+    Accept, b"accept";
+    /// `Connection`.
+    Connection, b"connection";
+    /// `Content-Length`.
+    ContentLength, b"content-length";
+    /// `Cookie`.
+    Cookie, b"cookie";
+    /// `Expect`.
+    Expect, b"expect";
+    /// `Forwarded` (RFC 7239).
+    Forwarded, b"forwarded";
+    /// `Host`.
+    Host, b"host";
+    /// `traceparent`.
+    Traceparent, b"traceparent";
+    /// `tracestate`.
+    Tracestate, b"tracestate";
+    /// `Transfer-Encoding`.
+    TransferEncoding, b"transfer-encoding";
+    /// `Upgrade`.
+    Upgrade, b"upgrade";
+    /// `X-Feature-Flags`, which only we may say: names in order, commas between.
+    FeatureFlags, b"x-feature-flags";
+    /// `X-Forwarded-For`.
+    ForwardedFor, b"x-forwarded-for";
+    /// `X-Forwarded-Host`.
+    ForwardedHost, b"x-forwarded-host";
+    /// `X-Forwarded-Port`.
+    ForwardedPort, b"x-forwarded-port";
+    /// `X-Forwarded-Proto`.
+    ForwardedProto, b"x-forwarded-proto";
+    /// `X-Forwarded-Server`.
+    ForwardedServer, b"x-forwarded-server";
+    /// The mark of a copy, which only we may set.
+    MirrorMark, b"x-pointsman-mirror";
+    /// `X-Real-IP`.
+    RealIp, b"x-real-ip";
+    /// `X-Request-Id`.
+    RequestId, b"x-request-id";
+}
+
+impl FieldId {
+    /// Its name.
+    pub fn name(self) -> &'static HeaderName {
+        &NAMES[self as usize]
     }
 
-    /// Removes all lines of this field.
-    pub fn remove(&mut self, name: HeaderName) {
-        self.0.push((name, None));
+    const fn bit(self) -> u32 {
+        1 << self as u8
+    }
+}
+
+/// Which fields a head carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known(u32);
+
+impl Known {
+    /// None.
+    pub const NONE: Known = Known(0);
+
+    /// Any, as long as nobody has looked.
+    pub const ANY: Known = Known(u32::MAX);
+
+    /// These.
+    pub const fn of(ids: &[FieldId]) -> Known {
+        let (mut bits, mut at) = (0, 0);
+        while at < ids.len() {
+            bits |= ids[at].bit();
+            at += 1;
+        }
+        Known(bits)
     }
 
+    /// These and those.
+    pub const fn with(self, others: Known) -> Known {
+        Known(self.0 | others.0)
+    }
+
+    /// One more.
+    pub const fn note(&mut self, id: FieldId) {
+        self.0 |= id.bit();
+    }
+
+    /// Whether this one is there.
+    pub const fn has(self, id: FieldId) -> bool {
+        self.0 & id.bit() != 0
+    }
+
+    /// Whether any of these is there.
+    pub const fn has_any(self, of: Known) -> bool {
+        self.0 & of.0 != 0
+    }
+}
+
+/// A request's fields, and which of those that matter are among them.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'r> {
     /// All of them.
-    pub fn list(&self) -> &[(HeaderName, Option<HeaderValue>)] {
-        &self.0
+    pub view: View<'r>,
+    known: Known,
+}
+
+impl<'r> Fields<'r> {
+    /// These, of which nothing is known yet.
+    pub fn new(view: impl Into<View<'r>>) -> Fields<'r> {
+        Fields { view: view.into(), known: Known::ANY }
+    }
+
+    /// These, of which somebody has seen all.
+    pub(super) fn seen(view: View<'r>, known: Known) -> Fields<'r> {
+        Fields { view, known }
+    }
+
+    /// Whether this one is there.
+    pub fn has(&self, id: FieldId) -> bool {
+        self.known.has(id) && (self.known != Known::ANY || self.view.has(id.name()))
+    }
+
+    /// Whether any of these may be there.
+    pub fn may_have(&self, ids: Known) -> bool {
+        self.known.has_any(ids)
+    }
+
+    /// The value of its first line.
+    pub fn first(&self, id: FieldId) -> Option<&'r [u8]> {
+        if self.known.has(id) { self.view.first(id.name()) } else { None }
+    }
+
+    /// The values of all its lines.
+    pub fn all(&self, id: FieldId) -> impl Iterator<Item = &'r [u8]> + use<'r> {
+        let view = self.known.has(id).then_some(self.view);
+        view.into_iter().flat_map(move |view| view.all(id.name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+
+    #[test]
+    fn each_is_found_by_its_name() {
+        for id in FieldId::ALL {
+            assert_eq!(FieldId::of(id.name().as_str()), Some(id));
+        }
+        assert_eq!(FieldId::of("x-other"), None);
+        assert!(FieldId::ALL.len() < 32, "each has a bit of its own, and one is left for any");
+    }
+
+    #[test]
+    fn what_nobody_has_seen_is_looked_up_and_what_is_known_to_be_absent_is_not() {
+        let map = HeaderMap::from_iter([(http::header::HOST, "a".parse().unwrap())]);
+        let fields = Fields::new(&map);
+        assert!(fields.has(FieldId::Host) && !fields.has(FieldId::Cookie));
+        assert_eq!(fields.first(FieldId::Host), Some(&b"a"[..]));
+        let mut known = Known::NONE;
+        known.note(FieldId::Cookie);
+        let fields = Fields::seen(View::Map(&map), known);
+        assert_eq!((fields.first(FieldId::Host), fields.all(FieldId::Host).count()), (None, 0));
     }
 }

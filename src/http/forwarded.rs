@@ -6,28 +6,21 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use ipnet::IpNet;
 
-use super::fields::Edits;
+use super::edits::{Edits, Text};
+use super::fields::{FieldId, Fields, Known};
+use super::view::text;
 
-const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Fields that say who the client is or how it came; upstreams may believe them.
+const CLAIMS: [FieldId; 4] =
+    [FieldId::Forwarded, FieldId::RealIp, FieldId::ForwardedPort, FieldId::ForwardedServer];
 
-/// Other fields that say who the client is or how it came; upstreams may believe them.
-const CLAIMS: [HeaderName; 4] = [
-    HeaderName::from_static("forwarded"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-server"),
-];
-
-/// Whether a field, by its name in lower case, says who the client is or how it came.
-pub fn is_claim(name: &str) -> bool {
-    matches!(name, "forwarded" | "x-real-ip") || name.starts_with("x-forwarded-")
-}
+/// All that says anything of where a request comes from.
+const ORIGIN: Known =
+    Known::of(&[FieldId::ForwardedFor, FieldId::ForwardedProto, FieldId::ForwardedHost])
+        .with(Known::of(&CLAIMS));
 
 /// The other end of a client connection.
 #[derive(Clone, Debug)]
@@ -54,12 +47,12 @@ impl Peer {
 }
 
 /// The client's own address: the peer's, or what trusted proxies say of it.
-pub fn client(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
-    if !is_trusted(peer.address, trusted) {
+pub fn client(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
+    if !fields.may_have(ORIGIN) || !is_trusted(peer.address, trusted) {
         return peer.address;
     }
-    let lines: Vec<&str> =
-        headers.get_all(FOR).iter().map(|line| line.to_str().unwrap_or("?")).collect();
+    let lines = fields.all(FieldId::ForwardedFor).map(|line| text(line).unwrap_or("?"));
+    let lines: Vec<&str> = lines.collect();
     let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
     let mut client = peer.address;
     for hop in hops {
@@ -74,50 +67,42 @@ pub fn client(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
 }
 
 /// Whether the client came by TLS: to us, or to a trusted proxy as that says.
-pub fn is_https(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> bool {
-    let told = headers.get(PROTO).filter(|_| is_trusted(peer.address, trusted));
-    let schemes = told.unwrap_or(&peer.scheme).as_bytes();
+pub fn is_https(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet]) -> bool {
+    let told = fields.first(FieldId::ForwardedProto);
+    let told = told.filter(|_| is_trusted(peer.address, trusted));
+    let schemes = told.unwrap_or(peer.scheme.as_bytes());
     // Of several hops the first is the client's.
     let first = schemes.split(|&b| b == b',').next().unwrap_or_default();
     first.trim_ascii().eq_ignore_ascii_case(b"https")
 }
 
-/// Adds the fields that tell the upstream where the request comes from. `carries` if the request
-/// says anything of it already.
-pub fn edit(
-    headers: &HeaderMap,
-    (host, carries): (Option<&HeaderValue>, bool),
-    peer: &Peer,
-    trusted: &[IpNet],
-    edits: &mut Edits,
-) {
+/// Adds the fields that tell the upstream where the request comes from.
+pub fn edit(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet], edits: &mut Edits) {
+    let carries = fields.may_have(ORIGIN);
     let believed = carries && is_trusted(peer.address, trusted);
-    let kept = |name: &HeaderName| believed && headers.contains_key(name);
-    edits.set(FOR, if kept(&FOR) { appended(headers, peer) } else { peer.field.clone() });
-    if !kept(&PROTO) {
-        edits.set(PROTO, peer.scheme.clone());
+    let kept = |id| believed && fields.has(id);
+    let hops = if kept(FieldId::ForwardedFor) { appended(fields, peer) } else { Text::Peer };
+    edits.set(FieldId::ForwardedFor, hops);
+    if !kept(FieldId::ForwardedProto) {
+        edits.set(FieldId::ForwardedProto, Text::Scheme);
     }
-    if !kept(&FORWARDED_HOST)
-        && let Some(host) = host
-    {
-        edits.set(FORWARDED_HOST, host.clone());
+    if !kept(FieldId::ForwardedHost) && fields.has(FieldId::Host) {
+        edits.set(FieldId::ForwardedHost, Text::Host);
     }
     if carries && !believed {
-        for name in CLAIMS.iter().filter(|name| headers.contains_key(*name)) {
-            edits.remove(name.clone());
-        }
+        CLAIMS.into_iter().filter(|id| fields.has(*id)).for_each(|id| edits.remove(id));
     }
 }
 
 /// All hops so far, then the peer.
-fn appended(headers: &HeaderMap, peer: &Peer) -> HeaderValue {
+fn appended(fields: &Fields<'_>, peer: &Peer) -> Text {
     let mut hops: Vec<u8> = Vec::new();
-    for line in headers.get_all(FOR) {
-        hops.extend_from_slice(line.as_bytes());
+    for line in fields.all(FieldId::ForwardedFor) {
+        hops.extend_from_slice(line);
         hops.extend_from_slice(b", ");
     }
     hops.extend_from_slice(peer.field.as_bytes());
-    HeaderValue::from_bytes(&hops).unwrap_or_else(|_| peer.field.clone())
+    HeaderValue::from_bytes(&hops).map_or(Text::Peer, Text::Own)
 }
 
 fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
@@ -127,6 +112,8 @@ fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::edits::Edit;
+    use http::HeaderMap;
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -140,10 +127,13 @@ mod tests {
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
         let mut edits = Edits::default();
         let (headers, peer) = (headers(fields), Peer::new(peer.parse().unwrap(), "http"));
-        edit(&headers, (headers.get("host"), true), &peer, &trusted, &mut edits);
-        let line = |(name, value): &(HeaderName, Option<HeaderValue>)| match value {
-            Some(value) => format!("{name}: {}", value.to_str().unwrap()),
-            None => format!("-{name}"),
+        edit(&Fields::new(&headers), &peer, &trusted, &mut edits);
+        let line = |edit: &Edit| match edit {
+            Edit::Set(id, Text::Own(value)) => {
+                format!("{}: {}", id.name(), value.to_str().unwrap())
+            }
+            Edit::Set(id, text) => format!("{}: {text:?}", id.name()),
+            Edit::Remove(id) => format!("-{}", id.name()),
         };
         edits.list().iter().map(line).collect()
     }
@@ -161,9 +151,9 @@ mod tests {
         assert_eq!(
             edited(&CLAIMED, "192.0.2.1", &["10.0.0.0/8"]),
             [
-                "x-forwarded-for: 192.0.2.1",
-                "x-forwarded-proto: http",
-                "x-forwarded-host: shop.test",
+                "x-forwarded-for: Peer",
+                "x-forwarded-proto: Scheme",
+                "x-forwarded-host: Host",
                 "-x-real-ip",
             ]
         );
@@ -173,7 +163,7 @@ mod tests {
     fn a_trusted_proxy_is_believed_and_added() {
         assert_eq!(
             edited(&CLAIMED, "10.0.0.1", &["10.0.0.0/8"]),
-            ["x-forwarded-for: 203.0.113.1, 10.0.0.9, 10.0.0.1", "x-forwarded-host: shop.test"]
+            ["x-forwarded-for: 203.0.113.1, 10.0.0.9, 10.0.0.1", "x-forwarded-host: Host"]
         );
     }
 
@@ -182,7 +172,11 @@ mod tests {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
         let is_https = |told: Option<&str>, peer: &str, scheme| {
             let told: Vec<_> = told.iter().map(|told| ("x-forwarded-proto", *told)).collect();
-            super::is_https(&headers(&told), &Peer::new(peer.parse().unwrap(), scheme), &trusted)
+            super::is_https(
+                &Fields::new(&headers(&told)),
+                &Peer::new(peer.parse().unwrap(), scheme),
+                &trusted,
+            )
         };
         assert!(is_https(None, "192.0.2.1", "https") && !is_https(None, "192.0.2.1", "http"));
         assert!(!is_https(Some("https"), "192.0.2.1", "http"), "a stranger is not believed");
@@ -196,7 +190,8 @@ mod tests {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
         let of = |hops: &str, peer: &str| {
             let headers = headers(&[("x-forwarded-for", hops)]);
-            client(&headers, &Peer::new(peer.parse().unwrap(), "http"), &trusted).to_string()
+            client(&Fields::new(&headers), &Peer::new(peer.parse().unwrap(), "http"), &trusted)
+                .to_string()
         };
         assert_eq!(of("198.51.100.7, 203.0.113.1, 10.0.0.9", "10.0.0.1"), "203.0.113.1");
         assert_eq!(of("203.0.113.1", "192.0.2.1"), "192.0.2.1");

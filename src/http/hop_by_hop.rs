@@ -4,12 +4,20 @@
 //! pingora 0.9.1 strips them from requests and passes them on in responses (RFC 9110 section
 //! 7.6.1). Framing fields stay: the lane owns the framing it writes.
 
-use http::HeaderMap;
 use http::header::{
     AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE,
-    HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY,
+    HeaderName, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use smallvec::SmallVec;
+
+use super::view::View;
+
+/// By which an upstream reports what it counts itself, such as `checkout_failed=1`.
+pub const METRIC: HeaderName = HeaderName::from_static("x-pointsman-metric");
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
 
 /// What a `Connection` field may not take away: nominating one of these is a mistake or an attack
 /// on whoever reads the answer.
@@ -30,46 +38,48 @@ const PROTECTED: [HeaderName; 9] = [
 ///
 /// One walk over the fields: most responses have none of these, and looking each up would cost
 /// more than looking at all.
-pub fn to_remove(headers: &HeaderMap, switches: bool) -> SmallVec<[HeaderName; 4]> {
+pub fn to_remove(view: View<'_>, switches: bool) -> SmallVec<[HeaderName; 4]> {
     let mut names = SmallVec::new();
     let mut is_nominating = false;
-    for name in headers.keys() {
-        match name.as_str() {
-            "keep-alive" | "proxy-connection" | "proxy-authentication-info" | "te" | "trailer" => {
-                names.push(name.clone());
-            }
+    for (name, _) in view.lines() {
+        match name {
+            "keep-alive" => names.push(KEEP_ALIVE),
+            "proxy-connection" => names.push(PROXY_CONNECTION),
+            "proxy-authentication-info" => names.push(PROXY_AUTHENTICATION_INFO),
+            "te" => names.push(TE),
+            "trailer" => names.push(TRAILER),
             // Not of one connection, but between an upstream and us all the same.
-            "x-pointsman-metric" => names.push(name.clone()),
+            "x-pointsman-metric" => names.push(METRIC),
             "upgrade" if !switches => names.push(UPGRADE),
             "connection" if !switches => is_nominating = true,
             _ => {}
         }
     }
     if is_nominating {
-        nominated(headers, &mut names);
+        nominated(view, &mut names);
     }
     names
 }
 
 /// The tokens of all `Connection` lines.
-pub fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let lines = headers.get_all(CONNECTION).into_iter();
-    lines.flat_map(|line| line.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii))
+pub fn tokens<'r>(lines: impl Iterator<Item = &'r [u8]>) -> impl Iterator<Item = &'r [u8]> {
+    lines.flat_map(|line| line.split(|&b| b == b',').map(<[u8]>::trim_ascii))
 }
 
 /// Whether `Connection` names any field, rather than only saying how to go on with it.
-pub fn nominates(headers: &HeaderMap) -> bool {
+pub fn nominates(view: View<'_>) -> bool {
     const HOW: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
-    tokens(headers).any(|token| !HOW.iter().any(|how| token.eq_ignore_ascii_case(how)))
+    tokens(view.all(&CONNECTION))
+        .any(|token| !HOW.iter().any(|how| token.eq_ignore_ascii_case(how)))
 }
 
-fn nominated(headers: &HeaderMap, names: &mut SmallVec<[HeaderName; 4]>) {
-    if !nominates(headers) {
+fn nominated(view: View<'_>, names: &mut SmallVec<[HeaderName; 4]>) {
+    if !nominates(view) {
         return;
     }
-    for token in tokens(headers) {
+    for token in tokens(view.all(&CONNECTION)) {
         let Ok(name) = HeaderName::from_bytes(token) else { continue };
-        if headers.contains_key(&name) && !PROTECTED.contains(&name) && !names.contains(&name) {
+        if view.has(&name) && !PROTECTED.contains(&name) && !names.contains(&name) {
             names.push(name);
         }
     }
@@ -78,13 +88,14 @@ fn nominated(headers: &HeaderMap, names: &mut SmallVec<[HeaderName; 4]>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     fn removed(fields: &[(&'static str, &'static str)], switches: bool) -> Vec<String> {
         let mut headers = HeaderMap::new();
         for &(name, value) in fields {
             headers.append(name, value.parse().unwrap());
         }
-        to_remove(&headers, switches).iter().map(ToString::to_string).collect()
+        to_remove(View::Map(&headers), switches).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -105,13 +116,13 @@ mod tests {
     #[test]
     fn saying_how_to_go_on_names_no_field() {
         let nominates = |value: &'static str| {
-            nominates(&HeaderMap::from_iter([(CONNECTION, value.parse().unwrap())]))
+            nominates(View::Map(&HeaderMap::from_iter([(CONNECTION, value.parse().unwrap())])))
         };
         assert!(
             !nominates("keep-alive") && !nominates("Close, Upgrade") && !nominates("Keep-Alive")
         );
         assert!(nominates("keep-alive, traceparent") && nominates("x-request-id"));
-        assert!(!super::nominates(&HeaderMap::new()));
+        assert!(!super::nominates(View::Map(&HeaderMap::new())));
     }
 
     #[test]

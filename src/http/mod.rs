@@ -1,14 +1,20 @@
 //! What HTTP demands of a message, whoever reads it: heads in, rules and edits out.
 //!
+//! Rules read a head through a [`View`](view::View), whichever lane read it; what becomes of a
+//! request's fields is a list of [`Edits`](edits::Edits) that the lane writes.
+//!
 //! `admission.rs` says what may be passed on at all, `forwarded.rs`, `hop_by_hop.rs`,
 //! `trace_context.rs` and `private.rs` what becomes of fields, `failure.rs` has the one table from
 //! causes to answers and `answer.rs` writes them. Nothing here moves a byte.
 
+pub mod view;
+pub mod fields;
 pub mod admission;
 pub mod failure;
 pub mod answer;
-pub mod fields;
+pub mod edits;
 pub mod forwarded;
 pub mod hop_by_hop;
+pub mod upgrade;
 pub mod trace_context;
 pub mod private;

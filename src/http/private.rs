@@ -6,20 +6,24 @@
 //! read it as if it named no field, and many ignore it (section 5.2.2.4); so the response as a whole
 //! is private. That costs a shared cache the first response of each client and no other.
 
-use http::HeaderMap;
-use http::header::{CACHE_CONTROL, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+
+use super::view::View;
 
 /// What tells some caches more than `Cache-Control` does (RFC 9213, and the W3C note on edges).
-const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
+/// A private response goes on without these.
+pub const TARGETED: [HeaderName; 2] =
+    [HeaderName::from_static("cdn-cache-control"), HeaderName::from_static("surrogate-control")];
 
 /// Directives that say the opposite, or the same.
 const REPLACED: [&[u8]; 3] = [b"public", b"s-maxage", b"private"];
 
-/// Keeps shared caches from storing a response; what its client's own cache may do stays.
-pub fn keep_private(headers: &mut HeaderMap) {
+/// The `Cache-Control` that keeps shared caches from storing a response; what its client's own
+/// cache may do stays.
+pub fn cache_control(response: View<'_>) -> HeaderValue {
     let mut value = b"private".to_vec();
-    for line in headers.get_all(CACHE_CONTROL) {
-        for directive in directives(line.as_bytes()) {
+    for line in response.all(&CACHE_CONTROL) {
+        for directive in directives(line) {
             let name = directive.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii();
             let is_replaced = REPLACED.iter().any(|replaced| name.eq_ignore_ascii_case(replaced));
             if !is_replaced && !directive.is_empty() {
@@ -28,11 +32,7 @@ pub fn keep_private(headers: &mut HeaderMap) {
             }
         }
     }
-    let private = HeaderValue::from_static("private");
-    headers.insert(CACHE_CONTROL, HeaderValue::from_bytes(&value).unwrap_or(private));
-    for name in TARGETED {
-        headers.remove(name);
-    }
+    HeaderValue::from_bytes(&value).unwrap_or(HeaderValue::from_static("private"))
 }
 
 /// The directives of a line; commas in quotes part nothing.
@@ -53,15 +53,14 @@ fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
-    fn private(fields: &[(&'static str, &str)]) -> Vec<String> {
+    fn private(lines: &[&str]) -> String {
         let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        for line in lines {
+            headers.append(CACHE_CONTROL, HeaderValue::from_str(line).unwrap());
         }
-        keep_private(&mut headers);
-        let lines = headers.iter();
-        lines.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+        cache_control(View::Map(&headers)).to_str().unwrap().to_string()
     }
 
     #[test]
@@ -79,16 +78,9 @@ mod tests {
             ("x=\"public", "private, x=\"public"),
         ];
         for (before, after) in cases {
-            assert_eq!(private(&[("cache-control", before)]), [format!("cache-control: {after}")]);
+            assert_eq!(private(&[before]), after);
         }
-        assert_eq!(private(&[]), ["cache-control: private"]);
-        let two = [("cache-control", "public"), ("cache-control", "max-age=5")];
-        assert_eq!(private(&two), ["cache-control: private, max-age=5"]);
-    }
-
-    #[test]
-    fn what_is_said_to_some_caches_only_is_not_said() {
-        let fields = [("cdn-cache-control", "max-age=60"), ("surrogate-control", "max-age=60")];
-        assert_eq!(private(&fields), ["cache-control: private"]);
+        assert_eq!(private(&[]), "private");
+        assert_eq!(private(&["public", "max-age=5"]), "private, max-age=5");
     }
 }

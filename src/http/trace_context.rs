@@ -4,15 +4,10 @@
 //! missing, repeated or malformed one starts a new trace, and then `tracestate` is dropped with
 //! it (section 3.2 of the recommendation; level 2 adds the random-trace-id flag).
 
-use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderValue;
 
+use super::fields::{FieldId, Fields};
 use crate::clock::Draws;
-
-/// `traceparent`.
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// `tracestate`.
-pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The caller may have recorded the trace.
 const SAMPLED: u8 = 0x01;
@@ -37,13 +32,13 @@ pub struct TraceContext {
 
 impl TraceContext {
     /// Continues the trace that these fields bring, or starts one.
-    pub fn continue_or_start(headers: &HeaderMap, draws: &mut Draws) -> TraceContext {
-        let mut given = headers.get_all(TRACEPARENT).iter();
+    pub fn continue_or_start(fields: &Fields<'_>, draws: &mut Draws) -> TraceContext {
+        let mut given = fields.all(FieldId::Traceparent);
         let first = given.next().filter(|_| given.next().is_none());
-        match first.and_then(|value| parse(value.as_bytes())) {
+        match first.and_then(parse) {
             Some((trace_id, flags)) => {
                 let parent_id = hex(non_zero(draws));
-                let state = state(headers);
+                let state = state(fields);
                 TraceContext { trace_id, parent_id, flags: flags & (SAMPLED | RANDOM), state }
             }
             None => TraceContext::start(draws),
@@ -93,12 +88,12 @@ fn parse(text: &[u8]) -> Option<([u8; 32], u8)> {
 }
 
 /// All `tracestate` lines as one, in order; none if any member is malformed or too many come.
-fn state(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut lines = headers.get_all(TRACESTATE).iter().peekable();
+fn state(fields: &Fields<'_>) -> Option<HeaderValue> {
+    let mut lines = fields.all(FieldId::Tracestate).peekable();
     lines.peek()?;
     let mut joined: Vec<u8> = Vec::new();
     let mut members = 0;
-    for member in lines.flat_map(|line| line.as_bytes().split(|&b| b == b',')) {
+    for member in lines.flat_map(|line| line.split(|&b| b == b',')) {
         let member = trim_ows(member);
         if member.is_empty() {
             continue;
@@ -151,6 +146,7 @@ pub fn hex<const N: usize>(number: u64) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -159,7 +155,7 @@ mod tests {
         for &(name, value) in fields {
             headers.append(name, value.parse().unwrap());
         }
-        TraceContext::continue_or_start(&headers, &mut Draws::seeded(1))
+        TraceContext::continue_or_start(&Fields::new(&headers), &mut Draws::seeded(1))
     }
 
     fn is_continued(traceparent: &str) -> bool {

@@ -7,11 +7,11 @@
 use std::fmt;
 use std::hash::Hasher;
 
-use http::HeaderMap;
 use http::header::HeaderName;
 use siphasher::sip::SipHasher13;
 
 use super::{CompareSettings, Kind};
+use crate::http::view::View;
 
 /// The longest value of a field that a report shows, in characters.
 const LONGEST_SHOWN: usize = 200;
@@ -79,12 +79,12 @@ impl fmt::Display for Part {
 
 impl Answered {
     /// Begins with the head of an answer.
-    pub fn begin(status: u16, headers: &HeaderMap, by: &CompareSettings) -> Answered {
+    pub fn begin(status: u16, view: View<'_>, by: &CompareSettings) -> Answered {
         let body =
             Body { hasher: SipHasher13::new(), seen: 0, limit: by.body_limit, has_more: false };
         Answered {
             status,
-            headers: by.headers.iter().map(|name| values(headers, name)).collect(),
+            headers: by.headers.iter().map(|name| values(view, name)).collect(),
             body: by.body.then_some(body),
         }
     }
@@ -134,9 +134,8 @@ impl fmt::Display for Body {
 }
 
 /// All lines of a field as one.
-fn values(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines = headers.get_all(name).iter();
-    let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+fn values(view: View<'_>, name: &HeaderName) -> Option<String> {
+    let lines: Vec<_> = view.all(name).map(String::from_utf8_lossy).collect();
     (!lines.is_empty()).then(|| lines.join(", "))
 }
 
@@ -151,6 +150,7 @@ fn shown(value: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     fn by() -> CompareSettings {
         CompareSettings { body_limit: 8, ..CompareSettings::default() }
@@ -158,7 +158,7 @@ mod tests {
 
     fn answered(status: u16, kind: Option<&str>, pieces: &[&str]) -> Answered {
         let kind = kind.map(|kind| (http::header::CONTENT_TYPE, kind.parse().unwrap()));
-        let mut answered = Answered::begin(status, &HeaderMap::from_iter(kind), &by());
+        let mut answered = Answered::begin(status, View::Map(&HeaderMap::from_iter(kind)), &by());
         pieces.iter().for_each(|piece| answered.push(piece.as_bytes()));
         answered
     }

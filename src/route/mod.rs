@@ -11,8 +11,10 @@ mod table;
 
 use std::net::IpAddr;
 
+use http::Method;
 use http::header::HeaderName;
-use http::{HeaderMap, Method};
+
+use crate::http::fields::Fields;
 
 pub use host::{HostError, HostPattern};
 pub use path::{PathError, PathPattern};
@@ -27,8 +29,8 @@ pub struct Facts<'r> {
     pub host: &'r str,
     /// The path as sent, without the query; begins with `/`, or is `*`.
     pub path: &'r str,
-    /// All header fields.
-    pub headers: &'r HeaderMap,
+    /// All fields.
+    pub fields: Fields<'r>,
     /// The client's own address, looked up through trusted proxies.
     pub client: IpAddr,
 }
@@ -68,12 +70,10 @@ pub struct HeaderCondition {
 }
 
 impl HeaderCondition {
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    fn admits(&self, fields: &Fields<'_>) -> bool {
         match &self.value {
-            None => headers.contains_key(&self.name),
-            Some(value) => {
-                headers.get_all(&self.name).iter().any(|v| v.as_bytes() == value.as_bytes())
-            }
+            None => fields.view.has(&self.name),
+            Some(value) => fields.view.all(&self.name).any(|line| line == value.as_bytes()),
         }
     }
 }

@@ -179,7 +179,7 @@ impl Candidate {
 
     fn admits(&self, facts: &Facts<'_>) -> bool {
         (self.methods.is_empty() || self.methods.contains(facts.method))
-            && self.headers.iter().all(|condition| condition.admits(facts.headers))
+            && self.headers.iter().all(|condition| condition.admits(&facts.fields))
     }
 
     /// Whether some request could match both with equal right. A header may be sent several
@@ -193,6 +193,7 @@ impl Candidate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::fields::Fields;
     use http::HeaderMap;
     use http::header::HeaderName;
     use proptest::prelude::*;
@@ -209,7 +210,8 @@ mod tests {
     fn find(routes: &[Route], host: &str, path: &str) -> Option<usize> {
         let headers = HeaderMap::new();
         let client = [192, 0, 2, 1].into();
-        let facts = Facts { method: &Method::GET, host, path, headers: &headers, client };
+        let facts =
+            Facts { method: &Method::GET, host, path, fields: Fields::new(&headers), client };
         RouteTable::build(routes).unwrap().find(&facts).map(|found| found.service)
     }
 
@@ -257,7 +259,13 @@ mod tests {
         let headers = HeaderMap::new();
         let nth = |path| {
             let client = [192, 0, 2, 1].into();
-            table.find(&Facts { method: &Method::GET, host: "", path, headers: &headers, client })
+            table.find(&Facts {
+                method: &Method::GET,
+                host: "",
+                path,
+                fields: Fields::new(&headers),
+                client,
+            })
         };
         assert_eq!(nth("/b"), Some(Found { service: 1, nth: 0 }));
         assert_eq!(nth("/c"), Some(Found { service: 0, nth: 1 }));
@@ -274,7 +282,13 @@ mod tests {
         let found = |method: Method, beta: &str| {
             let headers = HeaderMap::from_iter([(name.clone(), beta.parse().unwrap())]);
             let client = [192, 0, 2, 1].into();
-            let facts = Facts { method: &method, host: "", path: "/", headers: &headers, client };
+            let facts = Facts {
+                method: &method,
+                host: "",
+                path: "/",
+                fields: Fields::new(&headers),
+                client,
+            };
             table.find(&facts).map(|found| found.service)
         };
         assert_eq!(found(Method::GET, "0"), Some(0));
@@ -360,7 +374,7 @@ mod tests {
             }
             let headers = HeaderMap::new();
             let client = [192, 0, 2, 1].into();
-            let facts = Facts { method: &method, host, path, headers: &headers, client };
+            let facts = Facts { method: &method, host, path, fields: Fields::new(&headers), client };
             let table = RouteTable::build(&routes).unwrap();
             // `*` is no path: only the routes that take everything see it.
             if path != "*" {

@@ -205,8 +205,8 @@ impl Service {
 
     /// The pool that a request asks for by name, as testers do.
     pub fn named(&self, facts: &Facts<'_>) -> Option<usize> {
-        let wanted = facts.headers.get(self.opt_in.as_ref()?)?;
-        self.pools.iter().position(|pool| pool.name.as_bytes() == wanted.as_bytes())
+        let wanted = facts.fields.view.first(self.opt_in.as_ref()?)?;
+        self.pools.iter().position(|pool| pool.name.as_bytes() == wanted)
     }
 
     /// The flags that are on for a request's client, which is known by `made` from now on if that

@@ -3,6 +3,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, Method};
 
 use super::*;
+use crate::http::fields::Fields;
 use crate::split::{Secret, Split};
 
 const FILE: &str = r#"
@@ -46,7 +47,8 @@ fn decide(
         .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
         .collect();
     let client = [192, 0, 2, 9].into();
-    let facts = Facts { method: &Method::GET, host: "", path: "/", headers: &headers, client };
+    let facts =
+        Facts { method: &Method::GET, host: "", path: "/", fields: Fields::new(&headers), client };
     let now = Moment::from_micros(1_000_000);
     snapshot.decide(&facts, Asks::default(), now, &mut Draws::seeded(seed))
 }

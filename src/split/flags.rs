@@ -7,12 +7,9 @@
 
 use std::sync::Arc;
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderValue;
 
 use super::{BasisPoints, ClientHash, ClientKey, Secret};
-
-/// The request field that tells upstreams which flags are on: names in order, commas between.
-pub const FEATURE_FLAGS: HeaderName = HeaderName::from_static("x-feature-flags");
 
 /// The most flags that a service can have: a set is one word.
 pub const MOST_FLAGS: usize = 64;
@@ -73,7 +70,7 @@ impl Flags {
         FlagSet::of(&self.list, |flag| flag.hash.cohort(client).get() < flag.percent.get())
     }
 
-    /// The value of [`FEATURE_FLAGS`]; none if none is on.
+    /// The value of `x-feature-flags`: names in order, commas between; none if none is on.
     pub fn value(&self, set: FlagSet) -> Option<HeaderValue> {
         match self.values.get(set.0 as usize) {
             Some(made) => made.clone(),

@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use cohort::{ClientHash, Cohort, Secret};
-pub use flags::{FEATURE_FLAGS, FlagSet, Flags, MOST_FLAGS};
+pub use flags::{FlagSet, Flags, MOST_FLAGS};
 pub use layout::{Layout, NotALayout};
 pub use own_cookie::{COOKIE_NAME, CookieId, Signer};
 pub use percent::{BasisPoints, PercentError};

@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 
-use http::header::{COOKIE, HeaderName};
+use http::header::HeaderName;
 
 use super::{CookieId, Signer};
+use crate::http::fields::FieldId;
 use crate::route::Facts;
 
 /// What a service recognises its clients by; nothing means each request is drawn by itself.
@@ -59,9 +60,7 @@ impl Sticky {
     pub fn recognise<'r>(&self, facts: &Facts<'r>, signer: &Signer) -> Recognised<'r> {
         for key in &self.keys {
             let found = match key {
-                StickyKey::Header(name) => {
-                    facts.headers.get(name).map(|value| ClientKey::Header(value.as_bytes()))
-                }
+                StickyKey::Header(name) => facts.fields.view.first(name).map(ClientKey::Header),
                 StickyKey::Cookie(name) => cookies(facts, name).next().map(ClientKey::Cookie),
                 StickyKey::OwnCookie(name) => {
                     // A forged one beside ours must not hide it.
@@ -100,8 +99,8 @@ impl<'r> Recognised<'r> {
 
 /// The values of the cookies of this name that are not empty (RFC 6265 section 4.2.1).
 fn cookies<'r>(facts: &Facts<'r>, name: &str) -> impl Iterator<Item = &'r [u8]> {
-    let lines = facts.headers.get_all(COOKIE).into_iter();
-    let pairs = lines.flat_map(|line| line.as_bytes().split(|&b| b == b';'));
+    let lines = facts.fields.all(FieldId::Cookie);
+    let pairs = lines.flat_map(|line| line.split(|&b| b == b';'));
     pairs.filter_map(move |pair| {
         let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         (!value.is_empty()).then_some(value)
@@ -111,7 +110,9 @@ fn cookies<'r>(facts: &Facts<'r>, name: &str) -> impl Iterator<Item = &'r [u8]> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::fields::Fields;
     use crate::split::{ClientHash, Cohort, Secret};
+    use http::header::COOKIE;
     use http::{HeaderMap, Method};
 
     const SECRET: Secret = Secret([7; 16]);
@@ -121,7 +122,7 @@ mod tests {
             method: &Method::GET,
             host: "shop.test",
             path: "/",
-            headers,
+            fields: Fields::new(headers),
             client: client.parse().unwrap(),
         };
         let signer = Signer::of(SECRET);
@@ -163,8 +164,13 @@ mod tests {
         let recognised = |cookie: &str| {
             let headers = HeaderMap::from_iter([(COOKIE, cookie.parse().unwrap())]);
             let client = [192, 0, 2, 1].into();
-            let facts =
-                Facts { method: &Method::GET, host: "", path: "/", headers: &headers, client };
+            let facts = Facts {
+                method: &Method::GET,
+                host: "",
+                path: "/",
+                fields: Fields::new(&headers),
+                client,
+            };
             match sticky.recognise(&facts, &signer) {
                 Recognised::By(ClientKey::Cookie(_)) => "by the application's",
                 Recognised::By(ClientKey::OwnCookie(found)) if found == id => "by ours",

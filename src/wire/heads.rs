@@ -5,17 +5,40 @@
 //! case, so heads are taken apart into the plain parts of the `http` crate, changed there, and put
 //! together without that map.
 
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, Request, Response};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::fallback::MARK;
-use crate::http::fields::{Edits, REQUEST_ID};
-use crate::http::private::keep_private;
+use crate::http::edits::{Edit, Edits, Text};
+use crate::http::fields::FieldId;
+use crate::http::forwarded::Peer;
+use crate::http::private;
+use crate::http::view::View;
+
+/// What edits name and do not hold.
+#[derive(Debug)]
+pub struct Held<'r> {
+    /// The other end of the client's connection.
+    pub peer: &'r Peer,
+    /// The request's `Host`, as it came.
+    pub host: Option<HeaderValue>,
+}
+
+impl Held<'_> {
+    fn value(&self, text: &Text) -> Option<HeaderValue> {
+        match text {
+            Text::Peer => Some(self.peer.field.clone()),
+            Text::Scheme => Some(self.peer.scheme.clone()),
+            Text::Host => self.host.clone(),
+            Text::Own(value) => Some(value.clone()),
+        }
+    }
+}
 
 /// Applies edits to a request's head.
-pub fn edit_request(request: &mut RequestHeader, edits: &Edits) -> Result<()> {
+pub fn edit_request(request: &mut RequestHeader, edits: &Edits, held: &Held<'_>) -> Result<()> {
     // A target that is not a plain path is known to pingora's type only; it must not be lost.
     let plain = request.uri.authority().is_none()
         && request
@@ -23,17 +46,21 @@ pub fn edit_request(request: &mut RequestHeader, edits: &Edits) -> Result<()> {
             .path_and_query()
             .is_some_and(|p| p.as_str().as_bytes() == request.raw_path());
     if !plain {
-        for (name, value) in edits.list() {
-            match value {
-                Some(value) => request.insert_header(name.clone(), value.clone())?,
-                None => drop(request.remove_header(name)),
+        for edit in edits.list() {
+            match edit {
+                Edit::Set(id, text) => {
+                    if let Some(value) = held.value(text) {
+                        request.insert_header(id.name(), value)?;
+                    }
+                }
+                Edit::Remove(id) => drop(request.remove_header(id.name())),
             }
         }
         return Ok(());
     }
     let nothing = RequestHeader::from(Request::new(()).into_parts().0);
     let mut parts: http::request::Parts = std::mem::replace(request, nothing).into();
-    apply(&mut parts.headers, edits);
+    apply(&mut parts.headers, edits, held);
     *request = RequestHeader::from(parts);
     Ok(())
 }
@@ -65,10 +92,14 @@ pub fn edit_response(
     one_length(&mut parts.headers);
     // An HTTP/1.0 upstream's answer goes on as ours, with our framing.
     parts.version = http::Version::HTTP_11;
-    parts.headers.entry(REQUEST_ID).or_insert_with(|| add.id.clone());
+    parts.headers.entry(FieldId::RequestId.name()).or_insert_with(|| add.id.clone());
     if let Some(cookie) = add.cookie {
         parts.headers.append(SET_COOKIE, cookie.clone());
-        keep_private(&mut parts.headers);
+        let control = private::cache_control(View::Map(&parts.headers));
+        parts.headers.insert(CACHE_CONTROL, control);
+        for name in private::TARGETED {
+            parts.headers.remove(name);
+        }
     }
     match add.mark {
         Some(mark) => drop(parts.headers.insert(MARK, mark)),
@@ -81,12 +112,16 @@ pub fn edit_response(
     Ok(())
 }
 
-fn apply(headers: &mut HeaderMap, edits: &Edits) {
+fn apply(headers: &mut HeaderMap, edits: &Edits, held: &Held<'_>) {
     headers.reserve(edits.list().len());
-    for (name, value) in edits.list() {
-        match value {
-            Some(value) => drop(headers.insert(name.clone(), value.clone())),
-            None => drop(headers.remove(name)),
+    for edit in edits.list() {
+        match edit {
+            Edit::Set(id, text) => {
+                if let Some(value) = held.value(text) {
+                    headers.insert(id.name(), value);
+                }
+            }
+            Edit::Remove(id) => drop(headers.remove(id.name())),
         }
     }
 }

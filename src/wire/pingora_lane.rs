@@ -27,10 +27,12 @@ use super::heads;
 use super::mirror::Mirrors;
 use crate::clock::Clock;
 use crate::exchange::{Admitted, Exchange, Try, Wire};
-use crate::http::admission::Head;
+use crate::http::admission::{Head, RequestTarget};
 use crate::http::answer::Answer;
 use crate::http::failure::{BadRequest, Cause};
+use crate::http::fields::Fields;
 use crate::http::hop_by_hop;
+use crate::http::view::View;
 use crate::snapshot::Published;
 use crate::upstream::Target;
 
@@ -106,10 +108,9 @@ impl ProxyHttp for PingoraLane {
         let request = session.req_header();
         let head = Head {
             method: &request.method,
-            target: request.raw_path(),
-            uri: &request.uri,
+            target: RequestTarget::read(request.raw_path(), &request.uri),
             version: request.version,
-            headers: &request.headers,
+            view: View::Map(&request.headers),
             raw: raw.as_deref().unwrap_or_default(),
         };
         match ctx.admit(&head, &connection.peer).await {
@@ -117,7 +118,10 @@ impl ProxyHttp for PingoraLane {
                 if ctx.has_waited() && has_left(session, &connection).await {
                     return Err(Error::new(ErrorType::ConnectionClosed).into_down());
                 }
-                heads::edit_request(session.req_header_mut(), ctx.edits())?;
+                let request = session.req_header_mut();
+                let host = request.headers.get(HOST).cloned();
+                let held = heads::Held { peer: &connection.peer, host };
+                heads::edit_request(request, ctx.edits(), &held)?;
                 Ok(false)
             }
             Admitted::Answer(answer) => {
@@ -160,15 +164,20 @@ impl ProxyHttp for PingoraLane {
     ) -> Result<()> {
         // pingora has removed what the client's `Connection` names by now, and that could be a
         // field of ours.
-        if hop_by_hop::nominates(&session.req_header().headers) {
-            heads::edit_request(request, ctx.edits())?;
+        let connection = connection(session)?;
+        let client = &session.req_header().headers;
+        if hop_by_hop::nominates(View::Map(client)) {
+            let host = client.get(HOST).cloned();
+            let held = heads::Held { peer: &connection.peer, host };
+            heads::edit_request(request, ctx.edits(), &held)?;
         }
         if session.req_header().version == Version::HTTP_10 && !request.headers.contains_key(HOST) {
             // It goes on as HTTP/1.1, which needs one.
             request.insert_header(HOST, ctx.host_for_upstream())?;
         }
-        ctx.on_request_head(&request.method, &request.uri, &request.headers);
-        let connection = connection(session)?;
+        let target = RequestTarget::read(request.raw_path(), &request.uri);
+        let view = View::Map(&request.headers);
+        ctx.on_request_head(&request.method, target.path_and_query, view);
         match session.as_mut().is_body_done() {
             true => connection.expect_answer(ctx.timeouts().response),
             false => {
@@ -208,7 +217,7 @@ impl ProxyHttp for PingoraLane {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let status = response.status.as_u16();
-        let heard = ctx.on_response_head(status, &response.headers, can_replay(session));
+        let heard = ctx.on_response_head(status, View::Map(&response.headers), can_replay(session));
         heard.map_err(|cause| error(cause, ErrorSource::Upstream))?;
         let connection = connection(session)?;
         match status {
@@ -230,7 +239,7 @@ impl ProxyHttp for PingoraLane {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        let remove = hop_by_hop::to_remove(&response.headers, response.status == 101);
+        let remove = hop_by_hop::to_remove(View::Map(&response.headers), response.status == 101);
         let cookie = ctx.set_cookie(response.status.as_u16());
         let add = heads::Additions { id: ctx.request_id(), mark: ctx.mark(), cookie };
         heads::edit_response(response, &remove, add)?;
@@ -302,7 +311,7 @@ impl ProxyHttp for PingoraLane {
         ctx: &mut Self::CTX,
     ) -> FailToProxy {
         let cause = ctx.cause().unwrap_or_else(|| cause_of(error, session));
-        let answer = ctx.answer(cause, &session.req_header().headers);
+        let answer = ctx.answer(cause, &Fields::new(&session.req_header().headers));
         let error_code = answer.status;
         if cause != Cause::ClientGone && answered(session).is_none() {
             // If the client is gone after all there is nobody to tell.
@@ -314,7 +323,8 @@ impl ProxyHttp for PingoraLane {
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Self::CTX) {
         ctx.finish(answered(session));
         let head = session.req_header();
-        ctx.describe(&head.method, &head.uri, &head.headers);
+        let target = RequestTarget::read(head.raw_path(), &head.uri);
+        ctx.describe(&head.method, target.path_and_query, View::Map(&head.headers));
         if let Some(copied) = ctx.take_copy() {
             self.mirrors.offer(copied);
         }

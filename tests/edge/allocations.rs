@@ -10,6 +10,7 @@ use std::time::Instant;
 use http::{HeaderMap, Method};
 use pointsman::clock::Draws;
 use pointsman::config::Config;
+use pointsman::http::fields::Fields;
 use pointsman::route::Facts;
 use pointsman::snapshot::{Asks, Blueprint, RunTime, Snapshot};
 use pointsman::split::Secret;
@@ -68,7 +69,7 @@ fn deciding_allocates_nothing() {
         method: &Method::GET,
         host: "h500.test",
         path: "/a/b/c/d/e/f",
-        headers,
+        fields: Fields::new(headers),
         client: [192, 0, 2, 1].into(),
     };
     let service = &snapshot.services[0];

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::config::Config;
+use crate::http::fields::Fields;
 use crate::route::{Facts, HostPattern, PathPattern, Route, RouteTable};
 
 /// A host that no route names, and a label below any.
@@ -73,7 +74,7 @@ fn led(route: &Route, table: &RouteTable, config: &Config) -> Vec<String> {
     let client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let mut services: Vec<String> = Vec::new();
     for host in &hosts {
-        let facts = Facts { method, host, path, headers: &headers, client };
+        let facts = Facts { method, host, path, fields: Fields::new(&headers), client };
         let Some(place) = table.find(&facts) else { continue };
         let name = config.services[place.service].name.to_string();
         if !services.contains(&name) {

@@ -11,8 +11,9 @@ use super::super::tests::snapshot_of;
 use super::*;
 use crate::clock::Clock;
 use crate::exchange::{Admitted, Cause};
-use crate::http::admission::Head;
+use crate::http::admission::{Head, RequestTarget};
 use crate::http::forwarded::Peer;
+use crate::http::view::View;
 use crate::snapshot::{Published, Snapshot};
 
 type Asking = Pin<Box<dyn Future<Output = (Exchange, Result<(), Cause>)>>>;
@@ -63,8 +64,9 @@ impl Bench {
         Box::pin(async move {
             let uri = Uri::from_static("/");
             let (method, version) = (&Method::GET, Version::HTTP_11);
-            let head =
-                Head { method, target: b"/", uri: &uri, version, headers: &headers, raw: b"" };
+            let target = RequestTarget::read(b"/", &uri);
+            let view = View::Map(&headers);
+            let head = Head { method, target, version, view, raw: b"" };
             let result =
                 match exchange.admit(&head, &Peer::new([192, 0, 2, 9].into(), "http")).await {
                     Admitted::Forward => Ok(()),

@@ -6,11 +6,12 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
-use http::{HeaderMap, Method, Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::WallTime;
+use crate::http::view::{View, text};
 
 /// Requests that are kept.
 const MOST: usize = 20;
@@ -76,18 +77,18 @@ impl Sample {
 
 impl Failing {
     /// Adds what the request said, with what must not be told left out.
-    pub fn describe(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap) {
+    pub fn describe(&mut self, method: &Method, path_and_query: &str, view: View<'_>) {
         self.method = method.to_string();
-        let query = if uri.query().is_some() { "?…" } else { "" };
-        self.path = format!("{}{query}", shortened(uri.path()));
-        let field = |(name, value): (&HeaderName, &http::HeaderValue)| {
-            let value = match OPEN.contains(name) {
-                true => value.to_str().map_or_else(|_| "…".into(), shortened),
-                false => "…".into(),
-            };
+        self.path = match path_and_query.split_once('?') {
+            Some((path, _)) => format!("{}?…", shortened(path)),
+            None => shortened(path_and_query),
+        };
+        let field = |(name, value): (&str, &[u8])| {
+            let is_open = OPEN.iter().any(|open| open == name);
+            let value = text(value).filter(|_| is_open).map_or_else(|| "…".into(), shortened);
             (name.to_string(), value)
         };
-        self.headers = headers.iter().take(MOST_FIELDS).map(field).collect();
+        self.headers = view.lines().take(MOST_FIELDS).map(field).collect();
     }
 }
 
@@ -101,6 +102,7 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     fn failing() -> Failing {
         Failing {
@@ -122,8 +124,7 @@ mod tests {
             headers.insert(name, value.parse().unwrap());
         }
         let mut failing = failing();
-        let uri = "/cart?token=s3cret".parse().unwrap();
-        failing.describe(&Method::POST, &uri, &headers);
+        failing.describe(&Method::POST, "/cart?token=s3cret", View::Map(&headers));
         assert_eq!((&*failing.method, &*failing.path), ("POST", "/cart?…"));
         let json = serde_json::to_string(&failing).unwrap();
         assert!(json.contains("shop.test") && json.contains("authorization"), "{json}");

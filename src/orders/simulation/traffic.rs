@@ -9,6 +9,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Run;
 use crate::balance::{Failed, Retry};
+use crate::http::fields::Fields;
 use crate::judge::ledger::{Account, Noted};
 use crate::route::Facts;
 use crate::snapshot::{
@@ -126,7 +127,8 @@ impl Run {
         }
         let host = if asker.service == "api" { "api.test" } else { "shop.test" };
         let client = [192, 0, 2, 200].into();
-        let facts = Facts { method: &Method::GET, host, path: "/", headers: &headers, client };
+        let facts =
+            Facts { method: &Method::GET, host, path: "/", fields: Fields::new(&headers), client };
         let snapshot = self.snapshot.clone();
         let now = snapshot.moment(self.now().instant);
         let decided = snapshot.decide(&facts, Asks::default(), now, &mut self.dice.0);

@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::connections::{AskError, Connections};
 use super::{Copies, Queued};
 use crate::clock::Clock;
+use crate::http::view::View;
 use crate::mirror::Copied;
 use crate::mirror::{Answered, Difference, MirrorSettings, Place};
 use crate::snapshot::{Published, Why};
@@ -157,7 +158,7 @@ async fn read(
     settings: &MirrorSettings,
 ) -> Result<(Option<Answered>, bool), hyper::Error> {
     let (head, mut body) = response.into_parts();
-    let begin = |by| Answered::begin(head.status.as_u16(), &head.headers, by);
+    let begin = |by| Answered::begin(head.status.as_u16(), View::Map(&head.headers), by);
     let mut answered = settings.compare.as_ref().map(begin);
     let mut left = settings.answer_limit();
     while let Some(frame) = body.frame().await {

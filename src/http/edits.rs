@@ -1,0 +1,50 @@
+//! What becomes of a request's fields: rules in, a list of changes out, which each lane writes in
+//! its own way.
+
+use http::HeaderValue;
+use smallvec::SmallVec;
+
+use super::fields::FieldId;
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// All lines of this field become one.
+    Set(FieldId, Text),
+    /// All lines of this field go.
+    Remove(FieldId),
+}
+
+/// What a field becomes. What the lane holds anyway is named and not copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// The peer's address.
+    Peer,
+    /// The scheme of the peer's connection.
+    Scheme,
+    /// The `Host` of the request, as it came.
+    Host,
+    /// This.
+    Own(HeaderValue),
+}
+
+/// Changes to a request's fields, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Edits(SmallVec<[Edit; 8]>);
+
+impl Edits {
+    /// All lines of this field become this one.
+    pub fn set(&mut self, id: FieldId, text: Text) {
+        self.0.push(Edit::Set(id, text));
+    }
+
+    /// All lines of this field go.
+    pub fn remove(&mut self, id: FieldId) {
+        self.0.push(Edit::Remove(id));
+    }
+
+    /// All of them.
+    pub fn list(&self) -> &[Edit] {
+        &self.0
+    }
+}

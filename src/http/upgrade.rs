@@ -1,0 +1,46 @@
+//! Switches to another protocol on the same connection: a head's fields in, whether one is asked
+//! for or made out.
+//!
+//! Only WebSocket: a switch to anything else would be a tunnel whose bytes nobody here knows.
+
+use http::header::UPGRADE;
+
+use super::fields::{FieldId, Fields};
+use super::hop_by_hop::tokens;
+use super::view::View;
+
+/// Whether a request asks for a WebSocket.
+pub fn is_asked(request: &Fields<'_>) -> bool {
+    request.first(FieldId::Upgrade).is_some_and(is_websocket)
+        && tokens(request.all(FieldId::Connection))
+            .any(|token| token.eq_ignore_ascii_case(b"upgrade"))
+}
+
+/// Whether a 101 switches to a WebSocket.
+pub fn is_made(response: View<'_>) -> bool {
+    response.first(&UPGRADE).is_some_and(is_websocket)
+}
+
+fn is_websocket(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"websocket")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+    use http::header::CONNECTION;
+
+    #[test]
+    fn a_switch_needs_both_fields() {
+        let is_asked = |upgrade: &'static str, connection: &'static str| {
+            let fields = [(UPGRADE, upgrade), (CONNECTION, connection)];
+            let fields = fields.map(|(name, value)| (name, value.parse().unwrap()));
+            is_asked(&Fields::new(&HeaderMap::from_iter(fields)))
+        };
+        assert!(is_asked("WebSocket", "keep-alive, Upgrade"));
+        assert!(!is_asked("websocket", "keep-alive") && !is_asked("h2c", "upgrade"));
+        let made = HeaderMap::from_iter([(UPGRADE, "websocket".parse().unwrap())]);
+        assert!(is_made(View::Map(&made)) && !is_made(View::Map(&HeaderMap::new())));
+    }
+}

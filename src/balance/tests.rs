@@ -375,8 +375,11 @@ proptest! {
         let picked = bench.shares(20_000);
         for (picked, &weight) in picked.iter().zip(&weights) {
             let share = f64::from(weight) / whole;
-            let sigma = (20_000.0 * share * (1.0 - share)).sqrt();
-            prop_assert!((f64::from(*picked) - 20_000.0 * share).abs() < 5.5 * sigma + 1.0);
+            let variance = 20_000.0 * share * (1.0 - share);
+            // Seeds differ from run to run: by Bernstein's inequality one count lies farther out
+            // with a probability of 2·e^-30, and one of 256 cases of nine in one run of 2 · 10^9.
+            let bound = 10.0 + (100.0 + 60.0 * variance).sqrt();
+            prop_assert!((f64::from(*picked) - 20_000.0 * share).abs() <= bound);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use serde_json::{Value, json};
 
+use crate::harness::chance::is_likely;
 use crate::harness::client::get;
 use crate::harness::origin::Received;
 use crate::harness::{Edge, Origin, Reply, until};
@@ -47,8 +48,7 @@ async fn the_share_that_is_set_is_copied() {
         report["waiting"] == 0 && report["sent"] == green.asked()
     })
     .await;
-    // Four standard deviations of 1,000 draws at a quarter are 55.
-    assert!(green.asked().abs_diff(250) <= 55, "{} of 1,000", green.asked());
+    assert!(is_likely(green.asked(), 1_000, 0.25), "{} of 1,000", green.asked());
     assert_eq!(blue.asked(), 1_000);
     let report = report(&edge).await;
     assert_eq!((&report["dropped"], &report["failed"]), (&json!(0), &json!(0)), "{report}");

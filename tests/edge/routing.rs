@@ -1,6 +1,6 @@
 //! Where requests go.
 
-use crate::harness::{Client, Edge, Origin, Reply, client};
+use crate::harness::{Client, Edge, Gate, Origin, Reply, client, until};
 
 #[tokio::test]
 async fn host_and_path_choose_the_service() {
@@ -137,20 +137,22 @@ async fn a_tester_names_the_pool_and_a_client_keeps_its_own() {
         assert_eq!(edge.get(&["x-pointsman-pool: blue"]).await.body, "blue");
     }
     let mut seen = std::collections::BTreeSet::new();
-    for user in 0..30 {
+    // That all sit on one side has a probability of 2^-39.
+    for user in 0..40 {
         let user = format!("x-user: {user}");
         let first = edge.get(&[&user]).await.body;
         assert_eq!(edge.get(&[&user]).await.body, first);
         seen.insert(first);
     }
-    assert_eq!(seen.len(), 2, "30 users on two halves");
+    assert_eq!(seen.len(), 2, "40 users on two halves");
 }
 
 #[tokio::test]
 async fn a_stop_lets_requests_under_way_end() {
-    // Only the second request is slow: by a time that outlasts a stop on a busy machine.
-    let slow = Origin::with(|request| match request.head.starts_with("GET /slow") {
-        true => Reply::ok("slow").late(2_000),
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let slow = Origin::with(move |request| match request.head.starts_with("GET /slow") {
+        true => Reply::ok("slow").behind(&held),
         false => Reply::ok("quick"),
     })
     .await;
@@ -160,12 +162,12 @@ async fn a_stop_lets_requests_under_way_end() {
     assert_eq!(idle.response().await.status, 200);
     let mut busy = Client::connect(address).await;
     busy.send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    crate::harness::until("the request is with the origin", async || slow.received().len() == 2)
-        .await;
+    until("the request is with the origin", async || slow.received().len() == 2).await;
     let stopped = tokio::spawn(server.stop());
+    assert_eq!(idle.rest().await, b"");
+    gate.open();
     let response = busy.response().await;
     assert_eq!((response.status, response.fields("connection")), (200, vec!["close"]));
-    assert_eq!(idle.rest().await, b"");
     assert_eq!(stopped.await.unwrap(), 0);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }

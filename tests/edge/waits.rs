@@ -47,7 +47,8 @@ async fn interim_responses_do_not_put_the_deadline_off() {
 #[tokio::test]
 async fn a_client_that_sends_ahead_and_goes_away_is_noticed() {
     let origin = Origin::always(Reply::Nothing).await;
-    let edge = Edge::before(&[("only", &origin)], "").await;
+    // Longer than the test waits: what ends it is that the client has gone.
+    let edge = Edge::before(&[("only", &origin)], "timeouts.response = \"5m\"").await;
     let mut client = edge.client().await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     until("the origin has the request", async || origin.received().len() == 1).await;

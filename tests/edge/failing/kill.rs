@@ -6,11 +6,14 @@ use super::{addresses, fleet, three_processes};
 use crate::harness::{Edge, Load, alone};
 
 const TIMES: usize = 10;
-const DOWN: Duration = Duration::from_secs(1);
-const UP: Duration = Duration::from_secs(1);
+/// How long it is down, and then up, at least.
+const STRETCH: Duration = Duration::from_millis(600);
+/// And how many are answered meanwhile.
+const GETS: u64 = 1_000;
+const POSTS: u64 = 30;
 /// How long after the kill the edge may still take a connection for an open one: the kernel has
 /// told it, and a busy machine has not let it look.
-const NOTICE: Duration = Duration::from_millis(50);
+const NOTICE: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_upstreams_costs_no_get_and_only_the_posts_in_flight() {
@@ -20,22 +23,24 @@ async fn killing_upstreams_costs_no_get_and_only_the_posts_in_flight() {
     let gets = Load::gets(edge.address, 2_000).start();
     let posts = Load::posts(edge.address, 100).start();
     let mut kills = Vec::new();
-    tokio::time::sleep(UP).await;
+    let stretch = async || {
+        tokio::time::sleep(STRETCH).await;
+        gets.until_more(GETS).await;
+        posts.until_more(POSTS).await;
+    };
+    stretch().await;
     for time in 0..TIMES {
         let process = &mut processes[time % 3];
         let begun = Instant::now();
         process.kill().await;
         kills.push((begun, Instant::now() + NOTICE));
-        tokio::time::sleep(DOWN).await;
+        stretch().await;
         process.restart().await;
-        tokio::time::sleep(UP).await;
+        stretch().await;
     }
     let (gets, posts) = (gets.stop().await, posts.stop().await);
 
-    let seconds = 2 * TIMES;
-    println!("{} GETs, {} POSTs in {seconds} s", gets.len(), posts.len());
-    assert!(gets.len() >= seconds * 1_800, "only {}: too slow a machine?", gets.len());
-    assert!(posts.len() >= seconds * 90, "only {}: too slow a machine?", posts.len());
+    println!("{} GETs, {} POSTs", gets.len(), posts.len());
     let failed: Vec<_> = gets.iter().filter(|record| !record.is_ok()).collect();
     assert!(failed.is_empty(), "{} GETs failed: {:?}", failed.len(), failed.first());
     let failed: Vec<_> = posts.iter().filter(|record| !record.is_ok()).collect();

@@ -1,12 +1,10 @@
 //! A service is held or closed for maintenance by its operator.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::fleet;
 use crate::harness::edge::{HEAD, shop};
-use crate::harness::{Client, Edge, Origin, Reply, until};
+use crate::harness::{Client, Edge, Gate, Origin, Reply, until};
 
 const MODE: &str = "/v1/services/shop/mode";
 const HELD: usize = 12;
@@ -19,16 +17,25 @@ async fn set_mode(edge: &Edge, body: &str) {
     assert_eq!(status, 200, "{answer}");
 }
 
+async fn are_waiting(edge: &Edge) -> u64 {
+    let (_, service) = edge.admin("GET", "/v1/services/shop", "").await;
+    service["waiting"].as_u64().expect("a number")
+}
+
+/// Sends `/0`, `/1` and so on; each waits before the next is sent.
 async fn send_held(edge: &Edge, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     for nth in 0..count {
-        let mut client = edge.client().await;
-        client.send(format!("GET /{nth} HTTP/1.1\r\nhost: shop.test\r\n\r\n")).await;
-        // Nothing outside shows that it waits; the order of sending must be that of arrival.
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        clients.push(client);
+        clients.push(send(edge, nth).await);
+        until("it waits", async || are_waiting(edge).await == nth as u64 + 1).await;
     }
     clients
+}
+
+async fn send(edge: &Edge, nth: usize) -> Client {
+    let mut client = edge.client().await;
+    client.send(format!("GET /{nth} HTTP/1.1\r\nhost: shop.test\r\n\r\n")).await;
+    client
 }
 
 #[tokio::test]
@@ -37,7 +44,7 @@ async fn held_requests_go_in_order_to_the_pool_in_force_when_they_are_released()
     let text = format!("{HEAD}{}", shop(&[("blue", &blue), ("green", &green)], ""));
     // One worker, so that what is released in order sets out in order.
     let edge = Edge::start_file(&text.replace("workers = 2", "workers = 1"), false).await;
-    set_mode(&edge, r#"{"mode": "hold", "for": "20s", "reason": "switch"}"#).await;
+    set_mode(&edge, r#"{"mode": "hold", "for": "5m", "reason": "switch"}"#).await;
     let mut clients = send_held(&edge, HELD).await;
     let flip = edge.admin("POST", "/v1/services/shop/flip", r#"{"to": "green"}"#).await;
     assert_eq!(flip.0, 200, "{}", flip.1);
@@ -59,9 +66,9 @@ async fn held_requests_go_in_order_to_the_pool_in_force_when_they_are_released()
 async fn a_hold_ends_by_itself() {
     let origin = Origin::named("a").await;
     let edge = Edge::before(&[("only", &origin)], "").await;
-    set_mode(&edge, r#"{"mode": "hold", "for": "1s"}"#).await;
-    let mut clients = send_held(&edge, 2).await;
-    assert_eq!(origin.asked(), 0);
+    set_mode(&edge, r#"{"mode": "hold", "for": "3s"}"#).await;
+    let mut clients = [send(&edge, 0).await, send(&edge, 1).await];
+    until("both wait", async || are_waiting(&edge).await == 2).await;
     for client in &mut clients {
         assert_eq!(client.response().await.body, "a");
     }
@@ -71,11 +78,13 @@ async fn a_hold_ends_by_itself() {
 #[tokio::test]
 async fn a_client_that_leaves_while_it_is_held_asks_nobody() {
     let origin = Origin::named("a").await;
-    let edge = Edge::before(&[("only", &origin)], "").await;
-    set_mode(&edge, r#"{"mode": "hold", "for": "20s"}"#).await;
+    let text = format!("{HEAD}{}", shop(&[("only", &origin)], ""));
+    let edge = Edge::start_file(&text.replace("workers = 2", "workers = 1"), false).await;
+    set_mode(&edge, r#"{"mode": "hold", "for": "5m"}"#).await;
     let mut clients = send_held(&edge, 2).await;
     drop(clients.remove(0));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // The one worker has heard of that when it answers what came later.
+    assert_eq!(edge.raw("GET / HTTP/1.1\r\n\r\n").await.status, 400);
     set_mode(&edge, r#"{"mode": "serve"}"#).await;
     assert_eq!(clients[0].response().await.body, "a");
     let heads: Vec<_> = origin.received().into_iter().map(|request| request.head).collect();
@@ -150,22 +159,26 @@ async fn a_mode_that_does_not_exist_is_refused() {
 
 #[tokio::test]
 async fn who_waits_for_a_service_that_a_reload_removes_is_told_so() {
-    let origin = Origin::always(Reply::ok("a").late(1_500)).await;
+    let gate = Gate::closed();
+    let origin = Origin::always(Reply::ok("a").behind(&gate)).await;
     // A name before `shop`, so that places move when it goes.
     let other = "[[routes]]\nhosts = [\"other.test\"]\nservice = \"a\"\n[services.a.pools.only]\n\
                  upstreams = [\"127.0.0.1:9\"]\n";
     let route = "[[routes]]\nhosts = [\"shop.test\"]\nservice = \"shop\"\n";
-    let limits = "limits = { in_flight = 1, queue = 10, queue_timeout = \"20s\" }";
+    let limits = "timeouts.response = \"5m\"\n\
+                  limits = { in_flight = 1, queue = 10, queue_timeout = \"5m\" }";
     let text = format!("{HEAD}{route}{other}{}", fleet(&[origin.address], limits));
     let edge = Edge::start_file(&text, false).await;
-    let mut clients = send_held(&edge, 3).await;
+    let mut holder = send(&edge, 0).await;
+    until("the only place is taken", async || origin.asked() == 1).await;
+    let waiting = send_held(&edge, 2).await;
     std::fs::write(edge.file(), format!("{HEAD}{other}")).unwrap();
     assert_eq!(edge.admin("POST", "/v1/config/reload", "").await.0, 200);
-    let mut statuses = Vec::new();
-    for client in &mut clients {
-        statuses.push(client.response().await.status);
+    for mut client in waiting {
+        assert_eq!(client.response().await.status, 404);
     }
-    assert_eq!(statuses, [200, 404, 404]);
+    gate.open();
+    assert_eq!(holder.response().await.status, 200);
 }
 
 #[tokio::test]

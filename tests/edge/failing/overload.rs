@@ -1,27 +1,36 @@
 //! More than a service may hold at once: some wait for a place, the rest is told so.
 
-use std::time::Duration;
-
 use super::fleet;
 use crate::harness::edge::shop;
-use crate::harness::{Client, Edge, Origin, Reply, until};
+use crate::harness::{Client, Edge, Gate, Origin, Reply, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
 
-/// An edge with these limits, a client whose request holds the only place for 1.5 s.
-async fn full(limits: &str) -> (Origin, Edge, Client) {
-    let origin = Origin::always(Reply::ok("a").late(1_500)).await;
-    let edge = Edge::start(&fleet(&[origin.address], limits)).await;
+/// An edge whose only place is taken.
+struct Full {
+    origin: Origin,
+    edge: Edge,
+    /// Whose request has the place.
+    holder: Client,
+    /// Gives the place back, as soon as it is open.
+    gate: Gate,
+}
+
+async fn full(limits: &str) -> Full {
+    let gate = Gate::closed();
+    let origin = Origin::always(Reply::ok("a").behind(&gate)).await;
+    let service = format!("{limits}\ntimeouts.response = \"5m\"");
+    let edge = Edge::start(&fleet(&[origin.address], &service)).await;
     let mut holder = edge.client().await;
     holder.send(GET).await;
     until("the only place is taken", async || origin.asked() == 1).await;
-    (origin, edge, holder)
+    Full { origin, edge, holder, gate }
 }
 
 #[tokio::test]
 async fn who_finds_no_place_is_told_so_and_keeps_the_connection() {
     for limit in ["limits.in_flight = 1", "limits.upstream_in_flight = 1"] {
-        let (origin, edge, mut holder) = full(limit).await;
+        let Full { origin, edge, mut holder, gate } = full(limit).await;
         let mut client = edge.client().await;
         for _ in 0..3 {
             client.send(GET).await;
@@ -30,6 +39,7 @@ async fn who_finds_no_place_is_told_so_and_keeps_the_connection() {
             assert_eq!(response.fields("retry-after").len(), 1, "{limit}");
         }
         assert_eq!(origin.asked(), 1, "{limit}");
+        gate.open();
         assert_eq!(holder.response().await.body, "a", "{limit}");
         client.send(GET).await;
         assert_eq!(client.response().await.body, "a", "{limit}: the place is given back");
@@ -38,20 +48,14 @@ async fn who_finds_no_place_is_told_so_and_keeps_the_connection() {
 
 #[tokio::test]
 async fn the_first_in_the_queue_gets_the_place_and_the_next_is_refused() {
-    let limits = "limits = { in_flight = 1, queue = 1, queue_timeout = \"20s\" }";
-    let (origin, edge, mut holder) = full(limits).await;
+    let limits = "limits = { in_flight = 1, queue = 1, queue_timeout = \"5m\" }";
+    let Full { origin, edge, mut holder, gate } = full(limits).await;
     let mut waiting = edge.client().await;
     waiting.send(GET).await;
-    // Time to get in line first.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    // The queue has room for one: whoever is answered at once came after it was full.
-    until("the queue is full", async || {
-        let ask = edge.get(&[]);
-        let patience = Duration::from_millis(300);
-        tokio::time::timeout(patience, ask).await.is_ok_and(|response| response.status == 503)
-    })
-    .await;
-    assert_eq!(origin.asked(), 1);
+    until("it is in line", async || are_waiting(&edge).await == 1).await;
+    assert_eq!(edge.get(&[]).await.status, 503);
+    assert_eq!((origin.asked(), are_waiting(&edge).await), (1, 1));
+    gate.open();
     assert_eq!(holder.response().await.body, "a");
     assert_eq!(waiting.response().await.body, "a");
 }
@@ -59,9 +63,10 @@ async fn the_first_in_the_queue_gets_the_place_and_the_next_is_refused() {
 #[tokio::test]
 async fn who_waits_too_long_is_sent_away() {
     let limits = "limits = { in_flight = 1, queue = 1, queue_timeout = \"100ms\" }";
-    let (origin, edge, mut holder) = full(limits).await;
+    let Full { origin, edge, mut holder, gate } = full(limits).await;
     assert_eq!(edge.get(&[]).await.status, 503);
     assert_eq!(origin.asked(), 1, "before the place was free");
+    gate.open();
     assert_eq!(holder.response().await.body, "a");
 }
 

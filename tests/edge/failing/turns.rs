@@ -18,11 +18,11 @@ async fn upstreams_killed_in_turn_never_leave_nothing_to_try() {
         let process = &mut processes[turn % 3];
         process.kill().await;
         tokio::time::sleep(DOWN).await;
+        load.until_more(50).await;
         process.restart().await;
     }
     let records = load.stop().await;
 
-    assert!(records.len() >= TURNS * 450, "only {}: too slow a machine?", records.len());
     let failed: Vec<_> = records.iter().filter(|record| !record.is_ok()).collect();
     println!("{} of {} failed", failed.len(), records.len());
     let refused = failed.iter().find(|record| record.status() == Some(503));

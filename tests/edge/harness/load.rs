@@ -3,15 +3,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
-use super::Client;
 use super::client::Ended;
+use super::{Client, until};
 
 /// So many connections as one machine of two cores carries with ease.
 const CONNECTIONS: u32 = 25;
@@ -70,14 +70,6 @@ impl Record {
     }
 }
 
-/// The time that one of a hundred exceeds.
-pub fn p99<'r>(records: impl IntoIterator<Item = &'r Record>) -> Duration {
-    let mut times: Vec<Duration> = records.into_iter().map(|record| record.took).collect();
-    assert!(times.len() >= 100, "only {} requests", times.len());
-    times.sort_unstable();
-    times[times.len() * 99 / 100]
-}
-
 impl Load {
     /// GETs of `/`.
     pub fn gets(to: SocketAddr, per_second: u32) -> Load {
@@ -99,17 +91,20 @@ impl Load {
     /// Begins; it runs until it is stopped or dropped.
     pub fn start(self) -> Running {
         let over = Arc::new(AtomicBool::new(false));
-        let mut connections = JoinSet::new();
+        let turns = u64::from(self.clients.div_ceil(self.connections).max(1));
+        let (mut connections, mut answered) = (JoinSet::new(), Vec::new());
         for nth in 0..self.connections {
-            connections.spawn(send(self.clone(), nth, over.clone()));
+            let count = Arc::<AtomicU64>::default();
+            answered.push(count.clone());
+            connections.spawn(send(self.clone(), nth, over.clone(), count));
         }
-        Running { over, connections }
+        Running { over, connections, answered, turns }
     }
 
-    /// Runs for this long.
-    pub async fn run_for(self, length: Duration) -> Vec<Record> {
+    /// Runs until so many requests have come to an end.
+    pub async fn run(self, requests: u64) -> Vec<Record> {
         let running = self.start();
-        tokio::time::sleep(length).await;
+        running.until_more(requests).await;
         running.stop().await
     }
 }
@@ -118,9 +113,29 @@ impl Load {
 pub struct Running {
     over: Arc<AtomicBool>,
     connections: JoinSet<Vec<Record>>,
+    /// How many requests of each connection have come to an end.
+    answered: Vec<Arc<AtomicU64>>,
+    /// How many of a connection it takes for each of its clients to have had its turn.
+    turns: u64,
 }
 
 impl Running {
+    /// Waits until so many more requests have come to an end, however long a busy machine takes.
+    pub async fn until_more(&self, requests: u64) {
+        let all = || self.answered.iter().map(|n| n.load(Ordering::Relaxed)).sum::<u64>();
+        let goal = all() + requests;
+        until("enough requests are answered", async || all() >= goal).await;
+    }
+
+    /// Waits until every client has asked once more, from beginning to end.
+    pub async fn until_all_have_asked(&self) {
+        let counts = || self.answered.iter().map(|n| n.load(Ordering::Relaxed));
+        // What is under way now was asked before.
+        let goals: Vec<u64> = counts().map(|count| count + 1 + self.turns).collect();
+        let are_there = || counts().zip(&goals).all(|(count, goal)| count >= *goal);
+        until("every client has asked", async || are_there()).await;
+    }
+
     /// Sends no more, waits for what is under way; all requests in the order they were sent.
     pub async fn stop(mut self) -> Vec<Record> {
         self.over.store(true, Ordering::Relaxed);
@@ -134,7 +149,12 @@ impl Running {
 }
 
 /// One connection of a load, opened anew whenever the edge has closed it.
-async fn send(load: Load, nth: u32, over: Arc<AtomicBool>) -> Vec<Record> {
+async fn send(
+    load: Load,
+    nth: u32,
+    over: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+) -> Vec<Record> {
     let period = Duration::from_secs(1) * load.connections / load.per_second;
     let first = tokio::time::Instant::now() + period * nth / load.connections;
     let mut ticks = interval_at(first, period);
@@ -176,6 +196,7 @@ async fn send(load: Load, nth: u32, over: Arc<AtomicBool>) -> Vec<Record> {
         let end = response.map(|response| (response.status, response.body));
         let (client, kept) = (*client_number, kept.is_some());
         records.push(Record { client, sent, took, end, kept });
+        answered.fetch_add(1, Ordering::Relaxed);
     }
     records
 }

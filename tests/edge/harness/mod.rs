@@ -1,5 +1,6 @@
 //! What the tests are played with.
 
+pub mod chance;
 pub mod client;
 pub mod deployer;
 pub mod edge;
@@ -12,14 +13,15 @@ pub use client::Client;
 pub use deployer::Deployer;
 pub use edge::Edge;
 pub use load::{Load, alone};
-pub use origin::{Origin, Reply};
+pub use origin::{Gate, Origin, Reply};
 pub use process::Process;
 pub use proxy::Proxy;
 
 use std::time::Duration;
 
-/// How long anything may take before a test gives up. Never a measure of speed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything may take before a test gives up. Never a measure of speed: with nothing wrong
+/// it is enough on a machine that does ten other things.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until something holds.
 pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {

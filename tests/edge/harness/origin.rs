@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 /// What to do with a request.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub enum Reply {
     Bytes(Vec<u8>),
     /// Send these bytes after this many milliseconds and keep the connection.
     Late(Vec<u8>, u64),
+    /// Send these bytes once the gate is open and keep the connection.
+    Behind(Gate, Vec<u8>),
     /// Send these bytes and close.
     BytesThenClose(Vec<u8>),
     /// Send these bytes one by one, this many milliseconds apart, for ever.
@@ -43,6 +46,14 @@ impl Reply {
         }
     }
 
+    /// The same bytes, once the gate is open.
+    pub fn behind(self, gate: &Gate) -> Reply {
+        match self {
+            Reply::Bytes(bytes) => Reply::Behind(gate.clone(), bytes),
+            other => other,
+        }
+    }
+
     /// A response with these field lines and a body of its own length.
     pub fn head(status: &str, fields: &[&str], body: &str) -> Reply {
         let mut text = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n", body.len());
@@ -51,6 +62,27 @@ impl Reply {
             text.push_str("\r\n");
         }
         Reply::Bytes(format!("{text}\r\n{body}").into_bytes())
+    }
+}
+
+/// Keeps answers back until the test opens it; then all go, and all later ones.
+#[derive(Clone)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    /// A gate that is closed.
+    pub fn closed() -> Gate {
+        Gate(Arc::new(Semaphore::new(0)))
+    }
+
+    /// Lets everybody through.
+    pub fn open(&self) {
+        // Whoever waits for a place in it is told that none will come.
+        self.0.close();
+    }
+
+    async fn pass(&self) {
+        let _ = self.0.acquire().await;
     }
 }
 
@@ -192,6 +224,10 @@ async fn serve(
             Reply::Bytes(bytes) => stream.write_all(&bytes).await.is_err(),
             Reply::Late(bytes, wait) => {
                 tokio::time::sleep(Duration::from_millis(wait)).await;
+                stream.write_all(&bytes).await.is_err()
+            }
+            Reply::Behind(gate, bytes) => {
+                gate.pass().await;
                 stream.write_all(&bytes).await.is_err()
             }
             Reply::BytesThenClose(bytes) => {

@@ -68,7 +68,7 @@ fn decide(c: &mut Criterion) {
         let now = snapshot.moment(Instant::now());
         c.bench_function(&format!("decide, {routes} routes, 20 upstreams"), |b| {
             b.iter(|| {
-                black_box(snapshot.decide(black_box(&facts), Asks::default(), now, &mut draws))
+                black_box(snapshot.choose(black_box(&facts), Asks::default(), now, &mut draws))
             })
         });
     }

@@ -13,7 +13,7 @@
 //!
 //! 1. *A request.* [`server::listen`] accepts, [`wire::client_stream`] bounds its waits,
 //!    [`wire::pingora_lane`] moves its bytes and asks [`exchange`] what to do, which asks
-//!    [`snapshot::Snapshot::decide`]: [`route`] → service, [`split`] → pool, [`balance`] → upstream.
+//!    [`snapshot::Snapshot::choose`]: [`route`] → service, [`split`] → pool, [`balance`] → upstream.
 //!    At the end one [`record::Record`] goes to the totals.
 //! 2. *A change of the file.* [`files::watch`] sees it, the controller reads and checks it with
 //!    [`config`], binds new listeners, builds the next snapshot and publishes it.

@@ -7,6 +7,7 @@
 
 mod latency;
 mod limits;
+mod not_taken;
 mod policy;
 mod queue;
 mod retry;
@@ -15,14 +16,14 @@ mod round_robin;
 mod throttle;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crate::clock::{Draws, Moment};
 use crate::split::Sticky;
-use crate::upstream::{BreakerOrder, BreakerSettings, Conditions, Target, Upstream};
+use crate::upstream::{BreakerSettings, Conditions, Target, Upstream};
 
 pub use limits::{Gradient, LimitSettings};
+pub use not_taken::{Heard, NotTaken};
 pub use queue::{Queue, Waiting};
 pub use retry::{Budget, Failed, Retry, RetrySettings};
 pub use throttle::Throttle;
@@ -101,8 +102,8 @@ pub struct Picking<'a> {
     pub limit: Option<u32>,
     /// Whether too few are available, as [`Members::assess`] last found.
     pub panics: bool,
-    /// The pool's turn, for round robin.
-    pub turn: &'a AtomicUsize,
+    /// The pool's turn, for round robin. To choose does not take it.
+    pub turn: usize,
     /// Requests that the pool holds, for bounded load.
     pub load: u32,
     /// Whether somebody else answers if nobody is well: then a doubtful one is not asked.
@@ -149,11 +150,6 @@ enum Admit {
     Anyone,
 }
 
-/// Conditions under which somebody wants a member left alone.
-const TAKEN_OUT: Conditions = Conditions::DRAINING.with(Conditions::ADVISED_DRAIN);
-const NOT_WELL: Conditions =
-    TAKEN_OUT.with(Conditions::UNPROVEN).with(Conditions::DOWN).with(Conditions::EJECTED);
-
 impl Member {
     /// Whether it may take a new request, but for limits.
     pub fn is_available(
@@ -162,28 +158,12 @@ impl Member {
         breaker: Option<&BreakerSettings>,
         now: Moment,
     ) -> bool {
-        if self.weight == 0 || self.target.is_none() {
-            return false;
-        }
-        let conditions = self.upstream.conditions();
-        if conditions.none() {
-            return true;
-        }
-        let conditions = self.upstream.refresh(slow_start, now);
-        let broken = || match breaker {
-            Some(settings) => !self.upstream.breaker.admits(settings, now),
-            None => self.upstream.breaker.order() == BreakerOrder::Open,
-        };
-        let is_broken = conditions.any(Conditions::BREAKER) && broken();
-        !(is_broken || conditions.any(NOT_WELL))
+        self.not_well(slow_start, breaker, now).is_none()
     }
 
     /// Whether it may be asked when nobody is well: nobody has taken it out.
     pub fn is_left_in(&self) -> bool {
-        self.weight > 0
-            && self.target.is_some()
-            && !self.upstream.conditions().any(TAKEN_OUT)
-            && self.upstream.breaker.order() != BreakerOrder::Open
+        self.left_out().is_none()
     }
 }
 
@@ -225,11 +205,21 @@ impl Members {
         self.list.iter().any(Member::is_left_in)
     }
 
-    /// The place of the member to ask.
-    pub fn pick(&self, by: &Picking<'_>, draws: &mut Draws) -> Result<usize, NoMember> {
+    /// Whether a choice depends on whose turn it is.
+    pub fn go_by_turns(&self) -> bool {
+        matches!(self.order, Order::RoundRobin(_))
+    }
+
+    /// The place of the member to ask. Nothing that can be seen changes by it.
+    pub fn pick(
+        &self,
+        by: &Picking<'_>,
+        draws: &mut Draws,
+        heard: &mut impl Heard,
+    ) -> Result<usize, NoMember> {
         // With somebody in reserve panic means nothing as long as one of the pool is well.
         if (!by.panics || by.spares)
-            && let Some(place) = self.order.pick(self, by, Admit::Available, draws)
+            && let Some(place) = self.order.pick(self, by, Admit::Available, draws, heard)
         {
             return Ok(place);
         }
@@ -238,13 +228,35 @@ impl Members {
             return Err(if self.is_full(by) { NoMember::Full } else { NoMember::None });
         }
         // Nobody is well, or only who has been tried: then a doubtful one.
-        let picked = self.order.pick(self, by, Admit::Anyone, draws);
+        let picked = self.order.pick(self, by, Admit::Anyone, draws, heard);
         picked.ok_or_else(|| {
-            match self.list.iter().any(|member| member.is_left_in() && !is_free(member, by)) {
+            match self.list.iter().any(|member| member.is_left_in() && !member.is_free(by)) {
                 true => NoMember::Full,
                 false => NoMember::None,
             }
         })
+    }
+
+    /// Why each member but the one `picked` was not taken. What the policy found by comparing them
+    /// is what was `heard` of it; `else_why` if nothing bars a member and nothing was heard.
+    pub fn not_taken(
+        &self,
+        by: &Picking<'_>,
+        picked: Option<usize>,
+        heard: &[(usize, NotTaken)],
+        else_why: Option<NotTaken>,
+    ) -> Vec<(usize, NotTaken)> {
+        let rest = else_why.unwrap_or_else(|| self.order.rest());
+        // Whoever was taken in spite of a bar was taken because all were asked.
+        let are_all_asked =
+            picked.is_some_and(|place| self.list[place].bar(place, by, Admit::Available).is_some());
+        let admit = if are_all_asked { Admit::Anyone } else { Admit::Available };
+        let why = |(place, member): (usize, &Member)| {
+            let heard = || heard.iter().find(|(at, _)| *at == place).map(|(_, why)| *why);
+            let why = member.bar(place, by, admit).or_else(heard).unwrap_or(rest);
+            (place, why)
+        };
+        self.list.iter().enumerate().filter(|(place, _)| Some(*place) != picked).map(why).collect()
     }
 
     /// Whether who is well holds as many as it may.
@@ -252,7 +264,7 @@ impl Members {
         let (slow_start, breaker) = (by.settings.slow_start, by.breaker);
         self.list
             .iter()
-            .any(|member| member.is_available(slow_start, breaker, by.now) && !is_free(member, by))
+            .any(|member| member.is_available(slow_start, breaker, by.now) && !member.is_free(by))
     }
 
     fn all_unproven(&self) -> bool {
@@ -260,17 +272,8 @@ impl Members {
     }
 
     fn admits(&self, place: usize, by: &Picking<'_>, admit: Admit) -> bool {
-        let member = &self.list[place];
-        let may = match admit {
-            Admit::Available => member.is_available(by.settings.slow_start, by.breaker, by.now),
-            Admit::Anyone => member.is_left_in(),
-        };
-        may && is_free(member, by) && !by.tried.contains(&place)
+        self.list[place].bar(place, by, admit).is_none()
     }
-}
-
-fn is_free(member: &Member, by: &Picking<'_>) -> bool {
-    by.limit.is_none_or(|limit| member.upstream.in_flight() < limit)
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! that shares follow the weights exactly; under load the better of two keeps the fullest queue
 //! exponentially shorter than drawing one would.
 
-use super::{Admit, Member, Members, Picking, Policy, latency, ring, round_robin};
+use super::{Admit, Heard, Member, Members, NotTaken, Picking, Policy};
+use super::{latency, ring, round_robin};
 use crate::clock::Draws;
 use crate::upstream::Conditions;
 
@@ -40,15 +41,25 @@ impl Order {
         by: &Picking<'_>,
         admit: Admit,
         draws: &mut Draws,
+        heard: &mut impl Heard,
     ) -> Option<usize> {
         match self {
-            Order::Latency => two_choices(members, by, admit, draws, latency::is_better),
+            Order::Latency => two_choices(members, by, admit, draws, heard, latency::is_better),
             Order::LeastRequests if members.list.len() > SCAN => {
-                two_choices(members, by, admit, draws, is_less_loaded)
+                two_choices(members, by, admit, draws, heard, is_less_loaded)
             }
-            Order::LeastRequests => least_loaded(members, by, admit, draws),
-            Order::RoundRobin(sequence) => sequence.next(members, by, admit, draws),
-            Order::ConsistentHash(ring) => ring.find(members, by, admit, draws),
+            Order::LeastRequests => least_loaded(members, by, admit, draws, heard),
+            Order::RoundRobin(sequence) => sequence.find(members, by, admit, draws, heard),
+            Order::ConsistentHash(ring) => ring.find(members, by, admit, draws, heard),
+        }
+    }
+
+    /// Why a member was not taken that nothing barred and that was not looked at.
+    pub fn rest(&self) -> NotTaken {
+        match self {
+            Order::Latency | Order::LeastRequests => NotTaken::NotDrawn,
+            Order::RoundRobin(_) => NotTaken::NotItsTurn,
+            Order::ConsistentHash(_) => NotTaken::NotItsClient,
         }
     }
 }
@@ -59,11 +70,19 @@ fn two_choices(
     by: &Picking<'_>,
     admit: Admit,
     draws: &mut Draws,
+    heard: &mut impl Heard,
     is_better: impl Fn(&Member, &Member, &Picking<'_>) -> bool,
 ) -> Option<usize> {
-    let first = draw(members, by, admit, draws, None)?;
-    let Some(second) = draw(members, by, admit, draws, Some(first)) else { return Some(first) };
-    Some(if is_better(&members.list[second], &members.list[first], by) { second } else { first })
+    let first = draw(members, by, admit, draws, heard, None)?;
+    let Some(second) = draw(members, by, admit, draws, heard, Some(first)) else {
+        return Some(first);
+    };
+    let (taken, beaten) = match is_better(&members.list[second], &members.list[first], by) {
+        true => (second, first),
+        false => (first, second),
+    };
+    heard.passed_over(beaten, NotTaken::Beaten);
+    Some(taken)
 }
 
 /// Holds fewer requests for its weight.
@@ -78,17 +97,20 @@ fn least_loaded(
     by: &Picking<'_>,
     admit: Admit,
     draws: &mut Draws,
+    heard: &mut impl Heard,
 ) -> Option<usize> {
-    let first = draw(members, by, admit, draws, None)?;
-    let candidates = (0..members.list.len()).filter(|&place| {
-        place != first
-            && members.admits(place, by, admit)
-            && takes_share(&members.list[place], by, draws)
-    });
-    Some(candidates.fold(first, |best, place| {
+    let mut best = draw(members, by, admit, draws, heard, None)?;
+    let first = best;
+    for place in (0..members.list.len()).filter(|&place| place != first) {
+        if !members.admits(place, by, admit) || !takes_share(members, place, by, draws, heard) {
+            continue;
+        }
         let is_less = is_less_loaded(&members.list[place], &members.list[best], by);
-        if is_less { place } else { best }
-    }))
+        let (taken, beaten) = if is_less { (place, best) } else { (best, place) };
+        heard.passed_over(beaten, NotTaken::Beaten);
+        best = taken;
+    }
+    Some(best)
 }
 
 /// One candidate other than `except`, in proportion to the weights.
@@ -97,6 +119,7 @@ fn draw(
     by: &Picking<'_>,
     admit: Admit,
     draws: &mut Draws,
+    heard: &mut impl Heard,
     except: Option<usize>,
 ) -> Option<usize> {
     let admits = |place: usize| Some(place) != except && members.admits(place, by, admit);
@@ -106,7 +129,7 @@ fn draw(
         let place = members.reach.partition_point(|&reach| reach <= at);
         if place < members.list.len()
             && admits(place)
-            && takes_share(&members.list[place], by, draws)
+            && takes_share(members, place, by, draws, heard)
         {
             return Some(place);
         }
@@ -133,11 +156,24 @@ fn draw(
 
 /// Whether a member takes the request it was drawn for: always, unless it is to get only a part
 /// of its share for now.
-pub(super) fn takes_share(member: &Member, by: &Picking<'_>, draws: &mut Draws) -> bool {
-    in_full(member) || draws.unit() < member.upstream.share(by.settings.slow_start, by.now)
+pub(super) fn takes_share(
+    members: &Members,
+    place: usize,
+    by: &Picking<'_>,
+    draws: &mut Draws,
+    heard: &mut impl Heard,
+) -> bool {
+    let member = &members.list[place];
+    let takes =
+        in_full(member) || draws.unit() < member.upstream.share(by.settings.slow_start, by.now);
+    if !takes {
+        heard.passed_over(place, NotTaken::PartShare);
+    }
+    takes
 }
 
+/// Whether nothing speaks for less than its share; one whose ejection is over starts slowly.
 fn in_full(member: &Member) -> bool {
     let partly = Conditions::SLOW_START.with(Conditions::ADVISED_WEIGHT);
-    !member.upstream.conditions().any(partly)
+    !member.upstream.conditions().any(partly.with(Conditions::EJECTED))
 }

@@ -139,16 +139,17 @@ impl Budget {
         self.window.count([true, false, false], now);
     }
 
-    /// Whether one more retry is within this share; notes it if not. Nothing is taken yet: of many
-    /// that ask at once all may be told yes, which a budget of ten seconds bears.
+    /// Whether one more retry is within this share. Nothing is taken yet: of many that ask at once
+    /// all may be told yes, which a budget of ten seconds bears.
     pub fn affords(&self, percent: u8, now: Moment) -> bool {
         let [requests, retries, _] = self.window.sums(Moment::default(), now);
         let whole = requests * u64::from(percent) / 100 + FLOOR * crate::upstream::WINDOW_SECONDS;
-        let affords = percent > 0 && retries < whole;
-        if !affords {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        affords
+        percent > 0 && retries < whole
+    }
+
+    /// Notes a retry that is not made because it is not within the share.
+    pub fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A retry is made at its cost.

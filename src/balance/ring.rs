@@ -8,7 +8,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::{Admit, DEFAULT_WEIGHT, Member, Members, Picking};
+use super::{Admit, DEFAULT_WEIGHT, Heard, Member, Members, NotTaken, Picking};
 use crate::clock::Draws;
 
 /// Points of a member of the default weight: shares then differ by about a tenth.
@@ -49,6 +49,7 @@ impl Ring {
         by: &Picking<'_>,
         admit: Admit,
         draws: &mut Draws,
+        heard: &mut impl Heard,
     ) -> Option<usize> {
         let key = by.key.unwrap_or_else(|| draws.bits());
         let start = self.points.partition_point(|(hash, _)| *hash < key);
@@ -64,6 +65,7 @@ impl Ring {
             if self.has_room(&members.list[place], by.load) {
                 return Some(place);
             }
+            heard.passed_over(place, NotTaken::OverPart);
             fullest.get_or_insert(place);
         }
         // Only by a race are all above their bound: they cannot all hold more than their part.

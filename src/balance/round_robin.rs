@@ -1,12 +1,11 @@
 //! Each in turn: weights in, a smooth sequence out that is walked without a lock.
 //!
 //! The sequence is that of nginx's smooth weighted round robin (5, 1, 1 gives a a b a c a a), made
-//! once when the members are known; a counter walks along it.
-
-use std::sync::atomic::Ordering;
+//! once when the members are known; a counter walks along it. Whoever chooses reads the counter and
+//! whoever takes what was chosen moves it on (see [`Pool::commit`](crate::snapshot::Pool::commit)).
 
 use super::policy::takes_share;
-use super::{Admit, Member, Members, Picking};
+use super::{Admit, Heard, Member, Members, Picking};
 use crate::clock::Draws;
 
 /// The longest sequence; weights that need a longer one are rounded.
@@ -38,22 +37,22 @@ impl Sequence {
         Sequence((0..sum).map(turn).collect())
     }
 
-    pub fn next(
+    pub fn find(
         &self,
         members: &Members,
         by: &Picking<'_>,
         admit: Admit,
         draws: &mut Draws,
+        heard: &mut impl Heard,
     ) -> Option<usize> {
-        let start = by.turn.fetch_add(1, Ordering::Relaxed);
-        let (tail, head) = self.0.split_at(start.checked_rem(self.0.len())?);
+        let (tail, head) = self.0.split_at(by.turn.checked_rem(self.0.len())?);
         let mut passed_over = None;
         for &place in head.iter().chain(tail) {
             let place = place as usize;
             if !members.admits(place, by, admit) {
                 continue;
             }
-            if takes_share(&members.list[place], by, draws) {
+            if takes_share(members, place, by, draws, heard) {
                 return Some(place);
             }
             passed_over = Some(place);

@@ -1,5 +1,3 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use proptest::prelude::*;
 
 use super::*;
@@ -13,7 +11,7 @@ const ALL: [Policy; 4] =
 struct Bench {
     members: Members,
     settings: BalanceSettings,
-    turn: AtomicUsize,
+    turn: usize,
     draws: Draws,
     now: Moment,
     limit: Option<u32>,
@@ -33,7 +31,7 @@ impl Bench {
         Bench {
             members: Members::new(weights.iter().enumerate().map(member).collect(), policy),
             settings: BalanceSettings { by: policy, hash, ..BalanceSettings::default() },
-            turn: AtomicUsize::new(0),
+            turn: 0,
             draws: Draws::seeded(3),
             now: Moment::from_micros(100_000_000),
             limit: None,
@@ -54,18 +52,21 @@ impl Bench {
             breaker: None,
             limit: self.limit,
             panics: self.panics,
-            turn: &self.turn,
+            turn: self.turn,
             load: held,
             spares: self.spares,
             tried,
             key: self.key,
             now: self.now,
         };
-        self.members.pick(&picking, &mut self.draws)
+        self.members.pick(&picking, &mut self.draws, &mut ())
     }
 
+    /// Picks, and takes the turn.
     fn pick(&mut self) -> Result<usize, NoMember> {
-        self.pick_but(&[])
+        let picked = self.pick_but(&[]);
+        self.turn += 1;
+        picked
     }
 
     /// How often each is picked.
@@ -315,7 +316,7 @@ proptest! {
     ) {
         let mut bench = Bench::new(policy, &weights);
         bench.draws = Draws::seeded(seed);
-        bench.turn.store(seed as usize, Ordering::Relaxed);
+        bench.turn = seed as usize >> 1;
         bench.panics = panics;
         for (member, &drained) in bench.members.list().iter().zip(&drained) {
             member.upstream.set_draining(drained);

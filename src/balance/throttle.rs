@@ -39,7 +39,7 @@ impl Throttle {
         self.window.count([true, refused, false], now);
     }
 
-    /// Whether a request is to be refused without asking. Counted if so.
+    /// Whether a request is to be refused without asking. [`Throttle::on_refusal`] counts it.
     pub fn refuses(&self, now: Moment, draws: &mut Draws) -> bool {
         if !self.is_awake(now) {
             return false;
@@ -47,12 +47,13 @@ impl Throttle {
         let [asked, refused, _] = self.window.sums(Moment::default(), now);
         let accepted = asked.saturating_sub(refused);
         let excess = asked.saturating_sub(K * accepted).min(asked * MOST / 100);
-        let refuses = asked >= LEAST && draws.below(asked + 1) < excess;
-        if refuses {
-            self.window.count([true, true, false], now);
-            self.throttled.fetch_add(1, Ordering::Relaxed);
-        }
-        refuses
+        asked >= LEAST && draws.below(asked + 1) < excess
+    }
+
+    /// A request was refused here: it would have been by the pool.
+    pub fn on_refusal(&self, now: Moment) {
+        self.window.count([true, true, false], now);
+        self.throttled.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many were refused here so far.
@@ -81,7 +82,9 @@ mod tests {
             reached = 0;
             for _ in 0..1_000 {
                 now = now + Duration::from_millis(1);
-                if !throttle.refuses(now, &mut draws) {
+                if throttle.refuses(now, &mut draws) {
+                    throttle.on_refusal(now);
+                } else {
                     reached += 1;
                     throttle.on_answer(reached > takes, now);
                 }

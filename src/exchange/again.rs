@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Exchange;
 use super::attempt::{Attempt, Wire};
 use crate::balance::{Failed, Retry};
-use crate::snapshot::{By, Decision, Service};
+use crate::snapshot::{By, Choice, Service};
 
 /// What is held of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +73,9 @@ impl Exchange {
     fn seat_again(
         &mut self,
         retry: Retry,
-        from: Decision,
+        from: Choice,
         now: Instant,
-    ) -> Option<(Decision, Attempt)> {
+    ) -> Option<(Choice, Attempt)> {
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[from.service];
         let (stability, moment) = (&service.stability, snapshot.moment(now));
@@ -84,15 +84,15 @@ impl Exchange {
             Retry::Reconnect => (from.pool, before),
             Retry::Another(_) => (from.pool, &self.tried[..]),
             Retry::Stable => (service.stable, &[][..]),
+            Retry::StandIn => (from.pool, &[][..]),
+        };
+        let chosen = match retry {
             Retry::StandIn => {
                 let at = (from.service, from.pool);
-                let to = snapshot.decide_stand_in(at, moment, &mut self.draws)?;
-                return Some((to, self.seat(to, Duration::ZERO, self.tries, now)?));
+                snapshot.choose_stand_in(at, moment, &mut self.draws)?
             }
+            _ => snapshot.choose_again(from, pool, tried, moment, &mut self.draws),
         };
-        let pool_of = &service.pools[pool];
-        let picked = pool_of.pick(stability, tried, from.key, false, moment, &mut self.draws);
-        let to = Decision { pool, member: picked.ok()?, ..from };
         let (pause, tries) = match retry {
             // Nobody was asked: it is the same try.
             Retry::Reconnect => (Duration::ZERO, self.tries - 1),
@@ -101,18 +101,19 @@ impl Exchange {
         };
         let is_paid_for = matches!(retry, Retry::Another(_));
         let budget = &service.state.budget;
-        if is_paid_for && !budget.affords(stability.retries.budget, moment) {
+        if chosen.is_ok() && is_paid_for && !budget.affords(stability.retries.budget, moment) {
+            budget.refuse();
             return None;
         }
-        let next = self.seat(to, pause, tries, now)?;
+        let committed = snapshot.commit(chosen, tried, moment, &mut self.draws).ok()?;
         if is_paid_for {
             budget.spend(moment);
         }
-        Some((to, next))
+        Some((committed.choice, self.seat(committed, pause, tries, now)))
     }
 
     /// Ends the attempt under way and begins the next.
-    fn change_over(&mut self, retry: Retry, (to, next): (Decision, Attempt), now: Instant) {
+    fn change_over(&mut self, retry: Retry, (to, next): (Choice, Attempt), now: Instant) {
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[to.service];
         match retry {
@@ -158,6 +159,6 @@ impl Exchange {
 
 /// Whether a failure is tried again on the stable pool: it is a canary's, and nobody asked for the
 /// canary. Who did wants to see how it does.
-fn is_shielded(service: &Service, decision: &Decision) -> bool {
+fn is_shielded(service: &Service, decision: &Choice) -> bool {
     matches!(decision.by, By::Cohort(_) | By::Draw) && service.is_canary(decision.pool)
 }

@@ -11,7 +11,7 @@ use crate::http::failure::Cause;
 use crate::http::upgrade;
 use crate::http::view::View;
 use crate::route::Facts;
-use crate::snapshot::{Asks, Decision, Ended, Refusal, Seat, Service, Why};
+use crate::snapshot::{Asks, Chosen, Committed, Ended, Refusal, Seat, Service, Why};
 use crate::upstream::{Outcome, StatusClass, Target, Upstream};
 
 /// Waits shorter than this are nobody's failure, however short the settings are.
@@ -77,46 +77,45 @@ impl Exchange {
         let is_later = self.has_waited || asks.doubtful;
         let now = if is_later { self.clock.now() } else { self.started };
         let moment = self.snapshot.moment(now);
-        let decided = self.snapshot.decide(facts, asks, moment, &mut self.draws);
-        // Places are those of this snapshot; one from an earlier look may not be there any more.
-        let decision = decided.inspect_err(|refusal| self.pool = refusal.at)?;
-        self.sit_down(decision, now)?;
-        self.note_arrival(&decision);
-        Ok(())
-    }
-
-    /// Takes the places that a decision needs: one of the service, one of the upstream.
-    pub(super) fn sit_down(&mut self, decision: Decision, now: Instant) -> Result<(), Refusal> {
-        let at = (decision.service, decision.pool);
-        self.pool = Some(at);
-        let refused = |why| Refusal { why, at: Some(at) };
-        let snapshot = self.snapshot.clone();
-        let service = &snapshot.services[decision.service];
-        if self.hold.is_none() {
-            let limit = service.stability.limits.in_flight;
-            self.hold = Some(service.state.take(limit).ok_or(refused(Why::Full))?);
+        let chosen = self.snapshot.choose(facts, asks, moment, &mut self.draws);
+        if let Err(refusal) = &chosen {
+            // Places are those of this snapshot; one from an earlier look may not be there any more.
+            self.pool = refusal.at;
         }
-        let attempt = self.seat(decision, Duration::ZERO, self.tries, now);
-        self.attempt = Some(attempt.ok_or(refused(Why::Open))?);
-        self.tried.push(decision.member);
-        self.tries += 1;
-        self.decision = Some(decision);
-        service.state.budget.on_request(snapshot.moment(now));
+        self.sit_down(chosen, now)?;
+        if let Some(choice) = &self.decision {
+            self.note_arrival(choice);
+        }
         Ok(())
     }
 
-    /// A place for an attempt that begins after this pause, and after so many tries.
-    pub(super) fn seat(
-        &self,
-        at: Decision,
-        pause: Duration,
-        tries: u32,
-        now: Instant,
-    ) -> Option<Attempt> {
-        let service = &self.snapshot.services[at.service];
-        let (pool, stability) = (&service.pools[at.pool], &service.stability);
-        let target = pool.members.list()[at.member].target.clone()?;
-        let seat = pool.take(at.member, stability, self.snapshot.moment(now))?;
+    /// Takes the places that a choice needs: one of the service, one of the upstream.
+    pub(super) fn sit_down(&mut self, chosen: Chosen, now: Instant) -> Result<(), Refusal> {
+        let snapshot = self.snapshot.clone();
+        if let Ok(choice) = &chosen {
+            let at = (choice.service, choice.pool);
+            self.pool = Some(at);
+            if self.hold.is_none() {
+                let service = &snapshot.services[choice.service];
+                let hold = service.state.take(service.stability.limits.in_flight);
+                self.hold = Some(hold.ok_or(Refusal { why: Why::Full, at: Some(at) })?);
+            }
+        }
+        let moment = snapshot.moment(now);
+        let committed = snapshot.commit(chosen, &[], moment, &mut self.draws)?;
+        let choice = committed.choice;
+        self.attempt = Some(self.seat(committed, Duration::ZERO, self.tries, now));
+        self.tried.push(choice.member);
+        self.tries += 1;
+        self.decision = Some(choice);
+        snapshot.services[choice.service].state.budget.on_request(moment);
+        Ok(())
+    }
+
+    /// An attempt that begins after this pause, and after so many tries.
+    pub(super) fn seat(&self, at: Committed, pause: Duration, tries: u32, now: Instant) -> Attempt {
+        let service = &self.snapshot.services[at.choice.service];
+        let stability = &service.stability;
         let started = now + pause;
         let mut within = stability.retries.per_try.unwrap_or(service.timeouts.response);
         if tries > 0 {
@@ -124,9 +123,9 @@ impl Exchange {
             let spent = started.saturating_duration_since(self.let_in);
             within = within.min(stability.retries.total.saturating_sub(spent));
         }
-        Some(Attempt {
-            seat,
-            target,
+        Attempt {
+            seat: at.seat,
+            target: at.target,
             started,
             asked: Some(started),
             took: None,
@@ -135,7 +134,7 @@ impl Exchange {
             reported: Reported::default(),
             pause,
             within,
-        })
+        }
     }
 
     /// Where to try next; the place there has been taken.

@@ -138,8 +138,8 @@ impl Exchange {
     fn ask_stable(&mut self, at: (usize, usize), facts: &Facts<'_>) -> bool {
         let now = self.clock.now();
         let moment = self.snapshot.moment(now);
-        let decision = self.snapshot.decide_shield(at, facts, moment, &mut self.draws);
-        let is_placed = decision.is_some_and(|decision| self.sit_down(decision, now).is_ok());
+        let chosen = self.snapshot.choose_shield(at, facts, moment, &mut self.draws);
+        let is_placed = chosen.is_some_and(|chosen| self.sit_down(chosen, now).is_ok());
         // It stays the canary's request, as when an attempt there has failed.
         self.pool = Some(at);
         if is_placed {
@@ -151,8 +151,8 @@ impl Exchange {
     fn ask_stand_in(&mut self, at: (usize, usize)) -> bool {
         let now = self.clock.now();
         let moment = self.snapshot.moment(now);
-        let decision = self.snapshot.decide_stand_in(at, moment, &mut self.draws);
-        decision.is_some_and(|decision| self.sit_down(decision, now).is_ok())
+        let chosen = self.snapshot.choose_stand_in(at, moment, &mut self.draws);
+        chosen.is_some_and(|chosen| self.sit_down(chosen, now).is_ok())
     }
 
     fn find_kept(&mut self, facts: &Facts<'_>, head: &Head<'_>, service: usize) -> Option<Answer> {

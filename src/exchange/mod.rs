@@ -35,7 +35,7 @@ use crate::http::upgrade;
 use crate::judge::ledger::Failing;
 use crate::record::Record;
 use crate::route::Facts;
-use crate::snapshot::{Asks, Decision, Published, ServiceHold, Snapshot, Why};
+use crate::snapshot::{Asks, Choice, Published, ServiceHold, Snapshot, Why};
 use crate::upstream::{Outcome, StatusClass};
 
 pub use attempt::{Try, Wire};
@@ -57,7 +57,7 @@ pub struct Exchange {
     started: Instant,
     /// When the time for tries and for a place began: with the request, or with the end of a hold.
     let_in: Instant,
-    decision: Option<Decision>,
+    decision: Option<Choice>,
     /// Set once a pool is known even if no upstream of it was: the refusal counts there.
     pool: Option<(usize, usize)>,
     hold: Option<ServiceHold>,
@@ -184,7 +184,7 @@ impl Exchange {
         }
         self.drop_claim(&fields, FieldId::MirrorMark);
         self.flag(&facts);
-        if let Some(Decision { service, made: Some(id), .. }) = &self.decision {
+        if let Some(Choice { service, made: Some(id), .. }) = &self.decision {
             let is_secure = forwarded::is_https(&fields, peer, trusted);
             self.set_cookie = self.snapshot.services[*service].set_cookie(id, is_secure);
         }

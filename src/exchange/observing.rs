@@ -16,7 +16,7 @@ use crate::http::view::{View, text};
 use crate::judge::ledger::{Account, Failing, Ledger, Noted};
 use crate::judge::{Ending, Fault, Watched};
 use crate::route::Facts;
-use crate::snapshot::{By, Decision, Stratum};
+use crate::snapshot::{By, Choice, Stratum};
 use crate::upstream::Outcome;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -46,7 +46,7 @@ impl Exchange {
 
     /// The account of the pool that the split gave the request to; none for what says nothing of
     /// it.
-    fn account(&self, decision: &Decision) -> Option<(&Ledger, &Account)> {
+    fn account(&self, decision: &Choice) -> Option<(&Ledger, &Account)> {
         let watched = self.watched(decision.service)?;
         let by_split = matches!(decision.by, By::Cohort(_) | By::Draw);
         // What the stable pool does for a canary is not its own.
@@ -56,7 +56,7 @@ impl Exchange {
     }
 
     /// The split sends the request to a pool.
-    pub(super) fn note_arrival(&self, decision: &Decision) {
+    pub(super) fn note_arrival(&self, decision: &Choice) {
         if let Some((_, account)) = self.account(decision) {
             account.arrive(decision.user);
         }
@@ -82,14 +82,14 @@ impl Exchange {
     }
 
     /// Whether a failure of this attempt would be kept as a sample.
-    pub(super) fn wants_sample(&self, decision: &Decision) -> bool {
+    pub(super) fn wants_sample(&self, decision: &Choice) -> bool {
         let watched = self.watched(decision.service);
         self.failing.is_none()
             && watched.is_some_and(|w| w.target == decision.pool && w.ledger.sample.wants())
     }
 
     /// An attempt is over.
-    pub(super) fn note_attempt(&mut self, decision: &Decision, over: Over) {
+    pub(super) fn note_attempt(&mut self, decision: &Choice, over: Over) {
         let Some((ledger, account)) = self.account(decision) else { return };
         let ending = match (over.outcome, over.status) {
             (Outcome::ClientGone, _) => return,

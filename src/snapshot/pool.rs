@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::{Attempts, Why};
 use crate::balance::{
-    Gradient, Member, Members, NoMember, Picking, Policy, Queue, Standing, Throttle,
+    Gradient, Heard, Member, Members, NoMember, NotTaken, Picking, Policy, Queue, Standing,
+    Throttle,
 };
 use crate::clock::{Draws, Moment};
 use crate::config::Stability;
 use crate::judge::Histogram;
 use crate::upstream::{
-    Breaker, Conditions, Entry, Fared, InFlight, Outcome, StatusClass, Tally, Upstream,
+    Breaker, Conditions, Entry, Fared, InFlight, Outcome, StatusClass, Tally, Target, Upstream,
 };
 
 /// One pool as requests see it.
@@ -50,6 +51,41 @@ pub struct PoolState {
     turn: AtomicUsize,
     /// Held while one is ejected, so that two at once do not exceed the share that may be.
     ejecting: Mutex<()>,
+}
+
+/// What is asked of a pool: somebody who takes a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The service's settings.
+    pub stability: &'a Stability,
+    /// Places that have been tried already for this request.
+    pub tried: &'a [usize],
+    /// What the client is known by, for consistent hashing.
+    pub key: Option<u64>,
+    /// Whether somebody else answers when nobody is well.
+    pub spares: bool,
+    /// Now.
+    pub now: Moment,
+}
+
+/// Who is to take a request. Nothing is taken yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// A place in [`Members::list`].
+    pub member: usize,
+    /// The turn of the pool by which it was picked.
+    pub(super) turn: usize,
+}
+
+/// What a request has that was committed to a pool.
+#[derive(Debug)]
+pub struct Taken {
+    /// Where: a place in [`Members::list`].
+    pub member: usize,
+    /// Its place there.
+    pub seat: Seat,
+    /// Where to dial.
+    pub target: Target,
 }
 
 /// A place on an upstream, for one attempt. The upstream's is given back before the pool's, which
@@ -156,8 +192,13 @@ impl Pool {
             && members.any(|member| member.is_available(slow_start, breaker, now))
     }
 
-    /// Finds out how many of its upstreams are well, and whether that is too few.
+    /// Finds out how many of its upstreams are well, and whether that is too few. Lets what is over
+    /// be over, such as an ejection.
     pub fn assess(&self, stability: &Stability, now: Moment) -> Standing {
+        let slow_start = stability.balance.slow_start;
+        for member in self.members.list() {
+            member.upstream.refresh(slow_start, now);
+        }
         let standing = self.members.assess(&stability.balance, stability.breaker.as_ref(), now);
         self.state.panics.store(standing.panics(stability.balance.panic), Ordering::Relaxed);
         standing
@@ -171,43 +212,77 @@ impl Pool {
         }
     }
 
-    /// The upstream to ask, by its place, or why there is none; `spares` if somebody else answers
-    /// when nobody is well.
-    pub fn pick(
+    /// Who is to be asked, or why nobody. Nothing that can be seen changes by it, however often it is
+    /// asked; [`Pool::commit`] is what counts.
+    pub fn choose(
         &self,
-        stability: &Stability,
-        tried: &[usize],
-        key: Option<u64>,
-        spares: bool,
-        now: Moment,
+        ask: &Ask<'_>,
         draws: &mut Draws,
-    ) -> Result<usize, Why> {
-        let (state, limits) = (&self.state, &stability.limits);
-        if !self.admits(stability, now) {
+        heard: &mut impl Heard,
+    ) -> Result<Pick, Why> {
+        let (state, limits) = (&self.state, &ask.stability.limits);
+        if !self.admits(ask.stability, ask.now) {
             return Err(Why::Open);
         }
-        if limits.throttle && state.throttle.refuses(now, draws) {
+        if limits.throttle && state.throttle.refuses(ask.now, draws) {
             return Err(Why::Throttled);
         }
         if limits.adaptive && state.in_flight() >= state.gradient.limit() {
             return Err(Why::PoolFull);
         }
-        let picking = Picking {
-            settings: &stability.balance,
-            breaker: stability.breaker.as_ref(),
-            limit: limits.upstream_in_flight,
-            panics: state.panics(),
-            turn: &state.turn,
-            load: state.in_flight(),
-            spares,
-            tried,
-            key,
-            now,
-        };
-        self.members.pick(&picking, draws).map_err(|none| match none {
-            NoMember::None => Why::NoUpstream,
-            NoMember::Full => Why::PoolFull,
-        })
+        let turn = state.turn.load(Ordering::Relaxed);
+        let member = self.members.pick(&self.picking(ask, turn), draws, heard)?;
+        Ok(Pick { member, turn })
+    }
+
+    /// Takes what was chosen: the turn, trials of breakers, a place in flight. Somebody may have been
+    /// faster: each turn is taken once, so that who comes second is given the member whose turn it
+    /// is by then; and who finds the last trial of the pool taken is refused.
+    pub fn commit(&self, pick: Pick, ask: &Ask<'_>, draws: &mut Draws) -> Result<Taken, Why> {
+        let mut member = pick.member;
+        if self.members.go_by_turns() {
+            let turn = self.state.turn.fetch_add(1, Ordering::Relaxed);
+            if turn != pick.turn {
+                member = self.members.pick(&self.picking(ask, turn), draws, &mut ())?;
+            }
+        }
+        let target = self.members.list()[member].target.clone().ok_or(Why::NoUpstream)?;
+        let seat = self.take(member, ask.stability, ask.now).ok_or(Why::Open)?;
+        Ok(Taken { member, seat, target })
+    }
+
+    /// Hears that a request was refused: the throttle counts its own.
+    pub(super) fn on_refusal(&self, why: Why, now: Moment) {
+        if why == Why::Throttled {
+            self.state.throttle.on_refusal(now);
+        }
+    }
+
+    fn picking<'a>(&self, ask: &Ask<'a>, turn: usize) -> Picking<'a> {
+        Picking {
+            settings: &ask.stability.balance,
+            breaker: ask.stability.breaker.as_ref(),
+            limit: ask.stability.limits.upstream_in_flight,
+            panics: self.state.panics(),
+            turn,
+            load: self.state.in_flight(),
+            spares: ask.spares,
+            tried: ask.tried,
+            key: ask.key,
+            now: ask.now,
+        }
+    }
+
+    /// Why each of its upstreams but the one chosen does not take a request, by its place; of one
+    /// that nothing keeps from it, what the policy was `heard` to say.
+    pub fn not_taken(
+        &self,
+        ask: &Ask<'_>,
+        chosen: Result<usize, NotTaken>,
+        heard: &[(usize, NotTaken)],
+    ) -> Vec<(usize, NotTaken)> {
+        let picking = self.picking(ask, 0);
+        self.members.not_taken(&picking, chosen.ok(), heard, chosen.err())
     }
 
     /// The upstream to ask something that is not a user's request, by its place: it counts for
@@ -222,27 +297,14 @@ impl Pool {
         if !self.admits(stability, now) {
             return Err(Why::Open);
         }
-        let turn = AtomicUsize::new(draws.bits() as usize);
-        let picking = Picking {
-            settings: &stability.balance,
-            breaker: stability.breaker.as_ref(),
-            limit: stability.limits.upstream_in_flight,
-            panics: false,
-            turn: &turn,
-            load: self.state.in_flight(),
-            spares: true,
-            tried: &[],
-            key: Some(draws.bits()),
-            now,
-        };
-        self.members.pick(&picking, draws).map_err(|none| match none {
-            NoMember::None => Why::NoUpstream,
-            NoMember::Full => Why::PoolFull,
-        })
+        let turn = draws.bits() as usize;
+        let ask = Ask { stability, tried: &[], key: Some(draws.bits()), spares: true, now };
+        let picking = Picking { panics: false, ..self.picking(&ask, turn) };
+        Ok(self.members.pick(&picking, draws, &mut ())?)
     }
 
-    /// Takes a place on a member that was picked.
-    pub fn take(&self, place: usize, stability: &Stability, now: Moment) -> Option<Seat> {
+    /// Takes a place on a member; none if others were faster to take the last trial of the pool.
+    pub(crate) fn take(&self, place: usize, stability: &Stability, now: Moment) -> Option<Seat> {
         let upstream = &self.members.list()[place].upstream;
         let (mut entry, mut pool_entry) = (None, None);
         if let Some(settings) = &stability.breaker {
@@ -250,7 +312,6 @@ impl Pool {
             entry = upstream.breaker.enter(settings, now);
             pool_entry = self.state.breaker.enter(settings, now);
             if pool_entry.is_none() {
-                // Others were faster to take the last trial.
                 entry.into_iter().for_each(|entry| upstream.breaker.release(entry));
                 return None;
             }
@@ -399,9 +460,18 @@ impl Pool {
         true
     }
 
-    /// Conditions of a member now, with what is over taken away.
+    /// Conditions of a member now, without what is over.
     pub fn conditions(&self, member: &Member, stability: &Stability, now: Moment) -> Conditions {
-        member.upstream.refresh(stability.balance.slow_start, now)
+        member.upstream.conditions_at(stability.balance.slow_start, now)
+    }
+}
+
+impl From<NoMember> for Why {
+    fn from(none: NoMember) -> Why {
+        match none {
+            NoMember::None => Why::NoUpstream,
+            NoMember::Full => Why::PoolFull,
+        }
     }
 }
 

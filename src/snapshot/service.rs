@@ -125,7 +125,7 @@ pub enum Mode {
 
 /// The pool for a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Choice {
+pub(super) struct Assigned {
     /// A place in [`Service::pools`].
     pub pool: usize,
     /// Why this one.
@@ -181,9 +181,9 @@ impl ServiceState {
 
 impl Service {
     /// The pool for a request: what it asks for, else its cohort's, else a drawn one.
-    pub(super) fn choose(&self, facts: &Facts<'_>, draws: &mut Draws) -> Choice {
+    pub(super) fn assign(&self, facts: &Facts<'_>, draws: &mut Draws) -> Assigned {
         if let Some(pool) = self.named(facts) {
-            return Choice { pool, by: By::OptIn, made: None, user: None };
+            return Assigned { pool, by: By::OptIn, made: None, user: None };
         }
         let (client, made) = match self.sticky.recognise(facts, &self.signer) {
             Recognised::By(client) => (client, None),
@@ -193,14 +193,14 @@ impl Service {
             }
             Recognised::Not => {
                 let pool = self.cut.pool(Cohort::from_bits(draws.bits()));
-                return Choice { pool, by: By::Draw, made: None, user: None };
+                return Assigned { pool, by: By::Draw, made: None, user: None };
             }
         };
         let hash = self.cohorts.of(&client);
         let cohort = Cohort::from_bits(hash);
         // The cohort is in the upper bits: those of one pool differ in the lower.
         let user = Some(hash as u32);
-        Choice { pool: self.cut.pool(cohort), by: By::Cohort(cohort), made, user }
+        Assigned { pool: self.cut.pool(cohort), by: By::Cohort(cohort), made, user }
     }
 
     /// The pool that a request asks for by name, as testers do.

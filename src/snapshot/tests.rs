@@ -3,7 +3,10 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, Method};
 
 use super::*;
+use crate::clock::Draws;
 use crate::http::fields::Fields;
+use crate::judge::ledger::STRATA;
+use crate::route::Facts;
 use crate::split::{Secret, Split};
 
 const FILE: &str = r#"
@@ -37,11 +40,7 @@ fn build(text: &str, traffic: &[(&str, u16)], before: Option<&Snapshot>) -> Snap
     Snapshot::build(&blueprint, before)
 }
 
-fn decide(
-    snapshot: &Snapshot,
-    fields: &[(&'static str, &str)],
-    seed: u64,
-) -> Result<Decision, Refusal> {
+fn choose(snapshot: &Snapshot, fields: &[(&'static str, &str)], seed: u64) -> Chosen {
     let headers: HeaderMap = fields
         .iter()
         .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
@@ -50,22 +49,22 @@ fn decide(
     let facts =
         Facts { method: &Method::GET, host: "", path: "/", fields: Fields::new(&headers), client };
     let now = Moment::from_micros(1_000_000);
-    snapshot.decide(&facts, Asks::default(), now, &mut Draws::seeded(seed))
+    snapshot.choose(&facts, Asks::default(), now, &mut Draws::seeded(seed))
 }
 
 #[test]
 fn a_request_that_names_a_pool_goes_there_whatever_the_split() {
     let snapshot = build(FILE, &[], None);
-    let decision = decide(&snapshot, &[("x-pool", "green")], 1).unwrap();
-    assert_eq!((decision.pool, decision.by), (1, By::OptIn));
-    let unknown = decide(&snapshot, &[("x-pool", "gren")], 1).unwrap();
+    let choice = choose(&snapshot, &[("x-pool", "green")], 1).unwrap();
+    assert_eq!((choice.pool, choice.by), (1, By::OptIn));
+    let unknown = choose(&snapshot, &[("x-pool", "gren")], 1).unwrap();
     assert_eq!((unknown.pool, unknown.by), (0, By::Draw));
 }
 
 #[test]
 fn a_pool_at_zero_receives_nothing() {
     let snapshot = build(FILE, &[], None);
-    let pools = (0..2_000).map(|seed| decide(&snapshot, &[], seed).unwrap().pool);
+    let pools = (0..2_000).map(|seed| choose(&snapshot, &[], seed).unwrap().pool);
     assert!(pools.into_iter().all(|pool| pool == 0));
 }
 
@@ -77,7 +76,7 @@ fn a_recognised_client_stays_while_the_other_pool_grows() {
         let mut was_green = false;
         for green in [0, 1, 5, 10, 25, 50, 100] {
             let snapshot = build(FILE, &[("blue", 100 - green), ("green", green)], None);
-            let is_green = decide(&snapshot, &[("x-user", &user)], 1).unwrap().pool == 1;
+            let is_green = choose(&snapshot, &[("x-user", &user)], 1).unwrap().pool == 1;
             assert!(is_green || !was_green, "user {user} was sent back at {green} %");
             was_green = is_green;
             on_green += u32::from(is_green);
@@ -89,7 +88,7 @@ fn a_recognised_client_stays_while_the_other_pool_grows() {
 #[test]
 fn an_unresolved_name_takes_nothing_and_hurts_nobody() {
     let snapshot = build(FILE, &[], None);
-    assert!((0..500).all(|seed| decide(&snapshot, &[], seed).unwrap().member == 0));
+    assert!((0..500).all(|seed| choose(&snapshot, &[], seed).unwrap().member == 0));
 }
 
 #[test]
@@ -111,7 +110,7 @@ fn a_pool_with_nothing_available_refuses() {
     for member in snapshot.services[0].pools[0].members.list() {
         member.upstream.set_draining(true);
     }
-    assert_eq!(decide(&snapshot, &[], 1), Err(Refusal { why: Why::NoUpstream, at: Some((0, 0)) }));
+    assert_eq!(choose(&snapshot, &[], 1), Err(Refusal { why: Why::NoUpstream, at: Some((0, 0)) }));
 }
 
 #[test]

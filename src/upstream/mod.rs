@@ -103,6 +103,11 @@ impl Conditions {
     pub const fn with(self, other: Conditions) -> Conditions {
         Conditions(self.0 | other.0)
     }
+
+    /// All but those of the other.
+    pub const fn without(self, other: Conditions) -> Conditions {
+        Conditions(self.0 & !other.0)
+    }
 }
 
 /// The share of its weight that an upstream begins with.
@@ -210,28 +215,49 @@ impl Upstream {
         self.set(Conditions::BREAKER, !is_plain);
     }
 
-    /// Lets what is over be over: an ejection whose time has come, a start that is no longer slow.
-    /// Answers with what still holds.
-    pub fn refresh(&self, slow_start: Duration, now: Moment) -> Conditions {
-        let conditions = self.conditions();
+    /// What keeps it from its full share now: an ejection whose time has come and a start that is no
+    /// longer slow are over, also where nobody has taken their marks away yet.
+    pub fn conditions_at(&self, slow_start: Duration, now: Moment) -> Conditions {
+        let mut conditions = self.conditions();
         if conditions.any(Conditions::EJECTED) && !self.ejection.is_out(now) {
-            self.set(Conditions::EJECTED, false);
-            self.come_in(now);
+            conditions = conditions.without(Conditions::EJECTED).with(Conditions::SLOW_START);
         }
         if conditions.any(Conditions::SLOW_START) && self.time_in(now) >= slow_start {
+            conditions = conditions.without(Conditions::SLOW_START);
+        }
+        conditions
+    }
+
+    /// Takes the marks of what is over away. Answers with what still holds. For whoever looks after
+    /// upstreams from time to time; who chooses one only looks.
+    pub fn refresh(&self, slow_start: Duration, now: Moment) -> Conditions {
+        if self.conditions().any(Conditions::EJECTED) && !self.ejection.is_out(now) {
+            // In this order nobody finds it in and not starting slowly.
+            self.came_in.store(self.in_since(now).micros(), Ordering::Relaxed);
+            self.set(Conditions::SLOW_START, true);
+            self.set(Conditions::EJECTED, false);
+        }
+        if self.conditions().any(Conditions::SLOW_START) && self.time_in(now) >= slow_start {
             self.set(Conditions::SLOW_START, false);
         }
         self.conditions()
     }
 
+    /// Since when it has been in: since the end of its ejection, if that was later.
+    fn in_since(&self, now: Moment) -> Moment {
+        let came_in = Moment::from_micros(self.came_in.load(Ordering::Relaxed));
+        let is_back = self.conditions().any(Conditions::EJECTED) && !self.ejection.is_out(now);
+        if is_back { came_in.max(self.ejection.until()) } else { came_in }
+    }
+
     fn time_in(&self, now: Moment) -> Duration {
-        now.elapsed_since(Moment::from_micros(self.came_in.load(Ordering::Relaxed)))
+        now.elapsed_since(self.in_since(now))
     }
 
     /// The part of its weight that it is to get now, 0 to 1: what its probe advises, and while it
     /// starts slowly max(0.1, t/window), as Envoy does it with aggression 1.
     pub fn share(&self, slow_start: Duration, now: Moment) -> f64 {
-        let conditions = self.conditions();
+        let conditions = self.conditions_at(slow_start, now);
         let mut share = 1.0;
         if conditions.any(Conditions::ADVISED_WEIGHT) {
             share = f64::from(self.advised.load(Ordering::Relaxed)) / 100.0;

@@ -2,7 +2,7 @@
 //! what must hold of them, out.
 //!
 //! One seed is one life of a proxy on a virtual clock: thousands of requests through
-//! [`Snapshot::decide`] and the pools' own accounts, upstreams that fail, reloads, orders, rollouts,
+//! [`Snapshot::choose`] and the pools' own accounts, upstreams that fail, reloads, orders, rollouts,
 //! and a controller that is killed in the middle of writes to its store, over and over. While it is
 //! down the last snapshot goes on serving, as that of a process which is being replaced does. There
 //! are no sockets and no threads, so a seed is always the same life.

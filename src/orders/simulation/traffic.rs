@@ -9,11 +9,12 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Run;
 use crate::balance::{Failed, Retry};
+use crate::clock::{Draws, Moment};
 use crate::http::fields::Fields;
 use crate::judge::ledger::{Account, Noted};
 use crate::route::Facts;
 use crate::snapshot::{
-    Asks, By, Decision, Ended, Refusal, Seat, Service, ServiceHold, Snapshot, Why,
+    Asks, By, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, ServiceHold, Snapshot, Why,
 };
 use crate::split::{BasisPoints, Split, Sticky};
 use crate::store::What;
@@ -35,7 +36,7 @@ pub(super) struct Fault {
 pub(super) struct Request {
     /// The picture that it sees from start to end.
     snapshot: Arc<Snapshot>,
-    decision: Decision,
+    decision: Choice,
     /// The pool that the split gave it.
     own: usize,
     hold: ServiceHold,
@@ -57,8 +58,15 @@ struct Asker {
     names: Option<&'static str>,
 }
 
+/// A refusal is committed too, as the exchange does it: it counts.
+fn count_refusal(snapshot: &Snapshot, chosen: Option<Chosen>, now: Moment, draws: &mut Draws) {
+    if let Some(refused @ Err(_)) = chosen {
+        assert!(snapshot.commit(refused, &[], now, draws).is_err());
+    }
+}
+
 /// Where it is noted for a rollout what becomes of a request, as `observing` finds it.
-fn account<'s>(service: &'s Service, decision: &Decision, own: usize) -> Option<&'s Account> {
+fn account<'s>(service: &'s Service, decision: &Choice, own: usize) -> Option<&'s Account> {
     let by_split = matches!(decision.by, By::Cohort(_) | By::Draw);
     let watched = service.watched.as_ref().filter(|_| by_split && own == decision.pool)?;
     watched.account(decision.pool)
@@ -131,21 +139,22 @@ impl Run {
             Facts { method: &Method::GET, host, path: "/", fields: Fields::new(&headers), client };
         let snapshot = self.snapshot.clone();
         let now = snapshot.moment(self.now().instant);
-        let decided = snapshot.decide(&facts, Asks::default(), now, &mut self.dice.0);
-        self.check_decided(&asker, &decided);
-        let decision = match decided {
-            Ok(decision) => Some(decision),
+        let chosen = snapshot.choose(&facts, Asks::default(), now, &mut self.dice.0);
+        self.check_decided(&asker, &chosen);
+        count_refusal(&snapshot, Some(chosen), now, &mut self.dice.0);
+        let choice = match chosen {
+            Ok(choice) => Some(choice),
             Err(refusal) => self.elsewhere(&facts, refusal),
         };
-        let Some(decision) = decision else {
+        let Some(choice) = choice else {
             self.seen.refused += 1;
             return;
         };
-        let service = &snapshot.services[decision.service];
+        let service = &snapshot.services[choice.service];
         let hold = service.state.take(service.stability.limits.in_flight);
         let Some(hold) = hold else { return };
-        let pool = &service.pools[decision.pool];
-        let Some(seat) = pool.take(decision.member, &service.stability, now) else {
+        let committed = snapshot.commit(Ok(choice), &[], now, &mut self.dice.0);
+        let Ok(Committed { choice: decision, seat, .. }) = committed else {
             self.seen.refused += 1;
             return;
         };
@@ -172,24 +181,30 @@ impl Run {
     }
 
     /// Who takes a request that its own pool cannot, as `fall_back` finds it.
-    fn elsewhere(&mut self, facts: &Facts<'_>, refusal: Refusal) -> Option<Decision> {
+    fn elsewhere(&mut self, facts: &Facts<'_>, refusal: Refusal) -> Option<Choice> {
         let at = refusal.at.filter(|_| matches!(refusal.why, Why::NoUpstream | Why::Open))?;
         let snapshot = self.snapshot.clone();
         let (now, draws) = (snapshot.moment(self.now().instant), &mut self.dice.0);
         let state = &snapshot.services[at.0].pools[at.1].state;
-        let taken = snapshot.decide_shield(at, facts, now, draws);
-        let taken = taken.or_else(|| snapshot.decide_stand_in(at, now, draws));
-        if taken.is_some() {
-            state.attempts.count(true);
-            return taken;
+        let mut chosen = snapshot.choose_shield(at, facts, now, draws);
+        if !matches!(chosen, Some(Ok(_))) {
+            count_refusal(&snapshot, chosen, now, draws);
+            chosen = snapshot.choose_stand_in(at, now, draws);
         }
+        if let Some(Ok(choice)) = chosen {
+            state.attempts.count(true);
+            return Some(choice);
+        }
+        count_refusal(&snapshot, chosen, now, draws);
         let asks = Asks { doubtful: true, ..Asks::default() };
         let is_any = snapshot.services[at.0].stability.fallback.is_any();
-        let doubtful = is_any.then(|| snapshot.decide(facts, asks, now, draws).ok()).flatten();
-        if doubtful.is_none_or(|decision| (decision.service, decision.pool) != at) {
+        let doubtful = is_any.then(|| snapshot.choose(facts, asks, now, draws));
+        let taken = doubtful.and_then(Result::ok);
+        if taken.is_none_or(|choice| (choice.service, choice.pool) != at) {
             state.attempts.count(true);
         }
-        doubtful
+        count_refusal(&snapshot, doubtful, now, draws);
+        taken
     }
 
     /// How an attempt will end, and how long it takes.
@@ -266,7 +281,7 @@ impl Run {
     }
 
     /// Somebody else to ask, and a place there, as `try_again` finds it.
-    fn again(&mut self, request: &Request) -> Option<(Retry, Decision, Seat)> {
+    fn again(&mut self, request: &Request) -> Option<(Retry, Choice, Seat)> {
         let (snapshot, decision) = (&request.snapshot, request.decision);
         let service = &snapshot.services[decision.service];
         let (stability, now) = (&service.stability, snapshot.moment(self.now().instant));
@@ -290,38 +305,40 @@ impl Run {
         };
         let draws = &mut self.dice.0;
         for retry in stability.retries.ways(&failed, draws) {
-            let to = match retry {
+            let stable = retry == Retry::Stable;
+            let pool = if stable { service.stable } else { decision.pool };
+            let tried = match retry {
+                Retry::Another(_) => &request.tried[..],
+                _ => &[][..],
+            };
+            let chosen = match retry {
                 Retry::Reconnect => continue,
                 Retry::StandIn => {
-                    snapshot.decide_stand_in((decision.service, decision.pool), now, draws)
+                    snapshot.choose_stand_in((decision.service, decision.pool), now, draws)
                 }
                 Retry::Another(_) | Retry::Stable => {
-                    let stable = retry == Retry::Stable;
-                    let pool = if stable { service.stable } else { decision.pool };
-                    let tried = if stable { &[][..] } else { &request.tried[..] };
-                    let picked =
-                        service.pools[pool].pick(stability, tried, None, false, now, draws);
-                    picked.ok().map(|member| Decision { pool, member, ..decision })
+                    Some(snapshot.choose_again(decision, pool, tried, now, draws))
                 }
             };
-            let Some(to) = to else { continue };
+            let Some(chosen) = chosen else { continue };
             let is_paid_for = matches!(retry, Retry::Another(_));
             let budget = &service.state.budget;
-            if is_paid_for && !budget.affords(stability.retries.budget, now) {
+            if chosen.is_ok() && is_paid_for && !budget.affords(stability.retries.budget, now) {
+                budget.refuse();
                 continue;
             }
-            if let Some(seat) = service.pools[to.pool].take(to.member, stability, now) {
+            if let Ok(Committed { choice, seat, .. }) = snapshot.commit(chosen, tried, now, draws) {
                 if is_paid_for {
                     budget.spend(now);
                 }
-                return Some((retry, to, seat));
+                return Some((retry, choice, seat));
             }
         }
         None
     }
 
     /// A request goes, or would have gone, where its service's revision says.
-    fn check_decided(&mut self, asker: &Asker, decided: &Result<Decision, Refusal>) {
+    fn check_decided(&mut self, asker: &Asker, decided: &Chosen) {
         let snapshot = self.snapshot.clone();
         let at = match decided {
             Ok(decision) => Some((decision.service, decision.pool)),
@@ -375,7 +392,7 @@ impl Run {
     }
 
     /// A place is in a pool that has a share, but for testers and for pools that help out.
-    fn check_place(&self, snapshot: &Snapshot, decision: &Decision) {
+    fn check_place(&self, snapshot: &Snapshot, decision: &Choice) {
         let service = &snapshot.services[decision.service];
         let weight = service.split.weight(&service.pools[decision.pool].name);
         let may = matches!(decision.by, By::OptIn | By::Shield | By::StandIn);

@@ -31,7 +31,10 @@ impl Bench {
     }
 
     fn pick(&mut self) -> Result<usize, Why> {
-        self.pool.pick(&self.stability, &[], None, false, self.now, &mut self.draws)
+        let ask =
+            Ask { stability: &self.stability, tried: &[], key: None, spares: false, now: self.now };
+        let chosen = self.pool.choose(&ask, &mut self.draws, &mut ());
+        chosen.map(|pick| pick.member).inspect_err(|why| self.pool.on_refusal(*why, self.now))
     }
 
     /// One request to this upstream that ends like this.
@@ -82,6 +85,8 @@ fn five_failures_in_a_row_eject_and_time_brings_back_slowly() {
     assert_eq!(conditions, Conditions::SLOW_START);
     bench.pass(Duration::from_secs(31));
     assert!((0..500).any(|_| bench.pick() == Ok(0)));
+    assert!(!bench.upstream(0).conditions().none(), "who chooses only looks");
+    bench.pool.assess(&bench.stability, bench.now);
     assert!(bench.upstream(0).conditions().none());
 }
 

@@ -1,0 +1,182 @@
+//! Why a member of a pool is not taken: a member and what a choice is made by in, a reason out.
+//!
+//! The one place for a new reason not to choose an upstream: a variant of [`NotTaken`], and what
+//! it follows from in [`Member::left_out`] (an operator, its probe or the config wants it left
+//! alone), [`Member::not_well`] (it may be asked only when nobody is well) or [`Member::bar`]
+//! (not for this request). Only what a policy finds by comparing members is found there.
+
+use std::time::Duration;
+
+use super::{Admit, Member, Picking};
+use crate::clock::Moment;
+use crate::upstream::{BreakerOrder, BreakerSettings, Conditions};
+
+/// Why an upstream was not taken for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum NotTaken {
+    /// Its weight is 0.
+    Weightless,
+    /// Its name has not resolved.
+    Unresolved,
+    /// An operator drains it.
+    Drained,
+    /// Its probe asks for no new requests.
+    AdvisedDrain,
+    /// An operator keeps its breaker open.
+    HeldOpen,
+    /// No probe of it has succeeded yet.
+    Unproven,
+    /// Its probes fail.
+    Down,
+    /// It failed in a row and is out for a while.
+    Ejected,
+    /// Its breaker is open, or all its trials are under way.
+    BreakerOpen,
+    /// It holds as many requests as it may.
+    Full,
+    /// It has been tried for this request.
+    Tried,
+    /// It starts slowly or its probe advises a lower weight, and this request is not in its part.
+    PartShare,
+    /// Another was less loaded or faster.
+    Beaten,
+    /// It holds more than its part of the pool's requests, and the client goes to the next.
+    OverPart,
+    /// Another was drawn.
+    NotDrawn,
+    /// It was another's turn.
+    NotItsTurn,
+    /// The client is another's.
+    NotItsClient,
+    /// The pool's breaker is open.
+    PoolOpen,
+    /// The pool refuses so much that it is spared.
+    PoolThrottled,
+    /// The pool holds as many requests as it may, or others wait for it.
+    PoolFull,
+    /// The service takes none: it is held, in maintenance or full.
+    ServiceClosed,
+}
+
+impl NotTaken {
+    /// Its word for people and answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NotTaken::Weightless => "weight 0",
+            NotTaken::Unresolved => "name not resolved",
+            NotTaken::Drained => "drained",
+            NotTaken::AdvisedDrain => "drained by its probe",
+            NotTaken::HeldOpen => "breaker held open",
+            NotTaken::Unproven => "unproven",
+            NotTaken::Down => "down",
+            NotTaken::Ejected => "ejected",
+            NotTaken::BreakerOpen => "breaker open",
+            NotTaken::Full => "full",
+            NotTaken::Tried => "tried already",
+            NotTaken::PartShare => "takes only a part of its share",
+            NotTaken::Beaten => "another was faster or less loaded",
+            NotTaken::OverPart => "holds more than its part",
+            NotTaken::NotDrawn => "not drawn",
+            NotTaken::NotItsTurn => "another's turn",
+            NotTaken::NotItsClient => "another's client",
+            NotTaken::PoolOpen => "pool breaker open",
+            NotTaken::PoolThrottled => "pool throttled",
+            NotTaken::PoolFull => "pool full",
+            NotTaken::ServiceClosed => "service closed",
+        }
+    }
+}
+
+/// Hears what a policy finds by comparing members. What bars a member can be asked for afterwards.
+pub trait Heard {
+    /// The member at this place was looked at and passed over.
+    fn passed_over(&mut self, place: usize, why: NotTaken);
+}
+
+/// The usual way: nobody wants to know.
+impl Heard for () {
+    fn passed_over(&mut self, _: usize, _: NotTaken) {}
+}
+
+/// The last word on each member counts.
+impl Heard for Vec<(usize, NotTaken)> {
+    fn passed_over(&mut self, place: usize, why: NotTaken) {
+        match self.iter_mut().find(|(at, _)| *at == place) {
+            Some(heard) => heard.1 = why,
+            None => self.push((place, why)),
+        }
+    }
+}
+
+impl Member {
+    /// Why nothing is asked of it even when nobody is well; none if something may be.
+    pub(super) fn left_out(&self) -> Option<NotTaken> {
+        if self.weight == 0 {
+            return Some(NotTaken::Weightless);
+        }
+        if self.target.is_none() {
+            return Some(NotTaken::Unresolved);
+        }
+        let conditions = self.upstream.conditions();
+        if conditions.any(Conditions::DRAINING) {
+            return Some(NotTaken::Drained);
+        }
+        if conditions.any(Conditions::ADVISED_DRAIN) {
+            return Some(NotTaken::AdvisedDrain);
+        }
+        let is_held_open = self.upstream.breaker.order() == BreakerOrder::Open;
+        is_held_open.then_some(NotTaken::HeldOpen)
+    }
+
+    /// Why it is not well enough for a new request; none if it is, but for limits.
+    pub(super) fn not_well(
+        &self,
+        slow_start: Duration,
+        breaker: Option<&BreakerSettings>,
+        now: Moment,
+    ) -> Option<NotTaken> {
+        if self.weight > 0 && self.target.is_some() && self.upstream.conditions().none() {
+            // The usual case, by one load.
+            return None;
+        }
+        let conditions = self.upstream.conditions_at(slow_start, now);
+        let is_broken = || {
+            conditions.any(Conditions::BREAKER)
+                && breaker.is_some_and(|by| !self.upstream.breaker.admits(by, now))
+        };
+        self.left_out()
+            .or_else(|| of_probes(conditions))
+            .or_else(|| is_broken().then_some(NotTaken::BreakerOpen))
+    }
+
+    /// Why it is no candidate for this request; none if it is.
+    pub(super) fn bar(&self, place: usize, by: &Picking<'_>, admit: Admit) -> Option<NotTaken> {
+        let bar = match admit {
+            Admit::Available => self.not_well(by.settings.slow_start, by.breaker, by.now),
+            Admit::Anyone => self.left_out(),
+        };
+        if bar.is_some() {
+            return bar;
+        }
+        if !self.is_free(by) {
+            return Some(NotTaken::Full);
+        }
+        by.tried.contains(&place).then_some(NotTaken::Tried)
+    }
+
+    /// Whether it may hold one more request.
+    pub(super) fn is_free(&self, by: &Picking<'_>) -> bool {
+        by.limit.is_none_or(|limit| self.upstream.in_flight() < limit)
+    }
+}
+
+fn of_probes(conditions: Conditions) -> Option<NotTaken> {
+    if conditions.any(Conditions::UNPROVEN) {
+        return Some(NotTaken::Unproven);
+    }
+    if conditions.any(Conditions::DOWN) {
+        return Some(NotTaken::Down);
+    }
+    conditions.any(Conditions::EJECTED).then_some(NotTaken::Ejected)
+}

@@ -33,7 +33,6 @@ use crate::files::{InForce, Source};
 use crate::history::Rates;
 use crate::observe::Process;
 use crate::orders::{Board, Refused};
-use crate::server::listen::Bound;
 use crate::snapshot::Published;
 
 use problem::Problem;
@@ -131,21 +130,14 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// Serves the API until the task is ended.
-pub async fn serve(bound: Bound, admin: Admin) {
+/// The API, ready to be served.
+pub fn router(admin: Admin) -> Router {
     let (router, description) = api();
     let document = axum::Json(description);
-    let router = router
+    router
         .route("/openapi.json", axum::routing::get(move || async { document }))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(admin.clone(), guard::check))
-        .with_state(admin);
-    let served = match bound {
-        Bound::Tcp(tcp) => axum::serve(tcp, router).await,
-        Bound::Unix(unix) => axum::serve(unix, router).await,
-    };
-    if let Err(error) = served {
-        tracing::error!(%error, "the admin API has ended");
-    }
+        .with_state(admin)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Command, Commands, Control, ReloadError};
+use super::{Command, Commands, Control, Listening, ReloadError};
 use crate::clock::Clock;
 use crate::config::{Change, Config, diff};
 use crate::event::{Event, Kind, Subject};
@@ -20,7 +20,6 @@ use crate::observe::{Process, RolloutStand, RolloutTally};
 use crate::orders::{Board, Desk, Effect, Now, Refused};
 use crate::resolve::{look_up_new, names};
 use crate::rollout::{Finished, HookPoint, Rollout, Task, TaskError};
-use crate::server::listen::{Listeners, Serve};
 use crate::snapshot::{Published, Snapshot};
 use crate::store::Batch;
 use crate::upstream::{Address, Target};
@@ -32,11 +31,11 @@ const NEW_NAMES: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 
 /// What the controller is connected to.
-pub struct Wiring<S> {
+pub struct Wiring<L> {
     /// Where snapshots go.
     pub published: Arc<Published>,
     /// Where connections come in.
-    pub listeners: Listeners<S>,
+    pub listeners: L,
     /// Where the config comes from.
     pub source: Source,
     /// Where reloads are counted.
@@ -58,14 +57,14 @@ pub struct Wiring<S> {
 }
 
 /// The one writer.
-pub struct Controller<S> {
-    wiring: Wiring<S>,
+pub struct Controller<L> {
+    wiring: Wiring<L>,
     desk: Desk,
 }
 
-impl<S: Serve> Controller<S> {
+impl<L: Listening> Controller<L> {
     /// Goes on from a first snapshot, which the desk has built.
-    pub fn new(wiring: Wiring<S>, desk: Desk) -> Self {
+    pub fn new(wiring: Wiring<L>, desk: Desk) -> Self {
         Controller { wiring, desk }
     }
 

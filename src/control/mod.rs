@@ -5,6 +5,8 @@
 //! and publishes. Nobody else calls `publish`, so no two changes can overwrite each other.
 
 mod controller;
+mod holds;
+mod listening;
 mod reload;
 
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use crate::store::{Export, Revision};
 use crate::upstream::BreakerOrder;
 
 pub use controller::{Controller, Wiring};
+pub use holds::end_holds;
+pub use listening::{BindError, Listening};
 pub use reload::ReloadError;
 
 /// Commands waiting at once. More mean a caller in a loop; it then waits its turn.

@@ -1,7 +1,7 @@
 //! Why a reload changed nothing.
 
+use super::BindError;
 use crate::files::FileError;
-use crate::server::listen::BindError;
 
 /// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]

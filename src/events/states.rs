@@ -1,8 +1,7 @@
-//! Feedback from the data plane: the states of pools and upstreams in, events and the end of what
-//! is over out.
+//! Feedback from the data plane: the states of pools and upstreams in, events out.
 //!
 //! The proxy and the prober write what they find to pools and upstreams and tell nobody. This looks
-//! four times a second, says what has become different, and lets holds end in time.
+//! four times a second and says what has become different.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +11,8 @@ use tokio::time::sleep;
 
 use super::Events;
 use crate::clock::{Clock, Moment};
-use crate::control::Control;
 use crate::event::{Event, Kind, Subject};
-use crate::orders::{ModeName, ModeOrder, Order};
-use crate::snapshot::{Mode, Pool, Published, Service, Snapshot};
+use crate::snapshot::{Pool, Published, Service, Snapshot};
 use crate::upstream::{Breaker, Conditions, Proof, Upstream};
 
 /// How often it looks.
@@ -62,27 +59,11 @@ struct Watched<'s> {
 }
 
 /// Looks until the task is ended.
-pub async fn tell_states(
-    published: Arc<Published>,
-    control: Control,
-    events: Arc<Events>,
-    clock: Clock,
-) {
+pub async fn tell_states(published: Arc<Published>, events: Arc<Events>, clock: Clock) {
     let mut seen = Seen::default();
     loop {
         let snapshot = published.load();
-        let now = snapshot.moment(clock.now());
-        seen.look(&snapshot, now, &events);
-        for service in &snapshot.services {
-            if let Mode::Hold { until, .. } = service.mode
-                && now >= until
-            {
-                let what = ModeOrder::Serve { from: Some(ModeName::Hold) };
-                let order = Order::of("pointsman", Some("the time of the hold is over"));
-                // A service that is gone meanwhile holds nothing any more.
-                let _ = control.set_mode(&service.name, what, order).await;
-            }
-        }
+        seen.look(&snapshot, snapshot.moment(clock.now()), &events);
         sleep(LOOK).await;
     }
 }

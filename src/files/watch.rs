@@ -1,17 +1,16 @@
-//! The file's changes: a path in, a reload out whenever its content differs from the last seen.
+//! The file's changes: a path in, a call whenever its content differs from the last seen out.
 //!
 //! The folder is watched, not the file: editors put a new file in its place, and Kubernetes swaps
 //! a link beside it. What the system does not report (network file systems, a link that points
 //! far away) is found by looking every two seconds. Content decides, not time stamps.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-
-use crate::control::Control;
 
 /// A change is taken once nothing has stirred for this long: saving takes several steps.
 const QUIET: Duration = Duration::from_millis(100);
@@ -22,8 +21,12 @@ const LONGEST_STIR: usize = 20;
 /// How often the file is looked at without being told.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Reloads whenever the file's content differs from `seen`, the content that is in force.
-pub async fn watch(path: PathBuf, mut seen: String, control: Control) {
+/// Calls whenever the file's content differs from `seen`, the content that is in force.
+pub async fn watch<F: Future<Output = ()>>(
+    path: PathBuf,
+    mut seen: String,
+    changed: impl Fn() -> F,
+) {
     // One place is enough: a stir that is not noted any more is followed by a look anyway.
     let (stirred, mut stirs) = mpsc::channel::<()>(1);
     let _watcher = match folder_watcher(&path, stirred.clone()) {
@@ -47,8 +50,7 @@ pub async fn watch(path: PathBuf, mut seen: String, control: Control) {
         let Ok(text) = tokio::fs::read_to_string(&path).await else { continue };
         if text != seen {
             seen = text;
-            // The controller has said all there is to say about a refusal.
-            let _ = control.reload().await;
+            changed().await;
         }
     }
 }

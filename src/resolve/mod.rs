@@ -10,6 +10,7 @@ mod servers;
 mod srv;
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,6 @@ use self::dns::{Dns, Failure, Found};
 use self::schedule::Schedule;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::control::Control;
 use crate::files::InForce;
 use crate::snapshot::{Answer, Changed, Resolved};
 use crate::upstream::Address;
@@ -77,9 +77,13 @@ impl Resolver {
         self.known != before
     }
 
-    /// Follows the config and the names' schedule, and tells the controller what has changed,
-    /// until the config has no more changes to come.
-    pub async fn run(mut self, mut in_force: watch::Receiver<Arc<InForce>>, control: Control) {
+    /// Follows the config and the names' schedule, and tells all that is known whenever it has
+    /// changed, until the config has no more changes to come.
+    pub async fn run<F: Future<Output = ()>>(
+        mut self,
+        mut in_force: watch::Receiver<Arc<InForce>>,
+        tell: impl Fn(Resolved) -> F,
+    ) {
         let current = in_force.borrow_and_update().clone();
         self.follow(&current.config, &current.changed);
         loop {
@@ -104,7 +108,7 @@ impl Resolver {
                 changed |= self.note(done);
             }
             if changed {
-                control.resolved(self.known.clone()).await;
+                tell(self.known.clone()).await;
             }
         }
     }

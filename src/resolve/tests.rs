@@ -1,8 +1,10 @@
+use std::future::ready;
+
 use hickory_resolver::proto::rr::RecordType;
+use tokio::sync::mpsc;
 
 use super::name_server::NameServer;
 use super::*;
-use crate::control::{Command, Commands, channel};
 use crate::files::{InForce, Text};
 use crate::server::clock;
 
@@ -18,29 +20,30 @@ fn config(server: &NameServer, upstreams: &[&str]) -> Config {
     Config::parse(&text).unwrap().0
 }
 
-/// A resolver at work, seen from the controller.
+/// A resolver at work, seen from whom it tells.
 struct Running {
     in_force: watch::Sender<Arc<InForce>>,
-    commands: Commands,
+    told: mpsc::UnboundedReceiver<Resolved>,
     known: Resolved,
 }
 
 impl Running {
     fn start(config: Config) -> Running {
         let (in_force, follows) = watch::channel(in_force(config));
-        let (control, commands) = channel();
-        tokio::spawn(Resolver::new(clock::system()).run(follows, control));
-        Running { in_force, commands, known: Resolved::new() }
+        let (tell, told) = mpsc::unbounded_channel();
+        let tell = move |known| {
+            tell.send(known).unwrap();
+            ready(())
+        };
+        tokio::spawn(Resolver::new(clock::system()).run(follows, tell));
+        Running { in_force, told, known: Resolved::new() }
     }
 
-    /// The next answer that the controller hears of this name.
+    /// The next answer that is told of this name.
     async fn next(&mut self, name: &str) -> Vec<(String, u16)> {
         let before = answers(&self.known, name);
         loop {
-            let Some(Command::Resolved(known)) = self.commands.0.recv().await else {
-                panic!("the resolver only says what names resolve to, until it is told to stop");
-            };
-            self.known = known;
+            self.known = self.told.recv().await.expect("it goes on until the config ends");
             let now = answers(&self.known, name);
             if now != before {
                 return now;
@@ -90,7 +93,7 @@ async fn a_changed_answer_is_followed_once_its_ttl_is_over() {
     server.asked_again("shop.test", RecordType::A, 2).await;
     server.host("shop.test", 1, &["192.0.2.3"]);
     assert_eq!(running.next("shop.test:80").await, sockets(["192.0.2.3:80"]));
-    assert!(running.commands.0.try_recv().is_err());
+    assert!(running.told.try_recv().is_err());
 }
 
 #[tokio::test]

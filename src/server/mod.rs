@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod listen;
 pub mod signals;
+pub mod socket;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -24,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use crate::admin::{self, Admin, TokenError, Tokens};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress, Problems};
-use crate::control::{self, Control, Controller, Wiring};
+use crate::control::{self, BindError, Control, Controller, Listening, Wiring, end_holds};
 use crate::events::{Events, tell_states};
 use crate::files::{FileError, InForce, Source, watch as watch_file};
 use crate::history::{PERIOD, Rates};
@@ -37,7 +38,8 @@ use crate::snapshot::Published;
 use crate::store::{CommitError, Store, StoreError};
 use crate::wire::clients::Clients;
 use crate::wire::mirror::{self, send_copies};
-use listen::{BindError, Bound, Listeners};
+use listen::Listeners;
+use socket::Bound;
 
 /// How long a start waits for names: those that take longer come in when they come.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
@@ -196,14 +198,15 @@ impl Server {
         };
         let mut tasks = vec![
             tokio::spawn(controller.run(commands)),
-            tokio::spawn(resolver.run(in_force, control.clone())),
+            tokio::spawn(resolve(resolver, in_force, control.clone())),
             tokio::spawn(note_rates(rates, published.clone(), clock)),
-            tokio::spawn(tell_states(published.clone(), control.clone(), events, clock)),
-            tokio::spawn(admin::serve(admin_bound, admin)),
+            tokio::spawn(tell_states(published.clone(), events, clock)),
+            tokio::spawn(end_holds(published.clone(), control.clone(), clock)),
+            tokio::spawn(serve_admin(admin_bound, admin)),
         ];
         if let Some(path) = options.source.path().filter(|_| options.watches_file) {
             let path = path.to_path_buf();
-            tasks.push(tokio::spawn(watch_file(path, text.text, control.clone())));
+            tasks.push(tokio::spawn(reload_on_change(path, text.text, control.clone())));
         }
         Ok(Server {
             published,
@@ -348,6 +351,33 @@ fn start_beside(
     };
     std::thread::Builder::new().name(name.into()).spawn(run)?;
     Ok(running)
+}
+
+async fn resolve(resolver: Resolver, in_force: watch::Receiver<Arc<InForce>>, control: Control) {
+    let tell = |resolved| {
+        let control = control.clone();
+        async move { control.resolved(resolved).await }
+    };
+    resolver.run(in_force, tell).await;
+}
+
+async fn reload_on_change(path: PathBuf, seen: String, control: Control) {
+    let changed = || {
+        let control = control.clone();
+        // The writer has said all there is to say about a refusal.
+        async move { drop(control.reload().await) }
+    };
+    watch_file(path, seen, changed).await;
+}
+
+async fn serve_admin(bound: Bound, admin: Admin) {
+    let served = match bound {
+        Bound::Tcp(tcp) => axum::serve(tcp, admin::router(admin)).await,
+        Bound::Unix(unix) => axum::serve(unix, admin::router(admin)).await,
+    };
+    if let Err(error) = served {
+        tracing::error!(%error, "the admin API has ended");
+    }
 }
 
 async fn note_rates(rates: Arc<Rates>, published: Arc<Published>, clock: Clock) {

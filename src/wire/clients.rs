@@ -1,5 +1,6 @@
 //! What is done with a client's connection: a socket in, its requests through the lane out.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use pingora::apps::ServerApp;
@@ -14,8 +15,16 @@ use super::mirror::Mirrors;
 use super::pingora_lane::{PingoraLane, pingora_lane};
 use crate::clock::Clock;
 use crate::http::forwarded::Peer;
-use crate::server::listen::Serve;
 use crate::snapshot::Published;
+
+/// What is done with a connection.
+pub trait Serve: Send + Sync + 'static {
+    /// Serves one connection to its end.
+    fn serve(self: Arc<Self>, socket: Socket) -> impl Future<Output = ()> + Send;
+
+    /// The most connections that may be open at once.
+    fn most_connections(&self) -> usize;
+}
 
 /// Serves client connections with the config in force when each came in.
 pub struct Clients {

@@ -62,14 +62,7 @@ const CORE_EXCEPTIONS: [(&str, &str, &str); 4] = [
 const RIM_EXCEPTIONS: [(&str, &str); 1] = [("orders", "store")];
 
 /// Imports that close a circle of rooms.
-const CIRCLES: [(&str, &str); 6] = [
-    ("admin", "server"),
-    ("control", "server"),
-    ("events", "control"),
-    ("files", "control"),
-    ("resolve", "control"),
-    ("wire", "server"),
-];
+const CIRCLES: [(&str, &str); 0] = [];
 
 /// What reads the time or draws chance.
 const CHANCE: [&str; 5] =

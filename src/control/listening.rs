@@ -1,0 +1,38 @@
+//! Where connections are to come in: the listeners that a config wants in, sockets that accept out.
+//!
+//! The process owns the sockets; the writer only says which it wants, in two steps, so that a change
+//! that is refused half-way has changed nothing.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::config::{ListenAddress, Listener};
+use crate::observe::ListenerTally;
+
+/// Who owns the sockets.
+pub trait Listening: Send + 'static {
+    /// Sockets bound for a change that is not made yet.
+    type Prepared: Send;
+
+    /// Binds what is wanted and not there yet. Fails as a whole: then nothing has changed.
+    fn prepare(&self, wanted: &[Listener]) -> Result<Self::Prepared, BindError>;
+
+    /// Accepts on what was prepared and no longer on what is not wanted.
+    fn commit(&mut self, prepared: Self::Prepared);
+
+    /// Stops accepting everywhere.
+    fn stop(&mut self);
+
+    /// The totals of each.
+    fn tallies(&self) -> Vec<Arc<ListenerTally>>;
+}
+
+/// The address that could not be bound, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {error}")]
+pub struct BindError {
+    /// The address as configured.
+    pub address: ListenAddress,
+    /// What the system said.
+    pub error: io::Error,
+}

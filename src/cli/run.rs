@@ -50,12 +50,7 @@ impl Run {
 /// Starts, showing a config's errors the way `check` does.
 pub(super) async fn start(options: Options) -> anyhow::Result<Server> {
     match Server::start(options).await {
-        Ok(server) => {
-            for warning in &server.warnings().0 {
-                tracing::warn!("{}", warning.message);
-            }
-            Ok(server)
-        }
+        Ok(server) => Ok(server),
         Err(StartError::File(FileError::Problems(rejected))) => {
             eprintln!("{}", rejected.render(super::check::is_coloured()));
             bail!("{} cannot be used", rejected.path)

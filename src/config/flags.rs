@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::key::{Key, Kind, Table, texts};
-use super::section::{Found, Section, nearest};
+use super::section::{Found, Section};
+use super::suggestion::nearest;
 use super::values::{checked_name, percent};
 use super::{Flag, Problem, Problems};
 use crate::split::{BasisPoints, MOST_FLAGS};

@@ -7,7 +7,8 @@ use http::Method;
 use super::key::{
     Table, Without, boolean, number, secs, share, size, table, text_option, texts, time,
 };
-use super::section::{Section, nearest};
+use super::section::Section;
+use super::suggestion::nearest;
 use super::values::header_name;
 use super::{Pool, Problem, Problems};
 use crate::mirror::{CompareSettings, MirrorSettings};

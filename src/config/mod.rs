@@ -23,6 +23,7 @@ mod settings;
 mod slo;
 mod stability;
 mod sticky;
+mod suggestion;
 mod values;
 
 use std::net::SocketAddr;
@@ -49,8 +50,8 @@ pub use listener::{ListenAddress, Listener};
 pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
 pub use problem::{Level, Problem, Problems};
 pub use reference::reference;
-pub use section::suggest;
 pub use settings::Settings;
+pub use suggestion::suggest;
 
 /// A whole file, checked.
 #[derive(Clone, Debug, PartialEq)]

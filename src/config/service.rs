@@ -13,12 +13,13 @@ use super::judge::JUDGE;
 use super::key::{Key, Kind, Table, Without, mins, number, secs, table, text_option, time};
 use super::mirror::{MIRROR, mirror};
 use super::rollout::{ROLLOUT, rollout};
-use super::section::{Found, Section, nearest, text_of, wrong_kind};
+use super::section::{Found, Section, text_of, wrong_kind};
 use super::slo::{SLO, slo};
 use super::stability::{
     BALANCE, BREAKER, EJECTION, HEALTH, LIMITS, MAINTENANCE, RETRIES, stability,
 };
 use super::sticky::{STICKY, sticky};
+use super::suggestion::nearest;
 use super::values::{checked_name, header_name, percent};
 use super::{Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;

@@ -12,9 +12,10 @@ use super::key::{
     Gone, Instead, Key, Kind, Table, Without, boolean, free, millis, mins, number, number_option,
     percent, secs, table, text, text_option, texts, time, time_option, word,
 };
-use super::section::{Section, nearest};
+use super::section::Section;
 use super::server::network;
 use super::sticky::{HASH, hash};
+use super::suggestion::nearest;
 use super::values::{header_name, warn_if_above};
 use super::{Maintenance, Pool, Problem, Problems, Stability};
 use crate::balance::{BalanceSettings, LimitSettings, Policy, RetrySettings};

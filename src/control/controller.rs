@@ -338,7 +338,8 @@ impl<L: Listening> Controller<L> {
             return Err(ReloadError::NoFile);
         }
         let read = self.wiring.source.read()?;
-        let (config, _) = read.parse()?;
+        let (config, odd) = read.parse()?;
+        read.log(&odd);
         let prepared = self.wiring.listeners.prepare(&config.listeners)?;
         // Upstreams known by name only would take nothing until their names are looked up.
         let new = look_up_new(&config, &self.desk.run_time().resolved, NEW_NAMES).await;

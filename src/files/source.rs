@@ -48,6 +48,14 @@ impl Text {
 }
 
 impl Text {
+    /// Logs what is odd about it, each with its place and what to write instead.
+    pub fn log(&self, odd: &Problems) {
+        for (line, problem) in odd.lines(&self.text, &self.path).iter().zip(&odd.0) {
+            let help = problem.help.as_deref().map(|help| format!("; {help}"));
+            tracing::warn!("{line}{}", help.unwrap_or_default());
+        }
+    }
+
     /// Whether it is a config that could be put in force, with all that is wrong or odd about it.
     pub fn check(&self) -> (bool, Problems) {
         match self.parse() {

@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::admin::{self, Admin, TokenError, Tokens};
 use crate::clock::Clock;
-use crate::config::{Config, ListenAddress, Problems};
+use crate::config::{Config, ListenAddress};
 use crate::control::{self, BindError, Control, Controller, Listening, Wiring, end_holds};
 use crate::events::{Events, tell_states};
 use crate::files::{FileError, InForce, Source, watch as watch_file};
@@ -98,7 +98,6 @@ pub struct Server {
     clients: Arc<Clients>,
     addresses: Vec<ListenAddress>,
     admin_address: ListenAddress,
-    warnings: Problems,
     open: Arc<AtomicUsize>,
     is_stopping: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
@@ -112,7 +111,8 @@ impl Server {
     pub async fn start(options: Options) -> Result<Server, StartError> {
         let clock = clock::system();
         let text = options.source.read()?;
-        let (config, warnings) = text.parse()?;
+        let (config, odd) = text.parse()?;
+        text.log(&odd);
         let changed = Default::default();
         let in_force = Arc::new(InForce { config: config.clone(), text: text.clone(), changed });
         let (control, commands) = control::channel();
@@ -215,7 +215,6 @@ impl Server {
             clients,
             addresses,
             admin_address,
-            warnings,
             open,
             is_stopping,
             tasks,
@@ -255,11 +254,6 @@ impl Server {
     /// The process's own counts.
     pub fn process(&self) -> &Arc<Process> {
         &self.process
-    }
-
-    /// What is odd about the config it started with.
-    pub fn warnings(&self) -> &Problems {
-        &self.warnings
     }
 
     /// Stops: refuses new connections, lets requests under way end, at most for the config's

@@ -156,13 +156,15 @@ async fn run_reloads_on_sighup_and_stops_on_sigterm() {
     let (listen, admin) = (free(), free());
     let text = format!(
         "[[listeners]]\naddress = \"{listen}\"\n[admin]\naddress = \"{admin}\"\n\
+         [services.a.retries]\ntry = \"5s\"\n\
          [services.a.pools]\np.upstreams = [\"{}\"]\n",
         origin.address
     );
     std::fs::write(&file, &text).unwrap();
+    let log = folder.path().join("log");
     let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
         .args(["run", "--no-watch", file.to_str().unwrap()])
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
@@ -180,6 +182,9 @@ async fn run_reloads_on_sighup_and_stops_on_sigterm() {
     let pid = child.id().unwrap();
     signal("-HUP", pid).await;
     until("it has reloaded", async || status().await["config"]["reloads"] == 1).await;
+    let log = std::fs::read_to_string(&log).unwrap();
+    let odd = "p.toml:6:1: `try` is called `attempt_timeout` now; write `attempt_timeout = \"5s\"`";
+    assert_eq!(log.matches(odd).count(), 2, "at the start and at the reload: {log}");
     signal("-TERM", pid).await;
     assert!(child.wait().await.unwrap().success());
 }

@@ -20,7 +20,7 @@
 //! 3. *A change of traffic.* [`cli`] → [`admin`] → [`control::Control`] → the controller, the only
 //!    writer → [`store`] → a new snapshot → the answer with its revision.
 //! 4. *A look.* [`admin`] reads the snapshot, the totals of its pools and upstreams, and the rates
-//!    that [`history::Rates`] keeps.
+//!    that [`history::History`] keeps.
 //!
 //! # Rooms
 //!
@@ -49,6 +49,7 @@ pub mod rehearsal;
 pub mod http;
 pub mod exchange;
 pub mod record;
+pub mod history;
 pub mod orders;
 
 pub mod wire;
@@ -60,7 +61,6 @@ pub mod store;
 pub mod control;
 pub mod events;
 pub mod notify;
-pub mod history;
 pub mod observe;
 pub mod admin;
 pub mod server;

@@ -30,7 +30,7 @@ use crate::clock::Clock;
 use crate::control::Control;
 use crate::events::Events;
 use crate::files::{InForce, Source};
-use crate::history::Rates;
+use crate::history::History;
 use crate::observe::Process;
 use crate::orders::{Board, Refused};
 use crate::snapshot::Published;
@@ -49,7 +49,7 @@ pub struct Admin {
     /// The process's own counts.
     pub process: Arc<Process>,
     /// What the pools did lately.
-    pub rates: Arc<Rates>,
+    pub history: Arc<History>,
     /// What happened.
     pub events: Arc<Events>,
     /// What stands: orders and rollouts under way.

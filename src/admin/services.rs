@@ -157,10 +157,10 @@ pub(super) fn all(admin: &Admin, snapshot: &Snapshot) -> Vec<wire::Service> {
 }
 
 fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
-    let rates = admin.rates.of(&service.name, service.revision);
+    let rates = admin.history.rates(&service.name, service.revision);
     let pool = |pool: &Pool| {
         let rate = rates.get(&pool.name).copied().unwrap_or_default();
-        let took = admin.rates.latencies().of(&service.name, &pool.name);
+        let took = admin.history.latencies(&service.name, &pool.name);
         let latency = WINDOWS.iter().zip(&took);
         let latency = latency.map(|(&window, took)| wire::Latency::of(took, window as f64));
         wire::Pool { latency: latency.collect(), ..describe_pool(pool, service, rate, now) }

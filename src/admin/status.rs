@@ -38,7 +38,7 @@ pub async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Problem>
 pub async fn metrics(State(admin): State<Admin>) -> Response {
     // The last minute: long enough for a p99, short enough to show what is going on.
     let took = |service: &str, pool: &str| {
-        let [_, minute, _] = admin.rates.latencies().of(service, pool);
+        let [_, minute, _] = admin.history.latencies(service, pool);
         minute
     };
     let now = admin.clock.now();

@@ -1,10 +1,8 @@
-//! How long each pool took lately: its histogram once a second in, quantiles by window out.
+//! How long one pool took lately: its histogram once a second in, quantiles by window out.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
 
 use crate::judge::Distribution;
-use crate::snapshot::Snapshot;
 
 /// Seconds that are kept one by one.
 const SECONDS: usize = 10;
@@ -15,16 +13,9 @@ const SPANS: usize = 30;
 /// The windows that quantiles are told of, in seconds.
 pub const WINDOWS: [usize; 3] = [10, 60, 300];
 
-/// The last five minutes of all pools.
-#[derive(Debug, Default)]
-pub struct Latencies(Mutex<Courses>);
-
-/// By service and pool.
-type Courses = BTreeMap<(Arc<str>, Arc<str>), Course>;
-
 /// The last five minutes of one pool.
 #[derive(Debug, Default)]
-struct Course {
+pub(super) struct Latencies {
     read: Distribution,
     /// The newest last; at most [`SECONDS`].
     seconds: VecDeque<Distribution>,
@@ -35,30 +26,8 @@ struct Course {
 }
 
 impl Latencies {
-    /// Notes what came since it was called last; called once a second.
-    pub fn note(&self, snapshot: &Snapshot) {
-        let mut courses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut before = std::mem::take(&mut *courses);
-        for service in &snapshot.services {
-            for pool in &service.pools {
-                let key = (service.name.clone(), pool.name.clone());
-                let mut course = before.remove(&key).unwrap_or_default();
-                course.note(pool.state.latency.read());
-                courses.insert(key, course);
-            }
-        }
-    }
-
-    /// What a pool took in each of the [`WINDOWS`].
-    pub fn of(&self, service: &str, pool: &str) -> [Distribution; 3] {
-        let courses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let course = courses.get(&(service.into(), pool.into()));
-        course.map(|course| WINDOWS.map(|seconds| course.last(seconds))).unwrap_or_default()
-    }
-}
-
-impl Course {
-    fn note(&mut self, read: Distribution) {
+    /// Notes what came since the last second.
+    pub fn note(&mut self, read: Distribution) {
         let new = read.since(&self.read);
         self.read = read;
         if self.filled == 0 {
@@ -75,6 +44,11 @@ impl Course {
         if self.spans.len() > SPANS + 1 {
             self.spans.pop_front();
         }
+    }
+
+    /// Each of the [`WINDOWS`].
+    pub fn windows(&self) -> [Distribution; 3] {
+        WINDOWS.map(|seconds| self.last(seconds))
     }
 
     /// The last so many seconds, more by at most one span.
@@ -98,22 +72,17 @@ mod tests {
 
     #[test]
     fn each_window_holds_its_seconds() {
-        let (mut course, mut read) = (Course::default(), Distribution::default());
+        let (mut latencies, mut read) = (Latencies::default(), Distribution::default());
         for second in 1..=400u64 {
             read.add(Duration::from_millis(second));
-            course.note(read.clone());
+            latencies.note(read.clone());
         }
-        let last = WINDOWS.map(|seconds| course.last(seconds));
+        let last = latencies.windows();
         assert_eq!(last.each_ref().map(Distribution::total), [10, 60, 300]);
         let least = last[1].quantile(0.0).unwrap().as_secs_f64();
         assert!((0.335..0.346).contains(&least), "{least}");
         read.add(Duration::from_millis(1));
-        course.note(read);
-        assert_eq!(WINDOWS.map(|seconds| course.last(seconds).total()), [10, 61, 301]);
-    }
-
-    #[test]
-    fn a_pool_that_nobody_knows_has_none() {
-        assert_eq!(Latencies::default().of("s", "p"), <[Distribution; 3]>::default());
+        latencies.note(read);
+        assert_eq!(latencies.windows().map(|window| window.total()), [10, 61, 301]);
     }
 }

@@ -1,7 +1,97 @@
-//! The last minutes of every pool: totals read once a second in, rates and quantiles out.
+//! The last minutes of every pool and upstream: totals read once a second in; rates, quantiles and
+//! the past that a canary is compared with out.
+//!
+//! One sampler looks once a second; whoever wants to know asks here. No clock: the moment of a look
+//! is an argument. What is kept of a pool or upstream has a bound each, and goes with it.
 
+mod failures;
 mod latencies;
-mod rates;
+mod pool;
+mod service;
 
-pub use latencies::{Latencies, WINDOWS};
-pub use rates::{PERIOD, PoolRate, Rates};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::judge::Distribution;
+use crate::rollout::Past;
+use crate::snapshot::{Pool, Snapshot};
+
+pub use latencies::WINDOWS;
+pub use service::PoolRate;
+
+use pool::Reading;
+use service::ServiceMinutes;
+
+/// How often to look.
+pub const PERIOD: Duration = Duration::from_secs(1);
+
+/// Looks come once a second, and sometimes a little early.
+const EARLY: Duration = Duration::from_millis(100);
+
+/// The last minutes of all services.
+#[derive(Debug, Default)]
+pub struct History(Mutex<Minutes>);
+
+#[derive(Debug, Default)]
+struct Minutes {
+    looked: Option<Instant>,
+    services: HashMap<Arc<str>, ServiceMinutes>,
+}
+
+impl History {
+    /// Notes the totals of this moment, unless it was called less than a second ago. A look costs the
+    /// same for each pool and upstream, however many there are, and keeps readers from one service
+    /// at a time.
+    pub fn look(&self, snapshot: &Snapshot, now: Instant) {
+        {
+            let mut minutes = self.minutes();
+            let is_due = |looked| now.saturating_duration_since(looked) + EARLY >= PERIOD;
+            if !minutes.looked.is_none_or(is_due) {
+                return;
+            }
+            minutes.looked = Some(now);
+        }
+        for service in &snapshot.services {
+            let pools: Vec<Reading<'_>> = service.pools.iter().map(Reading::of).collect();
+            let mut minutes = self.minutes();
+            match minutes.services.get_mut(&service.name) {
+                Some(known) => known.note(service.revision, pools, now),
+                None => {
+                    let mut new = ServiceMinutes::default();
+                    new.note(service.revision, pools, now);
+                    minutes.services.insert(service.name.clone(), new);
+                }
+            }
+        }
+        self.minutes().services.retain(|name, _| snapshot.service(name).is_some());
+    }
+
+    /// The rates of all pools of a service over the last ten seconds; shares are of this revision of
+    /// its traffic. A pool that came meanwhile is counted from its beginning.
+    pub fn rates(&self, service: &str, revision: u64) -> HashMap<Arc<str>, PoolRate> {
+        let minutes = self.minutes();
+        minutes.services.get(service).map(|known| known.rates(revision)).unwrap_or_default()
+    }
+
+    /// What a pool took in each of the [`WINDOWS`].
+    pub fn latencies(&self, service: &str, pool: &str) -> [Distribution; 3] {
+        let minutes = self.minutes();
+        let pool = minutes.services.get(service).and_then(|service| service.pool(pool));
+        pool.map(|pool| pool.latencies()).unwrap_or_default()
+    }
+
+    /// What a pool did in the ten to twelve minutes before now.
+    pub fn past(&self, service: &str, pool: &Pool, tempering_limit: f64) -> Past {
+        let minutes = self.minutes();
+        let known = minutes.services.get(service).and_then(|service| service.pool(&pool.name));
+        pool::past(known, pool, tempering_limit)
+    }
+
+    fn minutes(&self) -> MutexGuard<'_, Minutes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,6 @@ mod flags;
 mod observing;
 mod operations;
 mod performing;
-mod recent;
 mod rollouts;
 mod traffic;
 #[cfg(test)]
@@ -29,6 +28,7 @@ use std::time::Instant;
 use crate::clock::{Moment, WallTime};
 use crate::config::{Config, Live};
 use crate::event::{Event, Kind, Subject};
+use crate::history::History;
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Blueprint, Mode, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::Secret;
@@ -46,7 +46,6 @@ pub use rollouts::Report;
 
 use budgets::Budgets;
 use performing::Unstored;
-use recent::Recent;
 use rollouts::{Done, UnderWay};
 
 /// The moment of a command.
@@ -86,8 +85,8 @@ pub struct Desk {
     overrides: BTreeMap<OverrideKey, Override>,
     flags: BTreeMap<Arc<str>, FlagState>,
     rollouts: BTreeMap<Arc<str>, UnderWay>,
-    /// What the pools did lately.
-    recent: Recent,
+    /// What the pools did lately; somebody looks once a second.
+    history: Arc<History>,
     /// Ended, with a hook under way all the same.
     lingering: Vec<Rollout>,
     /// How many have ended since the process began, by service and outcome.
@@ -121,7 +120,7 @@ impl Desk {
             overrides: memory.overrides.into_iter().map(|o| (o.what.key(), o)).collect(),
             flags: memory.flags.into_iter().collect(),
             rollouts: BTreeMap::new(),
-            recent: Recent::default(),
+            history: Arc::default(),
             lingering: memory.lingering,
             ended: BTreeMap::new(),
             budgets: Budgets::default(),
@@ -153,6 +152,11 @@ impl Desk {
     /// What was learnt and ordered since the config was read.
     pub fn run_time(&self) -> &RunTime {
         &self.run_time
+    }
+
+    /// What the pools did lately, for whoever looks and asks.
+    pub fn history(&self) -> &Arc<History> {
+        &self.history
     }
 
     /// What the store keeps.

@@ -138,7 +138,7 @@ impl Desk {
         if let Some(stable) = known.pool(&from) {
             let share = rollout.plan.judging.settings.budget_share;
             let budget = self.standing_at(name, now).bears(share, now.wall);
-            rollout.seat_judge(Past { budget, ..self.recent.past(known, stable, limit) });
+            rollout.seat_judge(Past { budget, ..self.history.past(name, stable, limit) });
         }
         let mut batch = Batch::new();
         if let Some((standing, _)) = &despite {
@@ -233,7 +233,6 @@ impl Desk {
 
     /// Lets all rollouts go on; answers with those that could not be stored, which try again.
     pub fn tick(&mut self, snapshot: &Snapshot, now: Now) -> Vec<(Arc<str>, Refused)> {
-        self.recent.note(snapshot, now.instant);
         let mut failed = Vec::new();
         for Done { service, id, task, result } in std::mem::take(&mut self.unheard) {
             let heard = self.on_done(&service, id, task, result, snapshot, now);

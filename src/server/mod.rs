@@ -28,7 +28,7 @@ use crate::config::{Config, ListenAddress};
 use crate::control::{self, BindError, Control, Controller, Listening, Wiring, end_holds};
 use crate::events::{Events, tell_states};
 use crate::files::{FileError, InForce, Source, watch as watch_file};
-use crate::history::{PERIOD, Rates};
+use crate::history::{History, PERIOD};
 use crate::notify::{Caller, Notifier};
 use crate::observe::{Lag, Process, sample_lag};
 use crate::orders::{Desk, Now};
@@ -163,7 +163,7 @@ impl Server {
         let copies = start_beside("copies", send_copies(copies, published.clone(), clock))?;
         let (in_force_sender, in_force) = watch::channel(in_force);
         let (board_sender, board) = watch::channel(Arc::new(desk.board()));
-        let rates = Arc::new(Rates::default());
+        let history = desk.history().clone();
         let is_stopping = Arc::new(AtomicBool::new(false));
         let notifier = Arc::new(Notifier::new(clock, process.clone()));
         let events = Events::new(clock, published.clone(), notifier.clone(), stored);
@@ -186,7 +186,7 @@ impl Server {
             published: published.clone(),
             control: control.clone(),
             process: process.clone(),
-            rates: rates.clone(),
+            history: history.clone(),
             events: events.clone(),
             board,
             in_force: in_force.clone(),
@@ -199,7 +199,7 @@ impl Server {
         let mut tasks = vec![
             tokio::spawn(controller.run(commands)),
             tokio::spawn(resolve(resolver, in_force, control.clone())),
-            tokio::spawn(note_rates(rates, published.clone(), clock)),
+            tokio::spawn(keep_history(history, published.clone(), clock)),
             tokio::spawn(tell_states(published.clone(), events, clock)),
             tokio::spawn(end_holds(published.clone(), control.clone(), clock)),
             tokio::spawn(serve_admin(admin_bound, admin)),
@@ -374,9 +374,9 @@ async fn serve_admin(bound: Bound, admin: Admin) {
     }
 }
 
-async fn note_rates(rates: Arc<Rates>, published: Arc<Published>, clock: Clock) {
+async fn keep_history(history: Arc<History>, published: Arc<Published>, clock: Clock) {
     loop {
-        rates.note(&published.load(), clock.now());
+        history.look(&published.load(), clock.now());
         sleep(PERIOD).await;
     }
 }

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 /// No runtime, no pingora, no file, no socket, no clock and no random source; and of our own rooms
 /// only each other.
-const CORE: [&str; 19] = [
+const CORE: [&str; 20] = [
     "balance",
     "clock",
     "config",
     "event",
     "exchange",
     "fallback",
+    "history",
     "http",
     "judge",
     "mirror",

@@ -172,6 +172,7 @@ impl Run {
 
     fn tick(&mut self) {
         self.act(Doing::Tick, |desk, snapshot, now| {
+            desk.history().look(snapshot, now.instant);
             let failed = desk.tick(snapshot, now).into_iter().next();
             failed.map_or(Ok(None), |(_, error)| Err(error))
         });

@@ -1,0 +1,108 @@
+//! One pool: what it and its upstreams have done so far, once a second, in; what it did lately out.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::failures::Failures;
+use super::latencies::Latencies;
+use crate::judge::{Counts, Distribution, tempering};
+use crate::rollout::Past;
+use crate::snapshot::Pool;
+
+/// How far back rates look, in looks; one more is kept to count from.
+pub(super) const LOOKS: usize = 10;
+
+/// How often a mark is set that a past begins at.
+const MARK: Duration = Duration::from_secs(120);
+
+/// Marks that are kept: the past is the last ten to twelve minutes.
+const MARKS: usize = 6;
+
+/// What a pool has done so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub requests: u64,
+    pub errors: u64,
+    pub nanos: u64,
+}
+
+/// A pool as it was read in a look.
+pub(super) struct Reading<'p> {
+    pub pool: &'p Pool,
+    totals: Totals,
+    latency: Distribution,
+}
+
+/// The last minutes of one pool.
+#[derive(Debug, Default)]
+pub(super) struct PoolMinutes {
+    /// The newest last; at most [`LOOKS`] and one.
+    totals: VecDeque<Totals>,
+    latencies: Latencies,
+    /// The oldest first; at most [`MARKS`].
+    marks: VecDeque<(Instant, Counts, Distribution)>,
+    upstreams: HashMap<Arc<str>, Failures>,
+}
+
+impl<'p> Reading<'p> {
+    /// What a pool has done by now.
+    pub fn of(pool: &'p Pool) -> Reading<'p> {
+        let tally = pool.state.tally.read();
+        // What the stable pool had to answer instead counts against the canary.
+        let shielded = pool.state.shielded.load(Ordering::Relaxed);
+        let (requests, errors) = (tally.total(), tally.errors() + shielded);
+        let totals = Totals { requests, errors, nanos: tally.nanos };
+        Reading { pool, totals, latency: pool.state.latency.read() }
+    }
+}
+
+impl PoolMinutes {
+    /// Takes in a look.
+    pub fn note(&mut self, reading: Reading<'_>, now: Instant) {
+        let Reading { pool, totals, latency } = reading;
+        self.totals.push_back(totals);
+        if self.totals.len() > LOOKS + 1 {
+            self.totals.pop_front();
+        }
+        let newest = self.marks.back().map(|(at, ..)| *at);
+        if newest.is_none_or(|at| now.saturating_duration_since(at) >= MARK) {
+            self.marks.push_back((now, pool.state.attempts.read(), latency.clone()));
+        }
+        if self.marks.len() > MARKS {
+            self.marks.pop_front();
+        }
+        self.latencies.note(latency);
+        let mut before = std::mem::take(&mut self.upstreams);
+        for member in pool.members.list() {
+            let name = &member.upstream.name;
+            let mut failures = before.remove(name).unwrap_or_default();
+            failures.note(member.upstream.tally.read().errors());
+            self.upstreams.insert(name.clone(), failures);
+        }
+    }
+
+    /// What it had done by the last look but so many; nothing if it was not there yet.
+    pub fn totals(&self, looks_ago: usize) -> Totals {
+        self.totals.iter().rev().nth(looks_ago).copied().unwrap_or_default()
+    }
+
+    /// How long it took in each window.
+    pub fn latencies(&self) -> [Distribution; 3] {
+        self.latencies.windows()
+    }
+}
+
+/// What a pool did from the oldest mark to now; from its beginning if nobody has looked yet.
+pub(super) fn past(known: Option<&PoolMinutes>, pool: &Pool, tempering_limit: f64) -> Past {
+    let (attempts, latency) = (pool.state.attempts.read(), pool.state.latency.read());
+    let (attempts, latency) = match known.and_then(|known| known.marks.front()) {
+        Some((_, before, took)) => (attempts.since(*before), latency.since(took)),
+        None => (attempts, latency),
+    };
+    let upstreams = known.into_iter().flat_map(|known| known.upstreams.values());
+    let series: Vec<Vec<u32>> = upstreams.map(Failures::seconds).collect();
+    let phi = tempering::phi(series.iter().map(Vec::as_slice), tempering_limit);
+    Past { attempts, latency, phi, budget: None }
+}

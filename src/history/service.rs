@@ -1,0 +1,82 @@
+//! One service: its pools as they were read in each look in, rates and shares out.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::pool::{LOOKS, PoolMinutes, Reading};
+
+/// The last minutes of one service.
+#[derive(Debug, Default)]
+pub(super) struct ServiceMinutes {
+    /// When it was looked at, and the revision of its traffic then. The newest last; at most
+    /// [`LOOKS`] and one.
+    looks: VecDeque<(Instant, u64)>,
+    pools: HashMap<Arc<str>, PoolMinutes>,
+}
+
+/// What one pool did over the last ten seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PoolRate {
+    /// Requests per second.
+    pub requests: f64,
+    /// Share of them that failed, 0 to 1.
+    pub errors: f64,
+    /// Mean duration, in seconds.
+    pub mean: f64,
+    /// Share of the service's requests, 0 to 1, under the split in force; none if it is too new
+    /// or nothing came.
+    pub share: Option<f64>,
+}
+
+impl ServiceMinutes {
+    /// Takes in a look.
+    pub fn note(&mut self, revision: u64, pools: Vec<Reading<'_>>, now: Instant) {
+        self.looks.push_back((now, revision));
+        if self.looks.len() > LOOKS + 1 {
+            self.looks.pop_front();
+        }
+        let mut before = std::mem::take(&mut self.pools);
+        for reading in pools {
+            let name = reading.pool.name.clone();
+            let mut pool = before.remove(&name).unwrap_or_default();
+            pool.note(reading, now);
+            self.pools.insert(name, pool);
+        }
+    }
+
+    /// One of its pools.
+    pub fn pool(&self, name: &str) -> Option<&PoolMinutes> {
+        self.pools.get(name)
+    }
+
+    /// The rates of its pools; shares are of this revision.
+    pub fn rates(&self, revision: u64) -> HashMap<Arc<str>, PoolRate> {
+        let (Some((first, _)), Some((last, _))) = (self.looks.front(), self.looks.back()) else {
+            return HashMap::new();
+        };
+        let seconds = last.saturating_duration_since(*first).as_secs_f64();
+        let oldest = self.looks.len() - 1;
+        // The first look at the split in force: what came before says nothing of its shares. Right
+        // after a shift there is no such look yet.
+        let settled = self.looks.iter().position(|(_, seen)| *seen == revision);
+        let settled = settled.map_or(0, |place| oldest - place);
+        let under_split = |pool: &PoolMinutes| {
+            pool.totals(0).requests.saturating_sub(pool.totals(settled).requests)
+        };
+        let all: u64 = self.pools.values().map(under_split).sum();
+        let rate = |(name, pool): (&Arc<str>, &PoolMinutes)| {
+            let (now, before) = (pool.totals(0), pool.totals(oldest));
+            let requests = now.requests.saturating_sub(before.requests) as f64;
+            let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+            let rate = PoolRate {
+                requests: ratio(requests, seconds),
+                errors: ratio(now.errors.saturating_sub(before.errors) as f64, requests),
+                mean: ratio(now.nanos.saturating_sub(before.nanos) as f64, requests) / 1e9,
+                share: (all > 0).then(|| under_split(pool) as f64 / all as f64),
+            };
+            (name.clone(), rate)
+        };
+        self.pools.iter().map(rate).collect()
+    }
+}

@@ -1,0 +1,109 @@
+use super::*;
+use crate::config::Config;
+use crate::snapshot::{Blueprint, RunTime, Traffic};
+use crate::split::{Secret, Split};
+use crate::upstream::{Outcome, StatusClass};
+
+const FILE: &str = "[[listeners]]\naddress = \":0\"\n[services.s]\nsplit = { a = 100 }\n\
+                    pools.a.upstreams = [\"a:1\"]\npools.b.upstreams = [\"b:1\"]\n";
+
+fn snapshot_of(file: &str, to: &str, revision: u64, before: Option<&Snapshot>) -> Snapshot {
+    let traffic = Traffic { split: Split::all_to(to.into()), revision, salt: 0, layout: None };
+    let traffic = [("s".into(), traffic)].into_iter().collect();
+    let run_time = RunTime { traffic, ..RunTime::default() };
+    let config = Arc::new(Config::parse(file).unwrap().0);
+    let now = Instant::now();
+    let blueprint = Blueprint { config, run_time: &run_time, secret: Secret([1; 16]), now };
+    Snapshot::build(&blueprint, before)
+}
+
+fn snapshot(to: &str, revision: u64, before: Option<&Snapshot>) -> Snapshot {
+    snapshot_of(FILE, to, revision, before)
+}
+
+/// A request that a pool answers with this status.
+fn ask(snapshot: &Snapshot, pool: &str, status: u16) {
+    let pool = snapshot.services[0].pool(pool).unwrap();
+    let outcome = Outcome::Status(StatusClass::of(status));
+    pool.state.tally.record(outcome, Duration::from_millis(30));
+    pool.members.list()[0].upstream.tally.record(outcome, Duration::from_millis(30));
+}
+
+#[test]
+fn shares_of_the_split_before_are_none_of_this_one() {
+    let (history, start) = (History::default(), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let shares = |revision| -> Vec<Option<f64>> {
+        let rates = history.rates("s", revision);
+        ["a", "b"].map(|pool| rates[pool].share).into()
+    };
+    let first = snapshot("a", 1, None);
+    history.look(&first, at(0));
+    ask(&first, "a", 200);
+    history.look(&first, at(1));
+    assert_eq!(shares(1), [Some(1.0), Some(0.0)]);
+    let second = snapshot("b", 2, Some(&first));
+    assert_eq!(shares(2), [None, None], "nobody has looked at it yet");
+    history.look(&second, at(2));
+    assert_eq!(shares(2), [None, None], "nothing has come yet");
+    ask(&second, "b", 200);
+    history.look(&second, at(3));
+    assert_eq!(shares(2), [Some(0.0), Some(1.0)]);
+}
+
+#[test]
+fn a_pool_that_came_meanwhile_is_counted_from_its_beginning() {
+    let (history, start) = (History::default(), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let alone = FILE.replace("pools.b.upstreams = [\"b:1\"]\n", "");
+    let first = snapshot_of(&alone, "a", 1, None);
+    (0..20).for_each(|second| history.look(&first, at(second)));
+    let second = snapshot("a", 1, Some(&first));
+    (0..4).for_each(|_| ask(&second, "b", 200));
+    (0..4).for_each(|_| ask(&second, "b", 500));
+    history.look(&second, at(20));
+    let rate = history.rates("s", 1)["b"];
+    assert_eq!((rate.requests, rate.errors, rate.share), (0.8, 0.5, Some(1.0)));
+    assert!((rate.mean - 0.03).abs() < 1e-9, "{rate:?}");
+}
+
+#[test]
+fn what_is_kept_has_a_bound_and_goes_with_its_service() {
+    let (history, start) = (History::default(), Instant::now());
+    let full = snapshot("a", 1, None);
+    // Two looks within a second are one.
+    for half in 0..4_000 {
+        ask(&full, "a", 503);
+        history.look(&full, start + Duration::from_millis(500 * half));
+    }
+    let kept = format!("{:?}", history.0.lock().unwrap());
+    for half in 4_000..8_000 {
+        history.look(&full, start + Duration::from_millis(500 * half));
+    }
+    let later = format!("{:?}", history.0.lock().unwrap());
+    assert!(later.len() < kept.len() * 11 / 10, "{} grew to {}", kept.len(), later.len());
+    let empty = "[[listeners]]\naddress = \":0\"\n[services.t.pools.a]\nupstreams = [\"a:1\"]\n";
+    let other = snapshot_of(empty, "a", 1, None);
+    history.look(&other, start + Duration::from_secs(9_000));
+    assert_eq!(history.0.lock().unwrap().services.keys().collect::<Vec<_>>(), [&"t".into()]);
+    assert!(history.rates("s", 1).is_empty());
+}
+
+#[test]
+fn a_past_is_the_last_ten_to_twelve_minutes() {
+    let (history, start) = (History::default(), Instant::now());
+    let snapshot = snapshot("a", 1, None);
+    let pool = snapshot.services[0].pool("a").unwrap();
+    for second in 0..1_800 {
+        history.look(&snapshot, start + Duration::from_secs(second));
+        pool.state.latency.record(Duration::from_millis(1));
+    }
+    let taken = history.past("s", pool, 8.0).latency.total();
+    assert!((600..=720).contains(&taken), "{taken}");
+    assert_eq!(History::default().past("s", pool, 8.0).latency.total(), 1_800, "all there is");
+}
+
+#[test]
+fn a_pool_that_nobody_knows_took_nothing() {
+    assert_eq!(History::default().latencies("s", "p"), <[Distribution; 3]>::default());
+}

@@ -11,10 +11,13 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::Config;
-use crate::files::Source;
+use crate::files::{Source, read_text};
 
 /// The shortest token taken: what is shorter can be guessed.
 const SHORTEST: usize = 16;
+
+/// The largest file of tokens, in bytes.
+const LARGEST: u64 = 1024 * 1024;
 
 /// The longest name of a token: it is shown in a column.
 const LONGEST_NAME: usize = 63;
@@ -99,7 +102,7 @@ impl Tokens {
         let folder = source.path().and_then(|path| path.parent());
         let path: PathBuf = folder.map_or_else(|| file.clone(), |folder| folder.join(file));
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(&path)
+        let text = read_text(&path, LARGEST)
             .map_err(|error| TokenError::Read { path: name.clone(), error })?;
         match Tokens::parse(&text) {
             Ok(tokens) if tokens.0.is_empty() => Err(TokenError::Empty(name)),

@@ -54,11 +54,11 @@ impl Events {
         let now = clock::system().unix_seconds();
         let oldest = self.since.map_or(0.0, |since| now - since.as_secs_f64());
         self.check_service().await?;
-        let mut place = Place::default();
+        let mut shown = Shown::default();
         let mut is_away = false;
         let mut has_reached = false;
         loop {
-            let path = format!("/v1/events?after={}", place.ask_after());
+            let path = format!("/v1/events?after={}", shown.ask_after());
             match Api(&self.reach).ask::<Vec<wire::Event>>(Call::get(&path)).await {
                 // At first it may be the address that is wrong.
                 Err(ApiError::Unreachable { .. }) if has_reached => {
@@ -72,7 +72,7 @@ impl Events {
                     if std::mem::replace(&mut is_away, false) {
                         eprintln!("{} is there again", self.reach.admin);
                     }
-                    let Some(new) = place.take(events) else {
+                    let Some(new) = shown.take(events) else {
                         eprintln!("the proxy was started again: its events begin anew");
                         continue;
                     };
@@ -99,9 +99,9 @@ impl Events {
 
 /// How far the events were shown: the last one's number and time.
 #[derive(Debug, Default)]
-struct Place(Option<(u64, f64)>);
+struct Shown(Option<(u64, f64)>);
 
-impl Place {
+impl Shown {
     /// The number to ask after: the last one is asked for again, to see that it is still the same.
     fn ask_after(&self) -> u64 {
         self.0.map_or(0, |(number, _)| number.saturating_sub(1))
@@ -180,24 +180,24 @@ mod tests {
 
     #[test]
     fn each_event_is_new_once() {
-        let mut place = Place::default();
-        assert_eq!(numbers(place.take(vec![])), Some(vec![]));
-        assert_eq!(numbers(place.take(events(1..=2, 0.0))), Some(vec![1, 2]));
-        assert_eq!(place.ask_after(), 1);
-        assert_eq!(numbers(place.take(events(2..=2, 0.0))), Some(vec![]));
-        assert_eq!(numbers(place.take(events(2..=4, 0.0))), Some(vec![3, 4]));
-        assert_eq!(numbers(place.take(events(9..=10, 0.0))), Some(vec![9, 10]), "a gap");
+        let mut shown = Shown::default();
+        assert_eq!(numbers(shown.take(vec![])), Some(vec![]));
+        assert_eq!(numbers(shown.take(events(1..=2, 0.0))), Some(vec![1, 2]));
+        assert_eq!(shown.ask_after(), 1);
+        assert_eq!(numbers(shown.take(events(2..=2, 0.0))), Some(vec![]));
+        assert_eq!(numbers(shown.take(events(2..=4, 0.0))), Some(vec![3, 4]));
+        assert_eq!(numbers(shown.take(events(9..=10, 0.0))), Some(vec![9, 10]), "a gap");
     }
 
     #[test]
     fn numbers_that_begin_again_are_noticed() {
         // Fewer events than before, as many, and more.
         for after_restart in [Vec::new(), events(5..=5, 50.0), events(5..=9, 50.0)] {
-            let mut place = Place::default();
-            place.take(events(1..=5, 0.0));
-            assert_eq!(numbers(place.take(after_restart)), None);
-            assert_eq!(place.ask_after(), 0);
-            assert_eq!(numbers(place.take(events(1..=2, 50.0))), Some(vec![1, 2]));
+            let mut shown = Shown::default();
+            shown.take(events(1..=5, 0.0));
+            assert_eq!(numbers(shown.take(after_restart)), None);
+            assert_eq!(shown.ask_after(), 0);
+            assert_eq!(numbers(shown.take(events(1..=2, 50.0))), Some(vec![1, 2]));
         }
     }
 }

@@ -2,6 +2,8 @@
 //! file's content changes.
 
 mod error;
+mod named;
+mod read;
 mod source;
 mod watch;
 
@@ -11,6 +13,7 @@ use crate::config::Config;
 use crate::snapshot::Changed;
 
 pub use error::{FileError, Rejected};
+pub use read::{read, read_text};
 pub use source::{Source, Text};
 pub use watch::watch;
 

@@ -6,11 +6,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::named::{For, each_named};
+use super::read::{read, read_text};
 use super::{FileError, Rejected};
 use crate::config::{Config, Problem, Problems};
 
+/// The largest config, in bytes: a hundred times one of 3,000 services.
+pub(super) const LARGEST: u64 = 64 * 1024 * 1024;
+
 /// The largest file of a static answer, in bytes.
-const LARGEST_ANSWER: u64 = 1024 * 1024;
+pub(super) const LARGEST_ANSWER: u64 = 1024 * 1024;
 
 /// Where the config comes from.
 #[derive(Clone, Debug)]
@@ -35,8 +40,8 @@ impl Text {
     pub fn parse(&self) -> Result<(Arc<Config>, Problems), FileError> {
         match Config::parse(&self.text) {
             Ok((mut config, warnings)) => {
-                self.read_answers(&mut config)?;
-                self.place_files(&mut config);
+                self.place(&mut config);
+                read_answers(&mut config)?;
                 Ok((Arc::new(config), warnings))
             }
             Err(problems) => {
@@ -66,41 +71,30 @@ impl Text {
         }
     }
 
-    /// Reads the files of static answers, which are named as seen from the config's folder.
-    fn read_answers(&self, config: &mut Config) -> Result<(), FileError> {
-        let read = |path: &Path| {
-            let path = self.folder().join(path);
-            let failed = |error| FileError::Read { path: path.display().to_string(), error };
-            let length = std::fs::metadata(&path).map_err(failed)?.len();
-            if length > LARGEST_ANSWER {
-                let error = std::io::Error::other(format!("{length} bytes, more than 1 MiB"));
-                return Err(failed(error));
-            }
-            std::fs::read(&path).map(Bytes::from).map_err(failed)
-        };
-        for service in &mut config.services {
-            let Some(answer) = &service.stability.fallback.answer else { continue };
-            let answer = answer.resolve(read)?;
-            Arc::make_mut(&mut service.stability).fallback.answer = Some(answer);
+    /// The files of static answers that it names; none if it is no config.
+    pub(super) fn answers(&self) -> Vec<PathBuf> {
+        let mut answers = Vec::new();
+        if let Ok((mut config, _)) = Config::parse(&self.text) {
+            self.place(&mut config);
+            each_named(&mut config, |purpose, file| {
+                if purpose == For::Answer {
+                    answers.push(file.clone());
+                }
+            });
         }
-        Ok(())
+        answers
     }
 
-    /// Files of secrets are named as seen from the config's folder too, but read when they are
-    /// needed: who checks a config need not be allowed to, and a new secret needs no reload. So is
-    /// the folder of what outlives the process, which is opened at its start.
-    fn place_files(&self, config: &mut Config) {
-        // Whole paths: a rollout keeps its hooks over a restart, perhaps from elsewhere.
-        let place = |file: &mut PathBuf| {
+    /// Files are named as seen from the config's folder.
+    fn place(&self, config: &mut Config) {
+        each_named(config, |purpose, file| {
             let placed = self.folder().join(&*file);
-            *file = std::path::absolute(&placed).unwrap_or(placed);
-        };
-        config.server.state_dir.iter_mut().for_each(place);
-        config.notify.iter_mut().filter_map(|target| target.secret_file.as_mut()).for_each(place);
-        for service in &mut config.services {
-            let rollout = Arc::make_mut(&mut service.rollout);
-            rollout.hooks.secret_files_mut().for_each(place);
-        }
+            *file = match purpose {
+                // Whole paths: a rollout keeps its hooks over a restart, perhaps from elsewhere.
+                For::State | For::Secret => std::path::absolute(&placed).unwrap_or(placed),
+                For::Answer => placed,
+            };
+        });
     }
 
     /// Where the files that it names are looked for.
@@ -109,12 +103,26 @@ impl Text {
     }
 }
 
+/// Reads the files of static answers, which are part of a config.
+fn read_answers(config: &mut Config) -> Result<(), FileError> {
+    let read = |path: &Path| {
+        let failed = |error| FileError::Read { path: path.display().to_string(), error };
+        read(path, LARGEST_ANSWER).map(Bytes::from).map_err(failed)
+    };
+    for service in &mut config.services {
+        let Some(answer) = &service.stability.fallback.answer else { continue };
+        let answer = answer.resolve(read)?;
+        Arc::make_mut(&mut service.stability).fallback.answer = Some(answer);
+    }
+    Ok(())
+}
+
 impl Source {
     /// The text now.
     pub fn read(&self) -> Result<Text, FileError> {
         match self {
             Source::Fixed(text) => Ok(Text { path: "(built in)".into(), text: text.clone() }),
-            Source::File(path) => match std::fs::read_to_string(path) {
+            Source::File(path) => match read_text(path, LARGEST) {
                 Ok(text) => Ok(Text { path: path.display().to_string(), text }),
                 Err(error) => Err(FileError::Read { path: path.display().to_string(), error }),
             },

@@ -1,0 +1,38 @@
+//! The files that a config names: a config in, each with what it is for out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::fallback::Body;
+
+/// What a file is for, and so when it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// The state that outlives the process: a folder, opened at the start.
+    State,
+    /// A secret, read each time it is needed: who checks a config need not be allowed to, and a new
+    /// secret needs no reload.
+    Secret,
+    /// What a fallback answers, read with the config: another content is another config.
+    Answer,
+}
+
+/// Calls with each file that a config names, which may be placed elsewhere. The one list of them, but
+/// for the admin API's tokens: they are read once, at the start, by who checks them.
+pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) {
+    config.server.state_dir.iter_mut().for_each(|folder| call(For::State, folder));
+    let targets = config.notify.iter_mut().filter_map(|target| target.secret_file.as_mut());
+    targets.for_each(|file| call(For::Secret, file));
+    for service in &mut config.services {
+        let rollout = Arc::make_mut(&mut service.rollout);
+        rollout.hooks.secret_files_mut().for_each(|file| call(For::Secret, file));
+        let answers = service.stability.fallback.answer.as_ref();
+        if answers.is_some_and(|answer| matches!(answer.body, Body::File(_)))
+            && let Some(answer) = &mut Arc::make_mut(&mut service.stability).fallback.answer
+            && let Body::File(file) = &mut answer.body
+        {
+            call(For::Answer, file);
+        }
+    }
+}

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Exchange;
-use super::attempt::{Attempt, Wire};
+use super::attempt::Asking;
+use super::phases::Delivery;
 use crate::balance::{Failed, Retry};
 use crate::snapshot::{By, Choice, Service};
 
@@ -43,15 +44,15 @@ impl Exchange {
 
     /// Ends the attempt under way and begins another, if the service's rules allow one and there
     /// is somebody to ask. Otherwise the attempt stays as it is.
-    pub(super) fn try_again(&mut self, wire: Wire, doubt: Doubt, now: Instant) -> bool {
+    pub(super) fn try_again(&mut self, delivery: Delivery, doubt: Doubt, now: Instant) -> bool {
         let Some(decision) = self.decision else { return false };
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[decision.service];
         let failed = Failed {
-            was_sent: wire.was_sent,
-            was_stale: wire.was_stale && self.reconnects < MOST_RECONNECTS,
+            was_sent: delivery.was_sent,
+            was_stale: delivery.was_stale && self.reconnects < MOST_RECONNECTS,
             is_idempotent: self.is_idempotent,
-            can_replay: wire.can_replay,
+            can_replay: delivery.can_replay,
             tries: self.tries,
             elapsed: now.saturating_duration_since(self.let_in),
             on_canary: is_shielded(service, &decision),
@@ -70,12 +71,7 @@ impl Exchange {
     }
 
     /// Somebody to ask in this way, if there is anybody and the budget bears it, and a place there.
-    fn seat_again(
-        &mut self,
-        retry: Retry,
-        from: Choice,
-        now: Instant,
-    ) -> Option<(Choice, Attempt)> {
+    fn seat_again(&mut self, retry: Retry, from: Choice, now: Instant) -> Option<(Choice, Asking)> {
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[from.service];
         let (stability, moment) = (&service.stability, snapshot.moment(now));
@@ -113,7 +109,7 @@ impl Exchange {
     }
 
     /// Ends the attempt under way and begins the next.
-    fn change_over(&mut self, retry: Retry, (to, next): (Choice, Attempt), now: Instant) {
+    fn change_over(&mut self, retry: Retry, (to, next): (Choice, Asking), now: Instant) {
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[to.service];
         match retry {
@@ -139,7 +135,7 @@ impl Exchange {
         self.end_attempt(now);
         self.tried.push(to.member);
         self.decision = Some(to);
-        self.attempt = Some(next);
+        self.asking = Some(next);
     }
 
     /// The stable pool takes what the pool that the request belongs to could not do.
@@ -151,9 +147,10 @@ impl Exchange {
 
     /// The attempt under way counts for nothing: a kept connection was dead, and another is used.
     fn forgive_attempt(&mut self) {
-        let (Some(decision), Some(attempt)) = (self.decision, self.attempt.take()) else { return };
+        self.failure = None;
+        let (Some(decision), Some(asking)) = (self.decision, self.asking.take()) else { return };
         let service = &self.snapshot.services[decision.service];
-        service.pools[decision.pool].let_go(attempt.seat);
+        service.pools[decision.pool].let_go(asking.seat);
     }
 }
 

@@ -3,15 +3,21 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::Exchange;
 use super::again::Doubt;
-use super::observing::{Over, Reported};
+use super::observing::Over;
+use super::phases::{Delivery, Heard};
+use super::wait::Upload;
 use crate::config::Timeouts;
 use crate::http::failure::Cause;
+use crate::http::grpc::GrpcStatus;
+use crate::http::streaming::BodyKind;
 use crate::http::upgrade;
 use crate::http::view::View;
 use crate::route::Facts;
-use crate::snapshot::{Asks, Chosen, Committed, Ended, Refusal, Seat, Service, Why};
+use crate::snapshot::{Asks, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, Why};
 use crate::upstream::{Outcome, StatusClass, Target, Upstream};
 
 /// Waits shorter than this are nobody's failure, however short the settings are.
@@ -19,26 +25,48 @@ const SHORTEST_LONG: Duration = Duration::from_secs(1);
 
 /// One upstream being asked.
 #[derive(Debug)]
-pub(super) struct Attempt {
+pub(super) struct Asking {
     pub(super) seat: Seat,
-    target: Target,
+    pub(super) target: Target,
     /// With the end of its pause.
     started: Instant,
     /// Since when the upstream is waited for; none while the request's body comes in.
     asked: Option<Instant>,
+    /// Whether the request's body has yet to come; none before its head has gone out.
+    pub(super) upload: Option<Upload>,
     /// Until the response's head.
     took: Option<Duration>,
     outcome: Option<Outcome>,
-    status: Option<u16>,
-    /// What its answer's head said to a rollout's ledger.
-    reported: Reported,
+    /// That of the response's head.
+    pub(super) status: Option<u16>,
+    /// How its call went, if it is one of gRPC's and has told.
+    grpc: Option<GrpcStatus>,
+    /// Whether only the trailers will tell.
+    awaits_trailers: bool,
+    /// What its answer's head said to a rollout's ledger: a bit for each metric.
+    metrics: u8,
     /// Before it begins.
-    pause: Duration,
+    pub(super) pause: Duration,
     /// How long the response's head may take.
     within: Duration,
 }
 
-impl Attempt {
+/// An attempt that came to nothing, as log lines tell it.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'e> {
+    /// The service that was asked for.
+    pub service: &'e str,
+    /// The pool that was asked.
+    pub pool: &'e str,
+    /// Its upstream.
+    pub upstream: &'e str,
+    /// Why.
+    pub cause: Cause,
+    /// The id that the request is known by.
+    pub request_id: &'e str,
+}
+
+impl Asking {
     pub fn upstream(&self) -> &Upstream {
         self.seat.in_flight.upstream()
     }
@@ -47,28 +75,11 @@ impl Attempt {
     fn waited(&self, now: Instant) -> Duration {
         self.asked.map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked))
     }
-}
 
-/// Where to try, and how long each part may take.
-#[derive(Clone, Debug)]
-pub struct Try {
-    /// Where to dial.
-    pub target: Target,
-    /// The service's time-outs.
-    pub timeouts: Timeouts,
-    /// How long to wait before.
-    pub pause: Duration,
-}
-
-/// What only the lane knows of a failed attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wire {
-    /// Whether the upstream may have seen any of the request.
-    pub was_sent: bool,
-    /// Whether it was sent on a kept connection that turned out to be dead.
-    pub was_stale: bool,
-    /// Whether the request's body, if any, can be sent again.
-    pub can_replay: bool,
+    /// The status that it is judged by.
+    pub(super) fn judged(&self) -> Option<u16> {
+        self.status.map(|status| self.grpc.map_or(status, GrpcStatus::http_status))
+    }
 }
 
 impl Exchange {
@@ -104,7 +115,7 @@ impl Exchange {
         let moment = snapshot.moment(now);
         let committed = snapshot.commit(chosen, &[], moment, &mut self.draws)?;
         let choice = committed.choice;
-        self.attempt = Some(self.seat(committed, Duration::ZERO, self.tries, now));
+        self.asking = Some(self.seat(committed, Duration::ZERO, self.tries, now));
         self.tried.push(choice.member);
         self.tries += 1;
         self.decision = Some(choice);
@@ -113,7 +124,7 @@ impl Exchange {
     }
 
     /// An attempt that begins after this pause, and after so many tries.
-    pub(super) fn seat(&self, at: Committed, pause: Duration, tries: u32, now: Instant) -> Attempt {
+    pub(super) fn seat(&self, at: Committed, pause: Duration, tries: u32, now: Instant) -> Asking {
         let service = &self.snapshot.services[at.choice.service];
         let stability = &service.stability;
         let started = now + pause;
@@ -123,156 +134,192 @@ impl Exchange {
             let spent = started.saturating_duration_since(self.let_in);
             within = within.min(stability.retries.total.saturating_sub(spent));
         }
-        Attempt {
+        Asking {
             seat: at.seat,
             target: at.target,
             started,
             asked: Some(started),
+            upload: None,
             took: None,
             outcome: None,
             status: None,
-            reported: Reported::default(),
+            grpc: None,
+            awaits_trailers: false,
+            metrics: 0,
             pause,
             within,
         }
     }
 
-    /// Where to try next; the place there has been taken.
-    pub fn attempt(&mut self) -> Result<Try, Cause> {
-        let timeouts = self.timeouts();
-        let attempt = self.attempt.as_ref().ok_or(Cause::NoUpstream)?;
-        Ok(Try { target: attempt.target.clone(), timeouts, pause: attempt.pause })
+    /// Who is asked.
+    pub(super) fn asking(&self) -> &Asking {
+        self.asking.as_ref().expect("who has been admitted has a place until the request ends")
     }
 
     /// The bounds of the service being asked; the defaults before one is known. The response's is
-    /// that of the try under way.
-    pub fn timeouts(&self) -> Timeouts {
+    /// that of the attempt under way.
+    pub(super) fn timeouts(&self) -> Timeouts {
         let service = self.decision.map(|decision| &self.snapshot.services[decision.service]);
         let mut timeouts = service.map_or_else(Timeouts::default, |service| service.timeouts);
-        if let Some(attempt) = &self.attempt {
-            timeouts.response = attempt.within;
+        if let Some(asking) = &self.asking {
+            timeouts.response = asking.within;
         }
         timeouts
     }
 
-    /// Hears that the request goes out on a new connection, or on a kept one.
-    pub fn on_connected(&mut self, is_reused: bool) {
-        if let Some(attempt) = &self.attempt {
-            attempt.upstream().connections.count(is_reused);
+    /// The head of the request has gone out. While its body has yet to come, it is the client that
+    /// is waited for.
+    pub(super) fn note_upload(&mut self, upload: Upload) {
+        let Some(asking) = &mut self.asking else { return };
+        asking.upload = Some(upload);
+        if upload == Upload::ToCome {
+            asking.asked = None;
         }
     }
 
-    /// Hears that the request's body has yet to come: it is the client that is waited for.
-    pub fn on_upload(&mut self) {
-        if let Some(attempt) = &mut self.attempt {
-            attempt.asked = None;
+    /// A piece of the request's body. With its end all of it is on its way: from now on the upstream
+    /// is waited for.
+    pub(super) fn note_request_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+        self.copy_body(piece, is_end);
+        if is_end && let Some(asking) = &mut self.asking {
+            asking.upload = Some(Upload::Done);
+            asking.asked.get_or_insert_with(|| self.clock.now());
         }
     }
 
-    /// Hears that all of the request is on its way: from now on the upstream is waited for.
-    pub fn on_request_end(&mut self) {
-        if let Some(attempt) = &mut self.attempt {
-            attempt.asked.get_or_insert_with(|| self.clock.now());
-        }
-    }
-
-    /// Hears the head of an upstream's response; refuses one that may not be passed on, or that is
-    /// better asked for again elsewhere.
-    pub fn on_response_head(
-        &mut self,
-        status: u16,
-        view: View<'_>,
-        can_replay: bool,
-    ) -> Result<(), Cause> {
+    /// A head of the upstream's: one that may not be passed on, or is better asked for again
+    /// elsewhere, is told from one that goes to the client.
+    pub(super) fn hear_head(&mut self, status: u16, view: View<'_>, delivery: Delivery) -> Heard {
         if status == 101 && !(self.asks_websocket && upgrade::is_made(view)) {
             // A switch nobody asked for would open a tunnel past every rule.
-            return Err(Cause::BadResponse);
+            return Heard::Unfit;
         }
         if status != 101 && status < 200 {
-            return Ok(());
+            return Heard::Interim;
         }
         let now = self.clock.now();
-        let reported = self.read_report(view);
-        if let Some(attempt) = &mut self.attempt {
-            attempt.reported = reported;
-            attempt.outcome = Some(Outcome::Status(StatusClass::of(status)));
-            attempt.status = Some(status);
-            attempt.took = Some(now.saturating_duration_since(attempt.started));
+        let kind = BodyKind::of(view);
+        let metrics = self.read_metrics(view);
+        if let Some(asking) = &mut self.asking {
+            asking.metrics = metrics;
+            asking.status = Some(status);
+            if kind == BodyKind::Grpc {
+                asking.grpc = GrpcStatus::read(view);
+                asking.awaits_trailers = status == 200 && asking.grpc.is_none();
+            }
+            asking.outcome = asking.judged().map(StatusClass::of).map(Outcome::Status);
+            asking.took = Some(now.saturating_duration_since(asking.started));
         }
         let doubt = self.doubt(status);
-        let wire = Wire { was_sent: true, was_stale: false, can_replay };
-        match doubt != Doubt::None && self.try_again(wire, doubt, now) {
-            true => Err(Cause::Retried),
-            false => {
-                self.hear_head(status, now);
-                self.begin_to_keep(status, view, now);
-                self.begin_to_compare(status, view);
-                Ok(())
-            }
+        if doubt != Doubt::None && self.try_again(delivery, doubt, now) {
+            return Heard::Again;
+        }
+        if kind != BodyKind::Whole {
+            self.answered = Some(now);
+        }
+        self.note_answer(now);
+        self.begin_to_keep(status, view, now);
+        self.begin_to_compare(status, view);
+        Heard::Final
+    }
+
+    /// That an upstream is not frozen is known with the head, and how a breaker's trial went unless
+    /// the trailers tell: a long answer is no reason to try nobody else.
+    fn note_answer(&mut self, now: Instant) {
+        let (Some(decision), Some(asking)) = (self.decision, &self.asking) else { return };
+        if asking.status.is_some_and(|status| status < 500) {
+            asking.upstream().note_answer(self.snapshot.moment(now));
+        }
+        if !asking.awaits_trailers {
+            self.settle_trials(decision, now);
         }
     }
 
-    /// What a breaker tried out is known with the head, and that the upstream is not frozen: a long
-    /// answer is no reason to try nobody else.
-    fn hear_head(&mut self, status: u16, now: Instant) {
-        let (Some(decision), Some(attempt)) = (self.decision, &mut self.attempt) else { return };
+    fn settle_trials(&mut self, decision: Choice, now: Instant) {
+        let Some(asking) = &mut self.asking else { return };
         let service = &self.snapshot.services[decision.service];
         let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
-        let took = attempt.took.unwrap_or_default();
-        let (seat, stability) = (&mut attempt.seat, &service.stability);
-        if status < 500 {
-            seat.in_flight.upstream().note_answer(moment);
-        }
-        pool.settle_trials(seat, status >= 500, took, stability, moment, &mut self.draws);
+        let failed = asking.judged().is_some_and(|status| status >= 500);
+        let took = asking.took.unwrap_or_default();
+        let (seat, stability) = (&mut asking.seat, &service.stability);
+        pool.settle_trials(seat, failed, took, stability, moment, &mut self.draws);
     }
 
-    /// Hears that the attempt under way came to nothing. Answers whether another one is to be
-    /// made; its place is taken then.
-    pub fn on_attempt_failed(&mut self, cause: Cause, wire: Wire) -> bool {
+    /// What comes behind a body. A gRPC call that ends without a status went nobody knows how.
+    pub(super) fn hear_trailers(&mut self, view: View<'_>) {
+        let Some(asking) = self.asking.as_mut().filter(|asking| asking.awaits_trailers) else {
+            return;
+        };
+        asking.awaits_trailers = false;
+        asking.grpc = Some(GrpcStatus::read(view).unwrap_or(GrpcStatus::UNKNOWN));
+        if asking.outcome != Some(Outcome::Failed) {
+            asking.outcome = asking.judged().map(StatusClass::of).map(Outcome::Status);
+        }
+        if let Some(decision) = self.decision {
+            self.settle_trials(decision, self.clock.now());
+        }
+    }
+
+    /// The attempt under way came to nothing. Answers whether another one is made; its place is
+    /// taken then.
+    pub(super) fn hear_failure(&mut self, cause: Cause, delivery: Delivery) -> bool {
+        self.hear_cut(cause);
+        let now = self.clock.now();
+        cause.row().upstream_at_fault && self.try_again(delivery, Doubt::Failure, now)
+    }
+
+    /// What the upstream sends has come to an end before its time.
+    pub(super) fn hear_cut(&mut self, cause: Cause) {
         self.cause = Some(cause);
         self.compare_nothing();
-        let Some(attempt) = &mut self.attempt else { return false };
-        let had_answer = attempt.outcome.is_some();
-        match (cause.row().upstream_at_fault, attempt.outcome) {
-            (true, _) => attempt.outcome = Some(Outcome::Failed),
-            (false, None) => attempt.outcome = Some(Outcome::ClientGone),
+        let Some(asking) = &mut self.asking else { return };
+        match (cause.row().upstream_at_fault, asking.outcome) {
+            (true, _) => {
+                asking.outcome = Some(Outcome::Failed);
+                self.failure = self.decision.map(|decision| (decision, cause));
+            }
+            (false, None) => asking.outcome = Some(Outcome::ClientGone),
             (false, Some(_)) => {}
         }
-        let now = self.clock.now();
-        cause.row().upstream_at_fault && !had_answer && self.try_again(wire, Doubt::Failure, now)
+    }
+
+    /// The attempt that came to nothing, once, if that was its upstream's fault.
+    pub fn take_failure(&mut self) -> Option<Failure<'_>> {
+        let (decision, cause) = self.failure.take()?;
+        let service = &self.snapshot.services[decision.service];
+        let pool = &service.pools[decision.pool];
+        let upstream = &pool.members.list()[decision.member].upstream;
+        let (service, pool, upstream) = (&*service.name, &*pool.name, &*upstream.name);
+        let request_id = self.request_id.to_str().unwrap_or_default();
+        Some(Failure { service, pool, upstream, cause, request_id })
     }
 
     /// Accounts for the attempt under way; answers with how it ended.
     pub(super) fn end_attempt(&mut self, now: Instant) -> Option<Outcome> {
-        let attempt = self.attempt.take()?;
-        let duration = now.saturating_duration_since(attempt.started);
-        let outcome = attempt.outcome.unwrap_or(Outcome::ClientGone);
-        attempt.upstream().tally.record(outcome, duration);
+        let asking = self.asking.take()?;
+        let duration = now.saturating_duration_since(asking.started);
+        let outcome = asking.outcome.unwrap_or(Outcome::ClientGone);
+        asking.upstream().tally.record(outcome, duration);
         if let Some(decision) = self.decision {
             let service = &self.snapshot.services[decision.service];
             let ended = Ended {
                 outcome,
-                status: attempt.status,
-                took: attempt.took.unwrap_or(duration),
+                status: asking.judged(),
+                took: asking.took.unwrap_or(duration),
                 was_given_up: self.cause == Some(Cause::ClientGone)
-                    && attempt.status.is_none()
-                    && attempt.waited(now) > long(service),
+                    && asking.status.is_none()
+                    && asking.waited(now) > long(service),
             };
             let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
             let sampled = self.wants_sample(&decision);
-            let upstream = sampled.then(|| attempt.upstream().name.clone());
-            let (status, took, reported) = (ended.status, ended.took, attempt.reported);
-            let held =
-                pool.on_end(attempt.seat, &ended, &service.stability, moment, &mut self.draws);
-            let over = Over { outcome: held, status, took, reported, upstream };
+            let upstream = sampled.then(|| asking.upstream().name.clone());
+            let Asking { status, grpc, metrics, seat, .. } = asking;
+            let took = ended.took;
+            let held = pool.on_end(seat, &ended, &service.stability, moment, &mut self.draws);
+            let over = Over { outcome: held, status, took, grpc, metrics, upstream };
             self.note_attempt(&decision, over);
         }
         Some(outcome)
-    }
-
-    /// Whether the upstream has begun its final answer.
-    pub fn has_answer(&self) -> bool {
-        self.attempt.as_ref().is_some_and(|attempt| attempt.outcome.is_some())
     }
 }
 

@@ -11,9 +11,8 @@ use http::{HeaderMap, Method};
 
 use smallvec::SmallVec;
 
-use super::Exchange;
+use super::{Exchange, Incoming};
 use crate::fallback::{Asked, MARK, Received, Recording, StaleResponse, StaticAnswer, Step};
-use crate::http::admission::Head;
 use crate::http::answer::Answer;
 use crate::http::failure::Cause;
 use crate::http::fields::FieldId;
@@ -49,10 +48,10 @@ impl Exchange {
     /// The answer to a request that was refused; none if another pool takes it.
     pub(super) fn fall_back(
         &mut self,
-        facts: &Facts<'_>,
-        head: &Head<'_>,
+        incoming: &Incoming<'_>,
         refusal: Refusal,
     ) -> Option<Answer> {
+        let facts = &incoming.facts();
         let Some(at) = refusal.at else {
             return Some(self.answer(refusal.why.into(), &facts.fields));
         };
@@ -60,7 +59,7 @@ impl Exchange {
         let service = &snapshot.services[at.0];
         match refusal.why {
             Why::NoUpstream | Why::Open => {
-                if let Some(elsewhere) = self.elsewhere(facts, head, at, refusal.why) {
+                if let Some(elsewhere) = self.elsewhere(incoming, at, refusal.why) {
                     self.count_refusal(facts, at);
                     return match elsewhere {
                         Elsewhere::Asked => None,
@@ -103,18 +102,17 @@ impl Exchange {
     /// What another pool or nobody at all has for a request whose own pool cannot be asked.
     fn elsewhere(
         &mut self,
-        facts: &Facts<'_>,
-        head: &Head<'_>,
+        incoming: &Incoming<'_>,
         at: (usize, usize),
         why: Why,
     ) -> Option<Elsewhere> {
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[at.0];
         let fallbacks = &service.state.fallbacks;
-        if self.ask_stable(at, facts) {
+        if self.ask_stable(at, &incoming.facts()) {
             return Some(Elsewhere::Asked);
         }
-        if let Some(answer) = self.find_kept(facts, head, at.0) {
+        if let Some(answer) = self.find_kept(incoming, at.0) {
             fallbacks.stale.fetch_add(1, Ordering::Relaxed);
             return Some(Elsewhere::Answer(Box::new(answer)));
         }
@@ -155,13 +153,13 @@ impl Exchange {
         chosen.is_some_and(|chosen| self.sit_down(chosen, now).is_ok())
     }
 
-    fn find_kept(&mut self, facts: &Facts<'_>, head: &Head<'_>, service: usize) -> Option<Answer> {
+    fn find_kept(&mut self, incoming: &Incoming<'_>, service: usize) -> Option<Answer> {
         let store = self.snapshot.services[service].stale.clone()?;
         let asked = Asked {
-            method: head.method,
-            host: facts.host,
-            target: head.target.path_and_query,
-            headers: &head.view.as_map(),
+            method: incoming.head.method,
+            host: &incoming.host,
+            target: incoming.head.target.path_and_query,
+            headers: &incoming.head.view.as_map(),
         };
         let found = store.find(&asked, self.clock.now())?;
         Some(kept(found, self.request_id()))
@@ -174,7 +172,7 @@ impl Exchange {
     }
 
     /// Remembers the request where its response may be worth keeping.
-    pub(super) fn prepare_to_keep(&mut self, head: &Head<'_>, facts: &Facts<'_>) {
+    pub(super) fn prepare_to_keep(&mut self, incoming: &Incoming<'_>) {
         let keeps = self.decision.is_some_and(|decision| {
             // What testers and those with a flag on see is not for everybody.
             self.is_for_everybody
@@ -182,9 +180,10 @@ impl Exchange {
                 && self.snapshot.services[decision.service].stale.is_some()
         });
         if keeps {
+            let Incoming { head, host, .. } = incoming;
             self.kept.asked = Some(Box::new(Request {
                 method: head.method.clone(),
-                host: facts.host.to_string(),
+                host: host.to_string(),
                 target: head.target.path_and_query.to_string(),
                 headers: head.view.as_map().into_owned(),
             }));
@@ -206,8 +205,8 @@ impl Exchange {
         self.kept.recording = store.offer(&asked, &received).ok().flatten();
     }
 
-    /// Hears a piece of the response's body, and its end.
-    pub fn on_response_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+    /// A piece of the response's body, and its end.
+    pub(super) fn note_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
         if let Some(piece) = piece {
             self.compare_piece(piece);
         }

@@ -1,16 +1,18 @@
 //! The wait for a place: a refusal that may pass in, a place or a refusal that stands out.
 //!
+//! A [`Line`] is what is waited for, and for how long; whoever keeps time awaits it.
+//!
 //! A request stands in the line of what is full: its service's, or its pool's, so that a pool whose
 //! upstreams are stuck keeps nobody from another. It may have to stand in both, one after the
 //! other; then it keeps its place in the order of each.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
-use tokio::time::timeout;
 
-use super::Exchange;
+use super::phases::Admission;
+use super::{Exchange, Incoming};
 use crate::balance::{Queue, Waiting};
 use crate::clock::Draws;
 use crate::route::Facts;
@@ -26,7 +28,7 @@ struct Bounds {
 }
 
 /// The lines in which a request stood; in the last of them it stands.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Lines {
     all: SmallVec<[Waiting; 2]>,
     /// The snapshot is another since it last looked.
@@ -60,65 +62,121 @@ impl Lines {
     }
 }
 
-impl Exchange {
-    /// Waits in line, sees the snapshot in force when its turn has come, and is decided anew, by
-    /// these draws each time: a client without a cohort keeps its pool as long as the split stays.
-    pub(super) async fn wait(
-        &mut self,
-        facts: &Facts<'_>,
-        first: Refusal,
+/// A request that stands in line. Dropping it leaves the line.
+#[derive(Debug)]
+#[must_use]
+pub struct Line<'e, 'r> {
+    exchange: &'e mut Exchange,
+    incoming: Incoming<'r>,
+    refusal: Refusal,
+    /// Those that it is decided by each time: a client without a cohort keeps its pool as long as
+    /// the split stays.
+    draws: Draws,
+    lines: Lines,
+    since: Instant,
+    within: Duration,
+}
+
+impl<'e, 'r> Line<'e, 'r> {
+    /// Joins the line after this refusal; what becomes of the request if there is none, or its turn
+    /// has come meanwhile.
+    pub(super) fn join(
+        exchange: &'e mut Exchange,
+        incoming: Incoming<'r>,
+        refusal: Refusal,
         draws: Draws,
-    ) -> Result<(), Refusal> {
-        self.has_waited = true;
-        let since = self.clock.now();
-        self.waits_since = Some(since);
-        let placed = self.stand_in_line(facts, first, draws).await;
-        self.waits_since = None;
-        self.waited = self.clock.now().saturating_duration_since(since);
-        placed
+    ) -> Admission<'e, 'r> {
+        let since = exchange.clock.now();
+        exchange.has_waited = true;
+        exchange.waits_since = Some(since);
+        let (lines, within) = (Lines::default(), Duration::ZERO);
+        Box::new(Line { exchange, incoming, refusal, draws, lines, since, within }).stand()
     }
 
-    async fn stand_in_line(
-        &mut self,
-        facts: &Facts<'_>,
-        first: Refusal,
-        draws: Draws,
-    ) -> Result<(), Refusal> {
-        let mut refusal = first;
-        let mut lines = Lines::default();
+    /// How long to wait for its turn at most, from now.
+    pub fn within(&self) -> Duration {
+        self.within
+    }
+
+    /// Its turn.
+    pub async fn turn(&mut self) {
+        if let Some(line) = self.lines.all.last_mut() {
+            line.await;
+        }
+    }
+
+    /// Its turn has come: it sees the snapshot in force and is decided anew.
+    pub fn called(mut self: Box<Self>) -> Admission<'e, 'r> {
+        self.exchange.renew(&mut self.lines);
+        match self.look() {
+            Ok(()) => self.leave(Ok(())),
+            Err(still) => {
+                self.refusal = still;
+                self.stand()
+            }
+        }
+    }
+
+    /// Its turn did not come in time.
+    pub fn gave_up(self: Box<Self>) -> Admission<'e, 'r> {
+        let refusal = self.refusal;
+        self.leave(Err(refusal))
+    }
+
+    fn stand(mut self: Box<Self>) -> Admission<'e, 'r> {
+        match self.find_place() {
+            Ok(Some(within)) => {
+                self.within = within;
+                Admission::Wait(self)
+            }
+            Ok(None) => self.leave(Ok(())),
+            Err(refusal) => self.leave(Err(refusal)),
+        }
+    }
+
+    /// Stands in the line that it was refused for, and looks whether there is a place already; how
+    /// long it may wait if not.
+    fn find_place(&mut self) -> Result<Option<Duration>, Refusal> {
         loop {
-            let (queue, most) = self.line(&refusal).ok_or(refusal)?;
-            if !lines.stand_in(&queue, most) {
-                self.count_turned_away(&refusal);
+            let refusal = self.refusal;
+            let (queue, most) = self.exchange.line(&refusal).ok_or(refusal)?;
+            if !self.lines.stand_in(&queue, most) {
+                self.exchange.count_turned_away(&refusal);
                 return Err(refusal);
             }
             // Whoever made room or changed the rules before it stood there has called nobody, so
             // it looks again before it waits.
-            self.renew(&mut lines);
-            if lines.are_new || lines.stands_first() {
-                refusal = match self.look(facts, &mut lines, &draws, refusal) {
-                    Ok(()) => return Ok(()),
-                    Err(still) => still,
-                };
-                if !self.is_in(&refusal, &lines) {
+            self.exchange.renew(&mut self.lines);
+            if self.lines.are_new || self.lines.stands_first() {
+                match self.look() {
+                    Ok(()) => return Ok(None),
+                    Err(still) => self.refusal = still,
+                }
+                if !self.exchange.is_in(&self.refusal, &self.lines) {
                     continue;
                 }
             }
-            let Bounds { left, .. } = self.bounds(&refusal).ok_or(refusal)?;
-            let Some(line) = lines.all.last_mut() else { return Err(refusal) };
-            if timeout(left, line).await.is_err() {
-                // Leaving the line lets the next one look.
-                return Err(refusal);
-            }
-            self.renew(&mut lines);
-            refusal = match self.look(facts, &mut lines, &draws, refusal) {
-                // Leaving the line passes the turn on.
-                Ok(()) => return Ok(()),
-                Err(still) => still,
-            };
+            let Bounds { left, .. } = self.exchange.bounds(&self.refusal).ok_or(self.refusal)?;
+            return Ok(Some(left));
         }
     }
 
+    fn look(&mut self) -> Result<(), Refusal> {
+        let Line { exchange, incoming, refusal, draws, lines, .. } = self;
+        exchange.look(&incoming.facts(), lines, draws, *refusal)
+    }
+
+    fn leave(self: Box<Self>, placed: Result<(), Refusal>) -> Admission<'e, 'r> {
+        let Line { exchange, incoming, lines, since, .. } = *self;
+        // Leaving the line passes the turn on, or lets the next one look.
+        drop(lines);
+        exchange.waits_since = None;
+        exchange.waited = exchange.clock.now().saturating_duration_since(since);
+        exchange.settle(placed, &incoming)
+    }
+}
+
+impl Exchange {
     /// Asks for a decision and a place once more.
     fn look(
         &mut self,

@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderMap, Method, Request, Uri};
 
 use super::Exchange;
+use super::phases::Sent;
 use crate::http::admission::Head;
 use crate::http::fields::{FieldId, Fields};
 use crate::http::view::{View, text};
@@ -60,18 +61,18 @@ impl Exchange {
         }
     }
 
-    /// Hears the head that an upstream is sent; its body follows from the beginning, also when the
+    /// The head that an upstream is sent; its body follows from the beginning, also when the
     /// request is tried again.
-    pub fn on_request_head(&mut self, method: &Method, path_and_query: &str, view: View<'_>) {
+    pub(super) fn copy_head(&mut self, sent: &Sent<'_>) {
         let Some(mirroring) = &mut self.mirroring else { return };
-        let target = path_and_query.parse().ok();
-        mirroring.head = target.map(|target| (method.clone(), target, marked(view)));
+        let target = sent.path_and_query.parse().ok();
+        mirroring.head = target.map(|target| (sent.method.clone(), target, marked(sent.view)));
         mirroring.body = Some(Vec::new());
         mirroring.has_whole_body = false;
     }
 
-    /// Hears a piece of the request's body, and its end.
-    pub fn on_request_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+    /// A piece of the request's body, and its end.
+    pub(super) fn copy_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
         let Some(mirroring) = &mut self.mirroring else { return };
         let limit = mirroring.mirror.settings.body_limit;
         if let (Some(body), Some(piece)) = (&mut mirroring.body, piece) {
@@ -107,7 +108,7 @@ impl Exchange {
 
     /// The copy of a request that is over; none if there is to be none, or its own pool took the
     /// request in the end.
-    pub fn take_copy(&mut self) -> Option<Copied> {
+    pub(super) fn take_copy(&mut self) -> Option<Copied> {
         let Mirroring { mirror, head, body, has_whole_body, live } = *self.mirroring.take()?;
         let decision = self.decision.filter(|decision| decision.pool != mirror.pool)?;
         let (method, uri, headers) = head?;

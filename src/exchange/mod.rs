@@ -1,22 +1,28 @@
 //! The life of one request, whoever moves its bytes: a head in, decisions and edits out, and at
 //! the end one record.
 //!
-//! A lane opens an exchange with the snapshot in force, has it admit the request, asks it for a
-//! target as often as it tries, tells it what came back, and lets it go. Whatever way it goes
-//! (answered, failed, client gone, task cancelled, panic), dropping it gives back the upstream's
-//! place and accounts for the request exactly once.
+//! A lane opens an exchange with what is published and has it admit a request. The phases that
+//! follow are types (see [`phases`]) that borrow the exchange: what may not happen next does not
+//! compile. Whatever way it goes (answered, failed, client gone, task cancelled, panic),
+//! [`Exchange::end`] or dropping it gives back the upstream's place and accounts for the request
+//! exactly once. The next request of the connection may have the same exchange.
 //!
 //! `attempt.rs` has what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
-//! wait for a place, `fall_back.rs` what is said when nobody can be asked, `mirroring.rs` the copy
-//! for another pool, `observing.rs` what is noted for whoever judges a rollout.
+//! wait for a place, `wait.rs` what else is waited for, `fall_back.rs` what is said when nobody can
+//! be asked, `mirroring.rs` the copy for another pool, `observing.rs` what is noted for whoever
+//! judges a rollout.
 
+pub mod phases;
 mod again;
 mod attempt;
 mod fall_back;
 mod line;
 mod mirroring;
 mod observing;
+mod wait;
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +30,7 @@ use http::header::HeaderValue;
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, Draws};
-use crate::http::admission::{self, Head, HeadLimits};
+use crate::http::admission::{self, Accepted, Head, HeadLimits};
 use crate::http::answer::Answer;
 use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
@@ -33,16 +39,20 @@ use crate::http::forwarded::{self, Peer};
 use crate::http::trace_context::{TraceContext, hex};
 use crate::http::upgrade;
 use crate::judge::ledger::Failing;
+use crate::mirror::Copied;
 use crate::record::Record;
 use crate::route::Facts;
-use crate::snapshot::{Asks, Choice, Published, ServiceHold, Snapshot, Why};
+use crate::snapshot::{Asks, Choice, Published, Refusal, ServiceHold, Snapshot, Why};
 use crate::upstream::{Outcome, StatusClass};
 
-pub use attempt::{Try, Wire};
+pub use attempt::Failure;
+pub use line::Line;
+pub use wait::{Upload, Wait};
 
-use attempt::Attempt;
+use attempt::Asking;
 use fall_back::Kept;
 use mirroring::Mirroring;
+use phases::{Admission, Admitted, Sent};
 
 /// The longest request id of a client that is kept.
 const LONGEST_REQUEST_ID: usize = 128;
@@ -61,7 +71,8 @@ pub struct Exchange {
     /// Set once a pool is known even if no upstream of it was: the refusal counts there.
     pool: Option<(usize, usize)>,
     hold: Option<ServiceHold>,
-    attempt: Option<Attempt>,
+    phase: Phase,
+    asking: Option<Asking>,
     tried: SmallVec<[usize; 4]>,
     tries: u32,
     reconnects: u32,
@@ -70,6 +81,8 @@ pub struct Exchange {
     is_idempotent: bool,
     asks_websocket: bool,
     has_waited: bool,
+    /// When the head of a stream came that is passed on.
+    answered: Option<Instant>,
     /// While it stands in line.
     waits_since: Option<Instant>,
     /// How long it stood in line.
@@ -83,20 +96,52 @@ pub struct Exchange {
     /// A failure on a rollout's target, to be kept with what the request said.
     failing: Option<Box<Failing>>,
     cause: Option<Cause>,
-    is_recorded: bool,
+    /// The attempt that came to nothing last, and why, until somebody has taken it.
+    failure: Option<(Choice, Cause)>,
 }
 
-/// What becomes of a request.
-#[derive(Debug)]
-pub enum Admitted {
+/// How far a request has got. From [`Phase::Admitted`] to [`Phase::Relaying`] somebody is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing is known of it.
+    Opened,
+    /// It was looked at, and goes nowhere so far.
+    Examined,
     /// It goes to an upstream.
-    Forward,
-    /// It is answered at once.
-    Answer(Box<Answer>),
+    Admitted,
+    /// An upstream is being asked.
+    Asking,
+    /// An upstream's answer is passed on.
+    Relaying,
+    /// Its record is made.
+    Over,
+}
+
+/// A request that HTTP has nothing against, with what it is decided by.
+#[derive(Debug)]
+struct Incoming<'r> {
+    head: Head<'r>,
+    peer: &'r Peer,
+    /// The host asked for, in lower case and without a port.
+    host: Cow<'r, str>,
+    fields: Fields<'r>,
+    client: IpAddr,
+}
+
+impl Incoming<'_> {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            method: self.head.method,
+            host: &self.host,
+            path: self.head.target.path,
+            fields: self.fields,
+            client: self.client,
+        }
+    }
 }
 
 impl Exchange {
-    /// Begins when a request's head has been read.
+    /// Begins when a request's head has been read. What is published then is what the request sees.
     pub fn open(clock: Clock, published: Arc<Published>) -> Exchange {
         let started = clock.now();
         Exchange {
@@ -109,7 +154,8 @@ impl Exchange {
             decision: None,
             pool: None,
             hold: None,
-            attempt: None,
+            phase: Phase::Opened,
+            asking: None,
             tried: SmallVec::new(),
             tries: 0,
             reconnects: 0,
@@ -118,6 +164,7 @@ impl Exchange {
             is_idempotent: false,
             asks_websocket: false,
             has_waited: false,
+            answered: None,
             waits_since: None,
             waited: Duration::ZERO,
             set_cookie: None,
@@ -126,7 +173,7 @@ impl Exchange {
             mirroring: None,
             failing: None,
             cause: None,
-            is_recorded: false,
+            failure: None,
         }
     }
 
@@ -135,62 +182,74 @@ impl Exchange {
         &self.snapshot
     }
 
-    /// Checks the request, decides where it goes and what its fields become. Waits if its service
-    /// is held, or full and has a queue.
-    pub async fn admit(&mut self, head: &Head<'_>, peer: &Peer) -> Admitted {
+    /// Checks a request, decides where it goes and what its fields become. It stands in line if its
+    /// service is held, or full and has a queue. A request before it on the connection is over.
+    pub fn admit<'e, 'r>(&'e mut self, head: &Head<'r>, peer: &'r Peer) -> Admission<'e, 'r> {
+        if self.phase != Phase::Opened {
+            self.record(None);
+            *self = Exchange::open(self.clock, self.published.clone());
+        }
+        self.phase = Phase::Examined;
         let snapshot = self.snapshot.clone();
         let server = &snapshot.config.server;
         let (bytes, fields) = (server.client.header_bytes, server.client.header_fields);
-        let limits = HeadLimits { bytes, fields };
-        let accepted = match admission::examine(head, limits) {
+        let accepted = match admission::examine(head, HeadLimits { bytes, fields }) {
             Ok(accepted) => accepted,
             Err(rule) => {
                 let fields = Fields::new(head.view);
                 self.identify(&fields);
-                return Admitted::Answer(Box::new(self.answer(rule.into(), &fields)));
+                return Admission::Answer(Box::new(self.answer(rule.into(), &fields)));
             }
         };
-        let fields = accepted.fields;
+        let Accepted { host, fields } = accepted;
         self.identify(&fields);
-        let trusted = &server.trusted_proxies;
-        let facts = Facts {
-            method: head.method,
-            host: &accepted.host,
-            path: head.target.path,
-            fields,
-            client: forwarded::client(&fields, peer, trusted),
-        };
         self.is_idempotent = head.method.is_idempotent();
+        let client = forwarded::client(&fields, peer, &server.trusted_proxies);
+        let incoming = Incoming { head: *head, peer, host, fields, client };
         let draws = self.draws.clone();
-        let placed = match self.place(&facts, Asks::default()) {
-            // Rare and long, so that it is not part of the usual way's future.
-            Err(refusal) if refusal.why.may_pass() => {
-                Box::pin(self.wait(&facts, refusal, draws)).await
-            }
-            placed => placed,
-        };
-        if let Err(refusal) = placed
-            && let Some(answer) = self.fall_back(&facts, head, refusal)
-        {
-            return Admitted::Answer(Box::new(answer));
+        match self.place(&incoming.facts(), Asks::default()) {
+            Err(refusal) if refusal.why.may_pass() => Line::join(self, incoming, refusal, draws),
+            placed => self.settle(placed, &incoming),
         }
-        self.asks_websocket = upgrade::is_asked(&fields);
-        forwarded::edit(&fields, peer, trusted, &mut self.edits);
-        let trace = TraceContext::continue_or_start(&fields, &mut self.draws);
+    }
+
+    /// What becomes of a request that has a place, or is refused one for good.
+    fn settle<'e, 'r>(
+        &'e mut self,
+        placed: Result<(), Refusal>,
+        incoming: &Incoming<'_>,
+    ) -> Admission<'e, 'r> {
+        if let Err(refusal) = placed
+            && let Some(answer) = self.fall_back(incoming, refusal)
+        {
+            return Admission::Answer(Box::new(answer));
+        }
+        self.prepare(incoming);
+        self.phase = Phase::Admitted;
+        Admission::Forward(Admitted(self))
+    }
+
+    /// What goes with a request to an upstream.
+    fn prepare(&mut self, incoming: &Incoming<'_>) {
+        let Incoming { peer, fields, .. } = incoming;
+        let snapshot = self.snapshot.clone();
+        let trusted = &snapshot.config.server.trusted_proxies;
+        self.asks_websocket = upgrade::is_asked(fields);
+        forwarded::edit(fields, peer, trusted, &mut self.edits);
+        let trace = TraceContext::continue_or_start(fields, &mut self.draws);
         self.edits.set(FieldId::Traceparent, Text::Own(trace.traceparent()));
         match trace.state {
             Some(state) => self.edits.set(FieldId::Tracestate, Text::Own(state)),
-            None => self.drop_claim(&fields, FieldId::Tracestate),
+            None => self.drop_claim(fields, FieldId::Tracestate),
         }
-        self.drop_claim(&fields, FieldId::MirrorMark);
-        self.flag(&facts);
+        self.drop_claim(fields, FieldId::MirrorMark);
+        self.flag(&incoming.facts());
         if let Some(Choice { service, made: Some(id), .. }) = &self.decision {
-            let is_secure = forwarded::is_https(&fields, peer, trusted);
+            let is_secure = forwarded::is_https(fields, peer, trusted);
             self.set_cookie = self.snapshot.services[*service].set_cookie(id, is_secure);
         }
-        self.prepare_to_keep(head, &facts);
-        self.prepare_to_mirror(head, &fields);
-        Admitted::Forward
+        self.prepare_to_keep(incoming);
+        self.prepare_to_mirror(&incoming.head, fields);
     }
 
     /// What a client says that only we may say goes no further.
@@ -237,11 +296,6 @@ impl Exchange {
         self.edits.set(FieldId::RequestId, Text::Own(self.request_id.clone()));
     }
 
-    /// Whether it stood in line before it was let in.
-    pub fn has_waited(&self) -> bool {
-        self.has_waited
-    }
-
     /// What becomes of the request's fields on the way to an upstream.
     pub fn edits(&self) -> &Edits {
         &self.edits
@@ -269,35 +323,23 @@ impl Exchange {
         self.cause
     }
 
-    /// A `Host` for a request that came without one: the upstream's own address.
-    pub fn host_for_upstream(&self) -> HeaderValue {
-        let (_, _, upstream) = self.names();
-        let is_path = upstream.starts_with("unix:");
-        let host = HeaderValue::from_str(if is_path { "localhost" } else { upstream });
-        host.unwrap_or_else(|_| HeaderValue::from_static("localhost"))
+    /// Ends the request: the one place where its record is made. `told` is the status that the
+    /// client was told, if it was told anything. Gives the request's copy for another pool.
+    pub fn end(&mut self, told: Option<u16>, request: &Sent<'_>) -> Option<Copied> {
+        self.record(told);
+        self.describe(request);
+        self.take_copy()
     }
 
-    /// Service, pool and upstream being asked, for log lines; empty where there is none.
-    pub fn names(&self) -> (&str, &str, &str) {
-        let service = self.pool.map(|(service, pool)| {
-            let service = &self.snapshot.services[service];
-            (&*service.name, &*service.pools[pool].name)
-        });
-        let (service, pool) = service.unwrap_or_default();
-        let upstream = self.attempt.as_ref().map(|attempt| &*attempt.upstream().name);
-        (service, pool, upstream.unwrap_or_default())
-    }
-
-    /// Ends the request; `status` is what the client was told, if it was told anything.
-    pub fn finish(&mut self, status: Option<u16>) {
-        self.record(status);
-    }
-
-    fn record(&mut self, status: Option<u16>) {
-        if std::mem::replace(&mut self.is_recorded, true) {
+    fn record(&mut self, told: Option<u16>) {
+        if matches!(self.phase, Phase::Opened | Phase::Over) {
             return;
         }
+        self.phase = Phase::Over;
         let now = self.clock.now();
+        let judged = self.asking.as_ref().filter(|asking| asking.status == told);
+        // A gRPC call that failed has a good status all the same.
+        let status = judged.and_then(Asking::judged).or(told);
         let attempt = self.end_attempt(now);
         self.hold = None;
         let outcome = match (status, self.cause) {
@@ -310,8 +352,16 @@ impl Exchange {
         // What it spent in line says nothing of how its pool does.
         let waited =
             self.waits_since.map_or(self.waited, |since| now.saturating_duration_since(since));
-        let duration = now.saturating_duration_since(self.started).saturating_sub(waited);
-        Record { pool: self.pool, outcome, duration, waited }.account(&self.snapshot);
+        let whole = now.saturating_duration_since(self.started);
+        // A stream goes on as long as there is something to tell; its user waits for its head.
+        let answered = self.answered.map(|at| at.saturating_duration_since(self.started));
+        Record {
+            pool: self.pool,
+            outcome,
+            duration: whole.saturating_sub(waited),
+            felt: answered.unwrap_or(whole),
+        }
+        .account(&self.snapshot);
     }
 }
 

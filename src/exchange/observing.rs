@@ -6,11 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
-use http::header::HeaderName;
-
 use super::Exchange;
+use super::phases::Sent;
 use crate::http::failure::Cause;
+use crate::http::grpc::GrpcStatus;
 use crate::http::hop_by_hop::METRIC;
 use crate::http::view::{View, text};
 use crate::judge::ledger::{Account, Failing, Ledger, Noted};
@@ -19,22 +18,15 @@ use crate::route::Facts;
 use crate::snapshot::{By, Choice, Stratum};
 use crate::upstream::Outcome;
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-
-/// What the head of an answer says to the ledger.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reported {
-    grpc: Option<u8>,
-    metrics: u8,
-}
-
 /// An attempt that is over.
 #[derive(Debug)]
 pub(super) struct Over {
     pub outcome: Outcome,
     pub status: Option<u16>,
     pub took: Duration,
-    pub reported: Reported,
+    pub grpc: Option<GrpcStatus>,
+    /// A bit for each metric that its head raised.
+    pub metrics: u8,
     /// The upstream's name, if a sample is wanted.
     pub upstream: Option<Arc<str>>,
 }
@@ -62,14 +54,13 @@ impl Exchange {
         }
     }
 
-    /// Reads what the head of an answer says, where somebody wants to know.
-    pub(super) fn read_report(&self, view: View<'_>) -> Reported {
+    /// The metrics that the head of an answer raises, where somebody wants to know.
+    pub(super) fn read_metrics(&self, view: View<'_>) -> u8 {
         let watched = self.decision.and_then(|decision| self.watched(decision.service));
-        let Some(watched) = watched else { return Reported::default() };
-        let grpc = view.first(&GRPC_STATUS).and_then(|value| text(value)?.parse().ok());
+        let Some(watched) = watched else { return 0 };
         let names = &watched.ledger.metrics;
         if names.is_empty() {
-            return Reported { grpc, metrics: 0 };
+            return 0;
         }
         let metric = METRIC;
         let lines = view.all(&metric).filter_map(text);
@@ -78,7 +69,7 @@ impl Exchange {
             let place = names.iter().position(|known| **known == *name.trim())?;
             (value.trim() != "0").then_some(1 << place)
         };
-        Reported { grpc, metrics: parts.filter_map(bit).fold(0, |bits, bit: u8| bits | bit) }
+        parts.filter_map(bit).fold(0, |bits, bit: u8| bits | bit)
     }
 
     /// Whether a failure of this attempt would be kept as a sample.
@@ -95,7 +86,8 @@ impl Exchange {
             (Outcome::ClientGone, _) => return,
             (Outcome::Failed, _) => Ending::Fault(fault(self.cause)),
             (Outcome::Status(_), status) => {
-                Ending::Answer { status: status.unwrap_or_default(), grpc: over.reported.grpc }
+                let grpc = over.grpc.map(GrpcStatus::code);
+                Ending::Answer { status: status.unwrap_or_default(), grpc }
             }
         };
         let is_bad = ledger.errors.count(ending);
@@ -104,7 +96,7 @@ impl Exchange {
             stratum: decision.stratum.place(),
             is_bad,
             is_extra: ledger.extra.is_some_and(|extra| extra.count(ending)),
-            metrics: over.reported.metrics,
+            metrics: over.metrics,
         });
         if is_bad && let Some(upstream) = over.upstream {
             self.failing = Some(Box::new(Failing {
@@ -133,12 +125,12 @@ impl Exchange {
         account.note(Noted { stratum, is_bad, ..Noted::default() });
     }
 
-    /// Hears, at the end of a request, what it had said: kept if it is one of those wanted.
-    pub fn describe(&mut self, method: &Method, path_and_query: &str, view: View<'_>) {
+    /// At the end of a request, what it had said: kept if it is one of those wanted.
+    pub(super) fn describe(&mut self, request: &Sent<'_>) {
         let Some(mut failing) = self.failing.take() else { return };
         let watched = self.pool.and_then(|(service, _)| self.watched(service));
         if let Some(watched) = watched {
-            failing.describe(method, path_and_query, view);
+            failing.describe(request.method, request.path_and_query, request.view);
             watched.ledger.sample.keep(*failing);
         }
     }

@@ -1,10 +1,9 @@
-use std::future::Future;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::UPGRADE;
 use http::{HeaderMap, Method, Uri, Version};
 
+use super::phases::{Delivery, Link, Next, Relay};
 use super::*;
 use crate::config::Config;
 use crate::http::admission::RequestTarget;
@@ -87,16 +86,53 @@ fn admit_as(
     let target = RequestTarget::read(b"/", &uri);
     let head = Head { method, target, version, view: View::Map(&headers), raw: b"" };
     let peer = Peer::new([192, 0, 2, 9].into(), "http");
-    let mut context = Context::from_waker(Waker::noop());
-    let polled = {
-        let admitted = std::pin::pin!(exchange.admit(&head, &peer));
-        admitted.poll(&mut context)
-    };
-    match polled {
-        Poll::Ready(Admitted::Forward) => Ok(()),
-        Poll::Ready(Admitted::Answer(_)) => Err(exchange.cause().unwrap()),
-        Poll::Pending => panic!("it waits"),
+    match exchange.admit(&head, &peer) {
+        Admission::Forward(_) => Ok(()),
+        Admission::Answer(_) => Err(exchange.cause().unwrap()),
+        Admission::Wait(_) => panic!("it waits"),
     }
+}
+
+/// Hears a head of the upstream's.
+fn head(
+    exchange: &mut Exchange,
+    status: u16,
+    headers: &HeaderMap,
+    can_replay: bool,
+) -> Result<(), Cause> {
+    let delivery = Delivery { can_replay, ..SENT };
+    match exchange.attempt().unwrap().head(status, View::Map(headers), delivery) {
+        Next::Interim(_) | Next::Forward(_) => Ok(()),
+        Next::Again(_) => Err(Cause::Retried),
+        Next::Answer(cause) => Err(cause),
+    }
+}
+
+/// Hears of a failure; whether another attempt is made.
+fn fails(exchange: &mut Exchange, cause: Cause, delivery: Delivery) -> bool {
+    if let Some(relay) = exchange.relay() {
+        relay.failed(cause);
+        return false;
+    }
+    matches!(exchange.attempt().unwrap().failed(cause, delivery), Next::Again(_))
+}
+
+fn with_sent<T>(of: impl FnOnce(&Sent<'_>) -> T) -> T {
+    let headers = HeaderMap::new();
+    let view = View::Map(&headers);
+    of(&Sent { method: &Method::GET, path_and_query: "/a?b", view })
+}
+
+pub(super) fn finish(exchange: &mut Exchange, told: Option<u16>) -> Option<Copied> {
+    with_sent(|sent| exchange.end(told, sent))
+}
+
+/// Service, pool and upstream being asked.
+pub(super) fn names(exchange: &Exchange) -> (&str, &str, &str) {
+    let (service, pool) = exchange.pool.unwrap();
+    let service = &exchange.snapshot.services[service];
+    let upstream = exchange.asking.as_ref().map(|asking| &*asking.upstream().name);
+    (&service.name, &service.pools[pool].name, upstream.unwrap_or_default())
 }
 
 thread_local! {
@@ -116,7 +152,7 @@ fn pass(length: Duration) {
 }
 
 /// As it is when an upstream closes without an answer.
-const SENT: Wire = Wire { was_sent: true, was_stale: false, can_replay: true };
+const SENT: Delivery = Delivery { was_sent: true, was_stale: false, can_replay: true };
 
 fn in_flight(snapshot: &Snapshot) -> u32 {
     let members = snapshot.services[0].pools[0].members.list();
@@ -148,10 +184,9 @@ fn an_answered_request_is_counted_once_on_pool_and_upstream() {
     let snapshot = snapshot();
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
-    exchange.attempt().unwrap();
     assert_eq!(in_flight(&snapshot), 1);
-    exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
-    exchange.finish(Some(200));
+    head(&mut exchange, 200, &HeaderMap::new(), true).unwrap();
+    finish(&mut exchange, Some(200));
     drop(exchange);
     assert_eq!(in_flight(&snapshot), 0);
     assert_eq!(attempts(&snapshot), [0, 1, 0, 0, 0, 0, 0]);
@@ -163,12 +198,10 @@ fn a_second_try_closes_the_first() {
     let snapshot = snapshot();
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
-    exchange.attempt().unwrap();
-    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
-    exchange.attempt().unwrap();
+    assert!(fails(&mut exchange, Cause::Reset, SENT));
     assert_eq!((in_flight(&snapshot), attempts(&snapshot)[6]), (1, 1));
-    exchange.on_response_head(204, View::Map(&HeaderMap::new()), true).unwrap();
-    exchange.finish(Some(204));
+    head(&mut exchange, 204, &HeaderMap::new(), true).unwrap();
+    finish(&mut exchange, Some(204));
     assert_eq!(attempts(&snapshot), [0, 1, 0, 0, 0, 0, 1]);
     assert_eq!(requests(&snapshot), [0, 1, 0, 0, 0, 0, 0]);
 }
@@ -178,10 +211,9 @@ fn a_good_status_with_a_body_cut_short_is_a_failure() {
     let snapshot = snapshot();
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
-    exchange.attempt().unwrap();
-    exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
-    assert!(!exchange.on_attempt_failed(Cause::Reset, SENT), "its answer has begun");
-    exchange.finish(Some(200));
+    head(&mut exchange, 200, &HeaderMap::new(), true).unwrap();
+    assert!(!fails(&mut exchange, Cause::Reset, SENT), "its answer has begun");
+    finish(&mut exchange, Some(200));
     assert_eq!(requests(&snapshot), [0, 0, 0, 0, 0, 0, 1]);
 }
 
@@ -192,7 +224,6 @@ fn a_panic_gives_the_place_back_and_is_accounted_for() {
     let panicked = std::thread::spawn(move || {
         let mut exchange = open(clock(), &seen);
         admit(&mut exchange, &[("host", "shop.test")]).unwrap();
-        exchange.attempt().unwrap();
         panic!("as a bug would");
     });
     assert!(panicked.join().is_err());
@@ -206,7 +237,7 @@ fn what_is_refused_before_routing_counts_as_unmatched() {
     let mut exchange = open(clock(), &snapshot);
     assert_eq!(admit(&mut exchange, &[("host", "other.test")]), Err(Cause::NoRoute));
     assert_eq!(exchange.answer(Cause::NoRoute, &Fields::new(&HeaderMap::new())).status, 404);
-    exchange.finish(Some(404));
+    finish(&mut exchange, Some(404));
     assert_eq!(snapshot.unmatched.read().outcomes[3], 1);
     assert_eq!(requests(&snapshot).iter().sum::<u64>(), 0);
 }
@@ -219,7 +250,7 @@ fn a_refusal_of_an_empty_pool_counts_against_the_pool() {
     }
     let mut exchange = open(clock(), &snapshot);
     assert_eq!(admit(&mut exchange, &[("host", "shop.test")]), Err(Cause::NoUpstream));
-    exchange.finish(Some(503));
+    finish(&mut exchange, Some(503));
     assert_eq!((requests(&snapshot)[4], judged(&snapshot, 0)), (1, (1, 1)));
 }
 
@@ -233,18 +264,17 @@ fn a_switch_of_protocols_that_nobody_asked_for_is_refused() {
     let snapshot = snapshot();
     let mut plain = open(clock(), &snapshot);
     admit(&mut plain, &[("host", "shop.test")]).unwrap();
-    plain.attempt().unwrap();
-    assert_eq!(plain.on_response_head(101, View::Map(&response), true), Err(Cause::BadResponse));
+    assert_eq!(head(&mut plain, 101, &response, true), Err(Cause::Retried));
+    assert_eq!(head(&mut plain, 101, &response, true), Err(Cause::BadResponse));
     let mut asked = open(clock(), &snapshot);
     let fields =
         [("host", "shop.test"), ("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")];
     admit(&mut asked, &fields).unwrap();
-    asked.attempt().unwrap();
-    assert_eq!(asked.on_response_head(101, View::Map(&response), true), Ok(()));
-    assert_eq!(
-        asked.on_response_head(101, View::Map(&HeaderMap::new()), true),
-        Err(Cause::BadResponse)
-    );
+    with_sent(|sent| asked.attempt().unwrap().request_head(sent, Upload::Done));
+    assert_eq!(head(&mut asked, 101, &response, true), Ok(()));
+    assert_eq!(asked.wait(), Wait::Request(Duration::from_secs(60)), "a tunnel");
+    admit(&mut asked, &fields).unwrap();
+    assert_eq!(head(&mut asked, 101, &HeaderMap::new(), true), Err(Cause::Retried));
 }
 
 #[test]
@@ -276,7 +306,7 @@ fn durations_come_from_the_clock_given() {
     let snapshot = snapshot();
     let mut exchange = open(Clock { now, ..clock() }, &snapshot);
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
-    exchange.finish(Some(200));
+    finish(&mut exchange, Some(200));
     assert_eq!(snapshot.services[0].pools[0].state.tally.read().nanos, 1_000_000_000);
 }
 
@@ -299,7 +329,7 @@ fn stood_in_for() -> String {
 }
 
 fn upstream_of(exchange: &Exchange) -> String {
-    exchange.names().2.to_string()
+    names(exchange).2.to_string()
 }
 
 #[test]
@@ -308,10 +338,10 @@ fn a_retry_goes_to_another_upstream_and_only_once() {
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
     let first = upstream_of(&exchange);
-    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
+    assert!(fails(&mut exchange, Cause::Reset, SENT));
     assert_ne!(upstream_of(&exchange), first);
-    assert!(!exchange.on_attempt_failed(Cause::Reset, SENT));
-    exchange.finish(Some(502));
+    assert!(!fails(&mut exchange, Cause::Reset, SENT));
+    finish(&mut exchange, Some(502));
     assert_eq!((in_flight(&snapshot), attempts(&snapshot)[6]), (0, 2));
 }
 
@@ -321,17 +351,13 @@ fn a_status_worth_a_retry_is_given_up_only_for_somebody_else() {
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
     let none = HeaderMap::new();
-    assert_eq!(exchange.on_response_head(503, View::Map(&none), true), Err(Cause::Retried));
-    assert_eq!(
-        exchange.on_response_head(503, View::Map(&none), true),
-        Ok(()),
-        "no attempt is left"
-    );
-    exchange.finish(Some(503));
+    assert_eq!(head(&mut exchange, 503, &none, true), Err(Cause::Retried));
+    assert_eq!(head(&mut exchange, 503, &none, true), Ok(()), "no attempt is left");
+    finish(&mut exchange, Some(503));
     snapshot.services[0].pools[0].members.list()[1].upstream.set_draining(true);
     let mut alone = open(clock(), &snapshot);
     admit(&mut alone, &[]).unwrap();
-    assert_eq!(alone.on_response_head(503, View::Map(&none), true), Ok(()), "nobody else is there");
+    assert_eq!(head(&mut alone, 503, &none, true), Ok(()), "nobody else is there");
 }
 
 #[test]
@@ -340,13 +366,10 @@ fn a_failing_canary_is_shielded_and_pays_for_it() {
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
     assert_eq!(upstream_of(&exchange), "192.0.2.3:80");
-    assert_eq!(
-        exchange.on_response_head(500, View::Map(&HeaderMap::new()), true),
-        Err(Cause::Retried)
-    );
+    assert_eq!(head(&mut exchange, 500, &HeaderMap::new(), true), Err(Cause::Retried));
     assert!(["192.0.2.1:80", "192.0.2.2:80"].contains(&&*upstream_of(&exchange)));
-    exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
-    exchange.finish(Some(200));
+    head(&mut exchange, 200, &HeaderMap::new(), true).unwrap();
+    finish(&mut exchange, Some(200));
     let green = &snapshot.services[0].pools[1];
     assert_eq!(green.members.list()[0].upstream.tally.read().outcomes[4], 1);
     assert_eq!(shielded(&snapshot), 1);
@@ -359,12 +382,12 @@ fn a_tester_sees_how_the_canary_does() {
     let snapshot = snapshot_shifted(TWO_POOLS);
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[("x-pool", "green")]).unwrap();
-    assert_eq!(exchange.on_response_head(500, View::Map(&HeaderMap::new()), true), Ok(()));
-    exchange.finish(Some(500));
+    assert_eq!(head(&mut exchange, 500, &HeaderMap::new(), true), Ok(()));
+    finish(&mut exchange, Some(500));
     let mut reset = open(clock(), &snapshot);
     admit(&mut reset, &[("x-pool", "green")]).unwrap();
-    assert!(!reset.on_attempt_failed(Cause::Reset, SENT), "nobody else is in its pool");
-    reset.finish(Some(502));
+    assert!(!fails(&mut reset, Cause::Reset, SENT), "nobody else is in its pool");
+    finish(&mut reset, Some(502));
     assert_eq!((shielded(&snapshot), judged(&snapshot, 0)), (0, (0, 0)));
 }
 
@@ -378,13 +401,13 @@ fn a_canary_without_a_stable_pool_is_retried_in_itself() {
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
     let first = upstream_of(&exchange);
-    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
-    assert!(exchange.names().1 == "green" && upstream_of(&exchange) != first);
-    assert_eq!(exchange.on_response_head(500, View::Map(&HeaderMap::new()), true), Ok(()));
-    exchange.finish(Some(500));
+    assert!(fails(&mut exchange, Cause::Reset, SENT));
+    assert!(names(&exchange).1 == "green" && upstream_of(&exchange) != first);
+    assert_eq!(head(&mut exchange, 500, &HeaderMap::new(), true), Ok(()));
+    finish(&mut exchange, Some(500));
     let mut doubted = open(clock(), &snapshot);
     admit(&mut doubted, &[]).unwrap();
-    let head = doubted.on_response_head(500, View::Map(&HeaderMap::new()), true);
+    let head = head(&mut doubted, 500, &HeaderMap::new(), true);
     assert_eq!(head, Ok(()), "a 500 is worth a retry only for the shield");
     assert_eq!(shielded(&snapshot), 0);
 }
@@ -409,8 +432,8 @@ fn a_canary_that_cannot_be_asked_yields_to_the_stable_pool() {
         let mut exchange = open(clock(), &snapshot);
         admit(&mut exchange, &[]).unwrap();
         assert!(upstream_of(&exchange) != "192.0.2.3:80" && exchange.mark().is_none());
-        exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
-        exchange.finish(Some(200));
+        head(&mut exchange, 200, &HeaderMap::new(), true).unwrap();
+        finish(&mut exchange, Some(200));
         assert_eq!(shielded(&snapshot), 1);
         let green = &snapshot.services[0].pools[1];
         assert_eq!(green.state.tally.read().outcomes[1], 1, "it stays the canary's request");
@@ -427,7 +450,7 @@ fn a_tester_and_a_service_without_the_shield_are_told_that_the_canary_is_out() {
         close_canary(&snapshot, true);
         let mut exchange = open(clock(), &snapshot);
         assert_eq!(admit(&mut exchange, fields), Err(Cause::Open));
-        exchange.finish(Some(503));
+        finish(&mut exchange, Some(503));
         assert_eq!((shielded(&snapshot), judged(&snapshot, 1)), (0, (1, 1)));
     }
 }
@@ -437,25 +460,25 @@ fn a_dead_kept_connection_is_no_failure_of_the_upstream() {
     let snapshot = snapshot();
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[("host", "shop.test")]).unwrap();
-    let stale = Wire { was_stale: true, ..SENT };
-    (0..3).for_each(|_| assert!(exchange.on_attempt_failed(Cause::Reset, stale)));
+    let stale = Delivery { was_stale: true, ..SENT };
+    (0..3).for_each(|_| assert!(fails(&mut exchange, Cause::Reset, stale)));
     assert_eq!((attempts(&snapshot), judged(&snapshot, 0)), ([0; 7], (0, 0)));
     assert_eq!(in_flight(&snapshot), 1);
-    assert!(exchange.on_attempt_failed(Cause::Reset, SENT), "its one retry is left");
-    assert!(!exchange.on_attempt_failed(Cause::Reset, SENT));
-    exchange.finish(Some(502));
+    assert!(fails(&mut exchange, Cause::Reset, SENT), "its one retry is left");
+    assert!(!fails(&mut exchange, Cause::Reset, SENT));
+    finish(&mut exchange, Some(502));
     assert_eq!((attempts(&snapshot)[6], judged(&snapshot, 0)), (2, (2, 2)));
 }
 
 #[test]
 fn what_cannot_be_sent_again_on_a_dead_connection_is_held_against_the_upstream() {
     let snapshot = snapshot();
-    let stale = Wire { was_stale: true, ..SENT };
+    let stale = Delivery { was_stale: true, ..SENT };
     for _ in 0..20 {
         let mut exchange = open(clock(), &snapshot);
         admit_as(&Method::POST, &mut exchange, &[]).unwrap();
-        assert!(!exchange.on_attempt_failed(Cause::Reset, stale));
-        exchange.finish(Some(502));
+        assert!(!fails(&mut exchange, Cause::Reset, stale));
+        finish(&mut exchange, Some(502));
     }
     assert_eq!((attempts(&snapshot)[6], judged(&snapshot, 0)), (20, (20, 20)));
     let blue = &snapshot.services[0].pools[0];
@@ -469,8 +492,8 @@ fn a_dead_connection_is_forgiven_three_times_and_no_more() {
     let snapshot = snapshot();
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
-    let stale = Wire { was_stale: true, ..SENT };
-    (0..4).for_each(|_| assert!(exchange.on_attempt_failed(Cause::Reset, stale)));
+    let stale = Delivery { was_stale: true, ..SENT };
+    (0..4).for_each(|_| assert!(fails(&mut exchange, Cause::Reset, stale)));
     assert_eq!(attempts(&snapshot)[6], 1);
 }
 
@@ -482,10 +505,10 @@ fn the_time_for_tries_bounds_the_later_ones_only() {
     admit(&mut exchange, &[]).unwrap();
     assert_eq!(exchange.timeouts().response, Duration::from_secs(15));
     pass(Duration::from_millis(500));
-    let stale = Wire { was_stale: true, ..SENT };
-    assert!(exchange.on_attempt_failed(Cause::Reset, stale));
+    let stale = Delivery { was_stale: true, ..SENT };
+    assert!(fails(&mut exchange, Cause::Reset, stale));
     assert_eq!(exchange.timeouts().response, Duration::from_secs(15), "it is the same try");
-    assert!(exchange.on_attempt_failed(Cause::Connect, Wire { was_sent: false, ..SENT }));
+    assert!(fails(&mut exchange, Cause::Connect, Delivery { was_sent: false, ..SENT }));
     assert_eq!(exchange.timeouts().response, Duration::from_millis(1_500));
 }
 
@@ -495,12 +518,12 @@ fn a_pause_is_nobodys_latency() {
     let snapshot = snapshot_of(&text);
     let mut exchange = open(standing(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
-    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
-    let next = exchange.attempt().unwrap();
-    assert!(next.pause > Duration::from_millis(1), "{:?}", next.pause);
-    pass(next.pause + Duration::from_millis(3));
-    exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
-    exchange.finish(Some(200));
+    assert!(fails(&mut exchange, Cause::Reset, SENT));
+    let pause = exchange.attempt().unwrap().pause();
+    assert!(pause > Duration::from_millis(1), "{:?}", pause);
+    pass(pause + Duration::from_millis(3));
+    head(&mut exchange, 200, &HeaderMap::new(), true).unwrap();
+    finish(&mut exchange, Some(200));
     let members = snapshot.services[0].pools[0].members.list();
     let nanos: u64 = members.iter().map(|member| member.upstream.tally.read().nanos).sum();
     assert_eq!(nanos, 3_000_000);
@@ -517,12 +540,12 @@ fn a_retry_that_nobody_is_there_for_costs_nothing() {
     for _ in 0..200 {
         let mut exchange = open(standing(), &snapshot);
         admit(&mut exchange, &[]).unwrap();
-        assert!(!exchange.on_attempt_failed(Cause::Reset, SENT));
+        assert!(!fails(&mut exchange, Cause::Reset, SENT));
     }
     other.set_draining(false);
     let mut exchange = open(standing(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
-    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
+    assert!(fails(&mut exchange, Cause::Reset, SENT));
     assert_eq!(snapshot.services[0].state.budget.read(), (1, 0));
 }
 
@@ -537,7 +560,7 @@ fn is_ejected_after(wait: Duration, uploads: bool, answers: bool) -> bool {
     for exchange in &mut exchanges {
         admit(exchange, &[]).unwrap();
         if uploads {
-            exchange.on_upload();
+            with_sent(|sent| exchange.attempt().unwrap().request_head(sent, Upload::ToCome));
         }
     }
     let mut served = open(standing(), &snapshot);
@@ -545,14 +568,14 @@ fn is_ejected_after(wait: Duration, uploads: bool, answers: bool) -> bool {
     pass(wait);
     if answers {
         // Its body may take for ever.
-        served.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
+        head(&mut served, 200, &HeaderMap::new(), true).unwrap();
     }
     for mut exchange in exchanges {
         if uploads {
-            exchange.on_request_end();
+            exchange.attempt().unwrap().request_body(None, true);
         }
-        assert!(!exchange.on_attempt_failed(Cause::ClientGone, SENT));
-        exchange.finish(None);
+        assert!(!fails(&mut exchange, Cause::ClientGone, SENT));
+        finish(&mut exchange, None);
     }
     let bad = judged(&snapshot, 0);
     let is_ejected = one.conditions().any(crate::upstream::Conditions::EJECTED);
@@ -574,17 +597,13 @@ fn what_nobody_of_a_pool_can_do_the_stand_in_is_asked_for_once() {
     let snapshot = snapshot_of(&stood_in_for());
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
-    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
-    assert!(exchange.names().1 == "blue" && exchange.mark().is_none());
-    assert!(exchange.on_attempt_failed(Cause::Reset, SENT));
-    assert_eq!(exchange.names(), ("shop", "green", "192.0.2.3:80"));
+    assert!(fails(&mut exchange, Cause::Reset, SENT));
+    assert!(names(&exchange).1 == "blue" && exchange.mark().is_none());
+    assert!(fails(&mut exchange, Cause::Reset, SENT));
+    assert_eq!(names(&exchange), ("shop", "green", "192.0.2.3:80"));
     assert_eq!(exchange.mark().unwrap(), "pool");
-    assert_eq!(
-        exchange.on_response_head(503, View::Map(&HeaderMap::new()), true),
-        Ok(()),
-        "only once"
-    );
-    exchange.finish(Some(503));
+    assert_eq!(head(&mut exchange, 503, &HeaderMap::new(), true), Ok(()), "only once");
+    finish(&mut exchange, Some(503));
     let fallbacks = &snapshot.services[0].state.fallbacks;
     assert_eq!(fallbacks.pool.load(std::sync::atomic::Ordering::Relaxed), 1);
     assert_eq!(in_flight(&snapshot), 0);
@@ -596,16 +615,16 @@ fn the_stand_in_is_not_asked_for_what_may_not_be_repeated_or_is_an_answer() {
     let snapshot = snapshot_of(&stood_in_for());
     let mut post = open(clock(), &snapshot);
     admit_as(&Method::POST, &mut post, &[]).unwrap();
-    assert!(!post.on_attempt_failed(Cause::Reset, SENT));
-    post.finish(Some(502));
+    assert!(!fails(&mut post, Cause::Reset, SENT));
+    finish(&mut post, Some(502));
     let mut answered = open(clock(), &snapshot);
     admit(&mut answered, &[]).unwrap();
-    assert_eq!(answered.on_response_head(500, View::Map(&HeaderMap::new()), true), Ok(()));
-    answered.finish(Some(500));
+    assert_eq!(head(&mut answered, 500, &HeaderMap::new(), true), Ok(()));
+    finish(&mut answered, Some(500));
     let mut tester = open(clock(), &snapshot);
     admit(&mut tester, &[("x-pool", "blue")]).unwrap();
-    assert!(tester.on_attempt_failed(Cause::Reset, SENT), "it has another upstream");
-    assert!(!tester.on_attempt_failed(Cause::Reset, SENT));
+    assert!(fails(&mut tester, Cause::Reset, SENT), "it has another upstream");
+    assert!(!fails(&mut tester, Cause::Reset, SENT));
 }
 
 #[test]
@@ -615,8 +634,8 @@ fn a_pool_that_is_open_is_stood_in_for() {
     blue.state.breaker.set_order(BreakerOrder::Open, now);
     let mut exchange = open(clock(), &snapshot);
     admit(&mut exchange, &[]).unwrap();
-    assert_eq!(exchange.names(), ("shop", "green", "192.0.2.3:80"));
-    exchange.finish(Some(200));
+    assert_eq!(names(&exchange), ("shop", "green", "192.0.2.3:80"));
+    finish(&mut exchange, Some(200));
     assert_eq!(snapshot.services[0].pools[1].state.tally.read().outcomes[1], 1);
 }
 
@@ -627,7 +646,7 @@ fn one_too_many_is_refused_and_a_place_given_back_serves_the_next() {
     admit(&mut first, &[]).unwrap();
     let mut second = open(clock(), &snapshot);
     assert_eq!(admit(&mut second, &[]), Err(Cause::Full));
-    first.finish(Some(200));
+    finish(&mut first, Some(200));
     let mut third = open(clock(), &snapshot);
     assert_eq!(admit(&mut third, &[]), Ok(()));
 }
@@ -651,22 +670,21 @@ green.upstreams = ["192.0.2.2:80"]
 fn mirrored(pieces: &[&'static str], ends: bool) -> Exchange {
     let mut exchange = open(clock(), &snapshot_of(MIRRORED));
     admit(&mut exchange, &[]).unwrap();
-    exchange.attempt().unwrap();
-    exchange.on_request_head(&Method::GET, "/a?b", View::Map(&HeaderMap::new()));
+    let mut attempt = exchange.attempt().unwrap();
+    with_sent(|sent| attempt.request_head(sent, Upload::ToCome));
     for piece in pieces {
-        exchange.on_request_body(Some(&bytes::Bytes::from_static(piece.as_bytes())), false);
+        attempt.request_body(Some(&bytes::Bytes::from_static(piece.as_bytes())), false);
     }
-    exchange.on_request_body(None, ends);
-    exchange.on_response_head(200, View::Map(&HeaderMap::new()), true).unwrap();
-    exchange.on_response_body(Some(&bytes::Bytes::from_static(b"half")), false);
+    attempt.request_body(None, ends);
+    head(&mut exchange, 200, &HeaderMap::new(), true).unwrap();
+    exchange.relay().unwrap().body(Some(&bytes::Bytes::from_static(b"half")), false);
     exchange
 }
 
 #[test]
 fn a_request_that_is_over_leaves_its_copy_once() {
     let mut exchange = mirrored(&["ab", "cd"], true);
-    exchange.finish(Some(200));
-    let copied = exchange.take_copy().unwrap();
+    let copied = finish(&mut exchange, Some(200)).unwrap();
     assert_eq!(copied.request.body(), "abcd");
     assert_eq!((copied.request.uri(), copied.live.is_some()), (&Uri::from_static("/a?b"), true));
     assert!(exchange.take_copy().is_none());
@@ -681,7 +699,183 @@ fn a_body_that_is_too_long_or_was_cut_off_is_not_copied() {
 #[test]
 fn a_copy_has_nothing_to_be_compared_with_when_the_answer_was_cut_off() {
     let mut exchange = mirrored(&[], true);
-    exchange.on_attempt_failed(Cause::ClientGone, SENT);
-    exchange.finish(Some(200));
-    assert!(exchange.take_copy().unwrap().live.is_none());
+    fails(&mut exchange, Cause::ClientGone, SENT);
+    assert!(finish(&mut exchange, Some(200)).unwrap().live.is_none());
+}
+
+/// One upstream after the other is asked until one answers, as a lane does that holds each phase.
+fn served<'e>(admitted: Admitted<'e>, heads: &[(u16, &HeaderMap)]) -> Result<Relay<'e>, Cause> {
+    let mut attempt = admitted.next();
+    let mut heads = heads.iter();
+    loop {
+        attempt.connected(Link::Kept);
+        with_sent(|sent| attempt.request_head(sent, Upload::Done));
+        let next = match heads.next() {
+            Some((status, headers)) => attempt.head(*status, View::Map(headers), SENT),
+            None => attempt.failed(Cause::Reset, SENT),
+        };
+        attempt = match next {
+            Next::Interim(attempt) | Next::Again(attempt) => attempt,
+            Next::Forward(relay) => return Ok(relay),
+            Next::Answer(cause) => return Err(cause),
+        };
+    }
+}
+
+/// A request whose phases are all passed through, by one exchange after the request before it.
+fn drive(exchange: &mut Exchange, heads: &[(u16, &HeaderMap)]) -> Result<(), Cause> {
+    let headers = HeaderMap::from_iter([(http::header::HOST, "shop.test".parse().unwrap())]);
+    let (uri, peer) = (Uri::from_static("/"), Peer::new([192, 0, 2, 9].into(), "http"));
+    let (target, version) = (RequestTarget::read(b"/", &uri), Version::HTTP_11);
+    let (method, view) = (&Method::GET, View::Map(&headers));
+    let head = Head { method, target, version, view, raw: b"" };
+    let Admission::Forward(admitted) = exchange.admit(&head, &peer) else { panic!("refused") };
+    let mut relay = served(admitted, heads)?;
+    relay.body(Some(&bytes::Bytes::from_static(b"hello")), true);
+    relay.trailers(View::Map(&HeaderMap::new()));
+    with_sent(|sent| relay.done(sent));
+    Ok(())
+}
+
+#[test]
+fn one_exchange_serves_request_after_request_phase_by_phase() {
+    let snapshot = snapshot_of(&TWO_POOLS.replacen("limits = { in_flight = 1 }\n", "", 1));
+    let (mut exchange, none) = (open(clock(), &snapshot), HeaderMap::new());
+    for _ in 0..2 {
+        assert_eq!(drive(&mut exchange, &[(103, &none), (503, &none), (200, &none)]), Ok(()));
+        assert_eq!(in_flight(&snapshot), 0);
+    }
+    assert_eq!(drive(&mut exchange, &[]), Err(Cause::Reset));
+    // The one that was not ended counts when the next one begins.
+    assert_eq!(drive(&mut exchange, &[(200, &none)]), Ok(()));
+    drop(exchange);
+    assert_eq!(requests(&snapshot), [0, 3, 0, 0, 0, 0, 1]);
+    assert_eq!(attempts(&snapshot), [0, 3, 0, 0, 2, 0, 2]);
+}
+
+#[test]
+fn a_request_says_what_it_waits_for() {
+    let snapshot = snapshot();
+    let (mut exchange, none) = (open(clock(), &snapshot), HeaderMap::new());
+    assert_eq!(exchange.wait(), Wait::Nothing);
+    admit(&mut exchange, &[]).unwrap();
+    assert_eq!(exchange.wait(), Wait::Nothing, "a connection is made in a time of its own");
+    with_sent(|sent| exchange.attempt().unwrap().request_head(sent, Upload::ToCome));
+    let seconds = Duration::from_secs;
+    assert_eq!(exchange.wait(), Wait::Request(seconds(60)), "longer than the client's own bound");
+    exchange.attempt().unwrap().request_body(None, true);
+    assert_eq!(exchange.wait(), Wait::Answer(seconds(15)));
+    head(&mut exchange, 103, &none, true).unwrap();
+    assert_eq!(exchange.wait(), Wait::Answer(seconds(15)));
+    assert!(fails(&mut exchange, Cause::ResponseTimeout, SENT));
+    assert_eq!(exchange.wait(), Wait::Nothing, "nobody has been asked yet");
+    with_sent(|sent| exchange.attempt().unwrap().request_head(sent, Upload::ToCome));
+    head(&mut exchange, 200, &none, true).unwrap();
+    assert_eq!(exchange.wait(), Wait::Request(seconds(60)), "an answer that began early");
+    exchange.relay().unwrap().request_body(None, true);
+    assert_eq!(exchange.wait(), Wait::Rest(seconds(60)));
+    finish(&mut exchange, Some(200));
+    assert_eq!(exchange.wait(), Wait::Nothing);
+}
+
+const PROMISED: &str = r#"
+[[listeners]]
+address = "127.0.0.1:0"
+[services.shop]
+slo = { availability = "99.9%", latency = { p99 = "100ms" } }
+[services.shop.pools]
+blue.upstreams = ["192.0.2.1:80"]
+"#;
+
+fn of_type(kind: &'static str, fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    let fields = fields.iter().map(|(name, value)| (*name, *value));
+    let fields = [("content-type", kind)].into_iter().chain(fields);
+    let field = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+    fields.map(field).collect()
+}
+
+/// What a service with objectives counts as bad: failures and slow answers.
+fn counted_bad(snapshot: &Snapshot) -> (u64, u64) {
+    let service = &snapshot.services[0];
+    let read = |objective| service.state.slo.read(objective).bad;
+    let [failed, slow] = &service.slo.as_ref().unwrap().objectives[..] else { panic!() };
+    (read(failed), read(slow))
+}
+
+#[test]
+fn a_grpc_call_is_judged_by_its_status_in_the_head_or_in_the_trailers() {
+    let grpc = |status| of_type("application/grpc+proto", status);
+    let trailers = |status: Option<&'static str>| {
+        let field = status.map(|status| ("grpc-status", status));
+        of_type("-", field.as_slice())
+    };
+    // Head, trailers, whether it is a failure.
+    let cases = [
+        (grpc(&[]), Some(trailers(Some("0"))), false),
+        (grpc(&[]), Some(trailers(Some("5"))), false),
+        (grpc(&[]), Some(trailers(Some("14"))), true),
+        (grpc(&[]), Some(trailers(None)), true),
+        (grpc(&[("grpc-status", "13")]), None, true),
+        (grpc(&[("grpc-status", "0")]), None, false),
+        (of_type("text/plain", &[("grpc-status", "14")]), Some(trailers(Some("14"))), false),
+        // The lane has thrown them away.
+        (grpc(&[]), None, false),
+    ];
+    for (headers, trailers, is_bad) in cases {
+        let snapshot = snapshot_of(PROMISED);
+        let mut exchange = open(clock(), &snapshot);
+        admit(&mut exchange, &[]).unwrap();
+        head(&mut exchange, 200, &headers, true).unwrap();
+        let mut relay = exchange.relay().unwrap();
+        relay.body(Some(&bytes::Bytes::from_static(b"x")), true);
+        trailers.iter().for_each(|fields| relay.trailers(View::Map(fields)));
+        finish(&mut exchange, Some(200));
+        let bad = u64::from(is_bad);
+        let case = format!("{headers:?} {trailers:?}");
+        assert_eq!(judged(&snapshot, 0), (1, bad), "{case}");
+        assert_eq!(counted_bad(&snapshot), (bad, 0), "{case}");
+        assert_eq!((attempts(&snapshot)[4], requests(&snapshot)[4]), (bad, bad), "{case}");
+    }
+}
+
+#[test]
+fn failures_in_trailers_open_a_breaker_and_hold_it_open() {
+    let text = PROMISED.replacen("slo =", "ejection = false\nlimits.throttle = false\nslo =", 1);
+    let snapshot = snapshot_of(&text);
+    let pool = &snapshot.services[0].pools[0];
+    let call = |status: &'static str| {
+        let mut exchange = open(standing(), &snapshot);
+        if admit(&mut exchange, &[]).is_err() {
+            return false;
+        }
+        head(&mut exchange, 200, &of_type("application/grpc", &[]), true).unwrap();
+        let fields = of_type("-", &[("grpc-status", status)]);
+        exchange.relay().unwrap().trailers(View::Map(&fields));
+        finish(&mut exchange, Some(200));
+        true
+    };
+    (0..20).for_each(|_| assert!(call("14")));
+    assert!(pool.state.breaker.opened() >= 1);
+    // Half open: a head says nothing of how the trial goes.
+    pass(Duration::from_secs(20));
+    assert!(call("14"), "one trial");
+    assert!(!call("0"), "it is open again");
+}
+
+#[test]
+fn a_stream_is_as_fast_as_its_head_and_anything_else_as_its_end() {
+    let slow = |kind: &'static str, before: u64, after: u64| {
+        let snapshot = snapshot_of(PROMISED);
+        let mut exchange = open(standing(), &snapshot);
+        admit(&mut exchange, &[]).unwrap();
+        pass(Duration::from_millis(before));
+        head(&mut exchange, 200, &of_type(kind, &[]), true).unwrap();
+        pass(Duration::from_millis(after));
+        finish(&mut exchange, Some(200));
+        counted_bad(&snapshot).1
+    };
+    for stream in ["text/event-stream", "application/grpc", "application/x-ndjson; charset=utf-8"] {
+        assert_eq!((slow(stream, 50, 60_000), slow(stream, 150, 0)), (0, 1), "{stream}");
+    }
+    assert_eq!((slow("text/html", 50, 60), slow("text/html", 50, 40)), (1, 0));
 }

@@ -4,7 +4,8 @@
 //! request's fields is a list of [`Edits`](edits::Edits) that the lane writes.
 //!
 //! `admission.rs` says what may be passed on at all, `forwarded.rs`, `hop_by_hop.rs`,
-//! `trace_context.rs` and `private.rs` what becomes of fields, `failure.rs` has the one table from
+//! `trace_context.rs` and `private.rs` what becomes of fields, `upgrade.rs`, `streaming.rs` and
+//! `grpc.rs` what a message means beyond its status, `failure.rs` has the one table from
 //! causes to answers and `answer.rs` writes them. Nothing here moves a byte.
 
 pub mod view;
@@ -16,5 +17,7 @@ pub mod edits;
 pub mod forwarded;
 pub mod hop_by_hop;
 pub mod upgrade;
+pub mod streaming;
+pub mod grpc;
 pub mod trace_context;
 pub mod private;

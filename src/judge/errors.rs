@@ -9,7 +9,7 @@ pub enum Ending {
     Answer {
         /// Its status.
         status: u16,
-        /// The `grpc-status` that came with the head, if one did.
+        /// The `grpc-status` that its head or its trailers told, if they did.
         grpc: Option<u8>,
     },
     /// Without a whole one.

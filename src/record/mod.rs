@@ -14,8 +14,9 @@ pub struct Record {
     pub outcome: Outcome,
     /// From the end of its head to the end of its answer, but for the time it waited in line.
     pub duration: Duration,
-    /// For how long it waited in line.
-    pub waited: Duration,
+    /// What its user waited for it: until the end of its answer, waits in line included; of a
+    /// stream until its head.
+    pub felt: Duration,
 }
 
 impl Record {
@@ -26,7 +27,7 @@ impl Record {
             Some((service, pool)) => {
                 let service = &snapshot.services[service];
                 if let Some(slo) = &service.slo {
-                    service.state.slo.count(slo, self.outcome, self.duration + self.waited);
+                    service.state.slo.count(slo, self.outcome, self.felt);
                 }
                 &service.pools[pool].state.tally
             }

@@ -1,12 +1,16 @@
-//! Where one client connection stands in a request: what the lane waits for in, a deadline out.
+//! Where one client connection stands: what the request that it carries waits for in, a deadline
+//! out.
 //!
-//! The lane says what it expects, the stream says when bytes move, the watch asks what is due.
+//! Between requests, and until a head is whole, the waits are the connection's own. From then on
+//! they are the request's: the lane passes each on, the stream says when bytes move, the watch
+//! asks what is due.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::config::ClientLimits;
+use crate::exchange::Wait;
 use crate::http::forwarded::Peer;
 
 /// What a connection is waiting for.
@@ -71,23 +75,17 @@ impl Connection {
     pub fn begin_exchange(&self) {
         self.is_overdue.store(false, Ordering::Relaxed);
         self.is_told.store(false, Ordering::Relaxed);
-        self.enter(Phase::Exchange, None);
+        self.follow(Wait::Nothing);
     }
 
-    /// The request is still coming in; bytes must move within this time.
-    pub fn expect_request(&self, within: Duration) {
-        self.enter(Phase::Exchange, Some(within));
-    }
-
-    /// The request is here as a whole; the answer's final head must come within this time, whatever
-    /// comes before it.
-    pub fn expect_answer(&self, within: Duration) {
-        self.enter(Phase::Answer, Some(within));
-    }
-
-    /// The answer has begun; it must go on within this time.
-    pub fn expect_rest(&self, within: Duration) {
-        self.enter(Phase::Rest, Some(within));
+    /// The request that it carries waits for this.
+    pub fn follow(&self, wait: Wait) {
+        match wait {
+            Wait::Nothing => self.enter(Phase::Exchange, None),
+            Wait::Request(within) => self.enter(Phase::Exchange, Some(within)),
+            Wait::Answer(within) => self.enter(Phase::Answer, Some(within)),
+            Wait::Rest(within) => self.enter(Phase::Rest, Some(within)),
+        }
     }
 
     /// The answer is written; the next byte begins a request.

@@ -5,8 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::exchange::Exchange;
-use crate::http::failure::Cause;
+use crate::exchange::Failure;
 
 /// Lines in any one second.
 const PER_SECOND: u64 = 10;
@@ -31,23 +30,14 @@ enum Say {
 
 impl FailureLog {
     /// Says that an attempt failed through its upstream's fault, unless too much has been said.
-    pub fn note(&self, exchange: &Exchange, cause: Cause, unix_second: u64) {
-        if !cause.row().upstream_at_fault {
-            return;
-        }
+    pub fn note(&self, failure: &Failure<'_>, unix_second: u64) {
         let Say::Line { left_out } = self.admit(unix_second) else { return };
         if left_out > 0 {
             tracing::warn!(left_out, "more attempts failed than are shown");
         }
-        let (service, pool, upstream) = exchange.names();
-        tracing::warn!(
-            service,
-            pool,
-            upstream,
-            cause = cause.row().name,
-            request_id = exchange.request_id().to_str().unwrap_or_default(),
-            "attempt failed"
-        );
+        let Failure { service, pool, upstream, cause, request_id } = *failure;
+        let cause = cause.row().name;
+        tracing::warn!(service, pool, upstream, cause, request_id, "attempt failed");
     }
 
     /// Two threads may both begin a second; then a few lines more are let through.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
-use http::{Method, Version};
+use http::{HeaderMap, Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -26,11 +26,13 @@ use super::failure_log::FailureLog;
 use super::heads;
 use super::mirror::Mirrors;
 use crate::clock::Clock;
-use crate::exchange::{Admitted, Exchange, Try, Wire};
+use crate::exchange::phases::{Admission, Admitted, Attempt, Delivery, Link, Next, Sent};
+use crate::exchange::{Exchange, Upload, Wait};
 use crate::http::admission::{Head, RequestTarget};
 use crate::http::answer::Answer;
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::Fields;
+use crate::http::forwarded::Peer;
 use crate::http::hop_by_hop;
 use crate::http::view::View;
 use crate::snapshot::Published;
@@ -56,17 +58,21 @@ pub struct PingoraLane {
 
 impl PingoraLane {
     /// Hears of a failed attempt; answers whether there is to be another.
-    fn attempt_failed(&self, exchange: &mut Exchange, cause: Cause, wire: Wire) -> bool {
-        let now = self.clock.unix_seconds() as u64;
-        if !wire.was_stale {
-            self.failures.note(exchange, cause, now);
+    fn failed(&self, exchange: &mut Exchange, cause: Cause, delivery: Delivery) -> bool {
+        let is_again = if let Some(attempt) = exchange.attempt() {
+            matches!(attempt.failed(cause, delivery), Next::Again(_))
+        } else {
+            exchange.relay().into_iter().for_each(|relay| relay.failed(cause));
+            false
+        };
+        self.note_failure(exchange);
+        is_again
+    }
+
+    fn note_failure(&self, exchange: &mut Exchange) {
+        if let Some(failure) = exchange.take_failure() {
+            self.failures.note(&failure, self.clock.unix_seconds() as u64);
         }
-        let is_retried = exchange.on_attempt_failed(cause, wire);
-        if wire.was_stale && !is_retried {
-            // It was not only a dead connection: the client hears of it.
-            self.failures.note(exchange, cause, now);
-        }
-        is_retried
     }
 }
 
@@ -113,18 +119,18 @@ impl ProxyHttp for PingoraLane {
             view: View::Map(&request.headers),
             raw: raw.as_deref().unwrap_or_default(),
         };
-        match ctx.admit(&head, &connection.peer).await {
-            Admitted::Forward => {
-                if ctx.has_waited() && has_left(session, &connection).await {
+        match admit(ctx, &head, &connection.peer).await {
+            Ok(admitted) => {
+                if admitted.has_waited() && has_left(session, &connection).await {
                     return Err(Error::new(ErrorType::ConnectionClosed).into_down());
                 }
                 let request = session.req_header_mut();
                 let host = request.headers.get(HOST).cloned();
                 let held = heads::Held { peer: &connection.peer, host };
-                heads::edit_request(request, ctx.edits(), &held)?;
+                heads::edit_request(request, admitted.edits(), &held)?;
                 Ok(false)
             }
-            Admitted::Answer(answer) => {
+            Err(answer) => {
                 write(session, *answer).await?;
                 Ok(true)
             }
@@ -136,11 +142,11 @@ impl ProxyHttp for PingoraLane {
         session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
-        let next = ctx.attempt().map_err(|cause| error(cause, ErrorSource::Internal))?;
-        if !next.pause.is_zero() {
-            tokio::time::sleep(next.pause).await;
+        let attempt = ctx.attempt().ok_or_else(out_of_step)?;
+        if !attempt.pause().is_zero() {
+            tokio::time::sleep(attempt.pause()).await;
         }
-        peer(&next, session.as_mut().is_body_empty())
+        peer(&attempt, session.as_mut().is_body_empty())
     }
 
     async fn connected_to_upstream(
@@ -152,7 +158,8 @@ impl ProxyHttp for PingoraLane {
         _: Option<&Digest>,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        ctx.on_connected(is_reused);
+        let link = if is_reused { Link::Kept } else { Link::New };
+        ctx.attempt().into_iter().for_each(|mut attempt| attempt.connected(link));
         Ok(())
     }
 
@@ -171,21 +178,15 @@ impl ProxyHttp for PingoraLane {
             let held = heads::Held { peer: &connection.peer, host };
             heads::edit_request(request, ctx.edits(), &held)?;
         }
+        let mut attempt = ctx.attempt().ok_or_else(out_of_step)?;
         if session.req_header().version == Version::HTTP_10 && !request.headers.contains_key(HOST) {
             // It goes on as HTTP/1.1, which needs one.
-            request.insert_header(HOST, ctx.host_for_upstream())?;
+            request.insert_header(HOST, attempt.host())?;
         }
-        let target = RequestTarget::read(request.raw_path(), &request.uri);
-        let view = View::Map(&request.headers);
-        ctx.on_request_head(&request.method, target.path_and_query, view);
-        match session.as_mut().is_body_done() {
-            true => connection.expect_answer(ctx.timeouts().response),
-            false => {
-                ctx.on_upload();
-                // pingora bounds the client's part of this by `body_timeout`; this is for the other.
-                connection.expect_request(upload_pause(ctx));
-            }
-        }
+        // pingora bounds the client's part of an upload by `body_timeout`.
+        let is_here = session.as_mut().is_body_done();
+        attempt.request_head(&sent(request), if is_here { Upload::Done } else { Upload::ToCome });
+        connection.follow(ctx.wait());
         Ok(())
     }
 
@@ -196,16 +197,14 @@ impl ProxyHttp for PingoraLane {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        ctx.on_request_body(body.as_ref(), end_of_stream);
+        if let Some(mut attempt) = ctx.attempt() {
+            attempt.request_body(body.as_ref(), end_of_stream);
+        } else if let Some(mut relay) = ctx.relay() {
+            relay.request_body(body.as_ref(), end_of_stream);
+        }
         if end_of_stream {
             drop_empty_end(body);
-            ctx.on_request_end();
-            // An upstream that has begun to answer early is bounded by `idle` from then on.
-            let (timeouts, connection) = (ctx.timeouts(), connection(session)?);
-            match ctx.has_answer() {
-                true => connection.expect_rest(timeouts.idle),
-                false => connection.expect_answer(timeouts.response),
-            }
+            connection(session)?.follow(ctx.wait());
         }
         Ok(())
     }
@@ -216,20 +215,27 @@ impl ProxyHttp for PingoraLane {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        let status = response.status.as_u16();
-        let heard = ctx.on_response_head(status, View::Map(&response.headers), can_replay(session));
-        heard.map_err(|cause| error(cause, ErrorSource::Upstream))?;
-        let connection = connection(session)?;
-        match status {
-            101 => {
-                // From here on the client's silence is the tunnel's, bounded by `idle`.
-                session.set_read_timeout(None);
-                connection.expect_request(ctx.timeouts().idle);
-            }
-            100..=199 => {}
-            _ if session.as_mut().is_body_done() => connection.expect_rest(ctx.timeouts().idle),
-            _ => connection.expect_request(upload_pause(ctx)),
+        let (status, view) = (response.status.as_u16(), View::Map(&response.headers));
+        let can_replay = can_replay(session);
+        let delivery = Delivery { was_sent: true, was_stale: false, can_replay };
+        let attempt = ctx.attempt().ok_or_else(out_of_step)?;
+        let decided = match attempt.head(status, view, delivery) {
+            Next::Interim(_) => return Ok(()),
+            Next::Forward(_) => None,
+            Next::Again(_) => Some((Cause::Retried, AGAIN)),
+            Next::Answer(cause) => Some((cause, GIVEN_UP)),
+        };
+        if let Some((cause, mark)) = decided {
+            self.note_failure(ctx);
+            let mut error = error(cause, ErrorSource::Upstream);
+            error.set_context(mark);
+            return Err(error);
         }
+        if status == 101 {
+            // From here on the client's silence is the tunnel's, bounded by `idle`.
+            session.set_read_timeout(None);
+        }
+        connection(session)?.follow(ctx.wait());
         Ok(())
     }
 
@@ -262,8 +268,20 @@ impl ProxyHttp for PingoraLane {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        ctx.on_response_body(body.as_ref(), end_of_stream);
+        ctx.relay().into_iter().for_each(|mut relay| relay.body(body.as_ref(), end_of_stream));
         Ok(None)
+    }
+
+    /// pingora 0.9.1 throws an HTTP/1.1 upstream's trailers away before anybody sees them, so only
+    /// HTTP/2 will come here.
+    fn upstream_response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        ctx.relay().into_iter().for_each(|mut relay| relay.trailers(View::Map(trailers)));
+        Ok(())
     }
 
     fn fail_to_connect(
@@ -277,8 +295,9 @@ impl ProxyHttp for PingoraLane {
             ErrorType::ConnectTimedout => Cause::ConnectTimeout,
             _ => Cause::Connect,
         };
-        let wire = Wire { was_sent: false, was_stale: false, can_replay: can_replay(session) };
-        error.set_retry(self.attempt_failed(ctx, cause, wire));
+        let can_replay = can_replay(session);
+        let delivery = Delivery { was_sent: false, was_stale: false, can_replay };
+        error.set_retry(self.failed(ctx, cause, delivery));
         error
     }
 
@@ -291,10 +310,13 @@ impl ProxyHttp for PingoraLane {
         is_reused: bool,
     ) -> Box<Error> {
         // What was decided when the answer's head came stands.
-        let is_decided = error.context.as_ref().is_some_and(|context| context.as_str() == RETRIED);
         let was_stale = is_reused && error.retry == RetryType::ReusedOnly;
-        let wire = Wire { was_sent: true, was_stale, can_replay: can_replay(session) };
-        let retry = is_decided || self.attempt_failed(ctx, cause_of(&error, session), wire);
+        let delivery = Delivery { was_sent: true, was_stale, can_replay: can_replay(session) };
+        let retry = match error.context.as_ref().map(|context| context.as_str()) {
+            Some(AGAIN) => true,
+            Some(GIVEN_UP) => false,
+            _ => self.failed(ctx, cause_of(&error, session), delivery),
+        };
         if retry && let Ok(connection) = connection(session) {
             // A wait that was overdue is over; the next one has a bound of its own.
             connection.begin_exchange();
@@ -321,11 +343,7 @@ impl ProxyHttp for PingoraLane {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Self::CTX) {
-        ctx.finish(answered(session));
-        let head = session.req_header();
-        let target = RequestTarget::read(head.raw_path(), &head.uri);
-        ctx.describe(&head.method, target.path_and_query, View::Map(&head.headers));
-        if let Some(copied) = ctx.take_copy() {
+        if let Some(copied) = ctx.end(answered(session), &sent(session.req_header())) {
             self.mirrors.offer(copied);
         }
         if let Ok(connection) = connection(session) {
@@ -350,11 +368,38 @@ fn prepare(session: &mut Session, exchange: &Exchange) {
     session.set_ignore_info_resp(!knows_interim);
 }
 
-/// How long nothing may move while a request's body comes in. Longer than the client's own bound,
-/// so that a client that is late is told so.
-fn upload_pause(exchange: &Exchange) -> Duration {
-    let body = exchange.snapshot().config.server.client.body_timeout;
-    exchange.timeouts().idle.max(body + Duration::from_secs(1))
+/// Has a request admitted, and keeps the time while it stands in line.
+async fn admit<'e, 'r>(
+    exchange: &'e mut Exchange,
+    head: &Head<'r>,
+    peer: &'r Peer,
+) -> Result<Admitted<'e>, Box<Answer>> {
+    let mut admission = exchange.admit(head, peer);
+    loop {
+        let mut line = match admission {
+            Admission::Forward(admitted) => return Ok(admitted),
+            Admission::Answer(answer) => return Err(answer),
+            Admission::Wait(line) => line,
+        };
+        // Rare and large, so that it is no part of the usual way's future.
+        let turn = Box::pin(tokio::time::timeout(line.within(), line.turn()));
+        let is_late = turn.await.is_err();
+        admission = if is_late { line.gave_up() } else { line.called() };
+    }
+}
+
+/// A request as pingora sends it on.
+fn sent(request: &RequestHeader) -> Sent<'_> {
+    Sent {
+        method: &request.method,
+        path_and_query: RequestTarget::read(request.raw_path(), &request.uri).path_and_query,
+        view: View::Map(&request.headers),
+    }
+}
+
+/// A hook was called when nothing of the kind is under way.
+fn out_of_step() -> Box<Error> {
+    error(Cause::Internal, ErrorSource::Internal)
 }
 
 /// What is known of the client's connection.
@@ -377,14 +422,14 @@ fn drop_empty_end(body: &mut Option<Bytes>) {
     }
 }
 
-/// A peer for this try. Waits are bounded by the client's stream; only an upstream that does not
+/// A peer for this attempt. Waits are bounded by the client's stream; only an upstream that does not
 /// take a request's body is out of its sight and has a bound of its own.
-fn peer(next: &Try, is_body_empty: bool) -> Result<Box<HttpPeer>> {
-    let mut peer = match &next.target {
+fn peer(attempt: &Attempt<'_>, is_body_empty: bool) -> Result<Box<HttpPeer>> {
+    let mut peer = match attempt.target() {
         Target::Socket(address) => HttpPeer::new(address, false, String::new()),
         Target::Unix(path) => HttpPeer::new_uds(path, false, String::new())?,
     };
-    let timeouts = &next.timeouts;
+    let timeouts = attempt.timeouts();
     peer.options.connection_timeout = Some(timeouts.connect);
     peer.options.total_connection_timeout = Some(timeouts.connect);
     peer.options.write_timeout = (!is_body_empty).then_some(timeouts.idle);
@@ -401,7 +446,7 @@ async fn has_left(session: &mut Session, connection: &Connection) -> bool {
         return false;
     }
     // In this phase the stream keeps what is sent ahead, and is ready only at its end.
-    connection.expect_answer(Duration::MAX);
+    connection.follow(Wait::Answer(Duration::MAX));
     let left = tokio::select! {
         biased;
         _ = session.as_mut().read_body_or_idle(true) => true,
@@ -443,14 +488,14 @@ async fn write(session: &mut Session, answer: Answer) -> Result<()> {
 }
 
 /// Marks the error by which an answer is given up for another attempt.
-const RETRIED: &str = "retried";
+const AGAIN: &str = "again";
+
+/// Marks the error by which an answer is given up, and the client told of it.
+const GIVEN_UP: &str = "given up";
 
 fn error(cause: Cause, source: ErrorSource) -> Box<Error> {
     let mut error = Error::new(ErrorType::HTTPStatus(cause.row().status));
     error.esource = source;
-    if cause == Cause::Retried {
-        error.set_context(RETRIED);
-    }
     error
 }
 

@@ -1,4 +1,4 @@
-//! A decision takes no memory from the allocator.
+//! A decision takes no memory from the allocator, and a request hardly any.
 
 #![allow(unsafe_code, reason = "a counting allocator is unsafe to write, and only a test")]
 
@@ -8,11 +8,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, Method};
-use pointsman::clock::Draws;
+use pointsman::clock::{Clock, Draws};
 use pointsman::config::Config;
+use pointsman::exchange::phases::{Admission, Delivery, Link, Next, Sent};
+use pointsman::exchange::{Exchange, Upload};
+use pointsman::http::admission::{Head, RequestTarget};
 use pointsman::http::fields::Fields;
+use pointsman::http::forwarded::Peer;
+use pointsman::http::view::View;
 use pointsman::route::Facts;
-use pointsman::snapshot::{Asks, Blueprint, RunTime, Snapshot};
+use pointsman::snapshot::{Asks, Blueprint, Published, RunTime, Snapshot};
 use pointsman::split::Secret;
 
 thread_local! {
@@ -88,6 +93,56 @@ fn deciding_allocates_nothing() {
         assert!(!decide(&known).0 && decide(&new).0);
     }
     assert_eq!(TAKEN.with(Cell::get) - before, 0);
+}
+
+/// How often each request of a connection takes memory, from its head to its record.
+const EACH: u64 = 3;
+
+#[test]
+fn a_request_takes_memory_for_its_id_and_its_trace_and_no_more() {
+    let text = "[[listeners]]\naddress = \":0\"\n\
+         [[routes]]\npath_prefix = \"/\"\nservice = \"s\"\n\
+         [services.s]\nsplit = { a = 90, b = 10 }\nsticky = { cookie = \"sid\" }\n\
+         override = { header = \"x-pool\" }\n[services.s.pools]\n\
+         a.upstreams = [\"10.0.0.1:1\", \"10.0.0.2:1\"]\nb.upstreams = [\"10.0.0.3:1\"]\n";
+    let (config, _) = Config::parse(text).unwrap();
+    let blueprint = Blueprint {
+        config: Arc::new(config),
+        run_time: &RunTime::default(),
+        now: Instant::now(),
+        secret: Secret([1; 16]),
+    };
+    let published = Arc::new(Published::of(Arc::new(Snapshot::build(&blueprint, None))));
+    let clock = Clock { now: Instant::now, wall: std::time::SystemTime::now, draw: || 42 };
+    let peer = Peer::new([192, 0, 2, 1].into(), "http");
+    let fields = [("host", "h.test"), ("accept", "*/*"), ("cookie", "sid=1")];
+    let field =
+        |(name, value): (&'static str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+    let headers: HeaderMap = fields.map(field).into_iter().collect();
+    let answer = HeaderMap::from_iter([("content-length", "2")].map(field));
+    let (uri, version) = ("/".parse().unwrap(), http::Version::HTTP_11);
+    let target = RequestTarget::read(b"/", &uri);
+    let view = View::Map(&headers);
+    let head = Head { method: &Method::GET, target, version, view, raw: b"" };
+    let sent = Sent { method: &Method::GET, path_and_query: "/", view };
+    let delivery = Delivery { was_sent: true, was_stale: false, can_replay: true };
+    let mut exchange = Exchange::open(clock, published);
+    let mut serve = || {
+        let before = TAKEN.with(Cell::get);
+        let Admission::Forward(admitted) = exchange.admit(&head, &peer) else { panic!("refused") };
+        let mut attempt = admitted.next();
+        attempt.connected(Link::Kept);
+        attempt.request_head(&sent, Upload::Done);
+        let Next::Forward(mut relay) = attempt.head(200, View::Map(&answer), delivery) else {
+            panic!("given up")
+        };
+        relay.body(None, true);
+        relay.done(&sent);
+        TAKEN.with(Cell::get) - before
+    };
+    // The first one fills what stays.
+    serve();
+    assert_eq!([(); 3].map(|()| serve()), [EACH; 3]);
 }
 
 #[test]

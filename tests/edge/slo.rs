@@ -106,6 +106,35 @@ async fn what_users_got_is_what_counts() {
 }
 
 #[tokio::test]
+async fn a_stream_is_as_fast_as_its_head_and_a_grpc_call_as_good_as_its_status() {
+    let events = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n";
+    let origin = Origin::with(|request| match request.head.split(' ').nth(1) {
+        Some("/events") => Reply::Bytes(events.into()),
+        Some("/late") => Reply::Late(events.into(), 250),
+        Some("/call") => {
+            Reply::head("200 OK", &["content-type: application/grpc", "grpc-status: 14"], "")
+        }
+        _ => Reply::ok("fine"),
+    })
+    .await;
+    let service = format!("{PLAIN}slo.latency = {{ p99 = \"200ms\" }}\n");
+    let edge = Edge::before(&[("blue", &origin)], &service).await;
+    for path in ["/events", "/late"] {
+        let mut client = Client::connect(edge.address).await;
+        client.send(&format!("GET {path} HTTP/1.1\r\nhost: shop.test\r\n\r\n")).await;
+        client.bytes(events.len() / 2).await;
+        // It listens for a while, and leaves as clients of streams do.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    assert_eq!(client::get(edge.address, "shop.test", "/call", &[]).await.status, 200);
+    until("all are counted", async || counts(&slo(&edge).await, 0).0 == 3).await;
+    let slo = slo(&edge).await;
+    assert_eq!((counts(&slo, 0), counts(&slo, 1)), ((3, 1), (2, 1)));
+    let (_, pool) = edge.admin("GET", "/v1/services/shop/pools/blue", "").await;
+    assert_eq!(pool["upstreams"][0]["errors"], 1, "the call failed: {pool}");
+}
+
+#[tokio::test]
 async fn a_burning_budget_refuses_rollouts_says_why_and_bows_to_a_reason() {
     let origin = Origin::tireless(Reply::head("500 Oh", &[], "no")).await;
     let green = Origin::fast("green").await;

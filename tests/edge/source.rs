@@ -52,8 +52,7 @@ const OUTSIDE: [(&str, &str); 15] = [
 ];
 
 /// Files of the core that use something of [`OUTSIDE`] all the same.
-const CORE_EXCEPTIONS: [(&str, &str, &str); 4] = [
-    ("exchange/line.rs", "tokio::", "waits by itself, for now"),
+const CORE_EXCEPTIONS: [(&str, &str, &str); 3] = [
     ("orders/budgets.rs", "tracing::", "says that a minute of counts is lost, for now"),
     ("rehearsal/mod.rs", "std::thread", "computes on all cores; nothing leaves the call"),
     ("rollout/task.rs", "std::process", "holds how a command ended, as a value"),

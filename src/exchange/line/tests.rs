@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime};
 
+use http::header::HeaderName;
 use http::{HeaderMap, Method, Uri, Version};
-use tokio::runtime::{Builder, Runtime};
 
-use super::super::tests::snapshot_of;
+use super::super::tests::{finish, names, snapshot_of};
 use super::*;
 use crate::clock::Clock;
-use crate::exchange::{Admitted, Cause};
+use crate::exchange::Cause;
 use crate::http::admission::{Head, RequestTarget};
 use crate::http::forwarded::Peer;
 use crate::http::view::View;
@@ -37,7 +37,6 @@ green.upstreams = ["192.0.2.2:80"]
 
 /// One service, and whoever asks it. Nobody is woken: who is called looks when it is polled.
 struct Bench {
-    runtime: Runtime,
     clock: Clock,
     snapshot: Arc<Snapshot>,
 }
@@ -47,8 +46,6 @@ impl Bench {
         static SEED: AtomicU64 = AtomicU64::new(0);
         let draw = || SEED.fetch_add(1, Ordering::Relaxed);
         Bench {
-            // For its timers only.
-            runtime: Builder::new_current_thread().enable_time().build().unwrap(),
             clock: Clock { now: Instant::now, wall: SystemTime::now, draw },
             snapshot: snapshot_of(&text(limits)),
         }
@@ -67,18 +64,25 @@ impl Bench {
             let target = RequestTarget::read(b"/", &uri);
             let view = View::Map(&headers);
             let head = Head { method, target, version, view, raw: b"" };
-            let result =
-                match exchange.admit(&head, &Peer::new([192, 0, 2, 9].into(), "http")).await {
-                    Admitted::Forward => Ok(()),
-                    Admitted::Answer(_) => Err(exchange.cause().unwrap()),
+            let peer = Peer::new([192, 0, 2, 9].into(), "http");
+            let mut admission = exchange.admit(&head, &peer);
+            let is_let_in = loop {
+                let mut line = match admission {
+                    Admission::Forward(_) => break true,
+                    Admission::Answer(_) => break false,
+                    Admission::Wait(line) => line,
                 };
+                assert!(line.within() > Duration::ZERO);
+                line.turn().await;
+                admission = line.called();
+            };
+            let result = if is_let_in { Ok(()) } else { Err(exchange.cause().unwrap()) };
             (exchange, result)
         })
     }
 
     /// The request under way, if it does not wait.
     fn poll(&self, asking: &mut Asking) -> Option<Exchange> {
-        let _timers = self.runtime.enter();
         match asking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready((exchange, Ok(()))) => Some(exchange),
             Poll::Ready((_, Err(cause))) => panic!("{cause:?}"),
@@ -177,7 +181,7 @@ fn who_is_not_known_keeps_its_drawn_pool_while_it_waits() {
         assert!(bench.poll(&mut asking).is_none(), "it does not flow over into the other");
         holders[pool] = None;
         let exchange = bench.poll(&mut asking).expect("its turn has come");
-        assert_eq!(exchange.names().1, ["blue", "green"][pool]);
+        assert_eq!(names(&exchange).1, ["blue", "green"][pool]);
         drawn[pool] += 1;
     }
     assert!(drawn.iter().all(|&times| times > 0), "{drawn:?}");
@@ -206,12 +210,32 @@ fn time_in_line_is_not_the_pools() {
     let mut holder = bench.begin("blue");
     let (mut served, left) = (bench.wait(Some("blue")), bench.wait(Some("blue")));
     PASSED.store(7, Ordering::Relaxed);
-    holder.finish(Some(200));
+    finish(&mut holder, Some(200));
     assert_eq!(nanos(&bench), 7_000_000_000);
     let mut served = bench.poll(&mut served).expect("its turn has come");
     PASSED.store(9, Ordering::Relaxed);
-    served.finish(Some(200));
+    finish(&mut served, Some(200));
     assert_eq!(nanos(&bench), 9_000_000_000);
     drop(left);
     assert_eq!(nanos(&bench), 9_000_000_000, "it has got nothing else");
+}
+
+#[test]
+fn who_waits_too_long_is_refused_and_lets_the_next_one_in() {
+    let bench = Bench::new("");
+    let _blue = bench.begin("blue");
+    let mut exchange = Exchange::open(bench.clock, Arc::new(Published::of(bench.snapshot.clone())));
+    let headers = HeaderMap::from_iter(
+        [("host", "shop.test"), ("x-pool", "blue")]
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())),
+    );
+    let (uri, peer) = (Uri::from_static("/"), Peer::new([192, 0, 2, 9].into(), "http"));
+    let (target, version) = (RequestTarget::read(b"/", &uri), Version::HTTP_11);
+    let (method, view) = (&Method::GET, View::Map(&headers));
+    let head = Head { method, target, version, view, raw: b"" };
+    let Admission::Wait(line) = exchange.admit(&head, &peer) else { panic!("it waits") };
+    assert!(line.within() > Duration::from_secs(59) && bench.waiting() == [0, 1, 0]);
+    let Admission::Answer(answer) = line.gave_up() else { panic!("it is refused") };
+    assert_eq!((answer.status, bench.waiting()), (503, [0; 3]));
+    assert_eq!(exchange.cause(), Some(Cause::Full));
 }

@@ -1,0 +1,240 @@
+//! The phases of a request as types: what may happen in each in, the next phase out.
+//!
+//! Each borrows the exchange, and what ends a phase takes that borrow by value, so that a wrong
+//! order does not compile and nothing large moves:
+//!
+//! ```text
+//! Exchange::admit ─┬─ Line ── called, gave_up ─┐
+//!                  ├───────────────────────────┴─ Admitted ── next ── Attempt ── head ── Relay ── done
+//!                  └─ Answer                                     ▲       │
+//!                                                                └─ Again ┴─ head, failed
+//! ```
+//!
+//! A lane that is called by somebody else, hook by hook, cannot keep a borrow between two calls. It
+//! takes the phase up again with [`Exchange::attempt`] and [`Exchange::relay`], which are none
+//! when the request is in another.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::HeaderValue;
+
+use super::line::Line;
+use super::wait::Upload;
+use super::{Exchange, Phase};
+use crate::config::Timeouts;
+use crate::http::answer::Answer;
+use crate::http::edits::Edits;
+use crate::http::failure::Cause;
+use crate::http::view::View;
+use crate::mirror::Copied;
+use crate::upstream::Target;
+
+/// What becomes of a request.
+#[derive(Debug)]
+#[must_use]
+pub enum Admission<'e, 'r> {
+    /// It goes to an upstream.
+    Forward(Admitted<'e>),
+    /// It stands in line for a place.
+    Wait(Box<Line<'e, 'r>>),
+    /// It is answered at once.
+    Answer(Box<Answer>),
+}
+
+/// A request that goes to an upstream; its place there is taken.
+#[derive(Debug)]
+#[must_use]
+pub struct Admitted<'e>(pub(super) &'e mut Exchange);
+
+/// One try at one upstream, until the head of its answer or its failure.
+#[derive(Debug)]
+#[must_use]
+pub struct Attempt<'e>(&'e mut Exchange);
+
+/// An upstream's answer that is passed on.
+#[derive(Debug)]
+#[must_use]
+pub struct Relay<'e>(&'e mut Exchange);
+
+/// What follows from a head or from a failure.
+#[derive(Debug)]
+#[must_use]
+pub enum Next<'e> {
+    /// An interim head is passed on, and the attempt goes on.
+    Interim(Attempt<'e>),
+    /// The head is passed on, and its body after it.
+    Forward(Relay<'e>),
+    /// Another attempt is made; its place is taken.
+    Again(Attempt<'e>),
+    /// The client is told of this.
+    Answer(Cause),
+}
+
+/// How far a request had got on its way to the upstream, as only the lane knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Whether the upstream may have seen any of it.
+    pub was_sent: bool,
+    /// Whether it was sent on a kept connection that turned out to be dead.
+    pub was_stale: bool,
+    /// Whether its body, if any, can be sent again.
+    pub can_replay: bool,
+}
+
+/// The upstream's connection that an attempt goes out on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// One made for it.
+    New,
+    /// One kept from before.
+    Kept,
+}
+
+/// A request as it goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// What is asked for.
+    pub path_and_query: &'r str,
+    /// All fields.
+    pub view: View<'r>,
+}
+
+impl<'e> Admitted<'e> {
+    /// Whether it stood in line before.
+    pub fn has_waited(&self) -> bool {
+        self.0.has_waited
+    }
+
+    /// What becomes of the request's fields on the way to an upstream.
+    pub fn edits(&self) -> &Edits {
+        &self.0.edits
+    }
+
+    /// The first attempt.
+    pub fn next(self) -> Attempt<'e> {
+        self.0.phase = Phase::Asking;
+        Attempt(self.0)
+    }
+}
+
+impl<'e> Attempt<'e> {
+    /// Where to dial.
+    pub fn target(&self) -> &Target {
+        &self.0.asking().target
+    }
+
+    /// The bounds of the service; the response's is that of this attempt.
+    pub fn timeouts(&self) -> Timeouts {
+        self.0.timeouts()
+    }
+
+    /// How long to wait before it begins.
+    pub fn pause(&self) -> Duration {
+        self.0.asking().pause
+    }
+
+    /// A `Host` for a request that came without one: the upstream's own address.
+    pub fn host(&self) -> HeaderValue {
+        let upstream = &*self.0.asking().upstream().name;
+        let host = if upstream.starts_with("unix:") { "localhost" } else { upstream };
+        HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("localhost"))
+    }
+
+    /// Hears which connection it goes out on.
+    pub fn connected(&mut self, link: Link) {
+        self.0.asking().upstream().connections.count(link == Link::Kept);
+    }
+
+    /// Hears that the head of the request goes out.
+    pub fn request_head(&mut self, sent: &Sent<'_>, upload: Upload) {
+        self.0.copy_head(sent);
+        self.0.note_upload(upload);
+    }
+
+    /// Hears a piece of the request's body, and its end.
+    pub fn request_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+        self.0.note_request_body(piece, is_end);
+    }
+
+    /// Hears a head of the upstream's.
+    pub fn head(self, status: u16, view: View<'_>, delivery: Delivery) -> Next<'e> {
+        let Attempt(exchange) = self;
+        match exchange.hear_head(status, view, delivery) {
+            Heard::Interim => Next::Interim(Attempt(exchange)),
+            Heard::Final => {
+                exchange.phase = Phase::Relaying;
+                Next::Forward(Relay(exchange))
+            }
+            Heard::Again => Next::Again(Attempt(exchange)),
+            Heard::Unfit => Attempt(exchange).failed(Cause::BadResponse, delivery),
+        }
+    }
+
+    /// Hears that it came to nothing.
+    pub fn failed(self, cause: Cause, delivery: Delivery) -> Next<'e> {
+        match self.0.hear_failure(cause, delivery) {
+            true => Next::Again(self),
+            false => Next::Answer(cause),
+        }
+    }
+}
+
+/// What an upstream's head is taken for.
+pub(super) enum Heard {
+    /// More heads will come.
+    Interim,
+    /// Its answer.
+    Final,
+    /// An answer that is given up for a better one; its place is taken.
+    Again,
+    /// What may not be passed on.
+    Unfit,
+}
+
+impl Relay<'_> {
+    /// Hears a piece of the request's body, which may still be coming in, and its end.
+    pub fn request_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+        self.0.note_request_body(piece, is_end);
+    }
+
+    /// Hears a piece of the answer's body, and its end.
+    pub fn body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+        self.0.note_body(piece, is_end);
+    }
+
+    /// Hears what comes behind the body.
+    pub fn trailers(&mut self, view: View<'_>) {
+        self.0.hear_trailers(view);
+    }
+
+    /// Hears that it was cut off.
+    pub fn failed(self, cause: Cause) {
+        self.0.hear_cut(cause);
+    }
+
+    /// Ends the request: the client has all of the answer. Gives its copy for another pool.
+    pub fn done(self, request: &Sent<'_>) -> Option<Copied> {
+        let told = self.0.asking.as_ref().and_then(|asking| asking.status);
+        self.0.end(told, request)
+    }
+}
+
+impl Exchange {
+    /// The attempt under way, or the first one of a request that has been admitted.
+    pub fn attempt(&mut self) -> Option<Attempt<'_>> {
+        match self.phase {
+            Phase::Admitted => Some(Admitted(self).next()),
+            Phase::Asking => Some(Attempt(self)),
+            _ => None,
+        }
+    }
+
+    /// The answer that is passed on.
+    pub fn relay(&mut self) -> Option<Relay<'_>> {
+        (self.phase == Phase::Relaying).then_some(Relay(self))
+    }
+}

@@ -1,0 +1,51 @@
+//! What a request waits for: how far it has got in, what must happen and how soon out.
+//!
+//! The lane asks after each thing that happens, and keeps the time. A request has one wait; a
+//! connection that carries many has as many.
+
+use std::time::Duration;
+
+use super::Exchange;
+
+/// What is waited for, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing that the client's or the upstream's bytes could end.
+    Nothing,
+    /// The rest of the request, or the next bytes in a tunnel: something must move within this time.
+    Request(Duration),
+    /// The final head of the answer to a request that is here as a whole: within this time,
+    /// whatever comes before it.
+    Answer(Duration),
+    /// The rest of that answer: it must go on within this time.
+    Rest(Duration),
+}
+
+/// Whether the body of a request has yet to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upload {
+    /// It has; or there is none.
+    Done,
+    /// It has not.
+    ToCome,
+}
+
+impl Exchange {
+    /// What is waited for now.
+    pub fn wait(&self) -> Wait {
+        let Some(asking) = self.asking.as_ref() else { return Wait::Nothing };
+        let Some(upload) = asking.upload else { return Wait::Nothing };
+        let timeouts = self.timeouts();
+        match (asking.status, upload) {
+            (Some(101), _) => Wait::Request(timeouts.idle),
+            (_, Upload::ToCome) => {
+                // Longer than the client's own bound, so that a client that is late is told so.
+                let body = self.snapshot.config.server.client.body_timeout;
+                Wait::Request(timeouts.idle.max(body + Duration::from_secs(1)))
+            }
+            (None, Upload::Done) => Wait::Answer(timeouts.response),
+            // One that began early is bounded like any other once the request has come in.
+            (Some(_), Upload::Done) => Wait::Rest(timeouts.idle),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the end of a body says: a response's `Content-Type` in, whether its length is a matter of
+//! its server or of what it tells out.
+
+use http::header::CONTENT_TYPE;
+
+use super::view::View;
+
+/// What kind of body a response has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// One that is over when all of it has been sent.
+    Whole,
+    /// One that goes on as long as there is something to tell; who waits for it waits for its head.
+    Stream,
+    /// gRPC's: whether it is a stream its head does not say, and how it went its end says.
+    Grpc,
+}
+
+/// Types whose bodies are streams: server-sent events, frames of a camera, and lines of JSON.
+const STREAMS: [&[u8]; 5] = [
+    b"text/event-stream",
+    b"multipart/x-mixed-replace",
+    b"application/x-ndjson",
+    b"application/stream+json",
+    b"application/json-seq",
+];
+
+impl BodyKind {
+    /// That of a response with these fields.
+    pub fn of(response: View<'_>) -> BodyKind {
+        let Some(value) = response.first(&CONTENT_TYPE) else { return BodyKind::Whole };
+        if begins(value, b"application/grpc") {
+            return BodyKind::Grpc;
+        }
+        let kind = value.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
+        match STREAMS.iter().any(|stream| kind.eq_ignore_ascii_case(stream)) {
+            true => BodyKind::Stream,
+            false => BodyKind::Whole,
+        }
+    }
+}
+
+/// Whether a value begins so; `application/grpc` stands for `application/grpc+proto` as well.
+fn begins(value: &[u8], with: &[u8]) -> bool {
+    value.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+
+    #[test]
+    fn a_type_says_what_a_body_is() {
+        let of = |kind: &'static str| {
+            let map = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
+            BodyKind::of(View::Map(&map))
+        };
+        assert_eq!(of("text/event-stream; charset=utf-8"), BodyKind::Stream);
+        assert_eq!(of("Multipart/X-Mixed-Replace;boundary=x"), BodyKind::Stream);
+        assert_eq!(of("application/grpc+proto"), BodyKind::Grpc);
+        assert_eq!(of("application/json"), BodyKind::Whole);
+        assert_eq!(of("text/event-streams"), BodyKind::Whole);
+        assert_eq!(BodyKind::of(View::Map(&HeaderMap::new())), BodyKind::Whole);
+    }
+}

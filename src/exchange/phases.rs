@@ -10,6 +10,18 @@
 //!                                                                └─ Again ┴─ head, failed
 //! ```
 //!
+//! What is over cannot be gone on with:
+//!
+//! ```compile_fail,E0382
+//! use pointsman::exchange::phases::{Attempt, Delivery};
+//! use pointsman::http::failure::Cause;
+//!
+//! fn fails_twice(attempt: Attempt<'_>, delivery: Delivery) {
+//!     let _ = attempt.failed(Cause::Reset, delivery);
+//!     let _ = attempt.failed(Cause::Reset, delivery);
+//! }
+//! ```
+//!
 //! A lane that is called by somebody else, hook by hook, cannot keep a borrow between two calls. It
 //! takes the phase up again with [`Exchange::attempt`] and [`Exchange::relay`], which are none
 //! when the request is in another.
@@ -48,7 +60,7 @@ pub enum Admission<'e, 'r> {
 #[must_use]
 pub struct Admitted<'e>(pub(super) &'e mut Exchange);
 
-/// One try at one upstream, until the head of its answer or its failure.
+/// One attempt at one upstream, until the head of its answer or its failure.
 #[derive(Debug)]
 #[must_use]
 pub struct Attempt<'e>(&'e mut Exchange);

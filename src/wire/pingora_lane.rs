@@ -1,9 +1,9 @@
 //! The lane on pingora: its hooks in, calls to the exchange out.
 //!
 //! Every hook is a few lines that say what happened; what follows from it is decided in
-//! `exchange.rs`. What pingora 0.9.1 leaves open is closed here where only a hook can: pipelined
+//! `exchange/`. What pingora 0.9.1 leaves open is closed here where only a hook can: pipelined
 //! requests dropped, hop-by-hop fields in responses, and the empty last piece of a body that makes
-//! it end the chunks twice (#935). Waits without end are closed in `watch.rs`.
+//! it end the chunks twice (#935). Waits without end are closed in `deadline.rs`.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;

@@ -60,6 +60,35 @@ pub enum NotTaken {
 }
 
 impl NotTaken {
+    const ALL: [NotTaken; 21] = [
+        NotTaken::Weightless,
+        NotTaken::Unresolved,
+        NotTaken::Drained,
+        NotTaken::AdvisedDrain,
+        NotTaken::HeldOpen,
+        NotTaken::Unproven,
+        NotTaken::Down,
+        NotTaken::Ejected,
+        NotTaken::BreakerOpen,
+        NotTaken::Full,
+        NotTaken::Tried,
+        NotTaken::PartShare,
+        NotTaken::Beaten,
+        NotTaken::OverPart,
+        NotTaken::NotDrawn,
+        NotTaken::NotItsTurn,
+        NotTaken::NotItsClient,
+        NotTaken::PoolOpen,
+        NotTaken::PoolThrottled,
+        NotTaken::PoolFull,
+        NotTaken::ServiceClosed,
+    ];
+
+    /// The reason of this code, which is its number.
+    pub fn of_code(code: u8) -> Option<NotTaken> {
+        NotTaken::ALL.get(usize::from(code)).copied()
+    }
+
     /// Its word for people and answers.
     pub const fn name(self) -> &'static str {
         match self {
@@ -179,4 +208,19 @@ fn of_probes(conditions: Conditions) -> Option<NotTaken> {
         return Some(NotTaken::Down);
     }
     conditions.any(Conditions::EJECTED).then_some(NotTaken::Ejected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_code_and_its_word() {
+        for (code, why) in NotTaken::ALL.into_iter().enumerate() {
+            assert_eq!((why as usize, NotTaken::of_code(code as u8)), (code, Some(why)));
+        }
+        let names: std::collections::BTreeSet<_> = NotTaken::ALL.map(NotTaken::name).into();
+        assert_eq!(names.len(), NotTaken::ALL.len());
+        assert_eq!(NotTaken::of_code(NotTaken::ServiceClosed as u8 + 1), None);
+    }
 }

@@ -101,6 +101,8 @@ pub struct Server {
     /// A folder for what outlives the process; none for the usual one. Takes effect at the next
     /// start.
     pub state_dir: Option<PathBuf>,
+    /// Bytes that hold the last requests, for whoever asks why. Takes effect at the next start.
+    pub remember: usize,
     /// What a client may do.
     pub client: ClientLimits,
 }

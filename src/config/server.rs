@@ -37,6 +37,9 @@ pub(super) static SERVER: Table = Table::new(
             "whether hooks of rollouts may `run` commands of this machine, as the user that \
              Pointsman runs as",
         ),
+        size("remember", (0, 1 << 30), 8 << 20)
+            .about("memory for the last requests, half of it for those that failed; 0 for none")
+            .at_next_start(),
         table("client", &CLIENT, Without::Defaults).about("bounds on each client connection"),
     ],
 );
@@ -72,6 +75,7 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
         drain: section.time(problems, "drain"),
         allow_commands: section.boolean(problems, "allow_commands"),
         state_dir: state_dir.map(|found| found.value),
+        remember: section.number(problems, "remember"),
         client: client(section.table(problems, "client"), problems),
     };
     section.close(problems);

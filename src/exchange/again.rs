@@ -89,6 +89,13 @@ impl Exchange {
             }
             _ => snapshot.choose_again(from, pool, tried, moment, &mut self.draws),
         };
+        // Worth a look at all of them: something has failed.
+        let not_taken = snapshot.not_taken(&chosen, tried, moment, &[]);
+        let of = match chosen {
+            Ok(choice) => choice.pool,
+            Err(refusal) => refusal.at.map_or(pool, |(_, pool)| pool),
+        };
+        self.noted.pass_over(of, not_taken);
         let (pause, tries) = match retry {
             // Nobody was asked: it is the same try.
             Retry::Reconnect => (Duration::ZERO, self.tries - 1),

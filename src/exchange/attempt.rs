@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Exchange;
 use super::again::Doubt;
 use super::observing::Over;
-use super::phases::{Delivery, Heard};
+use super::phases::{Delivery, Heard, Link};
 use super::wait::Upload;
 use crate::config::Timeouts;
 use crate::http::failure::Cause;
@@ -16,6 +16,7 @@ use crate::http::grpc::GrpcStatus;
 use crate::http::streaming::BodyKind;
 use crate::http::upgrade;
 use crate::http::view::View;
+use crate::record::Attempt as Tried;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, Why};
 use crate::upstream::{Outcome, StatusClass, Target, Upstream};
@@ -30,6 +31,8 @@ pub(super) struct Asking {
     pub(super) target: Target,
     /// With the end of its pause.
     started: Instant,
+    /// When it had a connection, and which.
+    pub(super) connected: Option<(Instant, Link)>,
     /// Since when the upstream is waited for; none while the request's body comes in.
     asked: Option<Instant>,
     /// Whether the request's body has yet to come; none before its head has gone out.
@@ -69,6 +72,24 @@ pub struct Failure<'e> {
 impl Asking {
     pub fn upstream(&self) -> &Upstream {
         self.seat.in_flight.upstream()
+    }
+
+    /// As its request's record has it: times since that `came`, the last of them `now`.
+    fn noted(&self, at: &Choice, cause: Option<Cause>, (came, now): (Instant, Instant)) -> Tried {
+        let since = |at: Instant| at.saturating_duration_since(came);
+        let has_failed = !matches!(self.outcome, Some(Outcome::Status(_)));
+        Tried {
+            pool: at.pool,
+            member: at.member,
+            chosen: since(self.started).saturating_sub(self.pause),
+            connected: self.connected.map(|(at, _)| since(at)),
+            is_reused: self.connected.is_some_and(|(_, link)| link == Link::Kept),
+            sent: self.connected.and(self.asked).map(since),
+            head: self.took.map(|took| since(self.started + took)),
+            done: since(now),
+            status: self.status,
+            cause: cause.filter(|_| has_failed),
+        }
     }
 
     /// How long its upstream has been waited for.
@@ -115,6 +136,7 @@ impl Exchange {
         let moment = snapshot.moment(now);
         let committed = snapshot.commit(chosen, &[], moment, &mut self.draws)?;
         let choice = committed.choice;
+        self.noted.by = Some(choice.by);
         self.asking = Some(self.seat(committed, Duration::ZERO, self.tries, now));
         self.tried.push(choice.member);
         self.tries += 1;
@@ -138,6 +160,7 @@ impl Exchange {
             seat: at.seat,
             target: at.target,
             started,
+            connected: None,
             asked: Some(started),
             upload: None,
             took: None,
@@ -177,9 +200,19 @@ impl Exchange {
         }
     }
 
+    /// The connection it goes out on.
+    pub(super) fn note_link(&mut self, link: Link) {
+        let now = self.clock.now();
+        if let Some(asking) = &mut self.asking {
+            asking.connected = Some((now, link));
+            asking.upstream().connections.count(link == Link::Kept);
+        }
+    }
+
     /// A piece of the request's body. With its end all of it is on its way: from now on the upstream
     /// is waited for.
     pub(super) fn note_request_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+        self.noted.from_client += piece.map_or(0, |piece| piece.len() as u64);
         self.copy_body(piece, is_end);
         if is_end && let Some(asking) = &mut self.asking {
             asking.upload = Some(Upload::Done);
@@ -301,6 +334,7 @@ impl Exchange {
         let outcome = asking.outcome.unwrap_or(Outcome::ClientGone);
         asking.upstream().tally.record(outcome, duration);
         if let Some(decision) = self.decision {
+            self.noted.tried(asking.noted(&decision, self.cause, (self.started, now)));
             let service = &self.snapshot.services[decision.service];
             let ended = Ended {
                 outcome,

@@ -57,6 +57,11 @@ impl Exchange {
         };
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[at.0];
+        if refusal.why == Why::NoUpstream {
+            // All of them have been looked at already, and in vain.
+            let now = snapshot.moment(self.clock.now());
+            self.noted.pass_over(at.1, snapshot.not_taken(&Err(refusal), &[], now, &[]));
+        }
         match refusal.why {
             Why::NoUpstream | Why::Open => {
                 if let Some(elsewhere) = self.elsewhere(incoming, at, refusal.why) {
@@ -208,6 +213,7 @@ impl Exchange {
     /// A piece of the response's body, and its end.
     pub(super) fn note_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
         if let Some(piece) = piece {
+            self.noted.to_client += piece.len() as u64;
             self.compare_piece(piece);
         }
         let Some(recording) = &mut self.kept.recording else { return };

@@ -26,10 +26,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::HeaderValue;
+use http::header::{HOST, HeaderValue};
 use smallvec::SmallVec;
 
-use crate::clock::{Clock, Draws};
+use crate::clock::{Clock, Draws, WallTime};
 use crate::http::admission::{self, Accepted, Head, HeadLimits};
 use crate::http::answer::Answer;
 use crate::http::edits::{Edits, Text};
@@ -40,7 +40,7 @@ use crate::http::trace_context::{TraceContext, hex};
 use crate::http::upgrade;
 use crate::judge::ledger::Failing;
 use crate::mirror::Copied;
-use crate::record::Record;
+use crate::record::{Noted, Record, Rings, Said};
 use crate::route::Facts;
 use crate::snapshot::{Asks, Choice, Published, Refusal, ServiceHold, Snapshot, Why};
 use crate::upstream::{Outcome, StatusClass};
@@ -98,6 +98,9 @@ pub struct Exchange {
     cause: Option<Cause>,
     /// The attempt that came to nothing last, and why, until somebody has taken it.
     failure: Option<(Choice, Cause)>,
+    /// What its record will say.
+    noted: Noted,
+    last: Arc<Rings>,
 }
 
 /// How far a request has got. From [`Phase::Admitted`] to [`Phase::Relaying`] somebody is asked.
@@ -141,8 +144,9 @@ impl Incoming<'_> {
 }
 
 impl Exchange {
-    /// Begins when a request's head has been read. What is published then is what the request sees.
-    pub fn open(clock: Clock, published: Arc<Published>) -> Exchange {
+    /// Begins when a request's head has been read. What is published then is what the request sees;
+    /// its record is one of the `last`.
+    pub fn open(clock: Clock, published: Arc<Published>, last: Arc<Rings>) -> Exchange {
         let started = clock.now();
         Exchange {
             started,
@@ -174,6 +178,8 @@ impl Exchange {
             failing: None,
             cause: None,
             failure: None,
+            noted: Noted::default(),
+            last,
         }
     }
 
@@ -186,10 +192,11 @@ impl Exchange {
     /// service is held, or full and has a queue. A request before it on the connection is over.
     pub fn admit<'e, 'r>(&'e mut self, head: &Head<'r>, peer: &'r Peer) -> Admission<'e, 'r> {
         if self.phase != Phase::Opened {
-            self.record(None);
-            *self = Exchange::open(self.clock, self.published.clone());
+            self.record(None, Said::default());
+            *self = Exchange::open(self.clock, self.published.clone(), self.last.clone());
         }
         self.phase = Phase::Examined;
+        self.noted.version = head.version;
         let snapshot = self.snapshot.clone();
         let server = &snapshot.config.server;
         let (bytes, fields) = (server.client.header_bytes, server.client.header_fields);
@@ -205,6 +212,7 @@ impl Exchange {
         self.identify(&fields);
         self.is_idempotent = head.method.is_idempotent();
         let client = forwarded::client(&fields, peer, &server.trusted_proxies);
+        self.noted.client = Some(client);
         let incoming = Incoming { head: *head, peer, host, fields, client };
         let draws = self.draws.clone();
         match self.place(&incoming.facts(), Asks::default()) {
@@ -237,6 +245,7 @@ impl Exchange {
         self.asks_websocket = upgrade::is_asked(fields);
         forwarded::edit(fields, peer, trusted, &mut self.edits);
         let trace = TraceContext::continue_or_start(fields, &mut self.draws);
+        self.noted.trace = Some((trace.trace_id, trace.parent_id));
         self.edits.set(FieldId::Traceparent, Text::Own(trace.traceparent()));
         match trace.state {
             Some(state) => self.edits.set(FieldId::Tracestate, Text::Own(state)),
@@ -326,12 +335,14 @@ impl Exchange {
     /// Ends the request: the one place where its record is made. `told` is the status that the
     /// client was told, if it was told anything. Gives the request's copy for another pool.
     pub fn end(&mut self, told: Option<u16>, request: &Sent<'_>) -> Option<Copied> {
-        self.record(told);
+        let path = request.path_and_query.split('?').next().unwrap_or_default();
+        let host = request.view.first(&HOST).unwrap_or_default();
+        self.record(told, Said { method: request.method.as_str(), host, path });
         self.describe(request);
         self.take_copy()
     }
 
-    fn record(&mut self, told: Option<u16>) {
+    fn record(&mut self, told: Option<u16>, said: Said<'_>) {
         if matches!(self.phase, Phase::Opened | Phase::Over) {
             return;
         }
@@ -355,19 +366,33 @@ impl Exchange {
         let whole = now.saturating_duration_since(self.started);
         // A stream goes on as long as there is something to tell; its user waits for its head.
         let answered = self.answered.map(|at| at.saturating_duration_since(self.started));
-        Record {
+        let has_answer = matches!(attempt, Some(Outcome::Status(_)));
+        let record = Record {
             pool: self.pool,
             outcome,
+            status: told,
+            cause: self.cause.filter(|_| !has_answer),
             duration: whole.saturating_sub(waited),
+            waited,
             felt: answered.unwrap_or(whole),
-        }
-        .account(&self.snapshot);
+            at: self.came(whole),
+            request_id: self.request_id.as_bytes(),
+            said,
+            noted: &self.noted,
+        };
+        record.account(&self.snapshot, &self.last);
+    }
+
+    /// When its head had been read, so long ago, by the wall clock.
+    fn came(&self, ago: Duration) -> WallTime {
+        let now = self.clock.wall_time().millis();
+        WallTime::from_millis(now.saturating_sub(ago.as_millis() as u64))
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.record(None);
+        self.record(None, Said::default());
     }
 }
 

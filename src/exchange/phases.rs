@@ -158,7 +158,7 @@ impl<'e> Attempt<'e> {
 
     /// Hears which connection it goes out on.
     pub fn connected(&mut self, link: Link) {
-        self.0.asking().upstream().connections.count(link == Link::Kept);
+        self.0.note_link(link);
     }
 
     /// Hears that the head of the request goes out.

@@ -5,11 +5,12 @@ use http::{HeaderMap, Method, Uri, Version};
 
 use super::phases::{Delivery, Link, Next, Relay};
 use super::*;
+use crate::balance::NotTaken;
 use crate::config::Config;
 use crate::http::admission::RequestTarget;
 use crate::http::view::View;
 use crate::judge::Counts;
-use crate::snapshot::{Blueprint, RunTime, Traffic};
+use crate::snapshot::{Blueprint, By, RunTime, Traffic};
 use crate::split::{Secret, Split};
 use crate::upstream::BreakerOrder;
 use http::header::HeaderName;
@@ -60,9 +61,14 @@ fn build(text: &str, run_time: RunTime) -> Arc<Snapshot> {
     Arc::new(Snapshot::build(&blueprint, None))
 }
 
+/// Nobody asks for these.
+pub(super) fn last() -> Arc<Rings> {
+    Arc::new(Rings::new(0, 1))
+}
+
 /// An exchange that sees this snapshot.
 fn open(clock: Clock, snapshot: &Arc<Snapshot>) -> Exchange {
-    Exchange::open(clock, Arc::new(Published::of(snapshot.clone())))
+    Exchange::open(clock, Arc::new(Published::of(snapshot.clone())), last())
 }
 
 fn admit(exchange: &mut Exchange, fields: &[(&'static str, &str)]) -> Result<(), Cause> {
@@ -878,4 +884,58 @@ fn a_stream_is_as_fast_as_its_head_and_anything_else_as_its_end() {
         assert_eq!((slow(stream, 50, 60_000), slow(stream, 150, 0)), (0, 1), "{stream}");
     }
     assert_eq!((slow("text/html", 50, 60), slow("text/html", 50, 40)), (1, 0));
+}
+
+#[test]
+fn its_record_tells_what_was_tried_and_what_was_not() {
+    let snapshot = snapshot();
+    let last = Arc::new(Rings::new(1 << 20, 1));
+    let published = Arc::new(Published::of(snapshot.clone()));
+    let mut exchange = Exchange::open(standing(), published, last.clone());
+    admit(&mut exchange, &[("x-request-id", "mine")]).unwrap();
+    let first = upstream_of(&exchange);
+    pass(Duration::from_millis(5));
+    let never_sent = Delivery { was_sent: false, ..SENT };
+    assert!(fails(&mut exchange, Cause::Connect, never_sent));
+    let second = upstream_of(&exchange);
+    pass(Duration::from_millis(4));
+    exchange.attempt().unwrap().connected(Link::Kept);
+    head(&mut exchange, 200, &HeaderMap::new(), true).unwrap();
+    let body = bytes::Bytes::from_static(b"hello");
+    exchange.relay().unwrap().body(Some(&body), true);
+    pass(Duration::from_millis(1));
+    finish(&mut exchange, Some(200));
+    let kept = last.find("mine").unwrap();
+    let millis = Duration::from_millis;
+    assert_eq!((&*kept.method, &*kept.path, kept.status), ("GET", "/a", Some(200)));
+    assert_eq!((kept.client, kept.to_client), (Some([192, 0, 2, 9].into()), 5));
+    assert_eq!((&*kept.service, &*kept.pool, &*kept.cause), ("shop", "blue", ""));
+    assert_eq!((kept.duration, kept.trace.0.len(), kept.by), (millis(10), 32, Some(By::Draw)));
+    let tried: Vec<_> =
+        kept.attempts.iter().map(|tried| (&*tried.upstream, &*tried.cause)).collect();
+    assert_eq!(tried, [(&*first, Cause::Connect.row().name), (&*second, "")]);
+    let times = |of: usize| {
+        let tried = &kept.attempts[of];
+        (tried.chosen, tried.connected, tried.is_reused, tried.head, tried.done)
+    };
+    assert_eq!(times(0), (millis(0), None, false, None, millis(5)));
+    assert_eq!(times(1), (millis(5), Some(millis(9)), true, Some(millis(9)), millis(10)));
+    assert_eq!(kept.not_taken, [("blue".into(), first.to_string(), NotTaken::Tried)]);
+    assert_eq!(last.latest(9).len(), 1);
+}
+
+#[test]
+fn the_record_of_a_refusal_names_why_nobody_was_asked() {
+    let snapshot = snapshot();
+    let members = snapshot.services[0].pools[0].members.list();
+    members.iter().for_each(|member| member.upstream.set_draining(true));
+    let last = Arc::new(Rings::new(1 << 20, 1));
+    let published = Arc::new(Published::of(snapshot.clone()));
+    let mut exchange = Exchange::open(standing(), published, last.clone());
+    assert_eq!(admit(&mut exchange, &[("x-request-id", "mine")]), Err(Cause::NoUpstream));
+    finish(&mut exchange, Some(503));
+    let kept = last.find("mine").unwrap();
+    assert_eq!((kept.attempts.len(), &*kept.cause), (0, Cause::NoUpstream.row().name));
+    let drained = |n: u8| ("blue".into(), format!("192.0.2.{n}:80"), NotTaken::Drained);
+    assert_eq!(kept.not_taken, [drained(1), drained(2)]);
 }

@@ -33,6 +33,7 @@ use crate::notify::{Caller, Notifier};
 use crate::observe::{Lag, Process, sample_lag};
 use crate::orders::{Desk, Now};
 use crate::probe;
+use crate::record::Rings;
 use crate::resolve::Resolver;
 use crate::snapshot::Published;
 use crate::store::{CommitError, Store, StoreError};
@@ -150,7 +151,8 @@ impl Server {
         workers.handle.spawn(sample_lag(lag.clone(), clock));
         process.set_lag(lag);
         let (mirrors, copies) = mirror::channel();
-        let clients = Arc::new(Clients::new(published.clone(), clock, threads, mirrors));
+        let last = Arc::new(Rings::new(config.server.remember, threads));
+        let clients = Arc::new(Clients::new(published.clone(), last, clock, threads, mirrors));
         let mut listeners = Listeners::new(clients.clone(), workers.handle.clone());
         let prepared = listeners.prepare(&config.listeners)?;
         listeners.commit(prepared);

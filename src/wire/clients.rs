@@ -15,6 +15,7 @@ use super::mirror::Mirrors;
 use super::pingora_lane::{PingoraLane, pingora_lane};
 use crate::clock::Clock;
 use crate::http::forwarded::Peer;
+use crate::record::Rings;
 use crate::snapshot::Published;
 
 /// What is done with a connection.
@@ -35,14 +36,16 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Serves what is published, moved by this many workers. Copies of requests go to `mirrors`.
+    /// Serves what is published, moved by this many workers. The records of the `last` requests and
+    /// copies for `mirrors` go there.
     pub fn new(
         published: Arc<Published>,
+        last: Arc<Rings>,
         clock: Clock,
         workers: usize,
         mirrors: Mirrors,
     ) -> Clients {
-        let proxy = Arc::new(pingora_lane(published.clone(), clock, workers, mirrors));
+        let proxy = Arc::new(pingora_lane(published.clone(), last, clock, workers, mirrors));
         Clients { published, clock, proxy, stopping: watch::Sender::new(false) }
     }
 

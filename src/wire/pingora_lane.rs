@@ -35,6 +35,7 @@ use crate::http::fields::Fields;
 use crate::http::forwarded::Peer;
 use crate::http::hop_by_hop;
 use crate::http::view::View;
+use crate::record::Rings;
 use crate::snapshot::Published;
 use crate::upstream::Target;
 
@@ -51,6 +52,7 @@ const SKIP: Duration = Duration::from_secs(1);
 /// pingora's side of the proxy.
 pub struct PingoraLane {
     published: Arc<Published>,
+    last: Arc<Rings>,
     clock: Clock,
     failures: FailureLog,
     mirrors: Mirrors,
@@ -76,9 +78,11 @@ impl PingoraLane {
     }
 }
 
-/// A proxy on pingora that serves what is published, moved by this many workers. Copies go there.
+/// A proxy on pingora that serves what is published, moved by this many workers. The records of the
+/// `last` requests and copies go there.
 pub fn pingora_lane(
     published: Arc<Published>,
+    last: Arc<Rings>,
     clock: Clock,
     workers: usize,
     mirrors: Mirrors,
@@ -91,7 +95,7 @@ pub fn pingora_lane(
     };
     pingora::proxy::http_proxy(
         &Arc::new(conf),
-        PingoraLane { published, clock, failures: FailureLog::default(), mirrors },
+        PingoraLane { published, last, clock, failures: FailureLog::default(), mirrors },
     )
 }
 
@@ -100,7 +104,7 @@ impl ProxyHttp for PingoraLane {
     type CTX = Box<Exchange>;
 
     fn new_ctx(&self) -> Self::CTX {
-        Box::new(Exchange::open(self.clock, self.published.clone()))
+        Box::new(Exchange::open(self.clock, self.published.clone(), self.last.clone()))
     }
 
     /// None: pingora's default module only compresses, and we pass bodies on as they are.

@@ -16,6 +16,7 @@ use pointsman::http::admission::{Head, RequestTarget};
 use pointsman::http::fields::Fields;
 use pointsman::http::forwarded::Peer;
 use pointsman::http::view::View;
+use pointsman::record::Rings;
 use pointsman::route::Facts;
 use pointsman::snapshot::{Asks, Blueprint, Published, RunTime, Snapshot};
 use pointsman::split::Secret;
@@ -126,7 +127,7 @@ fn a_request_takes_memory_for_its_id_and_its_trace_and_no_more() {
     let head = Head { method: &Method::GET, target, version, view, raw: b"" };
     let sent = Sent { method: &Method::GET, path_and_query: "/", view };
     let delivery = Delivery { was_sent: true, was_stale: false, can_replay: true };
-    let mut exchange = Exchange::open(clock, published);
+    let mut exchange = Exchange::open(clock, published, Arc::new(Rings::new(1 << 20, 1)));
     let mut serve = || {
         let before = TAKEN.with(Cell::get);
         let Admission::Forward(admitted) = exchange.admit(&head, &peer) else { panic!("refused") };

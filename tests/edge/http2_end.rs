@@ -12,6 +12,7 @@ use pingora::protocols::http::v2::server::{H2Accept, HttpSession, handshake};
 use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest, Stream};
 use pointsman::config::ClientLimits;
 use pointsman::http::forwarded::Peer;
+use pointsman::record::Rings;
 use pointsman::wire::client_stream::{ClientStream, Socket};
 use pointsman::wire::connection::Connection;
 use pointsman::wire::pingora_lane::pingora_lane;
@@ -27,7 +28,8 @@ async fn serve_http2(edge: &Edge) -> TcpStream {
     let (server, _) = listener.accept().await.unwrap();
     let clock = pointsman::server::clock::system();
     let (mirrors, _) = pointsman::wire::mirror::channel();
-    let proxy = Arc::new(pingora_lane(edge.server.published().clone(), clock, 1, mirrors));
+    let (published, last) = (edge.server.published().clone(), Arc::new(Rings::new(0, 1)));
+    let proxy = Arc::new(pingora_lane(published, last, clock, 1, mirrors));
     let peer = Peer::new([127, 0, 0, 1].into(), "http");
     let connection = Connection::new(peer, ClientLimits::default(), clock);
     let stream = ClientStream::new(Socket::Tcp(server), Arc::new(connection));

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use http::header::HeaderName;
 use http::{HeaderMap, Method, Uri, Version};
 
-use super::super::tests::{finish, names, snapshot_of};
+use super::super::tests::{finish, last, names, snapshot_of};
 use super::*;
 use crate::clock::Clock;
 use crate::exchange::Cause;
@@ -54,7 +54,7 @@ impl Bench {
     /// A request to this pool, or to the one that is drawn.
     fn ask(&self, pool: Option<&str>) -> Asking {
         let published = Arc::new(Published::of(self.snapshot.clone()));
-        let mut exchange = Exchange::open(self.clock, published);
+        let mut exchange = Exchange::open(self.clock, published, last());
         let mut headers = HeaderMap::new();
         headers.insert("host", "shop.test".parse().unwrap());
         pool.into_iter().for_each(|pool| drop(headers.insert("x-pool", pool.parse().unwrap())));
@@ -224,7 +224,8 @@ fn time_in_line_is_not_the_pools() {
 fn who_waits_too_long_is_refused_and_lets_the_next_one_in() {
     let bench = Bench::new("");
     let _blue = bench.begin("blue");
-    let mut exchange = Exchange::open(bench.clock, Arc::new(Published::of(bench.snapshot.clone())));
+    let mut exchange =
+        Exchange::open(bench.clock, Arc::new(Published::of(bench.snapshot.clone())), last());
     let headers = HeaderMap::from_iter(
         [("host", "shop.test"), ("x-pool", "blue")]
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())),

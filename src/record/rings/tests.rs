@@ -1,0 +1,244 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Version;
+
+use super::*;
+use crate::balance::NotTaken;
+use crate::clock::WallTime;
+use crate::config::Config;
+use crate::http::failure::Cause;
+use crate::record::{Attempt, KeptAttempt, Noted, Said};
+use crate::snapshot::{Blueprint, By, RunTime};
+use crate::split::{Cohort, Secret};
+use crate::upstream::{Outcome, StatusClass};
+
+const FILE: &str = r#"
+[[listeners]]
+address = "127.0.0.1:0"
+[services.shop]
+split = { blue = 90, green = 10 }
+[services.shop.pools]
+blue.upstreams = ["192.0.2.1:80", "192.0.2.2:80"]
+green.upstreams = ["192.0.2.3:80"]
+"#;
+
+fn snapshot() -> Snapshot {
+    let (config, _) = Config::parse(FILE).unwrap();
+    let (config, run_time) = (Arc::new(config), RunTime::default());
+    let (secret, now) = (Secret([1; 16]), Instant::now());
+    Snapshot::build(&Blueprint { config, run_time: &run_time, secret, now }, None)
+}
+
+/// A request that took the usual way, the nth.
+fn record<'r>(nth: u64, request_id: &'r str, outcome: Outcome, noted: &'r Noted) -> Record<'r> {
+    Record {
+        pool: Some((0, 0)),
+        outcome,
+        status: Some(200),
+        cause: None,
+        duration: Duration::from_millis(5),
+        waited: Duration::ZERO,
+        felt: Duration::from_millis(5),
+        at: WallTime::from_millis(nth),
+        request_id: request_id.as_bytes(),
+        said: Said { method: "GET", host: b"shop.test", path: "/" },
+        noted,
+    }
+}
+
+const GOOD: Outcome = Outcome::Status(StatusClass::Success);
+const BAD: Outcome = Outcome::Status(StatusClass::ServerError);
+
+fn ids(rings: &Rings) -> Vec<String> {
+    rings.latest(usize::MAX).into_iter().map(|kept| kept.request_id).collect()
+}
+
+#[test]
+fn all_that_was_noted_is_found_again() {
+    let (rings, snapshot) = (Rings::new(1 << 20, 2), snapshot());
+    let millis = Duration::from_millis;
+    let mut noted = Noted {
+        client: Some([192, 0, 2, 9].into()),
+        version: Version::HTTP_10,
+        by: Some(By::Cohort(Cohort::new(4_321))),
+        trace: Some(([b'a'; 32], [b'b'; 16])),
+        from_client: 17,
+        to_client: 1 << 40,
+        ..Noted::default()
+    };
+    let failed = Attempt {
+        pool: 1,
+        member: 0,
+        chosen: Duration::ZERO,
+        connected: Some(millis(1)),
+        is_reused: true,
+        sent: Some(millis(2)),
+        head: None,
+        done: millis(3),
+        status: None,
+        cause: Some(Cause::Reset),
+    };
+    let answered = Attempt {
+        pool: 0,
+        member: 1,
+        chosen: millis(4),
+        connected: None,
+        is_reused: false,
+        sent: None,
+        head: Some(millis(9)),
+        done: millis(10),
+        status: Some(503),
+        cause: None,
+    };
+    [failed, answered].into_iter().for_each(|attempt| noted.tried(attempt));
+    noted.pass_over(0, vec![(0, NotTaken::Ejected)]);
+    let path = format!("/{}é", "a".repeat(254));
+    let mut record = record(7, "some-id", BAD, &noted);
+    (record.status, record.cause) = (Some(502), Some(Cause::Reset));
+    record.waited = millis(40);
+    record.said = Said { method: "PROPFIND", host: b"shop.test", path: &path };
+    rings.write(&record, &snapshot);
+    let first = KeptAttempt {
+        pool: "green".into(),
+        upstream: "192.0.2.3:80".into(),
+        chosen: Duration::ZERO,
+        connected: Some(millis(1)),
+        is_reused: true,
+        sent: Some(millis(2)),
+        head: None,
+        done: millis(3),
+        status: None,
+        cause: Cause::Reset.row().name.into(),
+    };
+    let second = KeptAttempt {
+        pool: "blue".into(),
+        upstream: "192.0.2.2:80".into(),
+        chosen: millis(4),
+        connected: None,
+        is_reused: false,
+        sent: None,
+        head: Some(millis(9)),
+        done: millis(10),
+        status: Some(503),
+        cause: String::new(),
+    };
+    let kept = Kept {
+        at: WallTime::from_millis(7),
+        request_id: "some-id".into(),
+        method: "PROPFIND".into(),
+        host: "shop.test".into(),
+        // The last letter is cut in two.
+        path: format!("/{}…", "a".repeat(254)),
+        version: Version::HTTP_10,
+        client: Some([192, 0, 2, 9].into()),
+        status: Some(502),
+        cause: Cause::Reset.row().name.into(),
+        duration: millis(5),
+        waited: millis(40),
+        service: "shop".into(),
+        pool: "blue".into(),
+        revision: 0,
+        by: Some(By::Cohort(Cohort::new(4_321))),
+        trace: ("a".repeat(32), "b".repeat(16)),
+        from_client: 17,
+        to_client: 1 << 40,
+        attempts: vec![first, second],
+        not_taken: vec![("blue".into(), "192.0.2.1:80".into(), NotTaken::Ejected)],
+    };
+    assert_eq!(rings.find("some-id"), Some(kept));
+    assert_eq!(rings.find("some-i"), None);
+}
+
+#[test]
+fn what_was_refused_before_it_had_a_pool_is_kept_too() {
+    let (rings, snapshot, noted) = (Rings::new(1 << 20, 1), snapshot(), Noted::default());
+    let mut record = record(1, "-", Outcome::Status(StatusClass::ClientError), &noted);
+    (record.pool, record.cause) = (None, Some(Cause::NoRoute));
+    record.said = Said::default();
+    rings.write(&record, &snapshot);
+    let kept = rings.find("-").unwrap();
+    assert_eq!((&*kept.service, &*kept.pool, &*kept.host, kept.client), ("", "", "", None));
+    assert_eq!((kept.by, &*kept.cause), (None, Cause::NoRoute.row().name));
+}
+
+#[test]
+fn the_oldest_go_first_and_no_more_bytes_are_taken_than_may_be() {
+    const BYTES: usize = 64 << 10;
+    let (rings, snapshot, noted) = (Rings::new(BYTES, 1), snapshot(), Noted::default());
+    assert_eq!(rings.bytes(), 0, "nothing is taken before it is needed");
+    let mut most = 0;
+    for nth in 0..5_000 {
+        rings.write(&record(nth, &nth.to_string(), GOOD, &noted), &snapshot);
+        most = most.max(rings.bytes());
+    }
+    assert!((BYTES / 4..=BYTES / 2).contains(&most), "{most}");
+    let ids = ids(&rings);
+    let expected: Vec<String> =
+        (0..5_000u64).rev().take(ids.len()).map(|n| n.to_string()).collect();
+    assert!(ids.len() > 100 && ids == expected, "{ids:?}");
+    assert_eq!((rings.find("0"), rings.left_out()), (None, 0));
+}
+
+#[test]
+fn a_flood_of_good_ones_washes_no_failure_away() {
+    let (rings, snapshot, noted) = (Rings::new(64 << 10, 1), snapshot(), Noted::default());
+    rings.write(&record(0, "failed", BAD, &noted), &snapshot);
+    (1..5_000).for_each(|nth| rings.write(&record(nth, "good", GOOD, &noted), &snapshot));
+    assert!(rings.find("failed").is_some());
+    (1..5_000).for_each(|nth| rings.write(&record(nth, "bad", BAD, &noted), &snapshot));
+    assert!(rings.find("failed").is_none() && rings.find("good").is_some());
+    assert!(rings.bytes() <= 64 << 10, "{}", rings.bytes());
+}
+
+#[test]
+fn of_two_with_the_same_id_the_later_is_found() {
+    let (rings, snapshot, noted) = (Rings::new(1 << 20, 1), snapshot(), Noted::default());
+    for (nth, outcome) in [(1, GOOD), (3, BAD), (2, GOOD)] {
+        rings.write(&record(nth, "same", outcome, &noted), &snapshot);
+    }
+    assert_eq!(rings.find("same").map(|kept| kept.at.millis()), Some(3));
+}
+
+#[test]
+fn a_writer_never_waits_for_a_reader() {
+    let (rings, snapshot, noted) = (Rings::new(1 << 20, 1), snapshot(), Noted::default());
+    let reader = rings.rings[0].lock().unwrap();
+    // With a wait this would never end.
+    rings.write(&record(1, "left-out", GOOD, &noted), &snapshot);
+    drop(reader);
+    rings.write(&record(2, "kept", GOOD, &noted), &snapshot);
+    assert_eq!((ids(&rings), rings.left_out()), (vec!["kept".into()], 1));
+}
+
+#[test]
+fn with_no_bytes_nothing_is_remembered() {
+    let (rings, snapshot, noted) = (Rings::new(0, 4), snapshot(), Noted::default());
+    rings.write(&record(1, "id", BAD, &noted), &snapshot);
+    assert_eq!((rings.latest(9), rings.bytes()), (Vec::new(), 0));
+}
+
+#[test]
+fn many_workers_and_a_reader_at_once_keep_whole_records() {
+    let (rings, snapshot) = (Rings::new(256 << 10, 4), snapshot());
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let (rings, snapshot) = (&rings, &snapshot);
+            scope.spawn(move || {
+                let noted = Noted::default();
+                for nth in 0..3_000 {
+                    let id = format!("{worker}-{nth}");
+                    rings.write(&record(nth, &id, GOOD, &noted), snapshot);
+                }
+            });
+        }
+        for _ in 0..50 {
+            for kept in rings.latest(usize::MAX) {
+                assert_eq!((&*kept.method, &*kept.path, &*kept.pool), ("GET", "/", "blue"));
+                let nth = kept.request_id.split_once('-').unwrap().1;
+                assert_eq!(nth.parse(), Ok(kept.at.millis()));
+            }
+        }
+    });
+    assert!(!rings.latest(1).is_empty());
+}

@@ -388,7 +388,7 @@ fn run_task(
                 Some(query) => Ok(measure(&caller, query).await?),
                 None => Err(TaskError::NoQuestion),
             },
-            Task::Smoke => smoke(&targets, &rollout.service, &rollout.plan.smoke).await,
+            Task::Smoke => smoke(&caller, &targets, &rollout.service, &rollout.plan.smoke).await,
             Task::Hook(point) => {
                 let Some(hook) = rollout.plan.hooks.at(&point) else {
                     return Err(TaskError::NoHook);

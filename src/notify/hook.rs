@@ -13,7 +13,7 @@ use super::call::{Call, Caller, Reply, shown};
 use super::command;
 use crate::clock::WallTime;
 use crate::config::web_address;
-use crate::rollout::{Finished, Hook, HookPoint, NoAnswer, Strategy, TaskError, WebhookError};
+use crate::rollout::{Finished, Hook, HookPoint, Strategy, TaskError, WebhookError};
 use crate::split::BasisPoints;
 
 /// When and why a hook is called.
@@ -86,7 +86,7 @@ pub async fn call_hook(
                     return Ok(Finished::Agreed(reply.line));
                 }
                 Ok(Reply { status, line, .. }) => WebhookError::Refused { status, line },
-                Err(error) => NoAnswer::from(error).into(),
+                Err(error) => error.into(),
             };
             Err(TaskError::Webhook { address: shown(&url), why })
         }

@@ -7,7 +7,7 @@ use http::uri::InvalidUri;
 use serde::Deserialize;
 
 use super::call::{Caller, clean};
-use crate::rollout::{Finished, MeasureError, NoAnswer, Query};
+use crate::rollout::{Finished, MeasureError, Query};
 
 /// For all of it.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ struct Sample(#[allow(dead_code, reason = "the place of the time")] f64, String)
 /// The number that a query has for its answer.
 pub async fn measure(caller: &Caller, query: &Query) -> Result<Finished, MeasureError> {
     let url = address(query)?;
-    let (status, body) = caller.get(&url, WITHIN).await.map_err(NoAnswer::from)?;
+    let (status, body) = caller.get(url, WITHIN).await?;
     let answer = serde_json::from_slice::<Answer>(&body);
     let answer = answer.map_err(|_| MeasureError::Foreign(status))?;
     number(answer).map(Finished::Measured)

@@ -5,15 +5,12 @@
 //! burst. The first that is not answered as expected ends it.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, HOST, HeaderName, USER_AGENT};
-use http::{HeaderValue, Request, Response};
+use http::header::{HeaderName, USER_AGENT};
+use http::{HeaderValue, Request, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use tokio::time::timeout;
 
-use super::call::first_line;
-use crate::outgoing::dial::{DialError, Dialer};
-use crate::outgoing::http::{HttpError, exchange, start_of};
+use super::call::{Caller, first_line};
+use crate::outgoing::client::{Answer, Call, Whom};
 use crate::rollout::{Finished, NoAnswer, Smoke, SmokeError, TaskError};
 use crate::upstream::{Address, Target};
 
@@ -27,6 +24,7 @@ const AGENT: HeaderValue =
 /// Sends every request to every target, naming `host` as whom it is for. How many were answered as
 /// expected, or the first that was not.
 pub async fn smoke(
+    caller: &Caller,
     targets: &[Target],
     host: &str,
     requests: &[Smoke],
@@ -34,12 +32,9 @@ pub async fn smoke(
     if targets.is_empty() {
         return Err(TaskError::NoUpstream);
     }
-    let dialer = Dialer::default();
     for target in targets {
         for request in requests {
-            let sent = timeout(request.timeout, send(&dialer, target, host, request)).await;
-            let timed_out = Err(NoAnswer::TimedOut(request.timeout).into());
-            let Err(why) = sent.unwrap_or(timed_out) else { continue };
+            let Err(why) = send(caller, target, host, request).await else { continue };
             let request = format!("{} {}", request.method, request.path);
             return Err(TaskError::Smoke { request, upstream: Address::of(target), why });
         }
@@ -48,54 +43,47 @@ pub async fn smoke(
 }
 
 async fn send(
-    dialer: &Dialer,
+    caller: &Caller,
     target: &Target,
     host: &str,
     smoke: &Smoke,
 ) -> Result<(), SmokeError> {
-    let request = request(host, smoke)?;
-    let unreachable = |error: DialError| NoAnswer::Unreachable(error.to_string());
-    let stream = dialer.connect(target).await.map_err(unreachable)?;
-    exchange(stream, request, async |response| judge(response, smoke).await).await
+    let call = Call {
+        request: request(host, smoke)?,
+        whom: Whom::At(target.clone()),
+        within: smoke.timeout,
+        wanted: if smoke.contains.is_some() { BODY_LIMIT } else { 0 },
+    };
+    judge(caller.client.send(call).await.map_err(NoAnswer::from)?, smoke)
 }
 
 fn request(host: &str, smoke: &Smoke) -> Result<Request<Full<Bytes>>, SmokeError> {
     let unusable = |error: &dyn std::fmt::Display| SmokeError::Request(error.to_string());
     let body = Full::new(Bytes::from(smoke.body.clone().unwrap_or_default()));
-    let builder = Request::builder().method(smoke.method.as_str()).uri(smoke.path.as_str());
+    let url = Uri::builder().scheme("http").authority(host).path_and_query(&*smoke.path).build();
+    let url = url.map_err(|error| unusable(&error))?;
+    let builder = Request::builder().method(smoke.method.as_str()).uri(url);
     let mut request = builder.body(body).map_err(|error| unusable(&error))?;
-    let host = HeaderValue::from_str(host).map_err(|error| unusable(&error))?;
-    let headers = request.headers_mut();
-    headers.insert(HOST, host);
-    headers.insert(USER_AGENT, AGENT);
-    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    let mut fields = Vec::new();
+    let fields = request.headers_mut();
     for (name, value) in &smoke.headers {
         let name = name.parse::<HeaderName>().map_err(|error| unusable(&error))?;
-        fields.push((name, HeaderValue::from_str(value).map_err(|error| unusable(&error))?));
+        // A name may be repeated.
+        fields.append(name, HeaderValue::from_str(value).map_err(|error| unusable(&error))?);
     }
-    // The plan's fields replace ours of the same name, and may repeat a name among themselves.
-    for (name, _) in &fields {
-        headers.remove(name);
-    }
-    for (name, value) in fields {
-        headers.append(name, value);
-    }
+    fields.entry(USER_AGENT).or_insert(AGENT);
     Ok(request)
 }
 
-async fn judge(response: Response<Incoming>, smoke: &Smoke) -> Result<(), SmokeError> {
-    let (head, body) = response.into_parts();
+fn judge(answer: Answer, smoke: &Smoke) -> Result<(), SmokeError> {
     let is_expected = match smoke.status {
-        Some(status) => head.status == status,
-        None => head.status.is_success(),
+        Some(status) => answer.status == status,
+        None => answer.status.is_success(),
     };
     if !is_expected {
-        return Err(SmokeError::Status { expected: smoke.status, got: head.status });
+        return Err(SmokeError::Status { expected: smoke.status, got: answer.status });
     }
     let Some(expected) = &smoke.contains else { return Ok(()) };
-    let body = start_of(body, BODY_LIMIT).await?;
+    let body = answer.body.map_err(|error| NoAnswer::Broken(error.to_string()))?;
     if String::from_utf8_lossy(&body).contains(expected) {
         return Ok(());
     }
@@ -104,12 +92,6 @@ async fn judge(response: Response<Incoming>, smoke: &Smoke) -> Result<(), SmokeE
         line => format!("`{line}`"),
     };
     Err(SmokeError::Body { expected: expected.clone(), got })
-}
-
-impl From<HttpError> for SmokeError {
-    fn from(error: HttpError) -> SmokeError {
-        NoAnswer::Broken(error.to_string()).into()
-    }
 }
 
 #[cfg(test)]

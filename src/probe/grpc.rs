@@ -12,10 +12,11 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 
 use super::advice::Advice;
+use super::exchange::beside;
 use super::failure::ProbeFailure;
 use super::http::{AGENT, BODY_LIMIT};
 use crate::outgoing::dial::{Dialer, Speaks};
-use crate::outgoing::http::{HttpError, beside};
+use crate::outgoing::http::HttpError;
 use crate::upstream::{GrpcProbe, Target};
 
 /// `HealthCheckResponse.ServingStatus.SERVING`.

@@ -11,9 +11,10 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::advice::Advice;
+use super::exchange::exchange;
 use super::failure::ProbeFailure;
 use crate::outgoing::dial::{Dialer, Speaks, Stream};
-use crate::outgoing::http::{HttpError, exchange, start_of};
+use crate::outgoing::http::{HttpError, start_of};
 use crate::upstream::{HttpProbe, Target};
 
 /// How upstreams recognise probes in their logs.

@@ -6,6 +6,7 @@
 
 mod advice;
 mod agenda;
+mod exchange;
 mod failure;
 mod grpc;
 mod http;

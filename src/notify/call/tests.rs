@@ -1,20 +1,13 @@
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use hyper::body::{Body, Frame};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-
-use super::super::tests::{Receiver, assert_signed, deaf, secret};
+use super::super::tests::{assert_signed, secret};
 use super::*;
-use crate::outgoing::dial::tests::{acceptor, dialer};
+use crate::outgoing::tests::{Receiver, deaf};
 use crate::server::clock::system;
 
-async fn post(url: &str, secret_file: Option<&Path>, limit: Duration) -> Result<Reply, CallError> {
+async fn post(url: &str, secret_file: Option<&Path>, limit: Duration) -> Result<Reply, NoAnswer> {
     let url = url.parse().unwrap();
     let body = Bytes::from_static(b"{\"a\":1}");
     let call = Call { url: &url, id: "call_1", body, secret_file, timeout: limit };
-    Caller::with(dialer(), system()).post(&call).await
+    Caller::new(system()).post(&call).await
 }
 
 const PATIENT: Duration = Duration::from_secs(60);
@@ -47,16 +40,9 @@ async fn without_its_key_a_call_is_not_made() {
     let receiver = Receiver::start(|_| Some("ok")).await;
     let gone = Path::new("/nowhere/key");
     let failure = post(&receiver.url("/"), Some(gone), PATIENT).await.unwrap_err();
-    assert_eq!(failure.to_string(), "cannot read the secret file /nowhere/key: entity not found");
+    let why = "cannot read the secret file /nowhere/key: entity not found";
+    assert_eq!(failure, NoAnswer::NotSent(why.into()));
     assert_eq!(receiver.calls().len(), 0);
-}
-
-#[tokio::test]
-async fn a_redirect_is_an_answer_and_is_not_followed() {
-    let receiver = Receiver::start(|_| Some((StatusCode::FOUND, [("location", "/other")]))).await;
-    let reply = post(&receiver.url("/in"), None, PATIENT).await.unwrap();
-    assert_eq!(reply.to_string(), "302 Found");
-    assert_eq!(receiver.calls().len(), 1);
 }
 
 #[tokio::test]
@@ -68,74 +54,14 @@ async fn an_answer_may_say_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_call_has_a_time_for_all_of_it() {
+async fn who_says_nothing_or_is_not_there_gives_no_answer() {
     let receiver = Receiver::start(|_| None::<StatusCode>).await;
     let limit = Duration::from_millis(50);
     let failure = post(&receiver.url("/"), None, limit).await.unwrap_err();
-    assert_eq!(failure, CallError::TimedOut(limit));
-    assert_eq!(failure.to_string(), "timed out after 50ms");
-}
-
-/// A body that does not end.
-struct Endless;
-
-impl Body for Endless {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 4_096])))))
-    }
-}
-
-#[tokio::test]
-async fn an_endless_answer_is_read_up_to_its_limit() {
-    let receiver = Receiver::start(|_| Some(axum::body::Body::new(Endless))).await;
-    let reply = post(&receiver.url("/"), None, PATIENT).await.unwrap();
-    assert_eq!(reply.line, "x".repeat(LINE_LIMIT));
-}
-
-#[tokio::test]
-async fn a_name_is_looked_up_and_its_addresses_tried_in_turn() {
-    let receiver = Receiver::start(|_| Some("ok")).await;
-    // On most machines it stands for ::1 as well, where nobody listens on this port.
-    let url = format!("http://localhost:{}/", receiver.address.port());
-    assert_eq!(post(&url, None, PATIENT).await.unwrap().line, "ok");
-}
-
-#[tokio::test]
-async fn nobody_there_is_refused() {
+    assert_eq!(failure, NoAnswer::TimedOut(limit));
     let (_socket, address) = deaf();
     let failure = post(&format!("http://{address}/"), None, PATIENT).await.unwrap_err();
-    assert_eq!(failure, CallError::Dial(DialError::Refused));
-}
-
-#[tokio::test]
-async fn https_needs_a_trusted_certificate() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}/", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        let mut stream = acceptor(b"http/1.1").accept(stream).await.unwrap();
-        let mut bytes = Vec::new();
-        while !bytes.ends_with(b"{\"a\":1}") {
-            assert!(stream.read_buf(&mut bytes).await.unwrap() > 0);
-        }
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
-        stream.flush().await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        acceptor(b"http/1.1").accept(stream).await.is_err()
-    });
-    assert_eq!(post(&url, None, PATIENT).await.unwrap().to_string(), "200 OK: ok");
-    let url = url.parse().unwrap();
-    let body = Bytes::new();
-    let call = Call { url: &url, id: "call_1", body, secret_file: None, timeout: PATIENT };
-    let strict = Caller::new(system()).post(&call).await;
-    assert!(matches!(strict, Err(CallError::Dial(DialError::Tls(_)))), "{strict:?}");
-    assert!(server.await.unwrap());
+    assert_eq!(failure, NoAnswer::Unreachable("connection refused".into()));
 }
 
 #[test]

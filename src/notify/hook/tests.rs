@@ -3,8 +3,9 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::super::tests::{Receiver, assert_signed, deaf, secret};
+use super::super::tests::{assert_signed, secret};
 use super::*;
+use crate::outgoing::tests::{Receiver, deaf};
 use crate::server::clock::system;
 
 fn occasion(point: HookPoint) -> Occasion {

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::super::tests::{Receiver, deaf};
 use super::*;
+use crate::outgoing::tests::{Receiver, deaf};
+use crate::server::clock::system;
 
 fn get(path: &str) -> Smoke {
     Smoke {
@@ -15,6 +16,10 @@ fn get(path: &str) -> Smoke {
         contains: None,
         timeout: Duration::from_secs(60),
     }
+}
+
+async fn ask(targets: &[Target], host: &str, requests: &[Smoke]) -> Result<Finished, TaskError> {
+    smoke(&Caller::new(system()), targets, host, requests).await
 }
 
 fn at(receivers: &[&Receiver]) -> Vec<Target> {
@@ -36,7 +41,7 @@ async fn every_upstream_is_sent_every_request_as_it_is_written() {
         ..get("/orders?dry=1")
     };
     let targets = at(&[&receivers[0], &receivers[1]]);
-    let result = smoke(&targets, "shop.example.com", &[get("/"), order]).await;
+    let result = ask(&targets, "shop.example.com", &[get("/"), order]).await;
     assert_eq!(result, Ok(Finished::Answered { requests: 2, upstreams: 2 }));
     for receiver in &receivers {
         let calls = receiver.calls();
@@ -57,7 +62,7 @@ async fn every_upstream_is_sent_every_request_as_it_is_written() {
 async fn the_first_that_is_not_answered_as_expected_ends_it() {
     let fine = Receiver::start(|_| Some("ok")).await;
     let bad = Receiver::start(|_| Some((StatusCode::INTERNAL_SERVER_ERROR, "boom"))).await;
-    let result = smoke(&at(&[&fine, &bad]), "h", &[get("/a"), get("/b")]).await;
+    let result = ask(&at(&[&fine, &bad]), "h", &[get("/a"), get("/b")]).await;
     let expected =
         format!("GET /a at {}: expected a 2xx, got 500 Internal Server Error", bad.address);
     assert_eq!(result.unwrap_err().to_string(), expected);
@@ -78,12 +83,12 @@ async fn a_failure_says_what_was_expected_and_what_came() {
         ),
     ];
     for (request, failure) in cases {
-        let result = smoke(&targets, "h", &[request]).await;
+        let result = ask(&targets, "h", &[request]).await;
         let expected = format!("GET /a at {}: {failure}", receiver.address);
         assert_eq!(result.unwrap_err().to_string(), expected);
     }
     let odd = Smoke { headers: vec![("a b".into(), "c".into())], ..get("/a") };
-    let result = smoke(&targets, "h", &[odd]).await.unwrap_err().to_string();
+    let result = ask(&targets, "h", &[odd]).await.unwrap_err().to_string();
     assert!(result.contains(": the request cannot be made: "), "{result}");
     assert_eq!(receiver.calls().len(), 3);
 }
@@ -92,11 +97,11 @@ async fn a_failure_says_what_was_expected_and_what_came() {
 async fn an_upstream_that_does_not_answer_fails() {
     let silent = Receiver::start(|_| None::<StatusCode>).await;
     let short = Smoke { timeout: Duration::from_millis(50), ..get("/a") };
-    let result = smoke(&at(&[&silent]), "h", &[short]).await;
+    let result = ask(&at(&[&silent]), "h", &[short]).await;
     let expected = format!("GET /a at {}: timed out after 50ms", silent.address);
     assert_eq!(result.unwrap_err().to_string(), expected);
     let (_socket, nobody) = deaf();
-    let result = smoke(&[Target::Socket(nobody)], "h", &[get("/a")]).await;
+    let result = ask(&[Target::Socket(nobody)], "h", &[get("/a")]).await;
     let failure = result.unwrap_err().to_string();
     assert_eq!(failure, format!("GET /a at {nobody}: connection refused"));
 }
@@ -111,13 +116,13 @@ async fn a_body_is_looked_through_up_to_its_limit() {
     let receiver = Receiver::start(move |n| Some(body(BODY_LIMIT - 5 + n))).await;
     let request = Smoke { contains: Some("ready".into()), ..get("/a") };
     let targets = at(&[&receiver]);
-    assert!(smoke(&targets, "h", std::slice::from_ref(&request)).await.is_ok());
-    let failure = smoke(&targets, "h", &[request]).await.unwrap_err().to_string();
+    assert!(ask(&targets, "h", std::slice::from_ref(&request)).await.is_ok());
+    let failure = ask(&targets, "h", &[request]).await.unwrap_err().to_string();
     assert!(failure.contains("expected a body with `ready`, got `...."), "{failure}");
 }
 
 #[tokio::test]
 async fn nobody_to_ask_is_no_success() {
-    let result = smoke(&[], "h", &[get("/a")]).await;
+    let result = ask(&[], "h", &[get("/a")]).await;
     assert_eq!(result, Err(TaskError::NoUpstream));
 }

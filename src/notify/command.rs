@@ -71,7 +71,7 @@ pub async fn run(
             group.release();
             match status.success() {
                 true => return Ok(first_line(words.bytes())),
-                false => CommandEnd::Exited(status),
+                false => CommandEnd::Exited { code: status.code(), status: status.to_string() },
             }
         }
         Ok(Err(error)) => CommandEnd::Unknown(error.to_string()),

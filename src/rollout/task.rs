@@ -4,7 +4,6 @@
 //! Whoever does a task says why it failed by one of these causes; what a library or the system has
 //! to say of it is kept in its own words.
 
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -150,8 +149,13 @@ pub enum CommandError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandEnd {
     /// By itself or by a signal.
-    #[error("ended with {0}")]
-    Exited(ExitStatus),
+    #[error("ended with {status}")]
+    Exited {
+        /// Its exit code; none if a signal ended it.
+        code: Option<i32>,
+        /// In the system's words: `exit status: 3`, or `signal: 9 (SIGKILL)`.
+        status: String,
+    },
     /// The system does not tell.
     #[error("cannot be waited for: {0}")]
     Unknown(String),

@@ -52,10 +52,9 @@ const OUTSIDE: [(&str, &str); 15] = [
 ];
 
 /// Files of the core that use something of [`OUTSIDE`] all the same.
-const CORE_EXCEPTIONS: [(&str, &str, &str); 3] = [
+const CORE_EXCEPTIONS: [(&str, &str, &str); 2] = [
     ("orders/budgets.rs", "tracing::", "says that a minute of counts is lost, for now"),
     ("rehearsal/mod.rs", "std::thread", "computes on all cores; nothing leaves the call"),
-    ("rollout/task.rs", "std::process", "holds how a command ended, as a value"),
 ];
 
 /// Rooms of the rim that a room of the core imports all the same.

@@ -4,9 +4,11 @@
 //! the same code on their own time and dice. The rim is handed a [`Clock`] when the process is
 //! wired; the only place that reads the machine's clock and random source is `server/clock.rs`.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::SignedDuration;
+use rand::TryRng;
 
 /// A length of time as configs write it, such as `9m 12s`.
 pub fn in_words(length: Duration) -> String {
@@ -168,6 +170,26 @@ impl Draws {
     }
 }
 
+/// What `rand_distr` draws from: the same sequence.
+impl TryRng for Draws {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok((self.bits() >> 32) as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.bits())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for piece in bytes.chunks_mut(8) {
+            piece.copy_from_slice(&self.bits().to_le_bytes()[..piece.len()]);
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,5 +203,17 @@ mod tests {
         }
         assert!(seen.iter().all(|&n| (800..1_200).contains(&n)), "{seen:?}");
         assert_eq!(draws.below(0), 0);
+    }
+
+    #[test]
+    fn a_distribution_draws_from_the_same_sequence() {
+        let (mut drawn, mut expected) = (Draws::seeded(9), Draws::seeded(9));
+        assert_eq!(drawn.try_next_u64(), Ok(expected.bits()));
+        assert_eq!(drawn.try_next_u32(), Ok((expected.bits() >> 32) as u32));
+        let mut bytes = [0; 11];
+        assert_eq!(drawn.try_fill_bytes(&mut bytes), Ok(()));
+        let wanted = [expected.bits().to_le_bytes(), expected.bits().to_le_bytes()].concat();
+        assert_eq!(bytes, wanted[..11]);
+        assert_eq!(drawn.bits(), expected.bits());
     }
 }

@@ -11,6 +11,7 @@ use super::phases::Sent;
 use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
 use crate::http::hop_by_hop::METRIC;
+use crate::http::list;
 use crate::http::view::{View, text};
 use crate::judge::ledger::{Account, Failing, Ledger, Noted};
 use crate::judge::{Ending, Fault, Watched};
@@ -63,13 +64,12 @@ impl Exchange {
             return 0;
         }
         let metric = METRIC;
-        let lines = view.all(&metric).filter_map(text);
-        let parts = lines.flat_map(|line| line.split(',')).filter_map(|part| part.split_once('='));
-        let bit = |(name, value): (&str, &str)| {
-            let place = names.iter().position(|known| **known == *name.trim())?;
-            (value.trim() != "0").then_some(1 << place)
+        let said = view.all(&metric).flat_map(list::members).filter_map(list::directive);
+        let bit = |(name, value): (&[u8], Option<&[u8]>)| {
+            let place = names.iter().position(|known| known.as_bytes() == name)?;
+            (value? != b"0").then_some(1 << place)
         };
-        parts.filter_map(bit).fold(0, |bits, bit: u8| bits | bit)
+        said.filter_map(bit).fold(0, |bits, bit: u8| bits | bit)
     }
 
     /// Whether a failure of this attempt would be kept as a sample.

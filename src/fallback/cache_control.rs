@@ -9,6 +9,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, PRAGMA};
 
+use crate::http::list;
+
 /// The largest number of seconds that is told from a larger one (RFC 9111 section 1.2.2).
 const LONGEST: u64 = 1 << 31;
 
@@ -50,29 +52,13 @@ impl CacheControl {
         control
     }
 
-    /// Takes up the directives of one line; none if the line breaks the grammar.
+    /// Takes up the directives of one line; none if one of them breaks the grammar.
     fn read(&mut self, line: &[u8]) -> Option<()> {
-        let mut rest = line;
-        loop {
-            rest = skip(rest, b" \t,");
-            if rest.is_empty() {
-                return Some(());
-            }
-            let end = rest.iter().position(|b| !is_token(*b)).unwrap_or(rest.len());
-            let (name, after) = rest.split_at(end);
-            let (argument, after) = match skip(after, b" \t").strip_prefix(b"=") {
-                Some(after) => {
-                    let (argument, after) = argument(skip(after, b" \t"))?;
-                    (Some(argument), after)
-                }
-                None => (None, after),
-            };
-            rest = skip(after, b" \t");
-            if name.is_empty() || !(rest.is_empty() || rest[0] == b',') {
-                return None;
-            }
+        for member in list::members(line) {
+            let (name, argument) = list::directive(member)?;
             self.take(&name.to_ascii_lowercase(), argument);
         }
+        Some(())
     }
 
     fn take(&mut self, name: &[u8], argument: Option<&[u8]>) {
@@ -100,22 +86,6 @@ impl CacheControl {
     }
 }
 
-/// A token or a quoted string, without its quotes, and what follows it.
-fn argument(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let Some(quoted) = text.strip_prefix(b"\"") else {
-        let end = text.iter().position(|b| !is_token(*b)).unwrap_or(text.len());
-        return Some(text.split_at(end));
-    };
-    let mut is_escaped = false;
-    let is_end = |&b: &u8| {
-        let ends = b == b'"' && !is_escaped;
-        is_escaped = b == b'\\' && !is_escaped;
-        ends
-    };
-    let end = quoted.iter().position(is_end)?;
-    Some((&quoted[..end], &quoted[end + 1..]))
-}
-
 /// A number of seconds; none if it is no number.
 pub(super) fn seconds(digits: &[u8]) -> Option<Duration> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -124,16 +94,6 @@ pub(super) fn seconds(digits: &[u8]) -> Option<Duration> {
     // All digits, so it fails only for what is too large.
     let number = std::str::from_utf8(digits).ok()?.parse().unwrap_or(LONGEST);
     Some(Duration::from_secs(number.min(LONGEST)))
-}
-
-fn skip<'a>(text: &'a [u8], these: &[u8]) -> &'a [u8] {
-    let start = text.iter().position(|b| !these.contains(b)).unwrap_or(text.len());
-    &text[start..]
-}
-
-/// A byte of a token (RFC 9110 section 5.6.2).
-fn is_token(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
 #[cfg(test)]

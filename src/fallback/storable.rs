@@ -19,6 +19,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::MARK;
 use super::cache_control::{self, CacheControl};
+use crate::http::list;
 
 /// What upstreams learn the client's scheme from: always part of what is asked, or a redirect from
 /// `http` to `https` would be given to who is there already.
@@ -170,11 +171,7 @@ impl Nominated {
     fn of(request: &HeaderMap, response: &HeaderMap) -> Result<Nominated, Unstorable> {
         let mut names = vec![X_FORWARDED_PROTO];
         let lines = response.get_all(VARY).into_iter();
-        for name in lines.flat_map(|line| line.as_bytes().split(|&b| b == b',')) {
-            let name = name.trim_ascii();
-            if name.is_empty() {
-                continue;
-            }
+        for name in lines.flat_map(|line| list::tokens(line.as_bytes())) {
             // `*` is the name of a field as well, but says that no request is the same.
             let name = HeaderName::from_bytes(name).ok().filter(|name| name != "*");
             let name = name.ok_or(Unstorable::Vary)?;
@@ -245,9 +242,9 @@ fn has_content(request: &HeaderMap) -> bool {
 
 /// Whether a `Connection` says more than how to go on with the connection.
 fn names_fields(connection: &HeaderValue) -> bool {
-    const HOW: [&[u8]; 3] = [b"keep-alive", b"close", b""];
-    let mut tokens = connection.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii);
-    tokens.any(|token| !HOW.iter().any(|how| token.eq_ignore_ascii_case(how)))
+    const HOW: [&[u8]; 2] = [b"keep-alive", b"close"];
+    list::tokens(connection.as_bytes())
+        .any(|token| !HOW.iter().any(|how| token.eq_ignore_ascii_case(how)))
 }
 
 /// All lines of a field as one, as section 4.1 compares them; none without the field.

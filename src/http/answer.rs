@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::failure::Cause;
 use super::fields::{FieldId, Fields};
+use super::list;
 use super::view::text;
 
 /// When to ask again during maintenance, in seconds: nobody knows, and soon is not it.
@@ -142,10 +143,10 @@ impl Form {
         if !request.has(FieldId::Accept) {
             return (1_000, false);
         }
-        let lines = request.all(FieldId::Accept).filter_map(text);
-        let ranges = lines.flat_map(|line| line.split(',')).map(|range| {
-            let (kind, parameters) = range.split_once(';').unwrap_or((range, ""));
-            (self.closeness(kind.trim()), weight(parameters))
+        let ranges = request.all(FieldId::Accept).flat_map(list::members).map(|range| {
+            let mut parts = list::parts(range, b';');
+            let kind = parts.next().and_then(text);
+            (self.closeness(kind.unwrap_or_default()), weight(parts))
         });
         let (closeness, weight) = ranges.filter(|(close, _)| *close > 0).max().unwrap_or_default();
         (weight, closeness == 3)
@@ -176,10 +177,10 @@ fn ends_in_json(subtype: &str) -> bool {
 }
 
 /// The `q` of a range's parameters, in thousandths; 1 if there is none that makes sense.
-fn weight(parameters: &str) -> u16 {
-    let mut pairs = parameters.split(';').filter_map(|pair| pair.split_once('='));
-    let q = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-    let q = q.and_then(|(_, value)| value.trim().parse::<f32>().ok());
+fn weight<'r>(parameters: impl Iterator<Item = &'r [u8]>) -> u16 {
+    let mut pairs = parameters.filter_map(list::directive);
+    let q = pairs.find(|(name, _)| name.eq_ignore_ascii_case(b"q"));
+    let q = q.and_then(|(_, value)| text(value?)?.parse::<f32>().ok());
     q.filter(|q| (0.0..=1.0).contains(q)).map_or(1_000, |q| (q * 1_000.0).round() as u16)
 }
 
@@ -243,6 +244,9 @@ mod tests {
             ("image/png", Form::Text),
             ("text/htmlx, application/jsonx", Form::Text),
             ("text/html;q=2", Form::Page),
+            // What stands in quotes is neither a range nor a weight.
+            ("text/plain;t=\"a, text/html;q=1\";q=0.1, application/json;q=0.2", Form::Json),
+            (", ,text/html ; Q=0.9,, text/plain;q=0.8", Form::Page),
         ];
         for (accept, form) in cases {
             assert_eq!(wanted(accept, true), form, "{accept}");

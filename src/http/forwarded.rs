@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::edits::{Edits, Text};
 use super::fields::{FieldId, Fields, Known};
+use super::list;
 use super::view::text;
 
 /// Fields that say who the client is or how it came; upstreams may believe them.
@@ -72,8 +73,7 @@ pub fn is_https(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet]) -> bool {
     let told = told.filter(|_| is_trusted(peer.address, trusted));
     let schemes = told.unwrap_or(peer.scheme.as_bytes());
     // Of several hops the first is the client's.
-    let first = schemes.split(|&b| b == b',').next().unwrap_or_default();
-    first.trim_ascii().eq_ignore_ascii_case(b"https")
+    list::tokens(schemes).next().is_some_and(|first| first.eq_ignore_ascii_case(b"https"))
 }
 
 /// Adds the fields that tell the upstream where the request comes from.

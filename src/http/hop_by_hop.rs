@@ -10,6 +10,7 @@ use http::header::{
 };
 use smallvec::SmallVec;
 
+use super::list;
 use super::view::View;
 
 /// By which an upstream reports what it counts itself, such as `checkout_failed=1`.
@@ -63,7 +64,7 @@ pub fn to_remove(view: View<'_>, switches: bool) -> SmallVec<[HeaderName; 4]> {
 
 /// The tokens of all `Connection` lines.
 pub fn tokens<'r>(lines: impl Iterator<Item = &'r [u8]>) -> impl Iterator<Item = &'r [u8]> {
-    lines.flat_map(|line| line.split(|&b| b == b',').map(<[u8]>::trim_ascii))
+    lines.flat_map(list::tokens)
 }
 
 /// Whether `Connection` names any field, rather than only saying how to go on with it.

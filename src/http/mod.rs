@@ -4,12 +4,13 @@
 //! request's fields is a list of [`Edits`](edits::Edits) that the lane writes.
 //!
 //! `admission.rs` says what may be passed on at all, `forwarded.rs`, `hop_by_hop.rs`,
-//! `trace_context.rs` and `private.rs` what becomes of fields, `upgrade.rs`, `streaming.rs` and
-//! `grpc.rs` what a message means beyond its status, `failure.rs` has the one table from
-//! causes to answers and `answer.rs` writes them. Nothing here moves a byte.
+//! `trace_context.rs` and `private.rs` what becomes of fields, `list.rs` reads the lists in them;
+//! `upgrade.rs`, `streaming.rs` and `grpc.rs` say what a message means beyond its status, `failure.rs`
+//! has the one table from causes to answers and `answer.rs` writes them. Nothing here moves a byte.
 
 pub mod view;
 pub mod fields;
+pub mod list;
 pub mod admission;
 pub mod failure;
 pub mod answer;

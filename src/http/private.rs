@@ -8,6 +8,7 @@
 
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 
+use super::list;
 use super::view::View;
 
 /// What tells some caches more than `Cache-Control` does (RFC 9213, and the W3C note on edges).
@@ -23,31 +24,16 @@ const REPLACED: [&[u8]; 3] = [b"public", b"s-maxage", b"private"];
 pub fn cache_control(response: View<'_>) -> HeaderValue {
     let mut value = b"private".to_vec();
     for line in response.all(&CACHE_CONTROL) {
-        for directive in directives(line) {
+        for directive in list::members(line) {
             let name = directive.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii();
             let is_replaced = REPLACED.iter().any(|replaced| name.eq_ignore_ascii_case(replaced));
-            if !is_replaced && !directive.is_empty() {
+            if !is_replaced {
                 value.extend_from_slice(b", ");
                 value.extend_from_slice(directive);
             }
         }
     }
     HeaderValue::from_bytes(&value).unwrap_or(HeaderValue::from_static("private"))
-}
-
-/// The directives of a line; commas in quotes part nothing.
-fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    let parts = line.split(move |&b| {
-        match b {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_quoted => is_escaped = true,
-            b'"' => is_quoted = !is_quoted,
-            _ => {}
-        }
-        b == b',' && !is_quoted
-    });
-    parts.map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use http::header::HeaderValue;
 
 use super::fields::{FieldId, Fields};
+use super::list;
 use crate::clock::Draws;
 
 /// The caller may have recorded the trace.
@@ -93,11 +94,7 @@ fn state(fields: &Fields<'_>) -> Option<HeaderValue> {
     lines.peek()?;
     let mut joined: Vec<u8> = Vec::new();
     let mut members = 0;
-    for member in lines.flat_map(|line| line.split(|&b| b == b',')) {
-        let member = trim_ows(member);
-        if member.is_empty() {
-            continue;
-        }
+    for member in lines.flat_map(list::tokens) {
         members += 1;
         if !is_member(member) || members > MOST_MEMBERS {
             return None;
@@ -108,13 +105,6 @@ fn state(fields: &Fields<'_>) -> Option<HeaderValue> {
         joined.extend_from_slice(member);
     }
     if joined.is_empty() { None } else { HeaderValue::from_bytes(&joined).ok() }
-}
-
-fn trim_ows(text: &[u8]) -> &[u8] {
-    let ows = |b: &u8| *b != b' ' && *b != b'\t';
-    let start = text.iter().position(ows).unwrap_or(text.len());
-    let end = text.iter().rposition(ows).map_or(start, |at| at + 1);
-    &text[start..end]
 }
 
 /// `key=value` by the grammar of section 3.3.1.

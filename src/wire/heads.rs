@@ -14,6 +14,7 @@ use crate::fallback::MARK;
 use crate::http::edits::{Edit, Edits, Text};
 use crate::http::fields::FieldId;
 use crate::http::forwarded::Peer;
+use crate::http::list;
 use crate::http::private;
 use crate::http::view::View;
 
@@ -133,8 +134,8 @@ fn one_length(headers: &mut HeaderMap) {
     if lines.next().is_none() && first.as_bytes().iter().all(u8::is_ascii_digit) {
         return;
     }
-    let one = first.as_bytes().split(|&b| b == b',').next().unwrap_or_default();
-    if let Ok(one) = HeaderValue::from_bytes(one.trim_ascii()) {
+    let one = list::tokens(first.as_bytes()).next().unwrap_or_default();
+    if let Ok(one) = HeaderValue::from_bytes(one) {
         headers.insert(CONTENT_LENGTH, one);
     }
 }

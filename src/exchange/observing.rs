@@ -12,7 +12,7 @@ use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
 use crate::http::hop_by_hop::METRIC;
 use crate::http::list;
-use crate::http::view::{View, text};
+use crate::http::view::View;
 use crate::judge::ledger::{Account, Failing, Ledger, Noted};
 use crate::judge::{Ending, Fault, Watched};
 use crate::route::Facts;

@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_directive_is_a_name_with_an_argument_or_without() {
-        let cases: [(&str, Option<(&str, Option<&str>)>); 14] = [
+        type Directive = (&'static str, Option<&'static str>);
+        let cases: [(&str, Option<Directive>); 14] = [
             ("public", Some(("public", None))),
             ("max-age=60", Some(("max-age", Some("60")))),
             ("max-age = \"60\"", Some(("max-age", Some("60")))),

@@ -53,7 +53,7 @@ impl Exchange {
             was_stale: delivery.was_stale && self.reconnects < MOST_RECONNECTS,
             is_idempotent: self.is_idempotent,
             can_replay: delivery.can_replay,
-            tries: self.tries,
+            tries: self.attempts,
             elapsed: now.saturating_duration_since(self.let_in),
             on_canary: is_shielded(service, &decision),
             is_failure: doubt == Doubt::Failure,
@@ -96,11 +96,11 @@ impl Exchange {
             Err(refusal) => refusal.at.map_or(pool, |(_, pool)| pool),
         };
         self.noted.pass_over(of, not_taken);
-        let (pause, tries) = match retry {
-            // Nobody was asked: it is the same try.
-            Retry::Reconnect => (Duration::ZERO, self.tries - 1),
-            Retry::Another(pause) => (pause, self.tries),
-            _ => (Duration::ZERO, self.tries),
+        let (pause, attempts) = match retry {
+            // Nobody was asked: it is the same attempt.
+            Retry::Reconnect => (Duration::ZERO, self.attempts - 1),
+            Retry::Another(pause) => (pause, self.attempts),
+            _ => (Duration::ZERO, self.attempts),
         };
         let is_paid_for = matches!(retry, Retry::Another(_));
         let budget = &service.state.budget;
@@ -112,7 +112,7 @@ impl Exchange {
         if is_paid_for {
             budget.spend(moment);
         }
-        Some((committed.choice, self.seat(committed, pause, tries, now)))
+        Some((committed.choice, self.seat(committed, pause, attempts, now)))
     }
 
     /// Ends the attempt under way and begins the next.
@@ -125,17 +125,17 @@ impl Exchange {
                 self.tried.pop();
                 self.reconnects += 1;
             }
-            Retry::Another(_) => self.tries += 1,
+            Retry::Another(_) => self.attempts += 1,
             Retry::Stable => {
                 self.note_shielded();
                 self.tried.clear();
-                self.tries += 1;
+                self.attempts += 1;
             }
             Retry::StandIn => {
                 service.state.fallbacks.pool.fetch_add(1, Ordering::Relaxed);
                 self.pool = Some((to.service, to.pool));
                 self.tried.clear();
-                self.tries += 1;
+                self.attempts += 1;
             }
         }
         service.state.budget.on_retry();

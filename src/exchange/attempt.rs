@@ -137,22 +137,28 @@ impl Exchange {
         let committed = snapshot.commit(chosen, &[], moment, &mut self.draws)?;
         let choice = committed.choice;
         self.noted.by = Some(choice.by);
-        self.asking = Some(self.seat(committed, Duration::ZERO, self.tries, now));
+        self.asking = Some(self.seat(committed, Duration::ZERO, self.attempts, now));
         self.tried.push(choice.member);
-        self.tries += 1;
+        self.attempts += 1;
         self.decision = Some(choice);
         snapshot.services[choice.service].state.budget.on_request(moment);
         Ok(())
     }
 
-    /// An attempt that begins after this pause, and after so many tries.
-    pub(super) fn seat(&self, at: Committed, pause: Duration, tries: u32, now: Instant) -> Asking {
+    /// An attempt that begins after this pause, and after so many others.
+    pub(super) fn seat(
+        &self,
+        at: Committed,
+        pause: Duration,
+        attempts: u32,
+        now: Instant,
+    ) -> Asking {
         let service = &self.snapshot.services[at.choice.service];
         let stability = &service.stability;
         let started = now + pause;
         let mut within = stability.retries.per_try.unwrap_or(service.timeouts.response);
-        if tries > 0 {
-            // The time for tries decides how long to go on trying, not how long an answer may take.
+        if attempts > 0 {
+            // The time for attempts decides how long to go on trying, not how long an answer may take.
             let spent = started.saturating_duration_since(self.let_in);
             within = within.min(stability.retries.total.saturating_sub(spent));
         }
@@ -358,7 +364,7 @@ impl Exchange {
 }
 
 /// A wait for an answer's head that is long for this service: what its breaker calls slow; without
-/// that a third of what one try may take, which an upstream that is well hardly ever needs and an
+/// that a third of what one attempt may take, which an upstream that is well hardly ever needs and an
 /// impatient client (a page that is closed, a caller with a time-out of its own) still waits.
 fn long(service: &Service) -> Duration {
     let stability = &service.stability;

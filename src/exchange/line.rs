@@ -186,7 +186,7 @@ impl Exchange {
         before: Refusal,
     ) -> Result<(), Refusal> {
         if before.why == Why::Held {
-            // Its time for a place and for tries begins when the hold is over.
+            // Its time for a place and for attempts begins when the hold is over.
             self.let_in = self.clock.now();
         }
         self.draws = draws.clone();

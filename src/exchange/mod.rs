@@ -65,7 +65,7 @@ pub struct Exchange {
     snapshot: Arc<Snapshot>,
     draws: Draws,
     started: Instant,
-    /// When the time for tries and for a place began: with the request, or with the end of a hold.
+    /// When the time for attempts and for a place began: with the request, or with the end of a hold.
     let_in: Instant,
     decision: Option<Choice>,
     /// Set once a pool is known even if no upstream of it was: the refusal counts there.
@@ -74,7 +74,7 @@ pub struct Exchange {
     phase: Phase,
     asking: Option<Asking>,
     tried: SmallVec<[usize; 4]>,
-    tries: u32,
+    attempts: u32,
     reconnects: u32,
     request_id: HeaderValue,
     edits: Edits,
@@ -161,7 +161,7 @@ impl Exchange {
             phase: Phase::Opened,
             asking: None,
             tried: SmallVec::new(),
-            tries: 0,
+            attempts: 0,
             reconnects: 0,
             request_id: HeaderValue::from_static("-"),
             edits: Edits::default(),

@@ -513,7 +513,7 @@ fn the_time_for_tries_bounds_the_later_ones_only() {
     pass(Duration::from_millis(500));
     let stale = Delivery { was_stale: true, ..SENT };
     assert!(fails(&mut exchange, Cause::Reset, stale));
-    assert_eq!(exchange.timeouts().response, Duration::from_secs(15), "it is the same try");
+    assert_eq!(exchange.timeouts().response, Duration::from_secs(15), "it is the same attempt");
     assert!(fails(&mut exchange, Cause::Connect, Delivery { was_sent: false, ..SENT }));
     assert_eq!(exchange.timeouts().response, Duration::from_millis(1_500));
 }

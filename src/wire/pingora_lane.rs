@@ -39,8 +39,8 @@ use crate::record::Rings;
 use crate::snapshot::Published;
 use crate::upstream::Target;
 
-/// How often pingora may ask for a peer: more often than an exchange ever tries.
-const MOST_TRIES: usize = 16;
+/// How often pingora may ask for a peer: more often than an exchange ever wants one.
+const MOST_ATTEMPTS: usize = 16;
 
 /// Kept connections to upstreams, for each worker.
 const KEPT_PER_WORKER: usize = 512;
@@ -89,7 +89,7 @@ pub fn pingora_lane(
 ) -> HttpProxy<PingoraLane> {
     let conf = ServerConf {
         threads: workers,
-        max_retries: MOST_TRIES,
+        max_retries: MOST_ATTEMPTS,
         upstream_keepalive_pool_size: KEPT_PER_WORKER,
         ..ServerConf::default()
     };

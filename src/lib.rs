@@ -7,7 +7,8 @@
 //! named set of **upstreams**, each one address, that run one version. A client hashes to a
 //! **cohort**, a stable number that the split cuts. Each traffic state of a service is a numbered
 //! **revision**. To **drain** is to give no new requests and let old ones finish. The **snapshot**
-//! is the whole immutable picture that one request sees.
+//! is the whole immutable picture that one request sees. The **state** is what must outlast the
+//! process, a **change** one durable step of it, and an **order** what somebody wants changed.
 //!
 //! # Four walks
 //!
@@ -18,16 +19,18 @@
 //! 2. *A change of the file.* [`files::watch`] sees it, the controller reads and checks it with
 //!    [`config`], binds new listeners, builds the next snapshot and publishes it.
 //! 3. *A change of traffic.* [`cli`] → [`admin`] → [`control::Control`] → the controller, the only
-//!    writer → [`store`] → a new snapshot → the answer with its revision.
-//! 4. *A look.* [`admin`] reads the snapshot, the totals of its pools and upstreams, and the rates
-//!    that [`history::History`] keeps.
+//!    writer → [`orders::Orders`] decides which changes → the commit thread has the [`store`] keep
+//!    them → [`state::State::apply`] → a new snapshot → the answer with its revision. What takes
+//!    traffic from something sick is in force first and stored then.
+//! 4. *A look.* [`admin`] reads the snapshot, the totals of its pools and upstreams, the rates that
+//!    [`history::History`] keeps, and the state; it never asks the writer.
 //!
 //! # Rooms
 //!
 //! The core ([`clock`], [`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
 //! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`rehearsal`], [`http`], [`exchange`],
-//! [`record`], [`orders`]) knows no pingora, no runtime, no file and no socket, and takes time and
-//! chance as arguments. The rim ([`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`],
+//! [`record`], [`state`], [`orders`]) knows no pingora, no runtime, no file and no socket, and takes
+//! time and chance as arguments. The rim ([`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`],
 //! [`store`], [`control`], [`events`], [`notify`], [`history`], [`observe`], [`admin`], [`server`],
 //! [`cli`]) has them all.
 
@@ -50,6 +53,7 @@ pub mod http;
 pub mod exchange;
 pub mod record;
 pub mod history;
+pub mod state;
 pub mod orders;
 
 pub mod wire;

@@ -14,7 +14,8 @@ use serde::{Deserialize, Deserializer};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::orders::{Order, Refused, Target};
+use crate::control::Granted;
+use crate::orders::{Answer as Given, By, Order, Refused, Target};
 use crate::snapshot::{Service, Snapshot};
 
 pub(super) type Answer = Result<Response, Problem>;
@@ -46,21 +47,41 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-pub(super) async fn change(admin: &Admin, service: &str, to: Target, order: Order) -> Answer {
-    let shifted = admin.control.shift(service, to, order).await;
-    let revision = shifted.map_err(|refused| admin.problem(refused, service))?;
-    Ok((etag(revision.number), Json(wire::Revision::from(revision))).into_response())
+/// Gives an order about a service, and waits until it is in force.
+pub(super) async fn give(
+    admin: &Admin,
+    service: &str,
+    order: Order,
+    by: By,
+) -> Result<Granted, Problem> {
+    let granted = admin.control.order(order, by).await;
+    granted.map_err(|refused| admin.problem(refused, service))
 }
 
-pub(super) fn order(
+pub(super) async fn change(admin: &Admin, name: &str, to: Target, by: By) -> Answer {
+    let order = Order::Shift { service: name.into(), to };
+    let granted = give(admin, name, order, by).await?;
+    let Given::Revision(revision) = granted.answer else { return Err(strange()) };
+    let made = wire::Revision::from(&*revision);
+    let body = wire::Revision { storing: wire::Storing::of(granted.is_stored), ..made };
+    Ok((etag(revision.number), Json(body)).into_response())
+}
+
+/// An order is answered with what it makes; this is what none is.
+pub(super) fn strange() -> Problem {
+    let detail = "the order was answered with something else than it makes";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "strange-answer", detail)
+}
+
+pub(super) fn by(
     headers: &HeaderMap,
     caller: &Caller,
     author: Option<String>,
     reason: Option<String>,
     force: bool,
-) -> Result<Order, Problem> {
+) -> Result<By, Problem> {
     let author = caller.author(author);
-    Ok(Order { author, reason, expected: if_match(headers)?, force })
+    Ok(By { author, reason, expected: if_match(headers)?, force })
 }
 
 /// The revision an `If-Match` names; none for no condition or `*`.

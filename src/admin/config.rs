@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::wire::{self, ConfigChange, ConfigProblem};
 use crate::control::ReloadError;
 use crate::files::Text;
+use crate::orders::live;
 
 type Body = Result<Bytes, BytesRejection>;
 
@@ -40,7 +41,8 @@ pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::
         (status = 422, description = "The text is not a config", body = Problem)))]
 pub async fn diff(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Changes>, Problem> {
     let (config, _) = given_or_file(&admin, body?)?.parse()?;
-    let found = admin.control.diff(config).await?;
+    let (before, state) = (admin.in_force.borrow().config.clone(), admin.state.borrow().clone());
+    let found = crate::config::diff(&before, &config, &live(&state, &before));
     Ok(Json(changes(&admin, found)))
 }
 

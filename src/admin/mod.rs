@@ -1,4 +1,4 @@
-//! The admin API: HTTP in, reads of the snapshot and commands to the controller out.
+//! The admin API: HTTP in, reads of the snapshot and of the state, and orders to the controller out.
 //!
 //! JSON under `/v1`, errors as problem documents (RFC 9457), the description at `/openapi.json`
 //! made from the handlers themselves. Nothing here writes: changes go through [`Control`].
@@ -32,8 +32,9 @@ use crate::events::Events;
 use crate::files::{InForce, Source};
 use crate::history::History;
 use crate::observe::Process;
-use crate::orders::{Board, Refused};
+use crate::orders::Refused;
 use crate::snapshot::Published;
+use crate::state::State;
 
 use problem::Problem;
 
@@ -52,8 +53,8 @@ pub struct Admin {
     pub history: Arc<History>,
     /// What happened.
     pub events: Arc<Events>,
-    /// What stands: orders and rollouts under way.
-    pub board: watch::Receiver<Arc<Board>>,
+    /// What outlasts the process: history, rollouts, orders that stand, flags.
+    pub state: watch::Receiver<Arc<State>>,
     /// The config in force and its text.
     pub in_force: watch::Receiver<Arc<InForce>>,
     /// Where the config comes from.
@@ -107,6 +108,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(rollouts::start, rollouts::show))
         .routes(routes!(rollouts::command))
         .routes(routes!(rollouts::list))
+        .routes(routes!(rollouts::one))
         .routes(routes!(rollouts::report))
         .routes(routes!(slo::show))
         .routes(routes!(slo::put_freeze, slo::delete_freeze))

@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use super::answer::{Answer, Body, Object, order};
+use super::answer::{Answer, Body, Object, by, give};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
@@ -61,15 +61,17 @@ pub async fn put_upstream_state(
         wire::UpstreamState::Active => UpstreamOrder::Activate,
         wire::UpstreamState::Drain => UpstreamOrder::Drain,
     };
-    let order = order(&HeaderMap::new(), &caller, author, reason, force)?;
-    let set = admin.control.set_upstream(place.clone(), what, order).await;
-    let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
+    let by = by(&HeaderMap::new(), &caller, author, reason, force)?;
+    let order = Order::Upstream { place: place.clone(), what };
+    let granted = give(&admin, &place.service, order, by).await?;
+    let generation = granted.generation;
     let snapshot = admin.published.load();
     let pool = snapshot.service(&place.service).and_then(|service| service.pool(&place.pool));
     let mut members = pool.iter().flat_map(|pool| pool.members.list());
     let found = members.find(|member| Some(&member.upstream.address) == place.upstream.as_ref());
     let in_flight = found.map_or(0, |member| member.upstream.in_flight());
-    Ok(Json(wire::UpstreamStateSet { state, in_flight, generation }).into_response())
+    let storing = wire::Storing::of(granted.is_stored);
+    Ok(Json(wire::UpstreamStateSet { state, in_flight, generation, storing }).into_response())
 }
 
 /// Adds an upstream to a pool, or gives one that is there another weight. It stays until the pool
@@ -94,10 +96,11 @@ pub async fn post_upstream(
         return Err(bad("weight: from 1 to 10000"));
     }
     let place = Place { service, pool, upstream: Some(parsed.clone()) };
-    let order = order(&HeaderMap::new(), &caller, author, reason, false)?;
+    let by = by(&HeaderMap::new(), &caller, author, reason, false)?;
     let what = UpstreamOrder::Add { weight };
-    let set = admin.control.set_upstream(place.clone(), what, order).await;
-    let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
+    let order = Order::Upstream { place: place.clone(), what };
+    let granted = give(&admin, &place.service, order, by).await?;
+    let generation = granted.generation;
     let is_named = parsed.target().is_none();
     let note =
         (is_named && !resolves_soon(&admin, &place, &parsed).await).then(|| UNRESOLVED.into());
@@ -119,13 +122,14 @@ pub async fn delete_upstream(
     State(admin): State<Admin>,
     caller: Caller,
     Path((service, pool, address)): Path<(String, String, String)>,
-    by: Result<Query<By>, QueryRejection>,
+    asker: Result<Query<Asker>, QueryRejection>,
 ) -> Answer {
-    let Query(By { reason, author }) = by?;
+    let Query(Asker { reason, author }) = asker?;
     let place = upstream(&admin, service, pool, &address)?;
-    let order = order(&HeaderMap::new(), &caller, author, reason, false)?;
-    let set = admin.control.set_upstream(place.clone(), UpstreamOrder::Remove, order).await;
-    let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
+    let by = by(&HeaderMap::new(), &caller, author, reason, false)?;
+    let order = Order::Upstream { place: place.clone(), what: UpstreamOrder::Remove };
+    let granted = give(&admin, &place.service, order, by).await?;
+    let generation = granted.generation;
     Ok(Json(wire::UpstreamsChanged { address, generation, note: None }).into_response())
 }
 
@@ -148,7 +152,7 @@ async fn resolves_soon(admin: &Admin, place: &Place, name: &Address) -> bool {
 /// Who asks for what has no body, and why.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct By {
+pub struct Asker {
     reason: Option<String>,
     author: Option<String>,
 }
@@ -193,9 +197,9 @@ async fn set_breaker(
     body: Body<wire::PutBreaker>,
 ) -> Answer {
     let Json(Object(wire::PutBreaker { state, reason, author })) = body?;
-    let order = order(&HeaderMap::new(), caller, author, reason, false)?;
-    let set = admin.control.set_breaker(place.clone(), state.into(), order).await;
-    let generation = set.map_err(|refused| admin.problem(refused, &place.service))?;
+    let by = by(&HeaderMap::new(), caller, author, reason, false)?;
+    let order = Order::Breaker { place: place.clone(), what: state.into() };
+    let generation = give(admin, &place.service, order, by).await?.generation;
     Ok(Json(wire::BreakerSet { state, generation }).into_response())
 }
 
@@ -214,9 +218,9 @@ pub async fn put_mode(
 ) -> Answer {
     let Json(Object(put)) = body?;
     let what = mode(&put)?;
-    let order: Order = order(&HeaderMap::new(), &caller, put.author, put.reason, false)?;
-    let set = admin.control.set_mode(&service, what, order).await;
-    let generation = set.map_err(|refused| admin.problem(refused, &service))?;
+    let by = by(&HeaderMap::new(), &caller, put.author, put.reason, false)?;
+    let order = Order::Mode { service: service.clone(), what };
+    let generation = give(&admin, &service, order, by).await?.generation;
     let snapshot = admin.published.load();
     let waiting = snapshot.service(&service).map_or(0, |service| service.waiting());
     Ok(Json(wire::ModeSet { mode: put.mode, waiting, generation }).into_response())

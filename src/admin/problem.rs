@@ -105,6 +105,10 @@ impl From<Refused> for Problem {
             Refused::Contracted { .. } => (StatusCode::CONFLICT, "contracted"),
             Refused::NoFlag(_) => (StatusCode::NOT_FOUND, "no-flag"),
             Refused::Store(_) => (StatusCode::INSUFFICIENT_STORAGE, "store"),
+            Refused::Withdrawn => (StatusCode::SERVICE_UNAVAILABLE, "withdrawn"),
+            Refused::GaveWay { .. } => (StatusCode::SERVICE_UNAVAILABLE, "gave-way"),
+            Refused::Overtaken { .. } => (StatusCode::CONFLICT, "overtaken"),
+            Refused::Unknown { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unknown"),
             Refused::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let hint = match &refused {
@@ -138,6 +142,10 @@ impl From<Refused> for Problem {
 impl From<ReloadError> for Problem {
     fn from(error: ReloadError) -> Problem {
         let (status, kind) = match &error {
+            // These say themselves what has become of it.
+            ReloadError::Refused(refused) if !matches!(refused, Refused::Store(_)) => {
+                return refused.clone().into();
+            }
             ReloadError::NoFile => (StatusCode::CONFLICT, "no-file"),
             ReloadError::File(FileError::Read { .. }) => {
                 (StatusCode::CONFLICT, "file-not-readable")
@@ -146,8 +154,7 @@ impl From<ReloadError> for Problem {
                 (StatusCode::UNPROCESSABLE_ENTITY, "bad-config")
             }
             ReloadError::Bind(_) => (StatusCode::CONFLICT, "address-not-bindable"),
-            ReloadError::Store(_) => (StatusCode::INSUFFICIENT_STORAGE, "store"),
-            ReloadError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            ReloadError::Refused(_) => (StatusCode::INSUFFICIENT_STORAGE, "store"),
         };
         let mut problem = Problem::new(status, kind, format!("{error}; nothing has changed"));
         if let ReloadError::File(FileError::Problems(rejected)) = &error {

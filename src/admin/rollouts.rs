@@ -1,5 +1,6 @@
 //! Moving traffic over time and back: rollouts, rollbacks, feature flags, and the store as JSON.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -7,13 +8,14 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-use super::answer::{Answer, Body, Object, OptionalBody, change, given, order};
+use super::answer::{Answer, Body, Object, OptionalBody, by, change, find, give, given, strange};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::orders::{Refused, Target};
-use crate::rollout::{Order, Strategy, Wishes};
+use crate::orders::{Answer as Given, By, FlagReport, Order, Refused, Report, Target};
+use crate::rollout::{Order as Verb, Rollout, Strategy, Wishes};
 use crate::split::BasisPoints;
+use crate::store::{Export, StoredEvent};
 
 /// Goes back to an earlier revision; without one to before the last change, where the steps of one
 /// rollout are one change. Ends a rollout that is under way.
@@ -33,8 +35,8 @@ pub async fn rollback(
     body: OptionalBody<wire::Rollback>,
 ) -> Answer {
     let wire::Rollback { to, force, reason, author } = given(body)?;
-    let order = order(&headers, &caller, author, reason, force)?;
-    change(&admin, &name, Target::Back { to }, order).await
+    let by = by(&headers, &caller, author, reason, force)?;
+    change(&admin, &name, Target::Back { to }, by).await
 }
 
 /// Starts a rollout.
@@ -56,11 +58,10 @@ pub async fn start(
 ) -> Answer {
     let Json(Object(start)) = body?;
     let wishes = wishes(&start)?;
-    let order = order(&headers, &caller, start.author, start.reason, false)?;
-    let started = admin.control.start_rollout(&name, wishes, order).await;
-    let report = started.map_err(|refused| refuse(&admin, refused, &name))?;
-    Ok((StatusCode::CREATED, Json(wire::Rollout::of(report, admin.clock.wall_time())))
-        .into_response())
+    let by = by(&headers, &caller, start.author, start.reason, false)?;
+    let order = Order::StartRollout { service: name.clone(), wishes: Box::new(wishes) };
+    let rollout = ordered(&admin, &name, order, by).await?;
+    Ok((StatusCode::CREATED, Json(rollout)).into_response())
 }
 
 /// The rollout under way, else the last one.
@@ -70,14 +71,14 @@ pub async fn start(
         (status = 200, description = "The rollout", body = wire::Rollout),
         (status = 404, description = "No such service, or no rollout yet", body = Problem)))]
 pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
-    let listed = admin.control.rollouts(&name).await;
-    let reports = listed.map_err(|refused| refuse(&admin, refused, &name))?;
+    find(&admin.published.load(), &name)?;
+    let (state, now) = (admin.state.borrow().clone(), admin.clock.wall_time());
     let none = || {
         let detail = format!("service `{name}` has had no rollout yet");
         Problem::new(StatusCode::NOT_FOUND, "no-rollout", detail)
     };
-    let newest = reports.into_iter().next().ok_or_else(none)?;
-    Ok(Json(wire::Rollout::of(newest, admin.clock.wall_time())).into_response())
+    let newest = Report::newest(&state, &name, now).ok_or_else(none)?;
+    Ok(Json(wire::Rollout::of(newest, now)).into_response())
 }
 
 /// The rollouts that are remembered, the newest first.
@@ -87,31 +88,61 @@ pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
         (status = 200, description = "The rollouts", body = Vec<wire::Rollout>),
         (status = 404, description = "No such service", body = Problem)))]
 pub async fn list(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
-    let listed = admin.control.rollouts(&name).await;
-    let reports = listed.map_err(|refused| refuse(&admin, refused, &name))?;
-    let now = admin.clock.wall_time();
+    find(&admin.published.load(), &name)?;
+    let (state, now) = (admin.state.borrow().clone(), admin.clock.wall_time());
+    let reports = Report::all(&state, &name, now);
     let all: Vec<wire::Rollout> =
         reports.into_iter().map(|report| wire::Rollout::of(report, now)).collect();
     Ok(Json(all).into_response())
 }
 
-/// One rollout with its evidence, ready for a post-mortem.
+/// One rollout: where it is.
 #[utoipa::path(get, path = "/v1/services/{service}/rollouts/{id}", tag = "rollouts",
+    params(("service" = String, Path), ("id" = u64, Path)),
+    responses(
+        (status = 200, description = "The rollout", body = wire::Rollout),
+        (status = 404, description = "No such service or rollout", body = Problem)))]
+pub async fn one(State(admin): State<Admin>, Path((name, id)): Path<(String, u64)>) -> Answer {
+    let (_, described) = remembered(&admin, &name, id)?;
+    Ok(Json(described).into_response())
+}
+
+/// One rollout with its evidence, ready for a post-mortem.
+#[utoipa::path(get, path = "/v1/services/{service}/rollouts/{id}/report", tag = "rollouts",
     params(("service" = String, Path), ("id" = u64, Path)),
     responses(
         (status = 200, description = "The rollout with its evidence", body = wire::RolloutReport),
         (status = 404, description = "No such service or rollout", body = Problem)))]
 pub async fn report(State(admin): State<Admin>, Path((name, id)): Path<(String, u64)>) -> Answer {
-    let listed = admin.control.rollouts(&name).await;
-    let reports = listed.map_err(|refused| refuse(&admin, refused, &name))?;
-    let found = reports.into_iter().find(|report| report.rollout.id == id);
-    let found = found.ok_or_else(|| {
+    let (rollout, described) = remembered(&admin, &name, id)?;
+    Ok(Json(wire::RolloutReport::of(&rollout, described)).into_response())
+}
+
+fn remembered(
+    admin: &Admin,
+    name: &str,
+    id: u64,
+) -> Result<(Arc<Rollout>, wire::Rollout), Problem> {
+    find(&admin.published.load(), name)?;
+    let (state, now) = (admin.state.borrow().clone(), admin.clock.wall_time());
+    let rollout = state.rollout_of(name, id).ok_or_else(|| {
         let detail = format!("service `{name}` has no rollout {id} any more, or never had");
         Problem::new(StatusCode::NOT_FOUND, "no-rollout", detail)
     })?;
-    let rollout = found.rollout.clone();
-    let described = wire::Rollout::of(found, admin.clock.wall_time());
-    Ok(Json(wire::RolloutReport::of(&rollout, described)).into_response())
+    Ok((rollout.clone(), wire::Rollout::of(Report::of(&state, rollout, now), now)))
+}
+
+/// Gives an order that is answered with a rollout.
+async fn ordered(
+    admin: &Admin,
+    name: &str,
+    order: Order,
+    by: By,
+) -> Result<wire::Rollout, Problem> {
+    let granted = give(admin, name, order, by).await?;
+    let Given::Rollout(report) = granted.answer else { return Err(strange()) };
+    let rollout = wire::Rollout::of(*report, admin.clock.wall_time());
+    Ok(wire::Rollout { storing: wire::Storing::of(granted.is_stored), ..rollout })
 }
 
 /// Gives an order to the rollout under way: `pause`, `resume`, `step`, `promote` or `abort`.
@@ -130,11 +161,11 @@ pub async fn command(
     body: OptionalBody<wire::OrderRollout>,
 ) -> Answer {
     let what = match &*verb {
-        "pause" => Order::Pause,
-        "resume" => Order::Resume,
-        "step" => Order::Step,
-        "promote" => Order::Promote,
-        "abort" => Order::Abort,
+        "pause" => Verb::Pause,
+        "resume" => Verb::Resume,
+        "step" => Verb::Step,
+        "promote" => Verb::Promote,
+        "abort" => Verb::Abort,
         _ => {
             let detail = format!(
                 "a rollout has no verb `{verb}`; it has pause, resume, step, promote and abort"
@@ -143,17 +174,17 @@ pub async fn command(
         }
     };
     let wire::OrderRollout { reason, author } = given(body)?;
-    let order = order(&headers, &caller, author, reason, false)?;
-    let ordered = admin.control.order_rollout(&name, what, order).await;
-    let report = ordered.map_err(|refused| refuse(&admin, refused, &name))?;
-    Ok(Json(wire::Rollout::of(report, admin.clock.wall_time())).into_response())
+    let by = by(&headers, &caller, author, reason, false)?;
+    let order = Order::Rollout { service: name.clone(), what };
+    Ok(Json(ordered(&admin, &name, order, by).await?).into_response())
 }
 
 /// All feature flags.
 #[utoipa::path(get, path = "/v1/flags", tag = "traffic",
     responses((status = 200, description = "The flags", body = Vec<wire::Flag>)))]
 pub async fn flags(State(admin): State<Admin>) -> Json<Vec<wire::Flag>> {
-    Json(admin.control.flags().await.into_iter().map(Into::into).collect())
+    let (state, config) = (admin.state.borrow().clone(), admin.in_force.borrow().config.clone());
+    Json(FlagReport::all(&state, &config).into_iter().map(Into::into).collect())
 }
 
 /// One feature flag.
@@ -162,10 +193,8 @@ pub async fn flags(State(admin): State<Admin>) -> Json<Vec<wire::Flag>> {
         (status = 200, description = "The flag", body = wire::Flag),
         (status = 404, description = "No such flag", body = Problem)))]
 pub async fn flag(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
-    let all = admin.control.flags().await;
-    let found = all.into_iter().find(|flag| *flag.name == *name);
-    let flag = found.ok_or(Refused::NoFlag(name))?;
-    Ok(Json(wire::Flag::from(flag)).into_response())
+    let (state, config) = (admin.state.borrow().clone(), admin.in_force.borrow().config.clone());
+    Ok(Json(wire::Flag::from(FlagReport::of(&state, &config, &name)?)).into_response())
 }
 
 /// Gives a flag to another share of clients, or takes it back to the state before the last order.
@@ -189,8 +218,9 @@ pub async fn put_flag(
         return Err(bad("say `percent`, or `back` for the state before the last order".into()));
     }
     let percent = percent.map(|percent| share(&percent, "percent")).transpose()?;
-    let order = order(&headers, &caller, author, reason, false)?;
-    let flag = admin.control.set_flag(&name, percent, order).await?;
+    let by = by(&headers, &caller, author, reason, false)?;
+    let granted = admin.control.order(Order::Flag { name, percent }, by).await?;
+    let Given::Flag(flag) = granted.answer else { return Err(strange()) };
     Ok(Json(wire::Flag::from(flag)).into_response())
 }
 
@@ -198,11 +228,12 @@ pub async fn put_flag(
 #[utoipa::path(get, path = "/v1/store", tag = "process",
     responses((status = 200, description = "The store", body = serde_json::Value)))]
 pub async fn export(State(admin): State<Admin>) -> Answer {
-    Ok(Json(admin.control.export().await?).into_response())
-}
-
-fn refuse(admin: &Admin, refused: Refused, service: &str) -> Problem {
-    Problem::of(refused, service, &admin.published.load())
+    let state = admin.state.borrow().clone();
+    let events: Vec<StoredEvent> =
+        admin.events.after(0).iter().map(|event| (&**event).into()).collect();
+    let export = Export::of(&state, &events);
+    let export = export.map_err(|error| Refused::Store(error.to_string()))?;
+    Ok(Json(export).into_response())
 }
 
 fn wishes(start: &wire::StartRollout) -> Result<Wishes, Problem> {

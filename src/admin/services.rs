@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-use super::answer::{Answer, Body, Object, change, etag, find, order};
+use super::answer::{Answer, Body, Object, by, change, etag, find};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::wire::Standing;
@@ -79,8 +79,8 @@ pub async fn put_split(
         })?;
         read.insert(pool, percent);
     }
-    let order = order(&headers, &caller, author, reason, force)?;
-    change(&admin, &name, Target::Weights(read), order).await
+    let by = by(&headers, &caller, author, reason, force)?;
+    change(&admin, &name, Target::Weights(read), by).await
 }
 
 /// Sends everything to one pool, if it can take it.
@@ -100,8 +100,8 @@ pub async fn flip(
     body: Body<wire::Flip>,
 ) -> Answer {
     let Json(Object(wire::Flip { to, force, reason, author })) = body?;
-    let order = order(&headers, &caller, author, reason, force)?;
-    change(&admin, &name, Target::Flip { pool: to }, order).await
+    let by = by(&headers, &caller, author, reason, force)?;
+    change(&admin, &name, Target::Flip { pool: to }, by).await
 }
 
 /// The revisions that are remembered, the newest first.
@@ -111,9 +111,10 @@ pub async fn flip(
         (status = 200, description = "The revisions", body = Vec<wire::Revision>),
         (status = 404, description = "No such service", body = Problem)))]
 pub async fn revisions(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
-    let history = admin.control.history(&name).await;
-    let history = history.map_err(|refused| admin.problem(refused, &name))?;
-    let history: Vec<wire::Revision> = history.into_iter().map(Into::into).collect();
+    find(&admin.published.load(), &name)?;
+    let state = admin.state.borrow().clone();
+    let history: Vec<wire::Revision> =
+        state.history(&name).map(|revision| wire::Revision::from(&**revision)).collect();
     Ok(Json(history).into_response())
 }
 
@@ -165,8 +166,8 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         let latency = latency.map(|(&window, took)| wire::Latency::of(took, window as f64));
         wire::Pool { latency: latency.collect(), ..describe_pool(pool, service, rate, now) }
     };
-    let board = admin.board.borrow().clone();
-    let under_way = board.rollouts.iter().find(|rollout| rollout.service == service.name).cloned();
+    let state = admin.state.borrow().clone();
+    let wall = admin.clock.wall_time();
     wire::Service {
         name: service.name.to_string(),
         revision: service.revision,
@@ -179,16 +180,10 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         requests_per_second: rates.values().map(|rate| rate.requests).sum(),
         budget: wire::Budget::of(&service.state.standing()),
         pools: service.pools.iter().map(pool).collect(),
-        rollout: under_way.map(|rollout| {
-            let status = rollout.status(admin.clock.wall_time());
-            let report = Report { rollout, status, revision: service.revision };
-            wire::Rollout::of(report, admin.clock.wall_time())
-        }),
-        orders: board
-            .orders
-            .iter()
-            .filter_map(|order| Standing::of(order, &service.name))
-            .collect(),
+        rollout: state
+            .rollout(&service.name)
+            .map(|rollout| wire::Rollout::of(Report::of(&state, rollout, wall), wall)),
+        orders: state.orders_of(&service.name).map(Standing::of).collect(),
     }
 }
 

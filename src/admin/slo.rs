@@ -8,11 +8,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-use super::answer::{Answer, Body, Object, find, order};
+use super::answer::{Answer, Body, Object, by, find, give};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::orders::{FreezeOrder, LONGEST_OVERRIDE};
+use crate::orders::{FreezeOrder, LONGEST_OVERRIDE, Order};
 
 /// How long error budgets are not heeded if the order does not say.
 const OVERRIDE: Duration = Duration::from_secs(60 * 60);
@@ -86,9 +86,8 @@ async fn set(
     author: Option<String>,
     reason: Option<String>,
 ) -> Answer {
-    let order = order(&HeaderMap::new(), caller, author, reason, false)?;
-    let set = admin.control.freeze(name, what, order).await;
-    set.map_err(|refused| admin.problem(refused, name))?;
+    let by = by(&HeaderMap::new(), caller, author, reason, false)?;
+    give(admin, name, Order::Freeze { service: name.into(), what }, by).await?;
     let snapshot = admin.published.load();
     let service = find(&snapshot, name)?;
     Ok(Json(wire::Slo::of(name, &service.state.standing())).into_response())

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use crate::config::{Change, Level, Problems};
 use crate::judge::Distribution;
 use crate::split::Split;
-use crate::store;
+use crate::state;
 
 pub(super) use judge::took;
 pub use judge::{FailingRequest, Judged, Judgement, Odds, RolloutReport, Said, Second, Where};
@@ -321,6 +321,33 @@ pub struct Revision {
     /// The rollout that it is a step of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<u64>,
+    /// Whether the disk has it, where it has not yet.
+    #[serde(flatten)]
+    pub storing: Storing,
+}
+
+/// That something is in force which the disk has not taken yet; empty where it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Storing {
+    /// False while the disk has not taken it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<bool>,
+    /// What that means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What is said of what the disk has not taken.
+const UNSTORED: &str = "in force; not on the disk yet: a crash now would undo it";
+
+impl Storing {
+    /// Whether it is stored.
+    pub fn of(is_stored: bool) -> Storing {
+        match is_stored {
+            true => Storing::default(),
+            false => Storing { stored: Some(false), note: Some(UNSTORED.into()) },
+        }
+    }
 }
 
 /// The traffic state in force.
@@ -396,16 +423,17 @@ impl From<Change> for ConfigChange {
     }
 }
 
-impl From<store::Revision> for Revision {
-    fn from(revision: store::Revision) -> Revision {
+impl From<&state::Revision> for Revision {
+    fn from(revision: &state::Revision) -> Revision {
         Revision {
             revision: revision.number,
             weights: weights(&revision.split),
-            author: revision.author,
-            reason: revision.reason,
+            author: revision.author.clone(),
+            reason: revision.reason.clone(),
             at: revision.at,
-            outcome: revision.outcome,
+            outcome: revision.outcome.clone(),
             rollout: revision.rollout,
+            storing: Storing::default(),
         }
     }
 }

@@ -15,10 +15,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::Reach;
-use crate::admin::wire::ConfigProblem;
+use crate::admin::wire::{self, ConfigProblem};
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an answer may take: longer than an order waits for the disk, whose answer says what has
+/// become of it.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// The largest answer taken.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -124,6 +125,11 @@ impl Api<'_> {
         let (status, body) = self.send(call).await?;
         if !status.is_success() {
             return Err(refused(status, &body));
+        }
+        if let Ok(wire::Storing { stored: Some(false), note: Some(note) }) =
+            serde_json::from_slice(&body)
+        {
+            eprintln!("{note}");
         }
         serde_json::from_slice(&body).map_err(|error| self.strange(error))
     }

@@ -223,7 +223,7 @@ impl Report {
                 newest.id
             }
         };
-        let path = format!("/v1/services/{service}/rollouts/{id}");
+        let path = format!("/v1/services/{service}/rollouts/{id}/report");
         let report: wire::RolloutReport = Api(&self.reach).ask(Call::get(&path)).await?;
         match self.reach.json {
             true => print(&serde_json::to_string_pretty(&report)?),
@@ -251,8 +251,8 @@ async fn follow(
     first: wire::Rollout,
     ends_at_pause: bool,
 ) -> anyhow::Result<Ending> {
-    let path = format!("/v1/services/{}/rollouts", segment(service));
-    let id = first.id;
+    // Of this one alone: what came before it does not change any more.
+    let path = format!("/v1/services/{}/rollouts/{}", segment(service), first.id);
     let mut rollout = first;
     let mut told = String::new();
     loop {
@@ -274,9 +274,7 @@ async fn follow(
             _ => return Ok(Ending::Back),
         }
         sleep(LOOK).await;
-        let all: Vec<wire::Rollout> = Api(reach).ask(Call::get(&path)).await?;
-        let same = all.into_iter().find(|rollout| rollout.id == id);
-        rollout = same.with_context(|| format!("rollout {id} of {service} is not remembered"))?;
+        rollout = Api(reach).ask(Call::get(&path)).await?;
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::Control;
 use crate::clock::Clock;
-use crate::orders::{ModeName, ModeOrder, Order};
+use crate::orders::{By, ModeName, ModeOrder, Order};
 use crate::snapshot::{Mode, Published};
 
 /// How late a hold may end.
@@ -23,9 +23,10 @@ pub async fn end_holds(published: Arc<Published>, control: Control, clock: Clock
                 && now >= until
             {
                 let what = ModeOrder::Serve { from: Some(ModeName::Hold) };
-                let order = Order::of("pointsman", Some("the time of the hold is over"));
+                let order = Order::Mode { service: service.name.to_string(), what };
+                let by = By::new("pointsman", Some("the time of the hold is over"));
                 // A service that is gone meanwhile holds nothing any more.
-                let _ = control.set_mode(&service.name, what, order).await;
+                let _ = control.order(order, by).await;
             }
         }
         sleep(LOOK).await;

@@ -1,7 +1,23 @@
-//! Why a reload changed nothing.
+//! The file is read again: what it says in; a config in force, or why nothing has changed, out.
+//!
+//! One after the other: what a reload has bound is in use, or given back, before the next one binds.
 
-use super::BindError;
-use crate::files::FileError;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{BindError, Controller, Listening};
+use crate::config::{Change, Config, diff};
+use crate::event::{Event, Kind, Subject};
+use crate::files::{FileError, InForce, Text};
+use crate::orders::{By, Order, Refused, Ticket, changed_upstreams, live};
+use crate::resolve::{look_up_new, names};
+use crate::upstream::Address;
+
+/// How long a reload waits for names it has not seen before.
+const NEW_NAMES: Duration = Duration::from_secs(1);
 
 /// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -15,23 +31,143 @@ pub enum ReloadError {
     /// A new listener's address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The store did not take what the file changes.
-    #[error("{0}")]
-    Store(String),
-    /// The process is stopping.
-    #[error("the process is stopping")]
-    Stopping,
+    /// What the file changes was not taken.
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 impl ReloadError {
     /// What has to be mended: a file, an address, the store.
-    pub(super) fn at_fault(&self) -> String {
+    fn at_fault(&self) -> String {
         match self {
             ReloadError::File(FileError::Read { path, .. }) => path.clone(),
             ReloadError::File(FileError::Problems(rejected)) => rejected.path.clone(),
             ReloadError::Bind(error) => error.address.to_string(),
-            ReloadError::Store(_) => "store".into(),
-            ReloadError::NoFile | ReloadError::Stopping => String::new(),
+            ReloadError::Refused(_) => "store".into(),
+            ReloadError::NoFile => String::new(),
         }
+    }
+}
+
+type Reply = oneshot::Sender<Result<Vec<Change>, ReloadError>>;
+
+/// A reload that waits for the disk.
+pub(super) struct Reloading<P> {
+    pub ticket: Ticket,
+    /// None once it was answered that nobody knows.
+    reply: Option<Reply>,
+    prepared: P,
+    config: Arc<Config>,
+    text: Text,
+    changes: Vec<Change>,
+}
+
+impl<L: Listening> Controller<L> {
+    /// Begins the next reload, if none is under way.
+    pub(super) async fn reload_next(&mut self) {
+        while self.reloading.is_none()
+            && let Some(reply) = self.reloads.pop_front()
+        {
+            if let Err((reply, error)) = self.begin_reload(reply).await {
+                self.tell_reloaded(reply, Err(error));
+            }
+            self.settle();
+            self.hand_over();
+        }
+    }
+
+    async fn begin_reload(&mut self, reply: Reply) -> Result<(), (Reply, ReloadError)> {
+        let read = match self.read_file() {
+            Ok(read) => read,
+            Err(error) => return Err((reply, error)),
+        };
+        let (config, text, prepared) = read;
+        // Upstreams known by name only would take nothing until their names are looked up.
+        let new = look_up_new(&config, self.orders.resolved(), NEW_NAMES).await;
+        self.orders.learn(new);
+        let changes =
+            diff(self.orders.config(), &config, &live(self.orders.state(), self.orders.config()));
+        let (snapshot, now) = (self.wiring.published.load(), self.now());
+        let order = Order::Reload { config: config.clone() };
+        let ticket = self.orders.take(order, By::new("file", None), &snapshot, now);
+        let reply = Some(reply);
+        self.reloading = Some(Reloading { ticket, reply, prepared, config, text, changes });
+        Ok(())
+    }
+
+    fn read_file(&self) -> Result<(Arc<Config>, Text, L::Prepared), ReloadError> {
+        if self.wiring.source.path().is_none() {
+            return Err(ReloadError::NoFile);
+        }
+        let text = self.wiring.source.read()?;
+        let (config, odd) = text.parse()?;
+        text.log(&odd);
+        let prepared = self.wiring.listeners.prepare(&config.listeners)?;
+        Ok((config, text, prepared))
+    }
+
+    /// The config of the reload under way is in force, or is not.
+    pub(super) fn reloaded(&mut self, answered: Result<(), Refused>) {
+        if let (Err(refused @ Refused::Unknown { .. }), Some(reloading)) =
+            (&answered, &mut self.reloading)
+        {
+            // It may be in force yet: what was prepared for it is kept.
+            if let Some(reply) = reloading.reply.take() {
+                self.tell_reloaded(reply, Err(refused.clone().into()));
+            }
+            return;
+        }
+        let Some(reloading) = self.reloading.take() else { return };
+        let Reloading { reply, prepared, config, text, changes, .. } = reloading;
+        // Whoever was told that nobody knows waits no longer.
+        let reply = reply.unwrap_or_else(|| oneshot::channel().0);
+        if let Err(refused) = answered {
+            return self.tell_reloaded(reply, Err(refused.into()));
+        }
+        self.wiring.listeners.commit(prepared);
+        self.wiring.process.set_listeners(self.wiring.listeners.tallies());
+        self.wiring.notifier.set_targets(config.notify.clone());
+        let changed = changed_upstreams(self.orders.state());
+        let wanted: HashSet<Address> = names(&config, &changed).collect();
+        self.orders.retain_resolved(|address| wanted.contains(address));
+        self.wiring.in_force.send_replace(Arc::new(InForce { config, text, changed }));
+        self.tell_reloaded(reply, Ok(changes));
+    }
+
+    fn tell_reloaded(&self, reply: Reply, reloaded: Result<Vec<Change>, ReloadError>) {
+        let now = self.wiring.clock.unix_seconds();
+        self.wiring.process.update(|gauges| match &reloaded {
+            Ok(_) => {
+                gauges.reloads += 1;
+                gauges.last_reload_successful = true;
+                gauges.last_reload_success = now;
+            }
+            Err(_) => {
+                gauges.refused_reloads += 1;
+                gauges.last_reload_successful = false;
+            }
+        });
+        match &reloaded {
+            Ok(changes) => {
+                tracing::info!(changes = changes.len(), "config reloaded");
+                changes.iter().for_each(|change| tracing::info!("{change}"));
+            }
+            Err(ReloadError::File(FileError::Problems(rejected))) => {
+                tracing::error!(
+                    "config refused, the old one stays in force\n{}",
+                    rejected.render(false)
+                );
+            }
+            Err(error) => tracing::error!(%error, "config refused, the old one stays in force"),
+        }
+        if let Err(error) = &reloaded
+            && !matches!(error, ReloadError::NoFile)
+        {
+            let file = self.wiring.source.path().map(|path| path.display().to_string());
+            let (at_fault, why) = (error.at_fault(), error.to_string());
+            let kind = Kind::ReloadRefused { at_fault, why, file };
+            self.wiring.events.say(Event::by_itself(kind, Subject::default()));
+        }
+        let _ = reply.send(reloaded);
     }
 }

@@ -143,14 +143,29 @@ pub enum Kind {
         /// What.
         event: Box<rollout::Event>,
     },
-    /// A rollout has ended and given its traffic back, in memory alone.
-    RolloutUnstored {
-        /// The rollout.
-        id: u64,
-        /// The pool that has all traffic.
-        from: Arc<str>,
+    /// What could not wait for the disk is in force, and not stored.
+    Unstored {
+        /// What, in words.
+        what: String,
         /// Why it is not stored.
         why: String,
+    },
+    /// What was in force without the disk having it is stored.
+    Stored {
+        /// What, in words.
+        what: String,
+    },
+    /// The disk does not answer.
+    DiskSilent {
+        /// For how long it has not.
+        waited: Duration,
+        /// Orders and decisions that wait for it.
+        orders: usize,
+    },
+    /// The disk answers again.
+    DiskAnswers {
+        /// After how long.
+        after: Duration,
     },
     /// The store takes nothing.
     StoreFails {
@@ -207,7 +222,11 @@ impl Kind {
             | Kind::Overridden { .. }
             | Kind::OverrideEnded
             | Kind::StartedDespite { .. } => "slo",
-            Kind::Rollout { .. } | Kind::RolloutUnstored { .. } => "rollout",
+            Kind::Rollout { .. } => "rollout",
+            Kind::Unstored { .. }
+            | Kind::Stored { .. }
+            | Kind::DiskSilent { .. }
+            | Kind::DiskAnswers { .. } => "store",
             Kind::StoreFails { .. } | Kind::StoreWorks => "store",
             Kind::ReloadRefused { .. } => "reload",
             Kind::Kept(kept) => &kept.name,
@@ -251,7 +270,10 @@ impl Kind {
             Kind::OverrideEnded => "override-ended",
             Kind::StartedDespite { .. } => "started-despite",
             Kind::Rollout { event, .. } => event.code(),
-            Kind::RolloutUnstored { .. } => "rollout-unstored",
+            Kind::Unstored { .. } => "unstored",
+            Kind::Stored { .. } => "stored",
+            Kind::DiskSilent { .. } => "disk-silent",
+            Kind::DiskAnswers { .. } => "disk-answers",
             Kind::StoreFails { .. } => "store-fails",
             Kind::StoreWorks => "store-works",
             Kind::ReloadRefused { .. } => "reload-refused",
@@ -272,9 +294,8 @@ impl Kind {
             Kind::Held { length } => format!("{length:?}"),
             Kind::Frozen { length } => format!("{length:?}"),
             Kind::Overridden { length, .. } => format!("{length:?}"),
-            Kind::StartedDespite { rollout: id, .. } | Kind::RolloutUnstored { id, .. } => {
-                id.to_string()
-            }
+            Kind::StartedDespite { rollout: id, .. } => id.to_string(),
+            Kind::Unstored { what, .. } | Kind::Stored { what } => what.clone(),
             Kind::Rollout { id, event } => format!("{id} {}", event.named()),
             Kind::ReloadRefused { at_fault, .. } => at_fault.clone(),
             Kind::Kept(kept) => kept.words.clone(),
@@ -294,6 +315,8 @@ impl Kind {
             | Kind::Thawed
             | Kind::OverrideEnded
             | Kind::StoreFails { .. }
+            | Kind::DiskSilent { .. }
+            | Kind::DiskAnswers { .. }
             | Kind::StoreWorks => String::new(),
         }
     }
@@ -322,6 +345,8 @@ impl Kind {
             | Kind::Frozen { .. }
             | Kind::Thawed
             | Kind::OverrideEnded
+            | Kind::Stored { .. }
+            | Kind::DiskAnswers { .. }
             | Kind::StoreWorks => Severity::Low,
             Kind::BreakerTurned { state: BreakerState::Open, .. }
                 if !subject.upstream.is_empty() =>
@@ -338,8 +363,9 @@ impl Kind {
             // A whole pool: users may be hurt.
             Kind::BreakerTurned { state: BreakerState::Open, .. }
             | Kind::Panicked { .. }
+            | Kind::DiskSilent { .. }
             | Kind::BudgetTurned { state: State::Hold | State::Frozen, .. } => Severity::High,
-            Kind::RolloutUnstored { .. } | Kind::StoreFails { .. } => Severity::Critical,
+            Kind::Unstored { .. } | Kind::StoreFails { .. } => Severity::Critical,
             Kind::Rollout { event, .. } => match event.weight() {
                 Weight::Note => Severity::Low,
                 Weight::Warning => Severity::Medium,
@@ -356,7 +382,6 @@ impl Kind {
             Kind::BudgetTurned { .. } | Kind::Overridden { .. } | Kind::StartedDespite { .. } => {
                 Some(format!("pointsman slo {service}"))
             }
-            Kind::RolloutUnstored { .. } => Some(format!("pointsman rollout status {service}")),
             Kind::Rollout { event, .. } => match event.weight() {
                 Weight::Note => None,
                 Weight::Warning => Some(format!("pointsman rollout status {service}")),

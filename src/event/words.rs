@@ -65,10 +65,17 @@ impl Display for Kind {
                 write!(f, "rollout {rollout} starts all the same: {why}")
             }
             Kind::Rollout { id, event } => f.write_str(&event.words(*id)),
-            Kind::RolloutUnstored { id, from, why } => write!(
-                f,
-                "rollout {id} has ended and `{from}` has all traffic, but that is not stored: {why}"
-            ),
+            Kind::Unstored { what, why } => {
+                write!(f, "{what}; this is in force, but not stored: {why}")
+            }
+            Kind::Stored { what } => write!(f, "stored now: {what}"),
+            Kind::DiskSilent { waited, orders } => {
+                let waited = in_words(*waited);
+                write!(f, "the disk has not answered for {waited}; {orders} orders wait for it")
+            }
+            Kind::DiskAnswers { after } => {
+                write!(f, "the disk answers again, after {:.1} s", after.as_secs_f64())
+            }
             Kind::StoreFails { why } => {
                 write!(f, "orders are refused and rollouts stand still: {why}")
             }

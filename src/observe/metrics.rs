@@ -384,6 +384,8 @@ fn of_process(families: &mut Families, process: &Process) {
         let (name, help) = ("pointsman_config_reloads_total", "Reloads of the config by result.");
         families.counter(name, help, &[("result", result)], count as f64);
     }
+    let help = "Orders, ends of tasks and addresses that the one writer has taken; reads are none.";
+    families.counter("pointsman_commands_total", help, &[], gauges.commands as f64);
     let mut alone = |name, help, value| families.gauge(name, help, &[], value);
     alone(
         "pointsman_config_last_reload_successful",
@@ -394,6 +396,11 @@ fn of_process(families: &mut Families, process: &Process) {
         "pointsman_store_writable",
         "Whether revisions, rollouts and orders can be stored; while not, orders are refused.",
         one_if(gauges.is_store_writable),
+    );
+    alone(
+        "pointsman_store_queue",
+        "Orders and decisions that wait for the disk.",
+        gauges.store_queue as f64,
     );
     alone(
         "pointsman_config_last_reload_success_timestamp_seconds",

@@ -106,6 +106,10 @@ pub struct Gauges {
     pub last_reload_success: f64,
     /// Whether what is to be remembered can be stored.
     pub is_store_writable: bool,
+    /// Orders and decisions that wait for the disk.
+    pub store_queue: u64,
+    /// Commands that the one writer has taken.
+    pub commands: u64,
 }
 
 impl Process {

@@ -1,24 +1,25 @@
 //! Error budgets: what requests came to is taken in, kept, and said where it changes what rollouts
 //! may do; and what people say above it.
 //!
-//! Counts are looked at with every tick and stored once a minute, so a process that is killed loses
-//! a minute of them at most. A commit that fails loses nothing as long as the process lives: the
-//! next one stores what that one did not.
+//! Counts are looked at with every tick and kept once a minute, so a process that is killed loses a
+//! minute of them at most. They are changes that make nobody wait: the disk takes them when it has
+//! nothing else to do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Desk, Effect, Now};
+use super::draft::{Draft, View};
+use super::{Answer, FreezeOrder, Now, Refused};
 use crate::clock::WallTime;
+use crate::config::Config;
 use crate::event::{Event, Kind, Subject};
-use crate::orders::{FreezeOrder, Order, Refused};
 use crate::rollout::Rollout;
-use crate::slo::{Budget, Decree, Shown, Standing, State};
+use crate::slo::{Budget, Decree, Objective, Shown, Standing, State as Stand};
 use crate::snapshot::Snapshot;
-use crate::store::{Batch, CommitError, Override, OverrideKey, Store, StoreError, What};
+use crate::state::{About, Change, Override, State, What};
 
-/// How often counts are stored, in seconds.
+/// How often counts are kept, in seconds.
 const SAVED: u64 = 60;
 
 /// How long an override lasts at most: a freeze that nobody heeds is none.
@@ -31,11 +32,17 @@ const FORGOTTEN: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// The budgets of all objectives of the config.
 #[derive(Debug, Default)]
 pub(super) struct Budgets {
-    /// By service and [`Store::budget_key`].
-    all: BTreeMap<(Arc<str>, String), Budget>,
+    /// By service and key.
+    all: BTreeMap<(Arc<str>, Arc<str>), Budget>,
     /// The state that was last said of each service.
-    said: BTreeMap<Arc<str>, State>,
+    said: BTreeMap<Arc<str>, Stand>,
     saved: WallTime,
+}
+
+/// What an error budget is kept under, as in `shop/p99 500ms`: an objective that counts otherwise has
+/// another history.
+pub(super) fn budget_key(service: &str, objective: &Objective) -> Arc<str> {
+    format!("{service}/{objective}").into()
 }
 
 impl Budgets {
@@ -43,170 +50,105 @@ impl Budgets {
         self.all.iter().filter(move |((of, _), _)| **of == *service).map(|(_, budget)| budget)
     }
 
-    fn state(&self, service: &str) -> State {
+    fn state(&self, service: &str) -> Stand {
         self.of(service).map(Budget::state).max().unwrap_or_default()
     }
-}
 
-impl Desk {
-    /// Goes on from what the store keeps, when the process begins.
-    pub(super) fn begin_budgets(&mut self, now: Now) -> Result<(), CommitError> {
-        self.align_budgets(true, now)?;
-        self.budgets.saved = now.wall;
-        let services = self.config.services.iter();
-        self.budgets.said = services
-            .map(|service| (service.name.clone(), self.budgets.state(&service.name)))
-            .collect();
-        let mut batch = Batch::new();
-        let is_promised = |of: &str| self.budgets.all.keys().any(|(_, promised)| promised == of);
-        for (of, newest) in self.store.budgets()? {
-            if !is_promised(&of) && now.wall.elapsed_since(newest) > FORGOTTEN {
-                batch.forget_budget(&of);
+    /// Goes on from what is kept, when the process begins. Answers with what is not needed any more.
+    pub fn begin(state: &State, config: &Config, now: Now) -> (Budgets, Vec<Change>) {
+        let mut budgets = Budgets { saved: now.wall, ..Budgets::default() };
+        budgets.align(state, config, true, now);
+        let names = config.services.iter().map(|service| service.name.clone());
+        budgets.said = names.map(|name| (name.clone(), budgets.state(&name))).collect();
+        let is_promised = |of: &str| budgets.all.keys().any(|(_, promised)| **promised == *of);
+        let mut gone = Vec::new();
+        for of in state.budgets().filter(|of| !is_promised(of)) {
+            let newest = |block: &Arc<crate::slo::Block>| block.samples.last().map(|last| last.at);
+            let newest = state.blocks(of).filter_map(newest).max().unwrap_or_default();
+            if now.wall.elapsed_since(newest) > FORGOTTEN {
+                gone.push(Change::ForgetCourse { of: of.clone() });
+                gone.extend(state.blocks(of).map(|block| {
+                    let (grain, number) = (block.grain, block.number);
+                    Change::ForgetBlock { of: of.clone(), grain, number }
+                }));
             }
         }
-        self.commit(batch).map(drop)
+        (budgets, gone)
     }
 
-    /// Keeps a budget for each objective of the config and for no other. `is_new`: the process has
-    /// just begun, and its counters with it.
-    pub(super) fn align_budgets(&mut self, is_new: bool, now: Now) -> Result<(), StoreError> {
-        let mut before = std::mem::take(&mut self.budgets.all);
-        for service in &self.config.services {
+    /// Keeps a budget for each objective of the config and for no other; answers with what is to be
+    /// kept of those that are not promised any more. `is_new`: the process has just begun, and its
+    /// counters with it.
+    pub fn align(&mut self, state: &State, config: &Config, is_new: bool, now: Now) -> Vec<Change> {
+        let mut before = std::mem::take(&mut self.all);
+        for service in &config.services {
             let Some(slo) = &service.slo else { continue };
             for objective in &slo.objectives {
-                let key = (service.name.clone(), Store::budget_key(&service.name, objective));
+                let of = budget_key(&service.name, objective);
+                let key = (service.name.clone(), of);
                 let budget = match before.remove(&key) {
                     Some(mut budget) => {
                         budget.set(*objective, slo.window);
                         budget
                     }
                     None => {
-                        let kept = self.store.budget(&service.name, objective)?;
+                        let kept = state.budget(&key.1);
                         Budget::begin(*objective, slo.window, kept, is_new, now.wall)
                     }
                 };
-                self.budgets.all.insert(key, budget);
+                self.all.insert(key, budget);
             }
         }
-        let mut batch = Batch::new();
-        for ((service, _), budget) in &mut before {
-            budget.mark(now.wall);
-            batch.budget(service, budget);
-        }
-        if let Err(error) = self.commit(batch) {
-            tracing::warn!(%error, "a minute of what is not promised any more is lost");
-        }
-        Ok(())
+        let kept = before.iter_mut().map(|((_, of), budget)| unsaved(of, budget, state, now.wall));
+        kept.flatten().collect()
     }
 
-    /// Takes in what requests came to, says where that changes what rollouts may do, and stores it
-    /// once a minute. Only storing can fail, and is tried again.
-    pub fn watch_budgets(&mut self, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
-        self.count(snapshot, now);
-        let is_said = self.say_states(now);
-        let ended = self.end_decrees(now);
-        self.show_standings(snapshot, now);
-        let minute = |at: WallTime| at.millis() / 1_000 / SAVED;
-        let saved = match is_said || minute(now.wall) != minute(self.budgets.saved) {
-            true => self.save(now),
-            false => Ok(()),
-        };
-        ended.and(saved)
-    }
-
-    /// Stores what requests came to up to now.
-    pub fn save_budgets(&mut self, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
-        self.count(snapshot, now);
-        self.save(now)
-    }
-
-    fn count(&mut self, snapshot: &Snapshot, now: Now) {
-        for ((service, _), budget) in &mut self.budgets.all {
+    /// Takes in what requests came to.
+    pub fn count(&mut self, snapshot: &Snapshot, now: Now) {
+        for ((service, _), budget) in &mut self.all {
             if let Some(service) = snapshot.service(service) {
                 budget.look(service.state.slo.read(budget.objective()), now.wall);
             }
         }
     }
 
-    fn save(&mut self, now: Now) -> Result<(), Refused> {
-        // Also if it fails: a disk that is full is not asked every second.
-        self.budgets.saved = now.wall;
-        let mut batch = Batch::new();
-        for ((service, _), budget) in &mut self.budgets.all {
-            budget.mark(now.wall);
-            batch.budget(service, budget);
+    /// What is to be kept, if it is time for that: once a minute, and when something was said.
+    pub fn due(&mut self, state: &State, is_said: bool, now: WallTime) -> Vec<Change> {
+        let minute = |at: WallTime| at.millis() / 1_000 / SAVED;
+        match is_said || minute(now) != minute(self.saved) {
+            true => self.unsaved(state, now),
+            false => Vec::new(),
         }
-        self.commit(batch)?;
-        self.budgets.all.values_mut().for_each(Budget::set_saved);
-        Ok(())
     }
 
-    /// Says where a service's state has become another; whether any has.
-    fn say_states(&mut self, now: Now) -> bool {
-        let mut is_said = false;
-        for service in self.config.clone().services.iter() {
+    /// What is to be kept now.
+    pub fn unsaved(&mut self, state: &State, now: WallTime) -> Vec<Change> {
+        self.saved = now;
+        let kept = self.all.iter_mut().map(|((_, of), budget)| unsaved(of, budget, state, now));
+        kept.flatten().collect()
+    }
+
+    /// Where a service's state has become another.
+    pub fn turned(&mut self, state: &State, config: &Config, now: Now) -> Vec<Event> {
+        let mut turned = Vec::new();
+        for service in &config.services {
             let name = &service.name;
-            let state = self.budgets.state(name);
-            let before = self.budgets.said.insert(name.clone(), state).unwrap_or_default();
-            if state == before {
+            let now_at = self.state(name);
+            let before = self.said.insert(name.clone(), now_at).unwrap_or_default();
+            if now_at == before {
                 continue;
             }
-            is_said = true;
-            let standing = Standing { freeze: None, ..self.standing_at(name, now) };
+            let standing = Standing { freeze: None, ..self.standing_at(state, name, now) };
             let why = standing.why().unwrap_or_default();
             let remaining = standing.scarcest().map_or(1.0, |shown| shown.reading.remaining);
-            let kind = Kind::BudgetTurned { state, remaining, why };
-            self.effects.push(Effect::Say(Event::by_itself(kind, Subject::service(name))));
+            let kind = Kind::BudgetTurned { state: now_at, remaining, why };
+            turned.push(Event::by_itself(kind, Subject::service(name)));
         }
-        is_said
-    }
-
-    /// Takes back what was said for a time that is over, or for a rollout that is.
-    fn end_decrees(&mut self, now: Now) -> Result<(), Refused> {
-        let is_over = |standing: &&Override| match &standing.what {
-            What::Freeze { .. } => standing.until.is_some_and(|until| until <= now.wall),
-            What::Lifted { service, rollout } => {
-                let is_under_way = |id: &u64| {
-                    self.rollouts.get(&**service).is_some_and(|known| known.rollout.id == *id)
-                };
-                standing.until.is_some_and(|until| until <= now.wall)
-                    || rollout.as_ref().is_some_and(|id| !is_under_way(id))
-            }
-            _ => false,
-        };
-        let over: Vec<What> =
-            self.overrides.values().filter(is_over).map(|standing| standing.what.clone()).collect();
-        if over.is_empty() {
-            return Ok(());
-        }
-        let mut batch = Batch::new();
-        for what in &over {
-            batch.clear(what.key());
-        }
-        self.commit(batch)?;
-        let order = Order::of("pointsman", Some("its time is over"));
-        for what in over {
-            self.overrides.remove(&what.key());
-            let (service, said) = match what {
-                What::Freeze { service } => (service, Kind::Thawed),
-                What::Lifted { service, rollout: None } => (service, Kind::OverrideEnded),
-                // The end of the rollout was told.
-                _ => continue,
-            };
-            self.say(said, Subject::service(&service), &order);
-        }
-        Ok(())
-    }
-
-    /// Shows how services stand to whoever looks at a snapshot.
-    pub(super) fn show_standings(&self, snapshot: &Snapshot, now: Now) {
-        for service in &snapshot.services {
-            service.state.set_standing(self.standing_at(&service.name, now));
-        }
+        turned
     }
 
     /// How a service stands.
-    pub(super) fn standing_at(&self, service: &str, now: Now) -> Standing {
+    pub fn standing_at(&self, state: &State, service: &str, now: Now) -> Standing {
         let shown = |budget: &Budget| Shown {
             objective: *budget.objective(),
             window: budget.window(),
@@ -214,42 +156,93 @@ impl Desk {
             state: budget.state(),
             burning: budget.course().burning(),
         };
-        let decree = |key: OverrideKey| {
-            let Override { author, reason, at, until, .. } = self.overrides.get(&key)?.clone();
+        let decree = |about: About| {
+            let Override { author, reason, at, until, .. } = state.order(&about)?.clone();
             let standing = until.is_none_or(|until| until > now.wall);
             let why = reason.unwrap_or_default();
             standing.then_some(Decree { by: author, why, at, until })
         };
-        let name = service.to_string();
         Standing {
-            objectives: self.budgets.of(service).map(shown).collect(),
-            freeze: decree(OverrideKey::Freeze { service: name.clone() }),
-            lifted: decree(OverrideKey::Lifted { service: name, rollout: None }),
+            objectives: self.of(service).map(shown).collect(),
+            freeze: decree(About::freeze(service)),
+            lifted: decree(About::lifted(service, None)),
+        }
+    }
+}
+
+/// What is new of a budget, and what no window of it reaches back to.
+fn unsaved(of: &Arc<str>, budget: &mut Budget, state: &State, now: WallTime) -> Vec<Change> {
+    budget.mark(now);
+    let mut changes = vec![Change::Course { of: of.clone(), course: budget.course().clone() }];
+    let blocks = budget.rings().unsaved().into_iter().map(Arc::new);
+    changes.extend(blocks.map(|block| Change::Block { of: of.clone(), block }));
+    for (grain, oldest) in budget.rings().oldest_blocks() {
+        let old = state.blocks(of).filter(|block| block.grain == grain && block.number < oldest);
+        changes.extend(old.map(|block| Change::ForgetBlock {
+            of: of.clone(),
+            grain,
+            number: block.number,
+        }));
+    }
+    budget.set_saved();
+    changes
+}
+
+impl View<'_> {
+    /// How a service stands.
+    pub fn standing_at(&self, state: &State, service: &str) -> Standing {
+        self.budgets.standing_at(state, service, self.now)
+    }
+}
+
+impl Draft<'_> {
+    /// Takes back what was said of a service for a time that is over, or for a rollout that is.
+    pub fn end_decrees(&mut self, service: &str) {
+        let now = self.view.now.wall;
+        let is_over = |standing: &&Override| match &standing.what {
+            What::Freeze { .. } => standing.until.is_some_and(|until| until <= now),
+            What::Lifted { service, rollout } => {
+                let under_way = self.state.rollout(service).map(|rollout| rollout.id);
+                standing.until.is_some_and(|until| until <= now)
+                    || rollout.is_some() && *rollout != under_way
+            }
+            _ => false,
+        };
+        let over: Vec<What> = self
+            .state
+            .orders_of(service)
+            .filter(is_over)
+            .map(|standing| standing.what.clone())
+            .collect();
+        for what in over {
+            self.clear(&what);
+            let kind = match what {
+                What::Freeze { .. } => Kind::Thawed,
+                What::Lifted { rollout: None, .. } => Kind::OverrideEnded,
+                // The end of the rollout was told.
+                _ => continue,
+            };
+            self.say(kind, Subject::service(service));
         }
     }
 
     /// Whether a rollout was started in spite of a freeze, not too long ago, and nobody has frozen
     /// the service since.
-    pub(super) fn goes_on_despite(&self, rollout: &Rollout, now: Now) -> bool {
-        let service = rollout.service.to_string();
-        let key = OverrideKey::Lifted { service: service.clone(), rollout: Some(rollout.id) };
-        let Some(lifted) = self.overrides.get(&key) else { return false };
-        let freeze = self.overrides.get(&OverrideKey::Freeze { service });
-        lifted.until.is_some_and(|until| until > now.wall)
+    pub fn goes_on_despite(&self, rollout: &Rollout) -> bool {
+        let about = About::lifted(&rollout.service, Some(rollout.id));
+        let Some(lifted) = self.state.order(&about) else { return false };
+        let freeze = self.state.order(&About::freeze(&rollout.service));
+        lifted.until.is_some_and(|until| until > self.view.now.wall)
             && freeze.is_none_or(|freeze| freeze.at < lifted.at)
     }
 
     /// Orders it after what was said of the service's rollouts before, also if the clock was set back:
     /// the last word counts.
     fn after_all(&self, service: &str, mut standing: Override) -> Override {
-        let is_said = |key: &OverrideKey| match key {
-            OverrideKey::Freeze { service: of } | OverrideKey::Lifted { service: of, .. } => {
-                *of == *service
-            }
-            _ => false,
-        };
-        let said = self.overrides.iter().filter(|(key, _)| is_said(key));
-        if let Some(last) = said.map(|(_, said)| said.at).max() {
+        let is_said =
+            |said: &&Override| matches!(said.what, What::Freeze { .. } | What::Lifted { .. });
+        let said = self.state.orders_of(service).filter(is_said);
+        if let Some(last) = said.map(|said| said.at).max() {
             standing.at = standing.at.max(last + Duration::from_millis(1));
         }
         standing
@@ -257,61 +250,48 @@ impl Desk {
 
     /// Refuses a rollout that nobody should start now; with an override, what stands for it from
     /// then on, and why it was refused.
-    pub(super) fn check_freeze(
+    pub fn check_freeze(
         &self,
         name: &str,
         id: u64,
         is_overridden: bool,
-        order: &Order,
-        now: Now,
     ) -> Result<Option<(Override, String)>, Refused> {
         let service = name.to_string();
-        match self.standing_at(name, now).refuses() {
+        match self.view.standing_at(&self.state, name).refuses() {
             None => Ok(None),
             Some(why) if !is_overridden => Err(Refused::Frozen { service, why }),
             Some(why) => {
-                reason(order)?;
+                self.check_reason()?;
                 let what = What::Lifted { service, rollout: Some(id) };
-                let until = Some(now.wall + LONGEST_OVERRIDE);
-                let standing = Desk::override_of(what, order, now, until);
-                let standing = self.after_all(name, standing);
+                let until = Some(self.view.now.wall + LONGEST_OVERRIDE);
+                let standing = self.after_all(name, self.standing(what, until));
                 Ok(Some((standing, why)))
             }
         }
     }
 
     /// Freezes a service's rollouts, or lets them go on.
-    pub fn freeze(
-        &mut self,
-        name: &str,
-        what: FreezeOrder,
-        order: &Order,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Result<(), Refused> {
-        if self.config.service(name).is_none() {
+    pub fn freeze(&mut self, name: &str, what: FreezeOrder) -> Result<Answer, Refused> {
+        if self.view.config.service(name).is_none() {
             return Err(Refused::NoService(name.into()));
         }
-        let service = name.to_string();
+        let (service, now) = (name.to_string(), self.view.now.wall);
         let frozen = What::Freeze { service: service.clone() };
-        let standing = self.standing_at(name, now);
-        let mut batch = Batch::new();
+        let standing = self.view.standing_at(&self.state, name);
         let new = match what {
             FreezeOrder::Freeze { length } => {
-                reason(order)?;
-                let until = length.map(|length| now.wall + length);
-                Some(Desk::override_of(frozen.clone(), order, now, until))
+                self.check_reason()?;
+                Some(self.standing(frozen, length.map(|length| now + length)))
             }
-            FreezeOrder::Override { .. } if standing.state() == State::Open => {
+            FreezeOrder::Override { .. } if standing.state() == Stand::Open => {
                 return Err(Refused::NotFrozen { service, why: None });
             }
             FreezeOrder::Override { length } => {
-                reason(order)?;
-                let until = Some(now.wall + length.min(LONGEST_OVERRIDE));
-                let lifted = What::Lifted { service: service.clone(), rollout: None };
-                Some(Desk::override_of(lifted, order, now, until))
+                self.check_reason()?;
+                let lifted = What::Lifted { service, rollout: None };
+                Some(self.standing(lifted, Some(now + length.min(LONGEST_OVERRIDE))))
             }
-            FreezeOrder::Lift if self.overrides.contains_key(&frozen.key()) => None,
+            FreezeOrder::Lift if self.state.order(&frozen.about()).is_some() => None,
             FreezeOrder::Lift => {
                 return Err(Refused::NotFrozen { service, why: standing.refuses() });
             }
@@ -319,24 +299,17 @@ impl Desk {
         let new = new.map(|new| self.after_all(name, new));
         // The last word on all rollouts counts. What was said for a single one counts again once a
         // freeze is lifted.
-        let is_gone = |key: &&OverrideKey| match key {
-            OverrideKey::Freeze { service: of } => *of == service,
-            OverrideKey::Lifted { service: of, rollout } => {
-                *of == service && rollout.is_none() && !matches!(what, FreezeOrder::Lift)
-            }
+        let is_gone = |said: &&Override| match &said.what {
+            What::Freeze { .. } => true,
+            What::Lifted { rollout, .. } => rollout.is_none() && what != FreezeOrder::Lift,
             _ => false,
         };
-        let gone: Vec<OverrideKey> = self.overrides.keys().filter(is_gone).cloned().collect();
-        for key in &gone {
-            batch.clear(key.clone());
+        let gone: Vec<What> =
+            self.state.orders_of(name).filter(is_gone).map(|said| said.what.clone()).collect();
+        gone.iter().for_each(|what| self.clear(what));
+        if let Some(standing) = new {
+            self.change(Change::Order(standing));
         }
-        if let Some(standing) = &new {
-            batch.set(standing.clone());
-        }
-        self.commit(batch)?;
-        self.overrides.retain(|key, _| !gone.contains(key));
-        self.overrides.extend(new.map(|standing| (standing.what.key(), standing)));
-        self.show_standings(snapshot, now);
         let kind = match what {
             FreezeOrder::Freeze { length } => Kind::Frozen { length },
             FreezeOrder::Lift => Kind::Thawed,
@@ -348,15 +321,16 @@ impl Desk {
                 Kind::Overridden { length, freeze_by, why }
             }
         };
-        self.say(kind, Subject::service(name), order);
-        Ok(())
+        self.say(kind, Subject::service(name));
+        Ok(Answer::Done)
     }
-}
 
-/// What is said above a budget is kept with a reason.
-fn reason(order: &Order) -> Result<(), Refused> {
-    let is_given = order.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
-    if is_given { Ok(()) } else { Err(Refused::NoReason) }
+    /// What is said above a budget is kept with a reason.
+    fn check_reason(&self) -> Result<(), Refused> {
+        let reason = self.by.reason.as_ref();
+        let is_given = reason.is_some_and(|reason| !reason.trim().is_empty());
+        if is_given { Ok(()) } else { Err(Refused::NoReason) }
+    }
 }
 
 #[cfg(test)]

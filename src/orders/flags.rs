@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Desk, Now, check_expected};
+use super::draft::Draft;
+use super::{Answer, Refused};
+use crate::config::Config;
 use crate::event::{Kind, Subject};
-use crate::orders::{Order, Refused};
 use crate::split::BasisPoints;
-use crate::store::{Batch, CommitError, FlagState};
+use crate::state::{Change, FlagState, State};
 
 /// A flag for people.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,82 +22,63 @@ pub struct FlagReport {
     pub state: Option<FlagState>,
 }
 
-impl Desk {
-    /// Gives a flag to another share of clients.
-    pub fn set_flag(
-        &mut self,
-        name: &str,
-        percent: BasisPoints,
-        order: &Order,
-        now: Now,
-    ) -> Result<FlagReport, Refused> {
-        let config = self.config.clone();
-        let flag = config.flags.iter().find(|flag| &*flag.name == name);
-        let flag = flag.ok_or_else(|| Refused::NoFlag(name.into()))?;
-        let current = self.flags.get(name).map_or(0, |state| state.revision);
-        check_expected(order.expected, current)?;
-        let (author, reason) = (order.author.clone(), order.reason.clone());
-        let state = FlagState { percent, revision: current + 1, author, reason, at: now.wall };
-        let mut batch = Batch::new();
-        batch.flag(&flag.name, current, state.clone());
-        self.commit(batch)?;
-        self.flags.insert(flag.name.clone(), state);
-        self.take_flags();
-        for service in &flag.services {
-            let (flag, revision) = (flag.name.clone(), current + 1);
-            let kind = Kind::FlagSet { flag, percent, revision };
-            self.say(kind, Subject::service(service), order);
-        }
-        self.flag(name)
-    }
-
-    /// Takes a flag back to the state before.
-    pub fn roll_flag_back(
-        &mut self,
-        name: &str,
-        order: &Order,
-        now: Now,
-    ) -> Result<FlagReport, Refused> {
-        self.flag(name)?;
-        let history = self.store.flag_history(name, 2).map_err(CommitError::Store)?;
-        let before = match history.get(1) {
-            Some(before) => before.percent,
-            None if history.is_empty() => return Err(Refused::FlagAsInFile(name.into())),
-            // Before the first order it was as the file says.
-            None => self.percent_in_file(name).unwrap_or_default(),
-        };
-        self.set_flag(name, before, order, now)
-    }
-
-    /// One flag.
-    pub fn flag(&self, name: &str) -> Result<FlagReport, Refused> {
-        let all = self.flags();
-        all.into_iter().find(|flag| &*flag.name == name).ok_or_else(|| Refused::NoFlag(name.into()))
-    }
-
-    /// All flags of the config.
-    pub fn flags(&self) -> Vec<FlagReport> {
+impl FlagReport {
+    /// All flags of a config.
+    pub fn all(state: &State, config: &Config) -> Vec<FlagReport> {
         let report = |flag: &crate::config::Flag| {
-            let state = self.flags.get(&flag.name).cloned();
+            let state = state.flag(&flag.name).map(|state| (**state).clone());
             FlagReport {
                 name: flag.name.clone(),
-                percent: self.run_time.flags.get(&flag.name).copied().unwrap_or(flag.percent),
+                // What was ordered stands above what the file says.
+                percent: state.as_ref().map_or(flag.percent, |state| state.percent),
                 services: flag.services.clone(),
                 state,
             }
         };
-        self.config.flags.iter().map(report).collect()
+        config.flags.iter().map(report).collect()
     }
 
-    fn percent_in_file(&self, name: &str) -> Option<BasisPoints> {
-        let flag = self.config.flags.iter().find(|flag| &*flag.name == name);
-        flag.map(|flag| flag.percent)
+    /// One flag of a config.
+    pub fn of(state: &State, config: &Config, name: &str) -> Result<FlagReport, Refused> {
+        let mut all = FlagReport::all(state, config).into_iter();
+        all.find(|flag| &*flag.name == name).ok_or_else(|| Refused::NoFlag(name.into()))
+    }
+}
+
+impl Draft<'_> {
+    /// Gives a flag to another share of clients.
+    pub fn set_flag(&mut self, name: &str, percent: BasisPoints) -> Result<Answer, Refused> {
+        let config = self.view.config;
+        let flag = config.flags.iter().find(|flag| &*flag.name == name);
+        let flag = flag.ok_or_else(|| Refused::NoFlag(name.into()))?;
+        let current = self.state.flag(name).map_or(0, |state| state.revision);
+        self.check_expected(current)?;
+        let (author, reason) = (self.by.author.clone(), self.by.reason.clone());
+        let (revision, at) = (current + 1, self.view.now.wall);
+        let state = Arc::new(FlagState { percent, revision, author, reason, at });
+        self.change(Change::Flag { name: flag.name.clone(), state });
+        for service in &flag.services {
+            let kind = Kind::FlagSet { flag: flag.name.clone(), percent, revision };
+            self.say(kind, Subject::service(service));
+        }
+        Ok(Answer::Flag(FlagReport::of(&self.state, config, name)?))
     }
 
-    /// What was ordered of flags stands above what the file says.
-    pub(super) fn take_flags(&mut self) {
-        let ordered = self.flags.iter().map(|(name, state)| (name.clone(), state.percent));
-        self.run_time.flags = ordered.collect();
-        self.is_changed = true;
+    /// Takes a flag back to the state before.
+    pub fn roll_flag_back(&mut self, name: &str) -> Result<Answer, Refused> {
+        let config = self.view.config;
+        FlagReport::of(&self.state, config, name)?;
+        let mut history = self.state.flag_history(name);
+        let before = match (history.next(), history.next()) {
+            (None, _) => return Err(Refused::FlagAsInFile(name.into())),
+            (Some(_), Some(before)) => before.percent,
+            // Before the first order it was as the file says.
+            (Some(_), None) => {
+                let flag = config.flags.iter().find(|flag| &*flag.name == name);
+                flag.map(|flag| flag.percent).unwrap_or_default()
+            }
+        };
+        drop(history);
+        self.set_flag(name, before)
     }
 }

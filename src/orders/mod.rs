@@ -1,27 +1,34 @@
-//! What the controller knows and decides: commands and ticks in, one commit to the store, then
-//! changed state and effects out.
+//! Decides what changes: a state, what is seen, and an order or the time in; changes, effects and an
+//! answer out.
 //!
-//! No runtime and no clock: time is an argument and what takes a while is asked for as an
-//! [`Effect`], so that a simulation can run it on its own time and let it die at any write. Each
-//! command commits all that it changes in one transaction before anything of it is believed here;
-//! a commit that fails has changed nothing.
+//! No runtime and no clock: time is an argument, what takes a while is asked for as an [`Effect`],
+//! and what is to be stored is handed out by [`Orders::next_write`], one batch at a time; so a
+//! simulation can run it on its own time and let it die, or its disk hang, at any write. What was
+//! decided is believed once it is stored. Three changes do not wait for that: the judge takes
+//! traffic from a failing target, a person takes a rollout back, a person drains what is not well.
+//! They are in force at once, and stored as soon as the disk takes them.
 
 mod order;
 mod refused;
-mod board;
+mod draft;
+mod queue;
 mod budgets;
 mod flags;
 mod observing;
 mod operations;
 mod performing;
 mod rollouts;
+mod storing;
+mod ticking;
 mod traffic;
+#[cfg(test)]
+mod drive;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,21 +39,20 @@ use crate::history::History;
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Blueprint, Mode, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::Secret;
-use crate::store::{
-    Batch, CommitError, FlagState, LostRace, Override, OverrideKey, Revision, Store, What,
-};
-use crate::upstream::{Address, Upstream};
+use crate::state::{Change, Revision, State, What};
+use crate::upstream::{Address, BreakerOrder, Upstream};
 
-pub use board::Board;
 pub use budgets::LONGEST_OVERRIDE;
 pub use flags::FlagReport;
-pub use order::{FreezeOrder, ModeName, ModeOrder, Order, Place, Target, UpstreamOrder};
+pub use order::{By, FreezeOrder, ModeName, ModeOrder, Order, Place, Target, UpstreamOrder};
+pub use queue::Counts;
 pub use refused::Refused;
 pub use rollouts::Report;
 
 use budgets::Budgets;
-use performing::Unstored;
-use rollouts::{Done, UnderWay};
+use draft::{Draft, View};
+use queue::{Asked, Job, Queue};
+use rollouts::{Done, Watched};
 
 /// The moment of a command.
 #[derive(Clone, Copy, Debug)]
@@ -57,10 +63,10 @@ pub struct Now {
     pub wall: WallTime,
 }
 
-/// Something that is to be done once a command is committed.
+/// Something that is to be done once a decision is in force.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// A task of a rollout; its end comes back as [`Desk::on_done`].
+    /// A task of a rollout; its end comes back as [`Orders::on_done`].
     Begin {
         /// The rollout as it is now.
         rollout: Box<Rollout>,
@@ -69,79 +75,139 @@ pub enum Effect {
     },
     /// Something worth an event.
     Say(Event),
+    /// What is noted of a rollout's pools begins anew. Done here.
+    BeginStep {
+        /// The service.
+        service: Arc<str>,
+    },
+    /// An upstream is another version: what it has proved counts no more. Done here.
+    Renew {
+        /// The service.
+        service: Arc<str>,
+        /// The pool.
+        pool: Arc<str>,
+        /// The upstream.
+        upstream: Arc<str>,
+    },
 }
 
-/// The state of everything that is decided here.
+/// Whether a decision waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// It is in force once it is stored.
+    None,
+    /// It takes a rollout's traffic back, and is in force at once.
+    Traffic,
+    /// It drains what is not well, and is in force at once.
+    Drain,
+}
+
+/// What was decided.
 #[derive(Debug)]
-pub struct Desk {
-    store: Arc<Store>,
-    secret: Secret,
+pub(crate) struct Decided {
+    pub changes: Vec<Change>,
+    pub effects: Vec<Effect>,
+    pub answer: Answer,
+    pub haste: Haste,
+}
+
+/// What an order is answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It is so.
+    Done,
+    /// The revision that it made.
+    Revision(Arc<Revision>),
+    /// The rollout.
+    Rollout(Box<Report>),
+    /// The flag.
+    Flag(FlagReport),
+}
+
+/// An answer, and whether a crash now would undo it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// What.
+    pub answer: Answer,
+    /// False if it is in force, and the disk has not taken it yet.
+    pub is_stored: bool,
+}
+
+/// The number of an order, under which its answer comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+/// The answer to an order.
+pub type Reply = (Ticket, Result<Answered, Refused>);
+
+/// All that is decided here: the state in force, what waits for the disk, and what is seen.
+#[derive(Debug)]
+pub struct Orders {
+    /// What is stored, and counts that will be.
+    base: State,
+    /// What is in force: the base, and on it what did not wait for the disk.
+    state: State,
+    queue: Queue,
     config: Arc<Config>,
-    run_time: RunTime,
-    newest: HashMap<Arc<str>, Revision>,
-    /// What the file said when it was read last, as the store keeps it.
-    in_file: BTreeMap<Arc<str>, String>,
-    last_ids: BTreeMap<Arc<str>, u64>,
-    overrides: BTreeMap<OverrideKey, Override>,
-    flags: BTreeMap<Arc<str>, FlagState>,
-    rollouts: BTreeMap<Arc<str>, UnderWay>,
+    resolved: Resolved,
+    watched: BTreeMap<Arc<str>, Watched>,
     /// What the pools did lately; somebody looks once a second.
     history: Arc<History>,
-    /// Ended, with a hook under way all the same.
-    lingering: Vec<Rollout>,
-    /// How many have ended since the process began, by service and outcome.
-    ended: BTreeMap<(Arc<str>, &'static str), u64>,
     budgets: Budgets,
-    /// Tasks whose end could not be stored yet.
+    /// How many rollouts have ended since the process began, by service and outcome.
+    ended: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Tasks whose end could not be taken in yet.
     unheard: Vec<Done>,
-    /// Rollouts whose traffic was taken back and that could not be stored so.
-    unstored: HashMap<Arc<str>, Unstored>,
     effects: Vec<Effect>,
+    replies: Vec<Reply>,
+    last: Ticket,
     is_changed: bool,
 }
 
-impl Desk {
-    /// Goes on from what the store remembers; a config's edits since then are taken in.
+impl Orders {
+    /// Goes on from a state; a config's edits since then are taken in. What that changes is to be
+    /// stored before anything else happens.
     pub fn open(
-        store: Arc<Store>,
+        state: State,
         config: Arc<Config>,
         resolved: Resolved,
         now: Now,
-    ) -> Result<Desk, CommitError> {
-        let memory = store.recall()?;
-        let mut desk = Desk {
-            secret: Secret(memory.secret.unwrap_or_default()),
-            store,
+    ) -> (Orders, Vec<Change>) {
+        let (budgets, gone) = Budgets::begin(&state, &config, now);
+        let mut orders = Orders {
+            base: state.clone(),
+            state,
+            queue: Queue::default(),
             config: config.clone(),
-            run_time: RunTime { resolved, ..RunTime::default() },
-            newest: memory.newest.into_iter().collect(),
-            in_file: memory.in_file,
-            last_ids: memory.last_rollouts,
-            overrides: memory.overrides.into_iter().map(|o| (o.what.key(), o)).collect(),
-            flags: memory.flags.into_iter().collect(),
-            rollouts: BTreeMap::new(),
+            resolved,
+            watched: BTreeMap::new(),
             history: Arc::default(),
-            lingering: memory.lingering,
+            budgets,
             ended: BTreeMap::new(),
-            budgets: Budgets::default(),
             unheard: Vec::new(),
-            unstored: HashMap::new(),
             effects: Vec::new(),
+            replies: Vec::new(),
+            last: Ticket::default(),
             is_changed: false,
         };
-        for rollout in memory.rollouts {
-            desk.take_up(rollout, now);
-        }
-        for (service, revision) in desk.newest.clone() {
-            desk.take(&service, &revision);
-        }
-        desk.take_flags();
-        desk.recall_overrides(now);
-        desk.adopt(&config, now)?;
-        desk.begin_budgets(now)?;
+        let snapshot = orders.build(None, now);
+        let mut draft =
+            Draft::new(&orders.state, orders.view(&snapshot, now), By::new("file", None));
+        draft.adopt(&config);
+        draft.begin_steps_anew();
+        gone.into_iter().for_each(|change| draft.change(change));
+        let decided = draft.decided(Answer::Done);
+        orders.note_ended(&decided.changes);
+        orders.base.apply_all(&decided.changes);
+        orders.settle(&snapshot, decided.effects, now);
         // The first snapshot is built from all this.
-        desk.is_changed = false;
-        Ok(desk)
+        orders.is_changed = false;
+        (orders, decided.changes)
+    }
+
+    /// The state in force.
+    pub fn state(&self) -> &State {
+        &self.state
     }
 
     /// The config in force.
@@ -149,9 +215,9 @@ impl Desk {
         &self.config
     }
 
-    /// What was learnt and ordered since the config was read.
-    pub fn run_time(&self) -> &RunTime {
-        &self.run_time
+    /// What names resolve to.
+    pub fn resolved(&self) -> &Resolved {
+        &self.resolved
     }
 
     /// What the pools did lately, for whoever looks and asks.
@@ -159,45 +225,19 @@ impl Desk {
         &self.history
     }
 
-    /// What the store keeps.
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
-    }
-
-    /// What operators and rollouts have put above the config.
-    pub fn overrides(&self) -> &BTreeMap<OverrideKey, Override> {
-        &self.overrides
-    }
-
-    /// What is in force beside the config.
-    pub fn live(&self) -> Live {
-        let traffic = self.run_time.traffic.iter();
-        let drained = self.overrides.keys().filter_map(|key| match key.clone() {
-            OverrideKey::Drain { service, pool, upstream } => Some([service, pool, upstream]),
-            _ => None,
-        });
-        Live {
-            drained: drained.collect(),
-            splits: traffic.map(|(name, state)| (name.clone(), state.split.clone())).collect(),
-            flags: self.run_time.flags.clone(),
-            upstreams: self.run_time.changed.clone(),
-            rollouts: self.rollouts.values().map(|known| known.rollout.clone()).collect(),
-        }
-    }
-
-    /// What stands now, for who shows it.
-    pub fn board(&self) -> Board {
-        let under_way = self.rollouts.values().map(|known| &known.rollout);
-        let goes_on = |rollout: &&Rollout| !self.unstored.contains_key(&rollout.service);
-        Board {
-            orders: self.overrides.values().cloned().collect(),
-            rollouts: under_way.filter(goes_on).cloned().collect(),
-        }
-    }
-
     /// How many rollouts have ended since the process began, by service and outcome.
     pub fn ended_rollouts(&self) -> &BTreeMap<(Arc<str>, &'static str), u64> {
         &self.ended
+    }
+
+    /// How many orders and decisions wait for the disk.
+    pub fn depth(&self) -> usize {
+        self.queue.depth()
+    }
+
+    /// Whether something waits, so that time alone can change something.
+    pub fn is_waiting(&self) -> bool {
+        self.queue.is_waiting()
     }
 
     /// What is to be done outside, in order; asked for once.
@@ -205,50 +245,139 @@ impl Desk {
         std::mem::take(&mut self.effects)
     }
 
+    /// Answers to orders; asked for once, after what has changed is published.
+    pub fn take_replies(&mut self) -> Vec<Reply> {
+        std::mem::take(&mut self.replies)
+    }
+
     /// Whether a snapshot is to be built since it was asked last.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.is_changed)
     }
 
+    /// Takes an order; its answer comes under the ticket.
+    pub fn take(&mut self, order: Order, by: By, snapshot: &Snapshot, now: Now) -> Ticket {
+        self.last = Ticket(self.last.0 + 1);
+        let ticket = self.last;
+        let asked = Asked { ticket, order, by, since: now.instant };
+        match self.queue.is_full() {
+            true => self.replies.push((ticket, Err(Refused::Withdrawn))),
+            false => self.decide(asked, snapshot, now),
+        }
+        ticket
+    }
+
+    /// Decides an order, or has it wait.
+    fn decide(&mut self, asked: Asked, snapshot: &Snapshot, now: Now) {
+        let view = self.view(snapshot, now);
+        let decided = draft::decide(&self.state, view, &asked.order, &asked.by);
+        let is_kept_back = self.queue.keeps_back(&asked.order.scope());
+        match decided {
+            Ok(decided) if !is_kept_back || decided.haste != Haste::None => {
+                let job = Job::of(asked, decided);
+                self.submit(job, snapshot, now);
+            }
+            Err(refused) if !is_kept_back => self.replies.push((asked.ticket, Err(refused))),
+            // What it is decided on may be something else by then.
+            _ => self.queue.undecided.push_back(asked),
+        }
+    }
+
+    /// Decides the orders that had to wait for others and need not any more.
+    pub fn decide_waiting(&mut self, snapshot: &Snapshot, now: Now) {
+        for asked in std::mem::take(&mut self.queue.undecided) {
+            self.decide(asked, snapshot, now);
+        }
+    }
+
+    fn view<'a>(&'a self, snapshot: &'a Snapshot, now: Now) -> View<'a> {
+        View {
+            config: &self.config,
+            snapshot,
+            watched: &self.watched,
+            history: &self.history,
+            budgets: &self.budgets,
+            in_hands: self.queue.changes_in_hands(),
+            now,
+        }
+    }
+
     /// The snapshot of what is known.
     pub fn build(&self, before: Option<&Snapshot>, now: Now) -> Snapshot {
-        let (config, run_time) = (self.config.clone(), &self.run_time);
-        let secret = self.secret;
+        let moment = before.map_or_else(Moment::default, |before| before.moment(now.instant));
+        let (config, run_time) = (self.config.clone(), &self.run_time(moment, now));
+        let secret = Secret(self.state.secret().unwrap_or_default());
         let blueprint = Blueprint { config, run_time, secret, now: now.instant };
         let snapshot = Snapshot::build(&blueprint, before);
-        self.apply(&snapshot, snapshot.moment(now.instant));
+        self.tell_upstreams(&snapshot, snapshot.moment(now.instant));
         self.show_standings(&snapshot, now);
         snapshot
     }
 
+    /// What was learnt and ordered since the config was read.
+    fn run_time(&self, moment: Moment, now: Now) -> RunTime {
+        let mut run_time = RunTime { resolved: self.resolved.clone(), ..RunTime::default() };
+        for service in &self.config.services {
+            let name = &service.name;
+            if let Some(newest) = self.state.newest(name) {
+                let Revision { split, number, salt, layout, .. } = (**newest).clone();
+                let traffic = Traffic { split, revision: number, salt, layout: Some(layout) };
+                run_time.traffic.insert(name.clone(), traffic);
+            }
+            for standing in self.state.orders_of(name) {
+                let from_now = |until: WallTime| moment + until.elapsed_since(now.wall);
+                match &standing.what {
+                    What::Hold { most, .. } => {
+                        let until = standing.until.map(from_now).unwrap_or_default();
+                        run_time.modes.insert(name.clone(), Mode::Hold { most: *most, until });
+                    }
+                    What::Maintenance { message, .. } => {
+                        let message = message.as_deref().map(Into::into);
+                        run_time.modes.insert(name.clone(), Mode::Maintenance { message });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        run_time.changed = changed_upstreams(&self.state);
+        let flags = self.state.flags();
+        run_time.flags = flags.map(|(name, state)| (name.clone(), state.percent)).collect();
+        let watched = self.watched.iter();
+        run_time.observed =
+            watched.map(|(name, watched)| (name.clone(), watched.observing.observed())).collect();
+        run_time
+    }
+
     /// Tells upstreams and breakers what was ordered of them; they may be new to it.
-    fn apply(&self, snapshot: &Snapshot, now: Moment) {
-        let mut drained = HashSet::new();
-        for standing in self.overrides.values() {
+    fn tell_upstreams(&self, snapshot: &Snapshot, now: Moment) {
+        let (mut drained, mut breakers) = (HashSet::new(), BTreeMap::new());
+        for standing in self.state.orders() {
             match &standing.what {
                 What::Drain { service, pool, upstream } => {
                     drained.insert((&**service, &**pool, &**upstream));
                 }
-                What::Breaker { service, pool, upstream: Some(upstream), order } => {
-                    let found = find_upstream(snapshot, service, pool, upstream);
-                    if let Some(upstream) = found.filter(|found| found.breaker.order() != *order) {
-                        upstream.breaker.set_order(*order, now);
-                        upstream.note_breaker(now);
-                    }
-                }
-                What::Breaker { service, pool, upstream: None, order } => {
-                    let found = snapshot.service(service).and_then(|service| service.pool(pool));
-                    if let Some(pool) = found.filter(|pool| pool.state.breaker.order() != *order) {
-                        pool.state.breaker.set_order(*order, now);
-                    }
+                What::Breaker { service, pool, upstream, order } => {
+                    breakers.insert((&**service, &**pool, upstream.as_deref()), *order);
                 }
                 _ => {}
             }
         }
+        let ordered = |service, pool, upstream| {
+            breakers.get(&(service, pool, upstream)).copied().unwrap_or(BreakerOrder::Auto)
+        };
         for service in &snapshot.services {
             for pool in &service.pools {
+                let order = ordered(&*service.name, &*pool.name, None);
+                if pool.state.breaker.order() != order {
+                    pool.state.breaker.set_order(order, now);
+                }
                 for member in pool.members.list() {
                     let upstream = &member.upstream;
+                    let order = ordered(&*service.name, &*pool.name, Some(&*upstream.name));
+                    if upstream.breaker.order() != order {
+                        upstream.breaker.set_order(order, now);
+                        upstream.note_breaker(now);
+                    }
                     let is_out = drained.contains(&(&*service.name, &*pool.name, &*upstream.name));
                     if upstream.is_draining() && !is_out {
                         upstream.come_in(now);
@@ -259,72 +388,76 @@ impl Desk {
         }
     }
 
+    /// Shows how services stand to whoever looks at a snapshot.
+    fn show_standings(&self, snapshot: &Snapshot, now: Now) {
+        for service in &snapshot.services {
+            let standing = self.budgets.standing_at(&self.state, &service.name, now);
+            service.state.set_standing(standing);
+        }
+    }
+
     /// Puts new addresses to the names of upstreams.
     pub fn resolve(&mut self, resolved: Resolved) {
+        self.learn(resolved);
+        self.is_changed = true;
+    }
+
+    /// Keeps the addresses of names that a config brings which is not in force yet.
+    pub fn learn(&mut self, resolved: Resolved) {
         // Added, not replaced: a look-up that began before a reload knows nothing of the names that
         // the reload has looked up itself.
-        self.run_time.resolved.extend(resolved);
-        self.is_changed = true;
+        self.resolved.extend(resolved);
     }
 
     /// Forgets the addresses of names that nobody wants.
     pub fn retain_resolved(&mut self, wanted: impl Fn(&Address) -> bool) {
-        self.run_time.resolved.retain(|address, _| wanted(address));
+        self.resolved.retain(|address, _| wanted(address));
     }
+}
 
-    /// Modes and lists of upstreams as they were ordered.
-    fn recall_overrides(&mut self, now: Now) {
-        // Counted from the origin of the first snapshot, which is this moment.
-        let from_now = |until: WallTime| Moment::default() + until.elapsed_since(now.wall);
-        for standing in self.overrides.values() {
-            match &standing.what {
-                What::Hold { service, most } => {
-                    let until = standing.until.map(from_now).unwrap_or_default();
-                    let mode = Mode::Hold { most: *most, until };
-                    self.run_time.modes.insert(service.as_str().into(), mode);
-                }
-                What::Maintenance { service, message } => {
-                    let message = message.as_deref().map(Into::into);
-                    let mode = Mode::Maintenance { message };
-                    self.run_time.modes.insert(service.as_str().into(), mode);
-                }
-                What::Upstreams { service, pool, list } => {
-                    let parse =
-                        |(address, weight): &(String, u16)| Some((address.parse().ok()?, *weight));
-                    let list: Vec<(Address, u16)> = list.iter().filter_map(parse).collect();
-                    let key = (service.as_str().into(), pool.as_str().into());
-                    self.run_time.changed.insert(key, list);
-                }
-                _ => {}
-            }
+/// Pools that have other upstreams than the file says, by service and pool.
+pub type Changed = std::collections::HashMap<(Arc<str>, Arc<str>), Vec<(Address, u16)>>;
+
+/// The pools of a state that have other upstreams than the file says.
+pub fn changed_upstreams(state: &State) -> Changed {
+    let changed = state.orders().filter_map(|standing| match &standing.what {
+        What::Upstreams { service, pool, list } => {
+            Some(((service.as_str().into(), pool.as_str().into()), parsed(list)))
         }
-    }
+        _ => None,
+    });
+    changed.collect()
+}
 
-    fn commit(&mut self, batch: Batch) -> Result<Vec<Revision>, CommitError> {
-        if batch.is_empty() { Ok(Vec::new()) } else { self.store.commit(batch) }
+/// The upstreams of a pool, if they are others than the file says.
+fn upstreams_in(state: &State, service: &str, pool: &str) -> Option<Vec<(Address, u16)>> {
+    let standing = state.order(&crate::state::About::upstreams(service, pool))?;
+    match &standing.what {
+        What::Upstreams { list, .. } => Some(parsed(list)),
+        _ => None,
     }
+}
 
-    /// Believes a revision that is committed.
-    fn take(&mut self, service: &Arc<str>, revision: &Revision) {
-        let Revision { split, number, salt, layout, .. } = revision.clone();
-        let traffic = Traffic { split, revision: number, salt, layout: Some(layout) };
-        self.run_time.traffic.insert(service.clone(), traffic);
-        self.newest.insert(service.clone(), revision.clone());
-        self.is_changed = true;
-    }
+fn parsed(list: &[(String, u16)]) -> Vec<(Address, u16)> {
+    let one = |(address, weight): &(String, u16)| Some((address.parse().ok()?, *weight));
+    list.iter().filter_map(one).collect()
+}
 
-    fn newest_number(&self, service: &str) -> u64 {
-        self.newest.get(service).map_or(0, |newest| newest.number)
-    }
-
-    fn say(&mut self, kind: Kind, subject: Subject, order: &Order) {
-        let (author, reason) = (Some(order.author.clone()), order.reason.clone());
-        self.effects.push(Effect::Say(Event { kind, subject, author, reason }));
-    }
-
-    fn override_of(what: What, order: &Order, now: Now, until: Option<WallTime>) -> Override {
-        let (author, reason) = (order.author.clone(), order.reason.clone());
-        Override { what, author, reason, at: now.wall, until }
+/// What is in force beside a config.
+pub fn live(state: &State, config: &Config) -> Live {
+    let drained = state.orders().filter_map(|standing| match standing.what.clone() {
+        What::Drain { service, pool, upstream } => Some([service, pool, upstream]),
+        _ => None,
+    });
+    let splits = config.services.iter().filter_map(|service| {
+        Some((service.name.clone(), state.newest(&service.name)?.split.clone()))
+    });
+    Live {
+        drained: drained.collect(),
+        splits: splits.collect(),
+        flags: state.flags().map(|(name, state)| (name.clone(), state.percent)).collect(),
+        upstreams: changed_upstreams(state),
+        rollouts: state.rollouts().map(|rollout| (**rollout).clone()).collect(),
     }
 }
 
@@ -337,24 +470,4 @@ fn find_upstream<'s>(
     let pool = snapshot.service(service)?.pool(pool)?;
     let mut upstreams = pool.members.list().iter().map(|member| &*member.upstream);
     upstreams.find(|upstream| &*upstream.name == address)
-}
-
-impl From<CommitError> for Refused {
-    fn from(error: CommitError) -> Refused {
-        match error {
-            CommitError::LostRace(lost) => Refused::LostRace(lost),
-            CommitError::LostFlagRace { expected, current, .. } => {
-                Refused::LostRace(LostRace { expected, current })
-            }
-            CommitError::Store(error) => Refused::Store(error.to_string()),
-        }
-    }
-}
-
-/// Refuses what was meant for another revision.
-fn check_expected(expected: Option<u64>, current: u64) -> Result<(), LostRace> {
-    match expected {
-        Some(expected) if expected != current => Err(LostRace { expected, current }),
-        _ => Ok(()),
-    }
 }

@@ -1,127 +1,82 @@
 //! Orders that change no split: an upstream drained, added or removed, a breaker opened, a service
-//! held or put into maintenance. Each stands in the store until somebody takes it back.
+//! held or put into maintenance. Each stands until somebody takes it back.
 
-use std::sync::Arc;
-
-use super::{Desk, Now};
+use super::draft::Draft;
+use super::{Answer, Haste, ModeName, ModeOrder, Place, Refused, UpstreamOrder, upstreams_in};
 use crate::balance::{DEFAULT_WEIGHT, Member};
 use crate::event::{Kind, Subject};
-use crate::orders::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};
-use crate::snapshot::{Mode, Pool, Service, Snapshot};
-use crate::store::{Batch, OverrideKey, What};
+use crate::snapshot::{Pool, Service, Snapshot};
+use crate::state::What;
 use crate::upstream::{Address, BreakerOrder, Upstream};
 
-impl Desk {
+impl Draft<'_> {
     /// Drains an upstream, lets it back in, adds it or removes it.
-    pub fn set_upstream(
-        &mut self,
-        place: &Place,
-        what: UpstreamOrder,
-        order: &Order,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Result<(), Refused> {
-        let (service, pool) = find(snapshot, place)?;
+    pub fn set_upstream(&mut self, place: &Place, what: UpstreamOrder) -> Result<Answer, Refused> {
+        let (service, pool) = find(self.view.snapshot, place)?;
         let Some(address) = &place.upstream else { return Err(no_upstream(place)) };
-        let said = match what {
+        let kind = match what {
             UpstreamOrder::Activate | UpstreamOrder::Drain => {
-                let upstream = upstream(pool, address).ok_or_else(|| no_upstream(place))?;
+                let member = member(pool, address).ok_or_else(|| no_upstream(place))?;
                 let drains = what == UpstreamOrder::Drain;
                 let standing = What::Drain {
                     service: place.service.clone(),
                     pool: place.pool.clone(),
-                    upstream: upstream.name.to_string(),
+                    upstream: member.upstream.name.to_string(),
                 };
-                if drains && !order.force && is_last(service, pool, address) {
+                if drains && !self.by.force && is_last(service, pool, address) {
                     let (pool, address) = (place.pool.clone(), address.to_string());
                     return Err(Refused::LastDrained { pool, address });
                 }
-                if let (false, Some(under_way)) = (drains, self.rollouts.get(&*place.service))
-                    && under_way.rollout.takes_out(&place.pool, &upstream.name)
+                if let (false, Some(rollout)) = (drains, self.state.rollout(&place.service))
+                    && rollout.takes_out(&place.pool, &member.upstream.name)
                 {
-                    let (service, id) = (place.service.clone(), under_way.rollout.id);
+                    let (service, id) = (place.service.clone(), rollout.id);
                     return Err(Refused::RolloutUnderWay { service, id, to: place.pool.clone() });
                 }
-                match drains {
-                    true => self.put(standing, order, now)?,
-                    false => self.take_back(&standing.key())?,
+                if drains {
+                    let stability = &service.stability;
+                    let now = self.view.snapshot.moment(self.view.now.instant);
+                    let (slow_start, breaker) =
+                        (stability.balance.slow_start, stability.breaker.as_ref());
+                    if !member.is_available(slow_start, breaker, now) {
+                        self.haste = Haste::Drain;
+                    }
+                    self.put(standing, None);
+                    Kind::Drained
+                } else {
+                    self.clear(&standing);
+                    Kind::Activated
                 }
-                upstream.set_draining(drains);
-                if drains { Kind::Drained } else { Kind::Activated }
             }
             UpstreamOrder::Add { weight } => {
-                let (list, said) = self.with(place, address, weight)?;
-                self.put_upstreams(place, list, order, now)?;
-                said
+                let (list, kind) = self.with(place, address, weight)?;
+                self.put_upstreams(place, list);
+                kind
             }
             UpstreamOrder::Remove => {
                 let list = self.without(place, address, service, pool)?;
-                self.put_upstreams(place, list, order, now)?;
+                self.put_upstreams(place, list);
                 Kind::Removed
             }
         };
-        self.is_changed = true;
-        self.say(said, subject(place), order);
-        Ok(())
+        self.say(kind, subject(place));
+        Ok(Answer::Done)
     }
 
-    /// Commits an override, and believes it.
-    fn put(&mut self, what: What, order: &Order, now: Now) -> Result<(), Refused> {
-        self.put_until(what, order, now, None)
-    }
-
-    fn put_until(
-        &mut self,
-        what: What,
-        order: &Order,
-        now: Now,
-        until: Option<crate::clock::WallTime>,
-    ) -> Result<(), Refused> {
-        let standing = Desk::override_of(what, order, now, until);
-        let mut batch = Batch::new();
-        batch.set(standing.clone());
-        self.commit(batch)?;
-        self.overrides.insert(standing.what.key(), standing);
-        Ok(())
-    }
-
-    /// Commits that an override is gone.
-    fn take_back(&mut self, key: &OverrideKey) -> Result<(), Refused> {
-        if self.overrides.contains_key(key) {
-            let mut batch = Batch::new();
-            batch.clear(key.clone());
-            self.commit(batch)?;
-            self.overrides.remove(key);
-        }
-        Ok(())
-    }
-
-    fn put_upstreams(
-        &mut self,
-        place: &Place,
-        list: Vec<(Address, u16)>,
-        order: &Order,
-        now: Now,
-    ) -> Result<(), Refused> {
-        let what = What::Upstreams {
-            service: place.service.clone(),
-            pool: place.pool.clone(),
-            list: list.iter().map(|(address, weight)| (address.to_string(), *weight)).collect(),
-        };
-        self.put(what, order, now)?;
-        self.run_time.changed.insert(key(place), list);
-        Ok(())
+    fn put_upstreams(&mut self, place: &Place, list: Vec<(Address, u16)>) {
+        let list = list.iter().map(|(address, weight)| (address.to_string(), *weight)).collect();
+        let (service, pool) = (place.service.clone(), place.pool.clone());
+        self.put(What::Upstreams { service, pool, list }, None);
     }
 
     /// The upstreams of a pool as they are at run time.
     fn upstreams(&self, place: &Place) -> Vec<(Address, u16)> {
-        let key = key(place);
         let from_file = || {
-            let service = self.config.service(&place.service);
+            let service = self.view.config.service(&place.service);
             let pool = service.and_then(|service| service.pool(&place.pool));
             pool.map(|pool| pool.upstreams.clone()).unwrap_or_default()
         };
-        self.run_time.changed.get(&key).cloned().unwrap_or_else(from_file)
+        upstreams_in(&self.state, &place.service, &place.pool).unwrap_or_else(from_file)
     }
 
     /// A pool's upstreams with one more or another weight, and what that is.
@@ -177,15 +132,8 @@ impl Desk {
     }
 
     /// Opens or closes a breaker, or lets it decide by itself again.
-    pub fn set_breaker(
-        &mut self,
-        place: &Place,
-        what: BreakerOrder,
-        order: &Order,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Result<(), Refused> {
-        let (_, pool) = find(snapshot, place)?;
+    pub fn set_breaker(&mut self, place: &Place, what: BreakerOrder) -> Result<Answer, Refused> {
+        let (_, pool) = find(self.view.snapshot, place)?;
         let found = match &place.upstream {
             Some(address) => Some(upstream(pool, address).ok_or_else(|| no_upstream(place))?),
             None => None,
@@ -197,32 +145,16 @@ impl Desk {
             order: what,
         };
         match what {
-            BreakerOrder::Auto => self.take_back(&standing.key())?,
-            BreakerOrder::Open | BreakerOrder::Closed => self.put(standing, order, now)?,
+            BreakerOrder::Auto => self.clear(&standing),
+            BreakerOrder::Open | BreakerOrder::Closed => self.put(standing, None),
         }
-        let moment = snapshot.moment(now.instant);
-        match found {
-            Some(upstream) => {
-                upstream.breaker.set_order(what, moment);
-                upstream.note_breaker(moment);
-            }
-            None => pool.state.breaker.set_order(what, moment),
-        }
-        self.is_changed = true;
-        self.say(Kind::BreakerOrdered(what), subject(place), order);
-        Ok(())
+        self.say(Kind::BreakerOrdered(what), subject(place));
+        Ok(Answer::Done)
     }
 
     /// Holds a service, puts it into maintenance, or lets it serve.
-    pub fn set_mode(
-        &mut self,
-        service: &str,
-        what: ModeOrder,
-        order: &Order,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Result<(), Refused> {
-        let of = snapshot.service(service).ok_or_else(|| Refused::NoService(service.into()))?;
+    pub fn set_mode(&mut self, name: &str, what: ModeOrder) -> Result<Answer, Refused> {
+        let of = self.view.snapshot.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         // Each ends only what it began: a hold that ends must not end a maintenance.
         let is = ModeName::of(&of.mode);
         let fits = match &what {
@@ -230,35 +162,27 @@ impl Desk {
             ModeOrder::Hold { .. } => is != ModeName::Maintenance,
             ModeOrder::Maintenance { .. } => true,
         };
+        let service = name.to_string();
         if !fits {
-            return Err(Refused::OtherMode { service: service.into(), is });
+            return Err(Refused::OtherMode { service, is });
         }
-        let name = service.to_string();
-        let (mode, said) = match what {
+        let kind = match what {
             ModeOrder::Serve { .. } => {
-                self.take_back(&OverrideKey::Mode { service: name })?;
-                (Mode::Serve, Kind::Serves)
+                self.clear(&What::Maintenance { service, message: None });
+                Kind::Serves
             }
             ModeOrder::Hold { length, most } => {
-                let what = What::Hold { service: name, most };
-                self.put_until(what, order, now, Some(now.wall + length))?;
-                let until = snapshot.moment(now.instant) + length;
-                (Mode::Hold { most, until }, Kind::Held { length })
+                let until = self.view.now.wall + length;
+                self.put(What::Hold { service, most }, Some(until));
+                Kind::Held { length }
             }
             ModeOrder::Maintenance { message } => {
-                self.put(
-                    What::Maintenance { service: name, message: message.clone() },
-                    order,
-                    now,
-                )?;
-                let message: Option<Arc<str>> = message.map(Into::into);
-                (Mode::Maintenance { message }, Kind::InMaintenance)
+                self.put(What::Maintenance { service, message }, None);
+                Kind::InMaintenance
             }
         };
-        self.run_time.modes.insert(of.name.clone(), mode);
-        self.is_changed = true;
-        self.say(said, Subject::service(service), order);
-        Ok(())
+        self.say(kind, Subject::service(name));
+        Ok(Answer::Done)
     }
 }
 
@@ -279,10 +203,6 @@ fn subject(place: &Place) -> Subject {
     Subject::new(&place.service, &place.pool, &upstream)
 }
 
-fn key(place: &Place) -> (Arc<str>, Arc<str>) {
-    (place.service.as_str().into(), place.pool.as_str().into())
-}
-
 fn find<'s>(snapshot: &'s Snapshot, place: &Place) -> Result<(&'s Service, &'s Pool), Refused> {
     let service = snapshot.service(&place.service);
     let service = service.ok_or_else(|| Refused::NoService(place.service.clone()))?;
@@ -291,9 +211,12 @@ fn find<'s>(snapshot: &'s Snapshot, place: &Place) -> Result<(&'s Service, &'s P
     Ok((service, found.ok_or(Refused::NoPool { service: name, pool })?))
 }
 
+fn member<'p>(pool: &'p Pool, address: &Address) -> Option<&'p Member> {
+    pool.members.list().iter().find(|member| member.upstream.address == *address)
+}
+
 fn upstream<'p>(pool: &'p Pool, address: &Address) -> Option<&'p Upstream> {
-    let upstreams = pool.members.list().iter().map(|member| &*member.upstream);
-    upstreams.into_iter().find(|upstream| upstream.address == *address)
+    member(pool, address).map(|member| &*member.upstream)
 }
 
 fn no_upstream(place: &Place) -> Refused {

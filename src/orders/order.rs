@@ -1,15 +1,120 @@
-//! What can be ordered: traffic, upstreams, breakers, modes, freezes.
+//! What can be ordered: traffic, upstreams, breakers, modes, rollouts, freezes, flags, the file.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Config;
+use crate::rollout::{self, Wishes};
 use crate::snapshot::Mode;
 use crate::split::BasisPoints;
-use crate::upstream::Address;
+use crate::upstream::{Address, BreakerOrder};
+
+/// Something that is to be changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// A service's split.
+    Shift {
+        /// The service.
+        service: String,
+        /// What it becomes.
+        to: Target,
+    },
+    /// One upstream of a pool.
+    Upstream {
+        /// Which.
+        place: Place,
+        /// What becomes of it.
+        what: UpstreamOrder,
+    },
+    /// A breaker.
+    Breaker {
+        /// Whose.
+        place: Place,
+        /// What it does.
+        what: BreakerOrder,
+    },
+    /// A service's mode.
+    Mode {
+        /// The service.
+        service: String,
+        /// What it becomes.
+        what: ModeOrder,
+    },
+    /// A rollout is to start.
+    StartRollout {
+        /// The service.
+        service: String,
+        /// What is wished for.
+        wishes: Box<Wishes>,
+    },
+    /// The rollout of a service that is under way.
+    Rollout {
+        /// The service.
+        service: String,
+        /// What is to be done.
+        what: rollout::Order,
+    },
+    /// What is said of a service's rollouts above its error budgets.
+    Freeze {
+        /// The service.
+        service: String,
+        /// What.
+        what: FreezeOrder,
+    },
+    /// A feature flag.
+    Flag {
+        /// The flag.
+        name: String,
+        /// Its share; none for the state before the last order.
+        percent: Option<BasisPoints>,
+    },
+    /// A config that was checked is to be in force.
+    Reload {
+        /// The config.
+        config: Arc<Config>,
+    },
+}
+
+/// What an order is about as a whole: while a change of one of them waits for the disk, further
+/// orders of it wait undecided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Service(Arc<str>),
+    Flag(Arc<str>),
+    Everything,
+}
+
+impl Scope {
+    pub fn meets(&self, other: &Scope) -> bool {
+        *self == Scope::Everything || *other == Scope::Everything || self == other
+    }
+
+    pub fn is_of(&self, service: &str) -> bool {
+        matches!(self, Scope::Service(of) if **of == *service)
+    }
+}
+
+impl Order {
+    pub(super) fn scope(&self) -> Scope {
+        match self {
+            Order::Shift { service, .. }
+            | Order::Mode { service, .. }
+            | Order::StartRollout { service, .. }
+            | Order::Rollout { service, .. }
+            | Order::Freeze { service, .. } => Scope::Service(service.as_str().into()),
+            Order::Upstream { place, .. } | Order::Breaker { place, .. } => {
+                Scope::Service(place.service.as_str().into())
+            }
+            Order::Flag { name, .. } => Scope::Flag(name.as_str().into()),
+            Order::Reload { .. } => Scope::Everything,
+        }
+    }
+}
 
 /// Who asks for a change, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct By {
     /// A person, a token, `file`.
     pub author: String,
     /// In the author's words.
@@ -20,15 +125,10 @@ pub struct Order {
     pub force: bool,
 }
 
-impl Order {
-    /// An order that is meant for whatever is there.
-    pub fn of(author: &str, reason: Option<&str>) -> Order {
-        Order {
-            author: author.into(),
-            reason: reason.map(Into::into),
-            expected: None,
-            force: false,
-        }
+impl By {
+    /// Somebody who means whatever is there.
+    pub fn new(author: &str, reason: Option<&str>) -> By {
+        By { author: author.into(), reason: reason.map(Into::into), expected: None, force: false }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::ModeName;
 use crate::rollout::{OrderRefused, PlanRefused};
 use crate::split::SplitError;
-use crate::store::LostRace;
+use crate::state::LostRace;
 
 /// Why a change was not made. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,6 +148,32 @@ pub enum Refused {
     /// The store did not take it.
     #[error("{0}")]
     Store(String),
+    /// The disk had not begun with it in time.
+    #[error("the disk has not taken it in time; nothing was changed")]
+    Withdrawn,
+    /// What takes traffic from something sick came meanwhile.
+    #[error("nothing was changed, because meanwhile: {by}")]
+    GaveWay {
+        /// What came.
+        by: String,
+    },
+    /// It is stored, but something decided later is in force.
+    #[error("it is stored{}, but what was decided after it is in force: {by}", of_revision(.revision))]
+    Overtaken {
+        /// The revision that it made.
+        revision: Option<u64>,
+        /// What is in force.
+        by: String,
+    },
+    /// The disk has it in its hands and does not answer.
+    #[error(
+        "the disk does not answer: whether this is changed is not known{}",
+        would_be(.revision)
+    )]
+    Unknown {
+        /// The revision that it would make.
+        revision: Option<u64>,
+    },
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
@@ -155,4 +181,12 @@ pub enum Refused {
 
 fn kept_back(why: &Option<String>) -> String {
     why.as_ref().map_or_else(String::new, |why| format!(", but kept back: {why}"))
+}
+
+fn of_revision(revision: &Option<u64>) -> String {
+    revision.map_or_else(String::new, |number| format!(" as revision {number}"))
+}
+
+fn would_be(revision: &Option<u64>) -> String {
+    revision.map_or_else(String::new, |number| format!("; it would be revision {number}"))
 }

@@ -1,56 +1,79 @@
-//! Rollouts under way: started, looked at, told what happened; what they want done is committed
-//! with their new state, and then done.
+//! Rollouts under way: started, looked at, told what happened. What follows is decided with their
+//! new state in one draft.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::draft::{Draft, View};
 use super::observing::Observing;
-use super::{Desk, Effect, Now};
+use super::{Answer, Haste, Refused};
 use crate::clock::WallTime;
+use crate::config::Config;
 use crate::event::{Kind, Subject};
-use crate::judge::{Counts, Metric, Verdict};
-use crate::orders::{Order, Refused};
+use crate::judge::{Counts, Metric, Reading, Verdict};
 use crate::rollout::{
     self, Finished, Input, Outcome, Past, Plan, Rollout, Status, Task, TaskError, UpstreamView,
-    View, Wishes,
+    Wishes,
 };
 use crate::slo::Blame;
 use crate::snapshot::{Pool, Service, Snapshot};
 use crate::split::Split;
-use crate::store::{Batch, CommitError};
+use crate::state::{Change, State};
 
-/// How often a rollout's counts are stored though nothing else has changed.
-const SAVED: Duration = Duration::from_secs(5);
+/// Readings that are kept for a step that the disk has not taken yet.
+const READINGS: usize = 900;
 
-/// A rollout and how far its attempts were read.
-#[derive(Clone, Debug)]
-pub(super) struct UnderWay {
-    pub rollout: Rollout,
-    /// What its pools do.
+/// What is noted of the pools of a rollout under way.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub id: u64,
     pub observing: Observing,
-    saved: WallTime,
     /// What it does to the service's errors, from the first look on.
     blame: Option<Blame>,
+    /// When where it is was stored last, and what its judge has heard.
+    pub placed: WallTime,
+    pub heard: WallTime,
+    /// What was read since a decision was made that waits for the disk.
+    readings: Vec<(Reading, WallTime)>,
 }
 
 /// The end of a task.
 #[derive(Clone, Debug)]
 pub(super) struct Done {
-    service: Arc<str>,
-    id: u64,
-    task: Task,
-    result: Result<Finished, TaskError>,
+    pub service: Arc<str>,
+    pub id: u64,
+    pub task: Task,
+    pub result: Result<Finished, TaskError>,
 }
 
 /// A rollout for people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// As it is.
-    pub rollout: Rollout,
+    pub rollout: Arc<Rollout>,
     /// Where it is.
     pub status: Status,
     /// The newest revision of its service.
     pub revision: u64,
+}
+
+impl Report {
+    /// A rollout of this state, at a moment.
+    pub fn of(state: &State, rollout: &Arc<Rollout>, now: WallTime) -> Report {
+        let revision = state.newest(&rollout.service).map_or(0, |newest| newest.number);
+        Report { status: rollout.status(now), rollout: rollout.clone(), revision }
+    }
+
+    /// The rollout of a service that is under way, else the last one.
+    pub fn newest(state: &State, service: &str, now: WallTime) -> Option<Report> {
+        let newest = state.rollout(service).or_else(|| state.past_rollouts(service).next());
+        newest.map(|rollout| Report::of(state, rollout, now))
+    }
+
+    /// All rollouts of a service that are remembered, the newest first.
+    pub fn all(state: &State, service: &str, now: WallTime) -> Vec<Report> {
+        let all = state.rollout(service).into_iter().chain(state.past_rollouts(service));
+        all.map(|rollout| Report::of(state, rollout, now)).collect()
+    }
 }
 
 /// What a rollout sees, with what the view borrows.
@@ -66,33 +89,55 @@ pub(super) struct Look {
     held: Option<String>,
 }
 
-impl UnderWay {
-    /// Takes in what its pools did since it was asked last; answers with the attempts at the target.
-    fn hear(&mut self, service: &Service, snapshot: &Snapshot, now: Now) -> Counts {
-        let is_warming = self.rollout.is_warming(now.wall);
-        let (reading, attempts) = self.observing.read(service, is_warming);
-        self.rollout.hear(&reading, now.wall);
-        self.weigh(snapshot, now);
+impl Watched {
+    /// Begins to look at what a rollout's pools do.
+    pub fn begin(rollout: &Rollout, config: &Config, now: WallTime) -> Watched {
+        let observing = Observing::of(rollout, config);
+        let (id, readings) = (rollout.id, Vec::new());
+        Watched { id, observing, blame: None, placed: now, heard: now, readings }
+    }
+
+    /// Has a rollout hear what its pools did since it was asked last; answers with the attempts at
+    /// the target.
+    pub fn hear(&mut self, rollout: &mut Rollout, snapshot: &Snapshot, now: WallTime) -> Counts {
+        let Some(service) = snapshot.service(&rollout.service) else { return Counts::default() };
+        let (reading, attempts) = self.observing.read(service, rollout.is_warming(now));
+        rollout.hear(&reading, now);
+        self.weigh(rollout, service, now);
+        if self.readings.len() < READINGS {
+            self.readings.push((reading, now));
+        }
         attempts
     }
 
+    /// What was read from now on is later than what is decided.
+    pub fn forget_readings(&mut self) {
+        self.readings.clear();
+    }
+
+    /// Has a rollout hear what was read while the disk did not take its step.
+    pub fn catch_up(&mut self, rollout: &mut Rollout) {
+        for (reading, at) in std::mem::take(&mut self.readings) {
+            rollout.hear(&reading, at);
+        }
+    }
+
     /// Takes in what the attempts at both pools are now; a rolling rollout has but one.
-    fn weigh(&mut self, snapshot: &Snapshot, now: Now) {
-        let plan = &self.rollout.plan;
-        let service = snapshot.service(&self.rollout.service);
-        let pool = |name: &str| service.and_then(|service| service.pool(name)).map(counts);
+    fn weigh(&mut self, rollout: &Rollout, service: &Service, now: WallTime) {
+        let plan = &rollout.plan;
+        let pool = |name: &str| service.pool(name).map(counts);
         let (Some(canary), Some(old)) = (pool(&plan.to), pool(&plan.from)) else { return };
         match &mut self.blame {
-            Some(blame) => blame.look(canary, old, now.wall),
+            Some(blame) => blame.look(canary, old, now),
             None if plan.to == plan.from => {}
-            None => self.blame = Some(Blame::begin(canary, old, now.wall)),
+            None => self.blame = Some(Blame::begin(canary, old, now)),
         }
     }
 }
 
 impl Look {
-    pub fn borrow(&self) -> View<'_> {
-        View {
+    pub fn borrow(&self) -> rollout::View<'_> {
+        rollout::View {
             now: self.now,
             split: &self.split,
             target_ready: self.target_ready,
@@ -106,21 +151,25 @@ impl Look {
     }
 }
 
-impl Desk {
+impl View<'_> {
+    /// What the judge of a rollout that begins now knows of the past.
+    pub fn past(&self, state: &State, rollout: &Rollout) -> Option<Past> {
+        let service = self.snapshot.service(&rollout.service)?;
+        let stable = service.pool(&rollout.plan.from)?;
+        let settings = &rollout.plan.judging.settings;
+        let standing = self.standing_at(state, &rollout.service);
+        let budget = standing.bears(settings.budget_share, self.now.wall);
+        Some(Past { budget, ..self.history.past(&service.name, stable, settings.tempering_limit) })
+    }
+}
+
+impl Draft<'_> {
     /// Starts a rollout of a service.
-    pub fn start_rollout(
-        &mut self,
-        name: &str,
-        wishes: &Wishes,
-        order: &Order,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Result<Report, Refused> {
-        let config = self.config.clone();
+    pub fn start_rollout(&mut self, name: &str, wishes: &Wishes) -> Result<Answer, Refused> {
+        let (config, snapshot, now) = (self.view.config, self.view.snapshot, self.view.now.wall);
         let service = config.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
-        super::check_expected(order.expected, self.newest_number(name))?;
-        if let Some(under_way) = self.rollouts.get(name) {
-            let rollout = &under_way.rollout;
+        self.check_expected(self.newest_number(name))?;
+        if let Some(rollout) = self.state.rollout(name) {
             let (id, to) = (rollout.id, rollout.plan.to.to_string());
             return Err(Refused::RolloutUnderWay { service: name.into(), id, to });
         }
@@ -128,99 +177,89 @@ impl Desk {
         let pools: Vec<(Arc<str>, usize)> =
             known.pools.iter().map(|pool| (pool.name.clone(), pool.members.list().len())).collect();
         let plan = Plan::new(&service.rollout, wishes, &pools, &known.split)?;
-        let id = self.last_ids.get(name).map_or(1, |last| last + 1);
-        let despite = self.check_freeze(name, id, wishes.despite_freeze, order, now)?;
-        let (author, reason) = (order.author.clone(), order.reason.clone());
-        let from = plan.from.clone();
-        let limit = plan.judging.settings.tempering_limit;
+        let id = self.state.last_rollout(name) + 1;
+        let despite = self.check_freeze(name, id, wishes.despite_freeze)?;
+        let (author, reason) = (self.by.author.clone(), self.by.reason.clone());
         let (mut rollout, actions) =
-            Rollout::start(id, service.name.clone(), plan, author, reason, now.wall);
-        if let Some(stable) = known.pool(&from) {
-            let share = rollout.plan.judging.settings.budget_share;
-            let budget = self.standing_at(name, now).bears(share, now.wall);
-            rollout.seat_judge(Past { budget, ..self.history.past(name, stable, limit) });
+            Rollout::start(id, service.name.clone(), plan, author, reason, now);
+        if let Some(past) = self.view.past(&self.state, &rollout) {
+            rollout.seat_judge(past);
         }
-        let mut batch = Batch::new();
-        if let Some((standing, _)) = &despite {
-            batch.set(standing.clone());
-        }
-        let observing = Observing::of(&rollout, &config);
-        let under_way = UnderWay { rollout, observing, saved: now.wall, blame: None };
-        self.perform(under_way, actions, batch, snapshot, now)?;
-        self.last_ids.insert(service.name.clone(), id);
+        self.perform(rollout.clone(), actions);
         if let Some((standing, why)) = despite {
-            self.overrides.insert(standing.what.key(), standing);
-            let kind = Kind::StartedDespite { rollout: id, why };
-            self.say(kind, Subject::service(name), order);
+            self.change(Change::Order(standing));
+            self.say(Kind::StartedDespite { rollout: id, why }, Subject::service(name));
         }
-        // What is ready at once need not wait for the next look; what cannot be stored now does. It
-        // has started all the same, and must not be told otherwise.
-        let _ = self.tick_one(&service.name, snapshot, now);
-        self.report(name, now)?.ok_or_else(|| Refused::NoRollout(name.into()))
+        // What is ready at once need not wait for the next look.
+        if let Some(look) = self.look(&rollout, Counts::default(), None)
+            && let Ok(actions) = rollout.advance(Input::Tick, &look.borrow())
+        {
+            self.perform(rollout, actions);
+        }
+        self.newest_rollout(name)
+    }
+
+    fn newest_rollout(&self, name: &str) -> Result<Answer, Refused> {
+        let report = Report::newest(&self.state, name, self.view.now.wall);
+        let report = report.ok_or_else(|| Refused::NoRollout(name.into()))?;
+        Ok(Answer::Rollout(Box::new(report)))
     }
 
     /// Gives an order to the rollout of a service.
-    pub fn order_rollout(
-        &mut self,
-        name: &str,
-        what: rollout::Order,
-        order: &Order,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Result<Report, Refused> {
-        if self.config.service(name).is_none() {
+    pub fn order_rollout(&mut self, name: &str, what: rollout::Order) -> Result<Answer, Refused> {
+        if self.view.config.service(name).is_none() {
             return Err(Refused::NoService(name.into()));
         }
-        super::check_expected(order.expected, self.newest_number(name))?;
-        let input = Input::Order {
-            order: what,
-            author: order.author.clone(),
-            reason: order.reason.clone(),
-        };
-        if !self.rollouts.contains_key(name) {
-            return Err(Refused::NoRollout(name.into()));
-        }
-        self.tell(name, input, snapshot, now)?;
-        self.report(name, now)?.ok_or_else(|| Refused::NoRollout(name.into()))
+        self.check_expected(self.newest_number(name))?;
+        let none = || Refused::NoRollout(name.into());
+        let rollout = (**self.state.rollout(name).ok_or_else(none)?).clone();
+        let (author, reason) = (self.by.author.clone(), self.by.reason.clone());
+        self.tell(rollout, Input::Order { order: what, author, reason }, Counts::default())?;
+        self.newest_rollout(name)
     }
 
-    /// Hears how a task of a rollout has ended. What cannot be stored now is heard again later.
-    pub fn on_done(
+    /// Tells a rollout something, and takes in what it wants. Answers with whether that is more than
+    /// counts.
+    pub fn tell(
         &mut self,
-        service: &str,
-        id: u64,
-        task: Task,
-        result: Result<Finished, TaskError>,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Result<(), Refused> {
-        let done = Done { service: service.into(), id, task, result };
-        let heard = self.hear(&done, snapshot, now);
-        if let Err(Refused::Store(_)) = &heard {
-            self.unheard.push(done);
+        mut rollout: Rollout,
+        input: Input,
+        canary: Counts,
+    ) -> Result<bool, Refused> {
+        let watched = self.view.watched.get(&rollout.service);
+        let watched = watched.filter(|watched| watched.id == rollout.id);
+        let Some(look) = self.look(&rollout, canary, watched) else { return Ok(false) };
+        let (is_tick, before) = (input == Input::Tick, rollout.clone());
+        let actions = rollout.advance(input, &look.borrow())?;
+        if let (Some((Outcome::RolledBack { .. }, _)), Some(watched)) = (&rollout.ended, watched) {
+            rollout.keep_failing(watched.observing.ledger().sample.read());
         }
-        heard
+        let is_more =
+            !is_tick || !actions.is_empty() || rollout.is_over() || !rollout.is_where(&before);
+        match is_more {
+            true => self.perform(rollout, actions),
+            false => self.state.apply(&Change::Rollout(Arc::new(rollout))),
+        }
+        Ok(is_more)
     }
 
-    fn hear(&mut self, done: &Done, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
+    /// Takes in how a task has ended.
+    pub fn hear(&mut self, done: &Done) -> Result<(), Refused> {
         let Done { service, id, task, result } = done;
-        let known = self.rollouts.get(service).map(|under_way| under_way.rollout.id);
-        if known == Some(*id) {
-            let (task, result) = (task.clone(), result.clone());
-            return self.tell(service, Input::Done { task, result }, snapshot, now);
+        if let Some(rollout) = self.state.rollout(service).filter(|known| known.id == *id) {
+            let (rollout, task, result) = ((**rollout).clone(), task.clone(), result.clone());
+            self.tell(rollout, Input::Done { task, result }, Counts::default())?;
+            // Nobody waits for an answer, and it is asked for again.
+            if self.haste == Haste::Traffic {
+                self.haste = Haste::None;
+            }
+            return Ok(());
         }
         // Its rollout is over.
-        let is_it = |rollout: &Rollout| rollout.service == *service && rollout.id == *id;
-        if let Some(at) = self.lingering.iter().position(is_it) {
-            let mut rollout = self.lingering[at].clone();
-            if rollout.forget(task) {
-                let mut batch = Batch::new();
-                batch.settle(&rollout);
-                self.commit(batch)?;
-            }
-            match rollout.is_pending() {
-                true => self.lingering[at] = rollout,
-                false => drop(self.lingering.swap_remove(at)),
+        if let Some(past) = self.state.rollout_of(service, *id) {
+            let mut past = (**past).clone();
+            if past.forget(task) {
+                self.change(Change::Past(Arc::new(past)));
             }
         }
         if let Err(why) = result {
@@ -231,146 +270,14 @@ impl Desk {
         Ok(())
     }
 
-    /// Lets all rollouts go on; answers with those that could not be stored, which try again.
-    pub fn tick(&mut self, snapshot: &Snapshot, now: Now) -> Vec<(Arc<str>, Refused)> {
-        let mut failed = Vec::new();
-        for Done { service, id, task, result } in std::mem::take(&mut self.unheard) {
-            let heard = self.on_done(&service, id, task, result, snapshot, now);
-            failed.extend(heard.err().map(|error| (service, error)));
-        }
-        let names: Vec<Arc<str>> = self.rollouts.keys().cloned().collect();
-        for name in names {
-            let error = self.tick_one(&name, snapshot, now).err();
-            failed.extend(error.map(|error| (name, error)));
-        }
-        failed
-    }
-
-    fn tick_one(&mut self, name: &Arc<str>, snapshot: &Snapshot, now: Now) -> Result<(), Refused> {
-        self.tell(name, Input::Tick, snapshot, now)
-    }
-
-    /// Begins again what had begun when the process ended.
-    pub fn resume_rollouts(&mut self, now: Now) {
-        let under_way = self.rollouts.values_mut().map(|under_way| &mut under_way.rollout);
-        for rollout in under_way.chain(&mut self.lingering) {
-            let tasks = rollout.resume(now.wall);
-            let begin = |task| Effect::Begin { rollout: Box::new(rollout.clone()), task };
-            self.effects.extend(tasks.into_iter().map(begin));
-        }
-    }
-
-    /// The rollout of a service that is under way, else the last one; none if there was none.
-    pub fn report(&self, service: &str, now: Now) -> Result<Option<Report>, Refused> {
-        let unstored = self.unstored.get(service).map(|unstored| &unstored.under_way);
-        let rollout = match unstored.or_else(|| self.rollouts.get(service)) {
-            Some(under_way) => Some(under_way.rollout.clone()),
-            None => {
-                let past = self.store.past_rollouts(service, 1).map_err(CommitError::Store)?;
-                past.into_iter().next()
-            }
-        };
-        Ok(rollout.map(|rollout| self.describe(rollout, now)))
-    }
-
-    /// All rollouts of a service that are remembered, the newest first.
-    pub fn reports(&self, service: &str, now: Now) -> Result<Vec<Report>, Refused> {
-        let past = self.store.past_rollouts(service, usize::MAX).map_err(CommitError::Store)?;
-        let unstored = self.unstored.get(service).map(|unstored| &unstored.under_way);
-        let now_under_way = unstored.or_else(|| self.rollouts.get(service));
-        let now_under_way = now_under_way.map(|known| known.rollout.clone());
-        let all = now_under_way.into_iter().chain(past);
-        Ok(all.map(|rollout| self.describe(rollout, now)).collect())
-    }
-
-    fn describe(&self, rollout: Rollout, now: Now) -> Report {
-        let revision = self.newest_number(&rollout.service);
-        Report { status: rollout.status(now.wall), rollout, revision }
-    }
-
-    pub(super) fn take_up(&mut self, rollout: Rollout, now: Now) {
-        let name = rollout.service.clone();
-        let observing = Observing::of(&rollout, &self.config);
-        self.run_time.observed.insert(name.clone(), observing.observed());
-        self.rollouts.insert(name, UnderWay { rollout, observing, saved: now.wall, blame: None });
-    }
-
-    fn tell(
-        &mut self,
-        name: &str,
-        input: Input,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Result<(), Refused> {
-        if self.unstored.contains_key(name) {
-            return match input {
-                Input::Tick => self.store_retreat(name, snapshot, now),
-                Input::Order { .. } => Err(Refused::NoRollout(name.into())),
-                Input::Done { .. } => Err(Refused::Store("its rollout's end comes first".into())),
-            };
-        }
-        let Some(under_way) = self.rollouts.get(name) else { return Ok(()) };
-        let Some(service) = snapshot.service(name) else { return Ok(()) };
-        // What follows from what is read now is believed only if it can be stored.
-        let mut next = under_way.clone();
-        let is_tick = input == Input::Tick;
-        let mut canary = Counts::default();
-        if is_tick {
-            canary = next.hear(service, snapshot, now);
-        }
-        let Some(look) = self.look(&next, canary, snapshot, now) else { return Ok(()) };
-        let actions = next.rollout.advance(input, &look.borrow())?;
-        if let Some((Outcome::RolledBack { .. }, _)) = &next.rollout.ended {
-            next.rollout.keep_failing(next.observing.ledger().sample.read());
-        }
-        // Also when the clock was set back: it must not take long until it gets there again.
-        let is_due = now.wall < next.saved || now.wall.elapsed_since(next.saved) >= SAVED;
-        let has_moved = next.rollout.is_over() || !next.rollout.is_where(&under_way.rollout);
-        if is_tick && actions.is_empty() && !is_due && !has_moved {
-            self.rollouts.insert(next.rollout.service.clone(), next);
-            return Ok(());
-        }
-        next.saved = now.wall;
-        let performed = self.perform(next.clone(), actions.clone(), Batch::new(), snapshot, now);
-        if let Err(Refused::Store(why)) = &performed {
-            match (is_tick, actions.is_empty() && !has_moved) {
-                // Counts alone are lost with the process, as between two times of storing them.
-                (true, true) => drop(self.rollouts.insert(next.rollout.service.clone(), next)),
-                _ if next.rollout.is_over() => self.retreat(next, actions, why),
-                (true, false) => self.only_hear(name, snapshot, now),
-                (false, _) => {}
-            }
-        }
-        performed
-    }
-
-    /// Takes in what the pools did while nothing that follows from it can be stored, so that the
-    /// judge still sees it second by second.
-    fn only_hear(&mut self, name: &str, snapshot: &Snapshot, now: Now) {
-        let (Some(mut heard), Some(service)) =
-            (self.rollouts.get(name).cloned(), snapshot.service(name))
-        else {
-            return;
-        };
-        let attempts = heard.hear(service, snapshot, now);
-        heard.rollout.count(attempts);
-        self.rollouts.insert(service.name.clone(), heard);
-    }
-
     /// What a rollout sees now; none if one of its pools is gone.
-    fn look(
-        &self,
-        under_way: &UnderWay,
-        canary: Counts,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Option<Look> {
-        let rollout = &under_way.rollout;
+    fn look(&self, rollout: &Rollout, canary: Counts, watched: Option<&Watched>) -> Option<Look> {
+        let View { snapshot, now, .. } = self.view;
         let service = snapshot.service(&rollout.service)?;
         let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
         let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
-        let standing = self.standing_at(&rollout.service, now);
-        let blamed = under_way.blame.as_ref();
+        let standing = self.view.standing_at(&self.state, &rollout.service);
+        let blamed = watched.and_then(|watched| watched.blame.as_ref());
         let blamed = blamed.and_then(|blame| blame.blames(standing.burning(), now.wall));
         let verdict = match (rollout.verdict(canary, now.wall), blamed) {
             (verdict @ Verdict::Fail { .. }, _) | (verdict, None) => verdict,
@@ -394,7 +301,7 @@ impl Desk {
             old_in_flight: from.state.in_flight(),
             upstreams: upstreams.collect(),
             verdict,
-            held: standing.holds().filter(|_| !self.goes_on_despite(rollout, now)),
+            held: standing.holds().filter(|_| !self.goes_on_despite(rollout)),
         })
     }
 }

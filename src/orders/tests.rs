@@ -1,8 +1,8 @@
 use std::time::Duration;
 
+use super::drive::Drive;
 use super::*;
 use crate::config::Severity;
-use crate::orders::{ModeOrder, Place, Target, UpstreamOrder};
 use crate::rollout::{Finished, HookPoint, TaskError, Wishes};
 use crate::store::crash::{Failure, FrailDisk, Leaves};
 
@@ -36,97 +36,141 @@ green.upstreams = ["192.0.2.3:80"]
 const API: &str = "[[routes]]\nhosts = [\"api.test\"]\nservice = \"api\"\n\
                    [services.api.pools]\nonly.upstreams = [\"192.0.2.9:80\"]\n";
 
-/// A desk on a disk of its own, and time.
-struct Bench {
-    disk: FrailDisk,
-    desk: Desk,
-    snapshot: Snapshot,
-    now: Now,
+/// Orders on a disk of their own, and time.
+struct Bench(Drive);
+
+impl std::ops::Deref for Bench {
+    type Target = Drive;
+
+    fn deref(&self) -> &Drive {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Bench {
+    fn deref_mut(&mut self) -> &mut Drive {
+        &mut self.0
+    }
 }
 
 fn config(text: &str) -> Arc<Config> {
     Arc::new(Config::parse(text).unwrap().0)
 }
 
-fn open(disk: &FrailDisk, text: &str, now: Now) -> Desk {
-    let store = Arc::new(Store::on_disk(disk.clone()).unwrap());
-    Desk::open(store, config(text), Resolved::new(), now).unwrap()
-}
-
-/// How a task ends well.
 fn agreed() -> Result<Finished, TaskError> {
     Ok(Finished::Agreed(String::new()))
 }
 
-fn ada() -> Order {
-    Order::of("ada", None)
+fn ada() -> By {
+    By::new("ada", None)
 }
 
 impl Bench {
     fn of(text: &str) -> Bench {
         let (disk, wall) = (FrailDisk::default(), WallTime::from_millis(1_000_000_000));
         let now = Now { instant: Instant::now(), wall };
-        let desk = open(&disk, text, now);
-        let snapshot = desk.build(None, now);
-        Bench { disk, desk, snapshot, now }
+        Bench(Drive::open(disk, config(text), now).unwrap())
     }
 
     /// The next process, after so many seconds.
     fn restart(&mut self, text: &str, seconds: u64) {
-        self.pass(seconds);
-        self.disk = self.disk.survivor(Leaves::EveryWrite);
-        self.desk = open(&self.disk, text, self.now);
-        self.snapshot = self.desk.build(None, self.now);
+        self.pass(Duration::from_secs(seconds));
+        let disk = self.disk.survivor(Leaves::EveryWrite);
+        self.0 = Drive::open(disk, config(text), self.now).unwrap();
     }
 
-    fn pass(&mut self, seconds: u64) {
-        let length = Duration::from_secs(seconds);
-        let (instant, wall) = (self.now.instant + length, self.now.wall + length);
-        self.now = Now { instant, wall };
-    }
-
-    fn publish(&mut self) {
-        self.snapshot = self.desk.build(Some(&self.snapshot), self.now);
-    }
-
+    /// So many seconds pass; answers with how often the disk refused something.
     fn ticks(&mut self, ticks: u64) -> usize {
-        let mut failed = 0;
+        let before = self.failed;
         for _ in 0..ticks {
-            self.pass(1);
-            failed += self.desk.tick(&self.snapshot, self.now).len();
-            self.publish();
+            self.pass(Duration::from_secs(1));
+            self.tick();
         }
-        failed
+        self.failed - before
     }
 
     fn start(&mut self, wishes: &Wishes) {
-        self.desk.start_rollout("shop", wishes, &ada(), &self.snapshot, self.now).unwrap();
-        self.publish();
+        let (service, wishes) = ("shop".into(), Box::new(wishes.clone()));
+        self.order(Order::StartRollout { service, wishes }, ada()).unwrap();
     }
 
     /// Tasks that were begun since it was asked last.
     fn begun(&mut self) -> Vec<Task> {
-        let begun = self.desk.take_effects().into_iter().filter_map(|effect| match effect {
-            Effect::Begin { task, .. } => Some(task),
-            Effect::Say(_) => None,
-        });
+        self.settle();
+        let begun =
+            std::mem::take(&mut self.effects).into_iter().filter_map(|effect| match effect {
+                Effect::Begin { task, .. } => Some(task),
+                _ => None,
+            });
         begun.collect()
     }
 
-    fn done(&mut self, task: Task) -> Result<(), Refused> {
-        self.desk.on_done("shop", 1, task, agreed(), &self.snapshot, self.now)
+    fn done(&mut self, task: Task) {
+        self.ended(1, task, agreed());
+    }
+
+    fn ended(&mut self, id: u64, task: Task, result: Result<Finished, TaskError>) {
+        let Drive { orders, snapshot, now, .. } = &mut self.0;
+        orders.on_done("shop", id, task, result, snapshot, *now);
+        self.run(Counts::Wait);
+    }
+
+    fn report(&self) -> Report {
+        Report::newest(self.orders.state(), "shop", self.now.wall).unwrap()
     }
 
     fn state(&self) -> &'static str {
-        self.desk.report("shop", self.now).unwrap().unwrap().status.state
+        self.report().status.state
     }
 
     fn words(&self) -> String {
-        self.desk.report("shop", self.now).unwrap().unwrap().status.words
+        self.report().status.words
+    }
+
+    fn split(&self) -> String {
+        self.snapshot.service("shop").unwrap().split.to_string()
+    }
+
+    fn newest(&self) -> u64 {
+        self.orders.state().newest("shop").map_or(0, |newest| newest.number)
+    }
+
+    fn standing(&self) -> usize {
+        self.orders.state().orders().count()
+    }
+
+    fn abort(&mut self) -> Result<Answered, Refused> {
+        let (service, what) = ("shop".into(), crate::rollout::Order::Abort);
+        self.order(Order::Rollout { service, what }, ada())
+    }
+
+    fn drain(&mut self, address: &str, pool: &str, by: By) -> Result<Answered, Refused> {
+        let place = Place {
+            service: "shop".into(),
+            pool: pool.into(),
+            upstream: Some(address.parse().unwrap()),
+        };
+        self.order(Order::Upstream { place, what: UpstreamOrder::Drain }, by)
+    }
+
+    fn drain_later(&mut self, address: &str, pool: &str) -> Ticket {
+        let place = Place {
+            service: "shop".into(),
+            pool: pool.into(),
+            upstream: Some(address.parse().unwrap()),
+        };
+        self.give(Order::Upstream { place, what: UpstreamOrder::Drain }, ada())
     }
 
     fn is_draining(&self, address: &str) -> bool {
         find_upstream(&self.snapshot, "shop", "blue", address).unwrap().is_draining()
+    }
+
+    /// What is in force is what is stored, as a process that begins now would find it.
+    fn assert_stored(&self) {
+        let disk = self.disk.survivor(Leaves::EveryWrite);
+        let found = crate::store::Store::on_disk(disk).unwrap().recall().unwrap();
+        assert_eq!(simulation::lasting(self.orders.state()), simulation::lasting(&found));
     }
 }
 
@@ -151,21 +195,20 @@ fn a_hook_of_a_rollout_that_has_just_ended_is_begun_again_until_it_has_ended() {
     assert_eq!(bench.state(), "promoted");
     for _ in 0..2 {
         bench.restart(FILE, 60);
-        bench.desk.resume_rollouts(bench.now);
+        let now = bench.now;
+        bench.orders.resume_rollouts(now);
         assert_eq!(bench.begun(), [after_promote()]);
     }
     // Another rollout of the service makes no difference.
-    bench
-        .desk
-        .start_rollout("shop", &Wishes::default(), &ada(), &bench.snapshot, bench.now)
-        .unwrap();
+    bench.start(&Wishes::default());
     bench.begun();
-    bench.done(after_promote()).unwrap();
+    bench.done(after_promote());
     bench.restart(FILE, 1);
-    bench.desk.resume_rollouts(bench.now);
+    let now = bench.now;
+    bench.orders.resume_rollouts(now);
     let second = bench.begun();
     assert_eq!((second, bench.state()), (vec![after_promote()], "running"));
-    assert_eq!(bench.desk.lingering, []);
+    assert_eq!(bench.orders.state().lingering().count(), 0);
 }
 
 #[test]
@@ -174,9 +217,10 @@ fn a_hook_that_ends_after_its_rollout_is_not_begun_again() {
     bench.start(&Wishes::default());
     bench.ticks(9);
     assert_eq!((bench.state(), bench.begun()), ("promoted", vec![after_promote()]));
-    bench.done(after_promote()).unwrap();
+    bench.done(after_promote());
     bench.restart(FILE, 1);
-    bench.desk.resume_rollouts(bench.now);
+    let now = bench.now;
+    bench.orders.resume_rollouts(now);
     assert_eq!(bench.begun(), []);
 }
 
@@ -187,9 +231,10 @@ fn the_end_of_a_task_that_cannot_be_stored_is_heard_again() {
     bench.start(&Wishes::default());
     bench.disk.fail_after(0, Failure::Once);
     let task = Task::Hook(HookPoint::BeforeStart);
-    assert!(matches!(bench.done(task), Err(Refused::Store(_))));
+    bench.done(task);
+    assert_eq!(bench.failed, 1);
     assert_eq!((bench.state(), bench.words().as_str()), ("running", "waits for hook before_start"));
-    assert_eq!(bench.ticks(1), 0);
+    assert_eq!(bench.ticks(2), 0);
     assert!(bench.words().starts_with("all traffic is on `green`"), "{}", bench.words());
 }
 
@@ -204,20 +249,21 @@ fn a_reload_happens_whole_or_not_at_all() {
             pool: "green".into(),
             upstream: Some("192.0.2.4:80".parse().unwrap()),
         };
-        bench.desk.set_upstream(&place, add, &ada(), &bench.snapshot, bench.now).unwrap();
+        bench.order(Order::Upstream { place, what: add }, ada()).unwrap();
         let edited = FILE.replace("blue = 100", "blue = 90, green = 10").replace(".3:80", ".5:80");
-        let before = bench.desk.store.export().unwrap();
+        let before = bench.store.export().unwrap();
         bench.disk.fail_after(at, Failure::Once);
-        let reloaded = bench.desk.reload(&config(&edited), bench.now);
-        let changed = bench.desk.run_time.changed.len();
-        let facts = (bench.desk.newest_number("shop"), changed, bench.desk.overrides.len());
+        let reloaded =
+            bench.order(Order::Reload { config: config(&edited) }, By::new("file", None));
+        let changed = changed_upstreams(bench.orders.state()).len();
+        let facts = (bench.newest(), changed, bench.standing());
         match reloaded {
-            Ok(()) => assert_eq!(facts, (2, 0, 0)),
+            Ok(_) => assert_eq!(facts, (2, 0, 0)),
             Err(_) => {
                 failed += 1;
                 assert_eq!(facts, (1, 1, 1));
-                assert_eq!(bench.desk.config, config(FILE));
-                assert_eq!(bench.desk.store.export().unwrap(), before);
+                assert_eq!(*bench.orders.config(), config(FILE));
+                assert_eq!(bench.store.export().unwrap(), before);
             }
         }
     }
@@ -227,15 +273,15 @@ fn a_reload_happens_whole_or_not_at_all() {
 #[test]
 fn what_was_ordered_of_a_service_goes_with_it() {
     let (with, mut bench) = (format!("{FILE}{API}"), Bench::of(&format!("{FILE}{API}")));
-    let order = ModeOrder::Maintenance { message: None };
-    bench.desk.set_mode("api", order, &ada(), &bench.snapshot, bench.now).unwrap();
-    bench.desk.reload(&config(FILE), bench.now).unwrap();
-    assert_eq!(bench.desk.overrides.len(), 0);
+    let what = ModeOrder::Maintenance { message: None };
+    let order = |what| Order::Mode { service: "api".into(), what };
+    bench.order(order(what.clone()), ada()).unwrap();
+    bench.order(Order::Reload { config: config(FILE) }, By::new("file", None)).unwrap();
+    assert_eq!(bench.standing(), 0);
     bench.restart(&with, 1);
     assert_eq!(bench.snapshot.service("api").unwrap().mode, Mode::Serve);
     // Also when it goes while nobody looks.
-    let order = ModeOrder::Maintenance { message: None };
-    bench.desk.set_mode("api", order, &ada(), &bench.snapshot, bench.now).unwrap();
+    bench.order(order(what), ada()).unwrap();
     bench.restart(FILE, 1);
     bench.restart(&with, 1);
     assert_eq!(bench.snapshot.service("api").unwrap().mode, Mode::Serve);
@@ -249,14 +295,12 @@ fn a_superseded_renewal_lets_in_what_it_had_only_drained() {
     bench.start(&rolling());
     bench.ticks(1);
     assert!(bench.is_draining("192.0.2.1:80"), "{}", bench.words());
-    let order = Order { force: true, ..ada() };
-    let to = Target::Flip { pool: "green".into() };
-    bench.desk.shift("shop", to, &order, &bench.snapshot, bench.now).unwrap();
-    bench.publish();
+    let order = Order::Shift { service: "shop".into(), to: Target::Flip { pool: "green".into() } };
+    bench.order(order, By { force: true, ..ada() }).unwrap();
     assert_eq!((bench.state(), bench.is_draining("192.0.2.1:80")), ("superseded", false));
-    assert_eq!(bench.desk.overrides.len(), 0);
+    assert_eq!(bench.standing(), 0);
     bench.restart(FILE, 1);
-    assert_eq!(bench.desk.overrides.len(), 0);
+    assert_eq!(bench.standing(), 0);
     drop(held);
 }
 
@@ -278,9 +322,10 @@ fn green() -> Wishes {
 }
 
 fn shift(bench: &mut Bench, to: Target) -> Result<Revision, Refused> {
-    let shifted = bench.desk.shift("shop", to, &ada(), &bench.snapshot, bench.now);
-    bench.publish();
-    shifted
+    match bench.order(Order::Shift { service: "shop".into(), to }, ada())?.answer {
+        Answer::Revision(revision) => Ok((*revision).clone()),
+        answer => panic!("{answer:?}"),
+    }
 }
 
 fn flip(bench: &mut Bench, pool: &str) -> Result<Revision, Refused> {
@@ -293,32 +338,24 @@ fn a_version_cannot_run_on_a_contracted_schema_until_another_one_in_its_place_ha
     let mut bench = Bench::of(&file);
     let before_start = || Task::Hook(HookPoint::BeforeStart);
     bench.start(&green());
-    bench.done(before_start()).unwrap();
+    bench.done(before_start());
     bench.ticks(10);
-    bench.done(Task::Hook(HookPoint::Contract)).unwrap();
-    bench.publish();
+    bench.done(Task::Hook(HookPoint::Contract));
     assert_eq!(bench.state(), "promoted");
     let contracted = || Err(Refused::Contracted { pool: "blue".into() });
     assert_eq!(flip(&mut bench, "blue"), contracted());
     // A rollout that ends before it has moved anything has proved nothing.
     bench.start(&Wishes { to: Some("blue".into()), ..Wishes::default() });
     let refused = Err(TaskError::NoHook);
-    let (desk, task) = (&mut bench.desk, before_start());
-    desk.on_done("shop", 2, task, refused, &bench.snapshot, bench.now).unwrap();
-    bench.publish();
+    bench.ended(2, before_start(), refused);
     assert_eq!(bench.state(), "failed");
     assert_eq!(flip(&mut bench, "blue"), contracted());
     bench.restart(&file, 1);
     assert_eq!(flip(&mut bench, "blue"), contracted());
     bench.start(&Wishes { to: Some("blue".into()), ..Wishes::default() });
-    let (desk, task) = (&mut bench.desk, before_start());
-    desk.on_done("shop", 3, task, agreed(), &bench.snapshot, bench.now).unwrap();
+    bench.ended(3, before_start(), agreed());
     bench.ticks(1);
-    bench
-        .desk
-        .order_rollout("shop", crate::rollout::Order::Abort, &ada(), &bench.snapshot, bench.now)
-        .unwrap();
-    bench.publish();
+    bench.abort().unwrap();
     flip(&mut bench, "green").unwrap();
     assert!(flip(&mut bench, "blue").is_ok());
 }
@@ -353,17 +390,15 @@ fn a_rollback_past_a_rollout_calls_its_hook_and_is_told_as_loud_as_an_abort() {
     let mut bench = Bench::of(&file);
     bench.start(&green());
     bench.ticks(1);
-    bench.done(after_promote()).unwrap();
-    bench.desk.take_effects();
-    bench
-        .desk
-        .shift("shop", Target::Back { to: None }, &ada(), &bench.snapshot, bench.now)
-        .unwrap();
+    bench.done(after_promote());
+    bench.effects.clear();
+    shift(&mut bench, Target::Back { to: None }).unwrap();
     let (mut begun, mut said) = (Vec::new(), Vec::new());
-    for effect in bench.desk.take_effects() {
+    for effect in std::mem::take(&mut bench.effects) {
         match effect {
             Effect::Begin { task, .. } => begun.push(task),
             Effect::Say(event) => said.push((event.severity(), event.words(), event.author)),
+            _ => {}
         }
     }
     assert_eq!(begun, [Task::Hook(HookPoint::AfterRollback)]);
@@ -376,15 +411,8 @@ fn a_rollback_past_a_rollout_calls_its_hook_and_is_told_as_loud_as_an_abort() {
 #[test]
 fn the_last_upstream_of_a_pool_with_traffic_is_drained_only_by_force() {
     let mut bench = Bench::of(FILE);
-    let mut drain = |address: &str, pool: &str, force| {
-        let place = Place {
-            service: "shop".into(),
-            pool: pool.into(),
-            upstream: Some(address.parse().unwrap()),
-        };
-        let order = Order { force, ..ada() };
-        bench.desk.set_upstream(&place, UpstreamOrder::Drain, &order, &bench.snapshot, bench.now)
-    };
+    let mut drain =
+        |address: &str, pool: &str, force| bench.drain(address, pool, By { force, ..ada() });
     drain("192.0.2.3:80", "green", false).unwrap();
     drain("192.0.2.1:80", "blue", false).unwrap();
     let last = Refused::LastDrained { pool: "blue".into(), address: "192.0.2.2:80".into() };
@@ -395,33 +423,38 @@ fn the_last_upstream_of_a_pool_with_traffic_is_drained_only_by_force() {
 #[test]
 fn traffic_leaves_a_target_though_the_disk_is_full_and_that_is_stored_later() {
     let mut bench = Bench::of(FILE);
-    let split = |bench: &Bench| bench.snapshot.service("shop").unwrap().split.to_string();
     bench.start(&green());
     bench.ticks(1);
-    bench.done(after_promote()).unwrap();
-    assert_eq!(split(&bench), "green=100");
-    let before = bench.desk.newest_number("shop");
+    bench.done(after_promote());
+    assert_eq!(bench.split(), "green=100");
+    let before = bench.newest();
+    bench.said();
     bench.disk.fail_after(0, Failure::Once);
-    let abort = crate::rollout::Order::Abort;
-    let aborted = bench.desk.order_rollout("shop", abort, &ada(), &bench.snapshot, bench.now);
-    assert!(matches!(aborted, Err(Refused::Store(_))), "{aborted:?}");
-    bench.publish();
-    assert_eq!((split(&bench).as_str(), bench.state()), ("blue=100", "aborted"));
-    let critical = bench.desk.take_effects().into_iter().any(|effect| match effect {
-        Effect::Say(event) => event.severity() == Severity::Critical,
-        Effect::Begin { .. } => false,
-    });
-    assert!(critical, "somebody has to make room");
+    let (service, what) = ("shop".into(), crate::rollout::Order::Abort);
+    let ticket = bench.give(Order::Rollout { service, what }, ada());
+    assert_eq!((bench.split().as_str(), bench.state()), ("blue=100", "aborted"));
+    let said = bench.said();
+    let unstored = said.iter().find(|event| event.severity() == Severity::Critical);
+    let words = unstored.expect("somebody has to make room").words();
+    // All that the store says, also what it says to do.
+    assert!(words.contains("not stored") && words.ends_with("and ask again"), "{words}");
+    assert_eq!(bench.replies.get(&ticket), None);
+    bench.pass(Duration::from_millis(500));
+    let now = bench.now;
+    bench.orders.on_time(now);
+    bench.settle();
+    let reply = bench.replies.remove(&ticket).unwrap().unwrap();
+    assert!(!reply.is_stored, "{reply:?}");
     bench.disk.fail_after(0, Failure::Once);
     assert_eq!(bench.ticks(1), 1, "still full");
-    assert_eq!((split(&bench).as_str(), bench.desk.newest_number("shop")), ("blue=100", before));
+    let stored = |bench: &Bench| bench.store.recall().unwrap().newest("shop").unwrap().number;
+    assert_eq!((bench.split().as_str(), stored(&bench)), ("blue=100", before));
     assert_eq!(bench.ticks(1), 0);
-    assert_eq!(
-        (split(&bench).as_str(), bench.desk.newest_number("shop")),
-        ("blue=100", before + 1)
-    );
+    assert_eq!((bench.split().as_str(), stored(&bench)), ("blue=100", before + 1));
+    assert!(bench.said().iter().any(|event| matches!(event.kind, Kind::Stored { .. })));
+    bench.assert_stored();
     bench.restart(FILE, 1);
-    assert_eq!((split(&bench).as_str(), bench.state()), ("blue=100", "aborted"));
+    assert_eq!((bench.split().as_str(), bench.state()), ("blue=100", "aborted"));
 }
 
 #[test]
@@ -435,8 +468,33 @@ fn an_upstream_that_is_about_to_be_renewed_is_not_let_in() {
         pool: "blue".into(),
         upstream: Some(first.parse().unwrap()),
     };
-    let (desk, what) = (&mut bench.desk, UpstreamOrder::Activate);
-    let let_in = desk.set_upstream(&place, what, &ada(), &bench.snapshot, bench.now);
+    let let_in = bench.order(Order::Upstream { place, what: UpstreamOrder::Activate }, ada());
     assert!(matches!(let_in, Err(Refused::RolloutUnderWay { id: 1, .. })), "{let_in:?}");
     assert!(bench.is_draining(first));
 }
+
+#[test]
+fn a_step_begins_anew_and_says_so_where_what_its_judge_had_heard_cannot_be_read() {
+    let canary = "steps = [10, 50, 100]\nhold = \"1h\"\n";
+    let mut bench = Bench::of(&FILE.replace("strategy = \"blue-green\"\n", canary));
+    bench.start(&green());
+    bench.ticks(9);
+    let mut state = bench.orders.state().clone();
+    let mut rollout = (**state.rollout("shop").unwrap()).clone();
+    assert!(rollout.evidence().is_some() && !rollout.has_lost_hearing());
+    rollout.set_heard(Arc::default());
+    state.apply(&Change::Rollout(Arc::new(rollout)));
+    let file = bench.orders.config().clone();
+    let (mut orders, edits) = Orders::open(state, file, Resolved::new(), bench.now);
+    assert!(edits.iter().any(|change| matches!(change, Change::Heard { .. })), "{edits:?}");
+    let rollout = orders.state().rollout("shop").unwrap().clone();
+    assert!(rollout.evidence().is_some(), "it has a judge again");
+    assert_eq!((rollout.stepped(bench.now.wall), rollout.share().get()), (Duration::ZERO, 1_000));
+    let said = orders.take_effects().into_iter().any(|effect| match effect {
+        Effect::Say(event) => event.words().ends_with("its step begins anew"),
+        _ => false,
+    });
+    assert!(said);
+}
+
+mod hanging;

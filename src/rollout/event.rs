@@ -56,6 +56,8 @@ pub enum Event {
     },
     /// It is paused no more.
     Resumed,
+    /// What its judge had heard cannot be read by this version: its step begins anew.
+    BegunAnew,
     /// The error budget keeps it where it is.
     Held {
         /// Why.
@@ -174,6 +176,7 @@ impl Event {
             | Event::RenewalEnded { .. }
             | Event::Superseded { is_rollback: false, .. } => Weight::Note,
             Event::SteppedWithoutVerdict { .. }
+            | Event::BegunAnew
             | Event::Paused { .. }
             | Event::Held { .. }
             | Event::Unmeasured { .. }
@@ -197,6 +200,7 @@ impl Event {
             Event::Paused { .. } => "rollout-paused",
             Event::PausedByOrder { .. } => "rollout-paused-by-order",
             Event::Resumed => "rollout-resumed",
+            Event::BegunAnew => "rollout-step-begun-anew",
             Event::Held { .. } => "rollout-held",
             Event::LetGo => "rollout-let-go",
             Event::Unmeasured { .. } => "rollout-unmeasured",
@@ -247,6 +251,10 @@ impl Event {
             Event::Paused { why, .. } => format!("rollout {id} is paused: {why}"),
             Event::PausedByOrder { by } => format!("rollout {id} is paused {by}"),
             Event::Resumed => format!("rollout {id} goes on"),
+            Event::BegunAnew => format!(
+                "rollout {id}: what its judge had heard cannot be read by this version; its step \
+                 begins anew"
+            ),
             Event::Held { why } => format!("rollout {id} is held: {why}"),
             Event::LetGo => format!("rollout {id} is held no longer"),
             Event::Unmeasured { query, why } => {

@@ -25,10 +25,10 @@ const WARMING: Duration = Duration::from_secs(10);
 /// How far a p99 of the past stretches that.
 const WARMING_P99: u32 = 2;
 
-/// What a rollout's judge has heard, and what came of it.
+/// What a rollout's judge has heard, and what came of it. Kept as it is, under a version of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Hearing {
+pub struct Hearing {
     judge: Option<Box<Judge>>,
     /// The place of the step that the judge was told of.
     step: Option<usize>,
@@ -102,14 +102,14 @@ impl Rollout {
         let judge = Judge::new(settings, past.phi, past.latency, planned)
             .with_budget(past.budget)
             .with_attempts_before(past.attempts);
-        self.hearing.judge = Some(Box::new(judge));
+        self.hearing_mut().judge = Some(Box::new(judge));
     }
 
     /// Hears what both pools did in a second.
     pub fn hear(&mut self, reading: &Reading, now: WallTime) {
         let (share, has_traffic) = (self.share(), self.step.is_some());
         let (stable, canary) = (reading.stable.attempts, reading.canary.attempts);
-        let hearing = &mut self.hearing;
+        let hearing = Arc::make_mut(&mut self.hearing);
         hearing.trail.push_back(Second { at: now, share: share.get(), stable, canary });
         if hearing.trail.len() > TRAIL {
             hearing.trail.pop_front();
@@ -126,6 +126,36 @@ impl Rollout {
         if let Some(judge) = &mut hearing.judge {
             judge.tick(reading);
         }
+    }
+
+    /// All that its judge has heard.
+    pub fn heard(&self) -> &Arc<Hearing> {
+        &self.hearing
+    }
+
+    /// Goes on from what its judge had heard.
+    pub fn set_heard(&mut self, heard: Arc<Hearing>) {
+        self.hearing = heard;
+    }
+
+    /// Whether it was judged, and nothing is known of that any more.
+    pub fn has_lost_hearing(&self) -> bool {
+        let settings = &self.plan.judging.settings;
+        settings.enabled
+            && self.plan.strategy != Strategy::Rolling
+            && *self.hearing == Hearing::default()
+    }
+
+    /// Begins its step anew, with a judge that has heard nothing.
+    pub fn begin_step_anew(&mut self, past: Past, now: WallTime) {
+        self.seat_judge(past);
+        (self.entered, self.counts) = (now, Counts::default());
+        self.hearing_mut().shifted = now;
+        self.note(super::Event::BegunAnew.words(self.id), now);
+    }
+
+    fn hearing_mut(&mut self) -> &mut Hearing {
+        Arc::make_mut(&mut self.hearing)
     }
 
     /// Whether the share was set so lately that latencies say nothing yet.
@@ -147,17 +177,17 @@ impl Rollout {
     /// Somebody has looked and lets it go on: what is known of the split and of how fine the target
     /// is begins anew.
     pub(super) fn on_resumed(&mut self) {
-        self.hearing.step = None;
+        self.hearing_mut().step = None;
     }
 
     pub(super) fn on_shift(&mut self, now: WallTime) {
-        self.hearing.shifted = now;
+        self.hearing_mut().shifted = now;
     }
 
     /// It ends now; told before the way back, if there is one, and again after it.
     pub(super) fn on_end(&mut self, now: WallTime) {
         if self.hearing.stood.is_zero() {
-            self.hearing.stood = now.elapsed_since(self.hearing.shifted);
+            self.hearing_mut().stood = now.elapsed_since(self.hearing.shifted);
         }
     }
 
@@ -233,7 +263,7 @@ impl Rollout {
         let asked = self.hearing.measured.asked;
         let is_due = asked.is_none_or(|at| now < at || now.elapsed_since(at) >= query.interval);
         if is_due {
-            self.hearing.measured.asked = Some(now);
+            self.hearing_mut().measured.asked = Some(now);
         }
         is_due
     }
@@ -247,7 +277,7 @@ impl Rollout {
         actions: &mut Vec<Action>,
     ) {
         let Some(query) = &self.plan.judging.prometheus else { return };
-        let measured = &mut self.hearing.measured;
+        let measured = &mut Arc::make_mut(&mut self.hearing).measured;
         let number = match said {
             Ok(Finished::Measured(value)) => Ok(value),
             Ok(_) => Err(MeasureError::NoNumber.into()),
@@ -317,15 +347,16 @@ impl Rollout {
 
     /// Keeps a line of what is decided.
     pub(super) fn note(&mut self, what: String, now: WallTime) {
-        self.hearing.log.push_back((now, what));
-        if self.hearing.log.len() > LOG {
-            self.hearing.log.pop_front();
+        let log = &mut self.hearing_mut().log;
+        log.push_back((now, what));
+        if log.len() > LOG {
+            log.pop_front();
         }
     }
 
     /// Keeps requests that failed, as evidence.
     pub fn keep_failing(&mut self, failing: Vec<Failing>) {
-        self.hearing.failing = failing;
+        self.hearing_mut().failing = failing;
     }
 
     /// The service's name and the two pools', as reports say them.

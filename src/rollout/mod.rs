@@ -18,6 +18,7 @@ mod report;
 mod rolling;
 mod smoke;
 mod status;
+mod stored;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -32,26 +33,26 @@ use crate::judge::{Counts, Verdict};
 use crate::split::Split;
 
 pub use event::{Event, Trouble, Weight};
-pub use hearing::{Past, Second};
+pub use hearing::{Hearing, Past, Second};
 pub use hook::{Hook, HookPoint, Hooks};
 pub use judging::{Judging, OnInconclusive, Query};
 pub use plan::{Plan, PlanRefused, RolloutSettings, Strategy, Wishes};
 pub use smoke::Smoke;
 pub use status::Status;
+pub use stored::{StoredHearing, StoredRollout};
 pub use task::{
     CommandEnd, CommandError, Finished, MeasureError, NoAnswer, SmokeError, Task, TaskError,
     WebhookError, answered,
 };
 
-use hearing::Hearing;
 use pending::Pending;
 use rolling::Rolling;
 
 /// How long a target that gets traffic may have nobody who takes it.
 const LONGEST_WITHOUT_TARGET: Duration = Duration::from_secs(10);
 
-/// A plan on its way. Stored as it is, as JSON: its fields only grow, with defaults.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A plan on its way.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {
     /// Counts from 1 within its service.
     pub id: u64,
@@ -76,16 +77,12 @@ pub struct Rollout {
     next: usize,
     paused: Option<Paused>,
     /// Kept where it is by the service's error budget, until that lets it go.
-    #[serde(default)]
     held: Option<Paused>,
     /// When the last task was asked for.
-    #[serde(default)]
     asked: WallTime,
     /// Tasks whose end is waited for.
-    #[serde(default)]
     pending: Vec<Pending>,
     /// When it was last told anything.
-    #[serde(default)]
     looked: Option<WallTime>,
     /// Whether the task of the stage has failed, and is to be begun again.
     has_failed: bool,
@@ -99,8 +96,7 @@ pub struct Rollout {
     unready_since: Option<WallTime>,
     rolling: Rolling,
     /// What its judge has heard.
-    #[serde(default)]
-    hearing: Hearing,
+    hearing: Arc<Hearing>,
 }
 
 /// What a rollout is at.

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use super::rolling::Rolling;
 use super::{
-    Action, Event, Finished, Hearing, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive,
-    Order, OrderRefused, Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, TaskError, Trouble,
-    View,
+    Action, Event, Finished, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, Order,
+    OrderRefused, Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, TaskError, Trouble, View,
 };
 use crate::clock::{WallTime, in_words};
 use crate::judge::{Counts, Verdict};
@@ -50,7 +49,7 @@ impl Rollout {
             traffic_since: None,
             unready_since: None,
             rolling: Rolling::default(),
-            hearing: Hearing::default(),
+            hearing: Arc::default(),
         };
         let plan = &rollout.plan;
         let (from, to) = (plan.from.clone(), plan.to.clone());
@@ -129,7 +128,9 @@ impl Rollout {
 
     /// Whether it is where another state of it was: what has changed since are counts and times.
     pub fn is_where(&self, other: &Rollout) -> bool {
-        self.stage == other.stage
+        let is_at = |rollout: &Rollout| (rollout.stage, rollout.has_failed, rollout.has_passed);
+        let tasks = |rollout: &Rollout| rollout.pending.len();
+        is_at(self) == is_at(other) && tasks(self) == tasks(other)
     }
 
     /// Whether it has ended.

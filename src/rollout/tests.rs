@@ -244,8 +244,15 @@ impl Trial {
 
     /// The next process, which knows what is stored.
     fn crash(&mut self) {
-        let stored = serde_json::to_string(&self.rollout).unwrap();
-        self.rollout = serde_json::from_str(&stored).unwrap();
+        let stored = StoredRollout::of(&self.rollout);
+        let heard = StoredHearing::of(self.rollout.id, self.rollout.heard()).unwrap();
+        let [stored, heard] = [serde_json::to_string(&stored), serde_json::to_string(&heard)];
+        let stored: StoredRollout = serde_json::from_str(&stored.unwrap()).unwrap();
+        let heard: StoredHearing = serde_json::from_str(&heard.unwrap()).unwrap();
+        self.rollout = stored.read().unwrap();
+        let (id, heard) = heard.read().unwrap().unwrap();
+        assert_eq!(id, self.rollout.id);
+        self.rollout.set_heard(heard);
         self.begun = self.rollout.resume(self.now);
     }
 

@@ -31,12 +31,13 @@ use crate::files::{FileError, InForce, Source, watch as watch_file};
 use crate::history::{History, PERIOD};
 use crate::notify::{Caller, Notifier};
 use crate::observe::{Lag, Process, sample_lag};
-use crate::orders::{Desk, Now};
+use crate::orders::{Now, Orders};
 use crate::probe;
 use crate::record::Rings;
 use crate::resolve::Resolver;
 use crate::snapshot::Published;
-use crate::store::{CommitError, Store, StoreError};
+use crate::state::State;
+use crate::store::{Store, StoreError};
 use crate::wire::clients::Clients;
 use crate::wire::mirror::{self, send_copies};
 use listen::Listeners;
@@ -83,9 +84,6 @@ pub enum StartError {
     /// What was remembered cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What the file changes cannot be stored.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
     /// The system refuses threads, memory or random numbers.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -94,6 +92,7 @@ pub enum StartError {
 /// A running edge.
 pub struct Server {
     published: Arc<Published>,
+    state: watch::Receiver<Arc<State>>,
     control: Control,
     process: Arc<Process>,
     clients: Arc<Clients>,
@@ -125,10 +124,15 @@ impl Server {
         let store = Arc::new(open_store(&options.source, &config)?);
         store.secret(|| clock::secret().map(|secret| secret.0))?;
         let now = clock.unix_seconds();
-        let stored = store.recall()?.events;
+        let stored = store.events()?;
         let moment = Now { instant: clock.now(), wall: clock.wall_time() };
-        let desk = Desk::open(store, config.clone(), resolver.known().clone(), moment)?;
-        let published = Arc::new(Published::of(Arc::new(desk.build(None, moment))));
+        let (orders, edits) =
+            Orders::open(store.recall()?, config.clone(), resolver.known().clone(), moment);
+        // A start that finds everything as it was has nothing to write.
+        if !edits.is_empty() {
+            store.commit(&edits, &[])?;
+        }
+        let published = Arc::new(Published::of(Arc::new(orders.build(None, moment))));
 
         let admin_address = options.admin.unwrap_or_else(|| config.admin.address.clone());
         let tokens = Tokens::of(&config, &options.source)?;
@@ -164,8 +168,8 @@ impl Server {
         let probes = start_beside("probes", probe::run(published.clone(), clock))?;
         let copies = start_beside("copies", send_copies(copies, published.clone(), clock))?;
         let (in_force_sender, in_force) = watch::channel(in_force);
-        let (board_sender, board) = watch::channel(Arc::new(desk.board()));
-        let history = desk.history().clone();
+        let (state_sender, state) = watch::channel(Arc::new(orders.state().clone()));
+        let history = orders.history().clone();
         let is_stopping = Arc::new(AtomicBool::new(false));
         let notifier = Arc::new(Notifier::new(clock, process.clone()));
         let events = Events::new(clock, published.clone(), notifier.clone(), stored);
@@ -176,21 +180,22 @@ impl Server {
             source: options.source.clone(),
             process: process.clone(),
             in_force: in_force_sender,
-            board: board_sender,
+            state: state_sender,
+            store,
             events: events.clone(),
             notifier: notifier.clone(),
             caller: Arc::new(Caller::new(clock)),
             control: control.clone(),
             clock,
         };
-        let controller = Controller::new(wiring, desk);
+        let controller = Controller::new(wiring, orders)?;
         let admin = Admin {
             published: published.clone(),
             control: control.clone(),
             process: process.clone(),
             history: history.clone(),
             events: events.clone(),
-            board,
+            state: state.clone(),
             in_force: in_force.clone(),
             source: options.source.clone(),
             is_stopping: is_stopping.clone(),
@@ -212,6 +217,7 @@ impl Server {
         }
         Ok(Server {
             published,
+            state,
             control,
             process,
             clients,
@@ -251,6 +257,11 @@ impl Server {
     /// What requests see.
     pub fn published(&self) -> &Arc<Published> {
         &self.published
+    }
+
+    /// What outlasts the process, as it is now.
+    pub fn state(&self) -> Arc<State> {
+        self.state.borrow().clone()
     }
 
     /// The process's own counts.

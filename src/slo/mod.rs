@@ -7,7 +7,7 @@
 //! A service's [`Standing`] is the worst of its objectives and what people have said above them.
 //!
 //! Rates, windows and least counts are those of the Google SRE workbook, chapter 5 (multiwindow,
-//! multi-burn-rate alerts). Nothing here acts: the desk refuses and holds by what a standing says.
+//! multi-burn-rate alerts). Nothing here acts: orders refuse and hold by what a standing says.
 
 mod target;
 mod objective;

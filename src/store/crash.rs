@@ -22,6 +22,7 @@ struct Platter {
     taken: u64,
     fails_at: Option<(u64, Failure)>,
     is_dead: bool,
+    is_hanging: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +38,9 @@ pub(crate) enum Failure {
     Killed,
     /// The operation is refused, as by a full disk; the next is not.
     Once,
+    /// The operation does not end until the disk is let go. What waits for it is told so by an
+    /// error, which stands for no answer at all, and asks again then.
+    Hangs,
 }
 
 /// What a dead process leaves behind.
@@ -65,6 +69,16 @@ impl FrailDisk {
     /// Whether it has failed for good.
     pub fn is_dead(&self) -> bool {
         self.platter().is_dead
+    }
+
+    /// Whether it does not answer.
+    pub fn is_hanging(&self) -> bool {
+        self.platter().is_hanging
+    }
+
+    /// It answers again.
+    pub fn let_go(&self) {
+        self.platter().is_hanging = false;
     }
 
     /// How many operations it has taken.
@@ -104,6 +118,9 @@ impl Platter {
     /// None for a sync.
     fn take(&mut self, operation: Option<Operation>) -> io::Result<()> {
         self.check()?;
+        if self.is_hanging {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let failure = self.fails_at.filter(|(at, _)| *at == self.taken).map(|(_, how)| how);
         self.taken += 1;
         match (failure, operation) {
@@ -113,6 +130,10 @@ impl Platter {
                 since.iter().for_each(|operation| operation.perform(&mut self.safe));
             }
             (Some(Failure::Once), _) => return Err(io::ErrorKind::StorageFull.into()),
+            (Some(Failure::Hangs), _) => {
+                self.is_hanging = true;
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             (Some(Failure::Killed), operation) => {
                 if let Some(operation) = operation {
                     self.perform(operation.half());

@@ -102,7 +102,7 @@ impl Disk {
         let made = contain(|| {
             let database = builder().create_with_backend(backend)?;
             migrate::write(&database, tables)?;
-            super::recall::check(&Reading(database.begin_read()?))
+            super::check(&Reading(database.begin_read()?))
         });
         let placed = made.map_err(|trouble| match trouble {
             Trouble::Damaged(what) => StoreError::NotAnExport { what },
@@ -131,11 +131,11 @@ impl Disk {
         })
     }
 
-    /// Does all of `work`, and has it on the disk on return; or nothing if it is refused.
-    pub fn write<T, E: From<StoreError>>(
+    /// Does all of `work`, and has it on the disk on return; or nothing.
+    pub fn write<T>(
         &self,
-        work: impl FnOnce(&Writing) -> Result<Result<T, E>, Trouble>,
-    ) -> Result<T, E> {
+        work: impl FnOnce(&Writing) -> Result<T, Trouble>,
+    ) -> Result<T, StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let database = self.database(&mut state)?;
         let prepared = contain(|| {
@@ -145,12 +145,11 @@ impl Disk {
         });
         let (writing, done) = match prepared {
             // What is dropped uncommitted has not happened.
-            Ok((writing, done)) => (writing, done?),
+            Ok((writing, done)) => (writing, done),
             Err(trouble) => {
-                self.look_again(&mut state, &trouble)?;
-                return Err(
-                    StoreError::Write { path: self.name.clone(), what: trouble.what() }.into()
-                );
+                // Nothing of it can have happened, whether the file can be opened now or later.
+                let _ = self.look_again(&mut state, &trouble);
+                return Err(StoreError::Write { path: self.name.clone(), what: trouble.what() });
             }
         };
         let commits = state.commits + 1;
@@ -160,11 +159,19 @@ impl Disk {
                 self.look_again(&mut state, &trouble)?;
                 if state.commits != commits {
                     let what = trouble.what();
-                    return Err(StoreError::Write { path: self.name.clone(), what }.into());
+                    return Err(StoreError::Write { path: self.name.clone(), what });
                 }
             }
         }
         Ok(done)
+    }
+
+    /// Whether the commit that failed last, and of which it was not known, has happened.
+    pub fn has_happened(&self) -> Result<bool, StoreError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = state.commits;
+        self.database(&mut state)?;
+        Ok(state.commits > before)
     }
 
     fn database<'s>(&self, state: &'s mut State) -> Result<&'s Database, StoreError> {
@@ -262,7 +269,7 @@ fn rehearse(backend: &impl StorageBackend, length: u64) -> Result<(), Trouble> {
         let mut database = builder().create_with_backend(copy)?;
         database.check_integrity()?;
         migrate::make_current(&database)?;
-        super::recall::check(&Reading(database.begin_read()?))
+        super::check(&Reading(database.begin_read()?))
     });
     rehearsed.map_err(|trouble| match trouble {
         newer @ Trouble::Newer { .. } => newer,

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use super::LostRace;
-
 /// Why the store cannot be used, or a change is not in it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -93,27 +91,6 @@ pub enum StoreError {
     /// No secret could be made.
     #[error("cannot make the secret of cohorts: {0}")]
     Secret(io::Error),
-}
-
-/// Why a batch was not committed.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// Another change of the service came first; nothing of the batch has happened.
-    #[error(transparent)]
-    LostRace(#[from] LostRace),
-    /// Another change of a flag came first; nothing of the batch has happened.
-    #[error("flag `{flag}` is at revision {current} by now, not at {expected}")]
-    LostFlagRace {
-        /// The flag.
-        flag: String,
-        /// The revision that the change was made for.
-        expected: u64,
-        /// The newest there is; 0 for none.
-        current: u64,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// What went wrong below, before it is known what it was for.

@@ -1,15 +1,18 @@
 //! A store as JSON: for moving house, for looking at, and for going back to an older version.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use redb::TableHandle;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
 use super::disk::Disk;
+use super::entry::Entry;
 use super::error::{Doing, StoreError, Trouble};
 use super::migrate::{self, Tables};
-use super::tables::{META, TABLES};
+use super::tables::{EVENTS, META, TABLES, Texts};
+use super::{Store, StoredEvent, stored};
+use crate::state::State;
 
 /// All of a store. It holds the secret of cohorts, so it is as private as the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,8 +24,33 @@ pub struct Export {
 /// What an export is called where a path would stand.
 const EXPORT: &str = "the export";
 
+impl Export {
+    /// What a store of this state and these events holds.
+    pub fn of(state: &State, events: &[StoredEvent]) -> Result<Export, StoreError> {
+        let unwritable = |trouble: Trouble| StoreError::NotAnExport { what: trouble.what() };
+        let mut tables: Tables =
+            TABLES.iter().map(|table| (table.name().to_string(), BTreeMap::new())).collect();
+        let mut put = |table: Texts, key: String, json: &str| {
+            let value = stored::parse(&key, json)?;
+            tables.entry(table.name().to_string()).or_default().insert(key, value);
+            Ok(())
+        };
+        for change in state.changes() {
+            let Entry { table, key, value } = Entry::of(&change).map_err(unwritable)?;
+            if let Some(json) = value {
+                put(table, key, &json).map_err(unwritable)?;
+            }
+        }
+        for event in events {
+            let json = stored::json(event).map_err(unwritable)?;
+            put(EVENTS, stored::event_key(event.number), &json).map_err(unwritable)?;
+        }
+        Ok(Export { format: migrate::FORMAT, tables })
+    }
+}
+
 impl Store {
-    /// All that is remembered.
+    /// All that is remembered, as it is on the disk.
     pub fn export(&self) -> Result<Export, StoreError> {
         self.disk.read(|reading| {
             let mut tables = migrate::dump(reading)?;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::Trouble;
 use super::stored;
@@ -21,7 +21,7 @@ pub(super) type Tables = BTreeMap<String, BTreeMap<String, Value>>;
 type Step = fn(&mut Tables) -> Result<(), String>;
 
 /// From format 1 to 2, from 2 to 3, and so on.
-const STEPS: &[Step] = &[begin_budgets];
+const STEPS: &[Step] = &[begin_budgets, part_hearings];
 
 /// What this version writes.
 pub(super) const FORMAT: u32 = 1 + STEPS.len() as u32;
@@ -91,6 +91,30 @@ fn begin_budgets(tables: &mut Tables) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// From 2 to 3: what the judge of a rollout under way has heard is kept apart from where the rollout
+/// is, and that of a past one under its version.
+fn part_hearings(tables: &mut Tables) -> Result<(), String> {
+    let part = |rollout: &mut Value| -> Result<Option<Value>, String> {
+        let fields = rollout.as_object_mut().ok_or("a rollout is no object")?;
+        let number = fields.get("id").cloned().ok_or("a rollout has no id")?;
+        let heard = fields.remove("hearing");
+        Ok(heard.map(|heard| json!({ "version": 1, "rollout": number, "heard": heard })))
+    };
+    let mut hearings = BTreeMap::new();
+    for (service, rollout) in tables.get_mut("rollouts").into_iter().flatten() {
+        hearings.extend(part(rollout)?.map(|heard| (service.clone(), heard)));
+    }
+    for rollout in tables.get_mut("past_rollouts").into_iter().flat_map(BTreeMap::values_mut) {
+        if let Some(heard) = part(rollout)? {
+            rollout["heard"] = heard;
+        }
+    }
+    match tables.insert("hearings".into(), hearings) {
+        Some(_) => Err("there were no hearings yet".into()),
+        None => Ok(()),
+    }
 }
 
 /// A store that nothing has happened to.

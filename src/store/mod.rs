@@ -1,16 +1,13 @@
-//! What must outlast the process: batches of changes in, what is remembered out.
+//! Where changes are kept: changes of the state and events in, the state that they make out.
 //!
-//! A batch is one transaction, and it is on the disk when [`Store::commit`] returns: whoever is
-//! answered after it may rely on it whatever becomes of the process. Whatever can race is a
-//! compare-and-swap on the newest revision of a service (or flag). Values are JSON under readable
-//! keys, and nothing outside this folder knows of `redb`; so a store that a fleet shares can take
-//! this place without its callers noticing.
+//! What is committed is one transaction, and it is on the disk when [`Store::commit`] returns:
+//! whoever is answered after it may rely on it whatever becomes of the process. Who decides is the
+//! only one who writes, so nothing is decided here. Values are JSON under readable keys, and nothing
+//! outside this folder knows of `redb`; so a store that a fleet shares can take this place without
+//! its callers noticing.
 
-mod revision;
-mod standing;
-mod batch;
-mod apply;
-mod recall;
+mod entry;
+mod event;
 mod stored;
 mod disk;
 mod file;
@@ -27,27 +24,16 @@ mod tests;
 use std::io;
 use std::path::Path;
 
-use crate::clock::WallTime;
-use crate::rollout::Rollout;
-use crate::slo::{Kept, Objective};
+use crate::state::{Change, State};
 use disk::Disk;
-use tables::{FLAGS, META, PAST_ROLLOUTS, REVISIONS, key, keys_of};
+use entry::{Entry, OF_STATE};
+use error::Trouble;
+use tables::{EVENTS, META};
+use transaction::{Reading, Writing};
 
-pub use batch::Batch;
-pub use error::{CommitError, StoreError};
+pub use error::StoreError;
+pub use event::StoredEvent;
 pub use export::Export;
-pub use recall::Memory;
-pub use revision::{Draft, LostRace, Revision};
-pub use standing::{FlagState, Override, OverrideKey, StoredEvent, What};
-
-/// Revisions remembered for each service.
-pub const KEPT: usize = 1_000;
-
-/// States remembered of each flag.
-pub const FLAG_STATES_KEPT: usize = 100;
-
-/// Ended rollouts remembered for each service.
-pub const PAST_ROLLOUTS_KEPT: usize = 100;
 
 /// Events remembered, of all services.
 pub const EVENTS_KEPT: usize = 1_000;
@@ -89,15 +75,20 @@ impl Store {
         Ok(Store { disk: Disk::on_again(disk)? })
     }
 
-    /// How many batches were committed in its life.
+    /// How many times it was committed in its life.
     #[cfg(test)]
     pub(crate) fn commits(&self) -> u64 {
         self.disk.commits()
     }
 
-    /// Everything that a process needs at its start.
-    pub fn recall(&self) -> Result<Memory, StoreError> {
-        self.disk.read(recall::recall)
+    /// The state that all changes so far have made.
+    pub fn recall(&self) -> Result<State, StoreError> {
+        self.disk.read(recall)
+    }
+
+    /// The last events, the oldest first.
+    pub fn events(&self) -> Result<Vec<StoredEvent>, StoreError> {
+        self.disk.read(events)
     }
 
     /// The key of the cohort hash; `fresh` makes it, once in a store's life.
@@ -105,63 +96,71 @@ impl Store {
         &self,
         fresh: impl FnOnce() -> io::Result<[u8; 16]>,
     ) -> Result<[u8; 16], StoreError> {
-        if let Some(secret) = self.disk.read(recall::secret)? {
+        let known = self.disk.read(|reading| reading.one(META, entry::SECRET, stored::secret))?;
+        if let Some(secret) = known {
             return Ok(secret);
         }
         let secret = fresh().map_err(StoreError::Secret)?;
-        let text = serde_json::Value::String(stored::to_hex(&secret)).to_string();
+        self.commit(&[Change::Secret(secret)], &[])?;
+        Ok(secret)
+    }
+
+    /// Keeps all these changes and events or none. They are on the disk when this returns.
+    pub fn commit(&self, changes: &[Change], events: &[StoredEvent]) -> Result<(), StoreError> {
         self.disk.write(|writing| {
-            writing.table(META)?.insert(recall::SECRET, text.as_str())?;
-            Ok(Ok::<_, StoreError>(secret))
+            changes.iter().try_for_each(|change| write(writing, change))?;
+            keep_events(writing, events)
         })
     }
 
-    /// Makes all changes of a batch or none, and answers with the revisions made, in its order.
-    /// It is on the disk when this returns.
-    pub fn commit(&self, batch: Batch) -> Result<Vec<Revision>, CommitError> {
-        self.disk.write(|writing| apply::apply(writing, batch))
+    /// Whether the commit that was answered with [`StoreError::Lost`] has happened after all. An
+    /// error says that this is not known yet.
+    pub fn has_happened(&self) -> Result<bool, StoreError> {
+        self.disk.has_happened()
     }
+}
 
-    /// The revisions of a service, at most this many, the newest first.
-    pub fn history(&self, service: &str, most: usize) -> Result<Vec<Revision>, StoreError> {
-        self.disk
-            .read(|reading| reading.newest(REVISIONS, &keys_of(service), most, stored::revision))
+fn write(writing: &Writing, change: &Change) -> Result<(), Trouble> {
+    let Entry { table, key, value } = Entry::of(change)?;
+    let mut table = writing.table(table)?;
+    match value {
+        Some(json) => drop(table.insert(key.as_str(), json.as_str())?),
+        None => drop(table.remove(key.as_str())?),
     }
+    Ok(())
+}
 
-    /// One revision of a service; none if there is no such, or not any more.
-    pub fn revision(&self, service: &str, number: u64) -> Result<Option<Revision>, StoreError> {
-        self.disk.read(|reading| reading.one(REVISIONS, &key(service, number), stored::revision))
+fn keep_events(writing: &Writing, events: &[StoredEvent]) -> Result<(), Trouble> {
+    let mut table = writing.table(EVENTS)?;
+    for event in events {
+        let (key, value) = (stored::event_key(event.number), stored::json(event)?);
+        table.insert(key.as_str(), value.as_str())?;
     }
+    match events {
+        [] => Ok(()),
+        _ => transaction::keep_last(&mut table, EVENTS_KEPT),
+    }
+}
 
-    /// The ended rollouts of a service, at most this many, the newest first.
-    pub fn past_rollouts(&self, service: &str, most: usize) -> Result<Vec<Rollout>, StoreError> {
-        self.disk
-            .read(|reading| reading.newest(PAST_ROLLOUTS, &keys_of(service), most, stored::parse))
+fn recall(reading: &Reading) -> Result<State, Trouble> {
+    let mut state = State::default();
+    for table in OF_STATE {
+        reading.each(table, |key, json| entry::fold(&mut state, table, key, json))?;
     }
+    Ok(state)
+}
 
-    /// The states of a flag, at most this many, the newest first.
-    pub fn flag_history(&self, flag: &str, most: usize) -> Result<Vec<FlagState>, StoreError> {
-        self.disk.read(|reading| reading.newest(FLAGS, &keys_of(flag), most, stored::flag))
-    }
+fn events(reading: &Reading) -> Result<Vec<StoredEvent>, Trouble> {
+    let mut events = Vec::new();
+    reading.each(EVENTS, |key, json| {
+        events.push(stored::parse(key, json)?);
+        Ok(())
+    })?;
+    Ok(events)
+}
 
-    /// What is kept of a service's error budget; nothing if there is nothing.
-    pub fn budget(&self, service: &str, objective: &Objective) -> Result<Kept, StoreError> {
-        let of = batch::budget_key(service, objective);
-        self.disk.read(|reading| recall::budget(reading, &of))
-    }
-
-    /// The keys of all error budgets, each with the moment up to which it was counted.
-    pub fn budgets(&self) -> Result<Vec<(String, WallTime)>, StoreError> {
-        self.disk.read(recall::budgets)
-    }
-
-    /// The key of a service's error budget.
-    pub fn budget_key(service: &str, objective: &Objective) -> String {
-        batch::budget_key(service, objective)
-    }
-
-    /// Events with a higher number than this, at most this many, the oldest first.
-    pub fn events_after(&self, number: u64, most: usize) -> Result<Vec<StoredEvent>, StoreError> {
-        self.disk.read(|reading| recall::events_after(reading, number, most))
-    }
+/// Reads every value of every table once.
+fn check(reading: &Reading) -> Result<(), Trouble> {
+    recall(reading)?;
+    events(reading).map(drop)
 }

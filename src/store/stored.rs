@@ -1,25 +1,16 @@
-//! The format: values in, the JSON they are kept as out, and back.
-//!
-//! This is what is on disks, so its fields only grow: a new one has a default, and none is renamed,
-//! removed or given another meaning without a step in `migrate.rs`. Times are milliseconds since
-//! the Unix epoch, shares are basis points. Rollouts and events are kept as their own types say.
-
-use std::ops::RangeInclusive;
+//! The forms of values: revisions, flags and samples in, the JSON they are kept as out, and back.
+//! What an order or a rollout is kept as stands beside its own type.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::Trouble;
 use super::tables;
-use super::{FlagState, Override, OverrideKey, Revision, What};
 use crate::clock::WallTime;
 use crate::judge::Counts;
 use crate::slo::{Block, Grain, Sample};
 use crate::split::{BasisPoints, Layout, Split};
-use crate::upstream::BreakerOrder;
-
-/// A key behind that of every event.
-pub(super) const LAST: &str = "~";
+use crate::state::{FlagState, Revision};
 
 /// The number is in the key: `SERVICE/NUMBER`.
 #[derive(Serialize, Deserialize)]
@@ -47,69 +38,6 @@ struct StoredFlag {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     at: WallTime,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredOverride {
-    what: StoredWhat,
-    author: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    at: WallTime,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<WallTime>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredWhat {
-    Drain {
-        service: String,
-        pool: String,
-        upstream: String,
-    },
-    Breaker {
-        service: String,
-        pool: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        upstream: Option<String>,
-        order: StoredBreaker,
-    },
-    Hold {
-        service: String,
-        most: usize,
-    },
-    Maintenance {
-        service: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        message: Option<String>,
-    },
-    Upstreams {
-        service: String,
-        pool: String,
-        list: Vec<(String, u16)>,
-    },
-    Contracted {
-        service: String,
-        pool: String,
-        by_rollout: u64,
-    },
-    Freeze {
-        service: String,
-    },
-    Lifted {
-        service: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        rollout: Option<u64>,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredBreaker {
-    Auto,
-    Open,
-    Closed,
 }
 
 /// The JSON of a value.
@@ -165,46 +93,16 @@ pub(super) fn flag_json(state: &FlagState) -> Result<String, Trouble> {
     json(&StoredFlag { percent, author, reason, at })
 }
 
-/// What an override is about as a key: kind and place, as in `drain shop blue 192.0.2.1:80`.
-pub(super) fn override_key(about: &OverrideKey) -> Result<String, Trouble> {
-    // Only an address can hold a space, and it comes last.
-    Ok(match about {
-        OverrideKey::Drain { service, pool, upstream } => {
-            format!("drain {service} {pool} {upstream}")
-        }
-        OverrideKey::Breaker { service, pool, upstream: Some(upstream) } => {
-            format!("breaker {service} {pool} {upstream}")
-        }
-        OverrideKey::Breaker { service, pool, upstream: None } => {
-            format!("breaker {service} {pool}")
-        }
-        OverrideKey::Mode { service } => format!("mode {service}"),
-        OverrideKey::Upstreams { service, pool } => format!("upstreams {service} {pool}"),
-        OverrideKey::Contracted { service, pool } => format!("contracted {service} {pool}"),
-        OverrideKey::Freeze { service } => format!("freeze {service}"),
-        OverrideKey::Lifted { service, rollout: None } => format!("lifted {service}"),
-        OverrideKey::Lifted { service, rollout: Some(id) } => format!("lifted {service} {id}"),
-    })
-}
-
-pub(super) fn standing(key: &str, json: &str) -> Result<Override, Trouble> {
-    let StoredOverride { what, author, reason, at, until } = parse(key, json)?;
-    Ok(Override { what: what.into(), author, reason, at, until })
-}
-
-pub(super) fn override_json(standing: Override) -> Result<String, Trouble> {
-    let Override { what, author, reason, at, until } = standing;
-    json(&StoredOverride { what: what.into(), author, reason, at, until })
-}
-
 /// The key of what was counted for an error budget in one stretch of time.
 pub(super) fn block_key(of: &str, grain: Grain, number: u64) -> String {
     tables::key(&format!("{of}/{}", grain.name()), number)
 }
 
-/// The keys of all that was counted for an error budget at one grain.
-pub(super) fn blocks_of(of: &str, grain: Grain) -> RangeInclusive<String> {
-    tables::keys_of(&format!("{of}/{}", grain.name()))
+/// The key of the error budget that this is a key of a stretch of time of.
+pub(super) fn budget_of(key: &str) -> Result<String, Trouble> {
+    let (name, _) = numbered(key)?;
+    let of = name.rsplit_once('/').map(|(of, _)| of.to_string());
+    of.ok_or_else(|| Trouble::Damaged(format!("`{key}` is no key")))
 }
 
 /// Seconds, requests and bad ones of each sample, as differences to the one before: a list such as
@@ -252,60 +150,4 @@ pub(super) fn secret(key: &str, json: &str) -> Result<[u8; 16], Trouble> {
 
 pub(super) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-impl From<What> for StoredWhat {
-    fn from(what: What) -> StoredWhat {
-        match what {
-            What::Drain { service, pool, upstream } => {
-                StoredWhat::Drain { service, pool, upstream }
-            }
-            What::Breaker { service, pool, upstream, order } => {
-                let order = match order {
-                    BreakerOrder::Auto => StoredBreaker::Auto,
-                    BreakerOrder::Open => StoredBreaker::Open,
-                    BreakerOrder::Closed => StoredBreaker::Closed,
-                };
-                StoredWhat::Breaker { service, pool, upstream, order }
-            }
-            What::Hold { service, most } => StoredWhat::Hold { service, most },
-            What::Maintenance { service, message } => StoredWhat::Maintenance { service, message },
-            What::Upstreams { service, pool, list } => {
-                StoredWhat::Upstreams { service, pool, list }
-            }
-            What::Contracted { service, pool, by_rollout } => {
-                StoredWhat::Contracted { service, pool, by_rollout }
-            }
-            What::Freeze { service } => StoredWhat::Freeze { service },
-            What::Lifted { service, rollout } => StoredWhat::Lifted { service, rollout },
-        }
-    }
-}
-
-impl From<StoredWhat> for What {
-    fn from(what: StoredWhat) -> What {
-        match what {
-            StoredWhat::Drain { service, pool, upstream } => {
-                What::Drain { service, pool, upstream }
-            }
-            StoredWhat::Breaker { service, pool, upstream, order } => {
-                let order = match order {
-                    StoredBreaker::Auto => BreakerOrder::Auto,
-                    StoredBreaker::Open => BreakerOrder::Open,
-                    StoredBreaker::Closed => BreakerOrder::Closed,
-                };
-                What::Breaker { service, pool, upstream, order }
-            }
-            StoredWhat::Hold { service, most } => What::Hold { service, most },
-            StoredWhat::Maintenance { service, message } => What::Maintenance { service, message },
-            StoredWhat::Upstreams { service, pool, list } => {
-                What::Upstreams { service, pool, list }
-            }
-            StoredWhat::Contracted { service, pool, by_rollout } => {
-                What::Contracted { service, pool, by_rollout }
-            }
-            StoredWhat::Freeze { service } => What::Freeze { service },
-            StoredWhat::Lifted { service, rollout } => What::Lifted { service, rollout },
-        }
-    }
 }

@@ -3,8 +3,6 @@
 //! Every table maps a readable key to JSON, so that any later version can read what an older one
 //! wrote without its types.
 
-use std::ops::RangeInclusive;
-
 use redb::TableDefinition;
 
 /// A table of JSON under readable keys.
@@ -16,6 +14,8 @@ pub(super) const META: Texts = TableDefinition::new("meta");
 pub(super) const REVISIONS: Texts = TableDefinition::new("revisions");
 /// By service.
 pub(super) const ROLLOUTS: Texts = TableDefinition::new("rollouts");
+/// What the judge of the rollout under way has heard, by service.
+pub(super) const HEARINGS: Texts = TableDefinition::new("hearings");
 /// By service and id.
 pub(super) const PAST_ROLLOUTS: Texts = TableDefinition::new("past_rollouts");
 /// By what they are about.
@@ -34,8 +34,19 @@ pub(super) const BUDGETS: Texts = TableDefinition::new("budgets");
 pub(super) const SAMPLES: Texts = TableDefinition::new("samples");
 
 /// All there are.
-pub(super) const TABLES: [Texts; 10] =
-    [META, REVISIONS, ROLLOUTS, PAST_ROLLOUTS, OVERRIDES, FLAGS, EVENTS, IN_FILE, BUDGETS, SAMPLES];
+pub(super) const TABLES: [Texts; 11] = [
+    META,
+    REVISIONS,
+    ROLLOUTS,
+    HEARINGS,
+    PAST_ROLLOUTS,
+    OVERRIDES,
+    FLAGS,
+    EVENTS,
+    IN_FILE,
+    BUDGETS,
+    SAMPLES,
+];
 
 /// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
 pub(super) const COMMITS: &str = "commits";
@@ -44,9 +55,4 @@ pub(super) const COMMITS: &str = "commits";
 /// that keys sort by it.
 pub(super) fn key(name: &str, number: u64) -> String {
     format!("{name}/{number:020}")
-}
-
-/// The keys of everything numbered within a name.
-pub(super) fn keys_of(name: &str) -> RangeInclusive<String> {
-    key(name, 0)..=key(name, u64::MAX)
 }

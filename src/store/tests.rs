@@ -3,15 +3,16 @@ mod damage;
 mod older;
 mod files;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::*;
 use crate::clock::WallTime;
 use crate::judge::{Counts, Guard};
-use crate::rollout::{Hook, HookPoint, Hooks, Judging, Plan, Smoke, Strategy, Task};
+use crate::rollout::{Hook, Hooks, Judging, Plan, Rollout, Smoke, Strategy};
 use crate::slo::{Budget, DEFAULT_WINDOW, Kept, Objective, Rings, Target};
 use crate::split::{BasisPoints, Split};
+use crate::state::{About, Draft, FlagState, Override, Revision, What};
 use crate::upstream::BreakerOrder;
 
 fn shop() -> Arc<str> {
@@ -32,60 +33,56 @@ fn draft(author: &str, green: u16) -> Draft {
     Draft { split, author: author.into(), reason: None, at: 1.234_567, rollout: None }
 }
 
-fn revise(store: &Store, expected: u64, green: u16) -> Result<Revision, CommitError> {
-    let mut batch = Batch::new();
-    batch.revise(&shop(), expected, draft("a", green));
-    store.commit(batch).map(|mut made| made.remove(0))
+/// Changes on top of a state, as orders make them, and events.
+#[derive(Clone, Debug, Default)]
+struct Batch {
+    state: State,
+    changes: Vec<Change>,
+    events: Vec<StoredEvent>,
 }
 
-#[test]
-fn of_two_changes_to_one_revision_the_second_loses() {
-    let store = Store::in_memory();
-    assert_eq!(revise(&store, 0, 0).unwrap().number, 1);
-    assert_eq!(revise(&store, 1, 5).unwrap().number, 2);
-    let lost = revise(&store, 1, 10).unwrap_err();
-    assert!(matches!(lost, CommitError::LostRace(LostRace { expected: 1, current: 2 })));
-    assert_eq!(store.recall().unwrap().newest["shop"].split, split(5));
-}
-
-#[test]
-fn a_batch_happens_whole_or_not_at_all() {
-    let store = Store::in_memory();
-    let mut batch = Batch::new();
-    batch.revise(&shop(), 0, draft("a", 0));
-    batch.revise(&"api".into(), 7, draft("a", 0));
-    assert!(matches!(store.commit(batch), Err(CommitError::LostRace(_))));
-    assert_eq!(store.recall().unwrap(), Memory::default());
-    let mut batch = Batch::new();
-    batch.revise(&shop(), 0, draft("a", 0)).revise(&shop(), 1, draft("a", 5));
-    batch.outcome(&shop(), 1, "left for green");
-    let made = store.commit(batch).unwrap();
-    assert_eq!(made.iter().map(|made| made.number).collect::<Vec<_>>(), [1, 2]);
-    let first = store.revision("shop", 1).unwrap().unwrap();
-    assert_eq!(first, Revision { outcome: Some("left for green".into()), ..made[0].clone() });
-    assert_eq!(store.history("shop", 9).unwrap(), [made[1].clone(), first]);
-}
-
-#[test]
-fn each_way_out_of_one_pool_has_its_own_salt() {
-    let store = Store::in_memory();
-    let greens = [0, 5, 10, 0, 0, 20, 50, 100, 40];
-    let salts = greens
-        .iter()
-        .enumerate()
-        .map(|(before, &green)| revise(&store, before as u64, green).unwrap().salt);
-    assert_eq!(salts.collect::<Vec<_>>(), [1, 2, 2, 2, 5, 6, 6, 6, 9]);
-}
-
-#[test]
-fn the_oldest_are_forgotten() {
-    let store = Store::in_memory();
-    for number in 0..KEPT as u64 + 5 {
-        revise(&store, number, 0).unwrap();
+impl Batch {
+    fn on(state: State) -> Batch {
+        Batch { state, ..Batch::default() }
     }
-    let history = store.history("shop", usize::MAX).unwrap();
-    assert_eq!((history.len(), history[0].number, history[KEPT - 1].number), (KEPT, 1_005, 6));
-    assert_eq!(store.revision("shop", 5).unwrap(), None);
+
+    fn change(&mut self, change: Change) -> &mut Batch {
+        let gone = self.state.gives_way_to(&change);
+        for change in [Some(change), gone].into_iter().flatten() {
+            self.state.apply(&change);
+            self.changes.push(change);
+        }
+        self
+    }
+
+    fn revise(&mut self, service: &Arc<str>, draft: Draft) -> Arc<Revision> {
+        let revision = draft.after(self.state.newest(service).map(|newest| &**newest), None);
+        let revision = Arc::new(revision);
+        self.change(Change::Revision { service: service.clone(), revision: revision.clone() });
+        revision
+    }
+
+    fn budget(&mut self, service: &str, budget: &Budget) -> &mut Batch {
+        let of: Arc<str> = format!("{service}/{}", budget.objective()).into();
+        self.change(Change::Course { of: of.clone(), course: budget.course().clone() });
+        for block in budget.rings().unsaved() {
+            self.change(Change::Block { of: of.clone(), block: Arc::new(block) });
+        }
+        for (grain, oldest) in budget.rings().oldest_blocks() {
+            let is_old =
+                |block: &&Arc<crate::slo::Block>| block.grain == grain && block.number < oldest;
+            let old: Vec<_> = self.state.blocks(&of).filter(is_old).cloned().collect();
+            for block in old {
+                let number = block.number;
+                self.change(Change::ForgetBlock { of: of.clone(), grain, number });
+            }
+        }
+        self
+    }
+
+    fn commit(&self, store: &Store) -> Result<(), StoreError> {
+        store.commit(&self.changes, &self.events)
+    }
 }
 
 fn rollout(id: u64) -> Rollout {
@@ -199,152 +196,153 @@ fn budget(half_hours: u64) -> Budget {
 }
 
 /// A batch with every kind of change, the `n`th of a row.
-fn everything(n: u64) -> Batch {
-    let mut batch = Batch::new();
-    let draft = Draft { rollout: Some(n), reason: Some("step".into()), ..draft("ada", 5) };
-    batch.revise(&shop(), n, draft).outcome(&shop(), n, "was passed");
-    batch.rollout(&rollout(n + 1)).flag(&"beta".into(), n, flag(n as u16 % 100));
-    batch.in_file("split shop", Some("blue=95 green=5")).in_file("flag beta", None);
-    batch.budget("shop", &budget(n + 1)).budget("api", &budget(1));
-    batch.events(vec![event(2 * n + 1), event(2 * n + 2)]);
-    overrides().into_iter().for_each(|standing| {
-        batch.set(standing);
+fn everything(n: u64) -> &'static Batch {
+    static ROW: OnceLock<Vec<Batch>> = OnceLock::new();
+    let row = ROW.get_or_init(|| {
+        let mut row: Vec<Batch> = Vec::new();
+        for n in 0..12 {
+            let before = row.last().map(|batch| batch.state.clone()).unwrap_or_default();
+            row.push(nth(before, n));
+        }
+        row
     });
-    if n % 2 == 1 {
-        batch.end_rollout(&rollout(n + 1));
-        batch.clear(OverrideKey::Mode { service: "api".into() });
-        batch.forget_budget("api/availability");
+    &row[n as usize]
+}
+
+fn nth(state: State, n: u64) -> Batch {
+    let mut batch = Batch::on(state);
+    let draft = Draft { rollout: Some(n), reason: Some("step".into()), ..draft("ada", 5) };
+    batch.revise(&shop(), draft);
+    if let Some(passed) = batch.state.revision("shop", n).cloned() {
+        let revision = Revision { outcome: Some("was passed".into()), ..(*passed).clone() };
+        batch.change(Change::Revision { service: shop(), revision: Arc::new(revision) });
+    }
+    let (name, state) = ("beta".into(), FlagState { revision: n + 1, ..flag(n as u16 % 100) });
+    batch.change(Change::Flag { name, state: Arc::new(state) });
+    let said = Some("blue=95 green=5".to_string());
+    batch.change(Change::InFile { of: "split shop".into(), said });
+    batch.change(Change::InFile { of: "flag beta".into(), said: None });
+    batch.budget("shop", &budget(n + 1)).budget("api", &budget(1));
+    batch.events = vec![event(2 * n + 1), event(2 * n + 2)];
+    for standing in overrides() {
+        batch.change(Change::Order(standing));
+    }
+    let rollout = Arc::new(judged(n + 1));
+    let (id, heard) = (rollout.id, rollout.heard().clone());
+    match n % 2 {
+        0 => {
+            batch.change(Change::Rollout(rollout));
+            batch.change(Change::Heard { service: shop(), id, heard });
+        }
+        _ => {
+            batch.change(Change::Past(rollout));
+            batch.change(Change::EndRollout { service: shop() });
+            batch.change(Change::ForgetHeard { service: shop() });
+            batch.change(Change::Clear(About::mode("api")));
+            let of: Arc<str> = "api/availability".into();
+            let blocks: Vec<_> = batch.state.blocks(&of).cloned().collect();
+            for block in blocks {
+                let (grain, number) = (block.grain, block.number);
+                batch.change(Change::ForgetBlock { of: of.clone(), grain, number });
+            }
+            batch.change(Change::ForgetCourse { of });
+        }
     }
     batch
 }
 
-#[test]
-fn what_ended_with_a_hook_under_way_is_recalled_until_the_hook_has_ended() {
-    let store = Store::in_memory();
-    store.commit(everything(0)).unwrap();
-    store.commit(everything(1)).unwrap();
-    store.commit(everything(2)).unwrap();
-    let mut ended = rollout(2);
-    assert_eq!(store.recall().unwrap().lingering, [ended.clone()]);
-    ended.forget(&Task::Hook(HookPoint::BeforeStart));
-    let mut batch = Batch::new();
-    batch.settle(&ended).settle(&rollout(9));
-    store.commit(batch).unwrap();
-    let memory = store.recall().unwrap();
-    assert_eq!((memory.lingering, memory.rollouts), (vec![], vec![rollout(3)]));
-    assert_eq!(store.past_rollouts("shop", 9).unwrap(), [ended]);
-}
-
-#[test]
-fn everything_that_was_committed_is_recalled() {
-    let store = Store::in_memory();
-    store.commit(everything(0)).unwrap();
-    let secret = store.secret(|| Ok([0xa5; 16])).unwrap();
-    let memory = store.recall().unwrap();
-    let expected = Memory {
-        newest: [(shop(), store.revision("shop", 1).unwrap().unwrap())].into(),
-        rollouts: vec![rollout(1)],
-        lingering: vec![],
-        last_rollouts: [(shop(), 1)].into(),
-        overrides: overrides(),
-        flags: [("beta".into(), FlagState { revision: 1, ..flag(0) })].into(),
-        in_file: [("split shop".into(), "blue=95 green=5".into())].into(),
-        secret: Some(secret),
-        events: vec![event(1), event(2)],
-    };
-    assert_eq!(memory, expected);
-    store.commit(everything(1)).unwrap();
-    let memory = store.recall().unwrap();
-    assert_eq!((memory.rollouts, &memory.last_rollouts["shop"]), (vec![], &2));
-    assert_eq!(store.past_rollouts("shop", 9).unwrap(), [rollout(2)]);
-    assert_eq!(memory.overrides.len(), overrides().len() - 1);
-    assert_eq!(store.events_after(2, 1).unwrap(), [event(3)]);
-    let shares = store.flag_history("beta", 9).unwrap();
-    assert_eq!(shares.iter().map(|state| state.percent.get()).collect::<Vec<_>>(), [100, 0]);
-}
-
-#[test]
-fn a_budget_is_stored_in_pieces_and_forgotten_once_it_is_over() {
-    let store = Store::in_memory();
-    for half_hours in 1..=16 {
-        let mut batch = Batch::new();
-        batch.budget("shop", &budget(half_hours));
-        store.commit(batch).unwrap();
+/// A rollout whose judge has heard something.
+fn judged(id: u64) -> Rollout {
+    let mut judged = rollout(id);
+    judged.seat_judge(crate::rollout::Past { phi: 1.0, ..Default::default() });
+    for second in 1..=3 {
+        let reading = crate::judge::Reading::default();
+        judged.hear(&reading, WallTime::from_millis(1_000 * second));
     }
-    let Kept { blocks, course } = store.budget("shop", &availability()).unwrap();
-    let whole = budget(16);
-    assert_eq!(&course, whole.course());
-    let rings = |blocks| {
-        let mut rings = Rings::recall(DEFAULT_WINDOW, blocks);
-        rings.note(whole.rings().newest().unwrap(), whole.rings().totals());
-        rings.set_saved();
-        rings
-    };
-    let recalled = rings(blocks.clone());
-    assert_eq!(recalled.newest(), whole.rings().newest());
-    assert_eq!(recalled.totals(), whole.rings().totals());
-    // Eight hours came and six are needed, in stretches of half an hour.
-    let fine = blocks.iter().filter(|block| block.grain.name() == "10s").count();
-    assert!((13..=14).contains(&fine), "{fine}");
-    assert_eq!(blocks.len(), fine + 3, "and two days and ten");
-    let (key, newest) = store.budgets().unwrap().remove(0);
-    assert_eq!((key.as_str(), Some(newest)), ("shop/availability", whole.rings().newest()));
-    let p99 = Objective::Latency {
-        quantile: crate::slo::Quantile::P99,
-        at_most: Duration::from_millis(500),
-    };
-    assert_eq!(store.budget("shop", &p99).unwrap(), Kept::default());
-    let mut batch = Batch::new();
-    batch.forget_budget(&key);
-    store.commit(batch).unwrap();
-    assert_eq!(store.budget("shop", &availability()).unwrap(), Kept::default());
-    assert_eq!(store.export().unwrap(), {
-        let empty = Store::in_memory();
-        (0..17).for_each(|_| drop(empty.commit(Batch::new()).unwrap()));
-        empty.export().unwrap()
-    });
+    judged
 }
 
 #[test]
-fn a_service_is_held_or_in_maintenance_never_both() {
+fn whatever_is_committed_is_recalled_as_it_was_believed() {
     let store = Store::in_memory();
-    let mut batch = Batch::new();
-    batch.set(standing(What::Hold { service: "shop".into(), most: 9 }));
-    let maintenance = What::Maintenance { service: "shop".into(), message: None };
-    batch.set(standing(maintenance.clone()));
-    store.commit(batch).unwrap();
-    assert_eq!(store.recall().unwrap().overrides, [standing(maintenance)]);
+    for n in 0..8 {
+        everything(n).commit(&store).unwrap();
+        assert_eq!(store.recall().unwrap(), everything(n).state, "after {n}");
+    }
+    let numbers: Vec<u64> = store.events().unwrap().iter().map(|event| event.number).collect();
+    assert_eq!(numbers, (1..=16).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_export_of_what_is_in_memory_is_that_of_the_store() {
+    let store = Store::in_memory();
+    for n in 0..4 {
+        everything(n).commit(&store).unwrap();
+    }
+    let of_memory = Export::of(&everything(3).state, &store.events().unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let of_store = store.export().unwrap();
+    let recalled = [of_memory, of_store].map(|export| {
+        let path = folder.path().join("again.redb");
+        Store::import(&path, &export, true).unwrap();
+        let again = Store::open(&path).unwrap();
+        (again.recall().unwrap(), again.events().unwrap())
+    });
+    assert_eq!(recalled[0], recalled[1]);
+    assert_eq!(recalled[0].0, everything(3).state);
+}
+
+#[test]
+fn the_oldest_events_are_forgotten() {
+    let store = Store::in_memory();
+    for first in [1, 600] {
+        let events: Vec<StoredEvent> = (first..first + 599).map(event).collect();
+        store.commit(&[], &events).unwrap();
+    }
+    let events = store.events().unwrap();
+    assert_eq!((events.len(), events[0].number), (EVENTS_KEPT, 199));
+}
+
+#[test]
+fn what_a_judge_of_another_version_has_heard_is_let_go_of_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let export = |version: u64| {
+        let store = Store::in_memory();
+        everything(0).commit(&store).unwrap();
+        let mut json = serde_json::to_value(store.export().unwrap()).unwrap();
+        json["tables"]["hearings"]["shop"]["version"] = version.into();
+        serde_json::from_value::<Export>(json).unwrap()
+    };
+    for (version, is_known) in [(1, true), (2, false)] {
+        Store::import(&path, &export(version), true).unwrap();
+        let state = Store::open(&path).unwrap().recall().unwrap();
+        let rollout = state.rollout("shop").unwrap();
+        assert_eq!(rollout.has_lost_hearing(), !is_known);
+        assert_eq!((rollout.id, &rollout.plan), (1, &judged(1).plan));
+    }
+    // One that says nothing of the kind is damage, not another version.
+    let mut json = serde_json::to_value(export(1)).unwrap();
+    json["tables"]["hearings"]["shop"]["heard"]["trail"] = 7.into();
+    let damaged: Export = serde_json::from_value(json).unwrap();
+    let imported = Store::import(&path, &damaged, true);
+    assert!(matches!(imported, Err(StoreError::NotAnExport { .. })), "{imported:?}");
 }
 
 #[test]
 fn names_that_begin_alike_are_kept_apart() {
     let store = Store::in_memory();
+    let mut batch = Batch::default();
     for (service, revisions) in [("a", 2), ("a-b", 3), ("a0", 1), ("A", 1), ("a_", 1)] {
-        for number in 0..revisions {
-            let mut batch = Batch::new();
-            batch.revise(&service.into(), number, draft(service, 0));
-            store.commit(batch).unwrap();
-        }
+        (0..revisions).for_each(|_| drop(batch.revise(&service.into(), draft(service, 0))));
     }
-    let newest = store.recall().unwrap().newest;
-    let found: Vec<_> = newest.iter().map(|(name, at)| (&**name, at.number, &*at.author)).collect();
+    batch.commit(&store).unwrap();
+    let state = store.recall().unwrap();
+    let newest = state.services().map(|name| (name, state.newest(name).unwrap()));
+    let found: Vec<_> = newest.map(|(name, at)| (&**name, at.number, &*at.author)).collect();
     let expected =
         [("A", 1, "A"), ("a", 2, "a"), ("a-b", 3, "a-b"), ("a0", 1, "a0"), ("a_", 1, "a_")];
     assert_eq!(found, expected);
-    assert_eq!(store.history("a", 9).unwrap().len(), 2);
-}
-
-#[test]
-fn of_two_changes_to_one_flag_the_second_loses() {
-    let store = Store::in_memory();
-    let set = |expected| {
-        let mut batch = Batch::new();
-        batch.flag(&"beta".into(), expected, flag(10));
-        store.commit(batch)
-    };
-    set(0).unwrap();
-    let lost = set(0).unwrap_err().to_string();
-    assert_eq!(lost, "flag `beta` is at revision 1 by now, not at 0");
 }
 
 #[test]
@@ -353,35 +351,4 @@ fn the_secret_is_made_once() {
     assert!(matches!(store.secret(|| Err(io::Error::other("no"))), Err(StoreError::Secret(_))));
     assert_eq!(store.secret(|| Ok([1; 16])).unwrap(), [1; 16]);
     assert_eq!(store.secret(|| Ok([2; 16])).unwrap(), [1; 16]);
-}
-
-#[test]
-fn a_way_back_to_a_divided_state_puts_every_client_where_it_was() {
-    let store = Store::in_memory();
-    for (before, green) in [(0, 0), (1, 20), (2, 100), (3, 50)] {
-        revise(&store, before, green).unwrap();
-    }
-    let mut batch = Batch::new();
-    batch.revert(&shop(), 4, draft("a", 20), 2);
-    batch.revise(&shop(), 5, draft("a", 30));
-    let made = store.commit(batch).unwrap();
-    let second = store.revision("shop", 2).unwrap().unwrap();
-    assert_eq!((made[0].salt, &made[0].layout), (2, &second.layout));
-    assert_eq!(made[1].salt, 2, "and so it goes on");
-    assert_eq!(store.revision("shop", 4).unwrap().unwrap().salt, 4);
-}
-
-#[test]
-fn a_shift_between_two_pools_is_remembered_as_leaving_the_third_alone() {
-    let of = |a, b, c| {
-        let parts = [("a", a), ("b", b), ("c", c)];
-        let parts = parts.map(|(pool, percent): (&str, u16)| (pool.into(), share(percent)));
-        Draft { split: Split::new(parts).unwrap(), ..draft("ada", 0) }
-    };
-    let store = Store::in_memory();
-    let mut batch = Batch::new();
-    batch.revise(&shop(), 0, of(30, 40, 30)).revise(&shop(), 1, of(10, 40, 50));
-    let made = store.commit(batch).unwrap();
-    assert_ne!(made[1].layout, crate::split::Layout::of(&made[1].split));
-    assert_eq!(store.recall().unwrap().newest["shop"].layout, made[1].layout);
 }

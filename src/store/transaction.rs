@@ -1,12 +1,9 @@
 //! Transactions: questions to one moment's state, and changes to the next.
 
-use std::ops::{RangeBounds, RangeInclusive};
-
-use redb::{AccessGuard, Database, ReadTransaction, ReadableTable, Table, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableTable, Table, WriteTransaction};
 
 use super::error::Trouble;
-use super::stored;
-use super::tables::{COMMITS, META, Texts, keys_of};
+use super::tables::{COMMITS, META, Texts};
 
 /// One moment's state.
 pub(super) struct Reading(pub ReadTransaction);
@@ -14,88 +11,37 @@ pub(super) struct Reading(pub ReadTransaction);
 impl Reading {
     /// The value of a key.
     pub fn one<T>(&self, table: Texts, key: &str, parse: Parse<T>) -> Result<Option<T>, Trouble> {
-        one(&self.0.open_table(table)?, key, parse)
-    }
-
-    /// At most this many of a range, from its end.
-    pub fn newest<T>(
-        &self,
-        table: Texts,
-        keys: &RangeInclusive<String>,
-        most: usize,
-        parse: Parse<T>,
-    ) -> Result<Vec<T>, Trouble> {
-        newest(&self.0.open_table(table)?, keys, most, parse)
-    }
-
-    /// All of a table, or of a part of it.
-    pub fn all<T>(
-        &self,
-        table: Texts,
-        keys: impl RangeBounds<String>,
-        most: usize,
-        parse: Parse<T>,
-    ) -> Result<Vec<T>, Trouble> {
         let table = self.0.open_table(table)?;
-        let keys = (keys.start_bound().map(String::as_str), keys.end_bound().map(String::as_str));
-        let entries = table.range::<&str>(keys)?.take(most);
-        entries.map(|entry| parsed(entry, parse)).collect()
+        table.get(key)?.map(|value| parse(key, value.value())).transpose()
     }
 
-    /// The names that something is numbered within, each with the newest of it.
-    pub fn newest_of_each<T>(
+    /// Looks at every key and value of a table.
+    pub fn each(
         &self,
         table: Texts,
-        parse: Parse<T>,
-    ) -> Result<Vec<(String, T)>, Trouble> {
-        let table = self.0.open_table(table)?;
-        let mut found = Vec::new();
-        let mut from = String::new();
-        while let Some(entry) = table.range::<&str>(from.as_str()..)?.next() {
-            let (name, _) = stored::numbered(entry?.0.value())?;
-            found.extend(
-                newest(&table, &keys_of(&name), 1, parse)?
-                    .pop()
-                    .map(|newest| (name.clone(), newest)),
-            );
-            // Comes right after every key of this name, and before that of any other.
-            from = format!("{name}0");
+        mut look: impl FnMut(&str, &str) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        for entry in self.0.open_table(table)?.iter()? {
+            let (key, value) = entry?;
+            look(key.value(), value.value())?;
         }
-        Ok(found)
+        Ok(())
     }
 }
 
 /// What reads a key and its value.
 pub(super) type Parse<T> = fn(&str, &str) -> Result<T, Trouble>;
 
-/// The value of a key.
-pub(super) fn one<T>(
-    table: &impl ReadableTable<&'static str, &'static str>,
-    key: &str,
-    parse: Parse<T>,
-) -> Result<Option<T>, Trouble> {
-    table.get(key)?.map(|value| parse(key, value.value())).transpose()
-}
-
-/// At most this many of a range, from its end.
-pub(super) fn newest<T>(
-    table: &impl ReadableTable<&'static str, &'static str>,
-    keys: &RangeInclusive<String>,
-    most: usize,
-    parse: Parse<T>,
-) -> Result<Vec<T>, Trouble> {
-    let entries = table.range::<&str>(keys.start().as_str()..=keys.end().as_str())?;
-    entries.rev().take(most).map(|entry| parsed(entry, parse)).collect()
-}
-
-type Guard<'t> = AccessGuard<'t, &'static str>;
-
-fn parsed<'t, T>(
-    entry: Result<(Guard<'t>, Guard<'t>), redb::StorageError>,
-    parse: Parse<T>,
-) -> Result<T, Trouble> {
-    let (key, value) = entry?;
-    parse(key.value(), value.value())
+/// Lets go of all but the last of a table.
+pub(super) fn keep_last(
+    table: &mut Table<'_, &'static str, &'static str>,
+    kept: usize,
+) -> Result<(), Trouble> {
+    let over = table.iter()?.rev().nth(kept).transpose()?;
+    if let Some(newest_over) = over.map(|(key, _)| key.value().to_string()) {
+        table.retain_in::<&str, _>(..=newest_over.as_str(), |_, _| false)?;
+    }
+    Ok(())
 }
 
 /// Changes under way.

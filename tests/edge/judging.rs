@@ -82,7 +82,7 @@ async fn a_canary_that_begins_to_fail_goes_back_before_thirty_requests_failed() 
     assert_eq!(judgement["says"], "fail");
     assert!(["errors", "guard"].contains(&judgement["driver"].as_str().unwrap()), "{judgement}");
 
-    let (_, report) = edge.admin("GET", "/v1/services/shop/rollouts/1", "").await;
+    let (_, report) = edge.admin("GET", "/v1/services/shop/rollouts/1/report", "").await;
     let text = report["markdown"].as_str().unwrap();
     for part in ["# Rollout 1 of `shop`", "## Verdict: fail", "## Where it regressed", "GET /*"] {
         assert!(text.contains(part), "no {part:?} in\n{text}");

@@ -13,6 +13,7 @@ mod config_reload;
 mod defects;
 mod examples;
 mod failing;
+mod hanging_disk;
 mod harness;
 mod headers;
 mod http2_end;

@@ -190,3 +190,46 @@ async fn a_rollout_survives_kills_at_any_moment() {
         proxy = proxy.kill().await;
     }
 }
+
+/// What the one writer has taken so far.
+async fn commands(edge: &Edge) -> String {
+    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    let mut lines = metrics.lines();
+    lines.find(|line| line.starts_with("pointsman_commands_total")).unwrap().to_string()
+}
+
+#[tokio::test]
+async fn who_waits_for_a_rollout_pulls_that_one_alone_and_asks_nothing_of_the_writer() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let slow = "[services.shop.rollout]\nsteps = [10, 100]\nhold = \"1h\"\n";
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], slow).await;
+    let abort = async || {
+        let path = "/v1/services/shop/rollout/abort";
+        assert_eq!(edge.admin("POST", path, "{}").await.0, 200);
+    };
+    let size = async |path: &str| edge.admin_with("GET", path, "", &[]).await.body.len();
+    let mut first = 0;
+    for id in 1..=8 {
+        start(&edge, r#"{"to": "green"}"#).await;
+        if id == 1 {
+            first = size("/v1/services/shop/rollouts/1").await;
+        }
+        abort().await;
+    }
+    let before = commands(&edge).await;
+    let waiter = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["rollout", "start", "shop", "--to", "green", "--wait"])
+        .args(["--admin", &edge.admin.to_string()])
+        .output();
+    let waiting = tokio::spawn(waiter);
+    until("it has started", async || rollout(&edge).await["id"] == 9).await;
+    let started = commands(&edge).await;
+    assert_ne!(before, started);
+    tokio::time::sleep(Duration::from_millis(1_800)).await;
+    assert_eq!(commands(&edge).await, started, "a waiter is no work for the writer");
+    let ninth = size("/v1/services/shop/rollouts/9").await;
+    assert!(ninth < first + 1_024 && ninth < 16_384, "{first} with one, {ninth} with nine");
+    assert!(size("/v1/services/shop/rollouts").await > 8 * ninth / 2);
+    abort().await;
+    assert_eq!(waiting.await.unwrap().unwrap().status.code(), Some(3));
+}

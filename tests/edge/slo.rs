@@ -2,6 +2,7 @@
 //! process.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use pointsman::clock::WallTime;
@@ -9,7 +10,8 @@ use pointsman::files::Source;
 use pointsman::judge::Counts;
 use pointsman::server::{Options, Server, StartError};
 use pointsman::slo::{Budget, DEFAULT_WINDOW, Kept, Objective, Target};
-use pointsman::store::{Batch, Store, StoreError};
+use pointsman::state::Change;
+use pointsman::store::{Store, StoreError};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -307,9 +309,11 @@ fn spent(path: &Path) {
         budget.look(counts, at(second));
     }
     let store = Store::open(path).unwrap();
-    let mut batch = Batch::new();
-    batch.budget("shop", &budget);
-    store.commit(batch).unwrap();
+    let of: Arc<str> = "shop/availability".into();
+    let mut changes = vec![Change::Course { of: of.clone(), course: budget.course().clone() }];
+    let blocks = budget.rings().unsaved().into_iter().map(Arc::new);
+    changes.extend(blocks.map(|block| Change::Block { of: of.clone(), block }));
+    store.commit(&changes, &[]).unwrap();
 }
 
 #[tokio::test]

@@ -52,13 +52,11 @@ const OUTSIDE: [(&str, &str); 15] = [
 ];
 
 /// Files of the core that use something of [`OUTSIDE`] all the same.
-const CORE_EXCEPTIONS: [(&str, &str, &str); 2] = [
-    ("orders/budgets.rs", "tracing::", "says that a minute of counts is lost, for now"),
-    ("rehearsal/mod.rs", "std::thread", "computes on all cores; nothing leaves the call"),
-];
+const CORE_EXCEPTIONS: [(&str, &str, &str); 1] =
+    [("rehearsal/mod.rs", "std::thread", "computes on all cores; nothing leaves the call")];
 
 /// Rooms of the rim that a room of the core imports all the same.
-const RIM_EXCEPTIONS: [(&str, &str); 1] = [("orders", "store")];
+const RIM_EXCEPTIONS: [(&str, &str); 0] = [];
 
 /// Imports that close a circle of rooms.
 const CIRCLES: [(&str, &str); 0] = [];

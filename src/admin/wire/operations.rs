@@ -207,7 +207,7 @@ pub enum UpstreamState {
 }
 
 /// A state that was set.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct UpstreamStateSet {
     /// The state.
     pub state: UpstreamState,
@@ -215,6 +215,9 @@ pub struct UpstreamStateSet {
     pub in_flight: u32,
     /// The generation from which on it is so.
     pub generation: u64,
+    /// Whether the disk has it, where it has not yet.
+    #[serde(flatten)]
+    pub storing: super::Storing,
 }
 
 /// A word that must be one of a few. serde's own message for what is no text at all, such as

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Judgement, Latency};
+use super::{Judgement, Latency, Storing};
 use crate::clock::WallTime;
 use crate::judge::Counts;
 use crate::orders::{self, Report};
@@ -122,6 +122,9 @@ pub struct Rollout {
     /// How long the two pools took since the share was last set, the one that traffic leaves first.
     #[serde(default)]
     pub latency: Vec<Latency>,
+    /// Whether the disk has it, where it has not yet.
+    #[serde(flatten)]
+    pub storing: Storing,
 }
 
 impl Rollout {
@@ -159,6 +162,7 @@ impl Rollout {
                 ..Judgement::of(evidence)
             }),
             latency: super::took(&rollout, stepped.as_secs_f64()),
+            storing: Storing::default(),
         }
     }
 }

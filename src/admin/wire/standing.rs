@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::store::{Override, What};
+use crate::state::{Override, What};
 use crate::upstream;
 
 /// Something that an operator or a rollout has ordered and nobody has taken back.
@@ -30,47 +30,45 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// An order that stands, if it is about this service.
-    pub fn of(order: &Override, of: &str) -> Option<Standing> {
-        let (service, pool, upstream, kind, what) = match &order.what {
-            What::Drain { service, pool, upstream } => {
-                (service, Some(pool), Some(upstream), "drain", "drained".to_string())
+    /// An order that stands.
+    pub fn of(order: &Override) -> Standing {
+        let (pool, upstream, kind, what) = match &order.what {
+            What::Drain { pool, upstream, .. } => {
+                (Some(pool), Some(upstream), "drain", "drained".to_string())
             }
-            What::Breaker { service, pool, upstream, order } => {
+            What::Breaker { pool, upstream, order, .. } => {
                 let what = match order {
                     upstream::BreakerOrder::Auto => "breaker decides by itself",
                     upstream::BreakerOrder::Open => "breaker open",
                     upstream::BreakerOrder::Closed => "breaker closed",
                 };
-                (service, Some(pool), upstream.as_ref(), "breaker", what.to_string())
+                (Some(pool), upstream.as_ref(), "breaker", what.to_string())
             }
-            What::Hold { service, most } => {
-                (service, None, None, "hold", format!("held, {most} may wait"))
-            }
-            What::Maintenance { service, message } => {
+            What::Hold { most, .. } => (None, None, "hold", format!("held, {most} may wait")),
+            What::Maintenance { message, .. } => {
                 let told = message.as_ref().map_or_else(String::new, |told| format!(": {told}"));
-                (service, None, None, "maintenance", format!("in maintenance{told}"))
+                (None, None, "maintenance", format!("in maintenance{told}"))
             }
-            What::Upstreams { service, pool, list } => {
+            What::Upstreams { pool, list, .. } => {
                 let list: Vec<String> =
                     list.iter().map(|(address, weight)| format!("{address}={weight}")).collect();
                 let what = format!("upstreams {}", list.join(" "));
-                (service, Some(pool), None, "upstreams", what)
+                (Some(pool), None, "upstreams", what)
             }
-            What::Contracted { service, pool, by_rollout } => {
+            What::Contracted { pool, by_rollout, .. } => {
                 let what = format!("cannot run on the schema that rollout {by_rollout} contracted");
-                (service, Some(pool), None, "contracted", what)
+                (Some(pool), None, "contracted", what)
             }
-            What::Freeze { service } => {
-                (service, None, None, "freeze", "no rollout starts or goes on".to_string())
+            What::Freeze { .. } => {
+                (None, None, "freeze", "no rollout starts or goes on".to_string())
             }
-            What::Lifted { service, rollout } => {
+            What::Lifted { rollout, .. } => {
                 let whose = rollout.map_or_else(|| "rollouts".into(), |id| format!("rollout {id}"));
                 let what = format!("{whose} may go on whatever the error budget says");
-                (service, None, None, "freeze lifted", what)
+                (None, None, "freeze lifted", what)
             }
         };
-        (service == of).then(|| Standing {
+        Standing {
             kind: kind.into(),
             pool: pool.cloned(),
             upstream: upstream.cloned(),
@@ -79,6 +77,6 @@ impl Standing {
             reason: order.reason.clone(),
             since: order.at.seconds(),
             until: order.until.map(|until| until.seconds()),
-        })
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{flag, print, program};
 use crate::judge::{Evidence, Metric};
+use crate::orders::Report;
 use crate::rollout::Outcome;
 use crate::server::Server;
 
@@ -18,8 +19,9 @@ pub struct Judged {
 impl Judged {
     /// Says what has changed, and how strong the evidence is while there is a verdict to come.
     pub async fn tell(&mut self, server: &Server) -> anyhow::Result<()> {
-        let reports = server.control().rollouts("shop").await?;
-        let Some(report) = reports.first() else { return Ok(()) };
+        let now = crate::server::clock::system().wall_time();
+        let newest = Report::newest(&server.state(), "shop", now);
+        let Some(report) = newest else { return Ok(()) };
         let (rollout, status) = (&report.rollout, &report.status);
         let stands = (status.state, status.steps.0);
         if self.stands == Some(stands) {

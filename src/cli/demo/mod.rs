@@ -23,7 +23,7 @@ use super::{Ending, print, run};
 use crate::config::ListenAddress;
 use crate::control::Control;
 use crate::files::Source;
-use crate::orders::Order;
+use crate::orders::{By, Order};
 use crate::rollout::Wishes;
 use crate::server::{Options, Server};
 use crate::split::BasisPoints;
@@ -144,8 +144,9 @@ async fn roll_out(control: &Control) -> anyhow::Result<()> {
         min_requests: Some(100),
         ..Wishes::default()
     };
-    let order = Order::of("demo", Some("a green that fails 2 % of its requests"));
-    control.start_rollout("shop", wishes, order).await?;
+    let by = By::new("demo", Some("a green that fails 2 % of its requests"));
+    let order = Order::StartRollout { service: "shop".into(), wishes: Box::new(wishes) };
+    control.order(order, by).await?;
     Ok(())
 }
 

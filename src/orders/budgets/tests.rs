@@ -1,9 +1,10 @@
 use std::time::Instant;
 
+use super::super::drive::Drive;
+use super::super::{By, Counts, Order, Report};
 use super::*;
-use crate::config::{Config, Severity};
+use crate::config::Severity;
 use crate::rollout::{self, Task, Wishes};
-use crate::snapshot::Resolved;
 use crate::split::BasisPoints;
 use crate::store::crash::{Failure, FrailDisk, Leaves};
 use crate::upstream::{Outcome, StatusClass};
@@ -14,13 +15,10 @@ const FILE: &str = "[[listeners]]\naddress = \":0\"\n\
     judge.enabled = false\n\
     [services.shop.pools]\nblue.upstreams = [\"192.0.2.1:1\"]\ngreen.upstreams = [\"192.0.2.2:1\"]\n";
 
-/// A desk on simulated time, with a snapshot that requests are counted in.
+/// Orders on simulated time, with a snapshot that requests are counted in.
 struct Office {
-    disk: FrailDisk,
     config: Arc<Config>,
-    desk: Desk,
-    snapshot: Snapshot,
-    now: Now,
+    drive: Drive,
     said: Vec<Event>,
 }
 
@@ -29,25 +27,17 @@ const DAY: u64 = 24 * 60 * 60;
 impl Office {
     fn open(file: &str) -> Office {
         let now = Now { instant: Instant::now(), wall: WallTime::from_millis(1_700_000_000_000) };
-        Office::open_on(FrailDisk::default(), file, now)
-    }
-
-    fn open_on(disk: FrailDisk, file: &str, now: Now) -> Office {
         let config = Arc::new(Config::parse(file).unwrap().0);
-        let store = Arc::new(Store::on_again(disk.clone()).unwrap());
-        let desk = Desk::open(store, config.clone(), Resolved::default(), now).unwrap();
-        let snapshot = desk.build(None, now);
-        Office { disk, config, desk, snapshot, now, said: Vec::new() }
+        let drive = Drive::open(FrailDisk::default(), config.clone(), now).unwrap();
+        Office { config, drive, said: Vec::new() }
     }
 
     /// The next process, after this one was killed.
     fn killed(self) -> Office {
-        let file = self.disk.survivor(Leaves::EveryWrite);
+        let disk = self.drive.disk.survivor(Leaves::EveryWrite);
         let config = self.config.clone();
-        let store = Arc::new(Store::on_again(file.clone()).unwrap());
-        let desk = Desk::open(store, config.clone(), Resolved::default(), self.now).unwrap();
-        let snapshot = desk.build(None, self.now);
-        Office { disk: file, config, desk, snapshot, now: self.now, said: Vec::new() }
+        let drive = Drive::open(disk, config.clone(), self.drive.now).unwrap();
+        Office { config, drive, said: Vec::new() }
     }
 
     /// `seconds` with so many requests each, so many of which fail, on blue.
@@ -57,7 +47,7 @@ impl Office {
 
     fn serve_both(&mut self, seconds: u64, blue: (u64, u64), green: (u64, u64)) {
         for _ in 0..seconds {
-            let service = self.snapshot.service("shop").unwrap();
+            let service = self.drive.snapshot.service("shop").unwrap();
             let slo = service.slo.as_ref().unwrap();
             for (pool, (requests, failing)) in [("blue", blue), ("green", green)] {
                 for n in 0..requests {
@@ -71,56 +61,50 @@ impl Office {
         }
     }
 
-    /// One look after so many seconds.
-    fn pass(&mut self, seconds: u64) -> Result<(), Refused> {
-        self.now.wall = self.now.wall + Duration::from_secs(seconds);
-        self.now.instant += Duration::from_secs(seconds);
-        let watched = self.desk.watch_budgets(&self.snapshot, self.now);
-        assert_eq!(self.desk.tick(&self.snapshot, self.now), []);
+    /// One look after so many seconds; whether the disk took all of it.
+    fn pass(&mut self, seconds: u64) -> Result<(), ()> {
+        let failed = self.drive.failed;
+        self.drive.pass(Duration::from_secs(seconds));
+        self.drive.tick();
         self.settle();
-        watched
+        if self.drive.failed == failed { Ok(()) } else { Err(()) }
     }
 
     fn settle(&mut self) {
-        if self.desk.take_changed() {
-            self.snapshot = self.desk.build(Some(&self.snapshot), self.now);
-        }
-        for effect in self.desk.take_effects() {
-            if let Effect::Say(said) = effect {
-                self.said.push(said);
-            }
-        }
+        let said = self.drive.said();
+        self.said.extend(said);
     }
 
-    fn start(&mut self, despite_freeze: bool, reason: Option<&str>) -> Result<(), Refused> {
-        let wishes = Wishes { despite_freeze, ..Wishes::default() };
-        let order = Order::of("ada", reason);
-        let started =
-            self.desk.start_rollout("shop", &wishes, &order, &self.snapshot, self.now).map(drop);
-        self.settle();
-        started
-    }
-
-    fn freeze(&mut self, what: FreezeOrder, reason: Option<&str>) -> Result<(), Refused> {
-        let order = Order::of("bob", reason);
-        let done = self.desk.freeze("shop", what, &order, &self.snapshot, self.now);
+    fn give(&mut self, order: Order, by: By) -> Result<(), Refused> {
+        let done = self.drive.order(order, by).map(drop);
         self.settle();
         done
     }
 
+    fn start(&mut self, despite_freeze: bool, reason: Option<&str>) -> Result<(), Refused> {
+        let wishes = Box::new(Wishes { despite_freeze, ..Wishes::default() });
+        self.give(Order::StartRollout { service: "shop".into(), wishes }, By::new("ada", reason))
+    }
+
+    fn freeze(&mut self, what: FreezeOrder, reason: Option<&str>) -> Result<(), Refused> {
+        self.give(Order::Freeze { service: "shop".into(), what }, By::new("bob", reason))
+    }
+
     fn order(&mut self, what: rollout::Order) -> Result<(), Refused> {
-        let order = Order::of("ada", None);
-        let done = self.desk.order_rollout("shop", what, &order, &self.snapshot, self.now);
-        self.settle();
-        done.map(drop)
+        self.give(Order::Rollout { service: "shop".into(), what }, By::new("ada", None))
     }
 
     fn standing(&self) -> Standing {
-        self.desk.standing_at("shop", self.now)
+        let Drive { orders, now, .. } = &self.drive;
+        orders.budgets.standing_at(orders.state(), "shop", *now)
     }
 
-    fn state(&self) -> State {
-        let shown = self.snapshot.service("shop").unwrap().state.standing();
+    fn standing_orders(&self) -> Vec<Override> {
+        self.drive.orders.state().orders().cloned().collect()
+    }
+
+    fn state(&self) -> Stand {
+        let shown = self.drive.snapshot.service("shop").unwrap().state.standing();
         assert_eq!(*shown, self.standing(), "what is shown is what is so");
         shown.state()
     }
@@ -132,12 +116,13 @@ impl Office {
 
     /// State and words of the last rollout.
     fn rollout(&self) -> (&'static str, String) {
-        let report = self.desk.report("shop", self.now).unwrap().unwrap();
+        let Drive { orders, now, .. } = &self.drive;
+        let report = Report::newest(orders.state(), "shop", now.wall).unwrap();
         (report.status.state, report.status.words)
     }
 
     fn share(&self) -> BasisPoints {
-        self.snapshot.service("shop").unwrap().split.weight("green")
+        self.drive.snapshot.service("shop").unwrap().split.weight("green")
     }
 
     /// What was said of the budget since it was asked last: severity and words.
@@ -153,7 +138,7 @@ fn an_outage_refuses_new_rollouts_until_it_is_over_for_half_an_hour() {
     let mut office = Office::open(FILE);
     office.serve(60, 10, 0);
     office.serve(10, 10, 10);
-    assert_eq!(office.state(), State::Hold);
+    assert_eq!(office.state(), Stand::Hold);
     let Err(Refused::Frozen { why, .. }) = office.start(false, None) else { panic!() };
     assert!(
         why.starts_with("the error budget of availability burns 14")
@@ -171,9 +156,9 @@ fn an_outage_refuses_new_rollouts_until_it_is_over_for_half_an_hour() {
         office.serve(1, 10, 0);
     }
     office.serve(1_790, 10, 0);
-    assert_eq!(office.state(), State::Hold);
+    assert_eq!(office.state(), Stand::Hold);
     office.serve(15, 10, 0);
-    assert_eq!(office.state(), State::Open);
+    assert_eq!(office.state(), Stand::Open);
     let told = office.told();
     assert!(told.len() == 1 && told[0].0 == Severity::Low, "{told:?}");
     office.start(false, None).unwrap();
@@ -193,7 +178,7 @@ fn one_under_way_is_held_and_goes_on_by_itself() {
     office.order(rollout::Order::Pause).unwrap();
     office.serve_both(60, (90, 0), (10, 0));
     office.order(rollout::Order::Resume).unwrap();
-    while office.state() == State::Hold {
+    while office.state() == Stand::Hold {
         office.serve_both(1, (9, 0), (1, 0));
     }
     // Half of the step's minute had passed before it was held; neither hold nor pause counts.
@@ -214,7 +199,9 @@ fn a_hook_that_ends_well_during_a_freeze_is_remembered() {
     office.freeze(FreezeOrder::Freeze { length: None }, Some("stop")).unwrap();
     office.serve_both(1, (9, 0), (1, 0));
     let passed = Ok(rollout::Finished::Agreed(String::new()));
-    office.desk.on_done("shop", 1, task, passed, &office.snapshot, office.now).unwrap();
+    let Drive { orders, snapshot, now, .. } = &mut office.drive;
+    orders.on_done("shop", 1, task, passed, snapshot, *now);
+    office.drive.run(Counts::Wait);
     office.settle();
     office.serve_both(60, (9, 0), (1, 0));
     assert_eq!(office.share().get(), 1_000);
@@ -239,9 +226,8 @@ fn neither_a_rollback_nor_an_abort_nor_a_shift_is_ever_refused() {
                     1 => crate::orders::Target::Back { to: None },
                     _ => crate::orders::Target::Flip { pool: "blue".into() },
                 };
-                let order = Order { force: way == 2, ..Order::of("ada", None) };
-                office.desk.shift("shop", to, &order, &office.snapshot, office.now).unwrap();
-                office.settle();
+                let by = By { force: way == 2, ..By::new("ada", None) };
+                office.give(Order::Shift { service: "shop".into(), to }, by).unwrap();
             }
         }
         assert_eq!(office.share(), BasisPoints::NONE);
@@ -271,14 +257,14 @@ fn an_override_needs_a_reason_and_is_kept_for_its_rollout_alone() {
     let told = office.told();
     assert!(told.len() == 1 && told[0].0 == Severity::Medium, "{told:?}");
     assert!(told[0].1.starts_with("rollout 1 starts all the same: the error budget"), "{told:?}");
-    let standing = office.desk.overrides().values().next().unwrap().clone();
+    let standing = office.standing_orders().remove(0);
     let what = What::Lifted { service: "shop".into(), rollout: Some(1) };
     assert_eq!((standing.what, standing.author.as_str()), (what, "ada"));
     assert_eq!(standing.reason.as_deref(), Some("the mend"));
     assert_eq!(standing.until, Some(standing.at + LONGEST_OVERRIDE));
     // It goes on though the budget still burns.
     office.serve(70, 10, 5);
-    assert_eq!((office.state(), office.share().get()), (State::Hold, 5_000));
+    assert_eq!((office.state(), office.share().get()), (Stand::Hold, 5_000));
     // A freeze that somebody orders later counts for it too.
     office.freeze(FreezeOrder::Freeze { length: None }, Some("stop")).unwrap();
     office.serve(2, 10, 5);
@@ -294,7 +280,7 @@ fn an_override_needs_a_reason_and_is_kept_for_its_rollout_alone() {
     office.serve(1, 10, 5);
     office.freeze(FreezeOrder::Lift, None).unwrap();
     assert!(matches!(office.start(false, None), Err(Refused::Frozen { .. })));
-    assert!(office.desk.overrides().is_empty());
+    assert!(office.standing_orders().is_empty());
 }
 
 #[test]
@@ -308,7 +294,7 @@ fn an_override_of_the_service_ends_by_itself_and_an_open_one_needs_none() {
     assert_eq!(office.freeze(FreezeOrder::Lift, None), not_frozen(office.standing().why()));
     assert_eq!(office.freeze(hour, None), Err(Refused::NoReason));
     office.freeze(hour, Some("known and harmless")).unwrap();
-    assert_eq!((office.state(), office.standing().refuses()), (State::Hold, None));
+    assert_eq!((office.state(), office.standing().refuses()), (Stand::Hold, None));
     office.start(false, None).unwrap();
     office.serve(60, 10, 5);
     office = office.killed();
@@ -318,7 +304,7 @@ fn an_override_of_the_service_ends_by_itself_and_an_open_one_needs_none() {
     office.serve(20, 10, 5);
     assert!(office.standing().refuses().is_some());
     assert_eq!(office.told(), [(Severity::Low, "the error budget is heeded again".into())]);
-    assert!(office.desk.overrides().is_empty());
+    assert!(office.standing_orders().is_empty());
 }
 
 #[test]
@@ -329,7 +315,7 @@ fn a_freeze_by_order_outlives_the_process_and_ends_in_time() {
     office.freeze(freeze, Some("black friday")).unwrap();
     assert_eq!(office.told(), [(Severity::Low, "rollouts are frozen for 10m at most".into())]);
     office = office.killed();
-    assert_eq!(office.state(), State::Frozen);
+    assert_eq!(office.state(), Stand::Frozen);
     let refused = office.start(false, None);
     let why = "bob froze them: black friday".to_string();
     assert_eq!(refused, Err(Refused::Frozen { service: "shop".into(), why }));
@@ -352,24 +338,24 @@ fn a_budget_that_is_spent_freezes_once_it_is_warm_and_low_budget_wants_a_word() 
     let none = [false; 4];
     let mut office = Office::open(&file);
     let (state, left, burning) = minutes(&mut office, DAY / 60 - 5, |_| 2);
-    assert!(state == State::Open && left < 0.0 && burning[3], "the first day: {left}");
+    assert!(state == Stand::Open && left < 0.0 && burning[3], "the first day: {left}");
     let mut office = Office::open(&file);
-    assert_eq!(minutes(&mut office, DAY / 60 + 5, |_| 0), (State::Open, 1.0, none));
+    assert_eq!(minutes(&mut office, DAY / 60 + 5, |_| 0), (Stand::Open, 1.0, none));
     // Just slower than any rate that is too much.
     let (state, left, burning) =
         minutes(&mut office, DAY / 60, |minute| u64::from(minute % 20 > 0));
     assert!((0.04..0.06).contains(&left), "{left}");
-    assert_eq!((state, burning), (State::Caution, none));
+    assert_eq!((state, burning), (Stand::Caution, none));
     assert!(office.standing().refuses().is_some() && office.standing().holds().is_none());
     let (state, left, burning) = minutes(&mut office, 90, |_| 2);
     assert!(left < 0.0, "{left}");
-    assert_eq!((state, burning), (State::Frozen, none));
+    assert_eq!((state, burning), (Stand::Frozen, none));
     assert!(matches!(office.start(false, None), Err(Refused::Frozen { .. })));
     assert!(office.standing().holds().is_some());
-    assert_eq!(minutes(&mut office, 150, |_| 0).0, State::Frozen, "not 10 % yet");
-    assert_eq!(minutes(&mut office, 30, |_| 0).0, State::Caution);
-    assert_eq!(minutes(&mut office, 120, |_| 0).0, State::Caution, "not 20 % yet");
-    assert_eq!(minutes(&mut office, 40, |_| 0).0, State::Open);
+    assert_eq!(minutes(&mut office, 150, |_| 0).0, Stand::Frozen, "not 10 % yet");
+    assert_eq!(minutes(&mut office, 30, |_| 0).0, Stand::Caution);
+    assert_eq!(minutes(&mut office, 120, |_| 0).0, Stand::Caution, "not 20 % yet");
+    assert_eq!(minutes(&mut office, 40, |_| 0).0, Stand::Open);
     let severities: Vec<_> = office.told().into_iter().map(|(severity, _)| severity).collect();
     use Severity::{High, Low, Medium};
     assert_eq!(severities, [Medium, High, Medium, Low]);
@@ -380,14 +366,14 @@ fn a_kill_loses_a_minute_of_counts_at_most_and_no_state() {
     let mut office = Office::open(FILE);
     office.serve(58 * 60 + 37, 10, 0);
     office.serve(60, 10, 10);
-    assert_eq!(office.state(), State::Hold);
+    assert_eq!(office.state(), Stand::Hold);
     office.serve(23, 10, 0);
     let (total, bad) = office.seen();
     office = office.killed();
     let (kept, kept_bad) = office.seen();
     assert!(total - kept <= 600 && bad - kept_bad <= 600, "{total} {kept} {bad} {kept_bad}");
     assert!(kept > 34_000 && kept_bad > 500, "{kept} {kept_bad}");
-    assert_eq!(office.state(), State::Hold);
+    assert_eq!(office.state(), Stand::Hold);
     assert_eq!(office.told(), [], "it was told before");
     office.serve(1, 10, 0);
     assert_eq!(office.seen().0, kept + 10);
@@ -397,11 +383,11 @@ fn a_kill_loses_a_minute_of_counts_at_most_and_no_state() {
 fn a_disk_that_fails_stops_nothing_and_misses_nothing() {
     let mut office = Office::open(FILE);
     office.serve(120, 10, 0);
-    office.disk.fail_after(0, Failure::Once);
+    office.drive.disk.fail_after(0, Failure::Once);
     let failed = (0..61).filter(|_| office.pass(1).is_err()).count();
-    assert_eq!(failed, 1, "it is tried again after a minute, not every second");
+    assert_eq!(failed, 1, "it is tried again with the next second");
     office.serve(10, 10, 10);
-    assert_eq!(office.state(), State::Hold);
+    assert_eq!(office.state(), Stand::Hold);
     office.serve(60, 10, 0);
     let seen = office.seen();
     let kept = office.killed().seen();
@@ -415,9 +401,8 @@ fn a_reload_keeps_history_of_what_counts_alike_only() {
     office.serve(120, 10, 0);
     let reload = |office: &mut Office, slo: &str| {
         let config = Arc::new(Config::parse(&with(slo)).unwrap().0);
-        office.desk.reload(&config, office.now).unwrap();
+        office.give(Order::Reload { config: config.clone() }, By::new("file", None)).unwrap();
         office.config = config;
-        office.settle();
         office.pass(1).unwrap();
         let of = |shown: &Shown| (shown.objective.to_string(), shown.reading.seen.total);
         office.standing().objectives.iter().map(of).collect::<Vec<_>>()

@@ -3,25 +3,36 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Desk, Doing, Run};
-use crate::rollout::{Outcome, Rollout, Strategy};
+use super::Run;
+use crate::rollout::{Outcome, Rollout, StoredRollout, Strategy};
 use crate::snapshot::{PoolState, Service, ServiceState, Snapshot};
 use crate::split::Split;
-use crate::store::{FlagState, KEPT, Memory, Override, OverrideKey, Revision, Store};
+use crate::state::{Change, Revision, State};
 use crate::upstream::Upstream;
 
-/// What a desk believes, or a store remembers, of what must not be lost.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Belief {
-    newest: BTreeMap<Arc<str>, Revision>,
-    rollouts: BTreeMap<Arc<str>, Rollout>,
-    lingering: BTreeMap<(Arc<str>, u64), Rollout>,
-    last_ids: BTreeMap<Arc<str>, u64>,
-    overrides: BTreeMap<OverrideKey, Override>,
-    flags: BTreeMap<Arc<str>, FlagState>,
-    in_file: BTreeMap<Arc<str>, String>,
+/// A state as far as it must not be lost: all but counts and times of rollouts, and what their judge
+/// has heard.
+pub(in super::super) fn lasting(state: &State) -> Vec<String> {
+    let changes = state.changes();
+    let lasting = changes.iter().filter_map(|change| match change {
+        Change::Rollout(rollout) => Some(format!("under way {}", place_of(rollout))),
+        Change::Past(rollout) => Some(format!("past {}", place_of(rollout))),
+        Change::Heard { .. } | Change::Course { .. } | Change::Block { .. } => None,
+        change => Some(format!("{change:?}")),
+    });
+    lasting.collect()
+}
+
+/// What is in force, as far as it must not be lost.
+#[derive(Debug, PartialEq)]
+pub(super) struct Belief(Vec<String>);
+
+impl Belief {
+    pub fn of(state: &State) -> Belief {
+        Belief(lasting(state))
+    }
 }
 
 /// What was told, and to whom.
@@ -51,117 +62,17 @@ struct Client {
     has_moved: bool,
 }
 
-impl Belief {
-    pub fn of(desk: &Desk) -> Belief {
-        let rollouts = desk.rollouts.values().map(|under_way| &under_way.rollout);
-        Belief {
-            newest: desk
-                .newest
-                .iter()
-                .map(|(name, newest)| (name.clone(), plain(newest)))
-                .collect(),
-            rollouts: rollouts.map(|rollout| (rollout.service.clone(), rollout.clone())).collect(),
-            lingering: keyed(&desk.lingering),
-            last_ids: desk.last_ids.clone(),
-            overrides: desk.overrides.clone(),
-            flags: desk.flags.clone(),
-            in_file: desk.in_file.clone(),
-        }
-    }
-
-    /// What is stored is what was believed, but for counts and times of rollouts.
-    pub fn assert_stored_as(&self, found: &Belief) {
-        assert_eq!(self.durable(), found.durable());
-    }
-
-    /// What is stored is what was believed and one command more, of this kind.
-    pub fn assert_one_beside(&self, found: &Belief, doing: Doing) {
-        let (mut before, mut after) = (self.durable(), found.durable());
-        for (name, newest) in &found.newest {
-            let known = self.newest.get(name).map_or(0, |known| known.number);
-            assert!((known..=known + 1).contains(&newest.number), "{name}: {known} to {newest:?}");
-        }
-        let touched: &[&str] = match doing {
-            Doing::Shift => &["newest", "rollouts", "lingering", "overrides"],
-            Doing::Flag => &["flags"],
-            Doing::Override => &["overrides"],
-            Doing::Rollout | Doing::Tick => {
-                &["newest", "rollouts", "lingering", "last_ids", "overrides"]
-            }
-            Doing::Reload => return,
-        };
-        for part in touched {
-            let parts = (before[part].take(), after[part].take());
-            let (Value::Object(before), Value::Object(after)) = parts else { continue };
-            // One service's, or one order's with what it takes back.
-            let changed = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
-            let most = if *part == "overrides" { 3 } else { 1 };
-            let changed: Vec<_> = changed.collect();
-            assert!(changed.len() <= most, "{doing:?} has changed {changed:?}");
-        }
-        assert_eq!(before, after, "{doing:?} has changed something else");
-    }
-
-    fn durable(&self) -> Value {
-        let rollouts = |list: &mut dyn Iterator<Item = &Rollout>| {
-            let one = |rollout: &Rollout| {
-                (format!("{} {}", rollout.service, rollout.id), place_of(rollout))
-            };
-            list.map(one).collect::<serde_json::Map<_, _>>()
-        };
-        let text = |key: &dyn std::fmt::Debug, value: &dyn std::fmt::Debug| {
-            (format!("{key:?}"), Value::from(format!("{value:?}")))
-        };
-        json!({
-            "newest": self.newest.iter().map(|(k, v)| text(k, v)).collect::<serde_json::Map<_, _>>(),
-            "rollouts": rollouts(&mut self.rollouts.values()),
-            "lingering": rollouts(&mut self.lingering.values()),
-            "last_ids": self.last_ids,
-            "overrides":
-                self.overrides.iter().map(|(k, v)| text(k, v)).collect::<serde_json::Map<_, _>>(),
-            "flags": self.flags.iter().map(|(k, v)| text(k, v)).collect::<serde_json::Map<_, _>>(),
-            "in_file": self.in_file,
-        })
-    }
-}
-
-impl From<&Memory> for Belief {
-    fn from(memory: &Memory) -> Belief {
-        let overrides = memory.overrides.iter().map(|standing| (standing.what.key(), standing));
-        let rollouts = memory.rollouts.iter();
-        Belief {
-            newest: memory
-                .newest
-                .iter()
-                .map(|(name, newest)| (name.clone(), plain(newest)))
-                .collect(),
-            rollouts: rollouts.map(|rollout| (rollout.service.clone(), rollout.clone())).collect(),
-            lingering: keyed(&memory.lingering),
-            last_ids: memory.last_rollouts.clone(),
-            overrides: overrides.map(|(key, standing)| (key, standing.clone())).collect(),
-            flags: memory.flags.clone(),
-            in_file: memory.in_file.clone(),
-        }
-    }
-}
-
 /// A revision without what became of it, which only the store keeps.
 fn plain(revision: &Revision) -> Revision {
     Revision { outcome: None, ..revision.clone() }
 }
 
-fn keyed(list: &[Rollout]) -> BTreeMap<(Arc<str>, u64), Rollout> {
-    list.iter().map(|rollout| ((rollout.service.clone(), rollout.id), rollout.clone())).collect()
-}
-
 /// What must be stored of a rollout before anything is done about it. Counts and times may be a few
 /// seconds old, and so may be which upstreams have left the pool.
 fn place_of(rollout: &Rollout) -> Value {
-    let mut value = serde_json::to_value(rollout).unwrap();
+    let mut value = serde_json::to_value(StoredRollout::of(rollout)).unwrap();
     let fields = value.as_object_mut().unwrap();
-    for counted in
-        ["counts", "whole", "looked", "entered", "traffic_since", "unready_since", "hearing"]
-    {
+    for counted in ["counts", "whole", "looked", "entered", "traffic_since", "unready_since"] {
         fields.remove(counted).unwrap();
     }
     for stills in ["paused", "held"] {
@@ -181,26 +92,31 @@ fn place_of(rollout: &Rollout) -> Value {
 
 impl Ledger {
     /// A revision was given as the answer to an order.
-    pub fn answered(&mut self, service: &str, revision: &Revision) {
-        self.answered.insert((service.into(), revision.number), revision.clone());
+    pub fn answered(&mut self, service: &Arc<str>, revision: &Revision) {
+        self.answered.insert((service.clone(), revision.number), revision.clone());
+    }
+
+    /// What was in force of a service, and not stored, is so no more.
+    pub fn forget(&mut self, service: &Arc<str>) {
+        self.last.remove(service);
     }
 
     /// All that was answered or published is in the store, and no number is missing.
-    pub fn check_history(&self, store: &Store) {
-        for name in store.recall().unwrap().newest.keys() {
-            let history = store.history(name, KEPT).unwrap();
+    pub fn check_history(&self, state: &State) {
+        for name in state.services() {
+            let history: Vec<&Arc<Revision>> = state.history(name).collect();
             let numbers: Vec<u64> = history.iter().rev().map(|revision| revision.number).collect();
             assert_eq!(numbers, (1..=history.len() as u64).collect::<Vec<_>>(), "{name}");
             for revision in history {
                 let key = (name.clone(), revision.number);
                 let told = [self.answered.get(&key), self.published.get(&key)];
                 for told in told.into_iter().flatten() {
-                    assert_eq!(plain(told), plain(&revision), "{name}");
+                    assert_eq!(plain(told), plain(revision), "{name}");
                 }
             }
         }
         for (name, number) in self.answered.keys().chain(self.published.keys()) {
-            let found = store.revision(name, *number).unwrap();
+            let found = state.revision(name, *number);
             assert!(found.is_some(), "revision {number} of {name} was told, and is gone");
         }
     }
@@ -214,8 +130,8 @@ impl Ledger {
 
     /// Whether a revision is what is in force: not while it was taken back in memory alone.
     pub fn is_in_force(&self, service: &Service) -> bool {
-        let known = &self.published[&(service.name.clone(), service.revision)];
-        known.split == service.split
+        let known = self.published.get(&(service.name.clone(), service.revision));
+        known.is_some_and(|known| known.split == service.split)
     }
 
     /// A client goes where its cohort belongs: it moves with what moves it, and in one rollout there
@@ -281,45 +197,45 @@ impl Ledger {
 }
 
 impl Run {
-    /// What is in force is stored, and newer than what was in force before.
+    /// What is in force is what was decided last, and stored but for what must not wait.
     pub fn check_published(&mut self) {
-        let snapshot = self.snapshot.clone();
+        let snapshot = self.drive.snapshot.clone();
+        let (state, stored) = (self.drive.orders.state(), self.drive.orders.stored());
         for service in &snapshot.services {
-            let newest = self.desk.store.history(&service.name, 1).unwrap().pop();
+            let newest = state.newest(&service.name);
             let newest = newest.unwrap_or_else(|| panic!("{} has no revision", service.name));
             let in_force = (service.revision, &service.split, service.salt);
-            if let Some(unstored) = self.desk.unstored.get(&service.name) {
-                // Taken back by a rollout, while the disk takes nothing.
-                let back = Split::all_to(unstored.under_way.rollout.plan.from.clone());
-                assert_eq!((newest.number, &back, newest.salt), in_force, "is in force");
-                continue;
-            }
             assert_eq!((newest.number, &newest.split, newest.salt), in_force, "is in force");
             self.ledger.saw(&service.name, newest.number);
+            if stored.revision(&service.name, newest.number).is_none() {
+                // A rollout that was taken back, while the disk takes nothing.
+                continue;
+            }
             let key = (service.name.clone(), newest.number);
-            let known = self.ledger.published.entry(key).or_insert_with(|| newest.clone());
-            assert_eq!(plain(known), plain(&newest), "one number, one revision");
+            let published = &mut self.ledger.published;
+            let known = published.entry(key).or_insert_with(|| (**newest).clone());
+            assert_eq!(plain(known), plain(newest), "one number, one revision");
         }
         self.ledger.keep(&snapshot);
     }
 
     /// Rollouts that have ended leave their service as they say.
-    pub fn check_ended(&mut self, before: &Belief, after: &Belief) {
-        for (name, last) in &after.last_ids {
-            let under_way = after.rollouts.get(name).map(|rollout| rollout.id);
-            let was = before.rollouts.get(name).map(|rollout| rollout.id);
-            let first = was.unwrap_or(before.last_ids.get(name).map_or(1, |last| last + 1));
-            for id in (first..=*last).filter(|id| Some(*id) != under_way) {
-                let past = self.desk.store.past_rollouts(name, 9).unwrap();
-                let ended = past.into_iter().find(|rollout| rollout.id == id).unwrap();
-                let outcome = ended.ended.as_ref().unwrap().0.clone();
-                *self.seen.outcomes.entry(outcome.name()).or_default() += 1;
-                if goes_back(&ended, &outcome) {
-                    let newest = &after.newest[name];
-                    assert_eq!(newest.split.weight(&ended.plan.to).get(), 0, "{ended:?}");
-                    if let Some(service) = self.snapshot.service(name) {
-                        assert_eq!(service.split.weight(&ended.plan.to).get(), 0, "{ended:?}");
-                    }
+    pub fn check_ended(&mut self, before: &State) {
+        let after = self.drive.orders.state();
+        for rollout in before.rollouts() {
+            let (name, id) = (&rollout.service, rollout.id);
+            if after.rollout(name).is_some_and(|known| known.id == id) {
+                continue;
+            }
+            let Some(ended) = after.rollout_of(name, id) else { continue };
+            let outcome = &ended.ended.as_ref().unwrap().0;
+            *self.seen.outcomes.entry(outcome.name()).or_default() += 1;
+            let is_next = after.rollout(name).is_none() && after.last_rollout(name) == id;
+            if goes_back(ended, outcome) && is_next {
+                let newest = after.newest(name).unwrap();
+                assert_eq!(newest.split.weight(&ended.plan.to).get(), 0, "{ended:?}");
+                if let Some(service) = self.drive.snapshot.service(name) {
+                    assert_eq!(service.split.weight(&ended.plan.to).get(), 0, "{ended:?}");
                 }
             }
         }
@@ -327,13 +243,12 @@ impl Run {
 
     /// As [`Run::check_ended`], also of those that ended as a process died.
     pub fn check_past_rollouts(&self) {
-        let store = &self.desk.store;
-        for name in store.recall().unwrap().newest.keys() {
-            let history = store.history(name, KEPT).unwrap();
-            for ended in store.past_rollouts(name, KEPT).unwrap() {
+        let state = self.drive.orders.state();
+        for name in state.services() {
+            for ended in state.past_rollouts(name) {
                 let (outcome, _) = ended.ended.as_ref().expect("it is over");
-                let last = history.iter().find(|revision| revision.rollout == Some(ended.id));
-                if let Some(last) = last.filter(|_| goes_back(&ended, outcome)) {
+                let last = state.history(name).find(|known| known.rollout == Some(ended.id));
+                if let Some(last) = last.filter(|_| goes_back(ended, outcome)) {
                     assert_eq!(last.split.weight(&ended.plan.to).get(), 0, "{ended:?}");
                 }
             }

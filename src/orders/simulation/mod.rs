@@ -1,9 +1,11 @@
-//! A deterministic simulation: a seed in; a desk, a store and a data plane that live through it, and
+//! A deterministic simulation: a seed in; orders, a store and a data plane that live through it, and
 //! what must hold of them, out.
 //!
 //! One seed is one life of a proxy on a virtual clock: thousands of requests through
 //! [`Snapshot::choose`] and the pools' own accounts, upstreams that fail, reloads, orders, rollouts,
-//! and a controller that is killed in the middle of writes to its store, over and over. While it is
+//! a disk that fails or hangs at any write for any time, and a controller that is killed in the middle
+//! of writes to its store, over and over. At every turn memory is what the store, read anew, says,
+//! but for what is in force without it and what waits for it. While the controller is
 //! down the last snapshot goes on serving, as that of a process which is being replaced does. There
 //! are no sockets and no threads, so a seed is always the same life.
 
@@ -19,11 +21,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::drive::Drive;
 use super::*;
 use crate::clock::Draws;
 use crate::rollout::{Finished, TaskError};
+use crate::store::Store;
 use crate::store::crash::{Failure, FrailDisk, Leaves};
 use file::File;
+pub(super) use ledger::lasting;
 use ledger::{Belief, Ledger};
 use shares::Shares;
 use traffic::{Fault, Request};
@@ -44,10 +49,11 @@ struct Run {
     /// Since the origin.
     elapsed: Duration,
     file: File,
-    disk: FrailDisk,
-    desk: Desk,
-    /// In force.
-    snapshot: Arc<Snapshot>,
+    drive: Drive,
+    /// When a disk that hangs answers again, and whether it then fails or dies.
+    hangs_until: Option<(Duration, Option<Failure>)>,
+    /// The services of orders, for when their answers come.
+    asked: BTreeMap<Ticket, Arc<str>>,
     requests: Vec<Request>,
     tasks: Vec<Begun>,
     faults: BTreeMap<Arc<str>, Fault>,
@@ -77,26 +83,19 @@ struct Seen {
     /// Commits that had happened though nobody was told.
     beside: u64,
     full_disks: u64,
+    hangs: u64,
+    /// Orders that were answered though the disk had not taken what they made.
+    unstored: u64,
+    /// Orders that were withdrawn or gave way.
+    withdrawn: u64,
+    /// Orders that were stored, with something else in force.
+    overtaken: u64,
     reloads: u64,
     orders: BTreeMap<&'static str, u64>,
     outcomes: BTreeMap<&'static str, u64>,
     /// At which operation of a command its disk died.
     died_at: BTreeSet<u64>,
 }
-
-/// What is being done when the disk may die.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doing {
-    Shift,
-    Flag,
-    Override,
-    Rollout,
-    Tick,
-    Reload,
-}
-
-/// What an order was answered with: the revision of a service that it made, if it made one.
-type Answer = Option<(Arc<str>, Revision)>;
 
 /// A sequence of draws with the questions that a simulation asks.
 struct Dice(Draws);
@@ -125,17 +124,18 @@ impl Run {
         let secret = [dice.below(256) as u8; 16];
         let store = Store::on_disk(disk.clone()).unwrap();
         store.secret(|| Ok(secret)).unwrap();
-        let mut desk = Desk::open(Arc::new(store), file.read(), Resolved::new(), now).unwrap();
-        desk.take_effects();
-        let snapshot = Arc::new(desk.build(None, now));
+        drop(store);
+        let mut drive = Drive::open(disk, file.read(), now).unwrap();
+        drive.settle();
+        drive.effects.clear();
         let mut run = Run {
             dice,
             origin,
             elapsed,
             file,
-            disk,
-            desk,
-            snapshot,
+            drive,
+            hangs_until: None,
+            asked: BTreeMap::new(),
             requests: Vec::new(),
             tasks: Vec::new(),
             faults: BTreeMap::new(),
@@ -171,18 +171,25 @@ impl Run {
     }
 
     fn tick(&mut self) {
-        self.act(Doing::Tick, |desk, snapshot, now| {
-            desk.history().look(snapshot, now.instant);
-            let failed = desk.tick(snapshot, now).into_iter().next();
-            failed.map_or(Ok(None), |(_, error)| Err(error))
+        self.act(None, |drive| {
+            drive.orders.history().look(&drive.snapshot, drive.now.instant);
+            drive.orders.tick(&drive.snapshot, drive.now);
+            None
         });
+        self.drive.run(Counts::Go);
+        self.after_writes();
     }
 
     /// The disk may fail some operations from now.
     fn arm(&mut self) {
+        if self.hangs_until.is_some() {
+            return;
+        }
+        let disk = self.drive.disk.clone();
         match self.dice.below(24) {
-            0 | 1 => self.disk.fail_after(self.dice.below(40), Failure::Killed),
-            2 => self.disk.fail_after(self.dice.below(20), Failure::Once),
+            0 | 1 => disk.fail_after(self.dice.below(40), Failure::Killed),
+            2 => disk.fail_after(self.dice.below(20), Failure::Once),
+            3 | 4 => disk.fail_after(self.dice.below(30), Failure::Hangs),
             _ => {}
         }
     }
@@ -195,48 +202,90 @@ impl Run {
         self.check_in_flight();
     }
 
-    /// Does something that may write, as the controller does: what it changed is published.
+    /// Does something that may write, as the controller does: what it changed is published. Answers
+    /// with whether it is so now.
     fn act(
         &mut self,
-        doing: Doing,
-        what: impl FnOnce(&mut Desk, &Snapshot, Now) -> Result<Answer, Refused>,
+        service: Option<Arc<str>>,
+        what: impl FnOnce(&mut Drive) -> Option<Ticket>,
     ) -> bool {
-        let (snapshot, now) = (self.snapshot.clone(), self.now());
-        let (before, taken) = (Belief::of(&self.desk), self.disk.taken());
-        let result = what(&mut self.desk, &snapshot, now);
-        let after = Belief::of(&self.desk);
-        if let Err(error) = &result
-            && doing != Doing::Tick
-        {
-            assert_eq!(before, after, "{doing:?} was refused ({error}) and has changed something");
+        self.answer_again();
+        let (state, taken) = (self.drive.orders.state().clone(), self.drive.disk.taken());
+        let is_idle = !self.drive.orders.is_waiting();
+        let ticket = what(&mut self.drive);
+        self.asked.extend(ticket.zip(service));
+        self.drive.run(Counts::Wait);
+        let reply = ticket.and_then(|ticket| self.drive.replies.remove(&ticket));
+        if let (Some(Err(error)), true) = (&reply, is_idle) {
+            let (before, after) = (Belief::of(&state), Belief::of(self.drive.orders.state()));
+            assert_eq!(before, after, "it was refused ({error}) and has changed something");
         }
-        if let Ok(Some((service, revision))) = &result {
-            self.ledger.answered(service, revision);
+        let is_so = matches!(reply, Some(Ok(_)));
+        self.note_reply(ticket, reply);
+        self.check_ended(&state);
+        if self.drive.disk.is_dead() {
+            self.seen.died_at.insert(self.drive.disk.taken() - taken);
         }
-        if self.disk.is_dead() {
-            self.seen.died_at.insert(self.disk.taken() - taken);
-            self.restart(doing);
-            return false;
-        }
-        if let Err(Refused::Store(_)) = &result {
-            self.seen.full_disks += 1;
-        }
-        self.settle();
-        self.check_ended(&before, &after);
-        result.is_ok()
+        self.after_writes();
+        is_so
     }
 
-    /// As the controller settles: publishes, then begins what was asked for.
-    fn settle(&mut self) {
-        if self.desk.take_changed() {
-            self.snapshot = Arc::new(self.desk.build(Some(&self.snapshot), self.now()));
-            self.check_published();
+    fn note_reply(&mut self, ticket: Option<Ticket>, reply: Option<Result<Answered, Refused>>) {
+        let of = ticket.and_then(|ticket| self.asked.get(&ticket).cloned());
+        match reply {
+            Some(Ok(Answered { answer: Answer::Revision(revision), is_stored: true })) => {
+                self.ledger.answered(&of.expect("it was asked of a service"), &revision);
+            }
+            Some(Ok(Answered { is_stored: false, .. })) => self.seen.unstored += 1,
+            Some(Err(Refused::Store(_))) => self.seen.full_disks += 1,
+            Some(Err(Refused::Withdrawn | Refused::GaveWay { .. })) => self.seen.withdrawn += 1,
+            Some(Err(Refused::Overtaken { .. })) => self.seen.overtaken += 1,
+            _ => {}
         }
+    }
+
+    /// What follows from writes: a disk that hangs, a process that is dead, something published.
+    fn after_writes(&mut self) {
+        for (ticket, reply) in std::mem::take(&mut self.drive.replies) {
+            self.note_reply(Some(ticket), Some(reply));
+        }
+        if self.drive.disk.is_dead() {
+            return self.restart();
+        }
+        if self.drive.hung.is_some() && self.hangs_until.is_none() {
+            self.seen.hangs += 1;
+            let until = self.elapsed + Duration::from_millis(self.dice.below(25_000));
+            let then = match self.dice.below(4) {
+                0 => Some(Failure::Once),
+                1 => Some(Failure::Killed),
+                _ => None,
+            };
+            self.hangs_until = Some((until, then));
+        }
+        self.check_published();
         self.begin_tasks();
     }
 
+    /// Lets time pass for what waits for the disk, and a disk that has hung long enough answer.
+    fn answer_again(&mut self) {
+        let now = self.now();
+        self.drive.now = now;
+        self.drive.orders.on_time(now);
+        self.drive.settle();
+        if let Some((until, then)) = self.hangs_until
+            && self.elapsed >= until
+        {
+            self.hangs_until = None;
+            if let Some(failure) = then {
+                self.drive.disk.fail_after(0, failure);
+            }
+            self.drive.let_go();
+        }
+        self.after_writes();
+    }
+
     fn begin_tasks(&mut self) {
-        for effect in self.desk.take_effects() {
+        for effect in std::mem::take(&mut self.drive.effects) {
             let Effect::Begin { rollout, task } = effect else { continue };
             let result = match self.dice.below(10) {
                 0 => Err(TaskError::NoHook),
@@ -253,25 +302,33 @@ impl Run {
     fn hear_tasks(&mut self) {
         while let Some(at) = self.tasks.iter().position(|begun| begun.due <= self.elapsed) {
             let Begun { service, rollout, task, result, .. } = self.tasks.swap_remove(at);
-            self.act(Doing::Rollout, |desk, snapshot, now| {
-                desk.on_done(&service, rollout, task, result, snapshot, now).map(|()| None)
+            self.act(None, |drive| {
+                let (snapshot, now) = (drive.snapshot.clone(), drive.now);
+                drive.orders.on_done(&service, rollout, task, result, &snapshot, now);
+                None
             });
         }
     }
 
     /// The controller was killed. The next one starts after a while, on what is left of the disk,
     /// and may be killed while it does.
-    fn restart(&mut self, doing: Doing) {
+    fn restart(&mut self) {
         self.seen.kills += 1;
         self.tasks.clear();
-        let mut known = (Belief::of(&self.desk), self.desk.store.commits(), doing);
+        self.asked.clear();
+        self.hangs_until = None;
+        let unstored = self.drive.orders.unstored();
+        let orders = &self.drive.orders;
+        let (mut base, mut held) = (orders.stored().clone(), orders.in_hands());
+        let mut commits = self.drive.store.commits();
         for _ in 0..self.dice.below(80) {
             self.serve(1);
         }
+        unstored.iter().for_each(|service| self.ledger.forget(service));
         if self.dice.one_in(4) {
             self.file.edit(&mut self.dice);
         }
-        let mut disk = self.disk.clone();
+        let mut disk = self.drive.disk.clone();
         loop {
             let leaves = match self.dice.one_in(2) {
                 true => Leaves::EveryWrite,
@@ -281,69 +338,79 @@ impl Run {
             if self.dice.one_in(3) {
                 disk.fail_after(self.dice.below(30), Failure::Killed);
             }
-            match self.open(&disk, &mut known) {
-                Ok(desk) if !disk.is_dead() => {
-                    (self.desk, self.disk) = (desk, disk);
-                    break;
-                }
-                Err(error) if !disk.is_dead() => panic!("it cannot start again: {error}"),
-                _ => self.seen.deaths_at_start += 1,
+            let begun = self.begin(&disk, (&mut base, &mut held, &mut commits));
+            if begun.is_some() && !disk.is_dead() {
+                break;
             }
+            assert!(disk.is_dead(), "it cannot start again");
+            self.seen.deaths_at_start += 1;
         }
         let now = self.now();
-        self.desk.resume_rollouts(now);
-        self.snapshot = Arc::new(self.desk.build(None, now));
+        self.drive.orders.resume_rollouts(now);
+        self.drive.settle();
         self.check_published();
         self.begin_tasks();
         // What was to fail at the start and did not come to it must not fail anything else.
-        self.disk.fail_after(u64::MAX / 2, Failure::Killed);
+        self.drive.disk.fail_after(u64::MAX / 2, Failure::Killed);
     }
 
-    /// Opens what is left, and compares it with what was known before.
-    fn open(
+    /// Begins on what is left, and compares it with what was known before: what was stored, with
+    /// what the disk had in its hands or without it.
+    fn begin(
         &mut self,
         disk: &FrailDisk,
-        known: &mut (Belief, u64, Doing),
-    ) -> Result<Desk, CommitError> {
-        let store = Store::on_disk(disk.clone())?;
-        let memory = store.recall()?;
-        let (belief, commits, doing) = known;
-        let found = Belief::from(&memory);
-        let beside = store.commits().checked_sub(*commits);
-        self.seen.beside += u64::from(beside == Some(1));
-        match beside {
-            Some(0) => belief.assert_stored_as(&found),
-            Some(1) => belief.assert_one_beside(&found, *doing),
+        (base, held, commits): (&mut State, &mut Vec<Change>, &mut u64),
+    ) -> Option<()> {
+        let store = Store::on_disk(disk.clone()).ok()?;
+        let found = store.recall().ok()?;
+        match store.commits().checked_sub(*commits) {
+            Some(0) => {}
+            Some(1) => {
+                self.seen.beside += 1;
+                base.apply_all(&*held);
+            }
             _ => panic!("{} commits are there, {commits} were answered", store.commits()),
         }
-        self.ledger.check_history(&store);
-        *known = (found, store.commits(), Doing::Reload);
+        assert_eq!(lasting(base), lasting(&found), "what is stored is what was believed");
+        self.ledger.check_history(&found);
+        (*base, *commits) = (found.clone(), store.commits());
         let never = || Err(std::io::Error::other("the secret is gone"));
-        store.secret(never)?;
-        let desk = Desk::open(Arc::new(store), self.file.read(), Resolved::new(), self.now())?;
-        if desk.store.commits() == known.1 {
+        store.secret(never).ok()?;
+        drop(store);
+        let (orders, edits) = Orders::open(found, self.file.read(), Resolved::new(), self.now());
+        if edits.is_empty() {
             // The file has said nothing new, so it goes on exactly where it was.
-            assert_eq!(Belief::of(&desk), known.0);
+            assert_eq!(lasting(orders.state()), lasting(base));
         }
-        Ok(desk)
+        *held = edits;
+        self.drive = Drive::open(disk.clone(), self.file.read(), self.now())?;
+        Some(())
     }
 
     /// No more requests come and nothing more is ordered; everything ends.
     fn come_to_rest(&mut self) {
-        self.disk.fail_after(u64::MAX / 2, Failure::Killed);
-        while !self.tasks.is_empty() || !self.desk.unheard.is_empty() {
+        self.drive.disk.fail_after(u64::MAX / 2, Failure::Killed);
+        self.hangs_until = self.hangs_until.map(|(until, _)| (until, None));
+        while !self.tasks.is_empty()
+            || self.drive.orders.has_unheard()
+            || self.drive.orders.is_waiting()
+        {
             self.tasks.iter_mut().for_each(|begun| begun.due = Duration::ZERO);
             self.hear_tasks();
             self.tick();
+            self.elapsed += Duration::from_secs(1);
         }
-        assert_eq!(self.desk.lingering, [], "hooks of ended rollouts have ended");
+        assert_eq!(self.drive.orders.state().lingering().count(), 0, "hooks have ended");
         while !self.requests.is_empty() {
             self.elapsed += Duration::from_secs(1);
             self.end_requests();
         }
         self.check_in_flight();
         self.ledger.check_nothing_in_flight();
-        self.ledger.check_history(&self.desk.store);
+        let found = self.drive.store.recall().unwrap();
+        assert_eq!(self.drive.orders.depth(), 0, "nothing waits for the disk");
+        assert_eq!(lasting(self.drive.orders.state()), lasting(&found));
+        self.ledger.check_history(&found);
         self.check_past_rollouts();
         self.shares.check();
     }
@@ -364,6 +431,10 @@ impl Seen {
         self.deaths_at_start += other.deaths_at_start;
         self.beside += other.beside;
         self.full_disks += other.full_disks;
+        self.hangs += other.hangs;
+        self.unstored += other.unstored;
+        self.withdrawn += other.withdrawn;
+        self.overtaken += other.overtaken;
         self.reloads += other.reloads;
         for (name, count) in &other.orders {
             *self.orders.entry(name).or_default() += count;
@@ -425,6 +496,8 @@ fn whatever_happens_traffic_goes_where_the_revisions_say() {
     shares.check_all();
     assert!(seen.requests > 1_000 * SEEDS, "{seen:?}");
     assert!(seen.kills > SEEDS && seen.beside > SEEDS / 10, "{seen:?}");
+    assert!(seen.hangs > SEEDS && seen.withdrawn > SEEDS / 10, "{seen:?}");
+    assert!(seen.unstored > SEEDS / 20 && seen.overtaken > 0, "{seen:?}");
     for outcome in ["promoted", "rolled-back", "aborted", "failed", "superseded"] {
         assert!(seen.outcomes.get(outcome).is_some_and(|&count| count > SEEDS / 50), "{seen:?}");
     }

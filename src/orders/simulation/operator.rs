@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Doing, Run};
-use crate::orders::{ModeOrder, Order, Place, Target, UpstreamOrder};
+use super::Run;
+use crate::orders::{By, ModeOrder, Order, Place, Target, UpstreamOrder};
 use crate::rollout::{Order as Verb, Strategy, Wishes};
-use crate::snapshot::Mode;
 use crate::split::BasisPoints;
-use crate::store::What;
+use crate::state::What;
 use crate::upstream::BreakerOrder;
 
 impl Run {
@@ -34,19 +33,25 @@ impl Run {
     }
 
     fn service(&mut self) -> String {
-        let names: Vec<Arc<str>> =
-            self.desk.config.services.iter().map(|service| service.name.clone()).collect();
+        let names: Vec<Arc<str>> = self
+            .drive
+            .orders
+            .config()
+            .services
+            .iter()
+            .map(|service| service.name.clone())
+            .collect();
         self.dice.of(&names).to_string()
     }
 
     fn pool(&mut self, service: &str) -> String {
-        let config = self.desk.config.clone();
+        let config = self.drive.orders.config().clone();
         let pools = config.service(service).map(|service| service.pool_names()).unwrap_or_default();
         self.dice.of(&pools).to_string()
     }
 
-    fn by(&mut self) -> Order {
-        let mut order = Order::of("ada", Some("because"));
+    fn by(&mut self) -> By {
+        let mut order = By::new("ada", Some("because"));
         order.force = self.dice.one_in(3);
         if self.dice.one_in(10) {
             order.expected = Some(self.dice.below(9));
@@ -65,9 +70,7 @@ impl Run {
         if let Some(to) = wishes.to.clone().filter(|_| self.dice.one_in(2)) {
             self.spoil(&service, &to);
         }
-        self.act(Doing::Rollout, |desk, snapshot, now| {
-            desk.start_rollout(&service, &wishes, &order, snapshot, now).map(|_| None)
-        })
+        self.give(Order::StartRollout { service, wishes: Box::new(wishes) }, order)
     }
 
     fn verb(&mut self) -> bool {
@@ -82,9 +85,7 @@ impl Run {
             Verb::Abort,
         ];
         let verb = *self.dice.of(&verbs);
-        self.act(Doing::Rollout, |desk, snapshot, now| {
-            desk.order_rollout(&service, verb, &order, snapshot, now).map(|_| None)
-        })
+        self.give(Order::Rollout { service, what: verb }, order)
     }
 
     fn shift(&mut self) -> bool {
@@ -98,20 +99,25 @@ impl Run {
                 Target::Weights(weights.map(|(pool, share)| (pool.to_string(), share)).into())
             }
         };
-        self.shift_to(&service, target, &order)
+        self.give(Order::Shift { service, to: target }, order)
     }
 
     fn back(&mut self) -> bool {
         let (service, order) = (self.service(), self.by());
         let to = self.dice.one_in(2).then(|| 1 + self.dice.below(6));
-        self.shift_to(&service, Target::Back { to }, &order)
+        self.give(Order::Shift { service, to: Target::Back { to } }, order)
     }
 
-    fn shift_to(&mut self, service: &str, target: Target, order: &Order) -> bool {
-        self.act(Doing::Shift, |desk, snapshot, now| {
-            let revision = desk.shift(service, target, order, snapshot, now)?;
-            Ok(Some((service.into(), revision)))
-        })
+    fn give(&mut self, order: Order, by: By) -> bool {
+        let service = match &order {
+            Order::Shift { service, .. } => Some(service.as_str().into()),
+            _ => None,
+        };
+        let give = |drive: &mut super::Drive| {
+            let snapshot = drive.snapshot.clone();
+            Some(drive.orders.take(order, by, &snapshot, drive.now))
+        };
+        self.act(service, give)
     }
 
     fn place(&mut self) -> Place {
@@ -130,9 +136,7 @@ impl Run {
             4 => UpstreamOrder::Add { weight: Some(50 + self.dice.below(100) as u16) },
             _ => UpstreamOrder::Remove,
         };
-        self.act(Doing::Override, |desk, snapshot, now| {
-            desk.set_upstream(&place, what, &order, snapshot, now).map(|()| None)
-        })
+        self.give(Order::Upstream { place, what }, order)
     }
 
     fn breaker(&mut self) -> bool {
@@ -142,18 +146,17 @@ impl Run {
         }
         let mut what = *self.dice.of(&[BreakerOrder::Open, BreakerOrder::Closed]);
         // Whoever has opened one closes it some time.
-        let standing = self.desk.overrides.values().find_map(|standing| match &standing.what {
-            What::Breaker { service, pool, upstream, .. } => Some((service, pool, upstream)),
-            _ => None,
-        });
+        let standing =
+            self.drive.orders.state().orders().find_map(|standing| match standing.what.clone() {
+                What::Breaker { service, pool, upstream, .. } => Some((service, pool, upstream)),
+                _ => None,
+            });
         if let Some((service, pool, upstream)) = standing {
-            let upstream = upstream.as_ref().map(|upstream| upstream.parse().unwrap());
-            place = Place { service: service.clone(), pool: pool.clone(), upstream };
+            let upstream = upstream.map(|upstream| upstream.parse().unwrap());
+            place = Place { service, pool, upstream };
             what = BreakerOrder::Auto;
         }
-        self.act(Doing::Override, |desk, snapshot, now| {
-            desk.set_breaker(&place, what, &order, snapshot, now).map(|()| None)
-        })
+        self.give(Order::Breaker { place, what }, order)
     }
 
     fn mode(&mut self) -> bool {
@@ -162,35 +165,30 @@ impl Run {
             true => ModeOrder::Hold { length: Duration::from_secs(9), most: 5 },
             false => ModeOrder::Maintenance { message: None },
         };
-        let modes = &self.desk.run_time.modes;
-        let away = modes.iter().filter(|(_, mode)| **mode != Mode::Serve);
-        // In one order, so that a seed is always the same life.
-        if let Some(away) = away.map(|(name, _)| name).min() {
-            (service, what) = (away.to_string(), ModeOrder::Serve { from: None });
+        let away = self.drive.orders.state().orders().find_map(|standing| {
+            let is_mode = matches!(standing.what, What::Hold { .. } | What::Maintenance { .. });
+            is_mode.then(|| standing.what.service().to_string())
+        });
+        if let Some(away) = away {
+            (service, what) = (away, ModeOrder::Serve { from: None });
         }
-        self.act(Doing::Override, |desk, snapshot, now| {
-            desk.set_mode(&service, what, &order, snapshot, now).map(|()| None)
-        })
+        self.give(Order::Mode { service, what }, order)
     }
 
     fn flag(&mut self) -> bool {
         let order = self.by();
         let percent = BasisPoints::new(100 * self.dice.below(101) as u16).unwrap();
         let is_back = self.dice.one_in(3);
-        self.act(Doing::Flag, |desk, _, now| match is_back {
-            true => desk.roll_flag_back("beta", &order, now).map(|_| None),
-            false => desk.set_flag("beta", percent, &order, now).map(|_| None),
-        })
+        let percent = (!is_back).then_some(percent);
+        self.give(Order::Flag { name: "beta".into(), percent }, order)
     }
 
     fn reload(&mut self) -> bool {
         let before = self.file.clone();
         self.file.edit(&mut self.dice);
         let config = self.file.read();
-        let kills = self.seen.kills;
-        let done =
-            self.act(Doing::Reload, |desk, _, now| Ok(desk.reload(&config, now).map(|()| None)?));
-        if !done && self.seen.kills == kills {
+        let done = self.give(Order::Reload { config }, By::new("file", None));
+        if !done {
             // It is not in force, so the next edit is one of the file before.
             self.file = before;
         }

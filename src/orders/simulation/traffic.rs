@@ -17,7 +17,7 @@ use crate::snapshot::{
     Asks, By, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, ServiceHold, Snapshot, Why,
 };
 use crate::split::{BasisPoints, Split, Sticky};
-use crate::store::What;
+use crate::state::What;
 use crate::upstream::{Outcome, Proof, StatusClass};
 
 /// Clients of each service.
@@ -80,7 +80,7 @@ impl Run {
         if self.dice.one_in(2) {
             self.faults.clear();
         }
-        let service = self.dice.of(&self.snapshot.services);
+        let service = self.dice.of(&self.drive.snapshot.services);
         let members = self.dice.of(&service.pools).members.list();
         if members.is_empty() {
             return;
@@ -93,7 +93,7 @@ impl Run {
 
     /// A pool runs a bad version from now.
     pub fn spoil(&mut self, service: &str, pool: &str) {
-        let pool = self.snapshot.service(service).and_then(|service| service.pool(pool));
+        let pool = self.drive.snapshot.service(service).and_then(|service| service.pool(pool));
         for member in pool.into_iter().flat_map(|pool| pool.members.list()) {
             let fault = Fault { fails: 60, ..HEALTHY };
             self.faults.insert(member.upstream.name.clone(), fault);
@@ -102,8 +102,8 @@ impl Run {
 
     /// Probes find out what is so, and pools are looked at, as the prober and the watchman do.
     pub fn probe(&mut self) {
-        let now = self.snapshot.moment(self.now().instant);
-        for service in &self.snapshot.services {
+        let now = self.drive.snapshot.moment(self.now().instant);
+        for service in &self.drive.snapshot.services {
             for pool in &service.pools {
                 for member in pool.members.list() {
                     let fault = self.faults.get(&member.upstream.name).unwrap_or(&HEALTHY);
@@ -137,7 +137,7 @@ impl Run {
         let client = [192, 0, 2, 200].into();
         let facts =
             Facts { method: &Method::GET, host, path: "/", fields: Fields::new(&headers), client };
-        let snapshot = self.snapshot.clone();
+        let snapshot = self.drive.snapshot.clone();
         let now = snapshot.moment(self.now().instant);
         let chosen = snapshot.choose(&facts, Asks::default(), now, &mut self.dice.0);
         self.check_decided(&asker, &chosen);
@@ -183,7 +183,7 @@ impl Run {
     /// Who takes a request that its own pool cannot, as `fall_back` finds it.
     fn elsewhere(&mut self, facts: &Facts<'_>, refusal: Refusal) -> Option<Choice> {
         let at = refusal.at.filter(|_| matches!(refusal.why, Why::NoUpstream | Why::Open))?;
-        let snapshot = self.snapshot.clone();
+        let snapshot = self.drive.snapshot.clone();
         let (now, draws) = (snapshot.moment(self.now().instant), &mut self.dice.0);
         let state = &snapshot.services[at.0].pools[at.1].state;
         let mut chosen = snapshot.choose_shield(at, facts, now, draws);
@@ -339,7 +339,7 @@ impl Run {
 
     /// A request goes, or would have gone, where its service's revision says.
     fn check_decided(&mut self, asker: &Asker, decided: &Chosen) {
-        let snapshot = self.snapshot.clone();
+        let snapshot = self.drive.snapshot.clone();
         let at = match decided {
             Ok(decision) => Some((decision.service, decision.pool)),
             Err(refusal) => refusal.at,
@@ -379,7 +379,7 @@ impl Run {
         }
         if let Ok(decision) = decided {
             let upstream = &pool.members.list()[decision.member].upstream.name;
-            let drained = self.desk.overrides.values().any(|standing| match &standing.what {
+            let drained = self.drive.orders.state().orders().any(|standing| match &standing.what {
                 What::Drain { service: of, pool: within, upstream: who } => {
                     **of == *service.name && **within == *pool.name && **who == **upstream
                 }
@@ -411,7 +411,7 @@ impl Run {
             *pools.entry(Arc::as_ptr(&pool.state)).or_insert(0) += 1;
             *upstreams.entry(Arc::as_ptr(upstream)).or_insert(0) += 1;
         }
-        for service in &self.snapshot.services {
+        for service in &self.drive.snapshot.services {
             let held = services.get(&Arc::as_ptr(&service.state)).copied().unwrap_or(0);
             assert_eq!(service.state.in_flight(), held, "of {}", service.name);
             for pool in &service.pools {

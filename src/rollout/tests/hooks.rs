@@ -195,12 +195,13 @@ fn what_is_begun_again_after_a_crash_has_its_whole_time() {
 #[test]
 fn a_store_of_an_older_version_says_only_at_which_stage_it_is() {
     let mut trial = before_second();
-    let mut stored = serde_json::to_value(&trial.rollout).unwrap();
+    let mut stored = serde_json::to_value(StoredRollout::of(&trial.rollout)).unwrap();
     for added in ["pending", "looked"] {
         stored.as_object_mut().unwrap().remove(added).unwrap();
     }
     let asked = trial.rollout.asked(&trial.begun[0]);
-    trial.rollout = serde_json::from_value(stored).unwrap();
+    let stored: StoredRollout = serde_json::from_value(stored).unwrap();
+    trial.rollout = stored.read().unwrap();
     trial.begun = trial.rollout.resume(trial.now);
     assert_eq!(trial.begun, [Task::Hook(HookPoint::BeforeStep)]);
     assert_eq!(trial.rollout.asked(&trial.begun[0]), asked);

@@ -4,7 +4,7 @@ use crate::store::crash::{Failure, FrailDisk, Leaves};
 /// Commits in a row until the disk fails; answers with how many were answered.
 fn run(store: &Store) -> u64 {
     for done in 0..COMMITS {
-        if store.commit(everything(done)).is_err() {
+        if everything(done).commit(store).is_err() {
             return done;
         }
     }
@@ -26,7 +26,7 @@ fn undisturbed() -> (Vec<Export>, u64) {
     let store = Store::with_backend(disk.clone()).unwrap();
     let mut states = vec![store.export().unwrap()];
     for done in 0..COMMITS {
-        store.commit(everything(done)).unwrap();
+        everything(done).commit(&store).unwrap();
         states.push(store.export().unwrap());
     }
     drop(store);
@@ -54,7 +54,7 @@ fn dies_after(operations: u64, leaves: Leaves, states: &[Export]) {
     );
     // And it goes on.
     if after < COMMITS as usize {
-        third.commit(everything(after as u64)).unwrap();
+        everything(after as u64).commit(&third).unwrap();
         assert_eq!(third.export().unwrap(), states[after + 1]);
     }
 }
@@ -76,16 +76,16 @@ fn a_power_failure_at_any_write_loses_nothing_that_was_answered() {
 
 #[test]
 fn a_power_failure_while_the_file_grows_loses_nothing_that_was_answered() {
-    let grow = |store: &Store, number: u64| {
-        let mut batch = Batch::new();
-        let reason = Some("so many words ".repeat(60_000));
-        batch.revise(&shop(), number, Draft { reason, ..draft("ada", 5) });
-        store.commit(batch)
+    let grow = |store: &Store, number: usize| {
+        let reason = Some("so many words ".repeat(60_000 + number));
+        let mut batch = Batch::on(store.recall()?);
+        batch.revise(&shop(), Draft { reason, ..draft("ada", 5) });
+        batch.commit(store)
     };
     let disk = begun();
     let store = Store::with_backend(disk.clone()).unwrap();
     let length = disk.bytes().len();
-    (0..2).for_each(|number| drop(grow(&store, number).unwrap()));
+    (0..2).for_each(|number| grow(&store, number).unwrap());
     assert!(disk.bytes().len() > length, "it has grown");
     let operations = disk.taken();
     for (at, seed) in (0..operations).flat_map(|at| (0..3).map(move |seed| (at, seed))) {
@@ -96,7 +96,7 @@ fn a_power_failure_while_the_file_grows_loses_nothing_that_was_answered() {
         });
         let left = Store::with_backend(disk.survivor(Leaves::SomeWrites(3 * at + seed)));
         let left = left.unwrap_or_else(|error| panic!("{at} {seed}: {error}"));
-        let newest = left.recall().unwrap().newest.get("shop").map_or(0, |newest| newest.number);
+        let newest = left.recall().unwrap().newest("shop").map_or(0, |newest| newest.number);
         assert!((answered..=answered + 1).contains(&newest), "{at} {seed}: {newest}, {answered}");
     }
 }
@@ -110,12 +110,12 @@ fn what_a_full_disk_refused_has_not_happened_and_can_be_asked_for_again() {
         let Ok(store) = Store::on_again(disk.clone()) else { continue };
         disk.fail_after(at, Failure::Once);
         for done in 0..3 {
-            match store.commit(everything(done)) {
-                Ok(_) => {}
-                Err(CommitError::Store(StoreError::Write { .. })) => {
+            match everything(done).commit(&store) {
+                Ok(()) => {}
+                Err(StoreError::Write { .. }) => {
                     refused += 1;
                     assert_eq!(store.export().unwrap(), states[done as usize], "{at}");
-                    store.commit(everything(done)).unwrap();
+                    everything(done).commit(&store).unwrap();
                 }
                 Err(error) => panic!("{at}: {error}"),
             }

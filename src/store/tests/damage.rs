@@ -7,7 +7,7 @@ fn bytes(closed: bool) -> (Vec<u8>, Export) {
     let disk = FrailDisk::default();
     let store = Store::with_backend(disk.clone()).unwrap();
     store.secret(|| Ok([3; 16])).unwrap();
-    (0..10).for_each(|n| drop(store.commit(everything(n)).unwrap()));
+    (0..10).for_each(|n| everything(n).commit(&store).unwrap());
     let (killed, export) = (disk.bytes(), store.export().unwrap());
     drop(store);
     (if closed { disk.bytes() } else { killed }, export)

@@ -21,7 +21,7 @@ fn a_store_is_there_again_after_a_restart_and_nobody_else_reads_it() {
     let (_folder, path) = place();
     let store = Store::open(&path).unwrap();
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-    store.commit(everything(0)).unwrap();
+    everything(0).commit(&store).unwrap();
     let memory = store.recall().unwrap();
     drop(store);
     assert_eq!(Store::open(&path).unwrap().recall().unwrap(), memory);
@@ -103,7 +103,7 @@ fn an_export_comes_back_whole() {
     let (_folder, path) = place();
     let store = Store::in_memory();
     store.secret(|| Ok([9; 16])).unwrap();
-    (0..5).for_each(|n| drop(store.commit(everything(n)).unwrap()));
+    (0..5).for_each(|n| everything(n).commit(&store).unwrap());
     let export = store.export().unwrap();
     let text = serde_json::to_string_pretty(&export).unwrap();
     Store::import(&path, &serde_json::from_str(&text).unwrap(), false).unwrap();
@@ -111,7 +111,7 @@ fn an_export_comes_back_whole() {
     let back = Store::open(&path).unwrap();
     assert_eq!(back.export().unwrap(), export);
     assert_eq!(back.recall().unwrap(), store.recall().unwrap());
-    back.commit(everything(5)).unwrap();
+    everything(5).commit(&back).unwrap();
 }
 
 #[test]
@@ -119,12 +119,12 @@ fn an_import_replaces_a_store_only_if_that_is_said() {
     let (_folder, path) = place();
     let empty = Store::in_memory().export().unwrap();
     let store = Store::open(&path).unwrap();
-    store.commit(everything(0)).unwrap();
+    everything(0).commit(&store).unwrap();
     drop(store);
     assert!(matches!(Store::import(&path, &empty, false), Err(StoreError::Exists { .. })));
-    assert_eq!(Store::open(&path).unwrap().history("shop", 9).unwrap().len(), 1);
+    assert_eq!(Store::open(&path).unwrap().recall().unwrap().history("shop").count(), 1);
     Store::import(&path, &empty, true).unwrap();
-    assert_eq!(Store::open(&path).unwrap().recall().unwrap(), Memory::default());
+    assert_eq!(Store::open(&path).unwrap().recall().unwrap(), State::default());
     fs::write(&path, "garbage").unwrap();
     Store::import(&path, &empty, true).unwrap();
     Store::open(&path).unwrap();
@@ -155,15 +155,15 @@ fn a_thousand_revisions_of_three_services_stay_small() {
     let store = Store::open(&path).unwrap();
     // Many in a batch: it is the size that counts here.
     for hundred in 0..11 {
-        let mut batch = Batch::new();
+        let mut batch = Batch::on(store.recall().unwrap());
         for number in hundred * 100..hundred * 100 + 100 {
             for service in ["shop", "api", "search"] {
-                batch.revise(&service.into(), number, draft("deploy-token", number as u16 % 100));
+                batch.revise(&service.into(), draft("deploy-token", number % 100));
             }
         }
-        store.commit(batch).unwrap();
+        batch.commit(&store).unwrap();
     }
-    assert_eq!(store.history("api", usize::MAX).unwrap().len(), KEPT);
+    assert_eq!(store.recall().unwrap().history("api").count(), crate::state::KEPT);
     drop(store);
     let size = fs::metadata(&path).unwrap().len();
     assert!(size < 2 << 20, "{size}");

@@ -12,19 +12,31 @@ use super::until;
 pub struct Proxy {
     file: String,
     admin: String,
+    /// What it finds in its environment.
+    environment: Vec<(&'static str, String)>,
     _child: Child,
 }
 
 impl Proxy {
     pub async fn run(file: &str, admin: &str) -> Proxy {
+        Proxy::run_in(file, admin, Vec::new()).await
+    }
+
+    pub async fn run_in(
+        file: &str,
+        admin: &str,
+        environment: Vec<(&'static str, String)>,
+    ) -> Proxy {
         let child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
             .args(["run", file])
+            .envs(environment.iter().cloned())
             .stderr(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let proxy = Proxy { file: file.into(), admin: admin.into(), _child: child };
+        let (file, admin) = (file.into(), admin.into());
+        let proxy = Proxy { file, admin, environment, _child: child };
         until("it is ready", async || proxy.cli(&["status"]).await.0 == 0).await;
         proxy
     }
@@ -32,7 +44,7 @@ impl Proxy {
     /// Kills it as a power cut would, and starts it again.
     pub async fn kill(mut self) -> Proxy {
         self._child.kill().await.unwrap();
-        Proxy::run(&self.file, &self.admin).await
+        Proxy::run_in(&self.file, &self.admin, self.environment).await
     }
 
     pub async fn cli(&self, args: &[&str]) -> (i32, String) {

@@ -57,7 +57,7 @@ impl Draft {
     /// A revision that leaves a one-sided split begins something new and is salted with its own
     /// number; those after it keep that salt until the split is one-sided again. So each rollout
     /// puts other clients first, nobody is moved by a new salt, and no client moves while one lasts.
-    pub(super) fn after(self, before: Option<&Revision>, then: Option<&Revision>) -> Revision {
+    pub fn after(self, before: Option<&Revision>, then: Option<&Revision>) -> Revision {
         let Draft { split, author, reason, at, rollout } = self;
         let number = before.map_or(1, |before| before.number + 1);
         let divided = before.filter(|before| !before.split.is_one_sided());

@@ -1,0 +1,241 @@
+//! A disk that does not answer: what is sick loses its traffic all the same, and of everything else it
+//! is known what has become of it.
+
+use super::*;
+
+const CANARY: &str = "steps = [10, 50, 100]\nhold = \"1h\"\n";
+
+/// Ten percent are on green, for long.
+fn at_ten_percent() -> Bench {
+    let mut bench = Bench::of(&FILE.replace("strategy = \"blue-green\"\n", CANARY));
+    bench.start(&green());
+    bench.ticks(1);
+    assert_eq!(bench.split(), "blue=90 green=10");
+    bench
+}
+
+fn shift_to(green: u16) -> Order {
+    let share = |percent: u16| crate::split::BasisPoints::new(percent * 100).unwrap();
+    let weights = [("blue", 100 - green), ("green", green)];
+    let weights = weights.map(|(pool, percent)| (pool.to_string(), share(percent)));
+    Order::Shift { service: "shop".into(), to: Target::Weights(weights.into()) }
+}
+
+fn abort() -> Order {
+    Order::Rollout { service: "shop".into(), what: crate::rollout::Order::Abort }
+}
+
+fn by_force() -> By {
+    By { force: true, ..ada() }
+}
+
+/// The answer to an order, once it has come.
+fn answer(bench: &mut Bench, ticket: Ticket) -> Option<Result<bool, Refused>> {
+    let reply = bench.replies.remove(&ticket)?;
+    Some(reply.map(|answered| answered.is_stored))
+}
+
+fn wait(bench: &mut Bench, length: Duration) {
+    bench.pass(length);
+    let now = bench.now;
+    bench.orders.on_time(now);
+    bench.settle();
+}
+
+#[test]
+fn an_abort_is_in_force_at_once_and_answered_after_half_a_second() {
+    let mut bench = at_ten_percent();
+    bench.disk.fail_after(0, Failure::Hangs);
+    let ticket = bench.give(abort(), ada());
+    assert_eq!((bench.split().as_str(), bench.state()), ("blue=100", "aborted"));
+    wait(&mut bench, Duration::from_millis(499));
+    assert_eq!(answer(&mut bench, ticket), None);
+    wait(&mut bench, Duration::from_millis(1));
+    assert_eq!(answer(&mut bench, ticket), Some(Ok(false)));
+    wait(&mut bench, Duration::from_secs(2));
+    let said = bench.said();
+    assert!(said.iter().any(|event| matches!(event.kind, Kind::DiskSilent { .. })), "{said:?}");
+    bench.let_go();
+    let said = bench.said();
+    assert!(said.iter().any(|event| matches!(event.kind, Kind::Stored { .. })), "{said:?}");
+    assert!(said.iter().any(|event| matches!(event.kind, Kind::DiskAnswers { .. })), "{said:?}");
+    bench.assert_stored();
+}
+
+#[test]
+fn what_the_disk_has_not_begun_is_withdrawn_and_what_it_has_is_unknown() {
+    let mut bench = Bench::of(&format!("{FILE}{API}"));
+    bench.disk.fail_after(0, Failure::Hangs);
+    let held = bench.give(shift_to(30), by_force());
+    let waits = bench.give(shift_to(40), by_force());
+    let other =
+        Order::Mode { service: "api".into(), what: ModeOrder::Maintenance { message: None } };
+    let other = bench.give(other, ada());
+    assert_eq!((bench.split().as_str(), bench.orders.depth()), ("blue=100", 3));
+    wait(&mut bench, Duration::from_millis(9_999));
+    for ticket in [held, waits, other] {
+        assert_eq!(answer(&mut bench, ticket), None);
+    }
+    wait(&mut bench, Duration::from_millis(1));
+    assert_eq!(answer(&mut bench, held), Some(Err(Refused::Unknown { revision: Some(2) })));
+    assert_eq!(answer(&mut bench, waits), Some(Err(Refused::Withdrawn)));
+    assert_eq!(answer(&mut bench, other), Some(Err(Refused::Withdrawn)));
+    bench.let_go();
+    assert_eq!((bench.split().as_str(), bench.newest()), ("blue=70 green=30", 2));
+    assert_eq!(bench.snapshot.service("api").unwrap().mode, Mode::Serve);
+    bench.assert_stored();
+}
+
+#[test]
+fn orders_of_a_service_wait_for_those_before_and_see_what_they_made() {
+    let mut bench = Bench::of(FILE);
+    bench.disk.fail_after(0, Failure::Hangs);
+    let first = bench.give(shift_to(30), by_force());
+    let lost = bench.give(shift_to(40), By { expected: Some(1), ..by_force() });
+    let second = bench.give(shift_to(50), By { expected: Some(2), ..by_force() });
+    bench.let_go();
+    assert_eq!(answer(&mut bench, first), Some(Ok(true)));
+    assert!(matches!(answer(&mut bench, lost), Some(Err(Refused::LostRace(_)))));
+    assert_eq!(answer(&mut bench, second), Some(Ok(true)));
+    assert_eq!((bench.split().as_str(), bench.newest()), ("blue=50 green=50", 3));
+    bench.assert_stored();
+}
+
+#[test]
+fn a_drain_of_what_is_not_well_waits_for_nothing_and_one_of_what_is_well_does() {
+    let mut bench = Bench::of(FILE);
+    let first = find_upstream(&bench.snapshot, "shop", "blue", "192.0.2.1:80").unwrap();
+    first.set_proof(crate::upstream::Proof::Down, Moment::default());
+    bench.disk.fail_after(0, Failure::Hangs);
+    let well = bench.drain_later("192.0.2.3:80", "green");
+    let ill = bench.drain_later("192.0.2.1:80", "blue");
+    assert!(bench.is_draining("192.0.2.1:80"));
+    wait(&mut bench, Duration::from_millis(500));
+    assert_eq!((answer(&mut bench, ill), answer(&mut bench, well)), (Some(Ok(false)), None));
+    bench.let_go();
+    assert_eq!((answer(&mut bench, well), bench.standing()), (Some(Ok(true)), 2));
+    bench.assert_stored();
+}
+
+#[test]
+fn what_waits_gives_way_to_what_takes_traffic_back() {
+    let mut bench = at_ten_percent();
+    bench.disk.fail_after(0, Failure::Hangs);
+    let held = bench.give(shift_to(30), by_force());
+    let waits = bench.give(shift_to(40), by_force());
+    let aborted = bench.give(abort(), ada());
+    assert_eq!(bench.split(), "blue=100");
+    assert!(matches!(answer(&mut bench, waits), Some(Err(Refused::GaveWay { .. }))));
+    bench.let_go();
+    let overtaken = answer(&mut bench, held);
+    assert!(
+        matches!(overtaken, Some(Err(Refused::Overtaken { revision: Some(3), .. }))),
+        "{overtaken:?}"
+    );
+    assert_eq!(answer(&mut bench, aborted), Some(Ok(true)));
+    assert_eq!((bench.split().as_str(), bench.newest()), ("blue=100", 4));
+    bench.assert_stored();
+}
+
+#[test]
+fn a_step_that_the_disk_has_in_its_hands_moves_nothing_once_the_rollout_is_aborted() {
+    for fails in [false, true] {
+        let file = FILE.replace("deploy =", "before_promote =");
+        let mut bench = Bench::of(&file);
+        bench.start(&green());
+        bench.ticks(1);
+        assert_eq!(bench.words(), "waits for hook before_promote at 0 %");
+        bench.disk.fail_after(0, Failure::Hangs);
+        bench.done(Task::Hook(HookPoint::BeforePromote));
+        assert_eq!(bench.split(), "blue=100", "the step waits for the disk");
+        let aborted = bench.give(abort(), ada());
+        if fails {
+            bench.disk.fail_after(0, Failure::Once);
+        }
+        bench.let_go();
+        bench.ticks(2);
+        assert_eq!(answer(&mut bench, aborted), Some(Ok(true)));
+        assert_eq!((bench.split().as_str(), bench.newest()), ("blue=100", 3));
+        bench.assert_stored();
+    }
+}
+
+/// A shift, then an abort, with a disk that hangs at this write, and then answers, fails, or dies.
+fn shift_then_abort(at: u64, then: Option<Failure>) -> bool {
+    let mut bench = at_ten_percent();
+    bench.disk.fail_after(at, Failure::Hangs);
+    let shifted = bench.give(shift_to(30), by_force());
+    if !bench.disk.is_hanging() && answer(&mut bench, shifted) == Some(Ok(true)) {
+        // It was stored before the disk hung, so nothing is left to abort.
+        return false;
+    }
+    let aborted = bench.give(abort(), ada());
+    assert_eq!(bench.split(), "blue=100", "{at}");
+    wait(&mut bench, Duration::from_millis(500));
+    assert_eq!(answer(&mut bench, aborted), Some(Ok(false)), "{at}");
+    if let Some(failure) = then {
+        bench.disk.fail_after(0, failure);
+    }
+    bench.let_go();
+    if bench.disk.is_dead() {
+        // The process died before anything more was stored: the abort is undone, as was said.
+        let disk = bench.disk.survivor(Leaves::EveryWrite);
+        let file = bench.orders.config().clone();
+        let next = Drive::open(disk, file, bench.now).unwrap();
+        let split = next.snapshot.service("shop").unwrap().split.to_string();
+        assert!(["blue=90 green=10", "blue=70 green=30"].contains(&split.as_str()), "{at} {split}");
+        return true;
+    }
+    bench.ticks(2);
+    let reply = answer(&mut bench, shifted);
+    assert!(matches!(reply, Some(Err(Refused::Overtaken { .. }))), "{at} {then:?} {reply:?}");
+    assert_eq!((bench.split().as_str(), bench.state()), ("blue=100", "aborted"), "{at}");
+    assert_eq!(bench.newest(), 4, "{at}: both are numbered");
+    bench.assert_stored();
+    true
+}
+
+#[test]
+fn an_abort_after_a_shift_stands_wherever_the_disk_hangs() {
+    let mut hung = 0;
+    for at in 0..40 {
+        for then in [None, Some(Failure::Once), Some(Failure::Killed)] {
+            hung += u64::from(shift_then_abort(at, then));
+        }
+    }
+    assert!(hung >= 15, "{hung}");
+}
+
+#[test]
+fn a_canary_that_fails_loses_its_traffic_while_the_disk_hangs() {
+    let mut seconds = Vec::new();
+    for hangs in [false, true] {
+        let mut bench = at_ten_percent();
+        if hangs {
+            bench.disk.fail_after(0, Failure::Hangs);
+        }
+        let mut waited = 0;
+        while bench.split() != "blue=100" {
+            let snapshot = bench.snapshot.clone();
+            let service = &snapshot.services[0];
+            let watched = service.watched.as_ref().unwrap();
+            for (pool, bad) in [(0, false), (1, true)] {
+                for _ in 0..20 {
+                    let account = watched.account(pool).unwrap();
+                    account.arrive(None);
+                    let noted = crate::judge::ledger::Noted { is_bad: bad, ..Default::default() };
+                    account.note(noted);
+                }
+            }
+            waited += 1;
+            assert!(waited < 120, "it keeps its traffic");
+            bench.ticks(1);
+        }
+        bench.let_go();
+        bench.ticks(2);
+        assert_eq!(bench.state(), "rolled-back");
+        bench.assert_stored();
+        seconds.push(waited);
+    }
+    assert_eq!(seconds[0], seconds[1], "as fast as with a good disk");
+}

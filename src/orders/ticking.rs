@@ -1,0 +1,201 @@
+//! What comes by itself: seconds that pass, tasks that end, a process that begins.
+//!
+//! Each second every rollout hears what its pools did. What follows from that is decided like an
+//! order; while something of the service waits for the disk, only that traffic must leave a failing
+//! target is decided, and the rest is looked at again in the next second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::draft::Draft;
+use super::order::Scope;
+use super::rollouts::Done;
+use super::*;
+use crate::rollout::{Finished, Input, TaskError};
+
+/// How often a rollout's counts are stored though nothing else has changed.
+const PLACED: Duration = Duration::from_secs(5);
+
+/// How often what its judge has heard is: it is large, and a judge that has lost a minute of it
+/// judges a little later.
+const HEARD: Duration = Duration::from_secs(60);
+
+/// Who takes back what has ended by itself.
+const ITSELF: &str = "pointsman";
+
+impl Orders {
+    /// A second has passed: budgets count, and rollouts go on.
+    pub fn tick(&mut self, snapshot: &Snapshot, now: Now) {
+        self.watch_budgets(snapshot, now);
+        for done in std::mem::take(&mut self.unheard) {
+            self.hear(done, snapshot, now);
+        }
+        let names: Vec<Arc<str>> =
+            self.state.rollouts().map(|rollout| rollout.service.clone()).collect();
+        names.iter().for_each(|name| self.tick_one(name, snapshot, now));
+    }
+
+    fn tick_one(&mut self, name: &Arc<str>, snapshot: &Snapshot, now: Now) {
+        let scope = Scope::Service(name.clone());
+        let is_busy = self.queue.is_busy(&scope);
+        let Some(rollout) = self.state.rollout(name) else { return };
+        let Some(watched) = self.watched.get_mut(name) else { return };
+        if snapshot.service(name).is_none() {
+            return;
+        }
+        if !is_busy {
+            watched.forget_readings();
+        }
+        let mut heard = (**rollout).clone();
+        let attempts = watched.hear(&mut heard, snapshot, now.wall);
+        let by = By::new(ITSELF, None);
+        let mut draft = Draft::new(&self.state, self.view(snapshot, now), by);
+        let told = draft.tell(heard.clone(), Input::Tick, attempts);
+        match told {
+            Ok(false) => {
+                // Counts alone.
+                let next = draft.state.rollout(name).cloned();
+                let next = next.unwrap_or_else(|| Arc::new(heard));
+                self.note_counts(next, is_busy, now);
+            }
+            told => {
+                let decided = draft.decided(Answer::Done);
+                let is_urgent = decided.haste != Haste::None;
+                // Should nothing of that come to be, the judge has seen this second all the same.
+                heard.count(attempts);
+                self.apply(Change::Rollout(Arc::new(heard)));
+                if told.is_ok() && (is_urgent || !is_busy) {
+                    if let Some(watched) = self.watched.get_mut(name) {
+                        (watched.placed, watched.heard) = (now.wall, now.wall);
+                    }
+                    let job = Job::by_itself(scope, decided, now.instant);
+                    self.submit(job, snapshot, now);
+                }
+            }
+        }
+    }
+
+    /// Keeps what a rollout's pools did.
+    fn note_counts(&mut self, rollout: Arc<Rollout>, is_busy: bool, now: Now) {
+        let name = rollout.service.clone();
+        self.apply(Change::Rollout(rollout.clone()));
+        let Some(watched) = self.watched.get_mut(&name).filter(|_| !is_busy) else { return };
+        // Also when the clock was set back: it must not take long until it gets there again.
+        let is_due = |saved: WallTime, every: Duration| {
+            now.wall < saved || now.wall.elapsed_since(saved) >= every
+        };
+        if is_due(watched.placed, PLACED) {
+            watched.placed = now.wall;
+            self.queue.count(Change::Rollout(rollout.clone()));
+        }
+        if is_due(watched.heard, HEARD) {
+            watched.heard = now.wall;
+            let (id, heard) = (rollout.id, rollout.heard().clone());
+            self.queue.count(Change::Heard { service: name, id, heard });
+        }
+    }
+
+    /// Takes in what need not be stored now.
+    fn apply(&mut self, change: Change) {
+        self.base.apply(&change);
+        self.state.apply(&change);
+    }
+
+    /// Hears how a task of a rollout has ended, now or once nothing of its service waits.
+    pub fn on_done(
+        &mut self,
+        service: &str,
+        id: u64,
+        task: Task,
+        result: Result<Finished, TaskError>,
+        snapshot: &Snapshot,
+        now: Now,
+    ) {
+        self.hear(Done { service: service.into(), id, task, result }, snapshot, now);
+    }
+
+    fn hear(&mut self, done: Done, snapshot: &Snapshot, now: Now) {
+        let scope = Scope::Service(done.service.clone());
+        if self.queue.is_busy(&scope) {
+            self.unheard.push(done);
+            return;
+        }
+        let mut draft = Draft::new(&self.state, self.view(snapshot, now), By::new(ITSELF, None));
+        if draft.hear(&done).is_ok() {
+            let decided = draft.decided(Answer::Done);
+            let job = Job { done: Some(done), ..Job::by_itself(scope, decided, now.instant) };
+            self.submit(job, snapshot, now);
+        }
+    }
+
+    /// Takes in what requests came to, says where that changes what rollouts may do, and keeps it
+    /// once a minute.
+    fn watch_budgets(&mut self, snapshot: &Snapshot, now: Now) {
+        self.budgets.count(snapshot, now);
+        let turned = self.budgets.turned(&self.state, &self.config, now);
+        let due = self.budgets.due(&self.base, !turned.is_empty(), now.wall);
+        self.count(due);
+        self.effects.extend(turned.into_iter().map(Effect::Say));
+        self.end_decrees(snapshot, now);
+        self.show_standings(snapshot, now);
+    }
+
+    /// Keeps what requests came to up to now.
+    pub fn save_budgets(&mut self, snapshot: &Snapshot, now: Now) {
+        self.budgets.count(snapshot, now);
+        let unsaved = self.budgets.unsaved(&self.base, now.wall);
+        self.count(unsaved);
+    }
+
+    fn end_decrees(&mut self, snapshot: &Snapshot, now: Now) {
+        let names: Vec<Arc<str>> =
+            self.config.services.iter().map(|service| service.name.clone()).collect();
+        for name in names {
+            let scope = Scope::Service(name.clone());
+            if self.state.orders_of(&name).next().is_none() || self.queue.is_busy(&scope) {
+                continue;
+            }
+            let by = By::new(ITSELF, Some("its time is over"));
+            let mut draft = Draft::new(&self.state, self.view(snapshot, now), by);
+            draft.end_decrees(&name);
+            let decided = draft.decided(Answer::Done);
+            if !decided.changes.is_empty() {
+                let job = Job::by_itself(scope, decided, now.instant);
+                self.submit(job, snapshot, now);
+            }
+        }
+    }
+
+    /// Begins again what had begun when the process ended.
+    pub fn resume_rollouts(&mut self, now: Now) {
+        let under_way: Vec<_> = self.state.rollouts().cloned().collect();
+        let lingering: Vec<_> = self.state.lingering().cloned().collect();
+        for rollout in under_way.into_iter().chain(lingering) {
+            let mut rollout = (*rollout).clone();
+            let tasks = rollout.resume(now.wall);
+            let begin = |task| Effect::Begin { rollout: Box::new(rollout.clone()), task };
+            self.effects.extend(tasks.into_iter().map(begin));
+            let rollout = Arc::new(rollout);
+            self.apply(match rollout.is_over() {
+                true => Change::Past(rollout),
+                false => Change::Rollout(rollout),
+            });
+        }
+    }
+}
+
+impl Draft<'_> {
+    /// Has rollouts whose judge has heard nothing that can be read begin their step anew.
+    pub fn begin_steps_anew(&mut self) {
+        let lost: Vec<_> =
+            self.state.rollouts().filter(|rollout| rollout.has_lost_hearing()).cloned().collect();
+        for rollout in lost {
+            let mut rollout = (*rollout).clone();
+            let past = self.view.past(&self.state, &rollout).unwrap_or_default();
+            rollout.begin_step_anew(past, self.view.now.wall);
+            let (name, id) = (rollout.service.clone(), rollout.id);
+            self.keep(Arc::new(rollout));
+            self.say_of_rollout(&name, id, None, crate::rollout::Event::BegunAnew, None);
+        }
+    }
+}

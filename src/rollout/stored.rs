@@ -1,0 +1,202 @@
+//! A rollout as it is kept: where it is, which is small and written at every turn; and, apart, what
+//! its judge has heard, which is large and written now and then.
+//!
+//! The form is told by fields that only grow. What was heard is told by its version: it follows the
+//! judge's own numbers, so another version of them cannot be read, and is then let go of. The
+//! rollout goes on, and its step begins anew.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::pending::Pending;
+use super::rolling::Rolling;
+use super::{Hearing, Outcome, Paused, Plan, Rollout, Stage};
+use crate::clock::WallTime;
+use crate::judge::Counts;
+
+/// What this version writes of what a judge has heard, and reads.
+const HEARING: u32 = 1;
+
+/// Where a rollout is.
+#[derive(Serialize, Deserialize)]
+pub struct StoredRollout {
+    id: u64,
+    service: Arc<str>,
+    plan: Plan,
+    author: String,
+    reason: Option<String>,
+    started: WallTime,
+    ended: Option<(Outcome, WallTime)>,
+    stage: Stage,
+    entered: WallTime,
+    step: Option<usize>,
+    next: usize,
+    paused: Option<Paused>,
+    #[serde(default)]
+    held: Option<Paused>,
+    #[serde(default)]
+    asked: WallTime,
+    #[serde(default)]
+    pending: Vec<Pending>,
+    #[serde(default)]
+    looked: Option<WallTime>,
+    has_failed: bool,
+    has_passed: bool,
+    counts: Counts,
+    whole: Counts,
+    traffic_since: Option<WallTime>,
+    unready_since: Option<WallTime>,
+    rolling: Rolling,
+    /// Of an ended one, for whoever looks into it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heard: Option<StoredHearing>,
+}
+
+/// What the judge of a rollout has heard.
+#[derive(Serialize, Deserialize)]
+pub struct StoredHearing {
+    version: u32,
+    /// The number of the rollout.
+    rollout: u64,
+    heard: Value,
+}
+
+impl StoredRollout {
+    /// Where a rollout is, without what its judge has heard.
+    pub fn of(rollout: &Rollout) -> StoredRollout {
+        let Rollout {
+            id,
+            service,
+            plan,
+            author,
+            reason,
+            started,
+            ended,
+            stage,
+            entered,
+            step,
+            next,
+            paused,
+            held,
+            asked,
+            pending,
+            looked,
+            has_failed,
+            has_passed,
+            counts,
+            whole,
+            traffic_since,
+            unready_since,
+            rolling,
+            hearing: _,
+        } = rollout.clone();
+        StoredRollout {
+            id,
+            service,
+            plan,
+            author,
+            reason,
+            started,
+            ended,
+            stage,
+            entered,
+            step,
+            next,
+            paused,
+            held,
+            asked,
+            pending,
+            looked,
+            has_failed,
+            has_passed,
+            counts,
+            whole,
+            traffic_since,
+            unready_since,
+            rolling,
+            heard: None,
+        }
+    }
+
+    /// An ended rollout with all that is known of it.
+    pub fn whole(rollout: &Rollout) -> Result<StoredRollout, serde_json::Error> {
+        let heard = StoredHearing::of(rollout.id, rollout.heard())?;
+        Ok(StoredRollout { heard: Some(heard), ..StoredRollout::of(rollout) })
+    }
+
+    /// The rollout; one that is kept without what was heard has heard nothing.
+    pub fn read(self) -> Result<Rollout, serde_json::Error> {
+        let StoredRollout {
+            id,
+            service,
+            plan,
+            author,
+            reason,
+            started,
+            ended,
+            stage,
+            entered,
+            step,
+            next,
+            paused,
+            held,
+            asked,
+            pending,
+            looked,
+            has_failed,
+            has_passed,
+            counts,
+            whole,
+            traffic_since,
+            unready_since,
+            rolling,
+            heard,
+        } = self;
+        let heard = heard.map(StoredHearing::read).transpose()?.flatten();
+        let hearing = heard.map(|(_, heard)| heard).unwrap_or_default();
+        Ok(Rollout {
+            id,
+            service,
+            plan,
+            author,
+            reason,
+            started,
+            ended,
+            stage,
+            entered,
+            step,
+            next,
+            paused,
+            held,
+            asked,
+            pending,
+            looked,
+            has_failed,
+            has_passed,
+            counts,
+            whole,
+            traffic_since,
+            unready_since,
+            rolling,
+            hearing,
+        })
+    }
+}
+
+impl StoredHearing {
+    /// What a judge has heard in a rollout of this number.
+    pub fn of(rollout: u64, heard: &Hearing) -> Result<StoredHearing, serde_json::Error> {
+        let heard = serde_json::to_value(heard)?;
+        Ok(StoredHearing { version: HEARING, rollout, heard })
+    }
+
+    /// The rollout's number and what was heard; nothing if it is of a version not known here.
+    pub fn read(self) -> Result<Option<(u64, Arc<Hearing>)>, serde_json::Error> {
+        if self.version != HEARING {
+            return Ok(None);
+        }
+        Ok(Some((self.rollout, Arc::new(serde_json::from_value(self.heard)?))))
+    }
+}

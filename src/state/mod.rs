@@ -1,0 +1,372 @@
+//! What must outlast the process: changes in, the state that they make out.
+//!
+//! [`State::apply`] is the only way from one state to the next. The same [`Change`] is what a
+//! decision answers with, what the store keeps (one entry each), what is read back at the start and
+//! what an import or another node brings; so nothing is kept twice by hand. A state is plain data:
+//! its parts are shared, and a change copies the part of its own service alone.
+//!
+//! What need not outlast the process (resolved names, what pools did lately) is not here, and
+//! neither is what happened: events are a log, not a state.
+
+mod about;
+mod change;
+mod revision;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::rollout::Rollout;
+use crate::slo::{Block, Course, Grain, Kept};
+
+pub use about::About;
+pub use change::Change;
+pub use revision::{Draft, LostRace, Revision};
+pub use standing::{FlagState, Override, What};
+
+/// Revisions remembered for each service.
+pub const KEPT: usize = 1_000;
+
+/// States remembered of each flag.
+pub const FLAG_STATES_KEPT: usize = 100;
+
+/// Ended rollouts remembered for each service.
+pub const PAST_ROLLOUTS_KEPT: usize = 100;
+
+/// Everything that must outlast the process. A copy costs a few counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// The key of the cohort hash, once it was made.
+    secret: Option<[u8; 16]>,
+    services: Arc<BTreeMap<Arc<str>, Arc<Remembered>>>,
+    flags: Arc<BTreeMap<Arc<str>, Arc<Numbered<FlagState>>>>,
+    in_file: Arc<BTreeMap<Arc<str>, String>>,
+    budgets: Arc<BTreeMap<Arc<str>, Arc<Accounts>>>,
+}
+
+type Numbered<T> = BTreeMap<u64, Arc<T>>;
+
+/// What is remembered of one service, whether it is configured or not.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Remembered {
+    revisions: Numbered<Revision>,
+    rollout: Option<Arc<Rollout>>,
+    past: Numbered<Rollout>,
+    orders: BTreeMap<About, Override>,
+}
+
+/// What is remembered of one error budget.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Accounts {
+    course: Course,
+    blocks: BTreeMap<(Grain, u64), Arc<Block>>,
+}
+
+impl State {
+    /// Takes in one change.
+    pub fn apply(&mut self, change: &Change) {
+        match change.clone() {
+            Change::Secret(secret) => self.secret = Some(secret),
+            Change::Revision { service, revision } => self.of_service(&service, |known| {
+                known.revisions.insert(revision.number, revision);
+            }),
+            Change::ForgetRevision { service, number } => self.of_service(&service, |known| {
+                known.revisions.remove(&number);
+            }),
+            Change::Rollout(rollout) => {
+                let service = rollout.service.clone();
+                self.of_service(&service, |known| known.rollout = Some(rollout));
+            }
+            Change::Heard { service, id, heard } => self.of_service(&service, |known| {
+                if let Some(rollout) = known.rollout.as_mut().filter(|rollout| rollout.id == id) {
+                    Arc::make_mut(rollout).set_heard(heard);
+                }
+            }),
+            Change::EndRollout { service } => {
+                self.of_service(&service, |known| known.rollout = None);
+            }
+            // It went with its rollout.
+            Change::ForgetHeard { .. } => {}
+            Change::Past(rollout) => {
+                let service = rollout.service.clone();
+                self.of_service(&service, |known| {
+                    known.past.insert(rollout.id, rollout);
+                });
+            }
+            Change::ForgetPast { service, id } => self.of_service(&service, |known| {
+                known.past.remove(&id);
+            }),
+            Change::Order(standing) => self.of_service(standing.what.service(), |known| {
+                known.orders.insert(standing.what.about(), standing.clone());
+            }),
+            Change::Clear(about) => self.of_service(about.service(), |known| {
+                known.orders.remove(&about);
+            }),
+            Change::Flag { name, state } => {
+                let states = Arc::make_mut(&mut self.flags).entry(name).or_default();
+                Arc::make_mut(states).insert(state.revision, state);
+            }
+            Change::ForgetFlag { name, revision } => {
+                if let Some(states) = Arc::make_mut(&mut self.flags).get_mut(&name) {
+                    Arc::make_mut(states).remove(&revision);
+                }
+            }
+            Change::InFile { of, said: Some(said) } => {
+                Arc::make_mut(&mut self.in_file).insert(of, said);
+            }
+            Change::InFile { of, said: None } => {
+                Arc::make_mut(&mut self.in_file).remove(&of);
+            }
+            Change::Course { of, course } => self.of_budget(&of, |kept| kept.course = course),
+            Change::Block { of, block } => self.of_budget(&of, |kept| {
+                kept.blocks.insert((block.grain, block.number), block);
+            }),
+            Change::ForgetBlock { of, grain, number } => self.of_budget(&of, |kept| {
+                kept.blocks.remove(&(grain, number));
+            }),
+            Change::ForgetCourse { of } => {
+                self.of_budget(&of, |kept| kept.course = Course::default());
+            }
+        }
+    }
+
+    /// Takes in changes, one after the other.
+    pub fn apply_all<'c>(&mut self, changes: impl IntoIterator<Item = &'c Change>) {
+        changes.into_iter().for_each(|change| self.apply(change));
+    }
+
+    /// What is let go of when a change comes: the oldest, once there are as many as are kept. This
+    /// is the one place that says how much is remembered.
+    pub fn gives_way_to(&self, change: &Change) -> Option<Change> {
+        match change {
+            Change::Revision { service, revision } => {
+                let known = &self.services.get(service)?.revisions;
+                let number = oldest_over(known, revision.number, KEPT)?;
+                Some(Change::ForgetRevision { service: service.clone(), number })
+            }
+            Change::Past(rollout) => {
+                let known = &self.services.get(&rollout.service)?.past;
+                let id = oldest_over(known, rollout.id, PAST_ROLLOUTS_KEPT)?;
+                Some(Change::ForgetPast { service: rollout.service.clone(), id })
+            }
+            Change::Flag { name, state } => {
+                let known = self.flags.get(name)?;
+                let revision = oldest_over(known, state.revision, FLAG_STATES_KEPT)?;
+                Some(Change::ForgetFlag { name: name.clone(), revision })
+            }
+            _ => None,
+        }
+    }
+
+    /// The change that would put what this one changes back to how it is here; none for what is
+    /// only ever added to, such as revisions.
+    pub fn undoing(&self, change: &Change) -> Option<Change> {
+        Some(match change {
+            Change::Rollout(rollout) => self.rollout_or_none(&rollout.service),
+            Change::EndRollout { service } => self.rollout_or_none(service),
+            Change::Heard { service, .. } | Change::ForgetHeard { service } => {
+                match self.rollout(service) {
+                    Some(rollout) => Change::Heard {
+                        service: service.clone(),
+                        id: rollout.id,
+                        heard: rollout.heard().clone(),
+                    },
+                    None => Change::ForgetHeard { service: service.clone() },
+                }
+            }
+            Change::Order(standing) => self.standing_or_clear(standing.what.about()),
+            Change::Clear(about) => self.standing_or_clear(about.clone()),
+            _ => return None,
+        })
+    }
+
+    fn rollout_or_none(&self, service: &Arc<str>) -> Change {
+        match self.rollout(service) {
+            Some(rollout) => Change::Rollout(rollout.clone()),
+            None => Change::EndRollout { service: service.clone() },
+        }
+    }
+
+    fn standing_or_clear(&self, about: About) -> Change {
+        match self.order(&about) {
+            Some(standing) => Change::Order(standing.clone()),
+            None => Change::Clear(about),
+        }
+    }
+
+    /// The key of the cohort hash, once it was made.
+    pub fn secret(&self) -> Option<[u8; 16]> {
+        self.secret
+    }
+
+    /// The names of all services that something is remembered of.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.services.keys()
+    }
+
+    /// The newest revision of a service.
+    pub fn newest(&self, service: &str) -> Option<&Arc<Revision>> {
+        self.services.get(service)?.revisions.values().next_back()
+    }
+
+    /// One revision of a service, as long as it is remembered.
+    pub fn revision(&self, service: &str, number: u64) -> Option<&Arc<Revision>> {
+        self.services.get(service)?.revisions.get(&number)
+    }
+
+    /// The revisions of a service, the newest first.
+    pub fn history(&self, service: &str) -> impl Iterator<Item = &Arc<Revision>> {
+        self.services.get(service).into_iter().flat_map(|known| known.revisions.values().rev())
+    }
+
+    /// The rollout of a service that is under way.
+    pub fn rollout(&self, service: &str) -> Option<&Arc<Rollout>> {
+        self.services.get(service)?.rollout.as_ref()
+    }
+
+    /// All rollouts under way, by service.
+    pub fn rollouts(&self) -> impl Iterator<Item = &Arc<Rollout>> {
+        self.services.values().filter_map(|known| known.rollout.as_ref())
+    }
+
+    /// One rollout of a service, under way or ended.
+    pub fn rollout_of(&self, service: &str, id: u64) -> Option<&Arc<Rollout>> {
+        let known = self.services.get(service)?;
+        known.rollout.as_ref().filter(|rollout| rollout.id == id).or_else(|| known.past.get(&id))
+    }
+
+    /// The ended rollouts of a service, the newest first.
+    pub fn past_rollouts(&self, service: &str) -> impl Iterator<Item = &Arc<Rollout>> {
+        self.services.get(service).into_iter().flat_map(|known| known.past.values().rev())
+    }
+
+    /// Ended rollouts with a hook that was begun and that nobody has told the end of.
+    pub fn lingering(&self) -> impl Iterator<Item = &Arc<Rollout>> {
+        let past = self.services.values().flat_map(|known| known.past.values());
+        past.filter(|rollout| rollout.is_pending())
+    }
+
+    /// The highest id that a service has given to a rollout; 0 before the first.
+    pub fn last_rollout(&self, service: &str) -> u64 {
+        let Some(known) = self.services.get(service) else { return 0 };
+        let past = known.past.keys().next_back().copied().unwrap_or_default();
+        known.rollout.as_ref().map_or(past, |rollout| rollout.id.max(past))
+    }
+
+    /// An order that stands.
+    pub fn order(&self, about: &About) -> Option<&Override> {
+        self.services.get(about.service())?.orders.get(about)
+    }
+
+    /// The orders that stand of a service.
+    pub fn orders_of(&self, service: &str) -> impl Iterator<Item = &Override> {
+        self.services.get(service).into_iter().flat_map(|known| known.orders.values())
+    }
+
+    /// All orders that stand.
+    pub fn orders(&self) -> impl Iterator<Item = &Override> {
+        self.services.values().flat_map(|known| known.orders.values())
+    }
+
+    /// The newest state of a flag; none if the file alone has said so far.
+    pub fn flag(&self, name: &str) -> Option<&Arc<FlagState>> {
+        self.flags.get(name)?.values().next_back()
+    }
+
+    /// The newest state of each flag.
+    pub fn flags(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<FlagState>)> {
+        self.flags.iter().filter_map(|(name, states)| Some((name, states.values().next_back()?)))
+    }
+
+    /// The states of a flag, the newest first.
+    pub fn flag_history(&self, name: &str) -> impl Iterator<Item = &Arc<FlagState>> {
+        self.flags.get(name).into_iter().flat_map(|states| states.values().rev())
+    }
+
+    /// What the config file said when it was read last, by what it said it of.
+    pub fn in_file(&self) -> &BTreeMap<Arc<str>, String> {
+        &self.in_file
+    }
+
+    /// What is kept of an error budget, by its key; nothing if there is nothing.
+    pub fn budget(&self, of: &str) -> Kept {
+        let Some(kept) = self.budgets.get(of) else { return Kept::default() };
+        let blocks = kept.blocks.values().map(|block| (**block).clone()).collect();
+        Kept { blocks, course: kept.course.clone() }
+    }
+
+    /// The keys of all error budgets.
+    pub fn budgets(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.budgets.keys()
+    }
+
+    /// The stretches of time that an error budget has samples of.
+    pub fn blocks(&self, of: &str) -> impl Iterator<Item = &Arc<Block>> {
+        self.budgets.get(of).into_iter().flat_map(|kept| kept.blocks.values())
+    }
+
+    /// All of it as changes: applied to nothing, they make this state.
+    pub fn changes(&self) -> Vec<Change> {
+        let mut changes: Vec<Change> = self.secret.map(Change::Secret).into_iter().collect();
+        for (service, known) in &*self.services {
+            let revisions = known.revisions.values().cloned();
+            changes.extend(
+                revisions.map(|revision| Change::Revision { service: service.clone(), revision }),
+            );
+            if let Some(rollout) = &known.rollout {
+                let (id, heard) = (rollout.id, rollout.heard().clone());
+                changes.push(Change::Rollout(rollout.clone()));
+                changes.push(Change::Heard { service: service.clone(), id, heard });
+            }
+            changes.extend(known.past.values().cloned().map(Change::Past));
+            changes.extend(known.orders.values().cloned().map(Change::Order));
+        }
+        for (name, states) in &*self.flags {
+            let states = states.values().cloned();
+            changes.extend(states.map(|state| Change::Flag { name: name.clone(), state }));
+        }
+        let said = |(of, said): (&Arc<str>, &String)| Change::InFile {
+            of: of.clone(),
+            said: Some(said.clone()),
+        };
+        changes.extend(self.in_file.iter().map(said));
+        for (of, kept) in &*self.budgets {
+            changes.push(Change::Course { of: of.clone(), course: kept.course.clone() });
+            let blocks = kept.blocks.values().cloned();
+            changes.extend(blocks.map(|block| Change::Block { of: of.clone(), block }));
+        }
+        changes
+    }
+
+    fn of_service(&mut self, service: &str, change: impl FnOnce(&mut Remembered)) {
+        let services = Arc::make_mut(&mut self.services);
+        if !services.contains_key(service) {
+            services.insert(service.into(), Arc::default());
+        }
+        if let Some(known) = services.get_mut(service) {
+            let known = Arc::make_mut(known);
+            change(known);
+            // Of what is not remembered there is no trace.
+            if *known == Remembered::default() {
+                services.remove(service);
+            }
+        }
+    }
+
+    fn of_budget(&mut self, of: &Arc<str>, change: impl FnOnce(&mut Accounts)) {
+        let budgets = Arc::make_mut(&mut self.budgets);
+        let kept = Arc::make_mut(budgets.entry(of.clone()).or_default());
+        change(kept);
+        if *kept == Accounts::default() {
+            budgets.remove(of);
+        }
+    }
+}
+
+/// The oldest of what is numbered, if one more is too many.
+fn oldest_over<T>(known: &Numbered<T>, new: u64, kept: usize) -> Option<u64> {
+    let is_over = known.len() >= kept && !known.contains_key(&new);
+    known.keys().next().copied().filter(|_| is_over)
+}

@@ -1,0 +1,155 @@
+//! What stands until somebody takes it back: orders, and the states of flags. An order is kept as
+//! it is written here, so its fields only grow: a new one has a default.
+
+use serde::{Deserialize, Serialize};
+
+use super::About;
+use crate::clock::WallTime;
+use crate::split::BasisPoints;
+use crate::upstream::BreakerOrder;
+
+/// Something an operator (or a rollout) put above what config and probes say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Override {
+    /// What is so, and where.
+    pub what: What,
+    /// Who made it so.
+    pub author: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when.
+    pub at: WallTime,
+    /// Until when, if it ends by itself. It is kept until it is cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<WallTime>,
+}
+
+/// What an override says. Addresses are as people write them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// An upstream gets no new requests.
+    Drain {
+        /// Its service.
+        service: String,
+        /// Its pool.
+        pool: String,
+        /// Its address.
+        upstream: String,
+    },
+    /// A breaker does not decide by itself.
+    Breaker {
+        /// Its service.
+        service: String,
+        /// Its pool.
+        pool: String,
+        /// The upstream; none for the pool's own breaker.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upstream: Option<String>,
+        /// What it does instead.
+        #[serde(with = "Ordered")]
+        order: BreakerOrder,
+    },
+    /// New requests of a service wait.
+    Hold {
+        /// The service.
+        service: String,
+        /// How many at most.
+        most: usize,
+    },
+    /// New requests of a service are told to come back later.
+    Maintenance {
+        /// The service.
+        service: String,
+        /// What they are told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// A pool has other upstreams than the file says.
+    Upstreams {
+        /// Its service.
+        service: String,
+        /// The pool.
+        pool: String,
+        /// Address and weight of each.
+        list: Vec<(String, u16)>,
+    },
+    /// A pool's version cannot run any more: the schema was narrowed.
+    Contracted {
+        /// Its service.
+        service: String,
+        /// The pool.
+        pool: String,
+        /// The rollout that did it.
+        by_rollout: u64,
+    },
+    /// Nobody may start a rollout of a service, and those under way stay where they are.
+    Freeze {
+        /// The service.
+        service: String,
+    },
+    /// Rollouts of a service go on whatever its error budgets say.
+    Lifted {
+        /// The service.
+        service: String,
+        /// Only this rollout, which was started so; none for all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rollout: Option<u64>,
+    },
+}
+
+impl What {
+    /// What it is about.
+    pub fn about(&self) -> About {
+        match self {
+            What::Drain { service, pool, upstream } => About::drain(service, pool, upstream),
+            What::Breaker { service, pool, upstream, .. } => {
+                About::breaker(service, pool, upstream.as_deref())
+            }
+            What::Hold { service, .. } | What::Maintenance { service, .. } => About::mode(service),
+            What::Upstreams { service, pool, .. } => About::upstreams(service, pool),
+            What::Contracted { service, pool, .. } => About::contracted(service, pool),
+            What::Freeze { service } => About::freeze(service),
+            What::Lifted { service, rollout } => About::lifted(service, *rollout),
+        }
+    }
+
+    /// The service that it is about.
+    pub fn service(&self) -> &str {
+        match self {
+            What::Drain { service, .. }
+            | What::Breaker { service, .. }
+            | What::Hold { service, .. }
+            | What::Maintenance { service, .. }
+            | What::Upstreams { service, .. }
+            | What::Contracted { service, .. }
+            | What::Freeze { service }
+            | What::Lifted { service, .. } => service,
+        }
+    }
+}
+
+/// The one stored form of what a breaker is ordered to do.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "BreakerOrder", rename_all = "snake_case")]
+enum Ordered {
+    Auto,
+    Open,
+    Closed,
+}
+
+/// One numbered state of a feature flag.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlagState {
+    /// The share of cohorts that has it.
+    pub percent: BasisPoints,
+    /// Counts from 1 within its flag.
+    pub revision: u64,
+    /// Who made it so.
+    pub author: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub at: WallTime,
+}

@@ -1,0 +1,38 @@
+//! An event as it is kept: a log beside the state, by number.
+
+use crate::clock::WallTime;
+
+/// An event as it is kept: in words, which no later version has to understand. Empty parts of its
+/// place are meant as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StoredEvent {
+    /// Counts up over all events of the store.
+    pub number: u64,
+    /// When.
+    pub at: WallTime,
+    /// What kind, such as `breaker`.
+    pub kind: String,
+    /// What exactly; empty if an older version noted it.
+    #[serde(default)]
+    pub code: String,
+    /// How bad, such as `high`.
+    #[serde(default)]
+    pub severity: String,
+    /// The service.
+    #[serde(default)]
+    pub service: String,
+    /// The pool.
+    #[serde(default)]
+    pub pool: String,
+    /// The upstream.
+    #[serde(default)]
+    pub upstream: String,
+    /// What happened.
+    pub what: String,
+    /// Who did it, if somebody did.
+    #[serde(default)]
+    pub author: Option<String>,
+    /// Why, in the author's words.
+    #[serde(default)]
+    pub reason: Option<String>,
+}

@@ -1,0 +1,175 @@
+//! A disk that does not answer: an `fsync` that does not return while a file exists.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::harness::{Load, Origin, Proxy, Reply, until};
+
+/// Put before the system's own calls.
+const LIBRARY: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void wait_here(void) {
+    const char *file = getenv("HANGS_WHILE");
+    while (file && access(file, F_OK) == 0) usleep(5000);
+}
+int fsync(int fd) {
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+    wait_here();
+    return real(fd);
+}
+int fdatasync(int fd) {
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+    wait_here();
+    return real(fd);
+}
+"#;
+
+async fn library(folder: &Path) -> PathBuf {
+    let (source, made) = (folder.join("hangs.c"), folder.join("hangs.so"));
+    std::fs::write(&source, LIBRARY).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o"]).args([&made, &source]).arg("-ldl");
+    assert!(cc.status().await.unwrap().success());
+    made
+}
+
+/// A shop with a canary at 20 percent, on a disk that can be told to hang.
+struct Shop {
+    proxy: Proxy,
+    folder: tempfile::TempDir,
+    listen: std::net::SocketAddr,
+    is_bad: Arc<AtomicBool>,
+    failed: Arc<AtomicU64>,
+    _origins: [Origin; 2],
+}
+
+impl Shop {
+    async fn begin() -> Shop {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (is_bad, failed) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let script = {
+            let (is_bad, failed) = (is_bad.clone(), failed.clone());
+            move |_: &_| match is_bad.load(Ordering::Relaxed) {
+                true => {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    Reply::head("500 Oh", &[], "no")
+                }
+                false => Reply::ok("green"),
+            }
+        };
+        let blue = Origin::fast("blue").await;
+        let green = Origin::at("127.0.0.1:0".parse().unwrap(), script).await;
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (listen, admin) = (free(), free().to_string());
+        let text = format!(
+            "[[listeners]]\naddress = \"{listen}\"\n[admin]\naddress = \"{admin}\"\n\
+             [services.shop]\nsplit = {{ blue = 100, green = 0 }}\nbreaker = false\n\
+             ejection = false\nretries.budget = 100\n\
+             [services.shop.judge]\nenabled = false\n\
+             [services.shop.rollout]\nsteps = [20, 100]\nhold = \"1h\"\n\
+             [services.shop.pools]\nblue.upstreams = [\"{}\"]\ngreen.upstreams = [\"{}\"]\n",
+            blue.address, green.address
+        );
+        let file = folder.path().join("pointsman.toml");
+        std::fs::write(&file, text).unwrap();
+        let environment = vec![
+            ("LD_PRELOAD", library(folder.path()).await.display().to_string()),
+            ("HANGS_WHILE", folder.path().join("hangs").display().to_string()),
+        ];
+        let proxy = Proxy::run_in(file.to_str().unwrap(), &admin, environment).await;
+        let started = proxy.json(&["rollout", "start", "shop", "--to", "green"]).await;
+        assert_eq!(started["share"], 20.0, "{started}");
+        Shop { proxy, folder, listen, is_bad, failed, _origins: [blue, green] }
+    }
+
+    /// The disk does not answer from now.
+    fn hang(&self) {
+        std::fs::write(self.folder.path().join("hangs"), "").unwrap();
+    }
+
+    fn let_go(&self) {
+        std::fs::remove_file(self.folder.path().join("hangs")).unwrap();
+    }
+
+    async fn rollout(&self) -> Value {
+        self.proxy.json(&["rollout", "status", "shop"]).await
+    }
+
+    async fn has_said(&self, words: &str) -> bool {
+        let events = self.proxy.cli(&["events"]).await.1;
+        events.contains(words)
+    }
+}
+
+/// How many requests fail on a canary that begins to fail, until it has no traffic any more.
+async fn failures(hangs: bool) -> u64 {
+    let shop = Shop::begin().await;
+    let load = Load::gets(shop.listen, 200).start();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    if hangs {
+        shop.hang();
+    }
+    shop.is_bad.store(true, Ordering::Relaxed);
+    until("it is taken back", async || shop.rollout().await["state"] == "rolled-back").await;
+    let failed = shop.failed.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = shop.failed.load(Ordering::Relaxed);
+    assert!(after <= failed + 40, "it still has traffic: {failed}, {after}");
+    if hangs {
+        until("it is told", async || shop.has_said("the disk does not answer").await).await;
+        shop.let_go();
+        until("it is stored", async || shop.has_said("stored now").await).await;
+    }
+    drop(load.stop().await);
+    let Shop { proxy, folder: _folder, .. } = shop;
+    let proxy = proxy.kill().await;
+    let ended = proxy.json(&["rollout", "status", "shop"]).await;
+    assert_eq!(ended["state"], "rolled-back", "after a kill too");
+    failed
+}
+
+#[tokio::test]
+async fn a_canary_that_fails_loses_its_traffic_as_fast_as_with_a_good_disk() {
+    let (good, hanging) = (failures(false).await, failures(true).await);
+    assert!(
+        hanging <= 3 * good + 60,
+        "{good} failed with a good disk, {hanging} with one that hangs"
+    );
+}
+
+#[tokio::test]
+async fn an_abort_is_answered_while_the_disk_hangs_and_stored_when_it_answers() {
+    let shop = Shop::begin().await;
+    shop.hang();
+    let asked = Instant::now();
+    let (code, text) = shop.proxy.cli(&["rollout", "abort", "shop"]).await;
+    let took = asked.elapsed();
+    assert_eq!(code, 0, "{text}");
+    let aborted: Value = serde_json::from_str(&text).unwrap();
+    let note = "in force; not on the disk yet: a crash now would undo it";
+    let told = (&aborted["state"], &aborted["stored"], &aborted["note"]);
+    assert_eq!(told, (&"aborted".into(), &false.into(), &note.into()));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let status = shop.proxy.json(&["status"]).await;
+    assert_eq!(status["services"][0]["pools"][0]["weight"], 100.0, "{status}");
+    // Another order of the service waits, and is then withdrawn.
+    let (code, text) = shop.proxy.cli(&["shift", "shop", "blue=50", "green=50"]).await;
+    assert!(code != 0 && text.contains("nothing was changed"), "{code} {text}");
+    shop.let_go();
+    until("it is stored", async || shop.has_said("stored now").await).await;
+    let Shop { proxy, folder: _folder, .. } = shop;
+    let proxy = proxy.kill().await;
+    let ended = proxy.json(&["rollout", "status", "shop"]).await;
+    assert_eq!((&ended["state"], &ended["stored"]), (&"aborted".into(), &Value::Null));
+    let status = proxy.json(&["status"]).await;
+    assert_eq!(status["services"][0]["pools"][0]["weight"], 100.0, "{status}");
+}

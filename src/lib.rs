@@ -28,44 +28,49 @@
 //! # Rooms
 //!
 //! The core ([`clock`], [`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
-//! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`rehearsal`], [`http`], [`exchange`],
-//! [`record`], [`state`], [`orders`]) knows no pingora, no runtime, no file and no socket, and takes
+//! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`], [`rehearsal`], [`http`],
+//! [`exchange`], [`record`], [`state`], [`history`], [`orders`]) knows no pingora, no runtime, no file and no socket, and takes
 //! time and chance as arguments. The rim ([`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`],
-//! [`store`], [`control`], [`events`], [`notify`], [`history`], [`observe`], [`admin`], [`server`],
+//! [`store`], [`control`], [`events`], [`notify`], [`observe`], [`admin`], [`server`],
 //! [`cli`]) has them all.
+
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "this documentation is read by whoever changes the code, private items and all"
+)]
 
 pub mod clock;
 
 pub mod config;
 pub mod route;
 pub mod split;
-pub mod upstream;
-pub mod balance;
-pub mod fallback;
-pub mod mirror;
+mod upstream;
+mod balance;
+mod fallback;
+mod mirror;
 pub mod snapshot;
 pub mod judge;
 pub mod slo;
 pub mod rollout;
-pub mod event;
+mod event;
 pub mod rehearsal;
 pub mod http;
 pub mod exchange;
 pub mod record;
-pub mod history;
 pub mod state;
-pub mod orders;
+mod history;
+mod orders;
 
 pub mod wire;
-pub mod probe;
-pub mod resolve;
+mod probe;
+mod resolve;
 pub mod files;
-pub mod outgoing;
+mod outgoing;
 pub mod store;
-pub mod control;
+mod control;
 pub mod events;
-pub mod notify;
-pub mod observe;
-pub mod admin;
+mod notify;
+mod observe;
+mod admin;
 pub mod server;
 pub mod cli;

@@ -38,7 +38,7 @@ use crate::state::State;
 
 use problem::Problem;
 
-pub use tokens::{BadLine, TokenError, Tokens};
+pub use tokens::{TokenError, Tokens};
 
 /// What the handlers read and whom they ask.
 #[derive(Clone)]

@@ -23,17 +23,15 @@ use crate::split::Split;
 use crate::state;
 
 pub(super) use judge::took;
-pub use judge::{FailingRequest, Judged, Judgement, Odds, RolloutReport, Said, Second, Where};
-pub use mirror::{Comparisons, Difference, Differing, Mirror};
+pub use judge::{Judgement, RolloutReport};
+pub use mirror::{Difference, Mirror};
 pub use operations::{
     Breaker, BreakerOrder, BreakerSet, BreakerState, Event, Mode, ModeSet, PostUpstream,
     PutBreaker, PutMode, PutUpstreamState, UpstreamState, UpstreamStateSet, UpstreamsChanged,
 };
 
 pub use rollouts::{Attempts, Flag, OrderRollout, PutFlag, Rollback, Rollout, StartRollout};
-pub use slo::{
-    Budget, BurnRate, Decree, DeleteFreeze, FreezeOverride, Objective, PutFreeze, Slo, SloState,
-};
+pub use slo::{Budget, Decree, DeleteFreeze, FreezeOverride, PutFreeze, Slo, SloState};
 pub use standing::Standing;
 
 /// The process, the config and every service at a glance.

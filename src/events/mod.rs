@@ -92,7 +92,7 @@ impl Events {
         list.entries.range(first..).cloned().collect()
     }
 
-    /// Each event from now on. Who falls behind by more than [`BEHIND`] misses some.
+    /// Each event from now on. Who falls behind by more than 256 misses some.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Entry>> {
         self.told.subscribe()
     }

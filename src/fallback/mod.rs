@@ -20,8 +20,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 pub use recording::Recording;
-pub use stale::{StaleReading, StaleResponse, StaleStore};
-pub use storable::{Asked, Received, Unstorable};
+pub use stale::{StaleResponse, StaleStore};
+pub use storable::{Asked, Received};
 
 /// The response field that names the step a response came from.
 pub const MARK: HeaderName = HeaderName::from_static("x-pointsman-fallback");

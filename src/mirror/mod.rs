@@ -17,9 +17,9 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::split::{BasisPoints, Cohort};
 
-pub use answered::{Answered, Differing, Part};
+pub use answered::{Answered, Differing};
 pub use copied::Copied;
-pub use state::{Counts, Difference, Kind, MirrorState, Place};
+pub use state::{Difference, Kind, MirrorState, Place};
 
 /// The field that tells a copy from a live request. Only we may set it.
 pub const MARK: HeaderName = HeaderName::from_static("x-pointsman-mirror");

@@ -190,7 +190,7 @@ impl MirrorState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirror::Part;
+    use crate::mirror::answered::Part;
 
     fn difference(number: u64, part: Part) -> Difference {
         let parts = vec![Differing { part, live: "a".into(), mirror: "b".into() }];

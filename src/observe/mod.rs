@@ -6,6 +6,6 @@ mod metrics;
 mod process;
 mod saturation;
 
-pub use lag::{Lag, LagReading, sample_lag};
+pub use lag::{Lag, sample_lag};
 pub use metrics::encode;
-pub use process::{Gauges, ListenerTally, NotifyTally, Process, RolloutStand, RolloutTally};
+pub use process::{ListenerTally, NotifyTally, Process, RolloutStand, RolloutTally};

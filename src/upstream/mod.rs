@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-pub use address::{Address, AddressError, Target};
+pub use address::{Address, Target};
 pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Entry, Fared};
 pub use ejection::{Ejection, EjectionSettings};
 pub use latency::Latency;
-pub use probe::{GrpcProbe, Health, HttpProbe, Probe, ProbeReading, ProbeTally};
+pub use probe::{GrpcProbe, Health, HttpProbe, Probe, ProbeTally};
 pub use probing::{Finding, Live, Probing};
 pub use proof::Proof;
 pub use tally::{Connections, DURATION_BOUNDS, Outcome, StatusClass, Tally, TallyReading};

@@ -4,8 +4,8 @@
 //! One seed is one life of a proxy on a virtual clock: thousands of requests through
 //! [`Snapshot::choose`] and the pools' own accounts, upstreams that fail, reloads, orders, rollouts,
 //! a disk that fails or hangs at any write for any time, and a controller that is killed in the middle
-//! of writes to its store, over and over. At every turn memory is what the store, read anew, says,
-//! but for what is in force without it and what waits for it. While the controller is
+//! of writes to its store, over and over. At each new start, and when all has come to rest, what was
+//! believed to be stored is what the store says, read anew, but for counts. While the controller is
 //! down the last snapshot goes on serving, as that of a process which is being replaced does. There
 //! are no sockets and no threads, so a seed is always the same life.
 

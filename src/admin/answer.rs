@@ -15,7 +15,7 @@ use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
 use crate::control::Granted;
-use crate::orders::{Answer as Given, By, Order, Refused, Target};
+use crate::orders::{Answer as Given, By, Order, Refused, TrafficOrder};
 use crate::snapshot::{Service, Snapshot};
 
 pub(super) type Answer = Result<Response, Problem>;
@@ -58,7 +58,7 @@ pub(super) async fn give(
     granted.map_err(|refused| admin.problem(refused, service))
 }
 
-pub(super) async fn change(admin: &Admin, name: &str, to: Target, by: By) -> Answer {
+pub(super) async fn change(admin: &Admin, name: &str, to: TrafficOrder, by: By) -> Answer {
     let order = Order::Shift { service: name.into(), to };
     let granted = give(admin, name, order, by).await?;
     let Given::Revision(revision) = granted.answer else { return Err(strange()) };

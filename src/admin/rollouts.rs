@@ -12,7 +12,7 @@ use super::answer::{Answer, Body, Object, OptionalBody, by, change, find, give, 
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::orders::{Answer as Given, By, FlagReport, Order, Refused, Report, Target};
+use crate::orders::{Answer as Given, By, FlagReport, Order, Refused, Report, TrafficOrder};
 use crate::rollout::{Order as Verb, Rollout, Strategy, Wishes};
 use crate::split::BasisPoints;
 use crate::store::{Export, StoredEvent};
@@ -36,7 +36,7 @@ pub async fn rollback(
 ) -> Answer {
     let wire::Rollback { to, force, reason, author } = given(body)?;
     let by = by(&headers, &caller, author, reason, force)?;
-    change(&admin, &name, Target::Back { to }, by).await
+    change(&admin, &name, TrafficOrder::Back { to }, by).await
 }
 
 /// Starts a rollout.

@@ -15,7 +15,7 @@ use super::{Admin, wire};
 use crate::balance::Member;
 use crate::clock::Moment;
 use crate::history::{PoolRate, WINDOWS};
-use crate::orders::{Refused, Report, Target};
+use crate::orders::{Refused, Report, TrafficOrder};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::split::BasisPoints;
 use crate::upstream::{BreakerState, Conditions};
@@ -80,7 +80,7 @@ pub async fn put_split(
         read.insert(pool, percent);
     }
     let by = by(&headers, &caller, author, reason, force)?;
-    change(&admin, &name, Target::Weights(read), by).await
+    change(&admin, &name, TrafficOrder::Weights(read), by).await
 }
 
 /// Sends everything to one pool, if it can take it.
@@ -101,7 +101,7 @@ pub async fn flip(
 ) -> Answer {
     let Json(Object(wire::Flip { to, force, reason, author })) = body?;
     let by = by(&headers, &caller, author, reason, force)?;
-    change(&admin, &name, Target::Flip { pool: to }, by).await
+    change(&admin, &name, TrafficOrder::Flip { pool: to }, by).await
 }
 
 /// The revisions that are remembered, the newest first.

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::clock::{Draws, Moment};
 use crate::split::Sticky;
-use crate::upstream::{BreakerSettings, Conditions, Target, Upstream};
+use crate::upstream::{BreakerSettings, Conditions, DialAddress, Upstream};
 
 pub use limits::{Gradient, LimitSettings};
 pub use not_taken::{Heard, NotTaken};
@@ -79,7 +79,7 @@ pub struct Member {
     /// Relative to the others of the pool; 0 takes nothing.
     pub weight: u16,
     /// Where to dial; none while its name has not resolved.
-    pub target: Option<Target>,
+    pub target: Option<DialAddress>,
 }
 
 /// The members of a pool, prepared for choosing.

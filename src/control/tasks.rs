@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::notify::{Caller, Occasion, call_hook, measure, smoke};
 use crate::rollout::{Finished, HookPoint, Rollout, Task, TaskError};
 use crate::snapshot::Snapshot;
-use crate::upstream::Target;
+use crate::upstream::DialAddress;
 
 /// Does a task of a rollout.
 pub(super) fn run_task(
@@ -33,7 +33,7 @@ pub(super) fn run_task(
 }
 
 /// Where the upstreams of a rollout's target are.
-fn targets(snapshot: &Snapshot, rollout: &Rollout) -> Vec<Target> {
+fn targets(snapshot: &Snapshot, rollout: &Rollout) -> Vec<DialAddress> {
     let pool =
         snapshot.service(&rollout.service).and_then(|service| service.pool(&rollout.plan.to));
     let members = pool.into_iter().flat_map(|pool| pool.members.list());

@@ -19,7 +19,7 @@ use crate::http::view::View;
 use crate::record::Attempt as Tried;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, Why};
-use crate::upstream::{Outcome, StatusClass, Target, Upstream};
+use crate::upstream::{DialAddress, Outcome, StatusClass, Upstream};
 
 /// Waits shorter than this are nobody's failure, however short the settings are.
 const SHORTEST_LONG: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ const SHORTEST_LONG: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Asking {
     pub(super) seat: Seat,
-    pub(super) target: Target,
+    pub(super) target: DialAddress,
     /// With the end of its pause.
     started: Instant,
     /// When it had a connection, and which.

@@ -41,7 +41,7 @@ use crate::http::edits::Edits;
 use crate::http::failure::Cause;
 use crate::http::view::View;
 use crate::mirror::Copied;
-use crate::upstream::Target;
+use crate::upstream::DialAddress;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl<'e> Admitted<'e> {
 
 impl<'e> Attempt<'e> {
     /// Where to dial.
-    pub fn target(&self) -> &Target {
+    pub fn target(&self) -> &DialAddress {
         &self.0.asking().target
     }
 

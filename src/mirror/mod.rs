@@ -19,7 +19,7 @@ use crate::split::{BasisPoints, Cohort};
 
 pub use answered::{Answered, Differing};
 pub use copied::Copied;
-pub use state::{Difference, Kind, MirrorState, Place};
+pub use state::{Difference, Kind, MirrorState, QueuePlace};
 
 /// The field that tells a copy from a live request. Only we may set it.
 pub const MARK: HeaderName = HeaderName::from_static("x-pointsman-mirror");

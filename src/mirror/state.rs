@@ -94,7 +94,7 @@ pub struct Counts {
 
 /// A place among those that wait or are under way; given back on drop.
 #[derive(Debug)]
-pub struct Place(Arc<MirrorState>, Of);
+pub struct QueuePlace(Arc<MirrorState>, Of);
 
 #[derive(Clone, Copy, Debug)]
 enum Of {
@@ -102,16 +102,16 @@ enum Of {
     UnderWay,
 }
 
-impl Place {
-    fn take(state: &Arc<MirrorState>, of: Of, most: usize) -> Option<Place> {
+impl QueuePlace {
+    fn take(state: &Arc<MirrorState>, of: Of, most: usize) -> Option<QueuePlace> {
         let count = state.count(of);
         let more = |taken: usize| (taken < most).then_some(taken + 1);
         let took = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        took.is_ok().then(|| Place(state.clone(), of))
+        took.is_ok().then(|| QueuePlace(state.clone(), of))
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
         self.0.count(self.1).fetch_sub(1, Ordering::Relaxed);
     }
@@ -126,8 +126,8 @@ impl MirrorState {
     }
 
     /// A place to wait in; none if so many wait already, and then the copy counts as dropped.
-    pub fn wait(self: &Arc<Self>, most: usize) -> Option<Place> {
-        let place = Place::take(self, Of::Waiting, most);
+    pub fn wait(self: &Arc<Self>, most: usize) -> Option<QueuePlace> {
+        let place = QueuePlace::take(self, Of::Waiting, most);
         if place.is_none() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -135,8 +135,8 @@ impl MirrorState {
     }
 
     /// A place to be under way in; none if so many are already.
-    pub fn begin(self: &Arc<Self>, most: usize) -> Option<Place> {
-        Place::take(self, Of::UnderWay, most)
+    pub fn begin(self: &Arc<Self>, most: usize) -> Option<QueuePlace> {
+        QueuePlace::take(self, Of::UnderWay, most)
     }
 
     /// A copy was answered.

@@ -13,7 +13,7 @@ use crate::rollout::{Finished, MeasureError, Query};
 const WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
-struct Answer {
+struct Reply {
     status: String,
     #[serde(default)]
     error: String,
@@ -42,7 +42,7 @@ struct Sample(#[allow(dead_code, reason = "the place of the time")] f64, String)
 pub async fn measure(caller: &Caller, query: &Query) -> Result<Finished, MeasureError> {
     let url = address(query)?;
     let (status, body) = caller.get(url, WITHIN).await?;
-    let answer = serde_json::from_slice::<Answer>(&body);
+    let answer = serde_json::from_slice::<Reply>(&body);
     let answer = answer.map_err(|_| MeasureError::Foreign(status))?;
     number(answer).map(Finished::Measured)
 }
@@ -66,7 +66,7 @@ fn encoded(byte: u8) -> String {
     }
 }
 
-fn number(answer: Answer) -> Result<f64, MeasureError> {
+fn number(answer: Reply) -> Result<f64, MeasureError> {
     if answer.status != "success" {
         return Err(MeasureError::Refused(clean(&answer.error)));
     }

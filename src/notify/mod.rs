@@ -15,7 +15,7 @@ mod notifier;
 mod queue;
 mod signature;
 mod smoke;
-mod target;
+mod recipient;
 
 pub use call::Caller;
 pub use hook::{Occasion, call_hook};

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::Notice;
 use super::call::Caller;
 use super::queue::Patience;
-use super::target::Target;
+use super::recipient::Recipient;
 use crate::clock::Clock;
 use crate::config::NotifyTarget;
 use crate::observe::Process;
@@ -27,7 +27,7 @@ pub struct Notifier {
 
 /// A target and the task that calls it, which ends when this is dropped.
 struct Worker {
-    target: Arc<Target>,
+    target: Arc<Recipient>,
     task: JoinHandle<()>,
 }
 
@@ -95,7 +95,7 @@ impl Notifier {
     }
 
     fn employ(&self, settings: NotifyTarget) -> Worker {
-        let target = Arc::new(Target::new(settings, self.patience));
+        let target = Arc::new(Recipient::new(settings, self.patience));
         let task = tokio::spawn(target.clone().run(self.caller.clone()));
         Worker { target, task }
     }

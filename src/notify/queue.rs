@@ -51,7 +51,7 @@ const URGENT: Severity = Severity::High;
 #[derive(Debug)]
 pub struct Queue {
     patience: Patience,
-    waiting: BTreeMap<Place, Waiting>,
+    waiting: BTreeMap<Rank, Waiting>,
     recent: HashMap<String, Recent>,
     next_number: u64,
     /// Attempts that failed in a row.
@@ -61,7 +61,7 @@ pub struct Queue {
 }
 
 /// The order in which notices are told.
-type Place = (Reverse<Severity>, u64);
+type Rank = (Reverse<Severity>, u64);
 
 #[derive(Clone, Debug)]
 struct Waiting {
@@ -110,7 +110,7 @@ pub enum Next {
 /// A notice to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {
-    place: Place,
+    place: Rank,
     /// What is to be told.
     pub notice: Arc<Notice>,
     /// How many like it were not told since the last.
@@ -243,7 +243,7 @@ impl Queue {
     pub fn expire(&mut self, now: Instant) -> Vec<Arc<Notice>> {
         let age = self.patience.age;
         let old = |waiting: &Waiting| now.saturating_duration_since(waiting.since) >= age;
-        let places: Vec<Place> = self
+        let places: Vec<Rank> = self
             .waiting
             .iter()
             .filter(|(_, waiting)| old(waiting) && !waiting.is_out)
@@ -256,7 +256,7 @@ impl Queue {
     pub fn close(&mut self) -> Vec<Arc<Notice>> {
         self.is_closed = true;
         self.paused_until = None;
-        let urgent = |(place, _): &(&Place, &Waiting)| place.0.0 >= URGENT;
+        let urgent = |(place, _): &(&Rank, &Waiting)| place.0.0 >= URGENT;
         let kept = self.waiting.iter().take_while(urgent).count();
         let cut = self.waiting.keys().nth(kept).copied();
         let gone = cut.map(|cut| self.waiting.split_off(&cut)).unwrap_or_default();
@@ -275,7 +275,7 @@ impl Queue {
     }
 
     /// Gives a notice up. Its like is told when it comes again: this one was not.
-    fn remove(&mut self, place: Place) -> Option<Arc<Notice>> {
+    fn remove(&mut self, place: Rank) -> Option<Arc<Notice>> {
         let waiting = self.waiting.remove(&place)?;
         self.recent.remove(&waiting.notice.dedup);
         Some(waiting.notice)

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use super::call::{Caller, first_line};
 use crate::outgoing::client::{Answer, Call, Whom};
 use crate::rollout::{Finished, NoAnswer, Smoke, SmokeError, TaskError};
-use crate::upstream::{Address, Target};
+use crate::upstream::{Address, DialAddress};
 
 /// How much of an answer is looked through for the expected text.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -25,7 +25,7 @@ const AGENT: HeaderValue =
 /// expected, or the first that was not.
 pub async fn smoke(
     caller: &Caller,
-    targets: &[Target],
+    targets: &[DialAddress],
     host: &str,
     requests: &[Smoke],
 ) -> Result<Finished, TaskError> {
@@ -44,7 +44,7 @@ pub async fn smoke(
 
 async fn send(
     caller: &Caller,
-    target: &Target,
+    target: &DialAddress,
     host: &str,
     smoke: &Smoke,
 ) -> Result<(), SmokeError> {

@@ -44,7 +44,7 @@ use crate::upstream::{Address, BreakerOrder, Upstream};
 
 pub use budgets::LONGEST_OVERRIDE;
 pub use flags::FlagReport;
-pub use order::{By, FreezeOrder, ModeName, ModeOrder, Order, Place, Target, UpstreamOrder};
+pub use order::{By, FreezeOrder, ModeName, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
 pub use queue::Counts;
 pub use refused::Refused;
 pub use rollouts::Report;

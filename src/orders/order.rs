@@ -18,7 +18,7 @@ pub enum Order {
         /// The service.
         service: String,
         /// What it becomes.
-        to: Target,
+        to: TrafficOrder,
     },
     /// One upstream of a pool.
     Upstream {
@@ -233,7 +233,7 @@ pub enum FreezeOrder {
 
 /// What a service's traffic is to become.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum TrafficOrder {
     /// These shares; pools left out get nothing.
     Weights(BTreeMap<String, BasisPoints>),
     /// Everything to one pool.

@@ -295,7 +295,8 @@ fn a_superseded_renewal_lets_in_what_it_had_only_drained() {
     bench.start(&rolling());
     bench.ticks(1);
     assert!(bench.is_draining("192.0.2.1:80"), "{}", bench.words());
-    let order = Order::Shift { service: "shop".into(), to: Target::Flip { pool: "green".into() } };
+    let order =
+        Order::Shift { service: "shop".into(), to: TrafficOrder::Flip { pool: "green".into() } };
     bench.order(order, By { force: true, ..ada() }).unwrap();
     assert_eq!((bench.state(), bench.is_draining("192.0.2.1:80")), ("superseded", false));
     assert_eq!(bench.standing(), 0);
@@ -321,7 +322,7 @@ fn green() -> Wishes {
     Wishes { to: Some("green".into()), ..Wishes::default() }
 }
 
-fn shift(bench: &mut Bench, to: Target) -> Result<Revision, Refused> {
+fn shift(bench: &mut Bench, to: TrafficOrder) -> Result<Revision, Refused> {
     match bench.order(Order::Shift { service: "shop".into(), to }, ada())?.answer {
         Answer::Revision(revision) => Ok((*revision).clone()),
         answer => panic!("{answer:?}"),
@@ -329,7 +330,7 @@ fn shift(bench: &mut Bench, to: Target) -> Result<Revision, Refused> {
 }
 
 fn flip(bench: &mut Bench, pool: &str) -> Result<Revision, Refused> {
-    shift(bench, Target::Flip { pool: pool.into() })
+    shift(bench, TrafficOrder::Flip { pool: pool.into() })
 }
 
 #[test]
@@ -368,10 +369,10 @@ fn a_rollback_takes_nothing_back_of_a_rollout_that_has_moved_nothing() {
     flip(&mut bench, "blue").unwrap();
     bench.start(&green());
     // The state before the last change is all traffic on the rollout's own target.
-    let refused = shift(&mut bench, Target::Back { to: None });
+    let refused = shift(&mut bench, TrafficOrder::Back { to: None });
     assert_eq!(refused, Err(Refused::NothingMoved { service: "shop".into(), id: 1 }));
     assert_eq!(bench.state(), "running");
-    let revision = shift(&mut bench, Target::Back { to: Some(2) }).unwrap();
+    let revision = shift(&mut bench, TrafficOrder::Back { to: Some(2) }).unwrap();
     assert_eq!((revision.split.to_string().as_str(), bench.state()), ("green=100", "superseded"));
 }
 
@@ -380,7 +381,7 @@ fn a_rollback_of_what_was_said_twice_takes_it_back() {
     let mut bench = Bench::of(FILE);
     let first = flip(&mut bench, "green").unwrap();
     assert_eq!(flip(&mut bench, "green"), Ok(first));
-    let back = shift(&mut bench, Target::Back { to: None }).unwrap();
+    let back = shift(&mut bench, TrafficOrder::Back { to: None }).unwrap();
     assert_eq!(back.split.to_string(), "blue=100");
 }
 
@@ -392,7 +393,7 @@ fn a_rollback_past_a_rollout_calls_its_hook_and_is_told_as_loud_as_an_abort() {
     bench.ticks(1);
     bench.done(after_promote());
     bench.effects.clear();
-    shift(&mut bench, Target::Back { to: None }).unwrap();
+    shift(&mut bench, TrafficOrder::Back { to: None }).unwrap();
     let (mut begun, mut said) = (Vec::new(), Vec::new());
     for effect in std::mem::take(&mut bench.effects) {
         match effect {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::{Answer, By, Haste, Now, Refused, Target};
+use super::{Answer, By, Haste, Now, Refused, TrafficOrder};
 use crate::config::{Config, Service};
 use crate::event::{Kind, Subject};
 use crate::rollout::Strategy;
@@ -17,12 +17,12 @@ const FILE: &str = "file";
 
 impl Draft<'_> {
     /// Makes a new revision of a service's split.
-    pub fn shift(&mut self, name: &str, to: Target) -> Result<Answer, Refused> {
+    pub fn shift(&mut self, name: &str, to: TrafficOrder) -> Result<Answer, Refused> {
         let config = self.view.config;
         let service = config.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         let current = self.newest_number(name);
         self.check_expected(current)?;
-        let takes_back_the_last = to == Target::Back { to: None };
+        let takes_back_the_last = to == TrafficOrder::Back { to: None };
         let (split, goes_back) = self.split_of(service, to)?;
         let under_way = self.state.rollout(name).cloned();
         if let Some(rollout) = &under_way {
@@ -77,20 +77,24 @@ impl Draft<'_> {
     }
 
     /// The split that is asked for, and the revision that it goes back to, if it does.
-    fn split_of(&self, service: &Service, to: Target) -> Result<(Split, Option<u64>), Refused> {
+    fn split_of(
+        &self,
+        service: &Service,
+        to: TrafficOrder,
+    ) -> Result<(Split, Option<u64>), Refused> {
         match to {
-            Target::Weights(weights) => {
+            TrafficOrder::Weights(weights) => {
                 let split = Split::new(weights.into_iter().map(|(pool, w)| (pool.into(), w)))?;
                 split.check_pools(&service.pool_names())?;
                 Ok((split, None))
             }
-            Target::Flip { pool } => {
+            TrafficOrder::Flip { pool } => {
                 if service.pool(&pool).is_none() {
                     return Err(Refused::NoPool { service: service.name.to_string(), pool });
                 }
                 Ok((Split::all_to(pool.into()), None))
             }
-            Target::Back { to } => {
+            TrafficOrder::Back { to } => {
                 let revision = match to {
                     Some(number) => self.revision(&service.name, number)?,
                     None => self.before_the_last_change(&service.name)?,

@@ -27,7 +27,7 @@ use tower_service::Service;
 
 use super::dial::{DialError, Dialer, Speaks, Stream};
 use super::http::{HEAD_LIMIT, HttpError, start_of};
-use crate::upstream::Target;
+use crate::upstream::DialAddress;
 
 /// Addresses of one name that are tried: each gets its part of the time.
 const ADDRESSES: usize = 4;
@@ -61,7 +61,7 @@ pub enum Whom {
     /// Whom the request's address names.
     Named,
     /// This one, whatever the request's address says.
-    At(Target),
+    At(DialAddress),
 }
 
 /// What was answered.
@@ -157,7 +157,7 @@ impl Way {
         let part = self.within / sockets.len().max(1) as u32;
         let mut failure = CallError::LookUp { host: host.into(), why: "no address".into() };
         for socket in sockets {
-            let target = Target::Socket(*socket);
+            let target = DialAddress::Socket(*socket);
             match timeout(part, self.dial(&target, host, is_tls)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => failure = error.into(),
@@ -169,7 +169,7 @@ impl Way {
 
     async fn dial(
         &self,
-        target: &Target,
+        target: &DialAddress,
         host: &str,
         is_tls: bool,
     ) -> Result<Box<dyn Stream>, DialError> {

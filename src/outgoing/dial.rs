@@ -15,7 +15,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use crate::upstream::Target;
+use crate::upstream::DialAddress;
 
 /// Bytes in both directions, over whatever was dialled.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -68,10 +68,12 @@ impl Dialer {
     }
 
     /// A plain connection.
-    pub async fn connect(&self, target: &Target) -> Result<Box<dyn Stream>, DialError> {
+    pub async fn connect(&self, target: &DialAddress) -> Result<Box<dyn Stream>, DialError> {
         let connected: io::Result<Box<dyn Stream>> = match target {
-            Target::Socket(socket) => TcpStream::connect(socket).await.map(|s| Box::new(s) as _),
-            Target::Unix(path) => UnixStream::connect(&**path).await.map(|s| Box::new(s) as _),
+            DialAddress::Socket(socket) => {
+                TcpStream::connect(socket).await.map(|s| Box::new(s) as _)
+            }
+            DialAddress::Unix(path) => UnixStream::connect(&**path).await.map(|s| Box::new(s) as _),
         };
         connected.map_err(|error| DialError::connecting(&error))
     }
@@ -79,7 +81,7 @@ impl Dialer {
     /// A TLS connection to whom a trusted certificate names so.
     pub async fn connect_tls(
         &self,
-        target: &Target,
+        target: &DialAddress,
         name: &str,
         speaks: Speaks,
     ) -> Result<Box<dyn Stream>, DialError> {

@@ -17,7 +17,7 @@ use super::failure::ProbeFailure;
 use super::http::{AGENT, BODY_LIMIT};
 use crate::outgoing::dial::{Dialer, Speaks};
 use crate::outgoing::http::HttpError;
-use crate::upstream::{GrpcProbe, Target};
+use crate::upstream::{DialAddress, GrpcProbe};
 
 /// `HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: u64 = 1;
@@ -29,7 +29,7 @@ const MESSAGE_LIMIT: usize = 200;
 /// limit.
 pub async fn probe(
     dialer: &Dialer,
-    target: &Target,
+    target: &DialAddress,
     authority: &Authority,
     probe: &GrpcProbe,
 ) -> Result<Advice, ProbeFailure> {

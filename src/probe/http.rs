@@ -15,7 +15,7 @@ use super::exchange::exchange;
 use super::failure::ProbeFailure;
 use crate::outgoing::dial::{Dialer, Speaks, Stream};
 use crate::outgoing::http::{HttpError, start_of};
-use crate::upstream::{HttpProbe, Target};
+use crate::upstream::{DialAddress, HttpProbe};
 
 /// How upstreams recognise probes in their logs.
 pub const AGENT: &str = concat!("pointsman-probe/", env!("CARGO_PKG_VERSION"));
@@ -37,7 +37,7 @@ const MOST_FIELDS: usize = 100;
 /// left to hyper.
 pub async fn probe(
     dialer: &Dialer,
-    target: &Target,
+    target: &DialAddress,
     authority: &Authority,
     probe: &HttpProbe,
 ) -> Result<Advice, ProbeFailure> {

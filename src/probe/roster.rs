@@ -7,13 +7,13 @@ use std::time::Instant;
 use http::uri::Authority;
 
 use crate::snapshot::Snapshot;
-use crate::upstream::{Health, Probe, Target, Upstream};
+use crate::upstream::{DialAddress, Health, Probe, Upstream};
 
 /// One address to be probed in one way. Upstreams whose subjects are equal share its probes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// Where to dial.
-    pub target: Target,
+    pub target: DialAddress,
     /// By what name to ask for it.
     pub authority: Authority,
     /// How, how often, and what counts.
@@ -53,7 +53,7 @@ pub fn roster(snapshot: &Snapshot) -> Roster {
 
 /// The name to ask for: the probe's own, else the one that the config has, so that an upstream
 /// with several sites answers for the right one.
-fn authority(upstream: &Upstream, target: &Target, probe: &Probe) -> Authority {
+fn authority(upstream: &Upstream, target: &DialAddress, probe: &Probe) -> Authority {
     let own = match probe {
         Probe::Http(http) => http.host.clone(),
         // A connection has no name: the same address is the same subject however it is called.
@@ -63,8 +63,8 @@ fn authority(upstream: &Upstream, target: &Target, probe: &Probe) -> Authority {
     own.unwrap_or_else(|| {
         let configured = upstream.of.as_deref().unwrap_or(&upstream.name);
         let text = match target {
-            Target::Unix(_) => "localhost".to_string(),
-            Target::Socket(socket) => match configured.strip_prefix("srv:") {
+            DialAddress::Unix(_) => "localhost".to_string(),
+            DialAddress::Socket(socket) => match configured.strip_prefix("srv:") {
                 Some(record) => format!("{}:{}", domain_of(record), socket.port()),
                 None => configured.to_string(),
             },

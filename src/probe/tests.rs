@@ -218,7 +218,7 @@ async fn a_new_snapshot_adds_forgets_and_keeps() {
     let after = snapshot(&[&[address(2), address(3)]], Some(health()), Some(&before));
     prober.follow(&after, now);
     let second = ids(&prober);
-    let target = |last| crate::upstream::Target::Socket(address(last));
+    let target = |last| crate::upstream::DialAddress::Socket(address(last));
     assert_eq!((first.len(), second.len()), (2, 2));
     assert_eq!((second.get(&target(1)), second[&target(2)]), (None, first[&target(2)]));
     assert!(second[&target(3)] > 1);

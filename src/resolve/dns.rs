@@ -19,8 +19,8 @@ use tokio::time::timeout;
 use super::servers::{Addresses, Family, Servers, name_server, ttl_of};
 use super::srv::{self, Host};
 use crate::balance::DEFAULT_WEIGHT;
-use crate::snapshot::Answer;
-use crate::upstream::{Address, Target};
+use crate::snapshot::Resolution;
+use crate::upstream::{Address, DialAddress};
 
 /// How long a whole look-up may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ pub(super) enum Dns {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// At least one, in the order of their sockets.
-    pub answers: Arc<[Answer]>,
+    pub answers: Arc<[Resolution]>,
     /// How long they count.
     pub ttl: Duration,
 }
@@ -99,7 +99,7 @@ impl Dns {
 
     /// Looks a name up. What `last` knows of the parts of it that cannot be looked up just now
     /// becomes part of the answer.
-    pub async fn look_up(&self, address: &Address, last: &[Answer]) -> Result<Found, Failure> {
+    pub async fn look_up(&self, address: &Address, last: &[Resolution]) -> Result<Found, Failure> {
         let found = async {
             match address {
                 Address::Name { host, port } => self.host(host, *port, last).await,
@@ -110,14 +110,14 @@ impl Dns {
         timeout(PATIENCE, found).await.unwrap_or(Err(Failure::Late))
     }
 
-    async fn host(&self, host: &str, port: u16, last: &[Answer]) -> Result<Found, Failure> {
+    async fn host(&self, host: &str, port: u16, last: &[Resolution]) -> Result<Found, Failure> {
         let Addresses { ips, ttl, lacks } = self.addresses(host).await?;
         let sockets = ips.into_iter().map(|ip| (SocketAddr::new(ip, port), DEFAULT_WEIGHT));
         let lacking = lacks.map(|family| Lacking { port, family: Some(family) });
         Ok(complete(sockets.collect(), ttl, lacking.as_slice(), last))
     }
 
-    async fn service(&self, name: &str, last: &[Answer]) -> Result<Found, Failure> {
+    async fn service(&self, name: &str, last: &[Resolution]) -> Result<Found, Failure> {
         let Dns::Servers(servers) = self else {
             let message = "SRV records need name servers: name them as `resolvers` in [server]";
             return Err(Failure::Broken(message.into()));
@@ -231,16 +231,16 @@ fn complete(
     mut sockets: BTreeMap<SocketAddr, u16>,
     ttl: Duration,
     lacking: &[Lacking],
-    last: &[Answer],
+    last: &[Resolution],
 ) -> Found {
     for answer in last {
-        if let Target::Socket(socket) = answer.target
+        if let DialAddress::Socket(socket) = answer.target
             && lacking.iter().any(|lacking| lacking.covers(&socket))
         {
             sockets.entry(socket).or_insert(answer.weight);
         }
     }
-    let answer = |(socket, weight)| Answer { target: Target::Socket(socket), weight };
+    let answer = |(socket, weight)| Resolution { target: DialAddress::Socket(socket), weight };
     let ttl = if lacking.is_empty() { ttl } else { ttl.min(INCOMPLETE) };
     Found { answers: sockets.into_iter().map(answer).collect(), ttl }
 }

@@ -24,7 +24,7 @@ use self::schedule::Schedule;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::files::InForce;
-use crate::snapshot::{Answer, Changed, Resolved};
+use crate::snapshot::{Changed, Resolution, Resolved};
 use crate::upstream::Address;
 
 /// Look-ups under way at once.
@@ -213,7 +213,7 @@ pub fn names<'a>(config: &'a Config, changed: &'a Changed) -> impl Iterator<Item
     all.filter(|address| address.is_name()).cloned()
 }
 
-async fn look_up(dns: Dns, address: Address, last: Arc<[Answer]>) -> LookedUp {
+async fn look_up(dns: Dns, address: Address, last: Arc<[Resolution]>) -> LookedUp {
     let found = dns.look_up(&address, &last).await;
     (address, found)
 }

@@ -59,9 +59,9 @@ fn in_force(config: Config) -> Arc<InForce> {
 
 fn answers(known: &Resolved, name: &str) -> Vec<(String, u16)> {
     let answers = known.get(&name.parse().unwrap()).cloned().unwrap_or_default();
-    let text = |answer: &Answer| match &answer.target {
-        crate::upstream::Target::Socket(socket) => (socket.to_string(), answer.weight),
-        crate::upstream::Target::Unix(_) => unreachable!("names lead to sockets"),
+    let text = |answer: &Resolution| match &answer.target {
+        crate::upstream::DialAddress::Socket(socket) => (socket.to_string(), answer.weight),
+        crate::upstream::DialAddress::Unix(_) => unreachable!("names lead to sockets"),
     };
     answers.iter().map(text).collect()
 }

@@ -13,17 +13,17 @@ use crate::fallback::StaleStore;
 use crate::judge::{Ledger, Watched};
 use crate::route::RouteTable;
 use crate::split::{BasisPoints, ClientHash, Cut, Flags, Layout, Secret, Signer, Split};
-use crate::upstream::{Address, Proof, Target, Upstream};
+use crate::upstream::{Address, DialAddress, Proof, Upstream};
 
 /// What names resolve to; a name without an entry has not resolved yet. The answers of a name are
 /// in a fixed order, so that the same answer compares equal however the name server shuffled it.
-pub type Resolved = HashMap<Address, Arc<[Answer]>>;
+pub type Resolved = HashMap<Address, Arc<[Resolution]>>;
 
 /// One of the places that a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Resolution {
     /// Where to dial.
-    pub target: Target,
+    pub target: DialAddress,
     /// In hundredths of the weight that the name was given, never 0: from SRV records, and
     /// [`DEFAULT_WEIGHT`](crate::balance::DEFAULT_WEIGHT) for each address of a host.
     pub weight: u16,
@@ -240,7 +240,7 @@ fn members(
     Members::new(list, service.stability.balance.by)
 }
 
-type Expanded = (Address, Option<Arc<str>>, u16, Option<Target>);
+type Expanded = (Address, Option<Arc<str>>, u16, Option<DialAddress>);
 
 /// An address as it is, or a name as the addresses that it stands for.
 fn expand(address: &Address, weight: u16, resolved: &Resolved) -> Vec<Expanded> {
@@ -251,7 +251,7 @@ fn expand(address: &Address, weight: u16, resolved: &Resolved) -> Vec<Expanded> 
         return vec![(address.clone(), None, weight, None)];
     };
     let of: Arc<str> = address.to_string().into();
-    let one = |answer: &Answer| {
+    let one = |answer: &Resolution| {
         let weight = (u32::from(weight) * u32::from(answer.weight)).div_ceil(100);
         let weight = u16::try_from(weight).unwrap_or(u16::MAX);
         (Address::of(&answer.target), Some(of.clone()), weight, Some(answer.target.clone()))

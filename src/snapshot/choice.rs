@@ -16,7 +16,7 @@ use crate::clock::{Draws, Moment};
 use crate::judge::ledger::STRATA;
 use crate::route::{Facts, Found};
 use crate::split::{Cohort, CookieId};
-use crate::upstream::Target;
+use crate::upstream::DialAddress;
 
 /// Where a request is to go, as places in the snapshot that chose it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -172,7 +172,7 @@ pub struct Committed {
     /// Its place there.
     pub seat: Seat,
     /// Where to dial.
-    pub target: Target,
+    pub target: DialAddress,
 }
 
 impl Snapshot {

@@ -22,7 +22,7 @@ use crate::route::RouteTable;
 use crate::upstream::Tally;
 
 pub use attempts::Attempts;
-pub use build::{Answer, Blueprint, Changed, Observed, Resolved, RunTime, Traffic};
+pub use build::{Blueprint, Changed, Observed, Resolution, Resolved, RunTime, Traffic};
 pub use choice::{Asks, By, Choice, Chosen, Committed, Explained, Refusal, Stratum, Why};
 pub use pool::{Ask, Ended, Pick, Pool, PoolState, Seat, Taken};
 pub use service::{Fallbacks, Mirror, Mode, Service, ServiceHold, ServiceState};

@@ -13,7 +13,7 @@ use crate::clock::{Draws, Moment};
 use crate::config::Stability;
 use crate::judge::Histogram;
 use crate::upstream::{
-    Breaker, Conditions, Entry, Fared, InFlight, Outcome, StatusClass, Tally, Target, Upstream,
+    Breaker, Conditions, DialAddress, Entry, Fared, InFlight, Outcome, StatusClass, Tally, Upstream,
 };
 
 /// One pool as requests see it.
@@ -85,7 +85,7 @@ pub struct Taken {
     /// Its place there.
     pub seat: Seat,
     /// Where to dial.
-    pub target: Target,
+    pub target: DialAddress,
 }
 
 /// A place on an upstream, for one attempt. The upstream's is given back before the pool's, which

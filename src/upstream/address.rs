@@ -30,7 +30,7 @@ pub enum Address {
 
 /// A place that can be dialled at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
+pub enum DialAddress {
     /// An IP address and port.
     Socket(SocketAddr),
     /// A Unix domain socket.
@@ -102,10 +102,10 @@ impl fmt::Display for Address {
 
 impl Address {
     /// The address of a target.
-    pub fn of(target: &Target) -> Address {
+    pub fn of(target: &DialAddress) -> Address {
         match target {
-            Target::Socket(socket) => Address::Socket(*socket),
-            Target::Unix(path) => Address::Unix(PathBuf::from(&**path)),
+            DialAddress::Socket(socket) => Address::Socket(*socket),
+            DialAddress::Unix(path) => Address::Unix(PathBuf::from(&**path)),
         }
     }
 
@@ -115,11 +115,11 @@ impl Address {
     }
 
     /// The place to dial, if no name has to be looked up first.
-    pub fn target(&self) -> Option<Target> {
+    pub fn target(&self) -> Option<DialAddress> {
         match self {
-            Address::Socket(socket) => Some(Target::Socket(*socket)),
+            Address::Socket(socket) => Some(DialAddress::Socket(*socket)),
             Address::Name { .. } | Address::Srv { .. } => None,
-            Address::Unix(path) => Some(Target::Unix(path.to_string_lossy().as_ref().into())),
+            Address::Unix(path) => Some(DialAddress::Unix(path.to_string_lossy().as_ref().into())),
         }
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-pub use address::{Address, Target};
+pub use address::{Address, DialAddress};
 pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Entry, Fared};
 pub use ejection::{Ejection, EjectionSettings};
 pub use latency::Latency;

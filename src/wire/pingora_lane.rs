@@ -37,7 +37,7 @@ use crate::http::hop_by_hop;
 use crate::http::view::View;
 use crate::record::Rings;
 use crate::snapshot::Published;
-use crate::upstream::Target;
+use crate::upstream::DialAddress;
 
 /// How often pingora may ask for a peer: more often than an exchange ever wants one.
 const MOST_ATTEMPTS: usize = 16;
@@ -430,8 +430,8 @@ fn drop_empty_end(body: &mut Option<Bytes>) {
 /// take a request's body is out of its sight and has a bound of its own.
 fn peer(attempt: &Attempt<'_>, is_body_empty: bool) -> Result<Box<HttpPeer>> {
     let mut peer = match attempt.target() {
-        Target::Socket(address) => HttpPeer::new(address, false, String::new()),
-        Target::Unix(path) => HttpPeer::new_uds(path, false, String::new())?,
+        DialAddress::Socket(address) => HttpPeer::new(address, false, String::new()),
+        DialAddress::Unix(path) => HttpPeer::new_uds(path, false, String::new())?,
     };
     let timeouts = attempt.timeouts();
     peer.options.connection_timeout = Some(timeouts.connect);

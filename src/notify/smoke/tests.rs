@@ -18,12 +18,16 @@ fn get(path: &str) -> Smoke {
     }
 }
 
-async fn ask(targets: &[Target], host: &str, requests: &[Smoke]) -> Result<Finished, TaskError> {
+async fn ask(
+    targets: &[DialAddress],
+    host: &str,
+    requests: &[Smoke],
+) -> Result<Finished, TaskError> {
     smoke(&Caller::new(system()), targets, host, requests).await
 }
 
-fn at(receivers: &[&Receiver]) -> Vec<Target> {
-    receivers.iter().map(|receiver| Target::Socket(receiver.address)).collect()
+fn at(receivers: &[&Receiver]) -> Vec<DialAddress> {
+    receivers.iter().map(|receiver| DialAddress::Socket(receiver.address)).collect()
 }
 
 #[tokio::test]
@@ -101,7 +105,7 @@ async fn an_upstream_that_does_not_answer_fails() {
     let expected = format!("GET /a at {}: timed out after 50ms", silent.address);
     assert_eq!(result.unwrap_err().to_string(), expected);
     let (_socket, nobody) = deaf();
-    let result = ask(&[Target::Socket(nobody)], "h", &[get("/a")]).await;
+    let result = ask(&[DialAddress::Socket(nobody)], "h", &[get("/a")]).await;
     let failure = result.unwrap_err().to_string();
     assert_eq!(failure, format!("GET /a at {nobody}: connection refused"));
 }

@@ -223,8 +223,8 @@ fn neither_a_rollback_nor_an_abort_nor_a_shift_is_ever_refused() {
             0 => office.order(rollout::Order::Abort).unwrap(),
             _ => {
                 let to = match way {
-                    1 => crate::orders::Target::Back { to: None },
-                    _ => crate::orders::Target::Flip { pool: "blue".into() },
+                    1 => crate::orders::TrafficOrder::Back { to: None },
+                    _ => crate::orders::TrafficOrder::Flip { pool: "blue".into() },
                 };
                 let by = By { force: way == 2, ..By::new("ada", None) };
                 office.give(Order::Shift { service: "shop".into(), to }, by).unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Run;
-use crate::orders::{By, ModeOrder, Order, Place, Target, UpstreamOrder};
+use crate::orders::{By, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
 use crate::rollout::{Order as Verb, Strategy, Wishes};
 use crate::split::BasisPoints;
 use crate::state::What;
@@ -91,12 +91,12 @@ impl Run {
     fn shift(&mut self) -> bool {
         let (service, order) = (self.service(), self.by());
         let target = match self.dice.below(3) {
-            0 => Target::Flip { pool: self.pool(&service) },
+            0 => TrafficOrder::Flip { pool: self.pool(&service) },
             _ => {
                 let green = *self.dice.of(&[0, 100, 1_000, 3_300, 5_000, 10_000]);
                 let share = |points| BasisPoints::new(points).unwrap();
                 let weights = [("blue", share(10_000 - green)), ("green", share(green))];
-                Target::Weights(weights.map(|(pool, share)| (pool.to_string(), share)).into())
+                TrafficOrder::Weights(weights.map(|(pool, share)| (pool.to_string(), share)).into())
             }
         };
         self.give(Order::Shift { service, to: target }, order)
@@ -105,7 +105,7 @@ impl Run {
     fn back(&mut self) -> bool {
         let (service, order) = (self.service(), self.by());
         let to = self.dice.one_in(2).then(|| 1 + self.dice.below(6));
-        self.give(Order::Shift { service, to: Target::Back { to } }, order)
+        self.give(Order::Shift { service, to: TrafficOrder::Back { to } }, order)
     }
 
     fn give(&mut self, order: Order, by: By) -> bool {

@@ -18,7 +18,7 @@ fn shift_to(green: u16) -> Order {
     let share = |percent: u16| crate::split::BasisPoints::new(percent * 100).unwrap();
     let weights = [("blue", 100 - green), ("green", green)];
     let weights = weights.map(|(pool, percent)| (pool.to_string(), share(percent)));
-    Order::Shift { service: "shop".into(), to: Target::Weights(weights.into()) }
+    Order::Shift { service: "shop".into(), to: TrafficOrder::Weights(weights.into()) }
 }
 
 fn abort() -> Order {

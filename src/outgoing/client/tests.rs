@@ -158,7 +158,7 @@ async fn nobody_there_is_refused_and_a_name_of_nobody_is_told() {
 #[tokio::test]
 async fn whom_a_call_is_for_need_not_be_whom_its_address_names() {
     let receiver = Receiver::start(|_| Some("ok")).await;
-    let whom = Whom::At(Target::Socket(receiver.address));
+    let whom = Whom::At(DialAddress::Socket(receiver.address));
     send(Call { whom, ..call("http://shop.test/a") }).await.unwrap();
     assert_eq!(receiver.calls()[0].0.headers["host"], "shop.test");
     let folder = tempfile::TempDir::new().unwrap();
@@ -166,7 +166,7 @@ async fn whom_a_call_is_for_need_not_be_whom_its_address_names() {
     let listener = UnixListener::bind(&path).unwrap();
     let app = axum::Router::new().fallback(|| async { "by a socket of this machine" });
     let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    let whom = Whom::At(Target::Unix(path.to_str().unwrap().into()));
+    let whom = Whom::At(DialAddress::Unix(path.to_str().unwrap().into()));
     let answer = send(Call { whom, ..call("http://shop.test/a") }).await.unwrap();
     assert_eq!(answer.body.unwrap(), b"by a socket of this machine");
     server.abort();

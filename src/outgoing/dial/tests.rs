@@ -34,7 +34,7 @@ pub fn acceptor(speaks: &[u8]) -> TlsAcceptor {
 /// The SNI and the first bytes that a server is sent over TLS by a dialer asking for this name.
 async fn dial(dialer: Dialer, name: &str) -> Result<(Option<String>, Vec<u8>), DialError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = Target::Socket(listener.local_addr().unwrap());
+    let target = DialAddress::Socket(listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let mut stream = acceptor(b"http/1.1").accept(stream).await.ok()?;
@@ -76,7 +76,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
 async fn a_unix_socket_is_dialled_too() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("shop.sock");
-    let target = Target::Unix(path.to_str().unwrap().into());
+    let target = DialAddress::Unix(path.to_str().unwrap().into());
     let missing = Dialer::default().connect(&target).await.err();
     assert_eq!(missing, Some(DialError::Connect(std::io::ErrorKind::NotFound)));
     let _listener = tokio::net::UnixListener::bind(&path).unwrap();

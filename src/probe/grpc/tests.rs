@@ -60,9 +60,9 @@ async fn serve(stream: Box<dyn Stream>, reply: Reply) -> (Request<()>, Vec<u8>) 
     received
 }
 
-async fn origin(reply: Reply, tls: bool) -> (Target, JoinHandle<(Request<()>, Vec<u8>)>) {
+async fn origin(reply: Reply, tls: bool) -> (DialAddress, JoinHandle<(Request<()>, Vec<u8>)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = Target::Socket(listener.local_addr().unwrap());
+    let target = DialAddress::Socket(listener.local_addr().unwrap());
     let received = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let stream: Box<dyn Stream> = match tls {

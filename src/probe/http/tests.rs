@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::outgoing::dial::DialError;
 use crate::outgoing::dial::tests::{acceptor, dialer};
-use crate::upstream::Target;
+use crate::upstream::DialAddress;
 
 fn get() -> HttpProbe {
     HttpProbe::get(PathAndQuery::from_static("/healthz?deep=1"))
@@ -23,9 +23,9 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, reply: Vec<u8>) 
 }
 
 /// An origin for one request, and what it is sent.
-async fn origin(reply: impl Into<Vec<u8>>, tls: bool) -> (Target, JoinHandle<String>) {
+async fn origin(reply: impl Into<Vec<u8>>, tls: bool) -> (DialAddress, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = Target::Socket(listener.local_addr().unwrap());
+    let target = DialAddress::Socket(listener.local_addr().unwrap());
     let reply = reply.into();
     let received = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
@@ -161,7 +161,7 @@ async fn what_is_no_answer_fails() {
     // Bound and not listening: nobody else can come to answer there.
     let deaf = tokio::net::TcpSocket::new_v4().unwrap();
     deaf.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let target = Target::Socket(deaf.local_addr().unwrap());
+    let target = DialAddress::Socket(deaf.local_addr().unwrap());
     let authority = Authority::from_static("shop.test");
     let refused = super::probe(&dialer(), &target, &authority, &get()).await;
     assert_eq!(refused, Err(DialError::Refused.into()));

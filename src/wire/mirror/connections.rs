@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
-use crate::upstream::Target;
+use crate::upstream::DialAddress;
 
 /// Connections kept to one target.
 const MOST_KEPT: usize = 64;
@@ -54,14 +54,14 @@ impl Drop for Connection {
 
 /// Those that wait for the next copy.
 #[derive(Default)]
-pub struct Connections(Mutex<HashMap<Target, Vec<Connection>>>);
+pub struct Connections(Mutex<HashMap<DialAddress, Vec<Connection>>>);
 
 impl Connections {
     /// Sends a request, on a kept connection if there is one. One that turns out dead is no failure:
     /// copies are idempotent.
     pub async fn ask(
         &self,
-        target: &Target,
+        target: &DialAddress,
         request: &Request<Bytes>,
         now: Instant,
         idle: Duration,
@@ -77,7 +77,7 @@ impl Connections {
     }
 
     /// Keeps a connection whose answer has been read to its end.
-    pub async fn keep(&self, target: &Target, mut connection: Connection, now: Instant) {
+    pub async fn keep(&self, target: &DialAddress, mut connection: Connection, now: Instant) {
         // Not ready ever again is how one shows that the upstream closes it.
         if connection.sender.ready().await.is_err() {
             return;
@@ -100,7 +100,7 @@ impl Connections {
     }
 
     /// The one used last, as it is the likeliest to live.
-    fn take(&self, target: &Target, now: Instant, idle: Duration) -> Option<Connection> {
+    fn take(&self, target: &DialAddress, now: Instant, idle: Duration) -> Option<Connection> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = all.get_mut(target)?;
         kept.retain(|connection| connection.is_fresh(now, idle));
@@ -109,14 +109,16 @@ impl Connections {
 }
 
 impl Connection {
-    async fn open(target: &Target, now: Instant) -> Result<Connection, AskError> {
+    async fn open(target: &DialAddress, now: Instant) -> Result<Connection, AskError> {
         match target {
-            Target::Socket(socket) => {
+            DialAddress::Socket(socket) => {
                 let stream = TcpStream::connect(socket).await?;
                 stream.set_nodelay(true)?;
                 Connection::on(stream, now).await
             }
-            Target::Unix(path) => Connection::on(UnixStream::connect(&**path).await?, now).await,
+            DialAddress::Unix(path) => {
+                Connection::on(UnixStream::connect(&**path).await?, now).await
+            }
         }
     }
 
@@ -157,9 +159,9 @@ mod tests {
 
     /// A server that answers so many requests on each connection and then closes it without a word;
     /// its address and how many connections it took.
-    async fn server(answers: usize) -> (Target, Arc<AtomicUsize>) {
+    async fn server(answers: usize) -> (DialAddress, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target::Socket(listener.local_addr().unwrap());
+        let target = DialAddress::Socket(listener.local_addr().unwrap());
         let taken = Arc::new(AtomicUsize::new(0));
         let count = taken.clone();
         tokio::spawn(async move {
@@ -182,7 +184,7 @@ mod tests {
     }
 
     /// Asks and keeps the connection, as one copy does.
-    async fn ask(connections: &Connections, target: &Target, now: Instant) {
+    async fn ask(connections: &Connections, target: &DialAddress, now: Instant) {
         let request = Request::get("/").body(Bytes::new()).unwrap();
         let (response, connection) = connections.ask(target, &request, now, IDLE).await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
@@ -220,7 +222,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_there_is_said_so() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target::Socket(listener.local_addr().unwrap());
+        let target = DialAddress::Socket(listener.local_addr().unwrap());
         drop(listener);
         let request = Request::get("/").body(Bytes::new()).unwrap();
         let asked = Connections::default().ask(&target, &request, Instant::now(), IDLE).await;

@@ -9,7 +9,7 @@ mod sender;
 
 use tokio::sync::mpsc;
 
-use crate::mirror::{Copied, Place};
+use crate::mirror::{Copied, QueuePlace};
 
 pub use sender::send_copies;
 
@@ -17,7 +17,7 @@ pub use sender::send_copies;
 #[derive(Debug)]
 struct Queued {
     copied: Copied,
-    place: Place,
+    place: QueuePlace,
 }
 
 /// The lanes' end. The channel itself has no bound: every copy in it holds a place that has one.

@@ -20,7 +20,7 @@ use super::{Copies, Queued};
 use crate::clock::Clock;
 use crate::http::view::View;
 use crate::mirror::Copied;
-use crate::mirror::{Answered, Difference, MirrorSettings, Place};
+use crate::mirror::{Answered, Difference, MirrorSettings, QueuePlace};
 use crate::snapshot::{Published, Why};
 
 /// The longest path that a report shows, in characters.
@@ -102,7 +102,7 @@ impl Sender {
 }
 
 impl Way {
-    async fn send(self: Arc<Self>, copied: Copied, _place: Place) {
+    async fn send(self: Arc<Self>, copied: Copied, _place: QueuePlace) {
         let Copied { settings, state, .. } = &copied;
         let asked = timeout(settings.timeout, self.ask(&copied)).await;
         match asked.unwrap_or(Err(Failed::Late(settings.timeout))) {

@@ -18,7 +18,7 @@ use crate::config::NotifyTarget;
 use crate::observe::NotifyTally;
 
 /// A target, shared by its worker and by who has something to tell.
-pub struct Target {
+pub struct Recipient {
     settings: Mutex<Arc<NotifyTarget>>,
     queue: Mutex<Queue>,
     /// Something was offered, or the queue was closed.
@@ -28,10 +28,10 @@ pub struct Target {
     pub tally: Arc<NotifyTally>,
 }
 
-impl Target {
+impl Recipient {
     /// Nothing waits yet.
-    pub fn new(settings: NotifyTarget, patience: Patience) -> Target {
-        Target {
+    pub fn new(settings: NotifyTarget, patience: Patience) -> Recipient {
+        Recipient {
             tally: Arc::new(NotifyTally::new(settings.name.clone())),
             settings: Mutex::new(Arc::new(settings)),
             queue: Mutex::new(Queue::new(patience)),

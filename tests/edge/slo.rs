@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::harness::edge::{HEAD, shop};
+use crate::harness::origin::Received;
 use crate::harness::{Client, Edge, Load, Origin, Proxy, Reply, client, until};
 
 /// Every failure reaches the client, and nothing is spared.
@@ -78,7 +79,9 @@ async fn what_users_got_is_what_counts() {
     // Who leaves says nothing.
     let mut client = Client::connect(edge.address).await;
     client.send("GET /never HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
-    until("it was asked", async || origin.received().len() == 6).await;
+    // Not counted: a kept connection that dies under `/close` is opened again, or is not.
+    let is_never = |asked: &Received| asked.head.starts_with("GET /never ");
+    until("it was asked", async || origin.received().iter().any(is_never)).await;
     drop(client);
     // Nor does what is refused on purpose.
     edge.admin("PUT", "/v1/services/shop/mode", r#"{"mode": "maintenance"}"#).await;

@@ -171,7 +171,7 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
     wire::Service {
         name: service.name.to_string(),
         revision: service.revision,
-        mode: match service.mode {
+        mode: match service.mode.at(now) {
             Mode::Serve => wire::Mode::Serve,
             Mode::Hold { .. } => wire::Mode::Hold,
             Mode::Maintenance { .. } => wire::Mode::Maintenance,
@@ -183,7 +183,11 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         rollout: state
             .rollout(&service.name)
             .map(|rollout| wire::Rollout::of(Report::of(&state, rollout, wall), wall)),
-        orders: state.orders_of(&service.name).map(Standing::of).collect(),
+        orders: state
+            .orders_of(&service.name)
+            .filter(|standing| !standing.is_over(wall))
+            .map(Standing::of)
+            .collect(),
     }
 }
 

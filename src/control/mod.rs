@@ -9,7 +9,6 @@
 
 mod commits;
 mod controller;
-mod holds;
 mod listening;
 mod reload;
 mod tasks;
@@ -24,7 +23,6 @@ use crate::rollout::{Finished, Task, TaskError};
 use crate::snapshot::Resolved;
 
 pub use controller::{Controller, Wiring};
-pub use holds::end_holds;
 pub use listening::{BindError, Listening};
 pub use reload::ReloadError;
 

@@ -18,7 +18,8 @@ use crate::clock::Draws;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Mode, Refusal, Why};
 
-/// How much later than announced a hold may end.
+/// How long after the end of a hold a request that nobody has called looks by itself: later than
+/// those before it in the line, who are called at the end, and so not before them.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a line may be, and how long to wait in it.
@@ -119,6 +120,10 @@ impl<'e, 'r> Line<'e, 'r> {
 
     /// Its turn did not come in time.
     pub fn gave_up(self: Box<Self>) -> Admission<'e, 'r> {
+        if self.refusal.why == Why::Held {
+            // The hold is over, and whoever was to call has not: it holds nobody all the same.
+            return self.called();
+        }
         let refusal = self.refusal;
         self.leave(Err(refusal))
     }

@@ -50,7 +50,7 @@ fn snapshot_shifted(text: &str) -> Arc<Snapshot> {
     build(text, RunTime { traffic, ..RunTime::default() })
 }
 
-fn build(text: &str, run_time: RunTime) -> Arc<Snapshot> {
+pub(super) fn build(text: &str, run_time: RunTime) -> Arc<Snapshot> {
     let (config, _) = Config::parse(text).unwrap();
     let blueprint = Blueprint {
         config: Arc::new(config),

@@ -36,7 +36,7 @@ pub fn encode(
         &snapshot.unmatched.read(),
     );
     for service in &snapshot.services {
-        of_service(&mut families, service);
+        of_service(&mut families, service, now);
         of_rollouts(&mut families, service, &process.rollouts(&service.name));
         of_slo(&mut families, service);
         service.mirror.iter().for_each(|mirror| of_mirror(&mut families, service, mirror));
@@ -62,7 +62,7 @@ fn of_requests(families: &mut Families, labels: &[(&str, &str)], reading: &Tally
     families.durations("pointsman_request_duration_seconds", help, labels, reading);
 }
 
-fn of_service(families: &mut Families, service: &Service) {
+fn of_service(families: &mut Families, service: &Service, now: Moment) {
     let labels = [("service", &*service.name)];
     let state = &service.state;
     let mut gauge = |name, help, value| families.gauge(name, help, &labels, value);
@@ -99,10 +99,11 @@ fn of_service(families: &mut Families, service: &Service) {
         "Requests refused because too many were under way.",
         state.shed.load(Ordering::Relaxed),
     );
+    let mode = service.mode.at(now);
     for (mode, holds) in [
-        ("serve", service.mode == Mode::Serve),
-        ("hold", matches!(service.mode, Mode::Hold { .. })),
-        ("maintenance", matches!(service.mode, Mode::Maintenance { .. })),
+        ("serve", *mode == Mode::Serve),
+        ("hold", matches!(mode, Mode::Hold { .. })),
+        ("maintenance", matches!(mode, Mode::Maintenance { .. })),
     ] {
         let labels = [labels[0], ("mode", mode)];
         let help = "Whether the service serves, is held, or is in maintenance.";

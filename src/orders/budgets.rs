@@ -157,10 +157,9 @@ impl Budgets {
             burning: budget.course().burning(),
         };
         let decree = |about: About| {
-            let Override { author, reason, at, until, .. } = state.order(&about)?.clone();
-            let standing = until.is_none_or(|until| until > now.wall);
-            let why = reason.unwrap_or_default();
-            standing.then_some(Decree { by: author, why, at, until })
+            let standing = state.order(&about).filter(|standing| !standing.is_over(now.wall))?;
+            let Override { author, reason, at, until, .. } = standing.clone();
+            Some(Decree { by: author, why: reason.unwrap_or_default(), at, until })
         };
         Standing {
             objectives: self.of(service).map(shown).collect(),
@@ -196,44 +195,13 @@ impl View<'_> {
 }
 
 impl Draft<'_> {
-    /// Takes back what was said of a service for a time that is over, or for a rollout that is.
-    pub fn end_decrees(&mut self, service: &str) {
-        let now = self.view.now.wall;
-        let is_over = |standing: &&Override| match &standing.what {
-            What::Freeze { .. } => standing.until.is_some_and(|until| until <= now),
-            What::Lifted { service, rollout } => {
-                let under_way = self.state.rollout(service).map(|rollout| rollout.id);
-                standing.until.is_some_and(|until| until <= now)
-                    || rollout.is_some() && *rollout != under_way
-            }
-            _ => false,
-        };
-        let over: Vec<What> = self
-            .state
-            .orders_of(service)
-            .filter(is_over)
-            .map(|standing| standing.what.clone())
-            .collect();
-        for what in over {
-            self.clear(&what);
-            let kind = match what {
-                What::Freeze { .. } => Kind::Thawed,
-                What::Lifted { rollout: None, .. } => Kind::OverrideEnded,
-                // The end of the rollout was told.
-                _ => continue,
-            };
-            self.say(kind, Subject::service(service));
-        }
-    }
-
     /// Whether a rollout was started in spite of a freeze, not too long ago, and nobody has frozen
     /// the service since.
     pub fn goes_on_despite(&self, rollout: &Rollout) -> bool {
         let about = About::lifted(&rollout.service, Some(rollout.id));
         let Some(lifted) = self.state.order(&about) else { return false };
         let freeze = self.state.order(&About::freeze(&rollout.service));
-        lifted.until.is_some_and(|until| until > self.view.now.wall)
-            && freeze.is_none_or(|freeze| freeze.at < lifted.at)
+        !lifted.is_over(self.view.now.wall) && freeze.is_none_or(|freeze| freeze.at < lifted.at)
     }
 
     /// Orders it after what was said of the service's rollouts before, also if the clock was set back:
@@ -291,7 +259,7 @@ impl Draft<'_> {
                 let lifted = What::Lifted { service, rollout: None };
                 Some(self.standing(lifted, Some(now + length.min(LONGEST_OVERRIDE))))
             }
-            FreezeOrder::Lift if self.state.order(&frozen.about()).is_some() => None,
+            FreezeOrder::Lift if standing.freeze.is_some() => None,
             FreezeOrder::Lift => {
                 return Err(Refused::NotFrozen { service, why: standing.refuses() });
             }

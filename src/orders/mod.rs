@@ -39,7 +39,7 @@ use crate::history::History;
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Blueprint, Mode, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::Secret;
-use crate::state::{Change, Revision, State, What};
+use crate::state::{About, Change, Override, Revision, State, What};
 use crate::upstream::{Address, BreakerOrder, Upstream};
 
 pub use budgets::LONGEST_OVERRIDE;
@@ -156,6 +156,8 @@ pub struct Orders {
     budgets: Budgets,
     /// How many rollouts have ended since the process began, by service and outcome.
     ended: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Orders whose time is over, as long as the store has them.
+    over: BTreeMap<About, Override>,
     /// Tasks whose end could not be taken in yet.
     unheard: Vec<Done>,
     effects: Vec<Effect>,
@@ -184,6 +186,7 @@ impl Orders {
             history: Arc::default(),
             budgets,
             ended: BTreeMap::new(),
+            over: BTreeMap::new(),
             unheard: Vec::new(),
             effects: Vec::new(),
             replies: Vec::new(),
@@ -325,8 +328,13 @@ impl Orders {
                 run_time.traffic.insert(name.clone(), traffic);
             }
             for standing in self.state.orders_of(name) {
+                let is_over = |standing: &Override| {
+                    let about = standing.what.about();
+                    standing.is_over(now.wall) || self.over.get(&about) == Some(standing)
+                };
                 let from_now = |until: WallTime| moment + until.elapsed_since(now.wall);
                 match &standing.what {
+                    What::Hold { .. } if is_over(standing) => {}
                     What::Hold { most, .. } => {
                         let until = standing.until.map(from_now).unwrap_or_default();
                         run_time.modes.insert(name.clone(), Mode::Hold { most: *most, until });

@@ -156,7 +156,8 @@ impl Draft<'_> {
     pub fn set_mode(&mut self, name: &str, what: ModeOrder) -> Result<Answer, Refused> {
         let of = self.view.snapshot.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         // Each ends only what it began: a hold that ends must not end a maintenance.
-        let is = ModeName::of(&of.mode);
+        let moment = self.view.snapshot.moment(self.view.now.instant);
+        let is = ModeName::of(of.mode.at(moment));
         let fits = match &what {
             ModeOrder::Serve { from } => from.is_none_or(|from| from == is),
             ModeOrder::Hold { .. } => is != ModeName::Maintenance,

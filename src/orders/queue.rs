@@ -170,12 +170,13 @@ impl Queue {
         self.counts.insert(change.entry(), change);
     }
 
-    /// What a job says of an entry is later than what was counted of it.
+    /// What is stored of an entry is later than what was counted of it: counts are stored last.
     pub fn outdate_counts(&mut self, changes: &[Change]) {
         changes.iter().for_each(|change| drop(self.counts.remove(&change.entry())));
     }
 
-    /// Keeps what the disk did not take of counts. Where a rollout is comes again by itself.
+    /// Keeps what the disk did not take of counts. Where a rollout is comes again by itself, and so
+    /// does that an order is over.
     pub fn count_again(&mut self, changes: Vec<Change>) {
         for change in changes {
             if change.service().is_none() {

@@ -60,7 +60,6 @@ impl Orders {
         for service in services.iter().filter(|service| job.scope.is_of(service)) {
             self.watched.get_mut(service).into_iter().for_each(Watched::forget_readings);
         }
-        self.queue.outdate_counts(&job.changes);
         if job.haste != Haste::None {
             return self.do_at_once(job, snapshot, now);
         }
@@ -141,7 +140,7 @@ impl Orders {
         }
         match (self.queue.take_held(), written) {
             (None, _) => {}
-            (Some(Held::Counts(_)), Ok(())) => {}
+            (Some(Held::Counts(changes)), Ok(())) => self.forget_ended(&changes),
             (Some(Held::Counts(changes)), Err(_)) => self.queue.count_again(changes),
             (Some(Held::Urgent), written) => self.on_urgent(written, snapshot, now),
             (Some(Held::Job(job)), Ok(())) => self.finish(*job, snapshot, now),
@@ -157,7 +156,7 @@ impl Orders {
             self.queue.urgent.push_front(job);
             return;
         }
-        self.base.apply_all(&job.changes);
+        self.take_in(&job.changes);
         if job.is_told || job.is_answered {
             let kind = Kind::Stored { what: job.words.clone() };
             self.say(kind, subject_of(&job));
@@ -170,7 +169,7 @@ impl Orders {
     fn finish(&mut self, mut job: Job, snapshot: &Snapshot, now: Now) {
         self.note_ended_but(&job.changes, &job.overtaken);
         let before = self.base.clone();
-        self.base.apply_all(&job.changes);
+        self.take_in(&job.changes);
         self.catch_up(&before, &job.changes);
         if let Some(config) = job.config.take() {
             self.put_in_force(config, now);
@@ -326,6 +325,20 @@ impl Orders {
                 self.base.apply(&Change::Rollout(Arc::new(rollout)));
             }
             watched.forget_readings();
+        }
+    }
+
+    /// Takes in what is stored. It is later than what was counted of the same.
+    fn take_in(&mut self, changes: &[Change]) {
+        self.base.apply_all(changes);
+        self.queue.outdate_counts(changes);
+    }
+
+    /// Orders whose time was over are gone from the store.
+    fn forget_ended(&mut self, changes: &[Change]) {
+        for change in changes.iter().filter(|change| matches!(change, Change::Clear(_))) {
+            self.base.apply(change);
+            self.state.apply(change);
         }
     }
 

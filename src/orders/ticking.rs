@@ -136,7 +136,7 @@ impl Orders {
         let due = self.budgets.due(&self.base, !turned.is_empty(), now.wall);
         self.count(due);
         self.effects.extend(turned.into_iter().map(Effect::Say));
-        self.end_decrees(snapshot, now);
+        self.end_orders(snapshot, now);
         self.show_standings(snapshot, now);
     }
 
@@ -147,22 +147,38 @@ impl Orders {
         self.count(unsaved);
     }
 
-    fn end_decrees(&mut self, snapshot: &Snapshot, now: Now) {
-        let names: Vec<Arc<str>> =
-            self.config.services.iter().map(|service| service.name.clone()).collect();
-        for name in names {
-            let scope = Scope::Service(name.clone());
-            if self.state.orders_of(&name).next().is_none() || self.queue.is_busy(&scope) {
-                continue;
+    /// Takes back what was ordered for a time that is over, or for a rollout that is. It counts no
+    /// more already, so this makes nobody wait: it is said now, and the disk hears of it when it has
+    /// nothing else to do.
+    fn end_orders(&mut self, snapshot: &Snapshot, now: Now) {
+        let is_over = |standing: &&Override| self.is_over(standing, snapshot, now);
+        let over: Vec<Override> = self.base.orders().filter(is_over).cloned().collect();
+        let before = std::mem::take(&mut self.over);
+        for standing in over {
+            let about = standing.what.about();
+            self.queue.count(Change::Clear(about.clone()));
+            if before.get(&about) != Some(&standing) {
+                self.is_changed = true;
+                self.effects.extend(ended(&standing.what).map(Effect::Say));
             }
-            let by = By::new(ITSELF, Some("its time is over"));
-            let mut draft = Draft::new(&self.state, self.view(snapshot, now), by);
-            draft.end_decrees(&name);
-            let decided = draft.decided(Answer::Done);
-            if !decided.changes.is_empty() {
-                let job = Job::by_itself(scope, decided, now.instant);
-                self.submit(job, snapshot, now);
+            self.over.insert(about, standing);
+        }
+    }
+
+    fn is_over(&self, standing: &Override, snapshot: &Snapshot, now: Now) -> bool {
+        if standing.is_over(now.wall) || self.over.get(&standing.what.about()) == Some(standing) {
+            return true;
+        }
+        match &standing.what {
+            // Those who waited do not go back into line because the clock was set back.
+            What::Hold { service, .. } => {
+                let known = snapshot.service(service).and_then(|service| service.mode.until());
+                known.is_some_and(|until| until <= snapshot.moment(now.instant))
             }
+            What::Lifted { service, rollout: Some(id) } => {
+                self.state.rollout(service).is_none_or(|under_way| under_way.id != *id)
+            }
+            _ => false,
         }
     }
 
@@ -182,6 +198,22 @@ impl Orders {
             });
         }
     }
+}
+
+/// What is said of the end of an order; nothing where another end was told already.
+fn ended(what: &What) -> Option<Event> {
+    let kind = match what {
+        What::Hold { .. } => Kind::Serves,
+        What::Freeze { .. } => Kind::Thawed,
+        What::Lifted { rollout: None, .. } => Kind::OverrideEnded,
+        _ => return None,
+    };
+    let reason = match what {
+        What::Hold { .. } => "the time of the hold is over",
+        _ => "its time is over",
+    };
+    let (author, reason) = (Some(ITSELF.into()), Some(reason.into()));
+    Some(Event { kind, subject: Subject::service(what.service()), author, reason })
 }
 
 impl Draft<'_> {

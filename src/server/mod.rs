@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use crate::admin::{self, Admin, TokenError, Tokens};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
-use crate::control::{self, BindError, Control, Controller, Listening, Wiring, end_holds};
+use crate::control::{self, BindError, Control, Controller, Listening, Wiring};
 use crate::events::{Events, tell_states};
 use crate::files::{FileError, InForce, Source, watch as watch_file};
 use crate::history::{History, PERIOD};
@@ -39,6 +39,7 @@ use crate::snapshot::Published;
 use crate::state::State;
 use crate::store::{Store, StoreError};
 use crate::wire::clients::Clients;
+use crate::wire::holds::call_at_ends;
 use crate::wire::mirror::{self, send_copies};
 use listen::Listeners;
 use socket::Bound;
@@ -208,7 +209,7 @@ impl Server {
             tokio::spawn(resolve(resolver, in_force, control.clone())),
             tokio::spawn(keep_history(history, published.clone(), clock)),
             tokio::spawn(tell_states(published.clone(), events, clock)),
-            tokio::spawn(end_holds(published.clone(), control.clone(), clock)),
+            tokio::spawn(call_at_ends(published.clone(), state.clone(), clock)),
             tokio::spawn(serve_admin(admin_bound, admin)),
         ];
         if let Some(path) = options.source.path().filter(|_| options.watches_file) {

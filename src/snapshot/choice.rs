@@ -215,7 +215,7 @@ impl Snapshot {
         let service = &self.services[place];
         let Assigned { pool, by, made, user } = service.assign(facts, draws);
         let refused = |why| Refusal { why, at: Some((place, pool)) };
-        service.admit(facts, by, asks).map_err(refused)?;
+        service.admit(facts, by, asks, now).map_err(refused)?;
         let choice = Choice {
             service: place,
             pool,

@@ -113,7 +113,7 @@ pub enum Mode {
     Hold {
         /// How many at most; more are refused.
         most: usize,
-        /// Until when at most.
+        /// Until when at most; then it is as if it were not there.
         until: Moment,
     },
     /// New requests are told to come back later.
@@ -121,6 +121,27 @@ pub enum Mode {
         /// What they are told.
         message: Option<Arc<str>>,
     },
+}
+
+/// What a hold is once it is over.
+static SERVES: Mode = Mode::Serve;
+
+impl Mode {
+    /// What it is now: a hold that is over holds nobody, whether it was taken back yet or not.
+    pub fn at(&self, now: Moment) -> &Mode {
+        match self {
+            Mode::Hold { until, .. } if now >= *until => &SERVES,
+            mode => mode,
+        }
+    }
+
+    /// When it ends by itself, if it does.
+    pub fn until(&self) -> Option<Moment> {
+        match self {
+            Mode::Hold { until, .. } => Some(*until),
+            Mode::Serve | Mode::Maintenance { .. } => None,
+        }
+    }
 }
 
 /// The pool for a request.
@@ -231,8 +252,14 @@ impl Service {
     }
 
     /// Whether a request may go on to its pool.
-    pub(super) fn admit(&self, facts: &Facts<'_>, by: By, asks: Asks<'_>) -> Result<(), Why> {
-        match &self.mode {
+    pub(super) fn admit(
+        &self,
+        facts: &Facts<'_>,
+        by: By,
+        asks: Asks<'_>,
+        now: Moment,
+    ) -> Result<(), Why> {
+        match self.mode.at(now) {
             Mode::Serve => {}
             Mode::Hold { .. } => return Err(Why::Held),
             Mode::Maintenance { .. } if self.passes(facts, by) => {}

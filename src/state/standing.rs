@@ -25,6 +25,13 @@ pub struct Override {
     pub until: Option<WallTime>,
 }
 
+impl Override {
+    /// Whether its time is over: then it is as if it were not there.
+    pub fn is_over(&self, now: WallTime) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
 /// What an override says. Addresses are as people write them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

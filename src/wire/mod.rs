@@ -10,5 +10,6 @@ pub mod connection;
 pub mod deadline;
 pub mod pingora_lane;
 pub mod heads;
+pub mod holds;
 pub mod failure_log;
 pub mod mirror;

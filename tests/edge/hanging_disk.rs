@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::harness::client::get;
 use crate::harness::{Load, Origin, Proxy, Reply, until};
 
 /// Put before the system's own calls.
@@ -172,4 +173,63 @@ async fn an_abort_is_answered_while_the_disk_hangs_and_stored_when_it_answers() 
     assert_eq!((&ended["state"], &ended["stored"]), (&"aborted".into(), &Value::Null));
     let status = proxy.json(&["status"]).await;
     assert_eq!(status["services"][0]["pools"][0]["weight"], 100.0, "{status}");
+}
+
+/// Two held services, a disk that hangs, and requests that wait for the end of the holds.
+#[tokio::test]
+async fn holds_end_at_their_time_though_the_disk_hangs() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let origin = Origin::fast("blue").await;
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (listen, admin) = (free(), free().to_string());
+    let service = |name: &str| {
+        let route = format!("[[routes]]\nhosts = [\"{name}.test\"]\nservice = \"{name}\"\n");
+        let of = origin.address;
+        format!("{route}[services.{name}.pools]\nblue.upstreams = [\"{of}\"]\n")
+    };
+    let text = format!(
+        "[[listeners]]\naddress = \"{listen}\"\n[admin]\naddress = \"{admin}\"\n{}{}",
+        service("shop"),
+        service("api"),
+    );
+    let file = folder.path().join("pointsman.toml");
+    std::fs::write(&file, text).unwrap();
+    let hangs = folder.path().join("hangs");
+    let environment = vec![
+        ("LD_PRELOAD", library(folder.path()).await.display().to_string()),
+        ("HANGS_WHILE", hangs.display().to_string()),
+    ];
+    let proxy = Proxy::run_in(file.to_str().unwrap(), &admin, environment).await;
+    for service in ["shop", "api"] {
+        assert_eq!(proxy.cli(&["hold", service, "--for", "3s"]).await.0, 0);
+    }
+    std::fs::write(&hangs, "").unwrap();
+    let ask = |service: &str, nth: u32| {
+        let (host, path) = (format!("{service}.test"), format!("/{nth}"));
+        tokio::spawn(async move { get(listen, &host, &path, &[]).await.status })
+    };
+    let waiting: Vec<_> =
+        (0..6).map(|nth| ask(if nth < 3 { "shop" } else { "api" }, nth)).collect();
+    until("they wait", async || {
+        let status = proxy.json(&["status"]).await;
+        let waiting = |nth: usize| status["services"][nth]["waiting"].as_u64();
+        (waiting(0), waiting(1)) == (Some(3), Some(3))
+    })
+    .await;
+    for answered in waiting {
+        assert_eq!(answered.await.unwrap(), 200);
+    }
+    let status = proxy.json(&["status"]).await;
+    let modes = [0, 1].map(|nth| status["services"][nth]["mode"].clone());
+    assert_eq!(modes, ["serve", "serve"], "{status}");
+    assert_eq!(status["services"][0]["orders"], serde_json::json!([]), "{status}");
+    let told = async || proxy.cli(&["events"]).await.1.matches("serves again").count();
+    until("it is told of both", async || told().await == 2).await;
+    // What the disk has never heard of is over after a restart all the same.
+    let proxy = proxy.kill_and(|| std::fs::remove_file(&hangs).unwrap()).await;
+    for service in ["shop", "api"] {
+        assert_eq!(get(listen, &format!("{service}.test"), "/", &[]).await.status, 200);
+    }
+    let status = proxy.json(&["status"]).await;
+    assert_eq!(status["services"][0]["mode"], "serve", "{status}");
 }

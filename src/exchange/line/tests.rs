@@ -7,14 +7,15 @@ use std::time::{Instant, SystemTime};
 use http::header::HeaderName;
 use http::{HeaderMap, Method, Uri, Version};
 
-use super::super::tests::{finish, last, names, snapshot_of};
+use super::super::tests::{build, finish, last, names, snapshot_of};
 use super::*;
 use crate::clock::Clock;
+use crate::clock::Moment;
 use crate::exchange::Cause;
 use crate::http::admission::{Head, RequestTarget};
 use crate::http::forwarded::Peer;
 use crate::http::view::View;
-use crate::snapshot::{Published, Snapshot};
+use crate::snapshot::{Published, RunTime, Snapshot};
 
 type Asking = Pin<Box<dyn Future<Output = (Exchange, Result<(), Cause>)>>>;
 
@@ -239,4 +240,31 @@ fn who_waits_too_long_is_refused_and_lets_the_next_one_in() {
     let Admission::Answer(answer) = line.gave_up() else { panic!("it is refused") };
     assert_eq!((answer.status, bench.waiting()), (503, [0; 3]));
     assert_eq!(exchange.cause(), Some(Cause::Full));
+}
+
+#[test]
+fn a_hold_that_is_over_holds_nobody_and_lets_those_in_line_pass_in_order() {
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    static ZERO: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let now =
+        || *ZERO.get_or_init(Instant::now) + Duration::from_secs(PASSED.load(Ordering::Relaxed));
+    let mode = |until: Moment| {
+        let modes = [("shop".into(), Mode::Hold { most: 9, until })].into_iter().collect();
+        build(&text(""), RunTime { modes, ..RunTime::default() })
+    };
+    let mut bench = Bench::new("");
+    bench.clock.now = now;
+    bench.snapshot = mode(Moment::from_micros(7_000_000));
+    let mut waiting = [bench.wait(Some("blue")), bench.wait(Some("blue"))];
+    assert_eq!(bench.waiting(), [2, 0, 0]);
+    PASSED.store(8, Ordering::Relaxed);
+    let mut late = bench.wait(Some("green"));
+    assert!(bench.poll(&mut waiting[0]).is_none(), "nobody has called");
+    bench.snapshot.services[0].state.queue.call_next();
+    let first = bench.poll(&mut waiting[0]).expect("the hold is over");
+    assert!(bench.poll(&mut waiting[1]).is_none(), "blue is full");
+    assert!(bench.poll(&mut late).is_some(), "who came last has overtaken nobody");
+    assert_eq!(bench.waiting(), [0, 1, 0]);
+    drop(first);
+    assert!(bench.poll(&mut waiting[1]).is_some());
 }

@@ -239,3 +239,98 @@ fn a_canary_that_fails_loses_its_traffic_while_the_disk_hangs() {
     }
     assert_eq!(seconds[0], seconds[1], "as fast as with a good disk");
 }
+
+fn hold(service: &str, seconds: u64) -> Order {
+    let what = ModeOrder::Hold { length: Duration::from_secs(seconds), most: 9 };
+    Order::Mode { service: service.into(), what }
+}
+
+/// Whether a service holds its requests now.
+fn holds(bench: &Bench, service: &str) -> bool {
+    let moment = bench.snapshot.moment(bench.now.instant);
+    let service = bench.snapshot.service(service).unwrap();
+    matches!(service.mode.at(moment), Mode::Hold { .. })
+}
+
+/// How often it was said that a service serves again.
+fn ends_told(bench: &mut Bench) -> usize {
+    bench.said().iter().filter(|event| event.kind == Kind::Serves).count()
+}
+
+#[test]
+fn holds_end_at_their_time_whatever_the_disk_does() {
+    let mut bench = Bench::of(&format!("{FILE}{API}"));
+    for service in ["shop", "api"] {
+        bench.order(hold(service, 5), ada()).unwrap();
+    }
+    bench.disk.fail_after(0, Failure::Hangs);
+    // The disk has something of the service in its hands, too.
+    let held = bench.give(shift_to(30), by_force());
+    wait(&mut bench, Duration::from_millis(4_999));
+    assert_eq!(["shop", "api"].map(|service| holds(&bench, service)), [true; 2]);
+    wait(&mut bench, Duration::from_millis(1));
+    assert_eq!(["shop", "api"].map(|service| holds(&bench, service)), [false; 2]);
+    bench.ticks(3);
+    assert_eq!((ends_told(&mut bench), bench.standing()), (2, 2), "told once, and not stored yet");
+    bench.let_go();
+    bench.ticks(1);
+    assert_eq!((answer(&mut bench, held), bench.standing()), (Some(Ok(true)), 0));
+    bench.assert_stored();
+    bench.ticks(2);
+    assert_eq!(ends_told(&mut bench), 0);
+}
+
+#[test]
+fn the_end_of_a_hold_takes_no_later_hold_away() {
+    let mut bench = Bench::of(&format!("{FILE}{API}"));
+    bench.order(hold("api", 5), ada()).unwrap();
+    bench.ticks(4);
+    bench.disk.fail_after(0, Failure::Hangs);
+    bench.ticks(1);
+    // The disk has the end of the first in its hands by now.
+    let second = bench.give(hold("api", 60), ada());
+    bench.ticks(1);
+    bench.let_go();
+    assert_eq!(answer(&mut bench, second), Some(Ok(true)));
+    bench.ticks(2);
+    assert_eq!((holds(&bench, "api"), bench.standing()), (true, 1));
+    bench.assert_stored();
+    // One that waits for the disk when the first ends.
+    bench.order(hold("api", 5), ada()).unwrap();
+    bench.disk.fail_after(0, Failure::Hangs);
+    let held = bench.give(shift_to(30), by_force());
+    let second = bench.give(hold("api", 60), ada());
+    bench.ticks(6);
+    bench.let_go();
+    assert_eq!([held, second].map(|of| answer(&mut bench, of)), [Some(Ok(true)), Some(Ok(true))]);
+    bench.ticks(2);
+    assert_eq!((holds(&bench, "api"), bench.standing()), (true, 1));
+    bench.assert_stored();
+}
+
+#[test]
+fn a_hold_whose_time_is_over_holds_nobody_after_a_restart() {
+    let text = &format!("{FILE}{API}");
+    let mut bench = Bench::of(text);
+    bench.order(hold("api", 5), ada()).unwrap();
+    bench.restart(text, 4);
+    assert!(holds(&bench, "api"));
+    bench.restart(text, 1);
+    assert!(!holds(&bench, "api"));
+    bench.ticks(1);
+    assert_eq!((ends_told(&mut bench), bench.standing()), (1, 0));
+    bench.assert_stored();
+}
+
+#[test]
+fn a_hold_that_was_over_does_not_begin_again_when_the_clock_is_set_back() {
+    let mut bench = Bench::of(&format!("{FILE}{API}"));
+    bench.order(hold("api", 5), ada()).unwrap();
+    bench.disk.fail_after(0, Failure::Hangs);
+    bench.ticks(5);
+    bench.0.now.wall = WallTime::from_millis(1_000_000_000);
+    // Something else changes, and another snapshot is built.
+    bench.orders.resolve(Resolved::new());
+    bench.ticks(1);
+    assert!(!holds(&bench, "api"));
+}

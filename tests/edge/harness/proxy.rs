@@ -42,8 +42,14 @@ impl Proxy {
     }
 
     /// Kills it as a power cut would, and starts it again.
-    pub async fn kill(mut self) -> Proxy {
+    pub async fn kill(self) -> Proxy {
+        self.kill_and(|| ()).await
+    }
+
+    /// As [`Proxy::kill`], with something done while it is dead.
+    pub async fn kill_and(mut self, between: impl FnOnce()) -> Proxy {
         self._child.kill().await.unwrap();
+        between();
         Proxy::run_in(&self.file, &self.admin, self.environment).await
     }
 

@@ -9,7 +9,7 @@ use super::key::{Table, Without, share, table, text, time_option};
 use super::section::{Section, wrong_kind};
 use super::values::percentage;
 use super::{Problem, Problems};
-use crate::slo::{DEFAULT_WINDOW, Objective, Quantile, Slo, Target};
+use crate::slo::{DEFAULT_WINDOW, Goal, Objective, Quantile, Slo};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -45,8 +45,8 @@ static LATENCY: Table = Table::new(
 
 /// Reads a service's table on objectives. One that says nothing promises 99.9 % over 30 days.
 pub(super) fn slo(mut section: Section<'_>, problems: &mut Problems) -> Slo {
-    let availability = section.value("availability").and_then(|value| match target(value) {
-        Ok(target) => Some(target),
+    let availability = section.value("availability").and_then(|value| match goal(value) {
+        Ok(goal) => Some(goal),
         Err(error) => {
             let problem = Problem::error(value.span(), "bad value for `availability`");
             problems.0.push(problem.label(error));
@@ -57,7 +57,7 @@ pub(super) fn slo(mut section: Section<'_>, problems: &mut Problems) -> Slo {
     let latencies = latency.map(|section| latencies(section, problems)).unwrap_or_default();
     let window = section.text(problems, "window", days).map(|found| found.value);
     section.close(problems);
-    let availability = Objective::Availability(availability.unwrap_or(Target::THREE_NINES));
+    let availability = Objective::Availability(availability.unwrap_or(Goal::THREE_NINES));
     Slo {
         objectives: std::iter::once(availability).chain(latencies).collect(),
         window: window.unwrap_or(DEFAULT_WINDOW),
@@ -65,8 +65,8 @@ pub(super) fn slo(mut section: Section<'_>, problems: &mut Problems) -> Slo {
 }
 
 /// A share of good requests as a number or a text.
-fn target(value: &Spanned<DeValue<'_>>) -> Result<Target, String> {
-    Target::from_percent(percentage(value)?).map_err(|error| error.to_string())
+fn goal(value: &Spanned<DeValue<'_>>) -> Result<Goal, String> {
+    Goal::from_percent(percentage(value)?).map_err(|error| error.to_string())
 }
 
 /// Times by quantile, the lowest quantile first.
@@ -146,10 +146,8 @@ mod tests {
     #[test]
     fn nothing_is_promised_without_the_table_and_three_nines_with_it() {
         assert_eq!(parse("").unwrap(), (None, vec![]));
-        let default = Slo {
-            objectives: vec![Objective::Availability(Target::THREE_NINES)],
-            window: 30 * DAY,
-        };
+        let default =
+            Slo { objectives: vec![Objective::Availability(Goal::THREE_NINES)], window: 30 * DAY };
         assert_eq!(parse("[services.a.slo]\n").unwrap(), (Some(default), vec![]));
     }
 
@@ -159,7 +157,7 @@ mod tests {
                      p50 = \"50ms\"\np90 = \"90ms\"\np95 = \"0.2s\"\np99 = \"500ms\"\n\"p99.9\" = \"2s\"\n";
         let (slo, warnings) = parse(lines).unwrap();
         let objectives = vec![
-            Objective::Availability(Target::from_percent("99.95").unwrap()),
+            Objective::Availability(Goal::from_percent("99.95").unwrap()),
             latency(Quantile::P50, 50),
             latency(Quantile::P90, 90),
             latency(Quantile::P95, 200),
@@ -169,7 +167,7 @@ mod tests {
         assert_eq!(slo, Some(Slo { objectives, window: 28 * DAY }));
         assert!(warnings.is_empty(), "{warnings:?}");
         let (slo, _) = parse("[services.a]\nslo.availability = \"99.999%\"").unwrap();
-        assert_eq!(slo.unwrap().objectives[0].target().to_string(), "99.999");
+        assert_eq!(slo.unwrap().objectives[0].goal().to_string(), "99.999");
     }
 
     #[test]

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Counts, Metric, Verdict};
 use crate::split::BasisPoints;
 
 /// When a canary is taken back whatever else is said of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guard {
     /// The share of bad attempts that is too much; not 0.
     pub errors: BasisPoints,

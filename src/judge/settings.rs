@@ -9,7 +9,7 @@ use super::slower::Slack;
 
 /// How a rollout is judged. Fixed at its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "StoredSettings", into = "StoredSettings")]
 pub struct JudgeSettings {
     /// Whether it is judged at all; without it only the simple guard holds.
     pub enabled: bool,
@@ -39,6 +39,24 @@ pub struct JudgeSettings {
     pub budget_share: f64,
 }
 
+/// The one stored form of the settings: of a plan, and of what a judge has heard.
+#[derive(Serialize, Deserialize)]
+#[serde(default)]
+struct StoredSettings {
+    enabled: bool,
+    alpha: f64,
+    tolerated_ratio: f64,
+    tolerated_rate: f64,
+    latency_share: f64,
+    latency_time: Duration,
+    gate_ratio: f64,
+    gate_rate: f64,
+    beta: f64,
+    guard: f64,
+    tempering_limit: f64,
+    budget_share: f64,
+}
+
 impl Default for JudgeSettings {
     fn default() -> Self {
         JudgeSettings {
@@ -55,6 +73,80 @@ impl Default for JudgeSettings {
             tempering_limit: 3.0,
             budget_share: 0.02,
         }
+    }
+}
+
+impl From<JudgeSettings> for StoredSettings {
+    fn from(
+        JudgeSettings {
+            enabled,
+            alpha,
+            tolerated_ratio,
+            tolerated_rate,
+            latency_share,
+            latency_time,
+            gate_ratio,
+            gate_rate,
+            beta,
+            guard,
+            tempering_limit,
+            budget_share,
+        }: JudgeSettings,
+    ) -> StoredSettings {
+        StoredSettings {
+            enabled,
+            alpha,
+            tolerated_ratio,
+            tolerated_rate,
+            latency_share,
+            latency_time,
+            gate_ratio,
+            gate_rate,
+            beta,
+            guard,
+            tempering_limit,
+            budget_share,
+        }
+    }
+}
+
+impl From<StoredSettings> for JudgeSettings {
+    fn from(
+        StoredSettings {
+            enabled,
+            alpha,
+            tolerated_ratio,
+            tolerated_rate,
+            latency_share,
+            latency_time,
+            gate_ratio,
+            gate_rate,
+            beta,
+            guard,
+            tempering_limit,
+            budget_share,
+        }: StoredSettings,
+    ) -> JudgeSettings {
+        JudgeSettings {
+            enabled,
+            alpha,
+            tolerated_ratio,
+            tolerated_rate,
+            latency_share,
+            latency_time,
+            gate_ratio,
+            gate_rate,
+            beta,
+            guard,
+            tempering_limit,
+            budget_share,
+        }
+    }
+}
+
+impl Default for StoredSettings {
+    fn default() -> StoredSettings {
+        JudgeSettings::default().into()
     }
 }
 

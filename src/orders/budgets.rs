@@ -66,7 +66,7 @@ impl Budgets {
             let newest = |block: &Arc<crate::slo::Block>| block.samples.last().map(|last| last.at);
             let newest = state.blocks(of).filter_map(newest).max().unwrap_or_default();
             if now.wall.elapsed_since(newest) > FORGOTTEN {
-                gone.push(Change::ForgetCourse { of: of.clone() });
+                gone.push(Change::ForgetAlarms { of: of.clone() });
                 gone.extend(state.blocks(of).map(|block| {
                     let (grain, number) = (block.grain, block.number);
                     Change::ForgetBlock { of: of.clone(), grain, number }
@@ -154,7 +154,7 @@ impl Budgets {
             window: budget.window(),
             reading: budget.reading(now.wall),
             state: budget.state(),
-            burning: budget.course().burning(),
+            burning: budget.alarms().burning(),
         };
         let decree = |about: About| {
             let standing = state.order(&about).filter(|standing| !standing.is_over(now.wall))?;
@@ -172,7 +172,7 @@ impl Budgets {
 /// What is new of a budget, and what no window of it reaches back to.
 fn unsaved(of: &Arc<str>, budget: &mut Budget, state: &State, now: WallTime) -> Vec<Change> {
     budget.mark(now);
-    let mut changes = vec![Change::Course { of: of.clone(), course: budget.course().clone() }];
+    let mut changes = vec![Change::Alarms { of: of.clone(), alarms: budget.alarms().clone() }];
     let blocks = budget.rings().unsaved().into_iter().map(Arc::new);
     changes.extend(blocks.map(|block| Change::Block { of: of.clone(), block }));
     for (grain, oldest) in budget.rings().oldest_blocks() {

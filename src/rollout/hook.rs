@@ -48,8 +48,7 @@ impl HookPoint {
 }
 
 /// Something outside that is called.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// A POST with signed JSON; any 2xx lets the rollout go on.
     Webhook {
@@ -70,7 +69,7 @@ pub enum Hook {
 }
 
 /// The hooks of a rollout, one for each point at most.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hooks {
     /// See [`HookPoint::BeforeStart`].
     pub before_start: Option<Hook>,

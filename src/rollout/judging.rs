@@ -3,14 +3,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::judge::ledger::METRICS;
 use crate::judge::{Errors, JudgeSettings, Ledger};
 
 /// How a service's rollouts are judged.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judging {
     /// How strict the judge is.
     pub settings: JudgeSettings,
@@ -29,8 +26,7 @@ pub struct Judging {
 }
 
 /// What becomes of a step that stays inconclusive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnInconclusive {
     /// The rollout pauses, and somebody is told.
     #[default]
@@ -57,7 +53,7 @@ impl OnInconclusive {
 }
 
 /// A question whose answer, a number, may not be above a limit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     /// The server, such as `http://127.0.0.1:9090`.
     pub url: String,

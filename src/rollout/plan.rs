@@ -3,15 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Hooks, Judging, Smoke};
 use crate::judge::Guard;
 use crate::split::{BasisPoints, Split};
 
 /// How a service moves from one pool to another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
     /// One switch, once the target is healthy.
     AllAtOnce,
@@ -72,7 +69,7 @@ pub struct RolloutSettings {
 }
 
 /// A rollout's settings, fixed at its start: what is edited later is for the next one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// How.
     pub strategy: Strategy,
@@ -103,7 +100,6 @@ pub struct Plan {
     /// Calls.
     pub hooks: Hooks,
     /// How it is judged.
-    #[serde(default)]
     pub judging: Judging,
 }
 

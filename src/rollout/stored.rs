@@ -5,6 +5,8 @@
 //! judge's own numbers, so another version of them cannot be read, and is then let go of. The
 //! rollout goes on, and its step begins anew.
 
+mod plan;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,9 +14,10 @@ use serde_json::Value;
 
 use super::pending::Pending;
 use super::rolling::Rolling;
-use super::{Hearing, Outcome, Paused, Plan, Rollout, Stage};
+use super::{Hearing, Outcome, Paused, Rollout, Stage};
 use crate::clock::WallTime;
 use crate::judge::Counts;
+use plan::StoredPlan;
 
 /// What this version writes of what a judge has heard, and reads.
 const HEARING: u32 = 1;
@@ -24,7 +27,7 @@ const HEARING: u32 = 1;
 pub struct StoredRollout {
     id: u64,
     service: Arc<str>,
-    plan: Plan,
+    plan: StoredPlan,
     author: String,
     reason: Option<String>,
     started: WallTime,
@@ -95,7 +98,7 @@ impl StoredRollout {
         StoredRollout {
             id,
             service,
-            plan,
+            plan: plan.into(),
             author,
             reason,
             started,
@@ -159,7 +162,7 @@ impl StoredRollout {
         Ok(Rollout {
             id,
             service,
-            plan,
+            plan: plan.into(),
             author,
             reason,
             started,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Block, Burns, Course, Objective, Rings, Span, State};
+use super::{Alarms, Block, Burns, Objective, Rings, Span, State};
 use crate::clock::WallTime;
 use crate::judge::Counts;
 
@@ -22,7 +22,7 @@ pub struct Budget {
     /// The counter at the last look; none before the first.
     counter: Option<Counts>,
     rings: Rings,
-    course: Course,
+    alarms: Alarms,
 }
 
 /// What is kept of a budget while the process is away.
@@ -31,7 +31,7 @@ pub struct Kept {
     /// Its samples.
     pub blocks: Vec<Block>,
     /// Where it was.
-    pub course: Course,
+    pub alarms: Alarms,
 }
 
 /// What can be said of a budget at a moment.
@@ -67,7 +67,7 @@ impl Budget {
             rings.note(now, totals);
         }
         let counter = is_new.then(Counts::default);
-        Budget { objective, window, totals, counter, rings, course: kept.course }
+        Budget { objective, window, totals, counter, rings, alarms: kept.alarms }
     }
 
     /// What it is for.
@@ -80,7 +80,7 @@ impl Budget {
         self.window
     }
 
-    /// Goes on for an objective that counts alike, with another target or window.
+    /// Goes on for an objective that counts alike, with another goal or window.
     pub fn set(&mut self, objective: Objective, window: Duration) {
         (self.objective, self.window) = (objective, window);
         self.rings.set_window(window);
@@ -92,13 +92,13 @@ impl Budget {
         self.counter = Some(counter);
         self.rings.note(now, self.totals);
         let reading = self.reading(now);
-        self.course.look(&reading, now);
+        self.alarms.look(&reading, now);
     }
 
     /// What can be said of it now.
     pub fn reading(&self, now: WallTime) -> Reading {
         let within = |window| self.rings.within(window, now, self.totals);
-        let share = self.objective.target().budget();
+        let share = self.objective.goal().budget();
         let burn = |span: Span| {
             let counts = within(span.length());
             if is_enough(counts) { counts.ratio() / share } else { 0.0 }
@@ -117,12 +117,12 @@ impl Budget {
 
     /// What it lets rollouts do.
     pub fn state(&self) -> State {
-        self.course.state()
+        self.alarms.state()
     }
 
     /// Where it is.
-    pub fn course(&self) -> &Course {
-        &self.course
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     /// Its samples.

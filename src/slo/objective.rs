@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Target;
+use super::Goal;
 use super::standing::FEWEST;
 
 /// What a service promises.
@@ -22,7 +22,7 @@ pub const DEFAULT_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
     /// So many requests do not fail.
-    Availability(Target),
+    Availability(Goal),
     /// So many of the requests that did not fail are answered within a time. What failed is the
     /// other objective's: counted here too, one outage would spend two budgets, and a fast 500
     /// would be praised for its speed.
@@ -66,8 +66,8 @@ impl Quantile {
         }
     }
 
-    const fn target(self) -> Target {
-        Target::of_millionths(match self {
+    const fn goal(self) -> Goal {
+        Goal::of_millionths(match self {
             Quantile::P50 => 500_000,
             Quantile::P90 => 900_000,
             Quantile::P95 => 950_000,
@@ -87,16 +87,16 @@ impl Objective {
     }
 
     /// The share of requests that has to be good.
-    pub fn target(&self) -> Target {
+    pub fn goal(&self) -> Goal {
         match self {
-            Objective::Availability(target) => *target,
-            Objective::Latency { quantile, .. } => quantile.target(),
+            Objective::Availability(goal) => *goal,
+            Objective::Latency { quantile, .. } => quantile.goal(),
         }
     }
 }
 
 /// Which requests are bad, in words: two that say the same are counted alike, so that history of the
-/// one is history of the other. A target is no part of it.
+/// one is history of the other. A goal is no part of it.
 impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -116,7 +116,7 @@ impl Slo {
         let available =
             objectives.find(|objective| matches!(objective, Objective::Availability(_)))?;
         let requests = requests_per_second * self.window.as_secs_f64();
-        Some((requests * available.target().budget() * share).max(FEWEST))
+        Some((requests * available.goal().budget() * share).max(FEWEST))
     }
 
     /// The latency objectives: how many and within which time.

@@ -97,7 +97,7 @@ impl Standing {
         }
         // A short history stands for the whole window.
         let whole = shown.window.as_secs_f64() / seen.as_secs_f64();
-        let budget = shown.reading.seen.total as f64 * whole * shown.objective.target().budget();
+        let budget = shown.reading.seen.total as f64 * whole * shown.objective.goal().budget();
         Some((budget * share).max(FEWEST))
     }
 
@@ -170,7 +170,7 @@ fn times(burn: f64) -> String {
 mod tests {
     use super::*;
     use crate::judge::Counts;
-    use crate::slo::{DEFAULT_WINDOW, Target};
+    use crate::slo::{DEFAULT_WINDOW, Goal};
 
     fn shown(state: State, remaining: f64, burning: [bool; 4]) -> Shown {
         let reading = Reading {
@@ -181,7 +181,7 @@ mod tests {
             is_warming: false,
             since: WallTime::default(),
         };
-        let objective = Objective::Availability(Target::THREE_NINES);
+        let objective = Objective::Availability(Goal::THREE_NINES);
         Shown { objective, window: DEFAULT_WINDOW, reading, state, burning }
     }
 
@@ -262,7 +262,7 @@ mod tests {
         let at = |length: Duration| WallTime::from_millis(1_000) + length;
         let of = |total| Standing {
             objectives: vec![Shown {
-                objective: Objective::Availability(Target::THREE_NINES),
+                objective: Objective::Availability(Goal::THREE_NINES),
                 window: hour * 720,
                 reading: Reading {
                     burns: Default::default(),

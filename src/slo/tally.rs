@@ -62,12 +62,12 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slo::{DEFAULT_WINDOW, Target};
+    use crate::slo::{DEFAULT_WINDOW, Goal};
 
     #[test]
     fn each_objective_counts_what_it_is_for() {
         let millis = Duration::from_millis;
-        let availability = Objective::Availability(Target::THREE_NINES);
+        let availability = Objective::Availability(Goal::THREE_NINES);
         let [p50, p99] = [(Quantile::P50, 100), (Quantile::P99, 500)]
             .map(|(quantile, most)| Objective::Latency { quantile, at_most: millis(most) });
         let slo = Slo { objectives: vec![availability, p50, p99], window: DEFAULT_WINDOW };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{About, FlagState, Override, Revision};
 use crate::rollout::{Hearing, Rollout};
-use crate::slo::{Block, Course, Grain};
+use crate::slo::{Alarms, Block, Grain};
 
 /// One durable step of the state.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,11 +82,11 @@ pub enum Change {
         said: Option<String>,
     },
     /// Where an error budget is.
-    Course {
+    Alarms {
         /// Its key.
         of: Arc<str>,
         /// Where it is.
-        course: Course,
+        alarms: Alarms,
     },
     /// What was counted for an error budget in one stretch of time.
     Block {
@@ -105,7 +105,7 @@ pub enum Change {
         number: u64,
     },
     /// Nothing is promised any more that this budget was for.
-    ForgetCourse {
+    ForgetAlarms {
         /// Its key.
         of: Arc<str>,
     },
@@ -128,10 +128,10 @@ impl Change {
             | Change::Flag { .. }
             | Change::ForgetFlag { .. }
             | Change::InFile { .. }
-            | Change::Course { .. }
+            | Change::Alarms { .. }
             | Change::Block { .. }
             | Change::ForgetBlock { .. }
-            | Change::ForgetCourse { .. } => None,
+            | Change::ForgetAlarms { .. } => None,
         }
     }
 
@@ -162,7 +162,7 @@ impl Change {
             Change::Flag { name, state } => ("flag", format!("{name}/{}", state.revision)),
             Change::ForgetFlag { name, revision } => ("flag", format!("{name}/{revision}")),
             Change::InFile { of, .. } => ("in file", of.to_string()),
-            Change::Course { of, .. } | Change::ForgetCourse { of } => ("course", of.to_string()),
+            Change::Alarms { of, .. } | Change::ForgetAlarms { of } => ("alarms", of.to_string()),
             Change::Block { of, block } => {
                 ("block", format!("{of}/{}/{}", block.grain.name(), block.number))
             }

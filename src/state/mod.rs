@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::rollout::Rollout;
-use crate::slo::{Block, Course, Grain, Kept};
+use crate::slo::{Alarms, Block, Grain, Kept};
 
 pub use about::About;
 pub use change::Change;
@@ -60,7 +60,7 @@ struct Remembered {
 /// What is remembered of one error budget.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Accounts {
-    course: Course,
+    alarms: Alarms,
     blocks: BTreeMap<(Grain, u64), Arc<Block>>,
 }
 
@@ -119,15 +119,15 @@ impl State {
             Change::InFile { of, said: None } => {
                 Arc::make_mut(&mut self.in_file).remove(&of);
             }
-            Change::Course { of, course } => self.of_budget(&of, |kept| kept.course = course),
+            Change::Alarms { of, alarms } => self.of_budget(&of, |kept| kept.alarms = alarms),
             Change::Block { of, block } => self.of_budget(&of, |kept| {
                 kept.blocks.insert((block.grain, block.number), block);
             }),
             Change::ForgetBlock { of, grain, number } => self.of_budget(&of, |kept| {
                 kept.blocks.remove(&(grain, number));
             }),
-            Change::ForgetCourse { of } => {
-                self.of_budget(&of, |kept| kept.course = Course::default());
+            Change::ForgetAlarms { of } => {
+                self.of_budget(&of, |kept| kept.alarms = Alarms::default());
             }
         }
     }
@@ -294,7 +294,7 @@ impl State {
     pub fn budget(&self, of: &str) -> Kept {
         let Some(kept) = self.budgets.get(of) else { return Kept::default() };
         let blocks = kept.blocks.values().map(|block| (**block).clone()).collect();
-        Kept { blocks, course: kept.course.clone() }
+        Kept { blocks, alarms: kept.alarms.clone() }
     }
 
     /// The keys of all error budgets.
@@ -333,7 +333,7 @@ impl State {
         };
         changes.extend(self.in_file.iter().map(said));
         for (of, kept) in &*self.budgets {
-            changes.push(Change::Course { of: of.clone(), course: kept.course.clone() });
+            changes.push(Change::Alarms { of: of.clone(), alarms: kept.alarms.clone() });
             let blocks = kept.blocks.values().cloned();
             changes.extend(blocks.map(|block| Change::Block { of: of.clone(), block }));
         }

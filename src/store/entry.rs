@@ -13,7 +13,6 @@ use super::tables::{
     SAMPLES, Texts, key,
 };
 use crate::rollout::{Rollout, StoredHearing, StoredRollout};
-use crate::slo::Course;
 use crate::state::{About, Change, Override, State};
 
 /// Where the key of the cohort hash is, in the table of what there is one of.
@@ -83,8 +82,10 @@ impl Entry {
                 put(IN_FILE, of.to_string(), stored::json(said)?)
             }
             Change::InFile { of, said: None } => gone(IN_FILE, of.to_string()),
-            Change::Course { of, course } => put(BUDGETS, of.to_string(), stored::json(course)?),
-            Change::ForgetCourse { of } => gone(BUDGETS, of.to_string()),
+            Change::Alarms { of, alarms } => {
+                put(BUDGETS, of.to_string(), stored::alarms_json(alarms)?)
+            }
+            Change::ForgetAlarms { of } => gone(BUDGETS, of.to_string()),
             Change::Block { of, block } => {
                 let key = stored::block_key(of, block.grain, block.number);
                 put(SAMPLES, key, stored::block_json(block)?)
@@ -132,7 +133,7 @@ pub(super) fn read(table: Texts, key: &str, json: &str) -> Result<Option<Change>
     } else if name == IN_FILE.name() {
         Change::InFile { of: key.into(), said: Some(stored::parse(key, json)?) }
     } else if name == BUDGETS.name() {
-        Change::Course { of: key.into(), course: stored::parse::<Course>(key, json)? }
+        Change::Alarms { of: key.into(), alarms: stored::alarms(key, json)? }
     } else if name == SAMPLES.name() {
         let of = stored::budget_of(key)?;
         Change::Block { of: of.into(), block: Arc::new(stored::block(key, json)?) }

@@ -1,5 +1,5 @@
 //! The forms of values: revisions, flags and samples in, the JSON they are kept as out, and back.
-//! What an order or a rollout is kept as stands beside its own type.
+//! What a rollout is kept as stands beside its own type, whose parts nobody else sees.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::error::Trouble;
 use super::tables;
 use crate::clock::WallTime;
 use crate::judge::Counts;
-use crate::slo::{Block, Grain, Sample};
+use crate::slo::{Alarms, Block, Fire, Grain, Sample, TIERS};
 use crate::split::{BasisPoints, Layout, Split};
 use crate::state::{FlagState, Revision};
 
@@ -38,6 +38,22 @@ struct StoredFlag {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     at: WallTime,
+}
+
+/// What of an error budget alarms.
+#[derive(Serialize, Deserialize)]
+struct StoredAlarms {
+    tiers: [StoredFire; TIERS.len()],
+    is_held: bool,
+    clear_since: Option<WallTime>,
+    is_cautious: bool,
+    is_frozen: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredFire {
+    burns: bool,
+    quiet_since: Option<WallTime>,
 }
 
 /// The JSON of a value.
@@ -91,6 +107,18 @@ pub(super) fn flag(key: &str, json: &str) -> Result<FlagState, Trouble> {
 pub(super) fn flag_json(state: &FlagState) -> Result<String, Trouble> {
     let FlagState { percent, author, reason, at, .. } = state.clone();
     json(&StoredFlag { percent, author, reason, at })
+}
+
+pub(super) fn alarms(key: &str, json: &str) -> Result<Alarms, Trouble> {
+    let StoredAlarms { tiers, is_held, clear_since, is_cautious, is_frozen } = parse(key, json)?;
+    let tiers = tiers.map(|StoredFire { burns, quiet_since }| Fire { burns, quiet_since });
+    Ok(Alarms { tiers, is_held, clear_since, is_cautious, is_frozen })
+}
+
+pub(super) fn alarms_json(alarms: &Alarms) -> Result<String, Trouble> {
+    let Alarms { tiers, is_held, clear_since, is_cautious, is_frozen } = alarms.clone();
+    let tiers = tiers.map(|Fire { burns, quiet_since }| StoredFire { burns, quiet_since });
+    json(&StoredAlarms { tiers, is_held, clear_since, is_cautious, is_frozen })
 }
 
 /// The key of what was counted for an error budget in one stretch of time.

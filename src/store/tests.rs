@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::WallTime;
 use crate::judge::{Counts, Guard};
 use crate::rollout::{Hook, Hooks, Judging, Plan, Rollout, Smoke, Strategy};
-use crate::slo::{Budget, DEFAULT_WINDOW, Kept, Objective, Rings, Target};
+use crate::slo::{Budget, DEFAULT_WINDOW, Goal, Kept, Objective, Rings};
 use crate::split::{BasisPoints, Split};
 use crate::state::{About, Draft, FlagState, Override, Revision, What};
 use crate::upstream::BreakerOrder;
@@ -64,7 +64,7 @@ impl Batch {
 
     fn budget(&mut self, service: &str, budget: &Budget) -> &mut Batch {
         let of: Arc<str> = format!("{service}/{}", budget.objective()).into();
-        self.change(Change::Course { of: of.clone(), course: budget.course().clone() });
+        self.change(Change::Alarms { of: of.clone(), alarms: budget.alarms().clone() });
         for block in budget.rings().unsaved() {
             self.change(Change::Block { of: of.clone(), block: Arc::new(block) });
         }
@@ -178,7 +178,7 @@ fn flag(percent: u16) -> FlagState {
 }
 
 fn availability() -> Objective {
-    Objective::Availability(Target::THREE_NINES)
+    Objective::Availability(Goal::THREE_NINES)
 }
 
 /// A budget that has been looked at for so many half hours, and stored after each but the last.
@@ -245,7 +245,7 @@ fn nth(state: State, n: u64) -> Batch {
                 let (grain, number) = (block.grain, block.number);
                 batch.change(Change::ForgetBlock { of: of.clone(), grain, number });
             }
-            batch.change(Change::ForgetCourse { of });
+            batch.change(Change::ForgetAlarms { of });
         }
     }
     batch

@@ -9,7 +9,7 @@ use pointsman::clock::WallTime;
 use pointsman::files::Source;
 use pointsman::judge::Counts;
 use pointsman::server::{Options, Server, StartError};
-use pointsman::slo::{Budget, DEFAULT_WINDOW, Kept, Objective, Target};
+use pointsman::slo::{Budget, DEFAULT_WINDOW, Goal, Kept, Objective};
 use pointsman::state::Change;
 use pointsman::store::{Store, StoreError};
 use serde_json::{Value, json};
@@ -298,7 +298,7 @@ async fn somebody_freezes_and_lifts() {
 
 /// A store that remembers a month in which nothing failed until yesterday, and then a tenth did.
 fn spent(path: &Path) {
-    let objective = Objective::Availability(Target::THREE_NINES);
+    let objective = Objective::Availability(Goal::THREE_NINES);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let (end, begin) = (since.as_secs(), since.as_secs() - 31 * 24 * 3_600);
     let at = |second: u64| WallTime::from_millis(second * 1_000);
@@ -313,7 +313,7 @@ fn spent(path: &Path) {
     }
     let store = Store::open(path).unwrap();
     let of: Arc<str> = "shop/availability".into();
-    let mut changes = vec![Change::Course { of: of.clone(), course: budget.course().clone() }];
+    let mut changes = vec![Change::Alarms { of: of.clone(), alarms: budget.alarms().clone() }];
     let blocks = budget.rings().unsaved().into_iter().map(Arc::new);
     changes.extend(blocks.map(|block| Change::Block { of: of.clone(), block }));
     store.commit(&changes, &[]).unwrap();

@@ -229,7 +229,7 @@ impl From<&slo::Shown> for Objective {
         });
         Objective {
             name: shown.objective.name().into(),
-            target: shown.objective.target().percent(),
+            target: shown.objective.goal().percent(),
             at_most_seconds: match shown.objective {
                 slo::Objective::Availability(_) => None,
                 slo::Objective::Latency { at_most, .. } => Some(at_most.as_secs_f64()),

@@ -19,7 +19,7 @@ pub(in super::super) fn lasting(state: &State) -> Vec<String> {
     let lasting = changes.iter().filter_map(|change| match change {
         Change::Rollout(rollout) => Some(format!("under way {}", place_of(rollout))),
         Change::Past(rollout) => Some(format!("past {}", place_of(rollout))),
-        Change::Heard { .. } | Change::Course { .. } | Change::Block { .. } => None,
+        Change::Heard { .. } | Change::Alarms { .. } | Change::Block { .. } => None,
         change => Some(format!("{change:?}")),
     });
     lasting.collect()

@@ -1,12 +1,12 @@
 use super::*;
-use crate::slo::{DEFAULT_WINDOW, TIERS, Target};
+use crate::slo::{DEFAULT_WINDOW, Goal, TIERS};
 
 const START: u64 = 1_700_000_000;
 
 const DAY: u64 = 24 * 60 * 60;
 
 fn availability() -> Objective {
-    Objective::Availability(Target::THREE_NINES)
+    Objective::Availability(Goal::THREE_NINES)
 }
 
 /// A budget on simulated time, with as many requests a second as are asked for.
@@ -135,7 +135,7 @@ fn a_young_budget_goes_by_what_there_is_and_says_so() {
     assert_eq!(reading.since.millis(), START * 1_000);
     assert_eq!(reading.burns.map(f64::round), [500.0; 7]);
     assert_eq!(service.budget.state(), State::Hold);
-    assert_eq!(service.budget.course().burning(), [true; 4]);
+    assert_eq!(service.budget.alarms().burning(), [true; 4]);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_restart_goes_on_from_the_last_sample_and_counts_anew() {
     let mut service = Service::begin();
     (0..600).for_each(|_| service.serve(1, 10, 0.5));
     let blocks = service.budget.rings().unsaved();
-    let kept = Kept { blocks, course: service.budget.course().clone() };
+    let kept = Kept { blocks, alarms: service.budget.alarms().clone() };
     let later = WallTime::from_millis((service.now + 3_600) * 1_000);
     let mut second = Budget::begin(availability(), DEFAULT_WINDOW, kept.clone(), true, later);
     let sampled = second.reading(later).seen;
@@ -165,10 +165,10 @@ fn a_restart_goes_on_from_the_last_sample_and_counts_anew() {
 }
 
 #[test]
-fn another_target_is_for_the_same_history() {
+fn another_goal_is_for_the_same_history() {
     let mut service = Service::begin();
     (0..60).for_each(|_| service.serve(1, 10, 0.5));
-    let stricter = Objective::Availability(Target::from_percent("99.99").unwrap());
+    let stricter = Objective::Availability(Goal::from_percent("99.99").unwrap());
     service.budget.set(stricter, Duration::from_secs(7 * DAY));
     let reading = service.reading();
     assert_eq!((reading.burns[0].round(), reading.seen.total), (5_000.0, 600));

@@ -107,10 +107,10 @@ fn what_was_in_a_store_of_format_2_is_found() {
     let (_folder, store) = opened("2");
     let state = store.recall().unwrap();
     assert_eq!(orders(&state), sorted(overrides()));
-    let Kept { blocks, course } = state.budget("shop/availability");
+    let Kept { blocks, alarms } = state.budget("shop/availability");
     let rings = Rings::recall(DEFAULT_WINDOW, blocks);
     let whole = budget(5);
-    assert_eq!((&course, rings.totals()), (whole.course(), whole.rings().totals()));
+    assert_eq!((&alarms, rings.totals()), (whole.alarms(), whole.rings().totals()));
     let (totals, now) = (rings.totals(), rings.newest().unwrap());
     for minutes in [5, 60, 120] {
         let window = Duration::from_secs(minutes * 60);

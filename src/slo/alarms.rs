@@ -20,8 +20,6 @@
 //! A budget whose history is shorter than its window is warming: then what is left says little, and
 //! only the two fast rates hold anything.
 
-use serde::{Deserialize, Serialize};
-
 use super::{Reading, TIERS};
 use crate::clock::WallTime;
 
@@ -47,23 +45,24 @@ const QUIET: Duration = Duration::from_secs(10);
 /// How long fast rates must be over before rollouts go on.
 const CLEAR: Duration = Duration::from_secs(30 * 60);
 
-/// Where an objective is. Stored as it is, as JSON: its fields only grow, with defaults.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Course {
-    tiers: [Fire; TIERS.len()],
-    is_held: bool,
+/// What of an objective's budget alarms.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Alarms {
+    /// Whether each of [`TIERS`] burns.
+    pub(crate) tiers: [Fire; TIERS.len()],
+    pub(crate) is_held: bool,
     /// Since when neither of the fast rates burns, while it is held.
-    clear_since: Option<WallTime>,
-    is_cautious: bool,
-    is_frozen: bool,
+    pub(crate) clear_since: Option<WallTime>,
+    pub(crate) is_cautious: bool,
+    pub(crate) is_frozen: bool,
 }
 
 /// Whether a tier burns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Fire {
-    burns: bool,
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Fire {
+    pub(crate) burns: bool,
     /// Since when it could be over.
-    quiet_since: Option<WallTime>,
+    pub(crate) quiet_since: Option<WallTime>,
 }
 
 impl State {
@@ -86,7 +85,7 @@ impl State {
     }
 }
 
-impl Course {
+impl Alarms {
     /// Goes on by what is seen now.
     pub fn look(&mut self, seen: &Reading, now: WallTime) {
         for (fire, tier) in self.tiers.iter_mut().zip(&TIERS) {
@@ -115,9 +114,9 @@ impl Course {
     /// The hardest state that holds.
     pub fn state(&self) -> State {
         match self {
-            Course { is_frozen: true, .. } => State::Frozen,
-            Course { is_held: true, .. } => State::Hold,
-            Course { is_cautious: true, .. } => State::Caution,
+            Alarms { is_frozen: true, .. } => State::Frozen,
+            Alarms { is_held: true, .. } => State::Hold,
+            Alarms { is_cautious: true, .. } => State::Caution,
             _ => State::Open,
         }
     }

@@ -98,6 +98,14 @@ impl std::ops::Add<Duration> for WallTime {
     }
 }
 
+impl std::ops::Sub<Duration> for WallTime {
+    type Output = WallTime;
+
+    fn sub(self, length: Duration) -> WallTime {
+        WallTime(self.0.saturating_sub(length.as_millis() as u64))
+    }
+}
+
 /// A moment that fits an atomic: microseconds since an origin which all of a process's state shares
 /// (see [`Snapshot::moment`](crate::snapshot::Snapshot::moment)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,6 +9,7 @@ mod guard;
 mod mirror;
 mod operations;
 mod problem;
+mod requests;
 mod rollouts;
 mod services;
 mod slo;
@@ -33,6 +34,7 @@ use crate::files::{InForce, Source};
 use crate::history::History;
 use crate::observe::Process;
 use crate::orders::Refused;
+use crate::record::Rings;
 use crate::snapshot::Published;
 use crate::state::State;
 
@@ -53,6 +55,8 @@ pub struct Admin {
     pub history: Arc<History>,
     /// What happened.
     pub events: Arc<Events>,
+    /// What happened to the last requests.
+    pub last: Arc<Rings>,
     /// What outlasts the process: history, rollouts, orders that stand, flags.
     pub state: watch::Receiver<Arc<State>>,
     /// The config in force and its text.
@@ -118,6 +122,8 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(services::pools))
         .routes(routes!(services::pool))
         .routes(routes!(mirror::show))
+        .routes(routes!(requests::list))
+        .routes(routes!(requests::show))
         .routes(routes!(operations::put_upstream_state))
         .routes(routes!(operations::post_upstream))
         .routes(routes!(operations::delete_upstream))

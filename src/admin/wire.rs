@@ -5,6 +5,7 @@
 mod judge;
 mod mirror;
 mod operations;
+mod requests;
 mod rollouts;
 mod standing;
 mod slo;
@@ -30,6 +31,7 @@ pub use operations::{
     PutBreaker, PutMode, PutUpstreamState, UpstreamState, UpstreamStateSet, UpstreamsChanged,
 };
 
+pub use requests::Request;
 pub use rollouts::{Attempts, Flag, OrderRollout, PutFlag, Rollback, Rollout, StartRollout};
 pub use slo::{Budget, Decree, DeleteFreeze, FreezeOverride, PutFreeze, Slo, SloState};
 pub use standing::Standing;

@@ -11,7 +11,8 @@ use http::header::{HeaderName, HeaderValue};
 use super::key::{Key, Kind, Table, Without, mins, number, size, table, text_option, time};
 use super::section::{Found, Section, text_of};
 use super::{Problem, Problems};
-use crate::fallback::{Body, Fallback, MARK, StaleLimits, StaticAnswer};
+use crate::fallback::{Body, Fallback, StaleLimits, StaticAnswer};
+use crate::http::response::FALLBACK_MARK;
 
 /// Of responses kept: one may take an eighth, and smaller than this hardly any would fit.
 const FEWEST_BYTES: u64 = 64 * 1024;
@@ -121,7 +122,7 @@ fn headers(section: Section<'_>, problems: &mut Problems) -> Vec<(HeaderName, He
             problems.0.push(Problem::error(key.span, "not a header field name"));
             continue;
         };
-        if OURS.contains(&name.as_str()) || name == MARK {
+        if OURS.contains(&name.as_str()) || name == FALLBACK_MARK {
             let message = format!("`{name}` cannot be set: Pointsman writes it itself");
             problems.0.push(Problem::error(key.span, message));
             continue;

@@ -140,6 +140,8 @@ impl Exchange {
         }
         service.state.budget.on_retry();
         self.end_attempt(now);
+        // Why the one before failed is in the record; this one has not failed yet.
+        self.cause = None;
         self.tried.push(to.member);
         self.decision = Some(to);
         self.asking = Some(next);
@@ -154,7 +156,6 @@ impl Exchange {
 
     /// The attempt under way counts for nothing: a kept connection was dead, and another is used.
     fn forgive_attempt(&mut self) {
-        self.failure = None;
         let (Some(decision), Some(asking)) = (self.decision, self.asking.take()) else { return };
         let service = &self.snapshot.services[decision.service];
         service.pools[decision.pool].let_go(asking.seat);

@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use super::Exchange;
 use super::again::Doubt;
-use super::observing::Over;
 use super::phases::{Delivery, Heard, Link};
 use super::wait::Upload;
 use crate::config::Timeouts;
@@ -48,25 +47,14 @@ pub(super) struct Asking {
     awaits_trailers: bool,
     /// What its answer's head said to a rollout's ledger: a bit for each metric.
     metrics: u8,
+    /// Bytes of the request's body that were sent.
+    to_upstream: u64,
+    /// Bytes of the answer's body that came.
+    pub(super) from_upstream: u64,
     /// Before it begins.
     pub(super) pause: Duration,
     /// How long the response's head may take.
     within: Duration,
-}
-
-/// An attempt that came to nothing, as log lines tell it.
-#[derive(Clone, Copy, Debug)]
-pub struct Failure<'e> {
-    /// The service that was asked for.
-    pub service: &'e str,
-    /// The pool that was asked.
-    pub pool: &'e str,
-    /// Its upstream.
-    pub upstream: &'e str,
-    /// Why.
-    pub cause: Cause,
-    /// The id that the request is known by.
-    pub request_id: &'e str,
 }
 
 impl Asking {
@@ -82,6 +70,7 @@ impl Asking {
             pool: at.pool,
             member: at.member,
             chosen: since(self.started).saturating_sub(self.pause),
+            began: since(self.started),
             connected: self.connected.map(|(at, _)| since(at)),
             is_reused: self.connected.is_some_and(|(_, link)| link == Link::Kept),
             sent: self.connected.and(self.asked).map(since),
@@ -89,6 +78,13 @@ impl Asking {
             done: since(now),
             status: self.status,
             cause: cause.filter(|_| has_failed),
+            outcome: self.outcome.unwrap_or(Outcome::ClientGone),
+            held: Outcome::ClientGone,
+            grpc: self.grpc,
+            metrics: self.metrics,
+            is_judged: false,
+            to_upstream: self.to_upstream,
+            from_upstream: self.from_upstream,
         }
     }
 
@@ -137,6 +133,9 @@ impl Exchange {
         let committed = snapshot.commit(chosen, &[], moment, &mut self.draws)?;
         let choice = committed.choice;
         self.noted.by = Some(choice.by);
+        self.noted.route = Some(choice.route);
+        self.noted.user = choice.user;
+        self.noted.stratum = choice.stratum;
         self.asking = Some(self.seat(committed, Duration::ZERO, self.attempts, now));
         self.tried.push(choice.member);
         self.attempts += 1;
@@ -175,6 +174,8 @@ impl Exchange {
             grpc: None,
             awaits_trailers: false,
             metrics: 0,
+            to_upstream: 0,
+            from_upstream: 0,
             pause,
             within,
         }
@@ -218,9 +219,12 @@ impl Exchange {
     /// A piece of the request's body. With its end all of it is on its way: from now on the upstream
     /// is waited for.
     pub(super) fn note_request_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
-        self.noted.from_client += piece.map_or(0, |piece| piece.len() as u64);
         self.copy_body(piece, is_end);
-        if is_end && let Some(asking) = &mut self.asking {
+        let Some(asking) = &mut self.asking else { return };
+        asking.to_upstream += piece.map_or(0, |piece| piece.len() as u64);
+        // Another attempt is sent again what had come before.
+        self.noted.from_client = self.noted.from_client.max(asking.to_upstream);
+        if is_end {
             asking.upload = Some(Upload::Done);
             asking.asked.get_or_insert_with(|| self.clock.now());
         }
@@ -310,27 +314,12 @@ impl Exchange {
     /// What the upstream sends has come to an end before its time.
     pub(super) fn hear_cut(&mut self, cause: Cause) {
         self.cause = Some(cause);
-        self.compare_nothing();
         let Some(asking) = &mut self.asking else { return };
         match (cause.row().upstream_at_fault, asking.outcome) {
-            (true, _) => {
-                asking.outcome = Some(Outcome::Failed);
-                self.failure = self.decision.map(|decision| (decision, cause));
-            }
+            (true, _) => asking.outcome = Some(Outcome::Failed),
             (false, None) => asking.outcome = Some(Outcome::ClientGone),
             (false, Some(_)) => {}
         }
-    }
-
-    /// The attempt that came to nothing, once, if that was its upstream's fault.
-    pub fn take_failure(&mut self) -> Option<Failure<'_>> {
-        let (decision, cause) = self.failure.take()?;
-        let service = &self.snapshot.services[decision.service];
-        let pool = &service.pools[decision.pool];
-        let upstream = &pool.members.list()[decision.member].upstream;
-        let (service, pool, upstream) = (&*service.name, &*pool.name, &*upstream.name);
-        let request_id = self.request_id.to_str().unwrap_or_default();
-        Some(Failure { service, pool, upstream, cause, request_id })
     }
 
     /// Accounts for the attempt under way; answers with how it ended.
@@ -338,27 +327,21 @@ impl Exchange {
         let asking = self.asking.take()?;
         let duration = now.saturating_duration_since(asking.started);
         let outcome = asking.outcome.unwrap_or(Outcome::ClientGone);
-        asking.upstream().tally.record(outcome, duration);
-        if let Some(decision) = self.decision {
-            self.noted.tried(asking.noted(&decision, self.cause, (self.started, now)));
-            let service = &self.snapshot.services[decision.service];
-            let ended = Ended {
-                outcome,
-                status: asking.judged(),
-                took: asking.took.unwrap_or(duration),
-                was_given_up: self.cause == Some(Cause::ClientGone)
-                    && asking.status.is_none()
-                    && asking.waited(now) > long(service),
-            };
-            let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
-            let sampled = self.wants_sample(&decision);
-            let upstream = sampled.then(|| asking.upstream().name.clone());
-            let Asking { status, grpc, metrics, seat, .. } = asking;
-            let took = ended.took;
-            let held = pool.on_end(seat, &ended, &service.stability, moment, &mut self.draws);
-            let over = Over { outcome: held, status, took, grpc, metrics, upstream };
-            self.note_attempt(&decision, over);
-        }
+        let Some(decision) = self.decision else { return Some(outcome) };
+        let mut noted = asking.noted(&decision, self.cause, (self.started, now));
+        let service = &self.snapshot.services[decision.service];
+        let ended = Ended {
+            outcome,
+            status: asking.judged(),
+            took: asking.took.unwrap_or(duration),
+            was_given_up: self.cause == Some(Cause::ClientGone)
+                && asking.status.is_none()
+                && asking.waited(now) > long(service),
+        };
+        let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
+        noted.held = pool.on_end(asking.seat, &ended, &service.stability, moment, &mut self.draws);
+        noted.is_judged = self.is_judged(&decision);
+        self.noted.tried(noted);
         Some(outcome)
     }
 }

@@ -12,10 +12,11 @@ use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
 use super::{Exchange, Incoming};
-use crate::fallback::{Asked, MARK, Received, Recording, StaleResponse, StaticAnswer, Step};
+use crate::fallback::{Asked, Received, Recording, StaleResponse, StaticAnswer, Step};
 use crate::http::answer::Answer;
 use crate::http::failure::Cause;
 use crate::http::fields::FieldId;
+use crate::http::response::FALLBACK_MARK;
 use crate::http::view::View;
 use crate::route::Facts;
 use crate::snapshot::{Asks, By, Mode, Refusal, Why};
@@ -132,9 +133,12 @@ impl Exchange {
     }
 
     /// Nobody of its pool could be asked for a request: as bad as an attempt that failed.
-    fn count_refusal(&self, facts: &Facts<'_>, at: (usize, usize)) {
-        self.snapshot.services[at.0].pools[at.1].state.attempts.count(true);
-        self.note_refusal(facts, at);
+    fn count_refusal(&mut self, facts: &Facts<'_>, at: (usize, usize)) {
+        let service = &self.snapshot.services[at.0];
+        service.pools[at.1].state.attempts.count(true);
+        if service.named(facts).is_none() {
+            self.noted.refused_by = Some(at.1);
+        }
     }
 
     /// Whether the stable pool takes what its canary cannot.
@@ -214,6 +218,9 @@ impl Exchange {
     pub(super) fn note_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
         if let Some(piece) = piece {
             self.noted.to_client += piece.len() as u64;
+            if let Some(asking) = &mut self.asking {
+                asking.from_upstream += piece.len() as u64;
+            }
             self.compare_piece(piece);
         }
         let Some(recording) = &mut self.kept.recording else { return };
@@ -235,7 +242,7 @@ fn fixed(answer: &StaticAnswer, request_id: &HeaderValue) -> Answer {
         }
     };
     add(&CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    add(&MARK, Step::Answer.mark());
+    add(&FALLBACK_MARK, Step::Answer.mark());
     add(FieldId::RequestId.name(), request_id.clone());
     if answer.status == 503 {
         add(&RETRY_AFTER, HeaderValue::from_static("1"));

@@ -99,13 +99,6 @@ impl Exchange {
         }
     }
 
-    /// What came of the response is not what the upstream meant to answer.
-    pub(super) fn compare_nothing(&mut self) {
-        if let Some(mirroring) = &mut self.mirroring {
-            mirroring.live = None;
-        }
-    }
-
     /// The copy of a request that is over; none if there is to be none, or its own pool took the
     /// request in the end.
     pub(super) fn take_copy(&mut self) -> Option<Copied> {
@@ -122,7 +115,8 @@ impl Exchange {
             state: mirror.state,
             request_id: self.request_id.to_str().unwrap_or_default().to_string(),
             request,
-            live,
+            // What was cut off is not what the upstream meant to answer.
+            live: live.filter(|_| self.cause.is_none()),
         })
     }
 }

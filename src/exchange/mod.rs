@@ -9,8 +9,8 @@
 //!
 //! `attempt.rs` has what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
 //! wait for a place, `wait.rs` what else is waited for, `fall_back.rs` what is said when nobody can
-//! be asked, `mirroring.rs` the copy for another pool, `observing.rs` what is noted for whoever
-//! judges a rollout.
+//! be asked, `mirroring.rs` the copy for another pool, `watching.rs` what of a
+//! request speaks for a version under way.
 
 pub mod phases;
 mod again;
@@ -18,8 +18,8 @@ mod attempt;
 mod fall_back;
 mod line;
 mod mirroring;
-mod observing;
 mod wait;
+mod watching;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use http::header::{HOST, HeaderValue};
 use smallvec::SmallVec;
 
-use crate::clock::{Clock, Draws, WallTime};
+use crate::clock::{Clock, Draws};
 use crate::http::admission::{self, Accepted, Head, HeadLimits};
 use crate::http::answer::Answer;
 use crate::http::edits::{Edits, Text};
@@ -38,14 +38,12 @@ use crate::http::fields::{FieldId, Fields};
 use crate::http::forwarded::{self, Peer};
 use crate::http::trace_context::{TraceContext, hex};
 use crate::http::upgrade;
-use crate::judge::ledger::Failing;
 use crate::mirror::Copied;
-use crate::record::{Noted, Record, Rings, Said};
+use crate::record::{Noted, Reader, Record, Said};
 use crate::route::Facts;
 use crate::snapshot::{Asks, Choice, Published, Refusal, ServiceHold, Snapshot, Why};
 use crate::upstream::{Outcome, StatusClass};
 
-pub use attempt::Failure;
 pub use line::Line;
 pub use wait::{Upload, Wait};
 
@@ -93,14 +91,10 @@ pub struct Exchange {
     is_for_everybody: bool,
     kept: Kept,
     mirroring: Option<Box<Mirroring>>,
-    /// A failure on a rollout's target, to be kept with what the request said.
-    failing: Option<Box<Failing>>,
     cause: Option<Cause>,
-    /// The attempt that came to nothing last, and why, until somebody has taken it.
-    failure: Option<(Choice, Cause)>,
     /// What its record will say.
     noted: Noted,
-    last: Arc<Rings>,
+    reader: Arc<dyn Reader>,
 }
 
 /// How far a request has got. From [`Phase::Admitted`] to [`Phase::Relaying`] somebody is asked.
@@ -145,8 +139,8 @@ impl Incoming<'_> {
 
 impl Exchange {
     /// Begins when a request's head has been read. What is published then is what the request sees;
-    /// its record is one of the `last`.
-    pub fn open(clock: Clock, published: Arc<Published>, last: Arc<Rings>) -> Exchange {
+    /// the reader gets its record.
+    pub fn open(clock: Clock, published: Arc<Published>, reader: Arc<dyn Reader>) -> Exchange {
         let started = clock.now();
         Exchange {
             started,
@@ -175,11 +169,9 @@ impl Exchange {
             is_for_everybody: true,
             kept: Kept::default(),
             mirroring: None,
-            failing: None,
             cause: None,
-            failure: None,
             noted: Noted::default(),
-            last,
+            reader,
         }
     }
 
@@ -193,7 +185,7 @@ impl Exchange {
     pub fn admit<'e, 'r>(&'e mut self, head: &Head<'r>, peer: &'r Peer) -> Admission<'e, 'r> {
         if self.phase != Phase::Opened {
             self.record(None, Said::default());
-            *self = Exchange::open(self.clock, self.published.clone(), self.last.clone());
+            *self = Exchange::open(self.clock, self.published.clone(), self.reader.clone());
         }
         self.phase = Phase::Examined;
         self.noted.version = head.version;
@@ -213,6 +205,7 @@ impl Exchange {
         self.is_idempotent = head.method.is_idempotent();
         let client = forwarded::client(&fields, peer, &server.trusted_proxies);
         self.noted.client = Some(client);
+        self.noted.connection_age = self.started.saturating_duration_since(peer.since);
         let incoming = Incoming { head: *head, peer, host, fields, client };
         let draws = self.draws.clone();
         match self.place(&incoming.facts(), Asks::default()) {
@@ -335,10 +328,9 @@ impl Exchange {
     /// Ends the request: the one place where its record is made. `told` is the status that the
     /// client was told, if it was told anything. Gives the request's copy for another pool.
     pub fn end(&mut self, told: Option<u16>, request: &Sent<'_>) -> Option<Copied> {
-        let path = request.path_and_query.split('?').next().unwrap_or_default();
-        let host = request.view.first(&HOST).unwrap_or_default();
-        self.record(told, Said { method: request.method.as_str(), host, path });
-        self.describe(request);
+        let Sent { method, path_and_query: target, view } = *request;
+        let host = view.first(&HOST).unwrap_or_default();
+        self.record(told, Said { method: method.as_str(), host, target, view: Some(view) });
         self.take_copy()
     }
 
@@ -375,18 +367,13 @@ impl Exchange {
             duration: whole.saturating_sub(waited),
             waited,
             felt: answered.unwrap_or(whole),
-            at: self.came(whole),
+            at: self.snapshot.moment(self.started),
             request_id: self.request_id.as_bytes(),
             said,
             noted: &self.noted,
         };
-        record.account(&self.snapshot, &self.last);
-    }
-
-    /// When its head had been read, so long ago, by the wall clock.
-    fn came(&self, ago: Duration) -> WallTime {
-        let now = self.clock.wall_time().millis();
-        WallTime::from_millis(now.saturating_sub(ago.as_millis() as u64))
+        record.account(&self.snapshot, &self.clock);
+        self.reader.read(&record, &self.snapshot);
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Three steps, each optional, tried in this order by the rim: the last good response
 //! ([`StaleStore`]), another pool, a fixed answer. Whatever came of one of them carries
-//! [`MARK`]: a fallback never pretends to be the real thing. This room neither decides that a
+//! [`FALLBACK_MARK`]: a fallback never pretends to be the real thing. This room neither decides that a
 //! pool is lost nor reads a file; the rim does.
 
 mod stale;
@@ -23,9 +23,6 @@ pub use recording::Recording;
 pub use stale::{StaleResponse, StaleStore};
 pub use storable::{Asked, Received};
 
-/// The response field that names the step a response came from.
-pub const MARK: HeaderName = HeaderName::from_static("x-pointsman-fallback");
-
 /// What a service does when it has no upstream to ask.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fallback {
@@ -37,7 +34,7 @@ pub struct Fallback {
     pub answer: Option<StaticAnswer>,
 }
 
-/// The steps of a fallback, for [`MARK`] and for people.
+/// The steps of a fallback, for [`FALLBACK_MARK`] and for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A response kept from before.
@@ -85,7 +82,7 @@ impl Fallback {
 }
 
 impl Step {
-    /// The value of [`MARK`].
+    /// The value of [`FALLBACK_MARK`].
     pub fn mark(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Step::Stale => "stale",

@@ -17,7 +17,8 @@ use http::header::{AGE, CONTENT_LENGTH, HeaderName, HeaderValue};
 use super::recording::Recording;
 use super::shelf::{self, Entry, Shelf};
 use super::storable::{Asked, Received, Terms, Unstorable, Wish};
-use super::{MARK, StaleLimits, Step};
+use super::{StaleLimits, Step};
+use crate::http::response::FALLBACK_MARK;
 
 /// An entry younger than this is not written anew: a page asked for thousands of times a second
 /// would be copied as often.
@@ -37,7 +38,7 @@ pub struct StaleStore {
 pub struct StaleResponse {
     /// The status code.
     pub status: u16,
-    /// Fields without those of framing, with `Age` and [`MARK`]. A name may come twice: they
+    /// Fields without those of framing, with `Age` and [`FALLBACK_MARK`]. A name may come twice: they
     /// are to be appended.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The whole content, also for `HEAD`, where only its length is told.
@@ -135,7 +136,7 @@ impl StaleStore {
         let mut headers = Vec::with_capacity(entry.fields.len() + 2);
         headers.extend_from_slice(&entry.fields);
         headers.push((AGE, HeaderValue::from(age.as_secs())));
-        headers.push((MARK, Step::Stale.mark()));
+        headers.push((FALLBACK_MARK, Step::Stale.mark()));
         Some(StaleResponse { status: entry.status, headers, body: entry.body.clone(), age })
     }
 

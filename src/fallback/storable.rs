@@ -17,9 +17,9 @@ use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
-use super::MARK;
 use super::cache_control::{self, CacheControl};
 use crate::http::list;
+use crate::http::response::FALLBACK_MARK;
 
 /// What upstreams learn the client's scheme from: always part of what is asked, or a redirect from
 /// `http` to `https` would be given to who is there already.
@@ -149,7 +149,7 @@ impl Terms {
         if !(is_said || has(LAST_MODIFIED) || has(ETAG)) {
             return Err(Unstorable::Unsaid);
         }
-        if has(MARK) {
+        if has(FALLBACK_MARK) {
             return Err(Unstorable::Fallback);
         }
         if received.headers.get_all(CONNECTION).iter().any(names_fields) {

@@ -214,13 +214,16 @@ fn is_host(name: &str) -> bool {
     match name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
+            // One walk: a search for two dots costs more than all the rest. No label is empty.
+            let mut before = b'.';
             !name.is_empty()
                 && name.len() <= 254
-                && !name.starts_with('.')
-                && !name.contains("..")
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+                && name.bytes().all(|byte| {
+                    let is_label = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+                    let is_end = byte == b'.' && before != b'.';
+                    before = byte;
+                    is_label || is_end
+                })
         }
     }
 }

@@ -5,6 +5,7 @@
 //! else the fields are replaced, and the other fields that carry the same claim are removed.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use http::header::HeaderValue;
 use ipnet::IpNet;
@@ -32,17 +33,20 @@ pub struct Peer {
     pub field: HeaderValue,
     /// `http` or `https`.
     pub scheme: HeaderValue,
+    /// When its connection was accepted.
+    pub since: Instant,
 }
 
 impl Peer {
-    /// The peer at this address.
-    pub fn new(address: IpAddr, scheme: &'static str) -> Peer {
+    /// The peer at this address, connected since then.
+    pub fn new(address: IpAddr, scheme: &'static str, since: Instant) -> Peer {
         let address = address.to_canonical();
         let field = HeaderValue::from_str(&address.to_string());
         Peer {
             address,
             field: field.expect("an IP address is made of hex digits, dots and colons"),
             scheme: HeaderValue::from_static(scheme),
+            since,
         }
     }
 }
@@ -126,7 +130,8 @@ mod tests {
     fn edited(fields: &[(&'static str, &str)], peer: &str, trusted: &[&str]) -> Vec<String> {
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
         let mut edits = Edits::default();
-        let (headers, peer) = (headers(fields), Peer::new(peer.parse().unwrap(), "http"));
+        let (headers, peer) =
+            (headers(fields), Peer::new(peer.parse().unwrap(), "http", Instant::now()));
         edit(&Fields::new(&headers), &peer, &trusted, &mut edits);
         let line = |edit: &Edit| match edit {
             Edit::Set(id, Text::Own(value)) => {
@@ -174,7 +179,7 @@ mod tests {
             let told: Vec<_> = told.iter().map(|told| ("x-forwarded-proto", *told)).collect();
             super::is_https(
                 &Fields::new(&headers(&told)),
-                &Peer::new(peer.parse().unwrap(), scheme),
+                &Peer::new(peer.parse().unwrap(), scheme, Instant::now()),
                 &trusted,
             )
         };
@@ -190,8 +195,12 @@ mod tests {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
         let of = |hops: &str, peer: &str| {
             let headers = headers(&[("x-forwarded-for", hops)]);
-            client(&Fields::new(&headers), &Peer::new(peer.parse().unwrap(), "http"), &trusted)
-                .to_string()
+            client(
+                &Fields::new(&headers),
+                &Peer::new(peer.parse().unwrap(), "http", Instant::now()),
+                &trusted,
+            )
+            .to_string()
         };
         assert_eq!(of("198.51.100.7, 203.0.113.1, 10.0.0.9", "10.0.0.1"), "203.0.113.1");
         assert_eq!(of("203.0.113.1", "192.0.2.1"), "192.0.2.1");

@@ -34,32 +34,49 @@ const PROTECTED: [HeaderName; 9] = [
     DATE,
 ];
 
-/// The fields of a response that must not be passed on. `switches` for a 101, which needs its
-/// `Upgrade` and `Connection`.
-///
-/// One walk over the fields: most responses have none of these, and looking each up would cost
-/// more than looking at all.
-pub fn to_remove(view: View<'_>, switches: bool) -> SmallVec<[HeaderName; 4]> {
-    let mut names = SmallVec::new();
-    let mut is_nominating = false;
-    for (name, _) in view.lines() {
-        match name {
-            "keep-alive" => names.push(KEEP_ALIVE),
-            "proxy-connection" => names.push(PROXY_CONNECTION),
-            "proxy-authentication-info" => names.push(PROXY_AUTHENTICATION_INFO),
-            "te" => names.push(TE),
-            "trailer" => names.push(TRAILER),
+/// The fields of a response that must not be passed on, as a walk over all its fields meets them:
+/// most responses have none of these, and looking each up would cost more than looking at all.
+#[derive(Debug)]
+pub struct OneHop {
+    names: SmallVec<[HeaderName; 4]>,
+    switches: bool,
+    is_nominating: bool,
+}
+
+impl OneHop {
+    /// Of a response. `switches` for a 101, which needs its `Upgrade` and `Connection`.
+    pub fn new(switches: bool) -> OneHop {
+        OneHop { names: SmallVec::new(), switches, is_nominating: false }
+    }
+
+    /// Looks at one line.
+    pub fn see(&mut self, name: &str, value: &[u8]) {
+        let name = match name {
+            "keep-alive" => KEEP_ALIVE,
+            "proxy-connection" => PROXY_CONNECTION,
+            "proxy-authentication-info" => PROXY_AUTHENTICATION_INFO,
+            "te" => TE,
+            "trailer" => TRAILER,
             // Not of one connection, but between an upstream and us all the same.
-            "x-pointsman-metric" => names.push(METRIC),
-            "upgrade" if !switches => names.push(UPGRADE),
-            "connection" if !switches => is_nominating = true,
-            _ => {}
+            "x-pointsman-metric" => METRIC,
+            "upgrade" if !self.switches => UPGRADE,
+            "connection" if !self.switches => {
+                self.is_nominating |= names_any(value);
+                return;
+            }
+            _ => return,
+        };
+        self.names.push(name);
+    }
+
+    /// What is to go, once all lines of this response have been seen.
+    pub fn names(self, view: View<'_>) -> SmallVec<[HeaderName; 4]> {
+        let mut names = self.names;
+        if self.is_nominating {
+            nominated(view, &mut names);
         }
+        names
     }
-    if is_nominating {
-        nominated(view, &mut names);
-    }
-    names
 }
 
 /// The tokens of all `Connection` lines.
@@ -69,15 +86,18 @@ pub fn tokens<'r>(lines: impl Iterator<Item = &'r [u8]>) -> impl Iterator<Item =
 
 /// Whether `Connection` names any field, rather than only saying how to go on with it.
 pub fn nominates(view: View<'_>) -> bool {
+    view.all(&CONNECTION).any(names_any)
+}
+
+/// Whether this line of `Connection` does.
+fn names_any(line: &[u8]) -> bool {
     const HOW: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
-    tokens(view.all(&CONNECTION))
-        .any(|token| !HOW.iter().any(|how| token.eq_ignore_ascii_case(how)))
+    // As nearly all write it.
+    !HOW.contains(&line)
+        && list::tokens(line).any(|token| !HOW.iter().any(|how| token.eq_ignore_ascii_case(how)))
 }
 
 fn nominated(view: View<'_>, names: &mut SmallVec<[HeaderName; 4]>) {
-    if !nominates(view) {
-        return;
-    }
     for token in tokens(view.all(&CONNECTION)) {
         let Ok(name) = HeaderName::from_bytes(token) else { continue };
         if view.has(&name) && !PROTECTED.contains(&name) && !names.contains(&name) {
@@ -96,7 +116,9 @@ mod tests {
         for &(name, value) in fields {
             headers.append(name, value.parse().unwrap());
         }
-        to_remove(View::Map(&headers), switches).iter().map(ToString::to_string).collect()
+        let (view, mut one_hop) = (View::Map(&headers), OneHop::new(switches));
+        view.lines().for_each(|(name, value)| one_hop.see(name, value));
+        one_hop.names(view).iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What HTTP demands of a message, whoever reads it: heads in, rules and edits out.
 //!
 //! Rules read a head through a [`View`](view::View), whichever lane read it; what becomes of a
-//! request's fields is a list of [`Edits`](edits::Edits) that the lane writes.
+//! request's fields is a list of [`Edits`](edits::Edits) that the lane writes, and so it is for those of
+//! a response (`response.rs`).
 //!
 //! `admission.rs` says what may be passed on at all, `forwarded.rs`, `hop_by_hop.rs`,
 //! `trace_context.rs` and `private.rs` what becomes of fields, `list.rs` reads the lists in them;
-//! `upgrade.rs`, `streaming.rs` and `grpc.rs` say what a message means beyond its status, `failure.rs`
+//! `old_client.rs` has what is done for HTTP/1.0; `upgrade.rs`, `streaming.rs` and `grpc.rs` say what a message means beyond its status, `failure.rs`
 //! has the one table from causes to answers and `answer.rs` writes them. Nothing here moves a byte.
 
 pub mod view;
@@ -15,6 +16,8 @@ pub mod admission;
 pub mod failure;
 pub mod answer;
 pub mod edits;
+pub mod response;
+pub mod old_client;
 pub mod forwarded;
 pub mod hop_by_hop;
 pub mod upgrade;

@@ -2,7 +2,7 @@
 //! request is copied out; two answers in, what they differ in out.
 //!
 //! This is the *dark* step before a canary's first percent: the new version meets real requests
-//! while nobody sees what it answers. How copies travel is the rim's (`proxy/mirror`); here is what
+//! while nobody sees what it answers. How copies travel is the rim's (`wire/mirror`); here is what
 //! is copied, what is compared, and what came of it.
 
 mod answered;

@@ -387,6 +387,13 @@ fn of_process(families: &mut Families, process: &Process) {
     }
     let help = "Orders, ends of tasks and addresses that the one writer has taken; reads are none.";
     families.counter("pointsman_commands_total", help, &[], gauges.commands as f64);
+    if let Some(last) = process.last() {
+        let help = "Requests that are not remembered because somebody was reading those that are.";
+        let name = "pointsman_requests_not_remembered_total";
+        families.counter(name, help, &[], last.left_out() as f64);
+        let help = "Memory taken by the last requests, which `server.remember` bounds.";
+        families.gauge("pointsman_remembered_bytes", help, &[], last.bytes() as f64);
+    }
     let mut alone = |name, help, value| families.gauge(name, help, &[], value);
     alone(
         "pointsman_config_last_reload_successful",

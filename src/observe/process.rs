@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::lag::Lag;
+use crate::record::Rings;
 
 /// Totals of one listener.
 #[derive(Debug)]
@@ -89,6 +90,7 @@ pub struct Process {
     rollouts: Mutex<BTreeMap<Arc<str>, RolloutTally>>,
     gauges: Mutex<Gauges>,
     lag: OnceLock<Arc<Lag>>,
+    last: OnceLock<Arc<Rings>>,
 }
 
 /// What is known of the config's reloads.
@@ -138,6 +140,17 @@ impl Process {
     pub fn set_lag(&self, lag: Arc<Lag>) {
         // There is one set of workers for the life of a process.
         let _ = self.lag.set(lag);
+    }
+
+    /// Says where the last requests are remembered; only the first time counts.
+    pub fn set_last(&self, last: Arc<Rings>) {
+        // A second time would be a second server on the same totals.
+        let _ = self.last.set(last);
+    }
+
+    /// The last requests, if they are remembered.
+    pub(super) fn last(&self) -> Option<&Rings> {
+        self.last.get().map(|last| &**last)
     }
 
     /// The lag of the workers, if it is sampled.

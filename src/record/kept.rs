@@ -1,7 +1,9 @@
 //! A record as the ring of the last requests keeps it: a record in, bytes out, and the other way.
 //!
-//! Places in a snapshot mean nothing in the next one, so that names are kept. Numbers are in the
-//! order of bytes that is cheapest; these bytes never leave the process.
+//! Places in a snapshot mean nothing in the next one, so that names are kept. Of a request and of each
+//! attempt the numbers come first, as one block of known length, then the texts that the block has the
+//! lengths of: a block is written in one go, which costs a third of what each field for itself does.
+//! These bytes never leave the process.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use http::Version;
 
 use super::Record;
 use crate::balance::NotTaken;
-use crate::clock::WallTime;
+use crate::clock::{Moment, WallTime};
 use crate::snapshot::{By, Snapshot};
 use crate::split::Cohort;
 
@@ -45,8 +47,12 @@ pub struct Kept {
     pub duration: Duration,
     /// For how long it waited in line.
     pub waited: Duration,
+    /// For how long its connection had been open when the end of its head had been read.
+    pub connection_age: Duration,
     /// Its service; empty if it had none.
     pub service: String,
+    /// Which of the routes to its service it came by, counted from 0 in the file's order.
+    pub route: Option<u16>,
     /// The pool it belongs to; empty if it had none.
     pub pool: String,
     /// The service's traffic state that it saw.
@@ -74,6 +80,8 @@ pub struct KeptAttempt {
     pub upstream: String,
     /// When it was chosen.
     pub chosen: Duration,
+    /// When it began: then, or after a pause.
+    pub began: Duration,
     /// When there was a connection.
     pub connected: Option<Duration>,
     /// Whether that had been kept from an earlier request.
@@ -88,140 +96,164 @@ pub struct KeptAttempt {
     pub status: Option<u16>,
     /// Why it failed, as the table of causes names it; empty if it did not.
     pub cause: String,
+    /// Bytes of the request's body that were sent.
+    pub to_upstream: u64,
+    /// Bytes of the answer's body that came.
+    pub from_upstream: u64,
 }
+
+/// Bytes of a request's numbers.
+const REQUEST: usize = 14 + 132;
+
+/// Bytes of an attempt's numbers.
+const ATTEMPT: usize = 6 + 67;
 
 /// Writes a record's bytes after what is there.
 pub(super) fn encode(record: &Record<'_>, snapshot: &Snapshot, into: &mut Vec<u8>) {
-    let mut out = Out(into);
     let (noted, said) = (record.noted, &record.said);
     let service = record.pool.map(|(service, _)| &snapshot.services[service]);
-    let pool_name = |pool: usize| {
-        let pool = service.and_then(|service| service.pools.get(pool));
-        pool.map_or("", |pool| &*pool.name)
-    };
+    let pools = service.map_or(&[][..], |service| &service.pools);
+    let pool_name = |pool: usize| pools.get(pool).map_or("", |pool| &*pool.name).as_bytes();
     let upstream = |pool: usize, member: usize| {
-        let pool = service.and_then(|service| service.pools.get(pool));
-        pool.and_then(|pool| pool.members.list().get(member)).map_or("", |m| &*m.upstream.name)
+        let member = pools.get(pool).and_then(|pool| pool.members.list().get(member));
+        member.map_or("", |member| &*member.upstream.name).as_bytes()
     };
-    // First, so that one is found by it without reading on.
-    out.text(record.request_id);
-    out.u64(record.at.millis());
-    out.text(start(said.method.as_bytes(), LONGEST_METHOD));
-    out.cut(said.host);
-    out.cut(said.path.as_bytes());
-    out.u8(version_code(noted.version));
-    match noted.client {
-        Some(client) => out.0.extend(to_v6(client).octets()),
-        None => out.0.extend(Ipv6Addr::UNSPECIFIED.octets()),
-    }
-    out.u16(record.status.unwrap_or(0));
-    out.text(record.cause.map_or("", |cause| cause.row().name).as_bytes());
-    out.time(Some(record.duration));
-    out.time(Some(record.waited));
-    out.text(service.map_or("", |service| &*service.name).as_bytes());
-    out.text(record.pool.map_or("", |(_, pool)| pool_name(pool)).as_bytes());
-    out.u64(service.map_or(0, |service| service.revision));
+    let (host, path) = (said.host, said.path().as_bytes());
+    let texts = [
+        start(record.request_id, usize::from(u16::MAX)),
+        start(said.method.as_bytes(), LONGEST_METHOD),
+        start(host, LONGEST),
+        start(path, LONGEST),
+        record.cause.map_or("", |cause| cause.row().name).as_bytes(),
+        service.map_or("", |service| &*service.name).as_bytes(),
+        record.pool.map_or(&[][..], |(_, pool)| pool_name(pool)),
+    ];
     let (by, cohort) = by_code(noted.by);
-    out.u8(by);
-    out.u16(cohort);
-    match &noted.trace {
-        Some((trace, span)) => {
-            out.text(trace);
-            out.text(span);
-        }
-        None => out.0.extend([0; 4]),
+    let client = noted.client.map_or(Ipv6Addr::UNSPECIFIED, to_v6);
+    let (trace, span) = noted.trace.unwrap_or(([0; 32], [0; 16]));
+    let mut numbers = Numbers::<REQUEST>::of(&texts);
+    numbers.put([u8::from(host.len() > LONGEST), u8::from(path.len() > LONGEST)]);
+    numbers.put(record.at.micros().to_le_bytes());
+    numbers.put(client.octets());
+    numbers.put([version_code(noted.version), by]);
+    numbers.put(cohort.to_le_bytes());
+    numbers.put(record.status.unwrap_or(0).to_le_bytes());
+    numbers.put(noted.route.map_or(u16::MAX, |nth| nth as u16).to_le_bytes());
+    numbers.put(service.map_or(0, |service| service.revision).to_le_bytes());
+    for time in [record.duration, record.waited, noted.connection_age] {
+        numbers.time(Some(time));
     }
-    out.u64(noted.from_client);
-    out.u64(noted.to_client);
-    out.u8(noted.attempts.len() as u8);
+    numbers.put(trace);
+    numbers.put(span);
+    numbers.put(noted.from_client.to_le_bytes());
+    numbers.put(noted.to_client.to_le_bytes());
+    numbers.put([noted.attempts.len() as u8, noted.not_taken.len() as u8]);
+    numbers.end(&texts, into);
     for attempt in &noted.attempts {
-        out.text(pool_name(attempt.pool).as_bytes());
-        out.text(upstream(attempt.pool, attempt.member).as_bytes());
-        out.time(Some(attempt.chosen));
+        let texts = [
+            pool_name(attempt.pool),
+            upstream(attempt.pool, attempt.member),
+            attempt.cause.map_or("", |cause| cause.row().name).as_bytes(),
+        ];
+        let mut numbers = Numbers::<ATTEMPT>::of(&texts);
         let times = [attempt.connected, attempt.sent, attempt.head, Some(attempt.done)];
-        times.into_iter().for_each(|time| out.time(time));
-        out.u8(u8::from(attempt.is_reused));
-        out.u16(attempt.status.unwrap_or(0));
-        out.text(attempt.cause.map_or("", |cause| cause.row().name).as_bytes());
+        [Some(attempt.chosen), Some(attempt.began)].into_iter().for_each(|t| numbers.time(t));
+        times.into_iter().for_each(|time| numbers.time(time));
+        numbers.put([u8::from(attempt.is_reused)]);
+        numbers.put(attempt.status.unwrap_or(0).to_le_bytes());
+        numbers.put(attempt.to_upstream.to_le_bytes());
+        numbers.put(attempt.from_upstream.to_le_bytes());
+        numbers.end(&texts, into);
     }
-    out.u8(noted.not_taken.len() as u8);
     for passed in &noted.not_taken {
-        out.text(pool_name(passed.pool).as_bytes());
-        out.text(upstream(passed.pool, passed.member).as_bytes());
-        out.u8(passed.why as u8);
+        let texts = [pool_name(passed.pool), upstream(passed.pool, passed.member)];
+        let mut numbers = Numbers::<5>::of(&texts);
+        numbers.put([passed.why as u8]);
+        numbers.end(&texts, into);
     }
 }
 
 /// Whether these bytes are of the request with this id.
 pub(super) fn is_of(bytes: &[u8], request_id: &str) -> bool {
-    In(bytes).bytes() == Some(request_id.as_bytes())
+    let mut from = In(bytes);
+    let length = from.u16().map(usize::from);
+    let id = bytes.get(REQUEST..).zip(length).and_then(|(texts, length)| texts.get(..length));
+    id == Some(request_id.as_bytes())
 }
 
-/// Reads a record's bytes; none if they are none.
-pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
+/// Reads a record's bytes; none if they are none. `now` is the same time twice.
+pub(super) fn decode(bytes: &[u8], now: (Moment, WallTime)) -> Option<Kept> {
     let mut from = In(bytes);
+    let lengths = from.lengths::<7>()?;
+    let [is_host_cut, is_path_cut] = from.array()?.map(|flag: u8| flag != 0);
+    let at = Moment::from_micros(from.u64()?);
+    let client = from.client()?;
+    let [version, by] = from.array()?;
+    let cohort = from.u16()?;
+    let status = from.status()?;
+    let route = Some(from.u16()?).filter(|nth| *nth != u16::MAX);
+    let revision = from.u64()?;
+    let [duration, waited, connection_age] = [from.time()??, from.time()??, from.time()??];
+    let trace = (from.hex::<32>()?, from.hex::<16>()?);
+    let (from_client, to_client) = (from.u64()?, from.u64()?);
+    let [attempts, not_taken]: [u8; 2] = from.array()?;
+    let [id, method, host, path, cause, service, pool] = from.texts(lengths)?;
     Some(Kept {
-        request_id: from.text()?,
-        at: WallTime::from_millis(from.u64()?),
-        method: from.text()?,
-        host: from.uncut()?,
-        path: from.uncut()?,
-        version: version_of(from.u8()?),
-        client: from.client()?,
-        status: from.status()?,
-        cause: from.text()?,
-        duration: from.time()??,
-        waited: from.time()??,
-        service: from.text()?,
-        pool: from.text()?,
-        revision: from.u64()?,
-        by: by_of(from.u8()?, from.u16()?),
-        trace: (from.text()?, from.text()?),
-        from_client: from.u64()?,
-        to_client: from.u64()?,
-        attempts: {
-            let many = from.u8()?;
-            (0..many).map(|_| from.attempt()).collect::<Option<_>>()?
-        },
-        not_taken: {
-            let many = from.u8()?;
-            let mut one = || Some((from.text()?, from.text()?, NotTaken::of_code(from.u8()?)?));
-            (0..many).map(|_| one()).collect::<Option<_>>()?
-        },
+        at: now.1 - now.0.elapsed_since(at),
+        request_id: text(id),
+        method: text(method),
+        host: uncut(host, is_host_cut),
+        path: uncut(path, is_path_cut),
+        version: version_of(version),
+        client,
+        status,
+        cause: text(cause),
+        duration,
+        waited,
+        connection_age,
+        service: text(service),
+        route,
+        pool: text(pool),
+        revision,
+        by: by_of(by, cohort),
+        trace,
+        from_client,
+        to_client,
+        attempts: (0..attempts).map(|_| from.attempt()).collect::<Option<_>>()?,
+        not_taken: (0..not_taken).map(|_| from.passed_over()).collect::<Option<_>>()?,
     })
 }
 
-/// Bytes to be written.
-struct Out<'b>(&'b mut Vec<u8>);
+/// Numbers on their way into a record: `N` bytes, of which the lengths of its texts come first.
+struct Numbers<const N: usize> {
+    bytes: [u8; N],
+    used: usize,
+}
 
-impl Out<'_> {
-    fn u8(&mut self, number: u8) {
-        self.0.push(number);
+impl<const N: usize> Numbers<N> {
+    fn of(texts: &[&[u8]]) -> Numbers<N> {
+        let mut numbers = Numbers { bytes: [0; N], used: 0 };
+        texts.iter().for_each(|text| numbers.put((text.len() as u16).to_le_bytes()));
+        numbers
     }
 
-    fn u16(&mut self, number: u16) {
-        self.0.extend(number.to_le_bytes());
-    }
-
-    fn u64(&mut self, number: u64) {
-        self.0.extend(number.to_le_bytes());
+    #[inline]
+    fn put<const M: usize>(&mut self, bytes: [u8; M]) {
+        self.bytes[self.used..self.used + M].copy_from_slice(&bytes);
+        self.used += M;
     }
 
     /// In microseconds.
+    #[inline]
     fn time(&mut self, time: Option<Duration>) {
-        self.u64(time.map_or(u64::MAX, |time| time.as_micros() as u64));
+        self.put(time.map_or(u64::MAX, |time| time.as_micros() as u64).to_le_bytes());
     }
 
-    fn text(&mut self, text: &[u8]) {
-        let text = start(text, usize::from(u16::MAX));
-        self.u16(text.len() as u16);
-        self.0.extend_from_slice(text);
-    }
-
-    /// The first part of a text, and whether that is not all.
-    fn cut(&mut self, text: &[u8]) {
-        self.text(start(text, LONGEST));
-        self.u8(u8::from(text.len() > LONGEST));
+    fn end(self, texts: &[&[u8]], into: &mut Vec<u8>) {
+        debug_assert_eq!(self.used, N);
+        into.reserve(N + texts.iter().map(|text| text.len()).sum::<usize>());
+        into.extend_from_slice(&self.bytes);
+        texts.iter().for_each(|text| into.extend_from_slice(text));
     }
 }
 
@@ -256,24 +288,26 @@ impl<'b> In<'b> {
         Some((micros != u64::MAX).then(|| Duration::from_micros(micros)))
     }
 
-    fn bytes(&mut self) -> Option<&'b [u8]> {
-        let many = self.u16()?;
-        self.take(usize::from(many))
+    fn lengths<const N: usize>(&mut self) -> Option<[usize; N]> {
+        let mut lengths = [0; N];
+        for length in &mut lengths {
+            *length = usize::from(self.u16()?);
+        }
+        Some(lengths)
     }
 
-    fn text(&mut self) -> Option<String> {
-        Some(String::from_utf8_lossy(self.bytes()?).into_owned())
+    fn texts<const N: usize>(&mut self, lengths: [usize; N]) -> Option<[&'b [u8]; N]> {
+        let mut texts = [&[][..]; N];
+        for (text, length) in texts.iter_mut().zip(lengths) {
+            *text = self.take(length)?;
+        }
+        Some(texts)
     }
 
-    fn uncut(&mut self) -> Option<String> {
-        let text = self.bytes()?;
-        let is_cut = self.u8()? != 0;
-        // A cut may go through a letter.
-        let text = String::from_utf8_lossy(text);
-        Some(match is_cut {
-            true => format!("{}…", text.trim_end_matches(char::REPLACEMENT_CHARACTER)),
-            false => text.into_owned(),
-        })
+    /// Hex digits; empty if there are none.
+    fn hex<const N: usize>(&mut self) -> Option<String> {
+        let digits = self.array::<N>()?;
+        Some(if digits == [0; N] { String::new() } else { text(&digits) })
     }
 
     fn client(&mut self) -> Option<Option<IpAddr>> {
@@ -287,18 +321,49 @@ impl<'b> In<'b> {
     }
 
     fn attempt(&mut self) -> Option<KeptAttempt> {
+        let lengths = self.lengths()?;
+        let [chosen, began] = [self.time()??, self.time()??];
+        let [connected, sent, head, done] =
+            [self.time()?, self.time()?, self.time()?, self.time()?];
+        let is_reused = self.u8()? != 0;
+        let status = self.status()?;
+        let (to_upstream, from_upstream) = (self.u64()?, self.u64()?);
+        let [pool, upstream, cause] = self.texts(lengths)?.map(text);
+        let done = done?;
         Some(KeptAttempt {
-            pool: self.text()?,
-            upstream: self.text()?,
-            chosen: self.time()??,
-            connected: self.time()?,
-            sent: self.time()?,
-            head: self.time()?,
-            done: self.time()??,
-            is_reused: self.u8()? != 0,
-            status: self.status()?,
-            cause: self.text()?,
+            pool,
+            upstream,
+            chosen,
+            began,
+            connected,
+            is_reused,
+            sent,
+            head,
+            done,
+            status,
+            cause,
+            to_upstream,
+            from_upstream,
         })
+    }
+
+    fn passed_over(&mut self) -> Option<(String, String, NotTaken)> {
+        let lengths = self.lengths()?;
+        let why = NotTaken::of_code(self.u8()?)?;
+        let [pool, upstream] = self.texts(lengths)?.map(text);
+        Some((pool, upstream, why))
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn uncut(bytes: &[u8], is_cut: bool) -> String {
+    // A cut may go through a letter.
+    match is_cut {
+        true => format!("{}…", text(bytes).trim_end_matches(char::REPLACEMENT_CHARACTER)),
+        false => text(bytes),
     }
 }
 

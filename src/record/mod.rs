@@ -2,12 +2,15 @@
 //!
 //! Numbers are noted in place as they come ([`Noted`]); texts stay in the head that the lane still
 //! holds and are only pointed at. Whoever keeps something of a record copies it: the totals of its
-//! pool and what its service's objectives go by (`account`), and the ring of the last requests that
-//! `why` looks into ([`Rings`]). A query is in no record.
+//! pool and upstreams and what its service's objectives go by ([`Record::account`]), the ledger of a
+//! rollout (`judged`), and whoever else the process has put behind a [`Reader`], such as the rings of
+//! the last requests ([`Rings`]) and the log.
 
+mod judged;
 mod kept;
 mod rings;
 
+use std::fmt::Debug;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -15,13 +18,21 @@ use http::Version;
 use smallvec::SmallVec;
 
 use crate::balance::NotTaken;
-use crate::clock::WallTime;
+use crate::clock::{Clock, Moment};
 use crate::http::failure::Cause;
-use crate::snapshot::{By, Snapshot};
+use crate::http::grpc::GrpcStatus;
+use crate::http::view::View;
+use crate::snapshot::{By, Snapshot, Stratum};
 use crate::upstream::{Outcome, StatusClass};
 
 pub use kept::{Kept, KeptAttempt};
 pub use rings::Rings;
+
+/// Who is told of each request once it is over. It is told on the request's way, so it never waits.
+pub trait Reader: Debug + Send + Sync {
+    /// Hears of one that the snapshot has decided.
+    fn read(&self, record: &Record<'_>, snapshot: &Snapshot);
+}
 
 /// What is known of a request once it is over.
 #[derive(Clone, Debug)]
@@ -42,7 +53,7 @@ pub struct Record<'r> {
     /// stream until its head.
     pub felt: Duration,
     /// When the end of its head had been read.
-    pub at: WallTime,
+    pub at: Moment,
     /// The id that it is known by.
     pub request_id: &'r [u8],
     /// What its head said.
@@ -58,8 +69,17 @@ pub struct Said<'r> {
     pub method: &'r str,
     /// The host it asked for.
     pub host: &'r [u8],
+    /// What it asked for, with the query, which nobody may keep who has not been told to.
+    pub target: &'r str,
+    /// All its fields, as they went on to the upstream.
+    pub view: Option<View<'r>>,
+}
+
+impl<'r> Said<'r> {
     /// Its path, without the query.
-    pub path: &'r str,
+    pub fn path(&self) -> &'r str {
+        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+    }
 }
 
 /// What is noted of a request on its way.
@@ -69,24 +89,34 @@ pub struct Noted {
     pub client: Option<IpAddr>,
     /// The version of HTTP it was asked in.
     pub version: Version,
+    /// For how long its connection had been open when the end of its head had been read.
+    pub connection_age: Duration,
+    /// Which of the routes to its service it came by, counted from 0 in the file's order.
+    pub route: Option<usize>,
     /// What chose its pool.
     pub by: Option<By>,
+    /// The number that tells its client from others where users are counted, if it is known.
+    pub user: Option<u32>,
+    /// Its route and method, as failures are told apart by.
+    pub stratum: Stratum,
+    /// The pool that the split gave it and nobody of whom could be asked.
+    pub refused_by: Option<usize>,
     /// Its trace and our own part in it, in hex digits.
     pub trace: Option<([u8; 32], [u8; 16])>,
     /// Bytes of its body that came from the client.
     pub from_client: u64,
     /// Bytes of its answer's body that went to the client.
     pub to_client: u64,
-    /// What was tried, in this order; of more than eight the first. A kept connection
-    /// that was dead and was opened again is no attempt.
-    pub attempts: SmallVec<[Attempt; 2]>,
+    /// What was tried, in this order; no more than [`MOST_ATTEMPTS`]. A kept connection that was dead
+    /// and was opened again is no attempt.
+    pub attempts: SmallVec<[Attempt; 1]>,
     /// Upstreams that something kept from it when it was refused or had failed. Empty for whatever
     /// went the usual way: to ask costs a look at all of them.
     pub not_taken: Vec<PassedOver>,
 }
 
-/// More attempts of one request are not noted.
-const MOST_ATTEMPTS: usize = 8;
+/// More attempts of one request are not noted; no lane makes more.
+pub const MOST_ATTEMPTS: usize = 24;
 
 /// More upstreams that were not taken are not noted.
 const MOST_PASSED_OVER: usize = 16;
@@ -100,6 +130,8 @@ pub struct Attempt {
     pub member: usize,
     /// When it was chosen.
     pub chosen: Duration,
+    /// When it began: then, or after a pause.
+    pub began: Duration,
     /// When there was a connection.
     pub connected: Option<Duration>,
     /// Whether that had been kept from an earlier request.
@@ -114,6 +146,29 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// Why it failed, if it did.
     pub cause: Option<Cause>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How it is held to have ended: a client that gave up on a silent upstream may count against
+    /// that.
+    pub held: Outcome,
+    /// How its call went, if it was one of gRPC's and told.
+    pub grpc: Option<GrpcStatus>,
+    /// A bit for each metric of a rollout's ledger that its answer's head raised.
+    pub metrics: u8,
+    /// Whether the split had given the request to this pool, so that it says something of the
+    /// version there: testers, stand-ins and what the stable pool does for a canary do not.
+    pub is_judged: bool,
+    /// Bytes of the request's body that were sent.
+    pub to_upstream: u64,
+    /// Bytes of the answer's body that came.
+    pub from_upstream: u64,
+}
+
+impl Attempt {
+    /// Until the head of its answer, or its end if there was none.
+    pub fn took(&self) -> Duration {
+        self.head.unwrap_or(self.done).saturating_sub(self.began)
+    }
 }
 
 /// An upstream that was not taken.
@@ -145,21 +200,26 @@ impl Noted {
 }
 
 impl Record<'_> {
-    /// Adds it to the totals of its pool in the snapshot that decided it, to those that its service's
-    /// objectives go by, and to the `last` requests.
-    pub fn account(&self, snapshot: &Snapshot, last: &Rings) {
-        let tally = match self.pool {
-            Some((service, pool)) => {
-                let service = &snapshot.services[service];
-                if let Some(slo) = &service.slo {
-                    service.state.slo.count(slo, self.outcome, self.felt);
-                }
-                &service.pools[pool].state.tally
-            }
-            None => &snapshot.unmatched,
+    /// Adds it to the totals of its pool and upstreams in the snapshot that decided it, to those that
+    /// its service's objectives go by, and to the ledger of a rollout under way.
+    pub fn account(&self, snapshot: &Snapshot, clock: &Clock) {
+        let Some((service, pool)) = self.pool else {
+            snapshot.unmatched.record(self.outcome, self.duration);
+            return;
         };
-        tally.record(self.outcome, self.duration);
-        last.write(self, snapshot);
+        let service = &snapshot.services[service];
+        if let Some(slo) = &service.slo {
+            service.state.slo.count(slo, self.outcome, self.felt);
+        }
+        service.pools[pool].state.tally.record(self.outcome, self.duration);
+        for attempt in &self.noted.attempts {
+            let member = &service.pools[attempt.pool].members.list()[attempt.member];
+            let took = attempt.done.saturating_sub(attempt.began);
+            member.upstream.tally.record(attempt.outcome, took);
+        }
+        if let Some(watched) = &service.watched {
+            judged::tell(self, service, watched, snapshot, clock);
+        }
     }
 
     /// Whether it failed for its client through our side's fault.

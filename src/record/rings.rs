@@ -2,7 +2,7 @@
 //!
 //! One ring a worker, so that nobody who serves requests waits for another; each holds so many
 //! bytes, half of them for requests that failed, which a flood of good ones does not wash away. The
-//! memory is taken as it fills. Only a reader ever waits for a ring: a writer that finds one being
+//! memory is taken as it fills, a block after the other. Only a reader ever waits for a ring: a writer that finds one being
 //! read leaves its record out and counts it.
 
 use std::collections::VecDeque;
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::kept::{decode, encode, is_of};
-use super::{Kept, Record};
+use super::{Kept, Reader, Record};
+use crate::clock::{Moment, WallTime};
 use crate::snapshot::Snapshot;
 
 /// The rings of all workers.
@@ -29,17 +30,22 @@ struct Ring {
     record: Vec<u8>,
 }
 
-/// Records, the oldest first, each with its length before it.
+/// Records in blocks, the oldest first, each with its length before it. What is full begins anew
+/// with its oldest block: nothing is ever moved.
 struct Half {
-    bytes: VecDeque<u8>,
+    blocks: VecDeque<Vec<u8>>,
+    block: usize,
     most: usize,
 }
 
 /// Bytes of a length.
 const LENGTH: usize = 4;
 
-/// A half begins with this many bytes and doubles.
-const FIRST: usize = 4_096;
+/// Bytes of a block; a half that is smaller than some of them has smaller ones.
+const BLOCK: usize = 64 << 10;
+
+/// Blocks that a half has at least, so that little is forgotten at once.
+const FEWEST: usize = 8;
 
 impl Rings {
     /// Rings for this many workers that hold so many bytes in all; none for 0.
@@ -52,31 +58,23 @@ impl Rings {
         }
     }
 
-    /// Remembers a request. Never waits.
-    pub fn write(&self, record: &Record<'_>, snapshot: &Snapshot) {
-        let number = WORKER.with(|worker| *worker) % self.rings.len();
-        match self.rings[number].try_lock() {
-            Ok(mut ring) => ring.write(record, snapshot),
-            Err(TryLockError::Poisoned(ring)) => ring.into_inner().write(record, snapshot),
-            Err(TryLockError::WouldBlock) => drop(self.left_out.fetch_add(1, Ordering::Relaxed)),
-        }
-    }
-
-    /// The last request with this id, if it is remembered.
-    pub fn find(&self, request_id: &str) -> Option<Kept> {
+    /// The last request with this id, if it is remembered. `now` is the same time twice: as the
+    /// process counts it, and as people do.
+    pub fn find(&self, request_id: &str, now: (Moment, WallTime)) -> Option<Kept> {
         let mut found = Vec::new();
         self.each(|bytes| {
             if is_of(bytes, request_id) {
-                found.extend(decode(bytes));
+                found.extend(decode(bytes, now));
             }
         });
         found.into_iter().max_by_key(|kept| kept.at)
     }
 
-    /// All that are remembered, the latest first, but no more than these.
-    pub fn latest(&self, most: usize) -> Vec<Kept> {
+    /// All that are remembered, the latest first, but no more than these. `now` as for
+    /// [`Rings::find`].
+    pub fn latest(&self, most: usize, now: (Moment, WallTime)) -> Vec<Kept> {
         let mut kept = Vec::new();
-        self.each(|bytes| kept.extend(decode(bytes)));
+        self.each(|bytes| kept.extend(decode(bytes, now)));
         kept.sort_by_key(|kept: &Kept| std::cmp::Reverse(kept.at));
         kept.truncate(most);
         kept
@@ -91,7 +89,7 @@ impl Rings {
     pub fn bytes(&self) -> usize {
         let held = |ring: &Mutex<Ring>| {
             let ring = lock(ring);
-            ring.good.bytes.capacity() + ring.failed.bytes.capacity()
+            ring.good.bytes() + ring.failed.bytes()
         };
         self.rings.iter().map(held).sum()
     }
@@ -104,9 +102,22 @@ impl Rings {
     }
 }
 
+/// Remembers requests.
+impl Reader for Rings {
+    fn read(&self, record: &Record<'_>, snapshot: &Snapshot) {
+        let number = WORKER.with(|worker| *worker) % self.rings.len();
+        match self.rings[number].try_lock() {
+            Ok(mut ring) => ring.write(record, snapshot),
+            Err(TryLockError::Poisoned(ring)) => ring.into_inner().write(record, snapshot),
+            Err(TryLockError::WouldBlock) => drop(self.left_out.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+}
+
 impl Ring {
     fn new(most: usize) -> Ring {
-        let half = || Half { bytes: VecDeque::new(), most };
+        let block = BLOCK.min(most / FEWEST);
+        let half = || Half { blocks: VecDeque::new(), block, most };
         Ring { good: half(), failed: half(), record: Vec::new() }
     }
 
@@ -122,40 +133,40 @@ impl Ring {
 }
 
 impl Half {
-    /// Lets the oldest go until there is room. What is longer than all of it is left out.
+    /// Lets the oldest go if there is no room. What is longer than a block is left out.
     fn push(&mut self, record: &[u8]) {
         let wanted = LENGTH + record.len();
-        if wanted > self.most {
-            return;
+        if self.blocks.back().is_none_or(|block| block.capacity() - block.len() < wanted) {
+            if wanted > self.block {
+                return;
+            }
+            self.begin_block();
         }
-        while self.bytes.len() + wanted > self.most {
-            let oldest = LENGTH + self.length_at(0);
-            self.bytes.drain(..oldest);
-        }
-        let whole = self.bytes.len() + wanted;
-        if whole > self.bytes.capacity() {
-            let capacity =
-                (2 * self.bytes.capacity()).clamp(FIRST, self.most.max(FIRST)).max(whole);
-            self.bytes.reserve_exact(capacity.min(self.most) - self.bytes.len());
-        }
-        self.bytes.extend((record.len() as u32).to_le_bytes());
-        self.bytes.extend(record);
+        let Some(block) = self.blocks.back_mut() else { return };
+        block.extend_from_slice(&(record.len() as u32).to_le_bytes());
+        block.extend_from_slice(record);
     }
 
-    /// The length of the record that begins here.
-    fn length_at(&self, at: usize) -> usize {
-        let byte = |n: usize| self.bytes[at + n];
-        u32::from_le_bytes(std::array::from_fn(byte)) as usize
+    fn begin_block(&mut self) {
+        let is_full = (self.blocks.len() + 1) * self.block > self.most;
+        let oldest = if is_full { self.blocks.pop_front() } else { None };
+        let mut block = oldest.unwrap_or_else(|| Vec::with_capacity(self.block));
+        block.clear();
+        self.blocks.push_back(block);
+    }
+
+    fn bytes(&self) -> usize {
+        self.blocks.iter().map(Vec::capacity).sum()
     }
 
     fn each(&self, see: &mut impl FnMut(&[u8])) {
-        let (mut at, mut record) = (0, Vec::new());
-        while at < self.bytes.len() {
-            let length = self.length_at(at);
-            record.clear();
-            record.extend(self.bytes.range(at + LENGTH..at + LENGTH + length));
-            see(&record);
-            at += LENGTH + length;
+        for block in &self.blocks {
+            let mut rest = &block[..];
+            while let Some((length, behind)) = rest.split_first_chunk::<LENGTH>() {
+                let (record, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
+                see(record);
+                rest = behind;
+            }
         }
     }
 }

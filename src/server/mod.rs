@@ -41,6 +41,7 @@ use crate::store::{Store, StoreError};
 use crate::wire::clients::Clients;
 use crate::wire::holds::call_at_ends;
 use crate::wire::mirror::{self, send_copies};
+use crate::wire::readers::Readers;
 use listen::Listeners;
 use socket::Bound;
 
@@ -157,7 +158,9 @@ impl Server {
         process.set_lag(lag);
         let (mirrors, copies) = mirror::channel();
         let last = Arc::new(Rings::new(config.server.remember, threads));
-        let clients = Arc::new(Clients::new(published.clone(), last, clock, threads, mirrors));
+        process.set_last(last.clone());
+        let readers = Arc::new(Readers::new(last.clone(), clock));
+        let clients = Arc::new(Clients::new(published.clone(), readers, clock, threads, mirrors));
         let mut listeners = Listeners::new(clients.clone(), workers.handle.clone());
         let prepared = listeners.prepare(&config.listeners)?;
         listeners.commit(prepared);
@@ -196,6 +199,7 @@ impl Server {
             process: process.clone(),
             history: history.clone(),
             events: events.clone(),
+            last,
             state: state.clone(),
             in_force: in_force.clone(),
             source: options.source.clone(),

@@ -37,6 +37,8 @@ pub struct Choice {
     pub user: Option<u32>,
     /// Its route and method (see [`Stratum`]).
     pub stratum: Stratum,
+    /// Which of the routes to its service it came by, counted from 0 in the file's order.
+    pub route: usize,
     /// The turn of the pool by which the member was picked.
     turn: usize,
     /// Whether somebody else answers if nobody of the pool is well.
@@ -224,6 +226,7 @@ impl Snapshot {
             made,
             user,
             stratum: Stratum::of(nth, facts.method),
+            route: nth,
             spares: !asks.doubtful && service.stability.fallback.is_any(),
             ..Choice::default()
         };

@@ -15,7 +15,7 @@ use super::mirror::Mirrors;
 use super::pingora_lane::{PingoraLane, pingora_lane};
 use crate::clock::Clock;
 use crate::http::forwarded::Peer;
-use crate::record::Rings;
+use crate::record::Reader;
 use crate::snapshot::Published;
 
 /// What is done with a connection.
@@ -36,16 +36,16 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Serves what is published, moved by this many workers. The records of the `last` requests and
-    /// copies for `mirrors` go there.
+    /// Serves what is published, moved by this many workers. The reader gets the records of
+    /// requests, `mirrors` the copies of some.
     pub fn new(
         published: Arc<Published>,
-        last: Arc<Rings>,
+        reader: Arc<dyn Reader>,
         clock: Clock,
         workers: usize,
         mirrors: Mirrors,
     ) -> Clients {
-        let proxy = Arc::new(pingora_lane(published.clone(), last, clock, workers, mirrors));
+        let proxy = Arc::new(pingora_lane(published.clone(), reader, clock, workers, mirrors));
         Clients { published, clock, proxy, stopping: watch::Sender::new(false) }
     }
 
@@ -58,7 +58,7 @@ impl Clients {
 
 impl Serve for Clients {
     async fn serve(self: Arc<Self>, socket: Socket) {
-        let peer = Peer::new(socket.peer_address(), "http");
+        let peer = Peer::new(socket.peer_address(), "http", self.clock.now());
         let limits = self.published.load().config.server.client.clone();
         let connection = Arc::new(Connection::new(peer, limits, self.clock));
         let stream: Stream = Box::new(ClientStream::new(socket, connection.clone()));

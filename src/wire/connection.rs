@@ -56,9 +56,9 @@ impl Connection {
     /// A connection just accepted; its first head is due.
     pub fn new(peer: Peer, limits: ClientLimits, clock: Clock) -> Connection {
         let connection = Connection {
+            opened: peer.since,
             peer,
             clock,
-            opened: clock.now(),
             limits,
             phase: AtomicU8::new(Phase::Head as u8),
             within: AtomicU64::new(0),

@@ -5,18 +5,14 @@
 //! case, so heads are taken apart into the plain parts of the `http` crate, changed there, and put
 //! together without that map.
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue, SET_COOKIE};
+use http::header::HeaderValue;
 use http::{HeaderMap, Request, Response};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use crate::fallback::MARK;
 use crate::http::edits::{Edit, Edits, Text};
-use crate::http::fields::FieldId;
 use crate::http::forwarded::Peer;
-use crate::http::list;
-use crate::http::private;
-use crate::http::view::View;
+use crate::http::response;
 
 /// What edits name and do not hold.
 #[derive(Debug)]
@@ -66,45 +62,20 @@ pub fn edit_request(request: &mut RequestHeader, edits: &Edits, held: &Held<'_>)
     Ok(())
 }
 
-/// What we add to a response.
-#[derive(Debug)]
-pub struct Additions<'e> {
-    /// The request's id, if the response has none.
-    pub id: &'e HeaderValue,
-    /// The mark of a fallback, which only we may set.
-    pub mark: Option<HeaderValue>,
-    /// A cookie beside those of the upstream. A response that brings one is private.
-    pub cookie: Option<&'e HeaderValue>,
-}
-
-/// Removes fields from a response's head, makes equal lengths one, and adds ours.
-pub fn edit_response(
-    response: &mut ResponseHeader,
-    remove: &[HeaderName],
-    add: Additions<'_>,
-) -> Result<()> {
+/// Applies edits to a response's head.
+pub fn edit_response(response: &mut ResponseHeader, edits: response::Edits) -> Result<()> {
     let own_reason = response.get_reason_phrase() != response.status.canonical_reason();
     let reason = response.get_reason_phrase().filter(|_| own_reason).map(str::to_string);
     let nothing = ResponseHeader::from(Response::new(()).into_parts().0);
     let mut parts: http::response::Parts = std::mem::replace(response, nothing).into();
-    for name in remove {
-        parts.headers.remove(name);
-    }
-    one_length(&mut parts.headers);
     // An HTTP/1.0 upstream's answer goes on as ours, with our framing.
     parts.version = http::Version::HTTP_11;
-    parts.headers.entry(FieldId::RequestId.name()).or_insert_with(|| add.id.clone());
-    if let Some(cookie) = add.cookie {
-        parts.headers.append(SET_COOKIE, cookie.clone());
-        let control = private::cache_control(View::Map(&parts.headers));
-        parts.headers.insert(CACHE_CONTROL, control);
-        for name in private::TARGETED {
-            parts.headers.remove(name);
+    for edit in edits.list {
+        match edit {
+            response::Edit::Remove(name) => drop(parts.headers.remove(name)),
+            response::Edit::Set(name, value) => drop(parts.headers.insert(name, value)),
+            response::Edit::Add(name, value) => drop(parts.headers.append(name, value)),
         }
-    }
-    match add.mark {
-        Some(mark) => drop(parts.headers.insert(MARK, mark)),
-        None => drop(parts.headers.remove(MARK)),
     }
     *response = ResponseHeader::from(parts);
     if let Some(reason) = reason {
@@ -124,18 +95,5 @@ fn apply(headers: &mut HeaderMap, edits: &Edits, held: &Held<'_>) {
             }
             Edit::Remove(id) => drop(headers.remove(id.name())),
         }
-    }
-}
-
-/// Equal lengths, in a list or on several lines, become one; pingora has refused unequal ones.
-fn one_length(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lines.next() else { return };
-    if lines.next().is_none() && first.as_bytes().iter().all(u8::is_ascii_digit) {
-        return;
-    }
-    let one = list::tokens(first.as_bytes()).next().unwrap_or_default();
-    if let Ok(one) = HeaderValue::from_bytes(one) {
-        headers.insert(CONTENT_LENGTH, one);
     }
 }

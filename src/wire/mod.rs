@@ -9,6 +9,7 @@ pub mod client_stream;
 pub mod connection;
 pub mod deadline;
 pub mod pingora_lane;
+pub mod readers;
 pub mod heads;
 pub mod holds;
 pub mod failure_log;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Version};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::{HeaderMap, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -22,7 +22,6 @@ use pingora::upstreams::peer::{ALPN, HttpPeer};
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 
 use super::connection::Connection;
-use super::failure_log::FailureLog;
 use super::heads;
 use super::mirror::Mirrors;
 use crate::clock::Clock;
@@ -34,8 +33,10 @@ use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::Fields;
 use crate::http::forwarded::Peer;
 use crate::http::hop_by_hop;
+use crate::http::old_client;
+use crate::http::response;
 use crate::http::view::View;
-use crate::record::Rings;
+use crate::record::Reader;
 use crate::snapshot::Published;
 use crate::upstream::DialAddress;
 
@@ -52,37 +53,25 @@ const SKIP: Duration = Duration::from_secs(1);
 /// pingora's side of the proxy.
 pub struct PingoraLane {
     published: Arc<Published>,
-    last: Arc<Rings>,
+    reader: Arc<dyn Reader>,
     clock: Clock,
-    failures: FailureLog,
     mirrors: Mirrors,
 }
 
-impl PingoraLane {
-    /// Hears of a failed attempt; answers whether there is to be another.
-    fn failed(&self, exchange: &mut Exchange, cause: Cause, delivery: Delivery) -> bool {
-        let is_again = if let Some(attempt) = exchange.attempt() {
-            matches!(attempt.failed(cause, delivery), Next::Again(_))
-        } else {
-            exchange.relay().into_iter().for_each(|relay| relay.failed(cause));
-            false
-        };
-        self.note_failure(exchange);
-        is_again
+/// Hears of a failed attempt; answers whether there is to be another.
+fn failed(exchange: &mut Exchange, cause: Cause, delivery: Delivery) -> bool {
+    if let Some(attempt) = exchange.attempt() {
+        return matches!(attempt.failed(cause, delivery), Next::Again(_));
     }
-
-    fn note_failure(&self, exchange: &mut Exchange) {
-        if let Some(failure) = exchange.take_failure() {
-            self.failures.note(&failure, self.clock.unix_seconds() as u64);
-        }
-    }
+    exchange.relay().into_iter().for_each(|relay| relay.failed(cause));
+    false
 }
 
-/// A proxy on pingora that serves what is published, moved by this many workers. The records of the
-/// `last` requests and copies go there.
+/// A proxy on pingora that serves what is published, moved by this many workers. Records and copies go
+/// there.
 pub fn pingora_lane(
     published: Arc<Published>,
-    last: Arc<Rings>,
+    reader: Arc<dyn Reader>,
     clock: Clock,
     workers: usize,
     mirrors: Mirrors,
@@ -93,10 +82,7 @@ pub fn pingora_lane(
         upstream_keepalive_pool_size: KEPT_PER_WORKER,
         ..ServerConf::default()
     };
-    pingora::proxy::http_proxy(
-        &Arc::new(conf),
-        PingoraLane { published, last, clock, failures: FailureLog::default(), mirrors },
-    )
+    pingora::proxy::http_proxy(&Arc::new(conf), PingoraLane { published, reader, clock, mirrors })
 }
 
 #[async_trait]
@@ -104,7 +90,7 @@ impl ProxyHttp for PingoraLane {
     type CTX = Box<Exchange>;
 
     fn new_ctx(&self) -> Self::CTX {
-        Box::new(Exchange::open(self.clock, self.published.clone(), self.last.clone()))
+        Box::new(Exchange::open(self.clock, self.published.clone(), self.reader.clone()))
     }
 
     /// None: pingora's default module only compresses, and we pass bodies on as they are.
@@ -183,8 +169,7 @@ impl ProxyHttp for PingoraLane {
             heads::edit_request(request, ctx.edits(), &held)?;
         }
         let mut attempt = ctx.attempt().ok_or_else(out_of_step)?;
-        if session.req_header().version == Version::HTTP_10 && !request.headers.contains_key(HOST) {
-            // It goes on as HTTP/1.1, which needs one.
+        if old_client::wants_host(session.req_header().version, View::Map(&request.headers)) {
             request.insert_header(HOST, attempt.host())?;
         }
         // pingora bounds the client's part of an upload by `body_timeout`.
@@ -230,7 +215,6 @@ impl ProxyHttp for PingoraLane {
             Next::Answer(cause) => Some((cause, GIVEN_UP)),
         };
         if let Some((cause, mark)) = decided {
-            self.note_failure(ctx);
             let mut error = error(cause, ErrorSource::Upstream);
             error.set_context(mark);
             return Err(error);
@@ -249,17 +233,13 @@ impl ProxyHttp for PingoraLane {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        let remove = hop_by_hop::to_remove(View::Map(&response.headers), response.status == 101);
-        let cookie = ctx.set_cookie(response.status.as_u16());
-        let add = heads::Additions { id: ctx.request_id(), mark: ctx.mark(), cookie };
-        heads::edit_response(response, &remove, add)?;
-        if session.req_header().version == Version::HTTP_10 {
-            // It knows no chunks: what has no length ends with the connection.
-            if response.remove_header(&TRANSFER_ENCODING).is_some() {
-                session.set_keepalive(None);
-            }
-        }
-        if session.is_process_shutting_down() {
+        let (status, client) = (response.status.as_u16(), session.req_header().version);
+        let (id, mark, cookie) = (ctx.request_id(), ctx.mark(), ctx.set_cookie(status));
+        let add = response::Additions { id, mark, cookie };
+        let edits = response::edits(View::Map(&response.headers), status, client, &add);
+        let ends_connection = edits.ends_connection || session.is_process_shutting_down();
+        heads::edit_response(response, edits)?;
+        if ends_connection {
             session.set_keepalive(None);
         }
         Ok(())
@@ -301,7 +281,7 @@ impl ProxyHttp for PingoraLane {
         };
         let can_replay = can_replay(session);
         let delivery = Delivery { was_sent: false, was_stale: false, can_replay };
-        error.set_retry(self.failed(ctx, cause, delivery));
+        error.set_retry(failed(ctx, cause, delivery));
         error
     }
 
@@ -319,7 +299,7 @@ impl ProxyHttp for PingoraLane {
         let retry = match error.context.as_ref().map(|context| context.as_str()) {
             Some(AGAIN) => true,
             Some(GIVEN_UP) => false,
-            _ => self.failed(ctx, cause_of(&error, session), delivery),
+            _ => failed(ctx, cause_of(&error, session), delivery),
         };
         if retry && let Ok(connection) = connection(session) {
             // A wait that was overdue is over; the next one has a bound of its own.
@@ -367,8 +347,7 @@ fn prepare(session: &mut Session, exchange: &Exchange) {
     let limits = &exchange.snapshot().config.server.client;
     session.set_read_timeout(Some(limits.body_timeout));
     session.set_pipelining_enabled(true);
-    // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
-    let knows_interim = session.req_header().version != Version::HTTP_10;
+    let knows_interim = old_client::knows_interim(session.req_header().version);
     session.set_ignore_info_resp(!knows_interim);
 }
 

@@ -356,3 +356,35 @@ async fn promtool_finds_nothing_to_say() {
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
+
+#[tokio::test]
+async fn what_happened_to_a_request_is_found_by_its_id() {
+    let (blue, _green, edge) = two_pools().await;
+    let target = "/a?secret=1";
+    let id = ["x-request-id: mine", "content-length: 5", "connection: close"];
+    let head = format!("POST {target} HTTP/1.1\r\nhost: shop.test\r\n{}\r\n\r\n", id.join("\r\n"));
+    assert_eq!(edge.raw(format!("{head}hello")).await.status, 200);
+    crate::harness::until("the request is remembered", async || {
+        edge.admin("GET", "/v1/requests/mine", "").await.0 == 200
+    })
+    .await;
+    let (_, kept) = edge.admin("GET", "/v1/requests/mine", "").await;
+    let of = |name: &str| kept[name].clone();
+    let said = ["method", "host", "path", "service", "pool"].map(of);
+    assert_eq!(said, ["POST", "shop.test", "/a", "shop", "blue"].map(Value::from));
+    let counted = ["status", "route", "revision", "request_bytes", "response_bytes"].map(of);
+    assert_eq!(counted, [200, 1, 1, 5, 4].map(Value::from), "{kept}");
+    let attempt = &kept["attempts"][0];
+    assert_eq!(attempt["upstream"], blue.address.to_string());
+    assert_eq!(["sent_bytes", "received_bytes"].map(|n| attempt[n].clone()), [5, 4]);
+    let times = ["chosen_ms", "connected_ms", "sent_ms", "head_ms", "done_ms"];
+    let times = times.map(|name| attempt[name].as_f64().unwrap());
+    assert!(times.is_sorted(), "{times:?}");
+    assert!(!kept.to_string().contains("secret"), "{kept}");
+    let (_, latest) = edge.admin("GET", "/v1/requests?limit=1", "").await;
+    assert_eq!(latest.as_array().unwrap().len(), 1);
+    let (status, problem) = edge.admin("GET", "/v1/requests/another", "").await;
+    assert_eq!((status, &problem["title"].is_string()), (404, &true));
+    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    assert!(metrics.contains("pointsman_requests_not_remembered_total 0\n"), "{metrics}");
+}

@@ -115,7 +115,7 @@ fn a_request_takes_memory_for_its_id_and_its_trace_and_no_more() {
     };
     let published = Arc::new(Published::of(Arc::new(Snapshot::build(&blueprint, None))));
     let clock = Clock { now: Instant::now, wall: std::time::SystemTime::now, draw: || 42 };
-    let peer = Peer::new([192, 0, 2, 1].into(), "http");
+    let peer = Peer::new([192, 0, 2, 1].into(), "http", Instant::now());
     let fields = [("host", "h.test"), ("accept", "*/*"), ("cookie", "sid=1")];
     let field =
         |(name, value): (&'static str, &str)| (name.parse().unwrap(), value.parse().unwrap());

@@ -4,6 +4,7 @@
 //! There is no listener for HTTP/2 yet, so the lane is handed a session as pingora would make it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use pingora::apps::HttpServerApp;
@@ -30,7 +31,7 @@ async fn serve_http2(edge: &Edge) -> TcpStream {
     let (mirrors, _) = pointsman::wire::mirror::channel();
     let (published, last) = (edge.server.published().clone(), Arc::new(Rings::new(0, 1)));
     let proxy = Arc::new(pingora_lane(published, last, clock, 1, mirrors));
-    let peer = Peer::new([127, 0, 0, 1].into(), "http");
+    let peer = Peer::new([127, 0, 0, 1].into(), "http", Instant::now());
     let connection = Connection::new(peer, ClientLimits::default(), clock);
     let stream = ClientStream::new(Socket::Tcp(server), Arc::new(connection));
     let digest = Arc::new(Digest {

@@ -65,7 +65,7 @@ impl Bench {
             let target = RequestTarget::read(b"/", &uri);
             let view = View::Map(&headers);
             let head = Head { method, target, version, view, raw: b"" };
-            let peer = Peer::new([192, 0, 2, 9].into(), "http");
+            let peer = Peer::new([192, 0, 2, 9].into(), "http", Instant::now());
             let mut admission = exchange.admit(&head, &peer);
             let is_let_in = loop {
                 let mut line = match admission {
@@ -231,7 +231,8 @@ fn who_waits_too_long_is_refused_and_lets_the_next_one_in() {
         [("host", "shop.test"), ("x-pool", "blue")]
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())),
     );
-    let (uri, peer) = (Uri::from_static("/"), Peer::new([192, 0, 2, 9].into(), "http"));
+    let (uri, peer) =
+        (Uri::from_static("/"), Peer::new([192, 0, 2, 9].into(), "http", Instant::now()));
     let (target, version) = (RequestTarget::read(b"/", &uri), Version::HTTP_11);
     let (method, view) = (&Method::GET, View::Map(&headers));
     let head = Head { method, target, version, view, raw: b"" };

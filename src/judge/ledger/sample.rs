@@ -6,7 +6,6 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +76,7 @@ impl Sample {
 
 impl Failing {
     /// Adds what the request said, with what must not be told left out.
-    pub fn describe(&mut self, method: &Method, path_and_query: &str, view: View<'_>) {
+    pub fn describe(&mut self, method: &str, path_and_query: &str, view: View<'_>) {
         self.method = method.to_string();
         self.path = match path_and_query.split_once('?') {
             Some((path, _)) => format!("{}?…", shortened(path)),
@@ -124,7 +123,7 @@ mod tests {
             headers.insert(name, value.parse().unwrap());
         }
         let mut failing = failing();
-        failing.describe(&Method::POST, "/cart?token=s3cret", View::Map(&headers));
+        failing.describe("POST", "/cart?token=s3cret", View::Map(&headers));
         assert_eq!((&*failing.method, &*failing.path), ("POST", "/cart?…"));
         let json = serde_json::to_string(&failing).unwrap();
         assert!(json.contains("shop.test") && json.contains("authorization"), "{json}");

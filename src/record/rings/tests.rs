@@ -5,7 +5,7 @@ use http::Version;
 
 use super::*;
 use crate::balance::NotTaken;
-use crate::clock::WallTime;
+use crate::clock::{Moment, WallTime};
 use crate::config::Config;
 use crate::http::failure::Cause;
 use crate::record::{Attempt, KeptAttempt, Noted, Said};
@@ -30,6 +30,10 @@ fn snapshot() -> Snapshot {
     Snapshot::build(&Blueprint { config, run_time: &run_time, secret, now }, None)
 }
 
+/// A time at which the nth request came in the nth millisecond.
+const NOW: (Moment, WallTime) =
+    (Moment::from_micros(1_000_000_000), WallTime::from_millis(1_000_000));
+
 /// A request that took the usual way, the nth.
 fn record<'r>(nth: u64, request_id: &'r str, outcome: Outcome, noted: &'r Noted) -> Record<'r> {
     Record {
@@ -40,18 +44,40 @@ fn record<'r>(nth: u64, request_id: &'r str, outcome: Outcome, noted: &'r Noted)
         duration: Duration::from_millis(5),
         waited: Duration::ZERO,
         felt: Duration::from_millis(5),
-        at: WallTime::from_millis(nth),
+        at: Moment::from_micros(nth * 1_000),
         request_id: request_id.as_bytes(),
-        said: Said { method: "GET", host: b"shop.test", path: "/" },
+        said: Said { method: "GET", host: b"shop.test", target: "/?a", view: None },
         noted,
     }
 }
+
+/// An attempt that nothing was noted of.
+const ATTEMPT: Attempt = Attempt {
+    pool: 0,
+    member: 0,
+    chosen: Duration::ZERO,
+    began: Duration::ZERO,
+    connected: None,
+    is_reused: false,
+    sent: None,
+    head: None,
+    done: Duration::ZERO,
+    status: None,
+    cause: None,
+    outcome: Outcome::ClientGone,
+    held: Outcome::ClientGone,
+    grpc: None,
+    metrics: 0,
+    is_judged: false,
+    to_upstream: 0,
+    from_upstream: 0,
+};
 
 const GOOD: Outcome = Outcome::Status(StatusClass::Success);
 const BAD: Outcome = Outcome::Status(StatusClass::ServerError);
 
 fn ids(rings: &Rings) -> Vec<String> {
-    rings.latest(usize::MAX).into_iter().map(|kept| kept.request_id).collect()
+    rings.latest(usize::MAX, NOW).into_iter().map(|kept| kept.request_id).collect()
 }
 
 #[test]
@@ -61,6 +87,8 @@ fn all_that_was_noted_is_found_again() {
     let mut noted = Noted {
         client: Some([192, 0, 2, 9].into()),
         version: Version::HTTP_10,
+        connection_age: millis(77),
+        route: Some(2),
         by: Some(By::Cohort(Cohort::new(4_321))),
         trace: Some(([b'a'; 32], [b'b'; 16])),
         from_client: 17,
@@ -70,26 +98,24 @@ fn all_that_was_noted_is_found_again() {
     let failed = Attempt {
         pool: 1,
         member: 0,
-        chosen: Duration::ZERO,
         connected: Some(millis(1)),
         is_reused: true,
         sent: Some(millis(2)),
-        head: None,
         done: millis(3),
-        status: None,
         cause: Some(Cause::Reset),
+        to_upstream: 17,
+        ..ATTEMPT
     };
     let answered = Attempt {
         pool: 0,
         member: 1,
         chosen: millis(4),
-        connected: None,
-        is_reused: false,
-        sent: None,
+        began: millis(5),
         head: Some(millis(9)),
         done: millis(10),
         status: Some(503),
-        cause: None,
+        from_upstream: 1 << 40,
+        ..ATTEMPT
     };
     [failed, answered].into_iter().for_each(|attempt| noted.tried(attempt));
     noted.pass_over(0, vec![(0, NotTaken::Ejected)]);
@@ -97,8 +123,8 @@ fn all_that_was_noted_is_found_again() {
     let mut record = record(7, "some-id", BAD, &noted);
     (record.status, record.cause) = (Some(502), Some(Cause::Reset));
     record.waited = millis(40);
-    record.said = Said { method: "PROPFIND", host: b"shop.test", path: &path };
-    rings.write(&record, &snapshot);
+    record.said = Said { method: "PROPFIND", target: &path, ..record.said };
+    rings.read(&record, &snapshot);
     let first = KeptAttempt {
         pool: "green".into(),
         upstream: "192.0.2.3:80".into(),
@@ -110,6 +136,9 @@ fn all_that_was_noted_is_found_again() {
         done: millis(3),
         status: None,
         cause: Cause::Reset.row().name.into(),
+        began: Duration::ZERO,
+        to_upstream: 17,
+        from_upstream: 0,
     };
     let second = KeptAttempt {
         pool: "blue".into(),
@@ -122,6 +151,9 @@ fn all_that_was_noted_is_found_again() {
         done: millis(10),
         status: Some(503),
         cause: String::new(),
+        began: millis(5),
+        to_upstream: 0,
+        from_upstream: 1 << 40,
     };
     let kept = Kept {
         at: WallTime::from_millis(7),
@@ -136,7 +168,9 @@ fn all_that_was_noted_is_found_again() {
         cause: Cause::Reset.row().name.into(),
         duration: millis(5),
         waited: millis(40),
+        connection_age: millis(77),
         service: "shop".into(),
+        route: Some(2),
         pool: "blue".into(),
         revision: 0,
         by: Some(By::Cohort(Cohort::new(4_321))),
@@ -146,8 +180,8 @@ fn all_that_was_noted_is_found_again() {
         attempts: vec![first, second],
         not_taken: vec![("blue".into(), "192.0.2.1:80".into(), NotTaken::Ejected)],
     };
-    assert_eq!(rings.find("some-id"), Some(kept));
-    assert_eq!(rings.find("some-i"), None);
+    assert_eq!(rings.find("some-id", NOW), Some(kept));
+    assert_eq!(rings.find("some-i", NOW), None);
 }
 
 #[test]
@@ -156,8 +190,8 @@ fn what_was_refused_before_it_had_a_pool_is_kept_too() {
     let mut record = record(1, "-", Outcome::Status(StatusClass::ClientError), &noted);
     (record.pool, record.cause) = (None, Some(Cause::NoRoute));
     record.said = Said::default();
-    rings.write(&record, &snapshot);
-    let kept = rings.find("-").unwrap();
+    rings.read(&record, &snapshot);
+    let kept = rings.find("-", NOW).unwrap();
     assert_eq!((&*kept.service, &*kept.pool, &*kept.host, kept.client), ("", "", "", None));
     assert_eq!((kept.by, &*kept.cause), (None, Cause::NoRoute.row().name));
 }
@@ -169,7 +203,7 @@ fn the_oldest_go_first_and_no_more_bytes_are_taken_than_may_be() {
     assert_eq!(rings.bytes(), 0, "nothing is taken before it is needed");
     let mut most = 0;
     for nth in 0..5_000 {
-        rings.write(&record(nth, &nth.to_string(), GOOD, &noted), &snapshot);
+        rings.read(&record(nth, &nth.to_string(), GOOD, &noted), &snapshot);
         most = most.max(rings.bytes());
     }
     assert!((BYTES / 4..=BYTES / 2).contains(&most), "{most}");
@@ -177,17 +211,17 @@ fn the_oldest_go_first_and_no_more_bytes_are_taken_than_may_be() {
     let expected: Vec<String> =
         (0..5_000u64).rev().take(ids.len()).map(|n| n.to_string()).collect();
     assert!(ids.len() > 100 && ids == expected, "{ids:?}");
-    assert_eq!((rings.find("0"), rings.left_out()), (None, 0));
+    assert_eq!((rings.find("0", NOW), rings.left_out()), (None, 0));
 }
 
 #[test]
 fn a_flood_of_good_ones_washes_no_failure_away() {
     let (rings, snapshot, noted) = (Rings::new(64 << 10, 1), snapshot(), Noted::default());
-    rings.write(&record(0, "failed", BAD, &noted), &snapshot);
-    (1..5_000).for_each(|nth| rings.write(&record(nth, "good", GOOD, &noted), &snapshot));
-    assert!(rings.find("failed").is_some());
-    (1..5_000).for_each(|nth| rings.write(&record(nth, "bad", BAD, &noted), &snapshot));
-    assert!(rings.find("failed").is_none() && rings.find("good").is_some());
+    rings.read(&record(0, "failed", BAD, &noted), &snapshot);
+    (1..5_000).for_each(|nth| rings.read(&record(nth, "good", GOOD, &noted), &snapshot));
+    assert!(rings.find("failed", NOW).is_some());
+    (1..5_000).for_each(|nth| rings.read(&record(nth, "bad", BAD, &noted), &snapshot));
+    assert!(rings.find("failed", NOW).is_none() && rings.find("good", NOW).is_some());
     assert!(rings.bytes() <= 64 << 10, "{}", rings.bytes());
 }
 
@@ -195,9 +229,9 @@ fn a_flood_of_good_ones_washes_no_failure_away() {
 fn of_two_with_the_same_id_the_later_is_found() {
     let (rings, snapshot, noted) = (Rings::new(1 << 20, 1), snapshot(), Noted::default());
     for (nth, outcome) in [(1, GOOD), (3, BAD), (2, GOOD)] {
-        rings.write(&record(nth, "same", outcome, &noted), &snapshot);
+        rings.read(&record(nth, "same", outcome, &noted), &snapshot);
     }
-    assert_eq!(rings.find("same").map(|kept| kept.at.millis()), Some(3));
+    assert_eq!(rings.find("same", NOW).map(|kept| kept.at.millis()), Some(3));
 }
 
 #[test]
@@ -205,17 +239,17 @@ fn a_writer_never_waits_for_a_reader() {
     let (rings, snapshot, noted) = (Rings::new(1 << 20, 1), snapshot(), Noted::default());
     let reader = rings.rings[0].lock().unwrap();
     // With a wait this would never end.
-    rings.write(&record(1, "left-out", GOOD, &noted), &snapshot);
+    rings.read(&record(1, "left-out", GOOD, &noted), &snapshot);
     drop(reader);
-    rings.write(&record(2, "kept", GOOD, &noted), &snapshot);
+    rings.read(&record(2, "kept", GOOD, &noted), &snapshot);
     assert_eq!((ids(&rings), rings.left_out()), (vec!["kept".into()], 1));
 }
 
 #[test]
 fn with_no_bytes_nothing_is_remembered() {
     let (rings, snapshot, noted) = (Rings::new(0, 4), snapshot(), Noted::default());
-    rings.write(&record(1, "id", BAD, &noted), &snapshot);
-    assert_eq!((rings.latest(9), rings.bytes()), (Vec::new(), 0));
+    rings.read(&record(1, "id", BAD, &noted), &snapshot);
+    assert_eq!((rings.latest(9, NOW), rings.bytes()), (Vec::new(), 0));
 }
 
 #[test]
@@ -228,17 +262,17 @@ fn many_workers_and_a_reader_at_once_keep_whole_records() {
                 let noted = Noted::default();
                 for nth in 0..3_000 {
                     let id = format!("{worker}-{nth}");
-                    rings.write(&record(nth, &id, GOOD, &noted), snapshot);
+                    rings.read(&record(nth, &id, GOOD, &noted), snapshot);
                 }
             });
         }
         for _ in 0..50 {
-            for kept in rings.latest(usize::MAX) {
+            for kept in rings.latest(usize::MAX, NOW) {
                 assert_eq!((&*kept.method, &*kept.path, &*kept.pool), ("GET", "/", "blue"));
                 let nth = kept.request_id.split_once('-').unwrap().1;
                 assert_eq!(nth.parse(), Ok(kept.at.millis()));
             }
         }
     });
-    assert!(!rings.latest(1).is_empty());
+    assert!(!rings.latest(1, NOW).is_empty());
 }

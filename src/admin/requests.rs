@@ -1,0 +1,61 @@
+//! The last requests: an id in, what happened to it out.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+
+use super::answer::Answer;
+use super::problem::Problem;
+use super::{Admin, wire};
+use crate::clock::{Moment, WallTime};
+
+/// How many are shown if nobody says, and at most.
+const SHOWN: usize = 100;
+const MOST_SHOWN: usize = 1_000;
+
+/// What happened to the last request with this id, as long as it is remembered (`server.remember`).
+#[utoipa::path(get, path = "/v1/requests/{id}", tag = "traffic",
+    params(("id" = String, Path, description = "The id in its answer's `x-request-id`")),
+    responses(
+        (status = 200, description = "The request", body = wire::Request),
+        (status = 404, description = "No such request is remembered", body = Problem)))]
+pub async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Answer {
+    let found = admin.last.find(&id, now(&admin)).ok_or_else(|| {
+        let detail = format!(
+            "request `{id}` is not remembered: the last few thousand are, failed ones for longer \
+             (`server.remember`)"
+        );
+        Problem::new(StatusCode::NOT_FOUND, "no-request", detail)
+    })?;
+    Ok(Json(wire::Request::from(found)).into_response())
+}
+
+/// How many are wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    limit: Option<usize>,
+}
+
+/// The last requests that are remembered, the latest first.
+#[utoipa::path(get, path = "/v1/requests", tag = "traffic",
+    params(("limit" = Option<usize>, Query, description = "How many: 100, at most 1,000")),
+    responses(
+        (status = 200, description = "The requests", body = Vec<wire::Request>),
+        (status = 400, description = "A parameter that there is not, or no number", body = Problem)))]
+pub async fn list(
+    State(admin): State<Admin>,
+    limit: Result<Query<Limit>, QueryRejection>,
+) -> Answer {
+    let Query(Limit { limit }) = limit?;
+    let most = limit.unwrap_or(SHOWN).min(MOST_SHOWN);
+    let kept = admin.last.latest(most, now(&admin));
+    Ok(Json(kept.into_iter().map(wire::Request::from).collect::<Vec<_>>()).into_response())
+}
+
+fn now(admin: &Admin) -> (Moment, WallTime) {
+    (admin.published.load().moment(admin.clock.now()), admin.clock.wall_time())
+}

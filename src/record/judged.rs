@@ -1,0 +1,101 @@
+//! What a rollout's ledger is told of a request that is over: how its attempts on both pools ended,
+//! and what the first of those that failed on the target had said.
+//!
+//! What the split sends where is counted when it does ([`Account::arrive`]): at a request's end
+//! another step may have begun.
+
+use super::{Attempt, Record};
+use crate::clock::Clock;
+use crate::http::failure::Cause;
+use crate::http::grpc::GrpcStatus;
+use crate::judge::ledger::{Failing, Noted};
+use crate::judge::{Ending, Fault, Watched};
+use crate::snapshot::{Service, Snapshot, Stratum};
+use crate::upstream::Outcome;
+
+/// Tells the ledger of this service's rollout.
+pub(super) fn tell(
+    record: &Record<'_>,
+    service: &Service,
+    watched: &Watched,
+    snapshot: &Snapshot,
+    clock: &Clock,
+) {
+    refused(record, watched);
+    let ledger = &watched.ledger;
+    let mut wants_sample = ledger.sample.wants();
+    for attempt in record.noted.attempts.iter().filter(|attempt| attempt.is_judged) {
+        let Some(account) = watched.account(attempt.pool) else { continue };
+        let Some(ending) = ending(attempt) else { continue };
+        let is_bad = ledger.errors.count(ending);
+        account.note(Noted {
+            user: record.noted.user,
+            stratum: record.noted.stratum.place(),
+            is_bad,
+            is_extra: ledger.extra.is_some_and(|extra| extra.count(ending)),
+            metrics: attempt.metrics,
+        });
+        if is_bad && wants_sample && attempt.pool == watched.target {
+            wants_sample = false;
+            let upstream = &service.pools[attempt.pool].members.list()[attempt.member].upstream;
+            let ago = snapshot.moment(clock.now()).elapsed_since(record.at + attempt.done);
+            let mut failing = Failing {
+                at: clock.wall_time() - ago,
+                method: String::new(),
+                path: String::new(),
+                headers: Vec::new(),
+                request_id: String::from_utf8_lossy(record.request_id).into_owned(),
+                upstream: upstream.name.to_string(),
+                ending: words(ending),
+                took_ms: attempt.took().as_secs_f64() * 1e3,
+            };
+            let said = &record.said;
+            said.view.into_iter().for_each(|view| failing.describe(said.method, said.target, view));
+            ledger.sample.keep(failing);
+        }
+    }
+}
+
+/// Nobody of the pool that the split gave the request to could be asked: as bad as an attempt that
+/// failed.
+fn refused(record: &Record<'_>, watched: &Watched) {
+    let Some(account) = record.noted.refused_by.and_then(|pool| watched.account(pool)) else {
+        return;
+    };
+    account.arrive(None);
+    account.note(Noted {
+        stratum: Stratum::OTHER.place(),
+        is_bad: watched.ledger.errors.count(Ending::Fault(Fault::NoUpstream)),
+        ..Noted::default()
+    });
+}
+
+/// How an attempt ended; none if its client left before anybody could know.
+fn ending(attempt: &Attempt) -> Option<Ending> {
+    match attempt.held {
+        Outcome::ClientGone => None,
+        Outcome::Failed => Some(Ending::Fault(fault(attempt.cause))),
+        Outcome::Status(_) => {
+            let grpc = attempt.grpc.map(GrpcStatus::code);
+            Some(Ending::Answer { status: attempt.status.unwrap_or_default(), grpc })
+        }
+    }
+}
+
+fn fault(cause: Option<Cause>) -> Fault {
+    match cause {
+        Some(Cause::Connect) => Fault::Connect,
+        Some(Cause::Reset) => Fault::Reset,
+        Some(Cause::BadResponse) => Fault::BadResponse,
+        // A client that gave up on a silent upstream is a time-out too.
+        _ => Fault::Timeout,
+    }
+}
+
+fn words(ending: Ending) -> String {
+    match ending {
+        Ending::Fault(fault) => fault.name().into(),
+        Ending::Answer { status, grpc: None } => status.to_string(),
+        Ending::Answer { status, grpc: Some(code) } => format!("{status}, grpc-status {code}"),
+    }
+}

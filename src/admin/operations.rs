@@ -266,26 +266,51 @@ pub struct After {
     /// Those with a higher number.
     #[serde(default)]
     after: Option<String>,
+    /// How long to wait until there is one, in seconds.
+    #[serde(default)]
+    wait: Option<String>,
 }
 
-/// The last thousand events, the oldest first.
+/// How long an answer waits for an event at most, in seconds: proxies on the way give up later.
+const LONGEST_WAIT: u64 = 30;
+
+/// The last thousand events, the oldest first; with `wait`, once there is one.
 #[utoipa::path(get, path = "/v1/events", tag = "operations",
-    params(("after" = Option<u64>, Query, description = "Only those with a higher number")),
+    params(
+        ("after" = Option<u64>, Query, description = "Only those with a higher number"),
+        ("wait" = Option<u64>, Query, minimum = 0, maximum = 30,
+            description = "Without such an event, answer when there is one: after so many seconds \
+                           at most, then with an empty list")),
     responses(
         (status = 200, description = "The events", body = Vec<wire::Event>),
         (status = 400, description = "A parameter that there is not", body = Problem),
-        (status = 422, description = "`after` is no number", body = Problem)))]
+        (status = 422, description = "`after` or `wait` is no such number", body = Problem),
+        (status = 503, description = "Too many wait already", body = Problem)))]
 pub async fn events(
     State(admin): State<Admin>,
     after: Result<Query<After>, QueryRejection>,
 ) -> Result<Json<Vec<wire::Event>>, Problem> {
-    let Query(After { after }) = after?;
+    let Query(After { after, wait }) = after?;
     let number = after.as_deref().map_or(Ok(0), str::parse);
     let number: u64 = number.map_err(|_| {
         let given = after.unwrap_or_default();
         bad(format!("after: expected an event's number, such as 41; this is `{given}`"))
     })?;
-    Ok(Json(admin.events.after(number).iter().map(|entry| (&**entry).into()).collect()))
+    let found = match wait {
+        None => admin.events.after(number),
+        Some(wait) => {
+            let seconds = wait.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT);
+            let seconds = seconds.ok_or_else(|| {
+                bad(format!("wait: expected 0 to {LONGEST_WAIT} seconds; this is `{wait}`"))
+            })?;
+            let waited = admin.events.wait_after(number, Duration::from_secs(seconds)).await;
+            waited.map_err(|error| {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Problem::new(status, "too-many-waiting", error.to_string())
+            })?
+        }
+    };
+    Ok(Json(found.iter().map(|entry| (&**entry).into()).collect()))
 }
 
 fn upstream(admin: &Admin, service: String, pool: String, address: &str) -> Result<Place, Problem> {

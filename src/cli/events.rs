@@ -10,7 +10,11 @@ use crate::admin::wire;
 use crate::config::duration;
 use crate::server::clock;
 
-/// How often `--follow` looks.
+/// How long `--follow` has the proxy wait for the next event, in seconds: less than an answer may
+/// take.
+const WAIT: u64 = 10;
+
+/// How long `--follow` waits by itself where the proxy does not.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Show what happened: breakers, ejections, health, panic, orders.
@@ -87,8 +91,17 @@ impl Events {
             if !self.follow {
                 return Ok(Ending::Done);
             }
-            tokio::time::sleep(LOOK).await;
+            if is_away || self.wait(&shown).await.is_err() {
+                tokio::time::sleep(LOOK).await;
+            }
         }
+    }
+
+    /// Until there is something new. What it is is asked for as ever, with the last one that was
+    /// shown, so that a proxy that was started again is noticed.
+    async fn wait(&self, shown: &Shown) -> Result<(), ApiError> {
+        let path = format!("/v1/events?after={}&wait={WAIT}", shown.last());
+        Api(&self.reach).ask::<Vec<wire::Event>>(Call::get(&path)).await.map(drop)
     }
 
     fn admits(&self, event: &wire::Event, oldest: f64) -> bool {
@@ -102,6 +115,11 @@ impl Events {
 struct Shown(Option<(u64, f64)>);
 
 impl Shown {
+    /// The number of the last one.
+    fn last(&self) -> u64 {
+        self.0.map_or(0, |(number, _)| number)
+    }
+
     /// The number to ask after: the last one is asked for again, to see that it is still the same.
     fn ask_after(&self) -> u64 {
         self.0.map_or(0, |(number, _)| number.saturating_sub(1))

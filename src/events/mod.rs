@@ -1,12 +1,14 @@
-//! What happened, for people and programs: [`Event`]s in; a log line each, a bounded list, a
-//! broadcast, and notices to who wants them out.
+//! What happened, for people and programs: [`Event`]s in; a log line each, a bounded list, word
+//! to who waits for the next, and notices to who wants them out.
 
 mod states;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::clock::{Clock, WallTime};
 use crate::config::Severity;
@@ -20,8 +22,8 @@ pub use states::tell_states;
 /// How many are kept.
 const KEPT: usize = 1_000;
 
-/// How far a subscriber may fall behind: then it misses the oldest, and finds them in the list.
-const BEHIND: usize = 256;
+/// How many wait for the next one at once: each holds a connection.
+const WAITING: usize = 64;
 
 /// An event in the list.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,13 +37,20 @@ pub struct Entry {
     pub event: Event,
 }
 
+/// As many wait already as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{WAITING} readers wait for events already; ask without `wait`")]
+pub struct TooMany;
+
 /// The last events.
 pub struct Events {
     clock: Clock,
     published: Arc<Published>,
     notifier: Arc<Notifier>,
     list: Mutex<List>,
-    told: broadcast::Sender<Arc<Entry>>,
+    /// The last one's number, for who waits for the next.
+    told: watch::Sender<u64>,
+    waiting: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +72,8 @@ impl Events {
             stored.into_iter().map(|stored| Arc::new(Entry::from(stored))).collect();
         let last = entries.back().map_or(0, |entry| entry.number);
         let list = Mutex::new(List { last, stored: last, entries });
-        Events { clock, published, notifier, list, told: broadcast::Sender::new(BEHIND) }
+        let (told, waiting) = (watch::Sender::new(last), Semaphore::new(WAITING));
+        Events { clock, published, notifier, list, told, waiting }
     }
 
     /// Keeps an event, writes a log line and tells who wants to be told.
@@ -78,8 +88,7 @@ impl Events {
             if list.entries.len() > KEPT {
                 list.entries.pop_front();
             }
-            // Told in the order of their numbers. That nobody listens is no fault.
-            let _ = self.told.send(entry.clone());
+            self.told.send_replace(entry.number);
             entry
         };
         self.notifier.send(self.notice(&entry));
@@ -92,9 +101,18 @@ impl Events {
         list.entries.range(first..).cloned().collect()
     }
 
-    /// Each event from now on. Who falls behind by more than 256 misses some.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Entry>> {
-        self.told.subscribe()
+    /// As [`Events::after`], but waits this long at most until there is one. Nobody waits for who
+    /// reads: it finds what it has missed in the list, as far as that goes back.
+    pub async fn wait_after(
+        &self,
+        number: u64,
+        length: Duration,
+    ) -> Result<Vec<Arc<Entry>>, TooMany> {
+        let _place = self.waiting.try_acquire().map_err(|_| TooMany)?;
+        let mut told = self.told.subscribe();
+        // In vain or not, what there is now is the answer.
+        let _ = timeout(length, told.wait_for(|last| *last > number)).await;
+        Ok(self.after(number))
     }
 
     /// Those that are not stored yet.

@@ -21,20 +21,44 @@ fn drained(upstream: &str) -> Event {
     Event::by_itself(Kind::Drained, Subject::new("s", "a", upstream))
 }
 
-#[test]
-fn who_subscribes_hears_each_in_order_and_who_falls_behind_finds_them_in_the_list() {
-    let events = events(Vec::new());
-    let (mut quick, mut slow) = (events.subscribe(), events.subscribe());
-    for number in 1..=300 {
-        events.say(drained(&format!("a:{number}")));
-        assert_eq!(quick.try_recv().unwrap().number, number);
+#[tokio::test(start_paused = true)]
+async fn who_waits_hears_the_next_at_once_and_who_comes_late_finds_all_in_the_list() {
+    let events = Arc::new(events(Vec::new()));
+    let wait = |number| {
+        let events = events.clone();
+        tokio::spawn(async move { events.wait_after(number, Duration::from_secs(30)).await })
+    };
+    let numbers = |found: &[Arc<Entry>]| found.iter().map(|e| e.number).collect::<Vec<_>>();
+    let (first, third) = (wait(0), wait(2));
+    tokio::task::yield_now().await;
+    assert!(!first.is_finished() && !third.is_finished());
+    (1..=2).for_each(|nth| events.say(drained(&format!("a:{nth}"))));
+    assert_eq!(numbers(&first.await.unwrap().unwrap()), [1, 2]);
+    tokio::task::yield_now().await;
+    assert!(!third.is_finished(), "it has heard of these");
+    (3..=400).for_each(|nth| events.say(drained(&format!("a:{nth}"))));
+    assert_eq!(numbers(&third.await.unwrap().unwrap()), (3..=400).collect::<Vec<_>>());
+    // Time is over.
+    assert_eq!(events.wait_after(400, Duration::from_secs(30)).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn only_so_many_wait_at_once() {
+    let events = Arc::new(events(Vec::new()));
+    let wait = || {
+        let events = events.clone();
+        tokio::spawn(async move { events.wait_after(0, Duration::from_secs(30)).await })
+    };
+    let waiting: Vec<_> = (0..WAITING).map(|_| wait()).collect();
+    while events.waiting.available_permits() > 0 {
+        tokio::task::yield_now().await;
     }
-    let missed = broadcast::error::TryRecvError::Lagged(300 - BEHIND as u64);
-    assert_eq!(slow.try_recv(), Err(missed));
-    let next = slow.try_recv().unwrap().number;
-    assert_eq!(next, 300 - BEHIND as u64 + 1);
-    let all: Vec<u64> = events.after(7).iter().map(|entry| entry.number).collect();
-    assert_eq!(all, (8..=300).collect::<Vec<_>>());
+    assert_eq!(wait().await.unwrap(), Err(TooMany));
+    events.say(drained("a:1"));
+    for waited in waiting {
+        assert_eq!(waited.await.unwrap().map(|found| found.len()), Ok(1));
+    }
+    assert_eq!(events.waiting.available_permits(), WAITING, "places are given back");
 }
 
 #[test]

@@ -116,7 +116,8 @@ async fn bad_orders_are_refused_with_a_reason_and_change_nothing() {
             422,
             "after: expected an event's number, such as 41; this is `abc`",
         ),
-        ("GET", "/v1/events?aftr=3", "", 400, "unknown field `aftr`, expected `after`"),
+        ("GET", "/v1/events?wait=31", "", 422, "wait: expected 0 to 30 seconds; this is `31`"),
+        ("GET", "/v1/events?aftr=3", "", 400, "unknown field `aftr`, expected `after` or `wait`"),
         (
             "DELETE",
             "/v1/services/shop/pools/blue/upstreams/1.2.3.4:5?why=x",

@@ -13,6 +13,9 @@ pub const BUCKETS: usize = 832;
 /// 2⁵ buckets in each octave.
 const GROUPING: u32 = 5;
 
+/// Buckets of each octave.
+pub(super) const OCTAVE: usize = 1 << GROUPING;
+
 /// The place of a duration, 0 to 831.
 pub fn bucket_of(took: Duration) -> usize {
     bucket_of_micros(micros(took))

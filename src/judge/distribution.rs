@@ -32,10 +32,10 @@ struct Stored {
 }
 
 impl Distribution {
-    /// Of these counts by bucket, and the sum of all durations in microseconds.
-    pub fn new(counts: impl IntoIterator<Item = u64>, micros: u64) -> Distribution {
-        let counts = counts.into_iter().take(buckets::BUCKETS).collect();
-        Stored { first: 0, counts, micros }.into()
+    /// Of these counts of one bucket after the other from the first on, and the sum of all durations
+    /// in microseconds.
+    pub fn new(first: usize, counts: Vec<u64>, micros: u64) -> Distribution {
+        Stored { first, counts, micros }.into()
     }
 
     /// Adds one duration.

@@ -3,14 +3,15 @@
 //! Threads record by `&self` with two relaxed additions, each thread in a shard of its own (as long
 //! as there are as many shards as threads), so that no cache line travels between cores. A shard is
 //! 6.7 KB and is made when a thread first records in it, outside of any lock: pools without traffic
-//! cost a few words.
+//! cost a few words. Each pool is read once a second and its latencies lie in a few octaves, so a
+//! shard knows in which it holds anything, and only those are read.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::Distribution;
-use super::buckets::{self, BUCKETS};
+use super::buckets::{self, BUCKETS, OCTAVE};
 
 /// Durations since it was made, recorded by many threads.
 #[derive(Debug)]
@@ -23,7 +24,11 @@ pub struct Histogram {
 struct Shard {
     counts: [AtomicU64; BUCKETS],
     micros: AtomicU64,
+    /// A bit for each octave that holds anything.
+    octaves: AtomicU32,
 }
+
+const _: () = assert!(BUCKETS.is_multiple_of(OCTAVE) && BUCKETS / OCTAVE <= u32::BITS as usize);
 
 impl Histogram {
     /// An empty one for about this many threads.
@@ -36,23 +41,35 @@ impl Histogram {
     /// Records one duration.
     pub fn record(&self, took: Duration) {
         let micros = buckets::micros(took);
-        let shard = self.shard();
-        shard.counts[buckets::bucket_of_micros(micros)].fetch_add(1, Ordering::Relaxed);
+        let (shard, bucket) = (self.shard(), buckets::bucket_of_micros(micros));
+        shard.counts[bucket].fetch_add(1, Ordering::Relaxed);
         shard.micros.fetch_add(micros, Ordering::Relaxed);
+        let octave = 1 << (bucket / OCTAVE);
+        // Nearly always there already.
+        if shard.octaves.load(Ordering::Relaxed) & octave == 0 {
+            shard.octaves.fetch_or(octave, Ordering::Relaxed);
+        }
     }
 
     /// All that was recorded until now. Taken without a lock: what is recorded meanwhile may be in
-    /// the counts and not yet in the sum.
+    /// the counts and not yet in the sum, or the other way round.
     pub fn read(&self) -> Distribution {
-        let mut counts = [0; BUCKETS];
-        let mut micros = 0u64;
-        for shard in self.shards.iter().filter_map(OnceLock::get) {
-            for (count, more) in counts.iter_mut().zip(&shard.counts) {
+        let shards = || self.shards.iter().filter_map(OnceLock::get);
+        let octaves =
+            shards().fold(0, |octaves, shard| octaves | shard.octaves.load(Ordering::Relaxed));
+        if octaves == 0 {
+            return Distribution::default();
+        }
+        let first = octaves.trailing_zeros() as usize * OCTAVE;
+        let end = (u32::BITS - octaves.leading_zeros()) as usize * OCTAVE;
+        let (mut counts, mut micros) = (vec![0; end - first], 0u64);
+        for shard in shards() {
+            for (count, more) in counts.iter_mut().zip(&shard.counts[first..end]) {
                 *count += more.load(Ordering::Relaxed);
             }
             micros = micros.wrapping_add(shard.micros.load(Ordering::Relaxed));
         }
-        Distribution::new(counts, micros)
+        Distribution::new(first, counts, micros)
     }
 
     fn shard(&self) -> &Shard {
@@ -74,7 +91,11 @@ impl Histogram {
 
 impl Shard {
     fn new() -> Shard {
-        Shard { counts: [const { AtomicU64::new(0) }; BUCKETS], micros: AtomicU64::new(0) }
+        Shard {
+            counts: [const { AtomicU64::new(0) }; BUCKETS],
+            micros: AtomicU64::new(0),
+            octaves: AtomicU32::new(0),
+        }
     }
 }
 
@@ -112,6 +133,16 @@ mod tests {
         let mut single = Distribution::default();
         (0..8).flat_map(of).for_each(|took| single.add(took));
         assert_eq!(histogram.read(), single);
+    }
+
+    #[test]
+    fn the_shortest_and_the_longest_are_read_too() {
+        let (histogram, mut single) = (Histogram::new(1), Distribution::default());
+        for took in [Duration::ZERO, Duration::from_millis(7), Duration::from_secs(1 << 20)] {
+            histogram.record(took);
+            single.add(took);
+            assert_eq!(histogram.read(), single);
+        }
     }
 
     #[test]

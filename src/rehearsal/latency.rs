@@ -103,7 +103,7 @@ impl Table {
         }
         let counts = self.weights.spread(requests, draws);
         let micros = counts.iter().zip(&self.middles).map(|(count, middle)| count * middle).sum();
-        Distribution::new(std::iter::repeat_n(0, self.first).chain(counts), micros)
+        Distribution::new(self.first, counts, micros)
     }
 }
 

@@ -14,6 +14,12 @@ use super::Counts;
 /// Users that are told apart, a power of two; 32 KiB a bitmap.
 const USERS: u32 = 1 << 18;
 
+/// Words of a bitmap.
+const WORDS: usize = USERS as usize / 64;
+
+/// Words of a part of a bitmap; there are as many parts as a word has bits.
+const PART: usize = WORDS / 64;
+
 /// Who did what.
 #[derive(Debug)]
 pub struct Users {
@@ -105,12 +111,18 @@ impl UserCounts {
     }
 }
 
-#[derive(Debug)]
-struct Bitmap(Box<[AtomicU64]>);
+/// Who has, by the client's hash.
+struct Bitmap {
+    words: Box<[AtomicU64; WORDS]>,
+    /// A bit for each part that somebody is in: one is cleared every second, and a service with few
+    /// users is in few.
+    parts: AtomicU64,
+}
 
 impl Bitmap {
     fn empty() -> Bitmap {
-        Bitmap((0..USERS / 64).map(|_| AtomicU64::new(0)).collect())
+        let words = Box::new([const { AtomicU64::new(0) }; WORDS]);
+        Bitmap { words, parts: AtomicU64::new(0) }
     }
 
     fn place(user: u32) -> (usize, u64) {
@@ -122,17 +134,35 @@ impl Bitmap {
     fn set(&self, user: u32) -> bool {
         let (word, bit) = Bitmap::place(user);
         // Most are there already, and a look costs no exclusive cache line.
-        self.0[word].load(Ordering::Relaxed) & bit == 0
-            && self.0[word].fetch_or(bit, Ordering::Relaxed) & bit == 0
+        let is_new = self.words[word].load(Ordering::Relaxed) & bit == 0
+            && self.words[word].fetch_or(bit, Ordering::SeqCst) & bit == 0;
+        let part = 1 << (word / PART);
+        // Only now: who comes in while it is cleared is then in a part that is cleared next.
+        if is_new && self.parts.load(Ordering::SeqCst) & part == 0 {
+            self.parts.fetch_or(part, Ordering::SeqCst);
+        }
+        is_new
     }
 
     fn has(&self, user: u32) -> bool {
         let (word, bit) = Bitmap::place(user);
-        self.0[word].load(Ordering::Relaxed) & bit != 0
+        self.words[word].load(Ordering::Relaxed) & bit != 0
     }
 
     fn clear(&self) {
-        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        let mut parts = self.parts.swap(0, Ordering::SeqCst);
+        while parts != 0 {
+            let first = parts.trailing_zeros() as usize * PART;
+            let words = &self.words[first..first + PART];
+            words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            parts &= parts - 1;
+        }
+    }
+}
+
+impl std::fmt::Debug for Bitmap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bitmap").finish_non_exhaustive()
     }
 }
 
@@ -160,6 +190,21 @@ mod tests {
         users.begin_step();
         users.note(Some(7), true);
         assert_eq!(users.read(), counts(3, 2));
+    }
+
+    #[test]
+    fn everybody_begins_anew_wherever_their_bits_are() {
+        let users = Users::default();
+        let everywhere = || (0..USERS).step_by(1_000).chain([USERS - 1]);
+        let many = everywhere().count() as u64;
+        for second in 1..=3 {
+            everywhere().for_each(|user| users.note(Some(user), false));
+            assert_eq!(users.read(), counts(second * many, 0));
+        }
+        assert_eq!(everywhere().filter(|&user| users.arrive(user)).count() as u64, many);
+        assert!(everywhere().all(|user| !users.arrive(user)));
+        users.begin_step();
+        assert!(everywhere().all(|user| users.arrive(user)));
     }
 
     #[test]

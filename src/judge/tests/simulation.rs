@@ -262,9 +262,9 @@ impl Latencies {
     }
 
     pub fn draw(&self, requests: u64, draws: &mut Draws) -> Distribution {
-        let mut counts = [0u64; 832];
+        let mut counts = vec![0u64; 832];
         (0..requests).for_each(|_| counts[self.0.roll(draws)] += 1);
-        Distribution::new(counts, 0)
+        Distribution::new(0, counts, 0)
     }
 }
 

@@ -10,7 +10,7 @@ mod plan;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::pending::Pending;
 use super::rolling::Rolling;
@@ -63,7 +63,7 @@ pub struct StoredHearing {
     version: u32,
     /// The number of the rollout.
     rollout: u64,
-    heard: Value,
+    heard: Box<RawValue>,
 }
 
 impl StoredRollout {
@@ -191,7 +191,7 @@ impl StoredRollout {
 impl StoredHearing {
     /// What a judge has heard in a rollout of this number.
     pub fn of(rollout: u64, heard: &Hearing) -> Result<StoredHearing, serde_json::Error> {
-        let heard = serde_json::to_value(heard)?;
+        let heard = serde_json::value::to_raw_value(heard)?;
         Ok(StoredHearing { version: HEARING, rollout, heard })
     }
 
@@ -200,6 +200,6 @@ impl StoredHearing {
         if self.version != HEARING {
             return Ok(None);
         }
-        Ok(Some((self.rollout, Arc::new(serde_json::from_value(self.heard)?))))
+        Ok(Some((self.rollout, Arc::new(serde_json::from_str(self.heard.get())?))))
     }
 }

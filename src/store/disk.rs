@@ -13,11 +13,12 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, Once, PoisonError};
 
-use redb::backends::{FileBackend, InMemoryBackend};
+use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, StorageBackend};
 
 use super::error::{Doing, StoreError, Trouble};
 use super::file::{Growing, beside, link, make_folder, sync_folder};
+use super::memory::Memory;
 use super::migrate::{self, Tables};
 use super::stored;
 use super::tables::{COMMITS, META};
@@ -50,7 +51,7 @@ impl Disk {
         let name = path.display().to_string();
         let made = make_folder(path);
         made.map_err(|error| StoreError::Open { path: name.clone(), error })?;
-        let opened = match open_file(path) {
+        let opened = match open_file(path, Known::Nothing) {
             Err(Trouble::Redb(redb::Error::Io(error)))
                 if error.kind() == io::ErrorKind::NotFound =>
             {
@@ -60,13 +61,13 @@ impl Disk {
         };
         let state = opened.map_err(|trouble| trouble.while_(Doing::Opening, &name))?;
         let path = path.to_path_buf();
-        let again: Again = Box::new(move || open_file(&path));
+        let again: Again = Box::new(move || open_file(&path, Known::Values));
         Ok(Disk { name, again: Some(again), state: Mutex::new(state) })
     }
 
     /// Opens what this backend holds, or begins anew on it.
     pub fn on(backend: impl StorageBackend) -> Result<Disk, StoreError> {
-        let state = contain(|| begin(backend));
+        let state = contain(|| begin(backend, Known::Nothing));
         let state = state.map_err(|trouble| trouble.while_(Doing::Opening, NOWHERE))?;
         Ok(Disk { name: NOWHERE.into(), again: None, state: Mutex::new(state) })
     }
@@ -75,7 +76,7 @@ impl Disk {
     #[cfg(test)]
     pub fn on_again(backend: impl StorageBackend + Clone) -> Result<Disk, StoreError> {
         let disk = Disk::on(backend.clone())?;
-        let again: Again = Box::new(move || contain(|| begin(backend.clone())));
+        let again: Again = Box::new(move || contain(|| begin(backend.clone(), Known::Values)));
         Ok(Disk { again: Some(again), ..disk })
     }
 
@@ -217,39 +218,49 @@ impl fmt::Debug for Disk {
     }
 }
 
+/// What is known of what is to be opened.
+#[derive(Clone, Copy)]
+enum Known {
+    /// Another process, of another version, may have written it.
+    Nothing,
+    /// It was open here until something failed: all its values were read then or written by this
+    /// process, and checksums say whether they are as they were.
+    Values,
+}
+
 /// What a store without a file is called.
 const NOWHERE: &str = "in memory";
 
 /// Opens an existing file, which must be a store: an empty one was cut short.
-fn open_file(path: &Path) -> Result<State, Trouble> {
+fn open_file(path: &Path, known: Known) -> Result<State, Trouble> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let backend = FileBackend::new(file)?;
     if backend.len()? == 0 {
         return Err(Trouble::Damaged("it is empty".into()));
     }
-    contain(|| begin(backend))
+    contain(|| begin(backend, known))
 }
 
 /// Begins a new file beside its place and puts it there once it is whole, so that no crash leaves
 /// half a store behind.
 fn begin_file(path: &Path) -> Result<State, Trouble> {
     let (beside, backend) = beside(path)?;
-    let state = contain(|| begin(backend))?;
+    let state = contain(|| begin(backend, Known::Nothing))?;
     match link(&beside, path) {
         Ok(()) => sync_folder(path)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(&beside)?;
-            return open_file(path);
+            return open_file(path, Known::Nothing);
         }
         Err(error) => return Err(error.into()),
     }
     Ok(state)
 }
 
-fn begin(backend: impl StorageBackend) -> Result<State, Trouble> {
+fn begin(backend: impl StorageBackend, known: Known) -> Result<State, Trouble> {
     let length = backend.len()?;
     if length > 0 {
-        rehearse(&backend, length)?;
+        rehearse(&backend, length, known)?;
     }
     let database = builder().create_with_backend(Growing(backend))?;
     migrate::make_current(&database)?;
@@ -257,19 +268,18 @@ fn begin(backend: impl StorageBackend) -> Result<State, Trouble> {
     Ok(State { database: Some(database), commits: commits.unwrap_or(0) })
 }
 
-/// Opens a copy in memory and reads all of it. redb would mend, migrate or spoil the original.
-fn rehearse(backend: &impl StorageBackend, length: u64) -> Result<(), Trouble> {
+/// Opens a copy in memory and reads what is not known of it. redb would mend, migrate or spoil the original.
+fn rehearse(backend: &impl StorageBackend, length: u64, known: Known) -> Result<(), Trouble> {
     let mut bytes = vec![0; length as usize];
     backend.read(0, &mut bytes)?;
     let rehearsed = contain(|| {
-        let copy = InMemoryBackend::new();
-        copy.set_len(length)?;
-        copy.write(0, &bytes)?;
-        drop(bytes);
-        let mut database = builder().create_with_backend(copy)?;
+        let mut database = builder().create_with_backend(Memory::holding(bytes))?;
         database.check_integrity()?;
         migrate::make_current(&database)?;
-        super::check(&Reading(database.begin_read()?))
+        match known {
+            Known::Nothing => super::check(&Reading(database.begin_read()?)),
+            Known::Values => Ok(()),
+        }
     });
     rehearsed.map_err(|trouble| match trouble {
         newer @ Trouble::Newer { .. } => newer,

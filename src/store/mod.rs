@@ -11,6 +11,7 @@ mod event;
 mod stored;
 mod disk;
 mod file;
+mod memory;
 mod tables;
 mod transaction;
 mod migrate;

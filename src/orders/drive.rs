@@ -30,8 +30,19 @@ impl Drive {
         let store = Store::on_disk(disk.clone()).ok()?;
         let state = store.recall().ok()?;
         let (orders, edits) = Orders::open(state, config, Resolved::new(), now);
+        Drive::begin(disk, store, orders, &edits, now)
+    }
+
+    /// As [`Drive::open`], with what it has found there.
+    pub fn begin(
+        disk: FrailDisk,
+        store: Store,
+        orders: Orders,
+        edits: &[Change],
+        now: Now,
+    ) -> Option<Drive> {
         if !edits.is_empty() {
-            store.commit(&edits, &[]).ok()?;
+            store.commit(edits, &[]).ok()?;
         }
         let snapshot = Arc::new(orders.build(None, now));
         Some(Drive {

@@ -307,6 +307,17 @@ impl State {
         self.budgets.get(of).into_iter().flat_map(|kept| kept.blocks.values())
     }
 
+    /// Whether they share all that they hold, so that one cannot differ from the other.
+    #[cfg(test)]
+    pub(crate) fn is_shared_with(&self, other: &State) -> bool {
+        let State { secret, services, flags, in_file, budgets } = self;
+        *secret == other.secret
+            && Arc::ptr_eq(services, &other.services)
+            && Arc::ptr_eq(flags, &other.flags)
+            && Arc::ptr_eq(in_file, &other.in_file)
+            && Arc::ptr_eq(budgets, &other.budgets)
+    }
+
     /// All of it as changes: applied to nothing, they make this state.
     pub fn changes(&self) -> Vec<Change> {
         let mut changes: Vec<Change> = self.secret.map(Change::Secret).into_iter().collect();

@@ -1,8 +1,9 @@
 //! What was believed, answered and published, and what must be found of it later.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::Run;
@@ -12,27 +13,24 @@ use crate::split::Split;
 use crate::state::{Change, Revision, State};
 use crate::upstream::Upstream;
 
-/// A state as far as it must not be lost: all but counts and times of rollouts, and what their judge
-/// has heard.
-pub(in super::super) fn lasting(state: &State) -> Vec<String> {
-    let changes = state.changes();
-    let lasting = changes.iter().filter_map(|change| match change {
-        Change::Rollout(rollout) => Some(format!("under way {}", place_of(rollout))),
-        Change::Past(rollout) => Some(format!("past {}", place_of(rollout))),
-        Change::Heard { .. } | Change::Alarms { .. } | Change::Block { .. } => None,
-        change => Some(format!("{change:?}")),
-    });
-    lasting.collect()
+/// What must not be lost.
+#[derive(Debug, PartialEq)]
+pub(in super::super) enum Lasting {
+    UnderWay(Value),
+    Past(Value),
+    Other(Change),
 }
 
-/// What is in force, as far as it must not be lost.
-#[derive(Debug, PartialEq)]
-pub(super) struct Belief(Vec<String>);
-
-impl Belief {
-    pub fn of(state: &State) -> Belief {
-        Belief(lasting(state))
-    }
+/// A state as far as it must not be lost: all but counts and times of rollouts, and what their judge
+/// has heard.
+pub(in super::super) fn lasting(state: &State) -> Vec<Lasting> {
+    let lasting = state.changes().into_iter().filter_map(|change| match change {
+        Change::Rollout(rollout) => Some(Lasting::UnderWay(place_of(&rollout))),
+        Change::Past(rollout) => Some(Lasting::Past(place_of(&rollout))),
+        Change::Heard { .. } | Change::Alarms { .. } | Change::Block { .. } => None,
+        change => Some(Lasting::Other(change)),
+    });
+    lasting.collect()
 }
 
 /// What was told, and to whom.
@@ -51,6 +49,8 @@ pub(super) struct Ledger {
     services: HashMap<*const ServiceState, Arc<ServiceState>>,
     pools: HashMap<*const PoolState, Arc<PoolState>>,
     upstreams: HashMap<*const Upstream, Arc<Upstream>>,
+    /// What was looked at last, in force and stored.
+    looked: Option<(Arc<Snapshot>, State, State)>,
 }
 
 #[derive(Clone)]
@@ -201,6 +201,14 @@ impl Run {
     pub fn check_published(&mut self) {
         let snapshot = self.drive.snapshot.clone();
         let (state, stored) = (self.drive.orders.state(), self.drive.orders.stored());
+        let is_known = |(seen, before, kept): &(Arc<Snapshot>, State, State)| {
+            Arc::ptr_eq(seen, &snapshot)
+                && before.is_shared_with(state)
+                && kept.is_shared_with(stored)
+        };
+        if self.ledger.looked.as_ref().is_some_and(is_known) {
+            return;
+        }
         for service in &snapshot.services {
             let newest = state.newest(&service.name);
             let newest = newest.unwrap_or_else(|| panic!("{} has no revision", service.name));
@@ -217,6 +225,7 @@ impl Run {
             assert_eq!(plain(known), plain(newest), "one number, one revision");
         }
         self.ledger.keep(&snapshot);
+        self.ledger.looked = Some((snapshot.clone(), state.clone(), stored.clone()));
     }
 
     /// Rollouts that have ended leave their service as they say.

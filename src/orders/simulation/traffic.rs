@@ -1,9 +1,9 @@
 //! Requests without sockets: decided, seated, tried again and ended as the proxy does.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 

@@ -203,8 +203,8 @@ fn describe_pool(pool: &Pool, service: &Service, rate: PoolRate, now: Moment) ->
         mean_seconds: rate.mean,
         latency: Vec::new(),
         in_flight: upstreams.iter().map(|upstream| u64::from(upstream.in_flight)).sum(),
-        available: pool.is_available(&service.stability, now),
-        panic: pool.state.panics(),
+        available: pool.is_available(),
+        panic: pool.state.has_nobody(),
         breaker: wire::Breaker::of(&pool.state.breaker, now),
         upstreams,
     }
@@ -227,7 +227,7 @@ fn describe_upstream(
         breaker: wire::Breaker::of(&upstream.breaker, now),
         ejected_for: ejected.then(|| upstream.ejection.until().elapsed_since(now).as_secs_f64()),
         last_probe_failure: upstream.probes.read().last_failure.map(|why| why.to_string()),
-        latency_seconds: f64::from(upstream.latency.seconds(now)),
+        latency_seconds: f64::from(upstream.latency.seconds(pool.state.usual_latency(), now)),
         weight: member.weight,
         in_flight: upstream.in_flight(),
         requests: reading.total(),
@@ -249,8 +249,10 @@ fn condition(member: &Member, conditions: Conditions, now: Moment) -> wire::Upst
         (member.target.is_none(), Unresolved),
         (conditions.any(Conditions::UNPROVEN), Unproven),
         (conditions.any(Conditions::DOWN), Down),
+        (conditions.any(Conditions::REFUSING), Refusing),
         (conditions.any(Conditions::EJECTED), Ejected),
         (breaker.is_some(), breaker.unwrap_or(Active)),
+        (conditions.any(Conditions::FAILING), Failing),
         (conditions.any(Conditions::SLOW_START), SlowStart),
     ];
     known.iter().find(|(holds, _)| *holds).map_or(Active, |(_, condition)| *condition)

@@ -131,7 +131,7 @@ pub struct Pool {
     pub in_flight: u64,
     /// Whether it takes requests.
     pub available: bool,
-    /// Whether too few upstreams are well, so that all are tried.
+    /// Whether no upstream is well: the fallback answers, or all are tried.
     pub panic: bool,
     /// Its circuit breaker.
     pub breaker: Breaker,
@@ -224,11 +224,15 @@ pub enum UpstreamCondition {
     Unproven,
     /// Its health checks fail.
     Down,
+    /// It refused its last connection, or could not be reached.
+    Refusing,
+    /// All its requests of a second failed.
+    Failing,
     /// It failed too often in a row.
     Ejected,
     /// Its circuit breaker is open.
     BreakerOpen,
-    /// Its circuit breaker lets a few trials through.
+    /// Its circuit breaker's time is over, and trials find out whether it may close.
     BreakerHalfOpen,
 }
 

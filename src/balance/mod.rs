@@ -1,9 +1,9 @@
 //! Which upstream of a pool takes a request, and what to do when it cannot: members, settings,
 //! time and draws in, a member's place out.
 //!
-//! Whatever the policy, it chooses among *candidates*: members that may take requests now. When
-//! too few of a pool may (panic), or none, all that no operator has taken out are candidates: a
-//! doubtful upstream is better than a certain refusal.
+//! Whatever the policy, it chooses among *candidates*: members that are well. When none of a pool
+//! is, all that no person has taken out are candidates: a doubtful upstream is better than a
+//! certain refusal. [`Members::due_trial`] says who of those that are not well is to be tried.
 
 mod latency;
 mod limits;
@@ -20,15 +20,18 @@ use std::time::Duration;
 
 use crate::clock::{Draws, Moment};
 use crate::split::Sticky;
-use crate::upstream::{BreakerSettings, Conditions, DialAddress, Upstream};
+use crate::upstream::{Conditions, DialAddress, Due, Upstream};
 
 pub use limits::{Gradient, LimitSettings};
-pub use not_taken::{Heard, NotTaken};
+pub use not_taken::{Heard, MayBeAsked, NotTaken};
 pub use queue::{Queue, Waiting};
-pub use retry::{Budget, Failed, Retry, RetrySettings};
+pub use retry::{Budget, Failed, Retry, RetrySettings, offering};
 pub use throttle::Throttle;
 
 use policy::Order;
+
+/// For so long a trial waits for a request that may be repeated.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The weight of an upstream whose config names none. Relative to the others of its pool.
 pub const DEFAULT_WEIGHT: u16 = 100;
@@ -56,8 +59,6 @@ pub struct BalanceSettings {
     pub hash: Sticky,
     /// How long an upstream that came back gets less than its share.
     pub slow_start: Duration,
-    /// Share of a pool that must be available, in percent; with less all are tried. 0 for never.
-    pub panic: u8,
 }
 
 impl Default for BalanceSettings {
@@ -66,7 +67,6 @@ impl Default for BalanceSettings {
             by: Policy::default(),
             hash: Sticky::default(),
             slow_start: Duration::from_secs(30),
-            panic: 50,
         }
     }
 }
@@ -96,12 +96,10 @@ pub struct Members {
 pub struct Picking<'a> {
     /// The service's settings.
     pub settings: &'a BalanceSettings,
-    /// The settings of the upstreams' breakers, if they have any.
-    pub breaker: Option<&'a BreakerSettings>,
     /// Requests that one upstream may hold.
     pub limit: Option<u32>,
-    /// Whether too few are available, as [`Members::assess`] last found.
-    pub panics: bool,
+    /// How fast the pool answers, in seconds, as [`Members::assess`] last found.
+    pub usual: f32,
     /// The pool's turn, for round robin. To choose does not take it.
     pub turn: usize,
     /// Requests that the pool holds, for bounded load.
@@ -112,6 +110,8 @@ pub struct Picking<'a> {
     pub tried: &'a [usize],
     /// What the client is known by, for consistent hashing.
     pub key: Option<u64>,
+    /// Whether it may be sent twice: a trial that fails is then made good elsewhere.
+    pub is_repeatable: bool,
     /// Now.
     pub now: Moment,
 }
@@ -128,16 +128,16 @@ pub enum NoMember {
 /// How many members can take requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// May take requests now.
+    /// Are well.
     pub available: usize,
     /// Would, were they well: neither taken out by an operator nor unproven nor unresolved.
     pub known: usize,
 }
 
 impl Standing {
-    /// Whether fewer than this share are available, in percent.
-    pub fn panics(&self, share: u8) -> bool {
-        self.available * 100 < self.known * usize::from(share)
+    /// Whether nobody is well.
+    pub fn has_nobody(&self) -> bool {
+        self.available == 0 && self.known > 0
     }
 }
 
@@ -146,19 +146,16 @@ impl Standing {
 enum Admit {
     /// Whoever is well.
     Available,
+    /// Whoever has not been taken out and has not refused a connection within the last second.
+    NotRefusing,
     /// Whoever has not been taken out.
     Anyone,
 }
 
 impl Member {
     /// Whether it may take a new request, but for limits.
-    pub fn is_available(
-        &self,
-        slow_start: Duration,
-        breaker: Option<&BreakerSettings>,
-        now: Moment,
-    ) -> bool {
-        self.not_well(slow_start, breaker, now).is_none()
+    pub fn is_well(&self) -> bool {
+        self.not_well().is_none()
     }
 
     /// Whether it may be asked when nobody is well: nobody has taken it out.
@@ -183,21 +180,62 @@ impl Members {
         &self.list
     }
 
-    /// How many can take requests now.
-    pub fn assess(
-        &self,
-        settings: &BalanceSettings,
-        breaker: Option<&BreakerSettings>,
-        now: Moment,
-    ) -> Standing {
+    /// How many are well.
+    pub fn assess(&self) -> Standing {
         let mut standing = Standing::default();
         for member in &self.list {
-            let available = member.is_available(settings.slow_start, breaker, now);
             let unproven = member.upstream.conditions().any(Conditions::UNPROVEN);
-            standing.available += usize::from(available);
+            standing.available += usize::from(member.is_well());
             standing.known += usize::from(member.is_left_in() && !unproven);
         }
         standing
+    }
+
+    /// Whether anybody is well.
+    pub fn any_well(&self) -> bool {
+        self.list.iter().any(Member::is_well)
+    }
+
+    /// The mean of what those that are well take to answer, in seconds; 0 if nothing is known.
+    pub fn usual_latency(&self) -> f32 {
+        let known = self.list.iter().filter(|member| member.is_well());
+        let known = known.filter_map(|member| member.upstream.latency.last());
+        let (sum, count) = known.fold((0.0, 0.0), |(sum, count), last| (sum + last, count + 1.0));
+        if count > 0.0 { sum / count } else { 0.0 }
+    }
+
+    /// Who is to be tried next, and from when on: who has shown something first, then who has been
+    /// left alone for longest. While nobody is well those that have not are `apart`.
+    pub fn next_trial(&self, apart: Moment) -> Option<(usize, Due)> {
+        let is_well = self.any_well();
+        let due = |(place, member): (usize, &Member)| match member.may_be_asked(is_well) {
+            MayBeAsked::ForTrial(_, Some(due)) if due.is_blind && !is_well => {
+                Some((place, Due { at: due.at.max(apart), ..due }))
+            }
+            MayBeAsked::ForTrial(_, Some(due)) => Some((place, due)),
+            _ => None,
+        };
+        self.list.iter().enumerate().filter_map(due).min_by_key(|(_, due)| due.at)
+    }
+
+    /// The place of the member to be tried with this request, if one is due. Another than what may be
+    /// repeated is taken only if nothing else has come for a while.
+    pub fn due_trial(&self, by: &Picking<'_>, apart: Moment) -> Option<usize> {
+        let is_well = self.any_well();
+        let patience = if by.is_repeatable { Duration::ZERO } else { PATIENCE };
+        let due = |(place, member): (usize, &Member)| {
+            let MayBeAsked::ForTrial(_, Some(due)) = member.may_be_asked(is_well) else {
+                return None;
+            };
+            let at = if due.is_blind && !is_well { due.at.max(apart) } else { due.at };
+            (at + patience <= by.now && member.is_free(by)).then_some((due, place))
+        };
+        self.list.iter().enumerate().filter_map(due).min().map(|(_, place)| place)
+    }
+
+    /// Whether there is one alone that anything may be asked of.
+    pub fn is_one(&self) -> bool {
+        self.list.iter().filter(|member| member.is_left_in()).count() == 1
     }
 
     /// Whether any could be asked, if need be one that is not well.
@@ -217,18 +255,15 @@ impl Members {
         draws: &mut Draws,
         heard: &mut impl Heard,
     ) -> Result<usize, NoMember> {
-        // With somebody in reserve panic means nothing as long as one of the pool is well.
-        if (!by.panics || by.spares)
-            && let Some(place) = self.order.pick(self, by, Admit::Available, draws, heard)
-        {
+        if let Some(place) = self.order.pick(self, by, Admit::Available, draws, heard) {
             return Ok(place);
         }
-        let is_doubtful_last = by.spares || !by.panics && by.settings.panic == 0;
-        if is_doubtful_last && by.tried.is_empty() && !self.all_unproven() {
+        if by.spares && !(by.tried.is_empty() && self.all_unproven()) {
             return Err(if self.is_full(by) { NoMember::Full } else { NoMember::None });
         }
         // Nobody is well, or only who has been tried: then a doubtful one.
-        let picked = self.order.pick(self, by, Admit::Anyone, draws, heard);
+        let picked = self.order.pick(self, by, Admit::NotRefusing, draws, heard);
+        let picked = picked.or_else(|| self.order.pick(self, by, Admit::Anyone, draws, heard));
         picked.ok_or_else(|| {
             match self.list.iter().any(|member| member.is_left_in() && !member.is_free(by)) {
                 true => NoMember::Full,
@@ -247,9 +282,9 @@ impl Members {
         else_why: Option<NotTaken>,
     ) -> Vec<(usize, NotTaken)> {
         let rest = else_why.unwrap_or_else(|| self.order.rest());
-        // Whoever was taken in spite of a bar was taken because all were asked.
-        let are_all_asked =
-            picked.is_some_and(|place| self.list[place].bar(place, by, Admit::Available).is_some());
+        // Whoever was taken in spite of a bar was taken because all were asked, or as a trial.
+        let is_barred = |place: usize| self.list[place].bar(place, by, Admit::Available).is_some();
+        let are_all_asked = picked.is_some_and(is_barred) && !self.any_well();
         let admit = if are_all_asked { Admit::Anyone } else { Admit::Available };
         let why = |(place, member): (usize, &Member)| {
             let heard = || heard.iter().find(|(at, _)| *at == place).map(|(_, why)| *why);
@@ -261,10 +296,7 @@ impl Members {
 
     /// Whether who is well holds as many as it may.
     fn is_full(&self, by: &Picking<'_>) -> bool {
-        let (slow_start, breaker) = (by.settings.slow_start, by.breaker);
-        self.list
-            .iter()
-            .any(|member| member.is_available(slow_start, breaker, by.now) && !member.is_free(by))
+        self.list.iter().any(|member| member.is_well() && !member.is_free(by))
     }
 
     fn all_unproven(&self) -> bool {

@@ -1,15 +1,26 @@
-//! Why a member of a pool is not taken: a member and what a choice is made by in, a reason out.
+//! May a member of a pool be asked, and if not, why: a member and what a choice is made by in, an
+//! answer out.
 //!
 //! The one place for a new reason not to choose an upstream: a variant of [`NotTaken`], and what
 //! it follows from in [`Member::left_out`] (an operator, its probe or the config wants it left
-//! alone), [`Member::not_well`] (it may be asked only when nobody is well) or [`Member::bar`]
-//! (not for this request). Only what a policy finds by comparing members is found there.
-
-use std::time::Duration;
+//! alone), [`Member::not_well`] (it may be asked only as a trial, or when nobody is well) or
+//! [`Member::bar`] (not for this request). Only what a policy finds by comparing members is found
+//! there.
 
 use super::{Admit, Member, Picking};
 use crate::clock::Moment;
-use crate::upstream::{BreakerOrder, BreakerSettings, Conditions};
+use crate::upstream::{BreakerOrder, Conditions, Due};
+
+/// Whether a member may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayBeAsked {
+    /// It is well.
+    Yes,
+    /// Not while another one is well, but for a trial, if one is ever due by itself.
+    ForTrial(NotTaken, Option<Due>),
+    /// Somebody has taken it out.
+    No(NotTaken),
+}
 
 /// Why an upstream was not taken for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,9 +40,13 @@ pub enum NotTaken {
     Unproven,
     /// Its probes fail.
     Down,
+    /// It refused its last connection, or could not be reached.
+    Refusing,
+    /// All of a second's requests failed.
+    Failing,
     /// It failed in a row and is out for a while.
     Ejected,
-    /// Its breaker is open, or all its trials are under way.
+    /// Its breaker is open.
     BreakerOpen,
     /// It holds as many requests as it may.
     Full,
@@ -60,7 +75,7 @@ pub enum NotTaken {
 }
 
 impl NotTaken {
-    const ALL: [NotTaken; 21] = [
+    const ALL: [NotTaken; 23] = [
         NotTaken::Weightless,
         NotTaken::Unresolved,
         NotTaken::Drained,
@@ -68,6 +83,8 @@ impl NotTaken {
         NotTaken::HeldOpen,
         NotTaken::Unproven,
         NotTaken::Down,
+        NotTaken::Refusing,
+        NotTaken::Failing,
         NotTaken::Ejected,
         NotTaken::BreakerOpen,
         NotTaken::Full,
@@ -99,6 +116,8 @@ impl NotTaken {
             NotTaken::HeldOpen => "breaker held open",
             NotTaken::Unproven => "unproven",
             NotTaken::Down => "down",
+            NotTaken::Refusing => "refuses connections",
+            NotTaken::Failing => "all its last requests failed",
             NotTaken::Ejected => "ejected",
             NotTaken::BreakerOpen => "breaker open",
             NotTaken::Full => "full",
@@ -158,32 +177,32 @@ impl Member {
         is_held_open.then_some(NotTaken::HeldOpen)
     }
 
-    /// Why it is not well enough for a new request; none if it is, but for limits.
-    pub(super) fn not_well(
-        &self,
-        slow_start: Duration,
-        breaker: Option<&BreakerSettings>,
-        now: Moment,
-    ) -> Option<NotTaken> {
-        if self.weight > 0 && self.target.is_some() && self.upstream.conditions().none() {
+    /// Why it is not well enough for a new request; none if it is, but for limits. Time alone makes
+    /// nobody well: probes and trials do.
+    pub fn not_well(&self) -> Option<NotTaken> {
+        let conditions = self.upstream.conditions();
+        if self.weight > 0 && self.target.is_some() && !conditions.any(Conditions::NOT_WELL) {
             // The usual case, by one load.
             return None;
         }
-        let conditions = self.upstream.conditions_at(slow_start, now);
-        let is_broken = || {
-            conditions.any(Conditions::BREAKER)
-                && breaker.is_some_and(|by| !self.upstream.breaker.admits(by, now))
-        };
-        self.left_out()
-            .or_else(|| of_probes(conditions))
-            .or_else(|| is_broken().then_some(NotTaken::BreakerOpen))
+        self.left_out().or_else(|| of_conditions(conditions))
+    }
+
+    /// Whether it may be asked, if another one `is_well` or nobody else.
+    pub fn may_be_asked(&self, is_another_well: bool) -> MayBeAsked {
+        match (self.not_well(), self.left_out()) {
+            (None, _) => MayBeAsked::Yes,
+            (_, Some(why)) => MayBeAsked::No(why),
+            (Some(why), _) => MayBeAsked::ForTrial(why, self.upstream.trial_due(is_another_well)),
+        }
     }
 
     /// Why it is no candidate for this request; none if it is.
     pub(super) fn bar(&self, place: usize, by: &Picking<'_>, admit: Admit) -> Option<NotTaken> {
         let bar = match admit {
-            Admit::Available => self.not_well(by.settings.slow_start, by.breaker, by.now),
+            Admit::Available => self.not_well(),
             Admit::Anyone => self.left_out(),
+            Admit::NotRefusing => self.left_out().or_else(|| self.refused_lately(by.now)),
         };
         if bar.is_some() {
             return bar;
@@ -194,20 +213,27 @@ impl Member {
         by.tried.contains(&place).then_some(NotTaken::Tried)
     }
 
+    fn refused_lately(&self, now: Moment) -> Option<NotTaken> {
+        self.upstream.refused_lately(now).then_some(NotTaken::Refusing)
+    }
+
     /// Whether it may hold one more request.
     pub(super) fn is_free(&self, by: &Picking<'_>) -> bool {
         by.limit.is_none_or(|limit| self.upstream.in_flight() < limit)
     }
 }
 
-fn of_probes(conditions: Conditions) -> Option<NotTaken> {
-    if conditions.any(Conditions::UNPROVEN) {
-        return Some(NotTaken::Unproven);
-    }
-    if conditions.any(Conditions::DOWN) {
-        return Some(NotTaken::Down);
-    }
-    conditions.any(Conditions::EJECTED).then_some(NotTaken::Ejected)
+/// The reason that says most, of what does not come from somebody's order.
+fn of_conditions(conditions: Conditions) -> Option<NotTaken> {
+    let reasons = [
+        (Conditions::UNPROVEN, NotTaken::Unproven),
+        (Conditions::DOWN, NotTaken::Down),
+        (Conditions::REFUSING, NotTaken::Refusing),
+        (Conditions::EJECTED, NotTaken::Ejected),
+        (Conditions::BREAKER, NotTaken::BreakerOpen),
+        (Conditions::FAILING, NotTaken::Failing),
+    ];
+    reasons.iter().find(|(of, _)| conditions.any(*of)).map(|(_, why)| *why)
 }
 
 #[cfg(test)]

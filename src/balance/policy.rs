@@ -172,8 +172,8 @@ pub(super) fn takes_share(
     takes
 }
 
-/// Whether nothing speaks for less than its share; one whose ejection is over starts slowly.
+/// Whether nothing speaks for less than its share.
 fn in_full(member: &Member) -> bool {
     let partly = Conditions::SLOW_START.with(Conditions::ADVISED_WEIGHT);
-    !member.upstream.conditions().any(partly.with(Conditions::EJECTED))
+    !member.upstream.conditions().any(partly)
 }

@@ -2,8 +2,9 @@
 //! first. Whether there is somebody to ask in one of them is for the caller to find out; only then
 //! does a retry cost anything.
 //!
-//! A request that was never sent may go to another upstream whatever its method. One that was sent
-//! may only if its method is idempotent (RFC 9110 section 9.2.2) and its body can be sent again. A
+//! A request that was never sent may go to another upstream whatever its method, and at no cost:
+//! nobody has done anything for it yet. Nor does it cost anything to make a trial good that failed.
+//! One that was sent may go on only if its method is idempotent (RFC 9110 section 9.2.2) and its body can be sent again. A
 //! budget keeps retries from multiplying an overload: in ten seconds a fifth of the requests, as
 //! in Finagle, and ten a second on top. It is a share of *past* requests and not, as in Envoy, of
 //! those in flight: of these a third fail at once when one upstream of three dies, and that is what
@@ -57,6 +58,12 @@ const FLOOR: u64 = 10;
 /// Tries in all, whatever the settings: each costs a connection.
 const MOST_TRIES: u32 = 8;
 
+/// Members of a pool that a request is offered to which none of them takes.
+const MOST_OFFERED: usize = 16;
+
+/// How much longer than the time for one connection that may go on.
+const OFFERING: Duration = Duration::from_secs(1);
+
 /// What is known of an attempt that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed {
@@ -78,6 +85,16 @@ pub struct Failed {
     pub is_failure: bool,
     /// Whether another pool may stand in for its own.
     pub has_stand_in: bool,
+    /// Whether it was a trial of an upstream that was out.
+    pub was_trial: bool,
+    /// Members of the pool that it was offered to.
+    pub offered: usize,
+    /// For how long it has been offered to those that could not be reached.
+    pub offering: Duration,
+    /// How long a connection may take.
+    pub connect: Duration,
+    /// Whether the connection failed or broke, and there is nobody else in the pool.
+    pub was_alone: bool,
 }
 
 /// How it is tried again.
@@ -85,8 +102,14 @@ pub struct Failed {
 pub enum Retry {
     /// On any upstream, even the same one: a kept connection was dead.
     Reconnect,
+    /// On an upstream of the pool that is well, at once: a trial failed.
+    Relief,
+    /// On another upstream of the pool, at once: it was never sent.
+    Onward,
     /// On another upstream of the pool, after this pause.
     Another(Duration),
+    /// On the same one once more, after this pause: there is no other.
+    Same(Duration),
     /// On the stable pool, at once.
     Stable,
     /// On the pool that stands in, at once.
@@ -95,7 +118,7 @@ pub enum Retry {
 
 impl RetrySettings {
     /// How it may be tried again, in the order to look for somebody; none if it may not. Only
-    /// [`Retry::Another`] is to be paid for from the budget.
+    /// [`Retry::Another`] and [`Retry::Same`] are to be paid for from the budget.
     pub fn ways(&self, failed: &Failed, draws: &mut Draws) -> impl Iterator<Item = Retry> + use<> {
         let may_repeat = !failed.was_sent || failed.is_idempotent && failed.can_replay;
         let may = may_repeat && failed.elapsed < self.total && failed.tries < MOST_TRIES;
@@ -104,7 +127,10 @@ impl RetrySettings {
             failed.was_stale.then_some(Retry::Reconnect),
             // No budget: the stable pool gets no more than it would without a canary.
             (failed.on_canary && self.shield).then_some(Retry::Stable),
+            failed.was_trial.then_some(Retry::Relief),
+            (failed.is_failure && self.offers_on(failed)).then_some(Retry::Onward),
             (may && again).then(|| Retry::Another(self.pause(failed, draws))),
+            (may && again && failed.was_alone).then(|| Retry::Same(self.jitter(failed, draws))),
             // No budget and no count either: a pool that failed gets nothing more from it, and the
             // other no more than if a breaker had opened.
             (failed.is_failure && failed.has_stand_in).then_some(Retry::StandIn),
@@ -115,13 +141,31 @@ impl RetrySettings {
     /// Full jitter (Brooker 2015): U[0, min(1 s, backoff · 2^(n-1))]. The first retry of a request
     /// that was never sent needs none: it goes to another upstream, and nothing was asked of this.
     fn pause(&self, failed: &Failed, draws: &mut Draws) -> Duration {
-        if !failed.was_sent && failed.tries <= 1 {
-            return Duration::ZERO;
+        match !failed.was_sent && failed.tries <= 1 {
+            true => Duration::ZERO,
+            false => self.jitter(failed, draws),
         }
+    }
+
+    /// Whether it goes on to another member that may take it.
+    fn offers_on(&self, failed: &Failed) -> bool {
+        !failed.was_sent
+            && self.attempts > 0
+            && failed.offered < MOST_OFFERED
+            && failed.offering < offering(failed.connect)
+    }
+
+    fn jitter(&self, failed: &Failed, draws: &mut Draws) -> Duration {
         let doubled = self.backoff.saturating_mul(1 << (failed.tries - 1).min(16));
         let left = self.total.saturating_sub(failed.elapsed);
         doubled.min(LONGEST_PAUSE).min(left).mul_f64(draws.unit())
     }
+}
+
+/// For how long a request is offered to members that cannot be reached, if a connection may take so
+/// long.
+pub fn offering(connect: Duration) -> Duration {
+    connect + OFFERING
 }
 
 /// What a service may spend on retries.
@@ -182,6 +226,11 @@ mod tests {
         on_canary: false,
         is_failure: true,
         has_stand_in: false,
+        was_trial: false,
+        offered: 1,
+        offering: Duration::ZERO,
+        connect: Duration::from_secs(1),
+        was_alone: false,
     };
 
     fn ways(settings: &RetrySettings, failed: Failed) -> Vec<Retry> {
@@ -202,7 +251,8 @@ mod tests {
         let settings = RetrySettings::default();
         assert!(is_another(decide(&settings, SENT)));
         let not_sent = Failed { was_sent: false, is_idempotent: false, can_replay: false, ..SENT };
-        assert_eq!(decide(&settings, not_sent), Some(Retry::Another(Duration::ZERO)));
+        let another = Retry::Another(Duration::ZERO);
+        assert_eq!(ways(&settings, not_sent), [Retry::Onward, another]);
         for refused in [
             Failed { is_idempotent: false, ..SENT },
             Failed { can_replay: false, ..SENT },
@@ -242,6 +292,37 @@ mod tests {
         let doubted = Failed { was_stale: false, is_failure: false, ..all };
         assert_eq!(ways(&settings, doubted), [Retry::Stable]);
         assert_eq!(ways(&settings, Failed { can_replay: false, ..all }), []);
+    }
+
+    #[test]
+    fn what_was_never_sent_is_offered_to_sixteen_and_no_longer_than_a_connection_and_a_second() {
+        let settings = RetrySettings::default();
+        let not_sent = Failed { was_sent: false, is_idempotent: false, tries: 2, ..SENT };
+        let is_offered = |failed| decide(&settings, failed) == Some(Retry::Onward);
+        assert!(is_offered(Failed { offered: 15, ..not_sent }));
+        assert!(!is_offered(Failed { offered: 16, ..not_sent }));
+        let long = Duration::from_millis(1_999);
+        assert!(is_offered(Failed { offering: long, ..not_sent }));
+        assert!(!is_offered(Failed { offering: long + Duration::from_millis(1), ..not_sent }));
+        let never = RetrySettings { attempts: 0, ..RetrySettings::default() };
+        assert_eq!(ways(&never, not_sent), []);
+    }
+
+    #[test]
+    fn a_trial_that_failed_is_made_good_without_attempts_and_budget_if_it_may_be() {
+        let settings = RetrySettings { attempts: 0, budget: 0, ..RetrySettings::default() };
+        let trial = Failed { was_trial: true, is_failure: false, ..SENT };
+        assert_eq!(ways(&settings, trial), [Retry::Relief]);
+        assert_eq!(ways(&settings, Failed { is_idempotent: false, ..trial }), []);
+    }
+
+    #[test]
+    fn who_is_alone_is_asked_once_more() {
+        let settings = RetrySettings { backoff: Duration::ZERO, ..RetrySettings::default() };
+        let alone = Failed { was_alone: true, ..SENT };
+        assert_eq!(ways(&settings, alone)[1..], [Retry::Same(Duration::ZERO)]);
+        assert_eq!(ways(&settings, Failed { tries: 2, ..alone }), []);
+        assert_eq!(ways(&settings, Failed { is_idempotent: false, ..alone }), []);
     }
 
     #[test]

@@ -15,7 +15,7 @@ struct Bench {
     draws: Draws,
     now: Moment,
     limit: Option<u32>,
-    panics: bool,
+    usual: f32,
     spares: bool,
     key: Option<u64>,
 }
@@ -35,7 +35,7 @@ impl Bench {
             draws: Draws::seeded(3),
             now: Moment::from_micros(100_000_000),
             limit: None,
-            panics: false,
+            usual: 0.0,
             spares: false,
             key: None,
         }
@@ -45,21 +45,27 @@ impl Bench {
         &self.members.list()[place].upstream
     }
 
-    fn pick_but(&mut self, tried: &[usize]) -> Result<usize, NoMember> {
+    fn picking<'a>(&'a self, tried: &'a [usize]) -> Picking<'a> {
         let held = self.members.list().iter().map(|member| member.upstream.in_flight()).sum();
-        let picking = Picking {
+        Picking {
             settings: &self.settings,
-            breaker: None,
             limit: self.limit,
-            panics: self.panics,
+            usual: self.usual,
             turn: self.turn,
             load: held,
             spares: self.spares,
             tried,
             key: self.key,
+            is_repeatable: true,
             now: self.now,
-        };
-        self.members.pick(&picking, &mut self.draws, &mut ())
+        }
+    }
+
+    fn pick_but(&mut self, tried: &[usize]) -> Result<usize, NoMember> {
+        let mut draws = self.draws.clone();
+        let picked = self.members.pick(&self.picking(tried), &mut draws, &mut ());
+        self.draws = draws;
+        picked
     }
 
     /// Picks, and takes the turn.
@@ -210,16 +216,61 @@ fn when_nobody_is_well_all_are_tried_but_those_taken_out() {
             bench.upstream(place).set_proof(Proof::Down, bench.now);
         }
         bench.upstream(3).set_draining(true);
-        let standing = bench.members.assess(&bench.settings, None, bench.now);
+        let standing = bench.members.assess();
         assert_eq!(standing, Standing { available: 0, known: 3 });
-        bench.panics = standing.panics(50);
         let picked = bench.shares(3_000);
-        assert!(bench.panics && picked[3] == 0, "{policy:?}");
+        assert!(standing.has_nobody() && picked[3] == 0, "{policy:?}");
         assert!(picked[..3].iter().all(|&n| n > 300), "{policy:?}: {picked:?}");
-        bench.settings.panic = 0;
-        bench.panics = false;
-        assert_eq!(bench.pick(), Err(NoMember::None), "{policy:?}");
     }
+}
+
+#[test]
+fn who_is_well_gets_the_requests_however_few_they_are() {
+    for policy in ALL {
+        let mut bench = Bench::new(policy, &[100; 10]);
+        for place in 0..9 {
+            bench.upstream(place).note_refused(bench.now);
+        }
+        assert_eq!(bench.shares(500)[9], 500, "{policy:?}");
+    }
+}
+
+#[test]
+fn when_nobody_is_well_those_that_refused_in_the_last_second_come_last() {
+    for policy in ALL {
+        let mut bench = Bench::new(policy, &[100; 4]);
+        (0..4).for_each(|place| bench.upstream(place).set_proof(Proof::Down, bench.now));
+        (0..3).for_each(|place| bench.upstream(place).note_refused(bench.now));
+        assert_eq!(bench.shares(200)[3], 200, "{policy:?}");
+        assert!(bench.pick_but(&[3]).is_ok(), "{policy:?}: but they do come");
+        bench.now = bench.now + Duration::from_secs(1);
+        assert!(bench.shares(400).iter().all(|&n| n > 20), "{policy:?}");
+    }
+}
+
+#[test]
+fn who_has_shown_something_is_tried_first_and_then_who_has_waited_longest() {
+    let mut bench = Bench::new(Policy::Latency, &[100; 3]);
+    let due = |bench: &Bench, millis: u64| {
+        let now = bench.now + Duration::from_millis(millis);
+        let picking = Picking { now, ..bench.picking(&[]) };
+        bench.members.due_trial(&picking, Moment::default())
+    };
+    let mut draws = Draws::seeded(1);
+    let breaker = crate::upstream::BreakerSettings::default();
+    for place in 0..3 {
+        bench.now = bench.now + Duration::from_millis(10);
+        bench.upstream(place).note_failing(&breaker, bench.now, &mut draws);
+    }
+    assert_eq!((due(&bench, 900), due(&bench, 1_100)), (None, Some(0)), "once a second");
+    bench.upstream(2).note_accepted(bench.now + Duration::from_millis(1));
+    assert_eq!(due(&bench, 1_100), Some(2));
+    bench.upstream(1).come_back(bench.now);
+    let next = bench.members.next_trial(Moment::default()).map(|(place, _)| place);
+    assert_eq!((next, due(&bench, 1_100)), (Some(2), Some(2)));
+    bench.upstream(2).come_back(bench.now);
+    assert_eq!(due(&bench, 1_100), None, "its own time stands while another is well");
+    assert_eq!(due(&bench, 5_100), Some(0));
 }
 
 #[test]
@@ -230,7 +281,6 @@ fn with_somebody_in_reserve_a_doubtful_one_is_not_asked() {
         for place in 0..3 {
             bench.upstream(place).set_proof(Proof::Down, bench.now);
         }
-        bench.panics = true;
         assert_eq!(bench.shares(200)[3], 200, "{policy:?}: one is well");
         bench.upstream(3).set_proof(Proof::Down, bench.now);
         assert_eq!(bench.pick(), Err(NoMember::None), "{policy:?}");
@@ -240,30 +290,14 @@ fn with_somebody_in_reserve_a_doubtful_one_is_not_asked() {
 }
 
 #[test]
-fn panic_comes_below_half_and_goes_at_half() {
-    let bench = Bench::new(Policy::Latency, &[100; 4]);
-    let mut panics = Vec::new();
-    for place in 0..4 {
-        bench.upstream(place).set_proof(Proof::Down, bench.now);
-        panics.push(bench.members.assess(&bench.settings, None, bench.now).panics(50));
-    }
-    assert_eq!(panics, [false, false, true, true]);
-    bench.upstream(0).set_proof(Proof::Up, bench.now);
-    bench.upstream(1).set_proof(Proof::Up, bench.now);
-    assert!(!bench.members.assess(&bench.settings, None, bench.now).panics(50));
-}
-
-#[test]
-fn newcomers_neither_take_requests_nor_cause_panic_until_nobody_else_is_there() {
+fn newcomers_take_no_requests_until_nobody_else_is_there() {
     let mut bench = Bench::new(Policy::Latency, &[100; 4]);
     for place in 1..4 {
         bench.upstream(place).set_proof(Proof::Unproven, bench.now);
     }
-    let standing = bench.members.assess(&bench.settings, None, bench.now);
-    assert_eq!((standing, standing.panics(50)), (Standing { available: 1, known: 1 }, false));
+    assert_eq!(bench.members.assess(), Standing { available: 1, known: 1 });
     assert_eq!(bench.shares(500), [500, 0, 0, 0]);
     bench.upstream(0).set_proof(Proof::Unproven, bench.now);
-    bench.settings.panic = 0;
     assert!(bench.shares(500).iter().all(|&n| n > 50));
 }
 
@@ -311,13 +345,11 @@ proptest! {
         policy in proptest::sample::select(&ALL),
         weights in proptest::collection::vec(0u16..500, 1..12),
         drained in proptest::collection::vec(any::<bool>(), 12),
-        panics in any::<bool>(),
         seed in any::<u64>(),
     ) {
         let mut bench = Bench::new(policy, &weights);
         bench.draws = Draws::seeded(seed);
         bench.turn = seed as usize >> 1;
-        bench.panics = panics;
         for (member, &drained) in bench.members.list().iter().zip(&drained) {
             member.upstream.set_draining(drained);
         }

@@ -26,6 +26,8 @@ pub struct Throttle {
     window: Window,
     /// The second of the last refusal, plus one.
     refused: AtomicU64,
+    /// When the pool was shown to work again, in microseconds: what was before is forgiven.
+    forgiven: AtomicU64,
     throttled: AtomicU64,
 }
 
@@ -44,7 +46,8 @@ impl Throttle {
         if !self.is_awake(now) {
             return false;
         }
-        let [asked, refused, _] = self.window.sums(Moment::default(), now);
+        let forgiven = Moment::from_micros(self.forgiven.load(Ordering::Relaxed));
+        let [asked, refused, _] = self.window.sums(forgiven, now);
         let accepted = asked.saturating_sub(refused);
         let excess = asked.saturating_sub(K * accepted).min(asked * MOST / 100);
         asked >= LEAST && draws.below(asked + 1) < excess
@@ -54,6 +57,13 @@ impl Throttle {
     pub fn on_refusal(&self, now: Moment) {
         self.window.count([true, true, false], now);
         self.throttled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The pool works again: what it refused before is forgiven.
+    pub fn forgive(&self, now: Moment) {
+        let next = now + std::time::Duration::from_secs(1);
+        self.forgiven.store(next.micros(), Ordering::Relaxed);
+        self.refused.store(0, Ordering::Relaxed);
     }
 
     /// How many were refused here so far.
@@ -108,6 +118,17 @@ mod tests {
     fn a_dead_pool_gets_a_trickle() {
         let reached = reached(0);
         assert!((1..100).contains(&reached), "{reached}");
+    }
+
+    #[test]
+    fn what_was_refused_before_the_pool_works_again_is_forgiven() {
+        let (throttle, mut draws) = (Throttle::default(), Draws::seeded(5));
+        let now = Moment::from_micros(1);
+        (0..100).for_each(|_| throttle.on_answer(true, now));
+        assert!((0..100).any(|_| throttle.refuses(now, &mut draws)));
+        throttle.forgive(now);
+        throttle.on_answer(true, now);
+        assert!((0..100).all(|_| !throttle.refuses(now, &mut draws)));
     }
 
     #[test]

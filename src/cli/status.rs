@@ -175,7 +175,7 @@ fn state(service: &wire::Service, pool: &wire::Pool) -> String {
         (pool.breaker.state == wire::BreakerState::Open, "breaker open".into()),
         (pool.breaker.state == wire::BreakerState::HalfOpen, "breaker half-open".into()),
         (!pool.available, "no upstream".into()),
-        (pool.panic, format!("panic: {well} of {all} well, all are tried")),
+        (pool.panic, format!("{well} of {all} well, all are tried")),
         (order(wire::BreakerOrder::Closed), "breaker closed by order".into()),
         (well < all, format!("up, {well} of {all} well")),
     ];

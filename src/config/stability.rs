@@ -67,37 +67,57 @@ static GRPC: Table = Table::new("", &[text("service", ""), boolean("tls", false)
 
 pub(super) static EJECTION: Table = Table::new(
     "Failing in a row takes an upstream out for a while: without an answer, or with 502, 503 or 504; \
-     a 500 counts for the breaker only. `ejection = false` for never.",
+     a 500 counts for the breaker only. So does failing at all requests of a second, if they are at \
+     least three and of two clients. `ejection = false` for never. When its time is over it is tried \
+     with one request at a time; what fails there is sent to another.",
     &[
         number("failures", (1, 1_000), 5).about("in a row"),
         time("time", secs(30)).about("times the number of ejections, ± 20 %"),
         time("longest", mins(5)).about("and no longer than this"),
         percent("share", 1, 33)
-            .about("percent of a pool at most; one always may be out, the last never"),
+            .about(
+                "percent of a pool at most that is out and might still work; one always may be, the \
+                 last never. Who refused its last connection, or failed at all of the last second's \
+                 requests, is not asked while another one is well, whatever the share",
+            ),
     ],
 );
 
-pub(super) static BREAKER: Table = Table::new(
-    "Circuit breakers of the pools and of each upstream; no answer and any 5xx is a failure. `breaker \
-     = false` for only by order.",
-    &[
+pub(super) static BREAKER: Table = Table {
+    about:
+    "Circuit breakers of the pools and of each upstream; no answer and any 5xx is a failure. A pool's \
+     does not open while one of its upstreams is well. `breaker = false` for only by order.",
+    keys: &[
         percent("failures", 1, 50).about("percent of the requests of the last ten seconds"),
         number("requests", (1, 1_000_000), 20).about("of which there must be so many"),
-        time("open", secs(5)).about("doubling with each time in a row, jitter 0.5"),
+        time("open", secs(5)).about(
+            "doubling with each time in a row, jitter 0.5; cut short by a probe that succeeds, and \
+             while nobody of the pool is well: then each is tried once a second",
+        ),
         time("longest", mins(1)).about("and no longer than this"),
-        number("trials", (1, 1_000), 3).about("at once, while half-open"),
-        number("successes", (1, 1_000), 5).about("of them close it"),
+        number("successes", (1, 1_000), 3).about(
+            "good answers in a row bring an upstream back, whatever put it out; it is tried with one \
+             request at a time",
+        ),
         time_option("slow", "\"2s\"").about("an answer whose head takes longer is slow"),
         percent("slow_share", 1, 80).about("percent of slow answers that trips it"),
     ],
-);
+    gone: &[Gone {
+        name: "trials",
+        since: (0, 1),
+        instead: Instead::Nothing("an upstream is tried with one request at a time"),
+    }],
+};
 
 pub(super) static RETRIES: Table = Table {
     about:
     "A failed attempt is made again on another upstream: always if it was never sent, else if its method \
      is idempotent and its body is at most 64 KiB.",
     keys: &[
-        number("attempts", (0, 7), 1).about("further ones"),
+        number("attempts", (0, 7), 1).about(
+            "further ones. What was never sent goes on to others beside them, to at most 16 and for \
+             at most `timeouts.connect` and a second; with 0 it does not either",
+        ),
         free("statuses", "[]").about("worth another attempt, e.g. [502, \"503-504\"]"),
         time_option("attempt_timeout", "\"5s\"")
             .about("for one attempt up to the response's head; default: timeouts.response"),
@@ -115,22 +135,26 @@ pub(super) static RETRIES: Table = Table {
     gone: &[Gone { name: "try", since: (0, 1), instead: Instead::Key("attempt_timeout") }],
 };
 
-pub(super) static BALANCE: Table = Table::new(
-    "",
-    &[
+pub(super) static BALANCE: Table = Table {
+    about: "Who is well gets the requests as long as there is one. When nobody is, the fallback answers; \
+     without one all are asked that nobody has taken out, until the pool's breaker opens.",
+    keys: &[
         word("by", &["latency", "least-requests", "round-robin", "consistent-hash"]).about(
             "of two drawn ones the faster and less loaded; or \"least-requests\", \"round-robin\", \
              \"consistent-hash\"",
         ),
         time("slow_start", secs(30))
             .about("from a tenth of its share, for an upstream that came (back) in"),
-        percent("panic", 0, 50)
-            .about("percent of a pool that must be well; with less all are tried"),
         table("hash", &HASH, Without::Off)
             .option("")
             .about("for consistent-hash: the first of these that a request carries"),
     ],
-);
+    gone: &[Gone {
+        name: "panic",
+        since: (0, 1),
+        instead: Instead::Nothing("who is well gets the requests as long as there is one"),
+    }],
+};
 
 pub(super) static LIMITS: Table = Table::new(
     "",
@@ -321,7 +345,6 @@ fn breaker(mut section: Section<'_>, problems: &mut Problems) -> BreakerSettings
         requests: section.number(problems, "requests"),
         open: section.time(problems, "open"),
         longest: section.time(problems, "longest"),
-        trials: section.number(problems, "trials"),
         successes: section.number(problems, "successes"),
         slow: section.time_if_given(problems, "slow"),
         slow_share: section.number(problems, "slow_share"),
@@ -391,7 +414,6 @@ fn balance(mut section: Section<'_>, problems: &mut Problems) -> BalanceSettings
         by,
         hash: hash.unwrap_or_default(),
         slow_start: section.time(problems, "slow_start"),
-        panic: section.number(problems, "panic"),
     };
     section.close(problems);
     settings

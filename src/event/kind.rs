@@ -65,14 +65,14 @@ pub enum Kind {
         /// How long it stays open; none if it was told to.
         left: Option<Duration>,
     },
-    /// Too few of a pool are well: all are tried.
+    /// Nobody of a pool is well: the fallback answers, or all are tried.
     Panicked {
         /// Upstreams that are well.
         well: usize,
         /// Those that there are.
         known: usize,
     },
-    /// Enough of a pool are well again.
+    /// Somebody of a pool is well again.
     Calmed {
         /// Upstreams that are well.
         well: usize,

@@ -32,14 +32,17 @@ impl Display for Kind {
             }),
             Kind::BreakerTurned { state, left } => breaker(*state, *left, f),
             Kind::Panicked { well, known } => {
-                write!(f, "only {well} of {known} upstreams are well: all are tried")
+                write!(
+                    f,
+                    "{well} of {known} upstreams are well: the fallback answers, or all are tried"
+                )
             }
             Kind::Calmed { well, known } => write!(f, "{well} of {known} upstreams are well"),
             Kind::Ejected { left } => {
                 let left = left.as_secs_f64();
                 write!(f, "ejected for {left:.0} s: it failed too often in a row")
             }
-            Kind::CameBack => f.write_str("back in after its ejection"),
+            Kind::CameBack => f.write_str("back in after its ejection: it answers well"),
             Kind::Proved { proof, why: Some(why) } => {
                 write!(f, "health check: {}, {why}", proof.name())
             }
@@ -94,7 +97,7 @@ fn breaker(state: BreakerState, left: Option<Duration>, f: &mut Formatter<'_>) -
             write!(f, "breaker open for {:.1} s", left.as_secs_f64())
         }
         (BreakerState::Open, None) => f.write_str("breaker open by order"),
-        (BreakerState::HalfOpen, _) => f.write_str("breaker half-open: a few trials"),
+        (BreakerState::HalfOpen, _) => f.write_str("breaker half-open: trials, one at a time"),
         (BreakerState::Closed, _) => f.write_str("breaker closed"),
     }
 }

@@ -130,7 +130,7 @@ impl Watched<'_> {
 
     fn state(&self, aspect: Aspect, now: Moment) -> State {
         let (value, times) = match (aspect, self.upstream) {
-            (Aspect::Panic, _) => (u8::from(self.pool.state.panics()), 0),
+            (Aspect::Panic, _) => (u8::from(self.pool.state.has_nobody()), 0),
             (Aspect::Breaker, _) => (self.breaker().state(now) as u8, self.breaker().opened()),
             (Aspect::Ejection, Some(upstream)) => {
                 (u8::from(self.is_out()), u64::from(upstream.ejection.total()))
@@ -148,7 +148,7 @@ impl Watched<'_> {
             (Aspect::Panic, _) => {
                 let standing = self.pool.assess(&self.service.stability, now);
                 let (well, known) = (standing.available, standing.known);
-                match self.pool.state.panics() {
+                match self.pool.state.has_nobody() {
                     true => Kind::Panicked { well, known },
                     false => Kind::Calmed { well, known },
                 }
@@ -199,8 +199,7 @@ mod tests {
         // What was before an order back to automatic is forgiven, its own second included.
         let now = now + Duration::from_secs(20);
         let breaker = &pool.state.breaker;
-        let entry = breaker.enter(&settings, now).unwrap();
-        assert!(breaker.leave(entry, Some(fared), &settings, now, &mut draws));
+        assert!(breaker.note(fared, &settings, || true, now, &mut draws));
         seen.look(&snapshot, now, &events);
         let said = events.after(0);
         let said: Vec<_> = said.iter().map(|entry| entry.event.kind.code()).collect();

@@ -20,6 +20,8 @@ pub(super) enum Doubt {
     None,
     /// A canary says so, and the stable pool may know better.
     OfCanary,
+    /// One that is being tried says so, and one that is well may know better.
+    OfTrial,
     /// It is a failure.
     Failure,
 }
@@ -36,6 +38,9 @@ impl Exchange {
         if retries.statuses.contains(&status) {
             return Doubt::Failure;
         }
+        if status >= 500 && self.asking.as_ref().is_some_and(|asking| asking.seat.is_trial()) {
+            return Doubt::OfTrial;
+        }
         match status >= 500 && retries.shield && is_shielded(service, &decision) {
             true => Doubt::OfCanary,
             false => Doubt::None,
@@ -48,6 +53,9 @@ impl Exchange {
         let Some(decision) = self.decision else { return false };
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[decision.service];
+        let Some(asking) = &self.asking else { return false };
+        let members = &service.pools[decision.pool].members;
+        let began = self.offered_since.unwrap_or(asking.began());
         let failed = Failed {
             was_sent: delivery.was_sent,
             was_stale: delivery.was_stale && self.reconnects < MOST_RECONNECTS,
@@ -60,6 +68,11 @@ impl Exchange {
             // Testers see what they asked for.
             has_stand_in: service.stand_in.is_some_and(|pool| pool != decision.pool)
                 && !matches!(decision.by, By::StandIn | By::OptIn),
+            was_trial: asking.seat.is_trial(),
+            offered: self.tried.len(),
+            offering: now.saturating_duration_since(began),
+            connect: service.timeouts.connect,
+            was_alone: asking.was_broken && members.is_one(),
         };
         for retry in service.stability.retries.ways(&failed, &mut self.draws) {
             if let Some((to, next)) = self.seat_again(retry, decision, now) {
@@ -78,7 +91,8 @@ impl Exchange {
         let before = self.tried.split_last().map_or(&[][..], |(_, before)| before);
         let (pool, tried) = match retry {
             Retry::Reconnect => (from.pool, before),
-            Retry::Another(_) => (from.pool, &self.tried[..]),
+            Retry::Another(_) | Retry::Onward | Retry::Relief => (from.pool, &self.tried[..]),
+            Retry::Same(_) => (from.pool, before),
             Retry::Stable => (service.stable, &[][..]),
             Retry::StandIn => (from.pool, &[][..]),
         };
@@ -87,6 +101,7 @@ impl Exchange {
                 let at = (from.service, from.pool);
                 snapshot.choose_stand_in(at, moment, &mut self.draws)?
             }
+            Retry::Relief => snapshot.choose_well(from, tried, moment, &mut self.draws),
             _ => snapshot.choose_again(from, pool, tried, moment, &mut self.draws),
         };
         // Worth a look at all of them: something has failed.
@@ -99,10 +114,10 @@ impl Exchange {
         let (pause, attempts) = match retry {
             // Nobody was asked: it is the same attempt.
             Retry::Reconnect => (Duration::ZERO, self.attempts - 1),
-            Retry::Another(pause) => (pause, self.attempts),
+            Retry::Another(pause) | Retry::Same(pause) => (pause, self.attempts),
             _ => (Duration::ZERO, self.attempts),
         };
-        let is_paid_for = matches!(retry, Retry::Another(_));
+        let is_paid_for = matches!(retry, Retry::Another(_) | Retry::Same(_));
         let budget = &service.state.budget;
         if chosen.is_ok() && is_paid_for && !budget.affords(stability.retries.budget, moment) {
             budget.refuse();
@@ -111,6 +126,9 @@ impl Exchange {
         let committed = snapshot.commit(chosen, tried, moment, &mut self.draws).ok()?;
         if is_paid_for {
             budget.spend(moment);
+        }
+        if retry == Retry::Onward && self.offered_since.is_none() {
+            self.offered_since = self.asking.as_ref().map(Asking::began);
         }
         Some((committed.choice, self.seat(committed, pause, attempts, now)))
     }
@@ -126,6 +144,12 @@ impl Exchange {
                 self.reconnects += 1;
             }
             Retry::Another(_) => self.attempts += 1,
+            Retry::Same(_) => {
+                self.tried.pop();
+                self.attempts += 1;
+            }
+            // Nobody has done anything for it, or it was asked on our behalf.
+            Retry::Onward | Retry::Relief => {}
             Retry::Stable => {
                 self.note_shielded();
                 self.tried.clear();

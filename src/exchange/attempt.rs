@@ -1,6 +1,7 @@
 //! What happens on upstreams: a place taken, an answer heard or a failure, and what that says of
 //! the upstream. `again.rs` has what is done about a failure.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use super::Exchange;
 use super::again::Doubt;
 use super::phases::{Delivery, Heard, Link};
 use super::wait::Upload;
+use crate::balance::offering;
 use crate::config::Timeouts;
 use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
@@ -55,11 +57,22 @@ pub(super) struct Asking {
     pub(super) pause: Duration,
     /// How long the response's head may take.
     within: Duration,
+    /// How long the connection may take.
+    connect: Duration,
+    /// Whether the upstream could not be reached.
+    was_refused: bool,
+    /// Whether the connection to it failed or broke.
+    pub(super) was_broken: bool,
 }
 
 impl Asking {
     pub fn upstream(&self) -> &Upstream {
         self.seat.in_flight.upstream()
+    }
+
+    /// When it began.
+    pub fn began(&self) -> Instant {
+        self.started
     }
 
     /// As its request's record has it: times since that `came`, the last of them `now`.
@@ -161,6 +174,11 @@ impl Exchange {
             let spent = started.saturating_duration_since(self.let_in);
             within = within.min(stability.retries.total.saturating_sub(spent));
         }
+        let mut connect = service.timeouts.connect;
+        if let Some(since) = self.offered_since {
+            let spent = started.saturating_duration_since(since);
+            connect = connect.min(offering(connect).saturating_sub(spent));
+        }
         Asking {
             seat: at.seat,
             target: at.target,
@@ -178,6 +196,9 @@ impl Exchange {
             from_upstream: 0,
             pause,
             within,
+            connect,
+            was_refused: false,
+            was_broken: false,
         }
     }
 
@@ -193,6 +214,7 @@ impl Exchange {
         let mut timeouts = service.map_or_else(Timeouts::default, |service| service.timeouts);
         if let Some(asking) = &self.asking {
             timeouts.response = asking.within;
+            timeouts.connect = asking.connect;
         }
         timeouts
     }
@@ -274,18 +296,18 @@ impl Exchange {
             asking.upstream().note_answer(self.snapshot.moment(now));
         }
         if !asking.awaits_trailers {
-            self.settle_trials(decision, now);
+            self.settle_trial(decision, now);
         }
     }
 
-    fn settle_trials(&mut self, decision: Choice, now: Instant) {
+    fn settle_trial(&mut self, decision: Choice, now: Instant) {
         let Some(asking) = &mut self.asking else { return };
         let service = &self.snapshot.services[decision.service];
         let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
         let failed = asking.judged().is_some_and(|status| status >= 500);
         let took = asking.took.unwrap_or_default();
         let (seat, stability) = (&mut asking.seat, &service.stability);
-        pool.settle_trials(seat, failed, took, stability, moment, &mut self.draws);
+        pool.settle_trial(seat, failed, took, stability, moment, &mut self.draws);
     }
 
     /// What comes behind a body. A gRPC call that ends without a status went nobody knows how.
@@ -299,7 +321,7 @@ impl Exchange {
             asking.outcome = asking.judged().map(StatusClass::of).map(Outcome::Status);
         }
         if let Some(decision) = self.decision {
-            self.settle_trials(decision, self.clock.now());
+            self.settle_trial(decision, self.clock.now());
         }
     }
 
@@ -308,6 +330,10 @@ impl Exchange {
     pub(super) fn hear_failure(&mut self, cause: Cause, delivery: Delivery) -> bool {
         self.hear_cut(cause);
         let now = self.clock.now();
+        if let Some(asking) = &mut self.asking {
+            asking.was_refused = matches!(cause, Cause::Connect | Cause::ConnectTimeout);
+            asking.was_broken = asking.was_refused || cause == Cause::Reset;
+        }
         cause.row().upstream_at_fault && self.try_again(delivery, Doubt::Failure, now)
     }
 
@@ -337,12 +363,26 @@ impl Exchange {
             was_given_up: self.cause == Some(Cause::ClientGone)
                 && asking.status.is_none()
                 && asking.waited(now) > long(service),
+            was_refused: asking.was_refused,
+            client: self.noted.client.map_or(0, key_of),
         };
         let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
         noted.held = pool.on_end(asking.seat, &ended, &service.stability, moment, &mut self.draws);
         noted.is_judged = self.is_judged(&decision);
         self.noted.tried(noted);
         Some(outcome)
+    }
+}
+
+/// What tells a client from others.
+fn key_of(client: IpAddr) -> u32 {
+    match client {
+        IpAddr::V4(address) => address.to_bits(),
+        IpAddr::V6(address) => {
+            // A client has 64 bits to itself.
+            let network = (address.to_bits() >> 64) as u64;
+            (network ^ network >> 32) as u32
+        }
     }
 }
 

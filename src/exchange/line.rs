@@ -195,7 +195,8 @@ impl Exchange {
             self.let_in = self.clock.now();
         }
         self.draws = draws.clone();
-        let placed = self.place(facts, Asks { lines: &lines.all, doubtful: false });
+        let placed =
+            self.place(facts, Asks { lines: &lines.all, doubtful: false, tries: self.tries });
         let are_new = std::mem::take(&mut lines.are_new);
         if let Err(still) = placed
             && are_new

@@ -26,7 +26,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, HeaderValue};
+use http::Method;
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, Draws};
@@ -41,7 +42,7 @@ use crate::http::upgrade;
 use crate::mirror::Copied;
 use crate::record::{Noted, Reader, Record, Said};
 use crate::route::Facts;
-use crate::snapshot::{Asks, Choice, Published, Refusal, ServiceHold, Snapshot, Why};
+use crate::snapshot::{Asks, Choice, Published, Refusal, ServiceHold, Snapshot, Tries, Why};
 use crate::upstream::{Outcome, StatusClass};
 
 pub use line::Line;
@@ -51,6 +52,9 @@ use attempt::Asking;
 use fall_back::Kept;
 use mirroring::Mirroring;
 use phases::{Admission, Admitted, Sent};
+
+/// The longest body that is kept to be sent again: what pingora keeps.
+const REPLAYED: usize = 64 * 1024;
 
 /// The longest request id of a client that is kept.
 const LONGEST_REQUEST_ID: usize = 128;
@@ -74,6 +78,10 @@ pub struct Exchange {
     tried: SmallVec<[usize; 4]>,
     attempts: u32,
     reconnects: u32,
+    /// Since when it has been offered to members that could not be reached.
+    offered_since: Option<Instant>,
+    /// Whether it may try out an upstream that is not well.
+    tries: Tries,
     request_id: HeaderValue,
     edits: Edits,
     is_idempotent: bool,
@@ -157,6 +165,8 @@ impl Exchange {
             tried: SmallVec::new(),
             attempts: 0,
             reconnects: 0,
+            offered_since: None,
+            tries: Tries::Never,
             request_id: HeaderValue::from_static("-"),
             edits: Edits::default(),
             is_idempotent: false,
@@ -203,15 +213,28 @@ impl Exchange {
         let Accepted { host, fields } = accepted;
         self.identify(&fields);
         self.is_idempotent = head.method.is_idempotent();
+        self.tries = if self.may_be_sent_twice(head) { Tries::Readily } else { Tries::IfNeedBe };
         let client = forwarded::client(&fields, peer, &server.trusted_proxies);
         self.noted.client = Some(client);
         self.noted.connection_age = self.started.saturating_duration_since(peer.since);
         let incoming = Incoming { head: *head, peer, host, fields, client };
         let draws = self.draws.clone();
-        match self.place(&incoming.facts(), Asks::default()) {
+        let asks = Asks { tries: self.tries, ..Asks::default() };
+        match self.place(&incoming.facts(), asks) {
             Err(refusal) if refusal.why.may_pass() => Line::join(self, incoming, refusal, draws),
             placed => self.settle(placed, &incoming),
         }
+    }
+
+    /// Whether it may be sent twice, as far as its head tells.
+    fn may_be_sent_twice(&self, head: &Head<'_>) -> bool {
+        if !self.is_idempotent || matches!(*head.method, Method::GET | Method::HEAD) {
+            return self.is_idempotent;
+        }
+        let length = head.view.first(&CONTENT_LENGTH).map(|value| str::from_utf8(value));
+        let length = length.map(|text| text.ok().and_then(|text| text.parse::<usize>().ok()));
+        head.view.first(&TRANSFER_ENCODING).is_none()
+            && length.is_none_or(|length| length.is_some_and(|length| length <= REPLAYED))
     }
 
     /// What becomes of a request that has a place, or is refused one for good.

@@ -397,7 +397,7 @@ fn a_tester_sees_how_the_canary_does() {
     finish(&mut exchange, Some(500));
     let mut reset = open(clock(), &snapshot);
     admit(&mut reset, &[("x-pool", "green")]).unwrap();
-    assert!(!fails(&mut reset, Cause::Reset, SENT), "nobody else is in its pool");
+    assert!(!fails(&mut reset, Cause::ResponseTimeout, SENT), "nobody else is in its pool");
     finish(&mut reset, Some(502));
     assert_eq!((shielded(&snapshot), judged(&snapshot, 0)), (0, (0, 0)));
 }
@@ -485,17 +485,96 @@ fn a_dead_kept_connection_is_no_failure_of_the_upstream() {
 fn what_cannot_be_sent_again_on_a_dead_connection_is_held_against_the_upstream() {
     let snapshot = snapshot();
     let stale = Delivery { was_stale: true, ..SENT };
-    for _ in 0..20 {
+    let mut asked = 0;
+    for _ in 0..60 {
         let mut exchange = open(clock(), &snapshot);
-        admit_as(&Method::POST, &mut exchange, &[]).unwrap();
-        assert!(!fails(&mut exchange, Cause::Reset, stale));
-        finish(&mut exchange, Some(502));
+        if admit_as(&Method::POST, &mut exchange, &[]).is_ok() {
+            assert!(!fails(&mut exchange, Cause::Reset, stale));
+            finish(&mut exchange, Some(502));
+            asked += 1;
+        }
     }
-    assert_eq!((attempts(&snapshot)[6], judged(&snapshot, 0)), (20, (20, 20)));
+    assert!((20..60).contains(&asked) && attempts(&snapshot)[6] == asked, "{asked}");
     let blue = &snapshot.services[0].pools[0];
     let ejected = crate::upstream::Conditions::EJECTED;
     assert!(blue.members.list().iter().any(|member| member.upstream.conditions().any(ejected)));
     assert_eq!(blue.state.breaker.opened(), 1);
+}
+
+#[test]
+fn what_was_never_sent_goes_on_to_all_others_and_costs_neither_attempts_nor_budget() {
+    let upstreams: Vec<String> = (1..=20).map(|n| format!("\"192.0.2.{n}:80\"")).collect();
+    let text = FILE.replace("\"192.0.2.1:80\", \"192.0.2.2:80\"", &upstreams.join(", "));
+    let one = text.replace(
+        "[services.shop.pools]",
+        "[services.shop]\nretries = { budget = 0 }\n[services.shop.pools]",
+    );
+    let never_sent = Delivery { was_sent: false, ..SENT };
+    let snapshot = snapshot_of(&one);
+    let mut exchange = open(standing(), &snapshot);
+    admit_as(&Method::POST, &mut exchange, &[]).unwrap();
+    let mut offered = vec![upstream_of(&exchange)];
+    while fails(&mut exchange, Cause::Connect, never_sent) {
+        assert!(!offered.contains(&upstream_of(&exchange)), "each at most once");
+        assert_eq!(exchange.attempt().unwrap().pause(), Duration::ZERO);
+        offered.push(upstream_of(&exchange));
+    }
+    assert_eq!(offered.len(), 16);
+    let mut slow = open(standing(), &snapshot_of(&one));
+    admit_as(&Method::POST, &mut slow, &[]).unwrap();
+    let connect = slow.timeouts().connect;
+    pass(connect);
+    assert!(fails(&mut slow, Cause::ConnectTimeout, never_sent));
+    assert_eq!(slow.timeouts().connect, connect.min(Duration::from_secs(1)));
+    pass(Duration::from_secs(1));
+    assert!(!fails(&mut slow, Cause::ConnectTimeout, never_sent), "a second more, not one each");
+    let none = one.replace("budget = 0", "attempts = 0");
+    let mut exchange = open(standing(), &snapshot_of(&none));
+    admit(&mut exchange, &[]).unwrap();
+    assert!(!fails(&mut exchange, Cause::Connect, never_sent));
+}
+
+#[test]
+fn a_trial_that_is_answered_badly_is_made_good_by_one_that_is_well() {
+    let snapshot = snapshot_of(&FILE.replace(
+        "[services.shop.pools]",
+        "[services.shop]\nretries = { attempts = 0, budget = 0 }\n[services.shop.pools]",
+    ));
+    let service = &snapshot.services[0];
+    let (pool, settings) = (&service.pools[0], crate::upstream::BreakerSettings::default());
+    let ill = pool.members.list()[0].upstream.clone();
+    let now = snapshot.moment((standing().now)());
+    ill.note_failing(&settings, now, &mut Draws::seeded(1));
+    pass(Duration::from_secs(6));
+    pool.assess(&service.stability, snapshot.moment((standing().now)()));
+    for status in [503, 500] {
+        let mut exchange = open(standing(), &snapshot);
+        admit(&mut exchange, &[]).unwrap();
+        assert_eq!(upstream_of(&exchange), "192.0.2.1:80", "a trial is due");
+        assert_eq!(head(&mut exchange, status, &HeaderMap::new(), true), Err(Cause::Retried));
+        assert_eq!(upstream_of(&exchange), "192.0.2.2:80");
+        assert_eq!(head(&mut exchange, status, &HeaderMap::new(), true), Ok(()), "it is no trial");
+        finish(&mut exchange, Some(status));
+        pass(Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn who_is_alone_is_asked_once_more_for_what_may_be_repeated() {
+    let text = FILE.replace(", \"192.0.2.2:80\"", "");
+    for (method, cause, again) in [
+        (Method::GET, Cause::Reset, true),
+        (Method::GET, Cause::Connect, true),
+        (Method::GET, Cause::ResponseTimeout, false),
+        (Method::POST, Cause::Reset, false),
+    ] {
+        let snapshot = snapshot_of(&text);
+        let mut exchange = open(standing(), &snapshot);
+        admit_as(&method, &mut exchange, &[]).unwrap();
+        let delivery = Delivery { was_sent: cause != Cause::Connect, ..SENT };
+        assert_eq!(fails(&mut exchange, cause, delivery), again, "{method} {cause:?}");
+        assert!(!again || !fails(&mut exchange, cause, delivery), "once");
+    }
 }
 
 #[test]
@@ -551,7 +630,7 @@ fn a_retry_that_nobody_is_there_for_costs_nothing() {
     for _ in 0..200 {
         let mut exchange = open(standing(), &snapshot);
         admit(&mut exchange, &[]).unwrap();
-        assert!(!fails(&mut exchange, Cause::Reset, SENT));
+        assert!(!fails(&mut exchange, Cause::ResponseTimeout, SENT));
     }
     other.set_draining(false);
     let mut exchange = open(standing(), &snapshot);

@@ -230,8 +230,8 @@ fn of_pool(families: &mut Families, service: &Service, pool: &Pool, now: Moment)
         &labels,
         standing.available as f64 / known,
     );
-    let help = "Whether too few upstreams are well, so that all are tried.";
-    families.gauge("pointsman_pool_panic", help, &labels, one_if(pool.state.panics()));
+    let help = "Whether no upstream is well: the fallback answers, or all are tried.";
+    families.gauge("pointsman_pool_panic", help, &labels, one_if(pool.state.has_nobody()));
     let attempts = pool.state.attempts.read();
     let help =
         "Attempts at the pool's upstreams, and requests that nobody of it could be asked for.";
@@ -278,8 +278,7 @@ fn of_upstream(
     let help = "Time from choosing an upstream to the end of its answer.";
     families.durations("pointsman_upstream_request_duration_seconds", help, &labels, &reading);
     let stability = &service.stability;
-    let slow_start = stability.balance.slow_start;
-    let is_up = member.is_available(slow_start, stability.breaker.as_ref(), now);
+    let is_up = member.is_well();
     let out = upstream.conditions().any(Conditions::EJECTED);
     let mut gauge = |name, help, value| families.gauge(name, help, &labels, value);
     gauge(
@@ -287,7 +286,11 @@ fn of_upstream(
         "Requests that the upstream holds now.",
         f64::from(upstream.in_flight()),
     );
-    gauge("pointsman_upstream_up", "Whether the upstream takes new requests.", one_if(is_up));
+    gauge(
+        "pointsman_upstream_up",
+        "Whether the upstream is well: one that is not is asked for trials only, or when nobody is.",
+        one_if(is_up),
+    );
     gauge(
         "pointsman_upstream_ejected",
         "Whether the upstream is out for failing in a row.",
@@ -296,7 +299,7 @@ fn of_upstream(
     gauge(
         "pointsman_upstream_latency_seconds",
         "Moving average of the time to a response's head; a failure weighs five seconds.",
-        f64::from(upstream.latency.seconds(now)),
+        f64::from(upstream.latency.seconds(pool.state.usual_latency(), now)),
     );
     let (opened, reused) = upstream.connections.read();
     if opened + reused > 0 {

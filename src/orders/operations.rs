@@ -34,11 +34,7 @@ impl Draft<'_> {
                     return Err(Refused::RolloutUnderWay { service, id, to: place.pool.clone() });
                 }
                 if drains {
-                    let stability = &service.stability;
-                    let now = self.view.snapshot.moment(self.view.now.instant);
-                    let (slow_start, breaker) =
-                        (stability.balance.slow_start, stability.breaker.as_ref());
-                    if !member.is_available(slow_start, breaker, now) {
+                    if !member.is_well() {
                         self.haste = Haste::Drain;
                     }
                     self.put(standing, None);

@@ -275,7 +275,6 @@ impl Draft<'_> {
         let View { snapshot, now, .. } = self.view;
         let service = snapshot.service(&rollout.service)?;
         let (to, from) = (service.pool(&rollout.plan.to)?, service.pool(&rollout.plan.from)?);
-        let (stability, moment) = (&service.stability, snapshot.moment(now.instant));
         let standing = self.view.standing_at(&self.state, &rollout.service);
         let blamed = watched.and_then(|watched| watched.blame.as_ref());
         let blamed = blamed.and_then(|blame| blame.blames(standing.burning(), now.wall));
@@ -285,18 +284,14 @@ impl Draft<'_> {
         };
         let upstreams = to.members.list().iter().map(|member| UpstreamView {
             address: member.upstream.name.clone(),
-            is_ready: member.is_available(
-                stability.balance.slow_start,
-                stability.breaker.as_ref(),
-                moment,
-            ),
+            is_ready: member.is_well(),
             in_flight: member.upstream.in_flight(),
         });
         Some(Look {
             now: now.wall,
             split: service.split.clone(),
-            target_ready: to.is_ready(stability, moment),
-            old_ready: from.is_ready(stability, moment),
+            target_ready: to.is_ready(),
+            old_ready: from.is_ready(),
             canary,
             old_in_flight: from.state.in_flight(),
             upstreams: upstreams.collect(),

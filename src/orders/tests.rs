@@ -309,7 +309,7 @@ fn a_superseded_renewal_lets_in_what_it_had_only_drained() {
 fn a_stage_is_stored_as_soon_as_it_is_entered() {
     let mut bench = Bench::of(FILE);
     let pool = bench.snapshot.service("shop").unwrap().pool("blue").unwrap();
-    let seat = pool.take(0, &bench.snapshot.services[0].stability, Moment::default());
+    let seat = pool.take(0);
     bench.start(&Wishes::default());
     bench.ticks(3);
     assert_eq!(bench.words(), "waits for requests of `blue` to end");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::{Answer, By, Haste, Now, Refused, TrafficOrder};
+use super::{Answer, By, Haste, Refused, TrafficOrder};
 use crate::config::{Config, Service};
 use crate::event::{Kind, Subject};
 use crate::rollout::Strategy;
@@ -44,7 +44,7 @@ impl Draft<'_> {
         }
         if !self.by.force {
             self.check_contracted(service, &split)?;
-            check_available(self.view.snapshot, service, &split, self.view.now)?;
+            check_available(self.view.snapshot, service, &split)?;
         }
         let author = self.by.author.clone();
         let words = match goes_back {
@@ -244,17 +244,11 @@ impl Draft<'_> {
 }
 
 /// Refuses a split that gives more to a pool that can take nothing.
-fn check_available(
-    snapshot: &Snapshot,
-    service: &Service,
-    split: &Split,
-    now: Now,
-) -> Result<(), Refused> {
+fn check_available(snapshot: &Snapshot, service: &Service, split: &Split) -> Result<(), Refused> {
     let Some(known) = snapshot.service(&service.name) else { return Ok(()) };
     let grows = |pool: &&Pool| split.weight(&pool.name) > known.split.weight(&pool.name);
     let mut growing = known.pools.iter().filter(grows);
-    let moment = snapshot.moment(now.instant);
-    match growing.find(|pool| !pool.is_ready(&known.stability, moment)) {
+    match growing.find(|pool| !pool.is_ready()) {
         Some(pool) => Err(Refused::NotAvailable(pool.name.to_string())),
         None => Ok(()),
     }

@@ -1,4 +1,5 @@
-//! Active probes: the published snapshots in, what each upstream has proved out.
+//! Active probes: the published snapshots in, what each upstream has proved out. And connect checks
+//! of those that refused a connection (`checks.rs`).
 //!
 //! One task keeps the due times and a bounded set of probes, each with a time-out for the whole of
 //! it, so that none waits for another's answer. Addresses are probed once, however many pools
@@ -6,6 +7,7 @@
 
 mod advice;
 mod agenda;
+mod checks;
 mod exchange;
 mod failure;
 mod grpc;
@@ -36,7 +38,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Probes the upstreams of whatever snapshot is in force, for ever.
 pub async fn run(published: Arc<Published>, clock: Clock) {
-    Prober::new(published, clock, Dialer::default()).run().await;
+    let checks = checks::run(published.clone(), clock);
+    tokio::join!(checks, Prober::new(published, clock, Dialer::default()).run());
 }
 
 struct Prober {

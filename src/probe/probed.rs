@@ -65,7 +65,7 @@ impl Probed {
         draws: &mut Draws,
     ) -> Instant {
         let finding = match result {
-            Ok(advice) => self.on_success(*advice),
+            Ok(advice) => self.on_success(*advice, now),
             Err(failure) => self.on_failure(failure),
         };
         let before = self.probing.proof();
@@ -76,9 +76,10 @@ impl Probed {
         due
     }
 
-    fn on_success(&self, advice: Advice) -> Finding {
-        for Subscriber { upstream, .. } in &self.subscribers {
+    fn on_success(&self, advice: Advice, now: Instant) -> Finding {
+        for Subscriber { upstream, origin } in &self.subscribers {
             upstream.probes.record_success();
+            upstream.note_accepted(Moment::since(*origin, now));
             if self.subject.health.agent {
                 upstream.set_advice(advice.weight, advice.drain);
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::service::Assigned;
-use super::{Ask, Pick, Seat, Service, Snapshot, Taken};
+use super::{Ask, Pick, Seat, Service, Snapshot, Taken, Tries};
 use crate::balance::{Heard, NotTaken, Queue, Waiting};
 use crate::clock::{Draws, Moment};
 use crate::judge::ledger::STRATA;
@@ -41,8 +41,12 @@ pub struct Choice {
     pub route: usize,
     /// The turn of the pool by which the member was picked.
     turn: usize,
+    /// Whether it was picked to find out whether it works again.
+    is_trial: bool,
     /// Whether somebody else answers if nobody of the pool is well.
     spares: bool,
+    /// Whether it may be a trial.
+    tries: Tries,
 }
 
 /// What a choice came to. A refusal is committed too: it may have to be counted.
@@ -99,6 +103,8 @@ pub struct Asks<'w> {
     pub lines: &'w [Waiting],
     /// Nobody else would answer it. It has been let in already.
     pub doubtful: bool,
+    /// Whether it may try out an upstream that is not well.
+    pub tries: Tries,
 }
 
 impl Asks<'_> {
@@ -228,6 +234,7 @@ impl Snapshot {
             stratum: Stratum::of(nth, facts.method),
             route: nth,
             spares: !asks.doubtful && service.stability.fallback.is_any(),
+            tries: asks.tries,
             ..Choice::default()
         };
         let chosen = self.of_pool(choice, &[], now, draws, heard)?;
@@ -291,7 +298,20 @@ impl Snapshot {
         now: Moment,
         draws: &mut Draws,
     ) -> Chosen {
-        self.of_pool(Choice { pool, spares: false, ..from }, tried, now, draws, &mut ())
+        let choice = Choice { pool, spares: false, tries: Tries::Never, ..from };
+        self.of_pool(choice, tried, now, draws, &mut ())
+    }
+
+    /// The same, but nobody who is not well.
+    pub fn choose_well(
+        &self,
+        from: Choice,
+        tried: &[usize],
+        now: Moment,
+        draws: &mut Draws,
+    ) -> Chosen {
+        let choice = Choice { spares: true, tries: Tries::Never, ..from };
+        self.of_pool(choice, tried, now, draws, &mut ())
     }
 
     /// Takes what was chosen, or counts that it was refused. `tried` is what it was chosen with. Of
@@ -308,7 +328,8 @@ impl Snapshot {
         }
         let choice = chosen?;
         let service = &self.services[choice.service];
-        let pick = Pick { member: choice.member, turn: choice.turn };
+        let Choice { member, turn, is_trial, .. } = choice;
+        let pick = Pick { member, turn, is_trial };
         let pool = &service.pools[choice.pool];
         let taken = pool.commit(pick, &ask(service, &choice, tried, now), draws);
         let Taken { member, seat, target } = taken.map_err(|why| choice.refused(why))?;
@@ -346,8 +367,8 @@ impl Snapshot {
         let service = &self.services[choice.service];
         let ask = ask(service, &choice, tried, now);
         let picked = service.pools[choice.pool].choose(&ask, draws, heard);
-        let Pick { member, turn } = picked.map_err(|why| choice.refused(why))?;
-        Ok(Choice { member, turn, ..choice })
+        let Pick { member, turn, is_trial } = picked.map_err(|why| choice.refused(why))?;
+        Ok(Choice { member, turn, is_trial, ..choice })
     }
 }
 
@@ -358,8 +379,8 @@ impl Choice {
 }
 
 fn ask<'a>(service: &'a Service, choice: &Choice, tried: &'a [usize], now: Moment) -> Ask<'a> {
-    let Choice { key, spares, .. } = *choice;
-    Ask { stability: &service.stability, tried, key, spares, now }
+    let Choice { key, spares, tries, .. } = *choice;
+    Ask { stability: &service.stability, tried, key, spares, tries, now }
 }
 
 impl From<Why> for NotTaken {

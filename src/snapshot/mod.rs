@@ -24,7 +24,7 @@ use crate::upstream::Tally;
 pub use attempts::Attempts;
 pub use build::{Blueprint, Changed, Observed, Resolution, Resolved, RunTime, Traffic};
 pub use choice::{Asks, By, Choice, Chosen, Committed, Explained, Refusal, Stratum, Why};
-pub use pool::{Ask, Ended, Pick, Pool, PoolState, Seat, Taken};
+pub use pool::{Ask, Ended, Pick, Pool, PoolState, Seat, Taken, Tries};
 pub use service::{Fallbacks, Mirror, Mode, Service, ServiceHold, ServiceState};
 
 /// Everything a request is decided by.

@@ -13,7 +13,8 @@ use crate::clock::{Draws, Moment};
 use crate::config::Stability;
 use crate::judge::Histogram;
 use crate::upstream::{
-    Breaker, Conditions, DialAddress, Entry, Fared, InFlight, Outcome, StatusClass, Tally, Upstream,
+    Breaker, BreakerOrder, BreakerSettings, Conditions, DialAddress, Fared, InFlight, Outcome,
+    SUCCESSES, Shown, StatusClass, Tally, Trial, Upstream,
 };
 
 /// One pool as requests see it.
@@ -47,7 +48,13 @@ pub struct PoolState {
     /// Requests that failed or were refused here and were taken by the stable pool instead.
     pub shielded: AtomicU64,
     in_flight: AtomicU32,
-    panics: AtomicBool,
+    has_nobody: AtomicBool,
+    /// When a trial is due next, in microseconds; the far future for never, so that one load tells.
+    trial_at: AtomicU64,
+    /// When the last trial of the pool began, in microseconds.
+    tried: AtomicU64,
+    /// What is usual for the pool's answers: `f32` bits, seconds.
+    usual: AtomicU32,
     turn: AtomicUsize,
     /// Held while one is ejected, so that two at once do not exceed the share that may be.
     ejecting: Mutex<()>,
@@ -64,8 +71,22 @@ pub struct Ask<'a> {
     pub key: Option<u64>,
     /// Whether somebody else answers when nobody is well.
     pub spares: bool,
+    /// Whether the request may try out an upstream that is not well.
+    pub tries: Tries,
     /// Now.
     pub now: Moment,
+}
+
+/// Whether a request may try out an upstream that is not well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tries {
+    /// It may, and best so: what fails can be made good elsewhere.
+    Readily,
+    /// It may if nothing better has come for a while: it cannot be sent twice.
+    IfNeedBe,
+    /// It is no first attempt.
+    #[default]
+    Never,
 }
 
 /// Who is to take a request. Nothing is taken yet.
@@ -75,6 +96,8 @@ pub struct Pick {
     pub member: usize,
     /// The turn of the pool by which it was picked.
     pub(super) turn: usize,
+    /// Whether it is a trial of an upstream that is not well.
+    pub(super) is_trial: bool,
 }
 
 /// What a request has that was committed to a pool.
@@ -94,9 +117,26 @@ pub struct Taken {
 pub struct Seat {
     /// The upstream's place.
     pub in_flight: InFlight,
-    pool: PoolHold,
-    entry: Option<Entry>,
-    pool_entry: Option<Entry>,
+    _pool: PoolHold,
+    standing: SeatStanding,
+}
+
+/// How the upstream of a place stood when it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SeatStanding {
+    /// It was in.
+    In,
+    /// It was out: what becomes of this shows whether it works again.
+    Out(Trial),
+    /// It was out, and this has shown what there was to show.
+    Settled,
+}
+
+impl Seat {
+    /// Whether the request was sent there to find out whether it works again.
+    pub fn is_trial(&self) -> bool {
+        matches!(self.standing, SeatStanding::Out(trial) if trial.is_due)
+    }
 }
 
 /// Counts one request in flight on a pool until it is dropped; then calls who waits for the pool.
@@ -123,6 +163,10 @@ pub struct Ended {
     /// The client left before the response's head, and not early: it had waited for long after all
     /// of its request had been sent.
     pub was_given_up: bool,
+    /// The upstream could not be reached: nothing was sent.
+    pub was_refused: bool,
+    /// What tells the client from others; not unique.
+    pub client: u32,
 }
 
 impl Ended {
@@ -154,12 +198,22 @@ impl Default for PoolState {
             latency: Histogram::new(THREADS),
             shielded: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
-            panics: AtomicBool::new(false),
+            has_nobody: AtomicBool::new(false),
+            trial_at: AtomicU64::new(NEVER),
+            tried: AtomicU64::new(0),
+            usual: AtomicU32::new(0),
             turn: AtomicUsize::new(0),
             ejecting: Mutex::new(()),
         }
     }
 }
+
+/// A moment that does not come.
+const NEVER: u64 = u64::MAX;
+
+/// Between two trials of a pool of which nobody is well, so that a large one that is overloaded as a
+/// whole is left in peace; each of its upstreams is tried once a second at most.
+const TRIALS_APART: Duration = Duration::from_millis(100);
 
 /// Threads that record latencies without getting in each other's way; more share.
 const THREADS: usize = 16;
@@ -170,46 +224,82 @@ impl PoolState {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Whether too few of its upstreams are well, so that all are tried.
-    pub fn panics(&self) -> bool {
-        self.panics.load(Ordering::Relaxed)
+    /// Whether none of its upstreams is well, as was found last.
+    pub fn has_nobody(&self) -> bool {
+        self.has_nobody.load(Ordering::Relaxed)
+    }
+
+    /// What is usual for the time to the head of its answers, in seconds; 0 if nothing is known.
+    pub fn usual_latency(&self) -> f32 {
+        f32::from_bits(self.usual.load(Ordering::Relaxed))
+    }
+
+    /// Before when nobody is tried of whom nothing shows that it works, if nobody is well.
+    fn apart(&self) -> Moment {
+        Moment::from_micros(self.tried.load(Ordering::Relaxed)) + TRIALS_APART
     }
 }
 
 impl Pool {
     /// Whether it would take a request now, but for limits.
-    pub fn is_available(&self, stability: &Stability, now: Moment) -> bool {
-        let tries_anyone = stability.balance.panic > 0 && self.members.any_left_in();
-        self.is_ready(stability, now) || tries_anyone && self.admits(stability, now)
+    pub fn is_available(&self) -> bool {
+        self.is_ready() || self.members.any_left_in() && self.admits()
     }
 
-    /// Whether it may be given more: its breaker lets requests through and somebody is well. A pool
+    /// Whether it may be given more: nobody keeps its breaker open and somebody is well. A pool
     /// that is only tried because nobody is well is no place to move traffic to.
-    pub fn is_ready(&self, stability: &Stability, now: Moment) -> bool {
-        let (slow_start, breaker) = (stability.balance.slow_start, stability.breaker.as_ref());
-        let mut members = self.members.list().iter();
-        self.admits(stability, now)
-            && members.any(|member| member.is_available(slow_start, breaker, now))
+    pub fn is_ready(&self) -> bool {
+        self.state.breaker.order() != BreakerOrder::Open && self.members.any_well()
     }
 
-    /// Finds out how many of its upstreams are well, and whether that is too few. Lets what is over
-    /// be over, such as an ejection.
+    /// Finds out how many of its upstreams are well and when the next trial is due. Lets what is over
+    /// be over: a slow start, and the pool's open breaker when somebody is well.
     pub fn assess(&self, stability: &Stability, now: Moment) -> Standing {
         let slow_start = stability.balance.slow_start;
         for member in self.members.list() {
             member.upstream.refresh(slow_start, now);
         }
-        let standing = self.members.assess(&stability.balance, stability.breaker.as_ref(), now);
-        self.state.panics.store(standing.panics(stability.balance.panic), Ordering::Relaxed);
+        let standing = self.members.assess();
+        let state = &self.state;
+        state.has_nobody.store(standing.has_nobody(), Ordering::Relaxed);
+        if standing.available > 0 && state.breaker.is_open() {
+            state.breaker.close(now);
+        }
+        if stability.balance.by == Policy::Latency {
+            state.usual.store(self.members.usual_latency().to_bits(), Ordering::Relaxed);
+        }
+        self.plan_trials();
         standing
     }
 
-    /// Whether its own breaker lets a request through.
-    fn admits(&self, stability: &Stability, now: Moment) -> bool {
-        match &stability.breaker {
-            Some(settings) => self.state.breaker.admits(settings, now),
-            None => self.state.breaker.order() != crate::upstream::BreakerOrder::Open,
+    /// Finds out when the next trial is due.
+    fn plan_trials(&self) {
+        let next = self.members.next_trial(self.state.apart());
+        let at = next.map_or(NEVER, |(_, due)| due.at.micros());
+        self.state.trial_at.store(at, Ordering::Relaxed);
+    }
+
+    /// Whether its own breaker lets all requests through: it does while somebody is well, unless an
+    /// operator keeps it open.
+    fn admits(&self) -> bool {
+        let breaker = &self.state.breaker;
+        match breaker.order() {
+            BreakerOrder::Closed => true,
+            BreakerOrder::Open => false,
+            BreakerOrder::Auto => !breaker.is_open() || self.members.any_well(),
         }
+    }
+
+    /// The upstream to be tried with a request, if one is due.
+    fn due_trial(&self, ask: &Ask<'_>) -> Option<usize> {
+        let state = &self.state;
+        if ask.now.micros() < state.trial_at.load(Ordering::Relaxed)
+            || ask.tries == Tries::Never
+            || state.breaker.order() == BreakerOrder::Open
+        {
+            return None;
+        }
+        self.members.due_trial(&self.picking(ask, 0), state.apart())
     }
 
     /// Who is to be asked, or why nobody. Nothing that can be seen changes by it, however often it is
@@ -221,7 +311,11 @@ impl Pool {
         heard: &mut impl Heard,
     ) -> Result<Pick, Why> {
         let (state, limits) = (&self.state, &ask.stability.limits);
-        if !self.admits(ask.stability, ask.now) {
+        // Before all else: neither an open breaker nor a throttle would ever be closed otherwise.
+        if let Some(member) = self.due_trial(ask) {
+            return Ok(Pick { member, turn: 0, is_trial: true });
+        }
+        if !self.admits() {
             return Err(Why::Open);
         }
         if limits.throttle && state.throttle.refuses(ask.now, draws) {
@@ -232,22 +326,32 @@ impl Pool {
         }
         let turn = state.turn.load(Ordering::Relaxed);
         let member = self.members.pick(&self.picking(ask, turn), draws, heard)?;
-        Ok(Pick { member, turn })
+        Ok(Pick { member, turn, is_trial: false })
     }
 
-    /// Takes what was chosen: the turn, trials of breakers, a place in flight. Somebody may have been
-    /// faster: each turn is taken once, so that who comes second is given the member whose turn it
-    /// is by then; and who finds the last trial of the pool taken is refused.
+    /// Takes what was chosen: the turn, a trial, a place in flight. Somebody may have been faster:
+    /// each turn is taken once, so that who comes second is given the member whose turn it is by
+    /// then; and who finds the trial taken goes where anybody goes, or is refused.
     pub fn commit(&self, pick: Pick, ask: &Ask<'_>, draws: &mut Draws) -> Result<Taken, Why> {
-        let mut member = pick.member;
-        if self.members.go_by_turns() {
-            let turn = self.state.turn.fetch_add(1, Ordering::Relaxed);
-            if turn != pick.turn {
-                member = self.members.pick(&self.picking(ask, turn), draws, &mut ())?;
+        let Pick { mut member, turn, is_trial } = pick;
+        let mut trial = None;
+        if is_trial {
+            trial = self.members.list()[member].upstream.trials.enter(ask.now);
+            match trial {
+                Some(_) => self.state.tried.store(ask.now.micros(), Ordering::Relaxed),
+                // Somebody was faster: it is a request like any other.
+                None if !self.admits() => return Err(Why::Open),
+                None => member = self.members.pick(&self.picking(ask, turn), draws, &mut ())?,
+            }
+            self.plan_trials();
+        } else if self.members.go_by_turns() {
+            let now = self.state.turn.fetch_add(1, Ordering::Relaxed);
+            if now != turn {
+                member = self.members.pick(&self.picking(ask, now), draws, &mut ())?;
             }
         }
         let target = self.members.list()[member].target.clone().ok_or(Why::NoUpstream)?;
-        let seat = self.take(member, ask.stability, ask.now).ok_or(Why::Open)?;
+        let seat = self.seat(member, trial);
         Ok(Taken { member, seat, target })
     }
 
@@ -261,14 +365,14 @@ impl Pool {
     fn picking<'a>(&self, ask: &Ask<'a>, turn: usize) -> Picking<'a> {
         Picking {
             settings: &ask.stability.balance,
-            breaker: ask.stability.breaker.as_ref(),
             limit: ask.stability.limits.upstream_in_flight,
-            panics: self.state.panics(),
+            usual: self.state.usual_latency(),
             turn,
             load: self.state.in_flight(),
             spares: ask.spares,
             tried: ask.tried,
             key: ask.key,
+            is_repeatable: ask.tries == Tries::Readily,
             now: ask.now,
         }
     }
@@ -294,35 +398,36 @@ impl Pool {
         now: Moment,
         draws: &mut Draws,
     ) -> Result<usize, Why> {
-        if !self.admits(stability, now) {
+        if !self.admits() {
             return Err(Why::Open);
         }
-        let turn = draws.bits() as usize;
-        let ask = Ask { stability, tried: &[], key: Some(draws.bits()), spares: true, now };
-        let picking = Picking { panics: false, ..self.picking(&ask, turn) };
-        Ok(self.members.pick(&picking, draws, &mut ())?)
+        let (turn, key) = (draws.bits() as usize, Some(draws.bits()));
+        let ask = Ask { stability, tried: &[], key, spares: true, tries: Tries::Never, now };
+        Ok(self.members.pick(&self.picking(&ask, turn), draws, &mut ())?)
     }
 
-    /// Takes a place on a member; none if others were faster to take the last trial of the pool.
-    pub(crate) fn take(&self, place: usize, stability: &Stability, now: Moment) -> Option<Seat> {
+    /// Takes a place on a member.
+    #[cfg(test)]
+    pub(crate) fn take(&self, place: usize) -> Seat {
+        self.seat(place, None)
+    }
+
+    fn seat(&self, place: usize, trial: Option<Trial>) -> Seat {
         let upstream = &self.members.list()[place].upstream;
-        let (mut entry, mut pool_entry) = (None, None);
-        if let Some(settings) = &stability.breaker {
-            // Its breaker may be open if nobody was well: then this is no trial.
-            entry = upstream.breaker.enter(settings, now);
-            pool_entry = self.state.breaker.enter(settings, now);
-            if pool_entry.is_none() {
-                entry.into_iter().for_each(|entry| upstream.breaker.release(entry));
-                return None;
-            }
-        }
+        let standing = match trial {
+            Some(trial) => SeatStanding::Out(trial),
+            // Asked because nobody is well: that shows something too.
+            None if upstream.is_out() => SeatStanding::Out(upstream.trials.pass()),
+            None => SeatStanding::In,
+        };
         self.state.in_flight.fetch_add(1, Ordering::Relaxed);
         let pool = PoolHold(self.state.clone());
-        Some(Seat { in_flight: upstream.hold(), pool, entry, pool_entry })
+        Seat { in_flight: upstream.hold(), _pool: pool, standing }
     }
 
-    /// Gives back what an attempt tried out for a breaker: how it answers is known.
-    pub fn settle_trials(
+    /// Hears what there is to hear of an attempt at an upstream that was out, as soon as its answer's
+    /// head is known.
+    pub fn settle_trial(
         &self,
         seat: &mut Seat,
         failed: bool,
@@ -331,44 +436,67 @@ impl Pool {
         now: Moment,
         draws: &mut Draws,
     ) {
-        let Some(settings) = &stability.breaker else { return };
-        let slow = settings.slow.is_some_and(|slow| took > slow);
-        let fared = Some(Fared { failed, slow });
-        if let Some(Entry::Trial(_)) = seat.entry
-            && let Some(entry) = seat.entry.take()
-        {
-            let upstream = seat.in_flight.upstream();
-            if upstream.breaker.leave(entry, fared, settings, now, draws) {
-                upstream.note_breaker(now);
+        let fared = Fared { failed, slow: is_slow(took, stability) };
+        self.hear_trial(seat, Some(fared), false, stability, now, draws);
+    }
+
+    fn hear_trial(
+        &self,
+        seat: &mut Seat,
+        fared: Option<Fared>,
+        was_refused: bool,
+        stability: &Stability,
+        now: Moment,
+        draws: &mut Draws,
+    ) {
+        let SeatStanding::Out(trial) = seat.standing else { return };
+        seat.standing = SeatStanding::Settled;
+        let upstream = seat.in_flight.upstream();
+        let needed = stability.breaker.as_ref().map_or(SUCCESSES, |breaker| breaker.successes);
+        let is_good = fared.map(|fared| !fared.failed && !fared.slow);
+        match upstream.trials.leave(trial, is_good, needed) {
+            Shown::Nothing => self.plan_trials(),
+            Shown::Fails => {
+                let usual = BreakerSettings::default();
+                let breaker = stability.breaker.as_ref().unwrap_or(&usual);
+                let ejection = stability.ejection.as_ref();
+                upstream.stay_out(was_refused, ejection, breaker, now, draws);
+                if let (Some(breaker), true) = (&stability.breaker, trial.is_due) {
+                    self.state.breaker.reopen(breaker, now, draws);
+                }
+                self.plan_trials();
+            }
+            Shown::Works => {
+                upstream.come_back(now);
+                if self.state.breaker.is_open() {
+                    self.state.breaker.close(now);
+                }
+                self.state.throttle.forgive(now);
                 self.assess(stability, now);
             }
-        }
-        if let Some(Entry::Trial(_)) = seat.pool_entry
-            && let Some(entry) = seat.pool_entry.take()
-        {
-            seat.pool.0.breaker.leave(entry, fared, settings, now, draws);
         }
     }
 
     /// Takes back a place where nothing was asked after all.
     pub fn let_go(&self, seat: Seat) {
-        let upstream = seat.in_flight.upstream();
-        seat.entry.into_iter().for_each(|entry| upstream.breaker.release(entry));
-        seat.pool_entry.into_iter().for_each(|entry| seat.pool.0.breaker.release(entry));
+        if let SeatStanding::Out(trial) = seat.standing {
+            seat.in_flight.upstream().trials.leave(trial, None, SUCCESSES);
+            self.plan_trials();
+        }
     }
 
     /// Hears how an attempt ended, and acts on it: totals, breakers, ejection, latency. Answers with
     /// how it is held to have ended.
     pub fn on_end(
         &self,
-        seat: Seat,
+        mut seat: Seat,
         ended: &Ended,
         stability: &Stability,
         now: Moment,
         draws: &mut Draws,
     ) -> Outcome {
-        let upstream = seat.in_flight.upstream();
-        let ended = &Ended { outcome: verdict(upstream, ended, now), ..*ended };
+        let upstream = seat.in_flight.upstream().clone();
+        let ended = &Ended { outcome: verdict(&upstream, ended, now), ..*ended };
         let is_known = ended.outcome != Outcome::ClientGone;
         let failed = ended.failed();
         let in_a_row = match (is_known, failed) {
@@ -381,34 +509,60 @@ impl Pool {
             if !failed {
                 self.state.latency.record(ended.took);
             }
-            self.note_latency(upstream, ended, in_a_row, stability, now);
+            self.note_latency(&upstream, ended, in_a_row, stability, now);
         }
         if !is_known && ended.status.is_none() && stability.balance.by == Policy::Latency {
             // A client that left before the answer began has waited at least so long: one that is
             // frozen must not look as fast as it was because nobody waits for it.
             upstream.latency.observe_at_least(ended.took, now);
         }
-        let mut has_changed = false;
+        let fared = is_known.then(|| Fared { failed, slow: is_slow(ended.took, stability) });
+        let was_in = seat.standing == SeatStanding::In;
+        self.hear_trial(&mut seat, fared, ended.was_refused, stability, now, draws);
+        let Some(fared) = fared else { return ended.outcome };
+        let has_changed = was_in && self.put_out(&upstream, ended, in_a_row, stability, now, draws);
+        let mut is_broken = false;
         if let Some(settings) = &stability.breaker {
-            let slow = settings.slow.is_some_and(|slow| ended.took > slow);
-            let fared = is_known.then_some(Fared { failed, slow });
-            if let Some(entry) = seat.entry
-                && upstream.breaker.leave(entry, fared, settings, now, draws)
-            {
+            if was_in && upstream.breaker.note(fared, settings, || true, now, draws) {
                 upstream.note_breaker(now);
-                has_changed = true;
+                is_broken = true;
             }
-            if let Some(entry) = seat.pool_entry {
-                seat.pool.0.breaker.leave(entry, fared, settings, now, draws);
-            }
+            let nobody_is_well = || !self.members.any_well();
+            is_broken |= self.state.breaker.note(fared, settings, nobody_is_well, now, draws);
         }
-        if ended.is_away() && self.eject(upstream, in_a_row, stability, now, draws) {
-            has_changed = true;
-        }
-        if has_changed {
+        if has_changed || is_broken {
             self.assess(stability, now);
         }
         ended.outcome
+    }
+
+    /// Whether an attempt at one that was in puts it out, but for its breaker.
+    fn put_out(
+        &self,
+        upstream: &Upstream,
+        ended: &Ended,
+        in_a_row: u32,
+        stability: &Stability,
+        now: Moment,
+        draws: &mut Draws,
+    ) -> bool {
+        if !ended.is_away() {
+            return false;
+        }
+        let is_ejected = self.eject(upstream, in_a_row, stability, now, draws);
+        if ended.was_refused {
+            upstream.note_refused(now);
+            return true;
+        }
+        let all_failed = upstream.note_away(ended.client, now);
+        // What is left to work by itself is left alone by this as well.
+        if all_failed && stability.ejection.is_some() && !upstream.is_out() {
+            let usual = BreakerSettings::default();
+            let breaker = stability.breaker.as_ref().unwrap_or(&usual);
+            upstream.note_failing(breaker, now, draws);
+            return true;
+        }
+        is_ejected
     }
 
     fn note_latency(
@@ -443,20 +597,19 @@ impl Pool {
         draws: &mut Draws,
     ) -> bool {
         let Some(settings) = &stability.ejection else { return false };
-        if !upstream.ejection.is_due(in_a_row, settings, now) {
+        let is_out = |upstream: &Upstream| upstream.conditions().any(Conditions::EJECTED);
+        if in_a_row < settings.failures || is_out(upstream) {
             return false;
         }
         // Whoever finds it taken comes again with the next failure.
         let Ok(_alone) = self.state.ejecting.try_lock() else { return false };
-        let out = |member: &&Member| member.upstream.ejection.is_out(now);
         let members = self.members.list();
-        if members.iter().filter(out).count() >= settings.most(members.len())
-            || upstream.ejection.is_out(now)
-        {
+        let out = members.iter().filter(|member| is_out(&member.upstream)).count();
+        if out >= settings.most(members.len()) || is_out(upstream) {
             return false;
         }
         upstream.ejection.eject(settings, now, draws);
-        upstream.note_ejected();
+        upstream.note_ejected(now);
         true
     }
 
@@ -475,6 +628,12 @@ impl From<NoMember> for Why {
     }
 }
 
+/// Whether an answer's head took too long for the breakers.
+fn is_slow(took: Duration, stability: &Stability) -> bool {
+    let slow = stability.breaker.as_ref().and_then(|breaker| breaker.slow);
+    slow.is_some_and(|slow| took > slow)
+}
+
 /// How an attempt ended, as its upstream is held to it. A frozen upstream before impatient clients
 /// would never fail if it took a time-out to say so, so a wait that was given up is a failure too.
 /// But anybody can hang up on an answer that takes long by its nature: it is one only if nobody got
@@ -487,5 +646,7 @@ fn verdict(upstream: &Upstream, ended: &Ended, now: Moment) -> Outcome {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

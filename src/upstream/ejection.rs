@@ -1,6 +1,6 @@
-//! Passive ejection: how live requests end comes in, whether an upstream is out for a while comes
-//! out. After Envoy's outlier detection; unlike there, an upstream comes back when its time is
-//! over and not at the next look, and a passing probe does not bring it back early.
+//! Passive ejection: how live requests end comes in, until when an upstream is left alone comes out.
+//! After Envoy's outlier detection; unlike there, an upstream does not simply come back when its
+//! time is over: a trial shows first whether it works (see [`Trials`](super::Trials)).
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +16,8 @@ pub struct EjectionSettings {
     pub time: Duration,
     /// For how long at most.
     pub longest: Duration,
-    /// Share of a pool that may be out, in percent; one always may, the last never.
+    /// Share of a pool that may be out while they might still work, in percent; one always may, the
+    /// last never.
     pub share: u8,
 }
 
@@ -51,11 +52,6 @@ pub struct Ejection {
 const FORGET: Duration = Duration::from_secs(60);
 
 impl Ejection {
-    /// Whether it is due to be taken out after so many failures in a row.
-    pub fn is_due(&self, in_a_row: u32, settings: &EjectionSettings, now: Moment) -> bool {
-        in_a_row >= settings.failures && !self.is_out(now)
-    }
-
     /// Takes it out for n · time, at most the longest, ± 20 %; n is the number of times, less one
     /// for each minute that it stayed in since.
     pub fn eject(&self, settings: &EjectionSettings, now: Moment, draws: &mut Draws) {
@@ -69,7 +65,12 @@ impl Ejection {
         self.total.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether it is out.
+    /// It is back: what is left of its time is over.
+    pub fn end(&self, now: Moment) {
+        self.until.fetch_min(now.micros(), Ordering::Relaxed);
+    }
+
+    /// Whether its time stands.
     pub fn is_out(&self, now: Moment) -> bool {
         now < self.until()
     }
@@ -111,15 +112,6 @@ mod tests {
         assert!(!ejection.is_out(now));
         let out = eject(now + FORGET * 20);
         assert!((24.0..=36.0).contains(&out), "{out}");
-    }
-
-    #[test]
-    fn five_in_a_row_take_it_out_but_not_while_it_is_out() {
-        let (ejection, settings) = (Ejection::default(), EjectionSettings::default());
-        assert!(!ejection.is_due(4, &settings, at(1)) && ejection.is_due(5, &settings, at(1)));
-        ejection.eject(&settings, at(1), &mut Draws::seeded(1));
-        assert!(!ejection.is_due(20, &settings, at(2)));
-        assert!(ejection.is_due(5, &settings, ejection.until()));
     }
 
     #[test]

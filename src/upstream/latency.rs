@@ -2,7 +2,8 @@
 //!
 //! An exponentially weighted moving average over time (τ = 1 s, as simulated against others for
 //! `judge.md` section 6), in which a failure weighs as five seconds: who fails fast must not look
-//! fast. Left alone it fades, so that an upstream that was slow once is tried again.
+//! fast. Left alone it moves towards what is usual in its pool: one that was slow once is tried
+//! again, and nobody looks faster than the others for being left alone.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,6 +12,12 @@ use crate::clock::Moment;
 
 /// The time in which an observation loses all but 1/e of its weight, in seconds.
 const TAU: f32 = 1.0;
+
+/// The time in which half of what tells it from the others is gone, while it is not asked.
+const HALF_LIFE: f32 = 5.0;
+
+/// Observations within this time are all there is to know, in seconds.
+const FRESH: f32 = 0.1;
 
 /// What a failure weighs at least, in seconds.
 pub const FAILURE_SECONDS: f32 = 5.0;
@@ -42,7 +49,7 @@ impl Latency {
 
     /// Nobody waited longer than this for its answer.
     pub fn observe_at_least(&self, took: Duration, now: Moment) {
-        if took.as_secs_f32() > self.seconds(now) {
+        if took.as_secs_f32() > self.with(0.0, now) {
             self.add(took.as_secs_f32(), now);
         }
     }
@@ -51,32 +58,48 @@ impl Latency {
     /// accident: then it weighs five seconds at once, however many requests a second it answered.
     pub fn observe_failure(&self, took: Duration, in_a_row: u32, now: Moment) {
         let seconds = took.as_secs_f32().max(FAILURE_SECONDS);
-        match in_a_row >= NO_ACCIDENT {
-            true => self.set(seconds, now),
-            false => self.add(seconds, now),
-        }
+        let average = if in_a_row >= NO_ACCIDENT { seconds } else { self.with(seconds, now) };
+        // The sign says that it is a punishment.
+        self.set(-average, now);
     }
 
-    /// The average now, in seconds, at least half a millisecond.
-    pub fn seconds(&self, now: Moment) -> f32 {
+    /// The average now, in seconds, at least half a millisecond: nearer to what is `usual` in its
+    /// pool the longer nobody asked it; that alone if nothing is known. What a failure weighs is no
+    /// latency and is forgotten sooner, so that it is asked again, and works or is put out.
+    pub fn seconds(&self, usual: f32, now: Moment) -> f32 {
         let word = self.0.load(Ordering::Relaxed);
-        let average = f32::from_bits((word >> 32) as u32);
-        if average <= FLOOR {
-            return FLOOR;
+        if word == 0 {
+            return usual.max(FLOOR);
         }
-        (average * weight(word as u32, now)).max(FLOOR)
+        let average = f32::from_bits((word >> 32) as u32);
+        let (idle, is_failure) = (age(word as u32, now), average.is_sign_negative());
+        let average = average.abs().max(FLOOR);
+        if idle < FRESH {
+            return average;
+        }
+        let left = if is_failure { (-idle / TAU).exp() } else { (-idle / HALF_LIFE).exp2() };
+        let usual = usual.max(FLOOR);
+        usual + (average - usual) * left
+    }
+
+    /// The average when it was last observed, in seconds; none if it never was, or failed then.
+    pub fn last(&self) -> Option<f32> {
+        let average = f32::from_bits((self.0.load(Ordering::Relaxed) >> 32) as u32);
+        (average > 0.0).then_some(average)
     }
 
     fn add(&self, seconds: f32, now: Moment) {
+        self.set(self.with(seconds, now), now);
+    }
+
+    /// The average with one more observation.
+    fn with(&self, seconds: f32, now: Moment) -> f32 {
         let word = self.0.load(Ordering::Relaxed);
-        let average = match word {
-            0 => seconds,
-            _ => {
-                let weight = weight(word as u32, now);
-                f32::from_bits((word >> 32) as u32) * weight + seconds * (1.0 - weight)
-            }
-        };
-        self.set(average, now);
+        if word == 0 {
+            return seconds;
+        }
+        let weight = weight(word as u32, now);
+        f32::from_bits((word >> 32) as u32).abs() * weight + seconds * (1.0 - weight)
     }
 
     fn set(&self, average: f32, now: Moment) {
@@ -91,13 +114,17 @@ fn stamp(now: Moment) -> u32 {
 
 /// What an observation of this stamp weighs now.
 fn weight(then: u32, now: Moment) -> f32 {
+    (-age(then, now) / TAU).exp()
+}
+
+/// How old an observation of this stamp is, in seconds.
+fn age(then: u32, now: Moment) -> f32 {
     let ticks = stamp(now).wrapping_sub(then);
     // Another thread's stamp may lie a little ahead of ours.
     if ticks > u32::MAX / 2 {
-        return 1.0;
+        return 0.0;
     }
-    let seconds = ticks as f32 * ((1 << STAMP_SHIFT) as f32 / 1e6);
-    (-seconds / TAU).exp()
+    ticks as f32 * ((1 << STAMP_SHIFT) as f32 / 1e6)
 }
 
 #[cfg(test)]
@@ -111,36 +138,46 @@ mod tests {
     #[test]
     fn it_follows_within_seconds() {
         let latency = Latency::default();
-        assert_eq!(latency.seconds(at(5)), FLOOR);
+        assert_eq!(latency.seconds(0.0, at(5)), FLOOR);
         (0..3_000).for_each(|ms| latency.observe(Duration::from_millis(10), 0, at(ms)));
-        assert!((latency.seconds(at(3_000)) - 0.010).abs() < 1e-3);
+        assert!((latency.seconds(0.001, at(3_000)) - 0.010).abs() < 1e-3);
         (3_000..6_000).for_each(|ms| latency.observe(Duration::from_millis(50), 0, at(ms)));
-        assert!((latency.seconds(at(6_000)) - 0.048).abs() < 2e-3);
+        assert!((latency.seconds(0.001, at(6_000)) - 0.048).abs() < 2e-3);
     }
 
     #[test]
-    fn a_failure_weighs_five_seconds_and_fades() {
+    fn a_failure_weighs_five_seconds_and_is_forgotten() {
         let latency = Latency::default();
         (0..1_000).for_each(|ms| latency.observe(Duration::from_millis(1), 0, at(ms)));
         latency.observe_failure(Duration::from_millis(1), 1, at(1_000));
-        assert!(latency.seconds(at(1_000)) < 0.1, "one may be an accident");
+        assert!(latency.seconds(0.001, at(1_000)) < 0.1, "one may be an accident");
         latency.observe_failure(Duration::from_millis(1), 3, at(1_000));
-        assert!(latency.seconds(at(1_000)) > 4.0);
-        assert!(latency.seconds(at(10_000)) < 0.002, "it is tried again");
+        assert!(latency.seconds(0.001, at(1_000)) > 4.0);
+        assert!(latency.seconds(0.001, at(11_000)) < 0.002, "it is tried again");
         latency.observe_failure(Duration::from_millis(1), 3, at(10_000));
         latency.observe(Duration::from_millis(1), 3, at(10_500));
-        assert!(latency.seconds(at(10_500)) < 0.002, "it is back");
+        assert!(latency.seconds(0.001, at(10_500)) < 0.002, "it is back");
     }
 
     #[test]
     fn who_is_not_waited_for_looks_no_faster_and_a_short_wait_says_nothing() {
         let latency = Latency::default();
         (0..3_000).for_each(|ms| latency.observe(Duration::from_millis(10), 0, at(ms)));
-        let before = latency.seconds(at(3_000));
+        let before = latency.seconds(0.001, at(3_000));
         latency.observe_at_least(Duration::from_millis(1), at(3_000));
-        assert_eq!(latency.seconds(at(3_000)), before);
+        assert_eq!(latency.seconds(0.001, at(3_000)), before);
         (0..10).for_each(|n| latency.observe_at_least(Duration::from_secs(1), at(3_100 + n * 60)));
-        assert!(latency.seconds(at(3_700)) > 0.2);
+        assert!(latency.seconds(0.001, at(3_700)) > 0.2);
+    }
+
+    #[test]
+    fn who_is_not_asked_moves_towards_the_others_by_half_in_five_seconds() {
+        let latency = Latency::default();
+        latency.observe(Duration::from_millis(100), 0, at(1_000));
+        for (seconds, expected) in [(0, 0.100), (5, 0.060), (10, 0.040), (60, 0.020)] {
+            let now = latency.seconds(0.020, at(1_000 + seconds * 1_000));
+            assert!((now - expected).abs() < 1e-3, "{now} after {seconds} s");
+        }
     }
 
     #[test]
@@ -148,7 +185,7 @@ mod tests {
         let latency = Latency::default();
         let late = Moment::from_micros((u64::from(u32::MAX) << STAMP_SHIFT) - 5);
         latency.observe(Duration::from_secs(1), 0, late);
-        let after = late + Duration::from_millis(100);
-        assert!((latency.seconds(after) - (-0.1f32).exp()).abs() < 0.01);
+        let after = latency.seconds(0.0, late + Duration::from_secs(5));
+        assert!((after - 0.5).abs() < 0.01, "{after}");
     }
 }

@@ -11,24 +11,30 @@ mod ejection;
 mod latency;
 mod probe;
 mod proof;
+mod run;
 mod tally;
+mod trials;
 mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{Draws, Moment};
 
 pub use address::{Address, DialAddress};
-pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Entry, Fared};
+pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Fared, SUCCESSES};
 pub use ejection::{Ejection, EjectionSettings};
 pub use latency::Latency;
 pub use probe::{GrpcProbe, Health, HttpProbe, Probe, ProbeTally};
 pub use probing::{Finding, Live, Probing};
 pub use proof::Proof;
 pub use tally::{Connections, DURATION_BOUNDS, Outcome, StatusClass, Tally, TallyReading};
+pub use trials::{Due, Shown, Trial, Trials};
 pub use window::{SECONDS as WINDOW_SECONDS, Window};
+
+use run::Run;
+use trials::Because;
 
 /// One address in one pool.
 #[derive(Debug)]
@@ -49,6 +55,8 @@ pub struct Upstream {
     pub breaker: Breaker,
     /// Whether it is out for failing in a row.
     pub ejection: Ejection,
+    /// How it comes back when it was put out.
+    pub trials: Trials,
     /// How fast it answers.
     pub latency: Latency,
     /// Why it may not take requests, or not all of them: 0 for the usual case, so that one load
@@ -65,6 +73,7 @@ pub struct Upstream {
     answered: AtomicU64,
     /// Live requests that failed in a row.
     failures: AtomicU32,
+    run: Run,
 }
 
 /// A set of conditions under which an upstream takes no requests, or fewer.
@@ -88,6 +97,23 @@ impl Conditions {
     pub const SLOW_START: Conditions = Conditions(1 << 6);
     /// Its probe asks for less than its share.
     pub const ADVISED_WEIGHT: Conditions = Conditions(1 << 7);
+
+    /// It refused its last connection, or could not be reached.
+    pub const REFUSING: Conditions = Conditions(1 << 8);
+    /// All of a second's requests failed.
+    pub const FAILING: Conditions = Conditions(1 << 9);
+
+    /// Why an upstream is out for what it did; trials bring it back.
+    pub const OUT: Conditions = Conditions::EJECTED
+        .with(Conditions::BREAKER)
+        .with(Conditions::REFUSING)
+        .with(Conditions::FAILING);
+    /// Why an upstream gets no request while another one is well.
+    pub const NOT_WELL: Conditions = Conditions::OUT
+        .with(Conditions::DRAINING)
+        .with(Conditions::ADVISED_DRAIN)
+        .with(Conditions::UNPROVEN)
+        .with(Conditions::DOWN);
 
     /// Whether any of these holds.
     pub fn any(self, of: Conditions) -> bool {
@@ -125,6 +151,7 @@ impl Upstream {
             connections: Connections::default(),
             breaker: Breaker::default(),
             ejection: Ejection::default(),
+            trials: Trials::default(),
             latency: Latency::default(),
             conditions: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
@@ -133,6 +160,7 @@ impl Upstream {
             succeeded: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             failures: AtomicU32::new(0),
+            run: Run::default(),
         }
     }
 
@@ -200,58 +228,156 @@ impl Upstream {
     }
 
     /// It has been taken out for failing in a row.
-    pub fn note_ejected(&self) {
+    pub fn note_ejected(&self, now: Moment) {
+        self.put_out(Conditions::EJECTED, now);
+    }
+
+    /// All of the last second's requests failed: it is left alone for the time of a breaker.
+    pub fn note_failing(&self, settings: &BreakerSettings, now: Moment, draws: &mut Draws) {
+        self.trials.leave_alone(|nth| now + settings.time(nth, draws));
+        self.put_out(Conditions::FAILING, now);
+    }
+
+    /// It refused a connection, or could not be reached.
+    pub fn note_refused(&self, now: Moment) {
+        self.trials.note_refused(now);
+        self.put_out(Conditions::REFUSING, now);
+    }
+
+    /// A connect check or a probe of it has succeeded: one that is out may be tried.
+    pub fn note_accepted(&self, now: Moment) {
+        if self.is_out() {
+            self.trials.note_accepted(now);
+        }
+    }
+
+    /// Whether its connections are to be checked: nothing else would show that it accepts them again.
+    pub fn wants_check(&self) -> bool {
+        self.conditions().any(Conditions::REFUSING) && !self.trials.accepts()
+    }
+
+    /// Whether it is out for what it did.
+    pub fn is_out(&self) -> bool {
+        self.conditions().any(Conditions::OUT)
+    }
+
+    /// It refused a connection within the last second.
+    pub fn refused_lately(&self, now: Moment) -> bool {
+        let refused = self.trials.refused();
+        refused.is_some_and(|at| now.elapsed_since(at) < Duration::from_secs(1))
+    }
+
+    fn put_out(&self, why: Conditions, now: Moment) {
+        if !self.is_out() {
+            self.trials.begin(now);
+        }
         self.failures.store(0, Ordering::Relaxed);
-        self.set(Conditions::EJECTED, true);
+        self.run.end();
+        self.set(why, true);
+    }
+
+    /// When a trial of it is due.
+    pub fn trial_due(&self, is_another_well: bool) -> Option<Due> {
+        let conditions = self.conditions();
+        self.trials.due(self.because(conditions), is_another_well)
+    }
+
+    fn because(&self, conditions: Conditions) -> Because {
+        if conditions.any(Conditions::REFUSING) {
+            return Because::Refused;
+        }
+        if !conditions.any(Conditions::OUT) {
+            return Because::Probes;
+        }
+        let broken = conditions.any(Conditions::BREAKER).then(|| self.breaker.open_until());
+        let ejected = conditions.any(Conditions::EJECTED).then(|| self.ejection.until());
+        let failing = conditions.any(Conditions::FAILING).then(|| self.trials.until());
+        let own = [broken.flatten(), ejected, failing].into_iter().flatten().max();
+        Because::Failed(own.unwrap_or_default())
+    }
+
+    /// It was asked while it was out, and failed again; it is left alone for longer if its time was
+    /// over.
+    pub fn stay_out(
+        &self,
+        refused: bool,
+        ejection: Option<&EjectionSettings>,
+        breaker: &BreakerSettings,
+        now: Moment,
+        draws: &mut Draws,
+    ) {
+        if refused {
+            return self.note_refused(now);
+        }
+        self.set(Conditions::REFUSING, false);
+        let conditions = self.conditions();
+        if !conditions.any(Conditions::OUT) {
+            return self.note_failing(breaker, now, draws);
+        }
+        if conditions.any(Conditions::BREAKER) {
+            self.breaker.reopen(breaker, now, draws);
+        }
+        if let Some(ejection) = ejection
+            && conditions.any(Conditions::EJECTED)
+            && !self.ejection.is_out(now)
+        {
+            self.ejection.eject(ejection, now, draws);
+        }
+        if conditions.any(Conditions::FAILING) && now >= self.trials.until() {
+            self.trials.leave_alone(|nth| now + breaker.time(nth, draws));
+        }
+    }
+
+    /// Trials have shown that it works: whatever put it out is over, and it starts slowly.
+    pub fn come_back(&self, now: Moment) {
+        self.trials.end();
+        self.ejection.end(now);
+        self.breaker.close(now);
+        self.failures.store(0, Ordering::Relaxed);
+        self.run.end();
+        if self.is_out() {
+            // In this order nobody finds it in and not starting slowly.
+            self.come_in(now);
+            let done = Conditions::EJECTED.with(Conditions::REFUSING).with(Conditions::FAILING);
+            self.set(done, false);
+        }
+        self.note_breaker(now);
     }
 
     /// Its breaker has changed; `now` to find out how.
     pub fn note_breaker(&self, now: Moment) {
         let is_plain = self.breaker.state(now) == BreakerState::Closed
             && self.breaker.order() != BreakerOrder::Open;
-        if is_plain && self.conditions().any(Conditions::BREAKER) {
+        if !is_plain {
+            return self.put_out(Conditions::BREAKER, now);
+        }
+        if self.conditions().any(Conditions::BREAKER) {
             self.come_in(now);
         }
-        self.set(Conditions::BREAKER, !is_plain);
+        self.set(Conditions::BREAKER, false);
     }
 
-    /// What keeps it from its full share now: an ejection whose time has come and a start that is no
-    /// longer slow are over, also where nobody has taken their marks away yet.
+    /// What keeps it from its full share now: a start that is no longer slow is over, also where
+    /// nobody has taken its mark away yet.
     pub fn conditions_at(&self, slow_start: Duration, now: Moment) -> Conditions {
-        let mut conditions = self.conditions();
-        if conditions.any(Conditions::EJECTED) && !self.ejection.is_out(now) {
-            conditions = conditions.without(Conditions::EJECTED).with(Conditions::SLOW_START);
+        let conditions = self.conditions();
+        match conditions.any(Conditions::SLOW_START) && self.time_in(now) >= slow_start {
+            true => conditions.without(Conditions::SLOW_START),
+            false => conditions,
         }
-        if conditions.any(Conditions::SLOW_START) && self.time_in(now) >= slow_start {
-            conditions = conditions.without(Conditions::SLOW_START);
-        }
-        conditions
     }
 
     /// Takes the marks of what is over away. Answers with what still holds. For whoever looks after
     /// upstreams from time to time; who chooses one only looks.
     pub fn refresh(&self, slow_start: Duration, now: Moment) -> Conditions {
-        if self.conditions().any(Conditions::EJECTED) && !self.ejection.is_out(now) {
-            // In this order nobody finds it in and not starting slowly.
-            self.came_in.store(self.in_since(now).micros(), Ordering::Relaxed);
-            self.set(Conditions::SLOW_START, true);
-            self.set(Conditions::EJECTED, false);
-        }
         if self.conditions().any(Conditions::SLOW_START) && self.time_in(now) >= slow_start {
             self.set(Conditions::SLOW_START, false);
         }
         self.conditions()
     }
 
-    /// Since when it has been in: since the end of its ejection, if that was later.
-    fn in_since(&self, now: Moment) -> Moment {
-        let came_in = Moment::from_micros(self.came_in.load(Ordering::Relaxed));
-        let is_back = self.conditions().any(Conditions::EJECTED) && !self.ejection.is_out(now);
-        if is_back { came_in.max(self.ejection.until()) } else { came_in }
-    }
-
     fn time_in(&self, now: Moment) -> Duration {
-        now.elapsed_since(self.in_since(now))
+        now.elapsed_since(Moment::from_micros(self.came_in.load(Ordering::Relaxed)))
     }
 
     /// The part of its weight that it is to get now, 0 to 1: what its probe advises, and while it
@@ -272,6 +398,7 @@ impl Upstream {
     /// A live request went well; answers with how many had failed in a row before.
     pub fn note_success(&self, now: Moment) -> u32 {
         self.succeeded.store(now.micros(), Ordering::Relaxed);
+        self.run.end();
         match self.failures.load(Ordering::Relaxed) {
             0 => 0,
             _ => self.failures.swap(0, Ordering::Relaxed),
@@ -281,6 +408,12 @@ impl Upstream {
     /// A live request failed; answers with how many did in a row.
     pub fn note_failure(&self) -> u32 {
         self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// A live request of this client failed because it seems to be away; whether all of the last
+    /// second's did, and not of one client alone.
+    pub fn note_away(&self, client: u32, now: Moment) -> bool {
+        self.run.note(client, now)
     }
 
     /// Whether a live request has gone well since then.
@@ -364,14 +497,29 @@ mod tests {
     }
 
     #[test]
-    fn an_ejection_ends_with_its_time_and_starts_slowly_and_a_probe_does_not_end_it() {
+    fn whatever_put_it_out_good_trials_end_it_and_it_starts_slowly() {
         let (upstream, settings) = (upstream(), EjectionSettings::default());
-        upstream.ejection.eject(&settings, at(1), &mut crate::clock::Draws::seeded(1));
-        upstream.note_ejected();
-        upstream.set_proof(Proof::Up, at(2));
-        assert!(upstream.refresh(WINDOW, at(20)).any(Conditions::EJECTED));
-        let after = upstream.refresh(WINDOW, upstream.ejection.until());
-        assert_eq!(after, Conditions::SLOW_START);
+        let (breaker, mut draws) = (BreakerSettings::default(), Draws::seeded(1));
+        upstream.ejection.eject(&settings, at(1), &mut draws);
+        upstream.note_ejected(at(1));
+        upstream.note_failing(&breaker, at(1), &mut draws);
+        upstream.note_refused(at(1));
+        assert_eq!(upstream.trial_due(true), None);
+        assert!(upstream.wants_check());
+        upstream.note_accepted(at(2));
+        assert!(!upstream.wants_check());
+        assert_eq!(upstream.trial_due(true).map(|due| due.at), Some(at(2)), "whatever its time");
+        let trial = upstream.trials.enter(at(2)).unwrap();
+        assert_eq!(upstream.trials.leave(trial, Some(false), 3), Shown::Fails);
+        upstream.stay_out(false, Some(&settings), &breaker, at(3), &mut draws);
+        let own = upstream.ejection.until().max(upstream.trials.until());
+        assert_eq!(upstream.trial_due(true).map(|due| due.at), Some(own), "it answers, and badly");
+        assert!(
+            upstream.refresh(WINDOW, own).any(Conditions::EJECTED),
+            "time alone brings nothing"
+        );
+        upstream.come_back(own);
+        assert_eq!(upstream.conditions(), Conditions::SLOW_START);
     }
 
     #[test]

@@ -39,7 +39,7 @@ health = { tcp = true, interval = "1s", rise = 1, agent = true }
 ejection = { failures = 3, share = 50 }
 breaker = false
 retries = { attempts = 2, statuses = [502, "503-504"], attempt_timeout = "2s", shield = false }
-balance = { by = "consistent-hash", hash = { client_ip = true }, panic = 0 }
+balance = { by = "consistent-hash", hash = { client_ip = true } }
 limits = { in_flight = 10, queue = 5, adaptive = true, throttle = false }
 maintenance = { allow = ["10.0.0.0/8"] }
 "#,
@@ -51,7 +51,7 @@ maintenance = { allow = ["10.0.0.0/8"] }
     assert_eq!((read.ejection, read.breaker), (Some(ejection), None));
     assert_eq!(read.retries.statuses, [502, 503, 504]);
     assert_eq!((read.retries.per_try, read.retries.shield), (Some(Duration::from_secs(2)), false));
-    assert_eq!((read.balance.by, read.balance.panic), (Policy::ConsistentHash, 0));
+    assert_eq!(read.balance.by, Policy::ConsistentHash);
     assert_eq!(
         (read.limits.in_flight, read.limits.queue, read.limits.throttle),
         (Some(10), 5, false)
@@ -108,6 +108,8 @@ fn mistakes_are_named() {
         ),
         ("ejection.time = \"10m\"", "`time` is 10m, longer than `longest`, which is 5m"),
         ("health = { tcp = true, agent = true }", "`agent` does nothing with `tcp`"),
+        ("balance.panic = 0", "`panic` is gone: since 0.1"),
+        ("breaker.trials = 5", "`trials` is gone: since 0.1"),
         ("retries.try = \"2s\"", "`try` is called `attempt_timeout` now: since 0.1"),
         ("fallback = {}", "an empty `fallback` does nothing"),
         ("limits.queue = 4", "nothing ever waits in this queue"),

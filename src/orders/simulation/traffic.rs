@@ -14,7 +14,8 @@ use crate::http::fields::Fields;
 use crate::judge::ledger::{Account, Noted};
 use crate::route::Facts;
 use crate::snapshot::{
-    Asks, By, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, ServiceHold, Snapshot, Why,
+    Asks, By, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, ServiceHold, Snapshot,
+    Tries, Why,
 };
 use crate::split::{BasisPoints, Split, Sticky};
 use crate::state::What;
@@ -139,7 +140,8 @@ impl Run {
             Facts { method: &Method::GET, host, path: "/", fields: Fields::new(&headers), client };
         let snapshot = self.drive.snapshot.clone();
         let now = snapshot.moment(self.now().instant);
-        let chosen = snapshot.choose(&facts, Asks::default(), now, &mut self.dice.0);
+        let asks = Asks { tries: Tries::Readily, ..Asks::default() };
+        let chosen = snapshot.choose(&facts, asks, now, &mut self.dice.0);
         self.check_decided(&asker, &chosen);
         count_refusal(&snapshot, Some(chosen), now, &mut self.dice.0);
         let choice = match chosen {
@@ -220,7 +222,10 @@ impl Run {
             Some(status) => Outcome::Status(StatusClass::of(status)),
             None => Outcome::Failed,
         };
-        let ended = Ended { outcome, status, took: takes, was_given_up: false };
+        let client = self.dice.below(CLIENTS) as u32;
+        let was_refused = false;
+        let ended =
+            Ended { outcome, status, took: takes, was_given_up: false, was_refused, client };
         (ended, takes)
     }
 
@@ -288,7 +293,8 @@ impl Run {
         let by_chance = matches!(decision.by, By::Cohort(_) | By::Draw);
         let on_canary = by_chance && service.is_canary(decision.pool);
         let is_failure = request.ended.outcome == Outcome::Failed;
-        if !request.ended.failed() || !is_failure && !on_canary {
+        let was_trial = request.seat.is_trial();
+        if !request.ended.failed() || !is_failure && !on_canary && !was_trial {
             return None;
         }
         let failed = Failed {
@@ -302,17 +308,24 @@ impl Run {
             is_failure,
             has_stand_in: service.stand_in.is_some_and(|pool| pool != decision.pool)
                 && !matches!(decision.by, By::StandIn | By::OptIn),
+            was_trial,
+            offered: request.tried.len(),
+            offering: Duration::ZERO,
+            connect: Duration::from_secs(1),
+            was_alone: false,
         };
         let draws = &mut self.dice.0;
         for retry in stability.retries.ways(&failed, draws) {
             let stable = retry == Retry::Stable;
             let pool = if stable { service.stable } else { decision.pool };
             let tried = match retry {
-                Retry::Another(_) => &request.tried[..],
+                Retry::Another(_) | Retry::Relief => &request.tried[..],
                 _ => &[][..],
             };
             let chosen = match retry {
-                Retry::Reconnect => continue,
+                // Everything is sent, and on connections that live.
+                Retry::Reconnect | Retry::Onward | Retry::Same(_) => continue,
+                Retry::Relief => Some(snapshot.choose_well(decision, tried, now, draws)),
                 Retry::StandIn => {
                     snapshot.choose_stand_in((decision.service, decision.pool), now, draws)
                 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::balance::{BalanceSettings, LimitSettings};
+use crate::balance::LimitSettings;
 use crate::upstream::{Address, BreakerOrder, BreakerState, EjectionSettings, Upstream};
 
 /// A pool on a clock of its own.
@@ -8,6 +8,8 @@ struct Bench {
     stability: Stability,
     now: Moment,
     draws: Draws,
+    client: u32,
+    refuses: bool,
 }
 
 impl Bench {
@@ -23,6 +25,8 @@ impl Bench {
             stability: Stability::default(),
             now: Moment::from_micros(50_000_000),
             draws: Draws::seeded(11),
+            client: 1,
+            refuses: false,
         }
     }
 
@@ -31,17 +35,39 @@ impl Bench {
     }
 
     fn pick(&mut self) -> Result<usize, Why> {
-        let ask =
-            Ask { stability: &self.stability, tried: &[], key: None, spares: false, now: self.now };
+        self.choose(Tries::Never).map(|pick| pick.member)
+    }
+
+    fn choose(&mut self, tries: Tries) -> Result<Pick, Why> {
+        let Bench { stability, now, .. } = self;
+        let ask = Ask { stability, tried: &[], key: None, spares: false, tries, now: *now };
         let chosen = self.pool.choose(&ask, &mut self.draws, &mut ());
-        chosen.map(|pick| pick.member).inspect_err(|why| self.pool.on_refusal(*why, self.now))
+        chosen.inspect_err(|why| self.pool.on_refusal(*why, self.now))
+    }
+
+    /// Who is tried, if a trial is due; it is answered like this.
+    fn tries(&mut self, status: u16) -> Option<usize> {
+        let Ok(pick) = self.choose(Tries::Readily) else { return None };
+        if !pick.is_trial {
+            return None;
+        }
+        let Bench { stability, now, .. } = self;
+        let tries = Tries::Readily;
+        let ask = Ask { stability, tried: &[], key: None, spares: false, tries, now: *now };
+        let Taken { member, seat, .. } = self.pool.commit(pick, &ask, &mut self.draws).unwrap();
+        self.end(seat, Outcome::Status(StatusClass::of(status)), Some(status));
+        Some(member)
     }
 
     /// One request to this upstream that ends like this.
     fn ask(&mut self, place: usize, outcome: Outcome, status: Option<u16>) {
-        let seat = self.pool.take(place, &self.stability, self.now).unwrap();
-        let took = Duration::from_millis(5);
-        let ended = Ended { outcome, status, took, was_given_up: false };
+        self.end(self.pool.take(place), outcome, status);
+    }
+
+    fn end(&mut self, seat: Seat, outcome: Outcome, status: Option<u16>) {
+        let (took, client) = (Duration::from_millis(5), self.client);
+        let was_refused = self.refuses && outcome == Outcome::Failed;
+        let ended = Ended { outcome, status, took, was_given_up: false, was_refused, client };
         self.pool.on_end(seat, &ended, &self.stability, self.now, &mut self.draws);
     }
 
@@ -70,7 +96,7 @@ impl Bench {
 }
 
 #[test]
-fn five_failures_in_a_row_eject_and_time_brings_back_slowly() {
+fn five_failures_in_a_row_eject_and_good_trials_bring_back_slowly() {
     let mut bench = Bench::new(3);
     bench.fail(0, 4);
     bench.answer(0, 200, 1);
@@ -80,8 +106,11 @@ fn five_failures_in_a_row_eject_and_time_brings_back_slowly() {
     assert!(bench.is_out(0));
     assert!((0..500).all(|_| bench.pick() != Ok(0)));
     bench.now = bench.upstream(0).ejection.until();
-    let conditions =
-        bench.pool.conditions(&bench.pool.members.list()[0].clone(), &bench.stability, bench.now);
+    bench.pool.assess(&bench.stability, bench.now);
+    assert!(bench.is_out(0), "time alone shows nothing");
+    assert_eq!([200; 4].map(|status| bench.tries(status)), [Some(0), Some(0), Some(0), None]);
+    let member = bench.pool.members.list()[0].clone();
+    let conditions = bench.pool.conditions(&member, &bench.stability, bench.now);
     assert_eq!(conditions, Conditions::SLOW_START);
     bench.pass(Duration::from_secs(31));
     assert!((0..500).any(|_| bench.pick() == Ok(0)));
@@ -91,7 +120,7 @@ fn five_failures_in_a_row_eject_and_time_brings_back_slowly() {
 }
 
 #[test]
-fn a_third_may_be_out_and_the_last_never() {
+fn a_third_may_be_ejected_and_the_last_never() {
     let mut bench = Bench::new(3).without_pool_breaker();
     (0..3).for_each(|place| bench.fail(place, 10));
     assert_eq!([0, 1, 2].map(|place| bench.is_out(place)), [true, false, false]);
@@ -122,49 +151,105 @@ fn a_500_counts_for_the_breaker_and_not_for_ejection() {
 }
 
 #[test]
-fn the_pool_trips_when_most_of_it_fails_and_recovers_by_trials() {
+fn the_pool_trips_when_nobody_is_well_and_recovers_by_trials() {
     let mut bench = Bench::new(3);
     bench.stability.limits = LimitSettings { throttle: false, ..LimitSettings::default() };
-    (0..20).for_each(|n| bench.fail(n % 3, 1));
-    assert_eq!(bench.pick(), Err(Why::Open));
-    bench.now = bench.pool.state.breaker.open_until().unwrap();
-    for _ in 0..5 {
-        let place = bench.pick().unwrap();
-        bench.answer(place, 200, 1);
+    for n in 0..60 {
+        assert_eq!(bench.pool.state.breaker.is_open(), !bench.pool.members.any_well() && n >= 20);
+        bench.fail(n % 3, 1);
     }
+    assert_eq!(bench.pick(), Err(Why::Open));
+    bench.pass(Duration::from_secs(1));
+    let tried = [503; 3].map(|status| {
+        let tried = bench.tries(status);
+        bench.pass(Duration::from_millis(100));
+        tried.unwrap()
+    });
+    assert_eq!(std::collections::BTreeSet::from(tried).len(), 3, "each once a second");
+    assert_eq!((bench.tries(503), bench.pick()), (None, Err(Why::Open)));
+    bench.pass(Duration::from_secs(1));
+    let first = bench.tries(200);
+    assert!(first.is_some() && bench.tries(200) == first && bench.pick() == Err(Why::Open));
+    assert_eq!(bench.tries(200), first, "it goes on with who answers");
     assert_eq!(bench.pool.state.breaker.state(bench.now), BreakerState::Closed);
+    assert_eq!(bench.pick(), Ok(first.unwrap()), "one is well");
 }
 
 #[test]
-fn losing_half_is_borne_and_losing_more_is_panic() {
-    let mut bench = Bench::new(4);
-    bench.stability.ejection = Some(EjectionSettings { share: 75, ..EjectionSettings::default() });
-    bench.stability.breaker = None;
-    (0..2).for_each(|place| bench.fail(place, 5));
-    assert!(!bench.pool.state.panics());
-    assert!((0..500).all(|_| matches!(bench.pick(), Ok(2 | 3))));
-    bench.fail(2, 5);
-    assert!(bench.pool.state.panics(), "the ejection itself says so");
-    bench.pass(Duration::from_secs(20));
-    let picked: std::collections::BTreeSet<_> = (0..500).map(|_| bench.pick().unwrap()).collect();
-    assert_eq!(picked.len(), 4, "all are tried");
-    bench.now = bench.upstream(0).ejection.until().max(bench.upstream(1).ejection.until());
-    bench.pool.assess(&bench.stability, bench.now);
-    assert!(!bench.pool.state.panics());
-}
-
-#[test]
-fn without_panic_a_pool_that_has_nobody_refuses() {
+fn a_pools_breaker_stays_closed_while_one_is_well() {
     let mut bench = Bench::new(2);
-    bench.stability.balance = BalanceSettings { panic: 0, ..BalanceSettings::default() };
+    for _ in 0..100 {
+        bench.fail(0, 1);
+    }
+    assert!(!bench.pool.state.breaker.is_open() && !bench.pool.state.has_nobody());
+    assert!((0..200).all(|_| bench.pick() == Ok(1)));
+}
+
+#[test]
+fn who_refused_its_last_connection_is_not_asked_until_it_accepts() {
+    let mut bench = Bench::new(3);
+    bench.refuses = true;
+    (0..2).for_each(|place| bench.fail(place, 1));
+    assert!((0..200).all(|_| bench.pick() == Ok(2)), "whatever the share");
+    bench.pass(Duration::from_secs(60));
+    bench.pool.assess(&bench.stability, bench.now);
+    assert_eq!(bench.tries(200), None, "nothing shows that it would be any use");
+    bench.upstream(1).note_accepted(bench.now);
+    bench.pool.assess(&bench.stability, bench.now);
+    assert_eq!([200; 4].map(|status| bench.tries(status)), [Some(1), Some(1), Some(1), None]);
+    assert!((0..500).any(|_| bench.pick() == Ok(1)));
+}
+
+#[test]
+fn who_fails_at_all_of_a_second_is_not_asked_whatever_the_share() {
+    let mut bench = Bench::new(3).without_pool_breaker();
+    bench.fail(0, 5);
+    assert!(bench.is_out(0), "and no other may be ejected");
+    bench.answer(1, 503, 3);
+    assert!(bench.upstream(1).conditions().none(), "one client may do that");
+    bench.client = 2;
+    bench.answer(1, 503, 1);
+    assert_eq!(bench.upstream(1).conditions(), Conditions::FAILING);
+    assert!((0..200).all(|_| bench.pick() == Ok(2)));
+    bench.pass(Duration::from_secs(5));
+    bench.pool.assess(&bench.stability, bench.now);
+    assert_eq!([503, 503].map(|status| bench.tries(status)), [Some(1), None], "for longer now");
+}
+
+#[test]
+fn a_post_is_a_trial_only_if_nothing_better_comes_for_two_seconds() {
+    let mut bench = Bench::new(2);
+    bench.refuses = true;
+    bench.fail(0, 1);
+    bench.upstream(0).note_accepted(bench.now + Duration::from_micros(1));
+    bench.pool.assess(&bench.stability, bench.now);
+    bench.pass(Duration::from_millis(1_900));
+    let is_trial = |bench: &mut Bench| bench.choose(Tries::IfNeedBe).map(|pick| pick.is_trial);
+    assert_eq!(is_trial(&mut bench), Ok(false));
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(is_trial(&mut bench), Ok(true));
+    assert_eq!(bench.choose(Tries::Never).map(|pick| pick.member), Ok(1));
+}
+
+#[test]
+fn good_trials_end_the_throttle_too() {
+    let mut bench = Bench::new(1);
+    bench.answer(0, 503, 30);
+    assert_eq!(bench.pick(), Err(Why::Open));
+    bench.pass(Duration::from_secs(1));
+    assert_eq!([200; 3].map(|status| bench.tries(status)), [Some(0); 3]);
+    assert!((0..500).all(|_| bench.pick() == Ok(0)));
+}
+
+#[test]
+fn a_pool_that_has_nobody_is_asked_but_is_no_place_to_go() {
+    let mut bench = Bench::new(2);
     for place in 0..2 {
         bench.upstream(place).set_proof(crate::upstream::Proof::Down, bench.now);
     }
-    assert_eq!(bench.pick(), Err(Why::NoUpstream));
-    assert!(!bench.pool.is_available(&bench.stability, bench.now));
-    bench.stability.balance.panic = 50;
-    assert!(bench.pool.is_available(&bench.stability, bench.now), "all are tried");
-    assert!(!bench.pool.is_ready(&bench.stability, bench.now), "but nothing moves there");
+    bench.pool.assess(&bench.stability, bench.now);
+    assert!(bench.pool.state.has_nobody() && bench.pick().is_ok());
+    assert!(bench.pool.is_available() && !bench.pool.is_ready());
 }
 
 #[test]
@@ -203,8 +288,7 @@ fn a_pool_that_refuses_is_spared() {
 fn an_adaptive_limit_refuses_what_is_above_it() {
     let mut bench = Bench::new(2);
     bench.stability.limits = LimitSettings { adaptive: true, ..LimitSettings::default() };
-    let seats: Vec<Seat> =
-        (0..20).map(|n| bench.pool.take(n % 2, &bench.stability, bench.now).unwrap()).collect();
+    let seats: Vec<Seat> = (0..20).map(|n| bench.pool.take(n % 2)).collect();
     assert_eq!(bench.pick(), Err(Why::PoolFull));
     drop(seats);
     assert!(bench.pick().is_ok());

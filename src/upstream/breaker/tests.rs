@@ -1,7 +1,7 @@
 use super::*;
 
-const GOOD: Option<Fared> = Some(Fared { failed: false, slow: false });
-const BAD: Option<Fared> = Some(Fared { failed: true, slow: false });
+const GOOD: Fared = Fared { failed: false, slow: false };
+const BAD: Fared = Fared { failed: true, slow: false };
 
 /// A breaker on a clock of its own.
 struct Bench {
@@ -21,21 +21,12 @@ impl Bench {
         self.now = self.now + Duration::from_millis(millis);
     }
 
-    fn enter(&self) -> Option<Entry> {
-        self.breaker.enter(&self.settings, self.now)
+    /// One request, if it is let through; whether the breaker has opened.
+    fn request(&mut self, fared: Fared) -> bool {
+        self.breaker.note(fared, &self.settings, || true, self.now, &mut self.draws)
     }
 
-    fn leave(&mut self, entry: Entry, fared: Option<Fared>) -> bool {
-        self.breaker.leave(entry, fared, &self.settings, self.now, &mut self.draws)
-    }
-
-    /// One request, if it is let through.
-    fn request(&mut self, fared: Option<Fared>) -> bool {
-        let entry = self.enter();
-        entry.is_some_and(|entry| self.leave(entry, fared))
-    }
-
-    fn requests(&mut self, count: u32, fared: Option<Fared>) {
+    fn requests(&mut self, count: u32, fared: Fared) {
         for _ in 0..count {
             self.request(fared);
         }
@@ -54,14 +45,8 @@ impl Bench {
     }
 
     fn recover(&mut self) {
-        let until = self.breaker.open_until().unwrap();
-        self.now = until;
-        for _ in 0..self.settings.successes {
-            assert!(self.enter().is_some_and(|entry| {
-                self.breaker.leave(entry, GOOD, &self.settings, self.now, &mut self.draws);
-                true
-            }));
-        }
+        self.now = self.breaker.open_until().unwrap();
+        assert!(self.breaker.close(self.now));
         assert_eq!(self.state(), BreakerState::Closed);
     }
 }
@@ -73,10 +58,7 @@ fn closed_opens_at_half_of_twenty() {
     (0..9).for_each(|_| assert!(!bench.request(BAD)));
     assert_eq!(bench.state(), BreakerState::Closed);
     assert!(bench.request(BAD));
-    assert_eq!(
-        (bench.state(), bench.enter(), bench.breaker.opened()),
-        (BreakerState::Open, None, 1)
-    );
+    assert_eq!((bench.state(), bench.breaker.opened()), (BreakerState::Open, 1));
 }
 
 #[test]
@@ -109,31 +91,28 @@ fn the_window_forgets_after_ten_seconds() {
 }
 
 #[test]
-fn open_lets_nothing_through_until_its_time_is_over() {
+fn it_is_half_open_when_its_time_is_over() {
     let mut bench = Bench::new();
     let open = bench.trip();
     assert!(open >= Duration::from_millis(2_500) && open <= Duration::from_secs(5), "{open:?}");
     bench.now = bench.now + (open - Duration::from_millis(1));
-    assert_eq!((bench.state(), bench.enter()), (BreakerState::Open, None));
+    assert_eq!(bench.state(), BreakerState::Open);
     bench.pass(1);
-    assert_eq!(bench.state(), BreakerState::HalfOpen);
-    assert!(bench.breaker.admits(&bench.settings, bench.now));
+    assert_eq!((bench.state(), bench.breaker.is_open()), (BreakerState::HalfOpen, true));
 }
 
 #[test]
-fn half_open_lets_three_trials_through_at_once() {
+fn it_does_not_open_where_it_may_not() {
     let mut bench = Bench::new();
-    let open = bench.trip();
-    bench.now = bench.now + open;
-    let trials: Vec<_> = std::iter::from_fn(|| bench.enter()).take(10).collect();
-    assert_eq!(trials.len(), 3);
-    assert!(!bench.breaker.admits(&bench.settings, bench.now));
-    bench.leave(trials[0], None);
-    assert!(bench.enter().is_some(), "a client that went away gives its trial back");
+    bench.requests(19, BAD);
+    for may in [false, true] {
+        let (breaker, settings) = (&bench.breaker, &bench.settings);
+        assert_eq!(breaker.note(BAD, settings, || may, bench.now, &mut bench.draws), may);
+    }
 }
 
 #[test]
-fn five_successes_close_and_forgive() {
+fn who_closes_it_forgives() {
     let mut bench = Bench::new();
     bench.trip();
     bench.recover();
@@ -149,7 +128,7 @@ fn one_failed_trial_opens_again_for_longer() {
     bench.trip();
     for times in 1..8u32 {
         bench.now = bench.breaker.open_until().unwrap();
-        assert!(bench.request(BAD));
+        bench.breaker.reopen(&bench.settings, bench.now, &mut bench.draws);
         let open = bench.breaker.open_until().unwrap().elapsed_since(bench.now);
         let whole = Duration::from_secs(60).min(Duration::from_secs(5) * 2u32.pow(times));
         assert!(open >= whole / 2 && open <= whole, "{open:?} of {whole:?}");
@@ -159,26 +138,12 @@ fn one_failed_trial_opens_again_for_longer() {
 }
 
 #[test]
-fn a_trial_that_ends_late_decides_nothing() {
+fn what_fails_while_its_time_stands_changes_nothing() {
     let mut bench = Bench::new();
-    bench.trip();
-    bench.now = bench.breaker.open_until().unwrap();
-    let (late, other) = (bench.enter().unwrap(), bench.enter().unwrap());
-    assert!(bench.leave(other, BAD));
-    bench.now = bench.breaker.open_until().unwrap();
-    let fresh = bench.enter().unwrap();
-    assert!(!bench.leave(late, BAD));
-    assert_eq!(bench.state(), BreakerState::HalfOpen);
-    assert!(bench.leave(fresh, BAD));
-}
-
-#[test]
-fn a_plain_request_that_ends_while_open_changes_nothing() {
-    let mut bench = Bench::new();
-    let early = bench.enter().unwrap();
     bench.trip();
     let until = bench.breaker.open_until();
-    assert!(!bench.leave(early, BAD));
+    assert!(!bench.request(BAD));
+    bench.breaker.reopen(&bench.settings, bench.now, &mut bench.draws);
     assert_eq!((bench.breaker.open_until(), bench.breaker.opened()), (until, 1));
 }
 
@@ -200,7 +165,7 @@ fn minutes_without_a_trip_shorten_the_next_one() {
 
 #[test]
 fn slow_answers_trip_it_where_the_rule_is_set() {
-    let slow = Some(Fared { failed: false, slow: true });
+    let slow = Fared { failed: false, slow: true };
     let mut bench = Bench::new();
     bench.requests(100, slow);
     assert_eq!(bench.state(), BreakerState::Closed);
@@ -215,12 +180,12 @@ fn slow_answers_trip_it_where_the_rule_is_set() {
 fn an_order_stands_above_all_until_it_is_taken_back() {
     let mut bench = Bench::new();
     bench.breaker.set_order(BreakerOrder::Open, bench.now);
-    assert_eq!((bench.state(), bench.enter()), (BreakerState::Open, None));
+    assert_eq!((bench.state(), bench.breaker.is_open()), (BreakerState::Open, false));
     bench.pass(3_600_000);
-    assert_eq!(bench.enter(), None);
+    assert_eq!(bench.state(), BreakerState::Open);
     bench.breaker.set_order(BreakerOrder::Closed, bench.now);
     (0..100).for_each(|_| assert!(!bench.request(BAD)));
-    assert_eq!(bench.enter(), Some(Entry::Plain));
+    assert_eq!(bench.state(), BreakerState::Closed);
     bench.breaker.set_order(BreakerOrder::Auto, bench.now);
     assert_eq!(bench.state(), BreakerState::Closed);
     assert!(!bench.request(BAD), "what happened under the order is forgiven");
@@ -238,9 +203,7 @@ fn threads_make_each_transition_once() {
             scope.spawn(move || {
                 let mut draws = Draws::seeded(seed);
                 for _ in 0..1_000 {
-                    if let Some(entry) = bench.enter() {
-                        bench.breaker.leave(entry, BAD, &bench.settings, bench.now, &mut draws);
-                    }
+                    bench.breaker.note(BAD, &bench.settings, || true, bench.now, &mut draws);
                 }
             });
         }

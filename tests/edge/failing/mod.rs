@@ -10,6 +10,7 @@ mod misbehaving;
 mod modes;
 mod overload;
 mod probe_storm;
+mod reaches;
 mod retries;
 mod shield;
 mod turns;

@@ -64,7 +64,9 @@ fn admit(admin: &Admin, headers: &HeaderMap, path: &str) -> Result<Caller, Probl
     if matches!(path, "/livez" | "/readyz") {
         return Ok(Caller::default());
     }
-    let Some(tokens) = &admin.tokens else {
+    // As the file said when it was read last: a reload that is refused leaves them as they were.
+    let config = admin.in_force.borrow().config.clone();
+    let Some(tokens) = &config.admin.tokens else {
         return refuse_strangers(admin, headers).map(|()| Caller::default());
     };
     match bearer(headers).and_then(|token| tokens.name(token)) {

@@ -14,7 +14,6 @@ mod rollouts;
 mod services;
 mod slo;
 mod status;
-mod tokens;
 pub mod wire;
 
 use std::sync::Arc;
@@ -39,8 +38,6 @@ use crate::snapshot::Published;
 use crate::state::State;
 
 use problem::Problem;
-
-pub use tokens::{TokenError, Tokens};
 
 /// What the handlers read and whom they ask.
 #[derive(Clone)]
@@ -67,8 +64,6 @@ pub struct Admin {
     pub is_stopping: Arc<AtomicBool>,
     /// Time.
     pub clock: Clock,
-    /// One of which every request must bring, if there are any.
-    pub tokens: Option<Tokens>,
     /// Whether only this machine can connect.
     pub is_local: bool,
 }

@@ -146,6 +146,7 @@ impl From<ReloadError> for Problem {
             ReloadError::Refused(refused) if !matches!(refused, Refused::Store(_)) => {
                 return refused.clone().into();
             }
+            ReloadError::Open => (StatusCode::UNPROCESSABLE_ENTITY, "open-admin"),
             ReloadError::NoFile => (StatusCode::CONFLICT, "no-file"),
             ReloadError::File(FileError::Read { .. }) => {
                 (StatusCode::CONFLICT, "file-not-readable")

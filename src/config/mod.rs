@@ -24,6 +24,7 @@ mod slo;
 mod stability;
 mod sticky;
 mod suggestion;
+mod tokens;
 mod values;
 
 use std::net::SocketAddr;
@@ -49,9 +50,11 @@ pub use duration::{BadDuration, duration, duration_or_zero};
 pub use listener::{ListenAddress, Listener};
 pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
 pub use problem::{Level, Problem, Problems};
+pub use read::place_of_file;
 pub use reference::reference;
 pub use settings::Settings;
 pub use suggestion::suggest;
+pub use tokens::{BadLine, Tokens, TokensError};
 
 /// A whole file, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +136,8 @@ pub struct Admin {
     pub address: ListenAddress,
     /// A file of tokens, one of which every request must bring.
     pub token_file: Option<PathBuf>,
+    /// What is in it, once it was read.
+    pub tokens: Option<Tokens>,
 }
 
 /// What users think of as one thing.

@@ -39,13 +39,11 @@ pub(super) static ADMIN: Table = Table::new(
     "",
     &[
         text("address", "127.0.0.1:9900").about("\"ip:port\" or \"unix:/path\"").at_next_start(),
-        text_option("token_file", "\"admin.token\"")
-            .about(
-                "beside this file; required if other machines can reach the address. A line for \
+        text_option("token_file", "\"admin.token\"").about(
+            "beside this file; required if other machines can reach the address. A line for \
                  each token of at least 16 characters: `name: token`. Changes are recorded as made \
                  by that name. A first line may be a token alone: its name is `admin`",
-            )
-            .at_next_start(),
+        ),
     ],
 );
 
@@ -130,7 +128,8 @@ fn admin(mut section: Section<'_>, problems: &mut Problems) -> Option<Admin> {
         ));
     }
     section.close(problems);
-    Some(Admin { address: address?.value, token_file: token_file.map(|found| found.value) })
+    let token_file = token_file.map(|found| found.value);
+    Some(Admin { address: address?.value, token_file, tokens: None })
 }
 
 /// Every service with the place of its name; none where it could not be read.
@@ -271,4 +270,22 @@ fn everything_to(service: usize) -> Route {
 pub(super) fn missing(message: &str, example: &str) -> Problem {
     let help = format!("add, for example:\n{example}");
     Problem::general(message).help(help)
+}
+
+/// Where a file is named in a config: the value of a key that names one, with this text.
+pub fn place_of_file(text: &str, name: &str) -> Option<Range<usize>> {
+    fn within(value: &Spanned<DeValue<'_>>, is_file: bool, name: &str) -> Option<Range<usize>> {
+        match value.get_ref() {
+            DeValue::String(text) if is_file && text == name => Some(value.span()),
+            DeValue::Table(table) => in_table(table, name),
+            DeValue::Array(values) => values.iter().find_map(|value| within(value, false, name)),
+            _ => None,
+        }
+    }
+    fn in_table(table: &DeTable<'_>, name: &str) -> Option<Range<usize>> {
+        const KEYS: [&str; 3] = ["token_file", "secret_file", "file"];
+        let is_file = |key: &str| KEYS.contains(&key);
+        table.iter().find_map(|(key, value)| within(value, is_file(key.get_ref()), name))
+    }
+    in_table(DeTable::parse(text).ok()?.get_ref(), name)
 }

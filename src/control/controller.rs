@@ -58,6 +58,8 @@ pub struct Wiring<L> {
     pub caller: Arc<Caller>,
     /// The way back for what takes a while.
     pub control: Control,
+    /// Whether only this machine can reach the admin API, which needs no tokens then.
+    pub is_admin_local: bool,
     /// Time.
     pub clock: Clock,
 }

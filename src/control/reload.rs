@@ -28,6 +28,9 @@ pub enum ReloadError {
     /// The file cannot be read, or is not a config.
     #[error(transparent)]
     File(#[from] FileError),
+    /// It would open the admin API to other machines.
+    #[error("other machines can reach the admin API, and the file names no `token_file`")]
+    Open,
     /// A new listener's address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -44,6 +47,7 @@ impl ReloadError {
             ReloadError::File(FileError::Problems(rejected)) => rejected.path.clone(),
             ReloadError::Bind(error) => error.address.to_string(),
             ReloadError::Refused(_) => "store".into(),
+            ReloadError::Open => "token_file".into(),
             ReloadError::NoFile => String::new(),
         }
     }
@@ -102,6 +106,9 @@ impl<L: Listening> Controller<L> {
         let text = self.wiring.source.read()?;
         let (config, odd) = text.parse()?;
         text.log(&odd);
+        if config.admin.tokens.is_none() && !self.wiring.is_admin_local {
+            return Err(ReloadError::Open);
+        }
         let prepared = self.wiring.listeners.prepare(&config.listeners)?;
         Ok((config, text, prepared))
     }

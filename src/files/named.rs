@@ -14,13 +14,15 @@ pub enum For {
     /// A secret, read each time it is needed: who checks a config need not be allowed to, and a new
     /// secret needs no reload.
     Secret,
+    /// The tokens of the admin API, read with the config.
+    Tokens,
     /// What a fallback answers, read with the config: another content is another config.
     Answer,
 }
 
-/// Calls with each file that a config names, which may be placed elsewhere. The one list of them, but
-/// for the admin API's tokens: they are read once, at the start, by who checks them.
+/// Calls with each file that a config names, which may be placed elsewhere. The one list of them.
 pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) {
+    config.admin.token_file.iter_mut().for_each(|file| call(For::Tokens, file));
     config.server.state_dir.iter_mut().for_each(|folder| call(For::State, folder));
     let targets = config.notify.iter_mut().filter_map(|target| target.secret_file.as_mut());
     targets.for_each(|file| call(For::Secret, file));

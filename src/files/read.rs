@@ -8,9 +8,9 @@ use std::path::Path;
 /// would keep whoever reads it waiting, and a device may never end.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     // Asked before it is opened too: to open a pipe waits for who writes it.
-    check(&metadata(path)?, most)?;
+    check_size(&metadata(path)?, most)?;
     let file = File::open(path)?;
-    check(&file.metadata()?, most)?;
+    check_size(&file.metadata()?, most)?;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > most {
@@ -26,7 +26,8 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, most)?).map_err(is_text)
 }
 
-fn check(file: &Metadata, most: u64) -> io::Result<()> {
+/// Refuses what is no regular file of at most this many bytes.
+pub(super) fn check_size(file: &Metadata, most: u64) -> io::Result<()> {
     if file.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }

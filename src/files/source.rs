@@ -7,15 +7,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::named::{For, each_named};
-use super::read::{read, read_text};
+use super::read::{check_size, read, read_text};
 use super::{FileError, Rejected};
-use crate::config::{Config, Problem, Problems};
+use crate::config::{Config, Problem, Problems, Tokens, place_of_file};
 
 /// The largest config, in bytes: a hundred times one of 3,000 services.
 pub(super) const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// The largest file of a static answer, in bytes.
-pub(super) const LARGEST_ANSWER: u64 = 1024 * 1024;
+/// The largest file that a config names, in bytes.
+pub(super) const LARGEST_NAMED: u64 = 1024 * 1024;
 
 /// Where the config comes from.
 #[derive(Clone, Debug)]
@@ -35,24 +35,128 @@ pub struct Text {
     pub text: String,
 }
 
-impl Text {
-    /// The config it spells, with what is odd about it.
-    pub fn parse(&self) -> Result<(Arc<Config>, Problems), FileError> {
-        match Config::parse(&self.text) {
-            Ok((mut config, warnings)) => {
-                self.place(&mut config);
-                read_answers(&mut config)?;
-                Ok((Arc::new(config), warnings))
-            }
-            Err(problems) => {
-                let (path, text) = (self.path.clone(), self.text.clone());
-                Err(FileError::Problems(Box::new(Rejected { path, text, problems })))
-            }
-        }
-    }
+/// Who reads the files that a config names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// Who serves by it, and needs all of them.
+    Process,
+    /// Who checks it, and need not be allowed to read tokens.
+    Checker,
+}
+
+/// A file that a config names.
+#[derive(Debug)]
+struct Named {
+    purpose: For,
+    /// As the config names it.
+    written: PathBuf,
+    /// Where it is.
+    placed: PathBuf,
 }
 
 impl Text {
+    /// The config it spells, with the files that it names, and with what is odd about it.
+    pub fn parse(&self) -> Result<(Arc<Config>, Problems), FileError> {
+        self.read_by(Reader::Process)
+    }
+
+    fn read_by(&self, reader: Reader) -> Result<(Arc<Config>, Problems), FileError> {
+        let (mut config, mut problems) =
+            Config::parse(&self.text).map_err(|problems| self.rejected(problems))?;
+        let named = self.place(&mut config);
+        self.read_tokens(&mut config, &named, reader, &mut problems);
+        self.read_answers(&mut config, &named, &mut problems);
+        self.look_for_secrets(&named, &mut problems);
+        match problems.any_error() {
+            true => Err(self.rejected(problems)),
+            false => Ok((Arc::new(config), problems)),
+        }
+    }
+
+    fn rejected(&self, problems: Problems) -> FileError {
+        let (path, text) = (self.path.clone(), self.text.clone());
+        FileError::Problems(Box::new(Rejected { path, text, problems }))
+    }
+
+    /// A problem with a file, where the config names it.
+    fn problem(&self, named: &Named, message: String) -> Problem {
+        match place_of_file(&self.text, &named.written.to_string_lossy()) {
+            Some(span) => Problem::error(span, message),
+            None => Problem::general(message),
+        }
+    }
+
+    fn read_tokens(
+        &self,
+        config: &mut Config,
+        named: &[Named],
+        reader: Reader,
+        problems: &mut Problems,
+    ) {
+        for file in named.iter().filter(|named| named.purpose == For::Tokens) {
+            let path = file.placed.display();
+            let text = match read_text(&file.placed, LARGEST_NAMED) {
+                Ok(text) => text,
+                Err(error) => {
+                    let why = format!("cannot read the admin token file {path}: {error}");
+                    let problem = self.problem(file, why);
+                    problems.0.push(match reader {
+                        Reader::Process => problem,
+                        Reader::Checker => problem.warning(),
+                    });
+                    continue;
+                }
+            };
+            match Tokens::of(&text) {
+                Ok(tokens) => config.admin.tokens = Some(tokens),
+                Err(error) => {
+                    let why = format!("the admin token file {path}: {error}");
+                    problems.0.push(self.problem(file, why));
+                }
+            }
+            if is_for_all(&file.placed) {
+                let why = format!("everybody on this machine can read the admin token file {path}");
+                let problem = self.problem(file, why).warning();
+                problems.0.push(problem.help(format!("`chmod o= {path}`")));
+            }
+        }
+    }
+
+    /// Reads the files of static answers, which are part of a config.
+    fn read_answers(&self, config: &mut Config, named: &[Named], problems: &mut Problems) {
+        for service in &mut config.services {
+            let Some(answer) = &service.stability.fallback.answer else { continue };
+            let mut failed = None;
+            let read = |path: &Path| {
+                let of = |error| failed = Some((path.to_path_buf(), error));
+                read(path, LARGEST_NAMED).map(Bytes::from).map_err(of)
+            };
+            if let Ok(answer) = answer.resolve(read) {
+                Arc::make_mut(&mut service.stability).fallback.answer = Some(answer);
+            }
+            let Some((path, error)) = failed else { continue };
+            let is_it = |named: &&Named| named.purpose == For::Answer && named.placed == path;
+            let why = format!("cannot read {}: {error}", path.display());
+            let file = named.iter().find(is_it);
+            problems.0.push(file.map_or_else(
+                || Problem::general(why.clone()),
+                |file| self.problem(file, why.clone()),
+            ));
+        }
+    }
+
+    /// What is missing now may be there when it is needed; but mostly it is mistyped.
+    fn look_for_secrets(&self, named: &[Named], problems: &mut Problems) {
+        for file in named.iter().filter(|named| named.purpose == For::Secret) {
+            let found = std::fs::metadata(&file.placed);
+            if let Err(error) = found.and_then(|found| check_size(&found, LARGEST_NAMED)) {
+                let why = format!("cannot read the secret file {}: {error}", file.placed.display());
+                let problem = self.problem(file, why).warning();
+                problems.0.push(problem.help("it is read at each call, which fails without it"));
+            }
+        }
+    }
+
     /// Logs what is odd about it, each with its place and what to write instead.
     pub fn log(&self, odd: &Problems) {
         for (line, problem) in odd.lines(&self.text, &self.path).iter().zip(&odd.0) {
@@ -63,38 +167,35 @@ impl Text {
 
     /// Whether it is a config that could be put in force, with all that is wrong or odd about it.
     pub fn check(&self) -> (bool, Problems) {
-        match self.parse() {
+        match self.read_by(Reader::Checker) {
             Ok((_, warnings)) => (true, warnings),
             Err(FileError::Problems(rejected)) => (false, rejected.problems),
-            // Files that it names have no place in it that is known here.
             Err(error) => (false, Problems(vec![Problem::general(error.to_string())])),
         }
     }
 
-    /// The files of static answers that it names; none if it is no config.
-    pub(super) fn answers(&self) -> Vec<PathBuf> {
-        let mut answers = Vec::new();
-        if let Ok((mut config, _)) = Config::parse(&self.text) {
-            self.place(&mut config);
-            each_named(&mut config, |purpose, file| {
-                if purpose == For::Answer {
-                    answers.push(file.clone());
-                }
-            });
-        }
-        answers
+    /// The files that it names whose content is a part of it; none if it is no config.
+    pub(super) fn contents(&self) -> Vec<PathBuf> {
+        let Ok((mut config, _)) = Config::parse(&self.text) else { return Vec::new() };
+        let named = self.place(&mut config).into_iter();
+        let is_part = |named: &Named| matches!(named.purpose, For::Answer | For::Tokens);
+        named.filter(is_part).map(|named| named.placed).collect()
     }
 
     /// Files are named as seen from the config's folder.
-    fn place(&self, config: &mut Config) {
+    fn place(&self, config: &mut Config) -> Vec<Named> {
+        let mut all = Vec::new();
         each_named(config, |purpose, file| {
             let placed = self.folder().join(&*file);
-            *file = match purpose {
+            let placed = match purpose {
                 // Whole paths: a rollout keeps its hooks over a restart, perhaps from elsewhere.
                 For::State | For::Secret => std::path::absolute(&placed).unwrap_or(placed),
-                For::Answer => placed,
+                For::Answer | For::Tokens => placed,
             };
+            let written = std::mem::replace(file, placed.clone());
+            all.push(Named { purpose, written, placed });
         });
+        all
     }
 
     /// Where the files that it names are looked for.
@@ -103,18 +204,11 @@ impl Text {
     }
 }
 
-/// Reads the files of static answers, which are part of a config.
-fn read_answers(config: &mut Config) -> Result<(), FileError> {
-    let read = |path: &Path| {
-        let failed = |error| FileError::Read { path: path.display().to_string(), error };
-        read(path, LARGEST_ANSWER).map(Bytes::from).map_err(failed)
-    };
-    for service in &mut config.services {
-        let Some(answer) = &service.stability.fallback.answer else { continue };
-        let answer = answer.resolve(read)?;
-        Arc::make_mut(&mut service.stability).fallback.answer = Some(answer);
-    }
-    Ok(())
+/// Whether anybody on this machine can read a file.
+fn is_for_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    const OTHERS_READ: u32 = 0o004;
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & OTHERS_READ != 0)
 }
 
 impl Source {
@@ -141,6 +235,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Level;
 
     #[test]
     fn files_of_secrets_are_beside_the_config_and_need_not_be_there() {
@@ -157,6 +252,46 @@ mod tests {
         let files = config.notify.iter().map(|target| target.secret_file.as_deref());
         let expected = [Path::new("/nowhere/keys/x"), Path::new("/run/y")].map(Some);
         assert_eq!(files.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_told_where_it_is_named() {
+        let text = "[[listeners]]\naddress = \":80\"\n[admin]\ntoken_file = \"admin.token\"\n\
+            [services.a]\nfallback.answer.file = \"sorry.html\"\n[services.a.pools.b]\n\
+            upstreams = [\"a:1\"]\n[[notify]]\nurl = \"http://a/\"\nsecret_file = \"alerts.key\"\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml").display().to_string();
+        let text = Text { path, text: text.into() };
+        let told = |text: &Text| -> Vec<(Level, Option<(usize, usize)>)> {
+            let problems = text.check().1.0;
+            problems.iter().map(|problem| (problem.level, problem.position(&text.text))).collect()
+        };
+        let token = |level| (level, Some((4, 14)));
+        let secret = (Level::Warning, Some((11, 15)));
+        let answer = (Level::Error, Some((6, 24)));
+        assert_eq!(told(&text), [token(Level::Warning), answer, secret]);
+        let with_mode = |name, mode| {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(folder.path().join(name), mode).unwrap();
+        };
+        let write = |name, what| {
+            std::fs::write(folder.path().join(name), what).unwrap();
+            with_mode(name, 0o640);
+        };
+        write("sorry.html", "sorry");
+        assert_eq!(told(&text), [token(Level::Warning), secret]);
+        assert!(text.check().0, "who checks need not be allowed to read tokens");
+        assert!(matches!(text.parse(), Err(FileError::Problems(_))), "who serves needs them");
+        write("alerts.key", "key");
+        write("admin.token", "ci: short");
+        assert_eq!(told(&text), [token(Level::Error)]);
+        write("admin.token", "ci: 0123456789abcdef");
+        assert!(text.parse().unwrap().0.admin.tokens.is_some());
+        with_mode("admin.token", 0o644);
+        assert_eq!(told(&text), [token(Level::Warning)], "everybody can read it");
+        with_mode("admin.token", 0o640);
+        assert_eq!(told(&text), []);
     }
 
     #[test]

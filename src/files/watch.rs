@@ -1,4 +1,4 @@
-//! Changes of the config's file and of the static answers that it names: a path in, a call whenever
+//! Changes of the config's file, and of static answers and tokens that it names: a path in, a call whenever
 //! a content differs from the last seen out.
 //!
 //! The folder is watched, not the file: editors put a new file in its place, and Kubernetes swaps
@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Text;
 use super::read::{read, read_text};
-use super::source::{LARGEST, LARGEST_ANSWER};
+use super::source::{LARGEST, LARGEST_NAMED};
 
 /// A change is taken once nothing has stirred for this long: saving takes several steps.
 const QUIET: Duration = Duration::from_millis(100);
@@ -28,7 +28,7 @@ const LONGEST_STIR: usize = 20;
 /// How often the file is looked at without being told.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Calls whenever the content of the config's file or of a static answer that it names differs from
+/// Calls whenever the content of the config's file or of what is part of it (static answers, tokens) differs from
 /// what is in force, at first from `text`.
 pub async fn watch<F: Future<Output = ()>>(path: PathBuf, text: String, changed: impl Fn() -> F) {
     // One place is enough: a stir that is not noted any more is followed by a look anyway.
@@ -68,12 +68,12 @@ pub async fn watch<F: Future<Output = ()>>(path: PathBuf, text: String, changed:
 #[derive(Debug)]
 struct Seen {
     text: String,
-    answers: Vec<NamedAnswer>,
+    contents: Vec<Content>,
 }
 
-/// The file of a static answer.
+/// A file whose content is part of the config.
 #[derive(Debug)]
-struct NamedAnswer {
+struct Content {
     path: PathBuf,
     /// Length and time of the last change: as long as they stay, its content is not read again.
     stamp: Option<(u64, SystemTime)>,
@@ -83,12 +83,11 @@ struct NamedAnswer {
 impl Seen {
     fn of(path: &Path, text: String) -> Seen {
         let text = Text { path: path.display().to_string(), text };
-        let mut answers: Vec<NamedAnswer> =
-            text.answers().into_iter().map(NamedAnswer::new).collect();
-        for answer in &mut answers {
-            answer.look();
+        let mut contents: Vec<Content> = text.contents().into_iter().map(Content::new).collect();
+        for content in &mut contents {
+            content.look();
         }
-        Seen { text: text.text, answers }
+        Seen { text: text.text, contents }
     }
 
     /// Looks again; whether anything is different. What is missing or cannot be read is looked at
@@ -100,16 +99,16 @@ impl Seen {
             return true;
         }
         let mut is_changed = false;
-        for answer in &mut self.answers {
-            is_changed |= answer.look();
+        for content in &mut self.contents {
+            is_changed |= content.look();
         }
         is_changed
     }
 }
 
-impl NamedAnswer {
-    fn new(path: PathBuf) -> NamedAnswer {
-        NamedAnswer { path, stamp: None, content: None }
+impl Content {
+    fn new(path: PathBuf) -> Content {
+        Content { path, stamp: None, content: None }
     }
 
     fn look(&mut self) -> bool {
@@ -119,7 +118,7 @@ impl NamedAnswer {
         if self.stamp == Some(stamp) {
             return false;
         }
-        let Ok(bytes) = read(&self.path, LARGEST_ANSWER) else { return false };
+        let Ok(bytes) = read(&self.path, LARGEST_NAMED) else { return false };
         self.stamp = Some(stamp);
         let content = Some(Sha256::digest(&bytes).into());
         std::mem::replace(&mut self.content, content) != content

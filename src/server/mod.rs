@@ -22,7 +22,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::admin::{self, Admin, TokenError, Tokens};
+use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
 use crate::control::{self, BindError, Control, Controller, Listening, Wiring};
@@ -74,9 +74,6 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The admin tokens cannot be used.
-    #[error(transparent)]
-    Token(#[from] TokenError),
     /// Other machines could give orders.
     #[error(
         "other machines can reach the admin address {0}: give it a `token_file` in the config's \
@@ -137,8 +134,7 @@ impl Server {
         let published = Arc::new(Published::of(Arc::new(orders.build(None, moment))));
 
         let admin_address = options.admin.unwrap_or_else(|| config.admin.address.clone());
-        let tokens = Tokens::of(&config, &options.source)?;
-        if tokens.is_none() && !admin_address.is_local() {
+        if config.admin.tokens.is_none() && !admin_address.is_local() {
             return Err(StartError::Open(admin_address));
         }
         let admin_bound = Bound::to(&admin_address)?;
@@ -190,6 +186,7 @@ impl Server {
             notifier: notifier.clone(),
             caller: Arc::new(Caller::new(clock)),
             control: control.clone(),
+            is_admin_local: admin_address.is_local(),
             clock,
         };
         let controller = Controller::new(wiring, orders)?;
@@ -205,7 +202,6 @@ impl Server {
             source: options.source.clone(),
             is_stopping: is_stopping.clone(),
             clock,
-            tokens,
             is_local: admin_address.is_local(),
         };
         let mut tasks = vec![

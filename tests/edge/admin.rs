@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::edge::{HEAD, shop};
+use crate::harness::until;
 use crate::harness::{Client, Edge, Origin};
 
 async fn two_pools() -> (Origin, Origin, Edge) {
@@ -277,9 +278,46 @@ async fn a_token_file_that_is_none_is_refused_with_its_line() {
     std::fs::write(at("p.toml"), text).unwrap();
     let source = pointsman::files::Source::File(at("p.toml"));
     let options = pointsman::server::Options { source, admin: None, watches_file: false };
-    let refused = pointsman::server::Server::start(options).await.err().unwrap().to_string();
-    let said = "admin.token, line 2: `ci` has a token in line 1 already";
-    assert!(refused.ends_with(said), "{refused}");
+    use pointsman::files::FileError;
+    use pointsman::server::StartError;
+    let refused = pointsman::server::Server::start(options).await.err().unwrap();
+    let StartError::File(FileError::Problems(refused)) = refused else { panic!("{refused}") };
+    let shown = refused.render(false);
+    let said = "admin.token: line 2: `ci` has a token in line 1 already";
+    assert!(shown.contains(said) && shown.contains("^^^^^^^^^^^^^"), "{shown}");
+}
+
+#[tokio::test]
+async fn tokens_that_change_are_in_force_after_a_reload_and_bad_ones_open_nothing() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("admin.token");
+    let (old, new) = ("0123456789abcdef", "fedcba9876543210");
+    std::fs::write(&file, format!("ci: {old}\n")).unwrap();
+    let head = HEAD.replace("[admin]", &format!("[admin]\ntoken_file = \"{}\"", file.display()));
+    let origin = Origin::named("a").await;
+    let text = format!("{head}{}", shop(&[("only", &origin)], ""));
+    // Watched, so that no reload is asked for.
+    let edge = Edge::start_file(&text, true).await;
+    let status = async |token: &str| {
+        let field = format!("authorization: Bearer {token}");
+        edge.admin_with("GET", "/v1/status", "", &[&field]).await.status
+    };
+    assert_eq!((status(old).await, status(new).await), (200, 401));
+    std::fs::write(&file, format!("ci: {new}\n")).unwrap();
+    until("the new one is in force", async || status(new).await == 200).await;
+    assert_eq!(status(old).await, 401);
+    let field = format!("authorization: Bearer {new}");
+    let reload = async || edge.admin_with("POST", "/v1/config/reload", "", &[&field]).await;
+    for bad in ["", "# nobody\n", "ci: short\n"] {
+        std::fs::write(&file, bad).unwrap();
+        let refused = reload().await;
+        assert_eq!(refused.status, 422, "{}", refused.body);
+        assert!(refused.body.contains("admin.token"), "{}", refused.body);
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(reload().await.status, 422);
+    let without = edge.admin_with("GET", "/v1/status", "", &[]).await.status;
+    assert_eq!((without, status(new).await), (401, 200), "what was in force stays in force");
 }
 
 #[tokio::test]

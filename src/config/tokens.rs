@@ -1,23 +1,16 @@
-//! The tokens of the admin API: a file in, the name of whoever brings one out.
+//! The tokens of the admin API: a file's text in, the name of whoever brings one out.
 //!
 //! A line is `name: token`. The first line may be a token alone, which is named `admin`. What is not
 //! such a line is refused with its number: a token that is silently not known locks somebody out.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::config::Config;
-use crate::files::{Source, read_text};
-
 /// The shortest token taken: what is shorter can be guessed.
 const SHORTEST: usize = 16;
-
-/// The largest file of tokens, in bytes.
-const LARGEST: u64 = 1024 * 1024;
 
 /// The longest name of a token: it is shown in a column.
 const LONGEST_NAME: usize = 63;
@@ -27,39 +20,29 @@ const ADMIN: &str = "admin";
 
 /// Who may ask. Tokens are kept as hashes: comparing those takes the same time for tokens of any
 /// length.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens(Arc<[Known]>);
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Known {
     name: Arc<str>,
     hash: [u8; 32],
 }
 
-/// Why a token file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// It cannot be read.
-    #[error("cannot read the admin token file {path}: {error}")]
-    Read {
-        /// The file.
-        path: String,
-        /// What the system said.
-        error: std::io::Error,
-    },
+/// Why a text holds no tokens that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokensError {
     /// A line of it is no token.
-    #[error("the admin token file {path}, line {line}: {why}")]
+    #[error("line {line}: {why}")]
     Line {
-        /// The file.
-        path: String,
         /// From 1.
         line: usize,
         /// Why not.
         why: BadLine,
     },
     /// There is no token in it.
-    #[error("the admin token file {0} has no token: write one of at least {SHORTEST} characters")]
-    Empty(String),
+    #[error("it has no token: write one of at least {SHORTEST} characters")]
+    Empty,
 }
 
 /// What is wrong with a line of a token file. The token itself is never shown.
@@ -96,18 +79,12 @@ pub enum BadLine {
 }
 
 impl Tokens {
-    /// The tokens that a config asks for. A relative path starts at the config's own folder.
-    pub fn of(config: &Config, source: &Source) -> Result<Option<Tokens>, TokenError> {
-        let Some(file) = &config.admin.token_file else { return Ok(None) };
-        let folder = source.path().and_then(|path| path.parent());
-        let path: PathBuf = folder.map_or_else(|| file.clone(), |folder| folder.join(file));
-        let name = path.display().to_string();
-        let text = read_text(&path, LARGEST)
-            .map_err(|error| TokenError::Read { path: name.clone(), error })?;
-        match Tokens::parse(&text) {
-            Ok(tokens) if tokens.0.is_empty() => Err(TokenError::Empty(name)),
-            Ok(tokens) => Ok(Some(tokens)),
-            Err((line, why)) => Err(TokenError::Line { path: name, line, why }),
+    /// The tokens of a file, of which there is at least one.
+    pub fn of(text: &str) -> Result<Tokens, TokensError> {
+        match Tokens::parse(text) {
+            Ok(tokens) if tokens.0.is_empty() => Err(TokensError::Empty),
+            Ok(tokens) => Ok(tokens),
+            Err((line, why)) => Err(TokensError::Line { line, why }),
         }
     }
 

@@ -147,6 +147,7 @@ impl From<ReloadError> for Problem {
                 return refused.clone().into();
             }
             ReloadError::Open => (StatusCode::UNPROCESSABLE_ENTITY, "open-admin"),
+            ReloadError::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             ReloadError::NoFile => (StatusCode::CONFLICT, "no-file"),
             ReloadError::File(FileError::Read { .. }) => {
                 (StatusCode::CONFLICT, "file-not-readable")

@@ -59,10 +59,15 @@ pub(super) async fn start(options: Options) -> anyhow::Result<Server> {
     }
 }
 
-/// Serves until a signal, then drains.
-pub(super) async fn serve(server: Server) -> anyhow::Result<Ending> {
+/// Serves until a signal, then drains. It is an error if a part ends by itself: whoever looks after
+/// the process starts it again.
+pub(super) async fn serve(mut server: Server) -> anyhow::Result<Ending> {
     tracing::info!(admin = %server.admin_address(), "ready");
-    signals::until_told_to_stop(server.control()).await?;
+    let control = server.control().clone();
+    let died = tokio::select! {
+        told = signals::until_told_to_stop(&control) => told.map(|()| None)?,
+        part = server.part_ended() => Some(part),
+    };
     tracing::info!("stopping; requests under way end first");
     tokio::select! {
         left = server.stop() => match left {
@@ -70,6 +75,9 @@ pub(super) async fn serve(server: Server) -> anyhow::Result<Ending> {
             left => tracing::warn!(connections = left, "stopped before all requests had ended"),
         },
         _ = signals::again() => tracing::warn!("told twice: stopped at once"),
+    }
+    if let Some(part) = died {
+        bail!("a part of the process has ended that must not: {part}");
     }
     Ok(Ending::Done)
 }

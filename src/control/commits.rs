@@ -19,14 +19,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// What is to be stored together.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     pub changes: Vec<Change>,
     pub events: Vec<StoredEvent>,
 }
 
 /// The way to the thread and back.
 #[derive(Debug)]
-pub(super) struct Commits {
+pub struct Commits {
     batches: SyncSender<Batch>,
     stored: mpsc::Receiver<Result<(), String>>,
 }
@@ -34,33 +34,41 @@ pub(super) struct Commits {
 impl Commits {
     /// Starts the thread, which ends with this.
     pub fn start(store: Arc<Store>) -> std::io::Result<Commits> {
+        Commits::calling(move |batch| commit(&store, batch))
+    }
+
+    /// A thread that has each batch stored by this.
+    pub(crate) fn calling(
+        commit: impl Fn(&Batch) -> Result<(), String> + Send + 'static,
+    ) -> std::io::Result<Commits> {
         let (batches, taken) = sync_channel(1);
         let (answers, stored) = mpsc::channel(1);
         thread::Builder::new()
             .name("commits".into())
-            .spawn(move || run(&store, &taken, &answers))?;
+            .spawn(move || run(commit, &taken, &answers))?;
         Ok(Commits { batches, stored })
     }
 
     /// Hands over a batch; the one before must have been answered.
-    pub fn hand(&self, batch: Batch) {
+    pub(super) fn hand(&self, batch: Batch) {
         // There is room for the one that is handed over; a thread that is gone answers nothing.
         let _ = self.batches.try_send(batch);
     }
 
-    /// How it went with the batch that was handed over.
-    pub async fn stored(&mut self) -> Result<(), String> {
-        match self.stored.recv().await {
-            Some(stored) => stored,
-            // It ends with this, or has panicked; then nothing is stored ever again.
-            None => std::future::pending().await,
-        }
+    /// How it went with the batch that was handed over; none if the thread has panicked: then nothing
+    /// is stored ever again.
+    pub(super) async fn stored(&mut self) -> Option<Result<(), String>> {
+        self.stored.recv().await
     }
 }
 
-fn run(store: &Store, batches: &Receiver<Batch>, answers: &mpsc::Sender<Result<(), String>>) {
+fn run(
+    commit: impl Fn(&Batch) -> Result<(), String>,
+    batches: &Receiver<Batch>,
+    answers: &mpsc::Sender<Result<(), String>>,
+) {
     while let Ok(batch) = batches.recv() {
-        if answers.blocking_send(commit(store, &batch)).is_err() {
+        if answers.blocking_send(commit(&batch)).is_err() {
             break;
         }
     }

@@ -1,7 +1,7 @@
 //! Takes commands one by one and keeps time: orders are decided, this hands over what is to be stored,
 //! publishes, binds, reads files and begins what takes a while.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::commits::{Batch, Commits};
-use super::reload::Reloading;
+use super::reload::{Reading, Reloading, read};
 use super::tasks::run_task;
 use super::{Command, Commands, Control, Granted, Listening, ReloadError};
 use crate::clock::Clock;
@@ -23,7 +23,6 @@ use crate::orders::{Answered, Counts, Effect, Now, Orders, Refused, Ticket, chan
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Published, Snapshot};
 use crate::state::State;
-use crate::store::Store;
 
 /// How often rollouts are looked at, and events stored.
 const TICK: Duration = Duration::from_secs(1);
@@ -40,8 +39,6 @@ pub struct Wiring<L> {
     pub published: Arc<Published>,
     /// Where states go.
     pub state: watch::Sender<Arc<State>>,
-    /// Where changes are kept.
-    pub store: Arc<Store>,
     /// Where connections come in.
     pub listeners: L,
     /// Where the config comes from.
@@ -71,8 +68,12 @@ pub struct Controller<L: Listening> {
     pub(super) wiring: Wiring<L>,
     pub(super) orders: Orders,
     commits: Commits,
+    /// The state that was shown last; at first none was.
+    shown: State,
     replies: HashMap<Ticket, Reply>,
     pub(super) reloading: Option<Reloading<L::Prepared>>,
+    /// The file, while it is read and new names are looked up.
+    pub(super) reading: Option<Reading>,
     /// Who waits for a reload after that one.
     pub(super) reloads: VecDeque<oneshot::Sender<Result<Vec<Change>, ReloadError>>>,
     /// Whether counts and events may be stored though there is nothing else to store.
@@ -83,22 +84,24 @@ pub struct Controller<L: Listening> {
 
 impl<L: Listening> Controller<L> {
     /// Goes on from a first snapshot, which the orders have built.
-    pub fn new(wiring: Wiring<L>, orders: Orders) -> std::io::Result<Self> {
-        let commits = Commits::start(wiring.store.clone())?;
-        Ok(Controller {
+    pub fn new(wiring: Wiring<L>, orders: Orders, commits: Commits) -> Self {
+        Controller {
             wiring,
             orders,
             commits,
+            shown: State::default(),
             replies: HashMap::new(),
             reloading: None,
+            reading: None,
             reloads: VecDeque::new(),
             is_time: false,
             handed: None,
-        })
+        }
     }
 
-    /// Takes commands until nobody is left to send any.
-    pub async fn run(mut self, mut commands: Commands) {
+    /// Takes commands until nobody is left to send any; answers with the part that has ended before
+    /// that, if one has.
+    pub async fn run(mut self, mut commands: Commands) -> Option<&'static str> {
         self.wiring.notifier.set_targets(self.orders.config().notify.clone());
         self.orders.resume_rollouts(self.now());
         self.settle();
@@ -111,7 +114,12 @@ impl<L: Listening> Controller<L> {
                     Some(command) => self.take(command).await,
                     None => break,
                 },
-                stored = self.commits.stored() => self.on_stored(stored),
+                stored = self.commits.stored() => match stored {
+                    Some(stored) => self.on_stored(stored),
+                    // Whoever waits is told that it stops. Nothing more can be promised.
+                    None => return Some("the thread that stores"),
+                },
+                read = read(&mut self.reading), if self.reading.is_some() => self.on_read(read),
                 _ = tick.tick() => self.tick(),
                 _ = sleep(LOOK), if waits => {}
             }
@@ -120,9 +128,10 @@ impl<L: Listening> Controller<L> {
             }
             self.settle();
             self.hand_over();
-            self.reload_next().await;
+            self.reload_next();
         }
         self.store_the_rest().await;
+        None
     }
 
     async fn take(&mut self, command: Command) {
@@ -207,7 +216,7 @@ impl<L: Listening> Controller<L> {
             if !self.orders.is_waiting() {
                 break;
             }
-            let stored = self.commits.stored().await;
+            let Some(stored) = self.commits.stored().await else { break };
             let is_stored = stored.is_ok();
             self.on_stored(stored);
             if !is_stored {
@@ -267,24 +276,27 @@ impl<L: Listening> Controller<L> {
         }
     }
 
-    /// Shows what stands.
-    fn post(&self) {
-        let (state, now) = (self.orders.state(), self.now());
-        let mut tallies = BTreeMap::<Arc<str>, RolloutTally>::new();
-        for ((service, outcome), count) in self.orders.ended_rollouts() {
-            tallies.entry(service.clone()).or_default().ended.insert(outcome, *count);
-        }
-        for rollout in state.rollouts() {
-            let status = rollout.status(now.wall);
-            let (step, steps) = status.steps;
-            let share = status.share.ratio();
-            let stand = RolloutStand { state: status.state, step, steps, share };
-            tallies.entry(rollout.service.clone()).or_default().under_way = Some(stand);
-        }
-        self.wiring.process.set_rollouts(tallies);
+    /// Shows what stands, as far as it is another than was shown last: with thousands of services
+    /// most commands change one.
+    fn post(&mut self) {
         let depth = self.orders.depth() as u64;
         self.wiring.process.update(|gauges| gauges.store_queue = depth);
-        self.wiring.state.send_replace(Arc::new(state.clone()));
+        let (state, now) = (self.orders.state(), self.now());
+        if state.is_same_as(&self.shown) {
+            return;
+        }
+        for service in state.services_unlike(&self.shown) {
+            let stand = |rollout: &Arc<Rollout>| {
+                let status = rollout.status(now.wall);
+                let (step, steps) = status.steps;
+                RolloutStand { state: status.state, step, steps, share: status.share.ratio() }
+            };
+            let under_way = state.rollout(service).map(stand);
+            let ended = self.orders.ended_rollouts(service);
+            self.wiring.process.set_rollouts(service, RolloutTally { under_way, ended });
+        }
+        self.shown = state.clone();
+        self.wiring.state.send_replace(Arc::new(self.shown.clone()));
     }
 
     /// Puts what is known in force. Whoever waits looks again, also for what is gone now: one is

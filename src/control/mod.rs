@@ -22,6 +22,7 @@ use crate::orders::{Answer, By, Order, Refused};
 use crate::rollout::{Finished, Task, TaskError};
 use crate::snapshot::Resolved;
 
+pub use commits::Commits;
 pub use controller::{Controller, Wiring};
 pub use listening::{BindError, Listening};
 pub use reload::ReloadError;

@@ -1,5 +1,8 @@
 //! The file is read again: what it says in; a config in force, or why nothing has changed, out.
 //!
+//! The file is read, and names that are new are looked up, beside the writer: it only takes what was
+//! found. A name that becomes new meanwhile counts as one that has not resolved yet.
+//!
 //! One after the other: what a reload has bound is in use, or given back, before the next one binds.
 
 use std::collections::HashSet;
@@ -7,13 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{BindError, Controller, Listening};
 use crate::config::{Change, Config, diff};
 use crate::event::{Event, Kind, Subject};
-use crate::files::{FileError, InForce, Text};
+use crate::files::{FileError, InForce, Source, Text};
 use crate::orders::{By, Order, Refused, Ticket, changed_upstreams, live};
 use crate::resolve::{look_up_new, names};
+use crate::snapshot::Resolved;
 use crate::upstream::Address;
 
 /// How long a reload waits for names it has not seen before.
@@ -25,6 +30,9 @@ pub enum ReloadError {
     /// The process was started without a file.
     #[error("there is no file to reload: the process was started without one")]
     NoFile,
+    /// A fault of ours.
+    #[error("reading the file has failed for a fault of pointsman's own; the log has more")]
+    Failed,
     /// The file cannot be read, or is not a config.
     #[error(transparent)]
     File(#[from] FileError),
@@ -48,7 +56,7 @@ impl ReloadError {
             ReloadError::Bind(error) => error.address.to_string(),
             ReloadError::Refused(_) => "store".into(),
             ReloadError::Open => "token_file".into(),
-            ReloadError::NoFile => String::new(),
+            ReloadError::NoFile | ReloadError::Failed => String::new(),
         }
     }
 }
@@ -66,28 +74,67 @@ pub(super) struct Reloading<P> {
     changes: Vec<Change>,
 }
 
+/// A file that is being read, beside the writer: what takes a while keeps no order waiting.
+pub(super) struct Reading {
+    reply: Reply,
+    task: JoinHandle<Result<Read, ReloadError>>,
+}
+
+/// A file that was read.
+pub(super) struct Read {
+    config: Arc<Config>,
+    text: Text,
+    /// What names resolve to that were not known before.
+    new: Resolved,
+}
+
+/// Reads the file, and waits a little for the addresses of names that are not `known`: upstreams
+/// known by name only would take nothing until theirs are looked up.
+async fn read_file(source: Source, known: Resolved) -> Result<Read, ReloadError> {
+    let read = spawn_blocking(move || {
+        let text = source.read()?;
+        let (config, odd) = text.parse()?;
+        text.log(&odd);
+        Ok::<_, ReloadError>((config, text))
+    });
+    let (config, text) = read.await.map_err(|_| ReloadError::Failed)??;
+    let new = look_up_new(&config, &known, NEW_NAMES).await;
+    Ok(Read { config, text, new })
+}
+
+/// The end of a reading, if one is under way.
+pub(super) async fn read(reading: &mut Option<Reading>) -> Result<Read, ReloadError> {
+    match reading {
+        Some(reading) => (&mut reading.task).await.unwrap_or(Err(ReloadError::Failed)),
+        None => std::future::pending().await,
+    }
+}
+
 impl<L: Listening> Controller<L> {
     /// Begins the next reload, if none is under way.
-    pub(super) async fn reload_next(&mut self) {
-        while self.reloading.is_none()
+    pub(super) fn reload_next(&mut self) {
+        while self.reading.is_none()
+            && self.reloading.is_none()
             && let Some(reply) = self.reloads.pop_front()
         {
-            if let Err((reply, error)) = self.begin_reload(reply).await {
-                self.tell_reloaded(reply, Err(error));
+            if self.wiring.source.path().is_none() {
+                self.tell_reloaded(reply, Err(ReloadError::NoFile));
+                continue;
             }
-            self.settle();
-            self.hand_over();
+            let (source, known) = (self.wiring.source.clone(), self.orders.resolved().clone());
+            let task = tokio::spawn(read_file(source, known));
+            self.reading = Some(Reading { reply, task });
         }
     }
 
-    async fn begin_reload(&mut self, reply: Reply) -> Result<(), (Reply, ReloadError)> {
-        let read = match self.read_file() {
-            Ok(read) => read,
-            Err(error) => return Err((reply, error)),
+    /// The file was read: what it says is put in force, or not.
+    pub(super) fn on_read(&mut self, read: Result<Read, ReloadError>) {
+        let Some(Reading { reply, .. }) = self.reading.take() else { return };
+        let prepared = read.and_then(|read| Ok((self.prepare(&read.config)?, read)));
+        let (prepared, Read { config, text, new }) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return self.tell_reloaded(reply, Err(error)),
         };
-        let (config, text, prepared) = read;
-        // Upstreams known by name only would take nothing until their names are looked up.
-        let new = look_up_new(&config, self.orders.resolved(), NEW_NAMES).await;
         self.orders.learn(new);
         let changes =
             diff(self.orders.config(), &config, &live(self.orders.state(), self.orders.config()));
@@ -96,21 +143,13 @@ impl<L: Listening> Controller<L> {
         let ticket = self.orders.take(order, By::new("file", None), &snapshot, now);
         let reply = Some(reply);
         self.reloading = Some(Reloading { ticket, reply, prepared, config, text, changes });
-        Ok(())
     }
 
-    fn read_file(&self) -> Result<(Arc<Config>, Text, L::Prepared), ReloadError> {
-        if self.wiring.source.path().is_none() {
-            return Err(ReloadError::NoFile);
-        }
-        let text = self.wiring.source.read()?;
-        let (config, odd) = text.parse()?;
-        text.log(&odd);
+    fn prepare(&self, config: &Config) -> Result<L::Prepared, ReloadError> {
         if config.admin.tokens.is_none() && !self.wiring.is_admin_local {
             return Err(ReloadError::Open);
         }
-        let prepared = self.wiring.listeners.prepare(&config.listeners)?;
-        Ok((config, text, prepared))
+        Ok(self.wiring.listeners.prepare(&config.listeners)?)
     }
 
     /// The config of the reload under way is in force, or is not.

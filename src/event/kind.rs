@@ -174,6 +174,11 @@ pub enum Kind {
     },
     /// The store takes orders again.
     StoreWorks,
+    /// A part of the process that must not end has ended.
+    PartEnded {
+        /// Which.
+        part: String,
+    },
     /// A file was refused, and the config in force stays.
     ReloadRefused {
         /// What is at fault: a file or an address.
@@ -228,6 +233,7 @@ impl Kind {
             | Kind::DiskSilent { .. }
             | Kind::DiskAnswers { .. } => "store",
             Kind::StoreFails { .. } | Kind::StoreWorks => "store",
+            Kind::PartEnded { .. } => "process",
             Kind::ReloadRefused { .. } => "reload",
             Kind::Kept(kept) => &kept.name,
         }
@@ -276,6 +282,7 @@ impl Kind {
             Kind::DiskAnswers { .. } => "disk-answers",
             Kind::StoreFails { .. } => "store-fails",
             Kind::StoreWorks => "store-works",
+            Kind::PartEnded { .. } => "part-ended",
             Kind::ReloadRefused { .. } => "reload-refused",
             Kind::Kept(kept) => &kept.code,
         }
@@ -298,6 +305,7 @@ impl Kind {
             Kind::Unstored { what, .. } | Kind::Stored { what } => what.clone(),
             Kind::Rollout { id, event } => format!("{id} {}", event.named()),
             Kind::ReloadRefused { at_fault, .. } => at_fault.clone(),
+            Kind::PartEnded { part } => part.clone(),
             Kind::Kept(kept) => kept.words.clone(),
             Kind::Drained
             | Kind::Activated
@@ -365,7 +373,9 @@ impl Kind {
             | Kind::Panicked { .. }
             | Kind::DiskSilent { .. }
             | Kind::BudgetTurned { state: State::Hold | State::Frozen, .. } => Severity::High,
-            Kind::Unstored { .. } | Kind::StoreFails { .. } => Severity::Critical,
+            Kind::Unstored { .. } | Kind::StoreFails { .. } | Kind::PartEnded { .. } => {
+                Severity::Critical
+            }
             Kind::Rollout { event, .. } => match event.weight() {
                 Weight::Note => Severity::Low,
                 Weight::Warning => Severity::Medium,

@@ -82,6 +82,10 @@ impl Display for Kind {
             Kind::StoreFails { why } => {
                 write!(f, "orders are refused and rollouts stand still: {why}")
             }
+            Kind::PartEnded { part } => write!(
+                f,
+                "a part of the process has ended that must not ({part}); it stops, to be started again"
+            ),
             Kind::StoreWorks => f.write_str("the store can be written again"),
             Kind::ReloadRefused { why, .. } => {
                 write!(f, "config refused, the old one stays in force: {why}")

@@ -125,9 +125,10 @@ impl Process {
         *self.notify_targets.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = targets;
     }
 
-    /// Replaces what is known of rollouts, by service.
-    pub fn set_rollouts(&self, rollouts: BTreeMap<Arc<str>, RolloutTally>) {
-        *self.rollouts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = rollouts;
+    /// Replaces what is known of the rollouts of a service.
+    pub fn set_rollouts(&self, service: &Arc<str>, tally: RolloutTally) {
+        let mut all = self.rollouts.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        all.insert(service.clone(), tally);
     }
 
     /// The rollouts of a service.

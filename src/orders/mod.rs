@@ -155,7 +155,7 @@ pub struct Orders {
     history: Arc<History>,
     budgets: Budgets,
     /// How many rollouts have ended since the process began, by service and outcome.
-    ended: BTreeMap<(Arc<str>, &'static str), u64>,
+    ended: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
     /// Orders whose time is over, as long as the store has them.
     over: BTreeMap<About, Override>,
     /// Tasks whose end could not be taken in yet.
@@ -228,9 +228,9 @@ impl Orders {
         &self.history
     }
 
-    /// How many rollouts have ended since the process began, by service and outcome.
-    pub fn ended_rollouts(&self) -> &BTreeMap<(Arc<str>, &'static str), u64> {
-        &self.ended
+    /// How many rollouts of a service have ended since the process began, by outcome.
+    pub fn ended_rollouts(&self, service: &Arc<str>) -> BTreeMap<&'static str, u64> {
+        self.ended.get(service).cloned().unwrap_or_default()
     }
 
     /// How many orders and decisions wait for the disk.

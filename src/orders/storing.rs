@@ -374,7 +374,8 @@ impl Orders {
             if let (Some((outcome, _)), false, true) =
                 (&rollout.ended, is_other, known == Some(rollout.id))
             {
-                *self.ended.entry((rollout.service.clone(), outcome.name())).or_default() += 1;
+                let of_service = self.ended.entry(rollout.service.clone()).or_default();
+                *of_service.entry(outcome.name()).or_default() += 1;
             }
         }
     }

@@ -10,6 +10,7 @@ pub mod listen;
 pub mod signals;
 pub mod socket;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -19,13 +20,14 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{Id, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
-use crate::control::{self, BindError, Control, Controller, Listening, Wiring};
+use crate::control::{self, BindError, Commits, Control, Controller, Listening, Wiring};
+use crate::event::{Event, Kind, Subject};
 use crate::events::{Events, tell_states};
 use crate::files::{FileError, InForce, Source, watch as watch_file};
 use crate::history::{History, PERIOD};
@@ -99,7 +101,9 @@ pub struct Server {
     admin_address: ListenAddress,
     open: Arc<AtomicUsize>,
     is_stopping: Arc<AtomicBool>,
-    tasks: Vec<JoinHandle<()>>,
+    events: Arc<Events>,
+    /// What must not end before the process does.
+    parts: Parts,
     /// The threads that do one thing beside; each ends with its sender.
     _beside: [oneshot::Sender<()>; 2],
     _workers: Workers,
@@ -108,6 +112,11 @@ pub struct Server {
 impl Server {
     /// Starts everything; once this returns, requests are served.
     pub async fn start(options: Options) -> Result<Server, StartError> {
+        Server::start_with(options, None).await
+    }
+
+    /// As [`Server::start`], with changes stored by this, if it is given.
+    async fn start_with(options: Options, commits: Option<Commits>) -> Result<Server, StartError> {
         let clock = clock::system();
         let text = options.source.read()?;
         let (config, odd) = text.parse()?;
@@ -165,8 +174,9 @@ impl Server {
 
         // A thousand upstreams mean thousands of wake-ups a second, which cost half as much where
         // none of them crosses a thread.
-        let probes = start_beside("probes", probe::run(published.clone(), clock))?;
-        let copies = start_beside("copies", send_copies(copies, published.clone(), clock))?;
+        let (probes, probes_end) = start_beside("probes", probe::run(published.clone(), clock))?;
+        let (copies, copies_end) =
+            start_beside("copies", send_copies(copies, published.clone(), clock))?;
         let (in_force_sender, in_force) = watch::channel(in_force);
         let (state_sender, state) = watch::channel(Arc::new(orders.state().clone()));
         let history = orders.history().clone();
@@ -174,6 +184,10 @@ impl Server {
         let notifier = Arc::new(Notifier::new(clock, process.clone()));
         let events = Events::new(clock, published.clone(), notifier.clone(), stored);
         let events = Arc::new(events);
+        let commits = match commits {
+            Some(commits) => commits,
+            None => Commits::start(store)?,
+        };
         let wiring = Wiring {
             published: published.clone(),
             listeners,
@@ -181,7 +195,6 @@ impl Server {
             process: process.clone(),
             in_force: in_force_sender,
             state: state_sender,
-            store,
             events: events.clone(),
             notifier: notifier.clone(),
             caller: Arc::new(Caller::new(clock)),
@@ -189,7 +202,7 @@ impl Server {
             is_admin_local: admin_address.is_local(),
             clock,
         };
-        let controller = Controller::new(wiring, orders)?;
+        let controller = Controller::new(wiring, orders, commits);
         let admin = Admin {
             published: published.clone(),
             control: control.clone(),
@@ -204,17 +217,24 @@ impl Server {
             clock,
             is_local: admin_address.is_local(),
         };
-        let mut tasks = vec![
-            tokio::spawn(controller.run(commands)),
-            tokio::spawn(resolve(resolver, in_force, control.clone())),
-            tokio::spawn(keep_history(history, published.clone(), clock)),
-            tokio::spawn(tell_states(published.clone(), events, clock)),
-            tokio::spawn(call_at_ends(published.clone(), state.clone(), clock)),
-            tokio::spawn(serve_admin(admin_bound, admin)),
-        ];
+        let mut parts = Parts::default();
+        parts.start(
+            "the writer",
+            async move { controller.run(commands).await.unwrap_or("the writer") },
+        );
+        parts.start_as("the resolver", resolve(resolver, in_force, control.clone()));
+        parts.start_as("the history", keep_history(history, published.clone(), clock));
+        parts
+            .start_as("the watch of states", tell_states(published.clone(), events.clone(), clock));
+        let ends = call_at_ends(published.clone(), state.clone(), clock);
+        parts.start_as("the ends of holds", ends);
+        parts.start_as("the admin API", serve_admin(admin_bound, admin));
+        parts.start_as("the probes", ended(probes_end));
+        parts.start_as("the copies", ended(copies_end));
         if let Some(path) = options.source.path().filter(|_| options.watches_file) {
             let path = path.to_path_buf();
-            tasks.push(tokio::spawn(reload_on_change(path, text.text, control.clone())));
+            let watch = reload_on_change(path, text.text, control.clone());
+            parts.start_as("the watch of the file", watch);
         }
         Ok(Server {
             published,
@@ -226,7 +246,8 @@ impl Server {
             admin_address,
             open,
             is_stopping,
-            tasks,
+            events,
+            parts,
             _beside: [probes, copies],
             _workers: workers,
         })
@@ -270,6 +291,16 @@ impl Server {
         &self.process
     }
 
+    /// Waits until a part has ended that must not, and answers with its name. From then on the
+    /// process is not ready: it is to stop and to be started again.
+    pub async fn part_ended(&mut self) -> &'static str {
+        let part = self.parts.ended().await;
+        self.is_stopping.store(true, Ordering::Relaxed);
+        let kind = Kind::PartEnded { part: part.into() };
+        self.events.say(Event::by_itself(kind, Subject::default()));
+        part
+    }
+
     /// Stops: refuses new connections, lets requests under way end, at most for the config's
     /// drain time, then ends the rest. Answers with how many were ended.
     pub async fn stop(self) -> usize {
@@ -288,9 +319,37 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+/// What must not end before the process does. Dropping it ends all of it.
+#[derive(Default)]
+struct Parts {
+    tasks: JoinSet<&'static str>,
+    names: HashMap<Id, &'static str>,
+}
+
+impl Parts {
+    fn start_as(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.start(name, async move {
+            work.await;
+            name
+        });
+    }
+
+    /// Starts one that says itself what has ended.
+    fn start(
+        &mut self,
+        name: &'static str,
+        work: impl Future<Output = &'static str> + Send + 'static,
+    ) {
+        self.names.insert(self.tasks.spawn(work).id(), name);
+    }
+
+    /// Waits until one has ended, or has panicked; answers with its name.
+    async fn ended(&mut self) -> &'static str {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => name,
+            Some(Err(error)) => self.names.get(&error.id()).copied().unwrap_or("a task"),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -340,25 +399,35 @@ fn workers(config: &Config) -> usize {
     workers.map_or(1, NonZeroUsize::get)
 }
 
-/// Does this on a thread of its own, which ends when the sender is dropped.
+/// Does this on a thread of its own, which ends when the sender is dropped; the receiver hears when
+/// it has.
 fn start_beside(
     name: &str,
     work: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<oneshot::Sender<()>> {
+) -> std::io::Result<(oneshot::Sender<()>, oneshot::Receiver<()>)> {
     let (running, ended) = oneshot::channel();
+    let (works, end) = oneshot::channel::<()>();
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let run = move || {
         runtime.block_on(async {
             // As a task: tokio wakes what `block_on` itself waits for through the system, two calls
             // for each probe that ends.
-            let working = tokio::spawn(work);
-            let _ = ended.await;
-            working.abort();
+            let mut working = tokio::spawn(work);
+            tokio::select! {
+                _ = ended => working.abort(),
+                _ = &mut working => {}
+            }
         });
         runtime.shutdown_background();
+        drop(works);
     };
     std::thread::Builder::new().name(name.into()).spawn(run)?;
-    Ok(running)
+    Ok((running, end))
+}
+
+/// Waits for the end of a thread that does something beside.
+async fn ended(end: oneshot::Receiver<()>) {
+    let _: Result<(), _> = end.await;
 }
 
 async fn resolve(resolver: Resolver, in_force: watch::Receiver<Arc<InForce>>, control: Control) {
@@ -394,3 +463,6 @@ async fn keep_history(history: Arc<History>, published: Arc<Published>, clock: C
         sleep(PERIOD).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,6 +196,28 @@ impl State {
         }
     }
 
+    /// Whether nothing was changed since this was a copy of the other; no may be wrong.
+    pub fn is_same_as(&self, other: &State) -> bool {
+        self.secret == other.secret
+            && Arc::ptr_eq(&self.services, &other.services)
+            && Arc::ptr_eq(&self.flags, &other.flags)
+            && Arc::ptr_eq(&self.in_file, &other.in_file)
+            && Arc::ptr_eq(&self.budgets, &other.budgets)
+    }
+
+    /// The services of which something may be remembered that the other does not, or the other way
+    /// round.
+    pub fn services_unlike<'a>(&'a self, other: &'a State) -> impl Iterator<Item = &'a Arc<str>> {
+        let is_new = |(name, known): &(&Arc<str>, &Arc<Remembered>)| {
+            other.services.get(*name).is_none_or(|before| !Arc::ptr_eq(before, known))
+        };
+        let is_same = Arc::ptr_eq(&self.services, &other.services);
+        let new = self.services.iter().filter(move |_| !is_same).filter(is_new);
+        let gone = other.services.keys().filter(move |_| !is_same);
+        let gone = gone.filter(|name| !self.services.contains_key(*name));
+        new.map(|(name, _)| name).chain(gone)
+    }
+
     /// The key of the cohort hash, once it was made.
     pub fn secret(&self) -> Option<[u8; 16]> {
         self.secret

@@ -145,3 +145,24 @@ fn the_key_of_an_order_is_read_back() {
     assert_eq!(About::read("dance shop"), None);
     assert_eq!(About::read("drain"), None);
 }
+
+#[test]
+fn what_is_unlike_another_state_is_named_and_nothing_else() {
+    let order = |service: &str| {
+        let what = What::Freeze { service: service.into() };
+        let at = WallTime::from_millis(1);
+        Change::Order(Override { what, author: "ada".into(), reason: None, at, until: None })
+    };
+    let mut before = State::default();
+    ["api", "shop", "web"].map(order).iter().for_each(|change| before.apply(change));
+    let mut after = before.clone();
+    assert!(after.is_same_as(&before));
+    assert_eq!(after.services_unlike(&before).count(), 0);
+    after.apply(&order("shop"));
+    after.apply(&Change::Clear(About::freeze("web")));
+    after.apply(&order("new"));
+    assert!(!after.is_same_as(&before));
+    let mut unlike: Vec<&str> = after.services_unlike(&before).map(|name| &**name).collect();
+    unlike.sort_unstable();
+    assert_eq!(unlike, ["new", "shop", "web"]);
+}

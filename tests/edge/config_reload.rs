@@ -164,3 +164,38 @@ async fn a_reload_to_a_name_fails_no_request() {
     let (_, pool) = edge.admin("GET", "/v1/services/shop/pools/blue", "").await;
     assert_eq!(pool["upstreams"][0]["state"], "active", "resolved before it was published");
 }
+
+/// A name server that hears questions and answers none.
+#[tokio::test]
+async fn an_order_is_answered_while_a_reload_waits_for_a_name_server_that_does_not_answer() {
+    let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let origin = Origin::named("a").await;
+    let head = HEAD.replace(
+        "[server]",
+        &format!("[server]\nresolvers = [\"{}\"]", server.local_addr().unwrap()),
+    );
+    let text = format!("{head}{}", shop(&[("only", &origin)], ""));
+    let edge = std::sync::Arc::new(Edge::start_file(&text, false).await);
+    let order = r#"{"mode": "serve"}"#;
+    // A machine may be busy for as long as a reload waits; but not each time.
+    for nth in 0..20 {
+        let name = format!("\"n{nth}.test:80\"");
+        let with_name = text.replace("upstreams = [", &format!("upstreams = [{name}, "));
+        assert_ne!(with_name, text);
+        std::fs::write(edge.file(), with_name).unwrap();
+        let reloading = {
+            let edge = edge.clone();
+            tokio::spawn(async move { edge.admin("POST", "/v1/config/reload", "").await.0 })
+        };
+        let mut question = [0; 512];
+        server.recv(&mut question).await.unwrap();
+        assert_eq!(edge.admin("PUT", "/v1/services/shop/mode", order).await.0, 200);
+        let was_first = !reloading.is_finished();
+        assert_eq!(reloading.await.unwrap(), 200);
+        if was_first {
+            return;
+        }
+        while server.try_recv(&mut question).is_ok() {}
+    }
+    panic!("no order was answered before the reload that was asked for before it");
+}

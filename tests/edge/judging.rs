@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::edge::shop;
 use crate::harness::load::Record;
-use crate::harness::{Edge, Load, Origin, Reply, alone, until};
+use crate::harness::{Edge, Load, Origin, PATIENCE, Reply, alone, until};
 
 const ANYWHERE: &str = "127.0.0.1:0";
 
@@ -43,17 +43,19 @@ async fn start(edge: &Edge, body: &str) {
     assert_eq!(status, 201, "{began}");
 }
 
-/// Waits until it has ended, longer than the harness would.
-async fn until_ended(edge: &Edge, within: Duration) -> Value {
-    let begun = Instant::now();
-    loop {
-        let now = rollout(edge).await;
-        if now["state"] != "running" {
-            return now;
+/// Waits until it has ended, longer than the harness would: a judge that hears less a second on a
+/// busy machine takes longer to be sure.
+async fn until_ended(edge: &Edge) -> Value {
+    let ended = tokio::time::timeout(3 * PATIENCE, async {
+        loop {
+            let now = rollout(edge).await;
+            if now["state"] != "running" {
+                return now;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert!(begun.elapsed() < within, "after {within:?}: {now}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    });
+    ended.await.expect("it ends")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,7 +71,7 @@ async fn a_canary_that_begins_to_fail_goes_back_before_thirty_requests_failed() 
     assert_eq!(rollout(&edge).await["state"], "running");
     turns_bad.store(true, Ordering::Relaxed);
     let (turned, before) = (Instant::now(), failed.load(Ordering::Relaxed));
-    let ended = until_ended(&edge, Duration::from_secs(10)).await;
+    let ended = until_ended(&edge).await;
     let failed = failed.load(Ordering::Relaxed) - before;
     println!("{failed} failed, {:?}: {}", turned.elapsed(), ended["status"]);
     assert_eq!(ended["state"], "rolled-back");
@@ -106,7 +108,7 @@ async fn a_canary_as_good_as_the_old_version_gets_everything() {
     let edge = Edge::before(&[("blue", &blue), ("green", &green)], &service).await;
     let load = Load::gets(edge.address, 1_000).start();
     start(&edge, r#"{"to": "green"}"#).await;
-    let ended = until_ended(&edge, Duration::from_secs(90)).await;
+    let ended = until_ended(&edge).await;
     load.stop().await;
     assert_eq!(ended["state"], "promoted", "{ended}");
 }
@@ -121,13 +123,14 @@ async fn a_slower_tail_goes_back() {
             Reply::ok(name).late(if nth.is_multiple_of(50) { tail } else { 4 })
         })
     };
-    // The slowest fiftieth takes half as long again, and so does the p99.
-    let (blue, green) = (slow_each_50th("blue", 60).await, slow_each_50th("green", 90).await);
+    // The slowest fiftieth takes half as long again, and so does the p99: by more than a busy machine
+    // adds to either.
+    let (blue, green) = (slow_each_50th("blue", 400).await, slow_each_50th("green", 600).await);
     let edge = Edge::before(&[("blue", &blue), ("green", &green)], UNGUARDED).await;
     let load = Load::gets(edge.address, 1_000).start();
     until("the old version has a past", async || blue.asked() > 3_000).await;
     start(&edge, r#"{"to": "green", "steps": [50, 100], "hold": "1h"}"#).await;
-    let ended = until_ended(&edge, Duration::from_secs(60)).await;
+    let ended = until_ended(&edge).await;
     load.stop().await;
     assert_eq!(ended["state"], "rolled-back", "{ended}");
     assert_eq!(ended["judgement"]["driver"], "p99", "{ended}");
@@ -144,7 +147,7 @@ async fn too_little_traffic_pauses_and_somebody_is_told() {
     let edge = Edge::start(&format!("{}{notify}", shop(&pools, service))).await;
     let load = Load { connections: 2, ..Load::gets(edge.address, 10) }.start();
     start(&edge, "{}").await;
-    let paused = until_ended(&edge, Duration::from_secs(20)).await;
+    let paused = until_ended(&edge).await;
     load.stop().await;
     let status = paused["status"].as_str().unwrap();
     assert!(paused["state"] == "paused" && status.contains("no verdict after 3s"), "{status}");
@@ -176,7 +179,7 @@ async fn what_upstreams_report_is_judged_and_stays_between_us() {
     assert_eq!((&*response.body, response.fields("x-pointsman-metric").len()), ("green", 0));
     let load = Load::gets(edge.address, 500).start();
     start(&edge, r#"{"steps": [20, 100], "hold": "1h"}"#).await;
-    let ended = until_ended(&edge, Duration::from_secs(30)).await;
+    let ended = until_ended(&edge).await;
     assert!(load.stop().await.iter().all(Record::is_ok));
     assert_eq!(ended["judgement"]["driver"], "checkout_failed", "{ended}");
 }
@@ -268,13 +271,13 @@ async fn a_prometheus_server_may_have_a_say() {
     for edge in edges {
         start(edge, r#"{"watch": "0s"}"#).await;
     }
-    let ended = until_ended(&bad, Duration::from_secs(20)).await;
+    let ended = until_ended(&bad).await;
     assert_eq!(ended["state"], "rolled-back", "{ended}");
     let why = ended["status"].as_str().unwrap();
     assert!(why.contains("`vector(0.8)` is 0.8, the limit is 0.5"), "{why}");
-    let ended = until_ended(&good, Duration::from_secs(30)).await;
+    let ended = until_ended(&good).await;
     assert_eq!(ended["state"], "promoted", "{ended}");
-    let ended = until_ended(&nobody, Duration::from_secs(20)).await;
+    let ended = until_ended(&nobody).await;
     let why = ended["status"].as_str().unwrap();
     assert!(ended["state"] == "paused" && why.contains("Prometheus has no answer"), "{why}");
     for load in loads {

@@ -13,7 +13,7 @@ async fn upstreams_killed_in_turn_never_leave_nothing_to_try() {
     let _alone = alone().await;
     let mut processes = three_processes().await;
     let edge = Edge::start(&fleet(&addresses(&processes), "")).await;
-    let load = Load::gets(edge.address, 500).start();
+    let load = Load::gets(edge.address, 250).start();
     for turn in 0..TURNS {
         let process = &mut processes[turn % 3];
         process.kill().await;

@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Time(Option<Duration>),
     /// A length of time that is waited on purpose, and may be zero.
     Wait(Duration),
+    /// A length of time above zero, at most a day, or `never` for one without end.
+    Idle(Duration),
     /// A whole number.
     Number {
         least: u64,
@@ -168,6 +170,10 @@ pub(super) const fn time(name: &'static str, default: Duration) -> Key {
 
 pub(super) const fn wait(name: &'static str, default: Duration) -> Key {
     Key::of(name, Kind::Wait(default))
+}
+
+pub(super) const fn idle(name: &'static str, default: Duration) -> Key {
+    Key::of(name, Kind::Idle(default))
 }
 
 pub(super) const fn number(name: &'static str, (least, most): (u64, u64), default: u64) -> Key {

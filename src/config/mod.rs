@@ -211,8 +211,10 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the end of the request to the end of the response's header section.
     pub response: Duration,
-    /// Between two reads or writes.
+    /// Between two reads or writes; [`Duration::MAX`] for any time.
     pub idle: Duration,
+    /// The same in an answer that is a stream.
+    pub stream_idle: Duration,
     /// For a connection to wait unused for the next request.
     pub pool_idle: Duration,
 }
@@ -252,6 +254,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(1),
             response: Duration::from_secs(15),
             idle: Duration::from_secs(60),
+            stream_idle: Duration::from_secs(15 * 60),
             pool_idle: Duration::from_secs(30),
         }
     }

@@ -164,7 +164,7 @@ fn about(key: &Key) -> String {
 fn default(key: &Key) -> Option<String> {
     match key.kind {
         Kind::Time(default) => default.map(|time| quoted(&in_words(time))),
-        Kind::Wait(default) => Some(quoted(&in_words(default))),
+        Kind::Wait(default) | Kind::Idle(default) => Some(quoted(&in_words(default))),
         Kind::Number { default, .. } => default.map(digits_of_toml),
         Kind::Size { default, .. } => Some(quoted(&in_bytes(default))),
         Kind::Share { default, .. } => default.map(|share| share.to_string()),

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::fallback::FALLBACK;
 use super::judge::JUDGE;
-use super::key::{Key, Kind, Table, Without, mins, number, secs, table, text_option, time};
+use super::key::{Key, Kind, Table, Without, idle, mins, number, secs, table, text_option, time};
 use super::mirror::{MIRROR, mirror};
 use super::rollout::{ROLLOUT, rollout};
 use super::section::{Found, Section, text_of, wrong_kind};
@@ -65,7 +65,10 @@ static TIMEOUTS: Table = Table::new(
         time("connect", secs(1)),
         time("response", secs(15))
             .about("from the end of the request to the end of the response's head"),
-        time("idle", mins(1)).about("while nothing moves in either direction"),
+        idle("idle", mins(1)).about("while nothing moves in either direction; or `never`"),
+        idle("stream_idle", mins(15)).about(
+            "the same in the answers that are streams (`text/event-stream` and the like, gRPC); or `never`",
+        ),
         time("pool_idle", secs(30)).about("for an upstream connection to wait unused"),
     ],
 );
@@ -294,6 +297,7 @@ fn timeouts(mut section: Section<'_>, problems: &mut Problems) -> Timeouts {
         connect: section.time(problems, "connect"),
         response: section.time(problems, "response"),
         idle: section.time(problems, "idle"),
+        stream_idle: section.time(problems, "stream_idle"),
         pool_idle: section.time(problems, "pool_idle"),
     };
     section.close(problems);

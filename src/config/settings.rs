@@ -176,7 +176,7 @@ fn effective(key: &Key, value: &DeValue<'_>) -> String {
         u64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
     };
     let found = match key.kind {
-        Kind::Time(_) | Kind::Wait(_) => duration_or_zero(&text).ok().map(in_words),
+        Kind::Time(_) | Kind::Wait(_) | Kind::Idle(_) => duration_or_zero(&text).ok().map(in_words),
         Kind::Number { unit, .. } => whole(value).map(|number| format!("{number}{unit}")),
         Kind::Size { .. } => whole(value).or_else(|| size(&text)).map(in_bytes),
         Kind::Share { .. } => text.trim().trim_end_matches('%').trim().parse().ok().map(in_percent),
@@ -192,7 +192,7 @@ fn effective(key: &Key, value: &DeValue<'_>) -> String {
 pub(super) fn default(key: &Key) -> Option<String> {
     match key.kind {
         Kind::Time(default) => default.map(in_words),
-        Kind::Wait(default) => Some(in_words(default)),
+        Kind::Wait(default) | Kind::Idle(default) => Some(in_words(default)),
         Kind::Number { default, unit, .. } => default.map(|number| format!("{number}{unit}")),
         Kind::Size { default, .. } => Some(in_bytes(default)),
         Kind::Share { default, .. } => default.map(in_percent),

@@ -201,3 +201,17 @@ fn name_servers_are_addresses_with_or_without_a_port() {
         ["t:2:14: bad value for `resolvers`", "t:2:30: bad value for `resolvers`"]
     );
 }
+
+#[test]
+fn a_wait_between_bytes_may_have_no_end_and_a_time_out_may_not() {
+    let with =
+        |timeouts: &str| SMALL.to_string() + &format!("[services.shop.timeouts]\n{timeouts}\n");
+    let (config, _) = Config::parse(&with("idle = \"never\"\nstream_idle = \"1h\"")).unwrap();
+    let service = &config.services.iter().find(|service| &*service.name == "shop").unwrap();
+    let timeouts = service.timeouts;
+    assert_eq!(timeouts.idle, std::time::Duration::MAX);
+    assert_eq!(timeouts.stream_idle, std::time::Duration::from_secs(3_600));
+    for refused in ["response = \"never\"", "idle = \"2d\"", "idle = \"Never\"", "idle = \"0s\""] {
+        assert!(Config::parse(&with(refused)).is_err(), "{refused}");
+    }
+}

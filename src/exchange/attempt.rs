@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 
 use super::Exchange;
 use super::again::Doubt;
@@ -43,6 +44,10 @@ pub(super) struct Asking {
     outcome: Option<Outcome>,
     /// That of the response's head.
     pub(super) status: Option<u16>,
+    /// What kind of body its answer has.
+    pub(super) kind: BodyKind,
+    /// Whether its answer has said how long it is.
+    has_length: bool,
     /// How its call went, if it is one of gRPC's and has told.
     grpc: Option<GrpcStatus>,
     /// Whether only the trailers will tell.
@@ -189,6 +194,8 @@ impl Exchange {
             took: None,
             outcome: None,
             status: None,
+            kind: BodyKind::Whole,
+            has_length: false,
             grpc: None,
             awaits_trailers: false,
             metrics: 0,
@@ -268,6 +275,8 @@ impl Exchange {
         if let Some(asking) = &mut self.asking {
             asking.metrics = metrics;
             asking.status = Some(status);
+            asking.kind = kind;
+            asking.has_length = view.has(&CONTENT_LENGTH);
             if kind == BodyKind::Grpc {
                 asking.grpc = GrpcStatus::read(view);
                 asking.awaits_trailers = status == 200 && asking.grpc.is_none();
@@ -339,6 +348,12 @@ impl Exchange {
 
     /// What the upstream sends has come to an end before its time.
     pub(super) fn hear_cut(&mut self, cause: Cause) {
+        // Who has promised nothing may be quiet for as long as there is nothing to tell.
+        let is_quiet = |asking: &Asking| asking.status.is_some() && !asking.has_length;
+        let cause = match cause {
+            Cause::ResponseTimeout if self.asking.as_ref().is_some_and(is_quiet) => Cause::Quiet,
+            cause => cause,
+        };
         self.cause = Some(cause);
         let Some(asking) = &mut self.asking else { return };
         match (cause.row().upstream_at_fault, asking.outcome) {

@@ -36,7 +36,8 @@ use crate::http::answer::Answer;
 use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::{FieldId, Fields};
-use crate::http::forwarded::{self, Peer};
+use crate::http::forwarded::{self, Client, Peer};
+use crate::http::hop_by_hop;
 use crate::http::trace_context::{TraceContext, hex};
 use crate::http::upgrade;
 use crate::mirror::Copied;
@@ -86,6 +87,8 @@ pub struct Exchange {
     edits: Edits,
     is_idempotent: bool,
     asks_websocket: bool,
+    /// Whether its `Connection` names fields.
+    nominates: bool,
     has_waited: bool,
     /// When the head of a stream came that is passed on.
     answered: Option<Instant>,
@@ -171,6 +174,7 @@ impl Exchange {
             edits: Edits::default(),
             is_idempotent: false,
             asks_websocket: false,
+            nominates: false,
             has_waited: false,
             answered: None,
             waits_since: None,
@@ -206,6 +210,7 @@ impl Exchange {
             Ok(accepted) => accepted,
             Err(rule) => {
                 let fields = Fields::new(head.view);
+                self.noted.client = Some(peer.address);
                 self.identify(&fields);
                 return Admission::Answer(Box::new(self.answer(rule.into(), &fields)));
             }
@@ -214,8 +219,9 @@ impl Exchange {
         self.identify(&fields);
         self.is_idempotent = head.method.is_idempotent();
         self.tries = if self.may_be_sent_twice(head) { Tries::Readily } else { Tries::IfNeedBe };
-        let client = forwarded::client(&fields, peer, &server.trusted_proxies);
-        self.noted.client = Some(client);
+        let Client { address: client, is_doubtful } =
+            forwarded::client(&fields, peer, &server.trusted_proxies);
+        (self.noted.client, self.noted.is_client_doubtful) = (Some(client), is_doubtful);
         self.noted.connection_age = self.started.saturating_duration_since(peer.since);
         let incoming = Incoming { head: *head, peer, host, fields, client };
         let draws = self.draws.clone();
@@ -258,7 +264,11 @@ impl Exchange {
         let Incoming { peer, fields, .. } = incoming;
         let snapshot = self.snapshot.clone();
         let trusted = &snapshot.config.server.trusted_proxies;
-        self.asks_websocket = upgrade::is_asked(fields);
+        self.nominates = fields.has(FieldId::Connection) && hop_by_hop::nominates(fields.view);
+        self.asks_websocket = upgrade::is_asked(fields, incoming.head.version);
+        if !self.asks_websocket {
+            self.drop_claim(fields, FieldId::Upgrade);
+        }
         forwarded::edit(fields, peer, trusted, &mut self.edits);
         let trace = TraceContext::continue_or_start(fields, &mut self.draws);
         self.noted.trace = Some((trace.trace_id, trace.parent_id));
@@ -324,6 +334,12 @@ impl Exchange {
     /// What becomes of the request's fields on the way to an upstream.
     pub fn edits(&self) -> &Edits {
         &self.edits
+    }
+
+    /// Whether the client's `Connection` names fields of its request: a lane that takes those out
+    /// may take ours.
+    pub fn nominates(&self) -> bool {
+        self.nominates
     }
 
     /// The id that the request is known by.

@@ -1024,3 +1024,37 @@ fn the_record_of_a_refusal_names_why_nobody_was_asked() {
     let drained = |n: u8| ("blue".into(), format!("192.0.2.{n}:80"), NotTaken::Drained);
     assert_eq!(kept.not_taken, [drained(1), drained(2)]);
 }
+
+#[test]
+fn silence_after_a_head_is_held_against_who_promised_a_length_and_nobody_else() {
+    for (fields, failed, cause) in [
+        (&[("content-length", "9")][..], 1, Cause::ResponseTimeout),
+        (&[("transfer-encoding", "chunked")], 0, Cause::Quiet),
+        (&[("content-type", "text/event-stream")], 0, Cause::Quiet),
+    ] {
+        let snapshot = snapshot();
+        let mut exchange = open(clock(), &snapshot);
+        admit(&mut exchange, &[]).unwrap();
+        let headers = fields
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        head(&mut exchange, 200, &headers, true).unwrap();
+        assert!(!fails(&mut exchange, Cause::ResponseTimeout, SENT));
+        assert_eq!(exchange.cause(), Some(cause), "{fields:?}");
+        finish(&mut exchange, Some(200));
+        assert_eq!(attempts(&snapshot)[6], failed, "{fields:?}");
+    }
+}
+
+#[test]
+fn what_we_lack_ourselves_is_held_against_nobody() {
+    let snapshot = snapshot();
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    let never_sent = Delivery { was_sent: false, ..SENT };
+    assert!(!fails(&mut exchange, Cause::Exhausted, never_sent), "another one needs a port too");
+    finish(&mut exchange, Some(503));
+    assert_eq!((attempts(&snapshot)[6], in_flight(&snapshot)), (0, 0));
+    assert_eq!(snapshot.services[0].pools[0].state.breaker.opened(), 0);
+}

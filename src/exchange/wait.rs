@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::Exchange;
+use crate::http::streaming::BodyKind;
 
 /// What is waited for, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,10 @@ impl Exchange {
             }
             (None, Upload::Done) => Wait::Answer(timeouts.response),
             // One that began early is bounded like any other once the request has come in.
-            (Some(_), Upload::Done) => Wait::Rest(timeouts.idle),
+            (Some(_), Upload::Done) => Wait::Rest(match asking.kind {
+                BodyKind::Whole => timeouts.idle,
+                BodyKind::Stream | BodyKind::Grpc => timeouts.stream_idle,
+            }),
         }
     }
 }

@@ -185,6 +185,9 @@ fn host<'r>(head: &Head<'r>, field: Option<&'r [u8]>) -> Result<Cow<'r, str>, Ba
             _ => Ok(Cow::Borrowed("")),
         };
     };
+    if let Some(name) = plain(host) {
+        return Ok(Cow::Borrowed(name));
+    }
     let text = std::str::from_utf8(host).map_err(|_| BadRequest::Host)?;
     let (name, port) = split_port(text).ok_or(BadRequest::Host)?;
     let is_port = port.is_none_or(|p| p.len() <= 5 && p.bytes().all(|b| b.is_ascii_digit()));
@@ -192,6 +195,21 @@ fn host<'r>(head: &Head<'r>, field: Option<&'r [u8]>) -> Result<Cow<'r, str>, Ba
         return Err(BadRequest::Host);
     }
     Ok(lower(name.strip_suffix('.').unwrap_or(name)))
+}
+
+/// A host as nearly all of them are written: a name in lower case, without a port. One walk instead of
+/// four.
+fn plain(host: &[u8]) -> Option<&str> {
+    let mut before = b'.';
+    let is_plain = host.len() <= 254
+        && host.iter().all(|&byte| {
+            let is_label = byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            let is_end = byte == b'.' && before != b'.';
+            before = byte;
+            is_label || is_end
+        });
+    // An end without a dot is a label that is not empty, which an empty host is not.
+    if is_plain && before != b'.' { std::str::from_utf8(host).ok() } else { None }
 }
 
 /// `name:port`, `[address]:port`, or either without a port.

@@ -27,6 +27,10 @@ pub enum Cause {
     ConnectTimeout,
     /// The upstream's response head was not complete in time, or its body paused for too long.
     ResponseTimeout,
+    /// Nothing more came of an answer whose length nobody had promised.
+    Quiet,
+    /// We ourselves are out of descriptors, memory or ports, so that no upstream could be asked.
+    Exhausted,
     /// The upstream closed or reset the connection before its response was complete.
     Reset,
     /// The upstream's response is not one that may be passed on.
@@ -82,6 +86,41 @@ pub struct Failure {
 }
 
 impl Cause {
+    /// Why we answer a request ourselves, in the words of the metrics.
+    pub const REASONS: [&'static str; 23] = [
+        "no_host",
+        "host",
+        "field_name",
+        "field_value",
+        "content_length",
+        "two_framings",
+        "transfer_encoding",
+        "path",
+        "malformed",
+        "header_too_large",
+        "expectation",
+        "no_route",
+        "no_upstream",
+        "breaker_open",
+        "throttled",
+        "overloaded",
+        "held",
+        "maintenance",
+        "client_timeout",
+        "quiet",
+        "exhausted",
+        "retried",
+        "internal",
+    ];
+
+    /// Its name; for a request that breaks a rule which one.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Cause::BadRequest(rule) => rule.name(),
+            cause => cause.row().name,
+        }
+    }
+
     /// The row of this cause.
     pub fn row(self) -> Failure {
         let row = |status, name, detail, upstream_at_fault, keeps_connection| Failure {
@@ -122,6 +161,11 @@ impl Cause {
             Cause::ResponseTimeout => {
                 row(504, "response_timeout", "the upstream did not answer in time", true, false)
             }
+            // The client has the head already; nobody is told.
+            Cause::Quiet => row(504, "quiet", "nothing more came of the answer", false, false),
+            Cause::Exhausted => {
+                row(503, "exhausted", "the proxy is out of descriptors or ports", false, true)
+            }
             Cause::Reset => row(
                 502,
                 "reset",
@@ -145,6 +189,23 @@ impl Cause {
 }
 
 impl BadRequest {
+    /// Its name for logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            BadRequest::NoHost => "no_host",
+            BadRequest::Host => "host",
+            BadRequest::FieldName => "field_name",
+            BadRequest::FieldValue => "field_value",
+            BadRequest::ContentLength => "content_length",
+            BadRequest::TwoFramings => "two_framings",
+            BadRequest::TransferEncoding => "transfer_encoding",
+            BadRequest::Path => "path",
+            BadRequest::Malformed => "malformed",
+            BadRequest::HeaderTooLarge => "header_too_large",
+            BadRequest::Expectation => "expectation",
+        }
+    }
+
     /// Status, detail, and whether the connection is still in step. After doubtful framing it is
     /// not: what follows could be part of this body or another request.
     fn row(self) -> (u16, &'static str, bool) {

@@ -4,7 +4,7 @@
 //! What a peer says of others is believed only if the peer is a configured proxy; from anyone
 //! else the fields are replaced, and the other fields that carry the same claim are removed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use http::header::HeaderValue;
@@ -51,10 +51,20 @@ impl Peer {
     }
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its own address: the peer's, or what trusted proxies say of it.
+    pub address: IpAddr,
+    /// Whether a trusted proxy has written something in place of an address, so that all who come
+    /// through it look like one.
+    pub is_doubtful: bool,
+}
+
 /// The client's own address: the peer's, or what trusted proxies say of it.
-pub fn client(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
+pub fn client(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet]) -> Client {
     if !fields.may_have(ORIGIN) || !is_trusted(peer.address, trusted) {
-        return peer.address;
+        return Client { address: peer.address, is_doubtful: false };
     }
     let lines = fields.all(FieldId::ForwardedFor).map(|line| text(line).unwrap_or("?"));
     let lines: Vec<&str> = lines.collect();
@@ -62,13 +72,37 @@ pub fn client(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
     let mut client = peer.address;
     for hop in hops {
         // What cannot be read was not written by a proxy of ours: stop at the last one known.
-        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        let Some(address) = hop_address(hop) else {
+            return Client { address: client, is_doubtful: true };
+        };
         client = address.to_canonical();
         if !is_trusted(client, trusted) {
             break;
         }
     }
-    client
+    Client { address: client, is_doubtful: false }
+}
+
+/// The address of one entry, in each form that proxies write: bare, with a port, in brackets, in
+/// quotes.
+fn hop_address(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim();
+    let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry);
+    if let Some((address, rest)) = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let is_whole = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+        return address.parse::<Ipv6Addr>().ok().filter(|_| is_whole).map(IpAddr::V6);
+    }
+    if let Some((address, port)) = entry.split_once(':')
+        && is_port(port)
+        && let Ok(address) = address.parse::<Ipv4Addr>()
+    {
+        return Some(IpAddr::V4(address));
+    }
+    entry.parse().ok()
+}
+
+fn is_port(digits: &str) -> bool {
+    digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()
 }
 
 /// Whether the client came by TLS: to us, or to a trusted proxy as that says.
@@ -195,16 +229,31 @@ mod tests {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
         let of = |hops: &str, peer: &str| {
             let headers = headers(&[("x-forwarded-for", hops)]);
-            client(
-                &Fields::new(&headers),
-                &Peer::new(peer.parse().unwrap(), "http", Instant::now()),
-                &trusted,
-            )
-            .to_string()
+            let peer = Peer::new(peer.parse().unwrap(), "http", Instant::now());
+            let Client { address, is_doubtful } = client(&Fields::new(&headers), &peer, &trusted);
+            format!("{address}{}", if is_doubtful { "?" } else { "" })
         };
         assert_eq!(of("198.51.100.7, 203.0.113.1, 10.0.0.9", "10.0.0.1"), "203.0.113.1");
         assert_eq!(of("203.0.113.1", "192.0.2.1"), "192.0.2.1");
         assert_eq!(of("10.0.0.7", "10.0.0.1"), "10.0.0.7");
-        assert_eq!(of("203.0.113.1, unknown, 10.0.0.9", "10.0.0.1"), "10.0.0.9");
+        assert_eq!(of("203.0.113.1, unknown, 10.0.0.9", "10.0.0.1"), "10.0.0.9?");
+        for (written, client) in [
+            ("203.0.113.9:5123", "203.0.113.9"),
+            ("\"203.0.113.9:5123\"", "203.0.113.9"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("\"[2001:db8::1]:443\"", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            (" \t203.0.113.9 ", "203.0.113.9"),
+            ("10.0.0.7:80, 10.0.0.8:81", "10.0.0.7"),
+            ("203.0.113.9:", "10.0.0.1?"),
+            ("203.0.113.9:70000", "10.0.0.1?"),
+            ("[2001:db8::1", "10.0.0.1?"),
+            ("[203.0.113.9]:80", "10.0.0.1?"),
+            ("_hidden", "10.0.0.1?"),
+            ("", "10.0.0.1?"),
+        ] {
+            assert_eq!(of(written, "10.0.0.1"), client, "{written}");
+        }
     }
 }

@@ -390,7 +390,11 @@ fn of_process(families: &mut Families, process: &Process) {
     }
     let help = "Orders, ends of tasks and addresses that the one writer has taken; reads are none.";
     families.counter("pointsman_commands_total", help, &[], gauges.commands as f64);
-    if let Some(last) = process.last() {
+    if let Some((last, refusals)) = process.requests() {
+        for (reason, count) in refusals.read() {
+            let (name, help) = ("pointsman_refused_total", "Requests that we answered ourselves.");
+            families.counter(name, help, &[("reason", reason)], count as f64);
+        }
         let help = "Requests that are not remembered because somebody was reading those that are.";
         let name = "pointsman_requests_not_remembered_total";
         families.counter(name, help, &[], last.left_out() as f64);

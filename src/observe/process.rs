@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::lag::Lag;
-use crate::record::Rings;
+use crate::record::{Refusals, Rings};
 
 /// Totals of one listener.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub struct Process {
     rollouts: Mutex<BTreeMap<Arc<str>, RolloutTally>>,
     gauges: Mutex<Gauges>,
     lag: OnceLock<Arc<Lag>>,
-    last: OnceLock<Arc<Rings>>,
+    requests: OnceLock<(Arc<Rings>, Arc<Refusals>)>,
 }
 
 /// What is known of the config's reloads.
@@ -143,15 +143,16 @@ impl Process {
         let _ = self.lag.set(lag);
     }
 
-    /// Says where the last requests are remembered; only the first time counts.
-    pub fn set_last(&self, last: Arc<Rings>) {
+    /// Says where the last requests are remembered, and those counted that were refused; only the
+    /// first time counts.
+    pub fn set_requests(&self, last: Arc<Rings>, refusals: Arc<Refusals>) {
         // A second time would be a second server on the same totals.
-        let _ = self.last.set(last);
+        let _ = self.requests.set((last, refusals));
     }
 
-    /// The last requests, if they are remembered.
-    pub(super) fn last(&self) -> Option<&Rings> {
-        self.last.get().map(|last| &**last)
+    /// The last requests and what was refused, if anybody keeps them.
+    pub(super) fn requests(&self) -> Option<(&Rings, &Refusals)> {
+        self.requests.get().map(|(last, refusals)| (&**last, &**refusals))
     }
 
     /// The lag of the workers, if it is sampled.

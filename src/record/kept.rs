@@ -246,7 +246,11 @@ impl<const N: usize> Numbers<N> {
     /// In microseconds.
     #[inline]
     fn time(&mut self, time: Option<Duration>) {
-        self.put(time.map_or(u64::MAX, |time| time.as_micros() as u64).to_le_bytes());
+        // `as_micros` has 128 bits and costs four times as much.
+        let micros = |time: Duration| {
+            time.as_secs().wrapping_mul(1_000_000).wrapping_add(time.subsec_micros().into())
+        };
+        self.put(time.map_or(u64::MAX, micros).to_le_bytes());
     }
 
     fn end(self, texts: &[&[u8]], into: &mut Vec<u8>) {

@@ -8,6 +8,7 @@
 
 mod judged;
 mod kept;
+mod refusals;
 mod rings;
 
 use std::fmt::Debug;
@@ -26,6 +27,7 @@ use crate::snapshot::{By, Snapshot, Stratum};
 use crate::upstream::{Outcome, StatusClass};
 
 pub use kept::{Kept, KeptAttempt};
+pub use refusals::Refusals;
 pub use rings::Rings;
 
 /// Who is told of each request once it is over. It is told on the request's way, so it never waits.
@@ -87,6 +89,8 @@ impl<'r> Said<'r> {
 pub struct Noted {
     /// Who asked.
     pub client: Option<IpAddr>,
+    /// Whether a trusted proxy wrote something else than an address in the client's place.
+    pub is_client_doubtful: bool,
     /// The version of HTTP it was asked in.
     pub version: Version,
     /// For how long its connection had been open when the end of its head had been read.
@@ -220,6 +224,20 @@ impl Record<'_> {
         if let Some(watched) = &service.watched {
             judged::tell(self, service, watched, snapshot, clock);
         }
+    }
+
+    /// Whether nothing went wrong on its way: it has an answer, from the first who was asked, and its
+    /// client is known.
+    pub fn is_uneventful(&self) -> bool {
+        let noted = self.noted;
+        self.cause.is_none()
+            && noted.attempts.iter().all(|attempt| attempt.cause.is_none())
+            && !noted.is_client_doubtful
+    }
+
+    /// Why we answered it ourselves, if no upstream was at fault and its client had not left.
+    pub fn refusal(&self) -> Option<Cause> {
+        self.cause.filter(|cause| !cause.row().upstream_at_fault && *cause != Cause::ClientGone)
     }
 
     /// Whether it failed for its client through our side's fault.

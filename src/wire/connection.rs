@@ -119,6 +119,7 @@ impl Connection {
     }
 
     fn enter(&self, phase: Phase, within: Option<Duration>) {
+        let within = within.filter(|within| *within != Duration::MAX);
         // 0 stands for any time, so that no time at all is the next to it.
         let within = within.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX).max(1));
         self.within.store(within, Ordering::Relaxed);

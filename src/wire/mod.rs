@@ -12,5 +12,5 @@ pub mod pingora_lane;
 pub mod readers;
 pub mod heads;
 pub mod holds;
-pub mod failure_log;
+mod request_log;
 pub mod mirror;

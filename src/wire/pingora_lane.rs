@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderMap, Method};
+use nix::errno::Errno;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -32,7 +33,6 @@ use crate::http::answer::Answer;
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::Fields;
 use crate::http::forwarded::Peer;
-use crate::http::hop_by_hop;
 use crate::http::old_client;
 use crate::http::response;
 use crate::http::view::View;
@@ -162,9 +162,8 @@ impl ProxyHttp for PingoraLane {
         // pingora has removed what the client's `Connection` names by now, and that could be a
         // field of ours.
         let connection = connection(session)?;
-        let client = &session.req_header().headers;
-        if hop_by_hop::nominates(View::Map(client)) {
-            let host = client.get(HOST).cloned();
+        if ctx.nominates() {
+            let host = session.req_header().headers.get(HOST).cloned();
             let held = heads::Held { peer: &connection.peer, host };
             heads::edit_request(request, ctx.edits(), &held)?;
         }
@@ -277,6 +276,7 @@ impl ProxyHttp for PingoraLane {
     ) -> Box<Error> {
         let cause = match error.etype() {
             ErrorType::ConnectTimedout => Cause::ConnectTimeout,
+            _ if is_exhaustion(&error) => Cause::Exhausted,
             _ => Cause::Connect,
         };
         let can_replay = can_replay(session);
@@ -415,7 +415,8 @@ fn peer(attempt: &Attempt<'_>, is_body_empty: bool) -> Result<Box<HttpPeer>> {
     let timeouts = attempt.timeouts();
     peer.options.connection_timeout = Some(timeouts.connect);
     peer.options.total_connection_timeout = Some(timeouts.connect);
-    peer.options.write_timeout = (!is_body_empty).then_some(timeouts.idle);
+    let idle = Some(timeouts.idle).filter(|idle| *idle != Duration::MAX);
+    peer.options.write_timeout = idle.filter(|_| !is_body_empty);
     peer.options.idle_timeout = Some(timeouts.pool_idle);
     peer.options.alpn = ALPN::H1;
     debug_assert!(!peer.is_tls(), "an empty SNI would switch verification off");
@@ -492,6 +493,20 @@ fn answered(session: &Session) -> Option<u16> {
 /// Whether the request's body, if any, can be sent again: pingora keeps the first 64 KiB of it.
 fn can_replay(session: &Session) -> bool {
     !session.as_ref().retry_buffer_truncated()
+}
+
+/// Whether no connection could be made for lack of what is ours: descriptors, memory, ports.
+fn is_exhaustion(error: &Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            use Errno::*;
+            let lacks = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL].map(|lack| lack as i32);
+            return error.raw_os_error().is_some_and(|number| lacks.contains(&number));
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// pingora's errors in our words.

@@ -2,28 +2,33 @@
 
 use std::sync::Arc;
 
-use super::failure_log::FailureLog;
+use super::request_log::RequestLog;
 use crate::clock::Clock;
-use crate::record::{Reader, Record, Rings};
+use crate::record::{Reader, Record, Refusals, Rings};
 use crate::snapshot::Snapshot;
 
 /// All readers of a process.
 #[derive(Debug)]
 pub struct Readers {
     last: Arc<Rings>,
-    failures: FailureLog,
+    refusals: Arc<Refusals>,
+    log: RequestLog,
 }
 
 impl Readers {
-    /// The rings of the last requests, and the log.
-    pub fn new(last: Arc<Rings>, clock: Clock) -> Readers {
-        Readers { last, failures: FailureLog::new(clock) }
+    /// The rings of the last requests, the counts of what was refused, and the log.
+    pub fn new(last: Arc<Rings>, refusals: Arc<Refusals>, clock: Clock) -> Readers {
+        Readers { last, refusals, log: RequestLog::new(clock) }
     }
 }
 
 impl Reader for Readers {
     fn read(&self, record: &Record<'_>, snapshot: &Snapshot) {
         self.last.read(record, snapshot);
-        self.failures.read(record, snapshot);
+        if record.is_uneventful() {
+            return;
+        }
+        Reader::read(&*self.refusals, record, snapshot);
+        self.log.read(record, snapshot);
     }
 }

@@ -21,6 +21,7 @@ mod judging;
 mod mirror;
 mod rehearse;
 mod rollouts;
+mod rude_clients;
 mod routing;
 mod standing;
 mod slo;

@@ -16,6 +16,9 @@ use crate::split::BasisPoints;
 /// The longest time-out: what is longer is a slip of the keyboard.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A wait without end.
+const NEVER: &str = "never";
+
 impl Section<'_> {
     /// A text that `read` makes a value of: the default, if one is declared, of a key that is not
     /// there; none where it is wrong.
@@ -139,7 +142,7 @@ impl Section<'_> {
     pub fn time(&mut self, problems: &mut Problems, key: &'static str) -> Duration {
         let written = self.time_if_given(problems, key);
         let default = match self.kind(key) {
-            Kind::Time(Some(default)) | Kind::Wait(default) => default,
+            Kind::Time(Some(default)) | Kind::Wait(default) | Kind::Idle(default) => default,
             _ => self.misdeclared(key),
         };
         written.unwrap_or(default)
@@ -160,12 +163,18 @@ impl Section<'_> {
             return None;
         }
         let read = |text: &str| {
+            if matches!(kind, Kind::Idle(_)) && text == NEVER {
+                return Ok(Duration::MAX);
+            }
             let (length, what) = match kind {
                 Kind::Wait(_) => (duration_or_zero(text), "a wait"),
                 _ => (duration(text), "a time-out"),
             };
             match length {
-                Ok(length) if length > LONGEST => Err(format!("{what} lies within a day")),
+                Ok(length) if length > LONGEST => Err(match kind {
+                    Kind::Idle(_) => format!("{what} lies within a day, or is \"{NEVER}\""),
+                    _ => format!("{what} lies within a day"),
+                }),
                 read => read.map_err(|error| error.to_string()),
             }
         };

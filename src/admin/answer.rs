@@ -15,7 +15,7 @@ use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
 use crate::control::Granted;
-use crate::orders::{Answer as Given, By, Order, Refused, TrafficOrder};
+use crate::orders::{By, Made, Order, Refused, TrafficOrder};
 use crate::snapshot::{Service, Snapshot};
 
 pub(super) type Answer = Result<Response, Problem>;
@@ -61,7 +61,7 @@ pub(super) async fn give(
 pub(super) async fn change(admin: &Admin, name: &str, to: TrafficOrder, by: By) -> Answer {
     let order = Order::Shift { service: name.into(), to };
     let granted = give(admin, name, order, by).await?;
-    let Given::Revision(revision) = granted.answer else { return Err(strange()) };
+    let Made::Revision(revision) = granted.answer else { return Err(strange()) };
     let made = wire::Revision::from(&*revision);
     let body = wire::Revision { storing: wire::Storing::of(granted.is_stored), ..made };
     Ok((etag(revision.number), Json(body)).into_response())

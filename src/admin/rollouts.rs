@@ -12,7 +12,7 @@ use super::answer::{Answer, Body, Object, OptionalBody, by, change, find, give, 
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::orders::{Answer as Given, By, FlagReport, Order, Refused, Report, TrafficOrder};
+use crate::orders::{By, FlagReport, Made, Order, Refused, Report, TrafficOrder};
 use crate::rollout::{Order as Verb, Rollout, Strategy, Wishes};
 use crate::split::BasisPoints;
 use crate::store::{Export, StoredEvent};
@@ -140,7 +140,7 @@ async fn ordered(
     by: By,
 ) -> Result<wire::Rollout, Problem> {
     let granted = give(admin, name, order, by).await?;
-    let Given::Rollout(report) = granted.answer else { return Err(strange()) };
+    let Made::Rollout(report) = granted.answer else { return Err(strange()) };
     let rollout = wire::Rollout::of(*report, admin.clock.wall_time());
     Ok(wire::Rollout { storing: wire::Storing::of(granted.is_stored), ..rollout })
 }
@@ -220,7 +220,7 @@ pub async fn put_flag(
     let percent = percent.map(|percent| share(&percent, "percent")).transpose()?;
     let by = by(&headers, &caller, author, reason, false)?;
     let granted = admin.control.order(Order::Flag { name, percent }, by).await?;
-    let Given::Flag(flag) = granted.answer else { return Err(strange()) };
+    let Made::Flag(flag) = granted.answer else { return Err(strange()) };
     Ok(Json(wire::Flag::from(flag)).into_response())
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Change;
-use crate::orders::{Answer, By, Order, Refused};
+use crate::orders::{By, Made, Order, Refused};
 use crate::rollout::{Finished, Task, TaskError};
 use crate::snapshot::Resolved;
 
@@ -44,7 +44,7 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Granted {
     /// What it made.
-    pub answer: Answer,
+    pub answer: Made,
     /// The generation of the snapshot from which on it is so.
     pub generation: u64,
     /// False if the disk has not taken it yet: a crash now would undo it.

@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Uri};
 use http_body_util::Full;
 
 use super::call::{Caller, first_line};
-use crate::outgoing::client::{Answer, Call, Whom};
+use crate::outgoing::client::{Call, Fetched, Whom};
 use crate::rollout::{Finished, NoAnswer, Smoke, SmokeError, TaskError};
 use crate::upstream::{Address, DialAddress};
 
@@ -74,7 +74,7 @@ fn request(host: &str, smoke: &Smoke) -> Result<Request<Full<Bytes>>, SmokeError
     Ok(request)
 }
 
-fn judge(answer: Answer, smoke: &Smoke) -> Result<(), SmokeError> {
+fn judge(answer: Fetched, smoke: &Smoke) -> Result<(), SmokeError> {
     let is_expected = match smoke.status {
         Some(status) => answer.status == status,
         None => answer.status.is_success(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::draft::{Draft, View};
-use super::{Answer, FreezeOrder, Now, Refused};
+use super::{FreezeOrder, Made, Now, Refused};
 use crate::clock::WallTime;
 use crate::config::Config;
 use crate::event::{Event, Kind, Subject};
@@ -239,7 +239,7 @@ impl Draft<'_> {
     }
 
     /// Freezes a service's rollouts, or lets them go on.
-    pub fn freeze(&mut self, name: &str, what: FreezeOrder) -> Result<Answer, Refused> {
+    pub fn freeze(&mut self, name: &str, what: FreezeOrder) -> Result<Made, Refused> {
         if self.view.config.service(name).is_none() {
             return Err(Refused::NoService(name.into()));
         }
@@ -290,7 +290,7 @@ impl Draft<'_> {
             }
         };
         self.say(kind, Subject::service(name));
-        Ok(Answer::Done)
+        Ok(Made::Done)
     }
 
     /// What is said above a budget is kept with a reason.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::budgets::Budgets;
 use super::rollouts::Watched;
-use super::{Answer, By, Decided, Effect, Haste, Now, Order, Refused};
+use super::{By, Decided, Effect, Haste, Made, Now, Order, Refused};
 use crate::clock::WallTime;
 use crate::config::Config;
 use crate::event::{Event, Kind, Subject};
@@ -67,7 +67,7 @@ impl<'a> Draft<'a> {
         Draft { view, by, state: state.clone(), changes, effects, haste: Haste::None }
     }
 
-    pub fn decided(self, answer: Answer) -> Decided {
+    pub fn decided(self, answer: Made) -> Decided {
         let Draft { changes, effects, haste, .. } = self;
         Decided { changes, effects, answer, haste }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::{Answer, Refused};
+use super::{Made, Refused};
 use crate::config::Config;
 use crate::event::{Kind, Subject};
 use crate::split::BasisPoints;
@@ -47,7 +47,7 @@ impl FlagReport {
 
 impl Draft<'_> {
     /// Gives a flag to another share of clients.
-    pub fn set_flag(&mut self, name: &str, percent: BasisPoints) -> Result<Answer, Refused> {
+    pub fn set_flag(&mut self, name: &str, percent: BasisPoints) -> Result<Made, Refused> {
         let config = self.view.config;
         let flag = config.flags.iter().find(|flag| &*flag.name == name);
         let flag = flag.ok_or_else(|| Refused::NoFlag(name.into()))?;
@@ -61,11 +61,11 @@ impl Draft<'_> {
             let kind = Kind::FlagSet { flag: flag.name.clone(), percent, revision };
             self.say(kind, Subject::service(service));
         }
-        Ok(Answer::Flag(FlagReport::of(&self.state, config, name)?))
+        Ok(Made::Flag(FlagReport::of(&self.state, config, name)?))
     }
 
     /// Takes a flag back to the state before.
-    pub fn roll_flag_back(&mut self, name: &str) -> Result<Answer, Refused> {
+    pub fn roll_flag_back(&mut self, name: &str) -> Result<Made, Refused> {
         let config = self.view.config;
         FlagReport::of(&self.state, config, name)?;
         let mut history = self.state.flag_history(name);

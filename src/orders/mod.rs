@@ -107,13 +107,13 @@ pub(crate) enum Haste {
 pub(crate) struct Decided {
     pub changes: Vec<Change>,
     pub effects: Vec<Effect>,
-    pub answer: Answer,
+    pub answer: Made,
     pub haste: Haste,
 }
 
 /// What an order is answered with.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum Made {
     /// It is so.
     Done,
     /// The revision that it made.
@@ -128,7 +128,7 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answered {
     /// What.
-    pub answer: Answer,
+    pub answer: Made,
     /// False if it is in force, and the disk has not taken it yet.
     pub is_stored: bool,
 }
@@ -199,7 +199,7 @@ impl Orders {
         draft.adopt(&config);
         draft.begin_steps_anew();
         gone.into_iter().for_each(|change| draft.change(change));
-        let decided = draft.decided(Answer::Done);
+        let decided = draft.decided(Made::Done);
         orders.note_ended(&decided.changes);
         orders.base.apply_all(&decided.changes);
         orders.settle(&snapshot, decided.effects, now);

@@ -2,7 +2,7 @@
 //! held or put into maintenance. Each stands until somebody takes it back.
 
 use super::draft::Draft;
-use super::{Answer, Haste, ModeName, ModeOrder, Place, Refused, UpstreamOrder, upstreams_in};
+use super::{Haste, Made, ModeName, ModeOrder, Place, Refused, UpstreamOrder, upstreams_in};
 use crate::balance::{DEFAULT_WEIGHT, Member};
 use crate::event::{Kind, Subject};
 use crate::snapshot::{Pool, Service, Snapshot};
@@ -11,7 +11,7 @@ use crate::upstream::{Address, BreakerOrder, Upstream};
 
 impl Draft<'_> {
     /// Drains an upstream, lets it back in, adds it or removes it.
-    pub fn set_upstream(&mut self, place: &Place, what: UpstreamOrder) -> Result<Answer, Refused> {
+    pub fn set_upstream(&mut self, place: &Place, what: UpstreamOrder) -> Result<Made, Refused> {
         let (service, pool) = find(self.view.snapshot, place)?;
         let Some(address) = &place.upstream else { return Err(no_upstream(place)) };
         let kind = match what {
@@ -56,7 +56,7 @@ impl Draft<'_> {
             }
         };
         self.say(kind, subject(place));
-        Ok(Answer::Done)
+        Ok(Made::Done)
     }
 
     fn put_upstreams(&mut self, place: &Place, list: Vec<(Address, u16)>) {
@@ -128,7 +128,7 @@ impl Draft<'_> {
     }
 
     /// Opens or closes a breaker, or lets it decide by itself again.
-    pub fn set_breaker(&mut self, place: &Place, what: BreakerOrder) -> Result<Answer, Refused> {
+    pub fn set_breaker(&mut self, place: &Place, what: BreakerOrder) -> Result<Made, Refused> {
         let (_, pool) = find(self.view.snapshot, place)?;
         let found = match &place.upstream {
             Some(address) => Some(upstream(pool, address).ok_or_else(|| no_upstream(place))?),
@@ -145,11 +145,11 @@ impl Draft<'_> {
             BreakerOrder::Open | BreakerOrder::Closed => self.put(standing, None),
         }
         self.say(Kind::BreakerOrdered(what), subject(place));
-        Ok(Answer::Done)
+        Ok(Made::Done)
     }
 
     /// Holds a service, puts it into maintenance, or lets it serve.
-    pub fn set_mode(&mut self, name: &str, what: ModeOrder) -> Result<Answer, Refused> {
+    pub fn set_mode(&mut self, name: &str, what: ModeOrder) -> Result<Made, Refused> {
         let of = self.view.snapshot.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         // Each ends only what it began: a hold that ends must not end a maintenance.
         let moment = self.view.snapshot.moment(self.view.now.instant);
@@ -179,7 +179,7 @@ impl Draft<'_> {
             }
         };
         self.say(kind, Subject::service(name));
-        Ok(Answer::Done)
+        Ok(Made::Done)
     }
 }
 

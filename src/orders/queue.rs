@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::order::Scope;
 use super::rollouts::Done;
-use super::{Answer, By, Effect, Haste, Order, Ticket};
+use super::{By, Effect, Haste, Made, Order, Ticket};
 use crate::config::Config;
 use crate::state::Change;
 
@@ -65,7 +65,7 @@ pub(super) struct Job {
     pub words: String,
     pub changes: Vec<Change>,
     pub effects: Vec<Effect>,
-    pub answer: Answer,
+    pub answer: Made,
     pub config: Option<Arc<Config>>,
     pub since: Instant,
     pub is_answered: bool,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, View};
 use super::observing::Observing;
-use super::{Answer, Haste, Refused};
+use super::{Haste, Made, Refused};
 use crate::clock::WallTime;
 use crate::config::Config;
 use crate::event::{Kind, Subject};
@@ -165,7 +165,7 @@ impl View<'_> {
 
 impl Draft<'_> {
     /// Starts a rollout of a service.
-    pub fn start_rollout(&mut self, name: &str, wishes: &Wishes) -> Result<Answer, Refused> {
+    pub fn start_rollout(&mut self, name: &str, wishes: &Wishes) -> Result<Made, Refused> {
         let (config, snapshot, now) = (self.view.config, self.view.snapshot, self.view.now.wall);
         let service = config.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         self.check_expected(self.newest_number(name))?;
@@ -199,14 +199,14 @@ impl Draft<'_> {
         self.newest_rollout(name)
     }
 
-    fn newest_rollout(&self, name: &str) -> Result<Answer, Refused> {
+    fn newest_rollout(&self, name: &str) -> Result<Made, Refused> {
         let report = Report::newest(&self.state, name, self.view.now.wall);
         let report = report.ok_or_else(|| Refused::NoRollout(name.into()))?;
-        Ok(Answer::Rollout(Box::new(report)))
+        Ok(Made::Rollout(Box::new(report)))
     }
 
     /// Gives an order to the rollout of a service.
-    pub fn order_rollout(&mut self, name: &str, what: rollout::Order) -> Result<Answer, Refused> {
+    pub fn order_rollout(&mut self, name: &str, what: rollout::Order) -> Result<Made, Refused> {
         if self.view.config.service(name).is_none() {
             return Err(Refused::NoService(name.into()));
         }

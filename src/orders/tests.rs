@@ -324,7 +324,7 @@ fn green() -> Wishes {
 
 fn shift(bench: &mut Bench, to: TrafficOrder) -> Result<Revision, Refused> {
     match bench.order(Order::Shift { service: "shop".into(), to }, ada())?.answer {
-        Answer::Revision(revision) => Ok((*revision).clone()),
+        Made::Revision(revision) => Ok((*revision).clone()),
         answer => panic!("{answer:?}"),
     }
 }

@@ -59,7 +59,7 @@ impl Orders {
                 self.note_counts(next, is_busy, now);
             }
             told => {
-                let decided = draft.decided(Answer::Done);
+                let decided = draft.decided(Made::Done);
                 let is_urgent = decided.haste != Haste::None;
                 // Should nothing of that come to be, the judge has seen this second all the same.
                 heard.count(attempts);
@@ -122,7 +122,7 @@ impl Orders {
         }
         let mut draft = Draft::new(&self.state, self.view(snapshot, now), By::new(ITSELF, None));
         if draft.hear(&done).is_ok() {
-            let decided = draft.decided(Answer::Done);
+            let decided = draft.decided(Made::Done);
             let job = Job { done: Some(done), ..Job::by_itself(scope, decided, now.instant) };
             self.submit(job, snapshot, now);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::{Answer, By, Haste, Refused, TrafficOrder};
+use super::{By, Haste, Made, Refused, TrafficOrder};
 use crate::config::{Config, Service};
 use crate::event::{Kind, Subject};
 use crate::rollout::Strategy;
@@ -17,7 +17,7 @@ const FILE: &str = "file";
 
 impl Draft<'_> {
     /// Makes a new revision of a service's split.
-    pub fn shift(&mut self, name: &str, to: TrafficOrder) -> Result<Answer, Refused> {
+    pub fn shift(&mut self, name: &str, to: TrafficOrder) -> Result<Made, Refused> {
         let config = self.view.config;
         let service = config.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         let current = self.newest_number(name);
@@ -40,7 +40,7 @@ impl Draft<'_> {
             && newest.split == split
         {
             // Said twice it is one change still, and a rollback takes that back.
-            return Ok(Answer::Revision(newest.clone()));
+            return Ok(Made::Revision(newest.clone()));
         }
         if !self.by.force {
             self.check_contracted(service, &split)?;
@@ -73,7 +73,7 @@ impl Draft<'_> {
             None => Kind::Shifted { split, revision: number },
         };
         self.say(kind, Subject::service(name));
-        Ok(Answer::Revision(revision))
+        Ok(Made::Revision(revision))
     }
 
     /// The split that is asked for, and the revision that it goes back to, if it does.
@@ -136,7 +136,7 @@ impl Draft<'_> {
 
     /// Applies the rule for file and API together: a split that was edited in the file is a new
     /// revision, one that was not keeps what was set at run time. Flags likewise.
-    pub fn adopt(&mut self, config: &Arc<Config>) -> Answer {
+    pub fn adopt(&mut self, config: &Arc<Config>) -> Made {
         let (before, mut in_file) = (self.state.in_file().clone(), BTreeMap::new());
         for service in &config.services {
             let of: Arc<str> = format!("split {}", service.name).into();
@@ -175,7 +175,7 @@ impl Draft<'_> {
         }
         self.give_up_rollouts(config);
         self.give_up_orders(config);
-        Answer::Done
+        Made::Done
     }
 
     fn adopt_split(&mut self, service: &Service, is_unedited: bool) {

@@ -66,7 +66,7 @@ pub enum Whom {
 
 /// What was answered.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Fetched {
     /// Any.
     pub status: StatusCode,
     /// Its fields.
@@ -105,7 +105,7 @@ impl Client {
     }
 
     /// Makes a call. Given up while under way, it leaves no connection behind.
-    pub async fn send(&self, call: Call) -> Result<Answer, CallError> {
+    pub async fn send(&self, call: Call) -> Result<Fetched, CallError> {
         let Call { mut request, whom, within, wanted } = call;
         let fields = request.headers_mut();
         fields.entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
@@ -120,7 +120,7 @@ impl Client {
         let answer = async {
             let (head, body) = client.request(request).await?.into_parts();
             let body = start_of(body, wanted).await;
-            Ok(Answer { status: head.status, fields: head.headers, body })
+            Ok(Fetched { status: head.status, fields: head.headers, body })
         };
         timeout(within, answer).await.unwrap_or(Err(CallError::TimedOut(within)))
     }

@@ -235,7 +235,7 @@ impl Run {
     fn note_reply(&mut self, ticket: Option<Ticket>, reply: Option<Result<Answered, Refused>>) {
         let of = ticket.and_then(|ticket| self.asked.get(&ticket).cloned());
         match reply {
-            Some(Ok(Answered { answer: Answer::Revision(revision), is_stored: true })) => {
+            Some(Ok(Answered { answer: Made::Revision(revision), is_stored: true })) => {
                 self.ledger.answered(&of.expect("it was asked of a service"), &revision);
             }
             Some(Ok(Answered { is_stored: false, .. })) => self.seen.unstored += 1,

@@ -17,7 +17,7 @@ fn call(url: &str) -> Call {
     Call { request: request(url), whom: Whom::Named, within: PATIENT, wanted: 1024 }
 }
 
-async fn send(call: Call) -> Result<Answer, CallError> {
+async fn send(call: Call) -> Result<Fetched, CallError> {
     Client::with(dialer()).send(call).await
 }
 

@@ -196,12 +196,14 @@ impl Members {
         self.list.iter().any(Member::is_well)
     }
 
-    /// The mean of what those that are well take to answer, in seconds; 0 if nothing is known.
-    pub fn usual_latency(&self) -> f32 {
+    /// The mean of what those that are well take to answer, in seconds; 0 if nothing is known. Who has
+    /// not been asked for a while counts for less, or it would move towards itself.
+    pub fn usual_latency(&self, now: Moment) -> f32 {
         let known = self.list.iter().filter(|member| member.is_well());
-        let known = known.filter_map(|member| member.upstream.latency.last());
-        let (sum, count) = known.fold((0.0, 0.0), |(sum, count), last| (sum + last, count + 1.0));
-        if count > 0.0 { sum / count } else { 0.0 }
+        let known = known.filter_map(|member| member.upstream.latency.last(now));
+        let add = |(sum, weights), (last, weight)| (sum + last * weight, weights + weight);
+        let (sum, weights) = known.fold((0.0, 0.0), add);
+        if weights > 0.0 { sum / weights } else { 0.0 }
     }
 
     /// Who is to be tried next, and from when on: who has shown something first, then who has been
@@ -227,6 +229,10 @@ impl Members {
             let MayBeAsked::ForTrial(_, Some(due)) = member.may_be_asked(is_well) else {
                 return None;
             };
+            // Probes go on by themselves; somebody else answers better meanwhile.
+            if due.is_blind && due.is_by_probes && by.spares {
+                return None;
+            }
             let at = if due.is_blind && !is_well { due.at.max(apart) } else { due.at };
             (at + patience <= by.now && member.is_free(by)).then_some((due, place))
         };

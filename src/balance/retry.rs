@@ -133,7 +133,8 @@ impl RetrySettings {
             (may && again && failed.was_alone).then(|| Retry::Same(self.jitter(failed, draws))),
             // No budget and no count either: a pool that failed gets nothing more from it, and the
             // other no more than if a breaker had opened.
-            (failed.is_failure && failed.has_stand_in).then_some(Retry::StandIn),
+            ((failed.is_failure || failed.was_trial) && failed.has_stand_in)
+                .then_some(Retry::StandIn),
         ];
         ways.into_iter().flatten().filter(move |_| may)
     }
@@ -314,6 +315,8 @@ mod tests {
         let trial = Failed { was_trial: true, is_failure: false, ..SENT };
         assert_eq!(ways(&settings, trial), [Retry::Relief]);
         assert_eq!(ways(&settings, Failed { is_idempotent: false, ..trial }), []);
+        let stood_in_for = Failed { has_stand_in: true, ..trial };
+        assert_eq!(ways(&settings, stood_in_for), [Retry::Relief, Retry::StandIn]);
     }
 
     #[test]

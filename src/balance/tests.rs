@@ -154,6 +154,38 @@ fn a_slow_member_gets_less_and_a_failing_one_nothing() {
 }
 
 #[test]
+fn one_that_was_a_little_slower_once_is_not_left_out() {
+    let mut bench = Bench::new(Policy::Latency, &[100, 100]);
+    let mut picked = [0, 0];
+    // One request at a time; the second one's first answer takes 0.4 ms longer, or 40 % longer.
+    for first in [1_400, 14_000] {
+        bench.now = bench.now + Duration::from_secs(3_600);
+        for nth in 0..5_000 {
+            let place = if nth < 2 { nth } else { bench.pick().unwrap() };
+            let usual = if first > 10_000 { 10_000 } else { 1_000 };
+            let took = if nth == 1 { first } else { usual };
+            bench.now = bench.now + Duration::from_micros(took);
+            bench.upstream(place).latency.observe(Duration::from_micros(took), 0, bench.now);
+            bench.usual = bench.members.usual_latency(bench.now);
+            picked[place] += 1;
+        }
+        assert!(picked[1] * 3 > picked[0], "{picked:?} after {first} us");
+        picked = [0, 0];
+    }
+}
+
+#[test]
+fn while_a_fallback_answers_nobody_is_tried_against_what_its_probes_say() {
+    let mut bench = Bench::new(Policy::Latency, &[100; 2]);
+    (0..2).for_each(|place| bench.upstream(place).set_proof(Proof::Down, bench.now));
+    for spares in [true, false] {
+        bench.spares = spares;
+        let due = bench.members.due_trial(&bench.picking(&[]), Moment::default());
+        assert_eq!(due.is_none(), spares);
+    }
+}
+
+#[test]
 fn a_black_hole_draws_no_more_than_its_share() {
     // Ten members; the first fails at once, the others take ten milliseconds. As many requests are
     // under way as ten members hold at half their load.

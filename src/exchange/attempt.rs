@@ -179,6 +179,10 @@ impl Exchange {
             let spent = started.saturating_duration_since(self.let_in);
             within = within.min(stability.retries.total.saturating_sub(spent));
         }
+        if at.seat.is_trial() {
+            // So that there is time to make it good if it hangs.
+            within = within.min(stability.retries.total / 2);
+        }
         let mut connect = service.timeouts.connect;
         if let Some(since) = self.offered_since {
             let spent = started.saturating_duration_since(since);

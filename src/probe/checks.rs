@@ -95,3 +95,59 @@ async fn check(dialer: Arc<Dialer>, snapshot: Arc<Snapshot>, wanted: Wanted, clo
         service.pools[pool].assess(&service.stability, now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use tokio::net::TcpSocket;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::snapshot::{Blueprint, RunTime};
+    use crate::split::Secret;
+
+    /// A snapshot of one upstream at this address.
+    fn snapshot(address: std::net::SocketAddr) -> Arc<Snapshot> {
+        let text = format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+             [services.shop.pools]\nblue.upstreams = [\"{address}\"]\n"
+        );
+        let (config, _) = Config::parse(&text).unwrap();
+        let (run_time, secret) = (RunTime::default(), Secret([0; 16]));
+        let config = Arc::new(config);
+        let blueprint = Blueprint { config, run_time: &run_time, secret, now: Instant::now() };
+        Arc::new(Snapshot::build(&blueprint, None))
+    }
+
+    #[tokio::test]
+    async fn one_that_refused_is_checked_until_it_accepts_and_nobody_else_is() {
+        // Bound, and refusing until it listens.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let snapshot = snapshot(address);
+        let pool = &snapshot.services[0].pools[0];
+        let upstream = pool.members.list()[0].upstream.clone();
+        assert_eq!(wanted(&snapshot).len(), 0, "it is well");
+        let clock = Clock { now: Instant::now, wall: SystemTime::now, draw: || 1 };
+        let check_it = async || {
+            for wanted in wanted(&snapshot) {
+                check(Arc::default(), snapshot.clone(), wanted, clock).await;
+            }
+        };
+        upstream.note_refused(snapshot.moment(clock.now()));
+        check_it().await;
+        assert!(upstream.wants_check() && upstream.trial_due(true).is_none());
+        let listener = socket.listen(8).unwrap();
+        check_it().await;
+        assert!(!upstream.wants_check() && upstream.trial_due(true).is_some());
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        let mut sent = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut accepted, &mut sent).await.unwrap();
+        assert_eq!((sent.len(), wanted(&snapshot).len()), (0, 0), "it sends nothing");
+        upstream.set_draining(true);
+        upstream.note_refused(snapshot.moment(clock.now()));
+        assert_eq!(wanted(&snapshot).len(), 0, "who is taken out is left alone");
+    }
+}

@@ -266,7 +266,7 @@ impl Pool {
             state.breaker.close(now);
         }
         if stability.balance.by == Policy::Latency {
-            state.usual.store(self.members.usual_latency().to_bits(), Ordering::Relaxed);
+            state.usual.store(self.members.usual_latency(now).to_bits(), Ordering::Relaxed);
         }
         self.plan_trials();
         standing

@@ -82,10 +82,12 @@ impl Latency {
         usual + (average - usual) * left
     }
 
-    /// The average when it was last observed, in seconds; none if it never was, or failed then.
-    pub fn last(&self) -> Option<f32> {
-        let average = f32::from_bits((self.0.load(Ordering::Relaxed) >> 32) as u32);
-        (average > 0.0).then_some(average)
+    /// The average when it was last observed, in seconds, and what it weighs by now, from 1 to 0; none
+    /// if it never was, or failed then.
+    pub fn last(&self, now: Moment) -> Option<(f32, f32)> {
+        let word = self.0.load(Ordering::Relaxed);
+        let average = f32::from_bits((word >> 32) as u32);
+        (average > 0.0).then(|| (average, (-age(word as u32, now) / HALF_LIFE).exp2()))
     }
 
     fn add(&self, seconds: f32, now: Moment) {

@@ -63,11 +63,13 @@ pub(super) enum Because {
     Probes,
 }
 
-/// When a trial is due.
+/// When a trial is due. Of several the least one comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Due {
     /// Whether nothing has shown yet that it may work again.
     pub is_blind: bool,
+    /// Whether nothing but its probes speaks against it.
+    pub is_by_probes: bool,
     /// From when on.
     pub at: Moment,
 }
@@ -170,6 +172,8 @@ impl Trials {
 
     /// When it is to be tried; none while a trial is under way, or until something else happens.
     pub(super) fn due(&self, because: Because, is_another_well: bool) -> Option<Due> {
+        let is_by_probes = because == Because::Probes;
+        let due = |is_blind, at| Due { is_blind, is_by_probes, at };
         let word = self.word.load(Ordering::Acquire);
         if word & UNDER_WAY != 0 {
             return None;
@@ -177,19 +181,17 @@ impl Trials {
         let tried = Moment::from_micros(self.tried.load(Ordering::Relaxed));
         if word & GOOD != 0 {
             // It has begun to work: whatever comes next may see whether it goes on.
-            return Some(Due { is_blind: false, at: Moment::default() });
+            return Some(due(false, Moment::default()));
         }
         let accepted = Moment::from_micros(self.accepted.load(Ordering::Relaxed));
         match because {
-            Because::Refused => self.accepts().then_some(Due { is_blind: false, at: accepted }),
-            _ if accepted > tried => Some(Due { is_blind: false, at: accepted }),
+            Because::Refused => self.accepts().then_some(due(false, accepted)),
+            _ if accepted > tried => Some(due(false, accepted)),
             Because::Failed(until) => {
                 let at = if is_another_well { until } else { until.min(tried + APART) };
-                Some(Due { is_blind: true, at })
+                Some(due(true, at))
             }
-            Because::Probes => {
-                (!is_another_well).then_some(Due { is_blind: true, at: tried + APART })
-            }
+            Because::Probes => (!is_another_well).then_some(due(true, tried + APART)),
         }
     }
 }

@@ -437,21 +437,24 @@ impl Pool {
         draws: &mut Draws,
     ) {
         let fared = Fared { failed, slow: is_slow(took, stability) };
-        self.hear_trial(seat, Some(fared), false, stability, now, draws);
+        if seat.standing == SeatStanding::In {
+            return;
+        }
+        let standing = std::mem::replace(&mut seat.standing, SeatStanding::Settled);
+        let upstream = seat.in_flight.upstream();
+        self.hear_trial((upstream, standing), Some(fared), false, stability, now, draws);
     }
 
     fn hear_trial(
         &self,
-        seat: &mut Seat,
+        (upstream, standing): (&Upstream, SeatStanding),
         fared: Option<Fared>,
         was_refused: bool,
         stability: &Stability,
         now: Moment,
         draws: &mut Draws,
     ) {
-        let SeatStanding::Out(trial) = seat.standing else { return };
-        seat.standing = SeatStanding::Settled;
-        let upstream = seat.in_flight.upstream();
+        let SeatStanding::Out(trial) = standing else { return };
         let needed = stability.breaker.as_ref().map_or(SUCCESSES, |breaker| breaker.successes);
         let is_good = fared.map(|fared| !fared.failed && !fared.slow);
         match upstream.trials.leave(trial, is_good, needed) {
@@ -489,14 +492,14 @@ impl Pool {
     /// how it is held to have ended.
     pub fn on_end(
         &self,
-        mut seat: Seat,
+        seat: Seat,
         ended: &Ended,
         stability: &Stability,
         now: Moment,
         draws: &mut Draws,
     ) -> Outcome {
-        let upstream = seat.in_flight.upstream().clone();
-        let ended = &Ended { outcome: verdict(&upstream, ended, now), ..*ended };
+        let upstream = seat.in_flight.upstream();
+        let ended = &Ended { outcome: verdict(upstream, ended, now), ..*ended };
         let is_known = ended.outcome != Outcome::ClientGone;
         let failed = ended.failed();
         let in_a_row = match (is_known, failed) {
@@ -509,7 +512,7 @@ impl Pool {
             if !failed {
                 self.state.latency.record(ended.took);
             }
-            self.note_latency(&upstream, ended, in_a_row, stability, now);
+            self.note_latency(upstream, ended, in_a_row, stability, now);
         }
         if !is_known && ended.status.is_none() && stability.balance.by == Policy::Latency {
             // A client that left before the answer began has waited at least so long: one that is
@@ -518,9 +521,10 @@ impl Pool {
         }
         let fared = is_known.then(|| Fared { failed, slow: is_slow(ended.took, stability) });
         let was_in = seat.standing == SeatStanding::In;
-        self.hear_trial(&mut seat, fared, ended.was_refused, stability, now, draws);
+        let standing = (&**upstream, seat.standing);
+        self.hear_trial(standing, fared, ended.was_refused, stability, now, draws);
         let Some(fared) = fared else { return ended.outcome };
-        let has_changed = was_in && self.put_out(&upstream, ended, in_a_row, stability, now, draws);
+        let has_changed = was_in && self.put_out(upstream, ended, in_a_row, stability, now, draws);
         let mut is_broken = false;
         if let Some(settings) = &stability.breaker {
             if was_in && upstream.breaker.note(fared, settings, || true, now, draws) {

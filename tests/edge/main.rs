@@ -12,6 +12,7 @@ mod cohorts;
 mod config_reload;
 mod defects;
 mod examples;
+mod exhausted;
 mod failing;
 mod hanging_disk;
 mod harness;

@@ -169,7 +169,7 @@ async fn a_rollout_survives_kills_at_any_moment() {
     std::fs::write(&file, text).unwrap();
     let mut proxy = Proxy::run(file.to_str().unwrap(), &admin).await;
     let mut known = 1;
-    for round in 0..30u64 {
+    for round in 0..50u64 {
         let now = proxy.json(&["history", "shop", "--last", "1"]).await;
         let newest = now[0]["revision"].as_u64().unwrap();
         // What was answered is there, and at most what was asked for and not answered beside it.

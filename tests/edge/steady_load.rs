@@ -10,7 +10,7 @@ const PER_SECOND: u32 = 2_200;
 const IDLE: usize = 20;
 /// How often traffic is shifted, and how many requests are answered after each shift.
 const SHIFTS: u32 = 200;
-const BETWEEN: u64 = 50;
+const BETWEEN: u64 = 100;
 /// After so many shifts the file is edited, and every so many edits is a bad one.
 const RELOAD_EVERY: u32 = 4;
 const BAD_EVERY: u32 = 5;
@@ -78,7 +78,7 @@ async fn nothing_fails_and_nothing_is_closed_while_everything_changes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_each_fixed_split_the_observed_share_is_the_set_one() {
-    const REQUESTS: u64 = 2_000;
+    const REQUESTS: u64 = 4_000;
     let _alone = alone().await;
     let (blue, green) = (Origin::fast("blue").await, Origin::fast("green").await);
     let edge = Edge::before(&[("blue", &blue), ("green", &green)], "").await;

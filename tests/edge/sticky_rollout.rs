@@ -10,7 +10,7 @@ use crate::harness::load::Record;
 use crate::harness::{Edge, Load, Origin, alone};
 
 const PER_SECOND: u32 = 2_000;
-const CLIENTS: u32 = 3_000;
+const CLIENTS: u32 = 5_000;
 
 /// Every other client is recognised by a header, those between by the cookie that we give them.
 const SERVICE: &str = "sticky = { header = \"x-user\", own_cookie = true }\n\

@@ -53,6 +53,14 @@ impl Proxy {
         Proxy::run_in(&self.file, &self.admin, self.environment).await
     }
 
+    /// From now on it opens no more than this many files and sockets.
+    pub async fn bound_descriptors(&self, most: usize) {
+        let id = self._child.id().unwrap().to_string();
+        let mut command = Command::new("prlimit");
+        let bound = command.args(["--pid", &id, &format!("--nofile={most}:")]);
+        assert!(bound.status().await.unwrap().success());
+    }
+
     pub async fn cli(&self, args: &[&str]) -> (i32, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
             .args(args)

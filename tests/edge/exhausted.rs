@@ -1,0 +1,63 @@
+//! A process that has no descriptors left.
+
+use std::net::TcpListener;
+
+use crate::harness::{Client, Origin, Proxy, Reply};
+
+const ASK: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
+const METRICS: &str = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+#[tokio::test]
+async fn what_we_lack_ourselves_is_a_503_and_blames_nobody() {
+    // Each request needs a connection of its own.
+    let closes = Reply::BytesThenClose(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nfine".to_vec(),
+    );
+    let origin = Origin::tireless(closes).await;
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (listen, admin) = (free(), free());
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("pointsman.toml");
+    let text = format!(
+        "[[listeners]]\naddress = \"{listen}\"\n[admin]\naddress = \"{admin}\"\n\
+         [services.shop.pools]\nblue.upstreams = [\"{}\"]\n",
+        origin.address
+    );
+    std::fs::write(&file, text).unwrap();
+    let proxy = Proxy::run(file.to_str().unwrap(), &admin.to_string()).await;
+    // More than a breaker needs to open, and one for later.
+    let mut clients = Vec::new();
+    for _ in 0..41 {
+        let mut client = Client::connect(listen).await;
+        client.send(ASK).await;
+        assert_eq!(client.response().await.status, 200);
+        clients.push(client);
+    }
+    let mut orders = Client::connect(admin).await;
+    orders.send(METRICS).await;
+    assert_eq!(orders.response().await.status, 200);
+    proxy.bound_descriptors(3).await;
+    for client in &mut clients[1..] {
+        client.send(ASK).await;
+        let answer = client.response().await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.body.contains("descriptors"), "{answer:?}");
+    }
+    // A request is accounted for a moment after its answer.
+    let refused = "pointsman_refused_total{reason=\"exhausted\"} 40\n";
+    let mut metrics = String::new();
+    for _ in 0..1_000 {
+        orders.send(METRICS).await;
+        metrics = orders.response().await.body;
+        if metrics.contains(refused) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(metrics.contains(refused), "{metrics}");
+    let failed = "pointsman_pool_failed_attempts_total{service=\"shop\",pool=\"blue\"} 0\n";
+    assert!(metrics.contains(failed), "{metrics}");
+    proxy.bound_descriptors(1_024).await;
+    clients[0].send(ASK).await;
+    assert_eq!(clients[0].response().await.status, 200, "at once: no breaker is open");
+}

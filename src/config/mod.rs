@@ -20,6 +20,7 @@ mod section;
 mod server;
 mod service;
 mod settings;
+mod signing_key;
 mod slo;
 mod stability;
 mod sticky;
@@ -53,6 +54,7 @@ pub use problem::{Level, Problem, Problems};
 pub use read::place_of_file;
 pub use reference::reference;
 pub use settings::Settings;
+pub use signing_key::{BadKey, SigningKey, SigningKeys};
 pub use suggestion::suggest;
 pub use tokens::{BadLine, Tokens, TokensError};
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Who is told of what happens; no name twice.
     pub notify: Vec<NotifyTarget>,
+    /// What is in the files that sign calls, once they were read.
+    pub keys: SigningKeys,
     /// In name order.
     pub flags: Vec<Flag>,
     /// Everything that is said beyond the defaults, as text: what a diff compares.

@@ -128,7 +128,7 @@ pub(super) static NOTIFY: Table = Table::new(
         time("timeout", secs(5)).about("for one call"),
         text_option("secret_file", "\"alerts.key\"").about(
             "signs each call as Standard Webhooks do (webhook-signature: v1,…); the file's text is \
-             the key, or whsec_ with the key in base64; beside this file; read at each call",
+             the key, or whsec_ with the key in base64; beside this file",
         ),
     ],
 );

@@ -104,6 +104,7 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
         routes,
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
         notify,
+        keys: Default::default(),
         flags,
         settings: Settings::of(&FILE, root.get_ref()),
     })

@@ -102,7 +102,8 @@ impl<L: Listening> Controller<L> {
     /// Takes commands until nobody is left to send any; answers with the part that has ended before
     /// that, if one has.
     pub async fn run(mut self, mut commands: Commands) -> Option<&'static str> {
-        self.wiring.notifier.set_targets(self.orders.config().notify.clone());
+        let config = self.orders.config();
+        self.wiring.notifier.set_targets(&config.notify, &config.keys);
         self.orders.resume_rollouts(self.now());
         self.settle();
         let mut tick = interval(TICK);
@@ -314,7 +315,8 @@ impl<L: Listening> Controller<L> {
     fn begin(&self, rollout: Rollout, task: Task) {
         let (caller, control) = (self.wiring.caller.clone(), self.wiring.control.clone());
         let snapshot: Arc<Snapshot> = self.wiring.published.load();
-        let work = run_task(caller, rollout.clone(), task.clone(), snapshot);
+        let keys = self.orders.config().keys.clone();
+        let work = run_task(caller, rollout.clone(), task.clone(), snapshot, keys);
         tokio::spawn(async move {
             let result = work.await;
             control.done(rollout.service, rollout.id, task, result).await;

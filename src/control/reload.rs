@@ -172,7 +172,7 @@ impl<L: Listening> Controller<L> {
         }
         self.wiring.listeners.commit(prepared);
         self.wiring.process.set_listeners(self.wiring.listeners.tallies());
-        self.wiring.notifier.set_targets(config.notify.clone());
+        self.wiring.notifier.set_targets(&config.notify, &config.keys);
         let changed = changed_upstreams(self.orders.state());
         let wanted: HashSet<Address> = names(&config, &changed).collect();
         self.orders.retain_resolved(|address| wanted.contains(address));

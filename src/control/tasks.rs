@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use crate::config::SigningKeys;
 use crate::notify::{Caller, Occasion, call_hook, measure, smoke};
 use crate::rollout::{Finished, HookPoint, Rollout, Task, TaskError};
 use crate::snapshot::Snapshot;
 use crate::upstream::DialAddress;
 
-/// Does a task of a rollout.
+/// Does a task of a rollout. Webhooks are signed with `keys`.
 pub(super) fn run_task(
     caller: Arc<Caller>,
     rollout: Rollout,
     task: Task,
     snapshot: Arc<Snapshot>,
+    keys: SigningKeys,
 ) -> impl Future<Output = Result<Finished, TaskError>> + Send + 'static {
     let targets = targets(&snapshot, &rollout);
     async move {
@@ -26,7 +28,7 @@ pub(super) fn run_task(
                 let Some(hook) = rollout.plan.hooks.at(&point) else {
                     return Err(TaskError::NoHook);
                 };
-                call_hook(&caller, hook, &occasion(&rollout, point)).await
+                call_hook(&caller, hook, &keys, &occasion(&rollout, point)).await
             }
         }
     }

@@ -2,6 +2,7 @@
 //! file's content changes.
 
 mod error;
+mod key;
 mod named;
 mod read;
 mod source;
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::snapshot::Changed;
 
 pub use error::{FileError, Rejected};
+pub use key::{KeyError, read_key};
 pub use read::{read, read_text};
 pub use source::{Source, Text};
 pub use watch::watch;

@@ -11,8 +11,7 @@ use crate::fallback::Body;
 pub enum For {
     /// The state that outlives the process: a folder, opened at the start.
     State,
-    /// A secret, read each time it is needed: who checks a config need not be allowed to, and a new
-    /// secret needs no reload.
+    /// A key that calls are signed with, read with the config.
     Secret,
     /// The tokens of the admin API, read with the config.
     Tokens,

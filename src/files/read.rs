@@ -27,7 +27,7 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
 }
 
 /// Refuses what is no regular file of at most this many bytes.
-pub(super) fn check_size(file: &Metadata, most: u64) -> io::Result<()> {
+fn check_size(file: &Metadata, most: u64) -> io::Result<()> {
     if file.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }

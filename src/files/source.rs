@@ -1,15 +1,17 @@
 //! Where the config comes from: a path in, its text out, byte for byte as it was when read, and the
 //! files that it names.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::key::{KeyError, read_key};
 use super::named::{For, each_named};
-use super::read::{check_size, read, read_text};
+use super::read::{read, read_text};
 use super::{FileError, Rejected};
-use crate::config::{Config, Problem, Problems, Tokens, place_of_file};
+use crate::config::{Config, Problem, Problems, SigningKeys, Tokens, place_of_file};
 
 /// The largest config, in bytes: a hundred times one of 3,000 services.
 pub(super) const LARGEST: u64 = 64 * 1024 * 1024;
@@ -40,8 +42,18 @@ pub struct Text {
 enum Reader {
     /// Who serves by it, and needs all of them.
     Process,
-    /// Who checks it, and need not be allowed to read tokens.
+    /// Who checks it, and need not be allowed to read tokens and keys.
     Checker,
+}
+
+impl Reader {
+    /// What it is told of a file that cannot be read.
+    fn told_unreadable(self, problem: Problem) -> Problem {
+        match self {
+            Reader::Process => problem,
+            Reader::Checker => problem.warning(),
+        }
+    }
 }
 
 /// A file that a config names.
@@ -66,7 +78,7 @@ impl Text {
         let named = self.place(&mut config);
         self.read_tokens(&mut config, &named, reader, &mut problems);
         self.read_answers(&mut config, &named, &mut problems);
-        self.look_for_secrets(&named, &mut problems);
+        config.keys = self.read_keys(&named, reader, &mut problems);
         match problems.any_error() {
             true => Err(self.rejected(problems)),
             false => Ok((Arc::new(config), problems)),
@@ -99,11 +111,7 @@ impl Text {
                 Ok(text) => text,
                 Err(error) => {
                     let why = format!("cannot read the admin token file {path}: {error}");
-                    let problem = self.problem(file, why);
-                    problems.0.push(match reader {
-                        Reader::Process => problem,
-                        Reader::Checker => problem.warning(),
-                    });
+                    problems.0.push(reader.told_unreadable(self.problem(file, why)));
                     continue;
                 }
             };
@@ -145,16 +153,23 @@ impl Text {
         }
     }
 
-    /// What is missing now may be there when it is needed; but mostly it is mistyped.
-    fn look_for_secrets(&self, named: &[Named], problems: &mut Problems) {
-        for file in named.iter().filter(|named| named.purpose == For::Secret) {
-            let found = std::fs::metadata(&file.placed);
-            if let Err(error) = found.and_then(|found| check_size(&found, LARGEST_NAMED)) {
-                let why = format!("cannot read the secret file {}: {error}", file.placed.display());
-                let problem = self.problem(file, why).warning();
-                problems.0.push(problem.help("it is read at each call, which fails without it"));
+    /// Reads the keys that calls are signed with. A file that is named several times is read, and told
+    /// of, once.
+    fn read_keys(&self, named: &[Named], reader: Reader, problems: &mut Problems) -> SigningKeys {
+        let files = named.iter().filter(|named| named.purpose == For::Secret);
+        let files: BTreeMap<&Path, &Named> = files.map(|file| (&*file.placed, file)).collect();
+        let read = |(path, file): (&Path, &Named)| match read_key(path) {
+            Ok(key) => Some((path.to_path_buf(), key)),
+            Err(error) => {
+                let problem = self.problem(file, error.to_string());
+                problems.0.push(match error {
+                    KeyError::Read { .. } => reader.told_unreadable(problem),
+                    KeyError::Content { .. } => problem,
+                });
+                None
             }
-        }
+        };
+        files.into_iter().filter_map(read).collect()
     }
 
     /// Logs what is odd about it, each with its place and what to write instead.
@@ -178,7 +193,7 @@ impl Text {
     pub(super) fn contents(&self) -> Vec<PathBuf> {
         let Ok((mut config, _)) = Config::parse(&self.text) else { return Vec::new() };
         let named = self.place(&mut config).into_iter();
-        let is_part = |named: &Named| matches!(named.purpose, For::Answer | For::Tokens);
+        let is_part = |named: &Named| named.purpose != For::State;
         named.filter(is_part).map(|named| named.placed).collect()
     }
 
@@ -235,23 +250,35 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Level;
+    use crate::config::{Level, Live, diff};
 
     #[test]
-    fn files_of_secrets_are_beside_the_config_and_need_not_be_there() {
-        let target = |name, file| {
+    fn keys_are_read_beside_the_config_and_shown_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("keys")).unwrap();
+        std::fs::write(at("keys/x"), "s3cret-x\n").unwrap();
+        std::fs::write(at("y"), "s3cret-y").unwrap();
+        let target = |name, file: &str| {
             format!(
                 "[[notify]]\nname = \"{name}\"\nurl = \"http://a/\"\nsecret_file = \"{file}\"\n"
             )
         };
         let rest =
             "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
-        let text = [target("x", "keys/x"), target("y", "/run/y"), rest.into()].concat();
-        let text = Text { path: "/nowhere/pointsman.toml".into(), text };
+        let whole = at("y").display().to_string();
+        let text = [target("x", "keys/x"), target("y", &whole), rest.into()].concat();
+        let text = Text { path: at("pointsman.toml").display().to_string(), text };
         let config = text.parse().unwrap().0;
-        let files = config.notify.iter().map(|target| target.secret_file.as_deref());
-        let expected = [Path::new("/nowhere/keys/x"), Path::new("/run/y")].map(Some);
-        assert_eq!(files.collect::<Vec<_>>(), expected);
+        let files = config.notify.iter().map(|target| target.secret_file.clone().unwrap());
+        let keys: Vec<_> = files.map(|file| config.keys.of(&file).unwrap().bytes()).collect();
+        assert_eq!(keys, [b"s3cret-x", b"s3cret-y"]);
+        let shown = format!("{config:?}");
+        assert!(shown.contains("keys/x") && !shown.contains("s3cret"), "{shown}");
+        std::fs::write(at("y"), "another").unwrap();
+        let other = text.parse().unwrap().0;
+        assert_ne!(config, other, "another key is another config");
+        assert_eq!(diff(&config, &other, &Live::default()), [], "of which nothing is told");
     }
 
     #[test]
@@ -267,9 +294,9 @@ mod tests {
             problems.iter().map(|problem| (problem.level, problem.position(&text.text))).collect()
         };
         let token = |level| (level, Some((4, 14)));
-        let secret = (Level::Warning, Some((11, 15)));
+        let secret = |level| (level, Some((11, 15)));
         let answer = (Level::Error, Some((6, 24)));
-        assert_eq!(told(&text), [token(Level::Warning), answer, secret]);
+        assert_eq!(told(&text), [token(Level::Warning), answer, secret(Level::Warning)]);
         let with_mode = |name, mode| {
             use std::os::unix::fs::PermissionsExt;
             let mode = std::fs::Permissions::from_mode(mode);
@@ -280,10 +307,17 @@ mod tests {
             with_mode(name, 0o640);
         };
         write("sorry.html", "sorry");
-        assert_eq!(told(&text), [token(Level::Warning), secret]);
-        assert!(text.check().0, "who checks need not be allowed to read tokens");
-        assert!(matches!(text.parse(), Err(FileError::Problems(_))), "who serves needs them");
+        assert_eq!(told(&text), [token(Level::Warning), secret(Level::Warning)]);
+        assert!(text.check().0, "who checks need not be allowed to read tokens and keys");
+        let refused = || match text.parse() {
+            Err(FileError::Problems(rejected)) => rejected.problems.0.len(),
+            other => panic!("who serves needs them: {other:?}"),
+        };
+        assert_eq!(refused(), 2);
+        write("alerts.key", " \n");
+        assert_eq!(told(&text), [token(Level::Warning), secret(Level::Error)]);
         write("alerts.key", "key");
+        assert_eq!(refused(), 1);
         write("admin.token", "ci: short");
         assert_eq!(told(&text), [token(Level::Error)]);
         write("admin.token", "ci: 0123456789abcdef");
@@ -330,10 +364,15 @@ mod tests {
             "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n\
              [services.a.rollout.hooks]\n{hooks}"
         );
-        let text = Text { path: "/nowhere/pointsman.toml".into(), text };
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("pointsman.toml"), folder.path().join("k"));
+        let text = Text { path: path.display().to_string(), text };
+        assert_eq!(text.check().1.0.len(), 1, "a file is told of once");
+        std::fs::write(&key, "s3cret").unwrap();
         let config = text.parse().unwrap().0;
+        assert_eq!(config.keys.of(&key).unwrap().bytes(), b"s3cret");
         let mut hooks = config.services[0].rollout.hooks.clone();
         let files: Vec<_> = hooks.secret_files_mut().map(|file| file.clone()).collect();
-        assert_eq!(files, [Path::new("/nowhere/k"); 8]);
+        assert_eq!(files, [&*key; 8]);
     }
 }

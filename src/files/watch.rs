@@ -1,5 +1,5 @@
-//! Changes of the config's file, and of static answers and tokens that it names: a path in, a call whenever
-//! a content differs from the last seen out.
+//! Changes of the config's file, and of static answers, tokens and keys that it names: a path in, a
+//! call whenever a content differs from the last seen out.
 //!
 //! The folder is watched, not the file: editors put a new file in its place, and Kubernetes swaps
 //! a link beside it. What the system does not report (network file systems, a link that points
@@ -28,8 +28,8 @@ const LONGEST_STIR: usize = 20;
 /// How often the file is looked at without being told.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Calls whenever the content of the config's file or of what is part of it (static answers, tokens) differs from
-/// what is in force, at first from `text`.
+/// Calls whenever the content of the config's file or of what is part of it (static answers, tokens,
+/// keys) differs from what is in force, at first from `text`.
 pub async fn watch<F: Future<Output = ()>>(path: PathBuf, text: String, changed: impl Fn() -> F) {
     // One place is enough: a stir that is not noted any more is followed by a look anyway.
     let (stirred, mut stirs) = mpsc::channel::<()>(1);
@@ -171,5 +171,23 @@ mod tests {
         assert!(!seen.look(&path));
         write(folder.path().join("down.html"), "back at one").unwrap();
         assert!(seen.look(&path));
+    }
+
+    #[tokio::test]
+    async fn a_change_of_a_key_is_a_change_of_the_config() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("c.toml"), folder.path().join("alerts.key"));
+        let text = format!(
+            "[[notify]]\nurl = \"http://a/\"\nsecret_file = \"alerts.key\"\n{}",
+            CONFIG.replace("fallback.answer.file = \"sorry/down.html\"\n", "")
+        );
+        write(&path, &text).unwrap();
+        let mut seen = Seen::of(&path, text);
+        assert!(!seen.look(&path), "it is not there yet");
+        for content in ["one", "another"] {
+            write(&key, content).unwrap();
+            assert!(seen.look(&path), "{content}");
+            assert!(!seen.look(&path), "told once");
+        }
     }
 }

@@ -10,10 +10,13 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::signature::{SecretError, read_key, sign};
+use super::signature::sign;
 use crate::clock::Clock;
+use crate::config::{SigningKey, SigningKeys};
+use crate::files::read_key;
 use crate::outgoing::client::{self, CallError, Client, Whom};
 use crate::rollout::{NoAnswer, answered};
 
@@ -43,6 +46,8 @@ pub struct Call<'a> {
     pub body: Bytes,
     /// A file that holds the key of the signature; none for no signature.
     pub secret_file: Option<&'a Path>,
+    /// Those of the config in force.
+    pub keys: &'a SigningKeys,
     /// For all of it.
     pub timeout: Duration,
 }
@@ -114,11 +119,23 @@ impl Caller {
         headers.insert(HeaderName::from_static("webhook-id"), text(call.id)?);
         headers.insert(HeaderName::from_static("webhook-timestamp"), now.into());
         if let Some(file) = call.secret_file {
-            let signature = sign(&read_key(file).await?, call.id, now, &call.body);
+            let key = key(file, call.keys).await?;
+            let signature = sign(&key, call.id, now, &call.body);
             headers.insert(HeaderName::from_static("webhook-signature"), text(&signature)?);
         }
         Ok(request)
     }
+}
+
+/// The key of a file, as the config in force has it. A rollout outlives the config that it began
+/// with: a file that is not named any more is read for the call, which is never made unsigned.
+async fn key(file: &Path, keys: &SigningKeys) -> Result<SigningKey, NoAnswer> {
+    if let Some(key) = keys.of(file) {
+        return Ok(key.clone());
+    }
+    let path = file.to_path_buf();
+    let read = spawn_blocking(move || read_key(&path).map_err(|error| error.to_string()));
+    read.await.unwrap_or_else(|error| Err(error.to_string())).map_err(NoAnswer::NotSent)
 }
 
 /// The first line that has words, without control characters, which a terminal would obey.
@@ -156,12 +173,6 @@ impl From<CallError> for NoAnswer {
             CallError::Http(error) => NoAnswer::Broken(error.to_string()),
             CallError::TimedOut(within) => NoAnswer::TimedOut(within),
         }
-    }
-}
-
-impl From<SecretError> for NoAnswer {
-    fn from(error: SecretError) -> NoAnswer {
-        NoAnswer::NotSent(error.to_string())
     }
 }
 

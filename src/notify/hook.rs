@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::call::{Call, Caller, Reply, shown};
 use super::command;
 use crate::clock::WallTime;
-use crate::config::web_address;
+use crate::config::{SigningKeys, web_address};
 use crate::rollout::{Finished, Hook, HookPoint, Strategy, TaskError, WebhookError};
 use crate::split::BasisPoints;
 
@@ -67,11 +67,12 @@ struct Told<'a> {
     at: f64,
 }
 
-/// Asks a hook. That it agrees; or that it does not, or cannot be asked.
+/// Asks a hook, signed with the key of its file in `keys`. That it agrees; or that it does not, or cannot be asked.
 /// Dropped while under way, a command is killed with all that it began.
 pub async fn call_hook(
     caller: &Caller,
     hook: &Hook,
+    keys: &SigningKeys,
     occasion: &Occasion,
 ) -> Result<Finished, TaskError> {
     let id = occasion.id();
@@ -80,7 +81,7 @@ pub async fn call_hook(
         Hook::Webhook { url, secret_file, timeout } => {
             let url = web_address(url).map_err(TaskError::Address)?;
             let secret_file = secret_file.as_deref();
-            let call = Call { url: &url, id: &id, body, secret_file, timeout: *timeout };
+            let call = Call { url: &url, id: &id, body, secret_file, keys, timeout: *timeout };
             let why: WebhookError = match caller.post(&call).await {
                 Ok(reply) if reply.status.is_success() => {
                     return Ok(Finished::Agreed(reply.line));

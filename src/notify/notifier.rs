@@ -9,9 +9,9 @@ use tokio::time::timeout;
 use super::Notice;
 use super::call::Caller;
 use super::queue::Patience;
-use super::recipient::Recipient;
+use super::recipient::{Recipient, Settings};
 use crate::clock::Clock;
-use crate::config::NotifyTarget;
+use crate::config::{NotifyTarget, SigningKeys};
 use crate::observe::Process;
 
 /// How long a stopping process waits for what is [`Severity::High`](super::Severity::High) or worse to be told.
@@ -42,13 +42,14 @@ impl Notifier {
         Notifier { caller: Arc::new(caller), process, patience, workers: Mutex::default() }
     }
 
-    /// Who is told from now on. A target that keeps its name keeps its queue and its totals, with
+    /// Who is told from now on, and with which keys calls are signed. A target that keeps its name keeps its queue and its totals, with
     /// whatever settings; those that are gone are told no more. To be called within a runtime.
-    pub fn set_targets(&self, targets: Vec<NotifyTarget>) {
+    pub fn set_targets(&self, targets: &[NotifyTarget], keys: &SigningKeys) {
         let mut workers = self.workers();
         let mut before = std::mem::take(&mut *workers);
-        for settings in targets {
-            match before.iter().position(|worker| worker.target.name() == &*settings.name) {
+        for target in targets {
+            let settings = Settings { target: target.clone(), keys: keys.clone() };
+            match before.iter().position(|worker| worker.target.name() == &*target.name) {
                 Some(place) => {
                     let worker = before.swap_remove(place);
                     worker.target.set(settings);
@@ -94,7 +95,7 @@ impl Notifier {
         }
     }
 
-    fn employ(&self, settings: NotifyTarget) -> Worker {
+    fn employ(&self, settings: Settings) -> Worker {
         let target = Arc::new(Recipient::new(settings, self.patience));
         let task = tokio::spawn(target.clone().run(self.caller.clone()));
         Worker { target, task }

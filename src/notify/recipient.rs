@@ -14,12 +14,12 @@ use super::Notice;
 use super::call::{Call, Caller};
 use super::message;
 use super::queue::{After, End, Next, Offer, Parcel, Patience, Queue};
-use crate::config::NotifyTarget;
+use crate::config::{NotifyTarget, SigningKeys};
 use crate::observe::NotifyTally;
 
 /// A target, shared by its worker and by who has something to tell.
 pub struct Recipient {
-    settings: Mutex<Arc<NotifyTarget>>,
+    settings: Mutex<Arc<Settings>>,
     queue: Mutex<Queue>,
     /// Something was offered, or the queue was closed.
     wake: Notify,
@@ -28,11 +28,20 @@ pub struct Recipient {
     pub tally: Arc<NotifyTally>,
 }
 
+/// How it is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// As the config has it.
+    pub target: NotifyTarget,
+    /// Among which is that of its file.
+    pub keys: SigningKeys,
+}
+
 impl Recipient {
     /// Nothing waits yet.
-    pub fn new(settings: NotifyTarget, patience: Patience) -> Recipient {
+    pub fn new(settings: Settings, patience: Patience) -> Recipient {
         Recipient {
-            tally: Arc::new(NotifyTally::new(settings.name.clone())),
+            tally: Arc::new(NotifyTally::new(settings.target.name.clone())),
             settings: Mutex::new(Arc::new(settings)),
             queue: Mutex::new(Queue::new(patience)),
             wake: Notify::new(),
@@ -46,13 +55,13 @@ impl Recipient {
     }
 
     /// What waits is told by the new settings too.
-    pub fn set(&self, settings: NotifyTarget) {
+    pub fn set(&self, settings: Settings) {
         *lock(&self.settings) = Arc::new(settings);
     }
 
     /// Queues a notice, if the target wants to know.
     pub fn offer(&self, notice: &Arc<Notice>, caller: &Caller) {
-        if notice.severity < lock(&self.settings).severity {
+        if notice.severity < lock(&self.settings).target.severity {
             return;
         }
         let offer = lock(&self.queue).offer(notice.clone(), caller.clock().now());
@@ -116,14 +125,16 @@ impl Recipient {
     /// One attempt, and what came of it in words.
     async fn send(&self, parcel: &Parcel, caller: &Caller) -> (End, String) {
         let settings = lock(&self.settings).clone();
+        let Settings { target, keys } = &*settings;
         let id = message::id(&parcel.notice);
-        let body = message::write(settings.form, &parcel.notice, parcel.suppressed);
+        let body = message::write(target.form, &parcel.notice, parcel.suppressed);
         let call = Call {
-            url: &settings.url,
+            url: &target.url,
             id: &id,
             body: Bytes::from(body),
-            secret_file: settings.secret_file.as_deref(),
-            timeout: settings.timeout,
+            secret_file: target.secret_file.as_deref(),
+            keys,
+            timeout: target.timeout,
         };
         match caller.post(&call).await {
             Ok(reply) if reply.status.is_success() => (End::Sent, String::new()),
@@ -131,7 +142,6 @@ impl Recipient {
                 (End::Failed(reply.retry_after), reply.to_string())
             }
             Ok(reply) => (End::Refused, reply.to_string()),
-            // A secret that is missing may be there in a moment: files are replaced.
             Err(error) => (End::Failed(None), error.to_string()),
         }
     }

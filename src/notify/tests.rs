@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use super::queue::Patience;
 use super::*;
-use crate::config::{Form, NotifyTarget};
+use crate::config::{Form, NotifyTarget, SigningKey, SigningKeys};
 use crate::observe::{NotifyTally, Process};
 use crate::outgoing::tests::{Receiver, deaf};
 use crate::server::clock::system;
@@ -77,7 +77,10 @@ async fn a_slow_target_delays_no_other() {
     let slow = Receiver::start(|_| None::<StatusCode>).await;
     let swift = Receiver::start(|_| Some(StatusCode::NO_CONTENT)).await;
     let (notifier, process) = quick();
-    notifier.set_targets(vec![target("slow", &slow.url("/")), target("swift", &swift.url("/"))]);
+    notifier.set_targets(
+        &[target("slow", &slow.url("/")), target("swift", &swift.url("/"))],
+        &SigningKeys::default(),
+    );
     for key in ["a", "b", "c"] {
         notifier.send(notice(Severity::Low, key));
     }
@@ -93,7 +96,7 @@ async fn a_target_that_fails_is_called_again_with_the_same_id_until_it_takes_the
     let replies = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
     let receiver = Receiver::start(move |n| Some(*replies.get(n).unwrap_or(&StatusCode::OK))).await;
     let (notifier, process) = quick();
-    notifier.set_targets(vec![target("t", &receiver.url("/in"))]);
+    notifier.set_targets(&[target("t", &receiver.url("/in"))], &SigningKeys::default());
     notifier.send(notice(Severity::Medium, "a"));
     until_counted(&process, "t", [1, 2, 0, 0]).await;
     let calls = receiver.calls();
@@ -105,7 +108,7 @@ async fn a_target_that_fails_is_called_again_with_the_same_id_until_it_takes_the
 async fn a_target_that_never_takes_a_notice_is_called_eight_times() {
     let receiver = Receiver::start(|_| Some(StatusCode::BAD_GATEWAY)).await;
     let (notifier, process) = quick();
-    notifier.set_targets(vec![target("t", &receiver.url("/"))]);
+    notifier.set_targets(&[target("t", &receiver.url("/"))], &SigningKeys::default());
     notifier.send(notice(Severity::Medium, "a"));
     until_counted(&process, "t", [0, 8, 1, 0]).await;
     assert_eq!(receiver.calls().len(), 8);
@@ -115,7 +118,7 @@ async fn a_target_that_never_takes_a_notice_is_called_eight_times() {
 async fn a_call_that_is_wrong_is_not_made_again() {
     let receiver = Receiver::start(|_| Some(StatusCode::NOT_FOUND)).await;
     let (notifier, process) = quick();
-    notifier.set_targets(vec![target("t", &receiver.url("/"))]);
+    notifier.set_targets(&[target("t", &receiver.url("/"))], &SigningKeys::default());
     notifier.send(notice(Severity::Medium, "a"));
     until_counted(&process, "t", [0, 1, 1, 0]).await;
     assert_eq!(receiver.calls().len(), 1);
@@ -126,7 +129,7 @@ async fn targets_get_what_is_severe_enough_and_once() {
     let receiver = Receiver::start(|_| Some(StatusCode::OK)).await;
     let (notifier, process) = quick();
     let severe = NotifyTarget { severity: Severity::High, ..target("t", &receiver.url("/")) };
-    notifier.set_targets(vec![severe]);
+    notifier.set_targets(&[severe], &SigningKeys::default());
     notifier.send(notice(Severity::Medium, "a"));
     notifier.send(notice(Severity::High, "b"));
     notifier.send(notice(Severity::High, "b"));
@@ -147,13 +150,16 @@ async fn a_reload_keeps_what_a_target_has_still_to_be_told() {
     let receiver = Receiver::start(|_| Some(StatusCode::OK)).await;
     let (notifier, process) = quick();
     let before = target("t", &format!("http://{nobody}/"));
-    notifier.set_targets(vec![before.clone(), target("gone", &receiver.url("/gone"))]);
+    notifier.set_targets(
+        &[before.clone(), target("gone", &receiver.url("/gone"))],
+        &SigningKeys::default(),
+    );
     notifier.send(notice(Severity::Low, "a"));
     while counts(&process, "t")[1] == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    notifier.set_targets(vec![before]);
-    notifier.set_targets(vec![target("t", &receiver.url("/new"))]);
+    notifier.set_targets(&[before], &SigningKeys::default());
+    notifier.set_targets(&[target("t", &receiver.url("/new"))], &SigningKeys::default());
     while counts(&process, "t")[0] == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -171,7 +177,7 @@ async fn a_stop_tells_what_is_urgent_and_drops_the_rest() {
     let hours = Duration::from_secs(7_200);
     let patience = Patience { first: hours, longest: hours, age: hours * 3, ..Patience::default() };
     let (notifier, process) = with(patience);
-    notifier.set_targets(vec![target("t", &receiver.url("/"))]);
+    notifier.set_targets(&[target("t", &receiver.url("/"))], &SigningKeys::default());
     notifier.send(notice(Severity::Critical, "a"));
     until_counted(&process, "t", [0, 1, 0, 0]).await;
     notifier.send(notice(Severity::Medium, "b"));
@@ -186,7 +192,7 @@ async fn a_stop_tells_what_is_urgent_and_drops_the_rest() {
 async fn a_stop_waits_two_seconds_for_a_target_that_does_not_answer() {
     let receiver = Receiver::start(|_| None::<StatusCode>).await;
     let (notifier, process) = quick();
-    notifier.set_targets(vec![target("t", &receiver.url("/"))]);
+    notifier.set_targets(&[target("t", &receiver.url("/"))], &SigningKeys::default());
     notifier.send(notice(Severity::Critical, "a"));
     receiver.after(1).await;
     // All that is left to wait for is time.
@@ -199,7 +205,7 @@ async fn a_stop_waits_two_seconds_for_a_target_that_does_not_answer() {
 async fn a_stop_does_not_wait_for_a_call_that_is_not_urgent() {
     let receiver = Receiver::start(|n| (n > 0).then_some(StatusCode::OK)).await;
     let (notifier, process) = quick();
-    notifier.set_targets(vec![target("t", &receiver.url("/"))]);
+    notifier.set_targets(&[target("t", &receiver.url("/"))], &SigningKeys::default());
     notifier.send(notice(Severity::Low, "a"));
     receiver.after(1).await;
     notifier.send(notice(Severity::High, "b"));
@@ -213,7 +219,7 @@ async fn slack_gets_its_form_and_totals_are_metrics() {
     let receiver = Receiver::start(|_| Some("ok")).await;
     let (notifier, process) = quick();
     let chat = NotifyTarget { form: Form::Slack, ..target("chat", &receiver.url("/hooks/x")) };
-    notifier.set_targets(vec![chat]);
+    notifier.set_targets(&[chat], &SigningKeys::default());
     notifier.send(notice(Severity::High, "a"));
     until_counted(&process, "chat", [1, 0, 0, 0]).await;
     let body: serde_json::Value = serde_json::from_slice(&receiver.calls()[0].1).unwrap();
@@ -263,19 +269,24 @@ pub fn assert_signed((head, body): &(Parts, Bytes), key: &[u8]) {
     assert_eq!(field("webhook-signature"), expected);
 }
 
+/// The key that this text is, as if it had been read of a file at this path.
+pub fn key_at(path: &Path, text: &str) -> SigningKeys {
+    let key = SigningKey::of(text.as_bytes()).unwrap();
+    [(path.to_path_buf(), key)].into_iter().collect()
+}
+
 #[tokio::test]
-async fn notices_are_signed_with_the_key_as_it_is_now() {
+async fn notices_are_signed_with_the_key_in_force_whatever_the_file_says_now() {
     let receiver = Receiver::start(|_| Some(StatusCode::OK)).await;
-    let (_folder, path) = secret("one\n");
+    let (_folder, path) = secret("not in force\n");
     let (notifier, process) = quick();
     let signed =
         NotifyTarget { secret_file: Some(path.clone()), ..target("t", &receiver.url("/")) };
-    notifier.set_targets(vec![signed]);
-    notifier.send(notice(Severity::Low, "a"));
-    until_counted(&process, "t", [1, 0, 0, 0]).await;
-    std::fs::write(Path::new(&path), "two\n").unwrap();
-    notifier.send(notice(Severity::Low, "b"));
-    until_counted(&process, "t", [2, 0, 0, 0]).await;
+    for (told, key) in [(1, "one"), (2, "two")] {
+        notifier.set_targets(std::slice::from_ref(&signed), &key_at(&path, key));
+        notifier.send(notice(Severity::Low, key));
+        until_counted(&process, "t", [told, 0, 0, 0]).await;
+    }
     assert_signed(&receiver.calls()[0], b"one");
     assert_signed(&receiver.calls()[1], b"two");
 }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::harness::edge::{HEAD, shop};
+use crate::harness::origin::Received;
 use crate::harness::until;
-use crate::harness::{Client, Edge, Origin};
+use crate::harness::{Client, Edge, Origin, Reply};
 
 async fn two_pools() -> (Origin, Origin, Edge) {
     let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
@@ -321,6 +322,66 @@ async fn tokens_that_change_are_in_force_after_a_reload_and_bad_ones_open_nothin
 }
 
 #[tokio::test]
+async fn a_key_that_changes_signs_after_a_reload_and_a_bad_one_changes_nothing() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("alerts.key");
+    std::fs::write(&file, "first-s3cret\n").unwrap();
+    let (origin, told) = (Origin::named("a").await, Origin::always(Reply::ok("")).await);
+    let notify = format!(
+        "[[notify]]\nurl = \"http://{}/\"\nseverity = \"low\"\nsecret_file = \"{}\"\n",
+        told.address,
+        file.display()
+    );
+    let text = format!("{HEAD}{}{notify}", shop(&[("only", &origin)], ""));
+    // Watched, so that no reload is asked for.
+    let edge = Edge::start_file(&text, true).await;
+    let signed_by = |key: &[u8]| told.received().iter().any(|call| is_signed(call, key));
+    // Freezes of different lengths are different news.
+    let freeze = async |length: &str| {
+        let body = json!({"reason": "audit", "for": length}).to_string();
+        let (status, said) = edge.admin("PUT", "/v1/services/shop/freeze", &body).await;
+        assert_eq!(status, 200, "{said}");
+    };
+    freeze("1h").await;
+    until("the first one signs", async || signed_by(b"first-s3cret")).await;
+    std::fs::write(&file, "other-s3cret\n").unwrap();
+    let reloaded = "pointsman_config_reloads_total{result=\"success\"} 1\n";
+    let metrics = async || edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    until("it is read", async || metrics().await.contains(reloaded)).await;
+    freeze("2h").await;
+    until("the other one signs", async || signed_by(b"other-s3cret")).await;
+    for bad in [Some(" \n".to_string()), Some("whsec_!".into()), Some("x".repeat(5_000)), None] {
+        match bad {
+            Some(text) => std::fs::write(&file, text).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        let refused = edge.admin_with("POST", "/v1/config/reload", "", &[]).await;
+        assert_eq!(refused.status, 422, "{}", refused.body);
+        assert!(refused.body.contains("alerts.key"), "{}", refused.body);
+    }
+    let calls = told.received().len();
+    freeze("3h").await;
+    until("what was in force signs", async || told.received().len() > calls).await;
+    assert!(told.received()[calls..].iter().all(|call| is_signed(call, b"other-s3cret")));
+    for path in ["/v1/status", "/v1/config", "/v1/events"] {
+        let shown = edge.admin_with("GET", path, "", &[]).await;
+        assert_eq!((shown.status, shown.body.contains("s3cret")), (200, false), "{path}");
+    }
+}
+
+/// Whether a call is signed with this key, as Standard Webhooks say.
+fn is_signed(call: &Received, key: &[u8]) -> bool {
+    use base64::Engine;
+    use hmac::{Hmac, Mac};
+    let field = |name: &str| call.fields(name).concat();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
+    mac.update(format!("{}.{}.", field("webhook-id"), field("webhook-timestamp")).as_bytes());
+    mac.update(&call.body);
+    let code = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+    field("webhook-signature") == format!("v1,{code}")
+}
+
+#[tokio::test]
 async fn a_web_page_cannot_give_orders() {
     let (_blue, _green, edge) = two_pools().await;
     let reload = async |fields: &[&str]| {
@@ -336,7 +397,6 @@ async fn a_web_page_cannot_give_orders() {
 
 #[tokio::test]
 async fn requests_are_counted_by_how_they_ended() {
-    use crate::harness::Reply;
     let origin = Origin::with(|request| match request.head.split(' ').nth(1) {
         Some("/teapot") => Reply::head("418 I'm a teapot", &[], ""),
         Some("/close") => Reply::Close,

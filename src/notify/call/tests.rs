@@ -6,7 +6,8 @@ use crate::server::clock::system;
 async fn post(url: &str, secret_file: Option<&Path>, limit: Duration) -> Result<Reply, NoAnswer> {
     let url = url.parse().unwrap();
     let body = Bytes::from_static(b"{\"a\":1}");
-    let call = Call { url: &url, id: "call_1", body, secret_file, timeout: limit };
+    let keys = &SigningKeys::default();
+    let call = Call { url: &url, id: "call_1", body, secret_file, keys, timeout: limit };
     Caller::new(system()).post(&call).await
 }
 
@@ -40,7 +41,7 @@ async fn without_its_key_a_call_is_not_made() {
     let receiver = Receiver::start(|_| Some("ok")).await;
     let gone = Path::new("/nowhere/key");
     let failure = post(&receiver.url("/"), Some(gone), PATIENT).await.unwrap_err();
-    let why = "cannot read the secret file /nowhere/key: entity not found";
+    let why = "cannot read the secret file /nowhere/key: No such file or directory (os error 2)";
     assert_eq!(failure, NoAnswer::NotSent(why.into()));
     assert_eq!(receiver.calls().len(), 0);
 }

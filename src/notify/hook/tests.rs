@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::super::tests::{assert_signed, secret};
+use super::super::tests::{assert_signed, key_at, secret};
 use super::*;
 use crate::outgoing::tests::{Receiver, deaf};
 use crate::server::clock::system;
@@ -34,7 +34,7 @@ fn shell(script: &str) -> Hook {
 }
 
 async fn call(hook: &Hook, occasion: &Occasion) -> Result<Finished, TaskError> {
-    call_hook(&Caller::new(system()), hook, occasion).await
+    call_hook(&Caller::new(system()), hook, &SigningKeys::default(), occasion).await
 }
 
 #[tokio::test]
@@ -54,6 +54,20 @@ async fn a_webhook_is_told_the_occasion_and_may_agree() {
     });
     assert_eq!(serde_json::from_slice::<Value>(&received.1).unwrap(), expected);
     assert_eq!(received.0.headers["webhook-id"], occasion.id());
+}
+
+#[tokio::test]
+async fn the_key_in_force_signs_and_a_file_that_is_not_named_any_more_is_read() {
+    let receiver = Receiver::start(|_| Some(StatusCode::OK)).await;
+    let (_folder, file) = secret("from the file");
+    let (url, secret_file) = (receiver.url("/gate"), Some(file.clone()));
+    let hook = Hook::Webhook { url, secret_file, timeout: Duration::from_secs(60) };
+    let (caller, occasion) = (Caller::new(system()), occasion(HookPoint::Contract));
+    for keys in [key_at(&file, "in force"), SigningKeys::default()] {
+        call_hook(&caller, &hook, &keys, &occasion).await.unwrap();
+    }
+    assert_signed(&receiver.calls()[0], b"in force");
+    assert_signed(&receiver.calls()[1], b"from the file");
 }
 
 #[tokio::test]

@@ -143,7 +143,8 @@ pub(super) struct Gone {
 
 /// What to write in place of a key that is gone.
 pub(super) enum Instead {
-    /// The same value under another name of the same table.
+    /// The same value under another name of the same table; or, with dots in it, in another table. A
+    /// path begins at the service, pool or item of a list that the table is in, else at the file.
     Key(&'static str),
     /// Nothing: what to know about it. Its value is not looked at.
     Nothing(&'static str),

@@ -7,6 +7,7 @@ mod diff;
 mod duration;
 mod fallback;
 mod flags;
+mod gone;
 mod judge;
 mod key;
 mod listener;

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::flags::{FLAG, flags};
+use super::gone::take_over;
 use super::key::{Key, Kind, Table, Without, table, text, text_option, texts};
 use super::listener::{LISTENER, listeners};
 use super::notify::{NOTIFY, notify};
@@ -68,7 +69,7 @@ static ROUTE: Table = Table::new(
 );
 
 pub(super) fn parse(text: &str) -> Result<(Config, Problems), Problems> {
-    let (root, errors) = DeTable::parse_recoverable(text);
+    let (mut root, errors) = DeTable::parse_recoverable(text);
     let mut problems = Problems::default();
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
@@ -78,6 +79,7 @@ pub(super) fn parse(text: &str) -> Result<(Config, Problems), Problems> {
         // What follows a broken line would be blamed for what the line hides.
         return Err(problems);
     }
+    take_over(&FILE, root.get_mut(), &mut problems);
     let config = read(&root, &mut problems);
     problems.0.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
     match config {

@@ -12,25 +12,11 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::key::{Gone, Instead, Kind, Table};
-use super::settings::written;
+use super::key::{Kind, Table};
 use super::suggestion::nearest;
 use super::{Problem, Problems};
 
 pub(super) use scalars::{size, text_of};
-
-/// The version that reads the file.
-pub(super) const VERSION: (u16, u16) =
-    (digits(env!("CARGO_PKG_VERSION_MAJOR")), digits(env!("CARGO_PKG_VERSION_MINOR")));
-
-const fn digits(text: &str) -> u16 {
-    let (mut number, mut place) = (0, 0);
-    while place < text.len() {
-        number = number * 10 + (text.as_bytes()[place] - b'0') as u16;
-        place += 1;
-    }
-    number
-}
 
 /// For a table whose keys are names that the operator chose.
 static NO_KEYS: Table = Table::new("", &[]);
@@ -85,13 +71,8 @@ impl<'a> Section<'a> {
         self.find(key)
     }
 
-    /// The value of a key, which may still be written under its old name.
     fn find(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        let table = self.table?;
-        let old = |gone: &&Gone| matches!(gone.instead, Instead::Key(new) if new == key);
-        let renamed =
-            || self.declared.gone.iter().filter(old).find_map(|gone| table.get(gone.name));
-        table.get(key).or_else(renamed)
+        self.table?.get(key)
     }
 
     /// The bytes of a key's value, or of the whole table if it is not there.
@@ -187,22 +168,17 @@ impl<'a> Section<'a> {
             .map(|(key, value)| (Found { value: key.get_ref().as_ref(), span: key.span() }, value))
     }
 
-    /// Names every key that is not declared, and what to write for those that are gone.
+    /// Names every key that is not declared. Those that are gone were taken out before.
     pub fn close(self, problems: &mut Problems) {
         // What is wrong may have ended the reading early.
         let is_read = self.asked.count_ones() as usize == self.declared.keys.len();
         debug_assert!(is_read || !problems.0.is_empty(), "keys of `{}` never read", self.name);
         let Some(table) = self.table else { return };
-        for (key, value) in table.iter() {
+        for key in table.keys() {
             let given = key.get_ref().as_ref();
-            if self.declared.key(given).is_some() {
-                continue;
+            if self.declared.key(given).is_none() {
+                problems.0.push(self.unknown(given, key.span()));
             }
-            let gone = self.declared.gone.iter().find(|gone| gone.name == given);
-            problems.0.push(match gone {
-                Some(gone) => self.gone(gone, table, key, value),
-                None => self.unknown(given, key.span()),
-            });
         }
     }
 
@@ -218,35 +194,6 @@ impl<'a> Section<'a> {
                 problem.label("no such key").help(format!("known here: {}", known.join(", ")))
             }
         }
-    }
-
-    /// A key that is gone: a warning in the version that dropped it, an error from then on.
-    fn gone(
-        &self,
-        gone: &Gone,
-        table: &DeTable<'_>,
-        key: &Spanned<std::borrow::Cow<'_, str>>,
-        value: &Spanned<DeValue<'_>>,
-    ) -> Problem {
-        let (name, since) = (gone.name, format!("{}.{}", gone.since.0, gone.since.1));
-        let problem = match gone.instead {
-            Instead::Key(new) if table.contains_key(new) => {
-                let problem =
-                    Problem::error(key.span(), format!("`{name}` is `{new}` since {since}"));
-                let both = problem.label("take this one out");
-                return both.other(self.place(new), "which is here too");
-            }
-            Instead::Key(new) => {
-                let problem = Problem::error(key.span(), format!("`{name}` is called `{new}` now"));
-                let written = written(value.get_ref());
-                problem.label(format!("since {since}")).help(format!("write `{new} = {written}`"))
-            }
-            Instead::Nothing(words) => {
-                let problem = Problem::error(key.span(), format!("`{name}` is gone"));
-                problem.label(format!("since {since}")).help(format!("take it out: {words}"))
-            }
-        };
-        if gone.since == VERSION { problem.warning() } else { problem }
     }
 
     fn misdeclared<T: Default>(&self, key: &str) -> T {
@@ -280,6 +227,3 @@ pub(super) fn wrong_kind(key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) 
     Problem::error(value.span(), format!("`{key}` must be {wanted}"))
         .label(format!("this is {article} {kind}"))
 }
-
-#[cfg(test)]
-mod tests;

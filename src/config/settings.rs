@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use toml::de::{DeTable, DeValue};
 
 use super::duration_or_zero;
-use super::key::{Effect, Instead, Key, Kind, Table, Told, Without};
+use super::key::{Effect, Key, Kind, Table, Told, Without};
 use super::section::size;
 use crate::clock::in_words;
 
@@ -65,14 +65,7 @@ impl Settings {
     pub(super) fn of(declared: &Table, table: &DeTable<'_>) -> Settings {
         let told = declared.keys.iter().filter(|key| key.told == Told::Values);
         let said = |key: &Key| {
-            let old = |name: &str| {
-                Some(Cow::Borrowed(key.name)).zip(setting(key, table.get(name)?.get_ref()))
-            };
-            let renamed = declared
-                .gone
-                .iter()
-                .filter(|gone| matches!(gone.instead, Instead::Key(new) if new == key.name));
-            std::iter::once(key.name).chain(renamed.map(|gone| gone.name)).find_map(old)
+            Some(Cow::Borrowed(key.name)).zip(setting(key, table.get(key.name)?.get_ref()))
         };
         Settings(told.filter_map(said).collect())
     }

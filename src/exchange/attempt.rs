@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
 
 use super::Exchange;
 use super::again::Doubt;
@@ -15,7 +14,7 @@ use crate::balance::offering;
 use crate::config::Timeouts;
 use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
-use crate::http::streaming::BodyKind;
+use crate::http::streaming::{Body, BodyKind};
 use crate::http::upgrade;
 use crate::http::view::View;
 use crate::record::Attempt as Tried;
@@ -274,13 +273,13 @@ impl Exchange {
             return Heard::Interim;
         }
         let now = self.clock.now();
-        let kind = BodyKind::of(view);
+        let Body { kind, has_length } = Body::of(view);
         let metrics = self.read_metrics(view);
         if let Some(asking) = &mut self.asking {
             asking.metrics = metrics;
             asking.status = Some(status);
             asking.kind = kind;
-            asking.has_length = view.has(&CONTENT_LENGTH);
+            asking.has_length = has_length;
             if kind == BodyKind::Grpc {
                 asking.grpc = GrpcStatus::read(view);
                 asking.awaits_trailers = status == 200 && asking.grpc.is_none();

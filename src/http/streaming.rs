@@ -1,8 +1,6 @@
 //! What the end of a body says: a response's `Content-Type` in, whether its length is a matter of
 //! its server or of what it tells out.
 
-use http::header::CONTENT_TYPE;
-
 use super::view::View;
 
 /// What kind of body a response has.
@@ -25,10 +23,37 @@ const STREAMS: [&[u8]; 5] = [
     b"application/json-seq",
 ];
 
+/// What a response's head says of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// Its kind.
+    pub kind: BodyKind,
+    /// Whether it has said how long it is.
+    pub has_length: bool,
+}
+
+impl Body {
+    /// That of a response with these fields. One walk, for to look both fields up costs more.
+    pub fn of(response: View<'_>) -> Body {
+        let mut body = Body { kind: BodyKind::Whole, has_length: false };
+        let mut has_kind = false;
+        for (name, value) in response.lines() {
+            match name {
+                "content-length" => body.has_length = true,
+                "content-type" if !has_kind => {
+                    has_kind = true;
+                    body.kind = BodyKind::of(value);
+                }
+                _ => {}
+            }
+        }
+        body
+    }
+}
+
 impl BodyKind {
-    /// That of a response with these fields.
-    pub fn of(response: View<'_>) -> BodyKind {
-        let Some(value) = response.first(&CONTENT_TYPE) else { return BodyKind::Whole };
+    /// That of a body of this type.
+    fn of(value: &[u8]) -> BodyKind {
         if begins(value, b"application/grpc") {
             return BodyKind::Grpc;
         }
@@ -49,18 +74,22 @@ fn begins(value: &[u8], with: &[u8]) -> bool {
 mod tests {
     use super::*;
     use http::HeaderMap;
+    use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
     #[test]
     fn a_type_says_what_a_body_is() {
         let of = |kind: &'static str| {
             let map = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
-            BodyKind::of(View::Map(&map))
+            Body::of(View::Map(&map)).kind
         };
         assert_eq!(of("text/event-stream; charset=utf-8"), BodyKind::Stream);
         assert_eq!(of("Multipart/X-Mixed-Replace;boundary=x"), BodyKind::Stream);
         assert_eq!(of("application/grpc+proto"), BodyKind::Grpc);
         assert_eq!(of("application/json"), BodyKind::Whole);
         assert_eq!(of("text/event-streams"), BodyKind::Whole);
-        assert_eq!(BodyKind::of(View::Map(&HeaderMap::new())), BodyKind::Whole);
+        let none = Body { kind: BodyKind::Whole, has_length: false };
+        assert_eq!(Body::of(View::Map(&HeaderMap::new())), none);
+        let map = HeaderMap::from_iter([(CONTENT_LENGTH, "0".parse().unwrap())]);
+        assert_eq!(Body::of(View::Map(&map)), Body { has_length: true, ..none });
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Three steps, each optional, tried in this order by the rim: the last good response
 //! ([`StaleStore`]), another pool, a fixed answer. Whatever came of one of them carries
-//! [`FALLBACK_MARK`]: a fallback never pretends to be the real thing. This room neither decides that a
-//! pool is lost nor reads a file; the rim does.
+//! [the mark](crate::http::response::FALLBACK_MARK): a fallback never pretends to be the real thing.
+//! This room neither decides that a pool is lost nor reads a file; the rim does.
 
 mod stale;
 mod storable;
@@ -34,7 +34,7 @@ pub struct Fallback {
     pub answer: Option<StaticAnswer>,
 }
 
-/// The steps of a fallback, for [`FALLBACK_MARK`] and for people.
+/// The steps of a fallback, for [the mark](crate::http::response::FALLBACK_MARK) and for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A response kept from before.
@@ -82,7 +82,7 @@ impl Fallback {
 }
 
 impl Step {
-    /// The value of [`FALLBACK_MARK`].
+    /// The value of [the mark](crate::http::response::FALLBACK_MARK).
     pub fn mark(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Step::Stale => "stale",

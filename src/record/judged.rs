@@ -1,7 +1,7 @@
 //! What a rollout's ledger is told of a request that is over: how its attempts on both pools ended,
 //! and what the first of those that failed on the target had said.
 //!
-//! What the split sends where is counted when it does ([`Account::arrive`]): at a request's end
+//! What the split sends where is counted when it does (`Account::arrive`): at a request's end
 //! another step may have begun.
 
 use super::{Attempt, Record};

@@ -90,7 +90,8 @@ impl Asking {
             began: since(self.started),
             connected: self.connected.map(|(at, _)| since(at)),
             is_reused: self.connected.is_some_and(|(_, link)| link == Link::Kept),
-            sent: self.connected.and(self.asked).map(since),
+            // Without a body it goes out as soon as there is a connection.
+            sent: self.connected.zip(self.asked).map(|((at, _), asked)| since(asked.max(at))),
             head: self.took.map(|took| since(self.started + took)),
             done: since(now),
             status: self.status,

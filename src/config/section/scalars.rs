@@ -175,7 +175,11 @@ impl Section<'_> {
                     Kind::Idle(_) => format!("{what} lies within a day, or is \"{NEVER}\""),
                     _ => format!("{what} lies within a day"),
                 }),
-                read => read.map_err(|error| error.to_string()),
+                Ok(length) => Ok(length),
+                Err(error) if matches!(kind, Kind::Idle(_)) => {
+                    Err(format!("{error}, or `{NEVER}`"))
+                }
+                Err(error) => Err(error.to_string()),
             }
         };
         text_of(problems, key, value, read).map(|found| found.value)

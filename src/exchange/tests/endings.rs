@@ -138,6 +138,7 @@ fn its_record_tells_what_was_tried_and_what_was_not() {
     };
     assert_eq!(times(0), (millis(0), None, false, None, millis(5)));
     assert_eq!(times(1), (millis(5), Some(millis(9)), true, Some(millis(9)), millis(10)));
+    assert_eq!(kept.attempts[1].sent, Some(millis(9)), "without a body with the connection");
     assert_eq!(kept.not_taken, [("blue".into(), first.to_string(), NotTaken::Tried)]);
     assert_eq!(last.latest(9, NOW).len(), 1);
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, Draws};
@@ -40,6 +40,7 @@ use crate::http::forwarded::{self, Client, Peer};
 use crate::http::hop_by_hop;
 use crate::http::trace_context::{TraceContext, hex};
 use crate::http::upgrade;
+use crate::http::view::text;
 use crate::mirror::Copied;
 use crate::record::{Noted, Reader, Record, Said};
 use crate::route::Facts;
@@ -218,7 +219,11 @@ impl Exchange {
         let Accepted { host, fields } = accepted;
         self.identify(&fields);
         self.is_idempotent = head.method.is_idempotent();
-        self.tries = if self.may_be_sent_twice(head) { Tries::Readily } else { Tries::IfNeedBe };
+        self.tries = if self.may_be_sent_twice(head.method, &fields) {
+            Tries::Readily
+        } else {
+            Tries::IfNeedBe
+        };
         let Client { address: client, is_doubtful } =
             forwarded::client(&fields, peer, &server.trusted_proxies);
         (self.noted.client, self.noted.is_client_doubtful) = (Some(client), is_doubtful);
@@ -233,14 +238,14 @@ impl Exchange {
     }
 
     /// Whether it may be sent twice, as far as its head tells.
-    fn may_be_sent_twice(&self, head: &Head<'_>) -> bool {
-        if !self.is_idempotent || matches!(*head.method, Method::GET | Method::HEAD) {
+    fn may_be_sent_twice(&self, method: &Method, fields: &Fields<'_>) -> bool {
+        if !self.is_idempotent || matches!(*method, Method::GET | Method::HEAD) {
             return self.is_idempotent;
         }
-        let length = head.view.first(&CONTENT_LENGTH).map(|value| str::from_utf8(value));
-        let length = length.map(|text| text.ok().and_then(|text| text.parse::<usize>().ok()));
-        head.view.first(&TRANSFER_ENCODING).is_none()
-            && length.is_none_or(|length| length.is_some_and(|length| length <= REPLAYED))
+        let length = |digits| text(digits)?.parse::<usize>().ok();
+        let fits = |digits| length(digits).is_some_and(|length| length <= REPLAYED);
+        !fields.has(FieldId::TransferEncoding)
+            && fields.first(FieldId::ContentLength).is_none_or(fits)
     }
 
     /// What becomes of a request that has a place, or is refused one for good.

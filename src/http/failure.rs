@@ -87,7 +87,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 23] = [
+    pub const REASONS: [&'static str; 21] = [
         "no_host",
         "host",
         "field_name",
@@ -107,9 +107,7 @@ impl Cause {
         "held",
         "maintenance",
         "client_timeout",
-        "quiet",
         "exhausted",
-        "retried",
         "internal",
     ];
 
@@ -226,5 +224,48 @@ impl BadRequest {
             BadRequest::HeaderTooLarge => (431, "the header section is too large", false),
             BadRequest::Expectation => (417, "the only expectation is 100-continue", false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_for_an_answer_of_ours_is_counted_and_there_is_no_other() {
+        use BadRequest::*;
+        let rules = [
+            NoHost,
+            Host,
+            FieldName,
+            FieldValue,
+            ContentLength,
+            TwoFramings,
+            TransferEncoding,
+            Path,
+            Malformed,
+            HeaderTooLarge,
+            Expectation,
+        ];
+        let others = [
+            Cause::NoRoute,
+            Cause::NoUpstream,
+            Cause::Open,
+            Cause::Throttled,
+            Cause::Full,
+            Cause::Held,
+            Cause::Maintenance,
+            Cause::ClientTimeout,
+            Cause::Exhausted,
+            Cause::Internal,
+        ];
+        let causes = rules.map(Cause::BadRequest).into_iter().chain(others);
+        let reasons: Vec<_> = causes
+            .map(|cause| {
+                assert!(!cause.row().upstream_at_fault, "{cause:?}");
+                cause.reason()
+            })
+            .collect();
+        assert_eq!(reasons, Cause::REASONS);
     }
 }

@@ -70,7 +70,10 @@ pub fn edits(view: View<'_>, status: u16, client: Version, add: &Additions<'_>) 
         }
     }
     let list = &mut edits.list;
-    list.extend(one_hop.names(view).into_iter().map(Edit::Remove));
+    let gone = one_hop.names(view);
+    // A `Connection` that names the id takes it away, and ours comes in its place.
+    has_id &= !gone.contains(FieldId::RequestId.name());
+    list.extend(gone.into_iter().map(Edit::Remove));
     if (lengths > 1 || is_odd)
         && let Some(length) = one_length(view)
     {
@@ -100,4 +103,49 @@ pub fn edits(view: View<'_>, status: u16, client: Version, add: &Additions<'_>) 
 fn one_length(view: View<'_>) -> Option<HeaderValue> {
     let first = view.first(&CONTENT_LENGTH)?;
     HeaderValue::from_bytes(list::tokens(first).next()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+
+    /// What becomes of these fields, in words.
+    fn edited(fields: &[(&'static str, &'static str)], client: Version) -> (Vec<String>, bool) {
+        let mut headers = HeaderMap::new();
+        for &(name, value) in fields {
+            headers.append(name, value.parse().unwrap());
+        }
+        let id = HeaderValue::from_static("ours");
+        let add = Additions { id: &id, mark: None, cookie: None };
+        let edits = edits(View::Map(&headers), 200, client, &add);
+        let word = |edit: &Edit| match edit {
+            Edit::Remove(name) => format!("-{name}"),
+            Edit::Set(name, value) => format!("{name}={}", value.to_str().unwrap()),
+            Edit::Add(name, value) => format!("+{name}={}", value.to_str().unwrap()),
+        };
+        (edits.list.iter().map(word).collect(), edits.ends_connection)
+    }
+
+    #[test]
+    fn a_response_has_an_id_whatever_its_connection_takes_away() {
+        let of = |fields: &[(&'static str, &'static str)]| edited(fields, Version::HTTP_11).0;
+        assert_eq!(of(&[]), ["+x-request-id=ours"]);
+        assert_eq!(of(&[("x-request-id", "its")]), Vec::<String>::new());
+        let nominated = [("x-request-id", "its"), ("connection", "x-request-id")];
+        assert_eq!(of(&nominated), ["-x-request-id", "+x-request-id=ours"]);
+    }
+
+    #[test]
+    fn lengths_become_one_marks_are_ours_and_old_clients_get_no_chunks() {
+        let id = ("x-request-id", "its");
+        let of = |field, client| edited(&[id, field], client);
+        let mark = ("x-pointsman-fallback", "stale");
+        assert_eq!(of(mark, Version::HTTP_11), (vec!["-x-pointsman-fallback".into()], false));
+        let length = ("content-length", "5, 5");
+        assert_eq!(of(length, Version::HTTP_11), (vec!["content-length=5".into()], false));
+        let chunks = ("transfer-encoding", "chunked");
+        assert_eq!(of(chunks, Version::HTTP_11), (Vec::new(), false));
+        assert_eq!(of(chunks, Version::HTTP_10), (vec!["-transfer-encoding".into()], true));
+    }
 }

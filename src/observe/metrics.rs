@@ -391,7 +391,7 @@ fn of_process(families: &mut Families, process: &Process) {
     let help = "Orders, ends of tasks and addresses that the one writer has taken; reads are none.";
     families.counter("pointsman_commands_total", help, &[], gauges.commands as f64);
     if let Some((last, refusals)) = process.requests() {
-        for (reason, count) in refusals.read() {
+        for (reason, count) in refusals.counts() {
             let (name, help) = ("pointsman_refused_total", "Requests that we answered ourselves.");
             families.counter(name, help, &[("reason", reason)], count as f64);
         }

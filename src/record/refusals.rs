@@ -12,7 +12,7 @@ pub struct Refusals([AtomicU64; Cause::REASONS.len()]);
 
 impl Refusals {
     /// The reasons that there have been, and how often.
-    pub fn read(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.0.iter().map(|count| count.load(Ordering::Relaxed));
         Cause::REASONS.into_iter().zip(counts).filter(|(_, count)| *count > 0)
     }

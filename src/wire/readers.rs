@@ -28,7 +28,7 @@ impl Reader for Readers {
         if record.is_uneventful() {
             return;
         }
-        Reader::read(&*self.refusals, record, snapshot);
+        self.refusals.read(record, snapshot);
         self.log.read(record, snapshot);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::net::TcpListener;
 
-use crate::harness::{Client, Origin, Proxy, Reply};
+use crate::harness::client::get;
+use crate::harness::{Client, Origin, Proxy, Reply, until};
 
 const ASK: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
-const METRICS: &str = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 #[tokio::test]
 async fn what_we_lack_ourselves_is_a_503_and_blames_nobody() {
@@ -33,9 +33,6 @@ async fn what_we_lack_ourselves_is_a_503_and_blames_nobody() {
         assert_eq!(client.response().await.status, 200);
         clients.push(client);
     }
-    let mut orders = Client::connect(admin).await;
-    orders.send(METRICS).await;
-    assert_eq!(orders.response().await.status, 200);
     proxy.bound_descriptors(3).await;
     for client in &mut clients[1..] {
         client.send(ASK).await;
@@ -43,21 +40,13 @@ async fn what_we_lack_ourselves_is_a_503_and_blames_nobody() {
         assert_eq!(answer.status, 503, "{answer:?}");
         assert!(answer.body.contains("descriptors"), "{answer:?}");
     }
-    // A request is accounted for a moment after its answer.
-    let refused = "pointsman_refused_total{reason=\"exhausted\"} 40\n";
-    let mut metrics = String::new();
-    for _ in 0..1_000 {
-        orders.send(METRICS).await;
-        metrics = orders.response().await.body;
-        if metrics.contains(refused) {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert!(metrics.contains(refused), "{metrics}");
-    let failed = "pointsman_pool_failed_attempts_total{service=\"shop\",pool=\"blue\"} 0\n";
-    assert!(metrics.contains(failed), "{metrics}");
     proxy.bound_descriptors(1_024).await;
     clients[0].send(ASK).await;
     assert_eq!(clients[0].response().await.status, 200, "at once: no breaker is open");
+    let metrics = async || get(admin, "localhost", "/metrics", &[]).await.body;
+    let refused = "pointsman_refused_total{reason=\"exhausted\"} 40\n";
+    // A request is accounted for a moment after its answer.
+    until("all are counted", async || metrics().await.contains(refused)).await;
+    let failed = "pointsman_pool_failed_attempts_total{service=\"shop\",pool=\"blue\"} 0\n";
+    assert!(metrics().await.contains(failed), "{}", metrics().await);
 }

@@ -1,12 +1,15 @@
 //! The file: a text in, problems and differences out; and the order to read it again.
 
 use axum::Json;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 
 use super::Admin;
+use super::answer::by;
+use super::guard::Caller;
+use super::operations::Asker;
 use super::problem::Problem;
 use super::wire::{self, ConfigChange, ConfigProblem};
 use crate::control::ReloadError;
@@ -47,12 +50,20 @@ pub async fn diff(State(admin): State<Admin>, body: Body) -> Result<Json<wire::C
 }
 
 /// Reads the file again and puts it in force. A file with errors changes nothing.
-#[utoipa::path(post, path = "/v1/config/reload", tag = "config", responses(
+#[utoipa::path(post, path = "/v1/config/reload", tag = "config",
+    params(("reason" = Option<String>, Query), ("author" = Option<String>, Query)),
+    responses(
     (status = 200, description = "What changed", body = wire::Changes),
     (status = 409, description = "There is no file, or an address cannot be bound", body = Problem),
     (status = 422, description = "The file is not a config", body = Problem)))]
-pub async fn reload(State(admin): State<Admin>) -> Result<Json<wire::Changes>, Problem> {
-    let made = admin.control.reload().await?;
+pub async fn reload(
+    State(admin): State<Admin>,
+    caller: Caller,
+    asker: Result<Query<Asker>, QueryRejection>,
+) -> Result<Json<wire::Changes>, Problem> {
+    let Query(Asker { reason, author }) = asker?;
+    let by = by(&HeaderMap::new(), &caller, author, reason, false)?;
+    let made = admin.control.reload(by).await?;
     Ok(Json(changes(&admin, made)))
 }
 

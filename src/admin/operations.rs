@@ -153,8 +153,8 @@ async fn resolves_soon(admin: &Admin, place: &Place, name: &Address) -> bool {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asker {
-    reason: Option<String>,
-    author: Option<String>,
+    pub reason: Option<String>,
+    pub author: Option<String>,
 }
 
 /// Opens or closes a pool's circuit breaker, or lets it decide by itself again.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::api::{Api, ApiError, Call};
+use super::api::{Api, ApiError, Call, segment};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
 
@@ -12,13 +12,20 @@ use crate::admin::wire;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  pointsman check pointsman.toml && pointsman reload")]
 pub struct Reload {
+    /// Why; kept with the event.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(flatten)]
     reach: Reach,
 }
 
 impl Reload {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
-        let call = Call::config("/v1/config/reload", None);
+        let mut path = format!("/v1/config/reload?author={}", segment(&super::author()));
+        if let Some(reason) = &self.reason {
+            path.push_str(&format!("&reason={}", segment(reason)));
+        }
+        let call = Call::config(&path, None);
         let answer = Api(&self.reach).ask(call).await;
         show(answer, self.reach.json, "reloaded; nothing has changed")
     }

@@ -96,6 +96,10 @@ pub struct Flag {
 /// Settings of the process as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
+    /// What this Pointsman is called where it tells people something; none for the machine's name.
+    pub name: Option<Arc<str>>,
+    /// What it is part of, such as `production`.
+    pub environment: Option<Arc<str>>,
     /// Threads that move requests; none means one per core. Takes effect at the next start.
     pub workers: Option<NonZeroUsize>,
     /// Peers whose `X-Forwarded-*` fields are believed.

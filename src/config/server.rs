@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -16,6 +17,11 @@ use super::{ClientLimits, Problem, Problems, Server};
 pub(super) static SERVER: Table = Table::new(
     "",
     &[
+        text_option("name", "\"edge-1\"")
+            .about("which Pointsman this is, in notices and `status`; default: the machine's name")
+            .absent("the machine's name"),
+        text_option("environment", "\"production\"")
+            .about("what it is part of, in notices and `status`"),
         number_option("workers", (1, 1_024), "4")
             .about("threads that move requests; default: one per core")
             .absent("one per core")
@@ -68,7 +74,15 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
         true => Err("expected a path"),
         false => Ok(PathBuf::from(text)),
     });
+    let named = |text: &str| match text.trim().is_empty() || text.contains(char::is_control) {
+        true => Err("expected a name"),
+        false => Ok(Arc::<str>::from(text)),
+    };
+    let name = section.text(problems, "name", named);
+    let environment = section.text(problems, "environment", named);
     let server = Server {
+        name: name.map(|found| found.value),
+        environment: environment.map(|found| found.value),
         workers: workers.and_then(NonZeroUsize::new),
         trusted_proxies: trusted.into_iter().map(|found| found.value).collect(),
         resolvers: resolvers.into_iter().map(|found| found.value).collect(),

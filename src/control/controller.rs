@@ -11,15 +11,16 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::commits::{Batch, Commits};
 use super::reload::{Reading, Reloading, read};
 use super::tasks::run_task;
-use super::{Command, Commands, Control, Granted, Listening, ReloadError};
+use super::{Command, Commands, Control, Granted, Listening};
 use crate::clock::Clock;
-use crate::config::Change;
 use crate::event::{Event, Kind, Subject};
 use crate::events::Events;
 use crate::files::{InForce, Source};
 use crate::notify::{Caller, Notifier};
 use crate::observe::{Process, RolloutStand, RolloutTally};
-use crate::orders::{Answered, Counts, Effect, Now, Orders, Refused, Ticket, changed_upstreams};
+use crate::orders::{
+    Answered, By, Counts, Effect, Now, Orders, Refused, Ticket, changed_upstreams,
+};
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Published, Snapshot};
 use crate::state::State;
@@ -75,7 +76,7 @@ pub struct Controller<L: Listening> {
     /// The file, while it is read and new names are looked up.
     pub(super) reading: Option<Reading>,
     /// Who waits for a reload after that one.
-    pub(super) reloads: VecDeque<oneshot::Sender<Result<Vec<Change>, ReloadError>>>,
+    pub(super) reloads: VecDeque<(By, super::reload::Reply)>,
     /// Whether counts and events may be stored though there is nothing else to store.
     is_time: bool,
     /// The last event of the batch that the disk has.
@@ -143,7 +144,7 @@ impl<L: Listening> Controller<L> {
                 let ticket = self.orders.take(order, by, &snapshot, now);
                 self.replies.insert(ticket, reply);
             }
-            Command::Reload { reply } => self.reloads.push_back(reply),
+            Command::Reload { by, reply } => self.reloads.push_back((by, reply)),
             Command::Done { service, rollout, task, result } => {
                 self.orders.on_done(&service, rollout, task, result, &snapshot, now);
             }
@@ -166,13 +167,11 @@ impl<L: Listening> Controller<L> {
         self.is_time = true;
     }
 
-    /// Hands the disk what it is to take next, with what has happened so far.
+    /// Hands the disk what it is to take next, with what has happened so far and what is to be said of
+    /// it: an order that was acknowledged has its event though the process is killed then.
     pub(super) fn hand_over(&mut self) {
         let now = self.now();
-        let fresh = match self.is_time {
-            true => self.wiring.events.unstored(),
-            false => Vec::new(),
-        };
+        let fresh = self.wiring.events.unstored();
         let counts = match (self.is_time, fresh.is_empty()) {
             (false, _) => Counts::Wait,
             (true, true) => Counts::Go,
@@ -181,7 +180,10 @@ impl<L: Listening> Controller<L> {
         let Some(changes) = self.orders.next_write(counts, now) else { return };
         self.is_time = false;
         self.handed = fresh.last().map(|entry| entry.number);
-        let events = fresh.iter().map(|entry| (&**entry).into()).collect();
+        let said = fresh.iter().map(|entry| (&**entry).into());
+        let unsaid =
+            self.orders.events_in_hands().map(|event| self.wiring.events.unnumbered(event));
+        let events = said.chain(unsaid).collect();
         self.commits.hand(Batch { changes, events });
     }
 

@@ -34,7 +34,7 @@ const QUEUE: usize = 64;
 #[derive(Debug)]
 pub(crate) enum Command {
     Order { order: Order, by: By, reply: oneshot::Sender<Result<Granted, Refused>> },
-    Reload { reply: oneshot::Sender<Result<Vec<Change>, ReloadError>> },
+    Reload { by: By, reply: oneshot::Sender<Result<Vec<Change>, ReloadError>> },
     Done { service: Arc<str>, rollout: u64, task: Task, result: Result<Finished, TaskError> },
     Resolved(Resolved),
     StopListening { reply: oneshot::Sender<()> },
@@ -74,9 +74,9 @@ impl Control {
     }
 
     /// Reads the file again and puts it in force; answers with what changed.
-    pub async fn reload(&self) -> Result<Vec<Change>, ReloadError> {
+    pub async fn reload(&self, by: By) -> Result<Vec<Change>, ReloadError> {
         let stopping = || Err(Refused::Stopping.into());
-        self.ask(|reply| Command::Reload { reply }).await.unwrap_or_else(stopping)
+        self.ask(|reply| Command::Reload { by, reply }).await.unwrap_or_else(stopping)
     }
 
     /// Tells how a task of a rollout has ended.

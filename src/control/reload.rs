@@ -61,11 +61,12 @@ impl ReloadError {
     }
 }
 
-type Reply = oneshot::Sender<Result<Vec<Change>, ReloadError>>;
+pub(super) type Reply = oneshot::Sender<Result<Vec<Change>, ReloadError>>;
 
 /// A reload that waits for the disk.
 pub(super) struct Reloading<P> {
     pub ticket: Ticket,
+    by: By,
     /// None once it was answered that nobody knows.
     reply: Option<Reply>,
     prepared: P,
@@ -76,6 +77,7 @@ pub(super) struct Reloading<P> {
 
 /// A file that is being read, beside the writer: what takes a while keeps no order waiting.
 pub(super) struct Reading {
+    by: By,
     reply: Reply,
     task: JoinHandle<Result<Read, ReloadError>>,
 }
@@ -115,34 +117,35 @@ impl<L: Listening> Controller<L> {
     pub(super) fn reload_next(&mut self) {
         while self.reading.is_none()
             && self.reloading.is_none()
-            && let Some(reply) = self.reloads.pop_front()
+            && let Some((by, reply)) = self.reloads.pop_front()
         {
             if self.wiring.source.path().is_none() {
-                self.tell_reloaded(reply, Err(ReloadError::NoFile));
+                self.tell_reloaded(by, reply, Err(ReloadError::NoFile));
                 continue;
             }
             let (source, known) = (self.wiring.source.clone(), self.orders.resolved().clone());
             let task = tokio::spawn(read_file(source, known));
-            self.reading = Some(Reading { reply, task });
+            self.reading = Some(Reading { by, reply, task });
         }
     }
 
     /// The file was read: what it says is put in force, or not.
     pub(super) fn on_read(&mut self, read: Result<Read, ReloadError>) {
-        let Some(Reading { reply, .. }) = self.reading.take() else { return };
+        let Some(Reading { by, reply, .. }) = self.reading.take() else { return };
         let prepared = read.and_then(|read| Ok((self.prepare(&read.config)?, read)));
         let (prepared, Read { config, text, new }) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return self.tell_reloaded(reply, Err(error)),
+            Err(error) => return self.tell_reloaded(by, reply, Err(error)),
         };
         self.orders.learn(new);
         let changes =
             diff(self.orders.config(), &config, &live(self.orders.state(), self.orders.config()));
         let (snapshot, now) = (self.wiring.published.load(), self.now());
-        let order = Order::Reload { config: config.clone() };
-        let ticket = self.orders.take(order, By::new("file", None), &snapshot, now);
+        let told = changes.iter().map(Change::to_string).collect();
+        let order = Order::Reload { config: config.clone(), changes: told };
+        let ticket = self.orders.take(order, by.clone(), &snapshot, now);
         let reply = Some(reply);
-        self.reloading = Some(Reloading { ticket, reply, prepared, config, text, changes });
+        self.reloading = Some(Reloading { ticket, by, reply, prepared, config, text, changes });
     }
 
     fn prepare(&self, config: &Config) -> Result<L::Prepared, ReloadError> {
@@ -159,16 +162,17 @@ impl<L: Listening> Controller<L> {
         {
             // It may be in force yet: what was prepared for it is kept.
             if let Some(reply) = reloading.reply.take() {
-                self.tell_reloaded(reply, Err(refused.clone().into()));
+                let by = reloading.by.clone();
+                self.tell_reloaded(by, reply, Err(refused.clone().into()));
             }
             return;
         }
         let Some(reloading) = self.reloading.take() else { return };
-        let Reloading { reply, prepared, config, text, changes, .. } = reloading;
+        let Reloading { by, reply, prepared, config, text, changes, .. } = reloading;
         // Whoever was told that nobody knows waits no longer.
         let reply = reply.unwrap_or_else(|| oneshot::channel().0);
         if let Err(refused) = answered {
-            return self.tell_reloaded(reply, Err(refused.into()));
+            return self.tell_reloaded(by, reply, Err(refused.into()));
         }
         self.wiring.listeners.commit(prepared);
         self.wiring.process.set_listeners(self.wiring.listeners.tallies());
@@ -177,10 +181,10 @@ impl<L: Listening> Controller<L> {
         let wanted: HashSet<Address> = names(&config, &changed).collect();
         self.orders.retain_resolved(|address| wanted.contains(address));
         self.wiring.in_force.send_replace(Arc::new(InForce { config, text, changed }));
-        self.tell_reloaded(reply, Ok(changes));
+        self.tell_reloaded(by, reply, Ok(changes));
     }
 
-    fn tell_reloaded(&self, reply: Reply, reloaded: Result<Vec<Change>, ReloadError>) {
+    fn tell_reloaded(&self, by: By, reply: Reply, reloaded: Result<Vec<Change>, ReloadError>) {
         let now = self.wiring.clock.unix_seconds();
         self.wiring.process.update(|gauges| match &reloaded {
             Ok(_) => {
@@ -193,18 +197,9 @@ impl<L: Listening> Controller<L> {
                 gauges.last_reload_successful = false;
             }
         });
-        match &reloaded {
-            Ok(changes) => {
-                tracing::info!(changes = changes.len(), "config reloaded");
-                changes.iter().for_each(|change| tracing::info!("{change}"));
-            }
-            Err(ReloadError::File(FileError::Problems(rejected))) => {
-                tracing::error!(
-                    "config refused, the old one stays in force\n{}",
-                    rejected.render(false)
-                );
-            }
-            Err(error) => tracing::error!(%error, "config refused, the old one stays in force"),
+        // The event is the line of the log; where the mistakes stand it has no room for.
+        if let Err(ReloadError::File(FileError::Problems(rejected))) = &reloaded {
+            tracing::error!("the config's mistakes:\n{}", rejected.render(false));
         }
         if let Err(error) = &reloaded
             && !matches!(error, ReloadError::NoFile)
@@ -212,7 +207,9 @@ impl<L: Listening> Controller<L> {
             let file = self.wiring.source.path().map(|path| path.display().to_string());
             let (at_fault, why) = (error.at_fault(), error.to_string());
             let kind = Kind::ReloadRefused { at_fault, why, file };
-            self.wiring.events.say(Event::by_itself(kind, Subject::default()));
+            let By { author, reason, .. } = by;
+            let (author, subject) = (Some(author), Subject::default());
+            self.wiring.events.say(Event { kind, subject, author, reason });
         }
         let _ = reply.send(reloaded);
     }

@@ -39,7 +39,10 @@ pub enum Kind {
         revision: u64,
     },
     /// An upstream gets no new requests.
-    Drained,
+    Drained {
+        /// Whether its pool has nobody left who could take any.
+        is_last: bool,
+    },
     /// An upstream is drained no more.
     Activated,
     /// An upstream has joined its pool.
@@ -79,6 +82,13 @@ pub enum Kind {
         /// Those that there are.
         known: usize,
     },
+    /// An upstream refuses connections, or cannot be reached.
+    Refuses {
+        /// What the last try came to.
+        why: String,
+    },
+    /// An upstream that refused connections takes requests again.
+    Accepts,
     /// An upstream failed too often in a row.
     Ejected {
         /// For how long.
@@ -179,6 +189,26 @@ pub enum Kind {
         /// Which.
         part: String,
     },
+    /// A service is served that was not.
+    ServiceAdded,
+    /// A service is served no more.
+    ServiceRemoved,
+    /// The addresses of an upstream's name cannot be found.
+    NameFails {
+        /// Why.
+        why: String,
+        /// Whether it has addresses from before, which stay.
+        keeps_last: bool,
+    },
+    /// The addresses of an upstream's name are found again.
+    NameResolves,
+    /// The file was read again and is in force.
+    Reloaded {
+        /// The first of its differences to what was in force, in words.
+        changes: Vec<String>,
+        /// How many there are.
+        all: usize,
+    },
     /// A file was refused, and the config in force stays.
     ReloadRefused {
         /// What is at fault: a file or an address.
@@ -211,11 +241,13 @@ impl Kind {
         match self {
             Kind::Shifted { .. } | Kind::RolledBack { .. } => "traffic",
             Kind::FlagSet { .. } => "flag",
-            Kind::Drained
+            Kind::Drained { .. }
             | Kind::Activated
             | Kind::Added { .. }
             | Kind::Reweighted { .. }
-            | Kind::Removed => "upstream",
+            | Kind::Removed
+            | Kind::Refuses { .. }
+            | Kind::Accepts => "upstream",
             Kind::BreakerOrdered(_) | Kind::BreakerTurned { .. } => "breaker",
             Kind::Panicked { .. } | Kind::Calmed { .. } => "panic",
             Kind::Ejected { .. } | Kind::CameBack => "ejection",
@@ -234,8 +266,57 @@ impl Kind {
             | Kind::DiskAnswers { .. } => "store",
             Kind::StoreFails { .. } | Kind::StoreWorks => "store",
             Kind::PartEnded { .. } => "process",
-            Kind::ReloadRefused { .. } => "reload",
+            Kind::ServiceAdded | Kind::ServiceRemoved => "service",
+            Kind::NameFails { .. } | Kind::NameResolves => "name",
+            Kind::Reloaded { .. } | Kind::ReloadRefused { .. } => "reload",
             Kind::Kept(kept) => &kept.name,
+        }
+    }
+
+    /// What it is the state of, at its place: of all that share it, the last one says how it is now.
+    pub(super) fn state_of(&self) -> String {
+        match self {
+            Kind::Drained { .. } | Kind::Activated => "drain".into(),
+            Kind::Added { .. } | Kind::Reweighted { .. } | Kind::Removed => "membership".into(),
+            Kind::Refuses { .. } | Kind::Accepts => "connections".into(),
+            Kind::FlagSet { flag, .. } => format!("flag {flag}"),
+            Kind::BudgetTurned { .. } => "budget".into(),
+            Kind::Frozen { .. } | Kind::Thawed => "freeze".into(),
+            Kind::Overridden { .. } | Kind::OverrideEnded => "override".into(),
+            Kind::Rollout { id, .. } | Kind::StartedDespite { rollout: id, .. } => {
+                format!("rollout {id}")
+            }
+            Kind::Unstored { what, .. } | Kind::Stored { what } => format!("order {what}"),
+            Kind::DiskSilent { .. } | Kind::DiskAnswers { .. } => "disk".into(),
+            Kind::StoreFails { .. } | Kind::StoreWorks => "store".into(),
+            Kind::PartEnded { part } => format!("part {part}"),
+            Kind::Kept(kept) => kept.code.clone(),
+            _ => self.name().into(),
+        }
+    }
+
+    /// Whether it says that something is well again: who was told of the trouble wants to hear it,
+    /// however little it matters by itself.
+    pub(super) fn is_relief(&self) -> bool {
+        match self {
+            Kind::Activated
+            | Kind::BreakerOrdered(BreakerOrder::Auto | BreakerOrder::Closed)
+            | Kind::BreakerTurned { state: BreakerState::Closed, .. }
+            | Kind::Calmed { .. }
+            | Kind::CameBack
+            | Kind::Accepts
+            | Kind::Proved { proof: Proof::Up, .. }
+            | Kind::Serves
+            | Kind::BudgetTurned { state: State::Open, .. }
+            | Kind::Thawed
+            | Kind::OverrideEnded
+            | Kind::Stored { .. }
+            | Kind::DiskAnswers { .. }
+            | Kind::StoreWorks
+            | Kind::NameResolves
+            | Kind::Reloaded { .. } => true,
+            Kind::Rollout { event, .. } => event.is_relief(),
+            _ => false,
         }
     }
 
@@ -245,7 +326,7 @@ impl Kind {
             Kind::Shifted { .. } => "shifted",
             Kind::RolledBack { .. } => "rolled-back",
             Kind::FlagSet { .. } => "flag-set",
-            Kind::Drained => "drained",
+            Kind::Drained { .. } => "drained",
             Kind::Activated => "activated",
             Kind::Added { .. } => "added",
             Kind::Reweighted { .. } => "reweighted",
@@ -258,6 +339,8 @@ impl Kind {
             Kind::BreakerTurned { state: BreakerState::Closed, .. } => "breaker-closed",
             Kind::Panicked { .. } => "panicked",
             Kind::Calmed { .. } => "calmed",
+            Kind::Refuses { .. } => "refuses-connections",
+            Kind::Accepts => "accepts-connections",
             Kind::Ejected { .. } => "ejected",
             Kind::CameBack => "came-back",
             Kind::Proved { proof: Proof::Unproven, .. } => "unproven",
@@ -283,6 +366,11 @@ impl Kind {
             Kind::StoreFails { .. } => "store-fails",
             Kind::StoreWorks => "store-works",
             Kind::PartEnded { .. } => "part-ended",
+            Kind::ServiceAdded => "service-added",
+            Kind::ServiceRemoved => "service-removed",
+            Kind::NameFails { .. } => "name-fails",
+            Kind::NameResolves => "name-resolves",
+            Kind::Reloaded { .. } => "reloaded",
             Kind::ReloadRefused { .. } => "reload-refused",
             Kind::Kept(kept) => &kept.code,
         }
@@ -306,8 +394,15 @@ impl Kind {
             Kind::Rollout { id, event } => format!("{id} {}", event.named()),
             Kind::ReloadRefused { at_fault, .. } => at_fault.clone(),
             Kind::PartEnded { part } => part.clone(),
+            Kind::Reloaded { changes, all } => format!("{all} {}", changes.join("; ")),
             Kind::Kept(kept) => kept.words.clone(),
-            Kind::Drained
+            Kind::Drained { .. }
+            | Kind::ServiceAdded
+            | Kind::ServiceRemoved
+            | Kind::NameFails { .. }
+            | Kind::NameResolves
+            | Kind::Refuses { .. }
+            | Kind::Accepts
             | Kind::Activated
             | Kind::Removed
             | Kind::BreakerOrdered(_)
@@ -336,12 +431,17 @@ impl Kind {
             Kind::Shifted { .. }
             | Kind::RolledBack { .. }
             | Kind::FlagSet { .. }
-            | Kind::Drained
+            | Kind::Drained { is_last: false }
             | Kind::Activated
             | Kind::Added { .. }
             | Kind::Reweighted { .. }
             | Kind::Removed
-            | Kind::BreakerOrdered(_)
+            | Kind::BreakerOrdered(BreakerOrder::Auto | BreakerOrder::Closed)
+            | Kind::Accepts
+            | Kind::ServiceAdded
+            | Kind::ServiceRemoved
+            | Kind::NameResolves
+            | Kind::Reloaded { .. }
             | Kind::BreakerTurned { state: BreakerState::HalfOpen | BreakerState::Closed, .. }
             | Kind::Calmed { .. }
             | Kind::CameBack
@@ -361,9 +461,17 @@ impl Kind {
             {
                 Severity::Medium
             }
+            Kind::BreakerOrdered(BreakerOrder::Open) if !subject.upstream.is_empty() => {
+                Severity::Low
+            }
             Kind::Ejected { .. }
+            | Kind::Refuses { .. }
+            | Kind::NameFails { .. }
             | Kind::Proved { proof: Proof::Down, .. }
             | Kind::BudgetTurned { state: State::Caution, .. }
+            // That a whole pool is out of service is news to all but the one who ordered it.
+            | Kind::Drained { is_last: true }
+            | Kind::BreakerOrdered(BreakerOrder::Open)
             // Whoever is on duty wants to know that somebody stands above an error budget.
             | Kind::Overridden { .. }
             | Kind::StartedDespite { .. }
@@ -378,7 +486,7 @@ impl Kind {
             }
             Kind::Rollout { event, .. } => match event.weight() {
                 Weight::Note => Severity::Low,
-                Weight::Warning => Severity::Medium,
+                Weight::End | Weight::Warning => Severity::Medium,
                 Weight::Failure => Severity::High,
             },
             Kind::Kept(kept) => kept.severity,
@@ -394,7 +502,9 @@ impl Kind {
             }
             Kind::Rollout { event, .. } => match event.weight() {
                 Weight::Note => None,
-                Weight::Warning => Some(format!("pointsman rollout status {service}")),
+                Weight::End | Weight::Warning => {
+                    Some(format!("pointsman rollout status {service}"))
+                }
                 Weight::Failure => Some(format!("pointsman rollout report {service}")),
             },
             Kind::ReloadRefused { file, .. } => {

@@ -68,6 +68,24 @@ impl Event {
         self.kind.next(&self.subject)
     }
 
+    /// What happened, by whom and why, for who reads nothing else.
+    pub fn told(&self) -> String {
+        let by = self.author.as_ref().map_or_else(String::new, |author| format!(", by {author}"));
+        let why = self.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        format!("{}{by}{why}", self.words())
+    }
+
+    /// What it is the state of, and where: of those that share it, the last one says how it is now.
+    pub fn topic(&self) -> String {
+        let Subject { service, pool, upstream } = &self.subject;
+        format!("{service}/{pool}/{upstream}/{}", self.kind.state_of())
+    }
+
+    /// Whether it says that something is well again.
+    pub fn is_relief(&self) -> bool {
+        self.kind.is_relief()
+    }
+
     /// What makes two of them alike: kind, place, and what the kind names. Words and figures of why
     /// make no difference.
     pub fn likeness(&self) -> String {

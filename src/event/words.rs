@@ -20,7 +20,10 @@ impl Display for Kind {
             Kind::FlagSet { flag, percent, .. } => {
                 write!(f, "flag `{flag}` for {percent} % of clients")
             }
-            Kind::Drained => f.write_str("drained"),
+            Kind::Drained { is_last: false } => f.write_str("drained"),
+            Kind::Drained { is_last: true } => {
+                f.write_str("drained; its pool has nobody left who takes requests")
+            }
             Kind::Activated => f.write_str("active again"),
             Kind::Added { weight } => write!(f, "added with weight {weight}"),
             Kind::Reweighted { from, to } => write!(f, "weight {from} → {to}"),
@@ -38,6 +41,8 @@ impl Display for Kind {
                 )
             }
             Kind::Calmed { well, known } => write!(f, "{well} of {known} upstreams are well"),
+            Kind::Refuses { why } => write!(f, "cannot be reached: {why}"),
+            Kind::Accepts => f.write_str("can be reached again"),
             Kind::Ejected { left } => {
                 let left = left.as_secs_f64();
                 write!(f, "ejected for {left:.0} s: it failed too often in a row")
@@ -87,6 +92,16 @@ impl Display for Kind {
                 "a part of the process has ended that must not ({part}); it stops, to be started again"
             ),
             Kind::StoreWorks => f.write_str("the store can be written again"),
+            Kind::ServiceAdded => f.write_str("the service is new"),
+            Kind::ServiceRemoved => f.write_str("the service is not served any more"),
+            Kind::NameFails { why, keeps_last: true } => {
+                write!(f, "the name does not resolve; its last addresses stay: {why}")
+            }
+            Kind::NameFails { why, keeps_last: false } => {
+                write!(f, "the name does not resolve, and has no addresses: {why}")
+            }
+            Kind::NameResolves => f.write_str("the name resolves again"),
+            Kind::Reloaded { changes, all } => reloaded(changes, *all, f),
             Kind::ReloadRefused { why, .. } => {
                 write!(f, "config refused, the old one stays in force: {why}")
             }
@@ -103,6 +118,17 @@ fn breaker(state: BreakerState, left: Option<Duration>, f: &mut Formatter<'_>) -
         (BreakerState::Open, None) => f.write_str("breaker open by order"),
         (BreakerState::HalfOpen, _) => f.write_str("breaker half-open: trials, one at a time"),
         (BreakerState::Closed, _) => f.write_str("breaker closed"),
+    }
+}
+
+fn reloaded(changes: &[String], all: usize, f: &mut Formatter<'_>) -> Result {
+    if all == 0 {
+        return f.write_str("config reloaded: no difference");
+    }
+    write!(f, "config reloaded: {}", changes.join("; "))?;
+    match all - changes.len() {
+        0 => Ok(()),
+        more => write!(f, "; and {more} more"),
     }
 }
 

@@ -14,13 +14,17 @@ use crate::clock::{Clock, WallTime};
 use crate::config::Severity;
 use crate::event::{Event, Kept, Kind, Subject};
 use crate::notify::{Notice, Notifier};
-use crate::snapshot::{Published, Service};
+use crate::snapshot::{Published, Service, Snapshot};
 use crate::store::StoredEvent;
+use crate::upstream::{Address, Upstream};
 
 pub use states::tell_states;
 
 /// How many are kept.
 const KEPT: usize = 1_000;
+
+/// Places at which something is said of one name.
+const PLACES: usize = 16;
 
 /// How many wait for the next one at once: each holds a connection.
 const WAITING: usize = 64;
@@ -45,6 +49,8 @@ pub struct TooMany;
 /// The last events.
 pub struct Events {
     clock: Clock,
+    /// The machine's name.
+    host: Arc<str>,
     published: Arc<Published>,
     notifier: Arc<Notifier>,
     list: Mutex<List>,
@@ -64,16 +70,24 @@ impl Events {
     /// Goes on from those that are stored, the oldest first.
     pub fn new(
         clock: Clock,
+        host: Arc<str>,
         published: Arc<Published>,
         notifier: Arc<Notifier>,
         stored: Vec<StoredEvent>,
     ) -> Events {
-        let entries: VecDeque<Arc<Entry>> =
-            stored.into_iter().map(|stored| Arc::new(Entry::from(stored))).collect();
-        let last = entries.back().map_or(0, |entry| entry.number);
-        let list = Mutex::new(List { last, stored: last, entries });
-        let (told, waiting) = (watch::Sender::new(last), Semaphore::new(WAITING));
-        Events { clock, published, notifier, list, told, waiting }
+        let mut list = List::default();
+        for stored in stored {
+            // One without a number was stored with its order, by a process that then died.
+            let is_numbered = stored.number > 0;
+            let number = if is_numbered { stored.number } else { list.last + 1 };
+            list.last = number;
+            if is_numbered {
+                list.stored = number;
+            }
+            list.entries.push_back(Arc::new(Entry { number, ..Entry::from(stored) }));
+        }
+        let (told, waiting) = (watch::Sender::new(list.last), Semaphore::new(WAITING));
+        Events { clock, host, published, notifier, list: Mutex::new(list), told, waiting }
     }
 
     /// Keeps an event, writes a log line and tells who wants to be told.
@@ -92,6 +106,25 @@ impl Events {
             entry
         };
         self.notifier.send(self.notice(&entry));
+    }
+
+    /// Says something of a name at each place where upstreams are known by it, up to [`PLACES`].
+    pub fn say_of_name(&self, name: &Address, kind: &Kind) {
+        let (snapshot, text) = (self.published.load(), name.to_string());
+        let mut said = 0;
+        for service in &snapshot.services {
+            for pool in &service.pools {
+                let is_of = |upstream: &Upstream| {
+                    upstream.address == *name || upstream.of.as_deref() == Some(&*text)
+                };
+                let mut members = pool.members.list().iter();
+                if said < PLACES && members.any(|member| is_of(&member.upstream)) {
+                    said += 1;
+                    let subject = Subject::new(&service.name, &pool.name, &text);
+                    self.say(Event::by_itself(kind.clone(), subject));
+                }
+            }
+        }
     }
 
     /// Those with a higher number than this, the oldest first.
@@ -115,6 +148,12 @@ impl Events {
         Ok(self.after(number))
     }
 
+    /// An event as it is stored together with the order that it comes of, before it is said.
+    pub fn unnumbered(&self, event: &Event) -> StoredEvent {
+        let entry = Entry { number: 0, at: self.clock.wall_time(), event: event.clone() };
+        StoredEvent::from(&entry)
+    }
+
     /// Those that are not stored yet.
     pub fn unstored(&self) -> Vec<Arc<Entry>> {
         let stored = self.list().stored;
@@ -128,24 +167,35 @@ impl Events {
 
     fn notice(&self, entry: &Entry) -> Notice {
         let event = &entry.event;
-        let by = event.author.as_ref().map_or_else(String::new, |author| format!(", by {author}"));
-        let why = event.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
         let Subject { service, pool, upstream } = event.subject.clone();
         let snapshot = self.published.load();
         let state = snapshot.service(&service).map(state).unwrap_or_default();
+        let (pointsman, environment) = self.who(&snapshot);
         Notice {
             id: entry.number,
+            pointsman,
+            environment,
             at: entry.at,
             severity: event.severity(),
             kind: event.kind.name().to_string(),
             service,
             pool,
             upstream,
-            what: format!("{}{by}{why}", event.words()),
+            what: event.told(),
+            author: event.author.clone().unwrap_or_default(),
             state,
             next: event.next(),
+            topic: event.topic(),
             dedup: event.likeness(),
+            is_relief: event.is_relief(),
         }
+    }
+
+    /// Which Pointsman this is, and what it is part of; empty if nobody has said so.
+    pub fn who(&self, snapshot: &Snapshot) -> (Arc<str>, Arc<str>) {
+        let server = &snapshot.config.server;
+        let name = server.name.clone().unwrap_or_else(|| self.host.clone());
+        (name, server.environment.clone().unwrap_or_default())
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
@@ -155,6 +205,8 @@ impl Events {
 
 fn log(event: &Event) {
     let Subject { service, pool, upstream } = &event.subject;
+    let [service, pool, upstream] =
+        [service, pool, upstream].map(|part| Some(part.as_str()).filter(|part| !part.is_empty()));
     let (kind, what) = (event.kind.name(), event.words());
     let (author, reason) = (event.author.as_deref(), event.reason.as_deref());
     match event.severity() > Severity::Low {

@@ -14,11 +14,12 @@ pub fn events(stored: Vec<StoredEvent>) -> Events {
         now: clock.now(),
     };
     let published = Arc::new(Published::of(Arc::new(Snapshot::build(&blueprint, None))));
-    Events::new(clock, published, Arc::new(Notifier::new(clock, Default::default())), stored)
+    let notifier = Arc::new(Notifier::new(clock, Default::default()));
+    Events::new(clock, "edge-1".into(), published, notifier, stored)
 }
 
 fn drained(upstream: &str) -> Event {
-    Event::by_itself(Kind::Drained, Subject::new("s", "a", upstream))
+    Event::by_itself(Kind::Drained { is_last: false }, Subject::new("s", "a", upstream))
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,14 +25,18 @@ fn plain(notice: &Notice, suppressed: u64) -> Value {
         "id": id(notice),
         "type": "notice",
         "at": notice.at.seconds(),
+        "pointsman": notice.pointsman,
+        "environment": notice.environment,
         "severity": notice.severity,
         "kind": notice.kind,
         "service": notice.service,
         "pool": notice.pool,
         "upstream": notice.upstream,
         "what": notice.what,
+        "author": notice.author,
         "state": notice.state,
         "next": notice.next,
+        "topic": notice.topic,
         "dedup": notice.dedup,
         "suppressed": suppressed,
     })
@@ -47,13 +51,21 @@ fn slack(notice: &Notice, suppressed: u64) -> Value {
     let text = format!("*{severity}* {place}: {}", escape(&notice.what));
     let field =
         |title: &str, value: String| json!({"title": title, "value": value, "short": false});
-    let mut fields = vec![field("State", escape(&notice.state))];
+    let mut fields = Vec::new();
+    if !notice.state.is_empty() {
+        fields.push(field("State", escape(&notice.state)));
+    }
     if let Some(next) = &notice.next {
         fields.push(field("Next", format!("`{}`", escape(next))));
     }
     if suppressed > 0 {
         fields.push(field("Suppressed", format!("{suppressed} more like this before")));
     }
+    let whose = match &*notice.environment {
+        "" => notice.pointsman.to_string(),
+        environment => format!("{} ({environment})", notice.pointsman),
+    };
+    fields.push(field("Pointsman", escape(&whose)));
     let fallback = match &notice.next {
         Some(next) => format!("{}; next: {next}", notice.state),
         None => notice.state.clone(),
@@ -81,6 +93,8 @@ mod tests {
     fn notice() -> Notice {
         Notice {
             id: 7,
+            pointsman: "edge-1".into(),
+            environment: "production".into(),
             at: WallTime::from_millis(1_700_000_000_500),
             severity: Severity::Critical,
             kind: "rollout".into(),
@@ -88,9 +102,12 @@ mod tests {
             pool: "green".into(),
             upstream: String::new(),
             what: "rolled back: 8.1 % of 120 requests failed, > 5 %".into(),
+            author: "judge".into(),
             state: "blue has 100 %".into(),
             next: Some("pointsman history shop".into()),
+            topic: "shop///rollout 7".into(),
             dedup: "rollout/shop".into(),
+            is_relief: false,
         }
     }
 
@@ -102,6 +119,8 @@ mod tests {
     fn programs_get_every_field() {
         let expected = json!({
             "id": "notice_1700000000500_7", "type": "notice", "at": 1_700_000_000.5,
+            "pointsman": "edge-1", "environment": "production", "author": "judge",
+            "topic": "shop///rollout 7",
             "severity": "critical", "kind": "rollout", "service": "shop", "pool": "green",
             "upstream": "", "what": "rolled back: 8.1 % of 120 requests failed, > 5 %",
             "state": "blue has 100 %", "next": "pointsman history shop", "dedup": "rollout/shop",
@@ -121,6 +140,7 @@ mod tests {
                     {"title": "State", "value": "blue has 100 %", "short": false},
                     {"title": "Next", "value": "`pointsman history shop`", "short": false},
                     {"title": "Suppressed", "value": "3 more like this before", "short": false},
+                    {"title": "Pointsman", "value": "edge-1 (production)", "short": false},
                 ],
             }],
         });
@@ -128,6 +148,6 @@ mod tests {
         let whole = Notice { service: "".into(), pool: "".into(), next: None, ..notice() };
         let short = written(Form::Slack, &whole, 0);
         assert!(short["text"].as_str().unwrap().starts_with("*CRITICAL* pointsman: "), "{short}");
-        assert_eq!(short["attachments"][0]["fields"].as_array().unwrap().len(), 1);
+        assert_eq!(short["attachments"][0]["fields"].as_array().unwrap().len(), 2);
     }
 }

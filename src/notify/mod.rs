@@ -23,6 +23,8 @@ pub use measure::measure;
 pub use notifier::Notifier;
 pub use smoke::smoke;
 
+use std::sync::Arc;
+
 use crate::clock::WallTime;
 pub use crate::config::Severity;
 
@@ -31,6 +33,10 @@ pub use crate::config::Severity;
 pub struct Notice {
     /// Tells it from every other one of the same moment.
     pub id: u64,
+    /// Which Pointsman tells it.
+    pub pointsman: Arc<str>,
+    /// What that is part of, such as `production`; empty if nobody has said so.
+    pub environment: Arc<str>,
     /// When it happened.
     pub at: WallTime,
     /// How much it matters.
@@ -43,15 +49,21 @@ pub struct Notice {
     pub pool: String,
     /// Empty if it is of no upstream.
     pub upstream: String,
-    /// What happened, and the cause.
+    /// What happened, by whom, and the cause.
     pub what: String,
+    /// Who did it; empty if it happened by itself.
+    pub author: String,
     /// How things stand now.
     pub state: String,
     /// The command to run next, if there is one.
     pub next: Option<String>,
-    /// Notices of the same key within five minutes are told once, unless a later one is more
-    /// severe; without a key each is told.
+    /// What it tells the state of: the last notice of a topic says how that is now.
+    pub topic: String,
+    /// What is told, without figures: the same as what was told last of its topic within five
+    /// minutes is not told again, unless it is more severe. Without a key each is told.
     pub dedup: String,
+    /// Whether it says that trouble is over: whoever was told of the trouble is told of this too.
+    pub is_relief: bool,
 }
 
 impl Notice {

@@ -52,6 +52,7 @@ const URGENT: Severity = Severity::High;
 pub struct Queue {
     patience: Patience,
     waiting: BTreeMap<Rank, Waiting>,
+    /// By topic.
     recent: HashMap<String, Recent>,
     next_number: u64,
     /// Attempts that failed in a row.
@@ -73,11 +74,13 @@ struct Waiting {
     is_out: bool,
 }
 
-/// When something was last told, how severe it was, and how often it was not told since.
+/// What was last told of a topic, when, how severe it was, and how often it was not told since.
 #[derive(Debug)]
 struct Recent {
+    dedup: String,
     at: Instant,
     severity: Severity,
+    is_relief: bool,
     suppressed: u64,
 }
 
@@ -192,15 +195,31 @@ impl Queue {
 
     /// What to do now.
     pub fn next(&mut self, now: Instant) -> Next {
-        let Some((place, waiting)) = self.waiting.iter_mut().next() else {
+        let Some(place) = self.first() else {
             return if self.is_closed { Next::Done } else { Next::Idle };
         };
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Next::Wait(until - now);
         }
+        let Some(waiting) = self.waiting.get_mut(&place) else { return Next::Idle };
         waiting.is_out = true;
         let (notice, suppressed) = (waiting.notice.clone(), waiting.suppressed);
-        Next::Send(Parcel { place: *place, notice, suppressed })
+        Next::Send(Parcel { place, notice, suppressed })
+    }
+
+    /// Who goes first: the most severe, but what was told of the same before goes before it, so that
+    /// the last word on something is the last that was said.
+    fn first(&self) -> Option<Rank> {
+        let (first, waiting) = self.waiting.iter().next()?;
+        let topic = &waiting.notice.topic;
+        let same = self.waiting.iter().filter(|(_, other)| other.notice.topic == *topic);
+        let oldest = same.map(|(place, _)| *place).min_by_key(|(_, number)| *number);
+        if topic.is_empty() { Some(*first) } else { oldest }
+    }
+
+    /// Whether trouble with this topic is what was told of it last, or waits to be told.
+    pub fn has_told_of_trouble(&self, topic: &str) -> bool {
+        self.recent.get(topic).is_some_and(|recent| !recent.is_relief)
     }
 
     /// An attempt has ended.
@@ -277,14 +296,17 @@ impl Queue {
     /// Gives a notice up. Its like is told when it comes again: this one was not.
     fn remove(&mut self, place: Rank) -> Option<Arc<Notice>> {
         let waiting = self.waiting.remove(&place)?;
-        self.recent.remove(&waiting.notice.dedup);
+        let topic = &waiting.notice.topic;
+        if self.recent.get(topic).is_some_and(|recent| recent.dedup == waiting.notice.dedup) {
+            self.recent.remove(topic);
+        }
         Some(waiting.notice)
     }
 
     fn is_repetition(&mut self, notice: &Notice, now: Instant) -> bool {
-        let Some(recent) = self.recent.get_mut(&notice.dedup) else { return false };
+        let Some(recent) = self.recent.get_mut(&notice.topic) else { return false };
         let is_over = now.saturating_duration_since(recent.at) >= self.patience.dedup;
-        if is_over || notice.severity > recent.severity {
+        if recent.dedup != notice.dedup || is_over || notice.severity > recent.severity {
             return false;
         }
         recent.suppressed += 1;
@@ -296,14 +318,16 @@ impl Queue {
         if notice.dedup.is_empty() {
             return 0;
         }
-        if self.recent.len() >= ROOM && !self.recent.contains_key(&notice.dedup) {
+        if self.recent.len() >= ROOM && !self.recent.contains_key(&notice.topic) {
             let oldest = self.recent.iter().min_by_key(|(_, recent)| recent.at);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
                 self.recent.remove(&oldest);
             }
         }
-        let recent = Recent { at: now, severity: notice.severity, suppressed: 0 };
-        self.recent.insert(notice.dedup.clone(), recent).map_or(0, |before| before.suppressed)
+        let dedup = notice.dedup.clone();
+        let (severity, is_relief) = (notice.severity, notice.is_relief);
+        let recent = Recent { dedup, at: now, severity, is_relief, suppressed: 0 };
+        self.recent.insert(notice.topic.clone(), recent).map_or(0, |before| before.suppressed)
     }
 }
 

@@ -61,10 +61,15 @@ impl Recipient {
 
     /// Queues a notice, if the target wants to know.
     pub fn offer(&self, notice: &Arc<Notice>, caller: &Caller) {
-        if notice.severity < lock(&self.settings).target.severity {
+        let is_severe = notice.severity >= lock(&self.settings).target.severity;
+        let mut queue = lock(&self.queue);
+        // Who was told of trouble is told that it is over, however little that matters.
+        let is_wanted = is_severe || notice.is_relief && queue.has_told_of_trouble(&notice.topic);
+        if !is_wanted {
             return;
         }
-        let offer = lock(&self.queue).offer(notice.clone(), caller.clock().now());
+        let offer = queue.offer(notice.clone(), caller.clock().now());
+        drop(queue);
         match offer {
             Offer::Taken => {}
             Offer::TakenFor(gone) => self.on_drop(&gone, "the queue is full"),

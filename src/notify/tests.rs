@@ -17,6 +17,8 @@ use crate::server::clock::system;
 pub fn notice(severity: Severity, dedup: &str) -> Notice {
     Notice {
         id: 1,
+        pointsman: "edge-1".into(),
+        environment: "".into(),
         at: WallTime::from_millis(1_700_000_000_000),
         severity,
         kind: "breaker".into(),
@@ -24,9 +26,12 @@ pub fn notice(severity: Severity, dedup: &str) -> Notice {
         pool: "green".into(),
         upstream: "".into(),
         what: format!("breaker opened ({dedup})"),
+        author: "".into(),
         state: "blue answers".into(),
         next: Some("pointsman status shop".into()),
+        topic: dedup.into(),
         dedup: dedup.into(),
+        is_relief: false,
     }
 }
 

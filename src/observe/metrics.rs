@@ -383,6 +383,11 @@ fn of_process(families: &mut Families, process: &Process) {
             families.counter("pointsman_notifications_total", help, &labels, read(count));
         }
     }
+    for (name, resolves) in process.names() {
+        let labels = [("name", &*name.to_string())];
+        let help = "Whether the last look-up of an upstream's name had an answer.";
+        families.gauge("pointsman_name_resolves", help, &labels, one_if(resolves));
+    }
     let gauges = process.gauges();
     for (result, count) in [("success", gauges.reloads), ("refused", gauges.refused_reloads)] {
         let (name, help) = ("pointsman_config_reloads_total", "Reloads of the config by result.");

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::lag::Lag;
 use crate::record::{Refusals, Rings};
+use crate::upstream::Address;
 
 /// Totals of one listener.
 #[derive(Debug)]
@@ -88,6 +89,7 @@ pub struct Process {
     listeners: Mutex<Vec<Arc<ListenerTally>>>,
     notify_targets: Mutex<Vec<Arc<NotifyTally>>>,
     rollouts: Mutex<BTreeMap<Arc<str>, RolloutTally>>,
+    names: Mutex<BTreeMap<Address, bool>>,
     gauges: Mutex<Gauges>,
     lag: OnceLock<Arc<Lag>>,
     requests: OnceLock<(Arc<Rings>, Arc<Refusals>)>,
@@ -135,6 +137,16 @@ impl Process {
     pub(super) fn rollouts(&self, service: &str) -> RolloutTally {
         let rollouts = self.rollouts.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         rollouts.get(service).cloned().unwrap_or_default()
+    }
+
+    /// Replaces what is known of upstreams' names: whether each resolves.
+    pub fn set_names(&self, names: BTreeMap<Address, bool>) {
+        *self.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = names;
+    }
+
+    /// Whether each of the upstreams' names resolves.
+    pub(super) fn names(&self) -> BTreeMap<Address, bool> {
+        self.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// Says where the lag of the workers is sampled; only the first time counts.

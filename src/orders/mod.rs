@@ -238,6 +238,19 @@ impl Orders {
         self.queue.depth()
     }
 
+    /// What is to be said of the order that the disk has in its hands, once it is stored: it is stored
+    /// with it.
+    pub fn events_in_hands(&self) -> impl Iterator<Item = &Event> {
+        let effects = match &self.queue.in_hands {
+            Some(queue::Held::Job(job)) => &job.effects[..],
+            _ => &[],
+        };
+        effects.iter().filter_map(|effect| match effect {
+            Effect::Say(event) => Some(event),
+            _ => None,
+        })
+    }
+
     /// Whether something waits, so that time alone can change something.
     pub fn is_waiting(&self) -> bool {
         self.queue.is_waiting()

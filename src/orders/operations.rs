@@ -38,7 +38,7 @@ impl Draft<'_> {
                         self.haste = Haste::Drain;
                     }
                     self.put(standing, None);
-                    Kind::Drained
+                    Kind::Drained { is_last: is_last(service, pool, address) }
                 } else {
                     self.clear(&standing);
                     Kind::Activated

@@ -73,6 +73,8 @@ pub enum Order {
     Reload {
         /// The config.
         config: Arc<Config>,
+        /// What differs from what is in force, in words.
+        changes: Vec<String>,
     },
 }
 

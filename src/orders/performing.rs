@@ -5,16 +5,24 @@ use std::sync::Arc;
 use super::draft::Draft;
 use super::{By, Effect, Haste};
 use crate::event::{Event, Kind, Subject};
-use crate::rollout::{self, Action, Outcome, Rollout};
+use crate::rollout::{self, Action, Doer, Outcome, Rollout};
 use crate::split::BasisPoints;
 use crate::state::{Change, Draft as Drafted, What};
+
+/// Who takes traffic back by evidence.
+const JUDGE: &str = "judge";
 
 impl Draft<'_> {
     /// Takes in a rollout's new state with all that it wants.
     pub fn perform(&mut self, rollout: Rollout, actions: Vec<Action>) {
         let name = rollout.service.clone();
-        let author = format!("rollout {} by {}", rollout.id, rollout.author);
-        let before = std::mem::replace(&mut self.by, By::new(&author, None));
+        // What a person ordered is that person's doing, and what the judge takes back is the judge's.
+        let author = match &rollout.ended {
+            Some((Outcome::RolledBack { .. }, _)) => JUDGE.to_string(),
+            Some((Outcome::Aborted { by, .. }, _)) => by.clone(),
+            _ => format!("rollout {} by {}", rollout.id, rollout.author),
+        };
+        let orderer = std::mem::replace(&mut self.by, By::new(&author, None));
         if let Some((outcome, _)) = &rollout.ended {
             // Of its last step, not of the way back, which comes below.
             let last = self.state.newest(&name).filter(|last| last.rollout == Some(rollout.id));
@@ -27,12 +35,12 @@ impl Draft<'_> {
                 self.haste = Haste::Traffic;
             }
         }
-        actions.into_iter().for_each(|action| self.take(action, &rollout));
-        self.by = before;
+        actions.into_iter().for_each(|action| self.take(action, &rollout, &orderer));
+        self.by = orderer;
         self.keep(Arc::new(rollout));
     }
 
-    fn take(&mut self, action: Action, rollout: &Rollout) {
+    fn take(&mut self, action: Action, rollout: &Rollout, orderer: &By) {
         let (name, to) = (&rollout.service, &rollout.plan.to);
         match action {
             Action::Shift { split, why } => {
@@ -56,8 +64,13 @@ impl Draft<'_> {
                 self.effects.push(Effect::Begin { rollout: Box::new(rollout.clone()), task });
             }
             Action::Say(event) => {
-                let reason = rollout.reason.clone();
-                self.say_of_rollout(name, rollout.id, Some(&rollout.author), event, reason);
+                let (author, reason) = match event.doer() {
+                    Doer::Starter => (rollout.author.clone(), rollout.reason.clone()),
+                    Doer::Orderer => (orderer.author.clone(), orderer.reason.clone()),
+                    Doer::Judge => (JUDGE.to_string(), None),
+                    Doer::Plan => (format!("rollout {} by {}", rollout.id, rollout.author), None),
+                };
+                self.say_of_rollout(name, rollout.id, author, event, reason);
             }
         }
     }
@@ -88,12 +101,10 @@ impl Draft<'_> {
         &mut self,
         service: &str,
         id: u64,
-        by: Option<&str>,
+        author: String,
         event: rollout::Event,
         reason: Option<String>,
     ) {
-        let author =
-            by.map_or_else(|| format!("rollout {id}"), |by| format!("rollout {id} by {by}"));
         self.effects.push(Effect::Say(Event {
             kind: Kind::Rollout { id, event: event.into() },
             subject: Subject::service(service),

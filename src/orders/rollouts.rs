@@ -265,7 +265,7 @@ impl Draft<'_> {
         if let Err(why) = result {
             let (task, why) = (task.clone(), why.clone());
             let event = rollout::Event::TaskFailed { task, why };
-            self.say_of_rollout(service, *id, None, event, None);
+            self.say_of_rollout(service, *id, format!("rollout {id}"), event, None);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ impl Job {
     /// What an order has come to.
     pub(super) fn of(asked: Asked, decided: Decided) -> Job {
         let config = match &asked.order {
-            Order::Reload { config } => Some(config.clone()),
+            Order::Reload { config, .. } => Some(config.clone()),
             _ => None,
         };
         let (scope, since) = (asked.order.scope(), asked.since);

@@ -253,8 +253,10 @@ fn a_reload_happens_whole_or_not_at_all() {
         let edited = FILE.replace("blue = 100", "blue = 90, green = 10").replace(".3:80", ".5:80");
         let before = bench.store.export().unwrap();
         bench.disk.fail_after(at, Failure::Once);
-        let reloaded =
-            bench.order(Order::Reload { config: config(&edited) }, By::new("file", None));
+        let reloaded = bench.order(
+            Order::Reload { config: config(&edited), changes: Vec::new() },
+            By::new("file", None),
+        );
         let changed = changed_upstreams(bench.orders.state()).len();
         let facts = (bench.newest(), changed, bench.standing());
         match reloaded {
@@ -276,7 +278,9 @@ fn what_was_ordered_of_a_service_goes_with_it() {
     let what = ModeOrder::Maintenance { message: None };
     let order = |what| Order::Mode { service: "api".into(), what };
     bench.order(order(what.clone()), ada()).unwrap();
-    bench.order(Order::Reload { config: config(FILE) }, By::new("file", None)).unwrap();
+    bench
+        .order(Order::Reload { config: config(FILE), changes: Vec::new() }, By::new("file", None))
+        .unwrap();
     assert_eq!(bench.standing(), 0);
     bench.restart(&with, 1);
     assert_eq!(bench.snapshot.service("api").unwrap().mode, Mode::Serve);
@@ -405,8 +409,38 @@ fn a_rollback_past_a_rollout_calls_its_hook_and_is_told_as_loud_as_an_abort() {
     assert_eq!(begun, [Task::Hook(HookPoint::AfterRollback)]);
     let superseded = said.iter().find(|(_, what, _)| what.contains("superseded")).unwrap();
     let author = superseded.2.as_deref();
-    assert_eq!((superseded.0, author), (Severity::Medium, Some("rollout 1 by ada")));
+    assert_eq!((superseded.0, author), (Severity::Medium, Some("ada")));
     assert_eq!(bench.state(), "superseded");
+}
+
+#[test]
+fn an_abort_is_told_as_by_who_ordered_it_and_why() {
+    let mut bench = Bench::of(FILE);
+    bench.start(&green());
+    bench.ticks(1);
+    bench.done(after_promote());
+    bench.effects.clear();
+    let (service, what) = ("shop".into(), crate::rollout::Order::Abort);
+    let by = By::new("bob", Some("the till is closed"));
+    bench.order(Order::Rollout { service, what }, by).unwrap();
+    let said = bench.said();
+    let aborted = said.iter().find(|event| event.kind.code() == "rollout-aborted").unwrap();
+    assert_eq!(aborted.told(), "rollout 1 was aborted, by bob: the till is closed");
+    let newest = bench.orders.state().newest("shop").unwrap().clone();
+    assert_eq!(newest.author, "bob");
+    assert_eq!(newest.reason.as_deref(), Some("rollout 1 was aborted: the till is closed"));
+    let kept = bench.report().status.words;
+    assert!(kept.contains("bob") && kept.contains("the till is closed"), "{kept}");
+}
+
+#[test]
+fn a_pool_that_has_nobody_left_is_told_louder_than_a_drain() {
+    let mut bench = Bench::of(FILE);
+    let force = || By { force: true, ..ada() };
+    bench.drain("192.0.2.1:80", "blue", force()).unwrap();
+    bench.drain("192.0.2.2:80", "blue", force()).unwrap();
+    let told: Vec<_> = bench.said().iter().map(Event::severity).collect();
+    assert_eq!(told, [Severity::Low, Severity::Medium]);
 }
 
 #[test]

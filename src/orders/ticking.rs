@@ -227,7 +227,8 @@ impl Draft<'_> {
             rollout.begin_step_anew(past, self.view.now.wall);
             let (name, id) = (rollout.service.clone(), rollout.id);
             self.keep(Arc::new(rollout));
-            self.say_of_rollout(&name, id, None, crate::rollout::Event::BegunAnew, None);
+            let author = format!("rollout {id}");
+            self.say_of_rollout(&name, id, author, crate::rollout::Event::BegunAnew, None);
         }
     }
 }

@@ -15,6 +15,10 @@ use crate::state::{About, Change, Draft as Drafted, FlagState, Override, Revisio
 /// Who a revision is by that was made by an edit of the file.
 const FILE: &str = "file";
 
+/// How many differences an event of a reload tells; `pointsman diff` and the answer to `reload` tell
+/// all.
+const CHANGES_TOLD: usize = 10;
+
 impl Draft<'_> {
     /// Makes a new revision of a service's split.
     pub fn shift(&mut self, name: &str, to: TrafficOrder) -> Result<Made, Refused> {
@@ -134,6 +138,13 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// Puts a config in force that was read again, and says what that changes.
+    pub fn reload(&mut self, config: &Arc<Config>, changes: &[String]) -> Made {
+        let told = changes.iter().take(CHANGES_TOLD).cloned().collect();
+        self.say(Kind::Reloaded { changes: told, all: changes.len() }, Subject::default());
+        self.adopt(config)
+    }
+
     /// Applies the rule for file and API together: a split that was edited in the file is a new
     /// revision, one that was not keeps what was set at run time. Flags likewise.
     pub fn adopt(&mut self, config: &Arc<Config>) -> Made {
@@ -142,6 +153,10 @@ impl Draft<'_> {
             let of: Arc<str> = format!("split {}", service.name).into();
             let said = service.split.to_string();
             let is_unedited = before.get(&of) == Some(&said);
+            // The first file of all brings no news.
+            if !before.is_empty() && !before.contains_key(&of) {
+                self.say(Kind::ServiceAdded, Subject::service(&service.name));
+            }
             in_file.insert(of, said);
             self.adopt_split(service, is_unedited);
         }
@@ -166,6 +181,7 @@ impl Draft<'_> {
             self.change(Change::InFile { of: of.clone(), said: None });
             if let Some(name) = of.strip_prefix("split ") {
                 self.supersede(name, "the removal of the service", false);
+                self.say(Kind::ServiceRemoved, Subject::service(name));
             }
         }
         for (of, said) in in_file {

@@ -9,7 +9,7 @@ mod schedule;
 mod servers;
 mod srv;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use self::dns::{Dns, Failure, Found};
 use self::schedule::Schedule;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::event::Kind;
 use crate::files::InForce;
 use crate::snapshot::{Changed, Resolution, Resolved};
 use crate::upstream::Address;
@@ -41,6 +42,17 @@ pub struct Resolver {
     known: Resolved,
     schedule: Schedule,
     under_way: JoinSet<LookedUp>,
+    /// What nobody has heard of yet.
+    news: Vec<News>,
+}
+
+/// That a name does not resolve any more, or again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    /// The name.
+    pub name: Address,
+    /// What is so now.
+    pub kind: Kind,
 }
 
 /// A name and what came of its look-up.
@@ -56,6 +68,7 @@ impl Resolver {
             known: Resolved::new(),
             schedule: Schedule::new(clock.draws()),
             under_way: JoinSet::new(),
+            news: Vec::new(),
         }
     }
 
@@ -78,16 +91,24 @@ impl Resolver {
     }
 
     /// Follows the config and the names' schedule, and tells all that is known whenever it has
-    /// changed, until the config has no more changes to come.
+    /// changed, until the config has no more changes to come. Whoever wants to hear which names have
+    /// begun or ceased to resolve, and whether each does, is told by `heard`.
     pub async fn run<F: Future<Output = ()>>(
         mut self,
         mut in_force: watch::Receiver<Arc<InForce>>,
         tell: impl Fn(Resolved) -> F,
+        heard: impl Fn(Vec<News>, BTreeMap<Address, bool>),
     ) {
         let current = in_force.borrow_and_update().clone();
         self.follow(&current.config, &current.changed);
+        let mut shown = None;
         loop {
             self.start_due();
+            let names = self.schedule.standing();
+            if !self.news.is_empty() || shown.as_ref() != Some(&names) {
+                heard(std::mem::take(&mut self.news), names.clone());
+                shown = Some(names);
+            }
             let next = self.next_due();
             let done = tokio::select! {
                 changed = in_force.changed() => {
@@ -157,7 +178,7 @@ impl Resolver {
         match found {
             Ok(Found { answers, ttl }) => {
                 if self.schedule.succeeded(&address, ttl, now) {
-                    tracing::info!(name = %address, "name resolves again");
+                    self.news.push(News { name: address.clone(), kind: Kind::NameResolves });
                 }
                 let before = self.known.insert(address, answers.clone());
                 before.is_none_or(|before| before != answers)
@@ -165,8 +186,9 @@ impl Resolver {
             Err(error) => {
                 // Said once, not at each try.
                 if self.schedule.failed(&address, now) {
-                    let keeps = self.known.contains_key(&address);
-                    tracing::warn!(name = %address, %error, keeps_last_answer = keeps, "name does not resolve");
+                    let keeps_last = self.known.contains_key(&address);
+                    let kind = Kind::NameFails { why: error.to_string(), keeps_last };
+                    self.news.push(News { name: address, kind });
                 }
                 false
             }

@@ -76,6 +76,12 @@ impl Schedule {
         self.names.values().all(|plan| plan.is_tried)
     }
 
+    /// Whether each name that was tried resolves.
+    pub fn standing(&self) -> BTreeMap<Address, bool> {
+        let tried = self.names.iter().filter(|(_, plan)| plan.is_tried);
+        tried.map(|(address, plan)| (address.clone(), plan.failures == 0)).collect()
+    }
+
     /// The name that has been due for longest, if any is.
     pub fn take(&mut self, now: Instant) -> Option<Address> {
         let (address, _) = self.first(now).filter(|(_, due)| *due <= now)?;

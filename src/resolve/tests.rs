@@ -35,7 +35,7 @@ impl Running {
             tell.send(known).unwrap();
             ready(())
         };
-        tokio::spawn(Resolver::new(clock::system()).run(follows, tell));
+        tokio::spawn(Resolver::new(clock::system()).run(follows, tell, |_, _| {}));
         Running { in_force, told, known: Resolved::new() }
     }
 

@@ -25,10 +25,6 @@ pub enum Event {
     Ordered {
         /// What.
         order: Order,
-        /// Who.
-        by: String,
-        /// Why.
-        reason: Option<String>,
     },
     /// The target has another share.
     Stepped {
@@ -50,10 +46,7 @@ pub enum Event {
         why: String,
     },
     /// Somebody keeps it where it is.
-    PausedByOrder {
-        /// Who and why, in words.
-        by: String,
-    },
+    PausedByOrder,
     /// It is paused no more.
     Resumed,
     /// What its judge had heard cannot be read by this version: its step begins anew.
@@ -111,10 +104,7 @@ pub enum Event {
         why: String,
     },
     /// Somebody took it back.
-    Aborted {
-        /// Who.
-        by: String,
-    },
+    Aborted,
     /// It has ended before any traffic moved.
     Failed {
         /// Why.
@@ -148,11 +138,26 @@ pub enum Trouble {
     Task(Task),
 }
 
+/// Who did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doer {
+    /// Who started the rollout.
+    Starter,
+    /// Who gave the order that it follows from.
+    Orderer,
+    /// The judge, or what stands in for it.
+    Judge,
+    /// The rollout, as planned.
+    Plan,
+}
+
 /// How much something matters to who is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
     /// As planned.
     Note,
+    /// It has ended as planned.
+    End,
     /// Somebody may have to do something.
     Warning,
     /// Traffic was taken back.
@@ -167,14 +172,13 @@ impl Event {
             | Event::RenewalStarted { .. }
             | Event::Ordered { .. }
             | Event::Stepped { .. }
-            | Event::PausedByOrder { .. }
+            | Event::PausedByOrder
             | Event::Resumed
             | Event::LetGo
             | Event::Measured
             | Event::Renewed { .. }
-            | Event::Promoted { .. }
-            | Event::RenewalEnded { .. }
             | Event::Superseded { is_rollback: false, .. } => Weight::Note,
+            Event::Promoted { .. } | Event::RenewalEnded { .. } => Weight::End,
             Event::SteppedWithoutVerdict { .. }
             | Event::BegunAnew
             | Event::Paused { .. }
@@ -182,10 +186,34 @@ impl Event {
             | Event::Unmeasured { .. }
             | Event::TaskFailed { .. }
             | Event::StaysOut { .. }
-            | Event::Aborted { .. }
+            | Event::Aborted
             | Event::Failed { .. }
             | Event::Superseded { is_rollback: true, .. } => Weight::Warning,
             Event::RolledBack { .. } => Weight::Failure,
+        }
+    }
+
+    /// Whether it says that the rollout stands still no more.
+    pub fn is_relief(&self) -> bool {
+        matches!(self, Event::Resumed | Event::LetGo | Event::Measured)
+    }
+
+    /// Who did it.
+    pub fn doer(&self) -> Doer {
+        match self {
+            Event::Started { .. } | Event::RenewalStarted { .. } => Doer::Starter,
+            Event::Ordered { .. }
+            | Event::PausedByOrder
+            | Event::Aborted
+            | Event::Superseded { .. } => Doer::Orderer,
+            Event::RolledBack { .. } => Doer::Judge,
+            Event::Paused { trouble, .. } => match trouble {
+                Trouble::Verdict | Trouble::NoWayBack | Trouble::TooFew | Trouble::NoVerdict => {
+                    Doer::Judge
+                }
+                Trouble::NotReady | Trouble::Upstream(_) | Trouble::Task(_) => Doer::Plan,
+            },
+            _ => Doer::Plan,
         }
     }
 
@@ -198,7 +226,7 @@ impl Event {
             Event::Stepped { .. } => "rollout-stepped",
             Event::SteppedWithoutVerdict { .. } => "rollout-stepped-without-verdict",
             Event::Paused { .. } => "rollout-paused",
-            Event::PausedByOrder { .. } => "rollout-paused-by-order",
+            Event::PausedByOrder => "rollout-paused-by-order",
             Event::Resumed => "rollout-resumed",
             Event::BegunAnew => "rollout-step-begun-anew",
             Event::Held { .. } => "rollout-held",
@@ -211,7 +239,7 @@ impl Event {
             Event::Promoted { .. } => "rollout-promoted",
             Event::RenewalEnded { .. } => "renewal-ended",
             Event::RolledBack { .. } => "rollout-rolled-back",
-            Event::Aborted { .. } => "rollout-aborted",
+            Event::Aborted => "rollout-aborted",
             Event::Failed { .. } => "rollout-failed",
             Event::Superseded { .. } => "rollout-superseded",
         }
@@ -220,7 +248,7 @@ impl Event {
     /// What it names that tells it from others of its kind in the same rollout.
     pub fn named(&self) -> String {
         match self {
-            Event::Ordered { order, by, .. } => format!("{order:?} {by}"),
+            Event::Ordered { order } => format!("{order:?}"),
             Event::Stepped { share, .. } => share.to_string(),
             Event::Paused { trouble, .. } => match trouble {
                 Trouble::Upstream(upstream) => upstream.to_string(),
@@ -240,16 +268,13 @@ impl Event {
                 format!("rollout {id} from `{from}` to `{to}` has started")
             }
             Event::RenewalStarted { pool } => format!("rollout {id} renews pool `{pool}`"),
-            Event::Ordered { order, by, reason } => {
-                let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-                format!("rollout {id}: {by} has ordered {}{why}", noun(*order))
-            }
+            Event::Ordered { order } => format!("rollout {id}: {} was ordered", noun(*order)),
             Event::Stepped { to, share } => format!("rollout {id}: `{to}` gets {share} %"),
             Event::SteppedWithoutVerdict { why } => {
                 format!("rollout {id} goes on without a verdict: {why}")
             }
             Event::Paused { why, .. } => format!("rollout {id} is paused: {why}"),
-            Event::PausedByOrder { by } => format!("rollout {id} is paused {by}"),
+            Event::PausedByOrder => format!("rollout {id} is paused"),
             Event::Resumed => format!("rollout {id} goes on"),
             Event::BegunAnew => format!(
                 "rollout {id}: what its judge had heard cannot be read by this version; its step \
@@ -277,7 +302,7 @@ impl Event {
                 format!("rollout {id}: pool `{pool}` is renewed{}", left_out.collect::<String>())
             }
             Event::RolledBack { why } => format!("rollout {id} is rolled back: {why}"),
-            Event::Aborted { by } => format!("rollout {id} was aborted by {by}"),
+            Event::Aborted => format!("rollout {id} was aborted"),
             Event::Failed { why } => {
                 format!("rollout {id} has ended before any traffic moved: {why}")
             }
@@ -286,12 +311,12 @@ impl Event {
     }
 }
 
-/// What was ordered, after "has ordered".
+/// What was ordered, before "was ordered".
 fn noun(order: Order) -> &'static str {
     match order {
         Order::Step => "a step",
         Order::Promote => "the promotion",
-        Order::Resume => "to go on",
+        Order::Resume => "its going on",
         Order::Pause => "a pause",
         Order::Abort => "the way back",
     }

@@ -32,7 +32,7 @@ use crate::clock::WallTime;
 use crate::judge::{Counts, Verdict};
 use crate::split::Split;
 
-pub use event::{Event, Trouble, Weight};
+pub use event::{Doer, Event, Trouble, Weight};
 pub use hearing::{Hearing, Past, Second};
 pub use hook::{Hook, HookPoint, Hooks};
 pub use judging::{Judging, OnInconclusive, Query};

@@ -24,8 +24,8 @@ impl Rollout {
             Order::Pause => {
                 let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
                 let why = format!("by {author}{why}");
-                self.paused = Some(Paused { at: now, why: why.clone() });
-                actions.push(Action::Say(Event::PausedByOrder { by: why }));
+                self.paused = Some(Paused { at: now, why });
+                actions.push(Action::Say(Event::PausedByOrder));
             }
             Order::Resume if self.paused.is_none() => return Err(self.refuse("is not paused")),
             Order::Resume => self.go_on(now, actions),
@@ -34,12 +34,10 @@ impl Rollout {
                 return Err(self.refuse(why));
             }
             Order::Abort => {
-                let by = author.to_string();
-                let event = Event::Aborted { by: by.clone() };
-                self.shift_back(&event, now, actions);
+                self.shift_back(&Event::Aborted, reason.as_deref(), now, actions);
                 self.abort_rolling(actions);
-                actions.push(Action::Say(event));
-                self.end(Outcome::Aborted { by, why: reason }, now);
+                actions.push(Action::Say(Event::Aborted));
+                self.end(Outcome::Aborted { by: author.to_string(), why: reason }, now);
             }
             Order::Step | Order::Promote if view.held.is_some() => {
                 return Err(self.refuse(format!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::rolling::Rolling;
 use super::{
-    Action, Event, Finished, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, Order,
+    Action, Doer, Event, Finished, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, Order,
     OrderRefused, Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, TaskError, Trouble, View,
 };
 use crate::clock::{WallTime, in_words};
@@ -59,7 +59,7 @@ impl Rollout {
         };
         let mut actions = vec![Action::Say(started)];
         rollout.enter(Stage::BeforeStart, now, &mut actions);
-        rollout.note_said(&actions, now);
+        rollout.note_said(&actions, "", now);
         (rollout, actions)
     }
 
@@ -77,6 +77,7 @@ impl Rollout {
             };
         }
         self.keep_time(view.now);
+        let mut by = String::new();
         match input {
             Input::Tick => self.on_tick(view, &mut actions),
             Input::Done { task, result } => {
@@ -92,20 +93,23 @@ impl Rollout {
             Input::Order { order, author, reason } => {
                 // That it stops says so itself.
                 if matches!(order, Order::Step | Order::Promote | Order::Resume) {
-                    let (by, reason) = (author.clone(), reason.clone());
-                    actions.push(Action::Say(Event::Ordered { order, by, reason }));
+                    actions.push(Action::Say(Event::Ordered { order }));
                 }
+                let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+                by = format!(", by {author}{why}");
                 self.on_order(order, &author, reason, view, &mut actions)?;
             }
         }
-        self.note_said(&actions, view.now);
+        self.note_said(&actions, &by, view.now);
         Ok(actions)
     }
 
-    fn note_said(&mut self, actions: &[Action], now: WallTime) {
+    /// Notes what is said, and of what was ordered `by` whom.
+    fn note_said(&mut self, actions: &[Action], by: &str, now: WallTime) {
         for action in actions {
             if let Action::Say(event) = action {
-                self.note(event.words(self.id), now);
+                let by = if event.doer() == Doer::Orderer { by } else { "" };
+                self.note(format!("{}{by}", event.words(self.id)), now);
             }
         }
     }

@@ -125,19 +125,26 @@ impl Rollout {
             return false;
         }
         let event = Event::RolledBack { why: why.clone() };
-        self.shift_back(&event, view.now, actions);
+        self.shift_back(&event, None, view.now, actions);
         actions.push(Action::Say(event));
         self.end(Outcome::RolledBack { why }, view.now);
         true
     }
 
-    /// Takes back what it has moved, because of this.
-    pub(super) fn shift_back(&mut self, event: &Event, now: WallTime, actions: &mut Vec<Action>) {
+    /// Takes back what it has moved, because of this; and why, if somebody said so.
+    pub(super) fn shift_back(
+        &mut self,
+        event: &Event,
+        reason: Option<&str>,
+        now: WallTime,
+        actions: &mut Vec<Action>,
+    ) {
         if self.step.is_none() {
             return;
         }
         let split = Split::all_to(self.plan.from.clone());
-        actions.push(Action::Shift { split, why: event.words(self.id) });
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        actions.push(Action::Shift { split, why: format!("{}{reason}", event.words(self.id)) });
         self.on_taken_back(now, actions);
     }
 

@@ -166,7 +166,9 @@ impl Trial {
                     format!("renew {address}")
                 }
                 Action::Contract { pool } => format!("contract {pool}"),
-                Action::Say(event) if event.weight() == Weight::Note => continue,
+                Action::Say(event) if matches!(event.weight(), Weight::Note | Weight::End) => {
+                    continue;
+                }
                 Action::Say(event) => format!("{:?}: {}", event.weight(), event.words(7)),
             };
             self.log.push(short);

@@ -33,10 +33,10 @@ use crate::files::{FileError, InForce, Source, watch as watch_file};
 use crate::history::{History, PERIOD};
 use crate::notify::{Caller, Notifier};
 use crate::observe::{Lag, Process, sample_lag};
-use crate::orders::{Now, Orders};
+use crate::orders::{By, Now, Orders};
 use crate::probe;
 use crate::record::{Refusals, Rings};
-use crate::resolve::Resolver;
+use crate::resolve::{News, Resolver};
 use crate::snapshot::Published;
 use crate::state::State;
 use crate::store::{Store, StoreError};
@@ -183,7 +183,8 @@ impl Server {
         let history = orders.history().clone();
         let is_stopping = Arc::new(AtomicBool::new(false));
         let notifier = Arc::new(Notifier::new(clock, process.clone()));
-        let events = Events::new(clock, published.clone(), notifier.clone(), stored);
+        let host = host_name();
+        let events = Events::new(clock, host, published.clone(), notifier.clone(), stored);
         let events = Arc::new(events);
         let commits = match commits {
             Some(commits) => commits,
@@ -223,7 +224,8 @@ impl Server {
             "the writer",
             async move { controller.run(commands).await.unwrap_or("the writer") },
         );
-        parts.start_as("the resolver", resolve(resolver, in_force, control.clone()));
+        let names = resolve(resolver, in_force, control.clone(), events.clone(), process.clone());
+        parts.start_as("the resolver", names);
         parts.start_as("the history", keep_history(history, published.clone(), clock));
         parts
             .start_as("the watch of states", tell_states(published.clone(), events.clone(), clock));
@@ -394,6 +396,15 @@ pub fn state_dir(source: &Source, config: &Config) -> Option<PathBuf> {
     Some(named.unwrap_or_else(|| file.with_extension("state")))
 }
 
+/// What the machine is called, for who is told something by several Pointsmen.
+fn host_name() -> Arc<str> {
+    let read = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match read.trim() {
+        "" => "pointsman".into(),
+        name => name.into(),
+    }
+}
+
 fn workers(config: &Config) -> usize {
     let cores = || std::thread::available_parallelism();
     let workers = config.server.workers.or_else(|| cores().ok());
@@ -431,19 +442,29 @@ async fn ended(end: oneshot::Receiver<()>) {
     let _: Result<(), _> = end.await;
 }
 
-async fn resolve(resolver: Resolver, in_force: watch::Receiver<Arc<InForce>>, control: Control) {
+async fn resolve(
+    resolver: Resolver,
+    in_force: watch::Receiver<Arc<InForce>>,
+    control: Control,
+    events: Arc<Events>,
+    process: Arc<Process>,
+) {
     let tell = |resolved| {
         let control = control.clone();
         async move { control.resolved(resolved).await }
     };
-    resolver.run(in_force, tell).await;
+    let heard = |news: Vec<News>, names| {
+        process.set_names(names);
+        news.into_iter().for_each(|News { name, kind }| events.say_of_name(&name, &kind));
+    };
+    resolver.run(in_force, tell, heard).await;
 }
 
 async fn reload_on_change(path: PathBuf, seen: String, control: Control) {
     let changed = || {
         let control = control.clone();
         // The writer has said all there is to say about a refusal.
-        async move { drop(control.reload().await) }
+        async move { drop(control.reload(By::new("file", None)).await) }
     };
     watch_file(path, seen, changed).await;
 }

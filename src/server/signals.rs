@@ -3,6 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::control::Control;
+use crate::orders::By;
 
 /// Reloads on SIGHUP; returns on the first SIGTERM or SIGINT.
 pub async fn until_told_to_stop(control: &Control) -> std::io::Result<()> {
@@ -13,7 +14,7 @@ pub async fn until_told_to_stop(control: &Control) -> std::io::Result<()> {
         tokio::select! {
             _ = hang_up.recv() => {
                 // The controller has said all there is to say about a refusal.
-                let _ = control.reload().await;
+                let _ = control.reload(By::new("SIGHUP", None)).await;
             }
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),

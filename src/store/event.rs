@@ -6,7 +6,8 @@ use crate::clock::WallTime;
 /// place are meant as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StoredEvent {
-    /// Counts up over all events of the store.
+    /// Counts up over all events of the store; 0 for one that is stored with the order it comes of,
+    /// before it is said and numbered.
     pub number: u64,
     /// When.
     pub at: WallTime,

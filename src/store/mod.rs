@@ -29,7 +29,7 @@ use crate::state::{Change, State};
 use disk::Disk;
 use entry::{Entry, OF_STATE};
 use error::Trouble;
-use tables::{EVENTS, META};
+use tables::{EVENTS, META, UNNUMBERED};
 use transaction::{Reading, Writing};
 
 pub use error::StoreError;
@@ -87,7 +87,8 @@ impl Store {
         self.disk.read(recall)
     }
 
-    /// The last events, the oldest first.
+    /// The last events, the oldest first; those of an order whose process died before they were
+    /// numbered come last.
     pub fn events(&self) -> Result<Vec<StoredEvent>, StoreError> {
         self.disk.read(events)
     }
@@ -131,9 +132,20 @@ fn write(writing: &Writing, change: &Change) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Keeps events, and lets go of those that had no number: they are among these, or of an order that
+/// has no part in this.
 fn keep_events(writing: &Writing, events: &[StoredEvent]) -> Result<(), Trouble> {
+    let (numbered, unnumbered): (Vec<_>, Vec<_>) =
+        events.iter().partition(|event| event.number > 0);
+    if !events.is_empty() {
+        let (mut meta, json) = (writing.table(META)?, stored::json(&unnumbered)?);
+        match unnumbered.is_empty() {
+            true => drop(meta.remove(UNNUMBERED)?),
+            false => drop(meta.insert(UNNUMBERED, json.as_str())?),
+        }
+    }
     let mut table = writing.table(EVENTS)?;
-    for event in events {
+    for event in numbered {
         let (key, value) = (stored::event_key(event.number), stored::json(event)?);
         table.insert(key.as_str(), value.as_str())?;
     }
@@ -157,6 +169,8 @@ fn events(reading: &Reading) -> Result<Vec<StoredEvent>, Trouble> {
         events.push(stored::parse(key, json)?);
         Ok(())
     })?;
+    let unnumbered = reading.one(META, UNNUMBERED, stored::parse::<Vec<StoredEvent>>)?;
+    events.extend(unnumbered.into_iter().flatten());
     Ok(events)
 }
 

@@ -51,6 +51,10 @@ pub(super) const TABLES: [Texts; 11] = [
 /// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
 pub(super) const COMMITS: &str = "commits";
 
+/// Where the events of the last commit's own order are, in [`META`]: they are numbered when they are
+/// said, and then stored like all others.
+pub(super) const UNNUMBERED: &str = "unnumbered_events";
+
 /// The key of what is numbered within a name. Names have no `/`; the number is as wide as any, so
 /// that keys sort by it.
 pub(super) fn key(name: &str, number: u64) -> String {

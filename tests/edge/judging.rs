@@ -75,6 +75,12 @@ async fn a_canary_that_begins_to_fail_goes_back_before_thirty_requests_failed() 
     let failed = failed.load(Ordering::Relaxed) - before;
     println!("{failed} failed, {:?}: {}", turned.elapsed(), ended["status"]);
     assert_eq!(ended["state"], "rolled-back");
+    let (_, events) = edge.admin("GET", "/v1/events", "").await;
+    let is_back = |event: &&serde_json::Value| {
+        event["what"].as_str().is_some_and(|what| what.contains("is rolled back"))
+    };
+    let back = events.as_array().unwrap().iter().find(is_back).unwrap();
+    assert_eq!((&back["author"], &back["reason"]), (&"judge".into(), &serde_json::Value::Null));
     assert!(failed < 30, "{failed} requests failed");
     // The stable pool has answered what the canary failed; its own one of a thousand was told.
     let records = load.stop().await;

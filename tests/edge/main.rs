@@ -23,6 +23,7 @@ mod mirror;
 mod rehearse;
 mod rollouts;
 mod rude_clients;
+mod said;
 mod routing;
 mod standing;
 mod slo;

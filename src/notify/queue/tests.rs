@@ -59,6 +59,23 @@ fn a_repetition_is_told_once_in_five_minutes_and_counted_in_the_next() {
 }
 
 #[test]
+fn a_state_that_was_another_meanwhile_is_told_again_and_told_last() {
+    let (mut queue, now, _) = fixture();
+    let of = |severity, dedup: &str| {
+        Arc::new(Notice { topic: "mode".into(), ..worded(severity, dedup) })
+    };
+    use Severity::*;
+    for (severity, dedup) in [(Low, "serves"), (High, "down"), (Low, "serves"), (High, "down")] {
+        assert_eq!(queue.offer(of(severity, dedup), now), Offer::Taken);
+    }
+    assert_eq!(queue.offer(of(High, "down"), now), Offer::Suppressed);
+    queue.offer(notice(Critical, "other"), now);
+    let told: Vec<String> = drain(&mut queue, now).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(told, ["other", "serves", "down", "serves", "down"], "the last word is the last");
+    assert!(queue.has_told_of_trouble("mode") && !queue.has_told_of_trouble("none"));
+}
+
+#[test]
 fn what_is_worse_or_has_no_key_is_no_repetition() {
     let (mut queue, now, _) = fixture();
     for (severity, expected) in [

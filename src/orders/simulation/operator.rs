@@ -187,7 +187,7 @@ impl Run {
         let before = self.file.clone();
         self.file.edit(&mut self.dice);
         let config = self.file.read();
-        let done = self.give(Order::Reload { config }, By::new("file", None));
+        let done = self.give(Order::Reload { config, changes: Vec::new() }, By::new("file", None));
         if !done {
             // It is not in force, so the next edit is one of the file before.
             self.file = before;

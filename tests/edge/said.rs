@@ -1,0 +1,148 @@
+//! What people are told: notices of each change, events of each reload and order, names that fail.
+
+use serde_json::Value;
+
+use crate::harness::edge::{HEAD, shop};
+use crate::harness::proxy::Proxy;
+use crate::harness::{Edge, Origin, until};
+
+/// What a receiver of notices was told, in order.
+fn told(receiver: &Origin) -> Vec<Value> {
+    let body =
+        |received: &crate::harness::origin::Received| serde_json::from_slice(&received.body).ok();
+    receiver.received().iter().filter_map(body).collect()
+}
+
+async fn events(edge: &Edge) -> Vec<Value> {
+    edge.admin("GET", "/v1/events", "").await.1.as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn each_change_of_state_is_told_with_who_and_where_and_a_repetition_is_not() {
+    let (blue, receiver) = (Origin::named("blue").await, Origin::named("told").await);
+    let notify = format!(
+        "[server]\nworkers = 2\nname = \"edge-7\"\nenvironment = \"staging\"\n\
+         [[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[notify]]\nurl = \"http://{}/\"\nseverity = \"low\"\n",
+        receiver.address
+    );
+    let edge = Edge::start_file(&(notify + &shop(&[("blue", &blue)], "")), false).await;
+    let mode = async |mode: &str| {
+        let body = format!(r#"{{"mode": "{mode}", "author": "ann", "reason": "a test"}}"#);
+        assert_eq!(edge.admin("PUT", "/v1/services/shop/mode", &body).await.0, 200);
+    };
+    for next in ["maintenance", "serve", "maintenance", "maintenance", "serve"] {
+        mode(next).await;
+    }
+    until("all are told", async || told(&receiver).len() >= 4).await;
+    let all = told(&receiver);
+    let words: Vec<&str> = all.iter().map(|notice| notice["what"].as_str().unwrap()).collect();
+    let (down, up) = ("in maintenance, by ann: a test", "serves again, by ann: a test");
+    assert_eq!(words, [down, up, down, up]);
+    for notice in &all {
+        assert_eq!((&notice["pointsman"], &notice["author"]), (&"edge-7".into(), &"ann".into()));
+        assert_eq!(notice["environment"], "staging");
+        assert_eq!(notice["topic"], all[0]["topic"]);
+    }
+}
+
+#[tokio::test]
+async fn who_was_told_of_trouble_is_told_that_it_is_over() {
+    let (blue, receiver) = (Origin::named("blue").await, Origin::named("told").await);
+    let notify = format!("[[notify]]\nurl = \"http://{}/\"\n", receiver.address);
+    let edge = Edge::start(&(notify + &shop(&[("blue", &blue)], ""))).await;
+    let breaker = async |state: &str| {
+        let body = format!(r#"{{"state": "{state}"}}"#);
+        let path = "/v1/services/shop/pools/blue/breaker";
+        assert_eq!(edge.admin("PUT", path, &body).await.0, 200);
+    };
+    // Good news alone wakes nobody; a whole pool out of service is news, and so is its end.
+    for state in ["closed", "open", "auto", "closed"] {
+        breaker(state).await;
+    }
+    until("both are told", async || told(&receiver).len() >= 2).await;
+    breaker("open").await;
+    until("the third is told", async || told(&receiver).len() >= 3).await;
+    let words: Vec<String> = told(&receiver).iter().map(|told| told["what"].to_string()).collect();
+    let wanted = ["opened by order", "back to automatic", "opened by order"];
+    assert!(words.iter().zip(wanted).all(|(word, wanted)| word.contains(wanted)), "{words:?}");
+}
+
+#[tokio::test]
+async fn a_reload_says_by_whom_and_what_differs_and_which_services_come_and_go() {
+    let blue = Origin::named("blue").await;
+    let text = format!("{HEAD}{}", shop(&[("blue", &blue)], "timeouts.connect = \"2s\""));
+    let edge = Edge::start_file(&text, false).await;
+    let reload = "/v1/config/reload?author=ann&reason=more%20time";
+    let edited = text.replace("\"2s\"", "\"3s\"").replace("services.shop", "services.kiosk");
+    std::fs::write(edge.file(), edited).unwrap();
+    assert_eq!(edge.admin("POST", reload, "").await.0, 200);
+    std::fs::write(edge.file(), "[[listeners]").unwrap();
+    assert_eq!(edge.admin("POST", reload, "").await.0, 422);
+    let found = events(&edge).await;
+    let of = |kind: &str, what: &str| {
+        let is = |event: &&Value| {
+            event["kind"] == kind && event["what"].as_str().unwrap().contains(what)
+        };
+        found.iter().find(is).unwrap_or_else(|| panic!("{kind} {what}: {found:?}"))
+    };
+    let reloaded = of("reload", "config reloaded: ");
+    assert_eq!((&reloaded["author"], &reloaded["reason"]), (&"ann".into(), &"more time".into()));
+    assert!(reloaded["what"].as_str().unwrap().contains("service kiosk"), "{reloaded}");
+    assert_eq!(of("reload", "config refused")["author"], "ann");
+    assert_eq!(of("service", "is new")["service"], "kiosk");
+    assert_eq!(of("service", "not served any more")["service"], "shop");
+}
+
+/// What `pointsman events` tells, a line each.
+async fn lines(proxy: &Proxy) -> Vec<Value> {
+    let (code, text) = proxy.cli(&["events"]).await;
+    assert_eq!(code, 0, "{text}");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_event_of_an_acknowledged_order_survives_a_kill_with_it() {
+    let blue = Origin::named("blue").await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("pointsman.toml");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let head = HEAD
+        .replace("[admin]\naddress = \"127.0.0.1:0\"", &format!("[admin]\naddress = \"{free}\""));
+    std::fs::write(&file, format!("{head}{}", shop(&[("blue", &blue)], ""))).unwrap();
+    let mut proxy = Proxy::run(file.to_str().unwrap(), &free.to_string()).await;
+    for round in 1..=3 {
+        let reason = format!("round {round}");
+        proxy.json(&["maintenance", "shop", "--reason", &reason]).await;
+        proxy = proxy.kill().await;
+        let events = lines(&proxy).await;
+        let of = |event: &&Value| event["reason"] == reason.as_str();
+        let found: Vec<&Value> = events.iter().filter(of).collect();
+        assert_eq!(found.len(), 1, "{events:?}");
+        assert!(found[0]["number"].as_u64().unwrap() > 0 && found[0]["kind"] == "mode");
+    }
+    let events = lines(&proxy).await;
+    let numbers: Vec<u64> = events.iter().filter_map(|event| event["number"].as_u64()).collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_an_event_and_a_metric() {
+    // Nobody answers there.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let dead = silent.local_addr().unwrap();
+    drop(silent);
+    let lines = format!(
+        "[services.shop.pools.blue]\nupstreams = [\"shop.invalid:80\"]\n[[notify]]\nurl = \"http://{dead}/\"\n"
+    );
+    let head = HEAD.replace("workers = 2", &format!("workers = 2\nresolvers = [\"{dead}\"]"));
+    let edge = Edge::start_file(&format!("{head}{lines}"), false).await;
+    until("it is told", async || events(&edge).await.iter().any(|event| event["kind"] == "name"))
+        .await;
+    let found = events(&edge).await;
+    let name = found.iter().find(|event| event["kind"] == "name").unwrap();
+    assert_eq!((&name["service"], &name["upstream"]), (&"shop".into(), &"shop.invalid:80".into()));
+    assert_eq!(name["severity"], "medium");
+    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    assert!(metrics.contains("pointsman_name_resolves{name=\"shop.invalid:80\"} 0"), "{metrics}");
+}

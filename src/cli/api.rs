@@ -12,14 +12,22 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Reach;
 use crate::admin::wire::{self, ConfigProblem};
+use crate::server::clock;
 
 /// How long an answer may take: longer than an order waits for the disk, whose answer says what has
 /// become of it.
 const PATIENCE: Duration = Duration::from_secs(12);
+
+/// How long a process that was there may be away: longer than a stop with the usual settings and a
+/// start take together.
+const RESTART: Duration = Duration::from_secs(120);
+
+/// How often it is looked for meanwhile.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// The largest answer taken.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -132,6 +140,33 @@ impl Api<'_> {
             eprintln!("{note}");
         }
         serde_json::from_slice(&body).map_err(|error| self.strange(error))
+    }
+
+    /// Reads, and goes on trying for a while when nobody is there: the process may be starting again.
+    /// For what goes on by itself meanwhile.
+    pub async fn get_again<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        let clock = clock::system();
+        let until = clock.now() + RESTART;
+        let mut is_away = false;
+        loop {
+            match self.ask(Call::get(path)).await {
+                Err(ApiError::Unreachable { error, .. }) if clock.now() < until => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        let (admin, length) = (&self.0.admin, RESTART.as_secs());
+                        eprintln!(
+                            "{admin} cannot be reached ({error}); trying again for {length} s"
+                        );
+                    }
+                    sleep(AGAIN).await;
+                }
+                answer => {
+                    if is_away && !matches!(answer, Err(ApiError::Unreachable { .. })) {
+                        eprintln!("{} is there again", self.0.admin);
+                    }
+                    return answer;
+                }
+            }
+        }
     }
 
     async fn send(&self, call: Call<'_>) -> Result<(StatusCode, Bytes), ApiError> {

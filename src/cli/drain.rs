@@ -73,7 +73,7 @@ impl Drain {
             return Ok(Ending::Done);
         }
         let held = async || {
-            let pool: wire::Pool = Api(&self.reach).ask(Call::get(&of_pool)).await?;
+            let pool: wire::Pool = Api(&self.reach).get_again(&of_pool).await?;
             let upstream = pool.upstreams.iter().find(|upstream| upstream.address == self.address);
             let upstream =
                 upstream.ok_or_else(|| anyhow!("{} is gone from its pool", self.address))?;

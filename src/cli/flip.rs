@@ -61,7 +61,7 @@ impl Flip {
         }
         let path = format!("/v1/services/{}", segment(&self.service));
         let others = async || {
-            let service: wire::Service = Api(&self.reach).ask(Call::get(&path)).await?;
+            let service: wire::Service = Api(&self.reach).get_again(&path).await?;
             let others = service.pools.iter().filter(|pool| pool.name != self.pool);
             anyhow::Ok(others.map(|pool| pool.in_flight).sum())
         };

@@ -48,7 +48,8 @@ use self::api::ApiError;
     max_term_width = 100,
     after_help = "Try it without a file or a server of your own:\n  pointsman demo\n\n\
                   Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 rolled back or aborted, 4 \
-                  paused, 5 refused (frozen, conflict, lost race), 69 the admin API cannot be reached."
+                  paused, 5 refused (frozen, conflict, lost race), 69 the admin API cannot be reached, \
+                  130 Ctrl-C."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -163,6 +164,8 @@ enum Ending {
     Open,
     /// What was asked makes no sense; why was said.
     Usage,
+    /// It goes on; who waited for it does no more.
+    Interrupted,
 }
 
 /// Runs a verb and answers with its exit code.
@@ -201,6 +204,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(Ending::Usage) => ExitCode::from(2),
         Ok(Ending::Back) => ExitCode::from(3),
         Ok(Ending::Open) => ExitCode::from(4),
+        Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) => {
             eprintln!("pointsman: {error:#}");
             ExitCode::from(error.downcast_ref::<ApiError>().map_or(1, ApiError::exit_code))

@@ -78,7 +78,8 @@ struct Start {
     /// Why; kept with the rollout.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Wait for the end: exit code 0 promoted, 3 rolled back or aborted, 4 paused.
+    /// Wait for the end: exit code 0 promoted, 3 rolled back or aborted, 4 paused. It waits for a
+    /// proxy that is started again too. Ctrl-C ends the wait (130) and not the rollout.
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
@@ -244,8 +245,29 @@ impl Given {
     }
 }
 
-/// Shows every change of a rollout until it ends, or pauses where somebody waits for it.
+/// Shows every change of a rollout until it ends, or pauses where somebody waits for it, or Ctrl-C is
+/// pressed: then it goes on all the same.
 async fn follow(
+    reach: &Reach,
+    service: &str,
+    first: wire::Rollout,
+    ends_at_pause: bool,
+) -> anyhow::Result<Ending> {
+    let id = first.id;
+    tokio::select! {
+        ended = follow_on(reach, service, first, ends_at_pause) => ended,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.context("cannot hear Ctrl-C")?;
+            eprintln!(
+                "rollout {id} goes on; `pointsman rollout abort {service}` takes its traffic back, \
+                 `pointsman rollout status {service} --watch` follows it again"
+            );
+            Ok(Ending::Interrupted)
+        }
+    }
+}
+
+async fn follow_on(
     reach: &Reach,
     service: &str,
     first: wire::Rollout,
@@ -274,7 +296,7 @@ async fn follow(
             _ => return Ok(Ending::Back),
         }
         sleep(LOOK).await;
-        rollout = Api(reach).ask(Call::get(&path)).await?;
+        rollout = Api(reach).get_again(&path).await?;
     }
 }
 

@@ -17,7 +17,8 @@ const USUAL: [&str; 2] = ["pointsman.toml", "/etc/pointsman/pointsman.toml"];
 /// Run the proxy with a config file.
 ///
 /// Changes of the file take effect by themselves; a file with errors changes nothing. SIGHUP reads
-/// it again, SIGTERM and SIGINT stop: new connections are refused, requests under way end.
+/// it again; SIGTERM, SIGINT and SIGQUIT stop: who has connected is answered, requests under way end,
+/// and a second one ends it at once (docs/stopping.md).
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pointsman run\n  pointsman run /etc/pointsman/pointsman.toml")]
 pub struct Run {
@@ -68,7 +69,7 @@ pub(super) async fn serve(mut server: Server) -> anyhow::Result<Ending> {
         told = signals::until_told_to_stop(&control) => told.map(|()| None)?,
         part = server.part_ended() => Some(part),
     };
-    tracing::info!("stopping; requests under way end first");
+    tracing::info!("stopping; who has connected is answered first");
     tokio::select! {
         left = server.stop() => match left {
             0 => tracing::info!("stopped"),

@@ -106,8 +106,14 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// The name servers to ask; none means the system's.
     pub resolvers: Vec<SocketAddr>,
-    /// How long a stop waits for requests in flight.
+    /// How long a stop goes on accepting, so that who looks at `/readyz` sends no more.
+    pub stop_delay: Duration,
+    /// How long a stop waits for connections after that, whatever they are doing.
     pub drain: Duration,
+    /// How long it waits for kept connections that say nothing.
+    pub drain_idle: Duration,
+    /// How long it waits for tunnels.
+    pub drain_tunnels: Duration,
     /// Whether hooks may run commands of this machine.
     pub allow_commands: bool,
     /// A folder for what outlives the process; none for the usual one. Takes effect at the next

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::key::{
     Table, Without, boolean, number, number_option, secs, size, table, text_option, texts, time,
+    wait,
 };
 use super::section::Section;
 use super::{ClientLimits, Problem, Problems, Server};
@@ -38,7 +39,12 @@ pub(super) static SERVER: Table = Table::new(
             )
             .absent("the usual one")
             .at_next_start(),
-        time("drain", secs(30)).about("how long a stop waits for requests under way"),
+        wait("stop_delay", secs(0)).about(
+            "how long a stop goes on accepting while `/readyz` says no, for a balancer in front",
+        ),
+        time("drain", secs(30)).about("how long a stop waits for requests under way after that"),
+        time("drain_idle", secs(2)).about("and for kept connections that say nothing"),
+        time("drain_tunnels", secs(5)).about("and for tunnels, such as websockets"),
         boolean("allow_commands", false).about(
             "whether hooks of rollouts may `run` commands of this machine, as the user that \
              Pointsman runs as",
@@ -86,7 +92,10 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
         workers: workers.and_then(NonZeroUsize::new),
         trusted_proxies: trusted.into_iter().map(|found| found.value).collect(),
         resolvers: resolvers.into_iter().map(|found| found.value).collect(),
+        stop_delay: section.time(problems, "stop_delay"),
         drain: section.time(problems, "drain"),
+        drain_idle: section.time(problems, "drain_idle"),
+        drain_tunnels: section.time(problems, "drain_tunnels"),
         allow_commands: section.boolean(problems, "allow_commands"),
         state_dir: state_dir.map(|found| found.value),
         remember: section.number(problems, "remember"),

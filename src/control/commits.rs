@@ -60,6 +60,13 @@ impl Commits {
     pub(super) async fn stored(&mut self) -> Option<Result<(), String>> {
         self.stored.recv().await
     }
+
+    /// Waits until the thread has ended, and with it the store is given back.
+    pub(super) async fn end(self) {
+        let Commits { batches, mut stored } = self;
+        drop(batches);
+        while stored.recv().await.is_some() {}
+    }
 }
 
 fn run(

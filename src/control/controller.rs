@@ -100,8 +100,8 @@ impl<L: Listening> Controller<L> {
         }
     }
 
-    /// Takes commands until nobody is left to send any; answers with the part that has ended before
-    /// that, if one has.
+    /// Takes commands until it is told to stop or nobody is left to send any; answers with the part
+    /// that has ended before that, if one has.
     pub async fn run(mut self, mut commands: Commands) -> Option<&'static str> {
         let config = self.orders.config();
         self.wiring.notifier.set_targets(&config.notify, &config.keys);
@@ -109,12 +109,13 @@ impl<L: Listening> Controller<L> {
         self.settle();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        let told = loop {
             let waits = self.orders.is_waiting();
             tokio::select! {
                 command = commands.0.recv() => match command {
+                    Some(Command::Stop { reply }) => break Some(reply),
                     Some(command) => self.take(command).await,
-                    None => break,
+                    None => break None,
                 },
                 stored = self.commits.stored() => match stored {
                     Some(stored) => self.on_stored(stored),
@@ -131,8 +132,18 @@ impl<L: Listening> Controller<L> {
             self.settle();
             self.hand_over();
             self.reload_next();
-        }
+        };
+        self.wiring.listeners.stop().await;
+        // Whoever orders something from now on is told that the process stops.
+        drop(commands);
         self.store_the_rest().await;
+        let Controller { commits, replies, reloads, .. } = self;
+        drop((replies, reloads));
+        if timeout(LAST, commits.end()).await.is_err() {
+            tracing::error!("the store is held until the process has ended: its disk hangs");
+        }
+        // Who has asked for it may have been told twice, and waits no more.
+        told.map(|told| told.send(()).ok());
         None
     }
 
@@ -149,11 +160,8 @@ impl<L: Listening> Controller<L> {
                 self.orders.on_done(&service, rollout, task, result, &snapshot, now);
             }
             Command::Resolved(resolved) => self.orders.resolve(resolved),
-            Command::StopListening { reply } => {
-                self.wiring.listeners.stop();
-                self.store_the_rest().await;
-                let _ = reply.send(());
-            }
+            // It ends the loop that takes commands.
+            Command::Stop { .. } => {}
         }
     }
 

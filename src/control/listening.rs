@@ -20,8 +20,8 @@ pub trait Listening: Send + 'static {
     /// Accepts on what was prepared and no longer on what is not wanted.
     fn commit(&mut self, prepared: Self::Prepared);
 
-    /// Stops accepting everywhere.
-    fn stop(&mut self);
+    /// Accepts what has come so far and then stops accepting everywhere.
+    fn stop(&mut self) -> impl Future<Output = ()> + Send;
 
     /// The totals of each.
     fn tallies(&self) -> Vec<Arc<ListenerTally>>;

@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Reload { by: By, reply: oneshot::Sender<Result<Vec<Change>, ReloadError>> },
     Done { service: Arc<str>, rollout: u64, task: Task, result: Result<Finished, TaskError> },
     Resolved(Resolved),
-    StopListening { reply: oneshot::Sender<()> },
+    Stop { reply: oneshot::Sender<()> },
 }
 
 /// What an order has come to.
@@ -97,9 +97,10 @@ impl Control {
         let _ = self.0.send(Command::Resolved(resolved)).await;
     }
 
-    /// Stops accepting connections.
-    pub async fn stop_listening(&self) {
-        let _ = self.ask(|reply| Command::StopListening { reply }).await;
+    /// Stops accepting connections and taking orders, stores what is left and gives the store back.
+    pub async fn stop(&self) {
+        // A controller that is gone has stopped.
+        let _ = self.ask(|reply| Command::Stop { reply }).await;
     }
 
     /// None if the controller is gone.

@@ -248,6 +248,8 @@ impl Exchange {
         let service = &self.snapshot.services[refusal.at?.0];
         let now = self.clock.now();
         match (refusal.why, &service.mode) {
+            // Nobody would ever let it in.
+            (Why::Held, _) if self.published.winds_down() => None,
             (Why::Held, Mode::Hold { most, until }) => Some(Bounds {
                 most: *most,
                 left: until.elapsed_since(self.snapshot.moment(now)) + GRACE,

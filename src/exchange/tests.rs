@@ -305,7 +305,7 @@ fn a_switch_of_protocols_that_nobody_asked_for_is_refused() {
     admit(&mut asked, &fields).unwrap();
     with_sent(|sent| asked.attempt().unwrap().request_head(sent, Upload::Done));
     assert_eq!(head(&mut asked, 101, &response, true), Ok(()));
-    assert_eq!(asked.wait(), Wait::Request(Duration::from_secs(60)), "a tunnel");
+    assert_eq!(asked.wait(), Wait::Tunnel(Duration::from_secs(60)), "a tunnel");
     admit(&mut asked, &fields).unwrap();
     assert_eq!(head(&mut asked, 101, &HeaderMap::new(), true), Err(Cause::Retried));
 }

@@ -13,8 +13,10 @@ use crate::http::streaming::BodyKind;
 pub enum Wait {
     /// Nothing that the client's or the upstream's bytes could end.
     Nothing,
-    /// The rest of the request, or the next bytes in a tunnel: something must move within this time.
+    /// The rest of the request: something must move within this time.
     Request(Duration),
+    /// The next bytes in a tunnel, within this time.
+    Tunnel(Duration),
     /// The final head of the answer to a request that is here as a whole: within this time,
     /// whatever comes before it.
     Answer(Duration),
@@ -38,7 +40,7 @@ impl Exchange {
         let Some(upload) = asking.upload else { return Wait::Nothing };
         let timeouts = self.timeouts();
         match (asking.status, upload) {
-            (Some(101), _) => Wait::Request(timeouts.idle),
+            (Some(101), _) => Wait::Tunnel(timeouts.idle),
             (_, Upload::ToCome) => {
                 // Longer than the client's own bound, so that a client that is late is told so.
                 let body = self.snapshot.config.server.client.body_timeout;

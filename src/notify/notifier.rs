@@ -14,8 +14,8 @@ use crate::clock::Clock;
 use crate::config::{NotifyTarget, SigningKeys};
 use crate::observe::Process;
 
-/// How long a stopping process waits for what is [`Severity::High`](super::Severity::High) or worse to be told.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a stopping process waits for what is still to be told.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Tells the targets of the config what happens.
 pub struct Notifier {
@@ -76,8 +76,8 @@ impl Notifier {
         }
     }
 
-    /// Tells what is [`Severity::High`](super::Severity::High) or worse, once and for two seconds at most, and gives up the
-    /// rest. Nobody is told afterwards.
+    /// Tells what is still to be told, each once and the most severe first, for three seconds at
+    /// most, and gives up the rest. Nobody is told afterwards.
     pub async fn stop(&self) {
         let mut workers = std::mem::take(&mut *self.workers());
         workers.iter().for_each(|worker| worker.target.close());

@@ -44,7 +44,7 @@ impl Default for Patience {
 /// Notices that wait, and keys that are remembered.
 const ROOM: usize = 1_000;
 
-/// From here on a notice does not wait for what matters less, and is told even while the process stops.
+/// From here on a notice does not wait for what matters less.
 const URGENT: Severity = Severity::High;
 
 /// One target's queue.
@@ -121,7 +121,7 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// Whether it is worth a moment while the process stops.
+    /// Whether it does not wait for what matters less.
     pub fn is_urgent(&self) -> bool {
         self.notice.severity >= URGENT
     }
@@ -271,15 +271,12 @@ impl Queue {
         places.into_iter().filter_map(|place| self.remove(place)).collect()
     }
 
-    /// Takes no more, waits for nothing, and keeps only what is urgent. What goes is handed back.
-    pub fn close(&mut self) -> Vec<Arc<Notice>> {
+    /// Takes no more and pauses no more: each is tried once. Answers whether one waits that does not
+    /// wait for what matters less.
+    pub fn close(&mut self) -> bool {
         self.is_closed = true;
         self.paused_until = None;
-        let urgent = |(place, _): &(&Rank, &Waiting)| place.0.0 >= URGENT;
-        let kept = self.waiting.iter().take_while(urgent).count();
-        let cut = self.waiting.keys().nth(kept).copied();
-        let gone = cut.map(|cut| self.waiting.split_off(&cut)).unwrap_or_default();
-        gone.into_values().map(|waiting| waiting.notice).collect()
+        self.waiting.iter().any(|(place, waiting)| place.0.0 >= URGENT && !waiting.is_out)
     }
 
     /// Everything that still waits.

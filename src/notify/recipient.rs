@@ -23,7 +23,8 @@ pub struct Recipient {
     queue: Mutex<Queue>,
     /// Something was offered, or the queue was closed.
     wake: Notify,
-    is_closing: watch::Sender<bool>,
+    /// The queue is closed, and what is not urgent is to give way.
+    hurries: watch::Sender<bool>,
     /// Its totals.
     pub tally: Arc<NotifyTally>,
 }
@@ -45,7 +46,7 @@ impl Recipient {
             settings: Mutex::new(Arc::new(settings)),
             queue: Mutex::new(Queue::new(patience)),
             wake: Notify::new(),
-            is_closing: watch::Sender::new(false),
+            hurries: watch::Sender::new(false),
         }
     }
 
@@ -79,11 +80,10 @@ impl Recipient {
         self.wake.notify_one();
     }
 
-    /// Tells what is urgent, once, and ends.
+    /// Tells each that waits once more, and ends. What is not urgent gives way to what is, even while
+    /// it is being told: a target that does not answer would leave no time for it.
     pub fn close(&self) {
-        let gone = lock(&self.queue).close();
-        gone.iter().for_each(|notice| self.on_drop(notice, "the process stops"));
-        self.is_closing.send_replace(true);
+        self.hurries.send_replace(lock(&self.queue).close());
         self.wake.notify_one();
     }
 
@@ -113,11 +113,12 @@ impl Recipient {
                     }
                 }
                 Next::Send(parcel) => {
-                    let mut closing = self.is_closing.subscribe();
+                    let mut hurry = self.hurries.subscribe();
+                    let may_wait = !parcel.is_urgent() && !*hurry.borrow();
                     let (end, how) = tokio::select! {
                         sent = self.send(&parcel, &caller) => sent,
-                        // What is not urgent was counted as dropped when the queue was closed.
-                        _ = closing.wait_for(|closing| *closing), if !parcel.is_urgent() => continue,
+                        // It is told when its turn comes again.
+                        _ = hurry.wait_for(|hurry| *hurry), if may_wait => continue,
                     };
                     let now = caller.clock().now();
                     let after = lock(&self.queue).on_end(&parcel, end, now, &mut draws);

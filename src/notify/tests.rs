@@ -175,7 +175,7 @@ async fn a_reload_keeps_what_a_target_has_still_to_be_told() {
 }
 
 #[tokio::test]
-async fn a_stop_tells_what_is_urgent_and_drops_the_rest() {
+async fn a_stop_tells_what_waits_and_the_most_severe_first() {
     let replies = [StatusCode::SERVICE_UNAVAILABLE];
     let receiver = Receiver::start(move |n| Some(*replies.get(n).unwrap_or(&StatusCode::OK))).await;
     // It would be called again in hours.
@@ -188,13 +188,13 @@ async fn a_stop_tells_what_is_urgent_and_drops_the_rest() {
     notifier.send(notice(Severity::Medium, "b"));
     notifier.send(notice(Severity::High, "c"));
     notifier.stop().await;
-    assert_eq!(counts(&process, "t"), [2, 1, 1, 0]);
+    assert_eq!(counts(&process, "t"), [3, 1, 0, 0]);
     let told: Vec<_> = receiver.calls().iter().map(|call| dedup_of(call)).collect();
-    assert_eq!(told, ["a", "a", "c"]);
+    assert_eq!(told, ["a", "a", "c", "b"]);
 }
 
 #[tokio::test]
-async fn a_stop_waits_two_seconds_for_a_target_that_does_not_answer() {
+async fn a_stop_waits_three_seconds_for_a_target_that_does_not_answer() {
     let receiver = Receiver::start(|_| None::<StatusCode>).await;
     let (notifier, process) = quick();
     notifier.set_targets(&[target("t", &receiver.url("/"))], &SigningKeys::default());
@@ -207,7 +207,7 @@ async fn a_stop_waits_two_seconds_for_a_target_that_does_not_answer() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_a_call_that_is_not_urgent() {
+async fn a_call_that_is_not_urgent_gives_way_at_a_stop_and_is_made_again() {
     let receiver = Receiver::start(|n| (n > 0).then_some(StatusCode::OK)).await;
     let (notifier, process) = quick();
     notifier.set_targets(&[target("t", &receiver.url("/"))], &SigningKeys::default());
@@ -215,8 +215,9 @@ async fn a_stop_does_not_wait_for_a_call_that_is_not_urgent() {
     receiver.after(1).await;
     notifier.send(notice(Severity::High, "b"));
     notifier.stop().await;
-    assert_eq!(counts(&process, "t"), [1, 0, 1, 0]);
-    assert_eq!(dedup_of(&receiver.calls()[1]), "b");
+    assert_eq!(counts(&process, "t"), [2, 0, 0, 0]);
+    let told: Vec<_> = receiver.calls().iter().map(|call| dedup_of(call)).collect();
+    assert_eq!(told, ["a", "b", "a"]);
 }
 
 #[tokio::test]

@@ -3,41 +3,56 @@
 //! The accept loops are ours and not pingora's, so that listeners can come and go while others
 //! run, port 0 can be asked what it became, connections are counted and bounded, and a panic
 //! costs one connection. Connections outlive their listener: taking an address away stops
-//! accepting on it and nothing else.
+//! accepting on it and nothing else, and whoever had connected before is served.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
 
 use super::socket::Bound;
 use crate::config::{ListenAddress, Listener};
 use crate::control::{BindError, Listening};
 use crate::observe::ListenerTally;
+use crate::wire::client_stream::Socket;
 use crate::wire::clients::Serve;
 
-/// How long to wait when the process is out of file descriptors: closing some takes a moment, and
-/// asking again at once would only spin.
-const PAUSE_WITHOUT_DESCRIPTORS: Duration = Duration::from_millis(50);
+/// How long to wait when the process lacks descriptors or memory: giving some back takes a moment,
+/// and asking again at once would only spin.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long connections that are being opened when a listener stops may take: a round trip to most
+/// clients.
+const LAST_TO_COME: Duration = Duration::from_millis(100);
 
 /// All listeners of the process.
 pub struct Listeners<S> {
     serve: Arc<S>,
     runtime: Handle,
     open: Arc<AtomicUsize>,
-    running: BTreeMap<ListenAddress, Running>,
+    running: BTreeMap<ListenAddress, Running<S>>,
 }
 
-struct Running {
+struct Running<S> {
     /// As it was asked for.
     listener: Listener,
-    bound: Arc<Bound>,
     address: ListenAddress,
-    tally: Arc<ListenerTally>,
+    door: Door<S>,
     task: JoinHandle<()>,
+}
+
+/// What it takes to let connections in at one address.
+struct Door<S> {
+    bound: Arc<Bound>,
+    serve: Arc<S>,
+    tally: Arc<ListenerTally>,
+    open: Arc<AtomicUsize>,
 }
 
 /// Sockets bound for a change that is not made yet.
@@ -53,16 +68,9 @@ impl<S: Serve> Listeners<S> {
         Listeners { serve, runtime, open: Arc::default(), running: BTreeMap::new() }
     }
 
-    fn accept(
-        &mut self,
-        listener: Listener,
-        bound: Arc<Bound>,
-        tally: Arc<ListenerTally>,
-        address: ListenAddress,
-    ) {
-        let accept = accept(bound.clone(), self.serve.clone(), tally.clone(), self.open.clone());
-        let task = self.runtime.spawn(accept);
-        let running = Running { listener, bound, address, tally, task };
+    fn accept(&mut self, listener: Listener, address: ListenAddress, door: Door<S>) {
+        let task = self.runtime.spawn(door.clone().accept());
+        let running = Running { listener, address, door, task };
         self.running.insert(running.listener.address.clone(), running);
     }
 
@@ -101,59 +109,114 @@ impl<S: Serve> Listening for Listeners<S> {
         self.running = stay;
         for (asked, running) in gone {
             running.task.abort();
-            if let Some(wanted) = same(&asked) {
-                self.accept(wanted.clone(), running.bound, running.tally, running.address);
+            match same(&asked) {
+                Some(wanted) => self.accept(wanted.clone(), running.address, running.door),
+                None => {
+                    let _runtime = self.runtime.enter();
+                    running.door.bound.refuse_new();
+                    running.door.accept_waiting();
+                }
             }
         }
         for (listener, bound) in fresh {
             let address = bound.address(&listener.address);
             let tally = Arc::new(ListenerTally::new(address.to_string()));
             tracing::info!(%address, "listening");
-            self.accept(listener, Arc::new(bound), tally, address);
+            let (bound, serve, open) = (Arc::new(bound), self.serve.clone(), self.open.clone());
+            self.accept(listener, address, Door { bound, serve, tally, open });
         }
     }
 
-    fn stop(&mut self) {
-        self.running.values().for_each(|running| running.task.abort());
-        self.running.clear();
+    async fn stop(&mut self) {
+        let mut closing = JoinSet::new();
+        for running in std::mem::take(&mut self.running).into_values() {
+            closing.spawn_on(running.close(), &self.runtime);
+        }
+        closing.join_all().await;
     }
 
     fn tallies(&self) -> Vec<Arc<ListenerTally>> {
-        self.running.values().map(|running| running.tally.clone()).collect()
+        self.running.values().map(|running| running.door.tally.clone()).collect()
     }
 }
 
-async fn accept<S: Serve>(
-    bound: Arc<Bound>,
-    serve: Arc<S>,
-    tally: Arc<ListenerTally>,
-    open: Arc<AtomicUsize>,
-) {
-    loop {
-        let socket = match bound.accept().await {
-            Ok(socket) => socket,
-            Err(error) => {
-                tally.refused.fetch_add(1, Ordering::Relaxed);
-                // EMFILE and ENFILE; anything else concerns the one connection that failed.
-                if matches!(error.raw_os_error(), Some(23 | 24)) {
-                    tracing::error!(%error, "cannot accept: out of file descriptors");
-                    tokio::time::sleep(PAUSE_WITHOUT_DESCRIPTORS).await;
-                }
-                continue;
-            }
-        };
-        let counted = Counted::take(&open, &tally);
-        if open.load(Ordering::Relaxed) > serve.most_connections() {
-            tally.refused.fetch_add(1, Ordering::Relaxed);
-            continue;
+impl<S: Serve> Running<S> {
+    /// Accepts those who have connected, and closes.
+    async fn close(self) {
+        self.task.abort();
+        self.door.bound.refuse_new();
+        // It goes on until the time is over.
+        let _ = timeout(LAST_TO_COME, self.door.clone().accept()).await;
+        self.door.accept_waiting();
+        // It shares the socket, which is to be closed when this is over.
+        let _ = self.task.await;
+    }
+}
+
+impl<S> Clone for Door<S> {
+    fn clone(&self) -> Door<S> {
+        Door {
+            bound: self.bound.clone(),
+            serve: self.serve.clone(),
+            tally: self.tally.clone(),
+            open: self.open.clone(),
         }
-        tally.accepted.fetch_add(1, Ordering::Relaxed);
-        let serve = serve.clone();
+    }
+}
+
+impl<S: Serve> Door<S> {
+    /// Lets in whoever comes, for ever.
+    async fn accept(self) {
+        loop {
+            match self.bound.accept().await {
+                Ok(socket) => self.let_in(socket),
+                Err(error) => {
+                    self.tally.refused.fetch_add(1, Ordering::Relaxed);
+                    // Anything else concerns the one connection that failed.
+                    if is_lack(&error) {
+                        tracing::error!(%error, "cannot accept");
+                        sleep(PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets in those who stand at the door. Must run within a runtime.
+    fn accept_waiting(&self) {
+        loop {
+            match self.bound.accept_now() {
+                Ok(Some(socket)) => self.let_in(socket),
+                Ok(None) => return,
+                Err(error) => {
+                    self.tally.refused.fetch_add(1, Ordering::Relaxed);
+                    if is_lack(&error) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn let_in(&self, socket: Socket) {
+        let counted = Counted::take(&self.open, &self.tally);
+        if self.open.load(Ordering::Relaxed) > self.serve.most_connections() {
+            self.tally.refused.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.tally.accepted.fetch_add(1, Ordering::Relaxed);
+        let serve = self.serve.clone();
         tokio::spawn(async move {
             let _counted = counted;
             serve.serve(socket).await;
         });
     }
+}
+
+/// Whether the process lacks something that every other connection needs too: descriptors or memory.
+fn is_lack(error: &io::Error) -> bool {
+    let lacks = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    error.raw_os_error().is_some_and(|number| lacks.contains(&Errno::from_raw(number)))
 }
 
 /// One open connection; given back on drop, also by a panic.
@@ -180,7 +243,6 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::client_stream::Socket;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 

@@ -44,6 +44,7 @@ use crate::wire::clients::Clients;
 use crate::wire::holds::call_at_ends;
 use crate::wire::mirror::{self, send_copies};
 use crate::wire::readers::Readers;
+use crate::wire::stop::Bounds;
 use listen::Listeners;
 use socket::Bound;
 
@@ -102,6 +103,7 @@ pub struct Server {
     open: Arc<AtomicUsize>,
     is_stopping: Arc<AtomicBool>,
     events: Arc<Events>,
+    notifier: Arc<Notifier>,
     /// What must not end before the process does.
     parts: Parts,
     /// The threads that do one thing beside; each ends with its sender.
@@ -250,6 +252,7 @@ impl Server {
             open,
             is_stopping,
             events,
+            notifier,
             parts,
             _beside: [probes, copies],
             _workers: workers,
@@ -304,20 +307,23 @@ impl Server {
         part
     }
 
-    /// Stops: refuses new connections, lets requests under way end, at most for the config's
-    /// drain time, then ends the rest. Answers with how many were ended.
+    /// Stops: says that it is not ready, accepts for `stop_delay` more and then those who have
+    /// connected, closes the listeners, gives the store back, and lets connections end, for `drain`
+    /// at most. Answers with how many have not.
     pub async fn stop(self) -> usize {
         self.is_stopping.store(true, Ordering::Relaxed);
-        let drain = self.published.load().config.server.drain;
-        self.control.stop_listening().await;
-        self.clients.wind_down().await;
+        sleep(self.published.load().config.server.stop_delay).await;
+        let settings = self.published.load().config.server.clone();
+        let (idle, tunnels) = (settings.drain_idle, settings.drain_tunnels);
+        self.clients.wind_down(Bounds { idle, tunnels });
+        self.control.stop().await;
         let drained = async {
             while self.open.load(Ordering::Relaxed) > 0 {
                 sleep(DRAIN_LOOK).await;
             }
         };
         // The count below says whether this ended in time.
-        let _ = timeout(drain, drained).await;
+        let _ = tokio::join!(timeout(settings.drain, drained), self.notifier.stop());
         self.open.load(Ordering::Relaxed)
     }
 }
@@ -472,7 +478,7 @@ async fn reload_on_change(path: PathBuf, seen: String, control: Control) {
 async fn serve_admin(bound: Bound, admin: Admin) {
     let served = match bound {
         Bound::Tcp(tcp) => axum::serve(tcp, admin::router(admin)).await,
-        Bound::Unix(unix) => axum::serve(unix, admin::router(admin)).await,
+        Bound::Unix(unix, _file) => axum::serve(unix, admin::router(admin)).await,
     };
     if let Err(error) = served {
         tracing::error!(%error, "the admin API has ended");

@@ -1,12 +1,14 @@
 //! Sockets that accept: an address in, connections out.
 
+use std::fs::symlink_metadata;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use socket2::{SockFilter, SockRef};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 use crate::config::ListenAddress;
 use crate::control::BindError;
@@ -18,13 +20,30 @@ const BACKLOG: u32 = 4_096;
 /// Bytes that may wait unsent in a socket's buffer before it takes no more.
 const UNSENT: u32 = 128 * 1024;
 
+/// A program for the kernel that drops what opens a TCP connection: a packet with SYN among its flags
+/// (RFC 9293 3.1: the 14th byte of the header). For connections that there are it changes nothing.
+const NO_NEW: [SockFilter; 4] = [
+    SockFilter::new(0x30, 0, 0, 13),          // load this byte
+    SockFilter::new(0x45, 0, 1, 0x02),        // is SYN set?
+    SockFilter::new(0x06, 0, 0, 0),           // then keep nothing of it
+    SockFilter::new(0x06, 0, 0, 0xffff_ffff), // else all
+];
+
 /// A socket that accepts.
 #[derive(Debug)]
 pub enum Bound {
     /// TCP.
     Tcp(TcpListener),
     /// A Unix domain socket.
-    Unix(UnixListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a Unix domain socket, which goes with this if it is still the same.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode; none if it was gone before it could be looked at.
+    identity: Option<(u64, u64)>,
 }
 
 impl Bound {
@@ -32,7 +51,9 @@ impl Bound {
     pub fn to(address: &ListenAddress) -> Result<Bound, BindError> {
         let bound = match address {
             ListenAddress::Tcp(socket) => bind_tcp(*socket).map(Bound::Tcp),
-            ListenAddress::Unix(path) => bind_unix(path).map(Bound::Unix),
+            ListenAddress::Unix(path) => {
+                bind_unix(path).map(|unix| Bound::Unix(unix, SocketFile::at(path)))
+            }
         };
         bound.map_err(|error| BindError { address: address.clone(), error })
     }
@@ -41,25 +62,83 @@ impl Bound {
     pub fn address(&self, asked: &ListenAddress) -> ListenAddress {
         match self {
             Bound::Tcp(tcp) => tcp.local_addr().map_or_else(|_| asked.clone(), ListenAddress::Tcp),
-            Bound::Unix(_) => asked.clone(),
+            Bound::Unix(..) => asked.clone(),
         }
     }
 
     /// The next connection.
     pub async fn accept(&self) -> io::Result<Socket> {
         match self {
-            Bound::Tcp(tcp) => {
-                let (stream, _) = tcp.accept().await?;
-                stream.set_nodelay(true)?;
-                // Without this a socket offers room only once a third of a large buffer is free,
-                // and a client that reads slowly but steadily looks like one that reads nothing.
-                // A system that does not know the option serves all the same.
-                let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
-                Ok(Socket::Tcp(stream))
-            }
-            Bound::Unix(unix) => unix.accept().await.map(|(stream, _)| Socket::Unix(stream)),
+            Bound::Tcp(tcp) => tcp.accept().await.and_then(|(stream, _)| prepared(stream)),
+            Bound::Unix(unix, _) => unix.accept().await.map(|(stream, _)| Socket::Unix(stream)),
         }
     }
+
+    /// The next connection, if there is one already. Must run within a runtime.
+    pub fn accept_now(&self) -> io::Result<Option<Socket>> {
+        let accepted = match self {
+            Bound::Tcp(tcp) => SockRef::from(tcp).accept(),
+            Bound::Unix(unix, _) => SockRef::from(unix).accept(),
+        };
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        socket.set_nonblocking(true)?;
+        match self {
+            Bound::Tcp(_) => prepared(TcpStream::from_std(socket.into())?).map(Some),
+            Bound::Unix(..) => Ok(Some(Socket::Unix(UnixStream::from_std(socket.into())?))),
+        }
+    }
+
+    /// Lets nobody connect any more, while who has connected can still be accepted: to close a
+    /// socket resets whoever waits in its queue, and they would go on coming while it is emptied.
+    /// Whoever tries now tries again within a second, and finds it closed or a successor.
+    pub fn refuse_new(&self) {
+        match self {
+            Bound::Tcp(tcp) => {
+                // Without it those are reset that come between the last accept and the end.
+                if let Err(error) = SockRef::from(tcp).attach_filter(&NO_NEW) {
+                    tracing::debug!(%error, "clients that connect at this moment may be reset");
+                }
+            }
+            Bound::Unix(_, file) => file.remove(),
+        }
+    }
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> SocketFile {
+        SocketFile { path: path.into(), identity: identity(path) }
+    }
+
+    /// Another file at this path is somebody else's, such as a successor's.
+    fn remove(&self) {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            // What cannot be removed is replaced by whoever binds the address next.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+fn prepared(stream: TcpStream) -> io::Result<Socket> {
+    stream.set_nodelay(true)?;
+    // Without this a socket offers room only once a third of a large buffer is free, and a client
+    // that reads slowly but steadily looks like one that reads nothing. A system that does not know
+    // the option serves all the same.
+    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+    Ok(Socket::Tcp(stream))
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
@@ -82,7 +161,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 
 /// Only a socket: any other file at this path is somebody's.
 fn is_left_behind(path: &Path) -> bool {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let is_socket = symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     is_socket && StdUnixStream::connect(path).is_err_and(refused)
 }
@@ -98,8 +177,39 @@ mod tests {
         std::fs::write(&precious, "mine").unwrap();
         assert!(Bound::to(&ListenAddress::Unix(precious.clone())).is_err());
         assert_eq!(std::fs::read_to_string(&precious).unwrap(), "mine");
-        let socket = ListenAddress::Unix(folder.path().join("dead.sock"));
-        drop(Bound::to(&socket).unwrap());
-        assert!(Bound::to(&socket).is_ok());
+        let dead = folder.path().join("dead.sock");
+        drop(UnixListener::bind(&dead).unwrap());
+        assert!(dead.exists() && Bound::to(&ListenAddress::Unix(dead)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_file_of_a_unix_socket_goes_with_it_unless_it_is_anothers() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("a.sock");
+        let bound = || Bound::to(&ListenAddress::Unix(path.clone())).unwrap();
+        drop(bound());
+        assert!(!path.exists());
+        let first = bound();
+        std::fs::remove_file(&path).unwrap();
+        let successor = bound();
+        drop(first);
+        assert!(path.exists(), "it is the successor's");
+        drop(successor);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn who_has_connected_is_accepted_and_nobody_else() {
+        let address = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
+        let bound = Bound::to(&address).unwrap();
+        let ListenAddress::Tcp(socket) = bound.address(&address) else { unreachable!() };
+        let _early = TcpStream::connect(socket).await.unwrap();
+        bound.refuse_new();
+        let late = tokio::spawn(TcpStream::connect(socket));
+        let accepted = bound.accept_now().unwrap();
+        assert!(matches!(accepted, Some(Socket::Tcp(_))));
+        drop(bound);
+        // Its first packet was dropped, so that it comes again; and then nobody is there.
+        assert!(late.await.unwrap().is_err());
     }
 }

@@ -12,6 +12,7 @@ mod pool;
 mod service;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -60,24 +61,42 @@ impl Snapshot {
     }
 }
 
-/// The one cell that the controller writes and every request reads.
+/// The one cell that the controller writes and every request reads; and whether the process ends,
+/// which concerns requests that began with any snapshot.
 #[derive(Debug)]
-pub struct Published(ArcSwap<Snapshot>);
+pub struct Published {
+    snapshot: ArcSwap<Snapshot>,
+    winds_down: AtomicBool,
+}
 
 impl Published {
     /// A cell that holds this first snapshot.
     pub fn of(first: Arc<Snapshot>) -> Published {
-        Published(ArcSwap::new(first))
+        Published { snapshot: ArcSwap::new(first), winds_down: AtomicBool::new(false) }
     }
 
     /// The snapshot in force.
     pub fn load(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.snapshot.load_full()
     }
 
     /// Puts the next one in force, for every request that begins from now on.
     pub fn publish(&self, next: Snapshot) {
-        self.0.store(Arc::new(next));
+        self.snapshot.store(Arc::new(next));
+    }
+
+    /// The process ends: connections end with their next answer, and nobody is held any more.
+    pub fn wind_down(&self) {
+        self.winds_down.store(true, Ordering::SeqCst);
+        // Whoever joins a line after this call sees the above before it waits there.
+        let snapshot = self.load();
+        let queues = snapshot.services.iter().flat_map(|service| service.queues());
+        queues.for_each(|queue| queue.call_next());
+    }
+
+    /// Whether the process ends.
+    pub fn winds_down(&self) -> bool {
+        self.winds_down.load(Ordering::SeqCst)
     }
 }
 

@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::deadline::Watch;
 use super::mirror::Mirrors;
 use super::pingora_lane::{PingoraLane, pingora_lane};
+use super::stop::{Bounds, Stop};
 use crate::clock::Clock;
 use crate::http::forwarded::Peer;
 use crate::record::Reader;
@@ -32,7 +33,10 @@ pub struct Clients {
     published: Arc<Published>,
     clock: Clock,
     proxy: Arc<HttpProxy<PingoraLane>>,
-    stopping: watch::Sender<bool>,
+    stop: Arc<Stop>,
+    /// What pingora would end its connections by: at once, with the next request on its way. So it
+    /// is never told.
+    never: watch::Receiver<bool>,
 }
 
 impl Clients {
@@ -46,13 +50,15 @@ impl Clients {
         mirrors: Mirrors,
     ) -> Clients {
         let proxy = Arc::new(pingora_lane(published.clone(), reader, clock, workers, mirrors));
-        Clients { published, clock, proxy, stopping: watch::Sender::new(false) }
+        let (_, never) = watch::channel(false);
+        Clients { published, clock, proxy, stop: Arc::default(), never }
     }
 
-    /// Closes idle connections, and the others after the request each has under way.
-    pub async fn wind_down(&self) {
-        self.stopping.send_replace(true);
-        self.proxy.cleanup().await;
+    /// Has each connection end: with the next answer, or when it has said nothing for as long as
+    /// this.
+    pub fn wind_down(&self, bounds: Bounds) {
+        self.published.wind_down();
+        self.stop.call(bounds);
     }
 }
 
@@ -60,11 +66,12 @@ impl Serve for Clients {
     async fn serve(self: Arc<Self>, socket: Socket) {
         let peer = Peer::new(socket.peer_address(), "http", self.clock.now());
         let limits = self.published.load().config.server.client.clone();
-        let connection = Arc::new(Connection::new(peer, limits, self.clock));
+        let connection = Connection::new(peer, limits, self.clock, self.stop.clone());
+        let connection = Arc::new(connection);
         let stream: Stream = Box::new(ClientStream::new(socket, connection.clone()));
-        let stopping = self.stopping.subscribe();
         // HTTP/1.1 only so far: pingora gives back nothing to go on with.
-        Watch::new(self.proxy.process_new(stream, &stopping), connection).await;
+        let served = self.proxy.process_new(stream, &self.never);
+        Watch::new(served, connection).await;
     }
 
     fn most_connections(&self) -> usize {

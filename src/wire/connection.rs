@@ -5,9 +5,11 @@
 //! they are the request's: the lane passes each on, the stream says when bytes move, the watch
 //! asks what is due.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::stop::Stop;
 use crate::clock::Clock;
 use crate::config::ClientLimits;
 use crate::exchange::Wait;
@@ -21,12 +23,14 @@ pub(super) enum Phase {
     Idle = 0,
     /// The rest of a request's head.
     Head = 1,
-    /// Anything after the head, while the request's body comes in, and in a tunnel.
+    /// Anything after the head, while the request's body comes in.
     Exchange = 2,
+    /// The next bytes in a tunnel.
+    Tunnel = 3,
     /// The final head of the answer to a request that has come in whole.
-    Answer = 3,
+    Answer = 4,
     /// The rest of that answer.
-    Rest = 4,
+    Rest = 5,
 }
 
 /// What lane and stream know of one client connection. One task uses both, so the atomics are
@@ -42,11 +46,14 @@ pub struct Connection {
     clock: Clock,
     opened: Instant,
     limits: ClientLimits,
+    pub(super) stop: Arc<Stop>,
     phase: AtomicU8,
     /// Nanoseconds that the wait under way may take; 0 for any.
     within: AtomicU64,
     /// Nanoseconds after `opened` at which it is over; 0 while its clock has not started.
     due: AtomicU64,
+    /// Nanoseconds after `opened` at which a tunnel is over, whatever moves in it; 0 for never.
+    until: AtomicU64,
     is_overdue: AtomicBool,
     /// Whether a read has failed for being late: then pingora knows.
     is_told: AtomicBool,
@@ -54,15 +61,17 @@ pub struct Connection {
 
 impl Connection {
     /// A connection just accepted; its first head is due.
-    pub fn new(peer: Peer, limits: ClientLimits, clock: Clock) -> Connection {
+    pub fn new(peer: Peer, limits: ClientLimits, clock: Clock, stop: Arc<Stop>) -> Connection {
         let connection = Connection {
             opened: peer.since,
             peer,
             clock,
             limits,
+            stop,
             phase: AtomicU8::new(Phase::Head as u8),
             within: AtomicU64::new(0),
             due: AtomicU64::new(0),
+            until: AtomicU64::new(0),
             is_overdue: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
         };
@@ -83,6 +92,10 @@ impl Connection {
         match wait {
             Wait::Nothing => self.enter(Phase::Exchange, None),
             Wait::Request(within) => self.enter(Phase::Exchange, Some(within)),
+            Wait::Tunnel(within) => {
+                self.enter(Phase::Tunnel, Some(within));
+                self.bound_tunnel();
+            }
             Wait::Answer(within) => self.enter(Phase::Answer, Some(within)),
             Wait::Rest(within) => self.enter(Phase::Rest, Some(within)),
         }
@@ -90,7 +103,30 @@ impl Connection {
 
     /// The answer is written; the next byte begins a request.
     pub fn end_exchange(&self) {
-        self.enter(Phase::Idle, Some(self.limits.keepalive));
+        let keepalive = self.limits.keepalive;
+        let within = self.stop.bounds().map_or(keepalive, |bounds| bounds.idle.min(keepalive));
+        self.enter(Phase::Idle, Some(within));
+    }
+
+    /// The process stops: what only waits does so for less long from now on.
+    pub(super) fn on_stop(&self) {
+        if self.is_phase(Phase::Idle) {
+            self.end_exchange();
+        } else if self.is_phase(Phase::Tunnel) {
+            self.bound_tunnel();
+        }
+    }
+
+    fn bound_tunnel(&self) {
+        if let Some(bounds) = self.stop.bounds() {
+            self.until.store(self.after(bounds.tunnels), Ordering::Relaxed);
+        }
+    }
+
+    /// A time from now on in nanoseconds after `opened`, never 0.
+    fn after(&self, within: Duration) -> u64 {
+        let elapsed = self.clock.now().saturating_duration_since(self.opened);
+        nanoseconds(elapsed).saturating_add(nanoseconds(within)).max(1)
     }
 
     /// Whether a deadline has passed.
@@ -121,7 +157,7 @@ impl Connection {
     fn enter(&self, phase: Phase, within: Option<Duration>) {
         let within = within.filter(|within| *within != Duration::MAX);
         // 0 stands for any time, so that no time at all is the next to it.
-        let within = within.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX).max(1));
+        let within = within.map_or(0, |within| nanoseconds(within).max(1));
         self.within.store(within, Ordering::Relaxed);
         self.due.store(0, Ordering::Relaxed);
         self.phase.store(phase as u8, Ordering::Relaxed);
@@ -148,16 +184,27 @@ impl Connection {
 
     /// The end of the wait under way, whose clock starts now if it has not started.
     pub(super) fn due(&self) -> Option<Instant> {
-        let within = self.within.load(Ordering::Relaxed);
-        if within == 0 {
-            return None;
-        }
+        let due = match self.within.load(Ordering::Relaxed) {
+            0 => u64::MAX,
+            within => self.due_of(within),
+        };
+        let due = match self.until.load(Ordering::Relaxed) {
+            0 => due,
+            until => due.min(until),
+        };
+        (due < u64::MAX).then(|| self.opened + Duration::from_nanos(due))
+    }
+
+    fn due_of(&self, within: u64) -> u64 {
         let mut due = self.due.load(Ordering::Relaxed);
         if due == 0 {
-            let elapsed = self.clock.now().saturating_duration_since(self.opened);
-            due = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).saturating_add(within);
+            due = self.after(Duration::from_nanos(within));
             self.due.store(due, Ordering::Relaxed);
         }
-        Some(self.opened + Duration::from_nanos(due))
+        due
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

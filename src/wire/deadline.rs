@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::Sleep;
 
 use super::connection::Connection;
@@ -42,12 +43,31 @@ pub struct Watch<F> {
     inner: Pin<Box<F>>,
     connection: Arc<Connection>,
     alarm: Alarm,
+    /// What wakes the connection when the process stops; asked once, as its task stays the same.
+    called: Option<Pin<Box<OwnedNotified>>>,
+    is_asked: bool,
 }
 
 impl<F: Future> Watch<F> {
     /// Watches over `inner`, which serves this connection.
     pub fn new(inner: F, connection: Arc<Connection>) -> Watch<F> {
-        Watch { inner: Box::pin(inner), connection, alarm: Alarm::default() }
+        let called = Some(Box::pin(connection.stop.called()));
+        let (inner, alarm) = (Box::pin(inner), Alarm::default());
+        Watch { inner, connection, alarm, called, is_asked: false }
+    }
+
+    /// Tells the connection once that the process stops.
+    fn poll_stop(&mut self, cx: &mut Context<'_>) {
+        let Some(called) = &mut self.called else { return };
+        if !self.is_asked {
+            self.is_asked = true;
+            // Whether it has been called is seen below.
+            let _ = called.as_mut().poll(cx);
+        }
+        if self.connection.stop.bounds().is_some() {
+            self.called = None;
+            self.connection.on_stop();
+        }
     }
 }
 
@@ -56,6 +76,7 @@ impl<F: Future> Future for Watch<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        this.poll_stop(cx);
         loop {
             if this.inner.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());

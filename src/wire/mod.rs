@@ -2,12 +2,13 @@
 //!
 //! What happens to a request is decided in [`exchange`](crate::exchange), which knows nothing of
 //! bytes. [`pingora_lane`] has the hooks that call it and decides nothing; `connection.rs` and
-//! `deadline.rs` hold the deadlines of a connection, `mirror/` sends copies of requests.
+//! `deadline.rs` hold the deadlines of a connection, `stop.rs` how all of them end, `mirror/` sends copies of requests.
 
 pub mod clients;
 pub mod client_stream;
 pub mod connection;
 pub mod deadline;
+pub mod stop;
 pub mod pingora_lane;
 pub mod readers;
 pub mod heads;

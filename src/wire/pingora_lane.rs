@@ -121,7 +121,7 @@ impl ProxyHttp for PingoraLane {
                 Ok(false)
             }
             Err(answer) => {
-                write(session, *answer).await?;
+                self.write(session, *answer).await?;
                 Ok(true)
             }
         }
@@ -236,7 +236,7 @@ impl ProxyHttp for PingoraLane {
         let (id, mark, cookie) = (ctx.request_id(), ctx.mark(), ctx.set_cookie(status));
         let add = response::Additions { id, mark, cookie };
         let edits = response::edits(View::Map(&response.headers), status, client, &add);
-        let ends_connection = edits.ends_connection || session.is_process_shutting_down();
+        let ends_connection = edits.ends_connection || self.published.winds_down();
         heads::edit_response(response, edits)?;
         if ends_connection {
             session.set_keepalive(None);
@@ -321,7 +321,7 @@ impl ProxyHttp for PingoraLane {
         let error_code = answer.status;
         if cause != Cause::ClientGone && answered(session).is_none() {
             // If the client is gone after all there is nobody to tell.
-            let _ = write(session, answer).await;
+            let _ = self.write(session, answer).await;
         }
         FailToProxy { error_code, can_reuse_downstream: false }
     }
@@ -339,6 +339,29 @@ impl ProxyHttp for PingoraLane {
     /// metrics and the request's record.
     fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
         true
+    }
+}
+
+impl PingoraLane {
+    /// Writes an answer of ours.
+    async fn write(&self, session: &mut Session, answer: Answer) -> Result<()> {
+        if answer.keeps_connection && !session.as_mut().is_body_done() {
+            skip_body(session).await;
+        }
+        if !answer.keeps_connection || self.published.winds_down() {
+            session.set_keepalive(None);
+        }
+        let mut head = ResponseHeader::build(answer.status, Some(answer.fields.len() + 3))?;
+        for (name, value) in answer.fields {
+            head.append_header(name, value)?;
+        }
+        if answer.status != 204 {
+            head.insert_header(CONTENT_LENGTH, answer.body.len())?;
+        }
+        let has_body = session.req_header().method != Method::HEAD;
+        session.write_response_header(Box::new(head), !has_body).await?;
+        let body = has_body.then_some(answer.body);
+        session.write_response_body(body, true).await
     }
 }
 
@@ -450,25 +473,6 @@ async fn skip_body(session: &mut Session) {
         // What does not come in time ends with the connection.
         let _ = tokio::time::timeout(SKIP, session.as_mut().drain_request_body()).await;
     }
-}
-
-async fn write(session: &mut Session, answer: Answer) -> Result<()> {
-    if !answer.keeps_connection {
-        session.set_keepalive(None);
-    } else if !session.as_mut().is_body_done() {
-        skip_body(session).await;
-    }
-    let mut head = ResponseHeader::build(answer.status, Some(answer.fields.len() + 3))?;
-    for (name, value) in answer.fields {
-        head.append_header(name, value)?;
-    }
-    if answer.status != 204 {
-        head.insert_header(CONTENT_LENGTH, answer.body.len())?;
-    }
-    let has_body = session.req_header().method != Method::HEAD;
-    session.write_response_header(Box::new(head), !has_body).await?;
-    let body = has_body.then_some(answer.body);
-    session.write_response_body(body, true).await
 }
 
 /// Marks the error by which an answer is given up for another attempt.

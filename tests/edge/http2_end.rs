@@ -32,7 +32,7 @@ async fn serve_http2(edge: &Edge) -> TcpStream {
     let (published, last) = (edge.server.published().clone(), Arc::new(Rings::new(0, 1)));
     let proxy = Arc::new(pingora_lane(published, last, clock, 1, mirrors));
     let peer = Peer::new([127, 0, 0, 1].into(), "http", Instant::now());
-    let connection = Connection::new(peer, ClientLimits::default(), clock);
+    let connection = Connection::new(peer, ClientLimits::default(), clock, Arc::default());
     let stream = ClientStream::new(Socket::Tcp(server), Arc::new(connection));
     let digest = Arc::new(Digest {
         ssl_digest: None,

@@ -29,6 +29,7 @@ mod standing;
 mod slo;
 mod source;
 mod steady_load;
+mod stopping;
 mod sticky_rollout;
 mod strategies;
 mod upstreams;

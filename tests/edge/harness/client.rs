@@ -50,6 +50,11 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Client::of(stream)
+    }
+
+    /// The client of a connection that was made.
+    pub fn of(stream: TcpStream) -> Client {
         Client { stream, buffer: Vec::new() }
     }
 

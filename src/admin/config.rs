@@ -3,18 +3,19 @@
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use bytes::Bytes;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::Admin;
 use super::answer::by;
 use super::guard::Caller;
-use super::operations::Asker;
 use super::problem::Problem;
 use super::wire::{self, ConfigChange, ConfigProblem};
-use crate::control::ReloadError;
-use crate::files::Text;
-use crate::orders::live;
+use crate::control::Cause;
+use crate::files::{Examined, FileError, Text};
+use crate::orders::differences;
 
 type Body = Result<Bytes, BytesRejection>;
 
@@ -26,14 +27,25 @@ pub async fn show(State(admin): State<Admin>) -> Json<wire::ConfigText> {
     Json(wire::ConfigText { path, text })
 }
 
-/// Checks a text, or the file if there is none.
+/// Checks a text, or the file if there is none. A text may name files that lie beside the config, and
+/// those that the config in force names.
 #[utoipa::path(post, path = "/v1/config/check", tag = "config",
     request_body(content = String, content_type = "application/toml"),
     responses((status = 200, description = "What is wrong with it", body = wire::Checked)))]
 pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Checked>, Problem> {
-    let text = given_or_file(&admin, body?)?;
-    let (valid, problems) = text.check();
-    Ok(Json(wire::Checked { valid, problems: ConfigProblem::all(&problems, &text.text) }))
+    let (text, found) = match given_or_file(&admin, body?).await {
+        Ok((text, read)) => (text.text, read.map(|(_, odd)| odd)),
+        Err(FileError::Problems(rejected)) => {
+            (rejected.text.clone(), Err(FileError::Problems(rejected)))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (valid, problems) = match found {
+        Ok(odd) => (true, odd),
+        Err(FileError::Problems(rejected)) => (false, rejected.problems),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Json(wire::Checked { valid, problems: ConfigProblem::all(&problems, &text) }))
 }
 
 /// What putting a text in force would change; the file's if there is none.
@@ -43,27 +55,40 @@ pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::
         (status = 200, description = "The differences", body = wire::Changes),
         (status = 422, description = "The text is not a config", body = Problem)))]
 pub async fn diff(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Changes>, Problem> {
-    let (config, _) = given_or_file(&admin, body?)?.parse()?;
+    let (_, read) = given_or_file(&admin, body?).await?;
+    let (config, _) = read?;
     let (before, state) = (admin.in_force.borrow().config.clone(), admin.state.borrow().clone());
-    let found = crate::config::diff(&before, &config, &live(&state, &before));
-    Ok(Json(changes(&admin, found)))
+    Ok(Json(changes(&admin, differences(&state, &before, &config, false))))
+}
+
+/// How the file is read again.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Reload {
+    /// Whether what was ordered of what is not in the file any more is forgotten; else it is kept for a
+    /// day, and in force again if it comes back.
+    #[serde(default)]
+    forget: bool,
+    /// Why.
+    reason: Option<String>,
+    /// Who; `api` if left out.
+    author: Option<String>,
 }
 
 /// Reads the file again and puts it in force. A file with errors changes nothing.
-#[utoipa::path(post, path = "/v1/config/reload", tag = "config",
-    params(("reason" = Option<String>, Query), ("author" = Option<String>, Query)),
-    responses(
+#[utoipa::path(post, path = "/v1/config/reload", tag = "config", params(Reload), responses(
     (status = 200, description = "What changed", body = wire::Changes),
     (status = 409, description = "There is no file, or an address cannot be bound", body = Problem),
     (status = 422, description = "The file is not a config", body = Problem)))]
 pub async fn reload(
     State(admin): State<Admin>,
     caller: Caller,
-    asker: Result<Query<Asker>, QueryRejection>,
+    how: Result<Query<Reload>, QueryRejection>,
 ) -> Result<Json<wire::Changes>, Problem> {
-    let Query(Asker { reason, author }) = asker?;
+    let Query(Reload { forget: forgets, reason, author }) = how?;
     let by = by(&HeaderMap::new(), &caller, author, reason, false)?;
-    let made = admin.control.reload(by).await?;
+    let made = admin.control.reload(by, Cause::Asked { forgets }).await?;
     Ok(Json(changes(&admin, made)))
 }
 
@@ -72,20 +97,10 @@ fn changes(admin: &Admin, changes: Vec<crate::config::Change>) -> wire::Changes 
     wire::Changes { changes, generation: admin.published.load().generation }
 }
 
-fn given_or_file(admin: &Admin, body: Bytes) -> Result<Text, Problem> {
+async fn given_or_file(admin: &Admin, body: Bytes) -> Result<Examined, FileError> {
     if body.is_empty() {
-        return match admin.source.path() {
-            Some(_) => Ok(admin.source.read()?),
-            None => Err(ReloadError::NoFile.into()),
-        };
+        return admin.files.examine().await;
     }
-    match String::from_utf8(body.to_vec()) {
-        Ok(text) => {
-            // Files that it names are looked for where the process's own file is.
-            let path = admin.source.path().map(|path| path.with_file_name("(request)"));
-            let path = path.map_or("(request)".into(), |path| path.display().to_string());
-            Ok(Text { path, text })
-        }
-        Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad-body", "the text is not UTF-8")),
-    }
+    let in_force = admin.in_force.borrow().config.clone();
+    admin.files.examine_text(body.to_vec(), in_force).await
 }

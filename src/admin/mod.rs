@@ -29,7 +29,7 @@ use utoipa_axum::routes;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::events::Events;
-use crate::files::{InForce, Source};
+use crate::files::{Files, InForce};
 use crate::history::History;
 use crate::observe::Process;
 use crate::orders::Refused;
@@ -58,8 +58,8 @@ pub struct Admin {
     pub state: watch::Receiver<Arc<State>>,
     /// The config in force and its text.
     pub in_force: watch::Receiver<Arc<InForce>>,
-    /// Where the config comes from.
-    pub source: Source,
+    /// Where the config comes from, and all that it names.
+    pub files: Arc<Files>,
     /// Set once the process is to end.
     pub is_stopping: Arc<AtomicBool>,
     /// Time.

@@ -149,9 +149,10 @@ impl From<ReloadError> for Problem {
             ReloadError::Open => (StatusCode::UNPROCESSABLE_ENTITY, "open-admin"),
             ReloadError::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             ReloadError::NoFile => (StatusCode::CONFLICT, "no-file"),
-            ReloadError::File(FileError::Read { .. }) => {
+            ReloadError::File(FileError::Read { .. } | FileError::Hangs { .. }) => {
                 (StatusCode::CONFLICT, "file-not-readable")
             }
+            ReloadError::Removes(_) => (StatusCode::CONFLICT, "removes"),
             ReloadError::File(FileError::Problems(_)) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "bad-config")
             }

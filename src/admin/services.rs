@@ -185,7 +185,7 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
             .map(|rollout| wire::Rollout::of(Report::of(&state, rollout, wall), wall)),
         orders: state
             .orders_of(&service.name)
-            .filter(|standing| !standing.is_over(wall))
+            .filter(|standing| !standing.is_over(wall) && !state.is_dormant(&standing.what))
             .map(Standing::of)
             .collect(),
     }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::problem::Problem;
 use super::{Admin, services, wire};
 use crate::observe;
+use crate::orders::{ABSENT_KEPT, kept_of};
 
 /// Whether the process runs.
 #[utoipa::path(get, path = "/livez", tag = "process",
@@ -66,10 +67,25 @@ pub async fn status(State(admin): State<Admin>) -> Json<wire::Status> {
             path: admin.in_force.borrow().text.path.clone(),
             last_reload_successful: gauges.last_reload_successful,
             last_reload_success: gauges.last_reload_success,
+            waits_for_reload: gauges.waits_for_reload,
+            refused: admin.process.refused(),
             reloads: gauges.reloads,
             refused_reloads: gauges.refused_reloads,
         },
         listeners: admin.process.listeners().iter().map(|tally| listener(tally)).collect(),
+        kept: kept(&admin),
         services: services::all(&admin, &snapshot),
     })
+}
+
+/// What is kept of what is gone from the file.
+fn kept(admin: &Admin) -> Vec<wire::Kept> {
+    let state = admin.state.borrow().clone();
+    let kept = state.absent().map(|(part, since)| wire::Kept {
+        what: part.to_string(),
+        orders: kept_of(&state, part),
+        since: since.seconds(),
+        until: (since + ABSENT_KEPT).seconds(),
+    });
+    kept.filter(|kept| !kept.orders.is_empty()).collect()
 }

@@ -54,8 +54,24 @@ pub struct Status {
     pub config: ConfigStatus,
     /// Where requests come in.
     pub listeners: Vec<Listener>,
+    /// What was ordered of what is not in the file any more: in force again if that comes back in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
     /// All services.
     pub services: Vec<Service>,
+}
+
+/// What was ordered of something that is not in the file any more.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Kept {
+    /// What is gone, such as `service shop`.
+    pub what: String,
+    /// What was ordered of it, in words.
+    pub orders: Vec<String>,
+    /// Since when it is gone, as Unix time in seconds.
+    pub since: f64,
+    /// Until when its orders are kept.
+    pub until: f64,
 }
 
 /// The config's state.
@@ -65,6 +81,12 @@ pub struct ConfigStatus {
     pub path: String,
     /// Whether the last reload took effect.
     pub last_reload_successful: bool,
+    /// Whether a file that was saved takes away what is in use, and waits for `pointsman reload`.
+    #[serde(default)]
+    pub waits_for_reload: bool,
+    /// Why the last reload was refused; none if it took effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// Unix time of the last that did, in seconds.
     pub last_reload_success: f64,
     /// Reloads that took effect.
@@ -448,7 +470,7 @@ pub fn weights(split: &Split) -> BTreeMap<String, f64> {
 }
 
 impl ConfigProblem {
-    /// All problems of a text.
+    /// The problems of a text: as many as anybody reads, errors first if there are more.
     pub fn all(problems: &Problems, text: &str) -> Vec<ConfigProblem> {
         let one = |problem: &crate::config::Problem| {
             let place = problem.position(text);
@@ -464,6 +486,6 @@ impl ConfigProblem {
                 help: problem.help.clone(),
             }
         };
-        problems.0.iter().map(one).collect()
+        problems.shown().into_iter().map(one).collect()
     }
 }

@@ -3,21 +3,26 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 
+use super::input::Input;
 use super::{Ending, print};
 use crate::admin::wire::{Checked, ConfigProblem};
 use crate::config::{Config, Level, Problems};
-use crate::files::Text;
+use crate::files::FileError;
 
 /// Check a config file and show all that is wrong with it.
+///
+/// What `check` takes, `run` can begin with, but for what only the machine knows: addresses that are in
+/// use, and files that only the user of the proxy may read.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pointsman check pointsman.toml\n  \
+                        make-config | pointsman check -\n  \
                         pointsman check --json pointsman.toml | jq .problems")]
 pub struct Check {
-    /// The config file.
-    file: PathBuf,
+    /// The config file; - for standard input [default: pointsman.toml, then
+    /// /etc/pointsman/pointsman.toml]
+    file: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -25,11 +30,16 @@ pub struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
-        let path = self.file.display().to_string();
-        let text =
-            std::fs::read_to_string(&self.file).with_context(|| format!("cannot read {path}"))?;
-        let named = Text { path: path.clone(), text: text.clone() };
-        let (valid, problems) = named.check();
+        let (path, text, valid, problems) = match Input::of(self.file)?.read() {
+            Ok(text) => {
+                let (valid, problems) = text.check();
+                (text.path, text.text, valid, problems)
+            }
+            Err(FileError::Problems(rejected)) => {
+                (rejected.path, rejected.text, false, rejected.problems)
+            }
+            Err(error) => return Err(error.into()),
+        };
         let config = Config::parse(&text).ok().map(|(config, _)| config).filter(|_| valid);
         if self.json {
             let problems = ConfigProblem::all(&problems, &text);

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 
 use super::api::{Api, Call};
+use super::input::Input;
 use super::{Ending, Reach, reload};
 
 /// Show what reading a config file would change.
@@ -20,11 +20,11 @@ pub struct Diff {
 
 impl Diff {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
-        let read = |file: &PathBuf| {
-            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+        let text = match &self.file {
+            Some(file) => Some(Input::File(file.clone()).text()?.text),
+            None => None,
         };
-        let text = self.file.as_ref().map(read).transpose()?;
         let answer = Api(&self.reach).ask(Call::config("/v1/config/diff", text)).await;
-        reload::show(answer, self.reach.json, "no difference")
+        reload::show(answer, self.reach.json, self.file.as_deref(), "no difference")
     }
 }

@@ -17,6 +17,7 @@ mod freeze;
 mod history;
 mod hold;
 mod init;
+mod input;
 mod logging;
 mod maintenance;
 mod mirror;

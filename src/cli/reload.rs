@@ -1,5 +1,7 @@
 //! `reload`: a running proxy in, what changed or all that is wrong with its file out.
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::api::{Api, ApiError, Call, segment};
@@ -9,12 +11,18 @@ use crate::admin::wire;
 /// Read the config file again.
 ///
 /// A file with errors changes nothing: the errors are shown and the exit code is 1.
+/// What is not in the file any more goes, also if it is in use. What was ordered of it is kept for a day,
+/// and is in force again if it comes back.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  pointsman check pointsman.toml && pointsman reload")]
+#[command(after_help = "Examples:\n  pointsman check pointsman.toml && pointsman reload\n  \
+                        pointsman reload --forget")]
 pub struct Reload {
     /// Why; kept with the event.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Keep nothing of what was ordered of what is not in the file any more.
+    #[arg(long)]
+    forget: bool,
     #[command(flatten)]
     reach: Reach,
 }
@@ -25,16 +33,19 @@ impl Reload {
         if let Some(reason) = &self.reason {
             path.push_str(&format!("&reason={}", segment(reason)));
         }
-        let call = Call::config(&path, None);
-        let answer = Api(&self.reach).ask(call).await;
-        show(answer, self.reach.json, "reloaded; nothing has changed")
+        if self.forget {
+            path.push_str("&forget=true");
+        }
+        let answer = Api(&self.reach).ask(Call::config(&path, None)).await;
+        show(answer, self.reach.json, None, "reloaded; nothing has changed")
     }
 }
 
-/// Shows changes a line each, or a config's problems a line each.
+/// Shows changes a line each, or a config's problems a line each, with the file that was sent.
 pub(super) fn show(
     answer: Result<wire::Changes, ApiError>,
     json: bool,
+    file: Option<&Path>,
     none: &str,
 ) -> anyhow::Result<Ending> {
     match answer {
@@ -48,9 +59,11 @@ pub(super) fn show(
         }
         Err(ApiError::Refused { problems, detail, status }) if !problems.is_empty() => {
             for problem in &problems {
+                let file = file.map_or_else(String::new, |file| format!("{}:", file.display()));
                 let place = match (problem.line, problem.column) {
-                    (Some(line), Some(column)) => format!("{line}:{column}: "),
-                    _ => String::new(),
+                    (Some(line), Some(column)) => format!("{file}{line}:{column}: "),
+                    _ if file.is_empty() => file,
+                    _ => format!("{file} "),
                 };
                 let label = match problem.label.is_empty() {
                     true => String::new(),

@@ -6,13 +6,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::Ending;
+use super::input::usual;
 use super::logging::{self, LogFormat};
 use crate::config::ListenAddress;
 use crate::files::{FileError, Source};
 use crate::server::{Options, Server, StartError, signals};
-
-/// Looked for in this order if no file is named.
-const USUAL: [&str; 2] = ["pointsman.toml", "/etc/pointsman/pointsman.toml"];
 
 /// Run the proxy with a config file.
 ///
@@ -81,14 +79,4 @@ pub(super) async fn serve(mut server: Server) -> anyhow::Result<Ending> {
         bail!("a part of the process has ended that must not: {part}");
     }
     Ok(Ending::Done)
-}
-
-fn usual() -> anyhow::Result<PathBuf> {
-    let found = USUAL.iter().map(PathBuf::from).find(|path| path.exists());
-    found.with_context(|| {
-        format!(
-            "no config file: neither {} exists; `pointsman init` writes one",
-            USUAL.join(" nor ")
-        )
-    })
 }

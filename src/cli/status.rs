@@ -9,6 +9,7 @@ use super::api::{Api, Call};
 use super::table::{percent, table};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
+use crate::clock::in_words;
 use crate::config::suggest;
 
 /// How often `--watch` looks.
@@ -67,12 +68,14 @@ impl Status {
             status.uptime_seconds,
             listeners.join(", ")
         )];
-        if !status.config.last_reload_successful {
-            lines.push(format!(
-                "! the last reload of {} was refused; `pointsman reload` says why",
-                status.config.path
-            ));
+        let (path, refused) = (&status.config.path, status.config.refused.as_deref());
+        let why = refused.map_or_else(String::new, |why| format!(": {why}"));
+        if status.config.waits_for_reload {
+            lines.push(format!("! {path} is not in force, waiting for `pointsman reload`{why}"));
+        } else if !status.config.last_reload_successful {
+            lines.push(format!("! the last reload of {path} was refused{why}"));
         }
+        lines.extend(status.kept.iter().map(kept));
         if !status.store_writable {
             let why = "! the store cannot be written: orders are refused, rollouts stand still; \
                        `pointsman events` says why";
@@ -99,6 +102,16 @@ impl Status {
         }
         lines.join("\n")
     }
+}
+
+/// What is kept of something that is not in the file any more.
+fn kept(kept: &wire::Kept) -> String {
+    let wire::Kept { what, orders, since, until } = kept;
+    let length = in_words(Duration::from_secs_f64((until - since).max(0.0)));
+    let orders = orders.join(", ");
+    format!(
+        "! {what} is gone from the file; in force again if it comes back within {length}: {orders}"
+    )
 }
 
 fn pools(services: &[wire::Service]) -> String {

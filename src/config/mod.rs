@@ -114,6 +114,8 @@ pub struct Server {
     pub drain_idle: Duration,
     /// How long it waits for tunnels.
     pub drain_tunnels: Duration,
+    /// What a file that was merely saved may take away.
+    pub removals: Removals,
     /// Whether hooks may run commands of this machine.
     pub allow_commands: bool,
     /// A folder for what outlives the process; none for the usual one. Takes effect at the next
@@ -123,6 +125,16 @@ pub struct Server {
     pub remember: usize,
     /// What a client may do.
     pub client: ClientLimits,
+}
+
+/// What a file that was merely saved may take away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Removals {
+    /// Nothing that is in use: that waits for somebody's word.
+    #[default]
+    Confirm,
+    /// Whatever is not in it.
+    AtOnce,
 }
 
 /// Bounds on what one client connection may do.
@@ -284,14 +296,16 @@ impl Config {
 
     /// The service of this name.
     pub fn service(&self, name: &str) -> Option<&Service> {
-        self.services.iter().find(|service| &*service.name == name)
+        let place = self.services.binary_search_by(|service| (*service.name).cmp(name));
+        place.ok().map(|place| &self.services[place])
     }
 }
 
 impl Service {
     /// The pool of this name.
     pub fn pool(&self, name: &str) -> Option<&Pool> {
-        self.pools.iter().find(|pool| &*pool.name == name)
+        let place = self.pools.binary_search_by(|pool| (*pool.name).cmp(name));
+        place.ok().map(|place| &self.pools[place])
     }
 
     /// The names of its pools, in order.

@@ -14,6 +14,9 @@ pub enum Level {
     Error,
 }
 
+/// How many problems are shown: nobody reads more, and each is mended one at a time.
+const SHOWN: usize = 20;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -101,31 +104,75 @@ impl Problems {
     pub fn render(&self, text: &str, path: &str, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
-        let one = |problem: &Problem| renderer.render(&[problem.group(text, path)]);
-        self.0.iter().map(one).collect::<Vec<_>>().join("\n\n")
+        let one = |problem: &Problem| {
+            let (part, first, line) = problem.part(text);
+            renderer.render(&[problem.group(part, first, line, path)])
+        };
+        let shown = self.shown().into_iter().map(one);
+        shown.chain(self.left_out()).collect::<Vec<_>>().join("\n\n")
     }
 
-    /// All of them, a line each: `file:line:column: message`.
+    /// Those that are shown, in the order of the file; if there are too many, errors before warnings.
+    pub fn shown(&self) -> Vec<&Problem> {
+        let of = |level| self.0.iter().filter(move |problem| problem.level == level);
+        match self.0.len() <= SHOWN {
+            true => self.0.iter().collect(),
+            false => of(Level::Error).chain(of(Level::Warning)).take(SHOWN).collect(),
+        }
+    }
+
+    /// How many there are beside those that are shown, in words; none if there are no more.
+    fn left_out(&self) -> Option<String> {
+        let more = self.0.len().saturating_sub(SHOWN);
+        (more > 0).then(|| format!("… and {more} more"))
+    }
+
+    /// Whether there are more than are shown: what is found now need not be told in many words.
+    pub(super) fn are_many(&self) -> bool {
+        self.0.len() > SHOWN
+    }
+
+    /// As [`Problems::render`], but a line each: `file:line:column: message`.
     pub fn lines(&self, text: &str, path: &str) -> Vec<String> {
-        let line = |problem: &Problem| match problem.position(text) {
-            Some((line, column)) => format!("{path}:{line}:{column}: {}", problem.message),
-            None => format!("{path}: {}", problem.message),
+        let line = |problem: &Problem| {
+            let place = match problem.position(text) {
+                Some((line, column)) => format!("{path}:{line}:{column}"),
+                None => path.to_string(),
+            };
+            format!("{place}: {}", problem.message)
         };
-        self.0.iter().map(line).collect()
+        self.shown().into_iter().map(line).chain(self.left_out()).collect()
     }
 }
 
 impl Problem {
-    fn group<'a>(&'a self, text: &'a str, path: &'a str) -> Group<'a> {
+    /// The lines of a text that it is about, with the place where they begin and their line's number.
+    fn part<'t>(&self, text: &'t str) -> (&'t str, usize, usize) {
+        let spans = || self.span.iter().chain(self.other.iter().map(|(span, _)| span));
+        let start = spans().map(|span| span.start).min().unwrap_or_default();
+        let end = spans().map(|span| visible(span, text).end).max().unwrap_or_default();
+        let (Some(before), Some(after)) = (text.get(..start), text.get(end..)) else {
+            return (text, 0, 1);
+        };
+        let first = before.rfind('\n').map_or(0, |at| at + 1);
+        let last = after.find('\n').map_or(text.len(), |at| end + at);
+        (&text[first..last], first, before.matches('\n').count() + 1)
+    }
+
+    /// As a picture above these lines, which begin at this place of the text.
+    fn group<'a>(&'a self, text: &'a str, first: usize, line: usize, path: &'a str) -> Group<'a> {
         let title = match self.level {
             Level::Error => Title::ERROR,
             Level::Warning => Title::WARNING,
         };
         let mut group = Group::with_title(title.primary_title(self.message.as_str()));
         if let Some(span) = &self.span {
-            let mark = |span: &Range<usize>| visible(span, text);
+            let mark = |span: &Range<usize>| {
+                let within = |at: usize| at.saturating_sub(first);
+                visible(&(within(span.start)..within(span.end)), text)
+            };
             let primary = AnnotationKind::Primary.span(mark(span)).label(self.label.as_str());
-            let mut snippet = Snippet::source(text).path(path).annotation(primary);
+            let mut snippet = Snippet::source(text).line_start(line).path(path).annotation(primary);
             if let Some((other, label)) = &self.other {
                 let context = AnnotationKind::Context.span(mark(other)).label(label.as_str());
                 snippet = snippet.annotation(context);

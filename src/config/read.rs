@@ -184,9 +184,11 @@ fn routes(
     for mut section in sections {
         let span = section.span.clone();
         let before = problems.0.len();
+        // Each of many mistakes would be compared with each of many names.
+        let are_many = problems.are_many();
         let service = section.text(problems, "service", |name| match by_name.get(name) {
             Some(&place) => Ok(place),
-            None => Err(match nearest(name, by_name.keys().copied()) {
+            None => Err(match nearest(name, by_name.keys().copied().filter(|_| !are_many)) {
                 Some(near) => format!("no service is named `{name}`; did you mean `{near}`?"),
                 None => format!("no service is named `{name}`"),
             }),

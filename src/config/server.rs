@@ -10,10 +10,10 @@ use ipnet::IpNet;
 
 use super::key::{
     Table, Without, boolean, number, number_option, secs, size, table, text_option, texts, time,
-    wait,
+    wait, word,
 };
 use super::section::Section;
-use super::{ClientLimits, Problem, Problems, Server};
+use super::{ClientLimits, Problem, Problems, Removals, Server};
 
 pub(super) static SERVER: Table = Table::new(
     "",
@@ -45,6 +45,11 @@ pub(super) static SERVER: Table = Table::new(
         time("drain", secs(30)).about("how long a stop waits for requests under way after that"),
         time("drain_idle", secs(2)).about("and for kept connections that say nothing"),
         time("drain_tunnels", secs(5)).about("and for tunnels, such as websockets"),
+        word("removals", &["confirm", "at-once"]).about(
+            "a service that had requests in the last minute, or of which an order or a rollout \
+             stands: whether a file that was merely saved takes it away, or waits for `pointsman \
+             reload`, SIGHUP or a start",
+        ),
         boolean("allow_commands", false).about(
             "whether hooks of rollouts may `run` commands of this machine, as the user that \
              Pointsman runs as",
@@ -96,6 +101,13 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
         drain: section.time(problems, "drain"),
         drain_idle: section.time(problems, "drain_idle"),
         drain_tunnels: section.time(problems, "drain_tunnels"),
+        removals: section
+            .word(problems, "removals", |word| match word {
+                "confirm" => Some(Removals::Confirm),
+                "at-once" => Some(Removals::AtOnce),
+                _ => None,
+            })
+            .unwrap_or_default(),
         allow_commands: section.boolean(problems, "allow_commands"),
         state_dir: state_dir.map(|found| found.value),
         remember: section.number(problems, "remember"),

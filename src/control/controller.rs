@@ -11,11 +11,11 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::commits::{Batch, Commits};
 use super::reload::{Reading, Reloading, read};
 use super::tasks::run_task;
-use super::{Command, Commands, Control, Granted, Listening};
+use super::{Cause, Command, Commands, Control, Granted, Listening};
 use crate::clock::Clock;
 use crate::event::{Event, Kind, Subject};
 use crate::events::Events;
-use crate::files::{InForce, Source};
+use crate::files::{Files, InForce};
 use crate::notify::{Caller, Notifier};
 use crate::observe::{Process, RolloutStand, RolloutTally};
 use crate::orders::{
@@ -42,8 +42,8 @@ pub struct Wiring<L> {
     pub state: watch::Sender<Arc<State>>,
     /// Where connections come in.
     pub listeners: L,
-    /// Where the config comes from.
-    pub source: Source,
+    /// Where the config comes from, and all that it names.
+    pub files: Arc<Files>,
     /// Where reloads are counted.
     pub process: Arc<Process>,
     /// Where the config in force is shown to who needs the whole of it.
@@ -76,7 +76,7 @@ pub struct Controller<L: Listening> {
     /// The file, while it is read and new names are looked up.
     pub(super) reading: Option<Reading>,
     /// Who waits for a reload after that one.
-    pub(super) reloads: VecDeque<(By, super::reload::Reply)>,
+    pub(super) reloads: VecDeque<(By, Cause, super::reload::Reply)>,
     /// Whether counts and events may be stored though there is nothing else to store.
     is_time: bool,
     /// The last event of the batch that the disk has.
@@ -155,7 +155,7 @@ impl<L: Listening> Controller<L> {
                 let ticket = self.orders.take(order, by, &snapshot, now);
                 self.replies.insert(ticket, reply);
             }
-            Command::Reload { by, reply } => self.reloads.push_back((by, reply)),
+            Command::Reload { by, cause, reply } => self.reloads.push_back((by, cause, reply)),
             Command::Done { service, rollout, task, result } => {
                 self.orders.on_done(&service, rollout, task, result, &snapshot, now);
             }

@@ -34,10 +34,26 @@ const QUEUE: usize = 64;
 #[derive(Debug)]
 pub(crate) enum Command {
     Order { order: Order, by: By, reply: oneshot::Sender<Result<Granted, Refused>> },
-    Reload { by: By, reply: oneshot::Sender<Result<Vec<Change>, ReloadError>> },
+    Reload { by: By, cause: Cause, reply: oneshot::Sender<Result<Vec<Change>, ReloadError>> },
     Done { service: Arc<str>, rollout: u64, task: Task, result: Result<Finished, TaskError> },
     Resolved(Resolved),
     Stop { reply: oneshot::Sender<()> },
+}
+
+/// Why the file is read again, and so what it may take away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody asks for it: whatever is not in it any more goes.
+    Asked {
+        /// What was ordered of that is forgotten; else it is kept for a day.
+        forgets: bool,
+    },
+    /// It was saved: what is in use goes only if the config in force allows that
+    /// (`server.removals`).
+    Saved {
+        /// It has not changed again for a while: what is refused now is refused out loud.
+        is_last: bool,
+    },
 }
 
 /// What an order has come to.
@@ -74,9 +90,9 @@ impl Control {
     }
 
     /// Reads the file again and puts it in force; answers with what changed.
-    pub async fn reload(&self, by: By) -> Result<Vec<Change>, ReloadError> {
+    pub async fn reload(&self, by: By, cause: Cause) -> Result<Vec<Change>, ReloadError> {
         let stopping = || Err(Refused::Stopping.into());
-        self.ask(|reply| Command::Reload { by, reply }).await.unwrap_or_else(stopping)
+        self.ask(|reply| Command::Reload { by, cause, reply }).await.unwrap_or_else(stopping)
     }
 
     /// Tells how a task of a rollout has ended.

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
-use super::{BindError, Controller, Listening};
-use crate::config::{Change, Config, diff};
+use super::{BindError, Cause, Controller, Listening};
+use crate::config::{Change, Config, Removals};
 use crate::event::{Event, Kind, Subject};
-use crate::files::{FileError, InForce, Source, Text};
-use crate::orders::{By, Order, Refused, Ticket, changed_upstreams, live};
+use crate::files::{FileError, Files, InForce, Loaded};
+use crate::orders::{By, Order, Refused, Ticket, changed_upstreams, differences, removals};
 use crate::resolve::{look_up_new, names};
 use crate::snapshot::Resolved;
 use crate::upstream::Address;
@@ -39,6 +39,11 @@ pub enum ReloadError {
     /// It would open the admin API to other machines.
     #[error("other machines can reach the admin API, and the file names no `token_file`")]
     Open,
+    /// It was saved, and takes away what is in use.
+    #[error(
+        "it takes away what is in use ({}); it waits for `pointsman reload`", .0.join("; ")
+    )]
+    Removes(Vec<String>),
     /// A new listener's address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -51,12 +56,14 @@ impl ReloadError {
     /// What has to be mended: a file, an address, the store.
     fn at_fault(&self) -> String {
         match self {
-            ReloadError::File(FileError::Read { path, .. }) => path.clone(),
+            ReloadError::File(FileError::Read { path, .. } | FileError::Hangs { path, .. }) => {
+                path.clone()
+            }
             ReloadError::File(FileError::Problems(rejected)) => rejected.path.clone(),
             ReloadError::Bind(error) => error.address.to_string(),
             ReloadError::Refused(_) => "store".into(),
             ReloadError::Open => "token_file".into(),
-            ReloadError::NoFile | ReloadError::Failed => String::new(),
+            ReloadError::NoFile | ReloadError::Failed | ReloadError::Removes(_) => String::new(),
         }
     }
 }
@@ -70,38 +77,31 @@ pub(super) struct Reloading<P> {
     /// None once it was answered that nobody knows.
     reply: Option<Reply>,
     prepared: P,
-    config: Arc<Config>,
-    text: Text,
+    loaded: Loaded,
     changes: Vec<Change>,
 }
 
 /// A file that is being read, beside the writer: what takes a while keeps no order waiting.
 pub(super) struct Reading {
     by: By,
+    cause: Cause,
     reply: Reply,
     task: JoinHandle<Result<Read, ReloadError>>,
 }
 
 /// A file that was read.
 pub(super) struct Read {
-    config: Arc<Config>,
-    text: Text,
+    loaded: Loaded,
     /// What names resolve to that were not known before.
     new: Resolved,
 }
 
 /// Reads the file, and waits a little for the addresses of names that are not `known`: upstreams
 /// known by name only would take nothing until theirs are looked up.
-async fn read_file(source: Source, known: Resolved) -> Result<Read, ReloadError> {
-    let read = spawn_blocking(move || {
-        let text = source.read()?;
-        let (config, odd) = text.parse()?;
-        text.log(&odd);
-        Ok::<_, ReloadError>((config, text))
-    });
-    let (config, text) = read.await.map_err(|_| ReloadError::Failed)??;
-    let new = look_up_new(&config, &known, NEW_NAMES).await;
-    Ok(Read { config, text, new })
+async fn read_file(files: Arc<Files>, known: Resolved) -> Result<Read, ReloadError> {
+    let loaded = files.load().await?;
+    let new = look_up_new(&loaded.config, &known, NEW_NAMES).await;
+    Ok(Read { loaded, new })
 }
 
 /// The end of a reading, if one is under way.
@@ -117,35 +117,58 @@ impl<L: Listening> Controller<L> {
     pub(super) fn reload_next(&mut self) {
         while self.reading.is_none()
             && self.reloading.is_none()
-            && let Some((by, reply)) = self.reloads.pop_front()
+            && let Some((by, cause, reply)) = self.reloads.pop_front()
         {
-            if self.wiring.source.path().is_none() {
+            if self.wiring.files.path().is_none() {
                 self.tell_reloaded(by, reply, Err(ReloadError::NoFile));
                 continue;
             }
-            let (source, known) = (self.wiring.source.clone(), self.orders.resolved().clone());
-            let task = tokio::spawn(read_file(source, known));
-            self.reading = Some(Reading { by, reply, task });
+            let (files, known) = (self.wiring.files.clone(), self.orders.resolved().clone());
+            let task = tokio::spawn(read_file(files, known));
+            self.reading = Some(Reading { by, cause, reply, task });
         }
     }
 
     /// The file was read: what it says is put in force, or not.
     pub(super) fn on_read(&mut self, read: Result<Read, ReloadError>) {
-        let Some(Reading { by, reply, .. }) = self.reading.take() else { return };
-        let prepared = read.and_then(|read| Ok((self.prepare(&read.config)?, read)));
-        let (prepared, Read { config, text, new }) = match prepared {
+        let Some(Reading { by, cause, reply, .. }) = self.reading.take() else { return };
+        let read = read.and_then(|read| self.check_removals(cause, read));
+        let prepared = read.and_then(|read| Ok((self.prepare(&read.loaded.config)?, read)));
+        let (prepared, Read { loaded, new }) = match prepared {
             Ok(prepared) => prepared,
+            Err(error @ ReloadError::Removes(_)) if cause == (Cause::Saved { is_last: false }) => {
+                // It may be half of what is to come; if it is not, this is told later.
+                tracing::warn!("the file has changed: {error}, or changes again");
+                let _ = reply.send(Err(error));
+                return;
+            }
             Err(error) => return self.tell_reloaded(by, reply, Err(error)),
         };
-        self.orders.learn(new);
-        let changes =
-            diff(self.orders.config(), &config, &live(self.orders.state(), self.orders.config()));
+        let forgets = cause == (Cause::Asked { forgets: true });
+        let config = loaded.config.clone();
+        let changes = differences(self.orders.state(), self.orders.config(), &config, forgets);
         let (snapshot, now) = (self.wiring.published.load(), self.now());
         let told = changes.iter().map(Change::to_string).collect();
-        let order = Order::Reload { config: config.clone(), changes: told };
+        let order = Order::Reload { config, changes: told, learnt: new, forgets };
         let ticket = self.orders.take(order, by.clone(), &snapshot, now);
         let reply = Some(reply);
-        self.reloading = Some(Reloading { ticket, by, reply, prepared, config, text, changes });
+        self.reloading = Some(Reloading { ticket, by, reply, prepared, loaded, changes });
+    }
+
+    /// Refuses a file that was merely saved and takes away what is in use.
+    fn check_removals(&self, cause: Cause, read: Read) -> Result<Read, ReloadError> {
+        let before = self.orders.config();
+        let is_consent = matches!(cause, Cause::Asked { .. });
+        if is_consent || before.server.removals == Removals::AtOnce {
+            return Ok(read);
+        }
+        let (snapshot, now) = (self.wiring.published.load(), self.wiring.clock.now());
+        let history = self.orders.history();
+        let is_asked = |service: &str| history.was_asked(&snapshot, service, now);
+        match removals(self.orders.state(), before, &read.loaded.config, is_asked) {
+            none if none.is_empty() => Ok(read),
+            removed => Err(ReloadError::Removes(removed)),
+        }
     }
 
     fn prepare(&self, config: &Config) -> Result<L::Prepared, ReloadError> {
@@ -168,7 +191,8 @@ impl<L: Listening> Controller<L> {
             return;
         }
         let Some(reloading) = self.reloading.take() else { return };
-        let Reloading { by, reply, prepared, config, text, changes, .. } = reloading;
+        let Reloading { by, reply, prepared, loaded, changes, .. } = reloading;
+        let Loaded { config, text } = loaded;
         // Whoever was told that nobody knows waits no longer.
         let reply = reply.unwrap_or_else(|| oneshot::channel().0);
         if let Err(refused) = answered {
@@ -185,28 +209,39 @@ impl<L: Listening> Controller<L> {
     }
 
     fn tell_reloaded(&self, by: By, reply: Reply, reloaded: Result<Vec<Change>, ReloadError>) {
+        if let Err(ReloadError::NoFile) = reloaded {
+            let _ = reply.send(reloaded);
+            return;
+        }
         let now = self.wiring.clock.unix_seconds();
+        let refused = reloaded.as_ref().err();
+        self.wiring.process.set_refused(refused.map(ToString::to_string));
         self.wiring.process.update(|gauges| match &reloaded {
             Ok(_) => {
                 gauges.reloads += 1;
                 gauges.last_reload_successful = true;
                 gauges.last_reload_success = now;
+                gauges.waits_for_reload = false;
             }
-            Err(_) => {
+            Err(error) => {
                 gauges.refused_reloads += 1;
                 gauges.last_reload_successful = false;
+                gauges.waits_for_reload = matches!(error, ReloadError::Removes(_));
             }
         });
         // The event is the line of the log; where the mistakes stand it has no room for.
         if let Err(ReloadError::File(FileError::Problems(rejected))) = &reloaded {
             tracing::error!("the config's mistakes:\n{}", rejected.render(false));
         }
-        if let Err(error) = &reloaded
-            && !matches!(error, ReloadError::NoFile)
-        {
-            let file = self.wiring.source.path().map(|path| path.display().to_string());
-            let (at_fault, why) = (error.at_fault(), error.to_string());
-            let kind = Kind::ReloadRefused { at_fault, why, file };
+        if let Err(error) = &reloaded {
+            let file = self.wiring.files.path().map(|path| path.display().to_string());
+            let kind = match error {
+                ReloadError::Removes(removed) => Kind::RemovalWaits { what: removed.join("; ") },
+                error => {
+                    let (at_fault, why) = (error.at_fault(), error.to_string());
+                    Kind::ReloadRefused { at_fault, why, file }
+                }
+            };
             let By { author, reason, .. } = by;
             let (author, subject) = (Some(author), Subject::default());
             self.wiring.events.say(Event { kind, subject, author, reason });

@@ -209,6 +209,34 @@ pub enum Kind {
         /// How many there are.
         all: usize,
     },
+    /// Something is gone from the file, and what was ordered of it is kept.
+    OrdersKept {
+        /// What is gone.
+        part: String,
+        /// What is kept, in words.
+        what: String,
+        /// For how long.
+        length: Duration,
+    },
+    /// Something is in the file again, and what was ordered of it is in force again.
+    OrdersBack {
+        /// What is back.
+        part: String,
+        /// What is in force again, in words.
+        what: String,
+    },
+    /// What was ordered of something that is gone from the file is kept no longer.
+    OrdersForgotten {
+        /// What is gone.
+        part: String,
+        /// What was kept, in words.
+        what: String,
+    },
+    /// A file that was merely saved takes away what is in use: it waits for somebody's word.
+    RemovalWaits {
+        /// What it takes away, in words.
+        what: String,
+    },
     /// A file was refused, and the config in force stays.
     ReloadRefused {
         /// What is at fault: a file or an address.
@@ -266,9 +294,14 @@ impl Kind {
             | Kind::DiskAnswers { .. } => "store",
             Kind::StoreFails { .. } | Kind::StoreWorks => "store",
             Kind::PartEnded { .. } => "process",
+            Kind::OrdersKept { .. } | Kind::OrdersBack { .. } | Kind::OrdersForgotten { .. } => {
+                "orders"
+            }
             Kind::ServiceAdded | Kind::ServiceRemoved => "service",
             Kind::NameFails { .. } | Kind::NameResolves => "name",
-            Kind::Reloaded { .. } | Kind::ReloadRefused { .. } => "reload",
+            Kind::Reloaded { .. } | Kind::RemovalWaits { .. } | Kind::ReloadRefused { .. } => {
+                "reload"
+            }
             Kind::Kept(kept) => &kept.name,
         }
     }
@@ -290,6 +323,9 @@ impl Kind {
             Kind::DiskSilent { .. } | Kind::DiskAnswers { .. } => "disk".into(),
             Kind::StoreFails { .. } | Kind::StoreWorks => "store".into(),
             Kind::PartEnded { part } => format!("part {part}"),
+            Kind::OrdersKept { part, .. }
+            | Kind::OrdersBack { part, .. }
+            | Kind::OrdersForgotten { part, .. } => format!("orders of {part}"),
             Kind::Kept(kept) => kept.code.clone(),
             _ => self.name().into(),
         }
@@ -314,6 +350,7 @@ impl Kind {
             | Kind::DiskAnswers { .. }
             | Kind::StoreWorks
             | Kind::NameResolves
+            | Kind::OrdersBack { .. }
             | Kind::Reloaded { .. } => true,
             Kind::Rollout { event, .. } => event.is_relief(),
             _ => false,
@@ -371,6 +408,10 @@ impl Kind {
             Kind::NameFails { .. } => "name-fails",
             Kind::NameResolves => "name-resolves",
             Kind::Reloaded { .. } => "reloaded",
+            Kind::OrdersKept { .. } => "orders-kept",
+            Kind::OrdersBack { .. } => "orders-back",
+            Kind::OrdersForgotten { .. } => "orders-forgotten",
+            Kind::RemovalWaits { .. } => "removal-waits",
             Kind::ReloadRefused { .. } => "reload-refused",
             Kind::Kept(kept) => &kept.code,
         }
@@ -392,6 +433,10 @@ impl Kind {
             Kind::StartedDespite { rollout: id, .. } => id.to_string(),
             Kind::Unstored { what, .. } | Kind::Stored { what } => what.clone(),
             Kind::Rollout { id, event } => format!("{id} {}", event.named()),
+            Kind::OrdersKept { part, what, .. }
+            | Kind::OrdersBack { part, what }
+            | Kind::OrdersForgotten { part, what } => format!("{part} {what}"),
+            Kind::RemovalWaits { what } => what.clone(),
             Kind::ReloadRefused { at_fault, .. } => at_fault.clone(),
             Kind::PartEnded { part } => part.clone(),
             Kind::Reloaded { changes, all } => format!("{all} {}", changes.join("; ")),
@@ -453,6 +498,8 @@ impl Kind {
             | Kind::Frozen { .. }
             | Kind::Thawed
             | Kind::OverrideEnded
+            | Kind::OrdersBack { .. }
+            | Kind::OrdersForgotten { .. }
             | Kind::Stored { .. }
             | Kind::DiskAnswers { .. }
             | Kind::StoreWorks => Severity::Low,
@@ -475,9 +522,12 @@ impl Kind {
             // Whoever is on duty wants to know that somebody stands above an error budget.
             | Kind::Overridden { .. }
             | Kind::StartedDespite { .. }
+            | Kind::OrdersKept { .. }
             | Kind::ReloadRefused { .. } => Severity::Medium,
+            // Somebody believes that it is in force.
+            Kind::RemovalWaits { .. }
             // A whole pool: users may be hurt.
-            Kind::BreakerTurned { state: BreakerState::Open, .. }
+            | Kind::BreakerTurned { state: BreakerState::Open, .. }
             | Kind::Panicked { .. }
             | Kind::DiskSilent { .. }
             | Kind::BudgetTurned { state: State::Hold | State::Frozen, .. } => Severity::High,
@@ -507,6 +557,7 @@ impl Kind {
                 }
                 Weight::Failure => Some(format!("pointsman rollout report {service}")),
             },
+            Kind::RemovalWaits { .. } => Some("pointsman diff".into()),
             Kind::ReloadRefused { file, .. } => {
                 file.as_ref().map(|file| format!("pointsman check {file}"))
             }

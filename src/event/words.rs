@@ -102,6 +102,20 @@ impl Display for Kind {
             }
             Kind::NameResolves => f.write_str("the name resolves again"),
             Kind::Reloaded { changes, all } => reloaded(changes, *all, f),
+            Kind::OrdersKept { part, what, length } => {
+                let length = in_words(*length);
+                write!(f, "{part} is gone from the file; kept for {length}: {what}")
+            }
+            Kind::OrdersBack { part, what } => {
+                write!(f, "{part} is in the file again; in force again: {what}")
+            }
+            Kind::OrdersForgotten { part, what } => {
+                write!(f, "{part} is gone from the file; forgotten: {what}")
+            }
+            Kind::RemovalWaits { what } => write!(
+                f,
+                "the saved file waits for `pointsman reload`: it takes away what is in use ({what})"
+            ),
             Kind::ReloadRefused { why, .. } => {
                 write!(f, "config refused, the old one stays in force: {why}")
             }

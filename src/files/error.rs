@@ -1,6 +1,7 @@
 //! Why a file is no config: what the system said, or every problem in it.
 
-use crate::config::Problems;
+use super::beside::Hangs;
+use crate::config::{Problem, Problems};
 
 /// Why a file is no config.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,14 @@ pub enum FileError {
         path: String,
         /// What the system said.
         error: std::io::Error,
+    },
+    /// It, or a file that it names, does not come.
+    #[error("cannot read {path} and what it names: {hangs}")]
+    Hangs {
+        /// The file.
+        path: String,
+        /// For how long.
+        hangs: Hangs,
     },
     /// It is not a config.
     #[error("{}", .0.summary())]
@@ -27,6 +36,30 @@ pub struct Rejected {
     pub text: String,
     /// What is wrong.
     pub problems: Problems,
+}
+
+impl FileError {
+    /// A file that holds no UTF-8: what can be read of it, with the place of the first byte that
+    /// cannot.
+    pub(super) fn not_text(path: String, bytes: &[u8]) -> FileError {
+        let is_wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+        let (text, problem) = match is_wide {
+            true => {
+                let problem = Problem::general("this is UTF-16, and a config is UTF-8");
+                (String::new(), problem)
+            }
+            false => {
+                let text = String::from_utf8_lossy(bytes).into_owned();
+                let at = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
+                let sign = std::char::REPLACEMENT_CHARACTER.len_utf8();
+                let byte = bytes.get(at).copied().unwrap_or_default();
+                let problem = Problem::error(at..at + sign, "not UTF-8");
+                (text, problem.label(format!("the byte {byte:#04x} is no text")))
+            }
+        };
+        let problem = problem.help("save the file as UTF-8");
+        FileError::Problems(Box::new(Rejected { path, text, problems: Problems(vec![problem]) }))
+    }
 }
 
 impl Rejected {

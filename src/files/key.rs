@@ -3,11 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::read;
+use super::loading::LARGEST_KEY;
+use super::read::read;
 use crate::config::{BadKey, SigningKey};
-
-/// The longest file of a key, in bytes: a longer one is another file.
-const LONGEST: u64 = 4 * 1024;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +30,12 @@ pub enum KeyError {
 
 /// The key in a file.
 pub fn read_key(path: &Path) -> Result<SigningKey, KeyError> {
-    let bytes = read(path, LONGEST).map_err(|error| KeyError::Read { path: path.into(), error })?;
+    key_of(path, read(path, LARGEST_KEY))
+}
+
+/// The key that was read from a file.
+pub(super) fn key_of(path: &Path, read: io::Result<Vec<u8>>) -> Result<SigningKey, KeyError> {
+    let bytes = read.map_err(|error| KeyError::Read { path: path.into(), error })?;
     SigningKey::of(&bytes).map_err(|why| KeyError::Content { path: path.into(), why })
 }
 

@@ -1,23 +1,39 @@
 //! The config and the files that it names: paths in, checked values out, and a reload whenever a
 //! file's content changes.
+//!
+//! Everything is read by [`Files`], beside the runtime and within a time: the start, a reload, who
+//! compares and who watches. What was read last is noted, so that a watch finds whatever changes after
+//! that, and whatever was changed back.
 
+mod beside;
 mod error;
 mod key;
+mod loading;
 mod named;
+mod prints;
 mod read;
+mod resting;
 mod source;
+mod stirs;
 mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Config;
+use tokio::sync::watch as channel;
+
+use crate::config::{Config, Problems};
 use crate::snapshot::Changed;
 
+pub use beside::Hangs;
 pub use error::{FileError, Rejected};
 pub use key::{KeyError, read_key};
-pub use read::{read, read_text};
-pub use source::{Source, Text};
-pub use watch::watch;
+pub use source::{LARGEST, Source, Text};
+pub use watch::{Taken, watch};
+
+use beside::Beside;
+use loading::{Reader, files_of, read_config};
+use prints::Prints;
 
 /// What is served, and the text it was read from.
 #[derive(Debug)]
@@ -28,4 +44,104 @@ pub struct InForce {
     pub text: Text,
     /// Pools whose upstreams were changed at run time.
     pub changed: Changed,
+}
+
+/// A config that was read with all that it names.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The checked values.
+    pub config: Arc<Config>,
+    /// The text.
+    pub text: Text,
+}
+
+/// A text that was looked at, and what came of it.
+pub type Examined = (Text, Result<(Arc<Config>, Problems), FileError>);
+
+/// The config's file and those that it names.
+#[derive(Debug)]
+pub struct Files {
+    source: Source,
+    beside: Beside,
+    /// What was read last to be put in force, whether it was or not.
+    tried: channel::Sender<Arc<Prints>>,
+}
+
+impl Files {
+    /// Those of this source. Nothing is read yet.
+    pub fn of(source: Source) -> Files {
+        Files { source, beside: Beside::default(), tried: channel::Sender::default() }
+    }
+
+    /// Where the config comes from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The config's file, if there is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.source.path()
+    }
+
+    /// Reads the config with all that it names, to put it in force. What is odd about it is logged.
+    pub async fn load(&self) -> Result<Loaded, FileError> {
+        let source = self.source.clone();
+        let read = self.beside.run(move || {
+            let mut prints = Prints::default();
+            let text = source.read_noting(&mut prints);
+            let read = text.and_then(|text| {
+                let (config, odd) = read_config(&text, &Reader::Process, &mut prints)?;
+                text.log(&odd);
+                Ok(Loaded { config, text })
+            });
+            (read, prints)
+        });
+        let (read, prints) = match read.await {
+            Ok(read) => read,
+            Err(hangs) => {
+                let mut prints = (**self.tried.borrow()).clone();
+                self.path().into_iter().for_each(|path| prints.forget(path, LARGEST));
+                (Err(FileError::Hangs { path: self.source.name(), hangs }), prints)
+            }
+        };
+        self.tried.send_replace(Arc::new(prints));
+        read
+    }
+
+    /// Looks at the file as it is now, without putting it in force.
+    pub async fn examine(&self) -> Result<Examined, FileError> {
+        let source = self.source.clone();
+        self.look(move || {
+            let text = source.read()?;
+            let read = read_config(&text, &Reader::Process, &mut Prints::default());
+            Ok((text, read))
+        })
+        .await
+    }
+
+    /// Looks at a text that somebody sends. Files that it names are looked for where the process's own
+    /// file is, and only there, but for those that the config in force names.
+    pub async fn examine_text(
+        &self,
+        bytes: Vec<u8>,
+        in_force: Arc<Config>,
+    ) -> Result<Examined, FileError> {
+        let path = self.path().map(|path| path.with_file_name("(request)"));
+        let path = path.map_or("(request)".into(), |path| path.display().to_string());
+        self.look(move || {
+            let text = Text::of(path, bytes)?;
+            let reader = Reader::Stranger(files_of(&in_force));
+            let read = read_config(&text, &reader, &mut Prints::default());
+            Ok((text, read))
+        })
+        .await
+    }
+
+    async fn look(
+        &self,
+        work: impl FnOnce() -> Result<Examined, FileError> + Send + 'static,
+    ) -> Result<Examined, FileError> {
+        let hangs = |hangs| FileError::Hangs { path: self.source.name(), hangs };
+        self.beside.run(work).await.map_err(hangs)?
+    }
 }

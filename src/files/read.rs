@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The bytes of a regular file that has no more than `most`. Anything else is refused unread: a pipe
 /// would keep whoever reads it waiting, and a device may never end.
-pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     // Asked before it is opened too: to open a pipe waits for who writes it.
     check_size(&metadata(path)?, most)?;
     let file = File::open(path)?;
@@ -18,12 +18,6 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         true => Err(too_large(most)),
         false => Ok(bytes),
     }
-}
-
-/// Its text.
-pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    let is_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
-    String::from_utf8(read(path, most)?).map_err(is_text)
 }
 
 /// Refuses what is no regular file of at most this many bytes.
@@ -55,13 +49,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         write(&file, "12345678").unwrap();
-        assert_eq!(read_text(&file, 8).unwrap(), "12345678");
+        assert_eq!(read(&file, 8).unwrap(), b"12345678");
         assert_eq!(read(&file, 7).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(read(folder.path(), 8).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         let missing = read(&folder.path().join("none"), 8).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-        write(&file, [0xff]).unwrap();
-        assert_eq!(read_text(&file, 8).unwrap_err().kind(), io::ErrorKind::InvalidData);
         // Never ends.
         assert_eq!(
             read(Path::new("/dev/zero"), 8).unwrap_err().to_string(),

@@ -1,193 +1,166 @@
-//! Changes of the config's file, and of static answers, tokens and keys that it names: a path in, a
-//! call whenever a content differs from the last seen out.
+//! Changes of the config's file, and of static answers, tokens and keys that it names: the files in, a
+//! call whenever what they hold is not what was read last out.
 //!
-//! The folder is watched, not the file: editors put a new file in its place, and Kubernetes swaps
-//! a link beside it. What the system does not report (network file systems, a link that points
-//! far away) is found by looking every two seconds. Content decides, not time stamps.
+//! Folders are watched, not files: editors put a new file in its place, and Kubernetes swaps a link
+//! beside it. What the system does not report is found by looking every two seconds. Content decides,
+//! not time stamps; that there is nothing to read is content too.
+//!
+//! A saved file that takes away what is in use waits for somebody's word. Before that is said out loud it
+//! has a while to change again: it may be half of what is to come.
 
-use std::future::Future;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use notify::{RecursiveMode, Watcher};
-use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::Text;
-use super::read::{read, read_text};
-use super::source::{LARGEST, LARGEST_NAMED};
+use super::Files;
+use super::prints::{Print, Prints};
+use super::read::read;
+use super::resting::{Resting, Stamp};
+use super::stirs::{Folders, Reports, Stirs, real_names};
+use crate::clock::Clock;
 
-/// A change is taken once nothing has stirred for this long: saving takes several steps.
-const QUIET: Duration = Duration::from_millis(100);
-
-/// How long stirring may put a change off.
-const LONGEST_STIR: usize = 20;
-
-/// How often the file is looked at without being told.
+/// How often files are looked at without being told.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Calls whenever the content of the config's file or of what is part of it (static answers, tokens,
-/// keys) differs from what is in force, at first from `text`.
-pub async fn watch<F: Future<Output = ()>>(path: PathBuf, text: String, changed: impl Fn() -> F) {
-    // One place is enough: a stir that is not noted any more is followed by a look anyway.
-    let (stirred, mut stirs) = mpsc::channel::<()>(1);
-    let _watcher = match folder_watcher(&path, stirred.clone()) {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            tracing::warn!(%error, "cannot watch the config's folder; looking every two seconds");
-            None
-        }
-    };
-    let mut seen = Seen::of(&path, text);
+/// How soon after a report: more come with it.
+const SOON: Duration = Duration::from_millis(100);
+
+/// How long a file that takes away what is in use may change again.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// After which it is told that somebody writes and does not close.
+const LONG_OPEN: Duration = Duration::from_secs(10);
+
+/// What became of a changed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is in force, or was refused.
+    Done,
+    /// It takes away what is in use: unless it changes again soon, it is to be refused.
+    Waits,
+}
+
+/// Calls whenever what the files hold is not what was read last; with `true` once a file that waits has
+/// not changed for [`GRACE`].
+pub async fn watch<F: Future<Output = Taken>>(
+    files: Arc<Files>,
+    clock: Clock,
+    reload: impl Fn(bool) -> F,
+) {
+    let stirs = Arc::new(Stirs::default());
+    let mut folders = Folders::reporting_to(&stirs);
+    let mut tried = files.tried.subscribe();
+    let mut looks = Looks::default();
+    let (mut refused_at, mut hangs, mut pause) = (None::<Instant>, false, Duration::ZERO);
     loop {
-        if let Ok(None) = timeout(LOOK, stirs.recv()).await {
-            return;
+        tokio::select! {
+            () = stirs.stirred.notified() => sleep(SOON.min(pause)).await,
+            // The sender lives as long as the files.
+            _ = tried.changed() => {}
+            () = sleep(pause) => {}
         }
-        for _ in 0..LONGEST_STIR {
-            sleep(QUIET).await;
-            if stirs.try_recv().is_err() {
-                break;
+        let (known, now) = (tried.borrow_and_update().clone(), clock.now());
+        let reports = stirs.take();
+        let looked = std::mem::take(&mut looks);
+        let look = files.beside.run(move || {
+            let mut looks = looked;
+            let found = looks.look(&known, &reports, now);
+            (looks, found)
+        });
+        let Ok((looked, found)) = look.await else {
+            // Told once, by a reload that hangs as well.
+            if !std::mem::replace(&mut hangs, true) {
+                reload(false).await;
+            }
+            pause = LOOK;
+            continue;
+        };
+        (looks, hangs) = (looked, false);
+        folders.follow(found.folders);
+        let is_over = |at: &mut Instant| now >= *at;
+        let taken = match found.left {
+            None if found.is_changed => Some(reload(false).await),
+            None if refused_at.take_if(is_over).is_some() => Some(reload(true).await),
+            _ => None,
+        };
+        match taken {
+            Some(Taken::Waits) => refused_at = Some(clock.now() + GRACE),
+            Some(Taken::Done) => refused_at = None,
+            None => {}
+        }
+        let grace = refused_at.map(|at| at.saturating_duration_since(clock.now()));
+        pause = [found.left, grace].into_iter().flatten().fold(LOOK, Duration::min).max(SOON);
+    }
+}
+
+/// What was seen of each file.
+#[derive(Debug, Default)]
+struct Looks {
+    files: BTreeMap<PathBuf, (Resting, Option<(Stamp, Print)>)>,
+    /// Those of which it was told that nobody closes them.
+    told: BTreeSet<PathBuf>,
+}
+
+/// What came of a look.
+#[derive(Debug, Default)]
+struct Found {
+    /// How long files have to rest yet; none if all can be read.
+    left: Option<Duration>,
+    /// Whether one holds something else than was read last. Known only if all can be read.
+    is_changed: bool,
+    /// The folders that files are in.
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Looks {
+    fn look(&mut self, known: &Prints, reports: &Reports, now: Instant) -> Found {
+        let mut found = Found::default();
+        self.files.retain(|path, _| known.all().any(|(known, ..)| known == path));
+        for (path, ..) in known.all() {
+            let names = real_names(path);
+            let folders = names.iter().filter_map(|name| name.parent());
+            found.folders.extend(folders.map(Path::to_path_buf));
+            let stamp = Stamp::of(path);
+            let new = || (Resting::new(stamp, now), None);
+            let (resting, _) = self.files.entry(path.to_path_buf()).or_insert_with(new);
+            resting.note(stamp, reports.of(&names), now);
+            let left = resting.left(now).unwrap_or(LOOK);
+            found.left = found.left.max((!left.is_zero()).then_some(left));
+            match resting.open_for(now).filter(|open| *open >= LONG_OPEN) {
+                Some(_) if self.told.insert(path.to_path_buf()) => {
+                    let path = path.display();
+                    tracing::warn!(
+                        "{path} is being written and not closed; it is read once that is done, or by \
+                         `pointsman reload`"
+                    );
+                }
+                Some(_) => {}
+                None => drop(self.told.remove(path)),
             }
         }
-        let path = path.clone();
-        let look = move || {
-            let is_changed = seen.look(&path);
-            (seen, is_changed)
-        };
-        let Ok((looked, is_changed)) = spawn_blocking(look).await else { return };
-        seen = looked;
-        if is_changed {
-            changed().await;
+        if found.left.is_none() {
+            found.is_changed =
+                known.all().any(|(path, most, print)| self.is_other(path, most, print));
         }
-    }
-}
-
-/// What was there at the last look.
-#[derive(Debug)]
-struct Seen {
-    text: String,
-    contents: Vec<Content>,
-}
-
-/// A file whose content is part of the config.
-#[derive(Debug)]
-struct Content {
-    path: PathBuf,
-    /// Length and time of the last change: as long as they stay, its content is not read again.
-    stamp: Option<(u64, SystemTime)>,
-    content: Option<[u8; 32]>,
-}
-
-impl Seen {
-    fn of(path: &Path, text: String) -> Seen {
-        let text = Text { path: path.display().to_string(), text };
-        let mut contents: Vec<Content> = text.contents().into_iter().map(Content::new).collect();
-        for content in &mut contents {
-            content.look();
-        }
-        Seen { text: text.text, contents }
+        found
     }
 
-    /// Looks again; whether anything is different. What is missing or cannot be read is looked at
-    /// again in a moment.
-    fn look(&mut self, path: &Path) -> bool {
-        let Ok(text) = read_text(path, LARGEST) else { return false };
-        if text != self.text {
-            *self = Seen::of(path, text);
-            return true;
+    /// Whether a file at rest holds something else.
+    fn is_other(&mut self, path: &Path, most: u64, before: &Print) -> bool {
+        let Some((resting, seen)) = self.files.get_mut(path) else { return false };
+        if let (Some((stamp, print)), Some(now)) = (&*seen, resting.stamp())
+            && *stamp == now
+        {
+            return print != before;
         }
-        let mut is_changed = false;
-        for content in &mut self.contents {
-            is_changed |= content.look();
-        }
-        is_changed
+        let print = Print::of(&read(path, most));
+        *seen = resting.stamp().map(|stamp| (stamp, print.clone()));
+        print != *before
     }
-}
-
-impl Content {
-    fn new(path: PathBuf) -> Content {
-        Content { path, stamp: None, content: None }
-    }
-
-    fn look(&mut self) -> bool {
-        let stamp =
-            std::fs::metadata(&self.path).and_then(|file| Ok((file.len(), file.modified()?)));
-        let Ok(stamp) = stamp else { return false };
-        if self.stamp == Some(stamp) {
-            return false;
-        }
-        let Ok(bytes) = read(&self.path, LARGEST_NAMED) else { return false };
-        self.stamp = Some(stamp);
-        let content = Some(Sha256::digest(&bytes).into());
-        std::mem::replace(&mut self.content, content) != content
-    }
-}
-
-fn folder_watcher(
-    path: &Path,
-    stirred: mpsc::Sender<()>,
-) -> notify::Result<notify::RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let reads = event.is_ok_and(|event| event.kind.is_access());
-        if !reads {
-            // Full means a stir is noted already.
-            let _ = stirred.try_send(());
-        }
-    })?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    watcher.watch(folder.unwrap_or(Path::new(".")), RecursiveMode::NonRecursive)?;
-    Ok(watcher)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::write;
-
-    const CONFIG: &str = "[[listeners]]\naddress = \":80\"\n[services.a]\n\
-        fallback.answer.file = \"sorry/down.html\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
-
-    #[tokio::test]
-    async fn a_change_of_an_answer_that_the_config_names_is_a_change_of_the_config() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, answer) = (folder.path().join("c.toml"), folder.path().join("sorry/down.html"));
-        std::fs::create_dir(answer.parent().unwrap()).unwrap();
-        write(&path, CONFIG).unwrap();
-        write(&answer, "down").unwrap();
-        let mut seen = Seen::of(&path, CONFIG.into());
-        assert!(!seen.look(&path), "all is as it was");
-        write(&answer, "back at noon").unwrap();
-        assert!(seen.look(&path));
-        assert!(!seen.look(&path), "told once");
-        std::fs::remove_file(&answer).unwrap();
-        assert!(!seen.look(&path), "it may be there again in a moment");
-        write(&answer, "back at noon").unwrap();
-        assert!(!seen.look(&path), "the content decides, not the time stamp");
-        write(&path, CONFIG.replace("sorry/", "")).unwrap();
-        assert!(seen.look(&path));
-        write(&answer, "nobody names it any more").unwrap();
-        assert!(!seen.look(&path));
-        write(folder.path().join("down.html"), "back at one").unwrap();
-        assert!(seen.look(&path));
-    }
-
-    #[tokio::test]
-    async fn a_change_of_a_key_is_a_change_of_the_config() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, key) = (folder.path().join("c.toml"), folder.path().join("alerts.key"));
-        let text = format!(
-            "[[notify]]\nurl = \"http://a/\"\nsecret_file = \"alerts.key\"\n{}",
-            CONFIG.replace("fallback.answer.file = \"sorry/down.html\"\n", "")
-        );
-        write(&path, &text).unwrap();
-        let mut seen = Seen::of(&path, text);
-        assert!(!seen.look(&path), "it is not there yet");
-        for content in ["one", "another"] {
-            write(&key, content).unwrap();
-            assert!(seen.look(&path), "{content}");
-            assert!(!seen.look(&path), "told once");
-        }
-    }
-}
+mod tests;

@@ -74,6 +74,19 @@ impl History {
         minutes.services.get(service).map(|known| known.rates(revision)).unwrap_or_default()
     }
 
+    /// Whether a service holds requests or had some in the last minute.
+    pub fn was_asked(&self, snapshot: &Snapshot, service: &str, now: Instant) -> bool {
+        let Some(known) = snapshot.service(service) else { return false };
+        let readings: Vec<Reading<'_>> = known.pools.iter().map(Reading::of).collect();
+        let holds = known.pools.iter().any(|pool| pool.state.in_flight() > 0);
+        let minutes = self.minutes();
+        holds
+            || minutes.services.get(service).map_or_else(
+                || readings.iter().any(|reading| reading.requests() > 0),
+                |minutes| minutes.was_asked(&readings, now),
+            )
+    }
+
     /// What a pool took in each of the [`WINDOWS`].
     pub fn latencies(&self, service: &str, pool: &str) -> [Distribution; 3] {
         let minutes = self.minutes();

@@ -56,6 +56,11 @@ impl<'p> Reading<'p> {
         let totals = Totals { requests, errors, nanos: tally.nanos };
         Reading { pool, totals, latency: pool.state.latency.read() }
     }
+
+    /// Requests that have ended by now.
+    pub fn requests(&self) -> u64 {
+        self.totals.requests
+    }
 }
 
 impl PoolMinutes {

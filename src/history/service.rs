@@ -2,9 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::pool::{LOOKS, PoolMinutes, Reading};
+
+/// How long ago requests may be that show that somebody uses a service.
+const LATELY: Duration = Duration::from_secs(60);
 
 /// The last minutes of one service.
 #[derive(Debug, Default)]
@@ -13,6 +16,8 @@ pub(super) struct ServiceMinutes {
     /// [`LOOKS`] and one.
     looks: VecDeque<(Instant, u64)>,
     pools: HashMap<Arc<str>, PoolMinutes>,
+    /// When a look has found new requests last.
+    asked: Option<Instant>,
 }
 
 /// What one pool did over the last ten seconds.
@@ -32,6 +37,9 @@ pub struct PoolRate {
 impl ServiceMinutes {
     /// Takes in a look.
     pub fn note(&mut self, revision: u64, pools: Vec<Reading<'_>>, now: Instant) {
+        if self.has_new(&pools) {
+            self.asked = Some(now);
+        }
         self.looks.push_back((now, revision));
         if self.looks.len() > LOOKS + 1 {
             self.looks.pop_front();
@@ -43,6 +51,18 @@ impl ServiceMinutes {
             pool.note(reading, now);
             self.pools.insert(name, pool);
         }
+    }
+
+    /// Whether there are requests that no look has found yet.
+    fn has_new(&self, pools: &[Reading<'_>]) -> bool {
+        let before = |name| self.pools.get(name).map_or(0, |pool| pool.totals(0).requests);
+        pools.iter().any(|reading| reading.requests() > before(&reading.pool.name))
+    }
+
+    /// Whether there were requests in the last minute.
+    pub fn was_asked(&self, pools: &[Reading<'_>], now: Instant) -> bool {
+        let is_lately = |asked: Instant| now.saturating_duration_since(asked) <= LATELY;
+        self.asked.is_some_and(is_lately) || self.has_new(pools)
     }
 
     /// One of its pools.

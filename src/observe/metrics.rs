@@ -413,6 +413,11 @@ fn of_process(families: &mut Families, process: &Process) {
         one_if(gauges.last_reload_successful),
     );
     alone(
+        "pointsman_config_waits_for_reload",
+        "Whether a file that was saved takes away what is in use, and waits for `pointsman reload`.",
+        one_if(gauges.waits_for_reload),
+    );
+    alone(
         "pointsman_store_writable",
         "Whether revisions, rollouts and orders can be stored; while not, orders are refused.",
         one_if(gauges.is_store_writable),

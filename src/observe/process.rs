@@ -91,6 +91,8 @@ pub struct Process {
     rollouts: Mutex<BTreeMap<Arc<str>, RolloutTally>>,
     names: Mutex<BTreeMap<Address, bool>>,
     gauges: Mutex<Gauges>,
+    /// Why the last reload was refused; none if it took effect.
+    refused: Mutex<Option<String>>,
     lag: OnceLock<Arc<Lag>>,
     requests: OnceLock<(Arc<Rings>, Arc<Refusals>)>,
 }
@@ -106,6 +108,8 @@ pub struct Gauges {
     pub refused_reloads: u64,
     /// Whether the last one took effect.
     pub last_reload_successful: bool,
+    /// Whether a file that was saved waits for somebody's word.
+    pub waits_for_reload: bool,
     /// Unix time of the last that took effect, in seconds.
     pub last_reload_success: f64,
     /// Whether what is to be remembered can be stored.
@@ -170,6 +174,16 @@ impl Process {
     /// The lag of the workers, if it is sampled.
     pub(super) fn lag(&self) -> Option<&Lag> {
         self.lag.get().map(|lag| &**lag)
+    }
+
+    /// Says why the last reload was refused, if it was.
+    pub fn set_refused(&self, why: Option<String>) {
+        *self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = why;
+    }
+
+    /// Why the last reload was refused; none if it took effect.
+    pub fn refused(&self) -> Option<String> {
+        self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// Changes the gauges.

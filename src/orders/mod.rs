@@ -8,6 +8,7 @@
 //! traffic from a failing target, a person takes a rollout back, a person drains what is not well.
 //! They are in force at once, and stored as soon as the disk takes them.
 
+mod absent;
 mod order;
 mod refused;
 mod draft;
@@ -42,6 +43,7 @@ use crate::split::Secret;
 use crate::state::{About, Change, Override, Revision, State, What};
 use crate::upstream::{Address, BreakerOrder, Upstream};
 
+pub use absent::{KEPT as ABSENT_KEPT, differences, kept_of, removals};
 pub use budgets::LONGEST_OVERRIDE;
 pub use flags::FlagReport;
 pub use order::{By, FreezeOrder, ModeName, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
@@ -196,7 +198,7 @@ impl Orders {
         let snapshot = orders.build(None, now);
         let mut draft =
             Draft::new(&orders.state, orders.view(&snapshot, now), By::new("file", None));
-        draft.adopt(&config);
+        draft.adopt(&config, false);
         draft.begin_steps_anew();
         gone.into_iter().for_each(|change| draft.change(change));
         let decided = draft.decided(Made::Done);
@@ -423,8 +425,8 @@ impl Orders {
         self.is_changed = true;
     }
 
-    /// Keeps the addresses of names that a config brings which is not in force yet.
-    pub fn learn(&mut self, resolved: Resolved) {
+    /// Keeps the addresses of names.
+    fn learn(&mut self, resolved: Resolved) {
         // Added, not replaced: a look-up that began before a reload knows nothing of the names that
         // the reload has looked up itself.
         self.resolved.extend(resolved);
@@ -441,8 +443,9 @@ pub type Changed = std::collections::HashMap<(Arc<str>, Arc<str>), Vec<(Address,
 
 /// The pools of a state that have other upstreams than the file says.
 pub fn changed_upstreams(state: &State) -> Changed {
-    let changed = state.orders().filter_map(|standing| match &standing.what {
-        What::Upstreams { service, pool, list } => {
+    let in_force = state.orders().filter(|standing| !state.is_dormant(&standing.what));
+    let changed = in_force.filter_map(|standing| match &standing.what {
+        What::Upstreams { service, pool, list, .. } => {
             Some(((service.as_str().into(), pool.as_str().into()), parsed(list)))
         }
         _ => None,
@@ -462,6 +465,11 @@ fn upstreams_in(state: &State, service: &str, pool: &str) -> Option<Vec<(Address
 fn parsed(list: &[(String, u16)]) -> Vec<(Address, u16)> {
     let one = |(address, weight): &(String, u16)| Some((address.parse().ok()?, *weight));
     list.iter().filter_map(one).collect()
+}
+
+/// A list of upstreams as it is stored.
+fn written(list: &[(Address, u16)]) -> Vec<(String, u16)> {
+    list.iter().map(|(address, weight)| (address.to_string(), *weight)).collect()
 }
 
 /// What is in force beside a config.

@@ -2,7 +2,9 @@
 //! held or put into maintenance. Each stands until somebody takes it back.
 
 use super::draft::Draft;
-use super::{Haste, Made, ModeName, ModeOrder, Place, Refused, UpstreamOrder, upstreams_in};
+use super::{
+    Haste, Made, ModeName, ModeOrder, Place, Refused, UpstreamOrder, upstreams_in, written,
+};
 use crate::balance::{DEFAULT_WEIGHT, Member};
 use crate::event::{Kind, Subject};
 use crate::snapshot::{Pool, Service, Snapshot};
@@ -60,9 +62,11 @@ impl Draft<'_> {
     }
 
     fn put_upstreams(&mut self, place: &Place, list: Vec<(Address, u16)>) {
-        let list = list.iter().map(|(address, weight)| (address.to_string(), *weight)).collect();
-        let (service, pool) = (place.service.clone(), place.pool.clone());
-        self.put(What::Upstreams { service, pool, list }, None);
+        let known = self.view.config.service(&place.service);
+        let known = known.and_then(|service| service.pool(&place.pool));
+        let in_file = known.map(|pool| written(&pool.upstreams));
+        let (service, pool, list) = (place.service.clone(), place.pool.clone(), written(&list));
+        self.put(What::Upstreams { service, pool, list, in_file }, None);
     }
 
     /// The upstreams of a pool as they are at run time.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::rollout::{self, Wishes};
-use crate::snapshot::Mode;
+use crate::snapshot::{Mode, Resolved};
 use crate::split::BasisPoints;
 use crate::upstream::{Address, BreakerOrder};
 
@@ -75,6 +75,10 @@ pub enum Order {
         config: Arc<Config>,
         /// What differs from what is in force, in words.
         changes: Vec<String>,
+        /// What names resolve to that the config brings along.
+        learnt: Resolved,
+        /// Whether what was ordered of what is not in it any more is forgotten.
+        forgets: bool,
     },
 }
 
@@ -98,6 +102,12 @@ impl Scope {
 }
 
 impl Order {
+    /// The config of a file that was read; what vanishes from it is kept.
+    #[cfg(test)]
+    pub(super) fn reload(config: Arc<Config>) -> Order {
+        Order::Reload { config, changes: Vec::new(), learnt: Resolved::new(), forgets: false }
+    }
+
     pub(super) fn scope(&self) -> Scope {
         match self {
             Order::Shift { service, .. }

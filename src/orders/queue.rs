@@ -14,6 +14,7 @@ use super::order::Scope;
 use super::rollouts::Done;
 use super::{By, Effect, Haste, Made, Order, Ticket};
 use crate::config::Config;
+use crate::snapshot::Resolved;
 use crate::state::Change;
 
 /// How long an order waits for the disk at most.
@@ -66,7 +67,8 @@ pub(super) struct Job {
     pub changes: Vec<Change>,
     pub effects: Vec<Effect>,
     pub answer: Made,
-    pub config: Option<Arc<Config>>,
+    /// What it puts in force: a config, and what its new names resolve to.
+    pub config: Option<(Arc<Config>, Resolved)>,
     pub since: Instant,
     pub is_answered: bool,
     /// Whether it was told that it is not stored.

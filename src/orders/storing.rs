@@ -15,7 +15,7 @@ impl Job {
     /// What an order has come to.
     pub(super) fn of(asked: Asked, decided: Decided) -> Job {
         let config = match &asked.order {
-            Order::Reload { config, .. } => Some(config.clone()),
+            Order::Reload { config, learnt, .. } => Some((config.clone(), learnt.clone())),
             _ => None,
         };
         let (scope, since) = (asked.order.scope(), asked.since);
@@ -171,7 +171,8 @@ impl Orders {
         let before = self.base.clone();
         self.take_in(&job.changes);
         self.catch_up(&before, &job.changes);
-        if let Some(config) = job.config.take() {
+        if let Some((config, learnt)) = job.config.take() {
+            self.learn(learnt);
             self.put_in_force(config, now);
         }
         let is_overtaken = |service: &str| job.overtaken.iter().any(|(of, _)| **of == *service);

@@ -239,59 +239,6 @@ fn the_end_of_a_task_that_cannot_be_stored_is_heard_again() {
 }
 
 #[test]
-fn a_reload_happens_whole_or_not_at_all() {
-    let mut failed = 0;
-    for at in 0..40 {
-        let mut bench = Bench::of(FILE);
-        let add = crate::orders::UpstreamOrder::Add { weight: None };
-        let place = crate::orders::Place {
-            service: "shop".into(),
-            pool: "green".into(),
-            upstream: Some("192.0.2.4:80".parse().unwrap()),
-        };
-        bench.order(Order::Upstream { place, what: add }, ada()).unwrap();
-        let edited = FILE.replace("blue = 100", "blue = 90, green = 10").replace(".3:80", ".5:80");
-        let before = bench.store.export().unwrap();
-        bench.disk.fail_after(at, Failure::Once);
-        let reloaded = bench.order(
-            Order::Reload { config: config(&edited), changes: Vec::new() },
-            By::new("file", None),
-        );
-        let changed = changed_upstreams(bench.orders.state()).len();
-        let facts = (bench.newest(), changed, bench.standing());
-        match reloaded {
-            Ok(_) => assert_eq!(facts, (2, 0, 0)),
-            Err(_) => {
-                failed += 1;
-                assert_eq!(facts, (1, 1, 1));
-                assert_eq!(*bench.orders.config(), config(FILE));
-                assert_eq!(bench.store.export().unwrap(), before);
-            }
-        }
-    }
-    assert!(failed > 3, "{failed}");
-}
-
-#[test]
-fn what_was_ordered_of_a_service_goes_with_it() {
-    let (with, mut bench) = (format!("{FILE}{API}"), Bench::of(&format!("{FILE}{API}")));
-    let what = ModeOrder::Maintenance { message: None };
-    let order = |what| Order::Mode { service: "api".into(), what };
-    bench.order(order(what.clone()), ada()).unwrap();
-    bench
-        .order(Order::Reload { config: config(FILE), changes: Vec::new() }, By::new("file", None))
-        .unwrap();
-    assert_eq!(bench.standing(), 0);
-    bench.restart(&with, 1);
-    assert_eq!(bench.snapshot.service("api").unwrap().mode, Mode::Serve);
-    // Also when it goes while nobody looks.
-    bench.order(order(what), ada()).unwrap();
-    bench.restart(FILE, 1);
-    bench.restart(&with, 1);
-    assert_eq!(bench.snapshot.service("api").unwrap().mode, Mode::Serve);
-}
-
-#[test]
 fn a_superseded_renewal_lets_in_what_it_had_only_drained() {
     let mut bench = Bench::of(FILE);
     let pool = bench.snapshot.service("shop").unwrap().pool("blue").unwrap();
@@ -532,4 +479,6 @@ fn a_step_begins_anew_and_says_so_where_what_its_judge_had_heard_cannot_be_read(
     assert!(said);
 }
 
+mod absent;
 mod hanging;
+mod reloading;

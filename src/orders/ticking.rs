@@ -137,6 +137,7 @@ impl Orders {
         self.count(due);
         self.effects.extend(turned.into_iter().map(Effect::Say));
         self.end_orders(snapshot, now);
+        self.forget_absent(now.wall);
         self.show_standings(snapshot, now);
     }
 

@@ -1,8 +1,8 @@
 //! Splits: shifted by order, taken back to an earlier revision, edited in the file.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::absent::{is_settled, said_key};
 use super::draft::Draft;
 use super::{By, Haste, Made, Refused, TrafficOrder};
 use crate::config::{Config, Service};
@@ -10,10 +10,10 @@ use crate::event::{Kind, Subject};
 use crate::rollout::Strategy;
 use crate::snapshot::{Pool, Snapshot};
 use crate::split::Split;
-use crate::state::{About, Change, Draft as Drafted, FlagState, Override, Revision, What};
+use crate::state::{About, Change, Draft as Drafted, FilePart, FlagState, Revision};
 
 /// Who a revision is by that was made by an edit of the file.
-const FILE: &str = "file";
+pub(super) const FILE: &str = "file";
 
 /// How many differences an event of a reload tells; `pointsman diff` and the answer to `reload` tell
 /// all.
@@ -139,31 +139,37 @@ impl Draft<'_> {
     }
 
     /// Puts a config in force that was read again, and says what that changes.
-    pub fn reload(&mut self, config: &Arc<Config>, changes: &[String]) -> Made {
+    pub fn reload(&mut self, config: &Arc<Config>, changes: &[String], forgets: bool) -> Made {
         let told = changes.iter().take(CHANGES_TOLD).cloned().collect();
         self.say(Kind::Reloaded { changes: told, all: changes.len() }, Subject::default());
-        self.adopt(config)
+        self.adopt(config, forgets)
     }
 
     /// Applies the rule for file and API together: a split that was edited in the file is a new
-    /// revision, one that was not keeps what was set at run time. Flags likewise.
-    pub fn adopt(&mut self, config: &Arc<Config>) -> Made {
-        let (before, mut in_file) = (self.state.in_file().clone(), BTreeMap::new());
+    /// revision, one that was not keeps what was set at run time. Flags and lists of upstreams
+    /// likewise. The start of a process and a reload both come here. `forgets`: nothing is kept of
+    /// what is not in the file any more.
+    pub fn adopt(&mut self, config: &Arc<Config>, forgets: bool) -> Made {
+        self.forget_absent(forgets);
+        let before = self.state.in_file().clone();
         for service in &config.services {
-            let of: Arc<str> = format!("split {}", service.name).into();
+            let part = FilePart::Service(service.name.clone());
             let said = service.split.to_string();
-            let is_unedited = before.get(&of) == Some(&said);
             // The first file of all brings no news.
-            if !before.is_empty() && !before.contains_key(&of) {
+            let is_known = said_key(&part).is_some_and(|of| before.contains_key(&of));
+            let is_back = self.state.is_absent(&part);
+            if !before.is_empty() && (is_back || !is_known) {
                 self.say(Kind::ServiceAdded, Subject::service(&service.name));
             }
-            in_file.insert(of, said);
-            self.adopt_split(service, is_unedited);
+            self.adopt_split(service, self.is_in_file(&part, &said), is_back);
+            self.note_in_file(&part, said);
         }
         for flag in &config.flags {
-            let of: Arc<str> = format!("flag {}", flag.name).into();
+            let part = FilePart::Flag(flag.name.clone());
             let said = flag.percent.to_string();
-            if before.get(&of).is_some_and(|before| *before != said)
+            let is_known = said_key(&part).is_some_and(|of| before.contains_key(&of));
+            if is_known
+                && !self.is_in_file(&part, &said)
                 && let Some(state) = self.state.flag(&flag.name)
             {
                 let state = FlagState {
@@ -175,29 +181,35 @@ impl Draft<'_> {
                 };
                 self.change(Change::Flag { name: flag.name.clone(), state: Arc::new(state) });
             }
-            in_file.insert(of, said);
+            self.note_in_file(&part, said);
         }
-        for of in before.keys().filter(|of| !in_file.contains_key(*of)) {
-            self.change(Change::InFile { of: of.clone(), said: None });
-            if let Some(name) = of.strip_prefix("split ") {
-                self.supersede(name, "the removal of the service", false);
-                self.say(Kind::ServiceRemoved, Subject::service(name));
-            }
-        }
-        for (of, said) in in_file {
-            if before.get(&of) != Some(&said) {
-                self.change(Change::InFile { of, said: Some(said) });
-            }
-        }
+        self.note_absent(config, forgets);
         self.give_up_rollouts(config);
-        self.give_up_orders(config);
+        self.give_up_upstreams(config);
         Made::Done
     }
 
-    fn adopt_split(&mut self, service: &Service, is_unedited: bool) {
+    /// Whether this is what the file said when it was read last.
+    fn is_in_file(&self, part: &FilePart, said: &str) -> bool {
+        said_key(part)
+            .is_some_and(|of| self.state.in_file().get(&of).is_some_and(|was| was == said))
+    }
+
+    fn note_in_file(&mut self, part: &FilePart, said: String) {
+        if let Some(of) = said_key(part).filter(|_| !self.is_in_file(part, &said)) {
+            self.change(Change::InFile { of, said: Some(said) });
+        }
+    }
+
+    /// `is_back`: the service was gone meanwhile.
+    fn adopt_split(&mut self, service: &Service, is_unedited: bool, is_back: bool) {
         let name = &service.name;
         let newest = self.state.newest(name).cloned();
         let reason = match newest.as_ref().filter(|_| is_unedited) {
+            // Its rollout ended with the service, and nobody watches over this share any more.
+            Some(newest) if is_back && !is_settled(&self.state, name, newest) => {
+                Some(format!("revision {} was a step of a rollout that has ended", newest.number))
+            }
             Some(newest) if newest.split.check_pools(&service.pool_names()).is_ok() => return,
             Some(newest) => Some(format!("revision {} names a pool that is gone", newest.number)),
             None => None,
@@ -230,32 +242,6 @@ impl Draft<'_> {
             .map(|rollout| rollout.service.clone())
             .collect();
         gone.iter().for_each(|name| self.supersede(name, "the removal of its pool", false));
-    }
-
-    /// Takes back what was ordered of services and pools that a config does not have, and of lists of
-    /// upstreams that it has edited: as with splits, an unedited one keeps what was changed at run
-    /// time.
-    fn give_up_orders(&mut self, config: &Config) {
-        let before = self.view.config;
-        let pool = |config: &Config, service: &str, pool: &str| {
-            config.service(service).and_then(|service| service.pool(pool)).cloned()
-        };
-        let is_given_up = |standing: &&Override| match &standing.what {
-            What::Hold { service, .. }
-            | What::Maintenance { service, .. }
-            | What::Freeze { service }
-            | What::Lifted { service, .. } => config.service(service).is_none(),
-            What::Drain { service, pool: name, .. }
-            | What::Breaker { service, pool: name, .. }
-            | What::Contracted { service, pool: name, .. } => pool(config, service, name).is_none(),
-            What::Upstreams { service, pool: name, .. } => {
-                let now = pool(config, service, name);
-                now.is_none() || now != pool(before, service, name)
-            }
-        };
-        let given_up: Vec<What> =
-            self.state.orders().filter(is_given_up).map(|order| order.what.clone()).collect();
-        given_up.iter().for_each(|what| self.clear(what));
     }
 }
 

@@ -26,10 +26,12 @@ use tokio::time::{sleep, timeout};
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
-use crate::control::{self, BindError, Commits, Control, Controller, Listening, Wiring};
+use crate::control::{
+    self, BindError, Cause, Commits, Control, Controller, Listening, ReloadError, Wiring,
+};
 use crate::event::{Event, Kind, Subject};
 use crate::events::{Events, tell_states};
-use crate::files::{FileError, InForce, Source, watch as watch_file};
+use crate::files::{FileError, Files, InForce, Loaded, Source, Taken, watch as watch_files};
 use crate::history::{History, PERIOD};
 use crate::notify::{Caller, Notifier};
 use crate::observe::{Lag, Process, sample_lag};
@@ -120,18 +122,17 @@ impl Server {
     /// As [`Server::start`], with changes stored by this, if it is given.
     async fn start_with(options: Options, commits: Option<Commits>) -> Result<Server, StartError> {
         let clock = clock::system();
-        let text = options.source.read()?;
-        let (config, odd) = text.parse()?;
-        text.log(&odd);
+        let files = Arc::new(Files::of(options.source));
+        let Loaded { config, text } = files.load().await?;
         let changed = Default::default();
-        let in_force = Arc::new(InForce { config: config.clone(), text: text.clone(), changed });
+        let in_force = Arc::new(InForce { config: config.clone(), text, changed });
         let (control, commands) = control::channel();
 
         let mut resolver = Resolver::new(clock);
         if timeout(FIRST_LOOK_UP, resolver.look_up(&config)).await.is_err() {
             tracing::warn!("some names have not resolved yet; their upstreams join when they do");
         }
-        let store = Arc::new(open_store(&options.source, &config)?);
+        let store = Arc::new(open_store(files.source(), &config)?);
         store.secret(|| clock::secret().map(|secret| secret.0))?;
         let now = clock.unix_seconds();
         let stored = store.events()?;
@@ -195,7 +196,7 @@ impl Server {
         let wiring = Wiring {
             published: published.clone(),
             listeners,
-            source: options.source.clone(),
+            files: files.clone(),
             process: process.clone(),
             in_force: in_force_sender,
             state: state_sender,
@@ -216,7 +217,7 @@ impl Server {
             last,
             state: state.clone(),
             in_force: in_force.clone(),
-            source: options.source.clone(),
+            files: files.clone(),
             is_stopping: is_stopping.clone(),
             clock,
             is_local: admin_address.is_local(),
@@ -236,9 +237,8 @@ impl Server {
         parts.start_as("the admin API", serve_admin(admin_bound, admin));
         parts.start_as("the probes", ended(probes_end));
         parts.start_as("the copies", ended(copies_end));
-        if let Some(path) = options.source.path().filter(|_| options.watches_file) {
-            let path = path.to_path_buf();
-            let watch = reload_on_change(path, text.text, control.clone());
+        if files.path().is_some() && options.watches_file {
+            let watch = reload_on_change(files, clock, control.clone());
             parts.start_as("the watch of the file", watch);
         }
         Ok(Server {
@@ -466,13 +466,18 @@ async fn resolve(
     resolver.run(in_force, tell, heard).await;
 }
 
-async fn reload_on_change(path: PathBuf, seen: String, control: Control) {
-    let changed = || {
+async fn reload_on_change(files: Arc<Files>, clock: Clock, control: Control) {
+    let reload = |is_last| {
         let control = control.clone();
-        // The writer has said all there is to say about a refusal.
-        async move { drop(control.reload(By::new("file", None)).await) }
+        async move {
+            match control.reload(By::new("file", None), Cause::Saved { is_last }).await {
+                Err(ReloadError::Removes(_)) if !is_last => Taken::Waits,
+                // The writer has said all there is to say about a refusal.
+                _ => Taken::Done,
+            }
+        }
     };
-    watch_file(path, seen, changed).await;
+    watch_files(files, clock, reload).await;
 }
 
 async fn serve_admin(bound: Bound, admin: Admin) {

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::control::Control;
+use crate::control::{Cause, Control};
 use crate::orders::By;
 
 /// Reloads on SIGHUP; returns on the first signal that ends a process.
@@ -13,7 +13,8 @@ pub async fn until_told_to_stop(control: &Control) -> std::io::Result<()> {
         tokio::select! {
             _ = hang_up.recv() => {
                 // The controller has said all there is to say about a refusal.
-                let _ = control.reload(By::new("SIGHUP", None)).await;
+                let by = By::new("SIGHUP", None);
+                let _ = control.reload(by, Cause::Asked { forgets: false }).await;
             }
             () = end.next() => return Ok(()),
         }

@@ -2,6 +2,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::orders::{By, ModeOrder, Order, Refused};
+use crate::snapshot::Mode;
 
 async fn started(commits: Option<Commits>) -> Server {
     let text = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
@@ -46,4 +47,121 @@ async fn a_part_that_panics_is_told_by_its_name() {
     server.parts.start_as("the newest part", async { panic!("a fault, as wanted") });
     assert_eq!(server.part_ended().await, "the newest part");
     assert!(server.is_stopping.load(Ordering::Relaxed));
+}
+
+const TWO: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+    [[routes]]\nservice = \"web\"\n[services.web.pools.a]\nupstreams = [\"127.0.0.1:9\"]\n\
+    [[routes]]\npath = \"/s\"\nservice = \"shop\"\n\
+    [services.shop.pools.blue]\nupstreams = [\"127.0.0.1:9\"]\n";
+
+/// A server whose file is not watched.
+async fn with_file(text: &str, commits: Option<Commits>) -> (Server, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, text).unwrap();
+    let options = Options { source: Source::File(path), admin: None, watches_file: false };
+    (Server::start_with(options, commits).await.unwrap(), folder)
+}
+
+fn by_file() -> By {
+    By::new("file", None)
+}
+
+fn without_shop(text: &str) -> String {
+    let (rest, _) = text.split_once("[[routes]]\npath").unwrap();
+    rest.to_string()
+}
+
+#[tokio::test]
+async fn what_a_saved_file_takes_away_is_told_once_it_has_had_time_to_change_again() {
+    let (server, folder) = with_file(TWO, None).await;
+    let (control, process) = (server.control(), server.process());
+    let write = |text: &str| std::fs::write(folder.path().join("p.toml"), text).unwrap();
+    control.order(maintenance(), By::new("ada", None)).await.unwrap();
+    write(&without_shop(TWO));
+    let saved = async |is_last| control.reload(by_file(), Cause::Saved { is_last }).await;
+    assert!(matches!(saved(false).await, Err(ReloadError::Removes(_))));
+    let gauges = process.gauges();
+    assert!(gauges.last_reload_successful && gauges.refused_reloads == 0, "it may change again");
+    let Err(ReloadError::Removes(removed)) = saved(true).await else { panic!("it is refused") };
+    assert_eq!(removed, ["service shop: maintenance by ada"]);
+    let gauges = process.gauges();
+    assert_eq!((gauges.refused_reloads, gauges.waits_for_reload), (1, true));
+    assert_eq!(server.events.after(0).last().unwrap().event.kind.code(), "removal-waits");
+    // Somebody's word is enough; what was ordered is kept.
+    let asked = async |forgets| {
+        let changes = control.reload(by_file(), Cause::Asked { forgets }).await.unwrap();
+        changes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let kept = "service shop: kept for a day, should it come back: maintenance by ada";
+    assert!(asked(false).await.iter().any(|line| line == kept));
+    assert!(!process.gauges().waits_for_reload && server.published().load().services.len() == 1);
+    write(TWO);
+    let back = "service shop: in force again: maintenance by ada";
+    assert!(asked(false).await.iter().any(|line| line == back));
+    let mode = || server.published().load().service("shop").unwrap().mode.clone();
+    assert_eq!(mode(), Mode::Maintenance { message: None });
+    // And is forgotten if that is wished for.
+    write(&without_shop(TWO));
+    let forgotten = "service shop: forgotten: maintenance by ada";
+    assert!(asked(true).await.iter().any(|line| line == forgotten));
+    write(TWO);
+    asked(false).await;
+    assert_eq!(mode(), Mode::Serve);
+}
+
+#[tokio::test]
+async fn what_is_in_use_goes_with_a_saved_file_where_the_config_in_force_says_so() {
+    let text = format!("[server]\nremovals = \"at-once\"\n{TWO}");
+    let (server, folder) = with_file(&text, None).await;
+    server.control().order(maintenance(), By::new("ada", None)).await.unwrap();
+    std::fs::write(folder.path().join("p.toml"), without_shop(TWO)).unwrap();
+    server.control().reload(by_file(), Cause::Saved { is_last: false }).await.unwrap();
+    assert_eq!(server.published().load().services.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reload_that_cannot_be_stored_changes_nothing_and_one_that_can_does() {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let commit = {
+        let is_full = is_full.clone();
+        move |_: &_| match is_full.load(Ordering::SeqCst) {
+            true => Err("the disk is full, as wanted".to_string()),
+            false => Ok(()),
+        }
+    };
+    let named = TWO.replace("[\"127.0.0.1:9\"]", "[\"localhost:9\"]");
+    let (server, folder) = with_file(&named, Some(Commits::calling(commit).unwrap())).await;
+    let shown = || {
+        let snapshot = server.published().load();
+        let of = |service: &crate::snapshot::Service| {
+            let members = service.pools.iter().flat_map(|pool| pool.members.list());
+            let members: Vec<String> =
+                members.map(|member| member.upstream.address.to_string()).collect();
+            format!("{} {} {members:?}", service.name, service.split)
+        };
+        let services: Vec<String> = snapshot.services.iter().map(of).collect();
+        let listeners: Vec<String> =
+            server.process().listeners().iter().map(|tally| tally.address.clone()).collect();
+        (services, listeners, server.process().notify_targets().len(), server.state())
+    };
+    let before = shown();
+    assert!(before.0[1].contains("127.0.0.1:9"), "{before:?}");
+    let edited = TWO
+        .replace("[[listeners]]", "[[listeners]]\naddress = \"127.0.0.2:0\"\n[[listeners]]")
+        .replace("pools.blue]", "pools.green]")
+        + "[[notify]]\nurl = \"http://127.0.0.1:9/\"\n";
+    std::fs::write(folder.path().join("p.toml"), &edited).unwrap();
+    is_full.store(true, Ordering::SeqCst);
+    let reload = async || server.control().reload(by_file(), Cause::Asked { forgets: false }).await;
+    for _ in 0..2 {
+        assert!(matches!(reload().await, Err(ReloadError::Refused(Refused::Store(_)))));
+        let now = shown();
+        assert_eq!(now, before);
+    }
+    is_full.store(false, Ordering::SeqCst);
+    reload().await.unwrap();
+    let after = shown();
+    assert_eq!((after.0.len(), after.1.len(), after.2), (2, 2, 1));
+    assert!(after.0[0].contains("green"), "{after:?}");
 }

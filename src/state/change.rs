@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{About, FlagState, Override, Revision};
+use super::{About, FilePart, FlagState, Override, Revision};
+use crate::clock::WallTime;
 use crate::rollout::{Hearing, Rollout};
 use crate::slo::{Alarms, Block, Grain};
 
@@ -81,6 +82,14 @@ pub enum Change {
         /// What it says.
         said: Option<String>,
     },
+    /// A part of the file is gone from it, and what was ordered of it is kept; none once it is back
+    /// or nothing is kept any more.
+    Absent {
+        /// Which.
+        part: FilePart,
+        /// Since when.
+        since: Option<WallTime>,
+    },
     /// Where an error budget is.
     Alarms {
         /// Its key.
@@ -128,6 +137,7 @@ impl Change {
             | Change::Flag { .. }
             | Change::ForgetFlag { .. }
             | Change::InFile { .. }
+            | Change::Absent { .. }
             | Change::Alarms { .. }
             | Change::Block { .. }
             | Change::ForgetBlock { .. }
@@ -162,6 +172,7 @@ impl Change {
             Change::Flag { name, state } => ("flag", format!("{name}/{}", state.revision)),
             Change::ForgetFlag { name, revision } => ("flag", format!("{name}/{revision}")),
             Change::InFile { of, .. } => ("in file", of.to_string()),
+            Change::Absent { part, .. } => ("absent", part.to_string()),
             Change::Alarms { of, .. } | Change::ForgetAlarms { of } => ("alarms", of.to_string()),
             Change::Block { of, block } => {
                 ("block", format!("{of}/{}/{}", block.grain.name(), block.number))

@@ -10,6 +10,7 @@
 
 mod about;
 mod change;
+mod file_part;
 mod revision;
 mod standing;
 #[cfg(test)]
@@ -18,11 +19,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::clock::WallTime;
 use crate::rollout::Rollout;
 use crate::slo::{Alarms, Block, Grain, Kept};
 
 pub use about::About;
 pub use change::Change;
+pub use file_part::FilePart;
 pub use revision::{Draft, LostRace, Revision};
 pub use standing::{FlagState, Override, What};
 
@@ -43,6 +46,8 @@ pub struct State {
     services: Arc<BTreeMap<Arc<str>, Arc<Remembered>>>,
     flags: Arc<BTreeMap<Arc<str>, Arc<Numbered<FlagState>>>>,
     in_file: Arc<BTreeMap<Arc<str>, String>>,
+    /// What the file does not have any more, and since when.
+    absent: Arc<BTreeMap<FilePart, WallTime>>,
     budgets: Arc<BTreeMap<Arc<str>, Arc<Accounts>>>,
 }
 
@@ -118,6 +123,12 @@ impl State {
             }
             Change::InFile { of, said: None } => {
                 Arc::make_mut(&mut self.in_file).remove(&of);
+            }
+            Change::Absent { part, since: Some(since) } => {
+                Arc::make_mut(&mut self.absent).insert(part, since);
+            }
+            Change::Absent { part, since: None } => {
+                Arc::make_mut(&mut self.absent).remove(&part);
             }
             Change::Alarms { of, alarms } => self.of_budget(&of, |kept| kept.alarms = alarms),
             Change::Block { of, block } => self.of_budget(&of, |kept| {
@@ -202,6 +213,7 @@ impl State {
             && Arc::ptr_eq(&self.services, &other.services)
             && Arc::ptr_eq(&self.flags, &other.flags)
             && Arc::ptr_eq(&self.in_file, &other.in_file)
+            && Arc::ptr_eq(&self.absent, &other.absent)
             && Arc::ptr_eq(&self.budgets, &other.budgets)
     }
 
@@ -312,6 +324,35 @@ impl State {
         &self.in_file
     }
 
+    /// What the file does not have any more and orders are kept of, with the time since when.
+    pub fn absent(&self) -> impl Iterator<Item = (&FilePart, WallTime)> {
+        self.absent.iter().map(|(part, since)| (part, *since))
+    }
+
+    /// Whether the file does not have this any more.
+    pub fn is_absent(&self, part: &FilePart) -> bool {
+        self.absent.contains_key(part)
+    }
+
+    /// Whether an order is about something that the file does not have any more: it is kept, and
+    /// counts for nothing until that comes back.
+    pub fn is_dormant(&self, what: &What) -> bool {
+        if self.absent.is_empty() {
+            return false;
+        }
+        self.is_absent(&what.part()) || self.is_absent(&FilePart::Service(what.service().into()))
+    }
+
+    /// The orders that are kept of a part of the file, those of a service's pools among its own.
+    pub fn orders_about<'a>(&'a self, part: &'a FilePart) -> impl Iterator<Item = &'a Override> {
+        let of_service = part.service().map(|service| self.orders_of(service));
+        let is_it = |standing: &&Override| match part {
+            FilePart::Pool { .. } => standing.what.part() == *part,
+            FilePart::Service(_) | FilePart::Flag(_) => true,
+        };
+        of_service.into_iter().flatten().filter(is_it)
+    }
+
     /// What is kept of an error budget, by its key; nothing if there is nothing.
     pub fn budget(&self, of: &str) -> Kept {
         let Some(kept) = self.budgets.get(of) else { return Kept::default() };
@@ -332,11 +373,12 @@ impl State {
     /// Whether they share all that they hold, so that one cannot differ from the other.
     #[cfg(test)]
     pub(crate) fn is_shared_with(&self, other: &State) -> bool {
-        let State { secret, services, flags, in_file, budgets } = self;
+        let State { secret, services, flags, in_file, absent, budgets } = self;
         *secret == other.secret
             && Arc::ptr_eq(services, &other.services)
             && Arc::ptr_eq(flags, &other.flags)
             && Arc::ptr_eq(in_file, &other.in_file)
+            && Arc::ptr_eq(absent, &other.absent)
             && Arc::ptr_eq(budgets, &other.budgets)
     }
 
@@ -365,6 +407,10 @@ impl State {
             said: Some(said.clone()),
         };
         changes.extend(self.in_file.iter().map(said));
+        changes.extend(
+            self.absent()
+                .map(|(part, since)| Change::Absent { part: part.clone(), since: Some(since) }),
+        );
         for (of, kept) in &*self.budgets {
             changes.push(Change::Alarms { of: of.clone(), alarms: kept.alarms.clone() });
             let blocks = kept.blocks.values().cloned();

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::About;
+use super::{About, FilePart};
 use crate::clock::WallTime;
 use crate::split::BasisPoints;
 use crate::upstream::BreakerOrder;
@@ -81,6 +81,10 @@ pub enum What {
         pool: String,
         /// Address and weight of each.
         list: Vec<(String, u16)>,
+        /// Those that the file had when it was ordered: one that is edited there is as the file has
+        /// it. None if an older version has noted it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        in_file: Option<Vec<(String, u16)>>,
     },
     /// A pool's version cannot run any more: the schema was narrowed.
     Contracted {
@@ -119,6 +123,22 @@ impl What {
             What::Contracted { service, pool, .. } => About::contracted(service, pool),
             What::Freeze { service } => About::freeze(service),
             What::Lifted { service, rollout } => About::lifted(service, *rollout),
+        }
+    }
+
+    /// The part of the file that it is about: with that it comes and goes.
+    pub fn part(&self) -> FilePart {
+        match self {
+            What::Drain { service, pool, .. }
+            | What::Breaker { service, pool, .. }
+            | What::Upstreams { service, pool, .. }
+            | What::Contracted { service, pool, .. } => {
+                FilePart::Pool { service: service.as_str().into(), pool: pool.as_str().into() }
+            }
+            What::Hold { service, .. }
+            | What::Maintenance { service, .. }
+            | What::Freeze { service }
+            | What::Lifted { service, .. } => FilePart::Service(service.as_str().into()),
         }
     }
 

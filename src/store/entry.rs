@@ -9,17 +9,17 @@ use std::sync::Arc;
 use super::error::Trouble;
 use super::stored;
 use super::tables::{
-    BUDGETS, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS,
+    ABSENT, BUDGETS, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS,
     SAMPLES, Texts, key,
 };
 use crate::rollout::{Rollout, StoredHearing, StoredRollout};
-use crate::state::{About, Change, Override, State};
+use crate::state::{About, Change, FilePart, Override, State};
 
 /// Where the key of the cohort hash is, in the table of what there is one of.
 pub(super) const SECRET: &str = "secret";
 
 /// The tables that a state is read from, in the order in which their changes make sense.
-pub(super) const OF_STATE: [Texts; 10] = [
+pub(super) const OF_STATE: [Texts; 11] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -28,6 +28,7 @@ pub(super) const OF_STATE: [Texts; 10] = [
     OVERRIDES,
     FLAGS,
     IN_FILE,
+    ABSENT,
     BUDGETS,
     SAMPLES,
 ];
@@ -82,6 +83,10 @@ impl Entry {
                 put(IN_FILE, of.to_string(), stored::json(said)?)
             }
             Change::InFile { of, said: None } => gone(IN_FILE, of.to_string()),
+            Change::Absent { part, since: Some(since) } => {
+                put(ABSENT, part.to_string(), stored::json(since)?)
+            }
+            Change::Absent { part, since: None } => gone(ABSENT, part.to_string()),
             Change::Alarms { of, alarms } => {
                 put(BUDGETS, of.to_string(), stored::alarms_json(alarms)?)
             }
@@ -132,6 +137,10 @@ pub(super) fn read(table: Texts, key: &str, json: &str) -> Result<Option<Change>
         Change::Flag { name: flag.into(), state: Arc::new(stored::flag(key, json)?) }
     } else if name == IN_FILE.name() {
         Change::InFile { of: key.into(), said: Some(stored::parse(key, json)?) }
+    } else if name == ABSENT.name() {
+        let part = FilePart::read(key);
+        let part = part.ok_or_else(|| Trouble::Damaged(format!("`{key}` is no part of a file")))?;
+        Change::Absent { part, since: Some(stored::parse(key, json)?) }
     } else if name == BUDGETS.name() {
         Change::Alarms { of: key.into(), alarms: stored::alarms(key, json)? }
     } else if name == SAMPLES.name() {

@@ -27,6 +27,8 @@ pub(super) const EVENTS: Texts = TableDefinition::new("events");
 
 /// What the file said when it was read last, by what it said it of.
 pub(super) const IN_FILE: Texts = TableDefinition::new("in_file");
+/// Since when the file does not have a part of it any more, of which something is kept.
+pub(super) const ABSENT: Texts = TableDefinition::new("absent");
 
 /// Where error budgets are, by service and objective.
 pub(super) const BUDGETS: Texts = TableDefinition::new("budgets");
@@ -34,7 +36,7 @@ pub(super) const BUDGETS: Texts = TableDefinition::new("budgets");
 pub(super) const SAMPLES: Texts = TableDefinition::new("samples");
 
 /// All there are.
-pub(super) const TABLES: [Texts; 11] = [
+pub(super) const TABLES: [Texts; 12] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -44,6 +46,7 @@ pub(super) const TABLES: [Texts; 11] = [
     FLAGS,
     EVENTS,
     IN_FILE,
+    ABSENT,
     BUDGETS,
     SAMPLES,
 ];

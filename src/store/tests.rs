@@ -12,7 +12,7 @@ use crate::judge::{Counts, Guard};
 use crate::rollout::{Hook, Hooks, Judging, Plan, Rollout, Smoke, Strategy};
 use crate::slo::{Budget, DEFAULT_WINDOW, Goal, Kept, Objective, Rings};
 use crate::split::{BasisPoints, Split};
-use crate::state::{About, Draft, FlagState, Override, Revision, What};
+use crate::state::{About, Draft, FilePart, FlagState, Override, Revision, What};
 use crate::upstream::BreakerOrder;
 
 fn shop() -> Arc<str> {
@@ -167,7 +167,12 @@ fn overrides() -> Vec<Override> {
         What::Lifted { service: service(), rollout: Some(4) },
         What::Maintenance { service: "api".into(), message: Some("back at nine".into()) },
         What::Hold { service: service(), most: 9 },
-        What::Upstreams { service: service(), pool: pool(), list: vec![(upstream(), 5)] },
+        What::Upstreams {
+            service: service(),
+            pool: pool(),
+            list: vec![(upstream(), 5)],
+            in_file: None,
+        },
     ];
     whats.into_iter().map(standing).collect()
 }
@@ -222,6 +227,8 @@ fn nth(state: State, n: u64) -> Batch {
     let said = Some("blue=95 green=5".to_string());
     batch.change(Change::InFile { of: "split shop".into(), said });
     batch.change(Change::InFile { of: "flag beta".into(), said: None });
+    let since = (!n.is_multiple_of(4)).then(|| WallTime::from_millis(n));
+    batch.change(Change::Absent { part: FilePart::Service("web".into()), since });
     batch.budget("shop", &budget(n + 1)).budget("api", &budget(1));
     batch.events = vec![event(2 * n + 1), event(2 * n + 2)];
     for standing in overrides() {

@@ -27,6 +27,7 @@ mod said;
 mod routing;
 mod standing;
 mod slo;
+mod saved_files;
 mod source;
 mod steady_load;
 mod stopping;

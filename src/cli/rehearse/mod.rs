@@ -19,10 +19,11 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
 use self::values::CanaryLatency;
+use super::input::Input;
 use super::{Ending, print};
 use crate::clock::in_words;
 use crate::config::{self, Config};
-use crate::files::{FileError, Text};
+use crate::files::FileError;
 use crate::rehearsal::{
     Behaviour, Crowd, Latency, Rehearsal, Run, Scenario, Stalls, Summary, Traffic,
 };
@@ -457,8 +458,7 @@ fn notes(planned: &Planned) -> Vec<String> {
 /// A config file, its mistakes shown the way `check` does.
 fn read(path: &Path) -> anyhow::Result<Arc<Config>> {
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-    match (Text { path: shown.clone(), text }).parse() {
+    match Input::File(path.to_path_buf()).text()?.parse() {
         Ok((config, _)) => Ok(config),
         Err(FileError::Problems(rejected)) => {
             eprintln!("{}\n", rejected.render(super::check::is_coloured()));

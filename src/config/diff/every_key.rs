@@ -11,7 +11,8 @@ use toml::de::{DeTable, DeValue};
 use super::*;
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 27] = [
+const TEXTS: [&str; 28] = [
+    "at-once",
     "7s",
     "7m",
     "/other",

@@ -401,12 +401,7 @@ fn a_reload_keeps_history_of_what_counts_alike_only() {
     office.serve(120, 10, 0);
     let reload = |office: &mut Office, slo: &str| {
         let config = Arc::new(Config::parse(&with(slo)).unwrap().0);
-        office
-            .give(
-                Order::Reload { config: config.clone(), changes: Vec::new() },
-                By::new("file", None),
-            )
-            .unwrap();
+        office.give(Order::reload(config.clone()), By::new("file", None)).unwrap();
         office.config = config;
         office.pass(1).unwrap();
         let of = |shown: &Shown| (shown.objective.to_string(), shown.reading.seen.total);

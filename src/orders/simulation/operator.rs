@@ -7,7 +7,7 @@ use super::Run;
 use crate::orders::{By, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
 use crate::rollout::{Order as Verb, Strategy, Wishes};
 use crate::split::BasisPoints;
-use crate::state::What;
+use crate::state::{Override, What};
 use crate::upstream::BreakerOrder;
 
 impl Run {
@@ -146,11 +146,10 @@ impl Run {
         }
         let mut what = *self.dice.of(&[BreakerOrder::Open, BreakerOrder::Closed]);
         // Whoever has opened one closes it some time.
-        let standing =
-            self.drive.orders.state().orders().find_map(|standing| match standing.what.clone() {
-                What::Breaker { service, pool, upstream, .. } => Some((service, pool, upstream)),
-                _ => None,
-            });
+        let standing = self.in_force().find_map(|standing| match standing.what.clone() {
+            What::Breaker { service, pool, upstream, .. } => Some((service, pool, upstream)),
+            _ => None,
+        });
         if let Some((service, pool, upstream)) = standing {
             let upstream = upstream.map(|upstream| upstream.parse().unwrap());
             place = Place { service, pool, upstream };
@@ -165,7 +164,7 @@ impl Run {
             true => ModeOrder::Hold { length: Duration::from_secs(9), most: 5 },
             false => ModeOrder::Maintenance { message: None },
         };
-        let away = self.drive.orders.state().orders().find_map(|standing| {
+        let away = self.in_force().find_map(|standing| {
             let is_mode = matches!(standing.what, What::Hold { .. } | What::Maintenance { .. });
             is_mode.then(|| standing.what.service().to_string())
         });
@@ -173,6 +172,12 @@ impl Run {
             (service, what) = (away, ModeOrder::Serve { from: None });
         }
         self.give(Order::Mode { service, what }, order)
+    }
+
+    /// Orders of what is in the file.
+    fn in_force(&self) -> impl Iterator<Item = &Override> {
+        let state = self.drive.orders.state();
+        state.orders().filter(|standing| !state.is_dormant(&standing.what))
     }
 
     fn flag(&mut self) -> bool {
@@ -187,7 +192,7 @@ impl Run {
         let before = self.file.clone();
         self.file.edit(&mut self.dice);
         let config = self.file.read();
-        let done = self.give(Order::Reload { config, changes: Vec::new() }, By::new("file", None));
+        let done = self.give(Order::reload(config), By::new("file", None));
         if !done {
             // It is not in force, so the next edit is one of the file before.
             self.file = before;

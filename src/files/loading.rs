@@ -1,0 +1,372 @@
+//! The files that a config names, read with it: a text in, the whole config or every problem with its
+//! place out.
+//!
+//! Three read: the process that serves by it, somebody who checks it and may not be allowed to read
+//! tokens and keys, and a stranger who sends a text over the API. A stranger's text may name only what
+//! lies beside the config, and files that the config in force names; of anything else it does not even
+//! learn whether it is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::FileError;
+use super::key::{KeyError, key_of};
+use super::named::{For, each_named};
+use super::prints::Prints;
+use super::source::Text;
+use crate::config::{Config, Problem, Problems, SigningKeys, Tokens, place_of_file};
+
+/// The largest file that a config names, in bytes.
+const LARGEST_NAMED: u64 = 1024 * 1024;
+
+/// The longest file of a key, in bytes: a longer one is another file.
+pub(super) const LARGEST_KEY: u64 = 4 * 1024;
+
+/// Who reads the files that a config names.
+#[derive(Clone, Debug)]
+pub(super) enum Reader {
+    /// Who serves by it, and needs all of them.
+    Process,
+    /// Who checks it, and need not be allowed to read tokens and keys.
+    Checker,
+    /// Who sends it, and may name these beside what lies beside the config.
+    Stranger(BTreeSet<PathBuf>),
+}
+
+impl Reader {
+    /// Whether a file may be looked at.
+    fn may_name(&self, named: &Named) -> bool {
+        let lies_beside = || {
+            let mut parts = named.written.components();
+            parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        };
+        match self {
+            Reader::Process | Reader::Checker => true,
+            Reader::Stranger(known) => known.contains(&named.placed) || lies_beside(),
+        }
+    }
+
+    /// What it is told of a file of tokens or of a key that cannot be read.
+    fn told_unreadable(&self, problem: Problem, error: &io::Error) -> Problem {
+        match (self, error.kind()) {
+            (Reader::Checker, io::ErrorKind::PermissionDenied) => problem.warning(),
+            _ => problem,
+        }
+    }
+}
+
+/// A file that a config names.
+#[derive(Debug)]
+struct Named {
+    purpose: For,
+    /// As the config names it.
+    written: PathBuf,
+    /// Where it is.
+    placed: PathBuf,
+}
+
+/// The files that a config names.
+struct Loading<'a> {
+    text: &'a Text,
+    reader: &'a Reader,
+    named: Vec<Named>,
+    problems: Problems,
+    prints: &'a mut Prints,
+}
+
+/// The config that a text spells, with the files that it names; what was read is noted.
+pub(super) fn read_config(
+    text: &Text,
+    reader: &Reader,
+    prints: &mut Prints,
+) -> Result<(Arc<Config>, Problems), FileError> {
+    let (mut config, problems) =
+        Config::parse(&text.text).map_err(|problems| text.rejected(problems))?;
+    let named = place(text, &mut config);
+    let mut loading = Loading { text, reader, named, problems, prints };
+    match loading.check_names() {
+        false => return Err(text.rejected(loading.problems)),
+        true => {
+            loading.read_tokens(&mut config);
+            loading.read_answers(&mut config);
+            config.keys = loading.read_keys();
+        }
+    }
+    match loading.problems.any_error() {
+        true => Err(text.rejected(loading.problems)),
+        false => Ok((Arc::new(config), loading.problems)),
+    }
+}
+
+/// Where the files are that a config in force names: all have been placed.
+pub(super) fn files_of(config: &Config) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    each_named(&mut config.clone(), |_, file| {
+        files.insert(file.clone());
+    });
+    files
+}
+
+/// Files are named as seen from the config's folder.
+fn place(text: &Text, config: &mut Config) -> Vec<Named> {
+    let mut all = Vec::new();
+    each_named(config, |purpose, file| {
+        let placed = text.folder().join(&*file);
+        let placed = match purpose {
+            // Whole paths: a rollout keeps its hooks over a restart, perhaps from elsewhere.
+            For::State | For::Secret => std::path::absolute(&placed).unwrap_or(placed),
+            For::Answer | For::Tokens => placed,
+        };
+        let written = std::mem::replace(file, placed.clone());
+        all.push(Named { purpose, written, placed });
+    });
+    all
+}
+
+impl Loading<'_> {
+    /// Whether all files may be looked at. The state's folder is not.
+    fn check_names(&mut self) -> bool {
+        let is_refused =
+            |named: &&Named| named.purpose != For::State && !self.reader.may_name(named);
+        let why = "a text that comes over the API names only files beside the config, and those that \
+                   the config in force names";
+        let refused: Vec<Problem> = self
+            .named
+            .iter()
+            .filter(is_refused)
+            .map(|named| self.problem(named, why.into()))
+            .collect();
+        let is_fine = refused.is_empty();
+        self.problems.0.extend(refused);
+        is_fine
+    }
+
+    /// A problem with a file, where the config names it.
+    fn problem(&self, named: &Named, message: String) -> Problem {
+        match place_of_file(&self.text.text, &named.written.to_string_lossy()) {
+            Some(span) => Problem::error(span, message),
+            None => Problem::general(message),
+        }
+    }
+
+    fn read_tokens(&mut self, config: &mut Config) {
+        let mut found = Vec::new();
+        for file in self.named.iter().filter(|named| named.purpose == For::Tokens) {
+            let path = file.placed.display();
+            let text = self.prints.read(&file.placed, LARGEST_NAMED).and_then(|bytes| {
+                let not_text =
+                    |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
+                String::from_utf8(bytes).map_err(not_text)
+            });
+            let text = match text {
+                Ok(text) => text,
+                Err(error) => {
+                    let why = format!("cannot read the admin token file {path}: {error}");
+                    found.push(self.reader.told_unreadable(self.problem(file, why), &error));
+                    continue;
+                }
+            };
+            match Tokens::of(&text) {
+                Ok(tokens) => config.admin.tokens = Some(tokens),
+                Err(error) => {
+                    let why = format!("the admin token file {path}: {error}");
+                    found.push(self.problem(file, why));
+                }
+            }
+            if is_for_all(&file.placed) {
+                let why = format!("everybody on this machine can read the admin token file {path}");
+                let problem = self.problem(file, why).warning();
+                found.push(problem.help(format!("`chmod o= {path}`")));
+            }
+        }
+        self.problems.0.extend(found);
+    }
+
+    /// Reads the files of static answers, which are part of a config.
+    fn read_answers(&mut self, config: &mut Config) {
+        for service in &mut config.services {
+            let Some(answer) = &service.stability.fallback.answer else { continue };
+            let mut failed = None;
+            let read = |path: &Path| {
+                let of = |error| failed = Some((path.to_path_buf(), error));
+                self.prints.read(path, LARGEST_NAMED).map(Bytes::from).map_err(of)
+            };
+            if let Ok(answer) = answer.resolve(read) {
+                Arc::make_mut(&mut service.stability).fallback.answer = Some(answer);
+            }
+            let Some((path, error)) = failed else { continue };
+            let is_it = |named: &&Named| named.purpose == For::Answer && named.placed == path;
+            let why = format!("cannot read {}: {error}", path.display());
+            let file = self.named.iter().find(is_it);
+            let problem = file.map_or_else(
+                || Problem::general(why.clone()),
+                |file| self.problem(file, why.clone()),
+            );
+            self.problems.0.push(problem);
+        }
+    }
+
+    /// Reads the keys that calls are signed with. A file that is named several times is read, and told
+    /// of, once.
+    fn read_keys(&mut self) -> SigningKeys {
+        let files = self.named.iter().filter(|named| named.purpose == For::Secret);
+        let files: BTreeMap<&Path, &Named> = files.map(|file| (&*file.placed, file)).collect();
+        let (mut keys, mut found) = (Vec::new(), Vec::new());
+        for (path, file) in files {
+            match key_of(path, self.prints.read(path, LARGEST_KEY)) {
+                Ok(key) => keys.push((path.to_path_buf(), key)),
+                Err(error) => {
+                    let problem = self.problem(file, error.to_string());
+                    found.push(match &error {
+                        KeyError::Read { error, .. } => self.reader.told_unreadable(problem, error),
+                        KeyError::Content { .. } => problem,
+                    });
+                }
+            }
+        }
+        self.problems.0.extend(found);
+        keys.into_iter().collect()
+    }
+}
+
+/// Whether anybody on this machine can read a file.
+fn is_for_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    const OTHERS_READ: u32 = 0o004;
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & OTHERS_READ != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Level, Live, diff};
+
+    type Told = Vec<(Level, Option<(usize, usize)>)>;
+
+    #[test]
+    fn keys_are_read_beside_the_config_and_shown_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("keys")).unwrap();
+        std::fs::write(at("keys/x"), "s3cret-x\n").unwrap();
+        std::fs::write(at("y"), "s3cret-y").unwrap();
+        let target = |name, file: &str| {
+            format!(
+                "[[notify]]\nname = \"{name}\"\nurl = \"http://a/\"\nsecret_file = \"{file}\"\n"
+            )
+        };
+        let rest =
+            "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
+        let whole = at("y").display().to_string();
+        let text = [target("x", "keys/x"), target("y", &whole), rest.into()].concat();
+        let text = Text { path: at("pointsman.toml").display().to_string(), text };
+        let config = text.parse().unwrap().0;
+        let files = config.notify.iter().map(|target| target.secret_file.clone().unwrap());
+        let keys: Vec<_> = files.map(|file| config.keys.of(&file).unwrap().bytes()).collect();
+        assert_eq!(keys, [b"s3cret-x", b"s3cret-y"]);
+        let shown = format!("{config:?}");
+        assert!(shown.contains("keys/x") && !shown.contains("s3cret"), "{shown}");
+        std::fs::write(at("y"), "another").unwrap();
+        let other = text.parse().unwrap().0;
+        assert_ne!(config, other, "another key is another config");
+        assert_eq!(diff(&config, &other, &Live::default()), [], "of which nothing is told");
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_told_where_it_is_named() {
+        let text = "[[listeners]]\naddress = \":80\"\n[admin]\ntoken_file = \"admin.token\"\n\
+            [services.a]\nfallback.answer.file = \"sorry.html\"\n[services.a.pools.b]\n\
+            upstreams = [\"a:1\"]\n[[notify]]\nurl = \"http://a/\"\nsecret_file = \"alerts.key\"\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml").display().to_string();
+        let text = Text { path, text: text.into() };
+        let told = |text: &Text| -> Told {
+            let problems = text.check().1.0;
+            problems.iter().map(|problem| (problem.level, problem.position(&text.text))).collect()
+        };
+        let token = |level| (level, Some((4, 14)));
+        let secret = |level| (level, Some((11, 15)));
+        let answer = (Level::Error, Some((6, 24)));
+        assert_eq!(told(&text), [token(Level::Error), answer, secret(Level::Error)]);
+        let with_mode = |name, mode| {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(folder.path().join(name), mode).unwrap();
+        };
+        let write = |name, what| {
+            std::fs::write(folder.path().join(name), what).unwrap();
+            with_mode(name, 0o640);
+        };
+        write("sorry.html", "sorry");
+        assert_eq!(told(&text), [token(Level::Error), secret(Level::Error)]);
+        let refused = || match text.parse() {
+            Err(FileError::Problems(rejected)) => rejected.problems.0.len(),
+            other => panic!("who serves needs them: {other:?}"),
+        };
+        assert_eq!(refused(), 2);
+        write("alerts.key", " \n");
+        assert_eq!(told(&text), [token(Level::Error), secret(Level::Error)]);
+        write("alerts.key", "key");
+        assert_eq!(refused(), 1);
+        write("admin.token", "ci: short");
+        assert_eq!(told(&text), [token(Level::Error)]);
+        write("admin.token", "ci: 0123456789abcdef");
+        assert!(text.parse().unwrap().0.admin.tokens.is_some());
+        with_mode("admin.token", 0o644);
+        assert_eq!(told(&text), [token(Level::Warning)], "everybody can read it");
+        with_mode("admin.token", 0o640);
+        assert_eq!(told(&text), []);
+    }
+
+    #[test]
+    fn the_state_folder_is_beside_the_config_as_a_whole_path() {
+        let placed = |path: &str, folder: &str| {
+            let text = format!(
+                "[server]\nstate_dir = \"{folder}\"\n[[listeners]]\naddress = \":80\"\n\
+                 [services.a.pools.b]\nupstreams = [\"a:1\"]\n"
+            );
+            let text = Text { path: path.into(), text };
+            text.parse().unwrap().0.server.state_dir.clone().unwrap()
+        };
+        assert_eq!(placed("/nowhere/pointsman.toml", "state"), Path::new("/nowhere/state"));
+        let usual = "/var/lib/pointsman";
+        assert_eq!(placed("/nowhere/pointsman.toml", usual), Path::new(usual));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(placed("conf/pointsman.toml", "state"), here.join("conf/state"));
+        assert_eq!(placed("pointsman.toml", "state"), here.join("state"));
+    }
+
+    #[test]
+    fn the_secrets_of_every_hook_are_beside_the_config_too() {
+        let points = [
+            "before_start",
+            "expand",
+            "before_step",
+            "before_promote",
+            "after_promote",
+            "after_rollback",
+            "contract",
+            "deploy",
+        ];
+        let hook = |point| format!("{point} = {{ url = \"http://a/\", secret_file = \"k\" }}\n");
+        let hooks: String = points.map(hook).concat();
+        let text = format!(
+            "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n\
+             [services.a.rollout.hooks]\n{hooks}"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("pointsman.toml"), folder.path().join("k"));
+        let text = Text { path: path.display().to_string(), text };
+        assert_eq!(text.check().1.0.len(), 1, "a file is told of once");
+        std::fs::write(&key, "s3cret").unwrap();
+        let config = text.parse().unwrap().0;
+        assert_eq!(config.keys.of(&key).unwrap().bytes(), b"s3cret");
+        let mut hooks = config.services[0].rollout.hooks.clone();
+        let files: Vec<_> = hooks.secret_files_mut().map(|file| file.clone()).collect();
+        assert_eq!(files, [&*key; 8]);
+    }
+}

@@ -1,0 +1,202 @@
+//! What the system reports of folders: events in, which files are whole and which are being written
+//! out.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
+use notify::{Event, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+use super::resting::Report;
+
+/// What was reported since somebody asked last, and who writes.
+#[derive(Debug, Default)]
+pub(super) struct Stirs {
+    noted: Mutex<Noted>,
+    /// Something has stirred.
+    pub stirred: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    /// Written to and not closed yet.
+    open: BTreeSet<PathBuf>,
+    /// Closed after a write, or moved into their place.
+    whole: BTreeSet<PathBuf>,
+    /// A name was put in the place of another, or a link: files may be reached by it.
+    is_relinked: bool,
+}
+
+/// What was reported up to a moment.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    open: BTreeSet<PathBuf>,
+    whole: BTreeSet<PathBuf>,
+    is_relinked: bool,
+}
+
+impl Reports {
+    /// That of a file, which may have several names.
+    pub fn of(&self, names: &[PathBuf]) -> Report {
+        let any = |files: &BTreeSet<PathBuf>| names.iter().any(|name| files.contains(name));
+        Report { is_whole: self.is_relinked || any(&self.whole), is_open: any(&self.open) }
+    }
+}
+
+impl Stirs {
+    /// What was reported since it was asked last.
+    pub fn take(&self) -> Reports {
+        let mut noted = self.noted();
+        let (whole, is_relinked) =
+            (std::mem::take(&mut noted.whole), std::mem::take(&mut noted.is_relinked));
+        Reports { open: noted.open.clone(), whole, is_relinked }
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in an event.
+    fn note(&self, event: &Event) {
+        let mut noted = self.noted();
+        if event.need_rescan() {
+            // Some were lost: nobody knows any more who writes what.
+            *noted = Noted::default();
+        }
+        for path in &event.paths {
+            match event.kind {
+                EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => {
+                    noted.open.insert(path.clone());
+                }
+                EventKind::Create(CreateKind::File) if is_being_made(path) => {
+                    noted.open.insert(path.clone());
+                }
+                EventKind::Create(_) => {
+                    noted.open.remove(path);
+                    noted.is_relinked = true;
+                }
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+                    noted.open.remove(path);
+                    noted.whole.insert(path.clone());
+                }
+                EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => {
+                    noted.open.remove(path);
+                }
+                EventKind::Modify(ModifyKind::Name(_)) => {
+                    noted.open.remove(path);
+                    noted.whole.insert(path.clone());
+                    noted.is_relinked = true;
+                }
+                _ => {}
+            }
+        }
+        drop(noted);
+        let is_read = event.kind.is_access()
+            && event.kind != EventKind::Access(AccessKind::Close(AccessMode::Write));
+        if !is_read {
+            self.stirred.notify_one();
+        }
+    }
+}
+
+/// Whether a new name is that of a new file: a link, hard or soft, is whole as it comes.
+fn is_being_made(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.nlink() == 1)
+}
+
+/// Who reports what happens in folders.
+pub(super) struct Folders {
+    watcher: Option<notify::RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+}
+
+impl Folders {
+    /// Nobody, if the system has no way.
+    pub fn reporting_to(stirs: &Arc<Stirs>) -> Folders {
+        let stirs = stirs.clone();
+        let note = move |event: notify::Result<Event>| {
+            if let Ok(event) = event {
+                stirs.note(&event);
+            }
+        };
+        let watcher = notify::recommended_watcher(note);
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "changes of files are not reported; looking every two seconds");
+        }
+        Folders { watcher: watcher.ok(), watched: BTreeSet::new() }
+    }
+
+    /// Watches these folders and no others, each by its real path.
+    pub fn follow(&mut self, wanted: BTreeSet<PathBuf>) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for gone in self.watched.difference(&wanted) {
+            // It may be gone altogether.
+            let _ = watcher.unwatch(gone);
+        }
+        let is_watched = |folder: &PathBuf,
+                          watched: &BTreeSet<PathBuf>,
+                          watcher: &mut notify::RecommendedWatcher| {
+            // One that cannot be watched is looked at every two seconds.
+            watched.contains(folder) || watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()
+        };
+        let before = std::mem::take(&mut self.watched);
+        self.watched =
+            wanted.into_iter().filter(|folder| is_watched(folder, &before, watcher)).collect();
+    }
+}
+
+/// The real names of a file, in the folder where it is named and where links lead.
+pub(super) fn real_names(path: &Path) -> Vec<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = std::fs::canonicalize(folder.unwrap_or(Path::new(".")));
+    let named = folder.ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    named.into_iter().chain(std::fs::canonicalize(path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::DataChange;
+
+    fn event(kind: EventKind, path: &Path) -> Event {
+        Event::new(kind).add_path(path.to_path_buf())
+    }
+
+    #[test]
+    fn a_file_is_open_from_the_first_write_to_the_close() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, "half").unwrap();
+        let stirs = Stirs::default();
+        let said = |kind| {
+            stirs.note(&event(kind, &file));
+            let Report { is_whole, is_open } = stirs.take().of(std::slice::from_ref(&file));
+            (is_whole, is_open)
+        };
+        let write = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let close = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        let moved = |mode| EventKind::Modify(ModifyKind::Name(mode));
+        assert_eq!(
+            said(EventKind::Create(CreateKind::File)),
+            (false, true),
+            "somebody has made it"
+        );
+        assert_eq!(said(close), (true, false));
+        assert_eq!(said(write), (false, true));
+        assert_eq!(said(EventKind::Access(AccessKind::Close(AccessMode::Read))), (false, true));
+        assert_eq!(said(close), (true, false));
+        assert_eq!(said(write), (false, true));
+        assert_eq!(said(moved(RenameMode::To)), (true, false), "another file in its place");
+        assert_eq!(said(write), (false, true));
+        assert_eq!(said(EventKind::Remove(notify::event::RemoveKind::File)), (false, false));
+        std::fs::hard_link(&file, folder.path().join("d.toml")).unwrap();
+        assert_eq!(said(EventKind::Create(CreateKind::File)), (true, false), "a link is whole");
+        assert_eq!(said(write), (false, true));
+        let lost = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        stirs.note(&lost);
+        assert_eq!(stirs.take().of(std::slice::from_ref(&file)), Report::default());
+    }
+}

@@ -1,0 +1,328 @@
+//! What the file does not have any more, and what is kept of it: a config in; what is taken up again,
+//! what is kept and what is forgotten out.
+//!
+//! A file can be half written, or the wrong one. So what was ordered of something that vanishes from
+//! it is kept for a day, counts for nothing meanwhile, and is in force again if it comes back. The
+//! start of a process and a reload ask here alike, and so does who shows what a file would change.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::draft::Draft;
+use super::traffic::FILE;
+use super::{Orders, What, live, written};
+use crate::clock::WallTime;
+use crate::config::{self, Config, diff};
+use crate::event::{Event, Kind, Subject};
+use crate::rollout::Outcome;
+use crate::state::{Change, FilePart, Override, Revision, State};
+
+/// How long what was ordered of something that vanished is kept: until whoever was asleep has seen it.
+pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// All differences that a config makes, with what becomes of what was ordered; `forgets`: nothing of
+/// what vanishes is kept.
+pub fn differences(
+    state: &State,
+    before: &Config,
+    after: &Config,
+    forgets: bool,
+) -> Vec<config::Change> {
+    let mut changes = diff(before, after, &live(state, before));
+    let mut add = |part: &FilePart, what: String| {
+        changes.push(config::Change { subject: part.to_string(), what, needs_restart: false });
+    };
+    let (back, gone) = (returning(state, after), vanishing(state, after));
+    for part in state.absent().map(|(part, _)| part) {
+        let what = kept_of(state, part);
+        match (forgets, back.contains(part)) {
+            _ if what.is_empty() => {}
+            (true, _) => add(part, format!("forgotten: {}", what.join(", "))),
+            (false, true) => add(part, format!("in force again: {}", what.join(", "))),
+            (false, false) => {}
+        }
+    }
+    for part in &gone {
+        let what = kept_of(state, part);
+        match forgets {
+            _ if what.is_empty() => {}
+            true => add(part, format!("forgotten: {}", what.join(", "))),
+            false => add(part, format!("kept for a day, should it come back: {}", what.join(", "))),
+        }
+    }
+    changes
+}
+
+/// What is in use and would be gone with a config, each with what it is used for. `is_asked`: whether
+/// a service had requests lately.
+pub fn removals(
+    state: &State,
+    before: &Config,
+    after: &Config,
+    is_asked: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    for service in &before.services {
+        let (name, next) = (&service.name, after.service(&service.name));
+        let rollout = state.rollout(name).map(|rollout| &rollout.plan);
+        let newest = state.newest(name);
+        let newest = newest.filter(|newest| newest.author != FILE && newest.rollout.is_none());
+        let Some(next) = next else {
+            let part = FilePart::Service(name.clone());
+            let asked = is_asked(name).then(|| "it had requests in the last minute".into());
+            let mut uses: Vec<String> = asked.into_iter().collect();
+            uses.extend(kept_of(state, &part));
+            uses.extend(rollout.map(|plan| format!("a rollout to {} is under way", plan.to)));
+            found.extend(in_use(&part, &uses));
+            continue;
+        };
+        for pool in service.pools.iter().filter(|pool| next.pool(&pool.name).is_none()) {
+            let part = FilePart::Pool { service: name.clone(), pool: pool.name.clone() };
+            let mut uses = kept_of(state, &part);
+            let of_it = |plan: &&_| {
+                let plan: &crate::rollout::Plan = plan;
+                plan.to == pool.name || plan.from == pool.name
+            };
+            uses.extend(
+                rollout.filter(of_it).map(|plan| {
+                    format!("a rollout from {} to {} is under way", plan.from, plan.to)
+                }),
+            );
+            if newest.is_some_and(|newest| newest.split.weight(&pool.name).get() > 0) {
+                uses.push("it was given traffic at run time".into());
+            }
+            found.extend(in_use(&part, &uses));
+        }
+    }
+    for flag in &before.flags {
+        if !after.flags.iter().any(|known| known.name == flag.name) {
+            let part = FilePart::Flag(flag.name.clone());
+            found.extend(in_use(&part, &kept_of(state, &part)));
+        }
+    }
+    found
+}
+
+fn in_use(part: &FilePart, uses: &[String]) -> Option<String> {
+    (!uses.is_empty()).then(|| format!("{part}: {}", uses.join(", ")))
+}
+
+/// What is kept of something, in words.
+pub fn kept_of(state: &State, part: &FilePart) -> Vec<String> {
+    let mut words: Vec<String> = state.orders_about(part).map(in_words).collect();
+    let by_order = |author: &str| author != FILE;
+    match part {
+        FilePart::Service(name) => {
+            let newest = state.newest(name).filter(|newest| is_settled(state, name, newest));
+            let ordered = newest.filter(|newest| by_order(&newest.author));
+            words.extend(ordered.map(|newest| format!("split {}", newest.split)));
+        }
+        FilePart::Flag(name) => {
+            let ordered = state.flag(name).filter(|state| by_order(&state.author));
+            words.extend(ordered.map(|state| format!("share {} %", state.percent)));
+        }
+        FilePart::Pool { .. } => {}
+    }
+    words
+}
+
+/// Whether a split is no share that a rollout has left half-way: nobody watches over that any more.
+pub(super) fn is_settled(state: &State, service: &str, revision: &Revision) -> bool {
+    let Some(id) = revision.rollout else { return true };
+    let ended = state.rollout_of(service, id).and_then(|rollout| rollout.ended.as_ref());
+    ended.is_some_and(|(outcome, _)| !matches!(outcome, Outcome::Superseded { .. }))
+}
+
+fn in_words(standing: &Override) -> String {
+    let what = match &standing.what {
+        What::Drain { upstream, .. } => format!("drain of {upstream}"),
+        What::Breaker { upstream: Some(upstream), .. } => format!("breaker of {upstream}"),
+        What::Breaker { pool, upstream: None, .. } => format!("breaker of {pool}"),
+        What::Hold { .. } => "hold".into(),
+        What::Maintenance { .. } => "maintenance".into(),
+        What::Upstreams { pool, .. } => format!("upstreams of {pool}"),
+        What::Contracted { pool, .. } => format!("{pool} cannot run on the schema any more"),
+        What::Freeze { .. } => "freeze".into(),
+        What::Lifted { .. } => "lifted freeze".into(),
+    };
+    format!("{what} by {}", standing.author)
+}
+
+/// Whether a config has this.
+fn has(config: &Config, part: &FilePart) -> bool {
+    match part {
+        FilePart::Service(name) => config.service(name).is_some(),
+        FilePart::Pool { service, pool } => {
+            config.service(service).is_some_and(|service| service.pool(pool).is_some())
+        }
+        FilePart::Flag(name) => config.flags.iter().any(|flag| flag.name == *name),
+    }
+}
+
+/// What was gone and is in this config again.
+fn returning(state: &State, config: &Config) -> BTreeSet<FilePart> {
+    let absent = state.absent().map(|(part, _)| part);
+    absent.filter(|part| has(config, part)).cloned().collect()
+}
+
+/// What something is known of, and this config does not have; what was gone before is not among it.
+/// The pools of a service go with it.
+fn vanishing(state: &State, config: &Config) -> BTreeSet<FilePart> {
+    let said = state.in_file().keys().filter_map(|of| said_of(of));
+    let ordered = state.orders().map(|standing| match standing.what.part() {
+        FilePart::Pool { service, .. } if config.service(&service).is_none() => {
+            FilePart::Service(service)
+        }
+        part => part,
+    });
+    let known = said.chain(ordered);
+    known.filter(|part| !has(config, part) && !state.is_absent(part)).collect()
+}
+
+/// What the state keeps the file's words about something under.
+pub(super) fn said_key(part: &FilePart) -> Option<Arc<str>> {
+    match part {
+        FilePart::Service(name) => Some(format!("split {name}").into()),
+        FilePart::Flag(name) => Some(format!("flag {name}").into()),
+        FilePart::Pool { .. } => None,
+    }
+}
+
+fn said_of(key: &str) -> Option<FilePart> {
+    let (kind, name) = key.split_once(' ')?;
+    match kind {
+        "split" => Some(FilePart::Service(name.into())),
+        "flag" => Some(FilePart::Flag(name.into())),
+        _ => None,
+    }
+}
+
+/// What lets go of all that is kept of something.
+fn forgetting(state: &State, part: &FilePart) -> Vec<Change> {
+    let orders = state.orders_about(part).map(|standing| Change::Clear(standing.what.about()));
+    let mut changes: Vec<Change> = orders.collect();
+    if let FilePart::Flag(name) = part {
+        let forget = |revision| Change::ForgetFlag { name: name.clone(), revision };
+        changes.extend(state.flag_history(name).map(|state| forget(state.revision)));
+    }
+    let said = said_key(part).filter(|of| state.in_file().contains_key(of));
+    changes.extend(said.map(|of| Change::InFile { of, said: None }));
+    if state.is_absent(part) {
+        changes.push(Change::Absent { part: part.clone(), since: None });
+    }
+    changes
+}
+
+/// What has been gone for longer than anything is kept.
+fn expired(state: &State, now: WallTime) -> Vec<FilePart> {
+    let over = |(_, since): &(&FilePart, WallTime)| now.elapsed_since(*since) >= KEPT;
+    state.absent().filter(over).map(|(part, _)| part.clone()).collect()
+}
+
+fn subject(part: &FilePart) -> Subject {
+    match part {
+        FilePart::Service(service) => Subject::service(service),
+        FilePart::Pool { service, pool } => Subject::new(service, pool, ""),
+        FilePart::Flag(_) => Subject::default(),
+    }
+}
+
+impl Draft<'_> {
+    /// Lets go of what has been gone for a day, or of all that is gone.
+    pub(super) fn forget_absent(&mut self, all: bool) {
+        let gone: Vec<FilePart> = match all {
+            true => self.state.absent().map(|(part, _)| part.clone()).collect(),
+            false => expired(&self.state, self.view.now.wall),
+        };
+        gone.iter().for_each(|part| self.forget(part));
+    }
+
+    fn forget(&mut self, part: &FilePart) {
+        let kept = kept_of(&self.state, part);
+        forgetting(&self.state, part).into_iter().for_each(|change| self.change(change));
+        if !kept.is_empty() {
+            let kind = Kind::OrdersForgotten { part: part.to_string(), what: kept.join(", ") };
+            self.say(kind, subject(part));
+        }
+    }
+
+    /// Notes what is gone from the file, and what is there again.
+    pub(super) fn note_absent(&mut self, config: &Config, forgets: bool) {
+        for part in returning(&self.state, config) {
+            let kept = kept_of(&self.state, &part);
+            self.change(Change::Absent { part: part.clone(), since: None });
+            if !kept.is_empty() {
+                let kind = Kind::OrdersBack { part: part.to_string(), what: kept.join(", ") };
+                self.say(kind, subject(&part));
+            }
+        }
+        for part in vanishing(&self.state, config) {
+            if let FilePart::Service(name) = &part {
+                self.supersede(name, "the removal of the service", false);
+                self.say(Kind::ServiceRemoved, Subject::service(name));
+            }
+            if forgets {
+                self.forget(&part);
+                continue;
+            }
+            let kept = kept_of(&self.state, &part);
+            let since = Some(self.view.now.wall);
+            self.change(Change::Absent { part: part.clone(), since });
+            if !kept.is_empty() {
+                let kind = Kind::OrdersKept {
+                    part: part.to_string(),
+                    what: kept.join(", "),
+                    length: KEPT,
+                };
+                self.say(kind, subject(&part));
+            }
+        }
+    }
+
+    /// Takes back lists of upstreams that the file has other words for: as with splits, an unedited one
+    /// keeps what was changed at run time.
+    pub(super) fn give_up_upstreams(&mut self, config: &Config) {
+        let ordered: Vec<Override> = self
+            .state
+            .orders()
+            .filter(|order| matches!(order.what, What::Upstreams { .. }))
+            .cloned()
+            .collect();
+        for mut standing in ordered {
+            let What::Upstreams { service, pool, in_file, .. } = &mut standing.what else {
+                continue;
+            };
+            let known = config.service(service).and_then(|service| service.pool(pool));
+            let Some(now) = known.map(|pool| written(&pool.upstreams)) else { continue };
+            match in_file {
+                Some(then) if *then == now => {}
+                Some(_) => {
+                    let about = standing.what.about();
+                    self.change(Change::Clear(about));
+                }
+                // An older version has not noted it.
+                None => {
+                    *in_file = Some(now);
+                    self.change(Change::Order(standing));
+                }
+            }
+        }
+    }
+}
+
+impl Orders {
+    /// Lets go of what has been gone for a day. It counted for nothing already, so this makes nobody
+    /// wait.
+    pub(super) fn forget_absent(&mut self, now: WallTime) {
+        for part in expired(&self.base, now) {
+            let kept = kept_of(&self.base, &part);
+            let gone = forgetting(&self.base, &part);
+            self.count(gone);
+            if !kept.is_empty() {
+                let kind = Kind::OrdersForgotten { part: part.to_string(), what: kept.join(", ") };
+                self.effects.push(super::Effect::Say(Event::by_itself(kind, subject(&part))));
+            }
+        }
+    }
+}

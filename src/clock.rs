@@ -146,6 +146,14 @@ impl std::ops::Add<Duration> for Moment {
     }
 }
 
+impl std::ops::Sub<Duration> for Moment {
+    type Output = Moment;
+
+    fn sub(self, length: Duration) -> Moment {
+        Moment(self.0.saturating_sub(u64::try_from(length.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
 /// A sequence of random draws that one request uses up: SplitMix64 (Steele, Lea, Flood 2014),
 /// which passes BigCrush and costs three multiplications a draw.
 #[derive(Clone, Debug)]

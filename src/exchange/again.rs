@@ -1,16 +1,17 @@
 //! What is done about a failed attempt: the attempt and what failed in, another one with its place
 //! taken, or a no, out.
 //!
-//! This is decided the moment it fails, before an upstream's real answer is given up: only if there
+//! This is decided the now it fails, before an upstream's real answer is given up: only if there
 //! is somebody else to ask, and then the place with them is taken at once.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Exchange;
 use super::attempt::Asking;
 use super::phases::Delivery;
 use crate::balance::{Failed, Retry};
+use crate::clock::Moment;
 use crate::snapshot::{By, Choice, Service};
 
 /// What is held of an answer.
@@ -49,7 +50,7 @@ impl Exchange {
 
     /// Ends the attempt under way and begins another, if the service's rules allow one and there
     /// is somebody to ask. Otherwise the attempt stays as it is.
-    pub(super) fn try_again(&mut self, delivery: Delivery, doubt: Doubt, now: Instant) -> bool {
+    pub(super) fn try_again(&mut self, delivery: Delivery, doubt: Doubt, now: Moment) -> bool {
         let Some(decision) = self.decision else { return false };
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[decision.service];
@@ -62,7 +63,7 @@ impl Exchange {
             is_idempotent: self.is_idempotent,
             can_replay: delivery.can_replay,
             tries: self.attempts,
-            elapsed: now.saturating_duration_since(self.let_in),
+            elapsed: now.elapsed_since(self.let_in),
             on_canary: is_shielded(service, &decision),
             is_failure: doubt == Doubt::Failure,
             // Testers see what they asked for.
@@ -70,7 +71,7 @@ impl Exchange {
                 && !matches!(decision.by, By::StandIn | By::OptIn),
             was_trial: asking.seat.is_trial(),
             offered: self.tried.len(),
-            offering: now.saturating_duration_since(began),
+            offering: now.elapsed_since(began),
             connect: service.timeouts.connect,
             was_alone: asking.was_broken && members.is_one(),
         };
@@ -84,10 +85,10 @@ impl Exchange {
     }
 
     /// Somebody to ask in this way, if there is anybody and the budget bears it, and a place there.
-    fn seat_again(&mut self, retry: Retry, from: Choice, now: Instant) -> Option<(Choice, Asking)> {
+    fn seat_again(&mut self, retry: Retry, from: Choice, now: Moment) -> Option<(Choice, Asking)> {
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[from.service];
-        let (stability, moment) = (&service.stability, snapshot.moment(now));
+        let stability = &service.stability;
         let before = self.tried.split_last().map_or(&[][..], |(_, before)| before);
         let (pool, tried) = match retry {
             Retry::Reconnect => (from.pool, before),
@@ -99,13 +100,13 @@ impl Exchange {
         let chosen = match retry {
             Retry::StandIn => {
                 let at = (from.service, from.pool);
-                snapshot.choose_stand_in(at, moment, &mut self.draws)?
+                snapshot.choose_stand_in(at, now, &mut self.draws)?
             }
-            Retry::Relief => snapshot.choose_well(from, tried, moment, &mut self.draws),
-            _ => snapshot.choose_again(from, pool, tried, moment, &mut self.draws),
+            Retry::Relief => snapshot.choose_well(from, tried, now, &mut self.draws),
+            _ => snapshot.choose_again(from, pool, tried, now, &mut self.draws),
         };
         // Worth a look at all of them: something has failed.
-        let not_taken = snapshot.not_taken(&chosen, tried, moment, &[]);
+        let not_taken = snapshot.not_taken(&chosen, tried, now, &[]);
         let of = match chosen {
             Ok(choice) => choice.pool,
             Err(refusal) => refusal.at.map_or(pool, |(_, pool)| pool),
@@ -119,13 +120,13 @@ impl Exchange {
         };
         let is_paid_for = matches!(retry, Retry::Another(_) | Retry::Same(_));
         let budget = &service.state.budget;
-        if chosen.is_ok() && is_paid_for && !budget.affords(stability.retries.budget, moment) {
+        if chosen.is_ok() && is_paid_for && !budget.affords(stability.retries.budget, now) {
             budget.refuse();
             return None;
         }
-        let committed = snapshot.commit(chosen, tried, moment, &mut self.draws).ok()?;
+        let committed = snapshot.commit(chosen, tried, now, &mut self.draws).ok()?;
         if is_paid_for {
-            budget.spend(moment);
+            budget.spend(now);
         }
         if retry == Retry::Onward && self.offered_since.is_none() {
             self.offered_since = self.asking.as_ref().map(Asking::began);
@@ -134,7 +135,7 @@ impl Exchange {
     }
 
     /// Ends the attempt under way and begins the next.
-    fn change_over(&mut self, retry: Retry, (to, next): (Choice, Asking), now: Instant) {
+    fn change_over(&mut self, retry: Retry, (to, next): (Choice, Asking), now: Moment) {
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[to.service];
         match retry {

@@ -2,7 +2,7 @@
 //! the upstream. `again.rs` has what is done about a failure.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,6 +11,7 @@ use super::again::Doubt;
 use super::phases::{Delivery, Heard, Link};
 use super::wait::Upload;
 use crate::balance::offering;
+use crate::clock::Moment;
 use crate::config::Timeouts;
 use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
@@ -31,15 +32,15 @@ pub(super) struct Asking {
     pub(super) seat: Seat,
     pub(super) target: DialAddress,
     /// With the end of its pause.
-    started: Instant,
+    started: Moment,
     /// When it had a connection, and which.
-    pub(super) connected: Option<(Instant, Link)>,
+    pub(super) connected: Option<(Moment, Link)>,
     /// Since when the upstream is waited for; none while the request's body comes in.
-    asked: Option<Instant>,
+    asked: Option<Moment>,
     /// Whether the request's body has yet to come; none before its head has gone out.
     pub(super) upload: Option<Upload>,
-    /// Until the response's head.
-    took: Option<Duration>,
+    /// When the response's head came.
+    answered: Option<Moment>,
     outcome: Option<Outcome>,
     /// That of the response's head.
     pub(super) status: Option<u16>,
@@ -75,25 +76,24 @@ impl Asking {
     }
 
     /// When it began.
-    pub fn began(&self) -> Instant {
+    pub fn began(&self) -> Moment {
         self.started
     }
 
-    /// As its request's record has it: times since that `came`, the last of them `now`.
-    fn noted(&self, at: &Choice, cause: Option<Cause>, (came, now): (Instant, Instant)) -> Tried {
-        let since = |at: Instant| at.saturating_duration_since(came);
+    /// As its request's record has it, which is over now.
+    fn noted(&self, at: &Choice, cause: Option<Cause>, now: Moment) -> Tried {
         let has_failed = !matches!(self.outcome, Some(Outcome::Status(_)));
         Tried {
             pool: at.pool,
             member: at.member,
-            chosen: since(self.started).saturating_sub(self.pause),
-            began: since(self.started),
-            connected: self.connected.map(|(at, _)| since(at)),
+            chosen: self.started - self.pause,
+            began: self.started,
+            connected: self.connected.map(|(at, _)| at),
             is_reused: self.connected.is_some_and(|(_, link)| link == Link::Kept),
             // Without a body it goes out as soon as there is a connection.
-            sent: self.connected.zip(self.asked).map(|((at, _), asked)| since(asked.max(at))),
-            head: self.took.map(|took| since(self.started + took)),
-            done: since(now),
+            sent: self.connected.zip(self.asked).map(|((at, _), asked)| asked.max(at)),
+            head: self.answered,
+            done: now,
             status: self.status,
             cause: cause.filter(|_| has_failed),
             outcome: self.outcome.unwrap_or(Outcome::ClientGone),
@@ -107,8 +107,13 @@ impl Asking {
     }
 
     /// How long its upstream has been waited for.
-    fn waited(&self, now: Instant) -> Duration {
-        self.asked.map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked))
+    fn waited(&self, now: Moment) -> Duration {
+        self.asked.map_or(Duration::ZERO, |asked| now.elapsed_since(asked))
+    }
+
+    /// Until the head of its answer, or until now if there was none.
+    fn took(&self, now: Moment) -> Duration {
+        self.answered.unwrap_or(now).elapsed_since(self.started)
     }
 
     /// The status that it is judged by.
@@ -121,9 +126,8 @@ impl Exchange {
     /// Decides where the request goes and takes a place there.
     pub(super) fn place(&mut self, facts: &Facts<'_>, asks: Asks<'_>) -> Result<(), Refusal> {
         let is_later = self.has_waited || asks.doubtful;
-        let now = if is_later { self.clock.now() } else { self.started };
-        let moment = self.snapshot.moment(now);
-        let chosen = self.snapshot.choose(facts, asks, moment, &mut self.draws);
+        let now = if is_later { self.now() } else { self.started };
+        let chosen = self.snapshot.choose(facts, asks, now, &mut self.draws);
         if let Err(refusal) = &chosen {
             // Places are those of this snapshot; one from an earlier look may not be there any more.
             self.pool = refusal.at;
@@ -136,7 +140,7 @@ impl Exchange {
     }
 
     /// Takes the places that a choice needs: one of the service, one of the upstream.
-    pub(super) fn sit_down(&mut self, chosen: Chosen, now: Instant) -> Result<(), Refusal> {
+    pub(super) fn sit_down(&mut self, chosen: Chosen, now: Moment) -> Result<(), Refusal> {
         let snapshot = self.snapshot.clone();
         if let Ok(choice) = &chosen {
             let at = (choice.service, choice.pool);
@@ -147,8 +151,7 @@ impl Exchange {
                 self.hold = Some(hold.ok_or(Refusal { why: Why::Full, at: Some(at) })?);
             }
         }
-        let moment = snapshot.moment(now);
-        let committed = snapshot.commit(chosen, &[], moment, &mut self.draws)?;
+        let committed = snapshot.commit(chosen, &[], now, &mut self.draws)?;
         let choice = committed.choice;
         self.noted.by = Some(choice.by);
         self.noted.route = Some(choice.route);
@@ -158,7 +161,7 @@ impl Exchange {
         self.tried.push(choice.member);
         self.attempts += 1;
         self.decision = Some(choice);
-        snapshot.services[choice.service].state.budget.on_request(moment);
+        snapshot.services[choice.service].state.budget.on_request(now);
         Ok(())
     }
 
@@ -168,7 +171,7 @@ impl Exchange {
         at: Committed,
         pause: Duration,
         attempts: u32,
-        now: Instant,
+        now: Moment,
     ) -> Asking {
         let service = &self.snapshot.services[at.choice.service];
         let stability = &service.stability;
@@ -176,7 +179,7 @@ impl Exchange {
         let mut within = stability.retries.per_try.unwrap_or(service.timeouts.response);
         if attempts > 0 {
             // The time for attempts decides how long to go on trying, not how long an answer may take.
-            let spent = started.saturating_duration_since(self.let_in);
+            let spent = started.elapsed_since(self.let_in);
             within = within.min(stability.retries.total.saturating_sub(spent));
         }
         if at.seat.is_trial() {
@@ -185,7 +188,7 @@ impl Exchange {
         }
         let mut connect = service.timeouts.connect;
         if let Some(since) = self.offered_since {
-            let spent = started.saturating_duration_since(since);
+            let spent = started.elapsed_since(since);
             connect = connect.min(offering(connect).saturating_sub(spent));
         }
         Asking {
@@ -195,7 +198,7 @@ impl Exchange {
             connected: None,
             asked: Some(started),
             upload: None,
-            took: None,
+            answered: None,
             outcome: None,
             status: None,
             kind: BodyKind::Whole,
@@ -242,7 +245,7 @@ impl Exchange {
 
     /// The connection it goes out on.
     pub(super) fn note_link(&mut self, link: Link) {
-        let now = self.clock.now();
+        let now = self.now();
         if let Some(asking) = &mut self.asking {
             asking.connected = Some((now, link));
             asking.upstream().connections.count(link == Link::Kept);
@@ -259,7 +262,7 @@ impl Exchange {
         self.noted.from_client = self.noted.from_client.max(asking.to_upstream);
         if is_end {
             asking.upload = Some(Upload::Done);
-            asking.asked.get_or_insert_with(|| self.clock.now());
+            asking.asked.get_or_insert_with(|| self.snapshot.moment(self.clock.now()));
         }
     }
 
@@ -273,7 +276,7 @@ impl Exchange {
         if status != 101 && status < 200 {
             return Heard::Interim;
         }
-        let now = self.clock.now();
+        let now = self.now();
         let Body { kind, has_length } = Body::of(view);
         let metrics = self.read_metrics(view);
         if let Some(asking) = &mut self.asking {
@@ -286,7 +289,7 @@ impl Exchange {
                 asking.awaits_trailers = status == 200 && asking.grpc.is_none();
             }
             asking.outcome = asking.judged().map(StatusClass::of).map(Outcome::Status);
-            asking.took = Some(now.saturating_duration_since(asking.started));
+            asking.answered = Some(now);
         }
         let doubt = self.doubt(status);
         if doubt != Doubt::None && self.try_again(delivery, doubt, now) {
@@ -303,24 +306,24 @@ impl Exchange {
 
     /// That an upstream is not frozen is known with the head, and how a breaker's trial went unless
     /// the trailers tell: a long answer is no reason to try nobody else.
-    fn note_answer(&mut self, now: Instant) {
+    fn note_answer(&mut self, now: Moment) {
         let (Some(decision), Some(asking)) = (self.decision, &self.asking) else { return };
         if asking.status.is_some_and(|status| status < 500) {
-            asking.upstream().note_answer(self.snapshot.moment(now));
+            asking.upstream().note_answer(now);
         }
         if !asking.awaits_trailers {
             self.settle_trial(decision, now);
         }
     }
 
-    fn settle_trial(&mut self, decision: Choice, now: Instant) {
+    fn settle_trial(&mut self, decision: Choice, now: Moment) {
         let Some(asking) = &mut self.asking else { return };
         let service = &self.snapshot.services[decision.service];
-        let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
+        let pool = &service.pools[decision.pool];
         let failed = asking.judged().is_some_and(|status| status >= 500);
-        let took = asking.took.unwrap_or_default();
+        let took = asking.took(now);
         let (seat, stability) = (&mut asking.seat, &service.stability);
-        pool.settle_trial(seat, failed, took, stability, moment, &mut self.draws);
+        pool.settle_trial(seat, failed, took, stability, now, &mut self.draws);
     }
 
     /// What comes behind a body. A gRPC call that ends without a status went nobody knows how.
@@ -334,7 +337,7 @@ impl Exchange {
             asking.outcome = asking.judged().map(StatusClass::of).map(Outcome::Status);
         }
         if let Some(decision) = self.decision {
-            self.settle_trial(decision, self.clock.now());
+            self.settle_trial(decision, self.now());
         }
     }
 
@@ -342,7 +345,7 @@ impl Exchange {
     /// taken then.
     pub(super) fn hear_failure(&mut self, cause: Cause, delivery: Delivery) -> bool {
         self.hear_cut(cause);
-        let now = self.clock.now();
+        let now = self.now();
         if let Some(asking) = &mut self.asking {
             asking.was_refused = matches!(cause, Cause::Connect | Cause::ConnectTimeout);
             asking.was_broken = asking.was_refused || cause == Cause::Reset;
@@ -368,25 +371,24 @@ impl Exchange {
     }
 
     /// Accounts for the attempt under way; answers with how it ended.
-    pub(super) fn end_attempt(&mut self, now: Instant) -> Option<Outcome> {
+    pub(super) fn end_attempt(&mut self, now: Moment) -> Option<Outcome> {
         let asking = self.asking.take()?;
-        let duration = now.saturating_duration_since(asking.started);
         let outcome = asking.outcome.unwrap_or(Outcome::ClientGone);
         let Some(decision) = self.decision else { return Some(outcome) };
-        let mut noted = asking.noted(&decision, self.cause, (self.started, now));
+        let mut noted = asking.noted(&decision, self.cause, now);
         let service = &self.snapshot.services[decision.service];
         let ended = Ended {
             outcome,
             status: asking.judged(),
-            took: asking.took.unwrap_or(duration),
+            took: asking.took(now),
             was_given_up: self.cause == Some(Cause::ClientGone)
                 && asking.status.is_none()
                 && asking.waited(now) > long(service),
             was_refused: asking.was_refused,
             client: self.noted.client.map_or(0, key_of),
         };
-        let (pool, moment) = (&service.pools[decision.pool], self.snapshot.moment(now));
-        noted.held = pool.on_end(asking.seat, &ended, &service.stability, moment, &mut self.draws);
+        let pool = &service.pools[decision.pool];
+        noted.held = pool.on_end(asking.seat, &ended, &service.stability, now, &mut self.draws);
         noted.is_judged = self.is_judged(&decision);
         self.noted.tried(noted);
         Some(outcome)

@@ -3,7 +3,7 @@
 //! order. And what is kept for that time.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
@@ -12,6 +12,7 @@ use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
 use super::{Exchange, Incoming};
+use crate::clock::Moment;
 use crate::fallback::{Asked, Received, Recording, StaleResponse, StaticAnswer, Step};
 use crate::http::answer::Answer;
 use crate::http::failure::Cause;
@@ -60,7 +61,7 @@ impl Exchange {
         let service = &snapshot.services[at.0];
         if refusal.why == Why::NoUpstream {
             // All of them have been looked at already, and in vain.
-            let now = snapshot.moment(self.clock.now());
+            let now = self.now();
             self.noted.pass_over(at.1, snapshot.not_taken(&Err(refusal), &[], now, &[]));
         }
         match refusal.why {
@@ -97,7 +98,7 @@ impl Exchange {
                 Answer::with_detail(cause, message, &facts.fields, self.request_id())
             }
             (_, Why::Open) => {
-                let now = snapshot.moment(self.clock.now());
+                let now = self.now();
                 let until = service.pools[at.1].state.breaker.open_until();
                 answer.retry_after(until.map_or(Duration::ZERO, |until| until.elapsed_since(now)))
             }
@@ -143,9 +144,8 @@ impl Exchange {
 
     /// Whether the stable pool takes what its canary cannot.
     fn ask_stable(&mut self, at: (usize, usize), facts: &Facts<'_>) -> bool {
-        let now = self.clock.now();
-        let moment = self.snapshot.moment(now);
-        let chosen = self.snapshot.choose_shield(at, facts, moment, &mut self.draws);
+        let now = self.now();
+        let chosen = self.snapshot.choose_shield(at, facts, now, &mut self.draws);
         let is_placed = chosen.is_some_and(|chosen| self.sit_down(chosen, now).is_ok());
         // It stays the canary's request, as when an attempt there has failed.
         self.pool = Some(at);
@@ -156,9 +156,8 @@ impl Exchange {
     }
 
     fn ask_stand_in(&mut self, at: (usize, usize)) -> bool {
-        let now = self.clock.now();
-        let moment = self.snapshot.moment(now);
-        let chosen = self.snapshot.choose_stand_in(at, moment, &mut self.draws);
+        let now = self.now();
+        let chosen = self.snapshot.choose_stand_in(at, now, &mut self.draws);
         chosen.is_some_and(|chosen| self.sit_down(chosen, now).is_ok())
     }
 
@@ -170,7 +169,7 @@ impl Exchange {
             target: incoming.head.target.path_and_query,
             headers: &incoming.head.view.as_map(),
         };
-        let found = store.find(&asked, self.clock.now())?;
+        let found = store.find(&asked, self.now())?;
         Some(kept(found, self.request_id()))
     }
 
@@ -200,7 +199,7 @@ impl Exchange {
     }
 
     /// Hears the head of the response that goes to the client.
-    pub(super) fn begin_to_keep(&mut self, status: u16, view: View<'_>, now: Instant) {
+    pub(super) fn begin_to_keep(&mut self, status: u16, view: View<'_>, now: Moment) {
         let Some(asked) = self.kept.asked.as_deref() else { return };
         // A stand-in's answer is not what its pool would have said.
         let own = self.decision.filter(|decision| decision.by != By::StandIn);

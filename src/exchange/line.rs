@@ -7,14 +7,14 @@
 //! other; then it keeps its place in the order of each.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::phases::Admission;
 use super::{Exchange, Incoming};
 use crate::balance::{Queue, Waiting};
-use crate::clock::Draws;
+use crate::clock::{Draws, Moment};
 use crate::route::Facts;
 use crate::snapshot::{Asks, Mode, Refusal, Why};
 
@@ -74,7 +74,7 @@ pub struct Line<'e, 'r> {
     /// the split stays.
     draws: Draws,
     lines: Lines,
-    since: Instant,
+    since: Moment,
     within: Duration,
 }
 
@@ -87,7 +87,7 @@ impl<'e, 'r> Line<'e, 'r> {
         refusal: Refusal,
         draws: Draws,
     ) -> Admission<'e, 'r> {
-        let since = exchange.clock.now();
+        let since = exchange.now();
         exchange.has_waited = true;
         exchange.waits_since = Some(since);
         let (lines, within) = (Lines::default(), Duration::ZERO);
@@ -176,7 +176,7 @@ impl<'e, 'r> Line<'e, 'r> {
         // Leaving the line passes the turn on, or lets the next one look.
         drop(lines);
         exchange.waits_since = None;
-        exchange.waited = exchange.clock.now().saturating_duration_since(since);
+        exchange.waited = exchange.now().elapsed_since(since);
         exchange.settle(placed, &incoming)
     }
 }
@@ -192,7 +192,7 @@ impl Exchange {
     ) -> Result<(), Refusal> {
         if before.why == Why::Held {
             // Its time for a place and for attempts begins when the hold is over.
-            self.let_in = self.clock.now();
+            self.let_in = self.now();
         }
         self.draws = draws.clone();
         let placed =
@@ -246,17 +246,17 @@ impl Exchange {
             return None;
         }
         let service = &self.snapshot.services[refusal.at?.0];
-        let now = self.clock.now();
+        let now = self.now();
         match (refusal.why, &service.mode) {
             // Nobody would ever let it in.
             (Why::Held, _) if self.published.winds_down() => None,
             (Why::Held, Mode::Hold { most, until }) => Some(Bounds {
                 most: *most,
-                left: until.elapsed_since(self.snapshot.moment(now)) + GRACE,
+                left: until.elapsed_since(now) + GRACE,
             }),
             _ => {
                 let limits = &service.stability.limits;
-                let waited = now.saturating_duration_since(self.let_in);
+                let waited = now.elapsed_since(self.let_in);
                 let left = limits.queue_timeout.saturating_sub(waited);
                 (limits.queue > 0 && !left.is_zero()).then_some(Bounds { most: limits.queue, left })
             }

@@ -24,13 +24,13 @@ mod watching;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 use http::header::{HOST, HeaderValue};
 use smallvec::SmallVec;
 
-use crate::clock::{Clock, Draws};
+use crate::clock::{Clock, Draws, Moment};
 use crate::http::admission::{self, Accepted, Head, HeadLimits};
 use crate::http::answer::Answer;
 use crate::http::edits::{Edits, Text};
@@ -68,9 +68,9 @@ pub struct Exchange {
     published: Arc<Published>,
     snapshot: Arc<Snapshot>,
     draws: Draws,
-    started: Instant,
+    started: Moment,
     /// When the time for attempts and for a place began: with the request, or with the end of a hold.
-    let_in: Instant,
+    let_in: Moment,
     decision: Option<Choice>,
     /// Set once a pool is known even if no upstream of it was: the refusal counts there.
     pool: Option<(usize, usize)>,
@@ -81,7 +81,7 @@ pub struct Exchange {
     attempts: u32,
     reconnects: u32,
     /// Since when it has been offered to members that could not be reached.
-    offered_since: Option<Instant>,
+    offered_since: Option<Moment>,
     /// Whether it may try out an upstream that is not well.
     tries: Tries,
     request_id: HeaderValue,
@@ -92,9 +92,9 @@ pub struct Exchange {
     nominates: bool,
     has_waited: bool,
     /// When the head of a stream came that is passed on.
-    answered: Option<Instant>,
+    answered: Option<Moment>,
     /// While it stands in line.
-    waits_since: Option<Instant>,
+    waits_since: Option<Moment>,
     /// How long it stood in line.
     waited: Duration,
     /// What gives the client a cookie of ours.
@@ -153,13 +153,14 @@ impl Exchange {
     /// Begins when a request's head has been read. What is published then is what the request sees;
     /// the reader gets its record.
     pub fn open(clock: Clock, published: Arc<Published>, reader: Arc<dyn Reader>) -> Exchange {
-        let started = clock.now();
+        let snapshot = published.load();
+        let started = snapshot.moment(clock.now());
         Exchange {
             started,
             let_in: started,
             draws: clock.draws(),
             clock,
-            snapshot: published.load(),
+            snapshot,
             published,
             decision: None,
             pool: None,
@@ -195,6 +196,11 @@ impl Exchange {
         &self.snapshot
     }
 
+    /// The clock is read here and nowhere else, once for each thing that happens.
+    fn now(&self) -> Moment {
+        self.snapshot.moment(self.clock.now())
+    }
+
     /// Checks a request, decides where it goes and what its fields become. It stands in line if its
     /// service is held, or full and has a queue. A request before it on the connection is over.
     pub fn admit<'e, 'r>(&'e mut self, head: &Head<'r>, peer: &'r Peer) -> Admission<'e, 'r> {
@@ -227,7 +233,7 @@ impl Exchange {
         let Client { address: client, is_doubtful } =
             forwarded::client(&fields, peer, &server.trusted_proxies);
         (self.noted.client, self.noted.is_client_doubtful) = (Some(client), is_doubtful);
-        self.noted.connection_age = self.started.saturating_duration_since(peer.since);
+        self.noted.connection_age = self.started.elapsed_since(snapshot.moment(peer.since));
         let incoming = Incoming { head: *head, peer, host, fields, client };
         let draws = self.draws.clone();
         let asks = Asks { tries: self.tries, ..Asks::default() };
@@ -383,7 +389,7 @@ impl Exchange {
             return;
         }
         self.phase = Phase::Over;
-        let now = self.clock.now();
+        let now = self.now();
         let judged = self.asking.as_ref().filter(|asking| asking.status == told);
         // A gRPC call that failed has a good status all the same.
         let status = judged.and_then(Asking::judged).or(told);
@@ -398,10 +404,10 @@ impl Exchange {
         };
         // What it spent in line says nothing of how its pool does.
         let waited =
-            self.waits_since.map_or(self.waited, |since| now.saturating_duration_since(since));
-        let whole = now.saturating_duration_since(self.started);
+            self.waits_since.map_or(self.waited, |since| now.elapsed_since(since));
+        let whole = now.elapsed_since(self.started);
         // A stream goes on as long as there is something to tell; its user waits for its head.
-        let answered = self.answered.map(|at| at.saturating_duration_since(self.started));
+        let answered = self.answered.map(|at| at.elapsed_since(self.started));
         let has_answer = matches!(attempt, Some(Outcome::Status(_)));
         let record = Record {
             pool: self.pool,
@@ -411,7 +417,7 @@ impl Exchange {
             duration: whole.saturating_sub(waited),
             waited,
             felt: answered.unwrap_or(whole),
-            at: self.snapshot.moment(self.started),
+            at: self.started,
             request_id: self.request_id.as_bytes(),
             said,
             noted: &self.noted,

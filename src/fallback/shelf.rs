@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
 use super::storable::{Received, Terms};
+use crate::clock::Moment;
 
 /// Entries of one target that differ in what `Vary` names. Each look-up compares them one by one,
 /// and clients choose their fields freely.
@@ -61,7 +62,7 @@ pub(super) struct Entry {
     pub status: u16,
     pub fields: Vec<(HeaderName, HeaderValue)>,
     pub body: Bytes,
-    pub received: Instant,
+    pub received: Moment,
     pub terms: Terms,
 }
 
@@ -157,8 +158,8 @@ impl Entry {
     }
 
     /// How old it is now.
-    pub fn age(&self, now: Instant) -> Duration {
-        self.terms.initial_age + now.saturating_duration_since(self.received)
+    pub fn age(&self, now: Moment) -> Duration {
+        self.terms.initial_age + now.elapsed_since(self.received)
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LENGTH, HeaderName, HeaderValue};
@@ -18,6 +18,7 @@ use super::recording::Recording;
 use super::shelf::{self, Entry, Shelf};
 use super::storable::{Asked, Received, Terms, Unstorable, Wish};
 use super::{StaleLimits, Step};
+use crate::clock::Moment;
 use crate::http::response::FALLBACK_MARK;
 
 /// An entry younger than this is not written anew: a page asked for thousands of times a second
@@ -97,7 +98,7 @@ impl StaleStore {
         };
         let target = target(asked);
         let is_fresh_enough = |entry: &Entry| {
-            let age = received.now.saturating_duration_since(entry.received);
+            let age = received.now.elapsed_since(entry.received);
             // Half, so that with a short age too there is always one that may be given out.
             let fresh_enough = FRESH_ENOUGH.min(self.limits.age / 2);
             entry.status == received.status && age < fresh_enough
@@ -124,7 +125,7 @@ impl StaleStore {
     }
 
     /// The newest response that this request may be given.
-    pub fn find(&self, asked: &Asked<'_>, now: Instant) -> Option<StaleResponse> {
+    pub fn find(&self, asked: &Asked<'_>, now: Moment) -> Option<StaleResponse> {
         let wish = Wish::of(asked)?;
         let shelf = self.shelf();
         let entry = shelf.find(&target(asked), asked.headers)?;

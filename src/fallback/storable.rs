@@ -6,7 +6,7 @@
 //! Where the standard leaves a choice it falls on the safe side: what may have been written for
 //! one person (a `Cookie` in the request) is kept only if the origin said more than an `ETag`.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use http::header::{
     AGE, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, DATE, ETAG, EXPIRES, HeaderName,
@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::cache_control::{self, CacheControl};
+use crate::clock::Moment;
 use crate::http::list;
 use crate::http::response::FALLBACK_MARK;
 
@@ -46,7 +47,7 @@ pub struct Received<'a> {
     /// Its fields, as the upstream sent them.
     pub headers: &'a HeaderMap,
     /// Now.
-    pub now: Instant,
+    pub now: Moment,
     /// Now, to compare with the dates of the head.
     pub wall: SystemTime,
 }

@@ -38,7 +38,7 @@ pub(super) fn tell(
         if is_bad && wants_sample && attempt.pool == watched.target {
             wants_sample = false;
             let upstream = &service.pools[attempt.pool].members.list()[attempt.member].upstream;
-            let ago = snapshot.moment(clock.now()).elapsed_since(record.at + attempt.done);
+            let ago = snapshot.moment(clock.now()).elapsed_since(attempt.done);
             let mut failing = Failing {
                 at: clock.wall_time() - ago,
                 method: String::new(),

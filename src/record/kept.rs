@@ -141,7 +141,7 @@ pub(super) fn encode(record: &Record<'_>, snapshot: &Snapshot, into: &mut Vec<u8
     numbers.put(noted.route.map_or(u16::MAX, |nth| nth as u16).to_le_bytes());
     numbers.put(service.map_or(0, |service| service.revision).to_le_bytes());
     for time in [record.duration, record.waited, noted.connection_age] {
-        numbers.time(Some(time));
+        numbers.time(time);
     }
     numbers.put(trace);
     numbers.put(span);
@@ -156,9 +156,12 @@ pub(super) fn encode(record: &Record<'_>, snapshot: &Snapshot, into: &mut Vec<u8
             attempt.cause.map_or("", |cause| cause.row().name).as_bytes(),
         ];
         let mut numbers = Numbers::<ATTEMPT>::of(&texts);
-        let times = [attempt.connected, attempt.sent, attempt.head, Some(attempt.done)];
-        [Some(attempt.chosen), Some(attempt.began)].into_iter().for_each(|t| numbers.time(t));
-        times.into_iter().for_each(|time| numbers.time(time));
+        let (chosen, began, done) = (attempt.chosen, attempt.began, attempt.done);
+        let times = [Some(chosen), Some(began), attempt.connected, attempt.sent, attempt.head];
+        for at in times.into_iter().chain([Some(done)]) {
+            let micros = at.map_or(u64::MAX, |at| at.micros().saturating_sub(record.at.micros()));
+            numbers.put(micros.to_le_bytes());
+        }
         numbers.put([u8::from(attempt.is_reused)]);
         numbers.put(attempt.status.unwrap_or(0).to_le_bytes());
         numbers.put(attempt.to_upstream.to_le_bytes());
@@ -245,12 +248,10 @@ impl<const N: usize> Numbers<N> {
 
     /// In microseconds.
     #[inline]
-    fn time(&mut self, time: Option<Duration>) {
+    fn time(&mut self, time: Duration) {
         // `as_micros` has 128 bits and costs four times as much.
-        let micros = |time: Duration| {
-            time.as_secs().wrapping_mul(1_000_000).wrapping_add(time.subsec_micros().into())
-        };
-        self.put(time.map_or(u64::MAX, micros).to_le_bytes());
+        let micros = time.as_secs().wrapping_mul(1_000_000).wrapping_add(time.subsec_micros().into());
+        self.put(micros.to_le_bytes());
     }
 
     fn end(self, texts: &[&[u8]], into: &mut Vec<u8>) {

@@ -125,7 +125,7 @@ pub const MOST_ATTEMPTS: usize = 24;
 /// More upstreams that were not taken are not noted.
 const MOST_PASSED_OVER: usize = 16;
 
-/// One try at one upstream. Times count from the end of the request's head.
+/// One try at one upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// A place in [`Service::pools`](crate::snapshot::Service::pools).
@@ -133,19 +133,19 @@ pub struct Attempt {
     /// A place in [`Members::list`](crate::balance::Members::list).
     pub member: usize,
     /// When it was chosen.
-    pub chosen: Duration,
+    pub chosen: Moment,
     /// When it began: then, or after a pause.
-    pub began: Duration,
+    pub began: Moment,
     /// When there was a connection.
-    pub connected: Option<Duration>,
+    pub connected: Option<Moment>,
     /// Whether that had been kept from an earlier request.
     pub is_reused: bool,
     /// When all of the request was on its way.
-    pub sent: Option<Duration>,
+    pub sent: Option<Moment>,
     /// When the head of an answer had come.
-    pub head: Option<Duration>,
+    pub head: Option<Moment>,
     /// When it was over.
-    pub done: Duration,
+    pub done: Moment,
     /// The status that came back.
     pub status: Option<u16>,
     /// Why it failed, if it did.
@@ -171,7 +171,7 @@ pub struct Attempt {
 impl Attempt {
     /// Until the head of its answer, or its end if there was none.
     pub fn took(&self) -> Duration {
-        self.head.unwrap_or(self.done).saturating_sub(self.began)
+        self.head.unwrap_or(self.done).elapsed_since(self.began)
     }
 }
 
@@ -218,7 +218,7 @@ impl Record<'_> {
         service.pools[pool].state.tally.record(self.outcome, self.duration);
         for attempt in &self.noted.attempts {
             let member = &service.pools[attempt.pool].members.list()[attempt.member];
-            let took = attempt.done.saturating_sub(attempt.began);
+            let took = attempt.done.elapsed_since(attempt.began);
             member.upstream.tally.record(attempt.outcome, took);
         }
         if let Some(watched) = &service.watched {

@@ -5,7 +5,7 @@
 //! case, so heads are taken apart into the plain parts of the `http` crate, changed there, and put
 //! together without that map.
 
-use http::header::HeaderValue;
+use http::header::{DATE, HeaderValue};
 use http::{HeaderMap, Request, Response};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -70,6 +70,11 @@ pub fn edit_response(response: &mut ResponseHeader, edits: response::Edits) -> R
     let mut parts: http::response::Parts = std::mem::replace(response, nothing).into();
     // An HTTP/1.0 upstream's answer goes on as ours, with our framing.
     parts.version = http::Version::HTTP_11;
+    if !parts.status.is_informational() {
+        // pingora writes a date of its own whatever there is. Ours take the place that this makes, for
+        // which the map would grow twice: a thousand instructions.
+        parts.headers.remove(DATE);
+    }
     for edit in edits.list {
         match edit {
             response::Edit::Remove(name) => drop(parts.headers.remove(name)),

@@ -66,7 +66,7 @@ impl RequestLog {
             }
             let pool = &service.pools[attempt.pool];
             let upstream = &*pool.members.list()[attempt.member].upstream.name;
-            let (said, took) = (&record.said, attempt.done.saturating_sub(attempt.began));
+            let (said, took) = (&record.said, attempt.done.elapsed_since(attempt.began));
             tracing::warn!(
                 service = &*service.name,
                 pool = &*pool.name,

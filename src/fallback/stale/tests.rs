@@ -10,7 +10,7 @@ const LIMITS: StaleLimits = StaleLimits { bytes: 80_000, age: Duration::from_sec
 /// A store on a time of its own.
 struct Bench {
     store: Arc<StaleStore>,
-    start: Instant,
+    start: Moment,
     seconds: u64,
 }
 
@@ -26,10 +26,10 @@ fn headers(fields: Fields<'_>) -> HeaderMap {
 
 impl Bench {
     fn new() -> Bench {
-        Bench { store: Arc::new(StaleStore::new(LIMITS)), start: Instant::now(), seconds: 0 }
+        Bench { store: Arc::new(StaleStore::new(LIMITS)), start: Moment::default(), seconds: 0 }
     }
 
-    fn now(&self) -> Instant {
+    fn now(&self) -> Moment {
         self.start + Duration::from_secs(self.seconds)
     }
 

@@ -30,7 +30,7 @@ fn terms_of(
     response.entry(DATE).or_insert(HeaderValue::from_static(NOW));
     let asked = Asked { method: &method, host: "h", target: "/", headers: &request };
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(WALL);
-    Terms::of(&asked, &Received { status, headers: &response, now: Instant::now(), wall })
+    Terms::of(&asked, &Received { status, headers: &response, now: Moment::default(), wall })
 }
 
 /// The outcome for a body of known length.

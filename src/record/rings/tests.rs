@@ -51,17 +51,22 @@ fn record<'r>(nth: u64, request_id: &'r str, outcome: Outcome, noted: &'r Noted)
     }
 }
 
+/// This many milliseconds after the seventh request came.
+const fn at(millis: u64) -> Moment {
+    Moment::from_micros((7 + millis) * 1_000)
+}
+
 /// An attempt that nothing was noted of.
 const ATTEMPT: Attempt = Attempt {
     pool: 0,
     member: 0,
-    chosen: Duration::ZERO,
-    began: Duration::ZERO,
+    chosen: at(0),
+    began: at(0),
     connected: None,
     is_reused: false,
     sent: None,
     head: None,
-    done: Duration::ZERO,
+    done: at(0),
     status: None,
     cause: None,
     outcome: Outcome::ClientGone,
@@ -98,10 +103,10 @@ fn all_that_was_noted_is_found_again() {
     let failed = Attempt {
         pool: 1,
         member: 0,
-        connected: Some(millis(1)),
+        connected: Some(at(1)),
         is_reused: true,
-        sent: Some(millis(2)),
-        done: millis(3),
+        sent: Some(at(2)),
+        done: at(3),
         cause: Some(Cause::Reset),
         to_upstream: 17,
         ..ATTEMPT
@@ -109,10 +114,10 @@ fn all_that_was_noted_is_found_again() {
     let answered = Attempt {
         pool: 0,
         member: 1,
-        chosen: millis(4),
-        began: millis(5),
-        head: Some(millis(9)),
-        done: millis(10),
+        chosen: at(4),
+        began: at(5),
+        head: Some(at(9)),
+        done: at(10),
         status: Some(503),
         from_upstream: 1 << 40,
         ..ATTEMPT

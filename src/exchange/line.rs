@@ -250,10 +250,9 @@ impl Exchange {
         match (refusal.why, &service.mode) {
             // Nobody would ever let it in.
             (Why::Held, _) if self.published.winds_down() => None,
-            (Why::Held, Mode::Hold { most, until }) => Some(Bounds {
-                most: *most,
-                left: until.elapsed_since(now) + GRACE,
-            }),
+            (Why::Held, Mode::Hold { most, until }) => {
+                Some(Bounds { most: *most, left: until.elapsed_since(now) + GRACE })
+            }
             _ => {
                 let limits = &service.stability.limits;
                 let waited = now.elapsed_since(self.let_in);

@@ -403,8 +403,7 @@ impl Exchange {
             (None, _) => Outcome::ClientGone,
         };
         // What it spent in line says nothing of how its pool does.
-        let waited =
-            self.waits_since.map_or(self.waited, |since| now.elapsed_since(since));
+        let waited = self.waits_since.map_or(self.waited, |since| now.elapsed_since(since));
         let whole = now.elapsed_since(self.started);
         // A stream goes on as long as there is something to tell; its user waits for its head.
         let answered = self.answered.map(|at| at.elapsed_since(self.started));

@@ -5,7 +5,7 @@
 //! A request of a service without a rollout costs one look at an option.
 
 use super::Exchange;
-use crate::http::hop_by_hop::METRIC;
+use crate::http::fields::FieldId;
 use crate::http::list;
 use crate::http::view::View;
 use crate::judge::Watched;
@@ -41,8 +41,7 @@ impl Exchange {
         if names.is_empty() {
             return 0;
         }
-        let metric = METRIC;
-        let said = view.all(&metric).flat_map(list::members).filter_map(list::directive);
+        let said = view.all_of(FieldId::Metric).flat_map(list::members).filter_map(list::directive);
         let bit = |(name, value): (&[u8], Option<&[u8]>)| {
             let place = names.iter().position(|known| known.as_bytes() == name)?;
             (value? != b"0").then_some(1 << place)

@@ -11,7 +11,7 @@ use http::{Method, Uri, Version};
 
 use super::failure::BadRequest;
 use super::fields::{FieldId, Fields, Known};
-use super::view::View;
+use super::view::{Field, View};
 
 /// The fields that say how long a body is.
 const FRAMING: Known = Known::of(&[FieldId::ContentLength, FieldId::TransferEncoding]);
@@ -82,14 +82,14 @@ pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, 
     }
     let mut known = Known::NONE;
     let mut host_field = None;
-    for (name, value) in head.view.lines() {
-        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+    for Field { id, name, value } in head.view.lines() {
+        if !name.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-') {
             return Err(BadRequest::FieldName);
         }
         if value.iter().any(|&b| (b < b' ' && b != b'\t') || b == 0x7f) {
             return Err(BadRequest::FieldValue);
         }
-        let Some(id) = FieldId::of(name) else { continue };
+        let Some(id) = id else { continue };
         known.note(id);
         if id == FieldId::Host {
             host_field = Some(value);

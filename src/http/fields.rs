@@ -19,6 +19,9 @@ macro_rules! fields {
         /// By place.
         static NAMES: [HeaderName; FieldId::ALL.len()] = [$(name($name)),*];
 
+        /// Bytes of their names, by place.
+        const LENGTHS: [usize; FieldId::ALL.len()] = [$($name.len()),*];
+
         impl FieldId {
             /// All of them.
             pub const ALL: [FieldId; [$(FieldId::$id),*].len()] = [$(FieldId::$id),*];
@@ -49,6 +52,8 @@ fields! {
     Connection, b"connection";
     /// `Content-Length`.
     ContentLength, b"content-length";
+    /// `Content-Type`.
+    ContentType, b"content-type";
     /// `Cookie`.
     Cookie, b"cookie";
     /// `Expect`.
@@ -57,10 +62,20 @@ fields! {
     Forwarded, b"forwarded";
     /// `Host`.
     Host, b"host";
+    /// `Keep-Alive`.
+    KeepAlive, b"keep-alive";
+    /// `Proxy-Authentication-Info`.
+    ProxyAuthenticationInfo, b"proxy-authentication-info";
+    /// `Proxy-Connection`.
+    ProxyConnection, b"proxy-connection";
+    /// `TE`.
+    Te, b"te";
     /// `traceparent`.
     Traceparent, b"traceparent";
     /// `tracestate`.
     Tracestate, b"tracestate";
+    /// `Trailer`.
+    Trailer, b"trailer";
     /// `Transfer-Encoding`.
     TransferEncoding, b"transfer-encoding";
     /// `Upgrade`.
@@ -77,6 +92,11 @@ fields! {
     ForwardedProto, b"x-forwarded-proto";
     /// `X-Forwarded-Server`.
     ForwardedServer, b"x-forwarded-server";
+    /// The mark of a response that does not come from the pool it should come from, which only we may
+    /// set.
+    FallbackMark, b"x-pointsman-fallback";
+    /// By which an upstream reports what it counts itself, such as `checkout_failed=1`.
+    Metric, b"x-pointsman-metric";
     /// The mark of a copy, which only we may set.
     MirrorMark, b"x-pointsman-mirror";
     /// `X-Real-IP`.
@@ -85,7 +105,34 @@ fields! {
     RequestId, b"x-request-id";
 }
 
+/// Those of each length of name, so that few names are looked at more than once.
+const BY_LENGTH: [[Option<FieldId>; MOST_ALIKE]; LONGEST + 1] = {
+    let mut table = [[None; MOST_ALIKE]; LONGEST + 1];
+    let mut nth = 0;
+    while nth < FieldId::ALL.len() {
+        let id = FieldId::ALL[nth];
+        let row = &mut table[LENGTHS[nth]];
+        let mut place = 0;
+        while row[place].is_some() {
+            place += 1;
+        }
+        row[place] = Some(id);
+        nth += 1;
+    }
+    table
+};
+
+/// Bytes of the longest name, and how many names there are of one length.
+const LONGEST: usize = 25;
+const MOST_ALIKE: usize = 3;
+
 impl FieldId {
+    /// The one of this name, in whichever case it was written.
+    pub fn of_line(name: &[u8]) -> Option<FieldId> {
+        let alike = BY_LENGTH.get(name.len())?.iter().map_while(|id| *id);
+        alike.into_iter().find(|id| id.name().as_str().as_bytes().eq_ignore_ascii_case(name))
+    }
+
     /// Its name.
     pub fn name(self) -> &'static HeaderName {
         &NAMES[self as usize]
@@ -97,7 +144,7 @@ impl FieldId {
 }
 
 /// Which fields a head carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known(u32);
 
 impl Known {
@@ -159,7 +206,7 @@ impl<'r> Fields<'r> {
 
     /// Whether this one is there.
     pub fn has(&self, id: FieldId) -> bool {
-        self.known.has(id) && (self.known != Known::ANY || self.view.has(id.name()))
+        self.known.has(id) && (self.known != Known::ANY || self.view.first_of(id).is_some())
     }
 
     /// Whether any of these may be there.
@@ -169,13 +216,13 @@ impl<'r> Fields<'r> {
 
     /// The value of its first line.
     pub fn first(&self, id: FieldId) -> Option<&'r [u8]> {
-        if self.known.has(id) { self.view.first(id.name()) } else { None }
+        if self.known.has(id) { self.view.first_of(id) } else { None }
     }
 
     /// The values of all its lines.
     pub fn all(&self, id: FieldId) -> impl Iterator<Item = &'r [u8]> + use<'r> {
         let view = self.known.has(id).then_some(self.view);
-        view.into_iter().flat_map(move |view| view.all(id.name()))
+        view.into_iter().flat_map(move |view| view.all_of(id))
     }
 }
 
@@ -188,8 +235,12 @@ mod tests {
     fn each_is_found_by_its_name() {
         for id in FieldId::ALL {
             assert_eq!(FieldId::of(id.name().as_str()), Some(id));
+            let name = id.name().as_str().to_ascii_uppercase();
+            assert_eq!(FieldId::of_line(name.as_bytes()), Some(id));
         }
         assert_eq!(FieldId::of("x-other"), None);
+        assert_eq!(FieldId::of_line(b"x-other"), None);
+        assert_eq!(FieldId::of_line(&[b'x'; 99]), None);
         assert!(FieldId::ALL.len() < 32, "each has a bit of its own, and one is left for any");
     }
 

@@ -6,19 +6,13 @@
 
 use http::header::{
     AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE,
-    HeaderName, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use smallvec::SmallVec;
 
+use super::fields::FieldId;
 use super::list;
-use super::view::View;
-
-/// By which an upstream reports what it counts itself, such as `checkout_failed=1`.
-pub const METRIC: HeaderName = HeaderName::from_static("x-pointsman-metric");
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+use super::view::{Field, View};
 
 /// What a `Connection` field may not take away: nominating one of these is a mistake or an attack
 /// on whoever reads the answer.
@@ -50,23 +44,20 @@ impl OneHop {
     }
 
     /// Looks at one line.
-    pub fn see(&mut self, name: &str, value: &[u8]) {
-        let name = match name {
-            "keep-alive" => KEEP_ALIVE,
-            "proxy-connection" => PROXY_CONNECTION,
-            "proxy-authentication-info" => PROXY_AUTHENTICATION_INFO,
-            "te" => TE,
-            "trailer" => TRAILER,
-            // Not of one connection, but between an upstream and us all the same.
-            "x-pointsman-metric" => METRIC,
-            "upgrade" if !self.switches => UPGRADE,
-            "connection" if !self.switches => {
-                self.is_nominating |= names_any(value);
-                return;
+    pub fn see(&mut self, field: Field<'_>) {
+        use FieldId::*;
+        match field.id {
+            // The metric is not of one connection, but between an upstream and us all the same.
+            Some(
+                id
+                @ (KeepAlive | ProxyConnection | ProxyAuthenticationInfo | Te | Trailer | Metric),
+            ) => {
+                self.names.push(id.name().clone());
             }
-            _ => return,
-        };
-        self.names.push(name);
+            Some(Upgrade) if !self.switches => self.names.push(UPGRADE),
+            Some(Connection) if !self.switches => self.is_nominating |= names_any(field.value),
+            _ => {}
+        }
     }
 
     /// What is to go, once all lines of this response have been seen.
@@ -117,7 +108,7 @@ mod tests {
             headers.append(name, value.parse().unwrap());
         }
         let (view, mut one_hop) = (View::Map(&headers), OneHop::new(switches));
-        view.lines().for_each(|(name, value)| one_hop.see(name, value));
+        view.lines().for_each(|field| one_hop.see(field));
         one_hop.names(view).iter().map(ToString::to_string).collect()
     }
 

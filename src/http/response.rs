@@ -57,16 +57,16 @@ pub fn edits(view: View<'_>, status: u16, client: Version, add: &Additions<'_>) 
     let mut one_hop = OneHop::new(status == 101);
     let (mut has_id, mut has_mark, mut has_coding) = (false, false, false);
     let (mut lengths, mut is_odd) = (0, false);
-    for (name, value) in view.lines() {
-        match name {
-            "x-request-id" => has_id = true,
-            "x-pointsman-fallback" => has_mark = true,
-            "transfer-encoding" => has_coding = true,
-            "content-length" => {
+    for field in view.lines() {
+        match field.id {
+            Some(FieldId::RequestId) => has_id = true,
+            Some(FieldId::FallbackMark) => has_mark = true,
+            Some(FieldId::TransferEncoding) => has_coding = true,
+            Some(FieldId::ContentLength) => {
                 lengths += 1;
-                is_odd |= !value.iter().all(u8::is_ascii_digit);
+                is_odd |= !field.value.iter().all(u8::is_ascii_digit);
             }
-            _ => one_hop.see(name, value),
+            _ => one_hop.see(field),
         }
     }
     let list = &mut edits.list;

@@ -1,6 +1,7 @@
 //! What the end of a body says: a response's `Content-Type` in, whether its length is a matter of
 //! its server or of what it tells out.
 
+use super::fields::FieldId;
 use super::view::View;
 
 /// What kind of body a response has.
@@ -37,12 +38,12 @@ impl Body {
     pub fn of(response: View<'_>) -> Body {
         let mut body = Body { kind: BodyKind::Whole, has_length: false };
         let mut has_kind = false;
-        for (name, value) in response.lines() {
-            match name {
-                "content-length" => body.has_length = true,
-                "content-type" if !has_kind => {
+        for field in response.lines() {
+            match field.id {
+                Some(FieldId::ContentLength) => body.has_length = true,
+                Some(FieldId::ContentType) if !has_kind => {
                     has_kind = true;
-                    body.kind = BodyKind::of(value);
+                    body.kind = BodyKind::of(field.value);
                 }
                 _ => {}
             }

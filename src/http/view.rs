@@ -6,13 +6,38 @@
 use std::borrow::Cow;
 
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
+
+use super::codec::lines::Line;
+use super::fields::FieldId;
 
 /// Where a head's fields lie.
 #[derive(Clone, Copy, Debug)]
 pub enum View<'r> {
     /// In a map.
     Map(&'r HeaderMap),
+    /// In the bytes that they came in.
+    Flat(Flat<'r>),
+}
+
+/// Fields in the bytes that they came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Flat<'r> {
+    /// The head's.
+    pub bytes: &'r [u8],
+    /// Where they lie.
+    pub lines: &'r [Line],
+}
+
+/// One line of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'r> {
+    /// Which field it is, of those that rules are about.
+    pub id: Option<FieldId>,
+    /// Its name, as whoever read it has it.
+    pub name: &'r [u8],
+    /// Its value.
+    pub value: &'r [u8],
 }
 
 impl<'r> View<'r> {
@@ -20,6 +45,7 @@ impl<'r> View<'r> {
     pub fn len(self) -> usize {
         match self {
             View::Map(map) => map.len(),
+            View::Flat(flat) => flat.lines.len(),
         }
     }
 
@@ -28,10 +54,11 @@ impl<'r> View<'r> {
         self.len() == 0
     }
 
-    /// All lines, with names in lower case.
-    pub fn lines(self) -> impl Iterator<Item = (&'r str, &'r [u8])> {
+    /// All lines. Those of one name are in the order in which they came; others need not be.
+    pub fn lines(self) -> impl Iterator<Item = Field<'r>> {
         match self {
-            View::Map(map) => map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())),
+            View::Map(map) => Lines::Map(map.iter()),
+            View::Flat(Flat { bytes, lines }) => Lines::Flat(bytes, lines.iter()),
         }
     }
 
@@ -39,13 +66,35 @@ impl<'r> View<'r> {
     pub fn first(self, name: &HeaderName) -> Option<&'r [u8]> {
         match self {
             View::Map(map) => map.get(name).map(|value| value.as_bytes()),
+            View::Flat(flat) => flat.named(name).next(),
         }
     }
 
     /// The values of all lines of this name.
     pub fn all(self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
+        let (map, flat) = match self {
+            View::Map(map) => (Some(map.get_all(name)), None),
+            View::Flat(flat) => (None, Some(flat.named(name))),
+        };
+        let map = map.into_iter().flatten().map(|value| value.as_bytes());
+        map.chain(flat.into_iter().flatten())
+    }
+
+    /// The values of all lines of this field.
+    pub fn all_of(self, id: FieldId) -> impl Iterator<Item = &'r [u8]> {
+        let (map, flat) = match self {
+            View::Map(map) => (Some(map.get_all(id.name())), None),
+            View::Flat(flat) => (None, Some(flat.of(id))),
+        };
+        let map = map.into_iter().flatten().map(|value| value.as_bytes());
+        map.chain(flat.into_iter().flatten())
+    }
+
+    /// The value of the first line of this field.
+    pub fn first_of(self, id: FieldId) -> Option<&'r [u8]> {
         match self {
-            View::Map(map) => map.get_all(name).into_iter().map(|value| value.as_bytes()),
+            View::Map(_) => self.first(id.name()),
+            View::Flat(flat) => flat.of(id).next(),
         }
     }
 
@@ -53,6 +102,7 @@ impl<'r> View<'r> {
     pub fn has(self, name: &HeaderName) -> bool {
         match self {
             View::Map(map) => map.contains_key(name),
+            View::Flat(flat) => flat.named(name).next().is_some(),
         }
     }
 
@@ -60,6 +110,58 @@ impl<'r> View<'r> {
     pub fn as_map(self) -> Cow<'r, HeaderMap> {
         match self {
             View::Map(map) => Cow::Borrowed(map),
+            View::Flat(flat) => Cow::Owned(flat.to_map()),
+        }
+    }
+}
+
+impl<'r> Flat<'r> {
+    fn named(self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> + use<'_, 'r> {
+        let Flat { bytes, lines } = self;
+        let name = name.as_str().as_bytes();
+        let is_it = move |line: &&Line| line.name(bytes).eq_ignore_ascii_case(name);
+        lines.iter().filter(is_it).map(move |line| line.value(bytes))
+    }
+
+    fn of(self, id: FieldId) -> impl Iterator<Item = &'r [u8]> {
+        let Flat { bytes, lines } = self;
+        let is_it = move |line: &&Line| line.id == Some(id);
+        lines.iter().filter(is_it).map(move |line| line.value(bytes))
+    }
+
+    fn to_map(self) -> HeaderMap {
+        let both = self.lines.iter().filter_map(|line| {
+            let name = HeaderName::from_bytes(line.name(self.bytes)).ok()?;
+            Some((name, HeaderValue::from_bytes(line.value(self.bytes)).ok()?))
+        });
+        let mut map = HeaderMap::with_capacity(self.lines.len());
+        both.for_each(|(name, value)| {
+            map.append(name, value);
+        });
+        map
+    }
+}
+
+/// All lines of a head.
+enum Lines<'r> {
+    Map(http::header::Iter<'r, HeaderValue>),
+    Flat(&'r [u8], std::slice::Iter<'r, Line>),
+}
+
+impl<'r> Iterator for Lines<'r> {
+    type Item = Field<'r>;
+
+    fn next(&mut self) -> Option<Field<'r>> {
+        match self {
+            Lines::Map(fields) => fields.next().map(|(name, value)| {
+                let (id, name) = (FieldId::of(name.as_str()), name.as_str().as_bytes());
+                Field { id, name, value: value.as_bytes() }
+            }),
+            Lines::Flat(bytes, lines) => lines.next().map(|line| Field {
+                id: line.id,
+                name: line.name(bytes),
+                value: line.value(bytes),
+            }),
         }
     }
 }
@@ -74,3 +176,6 @@ impl<'r> From<&'r HeaderMap> for View<'r> {
 pub fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok().filter(|text| text.is_ascii())
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,7 +250,8 @@ impl<const N: usize> Numbers<N> {
     #[inline]
     fn time(&mut self, time: Duration) {
         // `as_micros` has 128 bits and costs four times as much.
-        let micros = time.as_secs().wrapping_mul(1_000_000).wrapping_add(time.subsec_micros().into());
+        let micros =
+            time.as_secs().wrapping_mul(1_000_000).wrapping_add(time.subsec_micros().into());
         self.put(micros.to_le_bytes());
     }
 

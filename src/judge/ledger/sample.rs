@@ -10,7 +10,7 @@ use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, USER_
 use serde::{Deserialize, Serialize};
 
 use crate::clock::WallTime;
-use crate::http::view::{View, text};
+use crate::http::view::{Field, View, text};
 
 /// Requests that are kept.
 const MOST: usize = 20;
@@ -82,10 +82,11 @@ impl Failing {
             Some((path, _)) => format!("{}?…", shortened(path)),
             None => shortened(path_and_query),
         };
-        let field = |(name, value): (&str, &[u8])| {
-            let is_open = OPEN.iter().any(|open| open == name);
-            let value = text(value).filter(|_| is_open).map_or_else(|| "…".into(), shortened);
-            (name.to_string(), value)
+        let field = |field: Field<'_>| {
+            let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
+            let is_open = OPEN.iter().any(|open| *open == *name);
+            let value = text(field.value).filter(|_| is_open).map_or_else(|| "…".into(), shortened);
+            (name, value)
         };
         self.headers = view.lines().take(MOST_FIELDS).map(field).collect();
     }

@@ -1,0 +1,169 @@
+//! The field lines of a head or of trailers: its bytes in, where each line lies out, in one walk.
+
+use super::{Malformed, Span, is_space, is_token, text_end};
+use crate::http::fields::{FieldId, Known};
+
+/// Where one field line lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Which field it is, of those that rules are about.
+    pub id: Option<FieldId>,
+    name: u32,
+    colon: u32,
+    value: u32,
+    value_end: u32,
+    end: u32,
+}
+
+impl Line {
+    /// Its name, as it came.
+    pub fn name(self, bytes: &[u8]) -> &[u8] {
+        span(self.name, self.colon).of(bytes)
+    }
+
+    /// Its value, without the space around it.
+    pub fn value(self, bytes: &[u8]) -> &[u8] {
+        span(self.value, self.value_end).of(bytes)
+    }
+
+    /// All of it, with its end.
+    pub fn whole(self) -> Span {
+        span(self.name, self.end)
+    }
+}
+
+fn span(from: u32, to: u32) -> Span {
+    Span { from: from as usize, to: to as usize }
+}
+
+/// The lines of one section, read so far.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    list: Vec<Line>,
+    known: Known,
+    part: Part,
+    /// The next byte to look at.
+    at: usize,
+    name: usize,
+    colon: usize,
+    value: usize,
+}
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Begin,
+    Name,
+    Before,
+    Value,
+    LineFeed,
+    LastLineFeed,
+}
+
+impl Lines {
+    /// Begins anew, with the section whose first byte is at this place.
+    pub fn begin(&mut self, at: usize) {
+        self.list.clear();
+        (self.known, self.part, self.at) = (Known::NONE, Part::Begin, at);
+    }
+
+    /// All of them, in order.
+    pub fn list(&self) -> &[Line] {
+        &self.list
+    }
+
+    /// Which of the fields that rules are about are among them.
+    pub fn known(&self) -> Known {
+        self.known
+    }
+
+    /// The values of all lines of this field.
+    pub fn all<'b>(&self, id: FieldId, bytes: &'b [u8]) -> impl Iterator<Item = &'b [u8]> {
+        let list = if self.known.has(id) { &self.list[..] } else { &[] };
+        list.iter().filter(move |line| line.id == Some(id)).map(|line| line.value(bytes))
+    }
+
+    /// The value of its first line.
+    pub fn first<'b>(&self, id: FieldId, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        self.all(id, bytes).next()
+    }
+
+    /// Goes on reading. `bytes` are all of the head that have come. Answers with the place behind the
+    /// section once that is whole.
+    pub fn read(&mut self, bytes: &[u8], most: usize) -> Result<Option<usize>, Malformed> {
+        loop {
+            let Some(&byte) = bytes.get(self.at) else { return Ok(None) };
+            match self.part {
+                Part::Begin => self.begin_line(byte, most)?,
+                Part::Name => {
+                    let rest = &bytes[self.at..];
+                    let length = rest.iter().position(|&b| !is_token(b));
+                    self.at += length.unwrap_or(rest.len());
+                    match bytes.get(self.at) {
+                        None => return Ok(None),
+                        Some(b':') if self.at > self.name => {
+                            self.colon = self.at;
+                            self.part = Part::Before;
+                            self.at += 1;
+                        }
+                        Some(&byte) if is_space(byte) => return Err(Malformed::SpaceBeforeColon),
+                        Some(_) => return Err(Malformed::FieldName),
+                    }
+                }
+                Part::Before if is_space(byte) => self.at += 1,
+                Part::Before => (self.value, self.part) = (self.at, Part::Value),
+                Part::Value => {
+                    self.at = text_end(bytes, self.at);
+                    match bytes.get(self.at) {
+                        None => return Ok(None),
+                        Some(b'\r') => self.part = Part::LineFeed,
+                        Some(b'\n') => return Err(Malformed::BareLineFeed),
+                        Some(_) => return Err(Malformed::FieldValue),
+                    }
+                    self.at += 1;
+                }
+                Part::LineFeed | Part::LastLineFeed if byte != b'\n' => {
+                    return Err(Malformed::BareCarriageReturn);
+                }
+                Part::LineFeed => {
+                    self.at += 1;
+                    self.push(bytes);
+                    self.part = Part::Begin;
+                }
+                Part::LastLineFeed => return Ok(Some(self.at + 1)),
+            }
+        }
+    }
+
+    fn begin_line(&mut self, byte: u8, most: usize) -> Result<(), Malformed> {
+        match byte {
+            b'\r' => {
+                self.part = Part::LastLineFeed;
+                self.at += 1;
+            }
+            b'\n' => return Err(Malformed::BareLineFeed),
+            _ if is_space(byte) => return Err(Malformed::Fold),
+            _ if self.list.len() >= most => return Err(Malformed::TooManyFields),
+            _ => (self.name, self.part) = (self.at, Part::Name),
+        }
+        Ok(())
+    }
+
+    /// The line that ends before `at`.
+    fn push(&mut self, bytes: &[u8]) {
+        let value = &bytes[self.value..self.at - 2];
+        let length = value.iter().rposition(|&byte| !is_space(byte)).map_or(0, |last| last + 1);
+        let id = FieldId::of_line(&bytes[self.name..self.colon]);
+        id.into_iter().for_each(|id| self.known.note(id));
+        // A head has less than 2³² bytes.
+        self.list.push(Line {
+            id,
+            name: self.name as u32,
+            colon: self.colon as u32,
+            value: self.value as u32,
+            value_end: (self.value + length) as u32,
+            end: self.at as u32,
+        });
+    }
+}

@@ -1,0 +1,51 @@
+//! Heads as bytes: their parts in, what goes over the wire out.
+//!
+//! The one place that writes a head, so that nothing gets into one that `lines.rs` would not let out of
+//! one.
+
+use super::lines::Line;
+use super::{Span, is_token, text_end};
+
+/// A request line of ours; always of HTTP/1.1 (RFC 9112, 2.3).
+pub fn request_line(method: &[u8], target: &[u8], into: &mut Vec<u8>) {
+    debug_assert!(method.iter().all(|&byte| is_token(byte)));
+    for part in [method, b" ", target, b" HTTP/1.1\r\n"] {
+        into.extend_from_slice(part);
+    }
+}
+
+/// A status line of ours.
+pub fn status_line(status: u16, reason: &[u8], into: &mut Vec<u8>) {
+    debug_assert!((100..1_000).contains(&status));
+    let digit = |nth: u16| b'0' + (status / nth % 10) as u8;
+    for part in [b"HTTP/1.1 ", &[digit(100), digit(10), digit(1), b' '][..], reason, b"\r\n"] {
+        into.extend_from_slice(part);
+    }
+}
+
+/// A field line of ours.
+pub fn field(name: &[u8], value: &[u8], into: &mut Vec<u8>) {
+    debug_assert!(!name.is_empty() && name.iter().all(|&byte| is_token(byte)));
+    debug_assert_eq!(text_end(value, 0), value.len());
+    for part in [name, b": ", value, b"\r\n"] {
+        into.extend_from_slice(part);
+    }
+}
+
+/// The lines of a head that was read, as they came, but for those that are not to go on.
+pub fn lines(bytes: &[u8], list: &[Line], goes_on: impl Fn(&Line) -> bool, into: &mut Vec<u8>) {
+    // Runs of lines are copied whole: most heads lose one or two.
+    let mut run = Span::default();
+    for line in list.iter().filter(|line| goes_on(line)) {
+        let whole = line.whole();
+        if whole.from != run.to {
+            into.extend_from_slice(run.of(bytes));
+            run = whole;
+        }
+        run.to = whole.to;
+    }
+    into.extend_from_slice(run.of(bytes));
+}
+
+/// The end of a head.
+pub const HEAD_END: &[u8] = b"\r\n";

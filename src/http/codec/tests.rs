@@ -15,6 +15,9 @@ use super::{Limits, Malformed};
 
 const LIMITS: Limits = Limits { bytes: 1_024, fields: 8 };
 
+/// Names and values.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A message as it was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
@@ -22,7 +25,7 @@ struct Seen {
     first: (Vec<u8>, Vec<u8>),
     form: Option<Form>,
     version: Version,
-    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    fields: Pairs,
     framing: Framing,
     body: Vec<u8>,
     trailers: usize,
@@ -30,7 +33,7 @@ struct Seen {
     rest: usize,
 }
 
-fn fields(lines: &Lines, bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn fields(lines: &Lines, bytes: &[u8]) -> Pairs {
     let both = lines.list().iter().map(|line| (line.name(bytes), line.value(bytes)));
     both.map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }

@@ -79,7 +79,7 @@ fn responses() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// How httparse takes a head: bytes, fields; none if it does not take it.
-fn httparse_request(raw: &[u8]) -> Option<(usize, Vec<(Vec<u8>, Vec<u8>)>)> {
+fn httparse_request(raw: &[u8]) -> Option<(usize, Pairs)> {
     let mut fields = [httparse::EMPTY_HEADER; 16];
     let mut request = httparse::Request::new(&mut fields);
     let httparse::Status::Complete(length) = request.parse(raw).ok()? else { return None };

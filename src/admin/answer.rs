@@ -61,9 +61,13 @@ pub(super) async fn give(
 pub(super) async fn change(admin: &Admin, name: &str, to: TrafficOrder, by: By) -> Answer {
     let order = Order::Shift { service: name.into(), to };
     let granted = give(admin, name, order, by).await?;
-    let Made::Revision(revision) = granted.answer else { return Err(strange()) };
-    let made = wire::Revision::from(&*revision);
-    let body = wire::Revision { storing: wire::Storing::of(granted.is_stored), ..made };
+    let (revision, unchanged) = match granted.answer {
+        Made::Revision(revision) => (revision, false),
+        Made::Already(revision) => (revision, true),
+        _ => return Err(strange()),
+    };
+    let (made, storing) = (wire::Revision::from(&*revision), wire::Storing::of(granted.stored));
+    let body = wire::Revision { storing, unchanged, ..made };
     Ok((etag(revision.number), Json(body)).into_response())
 }
 

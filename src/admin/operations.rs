@@ -70,7 +70,7 @@ pub async fn put_upstream_state(
     let mut members = pool.iter().flat_map(|pool| pool.members.list());
     let found = members.find(|member| Some(&member.upstream.address) == place.upstream.as_ref());
     let in_flight = found.map_or(0, |member| member.upstream.in_flight());
-    let storing = wire::Storing::of(granted.is_stored);
+    let storing = wire::Storing::of(granted.stored);
     Ok(Json(wire::UpstreamStateSet { state, in_flight, generation, storing }).into_response())
 }
 

@@ -85,7 +85,7 @@ impl From<Refused> for Problem {
             Refused::NoUpstream { .. } => (StatusCode::NOT_FOUND, "no-upstream"),
             Refused::Split(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-split"),
             Refused::LostRace(_) => (StatusCode::PRECONDITION_FAILED, "lost-race"),
-            Refused::NotAvailable(_) => (StatusCode::CONFLICT, "pool-not-available"),
+            Refused::DeadPool { .. } => (StatusCode::CONFLICT, "pool-not-available"),
             Refused::OtherMode { .. } => (StatusCode::CONFLICT, "other-mode"),
             Refused::Known { .. } => (StatusCode::CONFLICT, "upstream-known"),
             Refused::Last { .. } => (StatusCode::CONFLICT, "last-upstream"),
@@ -112,7 +112,10 @@ impl From<Refused> for Problem {
             Refused::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let hint = match &refused {
-            Refused::NotAvailable(_) | Refused::Contracted { .. } => {
+            Refused::DeadPool { .. } => {
+                "; `--force` (in JSON `force`) does it all the same".to_string()
+            }
+            Refused::Contracted { .. } => {
                 "; `--force` (in JSON `force`) sends traffic there all the same".to_string()
             }
             Refused::LastDrained { .. } => {

@@ -25,7 +25,7 @@ use crate::store::{Export, StoredEvent};
     responses(
         (status = 200, description = "The revision made", body = wire::Revision),
         (status = 404, description = "No such service or revision", body = Problem),
-        (status = 409, description = "The pool has no upstream that takes requests", body = Problem),
+        (status = 409, description = "Nobody of the pool would take requests", body = Problem),
         (status = 412, description = "Another change came first", body = Problem)))]
 pub async fn rollback(
     State(admin): State<Admin>,
@@ -46,7 +46,8 @@ pub async fn rollback(
     responses(
         (status = 201, description = "The rollout", body = wire::Rollout),
         (status = 404, description = "No such service", body = Problem),
-        (status = 409, description = "Another one is under way, or they are frozen", body = Problem),
+        (status = 409, description = "Another one is under way, they are frozen, or the pool is dead",
+            body = Problem),
         (status = 422, description = "It cannot be planned so, or an override has no reason",
             body = Problem)))]
 pub async fn start(
@@ -58,7 +59,7 @@ pub async fn start(
 ) -> Answer {
     let Json(Object(start)) = body?;
     let wishes = wishes(&start)?;
-    let by = by(&headers, &caller, start.author, start.reason, false)?;
+    let by = by(&headers, &caller, start.author, start.reason, start.force)?;
     let order = Order::StartRollout { service: name.clone(), wishes: Box::new(wishes) };
     let rollout = ordered(&admin, &name, order, by).await?;
     Ok((StatusCode::CREATED, Json(rollout)).into_response())
@@ -142,7 +143,7 @@ async fn ordered(
     let granted = give(admin, name, order, by).await?;
     let Made::Rollout(report) = granted.answer else { return Err(strange()) };
     let rollout = wire::Rollout::of(*report, admin.clock.wall_time());
-    Ok(wire::Rollout { storing: wire::Storing::of(granted.is_stored), ..rollout })
+    Ok(wire::Rollout { storing: wire::Storing::of(granted.stored), ..rollout })
 }
 
 /// Gives an order to the rollout under way: `pause`, `resume`, `step`, `promote` or `abort`.
@@ -152,7 +153,8 @@ async fn ordered(
     responses(
         (status = 200, description = "The rollout", body = wire::Rollout),
         (status = 404, description = "No such service or verb", body = Problem),
-        (status = 409, description = "It makes no sense now", body = Problem)))]
+        (status = 409, description = "It makes no sense now, or the old pool is dead",
+            body = Problem)))]
 pub async fn command(
     State(admin): State<Admin>,
     caller: Caller,
@@ -173,8 +175,8 @@ pub async fn command(
             return Err(Problem::new(StatusCode::NOT_FOUND, "no-verb", detail));
         }
     };
-    let wire::OrderRollout { reason, author } = given(body)?;
-    let by = by(&headers, &caller, author, reason, false)?;
+    let wire::OrderRollout { force, reason, author } = given(body)?;
+    let by = by(&headers, &caller, author, reason, force)?;
     let order = Order::Rollout { service: name.clone(), what };
     Ok(Json(ordered(&admin, &name, order, by).await?).into_response())
 }
@@ -220,8 +222,9 @@ pub async fn put_flag(
     let percent = percent.map(|percent| share(&percent, "percent")).transpose()?;
     let by = by(&headers, &caller, author, reason, false)?;
     let granted = admin.control.order(Order::Flag { name, percent }, by).await?;
-    let Made::Flag(flag) = granted.answer else { return Err(strange()) };
-    Ok(Json(wire::Flag::from(flag)).into_response())
+    let Made::Flag { flag, is_changed } = granted.answer else { return Err(strange()) };
+    let body = wire::Flag { unchanged: !is_changed, ..flag.into() };
+    Ok(Json(body).into_response())
 }
 
 /// All that is remembered, as `pointsman store import` takes it. Holds the secret of cohorts.

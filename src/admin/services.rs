@@ -90,7 +90,7 @@ pub async fn put_split(
     responses(
         (status = 200, description = "The revision made", body = wire::Revision),
         (status = 404, description = "No such service or pool", body = Problem),
-        (status = 409, description = "The pool has no upstream that takes requests", body = Problem),
+        (status = 409, description = "Nobody of the pool would take requests", body = Problem),
         (status = 412, description = "Another change came first", body = Problem)))]
 pub async fn flip(
     State(admin): State<Admin>,

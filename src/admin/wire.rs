@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 
 use crate::config::{Change, Level, Problems};
 use crate::judge::Distribution;
+use crate::orders::Stored;
 use crate::split::Split;
 use crate::state;
 
@@ -266,7 +267,7 @@ pub struct PutSplit {
     #[schema(value_type = BTreeMap<String, f64>)]
     #[serde(deserialize_with = "each_once")]
     pub weights: BTreeMap<String, serde_json::Number>,
-    /// Even if a pool that gets more has no upstream that takes requests.
+    /// Even if nobody of a pool that gets more would take requests.
     #[serde(default)]
     pub force: bool,
     /// Why.
@@ -347,6 +348,9 @@ pub struct Revision {
     /// The rollout that it is a step of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<u64>,
+    /// Whether it was so already when it was ordered: nothing was changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
     /// Whether the disk has it, where it has not yet.
     #[serde(flatten)]
     pub storing: Storing,
@@ -363,16 +367,22 @@ pub struct Storing {
     pub note: Option<String>,
 }
 
+/// What is said of what the disk has not taken, but a note of it.
+const NOTED: &str = "in force; not on the disk yet, but noted there: after a crash now the rollout would \
+                     be paused, not taken back";
+
 /// What is said of what the disk has not taken.
 const UNSTORED: &str = "in force; not on the disk yet: a crash now would undo it";
 
 impl Storing {
     /// Whether it is stored.
-    pub fn of(is_stored: bool) -> Storing {
-        match is_stored {
-            true => Storing::default(),
-            false => Storing { stored: Some(false), note: Some(UNSTORED.into()) },
-        }
+    pub fn of(stored: Stored) -> Storing {
+        let note = match stored {
+            Stored::Yes => return Storing::default(),
+            Stored::Noted => NOTED,
+            Stored::No => UNSTORED,
+        };
+        Storing { stored: Some(false), note: Some(note.into()) }
     }
 }
 
@@ -459,6 +469,7 @@ impl From<&state::Revision> for Revision {
             at: revision.at,
             outcome: revision.outcome.clone(),
             rollout: revision.rollout,
+            unchanged: false,
             storing: Storing::default(),
         }
     }

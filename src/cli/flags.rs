@@ -19,7 +19,7 @@ pub struct Flags {
     /// The share of clients that is to have it, in percent.
     #[arg(value_parser = share, conflicts_with = "back", value_name = "PERCENT")]
     percent: Option<serde_json::Number>,
-    /// As it was before the last order.
+    /// As it was before the last order; what was taken back already stays so.
     #[arg(long, requires = "flag")]
     back: bool,
     #[command(flatten)]
@@ -66,6 +66,10 @@ impl Flags {
         print(&match self.reach.json {
             true => serde_json::to_string_pretty(&flags)?,
             false => {
+                if let Some(flag) = flags.iter().find(|flag| flag.unchanged) {
+                    let back = if self.back { "already taken back" } else { "so already" };
+                    eprintln!("{} is {back}; nothing was changed", flag.name);
+                }
                 let headings = ["FLAG", ">SHARE", "SERVICES", ">REVISION", "BY", "WHY"];
                 table(&headings, flags.iter().map(row))
             }

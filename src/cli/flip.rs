@@ -17,7 +17,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Send all of a service's traffic to one pool, and wait until the others are done.
 ///
-/// Refused if no upstream of the pool takes requests. The switch is one step: no request fails.
+/// Refused if no upstream of the pool accepts a connection, or none has passed its health check. The
+/// switch is one step: no request fails.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pointsman flip shop green --reason \"release 42\"\n  \
                         pointsman flip shop blue --no-wait")]
@@ -26,7 +27,7 @@ pub struct Flip {
     service: String,
     /// The pool that is to get everything.
     pool: String,
-    /// Even if none of its upstreams takes requests.
+    /// Even if none of its upstreams would take requests.
     #[arg(long)]
     force: bool,
     /// Do not wait for requests that other pools still hold.

@@ -5,13 +5,14 @@ use clap::Args;
 use http::Method;
 
 use super::api::{Api, Call, segment};
-use super::{Ending, Reach, Why, shift};
+use super::{Ending, Reach, Why, print, shift, table};
 use crate::admin::wire;
 
 /// Take a service's traffic back to an earlier state.
 ///
 /// One switch, at any time: a rollout that is under way ends with it. Without a revision it goes to
-/// the state before the last change; the steps of one rollout count as one change.
+/// the state before the last change; the steps of one rollout count as one change. What was taken
+/// back already stays so: going further back needs a revision.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pointsman rollback shop --reason \"checkout is slow\"\n  \
                         pointsman rollback shop 41\n  pointsman history shop")]
@@ -20,7 +21,7 @@ pub struct Rollback {
     service: String,
     /// The revision to go back to.
     revision: Option<u64>,
-    /// Even if its pool has no upstream that takes requests, or cannot run on the schema.
+    /// Even if nobody of its pool would take requests, or it cannot run on the schema.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -43,7 +44,15 @@ impl Rollback {
             .ask(call)
             .await
             .with_context(|| format!("{} was not rolled back", self.service))?;
-        shift::report(&self.service, &revision, self.reach.json)?;
-        Ok(Ending::Done)
+        if revision.unchanged && !self.reach.json {
+            let (service, number) = (&self.service, revision.revision);
+            let weights = table::weights(&revision.weights);
+            print(&format!(
+                "{service} is already rolled back: revision {number}: {weights}; going further back \
+                 needs a number: `pointsman history {service}`, `pointsman rollback {service} REVISION`"
+            ));
+            return Ok(Ending::Done);
+        }
+        shift::report(&self.service, &revision, self.reach.json)
     }
 }

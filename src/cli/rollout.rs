@@ -44,7 +44,7 @@ enum Verb {
     /// Go to the end now.
     Promote(Given),
     /// Go back to the old pool.
-    Abort(Given),
+    Abort(Abort),
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +75,9 @@ struct Start {
     /// Start it, and let it go on for 24 hours, in spite of a freeze or of what the error budget says.
     #[arg(long, requires = "reason")]
     override_freeze: bool,
+    /// Even if nobody of the pool accepts connections yet: it waits for one.
+    #[arg(long)]
+    force: bool,
     /// Why; kept with the rollout.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -126,6 +129,15 @@ struct Given {
     reach: Reach,
 }
 
+#[derive(Debug, Args)]
+struct Abort {
+    /// Even if nobody of the old pool would take requests.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    given: Given,
+}
+
 /// A length of time, as it is sent.
 fn length(text: &str) -> Result<String, crate::config::BadDuration> {
     crate::config::duration_or_zero(text).map(|_| text.to_string())
@@ -138,11 +150,11 @@ impl Rollout {
             Verb::Status(status) => status.run().await,
             Verb::List(of) => of.run().await,
             Verb::Report(report) => report.run().await,
-            Verb::Pause(given) => given.run("pause").await,
-            Verb::Resume(given) => given.run("resume").await,
-            Verb::Step(given) => given.run("step").await,
-            Verb::Promote(given) => given.run("promote").await,
-            Verb::Abort(given) => given.run("abort").await,
+            Verb::Pause(given) => given.run("pause", false).await,
+            Verb::Resume(given) => given.run("resume", false).await,
+            Verb::Step(given) => given.run("step", false).await,
+            Verb::Promote(given) => given.run("promote", false).await,
+            Verb::Abort(Abort { force, given }) => given.run("abort", force).await,
         }
     }
 }
@@ -158,6 +170,7 @@ impl Start {
             watch: self.watch,
             judge: self.no_judge.then_some(false),
             override_freeze: self.override_freeze,
+            force: self.force,
             reason: self.reason,
             author: Some(super::author()),
         };
@@ -235,9 +248,10 @@ impl Report {
 }
 
 impl Given {
-    async fn run(self, verb: &str) -> anyhow::Result<Ending> {
+    async fn run(self, verb: &str, force: bool) -> anyhow::Result<Ending> {
         let path = format!("/v1/services/{}/rollout/{verb}", segment(&self.service));
-        let body = wire::OrderRollout { reason: self.reason, author: Some(super::author()) };
+        let (reason, author) = (self.reason, Some(super::author()));
+        let body = wire::OrderRollout { force, reason, author };
         let rollout: wire::Rollout =
             Api(&self.reach).ask(Call::json(Method::POST, &path, &body)).await?;
         show(&rollout, self.reach.json)?;

@@ -25,7 +25,7 @@ pub struct Shift {
     /// The share of each pool.
     #[arg(required = true, value_name = "POOL=PERCENT", value_parser = weight)]
     weights: Vec<(String, serde_json::Number)>,
-    /// Even if a pool that gets more has no upstream that takes requests.
+    /// Even if nobody of a pool that gets more would take requests.
     #[arg(long)]
     force: bool,
     #[command(flatten)]

@@ -9,7 +9,7 @@ use super::api::{Api, Call};
 use super::{Ending, Reach, print};
 use crate::files::Source;
 use crate::server::{STORE, state_dir};
-use crate::store::{Export, Store as Kept};
+use crate::store::{Export, Page, Store as Kept};
 
 /// Take what a proxy remembers out as JSON, or put such JSON back in.
 ///
@@ -72,6 +72,7 @@ impl ImportIt {
             .with_context(|| format!("{name} is not what `pointsman store export` prints"))?;
         let path = folder.join(STORE);
         Kept::import(&path, &export, self.replace)?;
+        Page::remove(&path)?;
         eprintln!("imported into {}", path.display());
         Ok(())
     }

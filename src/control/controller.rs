@@ -5,10 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::commits::{Batch, Commits};
+use super::page::PageWriter;
 use super::reload::{Reading, Reloading, read};
 use super::tasks::run_task;
 use super::{Cause, Command, Commands, Control, Granted, Listening};
@@ -54,6 +55,8 @@ pub struct Wiring<L> {
     pub notifier: Arc<Notifier>,
     /// Who calls hooks and makes smoke requests.
     pub caller: Arc<Caller>,
+    /// Calls whoever makes connect checks.
+    pub checks: Arc<Notify>,
     /// The way back for what takes a while.
     pub control: Control,
     /// Whether only this machine can reach the admin API, which needs no tokens then.
@@ -69,6 +72,7 @@ pub struct Controller<L: Listening> {
     pub(super) wiring: Wiring<L>,
     pub(super) orders: Orders,
     commits: Commits,
+    page: PageWriter,
     /// The state that was shown last; at first none was.
     shown: State,
     replies: HashMap<Ticket, Reply>,
@@ -85,11 +89,12 @@ pub struct Controller<L: Listening> {
 
 impl<L: Listening> Controller<L> {
     /// Goes on from a first snapshot, which the orders have built.
-    pub fn new(wiring: Wiring<L>, orders: Orders, commits: Commits) -> Self {
+    pub fn new(wiring: Wiring<L>, orders: Orders, commits: Commits, page: PageWriter) -> Self {
         Controller {
             wiring,
             orders,
             commits,
+            page,
             shown: State::default(),
             replies: HashMap::new(),
             reloading: None,
@@ -110,7 +115,7 @@ impl<L: Listening> Controller<L> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let told = loop {
-            let waits = self.orders.is_waiting();
+            let (waits, looks) = (self.orders.is_waiting(), self.orders.is_looking());
             tokio::select! {
                 command = commands.0.recv() => match command {
                     Some(Command::Stop { reply }) => break Some(reply),
@@ -122,15 +127,21 @@ impl<L: Listening> Controller<L> {
                     // Whoever waits is told that it stops. Nothing more can be promised.
                     None => return Some("the thread that stores"),
                 },
+                noted = self.page.written() => self.orders.on_noted(&noted),
                 read = read(&mut self.reading), if self.reading.is_some() => self.on_read(read),
                 _ = tick.tick() => self.tick(),
-                _ = sleep(LOOK), if waits => {}
+                _ = sleep(LOOK), if waits || looks => {}
             }
             if waits {
                 self.orders.on_time(self.now());
             }
+            if looks {
+                let snapshot = self.wiring.published.load();
+                self.orders.look_again(&snapshot, self.now());
+            }
             self.settle();
             self.hand_over();
+            self.page.say(self.orders.unstored(), false);
             self.reload_next();
         };
         self.wiring.listeners.stop().await;
@@ -173,6 +184,7 @@ impl<L: Listening> Controller<L> {
         let snapshot = self.wiring.published.load();
         self.orders.tick(&snapshot, self.now());
         self.is_time = true;
+        self.page.say(self.orders.unstored(), true);
     }
 
     /// Hands the disk what it is to take next, with what has happened so far and what is to be said of
@@ -224,7 +236,8 @@ impl<L: Listening> Controller<L> {
             self.settle();
             self.is_time = true;
             self.hand_over();
-            if !self.orders.is_waiting() {
+            // What else waits, for a connect check, is not told to the disk any more.
+            if !self.orders.awaits_disk() {
                 break;
             }
             let Some(stored) = self.commits.stored().await else { break };
@@ -256,6 +269,9 @@ impl<L: Listening> Controller<L> {
         if self.orders.take_changed() {
             self.publish();
         }
+        if self.orders.take_wants_checks() {
+            self.wiring.checks.notify_one();
+        }
         for effect in self.orders.take_effects() {
             match effect {
                 Effect::Say(event) => self.wiring.events.say(event),
@@ -276,11 +292,8 @@ impl<L: Listening> Controller<L> {
             return;
         }
         let generation = self.wiring.published.load().generation;
-        let granted = answered.map(|Answered { answer, is_stored }| Granted {
-            answer,
-            generation,
-            is_stored,
-        });
+        let granted =
+            answered.map(|Answered { answer, stored }| Granted { answer, generation, stored });
         if let Some(reply) = self.replies.remove(&ticket) {
             // A caller that no longer waits for its answer has lost nothing but the answer.
             let _ = reply.send(granted);

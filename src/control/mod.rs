@@ -10,6 +10,7 @@
 mod commits;
 mod controller;
 mod listening;
+mod page;
 mod reload;
 mod tasks;
 
@@ -18,13 +19,14 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Change;
-use crate::orders::{By, Made, Order, Refused};
+use crate::orders::{By, Made, Order, Refused, Stored};
 use crate::rollout::{Finished, Task, TaskError};
 use crate::snapshot::Resolved;
 
 pub use commits::Commits;
 pub use controller::{Controller, Wiring};
 pub use listening::{BindError, Listening};
+pub use page::PageWriter;
 pub use reload::ReloadError;
 
 /// Commands waiting at once. More mean a caller in a loop; it then waits its turn.
@@ -63,8 +65,8 @@ pub struct Granted {
     pub answer: Made,
     /// The generation of the snapshot from which on it is so.
     pub generation: u64,
-    /// False if the disk has not taken it yet: a crash now would undo it.
-    pub is_stored: bool,
+    /// Whether the disk has taken it.
+    pub stored: Stored,
 }
 
 /// The way to the controller.

@@ -538,6 +538,7 @@ impl Kind {
                 Weight::Note => Severity::Low,
                 Weight::End | Weight::Warning => Severity::Medium,
                 Weight::Failure => Severity::High,
+                Weight::Alarm => Severity::Critical,
             },
             Kind::Kept(kept) => kept.severity,
         }
@@ -552,7 +553,7 @@ impl Kind {
             }
             Kind::Rollout { event, .. } => match event.weight() {
                 Weight::Note => None,
-                Weight::End | Weight::Warning => {
+                Weight::End | Weight::Warning | Weight::Alarm => {
                     Some(format!("pointsman rollout status {service}"))
                 }
                 Weight::Failure => Some(format!("pointsman rollout report {service}")),

@@ -4,6 +4,7 @@
 //! sees it; the state itself is as it was until the changes are stored. Nothing here acts.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::budgets::Budgets;
 use super::rollouts::Watched;
@@ -26,6 +27,25 @@ pub(super) struct View<'a> {
     /// What the disk has in its hands: its numbers are taken, whatever becomes of it.
     pub in_hands: &'a [Change],
     pub now: Now,
+    /// From when on what connect checks find counts for an order.
+    pub asked: Instant,
+    /// Whether an order may wait for them still.
+    pub may_wait: bool,
+}
+
+/// Why an order is not decided as it was asked for.
+#[derive(Debug)]
+pub(super) enum Undecided {
+    /// It is refused.
+    Refused(Refused),
+    /// Whether these pools of its service could take traffic is not known yet.
+    Unseen(Vec<Arc<str>>),
+}
+
+impl<R: Into<Refused>> From<R> for Undecided {
+    fn from(refused: R) -> Undecided {
+        Undecided::Refused(refused.into())
+    }
 }
 
 /// A decision being made.
@@ -44,7 +64,7 @@ pub(super) fn decide(
     view: View<'_>,
     order: &Order,
     by: &By,
-) -> Result<Decided, Refused> {
+) -> Result<Decided, Undecided> {
     let mut draft = Draft::new(state, view, by.clone());
     let answer = match order {
         Order::Shift { service, to } => draft.shift(service, to.clone())?,

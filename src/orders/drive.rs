@@ -2,7 +2,7 @@
 //!
 //! A disk that hangs keeps the batch it was given until it is let go; nothing else is handed to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::*;
@@ -22,6 +22,10 @@ pub(super) struct Drive {
     pub failed: usize,
     /// What the disk has in its hands while it hangs.
     pub hung: Option<Vec<Change>>,
+    /// Upstreams that accept no connections.
+    pub away: BTreeSet<Arc<str>>,
+    /// Upstreams that do not even refuse them: their checks do not end.
+    pub silent: BTreeSet<Arc<str>>,
 }
 
 impl Drive {
@@ -55,6 +59,8 @@ impl Drive {
             replies: BTreeMap::new(),
             failed: 0,
             hung: None,
+            away: BTreeSet::new(),
+            silent: BTreeSet::new(),
         })
     }
 
@@ -63,8 +69,36 @@ impl Drive {
         self.now = Now { instant: instant + length, wall: wall + length };
     }
 
+    /// Makes the connect checks that somebody waits for, and lets go on what waited for them.
+    fn check(&mut self) {
+        let now = self.snapshot.moment(self.now.instant);
+        self.orders.take_wants_checks();
+        for service in &self.snapshot.services {
+            for pool in &service.pools {
+                for member in pool.members.list() {
+                    let name = &member.upstream.name;
+                    let last = member.upstream.checked.last().map(|(began, _)| began);
+                    let is_due = pool.state.wanted.is_due(last, now, Duration::from_secs(1));
+                    if is_due && !self.silent.contains(name) {
+                        let found = (now, !self.away.contains(name));
+                        pool.note_check(member, found, &service.stability, now);
+                    }
+                }
+            }
+        }
+        if self.orders.is_looking() {
+            self.orders.look_again(&self.snapshot, self.now);
+        }
+    }
+
     /// Publishes what has changed.
     pub fn settle(&mut self) {
+        self.publish();
+        self.check();
+        self.publish();
+    }
+
+    fn publish(&mut self) {
         if self.orders.take_changed() {
             self.snapshot = Arc::new(self.orders.build(Some(&self.snapshot), self.now));
         }
@@ -163,7 +197,7 @@ impl Orders {
     }
 
     /// The services of which something is in force that is not stored.
-    pub(super) fn unstored(&self) -> Vec<Arc<str>> {
+    pub(super) fn services_unstored(&self) -> Vec<Arc<str>> {
         let scopes = self.queue.urgent.iter().map(|job| job.scope.clone());
         let service = |scope| match scope {
             order::Scope::Service(service) => Some(service),

@@ -14,12 +14,14 @@ mod refused;
 mod draft;
 mod queue;
 mod budgets;
+mod dead_pools;
 mod flags;
 mod observing;
 mod operations;
 mod performing;
 mod rollouts;
 mod storing;
+mod unstored;
 mod ticking;
 mod traffic;
 #[cfg(test)]
@@ -52,7 +54,8 @@ pub use refused::Refused;
 pub use rollouts::Report;
 
 use budgets::Budgets;
-use draft::{Draft, View};
+use draft::{Draft, Undecided, View};
+use order::Scope;
 use queue::{Asked, Job, Queue};
 use rollouts::{Done, Watched};
 
@@ -120,10 +123,17 @@ pub enum Made {
     Done,
     /// The revision that it made.
     Revision(Arc<Revision>),
+    /// The revision in force, which is as it was asked for already: nothing was changed.
+    Already(Arc<Revision>),
     /// The rollout.
     Rollout(Box<Report>),
     /// The flag.
-    Flag(FlagReport),
+    Flag {
+        /// As it is.
+        flag: FlagReport,
+        /// Whether anything was changed for it.
+        is_changed: bool,
+    },
 }
 
 /// An answer, and whether a crash now would undo it.
@@ -131,8 +141,19 @@ pub enum Made {
 pub struct Answered {
     /// What.
     pub answer: Made,
-    /// False if it is in force, and the disk has not taken it yet.
-    pub is_stored: bool,
+    /// Whether the disk has taken it.
+    pub stored: Stored,
+}
+
+/// Whether the disk has taken what is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It has.
+    Yes,
+    /// Not yet, and a note of it: after a crash its rollout would come up paused.
+    Noted,
+    /// Not yet: a crash now would undo it.
+    No,
 }
 
 /// The number of an order, under which its answer comes.
@@ -166,6 +187,7 @@ pub struct Orders {
     replies: Vec<Reply>,
     last: Ticket,
     is_changed: bool,
+    wants_checks: bool,
 }
 
 impl Orders {
@@ -194,6 +216,7 @@ impl Orders {
             replies: Vec::new(),
             last: Ticket::default(),
             is_changed: false,
+            wants_checks: false,
         };
         let snapshot = orders.build(None, now);
         let mut draft =
@@ -258,6 +281,11 @@ impl Orders {
         self.queue.is_waiting()
     }
 
+    /// Whether the disk has something in its hands that it will answer.
+    pub fn awaits_disk(&self) -> bool {
+        self.queue.is_held()
+    }
+
     /// What is to be done outside, in order; asked for once.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
@@ -277,7 +305,7 @@ impl Orders {
     pub fn take(&mut self, order: Order, by: By, snapshot: &Snapshot, now: Now) -> Ticket {
         self.last = Ticket(self.last.0 + 1);
         let ticket = self.last;
-        let asked = Asked { ticket, order, by, since: now.instant };
+        let asked = Asked { ticket, order, by, since: now.instant, is_unseen: false };
         match self.queue.is_full() {
             true => self.replies.push((ticket, Err(Refused::Withdrawn))),
             false => self.decide(asked, snapshot, now),
@@ -286,16 +314,28 @@ impl Orders {
     }
 
     /// Decides an order, or has it wait.
-    fn decide(&mut self, asked: Asked, snapshot: &Snapshot, now: Now) {
-        let view = self.view(snapshot, now);
+    fn decide(&mut self, mut asked: Asked, snapshot: &Snapshot, now: Now) {
+        let waited = now.instant.saturating_duration_since(asked.since);
+        let may_wait = waited < dead_pools::LONGEST_LOOK;
+        let view = View { asked: asked.since, may_wait, ..self.view(snapshot, now) };
         let decided = draft::decide(&self.state, view, &asked.order, &asked.by);
         let is_kept_back = self.queue.keeps_back(&asked.order.scope());
+        asked.is_unseen = false;
         match decided {
             Ok(decided) if !is_kept_back || decided.haste != Haste::None => {
                 let job = Job::of(asked, decided);
                 self.submit(job, snapshot, now);
             }
-            Err(refused) if !is_kept_back => self.replies.push((asked.ticket, Err(refused))),
+            Err(Undecided::Refused(refused)) if !is_kept_back => {
+                self.replies.push((asked.ticket, Err(refused)));
+            }
+            Err(Undecided::Unseen(pools)) => {
+                if let Scope::Service(service) = asked.order.scope() {
+                    self.ask_checks(&service, &pools, asked.since, snapshot);
+                }
+                asked.is_unseen = true;
+                self.queue.undecided.push_back(asked);
+            }
             // What it is decided on may be something else by then.
             _ => self.queue.undecided.push_back(asked),
         }
@@ -317,6 +357,8 @@ impl Orders {
             budgets: &self.budgets,
             in_hands: self.queue.changes_in_hands(),
             now,
+            asked: now.instant,
+            may_wait: false,
         }
     }
 

@@ -133,7 +133,7 @@ pub struct By {
     pub reason: Option<String>,
     /// The revision the change is meant for; none changes whatever is there.
     pub expected: Option<u64>,
-    /// Even if a pool that gets more has no upstream that takes requests.
+    /// Even if nobody of a pool that gets more would take requests.
     pub force: bool,
 }
 

@@ -49,8 +49,11 @@ impl Draft<'_> {
                     self.clear(&contracted(rollout, to));
                 }
                 let (author, at) = (self.by.author.clone(), self.view.now.wall.seconds());
+                // One that has ended shifts but to take its traffic back.
+                let is_back = rollout.is_over();
                 let (reason, rollout) = (Some(why), Some(rollout.id));
-                self.revise(name, Drafted { split, author, reason, at, rollout }, None);
+                let drafted = Drafted { split, author, reason, at, rollout, is_back };
+                self.revise(name, drafted, None);
                 self.effects.push(Effect::BeginStep { service: name.clone() });
             }
             Action::Drain(upstream) => self.put(drain(rollout, &upstream), None),

@@ -15,7 +15,7 @@ use super::rollouts::Done;
 use super::{By, Effect, Haste, Made, Order, Ticket};
 use crate::config::Config;
 use crate::snapshot::Resolved;
-use crate::state::Change;
+use crate::state::{Change, Unstored};
 
 /// How long an order waits for the disk at most.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,6 +51,8 @@ pub(super) struct Asked {
     pub order: Order,
     pub by: By,
     pub since: Instant,
+    /// Whether it waits for connect checks.
+    pub is_unseen: bool,
 }
 
 /// Changes that are decided and to be stored together.
@@ -73,6 +75,10 @@ pub(super) struct Job {
     pub is_answered: bool,
     /// Whether it was told that it is not stored.
     pub is_told: bool,
+    /// What is noted of it while it is not, if it is an order against a rollout.
+    pub note: Option<Unstored>,
+    /// Whether the disk has that note.
+    pub is_noted: bool,
     /// Services of which something else is in force by now, and what.
     pub overtaken: Vec<(Arc<str>, String)>,
 }
@@ -143,6 +149,11 @@ impl Queue {
         self.is_busy(scope) || self.undecided.iter().any(|asked| asked.order.scope().meets(scope))
     }
 
+    /// Whether an order waits for connect checks.
+    pub fn has_unseen(&self) -> bool {
+        self.undecided.iter().any(|asked| asked.is_unseen)
+    }
+
     pub fn is_full(&self) -> bool {
         self.undecided.len() + self.waiting.len() >= LONGEST
     }
@@ -151,6 +162,11 @@ impl Queue {
     pub fn depth(&self) -> usize {
         let held = usize::from(matches!(self.in_hands, Some(Held::Job(_))));
         self.undecided.len() + self.waiting.len() + self.urgent.len() + held
+    }
+
+    /// Whether the disk has something in its hands.
+    pub fn is_held(&self) -> bool {
+        self.in_hands.is_some()
     }
 
     /// Whether time alone can change anything.

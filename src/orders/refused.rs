@@ -2,6 +2,7 @@
 
 use super::ModeName;
 use crate::rollout::{OrderRefused, PlanRefused};
+use crate::snapshot::Dead;
 use crate::split::SplitError;
 use crate::state::LostRace;
 
@@ -34,8 +35,13 @@ pub enum Refused {
     #[error(transparent)]
     LostRace(#[from] LostRace),
     /// The pool could not take the traffic.
-    #[error("pool `{0}` has no upstream that takes requests")]
-    NotAvailable(String),
+    #[error("pool `{pool}` {why}")]
+    DeadPool {
+        /// The pool.
+        pool: String,
+        /// Why not.
+        why: Dead,
+    },
     /// It is in another mode than the order is for.
     #[error("service `{service}` is {is}")]
     OtherMode {

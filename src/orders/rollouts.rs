@@ -2,8 +2,9 @@
 //! new state in one draft.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::draft::{Draft, View};
+use super::draft::{Draft, Undecided, View};
 use super::observing::Observing;
 use super::{Haste, Made, Refused};
 use crate::clock::WallTime;
@@ -12,7 +13,7 @@ use crate::event::{Kind, Subject};
 use crate::judge::{Counts, Metric, Reading, Verdict};
 use crate::rollout::{
     self, Finished, Input, Outcome, Past, Plan, Rollout, Status, Task, TaskError, UpstreamView,
-    Wishes,
+    WayBack, Wishes,
 };
 use crate::slo::Blame;
 use crate::snapshot::{Pool, Service, Snapshot};
@@ -32,6 +33,8 @@ pub(super) struct Watched {
     /// When where it is was stored last, and what its judge has heard.
     pub placed: WallTime,
     pub heard: WallTime,
+    /// Since when it is in doubt where it could go back to, if it is.
+    pub doubt: Option<Instant>,
     /// What was read since a decision was made that waits for the disk.
     readings: Vec<(Reading, WallTime)>,
 }
@@ -81,7 +84,8 @@ pub(super) struct Look {
     now: WallTime,
     split: Split,
     target_ready: bool,
-    old_ready: bool,
+    target_answers: bool,
+    way_back: WayBack,
     canary: Counts,
     old_in_flight: u32,
     upstreams: Vec<UpstreamView>,
@@ -94,7 +98,7 @@ impl Watched {
     pub fn begin(rollout: &Rollout, config: &Config, now: WallTime) -> Watched {
         let observing = Observing::of(rollout, config);
         let (id, readings) = (rollout.id, Vec::new());
-        Watched { id, observing, blame: None, placed: now, heard: now, readings }
+        Watched { id, observing, blame: None, placed: now, heard: now, doubt: None, readings }
     }
 
     /// Has a rollout hear what its pools did since it was asked last; answers with the attempts at
@@ -141,7 +145,8 @@ impl Look {
             now: self.now,
             split: &self.split,
             target_ready: self.target_ready,
-            old_ready: self.old_ready,
+            target_answers: self.target_answers,
+            way_back: &self.way_back,
             canary: self.canary,
             old_in_flight: self.old_in_flight,
             upstreams: &self.upstreams,
@@ -165,13 +170,13 @@ impl View<'_> {
 
 impl Draft<'_> {
     /// Starts a rollout of a service.
-    pub fn start_rollout(&mut self, name: &str, wishes: &Wishes) -> Result<Made, Refused> {
+    pub fn start_rollout(&mut self, name: &str, wishes: &Wishes) -> Result<Made, Undecided> {
         let (config, snapshot, now) = (self.view.config, self.view.snapshot, self.view.now.wall);
         let service = config.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         self.check_expected(self.newest_number(name))?;
         if let Some(rollout) = self.state.rollout(name) {
             let (id, to) = (rollout.id, rollout.plan.to.to_string());
-            return Err(Refused::RolloutUnderWay { service: name.into(), id, to });
+            return Err(Refused::RolloutUnderWay { service: name.into(), id, to }.into());
         }
         let known = snapshot.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         let pools: Vec<(Arc<str>, usize)> =
@@ -179,6 +184,7 @@ impl Draft<'_> {
         let plan = Plan::new(&service.rollout, wishes, &pools, &known.split)?;
         let id = self.state.last_rollout(name) + 1;
         let despite = self.check_freeze(name, id, wishes.despite_freeze)?;
+        self.check_target(known, &plan)?;
         let (author, reason) = (self.by.author.clone(), self.by.reason.clone());
         let (mut rollout, actions) =
             Rollout::start(id, service.name.clone(), plan, author, reason, now);
@@ -196,7 +202,7 @@ impl Draft<'_> {
         {
             self.perform(rollout, actions);
         }
-        self.newest_rollout(name)
+        Ok(self.newest_rollout(name)?)
     }
 
     fn newest_rollout(&self, name: &str) -> Result<Made, Refused> {
@@ -206,16 +212,19 @@ impl Draft<'_> {
     }
 
     /// Gives an order to the rollout of a service.
-    pub fn order_rollout(&mut self, name: &str, what: rollout::Order) -> Result<Made, Refused> {
+    pub fn order_rollout(&mut self, name: &str, what: rollout::Order) -> Result<Made, Undecided> {
         if self.view.config.service(name).is_none() {
-            return Err(Refused::NoService(name.into()));
+            return Err(Refused::NoService(name.into()).into());
         }
         self.check_expected(self.newest_number(name))?;
         let none = || Refused::NoRollout(name.into());
         let rollout = (**self.state.rollout(name).ok_or_else(none)?).clone();
+        if what == rollout::Order::Abort {
+            self.check_way_back(&rollout)?;
+        }
         let (author, reason) = (self.by.author.clone(), self.by.reason.clone());
         self.tell(rollout, Input::Order { order: what, author, reason }, Counts::default())?;
-        self.newest_rollout(name)
+        Ok(self.newest_rollout(name)?)
     }
 
     /// Tells a rollout something, and takes in what it wants. Answers with whether that is more than
@@ -290,8 +299,9 @@ impl Draft<'_> {
         Some(Look {
             now: now.wall,
             split: service.split.clone(),
-            target_ready: to.is_ready(),
-            old_ready: from.is_ready(),
+            target_ready: self.is_target_ready(rollout, service, to),
+            target_answers: self.target_answers(to),
+            way_back: self.way_back(rollout, service, watched),
             canary,
             old_in_flight: from.state.in_flight(),
             upstreams: upstreams.collect(),

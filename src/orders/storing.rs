@@ -48,6 +48,8 @@ impl Job {
             since,
             is_answered: false,
             is_told: false,
+            note: None,
+            is_noted: false,
             overtaken: Vec::new(),
         }
     }
@@ -97,6 +99,7 @@ impl Orders {
                     outcome: None,
                     // Of one rollout its steps and the way back are one change.
                     rollout: taken.rollout,
+                    is_back: true,
                     ..(**newest).clone()
                 };
                 let (service, revision) = (service.clone(), Arc::new(revision));
@@ -104,6 +107,7 @@ impl Orders {
             }
         }
         self.note_ended(&job.changes);
+        job.note = job.note.take().or_else(|| job.against_rollout(now));
         let effects = std::mem::take(&mut job.effects);
         self.queue.urgent.push_back(job);
         self.settle(snapshot, effects, now);
@@ -161,7 +165,7 @@ impl Orders {
             let kind = Kind::Stored { what: job.words.clone() };
             self.say(kind, subject_of(&job));
         }
-        self.reply(&mut job, true);
+        self.reply(&mut job, Stored::Yes);
         self.settle(snapshot, Vec::new(), now);
     }
 
@@ -181,7 +185,7 @@ impl Orders {
         if !job.changes.is_empty() || !effects.is_empty() {
             self.settle(snapshot, effects, now);
         }
-        self.reply(&mut job, true);
+        self.reply(&mut job, Stored::Yes);
     }
 
     /// Nothing of it has happened.
@@ -206,11 +210,11 @@ impl Orders {
         }
     }
 
-    fn reply(&mut self, job: &mut Job, is_stored: bool) {
+    fn reply(&mut self, job: &mut Job, stored: Stored) {
         if let (Some(asked), false) = (&job.asked, job.is_answered) {
-            let answer = Answered { answer: job.answer.clone(), is_stored };
+            let answer = Answered { answer: job.answer.clone(), stored };
             let reply = match overtaken(job) {
-                Some(refused) if is_stored => Err(refused),
+                Some(refused) if stored == Stored::Yes => Err(refused),
                 _ => Ok(answer),
             };
             self.replies.push((asked.ticket, reply));
@@ -224,7 +228,7 @@ impl Orders {
         let mut urgent = std::mem::take(&mut self.queue.urgent);
         for job in urgent.iter_mut().filter(|job| waited(job.since) >= PROMPT) {
             self.tell_unstored(job, "the disk does not answer");
-            self.reply(job, false);
+            self.reply(job, if job.is_noted { Stored::Noted } else { Stored::No });
         }
         self.queue.urgent = urgent;
         let (jobs, asked) = self.queue.expired(now.instant);

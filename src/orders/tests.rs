@@ -4,6 +4,7 @@ use super::drive::Drive;
 use super::*;
 use crate::config::Severity;
 use crate::rollout::{Finished, HookPoint, TaskError, Wishes};
+use crate::split::BasisPoints;
 use crate::store::crash::{Failure, FrailDisk, Leaves};
 
 const FILE: &str = r#"
@@ -275,7 +276,7 @@ fn green() -> Wishes {
 
 fn shift(bench: &mut Bench, to: TrafficOrder) -> Result<Revision, Refused> {
     match bench.order(Order::Shift { service: "shop".into(), to }, ada())?.answer {
-        Made::Revision(revision) => Ok((*revision).clone()),
+        Made::Revision(revision) | Made::Already(revision) => Ok((*revision).clone()),
         answer => panic!("{answer:?}"),
     }
 }
@@ -306,7 +307,7 @@ fn a_version_cannot_run_on_a_contracted_schema_until_another_one_in_its_place_ha
     assert_eq!(flip(&mut bench, "blue"), contracted());
     bench.start(&Wishes { to: Some("blue".into()), ..Wishes::default() });
     bench.ended(3, before_start(), agreed());
-    bench.ticks(1);
+    bench.ticks(2);
     bench.abort().unwrap();
     flip(&mut bench, "green").unwrap();
     assert!(flip(&mut bench, "blue").is_ok());
@@ -334,6 +335,64 @@ fn a_rollback_of_what_was_said_twice_takes_it_back() {
     assert_eq!(flip(&mut bench, "green"), Ok(first));
     let back = shift(&mut bench, TrafficOrder::Back { to: None }).unwrap();
     assert_eq!(back.split.to_string(), "blue=100");
+}
+
+#[test]
+fn a_second_rollback_changes_nothing_whoever_made_the_first() {
+    let back = |to| TrafficOrder::Back { to };
+    // Somebody, of a flip.
+    let mut bench = Bench::of(FILE);
+    flip(&mut bench, "green").unwrap();
+    let first = shift(&mut bench, back(None)).unwrap();
+    assert!(first.is_back);
+    bench.restart(FILE, 1);
+    assert_eq!(shift(&mut bench, back(None)), Ok(first.clone()));
+    assert_eq!(shift(&mut bench, back(Some(1))), Ok(first.clone()), "said twice");
+    assert_eq!((bench.newest(), bench.split().as_str()), (3, "blue=100"));
+    let further = shift(&mut bench, back(Some(2))).unwrap();
+    assert_eq!((further.number, bench.split().as_str()), (4, "green=100"), "a number is obeyed");
+    // Somebody, past a rollout.
+    let mut bench = Bench::of(FILE);
+    bench.start(&green());
+    bench.ticks(1);
+    let first = shift(&mut bench, back(None)).unwrap();
+    assert_eq!(shift(&mut bench, back(None)), Ok(first));
+    // An abort.
+    let mut bench = Bench::of(FILE);
+    flip(&mut bench, "green").unwrap();
+    flip(&mut bench, "blue").unwrap();
+    bench.start(&green());
+    bench.ticks(1);
+    bench.abort().unwrap();
+    let before = bench.newest();
+    assert_eq!(shift(&mut bench, back(None)).unwrap().number, before);
+    assert_eq!(bench.split(), "blue=100");
+    // A renewal moves no share, so there is nothing of it to take back.
+    bench.start(&rolling());
+    let refused = Err(Refused::NothingMoved { service: "shop".into(), id: 2 });
+    assert_eq!(shift(&mut bench, back(None)), refused);
+}
+
+#[test]
+fn a_flag_that_was_taken_back_stays_so() {
+    let file = format!("{FILE}\n[flags.beta]\npercent = 1\nservices = [\"shop\"]\n");
+    let mut bench = Bench::of(&file);
+    let mut order = |percent: Option<u16>| {
+        let percent = percent.map(|percent| BasisPoints::new(percent * 100).unwrap());
+        match bench.order(Order::Flag { name: "beta".into(), percent }, ada())?.answer {
+            Made::Flag { flag, is_changed } => {
+                Ok((flag.percent.to_string(), flag.state.unwrap().revision, is_changed))
+            }
+            answer => panic!("{answer:?}"),
+        }
+    };
+    assert_eq!(order(None), Err(Refused::FlagAsInFile("beta".into())));
+    assert_eq!(order(Some(50)), Ok(("50".into(), 1, true)));
+    assert_eq!(order(Some(50)), Ok(("50".into(), 1, false)), "said twice it is one change");
+    assert_eq!(order(None), Ok(("1".into(), 2, true)));
+    assert_eq!(order(None), Ok(("1".into(), 2, false)), "the risky change stays off");
+    assert_eq!(order(Some(5)), Ok(("5".into(), 3, true)));
+    assert_eq!(order(None), Ok(("1".into(), 4, true)));
 }
 
 #[test]
@@ -426,7 +485,7 @@ fn traffic_leaves_a_target_though_the_disk_is_full_and_that_is_stored_later() {
     bench.orders.on_time(now);
     bench.settle();
     let reply = bench.replies.remove(&ticket).unwrap().unwrap();
-    assert!(!reply.is_stored, "{reply:?}");
+    assert_eq!(reply.stored, Stored::No, "nobody has said that it is noted");
     bench.disk.fail_after(0, Failure::Once);
     assert_eq!(bench.ticks(1), 1, "still full");
     let stored = |bench: &Bench| bench.store.recall().unwrap().newest("shop").unwrap().number;
@@ -480,5 +539,7 @@ fn a_step_begins_anew_and_says_so_where_what_its_judge_had_heard_cannot_be_read(
 }
 
 mod absent;
+mod dead_pools;
 mod hanging;
 mod reloading;
+mod unstored;

@@ -48,6 +48,7 @@ impl Orders {
         }
         let mut heard = (**rollout).clone();
         let attempts = watched.hear(&mut heard, snapshot, now.wall);
+        self.watch_reach(&heard, snapshot, now);
         let by = By::new(ITSELF, None);
         let mut draft = Draft::new(&self.state, self.view(snapshot, now), by);
         let told = draft.tell(heard.clone(), Input::Tick, attempts);
@@ -72,6 +73,18 @@ impl Orders {
                     self.submit(job, snapshot, now);
                 }
             }
+        }
+    }
+
+    /// Tells a rollout again how things are, though no second has passed: it waited for that.
+    pub(super) fn tell_again(&mut self, rollout: &Rollout, snapshot: &Snapshot, now: Now) {
+        let scope = Scope::Service(rollout.service.clone());
+        let mut draft = Draft::new(&self.state, self.view(snapshot, now), By::new(ITSELF, None));
+        let told = draft.tell(rollout.clone(), Input::Tick, Default::default());
+        let decided = draft.decided(Made::Done);
+        let is_urgent = decided.haste != Haste::None;
+        if matches!(told, Ok(true)) && (is_urgent || !self.queue.is_busy(&scope)) {
+            self.submit(Job::by_itself(scope, decided, now.instant), snapshot, now);
         }
     }
 
@@ -116,7 +129,10 @@ impl Orders {
 
     fn hear(&mut self, done: Done, snapshot: &Snapshot, now: Now) {
         let scope = Scope::Service(done.service.clone());
-        if self.queue.is_busy(&scope) {
+        // What would let it take a step must not come before it is known whether it is to go back.
+        let is_in_doubt =
+            self.watched.get(&done.service).is_some_and(|known| known.doubt.is_some());
+        if is_in_doubt || self.queue.is_busy(&scope) {
             self.unheard.push(done);
             return;
         }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::absent::{is_settled, said_key};
-use super::draft::Draft;
+use super::draft::{Draft, Undecided};
 use super::{By, Haste, Made, Refused, TrafficOrder};
 use crate::config::{Config, Service};
 use crate::event::{Kind, Subject};
 use crate::rollout::Strategy;
-use crate::snapshot::{Pool, Snapshot};
 use crate::split::Split;
 use crate::state::{About, Change, Draft as Drafted, FilePart, FlagState, Revision};
 
@@ -21,34 +20,46 @@ const CHANGES_TOLD: usize = 10;
 
 impl Draft<'_> {
     /// Makes a new revision of a service's split.
-    pub fn shift(&mut self, name: &str, to: TrafficOrder) -> Result<Made, Refused> {
+    pub fn shift(&mut self, name: &str, to: TrafficOrder) -> Result<Made, Undecided> {
         let config = self.view.config;
         let service = config.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         let current = self.newest_number(name);
         self.check_expected(current)?;
         let takes_back_the_last = to == TrafficOrder::Back { to: None };
+        if let Some(newest) = self.state.newest(name).filter(|newest| newest.is_back)
+            && takes_back_the_last
+        {
+            // What was taken back must not come again by being taken back once more.
+            return match self.state.rollout(name) {
+                None => Ok(Made::Already(newest.clone())),
+                Some(rollout) => {
+                    Err(Refused::NothingMoved { service: name.into(), id: rollout.id }.into())
+                }
+            };
+        }
         let (split, goes_back) = self.split_of(service, to)?;
         let under_way = self.state.rollout(name).cloned();
         if let Some(rollout) = &under_way {
             let has_moved = rollout.has_moved() || rollout.plan.strategy == Strategy::Rolling;
             if takes_back_the_last && !has_moved {
                 // The change before it may have been away from its very target.
-                return Err(Refused::NothingMoved { service: name.into(), id: rollout.id });
+                return Err(Refused::NothingMoved { service: name.into(), id: rollout.id }.into());
             }
             if goes_back.is_none() && !self.by.force {
                 let (service, id, to) = (name.into(), rollout.id, rollout.plan.to.to_string());
-                return Err(Refused::RolloutUnderWay { service, id, to });
+                return Err(Refused::RolloutUnderWay { service, id, to }.into());
             }
         }
-        if let (Some(newest), None, None) = (self.state.newest(name), goes_back, &under_way)
+        if let (Some(newest), None) = (self.state.newest(name), &under_way)
             && newest.split == split
+            && goes_back.is_none_or(|to| newest.is_back && self.is_as(name, newest, to))
         {
             // Said twice it is one change still, and a rollback takes that back.
-            return Ok(Made::Revision(newest.clone()));
+            return Ok(Made::Already(newest.clone()));
         }
         if !self.by.force {
             self.check_contracted(service, &split)?;
-            check_available(self.view.snapshot, service, &split)?;
+            self.check_growing(&service.name, &split)?;
         }
         let author = self.by.author.clone();
         let words = match goes_back {
@@ -69,7 +80,8 @@ impl Draft<'_> {
             None => self.by.reason.clone(),
         };
         let at = self.view.now.wall.seconds();
-        let drafted = Drafted { split, author, reason, at, rollout: None };
+        let is_back = goes_back.is_some();
+        let drafted = Drafted { split, author, reason, at, rollout: None, is_back };
         let revision = self.revise(&service.name, drafted, goes_back);
         let (split, number) = (revision.split.clone(), revision.number);
         let kind = match goes_back {
@@ -107,6 +119,13 @@ impl Draft<'_> {
                 Ok((revision.split.clone(), Some(revision.number)))
             }
         }
+    }
+
+    /// Whether in a revision every client is where it was in another of the same split.
+    fn is_as(&self, service: &str, revision: &Revision, other: u64) -> bool {
+        let place = |revision: &Revision| (revision.salt, revision.layout.clone());
+        let other = self.state.revision(service, other);
+        revision.split.is_one_sided() || other.is_some_and(|other| place(other) == place(revision))
     }
 
     fn revision(&self, service: &str, number: u64) -> Result<&Arc<Revision>, Refused> {
@@ -178,6 +197,7 @@ impl Draft<'_> {
                     author: FILE.into(),
                     reason: None,
                     at: self.view.now.wall,
+                    is_back: false,
                 };
                 self.change(Change::Flag { name: flag.name.clone(), state: Arc::new(state) });
             }
@@ -216,8 +236,8 @@ impl Draft<'_> {
         };
         self.supersede(name, "an edit of the file", false);
         let (split, at) = (service.split.clone(), self.view.now.wall.seconds());
-        let drafted =
-            Drafted { split, author: FILE.into(), reason: reason.clone(), at, rollout: None };
+        let (author, rollout, is_back) = (FILE.into(), None, false);
+        let drafted = Drafted { split, author, reason: reason.clone(), at, rollout, is_back };
         let revision = self.revise(name, drafted, None);
         if newest.is_some() {
             let kind = Kind::Shifted { split: revision.split.clone(), revision: revision.number };
@@ -242,16 +262,5 @@ impl Draft<'_> {
             .map(|rollout| rollout.service.clone())
             .collect();
         gone.iter().for_each(|name| self.supersede(name, "the removal of its pool", false));
-    }
-}
-
-/// Refuses a split that gives more to a pool that can take nothing.
-fn check_available(snapshot: &Snapshot, service: &Service, split: &Split) -> Result<(), Refused> {
-    let Some(known) = snapshot.service(&service.name) else { return Ok(()) };
-    let grows = |pool: &&Pool| split.weight(&pool.name) > known.split.weight(&pool.name);
-    let mut growing = known.pools.iter().filter(grows);
-    match growing.find(|pool| !pool.is_ready()) {
-        Some(pool) => Err(Refused::NotAvailable(pool.name.to_string())),
-        None => Ok(()),
     }
 }

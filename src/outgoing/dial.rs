@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::OnceCell;
@@ -28,6 +29,9 @@ pub enum DialError {
     /// Nobody listens there.
     #[error("connection refused")]
     Refused,
+    /// We lack what a connection needs: descriptors, memory, ports. It says nothing of who is called.
+    #[error("out of descriptors, memory or ports")]
+    Exhausted,
     /// No connection for another reason.
     #[error("cannot connect: {0}")]
     Connect(io::ErrorKind),
@@ -120,10 +124,18 @@ async fn system_roots() -> Result<Arc<RootCertStore>, DialError> {
     Ok(Arc::new(roots))
 }
 
+/// Whether no connection could be made for lack of what is ours: descriptors, memory, ports.
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    use Errno::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    let lacks = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL].map(|lack| lack as i32);
+    error.raw_os_error().is_some_and(|number| lacks.contains(&number))
+}
+
 impl DialError {
     /// The failure of a connection attempt.
     fn connecting(error: &io::Error) -> DialError {
         match error.kind() {
+            _ if is_exhaustion(error) => DialError::Exhausted,
             io::ErrorKind::ConnectionRefused => DialError::Refused,
             kind => DialError::Connect(kind),
         }

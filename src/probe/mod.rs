@@ -1,5 +1,5 @@
 //! Active probes: the published snapshots in, what each upstream has proved out. And connect checks
-//! of those that refused a connection (`checks.rs`).
+//! of those that refused one, or that somebody is about to give traffic (`checks.rs`).
 //!
 //! One task keeps the due times and a bounded set of probes, each with a time-out for the whole of
 //! it, so that none waits for another's answer. Addresses are probed once, however many pools
@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -36,9 +37,10 @@ use roster::{Subject, roster};
 /// How often to look whether there is a new snapshot: a new upstream waits this long at most.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Probes the upstreams of whatever snapshot is in force, for ever.
-pub async fn run(published: Arc<Published>, clock: Clock) {
-    let checks = checks::run(published.clone(), clock);
+/// Probes the upstreams of whatever snapshot is in force, for ever. Who wants a connect check at once
+/// has `called`.
+pub async fn run(published: Arc<Published>, clock: Clock, called: Arc<Notify>) {
+    let checks = checks::run(published.clone(), clock, called);
     tokio::join!(checks, Prober::new(published, clock, Dialer::default()).run());
 }
 

@@ -89,7 +89,8 @@ fn upstreams(snapshot: &Snapshot) -> Vec<Arc<Upstream>> {
 /// The upstreams of a snapshot whose prober runs as long as the test.
 fn probing(snapshot: Snapshot) -> Vec<Arc<Upstream>> {
     let upstreams = upstreams(&snapshot);
-    tokio::spawn(run(Arc::new(Published::of(Arc::new(snapshot))), crate::server::clock::system()));
+    let published = Arc::new(Published::of(Arc::new(snapshot)));
+    tokio::spawn(run(published, crate::server::clock::system(), Arc::default()));
     upstreams
 }
 

@@ -9,7 +9,7 @@ use super::Rehearsal;
 use super::service::Service;
 use crate::clock::WallTime;
 use crate::judge::{Counts, Metric, Reading, Verdict};
-use crate::rollout::{Action, Finished, Input, Outcome, Plan, Rollout, Task, View};
+use crate::rollout::{Action, Finished, Input, Outcome, Plan, Rollout, Task, View, WayBack};
 use crate::split::{BasisPoints, Split};
 
 /// How a rehearsed rollout went.
@@ -135,7 +135,8 @@ impl Trial {
             now: self.now,
             split: &self.split,
             target_ready: true,
-            old_ready: true,
+            target_answers: true,
+            way_back: &WayBack::Open,
             canary,
             old_in_flight: 0,
             upstreams: &[],

@@ -126,6 +126,8 @@ pub enum Trouble {
     Verdict,
     /// The target fails, and the pool before it cannot take its traffic.
     NoWayBack,
+    /// Something that was in force against it was lost with the process.
+    Unstored,
     /// Too few requests came to say anything.
     TooFew,
     /// The target is not healthy.
@@ -162,6 +164,8 @@ pub enum Weight {
     Warning,
     /// Traffic was taken back.
     Failure,
+    /// Users suffer, and it can do nothing about it.
+    Alarm,
 }
 
 impl Event {
@@ -181,7 +185,6 @@ impl Event {
             Event::Promoted { .. } | Event::RenewalEnded { .. } => Weight::End,
             Event::SteppedWithoutVerdict { .. }
             | Event::BegunAnew
-            | Event::Paused { .. }
             | Event::Held { .. }
             | Event::Unmeasured { .. }
             | Event::TaskFailed { .. }
@@ -189,6 +192,10 @@ impl Event {
             | Event::Aborted
             | Event::Failed { .. }
             | Event::Superseded { is_rollback: true, .. } => Weight::Warning,
+            Event::Paused { trouble, .. } => match trouble {
+                Trouble::NoWayBack | Trouble::Unstored => Weight::Alarm,
+                _ => Weight::Warning,
+            },
             Event::RolledBack { .. } => Weight::Failure,
         }
     }
@@ -211,7 +218,9 @@ impl Event {
                 Trouble::Verdict | Trouble::NoWayBack | Trouble::TooFew | Trouble::NoVerdict => {
                     Doer::Judge
                 }
-                Trouble::NotReady | Trouble::Upstream(_) | Trouble::Task(_) => Doer::Plan,
+                Trouble::Unstored | Trouble::NotReady | Trouble::Upstream(_) | Trouble::Task(_) => {
+                    Doer::Plan
+                }
             },
             _ => Doer::Plan,
         }

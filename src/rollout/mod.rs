@@ -185,10 +185,13 @@ pub struct View<'a> {
     pub now: WallTime,
     /// The split in force.
     pub split: &'a Split,
-    /// Whether the target could be given all traffic.
+    /// Before its first traffic, whether anybody of the target would take it; then, whether anybody is
+    /// well.
     pub target_ready: bool,
-    /// Whether the old pool could.
-    pub old_ready: bool,
+    /// Whether the target has answered anything well of late.
+    pub target_answers: bool,
+    /// Whether the old pool could be given its traffic back.
+    pub way_back: &'a WayBack,
     /// Attempts at the target since the view before this one.
     pub canary: Counts,
     /// Requests that the old pool holds.
@@ -200,6 +203,20 @@ pub struct View<'a> {
     /// Why it may not go on, if the service's error budget or somebody keeps all its rollouts back.
     /// It may always go back.
     pub held: Option<&'a str>,
+}
+
+/// Whether a rollout could go back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WayBack {
+    /// It could, or nobody knows better.
+    Open,
+    /// It is being looked at, and known within a second or so.
+    NotKnown,
+    /// Nobody would take what goes back.
+    Dead {
+        /// Why, as a sentence.
+        why: String,
+    },
 }
 
 /// What a rollout sees of one upstream.

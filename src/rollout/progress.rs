@@ -130,6 +130,20 @@ impl Rollout {
         actions
     }
 
+    /// The process ended while something was in force against it that was not stored: it stays where it
+    /// is until somebody decides.
+    pub fn pause_unstored(&mut self, what: &str, now: WallTime) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let why = format!(
+            "when the process ended, this was in force and not stored, because the disk did not take \
+             it: {what}"
+        );
+        self.paused = None;
+        self.pause(Trouble::Unstored, why, now, &mut actions);
+        self.note_said(&actions, "", now);
+        actions
+    }
+
     /// Whether it is where another state of it was: what has changed since are counts and times.
     pub fn is_where(&self, other: &Rollout) -> bool {
         let is_at = |rollout: &Rollout| (rollout.stage, rollout.has_failed, rollout.has_passed);

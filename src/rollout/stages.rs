@@ -2,6 +2,7 @@
 
 use super::{
     Action, Event, HookPoint, Outcome, Paused, Rollout, Stage, Strategy, Task, Trouble, View,
+    WayBack,
 };
 use crate::clock::WallTime;
 use crate::judge::Counts;
@@ -109,20 +110,26 @@ impl Rollout {
         }
     }
 
-    /// Takes traffic back; false if there is nothing to take it back to.
+    /// Takes traffic back. It does not (false) while it is not known whether the old pool would take it,
+    /// nor to a dead one, as long as the target answers anything well: that would make it worse.
     pub(super) fn take_back(
         &mut self,
         why: String,
         view: &View<'_>,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let from = &self.plan.from;
-        if !view.old_ready {
-            if self.paused.is_none() {
-                let why = format!("{why}, but pool `{from}` has no upstream that takes requests");
-                self.pause(Trouble::NoWayBack, why, view.now, actions);
+        match view.way_back {
+            WayBack::NotKnown => return false,
+            WayBack::Dead { why: dead } if view.target_answers => {
+                // Told also where somebody has paused it for another reason.
+                let before = self.paused.take_if(|paused| !paused.why.ends_with(dead));
+                self.pause(Trouble::NoWayBack, format!("{why}, but {dead}"), view.now, actions);
+                if let (Some(before), Some(paused)) = (before, &mut self.paused) {
+                    paused.at = before.at;
+                }
+                return false;
             }
-            return false;
+            WayBack::Dead { .. } | WayBack::Open => {}
         }
         let event = Event::RolledBack { why: why.clone() };
         self.shift_back(&event, None, view.now, actions);

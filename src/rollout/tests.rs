@@ -21,7 +21,8 @@ struct Trial {
     now: WallTime,
     split: Split,
     target_ready: bool,
-    old_ready: bool,
+    target_answers: bool,
+    way_back: WayBack,
     /// Attempts at the target in each tick.
     canary: Counts,
     old_in_flight: u32,
@@ -45,6 +46,12 @@ fn share(percent: u16) -> BasisPoints {
 
 fn hook(timeout: u64) -> Option<Hook> {
     Some(Hook::Command { run: vec!["true".into()], timeout: seconds(timeout) })
+}
+
+/// Whether the old pool would take what goes back.
+fn way_back(is_open: bool) -> WayBack {
+    let why = "pool `blue` has no upstream that accepts connections".into();
+    if is_open { WayBack::Open } else { WayBack::Dead { why } }
 }
 
 /// How a task ends well.
@@ -107,7 +114,8 @@ impl Trial {
             now,
             split,
             target_ready: true,
-            old_ready: true,
+            target_answers: true,
+            way_back: WayBack::Open,
             canary: Counts { total: 100, bad: 0 },
             old_in_flight: 0,
             upstreams: ["a", "b", "c"].map(upstream).into(),
@@ -132,7 +140,8 @@ impl Trial {
             now: self.now,
             split: &self.split,
             target_ready: self.target_ready,
-            old_ready: self.old_ready,
+            target_answers: self.target_answers,
+            way_back: &self.way_back,
             canary: self.canary,
             old_in_flight: self.old_in_flight,
             upstreams: &self.upstreams,

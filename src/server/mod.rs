@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -27,7 +27,8 @@ use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
 use crate::control::{
-    self, BindError, Cause, Commits, Control, Controller, Listening, ReloadError, Wiring,
+    self, BindError, Cause, Commits, Control, Controller, Listening, PageWriter, ReloadError,
+    Wiring,
 };
 use crate::event::{Event, Kind, Subject};
 use crate::events::{Events, tell_states};
@@ -40,8 +41,8 @@ use crate::probe;
 use crate::record::{Refusals, Rings};
 use crate::resolve::{News, Resolver};
 use crate::snapshot::Published;
-use crate::state::State;
-use crate::store::{Store, StoreError};
+use crate::state::{State, Unstored};
+use crate::store::{Page, Store, StoreError};
 use crate::wire::clients::Clients;
 use crate::wire::holds::call_at_ends;
 use crate::wire::mirror::{self, send_copies};
@@ -137,13 +138,16 @@ impl Server {
         let now = clock.unix_seconds();
         let stored = store.events()?;
         let moment = Now { instant: clock.now(), wall: clock.wall_time() };
-        let (orders, edits) =
+        let (mut orders, edits) =
             Orders::open(store.recall()?, config.clone(), resolver.known().clone(), moment);
         // A start that finds everything as it was has nothing to write.
         if !edits.is_empty() {
             store.commit(&edits, &[])?;
         }
-        let published = Arc::new(Published::of(Arc::new(orders.build(None, moment))));
+        let first = orders.build(None, moment);
+        let (page, unstored) = open_page(files.source(), &config)?;
+        orders.heed(&unstored, &first, moment);
+        let published = Arc::new(Published::of(Arc::new(first)));
 
         let admin_address = options.admin.unwrap_or_else(|| config.admin.address.clone());
         if config.admin.tokens.is_none() && !admin_address.is_local() {
@@ -178,7 +182,9 @@ impl Server {
 
         // A thousand upstreams mean thousands of wake-ups a second, which cost half as much where
         // none of them crosses a thread.
-        let (probes, probes_end) = start_beside("probes", probe::run(published.clone(), clock))?;
+        let checks = Arc::new(Notify::new());
+        let probe = probe::run(published.clone(), clock, checks.clone());
+        let (probes, probes_end) = start_beside("probes", probe)?;
         let (copies, copies_end) =
             start_beside("copies", send_copies(copies, published.clone(), clock))?;
         let (in_force_sender, in_force) = watch::channel(in_force);
@@ -203,11 +209,12 @@ impl Server {
             events: events.clone(),
             notifier: notifier.clone(),
             caller: Arc::new(Caller::new(clock)),
+            checks,
             control: control.clone(),
             is_admin_local: admin_address.is_local(),
             clock,
         };
-        let controller = Controller::new(wiring, orders, commits);
+        let controller = Controller::new(wiring, orders, commits, page);
         let admin = Admin {
             published: published.clone(),
             control: control.clone(),
@@ -390,6 +397,23 @@ fn open_store(source: &Source, config: &Config) -> Result<Store, StoreError> {
     match state_dir(source, config) {
         Some(folder) => Store::open(&folder.join(STORE)),
         None => Ok(Store::in_memory()),
+    }
+}
+
+/// The page beside the store, and what it says. A disk that has no room for it even now keeps none.
+fn open_page(source: &Source, config: &Config) -> Result<(PageWriter, Vec<Unstored>), StartError> {
+    let Some(folder) = state_dir(source, config) else {
+        return Ok((PageWriter::nowhere(), Vec::new()));
+    };
+    match Page::open(&folder.join(STORE)) {
+        Ok((page, unstored)) => Ok((PageWriter::start(page, unstored.clone())?, unstored)),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "orders against rollouts that a full disk does not take cannot be noted"
+            );
+            Ok((PageWriter::nowhere(), Vec::new()))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod attempts;
 mod build;
 mod choice;
 mod pool;
+mod reach;
 mod service;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use attempts::Attempts;
 pub use build::{Blueprint, Changed, Observed, Resolution, Resolved, RunTime, Traffic};
 pub use choice::{Asks, By, Choice, Chosen, Committed, Explained, Refusal, Stratum, Why};
 pub use pool::{Ask, Ended, Pick, Pool, PoolState, Seat, Taken, Tries};
+pub use reach::{Dead, Probes, Reach, Wanted};
 pub use service::{Fallbacks, Mirror, Mode, Service, ServiceHold, ServiceState};
 
 /// Everything a request is decided by.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Attempts, Why};
+use super::{Attempts, Wanted, Why};
 use crate::balance::{
     Gradient, Heard, Member, Members, NoMember, NotTaken, Picking, Policy, Queue, Standing,
     Throttle,
@@ -47,6 +47,8 @@ pub struct PoolState {
     pub latency: Histogram,
     /// Requests that failed or were refused here and were taken by the stable pool instead.
     pub shielded: AtomicU64,
+    /// Connect checks that somebody waits for.
+    pub wanted: Wanted,
     in_flight: AtomicU32,
     has_nobody: AtomicBool,
     /// When a trial is due next, in microseconds; the far future for never, so that one load tells.
@@ -197,6 +199,7 @@ impl Default for PoolState {
             attempts: Attempts::default(),
             latency: Histogram::new(THREADS),
             shielded: AtomicU64::new(0),
+            wanted: Wanted::default(),
             in_flight: AtomicU32::new(0),
             has_nobody: AtomicBool::new(false),
             trial_at: AtomicU64::new(NEVER),

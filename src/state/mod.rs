@@ -27,7 +27,7 @@ pub use about::About;
 pub use change::Change;
 pub use file_part::FilePart;
 pub use revision::{Draft, LostRace, Revision};
-pub use standing::{FlagState, Override, What};
+pub use standing::{FlagState, Override, Unstored, What};
 
 /// Revisions remembered for each service.
 pub const KEPT: usize = 1_000;

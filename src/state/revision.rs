@@ -23,6 +23,8 @@ pub struct Revision {
     pub outcome: Option<String>,
     /// The rollout that it is a step of.
     pub rollout: Option<u64>,
+    /// Whether it was made by going back: then there is nothing more to take back.
+    pub is_back: bool,
 }
 
 /// What a revision says before it has a number.
@@ -38,6 +40,8 @@ pub struct Draft {
     pub at: f64,
     /// The rollout that it is a step of.
     pub rollout: Option<u64>,
+    /// Whether it is made by going back.
+    pub is_back: bool,
 }
 
 /// Somebody else was faster.
@@ -58,7 +62,7 @@ impl Draft {
     /// number; those after it keep that salt until the split is one-sided again. So each rollout
     /// puts other clients first, nobody is moved by a new salt, and no client moves while one lasts.
     pub fn after(self, before: Option<&Revision>, then: Option<&Revision>) -> Revision {
-        let Draft { split, author, reason, at, rollout } = self;
+        let Draft { split, author, reason, at, rollout, is_back } = self;
         let number = before.map_or(1, |before| before.number + 1);
         let divided = before.filter(|before| !before.split.is_one_sided());
         let then = then.filter(|then| then.split == split && !split.is_one_sided());
@@ -69,6 +73,7 @@ impl Draft {
             (None, None) => (number, Layout::of(&split)),
         };
         let at = (at * 1e3).round() / 1e3;
-        Revision { number, split, salt, layout, author, reason, at, outcome: None, rollout }
+        let outcome = None;
+        Revision { number, split, salt, layout, author, reason, at, outcome, rollout, is_back }
     }
 }

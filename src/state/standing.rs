@@ -1,6 +1,8 @@
 //! What stands until somebody takes it back: orders, and the states of flags. An order is kept as
 //! it is written here, so its fields only grow: a new one has a default.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{About, FilePart};
@@ -166,6 +168,17 @@ enum Ordered {
     Closed,
 }
 
+/// An order against a rollout that is in force and that the disk has not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unstored {
+    /// The rollout's service.
+    pub service: Arc<str>,
+    /// The rollout's number.
+    pub rollout: u64,
+    /// What is in force, in words.
+    pub what: String,
+}
+
 /// One numbered state of a feature flag.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlagState {
@@ -179,4 +192,6 @@ pub struct FlagState {
     pub reason: Option<String>,
     /// When.
     pub at: WallTime,
+    /// Whether it was made by going back: then there is nothing more to take back.
+    pub is_back: bool,
 }

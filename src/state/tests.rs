@@ -13,7 +13,14 @@ fn share(percent: u16) -> BasisPoints {
 fn of(parts: &[(&str, u16)]) -> Draft {
     let parts = parts.iter().map(|(pool, percent)| ((*pool).into(), share(*percent)));
     let split = Split::new(parts).unwrap();
-    Draft { split, author: "ada".into(), reason: None, at: 1.234_567, rollout: None }
+    Draft {
+        split,
+        author: "ada".into(),
+        reason: None,
+        at: 1.234_567,
+        rollout: None,
+        is_back: false,
+    }
 }
 
 /// So much to green, the rest to blue.
@@ -75,7 +82,8 @@ fn the_oldest_revisions_and_states_of_flags_give_way() {
     assert_eq!((numbers.len(), numbers[0], numbers[KEPT - 1]), (KEPT, 1_005, 6));
     for revision in 1..=FLAG_STATES_KEPT as u64 + 3 {
         let (percent, at) = (share(5), WallTime::from_millis(revision));
-        let set = FlagState { percent, revision, author: "ada".into(), reason: None, at };
+        let set =
+            FlagState { percent, revision, author: "ada".into(), reason: None, at, is_back: false };
         take(&mut state, &Change::Flag { name: "beta".into(), state: Arc::new(set) });
     }
     let states: Vec<u64> = state.flag_history("beta").map(|state| state.revision).collect();

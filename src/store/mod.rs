@@ -12,6 +12,7 @@ mod stored;
 mod disk;
 mod file;
 mod memory;
+mod page;
 mod tables;
 mod transaction;
 mod migrate;
@@ -35,6 +36,7 @@ use transaction::{Reading, Writing};
 pub use error::StoreError;
 pub use event::StoredEvent;
 pub use export::Export;
+pub use page::Page;
 
 /// Events remembered, of all services.
 pub const EVENTS_KEPT: usize = 1_000;

@@ -28,6 +28,8 @@ struct StoredRevision {
     outcome: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rollout: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_no")]
+    back: bool,
 }
 
 /// The number is in the key: `FLAG/NUMBER`.
@@ -38,6 +40,13 @@ struct StoredFlag {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     at: WallTime,
+    #[serde(default, skip_serializing_if = "is_no")]
+    back: bool,
+}
+
+/// What is usual is not written.
+fn is_no(said: &bool) -> bool {
+    !said
 }
 
 /// What of an error budget alarms.
@@ -80,33 +89,35 @@ pub(super) fn event_key(number: u64) -> String {
 
 pub(super) fn revision(key: &str, json: &str) -> Result<Revision, Trouble> {
     let (_, number) = numbered(key)?;
-    let StoredRevision { split, salt, layout, author, reason, at, outcome, rollout } =
+    let StoredRevision { split, salt, layout, author, reason, at, outcome, rollout, back } =
         parse(key, json)?;
     let layout = layout.unwrap_or_else(|| Layout::of(&split));
     if !layout.is_of(&split) {
         return Err(Trouble::Damaged(format!("`{key}`: its layout is not that of its split")));
     }
     let at = WallTime::from_millis(at).seconds();
-    Ok(Revision { number, split, salt, layout, author, reason, at, outcome, rollout })
+    let is_back = back;
+    Ok(Revision { number, split, salt, layout, author, reason, at, outcome, rollout, is_back })
 }
 
 pub(super) fn revision_json(revision: &Revision) -> Result<String, Trouble> {
-    let Revision { split, salt, layout, author, reason, at, outcome, rollout, .. } =
-        revision.clone();
+    let Revision {
+        split, salt, layout, author, reason, at, outcome, rollout, is_back: back, ..
+    } = revision.clone();
     let at = (at * 1e3).round() as u64;
     let layout = Some(layout).filter(|layout| *layout != Layout::of(&split));
-    json(&StoredRevision { split, salt, layout, author, reason, at, outcome, rollout })
+    json(&StoredRevision { split, salt, layout, author, reason, at, outcome, rollout, back })
 }
 
 pub(super) fn flag(key: &str, json: &str) -> Result<FlagState, Trouble> {
     let (_, revision) = numbered(key)?;
-    let StoredFlag { percent, author, reason, at } = parse(key, json)?;
-    Ok(FlagState { percent, revision, author, reason, at })
+    let StoredFlag { percent, author, reason, at, back } = parse(key, json)?;
+    Ok(FlagState { percent, revision, author, reason, at, is_back: back })
 }
 
 pub(super) fn flag_json(state: &FlagState) -> Result<String, Trouble> {
-    let FlagState { percent, author, reason, at, .. } = state.clone();
-    json(&StoredFlag { percent, author, reason, at })
+    let FlagState { percent, author, reason, at, is_back: back, .. } = state.clone();
+    json(&StoredFlag { percent, author, reason, at, back })
 }
 
 pub(super) fn alarms(key: &str, json: &str) -> Result<Alarms, Trouble> {

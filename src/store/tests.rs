@@ -30,7 +30,14 @@ fn split(green: u16) -> Split {
 
 fn draft(author: &str, green: u16) -> Draft {
     let split = split(green);
-    Draft { split, author: author.into(), reason: None, at: 1.234_567, rollout: None }
+    Draft {
+        split,
+        author: author.into(),
+        reason: None,
+        at: 1.234_567,
+        rollout: None,
+        is_back: false,
+    }
 }
 
 /// Changes on top of a state, as orders make them, and events.
@@ -179,7 +186,14 @@ fn overrides() -> Vec<Override> {
 
 fn flag(percent: u16) -> FlagState {
     let at = WallTime::from_millis(3);
-    FlagState { percent: share(percent), revision: 0, author: "ada".into(), reason: None, at }
+    FlagState {
+        percent: share(percent),
+        revision: 0,
+        author: "ada".into(),
+        reason: None,
+        at,
+        is_back: false,
+    }
 }
 
 fn availability() -> Objective {

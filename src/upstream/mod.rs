@@ -6,6 +6,7 @@
 
 mod address;
 mod breaker;
+mod checked;
 mod probing;
 mod ejection;
 mod latency;
@@ -24,6 +25,7 @@ use crate::clock::{Draws, Moment};
 
 pub use address::{Address, DialAddress};
 pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Fared, SUCCESSES};
+pub use checked::Checked;
 pub use ejection::{Ejection, EjectionSettings};
 pub use latency::Latency;
 pub use probe::{GrpcProbe, Health, HttpProbe, Probe, ProbeTally};
@@ -57,6 +59,8 @@ pub struct Upstream {
     pub ejection: Ejection,
     /// How it comes back when it was put out.
     pub trials: Trials,
+    /// What connect checks found.
+    pub checked: Checked,
     /// How fast it answers.
     pub latency: Latency,
     /// Why it may not take requests, or not all of them: 0 for the usual case, so that one load
@@ -152,6 +156,7 @@ impl Upstream {
             breaker: Breaker::default(),
             ejection: Ejection::default(),
             trials: Trials::default(),
+            checked: Checked::default(),
             latency: Latency::default(),
             conditions: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
@@ -254,6 +259,17 @@ impl Upstream {
     /// Whether its connections are to be checked: nothing else would show that it accepts them again.
     pub fn wants_check(&self) -> bool {
         self.conditions().any(Conditions::REFUSING) && !self.trials.accepts()
+    }
+
+    /// Whether it accepts connections, by the last that was found since then: by a connect check, a
+    /// good answer, or a request that could not reach it. None if nothing was.
+    pub fn accepts_since(&self, since: Moment) -> Option<bool> {
+        let answered = Some(self.answered.load(Ordering::Relaxed)).filter(|at| *at != 0);
+        let answered = answered.map(|at| (Moment::from_micros(at), true));
+        let refused = self.trials.refused().map(|at| (at, false));
+        let known = [self.checked.last(), refused, answered];
+        let known = known.into_iter().flatten().filter(|(at, _)| *at >= since);
+        known.max().map(|(_, accepts)| accepts)
     }
 
     /// Whether it is out for what it did.

@@ -13,7 +13,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderMap, Method};
-use nix::errno::Errno;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -36,6 +35,7 @@ use crate::http::forwarded::Peer;
 use crate::http::old_client;
 use crate::http::response;
 use crate::http::view::View;
+use crate::outgoing::dial;
 use crate::record::Reader;
 use crate::snapshot::Published;
 use crate::upstream::DialAddress;
@@ -504,9 +504,7 @@ fn is_exhaustion(error: &Error) -> bool {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            use Errno::*;
-            let lacks = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL].map(|lack| lack as i32);
-            return error.raw_os_error().is_some_and(|number| lacks.contains(&number));
+            return dial::is_exhaustion(error);
         }
         source = error.source();
     }

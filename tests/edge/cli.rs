@@ -104,6 +104,12 @@ async fn orders_and_answers() {
     assert_eq!(order(&["drain", "shop/green", &green.address.to_string(), "--undo"]).await.code, 0);
     assert_eq!(order(&["flip", "shop", "green"]).await.out, "shop is at revision 3: green=100 %\n");
     assert_eq!(edge.get(&[]).await.body, "green");
+    let back = order(&["rollback", "shop"]).await.out;
+    assert_eq!(back, "shop is at revision 4: blue=87.5 % green=12.5 %\n");
+    let again = order(&["rollback", "shop"]).await;
+    assert!(again.code == 0 && again.out.contains("shop is already rolled back"), "{}", again.out);
+    let further = order(&["rollback", "shop", "3"]).await.out;
+    assert_eq!(further, "shop is at revision 5: green=100 %\n");
 
     let status = order(&["status", "shop"]).await;
     for part in ["SERVICE", "shop", "blue", "green", "100 %", "UPSTREAM", "active"] {
@@ -111,7 +117,7 @@ async fn orders_and_answers() {
     }
     let json = order(&["status", "--json"]).await;
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!(json["services"][0]["revision"], 3);
+    assert_eq!(json["services"][0]["revision"], 5);
 
     assert_eq!(order(&["diff"]).await.out, "no difference\n");
     let text = std::fs::read_to_string(edge.file()).unwrap();

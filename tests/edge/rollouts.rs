@@ -42,6 +42,12 @@ async fn a_good_canary_gets_everything_and_a_rollback_undoes_all_of_its_steps() 
     let (status, back) = edge.admin("POST", "/v1/services/shop/rollback", "{}").await;
     assert_eq!((status, &back["weights"]), (200, &serde_json::json!({"blue": 100.0})));
     assert_eq!(back["reason"], "rollback to revision 1");
+    let (status, again) = edge.admin("POST", "/v1/services/shop/rollback", "{}").await;
+    assert_eq!(
+        (status, &again["revision"], &again["unchanged"]),
+        (200, &back["revision"], &true.into())
+    );
+    assert_eq!(weights(&edge).await, serde_json::json!({"blue": 100.0}));
 }
 
 #[tokio::test]
@@ -146,6 +152,8 @@ async fn what_was_answered_outlives_a_kill() {
     let proxy = proxy.kill().await;
     let ended = proxy.json(&["rollout", "status", "shop"]).await;
     assert_eq!(ended["state"], "superseded");
+    let (code, said) = proxy.cli(&["rollback", "shop"]).await;
+    assert!(code == 0 && said.contains("\"unchanged\": true"), "{code} {said}");
     let status = proxy.json(&["status"]).await;
     assert_eq!(status["services"][0]["pools"][0]["weight"], 100.0);
     let export = proxy.cli(&["store", "export"]).await.1;

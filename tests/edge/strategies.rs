@@ -232,7 +232,9 @@ async fn all_at_once_waits_for_the_target_and_then_switches_once() {
     );
     let edge = Edge::start_file(&text, false).await;
     let load = Load::gets(edge.address, 300).start();
-    let (_, began) = start(&edge, "shop", "{}").await;
+    let (status, refused) = start(&edge, "shop", "{}").await;
+    assert_eq!((status, &refused["type"]), (409, &json!("pool-not-available")));
+    let (_, began) = start(&edge, "shop", r#"{"force": true}"#).await;
     let says = began["status"].as_str().unwrap();
     assert!(says.starts_with("waits for pool `green` to be healthy"), "{says}");
     assert_eq!(weights(&edge, "shop").await, json!({"blue": 100.0}));

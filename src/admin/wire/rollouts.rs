@@ -16,7 +16,7 @@ pub struct Rollback {
     /// The revision to go back to; before the last change if left out.
     #[serde(default)]
     pub to: Option<u64>,
-    /// Even if the pool has no upstream that takes requests, or cannot run on the schema.
+    /// Even if nobody of the pool would take requests, or it cannot run on the schema.
     #[serde(default)]
     pub force: bool,
     /// Why.
@@ -57,6 +57,9 @@ pub struct StartRollout {
     /// and holds for 24 hours.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub override_freeze: bool,
+    /// Start it though nobody of the pool accepts connections yet: it waits for one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -69,6 +72,9 @@ pub struct StartRollout {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderRollout {
+    /// Go back even if nobody of the old pool would take requests; only `abort` heeds it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
@@ -200,6 +206,9 @@ pub struct Flag {
     pub author: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// Whether it was so already when it was ordered: nothing was changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
 }
 
 /// A share to be set.
@@ -231,6 +240,7 @@ impl From<orders::FlagReport> for Flag {
             revision: state.as_ref().map_or(0, |state| state.revision),
             author: state.as_ref().map(|state| state.author.clone()),
             reason: state.and_then(|state| state.reason),
+            unchanged: false,
         }
     }
 }

@@ -235,10 +235,13 @@ impl Run {
     fn note_reply(&mut self, ticket: Option<Ticket>, reply: Option<Result<Answered, Refused>>) {
         let of = ticket.and_then(|ticket| self.asked.get(&ticket).cloned());
         match reply {
-            Some(Ok(Answered { answer: Made::Revision(revision), is_stored: true })) => {
+            Some(Ok(Answered {
+                answer: Made::Revision(revision) | Made::Already(revision),
+                stored: Stored::Yes,
+            })) => {
                 self.ledger.answered(&of.expect("it was asked of a service"), &revision);
             }
-            Some(Ok(Answered { is_stored: false, .. })) => self.seen.unstored += 1,
+            Some(Ok(Answered { stored: Stored::No, .. })) => self.seen.unstored += 1,
             Some(Err(Refused::Store(_))) => self.seen.full_disks += 1,
             Some(Err(Refused::Withdrawn | Refused::GaveWay { .. })) => self.seen.withdrawn += 1,
             Some(Err(Refused::Overtaken { .. })) => self.seen.overtaken += 1,

@@ -14,7 +14,7 @@ impl Run {
         self.tasks.clear();
         self.asked.clear();
         self.hangs_until = None;
-        let unstored = self.drive.orders.unstored();
+        let unstored = self.drive.orders.services_unstored();
         let orders = &self.drive.orders;
         let (mut base, mut held) = (orders.stored().clone(), orders.in_hands());
         let mut commits = self.drive.store.commits();

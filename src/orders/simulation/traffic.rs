@@ -90,6 +90,9 @@ impl Run {
         let fails = *self.dice.of(&[0, 3, 30, 100]);
         let takes = Duration::from_millis(20 + self.dice.below(3_000));
         self.faults.insert(name, Fault { fails, takes });
+        let is_away =
+            |(name, fault): (&Arc<str>, &Fault)| (fault.fails == 100).then(|| name.clone());
+        self.drive.away = self.faults.iter().filter_map(is_away).collect();
     }
 
     /// A pool runs a bad version from now.

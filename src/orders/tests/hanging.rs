@@ -32,7 +32,7 @@ fn by_force() -> By {
 /// The answer to an order, once it has come.
 fn answer(bench: &mut Bench, ticket: Ticket) -> Option<Result<bool, Refused>> {
     let reply = bench.replies.remove(&ticket)?;
-    Some(reply.map(|answered| answered.is_stored))
+    Some(reply.map(|answered| answered.stored == Stored::Yes))
 }
 
 fn wait(bench: &mut Bench, length: Duration) {

@@ -128,7 +128,7 @@ impl Trial {
             Event::Order(order) => drop(self.order(order)),
             Event::Verdict(verdict) => self.verdict = verdict,
             Event::TargetReady(is_ready) => self.target_ready = is_ready,
-            Event::OldReady(is_ready) => self.old_ready = is_ready,
+            Event::OldReady(is_ready) => self.way_back = way_back(is_ready),
             Event::OldInFlight(held) => self.old_in_flight = held,
             Event::Upstream(at, is_ready, in_flight) => {
                 if let Some(upstream) = self.upstreams.get_mut(at) {
@@ -234,7 +234,7 @@ impl World {
     /// Where it has come to in the end, and what it did on the way.
     fn run(&self, settings: &RolloutSettings, crashes: &[u64]) -> (&'static str, u16, Vec<String>) {
         let mut trial = begin(settings);
-        (trial.target_ready, trial.old_ready) = (self.target_ready, self.old_ready);
+        (trial.target_ready, trial.way_back) = (self.target_ready, way_back(self.old_ready));
         trial.come_back = self.come_back;
         let mut waited: HashMap<Task, u64> = HashMap::new();
         for tick in 0..300 {

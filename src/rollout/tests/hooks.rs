@@ -93,10 +93,10 @@ fn a_hook_that_passes_while_the_target_fails_gives_it_nothing() {
     trial.pass_all();
     assert_eq!((trial.outcome(), trial.share()), ("rolled-back", 0));
     let mut trial = before_second();
-    (trial.verdict, trial.old_ready) = (fail(), false);
+    (trial.verdict, trial.way_back) = (fail(), way_back(false));
     trial.pass_all();
     assert_eq!((trial.outcome(), trial.share()), ("paused", 1));
-    (trial.verdict, trial.old_ready) = (pass(), true);
+    (trial.verdict, trial.way_back) = (pass(), way_back(true));
     trial.order(Order::Resume).unwrap();
     assert_eq!(trial.share(), 10);
 }

@@ -112,13 +112,38 @@ fn a_target_that_comes_back_in_time_stays() {
 #[test]
 fn it_waits_where_it_is_while_nobody_would_take_what_goes_back() {
     let mut trial = at(6);
-    (trial.old_ready, trial.verdict) = (false, fail());
+    trial.log();
+    (trial.way_back, trial.verdict) = (WayBack::NotKnown, fail());
+    trial.ticks(1);
+    assert_eq!((trial.outcome(), trial.share(), trial.log()), ("running", 10, vec![]));
+    trial.way_back = way_back(false);
     trial.ticks(3);
     assert_eq!((trial.outcome(), trial.share()), ("paused", 10));
     assert!(trial.words().contains("but pool `blue` has no upstream"), "{}", trial.words());
+    let log = trial.log();
+    assert!(log.len() == 1 && log[0].starts_with("Alarm: "), "{log:?}");
     let refused = trial.order(Order::Resume).unwrap_err();
     assert!(refused.why.contains("60 of 500 requests failed"), "{}", refused.why);
-    trial.old_ready = true;
+    trial.way_back = way_back(true);
+    trial.tick();
+    assert_eq!((trial.outcome(), trial.share()), ("rolled-back", 0));
+}
+
+#[test]
+fn that_there_is_no_way_back_is_told_though_somebody_has_paused_it() {
+    let mut trial = at(6);
+    trial.order(Order::Pause).unwrap();
+    trial.log();
+    (trial.way_back, trial.verdict) = (way_back(false), fail());
+    trial.ticks(3);
+    let log = trial.log();
+    assert!(log.len() == 1 && log[0].starts_with("Alarm: "), "{log:?}");
+}
+
+#[test]
+fn where_nobody_answers_on_either_side_it_goes_back() {
+    let mut trial = at(6);
+    (trial.way_back, trial.verdict, trial.target_answers) = (way_back(false), fail(), false);
     trial.tick();
     assert_eq!((trial.outcome(), trial.share()), ("rolled-back", 0));
 }

@@ -83,6 +83,7 @@ fn what_was_in_a_store_of_format_1_is_found() {
         at: 1.235,
         outcome: None,
         rollout: Some(4),
+        is_back: false,
     };
     assert_eq!(**state.newest("shop").unwrap(), newest);
     let passed = state.revision("shop", 4).unwrap().outcome.clone();

@@ -114,9 +114,16 @@ impl Edge {
 /// One service of these pools, each of one origin. The first gets everything unless `service`
 /// says otherwise.
 pub fn shop(pools: &[(&str, &Origin)], service: &str) -> String {
+    let at: Vec<_> = pools.iter().map(|(name, origin)| (*name, [origin.address])).collect();
+    let at: Vec<_> = at.iter().map(|(name, address)| (*name, &address[..])).collect();
+    shop_at(&at, service)
+}
+
+/// As [`shop`], of pools at these addresses.
+pub fn shop_at(pools: &[(&str, &[SocketAddr])], service: &str) -> String {
     let mut text = "[services.shop]\n".to_string();
     if !service.contains("split") {
-        let share = |(at, (name, _)): (usize, &(&str, &Origin))| {
+        let share = |(at, (name, _)): (usize, &(&str, &[SocketAddr]))| {
             format!("{name} = {}", if at == 0 { 100 } else { 0 })
         };
         let shares: Vec<_> = pools.iter().enumerate().map(share).collect();
@@ -124,11 +131,10 @@ pub fn shop(pools: &[(&str, &Origin)], service: &str) -> String {
     }
     text.push_str(service);
     text.push('\n');
-    for (name, origin) in pools {
-        text.push_str(&format!(
-            "[services.shop.pools.{name}]\nupstreams = [\"{}\"]\n",
-            origin.address
-        ));
+    for (name, addresses) in pools {
+        let list: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+        let list = list.join(", ");
+        text.push_str(&format!("[services.shop.pools.{name}]\nupstreams = [{list}]\n"));
     }
     text
 }

@@ -52,7 +52,7 @@ fn to(text: &str) -> Result<(Address, Option<BasisPoints>), String> {
 impl Proxy {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
         logging::start(self.log_format, None);
-        let source = Source::Fixed(config(&self.listen, &self.to)?);
+        let source = Source::Fixed(config(&self.listen, &self.admin, &self.to)?);
         let options = Options { source, admin: Some(self.admin), watches_file: false };
         run::serve(run::start(options).await?).await
     }
@@ -60,8 +60,16 @@ impl Proxy {
 
 /// The file that nobody had to write. Every value has been parsed, so none can break out of its
 /// quotes.
-fn config(listen: &ListenAddress, to: &[(Address, Option<BasisPoints>)]) -> anyhow::Result<String> {
+fn config(
+    listen: &ListenAddress,
+    admin: &ListenAddress,
+    to: &[(Address, Option<BasisPoints>)],
+) -> anyhow::Result<String> {
     let mut text = format!("[[listeners]]\naddress = \"{listen}\"\n\n");
+    // Any other needs tokens, which there are none of without a file: the start says so.
+    if admin.is_local() {
+        let _ = write!(text, "[admin]\naddress = \"{admin}\"\n\n");
+    }
     if to.iter().all(|(_, share)| share.is_none()) {
         let list: Vec<_> = to.iter().map(|(address, _)| format!("\"{address}\"")).collect();
         let _ = writeln!(text, "[services.app.pools.blue]\nupstreams = [{}]", list.join(", "));
@@ -93,7 +101,7 @@ mod tests {
     fn splits(args: &[&str]) -> Result<String, String> {
         let to: Vec<_> = args.iter().map(|arg| to(arg).unwrap()).collect();
         let listen = "127.0.0.1:0".parse().unwrap();
-        let text = config(&listen, &to).map_err(|error| error.to_string())?;
+        let text = config(&listen, &listen, &to).map_err(|error| error.to_string())?;
         let (config, _) = Config::parse(&text).map_err(|p| p.render(&text, "t", false))?;
         Ok(config.services[0].split.to_string())
     }

@@ -67,9 +67,12 @@ fn flag(
             None
         }
     });
+    // Each of many mistakes would be compared with each of many names.
+    let are_many = problems.are_many();
     let given = section.texts(problems, "services", |wanted| {
-        let place = services.iter().position(|name| *name == wanted);
-        place.ok_or_else(|| match nearest(wanted, services.iter().copied()) {
+        // They are in name order.
+        let place = services.binary_search(&wanted).ok();
+        place.ok_or_else(|| match nearest(wanted, services.iter().copied().filter(|_| !are_many)) {
             Some(near) => format!("no service is named `{wanted}`; did you mean `{near}`?"),
             None => format!("no service is named `{wanted}`"),
         })

@@ -1,6 +1,7 @@
 //! Where requests are accepted: the tables of `[[listeners]]` in, [`Listener`]s out.
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::key::{Key, Kind, Table};
@@ -33,9 +34,10 @@ pub(super) static LISTENER: Table = Table::new(
         .told_apart()],
 );
 
-/// All listeners, in the file's order.
-pub(super) fn listeners(file: &mut Section<'_>, problems: &mut Problems) -> Vec<Listener> {
+/// All listeners, in the file's order, each with the place of its address.
+pub(super) fn listeners(file: &mut Section<'_>, problems: &mut Problems) -> Vec<Found<Listener>> {
     let mut seen: Vec<Found<Listener>> = Vec::new();
+    let mut by_port: HashMap<Option<u16>, Vec<usize>> = HashMap::new();
     let sections = file.tables(problems, "listeners");
     let list = file.value("listeners").map(|value| value.get_ref().as_array());
     if list.is_none_or(|list| list.is_some_and(|list| list.is_empty())) {
@@ -47,17 +49,29 @@ pub(super) fn listeners(file: &mut Section<'_>, problems: &mut Problems) -> Vec<
     for section in sections {
         let Some(found) = listener(section, problems) else { continue };
         let address = &found.value.address;
-        match seen.iter().find(|other| other.value.address == *address) {
-            // Port 0 is a fresh port each time.
-            Some(first) if !matches!(address, ListenAddress::Tcp(s) if s.port() == 0) => {
-                let message = format!("two listeners on `{address}`");
+        let alike = by_port.entry(address.port()).or_default();
+        let first = alike.iter().find(|at| seen[**at].value.address.meets(address));
+        match first.map(|at| &seen[*at]) {
+            Some(first) => {
+                let other = &first.value.address;
+                let (message, help) = match other == address {
+                    true => (format!("two listeners on `{address}`"), None),
+                    false => (
+                        format!("`{address}` and `{other}` take the same connections"),
+                        Some("the address of all interfaces is enough"),
+                    ),
+                };
                 let problem = Problem::error(found.span, message).label("the second");
-                problems.0.push(problem.other(first.span.clone(), "the first"));
+                let problem = problem.other(first.span.clone(), "the first");
+                problems.0.push(help.into_iter().fold(problem, Problem::help));
             }
-            _ => seen.push(found),
+            None => {
+                alike.push(seen.len());
+                seen.push(found);
+            }
         }
     }
-    seen.into_iter().map(|found| found.value).collect()
+    seen
 }
 
 /// One listener, with the place of its address.
@@ -85,6 +99,30 @@ impl From<ListenAddress> for Listener {
 }
 
 impl ListenAddress {
+    /// Whether both would take the same connections, so that one of them cannot be bound. An address of
+    /// all interfaces covers its kind, and `[::]` those of IPv4 too.
+    pub fn meets(&self, other: &ListenAddress) -> bool {
+        let (a, b) = match (self, other) {
+            (ListenAddress::Tcp(a), ListenAddress::Tcp(b)) => (a, b),
+            (a, b) => return a == b,
+        };
+        // Port 0 is a fresh port each time.
+        if a.port() != b.port() || a.port() == 0 {
+            return false;
+        }
+        let (a, b) = (a.ip().to_canonical(), b.ip().to_canonical());
+        let covers = |a: IpAddr, b: IpAddr| a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
+        a == b || covers(a, b) || covers(b, a)
+    }
+
+    /// None of a Unix socket.
+    fn port(&self) -> Option<u16> {
+        match self {
+            ListenAddress::Tcp(socket) => Some(socket.port()),
+            ListenAddress::Unix(_) => None,
+        }
+    }
+
     /// Whether only this machine can reach it.
     pub fn is_local(&self) -> bool {
         match self {
@@ -115,6 +153,36 @@ impl std::fmt::Display for ListenAddress {
         match self {
             ListenAddress::Tcp(socket) => socket.fmt(f),
             ListenAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_take_the_same_connections_meet() {
+        let address = |text: &str| text.parse::<ListenAddress>().unwrap();
+        let cases = [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", ":80", true),
+            ("127.0.0.1:80", "[::]:80", true),
+            ("[::1]:80", "[::]:80", true),
+            ("[::1]:80", ":80", false),
+            ("[::1]:80", "127.0.0.1:80", false),
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", true),
+            (":80", "[::]:80", true),
+            (":0", ":0", false),
+            ("unix:/a", "unix:/a", true),
+            ("unix:/a", "unix:/b", false),
+            ("unix:/a", ":80", false),
+        ];
+        for (a, b, meet) in cases {
+            assert_eq!(address(a).meets(&address(b)), meet, "{a} {b}");
+            assert_eq!(address(b).meets(&address(a)), meet, "{b} {a}");
         }
     }
 }

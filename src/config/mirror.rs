@@ -60,6 +60,8 @@ pub(super) fn mirror(
     let mut section = service.table_if_given(problems, "mirror")?;
     let to = to(&mut section, problems, pools);
     let methods = section.texts(problems, "methods", method);
+    let help = "leave it out for GET and HEAD, or the whole table for no copies";
+    section.no_empty_list(problems, "methods", "nothing would be copied", help);
     let compare = section.table_if_given(problems, "compare");
     let settings = MirrorSettings {
         percent: section.share(problems, "percent"),

@@ -26,6 +26,7 @@ mod slo;
 mod stability;
 mod sticky;
 mod suggestion;
+mod syntax;
 mod tokens;
 mod values;
 

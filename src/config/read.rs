@@ -18,8 +18,9 @@ use super::server::{SERVER, server};
 use super::service::{SERVICE, service};
 use super::settings::Settings;
 use super::suggestion::nearest;
+use super::syntax::broken;
 use super::values::checked_name;
-use super::{Admin, Config, ListenAddress, Problem, Problems, Service};
+use super::{Admin, Config, ListenAddress, Listener, Problem, Problems, Service};
 use crate::route::{HeaderCondition, HostPattern, PathPattern, Route, RouteTable};
 
 /// The whole file.
@@ -70,11 +71,7 @@ static ROUTE: Table = Table::new(
 
 pub(super) fn parse(text: &str) -> Result<(Config, Problems), Problems> {
     let (mut root, errors) = DeTable::parse_recoverable(text);
-    let mut problems = Problems::default();
-    for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        problems.0.push(Problem::error(span, error.message()));
-    }
+    let mut problems = Problems(broken(text, &errors));
     if problems.any_error() {
         // What follows a broken line would be blamed for what the line hides.
         return Err(problems);
@@ -93,6 +90,9 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
     let server = server(file.table(problems, "server"), problems);
     let listeners = listeners(&mut file, problems);
     let admin = admin(file.table(problems, "admin"), problems);
+    if let Some(admin) = &admin {
+        keep_apart(&listeners, &admin.address, problems);
+    }
     let services = services(&mut file, problems, server.allow_commands);
     let routes = routes(&mut file, problems, &services);
     let notify = notify(&mut file, problems);
@@ -101,7 +101,7 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
     file.close(problems);
     Some(Config {
         server,
-        listeners,
+        listeners: listeners.into_iter().map(|found| found.value).collect(),
         admin: admin?,
         routes,
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
@@ -110,6 +110,17 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
         flags,
         settings: Settings::of(&FILE, root.get_ref()),
     })
+}
+
+/// The admin API's address is not one where requests are accepted.
+fn keep_apart(listeners: &[Found<Listener>], admin: &ListenAddress, problems: &mut Problems) {
+    for found in listeners.iter().filter(|found| found.value.address.meets(admin)) {
+        let message = format!("the admin API is on `{admin}`, which this listener would take");
+        let problem = Problem::error(found.span.clone(), message).label("taken");
+        problems
+            .0
+            .push(problem.help("give one of them another port; the admin API's is in `[admin]`"));
+    }
 }
 
 fn admin(mut section: Section<'_>, problems: &mut Problems) -> Option<Admin> {
@@ -179,6 +190,13 @@ fn routes(
         // One service and nothing said: all goes there.
         return vec![everything_to(0)];
     }
+    if sections.is_empty() && services.len() > 1 {
+        let example =
+            format!("[[routes]]\npath_prefix = \"/\"\nservice = \"{}\"", services[0].name);
+        let message = "no route: of several services none would get a request";
+        problems.0.push(missing(message, &example));
+        return routes;
+    }
     let complete = sections.len();
     let mut reached = vec![false; services.len()];
     for mut section in sections {
@@ -238,6 +256,9 @@ fn route(mut section: Section<'_>, problems: &mut Problems, service: usize) -> R
         Ok(method) if method.as_str() == text.to_ascii_uppercase() => Ok(method),
         _ => Err("not a method; methods are written in capitals, such as `GET`"),
     });
+    for key in ["hosts", "methods"] {
+        section.no_empty_list(problems, key, "no request would match", "leave it out for any");
+    }
     let headers = section.table_if_given(problems, "headers").map_or_else(Vec::new, |section| {
         let condition = |(name, value): (Found<&str>, &Spanned<DeValue<'_>>)| {
             let Ok(field) = name.value.parse::<HeaderName>() else {

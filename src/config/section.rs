@@ -134,6 +134,18 @@ impl<'a> Section<'a> {
         list.iter().filter_map(one).collect()
     }
 
+    /// Refuses a list that is there and has nothing in it, where that would silently mean something
+    /// else.
+    pub fn no_empty_list(&self, problems: &mut Problems, key: &str, message: &str, help: &str) {
+        let value = self.find(key);
+        if let Some(value) =
+            value.filter(|value| value.get_ref().as_array().is_some_and(|list| list.is_empty()))
+        {
+            let problem = Problem::error(value.span(), format!("`{key}` is empty: {message}"));
+            problems.0.push(problem.help(help));
+        }
+    }
+
     /// Tables under names that the operator chose; none for one that is no table.
     pub fn named(
         &mut self,

@@ -255,6 +255,8 @@ fn http(mut section: Section<'_>, problems: &mut Problems) -> HttpProbe {
     let host = section.text(problems, "host", |text| text.parse::<Authority>());
     let body = section.text(problems, "body", |text| Ok::<_, &str>(text.to_string()));
     let statuses = statuses(&mut section, problems);
+    let help = "leave it out for 200-399";
+    section.no_empty_list(problems, "statuses", "no answer would be a success", help);
     let headers =
         section.table_if_given(problems, "headers").map(|section| headers(section, problems));
     let default = HttpProbe::get(path.map_or(PathAndQuery::from_static("/"), |found| found.value));

@@ -18,6 +18,12 @@ pub enum PathError {
     /// Does not begin with a slash.
     #[error("a path begins with `/`")]
     NoSlash,
+    /// A prefix covers what is below it anyway.
+    #[error("a prefix covers all below it: leave out the `*`")]
+    Star,
+    /// A path has no wildcards.
+    #[error("a path has no wildcards; `path_prefix` takes all below a path")]
+    Wildcard,
     /// A query or fragment is not part of a path.
     #[error("a path has no query, fragment, space or control character")]
     NotAPath,
@@ -26,12 +32,21 @@ pub enum PathError {
 impl PathPattern {
     /// A path to be met exactly.
     pub fn exact(text: &str) -> Result<PathPattern, PathError> {
-        check(text).map(|()| PathPattern::Exact(text.to_string()))
+        check(text)?;
+        match has_star(text) {
+            true => Err(PathError::Wildcard),
+            false => Ok(PathPattern::Exact(text.to_string())),
+        }
     }
 
     /// A path to be met with all below it.
     pub fn prefix(text: &str) -> Result<PathPattern, PathError> {
-        check(text).map(|()| PathPattern::Prefix(text.trim_end_matches('/').to_string()))
+        check(text)?;
+        match (has_star(text.trim_end_matches('*')), has_star(text)) {
+            (true, _) => Err(PathError::Wildcard),
+            (false, true) => Err(PathError::Star),
+            (false, false) => Ok(PathPattern::Prefix(text.trim_end_matches('/').to_string())),
+        }
     }
 
     /// Everything.
@@ -49,6 +64,12 @@ impl fmt::Display for PathPattern {
     }
 }
 
+/// Whether a segment is one or two stars, or begins or ends with one, as patterns elsewhere do: what
+/// comes to us as `/*` in earnest is nobody's.
+fn has_star(text: &str) -> bool {
+    text.split('/').any(|segment| segment.starts_with('*') || segment.ends_with('*'))
+}
+
 fn check(text: &str) -> Result<(), PathError> {
     if !text.starts_with('/') {
         return Err(PathError::NoSlash);
@@ -56,5 +77,29 @@ fn check(text: &str) -> Result<(), PathError> {
     match text.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'?' || b == b'#') {
         true => Err(PathError::NotAPath),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_are_refused_in_words_that_help() {
+        let cases = [
+            ("/api", None),
+            ("/a*b", None),
+            ("/api/*", Some(PathError::Star)),
+            ("/api/**", Some(PathError::Star)),
+            ("/api*", Some(PathError::Star)),
+            ("/*/api", Some(PathError::Wildcard)),
+            ("/*/api/*", Some(PathError::Wildcard)),
+            ("api/*", Some(PathError::NoSlash)),
+        ];
+        for (text, error) in cases {
+            assert_eq!(PathPattern::prefix(text).err(), error, "{text}");
+        }
+        assert_eq!(PathPattern::exact("/api/*"), Err(PathError::Wildcard));
+        assert!(PathPattern::exact("/a*b").is_ok());
     }
 }

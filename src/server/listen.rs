@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::socket::Bound;
+use super::socket::{Bound, Waiting};
 use crate::config::{ListenAddress, Listener};
 use crate::control::{BindError, Listening};
 use crate::observe::ListenerTally;
@@ -59,7 +59,16 @@ struct Door<S> {
 #[derive(Debug)]
 pub struct Prepared {
     wanted: Vec<Listener>,
-    fresh: Vec<(Listener, Bound)>,
+    fresh: Vec<(Listener, Fresh)>,
+}
+
+/// A socket that is new.
+#[derive(Debug)]
+enum Fresh {
+    /// It listens already.
+    Bound(Bound),
+    /// It listens when those give way that take its connections.
+    Waiting(Waiting),
 }
 
 impl<S: Serve> Listeners<S> {
@@ -72,6 +81,23 @@ impl<S: Serve> Listeners<S> {
         let task = self.runtime.spawn(door.clone().accept());
         let running = Running { listener, address, door, task };
         self.running.insert(running.listener.address.clone(), running);
+    }
+
+    /// A new socket that listens.
+    fn listen(&self, (listener, fresh): (Listener, Fresh)) -> Option<(Listener, Bound)> {
+        let _runtime = self.runtime.enter();
+        let listening = match fresh {
+            Fresh::Bound(bound) => Ok(bound),
+            Fresh::Waiting(waiting) => waiting.listen(),
+        };
+        match listening {
+            Ok(bound) => Some((listener, bound)),
+            Err(error) => {
+                let address = &listener.address;
+                tracing::error!(%address, %error, "cannot listen there though it could be bound");
+                None
+            }
+        }
     }
 
     /// The addresses in use, port 0 replaced.
@@ -92,7 +118,21 @@ impl<S: Serve> Listening for Listeners<S> {
         let _runtime = self.runtime.enter();
         let is_bound = |listener: &&Listener| self.running.contains_key(&listener.address);
         let missing = wanted.iter().filter(|listener| !is_bound(listener));
-        let bind = |listener: &Listener| Ok((listener.clone(), Bound::to(&listener.address)?));
+        let bind = |listener: &Listener| {
+            let address = &listener.address;
+            let is_wanted =
+                |asked: &ListenAddress| wanted.iter().any(|other| other.address == *asked);
+            let gives_way = |(asked, running): &(&ListenAddress, &Running<S>)| {
+                running.address.meets(address) && !is_wanted(asked)
+            };
+            let others = self.running.iter().filter(gives_way);
+            let others: Vec<_> = others.map(|(_, running)| running.door.bound.clone()).collect();
+            let fresh = match others.is_empty() {
+                true => Fresh::Bound(Bound::to(address)?),
+                false => Fresh::Waiting(Waiting::beside(address, others)?),
+            };
+            Ok((listener.clone(), fresh))
+        };
         let fresh = missing.map(bind).collect::<Result<_, BindError>>()?;
         Ok(Prepared { wanted: wanted.to_vec(), fresh })
     }
@@ -101,6 +141,8 @@ impl<S: Serve> Listening for Listeners<S> {
     /// socket, so that nobody is refused.
     fn commit(&mut self, prepared: Prepared) {
         let Prepared { wanted, fresh } = prepared;
+        // Before those are closed that give way: at no moment is nobody there.
+        let fresh: Vec<_> = fresh.into_iter().filter_map(|fresh| self.listen(fresh)).collect();
         let same = |asked: &ListenAddress| wanted.iter().find(|other| other.address == *asked);
         let (stay, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.running).into_iter().partition(|(asked, running)| {
@@ -310,5 +352,34 @@ mod tests {
         let error = listeners.prepare(&[free.into(), taken.clone().into()]).unwrap_err();
         assert_eq!(error.address, taken);
         assert_eq!(say(&taken, b'?').await, b"hello");
+    }
+
+    #[tokio::test]
+    async fn a_listener_moves_between_addresses_that_take_the_same_connections() {
+        let mut listeners = listeners();
+        let ListenAddress::Tcp(first) = listeners.addresses()[0] else { unreachable!() };
+        let port = first.port();
+        let address = |ip: &str| format!("{ip}:{port}").parse::<ListenAddress>().unwrap();
+        let mut kept = TcpStream::connect(first).await.unwrap();
+        let has_v6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+        let all = ["0.0.0.0", "127.0.0.1", "[::]", "0.0.0.0", "[::]", "127.0.0.1"];
+        for ip in all.into_iter().filter(|ip| has_v6 || !ip.starts_with('[')) {
+            // A change that is not made leaves nothing behind.
+            drop(listeners.prepare(&[address(ip).into()]).unwrap());
+            let prepared = listeners.prepare(&[address(ip).into()]).unwrap();
+            listeners.commit(prepared);
+            assert_eq!(listeners.addresses(), [address(ip)]);
+            assert_eq!(say(&address("127.0.0.1"), b'?').await, b"hello", "{ip}");
+            // Nobody else gets in beside it.
+            let other = Bound::to(&address("127.0.0.1")).unwrap_err();
+            assert_eq!(other.error.kind(), io::ErrorKind::AddrInUse, "{ip}");
+        }
+        kept.write_all(b"?").await.unwrap();
+        let mut answer = Vec::new();
+        kept.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"hello", "who has connected stays");
+        // One that stays does not give way.
+        let both = [address("127.0.0.1").into(), address("0.0.0.0").into()];
+        assert_eq!(listeners.prepare(&both).unwrap_err().address, address("0.0.0.0"));
     }
 }

@@ -6,16 +6,17 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use socket2::{SockFilter, SockRef};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use socket2::{Domain, SockFilter, SockRef, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::ListenAddress;
 use crate::control::BindError;
 use crate::wire::client_stream::Socket;
 
 /// Connections the kernel may hold for us between two accepts.
-const BACKLOG: u32 = 4_096;
+const BACKLOG: i32 = 4_096;
 
 /// Bytes that may wait unsent in a socket's buffer before it takes no more.
 const UNSENT: u32 = 128 * 1024;
@@ -141,10 +142,90 @@ fn prepared(stream: TcpStream) -> io::Result<Socket> {
     Ok(Socket::Tcp(stream))
 }
 
+/// A socket whose address takes connections that others still accept, such as `0.0.0.0:80` beside
+/// `127.0.0.1:80`. It listens once they give way.
+#[derive(Debug)]
+pub struct Waiting {
+    socket: socket2::Socket,
+    others: Vec<Arc<Bound>>,
+}
+
+impl Waiting {
+    /// Binds an address beside these, which are ours. Nobody else can: the system lets only sockets
+    /// share that have both said so, and they say so for this moment.
+    pub fn beside(address: &ListenAddress, others: Vec<Arc<Bound>>) -> Result<Waiting, BindError> {
+        let bound = |socket: SocketAddr| {
+            let _shared = Shared::all(&others)?;
+            bind(socket, true)
+        };
+        let socket = match address {
+            ListenAddress::Tcp(socket) => bound(*socket),
+            // The same file is the same listener.
+            ListenAddress::Unix(_) => Err(io::ErrorKind::AddrInUse.into()),
+        };
+        match socket {
+            Ok(socket) => Ok(Waiting { socket, others }),
+            Err(error) => Err(BindError { address: address.clone(), error }),
+        }
+    }
+
+    /// Listens. Must run within a runtime.
+    pub fn listen(self) -> io::Result<Bound> {
+        let _shared = Shared::all(&self.others)?;
+        let listening = listen(&self.socket);
+        self.socket.set_reuse_port(false)?;
+        listening?;
+        TcpListener::from_std(self.socket.into()).map(Bound::Tcp)
+    }
+}
+
+/// Sockets that share their addresses, as long as this lives.
+struct Shared<'a>(&'a [Arc<Bound>]);
+
+impl Shared<'_> {
+    fn all(sockets: &[Arc<Bound>]) -> io::Result<Shared<'_>> {
+        let shared = Shared(sockets);
+        shared.set(true)?;
+        Ok(shared)
+    }
+
+    fn set(&self, is_shared: bool) -> io::Result<()> {
+        self.0.iter().try_for_each(|bound| match &**bound {
+            Bound::Tcp(tcp) => SockRef::from(tcp).set_reuse_port(is_shared),
+            Bound::Unix(..) => Ok(()),
+        })
+    }
+}
+
+impl Drop for Shared<'_> {
+    fn drop(&mut self) {
+        // What could be set can be taken back.
+        let _ = self.set(false);
+    }
+}
+
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
+    let socket = bind(address, false)?;
+    listen(&socket)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn bind(address: SocketAddr, is_shared: bool) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if is_shared {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        // `[::]` takes IPv4 too, however the system is set: the config's check counts on it.
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listen(socket: &socket2::Socket) -> io::Result<()> {
     socket.listen(BACKLOG)
 }
 

@@ -43,6 +43,20 @@ pub enum AddressError {
     /// No port after the host.
     #[error("expected `host:port`, `ip:port`, `srv:name` or `unix:/path`")]
     NoPort,
+    /// A web address.
+    #[error("an upstream is an address without `{scheme}` and without a path{}", instead(.bare))]
+    Url {
+        /// `http://` and the like.
+        scheme: String,
+        /// What is left without that and without a path.
+        bare: String,
+    },
+    /// A path after the port.
+    #[error("an upstream is an address without a path: requests bring theirs{}", instead(.bare))]
+    WithPath {
+        /// What is left without it.
+        bare: String,
+    },
     /// The port is not 1 to 65535.
     #[error("`{0}` is not a port; ports go from 1 to 65535")]
     Port(String),
@@ -73,6 +87,14 @@ impl FromStr for Address {
             let usable = name.contains('.') && is_host_name(name);
             let address = Address::Srv { name: name.to_ascii_lowercase() };
             return usable.then_some(address).ok_or_else(|| AddressError::Srv(name.to_string()));
+        }
+        if let Some((scheme, rest)) = text.split_once("://") {
+            let bare = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let (scheme, bare) = (format!("{scheme}://"), bare.to_string());
+            return Err(AddressError::Url { scheme, bare });
+        }
+        if let Some((bare, _)) = text.split_once('/') {
+            return Err(AddressError::WithPath { bare: bare.into() });
         }
         let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
         let number: u16 = port.parse().map_err(|_| AddressError::Port(port.to_string()))?;
@@ -124,6 +146,14 @@ impl Address {
     }
 }
 
+/// What to write instead, where that would be an address.
+fn instead(bare: &str) -> String {
+    match bare.parse::<Address>() {
+        Ok(_) => format!(": `{bare}`"),
+        Err(_) => String::new(),
+    }
+}
+
 /// Whether a text can be looked up, with or without a dot at its end.
 fn is_host_name(text: &str) -> bool {
     let label = |l: &str| {
@@ -161,13 +191,20 @@ mod tests {
 
     #[test]
     fn bad_addresses_say_why() {
+        let url = |scheme: &str, bare: &str| AddressError::Url {
+            scheme: scheme.into(),
+            bare: bare.into(),
+        };
         let cases = [
             ("shop", AddressError::NoPort),
             ("shop:http", AddressError::Port("http".into())),
             ("shop:0", AddressError::Port("0".into())),
             ("shop:65536", AddressError::Port("65536".into())),
             ("192.0.2.256:80", AddressError::Host("192.0.2.256".into())),
-            ("http://shop:80", AddressError::Host("http://shop".into())),
+            ("http://shop:80", url("http://", "shop:80")),
+            ("http://shop:80/app?x", url("http://", "shop:80")),
+            ("https://shop/", url("https://", "shop")),
+            ("shop:80/app", AddressError::WithPath { bare: "shop:80".into() }),
             ("srv:http", AddressError::Srv("http".into())),
             ("srv:", AddressError::Port(String::new())),
             ("srv:_http._tcp.shop:80", AddressError::Srv("_http._tcp.shop:80".into())),
@@ -177,5 +214,8 @@ mod tests {
         for (text, error) in cases {
             assert_eq!(text.parse::<Address>(), Err(error), "{text}");
         }
+        let said = "http://shop:80/app".parse::<Address>().unwrap_err().to_string();
+        let wanted = "an upstream is an address without `http://` and without a path: `shop:80`";
+        assert_eq!(said, wanted);
     }
 }

@@ -398,3 +398,133 @@ async fn what_came_of_copies_is_shown() {
         (1, "pointsman: no service is named `other`; there is `shop`\n")
     );
 }
+
+#[tokio::test]
+async fn check_refuses_what_run_refuses_in_words_that_help() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("p.toml");
+    let file = file.to_str().unwrap();
+    let good = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+                [services.a.pools.b]\nupstreams = [\"127.0.0.1:9\"]\n";
+    let more = "[services.c.pools.b]\nupstreams = [\"127.0.0.1:9\"]\n";
+    let admin = "address = \"127.0.0.1:0\"\n[services";
+    let cases = [
+        (
+            good.replace(admin, "address = \"127.0.0.1:9\"\n[services").replacen(":0", ":9", 1),
+            "the admin API is on",
+        ),
+        (
+            good.replacen(":0\"", ":9\"\n[[listeners]]\naddress = \"0.0.0.0:9\"", 1),
+            "take the same connections",
+        ),
+        (format!("{good}{more}"), "no route: of several services"),
+        (
+            good.replace("[services", "token_file = \"none.token\"\n[services"),
+            "cannot read the admin token file",
+        ),
+        (
+            format!("{good}[[notify]]\nurl = \"http://a/\"\nsecret_file = \"none.key\"\n"),
+            "cannot read the secret file",
+        ),
+        (
+            format!("[[routes]]\npath_prefix = \"/api/*\"\nservice = \"a\"\n{good}"),
+            "leave out the `*`",
+        ),
+        (format!("[[routes]]\nhosts = []\nservice = \"a\"\n{good}"), "`hosts` is empty"),
+        (good.replace("127.0.0.1:9", "http://127.0.0.1:9/app"), "without a path: `127.0.0.1:9`"),
+        (
+            good.replace("[services.a", "[services.a.health]\nhttp.statuses = []\n[services.a"),
+            "no answer would be a success",
+        ),
+        (good.replace("[\"127.0.0.1:9\"]", "[\"127.0.0.1:9]"), "this quote is not closed"),
+    ];
+    std::fs::write(file, good).unwrap();
+    assert_eq!(pointsman(&["check", file]).await.code, 0);
+    for (text, words) in cases {
+        std::fs::write(file, &text).unwrap();
+        let checked = pointsman(&["check", file]).await;
+        assert!(checked.code == 1 && checked.err.contains(words), "{words}: {}", checked.err);
+        let ran = pointsman(&["run", file]).await;
+        assert!(ran.code == 1 && ran.err.contains(words), "{words}: {}", ran.err);
+    }
+    std::fs::write(file, [b"# caf\xe9\n", good.as_bytes()].concat()).unwrap();
+    let checked = pointsman(&["check", file]).await;
+    let place = format!("--> {file}:1:6");
+    for part in ["not UTF-8", "the byte 0xe9 is no text", &place] {
+        assert!(checked.code == 1 && checked.err.contains(part), "{part}: {}", checked.err);
+    }
+}
+
+#[tokio::test]
+async fn check_reads_standard_input_and_knows_the_file_that_run_takes() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let text = "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
+    let check = async |args: &[&str], input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .arg("check")
+            .args(args)
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stdin, input.as_bytes()).await.unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let valid = "(standard input): valid (1 listener, 1 route, 1 service; 0 warnings)\n";
+    assert_eq!(check(&["-"], text).await, (0, valid.into(), String::new()));
+    let (code, _, wrong) = check(&["-"], &text.replace(":80", ":x")).await;
+    assert!(code == 1 && wrong.contains("(standard input):2:11"), "{wrong}");
+    std::fs::write(folder.path().join("pointsman.toml"), text).unwrap();
+    let (code, said, _) = check(&[], "").await;
+    assert!(code == 0 && said.starts_with("pointsman.toml: valid"), "{said}");
+}
+
+#[tokio::test]
+async fn a_text_sent_to_the_api_learns_nothing_of_other_files() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::start_file(&format!("{HEAD}{}", shop(&[("only", &origin)], "")), false).await;
+    let admin = edge.admin.to_string();
+    let next = edge.folder.path().join("next.toml");
+    let diff = async |answer: &str| {
+        let fallback = format!("fallback.answer.file = \"{answer}\"\n");
+        std::fs::write(&next, format!("{HEAD}{}", shop(&[("only", &origin)], &fallback))).unwrap();
+        let said = pointsman(&["diff", next.to_str().unwrap(), "--admin", &admin]).await;
+        (said.code, said.err.replace(answer, "FILE"))
+    };
+    // There or not, readable or not: the answer is the same.
+    let passwd = diff("/etc/passwd").await;
+    assert_eq!(passwd.0, 1);
+    let named = format!("{}:9:24: error: a text that comes over the API", next.display());
+    assert!(passwd.1.starts_with(&named), "the file is named: {}", passwd.1);
+    for other in ["/etc/shadow", "/no/such/file", "/dev/zero", "../../etc/passwd", "a/../../b"] {
+        assert_eq!(diff(other).await, passwd, "{other}");
+    }
+    std::fs::write(edge.folder.path().join("sorry.html"), "sorry").unwrap();
+    assert_eq!(diff("sorry.html").await.0, 0, "it lies beside the config");
+}
+
+#[tokio::test]
+async fn no_more_problems_are_shown_than_anybody_reads() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("p.toml");
+    let keys: String = (0..4_000).map(|n| format!("unknown_{n} = 1\n")).collect();
+    let text = format!(
+        "[server]\n{keys}{}",
+        "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = []\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let shown = pointsman(&["check", file]).await;
+    assert_eq!(shown.out, format!("{file}: 4000 errors, 0 warnings\n"));
+    assert_eq!(shown.err.matches("error: ").count(), 20);
+    assert!(shown.err.contains("… and 3980 more"), "{}", shown.err);
+    let json: serde_json::Value =
+        serde_json::from_str(&pointsman(&["check", "--json", file]).await.out).unwrap();
+    assert_eq!(json["problems"].as_array().unwrap().len(), 20);
+}

@@ -288,3 +288,21 @@ fn what_may_be_a_secret_is_not_shown() {
         ]
     );
 }
+
+#[test]
+fn a_long_list_of_upstreams_is_compared_as_a_short_one() {
+    // Each with each would take minutes.
+    let list = |first: u32| {
+        let one = |n: u32| format!("\"10.{}.{}.{}:80\"", n >> 16, n >> 8 & 255, n & 255);
+        (first..first + 100_000).map(one).collect::<Vec<_>>().join(",")
+    };
+    let config = |first| {
+        let text = format!(
+            "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [{}]\n",
+            list(first)
+        );
+        Config::parse(&text).unwrap().0
+    };
+    let changes = diff(&config(1), &config(50_001), &Live::default());
+    assert_eq!(changes.len(), 100_000);
+}

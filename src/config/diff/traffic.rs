@@ -1,6 +1,7 @@
 //! What a reload does to a service's traffic: shares that move, upstreams that come and go with what
 //! they hold, clients who are recognised by something else, rollouts that end.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -95,31 +96,30 @@ impl Changes {
         (after, gets): (&[(Address, u16)], f64),
         serves: impl Fn(&Address) -> bool,
     ) {
-        let find = |list: &[(Address, u16)], wanted: &Address| {
-            list.iter().find(|(address, _)| address == wanted).map(|(_, weight)| *weight)
-        };
+        fn by_address(list: &[(Address, u16)]) -> HashMap<&Address, u16> {
+            list.iter().map(|(address, weight)| (address, *weight)).collect()
+        }
+        let (old, new) = (by_address(before), by_address(after));
         let part = |(address, weight): &(Address, u16)| {
             if serves(address) { f64::from(*weight) } else { 0.0 }
         };
-        let share = |list: &[(Address, u16)], one: &(Address, u16), of_pool: f64| {
-            let all: f64 = list.iter().map(part).sum();
-            percent(of_pool * part(one) / all.max(1.0))
-        };
+        let all = |list: &[(Address, u16)]| list.iter().map(part).sum::<f64>().max(1.0);
+        let (all_before, all_after) = (all(before), all(after));
         for one @ (address, _) in before {
-            if find(after, address).is_none() {
-                let held = share(before, one, had);
+            if !new.contains_key(address) {
+                let held = percent(had * part(one) / all_before);
                 let what = format!("upstream {address} removed, with {held} of the traffic");
                 self.add(of, what);
             }
         }
         for one @ (address, weight) in after {
-            match find(before, address) {
+            match old.get(address) {
                 None => {
-                    let gets = share(after, one, gets);
+                    let gets = percent(gets * part(one) / all_after);
                     let what = format!("upstream {address} added, gets {gets} of the traffic");
                     self.add(of, what);
                 }
-                Some(old) if old != *weight => {
+                Some(old) if old != weight => {
                     let what = format!("upstream {address} weight {old} → {weight}");
                     self.add(of, what);
                 }

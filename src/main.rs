@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[cfg(not(panic = "unwind"))]
 compile_error!("a panic must cost one request, not the process: build with panic = \"unwind\"");
 
@@ -11,5 +9,5 @@ compile_error!("a panic must cost one request, not the process: build with panic
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    pointsman::cli::run(pointsman::cli::Cli::parse())
+    pointsman::cli::run(pointsman::cli::Cli::of_process())
 }

@@ -1,6 +1,7 @@
 //! Services and their traffic: names and weights in, states and revisions out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -13,8 +14,8 @@ use super::problem::Problem;
 use super::wire::Standing;
 use super::{Admin, wire};
 use crate::balance::Member;
-use crate::clock::Moment;
-use crate::history::{PoolRate, WINDOWS};
+use crate::clock::{Moment, WallTime};
+use crate::history::{PoolRate, UpstreamRate, WINDOWS};
 use crate::orders::{Refused, Report, TrafficOrder};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
 use crate::split::BasisPoints;
@@ -164,7 +165,9 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         let took = admin.history.latencies(&service.name, &pool.name);
         let latency = WINDOWS.iter().zip(&took);
         let latency = latency.map(|(&window, took)| wire::Latency::of(took, window as f64));
-        wire::Pool { latency: latency.collect(), ..describe_pool(pool, service, rate, now) }
+        let upstreams = admin.history.upstream_rates(&service.name, &pool.name);
+        let seen = Seen { now, wall: admin.clock.wall_time(), upstreams };
+        wire::Pool { latency: latency.collect(), ..describe_pool(pool, service, rate, &seen) }
     };
     let state = admin.state.borrow().clone();
     let wall = admin.clock.wall_time();
@@ -191,8 +194,23 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
     }
 }
 
-fn describe_pool(pool: &Pool, service: &Service, rate: PoolRate, now: Moment) -> wire::Pool {
-    let upstream = |member: &Member| describe_upstream(member, pool, service, now);
+/// What is known beside the snapshot of a pool's upstreams, at a moment.
+struct Seen {
+    now: Moment,
+    wall: WallTime,
+    upstreams: HashMap<Arc<str>, UpstreamRate>,
+}
+
+impl Seen {
+    /// A moment before as Unix time in seconds.
+    fn unix(&self, then: Moment) -> f64 {
+        self.wall.seconds() - self.now.elapsed_since(then).as_secs_f64()
+    }
+}
+
+fn describe_pool(pool: &Pool, service: &Service, rate: PoolRate, seen: &Seen) -> wire::Pool {
+    let now = seen.now;
+    let upstream = |member: &Member| describe_upstream(member, pool, service, seen);
     let upstreams: Vec<_> = pool.members.list().iter().map(upstream).collect();
     wire::Pool {
         name: pool.name.to_string(),
@@ -214,9 +232,11 @@ fn describe_upstream(
     member: &Member,
     pool: &Pool,
     service: &Service,
-    now: Moment,
+    seen: &Seen,
 ) -> wire::Upstream {
-    let upstream = &member.upstream;
+    let (upstream, now) = (&member.upstream, seen.now);
+    let rate = seen.upstreams.get(&upstream.name).copied().unwrap_or_default();
+    let trouble = upstream.last_trouble();
     let reading = upstream.tally.read();
     let conditions = pool.conditions(member, &service.stability, now);
     let ejected = conditions.any(Conditions::EJECTED);
@@ -227,6 +247,11 @@ fn describe_upstream(
         breaker: wire::Breaker::of(&upstream.breaker, now),
         ejected_for: ejected.then(|| upstream.ejection.until().elapsed_since(now).as_secs_f64()),
         last_probe_failure: upstream.probes.read().last_failure.map(|why| why.to_string()),
+        since: upstream.unwell_since().map(|since| seen.unix(since)),
+        last_error: trouble.map(|(trouble, _)| trouble.to_string()),
+        last_error_at: trouble.map(|(_, at)| seen.unix(at)),
+        requests_per_second: rate.requests,
+        errors_percent: rate.errors * 100.0,
         latency_seconds: f64::from(upstream.latency.seconds(pool.state.usual_latency(), now)),
         weight: member.weight,
         in_flight: upstream.in_flight(),

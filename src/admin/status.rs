@@ -57,7 +57,10 @@ pub async fn status(State(admin): State<Admin>) -> Json<wire::Status> {
         address: tally.address.clone(),
         connections: tally.open.load(Ordering::Relaxed),
     };
+    let (name, environment) = admin.events.who(&snapshot);
     Json(wire::Status {
+        name: name.to_string(),
+        environment: environment.to_string(),
         version: env!("CARGO_PKG_VERSION").to_string(),
         store_writable: gauges.is_store_writable,
         uptime_seconds: (admin.clock.unix_seconds() - gauges.started).max(0.0),

@@ -40,6 +40,12 @@ pub use standing::Standing;
 /// The process, the config and every service at a glance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Status {
+    /// Which Pointsman it is.
+    #[serde(default)]
+    pub name: String,
+    /// What it is part of, such as `production`; empty if nobody has said so.
+    #[serde(default)]
+    pub environment: String,
     /// The version that runs.
     pub version: String,
     /// Whether what is ordered can be stored; while not, orders are refused.
@@ -219,6 +225,21 @@ pub struct Upstream {
     /// Why its last failed health check failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_probe_failure: Option<String>,
+    /// Since when it gets no requests for what it did or its health checks say, as Unix time in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<f64>,
+    /// What last went wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// When that was, as Unix time in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error_at: Option<f64>,
+    /// Attempts at it per second over the last ten seconds.
+    #[serde(default)]
+    pub requests_per_second: f64,
+    /// Share of them that failed, in percent.
+    #[serde(default)]
+    pub errors_percent: f64,
     /// Average time to a response's head, in seconds; failures weigh five.
     pub latency_seconds: f64,
     /// Its weight within the pool.

@@ -295,7 +295,7 @@ fn who_has_shown_something_is_tried_first_and_then_who_has_waited_longest() {
         bench.upstream(place).note_failing(&breaker, bench.now, &mut draws);
     }
     assert_eq!((due(&bench, 900), due(&bench, 1_100)), (None, Some(0)), "once a second");
-    bench.upstream(2).note_accepted(bench.now + Duration::from_millis(1));
+    bench.upstream(2).note_accepted(3, bench.now + Duration::from_millis(1));
     assert_eq!(due(&bench, 1_100), Some(2));
     bench.upstream(1).come_back(bench.now);
     let next = bench.members.next_trial(Moment::default()).map(|(place, _)| place);

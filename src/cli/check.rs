@@ -1,6 +1,5 @@
 //! `check`: a config file in, everything that is wrong with it out.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -57,7 +56,7 @@ impl Check {
 
 /// Whether standard error is a terminal that may be coloured.
 pub(super) fn is_coloured() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    super::terminal::is_coloured(&std::io::stderr())
 }
 
 fn summary(config: Option<&Config>, problems: &Problems) -> String {

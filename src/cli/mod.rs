@@ -33,8 +33,11 @@ mod slo;
 mod status;
 mod store;
 mod table;
+mod terminal;
 mod upstream;
 
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
 
@@ -48,6 +51,7 @@ use self::api::ApiError;
     version,
     max_term_width = 100,
     after_help = "Try it without a file or a server of your own:\n  pointsman demo\n\n\
+                  --admin, --token and --json may stand before the verb as well.\n\n\
                   Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 rolled back or aborted, 4 \
                   paused, 5 refused (frozen, conflict, lost race), 69 the admin API cannot be reached, \
                   130 Ctrl-C."
@@ -169,6 +173,39 @@ enum Ending {
     Interrupted,
 }
 
+/// What may stand before the verb as well as after it, and whether a value follows.
+const ANYWHERE: [(&str, bool); 3] = [("--admin", true), ("--token", true), ("--json", false)];
+
+/// The arguments of the command line with those that may stand before the verb behind it, where each
+/// verb declares them.
+fn behind_the_verb(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut rest: VecDeque<OsString> = args.into_iter().collect();
+    let mut ordered: Vec<OsString> = rest.pop_front().into_iter().collect();
+    let mut before = Vec::new();
+    while let Some(first) = rest.front().map(|first| first.to_string_lossy().into_owned()) {
+        let name = first.split_once('=').map_or(&*first, |(name, _)| name);
+        let Some((_, has_value)) = ANYWHERE.iter().find(|(known, _)| *known == name) else { break };
+        let is_apart = *has_value && !first.contains('=');
+        before.extend(rest.drain(..rest.len().min(1 + usize::from(is_apart))));
+    }
+    if rest.is_empty() {
+        // There is no verb to stand behind, which clap says best.
+        ordered.append(&mut before);
+    }
+    let end = rest.iter().position(|arg| arg == "--").unwrap_or(rest.len());
+    ordered.extend(rest.drain(..end));
+    ordered.append(&mut before);
+    ordered.extend(rest);
+    ordered
+}
+
+impl Cli {
+    /// The process's own command line; ends the process if it makes no sense.
+    pub fn of_process() -> Cli {
+        Cli::parse_from(behind_the_verb(std::env::args_os()))
+    }
+}
+
 /// Runs a verb and answers with its exit code.
 pub fn run(cli: Cli) -> ExitCode {
     let ended = match cli.verb {
@@ -244,6 +281,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn where_the_proxy_is_may_be_said_before_the_verb() {
+        let ordered = |line: &str| {
+            let args = behind_the_verb(line.split(' ').map(OsString::from));
+            args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(ordered("p --admin a:1 status"), "p status --admin a:1");
+        assert_eq!(
+            ordered("p --json --token=t rollout start s"),
+            "p rollout start s --json --token=t"
+        );
+        assert_eq!(ordered("p status --admin a:1"), "p status --admin a:1");
+        assert_eq!(ordered("p --admin a:1 x -- y"), "p x --admin a:1 -- y");
+        for alone in ["p", "p --admin", "p --json", "p --version"] {
+            assert_eq!(ordered(alone), alone);
+        }
     }
 
     #[test]

@@ -41,8 +41,8 @@ impl Display for Kind {
                 )
             }
             Kind::Calmed { well, known } => write!(f, "{well} of {known} upstreams are well"),
-            Kind::Refuses { why } => write!(f, "cannot be reached: {why}"),
-            Kind::Accepts => f.write_str("can be reached again"),
+            Kind::Refuses { why } => write!(f, "gets no requests: {why}"),
+            Kind::Accepts => f.write_str("accepts connections again"),
             Kind::Ejected { left } => {
                 let left = left.as_secs_f64();
                 write!(f, "ejected for {left:.0} s: it failed too often in a row")

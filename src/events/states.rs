@@ -13,7 +13,7 @@ use super::Events;
 use crate::clock::{Clock, Moment};
 use crate::event::{Event, Kind, Subject};
 use crate::snapshot::{Pool, Published, Service, Snapshot};
-use crate::upstream::{Breaker, Conditions, Proof, Upstream};
+use crate::upstream::{Breaker, Conditions, Proof, Trouble, Upstream};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
@@ -30,6 +30,7 @@ enum Aspect {
     Breaker,
     Ejection,
     Health,
+    Connections,
 }
 
 /// One state, as it is compared.
@@ -81,7 +82,9 @@ impl Seen {
                 }
                 for member in pool.members.list() {
                     let of_upstream = Watched { upstream: Some(&member.upstream), ..of_pool };
-                    for aspect in [Aspect::Ejection, Aspect::Health, Aspect::Breaker] {
+                    let aspects =
+                        [Aspect::Connections, Aspect::Ejection, Aspect::Health, Aspect::Breaker];
+                    for aspect in aspects {
                         self.compare(&mut next, of_upstream, aspect, now, events);
                     }
                 }
@@ -124,6 +127,10 @@ impl Watched<'_> {
         self.upstream.map_or(&self.pool.state.breaker, |upstream| &upstream.breaker)
     }
 
+    fn refuses(&self) -> bool {
+        self.upstream.is_some_and(|upstream| upstream.conditions().any(Conditions::REFUSING))
+    }
+
     fn is_out(&self) -> bool {
         self.upstream.is_some_and(|upstream| upstream.conditions().any(Conditions::EJECTED))
     }
@@ -136,7 +143,8 @@ impl Watched<'_> {
                 (u8::from(self.is_out()), u64::from(upstream.ejection.total()))
             }
             (Aspect::Health, Some(upstream)) => (upstream.proof() as u8, 0),
-            (Aspect::Ejection | Aspect::Health, None) => (0, 0),
+            (Aspect::Connections, Some(_)) => (u8::from(self.refuses()), 0),
+            (Aspect::Ejection | Aspect::Health | Aspect::Connections, None) => (0, 0),
         };
         let order = if aspect == Aspect::Breaker { self.breaker().order() as u8 } else { 0 };
         State { value, times, order }
@@ -161,6 +169,11 @@ impl Watched<'_> {
             (Aspect::Ejection, Some(upstream)) if self.is_out() => {
                 Kind::Ejected { left: upstream.ejection.until().elapsed_since(now) }
             }
+            (Aspect::Connections, Some(upstream)) if self.refuses() => {
+                let trouble = upstream.last_trouble().map_or(Trouble::Refused, |(last, _)| last);
+                Kind::Refuses { why: trouble.to_string() }
+            }
+            (Aspect::Connections, _) => Kind::Accepts,
             (Aspect::Ejection, _) => Kind::CameBack,
             (Aspect::Health, upstream) => {
                 let proof = upstream.map_or(Proof::Unproven, Upstream::proof);

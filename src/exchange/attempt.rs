@@ -21,7 +21,7 @@ use crate::http::view::View;
 use crate::record::Attempt as Tried;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, Why};
-use crate::upstream::{DialAddress, Outcome, StatusClass, Upstream};
+use crate::upstream::{DialAddress, Outcome, StatusClass, Trouble, Upstream};
 
 /// Waits shorter than this are nobody's failure, however short the settings are.
 const SHORTEST_LONG: Duration = Duration::from_secs(1);
@@ -388,10 +388,25 @@ impl Exchange {
             client: self.noted.client.map_or(0, key_of),
         };
         let pool = &service.pools[decision.pool];
+        if ended.failed() {
+            asking.upstream().note_trouble(trouble(self.cause, ended.status), now);
+        }
         noted.held = pool.on_end(asking.seat, &ended, &service.stability, now, &mut self.draws);
         noted.is_judged = self.is_judged(&decision);
         self.noted.tried(noted);
         Some(outcome)
+    }
+}
+
+/// What went wrong with an attempt that failed.
+fn trouble(cause: Option<Cause>, status: Option<u16>) -> Trouble {
+    match (cause, status) {
+        (Some(Cause::Connect), _) => Trouble::Refused,
+        (Some(Cause::ConnectTimeout), _) => Trouble::ConnectTimeout,
+        (Some(Cause::Reset), _) => Trouble::Reset,
+        (Some(Cause::BadResponse), _) => Trouble::BadAnswer,
+        (_, Some(status)) if status >= 500 => Trouble::Status(status),
+        _ => Trouble::NoAnswer,
     }
 }
 

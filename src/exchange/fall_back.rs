@@ -3,7 +3,6 @@
 //! order. And what is kept for that time.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
@@ -89,7 +88,7 @@ impl Exchange {
         }
         if matches!(refusal.why, Why::Held | Why::Maintenance) {
             // Nothing that its pool did.
-            self.pool = None;
+            (self.pool, self.closed) = (None, Some(at.0));
         }
         let answer = self.answer(refusal.why.into(), &facts.fields);
         Some(match (&service.mode, refusal.why) {
@@ -97,11 +96,7 @@ impl Exchange {
                 let cause = Cause::Maintenance;
                 Answer::with_detail(cause, message, &facts.fields, self.request_id())
             }
-            (_, Why::Open) => {
-                let now = self.now();
-                let until = service.pools[at.1].state.breaker.open_until();
-                answer.retry_after(until.map_or(Duration::ZERO, |until| until.elapsed_since(now)))
-            }
+            (_, Why::Open) => answer.retry_after(service.pools[at.1].trial_in(self.now())),
             _ => answer,
         })
     }

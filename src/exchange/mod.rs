@@ -74,6 +74,8 @@ pub struct Exchange {
     decision: Option<Choice>,
     /// Set once a pool is known even if no upstream of it was: the refusal counts there.
     pool: Option<(usize, usize)>,
+    /// The service that let it through to none of its pools.
+    closed: Option<usize>,
     hold: Option<ServiceHold>,
     phase: Phase,
     asking: Option<Asking>,
@@ -164,6 +166,7 @@ impl Exchange {
             published,
             decision: None,
             pool: None,
+            closed: None,
             hold: None,
             phase: Phase::Opened,
             asking: None,
@@ -410,6 +413,7 @@ impl Exchange {
         let has_answer = matches!(attempt, Some(Outcome::Status(_)));
         let record = Record {
             pool: self.pool,
+            closed: self.closed,
             outcome,
             status: told,
             cause: self.cause.filter(|_| !has_answer),

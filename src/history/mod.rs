@@ -8,6 +8,7 @@ mod failures;
 mod latencies;
 mod pool;
 mod service;
+mod upstream;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use crate::snapshot::{Pool, Snapshot};
 
 pub use latencies::WINDOWS;
 pub use service::PoolRate;
+pub use upstream::UpstreamRate;
 
 use pool::Reading;
 use service::ServiceMinutes;
@@ -85,6 +87,12 @@ impl History {
                 || readings.iter().any(|reading| reading.requests() > 0),
                 |minutes| minutes.was_asked(&readings, now),
             )
+    }
+
+    /// What each upstream of a pool did over the last ten seconds, by its address.
+    pub fn upstream_rates(&self, service: &str, pool: &str) -> HashMap<Arc<str>, UpstreamRate> {
+        let minutes = self.minutes();
+        minutes.services.get(service).map(|of| of.upstream_rates(pool)).unwrap_or_default()
     }
 
     /// What a pool took in each of the [`WINDOWS`].

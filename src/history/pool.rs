@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::failures::Failures;
 use super::latencies::Latencies;
+use super::upstream::{UpstreamMinutes, UpstreamRate};
 use crate::judge::{Counts, Distribution, tempering};
 use crate::rollout::Past;
 use crate::snapshot::Pool;
@@ -43,7 +43,7 @@ pub(super) struct PoolMinutes {
     latencies: Latencies,
     /// The oldest first; at most [`MARKS`].
     marks: VecDeque<(Instant, Counts, Distribution)>,
-    upstreams: HashMap<Arc<str>, Failures>,
+    upstreams: HashMap<Arc<str>, UpstreamMinutes>,
 }
 
 impl<'p> Reading<'p> {
@@ -82,15 +82,23 @@ impl PoolMinutes {
         let mut before = std::mem::take(&mut self.upstreams);
         for member in pool.members.list() {
             let name = &member.upstream.name;
-            let mut failures = before.remove(name).unwrap_or_default();
-            failures.note(member.upstream.tally.read().errors());
-            self.upstreams.insert(name.clone(), failures);
+            let (mut minutes, read) =
+                (before.remove(name).unwrap_or_default(), member.upstream.tally.read());
+            minutes.note(read.total(), read.errors());
+            self.upstreams.insert(name.clone(), minutes);
         }
     }
 
     /// What it had done by the last look but so many; nothing if it was not there yet.
     pub fn totals(&self, looks_ago: usize) -> Totals {
         self.totals.iter().rev().nth(looks_ago).copied().unwrap_or_default()
+    }
+
+    /// What each of its upstreams did over these seconds, by its address.
+    pub fn upstream_rates(&self, seconds: f64) -> HashMap<Arc<str>, UpstreamRate> {
+        let rate =
+            |(name, minutes): (&Arc<str>, &UpstreamMinutes)| (name.clone(), minutes.rate(seconds));
+        self.upstreams.iter().map(rate).collect()
     }
 
     /// How long it took in each window.
@@ -107,7 +115,7 @@ pub(super) fn past(known: Option<&PoolMinutes>, pool: &Pool, tempering_limit: f6
         None => (attempts, latency),
     };
     let upstreams = known.into_iter().flat_map(|known| known.upstreams.values());
-    let series: Vec<Vec<u32>> = upstreams.map(Failures::seconds).collect();
+    let series: Vec<Vec<u32>> = upstreams.map(|minutes| minutes.failures.seconds()).collect();
     let phi = tempering::phi(series.iter().map(Vec::as_slice), tempering_limit);
     Past { attempts, latency, phi, budget: None }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pool::{LOOKS, PoolMinutes, Reading};
+use super::upstream::UpstreamRate;
 
 /// How long ago requests may be that show that somebody uses a service.
 const LATELY: Duration = Duration::from_secs(60);
@@ -68,6 +69,15 @@ impl ServiceMinutes {
     /// One of its pools.
     pub fn pool(&self, name: &str) -> Option<&PoolMinutes> {
         self.pools.get(name)
+    }
+
+    /// What the upstreams of a pool did over the looks that are kept, by address.
+    pub fn upstream_rates(&self, pool: &str) -> HashMap<Arc<str>, UpstreamRate> {
+        let (Some((first, _)), Some((last, _))) = (self.looks.front(), self.looks.back()) else {
+            return HashMap::new();
+        };
+        let seconds = last.saturating_duration_since(*first).as_secs_f64();
+        self.pool(pool).map(|pool| pool.upstream_rates(seconds)).unwrap_or_default()
     }
 
     /// The rates of its pools; shares are of this revision.

@@ -36,6 +36,11 @@ pub fn encode(
         &snapshot.unmatched.read(),
     );
     for service in &snapshot.services {
+        let closed = service.state.closed.read();
+        if closed.total() > 0 {
+            let labels = [("service", &*service.name), ("pool", "")];
+            of_requests(&mut families, &labels, &closed);
+        }
         of_service(&mut families, service, now);
         of_rollouts(&mut families, service, &process.rollouts(&service.name));
         of_slo(&mut families, service);
@@ -55,7 +60,7 @@ pub fn encode(
 
 fn of_requests(families: &mut Families, labels: &[(&str, &str)], reading: &TallyReading) {
     let help =
-        "Requests by how they ended for the client; pool \"\" for those that no service took.";
+        "Requests by how they ended for the client; pool \"\" for those that no pool was to have.";
     outcomes(families, "pointsman_requests_total", help, (labels, "code"), reading);
     let help =
         "Time from the end of a request's head to the end of its answer, but for waits in line.";

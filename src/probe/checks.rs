@@ -1,7 +1,7 @@
 //! Connect checks: the published snapshots in, which upstreams accept connections out.
 //!
 //! A check opens a connection and sends nothing. Checked is who refused its last connection, once a
-//! second until it accepts: so an upstream that is started again is found soon, without health checks
+//! second until it is back: so an upstream that is started again is found soon, without health checks
 //! and without a user's request. And checked is each upstream of a pool that somebody is about to give
 //! traffic, at once, or that a rollout may go back to, once a second ([`Wanted`](crate::snapshot::Wanted)).
 //! What follows from it is decided elsewhere.
@@ -166,11 +166,16 @@ mod tests {
         assert!(upstream.wants_check() && upstream.trial_due(true).is_none());
         let listener = socket.listen(8).unwrap();
         check_it().await;
-        assert!(!upstream.wants_check() && upstream.trial_due(true).is_some());
+        assert!(upstream.is_out() && upstream.trial_due(true).is_some());
         let (mut accepted, _) = listener.accept().await.unwrap();
         let mut sent = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut accepted, &mut sent).await.unwrap();
-        assert_eq!((sent.len(), due(&snapshot, later()).len()), (0, 0), "it sends nothing");
+        assert_eq!(sent.len(), 0, "it sends nothing");
+        for _ in 0..2 {
+            assert_eq!(due(&snapshot, later()).len(), 1, "until it is back, if nobody tries it");
+            check_it().await;
+        }
+        assert!(!upstream.is_out() && due(&snapshot, later()).is_empty());
         upstream.set_draining(true);
         upstream.note_refused(snapshot.moment(clock.now()));
         assert_eq!(due(&snapshot, later()).len(), 0, "who is taken out is left alone");

@@ -8,7 +8,7 @@ use super::advice::Advice;
 use super::failure::ProbeFailure;
 use super::roster::{Subject, Subscriber};
 use crate::clock::{Draws, Moment};
-use crate::upstream::{Finding, Live, Probing, Proof};
+use crate::upstream::{Finding, Live, Probing, Proof, SUCCESSES};
 
 /// A subject with its probing and its subscribers.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Probed {
     fn on_success(&self, advice: Advice, now: Instant) -> Finding {
         for Subscriber { upstream, origin } in &self.subscribers {
             upstream.probes.record_success();
-            upstream.note_accepted(Moment::since(*origin, now));
+            upstream.note_accepted(SUCCESSES, Moment::since(*origin, now));
             if self.subject.health.agent {
                 upstream.set_advice(advice.weight, advice.drain);
             }

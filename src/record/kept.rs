@@ -111,7 +111,7 @@ const ATTEMPT: usize = 6 + 67;
 /// Writes a record's bytes after what is there.
 pub(super) fn encode(record: &Record<'_>, snapshot: &Snapshot, into: &mut Vec<u8>) {
     let (noted, said) = (record.noted, &record.said);
-    let service = record.pool.map(|(service, _)| &snapshot.services[service]);
+    let service = record.service().map(|service| &snapshot.services[service]);
     let pools = service.map_or(&[][..], |service| &service.pools);
     let pool_name = |pool: usize| pools.get(pool).map_or("", |pool| &*pool.name).as_bytes();
     let upstream = |pool: usize, member: usize| {

@@ -41,6 +41,8 @@ pub trait Reader: Debug + Send + Sync {
 pub struct Record<'r> {
     /// Places of service and pool; none if it was refused before it had any.
     pub pool: Option<(usize, usize)>,
+    /// The place of the service that let it through to none of its pools: it is held or in maintenance.
+    pub closed: Option<usize>,
     /// How it ended for the client.
     pub outcome: Outcome,
     /// What the client was told, if anything.
@@ -208,7 +210,8 @@ impl Record<'_> {
     /// its service's objectives go by, and to the ledger of a rollout under way.
     pub fn account(&self, snapshot: &Snapshot, clock: &Clock) {
         let Some((service, pool)) = self.pool else {
-            snapshot.unmatched.record(self.outcome, self.duration);
+            let closed = self.closed.map(|service| &snapshot.services[service].state.closed);
+            closed.unwrap_or(&snapshot.unmatched).record(self.outcome, self.duration);
             return;
         };
         let service = &snapshot.services[service];
@@ -233,6 +236,11 @@ impl Record<'_> {
         self.cause.is_none()
             && noted.attempts.iter().all(|attempt| attempt.cause.is_none())
             && !noted.is_client_doubtful
+    }
+
+    /// The place of its service, if it has one.
+    pub fn service(&self) -> Option<usize> {
+        self.pool.map(|(service, _)| service).or(self.closed)
     }
 
     /// Why we answered it ourselves, if no upstream was at fault and its client had not left.

@@ -275,6 +275,15 @@ impl Pool {
         standing
     }
 
+    /// How long it is until a request may find out whether the pool works again; nothing if that is
+    /// only known once a check has succeeded, which may be any second.
+    pub fn trial_in(&self, now: Moment) -> Duration {
+        match self.state.trial_at.load(Ordering::Relaxed) {
+            NEVER => Duration::ZERO,
+            at => Moment::from_micros(at).elapsed_since(now),
+        }
+    }
+
     /// Finds out when the next trial is due.
     fn plan_trials(&self) {
         let next = self.members.next_trial(self.state.apart());

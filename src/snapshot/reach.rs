@@ -11,7 +11,7 @@ use super::Pool;
 use crate::balance::Member;
 use crate::clock::Moment;
 use crate::config::Stability;
-use crate::upstream::{BreakerOrder, Proof};
+use crate::upstream::{BreakerOrder, Proof, SUCCESSES, Trouble};
 
 /// Whether anybody of a pool could take traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,9 +124,16 @@ impl Pool {
         let upstream = &member.upstream;
         upstream.checked.note(began, accepts);
         match accepts {
-            true => upstream.note_accepted(now),
+            true => {
+                let breaker = stability.breaker.as_ref();
+                let needed = breaker.map_or(SUCCESSES, |breaker| breaker.successes);
+                upstream.note_accepted(needed, now);
+            }
             false if upstream.answered_since(began) => {}
-            false => upstream.note_refused(now),
+            false => {
+                upstream.note_trouble(Trouble::Refused, now);
+                upstream.note_refused(now);
+            }
         }
         // So that a trial is due at once, and who refuses is not taken for well.
         self.assess(stability, now);

@@ -86,6 +86,8 @@ pub struct ServiceState {
     pub fallbacks: Fallbacks,
     /// Requests refused because too many were under way.
     pub shed: AtomicU64,
+    /// Requests that none of its pools was to have: it was held for too long, or in maintenance.
+    pub closed: crate::upstream::Tally,
     /// What its requests came to for its objectives; counts only while it has any.
     pub slo: Tally,
     standing: Mutex<Arc<Standing>>,

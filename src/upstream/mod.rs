@@ -15,6 +15,7 @@ mod proof;
 mod run;
 mod tally;
 mod trials;
+mod trouble;
 mod window;
 
 use std::sync::Arc;
@@ -33,10 +34,12 @@ pub use probing::{Finding, Live, Probing};
 pub use proof::Proof;
 pub use tally::{Connections, DURATION_BOUNDS, Outcome, StatusClass, Tally, TallyReading};
 pub use trials::{Due, Shown, Trial, Trials};
+pub use trouble::Trouble;
 pub use window::{SECONDS as WINDOW_SECONDS, Window};
 
 use run::Run;
 use trials::Because;
+use trouble::LastTrouble;
 
 /// One address in one pool.
 #[derive(Debug)]
@@ -78,6 +81,9 @@ pub struct Upstream {
     /// Live requests that failed in a row.
     failures: AtomicU32,
     run: Run,
+    trouble: LastTrouble,
+    /// Since when it is not well, in microseconds.
+    unwell: AtomicU64,
 }
 
 /// A set of conditions under which an upstream takes no requests, or fewer.
@@ -166,6 +172,8 @@ impl Upstream {
             answered: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             run: Run::default(),
+            trouble: LastTrouble::default(),
+            unwell: AtomicU64::new(0),
         }
     }
 
@@ -205,6 +213,9 @@ impl Upstream {
     pub fn set_proof(&self, proof: Proof, now: Moment) {
         if proof == Proof::Up && self.proof() == Proof::Down {
             self.come_in(now);
+        }
+        if proof == Proof::Down {
+            self.begin_unwell(now);
         }
         self.set(Conditions::UNPROVEN, proof == Proof::Unproven);
         self.set(Conditions::DOWN, proof == Proof::Down);
@@ -249,16 +260,40 @@ impl Upstream {
         self.put_out(Conditions::REFUSING, now);
     }
 
-    /// A connect check or a probe of it has succeeded: one that is out may be tried.
-    pub fn note_accepted(&self, now: Moment) {
-        if self.is_out() {
-            self.trials.note_accepted(now);
+    /// A connect check or a probe of it has succeeded: one that is out may be tried. Where nobody
+    /// comes to try it, as many in a row as trials are `needed` bring it back.
+    pub fn note_accepted(&self, needed: u32, now: Moment) {
+        if self.is_out() && self.trials.note_accepted(now) >= needed {
+            self.come_back(now);
         }
     }
 
-    /// Whether its connections are to be checked: nothing else would show that it accepts them again.
+    /// Whether its connections are to be checked: nothing else would show that it accepts them again,
+    /// and without requests goes on doing so.
     pub fn wants_check(&self) -> bool {
-        self.conditions().any(Conditions::REFUSING) && !self.trials.accepts()
+        self.conditions().any(Conditions::REFUSING) && !self.trials.is_under_way()
+    }
+
+    /// Something went wrong with it.
+    pub fn note_trouble(&self, trouble: Trouble, now: Moment) {
+        self.trouble.note(trouble, now);
+    }
+
+    /// What last went wrong with it, and when.
+    pub fn last_trouble(&self) -> Option<(Trouble, Moment)> {
+        self.trouble.read()
+    }
+
+    /// Since when it gets no requests for what it did or its probes say; none while it is well.
+    pub fn unwell_since(&self) -> Option<Moment> {
+        let is_unwell = self.conditions().any(Conditions::OUT.with(Conditions::DOWN));
+        is_unwell.then(|| Moment::from_micros(self.unwell.load(Ordering::Relaxed)))
+    }
+
+    fn begin_unwell(&self, now: Moment) {
+        if !self.conditions().any(Conditions::OUT.with(Conditions::DOWN)) {
+            self.unwell.store(now.micros(), Ordering::Relaxed);
+        }
     }
 
     /// Whether it accepts connections, by the last that was found since then: by a connect check, a
@@ -284,6 +319,7 @@ impl Upstream {
     }
 
     fn put_out(&self, why: Conditions, now: Moment) {
+        self.begin_unwell(now);
         if !self.is_out() {
             self.trials.begin(now);
         }
@@ -522,10 +558,11 @@ mod tests {
         upstream.note_refused(at(1));
         assert_eq!(upstream.trial_due(true), None);
         assert!(upstream.wants_check());
-        upstream.note_accepted(at(2));
-        assert!(!upstream.wants_check());
+        upstream.note_accepted(3, at(2));
+        assert_eq!(upstream.unwell_since(), Some(at(1)));
         assert_eq!(upstream.trial_due(true).map(|due| due.at), Some(at(2)), "whatever its time");
         let trial = upstream.trials.enter(at(2)).unwrap();
+        assert!(!upstream.wants_check(), "a request finds out");
         assert_eq!(upstream.trials.leave(trial, Some(false), 3), Shown::Fails);
         upstream.stay_out(false, Some(&settings), &breaker, at(3), &mut draws);
         let own = upstream.ejection.until().max(upstream.trials.until());
@@ -536,6 +573,31 @@ mod tests {
         );
         upstream.come_back(own);
         assert_eq!(upstream.conditions(), Conditions::SLOW_START);
+    }
+
+    #[test]
+    fn where_nobody_comes_checks_in_a_row_bring_it_back_with_its_breaker() {
+        let upstream = upstream();
+        let settings = BreakerSettings { requests: 1, ..BreakerSettings::default() };
+        let fared = Fared { failed: true, slow: false };
+        assert!(upstream.breaker.note(fared, &settings, || true, at(1), &mut Draws::seeded(1)));
+        upstream.note_breaker(at(1));
+        upstream.note_refused(at(1));
+        upstream.note_accepted(3, at(2));
+        upstream.note_accepted(3, at(3));
+        upstream.note_refused(at(3));
+        for second in 4..6 {
+            upstream.note_accepted(3, at(second));
+            assert!(upstream.is_out() && upstream.wants_check());
+        }
+        let trial = upstream.trials.enter(at(6)).unwrap();
+        upstream.trials.leave(trial, None, 3);
+        upstream.note_accepted(3, at(7));
+        assert!(upstream.is_out(), "somebody came: what a request finds counts for more");
+        upstream.note_accepted(3, at(8));
+        upstream.note_accepted(3, at(9));
+        assert_eq!(upstream.conditions(), Conditions::SLOW_START);
+        assert_eq!((upstream.breaker.is_open(), upstream.unwell_since()), (false, None));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //!
 //! Who was asked while it was out carries the number of that time: what ends late decides nothing.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -25,6 +25,8 @@ pub struct Trials {
     tried: AtomicU64,
     /// When a connect check or a probe of it last succeeded.
     accepted: AtomicU64,
+    /// How many did in a row since it was last asked.
+    checks: AtomicU32,
     /// When it last refused a connection or could not be reached; 0 for never.
     refused: AtomicU64,
     /// Until when it is left alone for failing at everything.
@@ -81,6 +83,7 @@ impl Trials {
     /// It is put out now, or was in vain tried for another reason: what was good before is forgotten.
     pub(super) fn begin(&self, now: Moment) {
         self.tried.store(now.micros(), Ordering::Relaxed);
+        self.checks.store(0, Ordering::Relaxed);
         let next = |word: u64| Some(((word >> 32) + 1) << 32);
         // The closure always answers, so this cannot fail.
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
@@ -96,6 +99,7 @@ impl Trials {
                 .is_ok();
         taken.then(|| {
             self.tried.store(now.micros(), Ordering::Relaxed);
+            self.checks.store(0, Ordering::Relaxed);
             Trial { turn: (word >> 32) as u32, is_due: true }
         })
     }
@@ -130,14 +134,21 @@ impl Trials {
         }
     }
 
-    /// A connect check or a probe of it has succeeded.
-    pub(super) fn note_accepted(&self, now: Moment) {
+    /// A connect check or a probe of it has succeeded; how many have in a row since it was last asked.
+    pub(super) fn note_accepted(&self, now: Moment) -> u32 {
         self.accepted.store(now.micros(), Ordering::Relaxed);
+        self.checks.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Whether a trial is under way.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.word.load(Ordering::Acquire) & UNDER_WAY != 0
     }
 
     /// It refused a connection, or could not be reached.
     pub(super) fn note_refused(&self, now: Moment) {
         self.refused.store(now.micros(), Ordering::Relaxed);
+        self.checks.store(0, Ordering::Relaxed);
     }
 
     /// When it last refused a connection; none if it never did.

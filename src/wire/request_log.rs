@@ -82,30 +82,38 @@ impl RequestLog {
         }
     }
 
-    fn refusal(&self, record: &Record<'_>) {
+    fn refusal(&self, record: &Record<'_>, snapshot: &Snapshot) {
         let Some(cause) = record.refusal() else { return };
         let Say::Line { left_out } = self.refusals.ask(&self.clock) else { return };
         if left_out > 0 {
             tracing::info!(left_out, "more requests were refused than are shown");
         }
-        let said = &record.said;
+        let (said, took) = (&record.said, record.duration + record.waited);
+        let host = String::from_utf8_lossy(said.host);
         tracing::info!(
             reason = cause.reason(),
             status = record.status,
+            service = record.service().map(|service| &*snapshot.services[service].name),
             client = record.noted.client.map(|client| client.to_string()),
-            method = said.method,
-            host = &*String::from_utf8_lossy(said.host),
-            path = said.path(),
+            method = some(said.method),
+            host = some(&host),
+            path = some(said.path()),
+            took_ms = took.as_millis() as u64,
             request_id = &*String::from_utf8_lossy(record.request_id),
             "request refused"
         );
     }
 }
 
+/// A field that has something to say.
+fn some(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 impl Reader for RequestLog {
     fn read(&self, record: &Record<'_>, snapshot: &Snapshot) {
         self.attempts(record, snapshot);
-        self.refusal(record);
+        self.refusal(record, snapshot);
         if record.noted.is_client_doubtful
             && let Say::Line { .. } = self.doubts.ask(&self.clock)
         {

@@ -146,3 +146,54 @@ async fn a_name_that_does_not_resolve_is_an_event_and_a_metric() {
     let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
     assert!(metrics.contains("pointsman_name_resolves{name=\"shop.invalid:80\"} 0"), "{metrics}");
 }
+
+#[tokio::test]
+async fn answers_during_a_maintenance_count_for_their_service() {
+    let blue = Origin::named("blue").await;
+    let edge = Edge::before(&[("blue", &blue)], "").await;
+    edge.admin("PUT", "/v1/services/shop/mode", r#"{"mode": "maintenance"}"#).await;
+    assert_eq!(edge.get(&[]).await.status, 503);
+    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    let line = "pointsman_requests_total{service=\"shop\",pool=\"\",code=\"5xx\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+    assert!(!metrics.contains("{service=\"_unmatched\",pool=\"\",code=\"5xx\"}"), "{metrics}");
+    let (_, last) = edge.admin("GET", "/v1/requests", "").await;
+    assert!(last.to_string().contains("\"shop\""), "{last}");
+}
+
+#[tokio::test]
+async fn one_that_refuses_says_so_with_since_and_why_and_comes_back_without_requests() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let lines = format!("[services.shop.pools.blue]\nupstreams = [\"{address}\"]\n");
+    let edge = Edge::start(&lines).await;
+    let upstream = async || {
+        let (_, service) = edge.admin("GET", "/v1/services/shop", "").await;
+        service["pools"][0]["upstreams"][0].clone()
+    };
+    // Enough to open its breaker too.
+    for _ in 0..30 {
+        let status = edge.get(&[]).await.status;
+        assert!(status == 502 || status == 503, "{status}");
+    }
+    let refusing = upstream().await;
+    assert_eq!(refusing["state"], "refusing", "{refusing}");
+    assert!(
+        refusing["since"].as_f64() > Some(1e9) && refusing["last_error_at"].as_f64() > Some(1e9)
+    );
+    assert!(refusing["last_error"].as_str().unwrap().contains("refuses connections"), "{refusing}");
+    let answer = edge.get(&[]).await;
+    assert_eq!((answer.status, answer.fields("retry-after")), (503, vec!["1"]), "a check a second");
+    until("it is told", async || {
+        let is = |event: &Value| event["what"].as_str().unwrap().contains("refuses connections");
+        events(&edge).await.iter().any(is)
+    })
+    .await;
+    let _listener = socket.listen(8).unwrap();
+    until("checks alone bring it back", async || upstream().await["state"] != "refusing").await;
+    let back = upstream().await;
+    assert_eq!((&back["breaker"]["state"], &back["since"]), (&"closed".into(), &Value::Null));
+    let (_, service) = edge.admin("GET", "/v1/services/shop", "").await;
+    assert_eq!(service["pools"][0]["breaker"]["state"], "closed", "{service}");
+}

@@ -38,6 +38,7 @@ const NOW: (Moment, WallTime) =
 fn record<'r>(nth: u64, request_id: &'r str, outcome: Outcome, noted: &'r Noted) -> Record<'r> {
     Record {
         pool: Some((0, 0)),
+        closed: None,
         outcome,
         status: Some(200),
         cause: None,

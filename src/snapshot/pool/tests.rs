@@ -194,7 +194,7 @@ fn who_refused_its_last_connection_is_not_asked_until_it_accepts() {
     bench.pass(Duration::from_secs(60));
     bench.pool.assess(&bench.stability, bench.now);
     assert_eq!(bench.tries(200), None, "nothing shows that it would be any use");
-    bench.upstream(1).note_accepted(bench.now);
+    bench.upstream(1).note_accepted(3, bench.now);
     bench.pool.assess(&bench.stability, bench.now);
     assert_eq!([200; 4].map(|status| bench.tries(status)), [Some(1), Some(1), Some(1), None]);
     assert!((0..500).any(|_| bench.pick() == Ok(1)));
@@ -221,7 +221,7 @@ fn a_post_is_a_trial_only_if_nothing_better_comes_for_two_seconds() {
     let mut bench = Bench::new(2);
     bench.refuses = true;
     bench.fail(0, 1);
-    bench.upstream(0).note_accepted(bench.now + Duration::from_micros(1));
+    bench.upstream(0).note_accepted(3, bench.now + Duration::from_micros(1));
     bench.pool.assess(&bench.stability, bench.now);
     bench.pass(Duration::from_millis(1_900));
     let is_trial = |bench: &mut Bench| bench.choose(Tries::IfNeedBe).map(|pick| pick.is_trial);

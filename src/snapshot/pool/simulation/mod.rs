@@ -306,7 +306,7 @@ impl Life {
         for member in self.pool.members.list() {
             let place = usize::from(member.upstream.name.as_bytes()[10] - b'1');
             if member.upstream.wants_check() && self.does[place] != Does::Refuses {
-                member.upstream.note_accepted(self.now);
+                member.upstream.note_accepted(3, self.now);
             }
         }
         self.pool.assess(&self.stability, self.now);

@@ -27,6 +27,7 @@ fn latency(requests: u64, draws: &mut Draws) -> Distribution {
 /// A second of 1,000 requests, a tenth of them the canary's, with so many strata.
 fn reading(strata: usize, draws: &mut Draws) -> Reading {
     let mut side = |requests: u64, bad: u64| Side {
+        cold: Distribution::default(),
         attempts: Counts { total: requests, bad },
         latency: latency(requests, draws),
         arrivals: requests,

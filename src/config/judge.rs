@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::key::{
-    Key, Kind, Table, Without, boolean, decimal, free, millis, secs, share, table, text_option,
-    texts, time, wait, word, word_option,
+    Key, Kind, Table, Without, boolean, decimal, free, millis, mins, secs, share, table,
+    text_option, texts, time, wait, word, word_option,
 };
 use super::section::Section;
 use super::values::checked_name;
@@ -44,9 +44,13 @@ pub(super) static JUDGE: Table = Table::new(
         share("rate", (0.0, 99.0), 0.1)
             .about("and the rate up to which it may fail whatever the old one does"),
         share("guard", (0.01, 99.0), 5.0)
-            .about("failures that take it back whatever the old version does"),
+            .about("failures that take it back, unless the old version fails more than half as often"),
         decimal("tempering", (1.0, 100.0), 3.0)
             .about("the most by which bursts of failures weaken evidence; 1 for never"),
+        wait("warm_up", mins(1)).about(
+            "for so long after its first answer, or its return, latencies of an upstream do not count; \
+             the first step lasts longer by it; \"0s\" counts all",
+        ),
         share("budget", (0.01, 100.0), 2.0)
             .about("the share of the error budget that one rollout may spend"),
         word("on_inconclusive", &["pause", "promote", "rollback"])
@@ -109,6 +113,7 @@ pub(super) fn judge(service: &mut Section<'_>, problems: &mut Problems) -> Judgi
         guard,
         tempering_limit: section.decimal(problems, "tempering").unwrap_or_default(),
         budget_share,
+        warm_up: section.time(problems, "warm_up"),
     };
     let judging = Judging {
         settings,
@@ -240,7 +245,7 @@ mod tests {
             "enabled = false\nerrors = [\"5xx\", \"429\", \"timeout\"]\nclient_errors = true\n\
              metrics = [\"checkout_failed\"]\nby = \"requests\"\nrisk = 2\nratio = 1.5\nrate = 0.2\n\
              latency = { share = 20, time = \"10ms\" }\ngate = { ratio = 3, rate = 1, risk = 10 }\n\
-             guard = 10\ntempering = 1\nbudget = 5\non_inconclusive = \"rollback\"\n\
+             guard = 10\ntempering = 1\nwarm_up = \"5m\"\nbudget = 5\non_inconclusive = \"rollback\"\n\
              prometheus = { url = \"http://127.0.0.1:9090\", query = \"up\", above = 0.5, \
              interval = \"5s\" }\n",
         )
@@ -257,6 +262,7 @@ mod tests {
             beta: 0.1,
             guard: 0.1,
             tempering_limit: 1.0,
+            warm_up: Duration::from_secs(300),
             budget_share: 0.05,
         };
         assert_eq!(judging.settings, settings);

@@ -65,7 +65,7 @@ static GUARD: Table = Table::new(
     &[
         share("errors", (0.0, 100.0), 5.0)
             .example("\"5%\"")
-            .about("more than this share of the target's requests failed"),
+            .about("more than this share of the target's requests failed, and twice the old one's"),
         number("requests", (1, 1_000_000_000), 50).about("of at least so many"),
         time("within", mins(10)).about("since it got traffic"),
     ],

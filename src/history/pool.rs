@@ -33,6 +33,7 @@ pub(super) struct Reading<'p> {
     pub pool: &'p Pool,
     totals: Totals,
     latency: Distribution,
+    cold: Distribution,
 }
 
 /// The last minutes of one pool.
@@ -54,7 +55,8 @@ impl<'p> Reading<'p> {
         let shielded = pool.state.shielded.load(Ordering::Relaxed);
         let (requests, errors) = (tally.total(), tally.errors() + shielded);
         let totals = Totals { requests, errors, nanos: tally.nanos };
-        Reading { pool, totals, latency: pool.state.latency.read() }
+        let (latency, cold) = (pool.state.latency.read(), pool.state.cold.read());
+        Reading { pool, totals, latency, cold }
     }
 
     /// Requests that have ended by now.
@@ -66,7 +68,7 @@ impl<'p> Reading<'p> {
 impl PoolMinutes {
     /// Takes in a look.
     pub fn note(&mut self, reading: Reading<'_>, now: Instant) {
-        let Reading { pool, totals, latency } = reading;
+        let Reading { pool, totals, mut latency, cold } = reading;
         self.totals.push_back(totals);
         if self.totals.len() > LOOKS + 1 {
             self.totals.pop_front();
@@ -78,6 +80,7 @@ impl PoolMinutes {
         if self.marks.len() > MARKS {
             self.marks.pop_front();
         }
+        latency += &cold;
         self.latencies.note(latency);
         let mut before = std::mem::take(&mut self.upstreams);
         for member in pool.members.list() {

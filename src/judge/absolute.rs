@@ -1,7 +1,9 @@
 //! The guard: a canary's counts in, evidence that too much fails whatever else is said.
 //!
 //! Against "at most half of the limit fails", and the rate since the step began must have reached
-//! the limit itself: strong evidence at once, and never about a release that merely is not perfect.
+//! the limit itself: strong evidence at once, and never about a release that merely is not perfect. And
+//! it must be at least twice the stable pool's: what fails in both pools, a database that is away, is no
+//! fault of the release, and would fail on the stable pool too.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +30,8 @@ impl AbsoluteGuard {
         self.0.ln_e()
     }
 
-    /// Whether it fires, with what the canary did since the step began.
-    pub fn fires(&self, limit: f64, alpha: f64, in_step: Counts) -> bool {
-        in_step.ratio() >= limit && self.ln_e() >= -alpha.ln()
+    /// Whether it fires, with what the canary and the stable pool did since the step began.
+    pub fn fires(&self, limit: f64, alpha: f64, in_step: Counts, beside: Counts) -> bool {
+        in_step.ratio() >= limit && in_step.fails_twice(beside) && self.ln_e() >= -alpha.ln()
     }
 }

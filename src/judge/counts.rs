@@ -12,6 +12,11 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Whether they failed at least twice as often as these others; those that are none say nothing.
+    pub fn fails_twice(self, beside: Counts) -> bool {
+        beside.total == 0 || self.ratio() >= 2.0 * beside.ratio()
+    }
+
     /// What came since an earlier reading; all of it if the counters have begun anew since.
     pub fn since(self, earlier: Counts) -> Counts {
         match self.total.checked_sub(earlier.total) {

@@ -193,7 +193,7 @@ impl Judge {
         let worse = Bar::new(self.guard.ln_e(), alpha);
         let mut finding = Finding::new(Metric::Guard, worse, stable, canary);
         // However strong, evidence of more than half of the limit is no failure below the limit.
-        if self.guard.fires(limit, alpha, canary) {
+        if self.guard.fires(limit, alpha, canary, stable) {
             finding.says = Says::Fails;
         }
         finding

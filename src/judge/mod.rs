@@ -312,7 +312,7 @@ impl Judge {
     /// What takes it back, if anything does; the gravest first.
     fn failed(&self, step: &Step) -> Option<Metric> {
         let settings = &self.settings;
-        if self.guard.fires(settings.guard, settings.alpha_more(), step.canary) {
+        if self.guard.fires(settings.guard, settings.alpha_more(), step.canary, step.stable) {
             return Some(Metric::Guard);
         }
         let fails = match &self.frozen {

@@ -30,6 +30,8 @@ pub struct Side {
     /// How long the successful ones took: failures are counted above, and quick failures must not
     /// look like speed.
     pub latency: Distribution,
+    /// How long those took whose upstreams have just started: they are not judged.
+    pub cold: Distribution,
     /// What the split sent here in this tick: requests or, where clients stick, clients that were
     /// first seen in this step.
     pub arrivals: u64,

@@ -31,12 +31,15 @@ pub struct JudgeSettings {
     pub gate_rate: f64,
     /// The chance, 0 to 1, that a canary as bad as that gets more nevertheless, in each step.
     pub beta: f64,
-    /// The share of failures, 0 to 1, that takes a canary back whatever the stable pool does.
+    /// The share of failures, 0 to 1, that takes a canary back, if it is at least twice the stable pool's.
     pub guard: f64,
     /// The most by which bursts of failures divide the evidence; 1 never.
     pub tempering_limit: f64,
     /// The share of the error budget, 0 to 1, that one rollout may spend.
     pub budget_share: f64,
+    /// For so long after its first answer or its return latencies of an upstream do not count, in both
+    /// pools alike; zero counts all.
+    pub warm_up: Duration,
 }
 
 /// The one stored form of the settings: of a plan, and of what a judge has heard.
@@ -55,6 +58,7 @@ struct StoredSettings {
     guard: f64,
     tempering_limit: f64,
     budget_share: f64,
+    warm_up: Duration,
 }
 
 impl Default for JudgeSettings {
@@ -72,6 +76,7 @@ impl Default for JudgeSettings {
             guard: 0.05,
             tempering_limit: 3.0,
             budget_share: 0.02,
+            warm_up: Duration::from_secs(60),
         }
     }
 }
@@ -91,6 +96,7 @@ impl From<JudgeSettings> for StoredSettings {
             guard,
             tempering_limit,
             budget_share,
+            warm_up,
         }: JudgeSettings,
     ) -> StoredSettings {
         StoredSettings {
@@ -106,6 +112,7 @@ impl From<JudgeSettings> for StoredSettings {
             guard,
             tempering_limit,
             budget_share,
+            warm_up,
         }
     }
 }
@@ -125,6 +132,7 @@ impl From<StoredSettings> for JudgeSettings {
             guard,
             tempering_limit,
             budget_share,
+            warm_up,
         }: StoredSettings,
     ) -> JudgeSettings {
         JudgeSettings {
@@ -140,6 +148,7 @@ impl From<StoredSettings> for JudgeSettings {
             guard,
             tempering_limit,
             budget_share,
+            warm_up,
         }
     }
 }

@@ -63,7 +63,7 @@ pub enum Ruling {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// The share of failures, whatever the stable pool does.
+    /// The share of failures, above a limit.
     Guard,
     /// Failures beside the stable pool's.
     Errors,

@@ -53,9 +53,10 @@ impl Judge {
         let (guard, more) = (settings.guard, settings.alpha_more());
         match driver {
             Metric::Guard => format!(
-                "in this step the canary failed {}, and the guard allows less than {}; evidence {} \
-                 that more than {} fail ({} suffices)",
+                "in this step the canary failed {}, the stable pool {}, and the guard allows less than \
+                 {}; evidence {} that more than {} fail ({} suffices)",
                 of(step.canary, "requests"),
+                of(step.stable, ""),
                 percent(guard),
                 odds(self.guard.ln_e()),
                 percent(guard / 2.0),

@@ -22,6 +22,7 @@ mod performing;
 mod rollouts;
 mod storing;
 mod unstored;
+mod warming;
 mod ticking;
 mod traffic;
 #[cfg(test)]

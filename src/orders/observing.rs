@@ -19,8 +19,8 @@ pub(super) struct Observing {
     strata: Arc<[Arc<str>]>,
     /// Both accounts as they were read last, the stable pool's first.
     accounts: [AccountReading; 2],
-    /// Both histograms; none before the first look.
-    took: Option<[Distribution; 2]>,
+    /// Both histograms, and those of upstreams that are cold; none before the first look.
+    took: Option<[[Distribution; 2]; 2]>,
 }
 
 impl Observing {
@@ -67,13 +67,15 @@ impl Observing {
     pub fn read(&mut self, service: &Service, is_warming: bool) -> (Reading, Counts) {
         let accounts = [self.ledger.stable.read(), self.ledger.target.read()];
         let pool = |name: &Arc<str>| service.pool(name);
-        let latency = |name| pool(name).map(|pool| pool.state.latency.read()).unwrap_or_default();
-        let took = [latency(&self.from), latency(&self.to)];
+        let read =
+            |name| pool(name).map(|pool| [pool.state.latency.read(), pool.state.cold.read()]);
+        let took = [&self.from, &self.to].map(|name| read(name).unwrap_or_default());
         let before = self.took.as_ref().unwrap_or(&took);
         let [stable, target] = [0, 1].map(|at| accounts[at].since(&self.accounts[at]));
         let side = |account: &AccountReading, at: usize| Side {
             attempts: account.users.map_or(account.attempts, |users| users.counts()),
-            latency: took[at].since(&before[at]),
+            latency: took[at][0].since(&before[at][0]),
+            cold: took[at][1].since(&before[at][1]),
             arrivals: account.arrivals,
         };
         let reading = Reading {

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use super::draft::{Draft, Undecided, View};
 use super::observing::Observing;
-use super::{Haste, Made, Refused};
+use super::warming::mark_cold;
+use super::{Haste, Made, Now, Refused};
 use crate::clock::WallTime;
 use crate::config::Config;
 use crate::event::{Kind, Subject};
@@ -103,8 +104,10 @@ impl Watched {
 
     /// Has a rollout hear what its pools did since it was asked last; answers with the attempts at
     /// the target.
-    pub fn hear(&mut self, rollout: &mut Rollout, snapshot: &Snapshot, now: WallTime) -> Counts {
+    pub fn hear(&mut self, rollout: &mut Rollout, snapshot: &Snapshot, now: Now) -> Counts {
         let Some(service) = snapshot.service(&rollout.service) else { return Counts::default() };
+        mark_cold(rollout, service, snapshot, now);
+        let now = now.wall;
         let (reading, attempts) = self.observing.read(service, rollout.is_warming(now));
         rollout.hear(&reading, now);
         self.weigh(rollout, service, now);

@@ -279,7 +279,12 @@ impl Orders {
         }
         let under_way: Vec<_> = self.state.rollouts().cloned().collect();
         self.watched.retain(|name, watched| {
-            under_way.iter().any(|known| known.service == *name && known.id == watched.id)
+            let is_known =
+                under_way.iter().any(|known| known.service == *name && known.id == watched.id);
+            if !is_known {
+                warming::unmark(name, snapshot);
+            }
+            is_known
         });
         for rollout in under_way {
             let begin = || Watched::begin(&rollout, &self.config, now.wall);

@@ -543,3 +543,4 @@ mod dead_pools;
 mod hanging;
 mod reloading;
 mod unstored;
+mod warming;

@@ -47,7 +47,7 @@ impl Orders {
             watched.forget_readings();
         }
         let mut heard = (**rollout).clone();
-        let attempts = watched.hear(&mut heard, snapshot, now.wall);
+        let attempts = watched.hear(&mut heard, snapshot, now);
         self.watch_reach(&heard, snapshot, now);
         let by = By::new(ITSELF, None);
         let mut draft = Draft::new(&self.state, self.view(snapshot, now), by);

@@ -43,6 +43,13 @@ pub(super) fn mark_cold(rollout: &mut Rollout, service: &Service, snapshot: &Sna
     }
 }
 
+/// No rollout of a service is under way that would leave out anybody's latencies.
+pub(super) fn unmark(service: &str, snapshot: &Snapshot) {
+    let pools = snapshot.service(service).into_iter().flat_map(|service| &service.pools);
+    let members = pools.flat_map(|pool| pool.members.list());
+    members.for_each(|member| member.upstream.warmth.set_cold(false));
+}
+
 /// The later of both, but the one that is known where they are the same.
 fn later(known: Option<WallTime>, at: WallTime) -> WallTime {
     match known {

@@ -11,7 +11,7 @@ use super::users::Users;
 use super::{Behaviour, Scenario};
 use crate::clock::Draws;
 use crate::judge::ledger::AccountReading;
-use crate::judge::{Counts, Ledger, Reading, Side, tempering};
+use crate::judge::{Counts, Distribution, Ledger, Reading, Side, tempering};
 use crate::rollout::Past;
 use crate::split::{BasisPoints, Split};
 
@@ -121,8 +121,10 @@ impl<'a> Service<'a> {
     }
 
     /// The second that ends so long after the canary's first requests could come.
+    /// The canary's upstreams are new then, and warm up.
     pub fn second(&mut self, ends: Duration, is_warming: bool) -> Second {
         let begins = ends.saturating_sub(Duration::from_secs(1));
+        let is_cold = begins < self.scenario.plan.judging.settings.warm_up;
         let Scenario { traffic, stable, canary, after, stalls, .. } = self.scenario;
         let is_itself = begins >= *after;
         let canary = if is_itself { canary } else { stable };
@@ -135,10 +137,13 @@ impl<'a> Service<'a> {
             true => self.ask_users(requests, fails, usual),
             false => self.ask(requests, fails, usual),
         };
-        let [stable, canary] = [0, 1].map(|place| Side {
-            attempts: asked.judged[place],
-            latency: took[place].draw(asked.attempts[place].good(), &mut self.draws),
-            arrivals: asked.arrivals[place],
+        let [stable, canary] = [0, 1].map(|place| {
+            let drawn = took[place].draw(asked.attempts[place].good(), &mut self.draws);
+            let (latency, cold) = match place == 1 && is_cold {
+                true => (Distribution::default(), drawn),
+                false => (drawn, Distribution::default()),
+            };
+            Side { attempts: asked.judged[place], latency, cold, arrivals: asked.arrivals[place] }
         });
         let reading = Reading { stable, canary, is_warming, ..Reading::default() };
         Second { reading, canary: asked.attempts[1], expected: asked.expected }

@@ -1,7 +1,7 @@
 //! The judge within a rollout: what both pools did second by second in, a verdict and the trail of
 //! what was decided out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,10 @@ pub struct Hearing {
     stood: Duration,
     /// What the two pools took since the share was last set, for people.
     took: [Distribution; 2],
+    /// What the two pools did since then.
+    in_step: [Counts; 2],
+    /// Since when upstreams of both pools warm up, as `POOL/ADDRESS`.
+    warm_since: BTreeMap<Arc<str>, WallTime>,
     /// What a Prometheus server said.
     measured: Measured,
     trail: VecDeque<Second>,
@@ -117,12 +121,16 @@ impl Rollout {
         if hearing.step != self.step {
             hearing.step = self.step;
             hearing.took = Default::default();
+            hearing.in_step = Default::default();
             if let (Some(judge), true) = (&mut hearing.judge, has_traffic) {
                 judge.begin_step(share);
             }
         }
-        hearing.took[0] += &reading.stable.latency;
-        hearing.took[1] += &reading.canary.latency;
+        for (at, side) in [&reading.stable, &reading.canary].into_iter().enumerate() {
+            hearing.took[at] += &side.latency;
+            hearing.took[at] += &side.cold;
+            hearing.in_step[at] += side.attempts;
+        }
         if let Some(judge) = &mut hearing.judge {
             judge.tick(reading);
         }
@@ -156,6 +164,16 @@ impl Rollout {
 
     fn hearing_mut(&mut self) -> &mut Hearing {
         Arc::make_mut(&mut self.hearing)
+    }
+
+    /// Since when upstreams of both pools warm up, as `POOL/ADDRESS`.
+    pub fn warm_since(&self) -> &BTreeMap<Arc<str>, WallTime> {
+        &self.hearing.warm_since
+    }
+
+    /// Remembers since when they do.
+    pub fn set_warm_since(&mut self, since: BTreeMap<Arc<str>, WallTime>) {
+        self.hearing_mut().warm_since = since;
     }
 
     /// Whether the share was set so lately that latencies say nothing yet.
@@ -222,7 +240,7 @@ impl Rollout {
 
     /// Whether a step has waited as long as it may, so that what is missing is told.
     fn has_waited(&self, now: WallTime) -> bool {
-        now.elapsed_since(self.entered) >= self.plan.longest_step.max(self.plan.hold)
+        now.elapsed_since(self.entered) >= self.plan.longest_step.max(self.holds_for())
     }
 
     /// The guard alone, which holds nothing up: how many requests a step wants is its own rule.
@@ -230,7 +248,7 @@ impl Rollout {
         let (mut whole, since) = self.seen();
         whole += last;
         let elapsed = now.elapsed_since(since.unwrap_or(self.started));
-        match self.plan.guard.judge(whole, elapsed) {
+        match self.plan.guard.judge(whole, self.hearing.in_step, elapsed) {
             Verdict::Inconclusive { evidence } => Verdict::Pass { evidence },
             verdict => verdict,
         }

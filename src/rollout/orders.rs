@@ -84,7 +84,7 @@ impl Rollout {
 
     fn go_on(&mut self, now: WallTime, actions: &mut Vec<Action>) {
         let stood_still = self.stage == Stage::Holding;
-        let longest = self.plan.longest_step.max(self.plan.hold);
+        let longest = self.plan.longest_step.max(self.holds_for());
         self.unpause(now);
         self.on_resumed();
         actions.push(Action::Say(Event::Resumed));

@@ -209,6 +209,11 @@ impl Plan {
         }
         let mut judging = settings.judging.clone();
         judging.settings.enabled = wishes.judge.unwrap_or(judging.settings.enabled);
+        let hold = wishes.hold.unwrap_or(settings.hold);
+        if hold.is_zero() {
+            // Whoever waits for nothing does not wait for that either.
+            judging.settings.warm_up = Duration::ZERO;
+        }
         let watch = wishes.watch.unwrap_or(settings.watch);
         let at_once = strategy == Strategy::AllAtOnce;
         Ok(Plan {
@@ -216,7 +221,7 @@ impl Plan {
             from,
             to,
             steps,
-            hold: wishes.hold.unwrap_or(settings.hold),
+            hold,
             min_requests: wishes.min_requests.unwrap_or(settings.min_requests),
             longest_step: settings.longest_step,
             guard: settings.guard,

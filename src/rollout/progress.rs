@@ -263,14 +263,25 @@ impl Rollout {
         }
     }
 
+    /// How long the step lasts at least: the first one longer, until latencies of a target that has
+    /// just started count too.
+    pub(super) fn holds_for(&self) -> Duration {
+        let settings = &self.plan.judging.settings;
+        match self.step == Some(0) && settings.enabled {
+            true => self.plan.hold + settings.warm_up,
+            false => self.plan.hold,
+        }
+    }
+
     /// Goes on from a step that has lasted long enough and is well.
     fn hold(&mut self, elapsed: Duration, view: &View<'_>, actions: &mut Vec<Action>) {
         let enough = self.counts.total >= self.plan.min_requests;
         let passes = matches!(view.verdict, Verdict::Pass { .. });
-        if elapsed >= self.plan.hold && enough && passes && view.target_ready {
+        let hold = self.holds_for();
+        if elapsed >= hold && enough && passes && view.target_ready {
             self.take_step(self.following(), view.now, actions);
-        } else if elapsed >= self.plan.longest_step.max(self.plan.hold) {
-            let within = in_words(self.plan.longest_step.max(self.plan.hold));
+        } else if elapsed >= self.plan.longest_step.max(hold) {
+            let within = in_words(self.plan.longest_step.max(hold));
             let (trouble, why) = match &view.verdict {
                 _ if !enough => {
                     let (came, wanted) = (self.counts.total, self.plan.min_requests);

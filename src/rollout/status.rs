@@ -91,7 +91,7 @@ impl Rollout {
     }
 
     fn hold_words(&self, elapsed: Duration) -> String {
-        let left = self.plan.hold.saturating_sub(elapsed);
+        let left = self.holds_for().saturating_sub(elapsed);
         let missing = self.plan.min_requests.saturating_sub(self.counts.total);
         let for_time = (!left.is_zero()).then(|| format!("another {} s", left.as_secs().max(1)));
         let for_requests = (missing > 0).then(|| format!("{missing} more requests"));

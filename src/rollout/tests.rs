@@ -9,7 +9,7 @@ mod retreat;
 mod time;
 
 use super::*;
-use crate::judge::Metric;
+use crate::judge::{JudgeSettings, Metric};
 use crate::split::BasisPoints;
 
 const BLUE: &str = "blue";
@@ -84,9 +84,16 @@ fn smoke(timeout: u64) -> Smoke {
     }
 }
 
+/// A judge for whom nobody is cold.
+fn warm() -> Judging {
+    let settings = JudgeSettings { warm_up: Duration::ZERO, ..JudgeSettings::default() };
+    Judging { settings, ..Judging::default() }
+}
+
 /// The settings of a service, short of any hook.
 fn settings(strategy: Strategy) -> RolloutSettings {
     RolloutSettings {
+        judging: warm(),
         strategy,
         steps: vec![share(1), share(10), share(100)],
         hold: seconds(60),
@@ -321,6 +328,28 @@ fn blue_green_asks_before_it_flips_and_watches_after() {
     assert!(trial.words().contains("kept warm for another 1 s"), "{}", trial.words());
     trial.ticks(2);
     assert_eq!((trial.outcome(), trial.log()), ("promoted", vec![]));
+}
+
+#[test]
+fn the_first_step_lasts_longer_by_the_time_in_which_a_target_warms_up() {
+    let warming = RolloutSettings { judging: Judging::default(), ..settings(Strategy::Canary) };
+    let mut trial = Trial::of(&warming);
+    trial.tick();
+    trial.ticks(119);
+    assert_eq!((trial.share(), trial.words().as_str()), (1, "holds 1 % for another 1 s"));
+    trial.tick();
+    assert_eq!(trial.share(), 10);
+    trial.ticks(60);
+    assert_eq!(trial.share(), 100, "the others as long as they are to");
+    // Without a judge nobody looks at latencies, and whoever waits for nothing does not for that.
+    let unjudged = Wishes { judge: Some(false), ..Wishes::default() };
+    let mut trial = Trial::wishing(&warming, &unjudged);
+    trial.ticks(61);
+    assert_eq!(trial.share(), 10);
+    let at_once = Wishes { hold: Some(Duration::ZERO), ..Wishes::default() };
+    let mut trial = Trial::wishing(&RolloutSettings { min_requests: 0, ..warming }, &at_once);
+    trial.ticks(2);
+    assert_eq!(trial.share(), 10);
 }
 
 #[test]

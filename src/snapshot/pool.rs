@@ -43,8 +43,11 @@ pub struct PoolState {
     pub queue: Arc<Queue>,
     /// What its upstreams did, attempt by attempt.
     pub attempts: Attempts,
-    /// How long its upstreams took to the head of their answers, but for failures.
+    /// How long its upstreams took to the head of their answers, but for failures and for those that
+    /// are cold.
     pub latency: Histogram,
+    /// How long those took that are cold.
+    pub cold: Histogram,
     /// Requests that failed or were refused here and were taken by the stable pool instead.
     pub shielded: AtomicU64,
     /// Connect checks that somebody waits for.
@@ -198,6 +201,7 @@ impl Default for PoolState {
             queue: Arc::default(),
             attempts: Attempts::default(),
             latency: Histogram::new(THREADS),
+            cold: Histogram::new(THREADS),
             shielded: AtomicU64::new(0),
             wanted: Wanted::default(),
             in_flight: AtomicU32::new(0),
@@ -522,7 +526,11 @@ impl Pool {
         if is_known {
             self.state.attempts.count(failed);
             if !failed {
-                self.state.latency.record(ended.took);
+                let of = match upstream.warmth.is_cold() {
+                    true => &self.state.cold,
+                    false => &self.state.latency,
+                };
+                of.record(ended.took);
             }
             self.note_latency(upstream, ended, in_a_row, stability, now);
         }

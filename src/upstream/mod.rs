@@ -16,6 +16,7 @@ mod run;
 mod tally;
 mod trials;
 mod trouble;
+mod warmth;
 mod window;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use proof::Proof;
 pub use tally::{Connections, DURATION_BOUNDS, Outcome, StatusClass, Tally, TallyReading};
 pub use trials::{Due, Shown, Trial, Trials};
 pub use trouble::Trouble;
+pub use warmth::{Since, Warmth};
 pub use window::{SECONDS as WINDOW_SECONDS, Window};
 
 use run::Run;
@@ -64,6 +66,8 @@ pub struct Upstream {
     pub trials: Trials,
     /// What connect checks found.
     pub checked: Checked,
+    /// Since when it warms up.
+    pub warmth: Warmth,
     /// How fast it answers.
     pub latency: Latency,
     /// Why it may not take requests, or not all of them: 0 for the usual case, so that one load
@@ -163,6 +167,7 @@ impl Upstream {
             ejection: Ejection::default(),
             trials: Trials::default(),
             checked: Checked::default(),
+            warmth: Warmth::default(),
             latency: Latency::default(),
             conditions: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
@@ -257,6 +262,7 @@ impl Upstream {
     /// It refused a connection, or could not be reached.
     pub fn note_refused(&self, now: Moment) {
         self.trials.note_refused(now);
+        self.warmth.note_refused(now);
         self.put_out(Conditions::REFUSING, now);
     }
 
@@ -476,6 +482,7 @@ impl Upstream {
     /// The head of a good answer has come: whatever becomes of the rest, it is not frozen.
     pub fn note_answer(&self, now: Moment) {
         self.answered.store(now.micros(), Ordering::Relaxed);
+        self.warmth.note_answer(self.trials.accepted(), now);
     }
 
     /// Whether it has begun a good answer to anybody since then.

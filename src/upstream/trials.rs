@@ -159,6 +159,11 @@ impl Trials {
         }
     }
 
+    /// When a connect check or a probe of it last succeeded while it was out.
+    pub fn accepted(&self) -> Moment {
+        Moment::from_micros(self.accepted.load(Ordering::Relaxed))
+    }
+
     /// Whether it has accepted a connection since it last refused one.
     pub fn accepts(&self) -> bool {
         self.accepted.load(Ordering::Relaxed) > self.refused.load(Ordering::Relaxed)

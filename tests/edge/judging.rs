@@ -13,8 +13,9 @@ use crate::harness::{Edge, Load, Origin, PATIENCE, Reply, alone, until};
 
 const ANYWHERE: &str = "127.0.0.1:0";
 
-/// Nothing but the judge takes a failing upstream's traffic away.
-const UNGUARDED: &str = "breaker = false\nejection = false\nretries.budget = 100\n";
+/// Nothing but the judge takes a failing upstream's traffic away, and nobody is cold.
+const UNGUARDED: &str =
+    "breaker = false\nejection = false\nretries.budget = 100\njudge.warm_up = \"0s\"\n";
 
 /// An origin of which every so many requests fail once it is `bad`, and every thousandth before.
 async fn flaky(name: &str, bad: &Arc<AtomicBool>, every: u64) -> (Origin, Arc<AtomicU64>) {
@@ -119,16 +120,19 @@ async fn a_canary_as_good_as_the_old_version_gets_everything() {
     assert_eq!(ended["state"], "promoted", "{ended}");
 }
 
+/// An origin of which every fiftieth answer takes so many milliseconds.
+async fn slow_each_50th(name: &'static str, tail: u64) -> Origin {
+    let asked = AtomicU64::new(0);
+    let script = move |_: &_| {
+        let nth = asked.fetch_add(1, Ordering::Relaxed);
+        Reply::ok(name).late(if nth.is_multiple_of(50) { tail } else { 4 })
+    };
+    Origin::at(ANYWHERE.parse().unwrap(), script).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slower_tail_goes_back() {
     let _alone = alone().await;
-    let slow_each_50th = |name: &'static str, tail: u64| {
-        let asked = AtomicU64::new(0);
-        Origin::at(ANYWHERE.parse().unwrap(), move |_| {
-            let nth = asked.fetch_add(1, Ordering::Relaxed);
-            Reply::ok(name).late(if nth.is_multiple_of(50) { tail } else { 4 })
-        })
-    };
     // The slowest fiftieth takes half as long again, and so does the p99: by more than a busy machine
     // adds to either.
     let (blue, green) = (slow_each_50th("blue", 400).await, slow_each_50th("green", 600).await);
@@ -146,8 +150,8 @@ async fn a_slower_tail_goes_back() {
 async fn too_little_traffic_pauses_and_somebody_is_told() {
     let (blue, green) = (Origin::fast("blue").await, Origin::fast("green").await);
     let told = Origin::always(Reply::ok("")).await;
-    let service = "[services.shop.rollout]\nsteps = [50, 100]\nhold = \"1s\"\nmin_requests = 1\n\
-                   longest_step = \"3s\"\n";
+    let service = "judge.warm_up = \"0s\"\n[services.shop.rollout]\nsteps = [50, 100]\n\
+                   hold = \"1s\"\nmin_requests = 1\nlongest_step = \"3s\"\n";
     let pools = [("blue", &blue), ("green", &green)];
     let notify = format!("[[notify]]\nurl = \"http://{}/hook\"\n", told.address);
     let edge = Edge::start(&format!("{}{notify}", shop(&pools, service))).await;
@@ -168,6 +172,26 @@ async fn too_little_traffic_pauses_and_somebody_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_just_started_may_be_slow() {
+    let _alone = alone().await;
+    let (blue, green) = (slow_each_50th("blue", 100).await, slow_each_50th("green", 900).await);
+    let service = UNGUARDED.replace("\"0s\"", "\"1h\"");
+    let edge = Edge::before(&[("blue", &blue), ("green", &green)], &service).await;
+    let load = Load::gets(edge.address, 500).start();
+    until("the old version has a past", async || blue.asked() > 1_000).await;
+    start(&edge, r#"{"to": "green", "steps": [50, 100], "hold": "1h"}"#).await;
+    // Both are cold, for this proxy knows neither for longer; people see how long they take.
+    until("it was asked a lot", async || green.asked() > 3_000).await;
+    let now = rollout(&edge).await;
+    load.stop().await;
+    assert_eq!(now["state"], "running", "{now}");
+    let metrics = now["judgement"]["metrics"].as_array().unwrap();
+    let p99 = metrics.iter().find(|metric| metric["metric"] == "p99").unwrap();
+    assert_eq!(p99["target"]["requests"], 0, "{p99}");
+    assert!(now["latency"].to_string().contains("p99"), "{now}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_upstreams_report_is_judged_and_stays_between_us() {
     let _alone = alone().await;
     let asked = AtomicU64::new(0);
@@ -179,7 +203,7 @@ async fn what_upstreams_report_is_judged_and_stays_between_us() {
     })
     .await;
     let service = "override = { header = \"x-pool\" }\n\
-                   [services.shop.judge]\nmetrics = [\"checkout_failed\"]\n";
+                   [services.shop.judge]\nwarm_up = \"0s\"\nmetrics = [\"checkout_failed\"]\n";
     let edge = Edge::before(&[("blue", &blue), ("green", &green)], service).await;
     let response = edge.get(&["x-pool: green"]).await;
     assert_eq!((&*response.body, response.fields("x-pointsman-metric").len()), ("green", 0));

@@ -28,6 +28,9 @@ steps = [10, 100]
 hold = "20s"
 watch = "30s"
 
+[services.shop.judge]
+warm_up = "0s"
+
 [services.search.pools.red]
 upstreams = ["127.0.0.1:9004"]
 "#;

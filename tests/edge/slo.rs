@@ -25,7 +25,7 @@ const PLAIN: &str = "breaker = false\nejection = false\nretries = { attempts = 0
 
 /// Not for this: the guard is too quick for a budget to have a say.
 const NO_GUARD: &str = "rollout = { steps = [10, 50, 100], hold = \"1s\", min_requests = 1, \
-                        guard.errors = 100 }\n";
+                        guard.errors = 100 }\njudge.warm_up = \"0s\"\n";
 
 async fn slo(edge: &Edge) -> Value {
     edge.admin("GET", "/v1/services/shop/slo", "").await.1

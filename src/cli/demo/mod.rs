@@ -159,7 +159,7 @@ fn free(usual: &str) -> SocketAddr {
 fn config(listen: SocketAddr, blue: SocketAddr, green: SocketAddr) -> String {
     format!(
         "[[listeners]]\naddress = \"{listen}\"\n\n\
-         [services.shop]\nsplit = {{ blue = 100, green = 0 }}\n\n\
+         [services.shop]\nsplit = {{ blue = 100, green = 0 }}\njudge.warm_up = \"0s\"\n\n\
          [services.shop.pools]\nblue.upstreams = [\"{blue}\"]\ngreen.upstreams = [\"{green}\"]\n"
     )
 }

@@ -52,7 +52,7 @@ fn rulings(seconds: &[(Counts, Counts)]) -> Vec<Ruling> {
         for (_, share) in steps.iter().filter(|(at, _)| *at == second) {
             judge.begin_step(BasisPoints::new(*share).expect("it is a share"));
         }
-        let side = |attempts| Side { attempts, latency: latency.clone(), arrivals: 0 };
+        let side = |attempts| Side { attempts, latency: latency.clone(), ..Side::default() };
         judge.tick(&Reading { stable: side(*stable), canary: side(*canary), ..Reading::default() });
         said.push(judge.ruling());
     }
@@ -121,7 +121,7 @@ proptest! {
         }
         let bad = requests.iter().filter(|request| request.2).count() as u64;
         let attempts = Counts { total: requests.len() as u64, bad };
-        let single = Side { attempts, latency: whole.read(), arrivals: 0 };
+        let single = Side { attempts, latency: whole.read(), ..Side::default() };
         let judged = |canary: Side| {
             let mut judge = Judge::default();
             judge.tick(&Reading { stable: single.clone(), ..Reading::default() });

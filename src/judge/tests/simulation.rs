@@ -237,7 +237,7 @@ pub fn guard(horizon: u64, traffic: &Traffic, draws: &mut Draws) -> Option<Detec
         so_far.seconds += 1;
         so_far.canary += canary;
         guard.tick(0.05, spending.tick(), canary);
-        guard.fires(0.05, 0.001, so_far.canary).then_some(so_far)
+        guard.fires(0.05, 0.001, so_far.canary, Counts::default()).then_some(so_far)
     })
 }
 

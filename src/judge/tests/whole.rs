@@ -40,6 +40,7 @@ impl Shop {
         let mut side = |attempts: Counts, latencies: &Latencies| Side {
             attempts,
             latency: latencies.draw(attempts.good(), draws),
+            cold: Distribution::default(),
             arrivals: attempts.total,
         };
         Reading {
@@ -342,7 +343,7 @@ fn latency_that_smoulders_holds_a_canary_whose_gate_is_open() {
         let mut latency = Distribution::default();
         (0..1_000 - slow).for_each(|_| latency.add(Duration::from_millis(10)));
         (0..slow).for_each(|_| latency.add(Duration::from_millis(200)));
-        Side { attempts: counts(1_000, 0), latency, arrivals: 0 }
+        Side { attempts: counts(1_000, 0), latency, ..Side::default() }
     };
     let reading = Reading { stable: side(10), canary: side(21), ..Reading::default() };
     let calm = Reading { stable: side(10), canary: side(10), ..Reading::default() };
@@ -389,23 +390,46 @@ fn of_very_many_custom_metrics_the_first_are_judged() {
 
 #[test]
 fn it_may_not_spend_more_of_the_error_budget_than_it_has() {
-    // Worse than the stable pool, and not by more than is tolerated.
+    // Worse than the stable pool, and not by more than is tolerated; nor by as much as the guard wants.
     let mut judge = begun().with_budget(Some(50.0));
-    let seconds = (1..=600).find(|_| {
-        judge.tick(&plain(90, 12));
-        judge.ruling() == Ruling::Fail(Metric::Budget)
-    });
-    assert_eq!(seconds, None, "the guard is first where a tenth fails");
-    let settings = JudgeSettings { guard: 0.5, ..JudgeSettings::default() };
-    let mut judge =
-        Judge::new(settings, 1.0, Distribution::default(), HOUR).with_budget(Some(50.0));
-    judge.begin_step(share(1_000));
     let seconds = (1..=600).find(|_| {
         judge.tick(&plain(90, 12));
         judge.ruling() == Ruling::Fail(Metric::Budget)
     });
     assert_eq!(seconds, Some(26), "{:?}", judge.verdict());
     assert!(judge.verdict().evidence().contains("about 52 requests more"), "{:?}", judge.verdict());
+}
+
+#[test]
+fn what_fails_in_both_pools_is_no_fault_of_the_canary_and_what_fails_twice_as_often_is() {
+    // A database that is away: a fifth of everything fails, then all of it for five seconds.
+    let mut judge = begun();
+    for second in 0..300 {
+        let (stable, canary) = if second % 100 < 5 { (900, 100) } else { (180, 20) };
+        judge.tick(&plain(stable, canary));
+        assert!(!matches!(judge.ruling(), Ruling::Fail(_)), "{second}: {:?}", judge.verdict());
+    }
+    let guard = |stable: u64, canary: u64| {
+        let mut judge = begun();
+        (0..60).for_each(|_| judge.tick(&plain(stable, canary)));
+        let finding = judge.evidence().metrics.into_iter().find(|f| f.metric == Metric::Guard);
+        finding.unwrap().says == Says::Fails
+    };
+    // Of 900 and of 100.
+    assert!(!guard(91, 20) && guard(90, 20), "twice as often and no less");
+    assert!(!guard(0, 4) && guard(0, 5), "and its limit");
+}
+
+#[test]
+fn where_the_stable_pool_has_no_requests_the_guard_stands_alone() {
+    let mut judge = begun();
+    judge.begin_step(BasisPoints::WHOLE);
+    let alone = Reading {
+        canary: Side { attempts: counts(100, 30), ..Side::default() },
+        ..Reading::default()
+    };
+    (0..10).for_each(|_| judge.tick(&alone));
+    assert_eq!(judge.ruling(), Ruling::Fail(Metric::Guard));
 }
 
 #[test]

@@ -176,7 +176,7 @@ impl Section {
         // A gate that opens within the few requests of a run.
         let _ = write!(
             text,
-            "[services.{name}.judge]\nenabled = {}\n\
+            "[services.{name}.judge]\nenabled = {}\nwarm_up = \"0s\"\n\
              gate = {{ ratio = 100, rate = 90, risk = 50 }}\n",
             self.is_judged
         );

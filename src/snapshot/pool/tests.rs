@@ -120,6 +120,19 @@ fn five_failures_in_a_row_eject_and_good_trials_bring_back_slowly() {
 }
 
 #[test]
+fn what_is_cold_is_counted_apart_and_its_errors_as_ever() {
+    let mut bench = Bench::new(2);
+    bench.upstream(0).warmth.set_cold(true);
+    for place in [0, 1, 1] {
+        bench.answer(place, 200, 1);
+        bench.answer(place, 500, 1);
+    }
+    let state = &bench.pool.state;
+    assert_eq!([&state.latency, &state.cold].map(|known| known.read().total()), [2, 1]);
+    assert_eq!((state.attempts.read().total, state.attempts.read().bad), (6, 3));
+}
+
+#[test]
 fn a_third_may_be_ejected_and_the_last_never() {
     let mut bench = Bench::new(3).without_pool_breaker();
     (0..3).for_each(|place| bench.fail(place, 10));

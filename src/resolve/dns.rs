@@ -62,6 +62,9 @@ pub(super) enum Failure {
     /// The name servers know the name or its addresses not to exist.
     #[error("there is no such name, or it has no address")]
     None,
+    /// All its addresses are such that nobody can be asked there.
+    #[error("its addresses are none of a host: {0}")]
+    NoHost(String),
     /// Nobody answered in time.
     #[error("no answer in time")]
     Late,
@@ -172,7 +175,7 @@ impl Dns {
         for target in targets {
             let records = additional.iter().filter(|record| record.name == *target);
             match Addresses::of(records) {
-                Some(addresses) => drop(found.insert(target.clone(), Ok(addresses))),
+                Some(addresses) => drop(found.insert(target.clone(), usable(addresses))),
                 None => asked.push(target.clone()),
             }
         }
@@ -197,6 +200,10 @@ impl Dns {
     }
 
     async fn addresses(&self, host: &str) -> Result<Addresses, Failure> {
+        usable(self.all_addresses(host).await?)
+    }
+
+    async fn all_addresses(&self, host: &str) -> Result<Addresses, Failure> {
         if let Some(ips) = in_hosts_file(host).await {
             return Ok(Addresses { ips, ttl: NO_TTL, lacks: None });
         }
@@ -216,6 +223,23 @@ impl Dns {
             }
         }
         Err(Failure::None)
+    }
+}
+
+/// Without the addresses that are none of a host. Dialled, 0.0.0.0 is this machine itself: a name
+/// that is blocked or taken down that way must not send users' requests here.
+fn usable(mut addresses: Addresses) -> Result<Addresses, Failure> {
+    let is_host = |ip: &IpAddr| {
+        let ip = ip.to_canonical();
+        let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+        !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
+    };
+    let refused: Vec<String> =
+        addresses.ips.iter().filter(|ip| !is_host(ip)).map(IpAddr::to_string).collect();
+    addresses.ips.retain(is_host);
+    match addresses.ips.is_empty() && !refused.is_empty() {
+        true => Err(Failure::NoHost(refused.join(", "))),
+        false => Ok(addresses),
     }
 }
 

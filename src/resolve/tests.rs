@@ -97,6 +97,29 @@ async fn a_changed_answer_is_followed_once_its_ttl_is_over() {
 }
 
 #[tokio::test]
+async fn addresses_of_no_host_are_refused() {
+    let server = NameServer::start().await;
+    let none = ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1", "::ffff:0.0.0.0"];
+    server.host("shop.test", 1, &[&none[..], &["192.0.2.1"]].concat());
+    let mut running = Running::start(config(&server, &["shop.test:80"]));
+    assert_eq!(running.next("shop.test:80").await, sockets(["192.0.2.1:80"]));
+    server.host("shop.test", 1, &none);
+    server.asked_again("shop.test", RecordType::A, 2).await;
+    server.host("shop.test", 1, &["192.0.2.2"]);
+    assert_eq!(
+        running.next("shop.test:80").await,
+        sockets(["192.0.2.2:80"]),
+        "the last one stayed"
+    );
+    server.host("blocked.test", 1, &["0.0.0.0"]);
+    let config = config(&server, &["blocked.test:80"]);
+    let mut resolver = Resolver::new(clock::system());
+    assert!(!resolver.look_up(&config).await);
+    let why = format!("{:?}", resolver.news);
+    assert!(why.contains("none of a host: 0.0.0.0"), "{why}");
+}
+
+#[tokio::test]
 async fn the_last_good_answer_stays_while_there_is_none() {
     let server = NameServer::start().await;
     server.host("shop.test", 1, &["192.0.2.1"]);

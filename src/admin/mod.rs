@@ -120,6 +120,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(requests::list))
         .routes(routes!(requests::show))
         .routes(routes!(operations::put_upstream_state))
+        .routes(routes!(operations::put_labelled_state))
         .routes(routes!(operations::post_upstream))
         .routes(routes!(operations::delete_upstream))
         .routes(routes!(operations::put_breaker))

@@ -14,9 +14,10 @@ use super::answer::{Answer, Body, Object, by, give};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
+use crate::balance::Member;
 use crate::config::duration;
 use crate::orders::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};
-use crate::upstream::Address;
+use crate::upstream::{Address, Label};
 
 /// How long a hold lasts if it does not say.
 const HOLD: Duration = Duration::from_secs(20);
@@ -131,6 +132,42 @@ pub async fn delete_upstream(
     let granted = give(&admin, &place.service, order, by).await?;
     let generation = granted.generation;
     Ok(Json(wire::UpstreamsChanged { address, generation, note: None }).into_response())
+}
+
+/// Takes all upstreams of a service that have a label out for new requests, or lets them back in.
+#[utoipa::path(put, path = "/v1/services/{service}/labelled/state", tag = "operations",
+    params(("service" = String, Path)), request_body = wire::PutLabelledState,
+    responses(
+        (status = 200, description = "The state set", body = wire::LabelledStateSet),
+        (status = 404, description = "No such service, pool or label", body = Problem),
+        (status = 409, description = "A pool that gets traffic would have nobody", body = Problem),
+        (status = 422, description = "That is no label", body = Problem)))]
+pub async fn put_labelled_state(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(service): Path<String>,
+    body: Body<wire::PutLabelledState>,
+) -> Answer {
+    let Json(Object(put)) = body?;
+    let label: Label = put.label.parse().map_err(|error| bad(format!("label: {error}")))?;
+    let by = by(&HeaderMap::new(), &caller, put.author, put.reason, put.force)?;
+    let drains = put.state == wire::UpstreamState::Drain;
+    let (name, pool) = (service.clone(), put.pool.clone());
+    let order = Order::Labelled { service: name, pool, label: label.clone(), drains };
+    let granted = give(&admin, &service, order, by).await?;
+    let snapshot = admin.published.load();
+    let pools = snapshot.service(&service).into_iter().flat_map(|service| &service.pools);
+    let meant = pools.filter(|pool| put.pool.as_ref().is_none_or(|name| **name == *pool.name));
+    let members = meant.flat_map(|pool| pool.members.list());
+    let upstreams: Vec<&Member> = members.filter(|member| member.labels.has(&label)).collect();
+    let set = wire::LabelledStateSet {
+        state: put.state,
+        in_flight: upstreams.iter().map(|member| u64::from(member.upstream.in_flight())).sum(),
+        upstreams: upstreams.iter().map(|member| member.upstream.name.to_string()).collect(),
+        generation: granted.generation,
+        storing: wire::Storing::of(granted.stored),
+    };
+    Ok(Json(set).into_response())
 }
 
 /// Whether a name that was just added resolves within [`NAME_PATIENCE`].

@@ -83,6 +83,7 @@ impl From<Refused> for Problem {
             Refused::NoService(_) => (StatusCode::NOT_FOUND, "no-service"),
             Refused::NoPool { .. } => (StatusCode::NOT_FOUND, "no-pool"),
             Refused::NoUpstream { .. } => (StatusCode::NOT_FOUND, "no-upstream"),
+            Refused::NoLabel { .. } => (StatusCode::NOT_FOUND, "no-label"),
             Refused::Split(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-split"),
             Refused::LostRace(_) => (StatusCode::PRECONDITION_FAILED, "lost-race"),
             Refused::DeadPool { .. } => (StatusCode::CONFLICT, "pool-not-available"),

@@ -243,6 +243,7 @@ fn describe_upstream(
     wire::Upstream {
         address: upstream.name.to_string(),
         name: upstream.of.as_ref().map(ToString::to_string),
+        labels: member.labels.to_map(),
         state: condition(member, conditions, now),
         breaker: wire::Breaker::of(&upstream.breaker, now),
         ejected_for: ejected.then(|| upstream.ejection.until().elapsed_since(now).as_secs_f64()),

@@ -28,8 +28,9 @@ pub(super) use judge::took;
 pub use judge::{Judgement, RolloutReport};
 pub use mirror::{Difference, Mirror};
 pub use operations::{
-    Breaker, BreakerOrder, BreakerSet, BreakerState, Event, Mode, ModeSet, PostUpstream,
-    PutBreaker, PutMode, PutUpstreamState, UpstreamState, UpstreamStateSet, UpstreamsChanged,
+    Breaker, BreakerOrder, BreakerSet, BreakerState, Event, LabelledStateSet, Mode, ModeSet,
+    PostUpstream, PutBreaker, PutLabelledState, PutMode, PutUpstreamState, UpstreamState,
+    UpstreamStateSet, UpstreamsChanged,
 };
 
 pub use requests::Request;
@@ -215,6 +216,9 @@ pub struct Upstream {
     /// The configured name that resolved to it, if it was a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Its labels, if it has any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Whether it takes requests.
     pub state: UpstreamCondition,
     /// Its circuit breaker.

@@ -21,6 +21,7 @@ use std::time::Duration;
 use crate::clock::{Draws, Moment};
 use crate::split::Sticky;
 use crate::upstream::{Conditions, DialAddress, Due, Upstream};
+use crate::upstream::{Label, Labels};
 
 pub use limits::{Gradient, LimitSettings};
 pub use not_taken::{Heard, MayBeAsked, NotTaken};
@@ -59,6 +60,8 @@ pub struct BalanceSettings {
     pub hash: Sticky,
     /// How long an upstream that came back gets less than its share.
     pub slow_start: Duration,
+    /// The label that makes an upstream near: our own; none if all are alike.
+    pub prefer: Option<Label>,
 }
 
 impl Default for BalanceSettings {
@@ -67,6 +70,7 @@ impl Default for BalanceSettings {
             by: Policy::default(),
             hash: Sticky::default(),
             slow_start: Duration::from_secs(30),
+            prefer: None,
         }
     }
 }
@@ -80,6 +84,10 @@ pub struct Member {
     pub weight: u16,
     /// Where to dial; none while its name has not resolved.
     pub target: Option<DialAddress>,
+    /// As the config says.
+    pub labels: Labels,
+    /// Whether it has the label that its service prefers.
+    pub is_near: bool,
 }
 
 /// The members of a pool, prepared for choosing.
@@ -104,6 +112,8 @@ pub struct Picking<'a> {
     pub turn: usize,
     /// Requests that the pool holds, for bounded load.
     pub load: u32,
+    /// Whether who is near is asked before others.
+    pub stays_near: bool,
     /// Whether somebody else answers if nobody is well: then a doubtful one is not asked.
     pub spares: bool,
     /// Places that have been tried already for this request.
@@ -144,6 +154,8 @@ impl Standing {
 /// Who is a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Admit {
+    /// Whoever is well and near.
+    Near,
     /// Whoever is well.
     Available,
     /// Whoever has not been taken out and has not refused a connection within the last second.
@@ -189,6 +201,14 @@ impl Members {
             standing.known += usize::from(member.is_left_in() && !unproven);
         }
         standing
+    }
+
+    /// Whether at least half of those that are near are well, so that requests stay with them.
+    pub fn stay_near(&self) -> bool {
+        let near = self.list.iter().filter(|member| member.is_near && member.weight > 0);
+        let (all, well) = near
+            .fold((0, 0), |(all, well), member| (all + 1, well + usize::from(member.is_well())));
+        all > 0 && 2 * well >= all
     }
 
     /// Whether anybody is well.
@@ -261,6 +281,11 @@ impl Members {
         draws: &mut Draws,
         heard: &mut impl Heard,
     ) -> Result<usize, NoMember> {
+        if by.stays_near
+            && let Some(place) = self.order.pick(self, by, Admit::Near, draws, heard)
+        {
+            return Ok(place);
+        }
         if let Some(place) = self.order.pick(self, by, Admit::Available, draws, heard) {
             return Ok(place);
         }
@@ -291,7 +316,12 @@ impl Members {
         // Whoever was taken in spite of a bar was taken because all were asked, or as a trial.
         let is_barred = |place: usize| self.list[place].bar(place, by, Admit::Available).is_some();
         let are_all_asked = picked.is_some_and(is_barred) && !self.any_well();
-        let admit = if are_all_asked { Admit::Anyone } else { Admit::Available };
+        let is_near = picked.is_some_and(|place| self.list[place].is_near);
+        let admit = match (are_all_asked, by.stays_near && is_near) {
+            (true, _) => Admit::Anyone,
+            (false, true) => Admit::Near,
+            (false, false) => Admit::Available,
+        };
         let why = |(place, member): (usize, &Member)| {
             let heard = || heard.iter().find(|(at, _)| *at == place).map(|(_, why)| *why);
             let why = member.bar(place, by, admit).or_else(heard).unwrap_or(rest);

@@ -72,10 +72,12 @@ pub enum NotTaken {
     PoolFull,
     /// The service takes none: it is held, in maintenance or full.
     ServiceClosed,
+    /// It is not near, and enough that are take requests.
+    Elsewhere,
 }
 
 impl NotTaken {
-    const ALL: [NotTaken; 23] = [
+    const ALL: [NotTaken; 24] = [
         NotTaken::Weightless,
         NotTaken::Unresolved,
         NotTaken::Drained,
@@ -99,6 +101,7 @@ impl NotTaken {
         NotTaken::PoolThrottled,
         NotTaken::PoolFull,
         NotTaken::ServiceClosed,
+        NotTaken::Elsewhere,
     ];
 
     /// The reason of this code, which is its number.
@@ -132,6 +135,7 @@ impl NotTaken {
             NotTaken::PoolThrottled => "pool throttled",
             NotTaken::PoolFull => "pool full",
             NotTaken::ServiceClosed => "service closed",
+            NotTaken::Elsewhere => "not near",
         }
     }
 }
@@ -200,6 +204,7 @@ impl Member {
     /// Why it is no candidate for this request; none if it is.
     pub(super) fn bar(&self, place: usize, by: &Picking<'_>, admit: Admit) -> Option<NotTaken> {
         let bar = match admit {
+            Admit::Near => self.not_well().or_else(|| self.elsewhere()),
             Admit::Available => self.not_well(),
             Admit::Anyone => self.left_out(),
             Admit::NotRefusing => self.left_out().or_else(|| self.refused_lately(by.now)),
@@ -211,6 +216,10 @@ impl Member {
             return Some(NotTaken::Full);
         }
         by.tried.contains(&place).then_some(NotTaken::Tried)
+    }
+
+    fn elsewhere(&self) -> Option<NotTaken> {
+        (!self.is_near).then_some(NotTaken::Elsewhere)
     }
 
     fn refused_lately(&self, now: Moment) -> Option<NotTaken> {
@@ -247,6 +256,6 @@ mod tests {
         }
         let names: std::collections::BTreeSet<_> = NotTaken::ALL.map(NotTaken::name).into();
         assert_eq!(names.len(), NotTaken::ALL.len());
-        assert_eq!(NotTaken::of_code(NotTaken::ServiceClosed as u8 + 1), None);
+        assert_eq!(NotTaken::of_code(NotTaken::Elsewhere as u8 + 1), None);
     }
 }

@@ -25,7 +25,13 @@ impl Bench {
         let member = |(i, &weight): (usize, &u16)| {
             let address: crate::upstream::Address = format!("192.0.2.1:{}", i + 1).parse().unwrap();
             let target = address.target();
-            Member { upstream: Arc::new(Upstream::new(address, None)), weight, target }
+            Member {
+                upstream: Arc::new(Upstream::new(address, None)),
+                weight,
+                target,
+                labels: Labels::default(),
+                is_near: false,
+            }
         };
         let hash = Sticky { keys: vec![StickyKey::ClientIp] };
         Bench {
@@ -53,6 +59,7 @@ impl Bench {
             usual: self.usual,
             turn: self.turn,
             load: held,
+            stays_near: self.members.stay_near(),
             spares: self.spares,
             tried,
             key: self.key,
@@ -446,5 +453,36 @@ proptest! {
             let bound = 10.0 + (100.0 + 60.0 * variance).sqrt();
             prop_assert!((f64::from(*picked) - 20_000.0 * share).abs() <= bound);
         }
+    }
+}
+
+#[test]
+fn while_half_of_those_that_are_near_are_well_nobody_else_is_asked() {
+    for policy in
+        [Policy::Latency, Policy::LeastRequests, Policy::RoundRobin, Policy::ConsistentHash]
+    {
+        let mut bench = Bench::new(policy, &[100; 4]);
+        let mut list = bench.members.list().to_vec();
+        list[..2].iter_mut().for_each(|member| member.is_near = true);
+        bench.members = Members::new(list, policy);
+        let picked = bench.shares(400);
+        assert!(
+            picked[..2].iter().all(|n| *n > 0) && picked[2..] == [0, 0],
+            "{policy:?} {picked:?}"
+        );
+        bench.upstream(0).set_draining(true);
+        assert_eq!(bench.shares(100), [0, 100, 0, 0], "{policy:?}: half of them are well");
+        assert!(bench.pick_but(&[1]).unwrap() > 1, "a retry goes to who is not near");
+        bench.upstream(1).note_refused(bench.now);
+        let picked = bench.shares(400);
+        assert!(
+            picked[..2] == [0, 0] && picked[2..].iter().all(|n| *n > 0),
+            "{policy:?} {picked:?}"
+        );
+        let barred = bench.members.not_taken(&bench.picking(&[]), Some(2), &[], None);
+        assert!(barred.iter().all(|(_, why)| *why != NotTaken::Elsewhere));
+        // Nobody is near where nobody has the label.
+        let plain = Bench::new(policy, &[100; 2]);
+        assert!(!plain.members.stay_near());
     }
 }

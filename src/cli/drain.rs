@@ -10,17 +10,23 @@ use super::api::{Api, Call, segment};
 use super::flip::wait_until_done;
 use super::{Ending, Reach, print};
 use crate::admin::wire;
+use crate::upstream::Label;
 
 /// Take an upstream out for new requests, and wait until it is done.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pointsman drain shop/blue 10.0.0.11:9000\n  \
-                        pointsman drain shop/blue 10.0.0.11:9000 --undo")]
+                        pointsman drain shop/blue 10.0.0.11:9000 --undo\n  \
+                        pointsman drain shop --label zone=a")]
 pub struct Drain {
-    /// The pool, as SERVICE/POOL.
-    #[arg(value_name = "SERVICE/POOL", value_parser = pool)]
-    pool: (String, String),
+    /// The pool; with `--label` also a whole service.
+    #[arg(value_name = "SERVICE[/POOL]")]
+    target: String,
     /// The upstream's address as configured.
-    address: String,
+    #[arg(required_unless_present = "label", conflicts_with = "label")]
+    address: Option<String>,
+    /// All upstreams that have this label, such as `zone=a`.
+    #[arg(long, value_name = "NAME=TEXT")]
+    label: Option<Label>,
     /// Let it take requests again.
     #[arg(long)]
     undo: bool,
@@ -47,37 +53,82 @@ pub(super) fn pool(text: &str) -> Result<(String, String), String> {
 
 impl Drain {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
-        let (service, pool) = &self.pool;
-        let of_pool = format!("/v1/services/{}/pools/{}", segment(service), segment(pool));
-        let path = format!("{of_pool}/upstreams/{}/state", segment(&self.address));
-        let state =
-            if self.undo { wire::UpstreamState::Active } else { wire::UpstreamState::Drain };
-        let author = Some(super::author());
-        let put = wire::PutUpstreamState {
-            state,
-            force: self.force,
-            reason: self.reason.clone(),
-            author,
-        };
+        match (&self.label, &self.address) {
+            (Some(label), _) => self.all_labelled(label).await,
+            (None, Some(address)) => self.one(address).await,
+            (None, None) => Ok(Ending::Usage),
+        }
+    }
+
+    fn state(&self) -> wire::UpstreamState {
+        if self.undo { wire::UpstreamState::Active } else { wire::UpstreamState::Drain }
+    }
+
+    async fn one(&self, address: &str) -> anyhow::Result<Ending> {
+        let (service, pool) = pool(&self.target).map_err(|error| anyhow!("{error}"))?;
+        let of_pool = format!("/v1/services/{}/pools/{}", segment(&service), segment(&pool));
+        let path = format!("{of_pool}/upstreams/{}/state", segment(address));
+        let (state, author) = (self.state(), Some(super::author()));
+        let reason = self.reason.clone();
+        let put = wire::PutUpstreamState { state, force: self.force, reason, author };
         let call = Call::json(Method::PUT, &path, &put);
         let set: wire::UpstreamStateSet = Api(&self.reach)
             .ask(call)
             .await
-            .with_context(|| format!("{} was not changed", self.address))?;
+            .with_context(|| format!("{address} was not changed"))?;
         print(&match (self.reach.json, self.undo) {
             (true, _) => serde_json::to_string_pretty(&set)?,
-            (false, true) => format!("{} takes requests again", self.address),
-            (false, false) => format!("{} takes no new requests", self.address),
+            (false, true) => format!("{address} takes requests again"),
+            (false, false) => format!("{address} takes no new requests"),
         });
         if self.undo || self.no_wait {
             return Ok(Ending::Done);
         }
         let held = async || {
-            let pool: wire::Pool = Api(&self.reach).get_again(&of_pool).await?;
-            let upstream = pool.upstreams.iter().find(|upstream| upstream.address == self.address);
-            let upstream =
-                upstream.ok_or_else(|| anyhow!("{} is gone from its pool", self.address))?;
+            let pool: wire::Pool = Api(&self.reach).ask(Call::get(&of_pool)).await?;
+            let upstream = pool.upstreams.iter().find(|upstream| upstream.address == address);
+            let upstream = upstream.ok_or_else(|| anyhow!("{address} is gone from its pool"))?;
             Ok(u64::from(upstream.in_flight))
+        };
+        wait_until_done(held, self.timeout, self.reach.json).await
+    }
+
+    async fn all_labelled(&self, label: &Label) -> anyhow::Result<Ending> {
+        let (service, pool) = match self.target.split_once('/') {
+            Some((service, pool)) => (service, Some(pool.to_string())),
+            None => (&*self.target, None),
+        };
+        let of_service = format!("/v1/services/{}", segment(service));
+        let path = format!("{of_service}/labelled/state");
+        let put = wire::PutLabelledState {
+            label: label.to_string(),
+            state: self.state(),
+            pool: pool.clone(),
+            force: self.force,
+            reason: self.reason.clone(),
+            author: Some(super::author()),
+        };
+        let call = Call::json(Method::PUT, &path, &put);
+        let set: wire::LabelledStateSet =
+            Api(&self.reach).ask(call).await.context("nothing was changed")?;
+        let who = set.upstreams.join(", ");
+        print(&match (self.reach.json, self.undo) {
+            (true, _) => serde_json::to_string_pretty(&set)?,
+            (false, true) => format!("{who}: they take requests again"),
+            (false, false) => format!("{who}: they take no new requests"),
+        });
+        if self.undo || self.no_wait {
+            return Ok(Ending::Done);
+        }
+        let held = async || {
+            let service: wire::Service = Api(&self.reach).ask(Call::get(&of_service)).await?;
+            let pools = service
+                .pools
+                .iter()
+                .filter(|known| pool.as_ref().is_none_or(|name| known.name == *name));
+            let upstreams = pools.flat_map(|pool| &pool.upstreams);
+            let meant = upstreams.filter(|upstream| set.upstreams.contains(&upstream.address));
+            Ok(meant.map(|upstream| u64::from(upstream.in_flight)).sum())
         };
         wait_until_done(held, self.timeout, self.reach.json).await
     }

@@ -185,6 +185,7 @@ mod tests {
             service: "shop".into(),
             pool: String::new(),
             upstream: String::new(),
+            labels: Default::default(),
             what: String::new(),
             author: None,
             reason: None,

@@ -314,6 +314,13 @@ fn condition(upstream: &wire::Upstream, now: f64) -> (Colour, String) {
     }
 }
 
+/// Its address, the name that it stands for, and its labels.
+fn named(upstream: &wire::Upstream) -> String {
+    let name = upstream.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+    let labels = upstream.labels.iter().map(|(name, text)| format!(" {name}={text}"));
+    format!("{}{name}{}", upstream.address, labels.collect::<String>())
+}
+
 fn upstreams(services: &[wire::Service], screen: Screen) -> String {
     let headings = ["POOL", "UPSTREAM", "??>WEIGHT", "?>IN FLIGHT", ">REQ/S", ">ERRORS", "STATE"];
     let now = clock::system().unix_seconds();
@@ -323,10 +330,7 @@ fn upstreams(services: &[wire::Service], screen: Screen) -> String {
             let (colour, state) = condition(upstream, now);
             let row = vec![
                 pool.name.clone(),
-                match &upstream.name {
-                    Some(name) => format!("{} ({name})", upstream.address),
-                    None => upstream.address.clone(),
-                },
+                named(upstream),
                 upstream.weight.to_string(),
                 upstream.in_flight.to_string(),
                 format!("{:.1}", upstream.requests_per_second),

@@ -30,6 +30,7 @@ mod syntax;
 mod tokens;
 mod values;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -46,7 +47,7 @@ use crate::rollout::RolloutSettings;
 use crate::route::Route;
 use crate::slo::Slo;
 use crate::split::{BasisPoints, Split, Sticky};
-use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health};
+use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health, Labels};
 
 pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
@@ -101,6 +102,10 @@ pub struct Server {
     pub name: Option<Arc<str>>,
     /// What it is part of, such as `production`.
     pub environment: Option<Arc<str>>,
+    /// Its own, such as the zone that it is in.
+    pub labels: Labels,
+    /// Which labels of upstreams are labels of metrics too.
+    pub metric_labels: Vec<Arc<str>>,
     /// Threads that move requests; none means one per core. Takes effect at the next start.
     pub workers: Option<NonZeroUsize>,
     /// Peers whose `X-Forwarded-*` fields are believed.
@@ -230,6 +235,8 @@ pub struct Pool {
     pub name: Arc<str>,
     /// Each address once, with its weight.
     pub upstreams: Vec<(Address, u16)>,
+    /// The labels of those that have any.
+    pub labels: HashMap<Address, Labels>,
 }
 
 /// How long a service's upstreams may take.

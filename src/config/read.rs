@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::suggestion::nearest;
 use super::syntax::broken;
 use super::values::checked_name;
-use super::{Admin, Config, ListenAddress, Listener, Problem, Problems, Service};
+use super::{Admin, Config, ListenAddress, Listener, Problem, Problems, Server, Service};
 use crate::route::{HeaderCondition, HostPattern, PathPattern, Route, RouteTable};
 
 /// The whole file.
@@ -93,7 +93,7 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
     if let Some(admin) = &admin {
         keep_apart(&listeners, &admin.address, problems);
     }
-    let services = services(&mut file, problems, server.allow_commands);
+    let services = services(&mut file, problems, &server);
     let routes = routes(&mut file, problems, &services);
     let notify = notify(&mut file, problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
@@ -147,11 +147,7 @@ fn admin(mut section: Section<'_>, problems: &mut Problems) -> Option<Admin> {
 }
 
 /// Every service with the place of its name; none where it could not be read.
-fn services(
-    file: &mut Section<'_>,
-    problems: &mut Problems,
-    allows_commands: bool,
-) -> Vec<NamedService> {
+fn services(file: &mut Section<'_>, problems: &mut Problems, server: &Server) -> Vec<NamedService> {
     let Some(named) = file.named(problems, "services") else {
         if !file.has("services") {
             let example = "[services.shop.pools.blue]\nupstreams = [\"127.0.0.1:9001\"]";
@@ -161,8 +157,7 @@ fn services(
     };
     let one = |(name, section): (Found<&str>, Option<Section<'_>>)| {
         let checked = checked_name(problems, &name, "service");
-        let read =
-            section.and_then(|section| service(checked?, section, problems, allows_commands));
+        let read = section.and_then(|section| service(checked?, section, problems, server));
         NamedService { name: name.value.to_string(), span: name.span, value: read }
     };
     let mut services: Vec<_> = named.into_iter().map(one).collect();

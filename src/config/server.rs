@@ -9,11 +9,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::key::{
-    Table, Without, boolean, number, number_option, secs, size, table, text_option, texts, time,
-    wait, word,
+    Table, Without, boolean, free, number, number_option, secs, size, table, text_option, texts,
+    time, wait, word,
 };
 use super::section::Section;
+use super::values::labels;
 use super::{ClientLimits, Problem, Problems, Removals, Server};
+use crate::upstream::Label;
 
 pub(super) static SERVER: Table = Table::new(
     "",
@@ -23,6 +25,10 @@ pub(super) static SERVER: Table = Table::new(
             .absent("the machine's name"),
         text_option("environment", "\"production\"")
             .about("what it is part of, in notices and `status`"),
+        free("labels", "").option("{ zone = \"a\" }").about("its own, for `balance.prefer`"),
+        texts("metric_labels", &[])
+            .option("[\"zone\"]")
+            .about("labels of upstreams that are labels of their metrics too"),
         number_option("workers", (1, 1_024), "4")
             .about("threads that move requests; default: one per core")
             .absent("one per core")
@@ -91,7 +97,11 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
     };
     let name = section.text(problems, "name", named);
     let environment = section.text(problems, "environment", named);
+    let own = labels(&mut section, problems);
+    let metric_labels = section.texts(problems, "metric_labels", metric_label);
     let server = Server {
+        labels: own,
+        metric_labels: metric_labels.into_iter().map(|found| found.value).collect(),
         name: name.map(|found| found.value),
         environment: environment.map(|found| found.value),
         workers: workers.and_then(NonZeroUsize::new),
@@ -133,6 +143,15 @@ fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
     }
     section.close(problems);
     limits
+}
+
+/// A label of upstreams that may be one of metrics: none that metrics have already.
+fn metric_label(text: &str) -> Result<Arc<str>, String> {
+    let label = Label::new(text, "any").map_err(|error| error.to_string())?;
+    match ["service", "pool", "upstream", "code", "state", "result", "le"].contains(&text) {
+        true => Err("metrics have a label of this name already".into()),
+        false => Ok(label.name.into()),
+    }
 }
 
 /// A name server: `10.0.0.2`, which means port 53, or `127.0.0.1:5353`.

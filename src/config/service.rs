@@ -10,7 +10,9 @@ use toml::de::DeValue;
 
 use super::fallback::FALLBACK;
 use super::judge::JUDGE;
-use super::key::{Key, Kind, Table, Without, idle, mins, number, secs, table, text_option, time};
+use super::key::{
+    Key, Kind, Table, Without, free, idle, mins, number, secs, table, text_option, time,
+};
 use super::mirror::{MIRROR, mirror};
 use super::rollout::{ROLLOUT, rollout};
 use super::section::{Found, Section, text_of, wrong_kind};
@@ -20,11 +22,11 @@ use super::stability::{
 };
 use super::sticky::{STICKY, sticky};
 use super::suggestion::nearest;
-use super::values::{checked_name, header_name, percent};
-use super::{Pool, Problem, Problems, Service, Timeouts};
+use super::values::{checked_name, header_name, labels, percent};
+use super::{Pool, Problem, Problems, Server, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
 use crate::split::{BasisPoints, Split, SplitError};
-use crate::upstream::Address;
+use crate::upstream::{Address, Labels};
 
 pub(super) static SERVICE: Table = Table::new(
     "",
@@ -77,7 +79,11 @@ static POOL: Table = Table::new("", &[Key::of("upstreams", Kind::Free(""))]);
 
 static UPSTREAM: Table = Table::new(
     "",
-    &[Key::of("address", Kind::Text(None)), number("weight", (1, 10_000), DEFAULT_WEIGHT as u64)],
+    &[
+        Key::of("address", Kind::Text(None)),
+        number("weight", (1, 10_000), DEFAULT_WEIGHT as u64),
+        free("labels", ""),
+    ],
 );
 
 /// What the reference shows of pools.
@@ -85,7 +91,7 @@ const POOLS: &str = r#"[services.shop.pools.blue]
 upstreams = ["10.0.0.11:9000", { address = "shop.internal:9000", weight = 200 }]   # weight: 100
 
 [services.shop.pools.green]
-upstreams = ["unix:/run/shop-green.sock"]
+upstreams = ["unix:/run/shop-green.sock", { address = "10.0.0.21:9000", labels = { zone = "a" } }]
 
 # Names are looked up in the background, again when the TTL of their answer is over (1 s to 5 min).
 # While they cannot be, the last good answer stays. SRV records bring ports and weights along; of
@@ -98,7 +104,7 @@ pub(super) fn service(
     name: Arc<str>,
     mut section: Section<'_>,
     problems: &mut Problems,
-    allows_commands: bool,
+    server: &Server,
 ) -> Option<Service> {
     let (pools, empty) = pools(&mut section, problems);
     let split = split(&mut section, problems, pools.as_deref(), &empty);
@@ -109,9 +115,9 @@ pub(super) fn service(
         header.map(|found| found.value)
     });
     let timeouts = timeouts(section.table(problems, "timeouts"), problems);
-    let stability = stability(&mut section, problems, pools.as_deref());
+    let stability = stability(&mut section, problems, pools.as_deref(), server);
     let mirror = mirror(&mut section, problems, pools.as_deref());
-    let rollout = rollout(&mut section, problems, allows_commands);
+    let rollout = rollout(&mut section, problems, server.allow_commands);
     let slo = section.table_if_given(problems, "slo").map(|section| slo(section, problems));
     section.close(problems);
     Some(Service {
@@ -157,33 +163,39 @@ fn pools(service: &mut Section<'_>, problems: &mut Problems) -> (Option<Vec<Pool
             );
         }
         let before = problems.0.len();
-        let upstreams = upstreams(&mut section, problems);
+        let (upstreams, labels) = upstreams(&mut section, problems);
         if upstreams.is_empty() && problems.0.len() == before {
             empty.push(name.value.to_string());
         }
         section.close(problems);
-        pools.push((checked, upstreams));
+        pools.push((checked, upstreams, labels));
     }
     if pools.is_empty() {
         problems.0.push(Problem::error(span, "a service needs at least one pool"));
         return (None, empty);
     }
-    let whole = |(name, upstreams): (Option<_>, _)| Some(Pool { name: name?, upstreams });
+    let whole = |(name, upstreams, labels): (Option<_>, _, _)| {
+        Some(Pool { name: name?, upstreams, labels })
+    };
     let mut pools: Option<Vec<_>> = pools.into_iter().map(whole).collect();
     pools.iter_mut().for_each(|pools| pools.sort_by(|a, b| a.name.cmp(&b.name)));
     (pools, empty)
 }
 
-fn upstreams(section: &mut Section<'_>, problems: &mut Problems) -> Vec<(Address, u16)> {
-    let Some(value) = section.value("upstreams") else { return Vec::new() };
+/// The upstreams of a pool with their weights, and the labels of those that have any.
+type Listed = (Vec<(Address, u16)>, HashMap<Address, Labels>);
+
+fn upstreams(section: &mut Section<'_>, problems: &mut Problems) -> Listed {
+    let Some(value) = section.value("upstreams") else { return Listed::default() };
     let Some(list) = value.get_ref().as_array() else {
         problems.0.push(wrong_kind("upstreams", value, "a list"));
-        return Vec::new();
+        return Listed::default();
     };
-    let mut upstreams = Vec::new();
+    let (mut upstreams, mut labelled) = (Vec::new(), HashMap::new());
     let mut seen: HashMap<Address, Range<usize>> = HashMap::new();
     for item in list.iter() {
-        let Some((Found { value: address, span }, weight)) = upstream(item, problems) else {
+        let Some((Found { value: address, span }, weight, labels)) = upstream(item, problems)
+        else {
             continue;
         };
         match seen.entry(address) {
@@ -194,21 +206,24 @@ fn upstreams(section: &mut Section<'_>, problems: &mut Problems) -> Vec<(Address
             }
             Entry::Vacant(new) => {
                 upstreams.push((new.key().clone(), weight));
+                if !labels.is_empty() {
+                    labelled.insert(new.key().clone(), labels);
+                }
                 new.insert(span);
             }
         }
     }
-    upstreams
+    (upstreams, labelled)
 }
 
-/// `"10.0.0.1:9000"` or `{ address = "10.0.0.1:9000", weight = 200 }`.
+/// `"10.0.0.1:9000"` or `{ address = "10.0.0.1:9000", weight = 200, labels = { zone = "a" } }`.
 fn upstream(
     value: &Spanned<DeValue<'_>>,
     problems: &mut Problems,
-) -> Option<(Found<Address>, u16)> {
+) -> Option<(Found<Address>, u16, Labels)> {
     let Some(table) = value.get_ref().as_table() else {
         let found = text_of(problems, "upstreams", value, str::parse::<Address>)?;
-        return Some((found, DEFAULT_WEIGHT));
+        return Some((found, DEFAULT_WEIGHT, Labels::default()));
     };
     let mut section = Section::new("upstreams", &UPSTREAM, Some(table), value.span());
     let address = section.text(problems, "address", str::parse::<Address>);
@@ -216,8 +231,9 @@ fn upstream(
         problems.0.push(Problem::error(value.span(), "an upstream needs an `address`"));
     }
     let weight = section.number(problems, "weight");
+    let labels = labels(&mut section, problems);
     section.close(problems);
-    Some((address?, weight))
+    Some((address?, weight, labels))
 }
 
 fn split(

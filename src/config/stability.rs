@@ -17,10 +17,12 @@ use super::server::network;
 use super::sticky::{HASH, hash};
 use super::suggestion::nearest;
 use super::values::{header_name, warn_if_above};
-use super::{Maintenance, Pool, Problem, Problems, Stability};
+use super::{Maintenance, Pool, Problem, Problems, Server, Stability};
 use crate::balance::{BalanceSettings, LimitSettings, Policy, RetrySettings};
 use crate::fallback::Fallback;
-use crate::upstream::{BreakerSettings, EjectionSettings, GrpcProbe, Health, HttpProbe, Probe};
+use crate::upstream::{
+    BreakerSettings, EjectionSettings, GrpcProbe, Health, HttpProbe, Label, Probe,
+};
 
 pub(super) static HEALTH: Table = Table::new(
     "What follows, down to the pools, is what a service does when upstreams fail or too much is asked \
@@ -145,6 +147,10 @@ pub(super) static BALANCE: Table = Table {
         ),
         time("slow_start", secs(30))
             .about("from a tenth of its share, for an upstream that came (back) in"),
+        text_option("prefer", "\"zone\"").about(
+            "a label: while at least half of the upstreams that share ours (`server.labels`) are \
+             well, requests stay with them",
+        ),
         table("hash", &HASH, Without::Off)
             .option("")
             .about("for consistent-hash: the first of these that a request carries"),
@@ -188,6 +194,7 @@ pub(super) fn stability(
     service: &mut Section<'_>,
     problems: &mut Problems,
     pools: Option<&[Pool]>,
+    server: &Server,
 ) -> Stability {
     let health = service.table_if_given(problems, "health");
     let health = health.and_then(|section| health_of(section, problems));
@@ -205,7 +212,7 @@ pub(super) fn stability(
         ejection: ejected.map(|section| ejection(section, problems)),
         breaker: broken.map(|section| breaker(section, problems)),
         retries: retries(service.table(problems, "retries"), problems),
-        balance: balance(service.table(problems, "balance"), problems),
+        balance: balance(service.table(problems, "balance"), problems, server),
         limits: limits(service.table(problems, "limits"), problems),
         fallback: fallback_of(service, problems, pools),
         maintenance,
@@ -390,7 +397,23 @@ fn retry_statuses(section: &mut Section<'_>, problems: &mut Problems) -> Vec<u16
     ranges.into_iter().flatten().collect()
 }
 
-fn balance(mut section: Section<'_>, problems: &mut Problems) -> BalanceSettings {
+/// The label by which upstreams are near: one that we have ourselves.
+fn prefer(section: &mut Section<'_>, problems: &mut Problems, server: &Server) -> Option<Label> {
+    let found =
+        section.text(problems, "prefer", |name| Label::new(name, "any").map(|label| label.name))?;
+    match server.labels.get(&found.value) {
+        Some(text) => Some(Label { name: found.value, text: text.into() }),
+        None => {
+            let message =
+                format!("`prefer` is not used: nobody says which {} is ours", found.value);
+            let help = format!("add `labels = {{ {} = \"…\" }}` to [server]", found.value);
+            problems.0.push(Problem::error(found.span, message).warning().help(help));
+            None
+        }
+    }
+}
+
+fn balance(mut section: Section<'_>, problems: &mut Problems, server: &Server) -> BalanceSettings {
     let by = section.word(problems, "by", |word| match word {
         "latency" => Some(Policy::Latency),
         "least-requests" => Some(Policy::LeastRequests),
@@ -416,6 +439,7 @@ fn balance(mut section: Section<'_>, problems: &mut Problems) -> BalanceSettings
         by,
         hash: hash.unwrap_or_default(),
         slow_start: section.time(problems, "slow_start"),
+        prefer: prefer(&mut section, problems, server),
     };
     section.close(problems);
     settings

@@ -215,3 +215,47 @@ fn a_wait_between_bytes_may_have_no_end_and_a_time_out_may_not() {
         assert!(Config::parse(&with(refused)).is_err(), "{refused}");
     }
 }
+
+#[test]
+fn labels_are_few_and_short_and_what_is_preferred_is_our_own() {
+    let of = |server: &str, service: &str, labels: &str| {
+        let text = format!(
+            "[server]\n{server}\n[[listeners]]\naddress = \":80\"\n[services.a]\n{service}\n\
+             [services.a.pools.b]\nupstreams = [{{ address = \"a:1\", labels = {labels} }}]\n"
+        );
+        Config::parse(&text).map(|(config, _)| config).map_err(|p| p.lines(&text, "t"))
+    };
+    let config = of("labels = { zone = \"a\" }", "balance.prefer = \"zone\"", "{ zone = \"a\" }");
+    let config = config.unwrap();
+    let service = &config.services[0];
+    let prefer = service.stability.balance.prefer.as_ref().unwrap();
+    assert!(service.pools[0].labels.values().next().unwrap().has(prefer));
+    let problem = |server: &str, service: &str, labels: &str| {
+        of(server, service, labels).unwrap_err().remove(0)
+    };
+    let nine: Vec<String> = (0..9).map(|n| format!("l{n} = \"x\"")).collect();
+    let many = problem("", "", &format!("{{ {} }}", nine.join(", ")));
+    assert!(many.contains("9 labels are too many"), "{many}");
+    for bad in ["{ Zone = \"a\" }", "{ zone = \"\" }", "{ zone = 1 }"] {
+        assert!(problem("", "", bad).contains("bad label"), "{bad}");
+    }
+    assert!(problem("", "", "\"zone\"").contains("must be a table"));
+    let nobody = of("", "balance.prefer = \"zone\"", "{ zone = \"a\" }").unwrap();
+    assert_eq!(nobody.services[0].stability.balance.prefer, None, "a warning alone");
+    let taken = problem("metric_labels = [\"pool\"]", "", "{}");
+    assert!(taken.contains("metric_labels"), "{taken}");
+}
+
+#[test]
+fn a_diff_tells_labels_that_change() {
+    let of = |labels: &str| {
+        let text = format!(
+            "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\n\
+             upstreams = [{{ address = \"a:1\"{labels} }}]\n"
+        );
+        Config::parse(&text).unwrap().0
+    };
+    let told = diff(&of(""), &of(", labels = { zone = \"a\" }"), &Live::default());
+    let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["pool a/b: upstream a:1 labels none → zone=a"]);
+}

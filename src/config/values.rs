@@ -1,5 +1,6 @@
 //! Values that several sections have: names, shares, header fields, times within times.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::section::{Found, Section};
+use super::section::{Found, Section, wrong_kind};
 use super::{Problem, Problems};
 use crate::clock::in_words;
 use crate::split::BasisPoints;
+use crate::upstream::{Label, LabelError, Labels, MOST_LABELS};
 
 /// A name that can stand in a path, a label and a shell command.
 pub(super) fn checked_name(
@@ -67,4 +69,31 @@ pub(super) fn warn_if_above(
             false => problem.help(format!("`{other}` has its default; set it too")),
         });
     }
+}
+
+/// What is said in the table `labels` of a section: at most [`MOST_LABELS`].
+pub(super) fn labels(section: &mut Section<'_>, problems: &mut Problems) -> Labels {
+    let Some(value) = section.value("labels") else { return Labels::default() };
+    let Some(table) = value.get_ref().as_table() else {
+        let problem = wrong_kind("labels", value, "a table");
+        problems.0.push(problem.help("for example `labels = { zone = \"a\" }`"));
+        return Labels::default();
+    };
+    if table.len() > MOST_LABELS {
+        let message = format!("{} labels are too many", table.len());
+        problems.0.push(Problem::error(value.span(), message).label("at most 8"));
+    }
+    let one = |(name, text): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+        let given = text.get_ref().as_str().ok_or(LabelError::Text);
+        match given.and_then(|given| Label::new(name.get_ref(), given)) {
+            Ok(label) => Some(label),
+            Err(error) => {
+                let span = if error == LabelError::Name { name.span() } else { text.span() };
+                let message = format!("bad label `{}`", name.get_ref());
+                problems.0.push(Problem::error(span, message).label(error.to_string()));
+                None
+            }
+        }
+    };
+    table.iter().filter_map(one).collect()
 }

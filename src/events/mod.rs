@@ -16,7 +16,7 @@ use crate::event::{Event, Kept, Kind, Subject};
 use crate::notify::{Notice, Notifier};
 use crate::snapshot::{Published, Service, Snapshot};
 use crate::store::StoredEvent;
-use crate::upstream::{Address, Upstream};
+use crate::upstream::{Address, Labels, Upstream};
 
 pub use states::tell_states;
 
@@ -39,6 +39,8 @@ pub struct Entry {
     pub at: WallTime,
     /// What.
     pub event: Event,
+    /// Those of the upstream that it happened to, as they were then.
+    pub labels: Labels,
 }
 
 /// As many wait already as may.
@@ -93,11 +95,11 @@ impl Events {
     /// Keeps an event, writes a log line and tells who wants to be told.
     pub fn say(&self, event: Event) {
         log(&event);
-        let at = self.clock.wall_time();
+        let (at, labels) = (self.clock.wall_time(), self.labels_of(&event.subject));
         let entry = {
             let mut list = self.list();
             list.last += 1;
-            let entry = Arc::new(Entry { number: list.last, at, event });
+            let entry = Arc::new(Entry { number: list.last, at, event, labels });
             list.entries.push_back(entry.clone());
             if list.entries.len() > KEPT {
                 list.entries.pop_front();
@@ -150,7 +152,8 @@ impl Events {
 
     /// An event as it is stored together with the order that it comes of, before it is said.
     pub fn unnumbered(&self, event: &Event) -> StoredEvent {
-        let entry = Entry { number: 0, at: self.clock.wall_time(), event: event.clone() };
+        let labels = self.labels_of(&event.subject);
+        let entry = Entry { number: 0, at: self.clock.wall_time(), event: event.clone(), labels };
         StoredEvent::from(&entry)
     }
 
@@ -181,6 +184,7 @@ impl Events {
             service,
             pool,
             upstream,
+            labels: entry.labels.clone(),
             what: event.told(),
             author: event.author.clone().unwrap_or_default(),
             state,
@@ -189,6 +193,19 @@ impl Events {
             dedup: event.likeness(),
             is_relief: event.is_relief(),
         }
+    }
+
+    /// The labels of an upstream, if something happened to one.
+    fn labels_of(&self, subject: &Subject) -> Labels {
+        let Subject { service, pool, upstream } = subject;
+        if upstream.is_empty() {
+            return Labels::default();
+        }
+        let snapshot = self.published.load();
+        let pool = snapshot.service(service).and_then(|service| service.pool(pool));
+        let mut members = pool.into_iter().flat_map(|pool| pool.members.list());
+        let found = members.find(|member| *member.upstream.name == **upstream);
+        found.map(|member| member.labels.clone()).unwrap_or_default()
     }
 
     /// Which Pointsman this is, and what it is part of; empty if nobody has said so.
@@ -237,7 +254,7 @@ impl From<StoredEvent> for Entry {
         };
         let (author, reason) = (stored.author, stored.reason);
         let event = Event { kind: Kind::Kept(kept), subject, author, reason };
-        Entry { number: stored.number, at: stored.at, event }
+        Entry { number: stored.number, at: stored.at, event, labels: stored.labels }
     }
 }
 
@@ -257,6 +274,7 @@ impl From<&Entry> for StoredEvent {
             what: event.words(),
             author: event.author.clone(),
             reason: event.reason.clone(),
+            labels: entry.labels.clone(),
         }
     }
 }

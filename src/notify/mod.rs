@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use crate::clock::WallTime;
 pub use crate::config::Severity;
+use crate::upstream::Labels;
 
 /// Something that people should hear of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Notice {
     pub pool: String,
     /// Empty if it is of no upstream.
     pub upstream: String,
+    /// Those of the upstream.
+    pub labels: Labels,
     /// What happened, by whom, and the cause.
     pub what: String,
     /// Who did it; empty if it happened by itself.

@@ -25,6 +25,7 @@ pub fn notice(severity: Severity, dedup: &str) -> Notice {
         service: "shop".into(),
         pool: "green".into(),
         upstream: "".into(),
+        labels: Default::default(),
         what: format!("breaker opened ({dedup})"),
         author: "".into(),
         state: "blue answers".into(),

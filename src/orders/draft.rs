@@ -69,6 +69,9 @@ pub(super) fn decide(
     let answer = match order {
         Order::Shift { service, to } => draft.shift(service, to.clone())?,
         Order::Upstream { place, what } => draft.set_upstream(place, what.clone())?,
+        Order::Labelled { service, pool, label, drains } => {
+            draft.set_labelled(service, pool.as_deref(), label, *drains)?
+        }
         Order::Breaker { place, what } => draft.set_breaker(place, *what)?,
         Order::Mode { service, what } => draft.set_mode(service, what.clone())?,
         Order::StartRollout { service, wishes } => draft.start_rollout(service, wishes)?,

@@ -9,7 +9,7 @@ use crate::balance::{DEFAULT_WEIGHT, Member};
 use crate::event::{Kind, Subject};
 use crate::snapshot::{Pool, Service, Snapshot};
 use crate::state::What;
-use crate::upstream::{Address, BreakerOrder, Upstream};
+use crate::upstream::{Address, BreakerOrder, Label, Upstream};
 
 impl Draft<'_> {
     /// Drains an upstream, lets it back in, adds it or removes it.
@@ -58,6 +58,74 @@ impl Draft<'_> {
             }
         };
         self.say(kind, subject(place));
+        Ok(Made::Done)
+    }
+
+    /// Drains all upstreams of a service that have a label, or lets them back in.
+    pub fn set_labelled(
+        &mut self,
+        name: &str,
+        pool: Option<&str>,
+        label: &Label,
+        drains: bool,
+    ) -> Result<Made, Refused> {
+        let service =
+            self.view.snapshot.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
+        if let Some(pool) = pool.filter(|pool| service.pool(pool).is_none()) {
+            let (service, pool) = (name.to_string(), pool.to_string());
+            return Err(Refused::NoPool { service, pool });
+        }
+        let pools =
+            service.pools.iter().filter(|known| pool.is_none_or(|pool| *known.name == *pool));
+        let (mut found, mut are_well) = (0, false);
+        for pool in pools {
+            let has = |member: &&Member| member.labels.has(label);
+            let (meant, others): (Vec<&Member>, Vec<&Member>) =
+                pool.members.list().iter().partition(has);
+            let is_emptied =
+                is_used(service, pool) && !others.iter().any(|member| member.is_left_in());
+            if let (true, true, Some(last)) = (drains, is_emptied && !self.by.force, meant.first())
+            {
+                let (pool, address) = (pool.name.to_string(), last.upstream.name.to_string());
+                return Err(Refused::LastDrained { pool, address });
+            }
+            for (place, member) in meant.iter().enumerate() {
+                found += 1;
+                are_well |= member.is_well();
+                let upstream = member.upstream.name.to_string();
+                let subject = Subject::new(name, &pool.name, &upstream);
+                let standing =
+                    What::Drain { service: name.into(), pool: pool.name.to_string(), upstream };
+                let stands = self.state.order(&standing.about()).is_some();
+                match (drains, stands) {
+                    (true, false) => {
+                        self.put(standing, None);
+                        let is_last = is_emptied && place + 1 == meant.len();
+                        self.say(Kind::Drained { is_last }, subject);
+                    }
+                    (false, true) => {
+                        let rollout = self
+                            .state
+                            .rollout(name)
+                            .filter(|rollout| rollout.takes_out(&pool.name, &member.upstream.name));
+                        if let Some(rollout) = rollout {
+                            let (service, id) = (name.into(), rollout.id);
+                            let to = pool.name.to_string();
+                            return Err(Refused::RolloutUnderWay { service, id, to });
+                        }
+                        self.clear(&standing);
+                        self.say(Kind::Activated, subject);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if found == 0 {
+            return Err(Refused::NoLabel { service: name.into(), label: label.to_string() });
+        }
+        if drains && !are_well {
+            self.haste = Haste::Drain;
+        }
         Ok(Made::Done)
     }
 
@@ -189,14 +257,18 @@ impl Draft<'_> {
 
 /// Whether a pool that gets traffic would have nobody left without this.
 fn is_last(service: &Service, pool: &Pool, address: &Address) -> bool {
-    let is_used = service.split.weight(&pool.name).get() > 0
-        || service.stand_in.is_some_and(|place| service.pools[place].name == pool.name);
     let named = address.to_string();
     let goes = |upstream: &Upstream| {
         upstream.address == *address || upstream.of.as_deref() == Some(&*named)
     };
     let mut others = pool.members.list().iter().filter(|member| !goes(&member.upstream));
-    is_used && !others.any(Member::is_left_in)
+    is_used(service, pool) && !others.any(Member::is_left_in)
+}
+
+/// Whether a pool gets traffic, or stands in for one that does.
+fn is_used(service: &Service, pool: &Pool) -> bool {
+    service.split.weight(&pool.name).get() > 0
+        || service.stand_in.is_some_and(|place| service.pools[place].name == pool.name)
 }
 
 fn subject(place: &Place) -> Subject {

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::rollout::{self, Wishes};
 use crate::snapshot::{Mode, Resolved};
 use crate::split::BasisPoints;
-use crate::upstream::{Address, BreakerOrder};
+use crate::upstream::{Address, BreakerOrder, Label};
 
 /// Something that is to be changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,17 @@ pub enum Order {
         place: Place,
         /// What becomes of it.
         what: UpstreamOrder,
+    },
+    /// All upstreams of a service that have a label are drained, or let back in.
+    Labelled {
+        /// The service.
+        service: String,
+        /// The pool alone that is meant; none for all.
+        pool: Option<String>,
+        /// The label.
+        label: Label,
+        /// Whether they are drained.
+        drains: bool,
     },
     /// A breaker.
     Breaker {
@@ -111,6 +122,7 @@ impl Order {
     pub(super) fn scope(&self) -> Scope {
         match self {
             Order::Shift { service, .. }
+            | Order::Labelled { service, .. }
             | Order::Mode { service, .. }
             | Order::StartRollout { service, .. }
             | Order::Rollout { service, .. }

@@ -66,6 +66,14 @@ pub enum Refused {
         /// The address given.
         address: String,
     },
+    /// No upstream of the service has the label.
+    #[error("no upstream of `{service}` has the label `{label}`")]
+    NoLabel {
+        /// The service asked of.
+        service: String,
+        /// The label given.
+        label: String,
+    },
     /// A pool that gets traffic would have nobody left, for as long as it is drained.
     #[error("`{address}` is the last upstream of pool `{pool}` that takes requests")]
     LastDrained {

@@ -13,7 +13,7 @@ use crate::fallback::StaleStore;
 use crate::judge::{Ledger, Watched};
 use crate::route::RouteTable;
 use crate::split::{BasisPoints, ClientHash, Cut, Flags, Layout, Secret, Signer, Split};
-use crate::upstream::{Address, DialAddress, Proof, Upstream};
+use crate::upstream::{Address, DialAddress, Labels, Proof, Upstream};
 
 /// What names resolve to; a name without an entry has not resolved yet. The answers of a name are
 /// in a fixed order, so that the same answer compares equal however the name server shuffled it.
@@ -126,7 +126,8 @@ fn build_service(
         let key = (service.name.clone(), pool.name.clone());
         let upstreams = blueprint.run_time.changed.get(&key).unwrap_or(&pool.upstreams);
         let before = before.and_then(|before| before.pool(&pool.name));
-        let members = members(upstreams, &blueprint.run_time.resolved, service, before, now);
+        let resolved = &blueprint.run_time.resolved;
+        let members = members((upstreams, &pool.labels), resolved, service, before, now);
         let state = before.map(|before| before.state.clone()).unwrap_or_default();
         let pool = Pool { name: pool.name.clone(), members, state };
         pool.assess(&service.stability, now);
@@ -206,7 +207,7 @@ fn stable(service: &config::Service, now: &Split) -> usize {
 }
 
 fn members(
-    upstreams: &[(Address, u16)],
+    (upstreams, labelled): (&[(Address, u16)], &HashMap<Address, Labels>),
     resolved: &Resolved,
     service: &config::Service,
     before: Option<&Pool>,
@@ -219,7 +220,11 @@ fn members(
         .collect();
     let mut list: Vec<Member> = Vec::new();
     let mut seen: HashSet<Address> = HashSet::new();
+    let prefer = service.stability.balance.prefer.as_ref();
     for (address, weight) in upstreams {
+        // Here and not where a request is: whoever chooses looks no label up.
+        let labels = labelled.get(address).cloned().unwrap_or_default();
+        let is_near = prefer.is_some_and(|label| labels.has(label));
         for (address, of, weight, target) in expand(address, *weight, resolved) {
             // Listed itself and found behind a name, it is one upstream all the same.
             if !seen.insert(address.clone()) {
@@ -234,7 +239,7 @@ fn members(
             if service.stability.health.is_none() && upstream.proof() != Proof::Up {
                 upstream.set_proof(Proof::Up, now);
             }
-            list.push(Member { upstream, weight, target });
+            list.push(Member { upstream, weight, target, labels: labels.clone(), is_near });
         }
     }
     Members::new(list, service.stability.balance.by)

@@ -54,6 +54,8 @@ pub struct PoolState {
     pub wanted: Wanted,
     in_flight: AtomicU32,
     has_nobody: AtomicBool,
+    /// Whether who is near is asked before others, as was found last.
+    stays_near: AtomicBool,
     /// When a trial is due next, in microseconds; the far future for never, so that one load tells.
     trial_at: AtomicU64,
     /// When the last trial of the pool began, in microseconds.
@@ -206,6 +208,7 @@ impl Default for PoolState {
             wanted: Wanted::default(),
             in_flight: AtomicU32::new(0),
             has_nobody: AtomicBool::new(false),
+            stays_near: AtomicBool::new(false),
             trial_at: AtomicU64::new(NEVER),
             tried: AtomicU64::new(0),
             usual: AtomicU32::new(0),
@@ -269,6 +272,7 @@ impl Pool {
         let standing = self.members.assess();
         let state = &self.state;
         state.has_nobody.store(standing.has_nobody(), Ordering::Relaxed);
+        state.stays_near.store(self.members.stay_near(), Ordering::Relaxed);
         if standing.available > 0 && state.breaker.is_open() {
             state.breaker.close(now);
         }
@@ -385,6 +389,7 @@ impl Pool {
             usual: self.state.usual_latency(),
             turn,
             load: self.state.in_flight(),
+            stays_near: self.state.stays_near.load(Ordering::Relaxed),
             spares: ask.spares,
             tried: ask.tried,
             key: ask.key,

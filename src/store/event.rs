@@ -1,6 +1,7 @@
 //! An event as it is kept: a log beside the state, by number.
 
 use crate::clock::WallTime;
+use crate::upstream::Labels;
 
 /// An event as it is kept: in words, which no later version has to understand. Empty parts of its
 /// place are meant as a whole.
@@ -36,4 +37,7 @@ pub struct StoredEvent {
     /// Why, in the author's words.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Those of the upstream.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
 }

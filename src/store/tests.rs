@@ -142,6 +142,7 @@ fn event(number: u64) -> StoredEvent {
         what: "opened".into(),
         author: None,
         reason: Some("6 of 100 requests failed".into()),
+        labels: Default::default(),
     }
 }
 

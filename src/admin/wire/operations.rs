@@ -1,6 +1,7 @@
 //! What travels over the admin API for operations that change no split: breakers, modes, upstreams,
 //! events.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use serde::de::{self, IntoDeserializer, Unexpected, Visitor};
@@ -168,6 +169,9 @@ pub struct Event {
     pub pool: String,
     /// The upstream.
     pub upstream: String,
+    /// The upstream's labels, if it has any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// What happened.
     pub what: String,
     /// Who did it, if somebody did.
@@ -194,6 +198,45 @@ pub struct PutUpstreamState {
     /// Who; `api` if left out.
     #[serde(default)]
     pub author: Option<String>,
+}
+
+/// A state to be set for all upstreams of a service that have a label.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutLabelledState {
+    /// The label, such as `zone=a`.
+    pub label: String,
+    /// `active` or `drain`.
+    #[serde(deserialize_with = "upstream_state")]
+    pub state: UpstreamState,
+    /// Those of this pool alone.
+    #[serde(default)]
+    pub pool: Option<String>,
+    /// Drain them even if a pool that gets traffic has nobody left then.
+    #[serde(default)]
+    pub force: bool,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who; `api` if left out.
+    #[serde(default)]
+    pub author: Option<String>,
+}
+
+/// A state that was set for all that have a label.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LabelledStateSet {
+    /// The state.
+    pub state: UpstreamState,
+    /// The upstreams.
+    pub upstreams: Vec<String>,
+    /// Requests they hold now.
+    pub in_flight: u64,
+    /// The generation from which on it is so.
+    pub generation: u64,
+    /// Whether the disk has it, where it has not yet.
+    #[serde(flatten)]
+    pub storing: super::Storing,
 }
 
 /// What an upstream is to do.
@@ -269,7 +312,8 @@ impl From<&events::Entry> for Event {
         let (kind, severity) = (event.kind.name().to_string(), event.severity().name().to_string());
         let what = event.words();
         let (author, reason) = (event.author.clone(), event.reason.clone());
-        Event { number, at, severity, kind, service, pool, upstream, what, author, reason }
+        let labels = entry.labels.to_map();
+        Event { number, at, severity, kind, service, pool, upstream, labels, what, author, reason }
     }
 }
 

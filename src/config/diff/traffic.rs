@@ -9,7 +9,7 @@ use super::{Changes, Live};
 use crate::config::{Pool, Service};
 use crate::rollout::Rollout;
 use crate::split::{BasisPoints, Split, Sticky, StickyKey};
-use crate::upstream::Address;
+use crate::upstream::{Address, Labels};
 
 impl Changes {
     /// The split that is in force after a reload, and lines for what becomes of it and of a rollout.
@@ -78,6 +78,16 @@ impl Changes {
                 self.add(of, what);
                 continue;
             };
+            for (address, _) in &pool.upstreams {
+                let (was, is) = (known.labels.get(address), pool.labels.get(address));
+                if was != is && known.upstreams.iter().any(|(other, _)| other == address) {
+                    let words = |labels: Option<&Labels>| {
+                        labels.map_or_else(|| "none".to_string(), Labels::to_string)
+                    };
+                    let (was, is) = (words(was), words(is));
+                    self.add(&of, format!("upstream {address} labels {was} → {is}"));
+                }
+            }
             // An unedited list keeps what was changed at run time.
             if known.upstreams != pool.upstreams {
                 let had = before.weight(&pool.name).ratio();

@@ -17,7 +17,13 @@ impl Bench {
         let member = |place: usize| {
             let address: Address = format!("192.0.2.1:{}", place + 1).parse().unwrap();
             let target = address.target();
-            Member { upstream: Arc::new(Upstream::new(address, None)), weight: 100, target }
+            Member {
+                upstream: Arc::new(Upstream::new(address, None)),
+                weight: 100,
+                target,
+                labels: Default::default(),
+                is_near: false,
+            }
         };
         let members = Members::new((0..upstreams).map(member).collect(), Policy::Latency);
         Bench {

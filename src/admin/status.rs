@@ -1,11 +1,15 @@
 //! How the process is: nothing in, health, status and metrics out.
 
+use std::io::Write;
 use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tokio::task::spawn_blocking;
 
 use super::problem::Problem;
 use super::{Admin, services, wire};
@@ -36,7 +40,28 @@ pub async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Problem>
 /// Metrics in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "process",
     responses((status = 200, description = "The metrics", body = String)))]
-pub async fn metrics(State(admin): State<Admin>) -> Response {
+pub async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let packs = takes_gzip(&headers);
+    // With thousands of services it takes longer than others should wait.
+    match spawn_blocking(move || scrape(&admin, packs)).await {
+        Ok(answer) => answer,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Whether whoever asks takes gzip, and has not given it the weight 0.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let fields = headers.get_all(header::ACCEPT_ENCODING).into_iter();
+    let mut codings =
+        fields.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+    codings.any(|coding| {
+        let (name, rest) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = rest.trim().strip_prefix("q=").map(|weight| weight.trim().parse::<f32>());
+        name.trim().eq_ignore_ascii_case("gzip") && !matches!(weight, Some(Ok(0.0) | Err(_)))
+    })
+}
+
+fn scrape(admin: &Admin, packs: bool) -> Response {
     // The last minute: long enough for a p99, short enough to show what is going on.
     let took = |service: &str, pool: &str| {
         let [_, minute, _] = admin.history.latencies(service, pool);
@@ -44,7 +69,19 @@ pub async fn metrics(State(admin): State<Admin>) -> Response {
     };
     let now = admin.clock.now();
     let text = observe::encode(&admin.published.load(), &admin.process, &took, now);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
+    let vary = (header::VARY, "accept-encoding");
+    if packs {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        // Writing into memory does not fail.
+        if packer.write_all(text.as_bytes()).is_ok()
+            && let Ok(packed) = packer.finish()
+        {
+            let coding = (header::CONTENT_ENCODING, "gzip");
+            return ([kind, vary, coding], packed).into_response();
+        }
+    }
+    ([kind, vary], text).into_response()
 }
 
 /// The process, the config and every service at a glance.
@@ -91,4 +128,20 @@ fn kept(admin: &Admin) -> Vec<wire::Kept> {
         until: (since + ABSENT_KEPT).seconds(),
     });
     kept.filter(|kept| !kept.orders.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_for_who_takes_it() {
+        let takes = |value: &'static str| {
+            let value = header::HeaderValue::from_static(value);
+            takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, value)]))
+        };
+        assert!(takes("gzip") && takes("deflate, GZIP;q=0.5") && takes("br;q=1, gzip ; q=1"));
+        assert!(!takes("identity") && !takes("gzip;q=0") && !takes("gzip;q=0.0, br"));
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
 }

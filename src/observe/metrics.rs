@@ -5,6 +5,7 @@
 //! pools and upstreams carry themselves. What left the config is not in the snapshot and so not in
 //! the answer, and the request path never sees a label.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -20,6 +21,31 @@ use crate::slo;
 use crate::snapshot::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 
+/// Metrics of a service that are shown once it uses what they are of, by their bit.
+#[derive(Clone, Copy)]
+enum Once {
+    Queue,
+    Shed,
+    Stale,
+    StandIn,
+    Answer,
+    Rollouts,
+    Slo,
+    Shield,
+    Throttle,
+    Breaker,
+    Ejection,
+}
+
+/// Whether a service is, or ever was, shown to use this.
+fn uses(service: &Service, what: Once, does: bool) -> bool {
+    let (bit, shown) = (1 << what as u32, &service.state.shown);
+    if does {
+        shown.fetch_or(bit, Ordering::Relaxed);
+    }
+    does || shown.load(Ordering::Relaxed) & bit != 0
+}
+
 /// All metrics in the text format, version 0.0.4. `took`: how long a service's pool took over the
 /// last minute.
 pub fn encode(
@@ -29,7 +55,7 @@ pub fn encode(
     instant: Instant,
 ) -> String {
     let now = snapshot.moment(instant);
-    let mut families = Families::default();
+    let (mut families, own) = (Families::default(), &snapshot.config.server.metric_labels);
     of_requests(
         &mut families,
         &[("service", "_unmatched"), ("pool", "")],
@@ -49,7 +75,7 @@ pub fn encode(
             of_pool(&mut families, service, pool, now);
             of_latency(&mut families, service, pool, &took(&service.name, &pool.name));
             for member in pool.members.list() {
-                of_upstream(&mut families, (service, pool, member), now);
+                of_upstream(&mut families, (service, pool, member), own, now);
             }
         }
     }
@@ -62,9 +88,10 @@ fn of_requests(families: &mut Families, labels: &[(&str, &str)], reading: &Tally
     let help =
         "Requests by how they ended for the client; pool \"\" for those that no pool was to have.";
     outcomes(families, "pointsman_requests_total", help, (labels, "code"), reading);
-    let help =
-        "Time from the end of a request's head to the end of its answer, but for waits in line.";
-    families.durations("pointsman_request_duration_seconds", help, labels, reading);
+    if reading.total() > 0 {
+        let help = "Time from the end of a request's head to the end of its answer, but for waits in line.";
+        families.durations("pointsman_request_duration_seconds", help, labels, reading);
+    }
 }
 
 fn of_service(families: &mut Families, service: &Service, now: Moment) {
@@ -81,11 +108,21 @@ fn of_service(families: &mut Families, service: &Service, now: Moment) {
         "Requests that the service holds now.",
         f64::from(state.in_flight()),
     );
-    gauge(
-        "pointsman_service_queue_length",
-        "Requests that wait for a place or for the end of a hold.",
-        service.waiting() as f64,
-    );
+    let (limits, turned_away) = (&service.stability.limits, read(&state.turned_away));
+    let mode = service.mode.at(now);
+    let queues = limits.queue > 0 || *mode != Mode::Serve || service.waiting() > 0;
+    let queues = uses(service, Once::Queue, queues || turned_away > 0.0);
+    if queues {
+        let help = "Requests that wait for a place or for the end of a hold.";
+        gauge("pointsman_service_queue_length", help, service.waiting() as f64);
+    }
+    let help = "What the service does: 0 it serves, 1 it is held, 2 it is in maintenance.";
+    let number = match mode {
+        Mode::Serve => 0.0,
+        Mode::Hold { .. } => 1.0,
+        Mode::Maintenance { .. } => 2.0,
+    };
+    gauge("pointsman_service_mode", help, number);
     let (retries, unaffordable) = state.budget.read();
     let mut counter = |name, help, value: u64| families.counter(name, help, &labels, value as f64);
     counter("pointsman_retries_total", "Attempts made again.", retries);
@@ -94,30 +131,28 @@ fn of_service(families: &mut Families, service: &Service, now: Moment) {
         "Attempts not made again: too many were.",
         unaffordable,
     );
-    counter(
-        "pointsman_queue_refused_total",
-        "Requests that found the queue full.",
-        state.turned_away.load(Ordering::Relaxed),
-    );
-    counter(
-        "pointsman_shed_total",
-        "Requests refused because too many were under way.",
-        state.shed.load(Ordering::Relaxed),
-    );
-    let mode = service.mode.at(now);
-    for (mode, holds) in [
-        ("serve", *mode == Mode::Serve),
-        ("hold", matches!(mode, Mode::Hold { .. })),
-        ("maintenance", matches!(mode, Mode::Maintenance { .. })),
-    ] {
-        let labels = [labels[0], ("mode", mode)];
-        let help = "Whether the service serves, is held, or is in maintenance.";
-        families.gauge("pointsman_service_mode", help, &labels, one_if(holds));
+    if queues {
+        let help = "Requests that found the queue full.";
+        counter("pointsman_queue_refused_total", help, state.turned_away.load(Ordering::Relaxed));
     }
-    let fallbacks = &state.fallbacks;
-    for (kind, count) in
-        [("stale", &fallbacks.stale), ("pool", &fallbacks.pool), ("answer", &fallbacks.answer)]
-    {
+    let shed = state.shed.load(Ordering::Relaxed);
+    let is_limited = limits.in_flight.is_some()
+        || limits.upstream_in_flight.is_some()
+        || limits.adaptive
+        || shed > 0;
+    if uses(service, Once::Shed, is_limited) {
+        let help = "Requests refused because too many were under way.";
+        counter("pointsman_shed_total", help, shed);
+    }
+    let (fallbacks, fallback) = (&state.fallbacks, &service.stability.fallback);
+    for (what, does, kind, count) in [
+        (Once::Stale, fallback.stale.is_some(), "stale", &fallbacks.stale),
+        (Once::StandIn, fallback.pool.is_some(), "pool", &fallbacks.pool),
+        (Once::Answer, fallback.answer.is_some(), "answer", &fallbacks.answer),
+    ] {
+        if !uses(service, what, does || read(count) > 0.0) {
+            continue;
+        }
         let labels = [labels[0], ("kind", kind)];
         let help = "Requests answered from elsewhere: their pool was open or had nobody.";
         families.counter("pointsman_fallbacks_total", help, &labels, read(count));
@@ -135,6 +170,10 @@ fn of_service(families: &mut Families, service: &Service, now: Moment) {
 }
 
 fn of_rollouts(families: &mut Families, service: &Service, tally: &RolloutTally) {
+    let does = tally.under_way.is_some() || !tally.ended.is_empty();
+    if !uses(service, Once::Rollouts, does) {
+        return;
+    }
     let labels = [("service", &*service.name)];
     for outcome in Rollout::NAMES {
         let labels = [labels[0], ("outcome", outcome)];
@@ -142,34 +181,31 @@ fn of_rollouts(families: &mut Families, service: &Service, tally: &RolloutTally)
         let count = tally.ended.get(outcome).copied().unwrap_or_default();
         families.counter("pointsman_rollouts_total", help, &labels, count as f64);
     }
-    for state in ["running", "paused"] {
-        let labels = [labels[0], ("state", state)];
-        let help = "1 for the state that the rollout under way is in; all 0 if there is none.";
-        let is = tally.under_way.is_some_and(|stand| stand.state == state);
-        families.gauge("pointsman_rollout_state", help, &labels, one_if(is));
-    }
-    let Some(stand) = tally.under_way else { return };
+    let stand = tally.under_way.as_ref();
     let mut gauge = |name, help, value| families.gauge(name, help, &labels, value);
-    let help = "Steps that the rollout under way has taken.";
-    gauge("pointsman_rollout_step", help, stand.step as f64);
-    let help = "Steps that the rollout under way has in all.";
-    gauge("pointsman_rollout_steps", help, stand.steps as f64);
+    let help = "What the service's rollout does: 0 there is none, 1 it runs, 2 it is paused.";
+    let state = stand.map_or(0.0, |stand| if stand.state == "paused" { 2.0 } else { 1.0 });
+    gauge("pointsman_rollout_state", help, state);
+    let help = "Steps that the rollout under way has taken; 0 if there is none.";
+    gauge("pointsman_rollout_step", help, stand.map_or(0.0, |stand| stand.step as f64));
+    let help = "Steps that the rollout under way has in all; 0 if there is none.";
+    gauge("pointsman_rollout_steps", help, stand.map_or(0.0, |stand| stand.steps as f64));
     let help = "Share of the service's traffic that the rollout under way has given its target.";
-    gauge("pointsman_rollout_share_ratio", help, stand.share);
+    gauge("pointsman_rollout_share_ratio", help, stand.map_or(0.0, |stand| stand.share));
 }
 
 /// What its objectives came to, as the controller found last.
 fn of_slo(families: &mut Families, service: &Service) {
     let standing = service.state.standing();
     let labels = [("service", &*service.name)];
-    if standing.objectives.is_empty() && standing.freeze.is_none() {
+    let does = !standing.objectives.is_empty() || standing.freeze.is_some();
+    if !uses(service, Once::Slo, does) {
         return;
     }
-    for state in slo::State::ALL {
-        let labels = [labels[0], ("state", state.name())];
-        let help = "1 for what error budgets and people let the service's rollouts do.";
-        families.gauge("pointsman_slo_state", help, &labels, one_if(standing.state() == state));
-    }
+    let help = "What error budgets and people let the service's rollouts do: 0 all, 1 start with an \
+                override only, 2 they are held, 3 they are frozen.";
+    let state = slo::State::ALL.iter().position(|state| *state == standing.state());
+    families.gauge("pointsman_slo_state", help, &labels, state.unwrap_or_default() as f64);
     for shown in &standing.objectives {
         let labels = [labels[0], ("objective", shown.objective.name())];
         let help = "Share of the error budget that is left; below 0 if more is spent.";
@@ -214,9 +250,12 @@ fn of_latency(families: &mut Families, service: &Service, pool: &Pool, took: &Di
         [("0.5", 0.5), ("0.9", 0.9), ("0.95", 0.95), ("0.99", 0.99), ("0.999", 0.999)]
     {
         let labels = [("service", &*service.name), ("pool", &*pool.name), ("percentile", name)];
-        let help = "Time to the head of the pool's answers over the last minute, but for failures.";
-        let Some(took) = took.quantile(share) else { return };
-        families.gauge("pointsman_pool_latency_seconds", help, &labels, took.as_secs_f64());
+        let help = "Time to the head of the pool's answers over the last minute, but for failures; NaN without any.";
+        let took = took.quantile(share).map(|took| took.as_secs_f64());
+        if took.is_none() && pool.state.attempts.read().total == 0 {
+            return;
+        }
+        families.gauge("pointsman_pool_latency_seconds", help, &labels, took.unwrap_or(f64::NAN));
     }
 }
 
@@ -243,20 +282,17 @@ fn of_pool(families: &mut Families, service: &Service, pool: &Pool, now: Moment)
     families.counter("pointsman_pool_attempts_total", help, &labels, attempts.total as f64);
     let help = "Of the pool's attempts those that failed, whatever the client got instead.";
     families.counter("pointsman_pool_failed_attempts_total", help, &labels, attempts.bad as f64);
-    let help = "Requests that failed or were refused on the pool and were taken by the stable one.";
-    families.counter(
-        "pointsman_shielded_requests_total",
-        help,
-        &labels,
-        read(&pool.state.shielded),
-    );
-    let help = "Requests refused to spare a pool that refuses.";
-    families.counter(
-        "pointsman_throttled_total",
-        help,
-        &labels,
-        pool.state.throttle.throttled() as f64,
-    );
+    let shielded = read(&pool.state.shielded);
+    if uses(service, Once::Shield, service.pools.len() > 1 || shielded > 0.0) {
+        let help =
+            "Requests that failed or were refused on the pool and were taken by the stable one.";
+        families.counter("pointsman_shielded_requests_total", help, &labels, shielded);
+    }
+    let throttled = pool.state.throttle.throttled() as f64;
+    if uses(service, Once::Throttle, service.stability.limits.throttle || throttled > 0.0) {
+        let help = "Requests refused to spare a pool that refuses.";
+        families.counter("pointsman_throttled_total", help, &labels, throttled);
+    }
     if service.stability.limits.adaptive {
         let help = "Requests that the pool may hold, by its latency.";
         families.gauge(
@@ -266,26 +302,40 @@ fn of_pool(families: &mut Families, service: &Service, pool: &Pool, now: Moment)
             f64::from(pool.state.gradient.limit()),
         );
     }
-    of_breaker(families, &[labels[0], labels[1], ("upstream", "")], &pool.state.breaker, now);
+    let labels = [labels[0], labels[1], ("upstream", "")];
+    of_breaker(families, service, &labels, &pool.state.breaker, now);
 }
 
 fn of_upstream(
     families: &mut Families,
     (service, pool, member): (&Service, &Pool, &Member),
+    own: &[Arc<str>],
     now: Moment,
 ) {
     let upstream = &member.upstream;
-    let labels =
-        [("service", &*service.name), ("pool", &*pool.name), ("upstream", &*upstream.name)];
+    let mut labels =
+        vec![("service", &*service.name), ("pool", &*pool.name), ("upstream", &*upstream.name)];
+    labels.extend(own.iter().filter_map(|name| Some((&**name, member.labels.get(name)?))));
+    let labels = &labels[..];
     let reading = upstream.tally.read();
-    let help = "Attempts at an upstream by how they ended.";
-    outcomes(families, "pointsman_upstream_requests_total", help, (&labels, "outcome"), &reading);
-    let help = "Time from choosing an upstream to the end of its answer.";
-    families.durations("pointsman_upstream_request_duration_seconds", help, &labels, &reading);
+    // Who was never asked has nothing to count.
+    let was_asked = reading.total() > 0;
+    if was_asked {
+        let help = "Attempts at an upstream by how they ended.";
+        outcomes(
+            families,
+            "pointsman_upstream_requests_total",
+            help,
+            (labels, "outcome"),
+            &reading,
+        );
+        let help = "Time from choosing an upstream to the end of its answer.";
+        families.durations("pointsman_upstream_request_duration_seconds", help, labels, &reading);
+    }
     let stability = &service.stability;
     let is_up = member.is_well();
     let out = upstream.conditions().any(Conditions::EJECTED);
-    let mut gauge = |name, help, value| families.gauge(name, help, &labels, value);
+    let mut gauge = |name, help, value| families.gauge(name, help, labels, value);
     gauge(
         "pointsman_upstream_requests_in_flight",
         "Requests that the upstream holds now.",
@@ -296,16 +346,19 @@ fn of_upstream(
         "Whether the upstream is well: one that is not is asked for trials only, or when nobody is.",
         one_if(is_up),
     );
-    gauge(
-        "pointsman_upstream_ejected",
-        "Whether the upstream is out for failing in a row.",
-        one_if(out),
-    );
-    gauge(
-        "pointsman_upstream_latency_seconds",
-        "Moving average of the time to a response's head; a failure weighs five seconds.",
-        f64::from(upstream.latency.seconds(pool.state.usual_latency(), now)),
-    );
+    let ejections = upstream.ejection.total();
+    let ejects = uses(service, Once::Ejection, stability.ejection.is_some() || ejections > 0);
+    if ejects {
+        let help = "Whether the upstream is out for failing in a row.";
+        gauge("pointsman_upstream_ejected", help, one_if(out));
+    }
+    if was_asked {
+        gauge(
+            "pointsman_upstream_latency_seconds",
+            "Moving average of the time to a response's head; a failure weighs five seconds.",
+            f64::from(upstream.latency.seconds(pool.state.usual_latency(), now)),
+        );
+    }
     let (opened, reused) = upstream.connections.read();
     if opened + reused > 0 {
         gauge(
@@ -314,43 +367,51 @@ fn of_upstream(
             reused as f64 / (opened + reused) as f64,
         );
     }
-    let mut counter = |name, help, value| families.counter(name, help, &labels, value);
-    counter("pointsman_upstream_connections_opened_total", "Connections opened.", opened as f64);
-    counter(
-        "pointsman_upstream_connections_reused_total",
-        "Attempts made on a kept connection.",
-        reused as f64,
-    );
-    counter(
-        "pointsman_upstream_ejections_total",
-        "Times that the upstream was taken out for failing in a row.",
-        f64::from(upstream.ejection.total()),
-    );
+    let mut counter = |name, help, value| families.counter(name, help, labels, value);
+    if was_asked {
+        let help = "Connections opened.";
+        counter("pointsman_upstream_connections_opened_total", help, opened as f64);
+        let help = "Attempts made on a kept connection.";
+        counter("pointsman_upstream_connections_reused_total", help, reused as f64);
+        if ejects {
+            let help = "Times that the upstream was taken out for failing in a row.";
+            counter("pointsman_upstream_ejections_total", help, f64::from(ejections));
+        }
+    }
     if stability.health.is_some() {
         let help = "Whether the last health checks succeeded.";
         let healthy = one_if(upstream.proof() == Proof::Up);
-        families.gauge("pointsman_upstream_healthy", help, &labels, healthy);
+        families.gauge("pointsman_upstream_healthy", help, labels, healthy);
         let probes = upstream.probes.read();
         for (result, count) in [("success", probes.successes), ("failure", probes.failures)] {
-            let labels = [labels[0], labels[1], labels[2], ("result", result)];
+            let labels = [labels, &[("result", result)]].concat();
             let help = "Health checks by result.";
             families.counter("pointsman_health_checks_total", help, &labels, count as f64);
         }
     }
-    of_breaker(families, &labels, &upstream.breaker, now);
+    of_breaker(families, service, labels, &upstream.breaker, now);
 }
 
-fn of_breaker(families: &mut Families, labels: &[(&str, &str); 3], breaker: &Breaker, now: Moment) {
+fn of_breaker(
+    families: &mut Families,
+    service: &Service,
+    labels: &[(&str, &str)],
+    breaker: &Breaker,
+    now: Moment,
+) {
     let state = breaker.state(now);
-    for (name, is) in [
-        ("closed", BreakerState::Closed),
-        ("open", BreakerState::Open),
-        ("half_open", BreakerState::HalfOpen),
-    ] {
-        let labels = [labels[0], labels[1], labels[2], ("state", name)];
-        let help = "1 for the state that the breaker is in; upstream \"\" for the pool's own.";
-        families.gauge("pointsman_breaker_state", help, &labels, one_if(state == is));
+    let does = service.stability.breaker.is_some() || state != BreakerState::Closed;
+    if !uses(service, Once::Breaker, does) {
+        return;
     }
+    let help =
+        "What the breaker does: 0 closed, 1 half-open, 2 open; upstream \"\" for the pool's.";
+    let number = match state {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
+    };
+    families.gauge("pointsman_breaker_state", help, labels, number);
     let help = "Times that the breaker opened by itself; upstream \"\" for the pool's own.";
     families.counter("pointsman_breaker_opened_total", help, labels, breaker.opened() as f64);
 }
@@ -442,7 +503,8 @@ fn of_process(families: &mut Families, process: &Process) {
     families.gauge("pointsman_build_info", "What is running; always 1.", &labels, 1.0);
 }
 
-/// One counter for each outcome seen so far, and for success always: a rate of errors needs both.
+/// One counter for each outcome seen so far, and from the start for success and for failure: a rate
+/// of errors needs both, and one that begins with its first error misses that.
 fn outcomes(
     families: &mut Families,
     name: &'static str,
@@ -451,7 +513,7 @@ fn outcomes(
     reading: &TallyReading,
 ) {
     for (outcome, &count) in Outcome::NAMES.iter().zip(&reading.outcomes) {
-        if count > 0 || *outcome == "2xx" {
+        if count > 0 || matches!(*outcome, "2xx" | "5xx" | "error") {
             let labels = [labels, &[(label, *outcome)]].concat();
             families.counter(name, help, &labels, count as f64);
         }
@@ -464,4 +526,112 @@ fn one_if(holds: bool) -> f64 {
 
 fn read(counter: &AtomicU64) -> f64 {
     counter.load(Ordering::Relaxed) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::snapshot::{Blueprint, RunTime};
+    use crate::split::Secret;
+    use crate::upstream::{BreakerOrder, StatusClass};
+
+    /// So many services of two pools with two upstreams each, with this said of each.
+    fn snapshot(services: usize, lines: &str, server: &str) -> Arc<Snapshot> {
+        let mut text = format!("[server]\n{server}\n[[listeners]]\naddress = \":0\"\n");
+        for n in 0..services {
+            text.push_str(&format!(
+                "[[routes]]\nhosts = [\"s{n}.test\"]\nservice = \"s{n}\"\n\
+                 [services.s{n}]\nsplit = {{ blue = 100, green = 0 }}\n{lines}\n\
+                 [services.s{n}.pools]\n\
+                 blue.upstreams = [{{ address = \"192.0.2.1:80\", labels = {{ zone = \"a\" }} }}, \
+                                   \"192.0.2.2:80\"]\n\
+                 green.upstreams = [\"192.0.2.3:80\", \"192.0.2.4:80\"]\n"
+            ));
+        }
+        let config =
+            Arc::new(Config::parse(&text).map_err(|p| p.render(&text, "t", false)).unwrap().0);
+        let run_time = RunTime::default();
+        let now = Instant::now();
+        let blueprint = Blueprint { config, run_time: &run_time, secret: Secret([0; 16]), now };
+        Arc::new(Snapshot::build(&blueprint, None))
+    }
+
+    fn text(snapshot: &Snapshot) -> String {
+        encode(snapshot, &Process::default(), &|_, _| Distribution::default(), Instant::now())
+    }
+
+    #[test]
+    fn what_a_service_does_not_use_has_no_series_and_a_state_has_one() {
+        let lines = |services| text(&snapshot(services, "", "")).lines().count();
+        let each = (lines(21) - lines(1)) / 20;
+        assert!(
+            each <= 50,
+            "an idle service of two pools with two upstreams each has {each} lines"
+        );
+        let snapshot = snapshot(1, "", "");
+        let service = &snapshot.services[0];
+        let idle = text(&snapshot);
+        let absent = [
+            "queue",
+            "shed",
+            "fallbacks",
+            "rollout",
+            "slo",
+            "duration_seconds_b",
+            "health",
+            "connections_opened",
+            "stale",
+        ];
+        for absent in absent {
+            let found = idle.lines().find(|line| line.contains(absent) && line.contains("s0"));
+            assert_eq!(found, None, "{absent}");
+        }
+        for line in [
+            "pointsman_requests_total{service=\"s0\",pool=\"blue\",code=\"5xx\"} 0",
+            "pointsman_pool_failed_attempts_total{service=\"s0\",pool=\"blue\"} 0",
+            "pointsman_retries_total{service=\"s0\"} 0",
+            "pointsman_breaker_state{service=\"s0\",pool=\"blue\",upstream=\"\"} 0",
+            "pointsman_service_mode{service=\"s0\"} 0",
+        ] {
+            assert!(idle.contains(&format!("{line}\n")), "{line}\n{idle}");
+        }
+        let of_upstream = "pointsman_upstream_requests_total{service=\"s0\",pool=\"blue\",\
+                           upstream=\"192.0.2.1:80\"";
+        assert!(!idle.contains(of_upstream));
+        let upstream = &service.pools[0].members.list()[0].upstream;
+        upstream.tally.record(Outcome::Status(StatusClass::Success), Duration::from_millis(1));
+        let asked = text(&snapshot);
+        for outcome in ["2xx\"} 1", "5xx\"} 0", "error\"} 0"] {
+            assert!(asked.contains(&format!("{of_upstream},outcome=\"{outcome}\n")), "{asked}");
+        }
+        let breaker = &service.pools[0].state.breaker;
+        breaker.set_order(BreakerOrder::Open, Moment::default());
+        let pool = "pointsman_breaker_state{service=\"s0\",pool=\"blue\",upstream=\"\"}";
+        assert!(text(&snapshot).contains(&format!("{pool} 2\n")));
+    }
+
+    #[test]
+    fn what_exists_once_goes_on_existing() {
+        let snapshot = snapshot(1, "breaker = false", "");
+        let breaker = &snapshot.services[0].pools[0].state.breaker;
+        let has = || text(&snapshot).contains("pointsman_breaker_state{");
+        assert!(!has());
+        breaker.set_order(BreakerOrder::Open, Moment::default());
+        assert!(has());
+        breaker.set_order(BreakerOrder::Auto, Moment::default());
+        assert!(has());
+    }
+
+    #[test]
+    fn labels_of_upstreams_are_labels_of_metrics_only_where_the_config_says_so() {
+        let up = "pointsman_upstream_up{service=\"s0\",pool=\"blue\",upstream=\"192.0.2.1:80\"";
+        assert!(text(&snapshot(1, "", "")).contains(&format!("{up}}} 1\n")));
+        let told = text(&snapshot(1, "", "metric_labels = [\"zone\"]"));
+        assert!(told.contains(&format!("{up},zone=\"a\"}} 1\n")), "{told}");
+        assert!(told.contains("upstream=\"192.0.2.2:80\"} 1\n"), "it has no zone");
+    }
 }

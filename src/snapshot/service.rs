@@ -88,6 +88,8 @@ pub struct ServiceState {
     pub shed: AtomicU64,
     /// Requests that none of its pools was to have: it was held for too long, or in maintenance.
     pub closed: crate::upstream::Tally,
+    /// Which of its metrics have been shown, a bit each: what exists once goes on existing.
+    pub shown: AtomicU32,
     /// What its requests came to for its objectives; counts only while it has any.
     pub slo: Tally,
     standing: Mutex<Arc<Standing>>,

@@ -156,7 +156,7 @@ async fn answers_during_a_maintenance_count_for_their_service() {
     let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
     let line = "pointsman_requests_total{service=\"shop\",pool=\"\",code=\"5xx\"} 1";
     assert!(metrics.contains(line), "{metrics}");
-    assert!(!metrics.contains("{service=\"_unmatched\",pool=\"\",code=\"5xx\"}"), "{metrics}");
+    assert!(metrics.contains("{service=\"_unmatched\",pool=\"\",code=\"5xx\"} 0\n"), "{metrics}");
     let (_, last) = edge.admin("GET", "/v1/requests", "").await;
     assert!(last.to_string().contains("\"shop\""), "{last}");
 }
@@ -196,4 +196,64 @@ async fn one_that_refuses_says_so_with_since_and_why_and_comes_back_without_requ
     assert_eq!((&back["breaker"]["state"], &back["since"]), (&"closed".into(), &Value::Null));
     let (_, service) = edge.admin("GET", "/v1/services/shop", "").await;
     assert_eq!(service["pools"][0]["breaker"]["state"], "closed", "{service}");
+}
+
+#[tokio::test]
+async fn a_zone_is_preferred_and_drained_by_its_label_and_seen_everywhere() {
+    let (a, b) = (Origin::named("a").await, Origin::named("b").await);
+    let lines = format!(
+        "[services.shop]\nbalance.prefer = \"zone\"\n[services.shop.pools.blue]\nupstreams = [\
+         {{ address = \"{}\", labels = {{ zone = \"a\" }} }}, \
+         {{ address = \"{}\", labels = {{ zone = \"b\" }} }}]\n",
+        a.address, b.address
+    );
+    let own = "workers = 2\nlabels = { zone = \"a\" }\nmetric_labels = [\"zone\"]";
+    let edge = Edge::start_file(&(HEAD.replace("workers = 2", own) + &lines), false).await;
+    for _ in 0..8 {
+        assert_eq!(edge.get(&[]).await.body, "a");
+    }
+    let labelled =
+        async |body: &str| edge.admin("PUT", "/v1/services/shop/labelled/state", body).await;
+    let (status, set) =
+        labelled(r#"{"label": "zone=a", "state": "drain", "reason": "power"}"#).await;
+    assert_eq!((status, &set["upstreams"]), (200, &serde_json::json!([a.address.to_string()])));
+    for _ in 0..8 {
+        assert_eq!(edge.get(&[]).await.body, "b");
+    }
+    let (status, problem) = labelled(r#"{"label": "zone=b", "state": "drain"}"#).await;
+    assert_eq!((status, &problem["type"]), (409, &"last-upstream".into()));
+    let (status, problem) = labelled(r#"{"label": "zone=c", "state": "drain"}"#).await;
+    assert_eq!((status, &problem["type"]), (404, &"no-label".into()));
+    assert_eq!(labelled(r#"{"label": "zone", "state": "drain"}"#).await.0, 422);
+    let found = events(&edge).await;
+    let drained = found.iter().find(|event| event["what"] == "drained").unwrap();
+    assert_eq!((&drained["labels"]["zone"], &drained["reason"]), (&"a".into(), &"power".into()));
+    let (_, service) = edge.admin("GET", "/v1/services/shop", "").await;
+    let upstream = &service["pools"][0]["upstreams"][0];
+    assert_eq!(
+        (&upstream["labels"]["zone"], &upstream["state"]),
+        (&"a".into(), &"draining".into())
+    );
+    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    assert!(metrics.contains(&format!("upstream=\"{}\",zone=\"a\"}} 0\n", a.address)), "{metrics}");
+    let packed = edge.admin_with("GET", "/metrics", "", &["accept-encoding: gzip"]).await;
+    assert_eq!(packed.fields("content-encoding"), ["gzip"]);
+    let length = |response: &crate::harness::client::Response| {
+        response.fields("content-length")[0].parse::<usize>().unwrap()
+    };
+    assert!(length(&packed) * 4 < metrics.len());
+    let command = |args: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pointsman"));
+        command.args(["--admin", &edge.admin.to_string()]).args(args);
+        command
+    };
+    let undone = command(&["drain", "shop", "--label", "zone=a", "--undo"]).output().await.unwrap();
+    assert!(undone.status.success(), "{undone:?}");
+    // It starts slowly.
+    until("it takes requests again", async || edge.get(&[]).await.body == "a").await;
+    let drained = command(&["drain", "shop/blue", "--label", "zone=b"]).output().await.unwrap();
+    assert!(drained.status.success(), "{drained:?}");
+    let shown = command(&["status", "shop"]).output().await.unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("zone=a") && shown.contains("draining"), "{shown}");
 }

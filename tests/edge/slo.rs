@@ -104,7 +104,7 @@ async fn what_users_got_is_what_counts() {
         format!("pointsman_slo_bad_total{{{availability}}} 2\n"),
         "pointsman_slo_bad_total{service=\"shop\",objective=\"p99\"} 1\n".to_string(),
         format!("pointsman_slo_burn_rate{{{availability},window=\"6h\"}} 0\n"),
-        "pointsman_slo_state{service=\"shop\",state=\"open\"} 1\n".to_string(),
+        "pointsman_slo_state{service=\"shop\"} 0\n".to_string(),
     ] {
         assert!(metrics.contains(&line), "{line}{metrics}");
     }
@@ -344,7 +344,7 @@ async fn a_budget_that_is_spent_freezes_whoever_starts_and_nobody_who_goes_back(
     let (status, _) = start(&edge, json!({"override_freeze": true, "reason": "the mend"})).await;
     assert_eq!(status, 201);
     let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
-    assert!(metrics.contains("pointsman_slo_state{service=\"shop\",state=\"frozen\"} 1\n"));
+    assert!(metrics.contains("pointsman_slo_state{service=\"shop\"} 3\n"));
     assert!(metrics.contains(
         "pointsman_slo_budget_remaining_ratio{service=\"shop\",objective=\"availability\"} -0.2"
     ));

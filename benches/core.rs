@@ -62,7 +62,7 @@ fn decide(c: &mut Criterion) {
             host: "h42.shop.test",
             path: &path,
             fields: Fields::new(&headers),
-            client: [192, 0, 2, 1].into(),
+            client: Some([192, 0, 2, 1].into()),
         };
         let mut draws = Draws::seeded(1);
         let now = snapshot.moment(Instant::now());

@@ -42,6 +42,8 @@ use ipnet::IpNet;
 
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::fallback::Fallback;
+use crate::http::admission::{HeadLimits, OddNames};
+use crate::http::forwarded::TrustedProxies;
 use crate::mirror::MirrorSettings;
 use crate::rollout::RolloutSettings;
 use crate::route::Route;
@@ -109,7 +111,7 @@ pub struct Server {
     /// Threads that move requests; none means one per core. Takes effect at the next start.
     pub workers: Option<NonZeroUsize>,
     /// Peers whose `X-Forwarded-*` fields are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: TrustedProxies,
     /// The name servers to ask; none means the system's.
     pub resolvers: Vec<SocketAddr>,
     /// How long a stop goes on accepting, so that who looks at `/readyz` sends no more.
@@ -158,6 +160,8 @@ pub struct ClientLimits {
     pub header_bytes: usize,
     /// The number of header fields.
     pub header_fields: usize,
+    /// What becomes of fields with odd names.
+    pub odd_names: OddNames,
     /// Connections open at once, over all listeners.
     pub connections: usize,
 }
@@ -254,6 +258,14 @@ pub struct Timeouts {
     pub pool_idle: Duration,
 }
 
+impl ClientLimits {
+    /// Those of a head.
+    pub fn head_limits(&self) -> HeadLimits {
+        let (bytes, fields) = (self.header_bytes, self.header_fields);
+        HeadLimits { bytes, fields, odd_names: self.odd_names }
+    }
+}
+
 impl Default for ClientLimits {
     fn default() -> Self {
         ClientLimits {
@@ -263,6 +275,7 @@ impl Default for ClientLimits {
             keepalive: Duration::from_secs(75),
             header_bytes: 32 * 1024,
             header_fields: 100,
+            odd_names: OddNames::Refuse,
             connections: 50_000,
         }
     }

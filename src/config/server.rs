@@ -15,6 +15,8 @@ use super::key::{
 use super::section::Section;
 use super::values::labels;
 use super::{ClientLimits, Problem, Problems, Removals, Server};
+use crate::http::admission::OddNames;
+use crate::http::forwarded::TrustedProxies;
 use crate::upstream::Label;
 
 pub(super) static SERVER: Table = Table::new(
@@ -33,8 +35,10 @@ pub(super) static SERVER: Table = Table::new(
             .about("threads that move requests; default: one per core")
             .absent("one per core")
             .at_next_start(),
-        texts("trusted_proxies", &[])
-            .about("addresses or networks whose X-Forwarded-* fields are believed"),
+        texts("trusted_proxies", &[]).about(
+            "addresses or networks whose X-Forwarded-* fields are believed; `unix` for whoever \
+                 comes by a unix socket",
+        ),
         texts("resolvers", &[])
             .option(r#"["10.0.0.2", "127.0.0.1:5353"]"#)
             .about("name servers; default: the system's, /etc/resolv.conf"),
@@ -79,13 +83,19 @@ static CLIENT: Table = Table::new(
         size("header_bytes", (1_024, 1_048_575), 32 << 10)
             .about("request line and fields together"),
         number("header_fields", (8, 256), 100),
+        word("odd_names", &["refuse", "drop", "pass"]).about(
+            "or \"drop\", \"pass\": what becomes of fields whose names hold more than letters, digits and \
+             hyphens; \"refuse\" refuses the request",
+        ),
         number("connections", (1, 10_000_000), 50_000).about("open at once, over all listeners"),
     ],
 );
 
 pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Server {
     let workers = section.number_if_given(problems, "workers");
-    let trusted = section.texts(problems, "trusted_proxies", network);
+    let trusted = section.texts(problems, "trusted_proxies", trusted);
+    let networks = trusted.iter().filter_map(|found| found.value).collect();
+    let unix = trusted.iter().any(|found| found.value.is_none());
     let resolvers = section.texts(problems, "resolvers", resolver);
     let state_dir = section.text(problems, "state_dir", |text| match text.is_empty() {
         true => Err("expected a path"),
@@ -105,7 +115,7 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
         name: name.map(|found| found.value),
         environment: environment.map(|found| found.value),
         workers: workers.and_then(NonZeroUsize::new),
-        trusted_proxies: trusted.into_iter().map(|found| found.value).collect(),
+        trusted_proxies: TrustedProxies { networks, unix },
         resolvers: resolvers.into_iter().map(|found| found.value).collect(),
         stop_delay: section.time(problems, "stop_delay"),
         drain: section.time(problems, "drain"),
@@ -135,6 +145,7 @@ fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
         keepalive: section.time(problems, "keepalive"),
         header_bytes: section.number(problems, "header_bytes"),
         header_fields: section.number(problems, "header_fields"),
+        odd_names: section.word(problems, "odd_names", odd_names).unwrap_or_default(),
         connections: section.number(problems, "connections"),
     };
     if limits.keepalive < Duration::from_secs(1) {
@@ -160,6 +171,24 @@ fn resolver(text: &str) -> Result<SocketAddr, &'static str> {
     let server = alone.or_else(|_| text.parse::<SocketAddr>()).ok();
     let reachable = server.filter(|server| server.port() != 0 && !server.ip().is_unspecified());
     reachable.ok_or("expected the address of a name server such as `10.0.0.2` or `127.0.0.1:5353`")
+}
+
+fn odd_names(word: &str) -> Option<OddNames> {
+    Some(match word {
+        "refuse" => OddNames::Refuse,
+        "drop" => OddNames::Drop,
+        "pass" => OddNames::Pass,
+        _ => return None,
+    })
+}
+
+/// A network whose peers are trusted; none for `unix`, whoever comes by a Unix socket.
+fn trusted(text: &str) -> Result<Option<IpNet>, &'static str> {
+    if text == "unix" {
+        return Ok(None);
+    }
+    let network = network(text).map(Some);
+    network.map_err(|_| "expected an address or a network such as `10.0.0.0/8`, or `unix`")
 }
 
 /// An address or a network: `10.0.0.0/8` or `10.0.0.1`.

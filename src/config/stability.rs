@@ -36,7 +36,7 @@ pub(super) static HEALTH: Table = Table::new(
             .option("true")
             .about("a connection that is accepted is enough"),
         time("interval", secs(5)).about(
-            "± 20 %; 1 s while the state changes; six times as long while live traffic proves health",
+            "± 20 %; 1 s while the state changes; up to twice as long while 2xx and 3xx answers prove health",
         ),
         time("timeout", secs(2)).about("the whole probe"),
         number("rise", (1, 100), 2).about("successes in a row"),

@@ -1,7 +1,6 @@
 //! What happens on upstreams: a place taken, an answer heard or a failure, and what that says of
 //! the upstream. `again.rs` has what is done about a failure.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +19,9 @@ use crate::http::upgrade;
 use crate::http::view::View;
 use crate::record::Attempt as Tried;
 use crate::route::Facts;
-use crate::snapshot::{Asks, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, Why};
+use crate::snapshot::{
+    Asks, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, Why, client_key,
+};
 use crate::upstream::{DialAddress, Outcome, StatusClass, Trouble, Upstream};
 
 /// Waits shorter than this are nobody's failure, however short the settings are.
@@ -100,6 +101,7 @@ impl Asking {
             held: Outcome::ClientGone,
             grpc: self.grpc,
             metrics: self.metrics,
+            is_withheld: false,
             is_judged: false,
             to_upstream: self.to_upstream,
             from_upstream: self.from_upstream,
@@ -380,18 +382,20 @@ impl Exchange {
         let ended = Ended {
             outcome,
             status: asking.judged(),
+            cause: self.cause,
             took: asking.took(now),
             was_given_up: self.cause == Some(Cause::ClientGone)
                 && asking.status.is_none()
                 && asking.waited(now) > long(service),
             was_refused: asking.was_refused,
-            client: self.noted.client.map_or(0, key_of),
+            client: self.noted.client.map_or(0, client_key),
         };
         let pool = &service.pools[decision.pool];
         if ended.failed() {
             asking.upstream().note_trouble(trouble(self.cause, ended.status), now);
         }
-        noted.held = pool.on_end(asking.seat, &ended, &service.stability, now, &mut self.draws);
+        let held = pool.on_end(asking.seat, &ended, &service.stability, now, &mut self.draws);
+        (noted.held, noted.is_withheld) = (held.outcome, held.is_withheld);
         noted.is_judged = self.is_judged(&decision);
         self.noted.tried(noted);
         Some(outcome)
@@ -407,18 +411,6 @@ fn trouble(cause: Option<Cause>, status: Option<u16>) -> Trouble {
         (Some(Cause::BadResponse), _) => Trouble::BadAnswer,
         (_, Some(status)) if status >= 500 => Trouble::Status(status),
         _ => Trouble::NoAnswer,
-    }
-}
-
-/// What tells a client from others.
-fn key_of(client: IpAddr) -> u32 {
-    match client {
-        IpAddr::V4(address) => address.to_bits(),
-        IpAddr::V6(address) => {
-            // A client has 64 bits to itself.
-            let network = (address.to_bits() >> 64) as u64;
-            (network ^ network >> 32) as u32
-        }
     }
 }
 

@@ -31,7 +31,7 @@ use http::header::{HOST, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, Draws, Moment};
-use crate::http::admission::{self, Accepted, Head, HeadLimits};
+use crate::http::admission::{self, Accepted, Head, OddNames};
 use crate::http::answer::Answer;
 use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
@@ -135,8 +135,10 @@ struct Incoming<'r> {
     peer: &'r Peer,
     /// The host asked for, in lower case and without a port.
     host: Cow<'r, str>,
+    /// What is to be in `Host` instead of what is.
+    authority: Option<&'r str>,
     fields: Fields<'r>,
-    client: IpAddr,
+    client: Option<IpAddr>,
 }
 
 impl Incoming<'_> {
@@ -215,17 +217,21 @@ impl Exchange {
         self.noted.version = head.version;
         let snapshot = self.snapshot.clone();
         let server = &snapshot.config.server;
-        let (bytes, fields) = (server.client.header_bytes, server.client.header_fields);
-        let accepted = match admission::examine(head, HeadLimits { bytes, fields }) {
+        let limits = server.client.head_limits();
+        let accepted = match admission::examine(head, limits) {
             Ok(accepted) => accepted,
             Err(rule) => {
                 let fields = Fields::new(head.view);
-                self.noted.client = Some(peer.address);
+                self.noted.client = peer.address;
                 self.identify(&fields);
                 return Admission::Answer(Box::new(self.answer(rule.into(), &fields)));
             }
         };
-        let Accepted { host, fields } = accepted;
+        let Accepted { host, authority, odd_names, fields } = accepted;
+        self.noted.odd_names = odd_names;
+        if odd_names > 0 && limits.odd_names == OddNames::Drop {
+            self.edits.drop_odd_names();
+        }
         self.identify(&fields);
         self.is_idempotent = head.method.is_idempotent();
         self.tries = if self.may_be_sent_twice(head.method, &fields) {
@@ -235,9 +241,9 @@ impl Exchange {
         };
         let Client { address: client, is_doubtful } =
             forwarded::client(&fields, peer, &server.trusted_proxies);
-        (self.noted.client, self.noted.is_client_doubtful) = (Some(client), is_doubtful);
+        (self.noted.client, self.noted.is_client_doubtful) = (client, is_doubtful);
         self.noted.connection_age = self.started.elapsed_since(snapshot.moment(peer.since));
-        let incoming = Incoming { head: *head, peer, host, fields, client };
+        let incoming = Incoming { head: *head, peer, host, authority, fields, client };
         let draws = self.draws.clone();
         let asks = Asks { tries: self.tries, ..Asks::default() };
         match self.place(&incoming.facts(), asks) {
@@ -283,7 +289,13 @@ impl Exchange {
         if !self.asks_websocket {
             self.drop_claim(fields, FieldId::Upgrade);
         }
-        forwarded::edit(fields, peer, trusted, &mut self.edits);
+        let replaced = incoming.authority.and_then(|host| HeaderValue::from_str(host).ok());
+        let mut host = fields.has(FieldId::Host).then_some(Text::Host);
+        if let Some(authority) = replaced {
+            self.edits.set(FieldId::Host, Text::Own(authority.clone()));
+            host = Some(Text::Own(authority));
+        }
+        forwarded::edit(fields, peer, trusted, host, &mut self.edits);
         let trace = TraceContext::continue_or_start(fields, &mut self.draws);
         self.noted.trace = Some((trace.trace_id, trace.parent_id));
         self.edits.set(FieldId::Traceparent, Text::Own(trace.traceparent()));
@@ -411,12 +423,16 @@ impl Exchange {
         // A stream goes on as long as there is something to tell; its user waits for its head.
         let answered = self.answered.map(|at| at.elapsed_since(self.started));
         let has_answer = matches!(attempt, Some(Outcome::Status(_)));
+        let cause = match self.noted.is_one_clients() {
+            true => Some(Cause::OneClient),
+            false => self.cause,
+        };
         let record = Record {
             pool: self.pool,
             closed: self.closed,
             outcome,
             status: told,
-            cause: self.cause.filter(|_| !has_answer),
+            cause: cause.filter(|_| !has_answer),
             duration: whole.saturating_sub(waited),
             waited,
             felt: answered.unwrap_or(whole),

@@ -20,6 +20,7 @@ use http::header::HeaderName;
 mod again;
 mod endings;
 mod mirroring;
+mod one_client;
 mod phases;
 
 const FILE: &str = r#"

@@ -38,6 +38,26 @@ pub struct HeadLimits {
     pub bytes: usize,
     /// Lines.
     pub fields: usize,
+    /// What becomes of fields with odd names.
+    pub odd_names: OddNames,
+}
+
+/// What becomes of fields whose names hold something else than letters, digits and hyphens: many
+/// servers take `x_forwarded_for` for `X-Forwarded-For`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OddNames {
+    /// The request is refused.
+    #[default]
+    Refuse,
+    /// They go no further.
+    Drop,
+    /// They are passed on.
+    Pass,
+}
+
+/// Whether a field's name holds letters, digits and hyphens only.
+pub fn is_plain_name(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
 /// What a request line asks for.
@@ -49,8 +69,8 @@ pub struct RequestTarget<'r> {
     pub path: &'r str,
     /// The same with its query.
     pub path_and_query: &'r str,
-    /// The host, if it is a whole URI.
-    pub host: Option<&'r str>,
+    /// What it says of where it goes, if it is a whole URI of HTTP: a host and perhaps a port.
+    pub authority: Option<&'r str>,
 }
 
 impl<'r> RequestTarget<'r> {
@@ -60,9 +80,35 @@ impl<'r> RequestTarget<'r> {
             bytes,
             path: uri.path(),
             path_and_query: uri.path_and_query().map_or("/", |both| both.as_str()),
-            host: uri.host(),
+            authority: whole(bytes).map(|(authority, _)| authority),
         }
     }
+}
+
+/// Takes a whole URI of HTTP apart: its authority, and what follows.
+fn whole(target: &[u8]) -> Option<(&str, &[u8])> {
+    // Nearly all are paths.
+    if target.first() == Some(&b'/') {
+        return None;
+    }
+    let colon = target.iter().position(|&byte| byte == b':')?;
+    let (scheme, rest) = target.split_at(colon);
+    let is_http = [&b"http"[..], b"https"].iter().any(|http| scheme.eq_ignore_ascii_case(http));
+    let rest = rest.strip_prefix(b"://").filter(|_| is_http)?;
+    let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    Some((std::str::from_utf8(authority).ok()?, rest))
+}
+
+/// What an upstream is asked for instead of a whole URI: its path and query, as a server is asked (RFC
+/// 9112 section 3.2.1). None for what is no whole URI.
+pub fn origin_form<'r>(target: &'r [u8], method: &Method) -> Option<Cow<'r, [u8]>> {
+    let (_, rest) = whole(target)?;
+    Some(match rest.first() {
+        Some(b'/') => rest.into(),
+        None if *method == Method::OPTIONS => b"*"[..].into(),
+        _ => [b"/", rest].concat().into(),
+    })
 }
 
 /// A head that may be passed on.
@@ -70,6 +116,11 @@ impl<'r> RequestTarget<'r> {
 pub struct Accepted<'r> {
     /// The host asked for, in lower case and without a port; empty if none was named.
     pub host: Cow<'r, str>,
+    /// What the request's target says in place of a `Host` that is not there or says something else:
+    /// the target prevails (RFC 9112 section 3.2.2).
+    pub authority: Option<&'r str>,
+    /// How many of its fields have odd names.
+    pub odd_names: u32,
     /// Its fields: which of those that matter later are there is known from the one walk over all
     /// of them that checking takes anyway.
     pub fields: Fields<'r>,
@@ -81,10 +132,13 @@ pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, 
         return Err(BadRequest::HeaderTooLarge);
     }
     let mut known = Known::NONE;
-    let mut host_field = None;
+    let (mut host_field, mut odd_names) = (None, 0);
     for Field { id, name, value } in head.view.lines() {
-        if !name.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err(BadRequest::FieldName);
+        if !is_plain_name(name) {
+            if limits.odd_names == OddNames::Refuse {
+                return Err(BadRequest::FieldName);
+            }
+            odd_names += 1;
         }
         if value.iter().any(|&b| (b < b' ' && b != b'\t') || b == 0x7f) {
             return Err(BadRequest::FieldValue);
@@ -106,7 +160,9 @@ pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, 
     {
         return Err(BadRequest::Expectation);
     }
-    Ok(Accepted { host: host(head, host_field)?, fields })
+    let host = host(head, host_field)?;
+    let differs = |authority: &&str| host_field != Some(authority.as_bytes());
+    Ok(Accepted { host, authority: head.target.authority.filter(differs), odd_names, fields })
 }
 
 fn framing(fields: &Fields<'_>, raw: &[u8]) -> Result<(), BadRequest> {
@@ -142,13 +198,13 @@ fn names_content_length(raw: &[u8]) -> bool {
     })
 }
 
-/// Refuses targets that are neither a path nor a whole URI nor the server itself: without a slash
-/// in front, what they mean is up to the upstream.
+/// Refuses targets that are neither a path nor a whole URI of HTTP nor the server itself: without a
+/// slash in front, what they mean is up to the upstream.
 fn target(head: &Head<'_>) -> Result<(), BadRequest> {
     let is_path = head.target.bytes.first() == Some(&b'/');
-    let is_whole = head.target.host.is_some();
+    let is_whole = head.target.authority.is_some();
     let is_server = head.target.bytes == b"*" && *head.method == Method::OPTIONS;
-    if is_path || is_whole || is_server { Ok(()) } else { Err(BadRequest::Path) }
+    if is_path || is_whole || is_server { Ok(()) } else { Err(BadRequest::Target) }
 }
 
 /// Refuses what an upstream could resolve to another path than the one routed on: dot segments
@@ -177,14 +233,20 @@ fn path(path: &str) -> Result<(), BadRequest> {
 }
 
 fn host<'r>(head: &Head<'r>, field: Option<&'r [u8]>) -> Result<Cow<'r, str>, BadRequest> {
-    // An absolute-form target names the host too; pingora refuses one that differs from `Host`.
-    let Some(host) = field else {
-        return match head.target.host {
-            Some(host) if head.version != Version::HTTP_11 => Ok(lower(host)),
-            _ if head.version == Version::HTTP_11 => Err(BadRequest::NoHost),
-            _ => Ok(Cow::Borrowed("")),
-        };
-    };
+    if field.is_none() && head.version == Version::HTTP_11 {
+        return Err(BadRequest::NoHost);
+    }
+    // pingora 0.9.1 refuses a whole URI whose authority differs from `Host` by a single byte before any
+    // hook of ours sees it (`validate_request_authority`), though RFC 9112 section 3.2.2 says that the
+    // authority replaces `Host`. On a lane that lets it through it does.
+    if let Some(authority) = head.target.authority {
+        return host_of(authority.as_bytes()).map_err(|_| BadRequest::Target);
+    }
+    field.map_or(Ok(Cow::Borrowed("")), host_of)
+}
+
+/// The host that a `Host` field or an authority names.
+fn host_of(host: &[u8]) -> Result<Cow<'_, str>, BadRequest> {
     if let Some(name) = plain(host) {
         return Ok(Cow::Borrowed(name));
     }
@@ -259,6 +321,9 @@ mod tests {
     use http::HeaderMap;
     use http::header::{HeaderName, HeaderValue};
 
+    const LIMITS: HeadLimits =
+        HeadLimits { bytes: 32 * 1024, fields: 100, odd_names: OddNames::Refuse };
+
     fn examined(
         target: &str,
         version: Version,
@@ -275,8 +340,7 @@ mod tests {
         let raw = raw.as_bytes();
         let (method, target) = (&Method::GET, RequestTarget::read(target.as_bytes(), &uri));
         let head = Head { method, target, version, view: View::Map(&headers), raw };
-        examine(&head, HeadLimits { bytes: 32 * 1024, fields: 100 })
-            .map(|accepted| accepted.host.into_owned())
+        examine(&head, LIMITS).map(|accepted| accepted.host.into_owned())
     }
 
     fn with_host(host: &str) -> Result<String, BadRequest> {
@@ -360,13 +424,72 @@ mod tests {
             "/a%5c..%5cb",
             "/a/.%2e%2fb",
             "/a/..%3Bx/b",
-            "*",
         ] {
             assert_eq!(at(path), Some(BadRequest::Path), "{path}");
+        }
+        for target in ["*", "shop.test:443", "ftp://shop.test/a"] {
+            assert_eq!(at(target), Some(BadRequest::Target), "{target}");
         }
         for path in ["/a..b", "/.well-known/x", "/a/...", "/100%25", "/a.css?x=/../y", "/a%2Fb"] {
             assert_eq!(at(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn fields_with_odd_names_are_counted_where_they_are_let_in() {
+        let headers = HeaderMap::from_iter([
+            (HeaderName::from_static("host"), HeaderValue::from_static("a")),
+            (HeaderName::from_static("x_forwarded_for"), HeaderValue::from_static("1")),
+        ]);
+        let uri = Uri::from_static("/");
+        let (method, target) = (&Method::GET, RequestTarget::read(b"/", &uri));
+        let view = View::Map(&headers);
+        let head = Head { method, target, version: Version::HTTP_11, view, raw: b"" };
+        for odd_names in [OddNames::Drop, OddNames::Pass] {
+            let accepted = examine(&head, HeadLimits { odd_names, ..LIMITS }).unwrap();
+            assert_eq!(accepted.odd_names, 1);
+        }
+    }
+
+    #[test]
+    fn a_whole_uri_names_the_host_and_prevails() {
+        let at = |target: &str, version, host: Option<&str>| {
+            let fields: Vec<_> = host.iter().map(|host| ("host", *host)).collect();
+            examined(target, version, &fields)
+        };
+        let (v1_0, v1_1) = (Version::HTTP_10, Version::HTTP_11);
+        let named = Ok("shop.test".to_string());
+        assert_eq!(at("http://Shop.test:8080/a", v1_1, Some("Shop.test:8080")), named);
+        assert_eq!(at("HTTPS://shop.test", v1_1, Some("other.test")), named);
+        assert_eq!(at("http://shop.test/a", v1_0, None), named);
+        assert_eq!(at("http://shop.test/a", v1_1, None), Err(BadRequest::NoHost));
+        assert_eq!(at("http://shop.test/a/../b", v1_1, Some("shop.test")), Err(BadRequest::Path));
+        for target in ["http://shop.test:x/", "http://a..b/", "http://me@shop.test/"] {
+            let (bytes, uri) = (target.as_bytes(), Uri::from_static("/"));
+            let target = RequestTarget {
+                authority: whole(bytes).map(|w| w.0),
+                ..RequestTarget::read(b"/", &uri)
+            };
+            let headers =
+                HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("a"))]);
+            let view = View::Map(&headers);
+            let head = Head { method: &Method::GET, target, version: v1_1, view, raw: b"" };
+            assert_eq!(examine(&head, LIMITS).err(), Some(BadRequest::Target), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn an_upstream_is_asked_for_a_path() {
+        let asked = |target: &'static str, method| {
+            let form = origin_form(target.as_bytes(), &method)?;
+            Some(String::from_utf8(form.into_owned()).unwrap())
+        };
+        let get = |target| asked(target, Method::GET);
+        assert_eq!(get("http://shop.test/a?b").as_deref(), Some("/a?b"));
+        assert_eq!(get("http://shop.test?b").as_deref(), Some("/?b"));
+        assert_eq!(get("http://shop.test").as_deref(), Some("/"));
+        assert_eq!(asked("http://shop.test", Method::OPTIONS).as_deref(), Some("*"));
+        assert_eq!((get("/a"), get("*"), get("shop.test:443")), (None, None, None));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Edit {
     Set(FieldId, Text),
     /// All lines of this field go.
     Remove(FieldId),
+    /// All fields go whose names hold something else than letters, digits and hyphens.
+    DropOddNames,
 }
 
 /// What a field becomes. What the lane holds anyway is named and not copied.
@@ -41,6 +43,11 @@ impl Edits {
     /// All lines of this field go.
     pub fn remove(&mut self, id: FieldId) {
         self.0.push(Edit::Remove(id));
+    }
+
+    /// All fields go whose names hold something else than letters, digits and hyphens.
+    pub fn drop_odd_names(&mut self) {
+        self.0.push(Edit::DropOddNames);
     }
 
     /// All of them.

@@ -35,6 +35,8 @@ pub enum Cause {
     Reset,
     /// The upstream's response is not one that may be passed on.
     BadResponse,
+    /// All upstreams fail at what this client asks for, while others are served.
+    OneClient,
     /// The client did not send its body in time.
     ClientTimeout,
     /// The client went away.
@@ -62,6 +64,8 @@ pub enum BadRequest {
     TransferEncoding,
     /// A path with `.` or `..` segments or a NUL.
     Path,
+    /// A target that is neither a path nor a whole URI of HTTP.
+    Target,
     /// Any other breach of HTTP's grammar.
     Malformed,
     /// Too many bytes or fields before the body.
@@ -87,7 +91,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 21] = [
+    pub const REASONS: [&'static str; 22] = [
         "no_host",
         "host",
         "field_name",
@@ -96,6 +100,7 @@ impl Cause {
         "two_framings",
         "transfer_encoding",
         "path",
+        "target",
         "malformed",
         "header_too_large",
         "expectation",
@@ -174,6 +179,10 @@ impl Cause {
             Cause::BadResponse => {
                 row(502, "bad_response", "the upstream's answer was not valid HTTP", true, false)
             }
+            // The client has been told what the last upstream made of it.
+            Cause::OneClient => {
+                row(502, "one_client", "the upstreams fail at this request", true, false)
+            }
             Cause::ClientTimeout => {
                 row(408, "client_timeout", "the request body did not arrive in time", false, false)
             }
@@ -198,6 +207,7 @@ impl BadRequest {
             BadRequest::TwoFramings => "two_framings",
             BadRequest::TransferEncoding => "transfer_encoding",
             BadRequest::Path => "path",
+            BadRequest::Target => "target",
             BadRequest::Malformed => "malformed",
             BadRequest::HeaderTooLarge => "header_too_large",
             BadRequest::Expectation => "expectation",
@@ -220,6 +230,7 @@ impl BadRequest {
             }
             BadRequest::TransferEncoding => (400, "the only transfer coding is chunked", false),
             BadRequest::Path => (400, "a path may not hold dot segments or NUL", true),
+            BadRequest::Target => (400, "a target must be a path or a whole URI of HTTP", true),
             BadRequest::Malformed => (400, "the request is not valid HTTP", false),
             BadRequest::HeaderTooLarge => (431, "the header section is too large", false),
             BadRequest::Expectation => (417, "the only expectation is 100-continue", false),
@@ -243,6 +254,7 @@ mod tests {
             TwoFramings,
             TransferEncoding,
             Path,
+            Target,
             Malformed,
             HeaderTooLarge,
             Expectation,

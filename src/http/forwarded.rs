@@ -24,13 +24,34 @@ const ORIGIN: Known =
     Known::of(&[FieldId::ForwardedFor, FieldId::ForwardedProto, FieldId::ForwardedHost])
         .with(Known::of(&CLAIMS));
 
+/// Who is believed in what it says of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// Peers with these addresses.
+    pub networks: Vec<IpNet>,
+    /// Whoever comes by a Unix socket.
+    pub unix: bool,
+}
+
+impl TrustedProxies {
+    fn has(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    fn has_peer(&self, peer: &Peer) -> bool {
+        self.unix && peer.is_unix || peer.address.is_some_and(|address| self.has(address))
+    }
+}
+
 /// The other end of a client connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its address; unspecified for a Unix socket.
-    pub address: IpAddr,
+    /// Its address; none if it has none, as at a Unix socket.
+    pub address: Option<IpAddr>,
+    /// Whether it came by a Unix socket.
+    pub is_unix: bool,
     /// The address as a field value, made once a connection.
-    pub field: HeaderValue,
+    pub field: Option<HeaderValue>,
     /// `http` or `https`.
     pub scheme: HeaderValue,
     /// When its connection was accepted.
@@ -41,29 +62,36 @@ impl Peer {
     /// The peer at this address, connected since then.
     pub fn new(address: IpAddr, scheme: &'static str, since: Instant) -> Peer {
         let address = address.to_canonical();
-        let field = HeaderValue::from_str(&address.to_string());
-        Peer {
-            address,
-            field: field.expect("an IP address is made of hex digits, dots and colons"),
-            scheme: HeaderValue::from_static(scheme),
-            since,
-        }
+        // An IP address is made of hex digits, dots and colons.
+        let field = HeaderValue::from_str(&address.to_string()).ok();
+        Peer { address: Some(address), field, ..Peer::without_address(scheme, since) }
+    }
+
+    /// A peer at a Unix socket, connected since then.
+    pub fn unix(scheme: &'static str, since: Instant) -> Peer {
+        Peer { is_unix: true, ..Peer::without_address(scheme, since) }
+    }
+
+    /// A peer that was gone before anybody could ask for its address.
+    pub fn without_address(scheme: &'static str, since: Instant) -> Peer {
+        let scheme = HeaderValue::from_static(scheme);
+        Peer { address: None, is_unix: false, field: None, scheme, since }
     }
 }
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Its own address: the peer's, or what trusted proxies say of it.
-    pub address: IpAddr,
+    /// Its own address: the peer's, or what trusted proxies say of it; none if nobody knows one.
+    pub address: Option<IpAddr>,
     /// Whether a trusted proxy has written something in place of an address, so that all who come
     /// through it look like one.
     pub is_doubtful: bool,
 }
 
 /// The client's own address: the peer's, or what trusted proxies say of it.
-pub fn client(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet]) -> Client {
-    if !fields.may_have(ORIGIN) || !is_trusted(peer.address, trusted) {
+pub fn client(fields: &Fields<'_>, peer: &Peer, trusted: &TrustedProxies) -> Client {
+    if !fields.may_have(ORIGIN) || !trusted.has_peer(peer) {
         return Client { address: peer.address, is_doubtful: false };
     }
     let lines = fields.all(FieldId::ForwardedFor).map(|line| text(line).unwrap_or("?"));
@@ -75,8 +103,9 @@ pub fn client(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet]) -> Client {
         let Some(address) = hop_address(hop) else {
             return Client { address: client, is_doubtful: true };
         };
-        client = address.to_canonical();
-        if !is_trusted(client, trusted) {
+        let address = address.to_canonical();
+        client = Some(address);
+        if !trusted.has(address) {
             break;
         }
     }
@@ -106,26 +135,43 @@ fn is_port(digits: &str) -> bool {
 }
 
 /// Whether the client came by TLS: to us, or to a trusted proxy as that says.
-pub fn is_https(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet]) -> bool {
+pub fn is_https(fields: &Fields<'_>, peer: &Peer, trusted: &TrustedProxies) -> bool {
     let told = fields.first(FieldId::ForwardedProto);
-    let told = told.filter(|_| is_trusted(peer.address, trusted));
+    let told = told.filter(|_| trusted.has_peer(peer));
     let schemes = told.unwrap_or(peer.scheme.as_bytes());
     // Of several hops the first is the client's.
     list::tokens(schemes).next().is_some_and(|first| first.eq_ignore_ascii_case(b"https"))
 }
 
-/// Adds the fields that tell the upstream where the request comes from.
-pub fn edit(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet], edits: &mut Edits) {
+/// Adds the fields that tell the upstream where the request comes from, and which `host` it asked for.
+pub fn edit(
+    fields: &Fields<'_>,
+    peer: &Peer,
+    trusted: &TrustedProxies,
+    host: Option<Text>,
+    edits: &mut Edits,
+) {
     let carries = fields.may_have(ORIGIN);
-    let believed = carries && is_trusted(peer.address, trusted);
+    let believed = carries && trusted.has_peer(peer);
     let kept = |id| believed && fields.has(id);
-    let hops = if kept(FieldId::ForwardedFor) { appended(fields, peer) } else { Text::Peer };
-    edits.set(FieldId::ForwardedFor, hops);
+    match (&peer.field, kept(FieldId::ForwardedFor)) {
+        (Some(own), true) => edits.set(FieldId::ForwardedFor, appended(fields, own)),
+        (Some(_), false) => edits.set(FieldId::ForwardedFor, Text::Peer),
+        // Who has no address adds none to what is believed.
+        (None, true) => {}
+        (None, false) => {
+            if carries && fields.has(FieldId::ForwardedFor) {
+                edits.remove(FieldId::ForwardedFor);
+            }
+        }
+    }
     if !kept(FieldId::ForwardedProto) {
         edits.set(FieldId::ForwardedProto, Text::Scheme);
     }
-    if !kept(FieldId::ForwardedHost) && fields.has(FieldId::Host) {
-        edits.set(FieldId::ForwardedHost, Text::Host);
+    if let Some(host) = host
+        && !kept(FieldId::ForwardedHost)
+    {
+        edits.set(FieldId::ForwardedHost, host);
     }
     if carries && !believed {
         CLAIMS.into_iter().filter(|id| fields.has(*id)).for_each(|id| edits.remove(id));
@@ -133,18 +179,14 @@ pub fn edit(fields: &Fields<'_>, peer: &Peer, trusted: &[IpNet], edits: &mut Edi
 }
 
 /// All hops so far, then the peer.
-fn appended(fields: &Fields<'_>, peer: &Peer) -> Text {
+fn appended(fields: &Fields<'_>, peer: &HeaderValue) -> Text {
     let mut hops: Vec<u8> = Vec::new();
     for line in fields.all(FieldId::ForwardedFor) {
         hops.extend_from_slice(line);
         hops.extend_from_slice(b", ");
     }
-    hops.extend_from_slice(peer.field.as_bytes());
+    hops.extend_from_slice(peer.as_bytes());
     HeaderValue::from_bytes(&hops).map_or(Text::Peer, Text::Own)
-}
-
-fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
-    trusted.iter().any(|network| network.contains(&address))
 }
 
 #[cfg(test)]
@@ -161,18 +203,34 @@ mod tests {
         headers
     }
 
-    fn edited(fields: &[(&'static str, &str)], peer: &str, trusted: &[&str]) -> Vec<String> {
-        let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
+    /// These, and `unix` for whoever has no address.
+    fn trusted(networks: &[&str]) -> TrustedProxies {
+        let (unix, networks): (Vec<&str>, Vec<&str>) =
+            networks.iter().partition(|network| **network == "unix");
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        TrustedProxies { networks, unix: !unix.is_empty() }
+    }
+
+    fn peer(peer: &str, scheme: &'static str) -> Peer {
+        match peer {
+            "unix" => Peer::unix(scheme, Instant::now()),
+            "gone" => Peer::without_address(scheme, Instant::now()),
+            address => Peer::new(address.parse().unwrap(), scheme, Instant::now()),
+        }
+    }
+
+    fn edited(fields: &[(&'static str, &str)], from: &str, networks: &[&str]) -> Vec<String> {
         let mut edits = Edits::default();
-        let (headers, peer) =
-            (headers(fields), Peer::new(peer.parse().unwrap(), "http", Instant::now()));
-        edit(&Fields::new(&headers), &peer, &trusted, &mut edits);
+        let headers = headers(fields);
+        let (fields, host) = (Fields::new(&headers), Some(Text::Host));
+        edit(&fields, &peer(from, "http"), &trusted(networks), host, &mut edits);
         let line = |edit: &Edit| match edit {
             Edit::Set(id, Text::Own(value)) => {
                 format!("{}: {}", id.name(), value.to_str().unwrap())
             }
             Edit::Set(id, text) => format!("{}: {text:?}", id.name()),
             Edit::Remove(id) => format!("-{}", id.name()),
+            Edit::DropOddNames => "-odd names".into(),
         };
         edits.list().iter().map(line).collect()
     }
@@ -207,32 +265,43 @@ mod tests {
     }
 
     #[test]
+    fn who_has_no_address_adds_none_and_is_given_none() {
+        let rest = ["x-forwarded-proto: Scheme", "x-forwarded-host: Host"];
+        let claims_gone = ["-x-forwarded-for", rest[0], rest[1], "-x-real-ip"];
+        assert_eq!(edited(&CLAIMED, "unix", &["0.0.0.0/0"]), claims_gone, "no network has it");
+        assert_eq!(edited(&CLAIMED, "gone", &["unix"]), claims_gone);
+        assert_eq!(edited(&CLAIMED, "unix", &["unix"]), rest[1..], "the chain stays as it came");
+        assert_eq!(edited(&[("host", "shop.test")], "unix", &["unix"]), rest);
+    }
+
+    #[test]
     fn tls_is_what_the_connection_has_or_a_trusted_proxy_says() {
-        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let trusted = trusted(&["10.0.0.0/8", "unix"]);
         let is_https = |told: Option<&str>, peer: &str, scheme| {
             let told: Vec<_> = told.iter().map(|told| ("x-forwarded-proto", *told)).collect();
-            super::is_https(
-                &Fields::new(&headers(&told)),
-                &Peer::new(peer.parse().unwrap(), scheme, Instant::now()),
-                &trusted,
-            )
+            super::is_https(&Fields::new(&headers(&told)), &self::peer(peer, scheme), &trusted)
         };
         assert!(is_https(None, "192.0.2.1", "https") && !is_https(None, "192.0.2.1", "http"));
         assert!(!is_https(Some("https"), "192.0.2.1", "http"), "a stranger is not believed");
         assert!(is_https(Some("HTTPS, http"), "10.0.0.1", "http"));
         assert!(!is_https(Some("http"), "10.0.0.1", "https"), "the client's end is in the clear");
-        assert!(is_https(None, "10.0.0.1", "https"));
+        assert!(is_https(None, "10.0.0.1", "https") && is_https(Some("https"), "unix", "http"));
     }
 
     #[test]
     fn the_client_is_the_last_hop_that_is_not_ours() {
-        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
-        let of = |hops: &str, peer: &str| {
-            let headers = headers(&[("x-forwarded-for", hops)]);
-            let peer = Peer::new(peer.parse().unwrap(), "http", Instant::now());
+        let trusted = trusted(&["10.0.0.0/8", "unix"]);
+        let of = |hops: &str, from: &str| {
+            let (headers, peer) = (headers(&[("x-forwarded-for", hops)]), peer(from, "http"));
             let Client { address, is_doubtful } = client(&Fields::new(&headers), &peer, &trusted);
+            let address = address.map_or("nobody".into(), |address| address.to_string());
             format!("{address}{}", if is_doubtful { "?" } else { "" })
         };
+        assert_eq!(of("203.0.113.1, 10.0.0.9", "unix"), "203.0.113.1");
+        assert_eq!(
+            (of("_hidden", "unix"), of("203.0.113.1", "gone")),
+            ("nobody?".into(), "nobody".into())
+        );
         assert_eq!(of("198.51.100.7, 203.0.113.1, 10.0.0.9", "10.0.0.1"), "203.0.113.1");
         assert_eq!(of("203.0.113.1", "192.0.2.1"), "192.0.2.1");
         assert_eq!(of("10.0.0.7", "10.0.0.1"), "10.0.0.7");

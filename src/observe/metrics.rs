@@ -14,6 +14,7 @@ use super::saturation::saturation;
 use super::{Process, RolloutTally};
 use crate::balance::Member;
 use crate::clock::Moment;
+use crate::http::failure::Cause;
 use crate::judge::Distribution;
 use crate::mirror::Kind;
 use crate::rollout::Outcome as Rollout;
@@ -206,6 +207,12 @@ fn of_slo(families: &mut Families, service: &Service) {
                 override only, 2 they are held, 3 they are frozen.";
     let state = slo::State::ALL.iter().position(|state| *state == standing.state());
     families.gauge("pointsman_slo_state", help, &labels, state.unwrap_or_default() as f64);
+    let (one_client, other) = service.state.slo.causes();
+    for (cause, count) in [(Cause::OneClient.reason(), one_client), ("other", other)] {
+        let labels = [labels[0], ("cause", cause)];
+        let help = "Failed requests that count for the objectives, by whether others contradict.";
+        families.counter("pointsman_slo_failed_requests_total", help, &labels, count as f64);
+    }
     for shown in &standing.objectives {
         let labels = [labels[0], ("objective", shown.objective.name())];
         let help = "Share of the error budget that is left; below 0 if more is spent.";
@@ -282,6 +289,12 @@ fn of_pool(families: &mut Families, service: &Service, pool: &Pool, now: Moment)
     families.counter("pointsman_pool_attempts_total", help, &labels, attempts.total as f64);
     let help = "Of the pool's attempts those that failed, whatever the client got instead.";
     families.counter("pointsman_pool_failed_attempts_total", help, &labels, attempts.bad as f64);
+    let withheld = read(&pool.state.withheld);
+    if withheld > 0.0 {
+        let help =
+            "Of the failed attempts those that count for no breaker and no ejection: one client's.";
+        families.counter("pointsman_pool_one_client_attempts_total", help, &labels, withheld);
+    }
     let shielded = read(&pool.state.shielded);
     if uses(service, Once::Shield, service.pools.len() > 1 || shielded > 0.0) {
         let help =
@@ -465,6 +478,11 @@ fn of_process(families: &mut Families, process: &Process) {
         for (reason, count) in refusals.counts() {
             let (name, help) = ("pointsman_refused_total", "Requests that we answered ourselves.");
             families.counter(name, help, &[("reason", reason)], count as f64);
+        }
+        for (did, count) in refusals.odd_names() {
+            let name = "pointsman_odd_field_names_total";
+            let help = "Fields whose names hold more than letters, digits and hyphens, let in.";
+            families.counter(name, help, &[("did", did)], count as f64);
         }
         let help = "Requests that are not remembered because somebody was reading those that are.";
         let name = "pointsman_requests_not_remembered_total";

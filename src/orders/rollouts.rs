@@ -314,7 +314,7 @@ impl Draft<'_> {
     }
 }
 
-/// What a pool's upstreams did so far.
+/// What a pool's upstreams did so far, but for what one client alone brought about.
 fn counts(pool: &Pool) -> Counts {
-    pool.state.attempts.read()
+    pool.state.judged()
 }

@@ -4,8 +4,10 @@
 //! What the split sends where is counted when it does (`Account::arrive`): at a request's end
 //! another step may have begun.
 
+use std::sync::atomic::Ordering;
+
 use super::{Attempt, Record};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
 use crate::judge::ledger::{Failing, Noted};
@@ -28,6 +30,11 @@ pub(super) fn tell(
         let Some(account) = watched.account(attempt.pool) else { continue };
         let Some(ending) = ending(attempt) else { continue };
         let is_bad = ledger.errors.count(ending);
+        if is_bad && is_one_clients(record, attempt, service, watched, snapshot.moment(clock.now()))
+        {
+            service.pools[attempt.pool].state.left_out.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
         account.note(Noted {
             user: record.noted.user,
             stratum: record.noted.stratum.place(),
@@ -53,6 +60,35 @@ pub(super) fn tell(
             said.view.into_iter().for_each(|view| failing.describe(said.method, said.target, view));
             ledger.sample.keep(failing);
         }
+    }
+}
+
+/// Whether a failure says nothing of its version: its client brings it about on both. It does if the
+/// same request failed in the same way when the stable pool was asked too; or if others contradict it,
+/// and the client failed in the same way on the other pool within ten seconds. Without others to
+/// contradict, a version that fails at everything beside an old one that fails now and then would look
+/// like that as well.
+fn is_one_clients(
+    record: &Record<'_>,
+    attempt: &Attempt,
+    service: &Service,
+    watched: &Watched,
+    now: Moment,
+) -> bool {
+    let (way, is_targets) = (attempt.way(), attempt.pool == watched.target);
+    if watched.stable == watched.target {
+        return false;
+    }
+    let repeats = record.noted.attempts.iter().filter(|other| other.pool == watched.stable);
+    if is_targets && repeats.map(Attempt::way).any(|repeated| repeated == way) {
+        return true;
+    }
+    let other = if is_targets { watched.stable } else { watched.target };
+    let failing = &service.pools[other].state.failing_keys;
+    attempt.is_withheld && {
+        let known = failing.known((record.noted.client_key(), way), now);
+        // What the old version is spared, the new one has to be spared too.
+        known.has_failed && (is_targets || known.was_withheld)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::clock::{Clock, Moment};
 use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
 use crate::http::view::View;
-use crate::snapshot::{By, Snapshot, Stratum};
+use crate::snapshot::{By, Snapshot, Stratum, Way, client_key};
 use crate::upstream::{Outcome, StatusClass};
 
 pub use kept::{Kept, KeptAttempt};
@@ -93,6 +93,8 @@ pub struct Noted {
     pub client: Option<IpAddr>,
     /// Whether a trusted proxy wrote something else than an address in the client's place.
     pub is_client_doubtful: bool,
+    /// How many of its fields have names that hold something else than letters, digits and hyphens.
+    pub odd_names: u32,
     /// The version of HTTP it was asked in.
     pub version: Version,
     /// For how long its connection had been open when the end of its head had been read.
@@ -157,6 +159,9 @@ pub struct Attempt {
     /// How it is held to have ended: a client that gave up on a silent upstream may count against
     /// that.
     pub held: Outcome,
+    /// It failed, and others show that this is its client's own doing: no breaker and no ejection
+    /// counts it.
+    pub is_withheld: bool,
     /// How its call went, if it was one of gRPC's and told.
     pub grpc: Option<GrpcStatus>,
     /// A bit for each metric of a rollout's ledger that its answer's head raised.
@@ -174,6 +179,12 @@ impl Attempt {
     /// Until the head of its answer, or its end if there was none.
     pub fn took(&self) -> Duration {
         self.head.unwrap_or(self.done).elapsed_since(self.began)
+    }
+
+    /// How it failed, if it did.
+    pub fn way(&self) -> Way {
+        let status = self.status.map(|status| self.grpc.map_or(status, GrpcStatus::http_status));
+        Way::of(self.held, status, self.cause)
     }
 }
 
@@ -194,6 +205,16 @@ impl Noted {
         if self.attempts.len() < MOST_ATTEMPTS {
             self.attempts.push(attempt);
         }
+    }
+
+    /// What tells its client from others.
+    pub fn client_key(&self) -> u32 {
+        self.client.map_or(0, client_key)
+    }
+
+    /// Whether what its client got of it, if that was a failure, was the client's own doing.
+    pub fn is_one_clients(&self) -> bool {
+        self.attempts.last().is_some_and(|attempt| attempt.is_withheld)
     }
 
     /// These were not taken of this pool. What was noted of it before is what it was before.
@@ -217,6 +238,9 @@ impl Record<'_> {
         let service = &snapshot.services[service];
         if let Some(slo) = &service.slo {
             service.state.slo.count(slo, self.outcome, self.felt);
+            if self.has_failed() && self.noted.is_one_clients() {
+                service.state.slo.note_one_clients();
+            }
         }
         service.pools[pool].state.tally.record(self.outcome, self.duration);
         for attempt in &self.noted.attempts {
@@ -229,13 +253,14 @@ impl Record<'_> {
         }
     }
 
-    /// Whether nothing went wrong on its way: it has an answer, from the first who was asked, and its
-    /// client is known.
+    /// Whether nothing went wrong on its way: it has an answer, from the first who was asked, its client
+    /// is known, and none of its fields has an odd name.
     pub fn is_uneventful(&self) -> bool {
         let noted = self.noted;
         self.cause.is_none()
             && noted.attempts.iter().all(|attempt| attempt.cause.is_none())
             && !noted.is_client_doubtful
+            && noted.odd_names == 0
     }
 
     /// The place of its service, if it has one.

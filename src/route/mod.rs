@@ -31,8 +31,8 @@ pub struct Facts<'r> {
     pub path: &'r str,
     /// All fields.
     pub fields: Fields<'r>,
-    /// The client's own address, looked up through trusted proxies.
-    pub client: IpAddr,
+    /// The client's own address, looked up through trusted proxies; none if nobody knows one.
+    pub client: Option<IpAddr>,
 }
 
 /// A match that leads to one service.

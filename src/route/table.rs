@@ -209,7 +209,7 @@ mod tests {
 
     fn find(routes: &[Route], host: &str, path: &str) -> Option<usize> {
         let headers = HeaderMap::new();
-        let client = [192, 0, 2, 1].into();
+        let client = Some([192, 0, 2, 1].into());
         let facts =
             Facts { method: &Method::GET, host, path, fields: Fields::new(&headers), client };
         RouteTable::build(routes).unwrap().find(&facts).map(|found| found.service)
@@ -258,7 +258,7 @@ mod tests {
         let table = RouteTable::build(&routes).unwrap();
         let headers = HeaderMap::new();
         let nth = |path| {
-            let client = [192, 0, 2, 1].into();
+            let client = Some([192, 0, 2, 1].into());
             table.find(&Facts {
                 method: &Method::GET,
                 host: "",
@@ -281,7 +281,7 @@ mod tests {
         let table = RouteTable::build(&[route(&[], prefix("/"), 0), post, beta]).unwrap();
         let found = |method: Method, beta: &str| {
             let headers = HeaderMap::from_iter([(name.clone(), beta.parse().unwrap())]);
-            let client = [192, 0, 2, 1].into();
+            let client = Some([192, 0, 2, 1].into());
             let facts = Facts {
                 method: &method,
                 host: "",
@@ -373,7 +373,7 @@ mod tests {
                 }
             }
             let headers = HeaderMap::new();
-            let client = [192, 0, 2, 1].into();
+            let client = Some([192, 0, 2, 1].into());
             let facts = Facts { method: &method, host, path, fields: Fields::new(&headers), client };
             let table = RouteTable::build(&routes).unwrap();
             // `*` is no path: only the routes that take everything see it.

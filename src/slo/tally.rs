@@ -16,6 +16,8 @@ use crate::upstream::{Outcome, StatusClass};
 #[derive(Debug, Default)]
 pub struct Tally {
     bad: AtomicU64,
+    /// Of the bad ones those that are the doing of one client.
+    one_clients: AtomicU64,
     /// Good, and its length says nothing: the connection was switched to another protocol.
     switched: AtomicU64,
     /// Good, and as long as it took.
@@ -41,6 +43,17 @@ impl Tally {
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request that was counted as bad is the doing of one client: it counts all the same.
+    pub fn note_one_clients(&self) {
+        self.one_clients.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were the doing of one client, and the other bad ones.
+    pub fn causes(&self) -> (u64, u64) {
+        let one_clients = self.one_clients.load(Ordering::Relaxed);
+        (one_clients, self.bad.load(Ordering::Relaxed).saturating_sub(one_clients))
     }
 
     /// The totals that an objective goes by.

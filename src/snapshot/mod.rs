@@ -8,6 +8,7 @@
 mod attempts;
 mod build;
 mod choice;
+mod failing_keys;
 mod pool;
 mod reach;
 mod service;
@@ -26,7 +27,8 @@ use crate::upstream::Tally;
 pub use attempts::Attempts;
 pub use build::{Blueprint, Changed, Observed, Resolution, Resolved, RunTime, Traffic};
 pub use choice::{Asks, By, Choice, Chosen, Committed, Explained, Refusal, Stratum, Why};
-pub use pool::{Ask, Ended, Pick, Pool, PoolState, Seat, Taken, Tries};
+pub use failing_keys::{FailingKeys, Known, Way, client_key};
+pub use pool::{Ask, Ended, Held, Pick, Pool, PoolState, Seat, Taken, Tries};
 pub use reach::{Dead, Probes, Reach, Wanted};
 pub use service::{Fallbacks, Mirror, Mode, Service, ServiceHold, ServiceState};
 

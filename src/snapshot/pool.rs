@@ -4,17 +4,18 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Attempts, Wanted, Why};
+use super::{Attempts, FailingKeys, Wanted, Way, Why};
 use crate::balance::{
     Gradient, Heard, Member, Members, NoMember, NotTaken, Picking, Policy, Queue, Standing,
     Throttle,
 };
 use crate::clock::{Draws, Moment};
 use crate::config::Stability;
-use crate::judge::Histogram;
+use crate::http::failure::Cause;
+use crate::judge::{Counts, Histogram};
 use crate::upstream::{
-    Breaker, BreakerOrder, BreakerSettings, Conditions, DialAddress, Fared, InFlight, Outcome,
-    SUCCESSES, Shown, StatusClass, Tally, Trial, Upstream,
+    Breaker, BreakerOrder, BreakerSettings, Conditions, Counted, DialAddress, Fared, InFlight,
+    Outcome, SUCCESSES, Shown, StatusClass, Tally, Trial, Upstream,
 };
 
 /// One pool as requests see it.
@@ -52,6 +53,12 @@ pub struct PoolState {
     pub shielded: AtomicU64,
     /// Connect checks that somebody waits for.
     pub wanted: Wanted,
+    /// Whose requests fail.
+    pub failing_keys: FailingKeys,
+    /// Attempts that failed and were withheld from breakers and ejection: their client's own doing.
+    pub withheld: AtomicU64,
+    /// Attempts that failed and were left out where versions are judged, for the same reason.
+    pub left_out: AtomicU64,
     in_flight: AtomicU32,
     has_nobody: AtomicBool,
     /// Whether who is near is asked before others, as was found last.
@@ -165,6 +172,8 @@ pub struct Ended {
     pub outcome: Outcome,
     /// The status it was answered with, if it was.
     pub status: Option<u16>,
+    /// Why it failed without an answer, or within it.
+    pub cause: Option<Cause>,
     /// Until the response's head, or the failure.
     pub took: Duration,
     /// The client left before the response's head, and not early: it had waited for long after all
@@ -188,9 +197,27 @@ impl Ended {
         self.outcome == Outcome::Failed || matches!(self.status, Some(502..=504))
     }
 
+    fn shows_work(&self) -> bool {
+        use StatusClass::{Redirection, Success};
+        matches!(self.outcome, Outcome::Status(Success | Redirection))
+    }
+
     fn is_refusal(&self) -> bool {
         matches!(self.status, Some(429 | 503))
     }
+
+    fn way(&self) -> Way {
+        Way::of(self.outcome, self.status, self.cause)
+    }
+}
+
+/// What an attempt is held to have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// It failed, and others show that this is its client's own doing.
+    pub is_withheld: bool,
 }
 
 impl Default for PoolState {
@@ -206,6 +233,9 @@ impl Default for PoolState {
             cold: Histogram::new(THREADS),
             shielded: AtomicU64::new(0),
             wanted: Wanted::default(),
+            failing_keys: FailingKeys::default(),
+            withheld: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             has_nobody: AtomicBool::new(false),
             stays_near: AtomicBool::new(false),
@@ -232,6 +262,14 @@ impl PoolState {
     /// Requests that the pool holds now.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The attempts by which its version is judged.
+    pub fn judged(&self) -> Counts {
+        // In this order: what is left out has been counted before.
+        let left_out = self.left_out.load(Ordering::Relaxed);
+        let Counts { total, bad } = self.attempts.read();
+        Counts { total: total.saturating_sub(left_out), bad: bad.saturating_sub(left_out) }
     }
 
     /// Whether none of its upstreams is well, as was found last.
@@ -510,7 +548,7 @@ impl Pool {
     }
 
     /// Hears how an attempt ended, and acts on it: totals, breakers, ejection, latency. Answers with
-    /// how it is held to have ended.
+    /// what it is held to have been.
     pub fn on_end(
         &self,
         seat: Seat,
@@ -518,7 +556,7 @@ impl Pool {
         stability: &Stability,
         now: Moment,
         draws: &mut Draws,
-    ) -> Outcome {
+    ) -> Held {
         let upstream = seat.in_flight.upstream();
         let ended = &Ended { outcome: verdict(upstream, ended, now), ..*ended };
         let is_known = ended.outcome != Outcome::ClientGone;
@@ -526,8 +564,15 @@ impl Pool {
         let in_a_row = match (is_known, failed) {
             (false, _) => 0,
             (true, true) => upstream.note_failure(),
-            (true, false) => upstream.note_success(now),
+            (true, false) => {
+                upstream.keys.note_good(ended.client, now);
+                if ended.shows_work() {
+                    upstream.note_working(now);
+                }
+                upstream.note_success()
+            }
         };
+        let was_in = seat.standing == SeatStanding::In;
         if is_known {
             self.state.attempts.count(failed);
             if !failed {
@@ -537,6 +582,15 @@ impl Pool {
                 };
                 of.record(ended.took);
             }
+        }
+        let mut counted = Counted::default();
+        if is_known && failed {
+            match self.withhold(upstream, ended, was_in, now) {
+                None => return Held { outcome: ended.outcome, is_withheld: true },
+                Some(it) => counted = it,
+            }
+        }
+        if is_known {
             self.note_latency(upstream, ended, in_a_row, stability, now);
         }
         if !is_known && ended.status.is_none() && stability.balance.by == Policy::Latency {
@@ -545,13 +599,16 @@ impl Pool {
             upstream.latency.observe_at_least(ended.took, now);
         }
         let fared = is_known.then(|| Fared { failed, slow: is_slow(ended.took, stability) });
-        let was_in = seat.standing == SeatStanding::In;
         let standing = (&**upstream, seat.standing);
         self.hear_trial(standing, fared, ended.was_refused, stability, now, draws);
-        let Some(fared) = fared else { return ended.outcome };
-        let has_changed = was_in && self.put_out(upstream, ended, in_a_row, stability, now, draws);
+        let held = Held { outcome: ended.outcome, is_withheld: false };
+        let Some(fared) = fared else { return held };
+        let streak = Streak { in_a_row, is_doubtful: counted.is_doubtful };
+        let has_changed = was_in && self.put_out(upstream, ended, streak, stability, now, draws);
         let mut is_broken = false;
         if let Some(settings) = &stability.breaker {
+            upstream.breaker.note_before(counted.put_back, now);
+            self.state.breaker.note_before(counted.put_back, now);
             if was_in && upstream.breaker.note(fared, settings, || true, now, draws) {
                 upstream.note_breaker(now);
                 is_broken = true;
@@ -562,7 +619,39 @@ impl Pool {
         if has_changed || is_broken {
             self.assess(stability, now);
         }
-        ended.outcome
+        held
+    }
+
+    /// Hears of a failure: it is withheld if it is its client's own doing, else it counts.
+    fn withhold(
+        &self,
+        upstream: &Arc<Upstream>,
+        ended: &Ended,
+        was_in: bool,
+        now: Moment,
+    ) -> Option<Counted> {
+        let keys = &upstream.keys;
+        keys.note_failed(ended.client, now);
+        let failing = (ended.client, ended.way());
+        // No client makes an upstream refuse connections; and one that is out has to show by whatever
+        // comes that it works.
+        if !was_in || ended.was_refused {
+            return Some(keys.count(ended.client, true));
+        }
+        let heard = self.state.failing_keys.hear(failing, upstream, self.members.is_one(), now);
+        if !heard.unwrap_or_else(|| keys.withholds(ended.client)) {
+            return Some(keys.count(ended.client, false));
+        }
+        if !keys.withhold(ended.client) {
+            return Some(keys.count(ended.client, true));
+        }
+        if ended.is_away() {
+            // Should it count after all, then for all that goes by failures in a row.
+            upstream.note_away(ended.client, now);
+        }
+        self.state.failing_keys.note_withheld(failing, now);
+        self.state.withheld.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     /// Whether an attempt at one that was in puts it out, but for its breaker.
@@ -570,7 +659,7 @@ impl Pool {
         &self,
         upstream: &Upstream,
         ended: &Ended,
-        in_a_row: u32,
+        streak: Streak,
         stability: &Stability,
         now: Moment,
         draws: &mut Draws,
@@ -578,14 +667,15 @@ impl Pool {
         if !ended.is_away() {
             return false;
         }
-        let is_ejected = self.eject(upstream, in_a_row, stability, now, draws);
+        let Streak { in_a_row, is_doubtful } = streak;
+        let is_ejected = !is_doubtful && self.eject(upstream, in_a_row, stability, now, draws);
         if ended.was_refused {
             upstream.note_refused(now);
             return true;
         }
         let all_failed = upstream.note_away(ended.client, now);
         // What is left to work by itself is left alone by this as well.
-        if all_failed && stability.ejection.is_some() && !upstream.is_out() {
+        if all_failed && !is_doubtful && stability.ejection.is_some() && !upstream.is_out() {
             let usual = BreakerSettings::default();
             let breaker = stability.breaker.as_ref().unwrap_or(&usual);
             upstream.note_failing(breaker, now, draws);
@@ -655,6 +745,13 @@ impl From<NoMember> for Why {
             NoMember::Full => Why::PoolFull,
         }
     }
+}
+
+/// How many failed in a row on an upstream, and whether some of them are withheld.
+#[derive(Clone, Copy, Debug)]
+struct Streak {
+    in_a_row: u32,
+    is_doubtful: bool,
 }
 
 /// Whether an answer's head took too long for the breakers.

@@ -295,7 +295,9 @@ impl Service {
     fn passes(&self, facts: &Facts<'_>, by: By) -> bool {
         let settings = &self.stability.maintenance;
         by == By::OptIn
-            || settings.allow.iter().any(|net| net.contains(&facts.client.to_canonical()))
+            || facts.client.is_some_and(|client| {
+                settings.allow.iter().any(|net| net.contains(&client.to_canonical()))
+            })
             || settings.paths.iter().any(|path| path == facts.path)
     }
 

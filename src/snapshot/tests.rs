@@ -45,7 +45,7 @@ fn choose(snapshot: &Snapshot, fields: &[(&'static str, &str)], seed: u64) -> Ch
         .iter()
         .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
         .collect();
-    let client = [192, 0, 2, 9].into();
+    let client = Some([192, 0, 2, 9].into());
     let facts =
         Facts { method: &Method::GET, host: "", path: "/", fields: Fields::new(&headers), client };
     let now = Moment::from_micros(1_000_000);

@@ -69,7 +69,7 @@ impl Sticky {
                         None => return Recognised::New,
                     }
                 }
-                StickyKey::ClientIp => Some(ClientKey::Address(facts.client)),
+                StickyKey::ClientIp => facts.client.map(ClientKey::Address),
             };
             if let Some(client) = found {
                 return Recognised::By(client);
@@ -123,7 +123,7 @@ mod tests {
             host: "shop.test",
             path: "/",
             fields: Fields::new(headers),
-            client: client.parse().unwrap(),
+            client: client.parse().ok(),
         };
         let signer = Signer::of(SECRET);
         let client = Sticky { keys: keys.to_vec() }.recognise(&facts, &signer).client()?;
@@ -163,7 +163,7 @@ mod tests {
         let sticky = Sticky { keys: [&keys[..], &[StickyKey::ClientIp]].concat() };
         let recognised = |cookie: &str| {
             let headers = HeaderMap::from_iter([(COOKIE, cookie.parse().unwrap())]);
-            let client = [192, 0, 2, 1].into();
+            let client = Some([192, 0, 2, 1].into());
             let facts = Facts {
                 method: &Method::GET,
                 host: "",

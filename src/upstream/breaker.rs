@@ -169,6 +169,11 @@ impl Breaker {
         trips && self.order() == BreakerOrder::Auto && may() && self.open(settings, now, draws)
     }
 
+    /// So many requests failed of which nobody has heard yet; whether it opens is found with the next.
+    pub fn note_before(&self, failed: u32, now: Moment) {
+        (0..failed).for_each(|_| self.window.count([true, true, false], now));
+    }
+
     /// A trial has failed: it stays open for longer than the last time, if that was over.
     pub fn reopen(&self, settings: &BreakerSettings, now: Moment, draws: &mut Draws) {
         if self.is_open.load(Ordering::Acquire) && now >= self.until() {

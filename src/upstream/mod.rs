@@ -9,6 +9,7 @@ mod breaker;
 mod checked;
 mod probing;
 mod ejection;
+mod keys;
 mod labels;
 mod latency;
 mod probe;
@@ -30,6 +31,7 @@ pub use address::{Address, DialAddress};
 pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Fared, SUCCESSES};
 pub use checked::Checked;
 pub use ejection::{Ejection, EjectionSettings};
+pub use keys::{Counted, Keys, Others};
 pub use labels::{Label, LabelError, Labels, MOST_LABELS};
 pub use latency::Latency;
 pub use probe::{GrpcProbe, Health, HttpProbe, Probe, ProbeTally};
@@ -72,6 +74,8 @@ pub struct Upstream {
     pub warmth: Warmth,
     /// How fast it answers.
     pub latency: Latency,
+    /// Whom it serves and whom it fails.
+    pub keys: Keys,
     /// Why it may not take requests, or not all of them: 0 for the usual case, so that one load
     /// tells.
     conditions: AtomicU32,
@@ -80,7 +84,7 @@ pub struct Upstream {
     advised: AtomicU16,
     /// When it last came (back) in, in microseconds.
     came_in: AtomicU64,
-    /// When a live request last went well to its end, in microseconds.
+    /// When a live request was last answered with 2xx or 3xx to its end, in microseconds.
     succeeded: AtomicU64,
     /// When the head of a good answer last came, in microseconds.
     answered: AtomicU64,
@@ -171,6 +175,7 @@ impl Upstream {
             checked: Checked::default(),
             warmth: Warmth::default(),
             latency: Latency::default(),
+            keys: Keys::default(),
             conditions: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
             advised: AtomicU16::new(100),
@@ -456,8 +461,7 @@ impl Upstream {
     }
 
     /// A live request went well; answers with how many had failed in a row before.
-    pub fn note_success(&self, now: Moment) -> u32 {
-        self.succeeded.store(now.micros(), Ordering::Relaxed);
+    pub fn note_success(&self) -> u32 {
         self.run.end();
         match self.failures.load(Ordering::Relaxed) {
             0 => 0,
@@ -476,7 +480,13 @@ impl Upstream {
         self.run.note(client, now)
     }
 
-    /// Whether a live request has gone well since then.
+    /// A live request was answered with 2xx or 3xx, which shows that it works: what is refused for its
+    /// client's mistakes may never have reached what would fail.
+    pub fn note_working(&self, now: Moment) {
+        self.succeeded.store(now.micros(), Ordering::Relaxed);
+    }
+
+    /// Whether a live request has been answered with 2xx or 3xx since then.
     pub fn succeeded_since(&self, since: Moment) -> bool {
         self.succeeded.load(Ordering::Relaxed) > since.micros()
     }

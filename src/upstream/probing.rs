@@ -3,9 +3,9 @@
 //! One success proves a new upstream, so that a start does not wait; `fall` failures in a row take
 //! it out and `rise` successes in a row bring it back, so that one lost packet does neither. While
 //! results speak against what is proved, probes follow each other faster, to make up one's mind
-//! soon; while live traffic proves the upstream, five of six are spared. Every wait is drawn from
-//! ±20 %, and the first of all from a whole interval, so that upstreams that start together do not
-//! go on being probed together.
+//! soon; while live traffic proves the upstream, every other one is spared, and two are never further
+//! apart than two intervals. Every wait is drawn from ±20 %, and the first of all from a whole interval,
+//! so that upstreams that start together do not go on being probed together.
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,6 @@ use crate::clock::Draws;
 
 /// From one result to the next probe at most, while the state is changing.
 const HURRY: Duration = Duration::from_secs(1);
-
-/// Probes in a row that live traffic may stand in for: with the one after them, a sixth remains.
-const SPARED_IN_A_ROW: u32 = 5;
 
 /// What one probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +27,7 @@ pub enum Finding {
 /// What live traffic shows of an upstream at the moment a probe is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Live {
-    /// A request succeeded within the last interval.
+    /// A request was answered with 2xx or 3xx within the last interval.
     Succeeding,
     /// None did, or none was sent.
     Silent,
@@ -44,8 +41,8 @@ pub struct Probing {
     against: u32,
     /// Whether the first wait has been drawn from a whole interval.
     is_spread: bool,
-    /// Probes in a row that live traffic stood in for.
-    spared: u32,
+    /// Whether live traffic stood in for the last one that was due.
+    has_spared: bool,
 }
 
 impl Probing {
@@ -67,9 +64,8 @@ impl Probing {
     /// A probe is due: `None` if it has to be sent, else when to ask again, since live traffic
     /// shows what it would have shown.
     ///
-    /// Asked at every interval rather than waiting six at once, so that probes are back within one
-    /// interval when the traffic ends. A health agent speaks through the answers to probes only,
-    /// so with one none is spared.
+    /// It is put off once, by so little that the next is no further from the last than two intervals. A
+    /// health agent speaks through the answers to probes only, so with one none is spared.
     pub fn spare(
         &mut self,
         health: &Health,
@@ -79,11 +75,12 @@ impl Probing {
     ) -> Option<Instant> {
         let is_settled = self.is_spread && self.proof == Proof::Up && !self.is_changing();
         let may_be = is_settled && live == Live::Succeeding && !health.agent;
-        if !may_be || self.spared >= SPARED_IN_A_ROW {
+        if !may_be || self.has_spared {
             return None;
         }
-        self.spared += 1;
-        Some(now + jittered(health.interval, draws))
+        self.has_spared = true;
+        // The wait before was 1.2 intervals at most.
+        Some(now + health.interval * 2 / 5 + part_of(health.interval * 2 / 5, draws))
     }
 
     /// Takes a result in; answers with the time of the next probe.
@@ -95,7 +92,7 @@ impl Probing {
         draws: &mut Draws,
     ) -> Instant {
         self.judge(finding, health);
-        self.spared = 0;
+        self.has_spared = false;
         if self.is_changing() {
             return now + jittered(health.interval.min(HURRY), draws);
         }

@@ -17,7 +17,6 @@
 //! what is gathered leaves as soon as there is nothing else to do.
 
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,6 +35,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::connection::Connection;
 use super::deadline::Alarm;
+use crate::http::forwarded::Peer;
 
 /// How much a client may send ahead of the answer it waits for; the rest stays in the socket.
 const AHEAD: usize = 16 * 1024;
@@ -176,12 +176,14 @@ impl Socket {
         }
     }
 
-    /// The address of the other end; unspecified for a Unix socket.
-    pub fn peer_address(&self) -> IpAddr {
-        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    /// The other end, connected since then.
+    pub fn peer(&self, since: Instant) -> Peer {
         match self {
-            Socket::Tcp(tcp) => tcp.peer_addr().map_or(nobody, |address| address.ip()),
-            Socket::Unix(_) => nobody,
+            Socket::Tcp(tcp) => match tcp.peer_addr() {
+                Ok(address) => Peer::new(address.ip(), "http", since),
+                Err(_) => Peer::without_address("http", since),
+            },
+            Socket::Unix(_) => Peer::unix("http", since),
         }
     }
 

@@ -15,7 +15,6 @@ use super::mirror::Mirrors;
 use super::pingora_lane::{PingoraLane, pingora_lane};
 use super::stop::{Bounds, Stop};
 use crate::clock::Clock;
-use crate::http::forwarded::Peer;
 use crate::record::Reader;
 use crate::snapshot::Published;
 
@@ -64,7 +63,7 @@ impl Clients {
 
 impl Serve for Clients {
     async fn serve(self: Arc<Self>, socket: Socket) {
-        let peer = Peer::new(socket.peer_address(), "http", self.clock.now());
+        let peer = socket.peer(self.clock.now());
         let limits = self.published.load().config.server.client.clone();
         let connection = Connection::new(peer, limits, self.clock, self.stop.clone());
         let connection = Arc::new(connection);

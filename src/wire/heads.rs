@@ -5,11 +5,12 @@
 //! case, so heads are taken apart into the plain parts of the `http` crate, changed there, and put
 //! together without that map.
 
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Response};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use crate::http::admission;
 use crate::http::edits::{Edit, Edits, Text};
 use crate::http::forwarded::Peer;
 use crate::http::response;
@@ -26,7 +27,7 @@ pub struct Held<'r> {
 impl Held<'_> {
     fn value(&self, text: &Text) -> Option<HeaderValue> {
         match text {
-            Text::Peer => Some(self.peer.field.clone()),
+            Text::Peer => self.peer.field.clone(),
             Text::Scheme => Some(self.peer.scheme.clone()),
             Text::Host => self.host.clone(),
             Text::Own(value) => Some(value.clone()),
@@ -51,6 +52,11 @@ pub fn edit_request(request: &mut RequestHeader, edits: &Edits, held: &Held<'_>)
                     }
                 }
                 Edit::Remove(id) => drop(request.remove_header(id.name())),
+                Edit::DropOddNames => {
+                    for name in odd_names(&request.headers) {
+                        drop(request.remove_header(&name));
+                    }
+                }
             }
         }
         return Ok(());
@@ -99,6 +105,16 @@ fn apply(headers: &mut HeaderMap, edits: &Edits, held: &Held<'_>) {
                 }
             }
             Edit::Remove(id) => drop(headers.remove(id.name())),
+            Edit::DropOddNames => {
+                for name in odd_names(headers) {
+                    headers.remove(name);
+                }
+            }
         }
     }
+}
+
+fn odd_names(headers: &HeaderMap) -> Vec<HeaderName> {
+    let is_odd = |name: &&HeaderName| !admission::is_plain_name(name.as_ref());
+    headers.keys().filter(is_odd).cloned().collect()
 }

@@ -27,7 +27,7 @@ use super::mirror::Mirrors;
 use crate::clock::Clock;
 use crate::exchange::phases::{Admission, Admitted, Attempt, Delivery, Link, Next, Sent};
 use crate::exchange::{Exchange, Upload, Wait};
-use crate::http::admission::{Head, RequestTarget};
+use crate::http::admission::{self, Head, RequestTarget};
 use crate::http::answer::Answer;
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::Fields;
@@ -115,6 +115,10 @@ impl ProxyHttp for PingoraLane {
                     return Err(Error::new(ErrorType::ConnectionClosed).into_down());
                 }
                 let request = session.req_header_mut();
+                if let Some(path) = admission::origin_form(request.raw_path(), &request.method) {
+                    let path = path.into_owned();
+                    request.set_raw_path(&path)?;
+                }
                 let host = request.headers.get(HOST).cloned();
                 let held = heads::Held { peer: &connection.peer, host };
                 heads::edit_request(request, admitted.edits(), &held)?;

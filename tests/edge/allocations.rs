@@ -76,7 +76,7 @@ fn deciding_allocates_nothing() {
         host: "h500.test",
         path: "/a/b/c/d/e/f",
         fields: Fields::new(headers),
-        client: [192, 0, 2, 1].into(),
+        client: Some([192, 0, 2, 1].into()),
     };
     let service = &snapshot.services[0];
     let now = snapshot.moment(Instant::now());

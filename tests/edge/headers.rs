@@ -1,6 +1,9 @@
-//! What upstreams and clients are told in fields.
+//! What upstreams and clients are told in fields, and in the line before them.
 
-use crate::harness::{Edge, Origin, Reply};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::harness::edge::{HEAD, shop};
+use crate::harness::{Edge, Origin, Reply, until};
 
 #[tokio::test]
 async fn an_upstream_is_told_where_a_request_comes_from() {
@@ -109,4 +112,110 @@ async fn a_client_cannot_take_away_what_we_add() {
     let received = origin.only();
     assert_eq!(received.fields("traceparent").len(), 1);
     assert_eq!(received.fields("connection"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_whole_uri_is_asked_for_as_its_path() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let asked =
+        async |line: &str, host: &str| edge.raw(format!("{line}\r\n{host}\r\n")).await.status;
+    let host = "host: shop.test:8080\r\n";
+    assert_eq!(asked("GET http://shop.test:8080/a?b=c HTTP/1.1", host).await, 200);
+    assert_eq!(asked("OPTIONS http://shop.test:8080 HTTP/1.1", host).await, 200);
+    assert_eq!(asked("GET http://shop.test/ HTTP/1.0", "").await, 200);
+    let received = origin.received();
+    let lines: Vec<&str> =
+        received.iter().map(|request| request.head.lines().next().unwrap()).collect();
+    assert_eq!(lines, ["GET /a?b=c HTTP/1.1", "OPTIONS * HTTP/1.1", "GET / HTTP/1.1"]);
+    let hosts: Vec<_> = received.iter().flat_map(|request| request.fields("host")).collect();
+    assert_eq!(hosts, ["shop.test:8080", "shop.test:8080", "shop.test"]);
+    assert_eq!(received[2].fields("x-forwarded-host"), ["shop.test"]);
+    for refused in ["ftp://shop.test:8080/", "shop.test:8080", "http://shop.test:8080/a/../b"] {
+        let status = asked(&format!("GET {refused} HTTP/1.1"), host).await;
+        assert_eq!(status, 400, "{refused}");
+    }
+    until("the refusals are counted", async || {
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        let counts = |said: &str| metrics.contains(&format!("pointsman_refused_total{said}"));
+        counts("{reason=\"target\"} 2") && counts("{reason=\"path\"} 1")
+    })
+    .await;
+    // pingora 0.9.1 answers this one itself.
+    assert_eq!(asked("GET http://shop.test/ HTTP/1.1", host).await, 400);
+}
+
+#[tokio::test]
+async fn fields_with_odd_names_are_refused_dropped_or_passed_on() {
+    for (option, status, gets) in
+        [("", 400, None), ("drop", 200, Some("")), ("pass", 200, Some("a_b,c.d"))]
+    {
+        let origin = Origin::named("a").await;
+        let option = match option {
+            "" => String::new(),
+            option => format!("[server.client]\nodd_names = \"{option}\"\n"),
+        };
+        let edge = Edge::start(&format!("{option}{}", shop(&[("only", &origin)], ""))).await;
+        let fields = ["a_b: 1", "x-plain: 2", "c.d: 3", "connection: x-gone"];
+        assert_eq!(edge.get(&fields).await.status, status, "{option}");
+        let line = match gets {
+            None => "pointsman_refused_total{reason=\"field_name\"} 1",
+            Some("") => "pointsman_odd_field_names_total{did=\"dropped\"} 2",
+            Some(_) => "pointsman_odd_field_names_total{did=\"passed\"} 2",
+        };
+        // The answer is there before it is counted.
+        until(line, async || {
+            let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+            metrics.lines().any(|said| said == line)
+        })
+        .await;
+        let Some(gets) = gets else { continue };
+        let received = origin.only();
+        let odd: Vec<_> =
+            ["a_b", "c.d"].into_iter().filter(|name| !received.fields(name).is_empty()).collect();
+        assert_eq!((odd.join(",").as_str(), received.fields("x-plain")), (gets, vec!["2"]));
+    }
+}
+
+#[tokio::test]
+async fn who_comes_by_a_trusted_unix_socket_is_believed_and_no_address_is_made_up() {
+    for trusts in [true, false] {
+        let origin = Origin::named("a").await;
+        let folder = tempfile::TempDir::new().unwrap();
+        let front = folder.path().join("front.sock");
+        let trusted = if trusts { "\"unix\"" } else { "\"0.0.0.0/0\"" };
+        let head = HEAD
+            .replace("workers = 2", &format!("workers = 2\ntrusted_proxies = [{trusted}]"))
+            .replace(
+                "[admin]",
+                &format!("[[listeners]]\naddress = \"unix:{}\"\n[admin]", front.display()),
+            );
+        let lines = shop(&[("only", &origin)], "");
+        let edge = Edge::start_file(&format!("{head}{lines}"), false).await;
+        for field in ["x-forwarded-for: 203.0.113.9\r\n", ""] {
+            let mut client = tokio::net::UnixStream::connect(&front).await.unwrap();
+            let request =
+                format!("GET / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n{field}\r\n");
+            client.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        let told: Vec<_> =
+            origin.received().iter().map(|got| got.fields("x-forwarded-for").join("+")).collect();
+        let (_, requests) = edge.admin("GET", "/v1/requests", "").await;
+        let clients: Vec<_> = requests
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|request| request["client"].as_str())
+            .collect();
+        match trusts {
+            true => assert_eq!(
+                (told, clients),
+                (vec!["203.0.113.9".into(), String::new()], vec!["203.0.113.9"])
+            ),
+            false => assert_eq!((told, clients), (vec![String::new(); 2], Vec::new())),
+        }
+    }
 }

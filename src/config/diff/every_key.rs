@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::*;
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 28] = [
+const TEXTS: [&str; 29] = [
     "at-once",
     "7s",
     "7m",
@@ -40,6 +40,7 @@ const TEXTS: [&str; 28] = [
     "204",
     "4xx",
     "sum(up)",
+    "pass",
 ];
 const LISTS: [&str; 4] = ["[\"10.1.0.0/16\"]", "[503]", "[\"other\"]", "[]"];
 

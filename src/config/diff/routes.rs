@@ -3,8 +3,6 @@
 //! Where the requests of a route went before, or go now that it is gone, is found as a request finds
 //! it: one such as the route asks for is looked up in the other table.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::config::Config;
@@ -71,7 +69,7 @@ fn led(route: &Route, table: &RouteTable, config: &Config) -> Vec<String> {
     };
     let headers: HeaderMap = route.headers.iter().filter_map(field).collect();
     let method = route.methods.first().unwrap_or(&Method::GET);
-    let client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let client = None;
     let mut services: Vec<String> = Vec::new();
     for host in &hosts {
         let facts = Facts { method, host, path, fields: Fields::new(&headers), client };

@@ -6,12 +6,12 @@ use http::{Method, Uri, Version};
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::admission::{self, Head, HeadLimits, RequestTarget};
+use crate::http::admission::{self, Head, HeadLimits, OddNames, RequestTarget};
 use crate::http::codec::Limits;
 use crate::http::codec::request::RequestReader;
-use crate::http::edits::Edits;
+use crate::http::edits::{Edits, Text};
 use crate::http::fields::Fields;
-use crate::http::forwarded::{self, Peer};
+use crate::http::forwarded::{self, Peer, TrustedProxies};
 use crate::http::response::{self, Additions};
 use crate::http::streaming::Body;
 use crate::http::{grpc, hop_by_hop, upgrade};
@@ -113,16 +113,18 @@ proptest! {
     fn rules_for_requests_say_the_same_of_both(raw in heads(), is_trusted in any::<bool>()) {
         let uri = Uri::from_static("/a");
         let peer = Peer::new([192, 0, 2, 9].into(), "http", Instant::now());
-        let trusted = if is_trusted { vec!["192.0.2.0/24".parse().unwrap()] } else { Vec::new() };
+        let networks = if is_trusted { vec!["192.0.2.0/24".parse().unwrap()] } else { Vec::new() };
+        let trusted = TrustedProxies { networks, unix: false };
+        let limits = HeadLimits { bytes: 1 << 16, fields: 100, odd_names: OddNames::Refuse };
         both(&raw, |flat, map| {
             let said = |view| {
                 let (method, version) = (&Method::GET, Version::HTTP_11);
                 let target = RequestTarget::read(b"/a", &uri);
                 let head = Head { method, target, version, view, raw: raw.as_bytes() };
-                let accepted = admission::examine(&head, HeadLimits { bytes: 1 << 16, fields: 100 });
+                let accepted = admission::examine(&head, limits);
                 let fields = Fields::new(view);
                 let mut edits = Edits::default();
-                forwarded::edit(&fields, &peer, &trusted, &mut edits);
+                forwarded::edit(&fields, &peer, &trusted, Some(Text::Host), &mut edits);
                 (
                     accepted.map(|accepted| accepted.host.into_owned()),
                     forwarded::client(&fields, &peer, &trusted).address,

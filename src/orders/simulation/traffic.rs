@@ -138,7 +138,7 @@ impl Run {
             headers.insert(HeaderName::from_static("x-pool"), HeaderValue::from_static(pool));
         }
         let host = if asker.service == "api" { "api.test" } else { "shop.test" };
-        let client = [192, 0, 2, 200].into();
+        let client = Some([192, 0, 2, 200].into());
         let facts =
             Facts { method: &Method::GET, host, path: "/", fields: Fields::new(&headers), client };
         let snapshot = self.drive.snapshot.clone();
@@ -227,8 +227,15 @@ impl Run {
         };
         let client = self.dice.below(CLIENTS) as u32;
         let was_refused = false;
-        let ended =
-            Ended { outcome, status, took: takes, was_given_up: false, was_refused, client };
+        let ended = Ended {
+            outcome,
+            status,
+            cause: None,
+            took: takes,
+            was_given_up: false,
+            was_refused,
+            client,
+        };
         (ended, takes)
     }
 
@@ -255,7 +262,7 @@ impl Run {
         let pool = &service.pools[decision.pool];
         let held = pool.on_end(seat, &ended, &service.stability, now, &mut self.dice.0);
         if let Some(account) = account(service, &decision, own)
-            && held != Outcome::ClientGone
+            && held.outcome != Outcome::ClientGone
         {
             let (user, stratum) = (decision.user, decision.stratum.place());
             account.note(Noted { user, stratum, is_bad: ended.failed(), ..Noted::default() });

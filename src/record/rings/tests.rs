@@ -72,6 +72,7 @@ const ATTEMPT: Attempt = Attempt {
     cause: None,
     outcome: Outcome::ClientGone,
     held: Outcome::ClientGone,
+    is_withheld: false,
     grpc: None,
     metrics: 0,
     is_judged: false,

@@ -53,7 +53,7 @@ impl Bench {
 
     fn ask<T>(&self, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
         let headers = HeaderMap::new();
-        let (method, client) = (&Method::GET, [192, 0, 2, 9].into());
+        let (method, client) = (&Method::GET, Some([192, 0, 2, 9].into()));
         ask(&Facts { method, host: "", path: "/", fields: Fields::new(&headers), client })
     }
 
@@ -87,7 +87,7 @@ impl Bench {
         let client = self.draws.below(9) as u32;
         let (was_given_up, was_refused) = (false, false);
         let status = Some(status);
-        let ended = Ended { outcome, status, took, was_given_up, was_refused, client };
+        let ended = Ended { outcome, status, cause: None, took, was_given_up, was_refused, client };
         let (pool, stability) = (&service.pools[0], &service.stability);
         pool.on_end(seat, &ended, stability, self.now, &mut self.draws);
     }

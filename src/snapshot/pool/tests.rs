@@ -2,6 +2,8 @@ use super::*;
 use crate::balance::LimitSettings;
 use crate::upstream::{Address, BreakerOrder, BreakerState, EjectionSettings, Upstream};
 
+mod failing_keys;
+
 /// A pool on a clock of its own.
 struct Bench {
     pool: Pool,
@@ -73,7 +75,8 @@ impl Bench {
     fn end(&mut self, seat: Seat, outcome: Outcome, status: Option<u16>) {
         let (took, client) = (Duration::from_millis(5), self.client);
         let was_refused = self.refuses && outcome == Outcome::Failed;
-        let ended = Ended { outcome, status, took, was_given_up: false, was_refused, client };
+        let ended =
+            Ended { outcome, status, cause: None, took, was_given_up: false, was_refused, client };
         self.pool.on_end(seat, &ended, &self.stability, self.now, &mut self.draws);
     }
 
@@ -311,4 +314,20 @@ fn an_adaptive_limit_refuses_what_is_above_it() {
     assert_eq!(bench.pick(), Err(Why::PoolFull));
     drop(seats);
     assert!(bench.pick().is_ok());
+}
+
+#[test]
+fn only_2xx_and_3xx_answers_show_that_an_upstream_works() {
+    let shows = |status: u16| {
+        let mut bench = Bench::new(1);
+        let before = bench.now;
+        bench.pass(Duration::from_millis(1));
+        bench.answer(0, status, 1);
+        bench.upstream(0).succeeded_since(before)
+    };
+    let statuses = [101, 200, 204, 302, 400, 404, 429, 500, 503];
+    assert_eq!(
+        statuses.into_iter().filter(|status| shows(*status)).collect::<Vec<_>>(),
+        [200, 204, 302]
+    );
 }

@@ -8,6 +8,7 @@ mod frozen;
 mod kill;
 mod misbehaving;
 mod modes;
+mod one_client;
 mod overload;
 mod probe_storm;
 mod reaches;

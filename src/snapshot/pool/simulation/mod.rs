@@ -378,7 +378,8 @@ impl Life {
         }
         let took = self.now.elapsed_since(began);
         let client = self.requests[id].client as u32;
-        let ended = Ended { outcome, status, took, was_given_up: false, was_refused, client };
+        let ended =
+            Ended { outcome, status, cause: None, took, was_given_up: false, was_refused, client };
         self.pool.on_end(seat, &ended, &self.stability, self.now, &mut self.draws);
         match next {
             Some((way, seat)) => {

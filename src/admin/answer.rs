@@ -4,11 +4,15 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use axum::Json;
+use axum::body::Body as RawBody;
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::guard::Caller;
@@ -17,11 +21,49 @@ use super::{Admin, wire};
 use crate::control::Granted;
 use crate::orders::{By, Made, Order, Refused, TrafficOrder};
 use crate::snapshot::{Service, Snapshot};
+use crate::split::WHOLE;
+use crate::state::State;
 
 pub(super) type Answer = Result<Response, Problem>;
 pub(super) type Body<T> = Result<Json<Object<T>>, JsonRejection>;
 /// Of a request that needs none.
-pub(super) type OptionalBody<T> = Result<Option<Json<Object<T>>>, JsonRejection>;
+pub(super) type OptionalBody<T> = Result<Optional<T>, Problem>;
+
+/// The longest author and the longest reason, in bytes: both are kept with what they were said of,
+/// and shown in tables.
+const LONGEST_WORDS: usize = 1_024;
+
+/// The parts of a path, as axum has them, with refusals of ours.
+pub(super) struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Path<T>, Problem> {
+        let axum::extract::Path(found) =
+            axum::extract::Path::<T>::from_request_parts(parts, state).await?;
+        Ok(Path(found))
+    }
+}
+
+/// A JSON object that may be left out: what is meant without one says nothing. One that comes
+/// without its type is refused and not overlooked.
+pub(super) struct Optional<T>(T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for Optional<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Optional<T>, Problem> {
+        let (parts, body) = request.into_parts();
+        let body = Bytes::from_request(Request::new(body), state).await?;
+        if body.is_empty() {
+            return Ok(Optional(T::default()));
+        }
+        let request = Request::from_parts(parts, RawBody::from(body));
+        let Json(Object(given)) = Json::<Object<T>>::from_request(request, state).await?;
+        Ok(Optional(given))
+    }
+}
 
 /// A JSON object. serde would take an array for one, with its fields in order.
 #[derive(Debug, Default)]
@@ -59,8 +101,15 @@ pub(super) async fn give(
 }
 
 pub(super) async fn change(admin: &Admin, name: &str, to: TrafficOrder, by: By) -> Answer {
-    let order = Order::Shift { service: name.into(), to };
-    let granted = give(admin, name, order, by).await?;
+    let order = Order::Shift { service: name.into(), to: to.clone() };
+    let granted = admin.control.order(order, by.clone()).await.map_err(|refused| {
+        let is_late = matches!(refused, Refused::LostRace(_));
+        let problem = admin.problem(refused, name);
+        match is_late {
+            true => problem.with_made(made_already(&admin.state.borrow(), name, &to, &by)),
+            false => problem,
+        }
+    })?;
     let (revision, unchanged) = match granted.answer {
         Made::Revision(revision) => (revision, false),
         Made::Already(revision) => (revision, true),
@@ -69,6 +118,26 @@ pub(super) async fn change(admin: &Admin, name: &str, to: TrafficOrder, by: By) 
     let (made, storing) = (wire::Revision::from(&*revision), wire::Storing::of(granted.stored));
     let body = wire::Revision { storing, unchanged, ..made };
     Ok((etag(revision.number), Json(body)).into_response())
+}
+
+/// Whether the newest revision is what this order would have made, by the same author and for the
+/// same reason, right after the one that it expects; none where that cannot be told.
+fn made_already(state: &State, service: &str, to: &TrafficOrder, by: &By) -> Option<bool> {
+    let newest = state.history(service).next()?;
+    let is_same = match to {
+        TrafficOrder::Weights(weights) => {
+            let wanted = weights.iter().filter(|(_, share)| share.get() > 0);
+            let wanted: Vec<_> = wanted.map(|(pool, share)| (&**pool, *share)).collect();
+            let parts = newest.split.parts().iter().filter(|(_, share)| share.get() > 0);
+            let mut parts: Vec<_> = parts.map(|(pool, share)| (&**pool, *share)).collect();
+            parts.sort_unstable();
+            parts == wanted
+        }
+        TrafficOrder::Flip { pool } => newest.split.weight(pool).get() == WHOLE,
+        TrafficOrder::Back { to } => newest.split == state.revision(service, (*to)?)?.split,
+    };
+    let follows = by.expected.map(|expected| expected + 1) == Some(newest.number);
+    Some(is_same && follows && newest.author == by.author && newest.reason == by.reason)
 }
 
 /// An order is answered with what it makes; this is what none is.
@@ -85,6 +154,12 @@ pub(super) fn by(
     force: bool,
 ) -> Result<By, Problem> {
     let author = caller.author(author);
+    for (field, text) in [("author", Some(&author)), ("reason", reason.as_ref())] {
+        if text.is_some_and(|text| text.len() > LONGEST_WORDS) {
+            let detail = format!("{field}: at most {LONGEST_WORDS} bytes");
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-value", detail));
+        }
+    }
     Ok(By { author, reason, expected: if_match(headers)?, force })
 }
 
@@ -111,7 +186,7 @@ pub(super) fn find<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Service
     snapshot.service(name).ok_or_else(missing)
 }
 
-/// What a body says; what is meant without one says nothing.
-pub(super) fn given<T: Default>(body: OptionalBody<T>) -> Result<T, Problem> {
-    Ok(body?.map(|Json(Object(body))| body).unwrap_or_default())
+/// What a body says that may be left out.
+pub(super) fn given<T>(body: OptionalBody<T>) -> Result<T, Problem> {
+    body.map(|Optional(given)| given)
 }

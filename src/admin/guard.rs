@@ -1,19 +1,30 @@
 //! Who may ask: a request's credentials and origin in, pass with the caller's name or a problem out.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
+use tokio::time::timeout;
 
 use super::Admin;
 use super::problem::Problem;
 
 /// Who an order is by that comes without a token and does not say.
 const ANONYMOUS: &str = "api";
+
+/// How long a request's body may take.
+const BODY: Duration = Duration::from_secs(10);
+
+/// How long it may be, in bytes: a config of thousands of services is shorter.
+const LONGEST_BODY: usize = 2 * 1024 * 1024;
 
 /// Who asks: the name of the token that came with the request, if tokens are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +65,34 @@ pub async fn check(State(admin): State<Admin>, mut request: Request, next: Next)
         }
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            match whole(request).await {
+                Ok(request) => next.run(request).await,
+                Err(problem) => problem.into_response(),
+            }
+        }
+    }
+}
+
+/// Takes a request's body in, for so long and so much of it. Handlers find it whole.
+async fn whole(request: Request) -> Result<Request, Problem> {
+    let (parts, body) = request.into_parts();
+    if body.is_end_stream() {
+        return Ok(Request::from_parts(parts, body));
+    }
+    match timeout(BODY, to_bytes(body, LONGEST_BODY)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
+        Ok(Err(error)) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
+            let detail = format!("a body has at most {LONGEST_BODY} bytes");
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "long-body", detail))
+        }
+        Ok(Err(error)) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad-body",
+            format!("the body broke off: {error}"),
+        )),
+        Err(_) => {
+            let detail = format!("the body was not here within {} s", BODY.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "late-body", detail))
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Copies of a service's requests for another pool: a name in, what came of them out.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use super::answer::{Answer, find};
+use super::answer::{Answer, Path, find};
 use super::problem::Problem;
 use super::{Admin, wire};
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod config;
+mod description;
 mod guard;
 mod mirror;
 mod operations;
@@ -20,7 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Router;
+use axum::http::header;
 use axum::middleware::from_fn_with_state;
+use bytes::Bytes;
 use tokio::sync::watch;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -134,12 +137,16 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// The API, ready to be served.
+/// The API, ready to be served. A copy of it shares everything.
 pub fn router(admin: Admin) -> Router {
     let (router, description) = api();
-    let document = axum::Json(description);
+    let document = Bytes::from(description::whole(&description).to_string());
+    let document = move || {
+        let document = document.clone();
+        async { ([(header::CONTENT_TYPE, "application/json")], document) }
+    };
     router
-        .route("/openapi.json", axum::routing::get(move || async { document }))
+        .route("/openapi.json", axum::routing::get(document))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(admin.clone(), guard::check))

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use super::answer::{Answer, Body, Object, by, give};
+use super::answer::{Answer, Body, Object, Path, by, give};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};

@@ -1,7 +1,7 @@
 //! Errors as documents: a cause in, a problem of RFC 9457 out.
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,11 @@ pub struct Problem {
     /// What is wrong with a config, each with its place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<ConfigProblem>,
+    /// Of an order that came too late for its `If-Match`: whether the newest revision is what it
+    /// would have made, by the same author and for the same reason. Then it is most likely this very
+    /// order, whose answer was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_already: Option<bool>,
 }
 
 impl Problem {
@@ -40,7 +45,17 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             problems: Vec::new(),
+            made_already: None,
         }
+    }
+
+    /// With whether an order has been carried out before.
+    pub fn with_made(mut self, made: Option<bool>) -> Problem {
+        if made == Some(true) {
+            self.detail.push_str("; that one is what was ordered here, by the same author");
+        }
+        self.made_already = made;
+        self
     }
 }
 
@@ -186,6 +201,12 @@ impl From<QueryRejection> for Problem {
         let text = rejection.body_text();
         let detail = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
         Problem::new(rejection.status(), "bad-query", detail)
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Problem {
+        Problem::new(rejection.status(), "bad-path", rejection.body_text())
     }
 }
 

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
-use super::answer::Answer;
+use super::answer::{Answer, Path};
 use super::problem::Problem;
 use super::{Admin, wire};
 use crate::clock::{Moment, WallTime};

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-use super::answer::{Answer, Body, Object, OptionalBody, by, change, find, give, given, strange};
+use super::answer::{
+    Answer, Body, Object, OptionalBody, Path, by, change, find, give, given, strange,
+};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
@@ -21,7 +23,7 @@ use crate::store::{Export, StoredEvent};
 /// rollout are one change. Ends a rollout that is under way.
 #[utoipa::path(post, path = "/v1/services/{service}/rollback", tag = "traffic",
     params(("service" = String, Path), ("If-Match" = Option<String>, Header)),
-    request_body = wire::Rollback,
+    request_body = Option<wire::Rollback>,
     responses(
         (status = 200, description = "The revision made", body = wire::Revision),
         (status = 404, description = "No such service or revision", body = Problem),
@@ -149,7 +151,7 @@ async fn ordered(
 /// Gives an order to the rollout under way: `pause`, `resume`, `step`, `promote` or `abort`.
 #[utoipa::path(post, path = "/v1/services/{service}/rollout/{verb}", tag = "rollouts",
     params(("service" = String, Path), ("verb" = String, Path)),
-    request_body = wire::OrderRollout,
+    request_body = Option<wire::OrderRollout>,
     responses(
         (status = 200, description = "The rollout", body = wire::Rollout),
         (status = 404, description = "No such service or verb", body = Problem),

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-use super::answer::{Answer, Body, Object, by, change, etag, find};
+use super::answer::{Answer, Body, Object, Path, by, change, etag, find};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::wire::Standing;

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
-use super::answer::{Answer, Body, Object, by, find, give};
+use super::answer::{Answer, Body, Object, OptionalBody, Path, by, find, give, given};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
@@ -64,9 +63,9 @@ pub async fn delete_freeze(
     State(admin): State<Admin>,
     caller: Caller,
     Path(name): Path<String>,
-    body: Result<Option<Json<wire::DeleteFreeze>>, JsonRejection>,
+    body: OptionalBody<wire::DeleteFreeze>,
 ) -> Answer {
-    let Json(wire::DeleteFreeze { lifted, reason, author }) = body?.unwrap_or_default();
+    let wire::DeleteFreeze { lifted, reason, author } = given(body)?;
     let (what, reason) = match lifted {
         None => (FreezeOrder::Lift, reason),
         Some(wire::FreezeOverride { reason: why, length }) => {

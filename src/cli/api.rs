@@ -1,6 +1,6 @@
 //! A running process's admin API: a path and a body in, its answer out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
@@ -55,6 +56,14 @@ pub enum ApiError {
         /// What is wrong with a config.
         problems: Vec<ConfigProblem>,
     },
+    /// The file with the token cannot be used.
+    #[error("the token file {path}: {error}")]
+    Token {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        error: String,
+    },
     /// It says something else.
     #[error("{address} does not answer like an admin API: {error}")]
     Strange {
@@ -79,6 +88,7 @@ impl ApiError {
                 problems,
                 ..
             } if problems.is_empty() => 2,
+            ApiError::Token { .. } => 2,
             ApiError::Refused { .. } | ApiError::Strange { .. } => 1,
         }
     }
@@ -139,7 +149,17 @@ impl Api<'_> {
         {
             eprintln!("{note}");
         }
-        serde_json::from_slice(&body).map_err(|error| self.strange(error))
+        let answer = serde_json::from_slice(&body).map_err(|error| self.strange(error))?;
+        serde_json::from_value(self.shown(answer)).map_err(|error| self.strange(error))
+    }
+
+    /// What is to be read by people, without what a terminal would obey: others have written the
+    /// names, authors and reasons in it. Programs get it as it is, which JSON can carry.
+    fn shown(&self, mut answer: Value) -> Value {
+        if !self.0.json {
+            make_plain(&mut answer);
+        }
+        answer
     }
 
     /// Reads, and goes on trying for a while when nobody is there: the process may be starting again.
@@ -171,16 +191,22 @@ impl Api<'_> {
 
     async fn send(&self, call: Call<'_>) -> Result<(StatusCode, Bytes), ApiError> {
         let address = &self.0.admin;
+        let token = match (&self.0.token, &self.0.token_file) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(file)) => Some(token_in(file)?),
+            (None, None) => None,
+        };
+        let token = token.as_deref();
         let sent = async {
             match address.strip_prefix("unix:") {
                 Some(path) => {
                     let path = PathBuf::from(path);
-                    self.exchange(UnixStream::connect(path).await?, "localhost", call).await
+                    self.exchange(UnixStream::connect(path).await?, "localhost", token, call).await
                 }
                 None => {
                     let bare = address.strip_prefix("http://").unwrap_or(address);
                     let bare = bare.trim_end_matches('/');
-                    self.exchange(TcpStream::connect(bare).await?, bare, call).await
+                    self.exchange(TcpStream::connect(bare).await?, bare, token, call).await
                 }
             }
         };
@@ -199,13 +225,14 @@ impl Api<'_> {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         host: &str,
+        token: Option<&str>,
         call: Call<'_>,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         let mut request = Request::builder().method(call.method).uri(call.path);
         request = request.header(header::HOST, host);
-        if let Some(token) = &self.0.token {
+        if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         if let Some(revision) = call.if_match {
@@ -235,8 +262,43 @@ fn refused(status: StatusCode, body: &[u8]) -> ApiError {
         problems: Vec<ConfigProblem>,
     }
     match serde_json::from_slice(body) {
-        Ok(Problem { detail, problems }) => ApiError::Refused { status, detail, problems },
+        Ok(Problem { detail, problems }) => {
+            ApiError::Refused { status, detail: plain(&detail), problems }
+        }
         Err(_) => ApiError::Refused { status, detail: format!("{status}"), problems: Vec::new() },
+    }
+}
+
+fn make_plain(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains(is_obeyed) => *text = plain(text),
+        Value::Array(values) => values.iter_mut().for_each(make_plain),
+        Value::Object(fields) => fields.values_mut().for_each(make_plain),
+        _ => {}
+    }
+}
+
+/// A text whose control characters are seen and not obeyed; lines stay lines.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if is_obeyed(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Whether a terminal would do something for it: controls, and those that turn the direction of
+/// writing, by which a text can be shown as another (Unicode TR 36).
+fn is_obeyed(c: char) -> bool {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (c.is_control() && c != '\n' && c != '\t') || turns
+}
+
+/// The token in the first line of a file that has one.
+fn token_in(path: &Path) -> Result<String, ApiError> {
+    let failed = |error: String| ApiError::Token { path: path.display().to_string(), error };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let token = line.rsplit_once(": ").map_or(line, |(_, token)| token).trim();
+    match token.is_empty() || token.contains(|c: char| !c.is_ascii_graphic()) {
+        true => Err(failed("its first line is no token".into())),
+        false => Ok(token.to_string()),
     }
 }
 
@@ -245,4 +307,32 @@ pub fn segment(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
     let one = |b: u8| if plain(b) { (b as char).to_string() } else { format!("%{b:02X}") };
     text.bytes().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_seen_instead() {
+        let mut value =
+            serde_json::json!({"a": ["\u{1b}[2Jgone\u{9b}1m\u{202e}txt.exe", "two\nlines"]});
+        make_plain(&mut value);
+        let shown = "\u{fffd}[2Jgone\u{fffd}1m\u{fffd}txt.exe";
+        assert_eq!(value, serde_json::json!({"a": [shown, "two\nlines"]}));
+    }
+
+    #[test]
+    fn a_token_is_the_first_line_alone_or_behind_its_name() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("token");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            token_in(&file).map_err(|error| error.exit_code())
+        };
+        assert_eq!(read("0123456789abcdef\n"), Ok("0123456789abcdef".into()));
+        assert_eq!(read("\nci: 0123456789abcdef\nann: x"), Ok("0123456789abcdef".into()));
+        assert_eq!((read(""), read("two words\n")), (Err(2), Err(2)));
+        assert!(token_in(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
 }

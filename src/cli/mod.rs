@@ -39,6 +39,7 @@ mod upstream;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::future::Future;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -140,6 +141,10 @@ struct Reach {
     /// Bearer token, if the admin API wants one.
     #[arg(long, env = "POINTSMAN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
+    /// File with the token in its first line, alone or as `name: token`; what `--token` says is seen
+    /// by everybody who lists processes.
+    #[arg(long, env = "POINTSMAN_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,

@@ -10,6 +10,7 @@ use super::{Ending, run};
 use crate::config::ListenAddress;
 use crate::files::Source;
 use crate::server::Options;
+use crate::server::signals::Signals;
 use crate::split::{BasisPoints, WHOLE};
 use crate::upstream::Address;
 
@@ -54,7 +55,8 @@ impl Proxy {
         logging::start(self.log_format, None);
         let source = Source::Fixed(config(&self.listen, &self.admin, &self.to)?);
         let options = Options { source, admin: Some(self.admin), watches_file: false };
-        run::serve(run::start(options).await?).await
+        let signals = Signals::listen()?;
+        run::serve(run::start(options).await?, signals).await
     }
 }
 

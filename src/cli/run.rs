@@ -10,7 +10,8 @@ use super::input::usual;
 use super::logging::{self, LogFormat};
 use crate::config::ListenAddress;
 use crate::files::{FileError, Source};
-use crate::server::{Options, Server, StartError, signals};
+use crate::server::signals::Signals;
+use crate::server::{Options, Server, StartError};
 
 /// Run the proxy with a config file.
 ///
@@ -42,7 +43,8 @@ impl Run {
         };
         let options =
             Options { source: Source::File(file), admin: self.admin, watches_file: !self.no_watch };
-        serve(start(options).await?).await
+        let signals = Signals::listen()?;
+        serve(start(options).await?, signals).await
     }
 }
 
@@ -60,11 +62,11 @@ pub(super) async fn start(options: Options) -> anyhow::Result<Server> {
 
 /// Serves until a signal, then drains. It is an error if a part ends by itself: whoever looks after
 /// the process starts it again.
-pub(super) async fn serve(mut server: Server) -> anyhow::Result<Ending> {
+pub(super) async fn serve(mut server: Server, mut signals: Signals) -> anyhow::Result<Ending> {
     tracing::info!(admin = %server.admin_address(), "ready");
     let control = server.control().clone();
     let died = tokio::select! {
-        told = signals::until_told_to_stop(&control) => told.map(|()| None)?,
+        () = signals.until_told_to_stop(&control) => None,
         part = server.part_ended() => Some(part),
     };
     tracing::info!("stopping; who has connected is answered first");
@@ -73,7 +75,7 @@ pub(super) async fn serve(mut server: Server) -> anyhow::Result<Ending> {
             0 => tracing::info!("stopped"),
             left => tracing::warn!(connections = left, "stopped before all requests had ended"),
         },
-        _ = signals::again() => tracing::warn!("told twice: stopped at once"),
+        () = signals.again() => tracing::warn!("told twice: stopped at once"),
     }
     if let Some(part) = died {
         bail!("a part of the process has ended that must not: {part}");

@@ -173,6 +173,8 @@ pub struct Admin {
     pub address: ListenAddress,
     /// A file of tokens, one of which every request must bring.
     pub token_file: Option<PathBuf>,
+    /// The group of a Unix socket; none for the process's own. Takes effect at the next start.
+    pub group: Option<String>,
     /// What is in it, once it was read.
     pub tokens: Option<Tokens>,
 }

@@ -46,6 +46,13 @@ pub(super) static ADMIN: Table = Table::new(
                  each token of at least 16 characters: `name: token`. Changes are recorded as made \
                  by that name. A first line may be a token alone: its name is `admin`",
         ),
+        text_option("group", "\"deploy\"")
+            .about(
+                "who may use a unix address beside the user that Pointsman runs as; the socket's \
+                 mode is 0660",
+            )
+            .absent("the process's own")
+            .at_next_start(),
     ],
 );
 
@@ -141,9 +148,14 @@ fn admin(mut section: Section<'_>, problems: &mut Problems) -> Option<Admin> {
             "add `token_file = \"admin.token\"`, or bind 127.0.0.1 or `unix:/run/pointsman.sock`",
         ));
     }
+    let group = section.text(problems, "group", |text| match text.is_empty() {
+        true => Err("expected the name of a group"),
+        false => Ok(text.to_string()),
+    });
     section.close(problems);
     let token_file = token_file.map(|found| found.value);
-    Some(Admin { address: address?.value, token_file, tokens: None })
+    let group = group.map(|found| found.value);
+    Some(Admin { address: address?.value, token_file, group, tokens: None })
 }
 
 /// Every service with the place of its name; none where it could not be read.

@@ -184,6 +184,13 @@ pub enum Kind {
     },
     /// The store takes orders again.
     StoreWorks,
+    /// The process has no descriptors, memory or ports left for somebody.
+    Exhausted {
+        /// How often since it was said last.
+        times: u64,
+        /// How many descriptors it may have.
+        limit: usize,
+    },
     /// A part of the process that must not end has ended.
     PartEnded {
         /// Which.
@@ -293,7 +300,7 @@ impl Kind {
             | Kind::DiskSilent { .. }
             | Kind::DiskAnswers { .. } => "store",
             Kind::StoreFails { .. } | Kind::StoreWorks => "store",
-            Kind::PartEnded { .. } => "process",
+            Kind::Exhausted { .. } | Kind::PartEnded { .. } => "process",
             Kind::OrdersKept { .. } | Kind::OrdersBack { .. } | Kind::OrdersForgotten { .. } => {
                 "orders"
             }
@@ -322,6 +329,7 @@ impl Kind {
             Kind::Unstored { what, .. } | Kind::Stored { what } => format!("order {what}"),
             Kind::DiskSilent { .. } | Kind::DiskAnswers { .. } => "disk".into(),
             Kind::StoreFails { .. } | Kind::StoreWorks => "store".into(),
+            Kind::Exhausted { .. } => "means".into(),
             Kind::PartEnded { part } => format!("part {part}"),
             Kind::OrdersKept { part, .. }
             | Kind::OrdersBack { part, .. }
@@ -402,6 +410,7 @@ impl Kind {
             Kind::DiskAnswers { .. } => "disk-answers",
             Kind::StoreFails { .. } => "store-fails",
             Kind::StoreWorks => "store-works",
+            Kind::Exhausted { .. } => "exhausted",
             Kind::PartEnded { .. } => "part-ended",
             Kind::ServiceAdded => "service-added",
             Kind::ServiceRemoved => "service-removed",
@@ -463,6 +472,7 @@ impl Kind {
             | Kind::Thawed
             | Kind::OverrideEnded
             | Kind::StoreFails { .. }
+            | Kind::Exhausted { .. }
             | Kind::DiskSilent { .. }
             | Kind::DiskAnswers { .. }
             | Kind::StoreWorks => String::new(),
@@ -530,6 +540,7 @@ impl Kind {
             | Kind::BreakerTurned { state: BreakerState::Open, .. }
             | Kind::Panicked { .. }
             | Kind::DiskSilent { .. }
+            | Kind::Exhausted { .. }
             | Kind::BudgetTurned { state: State::Hold | State::Frozen, .. } => Severity::High,
             Kind::Unstored { .. } | Kind::StoreFails { .. } | Kind::PartEnded { .. } => {
                 Severity::Critical

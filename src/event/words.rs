@@ -87,6 +87,11 @@ impl Display for Kind {
             Kind::StoreFails { why } => {
                 write!(f, "orders are refused and rollouts stand still: {why}")
             }
+            Kind::Exhausted { times, limit } => write!(
+                f,
+                "out of descriptors, memory or ports: {times} connections or requests were refused \
+                 (at most {limit} descriptors)"
+            ),
             Kind::PartEnded { part } => write!(
                 f,
                 "a part of the process has ended that must not ({part}); it stops, to be started again"

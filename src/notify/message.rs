@@ -57,7 +57,7 @@ fn slack(notice: &Notice, suppressed: u64) -> Value {
         fields.push(field("State", escape(&notice.state)));
     }
     if let Some(next) = &notice.next {
-        fields.push(field("Next", format!("`{}`", escape(next))));
+        fields.push(field("Next", format!("`{}`", escape_command(next))));
     }
     if suppressed > 0 {
         fields.push(field("Suppressed", format!("{suppressed} more like this before")));
@@ -81,8 +81,27 @@ fn slack(notice: &Notice, suppressed: u64) -> Value {
     json!({"text": text, "attachments": [attachment]})
 }
 
-/// The three characters that Slack reads as its own.
+/// A text that Slack shows as it is: the three characters that it reads as its own are written as it
+/// wants them, and the marks of bold, italic, struck and fixed text are kept from marking anything by
+/// a character without width.
 fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '*' | '_' | '~' | '`' => escaped.extend(['\u{2060}', character]),
+            character if character.is_control() => escaped.push(' '),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// A command, to be copied: nothing without width in it, and nothing that ends its fixed text.
+fn escape_command(text: &str) -> String {
+    let text: String = text.chars().filter(|c| *c != '`' && !c.is_control()).collect();
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
@@ -151,5 +170,12 @@ mod tests {
         let short = written(Form::Slack, &whole, 0);
         assert!(short["text"].as_str().unwrap().starts_with("*CRITICAL* pointsman: "), "{short}");
         assert_eq!(short["attachments"][0]["fields"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn nothing_in_a_text_marks_or_calls_anybody() {
+        assert_eq!(escape("<!channel> & co"), "&lt;!channel&gt; &amp; co");
+        assert_eq!(escape("a*b_c~d`e\n"), "a\u{2060}*b\u{2060}_c\u{2060}~d\u{2060}`e ");
+        assert_eq!(escape_command("x `y` <z>"), "x y &lt;z&gt;");
     }
 }

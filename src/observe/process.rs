@@ -19,6 +19,8 @@ pub struct ListenerTally {
     pub accepted: AtomicU64,
     /// Connections closed at once, because too many were open or accepting failed.
     pub refused: AtomicU64,
+    /// How often accepting failed for lack of descriptors or memory.
+    pub lacked: AtomicU64,
 }
 
 impl ListenerTally {
@@ -29,6 +31,7 @@ impl ListenerTally {
             open: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            lacked: AtomicU64::new(0),
         }
     }
 }
@@ -167,7 +170,7 @@ impl Process {
     }
 
     /// The last requests and what was refused, if anybody keeps them.
-    pub(super) fn requests(&self) -> Option<(&Rings, &Refusals)> {
+    pub fn requests(&self) -> Option<(&Rings, &Refusals)> {
         self.requests.get().map(|(last, refusals)| (&**last, &**refusals))
     }
 

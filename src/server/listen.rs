@@ -25,7 +25,7 @@ use crate::wire::clients::Serve;
 
 /// How long to wait when the process lacks descriptors or memory: giving some back takes a moment,
 /// and asking again at once would only spin.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long connections that are being opened when a listener stops may take: a round trip to most
 /// clients.
@@ -216,7 +216,7 @@ impl<S: Serve> Door<S> {
                     self.tally.refused.fetch_add(1, Ordering::Relaxed);
                     // Anything else concerns the one connection that failed.
                     if is_lack(&error) {
-                        tracing::error!(%error, "cannot accept");
+                        self.tally.lacked.fetch_add(1, Ordering::Relaxed);
                         sleep(PAUSE).await;
                     }
                 }
@@ -256,7 +256,7 @@ impl<S: Serve> Door<S> {
 }
 
 /// Whether the process lacks something that every other connection needs too: descriptors or memory.
-fn is_lack(error: &io::Error) -> bool {
+pub(super) fn is_lack(error: &io::Error) -> bool {
     let lacks = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
     error.raw_os_error().is_some_and(|number| lacks.contains(&Errno::from_raw(number)))
 }

@@ -5,8 +5,11 @@
 //! own; and one, which the caller brings, holds the controller, the admin API and what else runs in
 //! the background.
 
+mod admin_port;
 pub mod clock;
+pub mod descriptors;
 pub mod listen;
+mod shortage;
 pub mod signals;
 pub mod socket;
 
@@ -35,7 +38,7 @@ use crate::events::{Events, tell_states};
 use crate::files::{FileError, Files, InForce, Loaded, Source, Taken, watch as watch_files};
 use crate::history::{History, PERIOD};
 use crate::notify::{Caller, Notifier};
-use crate::observe::{Lag, Process, sample_lag};
+use crate::observe::{Lag, ListenerTally, Process, sample_lag};
 use crate::orders::{By, Now, Orders};
 use crate::probe;
 use crate::record::{Refusals, Rings};
@@ -46,9 +49,12 @@ use crate::store::{Page, Store, StoreError};
 use crate::wire::clients::Clients;
 use crate::wire::holds::call_at_ends;
 use crate::wire::mirror::{self, send_copies};
+use crate::wire::pingora_lane::Means;
 use crate::wire::readers::Readers;
 use crate::wire::stop::Bounds;
+use descriptors::Shares;
 use listen::Listeners;
+use shortage::watch_shortage;
 use socket::Bound;
 
 /// How long a start waits for names: those that take longer come in when they come.
@@ -56,6 +62,9 @@ const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
 
 /// The store's name in the state folder.
 pub const STORE: &str = "store.redb";
+
+/// Connections to upstreams that are worth keeping, for each thread that moves requests.
+const KEPT: usize = 512;
 
 /// How often a stop looks whether requests are still in flight.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -153,7 +162,7 @@ impl Server {
         if config.admin.tokens.is_none() && !admin_address.is_local() {
             return Err(StartError::Open(admin_address));
         }
-        let admin_bound = Bound::to(&admin_address)?;
+        let admin_bound = Bound::to_private(&admin_address, config.admin.group.as_deref())?;
         let admin_address = admin_bound.address(&admin_address);
         let process = Arc::new(Process::default());
         process.update(|gauges| {
@@ -164,6 +173,7 @@ impl Server {
         });
 
         let threads = workers(&config);
+        let shares = Shares::of(descriptors::raise(), threads * KEPT);
         let workers = Workers::start(threads)?;
         let lag = Arc::new(Lag::new(clock.now()));
         workers.handle.spawn(sample_lag(lag.clone(), clock));
@@ -173,7 +183,8 @@ impl Server {
         let refusals = Arc::new(Refusals::default());
         process.set_requests(last.clone(), refusals.clone());
         let readers = Arc::new(Readers::new(last.clone(), refusals, clock));
-        let clients = Arc::new(Clients::new(published.clone(), readers, clock, threads, mirrors));
+        let means = Means { workers: threads, clients: shares.clients, kept: shares.kept };
+        let clients = Arc::new(Clients::new(published.clone(), readers, clock, means, mirrors));
         let mut listeners = Listeners::new(clients.clone(), workers.handle.clone());
         let prepared = listeners.prepare(&config.listeners)?;
         listeners.commit(prepared);
@@ -241,7 +252,14 @@ impl Server {
             .start_as("the watch of states", tell_states(published.clone(), events.clone(), clock));
         let ends = call_at_ends(published.clone(), state.clone(), clock);
         parts.start_as("the ends of holds", ends);
-        parts.start_as("the admin API", serve_admin(admin_bound, admin));
+        let admin_tally = Arc::new(ListenerTally::new(admin_address.to_string()));
+        let port =
+            admin_port::serve(admin_bound, admin::router(admin), shares.admin, admin_tally.clone());
+        parts.start_as("the admin API", port);
+        let (counts, tally) = (process.clone(), admin_tally);
+        let shortage =
+            watch_shortage(counts, tally, published.clone(), events.clone(), shares, clock);
+        parts.start_as("the watch of shortages", shortage);
         parts.start_as("the probes", ended(probes_end));
         parts.start_as("the copies", ended(copies_end));
         if files.path().is_some() && options.watches_file {
@@ -502,16 +520,6 @@ async fn reload_on_change(files: Arc<Files>, clock: Clock, control: Control) {
         }
     };
     watch_files(files, clock, reload).await;
-}
-
-async fn serve_admin(bound: Bound, admin: Admin) {
-    let served = match bound {
-        Bound::Tcp(tcp) => axum::serve(tcp, admin::router(admin)).await,
-        Bound::Unix(unix, _file) => axum::serve(unix, admin::router(admin)).await,
-    };
-    if let Err(error) = served {
-        tracing::error!(%error, "the admin API has ended");
-    }
 }
 
 async fn keep_history(history: Arc<History>, published: Arc<Published>, clock: Clock) {

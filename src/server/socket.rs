@@ -1,14 +1,15 @@
 //! Sockets that accept: an address in, connections out.
 
-use std::fs::symlink_metadata;
+use std::fs::{Permissions, symlink_metadata};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use socket2::{Domain, SockFilter, SockRef, Type};
+use nix::unistd::Group;
+use socket2::{Domain, SockAddr, SockFilter, SockRef, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::ListenAddress;
@@ -52,11 +53,17 @@ impl Bound {
     pub fn to(address: &ListenAddress) -> Result<Bound, BindError> {
         let bound = match address {
             ListenAddress::Tcp(socket) => bind_tcp(*socket).map(Bound::Tcp),
-            ListenAddress::Unix(path) => {
-                bind_unix(path).map(|unix| Bound::Unix(unix, SocketFile::at(path)))
-            }
+            ListenAddress::Unix(path) => bind_unix(path, |_| Ok(())),
         };
         bound.map_err(|error| BindError { address: address.clone(), error })
+    }
+
+    /// Binds an address at which orders are given: of a Unix socket only for the user that the
+    /// process runs as and a group, which is its own if none is named. Must run within a runtime.
+    pub fn to_private(address: &ListenAddress, group: Option<&str>) -> Result<Bound, BindError> {
+        let ListenAddress::Unix(path) = address else { return Bound::to(address) };
+        bind_unix(path, |path| make_private(path, group))
+            .map_err(|error| BindError { address: address.clone(), error })
     }
 
     /// The address it became: the one asked for, with port 0 replaced.
@@ -229,15 +236,33 @@ fn listen(socket: &socket2::Socket) -> io::Result<()> {
     socket.listen(BACKLOG)
 }
 
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
+/// Binds a Unix socket, and does something to its file before anybody can connect to it.
+fn bind_unix(path: &Path, prepare: impl Fn(&Path) -> io::Result<()>) -> io::Result<Bound> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = socket2::Socket::new(Domain::UNIX, kind, None)?;
+    let address = SockAddr::unix(path)?;
+    match socket.bind(&address) {
         // A socket that nobody answers on was left behind by a process that is gone.
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_behind(path) => {
             std::fs::remove_file(path)?;
-            UnixListener::bind(path)
+            socket.bind(&address)?;
         }
-        bound => bound,
+        bound => bound?,
     }
+    let file = SocketFile::at(path);
+    prepare(path)?;
+    listen(&socket)?;
+    Ok(Bound::Unix(UnixListener::from_std(socket.into())?, file))
+}
+
+fn make_private(path: &Path, group: Option<&str>) -> io::Result<()> {
+    if let Some(name) = group {
+        let found = Group::from_name(name)?;
+        let no_such =
+            || io::Error::other(format!("no group is named `{name}` (`group` of [admin])"));
+        std::os::unix::fs::chown(path, None, Some(found.ok_or_else(no_such)?.gid.as_raw()))?;
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(0o660))
 }
 
 /// Only a socket: any other file at this path is somebody's.
@@ -277,6 +302,21 @@ mod tests {
         assert!(path.exists(), "it is the successor's");
         drop(successor);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_private_socket_is_for_a_user_and_a_group() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let address = ListenAddress::Unix(folder.path().join("admin.sock"));
+        let own = std::fs::metadata(folder.path()).unwrap().gid();
+        let own = Group::from_gid(own.into()).unwrap().unwrap().name;
+        let _bound = Bound::to_private(&address, Some(&own)).unwrap();
+        let file = std::fs::metadata(folder.path().join("admin.sock")).unwrap();
+        assert_eq!(file.mode() & 0o7777, 0o660);
+        let other = ListenAddress::Unix(folder.path().join("other.sock"));
+        let error = Bound::to_private(&other, Some("no such group")).unwrap_err();
+        assert!(error.to_string().contains("no group is named `no such group`"), "{error}");
+        assert!(!folder.path().join("other.sock").exists());
     }
 
     #[tokio::test]

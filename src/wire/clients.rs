@@ -12,7 +12,7 @@ use super::client_stream::{ClientStream, Socket};
 use super::connection::Connection;
 use super::deadline::Watch;
 use super::mirror::Mirrors;
-use super::pingora_lane::{PingoraLane, pingora_lane};
+use super::pingora_lane::{Means, PingoraLane, pingora_lane};
 use super::stop::{Bounds, Stop};
 use crate::clock::Clock;
 use crate::record::Reader;
@@ -32,6 +32,8 @@ pub struct Clients {
     published: Arc<Published>,
     clock: Clock,
     proxy: Arc<HttpProxy<PingoraLane>>,
+    /// The most connections that there are descriptors for.
+    room: usize,
     stop: Arc<Stop>,
     /// What pingora would end its connections by: at once, with the next request on its way. So it
     /// is never told.
@@ -39,18 +41,18 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Serves what is published, moved by this many workers. The reader gets the records of
-    /// requests, `mirrors` the copies of some.
+    /// Serves what is published, with these means. The reader gets the records of requests,
+    /// `mirrors` the copies of some.
     pub fn new(
         published: Arc<Published>,
         reader: Arc<dyn Reader>,
         clock: Clock,
-        workers: usize,
+        means: Means,
         mirrors: Mirrors,
     ) -> Clients {
-        let proxy = Arc::new(pingora_lane(published.clone(), reader, clock, workers, mirrors));
+        let proxy = Arc::new(pingora_lane(published.clone(), reader, clock, means, mirrors));
         let (_, never) = watch::channel(false);
-        Clients { published, clock, proxy, stop: Arc::default(), never }
+        Clients { published, clock, proxy, room: means.clients, stop: Arc::default(), never }
     }
 
     /// Has each connection end: with the next answer, or when it has said nothing for as long as
@@ -74,6 +76,6 @@ impl Serve for Clients {
     }
 
     fn most_connections(&self) -> usize {
-        self.published.load().config.server.client.connections
+        self.published.load().config.server.client.connections.min(self.room)
     }
 }

@@ -43,12 +43,20 @@ use crate::upstream::DialAddress;
 /// How often pingora may ask for a peer: more often than an exchange ever wants one.
 const MOST_ATTEMPTS: usize = 16;
 
-/// Kept connections to upstreams, for each worker.
-const KEPT_PER_WORKER: usize = 512;
-
 /// The longest body that is taken in for nothing, in bytes, and how long that may take.
 const LONGEST_SKIPPED: usize = 64 * 1024;
 const SKIP: Duration = Duration::from_secs(1);
+
+/// What there is to serve with.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// Threads that move requests; one at least.
+    pub workers: usize,
+    /// Connections of clients that there is room for.
+    pub clients: usize,
+    /// Connections to upstreams that may be kept for the next request.
+    pub kept: usize,
+}
 
 /// pingora's side of the proxy.
 pub struct PingoraLane {
@@ -67,19 +75,20 @@ fn failed(exchange: &mut Exchange, cause: Cause, delivery: Delivery) -> bool {
     false
 }
 
-/// A proxy on pingora that serves what is published, moved by this many workers. Records and copies go
-/// there.
+/// A proxy on pingora that serves what is published, moved by so many workers, and keeps so many
+/// connections to upstreams. Records and copies go there.
 pub fn pingora_lane(
     published: Arc<Published>,
     reader: Arc<dyn Reader>,
     clock: Clock,
-    workers: usize,
+    Means { workers, kept, .. }: Means,
     mirrors: Mirrors,
 ) -> HttpProxy<PingoraLane> {
     let conf = ServerConf {
         threads: workers,
         max_retries: MOST_ATTEMPTS,
-        upstream_keepalive_pool_size: KEPT_PER_WORKER,
+        // Of each worker.
+        upstream_keepalive_pool_size: kept / workers,
         ..ServerConf::default()
     };
     pingora::proxy::http_proxy(&Arc::new(conf), PingoraLane { published, reader, clock, mirrors })

@@ -41,7 +41,9 @@ async fn of_two_changes_to_one_revision_the_second_loses() {
     assert_eq!(second.status, 412);
     assert_eq!(second.fields("content-type"), ["application/problem+json"]);
     let problem: Value = serde_json::from_str(&second.body).unwrap();
-    assert_eq!(problem["detail"], "it is at revision 2 by now, not at 1");
+    let detail = "it is at revision 2 by now, not at 1; that one is what was ordered here, by the \
+                  same author";
+    assert_eq!(problem["detail"], detail);
     assert_eq!(edge.admin_with("PUT", split, body, &["if-match: *"]).await.status, 200);
     assert_eq!(edge.admin_with("PUT", split, body, &["if-match: x"]).await.status, 400);
 }

@@ -49,4 +49,7 @@ async fn what_we_lack_ourselves_is_a_503_and_blames_nobody() {
     until("all are counted", async || metrics().await.contains(refused)).await;
     let failed = "pointsman_pool_failed_attempts_total{service=\"shop\",pool=\"blue\"} 0\n";
     assert!(metrics().await.contains(failed), "{}", metrics().await);
+    let said = async || get(admin, "localhost", "/v1/events", &[]).await.body;
+    until("it is said", async || said().await.contains("out of descriptors")).await;
+    assert_eq!(said().await.matches("out of descriptors").count(), 1, "once a minute");
 }

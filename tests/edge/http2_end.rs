@@ -16,7 +16,7 @@ use pointsman::http::forwarded::Peer;
 use pointsman::record::Rings;
 use pointsman::wire::client_stream::{ClientStream, Socket};
 use pointsman::wire::connection::Connection;
-use pointsman::wire::pingora_lane::pingora_lane;
+use pointsman::wire::pingora_lane::{Means, pingora_lane};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -30,7 +30,8 @@ async fn serve_http2(edge: &Edge) -> TcpStream {
     let clock = pointsman::server::clock::system();
     let (mirrors, _) = pointsman::wire::mirror::channel();
     let (published, last) = (edge.server.published().clone(), Arc::new(Rings::new(0, 1)));
-    let proxy = Arc::new(pingora_lane(published, last, clock, 1, mirrors));
+    let means = Means { workers: 1, clients: 1, kept: 1 };
+    let proxy = Arc::new(pingora_lane(published, last, clock, means, mirrors));
     let peer = Peer::new([127, 0, 0, 1].into(), "http", Instant::now());
     let connection = Connection::new(peer, ClientLimits::default(), clock, Arc::default());
     let stream = ClientStream::new(Socket::Tcp(server), Arc::new(connection));

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing has found a failure")]
 
 mod admin;
+mod admin_port;
 mod allocations;
 mod cli;
 mod cohorts;

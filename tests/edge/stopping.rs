@@ -1,18 +1,18 @@
 //! A stop without a successor: who has connected is answered, nobody is kept waiting for nothing, and
 //! what was ordered is on the disk for whoever comes next.
 
-use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::harness::client::{self, Response};
 use crate::harness::edge::{HEAD, shop};
-use crate::harness::{Client, Edge, Gate, Origin, Proxy, Reply, until};
+use crate::harness::running::{file, free};
+use crate::harness::{Client, Edge, Gate, Origin, Proxy, Reply, Running, connect, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
 
@@ -20,82 +20,8 @@ const GET: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
 const LONG: &str =
     "drain = \"10m\"\ndrain_idle = \"10m\"\n[server.client]\nheader_timeout = \"10m\"\n";
 
-/// A process with a file, and where it listens.
-struct Running {
-    folder: TempDir,
-    listen: SocketAddr,
-    admin: SocketAddr,
-    child: Child,
-}
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-/// A file with these lines in `[server]`, on free addresses.
-fn file(server: &str, services: &str) -> (String, SocketAddr, SocketAddr) {
-    let (listen, admin) = (free(), free());
-    let text = format!(
-        "[server]\n{server}\n[[listeners]]\naddress = \"{listen}\"\n[admin]\naddress = \"{admin}\"\n\
-         {services}"
-    );
-    (text, listen, admin)
-}
-
-impl Running {
-    async fn start(server: &str, services: &str) -> Running {
-        let folder = TempDir::new().unwrap();
-        let (text, listen, admin) = file(server, services);
-        std::fs::write(folder.path().join("p.toml"), text).unwrap();
-        let child = run(&folder, admin).await;
-        Running { folder, listen, admin, child }
-    }
-
-    async fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().await.unwrap().success());
-    }
-
-    async fn until_not_ready(&self) {
-        until("it is not ready", async || {
-            client::get(self.admin, "localhost", "/readyz", &[]).await.status == 503
-        })
-        .await;
-    }
-
-    async fn ends_well(&mut self) {
-        assert!(self.child.wait().await.unwrap().success());
-    }
-}
-
-async fn run(folder: &TempDir, admin: SocketAddr) -> Child {
-    let child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-        .arg("run")
-        .arg(folder.path().join("p.toml"))
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    until("it is ready", async || {
-        TcpStream::connect(admin).await.is_ok()
-            && client::get(admin, "localhost", "/readyz", &[]).await.status == 200
-    })
-    .await;
-    child
-}
-
 fn is_last(response: &Response) -> bool {
     response.status == 200 && response.fields("connection") == ["close"]
-}
-
-async fn connect(address: SocketAddr, count: usize, first: &str) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for _ in 0..count {
-        let mut client = Client::connect(address).await;
-        client.send(first).await;
-        clients.push(client);
-    }
-    clients
 }
 
 #[tokio::test]
@@ -132,7 +58,7 @@ async fn whoever_had_connected_is_answered_five_stops_in_a_row() {
             }
         }
         running.ends_well().await;
-        running.child = run(&running.folder, running.admin).await;
+        running.start_again().await;
     }
 }
 
@@ -346,7 +272,7 @@ async fn whoever_waits_for_a_rollout_waits_through_a_restart_and_ctrl_c_says_tha
     running.signal("-TERM").await;
     running.ends_well().await;
     until("it is missed", async || is_said("cannot be reached").await).await;
-    running.child = run(&running.folder, running.admin).await;
+    running.start_again().await;
     until("it is found again", async || is_said("is there again").await).await;
     let pid = waits.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());

@@ -123,6 +123,17 @@ impl Client {
     }
 }
 
+/// So many connections, each of which begins with these bytes.
+pub async fn connect(address: SocketAddr, count: usize, first: &str) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let mut client = Client::connect(address).await;
+        client.send(first).await;
+        clients.push(client);
+    }
+    clients
+}
+
 /// Sends one GET with these field lines on a connection of its own.
 pub async fn get(address: SocketAddr, host: &str, path: &str, fields: &[&str]) -> Response {
     let mut request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n");

@@ -8,14 +8,16 @@ pub mod load;
 pub mod origin;
 pub mod process;
 pub mod proxy;
+pub mod running;
 
-pub use client::Client;
+pub use client::{Client, connect};
 pub use deployer::Deployer;
 pub use edge::Edge;
 pub use load::{Load, alone};
 pub use origin::{Gate, Origin, Reply};
 pub use process::Process;
 pub use proxy::Proxy;
+pub use running::Running;
 
 use std::time::Duration;
 

@@ -1,0 +1,108 @@
+//! The document of the API: what the handlers say of themselves in, the whole of it out.
+//!
+//! What holds for many operations is said once, here: who may ask, what can be wrong with a path, a
+//! query or a body, and that errors are problem documents.
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
+
+/// The type of all errors (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
+
+/// The whole document as JSON.
+pub(super) fn whole(described: &OpenApi) -> Value {
+    // Types of text and numbers, which always serialize.
+    let mut document = serde_json::to_value(described).unwrap_or_default();
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    for (path, item) in paths.into_iter().flatten() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            if let Some(operation) = operation.as_object_mut() {
+                complete(path, method, operation);
+            }
+        }
+    }
+    document["components"]["securitySchemes"] =
+        json!({"token": {"type": "http", "scheme": "bearer"}});
+    document
+}
+
+fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
+    let may_fail = failures(path, method, operation);
+    let is_probe = matches!(path, "/livez" | "/readyz");
+    if !is_probe {
+        // Without a `token_file` nobody needs one.
+        operation.insert("security".into(), json!([{"token": []}, {}]));
+    }
+    if let Some(body) = operation.get_mut("requestBody").and_then(Value::as_object_mut) {
+        let is_optional = body.values().any(|content| {
+            content.as_object().into_iter().flatten().any(|(kind, content)| {
+                kind == "application/toml" || content["schema"]["oneOf"].is_array()
+            })
+        });
+        body.insert("required".into(), Value::Bool(!is_optional));
+        for content in body["content"].as_object_mut().into_iter().flatten() {
+            plain_schema(content.1);
+        }
+    }
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for (status, response) in &mut *responses {
+        if status.starts_with(['4', '5'])
+            && let Some(content) = response.get_mut("content").and_then(Value::as_object_mut)
+            && let Some(body) = content.remove("application/json")
+        {
+            content.insert(PROBLEM.into(), body);
+        }
+    }
+    for (status, why) in may_fail {
+        let schema = json!({"$ref": "#/components/schemas/Problem"});
+        let response = json!({"description": why, "content": {PROBLEM: {"schema": schema}}});
+        responses.entry(status.as_str()).or_insert(response);
+    }
+}
+
+/// A body that may be left out is not one that may be null.
+fn plain_schema(content: &mut Value) {
+    let given = content["schema"]["oneOf"].as_array();
+    let given = given.and_then(|kinds| kinds.iter().find(|kind| kind.get("$ref").is_some()));
+    if let Some(given) = given.cloned() {
+        content["schema"] = given;
+    }
+}
+
+/// What can be wrong with any operation of this kind.
+fn failures(
+    path: &str,
+    method: &str,
+    operation: &Map<String, Value>,
+) -> Vec<(StatusCode, &'static str)> {
+    let parameters = || operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    let takes = |place: &str| parameters().any(|parameter| parameter["in"] == place);
+    let mut all = Vec::new();
+    if !matches!(path, "/livez" | "/readyz") {
+        all.push((StatusCode::UNAUTHORIZED, "No token, or one that is not known"));
+        all.push((StatusCode::FORBIDDEN, "On behalf of another site, or to another host name"));
+    }
+    if takes("path") || takes("query") {
+        all.push((StatusCode::BAD_REQUEST, "The path or a parameter cannot be read"));
+    }
+    if takes("header") {
+        all.push((StatusCode::BAD_REQUEST, "If-Match is no revision"));
+        all.push((StatusCode::PRECONDITION_FAILED, "Another change came first"));
+    }
+    if operation.contains_key("requestBody") {
+        all.push((StatusCode::BAD_REQUEST, "The body is no JSON, or broke off"));
+        all.push((StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body's type is not given, or another"));
+        all.push((StatusCode::UNPROCESSABLE_ENTITY, "The body says what makes no sense"));
+    }
+    all.push((StatusCode::REQUEST_TIMEOUT, "The body was not here in time"));
+    all.push((StatusCode::PAYLOAD_TOO_LARGE, "The body is too long"));
+    if method != "get" {
+        all.push((StatusCode::UNPROCESSABLE_ENTITY, "It says what makes no sense"));
+        all.push((StatusCode::SERVICE_UNAVAILABLE, "The process stops, or the disk hangs"));
+        all.push((StatusCode::INSUFFICIENT_STORAGE, "It cannot be stored; nothing has changed"));
+    }
+    all
+}

@@ -1,0 +1,129 @@
+//! The admin port: connections in, the API's answers out; each bounded in time, all in number.
+//!
+//! The router is shared and never changed, so that a connection that says nothing costs its socket
+//! and little more.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Semaphore;
+use tokio::time::{Sleep, sleep};
+use tower_service::Service;
+
+use super::listen::{PAUSE, is_lack};
+use super::socket::Bound;
+use crate::observe::ListenerTally;
+use crate::wire::client_stream::Socket;
+
+/// How long a request's head may take, from when it could come on: so long a connection may be idle.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How long nothing may move where something should: longer than an answer waits for an event.
+const STILL: Duration = Duration::from_secs(60);
+
+/// How much of what comes and goes is held, in bytes.
+const BUFFER: usize = 64 * 1024;
+
+/// Serves `router` to whoever connects, `most` at once; more stand in the socket's queue until one of
+/// those ends.
+pub async fn serve(bound: Bound, router: Router, most: usize, tally: Arc<ListenerTally>) {
+    let places = Arc::new(Semaphore::new(most.max(1)));
+    loop {
+        // They are never closed.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let socket = match bound.accept().await {
+            Ok(socket) => socket,
+            Err(error) => {
+                if is_lack(&error) {
+                    tally.lacked.fetch_add(1, Ordering::Relaxed);
+                    sleep(PAUSE).await;
+                }
+                continue;
+            }
+        };
+        let router = router.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            match socket {
+                Socket::Tcp(stream) => converse(stream, router).await,
+                Socket::Unix(stream) => converse(stream, router).await,
+            }
+        });
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
+    let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        // It shares its routes, and is always ready.
+        router.clone().call(request.map(Body::new))
+    });
+    let stream = TokioIo::new(Moving { stream, read: None, write: None });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
+    // Whoever breaks off has lost nothing but its answer.
+    let _ = http.serve_connection(stream, answer).await;
+}
+
+/// A stream whose reads and writes fail when nothing has moved for too long.
+struct Moving<S> {
+    stream: S,
+    /// While a read waits; and while a write does.
+    read: Option<Pin<Box<Sleep>>>,
+    write: Option<Pin<Box<Sleep>>>,
+}
+
+/// Passes on what has moved, and the end of the wait for what has not.
+fn bounded<T>(
+    moved: Poll<io::Result<T>>,
+    wait: &mut Option<Pin<Box<Sleep>>>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<T>> {
+    if moved.is_ready() {
+        *wait = None;
+        return moved;
+    }
+    let wait = wait.get_or_insert_with(|| Box::pin(sleep(STILL)));
+    wait.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Moving<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        bounded(Pin::new(&mut this.stream).poll_read(cx, buf), &mut this.read, cx)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Moving<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        bounded(Pin::new(&mut this.stream).poll_write(cx, buf), &mut this.write, cx)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        bounded(Pin::new(&mut this.stream).poll_flush(cx), &mut this.write, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        bounded(Pin::new(&mut this.stream).poll_shutdown(cx), &mut this.write, cx)
+    }
+}

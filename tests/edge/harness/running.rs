@@ -1,0 +1,100 @@
+//! A proxy that is a process of its own, with a config file and free ports, to be told by signals.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use super::client;
+use super::until;
+
+/// A process with a file, and where it listens.
+pub struct Running {
+    pub folder: TempDir,
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    child: Child,
+}
+
+pub fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A file with these lines in `[server]`, on free addresses.
+pub fn file(server: &str, services: &str) -> (String, SocketAddr, SocketAddr) {
+    let (listen, admin) = (free(), free());
+    let text = format!(
+        "[server]\n{server}\n[[listeners]]\naddress = \"{listen}\"\n[admin]\naddress = \"{admin}\"\n\
+         {services}"
+    );
+    (text, listen, admin)
+}
+
+impl Running {
+    /// With these lines in `[server]`.
+    pub async fn start(server: &str, services: &str) -> Running {
+        Running::with(server, services, None).await
+    }
+
+    /// With at most so many descriptors.
+    pub async fn with(server: &str, services: &str, most: Option<u32>) -> Running {
+        let folder = TempDir::new().unwrap();
+        let (text, listen, admin) = file(server, services);
+        std::fs::write(folder.path().join("p.toml"), text).unwrap();
+        let child = run(&folder, admin, most).await;
+        Running { folder, listen, admin, child }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Starts it once more where it was.
+    pub async fn start_again(&mut self) {
+        self.child = run(&self.folder, self.admin, None).await;
+    }
+
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().await.unwrap().success());
+    }
+
+    pub async fn until_not_ready(&self) {
+        until("it is not ready", async || {
+            client::get(self.admin, "localhost", "/readyz", &[]).await.status == 503
+        })
+        .await;
+    }
+
+    pub async fn ends_well(&mut self) {
+        assert!(self.child.wait().await.unwrap().success());
+    }
+}
+
+async fn run(folder: &TempDir, admin: SocketAddr, most: Option<u32>) -> Child {
+    let program = env!("CARGO_BIN_EXE_pointsman");
+    let mut command = match most {
+        None => Command::new(program),
+        Some(most) => {
+            let mut command = Command::new("prlimit");
+            command.args([&format!("--nofile={most}:{most}"), program]);
+            command
+        }
+    };
+    let child = command
+        .arg("run")
+        .arg(folder.path().join("p.toml"))
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    until("it is ready", async || {
+        TcpStream::connect(admin).await.is_ok()
+            && client::get(admin, "localhost", "/readyz", &[]).await.status == 200
+    })
+    .await;
+    child
+}

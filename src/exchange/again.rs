@@ -1,7 +1,7 @@
 //! What is done about a failed attempt: the attempt and what failed in, another one with its place
 //! taken, or a no, out.
 //!
-//! This is decided the now it fails, before an upstream's real answer is given up: only if there
+//! This is decided the moment it fails, before an upstream's real answer is given up: only if there
 //! is somebody else to ask, and then the place with them is taken at once.
 
 use std::sync::atomic::Ordering;

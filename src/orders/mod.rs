@@ -22,6 +22,7 @@ mod performing;
 mod rollouts;
 mod storing;
 mod unstored;
+mod upstreams;
 mod warming;
 mod ticking;
 mod traffic;
@@ -44,7 +45,7 @@ use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Blueprint, Mode, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::Secret;
 use crate::state::{About, Change, Override, Revision, State, What};
-use crate::upstream::{Address, BreakerOrder, Upstream};
+use crate::upstream::{Address, BreakerOrder};
 
 pub use absent::{KEPT as ABSENT_KEPT, differences, kept_of, removals};
 pub use budgets::LONGEST_OVERRIDE;
@@ -53,12 +54,14 @@ pub use order::{By, FreezeOrder, ModeName, ModeOrder, Order, Place, TrafficOrder
 pub use queue::Counts;
 pub use refused::Refused;
 pub use rollouts::Report;
+pub use upstreams::changed_upstreams;
 
 use budgets::Budgets;
 use draft::{Draft, Undecided, View};
 use order::Scope;
 use queue::{Asked, Job, Queue};
 use rollouts::{Done, Watched};
+use upstreams::{find_upstream, upstreams_in, written};
 
 /// The moment of a command.
 #[derive(Clone, Copy, Debug)]
@@ -481,40 +484,6 @@ impl Orders {
     }
 }
 
-/// Pools that have other upstreams than the file says, by service and pool.
-pub type Changed = std::collections::HashMap<(Arc<str>, Arc<str>), Vec<(Address, u16)>>;
-
-/// The pools of a state that have other upstreams than the file says.
-pub fn changed_upstreams(state: &State) -> Changed {
-    let in_force = state.orders().filter(|standing| !state.is_dormant(&standing.what));
-    let changed = in_force.filter_map(|standing| match &standing.what {
-        What::Upstreams { service, pool, list, .. } => {
-            Some(((service.as_str().into(), pool.as_str().into()), parsed(list)))
-        }
-        _ => None,
-    });
-    changed.collect()
-}
-
-/// The upstreams of a pool, if they are others than the file says.
-fn upstreams_in(state: &State, service: &str, pool: &str) -> Option<Vec<(Address, u16)>> {
-    let standing = state.order(&crate::state::About::upstreams(service, pool))?;
-    match &standing.what {
-        What::Upstreams { list, .. } => Some(parsed(list)),
-        _ => None,
-    }
-}
-
-fn parsed(list: &[(String, u16)]) -> Vec<(Address, u16)> {
-    let one = |(address, weight): &(String, u16)| Some((address.parse().ok()?, *weight));
-    list.iter().filter_map(one).collect()
-}
-
-/// A list of upstreams as it is stored.
-fn written(list: &[(Address, u16)]) -> Vec<(String, u16)> {
-    list.iter().map(|(address, weight)| (address.to_string(), *weight)).collect()
-}
-
 /// What is in force beside a config.
 pub fn live(state: &State, config: &Config) -> Live {
     let drained = state.orders().filter_map(|standing| match standing.what.clone() {
@@ -531,15 +500,4 @@ pub fn live(state: &State, config: &Config) -> Live {
         upstreams: changed_upstreams(state),
         rollouts: state.rollouts().map(|rollout| (**rollout).clone()).collect(),
     }
-}
-
-fn find_upstream<'s>(
-    snapshot: &'s Snapshot,
-    service: &str,
-    pool: &str,
-    address: &str,
-) -> Option<&'s Upstream> {
-    let pool = snapshot.service(service)?.pool(pool)?;
-    let mut upstreams = pool.members.list().iter().map(|member| &*member.upstream);
-    upstreams.find(|upstream| &*upstream.name == address)
 }

@@ -9,11 +9,11 @@ mod admin_port;
 pub mod clock;
 pub mod descriptors;
 pub mod listen;
+mod parts;
 mod shortage;
 pub mod signals;
 pub mod socket;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -21,9 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::{Id, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::admin::{self, Admin};
@@ -54,6 +52,7 @@ use crate::wire::readers::Readers;
 use crate::wire::stop::Bounds;
 use descriptors::Shares;
 use listen::Listeners;
+use parts::{Parts, Workers, ended, start_beside};
 use shortage::watch_shortage;
 use socket::Bound;
 
@@ -353,63 +352,6 @@ impl Server {
     }
 }
 
-/// What must not end before the process does. Dropping it ends all of it.
-#[derive(Default)]
-struct Parts {
-    tasks: JoinSet<&'static str>,
-    names: HashMap<Id, &'static str>,
-}
-
-impl Parts {
-    fn start_as(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        self.start(name, async move {
-            work.await;
-            name
-        });
-    }
-
-    /// Starts one that says itself what has ended.
-    fn start(
-        &mut self,
-        name: &'static str,
-        work: impl Future<Output = &'static str> + Send + 'static,
-    ) {
-        self.names.insert(self.tasks.spawn(work).id(), name);
-    }
-
-    /// Waits until one has ended, or has panicked; answers with its name.
-    async fn ended(&mut self) -> &'static str {
-        match self.tasks.join_next().await {
-            Some(Ok(name)) => name,
-            Some(Err(error)) => self.names.get(&error.id()).copied().unwrap_or("a task"),
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// The threads that move requests. tokio panics when a runtime is dropped where another one runs,
-/// so this one is told to end by itself.
-struct Workers {
-    handle: Handle,
-    runtime: Option<Runtime>,
-}
-
-impl Workers {
-    fn start(threads: usize) -> std::io::Result<Workers> {
-        let mut builder = Builder::new_multi_thread();
-        let builder = builder.worker_threads(threads).thread_name("worker").enable_all();
-        let runtime = builder.build()?;
-        let handle = runtime.handle().clone();
-        Ok(Workers { handle, runtime: Some(runtime) })
-    }
-}
-
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
-    }
-}
-
 /// The store of a process with a file; what was started without one remembers nothing.
 fn open_store(source: &Source, config: &Config) -> Result<Store, StoreError> {
     match state_dir(source, config) {
@@ -457,37 +399,6 @@ fn workers(config: &Config) -> usize {
     let cores = || std::thread::available_parallelism();
     let workers = config.server.workers.or_else(|| cores().ok());
     workers.map_or(1, NonZeroUsize::get)
-}
-
-/// Does this on a thread of its own, which ends when the sender is dropped; the receiver hears when
-/// it has.
-fn start_beside(
-    name: &str,
-    work: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<(oneshot::Sender<()>, oneshot::Receiver<()>)> {
-    let (running, ended) = oneshot::channel();
-    let (works, end) = oneshot::channel::<()>();
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let run = move || {
-        runtime.block_on(async {
-            // As a task: tokio wakes what `block_on` itself waits for through the system, two calls
-            // for each probe that ends.
-            let mut working = tokio::spawn(work);
-            tokio::select! {
-                _ = ended => working.abort(),
-                _ = &mut working => {}
-            }
-        });
-        runtime.shutdown_background();
-        drop(works);
-    };
-    std::thread::Builder::new().name(name.into()).spawn(run)?;
-    Ok((running, end))
-}
-
-/// Waits for the end of a thread that does something beside.
-async fn ended(end: oneshot::Receiver<()>) {
-    let _: Result<(), _> = end.await;
 }
 
 async fn resolve(

@@ -7,6 +7,7 @@
 mod address;
 mod breaker;
 mod checked;
+mod conditions;
 mod probing;
 mod ejection;
 mod keys;
@@ -30,6 +31,7 @@ use crate::clock::{Draws, Moment};
 pub use address::{Address, DialAddress};
 pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Fared, SUCCESSES};
 pub use checked::Checked;
+pub use conditions::Conditions;
 pub use ejection::{Ejection, EjectionSettings};
 pub use keys::{Counted, Keys, Others};
 pub use labels::{Label, LabelError, Labels, MOST_LABELS};
@@ -94,66 +96,6 @@ pub struct Upstream {
     trouble: LastTrouble,
     /// Since when it is not well, in microseconds.
     unwell: AtomicU64,
-}
-
-/// A set of conditions under which an upstream takes no requests, or fewer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conditions(u32);
-
-impl Conditions {
-    /// An operator has taken it out.
-    pub const DRAINING: Conditions = Conditions(1);
-    /// Its probe asks for no new requests.
-    pub const ADVISED_DRAIN: Conditions = Conditions(1 << 1);
-    /// No probe has succeeded yet.
-    pub const UNPROVEN: Conditions = Conditions(1 << 2);
-    /// Its probes fail.
-    pub const DOWN: Conditions = Conditions(1 << 3);
-    /// It failed in a row and is out for a while.
-    pub const EJECTED: Conditions = Conditions(1 << 4);
-    /// Its breaker is not closed, or under orders.
-    pub const BREAKER: Conditions = Conditions(1 << 5);
-    /// It came in a short while ago and gets less than its share.
-    pub const SLOW_START: Conditions = Conditions(1 << 6);
-    /// Its probe asks for less than its share.
-    pub const ADVISED_WEIGHT: Conditions = Conditions(1 << 7);
-
-    /// It refused its last connection, or could not be reached.
-    pub const REFUSING: Conditions = Conditions(1 << 8);
-    /// All of a second's requests failed.
-    pub const FAILING: Conditions = Conditions(1 << 9);
-
-    /// Why an upstream is out for what it did; trials bring it back.
-    pub const OUT: Conditions = Conditions::EJECTED
-        .with(Conditions::BREAKER)
-        .with(Conditions::REFUSING)
-        .with(Conditions::FAILING);
-    /// Why an upstream gets no request while another one is well.
-    pub const NOT_WELL: Conditions = Conditions::OUT
-        .with(Conditions::DRAINING)
-        .with(Conditions::ADVISED_DRAIN)
-        .with(Conditions::UNPROVEN)
-        .with(Conditions::DOWN);
-
-    /// Whether any of these holds.
-    pub fn any(self, of: Conditions) -> bool {
-        self.0 & of.0 != 0
-    }
-
-    /// Whether none holds at all.
-    pub fn none(self) -> bool {
-        self.0 == 0
-    }
-
-    /// All of both.
-    pub const fn with(self, other: Conditions) -> Conditions {
-        Conditions(self.0 | other.0)
-    }
-
-    /// All but those of the other.
-    pub const fn without(self, other: Conditions) -> Conditions {
-        Conditions(self.0 & !other.0)
-    }
 }
 
 /// The share of its weight that an upstream begins with.
@@ -533,112 +475,4 @@ impl Drop for InFlight {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WINDOW: Duration = Duration::from_secs(30);
-
-    fn at(seconds: u64) -> Moment {
-        Moment::from_micros(seconds * 1_000_000)
-    }
-
-    fn upstream() -> Upstream {
-        Upstream::new("192.0.2.1:80".parse().unwrap(), None)
-    }
-
-    #[test]
-    fn one_that_was_down_starts_slowly_over_thirty_seconds() {
-        let upstream = upstream();
-        upstream.set_proof(Proof::Down, at(1));
-        assert_eq!(upstream.proof(), Proof::Down);
-        upstream.set_proof(Proof::Up, at(10));
-        let shares = [10, 12, 25, 39, 40].map(|t| upstream.share(WINDOW, at(t)));
-        assert_eq!(shares.map(|s| (s * 100.0).round()), [10.0, 10.0, 50.0, 97.0, 100.0]);
-        assert!(!upstream.refresh(WINDOW, at(39)).none());
-        assert!(upstream.refresh(WINDOW, at(40)).none());
-    }
-
-    #[test]
-    fn one_that_is_new_and_proves_itself_does_not() {
-        let upstream = upstream();
-        upstream.set_proof(Proof::Unproven, at(0));
-        assert_eq!(upstream.proof(), Proof::Unproven);
-        upstream.set_proof(Proof::Up, at(1));
-        assert!(upstream.conditions().none());
-    }
-
-    #[test]
-    fn whatever_put_it_out_good_trials_end_it_and_it_starts_slowly() {
-        let (upstream, settings) = (upstream(), EjectionSettings::default());
-        let (breaker, mut draws) = (BreakerSettings::default(), Draws::seeded(1));
-        upstream.ejection.eject(&settings, at(1), &mut draws);
-        upstream.note_ejected(at(1));
-        upstream.note_failing(&breaker, at(1), &mut draws);
-        upstream.note_refused(at(1));
-        assert_eq!(upstream.trial_due(true), None);
-        assert!(upstream.wants_check());
-        upstream.note_accepted(3, at(2));
-        assert_eq!(upstream.unwell_since(), Some(at(1)));
-        assert_eq!(upstream.trial_due(true).map(|due| due.at), Some(at(2)), "whatever its time");
-        let trial = upstream.trials.enter(at(2)).unwrap();
-        assert!(!upstream.wants_check(), "a request finds out");
-        assert_eq!(upstream.trials.leave(trial, Some(false), 3), Shown::Fails);
-        upstream.stay_out(false, Some(&settings), &breaker, at(3), &mut draws);
-        let own = upstream.ejection.until().max(upstream.trials.until());
-        assert_eq!(upstream.trial_due(true).map(|due| due.at), Some(own), "it answers, and badly");
-        assert!(
-            upstream.refresh(WINDOW, own).any(Conditions::EJECTED),
-            "time alone brings nothing"
-        );
-        upstream.come_back(own);
-        assert_eq!(upstream.conditions(), Conditions::SLOW_START);
-    }
-
-    #[test]
-    fn where_nobody_comes_checks_in_a_row_bring_it_back_with_its_breaker() {
-        let upstream = upstream();
-        let settings = BreakerSettings { requests: 1, ..BreakerSettings::default() };
-        let fared = Fared { failed: true, slow: false };
-        assert!(upstream.breaker.note(fared, &settings, || true, at(1), &mut Draws::seeded(1)));
-        upstream.note_breaker(at(1));
-        upstream.note_refused(at(1));
-        upstream.note_accepted(3, at(2));
-        upstream.note_accepted(3, at(3));
-        upstream.note_refused(at(3));
-        for second in 4..6 {
-            upstream.note_accepted(3, at(second));
-            assert!(upstream.is_out() && upstream.wants_check());
-        }
-        let trial = upstream.trials.enter(at(6)).unwrap();
-        upstream.trials.leave(trial, None, 3);
-        upstream.note_accepted(3, at(7));
-        assert!(upstream.is_out(), "somebody came: what a request finds counts for more");
-        upstream.note_accepted(3, at(8));
-        upstream.note_accepted(3, at(9));
-        assert_eq!(upstream.conditions(), Conditions::SLOW_START);
-        assert_eq!((upstream.breaker.is_open(), upstream.unwell_since()), (false, None));
-    }
-
-    #[test]
-    fn advice_scales_the_share_and_may_drain() {
-        let upstream = upstream();
-        upstream.set_advice(Some(25), false);
-        assert_eq!(upstream.share(WINDOW, at(1)), 0.25);
-        assert!(!upstream.conditions().any(Conditions::ADVISED_DRAIN));
-        upstream.set_advice(Some(0), false);
-        assert!(upstream.conditions().any(Conditions::ADVISED_DRAIN));
-        upstream.set_advice(None, false);
-        assert!(upstream.conditions().none());
-    }
-
-    #[test]
-    fn a_breaker_that_closes_lets_it_in_slowly() {
-        let upstream = upstream();
-        upstream.breaker.set_order(BreakerOrder::Open, at(1));
-        upstream.note_breaker(at(1));
-        assert_eq!(upstream.conditions(), Conditions::BREAKER);
-        upstream.breaker.set_order(BreakerOrder::Auto, at(2));
-        upstream.note_breaker(at(2));
-        assert_eq!(upstream.conditions(), Conditions::SLOW_START);
-    }
-}
+mod tests;

@@ -36,8 +36,8 @@ pub struct Clients {
     room: usize,
     stop: Arc<Stop>,
     /// What pingora would end its connections by: at once, with the next request on its way. So it
-    /// is never told.
-    never: watch::Receiver<bool>,
+    /// is never told; while the sender lives it goes on waiting.
+    never: (watch::Sender<bool>, watch::Receiver<bool>),
 }
 
 impl Clients {
@@ -51,7 +51,7 @@ impl Clients {
         mirrors: Mirrors,
     ) -> Clients {
         let proxy = Arc::new(pingora_lane(published.clone(), reader, clock, means, mirrors));
-        let (_, never) = watch::channel(false);
+        let never = watch::channel(false);
         Clients { published, clock, proxy, room: means.clients, stop: Arc::default(), never }
     }
 
@@ -71,7 +71,7 @@ impl Serve for Clients {
         let connection = Arc::new(connection);
         let stream: Stream = Box::new(ClientStream::new(socket, connection.clone()));
         // HTTP/1.1 only so far: pingora gives back nothing to go on with.
-        let served = self.proxy.process_new(stream, &self.never);
+        let served = self.proxy.process_new(stream, &self.never.1);
         Watch::new(served, connection).await;
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::balance::LimitSettings;
-use crate::upstream::{Address, BreakerOrder, BreakerState, EjectionSettings, Upstream};
+use crate::upstream::{Address, BreakerState, EjectionSettings, Outcome, StatusClass, Upstream};
 
 mod failing_keys;
 

@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 
 use super::*;
 use crate::balance::{BalanceSettings, Failed, Retry};
-use crate::upstream::Address;
+use crate::upstream::{Address, Outcome, StatusClass, Upstream};
 
 /// Between two requests: fifty a second.
 const PACE: Duration = Duration::from_millis(20);

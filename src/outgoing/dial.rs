@@ -124,7 +124,7 @@ async fn system_roots() -> Result<Arc<RootCertStore>, DialError> {
     Ok(Arc::new(roots))
 }
 
-/// Whether no connection could be made for lack of what is ours: descriptors, memory, ports.
+/// Whether no connection could be made, or taken, for lack of what is ours: descriptors, memory, ports.
 pub fn is_exhaustion(error: &io::Error) -> bool {
     use Errno::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
     let lacks = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL].map(|lack| lack as i32);

@@ -20,9 +20,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use super::listen::{PAUSE, is_lack};
+use super::listen::PAUSE;
 use super::socket::Bound;
 use crate::observe::ListenerTally;
+use crate::outgoing::dial::is_exhaustion;
 use crate::wire::client_stream::Socket;
 
 /// How long a request's head may take, from when it could come on: so long a connection may be idle.
@@ -44,7 +45,7 @@ pub async fn serve(bound: Bound, router: Router, most: usize, tally: Arc<Listene
         let socket = match bound.accept().await {
             Ok(socket) => socket,
             Err(error) => {
-                if is_lack(&error) {
+                if is_exhaustion(&error) {
                     tally.lacked.fetch_add(1, Ordering::Relaxed);
                     sleep(PAUSE).await;
                 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -20,6 +19,7 @@ use super::socket::{Bound, Waiting};
 use crate::config::{ListenAddress, Listener};
 use crate::control::{BindError, Listening};
 use crate::observe::ListenerTally;
+use crate::outgoing::dial::is_exhaustion;
 use crate::wire::client_stream::Socket;
 use crate::wire::clients::Serve;
 
@@ -214,8 +214,8 @@ impl<S: Serve> Door<S> {
                 Ok(socket) => self.let_in(socket),
                 Err(error) => {
                     self.tally.refused.fetch_add(1, Ordering::Relaxed);
-                    // Anything else concerns the one connection that failed.
-                    if is_lack(&error) {
+                    // What is lacking every other connection needs too; anything else concerns this one.
+                    if is_exhaustion(&error) {
                         self.tally.lacked.fetch_add(1, Ordering::Relaxed);
                         sleep(PAUSE).await;
                     }
@@ -232,7 +232,7 @@ impl<S: Serve> Door<S> {
                 Ok(None) => return,
                 Err(error) => {
                     self.tally.refused.fetch_add(1, Ordering::Relaxed);
-                    if is_lack(&error) {
+                    if is_exhaustion(&error) {
                         return;
                     }
                 }
@@ -253,12 +253,6 @@ impl<S: Serve> Door<S> {
             serve.serve(socket).await;
         });
     }
-}
-
-/// Whether the process lacks something that every other connection needs too: descriptors or memory.
-pub(super) fn is_lack(error: &io::Error) -> bool {
-    let lacks = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
-    error.raw_os_error().is_some_and(|number| lacks.contains(&Errno::from_raw(number)))
 }
 
 /// One open connection; given back on drop, also by a panic.

@@ -6,7 +6,6 @@
 //! accepting on it and nothing else, and whoever had connected before is served.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -278,6 +277,8 @@ impl Drop for Counted {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;

@@ -52,7 +52,7 @@ use self::api::ApiError;
     version,
     max_term_width = 100,
     after_help = "Try it without a file or a server of your own:\n  pointsman demo\n\n\
-                  --admin, --token and --json may stand before the verb as well.\n\n\
+                  --admin, --token, --token-file and --json may stand before the verb as well.\n\n\
                   Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 rolled back or aborted, 4 \
                   paused, 5 refused (frozen, conflict, lost race), 69 the admin API cannot be reached, \
                   130 Ctrl-C."
@@ -179,7 +179,8 @@ enum Ending {
 }
 
 /// What may stand before the verb as well as after it, and whether a value follows.
-const ANYWHERE: [(&str, bool); 3] = [("--admin", true), ("--token", true), ("--json", false)];
+const ANYWHERE: [(&str, bool); 4] =
+    [("--admin", true), ("--token", true), ("--token-file", true), ("--json", false)];
 
 /// The arguments of the command line with those that may stand before the verb behind it, where each
 /// verb declares them.
@@ -295,6 +296,7 @@ mod tests {
             args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(ordered("p --admin a:1 status"), "p status --admin a:1");
+        assert_eq!(ordered("p --token-file t status"), "p status --token-file t");
         assert_eq!(
             ordered("p --json --token=t rollout start s"),
             "p rollout start s --json --token=t"

@@ -68,11 +68,18 @@ fn run(
     wanted: &Receiver<Vec<Unstored>>,
     answers: &mpsc::Sender<Option<Vec<Unstored>>>,
 ) {
+    // Tried again each second: said once.
+    let mut has_failed = false;
     while let Ok(unstored) = wanted.recv() {
         let written = page.write(&unstored);
-        if let Err(error) = &written {
-            tracing::error!(%error, "what is in force and not stored could not be noted");
+        match (&written, has_failed) {
+            (Err(error), false) => {
+                tracing::error!(%error, "what is in force and not stored cannot be noted");
+            }
+            (Ok(()), true) => tracing::info!("what is in force and not stored can be noted again"),
+            _ => {}
         }
+        has_failed = written.is_err();
         if answers.blocking_send(written.is_ok().then_some(unstored)).is_err() {
             break;
         }

@@ -41,7 +41,7 @@ pub enum ReloadError {
     Open,
     /// It was saved, and takes away what is in use.
     #[error(
-        "it takes away what is in use ({}); it waits for `pointsman reload`", .0.join("; ")
+        "it takes away what is in use ({}), and waits for `pointsman reload`", .0.join("; ")
     )]
     Removes(Vec<String>),
     /// A new listener's address cannot be bound.

@@ -324,7 +324,9 @@ impl Queue {
         let dedup = notice.dedup.clone();
         let (severity, is_relief) = (notice.severity, notice.is_relief);
         let recent = Recent { dedup, at: now, severity, is_relief, suppressed: 0 };
-        self.recent.insert(notice.topic.clone(), recent).map_or(0, |before| before.suppressed)
+        // What was held back of another state says nothing of this one.
+        let before = self.recent.insert(notice.topic.clone(), recent);
+        before.filter(|before| before.dedup == notice.dedup).map_or(0, |before| before.suppressed)
     }
 }
 

@@ -36,6 +36,7 @@ enum Once {
     Throttle,
     Breaker,
     Ejection,
+    Closed,
 }
 
 /// Whether a service is, or ever was, shown to use this.
@@ -64,7 +65,8 @@ pub fn encode(
     );
     for service in &snapshot.services {
         let closed = service.state.closed.read();
-        if closed.total() > 0 {
+        let is_closed = !matches!(service.mode, Mode::Serve);
+        if uses(service, Once::Closed, is_closed || closed.total() > 0) {
             let labels = [("service", &*service.name), ("pool", "")];
             of_requests(&mut families, &labels, &closed);
         }
@@ -290,7 +292,8 @@ fn of_pool(families: &mut Families, service: &Service, pool: &Pool, now: Moment)
     let help = "Of the pool's attempts those that failed, whatever the client got instead.";
     families.counter("pointsman_pool_failed_attempts_total", help, &labels, attempts.bad as f64);
     let withheld = read(&pool.state.withheld);
-    if withheld > 0.0 {
+    // From the pool's first request on, so that the first of them is seen to come.
+    if attempts.total > 0 {
         let help =
             "Of the failed attempts those that count for no breaker and no ejection: one client's.";
         families.counter("pointsman_pool_one_client_attempts_total", help, &labels, withheld);
@@ -508,7 +511,7 @@ fn of_process(families: &mut Families, process: &Process) {
     );
     alone(
         "pointsman_store_queue",
-        "Orders and decisions that wait for the disk.",
+        "Orders and decisions that wait for the disk, or for connect checks.",
         gauges.store_queue as f64,
     );
     alone(

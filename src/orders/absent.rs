@@ -35,8 +35,9 @@ pub fn differences(
     };
     let (back, gone) = (returning(state, after), vanishing(state, after));
     for part in state.absent().map(|(part, _)| part) {
-        let what = kept_of(state, part);
-        match (forgets, back.contains(part)) {
+        let is_back = back.contains(part);
+        let what = if is_back { heeded_of(state, part, after) } else { kept_of(state, part) };
+        match (forgets, is_back) {
             _ if what.is_empty() => {}
             (true, _) => add(part, format!("forgotten: {}", what.join(", "))),
             (false, true) => add(part, format!("in force again: {}", what.join(", "))),
@@ -67,7 +68,8 @@ pub fn removals(
         let (name, next) = (&service.name, after.service(&service.name));
         let rollout = state.rollout(name).map(|rollout| &rollout.plan);
         let newest = state.newest(name);
-        let newest = newest.filter(|newest| newest.author != FILE && newest.rollout.is_none());
+        let newest =
+            newest.filter(|newest| newest.author != FILE && is_settled(state, name, newest));
         let Some(next) = next else {
             let part = FilePart::Service(name.clone());
             let asked = is_asked(name).then(|| "it had requests in the last minute".into());
@@ -111,20 +113,59 @@ fn in_use(part: &FilePart, uses: &[String]) -> Option<String> {
 /// What is kept of something, in words.
 pub fn kept_of(state: &State, part: &FilePart) -> Vec<String> {
     let mut words: Vec<String> = state.orders_about(part).map(in_words).collect();
-    let by_order = |author: &str| author != FILE;
+    words.extend(ordered_beside(state, part));
+    words
+}
+
+/// The split or the share that was ordered of it, in words.
+fn ordered_beside(state: &State, part: &FilePart) -> Option<String> {
     match part {
         FilePart::Service(name) => {
-            let newest = state.newest(name).filter(|newest| is_settled(state, name, newest));
-            let ordered = newest.filter(|newest| by_order(&newest.author));
-            words.extend(ordered.map(|newest| format!("split {}", newest.split)));
+            let newest = state.newest(name).filter(|newest| is_settled(state, name, newest))?;
+            (newest.author != FILE).then(|| format!("split {}", newest.split))
         }
         FilePart::Flag(name) => {
-            let ordered = state.flag(name).filter(|state| by_order(&state.author));
-            words.extend(ordered.map(|state| format!("share {} %", state.percent)));
+            let share = state.flag(name).filter(|state| state.author != FILE)?;
+            Some(format!("share {} %", share.percent))
         }
-        FilePart::Pool { .. } => {}
+        FilePart::Pool { .. } => None,
     }
+}
+
+/// What of it would be in force again with a config that has it: what that has other words for than the
+/// file had is over.
+fn heeded_of(state: &State, part: &FilePart, after: &Config) -> Vec<String> {
+    let says = match part {
+        FilePart::Service(name) => after.service(name).map(|service| service.split.to_string()),
+        FilePart::Flag(name) => {
+            let flag = after.flags.iter().find(|flag| flag.name == *name);
+            flag.map(|flag| flag.percent.to_string())
+        }
+        FilePart::Pool { .. } => None,
+    };
+    let said = said_key(part).and_then(|of| state.in_file().get(&of));
+    let is_edited = said.is_some() && said != says.as_ref();
+    let overruled = ordered_beside(state, part).filter(|_| is_edited);
+    let mut words = kept_of(state, part);
+    words.retain(|word| overruled.as_ref() != Some(word));
+    words.retain(|word| !edited_lists(state, part, after).any(|list| list == *word));
     words
+}
+
+/// The orders about lists of upstreams that a config has other words for.
+fn edited_lists<'s>(
+    state: &'s State,
+    part: &'s FilePart,
+    after: &'s Config,
+) -> impl Iterator<Item = String> + 's {
+    let is_edited = |standing: &&Override| match &standing.what {
+        What::Upstreams { service, pool, in_file: Some(then), .. } => {
+            let known = after.service(service).and_then(|service| service.pool(pool));
+            known.is_some_and(|pool| written(&pool.upstreams) != *then)
+        }
+        _ => false,
+    };
+    state.orders_about(part).filter(is_edited).map(in_words)
 }
 
 /// Whether a split is no share that a rollout has left half-way: nobody watches over that any more.

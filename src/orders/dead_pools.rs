@@ -22,7 +22,7 @@ pub(super) const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// How long a rollout that is to go back waits for them at most. One that nobody answers has ended by
 /// then.
-const LONGEST_DOUBT: Duration = Duration::from_millis(1_400);
+pub(super) const LONGEST_DOUBT: Duration = Duration::from_millis(1_400);
 
 /// How old what is known of a pool may be for a rollout: checks of it go on once a second, and those
 /// of a machine that is very busy come late.
@@ -119,9 +119,8 @@ impl Draft<'_> {
         service: &Service,
         watched: Option<&Watched>,
     ) -> WayBack {
-        let doubt = watched.and_then(|watched| watched.doubt);
-        let waited = doubt.map(|since| self.view.now.instant.saturating_duration_since(since));
-        let is_long = waited.is_some_and(|waited| waited >= LONGEST_DOUBT);
+        let now = self.view.now.instant;
+        let is_long = watched.is_some_and(|it| it.doubt.is_some() && !it.is_in_doubt(now));
         match reach_of_old(rollout, service, self.view.snapshot, self.view.now) {
             Reach::NotKnown if !is_long => WayBack::NotKnown,
             Reach::NotKnown | Reach::Accepts => WayBack::Open,
@@ -198,14 +197,13 @@ impl Orders {
         if self.queue.has_unseen() {
             self.decide_waiting(snapshot, now);
         }
+        let in_doubt = self.watched.iter().filter(|(_, watched)| watched.doubt.is_some());
         let in_doubt =
-            self.watched.iter().filter_map(|(name, watched)| Some((name, watched.doubt?)));
-        let in_doubt: Vec<_> = in_doubt.map(|(name, since)| (name.clone(), since)).collect();
-        for (name, since) in in_doubt {
+            in_doubt.map(|(name, watched)| (name.clone(), !watched.is_in_doubt(now.instant)));
+        for (name, is_long) in in_doubt.collect::<Vec<_>>() {
             let Some(rollout) = self.state.rollout(&name).cloned() else { continue };
             let Some(service) = snapshot.service(&name) else { continue };
             let is_known = reach_of_old(&rollout, service, snapshot, now) != Reach::NotKnown;
-            let is_long = now.instant.saturating_duration_since(since) >= LONGEST_DOUBT;
             if is_known || is_long {
                 self.tell_again(&rollout, snapshot, now);
             }

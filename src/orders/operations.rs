@@ -77,7 +77,7 @@ impl Draft<'_> {
         }
         let pools =
             service.pools.iter().filter(|known| pool.is_none_or(|pool| *known.name == *pool));
-        let (mut found, mut are_well) = (0, false);
+        let (mut found, mut are_well, mut is_news) = (0, false, false);
         for pool in pools {
             let has = |member: &&Member| member.labels.has(label);
             let (meant, others): (Vec<&Member>, Vec<&Member>) =
@@ -91,7 +91,6 @@ impl Draft<'_> {
             }
             for (place, member) in meant.iter().enumerate() {
                 found += 1;
-                are_well |= member.is_well();
                 let upstream = member.upstream.name.to_string();
                 let subject = Subject::new(name, &pool.name, &upstream);
                 let standing =
@@ -99,6 +98,8 @@ impl Draft<'_> {
                 let stands = self.state.order(&standing.about()).is_some();
                 match (drains, stands) {
                     (true, false) => {
+                        are_well |= member.is_well();
+                        is_news = true;
                         self.put(standing, None);
                         let is_last = is_emptied && place + 1 == meant.len();
                         self.say(Kind::Drained { is_last }, subject);
@@ -123,7 +124,8 @@ impl Draft<'_> {
         if found == 0 {
             return Err(Refused::NoLabel { service: name.into(), label: label.to_string() });
         }
-        if drains && !are_well {
+        // Said twice it is nothing to hurry for.
+        if is_news && !are_well {
             self.haste = Haste::Drain;
         }
         Ok(Made::Done)

@@ -193,11 +193,11 @@ impl Queue {
         changes.iter().for_each(|change| drop(self.counts.remove(&change.entry())));
     }
 
-    /// Keeps what the disk did not take of counts. Where a rollout is comes again by itself, and so
-    /// does that an order is over.
+    /// Keeps what the disk did not take of counts. Where a rollout is comes again by itself; that an
+    /// order is over does not, for nobody finds it in force any more.
     pub fn count_again(&mut self, changes: Vec<Change>) {
         for change in changes {
-            if change.service().is_none() {
+            if change.service().is_none() || matches!(change, Change::Clear(_)) {
                 self.counts.entry(change.entry()).or_insert(change);
             }
         }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::dead_pools::LONGEST_DOUBT;
 use super::draft::{Draft, Undecided, View};
 use super::observing::Observing;
 use super::warming::mark_cold;
@@ -38,6 +39,14 @@ pub(super) struct Watched {
     pub doubt: Option<Instant>,
     /// What was read since a decision was made that waits for the disk.
     readings: Vec<(Reading, WallTime)>,
+}
+
+impl Watched {
+    /// Whether it is in doubt where its rollout could go back to, and not for so long that nothing is
+    /// going to say.
+    pub fn is_in_doubt(&self, now: Instant) -> bool {
+        self.doubt.is_some_and(|since| now.saturating_duration_since(since) < LONGEST_DOUBT)
+    }
 }
 
 /// The end of a task.

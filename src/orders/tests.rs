@@ -367,9 +367,11 @@ fn a_second_rollback_changes_nothing_whoever_made_the_first() {
     let before = bench.newest();
     assert_eq!(shift(&mut bench, back(None)).unwrap().number, before);
     assert_eq!(bench.split(), "blue=100");
-    // A renewal moves no share, so there is nothing of it to take back.
+    // A renewal moves no share, so there is nothing of it to take back, but it may have renewed half of
+    // a pool: who wants its end is told how.
     bench.start(&rolling());
-    let refused = Err(Refused::NothingMoved { service: "shop".into(), id: 2 });
+    let refused =
+        Err(Refused::RolloutUnderWay { service: "shop".into(), id: 2, to: "blue".into() });
     assert_eq!(shift(&mut bench, back(None)), refused);
 }
 
@@ -541,6 +543,7 @@ fn a_step_begins_anew_and_says_so_where_what_its_judge_had_heard_cannot_be_read(
 mod absent;
 mod dead_pools;
 mod hanging;
+mod labelled;
 mod reloading;
 mod unstored;
 mod warming;

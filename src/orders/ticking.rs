@@ -131,7 +131,7 @@ impl Orders {
         let scope = Scope::Service(done.service.clone());
         // What would let it take a step must not come before it is known whether it is to go back.
         let is_in_doubt =
-            self.watched.get(&done.service).is_some_and(|known| known.doubt.is_some());
+            self.watched.get(&done.service).is_some_and(|known| known.is_in_doubt(now.instant));
         if is_in_doubt || self.queue.is_busy(&scope) {
             self.unheard.push(done);
             return;

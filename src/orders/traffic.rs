@@ -32,6 +32,11 @@ impl Draft<'_> {
             // What was taken back must not come again by being taken back once more.
             return match self.state.rollout(name) {
                 None => Ok(Made::Already(newest.clone())),
+                Some(rollout) if rollout.plan.strategy == Strategy::Rolling => {
+                    // It may have renewed half of a pool: that is ended by its own order.
+                    let (service, id, to) = (name.into(), rollout.id, rollout.plan.to.to_string());
+                    Err(Refused::RolloutUnderWay { service, id, to }.into())
+                }
                 Some(rollout) => {
                     Err(Refused::NothingMoved { service: name.into(), id: rollout.id }.into())
                 }
@@ -203,9 +208,10 @@ impl Draft<'_> {
             }
             self.note_in_file(&part, said);
         }
+        // Before what comes back is told of, for it does not.
+        self.give_up_upstreams(config);
         self.note_absent(config, forgets);
         self.give_up_rollouts(config);
-        self.give_up_upstreams(config);
         Made::Done
     }
 

@@ -48,6 +48,8 @@ impl Orders {
             let known = self.state.rollout(&note.service).filter(|known| known.id == note.rollout);
             let Some(known) = known else { continue };
             let mut rollout = (**known).clone();
+            // As `resume_rollouts` has it, which asks for what is to be begun again.
+            rollout.resume(now.wall);
             let actions = rollout.pause_unstored(&note.what, now.wall);
             let mut draft =
                 Draft::new(&self.state, self.view(snapshot, now), By::new(ITSELF, None));

@@ -199,6 +199,7 @@ impl Rollout {
     }
 
     fn on_tick(&mut self, view: &View<'_>, actions: &mut Vec<Action>) {
+        let mut must_go_back = false;
         if self.is_exposed() {
             self.count(view.canary);
             self.unready_since = match view.target_ready {
@@ -209,6 +210,7 @@ impl Rollout {
             let is_gone = without.is_some_and(|for_| for_ >= LONGEST_WITHOUT_TARGET);
             let gone = || format!("no upstream of pool `{}` takes requests", self.plan.to);
             let why = self.failure(view).or_else(|| is_gone.then(gone));
+            must_go_back = why.is_some();
             if let Some(why) = why
                 && self.take_back(why, view, actions)
             {
@@ -236,7 +238,8 @@ impl Rollout {
             self.roll(view, actions);
             return;
         }
-        if self.stands_still() {
+        // What is only not known to have a way back must not go on meanwhile.
+        if self.stands_still() || must_go_back {
             return;
         }
         if let (Verdict::Invalid { evidence }, true) = (&view.verdict, self.is_exposed()) {

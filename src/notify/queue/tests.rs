@@ -76,6 +76,18 @@ fn a_state_that_was_another_meanwhile_is_told_again_and_told_last() {
 }
 
 #[test]
+fn what_was_held_back_of_one_state_is_not_counted_for_another() {
+    let (mut queue, now, _) = fixture();
+    let of =
+        |dedup: &str| Arc::new(Notice { topic: "mode".into(), ..worded(Severity::Low, dedup) });
+    queue.offer(of("down"), now);
+    drain(&mut queue, now);
+    (0..3).for_each(|_| assert_eq!(queue.offer(of("down"), now), Offer::Suppressed));
+    queue.offer(of("serves"), now);
+    assert_eq!(drain(&mut queue, now), [("serves".into(), 0)]);
+}
+
+#[test]
 fn what_is_worse_or_has_no_key_is_no_repetition() {
     let (mut queue, now, _) = fixture();
     for (severity, expected) in [

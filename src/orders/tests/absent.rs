@@ -100,7 +100,15 @@ fn the_split_that_was_ordered_of_a_service_comes_back_with_it_but_not_that_of_a_
     assert_eq!(bench.split(), "blue=50 green=50");
     // What the file says now goes before what was ordered once.
     reload(&mut bench, &without);
-    reload(&mut bench, &two.replace("split = { blue = 100 }", "split = { blue = 90, green = 10 }"));
+    let edited = two.replace("split = { blue = 100 }", "split = { blue = 90, green = 10 }");
+    let told = |after: &str| -> Vec<String> {
+        let changes = differences(bench.orders.state(), &config(&without), &config(after), false);
+        let back = |line: &String| line.contains("in force again");
+        changes.iter().map(ToString::to_string).filter(back).collect()
+    };
+    assert_eq!(told(&two), ["service shop: in force again: split blue=50 green=50"]);
+    assert_eq!(told(&edited), [""; 0]);
+    reload(&mut bench, &edited);
     assert_eq!(bench.split(), "blue=90 green=10");
 }
 
@@ -199,6 +207,29 @@ fn only_what_is_in_use_is_told_as_a_removal() {
         told(&moving, &cut(), false),
         ["pool shop/green: a rollout from blue to green is under way"]
     );
+    // Promoted, it has all traffic.
+    let mut promoted = Bench::of(&whole());
+    let strategy = Some(crate::rollout::Strategy::AllAtOnce);
+    promoted.start(&Wishes { strategy, ..Wishes::default() });
+    promoted.ticks(6);
+    assert_eq!((promoted.split().as_str(), promoted.state()), ("green=100", "promoted"));
+    assert_eq!(
+        told(&promoted, &cut(), false),
+        ["pool shop/green: it was given traffic at run time"]
+    );
+}
+
+#[test]
+fn what_is_forgotten_stays_so_though_the_disk_took_it_only_the_second_time() {
+    let mut bench = ordered();
+    reload(&mut bench, &cut());
+    bench.pass(absent::KEPT - Duration::from_secs(1));
+    bench.ticks(1);
+    bench.disk.fail_after(0, Failure::Once);
+    bench.ticks(8);
+    bench.assert_stored();
+    bench.restart(&whole(), 60);
+    assert_eq!((counts(&bench), bench.standing()), ((vec![], None), 0));
 }
 
 #[test]

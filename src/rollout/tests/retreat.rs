@@ -130,6 +130,24 @@ fn it_waits_where_it_is_while_nobody_would_take_what_goes_back() {
 }
 
 #[test]
+fn what_fails_goes_no_further_while_its_way_back_is_not_known() {
+    for stage in 0..STAGES.len() {
+        let mut trial = at(stage);
+        let before = (trial.words(), trial.share());
+        if before.1 == 0 {
+            continue;
+        }
+        (trial.way_back, trial.verdict) = (WayBack::NotKnown, fail());
+        trial.ticks(1_000);
+        assert_eq!(trial.share(), before.1, "{}", before.0);
+        assert!(["running", "paused"].contains(&trial.outcome()), "{}", before.0);
+        trial.way_back = way_back(true);
+        trial.tick();
+        assert_eq!((trial.outcome(), trial.share()), ("rolled-back", 0), "{}", before.0);
+    }
+}
+
+#[test]
 fn that_there_is_no_way_back_is_told_though_somebody_has_paused_it() {
     let mut trial = at(6);
     trial.order(Order::Pause).unwrap();

@@ -1,0 +1,58 @@
+//! Upstreams that are drained by their label.
+
+use super::*;
+
+/// Two zones in each pool.
+fn zones() -> Bench {
+    let zones = |pool: &str, first: &str, second: &str| {
+        format!(
+            "{pool}.upstreams = [{{ address = \"{first}\", labels = {{ zone = \"a\" }} }}, \
+             {{ address = \"{second}\", labels = {{ zone = \"b\" }} }}]\n"
+        )
+    };
+    let (head, _) = FILE.split_once("blue.upstreams").unwrap();
+    let blue = zones("blue", "192.0.2.1:80", "192.0.2.2:80");
+    Bench::of(&format!("{head}{blue}{}", zones("green", "192.0.2.3:80", "192.0.2.4:80")))
+}
+
+fn labelled(label: &str, drains: bool) -> Order {
+    let (service, label) = ("shop".into(), label.parse().unwrap());
+    Order::Labelled { service, pool: None, label, drains }
+}
+
+#[test]
+fn a_zone_goes_in_all_pools_and_comes_back() {
+    let mut bench = zones();
+    bench.order(labelled("zone=a", true), ada()).unwrap();
+    assert_eq!(bench.standing(), 2);
+    assert!(bench.is_draining("192.0.2.1:80") && !bench.is_draining("192.0.2.2:80"));
+    let refused = bench.order(labelled("zone=b", true), ada()).unwrap_err();
+    assert!(matches!(refused, Refused::LastDrained { .. }), "{refused}");
+    let refused = bench.order(labelled("zone=c", true), ada()).unwrap_err();
+    assert!(matches!(refused, Refused::NoLabel { .. }), "{refused}");
+    bench.order(labelled("zone=a", false), ada()).unwrap();
+    assert_eq!((bench.standing(), bench.is_draining("192.0.2.1:80")), (0, false));
+    bench.assert_stored();
+}
+
+#[test]
+fn said_twice_it_is_nothing_to_hurry_for() {
+    let mut bench = zones();
+    bench.order(labelled("zone=a", true), ada()).unwrap();
+    bench.settle();
+    bench.said();
+    bench.disk.fail_after(0, Failure::Hangs);
+    let tickets =
+        [bench.drain_later("192.0.2.4:80", "green"), bench.give(labelled("zone=a", true), ada())];
+    bench.let_go();
+    bench.settle();
+    for ticket in tickets {
+        let reply = bench.replies.remove(&ticket).unwrap();
+        assert!(reply.as_ref().is_ok_and(|it| it.stored == Stored::Yes), "{reply:?}");
+    }
+    assert_eq!(bench.standing(), 3);
+    let said = bench.said();
+    let is_drained = |event: &&Event| matches!(event.kind, Kind::Drained { .. });
+    assert_eq!(said.iter().filter(is_drained).count(), 1, "{said:?}");
+    bench.assert_stored();
+}

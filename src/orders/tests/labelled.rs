@@ -51,7 +51,12 @@ fn said_twice_it_is_nothing_to_hurry_for() {
         assert!(reply.as_ref().is_ok_and(|it| it.stored == Stored::Yes), "{reply:?}");
     }
     assert_eq!(bench.standing(), 3);
+    // Nothing is in force that a disk which fails would keep from being stored.
+    bench.disk.fail_after(0, Failure::Once);
+    bench.give(labelled("zone=a", true), ada());
+    bench.settle();
     let said = bench.said();
+    assert!(!said.iter().any(|event| matches!(event.kind, Kind::Unstored { .. })), "{said:?}");
     let is_drained = |event: &&Event| matches!(event.kind, Kind::Drained { .. });
     assert_eq!(said.iter().filter(is_drained).count(), 1, "{said:?}");
     bench.assert_stored();

@@ -20,8 +20,7 @@ use std::time::Duration;
 
 use crate::clock::{Draws, Moment};
 use crate::split::Sticky;
-use crate::upstream::{Conditions, DialAddress, Due, Upstream};
-use crate::upstream::{Label, Labels};
+use crate::upstream::{Conditions, DialAddress, Due, Label, Labels, Upstream};
 
 pub use limits::{Gradient, LimitSettings};
 pub use not_taken::{Heard, MayBeAsked, NotTaken};
@@ -88,6 +87,17 @@ pub struct Member {
     pub labels: Labels,
     /// Whether it has the label that its service prefers.
     pub is_near: bool,
+}
+
+#[cfg(test)]
+impl Member {
+    /// The nth of a pool, counted from 0, with nothing special about it.
+    pub(crate) fn nth(nth: usize, weight: u16) -> Member {
+        let address: crate::upstream::Address = format!("192.0.2.1:{}", nth + 1).parse().unwrap();
+        let target = address.target();
+        let upstream = Arc::new(Upstream::new(address, None));
+        Member { upstream, weight, target, labels: Labels::default(), is_near: false }
+    }
 }
 
 /// The members of a pool, prepared for choosing.

@@ -22,17 +22,7 @@ struct Bench {
 
 impl Bench {
     fn new(policy: Policy, weights: &[u16]) -> Bench {
-        let member = |(i, &weight): (usize, &u16)| {
-            let address: crate::upstream::Address = format!("192.0.2.1:{}", i + 1).parse().unwrap();
-            let target = address.target();
-            Member {
-                upstream: Arc::new(Upstream::new(address, None)),
-                weight,
-                target,
-                labels: Labels::default(),
-                is_near: false,
-            }
-        };
+        let member = |(nth, &weight): (usize, &u16)| Member::nth(nth, weight);
         let hash = Sticky { keys: vec![StickyKey::ClientIp] };
         Bench {
             members: Members::new(weights.iter().enumerate().map(member).collect(), policy),

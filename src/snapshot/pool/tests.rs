@@ -1,6 +1,6 @@
 use super::*;
 use crate::balance::LimitSettings;
-use crate::upstream::{Address, BreakerState, EjectionSettings, Outcome, StatusClass, Upstream};
+use crate::upstream::{BreakerState, EjectionSettings, Outcome, StatusClass, Upstream};
 
 mod failing_keys;
 
@@ -16,17 +16,7 @@ struct Bench {
 
 impl Bench {
     fn new(upstreams: usize) -> Bench {
-        let member = |place: usize| {
-            let address: Address = format!("192.0.2.1:{}", place + 1).parse().unwrap();
-            let target = address.target();
-            Member {
-                upstream: Arc::new(Upstream::new(address, None)),
-                weight: 100,
-                target,
-                labels: Default::default(),
-                is_near: false,
-            }
-        };
+        let member = |nth| Member::nth(nth, 100);
         let members = Members::new((0..upstreams).map(member).collect(), Policy::Latency);
         Bench {
             pool: Pool { name: "blue".into(), members, state: Arc::default() },

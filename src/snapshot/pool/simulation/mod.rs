@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 
 use super::*;
 use crate::balance::{BalanceSettings, Failed, Retry};
-use crate::upstream::{Address, Outcome, StatusClass, Upstream};
+use crate::upstream::{Outcome, StatusClass};
 
 /// Between two requests: fifty a second.
 const PACE: Duration = Duration::from_millis(20);
@@ -108,17 +108,7 @@ impl Life {
     fn new(seed: u64, by: Policy, may_repeat: bool, tells: bool) -> Life {
         let mut dice = Draws::seeded(seed);
         let upstreams = 1 + dice.below(5) as usize;
-        let member = |place: usize| {
-            let address: Address = format!("192.0.2.1:{}", place + 1).parse().unwrap();
-            let target = address.target();
-            Member {
-                upstream: Arc::new(Upstream::new(address, None)),
-                weight: 100,
-                target,
-                labels: Default::default(),
-                is_near: false,
-            }
-        };
+        let member = |nth| Member::nth(nth, 100);
         let members = Members::new((0..upstreams).map(member).collect(), by);
         let now = Moment::from_micros(10_000_000 + dice.below(1_000_000));
         let balance = BalanceSettings { by, ..BalanceSettings::default() };

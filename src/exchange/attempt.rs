@@ -391,10 +391,12 @@ impl Exchange {
             client: self.noted.client.map_or(0, client_key),
         };
         let pool = &service.pools[decision.pool];
-        if ended.failed() {
-            asking.upstream().note_trouble(trouble(self.cause, ended.status), now);
-        }
         let held = pool.on_end(asking.seat, &ended, &service.stability, now, &mut self.draws);
+        // What is its client's own doing is no trouble of the upstream's.
+        if ended.failed() && !held.is_withheld {
+            let upstream = &pool.members.list()[decision.member].upstream;
+            upstream.note_trouble(trouble(self.cause, ended.status), now);
+        }
         (noted.held, noted.is_withheld) = (held.outcome, held.is_withheld);
         noted.is_judged = self.is_judged(&decision);
         self.noted.tried(noted);

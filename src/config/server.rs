@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 use super::key::{
@@ -13,9 +14,10 @@ use super::key::{
     time, wait, word,
 };
 use super::section::Section;
-use super::values::labels;
+use super::values::{header_name, labels};
 use super::{ClientLimits, Problem, Problems, Removals, Server};
 use crate::http::admission::OddNames;
+use crate::http::fields::FieldId;
 use crate::http::forwarded::TrustedProxies;
 use crate::upstream::Label;
 
@@ -38,6 +40,10 @@ pub(super) static SERVER: Table = Table::new(
         texts("trusted_proxies", &[]).about(
             "addresses or networks whose X-Forwarded-* fields are believed; `unix` for whoever \
                  comes by a unix socket",
+        ),
+        texts("strip", &[]).option("[\"x-tenant\"]").about(
+            "fields that nobody but those proxies may say, beside the ones that are a proxy's anyway \
+             (docs/security.md)",
         ),
         texts("resolvers", &[])
             .option(r#"["10.0.0.2", "127.0.0.1:5353"]"#)
@@ -96,6 +102,8 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
     let trusted = section.texts(problems, "trusted_proxies", trusted);
     let networks = trusted.iter().filter_map(|found| found.value).collect();
     let unix = trusted.iter().any(|found| found.value.is_none());
+    let strip = section.texts(problems, "strip", stripped);
+    let strip = strip.into_iter().map(|found| found.value).collect();
     let resolvers = section.texts(problems, "resolvers", resolver);
     let state_dir = section.text(problems, "state_dir", |text| match text.is_empty() {
         true => Err("expected a path"),
@@ -115,7 +123,7 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
         name: name.map(|found| found.value),
         environment: environment.map(|found| found.value),
         workers: workers.and_then(NonZeroUsize::new),
-        trusted_proxies: TrustedProxies { networks, unix },
+        trusted_proxies: TrustedProxies { networks, unix, strip },
         resolvers: resolvers.into_iter().map(|found| found.value).collect(),
         stop_delay: section.time(problems, "stop_delay"),
         drain: section.time(problems, "drain"),
@@ -162,6 +170,24 @@ fn metric_label(text: &str) -> Result<Arc<str>, String> {
     match ["service", "pool", "upstream", "code", "state", "result", "le"].contains(&text) {
         true => Err("metrics have a label of this name already".into()),
         false => Ok(label.name.into()),
+    }
+}
+
+/// A field that only trusted proxies may say: none that a request cannot do without, and none that we
+/// write.
+fn stripped(text: &str) -> Result<HeaderName, &'static str> {
+    use FieldId::*;
+    let name = header_name(text)?;
+    match FieldId::of(name.as_str()) {
+        Some(
+            Host | Connection | ContentLength | TransferEncoding | Expect | Te | Trailer | Upgrade
+            | KeepAlive | ProxyConnection,
+        ) => Err("requests are read by this field: it cannot be taken out"),
+        Some(
+            ForwardedFor | ForwardedProto | ForwardedHost | RequestId | Traceparent | Tracestate
+            | FeatureFlags | MirrorMark,
+        ) => Err("this field is written anew for whoever is not trusted"),
+        _ => Ok(name),
     }
 }
 

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use http::{Method, Uri, Version};
 
+use super::claims;
 use super::failure::BadRequest;
 use super::fields::{FieldId, Fields, Known};
 use super::view::{Field, View};
@@ -143,7 +144,12 @@ pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, 
         if value.iter().any(|&b| (b < b' ' && b != b'\t') || b == 0x7f) {
             return Err(BadRequest::FieldValue);
         }
-        let Some(id) = id else { continue };
+        let Some(id) = id else {
+            if claims::is_claim(name) {
+                known.note_claim();
+            }
+            continue;
+        };
         known.note(id);
         if id == FieldId::Host {
             host_field = Some(value);

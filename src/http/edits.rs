@@ -1,7 +1,7 @@
 //! What becomes of a request's fields: rules in, a list of changes out, which each lane writes in
 //! its own way.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::fields::FieldId;
@@ -13,6 +13,8 @@ pub enum Edit {
     Set(FieldId, Text),
     /// All lines of this field go.
     Remove(FieldId),
+    /// All lines of the field of this name go, in whichever case it was written.
+    RemoveNamed(HeaderName),
     /// All fields go whose names hold something else than letters, digits and hyphens.
     DropOddNames,
 }
@@ -43,6 +45,11 @@ impl Edits {
     /// All lines of this field go.
     pub fn remove(&mut self, id: FieldId) {
         self.0.push(Edit::Remove(id));
+    }
+
+    /// All lines of the field of this name go.
+    pub fn remove_named(&mut self, name: HeaderName) {
+        self.0.push(Edit::RemoveNamed(name));
     }
 
     /// All fields go whose names hold something else than letters, digits and hyphens.

@@ -151,6 +151,9 @@ impl Known {
     /// None.
     pub const NONE: Known = Known(0);
 
+    /// Some that only a proxy may say and no rule knows one by one (see `http/claims.rs`).
+    pub const CLAIMS: Known = Known(1 << 31);
+
     /// Any, as long as nobody has looked.
     pub const ANY: Known = Known(u32::MAX);
 
@@ -172,6 +175,11 @@ impl Known {
     /// One more.
     pub const fn note(&mut self, id: FieldId) {
         self.0 |= id.bit();
+    }
+
+    /// One more of those that only a proxy may say.
+    pub const fn note_claim(&mut self) {
+        self.0 |= Known::CLAIMS.0;
     }
 
     /// Whether this one is there.
@@ -241,7 +249,10 @@ mod tests {
         assert_eq!(FieldId::of("x-other"), None);
         assert_eq!(FieldId::of_line(b"x-other"), None);
         assert_eq!(FieldId::of_line(&[b'x'; 99]), None);
-        assert!(FieldId::ALL.len() < 32, "each has a bit of its own, and one is left for any");
+        assert!(
+            FieldId::ALL.len() < 31,
+            "each has a bit of its own, and two are left, for claims and for any"
+        );
     }
 
     #[test]

@@ -2,18 +2,19 @@
 //! `X-Forwarded-*` fields to send on out.
 //!
 //! What a peer says of others is believed only if the peer is a configured proxy; from anyone
-//! else the fields are replaced, and the other fields that carry the same claim are removed.
+//! else the fields are replaced, and the other fields that carry such a claim are removed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::claims;
 use super::edits::{Edits, Text};
 use super::fields::{FieldId, Fields, Known};
 use super::list;
-use super::view::text;
+use super::view::{Field, text};
 
 /// Fields that say who the client is or how it came; upstreams may believe them.
 const CLAIMS: [FieldId; 4] =
@@ -31,6 +32,8 @@ pub struct TrustedProxies {
     pub networks: Vec<IpNet>,
     /// Whoever comes by a Unix socket.
     pub unix: bool,
+    /// Fields that nobody else may say, beside those that are known to be a proxy's.
+    pub strip: Vec<HeaderName>,
 }
 
 impl TrustedProxies {
@@ -38,7 +41,8 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    fn has_peer(&self, peer: &Peer) -> bool {
+    /// Whether a peer is one of them.
+    pub fn has_peer(&self, peer: &Peer) -> bool {
         self.unix && peer.is_unix || peer.address.is_some_and(|address| self.has(address))
     }
 }
@@ -168,13 +172,37 @@ pub fn edit(
     if !kept(FieldId::ForwardedProto) {
         edits.set(FieldId::ForwardedProto, Text::Scheme);
     }
-    if let Some(host) = host
-        && !kept(FieldId::ForwardedHost)
-    {
-        edits.set(FieldId::ForwardedHost, host);
+    match host {
+        _ if kept(FieldId::ForwardedHost) => {}
+        Some(host) => edits.set(FieldId::ForwardedHost, host),
+        // A request of HTTP/1.0 need not name one.
+        None if carries && fields.has(FieldId::ForwardedHost) => {
+            edits.remove(FieldId::ForwardedHost);
+        }
+        None => {}
     }
     if carries && !believed {
         CLAIMS.into_iter().filter(|id| fields.has(*id)).for_each(|id| edits.remove(id));
+    }
+    let may_claim = fields.may_have(Known::CLAIMS);
+    if (may_claim || !trusted.strip.is_empty()) && !trusted.has_peer(peer) {
+        drop_claims(fields, may_claim, &trusted.strip, edits);
+    }
+}
+
+/// Takes out what only a proxy may say, and `strip`.
+fn drop_claims(fields: &Fields<'_>, may_claim: bool, strip: &[HeaderName], edits: &mut Edits) {
+    strip.iter().filter(|name| fields.view.has(name)).for_each(|name| {
+        edits.remove_named(name.clone());
+    });
+    if may_claim {
+        let is_claim = |field: &Field<'_>| field.id.is_none() && claims::is_claim(field.name);
+        for field in fields.view.lines().filter(is_claim) {
+            // A name that was read is one that can be written.
+            if let Ok(name) = HeaderName::from_bytes(field.name) {
+                edits.remove_named(name);
+            }
+        }
     }
 }
 
@@ -195,6 +223,8 @@ mod tests {
     use crate::http::edits::Edit;
     use http::HeaderMap;
 
+    const STRIPPED: HeaderName = HeaderName::from_static("x-tenant");
+
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for &(name, value) in fields {
@@ -208,7 +238,7 @@ mod tests {
         let (unix, networks): (Vec<&str>, Vec<&str>) =
             networks.iter().partition(|network| **network == "unix");
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
-        TrustedProxies { networks, unix: !unix.is_empty() }
+        TrustedProxies { networks, unix: !unix.is_empty(), strip: vec![STRIPPED] }
     }
 
     fn peer(peer: &str, scheme: &'static str) -> Peer {
@@ -230,6 +260,7 @@ mod tests {
             }
             Edit::Set(id, text) => format!("{}: {text:?}", id.name()),
             Edit::Remove(id) => format!("-{}", id.name()),
+            Edit::RemoveNamed(name) => format!("-{name}"),
             Edit::DropOddNames => "-odd names".into(),
         };
         edits.list().iter().map(line).collect()
@@ -254,6 +285,36 @@ mod tests {
                 "-x-real-ip",
             ]
         );
+    }
+
+    #[test]
+    fn what_only_a_proxy_may_say_goes_on_from_one_alone() {
+        let claimed = [
+            ("host", "shop.test"),
+            ("x-forwarded-prefix", "/evil"),
+            ("x-original-url", "/admin"),
+            ("x-tenant", "other"),
+            ("x-user-id", "7"),
+        ];
+        let own = ["x-forwarded-for: Peer", "x-forwarded-proto: Scheme", "x-forwarded-host: Host"];
+        let mut gone = edited(&claimed, "192.0.2.1", &["10.0.0.0/8"]).split_off(3);
+        gone.sort();
+        assert_eq!(gone, ["-x-forwarded-prefix", "-x-original-url", "-x-tenant"]);
+        assert_eq!(edited(&claimed, "gone", &["unix"]).len(), 2 + 3);
+        assert_eq!(edited(&claimed, "10.0.0.1", &["10.0.0.0/8"]), own);
+    }
+
+    #[test]
+    fn a_host_that_nobody_asked_for_is_not_believed_of_a_stranger() {
+        let said = |from: &str| {
+            let mut edits = Edits::default();
+            let headers = headers(&[("x-forwarded-host", "evil.test")]);
+            let trusted = trusted(&["10.0.0.0/8"]);
+            edit(&Fields::new(&headers), &peer(from, "http"), &trusted, None, &mut edits);
+            let of_host = |edit: &&Edit| matches!(edit, Edit::Remove(FieldId::ForwardedHost));
+            edits.list().iter().filter(of_host).count()
+        };
+        assert_eq!((said("192.0.2.1"), said("10.0.0.1")), (1, 0));
     }
 
     #[test]

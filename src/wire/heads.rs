@@ -52,6 +52,7 @@ pub fn edit_request(request: &mut RequestHeader, edits: &Edits, held: &Held<'_>)
                     }
                 }
                 Edit::Remove(id) => drop(request.remove_header(id.name())),
+                Edit::RemoveNamed(name) => drop(request.remove_header(name)),
                 Edit::DropOddNames => {
                     for name in odd_names(&request.headers) {
                         drop(request.remove_header(&name));
@@ -105,6 +106,7 @@ fn apply(headers: &mut HeaderMap, edits: &Edits, held: &Held<'_>) {
                 }
             }
             Edit::Remove(id) => drop(headers.remove(id.name())),
+            Edit::RemoveNamed(name) => drop(headers.remove(name)),
             Edit::DropOddNames => {
                 for name in odd_names(headers) {
                     headers.remove(name);

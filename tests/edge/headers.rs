@@ -48,6 +48,52 @@ async fn a_trusted_proxy_is_believed() {
     assert_eq!(received.fields("x-request-id"), ["abc"]);
 }
 
+/// What only a proxy may say, of each kind.
+const CLAIMS: [&str; 12] = [
+    "X-Forwarded-Prefix: /evil",
+    "X-Forwarded-Ssl: on",
+    "X-Forwarded-Scheme: https",
+    "X-Forwarded-User: root",
+    "X-Forwarded-Groups: admin",
+    "X-Forwarded-Client-Cert: Subject=root",
+    "X-Original-URL: /admin",
+    "X-Rewrite-URL: /admin",
+    "True-Client-IP: 10.0.0.1",
+    "CF-Connecting-IP: 10.0.0.1",
+    "Proxy: http://evil.test",
+    "X-Tenant: other",
+];
+
+#[tokio::test]
+async fn what_only_a_proxy_may_say_goes_on_from_one_alone() {
+    let origin = Origin::named("a").await;
+    for (trusted, arrives) in [("[]", false), ("[\"127.0.0.0/8\"]", true)] {
+        let told = format!("workers = 2\ntrusted_proxies = {trusted}\nstrip = [\"x-tenant\"]");
+        let head = HEAD.replace("workers = 2", &told);
+        let edge =
+            Edge::start_file(&format!("{head}{}", shop(&[("only", &origin)], "")), false).await;
+        edge.get(&CLAIMS).await;
+        let received = origin.received().pop().unwrap();
+        for claim in CLAIMS {
+            let (name, value) = claim.split_once(": ").unwrap();
+            let wanted = if arrives { vec![value] } else { vec![] };
+            assert_eq!(received.fields(name), wanted, "{name} of {trusted}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_in_another_spelling_is_the_same_claim() {
+    let origin = Origin::named("a").await;
+    let head = HEAD.replace("workers = 2", "workers = 2\nclient = { odd_names = \"pass\" }");
+    let edge = Edge::start_file(&format!("{head}{}", shop(&[("only", &origin)], "")), false).await;
+    edge.get(&["X_Forwarded_For: 10.0.0.1", "x.original.url: /admin", "x_other: 1"]).await;
+    let received = origin.only();
+    assert_eq!(received.fields("x_forwarded_for"), [""; 0]);
+    assert_eq!(received.fields("x.original.url"), [""; 0]);
+    assert_eq!(received.fields("x_other"), ["1"]);
+}
+
 #[tokio::test]
 async fn a_trace_is_continued() {
     let origin = Origin::named("a").await;

@@ -114,7 +114,7 @@ proptest! {
         let uri = Uri::from_static("/a");
         let peer = Peer::new([192, 0, 2, 9].into(), "http", Instant::now());
         let networks = if is_trusted { vec!["192.0.2.0/24".parse().unwrap()] } else { Vec::new() };
-        let trusted = TrustedProxies { networks, unix: false };
+        let trusted = TrustedProxies { networks, unix: false, strip: Vec::new() };
         let limits = HeadLimits { bytes: 1 << 16, fields: 100, odd_names: OddNames::Refuse };
         both(&raw, |flat, map| {
             let said = |view| {

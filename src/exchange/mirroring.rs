@@ -48,6 +48,8 @@ impl Exchange {
             // Other bytes may not have survived being read as a target.
             && head.target.bytes.is_ascii()
             && !self.asks_websocket
+            // Whoever marked it: a mirror that leads back to us must end, and we are no proxy of ours.
+            && !fields.has(FieldId::MirrorMark)
             && fields.first(FieldId::ContentLength).is_none_or(is_short);
         if may_be && settings.chooses(self.draws.bits()) {
             let mirror = mirror.clone();

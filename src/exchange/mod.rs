@@ -303,7 +303,10 @@ impl Exchange {
             Some(state) => self.edits.set(FieldId::Tracestate, Text::Own(state)),
             None => self.drop_claim(fields, FieldId::Tracestate),
         }
-        self.drop_claim(fields, FieldId::MirrorMark);
+        // A Pointsman before us may say that this is a copy.
+        if !trusted.has_peer(peer) {
+            self.drop_claim(fields, FieldId::MirrorMark);
+        }
         self.flag(&incoming.facts());
         if let Some(Choice { service, made: Some(id), .. }) = &self.decision {
             let is_secure = forwarded::is_https(fields, peer, trusted);

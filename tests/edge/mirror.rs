@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::chance::is_likely;
 use crate::harness::client::get;
+use crate::harness::edge::{HEAD, shop};
 use crate::harness::origin::Received;
 use crate::harness::{Edge, Origin, Reply, until};
 
@@ -61,7 +62,7 @@ async fn a_copy_is_the_request_as_the_upstream_gets_it_but_marked() {
     let lines = "percent = 100\nmethods = [\"PUT\", \"GET\"]\nbody_limit = \"8B\"\n";
     let edge = edge(&blue, &green, lines).await;
     let fields = "host: shop.test\r\nx-real-ip: 192.0.2.9\r\nconnection: x-mine\r\nx-mine: 1\r\n\
-                  x-other: 2\r\nx-pointsman-mirror: 0\r\n";
+                  x-other: 2\r\n";
     edge.raw(format!("PUT /a?b=c HTTP/1.1\r\n{fields}content-length: 5\r\n\r\nhello")).await;
     until("the copy is there", async || green.asked() == 1).await;
     let (live, copy) = (blue.only(), green.only());
@@ -118,6 +119,38 @@ async fn a_mark_of_the_clients_own_goes_nowhere_without_a_mirror_too() {
     assert_eq!(origin.only().fields("x-pointsman-mirror"), [""; 0]);
     let (status, problem) = edge.admin("GET", "/v1/services/shop/mirror", "").await;
     assert_eq!((status, &problem["type"]), (404, &json!("no-mirror")));
+}
+
+#[tokio::test]
+async fn a_mirror_that_points_at_ourselves_ends() {
+    let blue = Origin::fast("blue").await;
+    let edge = Edge::before(&[("blue", &blue)], "split = { blue = 100, green = 0 }\n[services.shop.mirror]\nto = \"green\"\npercent = 100\n[services.shop.pools]\ngreen.upstreams = []\n").await;
+    let (here, green) = (edge.address, "/v1/services/shop/pools/green/upstreams");
+    let (status, answer) = edge.admin("POST", green, &json!({ "address": here }).to_string()).await;
+    assert_eq!(status, 201, "{answer}");
+    gets(&edge, 20).await;
+    until_counted(&edge, "sent", 20).await;
+    // Each was answered twice, for its client and for its copy, and the copy has none.
+    assert_eq!(blue.asked(), 40);
+    let report = report(&edge).await;
+    assert_eq!(
+        (&report["sent"], &report["dropped"], &report["waiting"]),
+        (&json!(20), &json!(0), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn a_copy_keeps_its_mark_from_a_trusted_peer_and_is_not_copied_again() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let lines = "split = { blue = 100, green = 0 }\n[services.shop.mirror]\nto = \"green\"\npercent = 100\n";
+    let lines = shop(&[("blue", &blue), ("green", &green)], lines);
+    let head = HEAD.replace("workers = 2", "workers = 2\ntrusted_proxies = [\"127.0.0.0/8\"]");
+    let edge = Edge::start_file(&format!("{head}{lines}"), false).await;
+    edge.get(&["x-pointsman-mirror: 1"]).await;
+    edge.get(&["x-last: 1"]).await;
+    until("the last one's copy is there", async || green.asked() == 1).await;
+    assert_eq!(green.only().fields("x-last"), ["1"]);
+    assert_eq!(blue.received()[0].fields("x-pointsman-mirror"), ["1"]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
@@ -16,6 +16,8 @@ use tokio::time::timeout;
 
 use super::Admin;
 use super::problem::Problem;
+use crate::http::claims;
+use crate::http::fields::FieldId;
 
 /// Who an order is by that comes without a token and does not say.
 const ANONYMOUS: &str = "api";
@@ -123,8 +125,16 @@ fn admit(admin: &Admin, headers: &HeaderMap, path: &str) -> Result<Caller, Probl
 
 /// Without a token, reaching the loopback address is the credential. A web page in a browser on this
 /// machine can reach it too, so what browsers send is refused: names other than this machine's (DNS
-/// rebinding) and requests on behalf of other sites.
+/// rebinding) and requests on behalf of other sites. And so can whoever a proxy on this machine passes
+/// on, our own public port too if an upstream leads here after all: all that we pass on says so.
 fn refuse_strangers(admin: &Admin, headers: &HeaderMap) -> Result<(), Problem> {
+    if let Some(field) = trace_of_forwarding(headers) {
+        let detail = format!(
+            "without a token requests that a proxy passes on are refused, and `{field}` says that \
+             one did; give [admin] a `token_file`"
+        );
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forwarded", detail));
+    }
     if is_from_elsewhere(headers) {
         let detail = "requests on behalf of other sites are refused";
         return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
@@ -134,6 +144,17 @@ fn refuse_strangers(admin: &Admin, headers: &HeaderMap) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail));
     }
     Ok(())
+}
+
+/// A field that only a proxy writes.
+fn trace_of_forwarding(headers: &HeaderMap) -> Option<&HeaderName> {
+    let is_trace = |name: &&HeaderName| {
+        let id = FieldId::of(name.as_str());
+        matches!(id, Some(FieldId::Forwarded | FieldId::MirrorMark))
+            || **name == header::VIA
+            || claims::is_claim(name.as_str().as_bytes())
+    };
+    headers.keys().find(is_trace)
 }
 
 /// The bearer token that a request brings.
@@ -192,6 +213,20 @@ mod tests {
             ("ci".into(), "ci".into(), "ci".into())
         );
         assert_eq!(by(&ci, "ann"), "ci (as ann)");
+    }
+
+    #[test]
+    fn what_a_proxy_passes_on_is_recognised() {
+        let of = |name: &'static str| {
+            let name = HeaderName::from_static(name);
+            let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("1"))]);
+            trace_of_forwarding(&headers).is_some()
+        };
+        for trace in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"] {
+            assert!(of(trace), "{trace}");
+        }
+        assert!(of("x-pointsman-mirror") && of("cf-connecting-ip"));
+        assert!(!of("host") && !of("if-match") && !of("traceparent") && !of("user-agent"));
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl From<Refused> for Problem {
             Refused::DeadPool { .. } => (StatusCode::CONFLICT, "pool-not-available"),
             Refused::OtherMode { .. } => (StatusCode::CONFLICT, "other-mode"),
             Refused::Known { .. } => (StatusCode::CONFLICT, "upstream-known"),
+            Refused::OwnAdmin { .. } => (StatusCode::CONFLICT, "own-admin"),
             Refused::Last { .. } => (StatusCode::CONFLICT, "last-upstream"),
             Refused::Named { .. } => (StatusCode::CONFLICT, "upstream-of-a-name"),
             Refused::RolloutUnderWay { .. } => (StatusCode::CONFLICT, "rollout-under-way"),

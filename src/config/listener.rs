@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use super::key::{Key, Kind, Table};
 use super::read::missing;
 use super::section::{Found, Section};
 use super::{Problem, Problems};
+use crate::upstream::{Address, DialAddress};
 
 /// A place to accept connections, with all that is set for it. Its address tells it from others; two
 /// of one address that differ in anything else are not the same.
@@ -115,6 +116,36 @@ impl ListenAddress {
         a == b || covers(a, b) || covers(b, a)
     }
 
+    /// Whether who dials this reaches it: it may be spelled in another way.
+    pub fn takes(&self, target: &DialAddress) -> bool {
+        match (self, target) {
+            (ListenAddress::Tcp(own), DialAddress::Socket(dialled)) => {
+                let (here, there) = (own.ip().to_canonical(), dialled.ip().to_canonical());
+                // Who dials no address in particular reaches this machine; who listens at none in
+                // particular is reached at each of its own.
+                let is_this = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+                let either = here.is_unspecified() || there.is_unspecified();
+                let is_same = here == there || (either && is_this(here) && is_this(there));
+                is_same && own.port() == dialled.port()
+            }
+            (ListenAddress::Unix(own), DialAddress::Unix(dialled)) => {
+                plain_path(own) == plain_path(Path::new(&**dialled))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an upstream of this address is it, as far as its name tells.
+    pub fn is_at(&self, address: &Address) -> bool {
+        match (self, address) {
+            (ListenAddress::Tcp(own), Address::Name { host, port }) => {
+                let is_here = own.ip().to_canonical().is_loopback() || own.ip().is_unspecified();
+                is_here && own.port() == *port && is_localhost(host)
+            }
+            _ => address.target().is_some_and(|target| self.takes(&target)),
+        }
+    }
+
     /// None of a Unix socket.
     fn port(&self) -> Option<u16> {
         match self {
@@ -130,6 +161,38 @@ impl ListenAddress {
             ListenAddress::Unix(_) => true,
         }
     }
+}
+
+/// A path without detours. Links are not followed: whoever may make one beside the socket may connect to
+/// it.
+fn plain_path(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+/// Whether a name is one of those that stand for this machine everywhere (RFC 6761 section 6.3, and what
+/// distributions write into their hosts files).
+fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let last = host.rsplit('.').next().unwrap_or_default();
+    last == "localhost"
+        || matches!(
+            &*host,
+            "localhost.localdomain"
+                | "localhost4"
+                | "localhost4.localdomain4"
+                | "localhost6"
+                | "localhost6.localdomain6"
+                | "ip6-localhost"
+                | "ip6-loopback"
+        )
 }
 
 impl std::str::FromStr for ListenAddress {
@@ -160,6 +223,42 @@ impl std::fmt::Display for ListenAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_is_dialled_is_known_however_it_is_spelled() {
+        let cases = [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("127.0.0.1:80", "[::]:80", true),
+            ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", true),
+            ("127.0.0.1:80", "[::ffff:0.0.0.0]:80", true),
+            ("127.0.0.1:80", "localhost:80", true),
+            ("127.0.0.1:80", "LOCALHOST.:80", true),
+            ("127.0.0.1:80", "a.localhost:80", true),
+            ("127.0.0.1:80", "localhost.example.com:80", false),
+            ("127.0.0.1:80", "ip6-localhost:80", true),
+            ("127.0.0.1:80", "localhost:81", false),
+            ("127.0.0.1:80", "192.0.2.1:80", false),
+            ("[::1]:80", "[::1]:80", true),
+            ("[::1]:80", "[::]:80", true),
+            (":80", "127.0.0.9:80", true),
+            (":80", "[::1]:80", true),
+            (":80", "localhost:80", true),
+            ("192.0.2.1:80", "192.0.2.1:80", true),
+            ("192.0.2.1:80", "[::ffff:192.0.2.1]:80", true),
+            ("192.0.2.1:80", "localhost:80", false),
+            ("unix:/run/p.sock", "unix:/run/p.sock", true),
+            ("unix:/run/p.sock", "unix:/run//./x/../p.sock", true),
+            ("unix:/run/p.sock", "unix:/run/q.sock", false),
+            ("unix:/run/p.sock", "127.0.0.1:80", false),
+        ];
+        for (own, dialled, is_it) in cases {
+            let own = own.parse::<ListenAddress>().unwrap();
+            assert_eq!(own.is_at(&dialled.parse().unwrap()), is_it, "{own} {dialled}");
+        }
+    }
 
     #[test]
     fn addresses_that_take_the_same_connections_meet() {

@@ -166,10 +166,22 @@ pub struct ClientLimits {
     pub connections: usize,
 }
 
+/// Where the admin API is, for who knows more of it than the file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AdminPlace {
+    /// Where the file says.
+    #[default]
+    File,
+    /// Here, whatever the file says, at the next start too.
+    Instead(ListenAddress),
+    /// Here until the next start; then where the file says.
+    Now(ListenAddress),
+}
+
 /// The admin API's settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
-    /// Loopback or a Unix socket, unless there is a token.
+    /// Where it is. Loopback or a Unix socket, unless there is a token.
     pub address: ListenAddress,
     /// A file of tokens, one of which every request must bring.
     pub token_file: Option<PathBuf>,
@@ -314,7 +326,12 @@ impl Config {
     /// Reads and checks a whole file. All problems are found in one go; warnings alone do not
     /// keep a config from being used and come back beside it.
     pub fn parse(text: &str) -> Result<(Config, Problems), Problems> {
-        read::parse(text)
+        read::parse(text, &AdminPlace::File)
+    }
+
+    /// The same where the admin API is elsewhere than the file says.
+    pub fn parse_beside(text: &str, admin: &AdminPlace) -> Result<(Config, Problems), Problems> {
+        read::parse(text, admin)
     }
 
     /// The service of this name.

@@ -20,7 +20,9 @@ use super::settings::Settings;
 use super::suggestion::nearest;
 use super::syntax::broken;
 use super::values::checked_name;
-use super::{Admin, Config, ListenAddress, Listener, Problem, Problems, Server, Service};
+use super::{
+    Admin, AdminPlace, Config, ListenAddress, Listener, Problem, Problems, Server, Service,
+};
 use crate::route::{HeaderCondition, HostPattern, PathPattern, Route, RouteTable};
 
 /// The whole file.
@@ -76,7 +78,7 @@ static ROUTE: Table = Table::new(
     ],
 );
 
-pub(super) fn parse(text: &str) -> Result<(Config, Problems), Problems> {
+pub(super) fn parse(text: &str, place: &AdminPlace) -> Result<(Config, Problems), Problems> {
     let (mut root, errors) = DeTable::parse_recoverable(text);
     let mut problems = Problems(broken(text, &errors));
     if problems.any_error() {
@@ -84,7 +86,7 @@ pub(super) fn parse(text: &str) -> Result<(Config, Problems), Problems> {
         return Err(problems);
     }
     take_over(&FILE, root.get_mut(), &mut problems);
-    let config = read(&root, &mut problems);
+    let config = read(&root, place, &mut problems);
     problems.0.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
     match config {
         Some(config) if !problems.any_error() => Ok((config, problems)),
@@ -92,15 +94,27 @@ pub(super) fn parse(text: &str) -> Result<(Config, Problems), Problems> {
     }
 }
 
-fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> {
+fn read(
+    root: &Spanned<DeTable<'_>>,
+    place: &AdminPlace,
+    problems: &mut Problems,
+) -> Option<Config> {
     let mut file = Section::new("", &FILE, Some(root.get_ref()), 0..0);
     let server = server(file.table(problems, "server"), problems);
     let listeners = listeners(&mut file, problems);
-    let admin = admin(file.table(problems, "admin"), problems);
-    if let Some(admin) = &admin {
-        keep_apart(&listeners, &admin.address, problems);
-    }
-    let services = services(&mut file, problems, &server);
+    let admin = admin(file.table(problems, "admin"), place, problems);
+    // The first is where it is now.
+    let places: Vec<ListenAddress> = match (place, &admin) {
+        (AdminPlace::Instead(here), _) | (AdminPlace::Now(here), None) => vec![here.clone()],
+        (AdminPlace::Now(here), Some(admin)) => vec![here.clone(), admin.address.clone()],
+        (AdminPlace::File, Some(admin)) => vec![admin.address.clone()],
+        (AdminPlace::File, None) => Vec::new(),
+    };
+    keep_apart(&listeners, &places, problems);
+    let admin =
+        admin.zip(places.first()).map(|(admin, now)| Admin { address: now.clone(), ..admin });
+    let around = Around { server: &server, admin: &places };
+    let services = services(&mut file, problems, around);
     let routes = routes(&mut file, problems, &services);
     let notify = notify(&mut file, problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
@@ -119,9 +133,19 @@ fn read(root: &Spanned<DeTable<'_>>, problems: &mut Problems) -> Option<Config> 
     })
 }
 
+/// What of the rest of the file matters to a service.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub server: &'a Server,
+    /// Where the admin API is, and where it will be.
+    pub admin: &'a [ListenAddress],
+}
+
 /// The admin API's address is not one where requests are accepted.
-fn keep_apart(listeners: &[Found<Listener>], admin: &ListenAddress, problems: &mut Problems) {
-    for found in listeners.iter().filter(|found| found.value.address.meets(admin)) {
+fn keep_apart(listeners: &[Found<Listener>], admin: &[ListenAddress], problems: &mut Problems) {
+    for found in listeners {
+        let taken = admin.iter().find(|admin| found.value.address.meets(admin));
+        let Some(admin) = taken else { continue };
         let message = format!("the admin API is on `{admin}`, which this listener would take");
         let problem = Problem::error(found.span.clone(), message).label("taken");
         problems
@@ -130,13 +154,14 @@ fn keep_apart(listeners: &[Found<Listener>], admin: &ListenAddress, problems: &m
     }
 }
 
-fn admin(mut section: Section<'_>, problems: &mut Problems) -> Option<Admin> {
+fn admin(mut section: Section<'_>, place: &AdminPlace, problems: &mut Problems) -> Option<Admin> {
     let address = section.text(problems, "address", str::parse::<ListenAddress>);
     let token_file = section.text(problems, "token_file", |text| match text.is_empty() {
         true => Err("expected a path"),
         false => Ok(std::path::PathBuf::from(text)),
     });
     if let Some(found) = &address
+        && !matches!(place, AdminPlace::Instead(_))
         && !found.value.is_local()
         && !section.has("token_file")
     {
@@ -159,7 +184,11 @@ fn admin(mut section: Section<'_>, problems: &mut Problems) -> Option<Admin> {
 }
 
 /// Every service with the place of its name; none where it could not be read.
-fn services(file: &mut Section<'_>, problems: &mut Problems, server: &Server) -> Vec<NamedService> {
+fn services(
+    file: &mut Section<'_>,
+    problems: &mut Problems,
+    around: Around<'_>,
+) -> Vec<NamedService> {
     let Some(named) = file.named(problems, "services") else {
         if !file.has("services") {
             let example = "[services.shop.pools.blue]\nupstreams = [\"127.0.0.1:9001\"]";
@@ -169,7 +198,7 @@ fn services(file: &mut Section<'_>, problems: &mut Problems, server: &Server) ->
     };
     let one = |(name, section): (Found<&str>, Option<Section<'_>>)| {
         let checked = checked_name(problems, &name, "service");
-        let read = section.and_then(|section| service(checked?, section, problems, server));
+        let read = section.and_then(|section| service(checked?, section, problems, around));
         NamedService { name: name.value.to_string(), span: name.span, value: read }
     };
     let mut services: Vec<_> = named.into_iter().map(one).collect();

@@ -14,6 +14,7 @@ use super::key::{
     Key, Kind, Table, Without, free, idle, mins, number, secs, table, text_option, time,
 };
 use super::mirror::{MIRROR, mirror};
+use super::read::Around;
 use super::rollout::{ROLLOUT, rollout};
 use super::section::{Found, Section, text_of, wrong_kind};
 use super::slo::{SLO, slo};
@@ -23,7 +24,7 @@ use super::stability::{
 use super::sticky::{STICKY, sticky};
 use super::suggestion::nearest;
 use super::values::{checked_name, header_name, labels, percent};
-use super::{Pool, Problem, Problems, Server, Service, Timeouts};
+use super::{ListenAddress, Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
 use crate::split::{BasisPoints, Split, SplitError};
 use crate::upstream::{Address, Labels};
@@ -104,9 +105,10 @@ pub(super) fn service(
     name: Arc<str>,
     mut section: Section<'_>,
     problems: &mut Problems,
-    server: &Server,
+    around: Around<'_>,
 ) -> Option<Service> {
-    let (pools, empty) = pools(&mut section, problems);
+    let Around { server, admin } = around;
+    let (pools, empty) = pools(&mut section, problems, admin);
     let split = split(&mut section, problems, pools.as_deref(), &empty);
     let sticky = sticky(section.table(problems, "sticky"), problems);
     let opt_in = section.table_if_given(problems, "override").and_then(|mut section| {
@@ -136,7 +138,11 @@ pub(super) fn service(
 
 /// The pools, if all could be read, and the names of those that are empty on purpose: one whose
 /// upstreams are mistyped is not.
-fn pools(service: &mut Section<'_>, problems: &mut Problems) -> (Option<Vec<Pool>>, Vec<String>) {
+fn pools(
+    service: &mut Section<'_>,
+    problems: &mut Problems,
+    admin: &[ListenAddress],
+) -> (Option<Vec<Pool>>, Vec<String>) {
     let span = service.place("pools");
     let Some(named) = service.named(problems, "pools") else {
         if !service.has("pools") {
@@ -163,7 +169,7 @@ fn pools(service: &mut Section<'_>, problems: &mut Problems) -> (Option<Vec<Pool
             );
         }
         let before = problems.0.len();
-        let (upstreams, labels) = upstreams(&mut section, problems);
+        let (upstreams, labels) = upstreams(&mut section, problems, admin);
         if upstreams.is_empty() && problems.0.len() == before {
             empty.push(name.value.to_string());
         }
@@ -185,7 +191,11 @@ fn pools(service: &mut Section<'_>, problems: &mut Problems) -> (Option<Vec<Pool
 /// The upstreams of a pool with their weights, and the labels of those that have any.
 type Listed = (Vec<(Address, u16)>, HashMap<Address, Labels>);
 
-fn upstreams(section: &mut Section<'_>, problems: &mut Problems) -> Listed {
+fn upstreams(
+    section: &mut Section<'_>,
+    problems: &mut Problems,
+    admin: &[ListenAddress],
+) -> Listed {
     let Some(value) = section.value("upstreams") else { return Listed::default() };
     let Some(list) = value.get_ref().as_array() else {
         problems.0.push(wrong_kind("upstreams", value, "a list"));
@@ -198,6 +208,12 @@ fn upstreams(section: &mut Section<'_>, problems: &mut Problems) -> Listed {
         else {
             continue;
         };
+        if let Some(admin) = admin.iter().find(|admin| admin.is_at(&address)) {
+            let problem = Problem::error(span, format!("the admin API is at `{admin}`"));
+            let problem = problem.label("it would be open to whoever sends requests");
+            problems.0.push(problem.help("the admin API is no upstream, however it is spelled"));
+            continue;
+        }
         match seen.entry(address) {
             Entry::Occupied(first) => {
                 let message = format!("upstream `{}` is listed twice in its pool", first.key());

@@ -18,7 +18,7 @@ use super::key::{KeyError, key_of};
 use super::named::{For, each_named};
 use super::prints::Prints;
 use super::source::Text;
-use crate::config::{Config, Problem, Problems, SigningKeys, Tokens, place_of_file};
+use crate::config::{AdminPlace, Config, Problem, Problems, SigningKeys, Tokens, place_of_file};
 
 /// The largest file that a config names, in bytes.
 const LARGEST_NAMED: u64 = 1024 * 1024;
@@ -81,11 +81,12 @@ struct Loading<'a> {
 /// The config that a text spells, with the files that it names; what was read is noted.
 pub(super) fn read_config(
     text: &Text,
+    admin: &AdminPlace,
     reader: &Reader,
     prints: &mut Prints,
 ) -> Result<(Arc<Config>, Problems), FileError> {
     let (mut config, problems) =
-        Config::parse(&text.text).map_err(|problems| text.rejected(problems))?;
+        Config::parse_beside(&text.text, admin).map_err(|problems| text.rejected(problems))?;
     let named = place(text, &mut config);
     let mut loading = Loading { text, reader, named, problems, prints };
     match loading.check_names() {

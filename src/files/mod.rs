@@ -18,11 +18,11 @@ mod stirs;
 mod watch;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch as channel;
 
-use crate::config::{Config, Problems};
+use crate::config::{AdminPlace, Config, Problems};
 use crate::snapshot::Changed;
 
 pub use beside::Hangs;
@@ -62,6 +62,8 @@ pub type Examined = (Text, Result<(Arc<Config>, Problems), FileError>);
 #[derive(Debug)]
 pub struct Files {
     source: Source,
+    /// Where the admin API is.
+    admin: Mutex<AdminPlace>,
     beside: Beside,
     /// What was read last to be put in force, whether it was or not.
     tried: channel::Sender<Arc<Prints>>,
@@ -70,7 +72,21 @@ pub struct Files {
 impl Files {
     /// Those of this source. Nothing is read yet.
     pub fn of(source: Source) -> Files {
-        Files { source, beside: Beside::default(), tried: channel::Sender::default() }
+        Files {
+            source,
+            admin: Mutex::default(),
+            beside: Beside::default(),
+            tried: channel::Sender::default(),
+        }
+    }
+
+    /// Says where the admin API is: what is read from now on is checked against that.
+    pub fn set_admin(&self, place: AdminPlace) {
+        *self.admin.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+
+    fn admin(&self) -> AdminPlace {
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where the config comes from.
@@ -85,12 +101,12 @@ impl Files {
 
     /// Reads the config with all that it names, to put it in force. What is odd about it is logged.
     pub async fn load(&self) -> Result<Loaded, FileError> {
-        let source = self.source.clone();
+        let (source, admin) = (self.source.clone(), self.admin());
         let read = self.beside.run(move || {
             let mut prints = Prints::default();
             let text = source.read_noting(&mut prints);
             let read = text.and_then(|text| {
-                let (config, odd) = read_config(&text, &Reader::Process, &mut prints)?;
+                let (config, odd) = read_config(&text, &admin, &Reader::Process, &mut prints)?;
                 text.log(&odd);
                 Ok(Loaded { config, text })
             });
@@ -110,10 +126,10 @@ impl Files {
 
     /// Looks at the file as it is now, without putting it in force.
     pub async fn examine(&self) -> Result<Examined, FileError> {
-        let source = self.source.clone();
+        let (source, admin) = (self.source.clone(), self.admin());
         self.look(move || {
             let text = source.read()?;
-            let read = read_config(&text, &Reader::Process, &mut Prints::default());
+            let read = read_config(&text, &admin, &Reader::Process, &mut Prints::default());
             Ok((text, read))
         })
         .await
@@ -128,10 +144,11 @@ impl Files {
     ) -> Result<Examined, FileError> {
         let path = self.path().map(|path| path.with_file_name("(request)"));
         let path = path.map_or("(request)".into(), |path| path.display().to_string());
+        let admin = self.admin();
         self.look(move || {
             let text = Text::of(path, bytes)?;
             let reader = Reader::Stranger(files_of(&in_force));
-            let read = read_config(&text, &reader, &mut Prints::default());
+            let read = read_config(&text, &admin, &reader, &mut Prints::default());
             Ok((text, read))
         })
         .await

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::loading::{Reader, read_config};
 use super::prints::Prints;
 use super::{FileError, Rejected};
-use crate::config::{Config, Problem, Problems};
+use crate::config::{AdminPlace, Config, Problem, Problems};
 
 /// The largest config, in bytes: a hundred times one of 3,000 services.
 pub const LARGEST: u64 = 64 * 1024 * 1024;
@@ -40,7 +40,7 @@ impl Text {
 
     /// The config it spells, with the files that it names, and with what is odd about it.
     pub fn parse(&self) -> Result<(Arc<Config>, Problems), FileError> {
-        read_config(self, &Reader::Process, &mut Prints::default())
+        read_config(self, &AdminPlace::File, &Reader::Process, &mut Prints::default())
     }
 
     pub(super) fn rejected(&self, problems: Problems) -> FileError {
@@ -60,7 +60,7 @@ impl Text {
     /// Whether it is a config that could be put in force, with all that is wrong or odd about it. Who
     /// asks need not be allowed to read tokens and keys.
     pub fn check(&self) -> (bool, Problems) {
-        match read_config(self, &Reader::Checker, &mut Prints::default()) {
+        match read_config(self, &AdminPlace::File, &Reader::Checker, &mut Prints::default()) {
             Ok((_, warnings)) => (true, warnings),
             Err(FileError::Problems(rejected)) => (false, rejected.problems),
             Err(error) => (false, Problems(vec![Problem::general(error.to_string())])),

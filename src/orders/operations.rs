@@ -46,6 +46,9 @@ impl Draft<'_> {
                     Kind::Activated
                 }
             }
+            UpstreamOrder::Add { .. } if self.view.config.admin.address.is_at(address) => {
+                return Err(Refused::OwnAdmin { address: address.to_string() });
+            }
             UpstreamOrder::Add { weight } => {
                 let (list, kind) = self.with(place, address, weight)?;
                 self.put_upstreams(place, list);

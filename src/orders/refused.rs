@@ -58,6 +58,12 @@ pub enum Refused {
         /// The address given.
         address: String,
     },
+    /// It is where the admin API is.
+    #[error("`{address}` is this Pointsman's own admin API, which is no upstream")]
+    OwnAdmin {
+        /// The address given.
+        address: String,
+    },
     /// A pool that gets traffic would have nobody left.
     #[error("`{address}` is the last upstream of pool `{pool}` that takes requests")]
     Last {

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::servers::{Addresses, Family, Servers, name_server, ttl_of};
 use super::srv::{self, Host};
 use crate::balance::DEFAULT_WEIGHT;
+use crate::config::ListenAddress;
 use crate::snapshot::Resolution;
 use crate::upstream::{Address, DialAddress};
 
@@ -65,6 +66,9 @@ pub(super) enum Failure {
     /// All its addresses are such that nobody can be asked there.
     #[error("its addresses are none of a host: {0}")]
     NoHost(String),
+    /// Who writes the zone is not to say who may ask the admin API.
+    #[error("it leads to this Pointsman's own admin API at {0}")]
+    OwnAdmin(ListenAddress),
     /// Nobody answered in time.
     #[error("no answer in time")]
     Late,
@@ -240,6 +244,21 @@ fn usable(mut addresses: Addresses) -> Result<Addresses, Failure> {
     match addresses.ips.is_empty() && !refused.is_empty() {
         true => Err(Failure::NoHost(refused.join(", "))),
         false => Ok(addresses),
+    }
+}
+
+impl Found {
+    /// The same without the place where the admin API is.
+    pub fn without(self, admin: &ListenAddress) -> Result<Found, Failure> {
+        if !self.answers.iter().any(|answer| admin.takes(&answer.target)) {
+            return Ok(self);
+        }
+        let others = self.answers.iter().filter(|answer| !admin.takes(&answer.target));
+        let answers: Arc<[Resolution]> = others.cloned().collect();
+        match answers.is_empty() {
+            true => Err(Failure::OwnAdmin(admin.clone())),
+            false => Ok(Found { answers, ..self }),
+        }
     }
 }
 

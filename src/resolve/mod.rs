@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use self::dns::{Dns, Failure, Found};
 use self::schedule::Schedule;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 use crate::event::Kind;
 use crate::files::InForce;
 use crate::snapshot::{Changed, Resolution, Resolved};
@@ -37,6 +37,8 @@ pub struct Resolver {
     clock: Clock,
     /// As the config names them; none are the system's.
     name_servers: Vec<SocketAddr>,
+    /// Where the admin API is, which no name may lead to.
+    admin: Option<ListenAddress>,
     /// None until there is a name to look up.
     dns: Option<Dns>,
     known: Resolved,
@@ -64,6 +66,7 @@ impl Resolver {
         Resolver {
             clock,
             name_servers: Vec::new(),
+            admin: None,
             dns: None,
             known: Resolved::new(),
             schedule: Schedule::new(clock.draws()),
@@ -139,6 +142,7 @@ impl Resolver {
         let now = self.clock.now();
         let wanted: BTreeSet<Address> = names(config, changed).collect();
         self.known.retain(|address, _| wanted.contains(address));
+        self.admin = Some(config.admin.address.clone());
         if self.name_servers != config.server.resolvers {
             self.name_servers.clone_from(&config.server.resolvers);
             // What the old ones still say counts no more.
@@ -156,7 +160,8 @@ impl Resolver {
             && let Some(address) = self.schedule.take(self.clock.now())
         {
             let last = self.known.get(&address).cloned().unwrap_or_default();
-            self.under_way.spawn(look_up(dns.clone(), address, last));
+            let admin = self.admin.clone();
+            self.under_way.spawn(look_up(dns.clone(), address, last, admin));
         }
     }
 
@@ -213,7 +218,8 @@ pub async fn look_up_new(config: &Config, known: &Resolved, patience: Duration) 
             while under_way.len() < AT_ONCE
                 && let Some(address) = waiting.pop_first()
             {
-                under_way.spawn(look_up(dns.clone(), address, Arc::default()));
+                let admin = Some(config.admin.address.clone());
+                under_way.spawn(look_up(dns.clone(), address, Arc::default(), admin));
             }
             match under_way.join_next().await {
                 Some(Ok((address, Ok(answer)))) => drop(found.insert(address, answer.answers)),
@@ -235,8 +241,17 @@ pub fn names<'a>(config: &'a Config, changed: &'a Changed) -> impl Iterator<Item
     all.filter(|address| address.is_name()).cloned()
 }
 
-async fn look_up(dns: Dns, address: Address, last: Arc<[Resolution]>) -> LookedUp {
+async fn look_up(
+    dns: Dns,
+    address: Address,
+    last: Arc<[Resolution]>,
+    admin: Option<ListenAddress>,
+) -> LookedUp {
     let found = dns.look_up(&address, &last).await;
+    let found = found.and_then(|found| match &admin {
+        Some(admin) => found.without(admin),
+        None => Ok(found),
+    });
     (address, found)
 }
 

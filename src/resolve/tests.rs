@@ -120,6 +120,25 @@ async fn addresses_of_no_host_are_refused() {
 }
 
 #[tokio::test]
+async fn a_name_does_not_lead_to_our_own_admin_api() {
+    let server = NameServer::start().await;
+    let here = ["127.0.0.1", "::ffff:127.0.0.1"];
+    server.host("shop.test", 1, &[&here[..], &["192.0.2.1"]].concat());
+    server.host("other.test", 1, &here);
+    let config = config(&server, &["shop.test:9900", "other.test:9900", "other.test:9901"]);
+    assert_eq!(config.admin.address.to_string(), "127.0.0.1:9900");
+    let mut resolver = Resolver::new(clock::system());
+    assert!(resolver.look_up(&config).await);
+    assert_eq!(answers(resolver.known(), "shop.test:9900"), sockets(["192.0.2.1:9900"]));
+    assert_eq!(answers(resolver.known(), "other.test:9900"), []);
+    assert_ne!(answers(resolver.known(), "other.test:9901"), [], "another port is another matter");
+    let why = format!("{:?}", resolver.news);
+    assert!(why.contains("this Pointsman's own admin API at 127.0.0.1:9900"), "{why}");
+    let found = look_up_new(&config, &Resolved::new(), Duration::from_secs(60)).await;
+    assert_eq!(found, *resolver.known());
+}
+
+#[tokio::test]
 async fn the_last_good_answer_stays_while_there_is_none() {
     let server = NameServer::start().await;
     server.host("shop.test", 1, &["192.0.2.1"]);

@@ -26,7 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
-use crate::config::{Config, ListenAddress};
+use crate::config::{AdminPlace, Config, ListenAddress};
 use crate::control::{
     self, BindError, Cause, Commits, Control, Controller, Listening, PageWriter, ReloadError,
     Wiring,
@@ -132,7 +132,23 @@ impl Server {
     async fn start_with(options: Options, commits: Option<Commits>) -> Result<Server, StartError> {
         let clock = clock::system();
         let files = Arc::new(Files::of(options.source));
-        let Loaded { config, text } = files.load().await?;
+        if let Some(instead) = &options.admin {
+            files.set_admin(AdminPlace::Instead(instead.clone()));
+        }
+        let Loaded { mut config, text } = files.load().await?;
+        let store = Arc::new(open_store(files.source(), &config)?);
+        let admin_address = config.admin.address.clone();
+        if config.admin.tokens.is_none() && !admin_address.is_local() {
+            return Err(StartError::Open(admin_address));
+        }
+        let admin_bound = Bound::to_private(&admin_address, config.admin.group.as_deref())?;
+        let admin_address = admin_bound.address(&admin_address);
+        // Port 0 is another one by now, and no upstream either.
+        Arc::make_mut(&mut config).admin.address = admin_address.clone();
+        files.set_admin(match &options.admin {
+            Some(_) => AdminPlace::Instead(admin_address.clone()),
+            None => AdminPlace::Now(admin_address.clone()),
+        });
         let changed = Default::default();
         let in_force = Arc::new(InForce { config: config.clone(), text, changed });
         let (control, commands) = control::channel();
@@ -141,7 +157,6 @@ impl Server {
         if timeout(FIRST_LOOK_UP, resolver.look_up(&config)).await.is_err() {
             tracing::warn!("some names have not resolved yet; their upstreams join when they do");
         }
-        let store = Arc::new(open_store(files.source(), &config)?);
         store.secret(|| clock::secret().map(|secret| secret.0))?;
         let now = clock.unix_seconds();
         let stored = store.events()?;
@@ -157,12 +172,6 @@ impl Server {
         orders.heed(&unstored, &first, moment);
         let published = Arc::new(Published::of(Arc::new(first)));
 
-        let admin_address = options.admin.unwrap_or_else(|| config.admin.address.clone());
-        if config.admin.tokens.is_none() && !admin_address.is_local() {
-            return Err(StartError::Open(admin_address));
-        }
-        let admin_bound = Bound::to_private(&admin_address, config.admin.group.as_deref())?;
-        let admin_address = admin_bound.address(&admin_address);
         let process = Arc::new(Process::default());
         process.update(|gauges| {
             gauges.started = now;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::balance::{Member, Members};
 use crate::clock::Moment;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ListenAddress};
 use crate::fallback::StaleStore;
 use crate::judge::{Ledger, Watched};
 use crate::route::RouteTable;
@@ -126,8 +126,9 @@ fn build_service(
         let key = (service.name.clone(), pool.name.clone());
         let upstreams = blueprint.run_time.changed.get(&key).unwrap_or(&pool.upstreams);
         let before = before.and_then(|before| before.pool(&pool.name));
-        let resolved = &blueprint.run_time.resolved;
-        let members = members((upstreams, &pool.labels), resolved, service, before, now);
+        let admin = &blueprint.config.admin.address;
+        let reach = (&blueprint.run_time.resolved, admin);
+        let members = members((upstreams, &pool.labels), reach, service, before, now);
         let state = before.map(|before| before.state.clone()).unwrap_or_default();
         let pool = Pool { name: pool.name.clone(), members, state };
         pool.assess(&service.stability, now);
@@ -208,7 +209,7 @@ fn stable(service: &config::Service, now: &Split) -> usize {
 
 fn members(
     (upstreams, labelled): (&[(Address, u16)], &HashMap<Address, Labels>),
-    resolved: &Resolved,
+    reach: (&Resolved, &ListenAddress),
     service: &config::Service,
     before: Option<&Pool>,
     now: Moment,
@@ -225,7 +226,7 @@ fn members(
         // Here and not where a request is: whoever chooses looks no label up.
         let labels = labelled.get(address).cloned().unwrap_or_default();
         let is_near = prefer.is_some_and(|label| labels.has(label));
-        for (address, of, weight, target) in expand(address, *weight, resolved) {
+        for (address, of, weight, target) in expand(address, *weight, reach) {
             // Listed itself and found behind a name, it is one upstream all the same.
             if !seen.insert(address.clone()) {
                 continue;
@@ -248,9 +249,15 @@ fn members(
 type Expanded = (Address, Option<Arc<str>>, u16, Option<DialAddress>);
 
 /// An address as it is, or a name as the addresses that it stands for.
-fn expand(address: &Address, weight: u16, resolved: &Resolved) -> Vec<Expanded> {
+fn expand(
+    address: &Address,
+    weight: u16,
+    (resolved, admin): (&Resolved, &ListenAddress),
+) -> Vec<Expanded> {
     if let Some(target) = address.target() {
-        return vec![(address.clone(), None, weight, Some(target))];
+        // What was ordered before the admin API was there leads nowhere; names never lead there.
+        let target = Some(target).filter(|target| !admin.takes(target));
+        return vec![(address.clone(), None, weight, target)];
     }
     let Some(answers) = resolved.get(address).filter(|answers| !answers.is_empty()) else {
         return vec![(address.clone(), None, weight, None)];

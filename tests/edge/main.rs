@@ -38,3 +38,4 @@ mod sticky_rollout;
 mod strategies;
 mod upstreams;
 mod waits;
+mod who_may;

@@ -280,3 +280,42 @@ fn what_is_there_in_several_versions_has_a_reason() {
     let known: Vec<&str> = DUPLICATES.iter().map(|(name, _)| *name).collect();
     assert_eq!(found, known, "a second version: find out who brings it, and say so here, in order");
 }
+
+/// The tests of the whole house, by their names.
+fn tests(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            // The name follows its mark, with other marks and `async` between.
+            for after in text.split("test]\n").skip(1) {
+                let head = after.split_once('(').map_or("", |(head, _)| head);
+                if let Some((_, name)) = head.rsplit_once("fn ") {
+                    found.insert(name.to_string());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn each_cannot_in_the_docs_has_its_test() {
+    let mut known = BTreeSet::new();
+    ["src", "tests"].iter().for_each(|folder| tests(&root().join(folder), &mut known));
+    assert!(known.len() > 900, "the tests are elsewhere: {}", known.len());
+    let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let actors: Vec<&str> = page.split("\n## ").skip(1).collect();
+    assert_eq!(actors.len(), 6, "client, proxy, upstream, token, state folder, neighbour");
+    for actor in actors {
+        let table = actor.lines().skip_while(|line| !line.contains("cannot | Test |")).skip(2);
+        let rows: Vec<&str> = table.take_while(|line| line.starts_with('|')).collect();
+        assert!(!rows.is_empty(), "nothing is said that it cannot: {actor}");
+        for row in rows {
+            let test = row.trim_end_matches(" |").rsplit_once("| `");
+            let test = test.map(|(_, test)| test.trim_end_matches('`')).unwrap_or_default();
+            assert!(known.contains(test), "docs/security.md names no test that is there: {row}");
+        }
+    }
+}

@@ -102,3 +102,23 @@ async fn an_admin_address_given_at_the_start_counts_in_place_of_the_files() {
     assert_eq!(reloaded.status, 200, "{}", reloaded.body);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_text_that_is_to_be_checked_learns_of_no_file_elsewhere() {
+    let origin = Origin::named("fine").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let told = async |file: &str| {
+        let text = format!(
+            "{HEAD}token_file = \"{file}\"\n{}",
+            shop_at(&[("only", &[origin.address])], "")
+        );
+        let (_, checked) = edge.admin("POST", "/v1/config/check", &text).await;
+        assert_eq!(checked["valid"], false, "{file}");
+        checked["problems"].to_string().replace(file, "FILE")
+    };
+    // One that is there, one that is not, and a way out of the folder.
+    let passwords = told("/etc/passwd").await;
+    assert!(passwords.contains("names only files beside the config"), "{passwords}");
+    assert_eq!(passwords, told("/etc/nowhere").await);
+    assert_eq!(passwords, told("../../etc/passwd").await);
+}

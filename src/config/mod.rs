@@ -191,6 +191,37 @@ pub struct Admin {
     pub tokens: Option<Tokens>,
 }
 
+/// By what testers name a pool. Tied to nothing, it is anybody's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptIn {
+    /// A request field whose value names the pool.
+    pub header: HeaderName,
+    /// Where they come from; empty for anywhere.
+    pub from: Vec<IpNet>,
+    /// A file with the secret that follows the name of the pool; none if none has to.
+    pub secret_file: Option<PathBuf>,
+}
+
+impl OptIn {
+    /// Whether it is tied to anything.
+    pub fn is_tied(&self) -> bool {
+        !self.from.is_empty() || self.secret_file.is_some()
+    }
+}
+
+impl std::fmt::Display for OptIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.header)?;
+        for (nth, network) in self.from.iter().enumerate() {
+            write!(f, "{}{network}", if nth == 0 { " from " } else { ", " })?;
+        }
+        match &self.secret_file {
+            Some(file) => write!(f, " with the secret of {}", file.display()),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What users think of as one thing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Service {
@@ -202,8 +233,8 @@ pub struct Service {
     pub split: Split,
     /// What clients are recognised by.
     pub sticky: Sticky,
-    /// A request field whose value names the pool: for testers.
-    pub opt_in: Option<HeaderName>,
+    /// By what testers name a pool.
+    pub opt_in: Option<OptIn>,
     /// Bounds on its upstreams.
     pub timeouts: Timeouts,
     /// What it does when upstreams fail.

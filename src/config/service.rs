@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -11,12 +12,13 @@ use toml::de::DeValue;
 use super::fallback::FALLBACK;
 use super::judge::JUDGE;
 use super::key::{
-    Key, Kind, Table, Without, free, idle, mins, number, secs, table, text_option, time,
+    Key, Kind, Table, Without, free, idle, mins, number, secs, table, text_option, texts, time,
 };
 use super::mirror::{MIRROR, mirror};
 use super::read::Around;
 use super::rollout::{ROLLOUT, rollout};
 use super::section::{Found, Section, text_of, wrong_kind};
+use super::server::network;
 use super::slo::{SLO, slo};
 use super::stability::{
     BALANCE, BREAKER, EJECTION, HEALTH, LIMITS, MAINTENANCE, RETRIES, stability,
@@ -24,7 +26,7 @@ use super::stability::{
 use super::sticky::{STICKY, sticky};
 use super::suggestion::nearest;
 use super::values::{checked_name, header_name, labels, percent};
-use super::{ListenAddress, Pool, Problem, Problems, Service, Timeouts};
+use super::{ListenAddress, OptIn, Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
 use crate::split::{BasisPoints, Split, SplitError};
 use crate::upstream::{Address, Labels};
@@ -56,10 +58,20 @@ pub(super) static SERVICE: Table = Table::new(
 );
 
 static OVERRIDE: Table = Table::new(
-    "",
-    &[text_option("header", "\"x-pointsman-pool\"")
-        .example("\"x-pointsman-pool\"")
-        .about("a request may name its pool in this field; default: none")],
+    "For testers. Whoever is let in by `from` or `secret_file` passes during maintenance too; with neither \
+     anybody may name a pool, one at 0 % too, and nobody passes for that.",
+    &[
+        text_option("header", "\"x-pointsman-pool\"")
+            .example("\"x-pointsman-pool\"")
+            .about("a request may name its pool in this field; default: none"),
+        texts("from", &[])
+            .example("[\"127.0.0.0/8\", \"10.0.0.0/8\"]")
+            .about("clients' addresses or networks that may; default: any"),
+        text_option("secret_file", "\"testers.key\"").about(
+            "who may knows what is in this file, beside this one: the field is then \
+             `green:SECRET` and goes no further. With `from` too, both are asked for",
+        ),
+    ],
 );
 
 static TIMEOUTS: Table = Table::new(
@@ -111,11 +123,8 @@ pub(super) fn service(
     let (pools, empty) = pools(&mut section, problems, admin);
     let split = split(&mut section, problems, pools.as_deref(), &empty);
     let sticky = sticky(section.table(problems, "sticky"), problems);
-    let opt_in = section.table_if_given(problems, "override").and_then(|mut section| {
-        let header = section.text(problems, "header", header_name);
-        section.close(problems);
-        header.map(|found| found.value)
-    });
+    let opt_in = section.table_if_given(problems, "override");
+    let opt_in = opt_in.and_then(|section| opt_in_of(section, problems));
     let timeouts = timeouts(section.table(problems, "timeouts"), problems);
     let stability = stability(&mut section, problems, pools.as_deref(), server);
     let mirror = mirror(&mut section, problems, pools.as_deref());
@@ -133,6 +142,33 @@ pub(super) fn service(
         mirror,
         rollout: Arc::new(rollout),
         slo: slo.map(Arc::new),
+    })
+}
+
+fn opt_in_of(mut section: Section<'_>, problems: &mut Problems) -> Option<OptIn> {
+    let header = section.text(problems, "header", header_name);
+    let from = section.texts(problems, "from", network);
+    section.no_empty_list(problems, "from", "nobody could", "leave out the whole table for nobody");
+    let secret_file = section.text(problems, "secret_file", |text| match text.is_empty() {
+        true => Err("expected a path"),
+        false => Ok(PathBuf::from(text)),
+    });
+    let said = section.has("from") || section.has("secret_file");
+    if said && !section.has("header") {
+        let problem = Problem::error(section.span.clone(), "an `override` needs a `header`");
+        problems.0.push(problem.help("for example `header = \"x-pointsman-pool\"`"));
+    }
+    if let (Some(header), false) = (&header, said) {
+        let message = "anybody who knows this field reaches pools at 0 %";
+        let help = "name testers' networks (`from = [\"10.0.0.0/8\"]`) or a `secret_file`; \
+                    `from = [\"0.0.0.0/0\", \"::/0\"]` means everybody";
+        problems.0.push(Problem::error(header.span.clone(), message).warning().help(help));
+    }
+    section.close(problems);
+    Some(OptIn {
+        header: header?.value,
+        from: from.into_iter().map(|found| found.value).collect(),
+        secret_file: secret_file.map(|found| found.value),
     })
 }
 

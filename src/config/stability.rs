@@ -179,7 +179,7 @@ pub(super) static LIMITS: Table = Table::new(
 );
 
 pub(super) static MAINTENANCE: Table = Table::new(
-    "Who passes during `pointsman maintenance`; testers with `override` always do.",
+    "Who passes during `pointsman maintenance`; testers do whose `override` is tied to networks or a secret.",
     &[
         texts("allow", &[]).about("clients' addresses or networks"),
         Key::of("paths", Kind::Free(""))

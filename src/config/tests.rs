@@ -12,7 +12,7 @@ service = "shop"
 [services.shop]
 split = { blue = 99.5, green = 0.5 }
 sticky = { cookie = "sid", client_ip = true }
-override = { header = "x-pointsman-pool" }
+override = { header = "x-pointsman-pool", from = ["127.0.0.0/8"] }
 
 [services.shop.pools.blue]
 upstreams = ["10.0.0.11:9000", { address = "shop.internal:9000", weight = 200 }]

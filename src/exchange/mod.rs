@@ -307,6 +307,12 @@ impl Exchange {
         if !trusted.has_peer(peer) {
             self.drop_claim(fields, FieldId::MirrorMark);
         }
+        if let Some(decision) = &self.decision
+            && let Some(hidden) = snapshot.services[decision.service].hidden_field()
+            && fields.view.has(hidden)
+        {
+            self.edits.remove_named(hidden.clone());
+        }
         self.flag(&incoming.facts());
         if let Some(Choice { service, made: Some(id), .. }) = &self.decision {
             let is_secure = forwarded::is_https(fields, peer, trusted);

@@ -11,7 +11,7 @@ use crate::fallback::Body;
 pub enum For {
     /// The state that outlives the process: a folder, opened at the start.
     State,
-    /// A key that calls are signed with, read with the config.
+    /// A key that calls are signed with or testers show, read with the config.
     Secret,
     /// The tokens of the admin API, read with the config.
     Tokens,
@@ -26,6 +26,8 @@ pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) 
     let targets = config.notify.iter_mut().filter_map(|target| target.secret_file.as_mut());
     targets.for_each(|file| call(For::Secret, file));
     for service in &mut config.services {
+        let tied = service.opt_in.as_mut().and_then(|opt_in| opt_in.secret_file.as_mut());
+        tied.into_iter().for_each(|file| call(For::Secret, file));
         let rollout = Arc::make_mut(&mut service.rollout);
         rollout.hooks.secret_files_mut().for_each(|file| call(For::Secret, file));
         let answers = service.stability.fallback.answer.as_ref();

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Mirror, Mode, Pool, Service, Snapshot};
+use super::{Mirror, Mode, OptIn, Pool, Service, Snapshot};
 use crate::balance::{Member, Members};
 use crate::clock::Moment;
 use crate::config::{self, Config, ListenAddress};
@@ -155,7 +155,7 @@ fn build_service(
         signer: Signer::of(blueprint.secret),
         cohorts: ClientHash::of_cohorts(blueprint.secret, &service.name, traffic.salt),
         balance: ClientHash::of_balance(blueprint.secret),
-        opt_in: service.opt_in.clone(),
+        opt_in: service.opt_in.as_ref().map(|told| OptIn::of(told, &blueprint.config.keys)),
         slo: service.slo.clone(),
         flags: flags(&service.name, blueprint),
         watched: blueprint.run_time.observed.get(&service.name).and_then(|observed| {

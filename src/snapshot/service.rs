@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{HeaderName, HeaderValue};
 
-use super::{Asks, By, Pool, Why};
+use super::{Asks, By, OptIn, Pool, Why};
 use crate::balance::{Budget, Policy, Queue};
 use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
@@ -58,7 +58,7 @@ pub struct Service {
     pub(super) signer: Signer,
     pub(super) cohorts: ClientHash,
     pub(super) balance: ClientHash,
-    pub(super) opt_in: Option<HeaderName>,
+    pub(super) opt_in: Option<OptIn>,
 }
 
 /// What a service copies to another pool.
@@ -228,9 +228,14 @@ impl Service {
         Assigned { pool: self.cut.pool(cohort), by: By::Cohort(cohort), made, user }
     }
 
+    /// The field in which testers show a secret, which is for nobody behind us.
+    pub fn hidden_field(&self) -> Option<&HeaderName> {
+        self.opt_in.as_ref()?.hidden()
+    }
+
     /// The pool that a request asks for by name, as testers do.
     pub fn named(&self, facts: &Facts<'_>) -> Option<usize> {
-        let wanted = facts.fields.view.first(self.opt_in.as_ref()?)?;
+        let wanted = self.opt_in.as_ref()?.named(facts)?;
         self.pools.iter().position(|pool| pool.name.as_bytes() == wanted)
     }
 
@@ -291,10 +296,10 @@ impl Service {
         std::iter::once(&self.state.queue).chain(of_pools)
     }
 
-    /// Whether a request passes in spite of maintenance: testers and health checks do.
+    /// Whether a request passes in spite of maintenance: testers that are known and health checks do.
     fn passes(&self, facts: &Facts<'_>, by: By) -> bool {
         let settings = &self.stability.maintenance;
-        by == By::OptIn
+        (by == By::OptIn && self.opt_in.as_ref().is_some_and(OptIn::is_tied))
             || facts.client.is_some_and(|client| {
                 settings.allow.iter().any(|net| net.contains(&client.to_canonical()))
             })

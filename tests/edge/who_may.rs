@@ -8,7 +8,7 @@ use pointsman::files::Source;
 use pointsman::server::{Options, Server};
 
 use crate::harness::client::get;
-use crate::harness::edge::{HEAD, shop_at};
+use crate::harness::edge::{HEAD, shop, shop_at};
 use crate::harness::{Edge, Origin, running};
 
 #[tokio::test]
@@ -121,4 +121,81 @@ async fn a_text_that_is_to_be_checked_learns_of_no_file_elsewhere() {
     assert!(passwords.contains("names only files beside the config"), "{passwords}");
     assert_eq!(passwords, told("/etc/nowhere").await);
     assert_eq!(passwords, told("../../etc/passwd").await);
+}
+
+/// A service of two pools whose testers are let in by this, and the file of a secret beside it.
+async fn with_testers(blue: &Origin, green: &Origin, tied: &str) -> (Server, TempDir) {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("testers.key"), "open sesame\n").unwrap();
+    let head = HEAD.replace("workers = 2", "workers = 2\ntrusted_proxies = [\"127.0.0.0/8\"]");
+    let service = format!("override = {{ header = \"x-pool\"{tied} }}");
+    let file = folder.path().join("p.toml");
+    std::fs::write(&file, format!("{head}{}", shop(&[("blue", blue), ("green", green)], &service)))
+        .unwrap();
+    let options = Options { source: Source::File(file), admin: None, watches_file: false };
+    (Server::start(options).await.unwrap(), folder)
+}
+
+#[tokio::test]
+async fn who_may_name_a_pool_can_be_tied_to_networks_and_to_a_secret() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let (near, secret) = (", from = [\"192.0.2.0/24\"]", ", secret_file = \"testers.key\"");
+    let (inside, outside) = ("x-forwarded-for: 192.0.2.7", "x-forwarded-for: 198.51.100.7");
+    let both = format!("{near}{secret}");
+    let cases = [
+        ("", outside, "green", "green"),
+        (near, inside, "green", "green"),
+        (near, outside, "green", "blue"),
+        (secret, outside, "green:open sesame", "green"),
+        (secret, outside, "green", "blue"),
+        (secret, outside, "green:", "blue"),
+        (secret, outside, "green:open sesam", "blue"),
+        (&both, inside, "green:open sesame", "green"),
+        (&both, inside, "green", "blue"),
+        (&both, outside, "green:open sesame", "blue"),
+    ];
+    for (tied, from, said, goes_to) in cases {
+        let (server, folder) = with_testers(&blue, &green, tied).await;
+        let asks = async || {
+            let fields = [from, &format!("x-pool: {said}")];
+            get(server.address().unwrap(), "shop.test", "/", &fields).await
+        };
+        assert_eq!(asks().await.body, goes_to, "{tied} {from} {said}");
+        let origin = if goes_to == "blue" { &blue } else { &green };
+        let seen = origin.received().pop().unwrap();
+        let wanted = if tied.contains("secret") { vec![] } else { vec![said] };
+        assert_eq!(seen.fields("x-pool"), wanted, "no upstream sees the secret");
+        // Whoever is let in by anything passes during maintenance too; anybody does not.
+        let &ListenAddress::Tcp(admin) = server.admin_address() else { unreachable!() };
+        let mut client = crate::harness::Client::connect(admin).await;
+        let mode = r#"{"mode": "maintenance"}"#;
+        client
+            .send(format!(
+                "PUT /v1/services/shop/mode HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                 content-length: {}\r\n\r\n{mode}",
+                mode.len()
+            ))
+            .await;
+        let answer = client.response().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let passes = goes_to == "green" && !tied.is_empty();
+        assert_eq!(asks().await.status, if passes { 200 } else { 503 }, "{tied} {from} {said}");
+        server.stop().await;
+        drop(folder);
+    }
+}
+
+#[tokio::test]
+async fn an_override_that_is_anybodys_is_warned_of() {
+    let origin = Origin::named("fine").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let warnings = async |tied: &str| {
+        let service = format!("override = {{ header = \"x-pool\"{tied} }}");
+        let text = format!("{HEAD}{}", shop(&[("only", &origin)], &service));
+        let (_, checked) = edge.admin("POST", "/v1/config/check", &text).await;
+        assert_eq!(checked["valid"], true, "{checked}");
+        checked["problems"].as_array().unwrap().len()
+    };
+    assert_eq!(warnings("").await, 1);
+    assert_eq!(warnings(", from = [\"0.0.0.0/0\", \"::/0\"]").await, 0);
 }

@@ -52,7 +52,7 @@ impl Changes {
             }
             (None, Some(now)) => self.add(&subject, format!("testers may name a pool by {now}")),
             (before, None) => {
-                let before = before.as_ref().map_or("", |name| name.as_str());
+                let before = before.iter().map(ToString::to_string).collect::<String>();
                 self.add(&subject, format!("testers cannot name a pool by {before} any more"));
             }
         }

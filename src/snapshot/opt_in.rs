@@ -1,0 +1,56 @@
+//! Who may name a pool: a request's facts in, the pool that it names out, if it may.
+//!
+//! The field is written in the docs, and pools that get nothing yet are reached by it. So it may be tied to
+//! networks, to a secret, or to both; whoever is not let in is a client like any other.
+
+use http::header::HeaderName;
+use subtle::ConstantTimeEq;
+
+use crate::config::{self, SigningKey, SigningKeys};
+use crate::route::Facts;
+
+/// Who may name a pool, and how.
+#[derive(Clone, Debug)]
+pub struct OptIn {
+    told: config::OptIn,
+    /// What has to follow the pool's name; none if nothing has to, or its file was not read.
+    secret: Option<SigningKey>,
+}
+
+impl OptIn {
+    /// As the config tells, with the secret from among its keys.
+    pub fn of(told: &config::OptIn, keys: &SigningKeys) -> OptIn {
+        let secret = told.secret_file.as_deref().and_then(|file| keys.of(file)).cloned();
+        OptIn { told: told.clone(), secret }
+    }
+
+    /// The name of a pool that a request asks for and may ask for.
+    pub fn named<'r>(&self, facts: &Facts<'r>) -> Option<&'r [u8]> {
+        let said = facts.fields.view.first(&self.told.header)?;
+        let from = &self.told.from;
+        let is_near = || {
+            let client = facts.client.map(|client| client.to_canonical());
+            client.is_some_and(|client| from.iter().any(|network| network.contains(&client)))
+        };
+        if !from.is_empty() && !is_near() {
+            return None;
+        }
+        if self.told.secret_file.is_none() {
+            return Some(said);
+        }
+        // No pool's name has a colon.
+        let colon = said.iter().position(|byte| *byte == b':')?;
+        let is_it = self.secret.as_ref()?.bytes().ct_eq(&said[colon + 1..]);
+        bool::from(is_it).then_some(&said[..colon])
+    }
+
+    /// Whether it is tied to anything, so that whoever may name a pool is known.
+    pub fn is_tied(&self) -> bool {
+        self.told.is_tied()
+    }
+
+    /// The field, if it carries a secret that no upstream is to see.
+    pub fn hidden(&self) -> Option<&HeaderName> {
+        self.told.secret_file.as_ref().map(|_| &self.told.header)
+    }
+}

@@ -285,7 +285,7 @@ fn plain(text: &str) -> String {
 
 /// Whether a terminal would do something for it: controls, and those that turn the direction of
 /// writing, by which a text can be shown as another (Unicode TR 36).
-fn is_obeyed(c: char) -> bool {
+pub fn is_obeyed(c: char) -> bool {
     let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     (c.is_control() && c != '\n' && c != '\t') || turns
 }

@@ -2,20 +2,21 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
-use super::api::{Api, Call};
+use super::api::{Api, Call, is_obeyed};
 use super::{Ending, Reach, print};
 use crate::files::Source;
+use crate::orders::Imported;
 use crate::server::{STORE, state_dir};
-use crate::store::{Export, Page, Store as Kept};
+use crate::store::{Export, Page, Store as Kept, write_new};
 
 /// Take what a proxy remembers out as JSON, or put such JSON back in.
 ///
 /// It holds revisions, rollouts, orders, events and the secret of cohorts: keep it private.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  pointsman store export > state.json\n  \
+#[command(after_help = "Examples:\n  pointsman store export state.json\n  \
                         pointsman store import pointsman.toml state.json --replace")]
 pub struct Store {
     #[command(subcommand)]
@@ -32,6 +33,8 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct ExportIt {
+    /// A new file to write it to, which only you can read; without one it is printed.
+    file: Option<PathBuf>,
     #[command(flatten)]
     reach: Reach,
 }
@@ -45,14 +48,27 @@ struct ImportIt {
     /// Even if there is a state already, which is lost.
     #[arg(long)]
     replace: bool,
+    /// Even if rollouts in it mean to run commands.
+    ///
+    /// What is run is what the config says when it is due: what is stored says only at which points.
+    #[arg(long)]
+    with_commands: bool,
 }
 
 impl Store {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
         match self.verb {
-            Verb::Export(ExportIt { reach }) => {
+            Verb::Export(ExportIt { file, reach }) => {
                 let export: Export = Api(&reach).ask(Call::get("/v1/store")).await?;
-                print(&serde_json::to_string_pretty(&export)?);
+                let text = serde_json::to_string_pretty(&export)?;
+                match file {
+                    Some(file) => {
+                        let failed = || format!("cannot write {}", file.display());
+                        write_new(&file, text.as_bytes()).with_context(failed)?;
+                        eprintln!("wrote {}: keep it private", file.display());
+                    }
+                    None => print(&text),
+                }
             }
             Verb::Import(import) => import.run()?,
         }
@@ -70,10 +86,30 @@ impl ImportIt {
             std::fs::read_to_string(&self.export).with_context(|| format!("cannot read {name}"))?;
         let export: Export = serde_json::from_str(&text)
             .with_context(|| format!("{name} is not what `pointsman store export` prints"))?;
+        let Imported { brings, commands, problems } = Imported::of(&export.state()?, &config);
+        let listed = |lines: &[String]| {
+            lines.iter().map(|line| format!("\n  {}", seen(line))).collect::<String>()
+        };
+        if !problems.is_empty() {
+            bail!("{name} says what no config could:{}", listed(&problems));
+        }
+        if !commands.is_empty() && !self.with_commands {
+            bail!(
+                "{name} has commands:{}\nnothing was imported; if they are meant, say \
+                 `--with-commands` (what is run is what the config says when it is due)",
+                listed(&commands)
+            );
+        }
+        eprintln!("{name} brings:{}{}", listed(&brings), listed(&commands));
         let path = folder.join(STORE);
         Kept::import(&path, &export, self.replace)?;
         Page::remove(&path)?;
         eprintln!("imported into {}", path.display());
         Ok(())
     }
+}
+
+/// In one line, without what a terminal would obey: an export may be anybody's.
+fn seen(line: &str) -> String {
+    line.chars().map(|c| if c == '\n' || is_obeyed(c) { '\u{fffd}' } else { c }).collect()
 }

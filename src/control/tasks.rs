@@ -1,37 +1,50 @@
 //! Tasks of rollouts, done beside the writer: a rollout and a task in, how it ended out.
+//!
+//! A rollout's plan comes out of the store, and what is stored is no program: it says at which points
+//! somebody is asked, and the config in force says who. What it names no more is not run, whatever
+//! the plan once meant, and an address or a key that was changed is the one that counts.
 
 use std::sync::Arc;
 
-use crate::config::SigningKeys;
+use crate::config::{Config, Service};
 use crate::notify::{Caller, Occasion, call_hook, measure, smoke};
-use crate::rollout::{Finished, HookPoint, Rollout, Task, TaskError};
+use crate::rollout::{Finished, HookPoint, Query, Rollout, Task, TaskError};
 use crate::snapshot::Snapshot;
 use crate::upstream::DialAddress;
 
-/// Does a task of a rollout. Webhooks are signed with `keys`.
+/// Does a task of a rollout, by what the config in force says of it.
 pub(super) fn run_task(
     caller: Arc<Caller>,
     rollout: Rollout,
     task: Task,
     snapshot: Arc<Snapshot>,
-    keys: SigningKeys,
+    config: Arc<Config>,
 ) -> impl Future<Output = Result<Finished, TaskError>> + Send + 'static {
     let targets = targets(&snapshot, &rollout);
     async move {
+        let service = config.service(&rollout.service);
         match task {
-            Task::Measure => match &rollout.plan.judging.prometheus {
-                Some(query) => Ok(measure(&caller, query).await?),
+            Task::Measure => match question(&rollout, service) {
+                Some(query) => Ok(measure(&caller, &query).await?),
                 None => Err(TaskError::NoQuestion),
             },
             Task::Smoke => smoke(&caller, &targets, &rollout.service, &rollout.plan.smoke).await,
             Task::Hook(point) => {
-                let Some(hook) = rollout.plan.hooks.at(&point) else {
+                let Some(hook) = service.and_then(|service| service.rollout.hooks.at(&point))
+                else {
                     return Err(TaskError::NoHook);
                 };
-                call_hook(&caller, hook, &keys, &occasion(&rollout, point)).await
+                call_hook(&caller, hook, &config.keys, &occasion(&rollout, point)).await
             }
         }
     }
+}
+
+/// The rollout's question, at the address that the config in force has for it.
+fn question(rollout: &Rollout, service: Option<&Service>) -> Option<Query> {
+    let query = rollout.plan.judging.prometheus.clone()?;
+    let url = service?.rollout.judging.prometheus.as_ref()?.url.clone();
+    Some(Query { url, ..query })
 }
 
 /// Where the upstreams of a rollout's target are.

@@ -68,7 +68,8 @@ pub struct RolloutSettings {
     pub judging: Judging,
 }
 
-/// A rollout's settings, fixed at its start: what is edited later is for the next one.
+/// A rollout's settings, fixed at its start: what is edited later is for the next one. But whom it
+/// calls is asked of the config in force each time; the plan says only at which points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// How.

@@ -45,11 +45,11 @@ pub enum Finished {
 /// Why a task did not end well.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TaskError {
-    /// The plan has no hook for the point.
-    #[error("no hook is declared for this point")]
+    /// The config in force has no hook for the point.
+    #[error("the config in force declares no hook for this point (any more)")]
     NoHook,
-    /// The plan asks no Prometheus server.
-    #[error("no question is declared")]
+    /// The config in force names no Prometheus server.
+    #[error("the config in force names no Prometheus server (any more)")]
     NoQuestion,
     /// Smoke requests have nobody to go to.
     #[error("the target has no upstream that could be asked")]

@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -17,9 +17,10 @@ use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, StorageBackend};
 
 use super::error::{Doing, StoreError, Trouble};
-use super::file::{Growing, beside, link, make_folder, sync_folder};
+use super::file::{Growing, beside, link, sync_folder};
 use super::memory::Memory;
 use super::migrate::{self, Tables};
+use super::private::{self, Standing};
 use super::stored;
 use super::tables::{COMMITS, META};
 use super::transaction::{Reading, Writing, begin_write};
@@ -32,6 +33,8 @@ pub(super) struct Disk {
     name: String,
     /// Opens it once more; none for what only this process knows.
     again: Option<Again>,
+    /// The file that it is; none without one.
+    standing: Option<Standing>,
     state: Mutex<State>,
 }
 
@@ -49,7 +52,7 @@ impl Disk {
     /// Opens the file, or begins a new one.
     pub fn open(path: &Path) -> Result<Disk, StoreError> {
         let name = path.display().to_string();
-        let made = make_folder(path);
+        let made = private::folder_of(path);
         made.map_err(|error| StoreError::Open { path: name.clone(), error })?;
         let opened = match open_file(path, Known::Nothing) {
             Err(Trouble::Redb(redb::Error::Io(error)))
@@ -59,17 +62,23 @@ impl Disk {
             }
             opened => opened,
         };
-        let state = opened.map_err(|trouble| trouble.while_(Doing::Opening, &name))?;
-        let path = path.to_path_buf();
-        let again: Again = Box::new(move || open_file(&path, Known::Values));
-        Ok(Disk { name, again: Some(again), state: Mutex::new(state) })
+        let (state, standing) = opened.map_err(|trouble| trouble.while_(Doing::Opening, &name))?;
+        let (path, same) = (path.to_path_buf(), standing.clone());
+        let again: Again = Box::new(move || {
+            // Another in its place is another's state.
+            same.check()?;
+            open_file(&path, Known::Values).map(|(state, _)| state)
+        });
+        let (again, standing) = (Some(again), Some(standing));
+        Ok(Disk { name, again, standing, state: Mutex::new(state) })
     }
 
     /// Opens what this backend holds, or begins anew on it.
     pub fn on(backend: impl StorageBackend) -> Result<Disk, StoreError> {
         let state = contain(|| begin(backend, Known::Nothing));
         let state = state.map_err(|trouble| trouble.while_(Doing::Opening, NOWHERE))?;
-        Ok(Disk { name: NOWHERE.into(), again: None, state: Mutex::new(state) })
+        let (again, standing) = (None, None);
+        Ok(Disk { name: NOWHERE.into(), again, standing, state: Mutex::new(state) })
     }
 
     /// As [`Disk::on`], with a backend that can be opened a second time, as a file can.
@@ -90,8 +99,8 @@ impl Disk {
     pub fn put(path: &Path, tables: &Tables, replace: bool) -> Result<(), StoreError> {
         let name = path.display().to_string();
         let opening = |trouble: Trouble| trouble.while_(Doing::Opening, &name);
-        make_folder(path).map_err(|error| opening(error.into()))?;
-        let before = OpenOptions::new().read(true).write(true).open(path);
+        private::folder_of(path).map_err(|error| opening(error.into()))?;
+        let before = private::open(path);
         // Locked until the new one is in its place.
         let _before = match before {
             Ok(_) if !replace => return Err(StoreError::Exists { path: name }),
@@ -99,7 +108,7 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(opening(error.into())),
         };
-        let (beside, backend) = beside(path).map_err(opening)?;
+        let (beside, backend, _) = beside(path).map_err(opening)?;
         let made = contain(|| {
             let database = builder().create_with_backend(backend)?;
             migrate::write(&database, tables)?;
@@ -116,6 +125,14 @@ impl Disk {
         // Gone already, if all went well.
         let _ = fs::remove_file(&beside);
         placed
+    }
+
+    /// Has these tables take the place of all there is.
+    pub fn put_all(&self, tables: &Tables) -> Result<(), StoreError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = self.database(&mut state)?;
+        contain(|| migrate::write(database, tables))
+            .map_err(|trouble| trouble.while_(Doing::Reading, &self.name))
     }
 
     /// Reads one moment's state.
@@ -138,6 +155,10 @@ impl Disk {
         work: impl FnOnce(&Writing) -> Result<T, Trouble>,
     ) -> Result<T, StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // The system takes what is written to a file that nobody can find any more.
+        if let Some(Err(error)) = self.standing.as_ref().map(Standing::check) {
+            return Err(StoreError::Write { path: self.name.clone(), what: error.to_string() });
+        }
         let database = self.database(&mut state)?;
         let prepared = contain(|| {
             let writing = Writing(begin_write(database)?);
@@ -232,19 +253,20 @@ enum Known {
 const NOWHERE: &str = "in memory";
 
 /// Opens an existing file, which must be a store: an empty one was cut short.
-fn open_file(path: &Path, known: Known) -> Result<State, Trouble> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
+fn open_file(path: &Path, known: Known) -> Result<(State, Standing), Trouble> {
+    let file = private::open(path)?;
+    let standing = Standing::of(path, &file)?;
     let backend = FileBackend::new(file)?;
     if backend.len()? == 0 {
         return Err(Trouble::Damaged("it is empty".into()));
     }
-    contain(|| begin(backend, known))
+    Ok((contain(|| begin(backend, known))?, standing))
 }
 
 /// Begins a new file beside its place and puts it there once it is whole, so that no crash leaves
 /// half a store behind.
-fn begin_file(path: &Path) -> Result<State, Trouble> {
-    let (beside, backend) = beside(path)?;
+fn begin_file(path: &Path) -> Result<(State, Standing), Trouble> {
+    let (beside, backend, standing) = beside(path)?;
     let state = contain(|| begin(backend, Known::Nothing))?;
     match link(&beside, path) {
         Ok(()) => sync_folder(path)?,
@@ -254,7 +276,7 @@ fn begin_file(path: &Path) -> Result<State, Trouble> {
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(state)
+    Ok((state, standing))
 }
 
 fn begin(backend: impl StorageBackend, known: Known) -> Result<State, Trouble> {

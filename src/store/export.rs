@@ -65,7 +65,25 @@ impl Store {
     /// Makes a store of an export, of this format or an older one. A store that is there already
     /// is only replaced if that is said, and never while it is in use.
     pub fn import(path: &Path, export: &Export, replace: bool) -> Result<(), StoreError> {
-        let Export { format, mut tables } = export.clone();
+        Disk::put(path, &export.current()?, replace)
+    }
+}
+
+impl Export {
+    /// The state that a store made of it would have.
+    pub fn state(&self) -> Result<State, StoreError> {
+        let tables = self.current()?;
+        let store = Store::in_memory();
+        let put = store.disk.put_all(&tables);
+        put.and_then(|()| store.recall()).map_err(|error| match error {
+            StoreError::Damaged { what, .. } => StoreError::NotAnExport { what },
+            error => error,
+        })
+    }
+
+    /// Its tables in the format of this version.
+    fn current(&self) -> Result<Tables, StoreError> {
+        let Export { format, mut tables } = self.clone();
         let upgraded = migrate::upgrade(&mut tables, format);
         upgraded.map_err(|trouble| match trouble {
             Trouble::Damaged(what) => StoreError::NotAnExport { what },
@@ -78,6 +96,6 @@ impl Store {
         }
         let meta = tables.entry(META.name().into()).or_default();
         meta.insert(migrate::KEY.into(), migrate::FORMAT.into());
-        Disk::put(path, &tables, replace)
+        Ok(tables)
     }
 }

@@ -1,14 +1,14 @@
 //! What a store's file needs of the file system, so that no crash leaves half of one behind.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 use super::error::Trouble;
+use super::private::{self, Standing};
 
 /// A backend that is as long as it was made before anything is written that says so. redb 3.1 makes
 /// a file longer and writes the new length into its header before the next sync; a power failure
@@ -43,15 +43,16 @@ impl<B: StorageBackend> StorageBackend for Growing<B> {
     }
 }
 
-/// An empty file that only its owner can read, locked, where the new one comes from.
-pub(super) fn beside(path: &Path) -> Result<(PathBuf, FileBackend), Trouble> {
+/// An empty file that only its owner can read, locked, where the new one comes from; and what it is
+/// once it is in its place.
+pub(super) fn beside(path: &Path) -> Result<(PathBuf, FileBackend, Standing), Trouble> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let backend = FileBackend::new(options.open(&beside)?)?;
+    let file = private::open_or_create(Path::new(&beside))?;
+    let standing = Standing::of(path, &file)?;
+    let backend = FileBackend::new(file)?;
     backend.set_len(0)?;
-    Ok((beside.into(), backend))
+    Ok((beside.into(), backend, standing))
 }
 
 /// Puts a file in a place that must be free: unlike a renaming, a link does not take the place of
@@ -63,11 +64,6 @@ pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
         // Not every file system has links.
         Err(_) => fs::rename(from, to),
     }
-}
-
-pub(super) fn make_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(0o700).create(folder))
 }
 
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {

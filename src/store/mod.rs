@@ -13,6 +13,7 @@ mod disk;
 mod file;
 mod memory;
 mod page;
+mod private;
 mod tables;
 mod transaction;
 mod migrate;
@@ -37,6 +38,7 @@ pub use error::StoreError;
 pub use event::StoredEvent;
 pub use export::Export;
 pub use page::Page;
+pub use private::write_new;
 
 /// Events remembered, of all services.
 pub const EVENTS_KEPT: usize = 1_000;

@@ -8,11 +8,12 @@
 //! that copies on every write may need room all the same: then writing it fails, and who is told of the
 //! order is told that too.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::private::{self, Standing};
 use crate::state::Unstored;
 
 /// What a disk writes at once, mostly.
@@ -25,15 +26,17 @@ const MARK: &str = "pointsman unstored 1";
 #[derive(Debug)]
 pub struct Page {
     file: File,
+    standing: Standing,
 }
 
 impl Page {
     /// The page beside a store; answers with what it says too. Begins an empty one where there is none,
     /// and where what is there is none.
     pub fn open(store: &Path) -> io::Result<(Page, Vec<Unstored>)> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let page = Page { file: options.open(beside(store))? };
+        let path = beside(store);
+        private::folder_of(&path)?;
+        let file = private::open_or_create(&path)?;
+        let page = Page { standing: Standing::of(&path, &file)?, file };
         let mut bytes = [0; SIZE];
         if page.file.metadata()?.len() == SIZE as u64 {
             page.file.read_exact_at(&mut bytes, 0)?;
@@ -49,6 +52,7 @@ impl Page {
 
     /// Has the page say this and nothing else. It is on the disk when this returns.
     pub fn write(&self, unstored: &[Unstored]) -> io::Result<()> {
+        self.standing.check()?;
         let bytes = written(unstored).map_err(io::Error::other)?;
         self.file.write_all_at(&bytes, 0)?;
         self.file.sync_data()

@@ -52,7 +52,7 @@ impl Disk {
         let state = folder.join("state");
         std::fs::create_dir(&state).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&state);
+        mount.args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"]).arg(&state);
         if mount.output().await.is_ok_and(|output| output.status.success()) {
             return Disk::Mounted(state);
         }

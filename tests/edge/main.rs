@@ -29,6 +29,7 @@ mod rude_clients;
 mod said;
 mod routing;
 mod standing;
+mod state_files;
 mod slo;
 mod saved_files;
 mod source;

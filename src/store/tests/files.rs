@@ -168,3 +168,111 @@ fn a_thousand_revisions_of_three_services_stay_small() {
     let size = fs::metadata(&path).unwrap().len();
     assert!(size < 2 << 20, "{size}");
 }
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_link_in_the_place_of_a_store_is_not_followed() {
+    let (folder, path) = place();
+    let precious = folder.path().join("precious");
+    let empty = Store::in_memory().export().unwrap();
+    let refused = |done: Result<(), StoreError>| {
+        let said = done.unwrap_err().to_string();
+        assert!(said.contains("it is a link"), "{said}");
+        assert_eq!(fs::read(&precious).unwrap(), b"mine");
+    };
+    for name in ["store.redb", "store.redb.new", "store.unstored"] {
+        let (_inner, path) = place();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&precious, b"mine").unwrap();
+        std::os::unix::fs::symlink(&precious, path.with_file_name(name)).unwrap();
+        match name {
+            "store.unstored" => {
+                let said = Page::open(&path).unwrap_err().to_string();
+                assert!(said.contains("it is a link"), "{said}");
+                Page::remove(&path).unwrap();
+                assert_eq!(fs::read(&precious).unwrap(), b"mine");
+            }
+            _ => {
+                refused(Store::open(&path).map(drop));
+                refused(Store::import(&path, &empty, true));
+            }
+        }
+    }
+    // Where there is nothing behind it, nothing is made there.
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("nothing"), &path).unwrap();
+    assert!(Store::open(&path).is_err() && !folder.path().join("nothing").exists());
+}
+
+#[test]
+fn what_everybody_can_write_is_refused_and_what_is_too_wide_is_narrowed() {
+    let (folder, path) = place();
+    let state = path.parent().unwrap();
+    drop(Store::open(&path).unwrap());
+    drop(Page::open(&path).unwrap());
+    let page = path.with_extension("unstored");
+    let refused = |done: Result<(), String>| {
+        let said = done.unwrap_err();
+        assert!(said.contains("by everybody"), "{said}");
+    };
+    let open = || Store::open(&path).map(drop).map_err(|error| error.to_string());
+    let open_page = || Page::open(&path).map(drop).map_err(|error| error.to_string());
+    for (place, mode) in [(state, 0o777), (state, 0o1777), (folder.path(), 0o777), (&path, 0o606)] {
+        let before = mode_of(place);
+        chmod(place, mode);
+        refused(open());
+        let empty = Store::in_memory().export().unwrap();
+        refused(Store::import(&path, &empty, true).map_err(|error| error.to_string()));
+        chmod(place, before);
+    }
+    chmod(&page, 0o602);
+    refused(open_page());
+    chmod(&page, 0o600);
+    for (place, mode, narrowed) in
+        [(state, 0o770, 0o750), (&*path, 0o664, 0o600), (&*page, 0o644, 0o600)]
+    {
+        chmod(place, mode);
+        open().unwrap();
+        open_page().unwrap();
+        assert_eq!(mode_of(place), narrowed, "{place:?}");
+    }
+}
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn a_store_of_another_user_is_refused() {
+    let (_folder, path) = place();
+    drop(Store::open(&path).unwrap());
+    // Only who may do all can give a file away; what is said of owners has a test of its own.
+    let Ok(()) = std::os::unix::fs::chown(&path, Some(65_534), None) else { return };
+    let said = Store::open(&path).unwrap_err().to_string();
+    assert!(said.contains("belongs to user 65534"), "{said}");
+}
+
+#[test]
+fn a_store_that_vanishes_or_is_replaced_takes_nothing_more() {
+    let (_folder, path) = place();
+    let aside = path.with_extension("aside");
+    let store = Store::open(&path).unwrap();
+    let (page, _) = Page::open(&path).unwrap();
+    everything(0).commit(&store).unwrap();
+    let refused = |why: &str| {
+        let said = everything(1).commit(&store).unwrap_err();
+        assert!(matches!(said, StoreError::Write { .. }), "nothing of it has happened: {said}");
+        assert!(said.to_string().contains(why), "{said}");
+    };
+    fs::rename(&path, &aside).unwrap();
+    refused("somebody has removed");
+    fs::copy(&aside, &path).unwrap();
+    refused("another file was put in the place of");
+    fs::rename(&aside, &path).unwrap();
+    everything(1).commit(&store).unwrap();
+    fs::remove_file(path.with_extension("unstored")).unwrap();
+    assert!(page.write(&[]).unwrap_err().to_string().contains("somebody has removed"));
+}

@@ -1,0 +1,189 @@
+//! Files and folders that are ours alone: a path in, a file that nobody else can write or put in its
+//! place out, or why there is none.
+//!
+//! What is stored decides where traffic goes, and it holds the secret of cohorts. So it is taken from
+//! nobody: as ssh does with keys, what belongs to a stranger or what everybody can write is refused,
+//! and no link is followed. What is ours and only wider than it need be is narrowed, and that is told.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc::{ELOOP, O_NOFOLLOW, O_NONBLOCK};
+use nix::unistd::geteuid;
+
+/// May be written by those who are neither owner nor group.
+const BY_ALL: u32 = 0o002;
+/// May be written by the group.
+const BY_GROUP: u32 = 0o020;
+/// May be used by others than the owner.
+const BY_OTHERS: u32 = 0o077;
+/// Of a folder: what is in it can be removed by its owner alone.
+const STICKY: u32 = 0o1000;
+
+/// Which file a path stood for when it was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Standing {
+    /// The one that is open.
+    pub fn of(path: &Path, file: &File) -> io::Result<Standing> {
+        let about = file.metadata()?;
+        Ok(Standing { path: path.to_path_buf(), device: about.dev(), inode: about.ino() })
+    }
+
+    /// An error if the path stands for no file or another by now: what is written is lost then, or
+    /// belongs to nobody's state.
+    pub fn check(&self) -> io::Result<()> {
+        let gone = |what: &str| {
+            let (path, what) = (self.path.display(), what.to_string());
+            let help =
+                "what is written to it would be lost; bring it back, or start pointsman again";
+            Err(io::Error::other(format!("{what} {path} since it was opened: {help}")))
+        };
+        match fs::symlink_metadata(&self.path) {
+            Ok(about) if (about.dev(), about.ino()) == (self.device, self.inode) => Ok(()),
+            Ok(_) => gone("another file was put in the place of"),
+            Err(error) if error.kind() == ErrorKind::NotFound => gone("somebody has removed"),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The folder of this file, made if it is not there.
+pub(super) fn folder_of(path: &Path) -> io::Result<()> {
+    let named = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = named.unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    // A link to a folder is how systemd gives one to a user that is made up.
+    let folder = folder.canonicalize()?;
+    let about = fs::metadata(&folder)?;
+    let named = format!("the folder {}", folder.display());
+    refuse(&named, about.uid(), about.mode(), geteuid().as_raw())?;
+    if about.mode() & BY_GROUP != 0 {
+        narrow(&named, &about, BY_GROUP, |mode| fs::set_permissions(&folder, mode))?;
+    }
+    for above in folder.ancestors().skip(1) {
+        let mode = fs::metadata(above)?.mode();
+        if mode & BY_ALL != 0 && mode & STICKY == 0 {
+            let above = above.display();
+            return Err(io::Error::other(format!(
+                "{named} can be replaced by everybody, who can write {above}; `chmod o-w {above}`, \
+                 or name another `state_dir`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A file that is there.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    // Of a pipe nobody waits for the other end.
+    options.read(true).write(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
+    let file = options.open(path).map_err(|error| match error.raw_os_error() {
+        Some(ELOOP) => io::Error::other(
+            "it is a link, and what it leads to may be anybody's; put the file itself there",
+        ),
+        _ => error,
+    })?;
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let named = path.display().to_string();
+    refuse(&named, about.uid(), about.mode(), geteuid().as_raw())?;
+    if about.mode() & BY_OTHERS != 0 {
+        narrow(&named, &about, BY_OTHERS, |mode| file.set_permissions(mode))?;
+    }
+    Ok(file)
+}
+
+/// A file that is not there yet.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW);
+    options.open(path)
+}
+
+/// Writes a new file that only its owner can read; never in the place of one that is there.
+pub fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = create(path)?;
+    let written = file.write_all(text).and_then(|()| file.sync_all());
+    written.inspect_err(|_| {
+        // Half of it helps nobody.
+        let _ = fs::remove_file(path);
+    })
+}
+
+/// One that may be there: what a crash left of it, or of an earlier process.
+pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
+    match create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => open(path),
+        created => created,
+    }
+}
+
+/// A stranger's, or everybody's. The system's user is no stranger.
+fn refuse(named: &str, owner: u32, mode: u32, own: u32) -> io::Result<()> {
+    if owner != own && owner != 0 {
+        return Err(io::Error::other(format!(
+            "{named} belongs to user {owner}, and pointsman runs as user {own}; give it over with \
+             `chown`, or name another `state_dir`"
+        )));
+    }
+    if mode & BY_ALL != 0 {
+        return Err(io::Error::other(format!(
+            "{named} can be written by everybody (mode {:04o}): nobody knows whose it is; look at \
+             what is in it, then `chmod o-w` it, or name another `state_dir`",
+            mode & 0o7777
+        )));
+    }
+    Ok(())
+}
+
+/// Takes these rights away.
+fn narrow(
+    named: &str,
+    about: &Metadata,
+    rights: u32,
+    set: impl FnOnce(Permissions) -> io::Result<()>,
+) -> io::Result<()> {
+    let mode = about.mode() & 0o7777;
+    let narrowed = mode & !rights;
+    set(Permissions::from_mode(narrowed))?;
+    tracing::warn!(
+        "{named} was open to others than its owner: its mode is {narrowed:04o} now, and was {mode:04o}"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_strangers_or_everybodys_is_refused() {
+        let said = |owner, mode| refuse("it", owner, mode, 990).map_err(|error| error.to_string());
+        assert_eq!([said(990, 0o600), said(0, 0o755), said(990, 0o770)], [Ok(()), Ok(()), Ok(())]);
+        let stranger = said(1_000, 0o600).unwrap_err();
+        assert!(stranger.contains("it belongs to user 1000, and pointsman runs as user 990"));
+        assert!(said(990, 0o602).unwrap_err().contains("can be written by everybody (mode 0602)"));
+        // A folder in which each may remove only what is his own is still everybody's.
+        assert!(said(0, 0o1777).is_err());
+    }
+
+    #[test]
+    fn a_pipe_is_no_file_and_nobody_waits_for_its_other_end() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let pipe = folder.path().join("store.redb");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        assert!(open(&pipe).unwrap_err().to_string().contains("it is no file"));
+    }
+}

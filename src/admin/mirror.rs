@@ -24,5 +24,7 @@ pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
         );
         Problem::new(StatusCode::NOT_FOUND, "no-mirror", detail)
     })?;
-    Ok(Json(wire::Mirror::of(&service.name, mirror)).into_response())
+    let counted = snapshot.moment(admin.clock.now()).elapsed_since(mirror.state.since());
+    let since = (admin.clock.wall_time().seconds() - counted.as_secs_f64()).max(0.0);
+    Ok(Json(wire::Mirror::of(&service.name, mirror, since)).into_response())
 }

@@ -38,6 +38,7 @@ fn picture(mirror: &wire::Mirror) -> String {
     let wire::Mirror { service, to, differences, .. } = mirror;
     let mut parts = vec![
         format!("{service} mirrors {} of its requests to {to}", percent(mirror.percent)),
+        format!("since {}", jiff::Timestamp::from_second(mirror.since as i64).unwrap_or_default()),
         counts(mirror),
     ];
     if let Some(failure) = &mirror.last_failure {

@@ -338,8 +338,8 @@ impl<L: Listening> Controller<L> {
     fn begin(&self, rollout: Rollout, task: Task) {
         let (caller, control) = (self.wiring.caller.clone(), self.wiring.control.clone());
         let snapshot: Arc<Snapshot> = self.wiring.published.load();
-        let config = self.orders.config().clone();
-        let work = run_task(caller, rollout.clone(), task.clone(), snapshot, config);
+        let by = (self.orders.config().clone(), self.wiring.events.who(&snapshot));
+        let work = run_task(caller, rollout.clone(), task.clone(), snapshot, by);
         tokio::spawn(async move {
             let result = work.await;
             control.done(rollout.service, rollout.id, task, result).await;

@@ -12,13 +12,13 @@ use crate::rollout::{Finished, HookPoint, Query, Rollout, Task, TaskError};
 use crate::snapshot::Snapshot;
 use crate::upstream::DialAddress;
 
-/// Does a task of a rollout, by what the config in force says of it.
+/// Does a task of a rollout, by what the config in force says of it. Hooks are told `who` calls.
 pub(super) fn run_task(
     caller: Arc<Caller>,
     rollout: Rollout,
     task: Task,
     snapshot: Arc<Snapshot>,
-    config: Arc<Config>,
+    (config, who): (Arc<Config>, (Arc<str>, Arc<str>)),
 ) -> impl Future<Output = Result<Finished, TaskError>> + Send + 'static {
     let targets = targets(&snapshot, &rollout);
     async move {
@@ -34,7 +34,7 @@ pub(super) fn run_task(
                 else {
                     return Err(TaskError::NoHook);
                 };
-                call_hook(&caller, hook, &config.keys, &occasion(&rollout, point)).await
+                call_hook(&caller, hook, &config.keys, &occasion(&rollout, point, who)).await
             }
         }
     }
@@ -55,9 +55,15 @@ fn targets(snapshot: &Snapshot, rollout: &Rollout) -> Vec<DialAddress> {
     members.filter_map(|member| member.target.clone()).collect()
 }
 
-fn occasion(rollout: &Rollout, point: HookPoint) -> Occasion {
+fn occasion(
+    rollout: &Rollout,
+    point: HookPoint,
+    (pointsman, environment): (Arc<str>, Arc<str>),
+) -> Occasion {
     let at = rollout.asked(&Task::Hook(point.clone()));
     Occasion {
+        pointsman,
+        environment,
         point,
         service: rollout.service.clone(),
         rollout: rollout.id,

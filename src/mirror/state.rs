@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Differing;
-use crate::clock::WallTime;
+use crate::clock::{Moment, WallTime};
 
 /// How many differences are remembered.
 const MOST_DIFFERENCES: usize = 100;
@@ -17,6 +17,8 @@ const MOST_DIFFERENCES: usize = 100;
 /// What we know of the copies that one service sends to one pool.
 #[derive(Debug, Default)]
 pub struct MirrorState {
+    /// Since when it counts.
+    since: Moment,
     waiting: AtomicUsize,
     under_way: AtomicUsize,
     sent: AtomicU64,
@@ -100,6 +102,18 @@ pub struct QueuePlace(Arc<MirrorState>, Of);
 enum Of {
     Waiting,
     UnderWay,
+}
+
+impl MirrorState {
+    /// One that counts from now on.
+    pub fn since_now(now: Moment) -> MirrorState {
+        MirrorState { since: now, ..MirrorState::default() }
+    }
+
+    /// Since when it counts: since the process began, or since the copies go to their pool.
+    pub fn since(&self) -> Moment {
+        self.since
+    }
 }
 
 impl QueuePlace {

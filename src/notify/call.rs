@@ -34,6 +34,8 @@ pub struct Caller {
     /// Makes all of them.
     pub(super) client: Client,
     clock: Clock,
+    /// How many descriptors the commands of hooks may have open; none for as many as we.
+    pub(super) descriptors: Option<u64>,
 }
 
 /// One call.
@@ -66,7 +68,13 @@ pub struct Reply {
 impl Caller {
     /// A caller that trusts the system's certificates.
     pub fn new(clock: Clock) -> Caller {
-        Caller { client: Client::default(), clock }
+        Caller { client: Client::default(), clock, descriptors: None }
+    }
+
+    /// The same, whose commands may have so many descriptors open. Ours is raised as far as it goes,
+    /// which programs that walk over all of them, or use `select`, do not bear.
+    pub fn with_descriptors(self, soft: Option<u64>) -> Caller {
+        Caller { descriptors: soft, ..self }
     }
 
     /// The time it signs with.

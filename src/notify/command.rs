@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use rustix::process::{self, Resource, Rlimit, getrlimit, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -41,7 +42,7 @@ pub async fn run(
     run: &[String],
     variables: &[(&'static str, String)],
     input: Bytes,
-    limit: Duration,
+    (limit, descriptors): (Duration, Option<u64>),
 ) -> Result<String, CommandError> {
     let Some((program, arguments)) = run.split_first() else {
         return Err(CommandError::Empty);
@@ -64,6 +65,9 @@ pub async fn run(
     let mut child = spawned.map_err(not_run)?;
     // Dropped before the child, which is what keeps the group's number from being used again.
     let group = Group(child.id());
+    if let (Some(id), Some(most)) = (child.id(), descriptors) {
+        bound_descriptors(id, most);
+    }
     let (mut words, mut complaints) = (Kept::start(), Kept::end());
     let ended = timeout(limit, end_of(&mut child, input, &mut words, &mut complaints)).await;
     let end = match ended {
@@ -85,6 +89,17 @@ pub async fn run(
     };
     let complaints = complaints.last_lines();
     Err(CommandError::Failed { program: program.clone(), end, complaints })
+}
+
+/// Gives a child so many descriptors, of those that it may have at all. Between its beginning and this
+/// there is a moment: to have it set before would take what only `unsafe` can do.
+fn bound_descriptors(id: u32, most: u64) {
+    // Without a number it would be ours that is set.
+    let Some(id) = i32::try_from(id).ok().and_then(process::Pid::from_raw) else { return };
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let soft = maximum.map_or(most, |maximum| most.min(maximum));
+    // Who is gone by now needs none.
+    let _ = prlimit(Some(id), Resource::Nofile, Rlimit { current: Some(soft), maximum });
 }
 
 /// Waits for the end, while the input is written and the outputs are read.

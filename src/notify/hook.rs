@@ -19,6 +19,10 @@ use crate::split::BasisPoints;
 /// When and why a hook is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Occasion {
+    /// Which Pointsman calls.
+    pub pointsman: Arc<str>,
+    /// What that is part of; empty if nobody has said so.
+    pub environment: Arc<str>,
     /// Where the rollout is.
     pub point: HookPoint,
     /// Whose it is.
@@ -50,6 +54,8 @@ struct Told<'a> {
     id: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
+    pointsman: &'a str,
+    environment: &'a str,
     point: &'static str,
     service: &'a str,
     rollout: u64,
@@ -92,7 +98,9 @@ pub async fn call_hook(
             Err(TaskError::Webhook { address: shown(&url), why })
         }
         Hook::Command { run, timeout } => {
-            let line = command::run(run, &occasion.variables(), body, *timeout).await?;
+            let line =
+                command::run(run, &occasion.variables(), body, (*timeout, caller.descriptors))
+                    .await?;
             Ok(Finished::Agreed(line))
         }
     }
@@ -125,6 +133,8 @@ impl Occasion {
         let told = Told {
             id,
             kind: "rollout.hook",
+            pointsman: &self.pointsman,
+            environment: &self.environment,
             point: self.point.name(),
             service: &self.service,
             rollout: self.rollout,
@@ -141,8 +151,9 @@ impl Occasion {
         serde_json::to_vec(&told).expect("texts and numbers can be written as JSON")
     }
 
-    fn variables(&self) -> [(&'static str, String); 7] {
+    fn variables(&self) -> [(&'static str, String); 8] {
         [
+            ("POINTSMAN_NAME", self.pointsman.to_string()),
             ("POINTSMAN_SERVICE", self.service.to_string()),
             ("POINTSMAN_POINT", self.point.name().into()),
             ("POINTSMAN_FROM", self.from.to_string()),

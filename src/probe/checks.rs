@@ -110,8 +110,12 @@ async fn check(dialer: Arc<Dialer>, snapshot: Arc<Snapshot>, due: Due, clock: Cl
     let began = snapshot.moment(clock.now());
     let accepts = match timeout(within, dialer.connect(&target)).await {
         Ok(Ok(_)) => true,
-        // Of an upstream that says nothing.
-        Ok(Err(DialError::Exhausted)) => return,
+        // Of an upstream that says nothing; and as long as we lack what a check needs, it is not kept
+        // out for what it did before.
+        Ok(Err(DialError::Exhausted)) => {
+            let member = &snapshot.services[service].pools[pool].members.list()[member];
+            return member.upstream.note_unchecked(snapshot.moment(clock.now()));
+        }
         Ok(Err(_)) | Err(_) => false,
     };
     let (service, now) = (&snapshot.services[service], snapshot.moment(clock.now()));

@@ -34,6 +34,11 @@ impl Shares {
     }
 }
 
+/// The limit that we were given; none if it is not known.
+pub fn given() -> Option<u64> {
+    getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft)
+}
+
 /// Raises the limit as far as the process may by itself, and answers with it. The usual 1,024 is for
 /// programs that would not bear more, and is no bound on anything else.
 pub fn raise() -> usize {

@@ -181,6 +181,7 @@ impl Server {
         });
 
         let threads = workers(&config);
+        let given = descriptors::given();
         let shares = Shares::of(descriptors::raise(), threads * KEPT);
         let workers = Workers::start(threads)?;
         let lag = Arc::new(Lag::new(clock.now()));
@@ -227,7 +228,7 @@ impl Server {
             state: state_sender,
             events: events.clone(),
             notifier: notifier.clone(),
-            caller: Arc::new(Caller::new(clock)),
+            caller: Arc::new(Caller::new(clock).with_descriptors(given)),
             checks,
             control: control.clone(),
             is_admin_local: admin_address.is_local(),

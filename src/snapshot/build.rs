@@ -11,6 +11,7 @@ use crate::clock::Moment;
 use crate::config::{self, Config, ListenAddress};
 use crate::fallback::StaleStore;
 use crate::judge::{Ledger, Watched};
+use crate::mirror::MirrorState;
 use crate::route::RouteTable;
 use crate::split::{BasisPoints, ClientHash, Cut, Flags, Layout, Secret, Signer, Split};
 use crate::upstream::{Address, DialAddress, Labels, Proof, Upstream};
@@ -149,7 +150,7 @@ fn build_service(
         pools: service.pools.iter().map(pool).collect(),
         state: before.map(|before| before.state.clone()).unwrap_or_default(),
         stale: stale(service, before),
-        mirror: mirror(service, before),
+        mirror: mirror(service, before, now),
         salt: traffic.salt,
         sticky: service.sticky.clone(),
         signer: Signer::of(blueprint.secret),
@@ -184,12 +185,13 @@ fn stale(service: &config::Service, before: Option<&Service>) -> Option<Arc<Stal
 }
 
 /// What came of copies is told of one pool: another one begins anew.
-fn mirror(service: &config::Service, before: Option<&Service>) -> Option<Mirror> {
+fn mirror(service: &config::Service, before: Option<&Service>, now: Moment) -> Option<Mirror> {
     let settings = service.mirror.clone()?;
     let pool = service.pools.iter().position(|pool| pool.name == settings.to)?;
     let before = before.and_then(|before| before.mirror.as_ref());
     let same = before.filter(|before| before.settings.to == settings.to);
-    let state = same.map(|same| same.state.clone()).unwrap_or_default();
+    let state = same.map(|same| same.state.clone());
+    let state = state.unwrap_or_else(|| Arc::new(MirrorState::since_now(now)));
     Some(Mirror { settings, state, pool })
 }
 

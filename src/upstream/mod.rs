@@ -223,6 +223,14 @@ impl Upstream {
         }
     }
 
+    /// A connect check of it could not be made, for lack of what is ours: whether it still refuses is not
+    /// known, and the next request that may is to find out.
+    pub fn note_unchecked(&self, now: Moment) {
+        if self.conditions().any(Conditions::REFUSING) {
+            self.trials.note_unknown(now);
+        }
+    }
+
     /// Whether its connections are to be checked: nothing else would show that it accepts them again,
     /// and without requests goes on doing so.
     pub fn wants_check(&self) -> bool {

@@ -140,6 +140,11 @@ impl Trials {
         self.checks.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
+    /// Nobody can tell whether it accepts: it is tried as if it did, which shows nothing by itself.
+    pub(super) fn note_unknown(&self, now: Moment) {
+        self.accepted.store(now.micros(), Ordering::Relaxed);
+    }
+
     /// Whether a trial is under way.
     pub(super) fn is_under_way(&self) -> bool {
         self.word.load(Ordering::Acquire) & UNDER_WAY != 0
@@ -247,6 +252,18 @@ mod tests {
         assert_eq!(trials.leave(late, Some(true), 1), Shown::Nothing);
         assert_eq!(trials.enter(at(4)), None, "nor does it give another's place back");
         assert_eq!(trials.leave(trial, Some(true), 1), Shown::Works);
+    }
+
+    #[test]
+    fn one_of_which_nothing_can_be_learnt_is_tried_and_not_brought_back() {
+        let trials = Trials::default();
+        trials.begin(at(10));
+        trials.note_refused(at(10));
+        trials.note_unknown(at(11));
+        assert!(trials.due(Because::Refused, true).is_some());
+        assert_eq!(trials.note_accepted(at(12)), 1, "what showed nothing is not counted");
+        trials.note_refused(at(13));
+        assert_eq!(trials.due(Because::Refused, true), None);
     }
 
     #[test]

@@ -385,7 +385,7 @@ async fn what_came_of_copies_is_shown() {
     let shown = shown().await;
     assert_eq!(shown.code, 0);
     for part in [
-        "shop mirrors 100 % of its requests to green",
+        "shop mirrors 100 % of its requests to green\nsince 20",
         "SENT  FAILED  DROPPED  WAITING  SAME  OTHER STATUS  OTHER HEADERS  OTHER BODY",
         "the last 1 of 1 differences kept",
         "GET /    abc  body  4 bytes, hash ",

@@ -15,6 +15,10 @@ pub struct Mirror {
     pub to: String,
     /// The share of requests that are copied, in percent, of those that may be.
     pub percent: f64,
+    /// Since when the numbers below count, as Unix time in seconds: since the start, or since the copies
+    /// go to this pool.
+    #[serde(default)]
+    pub since: f64,
     /// Copies that were answered in time.
     pub sent: u64,
     /// Copies that were not sent because too many waited.
@@ -74,7 +78,7 @@ pub struct Differing {
 
 impl Mirror {
     /// What this service copies.
-    pub fn of(service: &str, mirror: &snapshot::Mirror) -> Mirror {
+    pub fn of(service: &str, mirror: &snapshot::Mirror, since: f64) -> Mirror {
         let snapshot::Mirror { settings, state, .. } = mirror;
         let counts = state.read();
         let count = |kind: Kind| counts.comparisons[kind as usize];
@@ -82,6 +86,7 @@ impl Mirror {
             service: service.to_string(),
             to: settings.to.to_string(),
             percent: settings.percent.percent(),
+            since,
             sent: counts.sent,
             dropped: counts.dropped,
             failed: counts.failed,

@@ -14,7 +14,7 @@ async fn shell(
     limit: Duration,
 ) -> Result<String, CommandError> {
     let command = ["/bin/sh", "-c", script].map(String::from);
-    run(&command, &[], input.into(), limit).await
+    run(&command, &[], input.into(), (limit, None)).await
 }
 
 #[tokio::test]
@@ -35,13 +35,14 @@ async fn a_command_that_fails_is_quoted_with_its_last_words() {
 
 #[tokio::test]
 async fn what_cannot_be_run_is_named() {
-    let none = run(&["/nowhere/deploy".into()], &[], Bytes::new(), PATIENT).await.unwrap_err();
+    let none =
+        run(&["/nowhere/deploy".into()], &[], Bytes::new(), (PATIENT, None)).await.unwrap_err();
     assert!(none.to_string().starts_with("cannot run `/nowhere/deploy`: No such file"), "{none}");
-    let empty = run(&[], &[], Bytes::new(), PATIENT).await;
+    let empty = run(&[], &[], Bytes::new(), (PATIENT, None)).await;
     assert_eq!(empty, Err(CommandError::Empty));
     // Without a shell, what it would take for its own is text.
     let command = ["echo", "$HOME", "; exit 1"].map(String::from);
-    let said = run(&command, &[], Bytes::new(), PATIENT).await;
+    let said = run(&command, &[], Bytes::new(), (PATIENT, None)).await;
     assert_eq!(said, Ok("$HOME ; exit 1".into()));
 }
 
@@ -118,4 +119,13 @@ async fn what_a_command_leaves_behind_is_neither_killed_nor_waited_for() {
         std::fs::read_to_string(path).unwrap()
     });
     assert_eq!(said.await.unwrap(), "alive\n");
+}
+
+#[tokio::test]
+async fn a_command_has_not_the_descriptors_that_were_raised_for_us() {
+    // It asks after it was told something, which it is after all that is set for it.
+    let command = ["/bin/sh", "-c", "read line; ulimit -Sn"].map(String::from);
+    let told = async |most| run(&command, &[], "go\n".into(), (PATIENT, most)).await.unwrap();
+    assert_eq!(told(Some(77)).await, "77");
+    assert_ne!(told(None).await, "77");
 }

@@ -10,6 +10,8 @@ use crate::server::clock::system;
 
 fn occasion(point: HookPoint) -> Occasion {
     Occasion {
+        pointsman: "edge-1".into(),
+        environment: "production".into(),
         point,
         service: "shop".into(),
         rollout: 7,
@@ -48,7 +50,8 @@ async fn a_webhook_is_told_the_occasion_and_may_agree() {
     let received = &receiver.calls()[0];
     assert_signed(received, b"s3cret");
     let expected = json!({
-        "id": occasion.id(), "type": "rollout.hook", "point": "before_step", "service": "shop",
+        "id": occasion.id(), "type": "rollout.hook", "pointsman": "edge-1",
+        "environment": "production", "point": "before_step", "service": "shop",
         "rollout": 7, "strategy": "blue-green", "from": "blue", "to": "green", "step": 2,
         "share": 12.5, "author": "ci", "reason": "release 5", "at": 1_700_000_000.5,
     });
@@ -117,6 +120,7 @@ async fn a_command_is_told_by_variables_and_by_json() {
         env.lines().filter(|line| !own.iter().any(|own| line.starts_with(own))).collect();
     let expected = [
         "POINTSMAN_FROM=blue",
+        "POINTSMAN_NAME=edge-1",
         "POINTSMAN_POINT=deploy",
         "POINTSMAN_ROLLOUT=7",
         "POINTSMAN_SERVICE=shop",

@@ -22,13 +22,48 @@ pub(super) fn whole(described: &OpenApi) -> Value {
             }
         }
     }
+    bound_numbers(&mut document);
     document["components"]["securitySchemes"] =
         json!({"token": {"type": "http", "scheme": "bearer"}});
     document
 }
 
+/// Whole numbers have as many digits as they are read with, which neither `int64` nor a `usize` without
+/// a format says.
+fn bound_numbers(document: &mut Value) {
+    match document {
+        Value::Object(fields) => {
+            let kind = fields.get("type");
+            let is_whole = kind.is_some_and(|kind| match kind.as_array() {
+                Some(kinds) => kinds.iter().any(|kind| kind == "integer"),
+                None => kind == "integer",
+            });
+            let is_narrow = fields.get("format").is_some_and(|format| format == "int32");
+            if is_whole && !is_narrow && !fields.contains_key("maximum") {
+                fields.insert("maximum".into(), json!(i64::MAX));
+            }
+            fields.values_mut().for_each(bound_numbers);
+        }
+        Value::Array(list) => list.iter_mut().for_each(bound_numbers),
+        _ => {}
+    }
+}
+
+/// What an `If-Match` may say, in the one parameter that is a header.
+fn condition(operation: &mut Map<String, Value>) {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        if parameter["name"] == "If-Match" {
+            // Nineteen digits fit into what revisions are counted with.
+            let pattern = "^(\\*|\"[0-9]{1,19}\")$";
+            parameter["schema"] = json!({"type": "string", "pattern": pattern});
+        }
+    }
+}
+
 fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let may_fail = failures(path, method, operation);
+    condition(operation);
     let is_probe = matches!(path, "/livez" | "/readyz");
     if !is_probe {
         // Without a `token_file` nobody needs one.
@@ -105,4 +140,27 @@ fn failures(
         all.push((StatusCode::INSUFFICIENT_STORAGE, "It cannot be stored; nothing has changed"));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::api;
+
+    #[test]
+    fn what_is_refused_for_its_form_is_described() {
+        let document = whole(&api().1);
+        let flip = &document["paths"]["/v1/services/{service}/flip"]["post"]["parameters"];
+        let condition = flip.as_array().unwrap().iter().find(|one| one["name"] == "If-Match");
+        assert_eq!(condition.unwrap()["schema"]["pattern"], "^(\\*|\"[0-9]{1,19}\")$");
+        let schemas = &document["components"]["schemas"];
+        let most = &schemas["PutMode"]["properties"]["most"];
+        assert_eq!((&most["minimum"], &most["maximum"]), (&json!(1), &json!(100_000)), "{most}");
+        let weight = &schemas["PostUpstream"]["properties"]["weight"];
+        assert_eq!((&weight["minimum"], &weight["maximum"]), (&json!(1), &json!(10_000)));
+        let limit = &document["paths"]["/v1/requests"]["get"]["parameters"][0]["schema"];
+        assert_eq!(limit["maximum"], json!(i64::MAX), "{limit}");
+        let mode = &document["paths"]["/v1/services/{service}/mode"]["put"]["responses"];
+        assert!(mode["409"].is_object());
+    }
 }

@@ -246,6 +246,7 @@ async fn set_breaker(
     responses(
         (status = 200, description = "The mode set", body = wire::ModeSet),
         (status = 404, description = "No such service", body = Problem),
+        (status = 409, description = "It is in another mode than `from`", body = Problem),
         (status = 422, description = "A bound is out of range", body = Problem)))]
 pub async fn put_mode(
     State(admin): State<Admin>,

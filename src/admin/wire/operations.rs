@@ -99,6 +99,7 @@ pub struct PutMode {
     pub length: Option<String>,
     /// How many requests a hold lets wait; 1,000 if left out.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 100_000)]
     pub most: Option<usize>,
     /// What requests are told during maintenance.
     #[serde(default)]
@@ -130,6 +131,7 @@ pub struct PostUpstream {
     pub address: String,
     /// Relative to the others of the pool, 1 to 10,000; 100 if left out, or what it was.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 10_000)]
     pub weight: Option<u16>,
     /// Why.
     #[serde(default)]

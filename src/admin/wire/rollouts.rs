@@ -36,6 +36,7 @@ pub struct StartRollout {
     pub to: Option<String>,
     /// `canary`, `blue-green`, `all-at-once` or `rolling`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(canary|blue-green|all-at-once|rolling)$")]
     pub strategy: Option<String>,
     /// Shares of the target in percent, rising to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,8 +12,7 @@
 //!
 //! # Four walks
 //!
-//! 1. *A request.* [`server::listen`] accepts, [`wire::client_stream`] bounds its waits,
-//!    [`wire::pingora_lane`] moves its bytes and asks [`exchange`] what to do, which asks
+//! 1. *A request.* [`server::listen`] accepts, [`wire::h1`] bounds its waits, moves its bytes and asks [`exchange`] what to do, which asks
 //!    [`snapshot::Snapshot::choose`]: [`route`] → service, [`split`] → pool, [`balance`] → upstream.
 //!    At the end one [`record::Record`] goes to the totals.
 //! 2. *A change of the file.* [`files::watch`] sees it, the controller reads and checks it with
@@ -29,7 +28,7 @@
 //!
 //! The core ([`clock`], [`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
 //! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`], [`rehearsal`], [`http`],
-//! [`exchange`], [`record`], [`state`], [`history`], [`orders`]) knows no pingora, no runtime, no file and no socket, and takes
+//! [`exchange`], [`record`], [`state`], [`history`], [`orders`]) knows no runtime, no file and no socket, and takes
 //! time and chance as arguments. The rim ([`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`],
 //! [`store`], [`control`], [`events`], [`notify`], [`observe`], [`admin`], [`server`],
 //! [`cli`]) has them all.

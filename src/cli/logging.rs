@@ -14,9 +14,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// pingora says each thing from its own point of view, mostly about clients that misbehave; our
-/// metrics say it better. `POINTSMAN_LOG=pingora_core=debug` brings it back.
-const DEFAULT: &str = "info,pingora_core=off,pingora_proxy=off,pingora_pool=off";
+/// What is said without being asked for.
+const DEFAULT: &str = "info";
 
 /// Starts logging at the level that `POINTSMAN_LOG` names, or `default`.
 pub fn start(format: LogFormat, default: Option<&str>) {

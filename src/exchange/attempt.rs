@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::Exchange;
 use super::again::Doubt;
 use super::phases::{Delivery, Heard, Link};
@@ -256,7 +254,7 @@ impl Exchange {
 
     /// A piece of the request's body. With its end all of it is on its way: from now on the upstream
     /// is waited for.
-    pub(super) fn note_request_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+    pub(super) fn note_request_body(&mut self, piece: Option<&[u8]>, is_end: bool) {
         self.copy_body(piece, is_end);
         let Some(asking) = &mut self.asking else { return };
         asking.to_upstream += piece.map_or(0, |piece| piece.len() as u64);

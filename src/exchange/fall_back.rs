@@ -4,7 +4,6 @@
 
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method};
 
@@ -209,7 +208,7 @@ impl Exchange {
     }
 
     /// A piece of the response's body, and its end.
-    pub(super) fn note_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+    pub(super) fn note_body(&mut self, piece: Option<&[u8]>, is_end: bool) {
         if let Some(piece) = piece {
             self.noted.to_client += piece.len() as u64;
             if let Some(asking) = &mut self.asking {

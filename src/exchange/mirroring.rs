@@ -74,7 +74,7 @@ impl Exchange {
     }
 
     /// A piece of the request's body, and its end.
-    pub(super) fn copy_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+    pub(super) fn copy_body(&mut self, piece: Option<&[u8]>, is_end: bool) {
         let Some(mirroring) = &mut self.mirroring else { return };
         let limit = mirroring.mirror.settings.body_limit;
         if let (Some(body), Some(piece)) = (&mut mirroring.body, piece) {

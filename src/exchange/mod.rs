@@ -38,6 +38,7 @@ use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::{FieldId, Fields};
 use crate::http::forwarded::{self, Client, Peer};
 use crate::http::hop_by_hop;
+use crate::http::response::Additions;
 use crate::http::trace_context::{TraceContext, hex};
 use crate::http::upgrade;
 use crate::http::view::text;
@@ -55,8 +56,8 @@ use fall_back::Kept;
 use mirroring::Mirroring;
 use phases::{Admission, Admitted, Sent};
 
-/// The longest body that is kept to be sent again: what pingora keeps.
-const REPLAYED: usize = 64 * 1024;
+/// The longest body that a lane keeps to send it again, in bytes.
+pub const REPLAYED: usize = 64 * 1024;
 
 /// The longest request id of a client that is kept.
 const LONGEST_REQUEST_ID: usize = 128;
@@ -394,6 +395,25 @@ impl Exchange {
         Answer::for_cause(cause, request, &self.request_id)
     }
 
+    /// What the client is told of something that is no request, or none that may be admitted. It is
+    /// ended by [`end_unread`](Exchange::end_unread).
+    pub fn refuse(&mut self, cause: Cause, fields: &Fields<'_>, peer: &Peer) -> Answer {
+        self.phase = Phase::Examined;
+        self.noted.client = peer.address;
+        self.identify(fields);
+        self.answer(cause, fields)
+    }
+
+    /// Hears that the client has left, with nobody to be told anything.
+    pub fn left(&mut self) {
+        self.cause = Some(Cause::ClientGone);
+    }
+
+    /// What is added to an upstream's head with this status.
+    fn additions(&self, status: u16) -> Additions<'_> {
+        Additions { id: &self.request_id, mark: self.mark(), cookie: self.set_cookie(status) }
+    }
+
     /// Why it failed, if it did and the lane has said so.
     pub fn cause(&self) -> Option<Cause> {
         self.cause
@@ -406,6 +426,11 @@ impl Exchange {
         let host = view.first(&HOST).unwrap_or_default();
         self.record(told, Said { method: method.as_str(), host, target, view: Some(view) });
         self.take_copy()
+    }
+
+    /// Ends what could not be read as a request.
+    pub fn end_unread(&mut self, told: Option<u16>) {
+        self.record(told, Said::default());
     }
 
     fn record(&mut self, told: Option<u16>, said: Said<'_>) {

@@ -21,24 +21,20 @@
 //!     let _ = attempt.failed(Cause::Reset, delivery);
 //! }
 //! ```
-//!
-//! A lane that is called by somebody else, hook by hook, cannot keep a borrow between two calls. It
-//! takes the phase up again with [`Exchange::attempt`] and [`Exchange::relay`], which are none
-//! when the request is in another.
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Method;
 use http::header::HeaderValue;
 
 use super::line::Line;
-use super::wait::Upload;
+use super::wait::{Upload, Wait};
 use super::{Exchange, Phase};
 use crate::config::Timeouts;
 use crate::http::answer::Answer;
 use crate::http::edits::Edits;
 use crate::http::failure::Cause;
+use crate::http::response::Additions;
 use crate::http::view::View;
 use crate::mirror::Copied;
 use crate::upstream::DialAddress;
@@ -156,6 +152,36 @@ impl<'e> Attempt<'e> {
         HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("localhost"))
     }
 
+    /// What becomes of the request's fields on the way to this upstream.
+    pub fn edits(&self) -> &Edits {
+        &self.0.edits
+    }
+
+    /// Whether the client's `Connection` names fields of its request, which go no further.
+    pub fn nominates(&self) -> bool {
+        self.0.nominates
+    }
+
+    /// Whether it asks for a switch of protocols that it may have.
+    pub fn switches(&self) -> bool {
+        self.0.asks_websocket
+    }
+
+    /// What is added to a head of the upstream's with this status.
+    pub fn additions(&self, status: u16) -> Additions<'_> {
+        self.0.additions(status)
+    }
+
+    /// What is waited for now.
+    pub fn wait(&self) -> Wait {
+        self.0.wait()
+    }
+
+    /// Whether another pool gets a copy of the request, which is made of what this upstream is sent.
+    pub fn is_copied(&self) -> bool {
+        self.0.mirroring.is_some()
+    }
+
     /// Hears which connection it goes out on.
     pub fn connected(&mut self, link: Link) {
         self.0.note_link(link);
@@ -168,7 +194,7 @@ impl<'e> Attempt<'e> {
     }
 
     /// Hears a piece of the request's body, and its end.
-    pub fn request_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+    pub fn request_body(&mut self, piece: Option<&[u8]>, is_end: bool) {
         self.0.note_request_body(piece, is_end);
     }
 
@@ -208,13 +234,33 @@ pub(super) enum Heard {
 }
 
 impl Relay<'_> {
+    /// What is added to the upstream's head, which has this status.
+    pub fn additions(&self, status: u16) -> Additions<'_> {
+        self.0.additions(status)
+    }
+
+    /// What is waited for now.
+    pub fn wait(&self) -> Wait {
+        self.0.wait()
+    }
+
+    /// The bounds of the service.
+    pub fn timeouts(&self) -> Timeouts {
+        self.0.timeouts()
+    }
+
+    /// Who answers.
+    pub fn target(&self) -> &DialAddress {
+        &self.0.asking().target
+    }
+
     /// Hears a piece of the request's body, which may still be coming in, and its end.
-    pub fn request_body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+    pub fn request_body(&mut self, piece: Option<&[u8]>, is_end: bool) {
         self.0.note_request_body(piece, is_end);
     }
 
     /// Hears a piece of the answer's body, and its end.
-    pub fn body(&mut self, piece: Option<&Bytes>, is_end: bool) {
+    pub fn body(&mut self, piece: Option<&[u8]>, is_end: bool) {
         self.0.note_body(piece, is_end);
     }
 
@@ -235,6 +281,8 @@ impl Relay<'_> {
     }
 }
 
+/// For tests, which do not keep a borrow between two calls.
+#[cfg(test)]
 impl Exchange {
     /// The attempt under way, or the first one of a request that has been admitted.
     pub fn attempt(&mut self) -> Option<Attempt<'_>> {

@@ -13,7 +13,8 @@ use crate::http::streaming::BodyKind;
 pub enum Wait {
     /// Nothing that the client's or the upstream's bytes could end.
     Nothing,
-    /// The rest of the request: something must move within this time.
+    /// The rest of the request: the upstream must take what there is of it within this time. How
+    /// long a client may take to send more is the connection's to say.
     Request(Duration),
     /// The next bytes in a tunnel, within this time.
     Tunnel(Duration),
@@ -41,11 +42,7 @@ impl Exchange {
         let timeouts = self.timeouts();
         match (asking.status, upload) {
             (Some(101), _) => Wait::Tunnel(timeouts.idle),
-            (_, Upload::ToCome) => {
-                // Longer than the client's own bound, so that a client that is late is told so.
-                let body = self.snapshot.config.server.client.body_timeout;
-                Wait::Request(timeouts.idle.max(body + Duration::from_secs(1)))
-            }
+            (_, Upload::ToCome) => Wait::Request(timeouts.idle),
             (None, Upload::Done) => Wait::Answer(timeouts.response),
             // One that began early is bounded like any other once the request has come in.
             (Some(_), Upload::Done) => Wait::Rest(match asking.kind {

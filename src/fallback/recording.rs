@@ -1,7 +1,7 @@
 //! A response on its way to a client, written down meanwhile: pieces of its body in, an entry of
 //! the store out once it has ended well.
 //!
-//! Pieces are copied: what pingora hands over are slices of larger buffers, and an entry that held
+//! Pieces are copied: what a lane hands over are slices of larger buffers, and an entry that held
 //! one would hold its whole buffer. What is being written down counts against the store's bound
 //! too; a response that does not fit is given up without a word, as it reaches its client anyway.
 

@@ -66,6 +66,16 @@ pub enum BadRequest {
     Path,
     /// A target that is neither a path nor a whole URI of HTTP.
     Target,
+    /// TLS where plain HTTP is spoken.
+    Tls,
+    /// A header of the PROXY protocol where none is expected.
+    ProxyHeader,
+    /// HTTP/2 where HTTP/1.1 is spoken.
+    Http2,
+    /// A version other than 1.x.
+    Version,
+    /// `CONNECT`: this is no forward proxy.
+    Connect,
     /// Any other breach of HTTP's grammar.
     Malformed,
     /// Too many bytes or fields before the body.
@@ -91,7 +101,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 22] = [
+    pub const REASONS: [&'static str; 27] = [
         "no_host",
         "host",
         "field_name",
@@ -101,6 +111,11 @@ impl Cause {
         "transfer_encoding",
         "path",
         "target",
+        "tls",
+        "proxy_header",
+        "http2",
+        "version",
+        "connect",
         "malformed",
         "header_too_large",
         "expectation",
@@ -208,6 +223,11 @@ impl BadRequest {
             BadRequest::TransferEncoding => "transfer_encoding",
             BadRequest::Path => "path",
             BadRequest::Target => "target",
+            BadRequest::Tls => "tls",
+            BadRequest::ProxyHeader => "proxy_header",
+            BadRequest::Http2 => "http2",
+            BadRequest::Version => "version",
+            BadRequest::Connect => "connect",
             BadRequest::Malformed => "malformed",
             BadRequest::HeaderTooLarge => "header_too_large",
             BadRequest::Expectation => "expectation",
@@ -231,6 +251,13 @@ impl BadRequest {
             BadRequest::TransferEncoding => (400, "the only transfer coding is chunked", false),
             BadRequest::Path => (400, "a path may not hold dot segments or NUL", true),
             BadRequest::Target => (400, "a target must be a path or a whole URI of HTTP", true),
+            BadRequest::Tls => (400, "this is TLS, and plain HTTP is spoken here", false),
+            BadRequest::ProxyHeader => {
+                (400, "this is a PROXY protocol header, and none is expected here", false)
+            }
+            BadRequest::Http2 => (400, "this is HTTP/2, and HTTP/1.1 is spoken here", false),
+            BadRequest::Version => (505, "only HTTP/1.0 and HTTP/1.1 are spoken here", false),
+            BadRequest::Connect => (405, "CONNECT is not served here", false),
             BadRequest::Malformed => (400, "the request is not valid HTTP", false),
             BadRequest::HeaderTooLarge => (431, "the header section is too large", false),
             BadRequest::Expectation => (417, "the only expectation is 100-continue", false),
@@ -255,6 +282,11 @@ mod tests {
             TransferEncoding,
             Path,
             Target,
+            Tls,
+            ProxyHeader,
+            Http2,
+            Version,
+            Connect,
             Malformed,
             HeaderTooLarge,
             Expectation,

@@ -56,6 +56,8 @@ fields! {
     ContentType, b"content-type";
     /// `Cookie`.
     Cookie, b"cookie";
+    /// `Date`.
+    Date, b"date";
     /// `Expect`.
     Expect, b"expect";
     /// `Forwarded` (RFC 7239).
@@ -66,6 +68,8 @@ fields! {
     KeepAlive, b"keep-alive";
     /// `Proxy-Authentication-Info`.
     ProxyAuthenticationInfo, b"proxy-authentication-info";
+    /// `Proxy-Authorization`.
+    ProxyAuthorization, b"proxy-authorization";
     /// `Proxy-Connection`.
     ProxyConnection, b"proxy-connection";
     /// `TE`.
@@ -138,24 +142,24 @@ impl FieldId {
         &NAMES[self as usize]
     }
 
-    const fn bit(self) -> u32 {
+    const fn bit(self) -> u64 {
         1 << self as u8
     }
 }
 
 /// Which fields a head carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Known(u32);
+pub struct Known(u64);
 
 impl Known {
     /// None.
     pub const NONE: Known = Known(0);
 
     /// Some that only a proxy may say and no rule knows one by one (see `http/claims.rs`).
-    pub const CLAIMS: Known = Known(1 << 31);
+    pub const CLAIMS: Known = Known(1 << 63);
 
     /// Any, as long as nobody has looked.
-    pub const ANY: Known = Known(u32::MAX);
+    pub const ANY: Known = Known(u64::MAX);
 
     /// These.
     pub const fn of(ids: &[FieldId]) -> Known {
@@ -250,7 +254,7 @@ mod tests {
         assert_eq!(FieldId::of_line(b"x-other"), None);
         assert_eq!(FieldId::of_line(&[b'x'; 99]), None);
         assert!(
-            FieldId::ALL.len() < 31,
+            FieldId::ALL.len() < 63,
             "each has a bit of its own, and two are left, for claims and for any"
         );
     }

@@ -1,8 +1,7 @@
 //! Fields that concern one connection only: a head's fields in, what `Connection` says of them and
 //! the names to remove from a response out.
 //!
-//! pingora 0.9.1 strips them from requests and passes them on in responses (RFC 9110 section
-//! 7.6.1). Framing fields stay: the lane owns the framing it writes.
+//! RFC 9110 section 7.6.1. Framing fields stay: the lane owns the framing it writes.
 
 use http::header::{
     AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE,

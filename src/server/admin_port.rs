@@ -24,7 +24,7 @@ use super::listen::PAUSE;
 use super::socket::Bound;
 use crate::observe::ListenerTally;
 use crate::outgoing::dial::is_exhaustion;
-use crate::wire::client_stream::Socket;
+use crate::wire::socket::Socket;
 
 /// How long a request's head may take, from when it could come on: so long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! Where connections come in: addresses in, one task for each connection out.
 //!
-//! The accept loops are ours and not pingora's, so that listeners can come and go while others
+//! Each address has an accept loop of its own, so that listeners can come and go while others
 //! run, port 0 can be asked what it became, connections are counted and bounded, and a panic
 //! costs one connection. Connections outlive their listener: taking an address away stops
 //! accepting on it and nothing else, and whoever had connected before is served.
@@ -19,8 +19,8 @@ use crate::config::{ListenAddress, Listener};
 use crate::control::{BindError, Listening};
 use crate::observe::ListenerTally;
 use crate::outgoing::dial::is_exhaustion;
-use crate::wire::client_stream::Socket;
 use crate::wire::clients::Serve;
+use crate::wire::socket::Socket;
 
 /// How long to wait when the process lacks descriptors or memory: giving some back takes a moment,
 /// and asking again at once would only spin.

@@ -45,9 +45,9 @@ use crate::snapshot::Published;
 use crate::state::{State, Unstored};
 use crate::store::{Page, Store, StoreError};
 use crate::wire::clients::Clients;
+use crate::wire::h1::Means;
 use crate::wire::holds::call_at_ends;
 use crate::wire::mirror::{self, send_copies};
-use crate::wire::pingora_lane::Means;
 use crate::wire::readers::Readers;
 use crate::wire::stop::Bounds;
 use descriptors::Shares;
@@ -269,6 +269,7 @@ impl Server {
         let shortage =
             watch_shortage(counts, tally, published.clone(), events.clone(), shares, clock);
         parts.start_as("the watch of shortages", shortage);
+        parts.start_as("the kept connections", clients.clone().sweep());
         parts.start_as("the probes", ended(probes_end));
         parts.start_as("the copies", ended(copies_end));
         if files.path().is_some() && options.watches_file {

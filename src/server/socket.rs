@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::ListenAddress;
 use crate::control::BindError;
-use crate::wire::client_stream::Socket;
+use crate::wire::socket::Socket;
 
 /// Connections the kernel may hold for us between two accepts.
 const BACKLOG: i32 = 4_096;

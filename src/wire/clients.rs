@@ -3,17 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use pingora::apps::ServerApp;
-use pingora::protocols::Stream;
-use pingora::proxy::HttpProxy;
-use tokio::sync::watch;
-
-use super::client_stream::{ClientStream, Socket};
-use super::connection::Connection;
-use super::deadline::Watch;
+use super::h1::{Lane, Means};
 use super::mirror::Mirrors;
-use super::pingora_lane::{Means, PingoraLane, pingora_lane};
-use super::stop::{Bounds, Stop};
+use super::socket::Socket;
+use super::stop::Bounds;
 use crate::clock::Clock;
 use crate::record::Reader;
 use crate::snapshot::Published;
@@ -30,14 +23,9 @@ pub trait Serve: Send + Sync + 'static {
 /// Serves client connections with the config in force when each came in.
 pub struct Clients {
     published: Arc<Published>,
-    clock: Clock,
-    proxy: Arc<HttpProxy<PingoraLane>>,
+    lane: Lane,
     /// The most connections that there are descriptors for.
     room: usize,
-    stop: Arc<Stop>,
-    /// What pingora would end its connections by: at once, with the next request on its way. So it
-    /// is never told; while the sender lives it goes on waiting.
-    never: (watch::Sender<bool>, watch::Receiver<bool>),
 }
 
 impl Clients {
@@ -50,29 +38,25 @@ impl Clients {
         means: Means,
         mirrors: Mirrors,
     ) -> Clients {
-        let proxy = Arc::new(pingora_lane(published.clone(), reader, clock, means, mirrors));
-        let never = watch::channel(false);
-        Clients { published, clock, proxy, room: means.clients, stop: Arc::default(), never }
+        let lane = Lane::new(published.clone(), reader, clock, means, mirrors);
+        Clients { published, lane, room: means.clients }
     }
 
     /// Has each connection end: with the next answer, or when it has said nothing for as long as
     /// this.
     pub fn wind_down(&self, bounds: Bounds) {
-        self.published.wind_down();
-        self.stop.call(bounds);
+        self.lane.wind_down(bounds);
+    }
+
+    /// Closes connections to upstreams that nobody needs, for ever.
+    pub async fn sweep(self: Arc<Self>) {
+        self.lane.sweep().await;
     }
 }
 
 impl Serve for Clients {
     async fn serve(self: Arc<Self>, socket: Socket) {
-        let peer = socket.peer(self.clock.now());
-        let limits = self.published.load().config.server.client.clone();
-        let connection = Connection::new(peer, limits, self.clock, self.stop.clone());
-        let connection = Arc::new(connection);
-        let stream: Stream = Box::new(ClientStream::new(socket, connection.clone()));
-        // HTTP/1.1 only so far: pingora gives back nothing to go on with.
-        let served = self.proxy.process_new(stream, &self.never.1);
-        Watch::new(served, connection).await;
+        self.lane.serve(socket).await;
     }
 
     fn most_connections(&self) -> usize {

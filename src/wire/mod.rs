@@ -1,17 +1,14 @@
 //! How bytes move: a client's connection in, requests to the exchange and bytes to upstreams out.
 //!
 //! What happens to a request is decided in [`exchange`](crate::exchange), which knows nothing of
-//! bytes. [`pingora_lane`] has the hooks that call it and decides nothing; `connection.rs` and
-//! `deadline.rs` hold the deadlines of a connection, `stop.rs` how all of them end, `mirror/` sends copies of requests.
+//! bytes. [`h1`] is the lane for HTTP/1.1, `clients.rs` who hands connections to it, `stop.rs` how all
+//! of them end; `readers.rs` reads the records of requests, `mirror/` sends copies of them.
 
 pub mod clients;
-pub mod client_stream;
-pub mod connection;
-pub mod deadline;
-pub mod stop;
-pub mod pingora_lane;
-pub mod readers;
-pub mod heads;
+pub mod h1;
 pub mod holds;
-mod request_log;
 pub mod mirror;
+pub mod readers;
+mod request_log;
+pub mod socket;
+pub mod stop;

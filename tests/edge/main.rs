@@ -20,7 +20,6 @@ mod full_disk;
 mod hanging_disk;
 mod harness;
 mod headers;
-mod http2_end;
 mod judging;
 mod mirror;
 mod rehearse;

@@ -1,0 +1,163 @@
+//! A client's connection: what it sends and takes, and for how long each is waited for.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::super::socket::Socket;
+use super::super::stop::Stop;
+use super::buffer::Buffer;
+use super::timer::Timer;
+use crate::clock::Clock;
+use crate::config::ClientLimits;
+use crate::http::codec::request::{RequestHead, RequestReader};
+use crate::http::codec::{Limits, Malformed};
+
+/// How much a client may send ahead of the answer it waits for; the rest stays in the socket.
+const AHEAD: usize = 64 * 1024;
+
+/// How much of what a client still sends is taken in behind the last answer, and for how long: to
+/// close before it has been read would reset the connection, and take the answer away with it.
+const LINGERED: usize = 1024 * 1024;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// One connection.
+pub(super) struct Client {
+    pub(super) socket: Socket,
+    /// What it has sent and nobody has read.
+    pub(super) inbox: Buffer,
+    pub(super) timer: Timer,
+    pub(super) limits: ClientLimits,
+}
+
+/// Why there is no request.
+pub(super) enum NoHead {
+    /// The client has left.
+    Gone,
+    /// Its head was not whole in time.
+    Late,
+    /// What came is no head.
+    Malformed(Malformed),
+}
+
+impl Client {
+    pub(super) fn new(
+        socket: Socket,
+        limits: ClientLimits,
+        clock: Clock,
+        stop: Arc<Stop>,
+    ) -> Client {
+        let (inbox, timer) = (Buffer::default(), Timer::new(clock, stop));
+        Client { socket, inbox, timer, limits }
+    }
+
+    /// Waits for the first byte of a request, of the connection's first for as long as for its head;
+    /// whether one came.
+    pub(super) async fn has_request(&mut self, is_first: bool) -> bool {
+        self.timer.restart();
+        poll_fn(|cx| match self.inbox.poll_fill(&mut self.socket, cx) {
+            Poll::Ready(read) => Poll::Ready(read.is_ok_and(|length| length > 0)),
+            Poll::Pending => {
+                let is_late = match is_first {
+                    true => self.timer.poll_late(self.limits.header_timeout, cx),
+                    false => self.timer.poll_idle(self.limits.keepalive, cx),
+                };
+                if is_late { Poll::Ready(false) } else { Poll::Pending }
+            }
+        })
+        .await
+    }
+
+    /// The next head.
+    pub(super) async fn head(&mut self, reader: &mut RequestReader) -> Result<RequestHead, NoHead> {
+        let limits = Limits { bytes: self.limits.header_bytes, fields: self.limits.header_fields };
+        self.timer.restart();
+        reader.begin();
+        poll_fn(|cx| {
+            loop {
+                match reader.read(self.inbox.bytes(), limits) {
+                    Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                    Ok(None) => {}
+                    Err(malformed) => return Poll::Ready(Err(NoHead::Malformed(malformed))),
+                }
+                match self.inbox.poll_fill(&mut self.socket, cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(Err(NoHead::Gone)),
+                    Poll::Pending if self.timer.poll_late(self.limits.header_timeout, cx) => {
+                        return Poll::Ready(Err(NoHead::Late));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Ready when the client has left. What it sends ahead is kept, so far as there is room for it:
+    /// behind that nobody sees it leave.
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.inbox.len() < AHEAD {
+            match ready!(self.inbox.poll_fill(&mut self.socket, cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Waits for this long, or until the client has left; whether it has.
+    pub(super) async fn pause(&mut self, within: Duration) -> bool {
+        self.timer.restart();
+        let left = poll_fn(|cx| {
+            if self.poll_left(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if self.timer.poll_late(within, cx) { Poll::Ready(false) } else { Poll::Pending }
+        });
+        left.await
+    }
+
+    /// Writes all of it.
+    pub(super) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        self.timer.restart();
+        poll_fn(|cx| {
+            while !bytes.is_empty() {
+                match self.socket.poll_write(cx, [bytes, &[], &[]]) {
+                    Poll::Ready(taken) => {
+                        bytes = &bytes[taken?..];
+                        self.timer.restart();
+                    }
+                    Poll::Pending if self.timer.poll_late(self.limits.send_timeout, cx) => {
+                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Ends the connection, once the client has had time to read what it was told.
+    pub(super) async fn linger(&mut self) {
+        self.timer.restart();
+        let mut left = LINGERED;
+        poll_fn(|cx| {
+            if self.socket.poll_shutdown(cx).is_pending() {
+                return Poll::Pending;
+            }
+            loop {
+                self.inbox.skip(self.inbox.len());
+                match self.inbox.poll_fill(&mut self.socket, cx) {
+                    Poll::Ready(Ok(length @ 1..)) if length < left => left -= length,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending if self.timer.poll_late(LINGER, cx) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    }
+}

@@ -1,0 +1,127 @@
+//! Connections to upstreams between two requests: kept by who has used one, taken by who needs one.
+//!
+//! A shelf for each thread that moves requests, so that two hardly ever want the same; nobody waits
+//! for one: whoever finds it taken opens a connection, or closes the one that it has.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::super::socket::Socket;
+use crate::snapshot::Snapshot;
+use crate::upstream::DialAddress;
+
+/// All that are kept.
+#[derive(Debug)]
+pub(super) struct Kept {
+    shelves: Vec<Mutex<Shelf>>,
+    /// The most on one shelf.
+    most: usize,
+}
+
+/// Those of one thread.
+#[derive(Debug, Default)]
+struct Shelf {
+    /// By upstream, the one used last at the end: it is the likeliest to live.
+    sockets: HashMap<DialAddress, Vec<Waiting>, foldhash::fast::RandomState>,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    socket: Socket,
+    /// When nobody has needed it for as long as its service lets it wait.
+    until: Instant,
+}
+
+impl Kept {
+    /// Room for so many, for so many threads.
+    pub(super) fn new(threads: usize, most: usize) -> Kept {
+        let shelves = (0..threads.max(1)).map(|_| Mutex::default()).collect();
+        Kept { shelves, most: most / threads.max(1) }
+    }
+
+    /// One that lives, to this address.
+    pub(super) fn take(&self, to: &DialAddress, cx: &mut Context<'_>) -> Option<Socket> {
+        let own = place(self.shelves.len());
+        // A request may be moved by another thread than its connection's last one.
+        let others = (0..self.shelves.len()).filter(|at| *at != own);
+        std::iter::once(own).chain(others).find_map(|at| self.shelf(at)?.take(to, cx))
+    }
+
+    /// Keeps one whose last answer has been read to its end.
+    pub(super) fn keep(&self, to: &DialAddress, socket: Socket, now: Instant, within: Duration) {
+        let Some(until) = now.checked_add(within) else { return };
+        let Some(mut shelf) = self.shelf(place(self.shelves.len())) else { return };
+        if shelf.count < self.most {
+            shelf.count += 1;
+            let waiting = Waiting { socket, until };
+            match shelf.sockets.get_mut(to) {
+                Some(others) => others.push(waiting),
+                None => drop(shelf.sockets.insert(to.clone(), vec![waiting])),
+            }
+        }
+    }
+
+    /// Closes those that have waited too long, that the other end has closed, or whose upstream is
+    /// gone.
+    pub(super) fn sweep(&self, now: Instant, snapshot: &Snapshot, cx: &mut Context<'_>) {
+        let mut known: Option<HashSet<&DialAddress>> = None;
+        for shelf in &self.shelves {
+            let Ok(mut shelf) = shelf.lock() else { continue };
+            if shelf.count == 0 {
+                continue;
+            }
+            let known = known.get_or_insert_with(|| targets(snapshot));
+            let mut count = 0;
+            shelf.sockets.retain(|to, waiting| {
+                let is_known = known.contains(to);
+                waiting.retain_mut(|one| is_known && now < one.until && is_alive(one, cx));
+                count += waiting.len();
+                !waiting.is_empty()
+            });
+            shelf.count = count;
+        }
+    }
+
+    fn shelf(&self, at: usize) -> Option<MutexGuard<'_, Shelf>> {
+        self.shelves[at].try_lock().ok()
+    }
+}
+
+impl Shelf {
+    fn take(&mut self, to: &DialAddress, cx: &mut Context<'_>) -> Option<Socket> {
+        let waiting = self.sockets.get_mut(to)?;
+        while let Some(mut one) = waiting.pop() {
+            self.count -= 1;
+            if is_alive(&mut one, cx) {
+                return Some(one.socket);
+            }
+        }
+        None
+    }
+}
+
+/// Whether nothing has come on it, not even its end: nobody has asked for anything. Readiness alone
+/// does not tell, for after a read that was exactly filled the runtime takes a socket for ready; so it
+/// is read, which is no system call where the runtime knows better.
+fn is_alive(waiting: &mut Waiting, cx: &mut Context<'_>) -> bool {
+    matches!(waiting.socket.poll_read(cx, &mut [0]), Poll::Pending)
+}
+
+fn targets(snapshot: &Snapshot) -> HashSet<&DialAddress> {
+    let pools = snapshot.services.iter().flat_map(|service| &service.pools);
+    let members = pools.flat_map(|pool| pool.members.list());
+    members.filter_map(|member| member.target.as_ref()).collect()
+}
+
+/// The place of the thread that this runs on, among so many.
+fn place(of: usize) -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    PLACE.with(|place| place % of)
+}

@@ -1,0 +1,168 @@
+//! The HTTP/1.1 lane: a client's connection in, its requests through the exchange and their bytes to
+//! upstreams and back out.
+//!
+//! What a message is says the codec (`http/codec/`), what becomes of a request the exchange; here
+//! bytes move and time passes. One task a connection and none a request; a connection that waits for
+//! its next request holds no room for bytes (`buffer.rs`), and one timer bounds all its waits
+//! (`timer.rs`). `client.rs` is the client's side, `kept.rs` has the connections to upstreams between
+//! two requests, `request.rs` one request on both sides, `pump.rs` a body on its way, `heads.rs` what
+//! is written before it.
+
+mod buffer;
+mod client;
+mod heads;
+mod kept;
+mod pump;
+mod request;
+mod timer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::mirror::Mirrors;
+use super::socket::Socket;
+use super::stop::{Bounds, Stop};
+use crate::clock::Clock;
+use crate::http::codec::Malformed;
+use crate::http::codec::request::RequestReader;
+use crate::http::codec::response::ResponseReader;
+use crate::http::failure::{BadRequest, Cause};
+use crate::record::Reader;
+use crate::snapshot::Published;
+use client::{Client, NoHead};
+use kept::Kept;
+use request::{Request, Then};
+
+/// How often connections to upstreams that nobody needs are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What there is to serve with.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// Threads that move requests; one at least.
+    pub workers: usize,
+    /// Connections of clients that there is room for.
+    pub clients: usize,
+    /// Connections to upstreams that may be kept for the next request.
+    pub kept: usize,
+}
+
+/// Serves connections.
+pub struct Lane {
+    published: Arc<Published>,
+    reader: Arc<dyn Reader>,
+    clock: Clock,
+    mirrors: Mirrors,
+    kept: Kept,
+    stop: Arc<Stop>,
+}
+
+impl Lane {
+    /// Serves what is published. The reader gets the records of requests, `mirrors` the copies of some.
+    pub fn new(
+        published: Arc<Published>,
+        reader: Arc<dyn Reader>,
+        clock: Clock,
+        means: Means,
+        mirrors: Mirrors,
+    ) -> Lane {
+        let kept = Kept::new(means.workers, means.kept);
+        Lane { published, reader, clock, mirrors, kept, stop: Arc::default() }
+    }
+
+    /// Has each connection end: with the next answer, or when it has said nothing for as long as
+    /// this.
+    pub fn wind_down(&self, bounds: Bounds) {
+        self.published.wind_down();
+        self.stop.call(bounds);
+    }
+
+    /// Serves one connection to its end.
+    pub async fn serve(&self, socket: Socket) {
+        let peer = socket.peer(self.clock.now());
+        let limits = self.published.load().config.server.client.clone();
+        let mut client = Client::new(socket, limits, self.clock, self.stop.clone());
+        let mut requests = RequestReader::default();
+        let mut is_first = true;
+        while client.has_request(is_first).await {
+            is_first = false;
+            // All that is needed while there are requests and not while there are none: most of a
+            // future's size.
+            if !Box::pin(self.serve_requests(&mut client, &peer, &mut requests)).await {
+                return;
+            }
+        }
+    }
+
+    /// Serves the requests that are there; whether the connection waits for more.
+    async fn serve_requests(
+        &self,
+        client: &mut Client,
+        peer: &crate::http::forwarded::Peer,
+        requests: &mut RequestReader,
+    ) -> bool {
+        let mut responses = ResponseReader::default();
+        loop {
+            let head = match client.head(requests).await {
+                Ok(head) => head,
+                Err(NoHead::Gone) => return false,
+                Err(none) => {
+                    request::refuse(self, client, peer, cause_of(&none)).await;
+                    return false;
+                }
+            };
+            let bytes = client.inbox.split(head.length);
+            let request = Request::new(self, client, peer, &head, bytes.bytes(), requests.lines());
+            match request.serve(&mut responses).await {
+                Then::Next if client.inbox.is_empty() => return true,
+                Then::Next => {}
+                Then::Close => return false,
+                Then::Linger => {
+                    client.linger().await;
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Closes connections to upstreams that nobody needs, for ever.
+    pub async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let (now, snapshot) = (self.clock.now(), self.published.load());
+            std::future::poll_fn(|cx| {
+                self.kept.sweep(now, &snapshot, cx);
+                std::task::Poll::Ready(())
+            })
+            .await;
+        }
+    }
+}
+
+/// What is wrong with what is no request.
+fn cause_of(none: &NoHead) -> Cause {
+    match none {
+        NoHead::Gone => Cause::ClientGone,
+        NoHead::Late => Cause::ClientTimeout,
+        NoHead::Malformed(malformed) => Cause::BadRequest(rule(*malformed)),
+    }
+}
+
+/// Which rule it breaks.
+fn rule(malformed: Malformed) -> BadRequest {
+    match malformed {
+        Malformed::TooLong | Malformed::TooManyFields => BadRequest::HeaderTooLarge,
+        Malformed::Target => BadRequest::Target,
+        Malformed::FieldName | Malformed::SpaceBeforeColon => BadRequest::FieldName,
+        Malformed::FieldValue => BadRequest::FieldValue,
+        Malformed::ContentLength => BadRequest::ContentLength,
+        Malformed::TransferEncoding => BadRequest::TransferEncoding,
+        Malformed::TwoFramings => BadRequest::TwoFramings,
+        Malformed::Tls => BadRequest::Tls,
+        Malformed::ProxyHeader => BadRequest::ProxyHeader,
+        Malformed::Http2 => BadRequest::Http2,
+        Malformed::Version => BadRequest::Version,
+        Malformed::Connect => BadRequest::Connect,
+        _ => BadRequest::Malformed,
+    }
+}

@@ -1,0 +1,202 @@
+//! One direction of a message's bytes: a body's reader and two sockets in, the same body on the other
+//! side out.
+//!
+//! It reads no more than it can write: what the receiver does not take stays where it is, and at last
+//! in the sender.
+
+use std::task::{Context, Poll};
+
+use super::super::socket::Socket;
+use super::buffer::Buffer;
+use crate::http::codec::body::{BodyReader, Event};
+use crate::http::codec::chunks::{self, CHUNK_END, LAST_CHUNK};
+
+/// Pieces up to this length are copied behind what is before them, so that they leave in one write; larger
+/// ones are written where they lie.
+const COPIED: usize = 4 * 1024;
+
+/// How much is gathered before it is written.
+const GATHERED: usize = 16 * 1024;
+
+/// Why a body ended before its end.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// Nothing more can be read of it: the connection failed, or ended too early.
+    Reading,
+    /// What was read is no body.
+    Malformed,
+    /// Nothing more can be written.
+    Writing,
+}
+
+/// Moves one body.
+#[derive(Debug)]
+pub(super) struct Pump {
+    body: BodyReader,
+    in_chunks: bool,
+    /// What goes out first: a head, sizes of chunks, small pieces.
+    pub(super) lead: Vec<u8>,
+    written: usize,
+    /// Then so many bytes at the front of the buffer that is read into.
+    piece: usize,
+    /// Then this.
+    tail: &'static [u8],
+    is_over: bool,
+    /// Bytes that have moved, in or out.
+    pub(super) moved: u64,
+}
+
+impl Pump {
+    /// A body that is read so, and written in chunks or as it is, behind `lead`.
+    pub(super) fn new(body: BodyReader, in_chunks: bool, lead: Vec<u8>) -> Pump {
+        let (written, piece, moved) = (0, 0, 0);
+        Pump { body, in_chunks, lead, written, piece, tail: &[], is_over: false, moved }
+    }
+
+    /// Whether it waits for the receiver.
+    pub(super) fn is_writing(&self) -> bool {
+        self.written < self.lead.len() || self.piece > 0 || !self.tail.is_empty()
+    }
+
+    /// Whether the end of the body has been read.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// What came behind the body.
+    pub(super) fn body(&self) -> &BodyReader {
+        &self.body
+    }
+
+    /// How it goes on where it begins anew for another receiver: what was read of it so far is in
+    /// `lead`.
+    pub(super) fn restart(&mut self, lead: Vec<u8>, buffer: &mut Buffer) {
+        buffer.skip(std::mem::take(&mut self.piece));
+        (self.lead, self.written, self.tail) = (lead, 0, &[]);
+        if self.is_over && self.in_chunks {
+            self.lead.extend_from_slice(LAST_CHUNK);
+        }
+    }
+
+    /// A piece as it is written.
+    pub(super) fn frame(&self, piece: &[u8], into: &mut Vec<u8>) {
+        if self.in_chunks {
+            chunks::write_size(piece.len(), into);
+        }
+        into.extend_from_slice(piece);
+        if self.in_chunks {
+            into.extend_from_slice(CHUNK_END);
+        }
+    }
+
+    /// Moves what can be moved; ready when all of it has been written. `hear` is told of each piece,
+    /// and of the end.
+    pub(super) fn poll(
+        &mut self,
+        (from, buffer): (&mut Socket, &mut Buffer),
+        to: &mut Socket,
+        cx: &mut Context<'_>,
+        mut hear: impl FnMut(Option<&[u8]>, bool),
+    ) -> Poll<Result<(), Broken>> {
+        loop {
+            match self.poll_write(buffer, to, cx) {
+                Poll::Ready(Ok(())) if self.is_over => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => {}
+                other => return other,
+            }
+            if let Err(broken) = self.take(buffer, &mut hear) {
+                return Poll::Ready(Err(broken));
+            }
+            if self.is_writing() || self.is_over {
+                continue;
+            }
+            buffer.widen();
+            match buffer.poll_fill(from, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reading)),
+                Poll::Ready(Ok(0)) => match (&self.body, self.body.close()) {
+                    (BodyReader::UntilClose, _) | (_, Ok(())) => self.end(&mut hear),
+                    (_, Err(_)) => return Poll::Ready(Err(Broken::Reading)),
+                },
+                Poll::Ready(Ok(length)) => self.moved += length as u64,
+            }
+        }
+    }
+
+    /// Writes what is to be written.
+    fn poll_write(
+        &mut self,
+        buffer: &mut Buffer,
+        to: &mut Socket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        while self.is_writing() {
+            let lead = &self.lead[self.written..];
+            let before = lead.len();
+            let parts = [lead, &buffer.bytes()[..self.piece], self.tail];
+            let taken = match to.poll_write(cx, parts) {
+                Poll::Ready(Ok(taken)) => taken,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Writing)),
+                Poll::Pending => return Poll::Pending,
+            };
+            self.moved += taken as u64;
+            let of_lead = taken.min(before);
+            let of_piece = (taken - of_lead).min(self.piece);
+            self.written += of_lead;
+            buffer.skip(of_piece);
+            self.piece -= of_piece;
+            self.tail = &self.tail[taken - of_lead - of_piece..];
+        }
+        self.lead.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes in what has been read.
+    fn take(
+        &mut self,
+        buffer: &mut Buffer,
+        hear: &mut impl FnMut(Option<&[u8]>, bool),
+    ) -> Result<(), Broken> {
+        while !self.is_over && self.lead.len() < GATHERED {
+            let read = self.body.read(buffer.bytes()).map_err(|_| Broken::Malformed)?;
+            match read.event {
+                Event::Wanting => {
+                    buffer.skip(read.used);
+                    return Ok(());
+                }
+                Event::End => {
+                    buffer.skip(read.used);
+                    self.end(hear);
+                }
+                Event::Piece(range) => {
+                    let length = range.len();
+                    hear(Some(&buffer.bytes()[range.clone()]), false);
+                    if length <= COPIED {
+                        let mut lead = std::mem::take(&mut self.lead);
+                        self.frame(&buffer.bytes()[range], &mut lead);
+                        self.lead = lead;
+                        buffer.skip(read.used);
+                        continue;
+                    }
+                    if self.in_chunks {
+                        chunks::write_size(length, &mut self.lead);
+                        self.tail = CHUNK_END;
+                    }
+                    buffer.skip(range.start);
+                    self.piece = length;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, hear: &mut impl FnMut(Option<&[u8]>, bool)) {
+        self.is_over = true;
+        if self.in_chunks {
+            self.lead.extend_from_slice(LAST_CHUNK);
+        }
+        hear(None, true);
+    }
+}

@@ -1,0 +1,123 @@
+//! How long a connection waits: what it waits for and the time in, whether it is late out.
+//!
+//! One timer a connection. The clock of a wait starts when the connection first has to wait, so that
+//! what comes at once never costs a look at the time.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use tokio::sync::futures::OwnedNotified;
+use tokio::time::Sleep;
+
+use super::super::stop::{Bounds, Stop};
+use crate::clock::Clock;
+
+/// The time of one connection.
+pub(super) struct Timer {
+    clock: Clock,
+    alarm: Alarm,
+    /// When the wait under way began; none while its clock has not started.
+    since: Option<Instant>,
+    stop: Arc<Stop>,
+    /// What wakes the connection when the process stops; asked once, as its task stays the same.
+    called: Option<Pin<Box<OwnedNotified>>>,
+    is_asked: bool,
+    /// When a tunnel is over whatever moves in it: set once the process stops.
+    until: Option<Instant>,
+}
+
+impl Timer {
+    pub(super) fn new(clock: Clock, stop: Arc<Stop>) -> Timer {
+        let called = Some(Box::pin(stop.called()));
+        let (alarm, since, until) = (Alarm::default(), None, None);
+        Timer { clock, alarm, since, stop, called, is_asked: false, until }
+    }
+
+    /// Something has happened that was waited for: the next wait has a time of its own.
+    pub(super) fn restart(&mut self) {
+        self.since = None;
+    }
+
+    /// Since when what is waited for has been waited for, to be resumed behind another wait.
+    pub(super) fn begun(&self) -> Option<Instant> {
+        self.since
+    }
+
+    /// Goes on with a wait that began then.
+    pub(super) fn resume(&mut self, begun: Option<Instant>) {
+        self.since = begun;
+    }
+
+    /// Whether the wait under way has lasted for so long; if not, the task is woken when it has.
+    pub(super) fn poll_late(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
+        self.poll_stop(cx);
+        if within == Duration::MAX {
+            return false;
+        }
+        let since = *self.since.get_or_insert_with(|| self.clock.now());
+        self.alarm.poll_due(since + within, cx)
+    }
+
+    /// The same of a client that may say something, or nothing, for so long; less once the process
+    /// stops.
+    pub(super) fn poll_idle(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
+        self.poll_stop(cx);
+        let bounds = self.stop.bounds();
+        self.poll_late(bounds.map_or(within, |bounds| bounds.idle.min(within)), cx)
+    }
+
+    /// The same of a tunnel in which nothing moves for so long; once the process stops it ends in
+    /// time all the same.
+    pub(super) fn poll_tunnel(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
+        self.poll_stop(cx);
+        if let Some(Bounds { tunnels, .. }) = self.stop.bounds() {
+            let until = *self.until.get_or_insert_with(|| self.clock.now() + tunnels);
+            if self.alarm.poll_due(until, cx) {
+                return true;
+            }
+        }
+        self.poll_late(within, cx)
+    }
+
+    /// Asks once to be woken when the process stops. A wait for the next request begins anew then.
+    fn poll_stop(&mut self, cx: &mut Context<'_>) {
+        let Some(called) = &mut self.called else { return };
+        if !self.is_asked {
+            self.is_asked = true;
+            // Whether it has been called is seen below.
+            let _ = called.as_mut().poll(cx);
+        }
+        if self.stop.bounds().is_some() {
+            self.called = None;
+            self.since = None;
+        }
+    }
+}
+
+/// A timer that follows a moving deadline.
+///
+/// It runs to the earliest deadline it was ever set to and only then looks for the one in force:
+/// deadlines move with every request, timers are too dear to move along.
+#[derive(Debug, Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Whether this time has come; if not, the task is woken when it does.
+    fn poll_due(&mut self, due: Instant, cx: &mut Context<'_>) -> bool {
+        let due = tokio::time::Instant::from_std(due);
+        let timer = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= due {
+                return true;
+            }
+            timer.as_mut().reset(due);
+        }
+        false
+    }
+}

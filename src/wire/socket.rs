@@ -1,0 +1,95 @@
+//! A connection's socket, of a client or of an upstream: bytes in, bytes out.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::http::forwarded::Peer;
+use crate::upstream::DialAddress;
+
+/// A connected socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix domain socket.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// A new connection to this address.
+    pub(super) async fn connect(to: &DialAddress) -> io::Result<Socket> {
+        match to {
+            DialAddress::Socket(address) => {
+                let stream = TcpStream::connect(address).await?;
+                // What is written is whole, and waits for nothing.
+                stream.set_nodelay(true)?;
+                Ok(Socket::Tcp(stream))
+            }
+            DialAddress::Unix(path) => UnixStream::connect(&**path).await.map(Socket::Unix),
+        }
+    }
+
+    /// The other end, connected since then.
+    pub fn peer(&self, since: Instant) -> Peer {
+        match self {
+            Socket::Tcp(tcp) => match tcp.peer_addr() {
+                Ok(address) => Peer::new(address.ip(), "http", since),
+                Err(_) => Peer::without_address("http", since),
+            },
+            Socket::Unix(_) => Peer::unix("http", since),
+        }
+    }
+
+    /// Reads into what is free of `into`; 0 at the end.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut read = ReadBuf::new(into);
+        let polled = match self {
+            Socket::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut read),
+            Socket::Unix(unix) => Pin::new(unix).poll_read(cx, &mut read),
+        };
+        polled.map_ok(|()| read.filled().len())
+    }
+
+    /// Writes the beginning of these, one behind the other; how much of them was taken, at least one
+    /// byte.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: [&[u8]; 3],
+    ) -> Poll<io::Result<usize>> {
+        let written = match parts {
+            [only, [], []] | [[], only, []] | [[], [], only] => match self {
+                Socket::Tcp(tcp) => Pin::new(tcp).poll_write(cx, only),
+                Socket::Unix(unix) => Pin::new(unix).poll_write(cx, only),
+            },
+            parts => {
+                let parts = parts.map(IoSlice::new);
+                match self {
+                    Socket::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, &parts),
+                    Socket::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, &parts),
+                }
+            }
+        };
+        match written {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => written,
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Socket::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+        }
+    }
+}

@@ -26,7 +26,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
 use http::header::{HOST, HeaderValue};
 use smallvec::SmallVec;
 
@@ -41,7 +40,6 @@ use crate::http::hop_by_hop;
 use crate::http::response::Additions;
 use crate::http::trace_context::{TraceContext, hex};
 use crate::http::upgrade;
-use crate::http::view::text;
 use crate::mirror::Copied;
 use crate::record::{Noted, Reader, Record, Said};
 use crate::route::Facts;
@@ -235,11 +233,7 @@ impl Exchange {
         }
         self.identify(&fields);
         self.is_idempotent = head.method.is_idempotent();
-        self.tries = if self.may_be_sent_twice(head.method, &fields) {
-            Tries::Readily
-        } else {
-            Tries::IfNeedBe
-        };
+        self.tries = if self.is_light(&fields) { Tries::Readily } else { Tries::IfNeedBe };
         let Client { address: client, is_doubtful } =
             forwarded::client(&fields, peer, &server.trusted_proxies);
         (self.noted.client, self.noted.is_client_doubtful) = (client, is_doubtful);
@@ -253,15 +247,9 @@ impl Exchange {
         }
     }
 
-    /// Whether it may be sent twice, as far as its head tells.
-    fn may_be_sent_twice(&self, method: &Method, fields: &Fields<'_>) -> bool {
-        if !self.is_idempotent || matches!(*method, Method::GET | Method::HEAD) {
-            return self.is_idempotent;
-        }
-        let length = |digits| text(digits)?.parse::<usize>().ok();
-        let fits = |digits| length(digits).is_some_and(|length| length <= REPLAYED);
-        !fields.has(FieldId::TransferEncoding)
-            && fields.first(FieldId::ContentLength).is_none_or(fits)
+    /// Whether it may be sent twice, and is here as a whole: who sends a body may take their time.
+    fn is_light(&self, fields: &Fields<'_>) -> bool {
+        self.is_idempotent && !has_body(fields)
     }
 
     /// What becomes of a request that has a place, or is refused one for good.
@@ -504,6 +492,13 @@ impl From<Why> for Cause {
             Why::Maintenance => Cause::Maintenance,
         }
     }
+}
+
+/// Whether a request's fields announce a body.
+fn has_body(fields: &Fields<'_>) -> bool {
+    let is_some = |length: &[u8]| length.iter().any(|digit| *digit != b'0');
+    fields.has(FieldId::TransferEncoding)
+        || fields.first(FieldId::ContentLength).is_some_and(is_some)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod endings;
 mod mirroring;
 mod one_client;
 mod phases;
+mod trials;
 
 const FILE: &str = r#"
 [[listeners]]

@@ -99,7 +99,7 @@ fn is_due(pool: &Pool, member: &Member, now: Moment) -> bool {
     let last = member.upstream.checked.last().map(|(began, _)| began);
     let is_refusing = || {
         let is_time = last.is_none_or(|last| now.elapsed_since(last) >= EVERY);
-        member.upstream.wants_check() && is_time
+        member.upstream.wants_check(now) && is_time
     };
     // Who is taken out is none of anybody's business.
     (pool.state.wanted.is_due(last, now, EVERY) || is_refusing()) && member.is_left_in()
@@ -167,7 +167,7 @@ mod tests {
         };
         upstream.note_refused(snapshot.moment(clock.now()));
         check_it().await;
-        assert!(upstream.wants_check() && upstream.trial_due(true).is_none());
+        assert!(upstream.wants_check(later()) && upstream.trial_due(true).is_none());
         let listener = socket.listen(8).unwrap();
         check_it().await;
         assert!(upstream.is_out() && upstream.trial_due(true).is_some());
@@ -201,7 +201,7 @@ mod tests {
             while upstream.accepts_since(asked) != Some(accepts) {
                 sleep(Duration::from_millis(1)).await;
             }
-            upstream.wants_check()
+            upstream.wants_check(asked)
         };
         assert!(!known(true).await);
         drop(listener);

@@ -233,8 +233,8 @@ impl Upstream {
 
     /// Whether its connections are to be checked: nothing else would show that it accepts them again,
     /// and without requests goes on doing so.
-    pub fn wants_check(&self) -> bool {
-        self.conditions().any(Conditions::REFUSING) && !self.trials.is_under_way()
+    pub fn wants_check(&self, now: Moment) -> bool {
+        self.conditions().any(Conditions::REFUSING) && !self.trials.is_under_way(now)
     }
 
     /// Something went wrong with it.

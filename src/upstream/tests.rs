@@ -40,12 +40,12 @@ fn whatever_put_it_out_good_trials_end_it_and_it_starts_slowly() {
     upstream.note_failing(&breaker, at(1), &mut draws);
     upstream.note_refused(at(1));
     assert_eq!(upstream.trial_due(true), None);
-    assert!(upstream.wants_check());
+    assert!(upstream.wants_check(at(1)));
     upstream.note_accepted(3, at(2));
     assert_eq!(upstream.unwell_since(), Some(at(1)));
     assert_eq!(upstream.trial_due(true).map(|due| due.at), Some(at(2)), "whatever its time");
     let trial = upstream.trials.enter(at(2)).unwrap();
-    assert!(!upstream.wants_check(), "a request finds out");
+    assert!(!upstream.wants_check(at(2)), "a request finds out");
     assert_eq!(upstream.trials.leave(trial, Some(false), 3), Shown::Fails);
     upstream.stay_out(false, Some(&settings), &breaker, at(3), &mut draws);
     let own = upstream.ejection.until().max(upstream.trials.until());
@@ -68,7 +68,7 @@ fn where_nobody_comes_checks_in_a_row_bring_it_back_with_its_breaker() {
     upstream.note_refused(at(3));
     for second in 4..6 {
         upstream.note_accepted(3, at(second));
-        assert!(upstream.is_out() && upstream.wants_check());
+        assert!(upstream.is_out() && upstream.wants_check(at(second)));
     }
     let trial = upstream.trials.enter(at(6)).unwrap();
     upstream.trials.leave(trial, None, 3);

@@ -4,7 +4,9 @@
 //! What put it out says what brings it back. One that refused connections is tried as soon as a
 //! connect check finds that it accepts; one that answered badly, when a probe of it succeeds or its
 //! own time is over, and while nobody else is well, once a second. A trial is one request at a
-//! time; a few good answers in a row end it all (see the table in `docs/architecture.md`).
+//! time; a few good answers in a row end it all (see the table in `docs/architecture.md`). One that
+//! has shown nothing for two seconds holds up no other, or whoever sends a request slowly would keep
+//! all of them away; what becomes of it counts all the same.
 //!
 //! Who was asked while it was out carries the number of that time: what ends late decides nothing.
 
@@ -16,10 +18,14 @@ use crate::clock::Moment;
 /// Between two trials of one while nobody is well.
 pub const APART: Duration = Duration::from_secs(1);
 
+/// So long a trial under way keeps others from being made.
+const SETTLES: Duration = Duration::from_secs(2);
+
 /// What an upstream that is out has shown.
 #[derive(Debug, Default)]
 pub struct Trials {
-    /// Number of its time out (32 bits), whether a trial is under way (1), good answers (31).
+    /// Number of its time out (32 bits), of the last trial in it (11), whether that is under way (1),
+    /// good answers (20).
     word: AtomicU64,
     /// When the last trial began, or it was put out, in microseconds.
     tried: AtomicU64,
@@ -39,6 +45,7 @@ pub struct Trials {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trial {
     turn: u32,
+    nth: u64,
     /// Whether it is the one that holds the place of the trial.
     pub is_due: bool,
 }
@@ -76,8 +83,10 @@ pub struct Due {
     pub at: Moment,
 }
 
-const UNDER_WAY: u64 = 1 << 31;
+const UNDER_WAY: u64 = 1 << 20;
 const GOOD: u64 = UNDER_WAY - 1;
+const NTH: u64 = 0x7FF << 21;
+const ONE: u64 = 1 << 21;
 
 impl Trials {
     /// It is put out now, or was in vain tried for another reason: what was good before is forgotten.
@@ -89,24 +98,37 @@ impl Trials {
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 
-    /// Lets a request through as the trial; none if one is under way.
+    /// Lets a request through as the trial; none if one is under way that may still show something
+    /// soon.
     pub fn enter(&self, now: Moment) -> Option<Trial> {
         let word = self.word.load(Ordering::Acquire);
-        let taken = word & UNDER_WAY == 0
-            && self
-                .word
-                .compare_exchange(word, word | UNDER_WAY, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok();
-        taken.then(|| {
-            self.tried.store(now.micros(), Ordering::Relaxed);
+        if self.keeps_others(word, now) {
+            return None;
+        }
+        let nth = (word & NTH).wrapping_add(ONE) & NTH;
+        let next = word & !NTH | nth | UNDER_WAY;
+        // Before the word: who sees that this one is under way sees since when.
+        self.tried.store(now.micros(), Ordering::Relaxed);
+        let taken = self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed);
+        taken.ok().map(|_| {
             self.checks.store(0, Ordering::Relaxed);
-            Trial { turn: (word >> 32) as u32, is_due: true }
+            Trial { turn: (word >> 32) as u32, nth, is_due: true }
         })
     }
 
     /// Lets a request through beside any trial, because nobody is well.
     pub fn pass(&self) -> Trial {
-        Trial { turn: (self.word.load(Ordering::Acquire) >> 32) as u32, is_due: false }
+        let turn = (self.word.load(Ordering::Acquire) >> 32) as u32;
+        Trial { turn, nth: 0, is_due: false }
+    }
+
+    /// Whether a trial under way keeps others from being made.
+    fn keeps_others(&self, word: u64, now: Moment) -> bool {
+        word & UNDER_WAY != 0 && now < self.tried() + SETTLES
+    }
+
+    fn tried(&self) -> Moment {
+        Moment::from_micros(self.tried.load(Ordering::Relaxed))
     }
 
     /// Hears how it went; `None` if nobody knows. It is back after this many good answers in a row.
@@ -116,7 +138,9 @@ impl Trials {
             if (word >> 32) as u32 != trial.turn {
                 return Shown::Nothing;
             }
-            let rest = if trial.is_due { word & !UNDER_WAY } else { word };
+            // What was replaced gives nobody's place back.
+            let is_the_one = trial.is_due && word & NTH == trial.nth;
+            let rest = if is_the_one { word & !UNDER_WAY } else { word };
             let (next, shown) = match is_good {
                 None => (rest, Shown::Nothing),
                 Some(false) => (rest & !GOOD, Shown::Fails),
@@ -145,9 +169,9 @@ impl Trials {
         self.accepted.store(now.micros(), Ordering::Relaxed);
     }
 
-    /// Whether a trial is under way.
-    pub(super) fn is_under_way(&self) -> bool {
-        self.word.load(Ordering::Acquire) & UNDER_WAY != 0
+    /// Whether a trial is under way that may still show something soon.
+    pub(super) fn is_under_way(&self, now: Moment) -> bool {
+        self.keeps_others(self.word.load(Ordering::Acquire), now)
     }
 
     /// It refused a connection, or could not be reached.
@@ -191,15 +215,14 @@ impl Trials {
         self.until.store(0, Ordering::Relaxed);
     }
 
-    /// When it is to be tried; none while a trial is under way, or until something else happens.
+    /// When it is to be tried; not while a trial is under way and may show something soon, and none
+    /// until something else happens.
     pub(super) fn due(&self, because: Because, is_another_well: bool) -> Option<Due> {
         let is_by_probes = because == Because::Probes;
-        let due = |is_blind, at| Due { is_blind, is_by_probes, at };
         let word = self.word.load(Ordering::Acquire);
-        if word & UNDER_WAY != 0 {
-            return None;
-        }
-        let tried = Moment::from_micros(self.tried.load(Ordering::Relaxed));
+        let tried = self.tried();
+        let free = if word & UNDER_WAY != 0 { tried + SETTLES } else { Moment::default() };
+        let due = |is_blind, at: Moment| Due { is_blind, is_by_probes, at: at.max(free) };
         if word & GOOD != 0 {
             // It has begun to work: whatever comes next may see whether it goes on.
             return Some(due(false, Moment::default()));
@@ -267,6 +290,34 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_that_shows_nothing_holds_up_no_other_and_counts_all_the_same() {
+        let trials = Trials::default();
+        trials.begin(at(1));
+        let slow = trials.enter(at(2)).unwrap();
+        let just_before = Moment::from_micros((at(2) + SETTLES).micros() - 1);
+        assert_eq!(trials.enter(just_before), None);
+        assert!(trials.is_under_way(just_before) && !trials.is_under_way(at(2) + SETTLES));
+        let next = trials.enter(at(2) + SETTLES).unwrap();
+        assert_eq!(trials.leave(slow, Some(true), 2), Shown::Nothing);
+        assert_eq!(trials.enter(at(5)), None, "it gave no other's place back");
+        assert_eq!(trials.leave(next, Some(true), 2), Shown::Works, "the slow one's answer counts");
+    }
+
+    #[test]
+    fn of_many_at_once_one_is_the_trial_though_the_one_before_shows_nothing() {
+        for round in 0..200 {
+            let trials = Trials::default();
+            trials.begin(at(1));
+            let _slow = trials.enter(at(2)).unwrap();
+            let entered = std::thread::scope(|scope| {
+                let each = [(); 4].map(|()| scope.spawn(|| trials.enter(at(9)).is_some()));
+                each.into_iter().filter_map(|one| one.join().ok()).filter(|is_in| *is_in).count()
+            });
+            assert_eq!(entered, 1, "in round {round}");
+        }
+    }
+
+    #[test]
     fn what_put_it_out_says_when_it_is_tried() {
         let trials = Trials::default();
         let due = |because, is_another_well| {
@@ -286,7 +337,8 @@ mod tests {
             assert_eq!(due(because, true), Some((false, at(12))), "{because:?}");
         }
         let trial = trials.enter(at(13)).unwrap();
-        assert_eq!(due(Because::Refused, true), None, "one at a time");
+        let free = at(13) + SETTLES;
+        assert_eq!(due(Because::Refused, true), Some((false, free)), "one at a time");
         trials.leave(trial, Some(true), 3);
         assert_eq!(due(failed, true), Some((false, at(0))), "then whatever comes next");
         let trial = trials.enter(at(14)).unwrap();

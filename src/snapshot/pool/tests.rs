@@ -244,6 +244,31 @@ fn a_post_is_a_trial_only_if_nothing_better_comes_for_two_seconds() {
 }
 
 #[test]
+fn who_sends_a_trial_slowly_keeps_nobody_from_showing_that_it_works() {
+    let mut bench = Bench::new(1);
+    bench.answer(0, 500, 25);
+    assert_eq!(bench.pick(), Err(Why::Open));
+    bench.pass(Duration::from_secs(1));
+    let mut dripping = Vec::new();
+    for _ in 0..3 {
+        // Three that send a byte now and then, each let through as soon as it may be.
+        let Ok(pick) = bench.choose(Tries::IfNeedBe) else {
+            bench.pass(Duration::from_secs(2));
+            continue;
+        };
+        let Bench { pool, stability, now, draws, .. } = &mut bench;
+        let (tries, spares) = (Tries::IfNeedBe, false);
+        let ask = Ask { stability, tried: &[], key: None, spares, tries, now: *now };
+        dripping.push(pool.commit(pick, &ask, draws).unwrap());
+        bench.pass(Duration::from_secs(2));
+    }
+    assert!(!dripping.is_empty());
+    let tried = [200; 3].map(|status| bench.tries(status));
+    assert_eq!(tried, [Some(0); 3], "two seconds after the last of them");
+    assert!(!bench.pool.state.breaker.is_open() && bench.pick() == Ok(0));
+}
+
+#[test]
 fn good_trials_end_the_throttle_too() {
     let mut bench = Bench::new(1);
     bench.answer(0, 503, 30);

@@ -301,7 +301,7 @@ impl Life {
     fn check(&mut self) {
         for member in self.pool.members.list() {
             let place = usize::from(member.upstream.name.as_bytes()[10] - b'1');
-            if member.upstream.wants_check() && self.does[place] != Does::Refuses {
+            if member.upstream.wants_check(self.now) && self.does[place] != Does::Refuses {
                 member.upstream.note_accepted(3, self.now);
             }
         }

@@ -32,7 +32,7 @@ pub struct Side {
     pub latency: Distribution,
     /// How long those took whose upstreams have just started: they are not judged.
     pub cold: Distribution,
-    /// What the split sent here in this tick: requests or, where clients stick, clients that were
-    /// first seen in this step.
+    /// What the split sent here in this tick: requests or, where clients stick, clients that the
+    /// rollout had not seen before.
     pub arrivals: u64,
 }

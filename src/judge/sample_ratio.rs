@@ -34,7 +34,7 @@ impl SampleRatio {
         SampleRatio { share, ..SampleRatio::default() }
     }
 
-    /// Weighs what arrived in a tick: requests, or users that were first seen in this step.
+    /// Weighs what arrived in a tick: requests, or users that the rollout had not seen before.
     pub fn tick(&mut self, stable: u64, canary: u64) {
         if !std::mem::replace(&mut self.has_begun, true) {
             return;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Counts, Errors};
 
 pub use sample::{Failing, Sample};
-pub use users::{UserCounts, Users};
+pub use users::{Known, UserCounts, Users};
 
 /// Strata that are told apart; the rest share the last place.
 pub const STRATA: usize = 64;
@@ -78,7 +78,8 @@ pub struct AccountReading {
     pub attempts: Counts,
     /// Attempts, by the account beside.
     pub extra: Counts,
-    /// Requests that the split sent here, or users that were first seen, where users are known.
+    /// Requests that the split sent here, or users that the rollout had not seen before, where users
+    /// are known.
     pub arrivals: u64,
     /// Attempts by stratum.
     pub strata: Vec<Counts>,
@@ -96,21 +97,22 @@ impl Ledger {
         metrics: Vec<Box<str>>,
         knows_users: bool,
     ) -> Ledger {
-        let account = || Account::new(knows_users);
+        let known = knows_users.then(Arc::<Known>::default);
+        let account = || Account::new(known.clone());
         let (stable, target) = (account(), account());
         Ledger { errors, extra, metrics, stable, target, sample: Sample::default() }
     }
 }
 
 impl Account {
-    fn new(knows_users: bool) -> Account {
+    fn new(known: Option<Arc<Known>>) -> Account {
         Account {
             attempts: Tally::default(),
             extra: Tally::default(),
             arrivals: AtomicU64::new(0),
             strata: (0..STRATA).map(|_| Tally::default()).collect(),
             metrics: Default::default(),
-            users: knows_users.then(Users::default),
+            users: known.map(Users::new),
         }
     }
 
@@ -153,7 +155,7 @@ impl Account {
         }
     }
 
-    /// A step begins: every user is one who has not failed and has not been seen in it.
+    /// A step begins: every user is one who has not failed in it.
     pub fn begin_step(&self) {
         self.users.iter().for_each(Users::begin_step);
     }
@@ -238,14 +240,20 @@ mod tests {
     }
 
     #[test]
-    fn users_arrive_once_a_step() {
+    fn users_arrive_once_a_rollout_whichever_pool_they_get() {
         let ledger = Ledger::new(Errors::default(), None, Vec::new(), true);
+        let arrivals = || [&ledger.stable, &ledger.target].map(|account| account.read().arrivals);
         for user in [1, 2, 1] {
             ledger.stable.arrive(Some(user));
         }
-        assert_eq!(ledger.stable.read().arrivals, 2);
-        ledger.stable.begin_step();
-        ledger.stable.arrive(Some(1));
-        assert_eq!(ledger.stable.read().arrivals, 3);
+        assert_eq!(arrivals(), [2, 0]);
+        for account in [&ledger.stable, &ledger.target] {
+            account.begin_step();
+            // Known ones, as many as somebody remembers, at the start of a step.
+            (1..=2).for_each(|user| account.arrive(Some(user)));
+        }
+        assert_eq!(arrivals(), [2, 0]);
+        ledger.target.arrive(Some(3));
+        assert_eq!(arrivals(), [2, 1]);
     }
 }

@@ -7,6 +7,7 @@
 //! `judge.md` 2.4). Bitmaps indexed by the client's hash hold who has: users that share a bit count
 //! as one, which is rare up to a tenth as many users as there are bits.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Counts;
@@ -27,8 +28,8 @@ pub struct Users {
     failed: Bitmap,
     /// Was active in this second.
     active: Bitmap,
-    /// Was sent here in this step.
-    known: Bitmap,
+    /// Was sent to either pool since the rollout began.
+    known: Arc<Known>,
     exposed: AtomicU64,
     events: AtomicU64,
 }
@@ -42,12 +43,23 @@ pub struct UserCounts {
     pub events: u64,
 }
 
-impl Default for Users {
-    fn default() -> Users {
+/// Who was sent to either pool of a rollout.
+#[derive(Debug)]
+pub struct Known(Bitmap);
+
+impl Default for Known {
+    fn default() -> Known {
+        Known(Bitmap::empty())
+    }
+}
+
+impl Users {
+    /// Nobody yet; `known` is shared with the users of the other pool.
+    pub fn new(known: Arc<Known>) -> Users {
         Users {
             failed: Bitmap::empty(),
             active: Bitmap::empty(),
-            known: Bitmap::empty(),
+            known,
             exposed: AtomicU64::new(0),
             events: AtomicU64::new(0),
         }
@@ -55,9 +67,10 @@ impl Default for Users {
 }
 
 impl Users {
-    /// Whether the user is new in this step.
+    /// Whether the user is new to the rollout. Who knows which pool it gets can send to one of them
+    /// alone as often as it likes; of users that nobody has seen before nobody knows it.
     pub fn arrive(&self, user: u32) -> bool {
-        self.known.set(user)
+        self.known.0.set(user)
     }
 
     /// An attempt for this user is over. One whose user nobody knows is a user of its own.
@@ -90,7 +103,6 @@ impl Users {
     /// A new step begins.
     pub fn begin_step(&self) {
         self.failed.clear();
-        self.known.clear();
     }
 }
 
@@ -176,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_user_fails_once_a_step_and_is_at_risk_until_then() {
-        let users = Users::default();
+        let users = Users::new(Arc::default());
         users.note(Some(7), false);
         users.note(Some(7), false);
         assert_eq!(users.read(), counts(1, 0), "active once a second");
@@ -194,7 +206,7 @@ mod tests {
 
     #[test]
     fn everybody_begins_anew_wherever_their_bits_are() {
-        let users = Users::default();
+        let users = Users::new(Arc::default());
         let everywhere = || (0..USERS).step_by(1_000).chain([USERS - 1]);
         let many = everywhere().count() as u64;
         for second in 1..=3 {
@@ -204,12 +216,12 @@ mod tests {
         assert_eq!(everywhere().filter(|&user| users.arrive(user)).count() as u64, many);
         assert!(everywhere().all(|user| !users.arrive(user)));
         users.begin_step();
-        assert!(everywhere().all(|user| users.arrive(user)));
+        assert!(everywhere().all(|user| !users.arrive(user)), "they are known for good");
     }
 
     #[test]
     fn requests_of_nobody_known_are_users_of_their_own() {
-        let users = Users::default();
+        let users = Users::new(Arc::default());
         users.note(None, true);
         users.note(None, false);
         assert_eq!(users.read(), counts(2, 1));

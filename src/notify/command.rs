@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use rustix::process::{self, Resource, Rlimit, getrlimit, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::call::{clean, first_line};
 use crate::rollout::{CommandEnd, CommandError};
@@ -44,6 +44,17 @@ pub async fn run(
     input: Bytes,
     (limit, descriptors): (Duration, Option<u64>),
 ) -> Result<String, CommandError> {
+    run_until(run, variables, input, (limit, descriptors), sleep(limit)).await
+}
+
+/// The same until its time is over.
+async fn run_until(
+    run: &[String],
+    variables: &[(&'static str, String)],
+    input: Bytes,
+    (limit, descriptors): (Duration, Option<u64>),
+    over: impl Future<Output = ()>,
+) -> Result<String, CommandError> {
     let Some((program, arguments)) = run.split_first() else {
         return Err(CommandError::Empty);
     };
@@ -69,17 +80,17 @@ pub async fn run(
         bound_descriptors(id, most);
     }
     let (mut words, mut complaints) = (Kept::start(), Kept::end());
-    let ended = timeout(limit, end_of(&mut child, input, &mut words, &mut complaints)).await;
+    let ended = end_of(&mut child, input, (&mut words, &mut complaints), over).await;
     let end = match ended {
-        Ok(Ok(status)) => {
+        Ok(Some(status)) => {
             group.release();
             match status.success() {
                 true => return Ok(first_line(words.bytes())),
                 false => CommandEnd::Exited { code: status.code(), status: status.to_string() },
             }
         }
-        Ok(Err(error)) => CommandEnd::Unknown(error.to_string()),
-        Err(_) => {
+        Err(error) => CommandEnd::Unknown(error.to_string()),
+        Ok(None) => {
             drop(group);
             match timeout(BURIAL, child.wait()).await {
                 Ok(_) => CommandEnd::TimedOut(limit),
@@ -102,13 +113,14 @@ fn bound_descriptors(id: u32, most: u64) {
     let _ = prlimit(Some(id), Resource::Nofile, Rlimit { current: Some(soft), maximum });
 }
 
-/// Waits for the end, while the input is written and the outputs are read.
+/// Waits for the end, while the input is written and the outputs are read; none if the time is over
+/// before it. What is listened to after the end is no part of that time.
 async fn end_of(
     child: &mut Child,
     input: Bytes,
-    words: &mut Kept,
-    complaints: &mut Kept,
-) -> std::io::Result<ExitStatus> {
+    (words, complaints): (&mut Kept, &mut Kept),
+    over: impl Future<Output = ()>,
+) -> std::io::Result<Option<ExitStatus>> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let talk = async {
         let write = async {
@@ -119,14 +131,20 @@ async fn end_of(
         };
         tokio::join!(write, words.read(stdout), complaints.read(stderr));
     };
-    tokio::pin!(talk);
-    tokio::select! {
-        status = child.wait() => {
-            let _ = timeout(LAST_WORDS, talk).await;
-            status
+    tokio::pin!(talk, over);
+    let mut is_said = false;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break Some(status?),
+            () = &mut talk, if !is_said => is_said = true,
+            // It may have ended, and nobody has told yet.
+            () = &mut over => break child.try_wait()?,
         }
-        () = &mut talk => child.wait().await,
+    };
+    if status.is_some() && !is_said {
+        let _ = timeout(LAST_WORDS, talk).await;
     }
+    Ok(status)
 }
 
 /// A process group that is killed when this is dropped.

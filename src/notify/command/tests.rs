@@ -129,3 +129,30 @@ async fn a_command_has_not_the_descriptors_that_were_raised_for_us() {
     assert_eq!(told(Some(77)).await, "77");
     assert_ne!(told(None).await, "77");
 }
+
+#[tokio::test]
+async fn one_that_has_ended_well_is_not_late_though_its_outputs_are_still_open() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = pipe(folder.path());
+    let pid = folder.path().join("pid");
+    // What is left behind holds its outputs open, until it may read.
+    let script = format!("echo $$ >{}; read word <{} & echo begun", pid.display(), path.display());
+    let command = ["/bin/sh", "-c", &script].map(String::from);
+    // The time is over when it has ended, which is before its outputs are.
+    let has_ended = async move {
+        loop {
+            let id = std::fs::read_to_string(&pid).unwrap_or_default();
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim()));
+            let is_gone = !id.trim().is_empty()
+                && stat.map_or(true, |stat| stat.contains(") Z") || stat.contains(") X"));
+            if is_gone {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let said = run_until(&command, &[], Bytes::new(), (PATIENT, None), has_ended).await;
+    assert_eq!(said, Ok("begun".into()));
+    // It was not killed: it still reads.
+    spawn_blocking(move || std::fs::write(path, "end\n").unwrap()).await.unwrap();
+}

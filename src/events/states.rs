@@ -21,7 +21,12 @@ const LOOK: Duration = Duration::from_millis(250);
 /// What was seen at the last look, by the address of what it was seen of: that stays where it is
 /// as long as anything of it is seen.
 #[derive(Debug, Default)]
-struct Seen(HashMap<(usize, Aspect), State>);
+struct Seen {
+    states: HashMap<(usize, Aspect), State>,
+    /// Where they were seen: as long as that is there, no other upstream has the address of one that
+    /// was.
+    of: Option<Arc<Snapshot>>,
+}
 
 /// What a state is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,8 +75,8 @@ pub async fn tell_states(published: Arc<Published>, events: Arc<Events>, clock: 
 }
 
 impl Seen {
-    fn look(&mut self, snapshot: &Snapshot, now: Moment, events: &Events) {
-        let mut next = HashMap::with_capacity(self.0.len());
+    fn look(&mut self, snapshot: &Arc<Snapshot>, now: Moment, events: &Events) {
+        let mut next = HashMap::with_capacity(self.states.len());
         for service in &snapshot.services {
             for pool in &service.pools {
                 // Also finds out what is over, such as an ejection.
@@ -90,7 +95,8 @@ impl Seen {
                 }
             }
         }
-        self.0 = next;
+        self.states = next;
+        self.of = Some(snapshot.clone());
     }
 
     fn compare(
@@ -103,7 +109,7 @@ impl Seen {
     ) {
         let state = watched.state(aspect, now);
         let key = (watched.key(), aspect);
-        if self.0.get(&key).is_some_and(|before| state.differs_by_itself(*before)) {
+        if self.states.get(&key).is_some_and(|before| state.differs_by_itself(*before)) {
             events.say(Event::by_itself(watched.kind(aspect, now), watched.subject()));
         }
         next.insert(key, state);
@@ -217,5 +223,14 @@ mod tests {
         let said = events.after(0);
         let said: Vec<_> = said.iter().map(|entry| entry.event.kind.code()).collect();
         assert_eq!(said, ["breaker-opened"], "what it does by itself is still told");
+    }
+
+    #[test]
+    fn what_was_seen_stays_until_the_next_look_so_that_nothing_new_has_its_address() {
+        let events = super::super::tests::events(Vec::new());
+        let snapshot = events.published.load();
+        let (mut seen, before) = (Seen::default(), Arc::strong_count(&snapshot));
+        seen.look(&snapshot, Moment::from_micros(1_000_000), &events);
+        assert_eq!(Arc::strong_count(&snapshot), before + 1);
     }
 }

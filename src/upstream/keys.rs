@@ -48,7 +48,11 @@ pub struct Keys {
 /// How many requests of which keys, span by span. Each word: the number of its span (16 bits), then its
 /// places.
 #[derive(Debug, Default)]
-struct Places([[AtomicU64; WORDS]; SPANS]);
+struct Places {
+    spans: [[AtomicU64; WORDS]; SPANS],
+    /// The span of the last of them: a word's own number is too short to tell how old it is.
+    last: AtomicU64,
+}
 
 /// What became of others than one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,8 +165,9 @@ impl Keys {
 impl Places {
     fn count(&self, key: u32, now: Moment) {
         let span = span(now);
+        self.begin(span);
         let (word, shift) = place(key);
-        let word = &self.0[(span % SPANS as u64) as usize][word];
+        let word = &self.spans[(span % SPANS as u64) as usize][word];
         let stamp = stamp(span);
         let mut seen = word.load(Ordering::Relaxed);
         loop {
@@ -178,13 +183,29 @@ impl Places {
         }
     }
 
+    /// One of this span comes. Before numbers could come round, all words are emptied.
+    fn begin(&self, span: u64) {
+        if self.last.load(Ordering::Relaxed) >= span {
+            return;
+        }
+        let last = self.last.fetch_max(span, Ordering::Relaxed);
+        if span.saturating_sub(last) > NUMBERS / 2 {
+            let words = self.spans.iter().flatten();
+            words.for_each(|word| word.store(0, Ordering::Relaxed));
+        }
+    }
+
     /// How many there were of others than this key, and in which places.
     fn others(&self, key: u32, now: Moment) -> (u32, u64) {
         let (own_word, own_shift) = place(key);
         let newest = span(now);
+        let oldest = newest.saturating_sub(SPANS as u64 - 1);
         let (mut count, mut filled) = (0, 0);
-        for span in newest.saturating_sub(SPANS as u64 - 1)..=newest {
-            for (at, word) in self.0[(span % SPANS as u64) as usize].iter().enumerate() {
+        if self.last.load(Ordering::Relaxed) < oldest {
+            return (count, filled);
+        }
+        for span in oldest..=newest {
+            for (at, word) in self.spans[(span % SPANS as u64) as usize].iter().enumerate() {
                 let places = word.load(Ordering::Relaxed);
                 if places >> 48 != stamp(span) {
                     continue;
@@ -243,10 +264,12 @@ fn span(now: Moment) -> u64 {
     now.micros() / SPAN.as_micros() as u64
 }
 
-/// Never that of an untouched word, which is zero. It comes again after 45 hours, when a word that was
-/// left alone for so long would be taken for a new one once.
+/// How many numbers of spans there are.
+const NUMBERS: u64 = 0xFFFF;
+
+/// Never that of an untouched word, which is zero.
 fn stamp(span: u64) -> u64 {
-    1 + span % 0xFFFF
+    1 + span % NUMBERS
 }
 
 #[cfg(test)]
@@ -310,5 +333,17 @@ mod tests {
         assert_eq!(keys.count(2, false), counted(0, false));
         assert!(keys.withhold(1), "what another failed at once may be chance");
         assert_eq!(keys.count(2, false), counted(1, false));
+    }
+
+    #[test]
+    fn what_is_old_does_not_come_back_however_old() {
+        let round = SPAN.as_millis() as u64 * NUMBERS * SPANS as u64;
+        for later in [round / 4, round / 2, round * 3 / 4, round, 2 * round] {
+            let keys = Keys::default();
+            (0..40).for_each(|key| keys.note_good(key, at(100 * u64::from(key))));
+            assert_eq!(keys.others(99, at(later)), Others::default(), "after {later} ms");
+            keys.note_good(1, at(later));
+            assert_eq!(keys.others(99, at(later + 3_000)).served, 1, "after {later} ms");
+        }
     }
 }

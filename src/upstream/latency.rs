@@ -5,7 +5,7 @@
 //! fast. Left alone it moves towards what is usual in its pool: one that was slow once is tried
 //! again, and nobody looks faster than the others for being left alone.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -28,14 +28,18 @@ const NO_ACCIDENT: u32 = 3;
 /// What the average never falls below, in seconds: differences beneath are noise.
 const FLOOR: f32 = 0.000_5;
 
-/// The stamp's unit is 2⁶ µs, so that it comes round after three days only.
-const STAMP_SHIFT: u32 = 6;
-
-/// A moving average: `f32` seconds and the stamp of the last observation in one word.
+/// A moving average and when it was last observed, each whole: no upstream is left alone for so long
+/// that the time came round.
 ///
-/// Of two observations at once one may be lost, which no average notices.
+/// Of two observations at once one may be lost, which no average notices. The average is written
+/// before its time and read after it, so that no old one looks new.
 #[derive(Debug, Default)]
-pub struct Latency(AtomicU64);
+pub struct Latency {
+    /// `f32` bits, seconds; negative for what a failure weighs.
+    average: AtomicU32,
+    /// In microseconds; 0 if nothing is known.
+    observed: AtomicU64,
+}
 
 impl Latency {
     /// An answer took this long, after so many failures in a row. Once it is back after a few, what
@@ -67,12 +71,8 @@ impl Latency {
     /// pool the longer nobody asked it; that alone if nothing is known. What a failure weighs is no
     /// latency and is forgotten sooner, so that it is asked again, and works or is put out.
     pub fn seconds(&self, usual: f32, now: Moment) -> f32 {
-        let word = self.0.load(Ordering::Relaxed);
-        if word == 0 {
-            return usual.max(FLOOR);
-        }
-        let average = f32::from_bits((word >> 32) as u32);
-        let (idle, is_failure) = (age(word as u32, now), average.is_sign_negative());
+        let Some((average, observed)) = self.read() else { return usual.max(FLOOR) };
+        let (idle, is_failure) = (age(observed, now), average.is_sign_negative());
         let average = average.abs().max(FLOOR);
         if idle < FRESH {
             return average;
@@ -85,9 +85,14 @@ impl Latency {
     /// The average when it was last observed, in seconds, and what it weighs by now, from 1 to 0; none
     /// if it never was, or failed then.
     pub fn last(&self, now: Moment) -> Option<(f32, f32)> {
-        let word = self.0.load(Ordering::Relaxed);
-        let average = f32::from_bits((word >> 32) as u32);
-        (average > 0.0).then(|| (average, (-age(word as u32, now) / HALF_LIFE).exp2()))
+        let (average, observed) = self.read()?;
+        (average > 0.0).then(|| (average, (-age(observed, now) / HALF_LIFE).exp2()))
+    }
+
+    fn read(&self) -> Option<(f32, Moment)> {
+        let observed = self.observed.load(Ordering::Acquire);
+        let average = f32::from_bits(self.average.load(Ordering::Relaxed));
+        (observed != 0).then(|| (average, Moment::from_micros(observed)))
     }
 
     fn add(&self, seconds: f32, now: Moment) {
@@ -96,37 +101,21 @@ impl Latency {
 
     /// The average with one more observation.
     fn with(&self, seconds: f32, now: Moment) -> f32 {
-        let word = self.0.load(Ordering::Relaxed);
-        if word == 0 {
-            return seconds;
-        }
-        let weight = weight(word as u32, now);
-        f32::from_bits((word >> 32) as u32).abs() * weight + seconds * (1.0 - weight)
+        let Some((average, observed)) = self.read() else { return seconds };
+        let weight = (-age(observed, now) / TAU).exp();
+        average.abs() * weight + seconds * (1.0 - weight)
     }
 
     fn set(&self, average: f32, now: Moment) {
-        let word = u64::from(average.to_bits()) << 32 | u64::from(stamp(now));
-        self.0.store(word, Ordering::Relaxed);
+        self.average.store(average.to_bits(), Ordering::Relaxed);
+        self.observed.store(now.micros().max(1), Ordering::Release);
     }
 }
 
-fn stamp(now: Moment) -> u32 {
-    (now.micros() >> STAMP_SHIFT) as u32
-}
-
-/// What an observation of this stamp weighs now.
-fn weight(then: u32, now: Moment) -> f32 {
-    (-age(then, now) / TAU).exp()
-}
-
-/// How old an observation of this stamp is, in seconds.
-fn age(then: u32, now: Moment) -> f32 {
-    let ticks = stamp(now).wrapping_sub(then);
-    // Another thread's stamp may lie a little ahead of ours.
-    if ticks > u32::MAX / 2 {
-        return 0.0;
-    }
-    ticks as f32 * ((1 << STAMP_SHIFT) as f32 / 1e6)
+/// How long ago it was observed, in seconds; another thread's clock may have been read a little after
+/// ours.
+fn age(observed: Moment, now: Moment) -> f32 {
+    now.elapsed_since(observed).as_secs_f32()
 }
 
 #[cfg(test)]
@@ -183,11 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn the_stamp_may_come_round() {
-        let latency = Latency::default();
-        let late = Moment::from_micros((u64::from(u32::MAX) << STAMP_SHIFT) - 5);
-        latency.observe(Duration::from_secs(1), 0, late);
-        let after = latency.seconds(0.0, late + Duration::from_secs(5));
-        assert!((after - 0.5).abs() < 0.01, "{after}");
+    fn who_was_left_alone_for_however_long_is_as_good_as_the_others() {
+        let hour = 3_600_000;
+        // Where stamps of 32 bits of 64 µs would be a quarter, a half, three quarters round, and round.
+        for hours in [1, 19, 37, 38, 39, 57, 76, 77, 24 * 365 * 5] {
+            let latency = Latency::default();
+            (0..5).for_each(|n| latency.observe_failure(Duration::from_secs(1), n, at(1_000)));
+            let after = latency.seconds(0.020, at(1_000 + hours * hour));
+            assert!((after - 0.020).abs() < 1e-4, "{after} after {hours} h");
+        }
     }
 }

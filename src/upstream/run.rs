@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// Failures in a row: when the first came (32 bits of milliseconds), how many (8), whether of more
-/// than one client (1), and the first one's key (23).
+/// Failures in a row: when the first came (38 bits of milliseconds, which are eight years), how many
+/// (2), whether of more than one client (1), and the first one's key (23).
 #[derive(Debug, Default)]
 pub(super) struct Run(AtomicU64);
 
@@ -22,6 +22,8 @@ const LEAST: u64 = 3;
 const KEY: u64 = (1 << 23) - 1;
 const MANY: u64 = 1 << 23;
 const COUNT: u32 = 24;
+const COUNTED: u64 = 3;
+const STAMP: u32 = 26;
 
 impl Run {
     /// A request went well.
@@ -35,19 +37,19 @@ impl Run {
     /// be lost, which the next makes good.
     pub fn note(&self, client: u32, now: Moment) -> bool {
         let word = self.0.load(Ordering::Relaxed);
-        let (stamp, key) = ((now.micros() / 1_000) as u32, u64::from(client) & KEY);
-        let first = (word >> 32) as u32;
-        let is_old = u128::from(stamp.wrapping_sub(first)) > WITHIN.as_millis();
+        let (stamp, key) = (now.micros() / 1_000, u64::from(client) & KEY);
+        let first = word >> STAMP;
+        let is_old = u128::from(stamp.saturating_sub(first)) > WITHIN.as_millis();
         let next = match word == 0 || is_old {
-            true => u64::from(stamp) << 32 | 1 << COUNT | key,
+            true => stamp << STAMP | 1 << COUNT | key,
             false => {
-                let count = (word >> COUNT & 0xFF).saturating_add(1).min(0xFF);
+                let count = ((word >> COUNT & COUNTED) + 1).min(COUNTED);
                 let many = word & MANY | if word & KEY == key { 0 } else { MANY };
-                u64::from(first) << 32 | count << COUNT | many | word & KEY
+                first << STAMP | count << COUNT | many | word & KEY
             }
         };
         self.0.store(next, Ordering::Relaxed);
-        next >> COUNT & 0xFF >= LEAST && next & MANY != 0
+        next >> COUNT & COUNTED >= LEAST && next & MANY != 0
     }
 }
 
@@ -69,5 +71,16 @@ mod tests {
         run.end();
         assert!(!run.note(1, at(10)) && !run.note(2, at(500)) && !run.note(3, at(1_100)));
         assert!(!run.note(4, at(1_200)) && run.note(4, at(1_300)));
+    }
+
+    #[test]
+    fn what_failed_long_ago_is_no_part_of_it_however_long() {
+        // A quarter, a half, three quarters and all of 32 bits of milliseconds.
+        for quarters in 1..=4 {
+            let run = Run::default();
+            run.note(1, at(0));
+            run.note(2, at(1));
+            assert!(!run.note(3, at((quarters << 30) + 2)), "{quarters}");
+        }
     }
 }

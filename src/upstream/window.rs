@@ -2,8 +2,9 @@
 //!
 //! Ten slices of a second, each one atomic word that holds its second and three counts, so that
 //! many threads count without a lock and none of them can tear a slice: a count is never lost to a
-//! slice that is being reused. A slice takes 131,071 events a second of each kind; what is above
-//! that is not counted, which changes no ratio that anybody acts on.
+//! slice that is being reused. A slice takes 131,071 events a second. When its first count, which is
+//! the total of the others, is full, nothing more is counted in it, so that the others go on being the
+//! shares of it that they are.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,15 +20,23 @@ const SECOND_MASK: u64 = (1 << SECOND_BITS) - 1;
 
 /// The last ten seconds of three kinds of events. What the kinds are is the owner's business.
 #[derive(Debug, Default)]
-pub struct Window([AtomicU64; SECONDS as usize]);
+pub struct Window {
+    slices: [AtomicU64; SECONDS as usize],
+    /// The second of the last event: a slice's own stamp is too short to tell how old it is.
+    last: AtomicU64,
+}
 
 impl Window {
-    /// Counts one event of each kind that is set.
+    /// Counts one event of each kind that is set; the first is the total of the others.
     pub fn count(&self, kinds: [bool; 3], now: Moment) {
+        self.begin(now.seconds());
         let stamp = stamp(now.seconds());
-        let slice = &self.0[(now.seconds() % SECONDS) as usize];
+        let slice = &self.slices[(now.seconds() % SECONDS) as usize];
         let add = |word: u64| {
             let mut counts = if word >> (3 * COUNT_BITS) == stamp { unpack(word) } else { [0; 3] };
+            if kinds[0] && counts[0] == COUNT_MAX {
+                return None;
+            }
             for (count, &is_set) in counts.iter_mut().zip(&kinds) {
                 *count = (*count + u64::from(is_set)).min(COUNT_MAX);
             }
@@ -38,16 +47,30 @@ impl Window {
                     | counts[2],
             )
         };
-        // The closure always answers, so this cannot fail.
+        // It fails if the slice is full.
         let _ = slice.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    /// An event of this second comes. Before stamps could come round, all slices are emptied.
+    fn begin(&self, second: u64) {
+        if self.last.load(Ordering::Relaxed) >= second {
+            return;
+        }
+        let last = self.last.fetch_max(second, Ordering::Relaxed);
+        if second.saturating_sub(last) > SECOND_MASK / 2 {
+            self.slices.iter().for_each(|slice| slice.store(0, Ordering::Relaxed));
+        }
     }
 
     /// The sums of the last ten seconds, but not of seconds that began before `from`.
     pub fn sums(&self, from: Moment, now: Moment) -> [u64; 3] {
         let first = from.seconds().max(now.seconds().saturating_sub(SECONDS - 1));
         let mut sums = [0; 3];
+        if self.last.load(Ordering::Relaxed) < first {
+            return sums;
+        }
         for second in first..=now.seconds() {
-            let word = self.0[(second % SECONDS) as usize].load(Ordering::Relaxed);
+            let word = self.slices[(second % SECONDS) as usize].load(Ordering::Relaxed);
             if word >> (3 * COUNT_BITS) == stamp(second) {
                 let counts = unpack(word);
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
@@ -59,8 +82,6 @@ impl Window {
 
 /// Never that of an untouched word, which is zero.
 fn stamp(second: u64) -> u64 {
-    // A slice left alone for 2¹³ - 1 seconds would be taken for a new one; ten others would have to
-    // be left alone as well for that to weigh anything.
     1 + second % SECOND_MASK
 }
 
@@ -103,6 +124,28 @@ mod tests {
             window.count([true, true, false], at(3));
         }
         assert_eq!(window.sums(at(0), at(3)), [COUNT_MAX, COUNT_MAX, 0]);
+    }
+
+    #[test]
+    fn shares_stay_as_they_are_above_what_a_slice_takes() {
+        let window = Window::default();
+        for n in 0..3 * COUNT_MAX {
+            window.count([true, n % 3 == 0, false], at(3));
+        }
+        let [all, failed, _] = window.sums(at(0), at(3));
+        assert_eq!((all, failed), (COUNT_MAX, COUNT_MAX.div_ceil(3)));
+    }
+
+    #[test]
+    fn what_is_old_does_not_come_back_however_old() {
+        let round = SECOND_MASK * SECONDS;
+        for later in [round / 4, round / 2, round * 3 / 4, round, 2 * round, SECOND_MASK] {
+            let window = Window::default();
+            (0..SECONDS).for_each(|second| window.count([true; 3], at(second)));
+            assert_eq!(window.sums(at(0), at(later)), [0; 3], "after {later} s");
+            window.count([true, false, false], at(later));
+            assert_eq!(window.sums(at(0), at(later + 5)), [1, 0, 0], "after {later} s");
+        }
     }
 
     #[test]

@@ -277,7 +277,7 @@ impl<L: Listening> Controller<L> {
                 Effect::Say(event) => self.wiring.events.say(event),
                 Effect::Begin { rollout, task } => self.begin(*rollout, task),
                 // Done already, where it was decided.
-                Effect::BeginStep { .. } | Effect::Renew { .. } => {}
+                Effect::BeginStep { .. } | Effect::Renew { .. } | Effect::Forget { .. } => {}
             }
         }
         self.post();

@@ -13,6 +13,7 @@ use super::{Exchange, Incoming};
 use crate::clock::Moment;
 use crate::fallback::{Asked, Received, Recording, StaleResponse, StaticAnswer, Step};
 use crate::http::answer::Answer;
+use crate::http::edits::{Edits, Text};
 use crate::http::failure::Cause;
 use crate::http::fields::FieldId;
 use crate::http::response::FALLBACK_MARK;
@@ -27,13 +28,14 @@ pub(super) struct Kept {
     recording: Option<Recording>,
 }
 
-/// A request as it came, before its fields were edited.
+/// A request as it is sent on.
 #[derive(Debug)]
 struct Request {
     method: Method,
     host: String,
     target: String,
     headers: HeaderMap,
+    is_personal: bool,
 }
 
 /// What became of a request that its own pool could not take.
@@ -113,7 +115,7 @@ impl Exchange {
         if self.ask_stable(at, &incoming.facts()) {
             return Some(Elsewhere::Asked);
         }
-        if let Some(answer) = self.find_kept(incoming, at.0) {
+        if let Some(answer) = self.find_kept(incoming, at) {
             fallbacks.stale.fetch_add(1, Ordering::Relaxed);
             return Some(Elsewhere::Answer(Box::new(answer)));
         }
@@ -155,15 +157,29 @@ impl Exchange {
         chosen.is_some_and(|chosen| self.sit_down(chosen, now).is_ok())
     }
 
-    fn find_kept(&mut self, incoming: &Incoming<'_>, service: usize) -> Option<Answer> {
-        let store = self.snapshot.services[service].stale.clone()?;
-        let asked = Asked {
+    fn find_kept(&mut self, incoming: &Incoming<'_>, at: (usize, usize)) -> Option<Answer> {
+        let snapshot = self.snapshot.clone();
+        let service = &snapshot.services[at.0];
+        let store = service.stale.clone()?;
+        // It would be sent on so, if there were somebody to send it to.
+        let mut edits = self.edits.clone();
+        self.edit_origin(incoming, &mut edits);
+        let headers = sent(incoming, &edits);
+        let of = |pool: usize| Asked {
             method: incoming.head.method,
             host: &incoming.host,
             target: incoming.head.target.path_and_query,
-            headers: &incoming.head.view.as_map(),
+            headers: &headers,
+            pool: &service.pools[pool].name,
+            began: self.started,
+            is_personal: false,
         };
-        let found = store.find(&asked, self.now())?;
+        let now = self.now();
+        // What the stable pool has said serves where it would have answered itself.
+        let is_shielded = service.stability.retries.shield && service.is_canary(at.1);
+        let shield = Some(service.stable).filter(|_| is_shielded);
+        let pools = [Some(at.1), shield].into_iter().flatten();
+        let found = pools.filter_map(|pool| store.find(&of(pool), now)).next()?;
         Some(kept(found, self.request_id()))
     }
 
@@ -173,36 +189,49 @@ impl Exchange {
         stands_in.then(|| Step::Pool.mark())
     }
 
-    /// Remembers the request where its response may be worth keeping.
+    /// Remembers the request where its response may be worth keeping, or may end what is kept.
     pub(super) fn prepare_to_keep(&mut self, incoming: &Incoming<'_>) {
-        let keeps = self.decision.is_some_and(|decision| {
-            // What testers and those with a flag on see is not for everybody.
-            self.is_for_everybody
-                && !matches!(decision.by, By::StandIn | By::OptIn)
-                && self.snapshot.services[decision.service].stale.is_some()
-        });
-        if keeps {
-            let Incoming { head, host, .. } = incoming;
-            self.kept.asked = Some(Box::new(Request {
-                method: head.method.clone(),
-                host: host.to_string(),
-                target: head.target.path_and_query.to_string(),
-                headers: head.view.as_map().into_owned(),
-            }));
+        let Some(decision) = self.decision else { return };
+        let service = &self.snapshot.services[decision.service];
+        if service.stale.is_none() {
+            return;
         }
+        let Incoming { head, host, fields, .. } = incoming;
+        // What testers and those with a flag on see is not for everybody, and what a stand-in says is not
+        // what its pool would have said. But whoever changes something changes it for all.
+        let is_elsewhere = matches!(decision.by, By::StandIn | By::OptIn);
+        let is_personal = !self.is_for_everybody
+            || is_elsewhere
+            || self.nominates
+            || service.tells_apart(fields.view);
+        if head.method.is_safe() && is_personal {
+            return;
+        }
+        self.kept.asked = Some(Box::new(Request {
+            method: head.method.clone(),
+            host: host.to_string(),
+            target: head.target.path_and_query.to_string(),
+            headers: sent(incoming, &self.edits),
+            is_personal,
+        }));
     }
 
     /// Hears the head of the response that goes to the client.
     pub(super) fn begin_to_keep(&mut self, status: u16, view: View<'_>, now: Moment) {
         let Some(asked) = self.kept.asked.as_deref() else { return };
-        // A stand-in's answer is not what its pool would have said.
-        let own = self.decision.filter(|decision| decision.by != By::StandIn);
-        let Some(decision) = own else { return };
-        let Some(store) = &self.snapshot.services[decision.service].stale else { return };
+        let Some(decision) = self.decision else { return };
+        // What a stand-in says or takes is nothing that its pool would have said.
+        if decision.by == By::StandIn {
+            return;
+        }
+        let service = &self.snapshot.services[decision.service];
+        let Some(store) = &service.stale else { return };
         let (headers, wall) = (view.as_map(), (self.clock.wall)());
         let received = Received { status, headers: &headers, now, wall };
-        let Request { method, host, target, headers } = asked;
-        let asked = Asked { method, host, target, headers };
+        let Request { method, host, target, headers, is_personal } = asked;
+        let (pool, began) = (&*service.pools[decision.pool].name, self.started);
+        let is_personal = *is_personal;
+        let asked = Asked { method, host, target, headers, pool, began, is_personal };
         // What may not be kept is none of the request's business.
         self.kept.recording = store.offer(&asked, &received).ok().flatten();
     }
@@ -224,6 +253,17 @@ impl Exchange {
             self.kept.recording.take().into_iter().for_each(Recording::complete);
         }
     }
+}
+
+/// The fields of a request as they are sent on with these edits.
+fn sent(incoming: &Incoming<'_>, edits: &Edits) -> HeaderMap {
+    let Incoming { head, peer, fields, .. } = incoming;
+    edits.applied(head.view, |text| match text {
+        Text::Peer => peer.field.clone(),
+        Text::Scheme => Some(peer.scheme.clone()),
+        Text::Host => HeaderValue::from_bytes(fields.first(FieldId::Host)?).ok(),
+        Text::Own(value) => Some(value.clone()),
+    })
 }
 
 /// A service's own answer for a time when nobody can be asked.

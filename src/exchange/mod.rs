@@ -278,13 +278,9 @@ impl Exchange {
         if !self.asks_websocket {
             self.drop_claim(fields, FieldId::Upgrade);
         }
-        let replaced = incoming.authority.and_then(|host| HeaderValue::from_str(host).ok());
-        let mut host = fields.has(FieldId::Host).then_some(Text::Host);
-        if let Some(authority) = replaced {
-            self.edits.set(FieldId::Host, Text::Own(authority.clone()));
-            host = Some(Text::Own(authority));
-        }
-        forwarded::edit(fields, peer, trusted, host, &mut self.edits);
+        let mut edits = std::mem::take(&mut self.edits);
+        self.edit_origin(incoming, &mut edits);
+        self.edits = edits;
         let trace = TraceContext::continue_or_start(fields, &mut self.draws);
         self.noted.trace = Some((trace.trace_id, trace.parent_id));
         self.edits.set(FieldId::Traceparent, Text::Own(trace.traceparent()));
@@ -309,6 +305,19 @@ impl Exchange {
         }
         self.prepare_to_keep(incoming);
         self.prepare_to_mirror(&incoming.head, fields);
+    }
+
+    /// Tells the upstream where a request comes from.
+    fn edit_origin(&self, incoming: &Incoming<'_>, edits: &mut Edits) {
+        let Incoming { peer, fields, .. } = incoming;
+        let replaced = incoming.authority.and_then(|host| HeaderValue::from_str(host).ok());
+        let mut host = fields.has(FieldId::Host).then_some(Text::Host);
+        if let Some(authority) = replaced {
+            edits.set(FieldId::Host, Text::Own(authority.clone()));
+            host = Some(Text::Own(authority));
+        }
+        let trusted = &self.snapshot.config.server.trusted_proxies;
+        forwarded::edit(fields, peer, trusted, host, edits);
     }
 
     /// What a client says that only we may say goes no further.

@@ -8,6 +8,7 @@
 
 mod stale;
 mod storable;
+mod harmless;
 mod cache_control;
 mod recording;
 mod shelf;

@@ -2,7 +2,7 @@
 //!
 //! Neither a rule of HTTP nor a lock is here; `stale.rs` has both.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,12 @@ use crate::clock::Moment;
 /// and clients choose their fields freely.
 const MOST_VARIANTS: usize = 16;
 
+/// Entries of one target in all, whichever pool and place they are of.
+const MOST_OF_TARGET: usize = 64;
+
+/// Targets whose end is remembered. Of responses that began before the ones forgotten none is kept.
+const ENDS: usize = 256;
+
 /// What an entry takes beside its bytes, and each of its fields: rounded up from the sizes of the
 /// maps' nodes, `HeaderName` and `HeaderValue`.
 const ENTRY_BYTES: usize = 512;
@@ -26,7 +32,7 @@ const FIELD_BYTES: usize = 96;
 
 /// Fields of a response that are not kept: those of the connection and of framing, those that
 /// speak of one delivery only, and those that we write.
-const NOT_KEPT: [&str; 14] = [
+const NOT_KEPT: [&str; 15] = [
     "age",
     "connection",
     "content-length",
@@ -40,6 +46,7 @@ const NOT_KEPT: [&str; 14] = [
     "upgrade",
     "warning",
     "x-pointsman-fallback",
+    "x-pointsman-metric",
     "x-request-id",
 ];
 
@@ -52,6 +59,12 @@ pub(super) struct Shelf {
     of_target: HashMap<Arc<str>, Vec<u64>>,
     bytes: usize,
     next: u64,
+    /// Pools whose responses are kept, and since when.
+    pools: HashMap<Arc<str>, Moment>,
+    /// Targets of which earlier responses hold no more, and since when; the oldest first.
+    ended: VecDeque<(Arc<str>, Moment)>,
+    /// What began before this may have ended unnoticed.
+    floor: Moment,
 }
 
 /// A response kept.
@@ -59,6 +72,12 @@ pub(super) struct Shelf {
 pub(super) struct Entry {
     /// Host, path and query.
     pub target: Arc<str>,
+    /// Who has answered.
+    pub pool: Arc<str>,
+    /// When it was asked for.
+    pub began: Moment,
+    /// How often it was written anew: how much it is in demand.
+    pub writes: u32,
     pub status: u16,
     pub fields: Vec<(HeaderName, HeaderValue)>,
     pub body: Bytes,
@@ -85,27 +104,54 @@ impl Shelf {
         (numbers, self.entries.values().map(Entry::size).sum())
     }
 
-    /// The newest entry that answers a request with these fields.
-    pub fn find(&self, target: &str, request: &HeaderMap) -> Option<&Entry> {
+    /// The newest entry of this pool that answers a request with these fields.
+    pub fn find(&self, target: &str, pool: &str, request: &HeaderMap) -> Option<&Entry> {
         let entries = self.of_target.get(target)?.iter().rev();
-        let mut entries = entries.filter_map(|number| self.entries.get(number));
+        let entries = entries.filter_map(|number| self.entries.get(number));
+        let mut entries = entries.filter(|entry| *entry.pool == *pool);
         entries.find(|entry| entry.terms.nominated.match_with(request))
     }
 
-    /// Whether it took the place of what it replaces: not if that came later.
-    pub fn keep(&mut self, entry: Entry) -> bool {
-        let numbers = self.of_target.get(&entry.target).map_or(&[][..], Vec::as_slice);
-        let same = |number: &&u64| {
-            let other = self.entries.get(*number);
-            other.is_some_and(|other| other.terms.nominated == entry.terms.nominated)
-        };
-        let replaced = numbers.iter().find(same).copied();
-        let too_many = (numbers.len() >= MOST_VARIANTS).then(|| numbers[0]);
-        if replaced.is_some_and(|number| self.entries[&number].received > entry.received) {
+    /// Whether it took the place of what it replaces: not if that came later, and not if what was
+    /// asked for has changed since, or its pool's responses are not kept any more.
+    pub fn keep(&mut self, mut entry: Entry) -> bool {
+        let is_over = |at: &Moment| *at > entry.began;
+        let ended = self.ended.iter().any(|(target, at)| *target == entry.target && is_over(at));
+        if ended || is_over(&self.floor) || self.pools.get(&entry.pool).is_none_or(is_over) {
             return false;
         }
-        if let Some(number) = replaced.or(too_many) {
+        let numbers = self.of_target.get(&entry.target).map_or(&[][..], Vec::as_slice);
+        let others =
+            || numbers.iter().filter_map(|number| Some((*number, self.entries.get(number)?)));
+        let replaced = others()
+            .find(|(_, other)| {
+                other.pool == entry.pool && other.terms.nominated == entry.terms.nominated
+            })
+            .map(|(number, other)| (number, other.received, other.writes));
+        if let Some((number, received, writes)) = replaced {
+            if received > entry.received {
+                return false;
+            }
+            entry.writes = writes.saturating_add(1);
             self.remove(number);
+        } else {
+            // Any client can make variants up; so they push out only their like, and of those one
+            // that is least in demand.
+            let is_like = |other: &Entry| {
+                other.pool == entry.pool && other.terms.nominated.is_like(&entry.terms.nominated)
+            };
+            let like = others().filter(|(_, other)| is_like(other));
+            let least = |(number, other): (u64, &Entry)| (other.writes, number);
+            let pushed_out = if like.clone().count() >= MOST_VARIANTS {
+                like.map(least).min()
+            } else if numbers.len() >= MOST_OF_TARGET {
+                others().map(least).min()
+            } else {
+                None
+            };
+            if let Some((_, number)) = pushed_out {
+                self.remove(number);
+            }
         }
         let number = self.next;
         self.next += 1;
@@ -136,10 +182,55 @@ impl Shelf {
         }
     }
 
-    pub fn remove_target(&mut self, target: &str) {
+    /// What was said of a target before now holds no more, whoever has said it.
+    pub fn end_target(&mut self, target: &str, now: Moment) {
         for number in self.of_target.get(target).cloned().unwrap_or_default() {
             self.remove(number);
         }
+        if let Some(at) = self.ended.iter().position(|(ended, _)| **ended == *target) {
+            self.ended.remove(at);
+        } else if self.ended.len() >= ENDS
+            && let Some((_, at)) = self.ended.pop_front()
+        {
+            self.floor = self.floor.max(at);
+        }
+        self.ended.push_back((target.into(), now));
+    }
+
+    /// A pool says that there is nothing any more for requests with these fields.
+    pub fn end_answer(&mut self, target: &str, pool: &str, request: &HeaderMap) {
+        let numbers = self.of_target.get(target).cloned().unwrap_or_default();
+        for number in numbers {
+            let is_it = self.entries.get(&number).is_some_and(|entry| {
+                *entry.pool == *pool && entry.terms.nominated.match_with(request)
+            });
+            if is_it {
+                self.remove(number);
+            }
+        }
+    }
+
+    /// From now on only responses of these pools are kept; those of others go.
+    pub fn set_pools(&mut self, pools: &[Arc<str>], now: Moment) {
+        self.pools.retain(|known, _| pools.contains(known));
+        for pool in pools {
+            self.pools.entry(pool.clone()).or_insert(now);
+        }
+        self.let_go(|entry| !pools.contains(&entry.pool));
+    }
+
+    /// What a pool has said before now goes, and what it is about to say too.
+    pub fn forget_pool(&mut self, pool: &str, now: Moment) {
+        if let Some(since) = self.pools.get_mut(pool) {
+            *since = now;
+        }
+        self.let_go(|entry| *entry.pool == *pool);
+    }
+
+    fn let_go(&mut self, which: impl Fn(&Entry) -> bool) {
+        let entries = self.entries.iter().filter(|(_, entry)| which(entry));
+        let numbers: Vec<u64> = entries.map(|(number, _)| *number).collect();
+        numbers.into_iter().for_each(|number| self.remove(number));
     }
 }
 
@@ -154,7 +245,7 @@ impl Entry {
         };
         let fields: usize = self.fields.iter().map(field).sum();
         let nominated: usize = self.terms.nominated.0.iter().map(nominated).sum();
-        ENTRY_BYTES + self.target.len() + fields + nominated + self.body.len()
+        ENTRY_BYTES + self.target.len() + self.pool.len() + fields + nominated + self.body.len()
     }
 
     /// How old it is now.

@@ -1,8 +1,8 @@
 //! The last good responses of a service: what upstreams answered in, and out again when none can
 //! be asked.
 //!
-//! An entry is found by host, path and query and by the request fields that its response names in
-//! `Vary`. When room is needed the entry written first goes first: one that is in demand is
+//! An entry is found by host, path and query, by the pool, by where the upstream was told that it is
+//! and by the request fields that its response names in `Vary`, all of them as they were sent on. When room is needed the entry written first goes first: one that is in demand is
 //! written anew all the time while upstreams are well, so this is also the one least asked for.
 //! The lock is taken for a response that may be kept, and on the way to a fallback; a request whose
 //! service keeps nothing never comes here.
@@ -90,9 +90,7 @@ impl StaleStore {
         let terms = match Terms::of(asked, received) {
             Ok(terms) if terms.initial_age <= self.longest(&terms) => terms,
             refused => {
-                if ends_what_was(asked, received.status) {
-                    self.shelf().remove_target(&target(asked));
-                }
+                self.end(asked, received);
                 return Err(refused.err().unwrap_or(Unstorable::TooOld));
             }
         };
@@ -103,7 +101,7 @@ impl StaleStore {
             let fresh_enough = FRESH_ENOUGH.min(self.limits.age / 2);
             entry.status == received.status && age < fresh_enough
         };
-        if self.shelf().find(&target, asked.headers).is_some_and(is_fresh_enough) {
+        if self.shelf().find(&target, asked.pool, asked.headers).is_some_and(is_fresh_enough) {
             return Ok(None);
         }
         let stated = match received.headers.get(CONTENT_LENGTH).map(|value| value.to_str()) {
@@ -115,6 +113,9 @@ impl StaleStore {
         };
         let entry = Entry {
             target: target.into(),
+            pool: asked.pool.into(),
+            began: asked.began,
+            writes: 0,
             status: received.status,
             fields: shelf::kept(received),
             body: Bytes::new(),
@@ -128,7 +129,7 @@ impl StaleStore {
     pub fn find(&self, asked: &Asked<'_>, now: Moment) -> Option<StaleResponse> {
         let wish = Wish::of(asked)?;
         let shelf = self.shelf();
-        let entry = shelf.find(&target(asked), asked.headers)?;
+        let entry = shelf.find(&target(asked), asked.pool, asked.headers)?;
         let age = entry.age(now);
         // An older one that might do is none: a newer response has replaced it.
         if age > self.longest(&entry.terms) || !wish.takes(age, entry.terms.lifetime) {
@@ -139,6 +140,37 @@ impl StaleStore {
         headers.push((AGE, HeaderValue::from(age.as_secs())));
         headers.push((FALLBACK_MARK, Step::Stale.mark()));
         Some(StaleResponse { status: entry.status, headers, body: entry.body.clone(), age })
+    }
+
+    /// Hears that a target was changed, by whom ever.
+    pub fn note_change(&self, host: &str, target: &str, now: Moment) {
+        self.shelf().end_target(&place(host, target), now);
+    }
+
+    /// From now on only responses of these pools are kept, those with traffic: what a target of a
+    /// rollout has said goes with its traffic.
+    pub fn set_pools(&self, pools: &[Arc<str>], now: Moment) {
+        self.shelf().set_pools(pools, now);
+    }
+
+    /// What a pool has said so far goes: its version was taken back.
+    pub fn forget_pool(&self, pool: &str, now: Moment) {
+        self.shelf().forget_pool(pool, now);
+    }
+
+    /// A response that may not be kept may still say that earlier ones hold no more.
+    fn end(&self, asked: &Asked<'_>, received: &Received<'_>) {
+        if !ends_what_was(asked, received.status) {
+            return;
+        }
+        match asked.method.is_safe() {
+            false => self.note_change(asked.host, asked.target, received.now),
+            // What one client alone is told is said of nobody else's page.
+            true if asked.is_anybodys() => {
+                self.shelf().end_answer(&target(asked), asked.pool, asked.headers);
+            }
+            true => {}
+        }
     }
 
     /// Puts an entry in its place and lets go what is in its way.
@@ -176,7 +208,11 @@ impl StaleStore {
 
 /// A host has no `/`, so that two targets cannot read the same.
 fn target(asked: &Asked<'_>) -> String {
-    format!("{}{}", asked.host, asked.target)
+    place(asked.host, asked.target)
+}
+
+fn place(host: &str, target: &str) -> String {
+    format!("{host}{target}")
 }
 
 /// Whether this response means that earlier ones of the target hold no more.

@@ -3,28 +3,34 @@
 //!
 //! The rules are those of a shared cache (RFC 9111 section 3) that gives a response out only when
 //! its origin cannot be reached (section 4.2.4): whatever forbids a stale use forbids to keep it.
-//! Where the standard leaves a choice it falls on the safe side: what may have been written for
-//! one person (a `Cookie` in the request) is kept only if the origin said more than an `ETag`.
+//! Where the standard leaves a choice it falls on the safe side: the origin has to say that others may
+//! have it (several frameworks write an `ETag` to everything), and nothing is kept that was asked for
+//! with a field by which somebody could be known.
 
 use std::time::{Duration, SystemTime};
 
 use http::header::{
-    AGE, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, DATE, ETAG, EXPIRES, HeaderName,
-    HeaderValue, IF_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, SET_COOKIE,
-    TRANSFER_ENCODING, VARY,
+    AGE, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, DATE, EXPIRES, HOST, HeaderName, HeaderValue,
+    IF_MATCH, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE, TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::cache_control::{self, CacheControl};
+use super::harmless::is_harmless;
 use crate::clock::Moment;
 use crate::http::list;
 use crate::http::response::FALLBACK_MARK;
 
-/// What upstreams learn the client's scheme from: always part of what is asked, or a redirect from
-/// `http` to `https` would be given to who is there already.
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// What upstreams learn from where they are: always part of what is asked, as upstreams build links and
+/// redirects from it. One from `http` to `https` would else be given to who is there already.
+const PLACE: [HeaderName; 4] = [
+    HOST,
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-proto"),
+];
 
 /// A request, as far as it decides what may answer it.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +41,15 @@ pub struct Asked<'a> {
     pub host: &'a str,
     /// Path and query, as given.
     pub target: &'a str,
-    /// Its fields; the same stage of editing for what is kept and what is looked for.
+    /// Its fields as they are sent on, after all of our edits: what the upstream answers to.
     pub headers: &'a HeaderMap,
+    /// The pool that it belongs to, or that is asked.
+    pub pool: &'a str,
+    /// When it came.
+    pub began: Moment,
+    /// Whether it carries what its service tells clients apart by, or what else makes its answer one
+    /// client's own.
+    pub is_personal: bool,
 }
 
 /// An upstream's response, when its head has come.
@@ -140,14 +153,11 @@ impl Terms {
             return Err(Unstorable::Status);
         }
         let is_said = control.public || is_fresh || control.stale_if_error.is_some();
-        if asked.headers.contains_key(AUTHORIZATION) && !control.public {
-            return Err(Unstorable::Personal);
-        }
-        if asked.headers.contains_key(COOKIE) && !is_said && !nominated.names(&COOKIE) {
+        if !asked.is_anybodys() {
             return Err(Unstorable::Personal);
         }
         let has = |name| received.headers.contains_key(name);
-        if !(is_said || has(LAST_MODIFIED) || has(ETAG)) {
+        if !is_said {
             return Err(Unstorable::Unsaid);
         }
         if has(FALLBACK_MARK) {
@@ -168,9 +178,16 @@ impl Terms {
     }
 }
 
+impl Asked<'_> {
+    /// Whether anybody could have asked so.
+    pub(super) fn is_anybodys(&self) -> bool {
+        !self.is_personal && self.headers.keys().all(is_harmless)
+    }
+}
+
 impl Nominated {
     fn of(request: &HeaderMap, response: &HeaderMap) -> Result<Nominated, Unstorable> {
-        let mut names = vec![X_FORWARDED_PROTO];
+        let mut names = PLACE.to_vec();
         let lines = response.get_all(VARY).into_iter();
         for name in lines.flat_map(|line| list::tokens(line.as_bytes())) {
             // `*` is the name of a field as well, but says that no request is the same.
@@ -193,8 +210,14 @@ impl Nominated {
         self.0.iter().all(|(name, value)| combined(request, name) == *value)
     }
 
-    fn names(&self, wanted: &HeaderName) -> bool {
-        self.0.iter().any(|(name, _)| name == wanted)
+    /// Whether another differs from this in values only, and not in those of the place: a variant of
+    /// the same page.
+    pub fn is_like(&self, other: &Nominated) -> bool {
+        let pairs = || self.0.iter().zip(&other.0);
+        self.0.len() == other.0.len()
+            && pairs().all(|((name, value), (same, known))| {
+                name == same && (value == known || !PLACE.contains(name))
+            })
     }
 }
 

@@ -1,10 +1,11 @@
 //! What becomes of a request's fields: rules in, a list of changes out, which each lane writes in
 //! its own way.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::fields::FieldId;
+use super::view::View;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,35 @@ impl Edits {
     /// All fields go whose names hold something else than letters, digits and hyphens.
     pub fn drop_odd_names(&mut self) {
         self.0.push(Edit::DropOddNames);
+    }
+
+    /// The fields that are sent on, where each must be known before a lane writes it. `held` is what
+    /// the lane holds: peer, scheme and host.
+    pub fn applied(
+        &self,
+        view: View<'_>,
+        held: impl Fn(&Text) -> Option<HeaderValue>,
+    ) -> HeaderMap {
+        let mut fields = view.as_map().into_owned();
+        for edit in self.list() {
+            match edit {
+                Edit::Set(id, text) => {
+                    if let Some(value) = held(text) {
+                        fields.insert(id.name(), value);
+                    }
+                }
+                Edit::Remove(id) => drop(fields.remove(id.name())),
+                Edit::RemoveNamed(name) => drop(fields.remove(name)),
+                Edit::DropOddNames => {
+                    let is_odd = |name: &&HeaderName| {
+                        !name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                    };
+                    let odd: Vec<HeaderName> = fields.keys().filter(is_odd).cloned().collect();
+                    odd.into_iter().for_each(|name| drop(fields.remove(name)));
+                }
+            }
+        }
+        fields
     }
 
     /// All of them.

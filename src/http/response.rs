@@ -56,12 +56,14 @@ pub fn edits(view: View<'_>, status: u16, client: Version, add: &Additions<'_>) 
     let mut edits = Edits::default();
     let mut one_hop = OneHop::new(status == 101);
     let (mut has_id, mut has_mark, mut has_coding) = (false, false, false);
+    let mut has_metric = false;
     let (mut lengths, mut is_odd) = (0, false);
     for field in view.lines() {
         match field.id {
             Some(FieldId::RequestId) => has_id = true,
             Some(FieldId::FallbackMark) => has_mark = true,
             Some(FieldId::TransferEncoding) => has_coding = true,
+            Some(FieldId::Metric) => has_metric = true,
             Some(FieldId::ContentLength) => {
                 lengths += 1;
                 is_odd |= !field.value.iter().all(u8::is_ascii_digit);
@@ -91,6 +93,10 @@ pub fn edits(view: View<'_>, status: u16, client: Version, add: &Additions<'_>) 
         Some(mark) => list.push(Edit::Set(FALLBACK_MARK, mark.clone())),
         None if has_mark => list.push(Edit::Remove(FALLBACK_MARK)),
         None => {}
+    }
+    if has_metric {
+        // It is said to us: how a shop's checkouts fail is no client's business.
+        list.push(Edit::Remove(FieldId::Metric.name().clone()));
     }
     if has_coding && !old_client::knows_chunks(client) {
         list.push(Edit::Remove(TRANSFER_ENCODING));

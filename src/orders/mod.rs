@@ -100,6 +100,13 @@ pub enum Effect {
         /// The upstream.
         upstream: Arc<str>,
     },
+    /// What a pool has said goes no more to anybody: its version was taken back. Done here.
+    Forget {
+        /// The service.
+        service: Arc<str>,
+        /// The pool.
+        pool: Arc<str>,
+    },
 }
 
 /// Whether a decision waits for the disk.

@@ -31,6 +31,10 @@ impl Draft<'_> {
             }
             let takes_back = actions.iter().any(|action| matches!(action, Action::Shift { .. }));
             let is_back = matches!(outcome, Outcome::RolledBack { .. } | Outcome::Aborted { .. });
+            if is_back {
+                let (service, pool) = (name.clone(), rollout.plan.to.clone());
+                self.effects.push(Effect::Forget { service, pool });
+            }
             if is_back && takes_back || matches!(outcome, Outcome::Aborted { .. }) {
                 self.haste = Haste::Traffic;
             }

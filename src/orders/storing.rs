@@ -314,6 +314,12 @@ impl Orders {
                         found.set_draining(false);
                     }
                 }
+                Effect::Forget { service, pool } => {
+                    let service = snapshot.service(&service);
+                    if let Some(kept) = service.and_then(|service| service.stale.as_ref()) {
+                        kept.forget_pool(&pool, moment);
+                    }
+                }
                 effect => self.effects.push(effect),
             }
         }
@@ -397,7 +403,9 @@ impl Effect {
         match self {
             Effect::Begin { rollout, .. } => Some(&rollout.service),
             Effect::Say(event) => Some(&event.subject.service),
-            Effect::BeginStep { service } | Effect::Renew { service, .. } => Some(service),
+            Effect::BeginStep { service }
+            | Effect::Renew { service, .. }
+            | Effect::Forget { service, .. } => Some(service),
         }
     }
 }

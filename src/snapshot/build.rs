@@ -143,13 +143,13 @@ fn build_service(
         cut: Cut::of(&layout, service.pools.iter().map(|pool| &pool.name)),
         stable: stable(service, &traffic.split),
         stand_in: service.stability.fallback.pool.as_ref().and_then(place),
+        stale: stale(service, &traffic.split, before, now),
         split: traffic.split,
         timeouts: service.timeouts,
         stability: service.stability.clone(),
         mode: blueprint.run_time.modes.get(&service.name).cloned().unwrap_or_default(),
         pools: service.pools.iter().map(pool).collect(),
         state: before.map(|before| before.state.clone()).unwrap_or_default(),
-        stale: stale(service, before),
         mirror: mirror(service, before, now),
         salt: traffic.salt,
         sticky: service.sticky.clone(),
@@ -176,12 +176,21 @@ fn flags(service: &Arc<str>, blueprint: &Blueprint<'_>) -> Flags {
     Flags::new(of_service.map(share), blueprint.secret)
 }
 
-/// What was kept stays as long as its bounds do.
-fn stale(service: &config::Service, before: Option<&Service>) -> Option<Arc<StaleStore>> {
+/// What was kept stays as long as its bounds do, and as its pool has traffic.
+fn stale(
+    service: &config::Service,
+    split: &Split,
+    before: Option<&Service>,
+    now: Moment,
+) -> Option<Arc<StaleStore>> {
     let limits = service.stability.fallback.stale?;
     let kept = before.and_then(|before| before.stale.clone());
     let kept = kept.filter(|store| store.limits() == limits);
-    Some(kept.unwrap_or_else(|| Arc::new(StaleStore::new(limits))))
+    let kept = kept.unwrap_or_else(|| Arc::new(StaleStore::new(limits)));
+    let with_traffic = split.parts().iter().filter(|(_, weight)| weight.get() > 0);
+    let pools: Vec<Arc<str>> = with_traffic.map(|(pool, _)| pool.clone()).collect();
+    kept.set_pools(&pools, now);
+    Some(kept)
 }
 
 /// What came of copies is told of one pool: another one begins anew.

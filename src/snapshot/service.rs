@@ -10,12 +10,14 @@ use crate::balance::{Budget, Policy, Queue};
 use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
 use crate::fallback::StaleStore;
+use crate::http::view::View;
 use crate::judge::Watched;
 use crate::mirror::{MirrorSettings, MirrorState};
 use crate::route::Facts;
 use crate::slo::{Slo, Standing, Tally};
 use crate::split::{
-    ClientHash, ClientKey, Cohort, CookieId, Cut, FlagSet, Flags, Recognised, Signer, Split, Sticky,
+    ClientHash, ClientKey, Cohort, CookieId, Cut, FlagSet, Flags, Recognised, Signer, Split,
+    Sticky, StickyKey,
 };
 
 /// One service as requests see it.
@@ -304,6 +306,16 @@ impl Service {
                 settings.allow.iter().any(|net| net.contains(&client.to_canonical()))
             })
             || settings.paths.iter().any(|path| path == facts.path)
+    }
+
+    /// Whether a request carries a field by which clients are told apart here.
+    pub fn tells_apart(&self, fields: View<'_>) -> bool {
+        let keys = self.sticky.keys.iter().chain(&self.stability.balance.hash.keys);
+        keys.into_iter().any(|key| match key {
+            StickyKey::Header(name) => fields.has(name),
+            // No cookie is harmless.
+            StickyKey::Cookie(_) | StickyKey::OwnCookie(_) | StickyKey::ClientIp => false,
+        })
     }
 
     /// What consistent hashing knows the client by, where the policy wants it.

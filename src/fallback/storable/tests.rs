@@ -19,6 +19,11 @@ fn headers(fields: Fields) -> HeaderMap {
     headers
 }
 
+fn asked<'a>(method: &'a Method, headers: &'a HeaderMap) -> Asked<'a> {
+    let began = Moment::default();
+    Asked { method, host: "h", target: "/", headers, pool: "blue", began, is_personal: false }
+}
+
 fn terms_of(
     method: Method,
     request: Fields,
@@ -28,7 +33,7 @@ fn terms_of(
     let request = headers(request);
     let mut response = headers(response);
     response.entry(DATE).or_insert(HeaderValue::from_static(NOW));
-    let asked = Asked { method: &method, host: "h", target: "/", headers: &request };
+    let asked = asked(&method, &request);
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(WALL);
     Terms::of(&asked, &Received { status, headers: &response, now: Moment::default(), wall })
 }
@@ -51,8 +56,8 @@ fn only_what_a_shared_cache_may_use_stale_is_kept() {
         (&[], 200, &[(CACHE, "max-age=0")], Err(Unsaid)),
         (&[], 200, &[(CACHE, "public")], Ok(())),
         (&[], 200, &[(CACHE, "stale-if-error=60")], Ok(())),
-        (&[], 200, &[("etag", "\"a\"")], Ok(())),
-        (&[], 200, &[("last-modified", NOW)], Ok(())),
+        (&[], 200, &[("etag", "\"a\"")], Err(Unsaid)),
+        (&[], 200, &[("last-modified", NOW)], Err(Unsaid)),
         (&[], 200, &[("expires", MINUTE_LATER)], Ok(())),
         (&[], 200, &[("expires", MINUTE_AGO)], Err(Unsaid)),
         (&[], 200, &[("expires", "0")], Err(Unsaid)),
@@ -74,11 +79,14 @@ fn only_what_a_shared_cache_may_use_stale_is_kept() {
         // Nobody gets what is another's.
         (&[], 200, &[(CACHE, "public"), ("set-cookie", "a=b")], Err(Personal)),
         (&[("authorization", "x")], 200, &[(CACHE, "max-age=60")], Err(Personal)),
-        (&[("authorization", "x")], 200, &[(CACHE, "public")], Ok(())),
+        (&[("authorization", "x")], 200, &[(CACHE, "public")], Err(Personal)),
+        (&[("x-api-key", "x")], 200, &[(CACHE, "public")], Err(Personal)),
+        (&[("x-forwarded-prefix", "/x")], 200, &[(CACHE, "public")], Err(Personal)),
+        (&[("accept-language", "de")], 200, &[(CACHE, "public")], Ok(())),
         (&[("cookie", "a=b")], 200, &[("etag", "\"a\"")], Err(Personal)),
         (&[("cookie", "a=b")], 200, &[("etag", "\"a\""), (CACHE, "max-age=0")], Err(Personal)),
-        (&[("cookie", "a=b")], 200, &[("etag", "\"a\""), (CACHE, "max-age=60")], Ok(())),
-        (&[("cookie", "a=b")], 200, &[("etag", "\"a\""), ("vary", "Cookie")], Ok(())),
+        (&[("cookie", "a=b")], 200, &[("etag", "\"a\""), (CACHE, "max-age=60")], Err(Personal)),
+        (&[("cookie", "a=b")], 200, &[(CACHE, "public"), ("vary", "Cookie")], Err(Personal)),
         // It has to be told from others.
         (&[], 200, &[(CACHE, "public"), ("vary", "accept, *")], Err(Vary)),
         (&[], 200, &[(CACHE, "public"), ("vary", "a"), ("vary", "*")], Err(Vary)),
@@ -174,7 +182,7 @@ fn nominated_fields_and_the_scheme_have_to_be_equal() {
 fn a_client_may_refuse_or_bound_what_it_gets() {
     let takes = |method: Method, fields, age: u64| {
         let headers = headers(fields);
-        let asked = Asked { method: &method, host: "h", target: "/", headers: &headers };
+        let asked = asked(&method, &headers);
         let lifetime = Duration::from_secs(10);
         Wish::of(&asked).is_some_and(|wish| wish.takes(Duration::from_secs(age), lifetime))
     };

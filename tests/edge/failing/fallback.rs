@@ -3,6 +3,7 @@
 
 use super::pool;
 use crate::harness::client::{Response, get};
+use crate::harness::edge::HEAD;
 use crate::harness::{Edge, Origin, Reply};
 
 const SIGN: &str = "x-pointsman-fallback";
@@ -153,4 +154,79 @@ async fn an_attempt_that_fails_is_made_on_another_pool_if_it_may_be_repeated() {
     assert_eq!(edge.raw(post).await.status, 502);
     // The GET twice, since it is alone in its pool, before the other pool is asked.
     assert_eq!((main.asked(), backup.asked()), (3, 1));
+}
+
+/// A page that says who it is for, as `say` has it.
+async fn personal_origin(say: &'static str) -> Origin {
+    Origin::with(move |request| {
+        let of = |name| request.fields(name).join("+");
+        let who = format!("{}{}{}", of("x-user-id"), of("x-api-key"), of("x-forwarded-prefix"));
+        let fields = [say, "x-pointsman-metric: checkout_failed=1"];
+        Reply::head("200 OK", &fields, &format!("page of {who}"))
+    })
+    .await
+}
+
+/// An edge that keeps what `main` says, recognises users by a field and trusts this machine or nobody.
+async fn edge_of_users(main: &Origin, trusts: bool) -> Edge {
+    let trusted = if trusts { "trusted_proxies = [\"127.0.0.1/32\"]\n" } else { "" };
+    let text = format!(
+        "{}[services.shop]\nsticky = {{ header = \"x-user-id\" }}\n{}\
+         [services.shop.fallback]\nstale = {{ bytes = 1_000_000, age = \"10m\" }}\n",
+        HEAD.replace("[server]\n", &format!("[server]\n{trusted}")),
+        pool("main", &[main.address])
+    );
+    Edge::start_file(&text, false).await
+}
+
+#[tokio::test]
+async fn nobody_gets_what_another_was_answered() {
+    let etag = "etag: \"1\"";
+    let public = "cache-control: public, max-age=60";
+    for (say, asks) in [
+        (etag, &["x-user-id: alice"][..]),
+        (etag, &["x-api-key: alice-key"]),
+        (etag, &[]),
+        (public, &["x-user-id: alice"]),
+        (public, &["x-api-key: alice-key"]),
+        (public, &["cookie: session=alice"]),
+        (public, &["authorization: Basic eDp5"]),
+        (public, &["accept-language: de", "connection: accept-language"]),
+    ] {
+        let main = personal_origin(say).await;
+        let edge = edge_of_users(&main, false).await;
+        assert_eq!(ask(&edge, "/", asks).await.status, 200, "{asks:?}");
+        Way::Breaker.close(&edge, "main", &main).await;
+        for bob in [&["x-user-id: bob"][..], &["x-api-key: bob-key"], &[]] {
+            let answer = ask(&edge, "/", bob).await;
+            assert_eq!(answer.status, 503, "{say} {asks:?} {bob:?}: {}", answer.body);
+        }
+    }
+    // What is anybody's is given to anybody, and says nothing that is meant for us.
+    let main = personal_origin(public).await;
+    let edge = edge_of_users(&main, false).await;
+    // Without a proxy's word that a client makes up: it does not go on.
+    let fresh = ask(&edge, "/", &["x-forwarded-prefix: /evil"]).await;
+    assert_eq!((&*fresh.body, fresh.fields("x-pointsman-metric")), ("page of ", vec![]));
+    Way::Breaker.close(&edge, "main", &main).await;
+    let kept = ask(&edge, "/", &["x-user-id: bob"]).await;
+    assert_eq!((kept.status, &*kept.body, kept.fields(SIGN)), (200, "page of ", vec!["stale"]));
+    assert!(kept.fields("x-pointsman-metric").is_empty(), "{}", kept.head);
+}
+
+#[tokio::test]
+async fn what_a_trusted_proxy_says_of_the_place_is_part_of_what_was_asked() {
+    let main = personal_origin("cache-control: public, max-age=60").await;
+    let edge = edge_of_users(&main, true).await;
+    let evil = ask(&edge, "/", &["x-forwarded-prefix: /evil"]).await;
+    assert_eq!(evil.body, "page of /evil");
+    ask(&edge, "/a", &["x-forwarded-host: evil.test"]).await;
+    ask(&edge, "/a", &["x-forwarded-host: shop.test"]).await;
+    for number in 0..32 {
+        ask(&edge, "/a", &[&format!("x-forwarded-proto: h{number}")]).await;
+    }
+    Way::Breaker.close(&edge, "main", &main).await;
+    assert_eq!(ask(&edge, "/", &[]).await.status, 503);
+    let of = async |host: &str| ask(&edge, "/a", &[&format!("x-forwarded-host: {host}")]).await;
+    assert_eq!((of("shop.test").await.status, of("other.test").await.status), (200, 503));
 }

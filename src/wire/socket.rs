@@ -3,8 +3,9 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -42,6 +43,24 @@ impl Socket {
                 Err(_) => Peer::without_address("http", since),
             },
             Socket::Unix(_) => Peer::unix("http", since),
+        }
+    }
+
+    /// Whether nothing is there to be read, not even the end. Asked without a task: one that has had its
+    /// turn is told by the runtime to wait, whatever there is.
+    pub(super) fn is_silent(&self) -> bool {
+        let read = match self {
+            Socket::Tcp(tcp) => tcp.try_read(&mut [0]),
+            Socket::Unix(unix) => unix.try_read(&mut [0]),
+        };
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Has the end of the connection be a reset, by which the other end sees that something is missing.
+    pub(super) fn end_by_reset(&self) {
+        if let Socket::Tcp(tcp) = self {
+            // Without it the end is one that says less.
+            let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
         }
     }
 

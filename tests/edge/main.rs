@@ -21,6 +21,7 @@ mod hanging_disk;
 mod harness;
 mod headers;
 mod judging;
+mod lane;
 mod mirror;
 mod rehearse;
 mod rollouts;

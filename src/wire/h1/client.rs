@@ -20,7 +20,7 @@ const AHEAD: usize = 64 * 1024;
 
 /// How much of what a client still sends is taken in behind the last answer, and for how long: to
 /// close before it has been read would reset the connection, and take the answer away with it.
-const LINGERED: usize = 1024 * 1024;
+const LINGERED: usize = 256 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// One connection.
@@ -70,8 +70,13 @@ impl Client {
         .await
     }
 
-    /// The next head.
-    pub(super) async fn head(&mut self, reader: &mut RequestReader) -> Result<RequestHead, NoHead> {
+    /// The next head. Behind a request an empty line begins nothing: clients of old send one behind a
+    /// body.
+    pub(super) async fn head(
+        &mut self,
+        reader: &mut RequestReader,
+        is_next: bool,
+    ) -> Result<RequestHead, NoHead> {
         let limits = Limits { bytes: self.limits.header_bytes, fields: self.limits.header_fields };
         self.timer.restart();
         reader.begin();
@@ -85,6 +90,12 @@ impl Client {
                 match self.inbox.poll_fill(&mut self.socket, cx) {
                     Poll::Ready(Ok(1..)) => {}
                     Poll::Ready(_) => return Poll::Ready(Err(NoHead::Gone)),
+                    Poll::Pending if is_next && matches!(self.inbox.bytes(), b"\r" | b"\r\n") => {
+                        return match self.timer.poll_idle(self.limits.keepalive, cx) {
+                            true => Poll::Ready(Err(NoHead::Gone)),
+                            false => Poll::Pending,
+                        };
+                    }
                     Poll::Pending if self.timer.poll_late(self.limits.header_timeout, cx) => {
                         return Poll::Ready(Err(NoHead::Late));
                     }
@@ -149,11 +160,13 @@ impl Client {
                 return Poll::Pending;
             }
             loop {
+                if self.timer.poll_late(LINGER, cx) {
+                    return Poll::Ready(());
+                }
                 self.inbox.skip(self.inbox.len());
                 match self.inbox.poll_fill(&mut self.socket, cx) {
                     Poll::Ready(Ok(length @ 1..)) if length < left => left -= length,
                     Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending if self.timer.poll_late(LINGER, cx) => return Poll::Ready(()),
                     Poll::Pending => return Poll::Pending,
                 }
             }

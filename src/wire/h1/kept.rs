@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::super::socket::Socket;
@@ -43,11 +42,11 @@ impl Kept {
     }
 
     /// One that lives, to this address.
-    pub(super) fn take(&self, to: &DialAddress, cx: &mut Context<'_>) -> Option<Socket> {
+    pub(super) fn take(&self, to: &DialAddress, now: Instant) -> Option<Socket> {
         let own = place(self.shelves.len());
         // A request may be moved by another thread than its connection's last one.
         let others = (0..self.shelves.len()).filter(|at| *at != own);
-        std::iter::once(own).chain(others).find_map(|at| self.shelf(at)?.take(to, cx))
+        std::iter::once(own).chain(others).find_map(|at| self.shelf(at)?.take(to, now))
     }
 
     /// Keeps one whose last answer has been read to its end.
@@ -66,7 +65,7 @@ impl Kept {
 
     /// Closes those that have waited too long, that the other end has closed, or whose upstream is
     /// gone.
-    pub(super) fn sweep(&self, now: Instant, snapshot: &Snapshot, cx: &mut Context<'_>) {
+    pub(super) fn sweep(&self, now: Instant, snapshot: &Snapshot) {
         let mut known: Option<HashSet<&DialAddress>> = None;
         for shelf in &self.shelves {
             let Ok(mut shelf) = shelf.lock() else { continue };
@@ -77,7 +76,7 @@ impl Kept {
             let mut count = 0;
             shelf.sockets.retain(|to, waiting| {
                 let is_known = known.contains(to);
-                waiting.retain_mut(|one| is_known && now < one.until && is_alive(one, cx));
+                waiting.retain(|one| is_known && one.is_good(now));
                 count += waiting.len();
                 !waiting.is_empty()
             });
@@ -91,11 +90,11 @@ impl Kept {
 }
 
 impl Shelf {
-    fn take(&mut self, to: &DialAddress, cx: &mut Context<'_>) -> Option<Socket> {
+    fn take(&mut self, to: &DialAddress, now: Instant) -> Option<Socket> {
         let waiting = self.sockets.get_mut(to)?;
-        while let Some(mut one) = waiting.pop() {
+        while let Some(one) = waiting.pop() {
             self.count -= 1;
-            if is_alive(&mut one, cx) {
+            if one.is_good(now) {
                 return Some(one.socket);
             }
         }
@@ -103,11 +102,13 @@ impl Shelf {
     }
 }
 
-/// Whether nothing has come on it, not even its end: nobody has asked for anything. Readiness alone
-/// does not tell, for after a read that was exactly filled the runtime takes a socket for ready; so it
-/// is read, which is no system call where the runtime knows better.
-fn is_alive(waiting: &mut Waiting, cx: &mut Context<'_>) -> bool {
-    matches!(waiting.socket.poll_read(cx, &mut [0]), Poll::Pending)
+impl Waiting {
+    /// Whether it may wait on, and nothing has come on it, not even its end: nobody has asked for
+    /// anything. Readiness alone does not tell, for after a read that was exactly filled the runtime
+    /// takes a socket for ready; so it is read, which is no system call where the runtime knows better.
+    fn is_good(&self, now: Instant) -> bool {
+        now < self.until && self.socket.is_silent()
+    }
 }
 
 fn targets(snapshot: &Snapshot) -> HashSet<&DialAddress> {

@@ -85,12 +85,12 @@ impl Lane {
         let mut requests = RequestReader::default();
         let mut is_first = true;
         while client.has_request(is_first).await {
-            is_first = false;
             // All that is needed while there are requests and not while there are none: most of a
             // future's size.
-            if !Box::pin(self.serve_requests(&mut client, &peer, &mut requests)).await {
+            if !Box::pin(self.serve_requests(&mut client, &peer, &mut requests, !is_first)).await {
                 return;
             }
+            is_first = false;
         }
     }
 
@@ -100,10 +100,12 @@ impl Lane {
         client: &mut Client,
         peer: &crate::http::forwarded::Peer,
         requests: &mut RequestReader,
+        is_next: bool,
     ) -> bool {
         let mut responses = ResponseReader::default();
+        let mut is_next = is_next;
         loop {
-            let head = match client.head(requests).await {
+            let head = match client.head(requests, is_next).await {
                 Ok(head) => head,
                 Err(NoHead::Gone) => return false,
                 Err(none) => {
@@ -111,6 +113,7 @@ impl Lane {
                     return false;
                 }
             };
+            is_next = true;
             let bytes = client.inbox.split(head.length);
             let request = Request::new(self, client, peer, &head, bytes.bytes(), requests.lines());
             match request.serve(&mut responses).await {
@@ -130,11 +133,7 @@ impl Lane {
         loop {
             tokio::time::sleep(SWEEP).await;
             let (now, snapshot) = (self.clock.now(), self.published.load());
-            std::future::poll_fn(|cx| {
-                self.kept.sweep(now, &snapshot, cx);
-                std::task::Poll::Ready(())
-            })
-            .await;
+            self.kept.sweep(now, &snapshot);
         }
     }
 }

@@ -18,6 +18,9 @@ const COPIED: usize = 4 * 1024;
 /// How much is gathered before it is written.
 const GATHERED: usize = 16 * 1024;
 
+/// How often one direction goes on before the other has its turn.
+const PASSES: u32 = 32;
+
 /// Why a body ended before its end.
 #[derive(Debug)]
 pub(super) enum Broken {
@@ -98,16 +101,21 @@ impl Pump {
         cx: &mut Context<'_>,
         mut hear: impl FnMut(Option<&[u8]>, bool),
     ) -> Poll<Result<(), Broken>> {
-        loop {
+        for _ in 0..PASSES {
+            if self.piece == 0
+                && self.tail.is_empty()
+                && let Err(broken) = self.take(buffer, &mut hear)
+            {
+                // What came before it is good.
+                let _ = self.poll_write(buffer, to, cx);
+                return Poll::Ready(Err(broken));
+            }
             match self.poll_write(buffer, to, cx) {
                 Poll::Ready(Ok(())) if self.is_over => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => {}
                 other => return other,
             }
-            if let Err(broken) = self.take(buffer, &mut hear) {
-                return Poll::Ready(Err(broken));
-            }
-            if self.is_writing() || self.is_over {
+            if !buffer.is_empty() {
                 continue;
             }
             buffer.widen();
@@ -121,6 +129,8 @@ impl Pump {
                 Poll::Ready(Ok(length)) => self.moved += length as u64,
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Writes what is to be written.

@@ -248,7 +248,7 @@ impl<'c> Request<'c> {
             Err(Cause::ClientGone) => (None, Then::Close),
             Err(cause) => {
                 let answer = exchange.answer(cause, &Fields::new(view));
-                let is_whole = up.pump.is_over();
+                let is_whole = up.pump.is_over() || framing == Framing::Empty;
                 let then = self.tell(&answer, is_whole.then_some(Framing::Empty)).await;
                 (Some(answer.status), then)
             }
@@ -364,6 +364,8 @@ impl<'c> Request<'c> {
                         }
                     }
                     upstream.inbox.skip(length);
+                    // It has answered: not one that was dead already.
+                    upstream.link = Link::New;
                     connected = Some(upstream);
                 }
                 (Next::Forward(relay), Ok(heard)) => return Ok((relay, upstream, heard)),
@@ -430,8 +432,7 @@ impl<'c> Request<'c> {
     /// A kept connection to the upstream, or a new one.
     async fn connect(&mut self, attempt: &Attempt<'_>) -> Result<Upstream, Cause> {
         let (to, within) = (attempt.target(), attempt.timeouts().connect);
-        let kept = poll_fn(|cx| Poll::Ready(self.lane.kept.take(to, cx))).await;
-        if let Some(socket) = kept {
+        if let Some(socket) = self.lane.kept.take(to, self.lane.clock.now()) {
             return Ok(Upstream { socket, inbox: Buffer::default(), link: Link::Kept });
         }
         let client = &mut *self.client;
@@ -465,6 +466,19 @@ impl<'c> Request<'c> {
         let is_to_head = self.method == Method::HEAD;
         let client = &mut *self.client;
         let head = poll_fn(|cx| {
+            // First, for a fast upload goes on for as long as it may.
+            loop {
+                match responses.read(upstream.inbox.bytes(), HEAD) {
+                    Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                    Ok(None) => {}
+                    Err(_) => return Poll::Ready(Err(Cause::BadResponse)),
+                }
+                match upstream.inbox.poll_fill(&mut upstream.socket, cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(Err(Cause::Reset)),
+                    Poll::Pending => break,
+                }
+            }
             if up.sending == Sending::UnderWay {
                 let before = up.pump.moved;
                 let replay = &mut up.replay;
@@ -488,18 +502,6 @@ impl<'c> Request<'c> {
                     client.timer.restart();
                 }
             }
-            loop {
-                match responses.read(upstream.inbox.bytes(), HEAD) {
-                    Ok(Some(head)) => return Poll::Ready(Ok(head)),
-                    Ok(None) => {}
-                    Err(_) => return Poll::Ready(Err(Cause::BadResponse)),
-                }
-                match upstream.inbox.poll_fill(&mut upstream.socket, cx) {
-                    Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(_) => return Poll::Ready(Err(Cause::Reset)),
-                    Poll::Pending => break,
-                }
-            }
             if up.sending != Sending::UnderWay && client.poll_left(cx).is_ready() {
                 return Poll::Ready(Err(Cause::ClientGone));
             }
@@ -519,6 +521,10 @@ impl<'c> Request<'c> {
             }
         });
         let head = head.await?;
+        if head.status == 101 && up.sending != Sending::Done {
+            // The rest of the request would be taken for what is said in the tunnel.
+            return Err(Cause::BadResponse);
+        }
         let bytes = &upstream.inbox.bytes()[..head.length];
         let framing =
             framing::of_response(responses.lines(), bytes, head.version, head.status, is_to_head);
@@ -602,12 +608,15 @@ impl<'c> Request<'c> {
         self.client.timer.restart();
         if going == Going::Switched {
             self.tunnel(relay, upstream, lead).await;
-            return Ok(Then::Close);
+            return Ok(Then::Linger);
         }
         let mut down = Pump::new(BodyReader::new(framing), out.is_chunked(), lead);
         let ended = self.move_bodies(&mut relay, up, &mut down, &mut upstream).await;
         if let Err(cause) = ended {
             relay.failed(cause);
+            if out == Out::UntilClose {
+                self.client.socket.end_by_reset();
+            }
             return Err(());
         }
         let none = (&Lines::default(), &[][..]);
@@ -622,6 +631,8 @@ impl<'c> Request<'c> {
         }
         Ok(match (is_sent && up.pump.is_over(), going) {
             (false, _) => Then::Linger,
+            // Who did not expect it may have sent the next request already.
+            (true, Going::Over) if self.goes_on() => Then::Linger,
             (true, Going::Over) => Then::Close,
             (true, _) => Then::Next,
         })
@@ -638,6 +649,19 @@ impl<'c> Request<'c> {
         let client = &mut *self.client;
         poll_fn(|cx| {
             let before = up.pump.moved + down.moved;
+            let from = (&mut upstream.socket, &mut upstream.inbox);
+            let passed = down.poll(from, &mut client.socket, cx, |piece, is_end| {
+                relay.body(piece, is_end);
+            });
+            match passed {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(Broken::Writing)) => return Poll::Ready(Err(Cause::ClientGone)),
+                Poll::Ready(Err(Broken::Reading)) => return Poll::Ready(Err(Cause::Reset)),
+                Poll::Ready(Err(Broken::Malformed)) => {
+                    return Poll::Ready(Err(Cause::BadResponse));
+                }
+                Poll::Pending => {}
+            }
             if up.sending == Sending::UnderWay {
                 let sent = up.pump.poll(
                     (&mut client.socket, &mut client.inbox),
@@ -652,19 +676,6 @@ impl<'c> Request<'c> {
                     }
                     client.timer.restart();
                 }
-            }
-            let from = (&mut upstream.socket, &mut upstream.inbox);
-            let passed = down.poll(from, &mut client.socket, cx, |piece, is_end| {
-                relay.body(piece, is_end);
-            });
-            match passed {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(Broken::Writing)) => return Poll::Ready(Err(Cause::ClientGone)),
-                Poll::Ready(Err(Broken::Reading)) => return Poll::Ready(Err(Cause::Reset)),
-                Poll::Ready(Err(Broken::Malformed)) => {
-                    return Poll::Ready(Err(Cause::BadResponse));
-                }
-                Poll::Pending => {}
             }
             if up.pump.moved + down.moved != before {
                 client.timer.restart();
@@ -696,10 +707,25 @@ impl<'c> Request<'c> {
         let client = &mut *self.client;
         let mut up = Pump::new(BodyReader::UntilClose, false, Vec::new());
         let mut down = Pump::new(BodyReader::UntilClose, false, lead);
-        let (mut is_up_over, mut is_down_over) = (false, false);
+        let (mut is_up_over, mut was_refused, mut is_down_over) = (false, false, false);
         client.timer.restart();
         let ended = poll_fn(|cx| {
             let before = up.moved + down.moved;
+            if !is_down_over {
+                let from = (&mut upstream.socket, &mut upstream.inbox);
+                let passed = down.poll(from, &mut client.socket, cx, |piece, _| {
+                    relay.body(piece, false);
+                });
+                match passed {
+                    Poll::Ready(Ok(())) if client.socket.poll_shutdown(cx).is_ready() => {
+                        is_down_over = true;
+                    }
+                    Poll::Ready(Err(Broken::Reading)) if was_refused => return Poll::Ready(Ok(())),
+                    Poll::Ready(Err(Broken::Reading)) => return Poll::Ready(Err(Cause::Reset)),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Cause::ClientGone)),
+                    _ => {}
+                }
+            }
             if !is_up_over {
                 let from = (&mut client.socket, &mut client.inbox);
                 let sent = up.poll(from, &mut upstream.socket, cx, |piece, _| {
@@ -712,21 +738,8 @@ impl<'c> Request<'c> {
                     Poll::Ready(Err(Broken::Reading)) => {
                         return Poll::Ready(Err(Cause::ClientGone));
                     }
-                    Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
-                    _ => {}
-                }
-            }
-            if !is_down_over {
-                let from = (&mut upstream.socket, &mut upstream.inbox);
-                let passed = down.poll(from, &mut client.socket, cx, |piece, _| {
-                    relay.body(piece, false);
-                });
-                match passed {
-                    Poll::Ready(Ok(())) if client.socket.poll_shutdown(cx).is_ready() => {
-                        is_down_over = true;
-                    }
-                    Poll::Ready(Err(Broken::Reading)) => return Poll::Ready(Err(Cause::Reset)),
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Cause::ClientGone)),
+                    // It takes no more, and may have more to say.
+                    Poll::Ready(Err(_)) => (is_up_over, was_refused) = (true, true),
                     _ => {}
                 }
             }

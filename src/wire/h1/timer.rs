@@ -64,7 +64,9 @@ impl Timer {
     /// The same of a client that may say something, or nothing, for so long; less once the process
     /// stops.
     pub(super) fn poll_idle(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
-        self.poll_stop(cx);
+        if self.poll_stop(cx) {
+            self.since = None;
+        }
         let bounds = self.stop.bounds();
         self.poll_late(bounds.map_or(within, |bounds| bounds.idle.min(within)), cx)
     }
@@ -82,18 +84,19 @@ impl Timer {
         self.poll_late(within, cx)
     }
 
-    /// Asks once to be woken when the process stops. A wait for the next request begins anew then.
-    fn poll_stop(&mut self, cx: &mut Context<'_>) {
-        let Some(called) = &mut self.called else { return };
+    /// Asks once to be woken when the process stops; says once that it does.
+    fn poll_stop(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(called) = &mut self.called else { return false };
         if !self.is_asked {
             self.is_asked = true;
             // Whether it has been called is seen below.
             let _ = called.as_mut().poll(cx);
         }
-        if self.stop.bounds().is_some() {
+        let is_called = self.stop.bounds().is_some();
+        if is_called {
             self.called = None;
-            self.since = None;
         }
+        is_called
     }
 }
 

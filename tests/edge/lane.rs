@@ -1,0 +1,124 @@
+//! The HTTP/1.1 lane: what it takes and refuses, and what becomes of its connections.
+
+use crate::harness::{Edge, Origin, Reply, until};
+
+#[tokio::test]
+async fn what_speaks_something_else_is_told_so_and_counted() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
+    let cases: [(&[u8], u16, &str, &str); 6] = [
+        (&hello, 400, "this is TLS", "tls"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", 400, "PROXY protocol", "proxy_header"),
+        (b"\r\n\r\n\0\r\nQUIT\n", 400, "PROXY protocol", "proxy_header"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "this is HTTP/2", "http2"),
+        (b"GET / HTTP/3.0\r\nhost: a\r\n\r\n", 505, "only HTTP/1.0 and HTTP/1.1", "version"),
+        (b"CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n", 405, "CONNECT", "connect"),
+    ];
+    for (bytes, status, words, reason) in cases {
+        let response = edge.raw(bytes).await;
+        assert_eq!(response.status, status, "{}", bytes.escape_ascii());
+        assert!(response.body.contains(words), "{}", response.body);
+        assert_eq!(response.fields("x-request-id").len(), 1, "{}", response.head);
+        assert_eq!(response.fields("connection"), ["close"]);
+        assert_eq!(response.fields("server"), [""; 0]);
+        until("it is counted", async || {
+            let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+            metrics.contains(&format!("pointsman_refused_total{{reason=\"{reason}\"}}"))
+        })
+        .await;
+    }
+    assert_eq!(origin.received().len(), 0);
+}
+
+#[tokio::test]
+async fn a_target_goes_on_as_it_came_whatever_bytes_it_holds() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    for target in ["/a\"<b>`{c}|\\^", "/?q=\"><script>", "//x", "/%E9?%"] {
+        let response = edge.raw(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        assert_eq!(response.status, 200, "{target}");
+        let head = origin.received().pop().unwrap().head;
+        assert!(head.starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{head}");
+    }
+    let latin = b"GET /caf\xe9?x=\xff HTTP/1.1\r\nhost: a\r\n\r\n";
+    assert_eq!(edge.raw(latin).await.status, 200);
+    for refused in ["/a#b", "/a\x7f", "/a\tb"] {
+        let response = edge.raw(format!("GET {refused} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        assert_eq!(response.status, 400, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_with_its_connection_is_chunked_and_ours_goes_on() {
+    let bytes = b"HTTP/1.1 200 OK\r\n\r\nhello".to_vec();
+    let origin = Origin::always(Reply::BytesThenClose(bytes)).await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let mut client = edge.client().await;
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let response = client.response().await;
+        assert_eq!(response.fields("transfer-encoding"), ["chunked"]);
+        assert_eq!(response.fields("date").len(), 1, "{}", response.head);
+        assert!(response.body.contains("hello"), "{}", response.body);
+    }
+}
+
+#[tokio::test]
+async fn who_has_left_the_line_is_not_served_and_takes_nobodys_place() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let hold = r#"{"mode": "hold", "for": "60s", "most": 5}"#;
+    assert_eq!(edge.admin("PUT", "/v1/services/shop/mode", hold).await.0, 200);
+    let waiting =
+        async || edge.admin("GET", "/v1/status", "").await.1["services"][0]["waiting"].clone();
+    let post = "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 5\r\n\r\nhello";
+    // Twice as many as there is room for, five at a time.
+    for _ in 0..2 {
+        let clients = crate::harness::connect(edge.address, 5, post).await;
+        until("all stand in line", async || waiting().await == 5).await;
+        drop(clients);
+        until("all have left", async || waiting().await == 0).await;
+    }
+    let mut stays = edge.client().await;
+    stays.send(post).await;
+    until("one stands in line", async || waiting().await == 1).await;
+    let serve = r#"{"mode": "serve"}"#;
+    assert_eq!(edge.admin("PUT", "/v1/services/shop/mode", serve).await.0, 200);
+    assert_eq!(stays.response().await.status, 200);
+    assert_eq!(origin.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_long_upload_that_is_answered_early_gets_its_answer() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let mut client = edge.client().await;
+    // A path with dot segments is refused at once.
+    client.send("POST /../x HTTP/1.1\r\nhost: a\r\ncontent-length: 8000000\r\n\r\n").await;
+    let piece = vec![b'x'; 64 * 1024];
+    for _ in 0..100 {
+        if !client.try_send(&piece).await {
+            break;
+        }
+    }
+    assert_eq!(client.response().await.status, 400);
+    assert_eq!(origin.received().len(), 0);
+}
+
+#[tokio::test]
+async fn an_empty_line_behind_a_request_begins_no_other() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::start(&format!(
+        "[server.client]\nheader_timeout = \"200ms\"\n{}",
+        crate::harness::edge::shop(&[("only", &origin)], "")
+    ))
+    .await;
+    let mut client = edge.client().await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi\r\n").await;
+    assert_eq!(client.response().await.status, 200);
+    // Longer than a head may take.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(client.response().await.status, 200);
+}

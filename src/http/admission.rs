@@ -151,8 +151,9 @@ pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, 
             continue;
         };
         known.note(id);
-        if id == FieldId::Host {
-            host_field = Some(value);
+        if id == FieldId::Host && host_field.replace(value).is_some() {
+            // Which of two is meant is up to the upstream (RFC 9112 section 3.2).
+            return Err(BadRequest::Host);
         }
     }
     let fields = Fields::seen(head.view, known);
@@ -362,6 +363,12 @@ mod tests {
     fn http_1_1_needs_a_host_and_http_1_0_does_not() {
         assert_eq!(examined("/", Version::HTTP_11, &[]), Err(BadRequest::NoHost));
         assert_eq!(examined("/", Version::HTTP_10, &[]).as_deref(), Ok(""));
+    }
+
+    #[test]
+    fn of_two_hosts_neither_is_meant() {
+        let two = [("host", "a"), ("host", "a")];
+        assert_eq!(examined("/", Version::HTTP_11, &two), Err(BadRequest::Host));
     }
 
     #[test]

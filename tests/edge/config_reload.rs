@@ -131,7 +131,8 @@ async fn listeners_come_and_go_while_others_run() {
     })
     .await;
     // An address that cannot be bound refuses the whole file.
-    let clash = moved.replacen(&free.to_string(), &edge.admin.to_string(), 1);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let clash = moved.replacen(&free.to_string(), &taken.local_addr().unwrap().to_string(), 1);
     std::fs::write(edge.file(), &clash).unwrap();
     let (status, problem) = edge.admin("POST", "/v1/config/reload", "").await;
     assert_eq!((status, &problem["type"]), (409, &"address-not-bindable".into()));

@@ -25,7 +25,8 @@ async fn a_client_that_drips_its_head_is_cut_off() {
 async fn drip(address: std::net::SocketAddr) -> bool {
     let mut client = crate::harness::Client::connect(address).await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\nx-drip: ").await;
-    for _ in 0..60 {
+    // Longer than its head may take and its answer to be read.
+    for _ in 0..150 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         if !client.try_send(b"x").await {
             return false;

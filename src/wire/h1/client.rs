@@ -20,7 +20,7 @@ const AHEAD: usize = 64 * 1024;
 
 /// How much of what a client still sends is taken in behind the last answer, and for how long: to
 /// close before it has been read would reset the connection, and take the answer away with it.
-const LINGERED: usize = 256 * 1024 * 1024;
+const LINGERED: usize = 32 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// One connection.

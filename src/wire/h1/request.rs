@@ -384,7 +384,9 @@ impl<'c> Request<'c> {
         let upstream = self.connect(attempt).await?;
         attempt.connected(upstream.link);
         let version = self.head.version;
-        let wants_host = old_client::wants_host(version, View::Flat(self.flat));
+        // A whole URI has given it one already.
+        let wants_host = self.target.authority.is_none()
+            && old_client::wants_host(version, View::Flat(self.flat));
         let parts = RequestParts {
             method: self.method.as_str().as_bytes(),
             target: &self.target.origin,

@@ -133,7 +133,7 @@ pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, 
         return Err(BadRequest::HeaderTooLarge);
     }
     let mut known = Known::NONE;
-    let (mut host_field, mut odd_names) = (None, 0);
+    let (mut host_field, mut names_two_hosts, mut odd_names) = (None, false, 0);
     for Field { id, name, value } in head.view.lines() {
         if !is_plain_name(name) {
             if limits.odd_names == OddNames::Refuse {
@@ -151,10 +151,13 @@ pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, 
             continue;
         };
         known.note(id);
-        if id == FieldId::Host && host_field.replace(value).is_some() {
-            // Which of two is meant is up to the upstream (RFC 9112 section 3.2).
-            return Err(BadRequest::Host);
+        if id == FieldId::Host {
+            names_two_hosts |= host_field.replace(value).is_some();
         }
+    }
+    if names_two_hosts {
+        // Which of them is meant is up to the upstream (RFC 9112 section 3.2).
+        return Err(BadRequest::Host);
     }
     let fields = Fields::seen(head.view, known);
     if fields.may_have(FRAMING) {

@@ -91,6 +91,8 @@ pub struct Exchange {
     asks_websocket: bool,
     /// Whether its `Connection` names fields.
     nominates: bool,
+    /// Whether it says whose it is, in `Host` or in its target.
+    names_host: bool,
     has_waited: bool,
     /// When the head of a stream came that is passed on.
     answered: Option<Moment>,
@@ -181,6 +183,7 @@ impl Exchange {
             is_idempotent: false,
             asks_websocket: false,
             nominates: false,
+            names_host: false,
             has_waited: false,
             answered: None,
             waits_since: None,
@@ -273,6 +276,7 @@ impl Exchange {
         let Incoming { peer, fields, .. } = incoming;
         let snapshot = self.snapshot.clone();
         let trusted = &snapshot.config.server.trusted_proxies;
+        self.names_host = fields.has(FieldId::Host) || incoming.authority.is_some();
         self.nominates = fields.has(FieldId::Connection) && hop_by_hop::nominates(fields.view);
         self.asks_websocket = upgrade::is_asked(fields, incoming.head.version);
         if !self.asks_websocket {

@@ -66,7 +66,7 @@ pub struct Attempt<'e>(&'e mut Exchange);
 #[must_use]
 pub struct Relay<'e>(&'e mut Exchange);
 
-/// What follows from a head or from a failure.
+/// What follows from a head.
 #[derive(Debug)]
 #[must_use]
 pub enum Next<'e> {
@@ -145,11 +145,16 @@ impl<'e> Attempt<'e> {
         self.0.asking().pause
     }
 
-    /// A `Host` for a request that came without one: the upstream's own address.
-    pub fn host(&self) -> HeaderValue {
+    /// A `Host` for a request that named none, as one of HTTP/1.0 need not: the upstream's own address.
+    /// It goes on as HTTP/1.1, which wants one (RFC 9112 section 3.2).
+    pub fn host(&self) -> Option<HeaderValue> {
+        if self.0.names_host {
+            return None;
+        }
         let upstream = &*self.0.asking().upstream().name;
         let host = if upstream.starts_with("unix:") { "localhost" } else { upstream };
-        HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("localhost"))
+        let localhost = HeaderValue::from_static("localhost");
+        Some(HeaderValue::from_str(host).unwrap_or(localhost))
     }
 
     /// What becomes of the request's fields on the way to this upstream.
@@ -208,15 +213,18 @@ impl<'e> Attempt<'e> {
                 Next::Forward(Relay(exchange))
             }
             Heard::Again => Next::Again(Attempt(exchange)),
-            Heard::Unfit => Attempt(exchange).failed(Cause::BadResponse, delivery),
+            Heard::Unfit => match Attempt(exchange).failed(Cause::BadResponse, delivery) {
+                Ok(again) => Next::Again(again),
+                Err(cause) => Next::Answer(cause),
+            },
         }
     }
 
-    /// Hears that it came to nothing.
-    pub fn failed(self, cause: Cause, delivery: Delivery) -> Next<'e> {
+    /// Hears that it came to nothing: the next one, whose place is taken, or what the client is told.
+    pub fn failed(self, cause: Cause, delivery: Delivery) -> Result<Attempt<'e>, Cause> {
         match self.0.hear_failure(cause, delivery) {
-            true => Next::Again(self),
-            false => Next::Answer(cause),
+            true => Ok(self),
+            false => Err(cause),
         }
     }
 }

@@ -145,7 +145,7 @@ fn fails(exchange: &mut Exchange, cause: Cause, delivery: Delivery) -> bool {
         relay.failed(cause);
         return false;
     }
-    matches!(exchange.attempt().unwrap().failed(cause, delivery), Next::Again(_))
+    exchange.attempt().unwrap().failed(cause, delivery).is_ok()
 }
 
 fn with_sent<T>(of: impl FnOnce(&Sent<'_>) -> T) -> T {

@@ -1,5 +1,5 @@
 //! Fields that concern one connection only: a head's fields in, what `Connection` says of them and
-//! the names to remove from a response out.
+//! the names to remove from a message out.
 //!
 //! RFC 9110 section 7.6.1. Framing fields stay: the lane owns the framing it writes.
 
@@ -9,7 +9,7 @@ use http::header::{
 };
 use smallvec::SmallVec;
 
-use super::fields::FieldId;
+use super::fields::{FieldId, Known};
 use super::list;
 use super::view::{Field, View};
 
@@ -26,6 +26,20 @@ const PROTECTED: [HeaderName; 9] = [
     AGE,
     DATE,
 ];
+
+/// What of a request concerns the client's connection and not the upstream's.
+pub const OF_REQUESTS: Known = Known::of(&[
+    FieldId::Connection,
+    FieldId::KeepAlive,
+    FieldId::ProxyConnection,
+    FieldId::ProxyAuthorization,
+    FieldId::Te,
+    FieldId::Trailer,
+]);
+
+/// What a client's `Connection` may not take away: an upstream would read another message.
+pub const OF_MESSAGES: Known =
+    Known::of(&[FieldId::Host, FieldId::ContentLength, FieldId::TransferEncoding]);
 
 /// The fields of a response that must not be passed on, as a walk over all its fields meets them:
 /// most responses have none of these, and looking each up would cost more than looking at all.
@@ -72,6 +86,11 @@ impl OneHop {
 /// The tokens of all `Connection` lines.
 pub fn tokens<'r>(lines: impl Iterator<Item = &'r [u8]>) -> impl Iterator<Item = &'r [u8]> {
     lines.flat_map(list::tokens)
+}
+
+/// Whether `Connection` says this.
+pub fn says(view: View<'_>, token: &[u8]) -> bool {
+    tokens(view.all_of(FieldId::Connection)).any(|said| said.eq_ignore_ascii_case(token))
 }
 
 /// Whether `Connection` names any field, rather than only saying how to go on with it.

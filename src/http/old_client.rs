@@ -2,9 +2,6 @@
 
 use http::Version;
 
-use super::fields::FieldId;
-use super::view::View;
-
 /// Whether it knows of interim responses (RFC 9110 section 15.2).
 pub fn knows_interim(client: Version) -> bool {
     client != Version::HTTP_10
@@ -14,10 +11,4 @@ pub fn knows_interim(client: Version) -> bool {
 /// of the connection.
 pub fn knows_chunks(client: Version) -> bool {
     client != Version::HTTP_10
-}
-
-/// Whether its request needs a `Host` made for it: it goes on as HTTP/1.1, which wants one (RFC 9112
-/// section 3.2).
-pub fn wants_host(client: Version, request: View<'_>) -> bool {
-    client == Version::HTTP_10 && !request.has(FieldId::Host.name())
 }

@@ -7,7 +7,7 @@ use http::Version;
 use http::header::UPGRADE;
 
 use super::fields::{FieldId, Fields};
-use super::hop_by_hop::tokens;
+use super::hop_by_hop::says;
 use super::view::View;
 
 /// Whether a request asks for a WebSocket, and for nothing else: what does not is no switch, and its
@@ -18,8 +18,8 @@ pub fn is_asked(request: &Fields<'_>, version: Version) -> bool {
     version == Version::HTTP_11
         && wanted.next().is_some_and(is_websocket)
         && wanted.next().is_none()
-        && tokens(request.all(FieldId::Connection))
-            .any(|token| token.eq_ignore_ascii_case(b"upgrade"))
+        && request.has(FieldId::Connection)
+        && says(request.view, b"upgrade")
 }
 
 /// Whether a 101 switches to a WebSocket.

@@ -3,12 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::h1::{Lane, Means};
-use super::mirror::Mirrors;
+use super::h1::Lane;
 use super::socket::Socket;
 use super::stop::Bounds;
-use crate::clock::Clock;
-use crate::record::Reader;
 use crate::snapshot::Published;
 
 /// What is done with a connection.
@@ -29,17 +26,9 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Serves what is published, with these means. The reader gets the records of requests,
-    /// `mirrors` the copies of some.
-    pub fn new(
-        published: Arc<Published>,
-        reader: Arc<dyn Reader>,
-        clock: Clock,
-        means: Means,
-        mirrors: Mirrors,
-    ) -> Clients {
-        let lane = Lane::new(published.clone(), reader, clock, means, mirrors);
-        Clients { published, lane, room: means.clients }
+    /// Serves what is published by this lane; there is room for so many connections.
+    pub fn new(published: Arc<Published>, lane: Lane, room: usize) -> Clients {
+        Clients { published, lane, room }
     }
 
     /// Has each connection end: with the next answer, or when it has said nothing for as long as

@@ -11,7 +11,10 @@ fn served<'e>(admitted: Admitted<'e>, heads: &[(u16, &HeaderMap)]) -> Result<Rel
         with_sent(|sent| attempt.request_head(sent, Upload::Done));
         let next = match heads.next() {
             Some((status, headers)) => attempt.head(*status, View::Map(headers), SENT),
-            None => attempt.failed(Cause::Reset, SENT),
+            None => {
+                attempt = attempt.failed(Cause::Reset, SENT)?;
+                continue;
+            }
         };
         attempt = match next {
             Next::Interim(attempt) | Next::Again(attempt) => attempt,

@@ -145,12 +145,12 @@ proptest! {
                 let id = HeaderValue::from_static("ours");
                 let add = Additions { id: &id, mark: None, cookie: Some(&id) };
                 let status = if switches { 101 } else { 200 };
-                let edits = response::edits(view, status, Version::HTTP_11, &add);
+                let edits = response::edits(view, status, &add);
                 // What goes is found in the order of the lines.
-                let mut list: Vec<_> = edits.list.iter().map(|edit| format!("{edit:?}")).collect();
+                let mut list: Vec<_> = edits.iter().map(|edit| format!("{edit:?}")).collect();
                 list.sort();
                 let grpc = grpc::GrpcStatus::read(view).map(grpc::GrpcStatus::code);
-                (list, edits.ends_connection, Body::of(view), grpc, upgrade::is_made(view))
+                (list, Body::of(view), grpc, upgrade::is_made(view))
             };
             assert_eq!(said(flat), said(map));
         });

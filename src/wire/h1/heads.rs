@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use smallvec::SmallVec;
 
-use crate::clock::WallTime;
+use crate::clock::Clock;
 use crate::http::admission;
 use crate::http::answer::Answer;
 use crate::http::codec::framing::Framing;
@@ -18,22 +18,9 @@ use crate::http::edits::{Edit, Edits, Text};
 use crate::http::fields::{FieldId, Known};
 use crate::http::forwarded::Peer;
 use crate::http::hop_by_hop;
+use crate::http::old_client;
 use crate::http::response;
 use crate::http::view::{Flat, View};
-
-/// Fields that concern the client's connection and not the upstream's.
-const OWN_HOP: Known = Known::of(&[
-    FieldId::Connection,
-    FieldId::KeepAlive,
-    FieldId::ProxyConnection,
-    FieldId::ProxyAuthorization,
-    FieldId::Te,
-    FieldId::Trailer,
-]);
-
-/// What a client's `Connection` may not take away: an upstream would read another message.
-const PROTECTED: Known =
-    Known::of(&[FieldId::Host, FieldId::ContentLength, FieldId::TransferEncoding]);
 
 /// What is needed to write a request's head, beside what the client sent.
 pub(super) struct RequestParts<'r> {
@@ -52,7 +39,7 @@ pub(super) struct RequestParts<'r> {
 pub(super) fn request(head: Flat<'_>, edits: &Edits, parts: &RequestParts<'_>, into: &mut Vec<u8>) {
     write::request_line(parts.method, parts.target, into);
     let view = View::Flat(head);
-    let (mut gone, mut drops_odd_names) = (OWN_HOP, false);
+    let (mut gone, mut drops_odd_names) = (hop_by_hop::OF_REQUESTS, false);
     let mut named: SmallVec<[&[u8]; 8]> = SmallVec::new();
     for edit in edits.list() {
         match edit {
@@ -67,7 +54,7 @@ pub(super) fn request(head: Flat<'_>, edits: &Edits, parts: &RequestParts<'_>, i
     let is_named = |name: &[u8]| named.iter().any(|gone| gone.eq_ignore_ascii_case(name));
     let goes_on = |line: &Line| {
         let is_gone = line.id.is_some_and(|id| gone.has(id));
-        let is_protected = line.id.is_some_and(|id| PROTECTED.has(id));
+        let is_protected = line.id.is_some_and(|id| hop_by_hop::OF_MESSAGES.has(id));
         let name = line.name(head.bytes);
         !is_gone
             && (named.is_empty() || is_protected || !is_named(name))
@@ -107,14 +94,12 @@ pub(super) enum Going {
     Over,
     /// It becomes a tunnel.
     Switched,
-    /// More answers to this request will come.
-    Interim,
 }
 
 impl Going {
     fn write(self, into: &mut Vec<u8>) {
         match self {
-            Going::Silently | Going::Switched | Going::Interim => {}
+            Going::Silently | Going::Switched => {}
             Going::Told => write::field(b"connection", b"keep-alive", into),
             Going::Over => write::field(b"connection", b"close", into),
         }
@@ -137,11 +122,11 @@ pub(super) enum Out {
 impl Out {
     /// Of a body that is read so, for a client of this version.
     pub(super) fn of(framing: Framing, client: Version) -> Out {
-        match (framing, client == Version::HTTP_10) {
+        match (framing, old_client::knows_chunks(client)) {
             (Framing::Empty | Framing::Length(_), _) => Out::AsSaid,
-            (Framing::Chunked, false) => Out::Chunked,
-            (Framing::UntilClose, false) => Out::NewlyChunked,
-            (Framing::Chunked | Framing::UntilClose, true) => Out::UntilClose,
+            (Framing::Chunked, true) => Out::Chunked,
+            (Framing::UntilClose, true) => Out::NewlyChunked,
+            (Framing::Chunked | Framing::UntilClose, false) => Out::UntilClose,
         }
     }
 
@@ -155,16 +140,16 @@ impl Out {
 pub(super) struct ResponseParts<'r> {
     pub(super) status: u16,
     pub(super) reason: &'r [u8],
-    pub(super) edits: response::Edits,
+    pub(super) edits: SmallVec<[response::Edit; 4]>,
     pub(super) out: Out,
     pub(super) going: Going,
-    /// Now, for an answer without a date.
-    pub(super) date: WallTime,
+    /// For an answer without a date.
+    pub(super) clock: Clock,
 }
 
 /// Writes it.
 pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut Vec<u8>) {
-    let ResponseParts { status, reason, edits, out, going, date } = parts;
+    let ResponseParts { status, reason, edits, out, going, clock } = parts;
     write::status_line(status, reason, into);
     // Neither has a body, and a length would say that one follows (RFC 9110, 8.6).
     let has_no_length = status < 200 || status == 204;
@@ -174,24 +159,24 @@ pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut Vec<
     }
     if has_no_length {
         gone.note(FieldId::ContentLength);
+    }
+    if has_no_length || out == Out::UntilClose {
         gone.note(FieldId::TransferEncoding);
     }
     let is_edited = |name: &[u8]| {
-        edits.list.iter().any(|edit| match edit {
+        edits.iter().any(|edit| match edit {
             response::Edit::Remove(gone) | response::Edit::Set(gone, _) => {
                 gone.as_str().as_bytes().eq_ignore_ascii_case(name)
             }
             response::Edit::Add(..) => false,
         })
     };
-    let only_adds = edits.list.iter().all(|edit| matches!(edit, response::Edit::Add(..)));
-    let mut has_date = false;
+    let only_adds = edits.iter().all(|edit| matches!(edit, response::Edit::Add(..)));
     let goes_on = |line: &Line| {
         !line.id.is_some_and(|id| gone.has(id)) && (only_adds || !is_edited(line.name(head.bytes)))
     };
     write::lines(head.bytes, head.lines, goes_on, into);
-    has_date |= head.lines.iter().any(|line| line.id == Some(FieldId::Date));
-    for edit in &edits.list {
+    for edit in &edits {
         if let response::Edit::Set(name, value) | response::Edit::Add(name, value) = edit {
             write::field(name.as_str().as_bytes(), value.as_bytes(), into);
         }
@@ -199,8 +184,8 @@ pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut Vec<
     if out == Out::NewlyChunked {
         write::field(b"transfer-encoding", b"chunked", into);
     }
-    if !has_date && status >= 200 {
-        write_date(date, into);
+    if status >= 200 && !head.lines.iter().any(|line| line.id == Some(FieldId::Date)) {
+        write_date(clock, into);
     }
     going.write(into);
     into.extend_from_slice(HEAD_END);
@@ -211,7 +196,7 @@ pub(super) fn answer(
     answer: &Answer,
     is_to_head: bool,
     going: Going,
-    date: WallTime,
+    clock: Clock,
     into: &mut Vec<u8>,
 ) {
     let status = http::StatusCode::from_u16(answer.status).ok();
@@ -222,7 +207,7 @@ pub(super) fn answer(
         write::field(name.as_str().as_bytes(), value.as_bytes(), into);
     }
     if !has(&DATE) {
-        write_date(date, into);
+        write_date(clock, into);
     }
     if !matches!(answer.status, 204 | 304) && !has(&CONTENT_LENGTH) {
         write::field(b"content-length", answer.body.len().to_string().as_bytes(), into);
@@ -235,11 +220,11 @@ pub(super) fn answer(
 }
 
 /// The time of an answer (RFC 9110, 6.6.1), written once a second.
-fn write_date(now: WallTime, into: &mut Vec<u8>) {
+fn write_date(clock: Clock, into: &mut Vec<u8>) {
     thread_local! {
         static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
-    let seconds = now.millis() / 1_000;
+    let seconds = clock.wall_time().millis() / 1_000;
     LAST.with_borrow_mut(|(at, text)| {
         if *at != seconds {
             let time = i64::try_from(seconds).ok().and_then(|at| Timestamp::from_second(at).ok());
@@ -252,4 +237,78 @@ fn write_date(now: WallTime, into: &mut Vec<u8>) {
             write::field(b"date", text.as_bytes(), into);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant, SystemTime};
+
+    use crate::http::codec::Limits;
+    use crate::http::codec::response::ResponseReader;
+
+    /// Ten in the morning of the 29th of November 2026.
+    fn clock() -> Clock {
+        let wall = || SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_946_400);
+        Clock { now: Instant::now, wall, draw: || 1 }
+    }
+
+    /// A head of an upstream's as the client gets it, without its last line.
+    fn passed(raw: &str, out: Out, going: Going) -> String {
+        let raw = format!("{raw}\r\n\r\n");
+        let mut reader = ResponseReader::default();
+        let limits = Limits { bytes: 4_096, fields: 20 };
+        let read = reader.read(raw.as_bytes(), limits).unwrap().unwrap();
+        let head = Flat { bytes: raw.as_bytes(), lines: reader.lines().list() };
+        let (status, reason) = (read.status, read.reason.of(raw.as_bytes()));
+        let gone = response::Edit::Remove(HeaderName::from_static("x-gone"));
+        let edits = SmallVec::from_iter([gone]);
+        let mut into = Vec::new();
+        response(
+            head,
+            ResponseParts { status, reason, edits, out, going, clock: clock() },
+            &mut into,
+        );
+        String::from_utf8(into).unwrap().trim_end().replace("\r\n", "|")
+    }
+
+    #[test]
+    fn a_response_says_how_it_is_framed_here_and_how_its_connection_goes_on() {
+        const DATE: &str = "|date: Sun, 29 Nov 2026 10:00:00 GMT";
+        let chunked = "HTTP/1.1 200 Fine|Connection: x|Transfer-Encoding: chunked|X-Gone: 1|a: 1";
+        let chunked = chunked.replace('|', "\r\n");
+        let of = |out, going| passed(&chunked, out, going);
+        assert_eq!(
+            of(Out::Chunked, Going::Silently),
+            format!("HTTP/1.1 200 Fine|Transfer-Encoding: chunked|a: 1{DATE}")
+        );
+        assert_eq!(
+            of(Out::UntilClose, Going::Over),
+            format!("HTTP/1.1 200 Fine|a: 1{DATE}|connection: close")
+        );
+        let plain = "HTTP/1.0 200 OK\r\ndate: then";
+        assert_eq!(
+            passed(plain, Out::NewlyChunked, Going::Told),
+            "HTTP/1.1 200 OK|date: then|transfer-encoding: chunked|connection: keep-alive"
+        );
+        let empty = "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\ndate: then";
+        assert_eq!(
+            passed(empty, Out::AsSaid, Going::Silently),
+            "HTTP/1.1 204 No Content|date: then"
+        );
+        let switch = "HTTP/1.1 101 Go\r\nconnection: upgrade\r\nupgrade: websocket";
+        assert_eq!(
+            passed(switch, Out::AsSaid, Going::Switched),
+            "HTTP/1.1 101 Go|connection: upgrade|upgrade: websocket"
+        );
+    }
+
+    #[test]
+    fn a_client_of_http_1_0_learns_of_the_end_by_the_end() {
+        let of =
+            |framing| [Version::HTTP_11, Version::HTTP_10].map(|client| Out::of(framing, client));
+        assert_eq!(of(Framing::Length(1)), [Out::AsSaid, Out::AsSaid]);
+        assert_eq!(of(Framing::Chunked), [Out::Chunked, Out::UntilClose]);
+        assert_eq!(of(Framing::UntilClose), [Out::NewlyChunked, Out::UntilClose]);
+    }
 }

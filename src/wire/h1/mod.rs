@@ -5,15 +5,20 @@
 //! bytes move and time passes. One task a connection and none a request; a connection that waits for
 //! its next request holds no room for bytes (`buffer.rs`), and one timer bounds all its waits
 //! (`timer.rs`). `client.rs` is the client's side, `kept.rs` has the connections to upstreams between
-//! two requests, `request.rs` one request on both sides, `pump.rs` a body on its way, `heads.rs` what
-//! is written before it.
+//! two requests. `request.rs` takes one request from upstream to upstream until one answers: `target.rs`
+//! is what it asks for, `sending.rs` the request on its way, `relay.rs` the answer, `answering.rs` what
+//! we say ourselves. `pump.rs` moves a body, `heads.rs` writes what is before it.
 
+mod answering;
 mod buffer;
 mod client;
 mod heads;
 mod kept;
 mod pump;
+mod relay;
 mod request;
+mod sending;
+mod target;
 mod timer;
 
 use std::sync::Arc;
@@ -27,6 +32,7 @@ use crate::http::codec::Malformed;
 use crate::http::codec::request::RequestReader;
 use crate::http::codec::response::ResponseReader;
 use crate::http::failure::{BadRequest, Cause};
+use crate::http::forwarded::Peer;
 use crate::record::Reader;
 use crate::snapshot::Published;
 use client::{Client, NoHead};
@@ -41,8 +47,6 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct Means {
     /// Threads that move requests; one at least.
     pub workers: usize,
-    /// Connections of clients that there is room for.
-    pub clients: usize,
     /// Connections to upstreams that may be kept for the next request.
     pub kept: usize,
 }
@@ -82,12 +86,13 @@ impl Lane {
         let peer = socket.peer(self.clock.now());
         let limits = self.published.load().config.server.client.clone();
         let mut client = Client::new(socket, limits, self.clock, self.stop.clone());
-        let mut requests = RequestReader::default();
+        let (mut requests, mut responses) = (RequestReader::default(), ResponseReader::default());
         let mut is_first = true;
         while client.has_request(is_first).await {
             // All that is needed while there are requests and not while there are none: most of a
             // future's size.
-            if !Box::pin(self.serve_requests(&mut client, &peer, &mut requests, !is_first)).await {
+            let readers = (&mut requests, &mut responses);
+            if !Box::pin(self.serve_requests(&mut client, &peer, readers, !is_first)).await {
                 return;
             }
             is_first = false;
@@ -98,25 +103,24 @@ impl Lane {
     async fn serve_requests(
         &self,
         client: &mut Client,
-        peer: &crate::http::forwarded::Peer,
-        requests: &mut RequestReader,
+        peer: &Peer,
+        (requests, responses): (&mut RequestReader, &mut ResponseReader),
         is_next: bool,
     ) -> bool {
-        let mut responses = ResponseReader::default();
         let mut is_next = is_next;
         loop {
             let head = match client.head(requests, is_next).await {
                 Ok(head) => head,
                 Err(NoHead::Gone) => return false,
                 Err(none) => {
-                    request::refuse(self, client, peer, cause_of(&none)).await;
+                    answering::refuse(self, client, peer, cause_of(&none)).await;
                     return false;
                 }
             };
             is_next = true;
             let bytes = client.inbox.split(head.length);
             let request = Request::new(self, client, peer, &head, bytes.bytes(), requests.lines());
-            match request.serve(&mut responses).await {
+            match request.serve(responses).await {
                 Then::Next if client.inbox.is_empty() => return true,
                 Then::Next => {}
                 Then::Close => return false,

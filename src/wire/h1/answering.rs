@@ -1,0 +1,115 @@
+//! Answers of ours, and whether the client's connection goes on behind one.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{Method, Version};
+
+use super::Lane;
+use super::client::Client;
+use super::heads::{self, Going};
+use super::request::{Request, Then};
+use crate::exchange::Exchange;
+use crate::http::answer::Answer;
+use crate::http::codec::body::{BodyReader, Event};
+use crate::http::codec::framing::Framing;
+use crate::http::failure::Cause;
+use crate::http::fields::{FieldId, Fields};
+use crate::http::forwarded::Peer;
+use crate::http::hop_by_hop;
+use crate::http::view::{Flat, View};
+
+/// The longest body that is taken in for nothing, in bytes, and how long that may take.
+const LONGEST_SKIPPED: u64 = 64 * 1024;
+const SKIP: Duration = Duration::from_secs(1);
+
+/// Tells a client what is wrong with what is no request, and makes its record.
+pub(super) async fn refuse(lane: &Lane, client: &mut Client, peer: &Peer, cause: Cause) {
+    let mut exchange = Exchange::open(lane.clock, lane.published.clone(), lane.reader.clone());
+    let none = View::Flat(Flat { bytes: &[], lines: &[] });
+    let answer = exchange.refuse(cause, &Fields::new(none), peer);
+    let mut bytes = Vec::new();
+    heads::answer(&answer, false, Going::Over, lane.clock, &mut bytes);
+    let is_told = client.write(&bytes).await.is_ok();
+    exchange.end_unread(is_told.then_some(answer.status));
+    if is_told {
+        client.linger().await;
+    }
+}
+
+impl Request<'_> {
+    /// Whether the client wants to send another request on its connection.
+    pub(super) fn goes_on(&self) -> bool {
+        let says = |token| {
+            let has_any = self.lines.known().has(FieldId::Connection);
+            has_any && hop_by_hop::says(View::Flat(self.flat), token)
+        };
+        match self.head.version == Version::HTTP_10 {
+            false => !says(b"close"),
+            true => says(b"keep-alive"),
+        }
+    }
+
+    /// How its connection goes on behind an answer that allows it to, or does not.
+    pub(super) fn going(&self, may_go_on: bool) -> Going {
+        let goes_on = may_go_on && self.goes_on() && !self.lane.published.winds_down();
+        match (goes_on, self.head.version == Version::HTTP_10) {
+            (false, _) => Going::Over,
+            (true, true) => Going::Told,
+            (true, false) => Going::Silently,
+        }
+    }
+
+    /// Writes an answer of ours. `left` is what is left of the request, if its end can be known.
+    pub(super) async fn tell(&mut self, answer: &Answer, left: Option<Framing>) -> Then {
+        let asks_to_send = self.lines.known().has(FieldId::Expect);
+        let can_skip = match left {
+            Some(Framing::Empty) => true,
+            // Not if the client waits to be asked for it.
+            Some(Framing::Length(length)) => length <= LONGEST_SKIPPED && !asks_to_send,
+            _ => false,
+        };
+        let going = self.going(answer.keeps_connection && can_skip);
+        let mut out = Vec::with_capacity(answer.body.len() + 512);
+        heads::answer(answer, self.method == Method::HEAD, going, self.lane.clock, &mut out);
+        if self.client.write(&out).await.is_err() {
+            return Then::Close;
+        }
+        match left {
+            _ if going == Going::Over => Then::Linger,
+            Some(Framing::Empty) => Then::Next,
+            Some(Framing::Length(length)) if self.skip(length).await => Then::Next,
+            _ => Then::Linger,
+        }
+    }
+
+    /// Takes in a short body that nobody wants, so that the connection stays in step; whether it came
+    /// in time.
+    async fn skip(&mut self, length: u64) -> bool {
+        let client = &mut *self.client;
+        let mut body = BodyReader::Length(length);
+        client.timer.restart();
+        poll_fn(|cx| {
+            loop {
+                match body.read(client.inbox.bytes()) {
+                    Ok(read) if read.event == Event::End => return Poll::Ready(true),
+                    Ok(read) => client.inbox.skip(read.used),
+                    Err(_) => return Poll::Ready(false),
+                }
+                if matches!(body, BodyReader::Length(0)) {
+                    continue;
+                }
+                match client.inbox.poll_fill(&mut client.socket, cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(false),
+                    Poll::Pending if client.timer.poll_late(SKIP, cx) => {
+                        return Poll::Ready(false);
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,191 @@
+//! The answer of an upstream on its way to the client, with what is left of the request beside it; and
+//! tunnels.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use http::Version;
+
+use super::heads::{self, Going, Out, ResponseParts};
+use super::pump::{Broken, Pump};
+use super::request::{Heard, Request, Then, Upstream};
+use super::sending::Sending;
+use crate::exchange::Wait;
+use crate::exchange::phases::Relay;
+use crate::http::codec::body::BodyReader;
+use crate::http::codec::framing::Framing;
+use crate::http::codec::lines::Lines;
+use crate::http::codec::response::ResponseReader;
+use crate::http::failure::Cause;
+use crate::http::hop_by_hop;
+use crate::http::response;
+use crate::http::view::{Flat, View};
+
+/// Room for a head and the small body that follows it, in bytes.
+const GATHERED: usize = 4 * 1024;
+
+impl Request<'_> {
+    /// Passes the answer on, and what is left of the request; what becomes of the client's connection.
+    pub(super) async fn relay(
+        &mut self,
+        mut relay: Relay<'_>,
+        sending: &mut Sending,
+        mut upstream: Upstream,
+        heard: Heard,
+        responses: &ResponseReader,
+    ) -> Then {
+        let Heard { head, framing } = heard;
+        let flat = heard.flat(&upstream, responses);
+        let (status, view) = (head.status, View::Flat(flat));
+        let edits = response::edits(view, status, &relay.additions(status));
+        let out = Out::of(framing, self.head.version);
+        let going = match status {
+            101 => Going::Switched,
+            _ => self.going(out != Out::UntilClose),
+        };
+        let keeps_upstream = head.version == Version::HTTP_11
+            && framing != Framing::UntilClose
+            && !hop_by_hop::says(view, b"close");
+        let mut lead = Vec::with_capacity(flat.bytes.len() + GATHERED);
+        let (reason, clock) = (head.reason.of(flat.bytes), self.lane.clock);
+        let parts = ResponseParts { status, reason, edits, out, going, clock };
+        heads::response(flat, parts, &mut lead);
+        upstream.inbox.skip(head.length);
+        sending.forget();
+        self.client.timer.restart();
+        if going == Going::Switched {
+            self.tunnel(relay, upstream, lead).await;
+            return Then::Linger;
+        }
+        let mut down = Pump::new(BodyReader::new(framing), out.is_chunked(), lead);
+        if let Err(cause) = self.move_bodies(&mut relay, sending, &mut down, &mut upstream).await {
+            relay.failed(cause);
+            if out == Out::UntilClose {
+                // Its end would look like the answer's.
+                self.client.socket.end_by_reset();
+            }
+            return Then::Close;
+        }
+        let none = (&Lines::default(), &[][..]);
+        let (lines, bytes) = down.body().trailers().unwrap_or(none);
+        relay.trailers(View::Flat(Flat { bytes, lines: lines.list() }));
+        if keeps_upstream && sending.is_done() && upstream.inbox.is_empty() {
+            let (now, within) = (self.lane.clock.now(), relay.timeouts().pool_idle);
+            self.lane.kept.keep(relay.target(), upstream.socket, now, within);
+        }
+        match going {
+            _ if !sending.is_done() => Then::Linger,
+            // Who did not expect it may have sent the next request already.
+            Going::Over if self.goes_on() => Then::Linger,
+            Going::Over => Then::Close,
+            _ => Then::Next,
+        }
+    }
+
+    /// Moves bytes both ways until the client has all of the answer.
+    async fn move_bodies(
+        &mut self,
+        relay: &mut Relay<'_>,
+        sending: &mut Sending,
+        down: &mut Pump,
+        upstream: &mut Upstream,
+    ) -> Result<(), Cause> {
+        let client = &mut *self.client;
+        poll_fn(|cx| {
+            let before = down.moved;
+            let from = (&mut upstream.socket, &mut upstream.inbox);
+            let passed = down.poll(from, &mut client.socket, cx, |piece, is_end| {
+                relay.body(piece, is_end);
+            });
+            match passed {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(Broken::Writing)) => return Poll::Ready(Err(Cause::ClientGone)),
+                Poll::Ready(Err(Broken::Reading)) => return Poll::Ready(Err(Cause::Reset)),
+                Poll::Ready(Err(Broken::Malformed)) => {
+                    return Poll::Ready(Err(Cause::BadResponse));
+                }
+                Poll::Pending => {}
+            }
+            if down.moved != before {
+                client.timer.restart();
+            }
+            let sent = sending.poll(client, &mut upstream.socket, cx, |piece, is_end| {
+                relay.request_body(piece, is_end);
+            });
+            if let Err(cause) = sent {
+                return Poll::Ready(Err(cause));
+            }
+            if !sending.is_under_way() && client.poll_left(cx).is_ready() {
+                return Poll::Ready(Err(Cause::ClientGone));
+            }
+            let (within, cause) = match down.is_writing() {
+                true => (client.limits.send_timeout, Cause::ClientGone),
+                false => sending.due(relay.wait(), &client.limits),
+            };
+            match client.timer.poll_late(within, cx) {
+                true => Poll::Ready(Err(cause)),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Passes on whatever comes, both ways, until both sides have ended or nothing moves.
+    async fn tunnel(&mut self, mut relay: Relay<'_>, mut upstream: Upstream, lead: Vec<u8>) {
+        let client = &mut *self.client;
+        let mut up = Pump::new(BodyReader::UntilClose, false, Vec::new());
+        let mut down = Pump::new(BodyReader::UntilClose, false, lead);
+        let (mut is_up_over, mut was_refused, mut is_down_over) = (false, false, false);
+        client.timer.restart();
+        let ended = poll_fn(|cx| {
+            let before = up.moved + down.moved;
+            if !is_down_over {
+                let from = (&mut upstream.socket, &mut upstream.inbox);
+                let passed = down.poll(from, &mut client.socket, cx, |piece, _| {
+                    relay.body(piece, false);
+                });
+                match passed {
+                    Poll::Ready(Ok(())) if client.socket.poll_shutdown(cx).is_ready() => {
+                        is_down_over = true;
+                    }
+                    Poll::Ready(Err(Broken::Reading)) if was_refused => return Poll::Ready(Ok(())),
+                    Poll::Ready(Err(Broken::Reading)) => return Poll::Ready(Err(Cause::Reset)),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Cause::ClientGone)),
+                    _ => {}
+                }
+            }
+            if !is_up_over {
+                let from = (&mut client.socket, &mut client.inbox);
+                let sent = up.poll(from, &mut upstream.socket, cx, |piece, _| {
+                    relay.request_body(piece, false);
+                });
+                match sent {
+                    Poll::Ready(Ok(())) if upstream.socket.poll_shutdown(cx).is_ready() => {
+                        is_up_over = true;
+                    }
+                    Poll::Ready(Err(Broken::Reading)) => {
+                        return Poll::Ready(Err(Cause::ClientGone));
+                    }
+                    // It takes no more, and may have more to say.
+                    Poll::Ready(Err(_)) => (is_up_over, was_refused) = (true, true),
+                    _ => {}
+                }
+            }
+            if is_up_over && is_down_over {
+                return Poll::Ready(Ok(()));
+            }
+            if up.moved + down.moved != before {
+                client.timer.restart();
+            }
+            let Wait::Tunnel(within) = relay.wait() else { return Poll::Ready(Ok(())) };
+            // That both sides leave it idle is nobody's failure.
+            match client.timer.poll_tunnel(within, cx) {
+                true => Poll::Ready(Err(Cause::ClientGone)),
+                false => Poll::Pending,
+            }
+        });
+        if let Err(cause) = ended.await {
+            relay.failed(cause);
+        }
+    }
+}

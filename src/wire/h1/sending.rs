@@ -1,0 +1,146 @@
+//! A request on its way to an upstream: its body from the client in, and to the next upstream again if
+//! that is to be asked.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::super::socket::Socket;
+use super::client::Client;
+use super::pump::{Broken, Pump};
+use crate::config::ClientLimits;
+use crate::exchange::{REPLAYED, Upload, Wait};
+use crate::http::codec::body::BodyReader;
+use crate::http::codec::framing::Framing;
+use crate::http::failure::{BadRequest, Cause};
+
+/// What is to be sent of a request.
+pub(super) struct Sending {
+    pump: Pump,
+    state: State,
+    /// What was read of its body, as it is sent again; none once it is too long.
+    replay: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// More is to be sent.
+    UnderWay,
+    /// All of it has been written.
+    Done,
+    /// The upstream takes no more of it; it may have answered all the same.
+    Refused,
+}
+
+impl Sending {
+    /// Of a request whose body is framed so.
+    pub(super) fn new(framing: Framing) -> Sending {
+        let pump = Pump::new(BodyReader::new(framing), framing == Framing::Chunked, Vec::new());
+        Sending { pump, state: State::UnderWay, replay: Some(Vec::new()) }
+    }
+
+    /// Begins with this head, which has this framing's fields; with what was read of the body already
+    /// behind it. `hear` is told of that.
+    pub(super) fn begin(
+        &mut self,
+        mut head: Vec<u8>,
+        client: &mut Client,
+        mut hear: impl FnMut(Option<&[u8]>, bool),
+    ) {
+        if let Some(replayed) = self.replay.as_ref().filter(|replayed| !replayed.is_empty()) {
+            hear(Some(replayed), false);
+            self.pump.frame(replayed, &mut head);
+        }
+        if self.pump.is_over() {
+            hear(None, true);
+        }
+        self.pump.restart(head, &mut client.inbox);
+        self.state = State::UnderWay;
+        client.timer.restart();
+    }
+
+    /// Sends what can be sent, or says why the request has come to an end.
+    pub(super) fn poll(
+        &mut self,
+        client: &mut Client,
+        to: &mut Socket,
+        cx: &mut Context<'_>,
+        mut hear: impl FnMut(Option<&[u8]>, bool),
+    ) -> Result<(), Cause> {
+        if self.state != State::UnderWay {
+            return Ok(());
+        }
+        let Sending { pump, replay, .. } = self;
+        let before = pump.moved;
+        let sent = pump.poll((&mut client.socket, &mut client.inbox), to, cx, |piece, is_end| {
+            keep(replay, piece);
+            hear(piece, is_end);
+        });
+        if pump.moved != before {
+            client.timer.restart();
+        }
+        let Poll::Ready(sent) = sent else { return Ok(()) };
+        client.timer.restart();
+        self.state = match sent {
+            Ok(()) => State::Done,
+            Err(Broken::Writing) => State::Refused,
+            Err(Broken::Reading) => return Err(Cause::ClientGone),
+            Err(Broken::Malformed) => return Err(Cause::BadRequest(BadRequest::Malformed)),
+        };
+        Ok(())
+    }
+
+    /// Whether more is to be sent.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.state == State::UnderWay
+    }
+
+    /// Whether all of it has been sent.
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Whether nothing more of it is to come from the client.
+    pub(super) fn is_read(&self) -> bool {
+        self.pump.is_over()
+            || matches!(self.pump.body(), BodyReader::Length(0)) && !self.pump.is_writing()
+    }
+
+    /// Whether its body has yet to come.
+    pub(super) fn upload(&self) -> Upload {
+        let is_whole = self.pump.is_over() || matches!(self.pump.body(), BodyReader::Length(0));
+        if is_whole { Upload::Done } else { Upload::ToCome }
+    }
+
+    /// Whether it can be sent again.
+    pub(super) fn can_replay(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// It will not be sent again.
+    pub(super) fn forget(&mut self) {
+        self.replay = None;
+    }
+
+    /// How long to wait for what is waited for, and what has failed if it does not come.
+    pub(super) fn due(&self, wait: Wait, limits: &ClientLimits) -> (Duration, Cause) {
+        match wait {
+            Wait::Nothing => (Duration::MAX, Cause::Internal),
+            // The upstream has taken all that there is.
+            Wait::Request(_) if self.is_under_way() && !self.pump.is_writing() => {
+                (limits.body_timeout, Cause::ClientTimeout)
+            }
+            Wait::Request(within)
+            | Wait::Answer(within)
+            | Wait::Rest(within)
+            | Wait::Tunnel(within) => (within, Cause::ResponseTimeout),
+        }
+    }
+}
+
+fn keep(replay: &mut Option<Vec<u8>>, piece: Option<&[u8]>) {
+    let (Some(kept), Some(piece)) = (&mut *replay, piece) else { return };
+    match kept.len() + piece.len() <= REPLAYED {
+        true => kept.extend_from_slice(piece),
+        false => *replay = None,
+    }
+}

@@ -17,7 +17,6 @@ use tokio::time::timeout;
 use super::Admin;
 use super::problem::Problem;
 use crate::http::claims;
-use crate::http::fields::FieldId;
 
 /// Who an order is by that comes without a token and does not say.
 const ANONYMOUS: &str = "api";
@@ -130,8 +129,8 @@ fn admit(admin: &Admin, headers: &HeaderMap, path: &str) -> Result<Caller, Probl
 fn refuse_strangers(admin: &Admin, headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(field) = trace_of_forwarding(headers) {
         let detail = format!(
-            "without a token requests that a proxy passes on are refused, and `{field}` says that \
-             one did; give [admin] a `token_file`"
+            "`{field}` shows that a proxy passed this request on; without a token such requests are \
+             refused: give [admin] a `token_file`"
         );
         return Err(Problem::new(StatusCode::FORBIDDEN, "forwarded", detail));
     }
@@ -148,12 +147,8 @@ fn refuse_strangers(admin: &Admin, headers: &HeaderMap) -> Result<(), Problem> {
 
 /// A field that only a proxy writes.
 fn trace_of_forwarding(headers: &HeaderMap) -> Option<&HeaderName> {
-    let is_trace = |name: &&HeaderName| {
-        let id = FieldId::of(name.as_str());
-        matches!(id, Some(FieldId::Forwarded | FieldId::MirrorMark))
-            || **name == header::VIA
-            || claims::is_claim(name.as_str().as_bytes())
-    };
+    let is_trace =
+        |name: &&HeaderName| **name == header::VIA || claims::is_claim(name.as_str().as_bytes());
     headers.keys().find(is_trace)
 }
 

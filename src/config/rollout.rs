@@ -32,8 +32,8 @@ const OURS: [&str; 4] = ["host", "connection", "content-length", "transfer-encod
 
 pub(super) static ROLLOUT: Table = Table::new(
     "How the service moves from one pool to another: `pointsman rollout start shop --to green`. What \
-     is edited here counts for the next rollout; one under way keeps what it began with, but whom its \
-     hooks and its Prometheus question call is looked up when they are due.",
+     is edited here counts for the next rollout; one under way keeps what it began with, except whom its \
+     hooks and its Prometheus question call: that is taken from the config in force.",
     &[
         word("strategy", &["canary", "blue-green", "all-at-once", "rolling"]).about(
             "in steps; \"blue-green\": one switch, the old pool kept warm; \"all-at-once\": one \

@@ -58,8 +58,8 @@ pub(super) static SERVICE: Table = Table::new(
 );
 
 static OVERRIDE: Table = Table::new(
-    "For testers. Whoever is let in by `from` or `secret_file` passes during maintenance too; with neither \
-     anybody may name a pool, one at 0 % too, and nobody passes for that.",
+    "For testers. Whoever is let in by `from` or `secret_file` passes during maintenance too. With \
+     neither, anybody may name a pool, even one at 0 %, but does not pass during maintenance.",
     &[
         text_option("header", "\"x-pointsman-pool\"")
             .example("\"x-pointsman-pool\"")

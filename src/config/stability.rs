@@ -179,7 +179,7 @@ pub(super) static LIMITS: Table = Table::new(
 );
 
 pub(super) static MAINTENANCE: Table = Table::new(
-    "Who passes during `pointsman maintenance`; testers do whose `override` is tied to networks or a secret.",
+    "Who passes during `pointsman maintenance`; testers pass too if their `override` has `from` or `secret_file`.",
     &[
         texts("allow", &[]).about("clients' addresses or networks"),
         Key::of("paths", Kind::Free(""))

@@ -6,7 +6,7 @@
 //! The list is that of `docs/security.md`.
 
 /// What any field is that begins so. Of each family all are a proxy's.
-const FAMILIES: [&str; 14] = [
+const FAMILIES: [&str; 17] = [
     "x-forwarded-",
     // nginx's ingress and auth_request.
     "x-original-",
@@ -25,10 +25,13 @@ const FAMILIES: [&str; 14] = [
     // Envoy strips its own at its edge too.
     "x-envoy-",
     "cf-connecting-ip",
+    "cf-access-authenticated-user-",
+    "x-authentik-",
+    "tailscale-user-",
 ];
 
 /// Single ones.
-const SINGLE: [&str; 32] = [
+const SINGLE: [&str; 39] = [
     // CGI programs read it as HTTP_PROXY, which is where libraries look for the proxy to go out by.
     "proxy",
     // What was asked for.
@@ -48,6 +51,12 @@ const SINGLE: [&str; 32] = [
     "x-remote-user",
     "remote-addr",
     "remote-user",
+    "remote-groups",
+    "remote-email",
+    "remote-name",
+    "forwarded",
+    "forwarded-for",
+    "x-forwarded",
     "x-originating-ip",
     "x-proxyuser-ip",
     "proxy-client-ip",
@@ -61,6 +70,7 @@ const SINGLE: [&str; 32] = [
     "x-scheme",
     "x-url-scheme",
     "x-arr-ssl",
+    "x-arr-clientcert",
     "front-end-https",
     "fastly-ssl",
     // Where a server may take files from instead of sending them itself.
@@ -71,8 +81,8 @@ const SINGLE: [&str; 32] = [
 /// Fields that only we may say; by their own names they never come this far.
 const OURS: [&str; 2] = ["x-feature-flags", "x-pointsman-mirror"];
 
-/// Which lengths of names and which first letters there are, a bit each: most fields are none of these,
-/// and are told by one look.
+/// Which third letters go with which first one, a bit each: most fields are none of these, and are told
+/// by one look.
 static SHAPES: Shapes = Shapes::of_all();
 
 /// Whether a field of this name, in whichever case, is one that only a proxy may say. What is neither
@@ -87,14 +97,20 @@ fn is_listed(name: &[u8]) -> bool {
         name.get(..family.len()).is_some_and(|start| is_same(start, family.as_bytes()))
     };
     FAMILIES.iter().any(begins)
-        || SINGLE.iter().chain(&OURS).any(|single| is_same(name, single.as_bytes()))
+        || SINGLE.iter().any(|single| is_same(name, single.as_bytes()))
+        || is_ours(name)
 }
 
-/// Whether a name, as somebody wrote it, is this one.
-fn is_same(name: &[u8], listed: &[u8]) -> bool {
+/// Whether a field of this name, in whichever spelling, is one that only we may say.
+pub fn is_ours(name: &[u8]) -> bool {
+    OURS.iter().any(|ours| is_same(name, ours.as_bytes()))
+}
+
+/// Whether a name, as somebody wrote it, is this one as a server may take it.
+pub fn is_same(name: &[u8], listed: &[u8]) -> bool {
     let plain =
         |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
-    name.len() == listed.len() && name.iter().map(plain).eq(listed.iter().copied())
+    name.len() == listed.len() && name.iter().map(plain).eq(listed.iter().map(plain))
 }
 
 struct Shapes {
@@ -188,7 +204,6 @@ mod tests {
             "via",
             "x-api-key",
             "x-csrf-token",
-            "x-forwarded",
             "x-http-method-override",
             "x-requested-with",
             "x-request-id",

@@ -185,23 +185,36 @@ pub fn edit(
         CLAIMS.into_iter().filter(|id| fields.has(*id)).for_each(|id| edits.remove(id));
     }
     let may_claim = fields.may_have(Known::CLAIMS);
-    if (may_claim || !trusted.strip.is_empty()) && !trusted.has_peer(peer) {
-        drop_claims(fields, may_claim, &trusted.strip, edits);
+    if may_claim || !trusted.strip.is_empty() {
+        drop_claims(fields, may_claim, trusted, peer, edits);
     }
 }
 
-/// Takes out what only a proxy may say, and `strip`.
-fn drop_claims(fields: &Fields<'_>, may_claim: bool, strip: &[HeaderName], edits: &mut Edits) {
-    strip.iter().filter(|name| fields.view.has(name)).for_each(|name| {
-        edits.remove_named(name.clone());
-    });
-    if may_claim {
-        let is_claim = |field: &Field<'_>| field.id.is_none() && claims::is_claim(field.name);
-        for field in fields.view.lines().filter(is_claim) {
-            // A name that was read is one that can be written.
-            if let Ok(name) = HeaderName::from_bytes(field.name) {
-                edits.remove_named(name);
-            }
+/// Takes out what only a proxy may say, and `strip`, of a stranger; of anybody what only we may say. A
+/// name counts in whichever spelling.
+fn drop_claims(
+    fields: &Fields<'_>,
+    may_claim: bool,
+    trusted: &TrustedProxies,
+    peer: &Peer,
+    edits: &mut Edits,
+) {
+    let is_stranger = !trusted.has_peer(peer);
+    let is_stripped = |name: &[u8]| {
+        trusted.strip.iter().any(|stripped| claims::is_same(name, stripped.as_str().as_bytes()))
+    };
+    let goes = |field: &Field<'_>| {
+        let is_claim = match is_stranger {
+            true => claims::is_claim,
+            false => claims::is_ours,
+        };
+        may_claim && field.id.is_none() && is_claim(field.name)
+            || is_stranger && is_stripped(field.name)
+    };
+    for field in fields.view.lines().filter(goes) {
+        // A name that was read is one that can be written.
+        if let Ok(name) = HeaderName::from_bytes(field.name) {
+            edits.remove_named(name);
         }
     }
 }
@@ -294,13 +307,17 @@ mod tests {
             ("x-forwarded-prefix", "/evil"),
             ("x-original-url", "/admin"),
             ("x-tenant", "other"),
+            ("x_tenant", "other"),
+            ("x_feature_flags", "beta"),
             ("x-user-id", "7"),
         ];
         let own = ["x-forwarded-for: Peer", "x-forwarded-proto: Scheme", "x-forwarded-host: Host"];
         let mut gone = edited(&claimed, "192.0.2.1", &["10.0.0.0/8"]).split_off(3);
         gone.sort();
-        assert_eq!(gone, ["-x-forwarded-prefix", "-x-original-url", "-x-tenant"]);
-        assert_eq!(edited(&claimed, "gone", &["unix"]).len(), 2 + 3);
+        let both = ["-x-tenant", "-x_feature_flags", "-x_tenant"];
+        assert_eq!(gone, [&["-x-forwarded-prefix", "-x-original-url"], &both[..]].concat());
+        assert_eq!(edited(&claimed, "gone", &["unix"]).len(), 2 + 5);
+        let own: Vec<&str> = own.into_iter().chain(["-x_feature_flags"]).collect();
         assert_eq!(edited(&claimed, "10.0.0.1", &["10.0.0.0/8"]), own);
     }
 

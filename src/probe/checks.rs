@@ -106,15 +106,14 @@ fn is_due(pool: &Pool, member: &Member, now: Moment) -> bool {
 }
 
 async fn check(dialer: Arc<Dialer>, snapshot: Arc<Snapshot>, due: Due, clock: Clock) {
-    let Due { at: (service, pool, member), target, within, .. } = due;
+    let Due { at: (service, pool, member), upstream, target, within } = due;
     let began = snapshot.moment(clock.now());
     let accepts = match timeout(within, dialer.connect(&target)).await {
         Ok(Ok(_)) => true,
         // Of an upstream that says nothing; and as long as we lack what a check needs, it is not kept
         // out for what it did before.
         Ok(Err(DialError::Exhausted)) => {
-            let member = &snapshot.services[service].pools[pool].members.list()[member];
-            return member.upstream.note_unchecked(snapshot.moment(clock.now()));
+            return upstream.note_unchecked(snapshot.moment(clock.now()));
         }
         Ok(Err(_)) | Err(_) => false,
     };

@@ -192,6 +192,18 @@ impl Places {
         if span.saturating_sub(last) > NUMBERS / 2 {
             let words = self.spans.iter().flatten();
             words.for_each(|word| word.store(0, Ordering::Relaxed));
+            return;
+        }
+        // What these words hold is of rounds before, but for what others have just counted.
+        for passed in (last + 1).max(span.saturating_sub(SPANS as u64 - 1))..=span {
+            for word in &self.spans[(passed % SPANS as u64) as usize] {
+                let old = word.load(Ordering::Relaxed);
+                if old >> 48 != stamp(passed) {
+                    // Somebody who has counted meanwhile has done it.
+                    let (set, seen) = (Ordering::Relaxed, Ordering::Relaxed);
+                    let _ = word.compare_exchange(old, 0, set, seen);
+                }
+            }
         }
     }
 

@@ -188,12 +188,12 @@ impl Trials {
         }
     }
 
-    /// When a connect check or a probe of it last succeeded while it was out.
+    /// When a connect check or a probe of it last succeeded while it was out, or could not be made.
     pub fn accepted(&self) -> Moment {
         Moment::from_micros(self.accepted.load(Ordering::Relaxed))
     }
 
-    /// Whether it has accepted a connection since it last refused one.
+    /// Whether it has accepted a connection since it last refused one, as far as could be checked.
     pub fn accepts(&self) -> bool {
         self.accepted.load(Ordering::Relaxed) > self.refused.load(Ordering::Relaxed)
     }

@@ -34,7 +34,8 @@ impl Window {
         let slice = &self.slices[(now.seconds() % SECONDS) as usize];
         let add = |word: u64| {
             let mut counts = if word >> (3 * COUNT_BITS) == stamp { unpack(word) } else { [0; 3] };
-            if kinds[0] && counts[0] == COUNT_MAX {
+            // Of a kind that is counted beside the total nothing more is, so that shares stay.
+            if counts[0] == COUNT_MAX {
                 return None;
             }
             for (count, &is_set) in counts.iter_mut().zip(&kinds) {
@@ -59,6 +60,11 @@ impl Window {
         let last = self.last.fetch_max(second, Ordering::Relaxed);
         if second.saturating_sub(last) > SECOND_MASK / 2 {
             self.slices.iter().for_each(|slice| slice.store(0, Ordering::Relaxed));
+        } else {
+            // Nobody counted in the seconds between: what their slices hold is of rounds before.
+            for passed in (last + 1).max(second.saturating_sub(SECONDS - 1))..second {
+                self.slices[(passed % SECONDS) as usize].store(0, Ordering::Relaxed);
+            }
         }
     }
 
@@ -132,6 +138,8 @@ mod tests {
         for n in 0..3 * COUNT_MAX {
             window.count([true, n % 3 == 0, false], at(3));
         }
+        // As retries are counted, beside what may be retried.
+        window.count([false, true, false], at(3));
         let [all, failed, _] = window.sums(at(0), at(3));
         assert_eq!((all, failed), (COUNT_MAX, COUNT_MAX.div_ceil(3)));
     }
@@ -146,6 +154,16 @@ mod tests {
             window.count([true, false, false], at(later));
             assert_eq!(window.sums(at(0), at(later + 5)), [1, 0, 0], "after {later} s");
         }
+    }
+
+    #[test]
+    fn what_is_old_does_not_come_back_where_others_go_on_counting() {
+        let window = Window::default();
+        (0..30).for_each(|_| window.count([true; 3], at(3)));
+        // One a minute: always in the same slice, so that others keep what is in them.
+        (1..=SECOND_MASK).for_each(|n| window.count([true, false, false], at(10 * n)));
+        let round = 3 + SECOND_MASK * SECONDS;
+        assert_eq!(window.sums(at(0), at(round)), [1, 0, 0]);
     }
 
     #[test]

@@ -51,10 +51,10 @@ impl Changes {
                 self.add(&subject, format!("testers name a pool by {now} instead of {before}"));
             }
             (None, Some(now)) => self.add(&subject, format!("testers may name a pool by {now}")),
-            (before, None) => {
-                let before = before.iter().map(ToString::to_string).collect::<String>();
+            (Some(before), None) => {
                 self.add(&subject, format!("testers cannot name a pool by {before} any more"));
             }
+            (None, None) => {}
         }
     }
 

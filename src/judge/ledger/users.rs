@@ -64,9 +64,7 @@ impl Users {
             events: AtomicU64::new(0),
         }
     }
-}
 
-impl Users {
     /// Whether the user is new to the rollout. Who knows which pool it gets can send to one of them
     /// alone as often as it likes; of users that nobody has seen before nobody knows it.
     pub fn arrive(&self, user: u32) -> bool {

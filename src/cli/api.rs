@@ -279,13 +279,13 @@ fn make_plain(value: &mut Value) {
 }
 
 /// A text whose control characters are seen and not obeyed; lines stay lines.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.chars().map(|c| if is_obeyed(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Whether a terminal would do something for it: controls, and those that turn the direction of
 /// writing, by which a text can be shown as another (Unicode TR 36).
-pub fn is_obeyed(c: char) -> bool {
+fn is_obeyed(c: char) -> bool {
     let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     (c.is_control() && c != '\n' && c != '\t') || turns
 }

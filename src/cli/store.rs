@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
-use super::api::{Api, Call, is_obeyed};
+use super::api::{Api, Call, plain};
 use super::{Ending, Reach, print};
 use crate::files::Source;
 use crate::orders::Imported;
@@ -111,5 +111,5 @@ impl ImportIt {
 
 /// In one line, without what a terminal would obey: an export may be anybody's.
 fn seen(line: &str) -> String {
-    line.chars().map(|c| if c == '\n' || is_obeyed(c) { '\u{fffd}' } else { c }).collect()
+    plain(line).replace('\n', "\u{fffd}")
 }

@@ -35,7 +35,6 @@ struct Request {
     host: String,
     target: String,
     headers: HeaderMap,
-    is_personal: bool,
 }
 
 /// What became of a request that its own pool could not take.
@@ -161,6 +160,9 @@ impl Exchange {
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[at.0];
         let store = service.stale.clone()?;
+        if !matches!(*incoming.head.method, Method::GET | Method::HEAD) {
+            return None;
+        }
         // It would be sent on so, if there were somebody to send it to.
         let mut edits = self.edits.clone();
         self.edit_origin(incoming, &mut edits);
@@ -172,7 +174,6 @@ impl Exchange {
             headers: &headers,
             pool: &service.pools[pool].name,
             began: self.started,
-            is_personal: false,
         };
         let now = self.now();
         // What the stable pool has said serves where it would have answered itself.
@@ -204,15 +205,16 @@ impl Exchange {
             || is_elsewhere
             || self.nominates
             || service.tells_apart(fields.view);
-        if head.method.is_safe() && is_personal {
+        let is_safe = head.method.is_safe();
+        if is_safe && is_personal {
             return;
         }
         self.kept.asked = Some(Box::new(Request {
             method: head.method.clone(),
             host: host.to_string(),
             target: head.target.path_and_query.to_string(),
-            headers: sent(incoming, &self.edits),
-            is_personal,
+            // What a change was asked for with is nothing to its end.
+            headers: if is_safe { sent(incoming, &self.edits) } else { HeaderMap::new() },
         }));
     }
 
@@ -220,18 +222,17 @@ impl Exchange {
     pub(super) fn begin_to_keep(&mut self, status: u16, view: View<'_>, now: Moment) {
         let Some(asked) = self.kept.asked.as_deref() else { return };
         let Some(decision) = self.decision else { return };
-        // What a stand-in says or takes is nothing that its pool would have said.
-        if decision.by == By::StandIn {
+        // What a stand-in says is nothing that its pool would have said; what it changes is changed.
+        if decision.by == By::StandIn && asked.method.is_safe() {
             return;
         }
         let service = &self.snapshot.services[decision.service];
         let Some(store) = &service.stale else { return };
         let (headers, wall) = (view.as_map(), (self.clock.wall)());
         let received = Received { status, headers: &headers, now, wall };
-        let Request { method, host, target, headers, is_personal } = asked;
+        let Request { method, host, target, headers } = asked;
         let (pool, began) = (&*service.pools[decision.pool].name, self.started);
-        let is_personal = *is_personal;
-        let asked = Asked { method, host, target, headers, pool, began, is_personal };
+        let asked = Asked { method, host, target, headers, pool, began };
         // What may not be kept is none of the request's business.
         self.kept.recording = store.offer(&asked, &received).ok().flatten();
     }

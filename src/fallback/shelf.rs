@@ -2,7 +2,8 @@
 //!
 //! Neither a rule of HTTP nor a lock is here; `stale.rs` has both.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,9 @@ const MOST_VARIANTS: usize = 16;
 /// Entries of one target in all, whichever pool and place they are of.
 const MOST_OF_TARGET: usize = 64;
 
-/// Targets whose end is remembered. Of responses that began before the ones forgotten none is kept.
-const ENDS: usize = 256;
+/// Slots for when targets ended, by their hash, which nobody outside knows. Of targets that share one
+/// all end, which only keeps less.
+const ENDS: usize = 8_192;
 
 /// What an entry takes beside its bytes, and each of its fields: rounded up from the sizes of the
 /// maps' nodes, `HeaderName` and `HeaderValue`.
@@ -61,10 +63,8 @@ pub(super) struct Shelf {
     next: u64,
     /// Pools whose responses are kept, and since when.
     pools: HashMap<Arc<str>, Moment>,
-    /// Targets of which earlier responses hold no more, and since when; the oldest first.
-    ended: VecDeque<(Arc<str>, Moment)>,
-    /// What began before this may have ended unnoticed.
-    floor: Moment,
+    /// Since when what was said of targets holds no more, by slot; empty before the first.
+    ended: Vec<Moment>,
 }
 
 /// A response kept.
@@ -116,8 +116,8 @@ impl Shelf {
     /// asked for has changed since, or its pool's responses are not kept any more.
     pub fn keep(&mut self, mut entry: Entry) -> bool {
         let is_over = |at: &Moment| *at > entry.began;
-        let ended = self.ended.iter().any(|(target, at)| *target == entry.target && is_over(at));
-        if ended || is_over(&self.floor) || self.pools.get(&entry.pool).is_none_or(is_over) {
+        let ended = self.ended.get(self.slot(&entry.target)).is_some_and(is_over);
+        if ended || self.pools.get(&entry.pool).is_none_or(is_over) {
             return false;
         }
         let numbers = self.of_target.get(&entry.target).map_or(&[][..], Vec::as_slice);
@@ -187,14 +187,13 @@ impl Shelf {
         for number in self.of_target.get(target).cloned().unwrap_or_default() {
             self.remove(number);
         }
-        if let Some(at) = self.ended.iter().position(|(ended, _)| **ended == *target) {
-            self.ended.remove(at);
-        } else if self.ended.len() >= ENDS
-            && let Some((_, at)) = self.ended.pop_front()
-        {
-            self.floor = self.floor.max(at);
-        }
-        self.ended.push_back((target.into(), now));
+        let slot = self.slot(target);
+        self.ended.resize(ENDS, Moment::default());
+        self.ended[slot] = now;
+    }
+
+    fn slot(&self, target: &str) -> usize {
+        self.of_target.hasher().hash_one(target) as usize % ENDS
     }
 
     /// A pool says that there is nothing any more for requests with these fields.

@@ -142,11 +142,6 @@ impl StaleStore {
         Some(StaleResponse { status: entry.status, headers, body: entry.body.clone(), age })
     }
 
-    /// Hears that a target was changed, by whom ever.
-    pub fn note_change(&self, host: &str, target: &str, now: Moment) {
-        self.shelf().end_target(&place(host, target), now);
-    }
-
     /// From now on only responses of these pools are kept, those with traffic: what a target of a
     /// rollout has said goes with its traffic.
     pub fn set_pools(&self, pools: &[Arc<str>], now: Moment) {
@@ -164,7 +159,7 @@ impl StaleStore {
             return;
         }
         match asked.method.is_safe() {
-            false => self.note_change(asked.host, asked.target, received.now),
+            false => self.shelf().end_target(&target(asked), received.now),
             // What one client alone is told is said of nobody else's page.
             true if asked.is_anybodys() => {
                 self.shelf().end_answer(&target(asked), asked.pool, asked.headers);

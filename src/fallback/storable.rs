@@ -47,9 +47,6 @@ pub struct Asked<'a> {
     pub pool: &'a str,
     /// When it came.
     pub began: Moment,
-    /// Whether it carries what its service tells clients apart by, or what else makes its answer one
-    /// client's own.
-    pub is_personal: bool,
 }
 
 /// An upstream's response, when its head has come.
@@ -181,7 +178,7 @@ impl Terms {
 impl Asked<'_> {
     /// Whether anybody could have asked so.
     pub(super) fn is_anybodys(&self) -> bool {
-        !self.is_personal && self.headers.keys().all(is_harmless)
+        self.headers.keys().all(is_harmless)
     }
 }
 

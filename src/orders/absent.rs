@@ -145,27 +145,21 @@ fn heeded_of(state: &State, part: &FilePart, after: &Config) -> Vec<String> {
     };
     let said = said_key(part).and_then(|of| state.in_file().get(&of));
     let is_edited = said.is_some() && said != says.as_ref();
-    let overruled = ordered_beside(state, part).filter(|_| is_edited);
-    let mut words = kept_of(state, part);
-    words.retain(|word| overruled.as_ref() != Some(word));
-    words.retain(|word| !edited_lists(state, part, after).any(|list| list == *word));
+    let orders = state.orders_about(part).filter(|standing| !is_edited_list(standing, after));
+    let mut words: Vec<String> = orders.map(in_words).collect();
+    words.extend(ordered_beside(state, part).filter(|_| !is_edited));
     words
 }
 
-/// The orders about lists of upstreams that a config has other words for.
-fn edited_lists<'s>(
-    state: &'s State,
-    part: &'s FilePart,
-    after: &'s Config,
-) -> impl Iterator<Item = String> + 's {
-    let is_edited = |standing: &&Override| match &standing.what {
+/// Whether it is about a list of upstreams that a config has other words for.
+fn is_edited_list(standing: &Override, after: &Config) -> bool {
+    match &standing.what {
         What::Upstreams { service, pool, in_file: Some(then), .. } => {
             let known = after.service(service).and_then(|service| service.pool(pool));
             known.is_some_and(|pool| written(&pool.upstreams) != *then)
         }
         _ => false,
-    };
-    state.orders_about(part).filter(is_edited).map(in_words)
+    }
 }
 
 /// Whether a split is no share that a rollout has left half-way: nobody watches over that any more.

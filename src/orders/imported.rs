@@ -46,8 +46,8 @@ impl Imported {
             imported.brings.push(line);
             imported.look_at(rollout);
         }
-        let past = state.services().flat_map(|service| state.past_rollouts(service));
-        past.for_each(|rollout| imported.look_at(rollout));
+        // One that is over does nothing more, but for a hook whose end nobody has told.
+        state.lingering().for_each(|rollout| imported.look_at(rollout));
         imported
     }
 

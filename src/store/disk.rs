@@ -157,7 +157,7 @@ impl Disk {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // The system takes what is written to a file that nobody can find any more.
         if let Some(Err(error)) = self.standing.as_ref().map(Standing::check) {
-            return Err(StoreError::Write { path: self.name.clone(), what: error.to_string() });
+            return Err(StoreError::Moved { path: self.name.clone(), what: error.to_string() });
         }
         let database = self.database(&mut state)?;
         let prepared = contain(|| {

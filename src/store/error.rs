@@ -65,6 +65,17 @@ pub enum StoreError {
         /// What the system said.
         what: String,
     },
+    /// The file is not the one that was opened, and nothing of the change has happened.
+    #[error(
+        "cannot write the store {path}: {what}; nothing was changed. Bring the file back, or start \
+         pointsman again"
+    )]
+    Moved {
+        /// The file.
+        path: String,
+        /// What became of it.
+        what: String,
+    },
     /// It could not be written, and what is on the disk cannot be looked at either.
     #[error(
         "the store {path} failed in the middle of a change ({what}); whether the change is in it \

@@ -40,16 +40,11 @@ impl Standing {
     /// An error if the path stands for no file or another by now: what is written is lost then, or
     /// belongs to nobody's state.
     pub fn check(&self) -> io::Result<()> {
-        let gone = |what: &str| {
-            let (path, what) = (self.path.display(), what.to_string());
-            let help =
-                "what is written to it would be lost; bring it back, or start pointsman again";
-            Err(io::Error::other(format!("{what} {path} since it was opened: {help}")))
-        };
+        let gone = |what: &str| Err(io::Error::other(what.to_string()));
         match fs::symlink_metadata(&self.path) {
             Ok(about) if (about.dev(), about.ino()) == (self.device, self.inode) => Ok(()),
-            Ok(_) => gone("another file was put in the place of"),
-            Err(error) if error.kind() == ErrorKind::NotFound => gone("somebody has removed"),
+            Ok(_) => gone("another file was put in its place"),
+            Err(error) if error.kind() == ErrorKind::NotFound => gone("somebody has removed it"),
             Err(error) => Err(error),
         }
     }
@@ -64,8 +59,10 @@ pub(super) fn folder_of(path: &Path) -> io::Result<()> {
     let folder = folder.canonicalize()?;
     let about = fs::metadata(&folder)?;
     let named = format!("the folder {}", folder.display());
-    refuse(&named, about.uid(), about.mode(), geteuid().as_raw())?;
-    if about.mode() & BY_GROUP != 0 {
+    let own = geteuid().as_raw();
+    refuse(&named, about.uid(), about.mode(), own)?;
+    // What the system's user gave to our group only that user could narrow.
+    if about.uid() == own && about.mode() & BY_GROUP != 0 {
         narrow(&named, &about, BY_GROUP, |mode| fs::set_permissions(&folder, mode))?;
     }
     for above in folder.ancestors().skip(1) {
@@ -83,22 +80,24 @@ pub(super) fn folder_of(path: &Path) -> io::Result<()> {
 
 /// A file that is there.
 pub(super) fn open(path: &Path) -> io::Result<File> {
+    let named = path.display().to_string();
     let mut options = OpenOptions::new();
     // Of a pipe nobody waits for the other end.
     options.read(true).write(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
     let file = options.open(path).map_err(|error| match error.raw_os_error() {
-        Some(ELOOP) => io::Error::other(
-            "it is a link, and what it leads to may be anybody's; put the file itself there",
-        ),
+        Some(ELOOP) => io::Error::other(format!(
+            "{named} is a link, and what it leads to may be anybody's; remove the link, or put the \
+             file itself there"
+        )),
         _ => error,
     })?;
     let about = file.metadata()?;
     if !about.is_file() {
-        return Err(io::Error::other("it is no file"));
+        return Err(io::Error::other(format!("{named} is no file")));
     }
-    let named = path.display().to_string();
-    refuse(&named, about.uid(), about.mode(), geteuid().as_raw())?;
-    if about.mode() & BY_OTHERS != 0 {
+    let own = geteuid().as_raw();
+    refuse(&named, about.uid(), about.mode(), own)?;
+    if about.uid() == own && about.mode() & BY_OTHERS != 0 {
         narrow(&named, &about, BY_OTHERS, |mode| file.set_permissions(mode))?;
     }
     Ok(file)
@@ -107,7 +106,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 /// A file that is not there yet.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW);
+    options.read(true).write(true).create_new(true).mode(0o600);
     options.open(path)
 }
 
@@ -184,6 +183,6 @@ mod tests {
         let pipe = folder.path().join("store.redb");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
         assert!(made.success());
-        assert!(open(&pipe).unwrap_err().to_string().contains("it is no file"));
+        assert!(open(&pipe).unwrap_err().to_string().contains("is no file"));
     }
 }

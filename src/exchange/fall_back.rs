@@ -194,15 +194,15 @@ impl Exchange {
     pub(super) fn prepare_to_keep(&mut self, incoming: &Incoming<'_>) {
         let Some(decision) = self.decision else { return };
         let service = &self.snapshot.services[decision.service];
-        if service.stale.is_none() {
+        // As in `begin_to_keep`, where another attempt may have led to a stand-in.
+        if service.stale.is_none() || decision.by == By::StandIn {
             return;
         }
         let Incoming { head, host, fields, .. } = incoming;
-        // What testers and those with a flag on see is not for everybody, and what a stand-in says is not
-        // what its pool would have said. But whoever changes something changes it for all.
-        let is_elsewhere = matches!(decision.by, By::StandIn | By::OptIn);
+        // What testers and those with a flag on see is not for everybody. But whoever changes something
+        // changes it for all.
         let is_personal = !self.is_for_everybody
-            || is_elsewhere
+            || decision.by == By::OptIn
             || self.nominates
             || service.tells_apart(fields.view);
         let is_safe = head.method.is_safe();
@@ -222,8 +222,8 @@ impl Exchange {
     pub(super) fn begin_to_keep(&mut self, status: u16, view: View<'_>, now: Moment) {
         let Some(asked) = self.kept.asked.as_deref() else { return };
         let Some(decision) = self.decision else { return };
-        // What a stand-in says is nothing that its pool would have said; what it changes is changed.
-        if decision.by == By::StandIn && asked.method.is_safe() {
+        // What a stand-in says or takes is nothing that its pool would have said.
+        if decision.by == By::StandIn {
             return;
         }
         let service = &self.snapshot.services[decision.service];

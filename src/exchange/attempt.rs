@@ -292,8 +292,13 @@ impl Exchange {
             asking.answered = Some(now);
         }
         let doubt = self.doubt(status);
-        if doubt != Doubt::None && self.try_again(delivery, doubt, now) {
-            return Heard::Again;
+        if doubt != Doubt::None {
+            if self.try_again(delivery, doubt, now) {
+                return Heard::Again;
+            }
+            if self.instead_of_trial().is_some() {
+                return Heard::Withheld;
+            }
         }
         if kind != BodyKind::Whole {
             self.answered = Some(now);

@@ -19,7 +19,7 @@ use crate::http::fields::FieldId;
 use crate::http::response::FALLBACK_MARK;
 use crate::http::view::View;
 use crate::route::Facts;
-use crate::snapshot::{Asks, By, Mode, Refusal, Why};
+use crate::snapshot::{Asks, By, Mode, Refusal, Service, Why};
 
 /// What is kept of a request and its response, where the service keeps responses.
 #[derive(Debug, Default)]
@@ -35,6 +35,14 @@ struct Request {
     host: String,
     target: String,
     headers: HeaderMap,
+}
+
+impl Request {
+    /// As the answers kept of this pool are asked for it.
+    fn of<'a>(&'a self, pool: &'a str, began: Moment) -> Asked<'a> {
+        let Request { method, host, target, headers } = self;
+        Asked { method, host, target, headers, pool, began }
+    }
 }
 
 /// What became of a request that its own pool could not take.
@@ -128,6 +136,42 @@ impl Exchange {
         Some(Elsewhere::Answer(Box::new(fixed(answer, self.request_id()))))
     }
 
+    /// What who asks while nobody is well gets all the same, if the attempt under way is a trial: that
+    /// it tried costs its user nothing. Another pool that stands in has been asked before.
+    pub(super) fn instead_of_trial(&self) -> Option<(Step, Answer)> {
+        let decision = self.decision.filter(|decision| decision.by != By::OptIn)?;
+        self.asking.as_ref().filter(|asking| asking.seat.is_trial())?;
+        let service = &self.snapshot.services[decision.service];
+        let kept_for = service.stale.as_ref().zip(self.kept.asked.as_deref());
+        let mut pools = may_serve(service, decision.pool);
+        let found =
+            kept_for.filter(|(_, asked)| is_kept(&asked.method)).and_then(|(store, asked)| {
+                let now = self.now();
+                pools.find_map(|pool| {
+                    store.find(&asked.of(&service.pools[pool].name, self.started), now)
+                })
+            });
+        if let Some(found) = found {
+            return Some((Step::Stale, kept(found, self.request_id())));
+        }
+        let answer = service.stability.fallback.answer.as_ref()?;
+        Some((Step::Answer, fixed(answer, self.request_id())))
+    }
+
+    /// Ends the trial that failed, and accounts for what is given instead.
+    pub(super) fn serve_instead(&mut self, step: Step, cause: Cause) {
+        let Some(decision) = self.decision else { return };
+        let fallbacks = &self.snapshot.services[decision.service].state.fallbacks;
+        match step {
+            Step::Stale => &fallbacks.stale,
+            Step::Pool => &fallbacks.pool,
+            Step::Answer => &fallbacks.answer,
+        }
+        .fetch_add(1, Ordering::Relaxed);
+        self.end_attempt(self.now());
+        self.cause = (step == Step::Answer).then_some(cause);
+    }
+
     /// Nobody of its pool could be asked for a request: as bad as an attempt that failed.
     fn count_refusal(&mut self, facts: &Facts<'_>, at: (usize, usize)) {
         let service = &self.snapshot.services[at.0];
@@ -160,7 +204,7 @@ impl Exchange {
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[at.0];
         let store = service.stale.clone()?;
-        if !matches!(*incoming.head.method, Method::GET | Method::HEAD) {
+        if !is_kept(incoming.head.method) {
             return None;
         }
         // It would be sent on so, if there were somebody to send it to.
@@ -176,11 +220,7 @@ impl Exchange {
             began: self.started,
         };
         let now = self.now();
-        // What the stable pool has said serves where it would have answered itself.
-        let is_shielded = service.stability.retries.shield && service.is_canary(at.1);
-        let shield = Some(service.stable).filter(|_| is_shielded);
-        let pools = [Some(at.1), shield].into_iter().flatten();
-        let found = pools.filter_map(|pool| store.find(&of(pool), now)).next()?;
+        let found = may_serve(service, at.1).find_map(|pool| store.find(&of(pool), now))?;
         Some(kept(found, self.request_id()))
     }
 
@@ -230,9 +270,7 @@ impl Exchange {
         let Some(store) = &service.stale else { return };
         let (headers, wall) = (view.as_map(), (self.clock.wall)());
         let received = Received { status, headers: &headers, now, wall };
-        let Request { method, host, target, headers } = asked;
-        let (pool, began) = (&*service.pools[decision.pool].name, self.started);
-        let asked = Asked { method, host, target, headers, pool, began };
+        let asked = asked.of(&service.pools[decision.pool].name, self.started);
         // What may not be kept is none of the request's business.
         self.kept.recording = store.offer(&asked, &received).ok().flatten();
     }
@@ -254,6 +292,19 @@ impl Exchange {
             self.kept.recording.take().into_iter().for_each(Recording::complete);
         }
     }
+}
+
+/// Whether answers to this method are kept.
+fn is_kept(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// The pools whose kept answers may be given for a request of this one: what the stable pool has said
+/// serves where it would have answered itself.
+fn may_serve(service: &Service, pool: usize) -> impl Iterator<Item = usize> + use<> {
+    let is_shielded = service.stability.retries.shield && service.is_canary(pool);
+    let shield = Some(service.stable).filter(|_| is_shielded);
+    [Some(pool), shield].into_iter().flatten()
 }
 
 /// The fields of a request as they are sent on with these edits.

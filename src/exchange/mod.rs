@@ -396,6 +396,15 @@ impl Exchange {
         Answer::for_cause(cause, request, &self.request_id)
     }
 
+    /// What the client is told when the last attempt came to nothing.
+    pub fn give_up(&mut self, cause: Cause, request: &Fields<'_>) -> Answer {
+        let is_pools = cause.row().upstream_at_fault || cause == Cause::NoUpstream;
+        let instead = is_pools.then(|| self.instead_of_trial()).flatten();
+        let Some((step, answer)) = instead else { return self.answer(cause, request) };
+        self.serve_instead(step, cause);
+        answer
+    }
+
     /// What the client is told of something that is no request, or none that may be admitted. It is
     /// ended by [`end_unread`](Exchange::end_unread).
     pub fn refuse(&mut self, cause: Cause, fields: &Fields<'_>, peer: &Peer) -> Answer {

@@ -213,6 +213,7 @@ impl<'e> Attempt<'e> {
                 Next::Forward(Relay(exchange))
             }
             Heard::Again => Next::Again(Attempt(exchange)),
+            Heard::Withheld => Next::Answer(Cause::NoUpstream),
             Heard::Unfit => match Attempt(exchange).failed(Cause::BadResponse, delivery) {
                 Ok(again) => Next::Again(again),
                 Err(cause) => Next::Answer(cause),
@@ -237,6 +238,8 @@ pub(super) enum Heard {
     Final,
     /// An answer that is given up for a better one; its place is taken.
     Again,
+    /// An answer that is not shown: it failed a trial, and the client gets a fallback.
+    Withheld,
     /// What may not be passed on.
     Unfit,
 }

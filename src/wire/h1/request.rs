@@ -146,7 +146,7 @@ impl<'c> Request<'c> {
             }
             Err(Cause::ClientGone) => (None, Then::Close),
             Err(cause) => {
-                let answer = exchange.answer(cause, &Fields::new(view));
+                let answer = exchange.give_up(cause, &Fields::new(view));
                 let left = sending.is_read().then_some(Framing::Empty);
                 let then = self.tell(&answer, left).await;
                 (Some(answer.status), then)

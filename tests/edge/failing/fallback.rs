@@ -1,10 +1,13 @@
 //! What clients get when a pool cannot be asked: the last good answer, another pool, a static
 //! answer, in this order, and never as if it were fresh.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::pool;
 use crate::harness::client::{Response, get};
 use crate::harness::edge::HEAD;
-use crate::harness::{Edge, Origin, Reply};
+use crate::harness::{Edge, Origin, Reply, until};
 
 const SIGN: &str = "x-pointsman-fallback";
 const STATIC: &str = "answer = { status = 503, headers = { content-type = \"text/html\" }, \
@@ -154,6 +157,51 @@ async fn an_attempt_that_fails_is_made_on_another_pool_if_it_may_be_repeated() {
     assert_eq!(edge.raw(post).await.status, 502);
     // The GET twice, since it is alone in its pool, before the other pool is asked.
     assert_eq!((main.asked(), backup.asked()), (3, 1));
+}
+
+/// Who asks while a lone upstream is tried out gets what all others get in that time.
+#[tokio::test]
+async fn that_a_request_was_a_trial_costs_its_user_nothing() {
+    let stale = "stale = { bytes = 1_000_000, age = \"10m\" }";
+    let pool = "pool = \"backup\"";
+    tokio::join!(
+        trials_cost_nothing(stale, "stale", false),
+        trials_cost_nothing(stale, "stale", true),
+        trials_cost_nothing(STATIC, "answer", false),
+        trials_cost_nothing(STATIC, "answer", true),
+        trials_cost_nothing(pool, "pool", false),
+        trials_cost_nothing(pool, "pool", true),
+    );
+}
+
+async fn trials_cost_nothing(fallback: &'static str, step: &'static str, closes: bool) {
+    let is_ill = Arc::new(AtomicBool::new(false));
+    let seen = is_ill.clone();
+    let main = Origin::with(move |_| match (seen.load(Ordering::Relaxed), closes) {
+        (true, true) => Reply::Close,
+        (true, false) => Reply::head("503 Service Unavailable", &[], "ill"),
+        (false, _) => Reply::head("200 OK", &["cache-control: max-age=600"], "well"),
+    })
+    .await;
+    let backup = Origin::named("backup").await;
+    let edge = edge_before(&main, &backup, fallback).await;
+    assert_eq!(ask(&edge, "/cached", &[]).await.body, "well");
+    is_ill.store(true, Ordering::Relaxed);
+    until("it is out", async || {
+        let before = main.asked();
+        let response = ask(&edge, "/cached", &[]).await;
+        response.fields(SIGN) == [step] && main.asked() == before
+    })
+    .await;
+    let before = main.asked();
+    until("it was tried out twice", async || {
+        let response = ask(&edge, "/cached", &[]).await;
+        assert_eq!(response.fields(SIGN), [step], "{closes}: {}", response.head);
+        main.asked() >= before + 2
+    })
+    .await;
+    is_ill.store(false, Ordering::Relaxed);
+    until("it serves", async || ask(&edge, "/cached", &[]).await.body == "well").await;
 }
 
 /// A page that says who it is for, as `say` has it.

@@ -26,7 +26,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue};
+use http::header::HeaderValue;
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, Draws, Moment};
@@ -433,7 +433,7 @@ impl Exchange {
     /// client was told, if it was told anything. Gives the request's copy for another pool.
     pub fn end(&mut self, told: Option<u16>, request: &Sent<'_>) -> Option<Copied> {
         let Sent { method, path_and_query: target, view } = *request;
-        let host = view.first(&HOST).unwrap_or_default();
+        let host = view.first_of(FieldId::Host).unwrap_or_default();
         self.record(told, Said { method: method.as_str(), host, target, view: Some(view) });
         self.take_copy()
     }

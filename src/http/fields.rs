@@ -19,8 +19,8 @@ macro_rules! fields {
         /// By place.
         static NAMES: [HeaderName; FieldId::ALL.len()] = [$(name($name)),*];
 
-        /// Bytes of their names, by place.
-        const LENGTHS: [usize; FieldId::ALL.len()] = [$($name.len()),*];
+        /// The bytes of their names, by place.
+        const BYTES: [&[u8]; FieldId::ALL.len()] = [$($name),*];
 
         impl FieldId {
             /// All of them.
@@ -115,7 +115,7 @@ const BY_LENGTH: [[Option<FieldId>; MOST_ALIKE]; LONGEST + 1] = {
     let mut nth = 0;
     while nth < FieldId::ALL.len() {
         let id = FieldId::ALL[nth];
-        let row = &mut table[LENGTHS[nth]];
+        let row = &mut table[BYTES[nth].len()];
         let mut place = 0;
         while row[place].is_some() {
             place += 1;
@@ -131,10 +131,14 @@ const LONGEST: usize = 25;
 const MOST_ALIKE: usize = 3;
 
 impl FieldId {
-    /// The one of this name, in whichever case it was written.
+    /// The one of this name, which is a token, in whichever case it was written.
     pub fn of_line(name: &[u8]) -> Option<FieldId> {
-        let alike = BY_LENGTH.get(name.len())?.iter().map_while(|id| *id);
-        alike.into_iter().find(|id| id.name().as_str().as_bytes().eq_ignore_ascii_case(name))
+        let alike = BY_LENGTH.get(name.len())?;
+        let first = *name.first()? | LOWER;
+        alike.iter().map_while(|id| *id).find(|&id| {
+            let known = BYTES[id as usize];
+            known[0] == first && is_in_any_case(name, known)
+        })
     }
 
     /// Its name.
@@ -145,6 +149,22 @@ impl FieldId {
     const fn bit(self) -> u64 {
         1 << self as u8
     }
+}
+
+/// The bit by which letters differ in case.
+const LOWER: u8 = 0x20;
+
+/// Whether a token is this name, which is as long and of small letters, digits and hyphens. Setting the
+/// bit makes no other byte of a token one of these.
+fn is_in_any_case(token: &[u8], name: &[u8]) -> bool {
+    const EIGHT: u64 = u64::from_ne_bytes([LOWER; 8]);
+    let (token, token_rest) = token.as_chunks::<8>();
+    let (name, name_rest) = name.as_chunks::<8>();
+    let is_same = |(token, name): (&[u8; 8], &[u8; 8])| {
+        u64::from_ne_bytes(*token) | EIGHT == u64::from_ne_bytes(*name)
+    };
+    token.iter().zip(name).all(is_same)
+        && token_rest.iter().zip(name_rest).all(|(token, name)| token | LOWER == *name)
 }
 
 /// Which fields a head carries.
@@ -253,6 +273,23 @@ mod tests {
         assert_eq!(FieldId::of("x-other"), None);
         assert_eq!(FieldId::of_line(b"x-other"), None);
         assert_eq!(FieldId::of_line(&[b'x'; 99]), None);
+        assert_eq!(FieldId::of_line(b""), None);
+        // Of all that a token may hold, only the other case of a letter is the same.
+        for id in FieldId::ALL {
+            let name = id.name().as_str().as_bytes();
+            for (at, byte) in
+                (0..name.len()).flat_map(|at| (b'!'..=b'~').map(move |byte| (at, byte)))
+            {
+                let mut other = name.to_vec();
+                other[at] = byte;
+                let is_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+                let is_same = other.eq_ignore_ascii_case(name);
+                assert!(
+                    !is_token || (FieldId::of_line(&other) == Some(id)) == is_same,
+                    "{id:?} {byte}"
+                );
+            }
+        }
         assert!(
             FieldId::ALL.len() < 63,
             "each has a bit of its own, and two are left, for claims and for any"

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
+use super::admission;
 use super::codec::lines::Line;
 use super::fields::FieldId;
 
@@ -38,6 +39,8 @@ pub struct Field<'r> {
     pub name: &'r [u8],
     /// Its value.
     pub value: &'r [u8],
+    /// Whether its name is letters, digits and hyphens only.
+    pub is_plain: bool,
 }
 
 impl<'r> View<'r> {
@@ -155,12 +158,14 @@ impl<'r> Iterator for Lines<'r> {
         match self {
             Lines::Map(fields) => fields.next().map(|(name, value)| {
                 let (id, name) = (FieldId::of(name.as_str()), name.as_str().as_bytes());
-                Field { id, name, value: value.as_bytes() }
+                let is_plain = admission::is_plain_name(name);
+                Field { id, name, value: value.as_bytes(), is_plain }
             }),
             Lines::Flat(bytes, lines) => lines.next().map(|line| Field {
                 id: line.id,
                 name: line.name(bytes),
                 value: line.value(bytes),
+                is_plain: line.is_plain,
             }),
         }
     }

@@ -64,6 +64,14 @@ impl Socket {
         }
     }
 
+    /// Whether something may be there to be read, or the end: what is read next may still be nothing.
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(tcp) => tcp.poll_read_ready(cx),
+            Socket::Unix(unix) => unix.poll_read_ready(cx),
+        }
+    }
+
     /// Reads into what is free of `into`; 0 at the end.
     pub(super) fn poll_read(
         &mut self,

@@ -1,6 +1,6 @@
 //! The field lines of a head or of trailers: its bytes in, where each line lies out, in one walk.
 
-use super::{Malformed, Span, is_space, is_token, text_end};
+use super::{Malformed, Span, is_space, name_end, text_end};
 use crate::http::fields::{FieldId, Known};
 
 /// Where one field line lies.
@@ -8,6 +8,8 @@ use crate::http::fields::{FieldId, Known};
 pub struct Line {
     /// Which field it is, of those that rules are about.
     pub id: Option<FieldId>,
+    /// Whether its name is letters, digits and hyphens only.
+    pub is_plain: bool,
     name: u32,
     colon: u32,
     value: u32,
@@ -44,6 +46,7 @@ pub struct Lines {
     part: Part,
     /// The next byte to look at.
     at: usize,
+    is_plain: bool,
     name: usize,
     colon: usize,
     value: usize,
@@ -92,47 +95,54 @@ impl Lines {
     /// Goes on reading. `bytes` are all of the head that have come. Answers with the place behind the
     /// section once that is whole.
     pub fn read(&mut self, bytes: &[u8], most: usize) -> Result<Option<usize>, Malformed> {
+        // A line that is there as a whole goes from part to part without a look at which it is.
         loop {
-            let Some(&byte) = bytes.get(self.at) else { return Ok(None) };
-            match self.part {
-                Part::Begin => self.begin_line(byte, most)?,
-                Part::Name => {
-                    let rest = &bytes[self.at..];
-                    let length = rest.iter().position(|&b| !is_token(b));
-                    self.at += length.unwrap_or(rest.len());
-                    match bytes.get(self.at) {
-                        None => return Ok(None),
-                        Some(b':') if self.at > self.name => {
-                            self.colon = self.at;
-                            self.part = Part::Before;
-                            self.at += 1;
-                        }
-                        Some(&byte) if is_space(byte) => return Err(Malformed::SpaceBeforeColon),
-                        Some(_) => return Err(Malformed::FieldName),
-                    }
-                }
-                Part::Before if is_space(byte) => self.at += 1,
-                Part::Before => (self.value, self.part) = (self.at, Part::Value),
-                Part::Value => {
-                    self.at = text_end(bytes, self.at);
-                    match bytes.get(self.at) {
-                        None => return Ok(None),
-                        Some(b'\r') => self.part = Part::LineFeed,
-                        Some(b'\n') => return Err(Malformed::BareLineFeed),
-                        Some(_) => return Err(Malformed::FieldValue),
-                    }
-                    self.at += 1;
-                }
-                Part::LineFeed | Part::LastLineFeed if byte != b'\n' => {
-                    return Err(Malformed::BareCarriageReturn);
-                }
-                Part::LineFeed => {
-                    self.at += 1;
-                    self.push(bytes);
-                    self.part = Part::Begin;
-                }
-                Part::LastLineFeed => return Ok(Some(self.at + 1)),
+            if self.part == Part::Begin {
+                let Some(&byte) = bytes.get(self.at) else { return Ok(None) };
+                self.begin_line(byte, most)?;
             }
+            if self.part == Part::Name {
+                let (at, is_plain) = name_end(bytes, self.at);
+                self.at = at;
+                self.is_plain &= is_plain;
+                match bytes.get(at) {
+                    None => return Ok(None),
+                    Some(b':') if at > self.name => (self.colon, self.part) = (at, Part::Before),
+                    Some(&byte) if is_space(byte) => return Err(Malformed::SpaceBeforeColon),
+                    Some(_) => return Err(Malformed::FieldName),
+                }
+                self.at = at + 1;
+            }
+            if self.part == Part::Before {
+                while bytes.get(self.at).is_some_and(|&byte| is_space(byte)) {
+                    self.at += 1;
+                }
+                if self.at == bytes.len() {
+                    return Ok(None);
+                }
+                (self.value, self.part) = (self.at, Part::Value);
+            }
+            if self.part == Part::Value {
+                self.at = text_end(bytes, self.at);
+                match bytes.get(self.at) {
+                    None => return Ok(None),
+                    Some(b'\r') => self.part = Part::LineFeed,
+                    Some(b'\n') => return Err(Malformed::BareLineFeed),
+                    Some(_) => return Err(Malformed::FieldValue),
+                }
+                self.at += 1;
+            }
+            match bytes.get(self.at) {
+                None => return Ok(None),
+                Some(b'\n') => {}
+                Some(_) => return Err(Malformed::BareCarriageReturn),
+            }
+            self.at += 1;
+            if self.part == Part::LastLineFeed {
+                return Ok(Some(self.at));
+            }
+            self.push(bytes);
+            self.part = Part::Begin;
         }
     }
 
@@ -145,7 +155,7 @@ impl Lines {
             b'\n' => return Err(Malformed::BareLineFeed),
             _ if is_space(byte) => return Err(Malformed::Fold),
             _ if self.list.len() >= most => return Err(Malformed::TooManyFields),
-            _ => (self.name, self.part) = (self.at, Part::Name),
+            _ => (self.name, self.is_plain, self.part) = (self.at, true, Part::Name),
         }
         Ok(())
     }
@@ -159,6 +169,7 @@ impl Lines {
         // A head has less than 2³² bytes.
         self.list.push(Line {
             id,
+            is_plain: self.is_plain,
             name: self.name as u32,
             colon: self.colon as u32,
             value: self.value as u32,

@@ -126,25 +126,44 @@ pub enum Malformed {
     CutOff,
 }
 
-/// Bytes of a token (RFC 9110, 5.6.2).
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
+/// What a byte is in a name: of a token (RFC 9110, 5.6.2), and one of those that all names are made of.
+const IS_TOKEN: u8 = 1;
+const IS_PLAIN: u8 = 2;
+static KINDS: [u8; 256] = {
+    let mut table = [0; 256];
     let others = b"!#$%&'*+-.^_`|~";
     let mut nth = 0;
     while nth < others.len() {
-        table[others[nth] as usize] = true;
+        table[others[nth] as usize] = IS_TOKEN;
         nth += 1;
+    }
+    let mut byte = 0;
+    while byte < 256 {
+        if (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'-' {
+            table[byte] = IS_TOKEN | IS_PLAIN;
+        }
+        byte += 1;
     }
     table
 };
 
 fn is_token(byte: u8) -> bool {
-    TOKEN[byte as usize]
+    KINDS[byte as usize] != 0
+}
+
+/// Where the name that goes on at this place ends, and whether what was looked at of it is letters, digits
+/// and hyphens only. The end if it may go on.
+fn name_end(bytes: &[u8], mut at: usize) -> (usize, bool) {
+    let mut all = IS_PLAIN;
+    while let Some(&byte) = bytes.get(at) {
+        let kind = KINDS[byte as usize];
+        if kind == 0 {
+            break;
+        }
+        all &= kind;
+        at += 1;
+    }
+    (at, all != 0)
 }
 
 fn is_space(byte: u8) -> bool {

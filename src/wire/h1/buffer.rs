@@ -74,6 +74,10 @@ impl Buffer {
         socket: &mut Socket,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        if self.room.is_empty() {
+            // Most often nothing has come: then no room is lent to see that.
+            ready!(socket.poll_read_ready(cx))?;
+        }
         self.make_room();
         let read = socket.poll_read(cx, &mut self.room[self.to..]);
         if self.is_empty() && !matches!(read, Poll::Ready(Ok(1..))) {

@@ -9,7 +9,6 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use smallvec::SmallVec;
 
 use crate::clock::Clock;
-use crate::http::admission;
 use crate::http::answer::Answer;
 use crate::http::codec::framing::Framing;
 use crate::http::codec::lines::Line;
@@ -55,10 +54,9 @@ pub(super) fn request(head: Flat<'_>, edits: &Edits, parts: &RequestParts<'_>, i
     let goes_on = |line: &Line| {
         let is_gone = line.id.is_some_and(|id| gone.has(id));
         let is_protected = line.id.is_some_and(|id| hop_by_hop::OF_MESSAGES.has(id));
-        let name = line.name(head.bytes);
         !is_gone
-            && (named.is_empty() || is_protected || !is_named(name))
-            && (!drops_odd_names || admission::is_plain_name(name))
+            && (named.is_empty() || is_protected || !is_named(line.name(head.bytes)))
+            && (!drops_odd_names || line.is_plain)
     };
     write::lines(head.bytes, head.lines, goes_on, into);
     for edit in edits.list() {

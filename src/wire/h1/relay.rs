@@ -21,7 +21,8 @@ use crate::http::hop_by_hop;
 use crate::http::response;
 use crate::http::view::{Flat, View};
 
-/// Room for a head and the small body that follows it, in bytes.
+/// Room for what we add to a head, and for the small body that follows it, in bytes.
+const ADDED: usize = 256;
 const GATHERED: usize = 4 * 1024;
 
 impl Request<'_> {
@@ -46,7 +47,13 @@ impl Request<'_> {
         let keeps_upstream = head.version == Version::HTTP_11
             && framing != Framing::UntilClose
             && !hop_by_hop::says(view, b"close");
-        let mut lead = Vec::with_capacity(flat.bytes.len() + GATHERED);
+        // As little as is likely to be needed: the allocator has little rooms at hand.
+        let small = match framing {
+            Framing::Empty => 0,
+            Framing::Length(length) => usize::try_from(length).unwrap_or(GATHERED).min(GATHERED),
+            Framing::Chunked | Framing::UntilClose => GATHERED,
+        };
+        let mut lead = Vec::with_capacity(flat.bytes.len() + ADDED + small);
         let (reason, clock) = (head.reason.of(flat.bytes), self.lane.clock);
         let parts = ResponseParts { status, reason, edits, out, going, clock };
         heads::response(flat, parts, &mut lead);

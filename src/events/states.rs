@@ -18,11 +18,11 @@ use crate::upstream::{Breaker, Conditions, Proof, Trouble, Upstream};
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What was seen at the last look, by the address of what it was seen of: that stays where it is
-/// as long as anything of it is seen.
+/// What was seen at the last look, in the order of the walk. In another snapshot it is found by the
+/// address of what it was seen of: that stays where it is as long as anything of it is seen.
 #[derive(Debug, Default)]
 struct Seen {
-    states: HashMap<(usize, Aspect), State>,
+    states: Vec<((usize, Aspect), State)>,
     /// Where they were seen: as long as that is there, no other upstream has the address of one that
     /// was.
     of: Option<Arc<Snapshot>>,
@@ -76,43 +76,43 @@ pub async fn tell_states(published: Arc<Published>, events: Arc<Events>, clock: 
 
 impl Seen {
     fn look(&mut self, snapshot: &Arc<Snapshot>, now: Moment, events: &Events) {
-        let mut next = HashMap::with_capacity(self.states.len());
+        let before = std::mem::take(&mut self.states);
+        let is_same = self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, snapshot));
+        // Nearly always the same things are looked at in the same order: then nothing is looked up.
+        let by_key: HashMap<_, _> =
+            if is_same { HashMap::new() } else { before.iter().copied().collect() };
+        let mut next = Vec::with_capacity(before.len());
+        let mut compare = |watched: Watched<'_>, aspect| {
+            let (key, state) = ((watched.key(), aspect), watched.state(aspect, now));
+            let last = match is_same {
+                true => before.get(next.len()).map(|(_, state)| state),
+                false => by_key.get(&key),
+            };
+            if last.is_some_and(|last| state.differs_by_itself(*last)) {
+                events.say(Event::by_itself(watched.kind(aspect, now), watched.subject()));
+            }
+            next.push((key, state));
+        };
         for service in &snapshot.services {
             for pool in &service.pools {
                 // Also finds out what is over, such as an ejection.
                 pool.assess(&service.stability, now);
                 let of_pool = Watched { service, pool, upstream: None };
                 for aspect in [Aspect::Panic, Aspect::Breaker] {
-                    self.compare(&mut next, of_pool, aspect, now, events);
+                    compare(of_pool, aspect);
                 }
                 for member in pool.members.list() {
                     let of_upstream = Watched { upstream: Some(&member.upstream), ..of_pool };
                     let aspects =
                         [Aspect::Connections, Aspect::Ejection, Aspect::Health, Aspect::Breaker];
                     for aspect in aspects {
-                        self.compare(&mut next, of_upstream, aspect, now, events);
+                        compare(of_upstream, aspect);
                     }
                 }
             }
         }
         self.states = next;
         self.of = Some(snapshot.clone());
-    }
-
-    fn compare(
-        &self,
-        next: &mut HashMap<(usize, Aspect), State>,
-        watched: Watched<'_>,
-        aspect: Aspect,
-        now: Moment,
-        events: &Events,
-    ) {
-        let state = watched.state(aspect, now);
-        let key = (watched.key(), aspect);
-        if self.states.get(&key).is_some_and(|before| state.differs_by_itself(*before)) {
-            events.say(Event::by_itself(watched.kind(aspect, now), watched.subject()));
-        }
-        next.insert(key, state);
     }
 }
 

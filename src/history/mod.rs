@@ -43,8 +43,8 @@ struct Minutes {
 
 impl History {
     /// Notes the totals of this moment, unless it was called less than a second ago. A look costs the
-    /// same for each pool and upstream, however many there are, and keeps readers from one service
-    /// at a time.
+    /// same for each pool and upstream, however many there are, next to nothing for those of a service
+    /// that rests, and keeps readers from one service at a time.
     pub fn look(&self, snapshot: &Snapshot, now: Instant) {
         {
             let mut minutes = self.minutes();
@@ -55,6 +55,14 @@ impl History {
             minutes.looked = Some(now);
         }
         for service in &snapshot.services {
+            let mut minutes = self.minutes();
+            if let Some(known) = minutes.services.get_mut(&service.name)
+                && known.rests(&service.pools)
+            {
+                known.note_rest(service.revision, now);
+                continue;
+            }
+            drop(minutes);
             let pools: Vec<Reading<'_>> = service.pools.iter().map(Reading::of).collect();
             let mut minutes = self.minutes();
             match minutes.services.get_mut(&service.name) {

@@ -20,6 +20,42 @@ const MARK: Duration = Duration::from_secs(120);
 /// Marks that are kept: the past is the last ten to twelve minutes.
 const MARKS: usize = 6;
 
+/// Looks after which nothing is left of what was before: the oldest mark is gone then too.
+pub(super) const KEPT: usize = (MARKS + 1) * MARK.as_secs() as usize;
+
+/// All that a pool and its upstreams have done so far, as one number that grows whenever they do
+/// something.
+#[derive(Debug)]
+pub(super) struct Work {
+    pool: Arc<str>,
+    upstreams: Vec<Arc<str>>,
+    done: u64,
+}
+
+impl Work {
+    /// Of this pool.
+    pub fn of(pool: &Pool) -> Work {
+        let upstreams = pool.members.list().iter().map(|member| member.upstream.name.clone());
+        Work { pool: pool.name.clone(), upstreams: upstreams.collect(), done: done(pool) }
+    }
+
+    /// Whether it was nothing ever.
+    pub fn is_none(&self) -> bool {
+        self.done == 0
+    }
+
+    /// Whether this is the same pool, with the same upstreams, and has done nothing more.
+    pub fn is_all_of(&self, pool: &Pool) -> bool {
+        let names = pool.members.list().iter().map(|member| &member.upstream.name);
+        self.pool == pool.name && names.eq(&self.upstreams) && self.done == done(pool)
+    }
+}
+
+fn done(pool: &Pool) -> u64 {
+    let attempts = pool.members.list().iter().map(|member| member.upstream.tally.read().total());
+    pool.state.tally.read().total() + attempts.sum::<u64>()
+}
+
 /// What a pool has done so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Totals {

@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pool::{LOOKS, PoolMinutes, Reading};
+use super::pool::{KEPT, LOOKS, PoolMinutes, Reading, Work};
 use super::upstream::UpstreamRate;
+use crate::snapshot::Pool;
 
 /// How long ago requests may be that show that somebody uses a service.
 const LATELY: Duration = Duration::from_secs(60);
@@ -19,6 +20,10 @@ pub(super) struct ServiceMinutes {
     pools: HashMap<Arc<str>, PoolMinutes>,
     /// When a look has found new requests last.
     asked: Option<Instant>,
+    /// Looks in a row that have found nothing new.
+    quiet: usize,
+    /// What its pools had done by the last look that read all of it, in order.
+    work: Vec<Work>,
 }
 
 /// What one pool did over the last ten seconds.
@@ -41,9 +46,11 @@ impl ServiceMinutes {
         if self.has_new(&pools) {
             self.asked = Some(now);
         }
-        self.looks.push_back((now, revision));
-        if self.looks.len() > LOOKS + 1 {
-            self.looks.pop_front();
+        self.note_rest(revision, now);
+        let is_same = self.is_same(pools.iter().map(|reading| reading.pool));
+        self.quiet = if is_same { self.quiet + 1 } else { 0 };
+        if !is_same {
+            self.work = pools.iter().map(|reading| Work::of(reading.pool)).collect();
         }
         let mut before = std::mem::take(&mut self.pools);
         for reading in pools {
@@ -52,6 +59,26 @@ impl ServiceMinutes {
             pool.note(reading, now);
             self.pools.insert(name, pool);
         }
+    }
+
+    /// Takes in a look at a service that [rests](ServiceMinutes::rests).
+    pub fn note_rest(&mut self, revision: u64, now: Instant) {
+        self.looks.push_back((now, revision));
+        if self.looks.len() > LOOKS + 1 {
+            self.looks.pop_front();
+        }
+    }
+
+    /// Whether nothing has happened in any of these pools for longer than anything is kept: then all
+    /// that could be noted is there already. Of a service that was never asked that is soon so.
+    pub fn rests(&self, pools: &[Pool]) -> bool {
+        let enough = if self.work.iter().all(Work::is_none) { LOOKS + 1 } else { KEPT };
+        self.quiet > enough && self.is_same(pools.iter())
+    }
+
+    fn is_same<'p>(&self, pools: impl ExactSizeIterator<Item = &'p Pool>) -> bool {
+        pools.len() == self.work.len()
+            && self.work.iter().zip(pools).all(|(work, pool)| work.is_all_of(pool))
     }
 
     /// Whether there are requests that no look has found yet.

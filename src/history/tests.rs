@@ -96,6 +96,7 @@ fn a_past_is_the_last_ten_to_twelve_minutes() {
     let pool = snapshot.services[0].pool("a").unwrap();
     for second in 0..1_800 {
         history.look(&snapshot, start + Duration::from_secs(second));
+        ask(&snapshot, "a", 200);
         pool.state.latency.record(Duration::from_millis(1));
     }
     let taken = history.past("s", pool, 8.0).latency.total();
@@ -106,4 +107,45 @@ fn a_past_is_the_last_ten_to_twelve_minutes() {
 #[test]
 fn a_pool_that_nobody_knows_took_nothing() {
     assert_eq!(History::default().latencies("s", "p"), <[Distribution; 3]>::default());
+}
+
+#[test]
+fn a_service_that_rests_is_told_of_as_if_all_of_it_had_been_read() {
+    let (history, start) = (History::default(), Instant::now());
+    let first = snapshot("a", 1, None);
+    let mut second = 0;
+    let mut look = |snapshot: &Snapshot, times: u64| {
+        for _ in 0..times {
+            history.look(snapshot, start + Duration::from_secs(second));
+            second += 1;
+        }
+    };
+    let rests = |snapshot: &Snapshot| {
+        let minutes = history.minutes();
+        minutes.services["s"].rests(&snapshot.services[0].pools)
+    };
+    look(&first, 20);
+    assert!(rests(&first), "it was never asked");
+    (0..5).for_each(|_| ask(&first, "a", 500));
+    assert!(!rests(&first));
+    look(&first, 600);
+    assert!(!rests(&first), "some of what it did is still told");
+    look(&first, 400);
+    assert!(rests(&first));
+    let pool = first.services[0].pool("a").unwrap();
+    (0..10).for_each(|_| ask(&first, "a", 200));
+    (0..10).for_each(|_| pool.state.latency.record(Duration::from_millis(1)));
+    look(&first, 1);
+    let rate = history.rates("s", 1)["a"];
+    assert_eq!((rate.requests, rate.errors), (1.0, 0.0));
+    assert_eq!(history.upstream_rates("s", "a")["a:1"].requests, 1.0);
+    assert_eq!(history.past("s", pool, 8.0).latency.total(), 10);
+    assert_eq!(history.latencies("s", "a").map(|window| window.total()), [10; 3]);
+    look(&first, 1_000);
+    assert!(rests(&first));
+    let grown = FILE.replace("[\"b:1\"]", "[\"b:1\", \"b:2\"]");
+    let second = snapshot_of(&grown, "a", 1, Some(&first));
+    assert!(!rests(&second), "one of its upstreams is new");
+    look(&second, 1);
+    assert!(history.upstream_rates("s", "b").contains_key("b:2"));
 }

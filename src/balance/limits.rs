@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::upstream::Limit;
 
 /// A service's bounds on requests at once.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +13,9 @@ pub struct LimitSettings {
     pub in_flight: Option<u32>,
     /// Of each upstream; none for any number.
     pub upstream_in_flight: Option<u32>,
+    /// Of the service, whose bodies have yet to come; none for as many as each of the limits, and at
+    /// least a hundred.
+    pub uploads: Option<u32>,
     /// Requests that wait for a place.
     pub queue: usize,
     /// For how long they wait.
@@ -27,11 +31,44 @@ impl Default for LimitSettings {
         LimitSettings {
             in_flight: None,
             upstream_in_flight: None,
+            uploads: None,
             queue: 0,
             queue_timeout: Duration::from_secs(1),
             adaptive: false,
             throttle: true,
         }
+    }
+}
+
+/// Bodies may come in beside any limit, however low it is: slow clients hold nothing but memory.
+const UPLOADS: u32 = 100;
+
+impl LimitSettings {
+    /// Whether anything is limited.
+    pub fn are_any(&self) -> bool {
+        let is_service = self.in_flight.is_some() || self.uploads.is_some();
+        is_service || self.upstream_in_flight.is_some() || self.adaptive
+    }
+
+    /// That of the service.
+    pub fn of_service(&self) -> Option<Limit> {
+        let sent = self.in_flight.or(self.uploads.map(|_| u32::MAX));
+        sent.map(|sent| self.limit(sent))
+    }
+
+    /// That of each upstream.
+    pub fn of_upstream(&self) -> Option<Limit> {
+        self.upstream_in_flight.map(|sent| self.limit(sent))
+    }
+
+    /// That of a pool whose own one follows its latency.
+    pub fn of_pool(&self, gradient: &Gradient) -> Option<Limit> {
+        self.adaptive.then(|| self.limit(gradient.limit()))
+    }
+
+    fn limit(&self, sent: u32) -> Limit {
+        // A bound of the whole service holds for its parts.
+        Limit { sent, sending: self.uploads.unwrap_or(sent.max(UPLOADS)) }
     }
 }
 
@@ -74,7 +111,7 @@ impl Default for Gradient {
 }
 
 impl Gradient {
-    /// Requests that may be in flight.
+    /// Requests that may be in flight, but for those that are still being sent.
     pub fn limit(&self) -> u32 {
         f32::from_bits(self.limit.load(Ordering::Relaxed)) as u32
     }
@@ -133,6 +170,27 @@ mod tests {
             gradient.observe(took, in_flight(gradient.limit()), now);
         }
         now
+    }
+
+    #[test]
+    fn bodies_may_come_in_beside_each_limit_a_hundred_at_least() {
+        let settings = LimitSettings {
+            in_flight: Some(7),
+            upstream_in_flight: Some(700),
+            adaptive: true,
+            ..LimitSettings::default()
+        };
+        let limits = |settings: &LimitSettings| {
+            [settings.of_service(), settings.of_upstream(), settings.of_pool(&Gradient::default())]
+        };
+        let some = |sent, sending| Some(Limit { sent, sending });
+        assert_eq!(limits(&settings), [some(7, 100), some(700, 700), some(20, 100)]);
+        let own = LimitSettings { uploads: Some(3), ..settings };
+        assert_eq!(limits(&own), [some(7, 3), some(700, 3), some(20, 3)]);
+        let alone = LimitSettings { uploads: Some(3), ..LimitSettings::default() };
+        assert_eq!(limits(&alone), [some(u32::MAX, 3), None, None]);
+        assert_eq!(limits(&LimitSettings::default()), [None; 3]);
+        assert!(alone.are_any() && !LimitSettings::default().are_any());
     }
 
     #[test]

@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Draws, Moment};
+use crate::http::admission::Upload;
 use crate::split::Sticky;
-use crate::upstream::{Conditions, DialAddress, Due, Label, Labels, Upstream};
+use crate::upstream::{Conditions, DialAddress, Due, Label, Labels, Limit, Upstream};
 
 pub use limits::{Gradient, LimitSettings};
 pub use not_taken::{Heard, MayBeAsked, NotTaken};
@@ -115,7 +116,9 @@ pub struct Picking<'a> {
     /// The service's settings.
     pub settings: &'a BalanceSettings,
     /// Requests that one upstream may hold.
-    pub limit: Option<u32>,
+    pub limit: Option<Limit>,
+    /// Whether the request's body has yet to come.
+    pub upload: Upload,
     /// How fast the pool answers, in seconds, as [`Members::assess`] last found.
     pub usual: f32,
     /// The pool's turn, for round robin. To choose does not take it.

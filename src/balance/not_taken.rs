@@ -228,7 +228,7 @@ impl Member {
 
     /// Whether it may hold one more request.
     pub(super) fn is_free(&self, by: &Picking<'_>) -> bool {
-        by.limit.is_none_or(|limit| self.upstream.in_flight() < limit)
+        by.limit.is_none_or(|limit| self.upstream.load().has_room(by.upload, limit))
     }
 }
 

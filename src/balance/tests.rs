@@ -14,7 +14,7 @@ struct Bench {
     turn: usize,
     draws: Draws,
     now: Moment,
-    limit: Option<u32>,
+    limit: Option<Limit>,
     usual: f32,
     spares: bool,
     key: Option<u64>,
@@ -46,6 +46,7 @@ impl Bench {
         Picking {
             settings: &self.settings,
             limit: self.limit,
+            upload: Upload::Done,
             usual: self.usual,
             turn: self.turn,
             load: held,
@@ -120,11 +121,11 @@ fn noise_in_latency_does_not_overrule_weights() {
 fn of_two_the_less_loaded_is_taken() {
     for policy in [Policy::Latency, Policy::LeastRequests] {
         let mut bench = Bench::new(policy, &[100, 100]);
-        let _held = bench.upstream(0).hold();
+        let _held = bench.upstream(0).hold(Upload::Done);
         assert_eq!(bench.shares(1_000), [0, 1_000], "{policy:?}");
         let mut bench = Bench::new(policy, &[300, 100]);
-        let _held: Vec<InFlight> = (0..2).map(|_| bench.upstream(0).hold()).collect();
-        let _one = bench.upstream(1).hold();
+        let _held: Vec<InFlight> = (0..2).map(|_| bench.upstream(0).hold(Upload::Done)).collect();
+        let _one = bench.upstream(1).hold(Upload::Done);
         assert_eq!(bench.shares(1_000), [1_000, 0], "{policy:?}: 2/3 is less than 1/1");
     }
 }
@@ -132,8 +133,10 @@ fn of_two_the_less_loaded_is_taken() {
 #[test]
 fn the_least_loaded_of_eight_is_found() {
     let mut bench = Bench::new(Policy::LeastRequests, &[100; 8]);
-    let _held: Vec<InFlight> =
-        (0..8).flat_map(|p| (0..8 - p).map(move |_| p)).map(|p| bench.upstream(p).hold()).collect();
+    let _held: Vec<InFlight> = (0..8)
+        .flat_map(|p| (0..8 - p).map(move |_| p))
+        .map(|p| bench.upstream(p).hold(Upload::Done))
+        .collect();
     assert_eq!(bench.shares(100)[7], 100);
 }
 
@@ -208,7 +211,7 @@ fn a_black_hole_draws_no_more_than_its_share() {
         let place = bench.pick().unwrap();
         into_hole += u32::from(place == 0);
         let took = Duration::from_millis(if place == 0 { 1 } else { 10 });
-        ends.push((now + took, place, bench.upstream(place).hold()));
+        ends.push((now + took, place, bench.upstream(place).hold(Upload::Done)));
     }
     assert!(into_hole < 200, "{into_hole} of 20,000, where 2,000 were fair");
 }
@@ -398,7 +401,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let mut bench = Bench::new(policy, &weights);
-        bench.limit = Some(limit);
+        bench.limit = Some(Limit { sent: limit, sending: limit });
         let mut held = Vec::new();
         let whole: u32 = weights.iter().map(|&w| u32::from(w)).sum();
         let mut draws = Draws::seeded(seed);
@@ -414,7 +417,7 @@ proptest! {
                     if policy == Policy::ConsistentHash && !others_full {
                         prop_assert!(f64::from(upstream.in_flight()) < (1.25 * part).ceil());
                     }
-                    held.push(upstream.hold());
+                    held.push(upstream.hold(Upload::Done));
                 }
                 Err(error) => {
                     prop_assert_eq!(error, NoMember::Full);

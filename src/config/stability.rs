@@ -168,9 +168,14 @@ pub(super) static LIMITS: Table = Table::new(
         number_option("in_flight", (1, 1_000_000), "1000")
             .about("requests of the service at once; default: any number"),
         number_option("upstream_in_flight", (1, 1_000_000), "100").about("of each upstream"),
+        number_option("uploads", (1, 1_000_000), "100").about(
+            "requests of the service whose bodies have yet to come, which count for no other limit \
+             until they have, or until the head of the answer; default: as many as each of the other \
+             limits, at least 100",
+        ),
         number("queue", (0, 100_000), 0).about(
-            "requests that wait for a place of the service (in_flight), and as many for each pool \
-             (the other limits); more get 503 at once",
+            "requests that wait for a place of the service (in_flight, uploads), and as many for each \
+             pool (the other limits), at most half of them with bodies yet to come; more get 503 at once",
         ),
         time("queue_timeout", secs(1)).about("for how long, wherever they wait"),
         boolean("adaptive", false).about("limit each pool's requests by its latency (Gradient2)"),
@@ -449,17 +454,18 @@ fn limits(mut section: Section<'_>, problems: &mut Problems) -> LimitSettings {
     let settings = LimitSettings {
         in_flight: section.number_if_given(problems, "in_flight"),
         upstream_in_flight: section.number_if_given(problems, "upstream_in_flight"),
+        uploads: section.number_if_given(problems, "uploads"),
         queue: section.number(problems, "queue"),
         queue_timeout: section.time(problems, "queue_timeout"),
         adaptive: section.boolean(problems, "adaptive"),
         throttle: section.boolean(problems, "throttle"),
     };
-    let is_limited =
-        settings.in_flight.is_some() || settings.upstream_in_flight.is_some() || settings.adaptive;
-    if settings.queue > 0 && !is_limited {
+    if settings.queue > 0 && !settings.are_any() {
         let problem =
             Problem::error(section.place("queue"), "nothing ever waits in this queue").warning();
-        problems.0.push(problem.help("set `in_flight`, `upstream_in_flight` or `adaptive`"));
+        problems
+            .0
+            .push(problem.help("set `in_flight`, `upstream_in_flight`, `uploads` or `adaptive`"));
     }
     section.close(problems);
     settings

@@ -89,6 +89,8 @@ impl Exchange {
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[from.service];
         let stability = &service.stability;
+        // By now more of its body may have come than when it was chosen.
+        let from = from.with(self.upload);
         let before = self.tried.split_last().map_or(&[][..], |(_, before)| before);
         let (pool, tried) = match retry {
             Retry::Reconnect => (from.pool, before),
@@ -100,7 +102,7 @@ impl Exchange {
         let chosen = match retry {
             Retry::StandIn => {
                 let at = (from.service, from.pool);
-                snapshot.choose_stand_in(at, now, &mut self.draws)?
+                snapshot.choose_stand_in(at, self.upload, now, &mut self.draws)?
             }
             Retry::Relief => snapshot.choose_well(from, tried, now, &mut self.draws),
             _ => snapshot.choose_again(from, pool, tried, now, &mut self.draws),

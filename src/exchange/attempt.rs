@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::Exchange;
 use super::again::Doubt;
 use super::phases::{Delivery, Heard, Link};
-use super::wait::Upload;
 use crate::balance::offering;
 use crate::clock::Moment;
 use crate::config::Timeouts;
+use crate::http::admission::Upload;
 use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
 use crate::http::streaming::{Body, BodyKind};
@@ -18,7 +18,7 @@ use crate::http::view::View;
 use crate::record::Attempt as Tried;
 use crate::route::Facts;
 use crate::snapshot::{
-    Asks, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, Why, client_key,
+    Asks, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, ServiceHold, Why, client_key,
 };
 use crate::upstream::{DialAddress, Outcome, StatusClass, Trouble, Upstream};
 
@@ -106,9 +106,16 @@ impl Asking {
         }
     }
 
-    /// How long its upstream has been waited for.
-    fn waited(&self, now: Moment) -> Duration {
-        self.asked.map_or(Duration::ZERO, |asked| now.elapsed_since(asked))
+    /// How long its upstream was waited for: from when all of the request was on its way until the
+    /// head of its answer, or until now if there was none. None if the head came first, but that of a
+    /// stream: there it is usual that both sides go on talking.
+    fn waited(&self, now: Moment) -> Option<Duration> {
+        let until = self.answered.unwrap_or(now);
+        let since = match self.asked.filter(|asked| *asked <= until) {
+            None if self.kind != BodyKind::Whole => Some(self.started),
+            since => since,
+        };
+        since.map(|since| until.elapsed_since(since))
     }
 
     /// Until the head of its answer, or until now if there was none.
@@ -147,7 +154,10 @@ impl Exchange {
             self.pool = Some(at);
             if self.hold.is_none() {
                 let service = &snapshot.services[choice.service];
-                let hold = service.state.take(service.stability.limits.in_flight);
+                let limits = &service.stability.limits;
+                // Told apart where it matters only: to settle is not free.
+                let upload = if limits.are_any() { self.upload } else { Upload::Done };
+                let hold = service.state.take(upload, limits.of_service());
                 self.hold = Some(hold.ok_or(Refusal { why: Why::Full, at: Some(at) })?);
             }
         }
@@ -238,9 +248,21 @@ impl Exchange {
     pub(super) fn note_upload(&mut self, upload: Upload) {
         let Some(asking) = &mut self.asking else { return };
         asking.upload = Some(upload);
-        if upload == Upload::ToCome {
-            asking.asked = None;
+        match upload {
+            Upload::ToCome => asking.asked = None,
+            Upload::Done => self.count_in(),
         }
+    }
+
+    /// Its body has come as a whole, or the head of its answer before that: from now on it counts
+    /// towards limits.
+    pub(super) fn count_in(&mut self) {
+        if self.upload == Upload::Done {
+            return;
+        }
+        self.upload = Upload::Done;
+        self.hold.iter_mut().for_each(ServiceHold::settle);
+        self.asking.iter_mut().for_each(|asking| asking.seat.settle());
     }
 
     /// The connection it goes out on.
@@ -263,6 +285,7 @@ impl Exchange {
         if is_end {
             asking.upload = Some(Upload::Done);
             asking.asked.get_or_insert_with(|| self.snapshot.moment(self.clock.now()));
+            self.count_in();
         }
     }
 
@@ -312,6 +335,7 @@ impl Exchange {
     /// That an upstream is not frozen is known with the head, and how a breaker's trial went unless
     /// the trailers tell: a long answer is no reason to try nobody else.
     fn note_answer(&mut self, now: Moment) {
+        self.count_in();
         let (Some(decision), Some(asking)) = (self.decision, &self.asking) else { return };
         if asking.status.is_some_and(|status| status < 500) {
             asking.upstream().note_answer(now);
@@ -326,9 +350,9 @@ impl Exchange {
         let service = &self.snapshot.services[decision.service];
         let pool = &service.pools[decision.pool];
         let failed = asking.judged().is_some_and(|status| status >= 500);
-        let took = asking.took(now);
+        let waited = asking.waited(now);
         let (seat, stability) = (&mut asking.seat, &service.stability);
-        pool.settle_trial(seat, failed, took, stability, now, &mut self.draws);
+        pool.settle_trial(seat, failed, waited, stability, now, &mut self.draws);
     }
 
     /// What comes behind a body. A gRPC call that ends without a status went nobody knows how.
@@ -387,9 +411,10 @@ impl Exchange {
             status: asking.judged(),
             cause: self.cause,
             took: asking.took(now),
+            waited: asking.waited(now),
             was_given_up: self.cause == Some(Cause::ClientGone)
                 && asking.status.is_none()
-                && asking.waited(now) > long(service),
+                && asking.waited(now) > Some(long(service)),
             was_refused: asking.was_refused,
             client: self.noted.client.map_or(0, client_key),
         };

@@ -81,7 +81,7 @@ impl Exchange {
                     };
                 }
                 // A doubtful upstream is better than a certain refusal.
-                let asks = Asks { doubtful: true, ..Asks::default() };
+                let asks = Asks { doubtful: true, upload: self.upload, ..Asks::default() };
                 let is_asked =
                     service.stability.fallback.is_any() && self.place(facts, asks).is_ok();
                 if !is_asked || self.pool != Some(at) {
@@ -184,7 +184,7 @@ impl Exchange {
     /// Whether the stable pool takes what its canary cannot.
     fn ask_stable(&mut self, at: (usize, usize), facts: &Facts<'_>) -> bool {
         let now = self.now();
-        let chosen = self.snapshot.choose_shield(at, facts, now, &mut self.draws);
+        let chosen = self.snapshot.choose_shield(at, facts, self.upload, now, &mut self.draws);
         let is_placed = chosen.is_some_and(|chosen| self.sit_down(chosen, now).is_ok());
         // It stays the canary's request, as when an attempt there has failed.
         self.pool = Some(at);
@@ -196,7 +196,7 @@ impl Exchange {
 
     fn ask_stand_in(&mut self, at: (usize, usize)) -> bool {
         let now = self.now();
-        let chosen = self.snapshot.choose_stand_in(at, now, &mut self.draws);
+        let chosen = self.snapshot.choose_stand_in(at, self.upload, now, &mut self.draws);
         chosen.is_some_and(|chosen| self.sit_down(chosen, now).is_ok())
     }
 

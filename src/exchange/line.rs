@@ -15,6 +15,7 @@ use super::phases::Admission;
 use super::{Exchange, Incoming};
 use crate::balance::{Queue, Waiting};
 use crate::clock::{Draws, Moment};
+use crate::http::admission::Upload;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Mode, Refusal, Why};
 
@@ -38,7 +39,7 @@ struct Lines {
 
 impl Lines {
     /// Stands in this line and no other; no if it is full.
-    fn stand_in(&mut self, queue: &Arc<Queue>, most: usize) -> bool {
+    fn stand_in(&mut self, queue: &Arc<Queue>, upload: Upload, most: usize) -> bool {
         let known = self.all.iter().position(|line| line.is_in(queue));
         if !self.stands_in(queue) {
             self.all.last_mut().into_iter().for_each(Waiting::leave);
@@ -49,7 +50,7 @@ impl Lines {
                 line.again();
                 Some(line)
             }
-            None => queue.join(most),
+            None => queue.join(upload, most),
         };
         line.map(|line| self.all.push(line)).is_some()
     }
@@ -106,6 +107,13 @@ impl<'e, 'r> Line<'e, 'r> {
         }
     }
 
+    /// Its body has come while it stands: it goes before those whose bodies have not, and is to look
+    /// whether there is a place for it now.
+    pub fn has_all(&mut self) {
+        self.exchange.count_in();
+        self.lines.all.iter_mut().for_each(Waiting::has_all);
+    }
+
     /// Its turn has come: it sees the snapshot in force and is decided anew.
     pub fn called(mut self: Box<Self>) -> Admission<'e, 'r> {
         self.exchange.renew(&mut self.lines);
@@ -145,7 +153,7 @@ impl<'e, 'r> Line<'e, 'r> {
         loop {
             let refusal = self.refusal;
             let (queue, most) = self.exchange.line(&refusal).ok_or(refusal)?;
-            if !self.lines.stand_in(&queue, most) {
+            if !self.lines.stand_in(&queue, self.exchange.upload, most) {
                 self.exchange.count_turned_away(&refusal);
                 return Err(refusal);
             }
@@ -195,8 +203,8 @@ impl Exchange {
             self.let_in = self.now();
         }
         self.draws = draws.clone();
-        let placed =
-            self.place(facts, Asks { lines: &lines.all, doubtful: false, tries: self.tries });
+        let (tries, upload) = (self.tries, self.upload);
+        let placed = self.place(facts, Asks { lines: &lines.all, doubtful: false, tries, upload });
         let are_new = std::mem::take(&mut lines.are_new);
         if let Err(still) = placed
             && are_new

@@ -30,7 +30,7 @@ use http::header::HeaderValue;
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, Draws, Moment};
-use crate::http::admission::{self, Accepted, Head, OddNames};
+use crate::http::admission::{self, Accepted, Head, OddNames, Upload};
 use crate::http::answer::Answer;
 use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
@@ -47,7 +47,7 @@ use crate::snapshot::{Asks, Choice, Published, Refusal, ServiceHold, Snapshot, T
 use crate::upstream::{Outcome, StatusClass};
 
 pub use line::Line;
-pub use wait::{Upload, Wait};
+pub use wait::Wait;
 
 use attempt::Asking;
 use fall_back::Kept;
@@ -85,6 +85,8 @@ pub struct Exchange {
     offered_since: Option<Moment>,
     /// Whether it may try out an upstream that is not well.
     tries: Tries,
+    /// Whether its body has yet to come, and no answer to it either: it counts for no limit yet.
+    upload: Upload,
     request_id: HeaderValue,
     edits: Edits,
     is_idempotent: bool,
@@ -178,6 +180,7 @@ impl Exchange {
             reconnects: 0,
             offered_since: None,
             tries: Tries::Never,
+            upload: Upload::Done,
             request_id: HeaderValue::from_static("-"),
             edits: Edits::default(),
             is_idempotent: false,
@@ -243,7 +246,8 @@ impl Exchange {
         self.noted.connection_age = self.started.elapsed_since(snapshot.moment(peer.since));
         let incoming = Incoming { head: *head, peer, host, authority, fields, client };
         let draws = self.draws.clone();
-        let asks = Asks { tries: self.tries, ..Asks::default() };
+        self.upload = head.upload;
+        let asks = Asks { tries: self.tries, upload: self.upload, ..Asks::default() };
         match self.place(&incoming.facts(), asks) {
             Err(refusal) if refusal.why.may_pass() => Line::join(self, incoming, refusal, draws),
             placed => self.settle(placed, &incoming),

@@ -28,9 +28,10 @@ use http::Method;
 use http::header::HeaderValue;
 
 use super::line::Line;
-use super::wait::{Upload, Wait};
+use super::wait::Wait;
 use super::{Exchange, Phase};
 use crate::config::Timeouts;
+use crate::http::admission::Upload;
 use crate::http::answer::Answer;
 use crate::http::edits::Edits;
 use crate::http::failure::Cause;

@@ -23,6 +23,7 @@ mod mirroring;
 mod one_client;
 mod phases;
 mod trials;
+mod uploads;
 
 const FILE: &str = r#"
 [[listeners]]
@@ -115,7 +116,9 @@ fn admit_as(
     let uri = Uri::from_static("/");
     let version = Version::HTTP_11;
     let target = RequestTarget::read(b"/", &uri);
-    let head = Head { method, target, version, view: View::Map(&headers), raw: b"" };
+    let view = View::Map(&headers);
+    let upload = if has_body(&Fields::new(view)) { Upload::ToCome } else { Upload::Done };
+    let head = Head { method, target, version, view, raw: b"", upload };
     let peer = Peer::new([192, 0, 2, 9].into(), "http", Instant::now());
     match exchange.admit(&head, &peer) {
         Admission::Forward(_) => Ok(()),

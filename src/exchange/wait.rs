@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::Exchange;
+use crate::http::admission::Upload;
 use crate::http::streaming::BodyKind;
 
 /// What is waited for, and for how long.
@@ -23,15 +24,6 @@ pub enum Wait {
     Answer(Duration),
     /// The rest of that answer: it must go on within this time.
     Rest(Duration),
-}
-
-/// Whether the body of a request has yet to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upload {
-    /// It has; or there is none.
-    Done,
-    /// It has not.
-    ToCome,
 }
 
 impl Exchange {

@@ -30,6 +30,18 @@ pub struct Head<'r> {
     pub view: View<'r>,
     /// The header section as it came, with the request line.
     pub raw: &'r [u8],
+    /// Whether its body has yet to come.
+    pub upload: Upload,
+}
+
+/// Whether the body of a request has yet to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upload {
+    /// It has, or there is none.
+    #[default]
+    Done,
+    /// It has not, or not all of it.
+    ToCome,
 }
 
 /// How much of a head is taken.
@@ -349,7 +361,8 @@ mod tests {
         }
         let raw = raw.as_bytes();
         let (method, target) = (&Method::GET, RequestTarget::read(target.as_bytes(), &uri));
-        let head = Head { method, target, version, view: View::Map(&headers), raw };
+        let head =
+            Head { method, target, version, view: View::Map(&headers), raw, upload: Upload::Done };
         examine(&head, LIMITS).map(|accepted| accepted.host.into_owned())
     }
 
@@ -452,7 +465,14 @@ mod tests {
         let uri = Uri::from_static("/");
         let (method, target) = (&Method::GET, RequestTarget::read(b"/", &uri));
         let view = View::Map(&headers);
-        let head = Head { method, target, version: Version::HTTP_11, view, raw: b"" };
+        let head = Head {
+            method,
+            target,
+            version: Version::HTTP_11,
+            view,
+            raw: b"",
+            upload: Upload::Done,
+        };
         for odd_names in [OddNames::Drop, OddNames::Pass] {
             let accepted = examine(&head, HeadLimits { odd_names, ..LIMITS }).unwrap();
             assert_eq!(accepted.odd_names, 1);
@@ -481,7 +501,14 @@ mod tests {
             let headers =
                 HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("a"))]);
             let view = View::Map(&headers);
-            let head = Head { method: &Method::GET, target, version: v1_1, view, raw: b"" };
+            let head = Head {
+                method: &Method::GET,
+                target,
+                version: v1_1,
+                view,
+                raw: b"",
+                upload: Upload::Done,
+            };
             assert_eq!(examine(&head, LIMITS).err(), Some(BadRequest::Target), "{bytes:?}");
         }
     }

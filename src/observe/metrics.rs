@@ -37,6 +37,7 @@ enum Once {
     Breaker,
     Ejection,
     Closed,
+    Uploads,
 }
 
 /// Whether a service is, or ever was, shown to use this.
@@ -111,6 +112,14 @@ fn of_service(families: &mut Families, service: &Service, now: Moment) {
         "Requests that the service holds now.",
         f64::from(state.in_flight()),
     );
+    if uses(service, Once::Uploads, service.stability.limits.are_any()) {
+        gauge(
+            "pointsman_service_requests_sending",
+            "Of the requests that the service holds those whose bodies have yet to come: they count \
+             for no limit but their own.",
+            f64::from(state.load().sending),
+        );
+    }
     let (limits, turned_away) = (&service.stability.limits, read(&state.turned_away));
     let mode = service.mode.at(now);
     let queues = limits.queue > 0 || *mode != Mode::Serve || service.waiting() > 0;
@@ -139,11 +148,7 @@ fn of_service(families: &mut Families, service: &Service, now: Moment) {
         counter("pointsman_queue_refused_total", help, state.turned_away.load(Ordering::Relaxed));
     }
     let shed = state.shed.load(Ordering::Relaxed);
-    let is_limited = limits.in_flight.is_some()
-        || limits.upstream_in_flight.is_some()
-        || limits.adaptive
-        || shed > 0;
-    if uses(service, Once::Shed, is_limited) {
+    if uses(service, Once::Shed, limits.are_any() || shed > 0) {
         let help = "Requests refused because too many were under way.";
         counter("pointsman_shed_total", help, shed);
     }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::drive::Drive;
 use super::*;
 use crate::config::Severity;
+use crate::http::admission::Upload;
 use crate::rollout::{Finished, HookPoint, TaskError, Wishes};
 use crate::split::BasisPoints;
 use crate::store::crash::{Failure, FrailDisk, Leaves};
@@ -243,7 +244,7 @@ fn the_end_of_a_task_that_cannot_be_stored_is_heard_again() {
 fn a_superseded_renewal_lets_in_what_it_had_only_drained() {
     let mut bench = Bench::of(FILE);
     let pool = bench.snapshot.service("shop").unwrap().pool("blue").unwrap();
-    let held = pool.members.list()[0].upstream.hold();
+    let held = pool.members.list()[0].upstream.hold(Upload::Done);
     bench.start(&rolling());
     bench.ticks(1);
     assert!(bench.is_draining("192.0.2.1:80"), "{}", bench.words());

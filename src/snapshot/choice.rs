@@ -13,6 +13,7 @@ use super::service::Assigned;
 use super::{Ask, Pick, Seat, Service, Snapshot, Taken, Tries};
 use crate::balance::{Heard, NotTaken, Queue, Waiting};
 use crate::clock::{Draws, Moment};
+use crate::http::admission::Upload;
 use crate::judge::ledger::STRATA;
 use crate::route::{Facts, Found};
 use crate::split::{Cohort, CookieId};
@@ -47,6 +48,8 @@ pub struct Choice {
     spares: bool,
     /// Whether it may be a trial.
     tries: Tries,
+    /// Whether the request's body has yet to come.
+    upload: Upload,
 }
 
 /// What a choice came to. A refusal is committed too: it may have to be counted.
@@ -105,12 +108,14 @@ pub struct Asks<'w> {
     pub doubtful: bool,
     /// Whether it may try out an upstream that is not well.
     pub tries: Tries,
+    /// Whether its body has yet to come.
+    pub upload: Upload,
 }
 
 impl Asks<'_> {
     /// Whether the request would overtake somebody who waits in this line.
     pub(super) fn overtakes(&self, queue: &Arc<Queue>) -> bool {
-        queue.waiting() > 0
+        queue.would_be_overtaken(self.upload)
             && !self.doubtful
             && !self.lines.iter().any(|line| line.has_turn_in(queue))
     }
@@ -235,6 +240,7 @@ impl Snapshot {
             route: nth,
             spares: !asks.doubtful && service.stability.fallback.is_any(),
             tries: asks.tries,
+            upload: asks.upload,
             ..Choice::default()
         };
         let chosen = self.of_pool(choice, &[], now, draws, heard)?;
@@ -251,6 +257,7 @@ impl Snapshot {
         &self,
         at: (usize, usize),
         facts: &Facts<'_>,
+        upload: Upload,
         now: Moment,
         draws: &mut Draws,
     ) -> Option<Chosen> {
@@ -265,6 +272,7 @@ impl Snapshot {
             by: By::Shield,
             key: service.key(facts),
             spares: service.stability.fallback.is_any(),
+            upload,
             ..Choice::default()
         };
         Some(self.of_pool(choice, &[], now, draws, &mut ()))
@@ -275,16 +283,17 @@ impl Snapshot {
     pub fn choose_stand_in(
         &self,
         at: (usize, usize),
+        upload: Upload,
         now: Moment,
         draws: &mut Draws,
     ) -> Option<Chosen> {
         let service = &self.services[at.0];
         let pool = service.stand_in.filter(|&pool| pool != at.1)?;
-        if service.overtakes_in(pool, Asks::default()) {
+        if service.overtakes_in(pool, Asks { upload, ..Asks::default() }) {
             return None;
         }
         let by = By::StandIn;
-        let choice = Choice { service: at.0, pool, by, spares: true, ..Choice::default() };
+        let choice = Choice { service: at.0, pool, by, spares: true, upload, ..Choice::default() };
         Some(self.of_pool(choice, &[], now, draws, &mut ()))
     }
 
@@ -373,14 +382,19 @@ impl Snapshot {
 }
 
 impl Choice {
+    /// The same for a request of whose body so much has yet to come by now.
+    pub fn with(self, upload: Upload) -> Choice {
+        Choice { upload, ..self }
+    }
+
     fn refused(&self, why: Why) -> Refusal {
         Refusal { why, at: Some((self.service, self.pool)) }
     }
 }
 
 fn ask<'a>(service: &'a Service, choice: &Choice, tried: &'a [usize], now: Moment) -> Ask<'a> {
-    let Choice { key, spares, tries, .. } = *choice;
-    Ask { stability: &service.stability, tried, key, spares, tries, now }
+    let Choice { key, spares, tries, upload, .. } = *choice;
+    Ask { stability: &service.stability, tried, key, spares, tries, upload, now }
 }
 
 impl From<Why> for NotTaken {

@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use super::{Attempts, FailingKeys, Wanted, Why};
 use crate::balance::{
-    Gradient, Heard, Member, Members, NoMember, NotTaken, Picking, Policy, Queue, Standing,
-    Throttle,
+    Gradient, Heard, LimitSettings, Member, Members, NoMember, NotTaken, Picking, Policy, Queue,
+    Standing, Throttle,
 };
 use crate::clock::{Draws, Moment};
 use crate::config::Stability;
+use crate::http::admission::Upload;
 use crate::judge::{Counts, Histogram};
-use crate::upstream::{Breaker, BreakerOrder, Conditions, DialAddress, InFlight, Tally, Trial};
+use crate::upstream::{
+    Breaker, BreakerOrder, Conditions, DialAddress, InFlight, Load, LoadCount, Tally, Trial,
+};
 
 pub use ending::{Ended, Held};
 
@@ -59,7 +62,7 @@ pub struct PoolState {
     pub withheld: AtomicU64,
     /// Attempts that failed and were left out where versions are judged, for the same reason.
     pub left_out: AtomicU64,
-    in_flight: AtomicU32,
+    load: LoadCount,
     has_nobody: AtomicBool,
     /// Whether who is near is asked before others, as was found last.
     stays_near: AtomicBool,
@@ -87,6 +90,8 @@ pub struct Ask<'a> {
     pub spares: bool,
     /// Whether the request may try out an upstream that is not well.
     pub tries: Tries,
+    /// Whether its body has yet to come.
+    pub upload: Upload,
     /// Now.
     pub now: Moment,
 }
@@ -131,7 +136,7 @@ pub struct Taken {
 pub struct Seat {
     /// The upstream's place.
     pub in_flight: InFlight,
-    _pool: PoolHold,
+    pool: PoolHold,
     standing: SeatStanding,
 }
 
@@ -151,17 +156,52 @@ impl Seat {
     pub fn is_trial(&self) -> bool {
         matches!(self.standing, SeatStanding::Out(trial) if trial.is_due)
     }
+
+    /// The request counts towards the limits from now on, if it did not before.
+    pub fn settle(&mut self) {
+        self.in_flight.settle();
+        self.pool.settle();
+    }
 }
 
 /// Counts one request in flight on a pool until it is dropped; then calls who waits for the pool.
 #[derive(Debug)]
-struct PoolHold(Arc<PoolState>);
+struct PoolHold {
+    state: Arc<PoolState>,
+    /// As which it counts in the pool.
+    upload: Upload,
+    /// As which it counts on its upstream.
+    on_upstream: Upload,
+}
+
+impl PoolHold {
+    /// It is counted as sent in the pool, and has been on its upstream.
+    fn settle(&mut self) {
+        if !self.is_any(Upload::ToCome) {
+            return;
+        }
+        if self.upload == Upload::ToCome {
+            self.state.load.settle();
+        }
+        (self.upload, self.on_upstream) = (Upload::Done, Upload::Done);
+        self.state.queue.call_upload();
+    }
+
+    fn is_any(&self, upload: Upload) -> bool {
+        self.upload == upload || self.on_upstream == upload
+    }
+}
 
 impl Drop for PoolHold {
     fn drop(&mut self) {
         // In one order with the look at the line: whoever joined it saw this place taken.
-        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
-        self.0.queue.call_next();
+        self.state.load.leave(self.upload);
+        // Those of its upstreams wait in the same line.
+        for upload in [Upload::Done, Upload::ToCome] {
+            if self.is_any(upload) {
+                self.state.queue.call_for(upload);
+            }
+        }
     }
 }
 
@@ -181,7 +221,7 @@ impl Default for PoolState {
             failing_keys: FailingKeys::default(),
             withheld: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
-            in_flight: AtomicU32::new(0),
+            load: LoadCount::default(),
             has_nobody: AtomicBool::new(false),
             stays_near: AtomicBool::new(false),
             trial_at: AtomicU64::new(NEVER),
@@ -206,7 +246,12 @@ const THREADS: usize = 16;
 impl PoolState {
     /// Requests that the pool holds now.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.load().all
+    }
+
+    /// The same, and how many of them are still being sent, where the pool's limit is adaptive.
+    pub fn load(&self) -> Load {
+        self.load.read()
     }
 
     /// The attempts by which its version is judged.
@@ -324,7 +369,8 @@ impl Pool {
         if limits.throttle && state.throttle.refuses(ask.now, draws) {
             return Err(Why::Throttled);
         }
-        if limits.adaptive && state.in_flight() >= state.gradient.limit() {
+        let has_room = |limit| state.load().has_room(ask.upload, limit);
+        if !limits.of_pool(&state.gradient).is_none_or(has_room) {
             return Err(Why::PoolFull);
         }
         let turn = state.turn.load(Ordering::Relaxed);
@@ -354,7 +400,7 @@ impl Pool {
             }
         }
         let target = self.members.list()[member].target.clone().ok_or(Why::NoUpstream)?;
-        let seat = self.seat(member, trial);
+        let seat = self.seat(member, trial, ask.upload, &ask.stability.limits);
         Ok(Taken { member, seat, target })
     }
 
@@ -368,7 +414,8 @@ impl Pool {
     fn picking<'a>(&self, ask: &Ask<'a>, turn: usize) -> Picking<'a> {
         Picking {
             settings: &ask.stability.balance,
-            limit: ask.stability.limits.upstream_in_flight,
+            limit: ask.stability.limits.of_upstream(),
+            upload: ask.upload,
             usual: self.state.usual_latency(),
             turn,
             load: self.state.in_flight(),
@@ -406,17 +453,24 @@ impl Pool {
             return Err(Why::Open);
         }
         let (turn, key) = (draws.bits() as usize, Some(draws.bits()));
-        let ask = Ask { stability, tried: &[], key, spares: true, tries: Tries::Never, now };
+        let (tries, upload) = (Tries::Never, Upload::Done);
+        let ask = Ask { stability, tried: &[], key, spares: true, tries, upload, now };
         Ok(self.members.pick(&self.picking(&ask, turn), draws, &mut ())?)
     }
 
     /// Takes a place on a member.
     #[cfg(test)]
     pub(crate) fn take(&self, place: usize) -> Seat {
-        self.seat(place, None)
+        self.seat(place, None, Upload::Done, &LimitSettings::default())
     }
 
-    fn seat(&self, place: usize, trial: Option<Trial>) -> Seat {
+    fn seat(
+        &self,
+        place: usize,
+        trial: Option<Trial>,
+        upload: Upload,
+        limits: &LimitSettings,
+    ) -> Seat {
         let upstream = &self.members.list()[place].upstream;
         let standing = match trial {
             Some(trial) => SeatStanding::Out(trial),
@@ -424,9 +478,13 @@ impl Pool {
             None if upstream.is_out() => SeatStanding::Out(upstream.trials.pass()),
             None => SeatStanding::In,
         };
-        self.state.in_flight.fetch_add(1, Ordering::Relaxed);
-        let pool = PoolHold(self.state.clone());
-        Seat { in_flight: upstream.hold(), _pool: pool, standing }
+        // Told apart where it matters only: to settle is not free.
+        let where_limited = |is_limited| if is_limited { upload } else { Upload::Done };
+        let on_upstream = where_limited(limits.upstream_in_flight.is_some());
+        let upload = where_limited(limits.adaptive);
+        self.state.load.enter(upload);
+        let pool = PoolHold { state: self.state.clone(), upload, on_upstream };
+        Seat { in_flight: upstream.hold(on_upstream), pool, standing }
     }
 
     /// Conditions of a member now, without what is over.

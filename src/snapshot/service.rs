@@ -1,6 +1,6 @@
 //! One service as requests see it: request facts in, its pool out.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{HeaderName, HeaderValue};
@@ -10,6 +10,7 @@ use crate::balance::{Budget, Policy, Queue};
 use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
 use crate::fallback::StaleStore;
+use crate::http::admission::Upload;
 use crate::http::view::View;
 use crate::judge::Watched;
 use crate::mirror::{MirrorSettings, MirrorState};
@@ -19,6 +20,7 @@ use crate::split::{
     ClientHash, ClientKey, Cohort, CookieId, Cut, FlagSet, Flags, Recognised, Signer, Split,
     Sticky, StickyKey,
 };
+use crate::upstream::{Limit, Load, LoadCount};
 
 /// One service as requests see it.
 #[derive(Debug)]
@@ -95,7 +97,7 @@ pub struct ServiceState {
     /// What its requests came to for its objectives; counts only while it has any.
     pub slo: Tally,
     standing: Mutex<Arc<Standing>>,
-    in_flight: AtomicU32,
+    load: LoadCount,
 }
 
 /// Requests answered from elsewhere, by where.
@@ -165,13 +167,27 @@ pub(super) struct Assigned {
 
 /// One request in flight on a service; gives its place back on drop and calls who waits.
 #[derive(Debug)]
-pub struct ServiceHold(Arc<ServiceState>);
+pub struct ServiceHold {
+    state: Arc<ServiceState>,
+    upload: Upload,
+}
+
+impl ServiceHold {
+    /// The request counts towards the limit from now on, if it did not before.
+    pub fn settle(&mut self) {
+        if self.upload == Upload::ToCome {
+            self.upload = Upload::Done;
+            self.state.load.settle();
+            self.state.queue.call_upload();
+        }
+    }
+}
 
 impl Drop for ServiceHold {
     fn drop(&mut self) {
         // In one order with the look at the line: whoever joined it saw this place taken.
-        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
-        self.0.queue.call_next();
+        self.state.load.leave(self.upload);
+        self.state.queue.call_for(self.upload);
     }
 }
 
@@ -188,21 +204,21 @@ impl ServiceState {
 
     /// Requests that the service holds now.
     pub fn in_flight(&self) -> u32 {
-        // In one order with joining the line, as `ServiceHold` gives places back.
-        self.in_flight.load(Ordering::SeqCst)
+        self.load().all
+    }
+
+    /// The same, and how many of them are still being sent, where the service has limits.
+    pub fn load(&self) -> Load {
+        self.load.read()
     }
 
     /// Takes a place; none if the limit is reached.
-    pub fn take(self: &Arc<Self>, limit: Option<u32>) -> Option<ServiceHold> {
+    pub fn take(self: &Arc<Self>, upload: Upload, limit: Option<Limit>) -> Option<ServiceHold> {
         match limit {
-            None => drop(self.in_flight.fetch_add(1, Ordering::SeqCst)),
-            // Never more than there are: one that is refused must not look like a place taken.
-            Some(limit) => {
-                let more = |now| (now < limit).then_some(now + 1);
-                self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
-            }
+            None => self.load.enter(upload),
+            Some(limit) => self.load.try_enter(upload, limit).then_some(())?,
         }
-        Some(ServiceHold(self.clone()))
+        Some(ServiceHold { state: self.clone(), upload })
     }
 }
 
@@ -277,7 +293,8 @@ impl Service {
             Mode::Maintenance { .. } => return Err(Why::Maintenance),
         }
         let limits = &self.stability.limits;
-        let is_full = limits.in_flight.is_some_and(|limit| self.state.in_flight() >= limit);
+        let has_room = |limit| self.state.load().has_room(asks.upload, limit);
+        let is_full = !limits.of_service().is_none_or(has_room);
         let overtakes = limits.queue > 0 && asks.overtakes(&self.state.queue);
         if is_full || overtakes { Err(Why::Full) } else { Ok(()) }
     }
@@ -343,16 +360,20 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     #[test]
     fn one_that_is_refused_never_looks_like_a_place_taken() {
         let state = Arc::new(ServiceState::default());
-        let held = state.take(Some(1));
+        let limit = Some(Limit { sent: 1, sending: 1 });
+        let take = |limit| state.take(Upload::Done, limit);
+        let held = take(limit);
         let is_over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                (0..300_000).for_each(|_| assert!(state.take(Some(1)).is_none()));
+                (0..300_000).for_each(|_| assert!(take(limit).is_none()));
                 is_over.store(true, Ordering::Relaxed);
             });
             while !is_over.load(Ordering::Relaxed) {
@@ -360,15 +381,16 @@ mod tests {
             }
         });
         drop(held);
-        assert!(state.take(Some(1)).is_some());
+        assert!(take(limit).is_some());
     }
 
     #[test]
     fn without_a_limit_all_are_taken_and_counted() {
         let state = Arc::new(ServiceState::default());
-        let held: Vec<_> = (0..5).map(|_| state.take(None)).collect();
+        let held: Vec<_> = (0..5).map(|_| state.take(Upload::Done, None)).collect();
         assert_eq!(state.in_flight(), 5);
-        assert!(state.take(Some(5)).is_none());
+        let limit = Limit { sent: 5, sending: 5 };
+        assert!(state.take(Upload::Done, Some(limit)).is_none());
         drop(held);
         assert_eq!(state.in_flight(), 0);
     }

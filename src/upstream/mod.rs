@@ -13,6 +13,7 @@ mod ejection;
 mod keys;
 mod labels;
 mod latency;
+mod load;
 mod probe;
 mod proof;
 mod run;
@@ -27,6 +28,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::{Draws, Moment};
+use crate::http::admission::Upload;
 
 pub use address::{Address, DialAddress};
 pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Fared, SUCCESSES};
@@ -36,6 +38,7 @@ pub use ejection::{Ejection, EjectionSettings};
 pub use keys::{Counted, Keys, Others};
 pub use labels::{Label, LabelError, Labels, MOST_LABELS};
 pub use latency::Latency;
+pub use load::{Limit, Load, LoadCount};
 pub use probe::{GrpcProbe, Health, HttpProbe, Probe, ProbeTally};
 pub use probing::{Finding, Live, Probing};
 pub use proof::Proof;
@@ -81,7 +84,7 @@ pub struct Upstream {
     /// Why it may not take requests, or not all of them: 0 for the usual case, so that one load
     /// tells.
     conditions: AtomicU32,
-    in_flight: AtomicU32,
+    load: LoadCount,
     /// In percent, as its probe advises.
     advised: AtomicU16,
     /// When it last came (back) in, in microseconds.
@@ -119,7 +122,7 @@ impl Upstream {
             latency: Latency::default(),
             keys: Keys::default(),
             conditions: AtomicU32::new(0),
-            in_flight: AtomicU32::new(0),
+            load: LoadCount::default(),
             advised: AtomicU16::new(100),
             came_in: AtomicU64::new(0),
             succeeded: AtomicU64::new(0),
@@ -454,31 +457,47 @@ impl Upstream {
 
     /// How many requests it holds now.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.load().all
+    }
+
+    /// The same, and how many of them are still being sent.
+    pub fn load(&self) -> Load {
+        self.load.read()
     }
 
     /// Counts one request in flight until the guard is dropped.
-    pub fn hold(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+    pub fn hold(self: &Arc<Self>, upload: Upload) -> InFlight {
+        self.load.enter(upload);
+        InFlight { upstream: self.clone(), upload }
     }
 }
 
 /// One request in flight on an upstream; gives its place back on drop.
 #[derive(Debug)]
-pub struct InFlight(Arc<Upstream>);
+pub struct InFlight {
+    upstream: Arc<Upstream>,
+    upload: Upload,
+}
 
 impl InFlight {
     /// The upstream that holds the request.
     pub fn upstream(&self) -> &Arc<Upstream> {
-        &self.0
+        &self.upstream
+    }
+
+    /// The request counts towards limits from now on, if it did not before.
+    pub fn settle(&mut self) {
+        if self.upload == Upload::ToCome {
+            self.upload = Upload::Done;
+            self.upstream.load.settle();
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         // In one order with a look at the pool's line of waiting requests, which comes next.
-        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.upstream.load.leave(self.upload);
     }
 }
 

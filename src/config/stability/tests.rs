@@ -40,7 +40,7 @@ ejection = { failures = 3, share = 50 }
 breaker = false
 retries = { attempts = 2, statuses = [502, "503-504"], attempt_timeout = "2s", shield = false }
 balance = { by = "consistent-hash", hash = { client_ip = true } }
-limits = { in_flight = 10, queue = 5, adaptive = true, throttle = false }
+limits = { in_flight = 10, uploads = 7, queue = 5, adaptive = true, throttle = false }
 maintenance = { allow = ["10.0.0.0/8"] }
 "#,
     );
@@ -53,8 +53,8 @@ maintenance = { allow = ["10.0.0.0/8"] }
     assert_eq!((read.retries.per_try, read.retries.shield), (Some(Duration::from_secs(2)), false));
     assert_eq!(read.balance.by, Policy::ConsistentHash);
     assert_eq!(
-        (read.limits.in_flight, read.limits.queue, read.limits.throttle),
-        (Some(10), 5, false)
+        (read.limits.in_flight, read.limits.uploads, read.limits.queue, read.limits.throttle),
+        (Some(10), Some(7), 5, false)
     );
     assert_eq!(read.maintenance.allow.len(), 1);
 }

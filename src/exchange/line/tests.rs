@@ -54,6 +54,10 @@ impl Bench {
 
     /// A request to this pool, or to the one that is drawn.
     fn ask(&self, pool: Option<&str>) -> Asking {
+        self.ask_as(pool, Upload::Done)
+    }
+
+    fn ask_as(&self, pool: Option<&str>, upload: Upload) -> Asking {
         let published = Arc::new(Published::of(self.snapshot.clone()));
         let mut exchange = Exchange::open(self.clock, published, last());
         let mut headers = HeaderMap::new();
@@ -64,7 +68,7 @@ impl Bench {
             let (method, version) = (&Method::GET, Version::HTTP_11);
             let target = RequestTarget::read(b"/", &uri);
             let view = View::Map(&headers);
-            let head = Head { method, target, version, view, raw: b"" };
+            let head = Head { method, target, version, view, raw: b"", upload };
             let peer = Peer::new([192, 0, 2, 9].into(), "http", Instant::now());
             let mut admission = exchange.admit(&head, &peer);
             let is_let_in = loop {
@@ -99,6 +103,11 @@ impl Bench {
         let mut asking = self.ask(pool);
         assert!(self.poll(&mut asking).is_none(), "it waits");
         asking
+    }
+
+    /// A request to blue whose body is on its way.
+    fn send(&self) -> Asking {
+        self.ask_as(Some("blue"), Upload::ToCome)
     }
 
     /// How many wait for the service, for blue and for green.
@@ -235,7 +244,7 @@ fn who_waits_too_long_is_refused_and_lets_the_next_one_in() {
         (Uri::from_static("/"), Peer::new([192, 0, 2, 9].into(), "http", Instant::now()));
     let (target, version) = (RequestTarget::read(b"/", &uri), Version::HTTP_11);
     let (method, view) = (&Method::GET, View::Map(&headers));
-    let head = Head { method, target, version, view, raw: b"" };
+    let head = Head { method, target, version, view, raw: b"", upload: Upload::Done };
     let Admission::Wait(line) = exchange.admit(&head, &peer) else { panic!("it waits") };
     assert!(line.within() > Duration::from_secs(59) && bench.waiting() == [0, 1, 0]);
     let Admission::Answer(answer) = line.gave_up() else { panic!("it is refused") };
@@ -268,4 +277,92 @@ fn a_hold_that_is_over_holds_nobody_and_lets_those_in_line_pass_in_order() {
     assert_eq!(bench.waiting(), [0, 1, 0]);
     drop(first);
     assert!(bench.poll(&mut waiting[1]).is_some());
+}
+
+/// The end of its body.
+fn end_body(exchange: &mut Exchange) {
+    exchange.attempt().unwrap().request_body(None, true);
+}
+
+#[test]
+fn whose_body_has_come_goes_first() {
+    let bench = Bench::new("");
+    let holder = bench.begin("blue");
+    let mut slow = bench.send();
+    assert!(bench.poll(&mut slow).is_none());
+    let mut whole = bench.wait(Some("blue"));
+    drop(holder);
+    assert!(bench.poll(&mut slow).is_none());
+    let whole = bench.poll(&mut whole).expect("it goes first");
+    assert!(bench.poll(&mut slow).is_none());
+    drop(whole);
+    assert!(bench.poll(&mut slow).is_some());
+    assert_eq!(bench.waiting(), [0; 3]);
+}
+
+#[test]
+fn who_waits_for_room_for_a_body_keeps_nobody_from_a_place() {
+    let bench = Bench::new("uploads = 1");
+    let mut first = bench.poll(&mut bench.send()).expect("there is room");
+    let mut second = bench.send();
+    assert!(bench.poll(&mut second).is_none());
+    assert_eq!(bench.waiting(), [1, 0, 0]);
+    for _ in 0..3 {
+        drop(bench.begin("blue"));
+        assert!(bench.poll(&mut second).is_none());
+    }
+    end_body(&mut first);
+    assert!(bench.poll(&mut second).is_none(), "there is room, and no place any more");
+    assert_eq!(bench.waiting(), [0, 1, 0]);
+    drop(first);
+    assert!(bench.poll(&mut second).is_some());
+    assert_eq!(bench.waiting(), [0; 3]);
+}
+
+#[test]
+fn room_that_a_given_up_body_leaves_is_given_to_the_next() {
+    let bench = Bench::new("uploads = 1");
+    let first = bench.poll(&mut bench.send()).expect("there is room");
+    let (mut second, mut third) = (bench.send(), bench.send());
+    assert!(bench.poll(&mut second).is_none() && bench.poll(&mut third).is_none());
+    drop(first);
+    assert!(bench.poll(&mut third).is_none());
+    drop(bench.poll(&mut second).expect("its turn has come"));
+    assert!(bench.poll(&mut third).is_some());
+}
+
+#[test]
+fn a_place_that_is_not_taken_by_a_body_on_its_way_is_for_the_next_ones() {
+    let bench = Bench::new("");
+    let holder = bench.begin("blue");
+    let mut slow: Vec<_> = (0..3).map(|_| bench.send()).collect();
+    assert!(slow.iter_mut().all(|slow| bench.poll(slow).is_none()));
+    drop(holder);
+    let sending: Vec<_> = slow.iter_mut().map(|slow| bench.poll(slow).expect("room")).collect();
+    drop(bench.begin("blue"));
+    drop(sending);
+    assert_eq!((bench.waiting(), bench.snapshot.services[0].state.in_flight()), ([0; 3], 0));
+}
+
+#[test]
+fn whose_body_comes_while_it_waits_counts_like_any_other() {
+    let bench = Bench::new("uploads = 1");
+    let _sending = bench.poll(&mut bench.send()).expect("there is room");
+    let published = Arc::new(Published::of(bench.snapshot.clone()));
+    let mut exchange = Exchange::open(bench.clock, published, last());
+    let headers = HeaderMap::from_iter(
+        [("host", "shop.test"), ("x-pool", "blue")]
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())),
+    );
+    let (uri, peer) =
+        (Uri::from_static("/"), Peer::new([192, 0, 2, 9].into(), "http", Instant::now()));
+    let (target, version) = (RequestTarget::read(b"/", &uri), Version::HTTP_11);
+    let (method, view, upload) = (&Method::PUT, View::Map(&headers), Upload::ToCome);
+    let head = Head { method, target, version, view, raw: b"", upload };
+    let Admission::Wait(mut line) = exchange.admit(&head, &peer) else { panic!("it waits") };
+    assert_eq!(bench.waiting(), [1, 0, 0]);
+    line.has_all();
+    let Admission::Forward(_) = line.called() else { panic!("it needs no room for a body") };
+    let load = bench.snapshot.services[0].state.load();
+    assert_eq!((bench.waiting(), load.all, load.sending), ([0; 3], 2, 1));
 }

@@ -31,7 +31,7 @@ fn drive(exchange: &mut Exchange, heads: &[(u16, &HeaderMap)]) -> Result<(), Cau
         (Uri::from_static("/"), Peer::new([192, 0, 2, 9].into(), "http", Instant::now()));
     let (target, version) = (RequestTarget::read(b"/", &uri), Version::HTTP_11);
     let (method, view) = (&Method::GET, View::Map(&headers));
-    let head = Head { method, target, version, view, raw: b"" };
+    let head = Head { method, target, version, view, raw: b"", upload: Upload::Done };
     let Admission::Forward(admitted) = exchange.admit(&head, &peer) else { panic!("refused") };
     let mut relay = served(admitted, heads)?;
     relay.body(Some(&bytes::Bytes::from_static(b"hello")), true);

@@ -6,7 +6,7 @@ use http::{Method, Uri, Version};
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::admission::{self, Head, HeadLimits, OddNames, RequestTarget};
+use crate::http::admission::{self, Head, HeadLimits, OddNames, RequestTarget, Upload};
 use crate::http::codec::Limits;
 use crate::http::codec::request::RequestReader;
 use crate::http::edits::{Edits, Text};
@@ -120,7 +120,7 @@ proptest! {
             let said = |view| {
                 let (method, version) = (&Method::GET, Version::HTTP_11);
                 let target = RequestTarget::read(b"/a", &uri);
-                let head = Head { method, target, version, view, raw: raw.as_bytes() };
+                let head = Head { method, target, version, view, raw: raw.as_bytes(), upload: Upload::Done };
                 let accepted = admission::examine(&head, limits);
                 let fields = Fields::new(view);
                 let mut edits = Edits::default();

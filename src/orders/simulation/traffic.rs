@@ -10,6 +10,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::Run;
 use crate::balance::{Failed, Retry};
 use crate::clock::{Draws, Moment};
+use crate::http::admission::Upload;
 use crate::http::fields::Fields;
 use crate::judge::ledger::{Account, Noted};
 use crate::route::Facts;
@@ -156,7 +157,8 @@ impl Run {
             return;
         };
         let service = &snapshot.services[choice.service];
-        let hold = service.state.take(service.stability.limits.in_flight);
+        let limit = service.stability.limits.of_service();
+        let hold = service.state.take(Upload::Done, limit);
         let Some(hold) = hold else { return };
         let committed = snapshot.commit(Ok(choice), &[], now, &mut self.dice.0);
         let Ok(Committed { choice: decision, seat, .. }) = committed else {
@@ -191,10 +193,10 @@ impl Run {
         let snapshot = self.drive.snapshot.clone();
         let (now, draws) = (snapshot.moment(self.now().instant), &mut self.dice.0);
         let state = &snapshot.services[at.0].pools[at.1].state;
-        let mut chosen = snapshot.choose_shield(at, facts, now, draws);
+        let mut chosen = snapshot.choose_shield(at, facts, Upload::Done, now, draws);
         if !matches!(chosen, Some(Ok(_))) {
             count_refusal(&snapshot, chosen, now, draws);
-            chosen = snapshot.choose_stand_in(at, now, draws);
+            chosen = snapshot.choose_stand_in(at, Upload::Done, now, draws);
         }
         if let Some(Ok(choice)) = chosen {
             state.attempts.count(true);
@@ -232,6 +234,7 @@ impl Run {
             status,
             cause: None,
             took: takes,
+            waited: Some(takes),
             was_given_up: false,
             was_refused,
             client,
@@ -337,7 +340,8 @@ impl Run {
                 Retry::Reconnect | Retry::Onward | Retry::Same(_) => continue,
                 Retry::Relief => Some(snapshot.choose_well(decision, tried, now, draws)),
                 Retry::StandIn => {
-                    snapshot.choose_stand_in((decision.service, decision.pool), now, draws)
+                    let at = (decision.service, decision.pool);
+                    snapshot.choose_stand_in(at, Upload::Done, now, draws)
                 }
                 Retry::Another(_) | Retry::Stable => {
                     Some(snapshot.choose_again(decision, pool, tried, now, draws))

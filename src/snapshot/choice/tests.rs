@@ -23,7 +23,8 @@ fn file(balance: &str) -> String {
     )
 }
 
-const READILY: Asks<'static> = Asks { lines: &[], doubtful: false, tries: Tries::Readily };
+const READILY: Asks<'static> =
+    Asks { lines: &[], doubtful: false, tries: Tries::Readily, upload: Upload::Done };
 
 /// A pool on a clock of its own.
 struct Bench {
@@ -87,7 +88,9 @@ impl Bench {
         let client = self.draws.below(9) as u32;
         let (was_given_up, was_refused) = (false, false);
         let status = Some(status);
-        let ended = Ended { outcome, status, cause: None, took, was_given_up, was_refused, client };
+        let (cause, waited) = (None, Some(took));
+        let ended =
+            Ended { outcome, status, cause, took, waited, was_given_up, was_refused, client };
         let (pool, stability) = (&service.pools[0], &service.stability);
         pool.on_end(seat, &ended, stability, self.now, &mut self.draws);
     }

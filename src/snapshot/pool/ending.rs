@@ -26,6 +26,9 @@ pub struct Ended {
     pub cause: Option<Cause>,
     /// Until the response's head, or the failure.
     pub took: Duration,
+    /// The part of it in which all of the request was on its way: how long a client takes to send
+    /// says nothing of its upstream. None if there was none.
+    pub waited: Option<Duration>,
     /// The client left before the response's head, and not early: it had waited for long after all
     /// of its request had been sent.
     pub was_given_up: bool,
@@ -72,17 +75,17 @@ pub struct Held {
 
 impl Pool {
     /// Hears what there is to hear of an attempt at an upstream that was out, as soon as its answer's
-    /// head is known.
+    /// head is known, for which it `waited` so long.
     pub fn settle_trial(
         &self,
         seat: &mut Seat,
         failed: bool,
-        took: Duration,
+        waited: Option<Duration>,
         stability: &Stability,
         now: Moment,
         draws: &mut Draws,
     ) {
-        let fared = Fared { failed, slow: is_slow(took, stability) };
+        let fared = Fared { failed, slow: is_slow(waited, stability) };
         if seat.standing == SeatStanding::In {
             return;
         }
@@ -180,12 +183,16 @@ impl Pool {
         if is_known {
             self.note_latency(upstream, ended, in_a_row, stability, now);
         }
-        if !is_known && ended.status.is_none() && stability.balance.by == Policy::Latency {
+        if !is_known
+            && ended.status.is_none()
+            && stability.balance.by == Policy::Latency
+            && let Some(waited) = ended.waited
+        {
             // A client that left before the answer began has waited at least so long: one that is
             // frozen must not look as fast as it was because nobody waits for it.
-            upstream.latency.observe_at_least(ended.took, now);
+            upstream.latency.observe_at_least(waited, now);
         }
-        let fared = is_known.then(|| Fared { failed, slow: is_slow(ended.took, stability) });
+        let fared = is_known.then(|| Fared { failed, slow: is_slow(ended.waited, stability) });
         let standing = (&**upstream, seat.standing);
         self.hear_trial(standing, fared, ended.was_refused, stability, now, draws);
         let held = Held { outcome: ended.outcome, is_withheld: false };
@@ -282,13 +289,14 @@ impl Pool {
         if stability.limits.throttle {
             self.state.throttle.on_answer(ended.is_refusal(), now);
         }
-        if stability.limits.adaptive {
-            self.state.gradient.observe(ended.took, self.state.in_flight(), now);
+        if let (true, Some(waited)) = (stability.limits.adaptive, ended.waited) {
+            self.state.gradient.observe(waited, self.state.load().sent(), now);
         }
         if stability.balance.by == Policy::Latency {
-            match ended.failed() {
-                true => upstream.latency.observe_failure(ended.took, in_a_row, now),
-                false => upstream.latency.observe(ended.took, in_a_row, now),
+            match (ended.failed(), ended.waited) {
+                (true, _) => upstream.latency.observe_failure(ended.took, in_a_row, now),
+                (false, Some(waited)) => upstream.latency.observe(waited, in_a_row, now),
+                (false, None) => {}
             }
         }
     }
@@ -328,9 +336,9 @@ struct Streak {
 }
 
 /// Whether an answer's head took too long for the breakers.
-fn is_slow(took: Duration, stability: &Stability) -> bool {
+fn is_slow(waited: Option<Duration>, stability: &Stability) -> bool {
     let slow = stability.breaker.as_ref().and_then(|breaker| breaker.slow);
-    slow.is_some_and(|slow| took > slow)
+    slow.is_some_and(|slow| waited > Some(slow))
 }
 
 /// How an attempt ended, as its upstream is held to it. A frozen upstream before impatient clients

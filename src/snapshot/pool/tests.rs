@@ -38,7 +38,8 @@ impl Bench {
 
     fn choose(&mut self, tries: Tries) -> Result<Pick, Why> {
         let Bench { stability, now, .. } = self;
-        let ask = Ask { stability, tried: &[], key: None, spares: false, tries, now: *now };
+        let (spares, upload) = (false, Upload::Done);
+        let ask = Ask { stability, tried: &[], key: None, spares, tries, upload, now: *now };
         let chosen = self.pool.choose(&ask, &mut self.draws, &mut ());
         chosen.inspect_err(|why| self.pool.on_refusal(*why, self.now))
     }
@@ -51,7 +52,8 @@ impl Bench {
         }
         let Bench { stability, now, .. } = self;
         let tries = Tries::Readily;
-        let ask = Ask { stability, tried: &[], key: None, spares: false, tries, now: *now };
+        let (spares, upload) = (false, Upload::Done);
+        let ask = Ask { stability, tried: &[], key: None, spares, tries, upload, now: *now };
         let Taken { member, seat, .. } = self.pool.commit(pick, &ask, &mut self.draws).unwrap();
         self.end(seat, Outcome::Status(StatusClass::of(status)), Some(status));
         Some(member)
@@ -65,8 +67,16 @@ impl Bench {
     fn end(&mut self, seat: Seat, outcome: Outcome, status: Option<u16>) {
         let (took, client) = (Duration::from_millis(5), self.client);
         let was_refused = self.refuses && outcome == Outcome::Failed;
-        let ended =
-            Ended { outcome, status, cause: None, took, was_given_up: false, was_refused, client };
+        let ended = Ended {
+            outcome,
+            status,
+            cause: None,
+            took,
+            waited: Some(took),
+            was_given_up: false,
+            was_refused,
+            client,
+        };
         self.pool.on_end(seat, &ended, &self.stability, self.now, &mut self.draws);
     }
 
@@ -257,8 +267,8 @@ fn who_sends_a_trial_slowly_keeps_nobody_from_showing_that_it_works() {
             continue;
         };
         let Bench { pool, stability, now, draws, .. } = &mut bench;
-        let (tries, spares) = (Tries::IfNeedBe, false);
-        let ask = Ask { stability, tried: &[], key: None, spares, tries, now: *now };
+        let (tries, spares, upload) = (Tries::IfNeedBe, false, Upload::ToCome);
+        let ask = Ask { stability, tried: &[], key: None, spares, tries, upload, now: *now };
         dripping.push(pool.commit(pick, &ask, draws).unwrap());
         bench.pass(Duration::from_secs(2));
     }
@@ -329,6 +339,30 @@ fn an_adaptive_limit_refuses_what_is_above_it() {
     assert_eq!(bench.pick(), Err(Why::PoolFull));
     drop(seats);
     assert!(bench.pick().is_ok());
+}
+
+#[test]
+fn a_limit_follows_the_upstream_and_not_how_long_clients_send() {
+    let mut bench = Bench::new(1);
+    bench.stability.limits = LimitSettings { adaptive: true, ..LimitSettings::default() };
+    let _held: Vec<Seat> = (0..20).map(|_| bench.pool.take(0)).collect();
+    for nth in 0..2_000 {
+        bench.pass(Duration::from_millis(20));
+        let ended = Ended {
+            outcome: Outcome::Status(StatusClass::Success),
+            status: Some(200),
+            cause: None,
+            took: Duration::from_millis(10 * nth),
+            waited: (nth % 2 == 0).then_some(Duration::from_millis(10)),
+            was_given_up: false,
+            was_refused: false,
+            client: 1,
+        };
+        let (seat, Bench { pool, stability, now, draws, .. }) = (bench.pool.take(0), &mut bench);
+        pool.on_end(seat, &ended, stability, *now, draws);
+    }
+    let limit = bench.pool.state.gradient.limit();
+    assert!(limit > 20, "{limit}");
 }
 
 #[test]

@@ -13,9 +13,9 @@ use super::client::Client;
 use super::heads::{self, Going, Out, RequestParts, ResponseParts};
 use super::sending::Sending;
 use super::target::Target;
+use crate::exchange::Exchange;
 use crate::exchange::phases::{Admission, Admitted, Attempt, Delivery, Link, Next, Relay, Sent};
-use crate::exchange::{Exchange, Upload};
-use crate::http::admission::{Head, RequestTarget};
+use crate::http::admission::{Head, RequestTarget, Upload};
 use crate::http::answer::Answer;
 use crate::http::codec::Limits;
 use crate::http::codec::framing::{self, Framing};
@@ -125,7 +125,7 @@ impl<'c> Request<'c> {
             }
         };
         let mut sending = Sending::new(framing);
-        let attempt = match self.place(&mut exchange).await {
+        let attempt = match self.place(&mut exchange, framing).await {
             Placed::Forward(admitted) => admitted.next(),
             Placed::Answer(answer) => {
                 let then = self.tell(&answer, Some(framing)).await;
@@ -161,7 +161,7 @@ impl<'c> Request<'c> {
     }
 
     /// Has it admitted, and listens to the client while it stands in line.
-    async fn place<'e>(&mut self, exchange: &'e mut Exchange) -> Placed<'e> {
+    async fn place<'e>(&mut self, exchange: &'e mut Exchange, framing: Framing) -> Placed<'e> {
         let head = Head {
             method: &self.method,
             target: RequestTarget {
@@ -173,7 +173,9 @@ impl<'c> Request<'c> {
             version: self.head.version,
             view: View::Flat(self.flat),
             raw: self.flat.bytes,
+            upload: Sending::to_come(framing, self.client.inbox.len()),
         };
+        let mut upload = head.upload;
         let client = &mut *self.client;
         let mut admission = exchange.admit(&head, self.peer);
         loop {
@@ -194,6 +196,11 @@ impl<'c> Request<'c> {
                     if client.poll_left(cx).is_ready() {
                         return Poll::Ready(None);
                     }
+                    let now = Sending::to_come(framing, client.inbox.len());
+                    if std::mem::replace(&mut upload, now) != now {
+                        // It has all of its body now, and other chances.
+                        return Poll::Ready(Some(true));
+                    }
                     match client.timer.poll_late(within, cx) {
                         true => Poll::Ready(Some(false)),
                         false => Poll::Pending,
@@ -201,6 +208,9 @@ impl<'c> Request<'c> {
                 })
                 .await
             };
+            if upload == Upload::Done {
+                line.has_all();
+            }
             admission = match called {
                 Some(true) => line.called(),
                 Some(false) => line.gave_up(),

@@ -8,7 +8,8 @@ use super::super::socket::Socket;
 use super::client::Client;
 use super::pump::{Broken, Pump};
 use crate::config::ClientLimits;
-use crate::exchange::{REPLAYED, Upload, Wait};
+use crate::exchange::{REPLAYED, Wait};
+use crate::http::admission::Upload;
 use crate::http::codec::body::BodyReader;
 use crate::http::codec::framing::Framing;
 use crate::http::failure::{BadRequest, Cause};
@@ -103,6 +104,16 @@ impl Sending {
     pub(super) fn is_read(&self) -> bool {
         self.pump.is_over()
             || matches!(self.pump.body(), BodyReader::Length(0)) && !self.pump.is_writing()
+    }
+
+    /// Whether the body of one that is framed so has yet to come, if so many bytes have. Where its end
+    /// is not known before all of it has been read, it has.
+    pub(super) fn to_come(framing: Framing, here: usize) -> Upload {
+        match framing {
+            Framing::Empty => Upload::Done,
+            Framing::Length(length) if length <= here as u64 => Upload::Done,
+            _ => Upload::ToCome,
+        }
     }
 
     /// Whether its body has yet to come.

@@ -15,6 +15,7 @@ mod reaches;
 mod retries;
 mod shield;
 mod turns;
+mod uploads;
 
 use std::net::SocketAddr;
 

@@ -291,7 +291,8 @@ impl Life {
         spares: bool,
     ) -> Option<(usize, Seat)> {
         let key = Some(Draws::seeded(self.requests[id].client).bits());
-        let ask = Ask { stability: &self.stability, tried, key, spares, tries, now: self.now };
+        let (stability, upload, now) = (&self.stability, Upload::Done, self.now);
+        let ask = Ask { stability, tried, key, spares, tries, upload, now };
         let picked = self.pool.choose(&ask, &mut self.draws, &mut ());
         let picked = picked.inspect_err(|why| self.pool.on_refusal(*why, self.now));
         let taken = picked.and_then(|pick| self.pool.commit(pick, &ask, &mut self.draws));
@@ -368,8 +369,16 @@ impl Life {
         }
         let took = self.now.elapsed_since(began);
         let client = self.requests[id].client as u32;
-        let ended =
-            Ended { outcome, status, cause: None, took, was_given_up: false, was_refused, client };
+        let ended = Ended {
+            outcome,
+            status,
+            cause: None,
+            took,
+            waited: Some(took),
+            was_given_up: false,
+            was_refused,
+            client,
+        };
         self.pool.on_end(seat, &ended, &self.stability, self.now, &mut self.draws);
         match next {
             Some((way, seat)) => {

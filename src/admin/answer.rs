@@ -15,6 +15,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::forms::LONGEST_WORDS;
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
@@ -29,9 +30,8 @@ pub(super) type Body<T> = Result<Json<Object<T>>, JsonRejection>;
 /// Of a request that needs none.
 pub(super) type OptionalBody<T> = Result<Optional<T>, Problem>;
 
-/// The longest author and the longest reason, in bytes: both are kept with what they were said of,
-/// and shown in tables.
-const LONGEST_WORDS: usize = 1_024;
+/// How many digits a revision has at most: so many fit into what revisions are counted with.
+const MOST_DIGITS: usize = 19;
 
 /// The parts of a path, as axum has them, with refusals of ours.
 pub(super) struct Path<T>(pub T);
@@ -153,27 +153,35 @@ pub(super) fn by(
     reason: Option<String>,
     force: bool,
 ) -> Result<By, Problem> {
-    let author = caller.author(author);
-    for (field, text) in [("author", Some(&author)), ("reason", reason.as_ref())] {
-        if text.is_some_and(|text| text.len() > LONGEST_WORDS) {
-            let detail = format!("{field}: at most {LONGEST_WORDS} bytes");
+    for (field, text) in [("author", author.as_ref()), ("reason", reason.as_ref())] {
+        if text.is_some_and(|text| text.chars().count() > LONGEST_WORDS) {
+            let detail = format!("{field}: at most {LONGEST_WORDS} characters");
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-value", detail));
         }
     }
-    Ok(By { author, reason, expected: if_match(headers)?, force })
+    Ok(By { author: caller.author(author), reason, expected: if_match(headers)?, force })
 }
 
-/// The revision an `If-Match` names; none for no condition or `*`.
+/// The revision an `If-Match` names, with or without the quotes; none for no condition or `*`. The
+/// document of the API gives the same as a pattern.
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(given) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let mut all = headers.get_all(header::IF_MATCH).into_iter();
+    let (Some(given), None) = (all.next(), all.next()) else {
+        return if headers.contains_key(header::IF_MATCH) { Err(bad_if_match()) } else { Ok(None) };
+    };
     let text = given.to_str().unwrap_or_default().trim();
     if text == "*" {
         return Ok(None);
     }
-    text.trim_matches('"').parse().map(Some).map_err(|_| {
-        let detail = "If-Match takes one ETag, such as \"7\", or *";
-        Problem::new(StatusCode::BAD_REQUEST, "bad-if-match", detail)
-    })
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    let is_number = bare.len() <= MOST_DIGITS && bare.bytes().all(|b| b.is_ascii_digit());
+    let number = is_number.then(|| bare.parse().ok()).flatten();
+    number.map(Some).ok_or_else(bad_if_match)
+}
+
+fn bad_if_match() -> Problem {
+    let detail = "If-Match takes one ETag, such as \"7\", or *";
+    Problem::new(StatusCode::BAD_REQUEST, "bad-if-match", detail)
 }
 
 pub(super) fn etag(revision: u64) -> [(header::HeaderName, HeaderValue); 1] {

@@ -31,7 +31,9 @@ pub async fn show(State(admin): State<Admin>) -> Json<wire::ConfigText> {
 /// those that the config in force names.
 #[utoipa::path(post, path = "/v1/config/check", tag = "config",
     request_body(content = String, content_type = "application/toml"),
-    responses((status = 200, description = "What is wrong with it", body = wire::Checked)))]
+    responses(
+        (status = 200, description = "What is wrong with it", body = wire::Checked),
+        (status = 409, description = "There is no file, or it cannot be read", body = Problem)))]
 pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Checked>, Problem> {
     let (text, found) = match given_or_file(&admin, body?).await {
         Ok((text, read)) => (text.text, read.map(|(_, odd)| odd)),
@@ -53,6 +55,7 @@ pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::
     request_body(content = String, content_type = "application/toml"),
     responses(
         (status = 200, description = "The differences", body = wire::Changes),
+        (status = 409, description = "There is no file, or it cannot be read", body = Problem),
         (status = 422, description = "The text is not a config", body = Problem)))]
 pub async fn diff(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Changes>, Problem> {
     let (_, read) = given_or_file(&admin, body?).await?;

@@ -7,6 +7,8 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
+use super::forms;
+
 /// The type of all errors (RFC 9457).
 const PROBLEM: &str = "application/problem+json";
 
@@ -22,48 +24,16 @@ pub(super) fn whole(described: &OpenApi) -> Value {
             }
         }
     }
-    bound_numbers(&mut document);
+    forms::complete(&mut document);
     document["components"]["securitySchemes"] =
         json!({"token": {"type": "http", "scheme": "bearer"}});
     document
 }
 
-/// Whole numbers have as many digits as they are read with, which neither `int64` nor a `usize` without
-/// a format says.
-fn bound_numbers(document: &mut Value) {
-    match document {
-        Value::Object(fields) => {
-            let kind = fields.get("type");
-            let is_whole = kind.is_some_and(|kind| match kind.as_array() {
-                Some(kinds) => kinds.iter().any(|kind| kind == "integer"),
-                None => kind == "integer",
-            });
-            let is_narrow = fields.get("format").is_some_and(|format| format == "int32");
-            if is_whole && !is_narrow && !fields.contains_key("maximum") {
-                fields.insert("maximum".into(), json!(i64::MAX));
-            }
-            fields.values_mut().for_each(bound_numbers);
-        }
-        Value::Array(list) => list.iter_mut().for_each(bound_numbers),
-        _ => {}
-    }
-}
-
-/// What an `If-Match` may say, in the one parameter that is a header.
-fn condition(operation: &mut Map<String, Value>) {
-    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
-    for parameter in parameters.into_iter().flatten() {
-        if parameter["name"] == "If-Match" {
-            // Nineteen digits fit into what revisions are counted with.
-            let pattern = "^(\\*|\"[0-9]{1,19}\")$";
-            parameter["schema"] = json!({"type": "string", "pattern": pattern});
-        }
-    }
-}
-
 fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let may_fail = failures(path, method, operation);
-    condition(operation);
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    parameters.into_iter().flatten().for_each(forms::parameter);
     let is_probe = matches!(path, "/livez" | "/readyz");
     if !is_probe {
         // Without a `token_file` nobody needs one.
@@ -115,6 +85,9 @@ fn failures(
 ) -> Vec<(StatusCode, &'static str)> {
     let parameters = || operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
     let takes = |place: &str| parameters().any(|parameter| parameter["in"] == place);
+    let takes_body = |kind: &str| {
+        operation.get("requestBody").is_some_and(|body| body["content"].get(kind).is_some())
+    };
     let mut all = Vec::new();
     if !matches!(path, "/livez" | "/readyz") {
         all.push((StatusCode::UNAUTHORIZED, "No token, or one that is not known"));
@@ -127,17 +100,19 @@ fn failures(
         all.push((StatusCode::BAD_REQUEST, "If-Match is no revision"));
         all.push((StatusCode::PRECONDITION_FAILED, "Another change came first"));
     }
-    if operation.contains_key("requestBody") {
-        all.push((StatusCode::BAD_REQUEST, "The body is no JSON, or broke off"));
+    if takes_body("application/json") {
         all.push((StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body's type is not given, or another"));
-        all.push((StatusCode::UNPROCESSABLE_ENTITY, "The body says what makes no sense"));
     }
+    // Whether it belongs there or not.
+    all.push((StatusCode::BAD_REQUEST, "The body is no JSON, or broke off"));
     all.push((StatusCode::REQUEST_TIMEOUT, "The body was not here in time"));
     all.push((StatusCode::PAYLOAD_TOO_LARGE, "The body is too long"));
     if method != "get" {
+        all.push((StatusCode::CONFLICT, "As things stand it cannot be done"));
         all.push((StatusCode::UNPROCESSABLE_ENTITY, "It says what makes no sense"));
         all.push((StatusCode::SERVICE_UNAVAILABLE, "The process stops, or the disk hangs"));
         all.push((StatusCode::INSUFFICIENT_STORAGE, "It cannot be stored; nothing has changed"));
+        all.push((StatusCode::INTERNAL_SERVER_ERROR, "A fault of Pointsman's own"));
     }
     all
 }
@@ -152,14 +127,15 @@ mod tests {
         let document = whole(&api().1);
         let flip = &document["paths"]["/v1/services/{service}/flip"]["post"]["parameters"];
         let condition = flip.as_array().unwrap().iter().find(|one| one["name"] == "If-Match");
-        assert_eq!(condition.unwrap()["schema"]["pattern"], "^(\\*|\"[0-9]{1,19}\")$");
+        let pattern = "^(\\*|\"[0-9]{1,19}\"|[0-9]{1,19})$";
+        assert_eq!(condition.unwrap()["schema"]["pattern"], pattern);
         let schemas = &document["components"]["schemas"];
         let most = &schemas["PutMode"]["properties"]["most"];
         assert_eq!((&most["minimum"], &most["maximum"]), (&json!(1), &json!(100_000)), "{most}");
         let weight = &schemas["PostUpstream"]["properties"]["weight"];
         assert_eq!((&weight["minimum"], &weight["maximum"]), (&json!(1), &json!(10_000)));
         let limit = &document["paths"]["/v1/requests"]["get"]["parameters"][0]["schema"];
-        assert_eq!(limit["maximum"], json!(i64::MAX), "{limit}");
+        assert_eq!(limit["maximum"], json!(u64::MAX), "{limit}");
         let mode = &document["paths"]["/v1/services/{service}/mode"]["put"]["responses"];
         assert!(mode["409"].is_object());
     }

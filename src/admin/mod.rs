@@ -6,6 +6,7 @@
 mod answer;
 mod config;
 mod description;
+mod forms;
 mod guard;
 mod mirror;
 mod operations;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::answer::{Answer, Body, Object, Path, by, give};
+use super::forms::LONGEST_MESSAGE;
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
@@ -28,9 +29,6 @@ const LONGEST_HOLD: Duration = Duration::from_secs(300);
 /// How many requests a hold lets wait if it does not say, and at most.
 const HELD: usize = 1_000;
 const MOST_HELD: usize = 100_000;
-
-/// The longest message of a maintenance, in bytes.
-const LONGEST_MESSAGE: usize = 4_096;
 
 /// How long an answer waits for an added name: one that resolves does so by then, mostly.
 const NAME_PATIENCE: Duration = Duration::from_millis(500);
@@ -264,29 +262,27 @@ pub async fn put_mode(
     Ok(Json(wire::ModeSet { mode: put.mode, waiting, generation }).into_response())
 }
 
+/// What is said for another mode has to make sense as well: nobody is to learn of a mistake only when
+/// the mode is the other one.
 fn mode(put: &wire::PutMode) -> Result<ModeOrder, Problem> {
-    match put.mode {
-        wire::Mode::Serve => Ok(ModeOrder::Serve { from: put.from.map(name) }),
-        wire::Mode::Hold => {
-            let length = put.length.as_deref().map_or(Ok(HOLD), duration);
-            let length = length.map_err(|error| bad(format!("for: {error}")))?;
-            let most = put.most.unwrap_or(HELD);
-            if length > LONGEST_HOLD {
-                return Err(bad("for: above zero and at most 5m"));
-            }
-            if !(1..=MOST_HELD).contains(&most) {
-                return Err(bad("most: from 1 to 100000"));
-            }
-            Ok(ModeOrder::Hold { length, most })
-        }
-        wire::Mode::Maintenance => {
-            let message = put.message.clone().filter(|message| !message.trim().is_empty());
-            if message.as_ref().is_some_and(|message| message.len() > LONGEST_MESSAGE) {
-                return Err(bad("message: at most 4096 bytes"));
-            }
-            Ok(ModeOrder::Maintenance { message })
-        }
+    let length = put.length.as_deref().map_or(Ok(HOLD), duration);
+    let length = length.map_err(|error| bad(format!("for: {error}")))?;
+    if length > LONGEST_HOLD {
+        return Err(bad("for: above zero and at most 5m"));
     }
+    let most = put.most.unwrap_or(HELD);
+    if !(1..=MOST_HELD).contains(&most) {
+        return Err(bad("most: from 1 to 100000"));
+    }
+    let message = put.message.clone().filter(|message| !message.trim().is_empty());
+    if message.as_ref().is_some_and(|message| message.chars().count() > LONGEST_MESSAGE) {
+        return Err(bad(format!("message: at most {LONGEST_MESSAGE} characters")));
+    }
+    Ok(match put.mode {
+        wire::Mode::Serve => ModeOrder::Serve { from: put.from.map(name) },
+        wire::Mode::Hold => ModeOrder::Hold { length, most },
+        wire::Mode::Maintenance => ModeOrder::Maintenance { message },
+    })
 }
 
 fn name(mode: wire::Mode) -> ModeName {

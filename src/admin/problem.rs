@@ -12,6 +12,7 @@ use crate::config::suggest;
 use crate::control::ReloadError;
 use crate::files::FileError;
 use crate::orders::Refused;
+use crate::rollout::PlanRefused;
 use crate::snapshot::Snapshot;
 
 /// An RFC 9457 problem document.
@@ -115,7 +116,12 @@ impl From<Refused> for Problem {
             Refused::LastDrained { .. } => (StatusCode::CONFLICT, "last-upstream"),
             Refused::FlagAsInFile(_) => (StatusCode::CONFLICT, "nothing-before"),
             Refused::NoRollout(_) => (StatusCode::CONFLICT, "no-rollout"),
-            Refused::Plan(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no-plan"),
+            Refused::Plan(PlanRefused::NoPool { .. }) => (StatusCode::NOT_FOUND, "no-pool"),
+            Refused::Plan(PlanRefused::Steps | PlanRefused::WhichPool(_)) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "no-plan")
+            }
+            // With another split, other upstreams or another config it could be planned.
+            Refused::Plan(_) => (StatusCode::CONFLICT, "no-plan"),
             Refused::Rollout(_) => (StatusCode::CONFLICT, "not-now"),
             Refused::NoRevision { .. } => (StatusCode::NOT_FOUND, "no-revision"),
             Refused::NothingBefore(_) => (StatusCode::CONFLICT, "nothing-before"),

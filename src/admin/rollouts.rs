@@ -25,7 +25,8 @@ use crate::store::{Export, StoredEvent};
     params(("service" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body = Option<wire::Rollback>,
     responses(
-        (status = 200, description = "The revision made", body = wire::Revision),
+        (status = 200, description = "The revision made", body = wire::Revision,
+            headers(("ETag" = String, description = "Its number"))),
         (status = 404, description = "No such service or revision", body = Problem),
         (status = 409, description = "Nobody of the pool would take requests", body = Problem),
         (status = 412, description = "Another change came first", body = Problem)))]
@@ -47,8 +48,9 @@ pub async fn rollback(
     request_body = wire::StartRollout,
     responses(
         (status = 201, description = "The rollout", body = wire::Rollout),
-        (status = 404, description = "No such service", body = Problem),
-        (status = 409, description = "Another one is under way, they are frozen, or the pool is dead",
+        (status = 404, description = "No such service or pool", body = Problem),
+        (status = 409, description = "Another one is under way, they are frozen, the pool is dead, or it \
+                                      cannot be planned as things are",
             body = Problem),
         (status = 422, description = "It cannot be planned so, or an override has no reason",
             body = Problem)))]
@@ -60,6 +62,11 @@ pub async fn start(
     body: Body<wire::StartRollout>,
 ) -> Answer {
     let Json(Object(start)) = body?;
+    let has_reason = start.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
+    if start.override_freeze && !has_reason {
+        // Whether there is a freeze just then or not.
+        return Err(admin.problem(Refused::NoReason, &name));
+    }
     let wishes = wishes(&start)?;
     let by = by(&headers, &caller, start.author, start.reason, start.force)?;
     let order = Order::StartRollout { service: name.clone(), wishes: Box::new(wishes) };
@@ -150,7 +157,8 @@ async fn ordered(
 
 /// Gives an order to the rollout under way: `pause`, `resume`, `step`, `promote` or `abort`.
 #[utoipa::path(post, path = "/v1/services/{service}/rollout/{verb}", tag = "rollouts",
-    params(("service" = String, Path), ("verb" = String, Path)),
+    params(("service" = String, Path), ("verb" = String, Path),
+        ("If-Match" = Option<String>, Header)),
     request_body = Option<wire::OrderRollout>,
     responses(
         (status = 200, description = "The rollout", body = wire::Rollout),
@@ -208,6 +216,7 @@ pub async fn flag(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
     responses(
         (status = 200, description = "The flag", body = wire::Flag),
         (status = 404, description = "No such flag", body = Problem),
+        (status = 409, description = "There is no order to go back behind", body = Problem),
         (status = 412, description = "Another change came first", body = Problem),
         (status = 422, description = "No share", body = Problem)))]
 pub async fn put_flag(
@@ -231,7 +240,9 @@ pub async fn put_flag(
 
 /// All that is remembered, as `pointsman store import` takes it. Holds the secret of cohorts.
 #[utoipa::path(get, path = "/v1/store", tag = "process",
-    responses((status = 200, description = "The store", body = serde_json::Value)))]
+    responses(
+        (status = 200, description = "The store", body = serde_json::Value),
+        (status = 507, description = "It cannot be written as JSON", body = Problem)))]
 pub async fn export(State(admin): State<Admin>) -> Answer {
     let state = admin.state.borrow().clone();
     let events: Vec<StoredEvent> =
@@ -267,7 +278,7 @@ fn wishes(start: &wire::StartRollout) -> Result<Wishes, Problem> {
 }
 
 fn share(number: &serde_json::Number, field: &str) -> Result<BasisPoints, Problem> {
-    BasisPoints::from_percent(&number.to_string()).map_err(|error| bad(format!("{field}: {error}")))
+    wire::share(number).map_err(|error| bad(format!("{field}: {error}")))
 }
 
 /// A length of time; `0s` for none at all.

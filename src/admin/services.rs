@@ -18,7 +18,6 @@ use crate::clock::{Moment, WallTime};
 use crate::history::{PoolRate, UpstreamRate, WINDOWS};
 use crate::orders::{Refused, Report, TrafficOrder};
 use crate::snapshot::{Mode, Pool, Service, Snapshot};
-use crate::split::BasisPoints;
 use crate::upstream::{BreakerState, Conditions};
 
 /// All services.
@@ -31,7 +30,8 @@ pub async fn list(State(admin): State<Admin>) -> Json<Vec<wire::Service>> {
 /// One service; the `ETag` is its revision.
 #[utoipa::path(get, path = "/v1/services/{service}", tag = "traffic", params(("service" = String, Path)),
     responses(
-        (status = 200, description = "The service", body = wire::Service),
+        (status = 200, description = "The service", body = wire::Service,
+            headers(("ETag" = String, description = "Its revision"))),
         (status = 404, description = "No such service", body = Problem)))]
 pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
     let snapshot = admin.published.load();
@@ -44,7 +44,8 @@ pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
 #[utoipa::path(get, path = "/v1/services/{service}/split", tag = "traffic",
     params(("service" = String, Path)),
     responses(
-        (status = 200, description = "The split", body = wire::CurrentSplit),
+        (status = 200, description = "The split", body = wire::CurrentSplit,
+            headers(("ETag" = String, description = "Its revision"))),
         (status = 404, description = "No such service", body = Problem)))]
 pub async fn split(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
     let snapshot = admin.published.load();
@@ -59,7 +60,8 @@ pub async fn split(State(admin): State<Admin>, Path(name): Path<String>) -> Answ
     params(("service" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body = wire::PutSplit,
     responses(
-        (status = 200, description = "The revision made", body = wire::Revision),
+        (status = 200, description = "The revision made", body = wire::Revision,
+            headers(("ETag" = String, description = "Its number"))),
         (status = 404, description = "No such service", body = Problem),
         (status = 409, description = "A pool that gets more takes no requests", body = Problem),
         (status = 412, description = "Another change came first", body = Problem),
@@ -74,7 +76,7 @@ pub async fn put_split(
     let Json(Object(wire::PutSplit { weights, force, reason, author })) = body?;
     let mut read = BTreeMap::new();
     for (pool, weight) in weights {
-        let percent = BasisPoints::from_percent(&weight.to_string()).map_err(|error| {
+        let percent = wire::share(&weight).map_err(|error| {
             let detail = format!("weights.{pool}: {error}");
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-split", detail)
         })?;
@@ -89,7 +91,8 @@ pub async fn put_split(
     params(("service" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body = wire::Flip,
     responses(
-        (status = 200, description = "The revision made", body = wire::Revision),
+        (status = 200, description = "The revision made", body = wire::Revision,
+            headers(("ETag" = String, description = "Its number"))),
         (status = 404, description = "No such service or pool", body = Problem),
         (status = 409, description = "Nobody of the pool would take requests", body = Problem),
         (status = 412, description = "Another change came first", body = Problem)))]

@@ -71,7 +71,7 @@ pub async fn delete_freeze(
         Some(wire::FreezeOverride { reason: why, length }) => {
             let length =
                 length.map_or(Ok(OVERRIDE), |text| within(&text, LONGEST_OVERRIDE, "24h"))?;
-            (FreezeOrder::Override { length }, why.or(reason))
+            (FreezeOrder::Override { length }, why)
         }
     };
     set(&admin, &caller, &name, what, author, reason).await

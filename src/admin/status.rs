@@ -39,13 +39,18 @@ pub async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Problem>
 
 /// Metrics in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "process",
-    responses((status = 200, description = "The metrics", body = String)))]
+    responses(
+        (status = 200, description = "The metrics", body = String),
+        (status = 500, description = "They cannot be written", body = Problem)))]
 pub async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let packs = takes_gzip(&headers);
     // With thousands of services it takes longer than others should wait.
     match spawn_blocking(move || scrape(&admin, packs)).await {
         Ok(answer) => answer,
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(error) => {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            Problem::new(status, "failed", format!("the metrics: {error}")).into_response()
+        }
     }
 }
 

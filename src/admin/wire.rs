@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use crate::config::{Change, Level, Problems};
 use crate::judge::Distribution;
 use crate::orders::Stored;
-use crate::split::Split;
+use crate::split::{BasisPoints, PercentError, Split};
 use crate::state;
 
 pub(super) use judge::took;
@@ -307,6 +307,25 @@ fn yes() -> bool {
     true
 }
 
+/// A whole number, also where it is written with a point and zeros: to JSON, 7.0 is 7.
+fn whole_if_given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let is_whole = |float: &f64| float.fract() == 0.0 && (0.0..EXACT).contains(float);
+    let whole = number.as_u64().or_else(|| number.as_f64().filter(is_whole).map(|it| it as u64));
+    let found = whole.and_then(|whole| T::try_from(whole).ok());
+    let wrong = || D::Error::custom(format_args!("expected a whole number, not {number}"));
+    found.map(Some).ok_or_else(wrong)
+}
+
+/// Up to here floats know each whole number.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// A map whose keys differ: of two with one name serde would take the last.
 fn each_once<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
 where
@@ -498,6 +517,11 @@ impl From<&state::Revision> for Revision {
             storing: Storing::default(),
         }
     }
+}
+
+/// A share in percent that came as a number.
+pub(super) fn share(number: &serde_json::Number) -> Result<BasisPoints, PercentError> {
+    BasisPoints::from_number(number.as_f64().unwrap_or(f64::NAN))
 }
 
 /// A split in percent.

@@ -1,6 +1,7 @@
 //! A share of the whole: "12.5" in, 1,250 basis points out, and back.
 //!
-//! Parsed from the text as written, never through a float: 0.29 % must be 29, not 28.
+//! Parsed from the text as written, never through a float: 0.29 % must be 29, not 28. What JSON brings
+//! is a float already, and as near to a hundredth as floats are.
 
 use std::fmt;
 
@@ -70,6 +71,21 @@ impl BasisPoints {
             .ok_or(PercentError::OutOfRange)
     }
 
+    /// A percentage that has been a float: the hundredth that it stands for. 57 × 0.01 is
+    /// 0.5700000000000001, and yet 0.57 %.
+    pub fn from_number(percent: f64) -> Result<BasisPoints, PercentError> {
+        let basis_points = percent * 100.0;
+        let nearest = basis_points.round();
+        if !(0.0..=f64::from(WHOLE)).contains(&nearest) {
+            return Err(PercentError::OutOfRange);
+        }
+        if (basis_points - nearest).abs() > ROUNDING {
+            return Err(PercentError::TooFine);
+        }
+        // In range and whole: nothing is lost.
+        BasisPoints::new(nearest as u16).ok_or(PercentError::OutOfRange)
+    }
+
     /// Basis points, 0 to 10,000.
     pub fn get(self) -> u16 {
         self.0
@@ -106,6 +122,10 @@ impl fmt::Display for BasisPoints {
     }
 }
 
+/// How far from a hundredth of a percent sums and products of floats end, in basis points, with room
+/// to spare: far less than anybody writes.
+const ROUNDING: f64 = 1e-6;
+
 /// Basis points as a percentage without needless zeros: 1250 → "12.5".
 pub(super) fn display(basis_points: u32) -> String {
     let text = format!("{}.{:02}", basis_points / 100, basis_points % 100);
@@ -125,6 +145,35 @@ mod tests {
         assert_eq!(BasisPoints::from_percent("100"), Ok(BasisPoints::WHOLE));
         assert_eq!(BasisPoints(1_250).to_string(), "12.5");
         assert_eq!(BasisPoints::NONE.to_string(), "0");
+    }
+
+    #[test]
+    fn a_float_stands_for_its_hundredth() {
+        for (percent, basis_points) in [
+            (0.29, 29),
+            (57.0 * 0.01, 57),
+            (99.99, 9_999),
+            (1e1, 1_000),
+            (-0.0, 0),
+            (100.0, 10_000),
+        ] {
+            assert_eq!(
+                BasisPoints::from_number(percent),
+                Ok(BasisPoints(basis_points)),
+                "{percent}"
+            );
+        }
+        for (percent, error) in [
+            (0.125, PercentError::TooFine),
+            (99.999, PercentError::TooFine),
+            (1e-6, PercentError::TooFine),
+            (100.01, PercentError::OutOfRange),
+            (-1.0, PercentError::OutOfRange),
+            (1e300, PercentError::OutOfRange),
+            (f64::NAN, PercentError::OutOfRange),
+        ] {
+            assert_eq!(BasisPoints::from_number(percent), Err(error), "{percent}");
+        }
     }
 
     #[test]

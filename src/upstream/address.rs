@@ -97,7 +97,10 @@ impl FromStr for Address {
             return Err(AddressError::WithPath { bare: bare.into() });
         }
         let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
-        let number: u16 = port.parse().map_err(|_| AddressError::Port(port.to_string()))?;
+        // `+80` would be a number as well.
+        let digits = port.bytes().all(|b| b.is_ascii_digit()).then_some(port);
+        let number = digits.and_then(|digits| digits.parse::<u16>().ok());
+        let number = number.ok_or_else(|| AddressError::Port(port.to_string()))?;
         if number == 0 {
             return Err(AddressError::Port(port.to_string()));
         }
@@ -198,6 +201,7 @@ mod tests {
         let cases = [
             ("shop", AddressError::NoPort),
             ("shop:http", AddressError::Port("http".into())),
+            ("shop:+80", AddressError::Port("+80".into())),
             ("shop:0", AddressError::Port("0".into())),
             ("shop:65536", AddressError::Port("65536".into())),
             ("192.0.2.256:80", AddressError::Host("192.0.2.256".into())),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// How many an upstream may have.
 pub const MOST_LABELS: usize = 8;
 
-/// The longest name and the longest text, in bytes.
+/// The longest name and the longest text, in characters.
 const LONGEST: usize = 63;
 
 /// Labels such as `zone=a`; empty for most upstreams, which costs nothing then.
@@ -29,7 +29,7 @@ pub enum LabelError {
     )]
     Name,
     /// Its text is empty, too long, or has control characters.
-    #[error("a label's text has 1 to 63 bytes and no control characters")]
+    #[error("a label's text has 1 to 63 characters and no control characters among them")]
     Text,
 }
 
@@ -53,7 +53,7 @@ impl Label {
         if !is_name(name) {
             return Err(LabelError::Name);
         }
-        if text.is_empty() || text.len() > LONGEST || text.contains(char::is_control) {
+        if text.is_empty() || text.chars().count() > LONGEST || text.contains(char::is_control) {
             return Err(LabelError::Text);
         }
         Ok(Label { name: name.into(), text: text.into() })

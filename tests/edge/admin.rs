@@ -49,6 +49,50 @@ async fn of_two_changes_to_one_revision_the_second_loses() {
 }
 
 #[tokio::test]
+async fn what_the_document_says_of_forms_is_so() {
+    let (_blue, _green, edge) = two_pools().await;
+    let (put, post) = ("PUT", "POST");
+    let (longest, longer) = ("ä".repeat(1_024), "ä".repeat(1_025));
+    let frozen = |reason: &str| format!(r#"{{"reason": "{reason}", "for": "1h"}}"#);
+    for (method, path, body, status) in [
+        // A float that stands for 57 hundredths, and one that stands for 7.
+        (put, "split", r#"{"weights": {"blue": 0.5700000000000001, "green": 99.43}}"#, 200),
+        (put, "mode", r#"{"mode": "hold", "for": "1ms", "most": 7.0}"#, 200),
+        (put, "mode", r#"{"mode": "hold", "for": "1ms", "most": 7.5}"#, 422),
+        // Whatever the mode is.
+        (put, "mode", r#"{"mode": "serve", "most": 0}"#, 422),
+        (put, "mode", r#"{"mode": "serve", "for": "soon"}"#, 422),
+        (put, "mode", r#"{"mode": "serve"}"#, 200),
+        // Characters and not bytes.
+        (put, "freeze", &frozen(&longest), 200),
+        (put, "freeze", &frozen(&longer), 422),
+        // The reason of an override is its own, and needed whether there is a freeze or not.
+        ("DELETE", "freeze", r#"{"override": {}, "reason": "mend"}"#, 422),
+        ("DELETE", "freeze", "", 200),
+        (post, "rollout", r#"{"to": "green", "override_freeze": true}"#, 422),
+        // What could be planned as other things stood is no nonsense.
+        (post, "rollout", r#"{"to": "red"}"#, 404),
+        (post, "rollout", r#"{"to": "green"}"#, 409),
+        (post, "rollout", r#"{"to": "green", "steps": [10]}"#, 409),
+        (post, "flip", r#"{"to": "blue"}"#, 200),
+        (post, "rollout", r#"{"to": "blue"}"#, 409),
+        (post, "rollout", r#"{"to": "green", "steps": [10]}"#, 422),
+    ] {
+        let path = format!("/v1/services/shop/{path}");
+        let (got, answer) = edge.admin(method, &path, body).await;
+        assert_eq!(got, status, "{method} {path} {body}: {answer}");
+    }
+    let flip = async |tags: &[&str]| {
+        let (path, body) = ("/v1/services/shop/flip", r#"{"to": "blue"}"#);
+        edge.admin_with("POST", path, body, tags).await.status
+    };
+    for (tag, status) in [("7", 412), ("\"7\"", 412), ("+7", 400), ("\"7", 400), ("", 400)] {
+        assert_eq!(flip(&[&format!("if-match: {tag}")]).await, status, "{tag}");
+    }
+    assert_eq!(flip(&["if-match: \"7\"", "if-match: *"]).await, 400, "which of them?");
+}
+
+#[tokio::test]
 async fn bad_orders_are_refused_with_a_reason_and_change_nothing() {
     let (_blue, _green, edge) = two_pools().await;
     let before = edge.generation();

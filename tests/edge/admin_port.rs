@@ -98,10 +98,10 @@ async fn what_cannot_be_read_is_refused_in_words() {
     let long = "x".repeat(1_025);
     let split = json!({"weights": {"blue": 50, "green": 50}, "reason": long}).to_string();
     let (status, problem) = edge.admin("PUT", "/v1/services/shop/split", &split).await;
-    assert_eq!((status, &problem["detail"]), (422, &json!("reason: at most 1024 bytes")));
+    assert_eq!((status, &problem["detail"]), (422, &json!("reason: at most 1024 characters")));
     let mode = json!({"mode": "maintenance", "author": long}).to_string();
     let (status, problem) = edge.admin("PUT", "/v1/services/shop/mode", &mode).await;
-    assert_eq!((status, &problem["detail"]), (422, &json!("author: at most 1024 bytes")));
+    assert_eq!((status, &problem["detail"]), (422, &json!("author: at most 1024 characters")));
     for path in ["/v1/services/shop/rollouts/first", "/v1/services/%ff"] {
         let answer = edge.admin_with("GET", path, "", &[]).await;
         let kind = answer.fields("content-type");

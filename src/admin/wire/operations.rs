@@ -98,7 +98,7 @@ pub struct PutMode {
     #[serde(default, rename = "for")]
     pub length: Option<String>,
     /// How many requests a hold lets wait; 1,000 if left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::whole_if_given")]
     #[schema(minimum = 1, maximum = 100_000)]
     pub most: Option<usize>,
     /// What requests are told during maintenance.
@@ -130,7 +130,7 @@ pub struct PostUpstream {
     /// `host:port`, `ip:port`, `srv:NAME` or `unix:/path`.
     pub address: String,
     /// Relative to the others of the pool, 1 to 10,000; 100 if left out, or what it was.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::whole_if_given")]
     #[schema(minimum = 1, maximum = 10_000)]
     pub weight: Option<u16>,
     /// Why.

@@ -14,7 +14,7 @@ use crate::rollout::Strategy;
 #[serde(deny_unknown_fields)]
 pub struct Rollback {
     /// The revision to go back to; before the last change if left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::whole_if_given")]
     pub to: Option<u64>,
     /// Even if nobody of the pool would take requests, or it cannot run on the schema.
     #[serde(default)]
@@ -46,7 +46,11 @@ pub struct StartRollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,
     /// Requests at the target that a step wants at least.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "super::whole_if_given",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub min_requests: Option<u64>,
     /// How long the old pool is kept warm after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]

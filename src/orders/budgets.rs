@@ -173,7 +173,7 @@ impl Budgets {
 fn unsaved(of: &Arc<str>, budget: &mut Budget, state: &State, now: WallTime) -> Vec<Change> {
     budget.mark(now);
     let mut changes = vec![Change::Alarms { of: of.clone(), alarms: budget.alarms().clone() }];
-    let blocks = budget.rings().unsaved().into_iter().map(Arc::new);
+    let blocks = budget.rings().unsaved().into_iter();
     changes.extend(blocks.map(|block| Change::Block { of: of.clone(), block }));
     for (grain, oldest) in budget.rings().oldest_blocks() {
         let old = state.blocks(of).filter(|block| block.grain == grain && block.number < oldest);

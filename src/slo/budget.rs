@@ -1,5 +1,6 @@
 //! One objective's error budget: readings of a counter in, what burns and what is left out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Alarms, Block, Burns, Objective, Rings, Span, State};
@@ -29,7 +30,7 @@ pub struct Budget {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kept {
     /// Its samples.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<Arc<Block>>,
     /// Where it was.
     pub alarms: Alarms,
 }

@@ -13,6 +13,7 @@ mod goal;
 mod objective;
 mod tally;
 mod ring;
+mod samples;
 mod burn;
 mod alarms;
 mod budget;

@@ -3,16 +3,18 @@
 //!
 //! What came in a window is the newest count less that of the newest sample that is at least as old
 //! as the window. So a window is never shorter than asked for, and longer by less than a grain and
-//! the time between two looks. A ring keeps one sample beyond its horizon, and all after it.
+//! the time between two looks. A ring keeps one sample beyond its horizon, and all after it, in the
+//! blocks in which they are stored.
 //!
 //! Samples carry wall time, because they outlast the process. While it is away nothing is sampled
 //! and nothing counted: the gap is simply there. A clock that was set back takes the samples out
 //! that lie in the future then; their counts stay in the totals.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Span;
+use super::samples::Samples;
 use crate::clock::WallTime;
 use crate::judge::Counts;
 
@@ -56,7 +58,7 @@ pub struct Rings([Ring; Grain::ALL.len()]);
 struct Ring {
     grain: Grain,
     horizon: Duration,
-    samples: VecDeque<Sample>,
+    samples: Samples,
     /// All up to here are stored.
     saved: WallTime,
 }
@@ -92,6 +94,11 @@ impl Grain {
             Grain::Coarse => 10 * 24 * 60 * 60,
         }
     }
+
+    /// The block that a sample belongs to.
+    pub(super) fn block_of(self, sample: &Sample) -> u64 {
+        sample.at.millis() / 1_000 / self.block()
+    }
 }
 
 impl Rings {
@@ -103,18 +110,19 @@ impl Rings {
                 Grain::Middle => Span::D3.length(),
                 Grain::Coarse => window,
             };
-            Ring { grain, horizon, samples: VecDeque::new(), saved: WallTime::default() }
+            Ring { grain, horizon, samples: Samples::new(grain), saved: WallTime::default() }
         }))
     }
 
     /// Those that were stored, in any order.
-    pub fn recall(window: Duration, blocks: impl IntoIterator<Item = Block>) -> Rings {
+    pub fn recall(window: Duration, blocks: impl IntoIterator<Item = Arc<Block>>) -> Rings {
         let mut rings = Rings::new(window);
+        let mut stored = Grain::ALL.map(|_| Vec::new());
         for block in blocks {
-            rings.0[block.grain as usize].samples.extend(block.samples);
+            stored[block.grain as usize].push(block);
         }
-        for ring in &mut rings.0 {
-            ring.samples.make_contiguous().sort_by_key(|sample| sample.at);
+        for (ring, blocks) in rings.0.iter_mut().zip(stored) {
+            ring.samples = Samples::recall(ring.grain, blocks);
             ring.saved = ring.samples.back().map_or(ring.saved, |newest| newest.at);
         }
         // What came between the last sample of a coarser grain and the end of the process came
@@ -122,7 +130,9 @@ impl Rings {
         let newest = rings.0[Grain::Fine as usize].samples.back().copied();
         for ring in &mut rings.0 {
             let is_behind = |newest: &Sample| ring.samples.back().is_some_and(|s| s.at < newest.at);
-            ring.samples.extend(newest.filter(is_behind));
+            if let Some(newest) = newest.filter(is_behind) {
+                ring.samples.push(newest);
+            }
         }
         rings
     }
@@ -149,7 +159,7 @@ impl Rings {
             *saved = samples.back().map_or(WallTime::default(), |newest| newest.at).min(*saved);
         }
         if samples.back().is_none_or(|newest| newest.at < at) {
-            samples.push_back(Sample { at, counts });
+            samples.push(Sample { at, counts });
         }
     }
 
@@ -167,7 +177,7 @@ impl Rings {
 
     /// The highest totals that were sampled.
     pub fn totals(&self) -> Counts {
-        let samples = self.0.iter().flat_map(|ring| &ring.samples);
+        let samples = self.0.iter().flat_map(|ring| ring.samples.iter());
         samples.map(|sample| sample.counts).max_by_key(|counts| counts.total).unwrap_or_default()
     }
 
@@ -182,13 +192,13 @@ impl Rings {
     }
 
     /// The blocks that hold something which is not stored yet, whole.
-    pub fn unsaved(&self) -> Vec<Block> {
-        self.0.iter().flat_map(Ring::unsaved).collect()
+    pub fn unsaved(&self) -> Vec<Arc<Block>> {
+        self.0.iter().flat_map(Ring::unsaved).cloned().collect()
     }
 
     /// The oldest block of each grain that is still needed; none if there is nothing of it.
     pub fn oldest_blocks(&self) -> impl Iterator<Item = (Grain, u64)> {
-        let oldest = |ring: &Ring| Some((ring.grain, ring.block_of(ring.samples.front()?)));
+        let oldest = |ring: &Ring| Some((ring.grain, ring.grain.block_of(ring.samples.front()?)));
         self.0.iter().filter_map(oldest)
     }
 
@@ -211,40 +221,22 @@ impl Ring {
         if self.samples.back().is_some_and(|newest| slot(newest.at) == slot(sample.at)) {
             return;
         }
-        self.samples.push_back(sample);
+        self.samples.push(sample);
         let is_beyond = |next: &Sample| sample.at.elapsed_since(next.at) >= self.horizon;
-        while self.samples.get(1).is_some_and(is_beyond) {
+        while self.samples.second().is_some_and(is_beyond) {
             self.samples.pop_front();
         }
     }
 
     /// The newest sample that is at least so old, else the oldest.
     fn at_least(&self, age: Duration, now: WallTime) -> Option<&Sample> {
-        let old_enough = |sample: &Sample| now.elapsed_since(sample.at) >= age;
-        let count = self.samples.partition_point(old_enough);
-        self.samples.get(count.saturating_sub(1))
+        self.samples.newest_of(|sample| now.elapsed_since(sample.at) >= age)
     }
 
-    fn block_of(&self, sample: &Sample) -> u64 {
-        sample.at.millis() / 1_000 / self.grain.block()
-    }
-
-    fn unsaved(&self) -> Vec<Block> {
-        let Some(first) = self.samples.iter().find(|sample| sample.at > self.saved) else {
-            return Vec::new();
-        };
-        let from = self.block_of(first);
-        let mut blocks: Vec<Block> = Vec::new();
-        for sample in self.samples.iter().filter(|sample| self.block_of(sample) >= from) {
-            let number = self.block_of(sample);
-            match blocks.last_mut().filter(|block| block.number == number) {
-                Some(block) => block.samples.push(*sample),
-                None => {
-                    blocks.push(Block { grain: self.grain, number, samples: vec![*sample] });
-                }
-            }
-        }
-        blocks
+    fn unsaved(&self) -> impl Iterator<Item = &Arc<Block>> {
+        let is_saved =
+            |block: &&Arc<Block>| block.samples.last().is_none_or(|last| last.at <= self.saved);
+        self.samples.blocks().skip_while(is_saved)
     }
 }
 

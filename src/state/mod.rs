@@ -356,7 +356,7 @@ impl State {
     /// What is kept of an error budget, by its key; nothing if there is nothing.
     pub fn budget(&self, of: &str) -> Kept {
         let Some(kept) = self.budgets.get(of) else { return Kept::default() };
-        let blocks = kept.blocks.values().map(|block| (**block).clone()).collect();
+        let blocks = kept.blocks.values().cloned().collect();
         Kept { blocks, alarms: kept.alarms.clone() }
     }
 

@@ -73,7 +73,7 @@ impl Batch {
         let of: Arc<str> = format!("{service}/{}", budget.objective()).into();
         self.change(Change::Alarms { of: of.clone(), alarms: budget.alarms().clone() });
         for block in budget.rings().unsaved() {
-            self.change(Change::Block { of: of.clone(), block: Arc::new(block) });
+            self.change(Change::Block { of: of.clone(), block });
         }
         for (grain, oldest) in budget.rings().oldest_blocks() {
             let is_old =

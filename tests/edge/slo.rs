@@ -314,7 +314,7 @@ fn spent(path: &Path) {
     let store = Store::open(path).unwrap();
     let of: Arc<str> = "shop/availability".into();
     let mut changes = vec![Change::Alarms { of: of.clone(), alarms: budget.alarms().clone() }];
-    let blocks = budget.rings().unsaved().into_iter().map(Arc::new);
+    let blocks = budget.rings().unsaved().into_iter();
     changes.extend(blocks.map(|block| Change::Block { of: of.clone(), block }));
     store.commit(&changes, &[]).unwrap();
 }

@@ -13,6 +13,7 @@ mod cohorts;
 mod config_reload;
 mod dead_pools;
 mod defects;
+mod dying_part;
 mod examples;
 mod exhausted;
 mod failing;

@@ -149,8 +149,15 @@ impl Api<'_> {
         {
             eprintln!("{note}");
         }
-        let answer = serde_json::from_slice(&body).map_err(|error| self.strange(error))?;
-        serde_json::from_value(self.shown(answer)).map_err(|error| self.strange(error))
+        self.read(&body).map_err(|error| self.strange(error))
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> serde_json::Result<T> {
+        // Of thousands of services it is a matter of megabytes, which are not taken apart twice.
+        if self.0.json || !may_hold_obeyed(body) {
+            return serde_json::from_slice(body);
+        }
+        serde_json::from_value(self.shown(serde_json::from_slice(body)?))
     }
 
     /// What is to be read by people, without what a terminal would obey: others have written the
@@ -290,6 +297,12 @@ fn is_obeyed(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t') || turns
 }
 
+/// Whether a JSON text may hold any of that: it comes behind a backslash, as DEL, or in more bytes than
+/// one.
+fn may_hold_obeyed(json: &[u8]) -> bool {
+    json.iter().any(|b| matches!(b, b'\\' | 0x7f..))
+}
+
 /// The token in the first line of a file that has one.
 fn token_in(path: &Path) -> Result<String, ApiError> {
     let failed = |error: String| ApiError::Token { path: path.display().to_string(), error };
@@ -320,6 +333,15 @@ mod tests {
         make_plain(&mut value);
         let shown = "\u{fffd}[2Jgone\u{fffd}1m\u{fffd}txt.exe";
         assert_eq!(value, serde_json::json!({"a": [shown, "two\nlines"]}));
+    }
+
+    #[test]
+    fn json_that_may_hold_what_a_terminal_obeys_is_known_by_its_bytes() {
+        for c in (0..=0x9f).chain(0x2020..0x2070).filter_map(char::from_u32) {
+            let json = serde_json::to_vec(&c.to_string()).unwrap();
+            assert!(!is_obeyed(c) || may_hold_obeyed(&json), "{c:?}");
+        }
+        assert!(!may_hold_obeyed(br#"{"name": "shop", "weight": 10.5}"#));
     }
 
     #[test]

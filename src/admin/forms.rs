@@ -7,6 +7,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::upstream::MOST_LABELS;
+
 /// The longest author and the longest reason, in characters: both are kept with what they were said
 /// of, and shown in tables.
 pub(super) const LONGEST_WORDS: usize = 1_024;
@@ -38,6 +40,12 @@ const NOT_BLANK: &str =
 
 /// A label: a name, `=`, and a text without control characters.
 const LABEL: &str = "^[a-z][a-z0-9_]{0,62}=[^\\u0000-\\u001f\\u007f-\\u009f]{1,63}$";
+
+/// Its name alone.
+const LABEL_NAME: &str = "^[a-z][a-z0-9_]{0,62}$";
+
+/// And its text.
+const LABEL_TEXT: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,63}$";
 
 /// `*`, or a revision with or without quotes.
 const CONDITION: &str = "^(\\*|\"[0-9]{1,19}\"|[0-9]{1,19})$";
@@ -119,7 +127,17 @@ fn fields(schema: &str) -> Vec<(&'static str, Value)> {
         ],
         "PutLabelledState" => vec![("label", json!({"pattern": LABEL}))],
         "PostUpstream" => {
-            vec![("address", json!({"pattern": address(), "maxLength": LONGEST_ADDRESS}))]
+            vec![
+                ("address", json!({"pattern": address(), "maxLength": LONGEST_ADDRESS})),
+                (
+                    "labels",
+                    json!({
+                        "maxProperties": MOST_LABELS,
+                        "propertyNames": {"pattern": LABEL_NAME},
+                        "additionalProperties": {"type": "string", "pattern": LABEL_TEXT},
+                    }),
+                ),
+            ]
         }
         _ => Vec::new(),
     }

@@ -1,5 +1,6 @@
 //! Operations on services, pools and upstreams that change no split: orders in, states out.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -18,7 +19,7 @@ use super::{Admin, wire};
 use crate::balance::Member;
 use crate::config::duration;
 use crate::orders::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};
-use crate::upstream::{Address, Label};
+use crate::upstream::{Address, Label, Labels, MOST_LABELS};
 
 /// How long a hold lasts if it does not say.
 const HOLD: Duration = Duration::from_secs(20);
@@ -73,7 +74,7 @@ pub async fn put_upstream_state(
     Ok(Json(wire::UpstreamStateSet { state, in_flight, generation, storing }).into_response())
 }
 
-/// Adds an upstream to a pool, or gives one that is there another weight. It stays until the pool
+/// Adds an upstream to a pool, or gives one that is there another weight or other labels. It stays until the pool
 /// is edited in the file.
 #[utoipa::path(post, path = "/v1/services/{service}/pools/{pool}/upstreams", tag = "operations",
     params(("service" = String, Path), ("pool" = String, Path)),
@@ -82,21 +83,22 @@ pub async fn put_upstream_state(
         (status = 201, description = "It is in the pool", body = wire::UpstreamsChanged),
         (status = 404, description = "No such service or pool", body = Problem),
         (status = 409, description = "It is there already", body = Problem),
-        (status = 422, description = "The address or the weight is none", body = Problem)))]
+        (status = 422, description = "The address, the weight or a label is none", body = Problem)))]
 pub async fn post_upstream(
     State(admin): State<Admin>,
     caller: Caller,
     Path((service, pool)): Path<(String, String)>,
     body: Body<wire::PostUpstream>,
 ) -> Answer {
-    let Json(Object(wire::PostUpstream { address, weight, reason, author })) = body?;
+    let Json(Object(wire::PostUpstream { address, weight, labels, reason, author })) = body?;
     let parsed: Address = address.parse().map_err(|error| bad(format!("address: {error}")))?;
     if weight.is_some_and(|weight| !(1..=10_000).contains(&weight)) {
         return Err(bad("weight: from 1 to 10000"));
     }
+    let labels = labels.map(labels_of).transpose()?;
     let place = Place { service, pool, upstream: Some(parsed.clone()) };
     let by = by(&HeaderMap::new(), &caller, author, reason, false)?;
-    let what = UpstreamOrder::Add { weight };
+    let what = UpstreamOrder::Add { weight, labels };
     let order = Order::Upstream { place: place.clone(), what };
     let granted = give(&admin, &place.service, order, by).await?;
     let generation = granted.generation;
@@ -166,6 +168,17 @@ pub async fn put_labelled_state(
         storing: wire::Storing::of(granted.stored),
     };
     Ok(Json(set).into_response())
+}
+
+/// Labels as they came.
+fn labels_of(given: BTreeMap<String, String>) -> Result<Labels, Problem> {
+    if given.len() > MOST_LABELS {
+        return Err(bad(format!("labels: at most {MOST_LABELS}")));
+    }
+    let one = |(name, text): (&String, &String)| {
+        Label::new(name, text).map_err(|error| bad(format!("labels.{name}: {error}")))
+    };
+    given.iter().map(one).collect()
 }
 
 /// Whether a name that was just added resolves within [`NAME_PATIENCE`].

@@ -326,6 +326,18 @@ where
 /// Up to here floats know each whole number.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// As [`each_once`], or nothing at all.
+fn each_once_if_given<'de, D>(deserializer: D) -> Result<Option<BTreeMap<String, String>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    #[derive(Deserialize)]
+    struct Given(#[serde(deserialize_with = "each_once")] BTreeMap<String, String>);
+
+    let given: Option<Given> = Option::deserialize(deserializer)?;
+    Ok(given.map(|Given(given)| given))
+}
+
 /// A map whose keys differ: of two with one name serde would take the last.
 fn each_once<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
 where
@@ -338,7 +350,7 @@ where
         type Value = BTreeMap<String, T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("pools with their shares")
+            f.write_str("names, each with what is said of it")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {

@@ -1,5 +1,7 @@
 //! `upstream`: a pool and an address in, the pool with or without it out.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use http::Method;
@@ -7,13 +9,14 @@ use http::Method;
 use super::api::{Api, Call, segment};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
+use crate::upstream::Label;
 
 /// Add upstreams to a pool or take them out of it, without touching the others.
 ///
 /// What is changed here stands until the pool's list is edited in the file.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  pointsman upstream add shop/blue 10.0.0.13:9000 --weight 50\n  \
+    after_help = "Examples:\n  pointsman upstream add shop/blue 10.0.0.13:9000 --weight 50 --label zone=a\n  \
                         pointsman upstream remove shop/blue 10.0.0.11:9000"
 )]
 pub struct Upstream {
@@ -23,7 +26,7 @@ pub struct Upstream {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Add an upstream, or give one that is there another weight.
+    /// Add an upstream, or give one that is there another weight or other labels.
     Add {
         /// The pool, as SERVICE/POOL.
         #[arg(value_name = "SERVICE/POOL", value_parser = super::drain::pool)]
@@ -33,6 +36,9 @@ enum What {
         /// Relative to the others of the pool, 1 to 10000 [default: 100, or what it was]
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         weight: Option<u16>,
+        /// One of its labels; may be given up to eight times [default: none, or those it had]
+        #[arg(long = "label", value_name = "NAME=TEXT")]
+        labels: Vec<Label>,
         /// Why; kept with the event.
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
@@ -57,14 +63,22 @@ enum What {
 impl Upstream {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
         match self.what {
-            What::Add { pool, address, weight, reason, reach } => {
+            What::Add { pool, address, weight, labels, reason, reach } => {
                 let path = path(&pool);
                 let author = Some(super::author());
                 let named = match weight {
                     Some(weight) => format!("{address} with weight {weight}"),
                     None => address.clone(),
                 };
-                let post = wire::PostUpstream { address, weight, reason, author };
+                let given = labels.len();
+                let labels: BTreeMap<_, _> =
+                    labels.into_iter().map(|label| (label.name, label.text)).collect();
+                if labels.len() < given {
+                    eprintln!("pointsman: each label has one text: give every name once");
+                    return Ok(Ending::Usage);
+                }
+                let labels = (given > 0).then_some(labels);
+                let post = wire::PostUpstream { address, weight, labels, reason, author };
                 let call = Call::json(Method::POST, &path, &post);
                 change(&reach, call, &format!("{named} is in {}/{}", pool.0, pool.1)).await
             }

@@ -8,7 +8,7 @@ use crate::config::Severity;
 use crate::rollout::{self, Weight};
 use crate::slo::State;
 use crate::split::{BasisPoints, Split};
-use crate::upstream::{BreakerOrder, BreakerState, Proof};
+use crate::upstream::{BreakerOrder, BreakerState, Labels, Proof};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +56,11 @@ pub enum Kind {
         from: u16,
         /// What it is.
         to: u16,
+    },
+    /// An upstream has other labels.
+    Relabelled {
+        /// All that it has now.
+        labels: Labels,
     },
     /// An upstream has left its pool.
     Removed,
@@ -280,6 +285,7 @@ impl Kind {
             | Kind::Activated
             | Kind::Added { .. }
             | Kind::Reweighted { .. }
+            | Kind::Relabelled { .. }
             | Kind::Removed
             | Kind::Refuses { .. }
             | Kind::Accepts => "upstream",
@@ -318,6 +324,7 @@ impl Kind {
         match self {
             Kind::Drained { .. } | Kind::Activated => "drain".into(),
             Kind::Added { .. } | Kind::Reweighted { .. } | Kind::Removed => "membership".into(),
+            Kind::Relabelled { .. } => "labels".into(),
             Kind::Refuses { .. } | Kind::Accepts => "connections".into(),
             Kind::FlagSet { flag, .. } => format!("flag {flag}"),
             Kind::BudgetTurned { .. } => "budget".into(),
@@ -375,6 +382,7 @@ impl Kind {
             Kind::Activated => "activated",
             Kind::Added { .. } => "added",
             Kind::Reweighted { .. } => "reweighted",
+            Kind::Relabelled { .. } => "relabelled",
             Kind::Removed => "removed",
             Kind::BreakerOrdered(BreakerOrder::Auto) => "breaker-set-to-auto",
             Kind::BreakerOrdered(BreakerOrder::Open) => "breaker-set-to-open",
@@ -436,6 +444,7 @@ impl Kind {
             Kind::FlagSet { flag, revision, .. } => format!("{flag} {revision}"),
             Kind::Added { weight } => weight.to_string(),
             Kind::Reweighted { from, to } => format!("{from} {to}"),
+            Kind::Relabelled { labels } => labels.to_string(),
             Kind::Held { length } => format!("{length:?}"),
             Kind::Frozen { length } => format!("{length:?}"),
             Kind::Overridden { length, .. } => format!("{length:?}"),
@@ -490,6 +499,7 @@ impl Kind {
             | Kind::Activated
             | Kind::Added { .. }
             | Kind::Reweighted { .. }
+            | Kind::Relabelled { .. }
             | Kind::Removed
             | Kind::BreakerOrdered(BreakerOrder::Auto | BreakerOrder::Closed)
             | Kind::Accepts

@@ -27,6 +27,8 @@ impl Display for Kind {
             Kind::Activated => f.write_str("active again"),
             Kind::Added { weight } => write!(f, "added with weight {weight}"),
             Kind::Reweighted { from, to } => write!(f, "weight {from} → {to}"),
+            Kind::Relabelled { labels } if labels.is_empty() => f.write_str("has no labels now"),
+            Kind::Relabelled { labels } => write!(f, "has the labels {labels} now"),
             Kind::Removed => f.write_str("removed"),
             Kind::BreakerOrdered(order) => f.write_str(match order {
                 BreakerOrder::Auto => "breaker back to automatic",

@@ -63,7 +63,7 @@ use draft::{Draft, Undecided, View};
 use order::Scope;
 use queue::{Asked, Job, Queue};
 use rollouts::{Done, Watched};
-use upstreams::{find_upstream, upstreams_in, written};
+use upstreams::{find_upstream, labels_in, ordered_labels, upstreams_in, written};
 
 /// The moment of a command.
 #[derive(Clone, Copy, Debug)]
@@ -418,6 +418,7 @@ impl Orders {
             }
         }
         run_time.changed = changed_upstreams(&self.state);
+        run_time.labels = ordered_labels(&self.state);
         let flags = self.state.flags();
         run_time.flags = flags.map(|(name, state)| (name.clone(), state.percent)).collect();
         let watched = self.watched.iter();

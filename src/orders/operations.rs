@@ -3,13 +3,14 @@
 
 use super::draft::Draft;
 use super::{
-    Haste, Made, ModeName, ModeOrder, Place, Refused, UpstreamOrder, upstreams_in, written,
+    Haste, Made, ModeName, ModeOrder, Place, Refused, UpstreamOrder, labels_in, upstreams_in,
+    written,
 };
 use crate::balance::{DEFAULT_WEIGHT, Member};
 use crate::event::{Kind, Subject};
 use crate::snapshot::{Pool, Service, Snapshot};
 use crate::state::What;
-use crate::upstream::{Address, BreakerOrder, Label, Upstream};
+use crate::upstream::{Address, BreakerOrder, Label, Labels, Upstream};
 
 impl Draft<'_> {
     /// Drains an upstream, lets it back in, adds it or removes it.
@@ -49,14 +50,10 @@ impl Draft<'_> {
             UpstreamOrder::Add { .. } if self.view.config.admin.address.is_at(address) => {
                 return Err(Refused::OwnAdmin { address: address.to_string() });
             }
-            UpstreamOrder::Add { weight } => {
-                let (list, kind) = self.with(place, address, weight)?;
-                self.put_upstreams(place, list);
-                kind
-            }
+            UpstreamOrder::Add { weight, labels } => self.add(place, weight, labels)?,
             UpstreamOrder::Remove => {
                 let list = self.without(place, address, service, pool)?;
-                self.put_upstreams(place, list);
+                self.put_upstreams(place, list, None);
                 Kind::Removed
             }
         };
@@ -134,12 +131,60 @@ impl Draft<'_> {
         Ok(Made::Done)
     }
 
-    fn put_upstreams(&mut self, place: &Place, list: Vec<(Address, u16)>) {
+    /// Adds an upstream, or gives it another weight or other labels; answers with what that is.
+    fn add(
+        &mut self,
+        place: &Place,
+        weight: Option<u16>,
+        labels: Option<Labels>,
+    ) -> Result<Kind, Refused> {
+        let Some(address) = &place.upstream else { return Err(no_upstream(place)) };
+        let has = self.labels(place, address);
+        let labels = labels.filter(|labels| *labels != has);
+        let (list, said) = self.with(place, address, weight);
+        let relabelled = labels.clone().map(|labels| Kind::Relabelled { labels });
+        let (kind, more) = match (said, relabelled) {
+            // One that is new has its labels from the start.
+            (Some(added @ Kind::Added { .. }), _) => (added, None),
+            (Some(said), more) => (said, more),
+            (None, Some(relabelled)) => (relabelled, None),
+            (None, None) => {
+                let (pool, address) = (place.pool.clone(), address.to_string());
+                return Err(Refused::Known { pool, address });
+            }
+        };
+        self.put_upstreams(place, list, labels.map(|labels| (address, labels)));
+        if let Some(more) = more {
+            self.say(more, subject(place));
+        }
+        Ok(kind)
+    }
+
+    fn put_upstreams(
+        &mut self,
+        place: &Place,
+        list: Vec<(Address, u16)>,
+        labelled: Option<(&Address, Labels)>,
+    ) {
         let known = self.view.config.service(&place.service);
         let known = known.and_then(|service| service.pool(&place.pool));
         let in_file = known.map(|pool| written(&pool.upstreams));
         let (service, pool, list) = (place.service.clone(), place.pool.clone(), written(&list));
-        self.put(What::Upstreams { service, pool, list, in_file }, None);
+        let mut labels = labels_in(&self.state, &service, &pool);
+        labels.extend(labelled.map(|(address, labels)| (address.to_string(), labels)));
+        labels.retain(|address, _| list.iter().any(|(listed, _)| listed == address));
+        self.put(What::Upstreams { service, pool, list, in_file, labels }, None);
+    }
+
+    /// The labels of an upstream as they are at run time; none for one that is not there.
+    fn labels(&self, place: &Place, address: &Address) -> Labels {
+        let ordered = labels_in(&self.state, &place.service, &place.pool);
+        let from_file = || {
+            let service = self.view.config.service(&place.service);
+            let pool = service.and_then(|service| service.pool(&place.pool));
+            pool.and_then(|pool| pool.labels.get(address)).cloned()
+        };
+        ordered.get(&address.to_string()).cloned().or_else(from_file).unwrap_or_default()
     }
 
     /// The upstreams of a pool as they are at run time.
@@ -152,31 +197,29 @@ impl Draft<'_> {
         upstreams_in(&self.state, &place.service, &place.pool).unwrap_or_else(from_file)
     }
 
-    /// A pool's upstreams with one more or another weight, and what that is.
+    /// A pool's upstreams with one more or another weight, and what that is; nothing if it is there
+    /// and keeps its weight.
     fn with(
         &self,
         place: &Place,
         address: &Address,
         weight: Option<u16>,
-    ) -> Result<(Vec<(Address, u16)>, Kind), Refused> {
+    ) -> (Vec<(Address, u16)>, Option<Kind>) {
         let mut list = self.upstreams(place);
         let known = list.iter_mut().find(|(known, _)| known == address).map(|(_, weight)| weight);
         let said = match (known, weight) {
             (Some(known), Some(weight)) if *known != weight => {
                 let from = std::mem::replace(known, weight);
-                Kind::Reweighted { from, to: weight }
+                Some(Kind::Reweighted { from, to: weight })
             }
-            (Some(_), _) => {
-                let (pool, address) = (place.pool.clone(), address.to_string());
-                return Err(Refused::Known { pool, address });
-            }
+            (Some(_), _) => None,
             (None, weight) => {
                 let weight = weight.unwrap_or(DEFAULT_WEIGHT);
                 list.push((address.clone(), weight));
-                Kind::Added { weight }
+                Some(Kind::Added { weight })
             }
         };
-        Ok((list, said))
+        (list, said)
     }
 
     /// A pool's upstreams without one.

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::rollout::{self, Wishes};
 use crate::snapshot::{Mode, Resolved};
 use crate::split::BasisPoints;
-use crate::upstream::{Address, BreakerOrder, Label};
+use crate::upstream::{Address, BreakerOrder, Label, Labels};
 
 /// Something that is to be changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -228,10 +228,12 @@ pub enum UpstreamOrder {
     Activate,
     /// It ends those it has and takes no more.
     Drain,
-    /// It joins the pool, or gets another weight.
+    /// It joins the pool, or gets another weight or other labels.
     Add {
         /// Relative to the others of the pool; none leaves it as it is.
         weight: Option<u16>,
+        /// All that it has; none leaves them as they are.
+        labels: Option<Labels>,
     },
     /// It leaves the pool; requests it holds end.
     Remove,

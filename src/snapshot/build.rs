@@ -46,6 +46,9 @@ pub struct Traffic {
 /// Upstreams of pools that were changed at run time, by service and pool.
 pub type Changed = HashMap<(Arc<str>, Arc<str>), Vec<(Address, u16)>>;
 
+/// Labels of upstreams that were given at run time, by service and pool.
+pub type Labelled = HashMap<(Arc<str>, Arc<str>), HashMap<Address, Labels>>;
+
 /// What was learnt and ordered since the config was read.
 #[derive(Clone, Debug, Default)]
 pub struct RunTime {
@@ -57,6 +60,8 @@ pub struct RunTime {
     pub flags: HashMap<Arc<str>, BasisPoints>,
     /// Pools whose upstreams are not those of the config.
     pub changed: Changed,
+    /// Labels that take the place of the config's.
+    pub labels: Labelled,
     /// What names resolve to.
     pub resolved: Resolved,
     /// What is noted of the pools of rollouts under way, by service.
@@ -129,7 +134,13 @@ fn build_service(
         let before = before.and_then(|before| before.pool(&pool.name));
         let admin = &blueprint.config.admin.address;
         let reach = (&blueprint.run_time.resolved, admin);
-        let members = members((upstreams, &pool.labels), reach, service, before, now);
+        let ordered = blueprint.run_time.labels.get(&key);
+        // Here and not where a request is: whoever chooses looks no label up.
+        let labels = |address: &Address| {
+            let ordered = ordered.and_then(|ordered| ordered.get(address));
+            ordered.or_else(|| pool.labels.get(address)).cloned().unwrap_or_default()
+        };
+        let members = members((upstreams, &labels), reach, service, before, now);
         let state = before.map(|before| before.state.clone()).unwrap_or_default();
         let pool = Pool { name: pool.name.clone(), members, state };
         pool.assess(&service.stability, now);
@@ -219,7 +230,7 @@ fn stable(service: &config::Service, now: &Split) -> usize {
 }
 
 fn members(
-    (upstreams, labelled): (&[(Address, u16)], &HashMap<Address, Labels>),
+    (upstreams, labels_of): (&[(Address, u16)], &dyn Fn(&Address) -> Labels),
     reach: (&Resolved, &ListenAddress),
     service: &config::Service,
     before: Option<&Pool>,
@@ -234,8 +245,7 @@ fn members(
     let mut seen: HashSet<Address> = HashSet::new();
     let prefer = service.stability.balance.prefer.as_ref();
     for (address, weight) in upstreams {
-        // Here and not where a request is: whoever chooses looks no label up.
-        let labels = labelled.get(address).cloned().unwrap_or_default();
+        let labels = labels_of(address);
         let is_near = prefer.is_some_and(|label| labels.has(label));
         for (address, of, weight, target) in expand(address, *weight, reach) {
             // Listed itself and found behind a name, it is one upstream all the same.

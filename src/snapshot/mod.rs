@@ -26,7 +26,7 @@ use crate::route::RouteTable;
 use crate::upstream::Tally;
 
 pub use attempts::Attempts;
-pub use build::{Blueprint, Changed, Observed, Resolution, Resolved, RunTime, Traffic};
+pub use build::{Blueprint, Changed, Labelled, Observed, Resolution, Resolved, RunTime, Traffic};
 pub use choice::{Asks, By, Choice, Chosen, Committed, Explained, Refusal, Stratum, Why};
 pub use failing_keys::{FailingKeys, Known, Way, client_key};
 pub use opt_in::OptIn;

@@ -1,6 +1,7 @@
 //! What stands until somebody takes it back: orders, and the states of flags. An order is kept as
 //! it is written here, so its fields only grow: a new one has a default.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{About, FilePart};
 use crate::clock::WallTime;
 use crate::split::BasisPoints;
-use crate::upstream::BreakerOrder;
+use crate::upstream::{BreakerOrder, Labels};
 
 /// Something an operator (or a rollout) put above what config and probes say.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +88,10 @@ pub enum What {
         /// it. None if an older version has noted it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         in_file: Option<Vec<(String, u16)>>,
+        /// Labels by address, of those that were given any with such an order; the others have what
+        /// the file says.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        labels: BTreeMap<String, Labels>,
     },
     /// A pool's version cannot run any more: the schema was narrowed.
     Contracted {

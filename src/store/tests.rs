@@ -3,6 +3,7 @@ mod damage;
 mod older;
 mod files;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::rollout::{Hook, Hooks, Judging, Plan, Rollout, Smoke, Strategy};
 use crate::slo::{Budget, DEFAULT_WINDOW, Goal, Kept, Objective, Rings};
 use crate::split::{BasisPoints, Split};
 use crate::state::{About, Draft, FilePart, FlagState, Override, Revision, What};
-use crate::upstream::BreakerOrder;
+use crate::upstream::{BreakerOrder, Label, Labels};
 
 fn shop() -> Arc<str> {
     "shop".into()
@@ -180,6 +181,7 @@ fn overrides() -> Vec<Override> {
             pool: pool(),
             list: vec![(upstream(), 5)],
             in_file: None,
+            labels: BTreeMap::new(),
         },
     ];
     whats.into_iter().map(standing).collect()
@@ -312,6 +314,31 @@ fn an_export_of_what_is_in_memory_is_that_of_the_store() {
     });
     assert_eq!(recalled[0], recalled[1]);
     assert_eq!(recalled[0].0, everything(3).state);
+}
+
+#[test]
+fn labels_that_were_ordered_are_kept_with_their_upstreams() {
+    let labels: Labels = ["zone=a".parse::<Label>().unwrap()].into_iter().collect();
+    let what = |labels: &[(&str, &Labels)]| What::Upstreams {
+        service: "shop".into(),
+        pool: "blue".into(),
+        list: vec![("10.0.0.1:80".into(), 5), ("10.0.0.2:80".into(), 5)],
+        in_file: None,
+        labels: labels.iter().map(|(of, labels)| (of.to_string(), (*labels).clone())).collect(),
+    };
+    // That one was given none is another thing than that nothing was said of it.
+    let all = [("10.0.0.1:80", &labels), ("10.0.0.2:80", &Labels::default())];
+    let store = Store::in_memory();
+    let mut batch = Batch::default();
+    batch.change(Change::Order(Override { what: what(&all), ..overrides().remove(0) }));
+    batch.commit(&store).unwrap();
+    let kept = store.recall().unwrap();
+    let standing = kept.order(&About::upstreams("shop", "blue")).unwrap();
+    assert_eq!(standing.what, what(&all));
+    // As older versions wrote it, and so that they read it where nobody was given any.
+    let json = serde_json::to_value(what(&[])).unwrap();
+    assert_eq!(json["upstreams"].get("labels"), None, "{json}");
+    assert_eq!(serde_json::from_value::<What>(json).unwrap(), what(&[]));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::cli::pointsman;
 use crate::harness::{Client, Edge, Origin, until};
 
 const UPSTREAMS: &str = "/v1/services/shop/pools/only/upstreams";
@@ -56,6 +57,41 @@ async fn what_was_added_outlives_a_reload_until_the_pool_is_edited() {
     let addresses: Vec<_> =
         upstreams(&edge).await.iter().map(|u| u["address"].as_str().unwrap().to_string()).collect();
     assert_eq!(addresses, ["127.0.0.1:9".to_string(), first.address.to_string()]);
+}
+
+#[tokio::test]
+async fn an_added_upstream_goes_with_the_label_that_it_was_given() {
+    let (first, second) = (Origin::named("first").await, Origin::named("second").await);
+    let edge = Edge::before(&[("only", &first)], "").await;
+    let (pool, added) = ("shop/only", second.address.to_string());
+    let admin = edge.admin.to_string();
+    let add = async |more: &[&str]| {
+        let args = [&["upstream", "add", pool, &added, "--admin", &admin], more].concat();
+        pointsman(&args).await
+    };
+    let ran = add(&["--label", "zone=a", "--label", "zone=b"]).await;
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert_eq!(add(&["--label", "Zone=a"]).await.code, 2);
+    let ran = add(&["--label", "zone=a", "--label", "rack=7"]).await;
+    assert_eq!((ran.code, &*ran.out), (0, &*format!("{added} is in {pool}\n")), "{}", ran.err);
+    let labels = async || upstreams(&edge).await[1]["labels"].clone();
+    assert_eq!(labels().await, serde_json::json!({"zone": "a", "rack": "7"}));
+    let status = pointsman(&["status", "shop", "--admin", &admin]).await.out;
+    assert!(status.contains("rack=7 zone=a"), "{status}");
+    let drain = r#"{"label": "zone=a", "state": "drain"}"#;
+    let (status, set) = edge.admin("PUT", "/v1/services/shop/labelled/state", drain).await;
+    assert_eq!((status, &set["upstreams"]), (200, &serde_json::json!([added])));
+    for _ in 0..10 {
+        assert_eq!(edge.get(&[]).await.body, "first");
+    }
+    let many: Vec<String> = (0..9).map(|n| format!("\"l{n}\": \"x\"")).collect();
+    for labels in
+        [&format!("{{{}}}", many.join(", ")), r#"{"zone": ""}"#, r#"{"zone": "a", "zone": "b"}"#]
+    {
+        let body = format!(r#"{{"address": "127.0.0.1:81", "labels": {labels}}}"#);
+        let (status, problem) = edge.admin("POST", UPSTREAMS, &body).await;
+        assert_eq!(status, 422, "{body}: {problem}");
+    }
 }
 
 #[tokio::test]

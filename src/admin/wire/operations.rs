@@ -123,7 +123,7 @@ pub struct ModeSet {
     pub generation: u64,
 }
 
-/// An upstream to be added, or given another weight.
+/// An upstream to be added, or given another weight or other labels.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostUpstream {
@@ -133,6 +133,13 @@ pub struct PostUpstream {
     #[serde(default, deserialize_with = "super::whole_if_given")]
     #[schema(minimum = 1, maximum = 10_000)]
     pub weight: Option<u16>,
+    /// All labels that it has, at most 8; none if left out, or what it had.
+    #[serde(
+        default,
+        deserialize_with = "super::each_once_if_given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub labels: Option<BTreeMap<String, String>>,
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,

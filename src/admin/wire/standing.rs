@@ -49,9 +49,15 @@ impl Standing {
                 let told = message.as_ref().map_or_else(String::new, |told| format!(": {told}"));
                 (None, None, "maintenance", format!("in maintenance{told}"))
             }
-            What::Upstreams { pool, list, .. } => {
-                let list: Vec<String> =
-                    list.iter().map(|(address, weight)| format!("{address}={weight}")).collect();
+            What::Upstreams { pool, list, labels, .. } => {
+                let labels = |address: &String| match labels.get(address) {
+                    Some(labels) if !labels.is_empty() => format!(" ({labels})"),
+                    _ => String::new(),
+                };
+                let one = |(address, weight): &(String, u16)| {
+                    format!("{address}={weight}{}", labels(address))
+                };
+                let list: Vec<String> = list.iter().map(one).collect();
                 let what = format!("upstreams {}", list.join(" "));
                 (Some(pool), None, "upstreams", what)
             }

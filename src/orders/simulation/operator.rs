@@ -8,7 +8,7 @@ use crate::orders::{By, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
 use crate::rollout::{Order as Verb, Strategy, Wishes};
 use crate::split::BasisPoints;
 use crate::state::{Override, What};
-use crate::upstream::BreakerOrder;
+use crate::upstream::{BreakerOrder, Label};
 
 impl Run {
     /// Orders something.
@@ -133,7 +133,13 @@ impl Run {
         let what = match self.dice.below(6) {
             0 | 1 => UpstreamOrder::Drain,
             2 | 3 => UpstreamOrder::Activate,
-            4 => UpstreamOrder::Add { weight: Some(50 + self.dice.below(100) as u16) },
+            4 => {
+                let weight = Some(50 + self.dice.below(100) as u16);
+                let zone = |zone: &str| format!("zone={zone}").parse::<Label>().unwrap();
+                let labels = [None, Some("a"), Some("b")][self.dice.below(3) as usize];
+                let labels = labels.map(|text| [zone(text)].into_iter().collect());
+                UpstreamOrder::Add { weight, labels }
+            }
             _ => UpstreamOrder::Remove,
         };
         self.give(Order::Upstream { place, what }, order)

@@ -4,6 +4,10 @@ use super::*;
 
 /// Two zones in each pool.
 fn zones() -> Bench {
+    Bench::of(&file())
+}
+
+fn file() -> String {
     let zones = |pool: &str, first: &str, second: &str| {
         format!(
             "{pool}.upstreams = [{{ address = \"{first}\", labels = {{ zone = \"a\" }} }}, \
@@ -12,7 +16,7 @@ fn zones() -> Bench {
     };
     let (head, _) = FILE.split_once("blue.upstreams").unwrap();
     let blue = zones("blue", "192.0.2.1:80", "192.0.2.2:80");
-    Bench::of(&format!("{head}{blue}{}", zones("green", "192.0.2.3:80", "192.0.2.4:80")))
+    format!("{head}{blue}{}", zones("green", "192.0.2.3:80", "192.0.2.4:80"))
 }
 
 fn labelled(label: &str, drains: bool) -> Order {
@@ -59,5 +63,47 @@ fn said_twice_it_is_nothing_to_hurry_for() {
     assert!(!said.iter().any(|event| matches!(event.kind, Kind::Unstored { .. })), "{said:?}");
     let is_drained = |event: &&Event| matches!(event.kind, Kind::Drained { .. });
     assert_eq!(said.iter().filter(is_drained).count(), 1, "{said:?}");
+    bench.assert_stored();
+}
+
+#[test]
+fn an_added_upstream_has_the_labels_that_it_was_given() {
+    let mut bench = zones();
+    let add = |weight, labels: Option<&str>| {
+        let place = Place {
+            service: "shop".into(),
+            pool: "blue".into(),
+            upstream: Some("192.0.2.9:80".parse().unwrap()),
+        };
+        let one = |text: &str| text.parse::<crate::upstream::Label>().unwrap();
+        let labels = labels.map(|labels| labels.split_whitespace().map(one).collect());
+        Order::Upstream { place, what: UpstreamOrder::Add { weight, labels } }
+    };
+    let labels = |bench: &Bench| {
+        let pool = &bench.snapshot.service("shop").unwrap().pools[0];
+        let mut members = pool.members.list().iter();
+        let found = members.find(|member| &*member.upstream.name == "192.0.2.9:80").unwrap();
+        found.labels.to_string()
+    };
+    bench.order(add(None, Some("zone=a rack=7")), ada()).unwrap();
+    assert_eq!(labels(&bench), "rack=7 zone=a");
+    // It goes with its zone and comes back with it.
+    bench.order(labelled("zone=a", true), ada()).unwrap();
+    assert!(bench.is_draining("192.0.2.9:80"));
+    bench.order(labelled("zone=a", false), ada()).unwrap();
+    // Another weight leaves them as they are, and so does a start.
+    bench.order(add(Some(7), None), ada()).unwrap();
+    bench.restart(&file(), 0);
+    assert_eq!(labels(&bench), "rack=7 zone=a");
+    let refused = bench.order(add(Some(7), Some("zone=a rack=7")), ada()).unwrap_err();
+    assert!(matches!(refused, Refused::Known { .. }), "{refused}");
+    // Others take the place of all; with none of them it has none.
+    bench.said();
+    bench.order(add(None, Some("zone=b")), ada()).unwrap();
+    assert_eq!(labels(&bench), "zone=b");
+    bench.order(add(None, Some("")), ada()).unwrap();
+    assert_eq!(labels(&bench), "");
+    let said: Vec<String> = bench.said().iter().map(|event| event.words()).collect();
+    assert_eq!(said, ["has the labels zone=b now", "has no labels now"]);
     bench.assert_stored();
 }

@@ -23,7 +23,7 @@ fn ordered() -> Bench {
         pool: "green".into(),
         upstream: Some("192.0.2.4:80".parse().unwrap()),
     };
-    let what = UpstreamOrder::Add { weight: None };
+    let what = UpstreamOrder::Add { weight: None, labels: None };
     bench.order(Order::Upstream { place, what }, ada()).unwrap();
     bench.drain("192.0.2.1:80", "blue", ada()).unwrap();
     let percent = Some(share(4_000));

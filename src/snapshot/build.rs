@@ -229,8 +229,11 @@ fn stable(service: &config::Service, now: &Split) -> usize {
     }
 }
 
+/// What an upstream is labelled with.
+type LabelsOf<'l> = &'l dyn Fn(&Address) -> Labels;
+
 fn members(
-    (upstreams, labels_of): (&[(Address, u16)], &dyn Fn(&Address) -> Labels),
+    (upstreams, labels_of): (&[(Address, u16)], LabelsOf<'_>),
     reach: (&Resolved, &ListenAddress),
     service: &config::Service,
     before: Option<&Pool>,

@@ -380,7 +380,8 @@ def main():
     lacking = [tool for tool in ("nginx", "haproxy", "wrk", "h2load", "valgrind", "strace") if not shutil.which(tool)]
     if lacking:
         sys.exit("not found: " + ", ".join(lacking) + " (nginx-light, haproxy, wrk, nghttp2-client, valgrind, strace)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (20000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     chosen = [name for name in asked.proxies.split(";") if proxies.is_here(name)]
     os.chdir(pathlib.Path(__file__).parent.parent.parent)
     if not os.environ.get("BUILT"):

@@ -98,7 +98,7 @@ def haproxy_config(place, frontend, backends):
         "haproxy.cfg",
         f"""global
   nbthread {place.workers}
-  maxconn 20000
+  maxconn 6000
 defaults
   mode http
   timeout connect 1s

@@ -90,6 +90,58 @@ async fn who_has_left_the_line_is_not_served_and_takes_nobodys_place() {
 }
 
 #[tokio::test]
+async fn a_connection_goes_on_behind_an_upload_of_any_length() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let mut client = edge.client().await;
+    // Around the length up to which pieces are copied, and around that of the rooms.
+    for length in [1, 4_095, 4_096, 4_097, 5_000, 15_000, 16_384, 17_000, 64_000, 70_000, 300_000] {
+        let body = "x".repeat(length);
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        client.send(head + &body).await;
+        let response = client.next_response(false).await;
+        assert_eq!(response.map(|it| it.status), Some(200), "{length}");
+    }
+    assert_eq!(origin.received().len(), 11);
+}
+
+#[tokio::test]
+async fn an_answer_is_over_with_its_last_byte_whatever_its_length() {
+    let origin = Origin::with(|request| {
+        let length = request.head.split(['/', ' ']).nth(2).unwrap().parse().unwrap();
+        Reply::ok(&"x".repeat(length))
+    })
+    .await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let mut clients = Vec::new();
+    let lengths = [1, 4_096, 4_097, 10_000, 16_384, 70_000, 300_000];
+    for length in lengths {
+        let mut client = edge.client().await;
+        client.send(format!("GET /{length} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        assert_eq!(client.response().await.body.len(), length);
+        // It says nothing more, and stays.
+        clients.push(client);
+    }
+    until("all are over", async || {
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        let line = "pointsman_requests_total{service=\"shop\",pool=\"only\",code=\"2xx\"} 7";
+        metrics.lines().any(|said| said == line)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_has_sent_a_whole_upload_is_not_blamed_for_silence() {
+    let origin = Origin::always(Reply::Nothing).await;
+    let edge = Edge::before(&[("only", &origin)], "timeouts.response = \"300ms\"").await;
+    for length in [10, 10_000] {
+        let body = "x".repeat(length);
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        assert_eq!(edge.raw(head + &body).await.status, 504, "{length}");
+    }
+}
+
+#[tokio::test]
 async fn a_long_upload_that_is_answered_early_gets_its_answer() {
     let origin = Origin::named("a").await;
     let edge = Edge::before(&[("only", &origin)], "").await;

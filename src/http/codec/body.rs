@@ -67,6 +67,11 @@ impl BodyReader {
         }
     }
 
+    /// Whether its end needs no more bytes to be known: it has as many as its length says.
+    pub fn is_complete(&self) -> bool {
+        matches!(self, BodyReader::Length(0))
+    }
+
     /// The stream has ended: whether the body had, too.
     pub fn close(&self) -> Result<(), Malformed> {
         match self {

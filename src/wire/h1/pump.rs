@@ -112,6 +112,11 @@ impl Pump {
             }
             match self.poll_write(buffer, to, cx) {
                 Poll::Ready(Ok(())) if self.is_over => return Poll::Ready(Ok(())),
+                // Nothing more will come for it, so nothing must be waited for.
+                Poll::Ready(Ok(())) if self.body.is_complete() => {
+                    self.end(&mut hear);
+                    continue;
+                }
                 Poll::Ready(Ok(())) => {}
                 other => return other,
             }

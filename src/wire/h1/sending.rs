@@ -102,8 +102,7 @@ impl Sending {
 
     /// Whether nothing more of it is to come from the client.
     pub(super) fn is_read(&self) -> bool {
-        self.pump.is_over()
-            || matches!(self.pump.body(), BodyReader::Length(0)) && !self.pump.is_writing()
+        self.pump.is_over() || self.pump.body().is_complete() && !self.pump.is_writing()
     }
 
     /// Whether the body of one that is framed so has yet to come, if so many bytes have. Where its end
@@ -118,7 +117,7 @@ impl Sending {
 
     /// Whether its body has yet to come.
     pub(super) fn upload(&self) -> Upload {
-        let is_whole = self.pump.is_over() || matches!(self.pump.body(), BodyReader::Length(0));
+        let is_whole = self.pump.is_over() || self.pump.body().is_complete();
         if is_whole { Upload::Done } else { Upload::ToCome }
     }
 

@@ -11,6 +11,7 @@ mod allocations;
 mod cli;
 mod cohorts;
 mod config_reload;
+mod corpus;
 mod dead_pools;
 mod defects;
 mod dying_part;

@@ -28,6 +28,12 @@ impl Line {
         span(self.value, self.value_end).of(bytes)
     }
 
+    /// Whether there is one space before its value and none behind, as nearly all write it.
+    pub fn is_evenly_spaced(self, bytes: &[u8]) -> bool {
+        let before = span(self.colon + 1, self.value).of(bytes);
+        before == b" " && self.end == self.value_end + 2
+    }
+
     /// All of it, with its end.
     pub fn whole(self) -> Span {
         span(self.name, self.end)

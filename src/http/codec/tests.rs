@@ -1,5 +1,7 @@
 //! What a message is taken for, however it is cut.
 
+mod corpus;
+mod differences;
 mod properties;
 mod requests;
 mod responses;

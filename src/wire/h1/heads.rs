@@ -1,6 +1,6 @@
 //! Heads on their way out: what came in and what is decided of it in, bytes out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use http::Version;
 use http::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
@@ -50,15 +50,17 @@ pub(super) fn request(head: Flat<'_>, edits: &Edits, parts: &RequestParts<'_>, i
     if parts.nominates {
         named.extend(hop_by_hop::tokens(view.all_of(FieldId::Connection)));
     }
+    let framing = Respelled::of(head);
     let is_named = |name: &[u8]| named.iter().any(|gone| gone.eq_ignore_ascii_case(name));
     let goes_on = |line: &Line| {
-        let is_gone = line.id.is_some_and(|id| gone.has(id));
+        let is_gone = line.id.is_some_and(|id| gone.has(id)) || framing.is_odd(line);
         let is_protected = line.id.is_some_and(|id| hop_by_hop::OF_MESSAGES.has(id));
         !is_gone
             && (named.is_empty() || is_protected || !is_named(line.name(head.bytes)))
             && (!drops_odd_names || line.is_plain)
     };
     write::lines(head.bytes, head.lines, goes_on, into);
+    framing.write(gone, into);
     for edit in edits.list() {
         let Edit::Set(id, text) = edit else { continue };
         let value = match text {
@@ -79,6 +81,63 @@ pub(super) fn request(head: Flat<'_>, edits: &Edits, parts: &RequestParts<'_>, i
         write::field(b"connection", b"upgrade", into);
     }
     into.extend_from_slice(HEAD_END);
+}
+
+/// What says how a body is framed, in the one spelling that everybody reads alike: `CHUNKED` is no coding
+/// to some, and `010` is eight. Lines in that spelling go on as they came, for nearly all are.
+struct Respelled<'r> {
+    head: Flat<'r>,
+    /// Whether any line was in another one.
+    has_odd: Cell<bool>,
+}
+
+impl<'r> Respelled<'r> {
+    fn of(head: Flat<'r>) -> Respelled<'r> {
+        Respelled { head, has_odd: Cell::new(false) }
+    }
+
+    /// Whether this line is in another spelling, and so goes no further.
+    fn is_odd(&self, line: &Line) -> bool {
+        let bytes = self.head.bytes;
+        let is_usual = match line.id {
+            Some(FieldId::ContentLength) => {
+                matches!(line.name(bytes), b"content-length" | b"Content-Length")
+                    && line.value(bytes) == number(line.value(bytes))
+            }
+            Some(FieldId::TransferEncoding) => {
+                matches!(line.name(bytes), b"transfer-encoding" | b"Transfer-Encoding")
+                    && line.value(bytes) == b"chunked"
+            }
+            _ => return false,
+        };
+        let is_odd = !is_usual || !line.is_evenly_spaced(bytes);
+        self.has_odd.set(self.has_odd.get() || is_odd);
+        is_odd
+    }
+
+    /// Writes those that were, but for fields that are gone anyway.
+    fn write(&self, gone: Known, into: &mut Vec<u8>) {
+        if !self.has_odd.get() {
+            return;
+        }
+        for line in self.head.lines {
+            let Some(id) = line.id.filter(|id| !gone.has(*id) && self.is_odd(line)) else {
+                continue;
+            };
+            // The codec has let no other value through.
+            let value = match id {
+                FieldId::ContentLength => number(line.value(self.head.bytes)),
+                _ => b"chunked",
+            };
+            write::field(id.name().as_str().as_bytes(), value, into);
+        }
+    }
+}
+
+/// A number without the zeros before it.
+fn number(digits: &[u8]) -> &[u8] {
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    &digits[zeros.min(digits.len().saturating_sub(1))..]
 }
 
 /// How an answer's connection goes on.
@@ -170,10 +229,14 @@ pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut Vec<
         })
     };
     let only_adds = edits.iter().all(|edit| matches!(edit, response::Edit::Add(..)));
+    let framing = Respelled::of(head);
     let goes_on = |line: &Line| {
-        !line.id.is_some_and(|id| gone.has(id)) && (only_adds || !is_edited(line.name(head.bytes)))
+        !line.id.is_some_and(|id| gone.has(id))
+            && !framing.is_odd(line)
+            && (only_adds || !is_edited(line.name(head.bytes)))
     };
     write::lines(head.bytes, head.lines, goes_on, into);
+    framing.write(gone, into);
     for edit in &edits {
         if let response::Edit::Set(name, value) | response::Edit::Add(name, value) = edit {
             write::field(name.as_str().as_bytes(), value.as_bytes(), into);
@@ -299,6 +362,33 @@ mod tests {
             passed(switch, Out::AsSaid, Going::Switched),
             "HTTP/1.1 101 Go|connection: upgrade|upgrade: websocket"
         );
+    }
+
+    #[test]
+    fn what_says_where_a_body_ends_is_spelled_as_everybody_reads_it() {
+        let of = |line: &str| {
+            let text = passed(
+                &format!("HTTP/1.1 200 OK\r\ndate: x\r\n{line}\r\na: 1"),
+                Out::AsSaid,
+                Going::Silently,
+            );
+            text.strip_prefix("HTTP/1.1 200 OK|date: x|").unwrap().to_string()
+        };
+        for usual in ["Content-Length: 10", "content-length: 0", "transfer-encoding: chunked"] {
+            assert_eq!(of(usual), format!("{usual}|a: 1"));
+        }
+        for odd in [
+            "Content-Length: 010",
+            "content-length:10",
+            "CONTENT-LENGTH: 10",
+            "content-length: 10 ",
+        ] {
+            assert_eq!(of(odd), "a: 1|content-length: 10", "{odd}");
+        }
+        assert_eq!(of("content-length: 000"), "a: 1|content-length: 0");
+        for odd in ["transfer-encoding: CHUNKED", "transfer-encoding:\tchunked"] {
+            assert_eq!(of(odd), "a: 1|transfer-encoding: chunked", "{odd}");
+        }
     }
 
     #[test]

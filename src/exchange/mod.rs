@@ -36,6 +36,7 @@ use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::{FieldId, Fields};
 use crate::http::forwarded::{self, Client, Peer};
+use crate::http::forwards::Forwards;
 use crate::http::hop_by_hop;
 use crate::http::response::Additions;
 use crate::http::trace_context::{TraceContext, hex};
@@ -244,6 +245,15 @@ impl Exchange {
             forwarded::client(&fields, peer, &server.trusted_proxies);
         (self.noted.client, self.noted.is_client_doubtful) = (client, is_doubtful);
         self.noted.connection_age = self.started.elapsed_since(snapshot.moment(peer.since));
+        match Forwards::asked(head.method, &fields) {
+            Forwards::Any => {}
+            Forwards::None => {
+                return Admission::Answer(Box::new(Answer::nothing(&self.request_id)));
+            }
+            Forwards::Left(more) => {
+                self.edits.set(FieldId::MaxForwards, Text::Own(HeaderValue::from(more)));
+            }
+        }
         let incoming = Incoming { head: *head, peer, host, authority, fields, client };
         let draws = self.draws.clone();
         self.upload = head.upload;

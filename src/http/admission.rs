@@ -177,6 +177,10 @@ pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, 
     if fields.may_have(FRAMING) {
         framing(&fields)?;
     }
+    if *head.method == Method::TRACE {
+        // What it shows is what proxies have added, and cookies that scripts may not read.
+        return Err(BadRequest::Trace);
+    }
     target(head)?;
     path(head.target.path)?;
     if let Some(expectation) = fields.first(FieldId::Expect)

@@ -64,6 +64,13 @@ impl Answer {
 }
 
 impl Answer {
+    /// That there is nothing to say, and that this is right.
+    pub fn nothing(request_id: &HeaderValue) -> Answer {
+        let id = (FieldId::RequestId.name().clone(), request_id.clone());
+        let fields = SmallVec::from_iter([id]);
+        Answer { status: 204, fields, body: Bytes::new(), keeps_connection: true }
+    }
+
     /// The same for a client that had better wait so long.
     pub fn retry_after(mut self, length: Duration) -> Answer {
         let seconds = length.as_secs_f64().ceil().max(1.0) as u64;

@@ -76,6 +76,8 @@ pub enum BadRequest {
     Version,
     /// `CONNECT`: this is no forward proxy.
     Connect,
+    /// `TRACE`, which would show a client what is between it and the upstream.
+    Trace,
     /// Any other breach of HTTP's grammar.
     Malformed,
     /// Too many bytes or fields before the body.
@@ -101,7 +103,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 27] = [
+    pub const REASONS: [&'static str; 28] = [
         "no_host",
         "host",
         "field_name",
@@ -116,6 +118,7 @@ impl Cause {
         "http2",
         "version",
         "connect",
+        "trace",
         "malformed",
         "header_too_large",
         "expectation",
@@ -228,6 +231,7 @@ impl BadRequest {
             BadRequest::Http2 => "http2",
             BadRequest::Version => "version",
             BadRequest::Connect => "connect",
+            BadRequest::Trace => "trace",
             BadRequest::Malformed => "malformed",
             BadRequest::HeaderTooLarge => "header_too_large",
             BadRequest::Expectation => "expectation",
@@ -258,6 +262,7 @@ impl BadRequest {
             BadRequest::Http2 => (400, "this is HTTP/2, and HTTP/1.1 is spoken here", false),
             BadRequest::Version => (505, "only HTTP/1.0 and HTTP/1.1 are spoken here", false),
             BadRequest::Connect => (405, "CONNECT is not served here", false),
+            BadRequest::Trace => (405, "TRACE is not served here", true),
             BadRequest::Malformed => (400, "the request is not valid HTTP", false),
             BadRequest::HeaderTooLarge => (431, "the header section is too large", false),
             BadRequest::Expectation => (417, "the only expectation is 100-continue", false),
@@ -287,6 +292,7 @@ mod tests {
             Http2,
             Version,
             Connect,
+            Trace,
             Malformed,
             HeaderTooLarge,
             Expectation,

@@ -66,6 +66,8 @@ fields! {
     Host, b"host";
     /// `Keep-Alive`.
     KeepAlive, b"keep-alive";
+    /// `Max-Forwards`.
+    MaxForwards, b"max-forwards";
     /// `Proxy-Authentication-Info`.
     ProxyAuthenticationInfo, b"proxy-authentication-info";
     /// `Proxy-Authorization`.

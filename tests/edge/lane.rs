@@ -90,6 +90,80 @@ async fn who_has_left_the_line_is_not_served_and_takes_nobodys_place() {
 }
 
 #[tokio::test]
+async fn a_trace_is_refused_and_its_connection_goes_on() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let mut client = edge.client().await;
+    client.send("TRACE / HTTP/1.1\r\nhost: a\r\ncookie: secret\r\n\r\n").await;
+    let response = client.response().await;
+    assert_eq!(response.status, 405);
+    assert!(!response.body.contains("secret") && response.body.contains("TRACE"), "{response:?}");
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(client.response().await.status, 200);
+    assert!(origin.only().head.starts_with("GET "));
+    until("it is counted", async || {
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        metrics.contains("pointsman_refused_total{reason=\"trace\"} 1")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn options_go_on_as_often_as_they_may() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let mut client = edge.client().await;
+    let mut ask = async |method: &str, most: &str| {
+        let head = format!("{method} / HTTP/1.1\r\nhost: a\r\nMax-Forwards: {most}\r\n\r\n");
+        client.send(head).await;
+        client.response().await.status
+    };
+    assert_eq!(ask("OPTIONS", "0").await, 204);
+    assert_eq!(origin.received().len(), 0);
+    assert_eq!(ask("OPTIONS", "1").await, 200);
+    assert_eq!(ask("OPTIONS", "12").await, 200);
+    // Others do not ask (RFC 9110, 7.6.2).
+    assert_eq!(ask("GET", "0").await, 200);
+    let told: Vec<_> =
+        origin.received().iter().map(|got| got.fields("max-forwards").join("+")).collect();
+    assert_eq!(told, ["0", "11", "0"]);
+}
+
+#[tokio::test]
+async fn trailers_go_to_who_takes_them_so_far_as_they_decide_nothing() {
+    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\
+                   X-Sum: 1\r\nContent-Length: 9\r\nSet-Cookie: a=b\r\nServer-Timing: a\r\nX_Odd: 1\r\n\r\n";
+    let origin = Origin::always(Reply::Bytes(answer.to_vec())).await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let ask = async |version: &str, fields: &str| {
+        let mut client = edge.client().await;
+        let head = format!("GET / HTTP/{version}\r\nhost: a\r\nconnection: close\r\n{fields}\r\n");
+        client.send(head).await;
+        let got = String::from_utf8(client.rest().await).unwrap();
+        got.split_once("\r\n\r\n").unwrap().1.to_string()
+    };
+    let passed = "3\r\nabc\r\n0\r\nX-Sum: 1\r\nServer-Timing: a\r\n\r\n";
+    assert_eq!(ask("1.1", "TE: trailers\r\n").await, passed);
+    assert_eq!(ask("1.1", "TE: gzip, Trailers\r\n").await, passed);
+    for fields in ["", "TE: gzip\r\n", "Trailer: X-Sum\r\n"] {
+        assert_eq!(ask("1.1", fields).await, "3\r\nabc\r\n0\r\n\r\n", "{fields}");
+    }
+    assert_eq!(ask("1.0", "TE: trailers\r\n").await, "abc");
+}
+
+#[tokio::test]
+async fn trailers_of_requests_go_no_further() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let post = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: X-Sum\r\n\r\n\
+                3\r\nabc\r\n0\r\nX-Sum: 1\r\nHost: b\r\n\r\n";
+    assert_eq!(edge.raw(post).await.status, 200);
+    let received = origin.only();
+    assert_eq!(received.body, b"3\r\nabc\r\n0\r\n\r\n");
+    assert_eq!(received.fields("trailer"), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_connection_goes_on_behind_an_upload_of_any_length() {
     let origin = Origin::named("a").await;
     let edge = Edge::before(&[("only", &origin)], "").await;

@@ -210,5 +210,8 @@ pub fn write_size(length: usize, into: &mut Vec<u8>) {
 /// The end of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
+/// The line of the last chunk, behind which trailers may come.
+pub const LAST_SIZE: &[u8] = b"0\r\n";
+
 /// The end of a body without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

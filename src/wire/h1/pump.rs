@@ -9,7 +9,10 @@ use std::task::{Context, Poll};
 use super::super::socket::Socket;
 use super::buffer::Buffer;
 use crate::http::codec::body::{BodyReader, Event};
-use crate::http::codec::chunks::{self, CHUNK_END, LAST_CHUNK};
+use crate::http::codec::chunks::{self, CHUNK_END, LAST_CHUNK, LAST_SIZE};
+use crate::http::codec::lines::Line;
+use crate::http::codec::write::{self, HEAD_END};
+use crate::http::trailers;
 
 /// Pieces up to this length are copied behind what is before them, so that they leave in one write; larger
 /// ones are written where they lie.
@@ -45,6 +48,7 @@ pub(super) struct Pump {
     /// Then this.
     tail: &'static [u8],
     is_over: bool,
+    passes_trailers: bool,
     /// Bytes that have moved, in or out.
     pub(super) moved: u64,
 }
@@ -53,7 +57,13 @@ impl Pump {
     /// A body that is read so, and written in chunks or as it is, behind `lead`.
     pub(super) fn new(body: BodyReader, in_chunks: bool, lead: Vec<u8>) -> Pump {
         let (written, piece, moved) = (0, 0, 0);
-        Pump { body, in_chunks, lead, written, piece, tail: &[], is_over: false, moved }
+        let (is_over, passes_trailers, tail) = (false, false, &[][..]);
+        Pump { body, in_chunks, lead, written, piece, tail, is_over, passes_trailers, moved }
+    }
+
+    /// What comes behind the body goes on, too, so far as it may.
+    pub(super) fn passing_trailers(self) -> Pump {
+        Pump { passes_trailers: true, ..self }
     }
 
     /// Whether it waits for the receiver.
@@ -209,8 +219,15 @@ impl Pump {
 
     fn end(&mut self, hear: &mut impl FnMut(Option<&[u8]>, bool)) {
         self.is_over = true;
-        if self.in_chunks {
-            self.lead.extend_from_slice(LAST_CHUNK);
+        match self.body.trailers() {
+            Some((lines, bytes)) if self.in_chunks && self.passes_trailers => {
+                let may_go_on = |line: &Line| trailers::may_go_on(line.name(bytes));
+                self.lead.extend_from_slice(LAST_SIZE);
+                write::lines(bytes, lines.list(), may_go_on, &mut self.lead);
+                self.lead.extend_from_slice(HEAD_END);
+            }
+            _ if self.in_chunks => self.lead.extend_from_slice(LAST_CHUNK),
+            _ => {}
         }
         hear(None, true);
     }

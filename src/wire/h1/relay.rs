@@ -17,8 +17,11 @@ use crate::http::codec::framing::Framing;
 use crate::http::codec::lines::Lines;
 use crate::http::codec::response::ResponseReader;
 use crate::http::failure::Cause;
+use crate::http::fields::{FieldId, Fields};
 use crate::http::hop_by_hop;
+use crate::http::old_client;
 use crate::http::response;
+use crate::http::trailers;
 use crate::http::view::{Flat, View};
 
 /// Room for what we add to a head, and for the small body that follows it, in bytes.
@@ -65,6 +68,9 @@ impl Request<'_> {
             return Then::Linger;
         }
         let mut down = Pump::new(BodyReader::new(framing), out.is_chunked(), lead);
+        if self.takes_trailers() {
+            down = down.passing_trailers();
+        }
         if let Err(cause) = self.move_bodies(&mut relay, sending, &mut down, &mut upstream).await {
             relay.failed(cause);
             if out == Out::UntilClose {
@@ -87,6 +93,13 @@ impl Request<'_> {
             Going::Over => Then::Close,
             _ => Then::Next,
         }
+    }
+
+    /// Whether the client has said that it takes trailers, in a version that has them.
+    fn takes_trailers(&self) -> bool {
+        old_client::knows_chunks(self.head.version)
+            && self.lines.known().has(FieldId::Te)
+            && trailers::are_taken(&Fields::new(View::Flat(self.flat)))
     }
 
     /// Moves bytes both ways until the client has all of the answer.

@@ -1,0 +1,119 @@
+//! Fields behind a body (RFC 9110 section 6.5): a client's head and an upstream's trailers in, which of
+//! them go on out.
+//!
+//! Some recipients merge trailers into the head, so that what decides about a message must not come in
+//! them: neither framing nor routing, who somebody is, what may be kept, or how the content is read. Those
+//! of requests go no further, as no upstream has said that it takes any.
+
+use super::fields::{FieldId, Fields};
+use super::{admission, claims, list};
+
+/// What begins so decides.
+const FAMILIES: [&str; 7] =
+    ["access-control-", "content-", "cross-origin-", "if-", "proxy-", "sec-", "x-forwarded"];
+
+/// And so do these, beside all that rules of ours are about.
+const SINGLE: [&str; 27] = [
+    "age",
+    "allow",
+    "alt-svc",
+    "authentication-info",
+    "authorization",
+    "cache-control",
+    "clear-site-data",
+    "expires",
+    "location",
+    "max-forwards",
+    "pragma",
+    "range",
+    "referrer-policy",
+    "refresh",
+    "retry-after",
+    "set-cookie",
+    "set-cookie2",
+    "status",
+    "strict-transport-security",
+    "surrogate-control",
+    "cdn-cache-control",
+    "vary",
+    "via",
+    "warning",
+    "www-authenticate",
+    "x-content-type-options",
+    "x-frame-options",
+];
+
+/// Whether the client has said that it takes trailers.
+pub fn are_taken(request: &Fields<'_>) -> bool {
+    let mut codings = request.all(FieldId::Te).flat_map(list::tokens);
+    codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Whether a trailer of this name may go on.
+pub fn may_go_on(name: &[u8]) -> bool {
+    let begins = |family: &&str| {
+        name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family.as_bytes()))
+    };
+    admission::is_plain_name(name)
+        && FieldId::of_line(name).is_none()
+        && !claims::is_claim(name)
+        && !FAMILIES.iter().any(|family| begins(&family))
+        && !SINGLE.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+    use http::header::TE;
+
+    #[test]
+    fn what_decides_about_a_message_does_not_come_behind_it() {
+        for name in ["x-sum", "Server-Timing", "grpc-status", "grpc-message", "Digest", "etag"] {
+            assert!(may_go_on(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "Content-Length",
+            "transfer-encoding",
+            "content-encoding",
+            "Content-Security-Policy",
+            "host",
+            "connection",
+            "upgrade",
+            "te",
+            "Trailer",
+            "Authorization",
+            "www-authenticate",
+            "proxy-authenticate",
+            "Set-Cookie",
+            "cookie",
+            "cache-control",
+            "Location",
+            "vary",
+            "x-forwarded-for",
+            "x-forwarded",
+            "x-request-id",
+            "x-pointsman-fallback",
+            "x-real-ip",
+            "forwarded",
+            "if-match",
+            "a_b",
+            "a.b",
+        ] {
+            assert!(!may_go_on(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_client_takes_them_that_says_so() {
+        let of = |lines: &[&'static str]| {
+            let mut map = HeaderMap::new();
+            for line in lines {
+                map.append(TE, line.parse().unwrap());
+            }
+            are_taken(&Fields::new(&map))
+        };
+        assert!(of(&["trailers"]) && of(&["gzip;q=0.5, Trailers"]) && of(&["gzip", "trailers"]));
+        assert!(!of(&[]) && !of(&["gzip"]) && !of(&["trailers;q=1"]) && !of(&["xtrailers"]));
+    }
+}

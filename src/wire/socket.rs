@@ -1,12 +1,13 @@
 //! A connection's socket, of a client or of an upstream: bytes in, bytes out.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::os::fd::AsFd;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::http::forwarded::Peer;
@@ -19,6 +20,47 @@ pub enum Socket {
     Tcp(TcpStream),
     /// A Unix domain socket.
     Unix(UnixStream),
+}
+
+/// Waits for the other end's end.
+#[derive(Debug)]
+pub(super) struct End(Socket);
+
+impl End {
+    /// Ready when the other end has ended the connection or its side of it, so far as what it sent
+    /// before has found room here.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // What is there is not wanted yet: asked again only when more has come, or the end.
+        let unwanted = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        loop {
+            let is_over = match &self.0 {
+                Socket::Tcp(tcp) => {
+                    let is_over = ready!(tcp.poll_read_ready(cx)).is_err()
+                        || has_ended(tcp.ready(Interest::READABLE), cx);
+                    let _ = tcp.try_io(Interest::READABLE, unwanted);
+                    is_over
+                }
+                Socket::Unix(unix) => {
+                    let is_over = ready!(unix.poll_read_ready(cx)).is_err()
+                        || has_ended(unix.ready(Interest::READABLE), cx);
+                    let _ = unix.try_io(Interest::READABLE, unwanted);
+                    is_over
+                }
+            };
+            if is_over {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+/// Whether what a socket is ready for is its end.
+fn has_ended(ready: impl Future<Output = io::Result<Ready>>, cx: &mut Context<'_>) -> bool {
+    match pin!(ready).poll(cx) {
+        Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+        Poll::Ready(Err(_)) => true,
+        Poll::Pending => false,
+    }
 }
 
 impl Socket {
@@ -54,6 +96,19 @@ impl Socket {
             Socket::Unix(unix) => unix.try_read(&mut [0]),
         };
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// What tells of the other end's end, whatever has not been read before it.
+    pub(super) fn end(&self) -> io::Result<End> {
+        // Another descriptor, as what is waited for on this one is more bytes.
+        Ok(End(match self {
+            Socket::Tcp(tcp) => {
+                Socket::Tcp(TcpStream::from_std(tcp.as_fd().try_clone_to_owned()?.into())?)
+            }
+            Socket::Unix(unix) => {
+                Socket::Unix(UnixStream::from_std(unix.as_fd().try_clone_to_owned()?.into())?)
+            }
+        }))
     }
 
     /// Has the end of the connection be a reset, by which the other end sees that something is missing.

@@ -90,6 +90,28 @@ async fn who_has_left_the_line_is_not_served_and_takes_nobodys_place() {
 }
 
 #[tokio::test]
+async fn who_has_left_the_line_is_seen_whatever_it_has_sent() {
+    let origin = Origin::named("a").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let hold = r#"{"mode": "hold", "for": "5m", "most": 5}"#;
+    assert_eq!(edge.admin("PUT", "/v1/services/shop/mode", hold).await.0, 200);
+    let waiting =
+        async || edge.admin("GET", "/v1/status", "").await.1["services"][0]["waiting"].clone();
+    // More than is read ahead, and no more than the kernel takes.
+    let body = "x".repeat(90 * 1024);
+    let head =
+        format!("POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: {}\r\n\r\n", body.len());
+    let clients = crate::harness::connect(edge.address, 5, &(head.clone() + &body)).await;
+    let mut stays = clients.into_iter().next().unwrap();
+    until("one stands in line", async || waiting().await == 1).await;
+    let serve = r#"{"mode": "serve"}"#;
+    assert_eq!(edge.admin("PUT", "/v1/services/shop/mode", serve).await.0, 200);
+    assert_eq!(stays.response().await.status, 200);
+    let received = origin.received();
+    assert_eq!(received.iter().filter(|one| one.body.len() == body.len()).count(), 1);
+}
+
+#[tokio::test]
 async fn a_trace_is_refused_and_its_connection_goes_on() {
     let origin = Origin::named("a").await;
     let edge = Edge::before(&[("only", &origin)], "").await;

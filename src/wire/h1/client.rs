@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::super::socket::Socket;
+use super::super::socket::{End, Socket};
 use super::super::stop::Stop;
 use super::buffer::Buffer;
 use super::timer::Timer;
@@ -28,6 +28,8 @@ pub(super) struct Client {
     pub(super) socket: Socket,
     /// What it has sent and nobody has read.
     pub(super) inbox: Buffer,
+    /// What tells that it has left while it has sent more than is read.
+    end: Option<End>,
     pub(super) timer: Timer,
     pub(super) limits: ClientLimits,
 }
@@ -50,7 +52,7 @@ impl Client {
         stop: Arc<Stop>,
     ) -> Client {
         let (inbox, timer) = (Buffer::default(), Timer::new(clock, stop));
-        Client { socket, inbox, timer, limits }
+        Client { socket, inbox, end: None, timer, limits }
     }
 
     /// Waits for the first byte of a request, of the connection's first for as long as for its head;
@@ -106,8 +108,8 @@ impl Client {
         .await
     }
 
-    /// Ready when the client has left. What it sends ahead is kept, so far as there is room for it:
-    /// behind that nobody sees it leave.
+    /// Ready when the client has left. What it sends ahead is kept, so far as there is room for it; what
+    /// is behind that stays where it is.
     pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.inbox.len() < AHEAD {
             match ready!(self.inbox.poll_fill(&mut self.socket, cx)) {
@@ -115,7 +117,16 @@ impl Client {
                 Ok(0) | Err(_) => return Poll::Ready(()),
             }
         }
-        Poll::Pending
+        if self.end.is_none() {
+            // Without a descriptor for it nobody sees the client leave, and it is waited for in vain.
+            self.end = self.socket.end().ok();
+        }
+        self.end.as_ref().map_or(Poll::Pending, |end| end.poll(cx))
+    }
+
+    /// A request begins, and none is waited with any more.
+    pub(super) fn forget_end(&mut self) {
+        self.end = None;
     }
 
     /// Waits for this long, or until the client has left; whether it has.

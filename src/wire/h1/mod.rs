@@ -118,6 +118,7 @@ impl Lane {
                 }
             };
             is_next = true;
+            client.forget_end();
             let bytes = client.inbox.split(head.length);
             let request = Request::new(self, client, peer, &head, bytes.bytes(), requests.lines());
             match request.serve(responses).await {

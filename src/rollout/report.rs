@@ -242,5 +242,26 @@ fn time(at: WallTime) -> String {
 
 /// Text of others in a table.
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+    let mut cell = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' => cell.push(' '),
+            // In Markdown each stands for itself behind a backslash; without one it could begin a tag.
+            '\\' | '|' | '<' | '>' | '&' | '`' | '*' | '[' | ']' | '~' => cell.extend(['\\', c]),
+            c => cell.push(c),
+        }
+    }
+    cell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell;
+
+    #[test]
+    fn a_target_is_shown_in_a_cell_and_is_no_markdown() {
+        assert_eq!(cell("/a?b=c_d"), "/a?b=c_d");
+        assert_eq!(cell("/\"><script>x</script>"), "/\"\\>\\<script\\>x\\</script\\>");
+        assert_eq!(cell("[a](b) `c` | &lt;\n"), "\\[a\\](b) \\`c\\` \\| \\&lt; ");
+    }
 }

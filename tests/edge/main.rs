@@ -30,6 +30,7 @@ mod rollouts;
 mod rude_clients;
 mod said;
 mod routing;
+mod shown;
 mod standing;
 mod state_files;
 mod slo;

@@ -35,6 +35,7 @@ mod standing;
 mod state_files;
 mod slo;
 mod saved_files;
+mod soak;
 mod source;
 mod steady_load;
 mod stopping;

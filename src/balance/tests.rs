@@ -297,10 +297,10 @@ fn who_has_shown_something_is_tried_first_and_then_who_has_waited_longest() {
     assert_eq!((due(&bench, 900), due(&bench, 1_100)), (None, Some(0)), "once a second");
     bench.upstream(2).note_accepted(3, bench.now + Duration::from_millis(1));
     assert_eq!(due(&bench, 1_100), Some(2));
-    bench.upstream(1).come_back(bench.now);
+    bench.upstream(1).come_back(bench.upstream(1).look(), bench.now);
     let next = bench.members.next_trial(Moment::default()).map(|(place, _)| place);
     assert_eq!((next, due(&bench, 1_100)), (Some(2), Some(2)));
-    bench.upstream(2).come_back(bench.now);
+    bench.upstream(2).come_back(bench.upstream(2).look(), bench.now);
     assert_eq!(due(&bench, 1_100), None, "its own time stands while another is well");
     assert_eq!(due(&bench, 5_100), Some(0));
 }

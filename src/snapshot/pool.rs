@@ -294,6 +294,7 @@ impl Pool {
     /// be over: a slow start, and the pool's open breaker when somebody is well.
     pub fn assess(&self, stability: &Stability, now: Moment) -> Standing {
         let slow_start = stability.balance.slow_start;
+        let opening = self.state.breaker.opening();
         for member in self.members.list() {
             member.upstream.refresh(slow_start, now);
         }
@@ -301,8 +302,8 @@ impl Pool {
         let state = &self.state;
         state.has_nobody.store(standing.has_nobody(), Ordering::Relaxed);
         state.stays_near.store(self.members.stay_near(), Ordering::Relaxed);
-        if standing.available > 0 && state.breaker.is_open() {
-            state.breaker.close(now);
+        if standing.available > 0 && opening.is_open() {
+            state.breaker.close_as(opening, now);
         }
         if stability.balance.by == Policy::Latency {
             state.usual.store(self.members.usual_latency(now).to_bits(), Ordering::Relaxed);

@@ -7,7 +7,7 @@
 //! closes by [`Trials`](super::Trials), which decide who is tried when and what comes of it. An
 //! operator's order stands above all that.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::window::Window;
@@ -85,7 +85,8 @@ pub struct Fared {
 /// One breaker.
 #[derive(Debug, Default)]
 pub struct Breaker {
-    is_open: AtomicBool,
+    /// How often it has opened and closed: odd while it is open.
+    turns: AtomicU64,
     order: AtomicU8,
     /// While open: until when, in microseconds.
     until: AtomicU64,
@@ -98,6 +99,17 @@ pub struct Breaker {
     window: Window,
 }
 
+/// Whether a breaker was open at one moment, and which time that was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening(u64);
+
+impl Opening {
+    /// Whether it was open.
+    pub fn is_open(self) -> bool {
+        self.0 % 2 == 1
+    }
+}
+
 /// How long it must stay closed for one earlier trip to be forgotten.
 const FORGET: Duration = Duration::from_secs(60);
 
@@ -107,7 +119,7 @@ impl Breaker {
         match self.order() {
             BreakerOrder::Open => BreakerState::Open,
             BreakerOrder::Closed => BreakerState::Closed,
-            BreakerOrder::Auto if !self.is_open.load(Ordering::Acquire) => BreakerState::Closed,
+            BreakerOrder::Auto if !self.opening().is_open() => BreakerState::Closed,
             BreakerOrder::Auto if now >= self.until() => BreakerState::HalfOpen,
             BreakerOrder::Auto => BreakerState::Open,
         }
@@ -115,7 +127,7 @@ impl Breaker {
 
     /// Whether it is open by itself, whatever its time.
     pub fn is_open(&self) -> bool {
-        self.is_open.load(Ordering::Acquire) && self.order() == BreakerOrder::Auto
+        self.opening().is_open() && self.order() == BreakerOrder::Auto
     }
 
     /// What the operator wants of it.
@@ -143,7 +155,7 @@ impl Breaker {
 
     /// Until when it is open, if it is open by itself.
     pub fn open_until(&self) -> Option<Moment> {
-        self.is_open.load(Ordering::Acquire).then(|| self.until())
+        self.opening().is_open().then(|| self.until())
     }
 
     /// Hears how a request went that was let through while it was closed. Answers whether it has
@@ -176,20 +188,41 @@ impl Breaker {
 
     /// A trial has failed: it stays open for longer than the last time, if that was over.
     pub fn reopen(&self, settings: &BreakerSettings, now: Moment, draws: &mut Draws) {
-        if self.is_open.load(Ordering::Acquire) && now >= self.until() {
+        if self.opening().is_open() && now >= self.until() {
             self.prolong(settings, now, draws);
         }
     }
 
     /// Closes it and forgives what was before. Answers whether it was open.
     pub fn close(&self, now: Moment) -> bool {
+        self.close_as(self.opening(), now)
+    }
+
+    /// Closes it and forgives what was before, unless it has opened since it was `seen`: what shows that
+    /// it may close says nothing of that. Answers whether it was open.
+    pub fn close_as(&self, seen: Opening, now: Moment) -> bool {
+        if self.opening() != seen {
+            return false;
+        }
         self.closed.store((now + Duration::from_secs(1)).micros(), Ordering::Relaxed);
-        self.is_open.swap(false, Ordering::AcqRel)
+        seen.is_open() && self.turn(seen)
+    }
+
+    /// Whether it is open by itself, whatever was ordered, and which time that is.
+    pub fn opening(&self) -> Opening {
+        Opening(self.turns.load(Ordering::Acquire))
+    }
+
+    /// Opens or closes it if nobody else has since.
+    fn turn(&self, Opening(seen): Opening) -> bool {
+        let next = seen.wrapping_add(1);
+        self.turns.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     fn open(&self, settings: &BreakerSettings, now: Moment, draws: &mut Draws) -> bool {
+        let seen = self.opening();
         // Exactly once, however many threads see the cause.
-        if self.is_open.swap(true, Ordering::AcqRel) {
+        if seen.is_open() || !self.turn(seen) {
             return false;
         }
         let closed = Moment::from_micros(self.closed.load(Ordering::Relaxed));

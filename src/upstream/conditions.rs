@@ -1,7 +1,7 @@
 //! Why an upstream takes no requests, or fewer: a set that fits a word.
 
 /// A set of conditions under which an upstream takes no requests, or fewer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conditions(pub(super) u32);
 
 impl Conditions {

@@ -40,12 +40,21 @@ impl EjectionSettings {
 }
 
 /// An upstream's time out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ejection {
     times: AtomicU32,
     total: AtomicU32,
     /// In microseconds; 0 if it never was out.
     until: AtomicU64,
+    /// When it came back, in microseconds; `u64::MAX` until it does.
+    back: AtomicU64,
+}
+
+impl Default for Ejection {
+    fn default() -> Self {
+        let (times, total, until) = Default::default();
+        Ejection { times, total, until, back: AtomicU64::new(u64::MAX) }
+    }
 }
 
 /// How long it must stay in for one earlier ejection to be forgotten.
@@ -55,7 +64,8 @@ impl Ejection {
     /// Takes it out for n · time, at most the longest, ± 20 %; n is the number of times, less one
     /// for each minute that it stayed in since.
     pub fn eject(&self, settings: &EjectionSettings, now: Moment, draws: &mut Draws) {
-        let forgiven = now.elapsed_since(self.until()).as_secs() / FORGET.as_secs();
+        let back = Moment::from_micros(self.back.swap(u64::MAX, Ordering::Relaxed));
+        let forgiven = now.elapsed_since(self.until().min(back)).as_secs() / FORGET.as_secs();
         let times = self.times.load(Ordering::Relaxed);
         let times = times.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX)) + 1;
         let length = settings.time.saturating_mul(times).min(settings.longest);
@@ -65,9 +75,9 @@ impl Ejection {
         self.total.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It is back: what is left of its time is over.
+    /// It is back, whatever is left of its time. That stays as it is: it may be the next one's already.
     pub fn end(&self, now: Moment) {
-        self.until.fetch_min(now.micros(), Ordering::Relaxed);
+        self.back.store(now.micros(), Ordering::Relaxed);
     }
 
     /// Whether its time stands.
@@ -112,6 +122,17 @@ mod tests {
         assert!(!ejection.is_out(now));
         let out = eject(now + FORGET * 20);
         assert!((24.0..=36.0).contains(&out), "{out}");
+    }
+
+    #[test]
+    fn minutes_in_count_from_when_it_came_back() {
+        let (ejection, settings) = (Ejection::default(), EjectionSettings::default());
+        let mut draws = Draws::seeded(1);
+        (0..10).for_each(|_| ejection.eject(&settings, at(1_000), &mut draws));
+        ejection.end(at(1_001));
+        ejection.eject(&settings, at(1_001) + FORGET * 9, &mut draws);
+        let out = ejection.until().elapsed_since(at(1_001) + FORGET * 9).as_secs_f64();
+        assert!((48.0..=72.0).contains(&out), "twice the time, not five times: {out}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod keys;
 mod labels;
 mod latency;
 mod load;
+mod marks;
 mod probe;
 mod proof;
 mod run;
@@ -24,14 +25,16 @@ mod warmth;
 mod window;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32};
 use std::time::Duration;
 
 use crate::clock::{Draws, Moment};
 use crate::http::admission::Upload;
 
 pub use address::{Address, DialAddress};
-pub use breaker::{Breaker, BreakerOrder, BreakerSettings, BreakerState, Fared, SUCCESSES};
+pub use breaker::{
+    Breaker, BreakerOrder, BreakerSettings, BreakerState, Fared, Opening, SUCCESSES,
+};
 pub use checked::Checked;
 pub use conditions::Conditions;
 pub use ejection::{Ejection, EjectionSettings};
@@ -48,9 +51,16 @@ pub use trouble::Trouble;
 pub use warmth::{Since, Warmth};
 pub use window::{SECONDS as WINDOW_SECONDS, Window};
 
+use marks::Marks;
 use run::Run;
+use sync::{AtomicU64, Ordering};
 use trials::Because;
 use trouble::LastTrouble;
+
+/// What the marks are made of: the checks of them put others in its place.
+mod sync {
+    pub use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 /// One address in one pool.
 #[derive(Debug)]
@@ -83,7 +93,7 @@ pub struct Upstream {
     pub keys: Keys,
     /// Why it may not take requests, or not all of them: 0 for the usual case, so that one load
     /// tells.
-    conditions: AtomicU32,
+    marks: Marks,
     load: LoadCount,
     /// In percent, as its probe advises.
     advised: AtomicU16,
@@ -121,7 +131,7 @@ impl Upstream {
             warmth: Warmth::default(),
             latency: Latency::default(),
             keys: Keys::default(),
-            conditions: AtomicU32::new(0),
+            marks: Marks::default(),
             load: LoadCount::default(),
             advised: AtomicU16::new(100),
             came_in: AtomicU64::new(0),
@@ -136,14 +146,13 @@ impl Upstream {
 
     /// What keeps it from its full share.
     pub fn conditions(&self) -> Conditions {
-        Conditions(self.conditions.load(Ordering::Relaxed))
+        self.marks.read()
     }
 
-    fn set(&self, condition: Conditions, holds: bool) {
-        match holds {
-            true => self.conditions.fetch_or(condition.0, Ordering::Relaxed),
-            false => self.conditions.fetch_and(!condition.0, Ordering::Relaxed),
-        };
+    /// How it stands, before something is judged that may bring it back: what puts it out from now on
+    /// is not ended by that.
+    pub fn look(&self) -> Seen {
+        Seen { opening: self.breaker.opening(), marks: self.marks.look() }
     }
 
     /// Whether an operator has taken it out for new requests.
@@ -153,7 +162,7 @@ impl Upstream {
 
     /// Takes it out for new requests (`true`) or lets it back in.
     pub fn set_draining(&self, draining: bool) {
-        self.set(Conditions::DRAINING, draining);
+        self.marks.set(Conditions::DRAINING, draining);
     }
 
     /// What its probes know.
@@ -174,16 +183,16 @@ impl Upstream {
         if proof == Proof::Down {
             self.begin_unwell(now);
         }
-        self.set(Conditions::UNPROVEN, proof == Proof::Unproven);
-        self.set(Conditions::DOWN, proof == Proof::Down);
+        self.marks.set(Conditions::UNPROVEN, proof == Proof::Unproven);
+        self.marks.set(Conditions::DOWN, proof == Proof::Down);
     }
 
     /// Sets what its probe advises: a weight in percent and whether to send nothing new.
     pub fn set_advice(&self, weight: Option<u16>, drain: bool) {
         let weight = weight.unwrap_or(100).min(100);
         self.advised.store(weight, Ordering::Relaxed);
-        self.set(Conditions::ADVISED_WEIGHT, weight < 100);
-        self.set(Conditions::ADVISED_DRAIN, drain || weight == 0);
+        self.marks.set(Conditions::ADVISED_WEIGHT, weight < 100);
+        self.marks.set(Conditions::ADVISED_DRAIN, drain || weight == 0);
     }
 
     /// What its probe advises: a weight in percent, if it names one, and whether to send nothing new.
@@ -197,7 +206,7 @@ impl Upstream {
     /// It comes (back) in now and begins with a tenth of its share.
     pub fn come_in(&self, now: Moment) {
         self.came_in.store(now.micros(), Ordering::Relaxed);
-        self.set(Conditions::SLOW_START, true);
+        self.marks.put(Conditions::SLOW_START);
     }
 
     /// It has been taken out for failing in a row.
@@ -221,8 +230,9 @@ impl Upstream {
     /// A connect check or a probe of it has succeeded: one that is out may be tried. Where nobody
     /// comes to try it, as many in a row as trials are `needed` bring it back.
     pub fn note_accepted(&self, needed: u32, now: Moment) {
-        if self.is_out() && self.trials.note_accepted(now) >= needed {
-            self.come_back(now);
+        let seen = self.look();
+        if seen.is_out() && self.trials.note_accepted(now) >= needed {
+            self.come_back(seen, now);
         }
     }
 
@@ -285,13 +295,25 @@ impl Upstream {
     }
 
     fn put_out(&self, why: Conditions, now: Moment) {
-        self.begin_unwell(now);
-        if !self.is_out() {
-            self.trials.begin(now);
+        let was_out = self.is_out();
+        if !was_out {
+            // Before the mark: who finds it out finds since when.
+            self.begin_out(now);
         }
         self.failures.store(0, Ordering::Relaxed);
         self.run.end();
-        self.set(why, true);
+        let before = self.marks.put(why);
+        if was_out && !before.any(Conditions::OUT) {
+            // It came back meanwhile.
+            self.begin_out(now);
+        }
+    }
+
+    fn begin_out(&self, now: Moment) {
+        if !self.conditions().any(Conditions::DOWN) {
+            self.unwell.store(now.micros(), Ordering::Relaxed);
+        }
+        self.trials.begin(now);
     }
 
     /// When a trial of it is due.
@@ -315,9 +337,10 @@ impl Upstream {
     }
 
     /// It was asked while it was out, and failed again; it is left alone for longer if its time was
-    /// over.
+    /// over. What was `seen` is how it stood before that was known.
     pub fn stay_out(
         &self,
+        seen: Seen,
         refused: bool,
         ejection: Option<&EjectionSettings>,
         breaker: &BreakerSettings,
@@ -327,52 +350,67 @@ impl Upstream {
         if refused {
             return self.note_refused(now);
         }
-        self.set(Conditions::REFUSING, false);
-        let conditions = self.conditions();
-        if !conditions.any(Conditions::OUT) {
-            return self.note_failing(breaker, now, draws);
+        let conditions = seen.marks.conditions();
+        if !conditions.without(Conditions::REFUSING).any(Conditions::OUT) {
+            return self.answer_badly(seen, breaker, now, draws);
         }
+        self.marks.take(seen.marks, Conditions::REFUSING, Conditions::default());
         if conditions.any(Conditions::BREAKER) {
             self.breaker.reopen(breaker, now, draws);
         }
+        // Put again, though it stands: whoever is about to take it away has to know.
         if let Some(ejection) = ejection
             && conditions.any(Conditions::EJECTED)
             && !self.ejection.is_out(now)
         {
             self.ejection.eject(ejection, now, draws);
+            self.put_out(Conditions::EJECTED, now);
         }
         if conditions.any(Conditions::FAILING) && now >= self.trials.until() {
-            self.trials.leave_alone(|nth| now + breaker.time(nth, draws));
+            self.note_failing(breaker, now, draws);
         }
     }
 
-    /// Trials have shown that it works: whatever put it out is over, and it starts slowly.
-    pub fn come_back(&self, now: Moment) {
-        self.trials.end();
-        self.ejection.end(now);
-        self.breaker.close(now);
+    /// It was out for refusing connections at most, and now has answered, but badly. It goes from one
+    /// to the other in one step, so that no request finds it in between.
+    fn answer_badly(&self, seen: Seen, breaker: &BreakerSettings, now: Moment, draws: &mut Draws) {
+        self.trials.leave_alone(|nth| now + breaker.time(nth, draws));
+        if seen.is_out() {
+            self.trials.begin(now);
+            if self.marks.take(seen.marks, Conditions::REFUSING, Conditions::FAILING) {
+                return;
+            }
+        }
+        self.put_out(Conditions::FAILING, now);
+    }
+
+    /// Trials have shown that it works: whatever was `seen` to put it out is over, and it starts slowly.
+    /// What put it out since stands.
+    pub fn come_back(&self, seen: Seen, now: Moment) {
         self.failures.store(0, Ordering::Relaxed);
         self.run.end();
-        if self.is_out() {
-            // In this order nobody finds it in and not starting slowly.
-            self.come_in(now);
-            let done = Conditions::EJECTED.with(Conditions::REFUSING).with(Conditions::FAILING);
-            self.set(done, false);
+        self.breaker.close_as(seen.opening, now);
+        let over = Conditions::EJECTED.with(Conditions::REFUSING).with(Conditions::FAILING);
+        if seen.is_out() && self.come_in_from(seen.marks, over, now) {
+            self.trials.end();
+            self.ejection.end(now);
         }
         self.note_breaker(now);
     }
 
-    /// Its breaker has changed; `now` to find out how.
+    /// Its breaker has changed, or an order of it; `now` to find out how.
     pub fn note_breaker(&self, now: Moment) {
-        let is_plain = self.breaker.state(now) == BreakerState::Closed
-            && self.breaker.order() != BreakerOrder::Open;
-        if !is_plain {
-            return self.put_out(Conditions::BREAKER, now);
-        }
-        if self.conditions().any(Conditions::BREAKER) {
-            self.come_in(now);
-        }
-        self.set(Conditions::BREAKER, false);
+        let keeps_out = || self.breaker.state(now) != BreakerState::Closed;
+        let put = || self.put_out(Conditions::BREAKER, now);
+        let take = |seen| self.come_in_from(seen, Conditions::BREAKER, now);
+        self.marks.agree(Conditions::BREAKER, keeps_out, put, take);
+    }
+
+    /// It comes in, unless it was put out since that was seen. In one step: nobody finds it in and not
+    /// starting slowly.
+    fn come_in_from(&self, seen: marks::Seen, over: Conditions, now: Moment) -> bool {
+        self.came_in.store(now.micros(), Ordering::Relaxed);
+        self.marks.take(seen, over, Conditions::SLOW_START)
     }
 
     /// What keeps it from its full share now: a start that is no longer slow is over, also where
@@ -388,8 +426,11 @@ impl Upstream {
     /// Takes the marks of what is over away. Answers with what still holds. For whoever looks after
     /// upstreams from time to time; who chooses one only looks.
     pub fn refresh(&self, slow_start: Duration, now: Moment) -> Conditions {
-        if self.conditions().any(Conditions::SLOW_START) && self.time_in(now) >= slow_start {
-            self.set(Conditions::SLOW_START, false);
+        if self.conditions().any(Conditions::SLOW_START) {
+            let seen = self.marks.look();
+            if self.time_in(now) >= slow_start {
+                self.marks.take(seen, Conditions::SLOW_START, Conditions::default());
+            }
         }
         self.conditions()
     }
@@ -472,6 +513,20 @@ impl Upstream {
     }
 }
 
+/// How an upstream stood at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    marks: marks::Seen,
+    opening: Opening,
+}
+
+impl Seen {
+    /// Whether it was out for what it did.
+    fn is_out(self) -> bool {
+        self.marks.conditions().any(Conditions::OUT)
+    }
+}
+
 /// One request in flight on an upstream; gives its place back on drop.
 #[derive(Debug)]
 pub struct InFlight {
@@ -501,5 +556,7 @@ impl Drop for InFlight {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

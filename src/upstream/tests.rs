@@ -47,11 +47,11 @@ fn whatever_put_it_out_good_trials_end_it_and_it_starts_slowly() {
     let trial = upstream.trials.enter(at(2)).unwrap();
     assert!(!upstream.wants_check(at(2)), "a request finds out");
     assert_eq!(upstream.trials.leave(trial, Some(false), 3), Shown::Fails);
-    upstream.stay_out(false, Some(&settings), &breaker, at(3), &mut draws);
+    upstream.stay_out(upstream.look(), false, Some(&settings), &breaker, at(3), &mut draws);
     let own = upstream.ejection.until().max(upstream.trials.until());
     assert_eq!(upstream.trial_due(true).map(|due| due.at), Some(own), "it answers, and badly");
     assert!(upstream.refresh(WINDOW, own).any(Conditions::EJECTED), "time alone brings nothing");
-    upstream.come_back(own);
+    upstream.come_back(upstream.look(), own);
     assert_eq!(upstream.conditions(), Conditions::SLOW_START);
 }
 
@@ -101,4 +101,67 @@ fn a_breaker_that_closes_lets_it_in_slowly() {
     upstream.breaker.set_order(BreakerOrder::Auto, at(2));
     upstream.note_breaker(at(2));
     assert_eq!(upstream.conditions(), Conditions::SLOW_START);
+}
+
+#[test]
+fn what_puts_it_out_while_it_is_found_to_work_stands_for_its_whole_time() {
+    let (upstream, settings) = (upstream(), EjectionSettings::default());
+    let (breaker, mut draws) = (BreakerSettings::default(), Draws::seeded(1));
+    upstream.ejection.eject(&settings, at(1), &mut draws);
+    upstream.note_ejected(at(1));
+    let seen = upstream.look();
+    upstream.ejection.eject(&settings, at(50), &mut draws);
+    upstream.note_ejected(at(50));
+    let until = upstream.ejection.until();
+    upstream.come_back(seen, at(50));
+    assert_eq!(upstream.conditions(), Conditions::EJECTED);
+    assert_eq!(upstream.trial_due(true).map(|due| due.at), Some(until));
+
+    let seen = upstream.look();
+    upstream.note_failing(&breaker, at(60), &mut draws);
+    upstream.come_back(seen, at(60));
+    assert!(upstream.conditions().any(Conditions::EJECTED) && upstream.trials.until() > at(60));
+
+    upstream.come_back(upstream.look(), at(61));
+    assert_eq!(upstream.conditions(), Conditions::SLOW_START);
+}
+
+#[test]
+fn a_breaker_that_opens_while_it_is_found_to_work_stays_open() {
+    let upstream = upstream();
+    let settings = BreakerSettings { requests: 1, ..BreakerSettings::default() };
+    upstream.note_refused(at(1));
+    let seen = upstream.look();
+    let fared = Fared { failed: true, slow: false };
+    assert!(upstream.breaker.note(fared, &settings, || true, at(1), &mut Draws::seeded(1)));
+    upstream.come_back(seen, at(1));
+    upstream.note_breaker(at(1));
+    assert!(upstream.breaker.is_open() && upstream.conditions().any(Conditions::BREAKER));
+}
+
+#[test]
+fn an_operators_open_stands_beside_trials_that_bring_it_back() {
+    let upstream = upstream();
+    upstream.note_refused(at(1));
+    let seen = upstream.look();
+    upstream.breaker.set_order(BreakerOrder::Open, at(2));
+    upstream.note_breaker(at(2));
+    upstream.come_back(seen, at(2));
+    assert!(upstream.conditions().any(Conditions::BREAKER));
+    upstream.come_back(upstream.look(), at(3));
+    assert_eq!(upstream.conditions().without(Conditions::SLOW_START), Conditions::BREAKER);
+}
+
+#[test]
+fn one_that_accepts_and_answers_badly_is_out_all_the_time() {
+    let upstream = upstream();
+    let (breaker, mut draws) = (BreakerSettings::default(), Draws::seeded(1));
+    upstream.note_refused(at(1));
+    upstream.stay_out(upstream.look(), false, None, &breaker, at(2), &mut draws);
+    assert_eq!(upstream.conditions(), Conditions::FAILING);
+    let seen = upstream.look();
+    upstream.note_refused(at(3));
+    upstream.stay_out(seen, false, None, &breaker, at(3), &mut draws);
+    assert!(upstream.conditions().any(Conditions::REFUSING), "that it refuses was found since");
+    assert_eq!(upstream.unwell_since(), Some(at(1)));
 }

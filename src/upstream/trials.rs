@@ -204,15 +204,15 @@ impl Trials {
         self.until.store(until(streak).micros(), Ordering::Relaxed);
     }
 
-    /// Until when it is left alone for failing at everything.
+    /// Until when it is or was left alone for failing at everything.
     pub fn until(&self) -> Moment {
         Moment::from_micros(self.until.load(Ordering::Relaxed))
     }
 
     /// It is in again.
     pub(super) fn end(&self) {
+        // Its time stays as it is: nobody asks for it while it is in, and it may be that of the next.
         self.streak.store(0, Ordering::Relaxed);
-        self.until.store(0, Ordering::Relaxed);
     }
 
     /// When it is to be tried; not while a trial is under way and may show something soon, and none

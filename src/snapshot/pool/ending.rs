@@ -106,22 +106,24 @@ impl Pool {
         let SeatStanding::Out(trial) = standing else { return };
         let needed = stability.breaker.as_ref().map_or(SUCCESSES, |breaker| breaker.successes);
         let is_good = fared.map(|fared| !fared.failed && !fared.slow);
+        // Before it is judged: what puts it out meanwhile stands.
+        let (seen, opening) = (upstream.look(), self.state.breaker.opening());
         match upstream.trials.leave(trial, is_good, needed) {
             Shown::Nothing => self.plan_trials(),
             Shown::Fails => {
                 let usual = BreakerSettings::default();
                 let breaker = stability.breaker.as_ref().unwrap_or(&usual);
                 let ejection = stability.ejection.as_ref();
-                upstream.stay_out(was_refused, ejection, breaker, now, draws);
+                upstream.stay_out(seen, was_refused, ejection, breaker, now, draws);
                 if let (Some(breaker), true) = (&stability.breaker, trial.is_due) {
                     self.state.breaker.reopen(breaker, now, draws);
                 }
                 self.plan_trials();
             }
             Shown::Works => {
-                upstream.come_back(now);
-                if self.state.breaker.is_open() {
-                    self.state.breaker.close(now);
+                upstream.come_back(seen, now);
+                if opening.is_open() {
+                    self.state.breaker.close_as(opening, now);
                 }
                 self.state.throttle.forgive(now);
                 self.assess(stability, now);

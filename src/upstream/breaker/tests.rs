@@ -210,3 +210,16 @@ fn threads_make_each_transition_once() {
     });
     assert_eq!((bench.state(), bench.breaker.opened()), (BreakerState::Open, 1));
 }
+
+#[test]
+fn what_shows_that_it_may_close_says_nothing_of_the_next_time() {
+    let mut bench = Bench::new();
+    let closed = bench.breaker.opening();
+    bench.trip();
+    assert!(!bench.breaker.close_as(closed, bench.now) && bench.breaker.is_open());
+    let first = bench.breaker.opening();
+    bench.recover();
+    bench.pass(1_000);
+    bench.trip();
+    assert!(!bench.breaker.close_as(first, bench.now) && bench.breaker.is_open());
+}

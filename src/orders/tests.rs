@@ -546,5 +546,6 @@ mod dead_pools;
 mod hanging;
 mod labelled;
 mod reloading;
+mod taken_back;
 mod unstored;
 mod warming;

@@ -131,6 +131,32 @@ async fn a_command_has_not_the_descriptors_that_were_raised_for_us() {
 }
 
 #[tokio::test]
+async fn one_that_has_ended_as_its_time_is_over_is_not_late_though_nobody_has_told() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = pipe(folder.path());
+    let pid = folder.path().join("pid");
+    let script = format!("echo $$ >{}; read word <{}; echo $word", pid.display(), path.display());
+    let command = ["/bin/sh", "-c", &script].map(String::from);
+    // It goes on once its time is looked at, and has ended before anything else is.
+    let has_ended = std::future::poll_fn(move |_| {
+        std::fs::write(&path, "begun\n").unwrap();
+        while !is_gone(&pid) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::task::Poll::Ready(())
+    });
+    let said = run_until(&command, &[], Bytes::new(), (PATIENT, None), has_ended).await;
+    assert_eq!(said, Ok("begun".into()));
+}
+
+/// Whether the process of which this file has the number has ended, told or not.
+fn is_gone(pid: &Path) -> bool {
+    let id = std::fs::read_to_string(pid).unwrap_or_default();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim()));
+    !id.trim().is_empty() && stat.map_or(true, |stat| stat.contains(") Z") || stat.contains(") X"))
+}
+
+#[tokio::test]
 async fn one_that_has_ended_well_is_not_late_though_its_outputs_are_still_open() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = pipe(folder.path());
@@ -140,14 +166,7 @@ async fn one_that_has_ended_well_is_not_late_though_its_outputs_are_still_open()
     let command = ["/bin/sh", "-c", &script].map(String::from);
     // The time is over when it has ended, which is before its outputs are.
     let has_ended = async move {
-        loop {
-            let id = std::fs::read_to_string(&pid).unwrap_or_default();
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim()));
-            let is_gone = !id.trim().is_empty()
-                && stat.map_or(true, |stat| stat.contains(") Z") || stat.contains(") X"));
-            if is_gone {
-                return;
-            }
+        while !is_gone(&pid) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::SignedDuration;
 use rand::TryRng;
 
+/// The longest that anything is waited for: what is longer is a slip of the keyboard.
+pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A length of time as configs write it, such as `9m 12s`.
 pub fn in_words(length: Duration) -> String {
     let length = SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);

@@ -18,7 +18,7 @@ use super::section::{Section, section_of, text_of, wrong_kind};
 use super::values::{header_name, percent, warn_if_above};
 use super::{Problem, Problems, web_address};
 use crate::judge::Guard;
-use crate::rollout::{Hook, Hooks, RolloutSettings, Smoke, Strategy};
+use crate::rollout::{Hook, Hooks, MOST_REQUESTS, RolloutSettings, Smoke, Strategy};
 use crate::split::BasisPoints;
 
 /// For a hook or a smoke request that says nothing else.
@@ -43,7 +43,7 @@ pub(super) static ROLLOUT: Table = Table::new(
         free("steps", "[1, 5, 10, 25, 50, 100]")
             .about("canary: percent of the target, rising, up to two decimals"),
         wait("hold", mins(1)).about("canary: how long a step lasts at least; may be \"0s\""),
-        number("min_requests", (0, 1_000_000_000), 500)
+        number("min_requests", (0, MOST_REQUESTS), 500)
             .about("canary: requests at the target that each step wants; may be 0"),
         time("longest_step", mins(30))
             .about("canary: how long a step waits for them; then it pauses"),

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::{Config, Level};
-use crate::rollout::{Hook, HookPoint, Plan, Rollout, Smoke, Strategy, rise};
+use crate::judge::JudgeSettings;
+use crate::rollout::{Hook, HookPoint, Judging, Plan, Rollout, Smoke, Strategy, rise};
 use crate::state::State;
 
 /// What is said of an import.
@@ -103,7 +104,7 @@ fn problems(rollout: &Rollout) -> Vec<String> {
     if rolls && plan.hooks.deploy.is_none() {
         problems.push("it is a rolling one without a `deploy` hook".to_string());
     }
-    if let Err(refused) = Config::parse(&as_file(rollout)) {
+    if let Err(refused) = Config::parse(&as_file(&rollout.service, plan)) {
         let errors = refused.0.into_iter().filter(|problem| problem.level == Level::Error);
         problems.extend(errors.map(|problem| match problem.label.as_str() {
             "" => problem.message,
@@ -114,9 +115,8 @@ fn problems(rollout: &Rollout) -> Vec<String> {
 }
 
 /// The lines of a file that say what the plan does.
-fn as_file(rollout: &Rollout) -> String {
-    let plan = &rollout.plan;
-    let service = text(&rollout.service);
+fn as_file(service: &str, plan: &Plan) -> String {
+    let service = text(service);
     let split = match plan.from == plan.to {
         true => String::new(),
         false => format!("split = {{ {} = 100, {} = 0 }}\n", text(&plan.from), text(&plan.to)),
@@ -169,25 +169,12 @@ fn as_file(rollout: &Rollout) -> String {
                 let file = file.map(|file| format!(", secret_file = {}", text(&file)));
                 format!("url = {}{}", text(url), file.unwrap_or_default())
             }
-            Hook::Command { run, .. } => {
-                let words: Vec<_> = run.iter().map(|word| text(word)).collect();
-                format!("run = [{}]", words.join(", "))
-            }
+            Hook::Command { run, .. } => format!("run = {}", texts(run)),
         };
         let timeout = time(hook.timeout());
         let _ = writeln!(file, "{} = {{ {what}, timeout = {timeout} }}", point.name());
     }
-    if let Some(query) = &plan.judging.prometheus {
-        let _ = writeln!(
-            file,
-            "[services.{service}.judge.prometheus]\nurl = {}\nquery = {}\nabove = {:?}\n\
-             interval = {}",
-            text(&query.url),
-            text(&query.query),
-            query.above,
-            time(query.interval)
-        );
-    }
+    file.push_str(&judge(&service, &plan.judging));
     let mut pools = vec![&plan.from, &plan.to];
     pools.dedup();
     for pool in pools {
@@ -198,11 +185,158 @@ fn as_file(rollout: &Rollout) -> String {
     file
 }
 
+/// The lines of the table on judging.
+fn judge(service: &str, judging: &Judging) -> String {
+    // Nothing is left out: what is new has to say where it is written.
+    let Judging { settings, errors, client_errors, metrics, by_user, on_inconclusive, prometheus } =
+        judging;
+    let JudgeSettings {
+        enabled,
+        alpha,
+        tolerated_ratio,
+        tolerated_rate,
+        latency_share,
+        latency_time,
+        gate_ratio,
+        gate_rate,
+        beta,
+        guard,
+        tempering_limit,
+        budget_share,
+        warm_up,
+    } = settings;
+    let mut lines = format!(
+        "[services.{service}.judge]\nenabled = {enabled}\nclient_errors = {client_errors}\n\
+         metrics = {}\nrisk = {}\nratio = {tolerated_ratio:?}\nrate = {}\nguard = {}\n\
+         tempering = {tempering_limit:?}\nwarm_up = {}\nbudget = {}\non_inconclusive = {}\n\
+         latency = {{ share = {}, time = {} }}\n\
+         gate = {{ ratio = {gate_ratio:?}, rate = {}, risk = {} }}\n",
+        texts(metrics),
+        share(*alpha),
+        share(*tolerated_rate),
+        share(*guard),
+        time(*warm_up),
+        share(*budget_share),
+        text(on_inconclusive.name()),
+        share(*latency_share),
+        time(*latency_time),
+        share(*gate_rate),
+        share(*beta),
+    );
+    if let Some(errors) = errors {
+        let _ = writeln!(lines, "errors = {}", texts(errors));
+    }
+    if let Some(by_user) = by_user {
+        let _ = writeln!(lines, "by = {}", text(if *by_user { "users" } else { "requests" }));
+    }
+    if let Some(query) = prometheus {
+        let _ = writeln!(
+            lines,
+            "[services.{service}.judge.prometheus]\nurl = {}\nquery = {}\nabove = {:?}\n\
+             interval = {}",
+            text(&query.url),
+            text(&query.query),
+            query.above,
+            time(query.interval)
+        );
+    }
+    lines
+}
+
+/// In percent. A share that was read from a file is as many basis points again, which its fraction
+/// hits but for what a binary number cannot say.
+fn share(fraction: f64) -> String {
+    format!("{:?}", (fraction * 1e8).round() / 1e6)
+}
+
+fn texts(list: &[String]) -> String {
+    let list: Vec<_> = list.iter().map(|one| text(one)).collect();
+    format!("[{}]", list.join(", "))
+}
+
 /// As JSON writes it, which is a text of the file's format too, also as a key.
 fn text(text: &str) -> String {
     Value::String(text.to_string()).to_string()
 }
 
 fn time(length: Duration) -> String {
-    format!("\"{}ms\"", length.as_millis())
+    format!("\"{}s {}ns\"", length.as_secs(), length.subsec_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::Wishes;
+    use crate::split::Split;
+
+    const FILE: &str = r#"
+[server]
+allow_commands = true
+
+[[listeners]]
+address = "127.0.0.1:0"
+
+[services.shop]
+split = { blue = 100, green = 0 }
+
+[services.shop.pools]
+blue.upstreams = ["192.0.2.1:80"]
+green.upstreams = ["192.0.2.2:80"]
+
+[services.shop.rollout]
+steps = [0.01, 7, 100]
+hold = "1500us"
+min_requests = 1000000000
+longest_step = "23h 1ns"
+guard = { errors = "0.29%", requests = 7, within = "7m" }
+watch = "0s"
+ready_within = "3m"
+drain = "1us"
+at_once = 2
+hooks.before_step = { url = "https://a.test/b", secret_file = "c.key", timeout = "1ms" }
+hooks.deploy = { run = ["a b", "c"], timeout = "1h" }
+
+[[services.shop.rollout.smoke]]
+method = "PUT"
+path = "/a?b"
+headers = { x-a = "b" }
+body = "{}"
+status = 204
+contains = "c"
+timeout = "1s"
+
+[services.shop.judge]
+enabled = false
+errors = ["5xx", "429"]
+client_errors = true
+metrics = ["checkout_failed"]
+by = "requests"
+risk = 0.29
+ratio = 1.1
+rate = 0.57
+guard = 1.13
+tempering = 1.7
+warm_up = "59s"
+budget = 0.07
+on_inconclusive = "rollback"
+latency = { share = 8.29, time = "1ms 1us" }
+gate = { ratio = 1.7, rate = 0.58, risk = 4.35 }
+prometheus = { url = "http://127.0.0.1:9090/a", query = "up", above = -0.1, interval = "1s 1ns" }
+"#;
+
+    #[test]
+    fn a_plan_that_a_config_made_is_the_same_config_again() {
+        let settings = |text: &str| {
+            let (config, _) = Config::parse(text).map_err(|problems| problems.0).unwrap();
+            config.services[0].rollout.as_ref().clone()
+        };
+        let made = settings(FILE);
+        let pools = [("blue".into(), 1), ("green".into(), 1)];
+        let split = Split::all_to("blue".into());
+        let plan = Plan::new(&made, &Wishes::default(), &pools, &split).unwrap();
+        let mut again = settings(&as_file("shop", &plan));
+        // What is left of a plan's steps is held against each other without a file.
+        again.steps.clone_from(&made.steps);
+        assert_eq!(again, made);
+    }
 }

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use super::drive::Drive;
 use super::*;
+use crate::clock::LONGEST;
 use crate::config::Severity;
 use crate::http::admission::Upload;
-use crate::rollout::{Finished, HookPoint, TaskError, Wishes};
+use crate::rollout::{Finished, HookPoint, MOST_REQUESTS, PlanRefused, TaskError, Wishes};
 use crate::split::BasisPoints;
 use crate::store::crash::{Failure, FrailDisk, Leaves};
 
@@ -273,6 +274,22 @@ fn a_stage_is_stored_as_soon_as_it_is_entered() {
 
 fn green() -> Wishes {
     Wishes { to: Some("green".into()), ..Wishes::default() }
+}
+
+#[test]
+fn an_order_may_wish_no_more_than_a_file_may_say() {
+    let mut bench = Bench::of(FILE);
+    let mut start = |min_requests, hold, watch| {
+        let (min_requests, hold, watch) = (Some(min_requests), Some(hold), Some(watch));
+        let wishes = Box::new(Wishes { min_requests, hold, watch, ..green() });
+        bench.order(Order::StartRollout { service: "shop".into(), wishes }, ada()).err()
+    };
+    let longer = LONGEST + Duration::from_nanos(1);
+    let refused = |why| Some(Refused::Plan(why));
+    assert_eq!(start(MOST_REQUESTS + 1, LONGEST, LONGEST), refused(PlanRefused::Requests));
+    assert_eq!(start(0, longer, LONGEST), refused(PlanRefused::Wait("hold")));
+    assert_eq!(start(0, LONGEST, longer), refused(PlanRefused::Wait("watch")));
+    assert_eq!(start(MOST_REQUESTS, LONGEST, LONGEST), None);
 }
 
 fn shift(bench: &mut Bench, to: TrafficOrder) -> Result<Revision, Refused> {

@@ -36,7 +36,7 @@ pub use event::{Doer, Event, Trouble, Weight};
 pub use hearing::{Hearing, Past, Second};
 pub use hook::{Hook, HookPoint, Hooks};
 pub use judging::{Judging, OnInconclusive, Query};
-pub use plan::{Plan, PlanRefused, RolloutSettings, Strategy, Wishes, rise};
+pub use plan::{MOST_REQUESTS, Plan, PlanRefused, RolloutSettings, Strategy, Wishes, rise};
 pub use smoke::Smoke;
 pub use status::Status;
 pub use stored::{StoredHearing, StoredRollout};

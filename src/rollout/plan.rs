@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Hooks, Judging, Smoke};
+use crate::clock::LONGEST;
 use crate::judge::Guard;
 use crate::split::{BasisPoints, Split};
 
@@ -37,6 +38,9 @@ impl Strategy {
     }
 }
 
+/// Attempts that a step may want at most: no step is meant to last until more have come.
+pub const MOST_REQUESTS: u64 = 1_000_000_000;
+
 /// What a service says of its rollouts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolloutSettings {
@@ -46,7 +50,7 @@ pub struct RolloutSettings {
     pub steps: Vec<BasisPoints>,
     /// How long a step lasts at least.
     pub hold: Duration,
-    /// Attempts at the target that a step wants at least.
+    /// Attempts at the target that a step wants at least; at most [`MOST_REQUESTS`].
     pub min_requests: u64,
     /// How long a step waits for them; then the rollout pauses.
     pub longest_step: Duration,
@@ -148,6 +152,12 @@ pub enum PlanRefused {
     /// The steps do not rise to the whole.
     #[error("steps must rise from above 0 to 100 %, for example 1,10,50,100")]
     Steps,
+    /// More attempts are wanted than a step may want.
+    #[error("min_requests: from 0 to {MOST_REQUESTS}")]
+    Requests,
+    /// It is to wait for longer than anything waits.
+    #[error("{0}: a wait lies within a day")]
+    Wait(&'static str),
     /// Nothing puts the new version on an upstream.
     #[error(
         "a rolling rollout needs `hooks.deploy` in the service's [rollout]: it puts the new \
@@ -208,6 +218,7 @@ impl Plan {
         if !rolls && !rise(&steps) {
             return Err(PlanRefused::Steps);
         }
+        wishes.check()?;
         let mut judging = settings.judging.clone();
         judging.settings.enabled = wishes.judge.unwrap_or(judging.settings.enabled);
         let hold = wishes.hold.unwrap_or(settings.hold);
@@ -234,6 +245,18 @@ impl Plan {
             hooks: settings.hooks.clone(),
             judging,
         })
+    }
+}
+
+impl Wishes {
+    /// Holds them to what a config may say. Shares are held against the strategy, by whoever plans.
+    fn check(&self) -> Result<(), PlanRefused> {
+        if self.min_requests.is_some_and(|requests| requests > MOST_REQUESTS) {
+            return Err(PlanRefused::Requests);
+        }
+        let waits = [("hold", self.hold), ("watch", self.watch)];
+        let too_long = waits.into_iter().find(|(_, wait)| wait.is_some_and(|wait| wait > LONGEST));
+        too_long.map_or(Ok(()), |(name, _)| Err(PlanRefused::Wait(name)))
     }
 }
 

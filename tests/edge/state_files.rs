@@ -160,7 +160,7 @@ async fn what_is_imported_is_validated_like_a_config() {
     let export = exported(&origins).await;
     let text = file(&origins, false, "");
     type Edit = fn(&mut Value);
-    let edits: [(Edit, &str); 6] = [
+    let edits: [(Edit, &str); 20] = [
         (|plan| plan["steps"] = json!([5_000, 1_000]), "do not rise to 100 %"),
         (|plan| plan["to"] = json!("blue"), "only a rolling rollout stays in one pool"),
         (|plan| plan["hooks"]["before_step"]["webhook"]["url"] = json!("gopher://a/"), "`url`"),
@@ -173,6 +173,20 @@ async fn what_is_imported_is_validated_like_a_config() {
             "`run` names no program",
         ),
         (|plan| plan["at_once"] = json!(0), "`at_once`"),
+        (|plan| plan["min_requests"] = json!(1_000_000_001), "`min_requests`"),
+        (|plan| plan["judging"]["settings"]["alpha"] = json!(0.51), "`risk`"),
+        (|plan| plan["judging"]["settings"]["tolerated_ratio"] = json!(0.9), "`ratio`"),
+        (|plan| plan["judging"]["settings"]["tolerated_rate"] = json!(1.0), "`rate`"),
+        (|plan| plan["judging"]["settings"]["latency_share"] = json!(-0.1), "`share`"),
+        (|plan| plan["judging"]["settings"]["gate_ratio"] = json!(1.0), "`ratio`"),
+        (|plan| plan["judging"]["settings"]["gate_rate"] = json!(0.0), "`rate`"),
+        (|plan| plan["judging"]["settings"]["beta"] = json!(1e300), "`risk`"),
+        (|plan| plan["judging"]["settings"]["guard"] = json!(0.0), "`guard`"),
+        (|plan| plan["judging"]["settings"]["tempering_limit"] = json!(0.0), "`tempering`"),
+        (|plan| plan["judging"]["settings"]["budget_share"] = json!(2.0), "`budget`"),
+        (|plan| plan["judging"]["metrics"] = json!(["errors"]), "is a metric of the judge"),
+        (|plan| plan["judging"]["errors"] = json!(["sloth"]), "`sloth` is none of"),
+        (|plan| plan["judging"]["errors"] = json!([]), "nothing counts as an error"),
         (|plan| plan["to"] = json!("a b\nc"), "name"),
     ];
     for (edit, problem) in edits {

@@ -51,6 +51,7 @@ pub struct StartRollout {
         deserialize_with = "super::whole_if_given",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schema(maximum = 1_000_000_000)]
     pub min_requests: Option<u64>,
     /// How long the old pool is kept warm after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]

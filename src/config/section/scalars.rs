@@ -7,14 +7,12 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::{Found, Section, wrong_kind};
+use crate::clock::LONGEST;
 use crate::config::key::Kind;
 use crate::config::suggestion::nearest;
 use crate::config::values::percent;
 use crate::config::{Problem, Problems, duration, duration_or_zero};
 use crate::split::BasisPoints;
-
-/// The longest time-out: what is longer is a slip of the keyboard.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A wait without end.
 const NEVER: &str = "never";

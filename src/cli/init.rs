@@ -1,7 +1,7 @@
 //! `init`: nothing in, a small commented config file out, or one with every key.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::{Ending, print};
 use crate::config::reference;
+use crate::files::write_over;
 
 /// Twelve lines: enough to run, short enough to read.
 pub const STARTER: &str = include_str!("../../conf/pointsman.toml");
@@ -32,20 +33,19 @@ pub struct Init {
 impl Init {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
         let path = self.file.display();
-        let mut options = OpenOptions::new();
-        options.write(true);
-        match self.force {
-            true => options.create(true).truncate(true),
-            false => options.create_new(true),
+        let text = if self.all { reference() } else { STARTER.to_string() };
+        let write_new =
+            || -> io::Result<()> { File::create_new(&self.file)?.write_all(text.as_bytes()) };
+        let written = match self.force {
+            true => write_over(&self.file, text.as_bytes()),
+            false => write_new(),
         };
-        let mut file = match options.open(&self.file) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+        match written {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && !self.force => {
                 bail!("{path} is there already; --force overwrites it")
             }
-            opened => opened.with_context(|| format!("cannot write {path}"))?,
-        };
-        let text = if self.all { reference() } else { STARTER.to_string() };
-        file.write_all(text.as_bytes()).with_context(|| format!("cannot write {path}"))?;
+            written => written.with_context(|| format!("cannot write {path}"))?,
+        }
         print(&match self.all {
             true => format!("wrote {path}: every key; a file of your own needs few of them"),
             false => {

@@ -16,6 +16,7 @@ mod resting;
 mod source;
 mod stirs;
 mod watch;
+mod write;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,7 @@ pub use error::{FileError, Rejected};
 pub use key::{KeyError, read_key};
 pub use source::{LARGEST, Source, Text};
 pub use watch::{Taken, watch};
+pub use write::write_over;
 
 use beside::Beside;
 use loading::{Reader, files_of, read_config};

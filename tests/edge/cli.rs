@@ -56,9 +56,31 @@ async fn init_check_and_a_broken_file() {
     ] {
         assert!(refused.err.contains(part), "{part}\n{}", refused.err);
     }
+    assert_eq!(pointsman(&["init", file, "--force"]).await.code, 0);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), text);
+    std::fs::write(file, text.replace("service = \"shop\"", "servce = \"shop\"")).unwrap();
     let run = pointsman(&["run", file]).await;
     assert_eq!(run.code, 1);
     assert!(run.err.contains("did you mean `service`?") && run.err.contains("cannot be used"));
+}
+
+#[tokio::test]
+async fn what_a_command_writes_goes_where_it_is_told_and_not_where_a_link_leads() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (precious, link) = (folder.path().join("precious"), folder.path().join("link"));
+    std::fs::write(&precious, "mine").unwrap();
+    std::os::unix::fs::symlink(&precious, &link).unwrap();
+    let link = link.to_str().unwrap();
+    for args in [
+        &["init", "--force", link][..],
+        &["rehearse", "--seeds", "1", "--steps", "100", "--svg", link],
+    ] {
+        let refused = pointsman(args).await;
+        let said = refused.err.contains("cannot write") && refused.err.contains("it is a link");
+        assert!(refused.code == 1 && said, "{}", refused.err);
+    }
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "mine");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
 #[tokio::test]

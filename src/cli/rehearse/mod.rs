@@ -23,7 +23,7 @@ use super::input::Input;
 use super::{Ending, print};
 use crate::clock::in_words;
 use crate::config::{self, Config};
-use crate::files::FileError;
+use crate::files::{FileError, write_over};
 use crate::rehearsal::{
     Behaviour, Crowd, Latency, Rehearsal, Run, Scenario, Stalls, Summary, Traffic,
 };
@@ -170,7 +170,7 @@ impl Rehearse {
             };
         let rehearsed = self.rehearse(planned.service, scenario, notes)?;
         if let Some(path) = &self.svg {
-            std::fs::write(path, svg::draw(&rehearsed))
+            write_over(path, svg::draw(&rehearsed).as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         match self.json {

@@ -57,7 +57,7 @@ pub fn may_go_on(name: &[u8]) -> bool {
     admission::is_plain_name(name)
         && FieldId::of_line(name).is_none()
         && !claims::is_claim(name)
-        && !FAMILIES.iter().any(|family| begins(&family))
+        && !FAMILIES.iter().any(begins)
         && !SINGLE.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
 }
 

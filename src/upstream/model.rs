@@ -15,6 +15,7 @@ mod sync {
 
 // What one writer alone decides on is no matter of order.
 #[expect(dead_code)]
+#[allow(clippy::duplicate_mod)] // That it is the same file is the point.
 #[path = "marks.rs"]
 mod marks;
 

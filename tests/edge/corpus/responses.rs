@@ -7,9 +7,12 @@ use super::models::{MODELS, Message, Side};
 use super::{PATIENT, Raw, response_entries};
 use crate::harness::{Edge, Origin, Reply};
 
-/// What the client gets: statuses with their bodies, if those are told; and whether the last one is cut.
-fn wanted(entry: &Entry, knows_interim: bool) -> (Vec<(String, Option<Vec<u8>>)>, bool) {
-    let (mut all, mut is_cut) = (Vec::new(), false);
+/// A status, and its body if that is told.
+type Wanted = (String, Option<Vec<u8>>);
+
+/// What the client gets; and whether the last one is cut.
+fn wanted(entry: &Entry, knows_interim: bool) -> (Vec<Wanted>, bool) {
+    let (mut all, mut is_cut) = (Vec::<Wanted>::new(), false);
     for word in &entry.wanted {
         match word {
             Word::Plain(cut) if cut == "cut" => is_cut = true,

@@ -93,7 +93,8 @@ async fn a_canary_that_begins_to_fail_goes_back_before_thirty_requests_failed() 
 
     let (_, report) = edge.admin("GET", "/v1/services/shop/rollouts/1/report", "").await;
     let text = report["markdown"].as_str().unwrap();
-    for part in ["# Rollout 1 of `shop`", "## Verdict: fail", "## Where it regressed", "GET /*"] {
+    // A star stands for itself in Markdown behind a backslash.
+    for part in ["# Rollout 1 of `shop`", "## Verdict: fail", "## Where it regressed", "GET /\\*"] {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }
     let kept = report["failing"].as_array().unwrap();

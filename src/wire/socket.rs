@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,30 @@ pub enum Socket {
 #[derive(Debug)]
 pub(super) struct End(Socket);
 
+/// Descriptors of this kind at once: they have no share of their own, so few enough that the reserve bears
+/// them (`server/descriptors.rs`).
+const MOST_ENDS: usize = 64;
+static ENDS: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        ENDS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl End {
+    /// Another descriptor, as what is waited for on the socket's own is more bytes. None where there are
+    /// many already.
+    fn of(socket: impl FnOnce() -> io::Result<Socket>) -> io::Result<End> {
+        if ENDS.fetch_add(1, Ordering::Relaxed) >= MOST_ENDS {
+            ENDS.fetch_sub(1, Ordering::Relaxed);
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        socket().map(End).inspect_err(|_| {
+            ENDS.fetch_sub(1, Ordering::Relaxed);
+        })
+    }
+
     /// Ready when the other end has ended the connection or its side of it, so far as what it sent
     /// before has found room here.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -100,15 +124,16 @@ impl Socket {
 
     /// What tells of the other end's end, whatever has not been read before it.
     pub(super) fn end(&self) -> io::Result<End> {
-        // Another descriptor, as what is waited for on this one is more bytes.
-        Ok(End(match self {
+        End::of(|| match self {
             Socket::Tcp(tcp) => {
-                Socket::Tcp(TcpStream::from_std(tcp.as_fd().try_clone_to_owned()?.into())?)
+                let twin = tcp.as_fd().try_clone_to_owned()?;
+                TcpStream::from_std(twin.into()).map(Socket::Tcp)
             }
             Socket::Unix(unix) => {
-                Socket::Unix(UnixStream::from_std(unix.as_fd().try_clone_to_owned()?.into())?)
+                let twin = unix.as_fd().try_clone_to_owned()?;
+                UnixStream::from_std(twin.into()).map(Socket::Unix)
             }
-        }))
+        })
     }
 
     /// Has the end of the connection be a reset, by which the other end sees that something is missing.

@@ -111,6 +111,9 @@ impl Client {
     /// Ready when the client has left. What it sends ahead is kept, so far as there is room for it; what
     /// is behind that stays where it is.
     pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.inbox.len() < AHEAD {
+            self.end = None;
+        }
         while self.inbox.len() < AHEAD {
             match ready!(self.inbox.poll_fill(&mut self.socket, cx)) {
                 Ok(1..) => {}
@@ -124,7 +127,7 @@ impl Client {
         self.end.as_ref().map_or(Poll::Pending, |end| end.poll(cx))
     }
 
-    /// A request begins, and none is waited with any more.
+    /// A request is over, and nobody waits for its answer any more.
     pub(super) fn forget_end(&mut self) {
         self.end = None;
     }

@@ -118,10 +118,11 @@ impl Lane {
                 }
             };
             is_next = true;
-            client.forget_end();
             let bytes = client.inbox.split(head.length);
             let request = Request::new(self, client, peer, &head, bytes.bytes(), requests.lines());
-            match request.serve(responses).await {
+            let then = request.serve(responses).await;
+            client.forget_end();
+            match then {
                 Then::Next if client.inbox.is_empty() => return true,
                 Then::Next => {}
                 Then::Close => return false,

@@ -155,6 +155,10 @@ http {{
                     found[name].append((proxy.cpu() - before) / max(count * units, 1e-9))
         return found
 
+    def gets(self, connections, more=0, **how):
+        """Drives a proxy as fast as it goes; what is under way when the time is over is not counted."""
+        return lambda port, warm: load.wrk(port, connections, 1 if warm else self.seconds + more, **how)[0]
+
     def ratio_rows(self, title, unit, scale, found):
         medians = {name: statistics.median(values) for name, values in found.items()}
         self.row(f"{title}, {unit}", {name: value * scale for name, value in medians.items()}, "{:.1f}")
@@ -168,18 +172,12 @@ http {{
             self.row(f"{title}: ratio to {base}", shown)
 
     def keep_alive(self):
-        def drive(port, warm):
-            return load.wrk(port, 32, 1 if warm else self.seconds)[0]
-
         self.ratio_rows("keep-alive GET, 32 connections: CPU", "µs/request", 1e6,
-                        self.cpu_in_rounds(self.names, 1, drive))
+                        self.cpu_in_rounds(self.names, 1, self.gets(32)))
 
     def new_connections(self):
-        def drive(port, warm):
-            return load.wrk(port, 16, 1 if warm else self.seconds, fields=["Connection: close"])[0]
-
         self.ratio_rows("new connection each request: CPU", "µs/request", 1e6,
-                        self.cpu_in_rounds(self.names, 1, drive))
+                        self.cpu_in_rounds(self.names, 1, self.gets(16, fields=["Connection: close"])))
 
     def bodies(self):
         for title, path, connections, size, script in (
@@ -190,12 +188,9 @@ http {{
         ):
             script = script and str(self.folder / script)
 
-            def drive(port, warm):
-                # What is under way when the time is over is not counted as a request.
-                return load.wrk(port, connections, 1 if warm else self.seconds + (2 if size > 1 else 0), path, script)[0]
-
+            gets = self.gets(connections, path=path, script=script, more=2 if size > 1 else 0)
             self.ratio_rows(f"{title}, {connections} connections: CPU", "s/GiB", 1,
-                            self.cpu_in_rounds(self.names, size / 1024, drive))
+                            self.cpu_in_rounds(self.names, size / 1024, gets))
 
     # ---- counts
 
@@ -240,11 +235,8 @@ http {{
     def workers(self):
         names = [name for name in self.names if name in ("nginx", "HAProxy", "Pointsman")]
 
-        def drive(port, warm):
-            return load.wrk(port, 32, 1 if warm else self.seconds)[0]
-
-        one = self.cpu_in_rounds(names, 1, drive, pin=False)
-        two = self.cpu_in_rounds(names, 1, drive, pin=False, workers=2)
+        one = self.cpu_in_rounds(names, 1, self.gets(32), pin=False)
+        two = self.cpu_in_rounds(names, 1, self.gets(32), pin=False, workers=2)
         self.row("1 → 2 workers, not pinned: CPU a request",
                  {name: statistics.median(two[name]) / statistics.median(one[name]) for name in names})
         ours = "Pointsman"
@@ -326,24 +318,23 @@ http {{
         PROXIES[many] = lambda place: proxies.pointsman(place, extra=routes, pools=services)
         names = ["Pointsman", many]
 
-        def drive(port, warm):
-            return load.wrk(port, 32, 1 if warm else self.seconds)[0]
-
         self.row("10,000 routes, 1,000 services: CPU to the small config", {
-            "Pointsman": self.of_first(self.cpu_in_rounds(names, 1, drive))})
+            "Pointsman": self.of_first(self.cpu_in_rounds(names, 1, self.gets(32)))})
         with self.start(many, pin=False) as proxy:
-            time.sleep(3)
-            before = proxy.cpu()
-            time.sleep(5)
+            at_rest = self.at_rest(proxy)
             self.row("the same: started after, ms", {"Pointsman": proxy.start * 1000}, "{:.0f}")
             self.row("the same: RSS, MiB", {"Pointsman": proxy.memory()[1] / 1024}, "{:.0f}")
-            self.row("the same: CPU of a second without traffic, ms", {"Pointsman": (proxy.cpu() - before) / 5 * 1000})
+            self.row("the same: CPU of a second without traffic, ms", {"Pointsman": at_rest})
         with self.start("Pointsman", pin=False) as proxy:
-            time.sleep(3)
-            before = proxy.cpu()
-            time.sleep(5)
-            self.row("small config: CPU of a second without traffic, ms",
-                     {"Pointsman": (proxy.cpu() - before) / 5 * 1000})
+            self.row("small config: CPU of a second without traffic, ms", {"Pointsman": self.at_rest(proxy)})
+
+    @staticmethod
+    def at_rest(proxy):
+        """Milliseconds of CPU in a second in which nobody asks."""
+        time.sleep(3)
+        before = proxy.cpu()
+        time.sleep(5)
+        return (proxy.cpu() - before) / 5 * 1000
 
     @staticmethod
     def of_first(found):

@@ -68,11 +68,6 @@ pub enum OddNames {
     Pass,
 }
 
-/// Whether a field's name holds letters, digits and hyphens only.
-pub fn is_plain_name(name: &[u8]) -> bool {
-    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
-}
-
 /// What a request line asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestTarget<'r> {

@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-use super::admission;
+use super::codec;
 use super::fields::FieldId;
 use super::view::View;
 
@@ -77,7 +77,7 @@ impl Edits {
                 Edit::Remove(id) => drop(fields.remove(id.name())),
                 Edit::RemoveNamed(name) => drop(fields.remove(name)),
                 Edit::DropOddNames => {
-                    let is_odd = |name: &&HeaderName| !admission::is_plain_name(name.as_ref());
+                    let is_odd = |name: &&HeaderName| !codec::is_plain_name(name.as_ref());
                     let odd: Vec<HeaderName> = fields.keys().filter(is_odd).cloned().collect();
                     odd.into_iter().for_each(|name| drop(fields.remove(name)));
                 }

@@ -5,10 +5,10 @@
 //! a response (`response.rs`).
 //!
 //! `admission.rs` says what may be passed on at all, `forwarded.rs`, `claims.rs`, `hop_by_hop.rs`,
-//! `trace_context.rs`, `forwards.rs`, `trailers.rs` and `private.rs` what becomes of fields, `list.rs` reads the lists in them;
-//! `old_client.rs` has what is done for HTTP/1.0; `upgrade.rs`, `streaming.rs` and `grpc.rs` say what a message means beyond its status, `failure.rs`
-//! has the one table from causes to answers and `answer.rs` writes them. `codec/` reads and writes the
-//! bytes of HTTP/1.1. Nothing here moves one.
+//! `trace_context.rs`, `forwards.rs`, `trailers.rs` and `private.rs` what becomes of fields, `list.rs` reads
+//! the lists in them; `old_client.rs` has what is done for HTTP/1.0; `upgrade.rs`, `streaming.rs` and `grpc.rs`
+//! say what a message means beyond its status, `failure.rs` has the one table from causes to answers and
+//! `answer.rs` writes them. `codec/` reads and writes the bytes of HTTP/1.1. Nothing here moves one.
 
 pub mod codec;
 pub mod view;

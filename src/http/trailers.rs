@@ -6,7 +6,7 @@
 //! of requests go no further, as no upstream has said that it takes any.
 
 use super::fields::{FieldId, Fields};
-use super::{admission, claims, list};
+use super::{claims, codec, list};
 
 /// What begins so decides.
 const FAMILIES: [&str; 7] =
@@ -54,7 +54,7 @@ pub fn may_go_on(name: &[u8]) -> bool {
     let begins = |family: &&str| {
         name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family.as_bytes()))
     };
-    admission::is_plain_name(name)
+    codec::is_plain_name(name)
         && FieldId::of_line(name).is_none()
         && !claims::is_claim(name)
         && !FAMILIES.iter().any(begins)

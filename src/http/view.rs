@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-use super::admission;
+use super::codec;
 use super::codec::lines::Line;
 use super::fields::FieldId;
 
@@ -158,7 +158,7 @@ impl<'r> Iterator for Lines<'r> {
         match self {
             Lines::Map(fields) => fields.next().map(|(name, value)| {
                 let (id, name) = (FieldId::of(name.as_str()), name.as_str().as_bytes());
-                let is_plain = admission::is_plain_name(name);
+                let is_plain = codec::is_plain_name(name);
                 Field { id, name, value: value.as_bytes(), is_plain }
             }),
             Lines::Flat(bytes, lines) => lines.next().map(|line| Field {

@@ -151,6 +151,11 @@ fn is_token(byte: u8) -> bool {
     KINDS[byte as usize] != 0
 }
 
+/// Whether a name is letters, digits and hyphens only.
+pub fn is_plain_name(name: &[u8]) -> bool {
+    name.iter().all(|byte| KINDS[*byte as usize] & IS_PLAIN != 0)
+}
+
 /// Where the name that goes on at this place ends, and whether what was looked at of it is letters, digits
 /// and hyphens only. The end if it may go on.
 fn name_end(bytes: &[u8], mut at: usize) -> (usize, bool) {

@@ -49,7 +49,7 @@ impl Exchange {
     }
 
     /// Ends the attempt under way and begins another, if the service's rules allow one and there
-    /// is somebody to ask. Otherwise the attempt stays as it is.
+    /// is somebody to ask. Otherwise the attempt stays as it is, and what is told instead of a trial is known.
     pub(super) fn try_again(&mut self, delivery: Delivery, doubt: Doubt, now: Moment) -> bool {
         let Some(decision) = self.decision else { return false };
         let snapshot = self.snapshot.clone();
@@ -81,6 +81,7 @@ impl Exchange {
                 return true;
             }
         }
+        self.instead = self.instead_of_trial().map(Box::new);
         false
     }
 

@@ -319,7 +319,7 @@ impl Exchange {
             if self.try_again(delivery, doubt, now) {
                 return Heard::Again;
             }
-            if self.instead_of_trial().is_some() {
+            if self.instead.is_some() {
                 return Heard::Withheld;
             }
         }

@@ -15,7 +15,7 @@ use crate::fallback::{Asked, Received, Recording, StaleResponse, StaticAnswer, S
 use crate::http::answer::Answer;
 use crate::http::edits::{Edits, Text};
 use crate::http::failure::Cause;
-use crate::http::fields::FieldId;
+use crate::http::fields::{FieldId, Fields};
 use crate::http::response::FALLBACK_MARK;
 use crate::http::view::View;
 use crate::route::Facts;
@@ -158,9 +158,12 @@ impl Exchange {
         Some((Step::Answer, fixed(answer, self.request_id())))
     }
 
-    /// Ends the trial that failed, and accounts for what is given instead.
-    pub(super) fn serve_instead(&mut self, step: Step, cause: Cause) {
-        let Some(decision) = self.decision else { return };
+    /// What the client is told when the last attempt came to nothing.
+    pub fn give_up(&mut self, cause: Cause, request: &Fields<'_>) -> Answer {
+        let Some((decision, instead)) = self.decision.zip(self.instead.take()) else {
+            return self.answer(cause, request);
+        };
+        let (step, answer) = *instead;
         let fallbacks = &self.snapshot.services[decision.service].state.fallbacks;
         match step {
             Step::Stale => &fallbacks.stale,
@@ -168,8 +171,10 @@ impl Exchange {
             Step::Answer => &fallbacks.answer,
         }
         .fetch_add(1, Ordering::Relaxed);
+        // Before its cause is that of the answer.
         self.end_attempt(self.now());
         self.cause = (step == Step::Answer).then_some(cause);
+        answer
     }
 
     /// Nobody of its pool could be asked for a request: as bad as an attempt that failed.

@@ -30,6 +30,7 @@ use http::header::HeaderValue;
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, Draws, Moment};
+use crate::fallback::Step;
 use crate::http::admission::{self, Accepted, Head, OddNames, Upload};
 use crate::http::answer::Answer;
 use crate::http::edits::{Edits, Text};
@@ -108,6 +109,9 @@ pub struct Exchange {
     /// Whether no flag is on that is not on for everybody.
     is_for_everybody: bool,
     kept: Kept,
+    /// What is told instead of what the last attempt came to, if that was a trial and a fallback has
+    /// something.
+    instead: Option<Box<(Step, Answer)>>,
     mirroring: Option<Box<Mirroring>>,
     cause: Option<Cause>,
     /// What its record will say.
@@ -195,6 +199,7 @@ impl Exchange {
             set_cookie: None,
             is_for_everybody: true,
             kept: Kept::default(),
+            instead: None,
             mirroring: None,
             cause: None,
             noted: Noted::default(),
@@ -408,15 +413,6 @@ impl Exchange {
     pub fn answer(&mut self, cause: Cause, request: &Fields<'_>) -> Answer {
         self.cause = Some(cause);
         Answer::for_cause(cause, request, &self.request_id)
-    }
-
-    /// What the client is told when the last attempt came to nothing.
-    pub fn give_up(&mut self, cause: Cause, request: &Fields<'_>) -> Answer {
-        let is_pools = cause.row().upstream_at_fault || cause == Cause::NoUpstream;
-        let instead = is_pools.then(|| self.instead_of_trial()).flatten();
-        let Some((step, answer)) = instead else { return self.answer(cause, request) };
-        self.serve_instead(step, cause);
-        answer
     }
 
     /// What the client is told of something that is no request, or none that may be admitted. It is

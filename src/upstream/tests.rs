@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::Draws;
 
 const WINDOW: Duration = Duration::from_secs(30);
 

@@ -1,13 +1,12 @@
 //! A part of the process that dies: here the system's clock does not answer one thread, which panics.
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::harness::client::get;
-use crate::harness::running::file;
+use crate::harness::running::{file, preloaded};
 use crate::harness::until;
 
 /// Put before the system's own call: in the thread of this name it fails while a file exists.
@@ -29,15 +28,6 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 }
 "#;
 
-async fn library(folder: &Path) -> PathBuf {
-    let (source, made) = (folder.join("clock.c"), folder.join("clock.so"));
-    std::fs::write(&source, LIBRARY).unwrap();
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-o"]).args([&made, &source]).arg("-ldl");
-    assert!(cc.status().await.unwrap().success());
-    made
-}
-
 #[tokio::test]
 async fn a_part_that_dies_ends_readiness_and_the_process() {
     for (thread, part) in [("probes", "the probes"), ("copies", "the copies")] {
@@ -50,7 +40,7 @@ async fn a_part_that_dies_ends_readiness_and_the_process() {
         let child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
             .arg("run")
             .arg(&path)
-            .env("LD_PRELOAD", library(folder.path()).await)
+            .env("LD_PRELOAD", preloaded(folder.path(), LIBRARY).await)
             .envs([("NO_CLOCK_WHILE", sign.as_os_str()), ("NO_CLOCK_IN", thread.as_ref())])
             .stderr(Stdio::piped())
             .kill_on_drop(true)

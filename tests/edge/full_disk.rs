@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
+use crate::harness::running::preloaded;
 use crate::harness::{Origin, Proxy, until};
 
 /// Put before the system's own calls, where no file system of our own can be mounted: while a file
@@ -56,12 +57,7 @@ impl Disk {
         if mount.output().await.is_ok_and(|output| output.status.success()) {
             return Disk::Mounted(state);
         }
-        let (source, made) = (folder.join("full.c"), folder.join("full.so"));
-        std::fs::write(&source, LIBRARY).unwrap();
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-o"]).args([&made, &source]).arg("-ldl");
-        assert!(cc.status().await.unwrap().success());
-        Disk::Library { folder: state, made }
+        Disk::Library { folder: state, made: preloaded(folder, LIBRARY).await }
     }
 
     fn state(&self) -> &Path {

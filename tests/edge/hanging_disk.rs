@@ -1,15 +1,14 @@
 //! A disk that does not answer: an `fsync` that does not return while a file exists.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde_json::Value;
-use tokio::process::Command;
 
 use crate::harness::client::get;
+use crate::harness::running::preloaded;
 use crate::harness::{Client, Load, Origin, Proxy, Reply, until};
 
 /// Put before the system's own calls.
@@ -33,15 +32,6 @@ int fdatasync(int fd) {
     return real(fd);
 }
 "#;
-
-async fn library(folder: &Path) -> PathBuf {
-    let (source, made) = (folder.join("hangs.c"), folder.join("hangs.so"));
-    std::fs::write(&source, LIBRARY).unwrap();
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-o"]).args([&made, &source]).arg("-ldl");
-    assert!(cc.status().await.unwrap().success());
-    made
-}
 
 /// A shop with a canary at 20 percent, on a disk that can be told to hang.
 struct Shop {
@@ -85,7 +75,7 @@ impl Shop {
         let file = folder.path().join("pointsman.toml");
         std::fs::write(&file, text).unwrap();
         let environment = vec![
-            ("LD_PRELOAD", library(folder.path()).await.display().to_string()),
+            ("LD_PRELOAD", preloaded(folder.path(), LIBRARY).await.display().to_string()),
             ("HANGS_WHILE", folder.path().join("hangs").display().to_string()),
         ];
         let proxy = Proxy::run_in(file.to_str().unwrap(), &admin.to_string(), environment).await;
@@ -228,7 +218,7 @@ async fn holds_end_at_their_time_though_the_disk_hangs() {
     std::fs::write(&file, text).unwrap();
     let hangs = folder.path().join("hangs");
     let environment = vec![
-        ("LD_PRELOAD", library(folder.path()).await.display().to_string()),
+        ("LD_PRELOAD", preloaded(folder.path(), LIBRARY).await.display().to_string()),
         ("HANGS_WHILE", hangs.display().to_string()),
     ];
     let proxy = Proxy::run_in(file.to_str().unwrap(), &admin, environment).await;

@@ -1,6 +1,7 @@
 //! A proxy that is a process of its own, with a config file and free ports, to be told by signals.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::TempDir;
@@ -30,6 +31,16 @@ pub fn file(server: &str, services: &str) -> (String, SocketAddr, SocketAddr) {
          {services}"
     );
     (text, listen, admin)
+}
+
+/// A library of this C, made in a folder, for a process to load before the system's own.
+pub async fn preloaded(folder: &Path, source: &str) -> PathBuf {
+    let (file, made) = (folder.join("preloaded.c"), folder.join("preloaded.so"));
+    std::fs::write(&file, source).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o"]).args([&made, &file]).arg("-ldl");
+    assert!(cc.status().await.unwrap().success());
+    made
 }
 
 impl Running {

@@ -169,9 +169,9 @@ pub(super) static LIMITS: Table = Table::new(
             .about("requests of the service at once; default: any number"),
         number_option("upstream_in_flight", (1, 1_000_000), "100").about("of each upstream"),
         number_option("uploads", (1, 1_000_000), "100").about(
-            "requests of the service whose bodies have yet to come, which count for no other limit \
-             until they have, or until the head of the answer; default: as many as each of the other \
-             limits, at least 100",
+            "uploads at once: requests of the service whose body is still coming in. One counts for \
+             the other limits when it has come, or when the answer begins; default: as many as each \
+             of the other limits, at least 100",
         ),
         number("queue", (0, 100_000), 0).about(
             "requests that wait for a place of the service (in_flight, uploads), and as many for each \

@@ -58,6 +58,7 @@ pub async fn serve(bound: Bound, router: Router, most: usize, tally: Arc<Listene
             match socket {
                 Socket::Tcp(stream) => converse(stream, router).await,
                 Socket::Unix(stream) => converse(stream, router).await,
+                Socket::Tls(stream) => converse(stream, router).await,
             }
         });
     }

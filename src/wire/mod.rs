@@ -2,7 +2,7 @@
 //!
 //! What happens to a request is decided in [`exchange`](crate::exchange), which knows nothing of
 //! bytes. [`h1`] is the lane for HTTP/1.1, `clients.rs` who hands connections to it, `stop.rs` how all
-//! of them end; `readers.rs` reads the records of requests, `mirror/` sends copies of them.
+//! of them end; [`tls`] is what a connection speaks that is not plain; `readers.rs` reads the records of requests, `mirror/` sends copies of them.
 
 pub mod clients;
 pub mod h1;
@@ -12,3 +12,4 @@ pub mod readers;
 mod request_log;
 pub mod socket;
 pub mod stop;
+pub mod tls;

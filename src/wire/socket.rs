@@ -8,9 +8,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::tls::stream::{self, Tls};
 use crate::http::forwarded::Peer;
 use crate::upstream::DialAddress;
 
@@ -21,11 +22,20 @@ pub enum Socket {
     Tcp(TcpStream),
     /// A Unix domain socket.
     Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<Tls>),
 }
 
 /// Waits for the other end's end.
 #[derive(Debug)]
-pub(super) struct End(Socket);
+pub(super) struct End(Below);
+
+/// The descriptor below a connection, which knows of nothing but bytes.
+#[derive(Debug)]
+enum Below {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
 
 /// Descriptors of this kind at once: they have no share of their own, so few enough that the reserve bears
 /// them (`server/descriptors.rs`).
@@ -41,7 +51,7 @@ impl Drop for End {
 impl End {
     /// Another descriptor, as what is waited for on the socket's own is more bytes. None where there are
     /// many already.
-    fn of(socket: impl FnOnce() -> io::Result<Socket>) -> io::Result<End> {
+    fn of(socket: impl FnOnce() -> io::Result<Below>) -> io::Result<End> {
         if ENDS.fetch_add(1, Ordering::Relaxed) >= MOST_ENDS {
             ENDS.fetch_sub(1, Ordering::Relaxed);
             return Err(io::ErrorKind::QuotaExceeded.into());
@@ -58,13 +68,13 @@ impl End {
         let unwanted = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
         loop {
             let is_over = match &self.0 {
-                Socket::Tcp(tcp) => {
+                Below::Tcp(tcp) => {
                     let is_over = ready!(tcp.poll_read_ready(cx)).is_err()
                         || has_ended(tcp.ready(Interest::READABLE), cx);
                     let _ = tcp.try_io(Interest::READABLE, unwanted);
                     is_over
                 }
-                Socket::Unix(unix) => {
+                Below::Unix(unix) => {
                     let is_over = ready!(unix.poll_read_ready(cx)).is_err()
                         || has_ended(unix.ready(Interest::READABLE), cx);
                     let _ = unix.try_io(Interest::READABLE, unwanted);
@@ -103,52 +113,62 @@ impl Socket {
 
     /// The other end, connected since then.
     pub fn peer(&self, since: Instant) -> Peer {
-        match self {
-            Socket::Tcp(tcp) => match tcp.peer_addr() {
-                Ok(address) => Peer::new(address.ip(), "http", since),
-                Err(_) => Peer::without_address("http", since),
-            },
-            Socket::Unix(_) => Peer::unix("http", since),
+        let (tcp, scheme) = match self {
+            Socket::Tcp(tcp) => (tcp, "http"),
+            Socket::Tls(tls) => (tls.get_ref().0, "https"),
+            Socket::Unix(_) => return Peer::unix("http", since),
+        };
+        match tcp.peer_addr() {
+            Ok(address) => Peer::new(address.ip(), scheme, since),
+            Err(_) => Peer::without_address(scheme, since),
         }
     }
 
     /// Whether nothing is there to be read, not even the end. Asked without a task: one that has had its
     /// turn is told by the runtime to wait, whatever there is.
-    pub(super) fn is_silent(&self) -> bool {
+    pub(super) fn is_silent(&mut self) -> bool {
         let read = match self {
             Socket::Tcp(tcp) => tcp.try_read(&mut [0]),
             Socket::Unix(unix) => unix.try_read(&mut [0]),
+            Socket::Tls(tls) => return stream::is_silent(tls),
         };
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// What tells of the other end's end, whatever has not been read before it.
     pub(super) fn end(&self) -> io::Result<End> {
+        let tcp = |tcp: &TcpStream| {
+            let twin = tcp.as_fd().try_clone_to_owned()?;
+            TcpStream::from_std(twin.into()).map(Below::Tcp)
+        };
         End::of(|| match self {
-            Socket::Tcp(tcp) => {
-                let twin = tcp.as_fd().try_clone_to_owned()?;
-                TcpStream::from_std(twin.into()).map(Socket::Tcp)
-            }
+            Socket::Tcp(own) => tcp(own),
+            Socket::Tls(tls) => tcp(tls.get_ref().0),
             Socket::Unix(unix) => {
                 let twin = unix.as_fd().try_clone_to_owned()?;
-                UnixStream::from_std(twin.into()).map(Socket::Unix)
+                UnixStream::from_std(twin.into()).map(Below::Unix)
             }
         })
     }
 
     /// Has the end of the connection be a reset, by which the other end sees that something is missing.
     pub(super) fn end_by_reset(&self) {
-        if let Socket::Tcp(tcp) = self {
-            // Without it the end is one that says less.
-            let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
-        }
+        let tcp = match self {
+            Socket::Tcp(tcp) => tcp,
+            Socket::Tls(tls) => tls.get_ref().0,
+            Socket::Unix(_) => return,
+        };
+        // Without it the end is one that says less.
+        let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
     }
 
     /// Whether something may be there to be read, or the end: what is read next may still be nothing.
-    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Socket::Tcp(tcp) => tcp.poll_read_ready(cx),
             Socket::Unix(unix) => unix.poll_read_ready(cx),
+            // What has come may be in the session already.
+            Socket::Tls(tls) => Pin::new(tls).poll_fill_buf(cx).map_ok(|_| ()),
         }
     }
 
@@ -162,12 +182,13 @@ impl Socket {
         let polled = match self {
             Socket::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut read),
             Socket::Unix(unix) => Pin::new(unix).poll_read(cx, &mut read),
+            Socket::Tls(tls) => Pin::new(tls).poll_read(cx, &mut read),
         };
         polled.map_ok(|()| read.filled().len())
     }
 
     /// Writes the beginning of these, one behind the other; how much of them was taken, at least one
-    /// byte.
+    /// byte. What was taken may be [held back](Self::holds_back).
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -177,12 +198,14 @@ impl Socket {
             [only, [], []] | [[], only, []] | [[], [], only] => match self {
                 Socket::Tcp(tcp) => Pin::new(tcp).poll_write(cx, only),
                 Socket::Unix(unix) => Pin::new(unix).poll_write(cx, only),
+                Socket::Tls(tls) => Pin::new(tls).poll_write(cx, only),
             },
             parts => {
                 let parts = parts.map(IoSlice::new);
                 match self {
                     Socket::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, &parts),
                     Socket::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, &parts),
+                    Socket::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, &parts),
                 }
             }
         };
@@ -192,11 +215,38 @@ impl Socket {
         }
     }
 
+    /// Whether something of what was written has not left yet, and leaves by [`Self::poll_flush`].
+    pub(super) fn holds_back(&self) -> bool {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => false,
+            Socket::Tls(tls) => tls.get_ref().1.wants_write(),
+        }
+    }
+
+    /// Has all leave that was written; `moved` grows by the bytes that have.
+    pub(super) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        moved: &mut u64,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => Poll::Ready(Ok(())),
+            Socket::Tls(tls) => stream::poll_flush(tls, cx, moved),
+        }
+    }
+
+    /// Whether its end has to be said before it is closed: without it the other end cannot tell it from
+    /// one that somebody else has made.
+    pub(super) fn says_its_end(&self) -> bool {
+        matches!(self, Socket::Tls(_))
+    }
+
     /// Says that nothing more will be written.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Socket::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Socket::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Socket::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }
 }

@@ -11,11 +11,25 @@ fn certificate(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
 }
 
-/// A dialer that trusts the authority of [`acceptor`]'s certificate.
-pub fn dialer() -> Dialer {
+/// The authority of [`acceptor`]'s certificate.
+fn authority() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(certificate(include_str!("test_ca.pem"))).unwrap();
-    Dialer::trusting(roots)
+    roots
+}
+
+/// A dialer that trusts the authority of [`acceptor`]'s certificate.
+pub fn dialer() -> Dialer {
+    Dialer::trusting(authority())
+}
+
+/// The client's side, which trusts it too.
+pub fn client_config() -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(authority())
+        .with_no_client_auth()
 }
 
 /// The server's side, with a certificate for `shop.test` and 127.0.0.1 that ends in the year 2126.

@@ -74,7 +74,7 @@ impl Request<'_> {
         let mut out = Vec::with_capacity(answer.body.len() + 512);
         heads::answer(answer, self.method == Method::HEAD, going, self.lane.clock, &mut out);
         if self.client.write(&out).await.is_err() {
-            return Then::Close;
+            return Then::Break;
         }
         match left {
             _ if going == Going::Over => Then::Linger,

@@ -144,25 +144,49 @@ impl Client {
         left.await
     }
 
-    /// Writes all of it.
+    /// Writes all of it, until it has left.
     pub(super) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.timer.restart();
         poll_fn(|cx| {
-            while !bytes.is_empty() {
+            let polled = loop {
+                if bytes.is_empty() {
+                    let mut moved = 0;
+                    let flushed = self.socket.poll_flush(cx, &mut moved);
+                    if moved > 0 {
+                        self.timer.restart();
+                    }
+                    break flushed;
+                }
                 match self.socket.poll_write(cx, [bytes, &[], &[]]) {
                     Poll::Ready(taken) => {
                         bytes = &bytes[taken?..];
                         self.timer.restart();
                     }
-                    Poll::Pending if self.timer.poll_late(self.limits.send_timeout, cx) => {
-                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                    }
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => break Poll::Pending,
                 }
+            };
+            match polled {
+                Poll::Pending if self.timer.poll_late(self.limits.send_timeout, cx) => {
+                    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+                }
+                polled => polled,
             }
-            Poll::Ready(Ok(()))
         })
         .await
+    }
+
+    /// Ends the connection, behind a word that this is its end if it has such.
+    pub(super) async fn close(&mut self) {
+        if !self.socket.says_its_end() {
+            return;
+        }
+        self.timer.restart();
+        poll_fn(|cx| match self.socket.poll_shutdown(cx) {
+            Poll::Pending if !self.timer.poll_late(LINGER, cx) => Poll::Pending,
+            // Who does not take even this has left.
+            _ => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// Ends the connection, once the client has had time to read what it was told.
@@ -171,7 +195,10 @@ impl Client {
         let mut left = LINGERED;
         poll_fn(|cx| {
             if self.socket.poll_shutdown(cx).is_pending() {
-                return Poll::Pending;
+                return match self.timer.poll_late(LINGER, cx) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                };
             }
             loop {
                 if self.timer.poll_late(LINGER, cx) {

@@ -76,7 +76,7 @@ impl Kept {
             let mut count = 0;
             shelf.sockets.retain(|to, waiting| {
                 let is_known = known.contains(to);
-                waiting.retain(|one| is_known && one.is_good(now));
+                waiting.retain_mut(|one| is_known && one.is_good(now));
                 count += waiting.len();
                 !waiting.is_empty()
             });
@@ -92,7 +92,7 @@ impl Kept {
 impl Shelf {
     fn take(&mut self, to: &DialAddress, now: Instant) -> Option<Socket> {
         let waiting = self.sockets.get_mut(to)?;
-        while let Some(one) = waiting.pop() {
+        while let Some(mut one) = waiting.pop() {
             self.count -= 1;
             if one.is_good(now) {
                 return Some(one.socket);
@@ -106,7 +106,7 @@ impl Waiting {
     /// Whether it may wait on, and nothing has come on it, not even its end: nobody has asked for
     /// anything. Readiness alone does not tell, for after a read that was exactly filled the runtime
     /// takes a socket for ready; so it is read, which is no system call where the runtime knows better.
-    fn is_good(&self, now: Instant) -> bool {
+    fn is_good(&mut self, now: Instant) -> bool {
         now < self.until && self.socket.is_silent()
     }
 }

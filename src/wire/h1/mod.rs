@@ -97,6 +97,7 @@ impl Lane {
             }
             is_first = false;
         }
+        client.close().await;
     }
 
     /// Serves the requests that are there; whether the connection waits for more.
@@ -125,7 +126,11 @@ impl Lane {
             match then {
                 Then::Next if client.inbox.is_empty() => return true,
                 Then::Next => {}
-                Then::Close => return false,
+                Then::Close => {
+                    client.close().await;
+                    return false;
+                }
+                Then::Break => return false,
                 Then::Linger => {
                     client.linger().await;
                     return false;

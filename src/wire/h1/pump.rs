@@ -47,6 +47,8 @@ pub(super) struct Pump {
     piece: usize,
     /// Then this.
     tail: &'static [u8],
+    /// All of these have been written, and the socket holds some of it back.
+    is_held: bool,
     is_over: bool,
     passes_trailers: bool,
     /// Bytes that have moved, in or out.
@@ -57,8 +59,19 @@ impl Pump {
     /// A body that is read so, and written in chunks or as it is, behind `lead`.
     pub(super) fn new(body: BodyReader, in_chunks: bool, lead: Vec<u8>) -> Pump {
         let (written, piece, moved) = (0, 0, 0);
-        let (is_over, passes_trailers, tail) = (false, false, &[][..]);
-        Pump { body, in_chunks, lead, written, piece, tail, is_over, passes_trailers, moved }
+        let (is_held, is_over, passes_trailers, tail) = (false, false, false, &[][..]);
+        Pump {
+            body,
+            in_chunks,
+            lead,
+            written,
+            piece,
+            tail,
+            is_held,
+            is_over,
+            passes_trailers,
+            moved,
+        }
     }
 
     /// What comes behind the body goes on, too, so far as it may.
@@ -68,6 +81,11 @@ impl Pump {
 
     /// Whether it waits for the receiver.
     pub(super) fn is_writing(&self) -> bool {
+        self.has_more() || self.is_held
+    }
+
+    /// Whether the socket has yet to take something.
+    fn has_more(&self) -> bool {
         self.written < self.lead.len() || self.piece > 0 || !self.tail.is_empty()
     }
 
@@ -85,7 +103,7 @@ impl Pump {
     /// `lead`.
     pub(super) fn restart(&mut self, lead: Vec<u8>, buffer: &mut Buffer) {
         buffer.skip(std::mem::take(&mut self.piece));
-        (self.lead, self.written, self.tail) = (lead, 0, &[]);
+        (self.lead, self.written, self.tail, self.is_held) = (lead, 0, &[], false);
         if self.is_over && self.in_chunks {
             self.lead.extend_from_slice(LAST_CHUNK);
         }
@@ -148,14 +166,14 @@ impl Pump {
         Poll::Pending
     }
 
-    /// Writes what is to be written.
+    /// Writes what is to be written, until it has left.
     fn poll_write(
         &mut self,
         buffer: &mut Buffer,
         to: &mut Socket,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Broken>> {
-        while self.is_writing() {
+        while self.has_more() {
             let lead = &self.lead[self.written..];
             let before = lead.len();
             let parts = [lead, &buffer.bytes()[..self.piece], self.tail];
@@ -171,6 +189,14 @@ impl Pump {
             buffer.skip(of_piece);
             self.piece -= of_piece;
             self.tail = &self.tail[taken - of_lead - of_piece..];
+            self.is_held = to.holds_back();
+        }
+        if self.is_held {
+            match to.poll_flush(cx, &mut self.moved) {
+                Poll::Ready(Ok(())) => self.is_held = false,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Writing)),
+                Poll::Pending => return Poll::Pending,
+            }
         }
         self.lead.clear();
         self.written = 0;

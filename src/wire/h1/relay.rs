@@ -77,7 +77,7 @@ impl Request<'_> {
                 // Its end would look like the answer's.
                 self.client.socket.end_by_reset();
             }
-            return Then::Close;
+            return Then::Break;
         }
         let none = (&Lines::default(), &[][..]);
         let (lines, bytes) = down.body().trailers().unwrap_or(none);

@@ -42,6 +42,8 @@ pub(super) enum Then {
     Close,
     /// It ends, and the client may still be sending.
     Linger,
+    /// It breaks off: what the client has is not whole.
+    Break,
 }
 
 /// A request whose head has been read.
@@ -135,7 +137,7 @@ impl<'c> Request<'c> {
             Placed::Left => {
                 exchange.left();
                 self.offer(exchange.end(None, &sent));
-                return Then::Close;
+                return Then::Break;
             }
         };
         let (told, then) = match self.ask(attempt, &mut sending, responses).await {
@@ -144,7 +146,7 @@ impl<'c> Request<'c> {
                 let then = self.relay(relay, &mut sending, upstream, heard, responses).await;
                 (Some(status), then)
             }
-            Err(Cause::ClientGone) => (None, Then::Close),
+            Err(Cause::ClientGone) => (None, Then::Break),
             Err(cause) => {
                 let answer = exchange.give_up(cause, &Fields::new(view));
                 let left = sending.is_read().then_some(Framing::Empty);

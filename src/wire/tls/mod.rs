@@ -1,0 +1,3 @@
+//! TLS on a connection: records on the socket below, plain bytes above.
+
+pub(super) mod stream;

@@ -26,7 +26,7 @@
 //!
 //! # Rooms
 //!
-//! The core ([`clock`], [`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
+//! The core ([`clock`], [`rate`], [`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
 //! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`], [`rehearsal`], [`http`],
 //! [`exchange`], [`record`], [`state`], [`history`], [`orders`]) knows no runtime, no file and no socket, and takes
 //! time and chance as arguments. The rim ([`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`],
@@ -40,6 +40,7 @@
 
 pub mod clock;
 
+mod rate;
 pub mod config;
 pub mod route;
 pub mod split;

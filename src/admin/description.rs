@@ -7,7 +7,8 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
-use super::forms;
+use super::{forms, roles};
+use crate::config::Role;
 
 /// The type of all errors (RFC 9457).
 const PROBLEM: &str = "application/problem+json";
@@ -34,10 +35,9 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let may_fail = failures(path, method, operation);
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     parameters.into_iter().flatten().for_each(forms::parameter);
-    let is_probe = matches!(path, "/livez" | "/readyz");
-    if !is_probe {
-        // Without a `token_file` nobody needs one.
-        operation.insert("security".into(), json!([{"token": []}, {}]));
+    if let Some(role) = needed(path, method) {
+        // Without a `token_file` nobody needs one. The names are roles (OpenAPI 3.1, 4.8.30).
+        operation.insert("security".into(), json!([{"token": [role.name()]}, {}]));
     }
     if let Some(body) = operation.get_mut("requestBody").and_then(Value::as_object_mut) {
         let is_optional = body.values().any(|content| {
@@ -68,6 +68,12 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     }
 }
 
+/// The role that an operation needs; none for probes.
+fn needed(path: &str, method: &str) -> Option<Role> {
+    let method = method.to_uppercase().parse().unwrap_or_default();
+    roles::operation(&method, path).role
+}
+
 /// A body that may be left out is not one that may be null.
 fn plain_schema(content: &mut Value) {
     let given = content["schema"]["oneOf"].as_array();
@@ -89,9 +95,11 @@ fn failures(
         operation.get("requestBody").is_some_and(|body| body["content"].get(kind).is_some())
     };
     let mut all = Vec::new();
-    if !matches!(path, "/livez" | "/readyz") {
+    if needed(path, method).is_some() {
         all.push((StatusCode::UNAUTHORIZED, "No token, or one that is not known"));
-        all.push((StatusCode::FORBIDDEN, "On behalf of another site, or to another host name"));
+        let why = "The token's role, services or networks do not admit it; without one: on behalf of \
+                   another site, or to another host name";
+        all.push((StatusCode::FORBIDDEN, why));
     }
     if takes("path") || takes("query") {
         all.push((StatusCode::BAD_REQUEST, "The path or a parameter cannot be read"));

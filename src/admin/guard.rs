@@ -1,12 +1,14 @@
-//! Who may ask: a request's credentials and origin in, pass with the caller's name or a problem out.
+//! Who may ask for what: a request's credentials, origin and operation in, pass with the caller or a
+//! problem out.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody, to_bytes};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -15,8 +17,14 @@ use http_body_util::LengthLimitError;
 use tokio::time::timeout;
 
 use super::Admin;
+use super::audit::{self, Asked, Refusals};
 use super::problem::Problem;
+use super::roles::{self, Operation, Scope};
+use super::source::Source;
+use crate::clock::Moment;
+use crate::config::{Bearer, Role};
 use crate::http::claims;
+use crate::upstream::{Address, DialAddress};
 
 /// Who an order is by that comes without a token and does not say.
 const ANONYMOUS: &str = "api";
@@ -27,19 +35,107 @@ const BODY: Duration = Duration::from_secs(10);
 /// How long it may be, in bytes: a config of thousands of services is shorter.
 const LONGEST_BODY: usize = 2 * 1024 * 1024;
 
-/// Who asks: the name of the token that came with the request, if tokens are asked for.
+/// Who asks: whose token came with the request, or which user of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Caller(Option<Arc<str>>);
+pub struct Caller {
+    /// What is proved by a token or by the kernel; none for whoever can reach a loopback address.
+    name: Option<Arc<str>>,
+    /// What a token bounds it to; none where no token is asked for.
+    bearer: Option<Arc<Bearer>>,
+}
 
 impl Caller {
-    /// Who an order is by that says it is by `claimed`. A token proves its name; what its bearer
-    /// claims beside it, such as the user of a command line, is told as a claim.
+    fn with_token(bearer: Arc<Bearer>) -> Caller {
+        Caller { name: Some(bearer.name.clone()), bearer: Some(bearer) }
+    }
+
+    fn without(source: Source) -> Caller {
+        let is_proved = matches!(source, Source::User(_));
+        Caller { name: is_proved.then(|| source.to_string().into()), bearer: None }
+    }
+
+    /// Who an order is by that says it is by `claimed`. A token proves its name and the kernel a
+    /// user's number; what is claimed beside it, such as the user of a command line, is told as a
+    /// claim.
     pub fn author(&self, claimed: Option<String>) -> String {
         let claimed = claimed.filter(|claimed| !claimed.trim().is_empty());
-        match (&self.0, claimed) {
+        match (&self.name, claimed) {
             (None, claimed) => claimed.unwrap_or_else(|| ANONYMOUS.into()),
             (Some(name), Some(claimed)) if claimed != **name => format!("{name} (as {claimed})"),
             (Some(name), _) => name.to_string(),
+        }
+    }
+
+    /// What it may ask for.
+    pub fn role(&self) -> Role {
+        self.bearer.as_ref().map_or(Role::Admin, |bearer| bearer.role)
+    }
+
+    /// Whether it is told of this service; what is of none, as `""`, is for who is bound to none.
+    pub fn sees(&self, service: &str) -> bool {
+        self.bearer.as_ref().is_none_or(|bearer| bearer.is_for(service))
+    }
+
+    /// Whether it is bound to services.
+    pub fn is_bound(&self) -> bool {
+        self.bearer.as_ref().is_some_and(|bearer| bearer.services.is_some())
+    }
+
+    /// Refuses to add or remove an upstream outside its networks.
+    pub fn must_reach(&self, address: &Address) -> Result<(), Problem> {
+        let Some(bearer) = &self.bearer else { return Ok(()) };
+        let ip = match address.target() {
+            Some(DialAddress::Socket(socket)) => Some(socket.ip()),
+            _ => None,
+        };
+        if bearer.reaches(ip) {
+            return Ok(());
+        }
+        let networks = bearer.networks.iter().flat_map(|networks| networks.iter());
+        let networks: Vec<String> = networks.map(|network| format!("`{network}`")).collect();
+        let detail = format!(
+            "the token `{}` adds and removes upstreams in {} only, and by address: `{address}` is \
+             none there",
+            bearer.name,
+            networks.join(", ")
+        );
+        Err(Problem::new(StatusCode::FORBIDDEN, "other-network", detail))
+    }
+
+    /// Refuses what its role or its services do not admit.
+    fn must_be_admitted(
+        &self,
+        operation: &Operation,
+        what: &str,
+        service: Option<&str>,
+    ) -> Result<(), Problem> {
+        let (Some(bearer), Some(needed)) = (&self.bearer, operation.role) else { return Ok(()) };
+        let refused = |kind, detail| Err(Problem::new(StatusCode::FORBIDDEN, kind, detail));
+        let (name, role) = (&bearer.name, bearer.role);
+        if operation.scope != Scope::None && !role.admits(needed) {
+            let detail =
+                format!("`{what}` needs the role `{needed}`; the token `{name}` has `{role}`");
+            let problem = Problem::new(StatusCode::FORBIDDEN, "role", detail);
+            return Err(problem.of_roles(needed, role));
+        }
+        let Some(services) = &bearer.services else { return Ok(()) };
+        let services: Vec<String> = services.iter().map(|name| format!("`{name}`")).collect();
+        let services = services.join(", ");
+        match (operation.scope, service) {
+            (Scope::Whole, _) => refused(
+                "other-service",
+                format!(
+                    "`{what}` is of the whole process; the token `{name}` is bound to {services}"
+                ),
+            ),
+            (Scope::Service, service) if !bearer.is_for(service.unwrap_or_default()) => refused(
+                "other-service",
+                format!(
+                    "the token `{name}` is bound to {services}; service `{}` is none of them",
+                    service.unwrap_or_default()
+                ),
+            ),
+            _ => Ok(()),
         }
     }
 }
@@ -52,26 +148,68 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// The guard of one API: what it reads, and the refusals that it has told of.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub admin: Admin,
+    pub refusals: Arc<Refusals>,
+}
+
 /// Lets a request through, or says why not.
-pub async fn check(State(admin): State<Admin>, mut request: Request, next: Next) -> Response {
-    match admit(&admin, request.headers(), request.uri().path()) {
+pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let Guard { admin, refusals } = guard;
+    let (mut parts, body) = request.into_parts();
+    let source = parts.extensions.get::<Source>().copied().unwrap_or_default();
+    // A path that there is not is nobody's secret, but for who has no token.
+    let matched = parts.extensions.get::<MatchedPath>().cloned();
+    let operation = matched.as_ref().map(|path| roles::operation(&parts.method, path.as_str()));
+    let what = audit::what(&parts.method, parts.uri.path());
+    let service = service(&mut parts).await;
+    let caller = match identify(&admin, &parts.headers, operation, source) {
         Err(problem) => {
-            let is_unauthorized = problem.status == StatusCode::UNAUTHORIZED.as_u16();
-            let mut response = problem.into_response();
-            if is_unauthorized {
-                let scheme = HeaderValue::from_static("Bearer");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
-            }
-            response
+            refusals.tell(&admin.events, moment(&admin), what, source, None, &problem);
+            return unauthorized(problem);
         }
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            match whole(request).await {
-                Ok(request) => next.run(request).await,
-                Err(problem) => problem.into_response(),
-            }
-        }
+        Ok(caller) => caller,
+    };
+    if let Some(operation) = operation
+        && let Err(problem) = caller.must_be_admitted(operation, &what, service.as_deref())
+    {
+        refusals.tell(&admin.events, moment(&admin), what, source, Some(&caller), &problem);
+        return problem.into_response();
     }
+    let is_change = operation.is_some_and(|operation| operation.is_change);
+    let asked =
+        is_change.then(|| Asked::new(admin.events.clone(), what, service, source, caller.clone()));
+    parts.extensions.insert(caller);
+    let response = match whole(Request::from_parts(parts, body)).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    if let Some(asked) = asked {
+        asked.answered(response.status());
+    }
+    response
+}
+
+/// The service that a path names, read as handlers read it.
+async fn service(parts: &mut Parts) -> Option<String> {
+    let found = Path::<HashMap<String, String>>::from_request_parts(parts, &()).await;
+    found.ok()?.0.remove("service")
+}
+
+fn moment(admin: &Admin) -> Moment {
+    admin.published.load().moment(admin.clock.now())
+}
+
+fn unauthorized(problem: Problem) -> Response {
+    let is_unauthorized = problem.status == StatusCode::UNAUTHORIZED.as_u16();
+    let mut response = problem.into_response();
+    if is_unauthorized {
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    response
 }
 
 /// Takes a request's body in, for so long and so much of it. Handlers find it whole.
@@ -98,21 +236,29 @@ async fn whole(request: Request) -> Result<Request, Problem> {
     }
 }
 
-fn admit(admin: &Admin, headers: &HeaderMap, path: &str) -> Result<Caller, Problem> {
+fn identify(
+    admin: &Admin,
+    headers: &HeaderMap,
+    operation: Option<&Operation>,
+    source: Source,
+) -> Result<Caller, Problem> {
     // Probes come without credentials and learn nothing but yes or no.
-    if matches!(path, "/livez" | "/readyz") {
+    if operation.is_some_and(|operation| operation.role.is_none()) {
         return Ok(Caller::default());
     }
     // As the file said when it was read last: a reload that is refused leaves them as they were.
     let config = admin.in_force.borrow().config.clone();
     let Some(tokens) = &config.admin.tokens else {
-        return refuse_strangers(admin, headers).map(|()| Caller::default());
+        return refuse_strangers(admin, headers).map(|()| Caller::without(source));
     };
-    match bearer(headers).and_then(|token| tokens.name(token)) {
-        Some(name) => Ok(Caller(Some(name.clone()))),
+    match bearer(headers).and_then(|token| tokens.bearer(token)) {
+        Some(bearer) => Ok(Caller::with_token(bearer.clone())),
         None => {
             let detail = match headers.contains_key(header::AUTHORIZATION) {
-                true => "this is no token of this API",
+                true => {
+                    "this is no token of this API; those it knows are in the `token_file` of [admin], \
+                     as it was when the config was last read"
+                }
                 false => {
                     "this API needs `Authorization: Bearer TOKEN` (`--token` or POINTSMAN_TOKEN on the command line)"
                 }
@@ -199,7 +345,8 @@ mod tests {
 
     #[test]
     fn a_token_proves_its_name_and_no_other() {
-        let (nobody, ci) = (Caller(None), Caller(Some("ci".into())));
+        let ci = |name: &str| Caller { name: Some(name.into()), bearer: None };
+        let (nobody, ci, root) = (Caller::default(), ci("ci"), Caller::without(Source::User(0)));
         let by = |caller: &Caller, claimed: &str| caller.author(Some(claimed.into()));
         assert_eq!((nobody.author(None), by(&nobody, " ")), ("api".into(), "api".into()));
         assert_eq!(by(&nobody, "ann"), "ann");
@@ -208,6 +355,12 @@ mod tests {
             ("ci".into(), "ci".into(), "ci".into())
         );
         assert_eq!(by(&ci, "ann"), "ci (as ann)");
+        assert_eq!(
+            (root.author(None), by(&root, "ann")),
+            ("uid 0".into(), "uid 0 (as ann)".into())
+        );
+        let by_address = Source::Address([127, 0, 0, 1].into());
+        assert_eq!(Caller::without(by_address), nobody);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! made from the handlers themselves. Nothing here writes: changes go through [`Control`].
 
 mod answer;
+mod audit;
 mod config;
 mod description;
 mod forms;
@@ -12,9 +13,11 @@ mod mirror;
 mod operations;
 mod problem;
 mod requests;
+mod roles;
 mod rollouts;
 mod services;
 mod slo;
+mod source;
 mod status;
 pub mod wire;
 
@@ -41,7 +44,11 @@ use crate::record::Rings;
 use crate::snapshot::Published;
 use crate::state::State;
 
+use audit::Refusals;
+use guard::Guard;
 use problem::Problem;
+
+pub use source::Source;
 
 /// What the handlers read and whom they ask.
 #[derive(Clone)]
@@ -146,10 +153,11 @@ pub fn router(admin: Admin) -> Router {
         let document = document.clone();
         async { ([(header::CONTENT_TYPE, "application/json")], document) }
     };
+    let guard = Guard { admin: admin.clone(), refusals: Arc::new(Refusals::default()) };
     router
         .route("/openapi.json", axum::routing::get(document))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(from_fn_with_state(admin.clone(), guard::check))
+        .layer(from_fn_with_state(guard, guard::check))
         .with_state(admin)
 }

@@ -95,6 +95,7 @@ pub async fn post_upstream(
     if weight.is_some_and(|weight| !(1..=10_000).contains(&weight)) {
         return Err(bad("weight: from 1 to 10000"));
     }
+    caller.must_reach(&parsed)?;
     let labels = labels.map(labels_of).transpose()?;
     let place = Place { service, pool, upstream: Some(parsed.clone()) };
     let by = by(&HeaderMap::new(), &caller, author, reason, false)?;
@@ -127,6 +128,7 @@ pub async fn delete_upstream(
 ) -> Answer {
     let Query(Asker { reason, author }) = asker?;
     let place = upstream(&admin, service, pool, &address)?;
+    place.upstream.as_ref().map_or(Ok(()), |address| caller.must_reach(address))?;
     let by = by(&HeaderMap::new(), &caller, author, reason, false)?;
     let order = Order::Upstream { place: place.clone(), what: UpstreamOrder::Remove };
     let granted = give(&admin, &place.service, order, by).await?;
@@ -335,6 +337,7 @@ const LONGEST_WAIT: u64 = 30;
         (status = 503, description = "Too many wait already", body = Problem)))]
 pub async fn events(
     State(admin): State<Admin>,
+    caller: Caller,
     after: Result<Query<After>, QueryRejection>,
 ) -> Result<Json<Vec<wire::Event>>, Problem> {
     let Query(After { after, wait }) = after?;
@@ -357,7 +360,8 @@ pub async fn events(
             })?
         }
     };
-    Ok(Json(found.iter().map(|entry| (&**entry).into()).collect()))
+    let seen = found.iter().filter(|entry| caller.sees(&entry.event.subject.service));
+    Ok(Json(seen.map(|entry| (&**entry).into()).collect()))
 }
 
 fn upstream(admin: &Admin, service: String, pool: String, address: &str) -> Result<Place, Problem> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::wire::ConfigProblem;
-use crate::config::suggest;
+use crate::config::{Role, suggest};
 use crate::control::ReloadError;
 use crate::files::FileError;
 use crate::orders::Refused;
@@ -30,6 +30,12 @@ pub struct Problem {
     /// What is wrong with a config, each with its place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<ConfigProblem>,
+    /// Of an operation that needs another role: which one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<String>,
+    /// And which one the token has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has: Option<String>,
     /// Of an order that came too late for its `If-Match`: whether the newest revision is what it
     /// would have made, by the same author and for the same reason. Then it is most likely this very
     /// order, whose answer was lost.
@@ -46,8 +52,17 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             problems: Vec::new(),
+            needs: None,
+            has: None,
             made_already: None,
         }
+    }
+
+    /// Of an operation that needs another role than whoever asks has.
+    pub fn of_roles(mut self, needs: Role, has: Role) -> Problem {
+        self.needs = Some(needs.name().into());
+        self.has = Some(has.name().into());
+        self
     }
 
     /// With whether an order has been carried out before.

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 
 use super::answer::{Answer, Path};
+use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
 use crate::clock::{Moment, WallTime};
@@ -22,8 +23,9 @@ const MOST_SHOWN: usize = 1_000;
     responses(
         (status = 200, description = "The request", body = wire::Request),
         (status = 404, description = "No such request is remembered", body = Problem)))]
-pub async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Answer {
-    let found = admin.last.find(&id, now(&admin)).ok_or_else(|| {
+pub async fn show(State(admin): State<Admin>, caller: Caller, Path(id): Path<String>) -> Answer {
+    let found = admin.last.find(&id, now(&admin)).filter(|found| caller.sees(&found.service));
+    let found = found.ok_or_else(|| {
         let detail = format!(
             "request `{id}` is not remembered: the last few thousand are, failed ones for longer \
              (`server.remember`)"
@@ -48,12 +50,14 @@ pub struct Limit {
         (status = 400, description = "A parameter that there is not, or no number", body = Problem)))]
 pub async fn list(
     State(admin): State<Admin>,
+    caller: Caller,
     limit: Result<Query<Limit>, QueryRejection>,
 ) -> Answer {
     let Query(Limit { limit }) = limit?;
     let most = limit.unwrap_or(SHOWN).min(MOST_SHOWN);
     let kept = admin.last.latest(most, now(&admin));
-    Ok(Json(kept.into_iter().map(wire::Request::from).collect::<Vec<_>>()).into_response())
+    let seen = kept.into_iter().filter(|kept| caller.sees(&kept.service));
+    Ok(Json(seen.map(wire::Request::from).collect::<Vec<_>>()).into_response())
 }
 
 fn now(admin: &Admin) -> (Moment, WallTime) {

@@ -23,8 +23,8 @@ use crate::upstream::{BreakerState, Conditions};
 /// All services.
 #[utoipa::path(get, path = "/v1/services", tag = "traffic",
     responses((status = 200, description = "All services", body = Vec<wire::Service>)))]
-pub async fn list(State(admin): State<Admin>) -> Json<Vec<wire::Service>> {
-    Json(all(&admin, &admin.published.load()))
+pub async fn list(State(admin): State<Admin>, caller: Caller) -> Json<Vec<wire::Service>> {
+    Json(all(&admin, &admin.published.load(), &caller))
 }
 
 /// One service; the `ETag` is its revision.
@@ -156,9 +156,11 @@ pub async fn pool(
 }
 
 /// All services of a snapshot.
-pub(super) fn all(admin: &Admin, snapshot: &Snapshot) -> Vec<wire::Service> {
+/// All that this caller is told of.
+pub(super) fn all(admin: &Admin, snapshot: &Snapshot, caller: &Caller) -> Vec<wire::Service> {
     let now = snapshot.moment(admin.clock.now());
-    snapshot.services.iter().map(|service| describe(admin, service, now)).collect()
+    let seen = snapshot.services.iter().filter(|service| caller.sees(&service.name));
+    seen.map(|service| describe(admin, service, now)).collect()
 }
 
 fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {

@@ -11,6 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::task::spawn_blocking;
 
+use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, services, wire};
 use crate::observe;
@@ -92,7 +93,7 @@ fn scrape(admin: &Admin, packs: bool) -> Response {
 /// The process, the config and every service at a glance.
 #[utoipa::path(get, path = "/v1/status", tag = "process",
     responses((status = 200, description = "The status", body = wire::Status)))]
-pub async fn status(State(admin): State<Admin>) -> Json<wire::Status> {
+pub async fn status(State(admin): State<Admin>, caller: Caller) -> Json<wire::Status> {
     let snapshot = admin.published.load();
     let gauges = admin.process.gauges();
     let listener = |tally: &observe::ListenerTally| wire::Listener {
@@ -113,13 +114,13 @@ pub async fn status(State(admin): State<Admin>) -> Json<wire::Status> {
             last_reload_successful: gauges.last_reload_successful,
             last_reload_success: gauges.last_reload_success,
             waits_for_reload: gauges.waits_for_reload,
-            refused: admin.process.refused(),
+            refused: admin.process.refused().filter(|_| !caller.is_bound()),
             reloads: gauges.reloads,
             refused_reloads: gauges.refused_reloads,
         },
         listeners: admin.process.listeners().iter().map(|tally| listener(tally)).collect(),
-        kept: kept(&admin),
-        services: services::all(&admin, &snapshot),
+        kept: if caller.is_bound() { Vec::new() } else { kept(&admin) },
+        services: services::all(&admin, &snapshot, &caller),
     })
 }
 

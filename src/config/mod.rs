@@ -16,6 +16,7 @@ mod notify;
 mod problem;
 mod read;
 mod reference;
+mod role;
 mod rollout;
 mod section;
 mod server;
@@ -58,10 +59,11 @@ pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
 pub use problem::{Level, Problem, Problems};
 pub use read::place_of_file;
 pub use reference::reference;
+pub use role::Role;
 pub use settings::Settings;
 pub use signing_key::{BadKey, SigningKey, SigningKeys};
 pub use suggestion::suggest;
-pub use tokens::{BadLine, Tokens, TokensError};
+pub use tokens::{BadLine, Bearer, Tokens, TokensError};
 
 /// A whole file, checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -46,7 +46,9 @@ pub(super) static ADMIN: Table = Table::new(
         text_option("token_file", "\"admin.token\"").about(
             "beside this file; required if other machines can reach the address. A line for \
                  each token of at least 16 characters: `name: token`. Changes are recorded as made \
-                 by that name. A first line may be a token alone: its name is `admin`",
+                 by that name. A first line may be a token alone: its name is `admin`. `name \
+                 role=deploy services=shop networks=10.0.0.0/8: token` may do less: roles are read, \
+                 shift, deploy, alerts and admin",
         ),
         text_option("group", "\"deploy\"")
             .about(

@@ -258,6 +258,32 @@ pub enum Kind {
         /// The config's file.
         file: Option<String>,
     },
+    /// Somebody has asked the admin API for a change; what came of it is told besides.
+    Asked {
+        /// Method and path.
+        what: String,
+        /// What was answered; none if whoever asked has not waited for it.
+        status: Option<u16>,
+        /// Where it came from: an address, or a user of this machine.
+        from: String,
+        /// The role of whoever asked.
+        role: String,
+    },
+    /// Somebody was refused by the admin API.
+    TurnedAway {
+        /// Method and path.
+        what: String,
+        /// What was answered.
+        status: u16,
+        /// Why.
+        why: String,
+        /// Where it came from: an address, or a user of this machine.
+        from: String,
+        /// The role of whoever asked; none without a token that is known.
+        role: Option<String>,
+        /// How many more were since the last one that was told.
+        more: u64,
+    },
     /// One of which only the words are kept: it happened before the process began.
     Kept(Kept),
 }
@@ -315,6 +341,7 @@ impl Kind {
             Kind::Reloaded { .. } | Kind::RemovalWaits { .. } | Kind::ReloadRefused { .. } => {
                 "reload"
             }
+            Kind::Asked { .. } | Kind::TurnedAway { .. } => "audit",
             Kind::Kept(kept) => &kept.name,
         }
     }
@@ -341,6 +368,8 @@ impl Kind {
             Kind::OrdersKept { part, .. }
             | Kind::OrdersBack { part, .. }
             | Kind::OrdersForgotten { part, .. } => format!("orders of {part}"),
+            Kind::Asked { what, .. } => format!("request {what}"),
+            Kind::TurnedAway { from, .. } => format!("requests from {from}"),
             Kind::Kept(kept) => kept.code.clone(),
             _ => self.name().into(),
         }
@@ -370,6 +399,11 @@ impl Kind {
             Kind::Rollout { event, .. } => event.is_relief(),
             _ => false,
         }
+    }
+
+    /// Whether it is for the record alone: what came of it is told by another one.
+    pub(super) fn is_for_the_record(&self) -> bool {
+        matches!(self, Kind::Asked { .. })
     }
 
     /// What exactly happened, in one word that no later version changes.
@@ -430,6 +464,8 @@ impl Kind {
             Kind::OrdersForgotten { .. } => "orders-forgotten",
             Kind::RemovalWaits { .. } => "removal-waits",
             Kind::ReloadRefused { .. } => "reload-refused",
+            Kind::Asked { .. } => "asked",
+            Kind::TurnedAway { .. } => "turned-away",
             Kind::Kept(kept) => &kept.code,
         }
     }
@@ -458,6 +494,8 @@ impl Kind {
             Kind::ReloadRefused { at_fault, .. } => at_fault.clone(),
             Kind::PartEnded { part } => part.clone(),
             Kind::Reloaded { changes, all } => format!("{all} {}", changes.join("; ")),
+            Kind::Asked { what, .. } => what.clone(),
+            Kind::TurnedAway { from, .. } => from.clone(),
             Kind::Kept(kept) => kept.words.clone(),
             Kind::Drained { .. }
             | Kind::ServiceAdded
@@ -507,6 +545,7 @@ impl Kind {
             | Kind::ServiceRemoved
             | Kind::NameResolves
             | Kind::Reloaded { .. }
+            | Kind::Asked { .. }
             | Kind::BreakerTurned { state: BreakerState::HalfOpen | BreakerState::Closed, .. }
             | Kind::Calmed { .. }
             | Kind::CameBack
@@ -543,6 +582,7 @@ impl Kind {
             | Kind::Overridden { .. }
             | Kind::StartedDespite { .. }
             | Kind::OrdersKept { .. }
+            | Kind::TurnedAway { .. }
             | Kind::ReloadRefused { .. } => Severity::Medium,
             // Somebody believes that it is in force.
             Kind::RemovalWaits { .. }
@@ -580,6 +620,7 @@ impl Kind {
                 Weight::Failure => Some(format!("pointsman rollout report {service}")),
             },
             Kind::RemovalWaits { .. } => Some("pointsman diff".into()),
+            Kind::TurnedAway { .. } => None,
             Kind::ReloadRefused { file, .. } => {
                 file.as_ref().map(|file| format!("pointsman check {file}"))
             }

@@ -86,6 +86,11 @@ impl Event {
         self.kind.is_relief()
     }
 
+    /// Whether nobody is to be called for it: what came of it is told by another one.
+    pub fn is_for_the_record(&self) -> bool {
+        self.kind.is_for_the_record()
+    }
+
     /// What makes two of them alike: kind, place, and what the kind names. Words and figures of why
     /// make no difference.
     pub fn likeness(&self) -> String {

@@ -126,6 +126,18 @@ impl Display for Kind {
             Kind::ReloadRefused { why, .. } => {
                 write!(f, "config refused, the old one stays in force: {why}")
             }
+            Kind::Asked { what, status, from, role } => {
+                let answer = status.map_or("not waited for".into(), |status| status.to_string());
+                write!(f, "{what} from {from} as {role}: {answer}")
+            }
+            Kind::TurnedAway { what, status, why, from, role, more } => {
+                let role = role.as_ref().map_or_else(String::new, |role| format!(" as {role}"));
+                write!(f, "{what} from {from}{role} was refused with {status}: {why}")?;
+                match more {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more since the last that was told"),
+                }
+            }
             Kind::Kept(kept) => f.write_str(&kept.words),
         }
     }

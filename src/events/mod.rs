@@ -92,7 +92,8 @@ impl Events {
         Events { clock, host, published, notifier, list: Mutex::new(list), told, waiting }
     }
 
-    /// Keeps an event, writes a log line and tells who wants to be told.
+    /// Keeps an event, writes a log line and tells who wants to be told, unless it is for the record
+    /// alone.
     pub fn say(&self, event: Event) {
         log(&event);
         let (at, labels) = (self.clock.wall_time(), self.labels_of(&event.subject));
@@ -107,7 +108,9 @@ impl Events {
             self.told.send_replace(entry.number);
             entry
         };
-        self.notifier.send(self.notice(&entry));
+        if !entry.event.is_for_the_record() {
+            self.notifier.send(self.notice(&entry));
+        }
     }
 
     /// Says something of a name at each place where upstreams are known by it, up to [`PLACES`].

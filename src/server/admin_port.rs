@@ -22,6 +22,7 @@ use tower_service::Service;
 
 use super::listen::PAUSE;
 use super::socket::Bound;
+use crate::admin::Source;
 use crate::observe::ListenerTally;
 use crate::outgoing::dial::is_exhaustion;
 use crate::wire::socket::Socket;
@@ -56,16 +57,31 @@ pub async fn serve(bound: Bound, router: Router, most: usize, tally: Arc<Listene
         tokio::spawn(async move {
             let _place = place;
             match socket {
-                Socket::Tcp(stream) => converse(stream, router).await,
-                Socket::Unix(stream) => converse(stream, router).await,
-                Socket::Tls(stream) => converse(stream, router).await,
+                Socket::Tcp(stream) => {
+                    let source = stream.peer_addr().map(|peer| Source::Address(peer.ip()));
+                    converse(stream, source.unwrap_or_default(), router).await;
+                }
+                Socket::Unix(stream) => {
+                    let source = stream.peer_cred().map(|peer| Source::User(peer.uid()));
+                    converse(stream, source.unwrap_or_default(), router).await;
+                }
+                Socket::Tls(stream) => {
+                    let peer = stream.get_ref().0.peer_addr();
+                    let source = peer.map(|peer| Source::Address(peer.ip()));
+                    converse(stream, source.unwrap_or_default(), router).await;
+                }
             }
         });
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
-    let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    source: Source,
+    router: Router,
+) {
+    let answer = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(source);
         // It shares its routes, and is always ready.
         router.clone().call(request.map(Body::new))
     });

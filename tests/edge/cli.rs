@@ -378,9 +378,14 @@ async fn events_are_followed_over_a_restart() {
     let mut events = BufReader::new(follower.stdout.take().unwrap()).lines();
     let mut said = BufReader::new(follower.stderr.take().unwrap()).lines();
     let mut next = async || {
-        let line = events.next_line().await.unwrap().expect("it follows");
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        event["reason"].as_str().unwrap_or_default().to_string()
+        loop {
+            let line = events.next_line().await.unwrap().expect("it follows");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            // Who asked for it is told beside it.
+            if event["kind"] != "audit" {
+                return event["reason"].as_str().unwrap_or_default().to_string();
+            }
+        }
     };
     assert_eq!((next().await, next().await), ("first".into(), "second".into()));
     proxy.kill().await.unwrap();

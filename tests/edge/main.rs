@@ -26,6 +26,7 @@ mod judging;
 mod lane;
 mod mirror;
 mod rehearse;
+mod roles;
 mod rollouts;
 mod rude_clients;
 mod said;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// No runtime, no pingora, no file, no socket, no clock and no random source; and of our own rooms
 /// only each other.
-const CORE: [&str; 20] = [
+const CORE: [&str; 21] = [
     "balance",
     "clock",
     "config",
@@ -21,6 +21,7 @@ const CORE: [&str; 20] = [
     "judge",
     "mirror",
     "orders",
+    "rate",
     "record",
     "rehearsal",
     "rollout",

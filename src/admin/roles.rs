@@ -1,0 +1,154 @@
+//! Which role each operation needs: the one table by which requests are let through and from which
+//! the API's document is made.
+//!
+//! An operation that is not in it is for `admin` alone, and a test finds it.
+
+use axum::http::Method;
+
+use crate::config::Role;
+
+/// What it takes to ask for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Operation {
+    method: &'static str,
+    path: &'static str,
+    /// None for probes, which come without credentials and learn nothing but yes or no.
+    pub role: Option<Role>,
+    pub scope: Scope,
+    /// Whether something changes: then it is told with its source.
+    pub is_change: bool,
+}
+
+/// What an operation is about, which decides for tokens that are bound to services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The service in its path.
+    Service,
+    /// All services, of which a bound token is told its own.
+    Each,
+    /// Nothing that is of any service.
+    None,
+    /// The process as a whole: for no bound token.
+    Whole,
+}
+
+/// What it takes to ask for what is not in the table.
+const UNKNOWN: Operation = Operation {
+    method: "",
+    path: "",
+    role: Some(Role::Admin),
+    scope: Scope::Whole,
+    is_change: true,
+};
+
+/// What it takes to ask for this path, as routes name it, by this method.
+pub(super) fn operation(method: &Method, path: &str) -> &'static Operation {
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let found = TABLE.iter().find(|known| known.method == method && known.path == path);
+    found.unwrap_or(&UNKNOWN)
+}
+
+const fn look(path: &'static str, scope: Scope) -> Operation {
+    Operation { method: "GET", path, role: Some(Role::Read), scope, is_change: false }
+}
+
+const fn of_service(method: &'static str, path: &'static str, role: Role) -> Operation {
+    Operation { method, path, role: Some(role), scope: Scope::Service, is_change: true }
+}
+
+const fn whole(method: &'static str, path: &'static str, role: Role, is_change: bool) -> Operation {
+    Operation { method, path, role: Some(role), scope: Scope::Whole, is_change }
+}
+
+const fn probe(path: &'static str) -> Operation {
+    Operation { method: "GET", path, role: None, scope: Scope::None, is_change: false }
+}
+
+#[rustfmt::skip]
+static TABLE: [Operation; 42] = [
+    probe("/livez"),
+    probe("/readyz"),
+    look("/openapi.json", Scope::None),
+    look("/metrics", Scope::Whole),
+    look("/v1/status", Scope::Each),
+    look("/v1/services", Scope::Each),
+    look("/v1/events", Scope::Each),
+    look("/v1/requests", Scope::Each),
+    look("/v1/requests/{id}", Scope::Each),
+    look("/v1/flags", Scope::Whole),
+    look("/v1/flags/{flag}", Scope::Whole),
+    look("/v1/services/{service}", Scope::Service),
+    look("/v1/services/{service}/split", Scope::Service),
+    look("/v1/services/{service}/revisions", Scope::Service),
+    look("/v1/services/{service}/pools", Scope::Service),
+    look("/v1/services/{service}/pools/{pool}", Scope::Service),
+    look("/v1/services/{service}/mirror", Scope::Service),
+    look("/v1/services/{service}/rollout", Scope::Service),
+    look("/v1/services/{service}/rollouts", Scope::Service),
+    look("/v1/services/{service}/rollouts/{id}", Scope::Service),
+    look("/v1/services/{service}/rollouts/{id}/report", Scope::Service),
+    look("/v1/services/{service}/slo", Scope::Service),
+    of_service("PUT", "/v1/services/{service}/split", Role::Shift),
+    of_service("POST", "/v1/services/{service}/flip", Role::Shift),
+    of_service("POST", "/v1/services/{service}/rollback", Role::Shift),
+    of_service("POST", "/v1/services/{service}/rollout", Role::Shift),
+    of_service("POST", "/v1/services/{service}/rollout/{verb}", Role::Shift),
+    of_service("PUT", "/v1/services/{service}/freeze", Role::Shift),
+    of_service("DELETE", "/v1/services/{service}/freeze", Role::Shift),
+    of_service("PUT", "/v1/services/{service}/mode", Role::Shift),
+    of_service("PUT", "/v1/services/{service}/labelled/state", Role::Shift),
+    of_service("PUT", "/v1/services/{service}/pools/{pool}/breaker", Role::Shift),
+    of_service("PUT", "/v1/services/{service}/pools/{pool}/upstreams/{address}/breaker", Role::Shift),
+    of_service("PUT", "/v1/services/{service}/pools/{pool}/upstreams/{address}/state", Role::Shift),
+    of_service("POST", "/v1/services/{service}/pools/{pool}/upstreams", Role::Deploy),
+    of_service("DELETE", "/v1/services/{service}/pools/{pool}/upstreams/{address}", Role::Deploy),
+    whole("PUT", "/v1/flags/{flag}", Role::Shift, true),
+    // It has the secret of cohorts.
+    whole("GET", "/v1/store", Role::Admin, false),
+    // The text of a config may have secrets, such as the paths that notices are sent to.
+    whole("GET", "/v1/config", Role::Admin, false),
+    whole("POST", "/v1/config/check", Role::Admin, false),
+    whole("POST", "/v1/config/diff", Role::Admin, false),
+    whole("POST", "/v1/config/reload", Role::Admin, true),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::admin::{api, description};
+
+    #[test]
+    fn each_operation_has_a_role_and_each_role_of_the_table_an_operation() {
+        let document = description::whole(&api().1);
+        let mut described = BTreeSet::from([("GET".to_string(), "/openapi.json".to_string())]);
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let method = method.to_uppercase();
+                let found = operation_named(&method, path);
+                let role = found.role.map(|role| serde_json::json!([{"token": [role.name()]}, {}]));
+                assert_eq!(operation.get("security"), role.as_ref(), "{method} {path}");
+                described.insert((method, path.clone()));
+            }
+        }
+        let rows = TABLE.iter().map(|row| (row.method.to_string(), row.path.to_string()));
+        assert_eq!(rows.collect::<BTreeSet<_>>(), described);
+    }
+
+    fn operation_named(method: &str, path: &str) -> &'static Operation {
+        operation(&method.parse().unwrap(), path)
+    }
+
+    #[test]
+    fn what_is_of_a_service_has_it_in_its_path_and_what_changes_is_no_get() {
+        for row in &TABLE {
+            let named = row.path.contains("{service}");
+            assert_eq!(row.scope == Scope::Service, named, "{}", row.path);
+            assert!(!row.is_change || row.method != "GET", "{}", row.path);
+            assert!(row.role != Some(Role::Read) || row.method == "GET", "{}", row.path);
+        }
+        assert_eq!(operation(&Method::HEAD, "/metrics"), operation(&Method::GET, "/metrics"));
+        assert_eq!(operation(&Method::PATCH, "/v1/services").role, Some(Role::Admin));
+    }
+}

@@ -1,0 +1,117 @@
+//! The process's supervisor, systemd or whoever hears as it does (sd_notify(3)): what becomes of the process
+//! in, told out. Without one, nothing is said.
+//!
+//! Its watchdog hears that all is well only from who has just been served: an accept loop that has ended, a
+//! worker that hangs and a socket that somebody has shut all look well from within.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
+
+use crate::clock::Clock;
+use crate::config::ListenAddress;
+use crate::observe::Process;
+
+/// What is asked: it goes no further than us (RFC 9110 section 7.6.2).
+const ASK: &[u8] = b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: pointsman-watchdog\r\n\
+                     Max-Forwards: 0\r\nConnection: close\r\n\r\n";
+
+/// Tells that requests are served.
+pub fn ready() {
+    tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+}
+
+/// Tells that the file is read again; [`ready`] tells that it was.
+pub fn reloading() {
+    // Of a moment that nobody knows nothing can be told.
+    let Ok(moment) = NotifyState::monotonic_usec_now() else { return };
+    tell(&[NotifyState::Reloading, moment, NotifyState::Status("reading the file again")]);
+}
+
+/// Tells that the process stops.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("stopping: who has connected is answered")]);
+}
+
+/// Keeps the watchdog quiet as long as each listener answers; for ever.
+pub(super) async fn keep_watched(process: Arc<Process>, clock: Clock) {
+    let Some(within) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
+    // Twice as often as need be: a look may take one of the two.
+    let quarter = within / 4;
+    loop {
+        match look(&process, quarter, clock).await {
+            Ok(status) => tell(&[NotifyState::Watchdog, NotifyState::Status(&status)]),
+            Err(silent) => {
+                tracing::error!("{silent}; the watchdog is not told that all is well");
+                tell(&[NotifyState::Status(&silent)]);
+            }
+        }
+        sleep(quarter).await;
+    }
+}
+
+/// How things stand, or what does not answer in time.
+async fn look(process: &Process, within: Duration, clock: Clock) -> Result<String, String> {
+    let listeners = process.listeners();
+    // Before our own are among them.
+    let open = listeners.iter().map(|listener| listener.open.load(Ordering::Relaxed));
+    let open: usize = open.sum();
+    for listener in &listeners {
+        let Ok(address) = listener.address.parse() else { continue };
+        if !timeout(within, answers(&address)).await.is_ok_and(|answers| answers) {
+            return Err(format!("{} does not answer", listener.address));
+        }
+    }
+    let lag = process.lag().map(|lag| lag.read(clock.now()).largest);
+    if let Some(lag) = lag.filter(|lag| *lag >= within) {
+        return Err(format!("requests wait {lag:?} for a thread"));
+    }
+    let reload = match process.gauges().last_reload_successful {
+        true => "",
+        false => "; the last reload was refused",
+    };
+    Ok(format!("serving: {} listeners, {open} connections{reload}", listeners.len()))
+}
+
+/// Whether anybody takes a connection there and ends it: what is said depends on what the listener speaks.
+async fn answers(address: &ListenAddress) -> bool {
+    match address {
+        ListenAddress::Tcp(socket) => match TcpStream::connect(reached(*socket)).await {
+            Ok(stream) => is_served(stream).await,
+            Err(_) => false,
+        },
+        ListenAddress::Unix(path) => match UnixStream::connect(path).await {
+            Ok(stream) => is_served(stream).await,
+            Err(_) => false,
+        },
+    }
+}
+
+async fn is_served(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> bool {
+    // Who ends the connection at once has taken it, too.
+    let _ = stream.write_all(ASK).await;
+    let _ = stream.read(&mut [0; 16]).await;
+    true
+}
+
+/// Where this machine reaches what listens there.
+fn reached(listens: SocketAddr) -> SocketAddr {
+    let ip = match listens.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, listens.port())
+}
+
+fn tell(what: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(what) {
+        tracing::warn!(%error, "the supervisor cannot be told how things stand");
+    }
+}

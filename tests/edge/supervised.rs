@@ -1,0 +1,124 @@
+//! What a supervisor such as systemd hears: the test is the supervisor.
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::harness::edge::shop;
+use crate::harness::{Origin, PATIENCE, client};
+
+/// Who hears what the process says.
+struct Supervisor {
+    folder: TempDir,
+    hears: UnixDatagram,
+}
+
+impl Supervisor {
+    fn new(text: &str) -> Supervisor {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("p.toml"), text).unwrap();
+        let hears = UnixDatagram::bind(folder.path().join("notify.sock")).unwrap();
+        hears.set_read_timeout(Some(PATIENCE)).unwrap();
+        Supervisor { folder, hears }
+    }
+
+    /// The process; its watchdog wants to hear from it within this.
+    fn start(&self, watchdog: Duration) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .arg("run")
+            .arg(self.folder.path().join("p.toml"))
+            .env("NOTIFY_SOCKET", self.folder.path().join("notify.sock"))
+            .env("WATCHDOG_USEC", watchdog.as_micros().to_string())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    /// The next that it says.
+    fn hear(&self) -> String {
+        let mut bytes = [0; 4_096];
+        let length = self.hears.recv(&mut bytes).expect("something is said in time");
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
+
+    /// Everything up to what says this, which comes last.
+    fn hear_until(&self, wanted: &str) -> Vec<String> {
+        let mut heard = Vec::new();
+        loop {
+            let said = self.hear();
+            let is_it = said.lines().any(|line| line.starts_with(wanted));
+            heard.push(said);
+            if is_it {
+                return heard;
+            }
+        }
+    }
+}
+
+async fn tell(child: &Child, signal: &str) {
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+}
+
+async fn file(origin: &Origin) -> (String, SocketAddr) {
+    let (text, listen, _) = crate::harness::running::file("", &shop(&[("only", origin)], ""));
+    (text, listen)
+}
+
+#[tokio::test]
+async fn a_supervisor_hears_of_the_start_a_reload_and_the_end() {
+    let origin = Origin::named("fine").await;
+    let (text, listen) = file(&origin).await;
+    let supervisor = Supervisor::new(&text);
+    let mut process = supervisor.start(Duration::from_secs(3_600));
+    supervisor.hear_until("READY=1");
+    assert_eq!(client::get(listen, "shop.test", "/", &[]).await.body, "fine");
+    tell(&process, "-HUP").await;
+    let reloading = supervisor.hear_until("RELOADING=1").pop().unwrap();
+    assert!(reloading.lines().any(|line| line.starts_with("MONOTONIC_USEC=")), "{reloading}");
+    supervisor.hear_until("READY=1");
+    tell(&process, "-TERM").await;
+    supervisor.hear_until("STOPPING=1");
+    assert!(process.wait().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn the_watchdog_hears_nothing_while_nobody_is_served() {
+    let origin = Origin::named("fine").await;
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = held.local_addr().unwrap();
+    let admin = crate::harness::running::free();
+    let text = format!(
+        "[[listeners]]\naddress = \"{listen}\"\n[admin]\naddress = \"{admin}\"\n{}",
+        shop(&[("only", &origin)], "")
+    );
+    let supervisor = Supervisor::new(&text);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    let socket =
+        command_fds::FdMapping { parent_fd: held.try_clone().unwrap().into(), child_fd: 3 };
+    command
+        .arg("run")
+        .arg(supervisor.folder.path().join("p.toml"))
+        .env("LISTEN_FDS", "1")
+        .env("NOTIFY_SOCKET", supervisor.folder.path().join("notify.sock"))
+        .env("WATCHDOG_USEC", "800000")
+        .stderr(Stdio::null());
+    command_fds::CommandFdExt::fd_mappings(&mut command, vec![socket]).unwrap();
+    let _process = Command::from(command).kill_on_drop(true).spawn().unwrap();
+    let fed = supervisor.hear_until("WATCHDOG=1").pop().unwrap();
+    assert!(fed.contains("STATUS=serving: 1 listeners"), "{fed}");
+    // What is done to a socket is done to all who hold it: nobody can connect any more, and all looks
+    // well from within.
+    SockRef::from(&held).shutdown(std::net::Shutdown::Both).unwrap();
+    supervisor.hear_until(&format!("STATUS={listen} does not answer"));
+    for _ in 0..3 {
+        let said = supervisor.hear();
+        assert!(!said.contains("WATCHDOG=1") && said.contains("does not answer"), "{said}");
+    }
+}

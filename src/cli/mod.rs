@@ -45,6 +45,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use self::api::ApiError;
+use crate::server::inherit::Inherited;
 
 /// Moves live traffic between versions of a service, and back.
 #[derive(Debug, Parser)]
@@ -215,10 +216,16 @@ impl Cli {
 /// Runs a verb and answers with its exit code.
 pub fn run(cli: Cli) -> ExitCode {
     let ended = match cli.verb {
-        Verb::Run(verb) => block_on(verb.run()),
+        Verb::Run(verb) => {
+            let inherited = Inherited::from_environment();
+            block_on(verb.run(inherited))
+        }
         Verb::Check(verb) => verb.run(),
         Verb::Demo(verb) => block_on(verb.run()),
-        Verb::Proxy(verb) => block_on(verb.run()),
+        Verb::Proxy(verb) => {
+            let inherited = Inherited::from_environment();
+            block_on(verb.run(inherited))
+        }
         Verb::Init(verb) => verb.run(),
         Verb::Status(verb) => block_on(verb.run()),
         Verb::Shift(verb) => block_on(verb.run()),

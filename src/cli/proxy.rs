@@ -10,6 +10,7 @@ use super::{Ending, run};
 use crate::config::ListenAddress;
 use crate::files::Source;
 use crate::server::Options;
+use crate::server::inherit::Inherited;
 use crate::server::signals::Signals;
 use crate::split::{BasisPoints, WHOLE};
 use crate::upstream::Address;
@@ -51,12 +52,12 @@ fn to(text: &str) -> Result<(Address, Option<BasisPoints>), String> {
 }
 
 impl Proxy {
-    pub(super) async fn run(self) -> anyhow::Result<Ending> {
+    pub(super) async fn run(self, inherited: Inherited) -> anyhow::Result<Ending> {
         logging::start(self.log_format, None);
         let source = Source::Fixed(config(&self.listen, &self.admin, &self.to)?);
         let options = Options { source, admin: Some(self.admin), watches_file: false };
         let signals = Signals::listen()?;
-        run::serve(run::start(options).await?, signals).await
+        run::serve(run::start(options, inherited).await?, signals).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! `run`: a config file in, a running proxy out, until it is told to stop.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -10,8 +11,9 @@ use super::input::usual;
 use super::logging::{self, LogFormat};
 use crate::config::ListenAddress;
 use crate::files::{FileError, Source};
+use crate::server::inherit::Inherited;
 use crate::server::signals::Signals;
-use crate::server::{Options, Server, StartError};
+use crate::server::{Options, Server, StartError, supervisor};
 
 /// Run the proxy with a config file.
 ///
@@ -35,7 +37,7 @@ pub struct Run {
 }
 
 impl Run {
-    pub(super) async fn run(self) -> anyhow::Result<Ending> {
+    pub(super) async fn run(self, inherited: Inherited) -> anyhow::Result<Ending> {
         logging::start(self.log_format, None);
         let file = match self.file {
             Some(file) => file,
@@ -44,13 +46,13 @@ impl Run {
         let options =
             Options { source: Source::File(file), admin: self.admin, watches_file: !self.no_watch };
         let signals = Signals::listen()?;
-        serve(start(options).await?, signals).await
+        serve(start(options, inherited).await?, signals).await
     }
 }
 
 /// Starts, showing a config's errors the way `check` does.
-pub(super) async fn start(options: Options) -> anyhow::Result<Server> {
-    match Server::start(options).await {
+pub(super) async fn start(options: Options, inherited: Inherited) -> anyhow::Result<Server> {
+    match Server::start_on(options, Arc::new(inherited)).await {
         Ok(server) => Ok(server),
         Err(StartError::File(FileError::Problems(rejected))) => {
             eprintln!("{}", rejected.render(super::check::is_coloured()));
@@ -64,12 +66,14 @@ pub(super) async fn start(options: Options) -> anyhow::Result<Server> {
 /// the process starts it again.
 pub(super) async fn serve(mut server: Server, mut signals: Signals) -> anyhow::Result<Ending> {
     tracing::info!(admin = %server.admin_address(), "ready");
+    supervisor::ready();
     let control = server.control().clone();
     let died = tokio::select! {
         () = signals.until_told_to_stop(&control) => None,
         part = server.part_ended() => Some(part),
     };
     tracing::info!("stopping; who has connected is answered first");
+    supervisor::stopping();
     tokio::select! {
         left = server.stop() => match left {
             0 => tracing::info!("stopped"),

@@ -175,7 +175,7 @@ impl Process {
     }
 
     /// The lag of the workers, if it is sampled.
-    pub(super) fn lag(&self) -> Option<&Lag> {
+    pub fn lag(&self) -> Option<&Lag> {
         self.lag.get().map(|lag| &**lag)
     }
 

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::inherit::Inherited;
 use super::socket::{Bound, Waiting};
 use crate::config::{ListenAddress, Listener};
 use crate::control::{BindError, Listening};
@@ -34,6 +35,7 @@ const LAST_TO_COME: Duration = Duration::from_millis(100);
 pub struct Listeners<S> {
     serve: Arc<S>,
     runtime: Handle,
+    inherited: Arc<Inherited>,
     open: Arc<AtomicUsize>,
     running: BTreeMap<ListenAddress, Running<S>>,
 }
@@ -71,9 +73,9 @@ enum Fresh {
 }
 
 impl<S: Serve> Listeners<S> {
-    /// None yet; connections will be served on `runtime`.
-    pub fn new(serve: Arc<S>, runtime: Handle) -> Listeners<S> {
-        Listeners { serve, runtime, open: Arc::default(), running: BTreeMap::new() }
+    /// None yet; connections will be served on `runtime`, and what was inherited is not bound again.
+    pub fn new(serve: Arc<S>, runtime: Handle, inherited: Arc<Inherited>) -> Listeners<S> {
+        Listeners { serve, runtime, inherited, open: Arc::default(), running: BTreeMap::new() }
     }
 
     fn accept(&mut self, listener: Listener, address: ListenAddress, door: Door<S>) {
@@ -119,6 +121,9 @@ impl<S: Serve> Listening for Listeners<S> {
         let missing = wanted.iter().filter(|listener| !is_bound(listener));
         let bind = |listener: &Listener| {
             let address = &listener.address;
+            if let Some(bound) = self.inherited.take(address) {
+                return Ok((listener.clone(), Fresh::Bound(bound?)));
+            }
             let is_wanted =
                 |asked: &ListenAddress| wanted.iter().any(|other| other.address == *asked);
             let gives_way = |(asked, running): &(&ListenAddress, &Running<S>)| {
@@ -182,13 +187,15 @@ impl<S: Serve> Listening for Listeners<S> {
 }
 
 impl<S: Serve> Running<S> {
-    /// Accepts those who have connected, and closes.
+    /// Accepts those who have connected, and closes. Where somebody else goes on, those are his.
     async fn close(self) {
         self.task.abort();
-        self.door.bound.refuse_new();
-        // It goes on until the time is over.
-        let _ = timeout(LAST_TO_COME, self.door.clone().accept()).await;
-        self.door.accept_waiting();
+        if !self.door.bound.is_held() {
+            self.door.bound.refuse_new();
+            // It goes on until the time is over.
+            let _ = timeout(LAST_TO_COME, self.door.clone().accept()).await;
+            self.door.accept_waiting();
+        }
         // It shares the socket, which is to be closed when this is over.
         let _ = self.task.await;
     }
@@ -309,7 +316,7 @@ mod tests {
     }
 
     fn listeners() -> Listeners<Fragile> {
-        let mut listeners = Listeners::new(Arc::new(Fragile), Handle::current());
+        let mut listeners = Listeners::new(Arc::new(Fragile), Handle::current(), Arc::default());
         let any_port = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
         let prepared = listeners.prepare(&[any_port.into()]).unwrap();
         listeners.commit(prepared);

@@ -8,11 +8,13 @@
 mod admin_port;
 pub mod clock;
 pub mod descriptors;
+pub mod inherit;
 pub mod listen;
 mod parts;
 mod shortage;
 pub mod signals;
 pub mod socket;
+pub mod supervisor;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -51,6 +53,7 @@ use crate::wire::mirror::{self, send_copies};
 use crate::wire::readers::Readers;
 use crate::wire::stop::Bounds;
 use descriptors::Shares;
+use inherit::Inherited;
 use listen::Listeners;
 use parts::{Parts, Workers, ended, start_beside};
 use shortage::watch_shortage;
@@ -125,11 +128,23 @@ pub struct Server {
 impl Server {
     /// Starts everything; once this returns, requests are served.
     pub async fn start(options: Options) -> Result<Server, StartError> {
-        Server::start_with(options, None).await
+        Server::start_with(options, Arc::default(), None).await
     }
 
-    /// As [`Server::start`], with changes stored by this, if it is given.
-    async fn start_with(options: Options, commits: Option<Commits>) -> Result<Server, StartError> {
+    /// As [`Server::start`], with sockets that were there before.
+    pub async fn start_on(
+        options: Options,
+        inherited: Arc<Inherited>,
+    ) -> Result<Server, StartError> {
+        Server::start_with(options, inherited, None).await
+    }
+
+    /// As [`Server::start_on`], with changes stored by this, if it is given.
+    async fn start_with(
+        options: Options,
+        inherited: Arc<Inherited>,
+        commits: Option<Commits>,
+    ) -> Result<Server, StartError> {
         let clock = clock::system();
         let files = Arc::new(Files::of(options.source));
         if let Some(instead) = &options.admin {
@@ -141,7 +156,10 @@ impl Server {
         if config.admin.tokens.is_none() && !admin_address.is_local() {
             return Err(StartError::Open(admin_address));
         }
-        let admin_bound = Bound::to_private(&admin_address, config.admin.group.as_deref())?;
+        let admin_bound = match inherited.take(&admin_address) {
+            Some(inherited) => inherited?,
+            None => Bound::to_private(&admin_address, config.admin.group.as_deref())?,
+        };
         let admin_address = admin_bound.address(&admin_address);
         // Port 0 is another one by now, and no upstream either.
         Arc::make_mut(&mut config).admin.address = admin_address.clone();
@@ -195,8 +213,10 @@ impl Server {
         let means = Means { workers: threads, kept: shares.kept };
         let lane = Lane::new(published.clone(), readers, clock, means, mirrors);
         let clients = Arc::new(Clients::new(published.clone(), lane, shares.clients));
-        let mut listeners = Listeners::new(clients.clone(), workers.handle.clone());
+        let mut listeners =
+            Listeners::new(clients.clone(), workers.handle.clone(), inherited.clone());
         let prepared = listeners.prepare(&config.listeners)?;
+        inherited.tell_unwanted();
         listeners.commit(prepared);
         process.set_listeners(listeners.tallies());
         let (addresses, open) = (listeners.addresses(), listeners.open());
@@ -271,6 +291,8 @@ impl Server {
             watch_shortage(counts, tally, published.clone(), events.clone(), shares, clock);
         parts.start_as("the watch of shortages", shortage);
         parts.start_as("the kept connections", clients.clone().sweep());
+        let watched = supervisor::keep_watched(process.clone(), clock);
+        parts.start_as("the watchdog's watch", watched);
         parts.start_as("the probes", ended(probes_end));
         parts.start_as("the copies", ended(copies_end));
         if files.path().is_some() && options.watches_file {
@@ -398,10 +420,11 @@ pub fn state_dir(source: &Source, config: &Config) -> Option<PathBuf> {
     Some(named.unwrap_or_else(|| file.with_extension("state")))
 }
 
-/// What the machine is called, for who is told something by several Pointsmen.
+/// What the machine is called, for who is told something by several Pointsmen. Of the system and not of
+/// `/proc`, which a sandbox may hide.
 fn host_name() -> Arc<str> {
-    let read = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match read.trim() {
+    let system = rustix::system::uname();
+    match system.nodename().to_string_lossy().trim() {
         "" => "pointsman".into(),
         name => name.into(),
     }

@@ -2,6 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::supervisor;
 use crate::control::{Cause, Control};
 use crate::orders::By;
 
@@ -29,7 +30,9 @@ impl Signals {
                 _ = self.hang_up.recv() => {
                     // The controller has said all there is to say about a refusal.
                     let by = By::new("SIGHUP", None);
+                    supervisor::reloading();
                     let _ = control.reload(by, Cause::Asked { forgets: false }).await;
+                    supervisor::ready();
                 }
                 () = end(&mut self.ends) => return,
             }

@@ -1,12 +1,17 @@
 //! Sockets that accept: an address in, connections out.
+//!
+//! One that somebody else goes on with, a service manager or a successor, is only let go of: whoever waits
+//! in its queue is the other's, and so is its file.
 
 use std::fs::{Permissions, symlink_metadata};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::Group;
 use socket2::{Domain, SockAddr, SockFilter, SockRef, Type};
@@ -33,26 +38,34 @@ const NO_NEW: [SockFilter; 4] = [
 
 /// A socket that accepts.
 #[derive(Debug)]
-pub enum Bound {
-    /// TCP.
+pub struct Bound {
+    socket: Accepting,
+    held: Held,
+}
+
+/// Whether somebody else goes on with a socket when we let go of it.
+pub(super) type Held = Arc<AtomicBool>;
+
+#[derive(Debug)]
+enum Accepting {
     Tcp(TcpListener),
-    /// A Unix domain socket.
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a Unix domain socket, which goes with this if it is still the same.
+/// The file of a Unix domain socket, which goes with this if it is still the same and nobody else's.
 #[derive(Debug)]
-pub struct SocketFile {
+struct SocketFile {
     path: PathBuf,
     /// Device and inode; none if it was gone before it could be looked at.
     identity: Option<(u64, u64)>,
+    held: Held,
 }
 
 impl Bound {
     /// Binds an address. Must run within a runtime.
     pub fn to(address: &ListenAddress) -> Result<Bound, BindError> {
         let bound = match address {
-            ListenAddress::Tcp(socket) => bind_tcp(*socket).map(Bound::Tcp),
+            ListenAddress::Tcp(socket) => bind_tcp(*socket).map(Bound::of_tcp),
             ListenAddress::Unix(path) => bind_unix(path, |_| Ok(())),
         };
         bound.map_err(|error| BindError { address: address.clone(), error })
@@ -66,27 +79,68 @@ impl Bound {
             .map_err(|error| BindError { address: address.clone(), error })
     }
 
+    fn of_tcp(tcp: TcpListener) -> Bound {
+        Bound { socket: Accepting::Tcp(tcp), held: Held::default() }
+    }
+
+    /// One that listened before we were there. Must run within a runtime.
+    pub(super) fn inherited_tcp(tcp: std::net::TcpListener, held: Held) -> io::Result<Bound> {
+        tcp.set_nonblocking(true)?;
+        Ok(Bound { socket: Accepting::Tcp(TcpListener::from_std(tcp)?), held })
+    }
+
+    /// One that listened before we were there, at this path. Must run within a runtime.
+    pub(super) fn inherited_unix(
+        unix: std::os::unix::net::UnixListener,
+        path: &Path,
+        held: Held,
+    ) -> io::Result<Bound> {
+        unix.set_nonblocking(true)?;
+        let file = SocketFile::at(path, held.clone());
+        Ok(Bound { socket: Accepting::Unix(UnixListener::from_std(unix)?, file), held })
+    }
+
+    /// The same socket once more, for another process.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        match &self.socket {
+            Accepting::Tcp(tcp) => tcp.as_fd().try_clone_to_owned(),
+            Accepting::Unix(unix, _) => unix.as_fd().try_clone_to_owned(),
+        }
+    }
+
+    /// Whether somebody else goes on with it.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// From now on somebody else goes on with it.
+    pub fn hand_on(&self) {
+        self.held.store(true, Ordering::Relaxed);
+    }
+
     /// The address it became: the one asked for, with port 0 replaced.
     pub fn address(&self, asked: &ListenAddress) -> ListenAddress {
-        match self {
-            Bound::Tcp(tcp) => tcp.local_addr().map_or_else(|_| asked.clone(), ListenAddress::Tcp),
-            Bound::Unix(..) => asked.clone(),
+        match &self.socket {
+            Accepting::Tcp(tcp) => {
+                tcp.local_addr().map_or_else(|_| asked.clone(), ListenAddress::Tcp)
+            }
+            Accepting::Unix(..) => asked.clone(),
         }
     }
 
     /// The next connection.
     pub async fn accept(&self) -> io::Result<Socket> {
-        match self {
-            Bound::Tcp(tcp) => tcp.accept().await.and_then(|(stream, _)| prepared(stream)),
-            Bound::Unix(unix, _) => unix.accept().await.map(|(stream, _)| Socket::Unix(stream)),
+        match &self.socket {
+            Accepting::Tcp(tcp) => tcp.accept().await.and_then(|(stream, _)| prepared(stream)),
+            Accepting::Unix(unix, _) => unix.accept().await.map(|(stream, _)| Socket::Unix(stream)),
         }
     }
 
     /// The next connection, if there is one already. Must run within a runtime.
     pub fn accept_now(&self) -> io::Result<Option<Socket>> {
-        let accepted = match self {
-            Bound::Tcp(tcp) => SockRef::from(tcp).accept(),
-            Bound::Unix(unix, _) => SockRef::from(unix).accept(),
+        let accepted = match &self.socket {
+            Accepting::Tcp(tcp) => SockRef::from(tcp).accept(),
+            Accepting::Unix(unix, _) => SockRef::from(unix).accept(),
         };
         let socket = match accepted {
             Ok((socket, _)) => socket,
@@ -94,36 +148,39 @@ impl Bound {
             Err(error) => return Err(error),
         };
         socket.set_nonblocking(true)?;
-        match self {
-            Bound::Tcp(_) => prepared(TcpStream::from_std(socket.into())?).map(Some),
-            Bound::Unix(..) => Ok(Some(Socket::Unix(UnixStream::from_std(socket.into())?))),
+        match self.socket {
+            Accepting::Tcp(_) => prepared(TcpStream::from_std(socket.into())?).map(Some),
+            Accepting::Unix(..) => Ok(Some(Socket::Unix(UnixStream::from_std(socket.into())?))),
         }
     }
 
     /// Lets nobody connect any more, while who has connected can still be accepted: to close a
     /// socket resets whoever waits in its queue, and they would go on coming while it is emptied.
-    /// Whoever tries now tries again within a second, and finds it closed or a successor.
+    /// Whoever tries now tries again within a second, and finds it closed. Of a socket that somebody else
+    /// goes on with it does nothing: what is done to it is done to both.
     pub fn refuse_new(&self) {
-        match self {
-            Bound::Tcp(tcp) => {
+        match &self.socket {
+            _ if self.is_held() => {}
+            Accepting::Tcp(tcp) => {
                 // Without it those are reset that come between the last accept and the end.
                 if let Err(error) = SockRef::from(tcp).attach_filter(&NO_NEW) {
                     tracing::debug!(%error, "clients that connect at this moment may be reset");
                 }
             }
-            Bound::Unix(_, file) => file.remove(),
+            Accepting::Unix(_, file) => file.remove(),
         }
     }
 }
 
 impl SocketFile {
-    fn at(path: &Path) -> SocketFile {
-        SocketFile { path: path.into(), identity: identity(path) }
+    fn at(path: &Path, held: Held) -> SocketFile {
+        SocketFile { path: path.into(), identity: identity(path), held }
     }
 
-    /// Another file at this path is somebody else's, such as a successor's.
+    /// Another file at this path is somebody else's.
     fn remove(&self) {
-        if self.identity.is_some() && identity(&self.path) == self.identity {
+        let is_held = self.held.load(Ordering::Relaxed);
+        if !is_held && self.identity.is_some() && identity(&self.path) == self.identity {
             // What cannot be removed is replaced by whoever binds the address next.
             let _ = std::fs::remove_file(&self.path);
         }
@@ -182,7 +239,7 @@ impl Waiting {
         let listening = listen(&self.socket);
         self.socket.set_reuse_port(false)?;
         listening?;
-        TcpListener::from_std(self.socket.into()).map(Bound::Tcp)
+        TcpListener::from_std(self.socket.into()).map(Bound::of_tcp)
     }
 }
 
@@ -197,9 +254,9 @@ impl Shared<'_> {
     }
 
     fn set(&self, is_shared: bool) -> io::Result<()> {
-        self.0.iter().try_for_each(|bound| match &**bound {
-            Bound::Tcp(tcp) => SockRef::from(tcp).set_reuse_port(is_shared),
-            Bound::Unix(..) => Ok(()),
+        self.0.iter().try_for_each(|bound| match &bound.socket {
+            Accepting::Tcp(tcp) => SockRef::from(tcp).set_reuse_port(is_shared),
+            Accepting::Unix(..) => Ok(()),
         })
     }
 }
@@ -249,10 +306,11 @@ fn bind_unix(path: &Path, prepare: impl Fn(&Path) -> io::Result<()>) -> io::Resu
         }
         bound => bound?,
     }
-    let file = SocketFile::at(path);
+    let file = SocketFile::at(path, Held::default());
     prepare(path)?;
     listen(&socket)?;
-    Ok(Bound::Unix(UnixListener::from_std(socket.into())?, file))
+    let held = file.held.clone();
+    Ok(Bound { socket: Accepting::Unix(UnixListener::from_std(socket.into())?, file), held })
 }
 
 fn make_private(path: &Path, group: Option<&str>) -> io::Result<()> {

@@ -9,7 +9,7 @@ async fn started(commits: Option<Commits>) -> Server {
                 [services.shop.pools.blue]\nupstreams = [\"127.0.0.1:9\"]\n";
     let source = Source::Fixed(text.into());
     let options = Options { source, admin: None, watches_file: false };
-    Server::start_with(options, commits).await.unwrap()
+    Server::start_with(options, Arc::default(), commits).await.unwrap()
 }
 
 fn maintenance() -> Order {
@@ -60,7 +60,7 @@ async fn with_file(text: &str, commits: Option<Commits>) -> (Server, tempfile::T
     let path = folder.path().join("p.toml");
     std::fs::write(&path, text).unwrap();
     let options = Options { source: Source::File(path), admin: None, watches_file: false };
-    (Server::start_with(options, commits).await.unwrap(), folder)
+    (Server::start_with(options, Arc::default(), commits).await.unwrap(), folder)
 }
 
 fn by_file() -> By {

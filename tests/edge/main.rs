@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing has found a failure")]
 
+mod activation;
 mod admin;
 mod admin_port;
 mod allocations;
@@ -42,6 +43,7 @@ mod steady_load;
 mod stopping;
 mod sticky_rollout;
 mod strategies;
+mod supervised;
 mod upstreams;
 mod waits;
 mod who_may;

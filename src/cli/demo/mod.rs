@@ -25,6 +25,7 @@ use crate::control::Control;
 use crate::files::Source;
 use crate::orders::{By, Order};
 use crate::rollout::Wishes;
+use crate::server::inherit::Inherited;
 use crate::server::{Options, Server};
 use crate::split::BasisPoints;
 
@@ -83,7 +84,7 @@ impl Demo {
         let admin = ListenAddress::Tcp(self.admin.unwrap_or_else(|| free(ADMIN)));
         let source = Source::Fixed(config(listen, blue, green));
         let options = Options { source, admin: Some(admin), watches_file: false };
-        let server = run::start(options).await?;
+        let server = run::start(options, Inherited::default()).await?;
         let address = server.address().ok_or_else(|| anyhow!("the demo has no TCP listener"))?;
         introduce(&server, address);
         let load = Load::start(address, self.rps());

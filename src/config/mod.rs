@@ -14,6 +14,7 @@ mod listener;
 mod mirror;
 mod notify;
 mod problem;
+mod rate;
 mod read;
 mod reference;
 mod role;
@@ -46,6 +47,7 @@ use crate::fallback::Fallback;
 use crate::http::admission::{HeadLimits, OddNames};
 use crate::http::forwarded::TrustedProxies;
 use crate::mirror::MirrorSettings;
+use crate::rate::RateSettings;
 use crate::rollout::RolloutSettings;
 use crate::route::Route;
 use crate::slo::Slo;
@@ -76,6 +78,8 @@ pub struct Config {
     pub admin: Admin,
     /// What leads where; free of ties. `Route::service` is a place in `services`.
     pub routes: Vec<Route>,
+    /// The rate limit of each route, in the order of `routes`, if it has one.
+    pub route_limits: Vec<Option<Arc<RateSettings>>>,
     /// In name order; at least one.
     pub services: Vec<Service>,
     /// Who is told of what happens; no name twice.
@@ -241,6 +245,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// What it does when upstreams fail.
     pub stability: Arc<Stability>,
+    /// How many requests of one client it takes; none for any number.
+    pub rate_limit: Option<Arc<RateSettings>>,
     /// What it copies to another pool; none for nothing.
     pub mirror: Option<Arc<MirrorSettings>>,
     /// How it moves from one version to the next.

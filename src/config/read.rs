@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use http::Method;
 use http::header::HeaderName;
@@ -13,6 +14,7 @@ use super::gone::take_over;
 use super::key::{Key, Kind, Table, Without, table, text, text_option, texts};
 use super::listener::{LISTENER, listeners};
 use super::notify::{NOTIFY, notify};
+use super::rate::{RATE_LIMIT, rate_limit};
 use super::section::{Found, Section, text_of};
 use super::server::{SERVER, server};
 use super::service::{SERVICE, service};
@@ -23,6 +25,7 @@ use super::values::checked_name;
 use super::{
     Admin, AdminPlace, Config, ListenAddress, Listener, Problem, Problems, Server, Service,
 };
+use crate::rate::RateSettings;
 use crate::route::{HeaderCondition, HostPattern, PathPattern, Route, RouteTable};
 
 /// The whole file.
@@ -77,8 +80,14 @@ static ROUTE: Table = Table::new(
             .option("{ x-beta = \"1\", x-trial = true }")
             .about("all of these; true: present with any value"),
         text_option("service", "\"shop\"").example("\"shop\""),
+        table("rate_limit", &RATE_LIMIT, Without::Off).lines(RATE_LIMIT_OF_ROUTE),
     ],
 );
+
+/// What the reference shows of a route's limit.
+const RATE_LIMIT_OF_ROUTE: &str = "\
+# rate_limit = { requests = 10, per = \"1m\" }   # of this route; the keys are those of a service's
+";
 
 pub(super) fn parse(text: &str, place: &AdminPlace) -> Result<(Config, Problems), Problems> {
     let (mut root, errors) = DeTable::parse_recoverable(text);
@@ -117,7 +126,7 @@ fn read(
         admin.zip(places.first()).map(|(admin, now)| Admin { address: now.clone(), ..admin });
     let around = Around { server: &server, admin: &places };
     let services = services(&mut file, problems, around);
-    let routes = routes(&mut file, problems, &services);
+    let (routes, route_limits) = routes(&mut file, problems, &services).into_iter().unzip();
     let notify = notify(&mut file, problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     let flags = flags(&mut file, problems, &names);
@@ -127,6 +136,7 @@ fn read(
         listeners: listeners.into_iter().map(|found| found.value).collect(),
         admin: admin?,
         routes,
+        route_limits,
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
         notify,
         keys: Default::default(),
@@ -218,7 +228,7 @@ fn routes(
     file: &mut Section<'_>,
     problems: &mut Problems,
     services: &[NamedService],
-) -> Vec<Route> {
+) -> Vec<(Route, RouteLimit)> {
     let mut routes = Vec::new();
     let mut places = Vec::new();
     let by_name: HashMap<&str, usize> =
@@ -226,7 +236,7 @@ fn routes(
     let sections = file.tables(problems, "routes");
     if sections.is_empty() && !file.has("routes") && services.len() == 1 {
         // One service and nothing said: all goes there.
-        return vec![everything_to(0)];
+        return vec![(everything_to(0), None)];
     }
     if sections.is_empty() && services.len() > 1 {
         let example =
@@ -268,7 +278,7 @@ fn routes(
         problems.0.push(Problem::error(service.span.clone(), message).warning());
     }
     if routes.len() == complete
-        && let Err(ties) = RouteTable::build(&routes)
+        && let Err(ties) = RouteTable::build(routes.iter().map(|(route, _)| route))
     {
         for tie in ties {
             let message = "two routes match the same requests and neither is more specific";
@@ -282,7 +292,10 @@ fn routes(
     routes
 }
 
-fn route(mut section: Section<'_>, problems: &mut Problems, service: usize) -> Route {
+/// The rate limit of a route, if it has one.
+type RouteLimit = Option<Arc<RateSettings>>;
+
+fn route(mut section: Section<'_>, problems: &mut Problems, service: usize) -> (Route, RouteLimit) {
     let hosts = section.texts(problems, "hosts", HostPattern::parse);
     let exact = section.text(problems, "path", PathPattern::exact);
     let prefix = section.text(problems, "path_prefix", PathPattern::prefix);
@@ -314,15 +327,18 @@ fn route(mut section: Section<'_>, problems: &mut Problems, service: usize) -> R
         };
         section.entries().filter_map(condition).collect()
     });
+    let limit = section.table_if_given(problems, "rate_limit");
+    let limit = limit.and_then(|section| rate_limit(section, problems));
     section.close(problems);
     let path = exact.or(prefix).map_or_else(PathPattern::any, |found| found.value);
-    Route {
+    let route = Route {
         hosts: hosts.into_iter().map(|found| found.value).collect(),
         path,
         methods: methods.into_iter().map(|found| found.value).collect(),
         headers,
         service,
-    }
+    };
+    (route, limit)
 }
 
 /// The route that takes every request.

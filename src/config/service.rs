@@ -15,6 +15,7 @@ use super::key::{
     Key, Kind, Table, Without, free, idle, mins, number, secs, table, text_option, texts, time,
 };
 use super::mirror::{MIRROR, mirror};
+use super::rate::{RATE_LIMIT, rate_limit};
 use super::read::Around;
 use super::rollout::{ROLLOUT, rollout};
 use super::section::{Found, Section, text_of, wrong_kind};
@@ -47,6 +48,7 @@ pub(super) static SERVICE: Table = Table::new(
         table("retries", &RETRIES, Without::Defaults),
         table("balance", &BALANCE, Without::Defaults),
         table("limits", &LIMITS, Without::Defaults),
+        table("rate_limit", &RATE_LIMIT, Without::Off),
         table("fallback", &FALLBACK, Without::Off),
         table("maintenance", &MAINTENANCE, Without::Defaults),
         table("mirror", &MIRROR, Without::Off),
@@ -127,6 +129,8 @@ pub(super) fn service(
     let opt_in = opt_in.and_then(|section| opt_in_of(section, problems));
     let timeouts = timeouts(section.table(problems, "timeouts"), problems);
     let stability = stability(&mut section, problems, pools.as_deref(), server);
+    let limit = section.table_if_given(problems, "rate_limit");
+    let rate_limit = limit.and_then(|section| rate_limit(section, problems));
     let mirror = mirror(&mut section, problems, pools.as_deref());
     let rollout = rollout(&mut section, problems, server.allow_commands);
     let slo = section.table_if_given(problems, "slo").map(|section| slo(section, problems));
@@ -139,6 +143,7 @@ pub(super) fn service(
         opt_in,
         timeouts,
         stability: Arc::new(stability),
+        rate_limit,
         mirror,
         rollout: Arc::new(rollout),
         slo: slo.map(Arc::new),

@@ -26,7 +26,7 @@ use crate::upstream::{
 
 pub(super) static HEALTH: Table = Table::new(
     "What follows, down to the pools, is what a service does when upstreams fail or too much is asked \
-     of them. All of it has defaults that work; the three tables marked \"none\" do nothing unless \
+     of them. All of it has defaults that work; the tables marked \"none\" do nothing unless \
      given.\n\
      Active health checks; none by default: then upstreams count as proven. A new upstream takes \
      requests after its first success. An address is probed once, however many pools of these \

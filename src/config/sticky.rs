@@ -66,7 +66,7 @@ pub(super) fn hash(mut section: Section<'_>, problems: &mut Problems) -> Sticky 
 }
 
 /// The keys that a request brings, in the order in which they are tried.
-fn keys(section: &mut Section<'_>, problems: &mut Problems) -> Vec<StickyKey> {
+pub(super) fn keys(section: &mut Section<'_>, problems: &mut Problems) -> Vec<StickyKey> {
     let header = section.text(problems, "header", header_name);
     let cookie = section.text(problems, "cookie", cookie_name);
     let client_ip = section.boolean(problems, "client_ip");

@@ -258,6 +258,20 @@ pub enum Kind {
         /// The config's file.
         file: Option<String>,
     },
+    /// A rate limit refuses requests, which it did not for a minute.
+    LimitBites {
+        /// Its route; none for the service's own.
+        route: Option<String>,
+        /// What it lets through, in words.
+        limit: String,
+    },
+    /// A rate limit has refused no request for a minute.
+    LimitRests {
+        /// Its route; none for the service's own.
+        route: Option<String>,
+        /// How many it has refused since it began to.
+        refused: u64,
+    },
     /// Somebody has asked the admin API for a change; what came of it is told besides.
     Asked {
         /// Method and path.
@@ -341,6 +355,7 @@ impl Kind {
             Kind::Reloaded { .. } | Kind::RemovalWaits { .. } | Kind::ReloadRefused { .. } => {
                 "reload"
             }
+            Kind::LimitBites { .. } | Kind::LimitRests { .. } => "rate",
             Kind::Asked { .. } | Kind::TurnedAway { .. } => "audit",
             Kind::Kept(kept) => &kept.name,
         }
@@ -368,6 +383,9 @@ impl Kind {
             Kind::OrdersKept { part, .. }
             | Kind::OrdersBack { part, .. }
             | Kind::OrdersForgotten { part, .. } => format!("orders of {part}"),
+            Kind::LimitBites { route, .. } | Kind::LimitRests { route, .. } => {
+                format!("rate of {}", route.as_deref().unwrap_or_default())
+            }
             Kind::Asked { what, .. } => format!("request {what}"),
             Kind::TurnedAway { from, .. } => format!("requests from {from}"),
             Kind::Kept(kept) => kept.code.clone(),
@@ -385,6 +403,7 @@ impl Kind {
             | Kind::Calmed { .. }
             | Kind::CameBack
             | Kind::Accepts
+            | Kind::LimitRests { .. }
             | Kind::Proved { proof: Proof::Up, .. }
             | Kind::Serves
             | Kind::BudgetTurned { state: State::Open, .. }
@@ -464,6 +483,8 @@ impl Kind {
             Kind::OrdersForgotten { .. } => "orders-forgotten",
             Kind::RemovalWaits { .. } => "removal-waits",
             Kind::ReloadRefused { .. } => "reload-refused",
+            Kind::LimitBites { .. } => "limit-bites",
+            Kind::LimitRests { .. } => "limit-rests",
             Kind::Asked { .. } => "asked",
             Kind::TurnedAway { .. } => "turned-away",
             Kind::Kept(kept) => &kept.code,
@@ -494,6 +515,9 @@ impl Kind {
             Kind::ReloadRefused { at_fault, .. } => at_fault.clone(),
             Kind::PartEnded { part } => part.clone(),
             Kind::Reloaded { changes, all } => format!("{all} {}", changes.join("; ")),
+            Kind::LimitBites { route, .. } | Kind::LimitRests { route, .. } => {
+                route.clone().unwrap_or_default()
+            }
             Kind::Asked { what, .. } => what.clone(),
             Kind::TurnedAway { from, .. } => from.clone(),
             Kind::Kept(kept) => kept.words.clone(),
@@ -546,6 +570,9 @@ impl Kind {
             | Kind::NameResolves
             | Kind::Reloaded { .. }
             | Kind::Asked { .. }
+            // A limit does what it was told to.
+            | Kind::LimitBites { .. }
+            | Kind::LimitRests { .. }
             | Kind::BreakerTurned { state: BreakerState::HalfOpen | BreakerState::Closed, .. }
             | Kind::Calmed { .. }
             | Kind::CameBack

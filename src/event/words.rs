@@ -126,6 +126,14 @@ impl Display for Kind {
             Kind::ReloadRefused { why, .. } => {
                 write!(f, "config refused, the old one stays in force: {why}")
             }
+            Kind::LimitBites { route, limit } => {
+                write!(f, "the rate limit{} refuses requests: {limit}", of_route(route))
+            }
+            Kind::LimitRests { route, refused } => write!(
+                f,
+                "the rate limit{} refuses nobody any more; it has refused {refused} requests",
+                of_route(route)
+            ),
             Kind::Asked { what, status, from, role } => {
                 let answer = status.map_or("not waited for".into(), |status| status.to_string());
                 write!(f, "{what} from {from} as {role}: {answer}")
@@ -141,6 +149,10 @@ impl Display for Kind {
             Kind::Kept(kept) => f.write_str(&kept.words),
         }
     }
+}
+
+fn of_route(route: &Option<String>) -> String {
+    route.as_ref().map_or_else(String::new, |route| format!(" of the route {route}"))
 }
 
 fn breaker(state: BreakerState, left: Option<Duration>, f: &mut Formatter<'_>) -> Result {

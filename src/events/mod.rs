@@ -1,6 +1,7 @@
 //! What happened, for people and programs: [`Event`]s in; a log line each, a bounded list, word
 //! to who waits for the next, and notices to who wants them out.
 
+mod limits;
 mod states;
 
 use std::collections::VecDeque;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::Events;
+use super::limits::Limits;
 use crate::clock::{Clock, Moment};
 use crate::event::{Event, Kind, Subject};
 use crate::snapshot::{Pool, Published, Service, Snapshot};
@@ -66,10 +67,12 @@ struct Watched<'s> {
 
 /// Looks until the task is ended.
 pub async fn tell_states(published: Arc<Published>, events: Arc<Events>, clock: Clock) {
-    let mut seen = Seen::default();
+    let (mut seen, mut limits) = (Seen::default(), Limits::default());
     loop {
-        let snapshot = published.load();
-        seen.look(&snapshot, snapshot.moment(clock.now()), &events);
+        let (snapshot, now) = (published.load(), clock.now());
+        let now = snapshot.moment(now);
+        seen.look(&snapshot, now, &events);
+        limits.look(&snapshot, now, &events);
         sleep(LOOK).await;
     }
 }

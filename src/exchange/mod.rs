@@ -32,7 +32,7 @@ use smallvec::SmallVec;
 use crate::clock::{Clock, Draws, Moment};
 use crate::fallback::Step;
 use crate::http::admission::{self, Accepted, Head, OddNames, Upload};
-use crate::http::answer::Answer;
+use crate::http::answer::{Answer, Quota};
 use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::{FieldId, Fields};
@@ -260,6 +260,9 @@ impl Exchange {
             }
         }
         let incoming = Incoming { head: *head, peer, host, authority, fields, client };
+        if let Some(answer) = self.limit(&snapshot, &incoming) {
+            return Admission::Answer(Box::new(answer));
+        }
         let draws = self.draws.clone();
         self.upload = head.upload;
         let asks = Asks { tries: self.tries, upload: self.upload, ..Asks::default() };
@@ -267,6 +270,23 @@ impl Exchange {
             Err(refusal) if refusal.why.may_pass() => Line::join(self, incoming, refusal, draws),
             placed => self.settle(placed, &incoming),
         }
+    }
+
+    /// The answer to a request that is one too many of its client's: before any line, in which it would
+    /// take others' places.
+    fn limit(&mut self, snapshot: &Snapshot, incoming: &Incoming<'_>) -> Option<Answer> {
+        let refusal = snapshot.refuse_by_rate(&incoming.facts(), self.started)?;
+        let (rate, grant) = (&refusal.limiter.settings.rate, refusal.grant);
+        // Nothing that its pool did.
+        self.closed = Some(refusal.service);
+        let quota = Quota {
+            name: if refusal.is_of_route { "route" } else { "service" },
+            burst: rate.burst,
+            period: rate.period,
+            left: grant.left,
+            wait: grant.wait,
+        };
+        Some(self.answer(Cause::RateLimited, &incoming.fields).with_limit(&quota))
     }
 
     /// Whether it may be sent twice, and is here as a whole: who sends a body may take their time.

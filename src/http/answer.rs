@@ -15,6 +15,25 @@ use super::view::text;
 /// When to ask again during maintenance, in seconds: nobody knows, and soon is not it.
 const MAINTENANCE_SECONDS: u64 = 30;
 
+/// What a client is told of a limit.
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// A limit on requests as its client is told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// Which: nothing of what things are called behind us.
+    pub name: &'static str,
+    /// How many at once.
+    pub burst: u32,
+    /// In which time the limit is counted; one below a second is not told.
+    pub period: Duration,
+    /// How many are left.
+    pub left: u32,
+    /// After how long there is another one.
+    pub wait: Duration,
+}
+
 /// A whole answer; the lane adds its length.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -71,9 +90,26 @@ impl Answer {
         Answer { status: 204, fields, body: Bytes::new(), keeps_connection: true }
     }
 
+    /// The same with what it is told of a limit (draft-ietf-httpapi-ratelimit-headers-10).
+    pub fn with_limit(mut self, quota: &Quota) -> Answer {
+        let Quota { name, burst, period, left, wait } = *quota;
+        let seconds = rounded(wait);
+        self.fields.push((RETRY_AFTER, HeaderValue::from(seconds)));
+        let window = match period.as_secs() {
+            0 => String::new(),
+            whole => format!(";w={whole}"),
+        };
+        let mut add = |field, text: String| {
+            self.fields.extend(HeaderValue::try_from(text).ok().map(|value| (field, value)));
+        };
+        add(RATE_LIMIT_POLICY, format!("\"{name}\";q={burst}{window}"));
+        add(RATE_LIMIT, format!("\"{name}\";r={left};t={seconds}"));
+        self
+    }
+
     /// The same for a client that had better wait so long.
     pub fn retry_after(mut self, length: Duration) -> Answer {
-        let seconds = length.as_secs_f64().ceil().max(1.0) as u64;
+        let seconds = rounded(length);
         for (_, value) in self.fields.iter_mut().filter(|(name, _)| *name == RETRY_AFTER) {
             *value = HeaderValue::from(seconds);
         }
@@ -111,6 +147,11 @@ fn page(title: &str, detail: &str) -> String {
          <body style=\"font: 1.2em sans-serif; max-width: 36em; margin: 20vh auto; padding: 0 1em\">\
          <p>{escaped}</p></body></html>\n"
     )
+}
+
+/// Whole seconds, at least one.
+fn rounded(length: Duration) -> u64 {
+    length.as_secs_f64().ceil().max(1.0) as u64
 }
 
 /// The reason phrase of a status code.

@@ -13,6 +13,8 @@ pub enum Cause {
     Open,
     /// Its pool refuses so much that it is spared.
     Throttled,
+    /// Its client has sent more requests than its service or route takes in this time.
+    RateLimited,
     /// As many requests are under way as may be, and the line is full or was too slow.
     Full,
     /// Its service was held for too long, or too many wait.
@@ -103,7 +105,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 28] = [
+    pub const REASONS: [&'static str; 29] = [
         "no_host",
         "host",
         "field_name",
@@ -126,6 +128,7 @@ impl Cause {
         "no_upstream",
         "breaker_open",
         "throttled",
+        "rate_limited",
         "overloaded",
         "held",
         "maintenance",
@@ -162,6 +165,9 @@ impl Cause {
                 row(503, "breaker_open", "the service is not available for a moment", false, true)
             }
             Cause::Throttled => row(503, "throttled", "the service is overloaded", false, true),
+            Cause::RateLimited => {
+                row(429, "rate_limited", "too many requests in this time", false, true)
+            }
             Cause::Full => row(503, "overloaded", "too many requests are under way", false, true),
             Cause::Held => row(503, "held", "the service is being switched over", false, true),
             Cause::Maintenance => {
@@ -302,6 +308,7 @@ mod tests {
             Cause::NoUpstream,
             Cause::Open,
             Cause::Throttled,
+            Cause::RateLimited,
             Cause::Full,
             Cause::Held,
             Cause::Maintenance,

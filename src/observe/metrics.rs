@@ -152,6 +152,14 @@ fn of_service(families: &mut Families, service: &Service, now: Moment) {
         let help = "Requests refused because too many were under way.";
         counter("pointsman_shed_total", help, shed);
     }
+    for (route, limiter) in service.limits.all() {
+        let route = route.map(ToString::to_string).unwrap_or_default();
+        let labels = [labels[0], ("route", &*route)];
+        let help = "Requests refused because their client had sent too many; route \"\" for the \
+                    service's own limit.";
+        let refused = read(&limiter.counts.refused);
+        families.counter("pointsman_rate_limited_total", help, &labels, refused);
+    }
     let (fallbacks, fallback) = (&state.fallbacks, &service.stability.fallback);
     for (what, does, kind, count) in [
         (Once::Stale, fallback.stale.is_some(), "stale", &fallbacks.stale),

@@ -1,5 +1,12 @@
-//! How many in which time: a rate and the time in, a grant out.
+//! How many requests in which time: a rate, a client and the time in, a grant out.
+//!
+//! `bucket.rs` is one client's, `table.rs` those of many in a bounded place, `limiter.rs` what a service
+//! or a route is told.
 
 mod bucket;
+mod limiter;
+mod table;
 
-pub use bucket::{Bucket, Rate};
+pub use bucket::{Bucket, Grant, Rate};
+pub use limiter::{Counts, Keyless, Limiter, RateSettings};
+use table::Table;

@@ -64,11 +64,11 @@ struct Candidate {
 
 impl RouteTable {
     /// Lays the routes out. All ties are reported, each pair once.
-    pub fn build(routes: &[Route]) -> Result<RouteTable, Vec<Tie>> {
+    pub fn build<'r>(routes: impl IntoIterator<Item = &'r Route>) -> Result<RouteTable, Vec<Tie>> {
         let mut table = RouteTable::default();
         let mut ties = Vec::new();
         let mut counts: HashMap<usize, usize> = HashMap::new();
-        for (place, route) in routes.iter().enumerate() {
+        for (place, route) in routes.into_iter().enumerate() {
             let nth = counts.entry(route.service).or_default();
             let found = Found { service: route.service, nth: *nth };
             *nth += 1;

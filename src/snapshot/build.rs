@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Mirror, Mode, OptIn, Pool, Service, Snapshot};
+use super::{Mirror, Mode, OptIn, Pool, RateLimits, Service, Snapshot};
 use crate::balance::{Member, Members};
 use crate::clock::Moment;
 use crate::config::{self, Config, ListenAddress};
@@ -109,9 +109,11 @@ impl Snapshot {
             let before = before.and_then(|before| before.service(&service.name));
             build_service(service, blueprint, before, now)
         };
+        let services: Vec<Service> = config.services.iter().map(service).collect();
         Snapshot {
             generation: before.map_or(1, |before| before.generation + 1),
-            services: config.services.iter().map(service).collect(),
+            has_rate_limits: services.iter().any(|service| service.limits.are_any()),
+            services,
             unmatched: before.map(|before| before.unmatched.clone()).unwrap_or_default(),
             config: config.clone(),
             origin,
@@ -161,6 +163,7 @@ fn build_service(
         mode: blueprint.run_time.modes.get(&service.name).cloned().unwrap_or_default(),
         pools: service.pools.iter().map(pool).collect(),
         state: before.map(|before| before.state.clone()).unwrap_or_default(),
+        limits: RateLimits::build(service, blueprint, before.map(|before| &before.limits)),
         mirror: mirror(service, before, now),
         salt: traffic.salt,
         sticky: service.sticky.clone(),

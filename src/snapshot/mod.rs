@@ -11,6 +11,7 @@ mod choice;
 mod failing_keys;
 mod opt_in;
 mod pool;
+mod rates;
 mod reach;
 mod service;
 
@@ -31,6 +32,7 @@ pub use choice::{Asks, By, Choice, Chosen, Committed, Explained, Refusal, Stratu
 pub use failing_keys::{FailingKeys, Known, Way, client_key};
 pub use opt_in::OptIn;
 pub use pool::{Ask, Ended, Held, Pick, Pool, PoolState, Seat, Taken, Tries};
+pub use rates::{RateLimits, RateRefusal};
 pub use reach::{Dead, Probes, Reach, Wanted};
 pub use service::{Fallbacks, Mirror, Mode, Service, ServiceHold, ServiceState};
 
@@ -45,6 +47,8 @@ pub struct Snapshot {
     pub services: Vec<Service>,
     /// Requests that no route wanted or that were refused before routing.
     pub unmatched: Arc<Tally>,
+    /// Whether any service or route has a rate limit: else nobody is asked.
+    has_rate_limits: bool,
     /// What moments are counted from.
     origin: Instant,
     routes: Arc<RouteTable>,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{HeaderName, HeaderValue};
 
+use super::rates::RateLimits;
 use super::{Asks, By, OptIn, Pool, Why};
 use crate::balance::{Budget, Policy, Queue};
 use crate::clock::{Draws, Moment};
@@ -49,6 +50,8 @@ pub struct Service {
     pub stable: usize,
     /// The pool that stands in for one that is open or has nobody.
     pub stand_in: Option<usize>,
+    /// How many requests it takes of one client.
+    pub limits: RateLimits,
     /// What it copies to another pool, if anything.
     pub mirror: Option<Mirror>,
     /// What it promises, if anything.

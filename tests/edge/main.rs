@@ -26,6 +26,7 @@ mod headers;
 mod judging;
 mod lane;
 mod mirror;
+mod rates;
 mod rehearse;
 mod roles;
 mod rollouts;

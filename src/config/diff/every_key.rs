@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::*;
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 29] = [
+const TEXTS: [&str; 30] = [
     "at-once",
     "7s",
     "7m",
@@ -41,6 +41,7 @@ const TEXTS: [&str; 29] = [
     "4xx",
     "sum(up)",
     "pass",
+    "share",
 ];
 const LISTS: [&str; 4] = ["[\"10.1.0.0/16\"]", "[503]", "[\"other\"]", "[]"];
 

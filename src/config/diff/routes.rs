@@ -23,6 +23,10 @@ pub(super) fn changed_routes(old: &Config, new: &Config) -> Vec<(String, String)
     };
     let twin =
         |list: &[Route], route: &Route| list.iter().find(|other| same(other, route)).cloned();
+    let limit = |config: &Config, route: &Route| {
+        let place = config.routes.iter().position(|other| same(other, route));
+        place.and_then(|place| config.route_limits.get(place).cloned().flatten())
+    };
     let name = |config: &Config, route: &Route| config.services[route.service].name.to_string();
     let mut lines = Vec::new();
     for route in old.routes.iter().filter(|route| twin(&new.routes, route).is_none()) {
@@ -45,6 +49,14 @@ pub(super) fn changed_routes(old: &Config, new: &Config) -> Vec<(String, String)
             Some(twin) if name(old, &twin) != to => {
                 let from = name(old, &twin);
                 lines.push((describe(route), format!("leads to {to} instead of {from}")));
+            }
+            Some(_) if limit(old, route) != limit(new, route) => {
+                let words = |config| match limit(config, route) {
+                    None => "none".to_string(),
+                    Some(limit) => limit.to_string(),
+                };
+                let (was, is) = (words(old), words(new));
+                lines.push((describe(route), format!("rate limit {was} → {is}")));
             }
             Some(_) => {}
         }

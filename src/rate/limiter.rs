@@ -1,0 +1,228 @@
+//! One rate limit of a service or a route: request facts and the time in, pass or a refusal out.
+
+use std::fmt;
+use std::hash::Hasher;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use siphasher::sip::SipHasher13;
+
+use super::{Grant, Rate, Table};
+use crate::clock::{Moment, in_words};
+use crate::route::Facts;
+use crate::split::{ClientKey, Recognised, Secret, Signer, Sticky, StickyKey};
+
+/// How many requests of one client are let through.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateSettings {
+    /// How many.
+    pub rate: Rate,
+    /// What a client is known by; at least one.
+    pub key: Sticky,
+    /// How many bits of an IPv6 address are one client's, 32 to 128.
+    pub ipv6_prefix: u8,
+    /// What becomes of a request that carries no key.
+    pub keyless: Keyless,
+    /// How many clients have a bucket of their own.
+    pub keys: usize,
+}
+
+impl fmt::Display for RateSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rate { requests, period, burst } = self.rate;
+        write!(f, "{requests} in {}", in_words(period))?;
+        if burst != requests {
+            write!(f, ", {burst} at once")?;
+        }
+        for key in &self.key.keys {
+            match key {
+                StickyKey::Header(name) => write!(f, ", by field {name}")?,
+                StickyKey::Cookie(name) | StickyKey::OwnCookie(name) => {
+                    write!(f, ", by cookie {name}")?;
+                }
+                StickyKey::ClientIp => {
+                    write!(f, ", by address (/{} of version 6)", self.ipv6_prefix)?;
+                }
+            }
+        }
+        if self.keyless == Keyless::Share {
+            f.write_str(", others share one")?;
+        }
+        write!(f, ", {} counted apart", self.keys)
+    }
+}
+
+/// What becomes of a request that carries no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keyless {
+    /// It is let through.
+    Pass,
+    /// It shares one bucket with all others.
+    Share,
+}
+
+/// A rate limit with its buckets.
+#[derive(Clone)]
+pub struct Limiter {
+    /// What it is told.
+    pub settings: Arc<RateSettings>,
+    /// What came of it; lives on from snapshot to snapshot.
+    pub counts: Arc<Counts>,
+    table: Arc<Table>,
+    hash: SipHasher13,
+}
+
+/// What came of a limit.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Requests refused.
+    pub refused: AtomicU64,
+}
+
+impl Limiter {
+    /// The limiter of these settings. Buckets and counts of the one before live on; but buckets of
+    /// another number or of other keys begin anew.
+    pub fn new(settings: Arc<RateSettings>, secret: Secret, before: Option<&Limiter>) -> Limiter {
+        let is_same = |before: &&Limiter| {
+            let (old, new) = (&before.settings, &settings);
+            (old.keys, &old.key, old.ipv6_prefix) == (new.keys, &new.key, new.ipv6_prefix)
+        };
+        let table = before.filter(is_same).map(|before| before.table.clone());
+        Limiter {
+            table: table.unwrap_or_else(|| Arc::new(Table::new(settings.keys))),
+            counts: before.map(|before| before.counts.clone()).unwrap_or_default(),
+            hash: SipHasher13::new_with_key(&secret.0),
+            settings,
+        }
+    }
+
+    /// Takes a token of a request's client; the grant if there was none.
+    pub fn refuse(&self, facts: &Facts<'_>, signer: &Signer, now: Moment) -> Option<Grant> {
+        let hash = match (self.settings.key.recognise(facts, signer), self.settings.keyless) {
+            (Recognised::By(client), _) => self.hash_of(&client),
+            (_, Keyless::Pass) => return None,
+            (_, Keyless::Share) => self.hash.finish(),
+        };
+        let grant = self.table.take(hash, now, &self.settings.rate);
+        if grant.is_granted {
+            return None;
+        }
+        self.counts.refused.fetch_add(1, Ordering::Relaxed);
+        Some(grant)
+    }
+
+    fn hash_of(&self, client: &ClientKey<'_>) -> u64 {
+        let mut hasher = self.hash;
+        let mut take = |kind: &[u8], value: &[u8]| {
+            hasher.write(kind);
+            hasher.write(value);
+        };
+        match client {
+            ClientKey::Header(value) => take(b"rate header\0", value),
+            ClientKey::Cookie(value) => take(b"rate cookie\0", value),
+            // No limit is told to know clients by these.
+            ClientKey::OwnCookie(id) => take(b"rate own cookie\0", id.as_bytes()),
+            ClientKey::Draw(bits) => take(b"rate draw\0", &bits.to_le_bytes()),
+            ClientKey::Address(address) => match address.to_canonical() {
+                IpAddr::V4(v4) => take(b"rate ip\0", &v4.octets()),
+                IpAddr::V6(v6) => {
+                    take(b"rate ip\0", &network(v6, self.settings.ipv6_prefix).to_be_bytes())
+                }
+            },
+        }
+        hasher.finish()
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Limiter({}, {:?})", self.settings, self.counts)
+    }
+}
+
+/// The first bits of an address; the rest is its client's to choose.
+fn network(address: Ipv6Addr, prefix: u8) -> u128 {
+    let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
+    address.to_bits() & mask
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::header::HeaderName;
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::http::fields::Fields;
+
+    const SECRET: Secret = Secret([7; 16]);
+
+    fn limiter(keys: &[StickyKey], ipv6_prefix: u8, keyless: Keyless) -> Limiter {
+        let rate = Rate { requests: 1, period: Duration::from_secs(1), burst: 1 };
+        let key = Sticky { keys: keys.to_vec() };
+        let settings = RateSettings { rate, key, ipv6_prefix, keyless, keys: 64 };
+        Limiter::new(Arc::new(settings), SECRET, None)
+    }
+
+    /// Whether each of these requests, all at once, is let through.
+    fn pass(limiter: &Limiter, requests: &[(&str, &str)]) -> Vec<bool> {
+        let one = |(client, field): &(&str, &str)| {
+            let mut headers = HeaderMap::new();
+            if let Some((name, value)) = field.split_once(": ") {
+                headers.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            }
+            let facts = Facts {
+                method: &Method::GET,
+                host: "shop.test",
+                path: "/",
+                fields: Fields::new(&headers),
+                client: client.parse().ok(),
+            };
+            limiter.refuse(&facts, &Signer::of(SECRET), Moment::default()).is_none()
+        };
+        requests.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_client_is_an_address_or_a_network_of_version_6() {
+        let requests = [
+            ("192.0.2.1", ""),
+            ("192.0.2.2", ""),
+            ("192.0.2.1", ""),
+            ("2001:db8::1", ""),
+            ("2001:db8::2", ""),
+            ("2001:db8:0:1::1", ""),
+            ("::ffff:192.0.2.1", ""),
+        ];
+        let by = |prefix| pass(&limiter(&[StickyKey::ClientIp], prefix, Keyless::Pass), &requests);
+        assert_eq!(by(64), [true, true, false, true, false, true, false]);
+        assert_eq!(by(128), [true, true, false, true, true, true, false]);
+        assert_eq!(by(48), [true, true, false, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_client_may_be_known_by_a_field_or_a_cookie_and_without_is_let_through_or_shares() {
+        let keys =
+            [StickyKey::Header(HeaderName::from_static("x-key")), StickyKey::Cookie("sid".into())];
+        let requests = [
+            ("192.0.2.1", "x-key: a"),
+            ("192.0.2.2", "x-key: a"),
+            ("192.0.2.1", "x-key: b"),
+            ("192.0.2.1", "cookie: sid=a"),
+            ("192.0.2.1", "cookie: x=1; sid=a"),
+            ("192.0.2.1", ""),
+            ("192.0.2.2", ""),
+        ];
+        let limiter = limiter(&keys, 64, Keyless::Pass);
+        assert_eq!(pass(&limiter, &requests), [true, false, true, true, false, true, true]);
+        assert_eq!(limiter.counts.refused.load(Ordering::Relaxed), 2);
+        let mut settings = (*limiter.settings).clone();
+        settings.keyless = Keyless::Share;
+        // Other buckets would be full.
+        let limiter = Limiter::new(Arc::new(settings), SECRET, Some(&limiter));
+        assert_eq!(pass(&limiter, &requests), [false, false, false, false, false, true, false]);
+        assert_eq!(limiter.counts.refused.load(Ordering::Relaxed), 8);
+    }
+}

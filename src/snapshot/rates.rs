@@ -1,0 +1,99 @@
+//! The rate limits of a service and of the routes to it: request facts and the time in, pass or a
+//! refusal out.
+
+use std::sync::Arc;
+
+use super::build::Blueprint;
+use super::{Service, Snapshot};
+use crate::clock::Moment;
+use crate::config;
+use crate::rate::{Grant, Limiter, RateSettings};
+use crate::route::{Facts, Route};
+
+/// The rate limits of a service.
+#[derive(Clone, Debug, Default)]
+pub struct RateLimits {
+    /// Of all its requests.
+    pub service: Option<Limiter>,
+    /// Of a route to it, which is a place among the routes to it and what it is known by from one
+    /// config to the next.
+    pub routes: Vec<(usize, Arc<Route>, Limiter)>,
+}
+
+/// A request that is one too many.
+#[derive(Clone, Copy, Debug)]
+pub struct RateRefusal<'s> {
+    /// The place of its service.
+    pub service: usize,
+    /// The limit that it is too many for.
+    pub limiter: &'s Limiter,
+    /// Whether that is a route's.
+    pub is_of_route: bool,
+    /// How it stands.
+    pub grant: Grant,
+}
+
+impl RateLimits {
+    /// The limits of a service. What those of before hold lives on in those of the same route.
+    pub(super) fn build(
+        service: &config::Service,
+        blueprint: &Blueprint<'_>,
+        before: Option<&RateLimits>,
+    ) -> RateLimits {
+        let config = &blueprint.config;
+        let limiter = |settings: &Arc<RateSettings>, before: Option<&Limiter>| {
+            Limiter::new(settings.clone(), blueprint.secret, before)
+        };
+        let of_service = before.and_then(|before| before.service.as_ref());
+        let is_ours = |route: &Route| config.services[route.service].name == service.name;
+        let ours = config.routes.iter().zip(&config.route_limits);
+        let ours = ours.filter(|(route, _)| is_ours(route)).enumerate();
+        let limited = ours.filter_map(|(nth, (route, limit))| Some((nth, route, limit.as_ref()?)));
+        let of_route = |(nth, route, limit): (usize, &Route, &Arc<RateSettings>)| {
+            let known = before.iter().flat_map(|before| &before.routes);
+            let same = known.into_iter().find(|(_, known, _)| is_same(known, route));
+            let limiter = limiter(limit, same.map(|(.., limiter)| limiter));
+            (nth, Arc::new(route.clone()), limiter)
+        };
+        RateLimits {
+            service: service.rate_limit.as_ref().map(|settings| limiter(settings, of_service)),
+            routes: limited.map(of_route).collect(),
+        }
+    }
+
+    /// Whether there is one.
+    pub fn are_any(&self) -> bool {
+        self.service.is_some() || !self.routes.is_empty()
+    }
+
+    /// Each of them, with what its route is called.
+    pub fn all(&self) -> impl Iterator<Item = (Option<&Route>, &Limiter)> {
+        let routes = self.routes.iter().map(|(_, route, limiter)| (Some(&**route), limiter));
+        self.service.iter().map(|limiter| (None, limiter)).chain(routes)
+    }
+}
+
+/// Whether two routes match the same.
+fn is_same(a: &Route, b: &Route) -> bool {
+    (&a.hosts, &a.path, &a.methods, &a.headers) == (&b.hosts, &b.path, &b.methods, &b.headers)
+}
+
+impl Snapshot {
+    /// Takes a token for a request of its route's limit and of its service's; why it is refused if one
+    /// has none.
+    pub fn refuse_by_rate(&self, facts: &Facts<'_>, now: Moment) -> Option<RateRefusal<'_>> {
+        if !self.has_rate_limits {
+            return None;
+        }
+        let found = self.routes.find(facts)?;
+        let service: &Service = &self.services[found.service];
+        let refuse = |limiter: &'_ Limiter| limiter.refuse(facts, &service.signer, now);
+        let of_route = service.limits.routes.iter().find(|(nth, ..)| *nth == found.nth);
+        let of_route = of_route.map(|(.., limiter)| (limiter, true));
+        let of_service = service.limits.service.as_ref().map(|limiter| (limiter, false));
+        of_route.into_iter().chain(of_service).find_map(|(limiter, is_of_route)| {
+            let grant = refuse(limiter)?;
+            Some(RateRefusal { service: found.service, limiter, is_of_route, grant })
+        })
+    }
+}

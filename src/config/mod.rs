@@ -139,6 +139,8 @@ pub struct Server {
     pub remember: usize,
     /// What a client may do.
     pub client: ClientLimits,
+    /// What is done when memory becomes short.
+    pub memory: MemorySettings,
 }
 
 /// What a file that was merely saved may take away.
@@ -170,6 +172,25 @@ pub struct ClientLimits {
     pub odd_names: OddNames,
     /// Connections open at once, over all listeners.
     pub connections: usize,
+    /// Connections open at once of one address, or of one IPv6 network of 64 bits; none for any number.
+    pub connections_per_client: Option<u32>,
+    /// Requests of one connection.
+    pub requests: u32,
+    /// Bytes a second at which a request's body has to come; 0 for any.
+    pub body_rate: u64,
+    /// For how long it may come more slowly.
+    pub body_grace: Duration,
+}
+
+/// What is done when memory becomes short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemorySettings {
+    /// What the process may have, in bytes; 0 for what its cgroup says.
+    pub limit: u64,
+    /// Percent of it from which on connections that wait for nothing are closed.
+    pub idle: u8,
+    /// Percent of it from which on new connections are refused.
+    pub refuse: u8,
 }
 
 /// Where the admin API is, for who knows more of it than the file says.
@@ -330,6 +351,10 @@ impl Default for ClientLimits {
             header_fields: 100,
             odd_names: OddNames::Refuse,
             connections: 50_000,
+            connections_per_client: None,
+            requests: 100_000,
+            body_rate: 100,
+            body_grace: Duration::from_secs(20),
         }
     }
 }

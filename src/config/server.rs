@@ -10,12 +10,12 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::key::{
-    Table, Without, boolean, free, number, number_option, secs, size, table, text_option, texts,
-    time, wait, word,
+    Table, Without, boolean, free, number, number_option, percent, secs, size, table, text_option,
+    texts, time, wait, word,
 };
 use super::section::Section;
 use super::values::{header_name, labels};
-use super::{ClientLimits, Problem, Problems, Removals, Server};
+use super::{ClientLimits, MemorySettings, Problem, Problems, Removals, Server};
 use crate::http::admission::OddNames;
 use crate::http::fields::FieldId;
 use crate::http::forwarded::TrustedProxies;
@@ -74,6 +74,20 @@ pub(super) static SERVER: Table = Table::new(
             .about("memory for the last requests, half of it for those that failed; 0 for none")
             .at_next_start(),
         table("client", &CLIENT, Without::Defaults).about("bounds on each client connection"),
+        table("memory", &MEMORY, Without::Defaults).about("when it becomes short"),
+    ],
+);
+
+static MEMORY: Table = Table::new(
+    "",
+    &[
+        size("limit", (0, 1 << 44), 0)
+            .about("what the process may have; 0 for what its cgroup says, if that says anything"),
+        percent("idle", 1, 90).about(
+            "percent of it from which on connections between two requests are closed, those that \
+             have waited longest first",
+        ),
+        percent("refuse", 1, 95).about("percent of it from which on new connections are refused"),
     ],
 );
 
@@ -94,6 +108,19 @@ static CLIENT: Table = Table::new(
              hyphens; \"refuse\" refuses the request",
         ),
         number("connections", (1, 10_000_000), 50_000).about("open at once, over all listeners"),
+        number_option("connections_per_client", (1, 1_000_000), "100")
+            .about(
+                "and of one address, or of one IPv6 network (/64); default: any number. Proxies of \
+                 `trusted_proxies` and unix sockets are not counted",
+            )
+            .absent("any number"),
+        number("requests", (1, 10_000_000), 100_000)
+            .about("of one connection: with the last answer it ends"),
+        size("body_rate", (0, 1 << 30), 100).about(
+            "a second, at which a request's body has to come on average while it is waited for; 0 for \
+             any",
+        ),
+        time("body_grace", secs(20)).about("for which it may come more slowly"),
     ],
 );
 
@@ -140,6 +167,7 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
         state_dir: state_dir.map(|found| found.value),
         remember: section.number(problems, "remember"),
         client: client(section.table(problems, "client"), problems),
+        memory: memory(section.table(problems, "memory"), problems),
     };
     section.close(problems);
     server
@@ -155,6 +183,10 @@ fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
         header_fields: section.number(problems, "header_fields"),
         odd_names: section.word(problems, "odd_names", odd_names).unwrap_or_default(),
         connections: section.number(problems, "connections"),
+        connections_per_client: section.number_if_given(problems, "connections_per_client"),
+        requests: section.number(problems, "requests"),
+        body_rate: section.number(problems, "body_rate"),
+        body_grace: section.time(problems, "body_grace"),
     };
     if limits.keepalive < Duration::from_secs(1) {
         let message = "`keepalive` must be at least a second";
@@ -162,6 +194,20 @@ fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
     }
     section.close(problems);
     limits
+}
+
+fn memory(mut section: Section<'_>, problems: &mut Problems) -> MemorySettings {
+    let settings = MemorySettings {
+        limit: section.number(problems, "limit"),
+        idle: section.number(problems, "idle"),
+        refuse: section.number(problems, "refuse"),
+    };
+    if settings.idle > settings.refuse {
+        let message = "`idle` must not be above `refuse`: idle connections go first";
+        problems.0.push(Problem::error(section.place("idle"), message));
+    }
+    section.close(problems);
+    settings
 }
 
 /// A label of upstreams that may be one of metrics: none that metrics have already.

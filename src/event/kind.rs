@@ -258,6 +258,15 @@ pub enum Kind {
         /// The config's file.
         file: Option<String>,
     },
+    /// So much of what the process may have of memory is used that idle connections are closed.
+    MemoryShort {
+        /// What is used, in bytes.
+        used: u64,
+        /// What it may have.
+        limit: u64,
+    },
+    /// Memory is not short any more.
+    MemoryEnough,
     /// A rate limit refuses requests, which it did not for a minute.
     LimitBites {
         /// Its route; none for the service's own.
@@ -346,7 +355,10 @@ impl Kind {
             | Kind::DiskSilent { .. }
             | Kind::DiskAnswers { .. } => "store",
             Kind::StoreFails { .. } | Kind::StoreWorks => "store",
-            Kind::Exhausted { .. } | Kind::PartEnded { .. } => "process",
+            Kind::Exhausted { .. }
+            | Kind::MemoryShort { .. }
+            | Kind::MemoryEnough
+            | Kind::PartEnded { .. } => "process",
             Kind::OrdersKept { .. } | Kind::OrdersBack { .. } | Kind::OrdersForgotten { .. } => {
                 "orders"
             }
@@ -379,6 +391,7 @@ impl Kind {
             Kind::DiskSilent { .. } | Kind::DiskAnswers { .. } => "disk".into(),
             Kind::StoreFails { .. } | Kind::StoreWorks => "store".into(),
             Kind::Exhausted { .. } => "means".into(),
+            Kind::MemoryShort { .. } | Kind::MemoryEnough => "memory".into(),
             Kind::PartEnded { part } => format!("part {part}"),
             Kind::OrdersKept { part, .. }
             | Kind::OrdersBack { part, .. }
@@ -404,6 +417,7 @@ impl Kind {
             | Kind::CameBack
             | Kind::Accepts
             | Kind::LimitRests { .. }
+            | Kind::MemoryEnough
             | Kind::Proved { proof: Proof::Up, .. }
             | Kind::Serves
             | Kind::BudgetTurned { state: State::Open, .. }
@@ -483,6 +497,8 @@ impl Kind {
             Kind::OrdersForgotten { .. } => "orders-forgotten",
             Kind::RemovalWaits { .. } => "removal-waits",
             Kind::ReloadRefused { .. } => "reload-refused",
+            Kind::MemoryShort { .. } => "memory-short",
+            Kind::MemoryEnough => "memory-enough",
             Kind::LimitBites { .. } => "limit-bites",
             Kind::LimitRests { .. } => "limit-rests",
             Kind::Asked { .. } => "asked",
@@ -544,6 +560,8 @@ impl Kind {
             | Kind::OverrideEnded
             | Kind::StoreFails { .. }
             | Kind::Exhausted { .. }
+            | Kind::MemoryShort { .. }
+            | Kind::MemoryEnough
             | Kind::DiskSilent { .. }
             | Kind::DiskAnswers { .. }
             | Kind::StoreWorks => String::new(),
@@ -570,6 +588,7 @@ impl Kind {
             | Kind::NameResolves
             | Kind::Reloaded { .. }
             | Kind::Asked { .. }
+            | Kind::MemoryEnough
             // A limit does what it was told to.
             | Kind::LimitBites { .. }
             | Kind::LimitRests { .. }
@@ -618,6 +637,7 @@ impl Kind {
             | Kind::Panicked { .. }
             | Kind::DiskSilent { .. }
             | Kind::Exhausted { .. }
+            | Kind::MemoryShort { .. }
             | Kind::BudgetTurned { state: State::Hold | State::Frozen, .. } => Severity::High,
             Kind::Unstored { .. } | Kind::StoreFails { .. } | Kind::PartEnded { .. } => {
                 Severity::Critical

@@ -126,6 +126,16 @@ impl Display for Kind {
             Kind::ReloadRefused { why, .. } => {
                 write!(f, "config refused, the old one stays in force: {why}")
             }
+            Kind::MemoryShort { used, limit } => {
+                let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+                let (used, limit) = (mib(*used), mib(*limit));
+                write!(
+                    f,
+                    "memory is short ({used} of {limit} MiB): idle connections are closed, and above \
+                     `server.memory.refuse` new ones refused"
+                )
+            }
+            Kind::MemoryEnough => f.write_str("memory is not short any more"),
             Kind::LimitBites { route, limit } => {
                 write!(f, "the rate limit{} refuses requests: {limit}", of_route(route))
             }

@@ -21,6 +21,7 @@ use crate::rollout::Outcome as Rollout;
 use crate::slo;
 use crate::snapshot::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
+use crate::wire::limited::Limited;
 
 /// Metrics of a service that are shown once it uses what they are of, by their bit.
 #[derive(Clone, Copy)]
@@ -464,6 +465,17 @@ fn of_process(families: &mut Families, process: &Process) {
             &labels,
             read(&listener.refused),
         );
+    }
+    for (reason, count) in process.limited().into_iter().flat_map(Limited::counts) {
+        let help = "Client connections that a limit has refused or ended, by which.";
+        let labels = [("reason", reason)];
+        families.counter("pointsman_connections_limited_total", help, &labels, count as f64);
+    }
+    if let Some(memory) = process.memory() {
+        let help = "What the process may have of memory, by its config or its cgroup.";
+        families.gauge("pointsman_memory_limit_bytes", help, &[], memory.limit as f64);
+        let help = "What is used of that.";
+        families.gauge("pointsman_memory_used_bytes", help, &[], memory.used as f64);
     }
     for target in process.notify_targets() {
         for (result, count) in [

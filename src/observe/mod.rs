@@ -8,4 +8,4 @@ mod saturation;
 
 pub use lag::{Lag, sample_lag};
 pub use metrics::encode;
-pub use process::{ListenerTally, NotifyTally, Process, RolloutStand, RolloutTally};
+pub use process::{ListenerTally, Memory, NotifyTally, Process, RolloutStand, RolloutTally};

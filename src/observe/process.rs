@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::lag::Lag;
 use crate::record::{Refusals, Rings};
 use crate::upstream::Address;
+use crate::wire::limited::Limited;
 
 /// Totals of one listener.
 #[derive(Debug)]
@@ -98,6 +99,17 @@ pub struct Process {
     refused: Mutex<Option<String>>,
     lag: OnceLock<Arc<Lag>>,
     requests: OnceLock<(Arc<Rings>, Arc<Refusals>)>,
+    limited: OnceLock<Arc<Limited>>,
+    memory: Mutex<Option<Memory>>,
+}
+
+/// How full the memory is that the process may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// What it has, in bytes: of a cgroup without the files that the kernel can drop.
+    pub used: u64,
+    /// What it may have.
+    pub limit: u64,
 }
 
 /// What is known of the config's reloads.
@@ -172,6 +184,27 @@ impl Process {
     /// The last requests and what was refused, if anybody keeps them.
     pub fn requests(&self) -> Option<(&Rings, &Refusals)> {
         self.requests.get().map(|(last, refusals)| (&**last, &**refusals))
+    }
+
+    /// Says where connections are counted that a limit has refused or ended; only the first time counts.
+    pub fn set_limited(&self, limited: Arc<Limited>) {
+        // There is one set of connections for the life of a process.
+        let _ = self.limited.set(limited);
+    }
+
+    /// Connections that a limit has refused or ended, if anybody counts them.
+    pub(super) fn limited(&self) -> Option<&Limited> {
+        self.limited.get().map(|limited| &**limited)
+    }
+
+    /// Says how full the memory is; none if nobody has set a limit.
+    pub fn set_memory(&self, memory: Option<Memory>) {
+        *self.memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = memory;
+    }
+
+    /// How full the memory is, if it has a limit.
+    pub(super) fn memory(&self) -> Option<Memory> {
+        *self.memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The lag of the workers, if it is sampled.

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod inherit;
 pub mod listen;
+mod memory;
 mod parts;
 mod shortage;
 pub mod signals;
@@ -55,6 +56,7 @@ use crate::wire::stop::Bounds;
 use descriptors::Shares;
 use inherit::Inherited;
 use listen::Listeners;
+use memory::watch_memory;
 use parts::{Parts, Workers, ended, start_beside};
 use shortage::watch_shortage;
 use socket::Bound;
@@ -290,6 +292,10 @@ impl Server {
         let shortage =
             watch_shortage(counts, tally, published.clone(), events.clone(), shares, clock);
         parts.start_as("the watch of shortages", shortage);
+        process.set_limited(clients.limited().clone());
+        let memory =
+            watch_memory(published.clone(), clients.clone(), process.clone(), events.clone());
+        parts.start_as("the watch of memory", memory);
         parts.start_as("the kept connections", clients.clone().sweep());
         let watched = supervisor::keep_watched(process.clone(), clock);
         parts.start_as("the watchdog's watch", watched);

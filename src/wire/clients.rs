@@ -2,8 +2,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::h1::Lane;
+use super::limited::{Limit, Limited};
+use super::places::{Place, Places};
 use super::socket::Socket;
 use super::stop::Bounds;
 use crate::snapshot::Published;
@@ -23,18 +27,48 @@ pub struct Clients {
     lane: Lane,
     /// The most connections that there are descriptors for.
     room: usize,
+    places: Arc<Places>,
+    /// Whether memory is too short for new ones.
+    is_short: AtomicBool,
 }
 
 impl Clients {
     /// Serves what is published by this lane; there is room for so many connections.
     pub fn new(published: Arc<Published>, lane: Lane, room: usize) -> Clients {
-        Clients { published, lane, room }
+        Clients { published, lane, room, places: Arc::default(), is_short: AtomicBool::new(false) }
     }
 
     /// Has each connection end: with the next answer, or when it has said nothing for as long as
     /// this.
     pub fn wind_down(&self, bounds: Bounds) {
         self.lane.wind_down(bounds);
+    }
+
+    /// Memory is short, or is not any more: kept connections may say nothing for `idle` at most, and
+    /// new ones are refused or not.
+    pub fn squeeze(&self, idle: Option<Duration>, refuses: bool) {
+        self.is_short.store(refuses, Ordering::Relaxed);
+        self.lane.squeeze(idle);
+    }
+
+    /// Connections that a limit has refused or ended.
+    pub fn limited(&self) -> &Arc<Limited> {
+        self.lane.limited()
+    }
+
+    /// Whether a connection is let in, with the place that it then has if its client's are counted.
+    fn admit(&self, socket: &Socket) -> Result<Option<Place>, Limit> {
+        if self.is_short.load(Ordering::Relaxed) {
+            return Err(Limit::Memory);
+        }
+        let snapshot = self.published.load();
+        let server = &snapshot.config.server;
+        let Some(most) = server.client.connections_per_client else { return Ok(None) };
+        // Who is not told apart from others, as at a Unix socket, is not counted; nor is a proxy of ours.
+        let Some(address) = socket.address().filter(|ip| !server.trusted_proxies.has(*ip)) else {
+            return Ok(None);
+        };
+        self.places.take(address, most).map(Some).ok_or(Limit::PerClient)
     }
 
     /// Closes connections to upstreams that nobody needs, for ever.
@@ -45,7 +79,10 @@ impl Clients {
 
 impl Serve for Clients {
     async fn serve(self: Arc<Self>, socket: Socket) {
-        self.lane.serve(socket).await;
+        match self.admit(&socket) {
+            Ok(_place) => self.lane.serve(socket).await,
+            Err(limit) => self.limited().count(limit),
+        }
     }
 
     fn most_connections(&self) -> usize {

@@ -1,6 +1,7 @@
 //! A connection's socket, of a client or of an upstream: bytes in, bytes out.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -109,6 +110,16 @@ impl Socket {
             }
             DialAddress::Unix(path) => UnixStream::connect(&**path).await.map(Socket::Unix),
         }
+    }
+
+    /// The address of the other end, if it has one and is still there.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        let tcp = match self {
+            Socket::Tcp(tcp) => tcp,
+            Socket::Tls(tls) => tls.get_ref().0,
+            Socket::Unix(_) => return None,
+        };
+        tcp.peer_addr().ok().map(|peer| peer.ip().to_canonical())
     }
 
     /// The other end, connected since then.

@@ -1,8 +1,10 @@
-//! The end of the process as connections see it: one call in, shorter waits out.
+//! The end of the process, and times when its memory is short, as connections see it: one call in,
+//! shorter waits out.
 //!
 //! A connection asks to be woken once, when it comes in: while the process serves it costs nothing
 //! more.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -23,6 +25,11 @@ pub struct Bounds {
 pub struct Stop {
     bounds: OnceLock<Bounds>,
     called: Arc<Notify>,
+    /// How long kept connections may say nothing while memory is short, in milliseconds and one; 0 for
+    /// as long as ever.
+    squeezed: AtomicU64,
+    /// How often that has become shorter.
+    squeezes: AtomicU32,
 }
 
 impl Stop {
@@ -36,6 +43,28 @@ impl Stop {
     /// The bounds, if it does.
     pub(super) fn bounds(&self) -> Option<Bounds> {
         self.bounds.get().copied()
+    }
+
+    /// Memory is short: kept connections may say nothing for so long; none for as long as ever. Wakes
+    /// all of them when that is shorter than before.
+    pub fn squeeze(&self, idle: Option<Duration>) {
+        let millis = |idle: Duration| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let now = idle.map_or(0, millis);
+        let before = self.squeezed.swap(now, Ordering::SeqCst);
+        if now != 0 && (before == 0 || now < before) {
+            self.squeezes.fetch_add(1, Ordering::SeqCst);
+            self.called.notify_waiters();
+        }
+    }
+
+    /// How long kept connections may say nothing because memory is short, if it is.
+    pub(super) fn squeezed(&self) -> Option<Duration> {
+        self.squeezed.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_millis)
+    }
+
+    /// How often that has become shorter: who has been woken by it asks to be woken again.
+    pub(super) fn squeezes(&self) -> u32 {
+        self.squeezes.load(Ordering::Relaxed)
     }
 
     /// The call. What comes after this is not missed.

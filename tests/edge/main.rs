@@ -25,6 +25,7 @@ mod harness;
 mod headers;
 mod judging;
 mod lane;
+mod limits;
 mod mirror;
 mod rates;
 mod rehearse;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{Method, Version};
 
+use super::super::limited::Limit;
 use super::Lane;
 use super::client::Client;
 use super::heads::{self, Going};
@@ -53,7 +54,11 @@ impl Request<'_> {
 
     /// How its connection goes on behind an answer that allows it to, or does not.
     pub(super) fn going(&self, may_go_on: bool) -> Going {
-        let goes_on = may_go_on && self.goes_on() && !self.lane.published.winds_down();
+        let mut goes_on = may_go_on && self.goes_on() && !self.lane.published.winds_down();
+        if goes_on && self.client.requests >= self.client.limits.requests {
+            self.lane.limited.count(Limit::Requests);
+            goes_on = false;
+        }
         match (goes_on, self.head.version == Version::HTTP_10) {
             (false, _) => Going::Over,
             (true, true) => Going::Told,

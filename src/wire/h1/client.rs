@@ -32,6 +32,10 @@ pub(super) struct Client {
     end: Option<End>,
     pub(super) timer: Timer,
     pub(super) limits: ClientLimits,
+    /// Requests that it has sent.
+    pub(super) requests: u32,
+    /// Whether it was told to go because memory is short.
+    pub(super) was_squeezed: bool,
 }
 
 /// Why there is no request.
@@ -52,7 +56,8 @@ impl Client {
         stop: Arc<Stop>,
     ) -> Client {
         let (inbox, timer) = (Buffer::default(), Timer::new(clock, stop));
-        Client { socket, inbox, end: None, timer, limits }
+        let (end, requests, was_squeezed) = (None, 0, false);
+        Client { socket, inbox, end, timer, limits, requests, was_squeezed }
     }
 
     /// Waits for the first byte of a request, of the connection's first for as long as for its head;
@@ -66,6 +71,7 @@ impl Client {
                     true => self.timer.poll_late(self.limits.header_timeout, cx),
                     false => self.timer.poll_idle(self.limits.keepalive, cx),
                 };
+                self.was_squeezed = is_late && !is_first && self.timer.is_squeezed();
                 if is_late { Poll::Ready(false) } else { Poll::Pending }
             }
         })

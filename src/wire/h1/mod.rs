@@ -24,6 +24,7 @@ mod timer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::limited::{Limit, Limited};
 use super::mirror::Mirrors;
 use super::socket::Socket;
 use super::stop::{Bounds, Stop};
@@ -59,6 +60,7 @@ pub struct Lane {
     mirrors: Mirrors,
     kept: Kept,
     stop: Arc<Stop>,
+    limited: Arc<Limited>,
 }
 
 impl Lane {
@@ -71,7 +73,8 @@ impl Lane {
         mirrors: Mirrors,
     ) -> Lane {
         let kept = Kept::new(means.workers, means.kept);
-        Lane { published, reader, clock, mirrors, kept, stop: Arc::default() }
+        let (stop, limited) = (Arc::default(), Arc::default());
+        Lane { published, reader, clock, mirrors, kept, stop, limited }
     }
 
     /// Has each connection end: with the next answer, or when it has said nothing for as long as
@@ -79,6 +82,16 @@ impl Lane {
     pub fn wind_down(&self, bounds: Bounds) {
         self.published.wind_down();
         self.stop.call(bounds);
+    }
+
+    /// Memory is short: kept connections may say nothing for so long; none for as long as ever.
+    pub fn squeeze(&self, idle: Option<Duration>) {
+        self.stop.squeeze(idle);
+    }
+
+    /// Connections that a limit has ended, and a place to count those that one has refused.
+    pub fn limited(&self) -> &Arc<Limited> {
+        &self.limited
     }
 
     /// Serves one connection to its end.
@@ -96,6 +109,9 @@ impl Lane {
                 return;
             }
             is_first = false;
+        }
+        if client.was_squeezed {
+            self.limited.count(Limit::MemoryIdle);
         }
         client.close().await;
     }
@@ -119,6 +135,7 @@ impl Lane {
                 }
             };
             is_next = true;
+            client.requests += 1;
             let bytes = client.inbox.split(head.length);
             let request = Request::new(self, client, peer, &head, bytes.bytes(), requests.lines());
             let then = request.serve(responses).await;

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use http::Version;
 
+use super::super::limited::Limit;
 use super::heads::{self, Going, Out, ResponseParts};
 use super::pump::{Broken, Pump};
 use super::request::{Heard, Request, Then, Upstream};
@@ -110,7 +111,7 @@ impl Request<'_> {
         down: &mut Pump,
         upstream: &mut Upstream,
     ) -> Result<(), Cause> {
-        let client = &mut *self.client;
+        let (client, limited) = (&mut *self.client, &self.lane.limited);
         poll_fn(|cx| {
             let before = down.moved;
             let from = (&mut upstream.socket, &mut upstream.inbox);
@@ -142,10 +143,13 @@ impl Request<'_> {
                 true => (client.limits.send_timeout, Cause::ClientGone),
                 false => sending.due(relay.wait(), &client.limits),
             };
-            match client.timer.poll_late(within, cx) {
-                true => Poll::Ready(Err(cause)),
-                false => Poll::Pending,
+            if !client.timer.poll_late(within, cx) {
+                return Poll::Pending;
             }
+            if !down.is_writing() && sending.is_too_slow() {
+                limited.count(Limit::BodyRate);
+            }
+            Poll::Ready(Err(cause))
         })
         .await
     }

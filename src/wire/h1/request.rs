@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use http::Method;
 
+use super::super::limited::Limit;
 use super::super::socket::Socket;
 use super::Lane;
 use super::buffer::Buffer;
@@ -358,7 +359,7 @@ impl<'c> Request<'c> {
         responses: &mut ResponseReader,
     ) -> Result<Heard, Cause> {
         let is_to_head = self.method == Method::HEAD;
-        let client = &mut *self.client;
+        let (client, limited) = (&mut *self.client, &self.lane.limited);
         let head = poll_fn(|cx| {
             // First, for a fast upload goes on for as long as it may.
             loop {
@@ -383,10 +384,13 @@ impl<'c> Request<'c> {
                 return Poll::Ready(Err(Cause::ClientGone));
             }
             let (within, cause) = sending.due(attempt.wait(), &client.limits);
-            match client.timer.poll_late(within, cx) {
-                true => Poll::Ready(Err(cause)),
-                false => Poll::Pending,
+            if !client.timer.poll_late(within, cx) {
+                return Poll::Pending;
             }
+            if sending.is_too_slow() {
+                limited.count(Limit::BodyRate);
+            }
+            Poll::Ready(Err(cause))
         });
         let head = head.await?;
         if head.status == 101 && !sending.is_done() {

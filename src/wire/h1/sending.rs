@@ -20,6 +20,21 @@ pub(super) struct Sending {
     state: State,
     /// What was read of its body, as it is sent again; none once it is too long.
     replay: Option<Vec<u8>>,
+    /// Bytes of its body that have come.
+    received: u64,
+    /// For how long more of it was waited for.
+    spent: Duration,
+    awaits: Awaits,
+}
+
+/// Whether its client is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaits {
+    Nothing,
+    /// So long as it is not silent for too long.
+    More,
+    /// So long as it comes fast enough.
+    Faster,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +51,8 @@ impl Sending {
     /// Of a request whose body is framed so.
     pub(super) fn new(framing: Framing) -> Sending {
         let pump = Pump::new(BodyReader::new(framing), framing == Framing::Chunked, Vec::new());
-        Sending { pump, state: State::UnderWay, replay: Some(Vec::new()) }
+        let (state, replay, spent) = (State::UnderWay, Some(Vec::new()), Duration::ZERO);
+        Sending { pump, state, replay, received: 0, spent, awaits: Awaits::Nothing }
     }
 
     /// Begins with this head, which has this framing's fields; with what was read of the body already
@@ -70,13 +86,17 @@ impl Sending {
         if self.state != State::UnderWay {
             return Ok(());
         }
-        let Sending { pump, replay, .. } = self;
+        let Sending { pump, replay, received, .. } = self;
         let before = pump.moved;
         let sent = pump.poll((&mut client.socket, &mut client.inbox), to, cx, |piece, is_end| {
             keep(replay, piece);
+            *received += piece.map_or(0, |piece| piece.len() as u64);
             hear(piece, is_end);
         });
         if pump.moved != before {
+            if std::mem::replace(&mut self.awaits, Awaits::Nothing) != Awaits::Nothing {
+                self.spent += client.timer.waited();
+            }
             client.timer.restart();
         }
         let Poll::Ready(sent) = sent else { return Ok(()) };
@@ -132,18 +152,37 @@ impl Sending {
     }
 
     /// How long to wait for what is waited for, and what has failed if it does not come.
-    pub(super) fn due(&self, wait: Wait, limits: &ClientLimits) -> (Duration, Cause) {
+    pub(super) fn due(&mut self, wait: Wait, limits: &ClientLimits) -> (Duration, Cause) {
+        self.awaits = Awaits::Nothing;
         match wait {
             Wait::Nothing => (Duration::MAX, Cause::Internal),
             // The upstream has taken all that there is.
             Wait::Request(_) if self.is_under_way() && !self.pump.is_writing() => {
-                (limits.body_timeout, Cause::ClientTimeout)
+                let left = self.left(limits);
+                let is_nearer = left < limits.body_timeout;
+                self.awaits = if is_nearer { Awaits::Faster } else { Awaits::More };
+                (left.min(limits.body_timeout), Cause::ClientTimeout)
             }
             Wait::Request(within)
             | Wait::Answer(within)
             | Wait::Rest(within)
             | Wait::Tunnel(within) => (within, Cause::ResponseTimeout),
         }
+    }
+
+    /// For how long more of its body may be waited for now, so that all of it so far has come fast
+    /// enough. What an upstream takes its time for is not counted.
+    fn left(&self, limits: &ClientLimits) -> Duration {
+        if limits.body_rate == 0 {
+            return Duration::MAX;
+        }
+        let earned = Duration::from_secs_f64(self.received as f64 / limits.body_rate as f64);
+        (limits.body_grace + earned).saturating_sub(self.spent)
+    }
+
+    /// Whether what was waited for in vain was that its body comes faster.
+    pub(super) fn is_too_slow(&self) -> bool {
+        self.awaits == Awaits::Faster
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Timer {
     /// What wakes the connection when the process stops; asked once, as its task stays the same.
     called: Option<Pin<Box<OwnedNotified>>>,
     is_asked: bool,
+    /// The last call for lack of memory that was heard.
+    squeezes: u32,
     /// When a tunnel is over whatever moves in it: set once the process stops.
     until: Option<Instant>,
 }
@@ -33,7 +35,7 @@ impl Timer {
     pub(super) fn new(clock: Clock, stop: Arc<Stop>) -> Timer {
         let called = Some(Box::pin(stop.called()));
         let (alarm, since, until) = (Alarm::default(), None, None);
-        Timer { clock, alarm, since, stop, called, is_asked: false, until }
+        Timer { clock, alarm, since, stop, called, is_asked: false, squeezes: 0, until }
     }
 
     /// Something has happened that was waited for: the next wait has a time of its own.
@@ -44,6 +46,16 @@ impl Timer {
     /// Since when what is waited for has been waited for, to be resumed behind another wait.
     pub(super) fn begun(&self) -> Option<Instant> {
         self.since
+    }
+
+    /// For how long what is waited for has been waited for.
+    pub(super) fn waited(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| self.clock.now().saturating_duration_since(since))
+    }
+
+    /// Whether memory is short, so that waits for nothing are.
+    pub(super) fn is_squeezed(&self) -> bool {
+        self.stop.squeezed().is_some()
     }
 
     /// Goes on with a wait that began then.
@@ -62,13 +74,14 @@ impl Timer {
     }
 
     /// The same of a client that may say something, or nothing, for so long; less once the process
-    /// stops.
+    /// stops or while memory is short.
     pub(super) fn poll_idle(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
         if self.poll_stop(cx) {
             self.since = None;
         }
-        let bounds = self.stop.bounds();
-        self.poll_late(bounds.map_or(within, |bounds| bounds.idle.min(within)), cx)
+        let stop = self.stop.bounds().map_or(within, |bounds| bounds.idle);
+        let squeezed = self.stop.squeezed().unwrap_or(within);
+        self.poll_late(within.min(stop).min(squeezed), cx)
     }
 
     /// The same of a tunnel in which nothing moves for so long; once the process stops it ends in
@@ -87,6 +100,12 @@ impl Timer {
     /// Asks once to be woken when the process stops; says once that it does.
     fn poll_stop(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(called) = &mut self.called else { return false };
+        let squeezes = self.stop.squeezes();
+        if squeezes != self.squeezes {
+            // That call was one of these, and is used up.
+            (self.squeezes, self.is_asked) = (squeezes, false);
+            *called = Box::pin(self.stop.called());
+        }
         if !self.is_asked {
             self.is_asked = true;
             // Whether it has been called is seen below.

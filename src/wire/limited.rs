@@ -1,0 +1,51 @@
+//! Connections that a limit has refused or ended, by which.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Which limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Too many connections of its address.
+    PerClient,
+    /// Memory is short: no new ones.
+    Memory,
+    /// Memory is short: none that wait for nothing.
+    MemoryIdle,
+    /// It has carried as many requests as it may.
+    Requests,
+    /// A body came too slowly.
+    BodyRate,
+}
+
+/// Counts of them.
+#[derive(Debug, Default)]
+pub struct Limited([AtomicU64; 5]);
+
+impl Limit {
+    const ALL: [Limit; 5] =
+        [Limit::PerClient, Limit::Memory, Limit::MemoryIdle, Limit::Requests, Limit::BodyRate];
+
+    /// As metrics name it.
+    fn name(self) -> &'static str {
+        match self {
+            Limit::PerClient => "per_client",
+            Limit::Memory => "memory",
+            Limit::MemoryIdle => "memory_idle",
+            Limit::Requests => "requests",
+            Limit::BodyRate => "body_rate",
+        }
+    }
+}
+
+impl Limited {
+    /// One more.
+    pub(super) fn count(&self, limit: Limit) {
+        self.0[limit as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Each limit, and how often.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |limit: Limit| self.0[limit as usize].load(Ordering::Relaxed);
+        Limit::ALL.into_iter().map(move |limit| (limit.name(), count(limit)))
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
-use super::key::{Key, Kind, Table};
+use super::key::{Key, Kind, Table, texts};
 use super::read::missing;
 use super::section::{Found, Section};
 use super::{Problem, Problems};
@@ -16,6 +16,17 @@ use crate::upstream::{Address, DialAddress};
 pub struct Listener {
     /// Where it accepts.
     pub address: ListenAddress,
+    /// What it speaks.
+    pub speaks: Speaks,
+}
+
+/// Versions of HTTP; one at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speaks {
+    /// HTTP/1.0 and 1.1.
+    pub http1: bool,
+    /// HTTP/2. Without TLS from clients that begin with it, unasked.
+    pub http2: bool,
 }
 
 /// An address to accept on.
@@ -29,10 +40,15 @@ pub enum ListenAddress {
 
 pub(super) static LISTENER: Table = Table::new(
     "",
-    &[Key::of("address", Kind::Text(None))
-        .example("\"0.0.0.0:8080\"")
-        .about("\"ip:port\", \":port\" or \"unix:/path\"")
-        .told_apart()],
+    &[
+        Key::of("address", Kind::Text(None))
+            .example("\"0.0.0.0:8080\"")
+            .about("\"ip:port\", \":port\" or \"unix:/path\"")
+            .told_apart(),
+        texts("speaks", &["http1"]).about(
+            "`http1`, `h2` or both; `h2` without TLS is for clients that begin with it, unasked",
+        ),
+    ],
 );
 
 /// All listeners, in the file's order, each with the place of its address.
@@ -82,9 +98,33 @@ fn listener(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<L
         let message = "a listener needs an `address`";
         problems.0.push(Problem::error(section.span.clone(), message));
     }
+    let speaks = speaks(&mut section, problems);
     section.close(problems);
     let Found { value: address, span } = address?;
-    Some(Found { value: Listener { address }, span })
+    Some(Found { value: Listener { address, speaks }, span })
+}
+
+/// Which versions of HTTP it speaks.
+fn speaks(section: &mut Section<'_>, problems: &mut Problems) -> Speaks {
+    let known = |word: &str| match word {
+        "http1" | "h2" => Ok(word.to_string()),
+        _ => Err("is none of `http1` and `h2`"),
+    };
+    let before = problems.0.len();
+    let words = section.texts(problems, "speaks", known);
+    let has = |word: &str| words.iter().any(|found| found.value == word);
+    let speaks = Speaks { http1: has("http1"), http2: has("h2") };
+    if !speaks.http1 && !speaks.http2 && problems.0.len() == before {
+        let problem = Problem::error(section.place("speaks"), "a listener that speaks nothing");
+        problems.0.push(problem.help("for example `speaks = [\"http1\", \"h2\"]`"));
+    }
+    speaks
+}
+
+impl Default for Speaks {
+    fn default() -> Speaks {
+        Speaks { http1: true, http2: false }
+    }
 }
 
 impl std::fmt::Display for Listener {
@@ -95,7 +135,7 @@ impl std::fmt::Display for Listener {
 
 impl From<ListenAddress> for Listener {
     fn from(address: ListenAddress) -> Listener {
-        Listener { address }
+        Listener { address, speaks: Speaks::default() }
     }
 }
 

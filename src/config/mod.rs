@@ -56,7 +56,7 @@ use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health, Labels
 
 pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
-pub use listener::{ListenAddress, Listener};
+pub use listener::{ListenAddress, Listener, Speaks};
 pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
 pub use problem::{Level, Problem, Problems};
 pub use read::place_of_file;
@@ -315,6 +315,8 @@ pub struct Pool {
     pub upstreams: Vec<(Address, u16)>,
     /// The labels of those that have any.
     pub labels: HashMap<Address, Labels>,
+    /// Whether they are asked in HTTP/2.
+    pub http2: bool,
 }
 
 /// How long a service's upstreams may take.

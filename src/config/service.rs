@@ -12,7 +12,8 @@ use toml::de::DeValue;
 use super::fallback::FALLBACK;
 use super::judge::JUDGE;
 use super::key::{
-    Key, Kind, Table, Without, free, idle, mins, number, secs, table, text_option, texts, time,
+    Key, Kind, Table, Without, boolean, free, idle, mins, number, secs, table, text_option, texts,
+    time,
 };
 use super::mirror::{MIRROR, mirror};
 use super::rate::{RATE_LIMIT, rate_limit};
@@ -90,7 +91,8 @@ static TIMEOUTS: Table = Table::new(
     ],
 );
 
-static POOL: Table = Table::new("", &[Key::of("upstreams", Kind::Free(""))]);
+static POOL: Table =
+    Table::new("", &[Key::of("upstreams", Kind::Free("")), boolean("http2", false)]);
 
 static UPSTREAM: Table = Table::new(
     "",
@@ -113,6 +115,11 @@ upstreams = ["unix:/run/shop-green.sock", { address = "10.0.0.21:9000", labels =
 # their priorities the lowest counts that has a host with an address.
 [services.shop.pools.black]
 upstreams = ["srv:_http._tcp.shop.internal"]
+
+# They are asked in HTTP/2 and in nothing else, as gRPC wants it.
+[services.shop.pools.white]
+http2 = true   # false
+upstreams = ["10.0.0.31:9000"]
 "#;
 
 pub(super) fn service(
@@ -214,15 +221,16 @@ fn pools(
         if upstreams.is_empty() && problems.0.len() == before {
             empty.push(name.value.to_string());
         }
+        let http2 = section.boolean(problems, "http2");
         section.close(problems);
-        pools.push((checked, upstreams, labels));
+        pools.push((checked, upstreams, labels, http2));
     }
     if pools.is_empty() {
         problems.0.push(Problem::error(span, "a service needs at least one pool"));
         return (None, empty);
     }
-    let whole = |(name, upstreams, labels): (Option<_>, _, _)| {
-        Some(Pool { name: name?, upstreams, labels })
+    let whole = |(name, upstreams, labels, http2): (Option<_>, _, _, _)| {
+        Some(Pool { name: name?, upstreams, labels, http2 })
     };
     let mut pools: Option<Vec<_>> = pools.into_iter().map(whole).collect();
     pools.iter_mut().for_each(|pools| pools.sort_by(|a, b| a.name.cmp(&b.name)));

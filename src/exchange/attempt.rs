@@ -18,7 +18,8 @@ use crate::http::view::View;
 use crate::record::Attempt as Tried;
 use crate::route::Facts;
 use crate::snapshot::{
-    Asks, Choice, Chosen, Committed, Ended, Refusal, Seat, Service, ServiceHold, Why, client_key,
+    Asks, Choice, Chosen, Committed, Ended, Pool, Refusal, Seat, Service, ServiceHold, Why,
+    client_key,
 };
 use crate::upstream::{DialAddress, Outcome, StatusClass, Trouble, Upstream};
 
@@ -146,6 +147,12 @@ impl Exchange {
         Ok(())
     }
 
+    /// The pool that is asked.
+    pub(super) fn pool_asked(&self) -> Option<&Pool> {
+        let choice = self.decision.as_ref()?;
+        Some(&self.snapshot.services[choice.service].pools[choice.pool])
+    }
+
     /// Takes the places that a choice needs: one of the service, one of the upstream.
     pub(super) fn sit_down(&mut self, chosen: Chosen, now: Moment) -> Result<(), Refusal> {
         let snapshot = self.snapshot.clone();
@@ -191,6 +198,9 @@ impl Exchange {
             // The time for attempts decides how long to go on trying, not how long an answer may take.
             let spent = started.elapsed_since(self.let_in);
             within = within.min(stability.retries.total.saturating_sub(spent));
+        }
+        if let Some(call) = self.call {
+            within = within.min(call.saturating_sub(started.elapsed_since(self.started)));
         }
         if at.seat.is_trial() {
             // So that there is time to make it good if it hangs.

@@ -26,6 +26,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Version;
 use http::header::HeaderValue;
 use smallvec::SmallVec;
 
@@ -38,6 +39,7 @@ use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::{FieldId, Fields};
 use crate::http::forwarded::{self, Client, Peer};
 use crate::http::forwards::Forwards;
+use crate::http::grpc;
 use crate::http::hop_by_hop;
 use crate::http::response::Additions;
 use crate::http::trace_context::{TraceContext, hex};
@@ -100,6 +102,8 @@ pub struct Exchange {
     has_waited: bool,
     /// When the head of a stream came that is passed on.
     answered: Option<Moment>,
+    /// How long its client waits for a call of gRPC.
+    call: Option<Duration>,
     /// While it stands in line.
     waits_since: Option<Moment>,
     /// How long it stood in line.
@@ -194,6 +198,7 @@ impl Exchange {
             names_host: false,
             has_waited: false,
             answered: None,
+            call: None,
             waits_since: None,
             waited: Duration::ZERO,
             set_cookie: None,
@@ -245,6 +250,9 @@ impl Exchange {
         }
         self.identify(&fields);
         self.is_idempotent = head.method.is_idempotent();
+        if head.version == Version::HTTP_2 {
+            self.call = grpc::timeout(&fields);
+        }
         self.tries = if self.is_light(&fields) { Tries::Readily } else { Tries::IfNeedBe };
         let Client { address: client, is_doubtful } =
             forwarded::client(&fields, peer, &server.trusted_proxies);

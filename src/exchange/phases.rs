@@ -136,6 +136,11 @@ impl<'e> Attempt<'e> {
         &self.0.asking().target
     }
 
+    /// Whether it is asked in HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.0.pool_asked().is_some_and(|pool| pool.http2)
+    }
+
     /// The bounds of the service; the response's is that of this attempt.
     pub fn timeouts(&self) -> Timeouts {
         self.0.timeouts()

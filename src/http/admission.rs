@@ -246,7 +246,7 @@ fn path(path: &str) -> Result<(), BadRequest> {
 }
 
 fn host<'r>(head: &Head<'r>, field: Option<&'r [u8]>) -> Result<Cow<'r, str>, BadRequest> {
-    if field.is_none() && head.version == Version::HTTP_11 {
+    if field.is_none() && head.version != Version::HTTP_10 {
         return Err(BadRequest::NoHost);
     }
     // The authority replaces `Host` (RFC 9112 section 3.2.2).

@@ -74,6 +74,8 @@ pub enum BadRequest {
     ProxyHeader,
     /// HTTP/2 where HTTP/1.1 is spoken.
     Http2,
+    /// HTTP/1.1 where only HTTP/2 is spoken.
+    Http1,
     /// A version other than 1.x.
     Version,
     /// `CONNECT`: this is no forward proxy.
@@ -105,7 +107,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 29] = [
+    pub const REASONS: [&'static str; 30] = [
         "no_host",
         "host",
         "field_name",
@@ -118,6 +120,7 @@ impl Cause {
         "tls",
         "proxy_header",
         "http2",
+        "http1",
         "version",
         "connect",
         "trace",
@@ -235,6 +238,7 @@ impl BadRequest {
             BadRequest::Tls => "tls",
             BadRequest::ProxyHeader => "proxy_header",
             BadRequest::Http2 => "http2",
+            BadRequest::Http1 => "http1",
             BadRequest::Version => "version",
             BadRequest::Connect => "connect",
             BadRequest::Trace => "trace",
@@ -266,6 +270,7 @@ impl BadRequest {
                 (400, "this is a PROXY protocol header, and none is expected here", false)
             }
             BadRequest::Http2 => (400, "this is HTTP/2, and HTTP/1.1 is spoken here", false),
+            BadRequest::Http1 => (505, "only HTTP/2 is spoken here", false),
             BadRequest::Version => (505, "only HTTP/1.0 and HTTP/1.1 are spoken here", false),
             BadRequest::Connect => (405, "CONNECT is not served here", false),
             BadRequest::Trace => (405, "TRACE is not served here", true),
@@ -296,6 +301,7 @@ mod tests {
             Tls,
             ProxyHeader,
             Http2,
+            Http1,
             Version,
             Connect,
             Trace,

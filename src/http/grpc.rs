@@ -1,10 +1,37 @@
 //! How a gRPC call went: the fields of a response's head or of its trailers in, its status out.
 
-use http::header::HeaderName;
+use std::time::Duration;
 
+use http::header::{CONTENT_TYPE, HeaderName};
+
+use super::fields::Fields;
 use super::view::{View, text};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// How long its client waits for a call, if it says so and it is one (gRPC over HTTP/2, "Timeout").
+pub fn timeout(fields: &Fields<'_>) -> Option<Duration> {
+    let kind = fields.view.first(&CONTENT_TYPE)?;
+    if !kind.starts_with(b"application/grpc") {
+        return None;
+    }
+    let said = fields.view.first(&GRPC_TIMEOUT).and_then(text)?;
+    let (digits, unit) = said.split_at_checked(said.len().checked_sub(1)?)?;
+    if digits.len() > 8 {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(3_600 * count),
+        "M" => Duration::from_secs(60 * count),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
 
 /// The code of a `grpc-status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +74,26 @@ impl GrpcStatus {
 mod tests {
     use super::*;
     use http::HeaderMap;
+
+    #[test]
+    fn a_call_says_how_long_it_is_waited_for() {
+        let of = |kind: &'static str, said: &'static str| {
+            let pairs = [(CONTENT_TYPE, kind), (GRPC_TIMEOUT, said)];
+            let map: HeaderMap =
+                pairs.map(|(name, value)| (name, value.parse().unwrap())).into_iter().collect();
+            timeout(&Fields::new(&map))
+        };
+        assert_eq!(of("application/grpc", "2S"), Some(Duration::from_secs(2)));
+        assert_eq!(
+            of("application/grpc+proto", "99999999n"),
+            Some(Duration::from_nanos(99_999_999))
+        );
+        assert_eq!(of("application/grpc", "1H"), Some(Duration::from_secs(3_600)));
+        for said in ["", "S", "2", "-2S", "2s", "123456789S", "2 S"] {
+            assert_eq!(of("application/grpc", said), None, "{said}");
+        }
+        assert_eq!(of("text/plain", "2S"), None);
+    }
 
     #[test]
     fn the_servers_faults_are_5xx_and_the_callers_are_not() {

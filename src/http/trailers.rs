@@ -5,7 +5,9 @@
 //! them: neither framing nor routing, who somebody is, what may be kept, or how the content is read. Those
 //! of requests go no further, as no upstream has said that it takes any.
 
+use super::codec::write::WriteFields;
 use super::fields::{FieldId, Fields};
+use super::view::View;
 use super::{claims, codec, list};
 
 /// What begins so decides.
@@ -47,6 +49,13 @@ const SINGLE: [&str; 27] = [
 pub fn are_taken(request: &Fields<'_>) -> bool {
     let mut codings = request.all(FieldId::Te).flat_map(list::tokens);
     codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Writes those that may go on.
+pub fn write(trailers: View<'_>, into: &mut impl WriteFields) {
+    for field in trailers.lines().filter(|field| may_go_on(field.name)) {
+        into.field(field.name, field.value);
+    }
 }
 
 /// Whether a trailer of this name may go on.

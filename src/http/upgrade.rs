@@ -14,8 +14,9 @@ use super::view::View;
 /// `Upgrade` goes no further, for an upstream that switched all the same would be blamed for it.
 pub fn is_asked(request: &Fields<'_>, version: Version) -> bool {
     let mut wanted = request.all(FieldId::Upgrade);
-    // HTTP/1.0 knows no switch (RFC 9110 section 7.8).
-    version == Version::HTTP_11
+    // HTTP/1.0 knows no switch (RFC 9110 section 7.8). In HTTP/2 nobody can ask with these fields, so that
+    // they stand for what is asked there in another way (RFC 8441).
+    version != Version::HTTP_10
         && wanted.next().is_some_and(is_websocket)
         && wanted.next().is_none()
         && request.has(FieldId::Connection)

@@ -1,17 +1,17 @@
-//! One HTTP probe: a request over HTTP/1.1 on a connection of its own, judged by its answer.
+//! One HTTP probe: a request on a connection of its own, judged by its answer.
 
 use std::io;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, HOST, HeaderName, TRANSFER_ENCODING, USER_AGENT};
-use http::uri::Authority;
-use http::{HeaderValue, Request, Response};
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::advice::Advice;
-use super::exchange::exchange;
+use super::exchange::{beside, exchange};
 use super::failure::ProbeFailure;
 use crate::outgoing::dial::{Dialer, Speaks, Stream};
 use crate::outgoing::http::{HttpError, start_of};
@@ -40,11 +40,15 @@ pub async fn probe(
     target: &DialAddress,
     authority: &Authority,
     probe: &HttpProbe,
+    speaks: Speaks,
 ) -> Result<Advice, ProbeFailure> {
     let stream = match probe.tls {
-        true => dialer.connect_tls(target, authority.host(), Speaks::Http1).await?,
+        true => dialer.connect_tls(target, authority.host(), speaks).await?,
         false => dialer.connect(target).await?,
     };
+    if speaks == Speaks::Http2 {
+        return ask_in_http2(stream, probe, authority).await;
+    }
     match &probe.body {
         None => ask_for_head(stream, probe, authority).await,
         Some(text) => ask_for_body(stream, probe, authority, text).await,
@@ -157,6 +161,51 @@ fn request(probe: &HttpProbe, authority: &Authority) -> Result<Request<Empty<Byt
         request.headers_mut().append(name, value);
     }
     Ok(request)
+}
+
+/// The same in HTTP/2, which has no fields of a connection.
+async fn ask_in_http2(
+    stream: Box<dyn Stream>,
+    probe: &HttpProbe,
+    authority: &Authority,
+) -> Result<Advice, ProbeFailure> {
+    let scheme = if probe.tls { Scheme::HTTPS } else { Scheme::HTTP };
+    let uri = Uri::builder().scheme(scheme).authority(authority.clone());
+    let uri = uri.path_and_query(probe.path.clone()).build();
+    let mut request = Request::new(());
+    *request.method_mut() = probe.method.clone();
+    *request.uri_mut() = uri.map_err(|error| HttpError::Bad(error.to_string()))?;
+    for (name, value) in fields(probe, authority) {
+        if let Ok(value) = HeaderValue::from_bytes(value)
+            && name != HOST
+            && name != CONNECTION
+        {
+            request.headers_mut().append(name, value);
+        }
+    }
+    let mut builder = h2::client::Builder::new();
+    builder.enable_push(false).max_header_list_size(BODY_LIMIT as u32);
+    let (sender, connection) = builder.handshake::<_, Bytes>(stream).await?;
+    let answer = async {
+        let (response, _) = sender.ready().await?.send_request(request, true)?;
+        let (head, mut body) = response.await?.into_parts();
+        if !probe.admits(head.status.as_u16()) {
+            return Err(ProbeFailure::Status(head.status.as_u16()));
+        }
+        if let Some(text) = &probe.body {
+            let mut start = Vec::new();
+            while start.len() < BODY_LIMIT
+                && let Some(piece) = body.data().await
+            {
+                start.extend_from_slice(&piece?);
+            }
+            if !String::from_utf8_lossy(&start).contains(text) {
+                return Err(ProbeFailure::Body);
+            }
+        }
+        Ok(Advice::of(|name| head.headers.get(name).map(HeaderValue::as_bytes)))
+    };
+    beside(connection, answer).await
 }
 
 async fn judge(

@@ -24,7 +24,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::clock::{Clock, Draws};
-use crate::outgoing::dial::Dialer;
+use crate::outgoing::dial::{Dialer, Speaks};
 use crate::snapshot::{Published, Service, Snapshot};
 use crate::upstream::Probe;
 
@@ -167,10 +167,11 @@ fn release(snapshot: &Snapshot) {
 
 /// One probe, from the dial to the verdict, within its time.
 async fn probe(dialer: Arc<Dialer>, subject: Arc<Subject>) -> Result<Advice, ProbeFailure> {
-    let Subject { target, authority, health } = &*subject;
+    let Subject { target, authority, health, http2 } = &*subject;
+    let speaks = if *http2 { Speaks::Http2 } else { Speaks::Http1 };
     let probe = async {
         match &health.probe {
-            Probe::Http(probe) => http::probe(&dialer, target, authority, probe).await,
+            Probe::Http(probe) => http::probe(&dialer, target, authority, probe, speaks).await,
             Probe::Tcp => Ok(dialer.connect(target).await.map(|_| Advice::default())?),
             Probe::Grpc(probe) => grpc::probe(&dialer, target, authority, probe).await,
         }

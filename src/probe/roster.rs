@@ -18,6 +18,8 @@ pub struct Subject {
     pub authority: Authority,
     /// How, how often, and what counts.
     pub health: Arc<Health>,
+    /// Whether it is asked in HTTP/2.
+    pub http2: bool,
 }
 
 /// An upstream that lives by a subject's probes.
@@ -42,7 +44,7 @@ pub fn roster(snapshot: &Snapshot) -> Roster {
                 let Some(target) = &member.target else { continue };
                 let authority = authority(&member.upstream, target, &health.probe);
                 let (target, health) = (target.clone(), health.clone());
-                let subject = Subject { target, authority, health };
+                let subject = Subject { target, authority, health, http2: pool.http2 };
                 let (upstream, origin) = (member.upstream.clone(), snapshot.origin());
                 roster.entry(subject).or_default().push(Subscriber { upstream, origin });
             }

@@ -70,6 +70,8 @@ pub async fn serve(bound: Bound, router: Router, most: usize, tally: Arc<Listene
                     let source = peer.map(|peer| Source::Address(peer.ip()));
                     converse(stream, source.unwrap_or_default(), router).await;
                 }
+                // Nobody accepts one.
+                Socket::Stream(_) => {}
             }
         });
     }

@@ -41,8 +41,6 @@ pub struct Listeners<S> {
 }
 
 struct Running<S> {
-    /// As it was asked for.
-    listener: Listener,
     address: ListenAddress,
     door: Door<S>,
     task: JoinHandle<()>,
@@ -51,6 +49,8 @@ struct Running<S> {
 /// What it takes to let connections in at one address.
 struct Door<S> {
     bound: Arc<Bound>,
+    /// As it was asked for.
+    listener: Arc<Listener>,
     serve: Arc<S>,
     tally: Arc<ListenerTally>,
     open: Arc<AtomicUsize>,
@@ -78,10 +78,10 @@ impl<S: Serve> Listeners<S> {
         Listeners { serve, runtime, inherited, open: Arc::default(), running: BTreeMap::new() }
     }
 
-    fn accept(&mut self, listener: Listener, address: ListenAddress, door: Door<S>) {
+    fn accept(&mut self, address: ListenAddress, door: Door<S>) {
         let task = self.runtime.spawn(door.clone().accept());
-        let running = Running { listener, address, door, task };
-        self.running.insert(running.listener.address.clone(), running);
+        let asked = door.listener.address.clone();
+        self.running.insert(asked, Running { address, door, task });
     }
 
     /// A new socket that listens.
@@ -150,13 +150,16 @@ impl<S: Serve> Listening for Listeners<S> {
         let same = |asked: &ListenAddress| wanted.iter().find(|other| other.address == *asked);
         let (stay, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.running).into_iter().partition(|(asked, running)| {
-                same(asked).is_some_and(|wanted| *wanted == running.listener)
+                same(asked).is_some_and(|wanted| *wanted == *running.door.listener)
             });
         self.running = stay;
         for (asked, running) in gone {
             running.task.abort();
             match same(&asked) {
-                Some(wanted) => self.accept(wanted.clone(), running.address, running.door),
+                Some(wanted) => {
+                    let listener = Arc::new(wanted.clone());
+                    self.accept(running.address, Door { listener, ..running.door });
+                }
                 None => {
                     let _runtime = self.runtime.enter();
                     running.door.bound.refuse_new();
@@ -169,7 +172,8 @@ impl<S: Serve> Listening for Listeners<S> {
             let tally = Arc::new(ListenerTally::new(address.to_string()));
             tracing::info!(%address, "listening");
             let (bound, serve, open) = (Arc::new(bound), self.serve.clone(), self.open.clone());
-            self.accept(listener, address, Door { bound, serve, tally, open });
+            let listener = Arc::new(listener);
+            self.accept(address, Door { bound, listener, serve, tally, open });
         }
     }
 
@@ -205,6 +209,7 @@ impl<S> Clone for Door<S> {
     fn clone(&self) -> Door<S> {
         Door {
             bound: self.bound.clone(),
+            listener: self.listener.clone(),
             serve: self.serve.clone(),
             tally: self.tally.clone(),
             open: self.open.clone(),
@@ -253,10 +258,10 @@ impl<S: Serve> Door<S> {
             return;
         }
         self.tally.accepted.fetch_add(1, Ordering::Relaxed);
-        let serve = self.serve.clone();
+        let (serve, listener) = (self.serve.clone(), self.listener.clone());
         tokio::spawn(async move {
             let _counted = counted;
-            serve.serve(socket).await;
+            serve.serve(socket, listener).await;
         });
     }
 }
@@ -294,7 +299,7 @@ mod tests {
     struct Fragile;
 
     impl Serve for Fragile {
-        async fn serve(self: Arc<Self>, socket: Socket) {
+        async fn serve(self: Arc<Self>, socket: Socket, _: Arc<Listener>) {
             let Socket::Tcp(mut tcp) = socket else { unreachable!("only TCP is bound here") };
             assert_ne!(tcp.read_u8().await.unwrap(), b'!', "as a bug would");
             tcp.write_all(b"hello").await.unwrap();

@@ -144,7 +144,7 @@ fn build_service(
         };
         let members = members((upstreams, &labels), reach, service, before, now);
         let state = before.map(|before| before.state.clone()).unwrap_or_default();
-        let pool = Pool { name: pool.name.clone(), members, state };
+        let pool = Pool { name: pool.name.clone(), members, http2: pool.http2, state };
         pool.assess(&service.stability, now);
         pool
     };

@@ -28,6 +28,8 @@ pub struct Pool {
     pub name: Arc<str>,
     /// Its upstreams with their weights.
     pub members: Members,
+    /// Whether they are asked in HTTP/2.
+    pub http2: bool,
     /// What lives on from snapshot to snapshot.
     pub state: Arc<PoolState>,
 }

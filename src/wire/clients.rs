@@ -10,12 +10,17 @@ use super::limited::{Limit, Limited};
 use super::places::{Place, Places};
 use super::socket::Socket;
 use super::stop::Bounds;
+use crate::config::Listener;
 use crate::snapshot::Published;
 
 /// What is done with a connection.
 pub trait Serve: Send + Sync + 'static {
-    /// Serves one connection to its end.
-    fn serve(self: Arc<Self>, socket: Socket) -> impl Future<Output = ()> + Send;
+    /// Serves one connection to its end, as its listener wants it.
+    fn serve(
+        self: Arc<Self>,
+        socket: Socket,
+        listener: Arc<Listener>,
+    ) -> impl Future<Output = ()> + Send;
 
     /// The most connections that may be open at once.
     fn most_connections(&self) -> usize;
@@ -24,7 +29,7 @@ pub trait Serve: Send + Sync + 'static {
 /// Serves client connections with the config in force when each came in.
 pub struct Clients {
     published: Arc<Published>,
-    lane: Lane,
+    lane: Arc<Lane>,
     /// The most connections that there are descriptors for.
     room: usize,
     places: Arc<Places>,
@@ -35,6 +40,7 @@ pub struct Clients {
 impl Clients {
     /// Serves what is published by this lane; there is room for so many connections.
     pub fn new(published: Arc<Published>, lane: Lane, room: usize) -> Clients {
+        let lane = Arc::new(lane);
         Clients { published, lane, room, places: Arc::default(), is_short: AtomicBool::new(false) }
     }
 
@@ -78,9 +84,9 @@ impl Clients {
 }
 
 impl Serve for Clients {
-    async fn serve(self: Arc<Self>, socket: Socket) {
+    async fn serve(self: Arc<Self>, socket: Socket, listener: Arc<Listener>) {
         match self.admit(&socket) {
-            Ok(_place) => self.lane.serve(socket).await,
+            Ok(_place) => self.lane.serve(socket, listener.speaks).await,
             Err(limit) => self.limited().count(limit),
         }
     }

@@ -8,6 +8,7 @@
 
 pub mod clients;
 pub mod h1;
+mod h2;
 pub mod holds;
 pub mod limited;
 pub mod mirror;

@@ -8,11 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use socket2::SockRef;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::h2::stream::Stream;
 use super::tls::stream::{self, Tls};
+use crate::http::codec::body::BodyReader;
+use crate::http::codec::framing::Framing;
 use crate::http::forwarded::Peer;
 use crate::upstream::DialAddress;
 
@@ -25,6 +29,8 @@ pub enum Socket {
     Unix(UnixStream),
     /// TLS over TCP.
     Tls(Box<Tls>),
+    /// One stream of an HTTP/2 connection: the bytes of its bodies.
+    Stream(Box<Stream>),
 }
 
 /// Waits for the other end's end.
@@ -117,7 +123,7 @@ impl Socket {
         let tcp = match self {
             Socket::Tcp(tcp) => tcp,
             Socket::Tls(tls) => tls.get_ref().0,
-            Socket::Unix(_) => return None,
+            Socket::Unix(_) | Socket::Stream(_) => return None,
         };
         tcp.peer_addr().ok().map(|peer| peer.ip().to_canonical())
     }
@@ -128,6 +134,7 @@ impl Socket {
             Socket::Tcp(tcp) => (tcp, "http"),
             Socket::Tls(tls) => (tls.get_ref().0, "https"),
             Socket::Unix(_) => return Peer::unix("http", since),
+            Socket::Stream(_) => return Peer::without_address("http", since),
         };
         match tcp.peer_addr() {
             Ok(address) => Peer::new(address.ip(), scheme, since),
@@ -142,6 +149,7 @@ impl Socket {
             Socket::Tcp(tcp) => tcp.try_read(&mut [0]),
             Socket::Unix(unix) => unix.try_read(&mut [0]),
             Socket::Tls(tls) => return stream::is_silent(tls),
+            Socket::Stream(_) => return false,
         };
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -159,6 +167,7 @@ impl Socket {
                 let twin = unix.as_fd().try_clone_to_owned()?;
                 UnixStream::from_std(twin.into()).map(Below::Unix)
             }
+            Socket::Stream(_) => Err(io::ErrorKind::Unsupported.into()),
         })
     }
 
@@ -167,7 +176,7 @@ impl Socket {
         let tcp = match self {
             Socket::Tcp(tcp) => tcp,
             Socket::Tls(tls) => tls.get_ref().0,
-            Socket::Unix(_) => return,
+            Socket::Unix(_) | Socket::Stream(_) => return,
         };
         // Without it the end is one that says less.
         let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
@@ -180,6 +189,7 @@ impl Socket {
             Socket::Unix(unix) => unix.poll_read_ready(cx),
             // What has come may be in the session already.
             Socket::Tls(tls) => Pin::new(tls).poll_fill_buf(cx).map_ok(|_| ()),
+            Socket::Stream(stream) => stream.poll_come(cx),
         }
     }
 
@@ -194,22 +204,29 @@ impl Socket {
             Socket::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut read),
             Socket::Unix(unix) => Pin::new(unix).poll_read(cx, &mut read),
             Socket::Tls(tls) => Pin::new(tls).poll_read(cx, &mut read),
+            Socket::Stream(stream) => return stream.poll_read(cx, into),
         };
         polled.map_ok(|()| read.filled().len())
     }
 
     /// Writes the beginning of these, one behind the other; how much of them was taken, at least one
-    /// byte. What was taken may be [held back](Self::holds_back).
+    /// byte. What was taken may be [held back](Self::holds_back). `is_end`: nothing follows them, which a
+    /// stream can say with them.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         parts: [&[u8]; 3],
+        is_end: bool,
     ) -> Poll<io::Result<usize>> {
+        if let Socket::Stream(stream) = self {
+            return stream.poll_write(cx, parts, is_end);
+        }
         let written = match parts {
             [only, [], []] | [[], only, []] | [[], [], only] => match self {
                 Socket::Tcp(tcp) => Pin::new(tcp).poll_write(cx, only),
                 Socket::Unix(unix) => Pin::new(unix).poll_write(cx, only),
                 Socket::Tls(tls) => Pin::new(tls).poll_write(cx, only),
+                Socket::Stream(stream) => stream.poll_write(cx, parts, is_end),
             },
             parts => {
                 let parts = parts.map(IoSlice::new);
@@ -217,6 +234,7 @@ impl Socket {
                     Socket::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, &parts),
                     Socket::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, &parts),
                     Socket::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, &parts),
+                    Socket::Stream(_) => Poll::Ready(Ok(0)),
                 }
             }
         };
@@ -229,7 +247,7 @@ impl Socket {
     /// Whether something of what was written has not left yet, and leaves by [`Self::poll_flush`].
     pub(super) fn holds_back(&self) -> bool {
         match self {
-            Socket::Tcp(_) | Socket::Unix(_) => false,
+            Socket::Tcp(_) | Socket::Unix(_) | Socket::Stream(_) => false,
             Socket::Tls(tls) => tls.get_ref().1.wants_write(),
         }
     }
@@ -241,7 +259,8 @@ impl Socket {
         moved: &mut u64,
     ) -> Poll<io::Result<()>> {
         match self {
-            Socket::Tcp(_) | Socket::Unix(_) => Poll::Ready(Ok(())),
+            // What is given to a stream is moved with its connection.
+            Socket::Tcp(_) | Socket::Unix(_) | Socket::Stream(_) => Poll::Ready(Ok(())),
             Socket::Tls(tls) => stream::poll_flush(tls, cx, moved),
         }
     }
@@ -258,6 +277,38 @@ impl Socket {
             Socket::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Socket::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
             Socket::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Socket::Stream(stream) => {
+                stream.end(HeaderMap::new());
+                Poll::Ready(Ok(()))
+            }
         }
+    }
+
+    /// Ends what goes out on a stream, with these behind it if there are any; a connection goes on.
+    pub(super) fn end_message(&mut self, trailers: HeaderMap) {
+        if let Socket::Stream(stream) = self {
+            stream.end(trailers);
+        }
+    }
+
+    /// What came behind the body on a stream, once.
+    pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        match self {
+            Socket::Stream(stream) => stream.take_trailers(),
+            _ => None,
+        }
+    }
+
+    /// Who reads a body that is framed so from here: on a stream frames take the place of chunks.
+    pub(super) fn body(&self, framing: Framing) -> BodyReader {
+        match (self, framing) {
+            (Socket::Stream(_), Framing::Chunked) => BodyReader::UntilClose,
+            (_, framing) => BodyReader::new(framing),
+        }
+    }
+
+    /// Whether this is a stream.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Socket::Stream(_))
     }
 }

@@ -23,6 +23,7 @@ mod full_disk;
 mod hanging_disk;
 mod harness;
 mod headers;
+mod http2;
 mod judging;
 mod lane;
 mod limits;

@@ -11,13 +11,14 @@ use toml::de::{DeTable, DeValue};
 use super::*;
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 30] = [
+const TEXTS: [&str; 31] = [
     "at-once",
     "7s",
     "7m",
     "/other",
     "other",
     "black",
+    "h2",
     "127.0.0.1:7777",
     "unix:/run/other.sock",
     "http://other.test/x",

@@ -88,6 +88,9 @@ impl Changes {
                     self.add(&of, format!("upstream {address} labels {was} → {is}"));
                 }
             }
+            if known.http2 != pool.http2 {
+                self.add(&of, format!("http2 {} → {}", known.http2, pool.http2));
+            }
             // An unedited list keeps what was changed at run time.
             if known.upstreams != pool.upstreams {
                 let had = before.weight(&pool.name).ratio();

@@ -52,7 +52,7 @@ fn said(lines: &Lines, bytes: &[u8], version: Version) -> Result<Option<Framing>
     }
     let Some(coding) = codings.next() else { return Ok(length.map(Framing::Length)) };
     let is_chunked = coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
-    match (is_chunked && version == Version::HTTP_11, length) {
+    match (is_chunked && version != Version::HTTP_10, length) {
         (false, _) => Err(Malformed::TransferEncoding),
         (true, Some(_)) => Err(Malformed::TwoFramings),
         (true, None) => Ok(Some(Framing::Chunked)),

@@ -3,8 +3,47 @@
 //! The one place that writes a head, so that nothing gets into one that `lines.rs` would not let out of
 //! one.
 
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
 use super::lines::Line;
 use super::{Span, is_token, text_end};
+
+/// The fields of a head on their way out: as lines of HTTP/1.1, or as a map for what frames them in
+/// another way.
+pub trait WriteFields {
+    /// Writes one field.
+    fn field(&mut self, name: &[u8], value: &[u8]);
+
+    /// Writes those of a head that was read, but for those that are not to go on.
+    fn lines(&mut self, bytes: &[u8], list: &[Line], goes_on: impl Fn(&Line) -> bool);
+}
+
+impl WriteFields for Vec<u8> {
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        field(name, value, self);
+    }
+
+    fn lines(&mut self, bytes: &[u8], list: &[Line], goes_on: impl Fn(&Line) -> bool) {
+        lines(bytes, list, goes_on, self);
+    }
+}
+
+impl WriteFields for HeaderMap {
+    /// What was read or made by us fits; anything else would be no field.
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
+            self.append(name, value);
+        }
+    }
+
+    fn lines(&mut self, bytes: &[u8], list: &[Line], goes_on: impl Fn(&Line) -> bool) {
+        for line in list.iter().filter(|line| goes_on(line)) {
+            self.field(line.name(bytes), line.value(bytes));
+        }
+    }
+}
 
 /// A request line of ours; always of HTTP/1.1 (RFC 9112, 2.3).
 pub fn request_line(method: &[u8], target: &[u8], into: &mut Vec<u8>) {

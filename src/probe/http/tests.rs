@@ -5,8 +5,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::outgoing::dial::DialError;
 use crate::outgoing::dial::tests::{acceptor, dialer};
+use crate::outgoing::dial::{DialError, Speaks};
 use crate::upstream::DialAddress;
 
 fn get() -> HttpProbe {
@@ -40,7 +40,8 @@ async fn origin(reply: impl Into<Vec<u8>>, tls: bool) -> (DialAddress, JoinHandl
 /// What a probe makes of this answer.
 async fn judged(reply: impl Into<Vec<u8>>, probe: &HttpProbe) -> Result<Advice, ProbeFailure> {
     let (target, _) = origin(reply, probe.tls).await;
-    super::probe(&dialer(), &target, &Authority::from_static("shop.test"), probe).await
+    super::probe(&dialer(), &target, &Authority::from_static("shop.test"), probe, Speaks::Http1)
+        .await
 }
 
 #[tokio::test]
@@ -51,7 +52,10 @@ async fn a_probe_asks_as_configured() {
         .to_vec();
     let (target, received) = origin("HTTP/1.1 204 No Content\r\n\r\n", false).await;
     let authority = Authority::from_static("shop.test:81");
-    assert_eq!(super::probe(&dialer(), &target, &authority, &probe).await, Ok(Advice::default()));
+    assert_eq!(
+        super::probe(&dialer(), &target, &authority, &probe, Speaks::Http1).await,
+        Ok(Advice::default())
+    );
     let head = received.await.unwrap();
     let mut lines: Vec<_> = head.trim_end().split("\r\n").collect();
     lines[1..].sort();
@@ -78,7 +82,7 @@ async fn whether_the_body_matters_makes_no_difference_to_the_request() {
         let probe = HttpProbe { body, ..probe.clone() };
         let (target, received) = origin("HTTP/1.1 200 OK\r\n\r\nready", false).await;
         let authority = Authority::from_static("shop.test");
-        let judged = super::probe(&dialer(), &target, &authority, &probe).await;
+        let judged = super::probe(&dialer(), &target, &authority, &probe, Speaks::Http1).await;
         assert_eq!(judged, Ok(Advice::default()));
         let head = received.await.unwrap();
         let mut lines: Vec<_> = head.split("\r\n").map(str::to_string).collect();
@@ -163,7 +167,7 @@ async fn what_is_no_answer_fails() {
     deaf.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let target = DialAddress::Socket(deaf.local_addr().unwrap());
     let authority = Authority::from_static("shop.test");
-    let refused = super::probe(&dialer(), &target, &authority, &get()).await;
+    let refused = super::probe(&dialer(), &target, &authority, &get(), Speaks::Http1).await;
     assert_eq!(refused, Err(DialError::Refused.into()));
 }
 
@@ -180,6 +184,6 @@ async fn a_probe_over_tls_checks_the_certificate() {
     assert_eq!(judged(reply, &probe).await, Ok(Advice::default()));
     let (target, _) = origin(reply, true).await;
     let other = Authority::from_static("pay.test");
-    let refused = super::probe(&dialer(), &target, &other, &probe).await;
+    let refused = super::probe(&dialer(), &target, &other, &probe, Speaks::Http1).await;
     assert!(matches!(refused, Err(ProbeFailure::Dial(DialError::Tls(_)))), "{refused:?}");
 }

@@ -1,20 +1,24 @@
 //! Answers of ours, and whether the client's connection goes on behind one.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Method, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::super::limited::Limit;
+use super::super::socket::Socket;
 use super::Lane;
 use super::client::Client;
 use super::heads::{self, Going};
 use super::request::{Request, Then};
+use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::http::answer::Answer;
 use crate::http::codec::body::{BodyReader, Event};
 use crate::http::codec::framing::Framing;
+use crate::http::codec::write::{self, HEAD_END};
 use crate::http::failure::Cause;
 use crate::http::fields::{FieldId, Fields};
 use crate::http::forwarded::Peer;
@@ -26,17 +30,46 @@ const LONGEST_SKIPPED: u64 = 64 * 1024;
 const SKIP: Duration = Duration::from_secs(1);
 
 /// Tells a client what is wrong with what is no request, and makes its record.
-pub(super) async fn refuse(lane: &Lane, client: &mut Client, peer: &Peer, cause: Cause) {
+pub(in crate::wire) async fn refuse(lane: &Lane, client: &mut Client, peer: &Peer, cause: Cause) {
     let mut exchange = Exchange::open(lane.clock, lane.published.clone(), lane.reader.clone());
     let none = View::Flat(Flat { bytes: &[], lines: &[] });
     let answer = exchange.refuse(cause, &Fields::new(none), peer);
-    let mut bytes = Vec::new();
-    heads::answer(&answer, false, Going::Over, lane.clock, &mut bytes);
-    let is_told = client.write(&bytes).await.is_ok();
+    let is_told = say(client, &answer, false, Going::Over, lane.clock).await.is_ok();
     exchange.end_unread(is_told.then_some(answer.status));
     if is_told {
         client.linger().await;
     }
+}
+
+/// Says it to the client, as a whole.
+async fn say(
+    client: &mut Client,
+    answer: &Answer,
+    is_to_head: bool,
+    going: Going,
+    clock: Clock,
+) -> io::Result<()> {
+    let (status, body) = (status(answer.status), heads::body(answer, is_to_head));
+    if let Socket::Stream(stream) = &mut client.socket {
+        let mut fields = HeaderMap::new();
+        heads::answer(answer, Going::Silently, clock, &mut fields);
+        stream.send_answer(status, fields, body.is_empty())?;
+        client.write(body).await?;
+        client.socket.end_message(HeaderMap::new());
+        return Ok(());
+    }
+    let mut out = Vec::with_capacity(body.len() + 512);
+    let reason = status.canonical_reason().unwrap_or_default();
+    write::status_line(answer.status, reason.as_bytes(), &mut out);
+    heads::answer(answer, going, clock, &mut out);
+    out.extend_from_slice(HEAD_END);
+    out.extend_from_slice(body);
+    client.write(&out).await
+}
+
+/// A status that somebody has checked.
+pub(super) fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 impl Request<'_> {
@@ -54,6 +87,10 @@ impl Request<'_> {
 
     /// How its connection goes on behind an answer that allows it to, or does not.
     pub(super) fn going(&self, may_go_on: bool) -> Going {
+        if self.head.version == Version::HTTP_2 {
+            // Its connection goes on whatever becomes of one request.
+            return Going::Silently;
+        }
         let mut goes_on = may_go_on && self.goes_on() && !self.lane.published.winds_down();
         if goes_on && self.client.requests >= self.client.limits.requests {
             self.lane.limited.count(Limit::Requests);
@@ -76,12 +113,13 @@ impl Request<'_> {
             _ => false,
         };
         let going = self.going(answer.keeps_connection && can_skip);
-        let mut out = Vec::with_capacity(answer.body.len() + 512);
-        heads::answer(answer, self.method == Method::HEAD, going, self.lane.clock, &mut out);
-        if self.client.write(&out).await.is_err() {
+        let is_to_head = self.method == Method::HEAD;
+        if say(self.client, answer, is_to_head, going, self.lane.clock).await.is_err() {
             return Then::Break;
         }
         match left {
+            // What is left of a stream is nobody's.
+            _ if self.client.socket.is_stream() => Then::Next,
             _ if going == Going::Over => Then::Linger,
             Some(Framing::Empty) => Then::Next,
             Some(Framing::Length(length)) if self.skip(length).await => Then::Next,

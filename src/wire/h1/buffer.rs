@@ -20,7 +20,7 @@ thread_local! {
 
 /// Bytes of one connection, in order.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
+pub(in crate::wire) struct Buffer {
     /// Written once and then only overwritten, so that nothing is cleared for each read. Empty while
     /// none is lent.
     room: Vec<u8>,
@@ -32,20 +32,20 @@ pub(super) struct Buffer {
 
 impl Buffer {
     /// What has come and is not done with.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::wire) fn bytes(&self) -> &[u8] {
         &self.room[self.from..self.to]
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::wire) fn len(&self) -> usize {
         self.to - self.from
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::wire) fn is_empty(&self) -> bool {
         self.from == self.to
     }
 
     /// So many bytes are done with.
-    pub(super) fn skip(&mut self, length: usize) {
+    pub(in crate::wire) fn skip(&mut self, length: usize) {
         debug_assert!(length <= self.len());
         self.from += length;
         if self.is_empty() {
@@ -54,7 +54,7 @@ impl Buffer {
     }
 
     /// So many bytes leave it, to be kept whole while others come; what is behind them stays.
-    pub(super) fn split(&mut self, length: usize) -> Buffer {
+    pub(in crate::wire) fn split(&mut self, length: usize) -> Buffer {
         let mut rest = Buffer::default();
         let behind = &self.bytes()[length..];
         if !behind.is_empty() {
@@ -69,7 +69,7 @@ impl Buffer {
 
     /// Reads what there is, once; 0 at the end of the stream. Room that is not needed while nothing
     /// comes goes back.
-    pub(super) fn poll_fill(
+    pub(in crate::wire) fn poll_fill(
         &mut self,
         socket: &mut Socket,
         cx: &mut Context<'_>,
@@ -92,7 +92,7 @@ impl Buffer {
     }
 
     /// Of a body that fills its room the next piece may be larger.
-    pub(super) fn widen(&mut self) {
+    pub(in crate::wire) fn widen(&mut self) {
         let size = match (self.room.len(), self.filled) {
             (0, _) | (_, 0) => return,
             (room, _) if room < SIZES[1] => SIZES[1],

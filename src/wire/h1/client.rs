@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::ClientLimits;
 use crate::http::codec::request::{RequestHead, RequestReader};
 use crate::http::codec::{Limits, Malformed};
+use crate::http::failure::Cause;
 
 /// How much a client may send ahead of the answer it waits for; the rest stays in the socket.
 const AHEAD: usize = 64 * 1024;
@@ -24,14 +25,14 @@ const LINGERED: usize = 32 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// One connection.
-pub(super) struct Client {
-    pub(super) socket: Socket,
+pub(in crate::wire) struct Client {
+    pub(in crate::wire) socket: Socket,
     /// What it has sent and nobody has read.
-    pub(super) inbox: Buffer,
+    pub(in crate::wire) inbox: Buffer,
     /// What tells that it has left while it has sent more than is read.
     end: Option<End>,
-    pub(super) timer: Timer,
-    pub(super) limits: ClientLimits,
+    pub(in crate::wire) timer: Timer,
+    pub(in crate::wire) limits: ClientLimits,
     /// Requests that it has sent.
     pub(super) requests: u32,
     /// Whether it was told to go because memory is short.
@@ -39,7 +40,7 @@ pub(super) struct Client {
 }
 
 /// Why there is no request.
-pub(super) enum NoHead {
+pub(in crate::wire) enum NoHead {
     /// The client has left.
     Gone,
     /// Its head was not whole in time.
@@ -49,7 +50,7 @@ pub(super) enum NoHead {
 }
 
 impl Client {
-    pub(super) fn new(
+    pub(in crate::wire) fn new(
         socket: Socket,
         limits: ClientLimits,
         clock: Clock,
@@ -62,7 +63,7 @@ impl Client {
 
     /// Waits for the first byte of a request, of the connection's first for as long as for its head;
     /// whether one came.
-    pub(super) async fn has_request(&mut self, is_first: bool) -> bool {
+    pub(in crate::wire) async fn has_request(&mut self, is_first: bool) -> bool {
         self.timer.restart();
         poll_fn(|cx| match self.inbox.poll_fill(&mut self.socket, cx) {
             Poll::Ready(read) => Poll::Ready(read.is_ok_and(|length| length > 0)),
@@ -80,7 +81,7 @@ impl Client {
 
     /// The next head. Behind a request an empty line begins nothing: clients of old send one behind a
     /// body.
-    pub(super) async fn head(
+    pub(in crate::wire) async fn head(
         &mut self,
         reader: &mut RequestReader,
         is_next: bool,
@@ -116,7 +117,10 @@ impl Client {
 
     /// Ready when the client has left. What it sends ahead is kept, so far as there is room for it; what
     /// is behind that stays where it is.
-    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::wire) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Socket::Stream(stream) = &mut self.socket {
+            return stream.poll_left(cx);
+        }
         if self.inbox.len() < AHEAD {
             self.end = None;
         }
@@ -134,12 +138,12 @@ impl Client {
     }
 
     /// A request is over, and nobody waits for its answer any more.
-    pub(super) fn forget_end(&mut self) {
+    pub(in crate::wire) fn forget_end(&mut self) {
         self.end = None;
     }
 
     /// Waits for this long, or until the client has left; whether it has.
-    pub(super) async fn pause(&mut self, within: Duration) -> bool {
+    pub(in crate::wire) async fn pause(&mut self, within: Duration) -> bool {
         self.timer.restart();
         let left = poll_fn(|cx| {
             if self.poll_left(cx).is_ready() {
@@ -150,8 +154,32 @@ impl Client {
         left.await
     }
 
+    /// What becomes of this within the time for a connection, unless the client leaves before.
+    pub(super) async fn unless_left<T>(
+        &mut self,
+        within: Duration,
+        connecting: impl Future<Output = T>,
+    ) -> Result<T, Cause> {
+        self.timer.restart();
+        // Rare and large, so that it is no part of the usual way's future.
+        let mut connecting = Box::pin(connecting);
+        poll_fn(|cx| {
+            if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(Ok(connected));
+            }
+            if self.poll_left(cx).is_ready() {
+                return Poll::Ready(Err(Cause::ClientGone));
+            }
+            match self.timer.poll_late(within, cx) {
+                true => Poll::Ready(Err(Cause::ConnectTimeout)),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
     /// Writes all of it, until it has left.
-    pub(super) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::wire) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.timer.restart();
         poll_fn(|cx| {
             let polled = loop {
@@ -163,7 +191,7 @@ impl Client {
                     }
                     break flushed;
                 }
-                match self.socket.poll_write(cx, [bytes, &[], &[]]) {
+                match self.socket.poll_write(cx, [bytes, &[], &[]], false) {
                     Poll::Ready(taken) => {
                         bytes = &bytes[taken?..];
                         self.timer.restart();
@@ -196,7 +224,7 @@ impl Client {
     }
 
     /// Ends the connection, once the client has had time to read what it was told.
-    pub(super) async fn linger(&mut self) {
+    pub(in crate::wire) async fn linger(&mut self) {
         self.timer.restart();
         let mut left = LINGERED;
         poll_fn(|cx| {

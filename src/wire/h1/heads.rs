@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::http::answer::Answer;
 use crate::http::codec::framing::Framing;
 use crate::http::codec::lines::Line;
-use crate::http::codec::write::{self, HEAD_END};
+use crate::http::codec::write::WriteFields;
 use crate::http::edits::{Edit, Edits, Text};
 use crate::http::fields::{FieldId, Known};
 use crate::http::forwarded::Peer;
@@ -23,8 +23,6 @@ use crate::http::view::{Flat, View};
 
 /// What is needed to write a request's head, beside what the client sent.
 pub(super) struct RequestParts<'r> {
-    pub(super) method: &'r [u8],
-    pub(super) target: &'r [u8],
     pub(super) peer: &'r Peer,
     /// Its `Connection` names other fields.
     pub(super) nominates: bool,
@@ -34,9 +32,13 @@ pub(super) struct RequestParts<'r> {
     pub(super) host: Option<HeaderValue>,
 }
 
-/// A request's head as the upstream gets it.
-pub(super) fn request(head: Flat<'_>, edits: &Edits, parts: &RequestParts<'_>, into: &mut Vec<u8>) {
-    write::request_line(parts.method, parts.target, into);
+/// The fields of a request as the upstream gets them.
+pub(super) fn request(
+    head: Flat<'_>,
+    edits: &Edits,
+    parts: &RequestParts<'_>,
+    into: &mut impl WriteFields,
+) {
     let view = View::Flat(head);
     let (mut gone, mut drops_odd_names) = (hop_by_hop::OF_REQUESTS, false);
     let mut named: SmallVec<[&[u8]; 8]> = SmallVec::new();
@@ -59,7 +61,7 @@ pub(super) fn request(head: Flat<'_>, edits: &Edits, parts: &RequestParts<'_>, i
             && (named.is_empty() || is_protected || !is_named(line.name(head.bytes)))
             && (!drops_odd_names || line.is_plain)
     };
-    write::lines(head.bytes, head.lines, goes_on, into);
+    into.lines(head.bytes, head.lines, goes_on);
     framing.write(gone, into);
     for edit in edits.list() {
         let Edit::Set(id, text) = edit else { continue };
@@ -70,17 +72,16 @@ pub(super) fn request(head: Flat<'_>, edits: &Edits, parts: &RequestParts<'_>, i
             Text::Own(value) => Some(value.as_bytes()),
         };
         if let Some(value) = value {
-            write::field(id.name().as_str().as_bytes(), value, into);
+            into.field(id.name().as_str().as_bytes(), value);
         }
     }
     if let Some(host) = &parts.host {
-        write::field(b"host", host.as_bytes(), into);
+        into.field(b"host", host.as_bytes());
     }
     if parts.switches {
         // Its `Upgrade` is among the lines.
-        write::field(b"connection", b"upgrade", into);
+        into.field(b"connection", b"upgrade");
     }
-    into.extend_from_slice(HEAD_END);
 }
 
 /// What says how a body is framed, in the one spelling that everybody reads alike: `CHUNKED` is no coding
@@ -116,7 +117,7 @@ impl<'r> Respelled<'r> {
     }
 
     /// Writes those that were, but for fields that are gone anyway.
-    fn write(&self, gone: Known, into: &mut Vec<u8>) {
+    fn write(&self, gone: Known, into: &mut impl WriteFields) {
         if !self.has_odd.get() {
             return;
         }
@@ -129,7 +130,7 @@ impl<'r> Respelled<'r> {
                 FieldId::ContentLength => number(line.value(self.head.bytes)),
                 _ => b"chunked",
             };
-            write::field(id.name().as_str().as_bytes(), value, into);
+            into.field(id.name().as_str().as_bytes(), value);
         }
     }
 }
@@ -154,11 +155,11 @@ pub(super) enum Going {
 }
 
 impl Going {
-    fn write(self, into: &mut Vec<u8>) {
+    fn write(self, into: &mut impl WriteFields) {
         match self {
             Going::Silently | Going::Switched => {}
-            Going::Told => write::field(b"connection", b"keep-alive", into),
-            Going::Over => write::field(b"connection", b"close", into),
+            Going::Told => into.field(b"connection", b"keep-alive"),
+            Going::Over => into.field(b"connection", b"close"),
         }
     }
 }
@@ -174,11 +175,16 @@ pub(super) enum Out {
     NewlyChunked,
     /// Until the connection ends.
     UntilClose,
+    /// In frames, of which no field tells.
+    Framed,
 }
 
 impl Out {
     /// Of a body that is read so, for a client of this version.
     pub(super) fn of(framing: Framing, client: Version) -> Out {
+        if client == Version::HTTP_2 {
+            return Out::Framed;
+        }
         match (framing, old_client::knows_chunks(client)) {
             (Framing::Empty | Framing::Length(_), _) => Out::AsSaid,
             (Framing::Chunked, true) => Out::Chunked,
@@ -194,9 +200,8 @@ impl Out {
 }
 
 /// An upstream's head as the client gets it.
-pub(super) struct ResponseParts<'r> {
+pub(super) struct ResponseParts {
     pub(super) status: u16,
-    pub(super) reason: &'r [u8],
     pub(super) edits: SmallVec<[response::Edit; 4]>,
     pub(super) out: Out,
     pub(super) going: Going,
@@ -204,10 +209,9 @@ pub(super) struct ResponseParts<'r> {
     pub(super) clock: Clock,
 }
 
-/// Writes it.
-pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut Vec<u8>) {
-    let ResponseParts { status, reason, edits, out, going, clock } = parts;
-    write::status_line(status, reason, into);
+/// Writes its fields.
+pub(super) fn response(head: Flat<'_>, parts: ResponseParts, into: &mut impl WriteFields) {
+    let ResponseParts { status, edits, out, going, clock } = parts;
     // Neither has a body, and a length would say that one follows (RFC 9110, 8.6).
     let has_no_length = status < 200 || status == 204;
     let mut gone = Known::NONE;
@@ -217,7 +221,7 @@ pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut Vec<
     if has_no_length {
         gone.note(FieldId::ContentLength);
     }
-    if has_no_length || out == Out::UntilClose {
+    if has_no_length || matches!(out, Out::UntilClose | Out::Framed) {
         gone.note(FieldId::TransferEncoding);
     }
     let is_edited = |name: &[u8]| {
@@ -235,53 +239,47 @@ pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut Vec<
             && !framing.is_odd(line)
             && (only_adds || !is_edited(line.name(head.bytes)))
     };
-    write::lines(head.bytes, head.lines, goes_on, into);
+    into.lines(head.bytes, head.lines, goes_on);
     framing.write(gone, into);
     for edit in &edits {
         if let response::Edit::Set(name, value) | response::Edit::Add(name, value) = edit {
-            write::field(name.as_str().as_bytes(), value.as_bytes(), into);
+            into.field(name.as_str().as_bytes(), value.as_bytes());
         }
     }
     if out == Out::NewlyChunked {
-        write::field(b"transfer-encoding", b"chunked", into);
+        into.field(b"transfer-encoding", b"chunked");
     }
     if status >= 200 && !head.lines.iter().any(|line| line.id == Some(FieldId::Date)) {
         write_date(clock, into);
     }
     going.write(into);
-    into.extend_from_slice(HEAD_END);
 }
 
-/// An answer of ours, as a whole; of its body only the length in answer to a `HEAD`.
-pub(super) fn answer(
-    answer: &Answer,
-    is_to_head: bool,
-    going: Going,
-    clock: Clock,
-    into: &mut Vec<u8>,
-) {
-    let status = http::StatusCode::from_u16(answer.status).ok();
-    let reason = status.and_then(|status| status.canonical_reason()).unwrap_or_default();
-    write::status_line(answer.status, reason.as_bytes(), into);
+/// The fields of an answer of ours.
+pub(super) fn answer(answer: &Answer, going: Going, clock: Clock, into: &mut impl WriteFields) {
     let has = |name: &HeaderName| answer.fields.iter().any(|(known, _)| known == name);
     for (name, value) in &answer.fields {
-        write::field(name.as_str().as_bytes(), value.as_bytes(), into);
+        into.field(name.as_str().as_bytes(), value.as_bytes());
     }
     if !has(&DATE) {
         write_date(clock, into);
     }
     if !matches!(answer.status, 204 | 304) && !has(&CONTENT_LENGTH) {
-        write::field(b"content-length", answer.body.len().to_string().as_bytes(), into);
+        into.field(b"content-length", answer.body.len().to_string().as_bytes());
     }
     going.write(into);
-    into.extend_from_slice(HEAD_END);
-    if !is_to_head && !matches!(answer.status, 204 | 304) {
-        into.extend_from_slice(&answer.body);
+}
+
+/// The body of an answer of ours as it follows its fields; none in answer to a `HEAD`.
+pub(super) fn body(answer: &Answer, is_to_head: bool) -> &[u8] {
+    match is_to_head || matches!(answer.status, 204 | 304) {
+        true => &[],
+        false => &answer.body,
     }
 }
 
 /// The time of an answer (RFC 9110, 6.6.1), written once a second.
-fn write_date(clock: Clock, into: &mut Vec<u8>) {
+fn write_date(clock: Clock, into: &mut impl WriteFields) {
     thread_local! {
         static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
@@ -295,7 +293,7 @@ fn write_date(clock: Clock, into: &mut Vec<u8>) {
             (*at, *text) = (seconds, time.map(print).unwrap_or_default());
         }
         if !text.is_empty() {
-            write::field(b"date", text.as_bytes(), into);
+            into.field(b"date", text.as_bytes());
         }
     });
 }
@@ -305,8 +303,8 @@ mod tests {
     use super::*;
     use std::time::{Duration, Instant, SystemTime};
 
-    use crate::http::codec::Limits;
     use crate::http::codec::response::ResponseReader;
+    use crate::http::codec::{Limits, write};
 
     /// Ten in the morning of the 29th of November 2026.
     fn clock() -> Clock {
@@ -321,15 +319,12 @@ mod tests {
         let limits = Limits { bytes: 4_096, fields: 20 };
         let read = reader.read(raw.as_bytes(), limits).unwrap().unwrap();
         let head = Flat { bytes: raw.as_bytes(), lines: reader.lines().list() };
-        let (status, reason) = (read.status, read.reason.of(raw.as_bytes()));
+        let status = read.status;
         let gone = response::Edit::Remove(HeaderName::from_static("x-gone"));
         let edits = SmallVec::from_iter([gone]);
         let mut into = Vec::new();
-        response(
-            head,
-            ResponseParts { status, reason, edits, out, going, clock: clock() },
-            &mut into,
-        );
+        write::status_line(status, read.reason.of(raw.as_bytes()), &mut into);
+        response(head, ResponseParts { status, edits, out, going, clock: clock() }, &mut into);
         String::from_utf8(into).unwrap().trim_end().replace("\r\n", "|")
     }
 

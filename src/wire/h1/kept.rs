@@ -65,14 +65,12 @@ impl Kept {
 
     /// Closes those that have waited too long, that the other end has closed, or whose upstream is
     /// gone.
-    pub(super) fn sweep(&self, now: Instant, snapshot: &Snapshot) {
-        let mut known: Option<HashSet<&DialAddress>> = None;
+    pub(super) fn sweep(&self, now: Instant, known: &HashSet<&DialAddress>) {
         for shelf in &self.shelves {
             let Ok(mut shelf) = shelf.lock() else { continue };
             if shelf.count == 0 {
                 continue;
             }
-            let known = known.get_or_insert_with(|| targets(snapshot));
             let mut count = 0;
             shelf.sockets.retain(|to, waiting| {
                 let is_known = known.contains(to);
@@ -111,14 +109,14 @@ impl Waiting {
     }
 }
 
-fn targets(snapshot: &Snapshot) -> HashSet<&DialAddress> {
+pub(super) fn targets(snapshot: &Snapshot) -> HashSet<&DialAddress> {
     let pools = snapshot.services.iter().flat_map(|service| &service.pools);
     let members = pools.flat_map(|pool| pool.members.list());
     members.filter_map(|member| member.target.as_ref()).collect()
 }
 
 /// The place of the thread that this runs on, among so many.
-fn place(of: usize) -> usize {
+pub(in crate::wire) fn place(of: usize) -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {

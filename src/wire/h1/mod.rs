@@ -9,26 +9,29 @@
 //! is what it asks for, `sending.rs` the request on its way, `relay.rs` the answer, `answering.rs` what
 //! we say ourselves. `pump.rs` moves a body, `heads.rs` writes what is before it.
 
-mod answering;
-mod buffer;
-mod client;
+pub(super) mod answering;
+pub(super) mod buffer;
+pub(super) mod client;
 mod heads;
-mod kept;
+pub(super) mod kept;
 mod pump;
 mod relay;
-mod request;
+pub(super) mod request;
 mod sending;
 mod target;
-mod timer;
+pub(super) mod timer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::h2::server as http2;
+use super::h2::upstreams::Upstreams;
 use super::limited::{Limit, Limited};
 use super::mirror::Mirrors;
 use super::socket::Socket;
 use super::stop::{Bounds, Stop};
 use crate::clock::Clock;
+use crate::config::Speaks;
 use crate::http::codec::Malformed;
 use crate::http::codec::request::RequestReader;
 use crate::http::codec::response::ResponseReader;
@@ -52,15 +55,26 @@ pub struct Means {
     pub kept: usize,
 }
 
+/// How a client's connection goes on behind the requests that were there.
+enum Behind {
+    /// It waits for more.
+    Waits,
+    /// It has ended, or is to.
+    Over,
+    /// It goes on in HTTP/2: nothing but the beginning of that has come.
+    Http2,
+}
+
 /// Serves connections.
 pub struct Lane {
-    published: Arc<Published>,
+    pub(super) published: Arc<Published>,
     reader: Arc<dyn Reader>,
-    clock: Clock,
+    pub(super) clock: Clock,
     mirrors: Mirrors,
     kept: Kept,
-    stop: Arc<Stop>,
-    limited: Arc<Limited>,
+    upstreams: Upstreams,
+    pub(super) stop: Arc<Stop>,
+    pub(super) limited: Arc<Limited>,
 }
 
 impl Lane {
@@ -73,8 +87,9 @@ impl Lane {
         mirrors: Mirrors,
     ) -> Lane {
         let kept = Kept::new(means.workers, means.kept);
+        let upstreams = Upstreams::new(means.workers);
         let (stop, limited) = (Arc::default(), Arc::default());
-        Lane { published, reader, clock, mirrors, kept, stop, limited }
+        Lane { published, reader, clock, mirrors, kept, upstreams, stop, limited }
     }
 
     /// Has each connection end: with the next answer, or when it has said nothing for as long as
@@ -95,7 +110,7 @@ impl Lane {
     }
 
     /// Serves one connection to its end.
-    pub async fn serve(&self, socket: Socket) {
+    pub async fn serve(self: &Arc<Lane>, socket: Socket, speaks: Speaks) {
         let peer = socket.peer(self.clock.now());
         let limits = self.published.load().config.server.client.clone();
         let mut client = Client::new(socket, limits, self.clock, self.stop.clone());
@@ -105,10 +120,15 @@ impl Lane {
             // All that is needed while there are requests and not while there are none: most of a
             // future's size.
             let readers = (&mut requests, &mut responses);
-            if !Box::pin(self.serve_requests(&mut client, &peer, readers, !is_first)).await {
-                return;
+            let how = (speaks, !is_first);
+            match Box::pin(self.serve_requests(&mut client, &peer, readers, how)).await {
+                Behind::Waits => is_first = false,
+                Behind::Over => return,
+                Behind::Http2 => {
+                    let Client { socket, inbox, .. } = client;
+                    return Box::pin(http2::serve(self, socket, inbox, peer)).await;
+                }
             }
-            is_first = false;
         }
         if client.was_squeezed {
             self.limited.count(Limit::MemoryIdle);
@@ -116,22 +136,31 @@ impl Lane {
         client.close().await;
     }
 
-    /// Serves the requests that are there; whether the connection waits for more.
+    /// Serves the requests that are there; how the connection goes on.
     async fn serve_requests(
         &self,
         client: &mut Client,
         peer: &Peer,
         (requests, responses): (&mut RequestReader, &mut ResponseReader),
-        is_next: bool,
-    ) -> bool {
+        (speaks, is_next): (Speaks, bool),
+    ) -> Behind {
         let mut is_next = is_next;
         loop {
             let head = match client.head(requests, is_next).await {
-                Ok(head) => head,
-                Err(NoHead::Gone) => return false,
+                Ok(head) if speaks.http1 => head,
+                Ok(_) => {
+                    let cause = Cause::BadRequest(BadRequest::Http1);
+                    answering::refuse(self, client, peer, cause).await;
+                    return Behind::Over;
+                }
+                Err(NoHead::Gone) => return Behind::Over,
+                // It begins a connection, and nothing else.
+                Err(NoHead::Malformed(Malformed::Http2)) if speaks.http2 && !is_next => {
+                    return Behind::Http2;
+                }
                 Err(none) => {
                     answering::refuse(self, client, peer, cause_of(&none)).await;
-                    return false;
+                    return Behind::Over;
                 }
             };
             is_next = true;
@@ -141,16 +170,16 @@ impl Lane {
             let then = request.serve(responses).await;
             client.forget_end();
             match then {
-                Then::Next if client.inbox.is_empty() => return true,
+                Then::Next if client.inbox.is_empty() => return Behind::Waits,
                 Then::Next => {}
                 Then::Close => {
                     client.close().await;
-                    return false;
+                    return Behind::Over;
                 }
-                Then::Break => return false,
+                Then::Break => return Behind::Over,
                 Then::Linger => {
                     client.linger().await;
-                    return false;
+                    return Behind::Over;
                 }
             }
         }
@@ -161,13 +190,15 @@ impl Lane {
         loop {
             tokio::time::sleep(SWEEP).await;
             let (now, snapshot) = (self.clock.now(), self.published.load());
-            self.kept.sweep(now, &snapshot);
+            let known = kept::targets(&snapshot);
+            self.kept.sweep(now, &known);
+            self.upstreams.sweep(now, |to| known.contains(to));
         }
     }
 }
 
 /// What is wrong with what is no request.
-fn cause_of(none: &NoHead) -> Cause {
+pub(super) fn cause_of(none: &NoHead) -> Cause {
     match none {
         NoHead::Gone => Cause::ClientGone,
         NoHead::Late => Cause::ClientTimeout,

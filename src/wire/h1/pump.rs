@@ -6,13 +6,15 @@
 
 use std::task::{Context, Poll};
 
+use http::HeaderMap;
+
 use super::super::socket::Socket;
 use super::buffer::Buffer;
 use crate::http::codec::body::{BodyReader, Event};
 use crate::http::codec::chunks::{self, CHUNK_END, LAST_CHUNK, LAST_SIZE};
-use crate::http::codec::lines::Line;
-use crate::http::codec::write::{self, HEAD_END};
+use crate::http::codec::write::HEAD_END;
 use crate::http::trailers;
+use crate::http::view::{Flat, View};
 
 /// Pieces up to this length are copied behind what is before them, so that they leave in one write; larger
 /// ones are written where they lie.
@@ -51,6 +53,8 @@ pub(super) struct Pump {
     is_held: bool,
     is_over: bool,
     passes_trailers: bool,
+    /// What came behind the body on a stream.
+    trailers: Option<HeaderMap>,
     /// Bytes that have moved, in or out.
     pub(super) moved: u64,
 }
@@ -70,6 +74,7 @@ impl Pump {
             is_held,
             is_over,
             passes_trailers,
+            trailers: None,
             moved,
         }
     }
@@ -94,9 +99,23 @@ impl Pump {
         self.is_over
     }
 
-    /// What came behind the body.
+    /// Who reads the body.
     pub(super) fn body(&self) -> &BodyReader {
         &self.body
+    }
+
+    /// What came behind the body.
+    pub(super) fn trailers(&self) -> View<'_> {
+        match (&self.trailers, self.body.trailers()) {
+            (Some(map), _) => View::Map(map),
+            (None, Some((lines, bytes))) => View::Flat(Flat { bytes, lines: lines.list() }),
+            (None, None) => View::Flat(Flat { bytes: &[], lines: &[] }),
+        }
+    }
+
+    /// For another receiver it begins anew, in chunks or as it is.
+    pub(super) fn frame_anew(&mut self, in_chunks: bool) {
+        self.in_chunks = in_chunks;
     }
 
     /// How it goes on where it begins anew for another receiver: what was read of it so far is in
@@ -155,9 +174,12 @@ impl Pump {
             match buffer.poll_fill(from, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reading)),
-                Poll::Ready(Ok(0)) => match (&self.body, self.body.close()) {
-                    (BodyReader::UntilClose, _) | (_, Ok(())) => self.end(&mut hear),
-                    (_, Err(_)) => return Poll::Ready(Err(Broken::Reading)),
+                Poll::Ready(Ok(0)) => match self.body.close() {
+                    Ok(()) => {
+                        self.trailers = from.take_trailers();
+                        self.end(&mut hear);
+                    }
+                    Err(_) => return Poll::Ready(Err(Broken::Reading)),
                 },
                 Poll::Ready(Ok(length)) => self.moved += length as u64,
             }
@@ -177,7 +199,8 @@ impl Pump {
             let lead = &self.lead[self.written..];
             let before = lead.len();
             let parts = [lead, &buffer.bytes()[..self.piece], self.tail];
-            let taken = match to.poll_write(cx, parts) {
+            let is_end = self.is_over && self.trailers().is_empty();
+            let taken = match to.poll_write(cx, parts, is_end) {
                 Poll::Ready(Ok(taken)) => taken,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Writing)),
                 Poll::Pending => return Poll::Pending,
@@ -245,15 +268,14 @@ impl Pump {
 
     fn end(&mut self, hear: &mut impl FnMut(Option<&[u8]>, bool)) {
         self.is_over = true;
-        match self.body.trailers() {
-            Some((lines, bytes)) if self.in_chunks && self.passes_trailers => {
-                let may_go_on = |line: &Line| trailers::may_go_on(line.name(bytes));
-                self.lead.extend_from_slice(LAST_SIZE);
-                write::lines(bytes, lines.list(), may_go_on, &mut self.lead);
-                self.lead.extend_from_slice(HEAD_END);
-            }
-            _ if self.in_chunks => self.lead.extend_from_slice(LAST_CHUNK),
-            _ => {}
+        if self.in_chunks && self.passes_trailers {
+            let mut lead = std::mem::take(&mut self.lead);
+            lead.extend_from_slice(LAST_SIZE);
+            trailers::write(self.trailers(), &mut lead);
+            lead.extend_from_slice(HEAD_END);
+            self.lead = lead;
+        } else if self.in_chunks {
+            self.lead.extend_from_slice(LAST_CHUNK);
         }
         hear(None, true);
     }

@@ -4,9 +4,12 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use http::Version;
+use http::{HeaderMap, Version};
 
+use super::super::h2::heads as http2;
 use super::super::limited::Limit;
+use super::super::socket::Socket;
+use super::answering;
 use super::heads::{self, Going, Out, ResponseParts};
 use super::pump::{Broken, Pump};
 use super::request::{Heard, Request, Then, Upstream};
@@ -15,15 +18,15 @@ use crate::exchange::Wait;
 use crate::exchange::phases::Relay;
 use crate::http::codec::body::BodyReader;
 use crate::http::codec::framing::Framing;
-use crate::http::codec::lines::Lines;
 use crate::http::codec::response::ResponseReader;
+use crate::http::codec::write::{self, HEAD_END};
 use crate::http::failure::Cause;
 use crate::http::fields::{FieldId, Fields};
 use crate::http::hop_by_hop;
 use crate::http::old_client;
 use crate::http::response;
 use crate::http::trailers;
-use crate::http::view::{Flat, View};
+use crate::http::view::View;
 
 /// Room for what we add to a head, and for the small body that follows it, in bytes.
 const ADDED: usize = 256;
@@ -49,6 +52,7 @@ impl Request<'_> {
             _ => self.going(out != Out::UntilClose),
         };
         let keeps_upstream = head.version == Version::HTTP_11
+            && !upstream.socket.is_stream()
             && framing != Framing::UntilClose
             && !hop_by_hop::says(view, b"close");
         // As little as is likely to be needed: the allocator has little rooms at hand.
@@ -57,10 +61,26 @@ impl Request<'_> {
             Framing::Length(length) => usize::try_from(length).unwrap_or(GATHERED).min(GATHERED),
             Framing::Chunked | Framing::UntilClose => GATHERED,
         };
-        let mut lead = Vec::with_capacity(flat.bytes.len() + ADDED + small);
-        let (reason, clock) = (head.reason.of(flat.bytes), self.lane.clock);
-        let parts = ResponseParts { status, reason, edits, out, going, clock };
-        heads::response(flat, parts, &mut lead);
+        let parts = ResponseParts { status, edits, out, going, clock: self.lane.clock };
+        let mut lead = Vec::new();
+        if let Socket::Stream(stream) = &mut self.client.socket {
+            let mut fields = HeaderMap::with_capacity(flat.lines.len() + 4);
+            heads::response(flat, parts, &mut fields);
+            let told = match going {
+                Going::Switched => http2::switched(&mut fields),
+                _ => answering::status(status),
+            };
+            let is_end = framing == Framing::Empty && going != Going::Switched;
+            if stream.send_answer(told, fields, is_end).is_err() {
+                relay.failed(Cause::ClientGone);
+                return Then::Break;
+            }
+        } else {
+            lead.reserve(flat.bytes.len() + ADDED + small);
+            write::status_line(status, head.reason.of(flat.bytes), &mut lead);
+            heads::response(flat, parts, &mut lead);
+            lead.extend_from_slice(HEAD_END);
+        }
         upstream.inbox.skip(head.length);
         sending.forget();
         self.client.timer.restart();
@@ -68,7 +88,7 @@ impl Request<'_> {
             self.tunnel(relay, upstream, lead).await;
             return Then::Linger;
         }
-        let mut down = Pump::new(BodyReader::new(framing), out.is_chunked(), lead);
+        let mut down = Pump::new(upstream.socket.body(framing), out.is_chunked(), lead);
         if self.takes_trailers() {
             down = down.passing_trailers();
         }
@@ -80,9 +100,12 @@ impl Request<'_> {
             }
             return Then::Break;
         }
-        let none = (&Lines::default(), &[][..]);
-        let (lines, bytes) = down.body().trailers().unwrap_or(none);
-        relay.trailers(View::Flat(Flat { bytes, lines: lines.list() }));
+        relay.trailers(down.trailers());
+        if self.client.socket.is_stream() {
+            let mut passed = HeaderMap::new();
+            trailers::write(down.trailers(), &mut passed);
+            self.client.socket.end_message(passed);
+        }
         if keeps_upstream && sending.is_done() && upstream.inbox.is_empty() {
             let (now, within) = (self.lane.clock.now(), relay.timeouts().pool_idle);
             self.lane.kept.keep(relay.target(), upstream.socket, now, within);

@@ -4,16 +4,18 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
-use http::Method;
+use http::uri::Scheme;
+use http::{HeaderMap, Method};
 
+use super::super::h2::heads as http2;
 use super::super::limited::Limit;
 use super::super::socket::Socket;
-use super::Lane;
 use super::buffer::Buffer;
 use super::client::Client;
 use super::heads::{self, Going, Out, RequestParts, ResponseParts};
 use super::sending::Sending;
 use super::target::Target;
+use super::{Lane, answering};
 use crate::exchange::Exchange;
 use crate::exchange::phases::{Admission, Admitted, Attempt, Delivery, Link, Next, Relay, Sent};
 use crate::http::admission::{Head, RequestTarget, Upload};
@@ -23,6 +25,7 @@ use crate::http::codec::framing::{self, Framing};
 use crate::http::codec::lines::Lines;
 use crate::http::codec::request::{RequestHead, RequestReader};
 use crate::http::codec::response::{ResponseHead, ResponseReader};
+use crate::http::codec::write::{self, HEAD_END};
 use crate::http::failure::Cause;
 use crate::http::fields::Fields;
 use crate::http::forwarded::Peer;
@@ -36,7 +39,7 @@ const HEAD: Limits = Limits { bytes: 1024 * 1024, fields: 1_000 };
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(in crate::wire) enum Then {
     /// It carries the next request.
     Next,
     /// It ends.
@@ -48,7 +51,7 @@ pub(super) enum Then {
 }
 
 /// A request whose head has been read.
-pub(super) struct Request<'c> {
+pub(in crate::wire) struct Request<'c> {
     pub(super) lane: &'c Lane,
     pub(super) client: &'c mut Client,
     pub(super) peer: &'c Peer,
@@ -94,7 +97,7 @@ impl Heard {
 }
 
 impl<'c> Request<'c> {
-    pub(super) fn new(
+    pub(in crate::wire) fn new(
         lane: &'c Lane,
         client: &'c mut Client,
         peer: &'c Peer,
@@ -110,7 +113,7 @@ impl<'c> Request<'c> {
     }
 
     /// Serves it.
-    pub(super) async fn serve(mut self, responses: &mut ResponseReader) -> Then {
+    pub(in crate::wire) async fn serve(mut self, responses: &mut ResponseReader) -> Then {
         let lane = self.lane;
         let mut exchange = Exchange::open(lane.clock, lane.published.clone(), lane.reader.clone());
         let view = View::Flat(self.flat);
@@ -127,7 +130,7 @@ impl<'c> Request<'c> {
                 return then;
             }
         };
-        let mut sending = Sending::new(framing);
+        let mut sending = Sending::new(framing, self.client.socket.body(framing));
         let attempt = match self.place(&mut exchange, framing).await {
             Placed::Forward(admitted) => admitted.next(),
             Placed::Answer(answer) => {
@@ -248,6 +251,11 @@ impl<'c> Request<'c> {
             let heard = match self.hear(&mut attempt, sending, &mut upstream, responses).await {
                 Ok(heard) => heard,
                 Err(cause) => {
+                    if let (Cause::ResponseTimeout, Socket::Stream(stream)) =
+                        (cause, &upstream.socket)
+                    {
+                        stream.distrust();
+                    }
                     let was_stale = cause == Cause::Reset
                         && upstream.link == Link::Kept
                         && upstream.inbox.is_empty();
@@ -290,26 +298,47 @@ impl<'c> Request<'c> {
         if !attempt.pause().is_zero() && self.client.pause(attempt.pause()).await {
             return Err(Cause::ClientGone);
         }
-        let upstream = self.connect(attempt).await?;
+        let mut upstream = self.connect(attempt).await?;
         attempt.connected(upstream.link);
         let parts = RequestParts {
-            method: self.method.as_str().as_bytes(),
-            target: &self.target.origin,
             peer: self.peer,
             nominates: attempt.nominates(),
             switches: attempt.switches(),
             host: attempt.host(),
         };
-        let mut lead = Vec::with_capacity(self.flat.bytes.len() + 512);
-        heads::request(self.flat, attempt.edits(), &parts, &mut lead);
-        if attempt.is_copied() {
-            self.copy_head(attempt, &lead, sending.upload());
-        } else {
-            let view = View::Flat(self.flat);
-            let sent = Sent { method: &self.method, path_and_query: &self.target.text, view };
+        let mut lead = Vec::new();
+        let mut sent = Sent {
+            method: &self.method,
+            path_and_query: &self.target.text,
+            view: View::Flat(self.flat),
+        };
+        if let Socket::Stream(stream) = &mut upstream.socket {
+            let mut fields = HeaderMap::with_capacity(self.flat.lines.len() + 8);
+            heads::request(self.flat, attempt.edits(), &parts, &mut fields);
+            sent.view = View::Map(&fields);
             attempt.request_head(&sent, sending.upload());
+            let (method, target) = (&self.method, &self.target.text);
+            let request = http2::to_upstream(method, target, Scheme::HTTP, fields);
+            let is_sent = request
+                .is_some_and(|request| stream.send_request(request, sending.is_empty()).is_ok());
+            if !is_sent {
+                return Err(Cause::Reset);
+            }
+        } else {
+            lead.reserve(self.flat.bytes.len() + 512);
+            write::request_line(self.method.as_str().as_bytes(), &self.target.origin, &mut lead);
+            heads::request(self.flat, attempt.edits(), &parts, &mut lead);
+            lead.extend_from_slice(HEAD_END);
+            if attempt.is_copied() {
+                self.copy_head(attempt, &lead, sending.upload());
+            } else {
+                attempt.request_head(&sent, sending.upload());
+            }
         }
-        sending.begin(lead, self.client, |piece, is_end| attempt.request_body(piece, is_end));
+        let in_frames = upstream.socket.is_stream();
+        sending.begin(lead, in_frames, self.client, |piece, is_end| {
+            attempt.request_body(piece, is_end);
+        });
         Ok(upstream)
     }
 
@@ -327,27 +356,35 @@ impl<'c> Request<'c> {
     /// A kept connection to the upstream, or a new one.
     async fn connect(&mut self, attempt: &Attempt<'_>) -> Result<Upstream, Cause> {
         let (to, within) = (attempt.target(), attempt.timeouts().connect);
+        if attempt.is_http2() {
+            return self.connect_http2(attempt).await;
+        }
         if let Some(socket) = self.lane.kept.take(to, self.lane.clock.now()) {
             return Ok(Upstream { socket, inbox: Buffer::default(), link: Link::Kept });
         }
-        let client = &mut *self.client;
-        client.timer.restart();
-        let mut dialling = Box::pin(Socket::connect(to));
-        poll_fn(|cx| {
-            if let Poll::Ready(dialled) = dialling.as_mut().poll(cx) {
-                let upstream =
-                    |socket| Upstream { socket, inbox: Buffer::default(), link: Link::New };
-                return Poll::Ready(dialled.map(upstream).map_err(|error| dial_cause(&error)));
-            }
-            if client.poll_left(cx).is_ready() {
-                return Poll::Ready(Err(Cause::ClientGone));
-            }
-            match client.timer.poll_late(within, cx) {
-                true => Poll::Ready(Err(Cause::ConnectTimeout)),
-                false => Poll::Pending,
-            }
-        })
-        .await
+        let dialled = self.client.unless_left(within, Socket::connect(to)).await?;
+        let socket = dialled.map_err(|error| dial_cause(&error))?;
+        Ok(Upstream { socket, inbox: Buffer::default(), link: Link::New })
+    }
+
+    /// The same in HTTP/2: a stream on a connection that there is, or on a new one.
+    async fn connect_http2(&mut self, attempt: &Attempt<'_>) -> Result<Upstream, Cause> {
+        let (to, timeouts) = (attempt.target(), attempt.timeouts());
+        let upstreams = &self.lane.upstreams;
+        let until = (self.lane.clock.now(), timeouts.pool_idle);
+        let taken = poll_fn(|cx| Poll::Ready(upstreams.take(to, until, cx))).await;
+        if let Some(stream) = taken {
+            let socket = Socket::Stream(Box::new(stream));
+            return Ok(Upstream { socket, inbox: Buffer::default(), link: Link::Kept });
+        }
+        let opened = async {
+            let socket = Socket::connect(to).await?;
+            upstreams.open(to, socket, until).await
+        };
+        let stream = self.client.unless_left(timeouts.connect, opened).await?;
+        let stream = stream.map_err(|error| dial_cause(&error))?;
+        let socket = Socket::Stream(Box::new(stream));
+        Ok(Upstream { socket, inbox: Buffer::default(), link: Link::New })
     }
 
     /// Sends the request, and reads the next head of the upstream's.
@@ -400,6 +437,15 @@ impl<'c> Request<'c> {
         let bytes = &upstream.inbox.bytes()[..head.length];
         let framing =
             framing::of_response(responses.lines(), bytes, head.version, head.status, is_to_head);
+        let has_all = match &upstream.socket {
+            Socket::Stream(stream) => stream.has_all(),
+            _ => false,
+        };
+        let framing = match framing {
+            // Its end came with its head.
+            Ok(Framing::UntilClose) if has_all => Ok(Framing::Empty),
+            framing => framing,
+        };
         framing.map(|framing| Heard { head, framing }).map_err(|_| Cause::BadResponse)
     }
 
@@ -417,11 +463,17 @@ impl<'c> Request<'c> {
         let flat = heard.flat(upstream, responses);
         let status = heard.head.status;
         let edits = response::edits(View::Flat(flat), status, &attempt.additions(status));
-        let mut out = Vec::with_capacity(flat.bytes.len() + 128);
-        let reason = heard.head.reason.of(flat.bytes);
         let (framed, going, clock) = (Out::AsSaid, Going::Silently, self.lane.clock);
-        let parts = ResponseParts { status, reason, edits, out: framed, going, clock };
+        let parts = ResponseParts { status, edits, out: framed, going, clock };
+        if let Socket::Stream(stream) = &mut self.client.socket {
+            let mut fields = HeaderMap::new();
+            heads::response(flat, parts, &mut fields);
+            return stream.send_interim(answering::status(status), fields);
+        }
+        let mut out = Vec::with_capacity(flat.bytes.len() + 128);
+        write::status_line(status, heard.head.reason.of(flat.bytes), &mut out);
         heads::response(flat, parts, &mut out);
+        out.extend_from_slice(HEAD_END);
         // An answer is due when it is due, whatever comes before it.
         let begun = self.client.timer.begun();
         self.client.write(&out).await?;

@@ -4,6 +4,8 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use super::super::socket::Socket;
 use super::client::Client;
 use super::pump::{Broken, Pump};
@@ -17,6 +19,7 @@ use crate::http::failure::{BadRequest, Cause};
 /// What is to be sent of a request.
 pub(super) struct Sending {
     pump: Pump,
+    is_chunked: bool,
     state: State,
     /// What was read of its body, as it is sent again; none once it is too long.
     replay: Option<Vec<u8>>,
@@ -48,21 +51,24 @@ enum State {
 }
 
 impl Sending {
-    /// Of a request whose body is framed so.
-    pub(super) fn new(framing: Framing) -> Sending {
-        let pump = Pump::new(BodyReader::new(framing), framing == Framing::Chunked, Vec::new());
+    /// Of a request whose body is framed so, and read so.
+    pub(super) fn new(framing: Framing, body: BodyReader) -> Sending {
+        let is_chunked = framing == Framing::Chunked;
+        let pump = Pump::new(body, is_chunked, Vec::new());
         let (state, replay, spent) = (State::UnderWay, Some(Vec::new()), Duration::ZERO);
-        Sending { pump, state, replay, received: 0, spent, awaits: Awaits::Nothing }
+        Sending { pump, is_chunked, state, replay, received: 0, spent, awaits: Awaits::Nothing }
     }
 
     /// Begins with this head, which has this framing's fields; with what was read of the body already
-    /// behind it. `hear` is told of that.
+    /// behind it. `hear` is told of that. `in_frames`: frames take the place of chunks, if it has any.
     pub(super) fn begin(
         &mut self,
         mut head: Vec<u8>,
+        in_frames: bool,
         client: &mut Client,
         mut hear: impl FnMut(Option<&[u8]>, bool),
     ) {
+        self.pump.frame_anew(self.is_chunked && !in_frames);
         if let Some(replayed) = self.replay.as_ref().filter(|replayed| !replayed.is_empty()) {
             hear(Some(replayed), false);
             self.pump.frame(replayed, &mut head);
@@ -102,7 +108,10 @@ impl Sending {
         let Poll::Ready(sent) = sent else { return Ok(()) };
         client.timer.restart();
         self.state = match sent {
-            Ok(()) => State::Done,
+            Ok(()) => {
+                to.end_message(HeaderMap::new());
+                State::Done
+            }
             Err(Broken::Writing) => State::Refused,
             Err(Broken::Reading) => return Err(Cause::ClientGone),
             Err(Broken::Malformed) => return Err(Cause::BadRequest(BadRequest::Malformed)),
@@ -133,6 +142,11 @@ impl Sending {
             Framing::Length(length) if length <= here as u64 => Upload::Done,
             _ => Upload::ToCome,
         }
+    }
+
+    /// Whether it has no body at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pump.body().is_complete() && self.replay.as_ref().is_some_and(Vec::is_empty)
     }
 
     /// Whether its body has yet to come.

@@ -16,7 +16,7 @@ use super::super::stop::{Bounds, Stop};
 use crate::clock::Clock;
 
 /// The time of one connection.
-pub(super) struct Timer {
+pub(in crate::wire) struct Timer {
     clock: Clock,
     alarm: Alarm,
     /// When the wait under way began; none while its clock has not started.
@@ -32,19 +32,19 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    pub(super) fn new(clock: Clock, stop: Arc<Stop>) -> Timer {
+    pub(in crate::wire) fn new(clock: Clock, stop: Arc<Stop>) -> Timer {
         let called = Some(Box::pin(stop.called()));
         let (alarm, since, until) = (Alarm::default(), None, None);
         Timer { clock, alarm, since, stop, called, is_asked: false, squeezes: 0, until }
     }
 
     /// Something has happened that was waited for: the next wait has a time of its own.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::wire) fn restart(&mut self) {
         self.since = None;
     }
 
     /// Since when what is waited for has been waited for, to be resumed behind another wait.
-    pub(super) fn begun(&self) -> Option<Instant> {
+    pub(in crate::wire) fn begun(&self) -> Option<Instant> {
         self.since
     }
 
@@ -59,12 +59,12 @@ impl Timer {
     }
 
     /// Goes on with a wait that began then.
-    pub(super) fn resume(&mut self, begun: Option<Instant>) {
+    pub(in crate::wire) fn resume(&mut self, begun: Option<Instant>) {
         self.since = begun;
     }
 
     /// Whether the wait under way has lasted for so long; if not, the task is woken when it has.
-    pub(super) fn poll_late(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
+    pub(in crate::wire) fn poll_late(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
         self.poll_stop(cx);
         if within == Duration::MAX {
             return false;
@@ -75,7 +75,7 @@ impl Timer {
 
     /// The same of a client that may say something, or nothing, for so long; less once the process
     /// stops or while memory is short.
-    pub(super) fn poll_idle(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
+    pub(in crate::wire) fn poll_idle(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
         if self.poll_stop(cx) {
             self.since = None;
         }
@@ -86,7 +86,7 @@ impl Timer {
 
     /// The same of a tunnel in which nothing moves for so long; once the process stops it ends in
     /// time all the same.
-    pub(super) fn poll_tunnel(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
+    pub(in crate::wire) fn poll_tunnel(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
         self.poll_stop(cx);
         if let Some(Bounds { tunnels, .. }) = self.stop.bounds() {
             let until = *self.until.get_or_insert_with(|| self.clock.now() + tunnels);
@@ -95,6 +95,11 @@ impl Timer {
             }
         }
         self.poll_late(within, cx)
+    }
+
+    /// Whether the process stops.
+    pub(in crate::wire) fn is_stopping(&self) -> bool {
+        self.stop.bounds().is_some()
     }
 
     /// Asks once to be woken when the process stops; says once that it does.

@@ -193,7 +193,7 @@ mod tests {
         let (piece, mut written) = (vec![b'x'; 64 * 1024], 0);
         // Until there is no room any more, neither below nor here.
         while let Poll::Ready(taken) =
-            poll_fn(|cx| Poll::Ready(client.poll_write(cx, [&piece, &[], &[]]))).await
+            poll_fn(|cx| Poll::Ready(client.poll_write(cx, [&piece, &[], &[]], false))).await
         {
             written += taken.unwrap();
         }

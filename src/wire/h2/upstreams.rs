@@ -1,0 +1,170 @@
+//! Connections to upstreams that speak HTTP/2: an address in, one on which another request can go out, out.
+//!
+//! As with those of HTTP/1.1 each thread has its own, so that two hardly ever want the same; nobody
+//! waits for one: whoever finds them taken opens another. Requests share a connection up to as many
+//! as its upstream allows.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+
+use super::super::h1::kept::place;
+use super::super::socket::Socket;
+use super::io::Io;
+use super::stream::Stream;
+use crate::upstream::DialAddress;
+
+/// Bytes of a body that may wait for room at the upstream, for each request.
+const UNSENT: usize = 64 * 1024;
+
+/// Bytes that an upstream may send ahead of those who read: of one answer, and of all on a connection.
+const WINDOW: u32 = 256 * 1024;
+const ALL_WINDOWS: u32 = 4 * 1024 * 1024;
+
+/// Bytes of an answer's head.
+const HEAD: u32 = 1024 * 1024;
+
+/// How many requests go on a connection before its upstream has said how many may.
+const BEFORE_SETTINGS: usize = 100;
+
+/// All connections.
+#[derive(Debug)]
+pub(in crate::wire) struct Upstreams {
+    shelves: Vec<Mutex<Shelf>>,
+}
+
+/// Those of one thread.
+type Shelf = HashMap<DialAddress, Vec<Connection>, foldhash::fast::RandomState>;
+
+struct Connection {
+    send: SendRequest<Bytes>,
+    usage: Arc<Usage>,
+    /// When nobody has needed it for as long as its service lets it wait.
+    until: Instant,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.usage.fmt(f)
+    }
+}
+
+/// What is known of a connection.
+#[derive(Debug, Default)]
+struct Usage {
+    requests: AtomicUsize,
+    is_distrusted: AtomicBool,
+}
+
+/// One request's use of a connection.
+#[derive(Debug)]
+pub struct Use(Arc<Usage>);
+
+impl Use {
+    /// It does not answer: nobody else gets it.
+    pub(super) fn distrust(&self) {
+        self.0.is_distrusted.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connection {
+    /// A stream for one request, if it takes one now.
+    fn stream(&mut self, until: Instant, cx: &mut Context<'_>) -> Option<Stream> {
+        if self.usage.is_distrusted.load(Ordering::Relaxed) {
+            return None;
+        }
+        match self.send.poll_ready(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => {
+                self.usage.is_distrusted.store(true, Ordering::Relaxed);
+                return None;
+            }
+            Poll::Pending => return None,
+        }
+        self.until = until;
+        self.usage.requests.fetch_add(1, Ordering::Relaxed);
+        Some(Stream::to_upstream(self.send.clone(), Use(self.usage.clone())))
+    }
+
+    fn is_good(&self, now: Instant) -> bool {
+        let is_used = self.usage.requests.load(Ordering::Relaxed) > 0;
+        !self.usage.is_distrusted.load(Ordering::Relaxed) && (is_used || now < self.until)
+    }
+}
+
+impl Upstreams {
+    /// For so many threads.
+    pub(in crate::wire) fn new(threads: usize) -> Upstreams {
+        Upstreams { shelves: (0..threads.max(1)).map(|_| Mutex::default()).collect() }
+    }
+
+    /// A stream on a connection that there is.
+    pub(in crate::wire) fn take(
+        &self,
+        to: &DialAddress,
+        (now, within): (Instant, Duration),
+        cx: &mut Context<'_>,
+    ) -> Option<Stream> {
+        let mut shelf = self.shelves[place(self.shelves.len())].try_lock().ok()?;
+        let until = now.checked_add(within)?;
+        shelf.get_mut(to)?.iter_mut().find_map(|connection| connection.stream(until, cx))
+    }
+
+    /// A stream on a new connection, which is kept for others.
+    pub(in crate::wire) async fn open(
+        &self,
+        to: &DialAddress,
+        socket: Socket,
+        (now, within): (Instant, Duration),
+    ) -> io::Result<Stream> {
+        let (send, connection) = Builder::new()
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(ALL_WINDOWS)
+            .max_header_list_size(HEAD)
+            .initial_max_send_streams(BEFORE_SETTINGS)
+            .max_send_buffer_size(UNSENT)
+            .enable_push(false)
+            .handshake(Io::new(socket))
+            .await
+            .map_err(io::Error::other)?;
+        tokio::spawn(async move {
+            // Those who use it are told of its end.
+            let _ = connection.await;
+        });
+        let until = now.checked_add(within).unwrap_or(now);
+        let mut connection = Connection { send, usage: Arc::default(), until };
+        let stream = poll_fn(|cx| Poll::Ready(connection.stream(until, cx))).await;
+        if let Ok(mut shelf) = self.shelves[place(self.shelves.len())].try_lock() {
+            match shelf.get_mut(to) {
+                Some(others) => others.push(connection),
+                None => drop(shelf.insert(to.clone(), vec![connection])),
+            }
+        }
+        stream.ok_or_else(|| io::ErrorKind::ConnectionReset.into())
+    }
+
+    /// Closes those that nobody has needed for long, that do not answer, or whose upstream is gone.
+    pub(in crate::wire) fn sweep(&self, now: Instant, is_known: impl Fn(&DialAddress) -> bool) {
+        for shelf in &self.shelves {
+            let Ok(mut shelf) = shelf.lock() else { continue };
+            shelf.retain(|to, connections| {
+                let is_known = is_known(to);
+                connections.retain(|one| is_known && one.is_good(now));
+                !connections.is_empty()
+            });
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Pools whose upstreams speak HTTP/2, before clients that speak either.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use h2::Reason;
+use http::{Method, Response};
+
+use super::edge;
+use super::peer::{Client, Origin, read_all, send_all};
+use crate::harness::{Edge, until};
+
+async fn before(origin: &Origin) -> Edge {
+    let address = origin.address;
+    edge(&format!("[services.shop.pools.only]\nhttp2 = true\nupstreams = [\"{address}\"]\n")).await
+}
+
+#[tokio::test]
+async fn requests_of_either_kind_go_out_in_http2_on_one_connection() {
+    let origin = Origin::echo(&[("x-sum", "7")]).await;
+    let edge = before(&origin).await;
+    let client = Client::connect(edge.address).await;
+    for _ in 0..3 {
+        let got = client.post("/a?b", &[("x-own", "1")], b"hello").await;
+        assert_eq!((got.status, &got.body[..]), (200, &b"hello"[..]));
+        assert_eq!(got.trailers["x-sum"], "7");
+        let post = "POST /a?b HTTP/1.1\r\nhost: shop.test\r\nte: trailers\r\nconnection: te, close\r\n\
+                    content-length: 5\r\n\r\nhello";
+        let mut plain = edge.client().await;
+        plain.send(post).await;
+        let text = String::from_utf8(plain.rest().await).unwrap();
+        assert!(text.contains("\r\ntransfer-encoding: chunked\r\n"), "{text}");
+        assert!(text.ends_with("5\r\nhello\r\n0\r\nx-sum: 7\r\n\r\n"), "{text}");
+        let got = client.get("/").await;
+        assert_eq!((got.status, got.body.len()), (200, 0));
+    }
+    let heads = origin.heads.lock().unwrap();
+    for head in heads.iter() {
+        assert_eq!(head.uri().authority().unwrap(), "shop.test");
+        assert_eq!(head.headers()["te"], "trailers");
+        assert_eq!(head.headers()["x-forwarded-for"], "127.0.0.1");
+        for name in ["host", "connection", "transfer-encoding"] {
+            assert!(!head.headers().contains_key(name), "{head:?}");
+        }
+    }
+    assert_eq!(heads.len(), 9);
+    // One for each thread that moves requests, at most.
+    assert!(origin.connections.load(Ordering::Relaxed) <= 2);
+}
+
+#[tokio::test]
+async fn both_sides_of_a_stream_talk_at_once() {
+    let origin = Origin::echo(&[]).await;
+    let edge = before(&origin).await;
+    let client = Client::connect(edge.address).await;
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    let request = client.request(Method::POST, "/pkg.Chat/Talk", &fields);
+    let (response, mut stream) = client.begin(request, false).await;
+    let (parts, mut body) = response.await.unwrap().into_parts();
+    assert_eq!(parts.status, 200);
+    for word in ["one", "two", "three"] {
+        send_all(&mut stream, word.as_bytes()).await;
+        let mut got = Vec::new();
+        while got.len() < word.len() {
+            let piece = body.data().await.unwrap().unwrap();
+            body.flow_control().release_capacity(piece.len()).unwrap();
+            got.extend_from_slice(&piece);
+        }
+        assert_eq!(got, word.as_bytes());
+    }
+    stream.send_data(Bytes::new(), true).unwrap();
+    assert_eq!(read_all(&mut body).await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn how_a_call_went_is_passed_and_counted() {
+    let origin = Origin::new(|request, mut respond| async move {
+        let fields = [("content-type", "application/grpc"), ("grpc-status", "14")];
+        let head = |fields: &[(&str, &str)]| {
+            fields
+                .iter()
+                .fold(Response::builder(), |head, (name, value)| head.header(*name, *value))
+                .body(())
+                .unwrap()
+        };
+        // A call that fails at once has its status in its head, and no more.
+        if request.uri().path() == "/only" {
+            respond.send_response(head(&fields), true).unwrap();
+            return;
+        }
+        let mut stream = respond.send_response(head(&fields[..1]), false).unwrap();
+        stream.send_data(Bytes::from_static(b"abc"), false).unwrap();
+        let trailers = [("grpc-status", "0"), ("x-own-bin", "AAE=")];
+        let trailers = trailers.map(|(name, value)| {
+            (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())
+        });
+        stream.send_trailers(trailers.into_iter().collect()).unwrap();
+    })
+    .await;
+    let edge = before(&origin).await;
+    let client = Client::connect(edge.address).await;
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    let got = client.post("/well", &fields, b"x").await;
+    assert_eq!((got.status, &got.body[..]), (200, &b"abc"[..]));
+    assert_eq!(
+        (&got.trailers["grpc-status"], &got.trailers["x-own-bin"]),
+        (&"0".parse().unwrap(), &"AAE=".parse().unwrap())
+    );
+    let request = client.request(Method::POST, "/only", &fields);
+    let (response, mut stream) = client.begin(request, false).await;
+    stream.send_data(Bytes::new(), true).unwrap();
+    let (parts, body) = response.await.unwrap().into_parts();
+    assert_eq!(parts.headers["grpc-status"], "14");
+    assert!(body.is_end_stream(), "it is a call whose trailers are all that there is");
+    until("the call counts as a failure", async || {
+        let status = edge.admin("GET", "/v1/services/shop", "").await.1;
+        status["pools"][0]["upstreams"][0]["errors"] == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_an_upstream_breaks_off_is_broken_off_for_the_client_and_nobody_else() {
+    let (seen, is_seen) = tokio::sync::watch::channel(false);
+    let origin = Origin::new(move |request, mut respond| {
+        let mut is_seen = is_seen.clone();
+        async move {
+            match request.uri().path() {
+                "/refuse" => respond.send_reset(Reason::REFUSED_STREAM),
+                "/break" => {
+                    let mut stream = respond.send_response(Response::new(()), false).unwrap();
+                    stream.send_data(Bytes::from_static(b"abc"), false).unwrap();
+                    is_seen.wait_for(|seen| *seen).await.unwrap();
+                    stream.send_reset(Reason::INTERNAL_ERROR);
+                }
+                _ => {
+                    let mut stream = respond.send_response(Response::new(()), false).unwrap();
+                    stream.send_data(Bytes::from_static(b"well"), true).unwrap();
+                }
+            }
+        }
+    })
+    .await;
+    let edge = before(&origin).await;
+    let client = Client::connect(edge.address).await;
+    assert_eq!(client.get("/").await.body, b"well");
+    let request = client.request(Method::GET, "/break", &[]);
+    let (response, _) = client.begin(request, true).await;
+    let (_, mut body) = response.await.unwrap().into_parts();
+    assert_eq!(body.data().await.unwrap().unwrap(), "abc");
+    seen.send(true).unwrap();
+    let error = read_all(&mut body).await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR));
+    let got = client.get("/refuse").await;
+    assert_eq!(got.status, 502);
+    assert_eq!(client.get("/").await.body, b"well");
+}

@@ -13,6 +13,7 @@ mod key;
 mod listener;
 mod mirror;
 mod notify;
+mod pages;
 mod problem;
 mod rate;
 mod read;
@@ -46,6 +47,7 @@ use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::fallback::Fallback;
 use crate::http::admission::{HeadLimits, OddNames};
 use crate::http::forwarded::TrustedProxies;
+use crate::http::page::ErrorPages;
 use crate::mirror::MirrorSettings;
 use crate::rate::RateSettings;
 use crate::rollout::RolloutSettings;
@@ -293,6 +295,8 @@ pub struct Stability {
     pub limits: LimitSettings,
     /// Who answers when a pool is open or has nobody.
     pub fallback: Fallback,
+    /// Pages for people, in place of ours.
+    pub error_pages: ErrorPages,
     /// Who passes during maintenance.
     pub maintenance: Maintenance,
 }
@@ -371,6 +375,7 @@ impl Default for Stability {
             balance: BalanceSettings::default(),
             limits: LimitSettings::default(),
             fallback: Fallback::default(),
+            error_pages: ErrorPages::default(),
             maintenance: Maintenance::default(),
         }
     }

@@ -365,7 +365,13 @@ pub fn place_of_file(text: &str, name: &str) -> Option<Range<usize>> {
     fn in_table(table: &DeTable<'_>, name: &str) -> Option<Range<usize>> {
         const KEYS: [&str; 3] = ["token_file", "secret_file", "file"];
         let is_file = |key: &str| KEYS.contains(&key);
-        table.iter().find_map(|(key, value)| within(value, is_file(key.get_ref()), name))
+        table.iter().find_map(|(key, value)| match (key.get_ref().as_ref(), value.get_ref()) {
+            // By status.
+            ("error_pages", DeValue::Table(pages)) => {
+                pages.iter().find_map(|(_, page)| within(page, true, name))
+            }
+            (key, _) => within(value, is_file(key), name),
+        })
     }
     in_table(DeTable::parse(text).ok()?.get_ref(), name)
 }

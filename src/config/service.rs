@@ -51,6 +51,11 @@ pub(super) static SERVICE: Table = Table::new(
         table("limits", &LIMITS, Without::Defaults),
         table("rate_limit", &RATE_LIMIT, Without::Off),
         table("fallback", &FALLBACK, Without::Off),
+        Key::of("error_pages", Kind::Free("")).option(ERROR_PAGES).about(
+            "for people, where we answer ourselves: by status, else by its first digit. Files beside \
+             this one, of HTML, in which {{status}}, {{title}}, {{detail}} and {{request_id}} are \
+             filled in. Programs get JSON, gRPC or text all the same",
+        ),
         table("maintenance", &MAINTENANCE, Without::Defaults),
         table("mirror", &MIRROR, Without::Off),
         table("slo", &SLO, Without::Off),
@@ -102,6 +107,9 @@ static UPSTREAM: Table = Table::new(
         free("labels", ""),
     ],
 );
+
+/// What the reference shows of pages.
+const ERROR_PAGES: &str = "{ 503 = \"busy.html\", 5xx = \"sorry.html\" }";
 
 /// What the reference shows of pools.
 const POOLS: &str = r#"[services.shop.pools.blue]

@@ -12,6 +12,7 @@ use super::key::{
     Gone, Instead, Key, Kind, Table, Without, boolean, free, millis, mins, number, number_option,
     percent, secs, table, text, text_option, texts, time, time_option, word,
 };
+use super::pages::error_pages;
 use super::section::Section;
 use super::server::network;
 use super::sticky::{HASH, hash};
@@ -220,6 +221,7 @@ pub(super) fn stability(
         balance: balance(service.table(problems, "balance"), problems, server),
         limits: limits(service.table(problems, "limits"), problems),
         fallback: fallback_of(service, problems, pools),
+        error_pages: error_pages(service, problems),
         maintenance,
     }
 }

@@ -101,8 +101,7 @@ impl Exchange {
         let answer = self.answer(refusal.why.into(), &facts.fields);
         Some(match (&service.mode, refusal.why) {
             (Mode::Maintenance { message: Some(message) }, Why::Maintenance) => {
-                let cause = Cause::Maintenance;
-                Answer::with_detail(cause, message, &facts.fields, self.request_id())
+                self.answer_with(Cause::Maintenance, message, &facts.fields)
             }
             (_, Why::Open) => answer.retry_after(service.pools[at.1].trial_in(self.now())),
             _ => answer,

@@ -33,7 +33,7 @@ use smallvec::SmallVec;
 use crate::clock::{Clock, Draws, Moment};
 use crate::fallback::Step;
 use crate::http::admission::{self, Accepted, Head, OddNames, Upload};
-use crate::http::answer::{Answer, Quota};
+use crate::http::answer::{Answer, For, Quota};
 use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::{FieldId, Fields};
@@ -118,6 +118,8 @@ pub struct Exchange {
     instead: Option<Box<(Step, Answer)>>,
     mirroring: Option<Box<Mirroring>>,
     cause: Option<Cause>,
+    /// What an answer of ours says, which a call of gRPC is not told by its status.
+    stands_for: Option<u16>,
     /// What its record will say.
     noted: Noted,
     reader: Arc<dyn Reader>,
@@ -207,6 +209,7 @@ impl Exchange {
             instead: None,
             mirroring: None,
             cause: None,
+            stands_for: None,
             noted: Noted::default(),
             reader,
         }
@@ -439,8 +442,19 @@ impl Exchange {
 
     /// What the client is told when no upstream's answer can be passed on.
     pub fn answer(&mut self, cause: Cause, request: &Fields<'_>) -> Answer {
+        self.answer_with(cause, cause.row().detail, request)
+    }
+
+    /// The same with these words instead of the usual ones.
+    fn answer_with(&mut self, cause: Cause, detail: &str, request: &Fields<'_>) -> Answer {
         self.cause = Some(cause);
-        Answer::for_cause(cause, request, &self.request_id)
+        let of_pool = self.pool.map(|(service, _)| service);
+        let service = self.closed.or(of_pool).and_then(|place| self.snapshot.services.get(place));
+        let pages = service.map(|service| &service.stability.error_pages);
+        let to = For { request, request_id: &self.request_id, pages };
+        let answer = Answer::with_detail(cause, detail, &to);
+        self.stands_for = Some(cause.row().status);
+        answer
     }
 
     /// What the client is told of something that is no request, or none that may be admitted. It is
@@ -487,9 +501,10 @@ impl Exchange {
         }
         self.phase = Phase::Over;
         let now = self.now();
-        let judged = self.asking.as_ref().filter(|asking| asking.status == told);
-        // A gRPC call that failed has a good status all the same.
-        let status = judged.and_then(Asking::judged).or(told);
+        // An answer of ours to a call of gRPC, and one that failed, have a good status all the same.
+        let meant = told.map(|told| self.stands_for.unwrap_or(told));
+        let judged = self.asking.as_ref().filter(|asking| asking.status == meant);
+        let status = judged.and_then(Asking::judged).or(meant);
         let attempt = self.end_attempt(now);
         self.hold = None;
         let outcome = match (status, self.cause) {

@@ -158,11 +158,7 @@ impl Loading<'_> {
         let mut found = Vec::new();
         for file in self.named.iter().filter(|named| named.purpose == For::Tokens) {
             let path = file.placed.display();
-            let text = self.prints.read(&file.placed, LARGEST_NAMED).and_then(|bytes| {
-                let not_text =
-                    |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
-                String::from_utf8(bytes).map_err(not_text)
-            });
+            let text = self.prints.read(&file.placed, LARGEST_NAMED).and_then(as_text);
             let text = match text {
                 Ok(text) => text,
                 Err(error) => {
@@ -187,19 +183,36 @@ impl Loading<'_> {
         self.problems.0.extend(found);
     }
 
-    /// Reads the files of static answers, which are part of a config.
+    /// Reads the files of static answers and of pages, which are part of a config.
     fn read_answers(&mut self, config: &mut Config) {
         for service in &mut config.services {
-            let Some(answer) = &service.stability.fallback.answer else { continue };
-            let mut failed = None;
-            let read = |path: &Path| {
-                let of = |error| failed = Some((path.to_path_buf(), error));
-                self.prints.read(path, LARGEST_NAMED).map(Bytes::from).map_err(of)
-            };
-            if let Ok(answer) = answer.resolve(read) {
-                Arc::make_mut(&mut service.stability).fallback.answer = Some(answer);
+            let mut failed = Vec::new();
+            if let Some(answer) = &service.stability.fallback.answer {
+                let read = |path: &Path| {
+                    let of = |error| failed.push((path.to_path_buf(), error));
+                    self.prints.read(path, LARGEST_NAMED).map(Bytes::from).map_err(of)
+                };
+                if let Ok(answer) = answer.resolve(read) {
+                    Arc::make_mut(&mut service.stability).fallback.answer = Some(answer);
+                }
             }
-            let Some((path, error)) = failed else { continue };
+            if !service.stability.error_pages.is_empty() {
+                let read = |path: &Path| {
+                    let of = |error| failed.push((path.to_path_buf(), error));
+                    let read = self.prints.read(path, LARGEST_NAMED);
+                    read.and_then(as_text).map(Arc::from).map_err(of)
+                };
+                if let Ok(pages) = service.stability.error_pages.resolve(read) {
+                    Arc::make_mut(&mut service.stability).error_pages = pages;
+                }
+            }
+            self.unread(failed);
+        }
+    }
+
+    /// Tells of files of answers that could not be read.
+    fn unread(&mut self, failed: Vec<(PathBuf, io::Error)>) {
+        for (path, error) in failed {
             let is_it = |named: &&Named| named.purpose == For::Answer && named.placed == path;
             let why = format!("cannot read {}: {error}", path.display());
             let file = self.named.iter().find(is_it);
@@ -232,6 +245,11 @@ impl Loading<'_> {
         self.problems.0.extend(found);
         keys.into_iter().collect()
     }
+}
+
+fn as_text(bytes: Vec<u8>) -> io::Result<String> {
+    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
+    String::from_utf8(bytes).map_err(not_text)
 }
 
 /// Whether anybody on this machine can read a file.

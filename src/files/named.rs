@@ -15,7 +15,7 @@ pub enum For {
     Secret,
     /// The tokens of the admin API, read with the config.
     Tokens,
-    /// What a fallback answers, read with the config: another content is another config.
+    /// What a fallback or an error answers, read with the config: another content is another config.
     Answer,
 }
 
@@ -36,6 +36,10 @@ pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) 
             && let Body::File(file) = &mut answer.body
         {
             call(For::Answer, file);
+        }
+        if !service.stability.error_pages.is_empty() {
+            let pages = &mut Arc::make_mut(&mut service.stability).error_pages;
+            pages.files_mut().for_each(|file| call(For::Answer, file));
         }
     }
 }

@@ -1,19 +1,28 @@
-//! What we say ourselves when no upstream answers: a cause and the request's `Accept` in, status,
-//! fields and body out.
+//! What we say ourselves when no upstream answers: a cause and the request's fields in, status, fields
+//! and body out.
+//!
+//! Each form tells the request's id and who speaks, and none a version, an upstream or anything else of
+//! what is behind us. What others wrote in it, such as an id or a maintenance's message, is escaped.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use smallvec::SmallVec;
 
 use super::failure::Cause;
 use super::fields::{FieldId, Fields};
-use super::list;
-use super::view::text;
+use super::form::Form;
+use super::page::{About, ErrorPages, NAME};
 
 /// When to ask again during maintenance, in seconds: nobody knows, and soon is not it.
 const MAINTENANCE_SECONDS: u64 = 30;
+
+/// How a call of gRPC went, and why.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// What a client is told of a limit.
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -41,44 +50,70 @@ pub struct Answer {
     pub status: u16,
     /// Fields, without those of framing.
     pub fields: SmallVec<[(HeaderName, HeaderValue); 4]>,
-    /// Plain text, or a problem document (RFC 9457) for who accepts JSON.
+    /// Plain text, a problem document (RFC 9457), a page, or nothing, by what the request accepts.
     pub body: Bytes,
     /// Whether the client's connection can carry another request.
     pub keeps_connection: bool,
 }
 
+/// Whom an answer is for, and what it is written on.
+#[derive(Clone, Copy)]
+pub struct For<'a> {
+    /// The fields of the request.
+    pub request: &'a Fields<'a>,
+    /// What it is known by.
+    pub request_id: &'a HeaderValue,
+    /// The pages of its service, if it has one.
+    pub pages: Option<&'a ErrorPages>,
+}
+
 impl Answer {
     /// The answer for this cause, in the form that the request accepts.
-    pub fn for_cause(cause: Cause, request: &Fields<'_>, request_id: &HeaderValue) -> Answer {
-        Answer::with_detail(cause, cause.row().detail, request, request_id)
+    pub fn for_cause(cause: Cause, to: &For<'_>) -> Answer {
+        Answer::with_detail(cause, cause.row().detail, to)
     }
 
     /// The same with these words instead of the usual ones.
-    pub fn with_detail(
-        cause: Cause,
-        detail: &str,
-        request: &Fields<'_>,
-        request_id: &HeaderValue,
-    ) -> Answer {
+    pub fn with_detail(cause: Cause, detail: &str, to: &For<'_>) -> Answer {
         let row = cause.row();
-        let id = request_id.to_str().unwrap_or_default();
-        let title = title(row.status);
-        // People see a maintenance for longer than a moment, and were told to expect it.
-        let (kind, body) = match Form::wanted(request, cause == Cause::Maintenance) {
-            Form::Json => ("application/problem+json", problem(row.status, title, detail, id)),
-            Form::Page => ("text/html; charset=utf-8", page(title, detail)),
-            Form::Text => ("text/plain; charset=utf-8", format!("{title}: {detail}\n")),
-        };
+        let id = to.request_id.to_str().unwrap_or_default();
+        let (status, title) = (row.status, title(row.status));
         let mut fields = SmallVec::new();
-        fields.push((CONTENT_TYPE, HeaderValue::from_static(kind)));
-        fields.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        fields.push((FieldId::RequestId.name().clone(), request_id.clone()));
-        if row.status == 503 {
-            let seconds = if cause == Cause::Maintenance { MAINTENANCE_SECONDS } else { 1 };
-            fields.push((RETRY_AFTER, HeaderValue::from(seconds)));
+        let mut add = |name: HeaderName, value| fields.push((name, value));
+        let form = Form::wanted(to.request);
+        let (kind, body) = match form {
+            Form::Json => ("application/problem+json", problem(status, title, detail, id)),
+            Form::Page => {
+                let about = About { status, title, detail, request_id: id };
+                let own = to.pages.and_then(|pages| pages.of(status));
+                let page = own.map_or_else(|| about.page(), |own| about.fill(own));
+                ("text/html; charset=utf-8", page)
+            }
+            Form::Text => {
+                let text = format!("{title}: {detail}\n{NAME}, request {id}\n");
+                ("text/plain; charset=utf-8", text)
+            }
+            Form::Grpc => ("application/grpc", String::new()),
+        };
+        add(CONTENT_TYPE, HeaderValue::from_static(kind));
+        add(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        add(FieldId::RequestId.name().clone(), to.request_id.clone());
+        if form == Form::Grpc {
+            // All of such an answer is in its head ("Trailers-Only").
+            add(GRPC_STATUS, HeaderValue::from(grpc_status(status)));
+            let message = format!("{detail} ({NAME}, request {id})");
+            if let Ok(message) = HeaderValue::try_from(percent_encoded(&message)) {
+                add(GRPC_MESSAGE, message);
+            }
+        } else {
+            add(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
-        let keeps_connection = row.keeps_connection;
-        Answer { status: row.status, fields, body: body.into(), keeps_connection }
+        if status == 503 {
+            let seconds = if cause == Cause::Maintenance { MAINTENANCE_SECONDS } else { 1 };
+            add(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        let status = if form == Form::Grpc { 200 } else { status };
+        Answer { status, fields, body: body.into(), keeps_connection: row.keeps_connection }
     }
 }
 
@@ -124,29 +159,32 @@ fn problem(status: u16, title: &str, detail: &str, id: &str) -> String {
         "status": status,
         "detail": detail,
         "request_id": id,
+        "server": NAME,
     });
     format!("{problem}\n")
 }
 
-/// A small page that says no more than it was given.
-fn page(title: &str, detail: &str) -> String {
-    let mut escaped = String::with_capacity(detail.len());
-    for c in detail.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' => escaped.push_str("<br>"),
-            c => escaped.push(c),
+/// What gRPC calls a status of HTTP that we give ourselves: what may be tried again is unavailable.
+fn grpc_status(status: u16) -> u16 {
+    match status {
+        404 => 12,
+        408 | 504 => 4,
+        413 | 429 | 431 => 8,
+        502 | 503 => 14,
+        _ => 13,
+    }
+}
+
+/// As gRPC writes a message into a field (gRPC over HTTP/2, "Responses").
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'%' | ..b' ' | 0x7f.. => encoded.push_str(&format!("%{byte:02X}")),
+            byte => encoded.push(char::from(byte)),
         }
     }
-    format!(
-        "<!doctype html>\n<html><head><meta charset=\"utf-8\"><title>{title}</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"></head>\n\
-         <body style=\"font: 1.2em sans-serif; max-width: 36em; margin: 20vh auto; padding: 0 1em\">\
-         <p>{escaped}</p></body></html>\n"
-    )
+    encoded
 }
 
 /// Whole seconds, at least one.
@@ -162,81 +200,15 @@ fn title(status: u16) -> &'static str {
         .unwrap_or("Request Failed")
 }
 
-/// What an answer of ours can be written as; of several named and wished for alike, the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Json,
-    Page,
-    Text,
-}
-
-impl Form {
-    /// The form that a request's `Accept` prefers (RFC 9110 section 12.5.1). Text is what `*/*`
-    /// means here, and what whoever takes none of them gets.
-    fn wanted(request: &Fields<'_>, has_page: bool) -> Form {
-        let forms = [Form::Json, Form::Page, Form::Text].into_iter().enumerate();
-        let forms = forms.filter(|(_, form)| has_page || *form != Form::Page);
-        let wishes = forms.map(|(place, form)| {
-            let (weight, is_named) = form.wish(request);
-            let order = if is_named { -(place as i8) } else { place as i8 };
-            ((weight, is_named, order), form)
-        });
-        let taken = wishes.filter(|((weight, ..), _)| *weight > 0);
-        taken.max_by_key(|(rank, _)| *rank).map_or(Form::Text, |(_, form)| form)
-    }
-
-    /// How much a request wants it, in thousandths, by the most specific range that takes it, and
-    /// whether that one names it.
-    fn wish(self, request: &Fields<'_>) -> (u16, bool) {
-        if !request.has(FieldId::Accept) {
-            return (1_000, false);
-        }
-        let ranges = request.all(FieldId::Accept).flat_map(list::members).map(|range| {
-            let mut parts = list::parts(range, b';');
-            let kind = parts.next().and_then(text);
-            (self.closeness(kind.unwrap_or_default()), weight(parts))
-        });
-        let (closeness, weight) = ranges.filter(|(close, _)| *close > 0).max().unwrap_or_default();
-        (weight, closeness == 3)
-    }
-
-    /// 3 for a range that names it, 1 and 2 for wider ones, 0 for one that does not take it.
-    fn closeness(self, range: &str) -> u8 {
-        let Some((kind, of)) = range.split_once('/') else { return 0 };
-        let (own, is_named) = match self {
-            // Whoever asks for any kind of JSON can read a problem in it.
-            Form::Json => ("application", of.eq_ignore_ascii_case("json") || ends_in_json(of)),
-            Form::Page => ("text", of.eq_ignore_ascii_case("html")),
-            Form::Text => ("text", of.eq_ignore_ascii_case("plain")),
-        };
-        match (kind, of) {
-            ("*", "*") => 1,
-            _ if !kind.eq_ignore_ascii_case(own) => 0,
-            (_, "*") => 2,
-            _ if is_named => 3,
-            _ => 0,
-        }
-    }
-}
-
-fn ends_in_json(subtype: &str) -> bool {
-    let start = subtype.len().saturating_sub("+json".len());
-    subtype.get(start..).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
-}
-
-/// The `q` of a range's parameters, in thousandths; 1 if there is none that makes sense.
-fn weight<'r>(parameters: impl Iterator<Item = &'r [u8]>) -> u16 {
-    let mut pairs = parameters.filter_map(list::directive);
-    let q = pairs.find(|(name, _)| name.eq_ignore_ascii_case(b"q"));
-    let q = q.and_then(|(_, value)| text(value?)?.parse::<f32>().ok());
-    q.filter(|q| (0.0..=1.0).contains(q)).map_or(1_000, |q| (q * 1_000.0).round() as u16)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use http::HeaderMap;
     use http::header::ACCEPT;
+
+    fn of<'a>(request: &'a Fields<'a>, request_id: &'a HeaderValue) -> For<'a> {
+        For { request, request_id, pages: None }
+    }
 
     fn body(accept: Option<&'static str>) -> (String, String) {
         let mut request = HeaderMap::new();
@@ -244,7 +216,7 @@ mod tests {
             request.insert(ACCEPT, HeaderValue::from_static(accept));
         }
         let id = HeaderValue::from_static("id-1");
-        let answer = Answer::for_cause(Cause::NoUpstream, &Fields::new(&request), &id);
+        let answer = Answer::for_cause(Cause::NoUpstream, &of(&Fields::new(&request), &id));
         let kind = answer.fields[0].1.to_str().unwrap().to_string();
         (kind, String::from_utf8(answer.body.to_vec()).unwrap())
     }
@@ -255,7 +227,8 @@ mod tests {
         request.insert(ACCEPT, HeaderValue::from_static("text/html,*/*;q=0.8"));
         let id = HeaderValue::from_static("id-1");
         let message = "<b>back</b> at 14:00 & \"later\"";
-        let answer = Answer::with_detail(Cause::Maintenance, message, &Fields::new(&request), &id);
+        let fields = Fields::new(&request);
+        let answer = Answer::with_detail(Cause::Maintenance, message, &of(&fields, &id));
         let page = String::from_utf8(answer.body.to_vec()).unwrap();
         assert!(page.contains("<p>&lt;b&gt;back&lt;/b&gt; at 14:00 &amp; &quot;later&quot;</p>"));
         assert_eq!(answer.fields[0].1, "text/html; charset=utf-8");
@@ -264,50 +237,15 @@ mod tests {
             found.map(|(_, value)| value.to_str().unwrap().to_string())
         };
         assert_eq!(field(&answer).as_deref(), Some("30"));
-        let answer = Answer::for_cause(Cause::Open, &Fields::new(&request), &id);
+        let answer = Answer::for_cause(Cause::Open, &of(&fields, &id));
         assert_eq!(field(&answer.retry_after(Duration::from_millis(3_200))).as_deref(), Some("4"));
     }
 
     #[test]
-    fn the_form_is_the_one_that_is_wanted_most() {
-        let wanted = |accept: &str, has_page| {
-            let value = HeaderValue::from_str(accept).unwrap();
-            Form::wanted(&Fields::new(&HeaderMap::from_iter([(ACCEPT, value)])), has_page)
-        };
-        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-        let cases = [
-            (browser, Form::Page),
-            ("*/*", Form::Text),
-            ("", Form::Text),
-            ("text/*", Form::Text),
-            ("application/*", Form::Json),
-            ("application/json, text/plain, */*", Form::Json),
-            ("application/vnd.shop+JSON", Form::Json),
-            ("application/json;q=0.5, text/html", Form::Page),
-            ("text/html;q=0.5, application/json", Form::Json),
-            ("text/html;level=1;q=0.2, text/plain; q=0.3", Form::Text),
-            ("application/json;q=0, */*;q=0.1", Form::Text),
-            ("application/json;q=0", Form::Text),
-            ("text/html;q=0, text/*;q=0.5", Form::Text),
-            ("image/png", Form::Text),
-            ("text/htmlx, application/jsonx", Form::Text),
-            ("text/html;q=2", Form::Page),
-            // What stands in quotes is neither a range nor a weight.
-            ("text/plain;t=\"a, text/html;q=1\";q=0.1, application/json;q=0.2", Form::Json),
-            (", ,text/html ; Q=0.9,, text/plain;q=0.8", Form::Page),
-        ];
-        for (accept, form) in cases {
-            assert_eq!(wanted(accept, true), form, "{accept}");
-        }
-        assert_eq!(wanted(browser, false), Form::Text);
-        assert_eq!(wanted("application/json;q=0.1, text/html", false), Form::Json);
-    }
-
-    #[test]
     fn json_for_who_accepts_it_and_text_for_the_rest() {
-        let text = "Service Unavailable: no upstream is available\n";
+        let text = "Service Unavailable: no upstream is available\nPointsman, request id-1\n";
         assert_eq!(body(None), ("text/plain; charset=utf-8".into(), text.into()));
-        assert_eq!(body(Some("text/html, */*")).1, text);
+        assert!(body(Some("text/html, */*")).1.contains("<p>no upstream is available</p>"));
         let (kind, json) = body(Some("application/json"));
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(kind, "application/problem+json");
@@ -315,5 +253,21 @@ mod tests {
             (json["status"].as_u64(), json["request_id"].as_str()),
             (Some(503), Some("id-1"))
         );
+    }
+
+    #[test]
+    fn a_call_of_grpc_is_told_in_its_head() {
+        let kind = HeaderValue::from_static("application/grpc+proto");
+        let request = HeaderMap::from_iter([(CONTENT_TYPE, kind)]);
+        let (fields, id) = (Fields::new(&request), HeaderValue::from_static("id%1"));
+        let answer = Answer::with_detail(Cause::Maintenance, "zurück\num 14:00", &of(&fields, &id));
+        let field = |name: HeaderName| {
+            let found = answer.fields.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.to_str().unwrap())
+        };
+        assert_eq!((answer.status, answer.body.len()), (200, 0));
+        assert_eq!(field(CONTENT_TYPE), Some("application/grpc"));
+        let message = "zur%C3%BCck%0Aum 14:00 (Pointsman, request id%251)";
+        assert_eq!((field(GRPC_STATUS), field(GRPC_MESSAGE)), (Some("14"), Some(message)));
     }
 }

@@ -8,7 +8,7 @@
 //! `trace_context.rs`, `forwards.rs`, `trailers.rs` and `private.rs` what becomes of fields, `list.rs` reads
 //! the lists in them; `old_client.rs` has what is done for HTTP/1.0; `upgrade.rs`, `streaming.rs` and `grpc.rs`
 //! say what a message means beyond its status, `failure.rs` has the one table from causes to answers and
-//! `answer.rs` writes them. `codec/` reads and writes the bytes of HTTP/1.1. Nothing here moves one.
+//! `answer.rs` writes them, in the form that `form.rs` finds, `page.rs` for people. `codec/` reads and writes the bytes of HTTP/1.1. Nothing here moves one.
 
 pub mod codec;
 pub mod view;
@@ -16,6 +16,8 @@ pub mod fields;
 pub mod list;
 pub mod admission;
 pub mod failure;
+mod form;
+pub mod page;
 pub mod answer;
 pub mod edits;
 pub mod response;

@@ -69,7 +69,7 @@ async fn an_upstream_that_says_nothing_is_a_504_also_after_a_body() {
     let edge = Edge::before(&[("only", &origin)], "timeouts.response = \"200ms\"").await;
     let response = edge.get(&[]).await;
     assert_eq!(response.status, 504);
-    assert_eq!(response.body, "Gateway Timeout: the upstream did not answer in time\n");
+    assert!(response.body.starts_with("Gateway Timeout: the upstream did not answer in time\n"));
     let post = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi";
     assert_eq!(edge.raw(post).await.status, 504);
 }

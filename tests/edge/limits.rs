@@ -103,7 +103,7 @@ async fn a_body_that_comes_too_slowly_is_cut_off_however_steadily() {
     }
     let answer = answer.expect("it is told in time");
     assert_eq!(answer.status, 408);
-    assert_eq!(answer.body, "Request Timeout: the request body did not arrive in time\n");
+    assert!(answer.body.starts_with("Request Timeout: the request body did not arrive in time\n"));
     assert_eq!(count(&edge, "body_rate").await, 1);
     // One that is fast enough may take longer than the grace.
     let mut steady = edge.client().await;

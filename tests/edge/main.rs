@@ -9,6 +9,7 @@ mod activation;
 mod admin;
 mod admin_port;
 mod allocations;
+mod answers;
 mod cli;
 mod cohorts;
 mod config_reload;

@@ -24,7 +24,8 @@ async fn host_and_path_choose_the_service() {
     assert_eq!(to("shop.test", "/apis").await, "shop");
     assert_eq!(to("a.b.test", "/").await, "wild");
     let nowhere = client::get(edge.address, "else.example", "/", &[]).await;
-    assert_eq!((nowhere.status, &*nowhere.body), (404, "Not Found: nothing is served here\n"));
+    assert_eq!(nowhere.status, 404);
+    assert!(nowhere.body.starts_with("Not Found: nothing is served here\n"), "{}", nowhere.body);
 }
 
 #[tokio::test]
@@ -34,10 +35,9 @@ async fn a_pool_without_upstreams_answers_503_in_the_form_asked_for() {
     let path = format!("/v1/services/shop/pools/blue/upstreams/{}/state", blue.address);
     assert_eq!(edge.admin("PUT", &path, r#"{"state": "drain", "force": true}"#).await.0, 200);
     let text = edge.get(&[]).await;
-    assert_eq!(
-        (text.status, &*text.body),
-        (503, "Service Unavailable: no upstream is available\n")
-    );
+    let id = text.fields("x-request-id")[0];
+    let words = "Service Unavailable: no upstream is available\nPointsman, request";
+    assert_eq!((text.status, &text.body), (503, &format!("{words} {id}\n")));
     assert_eq!(text.fields("retry-after"), ["1"]);
     let json = edge.get(&["accept: application/json"]).await;
     assert_eq!(json.fields("content-type"), ["application/problem+json"]);
@@ -74,7 +74,7 @@ async fn an_upstream_that_refuses_connections_is_a_502() {
     let edge = Edge::start(&format!("[services.a.pools]\np.upstreams = [\"{gone}\"]\n")).await;
     let response = edge.get(&[]).await;
     assert_eq!(response.status, 502);
-    assert_eq!(response.body, "Bad Gateway: the upstream could not be reached\n");
+    assert!(response.body.starts_with("Bad Gateway: the upstream could not be reached\n"));
 }
 
 #[tokio::test]

@@ -36,17 +36,17 @@ pub(super) fn request(
 ) -> Result<Bytes, Unfit> {
     let fields = &parts.headers;
     let mut head = Vec::with_capacity(256 + 48 * fields.len());
-    let target = match parts.uri.path_and_query() {
-        Some(target) => target.as_str(),
-        // `OPTIONS *` has no other form here.
-        None if parts.method == Method::OPTIONS => "*",
-        None => return Err(Unfit::Target),
-    };
     let protocol = parts.extensions.get::<Protocol>();
     let method = match (&parts.method, protocol) {
         (&Method::CONNECT, Some(protocol)) if protocol.as_str() == "websocket" => Method::GET,
         (&Method::CONNECT, _) => return Err(Unfit::Connect),
         (method, _) => method.clone(),
+    };
+    let target = match parts.uri.path_and_query() {
+        Some(target) => target.as_str(),
+        // `OPTIONS *` has no other form here.
+        None if parts.method == Method::OPTIONS => "*",
+        None => return Err(Unfit::Target),
     };
     write::request_line(method.as_str().as_bytes(), target.as_bytes(), &mut head);
     if let Some(authority) = parts.uri.authority() {

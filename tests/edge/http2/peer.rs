@@ -10,6 +10,8 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, Response, Version};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::harness::until;
+
 /// A client's connection.
 #[derive(Clone)]
 pub struct Client {
@@ -76,6 +78,12 @@ impl Client {
         send_all(&mut stream, body).await;
         stream.send_data(Bytes::new(), true).unwrap();
         whole(response).await.unwrap()
+    }
+
+    /// Waits until the other end has said that it takes WebSockets.
+    pub async fn takes_websockets(&self) {
+        until("WebSockets are taken", async || self.send.is_extended_connect_protocol_enabled())
+            .await;
     }
 
     /// Whether another request could be sent.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use h2::Reason;
+use h2::ext::Protocol;
 use http::Method;
 
 use super::edge;
@@ -237,4 +238,51 @@ async fn a_stop_says_goodbye_and_serves_what_is_under_way() {
     gate.open();
     assert_eq!(whole(response).await.unwrap().body, b"late");
     assert_eq!(stopping.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_websocket_is_a_tunnel_here_too() {
+    const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\n\
+        upgrade: websocket\r\nsec-websocket-accept: x\r\nsec-websocket-protocol: chat\r\n\r\n";
+    let origin = Origin::always(Reply::Echo(SWITCH.to_vec())).await;
+    let edge = before(&origin).await;
+    let client = Client::connect(edge.address).await;
+    client.takes_websockets().await;
+    let mut request = client.request(Method::CONNECT, "/chat", &[("sec-websocket-version", "13")]);
+    request.extensions_mut().insert(Protocol::from_static("websocket"));
+    let (response, mut stream) = client.begin(request, false).await;
+    let (parts, mut body) = response.await.unwrap().into_parts();
+    assert_eq!(parts.status, 200);
+    assert_eq!(parts.headers["sec-websocket-protocol"], "chat");
+    for name in ["upgrade", "sec-websocket-accept"] {
+        assert!(!parts.headers.contains_key(name), "{:?}", parts.headers);
+    }
+    for word in ["one", "two"] {
+        send_all(&mut stream, word.as_bytes()).await;
+        assert_eq!(body.data().await.unwrap().unwrap(), word);
+    }
+    let head = origin.only().head;
+    assert!(head.starts_with("GET /chat HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("\r\nupgrade: websocket\r\n"), "{head}");
+    assert!(head.contains("\r\nconnection: upgrade\r\n"), "{head}");
+    assert!(!head.contains("transfer-encoding"), "{head}");
+    // A tunnel to anywhere else is not to be had.
+    let request = client.request(Method::CONNECT, "/", &[]);
+    assert_eq!(whole(client.begin(request, true).await.0).await.unwrap().status, 405);
+}
+
+#[tokio::test]
+async fn a_listener_speaks_what_it_says_and_nothing_else() {
+    let origin = Origin::named("a").await;
+    let only = super::HEAD.replace("\"http1\", \"h2\"", "\"h2\"");
+    let edge = Edge::start_file(&format!("{only}{}", shop(&[("only", &origin)], "")), true).await;
+    assert_eq!(Client::connect(edge.address).await.get("/").await.status, 200);
+    let refused = edge.get(&[]).await;
+    assert_eq!(refused.status, 505);
+    assert!(refused.body.contains("only HTTP/2 is spoken here"), "{}", refused.body);
+    until("it is counted", async || {
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        metrics.contains("pointsman_refused_total{reason=\"http1\"} 1")
+    })
+    .await;
 }

@@ -54,7 +54,7 @@ impl Timer {
     }
 
     /// Whether memory is short, so that waits for nothing are.
-    pub(super) fn is_squeezed(&self) -> bool {
+    pub(in crate::wire) fn is_squeezed(&self) -> bool {
         self.stop.squeezed().is_some()
     }
 

@@ -20,6 +20,7 @@ use super::super::h1::client::Client;
 use super::super::h1::request::{self, Then};
 use super::super::h1::timer::Timer;
 use super::super::h1::{Lane, cause_of};
+use super::super::limited::Limit;
 use super::super::socket::Socket;
 use super::heads::{self, Unfit};
 use super::io::Io;
@@ -61,19 +62,31 @@ pub(in crate::wire) async fn serve(lane: &Arc<Lane>, socket: Socket, before: Buf
     });
     let Some(mut connection) = connection.await else { return };
     let peer = Arc::new(peer);
-    let (mut within, mut is_ending) = (limits.header_timeout, false);
+    let (mut within, mut is_ending, mut requests) = (limits.header_timeout, false, 0);
     timer.restart();
     loop {
         match next(&mut connection, &mut timer, within, is_ending).await {
             Next::Request(request, respond) => {
                 within = limits.keepalive;
+                requests += 1;
+                if requests >= limits.requests && !is_ending {
+                    lane.limited.count(Limit::Requests);
+                    connection.graceful_shutdown();
+                    is_ending = true;
+                }
                 let (lane, peer, limits) = (lane.clone(), peer.clone(), limits.clone());
                 tokio::spawn(async move {
                     serve_stream(&lane, *request, respond, &peer, limits).await;
                 });
+                if is_ending {
+                    within = GOODBYE;
+                }
             }
             Next::Ending if is_ending => return,
             Next::Ending => {
+                if requests > 0 && timer.is_squeezed() {
+                    lane.limited.count(Limit::MemoryIdle);
+                }
                 // Those that are on their way are still served.
                 connection.graceful_shutdown();
                 (within, is_ending) = (GOODBYE, true);

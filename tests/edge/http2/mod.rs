@@ -1,5 +1,6 @@
 //! HTTP/2, to clients and to upstreams.
 
+mod limits;
 mod peer;
 mod to_clients;
 mod to_upstreams;

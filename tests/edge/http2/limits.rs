@@ -1,0 +1,59 @@
+//! Limits and refusals of ours, for clients that speak HTTP/2.
+
+use super::peer::Client;
+use super::{HEAD, edge};
+use crate::harness::edge::{shop, shop_at};
+use crate::harness::{Edge, Origin, until};
+
+/// How many connections this limit has ended.
+async fn count(edge: &Edge, reason: &str) -> u64 {
+    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    let name = format!("pointsman_connections_limited_total{{reason=\"{reason}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_call_that_we_answer_ourselves_is_told_in_its_head() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let edge = edge(&shop_at(&[("only", &[gone])], "")).await;
+    let client = Client::connect(edge.address).await;
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    let told = client.post("/shop.Cart/Add", &fields, b"\0\0\0\0\0").await;
+    assert_eq!((told.status, told.body.len(), told.trailers.len()), (200, 0, 0));
+    assert_eq!(told.field("content-type"), Some("application/grpc"));
+    assert_eq!(told.field("grpc-status"), Some("14"));
+    let message = told.field("grpc-message").unwrap();
+    assert!(
+        message.starts_with("the upstream could not be reached (Pointsman, request "),
+        "{message}"
+    );
+    until("it is a failure of its pool", async || {
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        let name = "pointsman_requests_total{service=\"shop\",pool=\"only\",code=\"5xx\"} 1\n";
+        metrics.contains(name)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_says_goodbye_with_its_last_request_and_when_memory_is_short() {
+    let origin = Origin::named("fine").await;
+    let text = |server: &str| {
+        let head = HEAD.replace("workers = 2", &format!("workers = 2\n{server}"));
+        format!("{head}{}", shop(&[("only", &origin)], ""))
+    };
+    let edge = Edge::start_file(&text("client.requests = 3"), false).await;
+    let (last, idle) = (Client::connect(edge.address).await, Client::connect(edge.address).await);
+    for _ in 0..3 {
+        assert!(last.takes_more().await);
+        assert_eq!(last.get("/").await.body, b"fine");
+    }
+    until("the goodbye is here", async || !last.takes_more().await).await;
+    assert_eq!(count(&edge, "requests").await, 1);
+    assert_eq!(idle.get("/").await.body, b"fine");
+    std::fs::write(edge.file(), text("memory.limit = \"1MiB\"")).unwrap();
+    let (status, said) = edge.admin("POST", "/v1/config/reload", "").await;
+    assert_eq!(status, 200, "{said}");
+    until("it is told to go", async || !idle.takes_more().await).await;
+    until("it is counted", async || count(&edge, "memory_idle").await == 1).await;
+}

@@ -1,7 +1,10 @@
 //! HTTP/2, to clients and to upstreams.
 
+mod frames;
 mod limits;
 mod peer;
+mod raw;
+mod spec;
 mod to_clients;
 mod to_upstreams;
 

@@ -1,6 +1,7 @@
 //! The record of who asked for what: a request and its answer in, an event out.
 //!
-//! Each change is told, as whoever may change something may be believed not to flood. Refusals are
+//! Each change is told, and each look at what is secret, as whoever may do that may be believed not to
+//! flood. Refusals are
 //! anybody's, so of those only so many are told, with how many were not: else a stranger could push
 //! out of the list of events what matters.
 
@@ -35,7 +36,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// A change that is asked for; told when this is dropped, be it that nobody has waited.
+    /// A change, or a secret, that is asked for; told when this is dropped, be it that nobody has waited.
     pub fn new(
         events: Arc<Events>,
         what: String,

@@ -178,9 +178,9 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
         refusals.tell(&admin.events, moment(&admin), what, source, Some(&caller), &problem);
         return problem.into_response();
     }
-    let is_change = operation.is_some_and(|operation| operation.is_change);
-    let asked =
-        is_change.then(|| Asked::new(admin.events.clone(), what, service, source, caller.clone()));
+    let is_recorded = operation.is_some_and(|operation| operation.is_recorded);
+    let asked = is_recorded
+        .then(|| Asked::new(admin.events.clone(), what, service, source, caller.clone()));
     parts.extensions.insert(caller);
     let response = match whole(Request::from_parts(parts, body)).await {
         Ok(request) => next.run(request).await,

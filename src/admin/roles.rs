@@ -15,8 +15,8 @@ pub(super) struct Operation {
     /// None for probes, which come without credentials and learn nothing but yes or no.
     pub role: Option<Role>,
     pub scope: Scope,
-    /// Whether something changes: then it is told with its source.
-    pub is_change: bool,
+    /// Whether something changes, or what is secret is given out: then it is told with its source.
+    pub is_recorded: bool,
 }
 
 /// What an operation is about, which decides for tokens that are bound to services.
@@ -38,7 +38,7 @@ const UNKNOWN: Operation = Operation {
     path: "",
     role: Some(Role::Admin),
     scope: Scope::Whole,
-    is_change: true,
+    is_recorded: true,
 };
 
 /// What it takes to ask for this path, as routes name it, by this method.
@@ -49,19 +49,24 @@ pub(super) fn operation(method: &Method, path: &str) -> &'static Operation {
 }
 
 const fn look(path: &'static str, scope: Scope) -> Operation {
-    Operation { method: "GET", path, role: Some(Role::Read), scope, is_change: false }
+    Operation { method: "GET", path, role: Some(Role::Read), scope, is_recorded: false }
 }
 
 const fn of_service(method: &'static str, path: &'static str, role: Role) -> Operation {
-    Operation { method, path, role: Some(role), scope: Scope::Service, is_change: true }
+    Operation { method, path, role: Some(role), scope: Scope::Service, is_recorded: true }
 }
 
-const fn whole(method: &'static str, path: &'static str, role: Role, is_change: bool) -> Operation {
-    Operation { method, path, role: Some(role), scope: Scope::Whole, is_change }
+const fn whole(
+    method: &'static str,
+    path: &'static str,
+    role: Role,
+    is_recorded: bool,
+) -> Operation {
+    Operation { method, path, role: Some(role), scope: Scope::Whole, is_recorded }
 }
 
 const fn probe(path: &'static str) -> Operation {
-    Operation { method: "GET", path, role: None, scope: Scope::None, is_change: false }
+    Operation { method: "GET", path, role: None, scope: Scope::None, is_recorded: false }
 }
 
 #[rustfmt::skip]
@@ -104,9 +109,9 @@ static TABLE: [Operation; 42] = [
     of_service("DELETE", "/v1/services/{service}/pools/{pool}/upstreams/{address}", Role::Deploy),
     whole("PUT", "/v1/flags/{flag}", Role::Shift, true),
     // It has the secret of cohorts.
-    whole("GET", "/v1/store", Role::Admin, false),
+    whole("GET", "/v1/store", Role::Admin, true),
     // The text of a config may have secrets, such as the paths that notices are sent to.
-    whole("GET", "/v1/config", Role::Admin, false),
+    whole("GET", "/v1/config", Role::Admin, true),
     whole("POST", "/v1/config/check", Role::Admin, false),
     whole("POST", "/v1/config/diff", Role::Admin, false),
     whole("POST", "/v1/config/reload", Role::Admin, true),
@@ -145,7 +150,8 @@ mod tests {
         for row in &TABLE {
             let named = row.path.contains("{service}");
             assert_eq!(row.scope == Scope::Service, named, "{}", row.path);
-            assert!(!row.is_change || row.method != "GET", "{}", row.path);
+            let is_secret = row.role == Some(Role::Admin);
+            assert!(!row.is_recorded || row.method != "GET" || is_secret, "{}", row.path);
             assert!(row.role != Some(Role::Read) || row.method == "GET", "{}", row.path);
         }
         assert_eq!(operation(&Method::HEAD, "/metrics"), operation(&Method::GET, "/metrics"));

@@ -281,7 +281,7 @@ pub enum Kind {
         /// How many it has refused since it began to.
         refused: u64,
     },
-    /// Somebody has asked the admin API for a change; what came of it is told besides.
+    /// Somebody has asked the admin API for a change or a secret; what came of it is told besides.
     Asked {
         /// Method and path.
         what: String,

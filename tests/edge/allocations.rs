@@ -55,6 +55,7 @@ fn deciding_allocates_nothing() {
     }
     text.push_str(
         "[services.s]\nsplit = { a = 50, b = 50 }\nsticky = { cookie = \"sid\", own_cookie = true }\n\
+         rate_limit = { requests = 1_000_000, cookie = \"sid\", client_ip = true }\n\
          [services.s.pools]\na.upstreams = [\"10.0.0.1:1\", \"10.0.0.2:1\"]\n\
          b.upstreams = [\"10.0.0.3:1\"]\n\
          [flags.on]\npercent = 100\nservices = \"s\"\n\
@@ -83,6 +84,7 @@ fn deciding_allocates_nothing() {
     let mut draws = Draws::seeded(1);
     let mut decide = |headers| {
         let facts = facts(headers);
+        assert!(snapshot.refuse_by_rate(&facts, now).is_none());
         let decision = snapshot.choose(&facts, Asks::default(), now, &mut draws).unwrap();
         let on = service.flags_on(&facts, decision.made, &mut draws);
         (decision.made.is_some(), service.flags.value(on).unwrap())

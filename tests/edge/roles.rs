@@ -109,6 +109,32 @@ async fn each_role_may_do_what_it_names_and_no_more() {
 }
 
 #[tokio::test]
+async fn the_command_line_says_what_is_lacking_and_changes_nothing() {
+    let house = House::new().await;
+    let run = async |token: &str| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pointsman"));
+        command.args(["flip", "shop", "green", "--admin", &house.edge.admin.to_string()]);
+        if !token.is_empty() {
+            command.args(["--token", token]);
+        }
+        let done = command.output().await.unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    for (token, said) in [
+        ("eye0000000000000000", "needs the role `shift`; the token `eye` has `read`"),
+        ("nobody0000000000000000", "this is no token of this API"),
+        ("", "`--token` or POINTSMAN_TOKEN on the command line"),
+    ] {
+        let (code, told) = run(token).await;
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains(said), "{told}");
+    }
+    assert_eq!(house.edge.get(&[]).await.body, "a");
+    assert_eq!(run("mover0000000000000000").await.0, Some(0));
+    assert_eq!(house.edge.get(&[]).await.body, "b");
+}
+
+#[tokio::test]
 async fn a_token_that_is_bound_to_a_service_sees_and_moves_no_other() {
     let house = House::new().await;
     let none = Value::Null;

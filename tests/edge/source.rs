@@ -294,6 +294,22 @@ fn tests(folder: &Path, found: &mut BTreeSet<String>) {
 }
 
 #[test]
+fn each_class_of_attack_in_the_docs_has_its_tests() {
+    let mut known = BTreeSet::new();
+    ["src", "tests"].iter().for_each(|folder| tests(&root().join(folder), &mut known));
+    let page = fs::read_to_string(root().join("docs/attacks.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).skip(2).collect();
+    assert!(rows.len() >= 20, "{}", rows.len());
+    for row in rows {
+        let named = row.trim_end_matches(" |").rsplit_once("| ").map_or("", |(_, named)| named);
+        for test in named.split(", ") {
+            let test = test.trim_matches('`');
+            assert!(known.contains(test), "docs/attacks.md names no test that is there: {test}");
+        }
+    }
+}
+
+#[test]
 fn each_cannot_in_the_docs_has_its_test() {
     let mut known = BTreeSet::new();
     ["src", "tests"].iter().for_each(|folder| tests(&root().join(folder), &mut known));

@@ -36,7 +36,9 @@ async fn an_upstream_is_added_weighed_and_removed_without_touching_the_others() 
         assert_eq!(edge.get(&[]).await.body, "first");
     }
     let (_, events) = edge.admin("GET", "/v1/events", "").await;
-    let said: Vec<_> = events.as_array().unwrap().iter().map(|event| &event["what"]).collect();
+    let of_upstreams =
+        events.as_array().unwrap().iter().filter(|event| event["kind"] == "upstream");
+    let said: Vec<_> = of_upstreams.map(|event| &event["what"]).collect();
     assert_eq!(said, ["added with weight 100", "weight 100 → 7", "removed"]);
 }
 

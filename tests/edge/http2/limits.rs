@@ -1,6 +1,11 @@
 //! Limits and refusals of ours, for clients that speak HTTP/2.
 
-use super::peer::Client;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+
+use super::peer::{Client, whole};
 use super::{HEAD, edge};
 use crate::harness::edge::{shop, shop_at};
 use crate::harness::{Edge, Origin, until};
@@ -56,4 +61,28 @@ async fn a_connection_says_goodbye_with_its_last_request_and_when_memory_is_shor
     assert_eq!(status, 200, "{said}");
     until("it is told to go", async || !idle.takes_more().await).await;
     until("it is counted", async || count(&edge, "memory_idle").await == 1).await;
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_cut_off_and_takes_no_other_request_with_it() {
+    let origin = Origin::named("fine").await;
+    let rate = "workers = 2\nclient.body_rate = \"1KiB\"\nclient.body_grace = \"300ms\"";
+    let head = HEAD.replace("workers = 2", rate);
+    let edge = Edge::start_file(&format!("{head}{}", shop(&[("only", &origin)], "")), false).await;
+    let client = Client::connect(edge.address).await;
+    let request = client.request(Method::POST, "/", &[]);
+    let (response, mut stream) = client.begin(request, false).await;
+    let told = tokio::spawn(whole(response));
+    for _ in 0..3_000 {
+        if told.is_finished() {
+            break;
+        }
+        // Refused once the other end has had enough.
+        let _ = stream.send_data(Bytes::from_static(b"x"), false);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(told.is_finished(), "it is told in time");
+    assert_eq!(told.await.unwrap().unwrap().status, 408);
+    assert_eq!(client.get("/").await.body, b"fine");
+    assert_eq!(count(&edge, "body_rate").await, 1);
 }

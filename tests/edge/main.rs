@@ -21,6 +21,7 @@ mod examples;
 mod exhausted;
 mod failing;
 mod full_disk;
+mod fuzzed;
 mod hanging_disk;
 mod harness;
 mod headers;

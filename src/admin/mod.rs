@@ -19,6 +19,7 @@ mod services;
 mod slo;
 mod source;
 mod status;
+mod upgrade;
 pub mod wire;
 
 use std::sync::Arc;
@@ -34,7 +35,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Clock;
-use crate::control::Control;
+use crate::control::{Control, Upgrades};
 use crate::events::Events;
 use crate::files::{Files, InForce};
 use crate::history::History;
@@ -57,6 +58,8 @@ pub struct Admin {
     pub published: Arc<Published>,
     /// The way to change it.
     pub control: Control,
+    /// The way to have another process take over.
+    pub upgrades: Upgrades,
     /// The process's own counts.
     pub process: Arc<Process>,
     /// What the pools did lately.
@@ -142,6 +145,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(config::check))
         .routes(routes!(config::diff))
         .routes(routes!(config::reload))
+        .routes(routes!(upgrade::upgrade))
         .split_for_parts()
 }
 

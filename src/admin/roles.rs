@@ -70,7 +70,7 @@ const fn probe(path: &'static str) -> Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 42] = [
+static TABLE: [Operation; 43] = [
     probe("/livez"),
     probe("/readyz"),
     look("/openapi.json", Scope::None),
@@ -115,6 +115,7 @@ static TABLE: [Operation; 42] = [
     whole("POST", "/v1/config/check", Role::Admin, false),
     whole("POST", "/v1/config/diff", Role::Admin, false),
     whole("POST", "/v1/config/reload", Role::Admin, true),
+    whole("POST", "/v1/upgrade", Role::Admin, true),
 ];
 
 #[cfg(test)]

@@ -488,6 +488,13 @@ pub struct ConfigProblem {
     pub help: Option<String>,
 }
 
+/// What an upgrade has come to.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Upgraded {
+    /// The number of the process that serves from now on.
+    pub process: u32,
+}
+
 /// What a reload changed or would change.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Changes {

@@ -102,18 +102,19 @@ pub struct Call<'a> {
     method: Method,
     path: &'a str,
     body: Option<(&'static str, Bytes)>,
+    patience: Duration,
     if_match: Option<u64>,
 }
 
 impl<'a> Call<'a> {
     /// Reads.
     pub fn get(path: &'a str) -> Call<'a> {
-        Call { method: Method::GET, path, body: None, if_match: None }
+        Call { method: Method::GET, path, body: None, patience: PATIENCE, if_match: None }
     }
 
     /// Takes away.
     pub fn delete(path: &'a str) -> Call<'a> {
-        Call { method: Method::DELETE, path, body: None, if_match: None }
+        Call { method: Method::DELETE, path, body: None, patience: PATIENCE, if_match: None }
     }
 
     /// Changes, with a JSON body.
@@ -121,13 +122,19 @@ impl<'a> Call<'a> {
         // The wire types are plain structs with text keys, which always serialize.
         let body = serde_json::to_vec(body).unwrap_or_default();
         let body = Some(("application/json", body.into()));
-        Call { method, path, body, if_match: None }
+        Call { method, path, body, patience: PATIENCE, if_match: None }
     }
 
     /// Sends a config's text, or nothing.
     pub fn config(path: &'a str, text: Option<String>) -> Call<'a> {
         let body = text.map(|text| ("application/toml", text.into()));
-        Call { method: Method::POST, path, body, if_match: None }
+        Call { method: Method::POST, path, body, patience: PATIENCE, if_match: None }
+    }
+
+    /// Waits so long for the answer.
+    pub fn within(mut self, patience: Duration) -> Call<'a> {
+        self.patience = patience;
+        self
     }
 
     /// Only if this is still the newest revision.
@@ -203,7 +210,7 @@ impl Api<'_> {
             (None, Some(file)) => Some(token_in(file)?),
             (None, None) => None,
         };
-        let token = token.as_deref();
+        let (token, patience) = (token.as_deref(), call.patience);
         let sent = async {
             match address.strip_prefix("unix:") {
                 Some(path) => {
@@ -218,13 +225,13 @@ impl Api<'_> {
             }
         };
         let unreachable = |error: String| ApiError::Unreachable { address: address.clone(), error };
-        match timeout(PATIENCE, sent).await {
+        match timeout(patience, sent).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => match error.downcast::<std::io::Error>() {
                 Ok(error) => Err(unreachable(error.to_string())),
                 Err(error) => Err(self.strange(error)),
             },
-            Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(unreachable(format!("no answer within {} s", patience.as_secs()))),
         }
     }
 

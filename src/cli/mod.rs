@@ -34,6 +34,7 @@ mod status;
 mod store;
 mod table;
 mod terminal;
+mod upgrade;
 mod upstream;
 
 use std::collections::VecDeque;
@@ -111,6 +112,7 @@ enum Verb {
     Events(events::Events),
     /// Read the config file again.
     Reload(reload::Reload),
+    Upgrade(upgrade::Upgrade),
     /// Show what reading a config file would change.
     Diff(diff::Diff),
     /// Take what a proxy remembers out as JSON, or put it back in.
@@ -246,6 +248,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Mirror(verb) => block_on(verb.run()),
         Verb::Events(verb) => block_on(verb.run()),
         Verb::Reload(verb) => block_on(verb.run()),
+        Verb::Upgrade(verb) => block_on(verb.run()),
         Verb::Diff(verb) => block_on(verb.run()),
         Verb::Completions(verb) => verb.run(),
     };

@@ -13,7 +13,7 @@ use crate::config::ListenAddress;
 use crate::files::{FileError, Source};
 use crate::server::inherit::Inherited;
 use crate::server::signals::Signals;
-use crate::server::{Options, Server, StartError, supervisor};
+use crate::server::{Options, Over, Server, StartError, supervisor};
 
 /// Run the proxy with a config file.
 ///
@@ -62,15 +62,34 @@ pub(super) async fn start(options: Options, inherited: Inherited) -> anyhow::Res
     }
 }
 
+/// Lets connections end, now that another process serves.
+async fn leave(server: Server, mut signals: Signals) -> anyhow::Result<Ending> {
+    tracing::info!("another process serves; who is connected here has its time to end");
+    tokio::select! {
+        left = server.leave() => match left {
+            0 => tracing::info!("all connections have ended"),
+            left => tracing::warn!(connections = left, "ended before all connections had"),
+        },
+        () = signals.again() => tracing::warn!("told to stop: ended at once"),
+    }
+    Ok(Ending::Done)
+}
+
 /// Serves until a signal, then drains. It is an error if a part ends by itself: whoever looks after
 /// the process starts it again.
 pub(super) async fn serve(mut server: Server, mut signals: Signals) -> anyhow::Result<Ending> {
     tracing::info!(admin = %server.admin_address(), "ready");
     supervisor::ready();
     let control = server.control().clone();
-    let died = tokio::select! {
-        () = signals.until_told_to_stop(&control) => None,
-        part = server.part_ended() => Some(part),
+    let upgrades = server.upgrades().clone();
+    let over = tokio::select! {
+        () = signals.until_told_to_stop(&control, &upgrades) => None,
+        over = server.over() => Some(over),
+    };
+    let died = match over {
+        None => None,
+        Some(Over::Part(part)) => Some(part),
+        Some(Over::Succeeded) => return leave(server, signals).await,
     };
     tracing::info!("stopping; who has connected is answered first");
     supervisor::stopping();

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::commits::{Batch, Commits};
+use super::handing::Turn;
 use super::page::PageWriter;
 use super::reload::{Reading, Reloading, read};
 use super::tasks::run_task;
@@ -33,7 +35,7 @@ const TICK: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How long a process that stops waits for the disk.
-const LAST: Duration = Duration::from_secs(2);
+pub(super) const LAST: Duration = Duration::from_secs(2);
 
 /// What the controller is connected to.
 pub struct Wiring<L> {
@@ -71,8 +73,13 @@ type Reply = oneshot::Sender<Result<Granted, Refused>>;
 pub struct Controller<L: Listening> {
     pub(super) wiring: Wiring<L>,
     pub(super) orders: Orders,
-    commits: Commits,
+    /// None while the store is another's.
+    pub(super) commits: Option<Commits>,
     page: PageWriter,
+    /// Whose turn it is to decide.
+    pub(super) turn: Turn,
+    /// What takes a while, for rollouts.
+    pub(super) tasks: JoinSet<()>,
     /// The state that was shown last; at first none was.
     shown: State,
     replies: HashMap<Ticket, Reply>,
@@ -93,8 +100,10 @@ impl<L: Listening> Controller<L> {
         Controller {
             wiring,
             orders,
-            commits,
+            commits: Some(commits),
             page,
+            turn: Turn::default(),
+            tasks: JoinSet::new(),
             shown: State::default(),
             replies: HashMap::new(),
             reloading: None,
@@ -116,13 +125,16 @@ impl<L: Listening> Controller<L> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let told = loop {
             let (waits, looks) = (self.orders.is_waiting(), self.orders.is_looking());
+            let patience = self.patience();
             tokio::select! {
                 command = commands.0.recv() => match command {
                     Some(Command::Stop { reply }) => break Some(reply),
-                    Some(command) => self.take(command).await,
+                    Some(Command::Handing(handing)) => self.on_handing(handing).await,
+                    Some(command) if self.decides() => self.take(command),
+                    Some(command) => self.wait_or_refuse(command),
                     None => break None,
                 },
-                stored = self.commits.stored() => match stored {
+                stored = stored(&mut self.commits) => match stored {
                     Some(stored) => self.on_stored(stored),
                     // Whoever waits is told that it stops. Nothing more can be promised.
                     None => return Some("the thread that stores"),
@@ -131,6 +143,13 @@ impl<L: Listening> Controller<L> {
                 read = read(&mut self.reading), if self.reading.is_some() => self.on_read(read),
                 _ = tick.tick() => self.tick(),
                 _ = sleep(LOOK), if waits || looks => {}
+                () = sleep(patience.unwrap_or_default()), if patience.is_some() => {
+                    self.refuse_waiting();
+                }
+            }
+            if !self.decides() {
+                self.settle();
+                continue;
             }
             if waits {
                 self.orders.on_time(self.now());
@@ -150,7 +169,10 @@ impl<L: Listening> Controller<L> {
         self.store_the_rest().await;
         let Controller { commits, replies, reloads, .. } = self;
         drop((replies, reloads));
-        if timeout(LAST, commits.end()).await.is_err() {
+        let ended = commits.map(|commits| timeout(LAST, commits.end()));
+        if let Some(ended) = ended
+            && ended.await.is_err()
+        {
             tracing::error!("the store is held until the process has ended: its disk hangs");
         }
         // Who has asked for it may have been told twice, and waits no more.
@@ -158,7 +180,7 @@ impl<L: Listening> Controller<L> {
         None
     }
 
-    async fn take(&mut self, command: Command) {
+    pub(super) fn take(&mut self, command: Command) {
         self.wiring.process.update(|gauges| gauges.commands += 1);
         let (snapshot, now) = (self.wiring.published.load(), self.now());
         match command {
@@ -171,8 +193,8 @@ impl<L: Listening> Controller<L> {
                 self.orders.on_done(&service, rollout, task, result, &snapshot, now);
             }
             Command::Resolved(resolved) => self.orders.resolve(resolved),
-            // It ends the loop that takes commands.
-            Command::Stop { .. } => {}
+            // What ends the loop that takes commands, and what is no matter of decisions.
+            Command::Stop { .. } | Command::Handing(_) => {}
         }
     }
 
@@ -181,6 +203,10 @@ impl<L: Listening> Controller<L> {
     }
 
     fn tick(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        if !self.decides() {
+            return;
+        }
         let snapshot = self.wiring.published.load();
         self.orders.tick(&snapshot, self.now());
         self.is_time = true;
@@ -197,6 +223,9 @@ impl<L: Listening> Controller<L> {
             (true, true) => Counts::Go,
             (true, false) => Counts::GoWithEvents,
         };
+        if self.commits.is_none() {
+            return;
+        }
         let Some(changes) = self.orders.next_write(counts, now) else { return };
         self.is_time = false;
         self.handed = fresh.last().map(|entry| entry.number);
@@ -204,7 +233,9 @@ impl<L: Listening> Controller<L> {
         let unsaid =
             self.orders.events_in_hands().map(|event| self.wiring.events.unnumbered(event));
         let events = said.chain(unsaid).collect();
-        self.commits.hand(Batch { changes, events });
+        if let Some(commits) = &self.commits {
+            commits.hand(Batch { changes, events });
+        }
     }
 
     fn on_stored(&mut self, stored: Result<(), String>) {
@@ -223,6 +254,9 @@ impl<L: Listening> Controller<L> {
 
     /// Stores what a process that ends must not lose, as long as the disk answers.
     async fn store_the_rest(&mut self) {
+        if self.commits.is_none() {
+            return;
+        }
         let snapshot = self.wiring.published.load();
         self.orders.save_budgets(&snapshot, self.now());
         if timeout(LAST, self.store_all()).await.is_err() {
@@ -231,20 +265,21 @@ impl<L: Listening> Controller<L> {
         self.settle();
     }
 
-    async fn store_all(&mut self) {
+    /// Whether all was stored.
+    pub(super) async fn store_all(&mut self) -> bool {
         loop {
             self.settle();
             self.is_time = true;
             self.hand_over();
             // What else waits, for a connect check, is not told to the disk any more.
             if !self.orders.awaits_disk() {
-                break;
+                return true;
             }
-            let Some(stored) = self.commits.stored().await else { break };
+            let Some(stored) = stored(&mut self.commits).await else { return false };
             let is_stored = stored.is_ok();
             self.on_stored(stored);
             if !is_stored {
-                break;
+                return false;
             }
         }
     }
@@ -335,12 +370,12 @@ impl<L: Listening> Controller<L> {
     }
 
     /// Begins a task of a rollout beside; its end comes back as a command.
-    fn begin(&self, rollout: Rollout, task: Task) {
+    fn begin(&mut self, rollout: Rollout, task: Task) {
         let (caller, control) = (self.wiring.caller.clone(), self.wiring.control.clone());
         let snapshot: Arc<Snapshot> = self.wiring.published.load();
         let by = (self.orders.config().clone(), self.wiring.events.who(&snapshot));
         let work = run_task(caller, rollout.clone(), task.clone(), snapshot, by);
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let result = work.await;
             control.done(rollout.service, rollout.id, task, result).await;
         });
@@ -357,5 +392,13 @@ impl<L: Listening> Controller<L> {
             *in_force = Arc::new(InForce { config, text, changed });
             true
         });
+    }
+}
+
+/// The answer of the disk; none ever comes while the store is another's.
+async fn stored(commits: &mut Option<Commits>) -> Option<Result<(), String>> {
+    match commits {
+        Some(commits) => commits.stored().await,
+        None => std::future::pending().await,
     }
 }

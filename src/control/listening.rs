@@ -4,6 +4,7 @@
 //! that is refused half-way has changed nothing.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::config::{ListenAddress, Listener};
@@ -19,6 +20,12 @@ pub trait Listening: Send + 'static {
 
     /// Accepts on what was prepared and no longer on what is not wanted.
     fn commit(&mut self, prepared: Self::Prepared);
+
+    /// The sockets that are ours, once more, for another process.
+    fn descriptors(&self) -> io::Result<Vec<OwnedFd>>;
+
+    /// From now on another process accepts there too, and goes on when this one does not.
+    fn hand_on(&self);
 
     /// Accepts what has come so far and then stops accepting everywhere.
     fn stop(&mut self) -> impl Future<Output = ()> + Send;

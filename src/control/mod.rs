@@ -9,11 +9,14 @@
 
 mod commits;
 mod controller;
+mod handing;
 mod listening;
 mod page;
 mod reload;
 mod tasks;
+mod upgrades;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -22,12 +25,15 @@ use crate::config::Change;
 use crate::orders::{By, Made, Order, Refused, Stored};
 use crate::rollout::{Finished, Task, TaskError};
 use crate::snapshot::Resolved;
+use crate::state::Change as StateChange;
+use handing::Handing;
 
 pub use commits::Commits;
 pub use controller::{Controller, Wiring};
 pub use listening::{BindError, Listening};
 pub use page::PageWriter;
 pub use reload::ReloadError;
+pub use upgrades::{NotUpgraded, Upgrades, Wish, upgrades};
 
 /// Commands waiting at once. More mean a caller in a loop; it then waits its turn.
 const QUEUE: usize = 64;
@@ -39,6 +45,7 @@ pub(crate) enum Command {
     Reload { by: By, cause: Cause, reply: oneshot::Sender<Result<Vec<Change>, ReloadError>> },
     Done { service: Arc<str>, rollout: u64, task: Task, result: Result<Finished, TaskError> },
     Resolved(Resolved),
+    Handing(Handing),
     Stop { reply: oneshot::Sender<()> },
 }
 
@@ -113,6 +120,36 @@ impl Control {
     pub async fn resolved(&self, resolved: Resolved) {
         // A controller that is gone needs no names.
         let _ = self.0.send(Command::Resolved(resolved)).await;
+    }
+
+    /// The listeners, for another process; until they are taken back, none comes or goes.
+    pub async fn pass_on(&self) -> std::io::Result<Vec<OwnedFd>> {
+        let passed = self.ask(|reply| Command::Handing(Handing::PassOn { reply })).await;
+        passed.unwrap_or_else(|| Err(std::io::Error::other("the process is stopping")))
+    }
+
+    /// Stores what there is and gives the store back; whether it is free. From then on nothing is decided
+    /// until [`Control::take_back`].
+    pub async fn give_up(&self) -> bool {
+        self.ask(|reply| Command::Handing(Handing::GiveUp { reply })).await.unwrap_or(false)
+    }
+
+    /// Goes on as before; with this way to the store, if it was given back.
+    pub async fn take_back(&self, commits: Option<Commits>) {
+        // A controller that is gone has nothing to go on with.
+        let _ = self.0.send(Command::Handing(Handing::TakeBack { commits })).await;
+    }
+
+    /// Another process serves: stops accepting, without closing what that one has, and takes no orders any
+    /// more.
+    pub async fn leave(&self) {
+        // A controller that is gone has left.
+        let _ = self.ask(|reply| Command::Handing(Handing::Leave { reply })).await;
+    }
+
+    /// Takes in what that process has decided since.
+    pub async fn follow(&self, changes: Vec<StateChange>) {
+        let _ = self.0.send(Command::Handing(Handing::Follow(changes))).await;
     }
 
     /// Stops accepting connections and taking orders, stores what is left and gives the store back.

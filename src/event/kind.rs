@@ -196,6 +196,16 @@ pub enum Kind {
         /// How many descriptors it may have.
         limit: usize,
     },
+    /// Another process has taken the place of the one before.
+    Upgraded {
+        /// Its version.
+        version: &'static str,
+    },
+    /// Another process was to take over and does not: this one goes on.
+    UpgradeRefused {
+        /// Why.
+        why: String,
+    },
     /// A part of the process that must not end has ended.
     PartEnded {
         /// Which.
@@ -359,6 +369,7 @@ impl Kind {
             | Kind::MemoryShort { .. }
             | Kind::MemoryEnough
             | Kind::PartEnded { .. } => "process",
+            Kind::Upgraded { .. } | Kind::UpgradeRefused { .. } => "upgrade",
             Kind::OrdersKept { .. } | Kind::OrdersBack { .. } | Kind::OrdersForgotten { .. } => {
                 "orders"
             }
@@ -393,6 +404,7 @@ impl Kind {
             Kind::Exhausted { .. } => "means".into(),
             Kind::MemoryShort { .. } | Kind::MemoryEnough => "memory".into(),
             Kind::PartEnded { part } => format!("part {part}"),
+            Kind::Upgraded { .. } | Kind::UpgradeRefused { .. } => "upgrade".into(),
             Kind::OrdersKept { part, .. }
             | Kind::OrdersBack { part, .. }
             | Kind::OrdersForgotten { part, .. } => format!("orders of {part}"),
@@ -487,6 +499,8 @@ impl Kind {
             Kind::StoreWorks => "store-works",
             Kind::Exhausted { .. } => "exhausted",
             Kind::PartEnded { .. } => "part-ended",
+            Kind::Upgraded { .. } => "upgraded",
+            Kind::UpgradeRefused { .. } => "upgrade-refused",
             Kind::ServiceAdded => "service-added",
             Kind::ServiceRemoved => "service-removed",
             Kind::NameFails { .. } => "name-fails",
@@ -530,6 +544,8 @@ impl Kind {
             Kind::RemovalWaits { what } => what.clone(),
             Kind::ReloadRefused { at_fault, .. } => at_fault.clone(),
             Kind::PartEnded { part } => part.clone(),
+            Kind::Upgraded { version } => version.to_string(),
+            Kind::UpgradeRefused { why } => why.clone(),
             Kind::Reloaded { changes, all } => format!("{all} {}", changes.join("; ")),
             Kind::LimitBites { route, .. } | Kind::LimitRests { route, .. } => {
                 route.clone().unwrap_or_default()
@@ -583,6 +599,7 @@ impl Kind {
             | Kind::Removed
             | Kind::BreakerOrdered(BreakerOrder::Auto | BreakerOrder::Closed)
             | Kind::Accepts
+            | Kind::Upgraded { .. }
             | Kind::ServiceAdded
             | Kind::ServiceRemoved
             | Kind::NameResolves
@@ -629,6 +646,7 @@ impl Kind {
             | Kind::StartedDespite { .. }
             | Kind::OrdersKept { .. }
             | Kind::TurnedAway { .. }
+            | Kind::UpgradeRefused { .. }
             | Kind::ReloadRefused { .. } => Severity::Medium,
             // Somebody believes that it is in force.
             Kind::RemovalWaits { .. }
@@ -667,7 +685,7 @@ impl Kind {
                 Weight::Failure => Some(format!("pointsman rollout report {service}")),
             },
             Kind::RemovalWaits { .. } => Some("pointsman diff".into()),
-            Kind::TurnedAway { .. } => None,
+            Kind::TurnedAway { .. } | Kind::UpgradeRefused { .. } => None,
             Kind::ReloadRefused { file, .. } => {
                 file.as_ref().map(|file| format!("pointsman check {file}"))
             }

@@ -98,6 +98,10 @@ impl Display for Kind {
                 f,
                 "a part of the process has ended that must not ({part}); it stops, to be started again"
             ),
+            Kind::Upgraded { version } => {
+                write!(f, "version {version} serves, without a connection lost")
+            }
+            Kind::UpgradeRefused { why } => write!(f, "no upgrade, all goes on as before: {why}"),
             Kind::StoreWorks => f.write_str("the store can be written again"),
             Kind::ServiceAdded => f.write_str("the service is new"),
             Kind::ServiceRemoved => f.write_str("the service is not served any more"),

@@ -257,7 +257,7 @@ impl Exchange {
         let now = self.now();
         match (refusal.why, &service.mode) {
             // Nobody would ever let it in.
-            (Why::Held, _) if self.published.winds_down() => None,
+            (Why::Held, _) if self.published.lets_go() => None,
             (Why::Held, Mode::Hold { most, until }) => {
                 Some(Bounds { most: *most, left: until.elapsed_since(now) + GRACE })
             }

@@ -222,6 +222,12 @@ impl Orders {
         }
     }
 
+    /// Takes in what another process has decided and stored: this one only serves who is still here.
+    pub fn follow(&mut self, changes: &[Change], snapshot: &Snapshot, now: Now) {
+        self.base.apply_all(changes);
+        self.settle(snapshot, Vec::new(), now);
+    }
+
     /// Looks at what has waited long enough.
     pub fn on_time(&mut self, now: Now) {
         let waited = |since: Instant| now.instant.saturating_duration_since(since);

@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
@@ -36,14 +36,23 @@ const STILL: Duration = Duration::from_secs(60);
 /// How much of what comes and goes is held, in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// Serves `router` to whoever connects, `most` at once; more stand in the socket's queue until one of
-/// those ends.
-pub async fn serve(bound: Bound, router: Router, most: usize, tally: Arc<ListenerTally>) {
-    let places = Arc::new(Semaphore::new(most.max(1)));
+/// Serves `router` to whoever connects, as many at once as there are places; more stand in the socket's queue
+/// until one of those ends. Once it `leaves`, another process has the socket.
+pub async fn serve(
+    bound: Arc<Bound>,
+    router: Router,
+    places: Arc<Semaphore>,
+    tally: Arc<ListenerTally>,
+    mut leaves: watch::Receiver<bool>,
+) {
     loop {
         // They are never closed.
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let socket = match bound.accept().await {
+        let accepted = tokio::select! {
+            accepted = bound.accept() => accepted,
+            _ = leaves.wait_for(|leaves| *leaves) => break,
+        };
+        let socket = match accepted {
             Ok(socket) => socket,
             Err(error) => {
                 if is_exhaustion(&error) {
@@ -75,6 +84,9 @@ pub async fn serve(bound: Bound, router: Router, most: usize, tally: Arc<Listene
             }
         });
     }
+    bound.hand_on();
+    drop((bound, leaves));
+    std::future::pending().await
 }
 
 async fn converse(

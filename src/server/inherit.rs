@@ -7,17 +7,18 @@
 //! adds one: nobody could bind the address beside it.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use listenfd::ListenFd;
 use nix::libc::{AF_UNIX, SOCK_STREAM};
 use socket2::SockRef;
 
 use super::socket::{Bound, Held};
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, Listener};
 use crate::control::BindError;
 
 /// The name of a predecessor's own sockets.
@@ -37,6 +38,8 @@ pub struct Inherited {
     /// Whether the predecessor goes on with its sockets.
     shared: Held,
     way: Mutex<Option<UnixStream>>,
+    /// What was bound before it was wanted.
+    secured: Mutex<Vec<(ListenAddress, Bound)>>,
     /// What cannot be listened on, and why: said once there is a log.
     useless: Vec<String>,
 }
@@ -84,12 +87,17 @@ impl Inherited {
             }
         }
         let shared = Arc::new(AtomicBool::new(way.is_some()));
-        Inherited { passed: Mutex::new(passed), shared, way: Mutex::new(way), useless }
+        let (passed, way) = (Mutex::new(passed), Mutex::new(way));
+        Inherited { passed, shared, way, secured: Mutex::default(), useless }
     }
 
     /// The socket at this address, if one was passed. Must run within a runtime.
     pub fn take(&self, address: &ListenAddress) -> Option<Result<Bound, BindError>> {
-        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut secured = self.secured.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = secured.iter().position(|(secured, _)| secured == address) {
+            return Some(Ok(secured.swap_remove(at).1));
+        }
+        let mut passed = self.passed();
         let at = passed.iter().position(|passed| passed.is_at(address))?;
         let bound = match passed[at].name == OWN {
             true => passed.swap_remove(at).socket.bound(self.shared.clone()),
@@ -103,7 +111,7 @@ impl Inherited {
         for what in &self.useless {
             tracing::warn!("closed, for it is no socket that accepts: {what}");
         }
-        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut passed = self.passed();
         for Passed { address, name, .. } in passed.iter().filter(|passed| !passed.is_wanted) {
             let what = match name == OWN {
                 true => {
@@ -114,6 +122,40 @@ impl Inherited {
             tracing::warn!(%address, name, "{what}");
         }
         passed.retain(|passed| passed.name != OWN);
+    }
+
+    /// Binds these where nobody has passed a socket, so that each is there when it is wanted. Must run within
+    /// a runtime.
+    pub fn secure(&self, listeners: &[Listener]) -> Result<(), BindError> {
+        for Listener { address, .. } in listeners {
+            // Port 0 is another one each time.
+            let is_any = matches!(address, ListenAddress::Tcp(socket) if socket.port() == 0);
+            let is_passed = || self.passed().iter().any(|passed| passed.is_at(address));
+            if !is_any && !is_passed() {
+                let bound = Bound::to(address)?;
+                let mut secured = self.secured.lock().unwrap_or_else(PoisonError::into_inner);
+                secured.push((address.clone(), bound));
+            }
+        }
+        Ok(())
+    }
+
+    /// What somebody else than a process before us holds, by name, once more.
+    pub fn held(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let passed = self.passed();
+        let held = passed.iter().filter(|passed| passed.name != OWN);
+        let again = held.map(|Passed { name, socket, .. }| {
+            let socket = match socket {
+                Listening::Tcp(tcp) => tcp.as_fd().try_clone_to_owned(),
+                Listening::Unix(unix, _) => unix.as_fd().try_clone_to_owned(),
+            };
+            socket.map(|socket| (name.clone(), socket))
+        });
+        again.collect()
+    }
+
+    fn passed(&self) -> MutexGuard<'_, Vec<Passed>> {
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The way to the predecessor, if there is one; asked for once.

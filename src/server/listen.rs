@@ -6,6 +6,8 @@
 //! accepting on it and nothing else, and whoever had connected before is served.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -177,6 +179,15 @@ impl<S: Serve> Listening for Listeners<S> {
         }
     }
 
+    fn descriptors(&self) -> io::Result<Vec<OwnedFd>> {
+        let ours = self.running.values().map(|running| &running.door.bound);
+        ours.filter(|bound| !bound.is_held()).map(|bound| bound.descriptor()).collect()
+    }
+
+    fn hand_on(&self) {
+        self.running.values().for_each(|running| running.door.bound.hand_on());
+    }
+
     async fn stop(&mut self) {
         let mut closing = JoinSet::new();
         for running in std::mem::take(&mut self.running).into_values() {
@@ -289,8 +300,6 @@ impl Drop for Counted {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;

@@ -9,6 +9,7 @@ mod admin_port;
 pub mod clock;
 pub mod descriptors;
 pub mod inherit;
+mod leaving;
 pub mod listen;
 mod memory;
 mod parts;
@@ -16,15 +17,16 @@ mod shortage;
 pub mod signals;
 pub mod socket;
 pub mod supervisor;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::admin::{self, Admin};
@@ -32,7 +34,7 @@ use crate::clock::Clock;
 use crate::config::{AdminPlace, Config, ListenAddress};
 use crate::control::{
     self, BindError, Cause, Commits, Control, Controller, Listening, PageWriter, ReloadError,
-    Wiring,
+    Upgrades, Wiring,
 };
 use crate::event::{Event, Kind, Subject};
 use crate::events::{Events, tell_states};
@@ -55,11 +57,14 @@ use crate::wire::readers::Readers;
 use crate::wire::stop::Bounds;
 use descriptors::Shares;
 use inherit::Inherited;
+pub use leaving::Over;
+use leaving::{AdminDoor, upgrade_on_wish};
 use listen::Listeners;
 use memory::watch_memory;
-use parts::{Parts, Workers, ended, start_beside};
+use parts::{Parts, Workers, ended, on_duty, start_beside};
 use shortage::watch_shortage;
 use socket::Bound;
+use upgrade::{Binary, Predecessor, Successor, Upgrade};
 
 /// How long a start waits for names: those that take longer come in when they come.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
@@ -102,6 +107,9 @@ pub enum StartError {
     /// What was remembered cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The process that was to be taken over from has ended before it could be.
+    #[error("the process that was to give its place has ended before it did")]
+    Left,
     /// The system refuses threads, memory or random numbers.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -120,6 +128,11 @@ pub struct Server {
     is_stopping: Arc<AtomicBool>,
     events: Arc<Events>,
     notifier: Arc<Notifier>,
+    upgrades: Upgrades,
+    /// Comes once another process has taken over.
+    succeeded: oneshot::Receiver<Successor>,
+    successor: Option<Successor>,
+    admin_door: AdminDoor,
     /// What must not end before the process does.
     parts: Parts,
     /// The threads that do one thing beside; each ends with its sender.
@@ -141,19 +154,41 @@ impl Server {
         Server::start_with(options, inherited, None).await
     }
 
-    /// As [`Server::start_on`], with changes stored by this, if it is given.
+    /// As [`Server::start_on`], with changes stored by this, if it is given. A process that is to be taken
+    /// over from is told if that fails.
     async fn start_with(
         options: Options,
         inherited: Arc<Inherited>,
         commits: Option<Commits>,
     ) -> Result<Server, StartError> {
+        let mut predecessor = inherited.take_way().map(Predecessor::over).transpose()?;
+        let started = Server::start_after(options, inherited, commits, &mut predecessor).await;
+        if let (Err(error), Some(predecessor)) = (&started, &mut predecessor) {
+            predecessor.refuse(&error.to_string()).await;
+        }
+        started
+    }
+
+    async fn start_after(
+        options: Options,
+        inherited: Arc<Inherited>,
+        commits: Option<Commits>,
+        predecessor: &mut Option<Predecessor>,
+    ) -> Result<Server, StartError> {
+        // Before anybody can take us for ready and put another program in its place.
+        let binary = Binary::of_process().ok();
         let clock = clock::system();
         let files = Arc::new(Files::of(options.source));
         if let Some(instead) = &options.admin {
             files.set_admin(AdminPlace::Instead(instead.clone()));
         }
         let Loaded { mut config, text } = files.load().await?;
-        let store = Arc::new(open_store(files.source(), &config)?);
+        let folder = state_dir(files.source(), &config);
+        // The one before has it for now, if there is one.
+        let store = match predecessor {
+            None => Some(open_store(folder.as_deref())?),
+            Some(_) => None,
+        };
         let admin_address = config.admin.address.clone();
         if config.admin.tokens.is_none() && !admin_address.is_local() {
             return Err(StartError::Open(admin_address));
@@ -177,19 +212,36 @@ impl Server {
         if timeout(FIRST_LOOK_UP, resolver.look_up(&config)).await.is_err() {
             tracing::warn!("some names have not resolved yet; their upstreams join when they do");
         }
+        let mut yours = None;
+        if let Some(predecessor) = predecessor {
+            inherited.secure(&config.listeners)?;
+            yours = Some(predecessor.prepared().await.ok_or(StartError::Left)?);
+        }
+        let store = match store {
+            Some(store) => store,
+            None => open_store(folder.as_deref())?,
+        };
+        let store = Arc::new(store);
         store.secret(|| clock::secret().map(|secret| secret.0))?;
         let now = clock.unix_seconds();
         let stored = store.events()?;
         let moment = Now { instant: clock.now(), wall: clock.wall_time() };
         let (mut orders, edits) =
             Orders::open(store.recall()?, config.clone(), resolver.known().clone(), moment);
-        // A start that finds everything as it was has nothing to write.
-        if !edits.is_empty() {
-            store.commit(&edits, &[])?;
+        // A start that finds everything as it was has nothing to write. What another process may have to go
+        // on from stays as it is; but that something can be written is found before that one has gone.
+        match predecessor {
+            None if edits.is_empty() => {}
+            None => store.commit(&edits, &[])?,
+            Some(_) => store.commit(&[], &[])?,
         }
         let first = orders.build(None, moment);
         let (page, unstored) = open_page(files.source(), &config)?;
         orders.heed(&unstored, &first, moment);
+        if let Some(yours) = &yours {
+            first.take_over(&yours.carried, first.moment(clock.now()));
+            first.count(&yours.counted);
+        }
         let published = Arc::new(Published::of(Arc::new(first)));
 
         let process = Arc::new(Process::default());
@@ -219,14 +271,29 @@ impl Server {
             Listeners::new(clients.clone(), workers.handle.clone(), inherited.clone());
         let prepared = listeners.prepare(&config.listeners)?;
         inherited.tell_unwanted();
+        if let Some(predecessor) = predecessor {
+            predecessor.ready().await;
+            inherited.claim();
+        }
         listeners.commit(prepared);
+        if let Some(predecessor) = predecessor {
+            predecessor.serving().await;
+            // Not stored, it is found anew by the next start.
+            if let Err(error) = store.commit(&edits, &[]) {
+                tracing::error!(%error, "what the file changes is in force and not stored");
+            }
+        }
         process.set_listeners(listeners.tallies());
         let (addresses, open) = (listeners.addresses(), listeners.open());
 
         // A thousand upstreams mean thousands of wake-ups a second, which cost half as much where
         // none of them crosses a thread.
         let checks = Arc::new(Notify::new());
-        let probe = probe::run(published.clone(), clock, checks.clone());
+        let (duty, ours) = watch::channel(true);
+        let probe = {
+            let (published, checks) = (published.clone(), checks.clone());
+            on_duty(ours.clone(), move || probe::run(published.clone(), clock, checks.clone()))
+        };
         let (probes, probes_end) = start_beside("probes", probe)?;
         let (copies, copies_end) =
             start_beside("copies", send_copies(copies, published.clone(), clock))?;
@@ -240,7 +307,7 @@ impl Server {
         let events = Arc::new(events);
         let commits = match commits {
             Some(commits) => commits,
-            None => Commits::start(store)?,
+            None => Commits::start(store.clone())?,
         };
         let wiring = Wiring {
             published: published.clone(),
@@ -257,10 +324,14 @@ impl Server {
             is_admin_local: admin_address.is_local(),
             clock,
         };
+        // Whoever else has it keeps it from being given back.
+        drop(store);
         let controller = Controller::new(wiring, orders, commits, page);
+        let (upgrades, wishes) = control::upgrades();
         let admin = Admin {
             published: published.clone(),
             control: control.clone(),
+            upgrades: upgrades.clone(),
             process: process.clone(),
             history: history.clone(),
             events: events.clone(),
@@ -280,14 +351,49 @@ impl Server {
         let names = resolve(resolver, in_force, control.clone(), events.clone(), process.clone());
         parts.start_as("the resolver", names);
         parts.start_as("the history", keep_history(history, published.clone(), clock));
-        parts
-            .start_as("the watch of states", tell_states(published.clone(), events.clone(), clock));
+        let states = {
+            let (published, events) = (published.clone(), events.clone());
+            on_duty(ours, move || tell_states(published.clone(), events.clone(), clock))
+        };
+        parts.start_as("the watch of states", states);
         let ends = call_at_ends(published.clone(), state.clone(), clock);
         parts.start_as("the ends of holds", ends);
         let admin_tally = Arc::new(ListenerTally::new(admin_address.to_string()));
-        let port =
-            admin_port::serve(admin_bound, admin::router(admin), shares.admin, admin_tally.clone());
+        let most = shares.admin.max(1);
+        let (leaves, left) = watch::channel(false);
+        let leaves = Arc::new(leaves);
+        let places = Arc::new(Semaphore::new(most));
+        let admin_door = AdminDoor { leaves: leaves.clone(), places, most };
+        let admin_bound = Arc::new(admin_bound);
+        let port = admin_port::serve(
+            admin_bound.clone(),
+            admin::router(admin),
+            admin_door.places.clone(),
+            admin_tally.clone(),
+            left,
+        );
         parts.start_as("the admin API", port);
+        let upgrade = folder.zip(binary).map(|(folder, binary)| Upgrade {
+            binary,
+            control: control.clone(),
+            admin: Arc::downgrade(&admin_bound),
+            inherited,
+            published: published.clone(),
+            clock,
+            duty,
+            store: folder.join(STORE),
+            is_stopping: is_stopping.clone(),
+        });
+        drop(admin_bound);
+        let (tells, succeeded) = oneshot::channel();
+        let wishes = upgrade_on_wish(upgrade, wishes, (leaves, tells), events.clone());
+        parts.start_as("the watch for upgrades", wishes);
+        if let Some(predecessor) = predecessor.take() {
+            let version = env!("CARGO_PKG_VERSION");
+            events.say(Event::by_itself(Kind::Upgraded { version }, Subject::default()));
+            let told = predecessor.keep_told(published.clone(), state.clone());
+            parts.start_as("the word with the process before", told);
+        }
         let (counts, tally) = (process.clone(), admin_tally);
         let shortage =
             watch_shortage(counts, tally, published.clone(), events.clone(), shares, clock);
@@ -297,7 +403,7 @@ impl Server {
             watch_memory(published.clone(), clients.clone(), process.clone(), events.clone());
         parts.start_as("the watch of memory", memory);
         parts.start_as("the kept connections", clients.clone().sweep());
-        let watched = supervisor::keep_watched(process.clone(), clock);
+        let watched = supervisor::keep_watched(process.clone(), is_stopping.clone(), clock);
         parts.start_as("the watchdog's watch", watched);
         parts.start_as("the probes", ended(probes_end));
         parts.start_as("the copies", ended(copies_end));
@@ -317,6 +423,10 @@ impl Server {
             is_stopping,
             events,
             notifier,
+            upgrades,
+            succeeded,
+            successor: None,
+            admin_door,
             parts,
             _beside: [probes, copies],
             _workers: workers,
@@ -346,6 +456,11 @@ impl Server {
         &self.control
     }
 
+    /// The way to have another process take over.
+    pub fn upgrades(&self) -> &Upgrades {
+        &self.upgrades
+    }
+
     /// What requests see.
     pub fn published(&self) -> &Arc<Published> {
         &self.published
@@ -365,10 +480,14 @@ impl Server {
     /// process is not ready: it is to stop and to be started again.
     pub async fn part_ended(&mut self) -> &'static str {
         let part = self.parts.ended().await;
+        self.note_ended(part);
+        part
+    }
+
+    fn note_ended(&self, part: &'static str) {
         self.is_stopping.store(true, Ordering::Relaxed);
         let kind = Kind::PartEnded { part: part.into() };
         self.events.say(Event::by_itself(kind, Subject::default()));
-        part
     }
 
     /// Stops: says that it is not ready, accepts for `stop_delay` more and then those who have
@@ -393,8 +512,8 @@ impl Server {
 }
 
 /// The store of a process with a file; what was started without one remembers nothing.
-fn open_store(source: &Source, config: &Config) -> Result<Store, StoreError> {
-    match state_dir(source, config) {
+fn open_store(folder: Option<&Path>) -> Result<Store, StoreError> {
+    match folder {
         Some(folder) => Store::open(&folder.join(STORE)),
         None => Ok(Store::in_memory()),
     }

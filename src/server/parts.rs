@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{Id, JoinSet};
 
 /// What must not end before the process does. Dropping it ends all of it.
@@ -92,6 +92,21 @@ pub(super) fn start_beside(
     };
     std::thread::Builder::new().name(name.into()).spawn(run)?;
     Ok((running, end))
+}
+
+/// Does this as long as it is our duty, and anew when it is again.
+pub(super) async fn on_duty<F: Future<Output = ()>>(
+    mut duty: watch::Receiver<bool>,
+    work: impl Fn() -> F,
+) {
+    while duty.wait_for(|ours| *ours).await.is_ok() {
+        tokio::select! {
+            () = work() => return,
+            _ = duty.wait_for(|ours| !*ours) => {}
+        }
+    }
+    // Nobody is left to say whose it is: it stays another's.
+    std::future::pending().await
 }
 
 /// Waits for the end of a thread that does something beside.

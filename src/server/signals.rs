@@ -3,13 +3,14 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::supervisor;
-use crate::control::{Cause, Control};
+use crate::control::{Cause, Control, Upgrades};
 use crate::orders::By;
 
 /// The signals that a process is told something by. From when this is made they end it in its own way
 /// only, so that it is made before anybody can take the process for ready.
 pub struct Signals {
     hang_up: Signal,
+    upgrade: Signal,
     /// SIGTERM, SIGINT and SIGQUIT, which mean the same here.
     ends: [Signal; 3],
 }
@@ -20,11 +21,13 @@ impl Signals {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()];
         let [terminate, interrupt, quit] = kinds.map(signal);
         let ends = [terminate?, interrupt?, quit?];
-        Ok(Signals { hang_up: signal(SignalKind::hangup())?, ends })
+        let [hang_up, upgrade] = [SignalKind::hangup(), SignalKind::user_defined2()].map(signal);
+        Ok(Signals { hang_up: hang_up?, upgrade: upgrade?, ends })
     }
 
-    /// Reloads on SIGHUP; returns on the first signal that ends a process.
-    pub async fn until_told_to_stop(&mut self, control: &Control) {
+    /// Reloads on SIGHUP and has another process take over on SIGUSR2; returns on the first signal that ends
+    /// a process. The kernel takes signals from root and from our own user only.
+    pub async fn until_told_to_stop(&mut self, control: &Control, upgrades: &Upgrades) {
         loop {
             tokio::select! {
                 _ = self.hang_up.recv() => {
@@ -33,6 +36,11 @@ impl Signals {
                     supervisor::reloading();
                     let _ = control.reload(by, Cause::Asked { forgets: false }).await;
                     supervisor::ready();
+                }
+                _ = self.upgrade.recv() => {
+                    let upgrades = upgrades.clone();
+                    // It takes a while, in which other signals come; the event says what came of it.
+                    tokio::spawn(async move { upgrades.upgrade().await.map(drop) });
                 }
                 () = end(&mut self.ends) => return,
             }

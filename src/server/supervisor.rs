@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -34,17 +34,27 @@ pub fn reloading() {
     tell(&[NotifyState::Reloading, moment, NotifyState::Status("reading the file again")]);
 }
 
+/// Tells that this process is the one to look after.
+pub(super) fn main_is(id: u32) {
+    tell(&[NotifyState::MainPid(id)]);
+}
+
 /// Tells that the process stops.
 pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping: who has connected is answered")]);
 }
 
 /// Keeps the watchdog quiet as long as each listener answers; for ever.
-pub(super) async fn keep_watched(process: Arc<Process>, clock: Clock) {
+pub(super) async fn keep_watched(
+    process: Arc<Process>,
+    is_stopping: Arc<AtomicBool>,
+    clock: Clock,
+) {
     let Some(within) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     // Twice as often as need be: a look may take one of the two.
     let quarter = within / 4;
-    loop {
+    // Who stops answers nobody any more, and is not watched.
+    while !is_stopping.load(Ordering::Relaxed) {
         match look(&process, quarter, clock).await {
             Ok(status) => tell(&[NotifyState::Watchdog, NotifyState::Status(&status)]),
             Err(silent) => {
@@ -54,6 +64,7 @@ pub(super) async fn keep_watched(process: Arc<Process>, clock: Clock) {
         }
         sleep(quarter).await;
     }
+    std::future::pending().await
 }
 
 /// How things stand, or what does not answer in time.

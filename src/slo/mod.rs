@@ -28,4 +28,4 @@ pub use goal::{Goal, GoalError};
 pub use objective::{DEFAULT_WINDOW, Objective, Quantile, Slo};
 pub use ring::{Block, Grain, Rings, Sample};
 pub use standing::{Decree, Shown, Standing};
-pub use tally::Tally;
+pub use tally::{Tally, Totals};

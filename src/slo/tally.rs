@@ -8,6 +8,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Objective, Quantile, Slo};
 use crate::judge::Counts;
 use crate::upstream::{Outcome, StatusClass};
@@ -26,7 +28,55 @@ pub struct Tally {
     slow: [AtomicU64; Quantile::ALL.len()],
 }
 
+/// A copy of all totals.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    bad: u64,
+    one_clients: u64,
+    switched: u64,
+    timed: u64,
+    slow: [u64; Quantile::ALL.len()],
+}
+
+impl Totals {
+    /// What was counted since an earlier copy.
+    pub fn since(&self, before: &Totals) -> Totals {
+        Totals {
+            bad: self.bad.saturating_sub(before.bad),
+            one_clients: self.one_clients.saturating_sub(before.one_clients),
+            switched: self.switched.saturating_sub(before.switched),
+            timed: self.timed.saturating_sub(before.timed),
+            slow: std::array::from_fn(|at| self.slow[at].saturating_sub(before.slow[at])),
+        }
+    }
+}
+
 impl Tally {
+    /// All totals now.
+    pub fn all(&self) -> Totals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            bad: read(&self.bad),
+            one_clients: read(&self.one_clients),
+            switched: read(&self.switched),
+            timed: read(&self.timed),
+            slow: std::array::from_fn(|at| read(&self.slow[at])),
+        }
+    }
+
+    /// Counts what another process has counted.
+    pub fn add(&self, more: &Totals) {
+        let add = |counter: &AtomicU64, more| counter.fetch_add(more, Ordering::Relaxed);
+        add(&self.bad, more.bad);
+        add(&self.one_clients, more.one_clients);
+        add(&self.switched, more.switched);
+        add(&self.timed, more.timed);
+        for (own, more) in self.slow.iter().zip(more.slow) {
+            add(own, more);
+        }
+    }
+
     /// Counts a request that ended like this for its client after `took`. Who left says nothing.
     pub fn count(&self, slo: &Slo, outcome: Outcome, took: Duration) {
         let counter = match outcome {

@@ -7,6 +7,7 @@
 
 mod attempts;
 mod build;
+mod carried;
 mod choice;
 mod failing_keys;
 mod opt_in;
@@ -28,6 +29,7 @@ use crate::upstream::Tally;
 
 pub use attempts::Attempts;
 pub use build::{Blueprint, Changed, Labelled, Observed, Resolution, Resolved, RunTime, Traffic};
+pub use carried::{Carried, Counted};
 pub use choice::{Asks, By, Choice, Chosen, Committed, Explained, Refusal, Stratum, Why};
 pub use failing_keys::{FailingKeys, Known, Way, client_key};
 pub use opt_in::OptIn;
@@ -79,12 +81,14 @@ impl Snapshot {
 pub struct Published {
     snapshot: ArcSwap<Snapshot>,
     winds_down: AtomicBool,
+    lets_go: AtomicBool,
 }
 
 impl Published {
     /// A cell that holds this first snapshot.
     pub fn of(first: Arc<Snapshot>) -> Published {
-        Published { snapshot: ArcSwap::new(first), winds_down: AtomicBool::new(false) }
+        let (winds_down, lets_go) = Default::default();
+        Published { snapshot: ArcSwap::new(first), winds_down, lets_go }
     }
 
     /// The snapshot in force.
@@ -97,9 +101,16 @@ impl Published {
         self.snapshot.store(Arc::new(next));
     }
 
+    /// The process ends, and another goes on: connections end with their next answer. Who is held is
+    /// held.
+    pub fn leave(&self) {
+        self.winds_down.store(true, Ordering::SeqCst);
+    }
+
     /// The process ends: connections end with their next answer, and nobody is held any more.
     pub fn wind_down(&self) {
-        self.winds_down.store(true, Ordering::SeqCst);
+        self.leave();
+        self.lets_go.store(true, Ordering::SeqCst);
         // Whoever joins a line after this call sees the above before it waits there.
         let snapshot = self.load();
         let queues = snapshot.services.iter().flat_map(|service| service.queues());
@@ -109,6 +120,11 @@ impl Published {
     /// Whether the process ends.
     pub fn winds_down(&self) -> bool {
         self.winds_down.load(Ordering::SeqCst)
+    }
+
+    /// Whether nobody is held any more.
+    pub fn lets_go(&self) -> bool {
+        self.lets_go.load(Ordering::SeqCst)
     }
 }
 

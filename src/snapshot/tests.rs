@@ -23,7 +23,7 @@ blue.upstreams = ["192.0.2.1:80", "shop.internal:80"]
 green.upstreams = ["192.0.2.2:80"]
 "#;
 
-fn build(text: &str, traffic: &[(&str, u16)], before: Option<&Snapshot>) -> Snapshot {
+pub(super) fn build(text: &str, traffic: &[(&str, u16)], before: Option<&Snapshot>) -> Snapshot {
     let (config, _) = Config::parse(text).unwrap();
     let split = Split::new(traffic.iter().map(|&(pool, percent)| {
         (pool.into(), crate::split::BasisPoints::new(percent * 100).unwrap())

@@ -104,6 +104,13 @@ pub enum StoreError {
     Secret(io::Error),
 }
 
+impl StoreError {
+    /// Whether it is there and this version cannot read what it says.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, StoreError::Damaged { .. } | StoreError::Newer { .. })
+    }
+}
+
 /// What went wrong below, before it is known what it was for.
 #[derive(Debug)]
 pub(super) enum Trouble {

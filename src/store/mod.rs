@@ -18,6 +18,7 @@ mod tables;
 mod transaction;
 mod migrate;
 mod export;
+mod told;
 mod error;
 #[cfg(test)]
 pub(crate) mod crash;
@@ -39,6 +40,7 @@ pub use event::StoredEvent;
 pub use export::Export;
 pub use page::Page;
 pub use private::write_new;
+pub use told::{heard, told};
 
 /// Events remembered, of all services.
 pub const EVENTS_KEPT: usize = 1_000;
@@ -84,6 +86,15 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn commits(&self) -> u64 {
         self.disk.commits()
+    }
+
+    /// As a version that writes another format leaves it.
+    #[cfg(test)]
+    pub(crate) fn set_format(&self, format: u32) -> Result<(), StoreError> {
+        self.disk.write(|writing| {
+            writing.table(META)?.insert(migrate::KEY, format.to_string().as_str())?;
+            Ok(())
+        })
     }
 
     /// The state that all changes so far have made.

@@ -89,14 +89,14 @@ pub struct Breaker {
     turns: AtomicU64,
     order: AtomicU8,
     /// While open: until when, in microseconds.
-    until: AtomicU64,
+    pub(super) until: AtomicU64,
     /// When it last closed, in microseconds: what was before is forgiven.
-    closed: AtomicU64,
+    pub(super) closed: AtomicU64,
     /// How often it has opened in a row.
-    streak: AtomicU64,
-    opened: AtomicU64,
+    pub(super) streak: AtomicU64,
+    pub(super) opened: AtomicU64,
     /// All, failed, slow.
-    window: Window,
+    pub(super) window: Window,
 }
 
 /// Whether a breaker was open at one moment, and which time that was.
@@ -214,7 +214,7 @@ impl Breaker {
     }
 
     /// Opens or closes it if nobody else has since.
-    fn turn(&self, Opening(seen): Opening) -> bool {
+    pub(super) fn turn(&self, Opening(seen): Opening) -> bool {
         let next = seen.wrapping_add(1);
         self.turns.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }

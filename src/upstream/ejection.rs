@@ -42,10 +42,10 @@ impl EjectionSettings {
 /// An upstream's time out.
 #[derive(Debug)]
 pub struct Ejection {
-    times: AtomicU32,
-    total: AtomicU32,
+    pub(super) times: AtomicU32,
+    pub(super) total: AtomicU32,
     /// In microseconds; 0 if it never was out.
-    until: AtomicU64,
+    pub(super) until: AtomicU64,
     /// When it came back, in microseconds; `u64::MAX` until it does.
     back: AtomicU64,
 }

@@ -6,6 +6,7 @@
 
 mod address;
 mod breaker;
+mod carried;
 mod checked;
 mod conditions;
 mod probing;
@@ -36,6 +37,7 @@ pub use address::{Address, DialAddress};
 pub use breaker::{
     Breaker, BreakerOrder, BreakerSettings, BreakerState, Fared, Opening, SUCCESSES,
 };
+pub use carried::{CarriedBreaker, CarriedUpstream};
 pub use checked::Checked;
 pub use conditions::Conditions;
 pub use ejection::{Ejection, EjectionSettings};

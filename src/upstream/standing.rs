@@ -76,7 +76,7 @@ impl Upstream {
         self.conditions().any(Conditions::REFUSING) && !self.trials.is_under_way(now)
     }
 
-    fn put_out(&self, why: Conditions, now: Moment) {
+    pub(super) fn put_out(&self, why: Conditions, now: Moment) {
         let was_out = self.is_out();
         if !was_out {
             // Before the mark: who finds it out finds since when.

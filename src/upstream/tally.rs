@@ -7,6 +7,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Upper bounds of the duration buckets, in seconds: the steps that OpenTelemetry advises for
 /// HTTP, with three finer ones below for a LAN and three coarser ones above, up to a minute.
 pub const DURATION_BOUNDS: [f64; 20] = [
@@ -91,7 +93,7 @@ pub struct Tally {
 
 /// A copy of the totals at one moment. Taken without a lock: sums may differ by requests that end
 /// while it is taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TallyReading {
     /// By outcome, in the order of [`Outcome::NAMES`].
     pub outcomes: [u64; 7],
@@ -111,6 +113,15 @@ impl Tally {
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
+    /// Counts what another process has counted.
+    pub fn add(&self, more: &TallyReading) {
+        let own = self.outcomes.iter().chain(&self.durations);
+        for (own, more) in own.zip(more.outcomes.iter().chain(&more.durations)) {
+            own.fetch_add(*more, Ordering::Relaxed);
+        }
+        self.nanos.fetch_add(more.nanos, Ordering::Relaxed);
+    }
+
     /// The totals now.
     pub fn read(&self) -> TallyReading {
         TallyReading {
@@ -122,6 +133,16 @@ impl Tally {
 }
 
 impl TallyReading {
+    /// What was counted since an earlier reading.
+    pub fn since(&self, before: &TallyReading) -> TallyReading {
+        let new = |now: u64, before: u64| now.saturating_sub(before);
+        TallyReading {
+            outcomes: std::array::from_fn(|i| new(self.outcomes[i], before.outcomes[i])),
+            durations: std::array::from_fn(|i| new(self.durations[i], before.durations[i])),
+            nanos: new(self.nanos, before.nanos),
+        }
+    }
+
     /// How many ended, whatever way.
     pub fn total(&self) -> u64 {
         self.outcomes.iter().sum()

@@ -41,14 +41,25 @@ impl Window {
             for (count, &is_set) in counts.iter_mut().zip(&kinds) {
                 *count = (*count + u64::from(is_set)).min(COUNT_MAX);
             }
-            Some(
-                stamp << (3 * COUNT_BITS)
-                    | counts[0] << (2 * COUNT_BITS)
-                    | counts[1] << COUNT_BITS
-                    | counts[2],
-            )
+            Some(pack(stamp, counts))
         };
         // It fails if the slice is full.
+        let _ = slice.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    /// Counts so many at once, as if all had come now; of each no more than a slice takes.
+    pub fn add(&self, more: [u64; 3], now: Moment) {
+        self.begin(now.seconds());
+        let stamp = stamp(now.seconds());
+        let slice = &self.slices[(now.seconds() % SECONDS) as usize];
+        let add = |word: u64| {
+            let mut counts = if word >> (3 * COUNT_BITS) == stamp { unpack(word) } else { [0; 3] };
+            for (count, more) in counts.iter_mut().zip(more) {
+                *count = count.saturating_add(more).min(COUNT_MAX);
+            }
+            Some(pack(stamp, counts))
+        };
+        // It never fails: there is always a next word.
         let _ = slice.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
@@ -89,6 +100,10 @@ impl Window {
 /// Never that of an untouched word, which is zero.
 fn stamp(second: u64) -> u64 {
     1 + second % SECOND_MASK
+}
+
+fn pack(stamp: u64, [all, one, other]: [u64; 3]) -> u64 {
+    stamp << (3 * COUNT_BITS) | all << (2 * COUNT_BITS) | one << COUNT_BITS | other
 }
 
 fn unpack(word: u64) -> [u64; 3] {

@@ -77,6 +77,16 @@ impl Clients {
         self.places.take(address, most).map(Some).ok_or(Limit::PerClient)
     }
 
+    /// The same, while another process goes on: who is held is held.
+    pub fn leave(&self, bounds: Bounds) {
+        self.lane.leave(bounds);
+    }
+
+    /// How many tunnels there are.
+    pub fn tunnels(&self) -> usize {
+        self.lane.tunnels()
+    }
+
     /// Closes connections to upstreams that nobody needs, for ever.
     pub async fn sweep(self: Arc<Self>) {
         self.lane.sweep().await;

@@ -4,7 +4,7 @@
 //! A connection asks to be woken once, when it comes in: while the process serves it costs nothing
 //! more.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub struct Bounds {
 #[derive(Debug, Default)]
 pub struct Stop {
     bounds: OnceLock<Bounds>,
+    tunnels: AtomicUsize,
     called: Arc<Notify>,
     /// How long kept connections may say nothing while memory is short, in milliseconds and one; 0 for
     /// as long as ever.
@@ -38,6 +39,17 @@ impl Stop {
         // A second call has nothing to say that the first has not.
         let _ = self.bounds.set(bounds);
         self.called.notify_waiters();
+    }
+
+    /// How many tunnels there are.
+    pub fn tunnels(&self) -> usize {
+        self.tunnels.load(Ordering::Relaxed)
+    }
+
+    /// Counts one until it is dropped.
+    pub(super) fn tunnel(&self) -> Tunnel<'_> {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+        Tunnel(self)
     }
 
     /// The bounds, if it does.
@@ -70,5 +82,14 @@ impl Stop {
     /// The call. What comes after this is not missed.
     pub(super) fn called(&self) -> OwnedNotified {
         self.called.clone().notified_owned()
+    }
+}
+
+/// One tunnel.
+pub(super) struct Tunnel<'s>(&'s Stop);
+
+impl Drop for Tunnel<'_> {
+    fn drop(&mut self) {
+        self.0.tunnels.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -49,6 +49,7 @@ mod stopping;
 mod sticky_rollout;
 mod strategies;
 mod supervised;
+mod upgrading;
 mod upstreams;
 mod waits;
 mod who_may;

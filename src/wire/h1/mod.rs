@@ -109,6 +109,17 @@ impl Lane {
         &self.limited
     }
 
+    /// The same, while another process goes on: who is held is held.
+    pub fn leave(&self, bounds: Bounds) {
+        self.published.leave();
+        self.stop.call(bounds);
+    }
+
+    /// How many tunnels there are.
+    pub fn tunnels(&self) -> usize {
+        self.stop.tunnels()
+    }
+
     /// Serves one connection to its end.
     pub async fn serve(self: &Arc<Lane>, socket: Socket, speaks: Speaks) {
         let peer = socket.peer(self.clock.now());

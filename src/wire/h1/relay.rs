@@ -179,6 +179,7 @@ impl Request<'_> {
 
     /// Passes on whatever comes, both ways, until both sides have ended or nothing moves.
     async fn tunnel(&mut self, mut relay: Relay<'_>, mut upstream: Upstream, lead: Vec<u8>) {
+        let _counted = self.lane.stop.tunnel();
         let client = &mut *self.client;
         let mut up = Pump::new(BodyReader::UntilClose, false, Vec::new());
         let mut down = Pump::new(BodyReader::UntilClose, false, lead);

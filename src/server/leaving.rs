@@ -1,0 +1,148 @@
+//! The end of a process whose place another one has taken: its connections in, their ends out. Nobody new comes
+//! and nobody is cut off: who is silent has all the time there is to say something once more.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use super::upgrade::{Successor, Upgrade};
+use super::{DRAIN_LOOK, Server};
+use crate::control::{NotUpgraded, Wish};
+use crate::event::{Event, Kind, Subject};
+use crate::events::Events;
+use crate::wire::stop::Bounds;
+
+/// How long tunnels may stay: nobody waits for the end of this process.
+const TUNNELS: Duration = Duration::from_secs(300);
+
+/// What silent connections have more than their time, to close in peace.
+const PEACE: Duration = Duration::from_secs(1);
+
+/// How long those who ask the admin API may still take for their answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Has another process take over when somebody wishes it, and goes on as before when that fails; for ever.
+pub(super) async fn upgrade_on_wish(
+    upgrade: Option<Upgrade>,
+    mut wishes: mpsc::Receiver<Wish>,
+    (leaves, succeeded): (Arc<watch::Sender<bool>>, oneshot::Sender<Successor>),
+    events: Arc<Events>,
+) {
+    let mut succeeded = Some(succeeded);
+    while let Some(Wish { reply }) = wishes.recv().await {
+        if succeeded.is_none() {
+            let _ = reply.send(Err(NotUpgraded::Stopping));
+            continue;
+        }
+        let performed = match &upgrade {
+            Some(upgrade) => upgrade.perform().await,
+            None => Err(NotUpgraded::NoFile),
+        };
+        // Who has asked and waits no longer has lost nothing but the answer.
+        match performed {
+            Ok(successor) => {
+                // Whoever hears of it and orders something is to reach the other process.
+                let _ = leaves.send(true);
+                leaves.closed().await;
+                let _ = reply.send(Ok(successor.id));
+                if let Some(succeeded) = succeeded.take() {
+                    let _ = succeeded.send(successor);
+                }
+            }
+            Err(error) => {
+                let kind = Kind::UpgradeRefused { why: error.to_string() };
+                events.say(Event::by_itself(kind, Subject::default()));
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+impl Server {
+    /// Waits until it is over with the process though nobody has told it to stop.
+    pub async fn over(&mut self) -> Over {
+        tokio::select! {
+            part = self.parts.ended() => {
+                self.note_ended(part);
+                Over::Part(part)
+            }
+            Ok(successor) = &mut self.succeeded, if self.successor.is_none() => {
+                self.successor = Some(successor);
+                Over::Succeeded
+            }
+        }
+    }
+
+    /// Lets connections end: the kept ones with their next answer or after `drain`, tunnels after five
+    /// minutes. Answers with how many have not.
+    pub async fn leave(mut self) -> usize {
+        let Some(mut successor) = self.successor.take() else { return self.stop().await };
+        self.is_stopping.store(true, Ordering::Relaxed);
+        let drain = self.published.load().config.server.drain;
+        self.control.leave().await;
+        self.clients.leave(Bounds { idle: drain, tunnels: TUNNELS });
+        let (control, published, state) = (&self.control, &self.published, &self.state);
+        let follow = async {
+            successor.follow(control, published, state).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = follow => {}
+            () = self.drained(drain) => {}
+        }
+        successor.tell_last(&self.published).await;
+        tokio::join!(self.admin_door.answered(), self.notifier.stop());
+        self.open.load(Ordering::Relaxed)
+    }
+
+    async fn drained(&self, drain: Duration) {
+        let all = async {
+            while self.open.load(Ordering::Relaxed) > 0 {
+                sleep(DRAIN_LOOK).await;
+            }
+        };
+        if timeout(drain + PEACE, all).await.is_ok() {
+            return;
+        }
+        let tunnels = async {
+            while self.clients.tunnels() > 0 {
+                sleep(DRAIN_LOOK).await;
+            }
+        };
+        // The count of those who are left says whether this ended in time.
+        let _ = timeout(TUNNELS.saturating_sub(drain) + PEACE, tunnels).await;
+    }
+}
+
+/// Why it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// A part has ended that must not: the process is to stop, and to be started again.
+    Part(&'static str),
+    /// Another process has taken over: there is only [`Server::leave`] left to do.
+    Succeeded,
+}
+
+/// Where orders come in.
+#[derive(Debug)]
+pub(super) struct AdminDoor {
+    /// Tells whoever accepts there that another process has the socket; held until the end.
+    #[expect(dead_code, reason = "without anybody who could tell, it would be as if it was told")]
+    pub leaves: Arc<watch::Sender<bool>>,
+    /// Of those who may ask at once.
+    pub places: Arc<Semaphore>,
+    /// How many those are.
+    pub most: usize,
+}
+
+impl AdminDoor {
+    /// Waits a little for those who are being answered.
+    async fn answered(&self) {
+        let most = u32::try_from(self.most).unwrap_or(u32::MAX);
+        let _ = timeout(LAST_ANSWERS, self.places.acquire_many(most)).await;
+    }
+}

@@ -1,0 +1,99 @@
+//! The new process of an upgrade: what the one before says in, its place taken out.
+
+use std::io;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::words::{COUNTED, PREPARED, READY, REFUSED, SERVE, SERVING, STANDS, Way, YOURS};
+use super::{VERSION, Yours};
+use crate::snapshot::Published;
+use crate::state::State;
+use crate::store::told;
+
+/// The process before this one.
+#[derive(Debug)]
+pub(in crate::server) struct Predecessor(Way);
+
+impl Predecessor {
+    /// At the other end of this. Must run within a runtime.
+    pub fn over(stream: StdUnixStream) -> io::Result<Predecessor> {
+        Way::over(stream).map(Predecessor)
+    }
+
+    /// The config is checked and the sockets are there. Waits until the store is free; none if the one before
+    /// has ended instead, which then is as if it had ended without us.
+    pub async fn prepared(&mut self) -> Option<Yours> {
+        self.0.says.say(PREPARED, &VERSION.to_string()).await.ok()?;
+        let yours = loop {
+            match self.0.hears.hear().await? {
+                (word, yours) if word == YOURS => break yours,
+                _ => {}
+            }
+        };
+        // Of another version it may be that nothing is understood: then all begins as after a start.
+        Some(serde_json::from_str(&yours).unwrap_or_default())
+    }
+
+    /// All is there. Waits for the word to serve, or until the one before is gone: then nobody else does.
+    pub async fn ready(&mut self) {
+        if self.0.says.say(READY, &std::process::id().to_string()).await.is_err() {
+            return;
+        }
+        while let Some((word, _)) = self.0.hears.hear().await {
+            if word == SERVE {
+                return;
+            }
+        }
+    }
+
+    /// Whoever comes is served here.
+    pub async fn serving(&mut self) {
+        // Nobody else has to know.
+        let _ = self.0.says.say(SERVING, "").await;
+    }
+
+    /// It will not do.
+    pub async fn refuse(&mut self, why: &str) {
+        // Whoever is gone does not need to know.
+        let _ = self.0.says.say(REFUSED, why).await;
+    }
+
+    /// Tells what is decided from now on, and takes in what the one before has still served; for ever.
+    pub async fn keep_told(
+        self,
+        published: Arc<Published>,
+        mut states: watch::Receiver<Arc<State>>,
+    ) {
+        let Way { mut hears, mut says } = self.0;
+        let tell = async {
+            let mut before = states.borrow_and_update().clone();
+            while states.changed().await.is_ok() {
+                let state = states.borrow_and_update().clone();
+                let what = told(&state, state.services_unlike(&before));
+                before = state;
+                match what {
+                    Ok(what) if says.say(STANDS, &what).await.is_err() => return,
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(%error, "the process before is told nothing"),
+                }
+            }
+        };
+        let hear = async {
+            while let Some((word, counted)) = hears.hear().await {
+                if word == COUNTED
+                    && let Ok(counted) = serde_json::from_str(&counted)
+                {
+                    published.load().count(&counted);
+                }
+            }
+        };
+        // Who has ended hears nothing, and has said all.
+        tokio::select! {
+            () = async { tokio::join!(tell, std::future::pending::<()>()); } => {}
+            () = hear => {}
+        }
+        std::future::pending::<()>().await;
+    }
+}

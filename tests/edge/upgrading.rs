@@ -1,0 +1,349 @@
+//! Another process takes the place of the running one: nobody notices, and what goes wrong with it changes
+//! nothing.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::{ExitStatus, Stdio};
+
+use command_fds::{CommandFdExt, FdMapping};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::process::{Child, Command};
+
+use crate::harness::edge::shop;
+use crate::harness::running::{file, free};
+use crate::harness::{Client, Gate, Installed, Load, Origin, Reply, client, until};
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
+
+/// So long that what ends does so for its reason.
+const LONG: &str = "drain = \"10m\"\ndrain_idle = \"10m\"\n";
+
+fn failed(records: &[crate::harness::load::Record]) -> Vec<String> {
+    let failed = records.iter().filter(|record| !record.is_ok());
+    failed.map(|record| format!("{:?}", record.end)).collect()
+}
+
+/// What a metric says; the sum of all its series.
+async fn metric(installed: &Installed, name: &str) -> f64 {
+    let text = client::get(installed.admin, "localhost", "/metrics", &[]).await.body;
+    let series = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+    series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+async fn status(installed: &Installed, path: &str) -> Value {
+    installed.ask("GET", path, "").await.1
+}
+
+#[tokio::test]
+async fn three_upgrades_under_load_lose_nothing() {
+    let switch =
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+    let origin = Origin::with(move |request| match request.head.split(' ').nth(1) {
+        Some("/socket") => Reply::Echo(switch.into()),
+        _ => Reply::ok("fine"),
+    })
+    .await;
+    let (text, listen, admin) = file(LONG, &shop(&[("blue", &origin), ("green", &origin)], ""));
+    let mut installed = Installed::start(&text, admin).await;
+    let mut tunnel = Client::connect(listen).await;
+    let ask = "GET /socket HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+               sec-websocket-version: 13\r\nsec-websocket-key: x\r\n\r\n";
+    tunnel.send(ask).await;
+    assert_eq!(tunnel.response().await.status, 101);
+    let kept = Load::gets(listen, 300).start();
+    let posts = Load::posts(listen, 50).start();
+    let fresh = Load {
+        request: "GET / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n",
+        connections: 4,
+        ..Load::gets(listen, 100)
+    };
+    let fresh = fresh.start();
+    for round in 1..=3_u64 {
+        kept.until_more(100).await;
+        let before = installed.last();
+        let (status, said) = installed.upgrade().await;
+        assert_eq!(status, 200, "upgrade {round}: {said}");
+        assert_ne!(installed.last(), before);
+        // Whoever serves takes orders and goes on where the one before was.
+        let weights = format!("{{\"weights\": {{\"blue\": {}, \"green\": {round}}}}}", 100 - round);
+        let (status, said) = installed.ask("PUT", "/v1/services/shop/split", &weights).await;
+        assert_eq!((status, &said["revision"]), (200, &(round + 1).into()), "{said}");
+        kept.until_all_have_asked().await;
+    }
+    for (load, kind) in [(kept, "kept"), (posts, "posts"), (fresh, "fresh")] {
+        let records = load.stop().await;
+        assert!(
+            records.len() > 20 && failed(&records).is_empty(),
+            "{kind}: {:?}",
+            failed(&records)
+        );
+    }
+    tunnel.send("still here").await;
+    assert_eq!(tunnel.bytes(10).await, b"still here", "three processes later");
+    drop(tunnel);
+    assert!(installed.first.wait().await.unwrap().success());
+    assert_eq!(client::get(listen, "shop.test", "/", &[]).await.body, "fine");
+    let said = status(&installed, "/v1/events?after=0").await.to_string();
+    assert_eq!(said.matches("without a connection lost").count(), 3, "{said}");
+}
+
+/// Each leaves the run at another word, or is no program at all.
+const STAND_INS: [(&str, &str); 7] = [
+    ("exit 3", "ended before it was prepared: exit status: 3"),
+    ("kill -KILL $$", "ended before it was prepared: signal: 9"),
+    ("echo 'refused the file has mistakes' >&3; sleep 100", "refuses: the file has mistakes"),
+    ("echo prepared 1 >&3; exit 4", "ended before it was ready: exit status: 4"),
+    ("echo prepared 1 >&3; read word <&3; exit 5", "ended before it was ready: exit status: 5"),
+    (
+        "echo prepared 1 >&3; read word <&3; echo ready 1 >&3; exit 6",
+        "ended before it was serving: exit status: 6",
+    ),
+    (
+        "echo prepared 1 >&3; read yours <&3; echo ready 1 >&3; read serve <&3; exit 7",
+        "ended before it was serving: exit status: 7",
+    ),
+];
+
+#[tokio::test]
+async fn a_new_process_that_dies_between_any_two_words_changes_nothing() {
+    let origin = Origin::tireless(Reply::ok("fine")).await;
+    let (text, listen, admin) = file(LONG, &shop(&[("blue", &origin), ("green", &origin)], ""));
+    let mut installed = Installed::start(&text, admin).await;
+    let load = Load::gets(listen, 300).start();
+    let first = installed.last();
+    for (round, (script, why)) in (1..).zip(STAND_INS) {
+        installed.install(script);
+        let (status, said) = installed.upgrade().await;
+        let detail = said["detail"].as_str().unwrap_or_default();
+        assert!(status == 409 && detail.contains(why), "{script}: {said}");
+        // It decides and stores as before.
+        let weights = format!("{{\"weights\": {{\"blue\": {}, \"green\": {round}}}}}", 100 - round);
+        let (status, said) = installed.ask("PUT", "/v1/services/shop/split", &weights).await;
+        assert_eq!((status, &said["revision"]), (200, &(round + 1).into()), "{said}");
+        load.until_more(30).await;
+    }
+    installed.install("");
+    std::fs::write(installed.program(), "no program").unwrap();
+    assert_eq!(installed.upgrade().await.0, 409);
+    std::fs::set_permissions(
+        installed.program(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o777),
+    )
+    .unwrap();
+    let (status, said) = installed.upgrade().await;
+    assert!(status == 409 && said.to_string().contains("can be written by others"), "{said}");
+    installed.install_real();
+    assert_eq!(installed.last(), first);
+    let (status, said) = installed.upgrade().await;
+    assert_eq!(status, 200, "{said}");
+    let history = installed.ask("GET", "/v1/services/shop/revisions", "").await.1;
+    let newest = STAND_INS.len() + 1;
+    assert!(history.to_string().contains(&format!("\"revision\":{newest}")), "{history}");
+    let records = load.stop().await;
+    assert!(failed(&records).is_empty(), "{:?}", failed(&records));
+    assert!(installed.first.wait().await.unwrap().success());
+}
+
+/// The one before, of which only the words are there: the test says them, and ends where it likes.
+struct Before {
+    hears: tokio::io::Lines<BufReader<tokio::net::unix::OwnedReadHalf>>,
+    says: tokio::net::unix::OwnedWriteHalf,
+    after: Child,
+}
+
+impl Before {
+    /// Starts the program as its successor.
+    fn start(folder: &std::path::Path, sockets: Vec<OwnedFd>) -> Before {
+        let (ours, theirs) = StdUnixStream::pair().unwrap();
+        let mut names = vec!["pointsman-predecessor"];
+        names.resize(1 + sockets.len(), "pointsman-own");
+        let passed = std::iter::once(theirs.into()).chain(sockets);
+        let mappings = (3..).zip(passed);
+        let mappings = mappings.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman"));
+        command
+            .arg("run")
+            .arg(folder.join("p.toml"))
+            .env("LISTEN_FDS", names.len().to_string())
+            .env("LISTEN_FDNAMES", names.join(":"))
+            .stderr(Stdio::null())
+            .fd_mappings(mappings.collect())
+            .unwrap();
+        let after = Command::from(command).kill_on_drop(true).spawn().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (hears, says) = UnixStream::from_std(ours).unwrap().into_split();
+        Before { hears: BufReader::new(hears).lines(), says, after }
+    }
+
+    async fn hear(&mut self, word: &str) {
+        let line = self.hears.next_line().await.unwrap().unwrap();
+        assert_eq!(line.split(' ').next(), Some(word), "{line}");
+    }
+
+    async fn say(&mut self, line: &str) {
+        self.says.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+
+    /// It is gone at this moment.
+    fn die(self) -> Child {
+        self.after
+    }
+}
+
+#[tokio::test]
+async fn an_old_process_that_dies_between_any_two_words_leaves_one_that_serves_or_none() {
+    let origin = Origin::tireless(Reply::ok("fine")).await;
+    for words in 0..5 {
+        let (text, listen, admin) = file(LONG, &shop(&[("only", &origin)], ""));
+        let folder = tempfile::TempDir::new().unwrap();
+        std::fs::write(folder.path().join("p.toml"), text).unwrap();
+        let held = [listen, admin].map(|address| std::net::TcpListener::bind(address).unwrap());
+        let mut before = Before::start(folder.path(), held.map(OwnedFd::from).into());
+        let mut said = 0;
+        for (hears, says) in [("prepared", "yours {}"), ("ready", "serve"), ("serving", "")] {
+            if said < words {
+                before.hear(hears).await;
+                said += 1;
+            }
+            if said < words {
+                before.say(says).await;
+                said += 1;
+            }
+        }
+        let mut after = before.die();
+        if words < 2 {
+            let ended: ExitStatus = after.wait().await.unwrap();
+            assert!(!ended.success(), "it would be one without a store, after {words} words");
+            assert!(TcpStream::connect(listen).await.is_err());
+        } else {
+            // It is the only one left.
+            let answer = client::get(listen, "shop.test", "/", &[]).await;
+            assert_eq!(answer.body, "fine", "after {words} words");
+            let ready = client::get(admin, "localhost", "/readyz", &[]).await;
+            assert_eq!(ready.status, 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_waits_in_the_old_process_follows_what_the_new_one_decides() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let blue = Origin::with(move |_| Reply::ok("blue").behind(&held)).await;
+    let green = Origin::named("green").await;
+    let (text, listen, admin) = file(LONG, &shop(&[("blue", &blue), ("green", &green)], ""));
+    let mut installed = Installed::start(&text, admin).await;
+    let mut slow = Client::connect(listen).await;
+    slow.send(GET).await;
+    until("it is with the origin", async || blue.asked() == 1).await;
+    let mode = "/v1/services/shop/mode";
+    let hold = r#"{"mode": "hold", "for": "5m"}"#;
+    assert_eq!(installed.ask("PUT", mode, hold).await.0, 200);
+    let mut waits = Client::connect(listen).await;
+    waits.send(GET).await;
+    until("it is held", async || metric(&installed, "pointsman_service_queue_length").await == 1.0)
+        .await;
+    let (status, said) = installed.upgrade().await;
+    assert_eq!(status, 200, "{said}");
+    // The new process takes traffic away from what fails, and then lets go of who is held.
+    let weights = r#"{"weights": {"blue": 0, "green": 100}}"#;
+    assert_eq!(installed.ask("PUT", "/v1/services/shop/split", weights).await.0, 200);
+    assert_eq!(installed.ask("PUT", mode, r#"{"mode": "serve"}"#).await.0, 200);
+    let answer = waits.response().await;
+    assert_eq!((answer.body.as_str(), answer.fields("connection")), ("green", vec!["close"]));
+    gate.open();
+    assert_eq!(slow.response().await.body, "blue", "what was sent before stays where it is");
+    assert!(installed.first.wait().await.unwrap().success());
+    // What the old process has still served is counted where somebody looks.
+    until("both are counted", async || metric(&installed, "pointsman_requests_total").await == 2.0)
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_known_of_upstreams_and_what_was_counted_goes_over() {
+    let (good, bad) = (Origin::named("good").await, free());
+    let services = format!(
+        "[services.shop.pools.only]\nupstreams = [\"{}\", \"{bad}\"]\n\
+         [services.shop.breaker]\nopen = \"1h\"\nlongest = \"1h\"\n",
+        good.address
+    );
+    let (text, listen, admin) = file(LONG, &services);
+    let mut installed = Installed::start(&text, admin).await;
+    let path = "/v1/services/shop/pools/only";
+    let out = async |installed: &Installed| {
+        let pool = status(installed, path).await;
+        let upstreams = pool["upstreams"].as_array().unwrap().clone();
+        let bad = upstreams.into_iter().find(|u| u["address"] == bad.to_string()).unwrap();
+        (bad["takes_requests"].clone(), bad["why"].clone(), bad["conditions"].clone())
+    };
+    let asked = std::cell::Cell::new(0.0);
+    until("one is found to refuse", async || {
+        asked.set(asked.get() + 1.0);
+        assert_eq!(client::get(listen, "shop.test", "/", &[]).await.status, 200);
+        let text = client::get(installed.admin, "localhost", "/metrics", &[]).await.body;
+        text.lines().any(|line| {
+            line.starts_with("pointsman_upstream_up{")
+                && line.contains(&bad.to_string())
+                && line.ends_with(" 0")
+        })
+    })
+    .await;
+    let before = out(&installed).await;
+    let attempts = metric(&installed, "pointsman_upstream_requests_total").await;
+    let (status, said) = installed.upgrade().await;
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(out(&installed).await, before);
+    assert_eq!(metric(&installed, "pointsman_requests_total").await, asked.get());
+    assert_eq!(metric(&installed, "pointsman_upstream_requests_total").await, attempts);
+}
+
+#[tokio::test]
+async fn unix_sockets_go_over_with_their_files_and_a_signal_is_as_good_as_an_order() {
+    let origin = Origin::named("fine").await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("web.sock");
+    let admin = free();
+    let text = format!(
+        "[[listeners]]\naddress = \"unix:{}\"\n[admin]\naddress = \"{admin}\"\n{}",
+        path.display(),
+        shop(&[("only", &origin)], "")
+    );
+    let mut installed = Installed::start(&text, admin).await;
+    let answer = async || {
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(GET.as_bytes()).await.unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await.unwrap();
+        line
+    };
+    assert_eq!(answer().await, "HTTP/1.1 200 OK\r\n");
+    let first = installed.first.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-USR2", &first]).status().await.unwrap().success());
+    assert!(installed.first.wait().await.unwrap().success());
+    let last = only_child(installed.folder.path());
+    installed.note(last);
+    assert_eq!(answer().await, "HTTP/1.1 200 OK\r\n");
+    until("it says so", async || {
+        let events = status(&installed, "/v1/events?after=0").await.to_string();
+        events.contains("without a connection lost")
+    })
+    .await;
+    assert!(
+        Command::new("kill").args(["-TERM", &last.to_string()]).status().await.unwrap().success()
+    );
+    until("the file has gone with the last process", async || !path.exists()).await;
+}
+
+/// The process that runs a program of this folder.
+fn only_child(folder: &std::path::Path) -> u32 {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let number: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let program = std::fs::read_link(format!("/proc/{number}/exe")).ok()?;
+        program.starts_with(folder).then_some(number)
+    });
+    let processes: Vec<u32> = processes.collect();
+    assert_eq!(processes.len(), 1, "{processes:?}");
+    processes[0]
+}

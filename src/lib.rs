@@ -26,10 +26,10 @@
 //!
 //! # Rooms
 //!
-//! The core ([`clock`], [`rate`], [`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
+//! The core ([`clock`], [`certificate`], [`rate`], [`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
 //! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`], [`rehearsal`], [`http`],
 //! [`exchange`], [`record`], [`state`], [`history`], [`orders`]) knows no runtime, no file and no socket, and takes
-//! time and chance as arguments. The rim ([`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`],
+//! time and chance as arguments. The rim ([`crypto`], [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`],
 //! [`store`], [`control`], [`events`], [`notify`], [`observe`], [`admin`], [`server`],
 //! [`cli`]) has them all.
 
@@ -41,6 +41,7 @@
 pub mod clock;
 
 mod rate;
+mod certificate;
 pub mod config;
 pub mod route;
 pub mod split;
@@ -61,6 +62,7 @@ pub mod state;
 mod history;
 mod orders;
 
+pub mod crypto;
 pub mod wire;
 mod probe;
 mod resolve;

@@ -13,5 +13,6 @@ fn main() -> ExitCode {
     // at its start, half of it with a thousand services. Where the kernel knows no such thing, nothing is
     // lost.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+    pointsman::crypto::install();
     pointsman::cli::run(pointsman::cli::Cli::of_process())
 }

@@ -9,6 +9,7 @@ use super::{Ending, print};
 use crate::admin::wire::{Checked, ConfigProblem};
 use crate::config::{Config, Level, Problems};
 use crate::files::FileError;
+use crate::server::clock;
 
 /// Check a config file and show all that is wrong with it.
 ///
@@ -31,7 +32,7 @@ impl Check {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
         let (path, text, valid, problems) = match Input::of(self.file)?.read() {
             Ok(text) => {
-                let (valid, problems) = text.check();
+                let (valid, problems) = text.check(clock::system().unix_seconds() as u64);
                 (text.path, text.text, valid, problems)
             }
             Err(FileError::Problems(rejected)) => {

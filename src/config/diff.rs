@@ -6,7 +6,10 @@ mod traffic;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
+use std::path::Path;
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use self::routes::changed_routes;
 use self::traffic::percent;
@@ -91,6 +94,7 @@ pub fn diff(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
             }
         }
     }
+    changes.certificates(old, new);
     changes.notify(old, new);
     changes.flags(&old.flags, &new.flags, live);
     changes.0.extend(given_up(old, new, live));
@@ -192,6 +196,20 @@ impl Changes {
                     let after = new.settings.at("listeners", place);
                     self.settings(subject, before, after, &LISTENER);
                 }
+            }
+        }
+    }
+
+    /// What is in a file has another content; which files are named is told elsewhere.
+    fn certificates(&mut self, old: &Config, new: &Config) {
+        let before = |file: &Path| old.certificates.pairs().find(|(known, _)| *known == file);
+        for (file, pair) in new.certificates.pairs() {
+            let is_other = before(file).is_some_and(|(_, before)| before != pair);
+            let until = i64::try_from(pair.about.until).ok();
+            let until = until.and_then(|until| Timestamp::from_second(until).ok());
+            if let Some(until) = until.filter(|_| is_other) {
+                let subject = format!("certificate {}", file.display());
+                self.add(subject, format!("is another, good until {until}"));
             }
         }
     }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
-use super::key::{Key, Kind, Table, texts};
+use super::key::{Key, Kind, Table, Without, boolean, number, table, texts};
 use super::read::missing;
 use super::section::{Found, Section};
+use super::tls::{ListenerTls, TLS, TLS_LINES, tls};
 use super::{Problem, Problems};
 use crate::upstream::{Address, DialAddress};
 
@@ -18,6 +19,10 @@ pub struct Listener {
     pub address: ListenAddress,
     /// What it speaks.
     pub speaks: Speaks,
+    /// How it speaks TLS; none if it does not.
+    pub tls: Option<ListenerTls>,
+    /// The port where requests are led that are not by HTTPS; none if they are served.
+    pub https_port: Option<u16>,
 }
 
 /// Versions of HTTP; one at least.
@@ -48,6 +53,10 @@ pub(super) static LISTENER: Table = Table::new(
         texts("speaks", &["http1"]).about(
             "`http1`, `h2` or both; `h2` without TLS is for clients that begin with it, unasked",
         ),
+        boolean("redirect_to_https", false)
+            .about("what comes in the clear is led to https, but for /.well-known/acme-challenge/"),
+        number("https_port", (1, 65_535), 443).about("to this port"),
+        table("tls", &TLS, Without::Off).lines(TLS_LINES),
     ],
 );
 
@@ -99,9 +108,25 @@ fn listener(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<L
         problems.0.push(Problem::error(section.span.clone(), message));
     }
     let speaks = speaks(&mut section, problems);
+    let redirects = section.boolean(problems, "redirect_to_https");
+    let port = section.number(problems, "https_port");
+    let tls_place = section.place("tls");
+    let tls = section.table_if_given(problems, "tls").and_then(|section| tls(section, problems));
+    if tls.is_some() && redirects {
+        let message = "this listener speaks HTTPS: there is nothing to be led to";
+        let problem = Problem::error(section.place("redirect_to_https"), message);
+        problems.0.push(problem.other(tls_place.clone(), "its TLS"));
+    }
     section.close(problems);
     let Found { value: address, span } = address?;
-    Some(Found { value: Listener { address, speaks }, span })
+    if let (Some(_), ListenAddress::Unix(_)) = (&tls, &address) {
+        let problem = Problem::error(tls_place, "TLS on a unix socket");
+        let problem = problem.label("nobody is between the two ends of it");
+        problems.0.push(problem.help("leave `tls` out, or listen on an address"));
+    }
+    let https_port = redirects.then_some(port);
+    let listener = Listener { address, speaks, tls, https_port };
+    Some(Found { value: listener, span })
 }
 
 /// Which versions of HTTP it speaks.
@@ -135,7 +160,7 @@ impl std::fmt::Display for Listener {
 
 impl From<ListenAddress> for Listener {
     fn from(address: ListenAddress) -> Listener {
-        Listener { address, speaks: Speaks::default() }
+        Listener { address, speaks: Speaks::default(), tls: None, https_port: None }
     }
 }
 
@@ -158,7 +183,7 @@ impl ListenAddress {
 
     /// Whether who dials this reaches it: it may be spelled in another way.
     pub fn takes(&self, target: &DialAddress) -> bool {
-        match (self, target) {
+        match (self, target.below()) {
             (ListenAddress::Tcp(own), DialAddress::Socket(dialled)) => {
                 let (here, there) = (own.ip().to_canonical(), dialled.ip().to_canonical());
                 // Who dials no address in particular reaches this machine; who listens at none in

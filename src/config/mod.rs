@@ -30,6 +30,7 @@ mod stability;
 mod sticky;
 mod suggestion;
 mod syntax;
+mod tls;
 mod tokens;
 mod values;
 
@@ -44,6 +45,7 @@ use http::header::HeaderName;
 use ipnet::IpNet;
 
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
+use crate::certificate::Certificates;
 use crate::fallback::Fallback;
 use crate::http::admission::{HeadLimits, OddNames};
 use crate::http::forwarded::TrustedProxies;
@@ -67,6 +69,7 @@ pub use role::Role;
 pub use settings::Settings;
 pub use signing_key::{BadKey, SigningKey, SigningKeys};
 pub use suggestion::suggest;
+pub use tls::{CertificateFiles, ClientCertificates, Hsts, ListenerTls, PoolTls, TlsVersion};
 pub use tokens::{BadLine, Bearer, Tokens, TokensError};
 
 /// A whole file, checked.
@@ -88,6 +91,8 @@ pub struct Config {
     pub notify: Vec<NotifyTarget>,
     /// What is in the files that sign calls, once they were read.
     pub keys: SigningKeys,
+    /// What is in the files of certificates, once they were read.
+    pub certificates: Certificates,
     /// In name order.
     pub flags: Vec<Flag>,
     /// Everything that is said beyond the defaults, as text: what a diff compares.
@@ -321,6 +326,8 @@ pub struct Pool {
     pub labels: HashMap<Address, Labels>,
     /// Whether they are asked in HTTP/2.
     pub http2: bool,
+    /// How they speak TLS; none if they do not.
+    pub tls: Option<PoolTls>,
 }
 
 /// How long a service's upstreams may take.

@@ -140,6 +140,7 @@ fn read(
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
         notify,
         keys: Default::default(),
+        certificates: Default::default(),
         flags,
         settings: Settings::of(&FILE, root.get_ref()),
     })
@@ -363,7 +364,7 @@ pub fn place_of_file(text: &str, name: &str) -> Option<Range<usize>> {
         }
     }
     fn in_table(table: &DeTable<'_>, name: &str) -> Option<Range<usize>> {
-        const KEYS: [&str; 3] = ["token_file", "secret_file", "file"];
+        const KEYS: [&str; 6] = ["token_file", "secret_file", "file", "certificate", "key", "ca"];
         let is_file = |key: &str| KEYS.contains(&key);
         table.iter().find_map(|(key, value)| match (key.get_ref().as_ref(), value.get_ref()) {
             // By status.

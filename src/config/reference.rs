@@ -238,9 +238,14 @@ mod tests {
                         text.contains(&format!("{}]", key.name))
                             || text.contains(&format!(".{}.", key.name))
                             || text.contains(&format!("[{}.", key.name))
+                            || text.contains(&format!(" {} = {{ ", key.name))
+                            || text.contains(&format!(" {} = [{{ ", key.name))
                     }
                     _ => text.lines().any(|line| {
                         line.trim_start_matches("# ").starts_with(&format!("{name} = "))
+                            || ["{ ", ", "]
+                                .iter()
+                                .any(|before| line.contains(&format!("{before}{name} = ")))
                     }),
                 };
                 if !is_shown {

@@ -229,9 +229,10 @@ fn stripped(text: &str) -> Result<HeaderName, &'static str> {
             Host | Connection | ContentLength | TransferEncoding | Expect | Te | Trailer | Upgrade
             | KeepAlive | ProxyConnection,
         ) => Err("requests are read by this field: it cannot be taken out"),
-        Some(ForwardedFor | ForwardedProto | ForwardedHost | FeatureFlags | MirrorMark) => {
-            Err("this field never goes on from whoever is not trusted")
-        }
+        Some(
+            ForwardedFor | ForwardedProto | ForwardedHost | FeatureFlags | MirrorMark
+            | ClientSubject,
+        ) => Err("this field never goes on from whoever is not trusted"),
         Some(RequestId | Traceparent | Tracestate) => {
             Err("anybody may choose this field: it cannot be taken out")
         }

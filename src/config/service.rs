@@ -27,6 +27,7 @@ use super::stability::{
 };
 use super::sticky::{STICKY, sticky};
 use super::suggestion::nearest;
+use super::tls::{POOL_KEY, PoolTls, pool_tls};
 use super::values::{checked_name, header_name, labels, percent};
 use super::{ListenAddress, OptIn, Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
@@ -97,7 +98,7 @@ static TIMEOUTS: Table = Table::new(
 );
 
 static POOL: Table =
-    Table::new("", &[Key::of("upstreams", Kind::Free("")), boolean("http2", false)]);
+    Table::new("", &[Key::of("upstreams", Kind::Free("")), boolean("http2", false), POOL_KEY]);
 
 static UPSTREAM: Table = Table::new(
     "",
@@ -114,6 +115,10 @@ const ERROR_PAGES: &str = "{ 503 = \"busy.html\", 5xx = \"sorry.html\" }";
 /// What the reference shows of pools.
 const POOLS: &str = r#"[services.shop.pools.blue]
 upstreams = ["10.0.0.11:9000", { address = "shop.internal:9000", weight = 200 }]   # weight: 100
+
+# TLS to upstreams, with the names that they have here. `true` trusts whom the system trusts; a table
+# may have `ca`, `server_name`, `certificate` with `key` to show them, `verify = false`.
+# tls = { ca = "upstreams.pem", server_name = "shop.internal" }
 
 [services.shop.pools.green]
 upstreams = ["unix:/run/shop-green.sock", { address = "10.0.0.21:9000", labels = { zone = "a" } }]
@@ -230,19 +235,36 @@ fn pools(
             empty.push(name.value.to_string());
         }
         let http2 = section.boolean(problems, "http2");
+        let tls = pool_tls(&mut section, problems);
+        no_unix(&upstreams, tls.as_ref(), &section, problems);
         section.close(problems);
-        pools.push((checked, upstreams, labels, http2));
+        pools.push((checked, upstreams, labels, (http2, tls)));
     }
     if pools.is_empty() {
         problems.0.push(Problem::error(span, "a service needs at least one pool"));
         return (None, empty);
     }
-    let whole = |(name, upstreams, labels, http2): (Option<_>, _, _, _)| {
-        Some(Pool { name: name?, upstreams, labels, http2 })
+    let whole = |(name, upstreams, labels, (http2, tls)): (Option<_>, _, _, _)| {
+        Some(Pool { name: name?, upstreams, labels, http2, tls })
     };
     let mut pools: Option<Vec<_>> = pools.into_iter().map(whole).collect();
     pools.iter_mut().for_each(|pools| pools.sort_by(|a, b| a.name.cmp(&b.name)));
     (pools, empty)
+}
+
+/// TLS is spoken to addresses: nobody is between the two ends of a socket of this machine.
+fn no_unix(
+    upstreams: &[(Address, u16)],
+    tls: Option<&PoolTls>,
+    pool: &Section<'_>,
+    problems: &mut Problems,
+) {
+    let is_unix = upstreams.iter().any(|(address, _)| matches!(address, Address::Unix(_)));
+    if tls.is_some() && is_unix {
+        let problem = Problem::error(pool.place("tls"), "TLS to a unix socket");
+        let problem = problem.label("nobody is between the two ends of it");
+        problems.0.push(problem.help("leave `tls` out, or name addresses"));
+    }
 }
 
 /// The upstreams of a pool with their weights, and the labels of those that have any.

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::certificate::Certificates;
 use crate::config::{ListenAddress, Listener};
 use crate::observe::ListenerTally;
 
@@ -15,8 +16,13 @@ pub trait Listening: Send + 'static {
     /// Sockets bound for a change that is not made yet.
     type Prepared: Send;
 
-    /// Binds what is wanted and not there yet. Fails as a whole: then nothing has changed.
-    fn prepare(&self, wanted: &[Listener]) -> Result<Self::Prepared, BindError>;
+    /// Binds what is wanted and not there yet, and makes ready what connections get: with certificates
+    /// that were read. Fails as a whole: then nothing has changed.
+    fn prepare(
+        &self,
+        wanted: &[Listener],
+        certificates: &Certificates,
+    ) -> Result<Self::Prepared, BindError>;
 
     /// Accepts on what was prepared and no longer on what is not wanted.
     fn commit(&mut self, prepared: Self::Prepared);

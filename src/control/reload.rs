@@ -177,7 +177,7 @@ impl<L: Listening> Controller<L> {
         if config.admin.tokens.is_none() && !self.wiring.is_admin_local {
             return Err(ReloadError::Open);
         }
-        Ok(self.wiring.listeners.prepare(&config.listeners)?)
+        Ok(self.wiring.listeners.prepare(&config.listeners, &config.certificates)?)
     }
 
     /// The config of the reload under way is in force, or is not.

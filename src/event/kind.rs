@@ -317,6 +317,20 @@ pub enum Kind {
         /// How many more were since the last one that was told.
         more: u64,
     },
+    /// A certificate is good for a short time only, or not any more.
+    CertificateExpires {
+        /// Its file.
+        file: String,
+        /// How long it is good yet; nothing if it has expired.
+        left: Duration,
+    },
+    /// There is another one in the place of one that was to expire.
+    CertificateRenewed {
+        /// Its file.
+        file: String,
+        /// How long it is good.
+        left: Duration,
+    },
     /// One of which only the words are kept: it happened before the process began.
     Kept(Kept),
 }
@@ -380,6 +394,7 @@ impl Kind {
             }
             Kind::LimitBites { .. } | Kind::LimitRests { .. } => "rate",
             Kind::Asked { .. } | Kind::TurnedAway { .. } => "audit",
+            Kind::CertificateExpires { .. } | Kind::CertificateRenewed { .. } => "certificate",
             Kind::Kept(kept) => &kept.name,
         }
     }
@@ -413,6 +428,9 @@ impl Kind {
             }
             Kind::Asked { what, .. } => format!("request {what}"),
             Kind::TurnedAway { from, .. } => format!("requests from {from}"),
+            Kind::CertificateExpires { file, .. } | Kind::CertificateRenewed { file, .. } => {
+                format!("certificate {file}")
+            }
             Kind::Kept(kept) => kept.code.clone(),
             _ => self.name().into(),
         }
@@ -440,6 +458,7 @@ impl Kind {
             | Kind::StoreWorks
             | Kind::NameResolves
             | Kind::OrdersBack { .. }
+            | Kind::CertificateRenewed { .. }
             | Kind::Reloaded { .. } => true,
             Kind::Rollout { event, .. } => event.is_relief(),
             _ => false,
@@ -517,6 +536,9 @@ impl Kind {
             Kind::LimitRests { .. } => "limit-rests",
             Kind::Asked { .. } => "asked",
             Kind::TurnedAway { .. } => "turned-away",
+            Kind::CertificateExpires { left: Duration::ZERO, .. } => "certificate-expired",
+            Kind::CertificateExpires { .. } => "certificate-expires",
+            Kind::CertificateRenewed { .. } => "certificate-renewed",
             Kind::Kept(kept) => &kept.code,
         }
     }
@@ -552,6 +574,9 @@ impl Kind {
             }
             Kind::Asked { what, .. } => what.clone(),
             Kind::TurnedAway { from, .. } => from.clone(),
+            // That it is worse now is news.
+            Kind::CertificateExpires { file, left } => format!("{file} {left:?}"),
+            Kind::CertificateRenewed { file, .. } => file.clone(),
             Kind::Kept(kept) => kept.words.clone(),
             Kind::Drained { .. }
             | Kind::ServiceAdded
@@ -624,6 +649,7 @@ impl Kind {
             | Kind::OrdersForgotten { .. }
             | Kind::Stored { .. }
             | Kind::DiskAnswers { .. }
+            | Kind::CertificateRenewed { .. }
             | Kind::StoreWorks => Severity::Low,
             Kind::BreakerTurned { state: BreakerState::Open, .. }
                 if !subject.upstream.is_empty() =>
@@ -648,6 +674,12 @@ impl Kind {
             | Kind::TurnedAway { .. }
             | Kind::UpgradeRefused { .. }
             | Kind::ReloadRefused { .. } => Severity::Medium,
+            Kind::CertificateExpires { left, .. } => match left.as_secs() / (24 * 60 * 60) {
+                // Clients turn away now, or in a few days.
+                _ if left.is_zero() => Severity::Critical,
+                0..=3 => Severity::High,
+                _ => Severity::Medium,
+            },
             // Somebody believes that it is in force.
             Kind::RemovalWaits { .. }
             // A whole pool: users may be hurt.

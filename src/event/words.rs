@@ -160,6 +160,15 @@ impl Display for Kind {
                     more => write!(f, "; and {more} more since the last that was told"),
                 }
             }
+            Kind::CertificateExpires { file, left } if left.is_zero() => {
+                write!(f, "the certificate in {file} has expired")
+            }
+            Kind::CertificateExpires { file, left } => {
+                write!(f, "the certificate in {file} expires in {}", in_words(*left))
+            }
+            Kind::CertificateRenewed { file, left } => {
+                write!(f, "the certificate in {file} is another, good for {}", in_words(*left))
+            }
             Kind::Kept(kept) => f.write_str(&kept.words),
         }
     }

@@ -386,7 +386,8 @@ impl Exchange {
         self.hear_cut(cause);
         let now = self.now();
         if let Some(asking) = &mut self.asking {
-            asking.was_refused = matches!(cause, Cause::Connect | Cause::ConnectTimeout);
+            asking.was_refused =
+                matches!(cause, Cause::Connect | Cause::ConnectTimeout | Cause::UpstreamTls);
             asking.was_broken = asking.was_refused || cause == Cause::Reset;
         }
         cause.row().upstream_at_fault && self.try_again(delivery, Doubt::Failure, now)
@@ -446,6 +447,7 @@ impl Exchange {
 fn trouble(cause: Option<Cause>, status: Option<u16>) -> Trouble {
     match (cause, status) {
         (Some(Cause::Connect), _) => Trouble::Refused,
+        (Some(Cause::UpstreamTls), _) => Trouble::Tls,
         (Some(Cause::ConnectTimeout), _) => Trouble::ConnectTimeout,
         (Some(Cause::Reset), _) => Trouble::Reset,
         (Some(Cause::BadResponse), _) => Trouble::BadAnswer,

@@ -110,6 +110,8 @@ pub struct Exchange {
     waited: Duration,
     /// What gives the client a cookie of ours.
     set_cookie: Option<HeaderValue>,
+    /// What the client's browser is told of HTTPS.
+    hsts: Option<HeaderValue>,
     /// Whether no flag is on that is not on for everybody.
     is_for_everybody: bool,
     kept: Kept,
@@ -204,6 +206,7 @@ impl Exchange {
             waits_since: None,
             waited: Duration::ZERO,
             set_cookie: None,
+            hsts: None,
             is_for_everybody: true,
             kept: Kept::default(),
             instead: None,
@@ -261,6 +264,9 @@ impl Exchange {
             forwarded::client(&fields, peer, &server.trusted_proxies);
         (self.noted.client, self.noted.is_client_doubtful) = (client, is_doubtful);
         self.noted.connection_age = self.started.elapsed_since(snapshot.moment(peer.since));
+        if let Some(elsewhere) = self.lead_on(head, &host, &fields, peer) {
+            return Admission::Answer(Box::new(elsewhere));
+        }
         match Forwards::asked(head.method, &fields) {
             Forwards::Any => {}
             Forwards::None => {
@@ -298,6 +304,32 @@ impl Exchange {
             wait: grant.wait,
         };
         Some(self.answer(Cause::RateLimited, &incoming.fields).with_limit(&quota))
+    }
+
+    /// What is told of a request that has to come in another way: by HTTPS, or by a connection that was
+    /// made under the name of its host.
+    fn lead_on(
+        &mut self,
+        head: &Head<'_>,
+        host: &str,
+        fields: &Fields<'_>,
+        peer: &Peer,
+    ) -> Option<Answer> {
+        if peer.secured.as_ref().is_some_and(|secured| !secured.covers(host)) {
+            return Some(self.answer(BadRequest::Misdirected.into(), fields));
+        }
+        let entrance = peer.entrance.as_ref()?;
+        self.hsts.clone_from(&entrance.hsts);
+        let is_https =
+            || forwarded::is_https(fields, peer, &self.snapshot.config.server.trusted_proxies);
+        if entrance.https_port.is_none() || is_https() {
+            return None;
+        }
+        if host.is_empty() {
+            return Some(self.answer(BadRequest::NoHost.into(), fields));
+        }
+        let place = entrance.instead(host, head.target.path_and_query)?;
+        Some(Answer::moved(head.method, place, &self.request_id))
     }
 
     /// Whether it may be sent twice, and is here as a whole: who sends a body may take their time.
@@ -473,7 +505,8 @@ impl Exchange {
 
     /// What is added to an upstream's head with this status.
     fn additions(&self, status: u16) -> Additions<'_> {
-        Additions { id: &self.request_id, mark: self.mark(), cookie: self.set_cookie(status) }
+        let (cookie, hsts) = (self.set_cookie(status), self.hsts.as_ref());
+        Additions { id: &self.request_id, mark: self.mark(), cookie, hsts }
     }
 
     /// Why it failed, if it did and the lane has said so.

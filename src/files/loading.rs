@@ -14,10 +14,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::FileError;
+use super::certificates::{self, BadCertificate};
 use super::key::{KeyError, key_of};
 use super::named::{For, each_named};
 use super::prints::Prints;
 use super::source::Text;
+use crate::certificate::Certificates;
 use crate::config::{AdminPlace, Config, Problem, Problems, SigningKeys, Tokens, place_of_file};
 
 /// The largest file that a config names, in bytes.
@@ -26,11 +28,19 @@ const LARGEST_NAMED: u64 = 1024 * 1024;
 /// The longest file of a key, in bytes: a longer one is another file.
 pub(super) const LARGEST_KEY: u64 = 4 * 1024;
 
-/// Who reads the files that a config names.
+/// Who reads the files that a config names, and when, in seconds since the epoch.
 #[derive(Clone, Debug)]
-pub(super) enum Reader {
-    /// Who serves by it, and needs all of them.
-    Process,
+pub(super) struct Reader {
+    pub who: Who,
+    /// None if the age of certificates is nobody's business.
+    pub now: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Who {
+    /// Who serves by it, and needs all of them; with the certificates that it has, if it serves
+    /// already.
+    Process(Option<Certificates>),
     /// Who checks it, and need not be allowed to read tokens and keys.
     Checker,
     /// Who sends it, and may name these beside what lies beside the config.
@@ -44,16 +54,26 @@ impl Reader {
             let mut parts = named.written.components();
             parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
         };
-        match self {
-            Reader::Process | Reader::Checker => true,
-            Reader::Stranger(known) => known.contains(&named.placed) || lies_beside(),
+        match &self.who {
+            Who::Process(_) | Who::Checker => true,
+            Who::Stranger(known) => known.contains(&named.placed) || lies_beside(),
+        }
+    }
+
+    /// What it is told of a certificate that is not good now. One that is in force anyway, or with which
+    /// a process begins, does more good than none.
+    fn told_age(&self, problem: Problem, is_same: impl Fn(&Certificates) -> bool) -> Problem {
+        match &self.who {
+            Who::Process(None) => problem.warning(),
+            Who::Process(Some(known)) if is_same(known) => problem.warning(),
+            _ => problem,
         }
     }
 
     /// What it is told of a file of tokens or of a key that cannot be read.
     fn told_unreadable(&self, problem: Problem, error: &io::Error) -> Problem {
-        match (self, error.kind()) {
-            (Reader::Checker, io::ErrorKind::PermissionDenied) => problem.warning(),
+        match (&self.who, error.kind()) {
+            (Who::Checker, io::ErrorKind::PermissionDenied) => problem.warning(),
             _ => problem,
         }
     }
@@ -95,6 +115,7 @@ pub(super) fn read_config(
             loading.read_tokens(&mut config);
             loading.read_answers(&mut config);
             config.keys = loading.read_keys();
+            config.certificates = loading.read_certificates(&config);
         }
     }
     match loading.problems.any_error() {
@@ -121,6 +142,7 @@ fn place(text: &Text, config: &mut Config) -> Vec<Named> {
             // Whole paths: a rollout keeps its hooks over a restart, perhaps from elsewhere.
             For::State | For::Secret => std::path::absolute(&placed).unwrap_or(placed),
             For::Answer | For::Tokens => placed,
+            For::Certificate | For::PrivateKey | For::Authorities => placed,
         };
         let written = std::mem::replace(file, placed.clone());
         all.push(Named { purpose, written, placed });
@@ -245,6 +267,107 @@ impl Loading<'_> {
         self.problems.0.extend(found);
         keys.into_iter().collect()
     }
+
+    /// Reads certificates, each with its key, and those of authorities. Files that are named several
+    /// times are read, and told of, once.
+    fn read_certificates(&mut self, config: &Config) -> Certificates {
+        let mut read = Certificates::default();
+        let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let files = listeners.flat_map(|tls| &tls.certificates);
+        let mut pairs: BTreeMap<(&Path, &Path), bool> = BTreeMap::new();
+        for files in files {
+            let needs_names = pairs.entry((&files.certificate, &files.key)).or_default();
+            *needs_names |= !files.is_default;
+        }
+        let pools = || config.services.iter().flat_map(|service| &service.pools);
+        let to_upstreams = || pools().filter_map(|pool| pool.tls.as_ref());
+        for (certificate, key) in to_upstreams().filter_map(|tls| tls.own.as_ref()) {
+            pairs.entry((certificate, key)).or_default();
+        }
+        for ((certificate, key), needs_names) in pairs {
+            let held = |path: &Path, prints: &mut Prints| prints.read(path, LARGEST_NAMED);
+            let first = (certificate, held(certificate, self.prints));
+            let pair = certificates::pair(first, (key, held(key, self.prints)));
+            let nameless = || BadCertificate::Nameless(certificate.display().to_string());
+            let pair = pair.and_then(|pair| match needs_names && pair.about.names.is_empty() {
+                true => Err(nameless()),
+                false => Ok(pair),
+            });
+            match pair {
+                Ok(pair) => {
+                    let now = self.reader.now;
+                    if let Some(bad) =
+                        now.and_then(|now| certificates::age(certificate, &pair.about, now))
+                    {
+                        let problem = self.bad(certificate, &bad);
+                        let is_same = |known: &Certificates| {
+                            known.pair(certificate, key).is_some_and(|known| **known == pair)
+                        };
+                        self.problems.0.push(self.reader.told_age(problem, is_same));
+                    }
+                    read.add_pair(certificate, key, pair);
+                }
+                Err(bad) => self.tell_bad(certificate, key, &bad),
+            }
+            if is_for_all(key) {
+                let key = key.display();
+                let why = format!("everybody on this machine can read the private key {key}");
+                let problem = self.bad_at(Path::new(&key.to_string()), why).warning();
+                self.problems.0.push(problem.help(format!("`chmod o= {key}`")));
+            }
+        }
+        let of_clients = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let of_clients = of_clients.flat_map(|tls| {
+            let by_name = tls.certificates.iter().filter_map(|files| files.client.as_ref());
+            by_name.chain(&tls.client).map(|client| &client.ca)
+        });
+        let of_upstreams = to_upstreams().filter_map(|tls| tls.ca.as_ref());
+        let files: BTreeSet<&PathBuf> = of_clients.chain(of_upstreams).collect();
+        for file in files {
+            match certificates::authorities(file, self.prints.read(file, LARGEST_NAMED)) {
+                Ok(authorities) => read.add_authorities(file, authorities),
+                Err(bad) => self.tell_bad(file, file, &bad),
+            }
+        }
+        if to_upstreams().any(|tls| tls.verify && tls.ca.is_none()) {
+            match certificates::system() {
+                Ok(authorities) => read.set_system(authorities),
+                Err(error) => {
+                    let why = format!("the system's trusted certificates cannot be read: {error}");
+                    let help = "name the authority of the upstreams' certificates: `tls.ca`";
+                    self.problems.0.push(Problem::general(why).help(help));
+                }
+            }
+        }
+        read
+    }
+
+    /// Tells what is wrong with one of these files.
+    fn tell_bad(&mut self, certificate: &Path, key: &Path, bad: &BadCertificate) {
+        let at = match bad {
+            BadCertificate::NoKey(_) | BadCertificate::Key { .. } => key,
+            BadCertificate::Read { path, .. } if *path == key.display().to_string() => key,
+            _ => certificate,
+        };
+        let problem = self.bad(at, bad);
+        self.problems.0.push(match bad {
+            BadCertificate::Read { error, .. } => self.reader.told_unreadable(problem, error),
+            _ => problem,
+        });
+    }
+
+    fn bad(&self, file: &Path, bad: &BadCertificate) -> Problem {
+        self.bad_at(file, bad.to_string())
+    }
+
+    /// A problem with a file, where the config names it first.
+    fn bad_at(&self, file: &Path, why: String) -> Problem {
+        let named = self.named.iter().find(|named| named.placed == file);
+        match named {
+            Some(named) => self.problem(named, why),
+            None => Problem::general(why),
+        }
+    }
 }
 
 fn as_text(bytes: Vec<u8>) -> io::Result<String> {
@@ -304,7 +427,7 @@ mod tests {
         let path = folder.path().join("p.toml").display().to_string();
         let text = Text { path, text: text.into() };
         let told = |text: &Text| -> Told {
-            let problems = text.check().1.0;
+            let problems = text.check(0).1.0;
             problems.iter().map(|problem| (problem.level, problem.position(&text.text))).collect()
         };
         let token = |level| (level, Some((4, 14)));
@@ -380,7 +503,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, key) = (folder.path().join("pointsman.toml"), folder.path().join("k"));
         let text = Text { path: path.display().to_string(), text };
-        assert_eq!(text.check().1.0.len(), 1, "a file is told of once");
+        assert_eq!(text.check(0).1.0.len(), 1, "a file is told of once");
         std::fs::write(&key, "s3cret").unwrap();
         let config = text.parse().unwrap().0;
         assert_eq!(config.keys.of(&key).unwrap().bytes(), b"s3cret");

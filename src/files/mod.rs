@@ -6,6 +6,7 @@
 //! that, and whatever was changed back.
 
 mod beside;
+mod certificates;
 mod error;
 mod key;
 mod loading;
@@ -23,6 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch as channel;
 
+use crate::certificate::Certificates;
+use crate::clock::Clock;
 use crate::config::{AdminPlace, Config, Problems};
 use crate::snapshot::Changed;
 
@@ -34,7 +37,7 @@ pub use watch::{Taken, watch};
 pub use write::write_over;
 
 use beside::Beside;
-use loading::{Reader, files_of, read_config};
+use loading::{Reader, Who, files_of, read_config};
 use prints::Prints;
 
 /// What is served, and the text it was read from.
@@ -64,6 +67,9 @@ pub type Examined = (Text, Result<(Arc<Config>, Problems), FileError>);
 #[derive(Debug)]
 pub struct Files {
     source: Source,
+    clock: Clock,
+    /// The certificates that were read last to be put in force; none before the first time.
+    certificates: Arc<Mutex<Option<Certificates>>>,
     /// Where the admin API is.
     admin: Mutex<AdminPlace>,
     beside: Beside,
@@ -73,9 +79,11 @@ pub struct Files {
 
 impl Files {
     /// Those of this source. Nothing is read yet.
-    pub fn of(source: Source) -> Files {
+    pub fn of(source: Source, clock: Clock) -> Files {
         Files {
             source,
+            clock,
+            certificates: Arc::default(),
             admin: Mutex::default(),
             beside: Beside::default(),
             tried: channel::Sender::default(),
@@ -103,13 +111,16 @@ impl Files {
 
     /// Reads the config with all that it names, to put it in force. What is odd about it is logged.
     pub async fn load(&self) -> Result<Loaded, FileError> {
-        let (source, admin) = (self.source.clone(), self.admin());
+        let (source, admin, reader) = (self.source.clone(), self.admin(), self.process());
+        let known = self.certificates.clone();
         let read = self.beside.run(move || {
             let mut prints = Prints::default();
             let text = source.read_noting(&mut prints);
             let read = text.and_then(|text| {
-                let (config, odd) = read_config(&text, &admin, &Reader::Process, &mut prints)?;
+                let (config, odd) = read_config(&text, &admin, &reader, &mut prints)?;
                 text.log(&odd);
+                let certificates = Some(config.certificates.clone());
+                *known.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
                 Ok(Loaded { config, text })
             });
             (read, prints)
@@ -128,10 +139,10 @@ impl Files {
 
     /// Looks at the file as it is now, without putting it in force.
     pub async fn examine(&self) -> Result<Examined, FileError> {
-        let (source, admin) = (self.source.clone(), self.admin());
+        let (source, admin, reader) = (self.source.clone(), self.admin(), self.process());
         self.look(move || {
             let text = source.read()?;
-            let read = read_config(&text, &admin, &Reader::Process, &mut Prints::default());
+            let read = read_config(&text, &admin, &reader, &mut Prints::default());
             Ok((text, read))
         })
         .await
@@ -146,14 +157,24 @@ impl Files {
     ) -> Result<Examined, FileError> {
         let path = self.path().map(|path| path.with_file_name("(request)"));
         let path = path.map_or("(request)".into(), |path| path.display().to_string());
-        let admin = self.admin();
+        let (admin, now) = (self.admin(), self.now());
         self.look(move || {
             let text = Text::of(path, bytes)?;
-            let reader = Reader::Stranger(files_of(&in_force));
+            let reader = Reader { who: Who::Stranger(files_of(&in_force)), now };
             let read = read_config(&text, &admin, &reader, &mut Prints::default());
             Ok((text, read))
         })
         .await
+    }
+
+    /// Who serves by what is read.
+    fn process(&self) -> Reader {
+        let known = self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Reader { who: Who::Process(known), now: self.now() }
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(self.clock.unix_seconds() as u64)
     }
 
     async fn look(

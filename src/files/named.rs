@@ -17,6 +17,12 @@ pub enum For {
     Tokens,
     /// What a fallback or an error answers, read with the config: another content is another config.
     Answer,
+    /// A certificate with its chain, read with the config.
+    Certificate,
+    /// Its key.
+    PrivateKey,
+    /// Certificates of authorities, read with the config.
+    Authorities,
 }
 
 /// Calls with each file that a config names, which may be placed elsewhere. The one list of them.
@@ -25,6 +31,22 @@ pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) 
     config.server.state_dir.iter_mut().for_each(|folder| call(For::State, folder));
     let targets = config.notify.iter_mut().filter_map(|target| target.secret_file.as_mut());
     targets.for_each(|file| call(For::Secret, file));
+    for tls in config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
+        for files in &mut tls.certificates {
+            call(For::Certificate, &mut files.certificate);
+            call(For::PrivateKey, &mut files.key);
+            files.client.iter_mut().for_each(|client| call(For::Authorities, &mut client.ca));
+        }
+        tls.client.iter_mut().for_each(|client| call(For::Authorities, &mut client.ca));
+    }
+    let pools = config.services.iter_mut().flat_map(|service| &mut service.pools);
+    for tls in pools.filter_map(|pool| pool.tls.as_mut()) {
+        tls.ca.iter_mut().for_each(|file| call(For::Authorities, file));
+        if let Some((certificate, key)) = &mut tls.own {
+            call(For::Certificate, certificate);
+            call(For::PrivateKey, key);
+        }
+    }
     for service in &mut config.services {
         let tied = service.opt_in.as_mut().and_then(|opt_in| opt_in.secret_file.as_mut());
         tied.into_iter().for_each(|file| call(For::Secret, file));

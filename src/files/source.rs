@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::loading::{Reader, read_config};
+use super::loading::{Reader, Who, read_config};
 use super::prints::Prints;
 use super::{FileError, Rejected};
 use crate::config::{AdminPlace, Config, Problem, Problems};
@@ -39,8 +39,10 @@ impl Text {
     }
 
     /// The config it spells, with the files that it names, and with what is odd about it.
+    /// How old certificates are is left to who serves by it.
     pub fn parse(&self) -> Result<(Arc<Config>, Problems), FileError> {
-        read_config(self, &AdminPlace::File, &Reader::Process, &mut Prints::default())
+        let reader = Reader { who: Who::Process(None), now: None };
+        read_config(self, &AdminPlace::File, &reader, &mut Prints::default())
     }
 
     pub(super) fn rejected(&self, problems: Problems) -> FileError {
@@ -58,9 +60,11 @@ impl Text {
     }
 
     /// Whether it is a config that could be put in force, with all that is wrong or odd about it. Who
-    /// asks need not be allowed to read tokens and keys.
-    pub fn check(&self) -> (bool, Problems) {
-        match read_config(self, &AdminPlace::File, &Reader::Checker, &mut Prints::default()) {
+    /// asks need not be allowed to read tokens and keys. Certificates are as old as they are now, in
+    /// seconds since the epoch.
+    pub fn check(&self, now: u64) -> (bool, Problems) {
+        let reader = Reader { who: Who::Checker, now: Some(now) };
+        match read_config(self, &AdminPlace::File, &reader, &mut Prints::default()) {
             Ok((_, warnings)) => (true, warnings),
             Err(FileError::Problems(rejected)) => (false, rejected.problems),
             Err(error) => (false, Problems(vec![Problem::general(error.to_string())])),

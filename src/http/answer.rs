@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{
     CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
@@ -140,6 +141,20 @@ impl Answer {
         add(RATE_LIMIT_POLICY, format!("\"{name}\";q={burst}{window}"));
         add(RATE_LIMIT, format!("\"{name}\";r={left};t={seconds}"));
         self
+    }
+
+    /// That it is to be asked for there, by the same method (RFC 9110 section 15.4.9); of what every
+    /// client knows how to repeat, in the oldest way.
+    pub fn moved(
+        method: &Method,
+        place: (HeaderName, HeaderValue),
+        request_id: &HeaderValue,
+    ) -> Answer {
+        let is_plain = matches!(*method, Method::GET | Method::HEAD);
+        let status = if is_plain { 301 } else { 308 };
+        let id = (FieldId::RequestId.name().clone(), request_id.clone());
+        let fields = SmallVec::from_iter([place, id]);
+        Answer { status, fields, body: Bytes::new(), keeps_connection: true }
     }
 
     /// The same for a client that had better wait so long.

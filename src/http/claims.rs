@@ -5,6 +5,8 @@
 //! Those that we write anew ourselves are `http/forwarded.rs`'s; these are the ones of other products.
 //! The list is that of `docs/security.md`.
 
+use super::secured::CLIENT_SUBJECT;
+
 /// What any field is that begins so. Of each family all are a proxy's.
 const FAMILIES: [&str; 17] = [
     "x-forwarded-",
@@ -79,7 +81,7 @@ const SINGLE: [&str; 39] = [
 ];
 
 /// Fields that only we may say; by their own names they never come this far.
-const OURS: [&str; 2] = ["x-feature-flags", "x-pointsman-mirror"];
+const OURS: [&str; 3] = ["x-feature-flags", "x-pointsman-mirror", CLIENT_SUBJECT];
 
 /// Which third letters go with which first one, a bit each: most fields are none of these, and are told
 /// by one look.

@@ -25,6 +25,8 @@ pub enum Cause {
     Retried,
     /// The upstream could not be connected to.
     Connect,
+    /// The upstream's certificate is not to be trusted, or its TLS is no good.
+    UpstreamTls,
     /// The upstream did not accept a connection in time.
     ConnectTimeout,
     /// The upstream's response head was not complete in time, or its body paused for too long.
@@ -88,6 +90,8 @@ pub enum BadRequest {
     HeaderTooLarge,
     /// An expectation other than `100-continue`.
     Expectation,
+    /// For a host that asks for other certificates of clients than the connection's.
+    Misdirected,
 }
 
 /// One row of the table.
@@ -107,7 +111,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 30] = [
+    pub const REASONS: [&'static str; 31] = [
         "no_host",
         "host",
         "field_name",
@@ -127,6 +131,7 @@ impl Cause {
         "malformed",
         "header_too_large",
         "expectation",
+        "misdirected",
         "no_route",
         "no_upstream",
         "breaker_open",
@@ -181,6 +186,13 @@ impl Cause {
             Cause::Connect => {
                 row(502, "connect_error", "the upstream could not be reached", true, false)
             }
+            Cause::UpstreamTls => row(
+                502,
+                "upstream_tls",
+                "the upstream has not shown that it is who it should be",
+                true,
+                false,
+            ),
             Cause::ConnectTimeout => row(
                 504,
                 "connect_timeout",
@@ -245,6 +257,7 @@ impl BadRequest {
             BadRequest::Malformed => "malformed",
             BadRequest::HeaderTooLarge => "header_too_large",
             BadRequest::Expectation => "expectation",
+            BadRequest::Misdirected => "misdirected",
         }
     }
 
@@ -277,6 +290,9 @@ impl BadRequest {
             BadRequest::Malformed => (400, "the request is not valid HTTP", false),
             BadRequest::HeaderTooLarge => (431, "the header section is too large", false),
             BadRequest::Expectation => (417, "the only expectation is 100-continue", false),
+            BadRequest::Misdirected => {
+                (421, "this host needs a connection that was made under its name", true)
+            }
         }
     }
 }
@@ -308,6 +324,7 @@ mod tests {
             Malformed,
             HeaderTooLarge,
             Expectation,
+            Misdirected,
         ];
         let others = [
             Cause::NoRoute,

@@ -86,6 +86,8 @@ fields! {
     TransferEncoding, b"transfer-encoding";
     /// `Upgrade`.
     Upgrade, b"upgrade";
+    /// Who a client has shown to be by its certificate, which only we may say.
+    ClientSubject, b"x-client-cert-subject";
     /// `X-Feature-Flags`, which only we may say: names in order, commas between.
     FeatureFlags, b"x-feature-flags";
     /// `X-Forwarded-For`.

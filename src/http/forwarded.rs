@@ -5,6 +5,7 @@
 //! else the fields are replaced, and the other fields that carry such a claim are removed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{HeaderName, HeaderValue};
@@ -12,8 +13,10 @@ use ipnet::IpNet;
 
 use super::claims;
 use super::edits::{Edits, Text};
+use super::entrance::Entrance;
 use super::fields::{FieldId, Fields, Known};
 use super::list;
+use super::secured::Secured;
 use super::view::{Field, text};
 
 /// Fields that say who the client is or how it came; upstreams may believe them.
@@ -61,6 +64,10 @@ pub struct Peer {
     pub scheme: HeaderValue,
     /// When its connection was accepted.
     pub since: Instant,
+    /// What its TLS says of its requests, if that is anything.
+    pub secured: Option<Arc<Secured>>,
+    /// What its listener has set for them, if it has set anything.
+    pub entrance: Option<Arc<Entrance>>,
 }
 
 impl Peer {
@@ -80,7 +87,18 @@ impl Peer {
     /// A peer that was gone before anybody could ask for its address.
     pub fn without_address(scheme: &'static str, since: Instant) -> Peer {
         let scheme = HeaderValue::from_static(scheme);
-        Peer { address: None, is_unix: false, field: None, scheme, since }
+        let (secured, entrance) = (None, None);
+        Peer { address: None, is_unix: false, field: None, scheme, since, secured, entrance }
+    }
+
+    /// What its browser is told of HTTPS.
+    pub fn hsts(&self) -> Option<&HeaderValue> {
+        self.entrance.as_ref().and_then(|entrance| entrance.hsts.as_ref())
+    }
+
+    /// Who it has shown to be.
+    fn subject(&self) -> Option<&HeaderValue> {
+        self.secured.as_ref().and_then(|secured| secured.subject.as_ref())
     }
 }
 
@@ -181,6 +199,11 @@ pub fn edit(
             edits.remove(FieldId::ForwardedHost);
         }
         None => {}
+    }
+    if let Some(subject) = peer.subject() {
+        edits.set(FieldId::ClientSubject, Text::Own(subject.clone()));
+    } else if fields.has(FieldId::ClientSubject) {
+        edits.remove(FieldId::ClientSubject);
     }
     if carries && !believed {
         CLAIMS.into_iter().filter(|id| fields.has(*id)).for_each(|id| edits.remove(id));

@@ -1,7 +1,7 @@
 //! What becomes of a response's fields on the way to the client: its head in, a list of changes out,
 //! which each lane writes in its own way.
 
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, SET_COOKIE};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use smallvec::SmallVec;
 
 use super::fields::FieldId;
@@ -33,6 +33,8 @@ pub struct Additions<'e> {
     pub mark: Option<HeaderValue>,
     /// A cookie beside those of the upstream. A response that brings one is private.
     pub cookie: Option<&'e HeaderValue>,
+    /// What browsers are told of HTTPS, in place of what the upstream says of it.
+    pub hsts: Option<&'e HeaderValue>,
 }
 
 /// What becomes of a response with this status: changes to its fields, in order. How its body is framed is
@@ -62,6 +64,9 @@ pub fn edits(view: View<'_>, status: u16, add: &Additions<'_>) -> SmallVec<[Edit
         list.push(Edit::Set(CACHE_CONTROL, private::cache_control(view)));
         list.extend(private::TARGETED.map(Edit::Remove));
     }
+    if let Some(hsts) = add.hsts {
+        list.push(Edit::Set(STRICT_TRANSPORT_SECURITY, hsts.clone()));
+    }
     match &add.mark {
         Some(mark) => list.push(Edit::Set(FALLBACK_MARK, mark.clone())),
         None if has_mark => list.push(Edit::Remove(FALLBACK_MARK)),
@@ -82,7 +87,7 @@ mod tests {
             headers.append(name, value.parse().unwrap());
         }
         let id = HeaderValue::from_static("ours");
-        let add = Additions { id: &id, mark: None, cookie: None };
+        let add = Additions { id: &id, mark: None, cookie: None, hsts: None };
         let word = |edit: &Edit| match edit {
             Edit::Remove(name) => format!("-{name}"),
             Edit::Set(name, value) => format!("{name}={}", value.to_str().unwrap()),

@@ -22,6 +22,7 @@ use crate::slo;
 use crate::snapshot::{Mirror, Mode, Pool, Service, Snapshot};
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 use crate::wire::limited::Limited;
+use crate::wire::tls::handshake::Handshake;
 
 /// Metrics of a service that are shown once it uses what they are of, by their bit.
 #[derive(Clone, Copy)]
@@ -85,6 +86,14 @@ pub fn encode(
         }
     }
     of_process(&mut families, process);
+    for (file, pair) in snapshot.config.certificates.pairs() {
+        let name = pair.about.names.first().map_or("", |name| name);
+        let labels = [("certificate", &*file.to_string_lossy()), ("name", name)];
+        let help = "When a certificate expires, in seconds since the epoch.";
+        let until = pair.about.until as f64;
+        let family = "pointsman_certificate_expiry_timestamp_seconds";
+        families.gauge(family, help, &labels, until);
+    }
     saturation(&mut families, process.lag(), instant);
     families.encode()
 }
@@ -465,6 +474,15 @@ fn of_process(families: &mut Families, process: &Process) {
             &labels,
             read(&listener.refused),
         );
+        // Of one that speaks no TLS there is nothing to tell.
+        let ended = Handshake::ALL.map(|how| (how, listener.handshakes.count(how)));
+        if ended.iter().any(|(_, count)| *count > 0) {
+            for (how, count) in ended {
+                let labels = [labels[0], ("result", how.name())];
+                let help = "Handshakes of TLS by how they ended: `full` and `resumed` are good.";
+                families.counter("pointsman_tls_handshakes_total", help, &labels, count as f64);
+            }
+        }
     }
     for (reason, count) in process.limited().into_iter().flat_map(Limited::counts) {
         let help = "Client connections that a limit has refused or ended, by which.";

@@ -8,6 +8,7 @@ use super::lag::Lag;
 use crate::record::{Refusals, Rings};
 use crate::upstream::Address;
 use crate::wire::limited::Limited;
+use crate::wire::tls::handshake::Handshakes;
 
 /// Totals of one listener.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct ListenerTally {
     pub refused: AtomicU64,
     /// How often accepting failed for lack of descriptors or memory.
     pub lacked: AtomicU64,
+    /// Handshakes of TLS.
+    pub handshakes: Arc<Handshakes>,
 }
 
 impl ListenerTally {
@@ -33,6 +36,7 @@ impl ListenerTally {
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             lacked: AtomicU64::new(0),
+            handshakes: Arc::default(),
         }
     }
 }

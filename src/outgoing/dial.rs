@@ -12,11 +12,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use crate::upstream::DialAddress;
+use super::tls;
+use crate::crypto;
+use crate::upstream::{DialAddress, TlsTarget};
 
 /// Bytes in both directions, over whatever was dialled.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -58,6 +60,16 @@ pub enum Speaks {
     Http2,
 }
 
+impl Speaks {
+    /// As it is offered.
+    fn protocols(self) -> Vec<Vec<u8>> {
+        match self {
+            Speaks::Http1 => vec![b"http/1.1".to_vec()],
+            Speaks::Http2 => vec![b"h2".to_vec()],
+        }
+    }
+}
+
 /// Makes connections.
 #[derive(Default)]
 pub struct Dialer {
@@ -71,13 +83,39 @@ impl Dialer {
         Dialer { roots: OnceCell::new_with(Some(Arc::new(roots))) }
     }
 
-    /// A plain connection.
+    /// A connection: plain, or by TLS where the target says so.
     pub async fn connect(&self, target: &DialAddress) -> Result<Box<dyn Stream>, DialError> {
-        let connected: io::Result<Box<dyn Stream>> = match target {
+        match target {
+            DialAddress::Tls(target) => self.connect_by(target, Speaks::Http1).await,
+            plain => self.connect_plain(plain).await,
+        }
+    }
+
+    /// A connection by TLS, by the target's own settings. No session is taken up: that would skip the
+    /// check of the certificate.
+    pub async fn connect_by(
+        &self,
+        target: &TlsTarget,
+        speaks: Speaks,
+    ) -> Result<Box<dyn Stream>, DialError> {
+        let config = tls::client(target).map_err(DialError::Tls)?;
+        let mut config = (*config).clone();
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = speaks.protocols();
+        let server = tls::server_name(target).map_err(DialError::Tls)?;
+        let plain = self.connect_plain(&target.below).await?;
+        let stream = TlsConnector::from(Arc::new(config)).connect(server, plain).await;
+        Ok(Box::new(stream.map_err(|error| DialError::handshaking(&error))?))
+    }
+
+    async fn connect_plain(&self, target: &DialAddress) -> Result<Box<dyn Stream>, DialError> {
+        let connected: io::Result<Box<dyn Stream>> = match target.below() {
             DialAddress::Socket(socket) => {
                 TcpStream::connect(socket).await.map(|s| Box::new(s) as _)
             }
             DialAddress::Unix(path) => UnixStream::connect(&**path).await.map(|s| Box::new(s) as _),
+            // Nothing is below twice.
+            DialAddress::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         };
         connected.map_err(|error| DialError::connecting(&error))
     }
@@ -93,7 +131,7 @@ impl Dialer {
         let bare = name.trim_start_matches('[').trim_end_matches(']').to_string();
         let server = ServerName::try_from(bare).map_err(|_| DialError::Name(name.into()))?;
         let connector = TlsConnector::from(Arc::new(self.tls(speaks).await?));
-        let plain = self.connect(target).await?;
+        let plain = self.connect_plain(target).await?;
         let stream = connector.connect(server, plain).await;
         Ok(Box::new(stream.map_err(|error| DialError::handshaking(&error))?))
     }
@@ -102,14 +140,11 @@ impl Dialer {
     /// certificate, which is part of what a probe is for; the other callers are rare.
     async fn tls(&self, speaks: Speaks) -> Result<ClientConfig, DialError> {
         let roots = self.roots.get_or_try_init(system_roots).await?.clone();
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ClientConfig::builder_with_provider(crypto::provider())
             .with_safe_default_protocol_versions()
             .map_err(DialError::Tls)?;
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = match speaks {
-            Speaks::Http1 => vec![b"http/1.1".to_vec()],
-            Speaks::Http2 => vec![b"h2".to_vec()],
-        };
+        config.alpn_protocols = speaks.protocols();
         Ok(config)
     }
 }

@@ -8,5 +8,6 @@
 pub mod client;
 pub mod dial;
 pub mod http;
+pub mod tls;
 #[cfg(test)]
 pub(crate) mod tests;

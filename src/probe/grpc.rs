@@ -33,12 +33,15 @@ pub async fn probe(
     authority: &Authority,
     probe: &GrpcProbe,
 ) -> Result<Advice, ProbeFailure> {
-    let (scheme, stream) = match probe.tls {
-        true => {
+    let (scheme, stream) = match (target, probe.tls) {
+        (DialAddress::Tls(target), _) => {
+            (Scheme::HTTPS, dialer.connect_by(target, Speaks::Http2).await?)
+        }
+        (_, true) => {
             let stream = dialer.connect_tls(target, authority.host(), Speaks::Http2).await?;
             (Scheme::HTTPS, stream)
         }
-        false => (Scheme::HTTP, dialer.connect(target).await?),
+        (_, false) => (Scheme::HTTP, dialer.connect(target).await?),
     };
     let mut builder = Builder::new();
     builder.enable_push(false).max_header_list_size(BODY_LIMIT as u32);

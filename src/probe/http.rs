@@ -42,9 +42,10 @@ pub async fn probe(
     probe: &HttpProbe,
     speaks: Speaks,
 ) -> Result<Advice, ProbeFailure> {
-    let stream = match probe.tls {
-        true => dialer.connect_tls(target, authority.host(), speaks).await?,
-        false => dialer.connect(target).await?,
+    let stream = match (target, probe.tls) {
+        (DialAddress::Tls(target), _) => dialer.connect_by(target, speaks).await?,
+        (_, true) => dialer.connect_tls(target, authority.host(), speaks).await?,
+        (_, false) => dialer.connect(target).await?,
     };
     if speaks == Speaks::Http2 {
         return ask_in_http2(stream, probe, authority).await;

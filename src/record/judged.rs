@@ -120,7 +120,7 @@ fn ending(attempt: &Attempt) -> Option<Ending> {
 
 fn fault(cause: Option<Cause>) -> Fault {
     match cause {
-        Some(Cause::Connect) => Fault::Connect,
+        Some(Cause::Connect | Cause::UpstreamTls) => Fault::Connect,
         Some(Cause::Reset) => Fault::Reset,
         Some(Cause::BadResponse) => Fault::BadResponse,
         // A client that gave up on a silent upstream is a time-out too.

@@ -61,7 +61,7 @@ fn answers(known: &Resolved, name: &str) -> Vec<(String, u16)> {
     let answers = known.get(&name.parse().unwrap()).cloned().unwrap_or_default();
     let text = |answer: &Resolution| match &answer.target {
         crate::upstream::DialAddress::Socket(socket) => (socket.to_string(), answer.weight),
-        crate::upstream::DialAddress::Unix(_) => unreachable!("names lead to sockets"),
+        _ => unreachable!("names lead to sockets"),
     };
     answers.iter().map(text).collect()
 }

@@ -12,18 +12,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::inherit::Inherited;
 use super::socket::{Bound, Waiting};
+use crate::certificate::Certificates;
 use crate::config::{ListenAddress, Listener};
 use crate::control::{BindError, Listening};
 use crate::observe::ListenerTally;
 use crate::outgoing::dial::is_exhaustion;
-use crate::wire::clients::Serve;
+use crate::wire::clients::{Arrival, Serve, SharedTerms, Terms};
 use crate::wire::socket::Socket;
+use crate::wire::tls::tickets::TicketKeys;
 
 /// How long to wait when the process lacks descriptors or memory: giving some back takes a moment,
 /// and asking again at once would only spin.
@@ -38,6 +41,7 @@ pub struct Listeners<S> {
     serve: Arc<S>,
     runtime: Handle,
     inherited: Arc<Inherited>,
+    tickets: Arc<TicketKeys>,
     open: Arc<AtomicUsize>,
     running: BTreeMap<ListenAddress, Running<S>>,
 }
@@ -54,6 +58,7 @@ struct Door<S> {
     /// As it was asked for.
     listener: Arc<Listener>,
     serve: Arc<S>,
+    terms: SharedTerms,
     tally: Arc<ListenerTally>,
     open: Arc<AtomicUsize>,
 }
@@ -61,7 +66,8 @@ struct Door<S> {
 /// Sockets bound for a change that is not made yet.
 #[derive(Debug)]
 pub struct Prepared {
-    wanted: Vec<Listener>,
+    /// Each with what its connections get.
+    wanted: Vec<(Listener, Arc<Terms>)>,
     fresh: Vec<(Listener, Fresh)>,
 }
 
@@ -75,9 +81,16 @@ enum Fresh {
 }
 
 impl<S: Serve> Listeners<S> {
-    /// None yet; connections will be served on `runtime`, and what was inherited is not bound again.
-    pub fn new(serve: Arc<S>, runtime: Handle, inherited: Arc<Inherited>) -> Listeners<S> {
-        Listeners { serve, runtime, inherited, open: Arc::default(), running: BTreeMap::new() }
+    /// None yet; connections will be served on `runtime`, and take up their sessions by these keys. What
+    /// was inherited is not bound again.
+    pub fn new(
+        serve: Arc<S>,
+        runtime: Handle,
+        inherited: Arc<Inherited>,
+        tickets: Arc<TicketKeys>,
+    ) -> Listeners<S> {
+        let (open, running) = (Arc::default(), BTreeMap::new());
+        Listeners { serve, runtime, inherited, tickets, open, running }
     }
 
     fn accept(&mut self, address: ListenAddress, door: Door<S>) {
@@ -117,7 +130,20 @@ impl<S: Serve> Listeners<S> {
 impl<S: Serve> Listening for Listeners<S> {
     type Prepared = Prepared;
 
-    fn prepare(&self, wanted: &[Listener]) -> Result<Prepared, BindError> {
+    fn prepare(
+        &self,
+        wanted: &[Listener],
+        certificates: &Certificates,
+    ) -> Result<Prepared, BindError> {
+        let ready = |listener: &Listener| {
+            let failed = |error| {
+                let (address, error) = (listener.address.clone(), io::Error::other(error));
+                BindError { address, error }
+            };
+            let terms = Terms::of(listener, certificates, &self.tickets).map_err(failed)?;
+            Ok((listener.clone(), Arc::new(terms)))
+        };
+        let ready = wanted.iter().map(ready).collect::<Result<Vec<_>, BindError>>()?;
         let _runtime = self.runtime.enter();
         let is_bound = |listener: &&Listener| self.running.contains_key(&listener.address);
         let missing = wanted.iter().filter(|listener| !is_bound(listener));
@@ -140,7 +166,7 @@ impl<S: Serve> Listening for Listeners<S> {
             Ok((listener.clone(), fresh))
         };
         let fresh = missing.map(bind).collect::<Result<_, BindError>>()?;
-        Ok(Prepared { wanted: wanted.to_vec(), fresh })
+        Ok(Prepared { wanted: ready, fresh })
     }
 
     /// A listener that is the same is not touched; one that has other settings goes on with its
@@ -149,7 +175,14 @@ impl<S: Serve> Listening for Listeners<S> {
         let Prepared { wanted, fresh } = prepared;
         // Before those are closed that give way: at no moment is nobody there.
         let fresh: Vec<_> = fresh.into_iter().filter_map(|fresh| self.listen(fresh)).collect();
-        let same = |asked: &ListenAddress| wanted.iter().find(|other| other.address == *asked);
+        let of = |asked: &ListenAddress| wanted.iter().find(|(other, _)| other.address == *asked);
+        let same = |asked: &ListenAddress| of(asked).map(|(listener, _)| listener);
+        // Certificates may be others where nothing else has changed.
+        for (asked, running) in &self.running {
+            if let Some((_, terms)) = of(asked) {
+                running.door.terms.store(terms.clone());
+            }
+        }
         let (stay, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.running).into_iter().partition(|(asked, running)| {
                 same(asked).is_some_and(|wanted| *wanted == *running.door.listener)
@@ -174,8 +207,9 @@ impl<S: Serve> Listening for Listeners<S> {
             let tally = Arc::new(ListenerTally::new(address.to_string()));
             tracing::info!(%address, "listening");
             let (bound, serve, open) = (Arc::new(bound), self.serve.clone(), self.open.clone());
-            let listener = Arc::new(listener);
-            self.accept(address, Door { bound, listener, serve, tally, open });
+            let terms = of(&listener.address).map(|(_, terms)| terms.clone()).unwrap_or_default();
+            let (listener, terms) = (Arc::new(listener), Arc::new(ArcSwap::new(terms)));
+            self.accept(address, Door { bound, listener, serve, terms, tally, open });
         }
     }
 
@@ -222,6 +256,7 @@ impl<S> Clone for Door<S> {
             bound: self.bound.clone(),
             listener: self.listener.clone(),
             serve: self.serve.clone(),
+            terms: self.terms.clone(),
             tally: self.tally.clone(),
             open: self.open.clone(),
         }
@@ -270,9 +305,10 @@ impl<S: Serve> Door<S> {
         }
         self.tally.accepted.fetch_add(1, Ordering::Relaxed);
         let (serve, listener) = (self.serve.clone(), self.listener.clone());
+        let (terms, handshakes) = (self.terms.load_full(), self.tally.handshakes.clone());
         tokio::spawn(async move {
             let _counted = counted;
-            serve.serve(socket, listener).await;
+            serve.serve(Arrival { socket, listener, terms, handshakes }).await;
         });
     }
 }
@@ -308,8 +344,10 @@ mod tests {
     struct Fragile;
 
     impl Serve for Fragile {
-        async fn serve(self: Arc<Self>, socket: Socket, _: Arc<Listener>) {
-            let Socket::Tcp(mut tcp) = socket else { unreachable!("only TCP is bound here") };
+        async fn serve(self: Arc<Self>, arrival: Arrival) {
+            let Socket::Tcp(mut tcp) = arrival.socket else {
+                unreachable!("only TCP is bound here")
+            };
             assert_ne!(tcp.read_u8().await.unwrap(), b'!', "as a bug would");
             tcp.write_all(b"hello").await.unwrap();
         }
@@ -330,9 +368,10 @@ mod tests {
     }
 
     fn listeners() -> Listeners<Fragile> {
-        let mut listeners = Listeners::new(Arc::new(Fragile), Handle::current(), Arc::default());
+        let mut listeners =
+            Listeners::new(Arc::new(Fragile), Handle::current(), Arc::default(), Arc::default());
         let any_port = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
-        let prepared = listeners.prepare(&[any_port.into()]).unwrap();
+        let prepared = listeners.prepare(&[any_port.into()], &Certificates::default()).unwrap();
         listeners.commit(prepared);
         listeners
     }
@@ -365,7 +404,9 @@ mod tests {
         let listeners = listeners();
         let taken = listeners.addresses()[0].clone();
         let free = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
-        let error = listeners.prepare(&[free.into(), taken.clone().into()]).unwrap_err();
+        let error = listeners
+            .prepare(&[free.into(), taken.clone().into()], &Certificates::default())
+            .unwrap_err();
         assert_eq!(error.address, taken);
         assert_eq!(say(&taken, b'?').await, b"hello");
     }
@@ -381,8 +422,9 @@ mod tests {
         let all = ["0.0.0.0", "127.0.0.1", "[::]", "0.0.0.0", "[::]", "127.0.0.1"];
         for ip in all.into_iter().filter(|ip| has_v6 || !ip.starts_with('[')) {
             // A change that is not made leaves nothing behind.
-            drop(listeners.prepare(&[address(ip).into()]).unwrap());
-            let prepared = listeners.prepare(&[address(ip).into()]).unwrap();
+            drop(listeners.prepare(&[address(ip).into()], &Certificates::default()).unwrap());
+            let prepared =
+                listeners.prepare(&[address(ip).into()], &Certificates::default()).unwrap();
             listeners.commit(prepared);
             assert_eq!(listeners.addresses(), [address(ip)]);
             assert_eq!(say(&address("127.0.0.1"), b'?').await, b"hello", "{ip}");
@@ -396,6 +438,9 @@ mod tests {
         assert_eq!(answer, b"hello", "who has connected stays");
         // One that stays does not give way.
         let both = [address("127.0.0.1").into(), address("0.0.0.0").into()];
-        assert_eq!(listeners.prepare(&both).unwrap_err().address, address("0.0.0.0"));
+        assert_eq!(
+            listeners.prepare(&both, &Certificates::default()).unwrap_err().address,
+            address("0.0.0.0")
+        );
     }
 }

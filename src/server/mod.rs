@@ -6,6 +6,7 @@
 //! the background.
 
 mod admin_port;
+mod certificates;
 pub mod clock;
 pub mod descriptors;
 pub mod inherit;
@@ -18,6 +19,7 @@ pub mod signals;
 pub mod socket;
 pub mod supervisor;
 mod upgrade;
+mod tickets;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -55,6 +57,8 @@ use crate::wire::holds::call_at_ends;
 use crate::wire::mirror::{self, send_copies};
 use crate::wire::readers::Readers;
 use crate::wire::stop::Bounds;
+use crate::wire::tls::tickets::TicketKeys;
+use certificates::watch_certificates;
 use descriptors::Shares;
 use inherit::Inherited;
 pub use leaving::Over;
@@ -64,6 +68,7 @@ use memory::watch_memory;
 use parts::{Parts, Workers, ended, on_duty, start_beside};
 use shortage::watch_shortage;
 use socket::Bound;
+use tickets::{Keeper, speaks_tls};
 use upgrade::{Binary, Predecessor, Successor, Upgrade};
 
 /// How long a start waits for names: those that take longer come in when they come.
@@ -178,7 +183,7 @@ impl Server {
         // Before anybody can take us for ready and put another program in its place.
         let binary = Binary::of_process().ok();
         let clock = clock::system();
-        let files = Arc::new(Files::of(options.source));
+        let files = Arc::new(Files::of(options.source, clock));
         if let Some(instead) = &options.admin {
             files.set_admin(AdminPlace::Instead(instead.clone()));
         }
@@ -266,10 +271,17 @@ impl Server {
         let readers = Arc::new(Readers::new(last.clone(), refusals, clock));
         let means = Means { workers: threads, kept: shares.kept };
         let lane = Lane::new(published.clone(), readers, clock, means, mirrors);
-        let clients = Arc::new(Clients::new(published.clone(), lane, shares.clients));
+        let tickets = Arc::new(TicketKeys::default());
+        let folder = state_dir(files.source(), &config);
+        let mut keeper = Keeper::new(folder.as_deref(), tickets.clone(), clock);
+        if speaks_tls(&config) {
+            keeper.turn();
+        }
+        let clients = Arc::new(Clients::new(published.clone(), lane, clock, shares.clients));
+        let workers_of = workers.handle.clone();
         let mut listeners =
-            Listeners::new(clients.clone(), workers.handle.clone(), inherited.clone());
-        let prepared = listeners.prepare(&config.listeners)?;
+            Listeners::new(clients.clone(), workers_of, inherited.clone(), tickets.clone());
+        let prepared = listeners.prepare(&config.listeners, &config.certificates)?;
         inherited.tell_unwanted();
         if let Some(predecessor) = predecessor {
             predecessor.ready().await;
@@ -402,6 +414,9 @@ impl Server {
         let memory =
             watch_memory(published.clone(), clients.clone(), process.clone(), events.clone());
         parts.start_as("the watch of memory", memory);
+        let watch = watch_certificates(published.clone(), events.clone(), clock);
+        parts.start_as("the watch of certificates", watch);
+        parts.start_as("the keys of tickets", keeper.keep(published.clone()));
         parts.start_as("the kept connections", clients.clone().sweep());
         let watched = supervisor::keep_watched(process.clone(), is_stopping.clone(), clock);
         parts.start_as("the watchdog's watch", watched);

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::{Mirror, Mode, OptIn, Pool, RateLimits, Service, Snapshot};
 use crate::balance::{Member, Members};
+use crate::certificate::{Authorities, Certificates};
 use crate::clock::Moment;
 use crate::config::{self, Config, ListenAddress};
 use crate::fallback::StaleStore;
@@ -14,7 +15,7 @@ use crate::judge::{Ledger, Watched};
 use crate::mirror::MirrorState;
 use crate::route::RouteTable;
 use crate::split::{BasisPoints, ClientHash, Cut, Flags, Layout, Secret, Signer, Split};
-use crate::upstream::{Address, DialAddress, Labels, Proof, Upstream};
+use crate::upstream::{Address, DialAddress, Labels, Proof, TlsTarget, TlsTerms, Trust, Upstream};
 
 /// What names resolve to; a name without an entry has not resolved yet. The answers of a name are
 /// in a fixed order, so that the same answer compares equal however the name server shuffled it.
@@ -135,7 +136,13 @@ fn build_service(
         let upstreams = blueprint.run_time.changed.get(&key).unwrap_or(&pool.upstreams);
         let before = before.and_then(|before| before.pool(&pool.name));
         let admin = &blueprint.config.admin.address;
-        let reach = (&blueprint.run_time.resolved, admin);
+        let tls = pool.tls.as_ref().map(|tls| {
+            let before = before.and_then(|before| before.tls.as_ref());
+            tls_terms(tls, &blueprint.config.certificates, before)
+        });
+        let named = pool.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+        let by_tls = tls.as_ref().map(|terms| (terms, named, pool.http2));
+        let reach = Reach { resolved: &blueprint.run_time.resolved, admin, by_tls };
         let ordered = blueprint.run_time.labels.get(&key);
         // Here and not where a request is: whoever chooses looks no label up.
         let labels = |address: &Address| {
@@ -144,7 +151,7 @@ fn build_service(
         };
         let members = members((upstreams, &labels), reach, service, before, now);
         let state = before.map(|before| before.state.clone()).unwrap_or_default();
-        let pool = Pool { name: pool.name.clone(), members, http2: pool.http2, state };
+        let pool = Pool { name: pool.name.clone(), members, http2: pool.http2, tls, state };
         pool.assess(&service.stability, now);
         pool
     };
@@ -237,7 +244,7 @@ type LabelsOf<'l> = &'l dyn Fn(&Address) -> Labels;
 
 fn members(
     (upstreams, labels_of): (&[(Address, u16)], LabelsOf<'_>),
-    reach: (&Resolved, &ListenAddress),
+    reach: Reach<'_>,
     service: &config::Service,
     before: Option<&Pool>,
     now: Moment,
@@ -273,27 +280,80 @@ fn members(
     Members::new(list, service.stability.balance.by)
 }
 
+/// How upstreams are reached.
+#[derive(Clone, Copy)]
+struct Reach<'a> {
+    /// What names stand for.
+    resolved: &'a Resolved,
+    /// Where nobody is led.
+    admin: &'a ListenAddress,
+    /// How they speak TLS, under which name if not under their own, and whether HTTP/2 inside.
+    by_tls: Option<(&'a Arc<TlsTerms>, Option<&'a str>, bool)>,
+}
+
+impl Reach<'_> {
+    /// Where to dial an upstream of this address. A socket of this machine is as safe without.
+    fn by_tls(&self, address: &Address, target: DialAddress) -> DialAddress {
+        let (Some((terms, name, http2)), DialAddress::Socket(socket)) = (self.by_tls, &target)
+        else {
+            return target;
+        };
+        let own = || match address {
+            Address::Name { host, .. } => host.trim_end_matches('.').to_string(),
+            // `shop.internal` of `_http._tcp.shop.internal`: whose name was asked for (RFC 6125
+            // section 6.2.1).
+            Address::Srv { name } => {
+                let labels = name.trim_end_matches('.').split('.');
+                labels.skip_while(|label| label.starts_with('_')).collect::<Vec<_>>().join(".")
+            }
+            Address::Socket(_) | Address::Unix(_) => socket.ip().to_canonical().to_string(),
+        };
+        let name = name.map_or_else(own, str::to_string).into();
+        DialAddress::Tls(Arc::new(TlsTarget { below: target, name, http2, terms: terms.clone() }))
+    }
+}
+
+/// How a pool speaks TLS: the same as before if nothing has changed, with all that was made of it.
+fn tls_terms(
+    tls: &config::PoolTls,
+    certificates: &Certificates,
+    before: Option<&Arc<TlsTerms>>,
+) -> Arc<TlsTerms> {
+    let nobody = || Arc::new(Authorities(Vec::new()));
+    let trust = match (&tls.ca, tls.verify) {
+        (_, false) => Trust::Anybody,
+        (Some(file), true) => {
+            Trust::Signed(certificates.authorities(file).cloned().unwrap_or_else(nobody))
+        }
+        (None, true) => Trust::Signed(certificates.system().cloned().unwrap_or_else(nobody)),
+    };
+    let own = tls.own.as_ref().and_then(|(certificate, key)| certificates.pair(certificate, key));
+    let terms = TlsTerms::new(trust, own.cloned());
+    match before.filter(|before| ***before == terms) {
+        Some(before) => before.clone(),
+        None => Arc::new(terms),
+    }
+}
+
 type Expanded = (Address, Option<Arc<str>>, u16, Option<DialAddress>);
 
 /// An address as it is, or a name as the addresses that it stands for.
-fn expand(
-    address: &Address,
-    weight: u16,
-    (resolved, admin): (&Resolved, &ListenAddress),
-) -> Vec<Expanded> {
+fn expand(address: &Address, weight: u16, reach: Reach<'_>) -> Vec<Expanded> {
     if let Some(target) = address.target() {
         // What was ordered before the admin API was there leads nowhere; names never lead there.
-        let target = Some(target).filter(|target| !admin.takes(target));
+        let target = Some(target).filter(|target| !reach.admin.takes(target));
+        let target = target.map(|target| reach.by_tls(address, target));
         return vec![(address.clone(), None, weight, target)];
     }
-    let Some(answers) = resolved.get(address).filter(|answers| !answers.is_empty()) else {
+    let Some(answers) = reach.resolved.get(address).filter(|answers| !answers.is_empty()) else {
         return vec![(address.clone(), None, weight, None)];
     };
     let of: Arc<str> = address.to_string().into();
     let one = |answer: &Resolution| {
         let weight = (u32::from(weight) * u32::from(answer.weight)).div_ceil(100);
         let weight = u16::try_from(weight).unwrap_or(u16::MAX);
-        (Address::of(&answer.target), Some(of.clone()), weight, Some(answer.target.clone()))
+        let target = reach.by_tls(address, answer.target.clone());
+        (Address::of(&answer.target), Some(of.clone()), weight, Some(target))
     };
     answers.iter().map(one).collect()
 }

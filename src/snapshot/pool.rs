@@ -16,7 +16,8 @@ use crate::config::Stability;
 use crate::http::admission::Upload;
 use crate::judge::{Counts, Histogram};
 use crate::upstream::{
-    Breaker, BreakerOrder, Conditions, DialAddress, InFlight, Load, LoadCount, Tally, Trial,
+    Breaker, BreakerOrder, Conditions, DialAddress, InFlight, Load, LoadCount, Tally, TlsTerms,
+    Trial,
 };
 
 pub use ending::{Ended, Held};
@@ -30,6 +31,8 @@ pub struct Pool {
     pub members: Members,
     /// Whether they are asked in HTTP/2.
     pub http2: bool,
+    /// How its upstreams speak TLS; none if they do not.
+    pub tls: Option<Arc<TlsTerms>>,
     /// What lives on from snapshot to snapshot.
     pub state: Arc<PoolState>,
 }

@@ -14,6 +14,7 @@ mod file;
 mod memory;
 mod page;
 mod private;
+mod private_file;
 mod tables;
 mod transaction;
 mod migrate;
@@ -40,6 +41,7 @@ pub use event::StoredEvent;
 pub use export::Export;
 pub use page::Page;
 pub use private::write_new;
+pub use private_file::{read_private, replace_private};
 pub use told::{heard, told};
 
 /// Events remembered, of all services.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::TlsTarget;
+
 /// An upstream's address as people write it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Address {
@@ -35,6 +37,18 @@ pub enum DialAddress {
     Socket(SocketAddr),
     /// A Unix domain socket.
     Unix(Arc<str>),
+    /// TLS to one of the others.
+    Tls(Arc<TlsTarget>),
+}
+
+impl DialAddress {
+    /// Where bytes go, whatever is spoken there.
+    pub fn below(&self) -> &DialAddress {
+        match self {
+            DialAddress::Tls(tls) => tls.below.below(),
+            plain => plain,
+        }
+    }
 }
 
 /// Why a text is not an address.
@@ -131,6 +145,7 @@ impl Address {
         match target {
             DialAddress::Socket(socket) => Address::Socket(*socket),
             DialAddress::Unix(path) => Address::Unix(PathBuf::from(&**path)),
+            DialAddress::Tls(tls) => Address::of(&tls.below),
         }
     }
 

@@ -20,6 +20,8 @@ pub enum Trouble {
     Reset,
     /// Its answer is not one that may be passed on.
     BadAnswer,
+    /// Its certificate is not to be trusted, or its TLS is no good.
+    Tls,
     /// It answered with this status.
     Status(u16),
 }
@@ -38,6 +40,7 @@ impl Trouble {
             Trouble::NoAnswer => 3,
             Trouble::Reset => 4,
             Trouble::BadAnswer => 5,
+            Trouble::Tls => 6,
             Trouble::Status(status) => u64::from(status.max(100)),
         }
     }
@@ -50,6 +53,7 @@ impl Trouble {
             3 => Trouble::NoAnswer,
             4 => Trouble::Reset,
             5 => Trouble::BadAnswer,
+            6 => Trouble::Tls,
             status => Trouble::Status(status as u16),
         })
     }
@@ -63,6 +67,7 @@ impl Display for Trouble {
             Trouble::NoAnswer => "it did not answer in time",
             Trouble::Reset => "it closed the connection before its answer was whole",
             Trouble::BadAnswer => "its answer cannot be passed on",
+            Trouble::Tls => "its certificate or its TLS is no good here",
             Trouble::Status(status) => return write!(f, "it answered {status}"),
         })
     }
@@ -90,7 +95,7 @@ mod tests {
         let statuses = [500, 503, 599].map(Trouble::Status);
         use Trouble::*;
         for trouble in
-            [Refused, ConnectTimeout, NoAnswer, Reset, BadAnswer].into_iter().chain(statuses)
+            [Refused, ConnectTimeout, NoAnswer, Reset, BadAnswer, Tls].into_iter().chain(statuses)
         {
             last.note(trouble, year);
             assert_eq!(last.read(), Some((trouble, year)));

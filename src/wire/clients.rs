@@ -1,26 +1,81 @@
-//! What is done with a client's connection: a socket in, its requests through the lane out.
+//! What is done with a client's connection: a socket in, its requests through the lane that it speaks
+//! out.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+
 use super::h1::Lane;
 use super::limited::{Limit, Limited};
 use super::places::{Place, Places};
 use super::socket::Socket;
 use super::stop::Bounds;
+use super::tls::accept::{self, Accepted};
+use super::tls::handshake::Handshakes;
+use super::tls::termination::{Termination, TerminationError};
+use super::tls::tickets::TicketKeys;
+use crate::certificate::Certificates;
+use crate::clock::Clock;
 use crate::config::Listener;
+use crate::http::entrance::Entrance;
+use crate::http::forwarded::Peer;
 use crate::snapshot::Published;
+
+/// A connection that has come in.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its socket.
+    pub socket: Socket,
+    /// Where it has come in.
+    pub listener: Arc<Listener>,
+    /// What its listener has for it.
+    pub terms: Arc<Terms>,
+    /// Where its handshake is counted.
+    pub handshakes: Arc<Handshakes>,
+}
+
+/// What a listener has for each connection.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// What it speaks TLS with; none if it does not.
+    pub tls: Option<Termination>,
+    /// What it has set for requests; none for nothing.
+    pub entrance: Option<Arc<Entrance>>,
+}
+
+impl Terms {
+    /// Those of this listener, with what was read for it.
+    pub fn of(
+        listener: &Listener,
+        certificates: &Certificates,
+        tickets: &Arc<TicketKeys>,
+    ) -> Result<Terms, TerminationError> {
+        let tls = listener.tls.as_ref();
+        let hsts = tls.and_then(|tls| tls.hsts).and_then(|hsts| {
+            let below = if hsts.include_subdomains { "; includeSubDomains" } else { "" };
+            let value = format!("max-age={}{below}", hsts.max_age.as_secs());
+            HeaderValue::from_str(&value).ok()
+        });
+        let entrance = Entrance { https_port: listener.https_port, hsts };
+        let is_any = entrance != Entrance::default();
+        let tls = tls
+            .map(|tls| Termination::new(tls, listener.speaks, certificates, tickets))
+            .transpose()?;
+        Ok(Terms { tls, entrance: is_any.then(|| Arc::new(entrance)) })
+    }
+}
+
+/// Terms that may be others for the next connection, while the listener goes on accepting.
+pub type SharedTerms = Arc<ArcSwap<Terms>>;
 
 /// What is done with a connection.
 pub trait Serve: Send + Sync + 'static {
-    /// Serves one connection to its end, as its listener wants it.
-    fn serve(
-        self: Arc<Self>,
-        socket: Socket,
-        listener: Arc<Listener>,
-    ) -> impl Future<Output = ()> + Send;
+    /// Serves one connection to its end.
+    fn serve(self: Arc<Self>, arrival: Arrival) -> impl Future<Output = ()> + Send;
 
     /// The most connections that may be open at once.
     fn most_connections(&self) -> usize;
@@ -30,6 +85,7 @@ pub trait Serve: Send + Sync + 'static {
 pub struct Clients {
     published: Arc<Published>,
     lane: Arc<Lane>,
+    clock: Clock,
     /// The most connections that there are descriptors for.
     room: usize,
     places: Arc<Places>,
@@ -39,9 +95,9 @@ pub struct Clients {
 
 impl Clients {
     /// Serves what is published by this lane; there is room for so many connections.
-    pub fn new(published: Arc<Published>, lane: Lane, room: usize) -> Clients {
-        let lane = Arc::new(lane);
-        Clients { published, lane, room, places: Arc::default(), is_short: AtomicBool::new(false) }
+    pub fn new(published: Arc<Published>, lane: Lane, clock: Clock, room: usize) -> Clients {
+        let (lane, places) = (Arc::new(lane), Arc::default());
+        Clients { published, lane, clock, room, places, is_short: AtomicBool::new(false) }
     }
 
     /// Has each connection end: with the next answer, or when it has said nothing for as long as
@@ -87,6 +143,31 @@ impl Clients {
         self.lane.tunnels()
     }
 
+    /// The connection with its handshake made, if there is one to make, and who is at its other end.
+    async fn welcome(&self, arrival: Arrival) -> Option<(Socket, Peer)> {
+        let Arrival { socket, terms, handshakes, .. } = arrival;
+        let since = self.clock.now();
+        let (socket, secured) = match (socket, &terms.tls) {
+            (Socket::Tcp(tcp), Some(tls)) => {
+                let within = self.published.load().config.server.client.header_timeout;
+                // Large, and no part of what waits for requests.
+                match Box::pin(accept::accept(tcp, tls, within)).await {
+                    Ok(Accepted { tls, secured, how }) => {
+                        handshakes.note(how);
+                        (Socket::Tls(tls), secured)
+                    }
+                    Err(failed) => {
+                        handshakes.note(failed);
+                        return None;
+                    }
+                }
+            }
+            (socket, _) => (socket, None),
+        };
+        let peer = Peer { secured, entrance: terms.entrance.clone(), ..socket.peer(since) };
+        Some((socket, peer))
+    }
+
     /// Closes connections to upstreams that nobody needs, for ever.
     pub async fn sweep(self: Arc<Self>) {
         self.lane.sweep().await;
@@ -94,11 +175,16 @@ impl Clients {
 }
 
 impl Serve for Clients {
-    async fn serve(self: Arc<Self>, socket: Socket, listener: Arc<Listener>) {
-        match self.admit(&socket) {
-            Ok(_place) => self.lane.serve(socket, listener.speaks).await,
-            Err(limit) => self.limited().count(limit),
-        }
+    async fn serve(self: Arc<Self>, arrival: Arrival) {
+        // Before its handshake, which is work.
+        let _place = match self.admit(&arrival.socket) {
+            Ok(place) => place,
+            Err(limit) => return self.limited().count(limit),
+        };
+        let speaks = arrival.listener.speaks;
+        let Some((socket, peer)) = self.welcome(arrival).await else { return };
+        let speaks = socket.agreed().unwrap_or(speaks);
+        self.lane.serve(socket, peer, speaks).await;
     }
 
     fn most_connections(&self) -> usize {

@@ -14,7 +14,9 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::h2::stream::Stream;
+use super::tls::dial;
 use super::tls::stream::{self, Tls};
+use crate::config::Speaks;
 use crate::http::codec::body::BodyReader;
 use crate::http::codec::framing::Framing;
 use crate::http::forwarded::Peer;
@@ -115,6 +117,10 @@ impl Socket {
                 Ok(Socket::Tcp(stream))
             }
             DialAddress::Unix(path) => UnixStream::connect(&**path).await.map(Socket::Unix),
+            DialAddress::Tls(target) => {
+                // Rare and large, so that it is no part of what a plain one waits for.
+                Box::pin(dial::connect(target)).await.map(|tls| Socket::Tls(Box::new(tls)))
+            }
         }
     }
 
@@ -126,6 +132,13 @@ impl Socket {
             Socket::Unix(_) | Socket::Stream(_) => return None,
         };
         tcp.peer_addr().ok().map(|peer| peer.ip().to_canonical())
+    }
+
+    /// What both sides have agreed to speak, if they have.
+    pub(super) fn agreed(&self) -> Option<Speaks> {
+        let Socket::Tls(tls) = self else { return None };
+        let is_http2 = tls.get_ref().1.alpn_protocol()? == b"h2";
+        Some(Speaks { http1: !is_http2, http2: is_http2 })
     }
 
     /// The other end, connected since then.

@@ -50,6 +50,7 @@ mod sticky_rollout;
 mod strategies;
 mod supervised;
 mod upgrading;
+mod tls;
 mod upstreams;
 mod waits;
 mod who_may;

@@ -11,7 +11,8 @@ use toml::de::{DeTable, DeValue};
 use super::*;
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 31] = [
+const TEXTS: [&str; 32] = [
+    "1.3",
     "at-once",
     "7s",
     "7m",

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::{Changes, Live};
-use crate::config::{Pool, Service};
+use crate::config::{Pool, PoolTls, Service};
 use crate::rollout::Rollout;
 use crate::split::{BasisPoints, Split, Sticky, StickyKey};
 use crate::upstream::{Address, Labels};
@@ -90,6 +90,12 @@ impl Changes {
             }
             if known.http2 != pool.http2 {
                 self.add(&of, format!("http2 {} → {}", known.http2, pool.http2));
+            }
+            if known.tls != pool.tls {
+                let words = |tls: &Option<PoolTls>| {
+                    tls.as_ref().map_or_else(|| "off".to_string(), PoolTls::to_string)
+                };
+                self.add(&of, format!("tls {} → {}", words(&known.tls), words(&pool.tls)));
             }
             // An unedited list keeps what was changed at run time.
             if known.upstreams != pool.upstreams {

@@ -143,7 +143,7 @@ proptest! {
         both(&raw, |flat, map| {
             let said = |view| {
                 let id = HeaderValue::from_static("ours");
-                let add = Additions { id: &id, mark: None, cookie: Some(&id) };
+                let add = Additions { id: &id, mark: None, cookie: Some(&id), hsts: None };
                 let status = if switches { 101 } else { 200 };
                 let edits = response::edits(view, status, &add);
                 // What goes is found in the order of the lines.

@@ -25,7 +25,7 @@ pub fn dialer() -> Dialer {
 
 /// The client's side, which trusts it too.
 pub fn client_config() -> ClientConfig {
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    ClientConfig::builder_with_provider(crypto::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(authority())
@@ -35,7 +35,7 @@ pub fn client_config() -> ClientConfig {
 /// The server's side, with a certificate for `shop.test` and 127.0.0.1 that ends in the year 2126.
 pub fn acceptor(speaks: &[u8]) -> TlsAcceptor {
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("test_server.key")).unwrap();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(crypto::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()

@@ -5,7 +5,7 @@ use std::io;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::super::limited::Limit;
 use super::super::socket::Socket;
@@ -34,17 +34,17 @@ pub(in crate::wire) async fn refuse(lane: &Lane, client: &mut Client, peer: &Pee
     let mut exchange = Exchange::open(lane.clock, lane.published.clone(), lane.reader.clone());
     let none = View::Flat(Flat { bytes: &[], lines: &[] });
     let answer = exchange.refuse(cause, &Fields::new(none), peer);
-    let is_told = say(client, &answer, false, Going::Over, lane.clock).await.is_ok();
+    let is_told = say(client, (&answer, peer.hsts()), false, Going::Over, lane.clock).await.is_ok();
     exchange.end_unread(is_told.then_some(answer.status));
     if is_told {
         client.linger().await;
     }
 }
 
-/// Says it to the client, as a whole.
+/// Says it to the client, as a whole, with what its browser is told of HTTPS.
 async fn say(
     client: &mut Client,
-    answer: &Answer,
+    (answer, hsts): (&Answer, Option<&HeaderValue>),
     is_to_head: bool,
     going: Going,
     clock: Clock,
@@ -52,7 +52,7 @@ async fn say(
     let (status, body) = (status(answer.status), heads::body(answer, is_to_head));
     if let Socket::Stream(stream) = &mut client.socket {
         let mut fields = HeaderMap::new();
-        heads::answer(answer, Going::Silently, clock, &mut fields);
+        heads::answer((answer, hsts), Going::Silently, clock, &mut fields);
         stream.send_answer(status, fields, body.is_empty())?;
         client.write(body).await?;
         client.socket.end_message(HeaderMap::new());
@@ -61,7 +61,7 @@ async fn say(
     let mut out = Vec::with_capacity(body.len() + 512);
     let reason = status.canonical_reason().unwrap_or_default();
     write::status_line(answer.status, reason.as_bytes(), &mut out);
-    heads::answer(answer, going, clock, &mut out);
+    heads::answer((answer, hsts), going, clock, &mut out);
     out.extend_from_slice(HEAD_END);
     out.extend_from_slice(body);
     client.write(&out).await
@@ -114,7 +114,8 @@ impl Request<'_> {
         };
         let going = self.going(answer.keeps_connection && can_skip);
         let is_to_head = self.method == Method::HEAD;
-        if say(self.client, answer, is_to_head, going, self.lane.clock).await.is_err() {
+        let hsts = self.peer.hsts();
+        if say(self.client, (answer, hsts), is_to_head, going, self.lane.clock).await.is_err() {
             return Then::Break;
         }
         match left {

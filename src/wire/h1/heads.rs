@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use http::Version;
-use http::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use smallvec::SmallVec;
@@ -255,11 +255,19 @@ pub(super) fn response(head: Flat<'_>, parts: ResponseParts, into: &mut impl Wri
     going.write(into);
 }
 
-/// The fields of an answer of ours.
-pub(super) fn answer(answer: &Answer, going: Going, clock: Clock, into: &mut impl WriteFields) {
+/// The fields of an answer of ours, with what a browser is told of HTTPS.
+pub(super) fn answer(
+    (answer, hsts): (&Answer, Option<&HeaderValue>),
+    going: Going,
+    clock: Clock,
+    into: &mut impl WriteFields,
+) {
     let has = |name: &HeaderName| answer.fields.iter().any(|(known, _)| known == name);
     for (name, value) in &answer.fields {
         into.field(name.as_str().as_bytes(), value.as_bytes());
+    }
+    if let Some(hsts) = hsts.filter(|_| !has(&STRICT_TRANSPORT_SECURITY)) {
+        into.field(b"strict-transport-security", hsts.as_bytes());
     }
     if !has(&DATE) {
         write_date(clock, into);

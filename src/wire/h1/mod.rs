@@ -121,8 +121,7 @@ impl Lane {
     }
 
     /// Serves one connection to its end.
-    pub async fn serve(self: &Arc<Lane>, socket: Socket, speaks: Speaks) {
-        let peer = socket.peer(self.clock.now());
+    pub async fn serve(self: &Arc<Lane>, socket: Socket, peer: Peer, speaks: Speaks) {
         let limits = self.published.load().config.server.client.clone();
         let mut client = Client::new(socket, limits, self.clock, self.stop.clone());
         let (mut requests, mut responses) = (RequestReader::default(), ResponseReader::default());

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method};
 use super::super::h2::heads as http2;
 use super::super::limited::Limit;
 use super::super::socket::Socket;
+use super::super::tls::dial::is_handshakes;
 use super::buffer::Buffer;
 use super::client::Client;
 use super::heads::{self, Going, Out, RequestParts, ResponseParts};
@@ -486,6 +487,7 @@ impl<'c> Request<'c> {
 fn dial_cause(error: &io::Error) -> Cause {
     match error.kind() {
         _ if is_exhaustion(error) => Cause::Exhausted,
+        _ if is_handshakes(error) => Cause::UpstreamTls,
         io::ErrorKind::TimedOut => Cause::ConnectTimeout,
         _ => Cause::Connect,
     }

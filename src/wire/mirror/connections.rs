@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
+use super::super::tls::dial;
 use crate::upstream::DialAddress;
 
 /// Connections kept to one target.
@@ -119,6 +120,7 @@ impl Connection {
             DialAddress::Unix(path) => {
                 Connection::on(UnixStream::connect(&**path).await?, now).await
             }
+            DialAddress::Tls(target) => Connection::on(dial::connect(target).await?, now).await,
         }
     }
 

@@ -1,0 +1,182 @@
+//! A certificate as far as it matters here: its bytes in; whose it is, for which names and how long out.
+//!
+//! Whether it may be trusted is not asked here: that is the TLS library's, with all that belongs to it.
+
+mod der;
+mod names;
+mod pair;
+mod subject;
+
+use std::net::IpAddr;
+
+use der::{BOOLEAN, Element, Elements, OBJECT, OCTETS, SEQUENCE, TIME, UTC_TIME};
+
+pub use names::Names;
+pub use pair::{Authorities, Certificates, Pair, PrivateKey};
+
+/// Names for which it is good (RFC 5280 section 4.2.1.6).
+const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+
+/// The names among them that are those of hosts, and the addresses.
+const DNS_NAME: u8 = 0x82;
+const ADDRESS: u8 = 0x87;
+
+/// What is before the serial number, and what is behind the key.
+const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+
+/// What a certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Hosts, in lower case, `*.` in front of some, and addresses.
+    pub names: Vec<String>,
+    /// Whose it is, in one line of visible ASCII (RFC 4514). Perhaps empty.
+    pub subject: String,
+    /// From when it is good, in seconds since the epoch.
+    pub from: u64,
+    /// Until when.
+    pub until: u64,
+}
+
+/// What should be a certificate and cannot be read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no X.509 certificate")]
+pub struct Unreadable;
+
+impl Certificate {
+    /// What these bytes say (DER).
+    pub fn read(der: &[u8]) -> Result<Certificate, Unreadable> {
+        read(der).ok_or(Unreadable)
+    }
+}
+
+/// RFC 5280 section 4.1.
+fn read(der: &[u8]) -> Option<Certificate> {
+    let whole = Elements::of(der).expect(SEQUENCE)?;
+    let mut parts = whole.inside().expect(SEQUENCE)?.inside();
+    parts.take(VERSION);
+    let (_serial, _algorithm, _issuer) = (parts.next()?, parts.expect(SEQUENCE)?, parts.next()?);
+    let mut validity = parts.expect(SEQUENCE)?.inside();
+    let (from, until) = (time(&validity.next()?)?, time(&validity.next()?)?);
+    let subject = subject::text(&parts.expect(SEQUENCE)?)?;
+    let _key = parts.expect(SEQUENCE)?;
+    let mut names = Vec::new();
+    while let Some(part) = parts.next() {
+        if part.tag == EXTENSIONS {
+            names = alternative_names(&part)?;
+        }
+    }
+    Some(Certificate { names, subject, from, until })
+}
+
+fn alternative_names(extensions: &Element<'_>) -> Option<Vec<String>> {
+    let (mut found, mut list) = (Vec::new(), extensions.inside().expect(SEQUENCE)?.inside());
+    while let Some(extension) = list.next() {
+        let mut extension = extension.inside();
+        if extension.expect(OBJECT)?.content != ALTERNATIVE_NAMES {
+            continue;
+        }
+        extension.take(BOOLEAN);
+        let mut names = extension.expect(OCTETS)?.inside().expect(SEQUENCE)?.inside();
+        while let Some(name) = names.next() {
+            found.extend(match name.tag {
+                DNS_NAME => std::str::from_utf8(name.content).ok().map(str::to_ascii_lowercase),
+                ADDRESS => address(name.content).map(|address| address.to_string()),
+                _ => None,
+            });
+        }
+    }
+    Some(found)
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+/// Seconds since the epoch; 0 for what is before it.
+fn time(element: &Element<'_>) -> Option<u64> {
+    let digits = element.content.strip_suffix(b"Z")?;
+    let (year, rest) = match element.tag {
+        // Two digits stand for 1950 to 2049.
+        UTC_TIME => {
+            let (year, rest) = digits.split_at_checked(2)?;
+            let year = number(year)?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
+        }
+        TIME => {
+            let (year, rest) = digits.split_at_checked(4)?;
+            (number(year)?, rest)
+        }
+        _ => return None,
+    };
+    let (pairs, []) = rest.as_chunks::<2>() else { return None };
+    let numbers: Vec<i64> = pairs.iter().map(|pair| number(pair)).collect::<Option<_>>()?;
+    let [month, day, hour, minute, second] = numbers[..] else { return None };
+    if !(1..=12).contains(&month) {
+        return None;
+    }
+    let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    Some(u64::try_from(seconds).unwrap_or(0))
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(digits).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// Days since the epoch of a date in the Gregorian calendar, by Howard Hinnant's algorithm
+/// (`days_from_civil`): years begin in March, so that the leap day is the last.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn when(tag: u8, text: &[u8]) -> Option<u64> {
+        let bytes = [&[tag, text.len() as u8][..], text].concat();
+        time(&Elements::of(&bytes).next().unwrap())
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(when(UTC_TIME, b"700101000000Z"), Some(0));
+        assert_eq!(when(UTC_TIME, b"000229120000Z"), Some(951_825_600));
+        assert_eq!(when(UTC_TIME, b"491231235959Z"), Some(2_524_607_999));
+        assert_eq!(when(UTC_TIME, b"500101000000Z"), Some(0), "1950");
+        assert_eq!(when(TIME, b"20500101000000Z"), Some(2_524_608_000));
+        assert_eq!(when(TIME, b"99991231235959Z"), Some(253_402_300_799));
+        for wrong in
+            [&b"2050010100000Z"[..], b"20501301000000Z", b"20500101000000", b"+0500101000000Z"]
+        {
+            assert_eq!(when(TIME, wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn every_cut_of_a_certificate_is_none() {
+        let pem = include_str!("../outgoing/dial/test_server.pem");
+        let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        use base64::Engine;
+        let der = base64::engine::general_purpose::STANDARD.decode(lines).unwrap();
+        let certificate = Certificate::read(&der).unwrap();
+        assert_eq!(certificate.names, ["shop.test", "127.0.0.1"]);
+        assert!(certificate.from < certificate.until);
+        for length in 0..der.len() {
+            let _ = Certificate::read(&der[..length]);
+        }
+        assert_eq!(Certificate::read(&der[..der.len() / 2]), Err(Unreadable));
+        for at in 0..der.len() {
+            let mut other = der.clone();
+            other[at] ^= 0xff;
+            // Whatever it says, it says it without a panic.
+            let _ = Certificate::read(&other);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Files of certificates and keys: what they hold in, pairs that belong together and authorities out, or
+//! precisely what is wrong.
+
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, RootCertStore};
+
+use crate::certificate::{Authorities, Certificate, Pair, PrivateKey, Unreadable};
+use crate::crypto;
+
+/// Why two files are no pair, or one holds no authorities.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadCertificate {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Read { path: String, error: io::Error },
+    /// It holds something else.
+    #[error("{0} holds no certificate in PEM form")]
+    NoCertificate(String),
+    /// It says it does, and does not.
+    #[error("certificate {nth} in {path} cannot be read: {why}")]
+    Unreadable { path: String, nth: usize, why: String },
+    /// It holds something else.
+    #[error("{0} holds no private key in PEM form")]
+    NoKey(String),
+    /// Both are good, and belong to others.
+    #[error("the key in {key} does not belong to the certificate in {certificate}")]
+    Mismatch { certificate: String, key: String },
+    /// It cannot sign.
+    #[error("the key in {path} cannot be used: {why}")]
+    Key { path: String, why: String },
+    /// It is good for no host.
+    #[error(
+        "the certificate in {0} names nobody (it has no subject alternative name): only a default \
+         certificate can be used like that"
+    )]
+    Nameless(String),
+    /// It was good once.
+    #[error("the certificate in {path} has expired on {until}")]
+    Expired { path: String, until: Timestamp },
+    /// It will be good.
+    #[error("the certificate in {path} is good from {from} on, and not yet")]
+    TooEarly { path: String, from: Timestamp },
+}
+
+/// The pair in these two files.
+pub(super) fn pair(
+    (certificate, certificate_bytes): (&Path, io::Result<Vec<u8>>),
+    (key, key_bytes): (&Path, io::Result<Vec<u8>>),
+) -> Result<Pair, BadCertificate> {
+    let chain = chain(certificate, certificate_bytes)?;
+    let path = |path: &Path| path.display().to_string();
+    let bytes = key_bytes.map_err(|error| BadCertificate::Read { path: path(key), error })?;
+    let der = PrivateKeyDer::from_pem_slice(&bytes);
+    let der = der.map_err(|_| BadCertificate::NoKey(path(key)))?;
+    let about = chain.first().map_or(Err(Unreadable), |first| Certificate::read(first));
+    let about = about.map_err(|why| unreadable(certificate, 0, &why))?;
+    let pair = Pair { chain, key: PrivateKey::new(der.secret_der()), about };
+    match crypto::signing(&pair) {
+        Ok(_) => Ok(pair),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(BadCertificate::Mismatch { certificate: path(certificate), key: path(key) })
+        }
+        Err(rustls::Error::InvalidCertificate(why)) => Err(unreadable(certificate, 0, &why)),
+        Err(why) => Err(BadCertificate::Key { path: path(key), why: why.to_string() }),
+    }
+}
+
+/// What is wrong with its age now, in seconds since the epoch, if anything.
+pub(super) fn age(file: &Path, about: &Certificate, now: u64) -> Option<BadCertificate> {
+    let path = || file.display().to_string();
+    let time = |seconds: u64| {
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+    };
+    if about.until < now {
+        return Some(BadCertificate::Expired { path: path(), until: time(about.until) });
+    }
+    (now < about.from).then(|| BadCertificate::TooEarly { path: path(), from: time(about.from) })
+}
+
+/// The authorities in this file.
+pub(super) fn authorities(
+    path: &Path,
+    bytes: io::Result<Vec<u8>>,
+) -> Result<Authorities, BadCertificate> {
+    let chain = chain(path, bytes)?;
+    let mut roots = RootCertStore::empty();
+    for (nth, der) in chain.iter().enumerate() {
+        let added = roots.add(CertificateDer::from(&der[..]));
+        added.map_err(|why| unreadable(path, nth, &why))?;
+    }
+    Ok(Authorities(chain))
+}
+
+/// Whom the system trusts.
+pub(super) fn system() -> io::Result<Authorities> {
+    let found = rustls_native_certs::load_native_certs()?;
+    Ok(Authorities(found.into_iter().map(|der| der.to_vec()).collect()))
+}
+
+/// The certificates in a file; at least one.
+fn chain(path: &Path, bytes: io::Result<Vec<u8>>) -> Result<Vec<Vec<u8>>, BadCertificate> {
+    let name = || path.display().to_string();
+    let bytes = bytes.map_err(|error| BadCertificate::Read { path: name(), error })?;
+    let mut chain = Vec::new();
+    for (nth, der) in CertificateDer::pem_slice_iter(&bytes).enumerate() {
+        chain.push(der.map_err(|why| unreadable(path, nth, &why))?.to_vec());
+    }
+    if chain.is_empty() { Err(BadCertificate::NoCertificate(name())) } else { Ok(chain) }
+}
+
+fn unreadable(path: &Path, nth: usize, why: &dyn std::fmt::Display) -> BadCertificate {
+    let (path, why) = (path.display().to_string(), why.to_string());
+    BadCertificate::Unreadable { path, nth: nth + 1, why }
+}

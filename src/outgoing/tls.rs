@@ -1,0 +1,99 @@
+//! The client's side of TLS to upstreams: a pool's settings in, what a handshake is made with out.
+
+use std::sync::Arc;
+
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{
+    self, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+
+use crate::crypto;
+use crate::upstream::{TlsTarget, TlsTerms, Trust};
+
+/// What is spoken inside: requests go on by HTTP/1.1.
+const SPOKEN: &[u8] = b"http/1.1";
+
+/// What a handshake with this upstream is made with: the same for all that are dialled by the same
+/// settings, so that sessions are taken up again.
+pub fn client(target: &TlsTarget) -> Result<Arc<ClientConfig>, Error> {
+    type Made = Result<Arc<ClientConfig>, Error>;
+    let made = target.terms.ready::<Made>(|terms| make(terms).map(Arc::new));
+    made.cloned().unwrap_or_else(|| Err(Error::General("settings of another kind".into())))
+}
+
+/// The name that it has to show.
+pub fn server_name(target: &TlsTarget) -> Result<ServerName<'static>, Error> {
+    let name = ServerName::try_from(target.name.to_string());
+    name.map_err(|_| Error::General(format!("`{}` is no name for a certificate", target.name)))
+}
+
+fn make(terms: &TlsTerms) -> Result<ClientConfig, Error> {
+    let builder = ClientConfig::builder_with_provider(crypto::provider());
+    let builder = builder.with_protocol_versions(crypto::FROM_1_2)?;
+    let builder = match &terms.trust {
+        Trust::Signed(authorities) => {
+            let mut roots = RootCertStore::empty();
+            // Of the system's some cannot be read, as elsewhere; those of a file have been.
+            roots.add_parsable_certificates(authorities.0.iter().map(|der| der[..].into()));
+            builder.with_root_certificates(roots)
+        }
+        Trust::Anybody => {
+            let dangerous = builder.dangerous();
+            dangerous.with_custom_certificate_verifier(Arc::new(Anybody))
+        }
+    };
+    let mut config = match &terms.own {
+        None => builder.with_no_client_auth(),
+        Some(pair) => {
+            let chain = pair.chain.iter().map(|der| der.clone().into()).collect();
+            builder.with_client_auth_cert(chain, crypto::key(&pair.key)?)?
+        }
+    };
+    config.alpn_protocols = vec![SPOKEN.to_vec()];
+    Ok(config)
+}
+
+/// Believes whoever has the key of the certificate that it shows.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = crypto::provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, &known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = crypto::provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, &known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        crypto::provider().signature_verification_algorithms.supported_schemes()
+    }
+}

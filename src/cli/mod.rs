@@ -47,6 +47,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::api::ApiError;
 use crate::server::inherit::Inherited;
+use crate::server::upgrade::stand_between;
 
 /// Moves live traffic between versions of a service, and back.
 #[derive(Debug, Parser)]
@@ -217,6 +218,11 @@ impl Cli {
 
 /// Runs a verb and answers with its exit code.
 pub fn run(cli: Cli) -> ExitCode {
+    if matches!(cli.verb, Verb::Run(_))
+        && let Some(ended) = stand_between()
+    {
+        return ended;
+    }
     let ended = match cli.verb {
         Verb::Run(verb) => {
             let inherited = Inherited::from_environment();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use tokio::time::timeout;
 
 use super::Ending;
 use super::input::usual;
@@ -62,15 +63,22 @@ pub(super) async fn start(options: Options, inherited: Inherited) -> anyhow::Res
     }
 }
 
-/// Lets connections end, now that another process serves.
+/// Lets connections end, now that another process serves. A supervisor that stops that one may tell this one
+/// too, which then stays no longer than a stop does.
 async fn leave(server: Server, mut signals: Signals) -> anyhow::Result<Ending> {
     tracing::info!("another process serves; who is connected here has its time to end");
+    let drain = server.published().load().config.server.drain;
+    let told = async {
+        signals.again().await;
+        // Who is told twice goes at once.
+        let _ = timeout(drain, signals.again()).await;
+    };
     tokio::select! {
         left = server.leave() => match left {
             0 => tracing::info!("all connections have ended"),
             left => tracing::warn!(connections = left, "ended before all connections had"),
         },
-        () = signals.again() => tracing::warn!("told to stop: ended at once"),
+        () = told => tracing::warn!("told to stop: ended before all connections had"),
     }
     Ok(Ending::Done)
 }

@@ -18,8 +18,8 @@ mod shortage;
 pub mod signals;
 pub mod socket;
 pub mod supervisor;
-mod upgrade;
 mod tickets;
+pub mod upgrade;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

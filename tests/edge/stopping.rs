@@ -188,6 +188,10 @@ async fn the_store_is_given_back_while_requests_are_still_under_way() {
         said.contains("stopping")
     })
     .await;
+    // It takes no orders a moment before it has stored what there is.
+    let store = std::fs::File::open(state.path().join("store.redb")).unwrap();
+    until("the store is given back", async || store.try_lock().is_ok()).await;
+    drop(store);
     // A second one on the same store: the first would keep it from starting.
     let folder = TempDir::new().unwrap();
     let (text, _, admin) = file(&server, &services);

@@ -19,7 +19,8 @@ const STICKY: u32 = 0o1000;
 /// The path of the program, and how it was started.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Binary {
-    path: PathBuf,
+    /// As it was called, links and all.
+    pub path: PathBuf,
     pub arguments: Vec<OsString>,
 }
 

@@ -19,21 +19,24 @@
 
 mod binary;
 mod copied;
+mod launch;
+mod launched;
 mod predecessor;
 mod words;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
 use serde::{Deserialize, Serialize};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -49,6 +52,9 @@ use words::{COUNTED, PREPARED, READY, REFUSED, SERVE, SERVING, STANDS, Way, YOUR
 
 pub(super) use binary::Binary;
 use copied::{Copied, open_again};
+use launch::BETWEEN;
+pub use launch::stand_between;
+use launched::Launched;
 pub(super) use predecessor::Predecessor;
 
 /// Of what is said. Fields that the other does not know are passed over, so this changes only with the words.
@@ -113,7 +119,7 @@ impl Upgrade {
             }
         };
         if let Err(error) = expect(&mut way, PREPARED, TO_PREPARE, &mut child).await {
-            end(child).await;
+            child.end().await;
             self.control.take_back(None).await;
             return Err(error);
         }
@@ -128,15 +134,13 @@ impl Upgrade {
             false => Err(NotUpgraded::Disk),
         };
         match handed {
-            Ok(counted) => {
-                let id = child.id().unwrap_or_default();
-                // It outlives us, and would not if this were dropped.
-                std::mem::forget(child);
+            Ok((id, counted)) => {
+                child.release();
                 Ok(Successor { id, way, counted })
             }
             Err(error) => {
                 supervisor::main_is(std::process::id());
-                end(child).await;
+                child.end().await;
                 self.take_back().await;
                 Err(error)
             }
@@ -144,7 +148,7 @@ impl Upgrade {
     }
 
     /// The new process, and the way to it.
-    async fn start(&self) -> Result<(Child, Way), NotUpgraded> {
+    async fn start(&self) -> Result<(Launched, Way), NotUpgraded> {
         let program = self.binary.trusted().map_err(NotUpgraded::Untrusted)?;
         let not_started = |error: io::Error| NotUpgraded::NotStarted(error.to_string());
         let (ours, theirs) = StdUnixStream::pair().map_err(not_started)?;
@@ -160,7 +164,7 @@ impl Upgrade {
         Ok((child, way))
     }
 
-    fn spawn(&self, program: &Path, passed: Vec<(String, OwnedFd)>) -> io::Result<Child> {
+    fn spawn(&self, program: &Path, passed: Vec<(String, OwnedFd)>) -> io::Result<Launched> {
         let names: Vec<String> = passed.iter().map(|(name, _)| name.clone()).collect();
         let mappings = (FIRST..).zip(passed).map(|(number, (_, parent_fd))| {
             // There are fewer than a process may have open.
@@ -168,20 +172,28 @@ impl Upgrade {
         });
         let mut command = std::process::Command::new(program);
         command
+            // What it is called by: where a link leads by the time of the next upgrade is found then.
+            .arg0(&self.binary.path)
             .args(&self.binary.arguments)
             .env("LISTEN_FDS", names.len().to_string())
             .env("LISTEN_FDNAMES", names.join(":"))
             // Its number is not known yet; and it is to be watched as the main process.
             .env_remove("LISTEN_PID")
             .env_remove("WATCHDOG_PID")
+            .env_remove(BETWEEN)
+            .stdin(Stdio::piped())
+            .process_group(0)
             .fd_mappings(mappings.collect())
             .map_err(io::Error::other)?;
-        // If we end before it serves, so does it.
-        Command::from(command).kill_on_drop(true).spawn()
+        Command::from(command).spawn().map(Launched::new)
     }
 
     /// From *yours* to *serving*.
-    async fn hand_over(&self, way: &mut Way, child: &mut Child) -> Result<Counted, NotUpgraded> {
+    async fn hand_over(
+        &self,
+        way: &mut Way,
+        child: &mut Launched,
+    ) -> Result<(u32, Counted), NotUpgraded> {
         let snapshot = self.published.load();
         let counted = snapshot.counted();
         let yours = Yours {
@@ -195,16 +207,17 @@ impl Upgrade {
         if !matches!(say, Ok(Ok(()))) {
             return Err(ended(child, READY).await);
         }
-        expect(way, READY, TO_BE_READY, child).await?;
+        let id = expect(way, READY, TO_BE_READY, child).await?.parse().unwrap_or_default();
         if self.is_stopping.load(Ordering::Relaxed) {
             return Err(NotUpgraded::Stopping);
         }
-        supervisor::main_is(child.id().unwrap_or_default());
+        child.let_go().await;
+        supervisor::main_is(id);
         if way.says.say(SERVE, "").await.is_err() {
             return Err(ended(child, SERVING).await);
         }
         expect(way, SERVING, TO_BE_READY, child).await?;
-        Ok(counted)
+        Ok((id, counted))
     }
 
     /// Goes on as before. A store that cannot be opened at once is tried until it can: without it nothing is
@@ -236,13 +249,13 @@ async fn expect(
     way: &mut Way,
     word: &'static str,
     within: Duration,
-    child: &mut Child,
-) -> Result<(), NotUpgraded> {
+    child: &mut Launched,
+) -> Result<String, NotUpgraded> {
     let hear = async {
         loop {
             match way.hears.hear().await {
                 None => return Err(ended(child, word).await),
-                Some((heard, _)) if heard == word => return Ok(()),
+                Some((heard, rest)) if heard == word => return Ok(rest),
                 Some((heard, why)) if heard == REFUSED => return Err(NotUpgraded::Refuses(why)),
                 Some(_) => {}
             }
@@ -252,20 +265,12 @@ async fn expect(
 }
 
 /// How it ended that says nothing more. It has closed its end of the way: it ends now, or is none of ours.
-async fn ended(child: &mut Child, word: &'static str) -> NotUpgraded {
-    let status = timeout(AGAIN, child.wait()).await.ok().and_then(Result::ok);
-    let status = status.map_or_else(
+async fn ended(child: &mut Launched, word: &'static str) -> NotUpgraded {
+    let status = child.ended().await.map_or_else(
         || "it closes the way to us".to_string(),
         |status: ExitStatus| status.to_string(),
     );
     NotUpgraded::Ended { word, status }
-}
-
-/// Ends a process that is not to serve.
-async fn end(mut child: Child) {
-    if let Err(error) = child.kill().await {
-        tracing::error!(%error, "the new process cannot be ended");
-    }
 }
 
 impl Successor {

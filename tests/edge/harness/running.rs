@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -19,8 +20,20 @@ pub struct Running {
     child: Child,
 }
 
+/// An address that nobody else takes before it is bound: below those that the system gives to who connects
+/// or asks for any port, and another one each time.
 pub fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (first, ports) = (std::process::id().wrapping_mul(997), 20_000);
+    loop {
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + first.wrapping_add(nth) % ports;
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+        assert!(nth < 10 * ports, "no port is free");
+    }
 }
 
 /// A file with these lines in `[server]`, on free addresses.

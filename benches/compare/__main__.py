@@ -376,7 +376,9 @@ def main():
     chosen = [name for name in asked.proxies.split(";") if proxies.is_here(name)]
     os.chdir(pathlib.Path(__file__).parent.parent.parent)
     if not os.environ.get("BUILT"):
-        subprocess.run(["cargo", "build", "--release", "--bin", "pointsman", "--example", "bare_pingora"], check=True)
+        subprocess.run(["cargo", "build", "--release", "--bin", "pointsman"], check=True)
+        if "bare pingora" in chosen:
+            subprocess.run(["cargo", "build", "--release", "--manifest-path", "benches/bare_pingora/Cargo.toml"], check=True)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(pathlib.Path(folder), chosen, asked.rounds, asked.seconds)
         try:

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass, field
 
 BIN = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release"
+BARE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "benches/bare_pingora/target")) / "release"
 
 
 def free_port():
@@ -189,7 +190,7 @@ http://127.0.0.1:{place.port} {{
 
 
 def bare_pingora(place):
-    return [str(BIN / "examples/bare_pingora"), f"127.0.0.1:{place.port}", f"127.0.0.1:{place.origin}"]
+    return [str(BARE / "bare_pingora"), f"127.0.0.1:{place.port}", f"127.0.0.1:{place.origin}"]
 
 
 def pointsman(place, service="", pools="", extra=""):

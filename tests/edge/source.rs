@@ -78,19 +78,11 @@ const BANNED: [(&str, &str); 7] = [
 ];
 
 /// Crates that are there in several versions, and who brings the older ones.
-const DUPLICATES: [(&str, &str); 13] = [
-    ("cpufeatures", "0.2: sha2 0.10, which pingora's ring of hashes and hmac 0.12 go with"),
-    ("getrandom", "0.2: ring and pingora's rand 0.8; 0.3: ours and ahash; 0.4: rand 0.10"),
-    ("hashbrown", "0.12: pingora-cache's indexmap 1; 0.14: pingora's dashmap"),
-    ("heck", "0.4: pingora's ouroboros"),
-    ("indexmap", "1: pingora-cache"),
+const DUPLICATES: [(&str, &str); 5] = [
+    ("cpufeatures", "0.2: sha2 0.10, which hmac 0.12 goes with"),
+    ("getrandom", "0.2: ring, which aws-lc-rs's place can take; 0.3: ours; 0.4: rand 0.10"),
     ("r-efi", "of getrandom, for systems that we do not build for"),
-    ("rand", "0.8: pingora; 0.10: hickory and proptest"),
-    ("rand_core", "of rand"),
-    ("syn", "1: pingora's derivative; 2 and 3: derive macros that have not all moved yet"),
-    ("synstructure", "of syn"),
-    ("thiserror", "1: pingora's x509-parser"),
-    ("thiserror-impl", "of thiserror"),
+    ("syn", "2 and 3: derive macros that have not all moved yet"),
     ("windows-sys", "for a system that we do not build for"),
 ];
 

@@ -23,6 +23,8 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// The port where requests are led that are not by HTTPS; none if they are served.
     pub https_port: Option<u16>,
+    /// Whether each connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 /// Versions of HTTP; one at least.
@@ -52,6 +54,10 @@ pub(super) static LISTENER: Table = Table::new(
             .told_apart(),
         texts("speaks", &["http1"]).about(
             "`http1`, `h2` or both; `h2` without TLS is for clients that begin with it, unasked",
+        ),
+        boolean("proxy_protocol", false).about(
+            "each connection begins with a header of the PROXY protocol, 1 or 2; taken from \
+             `trusted_proxies`, others are closed",
         ),
         boolean("redirect_to_https", false)
             .about("what comes in the clear is led to https, but for /.well-known/acme-challenge/"),
@@ -108,6 +114,7 @@ fn listener(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<L
         problems.0.push(Problem::error(section.span.clone(), message));
     }
     let speaks = speaks(&mut section, problems);
+    let proxy_protocol = section.boolean(problems, "proxy_protocol");
     let redirects = section.boolean(problems, "redirect_to_https");
     let port = section.number(problems, "https_port");
     let tls_place = section.place("tls");
@@ -125,7 +132,7 @@ fn listener(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<L
         problems.0.push(problem.help("leave `tls` out, or listen on an address"));
     }
     let https_port = redirects.then_some(port);
-    let listener = Listener { address, speaks, tls, https_port };
+    let listener = Listener { address, speaks, tls, https_port, proxy_protocol };
     Some(Found { value: listener, span })
 }
 
@@ -160,7 +167,13 @@ impl std::fmt::Display for Listener {
 
 impl From<ListenAddress> for Listener {
     fn from(address: ListenAddress) -> Listener {
-        Listener { address, speaks: Speaks::default(), tls: None, https_port: None }
+        Listener {
+            address,
+            speaks: Speaks::default(),
+            tls: None,
+            https_port: None,
+            proxy_protocol: false,
+        }
     }
 }
 

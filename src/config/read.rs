@@ -122,6 +122,16 @@ fn read(
         (AdminPlace::File, None) => Vec::new(),
     };
     keep_apart(&listeners, &places, problems);
+    let trusted = &server.trusted_proxies;
+    if trusted.networks.is_empty() && !trusted.unix {
+        for listener in listeners.iter().filter(|listener| listener.value.proxy_protocol) {
+            let message = "nobody may begin with a header of the PROXY protocol";
+            let problem = Problem::error(listener.span.clone(), message).label("all are closed");
+            problems.0.push(
+                problem.help("name your proxies: `server.trusted_proxies = [\"10.0.0.0/8\"]`"),
+            );
+        }
+    }
     let admin =
         admin.zip(places.first()).map(|(admin, now)| Admin { address: now.clone(), ..admin });
     let around = Around { server: &server, admin: &places };

@@ -2,16 +2,20 @@
 //! out.
 
 use std::future::Future;
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use tokio::time::timeout;
 
 use super::h1::Lane;
 use super::limited::{Limit, Limited};
 use super::places::{Place, Places};
+use super::proxy_header;
 use super::socket::Socket;
 use super::stop::Bounds;
 use super::tls::accept::{self, Accepted};
@@ -145,8 +149,12 @@ impl Clients {
 
     /// The connection with its handshake made, if there is one to make, and who is at its other end.
     async fn welcome(&self, arrival: Arrival) -> Option<(Socket, Peer)> {
-        let Arrival { socket, terms, handshakes, .. } = arrival;
+        let Arrival { mut socket, listener, terms, handshakes } = arrival;
         let since = self.clock.now();
+        let said = match listener.proxy_protocol {
+            true => self.said_by_proxy(&mut socket, since).await?,
+            false => None,
+        };
         let (socket, secured) = match (socket, &terms.tls) {
             (Socket::Tcp(tcp), Some(tls)) => {
                 let within = self.published.load().config.server.client.header_timeout;
@@ -164,8 +172,36 @@ impl Clients {
             }
             (socket, _) => (socket, None),
         };
-        let peer = Peer { secured, entrance: terms.entrance.clone(), ..socket.peer(since) };
+        let peer = match said {
+            Some(client) => Peer::new(client, socket.scheme(), since),
+            None => socket.peer(since),
+        };
+        let peer = Peer { secured, entrance: terms.entrance.clone(), ..peer };
         Some((socket, peer))
+    }
+
+    /// Whom a proxy speaks for; none if for itself. Nothing for who is no proxy of ours, or says something
+    /// else: it is closed.
+    async fn said_by_proxy(&self, socket: &mut Socket, since: Instant) -> Option<Option<IpAddr>> {
+        // How long it may take, if it is believed at all.
+        let within = {
+            let snapshot = self.published.load();
+            let server = &snapshot.config.server;
+            let is_ours = server.trusted_proxies.has_peer(&socket.peer(since));
+            is_ours.then_some(server.client.header_timeout)
+        };
+        let read = match (within, socket) {
+            (Some(within), Socket::Tcp(tcp)) => timeout(within, proxy_header::read(tcp)).await,
+            (Some(within), Socket::Unix(unix)) => timeout(within, proxy_header::read(unix)).await,
+            _ => Ok(Err(io::ErrorKind::PermissionDenied.into())),
+        };
+        match read {
+            Ok(Ok(client)) => Some(client),
+            Ok(Err(_)) | Err(_) => {
+                self.limited().count(Limit::ProxyHeader);
+                None
+            }
+        }
     }
 
     /// Closes connections to upstreams that nobody needs, for ever.

@@ -15,15 +15,23 @@ pub enum Limit {
     Requests,
     /// A body came too slowly.
     BodyRate,
+    /// It should begin with a header of the PROXY protocol, and does not, or nobody believes it.
+    ProxyHeader,
 }
 
 /// Counts of them.
 #[derive(Debug, Default)]
-pub struct Limited([AtomicU64; 5]);
+pub struct Limited([AtomicU64; 6]);
 
 impl Limit {
-    const ALL: [Limit; 5] =
-        [Limit::PerClient, Limit::Memory, Limit::MemoryIdle, Limit::Requests, Limit::BodyRate];
+    const ALL: [Limit; 6] = [
+        Limit::PerClient,
+        Limit::Memory,
+        Limit::MemoryIdle,
+        Limit::Requests,
+        Limit::BodyRate,
+        Limit::ProxyHeader,
+    ];
 
     /// As metrics name it.
     fn name(self) -> &'static str {
@@ -33,6 +41,7 @@ impl Limit {
             Limit::MemoryIdle => "memory_idle",
             Limit::Requests => "requests",
             Limit::BodyRate => "body_rate",
+            Limit::ProxyHeader => "proxy_header",
         }
     }
 }

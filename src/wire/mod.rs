@@ -13,6 +13,7 @@ pub mod holds;
 pub mod limited;
 pub mod mirror;
 mod places;
+mod proxy_header;
 pub mod readers;
 mod request_log;
 pub mod socket;

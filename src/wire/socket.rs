@@ -144,14 +144,22 @@ impl Socket {
     /// The other end, connected since then.
     pub fn peer(&self, since: Instant) -> Peer {
         let (tcp, scheme) = match self {
-            Socket::Tcp(tcp) => (tcp, "http"),
-            Socket::Tls(tls) => (tls.get_ref().0, "https"),
+            Socket::Tcp(tcp) => (tcp, self.scheme()),
+            Socket::Tls(tls) => (tls.get_ref().0, self.scheme()),
             Socket::Unix(_) => return Peer::unix("http", since),
             Socket::Stream(_) => return Peer::without_address("http", since),
         };
         match tcp.peer_addr() {
             Ok(address) => Peer::new(address.ip(), scheme, since),
             Err(_) => Peer::without_address(scheme, since),
+        }
+    }
+
+    /// `http` or `https`, as it is plain or not.
+    pub(super) fn scheme(&self) -> &'static str {
+        match self {
+            Socket::Tls(_) => "https",
+            Socket::Tcp(_) | Socket::Unix(_) | Socket::Stream(_) => "http",
         }
     }
 

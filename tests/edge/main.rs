@@ -31,6 +31,7 @@ mod lane;
 mod limits;
 mod mirror;
 mod rates;
+mod proxy_header;
 mod rehearse;
 mod roles;
 mod rollouts;

@@ -1,0 +1,65 @@
+//! Listeners whose connections begin with a header of the PROXY protocol.
+
+use crate::harness::edge::{HEAD, shop};
+use crate::harness::{Edge, Origin, until};
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
+
+async fn edge(trusted: &str, origin: &Origin) -> Edge {
+    let head = HEAD.replace(
+        "address = \"127.0.0.1:0\"\n[admin]",
+        "address = \"127.0.0.1:0\"\nproxy_protocol = true\n[admin]",
+    );
+    let head = head.replace("[server]\n", &format!("[server]\ntrusted_proxies = [{trusted}]\n"));
+    Edge::start_file(&format!("{head}{}", shop(&[("only", origin)], "")), false).await
+}
+
+#[tokio::test]
+async fn who_a_proxy_of_ours_speaks_for_is_the_client() {
+    let origin = Origin::named("a").await;
+    let edge = edge("\"127.0.0.0/8\"", &origin).await;
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\x7f\0\0\x01\0\x05\0\x50".to_vec();
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
+    for (header, client) in [
+        (b"PROXY TCP4 198.51.100.7 127.0.0.1 5 80\r\n".to_vec(), "198.51.100.7"),
+        (v2, "203.0.113.7"),
+        (b"PROXY UNKNOWN\r\n".to_vec(), "127.0.0.1"),
+        (local, "127.0.0.1"),
+    ] {
+        let mut connection = edge.client().await;
+        connection.send(&header).await;
+        // It is said once a connection.
+        for _ in 0..2 {
+            connection.send(GET.replace("\r\n\r\n", "\r\nx-forwarded-for: 1.2.3.4\r\n\r\n")).await;
+            assert_eq!(connection.response().await.status, 200);
+            let got = origin.received().pop().unwrap();
+            let said = got.fields("x-forwarded-for").join(", ");
+            let wanted = match client {
+                // Of itself the proxy may say what it likes.
+                "127.0.0.1" => "1.2.3.4, 127.0.0.1".to_string(),
+                client => client.to_string(),
+            };
+            assert_eq!(said, wanted, "{}", got.head);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_is_believed_and_nothing_else_is_served() {
+    let origin = Origin::named("a").await;
+    let header = "PROXY TCP4 198.51.100.7 127.0.0.1 5 80\r\n";
+    for (trusted, bytes) in
+        [("\"192.0.2.0/24\"", format!("{header}{GET}")), ("\"127.0.0.0/8\"", GET.to_string())]
+    {
+        let edge = edge(trusted, &origin).await;
+        let mut connection = edge.client().await;
+        connection.send(&bytes).await;
+        assert_eq!(connection.rest().await, b"", "{bytes}");
+        until("it is counted", async || {
+            let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+            metrics.contains("pointsman_connections_limited_total{reason=\"proxy_header\"} 1")
+        })
+        .await;
+    }
+    assert_eq!(origin.asked(), 0);
+}

@@ -183,6 +183,8 @@ pub struct ClientLimits {
     pub connections_per_client: Option<u32>,
     /// Requests of one connection.
     pub requests: u32,
+    /// Requests at once of one connection of HTTP/2.
+    pub streams: u32,
     /// Bytes a second at which a request's body has to come; 0 for any.
     pub body_rate: u64,
     /// For how long it may come more slowly.
@@ -366,6 +368,7 @@ impl Default for ClientLimits {
             connections: 50_000,
             connections_per_client: None,
             requests: 100_000,
+            streams: 100,
             body_rate: 100,
             body_grace: Duration::from_secs(20),
         }

@@ -116,6 +116,7 @@ static CLIENT: Table = Table::new(
             .absent("any number"),
         number("requests", (1, 10_000_000), 100_000)
             .about("of one connection: with the last answer it ends"),
+        number("streams", (1, 10_000), 100).about("requests at once of one connection of HTTP/2"),
         size("body_rate", (0, 1 << 30), 100).about(
             "a second, at which a request's body has to come on average while it is waited for; 0 for \
              any",
@@ -185,6 +186,7 @@ fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
         connections: section.number(problems, "connections"),
         connections_per_client: section.number_if_given(problems, "connections_per_client"),
         requests: section.number(problems, "requests"),
+        streams: section.number(problems, "streams"),
         body_rate: section.number(problems, "body_rate"),
         body_grace: section.time(problems, "body_grace"),
     };

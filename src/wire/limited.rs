@@ -17,20 +17,29 @@ pub enum Limit {
     BodyRate,
     /// It should begin with a header of the PROXY protocol, and does not, or nobody believes it.
     ProxyHeader,
+    /// Its requests were taken back too often.
+    Resets,
+    /// Its frames were too many for what they said, or too often wrong.
+    Frames,
+    /// It took nothing of what it was sent.
+    Stuck,
 }
 
 /// Counts of them.
 #[derive(Debug, Default)]
-pub struct Limited([AtomicU64; 6]);
+pub struct Limited([AtomicU64; 9]);
 
 impl Limit {
-    const ALL: [Limit; 6] = [
+    const ALL: [Limit; 9] = [
         Limit::PerClient,
         Limit::Memory,
         Limit::MemoryIdle,
         Limit::Requests,
         Limit::BodyRate,
         Limit::ProxyHeader,
+        Limit::Resets,
+        Limit::Frames,
+        Limit::Stuck,
     ];
 
     /// As metrics name it.
@@ -42,6 +51,9 @@ impl Limit {
             Limit::Requests => "requests",
             Limit::BodyRate => "body_rate",
             Limit::ProxyHeader => "proxy_header",
+            Limit::Resets => "resets",
+            Limit::Frames => "frames",
+            Limit::Stuck => "stuck",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! request or answer as a socket, which the lane reads and writes like any other, and `heads.rs` says the
 //! same head in either version.
 
+mod allowance;
 pub(super) mod heads;
 mod io;
 pub(super) mod server;

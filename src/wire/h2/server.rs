@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use super::super::h1::timer::Timer;
 use super::super::h1::{Lane, cause_of};
 use super::super::limited::Limit;
 use super::super::socket::Socket;
+use super::allowance::{Allowance, Signs};
 use super::heads::{self, Unfit};
 use super::io::Io;
 use super::stream::Stream;
@@ -36,15 +37,12 @@ use crate::http::forwarded::Peer;
 const WINDOW: u32 = 256 * 1024;
 const ALL_WINDOWS: u32 = 1024 * 1024;
 
-/// Bytes of an answer that may wait for room at the client.
+/// Bytes of an answer that may wait for room at the client; that many times the requests at once wait for one
+/// that takes nothing, for as long as `send_timeout`.
 const UNSENT: usize = 64 * 1024;
 
-/// Requests at once.
-const STREAMS: u32 = 100;
-
-/// How many of a client's own broken requests are remembered, and how many of its frames may be such as no
-/// client sends, before its connection ends.
-const RESETS: usize = 50;
+/// How many of a client's requests may be reset because of what it sent before its connection ends, beside as
+/// many as it may have at once: who has not read our settings yet sends more, and these are refused.
 const BROKEN: usize = 100;
 
 /// How long a client may take to say goodbye.
@@ -53,45 +51,56 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Serves one connection to its end. `before` are bytes of it that have been read.
 pub(in crate::wire) async fn serve(lane: &Arc<Lane>, socket: Socket, before: Buffer, peer: Peer) {
     let limits = lane.published.load().config.server.client.clone();
-    let mut timer = Timer::new(lane.clock, lane.stop.clone());
-    let mut handshake = pin!(options(&limits).handshake::<_, Bytes>(Io::behind(before, socket)));
+    let mut watch = Watch::new(lane, &limits);
+    let allowance = Allowance::new(watch.signs.clone(), lane.clock.now);
+    let io = Io::of_client(before, socket, allowance);
+    let mut handshake = pin!(options(&limits).handshake::<_, Bytes>(io));
     let connection = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Ready(connection) => Poll::Ready(connection.ok()),
-        Poll::Pending if timer.poll_late(limits.header_timeout, cx) => Poll::Ready(None),
+        Poll::Pending if watch.timer.poll_late(limits.header_timeout, cx) => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     });
     let Some(mut connection) = connection.await else { return };
-    let peer = Arc::new(peer);
-    let (mut within, mut is_ending, mut requests) = (limits.header_timeout, false, 0);
-    timer.restart();
+    let (peer, mut requests) = (Arc::new(peer), 0_u32);
+    watch.timer.restart();
     loop {
-        match next(&mut connection, &mut timer, within, is_ending).await {
+        match watch.next(&mut connection).await {
             Next::Request(request, respond) => {
-                within = limits.keepalive;
-                requests += 1;
-                if requests >= limits.requests && !is_ending {
-                    lane.limited.count(Limit::Requests);
-                    connection.graceful_shutdown();
-                    is_ending = true;
+                requests = requests.saturating_add(1);
+                match watch.stage {
+                    Stage::Open if requests >= limits.requests => {
+                        lane.limited.count(Limit::Requests);
+                        watch.say_goodbye(&mut connection);
+                    }
+                    Stage::Open => watch.within = limits.keepalive,
+                    // Those that were on their way when it was said are served, and no others.
+                    Stage::Ending if requests > limits.requests.saturating_add(limits.streams) => {
+                        watch.dismiss(&mut connection);
+                        continue;
+                    }
+                    Stage::Ending => {}
+                    Stage::Dismissed => continue,
                 }
                 let (lane, peer, limits) = (lane.clone(), peer.clone(), limits.clone());
                 tokio::spawn(async move {
                     serve_stream(&lane, *request, respond, &peer, limits).await;
                 });
-                if is_ending {
-                    within = GOODBYE;
-                }
             }
-            Next::Ending if is_ending => return,
-            Next::Ending => {
-                if requests > 0 && timer.is_squeezed() {
+            Next::TooMuch(limit) => {
+                lane.limited.count(limit);
+                watch.dismiss(&mut connection);
+            }
+            Next::Ending if watch.stage == Stage::Open => {
+                if requests > 0 && watch.timer.is_squeezed() {
                     lane.limited.count(Limit::MemoryIdle);
                 }
-                // Those that are on their way are still served.
-                connection.graceful_shutdown();
-                (within, is_ending) = (GOODBYE, true);
+                watch.say_goodbye(&mut connection);
             }
-            Next::Over => return,
+            Next::Ending => return,
+            Next::Over(limit) => {
+                limit.into_iter().for_each(|limit| lane.limited.count(limit));
+                return;
+            }
         }
     }
 }
@@ -99,15 +108,19 @@ pub(in crate::wire) async fn serve(lane: &Arc<Lane>, socket: Socket, before: Buf
 fn options(limits: &ClientLimits) -> Builder {
     let mut options = Builder::new();
     let head = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
+    let streams = limits.streams as usize;
     options
         .initial_window_size(WINDOW)
         .initial_connection_window_size(ALL_WINDOWS)
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(limits.streams)
         // A field counts for 32 bytes more there (RFC 9113, 6.5.2).
         .max_header_list_size(head.saturating_add(32 * limits.header_fields as u32))
         .max_send_buffer_size(UNSENT)
-        .max_concurrent_reset_streams(RESETS)
-        .max_local_error_reset_streams(Some(BROKEN))
+        // All that were under way may be taken back at once, by either side, before we have begun any; how
+        // often that may be is the allowance's business.
+        .max_concurrent_reset_streams(streams)
+        .max_pending_accept_reset_streams(streams)
+        .max_local_error_reset_streams(Some(BROKEN + streams))
         .enable_connect_protocol();
     options
 }
@@ -116,39 +129,129 @@ fn options(limits: &ClientLimits) -> Builder {
 enum Next {
     /// A request came.
     Request(Box<Request<RecvStream>>, SendResponse<Bytes>),
+    /// More came than this allows.
+    TooMuch(Limit),
     /// Nobody needs it any more, or the process stops.
     Ending,
-    /// It has ended.
-    Over,
+    /// It has ended, perhaps by this.
+    Over(Option<Limit>),
 }
 
-/// Moves its frames until something happens.
-async fn next(
-    connection: &mut Connection<Io, Bytes>,
-    timer: &mut Timer,
+/// How far a connection's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Not yet.
+    Open,
+    /// Goodbye was said: what is under way is still served.
+    Ending,
+    /// The client was sent away: nothing is.
+    Dismissed,
+}
+
+/// What a connection is watched with.
+struct Watch {
+    timer: Timer,
+    signs: Arc<Signs>,
+    stage: Stage,
+    /// How long nothing may be under way, ...
     within: Duration,
-    is_ending: bool,
-) -> Next {
-    poll_fn(|cx| {
-        match connection.poll_accept(cx) {
-            Poll::Ready(Some(Ok((request, respond)))) => {
-                timer.restart();
-                return Poll::Ready(Next::Request(Box::new(request), respond));
+    /// ... and how long the client may take nothing of what it is sent.
+    send_timeout: Duration,
+    /// How much it had taken when it last took nothing.
+    stuck: Option<u64>,
+}
+
+impl Watch {
+    fn new(lane: &Lane, limits: &ClientLimits) -> Watch {
+        Watch {
+            timer: Timer::new(lane.clock, lane.stop.clone()),
+            signs: Arc::default(),
+            stage: Stage::Open,
+            within: limits.header_timeout,
+            send_timeout: limits.send_timeout,
+            stuck: None,
+        }
+    }
+
+    /// No new requests; those that are on their way are still served.
+    fn say_goodbye(&mut self, connection: &mut Connection<Io, Bytes>) {
+        connection.graceful_shutdown();
+        (self.stage, self.within) = (Stage::Ending, GOODBYE);
+    }
+
+    /// Nothing more is taken from this client.
+    fn dismiss(&mut self, connection: &mut Connection<Io, Bytes>) {
+        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        self.stage = Stage::Dismissed;
+        self.timer.restart();
+    }
+
+    /// Moves its frames until something happens.
+    async fn next(&mut self, connection: &mut Connection<Io, Bytes>) -> Next {
+        poll_fn(|cx| {
+            if let Some(limit) = self.too_much() {
+                return Poll::Ready(Next::TooMuch(limit));
             }
-            Poll::Ready(_) => return Poll::Ready(Next::Over),
-            Poll::Pending => {}
+            match connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.timer.restart();
+                    return Poll::Ready(Next::Request(Box::new(request), respond));
+                }
+                Poll::Ready(Some(Err(error))) if is_too_often_wrong(&error) => {
+                    return Poll::Ready(Next::Over(Some(Limit::Frames)));
+                }
+                Poll::Ready(_) => return Poll::Ready(Next::Over(None)),
+                Poll::Pending => {}
+            }
+            match self.too_much() {
+                Some(limit) => Poll::Ready(Next::TooMuch(limit)),
+                None => self.wait(connection.has_streams(), cx),
+            }
+        })
+        .await
+    }
+
+    /// The limit that is spent, unless the client was sent away for it.
+    fn too_much(&self) -> Option<Limit> {
+        self.signs.spent().filter(|_| self.stage != Stage::Dismissed)
+    }
+
+    /// What becomes of a connection on which nothing moves. `is_used`: requests are under way.
+    fn wait(&mut self, is_used: bool, cx: &mut Context<'_>) -> Poll<Next> {
+        let stuck = self.signs.stuck();
+        if stuck != self.stuck {
+            self.stuck = stuck;
+            self.timer.restart();
         }
-        let is_used = connection.has_streams();
-        if is_used {
-            timer.restart();
+        if self.stage == Stage::Dismissed {
+            return match self.timer.poll_late(GOODBYE, cx) {
+                true => Poll::Ready(Next::Over(None)),
+                false => Poll::Pending,
+            };
         }
-        let is_late = timer.poll_idle(within, cx);
-        match (is_late && !is_used) || (timer.is_stopping() && !is_ending) {
+        let is_late = match stuck {
+            // Requests that are under way end by themselves; their end waits for room, too.
+            Some(_) if self.timer.poll_late(self.send_timeout, cx) => {
+                return Poll::Ready(Next::Over(Some(Limit::Stuck)));
+            }
+            Some(_) => false,
+            None => {
+                if is_used {
+                    self.timer.restart();
+                }
+                self.timer.poll_idle(self.within, cx) && !is_used
+            }
+        };
+        match is_late || (self.timer.is_stopping() && self.stage == Stage::Open) {
             true => Poll::Ready(Next::Ending),
             false => Poll::Pending,
         }
-    })
-    .await
+    }
+}
+
+/// Whether the library has ended it, for one of its own bounds.
+fn is_too_often_wrong(error: &h2::Error) -> bool {
+    error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM)
 }
 
 /// Serves one request.

@@ -56,6 +56,11 @@ pub fn get(stream: u32) -> Vec<u8> {
     headers(stream, END, &request("GET"))
 }
 
+/// One for another path than `/`.
+pub fn get_of(stream: u32, path: &str) -> Vec<u8> {
+    headers(stream, END, &request_of("GET", path))
+}
+
 /// A request whose body follows.
 pub fn post(stream: u32) -> Vec<u8> {
     headers(stream, 0, &request("POST"))
@@ -108,7 +113,16 @@ pub fn padded(bytes: &[u8], padding: u8) -> Vec<u8> {
 
 /// The block of a request for `/`.
 pub fn request(method: &str) -> Vec<u8> {
-    fields(&[(":method", method), (":scheme", "http"), (":path", "/"), (":authority", "shop.test")])
+    request_of(method, "/")
+}
+
+fn request_of(method: &str, path: &str) -> Vec<u8> {
+    fields(&[
+        (":method", method),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "shop.test"),
+    ])
 }
 
 /// A block of these fields.

@@ -1,6 +1,8 @@
 //! HTTP/2, to clients and to upstreams.
 
+mod abuse;
 mod frames;
+mod holding;
 mod limits;
 mod peer;
 mod raw;

@@ -69,7 +69,13 @@ impl Raw {
         let hello = [PREFACE, &frames::settings(settings), &frames::frame(SETTINGS, ACK, 0, b"")];
         assert!(raw.send(&hello.concat()).await);
         let is_ack = |came: &Came| matches!(came, Came::Frame(frame) if frame.kind == SETTINGS && frame.flags == ACK);
-        while !is_ack(&raw.next().await.expect("settings")) {}
+        loop {
+            match raw.next().await.or_silence("the settings") {
+                Came::End => panic!("the connection has ended before the settings came"),
+                came if is_ack(&came) => break,
+                _ => {}
+            }
+        }
         raw
     }
 
@@ -115,11 +121,9 @@ impl Raw {
 }
 
 impl Came {
-    /// A frame or the end, which were waited for.
-    pub fn expect(self, what: &str) -> Came {
-        match self {
-            Came::Frame(_) => self,
-            _ => panic!("{what} did not come: {self:?}"),
-        }
+    /// Something, which was waited for.
+    pub fn or_silence(self, what: &str) -> Came {
+        assert!(self != Came::Nothing, "{what} did not come");
+        self
     }
 }

@@ -47,6 +47,6 @@ const AS_PROTOCOL: [&str; 22] = [
 
 const OTHERS: [(&str, &[Answer]); 1] = [
     // The connection is to end (RFC 9113, 5.1), or the stream (6.1): the library does the latter, and the
-    // connection ends with the hundredth of these.
+    // connection ends when there were too many of these.
     ("5.1/11: closed, DATA", &[ResetOnly(STREAM_CLOSED)]),
 ];

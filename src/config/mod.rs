@@ -173,6 +173,8 @@ pub struct ClientLimits {
     pub keepalive: Duration,
     /// The header section with the request line, in bytes.
     pub header_bytes: usize,
+    /// What a request asks for, with its query, in bytes.
+    pub target_bytes: usize,
     /// The number of header fields.
     pub header_fields: usize,
     /// What becomes of fields with odd names.
@@ -351,7 +353,7 @@ impl ClientLimits {
     /// Those of a head.
     pub fn head_limits(&self) -> HeadLimits {
         let (bytes, fields) = (self.header_bytes, self.header_fields);
-        HeadLimits { bytes, fields, odd_names: self.odd_names }
+        HeadLimits { bytes, target: self.target_bytes, fields, odd_names: self.odd_names }
     }
 }
 
@@ -363,6 +365,7 @@ impl Default for ClientLimits {
             send_timeout: Duration::from_secs(30),
             keepalive: Duration::from_secs(75),
             header_bytes: 32 * 1024,
+            target_bytes: 8 * 1024,
             header_fields: 100,
             odd_names: OddNames::Refuse,
             connections: 50_000,

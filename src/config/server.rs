@@ -102,6 +102,8 @@ static CLIENT: Table = Table::new(
             .about("between two requests of one connection; a second or longer"),
         size("header_bytes", (1_024, 1_048_575), 32 << 10)
             .about("request line and fields together"),
+        size("target_bytes", (256, 1_048_575), 8 << 10)
+            .about("of what a request asks for, with its query; what is longer gets a 414"),
         number("header_fields", (8, 256), 100),
         word("odd_names", &["refuse", "drop", "pass"]).about(
             "or \"drop\", \"pass\": what becomes of fields whose names hold more than letters, digits and \
@@ -181,6 +183,7 @@ fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
         send_timeout: section.time(problems, "send_timeout"),
         keepalive: section.time(problems, "keepalive"),
         header_bytes: section.number(problems, "header_bytes"),
+        target_bytes: section.number(problems, "target_bytes"),
         header_fields: section.number(problems, "header_fields"),
         odd_names: section.word(problems, "odd_names", odd_names).unwrap_or_default(),
         connections: section.number(problems, "connections"),

@@ -49,6 +49,8 @@ pub enum Upload {
 pub struct HeadLimits {
     /// Bytes of the whole section.
     pub bytes: usize,
+    /// Bytes of the target.
+    pub target: usize,
     /// Lines.
     pub fields: usize,
     /// What becomes of fields with odd names.
@@ -138,6 +140,9 @@ pub struct Accepted<'r> {
 pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, BadRequest> {
     if head.raw.len() > limits.bytes || head.view.len() > limits.fields {
         return Err(BadRequest::HeaderTooLarge);
+    }
+    if head.target.bytes.len() > limits.target {
+        return Err(BadRequest::TargetTooLong);
     }
     let mut known = Known::NONE;
     let (mut host_field, mut names_two_hosts, mut odd_names) = (None, false, 0);
@@ -343,7 +348,7 @@ mod tests {
     use http::header::{HeaderName, HeaderValue};
 
     const LIMITS: HeadLimits =
-        HeadLimits { bytes: 32 * 1024, fields: 100, odd_names: OddNames::Refuse };
+        HeadLimits { bytes: 32 * 1024, target: 8 * 1024, fields: 100, odd_names: OddNames::Refuse };
 
     fn examined(
         target: &str,
@@ -531,6 +536,10 @@ mod tests {
         let value = "x".repeat(33 * 1024);
         let big = examined("/", Version::HTTP_11, &[("host", "a"), ("x", &value)]);
         assert_eq!(big, Err(BadRequest::HeaderTooLarge));
+        let long = |length: usize| {
+            examined(&"/".repeat(length), Version::HTTP_11, &[("host", "a")]).map(drop)
+        };
+        assert_eq!((long(8 * 1024), long(8 * 1024 + 1)), (Ok(()), Err(BadRequest::TargetTooLong)));
         let many: Vec<(String, &str)> = (0..101).map(|n| (format!("x-{n}"), "1")).collect();
         let mut fields: Vec<_> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         fields.push(("host", "a"));

@@ -88,6 +88,8 @@ pub enum BadRequest {
     Malformed,
     /// Too many bytes or fields before the body.
     HeaderTooLarge,
+    /// Too many bytes of a target.
+    TargetTooLong,
     /// An expectation other than `100-continue`.
     Expectation,
     /// For a host that asks for other certificates of clients than the connection's.
@@ -130,6 +132,7 @@ impl Cause {
         "trace",
         "malformed",
         "header_too_large",
+        "target_too_long",
         "expectation",
         "misdirected",
         "no_route",
@@ -256,6 +259,7 @@ impl BadRequest {
             BadRequest::Trace => "trace",
             BadRequest::Malformed => "malformed",
             BadRequest::HeaderTooLarge => "header_too_large",
+            BadRequest::TargetTooLong => "target_too_long",
             BadRequest::Expectation => "expectation",
             BadRequest::Misdirected => "misdirected",
         }
@@ -289,6 +293,7 @@ impl BadRequest {
             BadRequest::Trace => (405, "TRACE is not served here", true),
             BadRequest::Malformed => (400, "the request is not valid HTTP", false),
             BadRequest::HeaderTooLarge => (431, "the header section is too large", false),
+            BadRequest::TargetTooLong => (414, "the target is too long", false),
             BadRequest::Expectation => (417, "the only expectation is 100-continue", false),
             BadRequest::Misdirected => {
                 (421, "this host needs a connection that was made under its name", true)
@@ -323,6 +328,7 @@ mod tests {
             Trace,
             Malformed,
             HeaderTooLarge,
+            TargetTooLong,
             Expectation,
             Misdirected,
         ];

@@ -180,3 +180,15 @@ async fn short_of_memory_idle_connections_go_first_and_new_ones_are_refused() {
     let mut kept = edge.client().await;
     assert!(is_served(&mut kept).await && is_served(&mut kept).await);
 }
+
+#[tokio::test]
+async fn a_target_has_a_longest_length() {
+    let origin = Origin::named("fine").await;
+    let edge = limited(&origin, "client.target_bytes = \"1KiB\"").await;
+    let ask = async |length: usize| {
+        let target = format!("/{}?{}", "a".repeat(100), "b".repeat(length - 102));
+        edge.raw(GET.replace("GET /", &format!("GET {target}"))).await.status
+    };
+    assert_eq!((ask(1_024).await, ask(1_025).await), (200, 414));
+    assert_eq!(origin.received().len(), 1);
+}

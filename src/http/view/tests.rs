@@ -115,7 +115,7 @@ proptest! {
         let peer = Peer::new([192, 0, 2, 9].into(), "http", Instant::now());
         let networks = if is_trusted { vec!["192.0.2.0/24".parse().unwrap()] } else { Vec::new() };
         let trusted = TrustedProxies { networks, unix: false, strip: Vec::new() };
-        let limits = HeadLimits { bytes: 1 << 16, fields: 100, odd_names: OddNames::Refuse };
+        let limits = HeadLimits { bytes: 1 << 16, target: 1 << 16, fields: 100, odd_names: OddNames::Refuse };
         both(&raw, |flat, map| {
             let said = |view| {
                 let (method, version) = (&Method::GET, Version::HTTP_11);

@@ -238,7 +238,8 @@ pub fn forwarded(bytes: &[u8]) {
         raw: b"",
         upload: Upload::Done,
     };
-    let limits = HeadLimits { bytes: 4_096, fields: 64, odd_names: OddNames::Refuse };
+    let limits =
+        HeadLimits { bytes: 4_096, target: 2_048, fields: 64, odd_names: OddNames::Refuse };
     if let Ok(accepted) = admission::examine(&head, limits) {
         assert!(!accepted.host.bytes().any(|byte| byte.is_ascii_uppercase() || byte <= b' '));
         assert_eq!(map.get_all(http::header::HOST).iter().count(), 1);

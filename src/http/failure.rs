@@ -113,7 +113,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 31] = [
+    pub const REASONS: [&'static str; 32] = [
         "no_host",
         "host",
         "field_name",

@@ -104,8 +104,9 @@ struct Cgroup {
     limit: PathBuf,
     used: PathBuf,
     stat: PathBuf,
-    /// What `stat` calls files that the kernel can drop.
-    droppable: &'static str,
+    /// What `stat` calls files that the kernel can drop: those in use lately are dropped last, but
+    /// before anything is killed.
+    droppable: [&'static str; 2],
 }
 
 impl Cgroup {
@@ -132,8 +133,12 @@ impl Cgroup {
 
     fn at(folder: &Path, is_second: bool) -> Cgroup {
         let (limit, used, droppable) = match is_second {
-            true => ("memory.max", "memory.current", "inactive_file"),
-            false => ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+            true => ("memory.max", "memory.current", ["inactive_file", "active_file"]),
+            false => (
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+                ["total_inactive_file", "total_active_file"],
+            ),
         };
         let stat = folder.join("memory.stat");
         Cgroup { limit: folder.join(limit), used: folder.join(used), stat, droppable }
@@ -145,11 +150,12 @@ impl Cgroup {
         let limit = number(&self.limit).filter(|limit| *limit < 1 << 60)?;
         let used = number(&self.used)?;
         let stat = fs::read_to_string(&self.stat).unwrap_or_default();
-        let droppable = stat.lines().find_map(|line| {
-            let value = line.strip_prefix(self.droppable)?.strip_prefix(' ')?;
-            value.trim().parse::<u64>().ok()
+        let droppable = stat.lines().filter_map(|line| {
+            let (name, value) = line.split_once(' ')?;
+            let value = value.trim().parse::<u64>().ok()?;
+            self.droppable.contains(&name).then_some(value)
         });
-        Some(Memory { used: used.saturating_sub(droppable.unwrap_or_default()), limit })
+        Some(Memory { used: used.saturating_sub(droppable.sum()), limit })
     }
 }
 
@@ -214,8 +220,8 @@ mod tests {
         assert_eq!(read("0::/a/b\n"), None, "no limit");
         write("a/memory.max", "1000\n");
         write("a/memory.current", "700\n");
-        write("a/memory.stat", "anon 1\ninactive_file 200\nactive_file 9\n");
-        assert_eq!(read("0::/a/b\n"), Some(Memory { used: 500, limit: 1_000 }));
+        write("a/memory.stat", "anon 1\ninactive_file 200\nactive_file 90\nfile 300\n");
+        assert_eq!(read("0::/a/b\n"), Some(Memory { used: 410, limit: 1_000 }));
         write("a/b/memory.max", "550\n");
         assert_eq!(read("0::/a/b\n"), Some(Memory { used: 500, limit: 550 }));
         // The first version, where no limit is a number.

@@ -82,7 +82,7 @@ pub struct Controller<L: Listening> {
     pub(super) tasks: JoinSet<()>,
     /// The state that was shown last; at first none was.
     shown: State,
-    replies: HashMap<Ticket, Reply>,
+    pub(super) replies: HashMap<Ticket, Reply>,
     pub(super) reloading: Option<Reloading<L::Prepared>>,
     /// The file, while it is read and new names are looked up.
     pub(super) reading: Option<Reading>,

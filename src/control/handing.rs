@@ -24,13 +24,24 @@ pub(crate) enum Handing {
     /// The listeners are wanted by another process. From now on none comes or goes.
     PassOn { reply: oneshot::Sender<std::io::Result<Vec<OwnedFd>>> },
     /// Stores what there is and gives the store back, if it can.
-    GiveUp { reply: oneshot::Sender<bool> },
+    GiveUp { reply: oneshot::Sender<Store> },
     /// Goes on as before; with another way to the store if it was given up.
     TakeBack { commits: Option<Commits> },
     /// The other process serves: stops accepting, and follows.
     Leave { reply: oneshot::Sender<()> },
     /// What the other process has decided.
     Follow(Vec<Change>),
+}
+
+/// What has become of the store that was to be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// It is free, with all there was to store in it.
+    Free,
+    /// It is kept: the disk does not take what there is to store.
+    Kept,
+    /// It is given back, and the disk does not let go of it yet.
+    Hangs,
 }
 
 /// Whose turn it is.
@@ -61,8 +72,8 @@ impl<L: Listening> Controller<L> {
                 let _ = reply.send(self.wiring.listeners.descriptors());
             }
             Handing::GiveUp { reply } => {
-                let is_stored = self.give_up().await;
-                let _ = reply.send(is_stored);
+                let store = self.give_up().await;
+                let _ = reply.send(store);
             }
             Handing::TakeBack { commits } => {
                 self.commits = commits.or(self.commits.take());
@@ -73,8 +84,11 @@ impl<L: Listening> Controller<L> {
                 }
             }
             Handing::Leave { reply } => {
-                // What waits is told that the process stops: its answer is the other's to give.
+                // Who waits is told that the process stops: its answer is the other's to give.
                 self.turn = Turn::Others;
+                self.replies.clear();
+                self.reloads.clear();
+                (self.reading, self.reloading) = (None, None);
                 self.tasks.abort_all();
                 self.wiring.listeners.hand_on();
                 self.wiring.listeners.stop().await;
@@ -87,17 +101,19 @@ impl<L: Listening> Controller<L> {
         }
     }
 
-    /// Whether the store has all there is and is free for another.
-    async fn give_up(&mut self) -> bool {
+    async fn give_up(&mut self) -> Store {
         let snapshot = self.wiring.published.load();
         self.orders.save_budgets(&snapshot, self.now());
         if timeout(LAST, self.store_all()).await != Ok(true) {
             tracing::error!("the disk does not take what there is to store");
-            return false;
+            return Store::Kept;
         }
         self.turn = Turn::Nobodys(self.wiring.clock.now(), Vec::new());
-        let Some(commits) = self.commits.take() else { return false };
-        timeout(LAST, commits.end()).await.is_ok()
+        let Some(commits) = self.commits.take() else { return Store::Free };
+        match timeout(LAST, commits.end()).await {
+            Ok(()) => Store::Free,
+            Err(_) => Store::Hangs,
+        }
     }
 
     /// A command comes while nothing may be decided.

@@ -30,6 +30,7 @@ use handing::Handing;
 
 pub use commits::Commits;
 pub use controller::{Controller, Wiring};
+pub use handing::Store as GivenUp;
 pub use listening::{BindError, Listening};
 pub use page::PageWriter;
 pub use reload::ReloadError;
@@ -128,10 +129,11 @@ impl Control {
         passed.unwrap_or_else(|| Err(std::io::Error::other("the process is stopping")))
     }
 
-    /// Stores what there is and gives the store back; whether it is free. From then on nothing is decided
+    /// Stores what there is and gives the store back. If it is not kept, nothing is decided from then on
     /// until [`Control::take_back`].
-    pub async fn give_up(&self) -> bool {
-        self.ask(|reply| Command::Handing(Handing::GiveUp { reply })).await.unwrap_or(false)
+    pub async fn give_up(&self) -> GivenUp {
+        let given = self.ask(|reply| Command::Handing(Handing::GiveUp { reply })).await;
+        given.unwrap_or(GivenUp::Kept)
     }
 
     /// Goes on as before; with this way to the store, if it was given back.

@@ -46,8 +46,13 @@ pub async fn serve(
     mut leaves: watch::Receiver<bool>,
 ) {
     loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            // Also while as many ask as may.
+            _ = leaves.wait_for(|leaves| *leaves) => break,
+        };
         // They are never closed.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(place) = place else { return };
         let accepted = tokio::select! {
             accepted = bound.accept() => accepted,
             _ = leaves.wait_for(|leaves| *leaves) => break,

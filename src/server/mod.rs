@@ -418,7 +418,12 @@ impl Server {
         parts.start_as("the watch of certificates", watch);
         parts.start_as("the keys of tickets", keeper.keep(published.clone()));
         parts.start_as("the kept connections", clients.clone().sweep());
-        let watched = supervisor::keep_watched(process.clone(), is_stopping.clone(), clock);
+        let watched = supervisor::keep_watched(
+            process.clone(),
+            published.clone(),
+            is_stopping.clone(),
+            clock,
+        );
         parts.start_as("the watchdog's watch", watched);
         parts.start_as("the probes", ended(probes_end));
         parts.start_as("the copies", ended(copies_end));

@@ -15,8 +15,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
 use crate::clock::Clock;
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, Listener};
 use crate::observe::Process;
+use crate::snapshot::Published;
 
 /// What is asked: it goes no further than us (RFC 9110 section 7.6.2).
 const ASK: &[u8] = b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: pointsman-watchdog\r\n\
@@ -47,6 +48,7 @@ pub fn stopping() {
 /// Keeps the watchdog quiet as long as each listener answers; for ever.
 pub(super) async fn keep_watched(
     process: Arc<Process>,
+    published: Arc<Published>,
     is_stopping: Arc<AtomicBool>,
     clock: Clock,
 ) {
@@ -55,7 +57,7 @@ pub(super) async fn keep_watched(
     let quarter = within / 4;
     // Who stops answers nobody any more, and is not watched.
     while !is_stopping.load(Ordering::Relaxed) {
-        match look(&process, quarter, clock).await {
+        match look(&process, &published, quarter, clock).await {
             Ok(status) => tell(&[NotifyState::Watchdog, NotifyState::Status(&status)]),
             Err(silent) => {
                 tracing::error!("{silent}; the watchdog is not told that all is well");
@@ -68,14 +70,21 @@ pub(super) async fn keep_watched(
 }
 
 /// How things stand, or what does not answer in time.
-async fn look(process: &Process, within: Duration, clock: Clock) -> Result<String, String> {
-    let listeners = process.listeners();
+async fn look(
+    process: &Process,
+    published: &Published,
+    within: Duration,
+    clock: Clock,
+) -> Result<String, String> {
+    let (listeners, config) = (process.listeners(), published.load().config.clone());
     // Before our own are among them.
     let open = listeners.iter().map(|listener| listener.open.load(Ordering::Relaxed));
     let open: usize = open.sum();
     for listener in &listeners {
         let Ok(address) = listener.address.parse() else { continue };
-        if !timeout(within, answers(&address)).await.is_ok_and(|answers| answers) {
+        let known = config.listeners.iter().find(|known| known.address == address);
+        let ask = known.map_or(b"".as_slice(), asked);
+        if !timeout(within, answers(&address, ask)).await.is_ok_and(|answers| answers) {
             return Err(format!("{} does not answer", listener.address));
         }
     }
@@ -90,23 +99,35 @@ async fn look(process: &Process, within: Duration, clock: Clock) -> Result<Strin
     Ok(format!("serving: {} listeners, {open} connections{reload}", listeners.len()))
 }
 
-/// Whether anybody takes a connection there and ends it: what is said depends on what the listener speaks.
-async fn answers(address: &ListenAddress) -> bool {
+/// What a listener is asked: one that speaks something else than HTTP/1.1 in the clear is only to take the
+/// connection, and to see that it ends.
+fn asked(listener: &Listener) -> &'static [u8] {
+    match listener.tls.is_none() && listener.speaks.http1 {
+        true => ASK,
+        false => b"",
+    }
+}
+
+/// Whether anybody takes a connection there, and answers or ends it.
+async fn answers(address: &ListenAddress, ask: &[u8]) -> bool {
     match address {
         ListenAddress::Tcp(socket) => match TcpStream::connect(reached(*socket)).await {
-            Ok(stream) => is_served(stream).await,
+            Ok(stream) => is_served(stream, ask).await,
             Err(_) => false,
         },
         ListenAddress::Unix(path) => match UnixStream::connect(path).await {
-            Ok(stream) => is_served(stream).await,
+            Ok(stream) => is_served(stream, ask).await,
             Err(_) => false,
         },
     }
 }
 
-async fn is_served(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> bool {
+async fn is_served(mut stream: impl AsyncRead + AsyncWrite + Unpin, ask: &[u8]) -> bool {
     // Who ends the connection at once has taken it, too.
-    let _ = stream.write_all(ASK).await;
+    let _ = stream.write_all(ask).await;
+    if ask.is_empty() {
+        let _ = stream.shutdown().await;
+    }
     let _ = stream.read(&mut [0; 16]).await;
     true
 }

@@ -12,7 +12,7 @@ use crate::harness::running::preloaded;
 use crate::harness::{Client, Load, Origin, Proxy, Reply, until};
 
 /// Put before the system's own calls.
-const LIBRARY: &str = r#"
+pub const LIBRARY: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>

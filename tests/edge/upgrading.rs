@@ -11,8 +11,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, Command};
 
+use crate::hanging_disk::LIBRARY;
 use crate::harness::edge::shop;
-use crate::harness::running::{file, free};
+use crate::harness::running::{file, free, preloaded};
 use crate::harness::{Client, Gate, Installed, Load, Origin, Reply, client, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
@@ -28,7 +29,9 @@ fn failed(records: &[crate::harness::load::Record]) -> Vec<String> {
 /// What a metric says; the sum of all its series.
 async fn metric(installed: &Installed, name: &str) -> f64 {
     let text = client::get(installed.admin, "localhost", "/metrics", &[]).await.body;
-    let series = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+    let is_it =
+        |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let series = text.lines().filter(is_it);
     series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
@@ -227,6 +230,38 @@ async fn an_old_process_that_dies_between_any_two_words_leaves_one_that_serves_o
             assert_eq!(ready.status, 200);
         }
     }
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_take_all_there_is_keeps_the_old_process() {
+    let origin = Origin::named("fine").await;
+    let (text, listen, admin) = file(LONG, &shop(&[("blue", &origin), ("green", &origin)], ""));
+    let folder = tempfile::TempDir::new().unwrap();
+    let library = preloaded(folder.path(), LIBRARY).await;
+    let hangs = folder.path().join("hangs");
+    let variables = [("LD_PRELOAD", library.as_path()), ("HANGS_WHILE", hangs.as_path())];
+    let mut installed = Installed::with(&text, admin, &variables).await;
+    std::fs::write(&hangs, "").unwrap();
+    let mut order = Client::connect(admin).await;
+    let weights = r#"{"weights": {"blue": 99, "green": 1}}"#;
+    let length = weights.len();
+    order
+        .send(format!(
+            "PUT /v1/services/shop/split HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+             application/json\r\ncontent-length: {length}\r\n\r\n{weights}"
+        ))
+        .await;
+    until("the disk has it", async || metric(&installed, "pointsman_store_queue").await == 1.0)
+        .await;
+    let (status, said) = installed.upgrade().await;
+    assert!(status == 409 && said.to_string().contains("the disk does not take"), "{said}");
+    std::fs::remove_file(&hangs).unwrap();
+    assert_eq!(order.response().await.status, 200, "it was only late");
+    let (status, said) = installed.upgrade().await;
+    assert_eq!(status, 200, "{said}");
+    let revisions = installed.ask("GET", "/v1/services/shop/revisions", "").await.1;
+    assert!(revisions.to_string().contains("\"revision\":2"), "{revisions}");
+    assert_eq!(client::get(listen, "shop.test", "/", &[]).await.body, "fine");
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ use super::inherit::{FIRST, Inherited, OWN, WAY};
 use super::socket::Bound;
 use super::supervisor;
 use crate::clock::Clock;
-use crate::control::{Commits, Control, NotUpgraded};
+use crate::control::{Commits, Control, GivenUp, NotUpgraded};
 use crate::snapshot::{Carried, Counted, Published};
 use crate::state::State;
 use crate::store::heard;
@@ -125,13 +125,19 @@ impl Upgrade {
         }
         let _ = self.duty.send(false);
         let handed = match self.control.give_up().await {
-            true => {
+            GivenUp::Free => {
                 let copy = Copied::of(&self.store);
                 let handed = self.hand_over(&mut way, &mut child).await;
                 copy.forget_or_keep(handed.is_ok());
                 handed
             }
-            false => Err(NotUpgraded::Disk),
+            GivenUp::Hangs => Err(NotUpgraded::Disk),
+            GivenUp::Kept => {
+                child.end().await;
+                self.control.take_back(None).await;
+                let _ = self.duty.send(true);
+                return Err(NotUpgraded::Disk);
+            }
         };
         match handed {
             Ok((id, counted)) => {

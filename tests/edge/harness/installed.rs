@@ -24,6 +24,11 @@ pub struct Installed {
 impl Installed {
     /// Installs the program with this file and starts it; it serves its admin API there.
     pub async fn start(text: &str, admin: SocketAddr) -> Installed {
+        Installed::with(text, admin, &[]).await
+    }
+
+    /// As [`Installed::start`], with these variables, which go on to all that comes of it.
+    pub async fn with(text: &str, admin: SocketAddr, variables: &[(&str, &Path)]) -> Installed {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("p.toml"), text).unwrap();
         std::fs::create_dir(folder.path().join("bin")).unwrap();
@@ -31,6 +36,7 @@ impl Installed {
         let first = Command::new(program(folder.path()))
             .arg("run")
             .arg(folder.path().join("p.toml"))
+            .envs(variables.iter().copied())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()

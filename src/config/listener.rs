@@ -53,7 +53,8 @@ pub(super) static LISTENER: Table = Table::new(
             .about("\"ip:port\", \":port\" or \"unix:/path\"")
             .told_apart(),
         texts("speaks", &["http1"]).about(
-            "`http1`, `h2` or both; `h2` without TLS is for clients that begin with it, unasked",
+            "`http1`, `h2` or both; both with TLS, where the handshake says which. `h2` without TLS is \
+             for clients that begin with it, unasked",
         ),
         boolean("proxy_protocol", false).about(
             "each connection begins with a header of the PROXY protocol, 1 or 2; taken from \
@@ -113,12 +114,18 @@ fn listener(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<L
         let message = "a listener needs an `address`";
         problems.0.push(Problem::error(section.span.clone(), message));
     }
+    let says_versions = section.has("speaks");
     let speaks = speaks(&mut section, problems);
     let proxy_protocol = section.boolean(problems, "proxy_protocol");
     let redirects = section.boolean(problems, "redirect_to_https");
     let port = section.number(problems, "https_port");
     let tls_place = section.place("tls");
     let tls = section.table_if_given(problems, "tls").and_then(|section| tls(section, problems));
+    // In a handshake both sides say which they want, so that nobody is surprised by either.
+    let speaks = match tls.is_some() && !says_versions {
+        true => Speaks { http1: true, http2: true },
+        false => speaks,
+    };
     if tls.is_some() && redirects {
         let message = "this listener speaks HTTPS: there is nothing to be led to";
         let problem = Problem::error(section.place("redirect_to_https"), message);

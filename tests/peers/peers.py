@@ -1,6 +1,7 @@
 """Real peers before and behind Pointsman. Run by `run`, which installs them."""
 
 import asyncio
+import os
 import pathlib
 import re
 import shutil
@@ -122,6 +123,17 @@ def check_grpc(channel):
         assert error.code() == grpc.StatusCode.UNIMPLEMENTED, error
 
 
+def check_resumption(edge):
+    ticket = str(pathlib.Path(edge.folder.name, "ticket"))
+    ask = "GET /plain HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    client = ["openssl", "s_client", "-connect", f"127.0.0.1:{edge.secure}", "-servername", "localhost",
+              "-CAfile", edge.certificate, "-ign_eof"]
+    first = said(*client, "-sess_out", ticket, given=ask)
+    assert "hello" in first and "Verify return code: 0 (ok)" in first, first
+    again = said(*client, "-sess_in", ticket, given=ask)
+    assert "hello" in again and "Reused, TLSv1.3" in again, again
+
+
 async def echo(socket):
     async for message in socket:
         await socket.send(message)
@@ -142,10 +154,19 @@ class pointsman:
 
     def __init__(self, services):
         self.folder = tempfile.TemporaryDirectory()
-        self.port, self.admin = free_port(), free_port()
+        self.port, self.secure, self.admin = free_port(), free_port(), free_port()
+        self.certificate = str(pathlib.Path(self.folder.name, "own.pem"))
+        key = str(pathlib.Path(self.folder.name, "own.key"))
+        said("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             "-keyout", key, "-out", self.certificate, "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        os.chmod(key, 0o600)
         text = f'''[[listeners]]
 address = "127.0.0.1:{self.port}"
 speaks = ["http1", "h2"]
+[[listeners]]
+address = "127.0.0.1:{self.secure}"
+tls.certificates = [{{ certificate = "own.pem", key = "own.key", default = true }}]
 [admin]
 address = "127.0.0.1:{self.admin}"
 '''
@@ -197,9 +218,23 @@ def main():
             out = said("h2load", "-n", "5000", "-c", "4", "-m", "50", url)
             assert "5000 succeeded, 0 failed, 0 errored" in out, out
             print("h2load: 5,000 of 5,000", re.findall(r"finished in .*", out)[0])
+        secure = f"https://localhost:{edge.secure}/plain"
+        for version, wanted in (("--http1.1", "1.1"), ("--http2", "2")):
+            got = said("curl", "-sS", version, "--cacert", edge.certificate, "-w", "%{http_version}", secure)
+            assert got == "hello\n" + wanted, got
+        print("curl: both versions over TLS, as agreed in the handshake")
+        if shutil.which("h2load"):
+            out = said("h2load", "-n", "2000", "-c", "4", "-m", "20", secure)
+            assert "2000 succeeded, 0 failed, 0 errored" in out, out
+            print("h2load over TLS: 2,000 of 2,000,", re.findall(r"Application protocol: .*", out)[0])
+        check_resumption(edge)
+        print("openssl: a session is taken up again")
         with grpc.insecure_channel(f"127.0.0.1:{edge.port}") as channel:
             check_grpc(channel)
-        print("grpc: calls of four kinds, metadata, trailers, 3 MB, a failure, an unknown service")
+        trust = grpc.ssl_channel_credentials(pathlib.Path(edge.certificate).read_bytes())
+        with grpc.secure_channel(f"localhost:{edge.secure}", trust) as channel:
+            check_grpc(channel)
+        print("grpc, plain and over TLS: calls of four kinds, metadata, trailers, 3 MB, a failure, an unknown service")
     server.stop(0)
     asyncio.run(check_websocket())
     print("websockets: text, bytes, 1 MB")

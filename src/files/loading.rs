@@ -20,7 +20,10 @@ use super::named::{For, each_named};
 use super::prints::Prints;
 use super::source::Text;
 use crate::certificate::Certificates;
-use crate::config::{AdminPlace, Config, Problem, Problems, SigningKeys, Tokens, place_of_file};
+use crate::config::{
+    AdminPlace, ClientCertificates, Config, ListenerTls, Problem, Problems, SigningKeys, Tokens,
+    place_of_file,
+};
 
 /// The largest file that a config names, in bytes.
 const LARGEST_NAMED: u64 = 1024 * 1024;
@@ -316,6 +319,9 @@ impl Loading<'_> {
                 self.problems.0.push(problem.help(format!("`chmod o= {key}`")));
             }
         }
+        for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+            self.tell_torn(tls, &read);
+        }
         let of_clients = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let of_clients = of_clients.flat_map(|tls| {
             let by_name = tls.certificates.iter().filter_map(|files| files.client.as_ref());
@@ -340,6 +346,25 @@ impl Loading<'_> {
             }
         }
         read
+    }
+
+    /// Tells of certificates for one name that ask clients for different ones: which of them a client
+    /// would have to show depended on what else it knows.
+    fn tell_torn(&mut self, tls: &ListenerTls, read: &Certificates) {
+        let mut asked: BTreeMap<&str, Option<&ClientCertificates>> = BTreeMap::new();
+        let mut found = Vec::new();
+        for files in &tls.certificates {
+            let client = files.client.as_ref().or(tls.client.as_ref());
+            let pair = read.pair(&files.certificate, &files.key);
+            for name in pair.iter().flat_map(|pair| &pair.about.names) {
+                if *asked.entry(name).or_insert(client) != client {
+                    let why =
+                        format!("two certificates for `{name}` ask clients for different ones");
+                    found.push(self.bad_at(&files.certificate, why).label("the second"));
+                }
+            }
+        }
+        self.problems.0.extend(found);
     }
 
     /// Tells what is wrong with one of these files.

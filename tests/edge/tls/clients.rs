@@ -26,7 +26,7 @@ fn one(files: &Files, authority: &Authority, client: &str) -> String {
     format!("certificates = [{{ {shop} }}]\nclient = {{ ca = {ca}{client} }}")
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_required_certificate_is_asked_for_and_its_subject_goes_upstream() {
     let shop = Shop::with(|files, authority| one(files, authority, "")).await;
     let ada = shop.authority.issue_to("Ada, of \"Accounts\"");
@@ -43,7 +43,7 @@ async fn a_required_certificate_is_asked_for_and_its_subject_goes_upstream() {
     assert_eq!(shop.origin.asked(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_optional_certificate_may_be_left_out_and_nobody_says_who_he_is_himself() {
     let shop = Shop::with(|files, authority| one(files, authority, ", required = false")).await;
     let ada = shop.authority.issue_to("ada");
@@ -58,7 +58,7 @@ async fn an_optional_certificate_may_be_left_out_and_nobody_says_who_he_is_himse
     assert_eq!(told[1].fields(FIELD), Vec::<&str>::new());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn the_subject_of_a_certificate_is_taken_from_everybody_on_every_listener() {
     let origin = Origin::named("blue").await;
     let text = format!(
@@ -73,7 +73,7 @@ async fn the_subject_of_a_certificate_is_taken_from_everybody_on_every_listener(
     assert!(!head.contains("cn=root"), "of a trusted proxy too: {head}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn names_that_ask_for_different_certificates_share_neither_requests_nor_tickets() {
     let mut partner = None;
     let shop = Shop::with(|files, authority| {
@@ -99,4 +99,24 @@ async fn names_that_ask_for_different_certificates_share_neither_requests_nor_ti
     assert_eq!(shop.origin.asked(), 3);
     let refused = refused(talk(&shop, "api.test", None).await).await;
     assert_eq!(refused, Error::AlertReceived(AlertDescription::CertificateRequired));
+}
+
+#[tokio::test]
+async fn one_name_cannot_ask_for_different_certificates() {
+    let (files, ours) = (Files::new(), Authority::new("ours"));
+    let ca = files.authority("clients.pem", &ours);
+    let (one, two) =
+        (files.issue("one", &ours, &["a.test"]), files.issue("two", &ours, &["b.test", "a.test"]));
+    let file = files.at("p.toml");
+    let text = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls.certificates = [{{ {one} }}, {{ {two}, \
+         client = {{ ca = {ca} }} }}]\n[services.a.pools.b]\nupstreams = [\"127.0.0.1:1\"]\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let said = super::checked(&file).await;
+    assert!(
+        said.contains("two certificates for `a.test` ask clients for different ones"),
+        "{said}"
+    );
+    assert!(said.contains("p.toml:3:"), "{said}");
 }

@@ -8,7 +8,7 @@ use tokio_rustls::rustls::{AlertDescription, Error, NamedGroup, ProtocolVersion,
 use super::{Shop, Talk, refused};
 use crate::harness::Client;
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_certificate_is_chosen_by_the_name_that_is_asked_for() {
     let shop = Shop::with(|files, authority| {
         let of = |file, names: &[&str]| files.issue(file, authority, names);
@@ -49,7 +49,7 @@ fn rustls_pem(pem: &str) -> Vec<u8> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_unknown_name_is_refused_where_no_certificate_is_the_default() {
     let shop = Shop::with(|files, authority| {
         format!("certificates = [{{ {} }}]", files.issue("shop", authority, &["shop.test"]))
@@ -64,7 +64,7 @@ async fn an_unknown_name_is_refused_where_no_certificate_is_the_default() {
     assert_eq!(shop.connect("shop.test").await.get("shop.test", &[]).await.status, 200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn the_oldest_version_is_the_one_that_is_set() {
     let with = |version: &'static str| {
         Shop::with(move |files, authority| {
@@ -87,7 +87,7 @@ async fn the_oldest_version_is_the_one_that_is_set() {
 }
 
 #[cfg(feature = "aws-lc")]
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn the_key_exchange_stands_up_to_quantum_computers_where_the_client_knows_of_it() {
     let shop = Shop::start().await;
     let group =
@@ -104,7 +104,7 @@ async fn the_key_exchange_stands_up_to_quantum_computers_where_the_client_knows_
     assert_eq!(group(&talk), NamedGroup::secp256r1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_is_no_tls_is_told_so_and_counted() {
     let shop = Shop::start().await;
     let mut plain = Client::connect(shop.edge.address).await;
@@ -134,7 +134,7 @@ async fn what_is_no_tls_is_told_so_and_counted() {
     assert_eq!(shop.origin.asked(), 1, "nothing else has gone on");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_handshake_has_its_time_and_no_more() {
     let shop = Shop::with(|files, authority| {
         let shop = files.issue("shop", authority, &["shop.test"]);
@@ -150,7 +150,7 @@ async fn a_handshake_has_its_time_and_no_more() {
     shop.until_handshakes("timeout", 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_client_that_speaks_nothing_that_is_spoken_here_is_refused() {
     let shop = Shop::start().await;
     let with = |spoken: &'static [u8]| {

@@ -7,7 +7,7 @@ use super::certificates::replace;
 use super::{Shop, Talk, checked};
 use crate::harness::{client, until};
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_pair_is_replaced_under_traffic_and_nobody_is_refused() {
     let shop = Shop::start().await;
     let mut kept = shop.connect("shop.test").await;
@@ -41,7 +41,7 @@ async fn a_pair_is_replaced_under_traffic_and_nobody_is_refused() {
     assert!(events.to_string().contains("shop.pem: is another, good until "), "{events}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_pair_that_is_no_good_changes_nothing_and_is_told_precisely() {
     let shop = Shop::start().await;
     let before = shop.connect("shop.test").await.shown();
@@ -85,7 +85,7 @@ async fn a_pair_that_is_no_good_changes_nothing_and_is_told_precisely() {
     assert!(line.contains("shop.pem\",name=\"shop.test\"} "), "{line}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_certificate_that_expires_is_an_event_and_a_start_with_an_expired_one_is_a_start() {
     let shop = Shop::with(|files, authority| {
         let issued = authority.issue_expired(&["shop.test"]);

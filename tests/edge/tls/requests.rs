@@ -8,7 +8,7 @@ use super::Shop;
 use crate::harness::edge::shop;
 use crate::harness::{Edge, Origin, Reply, client};
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_connection_carries_one_request_after_the_other_and_several_at_once() {
     let shop = Shop::start().await;
     let mut talk = shop.connect("shop.test").await;
@@ -35,7 +35,7 @@ async fn a_connection_carries_one_request_after_the_other_and_several_at_once() 
 /// More than all buffers on the way hold together.
 const LARGE: usize = 8 * 1024 * 1024;
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn large_bodies_pass_both_ways_to_whoever_reads_late() {
     let origin = Origin::with(|request| match request.body.len() {
         0 => Reply::ok(&"y".repeat(LARGE)),
@@ -64,7 +64,7 @@ async fn large_bodies_pass_both_ways_to_whoever_reads_late() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn the_end_of_an_answer_is_said_and_a_cut_one_is_not_taken_for_whole() {
     let origin = Origin::with(|request| {
         let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhalf".to_vec();
@@ -92,7 +92,7 @@ async fn the_end_of_an_answer_is_said_and_a_cut_one_is_not_taken_for_whole() {
     assert!(is_cut, "{read:?} {all}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn who_leaves_without_a_word_leaves_nothing_behind() {
     let shop = Shop::start().await;
     for _ in 0..3 {
@@ -115,7 +115,7 @@ async fn who_leaves_without_a_word_leaves_nothing_behind() {
     crate::harness::until("all are closed", open).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn browsers_are_told_of_https_and_led_to_it() {
     let shop_tls = Shop::with(|files, authority| {
         let shop = files.issue("shop", authority, &["shop.test"]);
@@ -153,18 +153,13 @@ async fn browsers_are_told_of_https_and_led_to_it() {
     assert_eq!(origin.asked(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_is_spoken_inside_is_what_both_have_agreed_on() {
     let shop = Shop::with(|files, authority| {
         let shop = files.issue("shop", authority, &["shop.test"]);
         format!("certificates = [{{ {shop} }}]\nhsts = {{}}")
     })
     .await;
-    let file = shop.edge.file();
-    let text = std::fs::read_to_string(&file).unwrap();
-    let both = text.replacen("[listeners.tls]", "speaks = [\"h2\", \"http1\"]\n[listeners.tls]", 1);
-    std::fs::write(&file, both).unwrap();
-    assert_eq!(shop.edge.admin("POST", "/v1/config/reload", "").await.0, 200);
     let by = async |spoken: &[&[u8]]| {
         let mut clients = shop.authority.clients();
         clients.alpn_protocols = spoken.iter().map(|name| name.to_vec()).collect();

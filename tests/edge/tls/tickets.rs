@@ -25,7 +25,7 @@ async fn is_resumed(server: &Server, clients: &Arc<ClientConfig>) -> bool {
     talk.is_resumed()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn sessions_are_taken_up_again_by_the_next_process_on_the_same_state() {
     let (files, authority, origin) =
         (Files::new(), Authority::new("ours"), Origin::named("blue").await);
@@ -54,7 +54,7 @@ async fn sessions_are_taken_up_again_by_the_next_process_on_the_same_state() {
     server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_session_is_not_taken_up_where_other_certificates_are_asked_for() {
     let (files, authority, origin) =
         (Files::new(), Authority::new("ours"), Origin::named("blue").await);

@@ -93,7 +93,7 @@ async fn fares(edge: &Edge) -> (u16, usize) {
 
 const GOOD: (u16, usize) = (200, 64 * 1024);
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_upstream_is_asked_by_tls_if_it_is_who_it_should_be() {
     let (files, ours, others) = (Files::new(), Authority::new("ours"), Authority::new("others"));
     let (good, expired) =
@@ -126,7 +126,7 @@ async fn an_upstream_is_asked_by_tls_if_it_is_who_it_should_be() {
     assert_eq!(old.requests.load(Ordering::Relaxed), 0, "nothing was sent");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_connection_is_kept_and_no_other_pools() {
     let (files, ours) = (Files::new(), Authority::new("ours"));
     let shown = ours.issue(&["a.test", "b.test"]);
@@ -157,7 +157,7 @@ async fn a_connection_is_kept_and_no_other_pools() {
     assert_eq!(secure.seen().len(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_upstream_is_shown_a_certificate_of_ours_and_probed_and_sent_copies_the_same_way() {
     let (files, ours, partners) =
         (Files::new(), Authority::new("ours"), Authority::new("partners"));
@@ -190,7 +190,7 @@ async fn an_upstream_is_shown_a_certificate_of_ours_and_probed_and_sent_copies_t
     assert!([502, 503].contains(&edge.get(&[]).await.status), "it asks for a certificate");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_tls_to_an_upstream_lacks_is_told() {
     let files = Files::new();
     let cases = [

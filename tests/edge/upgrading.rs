@@ -1,9 +1,12 @@
 //! Another process takes the place of the running one: nobody notices, and what goes wrong with it changes
 //! nothing.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use command_fds::{CommandFdExt, FdMapping};
 use serde_json::Value;
@@ -90,6 +93,53 @@ async fn three_upgrades_under_load_lose_nothing() {
     assert_eq!(client::get(listen, "shop.test", "/", &[]).await.body, "fine");
     let said = status(&installed, "/v1/events?after=0").await.to_string();
     assert_eq!(said.matches("without a connection lost").count(), 3, "{said}");
+}
+
+/// Asks one request after the other by HTTP/2 until it is over, on a new connection whenever one has had its
+/// last; how many were answered.
+async fn ask_by_http2(listen: SocketAddr, over: Arc<AtomicBool>) -> u64 {
+    let mut answered = 0;
+    while !over.load(Ordering::Relaxed) {
+        let stream = TcpStream::connect(listen).await.unwrap();
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        while !over.load(Ordering::Relaxed) {
+            // It was told to go, between two requests.
+            let Ok(mut ready) = client.ready().await else { break };
+            let request = http::Request::get("http://shop.test/").body(()).unwrap();
+            let Ok((response, _)) = ready.send_request(request, true) else { break };
+            let response = response.await.expect("what was sent is answered");
+            assert_eq!(response.status(), 200);
+            answered += 1;
+            client = ready;
+        }
+    }
+    answered
+}
+
+#[tokio::test]
+async fn http2_connections_are_told_to_go_and_lose_no_request() {
+    let origin = Origin::tireless(Reply::ok("fine")).await;
+    let (text, listen, admin) = file(LONG, &shop(&[("only", &origin)], ""));
+    let address = format!("address = \"{listen}\"\n");
+    let text = text.replacen(&address, &format!("{address}speaks = [\"http1\", \"h2\"]\n"), 1);
+    let mut installed = Installed::start(&text, admin).await;
+    let over = Arc::<AtomicBool>::default();
+    let clients: Vec<_> =
+        (0..4).map(|_| tokio::spawn(ask_by_http2(listen, over.clone()))).collect();
+    for _ in 0..2 {
+        let asked = origin.asked();
+        until("they are under way", async || origin.asked() > asked + 100).await;
+        let (status, said) = installed.upgrade().await;
+        assert_eq!(status, 200, "{said}");
+    }
+    let asked = origin.asked();
+    until("they go on", async || origin.asked() > asked + 100).await;
+    over.store(true, Ordering::Relaxed);
+    for client in clients {
+        assert!(client.await.unwrap() > 0);
+    }
+    assert!(installed.first.wait().await.unwrap().success());
 }
 
 /// Each leaves the run at another word, or is no program at all.

@@ -12,7 +12,7 @@
 //!
 //! # Four walks
 //!
-//! 1. *A request.* [`server::listen`] accepts, [`wire::h1`] bounds its waits, moves its bytes and asks [`exchange`] what to do, which asks
+//! 1. *A request.* [`server::listen`] accepts, [`wire::lane`] bounds its waits, moves its bytes and asks [`exchange`] what to do, which asks
 //!    [`snapshot::Snapshot::choose`]: [`route`] → service, [`split`] → pool, [`balance`] → upstream.
 //!    At the end one [`record::Record`] goes to the totals.
 //! 2. *A change of the file.* [`files::watch`] sees it, the controller reads and checks it with

@@ -12,7 +12,8 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tokio::time::timeout;
 
-use super::h1::Lane;
+use super::h1;
+use super::lane::Lane;
 use super::limited::{Limit, Limited};
 use super::places::{Place, Places};
 use super::proxy_header;
@@ -220,7 +221,7 @@ impl Serve for Clients {
         let speaks = arrival.listener.speaks;
         let Some((socket, peer)) = self.welcome(arrival).await else { return };
         let speaks = socket.agreed().unwrap_or(speaks);
-        self.lane.serve(socket, peer, speaks).await;
+        h1::serve(&self.lane, socket, peer, speaks).await;
     }
 
     fn most_connections(&self) -> usize {

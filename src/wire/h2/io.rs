@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::h1::buffer::Buffer;
+use super::super::lane::buffer::Buffer;
 use super::super::socket::Socket;
 use super::allowance::Allowance;
 

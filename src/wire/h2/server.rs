@@ -14,12 +14,12 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Request, Version};
 
-use super::super::h1::answering;
-use super::super::h1::buffer::Buffer;
-use super::super::h1::client::Client;
-use super::super::h1::request::{self, Then};
-use super::super::h1::timer::Timer;
-use super::super::h1::{Lane, cause_of};
+use super::super::lane::answering;
+use super::super::lane::buffer::Buffer;
+use super::super::lane::client::Client;
+use super::super::lane::request::{self, Then};
+use super::super::lane::timer::Timer;
+use super::super::lane::{Lane, cause_of};
 use super::super::limited::Limit;
 use super::super::socket::Socket;
 use super::allowance::{Allowance, Signs};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 
-use super::super::h1::kept::place;
+use super::super::lane::kept::place;
 use super::super::socket::Socket;
 use super::io::Io;
 use super::stream::Stream;

@@ -34,9 +34,9 @@ pub(in crate::wire) struct Client {
     pub(in crate::wire) timer: Timer,
     pub(in crate::wire) limits: ClientLimits,
     /// Requests that it has sent.
-    pub(super) requests: u32,
+    pub(in crate::wire) requests: u32,
     /// Whether it was told to go because memory is short.
-    pub(super) was_squeezed: bool,
+    pub(in crate::wire) was_squeezed: bool,
 }
 
 /// Why there is no request.
@@ -210,7 +210,7 @@ impl Client {
     }
 
     /// Ends the connection, behind a word that this is its end if it has such.
-    pub(super) async fn close(&mut self) {
+    pub(in crate::wire) async fn close(&mut self) {
         if !self.socket.says_its_end() {
             return;
         }

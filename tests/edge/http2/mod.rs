@@ -2,6 +2,7 @@
 
 mod abuse;
 mod frames;
+mod heads;
 mod holding;
 mod limits;
 mod peer;

@@ -37,6 +37,11 @@ use crate::http::forwarded::Peer;
 const WINDOW: u32 = 256 * 1024;
 const ALL_WINDOWS: u32 = 1024 * 1024;
 
+/// What pieces of bodies may take beside their bytes, of all that wait on a connection: 256 bytes a piece, less
+/// what is in it. A call's messages of 30 bytes and more reach its window before this, so that an upstream
+/// which takes its time does not cost its clients their connections.
+const PIECES: usize = 2 * 1024 * 1024;
+
 /// Bytes of an answer that may wait for room at the client; that many times the requests at once wait for one
 /// that takes nothing, for as long as `send_timeout`.
 const UNSENT: usize = 64 * 1024;
@@ -116,6 +121,7 @@ fn options(limits: &ClientLimits) -> Builder {
         // A field counts for 32 bytes more there (RFC 9113, 6.5.2).
         .max_header_list_size(head.saturating_add(32 * limits.header_fields as u32))
         .max_send_buffer_size(UNSENT)
+        .data_frame_budget(PIECES)
         // All that were under way may be taken back at once, by either side, before we have begun any; how
         // often that may be is the allowance's business.
         .max_concurrent_reset_streams(streams)

@@ -127,9 +127,8 @@ fn resets() -> Vec<Flood> {
             priority(stream(at), stream(at), 1)
         })
         .by(20),
-        flood("bodies for what was reset", 2_200, |_| data(1, 0, b"x"))
-            .behind(both(post(1), reset(1, CANCEL)))
-            .by(20),
+        flood("bodies for what was reset", 9_000, |_| data(1, 0, b"x"))
+            .behind(both(post(1), reset(1, CANCEL))),
         flood("resets of what was reset", 2_000, |_| reset(1, CANCEL))
             .behind(both(post(1), reset(1, CANCEL)))
             .by(20),

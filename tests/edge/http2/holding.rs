@@ -98,6 +98,21 @@ async fn who_reads_nothing_is_let_go_with_all_that_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_body_octet_by_octet_arrives_whole() {
+    let origin = upstream().await;
+    let edge = limited("", &origin).await;
+    let mut raw = Raw::usual(edge.address).await;
+    // More than the library lets wait by itself.
+    const PIECES: usize = 4_000;
+    let pieces = data(1, 0, b"x").repeat(PIECES);
+    let body =
+        [headers(1, 0, &[request("POST"), field("content-length", "4000")].concat()), pieces];
+    raw.send(&[body.concat(), data(1, END, b"")].concat()).await;
+    assert_eq!(all_end(&mut raw, 1).await[0].kind, DATA);
+    assert_eq!(origin.only().body, [b'x'; PIECES]);
+}
+
+#[tokio::test]
 async fn half_a_head_is_not_waited_for() {
     let origin = upstream().await;
     let edge = limited("header_timeout = \"200ms\"", &origin).await;

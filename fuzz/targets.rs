@@ -285,7 +285,9 @@ pub fn cookies(bytes: &[u8]) {
     let _ = named.recognise(&facts, &signer);
     let flat = View::Flat(Flat { bytes: &[], lines: &[] });
     assert!(flat.is_empty());
-    list::members(bytes).for_each(|member| drop(list::directive(member)));
+    list::members(bytes).for_each(|member| {
+        let _ = list::directive(member);
+    });
 }
 
 /// An export is a store or is told what is wrong with it.

@@ -178,7 +178,8 @@ pub async fn refused(made: io::Result<Talk>) -> rustls::Error {
         Err(error) => error,
         Ok(mut talk) => {
             let _ = talk.stream.write_all(b"GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
-            talk.response().await.err().expect("it is refused")
+            let Err(error) = talk.response().await else { panic!("it is not refused") };
+            error
         }
     };
     library(&error).unwrap_or_else(|| panic!("{error:?}")).clone()

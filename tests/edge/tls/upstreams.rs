@@ -14,11 +14,13 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use super::certificates::{Authority, Files, Issued};
 use crate::harness::{Edge, until};
 
+/// What a connection was asked for as, and whether it was shown a certificate.
+type Seen = (Option<String>, bool);
+
 /// An origin that speaks TLS, answers all alike, and remembers what it was asked under.
 struct Secure {
     address: SocketAddr,
-    /// What each connection was asked for as, and whether it was shown a certificate.
-    seen: Arc<Mutex<Vec<(Option<String>, bool)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     requests: Arc<AtomicUsize>,
 }
 

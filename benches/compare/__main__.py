@@ -134,6 +134,7 @@ http {{
         running = Running(PROXIES[name](place), place.port, pin, **how)
         running.port = place.port
         running.admin = place.admin
+        running.secure = place.secure
         return running
 
     def row(self, measure, values, form="{:.2f}"):
@@ -143,15 +144,16 @@ http {{
 
     # ---- CPU
 
-    def cpu_in_rounds(self, names, units, drive, pin=True, workers=1):
+    def cpu_in_rounds(self, names, units, drive, pin=True, workers=1, at="port"):
         """Seconds of CPU a unit for each round, rounds interleaved."""
         found = {name: [] for name in names}
         for _ in range(self.rounds):
             for name in names:
                 with self.start(name, pin, workers=workers) as proxy:
-                    drive(proxy.port, True)  # warm up
+                    port = getattr(proxy, at)
+                    drive(port, True)  # warm up
                     before = proxy.cpu()
-                    count = drive(proxy.port, False)
+                    count = drive(port, False)
                     found[name].append((proxy.cpu() - before) / max(count * units, 1e-9))
         return found
 
@@ -178,6 +180,22 @@ http {{
     def new_connections(self):
         self.ratio_rows("new connection each request: CPU", "µs/request", 1e6,
                         self.cpu_in_rounds(self.names, 1, self.gets(16, fields=["Connection: close"])))
+
+    def tls(self):
+        """Over TLS 1.3 with a P-256 certificate; by name, those that have it in their configs here."""
+        names = [name for name in self.names if name in ("nginx", "HAProxy", "Pointsman")]
+        secure = {"scheme": "https"}
+        for title, connections, how in (
+            ("HTTPS, keep-alive GET, 32 connections", 32, secure),
+            ("HTTPS, a handshake each request", 16, {**secure, "fields": ["Connection: close"]}),
+        ):
+            self.ratio_rows(f"{title}: CPU", "µs/request", 1e6,
+                            self.cpu_in_rounds(names, 1, self.gets(connections, **how), at="secure"))
+
+        def streams(port, warm):
+            return load.http2(port, 2000 if warm else 40000, 4, 100)
+        self.ratio_rows("HTTP/2 over TLS, 4 connections of 100 streams: CPU", "µs/request", 1e6,
+                        self.cpu_in_rounds(names, 1, streams, at="secure"))
 
     def bodies(self):
         for title, path, connections, size, script in (
@@ -349,7 +367,7 @@ http {{
             self.row(f"k instructions a request, 8 connections, with {title}",
                      {"Pointsman": self.count_instructions(name, 8, 1000, 5000)}, "{:.1f}")
 
-    MEASURES = ["keep_alive", "instructions", "syscalls", "new_connections", "bodies", "memory", "workers", "latency",
+    MEASURES = ["keep_alive", "instructions", "syscalls", "new_connections", "tls", "bodies", "memory", "workers", "latency",
                 "many_routes", "with_more_on"]
 
     def table(self):

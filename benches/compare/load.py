@@ -41,14 +41,25 @@ def in_turn(port, count, connections=1):
     assert f"{count} succeeded" in run.stdout, run.stdout
 
 
-def wrk(port, connections, seconds, path="/", script=None, fields=(), cpu=0):
+def http2(port, count, connections, streams, cpu=0):
+    """Exactly so many requests over TLS, so many at once on each connection."""
+    run = subprocess.run(
+        ["taskset", "-c", str(cpu), "h2load", "-n", str(count), "-c", str(connections), "-m", str(streams), "-t1",
+         f"https://127.0.0.1:{port}/"],
+        capture_output=True, text=True, check=True,
+    )
+    assert f"{count} succeeded" in run.stdout and "protocol: h2" in run.stdout, run.stdout
+    return count
+
+
+def wrk(port, connections, seconds, path="/", script=None, fields=(), cpu=0, scheme="http"):
     """As fast as it goes; the number of requests and its output."""
     command = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s",
                "--latency"]
     for one in fields:
         command += ["-H", one]
     command += ["-s", script] if script else []
-    out = subprocess.run(command + [f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True)
+    out = subprocess.run(command + [f"{scheme}://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True)
     bad = re.findall("Non-2xx.*|Socket errors.*", out.stdout)
     if bad and "timeout" not in bad[0]:
         raise AssertionError(out.stdout)

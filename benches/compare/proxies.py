@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import socket
+import subprocess
 import sys
 from dataclasses import dataclass, field
 
@@ -30,6 +31,18 @@ class Place:
     workers: int = 1
     port: int = field(default_factory=free_port)
     admin: int = field(default_factory=free_port)
+    secure: int = field(default_factory=free_port)
+
+    def certificate(self):
+        """A certificate, its key, and both in one file; made once."""
+        own = [self.folder / name for name in ("own.pem", "own.key", "own.both")]
+        if not own[2].exists():
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                            "-days", "30", "-keyout", own[1], "-out", own[0], "-subj", "/CN=localhost", "-addext",
+                            "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+            own[1].chmod(0o600)
+            own[2].write_bytes(own[0].read_bytes() + own[1].read_bytes())
+        return own
 
     def write(self, name, text):
         path = self.folder / f"{self.port}-{name}"
@@ -44,6 +57,7 @@ def tool(name):
 
 
 def nginx_config(place, http, location):
+    certificate, key, _ = place.certificate()
     processes = "master_process off;" if place.workers == 1 else f"worker_processes {place.workers};"
     temps = " ".join(
         f"{kind}_temp_path {place.folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -56,7 +70,9 @@ http {{
   access_log off; keepalive_requests 100000000; keepalive_timeout 300s; client_max_body_size 0; {temps}
   {http}
   server {{
-    listen 127.0.0.1:{place.port} backlog=4096; server_name 127.0.0.1 shop.test *.shop.test;
+    listen 127.0.0.1:{place.port} backlog=4096; listen 127.0.0.1:{place.secure} ssl http2 backlog=4096;
+    ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets on;
+    http2_max_requests 100000000; server_name 127.0.0.1 shop.test *.shop.test;
     location / {{ proxy_http_version 1.1; proxy_set_header Connection ""; {location} }}
   }}
 }}
@@ -108,6 +124,7 @@ defaults
   http-reuse always
 frontend in
   bind 127.0.0.1:{place.port} backlog 4096
+  bind 127.0.0.1:{place.secure} ssl crt {place.certificate()[2]} alpn h2,http/1.1 backlog 4096
   {frontend}
 {backends}
 """,
@@ -196,6 +213,7 @@ def bare_pingora(place):
 def pointsman(place, service="", pools="", extra=""):
     """Everything on that a request can meet: a route table, a sticky split, an override, trusted
     proxies, metrics; breakers, ejection and retries are on by default."""
+    certificate, key, _ = place.certificate()
     config = place.write(
         "pointsman.toml",
         f"""[server]
@@ -204,6 +222,9 @@ trusted_proxies = ["10.0.0.0/8"]
 state_dir = "{place.folder}/{place.port}-state"
 [[listeners]]
 address = "127.0.0.1:{place.port}"
+[[listeners]]
+address = "127.0.0.1:{place.secure}"
+tls.certificates = [{{ certificate = "{certificate}", key = "{key}", default = true }}]
 [admin]
 address = "127.0.0.1:{place.admin}"
 [[routes]]

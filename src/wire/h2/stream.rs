@@ -31,6 +31,20 @@ pub struct Stream {
     going: Going,
     /// The upstream's connection, while this uses it.
     used: Option<Use>,
+    /// What the upstream's end of it says of the request.
+    untaken: Untaken,
+}
+
+/// Whether an upstream that has not answered may have done something with the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Untaken {
+    /// It may have.
+    #[default]
+    No,
+    /// It says that it has not (RFC 9113, 8.7).
+    Refused,
+    /// Its connection is gone: it may have been when the request was sent.
+    Lost,
 }
 
 /// What comes next.
@@ -82,6 +96,7 @@ impl Stream {
             trailers: None,
             going: Going::Answer(respond),
             used: None,
+            untaken: Untaken::No,
         }
     }
 
@@ -94,6 +109,7 @@ impl Stream {
             trailers: None,
             going: Going::Request(send),
             used: Some(used),
+            untaken: Untaken::No,
         }
     }
 
@@ -112,11 +128,13 @@ impl Stream {
             match &mut self.coming {
                 Coming::Heads(response) => {
                     if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
-                        self.here = heads::response(&interim.map_err(broken)?.into_parts().0);
+                        let interim = interim.map_err(|error| self.untaken.note(error))?;
+                        self.here = heads::response(&interim.into_parts().0);
                         continue;
                     }
-                    let (parts, body) =
-                        ready!(Pin::new(response).poll(cx)).map_err(broken)?.into_parts();
+                    let answer = ready!(Pin::new(response).poll(cx));
+                    let answer = answer.map_err(|error| self.untaken.note(error))?;
+                    let (parts, body) = answer.into_parts();
                     self.here = heads::response(&parts);
                     self.coming = Coming::Body(body);
                 }
@@ -260,9 +278,35 @@ impl Stream {
         }
     }
 
+    /// Whether that the upstream has not answered is nobody's failure. `was_kept`: on a connection that
+    /// there was before.
+    pub(in crate::wire) fn was_stale(&self, was_kept: bool) -> bool {
+        self.was_refused() || self.untaken == Untaken::Lost && was_kept
+    }
+
+    /// Whether the upstream says that it has done nothing with the request, so that it may be sent again
+    /// whatever it asks for.
+    pub(in crate::wire) fn was_refused(&self) -> bool {
+        self.untaken == Untaken::Refused
+    }
+
     /// The upstream does not answer on this connection: others need not try it.
     pub(in crate::wire) fn distrust(&self) {
         self.used.iter().for_each(Use::distrust);
+    }
+}
+
+impl Untaken {
+    /// Hears why there is no answer.
+    fn note(&mut self, error: h2::Error) -> io::Error {
+        let is_refused = error.reason() == Some(Reason::REFUSED_STREAM);
+        *self = match () {
+            // What a goodbye ends was not begun: what was is answered.
+            () if is_refused || error.is_go_away() => Untaken::Refused,
+            () if error.is_io() => Untaken::Lost,
+            () => Untaken::No,
+        };
+        broken(error)
     }
 }
 

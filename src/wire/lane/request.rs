@@ -257,12 +257,22 @@ impl<'c> Request<'c> {
                     {
                         stream.distrust();
                     }
+                    let was_kept = upstream.link == Link::Kept;
                     let was_stale = cause == Cause::Reset
-                        && upstream.link == Link::Kept
-                        && upstream.inbox.is_empty();
+                        && upstream.inbox.is_empty()
+                        && match &upstream.socket {
+                            Socket::Stream(stream) => stream.was_stale(was_kept),
+                            _ => was_kept,
+                        };
                     let can_replay = sending.can_replay();
-                    attempt = attempt
-                        .failed(cause, Delivery { was_sent: true, was_stale, can_replay })?;
+                    // What says that it has not looked at a request is as good as not asked.
+                    let was_refused = match &upstream.socket {
+                        Socket::Stream(stream) => stream.was_refused(),
+                        _ => false,
+                    };
+                    let was_sent = !(was_refused && can_replay);
+                    attempt =
+                        attempt.failed(cause, Delivery { was_sent, was_stale, can_replay })?;
                     continue;
                 }
             };

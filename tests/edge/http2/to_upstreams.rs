@@ -1,6 +1,7 @@
 //! Pools whose upstreams speak HTTP/2, before clients that speak either.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use h2::Reason;
@@ -154,4 +155,36 @@ async fn what_an_upstream_breaks_off_is_broken_off_for_the_client_and_nobody_els
     let got = client.get("/refuse").await;
     assert_eq!(got.status, 502);
     assert_eq!(client.get("/").await.body, b"well");
+}
+
+#[tokio::test]
+async fn what_an_upstream_may_have_done_is_not_asked_of_it_twice() {
+    let refusals = Arc::new(AtomicUsize::new(2));
+    let left = refusals.clone();
+    let origin = Origin::new(move |request, mut respond| {
+        let left = left.clone();
+        async move {
+            let is_refused = request.uri().path() == "/refuse"
+                && left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+                    .is_ok();
+            match request.uri().path() {
+                "/break" => respond.send_reset(Reason::INTERNAL_ERROR),
+                _ if is_refused => respond.send_reset(Reason::REFUSED_STREAM),
+                _ => drop(respond.send_response(Response::new(()), true)),
+            }
+        }
+    })
+    .await;
+    let edge = before(&origin).await;
+    let client = Client::connect(edge.address).await;
+    assert_eq!(client.get("/").await.status, 200);
+    let asked = || origin.heads.lock().unwrap().len();
+    // It has begun with it, for all that anybody knows.
+    assert_eq!(client.post("/break", &[], b"x").await.status, 502);
+    assert_eq!(asked(), 2);
+    // It says that it has not.
+    assert_eq!(client.post("/refuse", &[], b"x").await.status, 200);
+    assert_eq!(asked(), 5);
+    assert_eq!(refusals.load(Ordering::Relaxed), 0);
 }

@@ -126,7 +126,8 @@ fn read(
     if trusted.networks.is_empty() && !trusted.unix {
         for listener in listeners.iter().filter(|listener| listener.value.proxy_protocol) {
             let message = "nobody may begin with a header of the PROXY protocol";
-            let problem = Problem::error(listener.span.clone(), message).label("all are closed");
+            let problem =
+                Problem::error(listener.span.clone(), message).label("all are closed").warning();
             problems.0.push(
                 problem.help("name your proxies: `server.trusted_proxies = [\"10.0.0.0/8\"]`"),
             );

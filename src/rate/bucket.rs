@@ -40,13 +40,13 @@ pub struct Grant {
 
 impl Rate {
     /// What one token takes to come back, in nanoseconds.
-    fn interval(&self) -> u64 {
+    pub(super) fn interval(&self) -> u64 {
         let period = u64::try_from(self.period.as_nanos()).unwrap_or(u64::MAX);
         (period / u64::from(self.requests.max(1))).max(1)
     }
 
     /// What all of them take.
-    fn capacity(&self) -> u64 {
+    pub(super) fn capacity(&self) -> u64 {
         self.interval().saturating_mul(u64::from(self.burst.max(1)))
     }
 }

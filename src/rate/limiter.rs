@@ -82,11 +82,14 @@ pub struct Counts {
 
 impl Limiter {
     /// The limiter of these settings. Buckets and counts of the one before live on; but buckets of
-    /// another number or of other keys begin anew.
+    /// another number or of other keys begin anew, as do those that may owe more than the new rate
+    /// lets anybody owe: a client would wait for the old one's time.
     pub fn new(settings: Arc<RateSettings>, secret: Secret, before: Option<&Limiter>) -> Limiter {
         let is_same = |before: &&Limiter| {
             let (old, new) = (&before.settings, &settings);
+            let most = new.rate.capacity().saturating_add(new.rate.interval());
             (old.keys, &old.key, old.ipv6_prefix) == (new.keys, &new.key, new.ipv6_prefix)
+                && old.rate.capacity() <= most
         };
         let table = before.filter(is_same).map(|before| before.table.clone());
         Limiter {
@@ -224,5 +227,27 @@ mod tests {
         let limiter = Limiter::new(Arc::new(settings), SECRET, Some(&limiter));
         assert_eq!(pass(&limiter, &requests), [false, false, false, false, false, true, false]);
         assert_eq!(limiter.counts.refused.load(Ordering::Relaxed), 8);
+    }
+
+    #[test]
+    fn what_is_used_up_stays_so_over_a_reload_unless_it_would_outlast_the_new_rate() {
+        let slow = Rate { requests: 1, period: Duration::from_secs(86_400), burst: 10 };
+        let quick = Rate { requests: 100, period: Duration::from_secs(1), burst: 100 };
+        let with = |rate, before: &Limiter| {
+            let settings = RateSettings { rate, ..(*before.settings).clone() };
+            Limiter::new(Arc::new(settings), SECRET, Some(before))
+        };
+        let let_through = |limiter: &Limiter| {
+            let passed = pass(limiter, &[("192.0.2.1", ""); 200]);
+            passed.into_iter().filter(|passed| *passed).count()
+        };
+        let first = limiter(&[StickyKey::ClientIp], 64, Keyless::Pass);
+        let used_up = with(slow, &first);
+        assert_eq!(let_through(&used_up), 10);
+        assert_eq!(let_through(&with(slow, &used_up)), 0, "nothing was changed");
+        let relaxed = with(quick, &used_up);
+        assert_eq!(let_through(&relaxed), 100, "nobody waits for ten days");
+        assert_eq!(let_through(&with(slow, &relaxed)), 9, "of ten days a second is owed");
+        assert_eq!(relaxed.counts.refused.load(Ordering::Relaxed), 190 + 200 + 100 + 191);
     }
 }

@@ -48,8 +48,8 @@ pub struct Bearer {
     pub role: Role,
     /// The services it is bound to; none if it is for all.
     pub services: Option<Arc<[Box<str>]>>,
-    /// Where upstreams may be that it adds or removes; none if anywhere, which only
-    /// [`Role::Admin`] has.
+    /// Where upstreams may be that it adds or removes, which [`Role::Deploy`] always says; none if
+    /// nothing is said, as for roles that may do either anywhere or not at all.
     pub networks: Option<Arc<[IpNet]>>,
 }
 
@@ -111,7 +111,7 @@ pub enum BadLine {
         instead: String,
     },
     /// The same is said twice.
-    #[error("`{bound}=` is there twice for `{name}`; its parts are divided by commas")]
+    #[error("`{bound}=` is there twice for `{name}`: say it once")]
     Twice {
         /// The name of the line.
         name: Arc<str>,
@@ -377,7 +377,7 @@ mod tests {
             ),
             (
                 "ci role=read role=read: {A}",
-                "1: `role=` is there twice for `ci`; its parts are divided by commas",
+                "1: `role=` is there twice for `ci`: say it once",
             ),
             (
                 "ci role=read services=: {A}",

@@ -1,9 +1,8 @@
 //! The record of who asked for what: a request and its answer in, an event out.
 //!
-//! Each change is told, and each look at what is secret, as whoever may do that may be believed not to
-//! flood. Refusals are
-//! anybody's, so of those only so many are told, with how many were not: else a stranger could push
-//! out of the list of events what matters.
+//! Each change is told, and each look at what is secret: whoever may do either is believed not to
+//! flood the record. Refusals are anybody's. Of those only so many are told, with how many were not:
+//! else a stranger could push out of the list of events what matters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

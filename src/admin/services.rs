@@ -155,8 +155,7 @@ pub async fn pool(
     Ok(Json(found.ok_or_else(missing)?).into_response())
 }
 
-/// All services of a snapshot.
-/// All that this caller is told of.
+/// All services of a snapshot that this caller is told of.
 pub(super) fn all(admin: &Admin, snapshot: &Snapshot, caller: &Caller) -> Vec<wire::Service> {
     let now = snapshot.moment(admin.clock.now());
     let seen = snapshot.services.iter().filter(|service| caller.sees(&service.name));

@@ -224,16 +224,10 @@ pub fn run(cli: Cli) -> ExitCode {
         return ended;
     }
     let ended = match cli.verb {
-        Verb::Run(verb) => {
-            let inherited = Inherited::from_environment();
-            block_on(verb.run(inherited))
-        }
+        Verb::Run(verb) => block_on(verb.run(Inherited::from_environment())),
         Verb::Check(verb) => verb.run(),
         Verb::Demo(verb) => block_on(verb.run()),
-        Verb::Proxy(verb) => {
-            let inherited = Inherited::from_environment();
-            block_on(verb.run(inherited))
-        }
+        Verb::Proxy(verb) => block_on(verb.run(Inherited::from_environment())),
         Verb::Init(verb) => verb.run(),
         Verb::Status(verb) => block_on(verb.run()),
         Verb::Shift(verb) => block_on(verb.run()),

@@ -12,9 +12,9 @@
 //!
 //! # Four walks
 //!
-//! 1. *A request.* [`server::listen`] accepts, [`wire::lane`] bounds its waits, moves its bytes and asks [`exchange`] what to do, which asks
-//!    [`snapshot::Snapshot::choose`]: [`route`] → service, [`split`] → pool, [`balance`] → upstream.
-//!    At the end one [`record::Record`] goes to the totals.
+//! 1. *A request.* [`server::listen`] accepts, [`wire::lane`] bounds its waits, moves its bytes and
+//!    asks [`exchange`] what to do, which asks [`snapshot::Snapshot::choose`]: [`route`] → service,
+//!    [`split`] → pool, [`balance`] → upstream. At the end one [`record::Record`] goes to the totals.
 //! 2. *A change of the file.* [`files::watch`] sees it, the controller reads and checks it with
 //!    [`config`], binds new listeners, builds the next snapshot and publishes it.
 //! 3. *A change of traffic.* [`cli`] → [`admin`] → [`control::Control`] → the controller, the only
@@ -26,12 +26,12 @@
 //!
 //! # Rooms
 //!
-//! The core ([`clock`], [`certificate`], [`rate`], [`config`], [`route`], [`split`], [`upstream`], [`balance`], [`fallback`],
-//! [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`], [`rehearsal`], [`http`],
-//! [`exchange`], [`record`], [`state`], [`history`], [`orders`]) knows no runtime, no file and no socket, and takes
-//! time and chance as arguments. The rim ([`crypto`], [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`],
-//! [`store`], [`control`], [`events`], [`notify`], [`observe`], [`admin`], [`server`],
-//! [`cli`]) has them all.
+//! The core ([`clock`], [`certificate`], [`rate`], [`config`], [`route`], [`split`], [`upstream`],
+//! [`balance`], [`fallback`], [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
+//! [`rehearsal`], [`http`], [`exchange`], [`record`], [`state`], [`history`], [`orders`]) knows no
+//! runtime, no file and no socket, and takes time and chance as arguments. The rim ([`crypto`],
+//! [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`], [`store`], [`control`], [`events`],
+//! [`notify`], [`observe`], [`admin`], [`server`], [`cli`]) has them all.
 
 #![allow(
     rustdoc::private_intra_doc_links,

@@ -22,7 +22,7 @@ pub(super) static RATE_LIMIT: Table = Table::new(
         number_option("requests", (1, 1_000_000), "100").example("100"),
         time("per", secs(1)).about("in so long, evenly"),
         number_option("burst", (1, LARGEST_BURST as u64), "200")
-            .about("of which so many may come at once; default: `requests`"),
+            .about("of which so many may come at once; default: `requests`, 100,000 at most"),
         text_option("header", "\"x-api-key\"").about(
             "a request field. Whoever can make up values has a limit for each: let the application \
              check them, and limit addresses too",

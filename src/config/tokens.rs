@@ -375,10 +375,7 @@ mod tests {
                 "ci role=: {A}",
                 "1: `` of `ci` is no role; there are `read`, `shift`, `deploy`, `alerts`, `admin`",
             ),
-            (
-                "ci role=read role=read: {A}",
-                "1: `role=` is there twice for `ci`: say it once",
-            ),
+            ("ci role=read role=read: {A}", "1: `role=` is there twice for `ci`: say it once"),
             (
                 "ci role=read services=: {A}",
                 "1: `services=` of `ci` has an empty part; divide by commas, without spaces",

@@ -37,6 +37,14 @@ pub struct Pool {
     pub state: Arc<PoolState>,
 }
 
+#[cfg(test)]
+impl Pool {
+    /// One of these, of which nothing is known yet.
+    fn of_members(members: Members) -> Pool {
+        Pool { name: "blue".into(), members, http2: false, tls: None, state: Arc::default() }
+    }
+}
+
 /// What we know of one pool, by (service, pool).
 #[derive(Debug)]
 pub struct PoolState {

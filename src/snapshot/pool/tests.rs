@@ -19,13 +19,7 @@ impl Bench {
         let member = |nth| Member::nth(nth, 100);
         let members = Members::new((0..upstreams).map(member).collect(), Policy::Latency);
         Bench {
-            pool: Pool {
-                name: "blue".into(),
-                members,
-                http2: false,
-                tls: None,
-                state: Arc::default(),
-            },
+            pool: Pool::of_members(members),
             stability: Stability::default(),
             now: Moment::from_micros(50_000_000),
             draws: Draws::seeded(11),

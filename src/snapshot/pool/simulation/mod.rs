@@ -113,13 +113,7 @@ impl Life {
         let now = Moment::from_micros(10_000_000 + dice.below(1_000_000));
         let balance = BalanceSettings { by, ..BalanceSettings::default() };
         let mut life = Life {
-            pool: Pool {
-                name: "blue".into(),
-                members,
-                http2: false,
-                tls: None,
-                state: Arc::default(),
-            },
+            pool: Pool::of_members(members),
             stability: Stability { balance, ..Stability::default() },
             does: vec![Does::Answers; upstreams],
             deaths: vec![0; upstreams],

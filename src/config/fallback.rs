@@ -3,13 +3,13 @@
 //! Whether the pool exists is checked where the pools are known, and the file of an answer is read
 //! by the rim.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
 
 use super::key::{Key, Kind, Table, Without, mins, number, size, table, text_option, time};
 use super::section::{Found, Section, text_of};
+use super::values::path;
 use super::{Problem, Problems};
 use crate::fallback::{Body, Fallback, StaleLimits, StaticAnswer};
 use crate::http::response::FALLBACK_MARK;
@@ -87,10 +87,7 @@ fn answer_of(mut section: Section<'_>, problems: &mut Problems) -> StaticAnswer 
     let headers =
         section.table_if_given(problems, "headers").map(|section| headers(section, problems));
     let text = section.text(problems, "body", |text| Ok::<_, &str>(text.to_string()));
-    let file = section.text(problems, "file", |path| match path.is_empty() {
-        true => Err("expected a path"),
-        false => Ok(PathBuf::from(path)),
-    });
+    let file = section.text(problems, "file", path);
     if let (Some(text), Some(file)) = (&text, &file) {
         let problem =
             Problem::error(file.span.clone(), "an answer has either a `body` or a `file`");

@@ -120,7 +120,7 @@ fn listener(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<L
     let redirects = section.boolean(problems, "redirect_to_https");
     let port = section.number(problems, "https_port");
     let tls_place = section.place("tls");
-    let tls = section.table_if_given(problems, "tls").and_then(|section| tls(section, problems));
+    let tls = section.table_if_given(problems, "tls").map(|section| tls(section, problems));
     // In a handshake both sides say which they want, so that nobody is surprised by either.
     let speaks = match tls.is_some() && !says_versions {
         true => Speaks { http1: true, http2: true },

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::{Key, Kind, Table, secs, text_option, time, word};
 use super::section::{Found, Section};
+use super::values::path;
 use super::{Problem, Problems};
 
 /// Who is told, and of what.
@@ -169,10 +170,7 @@ fn target(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<Not
         _ => None,
     });
     let severity = section.word(problems, "severity", |word| word.parse::<Severity>().ok());
-    let secret_file = section.text(problems, "secret_file", |text| match text.is_empty() {
-        true => Err("expected a path"),
-        false => Ok(PathBuf::from(text)),
-    });
+    let secret_file = section.text(problems, "secret_file", path);
     let timeout = section.time(problems, "timeout");
     section.close(problems);
     let url = url?;

@@ -1,9 +1,8 @@
 //! A service's own pages for errors: statuses and files in, [`ErrorPages`] whose files the rim reads
 //! out.
 
-use std::path::PathBuf;
-
 use super::section::{Section, text_of};
+use super::values::path;
 use super::{Problem, Problems};
 use crate::http::page::{ErrorPages, Page, Statuses};
 
@@ -21,10 +20,7 @@ pub(super) fn error_pages(service: &mut Section<'_>, problems: &mut Problems) ->
                 continue;
             }
         };
-        let file = text_of(problems, key.value, value, |path| match path.is_empty() {
-            true => Err("expected a path"),
-            false => Ok(PathBuf::from(path)),
-        });
+        let file = text_of(problems, key.value, value, path);
         pages.extend(file.map(|file| (statuses, Page::File(file.value))));
     }
     ErrorPages::new(pages)

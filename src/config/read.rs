@@ -21,7 +21,7 @@ use super::service::{SERVICE, service};
 use super::settings::Settings;
 use super::suggestion::nearest;
 use super::syntax::broken;
-use super::values::checked_name;
+use super::values::{checked_name, path};
 use super::{
     Admin, AdminPlace, Config, ListenAddress, Listener, Problem, Problems, Server, Service,
 };
@@ -180,10 +180,7 @@ fn keep_apart(listeners: &[Found<Listener>], admin: &[ListenAddress], problems: 
 
 fn admin(mut section: Section<'_>, place: &AdminPlace, problems: &mut Problems) -> Option<Admin> {
     let address = section.text(problems, "address", str::parse::<ListenAddress>);
-    let token_file = section.text(problems, "token_file", |text| match text.is_empty() {
-        true => Err("expected a path"),
-        false => Ok(std::path::PathBuf::from(text)),
-    });
+    let token_file = section.text(problems, "token_file", path);
     if let Some(found) = &address
         && !matches!(place, AdminPlace::Instead(_))
         && !found.value.is_local()

@@ -3,7 +3,6 @@
 //! Whether a rollout can be started with them depends on the split of that moment, and is said by
 //! [`Plan::new`](crate::rollout::Plan::new).
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
@@ -15,7 +14,7 @@ use super::key::{
     text_option, texts, time, wait, word,
 };
 use super::section::{Section, section_of, text_of, wrong_kind};
-use super::values::{header_name, percent, warn_if_above};
+use super::values::{header_name, path, percent, warn_if_above};
 use super::{Problem, Problems, web_address};
 use crate::judge::Guard;
 use crate::rollout::{Hook, Hooks, MOST_REQUESTS, RolloutSettings, Smoke, Strategy};
@@ -333,10 +332,7 @@ fn hook_of(
     }
     let url = section.text(problems, "url", address);
     let run = run(&mut section, problems, allows_commands);
-    let secret_file = section.text(problems, "secret_file", |text| match text.is_empty() {
-        true => Err("expected a path"),
-        false => Ok(PathBuf::from(text)),
-    });
+    let secret_file = section.text(problems, "secret_file", path);
     if let (Some(found), true, false) = (&secret_file, is_command, is_web) {
         let message = "`secret_file` signs calls of a `url`: a command is not signed";
         problems.0.push(Problem::error(found.span.clone(), message));

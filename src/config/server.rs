@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::key::{
     texts, time, wait, word,
 };
 use super::section::Section;
-use super::values::{header_name, labels};
+use super::values::{header_name, labels, path};
 use super::{ClientLimits, MemorySettings, Problem, Problems, Removals, Server};
 use crate::http::admission::OddNames;
 use crate::http::fields::FieldId;
@@ -135,10 +134,7 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
     let strip = section.texts(problems, "strip", stripped);
     let strip = strip.into_iter().map(|found| found.value).collect();
     let resolvers = section.texts(problems, "resolvers", resolver);
-    let state_dir = section.text(problems, "state_dir", |text| match text.is_empty() {
-        true => Err("expected a path"),
-        false => Ok(PathBuf::from(text)),
-    });
+    let state_dir = section.text(problems, "state_dir", path);
     let named = |text: &str| match text.trim().is_empty() || text.contains(char::is_control) {
         true => Err("expected a name"),
         false => Ok(Arc::<str>::from(text)),

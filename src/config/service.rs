@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -28,7 +27,7 @@ use super::stability::{
 use super::sticky::{STICKY, sticky};
 use super::suggestion::nearest;
 use super::tls::{POOL_KEY, PoolTls, pool_tls};
-use super::values::{checked_name, header_name, labels, percent};
+use super::values::{checked_name, header_name, labels, path, percent};
 use super::{ListenAddress, OptIn, Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
 use crate::split::{BasisPoints, Split, SplitError};
@@ -174,10 +173,7 @@ fn opt_in_of(mut section: Section<'_>, problems: &mut Problems) -> Option<OptIn>
     let header = section.text(problems, "header", header_name);
     let from = section.texts(problems, "from", network);
     section.no_empty_list(problems, "from", "nobody could", "leave out the whole table for nobody");
-    let secret_file = section.text(problems, "secret_file", |text| match text.is_empty() {
-        true => Err("expected a path"),
-        false => Ok(PathBuf::from(text)),
-    });
+    let secret_file = section.text(problems, "secret_file", path);
     let said = section.has("from") || section.has("secret_file");
     if said && !section.has("header") {
         let problem = Problem::error(section.span.clone(), "an `override` needs a `header`");

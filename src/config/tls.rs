@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::key::{Key, Kind, Table, Without, boolean, free, table, text_option, word};
 use super::section::{Section, wrong_kind};
+use super::values::path;
 use super::{Problem, Problems, duration};
 
 /// TLS of a listener.
@@ -151,7 +152,7 @@ pub(super) static POOL_TLS: Table = Table::new(
 /// Whether upstreams speak TLS: `true`, `false` or a table.
 pub(super) const POOL_KEY: Key = free("tls", "");
 
-pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> Option<ListenerTls> {
+pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> ListenerTls {
     let span = section.span.clone();
     let found = section.tables(problems, "certificates");
     let was_given = !found.is_empty();
@@ -183,7 +184,7 @@ pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> Option<L
     let hsts = section.table_if_given(problems, "hsts").map(|section| hsts(section, problems));
     section.close(problems);
     let min_version = min_version.unwrap_or_default();
-    Some(ListenerTls { certificates, min_version, client, hsts: hsts.flatten() })
+    ListenerTls { certificates, min_version, client, hsts: hsts.flatten() }
 }
 
 fn certificate(mut section: Section<'_>, problems: &mut Problems) -> Option<CertificateFiles> {
@@ -263,10 +264,6 @@ fn needed(
         problems.0.push(Problem::error(section.span.clone(), format!("`{key}` is missing here")));
     }
     found.map(|found| found.value)
-}
-
-fn path(text: &str) -> Result<PathBuf, &'static str> {
-    if text.is_empty() { Err("expected a path") } else { Ok(PathBuf::from(text)) }
 }
 
 /// A name that a certificate can have.

@@ -1,6 +1,7 @@
-//! Values that several sections have: names, shares, header fields, times within times.
+//! Values that several sections have: names, shares, paths, header fields, times within times.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,11 @@ pub(super) fn percentage<'v>(value: &'v Spanned<DeValue<'_>>) -> Result<&'v str,
         DeValue::String(text) => Ok(text),
         other => Err(format!("expected a percentage, this is of type {}", other.type_str())),
     }
+}
+
+/// A file or a folder; whether it is there is the rim's to see.
+pub(super) fn path(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() { Err("expected a path") } else { Ok(PathBuf::from(text)) }
 }
 
 pub(super) fn header_name(text: &str) -> Result<HeaderName, &'static str> {

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use super::super::{Config, Live, diff};
 use super::*;
 use crate::judge::Errors;

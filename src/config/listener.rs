@@ -9,6 +9,7 @@ use super::read::missing;
 use super::section::{Found, Section};
 use super::tls::{ListenerTls, TLS, TLS_LINES, tls};
 use super::{Problem, Problems};
+use crate::http::forwarded::TrustedProxies;
 use crate::upstream::{Address, DialAddress};
 
 /// A place to accept connections, with all that is set for it. Its address tells it from others; two
@@ -68,7 +69,11 @@ pub(super) static LISTENER: Table = Table::new(
 );
 
 /// All listeners, in the file's order, each with the place of its address.
-pub(super) fn listeners(file: &mut Section<'_>, problems: &mut Problems) -> Vec<Found<Listener>> {
+pub(super) fn listeners(
+    file: &mut Section<'_>,
+    problems: &mut Problems,
+    trusted: &TrustedProxies,
+) -> Vec<Found<Listener>> {
     let mut seen: Vec<Found<Listener>> = Vec::new();
     let mut by_port: HashMap<Option<u16>, Vec<usize>> = HashMap::new();
     let sections = file.tables(problems, "listeners");
@@ -80,7 +85,7 @@ pub(super) fn listeners(file: &mut Section<'_>, problems: &mut Problems) -> Vec<
         ));
     }
     for section in sections {
-        let Some(found) = listener(section, problems) else { continue };
+        let Some(found) = listener(section, problems, trusted) else { continue };
         let address = &found.value.address;
         let alike = by_port.entry(address.port()).or_default();
         let first = alike.iter().find(|at| seen[**at].value.address.meets(address));
@@ -108,7 +113,11 @@ pub(super) fn listeners(file: &mut Section<'_>, problems: &mut Problems) -> Vec<
 }
 
 /// One listener, with the place of its address.
-fn listener(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<Listener>> {
+fn listener(
+    mut section: Section<'_>,
+    problems: &mut Problems,
+    trusted: &TrustedProxies,
+) -> Option<Found<Listener>> {
     let address = section.text(problems, "address", str::parse::<ListenAddress>);
     if !section.has("address") {
         let message = "a listener needs an `address`";
@@ -117,8 +126,23 @@ fn listener(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<L
     let says_versions = section.has("speaks");
     let speaks = speaks(&mut section, problems);
     let proxy_protocol = section.boolean(problems, "proxy_protocol");
+    if proxy_protocol && trusted.is_nobody() {
+        let message = "`proxy_protocol` takes connections from `server.trusted_proxies` only, and that \
+                       names nobody";
+        let problem = Problem::error(section.place("proxy_protocol"), message).warning();
+        let problem = problem.label("every connection is closed");
+        let help = "name your proxies: `server.trusted_proxies = [\"10.0.0.0/8\"]`";
+        problems.0.push(problem.help(help));
+    }
     let redirects = section.boolean(problems, "redirect_to_https");
     let port = section.number(problems, "https_port");
+    // Who writes `false` has switched it off and may leave the port where it is.
+    if section.has("https_port") && !section.has("redirect_to_https") {
+        let message = "`https_port` does nothing without `redirect_to_https`";
+        let problem = Problem::error(section.place("https_port"), message).warning();
+        let help = "leave it out, or add `redirect_to_https = true` where there is no TLS";
+        problems.0.push(problem.label("nobody is led there").help(help));
+    }
     let tls_place = section.place("tls");
     let tls = section.table_if_given(problems, "tls").map(|section| tls(section, problems));
     // In a handshake both sides say which they want, so that nobody is surprised by either.
@@ -308,6 +332,35 @@ impl std::fmt::Display for ListenAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn what_a_listener_cannot_do_as_it_is_written_is_warned_of_where_it_stands() {
+        let told = |server: &str, lines: &str| {
+            let text = format!(
+                "[server]\n{server}\n[[listeners]]\naddress = \":80\"\n{lines}\n\
+                 [services.a.pools.b]\nupstreams = [\"a:1\"]\n"
+            );
+            let (config, warnings) = Config::parse(&text).map_err(|p| p.lines(&text, "t")).unwrap();
+            (config.listeners[0].clone(), warnings.lines(&text, "t"))
+        };
+        let nobody = "t:5:18: `proxy_protocol` takes connections from `server.trusted_proxies` only, \
+                      and that names nobody";
+        let (listener, warnings) = told("", "proxy_protocol = true");
+        assert!(listener.proxy_protocol, "a warning alone");
+        assert_eq!(warnings, [nobody]);
+        for somebody in ["\"10.0.0.0/8\"", "\"unix\""] {
+            let server = format!("trusted_proxies = [{somebody}]");
+            assert_eq!(told(&server, "proxy_protocol = true").1, [""; 0]);
+        }
+        assert_eq!(told("", "proxy_protocol = false").1, [""; 0]);
+        let (listener, warnings) = told("", "https_port = 8443");
+        assert_eq!(listener.https_port, None);
+        assert_eq!(warnings, ["t:5:14: `https_port` does nothing without `redirect_to_https`"]);
+        assert_eq!(told("", "https_port = 8443\nredirect_to_https = false").1, [""; 0]);
+        let (listener, warnings) = told("", "https_port = 8443\nredirect_to_https = true");
+        assert_eq!((listener.https_port, warnings), (Some(8443), vec![]));
+    }
 
     #[test]
     fn one_that_is_dialled_is_known_however_it_is_spelled() {

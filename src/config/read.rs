@@ -112,7 +112,7 @@ fn read(
 ) -> Option<Config> {
     let mut file = Section::new("", &FILE, Some(root.get_ref()), 0..0);
     let server = server(file.table(problems, "server"), problems);
-    let listeners = listeners(&mut file, problems);
+    let listeners = listeners(&mut file, problems, &server.trusted_proxies);
     let admin = admin(file.table(problems, "admin"), place, problems);
     // The first is where it is now.
     let places: Vec<ListenAddress> = match (place, &admin) {
@@ -122,17 +122,6 @@ fn read(
         (AdminPlace::File, None) => Vec::new(),
     };
     keep_apart(&listeners, &places, problems);
-    let trusted = &server.trusted_proxies;
-    if trusted.networks.is_empty() && !trusted.unix {
-        for listener in listeners.iter().filter(|listener| listener.value.proxy_protocol) {
-            let message = "nobody may begin with a header of the PROXY protocol";
-            let problem =
-                Problem::error(listener.span.clone(), message).label("all are closed").warning();
-            problems.0.push(
-                problem.help("name your proxies: `server.trusted_proxies = [\"10.0.0.0/8\"]`"),
-            );
-        }
-    }
     let admin =
         admin.zip(places.first()).map(|(admin, now)| Admin { address: now.clone(), ..admin });
     let around = Around { server: &server, admin: &places };

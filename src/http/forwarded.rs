@@ -40,6 +40,11 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
+    /// Whether nobody is believed.
+    pub fn is_nobody(&self) -> bool {
+        self.networks.is_empty() && !self.unix
+    }
+
     /// Whether an address is one of theirs.
     pub fn has(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&address))

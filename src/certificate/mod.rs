@@ -8,6 +8,9 @@ mod pair;
 mod subject;
 
 use std::net::IpAddr;
+use std::str::FromStr;
+
+use jiff::civil::DateTime;
 
 use der::{BOOLEAN, Element, Elements, OBJECT, OCTETS, SEQUENCE, TIME, UTC_TIME};
 
@@ -101,7 +104,7 @@ fn time(element: &Element<'_>) -> Option<u64> {
         // Two digits stand for 1950 to 2049.
         UTC_TIME => {
             let (year, rest) = digits.split_at_checked(2)?;
-            let year = number(year)?;
+            let year: i16 = number(year)?;
             (if year < 50 { 2000 + year } else { 1900 + year }, rest)
         }
         TIME => {
@@ -111,28 +114,16 @@ fn time(element: &Element<'_>) -> Option<u64> {
         _ => return None,
     };
     let (pairs, []) = rest.as_chunks::<2>() else { return None };
-    let numbers: Vec<i64> = pairs.iter().map(|pair| number(pair)).collect::<Option<_>>()?;
+    let numbers: Vec<i8> = pairs.iter().map(|pair| number(pair)).collect::<Option<_>>()?;
     let [month, day, hour, minute, second] = numbers[..] else { return None };
-    if !(1..=12).contains(&month) {
-        return None;
-    }
-    let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    Some(u64::try_from(seconds).unwrap_or(0))
+    let time = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+    let since = time.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+    Some(u64::try_from(since.as_secs()).unwrap_or(0))
 }
 
-fn number(digits: &[u8]) -> Option<i64> {
+fn number<N: FromStr>(digits: &[u8]) -> Option<N> {
     let text = std::str::from_utf8(digits).ok()?;
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-/// Days since the epoch of a date in the Gregorian calendar, by Howard Hinnant's algorithm
-/// (`days_from_civil`): years begin in March, so that the leap day is the last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]
@@ -152,9 +143,16 @@ mod tests {
         assert_eq!(when(UTC_TIME, b"500101000000Z"), Some(0), "1950");
         assert_eq!(when(TIME, b"20500101000000Z"), Some(2_524_608_000));
         assert_eq!(when(TIME, b"99991231235959Z"), Some(253_402_300_799));
-        for wrong in
-            [&b"2050010100000Z"[..], b"20501301000000Z", b"20500101000000", b"+0500101000000Z"]
-        {
+        for wrong in [
+            &b"2050010100000Z"[..],
+            b"20501301000000Z",
+            b"20500001000000Z",
+            b"20500231000000Z",
+            b"20500101240000Z",
+            b"20500101999999Z",
+            b"20500101000000",
+            b"+0500101000000Z",
+        ] {
             assert_eq!(when(TIME, wrong), None, "{wrong:?}");
         }
     }

@@ -10,6 +10,7 @@ mod subject;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use der::{BOOLEAN, Element, Elements, OBJECT, OCTETS, SEQUENCE, TIME, UTC_TIME};
@@ -51,6 +52,13 @@ impl Certificate {
     pub fn read(der: &[u8]) -> Result<Certificate, Unreadable> {
         read(der).ok_or(Unreadable)
     }
+}
+
+/// The time of so many seconds since the epoch; of later ones than can be told, such as the
+/// 9999-12-31 of certificates without an end (RFC 5280 section 4.1.2.5), the last that can.
+pub fn time_of(seconds: u64) -> Timestamp {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.unwrap_or(Timestamp::MAX)
 }
 
 /// RFC 5280 section 4.1.

@@ -74,6 +74,11 @@ impl Certificates {
         self.0.authorities.get(file)
     }
 
+    /// All authorities, with the file of each.
+    pub fn all_authorities(&self) -> impl Iterator<Item = (&Path, &Arc<Authorities>)> {
+        self.0.authorities.iter().map(|(file, authorities)| (&**file, authorities))
+    }
+
     /// Whom the system trusts.
     pub fn system(&self) -> Option<&Arc<Authorities>> {
         self.0.system.as_ref()

@@ -9,8 +9,6 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use self::routes::changed_routes;
 use self::traffic::percent;
 use super::key::Table;
@@ -21,6 +19,7 @@ use super::server::SERVER;
 use super::service::SERVICE;
 use super::settings::Difference;
 use super::{Config, Flag, ListenAddress, Settings};
+use crate::certificate::time_of;
 use crate::rollout::Rollout;
 use crate::split::{BasisPoints, Split};
 use crate::upstream::Address;
@@ -204,12 +203,17 @@ impl Changes {
     fn certificates(&mut self, old: &Config, new: &Config) {
         let before = |file: &Path| old.certificates.pairs().find(|(known, _)| *known == file);
         for (file, pair) in new.certificates.pairs() {
-            let is_other = before(file).is_some_and(|(_, before)| before != pair);
-            let until = i64::try_from(pair.about.until).ok();
-            let until = until.and_then(|until| Timestamp::from_second(until).ok());
-            if let Some(until) = until.filter(|_| is_other) {
+            if before(file).is_some_and(|(_, before)| before != pair) {
                 let subject = format!("certificate {}", file.display());
+                let until = time_of(pair.about.until);
                 self.add(subject, format!("is another, good until {until}"));
+            }
+        }
+        for (file, authorities) in new.certificates.all_authorities() {
+            // Other clients are let in, or other upstreams believed.
+            let before = old.certificates.authorities(file);
+            if before.is_some_and(|before| before != authorities) {
+                self.add(format!("authorities {}", file.display()), "are others");
             }
         }
     }

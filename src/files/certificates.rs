@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, RootCertStore};
 
-use crate::certificate::{Authorities, Certificate, Pair, PrivateKey, Unreadable};
+use crate::certificate::{Authorities, Certificate, Pair, PrivateKey, Unreadable, time_of};
 use crate::crypto;
 
 /// Why two files are no pair, or one holds no authorities.
@@ -73,14 +73,10 @@ pub(super) fn pair(
 /// What is wrong with its age now, in seconds since the epoch, if anything.
 pub(super) fn age(file: &Path, about: &Certificate, now: u64) -> Option<BadCertificate> {
     let path = || file.display().to_string();
-    let time = |seconds: u64| {
-        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-        Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
-    };
     if about.until < now {
-        return Some(BadCertificate::Expired { path: path(), until: time(about.until) });
+        return Some(BadCertificate::Expired { path: path(), until: time_of(about.until) });
     }
-    (now < about.from).then(|| BadCertificate::TooEarly { path: path(), from: time(about.from) })
+    (now < about.from).then(|| BadCertificate::TooEarly { path: path(), from: time_of(about.from) })
 }
 
 /// The authorities in this file.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::certificate::{Authorities, Certificate, Certificates, Pair, PrivateKey};
 use crate::clock::WallTime;
 use crate::rollout::{Plan, Wishes};
 
@@ -51,6 +52,32 @@ split = { blue = 100 }
 blue.upstreams = ["a:1", "b:1"]
 green.upstreams = ["c:1"]
 "#;
+
+#[test]
+fn another_content_of_a_file_of_certificates_is_a_line() {
+    let with = |key: &[u8], until, authority: &[u8]| {
+        let mut certificates = Certificates::default();
+        let about = Certificate { names: vec![], subject: String::new(), from: 0, until };
+        let pair = Pair { chain: vec![], key: PrivateKey::new(key), about };
+        certificates.add_pair("shop.pem".as_ref(), "shop.key".as_ref(), pair);
+        let authorities = Authorities(vec![authority.to_vec()]);
+        certificates.add_authorities("clients.pem".as_ref(), authorities);
+        Config { certificates, ..Config::parse(OLD).unwrap().0 }
+    };
+    let between = |old: &Config, new: &Config| -> Vec<String> {
+        diff(old, new, &Live::default()).iter().map(ToString::to_string).collect()
+    };
+    const YEAR_9999: u64 = 253_402_300_799;
+    let old = with(b"a", 86_400, b"ours");
+    assert_eq!(between(&old, &old.clone()), [""; 0]);
+    let renewed = between(&old, &with(b"b", 86_400, b"ours"));
+    assert_eq!(renewed, ["certificate shop.pem: is another, good until 1970-01-02T00:00:00Z"]);
+    let endless = between(&old, &with(b"b", YEAR_9999, b"ours"));
+    let last = "certificate shop.pem: is another, good until 9999-12-30T22:00:00.999999999Z";
+    assert_eq!(endless, [last]);
+    let others = between(&old, &with(b"a", 86_400, b"theirs"));
+    assert_eq!(others, ["authorities clients.pem: are others"]);
+}
 
 #[test]
 fn each_difference_is_a_line() {

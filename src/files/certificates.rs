@@ -15,9 +15,6 @@ use crate::crypto;
 /// Why two files are no pair, or one holds no authorities.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BadCertificate {
-    /// A file cannot be read.
-    #[error("cannot read {path}: {error}")]
-    Read { path: String, error: io::Error },
     /// It holds something else.
     #[error("{0} holds no certificate in PEM form")]
     NoCertificate(String),
@@ -49,13 +46,12 @@ pub(super) enum BadCertificate {
 
 /// The pair in these two files.
 pub(super) fn pair(
-    (certificate, certificate_bytes): (&Path, io::Result<Vec<u8>>),
-    (key, key_bytes): (&Path, io::Result<Vec<u8>>),
+    (certificate, certificate_bytes): (&Path, &[u8]),
+    (key, key_bytes): (&Path, &[u8]),
 ) -> Result<Pair, BadCertificate> {
     let chain = chain(certificate, certificate_bytes)?;
     let path = |path: &Path| path.display().to_string();
-    let bytes = key_bytes.map_err(|error| BadCertificate::Read { path: path(key), error })?;
-    let der = PrivateKeyDer::from_pem_slice(&bytes);
+    let der = PrivateKeyDer::from_pem_slice(key_bytes);
     let der = der.map_err(|_| BadCertificate::NoKey(path(key)))?;
     let about = chain.first().map_or(Err(Unreadable), |first| Certificate::read(first));
     let about = about.map_err(|why| unreadable(certificate, 0, &why))?;
@@ -80,10 +76,7 @@ pub(super) fn age(file: &Path, about: &Certificate, now: u64) -> Option<BadCerti
 }
 
 /// The authorities in this file.
-pub(super) fn authorities(
-    path: &Path,
-    bytes: io::Result<Vec<u8>>,
-) -> Result<Authorities, BadCertificate> {
+pub(super) fn authorities(path: &Path, bytes: &[u8]) -> Result<Authorities, BadCertificate> {
     let chain = chain(path, bytes)?;
     let mut roots = RootCertStore::empty();
     for (nth, der) in chain.iter().enumerate() {
@@ -100,14 +93,15 @@ pub(super) fn system() -> io::Result<Authorities> {
 }
 
 /// The certificates in a file; at least one.
-fn chain(path: &Path, bytes: io::Result<Vec<u8>>) -> Result<Vec<Vec<u8>>, BadCertificate> {
-    let name = || path.display().to_string();
-    let bytes = bytes.map_err(|error| BadCertificate::Read { path: name(), error })?;
+fn chain(path: &Path, bytes: &[u8]) -> Result<Vec<Vec<u8>>, BadCertificate> {
     let mut chain = Vec::new();
-    for (nth, der) in CertificateDer::pem_slice_iter(&bytes).enumerate() {
+    for (nth, der) in CertificateDer::pem_slice_iter(bytes).enumerate() {
         chain.push(der.map_err(|why| unreadable(path, nth, &why))?.to_vec());
     }
-    if chain.is_empty() { Err(BadCertificate::NoCertificate(name())) } else { Ok(chain) }
+    match chain.is_empty() {
+        true => Err(BadCertificate::NoCertificate(path.display().to_string())),
+        false => Ok(chain),
+    }
 }
 
 fn unreadable(path: &Path, nth: usize, why: &dyn std::fmt::Display) -> BadCertificate {

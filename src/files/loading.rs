@@ -19,7 +19,7 @@ use super::key::{KeyError, key_of};
 use super::named::{For, each_named};
 use super::prints::Prints;
 use super::source::Text;
-use crate::certificate::Certificates;
+use crate::certificate::{Certificates, Pair};
 use crate::config::{
     AdminPlace, ClientCertificates, Config, ListenerTls, Problem, Problems, SigningKeys, Tokens,
     place_of_file,
@@ -238,14 +238,8 @@ impl Loading<'_> {
     /// Tells of files of answers that could not be read.
     fn unread(&mut self, failed: Vec<(PathBuf, io::Error)>) {
         for (path, error) in failed {
-            let is_it = |named: &&Named| named.purpose == For::Answer && named.placed == path;
             let why = format!("cannot read {}: {error}", path.display());
-            let file = self.named.iter().find(is_it);
-            let problem = file.map_or_else(
-                || Problem::general(why.clone()),
-                |file| self.problem(file, why.clone()),
-            );
-            self.problems.0.push(problem);
+            self.problems.0.push(self.bad_at(&path, why));
         }
     }
 
@@ -275,67 +269,59 @@ impl Loading<'_> {
     /// times are read, and told of, once.
     fn read_certificates(&mut self, config: &Config) -> Certificates {
         let mut read = Certificates::default();
-        let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let files = listeners.flat_map(|tls| &tls.certificates);
+        let of_listeners = || config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let pools = || config.services.iter().flat_map(|service| &service.pools);
+        let of_pools = || pools().filter_map(|pool| pool.tls.as_ref());
         let mut pairs: BTreeMap<(&Path, &Path), bool> = BTreeMap::new();
-        for files in files {
+        for files in of_listeners().flat_map(|tls| &tls.certificates) {
             let needs_names = pairs.entry((&files.certificate, &files.key)).or_default();
             *needs_names |= !files.is_default;
         }
-        let pools = || config.services.iter().flat_map(|service| &service.pools);
-        let to_upstreams = || pools().filter_map(|pool| pool.tls.as_ref());
-        for (certificate, key) in to_upstreams().filter_map(|tls| tls.own.as_ref()) {
+        for (certificate, key) in of_pools().filter_map(|tls| tls.own.as_ref()) {
             pairs.entry((certificate, key)).or_default();
         }
-        for ((certificate, key), needs_names) in pairs {
-            let held = |path: &Path, prints: &mut Prints| prints.read(path, LARGEST_NAMED);
-            let first = (certificate, held(certificate, self.prints));
-            let pair = certificates::pair(first, (key, held(key, self.prints)));
-            let nameless = || BadCertificate::Nameless(certificate.display().to_string());
-            let pair = pair.and_then(|pair| match needs_names && pair.about.names.is_empty() {
-                true => Err(nameless()),
-                false => Ok(pair),
-            });
-            match pair {
+        let of_clients = of_listeners().flat_map(|tls| {
+            let by_name = tls.certificates.iter().filter_map(|files| files.client.as_ref());
+            by_name.chain(&tls.client).map(|client| &*client.ca)
+        });
+        let of_upstreams = of_pools().filter_map(|tls| tls.ca.as_deref());
+        let authorities: BTreeSet<&Path> = of_clients.chain(of_upstreams).collect();
+        let of_pairs = pairs.keys().flat_map(|&(certificate, key)| [certificate, key]);
+        let held = self.read_all(of_pairs.chain(authorities.iter().copied()).collect());
+        for (&(certificate, key), &needs_names) in &pairs {
+            let (Some(chain), Some(of_key)) = (held.get(certificate), held.get(key)) else {
+                continue;
+            };
+            match certificates::pair((certificate, chain), (key, of_key)) {
+                Ok(pair) if needs_names && pair.about.names.is_empty() => {
+                    let nameless = BadCertificate::Nameless(certificate.display().to_string());
+                    self.tell_bad(certificate, key, &nameless);
+                }
                 Ok(pair) => {
-                    let now = self.reader.now;
-                    if let Some(bad) =
-                        now.and_then(|now| certificates::age(certificate, &pair.about, now))
-                    {
-                        let problem = self.bad(certificate, &bad);
-                        let is_same = |known: &Certificates| {
-                            known.pair(certificate, key).is_some_and(|known| **known == pair)
-                        };
-                        self.problems.0.push(self.reader.told_age(problem, is_same));
-                    }
+                    self.tell_age(certificate, key, &pair);
                     read.add_pair(certificate, key, pair);
                 }
                 Err(bad) => self.tell_bad(certificate, key, &bad),
             }
-            if is_for_all(key) {
-                let key = key.display();
-                let why = format!("everybody on this machine can read the private key {key}");
-                let problem = self.bad_at(Path::new(&key.to_string()), why).warning();
-                self.problems.0.push(problem.help(format!("`chmod o= {key}`")));
-            }
         }
-        for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        let keys: BTreeSet<&Path> = pairs.keys().map(|&(_, key)| key).collect();
+        for key in keys.into_iter().filter(|key| is_for_all(key)) {
+            let shown = key.display();
+            let why = format!("everybody on this machine can read the private key {shown}");
+            let problem = self.bad_at(key, why).warning();
+            self.problems.0.push(problem.help(format!("`chmod o= {shown}`")));
+        }
+        for tls in of_listeners() {
             self.tell_torn(tls, &read);
         }
-        let of_clients = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let of_clients = of_clients.flat_map(|tls| {
-            let by_name = tls.certificates.iter().filter_map(|files| files.client.as_ref());
-            by_name.chain(&tls.client).map(|client| &client.ca)
-        });
-        let of_upstreams = to_upstreams().filter_map(|tls| tls.ca.as_ref());
-        let files: BTreeSet<&PathBuf> = of_clients.chain(of_upstreams).collect();
-        for file in files {
-            match certificates::authorities(file, self.prints.read(file, LARGEST_NAMED)) {
+        for file in authorities {
+            let Some(bytes) = held.get(file) else { continue };
+            match certificates::authorities(file, bytes) {
                 Ok(authorities) => read.add_authorities(file, authorities),
                 Err(bad) => self.tell_bad(file, file, &bad),
             }
         }
-        if to_upstreams().any(|tls| tls.verify && tls.ca.is_none()) {
+        if of_pools().any(|tls| tls.verify && tls.ca.is_none()) {
             match certificates::system() {
                 Ok(authorities) => read.set_system(authorities),
                 Err(error) => {
@@ -346,6 +332,35 @@ impl Loading<'_> {
             }
         }
         read
+    }
+
+    /// Reads files of certificates and keys; those that cannot be read are told of and left out.
+    fn read_all<'f>(&mut self, files: BTreeSet<&'f Path>) -> BTreeMap<&'f Path, Vec<u8>> {
+        let mut held = BTreeMap::new();
+        for file in files {
+            match self.prints.read(file, LARGEST_NAMED) {
+                Ok(bytes) => drop(held.insert(file, bytes)),
+                Err(error) => {
+                    let why = format!("cannot read {}: {error}", file.display());
+                    let problem = self.bad_at(file, why);
+                    self.problems.0.push(self.reader.told_unreadable(problem, &error));
+                }
+            }
+        }
+        held
+    }
+
+    /// Tells of a certificate that is not good now.
+    fn tell_age(&mut self, certificate: &Path, key: &Path, pair: &Pair) {
+        let now = self.reader.now;
+        let Some(bad) = now.and_then(|now| certificates::age(certificate, &pair.about, now)) else {
+            return;
+        };
+        let is_same = |known: &Certificates| {
+            known.pair(certificate, key).is_some_and(|known| **known == *pair)
+        };
+        let problem = self.bad_at(certificate, bad.to_string());
+        self.problems.0.push(self.reader.told_age(problem, is_same));
     }
 
     /// Tells of certificates for one name that ask clients for different ones: which of them a client
@@ -371,18 +386,13 @@ impl Loading<'_> {
     fn tell_bad(&mut self, certificate: &Path, key: &Path, bad: &BadCertificate) {
         let at = match bad {
             BadCertificate::NoKey(_) | BadCertificate::Key { .. } => key,
-            BadCertificate::Read { path, .. } if *path == key.display().to_string() => key,
             _ => certificate,
         };
-        let problem = self.bad(at, bad);
-        self.problems.0.push(match bad {
-            BadCertificate::Read { error, .. } => self.reader.told_unreadable(problem, error),
-            _ => problem,
-        });
-    }
-
-    fn bad(&self, file: &Path, bad: &BadCertificate) -> Problem {
-        self.bad_at(file, bad.to_string())
+        let problem = self.bad_at(at, bad.to_string());
+        // A file of several pairs is bad in each.
+        if !self.problems.0.contains(&problem) {
+            self.problems.0.push(problem);
+        }
     }
 
     /// A problem with a file, where the config names it first.
@@ -487,6 +497,38 @@ mod tests {
         assert_eq!(told(&text), [token(Level::Warning)], "everybody can read it");
         with_mode("admin.token", 0o640);
         assert_eq!(told(&text), []);
+    }
+
+    #[test]
+    fn a_key_of_two_certificates_is_told_of_once() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let text = "[[listeners]]\naddress = \":443\"\ntls.certificates = [\
+            { certificate = \"a.pem\", key = \"k\" }, { certificate = \"b.pem\", key = \"k\" }]\n\
+            [services.a.pools.b]\nupstreams = [\"a:1\"]\n";
+        let text = Text { path: at("p.toml").display().to_string(), text: text.into() };
+        let told = || -> Vec<(Level, String)> {
+            let problems = text.check(0).1.0.into_iter();
+            let folder = format!("{}/", folder.path().display());
+            problems.map(|told| (told.level, told.message.replace(&folder, ""))).collect()
+        };
+        for name in ["a.pem", "b.pem"] {
+            std::fs::write(at(name), include_str!("../outgoing/dial/test_server.pem")).unwrap();
+        }
+        let missing = "cannot read k: No such file or directory (os error 2)";
+        assert_eq!(told(), [(Level::Error, missing.into())]);
+        let write = |what: &str, mode| {
+            std::fs::write(at("k"), what).unwrap();
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(at("k"), mode).unwrap();
+        };
+        write("no key", 0o640);
+        assert_eq!(told(), [(Level::Error, "k holds no private key in PEM form".into())]);
+        write(include_str!("../outgoing/dial/test_server.key"), 0o644);
+        let open = "everybody on this machine can read the private key k";
+        let told = told().into_iter().filter(|(_, message)| !message.contains("is good from"));
+        assert_eq!(told.collect::<Vec<_>>(), [(Level::Warning, open.to_string())]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
+use http::uri::Scheme;
 use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -61,8 +62,13 @@ pub enum Speaks {
 }
 
 impl Speaks {
+    /// What is spoken with this upstream.
+    pub fn with(target: &TlsTarget) -> Speaks {
+        if target.http2 { Speaks::Http2 } else { Speaks::Http1 }
+    }
+
     /// As it is offered.
-    fn protocols(self) -> Vec<Vec<u8>> {
+    pub fn protocols(self) -> Vec<Vec<u8>> {
         match self {
             Speaks::Http1 => vec![b"http/1.1".to_vec()],
             Speaks::Http2 => vec![b"h2".to_vec()],
@@ -86,7 +92,7 @@ impl Dialer {
     /// A connection: plain, or by TLS where the target says so.
     pub async fn connect(&self, target: &DialAddress) -> Result<Box<dyn Stream>, DialError> {
         match target {
-            DialAddress::Tls(target) => self.connect_by(target, Speaks::Http1).await,
+            DialAddress::Tls(target) => self.connect_by(target, Speaks::with(target)).await,
             plain => self.connect_plain(plain).await,
         }
     }
@@ -118,6 +124,24 @@ impl Dialer {
             DialAddress::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         };
         connected.map_err(|error| DialError::connecting(&error))
+    }
+
+    /// A connection to who is probed, and the scheme of what is asked there: by the target's own settings if it
+    /// has any, else by the probe's, to whom a trusted certificate names so.
+    pub async fn connect_to_probe(
+        &self,
+        target: &DialAddress,
+        tls: bool,
+        name: &str,
+        speaks: Speaks,
+    ) -> Result<(Scheme, Box<dyn Stream>), DialError> {
+        Ok(match (target, tls) {
+            (DialAddress::Tls(target), _) => {
+                (Scheme::HTTPS, self.connect_by(target, speaks).await?)
+            }
+            (_, true) => (Scheme::HTTPS, self.connect_tls(target, name, speaks).await?),
+            (_, false) => (Scheme::HTTP, self.connect_plain(target).await?),
+        })
     }
 
     /// A TLS connection to whom a trusted certificate names so.

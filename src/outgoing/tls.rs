@@ -5,17 +5,16 @@ use std::sync::Arc;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
-use tokio_rustls::rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::crypto::{
+    WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
-    self, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
 use crate::crypto;
 use crate::upstream::{TlsTarget, TlsTerms, Trust};
-
-/// What is spoken inside: requests go on by HTTP/1.1.
-const SPOKEN: &[u8] = b"http/1.1";
 
 /// What a handshake with this upstream is made with: the same for all that are dialled by the same
 /// settings, so that sessions are taken up again.
@@ -46,15 +45,19 @@ fn make(terms: &TlsTerms) -> Result<ClientConfig, Error> {
             dangerous.with_custom_certificate_verifier(Arc::new(Anybody))
         }
     };
-    let mut config = match &terms.own {
+    let config = match &terms.own {
         None => builder.with_no_client_auth(),
         Some(pair) => {
             let chain = pair.chain.iter().map(|der| der.clone().into()).collect();
             builder.with_client_auth_cert(chain, crypto::key(&pair.key)?)?
         }
     };
-    config.alpn_protocols = vec![SPOKEN.to_vec()];
     Ok(config)
+}
+
+/// How certificates may be signed.
+fn known() -> WebPkiSupportedAlgorithms {
+    crypto::provider().signature_verification_algorithms
 }
 
 /// Believes whoever has the key of the certificate that it shows.
@@ -78,9 +81,8 @@ impl ServerCertVerifier for Anybody {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = crypto::provider().signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, &known)
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &known())
     }
 
     fn verify_tls13_signature(
@@ -88,12 +90,11 @@ impl ServerCertVerifier for Anybody {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = crypto::provider().signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, &known)
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &known())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        crypto::provider().signature_verification_algorithms.supported_schemes()
+        known().supported_schemes()
     }
 }

@@ -33,16 +33,8 @@ pub async fn probe(
     authority: &Authority,
     probe: &GrpcProbe,
 ) -> Result<Advice, ProbeFailure> {
-    let (scheme, stream) = match (target, probe.tls) {
-        (DialAddress::Tls(target), _) => {
-            (Scheme::HTTPS, dialer.connect_by(target, Speaks::Http2).await?)
-        }
-        (_, true) => {
-            let stream = dialer.connect_tls(target, authority.host(), Speaks::Http2).await?;
-            (Scheme::HTTPS, stream)
-        }
-        (_, false) => (Scheme::HTTP, dialer.connect(target).await?),
-    };
+    let dialling = dialer.connect_to_probe(target, probe.tls, authority.host(), Speaks::Http2);
+    let (scheme, stream) = dialling.await?;
     let mut builder = Builder::new();
     builder.enable_push(false).max_header_list_size(BODY_LIMIT as u32);
     let (sender, connection) = builder.handshake(stream).await?;

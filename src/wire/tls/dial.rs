@@ -7,6 +7,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls;
 
 use super::stream::Tls;
+use crate::outgoing::dial::Speaks;
 use crate::outgoing::tls;
 use crate::upstream::{DialAddress, TlsTarget};
 
@@ -20,11 +21,8 @@ pub(in crate::wire) async fn connect(target: &TlsTarget) -> io::Result<Tls> {
     };
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
-    let connector = TlsConnector::from(config);
-    let made = match target.http2 {
-        false => connector.connect(name, tcp).await,
-        true => connector.with_alpn(vec![b"h2".to_vec()]).connect(name, tcp).await,
-    };
+    let offered = Speaks::with(target).protocols();
+    let made = TlsConnector::from(config).with_alpn(offered).connect(name, tcp).await;
     made.map(Tls::from).inspect_err(|error| {
         tracing::debug!(%error, %address, "a handshake with an upstream has failed");
     })

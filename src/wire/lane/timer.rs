@@ -22,9 +22,11 @@ pub(in crate::wire) struct Timer {
     /// When the wait under way began; none while its clock has not started.
     since: Option<Instant>,
     stop: Arc<Stop>,
-    /// What wakes the connection when the process stops; asked once, as its task stays the same.
+    /// What wakes the connection when the process stops, since it first waited for what ends then; asked
+    /// once, as its task stays the same.
     called: Option<Pin<Box<OwnedNotified>>>,
-    is_asked: bool,
+    /// Whether it was told that the process stops.
+    is_told: bool,
     /// The last call for lack of memory that was heard.
     squeezes: u32,
     /// When a tunnel is over whatever moves in it: set once the process stops.
@@ -33,9 +35,8 @@ pub(in crate::wire) struct Timer {
 
 impl Timer {
     pub(in crate::wire) fn new(clock: Clock, stop: Arc<Stop>) -> Timer {
-        let called = Some(Box::pin(stop.called()));
-        let (alarm, since, until) = (Alarm::default(), None, None);
-        Timer { clock, alarm, since, stop, called, is_asked: false, squeezes: 0, until }
+        let (alarm, since, called, until) = (Alarm::default(), None, None, None);
+        Timer { clock, alarm, since, stop, called, is_told: false, squeezes: 0, until }
     }
 
     /// Something has happened that was waited for: the next wait has a time of its own.
@@ -65,7 +66,6 @@ impl Timer {
 
     /// Whether the wait under way has lasted for so long; if not, the task is woken when it has.
     pub(in crate::wire) fn poll_late(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
-        self.poll_stop(cx);
         if within == Duration::MAX {
             return false;
         }
@@ -104,23 +104,22 @@ impl Timer {
 
     /// Asks once to be woken when the process stops; says once that it does.
     fn poll_stop(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(called) = &mut self.called else { return false };
-        let squeezes = self.stop.squeezes();
-        if squeezes != self.squeezes {
-            // That call was one of these, and is used up.
-            (self.squeezes, self.is_asked) = (squeezes, false);
-            *called = Box::pin(self.stop.called());
+        if self.is_told {
+            return false;
         }
-        if !self.is_asked {
-            self.is_asked = true;
+        let squeezes = self.stop.squeezes();
+        // A call for lack of memory is one of these, and uses it up.
+        if self.called.is_none() || squeezes != self.squeezes {
+            self.squeezes = squeezes;
+            let called = self.called.insert(Box::pin(self.stop.called()));
             // Whether it has been called is seen below.
             let _ = called.as_mut().poll(cx);
         }
-        let is_called = self.stop.bounds().is_some();
-        if is_called {
+        self.is_told = self.stop.bounds().is_some();
+        if self.is_told {
             self.called = None;
         }
-        is_called
+        self.is_told
     }
 }
 

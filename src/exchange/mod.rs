@@ -110,8 +110,6 @@ pub struct Exchange {
     waited: Duration,
     /// What gives the client a cookie of ours.
     set_cookie: Option<HeaderValue>,
-    /// What the client's browser is told of HTTPS.
-    hsts: Option<HeaderValue>,
     /// Whether no flag is on that is not on for everybody.
     is_for_everybody: bool,
     kept: Kept,
@@ -206,7 +204,6 @@ impl Exchange {
             waits_since: None,
             waited: Duration::ZERO,
             set_cookie: None,
-            hsts: None,
             is_for_everybody: true,
             kept: Kept::default(),
             instead: None,
@@ -319,7 +316,6 @@ impl Exchange {
             return Some(self.answer(BadRequest::Misdirected.into(), fields));
         }
         let entrance = peer.entrance.as_ref()?;
-        self.hsts.clone_from(&entrance.hsts);
         let is_https =
             || forwarded::is_https(fields, peer, &self.snapshot.config.server.trusted_proxies);
         if entrance.https_port.is_none() || is_https() {
@@ -504,8 +500,8 @@ impl Exchange {
     }
 
     /// What is added to an upstream's head with this status.
-    fn additions(&self, status: u16) -> Additions<'_> {
-        let (cookie, hsts) = (self.set_cookie(status), self.hsts.as_ref());
+    fn additions<'a>(&'a self, status: u16, peer: &'a Peer) -> Additions<'a> {
+        let (cookie, hsts) = (self.set_cookie(status), peer.hsts());
         Additions { id: &self.request_id, mark: self.mark(), cookie, hsts }
     }
 

@@ -35,6 +35,7 @@ use crate::http::admission::Upload;
 use crate::http::answer::Answer;
 use crate::http::edits::Edits;
 use crate::http::failure::Cause;
+use crate::http::forwarded::Peer;
 use crate::http::response::Additions;
 use crate::http::view::View;
 use crate::mirror::Copied;
@@ -179,8 +180,8 @@ impl<'e> Attempt<'e> {
     }
 
     /// What is added to a head of the upstream's with this status.
-    pub fn additions(&self, status: u16) -> Additions<'_> {
-        self.0.additions(status)
+    pub fn additions<'a>(&'a self, status: u16, peer: &'a Peer) -> Additions<'a> {
+        self.0.additions(status, peer)
     }
 
     /// What is waited for now.
@@ -252,8 +253,8 @@ pub(super) enum Heard {
 
 impl Relay<'_> {
     /// What is added to the upstream's head, which has this status.
-    pub fn additions(&self, status: u16) -> Additions<'_> {
-        self.0.additions(status)
+    pub fn additions<'a>(&'a self, status: u16, peer: &'a Peer) -> Additions<'a> {
+        self.0.additions(status, peer)
     }
 
     /// What is waited for now.

@@ -86,13 +86,13 @@ impl Connection {
         if self.usage.is_distrusted.load(Ordering::Relaxed) {
             return None;
         }
-        match self.send.poll_ready(cx) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => {
-                self.usage.is_distrusted.store(true, Ordering::Relaxed);
-                return None;
-            }
-            Poll::Pending => return None,
+        // The library would take it, and keep it until another has ended.
+        if self.usage.requests.load(Ordering::Relaxed) >= self.send.current_max_send_streams() {
+            return None;
+        }
+        if !matches!(self.send.poll_ready(cx), Poll::Ready(Ok(()))) {
+            self.usage.is_distrusted.store(true, Ordering::Relaxed);
+            return None;
         }
         self.until = until;
         self.usage.requests.fetch_add(1, Ordering::Relaxed);

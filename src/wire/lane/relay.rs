@@ -45,7 +45,7 @@ impl Request<'_> {
         let Heard { head, framing } = heard;
         let flat = heard.flat(&upstream, responses);
         let (status, view) = (head.status, View::Flat(flat));
-        let edits = response::edits(view, status, &relay.additions(status));
+        let edits = response::edits(view, status, &relay.additions(status, self.peer));
         let out = Out::of(framing, self.head.version);
         let going = match status {
             101 => Going::Switched,
@@ -70,7 +70,9 @@ impl Request<'_> {
                 Going::Switched => http2::switched(&mut fields),
                 _ => answering::status(status),
             };
-            let is_end = framing == Framing::Empty && going != Going::Switched;
+            // Or its end came with its head, without a word of a length.
+            let is_over = matches!(&upstream.socket, Socket::Stream(other) if other.has_all());
+            let is_end = (framing == Framing::Empty || is_over) && going != Going::Switched;
             if stream.send_answer(told, fields, is_end).is_err() {
                 relay.failed(Cause::ClientGone);
                 return Then::Break;

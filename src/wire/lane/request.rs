@@ -34,6 +34,7 @@ use crate::http::old_client;
 use crate::http::response;
 use crate::http::view::{Flat, View};
 use crate::outgoing::dial::is_exhaustion;
+use crate::upstream::DialAddress;
 
 /// How much of an upstream's head is taken.
 const HEAD: Limits = Limits { bytes: 1024 * 1024, fields: 1_000 };
@@ -69,6 +70,23 @@ pub(super) struct Upstream {
     /// What it has sent and nobody has read.
     pub(super) inbox: Buffer,
     link: Link,
+}
+
+impl Upstream {
+    /// How far a request had got on it that came to nothing.
+    fn gave_up(&self, cause: Cause, can_replay: bool) -> Delivery {
+        let was_kept = self.link == Link::Kept;
+        let (mut was_stale, mut was_refused) = (was_kept, false);
+        if let Socket::Stream(stream) = &self.socket {
+            (was_stale, was_refused) = (stream.was_stale(was_kept), stream.was_refused());
+            if cause == Cause::ResponseTimeout {
+                stream.distrust();
+            }
+        }
+        was_stale &= cause == Cause::Reset && self.inbox.is_empty();
+        // What says that it has not looked at a request is as good as not asked.
+        Delivery { was_sent: !(was_refused && can_replay), was_stale, can_replay }
+    }
 }
 
 /// What became of a request that asks for a place.
@@ -252,27 +270,8 @@ impl<'c> Request<'c> {
             let heard = match self.hear(&mut attempt, sending, &mut upstream, responses).await {
                 Ok(heard) => heard,
                 Err(cause) => {
-                    if let (Cause::ResponseTimeout, Socket::Stream(stream)) =
-                        (cause, &upstream.socket)
-                    {
-                        stream.distrust();
-                    }
-                    let was_kept = upstream.link == Link::Kept;
-                    let was_stale = cause == Cause::Reset
-                        && upstream.inbox.is_empty()
-                        && match &upstream.socket {
-                            Socket::Stream(stream) => stream.was_stale(was_kept),
-                            _ => was_kept,
-                        };
-                    let can_replay = sending.can_replay();
-                    // What says that it has not looked at a request is as good as not asked.
-                    let was_refused = match &upstream.socket {
-                        Socket::Stream(stream) => stream.was_refused(),
-                        _ => false,
-                    };
-                    let was_sent = !(was_refused && can_replay);
-                    attempt =
-                        attempt.failed(cause, Delivery { was_sent, was_stale, can_replay })?;
+                    let delivery = upstream.gave_up(cause, sending.can_replay());
+                    attempt = attempt.failed(cause, delivery)?;
                     continue;
                 }
             };
@@ -329,7 +328,11 @@ impl<'c> Request<'c> {
             sent.view = View::Map(&fields);
             attempt.request_head(&sent, sending.upload());
             let (method, target) = (&self.method, &self.target.text);
-            let request = http2::to_upstream(method, target, Scheme::HTTP, fields);
+            let scheme = match attempt.target() {
+                DialAddress::Tls(_) => Scheme::HTTPS,
+                DialAddress::Socket(_) | DialAddress::Unix(_) => Scheme::HTTP,
+            };
+            let request = http2::to_upstream(method, target, scheme, fields);
             let is_sent = request
                 .is_some_and(|request| stream.send_request(request, sending.is_empty()).is_ok());
             if !is_sent {
@@ -448,15 +451,6 @@ impl<'c> Request<'c> {
         let bytes = &upstream.inbox.bytes()[..head.length];
         let framing =
             framing::of_response(responses.lines(), bytes, head.version, head.status, is_to_head);
-        let has_all = match &upstream.socket {
-            Socket::Stream(stream) => stream.has_all(),
-            _ => false,
-        };
-        let framing = match framing {
-            // Its end came with its head.
-            Ok(Framing::UntilClose) if has_all => Ok(Framing::Empty),
-            framing => framing,
-        };
         framing.map(|framing| Heard { head, framing }).map_err(|_| Cause::BadResponse)
     }
 
@@ -473,7 +467,8 @@ impl<'c> Request<'c> {
         }
         let flat = heard.flat(upstream, responses);
         let status = heard.head.status;
-        let edits = response::edits(View::Flat(flat), status, &attempt.additions(status));
+        let edits =
+            response::edits(View::Flat(flat), status, &attempt.additions(status, self.peer));
         let (framed, going, clock) = (Out::AsSaid, Going::Silently, self.lane.clock);
         let parts = ResponseParts { status, edits, out: framed, going, clock };
         if let Socket::Stream(stream) = &mut self.client.socket {

@@ -8,7 +8,9 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, Response, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use crate::harness::until;
 
@@ -122,6 +124,18 @@ pub async fn send_all(stream: &mut SendStream<Bytes>, mut body: &[u8]) {
     }
 }
 
+/// Takes the requests of a connection.
+async fn serve(
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    builder: &h2::server::Builder,
+    take: impl Fn(Request<RecvStream>, SendResponse<Bytes>),
+) {
+    let Ok(mut connection) = builder.handshake(io).await else { return };
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        take(request, respond);
+    }
+}
+
 /// An origin that speaks nothing but HTTP/2.
 pub struct Origin {
     pub address: SocketAddr,
@@ -131,9 +145,27 @@ pub struct Origin {
     pub connections: Arc<std::sync::atomic::AtomicUsize>,
 }
 
+/// How an origin takes connections.
+#[derive(Clone, Default)]
+pub struct How {
+    /// Requests at once on each, if it bounds them.
+    pub streams: Option<u32>,
+    /// What it speaks TLS with, if it does.
+    pub tls: Option<TlsAcceptor>,
+}
+
 impl Origin {
     /// Answers each request so.
     pub async fn new<F, A>(answer: F) -> Origin
+    where
+        F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        Origin::start(How::default(), answer).await
+    }
+
+    /// Takes connections so, and answers each request so.
+    pub async fn start<F, A>(how: How, answer: F) -> Origin
     where
         F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
@@ -147,12 +179,23 @@ impl Origin {
             while let Ok((tcp, _)) = listener.accept().await {
                 accepted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 let (seen, answer) = (seen.clone(), answer.clone());
+                let mut builder = h2::server::Builder::new();
+                if let Some(most) = how.streams {
+                    builder.max_concurrent_streams(most);
+                }
+                let take = move |request: Request<RecvStream>, respond| {
+                    let (parts, body) = request.into_parts();
+                    seen.lock().unwrap().push(Request::from_parts(parts.clone(), ()));
+                    tokio::spawn(answer(Request::from_parts(parts, body), respond));
+                };
+                let tls = how.tls.clone();
                 tokio::spawn(async move {
-                    let Ok(mut connection) = h2::server::handshake(tcp).await else { return };
-                    while let Some(Ok((request, respond))) = connection.accept().await {
-                        let (parts, body) = request.into_parts();
-                        seen.lock().unwrap().push(Request::from_parts(parts.clone(), ()));
-                        tokio::spawn(answer(Request::from_parts(parts, body), respond));
+                    match tls {
+                        None => serve(tcp, &builder, take).await,
+                        Some(tls) => match tls.accept(tcp).await {
+                            Ok(tls) => serve(tls, &builder, take).await,
+                            Err(error) => panic!("{error}"),
+                        },
                     }
                 });
             }

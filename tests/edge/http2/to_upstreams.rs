@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use h2::Reason;
-use http::{Method, Response};
+use http::{Method, Request, Response};
+use pointsman::crypto;
+use tokio::sync::Semaphore;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::edge;
-use super::peer::{Client, Origin, read_all, send_all};
+use super::peer::{Client, How, Origin, read_all, send_all};
 use crate::harness::{Edge, until};
+use crate::tls::certificates::{Authority, Files};
 
 async fn before(origin: &Origin) -> Edge {
     let address = origin.address;
@@ -187,4 +191,71 @@ async fn what_an_upstream_may_have_done_is_not_asked_of_it_twice() {
     assert_eq!(client.post("/refuse", &[], b"x").await.status, 200);
     assert_eq!(asked(), 5);
     assert_eq!(refusals.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn who_takes_two_at_once_gets_two_on_each_connection() {
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = gate.clone();
+    let how = How { streams: Some(2), ..How::default() };
+    let origin = Origin::start(how, move |_, mut respond| {
+        let gate = opened.clone();
+        async move {
+            let _passed = gate.acquire().await;
+            let _ = respond.send_response(Response::new(()), true);
+        }
+    })
+    .await;
+    let edge = before(&origin).await;
+    let client = Client::connect(edge.address).await;
+    gate.add_permits(1);
+    // By then each thread's first connection knows how many it may carry.
+    for _ in 0..4 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    gate.forget_permits(1);
+    let all: Vec<_> = (0..12)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.get("/").await.status })
+        })
+        .collect();
+    until("all are asked, and none waits for another's end", async || {
+        origin.heads.lock().unwrap().len() == 4 + 12
+    })
+    .await;
+    gate.add_permits(12);
+    for one in all {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+}
+
+#[tokio::test]
+async fn over_tls_it_is_agreed_in_the_handshake() {
+    let (files, authority) = (Files::new(), Authority::new("ours"));
+    let shown = authority.issue(&["shop.test"]);
+    let builder = ServerConfig::builder_with_provider(crypto::provider());
+    let builder = builder.with_protocol_versions(crypto::FROM_1_2).unwrap();
+    let mut config =
+        builder.with_no_client_auth().with_single_cert(shown.chain(), shown.der_key()).unwrap();
+    // What offers nothing of it gets no handshake.
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let how = How { tls: Some(Arc::new(config).into()), ..How::default() };
+    let origin = Origin::start(how, |_, mut respond| async move {
+        let _ = respond.send_response(Response::new(()), true);
+    })
+    .await;
+    let (address, ca) = (origin.address, files.authority("ours.pem", &authority));
+    let edge = edge(&format!(
+        "[services.shop.health]\nhttp = {{ path = \"/well\" }}\n[services.shop.pools.only]\nhttp2 = true\nupstreams = [\"{address}\"]\n\
+         tls = {{ ca = {ca}, server_name = \"shop.test\" }}\n"
+    ))
+    .await;
+    for _ in 0..3 {
+        assert_eq!(edge.get(&[]).await.status, 200);
+    }
+    let is_probed = |head: &Request<()>| head.uri().path() == "/well";
+    until("it is probed", async || origin.heads.lock().unwrap().iter().any(is_probed)).await;
+    let heads = origin.heads.lock().unwrap();
+    assert!(heads.iter().all(|head| head.uri().scheme_str() == Some("https")), "{heads:?}");
 }

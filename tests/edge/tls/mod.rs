@@ -1,6 +1,6 @@
 //! TLS as clients and upstreams meet it: certificates made for each test, real handshakes.
 
-mod certificates;
+pub mod certificates;
 mod clients;
 mod handshakes;
 mod reloads;

@@ -239,23 +239,20 @@ impl Socket {
         parts: [&[u8]; 3],
         is_end: bool,
     ) -> Poll<io::Result<usize>> {
-        if let Socket::Stream(stream) = self {
-            return stream.poll_write(cx, parts, is_end);
-        }
         let written = match parts {
             [only, [], []] | [[], only, []] | [[], [], only] => match self {
                 Socket::Tcp(tcp) => Pin::new(tcp).poll_write(cx, only),
                 Socket::Unix(unix) => Pin::new(unix).poll_write(cx, only),
                 Socket::Tls(tls) => Pin::new(tls).poll_write(cx, only),
-                Socket::Stream(stream) => stream.poll_write(cx, parts, is_end),
+                Socket::Stream(stream) => return stream.poll_write(cx, parts, is_end),
             },
             parts => {
-                let parts = parts.map(IoSlice::new);
+                let all = parts.map(IoSlice::new);
                 match self {
-                    Socket::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, &parts),
-                    Socket::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, &parts),
-                    Socket::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, &parts),
-                    Socket::Stream(_) => Poll::Ready(Ok(0)),
+                    Socket::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, &all),
+                    Socket::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, &all),
+                    Socket::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, &all),
+                    Socket::Stream(stream) => return stream.poll_write(cx, parts, is_end),
                 }
             }
         };

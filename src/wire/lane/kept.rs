@@ -65,7 +65,7 @@ impl Kept {
 
     /// Closes those that have waited too long, that the other end has closed, or whose upstream is
     /// gone.
-    pub(super) fn sweep(&self, now: Instant, known: &HashSet<&DialAddress>) {
+    pub(super) fn sweep(&self, now: Instant, is_known: impl Fn(&DialAddress) -> bool) {
         for shelf in &self.shelves {
             let Ok(mut shelf) = shelf.lock() else { continue };
             if shelf.count == 0 {
@@ -73,7 +73,7 @@ impl Kept {
             }
             let mut count = 0;
             shelf.sockets.retain(|to, waiting| {
-                let is_known = known.contains(to);
+                let is_known = is_known(to);
                 waiting.retain_mut(|one| is_known && one.is_good(now));
                 count += waiting.len();
                 !waiting.is_empty()
@@ -109,6 +109,7 @@ impl Waiting {
     }
 }
 
+/// Where all upstreams are dialled.
 pub(super) fn targets(snapshot: &Snapshot) -> HashSet<&DialAddress> {
     let pools = snapshot.services.iter().flat_map(|service| &service.pools);
     let members = pools.flat_map(|pool| pool.members.list());

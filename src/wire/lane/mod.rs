@@ -20,6 +20,7 @@ mod sending;
 mod target;
 pub(super) mod timer;
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,8 +108,9 @@ impl Lane {
         loop {
             tokio::time::sleep(SWEEP).await;
             let (now, snapshot) = (self.clock.now(), self.published.load());
-            let known = kept::targets(&snapshot);
-            self.kept.sweep(now, &known);
+            // While no connection is kept nobody asks.
+            let known = LazyCell::new(|| kept::targets(&snapshot));
+            self.kept.sweep(now, |to| known.contains(to));
             self.upstreams.sweep(now, |to| known.contains(to));
         }
     }

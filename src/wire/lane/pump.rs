@@ -54,7 +54,7 @@ pub(super) struct Pump {
     is_over: bool,
     passes_trailers: bool,
     /// What came behind the body on a stream.
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     /// Bytes that have moved, in or out.
     pub(super) moved: u64,
 }
@@ -176,7 +176,7 @@ impl Pump {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reading)),
                 Poll::Ready(Ok(0)) => match self.body.close() {
                     Ok(()) => {
-                        self.trailers = from.take_trailers();
+                        self.trailers = from.take_trailers().map(Box::new);
                         self.end(&mut hear);
                     }
                     Err(_) => return Poll::Ready(Err(Broken::Reading)),

@@ -102,7 +102,8 @@ pub(super) async fn on_duty<F: Future<Output = ()>>(
     while duty.wait_for(|ours| *ours).await.is_ok() {
         tokio::select! {
             () = work() => return,
-            _ = duty.wait_for(|ours| !*ours) => {}
+            // Where nobody is left to say otherwise, it stays ours.
+            Ok(_) = duty.wait_for(|ours| !*ours) => {}
         }
     }
     // Nobody is left to say whose it is: it stays another's.
@@ -112,4 +113,29 @@ pub(super) async fn on_duty<F: Future<Output = ()>>(
 /// Waits for the end of a thread that does something beside.
 pub(super) async fn ended(end: oneshot::Receiver<()>) {
     let _: Result<(), _> = end.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_duty_that_nobody_can_take_away_is_begun_once() {
+        let (says, duty) = watch::channel(true);
+        drop(says);
+        let begun = Cell::new(0);
+        let work = async || {
+            begun.set(begun.get() + 1);
+            assert_eq!(begun.get(), 1, "it is begun again");
+            for _ in 0..100 {
+                yield_now().await;
+            }
+        };
+        on_duty(duty, work).await;
+        assert_eq!(begun.get(), 1);
+    }
 }

@@ -23,6 +23,8 @@ impl Copied {
         match fs::copy(store, &copy) {
             Ok(_) => Copied(Some(copy)),
             Err(error) => {
+                // Half a copy is none to go back to.
+                let _ = fs::remove_file(&copy);
                 tracing::warn!(%error, "no copy of the store is kept for the time of the upgrade");
                 Copied(None)
             }
@@ -83,5 +85,15 @@ mod tests {
         assert_eq!(open_again(&path).unwrap().recall().unwrap().secret(), Some([8; 16]));
         Copied::of(&path).forget_or_keep(true);
         assert!(!beside(&path).exists());
+    }
+
+    #[test]
+    fn half_a_copy_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        // A file that opens and whose first byte cannot be read.
+        std::os::unix::fs::symlink("/proc/self/mem", &path).unwrap();
+        let copied = Copied::of(&path);
+        assert!(copied.0.is_none() && !beside(&path).exists());
     }
 }

@@ -140,7 +140,7 @@ impl<L: Listening> Controller<L> {
                     None => return Some("the thread that stores"),
                 },
                 noted = self.page.written() => self.orders.on_noted(&noted),
-                read = read(&mut self.reading), if self.reading.is_some() => self.on_read(read),
+                read = read(&mut self.reading), if self.may_reload() => self.on_read(read),
                 _ = tick.tick() => self.tick(),
                 _ = sleep(LOOK), if waits || looks => {}
                 () = sleep(patience.unwrap_or_default()), if patience.is_some() => {

@@ -59,6 +59,11 @@ pub(super) enum Turn {
 }
 
 impl<L: Listening> Controller<L> {
+    /// Whether listeners may come and go.
+    pub(super) fn may_reload(&self) -> bool {
+        matches!(self.turn, Turn::Ours)
+    }
+
     /// Whether anything may be decided.
     pub(super) fn decides(&self) -> bool {
         matches!(self.turn, Turn::Ours | Turn::Passing)
@@ -66,6 +71,10 @@ impl<L: Listening> Controller<L> {
 
     pub(super) async fn on_handing(&mut self, handing: Handing) {
         match handing {
+            // Its listeners are bound, and the config may be in force at any moment.
+            Handing::PassOn { reply } if self.reloading.is_some() => {
+                let _ = reply.send(Err(std::io::Error::other("a reload is under way")));
+            }
             Handing::PassOn { reply } => {
                 self.turn = Turn::Passing;
                 // Who asked and is gone will say so.

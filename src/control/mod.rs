@@ -28,6 +28,8 @@ use crate::snapshot::Resolved;
 use crate::state::Change as StateChange;
 use handing::Handing;
 
+#[cfg(test)]
+pub(crate) use commits::Batch;
 pub use commits::Commits;
 pub use controller::{Controller, Wiring};
 pub use handing::Store as GivenUp;

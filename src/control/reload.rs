@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::handing::Turn;
 use super::{BindError, Cause, Controller, Listening};
 use crate::config::{Change, Config, Removals};
 use crate::event::{Event, Kind, Subject};
@@ -116,7 +115,7 @@ pub(super) async fn read(reading: &mut Option<Reading>) -> Result<Read, ReloadEr
 impl<L: Listening> Controller<L> {
     /// Begins the next reload, if none is under way.
     pub(super) fn reload_next(&mut self) {
-        while matches!(self.turn, Turn::Ours)
+        while self.may_reload()
             && self.reading.is_none()
             && self.reloading.is_none()
             && let Some((by, cause, reply)) = self.reloads.pop_front()

@@ -165,3 +165,52 @@ async fn a_reload_that_cannot_be_stored_changes_nothing_and_one_that_can_does() 
     assert_eq!((after.0.len(), after.1.len(), after.2), (2, 2, 1));
     assert!(after.0[0].contains("green"), "{after:?}");
 }
+
+#[tokio::test]
+async fn listeners_are_not_passed_on_while_a_reload_is_stored() {
+    let (begins, begun) = std::sync::mpsc::channel();
+    let (lets, may) = std::sync::mpsc::channel::<()>();
+    let commit = move |batch: &crate::control::Batch| {
+        if !batch.changes.is_empty() {
+            let _ = begins.send(());
+            // Who lets nobody go any more lets all go.
+            let _ = may.recv();
+        }
+        Ok(())
+    };
+    let (server, folder) = with_file(TWO, Some(Commits::calling(commit).unwrap())).await;
+    let control = server.control().clone();
+    std::fs::write(folder.path().join("p.toml"), TWO.replace("pools.blue]", "pools.green]"))
+        .unwrap();
+    let reload = tokio::spawn({
+        let control = control.clone();
+        async move { control.reload(by_file(), Cause::Asked { forgets: false }).await }
+    });
+    tokio::task::spawn_blocking(move || begun.recv()).await.unwrap().unwrap();
+    let refused = control.pass_on().await.unwrap_err().to_string();
+    assert_eq!(refused, "a reload is under way");
+    drop(lets);
+    reload.await.unwrap().unwrap();
+    assert_eq!(control.pass_on().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_read_when_listeners_are_passed_on_waits() {
+    let (server, folder) = with_file(TWO, None).await;
+    let control = server.control();
+    let text = format!("[[listeners]]\naddress = \"127.0.0.2:0\"\n{TWO}");
+    std::fs::write(folder.path().join("p.toml"), text).unwrap();
+    let mut reload = std::pin::pin!(control.reload(by_file(), Cause::Asked { forgets: false }));
+    let passed = tokio::select! {
+        biased;
+        _ = &mut reload => panic!("the file is read before anybody could"),
+        passed = control.pass_on() => passed.unwrap(),
+    };
+    assert_eq!(passed.len(), 1);
+    // Long enough to read it, mostly; if not, this finds nothing.
+    assert!(timeout(Duration::from_millis(100), &mut reload).await.is_err());
+    assert_eq!(server.process().listeners().len(), 1);
+    control.take_back(None).await;
+    reload.await.unwrap();
+    assert_eq!(server.process().listeners().len(), 2);
+}

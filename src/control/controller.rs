@@ -163,6 +163,10 @@ impl<L: Listening> Controller<L> {
             self.page.say(self.orders.unstored(), false);
             self.reload_next();
         };
+        if matches!(self.turn, Turn::Nobodys(..)) {
+            // Another process may serve there by now: what is refused for us is refused for it.
+            self.wiring.listeners.hand_on();
+        }
         self.wiring.listeners.stop().await;
         // Whoever orders something from now on is told that the process stops.
         drop(commands);

@@ -423,6 +423,30 @@ async fn unix_sockets_go_over_with_their_files_and_a_signal_is_as_good_as_an_ord
     until("the file has gone with the last process", async || !path.exists()).await;
 }
 
+#[tokio::test]
+async fn an_old_process_that_is_stopped_after_the_word_to_serve_leaves_the_sockets_to_the_new_one()
+{
+    let origin = Origin::named("fine").await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("web.sock");
+    let admin = free();
+    let text = format!(
+        "[[listeners]]\naddress = \"unix:{}\"\n[admin]\naddress = \"{admin}\"\n{}",
+        path.display(),
+        shop(&[("only", &origin)], "")
+    );
+    let mut installed = Installed::start(&text, admin).await;
+    assert!(path.exists());
+    installed.install(
+        "echo prepared >&3; read yours <&3; echo ready $$ >&3; read serve <&3\n\
+         kill -TERM $PPID; sleep 100",
+    );
+    let mut order = Client::connect(admin).await;
+    order.send("POST /v1/upgrade HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").await;
+    assert!(installed.first.wait().await.unwrap().success());
+    assert!(path.exists(), "the new process serves there");
+}
+
 /// The process that runs a program of this folder.
 fn only_child(folder: &std::path::Path) -> u32 {
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {

@@ -214,10 +214,11 @@ impl Upgrade {
             return Err(ended(child, READY).await);
         }
         let id = expect(way, READY, TO_BE_READY, child).await?.parse().unwrap_or_default();
+        child.let_go().await;
+        // At the last moment: once it is told to serve, it does.
         if self.is_stopping.load(Ordering::Relaxed) {
             return Err(NotUpgraded::Stopping);
         }
-        child.let_go().await;
         supervisor::main_is(id);
         if way.says.say(SERVE, "").await.is_err() {
             return Err(ended(child, SERVING).await);

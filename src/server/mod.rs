@@ -311,7 +311,7 @@ impl Server {
             start_beside("copies", send_copies(copies, published.clone(), clock))?;
         let (in_force_sender, in_force) = watch::channel(in_force);
         let (state_sender, state) = watch::channel(Arc::new(orders.state().clone()));
-        let history = orders.history().clone();
+        let (begun, history) = (state.borrow().clone(), orders.history().clone());
         let is_stopping = Arc::new(AtomicBool::new(false));
         let notifier = Arc::new(Notifier::new(clock, process.clone()));
         let host = host_name();
@@ -403,7 +403,7 @@ impl Server {
         if let Some(predecessor) = predecessor.take() {
             let version = env!("CARGO_PKG_VERSION");
             events.say(Event::by_itself(Kind::Upgraded { version }, Subject::default()));
-            let told = predecessor.keep_told(published.clone(), state.clone());
+            let told = predecessor.keep_told(published.clone(), begun, state.clone());
             parts.start_as("the word with the process before", told);
         }
         let (counts, tally) = (process.clone(), admin_tally);

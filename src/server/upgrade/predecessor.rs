@@ -60,23 +60,28 @@ impl Predecessor {
         let _ = self.0.says.say(REFUSED, why).await;
     }
 
-    /// Tells what is decided from now on, and takes in what the one before has still served; for ever.
+    /// Tells what was decided since this state, with which it began, and takes in what the one before has still served; for ever.
     pub async fn keep_told(
         self,
         published: Arc<Published>,
+        begun: Arc<State>,
         mut states: watch::Receiver<Arc<State>>,
     ) {
         let Way { mut hears, mut says } = self.0;
         let tell = async {
-            let mut before = states.borrow_and_update().clone();
-            while states.changed().await.is_ok() {
+            let mut before = begun;
+            loop {
                 let state = states.borrow_and_update().clone();
-                let what = told(&state, state.services_unlike(&before));
+                if !state.is_same_as(&before) {
+                    match told(&state, state.services_unlike(&before)) {
+                        Ok(what) if says.say(STANDS, &what).await.is_err() => return,
+                        Ok(_) => {}
+                        Err(error) => tracing::error!(%error, "the process before is told nothing"),
+                    }
+                }
                 before = state;
-                match what {
-                    Ok(what) if says.say(STANDS, &what).await.is_err() => return,
-                    Ok(_) => {}
-                    Err(error) => tracing::error!(%error, "the process before is told nothing"),
+                if states.changed().await.is_err() {
+                    return;
                 }
             }
         };
@@ -95,5 +100,51 @@ impl Predecessor {
             () = hear => {}
         }
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::WallTime;
+    use crate::config::Config;
+    use crate::snapshot::{Blueprint, RunTime, Snapshot};
+    use crate::split::Secret;
+    use crate::state::{Change, Override, What};
+    use crate::store::heard;
+
+    fn published() -> Arc<Published> {
+        let text = "[[listeners]]\naddress = \":0\"\n[services.s.pools.a]\nupstreams = [\"a:1\"]\n";
+        let blueprint = Blueprint {
+            config: Arc::new(Config::parse(text).unwrap().0),
+            run_time: &RunTime::default(),
+            secret: Secret([1; 16]),
+            now: crate::server::clock::system().now(),
+        };
+        Arc::new(Published::of(Arc::new(Snapshot::build(&blueprint, None))))
+    }
+
+    #[tokio::test]
+    async fn what_was_decided_before_the_telling_begins_is_told_too() {
+        let (ours, theirs) = StdUnixStream::pair().unwrap();
+        let predecessor = Predecessor::over(ours).unwrap();
+        let mut before = Way::over(theirs).unwrap();
+        let begun = Arc::new(State::default());
+        let freeze = Change::Order(Override {
+            what: What::Freeze { service: "s".into() },
+            author: "ada".into(),
+            reason: None,
+            at: WallTime::from_millis(5),
+            until: None,
+        });
+        let mut state = State::default();
+        state.apply(&freeze);
+        let (_decides, states) = watch::channel(Arc::new(state));
+        let hears = tokio::select! {
+            () = predecessor.keep_told(published(), begun.clone(), states) => None,
+            heard = before.hears.hear() => heard,
+        };
+        let (word, what) = hears.unwrap();
+        assert_eq!((word.as_str(), heard(&what, &begun)), (STANDS, vec![freeze]));
     }
 }

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tokio::task::spawn_blocking;
+
 use crate::store::{Store, StoreError};
 
 /// A copy beside the store.
@@ -16,7 +18,13 @@ fn beside(store: &Path) -> PathBuf {
 impl Copied {
     /// Of a store that nobody has open. A disk that has no room for it keeps none, and an upgrade that fails
     /// after it has changed the format is one that needs `pointsman store import`.
-    pub fn of(store: &Path) -> Copied {
+    pub async fn of(store: &Path) -> Copied {
+        let store = store.to_path_buf();
+        // Beside the runtime: a disk may take its time. A panic has been reported by itself.
+        spawn_blocking(move || Copied::now(&store)).await.unwrap_or(Copied(None))
+    }
+
+    fn now(store: &Path) -> Copied {
         let copy = beside(store);
         // What an earlier one left, and no link that anybody else might have put there: `copy` would follow.
         let _ = fs::remove_file(&copy);
@@ -41,7 +49,14 @@ impl Copied {
 }
 
 /// Opens the store again; as it was, if the process that has had it made it another that cannot be read.
-pub(super) fn open_again(store: &Path) -> Result<Store, StoreError> {
+pub(super) async fn open_again(store: &Path) -> Result<Store, String> {
+    let store = store.to_path_buf();
+    // Beside the runtime, as above.
+    let opened = spawn_blocking(move || open_now(&store).map_err(|error| error.to_string())).await;
+    opened.unwrap_or_else(|panic| Err(panic.to_string()))
+}
+
+fn open_now(store: &Path) -> Result<Store, StoreError> {
     let copy = beside(store);
     let opened = match Store::open(store) {
         Err(error) if error.is_unreadable() && copy.exists() => {
@@ -71,19 +86,19 @@ mod tests {
         let store = Store::open(&path).unwrap();
         store.commit(&[Change::Secret(secret)], &[]).unwrap();
         drop(store);
-        let _copy = Copied::of(&path);
+        let _copy = Copied::now(&path);
         // As a version that writes another format leaves it.
         Store::open(&path).unwrap().set_format(1_000).unwrap();
         assert!(Store::open(&path).unwrap_err().is_unreadable());
-        let store = open_again(&path).unwrap();
+        let store = open_now(&path).unwrap();
         assert_eq!(store.recall().unwrap().secret(), Some(secret));
         assert!(!beside(&path).exists());
         // One that can be read is as it is.
         drop(store);
-        Copied::of(&path).forget_or_keep(false);
+        Copied::now(&path).forget_or_keep(false);
         Store::open(&path).unwrap().commit(&[Change::Secret([8; 16])], &[]).unwrap();
-        assert_eq!(open_again(&path).unwrap().recall().unwrap().secret(), Some([8; 16]));
-        Copied::of(&path).forget_or_keep(true);
+        assert_eq!(open_now(&path).unwrap().recall().unwrap().secret(), Some([8; 16]));
+        Copied::now(&path).forget_or_keep(true);
         assert!(!beside(&path).exists());
     }
 
@@ -93,7 +108,7 @@ mod tests {
         let path = folder.path().join("store.redb");
         // A file that opens and whose first byte cannot be read.
         std::os::unix::fs::symlink("/proc/self/mem", &path).unwrap();
-        let copied = Copied::of(&path);
+        let copied = Copied::now(&path);
         assert!(copied.0.is_none() && !beside(&path).exists());
     }
 }

@@ -126,7 +126,7 @@ impl Upgrade {
         let _ = self.duty.send(false);
         let handed = match self.control.give_up().await {
             GivenUp::Free => {
-                let copy = Copied::of(&self.store);
+                let copy = Copied::of(&self.store).await;
                 let handed = self.hand_over(&mut way, &mut child).await;
                 copy.forget_or_keep(handed.is_ok());
                 handed
@@ -232,8 +232,7 @@ impl Upgrade {
     async fn take_back(&self) {
         let mut is_told = false;
         let commits = loop {
-            let opened = open_again(&self.store).map_err(|error| error.to_string());
-            let started = opened.and_then(|store| {
+            let started = open_again(&self.store).await.and_then(|store| {
                 Commits::start(Arc::new(store)).map_err(|error| error.to_string())
             });
             match started {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-/// Wishes that wait at once: one is carried out, others are told so.
+/// Wishes that wait at once. Who comes while one is carried out is told so.
 const QUEUE: usize = 1;
 
 /// Why the process goes on as before.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum NotUpgraded {
     /// There is no file, and so no store: nothing would be remembered.
     #[error("a process that was started without a file remembers nothing, and cannot hand it over")]

@@ -1,6 +1,7 @@
 //! The end of a process whose place another one has taken: its connections in, their ends out. Nobody new comes
 //! and nobody is cut off: who is silent has all the time there is to say something once more.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,7 +27,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Has another process take over when somebody wishes it, and goes on as before when that fails; for ever.
 pub(super) async fn upgrade_on_wish(
-    upgrade: Option<Upgrade>,
+    upgrade: Result<Upgrade, NotUpgraded>,
     mut wishes: mpsc::Receiver<Wish>,
     (leaves, succeeded): (Arc<watch::Sender<bool>>, oneshot::Sender<Successor>),
     events: Arc<Events>,
@@ -38,8 +39,8 @@ pub(super) async fn upgrade_on_wish(
             continue;
         }
         let performed = match &upgrade {
-            Some(upgrade) => upgrade.perform().await,
-            None => Err(NotUpgraded::NoFile),
+            Ok(upgrade) => alone(upgrade.perform(), &mut wishes).await,
+            Err(why) => Err(why.clone()),
         };
         // Who has asked and waits no longer has lost nothing but the answer.
         match performed {
@@ -60,6 +61,19 @@ pub(super) async fn upgrade_on_wish(
         }
     }
     std::future::pending().await
+}
+
+/// Does this; whoever wishes for an upgrade meanwhile is told that one is under way.
+async fn alone<T>(perform: impl Future<Output = T>, wishes: &mut mpsc::Receiver<Wish>) -> T {
+    let mut perform = pin!(perform);
+    loop {
+        tokio::select! {
+            performed = &mut perform => return performed,
+            Some(Wish { reply }) = wishes.recv() => {
+                let _ = reply.send(Err(NotUpgraded::UnderWay));
+            }
+        }
+    }
 }
 
 impl Server {
@@ -144,5 +158,20 @@ impl AdminDoor {
     async fn answered(&self) {
         let most = u32::try_from(self.most).unwrap_or(u32::MAX);
         let _ = timeout(LAST_ANSWERS, self.places.acquire_many(most)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::upgrades;
+
+    #[tokio::test]
+    async fn who_wishes_for_an_upgrade_while_one_is_under_way_is_told_so_at_once() {
+        let (upgrades, mut wishes) = upgrades();
+        for _ in 0..3 {
+            let said = alone(upgrades.upgrade(), &mut wishes).await;
+            assert!(matches!(said, Err(NotUpgraded::UnderWay)), "{said:?}");
+        }
     }
 }

@@ -35,8 +35,8 @@ use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{AdminPlace, Config, ListenAddress};
 use crate::control::{
-    self, BindError, Cause, Commits, Control, Controller, Listening, PageWriter, ReloadError,
-    Upgrades, Wiring,
+    self, BindError, Cause, Commits, Control, Controller, Listening, NotUpgraded, PageWriter,
+    ReloadError, Upgrades, Wiring,
 };
 use crate::event::{Event, Kind, Subject};
 use crate::events::{Events, tell_states};
@@ -181,7 +181,8 @@ impl Server {
         predecessor: &mut Option<Predecessor>,
     ) -> Result<Server, StartError> {
         // Before anybody can take us for ready and put another program in its place.
-        let binary = Binary::of_process().ok();
+        let binary = Binary::of_process();
+        let binary = binary.map_err(|error| NotUpgraded::NotStarted(error.to_string()));
         let clock = clock::system();
         let files = Arc::new(Files::of(options.source, clock));
         if let Some(instead) = &options.admin {
@@ -385,7 +386,8 @@ impl Server {
             left,
         );
         parts.start_as("the admin API", port);
-        let upgrade = folder.zip(binary).map(|(folder, binary)| Upgrade {
+        let own = folder.ok_or(NotUpgraded::NoFile).and_then(|folder| Ok((folder, binary?)));
+        let upgrade = own.map(|(folder, binary)| Upgrade {
             binary,
             control: control.clone(),
             admin: Arc::downgrade(&admin_bound),

@@ -16,17 +16,22 @@ const TO_GO: Duration = Duration::from_secs(1);
 pub(super) struct Launched {
     child: Child,
     group: Option<Pid>,
+    /// Whoever stood between has gone: how it ended is not how the new process does.
+    is_alone: bool,
 }
 
 impl Launched {
     /// It leads a group of its own.
     pub fn new(child: Child) -> Launched {
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        Launched { child, group }
+        Launched { child, group, is_alone: false }
     }
 
-    /// How it has ended, if it has, or does in a moment.
+    /// How it has ended, if it has, or does in a moment, and it can be known.
     pub async fn ended(&mut self) -> Option<ExitStatus> {
+        if self.is_alone {
+            return None;
+        }
         timeout(TO_GO, self.child.wait()).await.ok().and_then(Result::ok)
     }
 
@@ -34,7 +39,9 @@ impl Launched {
     /// does, nothing changes.
     pub async fn let_go(&mut self) {
         drop(self.child.stdin.take());
-        let _ = timeout(TO_GO, self.child.wait()).await;
+        let went = timeout(TO_GO, self.child.wait()).await;
+        // With another code it is the new process's that is passed on.
+        self.is_alone = matches!(went, Ok(Ok(status)) if status.success());
     }
 
     /// It may stay.
@@ -59,5 +66,26 @@ impl Launched {
 impl Drop for Launched {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use tokio::process::Command;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn how_somebody_between_ends_is_not_how_the_new_process_does() {
+        for (script, code) in [("read nothing; exit 0", None), ("exit 6", Some(6))] {
+            let mut command = Command::new("sh");
+            let command = command.args(["-c", script]).stdin(Stdio::piped()).process_group(0);
+            let mut launched = Launched::new(command.spawn().unwrap());
+            launched.let_go().await;
+            let ended = launched.ended().await;
+            assert_eq!(ended.and_then(|status| status.code()), code, "{script}");
+        }
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
+use super::Server;
 use super::upgrade::{Successor, Upgrade};
-use super::{DRAIN_LOOK, Server};
 use crate::control::{NotUpgraded, Wish};
 use crate::event::{Event, Kind, Subject};
 use crate::events::Events;
@@ -24,6 +24,16 @@ const PEACE: Duration = Duration::from_secs(1);
 
 /// How long those who ask the admin API may still take for their answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether connections are still open.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Waits until none of these are left.
+pub(super) async fn none_is_left(count: impl Fn() -> usize) {
+    while count() > 0 {
+        sleep(LOOK).await;
+    }
+}
 
 /// Has another process take over when somebody wishes it, and goes on as before when that fails; for ever.
 pub(super) async fn upgrade_on_wish(
@@ -114,19 +124,11 @@ impl Server {
     }
 
     async fn drained(&self, drain: Duration) {
-        let all = async {
-            while self.open.load(Ordering::Relaxed) > 0 {
-                sleep(DRAIN_LOOK).await;
-            }
-        };
+        let all = none_is_left(|| self.open.load(Ordering::Relaxed));
         if timeout(drain + PEACE, all).await.is_ok() {
             return;
         }
-        let tunnels = async {
-            while self.clients.tunnels() > 0 {
-                sleep(DRAIN_LOOK).await;
-            }
-        };
+        let tunnels = none_is_left(|| self.clients.tunnels());
         // The count of those who are left says whether this ended in time.
         let _ = timeout(TUNNELS.saturating_sub(drain) + PEACE, tunnels).await;
     }

@@ -62,7 +62,7 @@ use certificates::watch_certificates;
 use descriptors::Shares;
 use inherit::Inherited;
 pub use leaving::Over;
-use leaving::{AdminDoor, upgrade_on_wish};
+use leaving::{AdminDoor, none_is_left, upgrade_on_wish};
 use listen::Listeners;
 use memory::watch_memory;
 use parts::{Parts, Workers, ended, on_duty, start_beside};
@@ -79,9 +79,6 @@ pub const STORE: &str = "store.redb";
 
 /// Connections to upstreams that are worth keeping, for each thread that moves requests.
 const KEPT: usize = 512;
-
-/// How often a stop looks whether requests are still in flight.
-const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// What a process can be started with beside its config.
 #[derive(Clone, Debug)]
@@ -498,14 +495,6 @@ impl Server {
         &self.process
     }
 
-    /// Waits until a part has ended that must not, and answers with its name. From then on the
-    /// process is not ready: it is to stop and to be started again.
-    pub async fn part_ended(&mut self) -> &'static str {
-        let part = self.parts.ended().await;
-        self.note_ended(part);
-        part
-    }
-
     fn note_ended(&self, part: &'static str) {
         self.is_stopping.store(true, Ordering::Relaxed);
         let kind = Kind::PartEnded { part: part.into() };
@@ -522,11 +511,7 @@ impl Server {
         let (idle, tunnels) = (settings.drain_idle, settings.drain_tunnels);
         self.clients.wind_down(Bounds { idle, tunnels });
         self.control.stop().await;
-        let drained = async {
-            while self.open.load(Ordering::Relaxed) > 0 {
-                sleep(DRAIN_LOOK).await;
-            }
-        };
+        let drained = none_is_left(|| self.open.load(Ordering::Relaxed));
         // The count below says whether this ended in time.
         let _ = tokio::join!(timeout(settings.drain, drained), self.notifier.stop());
         self.open.load(Ordering::Relaxed)

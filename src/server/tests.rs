@@ -33,7 +33,7 @@ async fn a_store_that_panics_ends_the_process_and_no_order_waits_for_it() {
     panics.store(true, Ordering::SeqCst);
     let refused = server.control().order(maintenance(), by()).await;
     assert_eq!(refused, Err(Refused::Stopping));
-    assert_eq!(server.part_ended().await, "the thread that stores");
+    assert_eq!(server.over().await, Over::Part("the thread that stores"));
     assert!(server.is_stopping.load(Ordering::Relaxed), "it is not ready any more");
     let said = server.events.after(0);
     let last = &said.last().unwrap().event;
@@ -45,7 +45,7 @@ async fn a_store_that_panics_ends_the_process_and_no_order_waits_for_it() {
 async fn a_part_that_panics_is_told_by_its_name() {
     let mut server = started(None).await;
     server.parts.start_as("the newest part", async { panic!("a fault, as wanted") });
-    assert_eq!(server.part_ended().await, "the newest part");
+    assert_eq!(server.over().await, Over::Part("the newest part"));
     assert!(server.is_stopping.load(Ordering::Relaxed));
 }
 

@@ -57,9 +57,6 @@ pub use launch::stand_between;
 use launched::Launched;
 pub(super) use predecessor::Predecessor;
 
-/// Of what is said. Fields that the other does not know are passed over, so this changes only with the words.
-const VERSION: u32 = 1;
-
 /// How long the new process may take to be prepared: a check of the config, and a second for names.
 const TO_PREPARE: Duration = Duration::from_secs(15);
 
@@ -72,11 +69,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How often it is told what was still served.
 const COUNTS: Duration = Duration::from_secs(1);
 
-/// What goes over with the store.
+/// What goes over with the store. Fields that the other does not know are passed over.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Yours {
-    version: u32,
     /// How all stands that no store keeps.
     pub carried: Carried,
     /// What was counted, but for what the store has.
@@ -203,7 +199,6 @@ impl Upgrade {
         let snapshot = self.published.load();
         let counted = snapshot.counted();
         let yours = Yours {
-            version: VERSION,
             carried: snapshot.carry(snapshot.moment(self.clock.now())),
             counted: counted.clone().without_objectives(),
         };

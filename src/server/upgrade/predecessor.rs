@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::Yours;
 use super::words::{COUNTED, PREPARED, READY, REFUSED, SERVE, SERVING, STANDS, Way, YOURS};
-use super::{VERSION, Yours};
 use crate::snapshot::Published;
 use crate::state::State;
 use crate::store::told;
@@ -25,13 +25,8 @@ impl Predecessor {
     /// The config is checked and the sockets are there. Waits until the store is free; none if the one before
     /// has ended instead, which then is as if it had ended without us.
     pub async fn prepared(&mut self) -> Option<Yours> {
-        self.0.says.say(PREPARED, &VERSION.to_string()).await.ok()?;
-        let yours = loop {
-            match self.0.hears.hear().await? {
-                (word, yours) if word == YOURS => break yours,
-                _ => {}
-            }
-        };
+        self.0.says.say(PREPARED, "").await.ok()?;
+        let yours = self.wait_for(YOURS).await?;
         // Of another version it may be that nothing is understood: then all begins as after a start.
         Some(serde_json::from_str(&yours).unwrap_or_default())
     }
@@ -41,9 +36,16 @@ impl Predecessor {
         if self.0.says.say(READY, &std::process::id().to_string()).await.is_err() {
             return;
         }
-        while let Some((word, _)) = self.0.hears.hear().await {
-            if word == SERVE {
-                return;
+        // That it is gone is word enough.
+        let _ = self.wait_for(SERVE).await;
+    }
+
+    /// What belongs to this word, once it is said; none if the one before has ended instead.
+    async fn wait_for(&mut self, word: &str) -> Option<String> {
+        loop {
+            match self.0.hears.hear().await? {
+                (heard, rest) if heard == word => return Some(rest),
+                _ => {}
             }
         }
     }

@@ -1,6 +1,7 @@
-use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use super::*;
+use crate::control::{Cause, Commits, ReloadError};
 use crate::orders::{By, ModeOrder, Order, Refused};
 use crate::snapshot::Mode;
 

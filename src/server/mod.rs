@@ -6,6 +6,7 @@
 //! the background.
 
 mod admin_port;
+mod background;
 mod certificates;
 pub mod clock;
 pub mod descriptors;

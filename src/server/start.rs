@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
+use super::background::{keep_history, reload_on_change, resolve};
 use super::certificates::watch_certificates;
 use super::descriptors::Shares;
 use super::inherit::Inherited;
@@ -22,22 +23,19 @@ use super::tickets::{Keeper, speaks_tls};
 use super::upgrade::{Binary, Predecessor, Upgrade};
 use super::{Options, STORE, Server, admin_port, clock, descriptors, state_dir, supervisor};
 use crate::admin::{self, Admin};
-use crate::clock::Clock;
 use crate::config::{AdminPlace, Config, ListenAddress};
 use crate::control::{
-    self, BindError, Cause, Commits, Control, Controller, Listening, NotUpgraded, PageWriter,
-    ReloadError, Wiring,
+    self, BindError, Commits, Controller, Listening, NotUpgraded, PageWriter, Wiring,
 };
 use crate::event::{Event, Kind, Subject};
 use crate::events::{Events, tell_states};
-use crate::files::{FileError, Files, InForce, Loaded, Taken, watch as watch_files};
-use crate::history::{History, PERIOD};
+use crate::files::{FileError, Files, InForce, Loaded};
 use crate::notify::{Caller, Notifier};
 use crate::observe::{Lag, ListenerTally, Process, sample_lag};
-use crate::orders::{By, Now, Orders};
+use crate::orders::{Now, Orders};
 use crate::probe;
 use crate::record::{Refusals, Rings};
-use crate::resolve::{News, Resolver};
+use crate::resolve::Resolver;
 use crate::snapshot::Published;
 use crate::state::Unstored;
 use crate::store::{Page, Store, StoreError};
@@ -429,43 +427,4 @@ fn workers(config: &Config) -> usize {
     let cores = || std::thread::available_parallelism();
     let workers = config.server.workers.or_else(|| cores().ok());
     workers.map_or(1, NonZeroUsize::get)
-}
-
-async fn resolve(
-    resolver: Resolver,
-    in_force: watch::Receiver<Arc<InForce>>,
-    control: Control,
-    events: Arc<Events>,
-    process: Arc<Process>,
-) {
-    let tell = |resolved| {
-        let control = control.clone();
-        async move { control.resolved(resolved).await }
-    };
-    let heard = |news: Vec<News>, names| {
-        process.set_names(names);
-        news.into_iter().for_each(|News { name, kind }| events.say_of_name(&name, &kind));
-    };
-    resolver.run(in_force, tell, heard).await;
-}
-
-async fn reload_on_change(files: Arc<Files>, clock: Clock, control: Control) {
-    let reload = |is_last| {
-        let control = control.clone();
-        async move {
-            match control.reload(By::new("file", None), Cause::Saved { is_last }).await {
-                Err(ReloadError::Removes(_)) if !is_last => Taken::Waits,
-                // The writer has said all there is to say about a refusal.
-                _ => Taken::Done,
-            }
-        }
-    };
-    watch_files(files, clock, reload).await;
-}
-
-async fn keep_history(history: Arc<History>, published: Arc<Published>, clock: Clock) {
-    loop {
-        history.look(&published.load(), clock.now());
-        sleep(PERIOD).await;
-    }
 }

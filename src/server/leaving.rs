@@ -48,25 +48,28 @@ pub(super) async fn upgrade_on_wish(
             let _ = reply.send(Err(NotUpgraded::Stopping));
             continue;
         }
-        let performed = match &upgrade {
-            Ok(upgrade) => alone(upgrade.perform(), &mut wishes).await,
-            Err(why) => Err(why.clone()),
-        };
         // Who has asked and waits no longer has lost nothing but the answer.
-        match performed {
-            Ok(successor) => {
-                // Whoever hears of it and orders something is to reach the other process.
-                let _ = leaves.send(true);
-                leaves.closed().await;
-                let _ = reply.send(Ok(successor.id));
-                if let Some(succeeded) = succeeded.take() {
-                    let _ = succeeded.send(successor);
-                }
+        let mut reply = Some(reply);
+        let mut answer = |answer| reply.take().map(|reply| reply.send(answer));
+        let mut fails = |error: NotUpgraded| {
+            let kind = Kind::UpgradeRefused { why: error.to_string() };
+            events.say(Event::by_itself(kind, Subject::default()));
+            let _ = answer(Err(error));
+        };
+        let successor = match &upgrade {
+            Ok(upgrade) => alone(upgrade.perform(&mut fails), &mut wishes).await,
+            Err(why) => {
+                fails(why.clone());
+                None
             }
-            Err(error) => {
-                let kind = Kind::UpgradeRefused { why: error.to_string() };
-                events.say(Event::by_itself(kind, Subject::default()));
-                let _ = reply.send(Err(error));
+        };
+        if let Some(successor) = successor {
+            // Whoever hears of it and orders something is to reach the other process.
+            let _ = leaves.send(true);
+            leaves.closed().await;
+            let _ = answer(Ok(successor.id));
+            if let Some(succeeded) = succeeded.take() {
+                let _ = succeeded.send(successor);
             }
         }
     }

@@ -292,8 +292,18 @@ async fn a_disk_that_does_not_take_all_there_is_keeps_the_old_process() {
     let variables = [("LD_PRELOAD", library.as_path()), ("HANGS_WHILE", hangs.as_path())];
     let mut installed = Installed::with(&text, admin, &variables).await;
     std::fs::write(&hangs, "").unwrap();
-    let mut order = Client::connect(admin).await;
+    // The disk has taken all there was so far: it does not let go of the store.
+    let (status, said) = installed.upgrade().await;
+    assert!(status == 409 && said.to_string().contains("let go of the store"), "{said}");
     let weights = r#"{"weights": {"blue": 99, "green": 1}}"#;
+    let put = "/v1/services/shop/split";
+    let (status, said) = installed.ask("PUT", put, weights).await;
+    assert!(status == 503, "nothing is decided without a store: {said}");
+    std::fs::remove_file(&hangs).unwrap();
+    until("it has a store again", async || installed.ask("PUT", put, weights).await.0 == 200).await;
+    std::fs::write(&hangs, "").unwrap();
+    let mut order = Client::connect(admin).await;
+    let weights = r#"{"weights": {"blue": 98, "green": 2}}"#;
     let length = weights.len();
     order
         .send(format!(
@@ -310,7 +320,7 @@ async fn a_disk_that_does_not_take_all_there_is_keeps_the_old_process() {
     let (status, said) = installed.upgrade().await;
     assert_eq!(status, 200, "{said}");
     let revisions = installed.ask("GET", "/v1/services/shop/revisions", "").await.1;
-    assert!(revisions.to_string().contains("\"revision\":2"), "{revisions}");
+    assert!(revisions.to_string().contains("\"revision\":3"), "{revisions}");
     assert_eq!(client::get(listen, "shop.test", "/", &[]).await.body, "fine");
 }
 

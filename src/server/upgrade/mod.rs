@@ -29,6 +29,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -62,6 +63,9 @@ const TO_PREPARE: Duration = Duration::from_secs(15);
 
 /// How long it may take to be ready: nothing is decided meanwhile.
 const TO_BE_READY: Duration = Duration::from_secs(5);
+
+/// How long whoever has wished for an upgrade that failed waits until this process goes on as before.
+const TO_GO_ON: Duration = Duration::from_secs(2);
 
 /// Between two attempts to open the store again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -105,35 +109,46 @@ pub(super) struct Successor {
 }
 
 impl Upgrade {
-    /// Has another process take over. Once this answers with it, this one only has to leave.
-    pub async fn perform(&self) -> Result<Successor, NotUpgraded> {
-        let (mut child, mut way) = match self.start().await {
-            Ok(started) => started,
-            Err(error) => {
-                self.control.take_back(None).await;
-                return Err(error);
-            }
+    /// Has another process take over, and tells when it fails. Once this answers with that process, this one
+    /// only has to leave; with none, all is as before.
+    pub async fn perform(&self, tell: impl FnOnce(NotUpgraded)) -> Option<Successor> {
+        let (error, store) = match self.attempt().await {
+            Ok(successor) => return Some(successor),
+            Err(failed) => failed,
         };
+        if store == GivenUp::Kept {
+            self.control.take_back(None).await;
+            let _ = self.duty.send(true);
+            tell(error);
+            return None;
+        }
+        // Who orders something next is to be heard; but nobody waits for a disk.
+        let mut back = pin!(self.take_back());
+        let is_back = timeout(TO_GO_ON, &mut back).await.is_ok();
+        tell(error);
+        if !is_back {
+            back.await;
+        }
+        None
+    }
+
+    /// The successor, or why there is none and what has become of the store.
+    async fn attempt(&self) -> Result<Successor, (NotUpgraded, GivenUp)> {
+        let (mut child, mut way) = self.start().await.map_err(|error| (error, GivenUp::Kept))?;
         if let Err(error) = expect(&mut way, PREPARED, TO_PREPARE, &mut child).await {
             child.end().await;
-            self.control.take_back(None).await;
-            return Err(error);
+            return Err((error, GivenUp::Kept));
         }
         let _ = self.duty.send(false);
-        let handed = match self.control.give_up().await {
+        let store = self.control.give_up().await;
+        let handed = match store {
             GivenUp::Free => {
                 let copy = Copied::of(&self.store).await;
                 let handed = self.hand_over(&mut way, &mut child).await;
                 copy.forget_or_keep(handed.is_ok());
                 handed
             }
-            GivenUp::Hangs => Err(NotUpgraded::Disk),
-            GivenUp::Kept => {
-                child.end().await;
-                self.control.take_back(None).await;
-                let _ = self.duty.send(true);
-                return Err(NotUpgraded::Disk);
-            }
+            GivenUp::Hangs | GivenUp::Kept => Err(NotUpgraded::Disk),
         };
         match handed {
             Ok((id, counted)) => {
@@ -143,8 +158,7 @@ impl Upgrade {
             Err(error) => {
                 supervisor::main_is(std::process::id());
                 child.end().await;
-                self.take_back().await;
-                Err(error)
+                Err((error, store))
             }
         }
     }

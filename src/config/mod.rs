@@ -56,7 +56,7 @@ use crate::rollout::RolloutSettings;
 use crate::route::Route;
 use crate::slo::Slo;
 use crate::split::{BasisPoints, Split, Sticky};
-use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health, Labels};
+use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health, Labels, ProxyVersion};
 
 pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
@@ -330,6 +330,8 @@ pub struct Pool {
     pub labels: HashMap<Address, Labels>,
     /// Whether they are asked in HTTP/2.
     pub http2: bool,
+    /// The header that connections to them begin with, if they do.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// How they speak TLS; none if they do not.
     pub tls: Option<PoolTls>,
 }

@@ -12,7 +12,7 @@ use super::fallback::FALLBACK;
 use super::judge::JUDGE;
 use super::key::{
     Key, Kind, Table, Without, boolean, free, idle, mins, number, secs, table, text_option, texts,
-    time,
+    time, word_option,
 };
 use super::mirror::{MIRROR, mirror};
 use super::rate::{RATE_LIMIT, rate_limit};
@@ -31,7 +31,7 @@ use super::values::{checked_name, header_name, labels, path, percent};
 use super::{ListenAddress, OptIn, Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
 use crate::split::{BasisPoints, Split, SplitError};
-use crate::upstream::{Address, Labels};
+use crate::upstream::{Address, Labels, ProxyVersion};
 
 pub(super) static SERVICE: Table = Table::new(
     "",
@@ -96,8 +96,15 @@ static TIMEOUTS: Table = Table::new(
     ],
 );
 
-static POOL: Table =
-    Table::new("", &[Key::of("upstreams", Kind::Free("")), boolean("http2", false), POOL_KEY]);
+static POOL: Table = Table::new(
+    "",
+    &[
+        Key::of("upstreams", Kind::Free("")),
+        boolean("http2", false),
+        word_option("proxy_protocol", &["v1", "v2"], "\"v2\""),
+        POOL_KEY,
+    ],
+);
 
 static UPSTREAM: Table = Table::new(
     "",
@@ -118,6 +125,10 @@ upstreams = ["10.0.0.11:9000", { address = "shop.internal:9000", weight = 200 }]
 # TLS to upstreams, with the names that they have here. `true` trusts whom the system trusts; a table
 # may have `ca`, `server_name`, `certificate` with `key` to show them, `verify = false`.
 # tls = { ca = "upstreams.pem", server_name = "shop.internal" }
+
+# Each connection begins with a header of the PROXY protocol, "v1" or "v2", before TLS, and is one
+# client's: it is kept for that client's connection alone, and closed with it.
+# proxy_protocol = "v2"
 
 [services.shop.pools.green]
 upstreams = ["unix:/run/shop-green.sock", { address = "10.0.0.21:9000", labels = { zone = "a" } }]
@@ -231,17 +242,22 @@ fn pools(
             empty.push(name.value.to_string());
         }
         let http2 = section.boolean(problems, "http2");
+        let proxy_protocol = section.word(problems, "proxy_protocol", |word| match word {
+            "v1" => Some(ProxyVersion::V1),
+            "v2" => Some(ProxyVersion::V2),
+            _ => None,
+        });
         let tls = pool_tls(&mut section, problems);
         no_unix(&upstreams, tls.as_ref(), &section, problems);
         section.close(problems);
-        pools.push((checked, upstreams, labels, (http2, tls)));
+        pools.push((checked, upstreams, labels, (http2, proxy_protocol, tls)));
     }
     if pools.is_empty() {
         problems.0.push(Problem::error(span, "a service needs at least one pool"));
         return (None, empty);
     }
-    let whole = |(name, upstreams, labels, (http2, tls)): (Option<_>, _, _, _)| {
-        Some(Pool { name: name?, upstreams, labels, http2, tls })
+    let whole = |(name, upstreams, labels, (http2, proxy_protocol, tls)): (Option<_>, _, _, _)| {
+        Some(Pool { name: name?, upstreams, labels, http2, proxy_protocol, tls })
     };
     let mut pools: Option<Vec<_>> = pools.into_iter().map(whole).collect();
     pools.iter_mut().for_each(|pools| pools.sort_by(|a, b| a.name.cmp(&b.name)));

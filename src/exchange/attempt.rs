@@ -11,6 +11,7 @@ use crate::clock::Moment;
 use crate::config::Timeouts;
 use crate::http::admission::Upload;
 use crate::http::failure::Cause;
+use crate::http::forwarded::Peer;
 use crate::http::grpc::GrpcStatus;
 use crate::http::streaming::{Body, BodyKind};
 use crate::http::upgrade;
@@ -233,6 +234,14 @@ impl Exchange {
             connect,
             was_refused: false,
             was_broken: false,
+        }
+    }
+
+    /// Connections that say whom they are for are one client's.
+    pub(super) fn speak_for_client(&mut self, peer: &Peer) {
+        let Some(asking) = &mut self.asking else { return };
+        if let Some(target) = asking.target.speaking_for(self.noted.client, &peer.ends) {
+            asking.target = target;
         }
     }
 

@@ -137,6 +137,11 @@ impl<'e> Attempt<'e> {
         &self.0.asking().target
     }
 
+    /// Has it be dialled for this request's client, where a connection says whom it is for.
+    pub fn speak_for_client(&mut self, peer: &Peer) {
+        self.0.speak_for_client(peer);
+    }
+
     /// Whether it is asked in HTTP/2.
     pub fn is_http2(&self) -> bool {
         self.0.pool_asked().is_some_and(|pool| pool.http2)

@@ -4,7 +4,7 @@
 //! What a peer says of others is believed only if the peer is a configured proxy; from anyone
 //! else the fields are replaced, and the other fields that carry such a claim are removed.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -56,6 +56,15 @@ impl TrustedProxies {
     }
 }
 
+/// The two ends of a client's connection, so far as they are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The client's; none if it has no address, as at a Unix socket.
+    pub source: Option<SocketAddr>,
+    /// Ours.
+    pub destination: Option<SocketAddr>,
+}
+
 /// The other end of a client connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -69,6 +78,8 @@ pub struct Peer {
     pub scheme: HeaderValue,
     /// When its connection was accepted.
     pub since: Instant,
+    /// Its connection's two ends, as far as they are known.
+    pub ends: Arc<Ends>,
     /// What its TLS says of its requests, if that is anything.
     pub secured: Option<Arc<Secured>>,
     /// What its listener has set for them, if it has set anything.
@@ -76,6 +87,15 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The peer at one end of this connection, which was made then.
+    pub fn at(ends: Ends, scheme: &'static str, since: Instant) -> Peer {
+        let peer = match ends.source {
+            Some(source) => Peer::new(source.ip(), scheme, since),
+            None => Peer::without_address(scheme, since),
+        };
+        Peer { ends: Arc::new(ends), ..peer }
+    }
+
     /// The peer at this address, connected since then.
     pub fn new(address: IpAddr, scheme: &'static str, since: Instant) -> Peer {
         let address = address.to_canonical();
@@ -92,8 +112,8 @@ impl Peer {
     /// A peer that was gone before anybody could ask for its address.
     pub fn without_address(scheme: &'static str, since: Instant) -> Peer {
         let scheme = HeaderValue::from_static(scheme);
-        let (secured, entrance) = (None, None);
-        Peer { address: None, is_unix: false, field: None, scheme, since, secured, entrance }
+        let (ends, secured, entrance) = (Arc::default(), None, None);
+        Peer { address: None, is_unix: false, field: None, scheme, since, ends, secured, entrance }
     }
 
     /// What its browser is told of HTTPS.

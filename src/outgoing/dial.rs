@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::uri::Scheme;
 use nix::errno::Errno;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
@@ -121,9 +121,14 @@ impl Dialer {
             }
             DialAddress::Unix(path) => UnixStream::connect(&**path).await.map(|s| Box::new(s) as _),
             // Nothing is below twice.
-            DialAddress::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            DialAddress::Tls(_) | DialAddress::Proxied(_) => Err(io::ErrorKind::Unsupported.into()),
         };
-        connected.map_err(|error| DialError::connecting(&error))
+        let mut stream = connected.map_err(|error| DialError::connecting(&error))?;
+        if let DialAddress::Proxied(proxied) = target {
+            let said = stream.write_all(&proxied.header()).await;
+            said.map_err(|error| DialError::Broken(error.kind()))?;
+        }
+        Ok(stream)
     }
 
     /// A connection to who is probed, and the scheme of what is asked there: by the target's own settings if it

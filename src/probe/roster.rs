@@ -65,7 +65,9 @@ fn authority(upstream: &Upstream, target: &DialAddress, probe: &Probe) -> Author
     own.unwrap_or_else(|| {
         let configured = upstream.of.as_deref().unwrap_or(&upstream.name);
         let text = match target.below() {
-            DialAddress::Unix(_) | DialAddress::Tls(_) => "localhost".to_string(),
+            DialAddress::Unix(_) | DialAddress::Tls(_) | DialAddress::Proxied(_) => {
+                "localhost".to_string()
+            }
             DialAddress::Socket(socket) => match configured.strip_prefix("srv:") {
                 Some(record) => format!("{}:{}", domain_of(record), socket.port()),
                 None => configured.to_string(),

@@ -15,7 +15,10 @@ use crate::judge::{Ledger, Watched};
 use crate::mirror::MirrorState;
 use crate::route::RouteTable;
 use crate::split::{BasisPoints, ClientHash, Cut, Flags, Layout, Secret, Signer, Split};
-use crate::upstream::{Address, DialAddress, Labels, Proof, TlsTarget, TlsTerms, Trust, Upstream};
+use crate::upstream::{
+    Address, DialAddress, Labels, Proof, ProxiedTarget, ProxyVersion, TlsTarget, TlsTerms, Trust,
+    Upstream,
+};
 
 /// What names resolve to; a name without an entry has not resolved yet. The answers of a name are
 /// in a fixed order, so that the same answer compares equal however the name server shuffled it.
@@ -142,7 +145,8 @@ fn build_service(
         });
         let named = pool.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
         let by_tls = tls.as_ref().map(|terms| (terms, named, pool.http2));
-        let reach = Reach { resolved: &blueprint.run_time.resolved, admin, by_tls };
+        let resolved = &blueprint.run_time.resolved;
+        let reach = Reach { resolved, admin, by_tls, introduced: pool.proxy_protocol };
         let ordered = blueprint.run_time.labels.get(&key);
         // Here and not where a request is: whoever chooses looks no label up.
         let labels = |address: &Address| {
@@ -289,12 +293,20 @@ struct Reach<'a> {
     admin: &'a ListenAddress,
     /// How they speak TLS, under which name if not under their own, and whether HTTP/2 inside.
     by_tls: Option<(&'a Arc<TlsTerms>, Option<&'a str>, bool)>,
+    /// How connections say whom they are for, if they do.
+    introduced: Option<ProxyVersion>,
 }
 
 impl Reach<'_> {
-    /// Where to dial an upstream of this address. A socket of this machine is as safe without.
-    fn by_tls(&self, address: &Address, target: DialAddress) -> DialAddress {
-        let (Some((terms, name, http2)), DialAddress::Socket(socket)) = (self.by_tls, &target)
+    /// Where to dial an upstream of this address. A socket of this machine is as safe without TLS.
+    fn target(&self, address: &Address, place: DialAddress) -> DialAddress {
+        let target = match self.introduced {
+            Some(version) => {
+                DialAddress::Proxied(Arc::new(ProxiedTarget::new(place.clone(), version)))
+            }
+            None => place.clone(),
+        };
+        let (Some((terms, name, http2)), DialAddress::Socket(socket)) = (self.by_tls, &place)
         else {
             return target;
         };
@@ -342,7 +354,7 @@ fn expand(address: &Address, weight: u16, reach: Reach<'_>) -> Vec<Expanded> {
     if let Some(target) = address.target() {
         // What was ordered before the admin API was there leads nowhere; names never lead there.
         let target = Some(target).filter(|target| !reach.admin.takes(target));
-        let target = target.map(|target| reach.by_tls(address, target));
+        let target = target.map(|target| reach.target(address, target));
         return vec![(address.clone(), None, weight, target)];
     }
     let Some(answers) = reach.resolved.get(address).filter(|answers| !answers.is_empty()) else {
@@ -352,7 +364,7 @@ fn expand(address: &Address, weight: u16, reach: Reach<'_>) -> Vec<Expanded> {
     let one = |answer: &Resolution| {
         let weight = (u32::from(weight) * u32::from(answer.weight)).div_ceil(100);
         let weight = u16::try_from(weight).unwrap_or(u16::MAX);
-        let target = reach.by_tls(address, answer.target.clone());
+        let target = reach.target(address, answer.target.clone());
         (Address::of(&answer.target), Some(of.clone()), weight, Some(target))
     };
     answers.iter().map(one).collect()

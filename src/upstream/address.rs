@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::TlsTarget;
+use super::{ProxiedTarget, TlsTarget};
 
 /// An upstream's address as people write it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +37,9 @@ pub enum DialAddress {
     Socket(SocketAddr),
     /// A Unix domain socket.
     Unix(Arc<str>),
-    /// TLS to one of the others.
+    /// One of those, where connections begin with a header of the PROXY protocol.
+    Proxied(Arc<ProxiedTarget>),
+    /// TLS to one of the others: a header goes before it.
     Tls(Arc<TlsTarget>),
 }
 
@@ -46,6 +48,7 @@ impl DialAddress {
     pub fn below(&self) -> &DialAddress {
         match self {
             DialAddress::Tls(tls) => tls.below.below(),
+            DialAddress::Proxied(proxied) => proxied.below.below(),
             plain => plain,
         }
     }
@@ -146,6 +149,7 @@ impl Address {
             DialAddress::Socket(socket) => Address::Socket(*socket),
             DialAddress::Unix(path) => Address::Unix(PathBuf::from(&**path)),
             DialAddress::Tls(tls) => Address::of(&tls.below),
+            DialAddress::Proxied(proxied) => Address::of(&proxied.below),
         }
     }
 

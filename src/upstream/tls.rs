@@ -53,6 +53,13 @@ impl TlsTerms {
     }
 }
 
+impl TlsTarget {
+    /// The same at another place.
+    pub fn with_below(&self, below: DialAddress) -> TlsTarget {
+        TlsTarget { below, ..self.clone() }
+    }
+}
+
 impl fmt::Debug for TlsTerms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsTerms").finish_non_exhaustive()

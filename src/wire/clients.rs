@@ -3,7 +3,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,7 +26,7 @@ use crate::certificate::Certificates;
 use crate::clock::Clock;
 use crate::config::Listener;
 use crate::http::entrance::Entrance;
-use crate::http::forwarded::Peer;
+use crate::http::forwarded::{Ends, Peer};
 use crate::snapshot::Published;
 
 /// A connection that has come in.
@@ -174,7 +173,7 @@ impl Clients {
             (socket, _) => (socket, None),
         };
         let peer = match said {
-            Some(client) => Peer::new(client, socket.scheme(), since),
+            Some(ends) => Peer::at(ends, socket.scheme(), since),
             None => socket.peer(since),
         };
         let peer = Peer { secured, entrance: terms.entrance.clone(), ..peer };
@@ -183,7 +182,7 @@ impl Clients {
 
     /// Whom a proxy speaks for; none if for itself. Nothing for who is no proxy of ours, or says something
     /// else: it is closed.
-    async fn said_by_proxy(&self, socket: &mut Socket, since: Instant) -> Option<Option<IpAddr>> {
+    async fn said_by_proxy(&self, socket: &mut Socket, since: Instant) -> Option<Option<Ends>> {
         // How long it may take, if it is believed at all.
         let within = {
             let snapshot = self.published.load();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use socket2::SockRef;
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::h2::stream::Stream;
@@ -19,8 +19,8 @@ use super::tls::stream::{self, Tls};
 use crate::config::Speaks;
 use crate::http::codec::body::BodyReader;
 use crate::http::codec::framing::Framing;
-use crate::http::forwarded::Peer;
-use crate::upstream::DialAddress;
+use crate::http::forwarded::{Ends, Peer};
+use crate::upstream::{DialAddress, ProxiedTarget};
 
 /// A connected socket.
 #[derive(Debug)]
@@ -121,6 +121,26 @@ impl Socket {
                 // Rare and large, so that it is no part of what a plain one waits for.
                 Box::pin(dial::connect(target)).await.map(|tls| Socket::Tls(Box::new(tls)))
             }
+            DialAddress::Proxied(target) => Box::pin(Socket::introduced(target)).await,
+        }
+    }
+
+    /// A new connection that has said whom it is for.
+    async fn introduced(to: &ProxiedTarget) -> io::Result<Socket> {
+        match &to.below {
+            DialAddress::Socket(address) => {
+                let mut tcp = TcpStream::connect(address).await?;
+                tcp.set_nodelay(true)?;
+                tcp.write_all(&to.header()).await?;
+                Ok(Socket::Tcp(tcp))
+            }
+            DialAddress::Unix(path) => {
+                let mut unix = UnixStream::connect(&**path).await?;
+                unix.write_all(&to.header()).await?;
+                Ok(Socket::Unix(unix))
+            }
+            // It goes before TLS, and there is one.
+            DialAddress::Tls(_) | DialAddress::Proxied(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -149,10 +169,8 @@ impl Socket {
             Socket::Unix(_) => return Peer::unix("http", since),
             Socket::Stream(_) => return Peer::without_address("http", since),
         };
-        match tcp.peer_addr() {
-            Ok(address) => Peer::new(address.ip(), scheme, since),
-            Err(_) => Peer::without_address(scheme, since),
-        }
+        let ends = Ends { source: tcp.peer_addr().ok(), destination: tcp.local_addr().ok() };
+        Peer::at(ends, scheme, since)
     }
 
     /// `http` or `https`, as it is plain or not.

@@ -32,6 +32,7 @@ mod limits;
 mod mirror;
 mod rates;
 mod proxy_header;
+mod proxy_header_out;
 mod rehearse;
 mod roles;
 mod rollouts;

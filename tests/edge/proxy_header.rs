@@ -1,7 +1,14 @@
 //! Listeners whose connections begin with a header of the PROXY protocol.
 
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
 use crate::harness::edge::{HEAD, shop};
 use crate::harness::{Edge, Origin, until};
+use crate::tls::certificates::{Authority, Files};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
 
@@ -62,4 +69,42 @@ async fn nobody_else_is_believed_and_nothing_else_is_served() {
         .await;
     }
     assert_eq!(origin.asked(), 0);
+}
+
+#[tokio::test]
+async fn the_header_goes_before_tls() {
+    let origin = Origin::named("a").await;
+    let (files, ours) = (Files::new(), Authority::new("ours"));
+    let shown = files.issue("shop", &ours, &["shop.test"]);
+    let tls = format!(
+        "address = \"127.0.0.1:0\"\nproxy_protocol = true\n\
+         tls.certificates = [{{ {shown}, default = true }}]\n[admin]"
+    );
+    let head = HEAD
+        .replace("address = \"127.0.0.1:0\"\n[admin]", &tls)
+        .replace("[server]\n", "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n");
+    let edge = Edge::start_file(&format!("{head}{}", shop(&[("only", &origin)], "")), false).await;
+    let connector = TlsConnector::from(Arc::new(ours.clients()));
+    let shake = async |header: &[u8]| {
+        let mut tcp = TcpStream::connect(edge.address).await.unwrap();
+        tcp.write_all(header).await.unwrap();
+        connector.connect("shop.test".try_into().unwrap(), tcp).await
+    };
+    let mut tls = shake(b"PROXY TCP4 198.51.100.7 127.0.0.1 5 443\r\n").await.unwrap();
+    let get = GET.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+    tls.write_all(get.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tls.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let got = origin.only();
+    assert_eq!(got.fields("x-forwarded-for"), ["198.51.100.7"]);
+    assert_eq!(got.fields("x-forwarded-proto"), ["https"]);
+    assert!(shake(b"").await.is_err(), "nothing else begins a connection");
+    // Nor does it come behind the handshake, where it is no request.
+    let mut tls = shake(b"PROXY UNKNOWN\r\n").await.unwrap();
+    tls.write_all(b"PROXY TCP4 198.51.100.7 127.0.0.1 5 443\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    tls.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(origin.asked(), 1);
 }

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::*;
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 32] = [
+const TEXTS: [&str; 33] = [
     "1.3",
     "at-once",
     "7s",
@@ -44,6 +44,7 @@ const TEXTS: [&str; 32] = [
     "sum(up)",
     "pass",
     "share",
+    "v1",
 ];
 const LISTS: [&str; 4] = ["[\"10.1.0.0/16\"]", "[503]", "[\"other\"]", "[]"];
 

@@ -9,7 +9,7 @@ use super::{Changes, Live};
 use crate::config::{Pool, PoolTls, Service};
 use crate::rollout::Rollout;
 use crate::split::{BasisPoints, Split, Sticky, StickyKey};
-use crate::upstream::{Address, Labels};
+use crate::upstream::{Address, Labels, ProxyVersion};
 
 impl Changes {
     /// The split that is in force after a reload, and lines for what becomes of it and of a rollout.
@@ -90,6 +90,15 @@ impl Changes {
             }
             if known.http2 != pool.http2 {
                 self.add(&of, format!("http2 {} → {}", known.http2, pool.http2));
+            }
+            if known.proxy_protocol != pool.proxy_protocol {
+                let words = |version: Option<ProxyVersion>| match version {
+                    None => "off",
+                    Some(ProxyVersion::V1) => "v1",
+                    Some(ProxyVersion::V2) => "v2",
+                };
+                let (was, is) = (words(known.proxy_protocol), words(pool.proxy_protocol));
+                self.add(&of, format!("proxy_protocol {was} → {is}"));
             }
             if known.tls != pool.tls {
                 let words = |tls: &Option<PoolTls>| {

@@ -53,7 +53,9 @@ impl Kept {
     pub(super) fn keep(&self, to: &DialAddress, socket: Socket, now: Instant, within: Duration) {
         let Some(until) = now.checked_add(within) else { return };
         let Some(mut shelf) = self.shelf(place(self.shelves.len())) else { return };
-        if shelf.count < self.most {
+        // Those that one client alone can use leave room for those that anybody can.
+        let most = if to.is_for_a_client() { self.most / 2 } else { self.most };
+        if shelf.count < most {
             shelf.count += 1;
             let waiting = Waiting { socket, until };
             match shelf.sockets.get_mut(to) {

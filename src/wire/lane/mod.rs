@@ -33,6 +33,7 @@ use crate::http::codec::Malformed;
 use crate::http::failure::{BadRequest, Cause};
 use crate::record::Reader;
 use crate::snapshot::Published;
+use crate::upstream::DialAddress;
 use client::NoHead;
 use kept::Kept;
 
@@ -110,8 +111,13 @@ impl Lane {
             let (now, snapshot) = (self.clock.now(), self.published.load());
             // While no connection is kept nobody asks.
             let known = LazyCell::new(|| kept::targets(&snapshot));
-            self.kept.sweep(now, |to| known.contains(to));
-            self.upstreams.sweep(now, |to| known.contains(to));
+            // Who has left needs none of those that said its address.
+            let is_known = |to: &DialAddress| match to.speaking_for_nobody() {
+                None => known.contains(to),
+                Some(own) => !to.is_forsaken() && known.contains(&own),
+            };
+            self.kept.sweep(now, is_known);
+            self.upstreams.sweep(now, is_known);
         }
     }
 }

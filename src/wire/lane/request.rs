@@ -330,7 +330,9 @@ impl<'c> Request<'c> {
             let (method, target) = (&self.method, &self.target.text);
             let scheme = match attempt.target() {
                 DialAddress::Tls(_) => Scheme::HTTPS,
-                DialAddress::Socket(_) | DialAddress::Unix(_) => Scheme::HTTP,
+                DialAddress::Socket(_) | DialAddress::Unix(_) | DialAddress::Proxied(_) => {
+                    Scheme::HTTP
+                }
             };
             let request = http2::to_upstream(method, target, scheme, fields);
             let is_sent = request
@@ -368,7 +370,8 @@ impl<'c> Request<'c> {
     }
 
     /// A kept connection to the upstream, or a new one.
-    async fn connect(&mut self, attempt: &Attempt<'_>) -> Result<Upstream, Cause> {
+    async fn connect(&mut self, attempt: &mut Attempt<'_>) -> Result<Upstream, Cause> {
+        attempt.speak_for_client(self.peer);
         let (to, within) = (attempt.target(), attempt.timeouts().connect);
         if attempt.is_http2() {
             return self.connect_http2(attempt).await;

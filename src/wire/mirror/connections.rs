@@ -5,6 +5,7 @@
 //! requests to the same upstream out of ports.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
-use super::super::tls::dial;
+use super::super::socket::Socket;
 use crate::upstream::DialAddress;
 
 /// Connections kept to one target.
@@ -32,7 +32,7 @@ const LONGEST_HEAD: usize = 64 * 1024;
 pub enum AskError {
     /// Nobody accepts.
     #[error("cannot connect: {0}")]
-    Connect(#[from] std::io::Error),
+    Connect(#[from] io::Error),
     /// What comes back is no HTTP, or nothing does.
     #[error("no answer: {0}")]
     Http(#[from] hyper::Error),
@@ -111,16 +111,11 @@ impl Connections {
 
 impl Connection {
     async fn open(target: &DialAddress, now: Instant) -> Result<Connection, AskError> {
-        match target {
-            DialAddress::Socket(socket) => {
-                let stream = TcpStream::connect(socket).await?;
-                stream.set_nodelay(true)?;
-                Connection::on(stream, now).await
-            }
-            DialAddress::Unix(path) => {
-                Connection::on(UnixStream::connect(&**path).await?, now).await
-            }
-            DialAddress::Tls(target) => Connection::on(dial::connect(target).await?, now).await,
+        match Socket::connect(target).await? {
+            Socket::Tcp(tcp) => Connection::on(tcp, now).await,
+            Socket::Unix(unix) => Connection::on(unix, now).await,
+            Socket::Tls(tls) => Connection::on(*tls, now).await,
+            Socket::Stream(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls;
@@ -16,11 +17,14 @@ pub(in crate::wire) async fn connect(target: &TlsTarget) -> io::Result<Tls> {
     // In one step, and before anybody is dialled.
     let made = tls::client(target).and_then(|config| Ok((config, tls::server_name(target)?)));
     let (config, name) = made.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    let DialAddress::Socket(address) = target.below else {
+    let &DialAddress::Socket(address) = target.below.below() else {
         return Err(io::ErrorKind::Unsupported.into());
     };
-    let tcp = TcpStream::connect(address).await?;
+    let mut tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
+    if let DialAddress::Proxied(proxied) = &target.below {
+        tcp.write_all(&proxied.header()).await?;
+    }
     let offered = Speaks::with(target).protocols();
     let made = TlsConnector::from(config).with_alpn(offered).connect(name, tcp).await;
     made.map(Tls::from).inspect_err(|error| {

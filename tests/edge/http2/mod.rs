@@ -5,7 +5,7 @@ mod frames;
 mod heads;
 mod holding;
 mod limits;
-mod peer;
+pub mod peer;
 mod raw;
 mod spec;
 mod to_clients;

@@ -6,7 +6,7 @@ mod handshakes;
 mod reloads;
 mod requests;
 mod tickets;
-mod upstreams;
+pub mod upstreams;
 
 use std::io;
 use std::net::SocketAddr;

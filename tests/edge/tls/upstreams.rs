@@ -18,14 +18,14 @@ use crate::harness::{Edge, until};
 type Seen = (Option<String>, bool);
 
 /// An origin that speaks TLS, answers all alike, and remembers what it was asked under.
-struct Secure {
-    address: SocketAddr,
+pub struct Secure {
+    pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     requests: Arc<AtomicUsize>,
 }
 
 impl Secure {
-    async fn start(shown: &Issued, clients: Option<&Authority>) -> Secure {
+    pub async fn start(shown: &Issued, clients: Option<&Authority>) -> Secure {
         let builder = ServerConfig::builder_with_provider(crypto::provider());
         let builder = builder.with_protocol_versions(crypto::FROM_1_2).unwrap();
         let builder = match clients {

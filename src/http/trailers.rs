@@ -1,9 +1,11 @@
-//! Fields behind a body (RFC 9110 section 6.5): a client's head and an upstream's trailers in, which of
-//! them go on out.
+//! Fields behind a body (RFC 9110 section 6.5): a head and the trailers of either side in, which of them go
+//! on out.
 //!
 //! Some recipients merge trailers into the head, so that what decides about a message must not come in
 //! them: neither framing nor routing, who somebody is, what may be kept, or how the content is read. Those
-//! of requests go no further, as no upstream has said that it takes any.
+//! of an answer go to a client that has said that it takes them. An upstream has no way to say so: in
+//! HTTP/2, where they are part of each message, it gets those of requests, in HTTP/1.1 those that the
+//! request's `Trailer` has announced, which goes on before them.
 
 use super::codec::write::WriteFields;
 use super::fields::{FieldId, Fields};
@@ -51,6 +53,27 @@ pub fn are_taken(request: &Fields<'_>) -> bool {
     codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
+/// The names that a request announces and that may go on, as a list; none if there are none.
+pub fn announced(request: &Fields<'_>) -> Option<Box<[u8]>> {
+    let mut names = Vec::new();
+    for name in request.all(FieldId::Trailer).flat_map(list::tokens) {
+        if may_go_on(name) {
+            names.extend_from_slice(if names.is_empty() { b"" } else { b", " });
+            names.extend_from_slice(name);
+        }
+    }
+    (!names.is_empty()).then(|| names.into())
+}
+
+/// Writes those that are on this list and may go on.
+pub fn write_announced(trailers: View<'_>, announced: &[u8], into: &mut impl WriteFields) {
+    let is_listed =
+        |name: &[u8]| list::tokens(announced).any(|listed| listed.eq_ignore_ascii_case(name));
+    for field in trailers.lines().filter(|field| may_go_on(field.name) && is_listed(field.name)) {
+        into.field(field.name, field.value);
+    }
+}
+
 /// Writes those that may go on.
 pub fn write(trailers: View<'_>, into: &mut impl WriteFields) {
     for field in trailers.lines().filter(|field| may_go_on(field.name)) {
@@ -74,7 +97,7 @@ pub fn may_go_on(name: &[u8]) -> bool {
 mod tests {
     use super::*;
     use http::HeaderMap;
-    use http::header::TE;
+    use http::header::{TE, TRAILER};
 
     #[test]
     fn what_decides_about_a_message_does_not_come_behind_it() {
@@ -111,6 +134,28 @@ mod tests {
         ] {
             assert!(!may_go_on(name.as_bytes()), "{name}");
         }
+    }
+
+    #[test]
+    fn those_of_a_request_are_announced_so_far_as_they_may_go_on() {
+        let of = |lines: &[&'static str]| {
+            let mut map = HeaderMap::new();
+            for line in lines {
+                map.append(TRAILER, line.parse().unwrap());
+            }
+            announced(&Fields::new(&map)).map(|names| String::from_utf8(names.into()).unwrap())
+        };
+        assert_eq!(of(&["X-Sum,host ", "authorization, x-end"]).as_deref(), Some("X-Sum, x-end"));
+        assert_eq!(of(&["content-length", "x y", ""]), None);
+        assert_eq!(of(&[]), None);
+        let mut trailers = HeaderMap::new();
+        for name in ["x-sum", "x-other", "host"] {
+            trailers.append(name, "1".parse().unwrap());
+        }
+        let mut written = Vec::new();
+        // A list of what may not go on is not made, and would change nothing.
+        write_announced(View::Map(&trailers), b"X-Sum, host", &mut written);
+        assert_eq!(written, b"x-sum: 1\r\n");
     }
 
     #[test]

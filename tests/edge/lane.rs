@@ -1,5 +1,10 @@
 //! The HTTP/1.1 lane: what it takes and refuses, and what becomes of its connections.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::harness::edge::shop_at;
+use crate::harness::origin::Received;
 use crate::harness::{Edge, Origin, Reply, until};
 
 #[tokio::test]
@@ -174,15 +179,52 @@ async fn trailers_go_to_who_takes_them_so_far_as_they_decide_nothing() {
 }
 
 #[tokio::test]
-async fn trailers_of_requests_go_no_further() {
+async fn trailers_of_a_request_go_on_as_announced_so_far_as_they_decide_nothing() {
     let origin = Origin::named("a").await;
     let edge = Edge::before(&[("only", &origin)], "").await;
-    let post = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: X-Sum\r\n\r\n\
-                3\r\nabc\r\n0\r\nX-Sum: 1\r\nHost: b\r\n\r\n";
-    assert_eq!(edge.raw(post).await.status, 200);
-    let received = origin.only();
-    assert_eq!(received.body, b"3\r\nabc\r\n0\r\n\r\n");
-    assert_eq!(received.fields("trailer"), [""; 0]);
+    let mut client = edge.client().await;
+    for (announced, said, passed) in [
+        ("", "", ""),
+        ("trailer: X-Sum, Host\r\ntrailer: x-late\r\n", "X-Sum, x-late", "X-Sum: 1\r\n"),
+        ("trailer: Host, content-length\r\n", "", ""),
+    ] {
+        let post = format!(
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n{announced}\r\n\
+             3\r\nabc\r\n0\r\nX-Sum: 1\r\nHost: b\r\nX-Other: 2\r\n\r\n"
+        );
+        client.send(post).await;
+        assert_eq!(client.response().await.status, 200);
+        let got = origin.received().pop().unwrap();
+        let body = format!("3\r\nabc\r\n0\r\n{passed}\r\n");
+        assert_eq!(String::from_utf8_lossy(&got.body), body, "{announced}");
+        assert_eq!(got.fields("trailer").join(", "), said);
+    }
+    // A body of a known length has none behind it.
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntrailer: x\r\n\r\nabc").await;
+    assert_eq!(client.response().await.status, 200);
+    assert_eq!(origin.received().pop().unwrap().fields("trailer"), [""; 0]);
+}
+
+#[tokio::test]
+async fn who_is_asked_next_gets_the_trailers_again() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let script = |count: Arc<AtomicUsize>| {
+        move |_: &Received| match count.fetch_add(1, Ordering::Relaxed) {
+            0 => Reply::Close,
+            _ => Reply::ok("fine"),
+        }
+    };
+    let (one, other) =
+        (Origin::with(script(count.clone())).await, Origin::with(script(count)).await);
+    let both = [one.address, other.address];
+    let edge = Edge::start(&shop_at(&[("only", &both)], "")).await;
+    let put = "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: X-Sum\r\n\r\n\
+               3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n";
+    assert_eq!(edge.raw(put).await.status, 200);
+    for origin in [one, other] {
+        let got = origin.only();
+        assert_eq!(String::from_utf8_lossy(&got.body), "3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n");
+    }
 }
 
 #[tokio::test]

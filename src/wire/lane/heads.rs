@@ -30,6 +30,8 @@ pub(super) struct RequestParts<'r> {
     pub(super) switches: bool,
     /// A `Host` where the client named none.
     pub(super) host: Option<HeaderValue>,
+    /// The names of trailers that may follow the body.
+    pub(super) trailers: Option<&'r [u8]>,
 }
 
 /// The fields of a request as the upstream gets them.
@@ -77,6 +79,9 @@ pub(super) fn request(
     }
     if let Some(host) = &parts.host {
         into.field(b"host", host.as_bytes());
+    }
+    if let Some(names) = parts.trailers {
+        into.field(b"trailer", names);
     }
     if parts.switches {
         // Its `Upgrade` is among the lines.

@@ -37,6 +37,15 @@ pub(super) enum Broken {
     Writing,
 }
 
+/// Which fields behind a body in chunks go on, of those that may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Passes {
+    Nothing,
+    All,
+    /// Those on this list.
+    Announced(Box<[u8]>),
+}
+
 /// Moves one body.
 #[derive(Debug)]
 pub(super) struct Pump {
@@ -52,7 +61,7 @@ pub(super) struct Pump {
     /// All of these have been written, and the socket holds some of it back.
     is_held: bool,
     is_over: bool,
-    passes_trailers: bool,
+    passes: Passes,
     /// What came behind the body on a stream.
     trailers: Option<Box<HeaderMap>>,
     /// Bytes that have moved, in or out.
@@ -63,7 +72,7 @@ impl Pump {
     /// A body that is read so, and written in chunks or as it is, behind `lead`.
     pub(super) fn new(body: BodyReader, in_chunks: bool, lead: Vec<u8>) -> Pump {
         let (written, piece, moved) = (0, 0, 0);
-        let (is_held, is_over, passes_trailers, tail) = (false, false, false, &[][..]);
+        let (is_held, is_over, passes, tail) = (false, false, Passes::Nothing, &[][..]);
         Pump {
             body,
             in_chunks,
@@ -73,15 +82,23 @@ impl Pump {
             tail,
             is_held,
             is_over,
-            passes_trailers,
+            passes,
             trailers: None,
             moved,
         }
     }
 
     /// What comes behind the body goes on, too, so far as it may.
-    pub(super) fn passing_trailers(self) -> Pump {
-        Pump { passes_trailers: true, ..self }
+    pub(super) fn passing(self, passes: Passes) -> Pump {
+        Pump { passes, ..self }
+    }
+
+    /// The list of names that may come behind it, if there is one.
+    pub(super) fn announced(&self) -> Option<&[u8]> {
+        match &self.passes {
+            Passes::Announced(names) => Some(names),
+            Passes::Nothing | Passes::All => None,
+        }
     }
 
     /// Whether it waits for the receiver.
@@ -124,7 +141,7 @@ impl Pump {
         buffer.skip(std::mem::take(&mut self.piece));
         (self.lead, self.written, self.tail, self.is_held) = (lead, 0, &[], false);
         if self.is_over && self.in_chunks {
-            self.lead.extend_from_slice(LAST_CHUNK);
+            self.write_last_chunk();
         }
     }
 
@@ -268,15 +285,28 @@ impl Pump {
 
     fn end(&mut self, hear: &mut impl FnMut(Option<&[u8]>, bool)) {
         self.is_over = true;
-        if self.in_chunks && self.passes_trailers {
-            let mut lead = std::mem::take(&mut self.lead);
-            lead.extend_from_slice(LAST_SIZE);
-            trailers::write(self.trailers(), &mut lead);
-            lead.extend_from_slice(HEAD_END);
-            self.lead = lead;
-        } else if self.in_chunks {
-            self.lead.extend_from_slice(LAST_CHUNK);
+        if self.in_chunks {
+            self.write_last_chunk();
         }
         hear(None, true);
+    }
+
+    /// With what goes on behind it.
+    fn write_last_chunk(&mut self) {
+        if self.passes == Passes::Nothing {
+            self.lead.extend_from_slice(LAST_CHUNK);
+            return;
+        }
+        let mut lead = std::mem::take(&mut self.lead);
+        lead.extend_from_slice(LAST_SIZE);
+        match &self.passes {
+            Passes::Nothing => {}
+            Passes::All => trailers::write(self.trailers(), &mut lead),
+            Passes::Announced(names) => {
+                trailers::write_announced(self.trailers(), names, &mut lead);
+            }
+        }
+        lead.extend_from_slice(HEAD_END);
+        self.lead = lead;
     }
 }

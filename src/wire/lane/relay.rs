@@ -11,7 +11,7 @@ use super::super::limited::Limit;
 use super::super::socket::Socket;
 use super::answering;
 use super::heads::{self, Going, Out, ResponseParts};
-use super::pump::{Broken, Pump};
+use super::pump::{Broken, Passes, Pump};
 use super::request::{Heard, Request, Then, Upstream};
 use super::sending::Sending;
 use crate::exchange::Wait;
@@ -92,7 +92,7 @@ impl Request<'_> {
         }
         let mut down = Pump::new(upstream.socket.body(framing), out.is_chunked(), lead);
         if self.takes_trailers() {
-            down = down.passing_trailers();
+            down = down.passing(Passes::All);
         }
         if let Err(cause) = self.move_bodies(&mut relay, sending, &mut down, &mut upstream).await {
             relay.failed(cause);

@@ -28,10 +28,11 @@ use crate::http::codec::request::{RequestHead, RequestReader};
 use crate::http::codec::response::{ResponseHead, ResponseReader};
 use crate::http::codec::write::{self, HEAD_END};
 use crate::http::failure::Cause;
-use crate::http::fields::Fields;
+use crate::http::fields::{FieldId, Fields};
 use crate::http::forwarded::Peer;
 use crate::http::old_client;
 use crate::http::response;
+use crate::http::trailers;
 use crate::http::view::{Flat, View};
 use crate::outgoing::dial::is_exhaustion;
 use crate::upstream::DialAddress;
@@ -149,7 +150,8 @@ impl<'c> Request<'c> {
                 return then;
             }
         };
-        let mut sending = Sending::new(framing, self.client.socket.body(framing));
+        let body = self.client.socket.body(framing);
+        let mut sending = Sending::new(framing, body, self.announces(framing));
         let attempt = match self.place(&mut exchange, framing).await {
             Placed::Forward(admitted) => admitted.next(),
             Placed::Answer(answer) => {
@@ -179,6 +181,12 @@ impl<'c> Request<'c> {
         };
         self.offer(exchange.end(told, &sent));
         then
+    }
+
+    /// The names of trailers that it says will follow its body, and that may go on.
+    fn announces(&self, framing: Framing) -> Option<Box<[u8]>> {
+        let may = framing == Framing::Chunked && self.lines.known().has(FieldId::Trailer);
+        may.then(|| trailers::announced(&Fields::new(View::Flat(self.flat)))).flatten()
     }
 
     fn offer(&self, copied: Option<crate::mirror::Copied>) {
@@ -315,6 +323,7 @@ impl<'c> Request<'c> {
             nominates: attempt.nominates(),
             switches: attempt.switches(),
             host: attempt.host(),
+            trailers: sending.announced(),
         };
         let mut lead = Vec::new();
         let mut sent = Sent {

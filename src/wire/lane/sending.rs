@@ -8,13 +8,14 @@ use http::HeaderMap;
 
 use super::super::socket::Socket;
 use super::client::Client;
-use super::pump::{Broken, Pump};
+use super::pump::{Broken, Passes, Pump};
 use crate::config::ClientLimits;
 use crate::exchange::{REPLAYED, Wait};
 use crate::http::admission::Upload;
 use crate::http::codec::body::BodyReader;
 use crate::http::codec::framing::Framing;
 use crate::http::failure::{BadRequest, Cause};
+use crate::http::trailers;
 
 /// What is to be sent of a request.
 pub(super) struct Sending {
@@ -51,10 +52,12 @@ enum State {
 }
 
 impl Sending {
-    /// Of a request whose body is framed so, and read so.
-    pub(super) fn new(framing: Framing, body: BodyReader) -> Sending {
+    /// Of a request whose body is framed so, and read so; with the names of the trailers that it has
+    /// announced.
+    pub(super) fn new(framing: Framing, body: BodyReader, announced: Option<Box<[u8]>>) -> Sending {
         let is_chunked = framing == Framing::Chunked;
-        let pump = Pump::new(body, is_chunked, Vec::new());
+        let passes = announced.map_or(Passes::Nothing, Passes::Announced);
+        let pump = Pump::new(body, is_chunked, Vec::new()).passing(passes);
         let (state, replay, spent) = (State::UnderWay, Some(Vec::new()), Duration::ZERO);
         Sending { pump, is_chunked, state, replay, received: 0, spent, awaits: Awaits::Nothing }
     }
@@ -109,7 +112,11 @@ impl Sending {
         client.timer.restart();
         self.state = match sent {
             Ok(()) => {
-                to.end_message(HeaderMap::new());
+                let mut behind = HeaderMap::new();
+                if to.is_stream() {
+                    trailers::write(self.pump.trailers(), &mut behind);
+                }
+                to.end_message(behind);
                 State::Done
             }
             Err(Broken::Writing) => State::Refused,
@@ -117,6 +124,11 @@ impl Sending {
             Err(Broken::Malformed) => return Err(Cause::BadRequest(BadRequest::Malformed)),
         };
         Ok(())
+    }
+
+    /// The names of trailers that may follow its body.
+    pub(super) fn announced(&self) -> Option<&[u8]> {
+        self.pump.announced()
     }
 
     /// Whether more is to be sent.

@@ -295,7 +295,14 @@ fn complete(buffer: &[u8]) -> Option<(Received, usize)> {
             let length = super::client::fields(&head, "content-length").first().map_or("0", |v| v);
             length.parse().ok().filter(|n| rest.len() >= *n)?
         }
-        false => rest.windows(5).position(|w| w == b"0\r\n\r\n")? + 5,
+        // The last chunk, what may come behind it, and an empty line.
+        false => {
+            let last = match rest.starts_with(b"0\r\n") {
+                true => 0,
+                false => rest.windows(5).position(|w| w == b"\r\n0\r\n")? + 2,
+            };
+            last + rest[last..].windows(4).position(|w| w == b"\r\n\r\n")? + 4
+        }
     };
     Some((Received { head, body: rest[..length].to_vec() }, end + length))
 }

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
+use http::Method;
 use tokio::task::JoinSet;
 
 use super::edge;
 use super::frames::*;
+use super::peer::{self, Client, map_of, send_all};
 use super::raw::{Came, Raw};
 use crate::harness::edge::shop;
 use crate::harness::{Origin, Reply};
@@ -168,4 +170,20 @@ async fn trailers_of_http2_decide_nothing() {
     let body = String::from_utf8(request.body).unwrap();
     assert!(body.starts_with("4\r\ntest\r\n0\r\n"), "{body}");
     assert!(!body.contains("evil") && !body.contains("content-length"), "{body}");
+    assert!(body.ends_with("0\r\n\r\n"), "nor does any that was not announced go on: {body}");
+}
+
+#[tokio::test]
+async fn trailers_of_http2_go_on_to_http1_as_announced() {
+    let origin = Origin::always(Reply::ok("fine")).await;
+    let edge = edge(&shop(&[("only", &origin)], "")).await;
+    let client = Client::connect(edge.address).await;
+    let request = client.request(Method::POST, "/", &[("trailer", "x-sum, host")]);
+    let (response, mut stream) = client.begin(request, false).await;
+    send_all(&mut stream, b"test").await;
+    stream.send_trailers(map_of(&[("x-sum", "7"), ("x-other", "8"), ("host", "evil")])).unwrap();
+    assert_eq!(peer::whole(response).await.unwrap().status, 200);
+    let request = origin.only();
+    assert_eq!(request.fields("trailer"), ["x-sum"]);
+    assert_eq!(String::from_utf8_lossy(&request.body), "4\r\ntest\r\n0\r\nx-sum: 7\r\n\r\n");
 }

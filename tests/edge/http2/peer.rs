@@ -94,6 +94,14 @@ impl Client {
     }
 }
 
+/// These fields.
+pub fn map_of(fields: &[(&str, &str)]) -> HeaderMap {
+    let field = |(name, value): &(&str, &str)| {
+        (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())
+    };
+    fields.iter().map(field).collect()
+}
+
 /// All of an answer.
 pub async fn whole(response: ResponseFuture) -> Result<Got, h2::Error> {
     let (parts, mut body) = response.await?.into_parts();

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::edge;
-use super::peer::{Client, How, Origin, read_all, send_all};
+use super::peer::{Client, How, Origin, map_of, read_all, send_all, whole};
 use crate::harness::{Edge, until};
 use crate::tls::certificates::{Authority, Files};
 
@@ -51,6 +51,45 @@ async fn requests_of_either_kind_go_out_in_http2_on_one_connection() {
     assert_eq!(heads.len(), 9);
     // One for each thread that moves requests, at most.
     assert!(origin.connections.load(Ordering::Relaxed) <= 2);
+}
+
+#[tokio::test]
+async fn trailers_of_requests_of_either_kind_go_on() {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let origin = Origin::new(move |request, mut respond| {
+        let told = told.clone();
+        async move {
+            let mut body = request.into_body();
+            let bytes = read_all(&mut body).await.unwrap();
+            told.send((bytes, body.trailers().await.unwrap())).unwrap();
+            respond.send_response(Response::new(()), true).unwrap();
+        }
+    })
+    .await;
+    let edge = before(&origin).await;
+    let client = Client::connect(edge.address).await;
+    let behind = [("x-sum", "7"), ("authorization", "evil")];
+    for (body, behind, passed) in [
+        (&b"hello"[..], &behind[..], Some("7")),
+        (b"", &behind[..1], Some("7")),
+        (b"hello", &behind[1..], None),
+    ] {
+        let request = client.request(Method::POST, "/", &[]);
+        let (response, mut stream) = client.begin(request, false).await;
+        send_all(&mut stream, body).await;
+        stream.send_trailers(map_of(behind)).unwrap();
+        assert_eq!(whole(response).await.unwrap().status, 200);
+        let (got, trailers) = heard.recv().await.unwrap();
+        assert_eq!(got, body);
+        let passed = passed.map(|sum| map_of(&[("x-sum", sum)]));
+        assert_eq!(trailers.filter(|trailers| !trailers.is_empty()), passed);
+    }
+    // In HTTP/2 they need no announcing.
+    let post = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\
+                X-Sum: 1\r\nHost: evil\r\n\r\n";
+    assert_eq!(edge.raw(post).await.status, 200);
+    let (got, trailers) = heard.recv().await.unwrap();
+    assert_eq!((&got[..], trailers), (&b"abc"[..], Some(map_of(&[("x-sum", "1")]))));
 }
 
 #[tokio::test]

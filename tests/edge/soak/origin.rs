@@ -53,7 +53,7 @@ async fn answer(stream: &mut Stream, pool: &str) -> Result<bool, Broken> {
                 .map_err(|_| Broken::Ended)?;
         }
         let (body, trailers) = stream.body(&head, false).await?;
-        assert_eq!(trailers, "", "those of requests go no further");
+        assert_eq!(trailers, "", "those that are not announced go no further");
         sum = digest(&body);
     }
     for _ in 0..interim.parse().unwrap() {

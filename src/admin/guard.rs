@@ -20,7 +20,7 @@ use super::Admin;
 use super::audit::{self, Asked, Refusals};
 use super::problem::Problem;
 use super::roles::{self, Operation, Scope};
-use super::source::Source;
+use super::source::{Shown, Source};
 use crate::clock::Moment;
 use crate::config::{Bearer, Role};
 use crate::http::claims;
@@ -49,9 +49,9 @@ impl Caller {
         Caller { name: Some(bearer.name.clone()), bearer: Some(bearer) }
     }
 
-    fn without(source: Source) -> Caller {
-        let is_proved = matches!(source, Source::User(_));
-        Caller { name: is_proved.then(|| source.to_string().into()), bearer: None }
+    fn without(source: Source, shown: &Shown) -> Caller {
+        let user = matches!(source, Source::User(_)).then(|| source.to_string().into());
+        Caller { name: user.or_else(|| shown.subject().map(Arc::from)), bearer: None }
     }
 
     /// Who an order is by that says it is by `claimed`. A token proves its name and the kernel a
@@ -160,12 +160,13 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     let Guard { admin, refusals } = guard;
     let (mut parts, body) = request.into_parts();
     let source = parts.extensions.get::<Source>().copied().unwrap_or_default();
+    let shown = parts.extensions.get::<Shown>().cloned().unwrap_or_default();
     // A path that there is not is nobody's secret, but for who has no token.
     let matched = parts.extensions.get::<MatchedPath>().cloned();
     let operation = matched.as_ref().map(|path| roles::operation(&parts.method, path.as_str()));
     let what = audit::what(&parts.method, parts.uri.path());
     let service = service(&mut parts).await;
-    let caller = match identify(&admin, &parts.headers, operation, source) {
+    let caller = match identify(&admin, &parts.headers, operation, (source, &shown)) {
         Err(problem) => {
             refusals.tell(&admin.events, moment(&admin), what, source, None, &problem);
             return unauthorized(problem);
@@ -240,7 +241,7 @@ fn identify(
     admin: &Admin,
     headers: &HeaderMap,
     operation: Option<&Operation>,
-    source: Source,
+    (source, shown): (Source, &Shown),
 ) -> Result<Caller, Problem> {
     // Probes come without credentials and learn nothing but yes or no.
     if operation.is_some_and(|operation| operation.role.is_none()) {
@@ -249,9 +250,18 @@ fn identify(
     // As the file said when it was read last: a reload that is refused leaves them as they were.
     let config = admin.in_force.borrow().config.clone();
     let Some(tokens) = &config.admin.tokens else {
-        return refuse_strangers(admin, headers).map(|()| Caller::without(source));
+        return refuse_strangers(admin, headers).map(|()| Caller::without(source, shown));
     };
-    match bearer(headers).and_then(|token| tokens.bearer(token)) {
+    let found = match bearer(headers) {
+        Some(token) => tokens.bearer(token),
+        // Who brings a token is who that says.
+        None => shown.subject().and_then(|subject| tokens.shown(subject)),
+    };
+    match found {
+        // A browser shows its certificate for whichever site asks through it.
+        Some(_) if !headers.contains_key(header::AUTHORIZATION) && is_from_elsewhere(headers) => {
+            Err(foreign_origin())
+        }
         Some(bearer) => Ok(Caller::with_token(bearer.clone())),
         None => {
             let detail = match headers.contains_key(header::AUTHORIZATION) {
@@ -281,14 +291,18 @@ fn refuse_strangers(admin: &Admin, headers: &HeaderMap) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::FORBIDDEN, "forwarded", detail));
     }
     if is_from_elsewhere(headers) {
-        let detail = "requests on behalf of other sites are refused";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
+        return Err(foreign_origin());
     }
     if admin.is_local && !is_local_host(headers) {
         let detail = "without a token the API answers to localhost and loopback addresses only";
         return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail));
     }
     Ok(())
+}
+
+fn foreign_origin() -> Problem {
+    let detail = "requests on behalf of other sites are refused";
+    Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail)
 }
 
 /// A field that only a proxy writes.
@@ -346,7 +360,8 @@ mod tests {
     #[test]
     fn a_token_proves_its_name_and_no_other() {
         let ci = |name: &str| Caller { name: Some(name.into()), bearer: None };
-        let (nobody, ci, root) = (Caller::default(), ci("ci"), Caller::without(Source::User(0)));
+        let (nobody, ci, root) =
+            (Caller::default(), ci("ci"), Caller::without(Source::User(0), &Shown::default()));
         let by = |caller: &Caller, claimed: &str| caller.author(Some(claimed.into()));
         assert_eq!((nobody.author(None), by(&nobody, " ")), ("api".into(), "api".into()));
         assert_eq!(by(&nobody, "ann"), "ann");
@@ -360,7 +375,7 @@ mod tests {
             ("uid 0".into(), "uid 0 (as ann)".into())
         );
         let by_address = Source::Address([127, 0, 0, 1].into());
-        assert_eq!(Caller::without(by_address), nobody);
+        assert_eq!(Caller::without(by_address, &Shown::default()), nobody);
     }
 
     #[test]

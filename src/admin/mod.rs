@@ -49,7 +49,7 @@ use audit::Refusals;
 use guard::Guard;
 use problem::Problem;
 
-pub use source::Source;
+pub use source::{Shown, Source};
 
 /// What the handlers read and whom they ask.
 #[derive(Clone)]

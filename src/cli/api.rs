@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -16,6 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
 use super::Reach;
+use super::secure::Secure;
 use crate::admin::wire::{self, ConfigProblem};
 use crate::server::clock;
 
@@ -64,6 +66,12 @@ pub enum ApiError {
         /// What is wrong with it.
         error: String,
     },
+    /// A file of certificates or of a key cannot be used.
+    #[error("{error}")]
+    Files {
+        /// What is wrong with which.
+        error: String,
+    },
     /// It says something else.
     #[error("{address} does not answer like an admin API: {error}")]
     Strange {
@@ -88,7 +96,7 @@ impl ApiError {
                 problems,
                 ..
             } if problems.is_empty() => 2,
-            ApiError::Token { .. } => 2,
+            ApiError::Token { .. } | ApiError::Files { .. } => 2,
             ApiError::Refused { .. } | ApiError::Strange { .. } => 1,
         }
     }
@@ -210,6 +218,9 @@ impl Api<'_> {
             (None, Some(file)) => Some(token_in(file)?),
             (None, None) => None,
         };
+        let is_secure = address.starts_with("https://");
+        let secure = is_secure.then(|| Secure::of(self.0)).transpose();
+        let secure = secure.map_err(|error| ApiError::Files { error: format!("{error:#}") })?;
         let (token, patience) = (token.as_deref(), call.patience);
         let sent = async {
             match address.strip_prefix("unix:") {
@@ -217,11 +228,18 @@ impl Api<'_> {
                     let path = PathBuf::from(path);
                     self.exchange(UnixStream::connect(path).await?, "localhost", token, call).await
                 }
-                None => {
-                    let bare = address.strip_prefix("http://").unwrap_or(address);
-                    let bare = bare.trim_end_matches('/');
-                    self.exchange(TcpStream::connect(bare).await?, bare, token, call).await
-                }
+                None => match address.strip_prefix("https://") {
+                    Some(bare) => {
+                        let (bare, secure) = (bare.trim_end_matches('/'), secure.as_ref());
+                        let secure = secure.context("there is nothing to speak HTTPS with")?;
+                        self.exchange(secure.connect(bare).await?, bare, token, call).await
+                    }
+                    None => {
+                        let bare = address.strip_prefix("http://").unwrap_or(address);
+                        let bare = bare.trim_end_matches('/');
+                        self.exchange(TcpStream::connect(bare).await?, bare, token, call).await
+                    }
+                },
             }
         };
         let unreachable = |error: String| ApiError::Unreachable { address: address.clone(), error };

@@ -28,6 +28,7 @@ mod reload;
 mod rollback;
 mod rollout;
 mod run;
+mod secure;
 mod shift;
 mod slo;
 mod status;
@@ -122,9 +123,10 @@ enum Verb {
     Completions(completions::Completions),
 }
 
-/// `IP:PORT`, `NAME:PORT` or `unix:/PATH`.
+/// `IP:PORT`, `NAME:PORT`, either behind `https://`, or `unix:/PATH`.
 fn admin_address(text: &str) -> Result<String, &'static str> {
-    let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let bare = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let address = bare.unwrap_or(text).trim_end_matches('/');
     let has_port = |address: &str| {
         let (host, port) = address.rsplit_once(':').unwrap_or_default();
         !host.is_empty() && port.parse::<u16>().is_ok()
@@ -138,7 +140,7 @@ fn admin_address(text: &str) -> Result<String, &'static str> {
 /// How to reach a running proxy.
 #[derive(Clone, Debug, Args)]
 struct Reach {
-    /// Admin address: `IP:PORT` or `unix:/PATH`.
+    /// Admin address: `IP:PORT`, `https://NAME:PORT` or `unix:/PATH`.
     #[arg(long, env = "POINTSMAN_ADMIN", default_value = "127.0.0.1:9900", value_name = "ADDRESS",
           value_parser = admin_address)]
     admin: String,
@@ -149,6 +151,16 @@ struct Reach {
     /// by everybody who lists processes.
     #[arg(long, env = "POINTSMAN_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// File with the authority (PEM) of the admin address's certificate, for `https://`; the system's
+    /// otherwise.
+    #[arg(long, env = "POINTSMAN_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// File with a certificate (PEM) to show there, with its chain.
+    #[arg(long, env = "POINTSMAN_CERT", value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// File with its key (PEM).
+    #[arg(long, env = "POINTSMAN_KEY", value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -183,8 +195,15 @@ enum Ending {
 }
 
 /// What may stand before the verb as well as after it, and whether a value follows.
-const ANYWHERE: [(&str, bool); 4] =
-    [("--admin", true), ("--token", true), ("--token-file", true), ("--json", false)];
+const ANYWHERE: [(&str, bool); 7] = [
+    ("--admin", true),
+    ("--token", true),
+    ("--token-file", true),
+    ("--ca", true),
+    ("--cert", true),
+    ("--key", true),
+    ("--json", false),
+];
 
 /// The arguments of the command line with those that may stand before the verb behind it, where each
 /// verb declares them.

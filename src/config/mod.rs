@@ -227,6 +227,8 @@ pub struct Admin {
     pub group: Option<String>,
     /// What is in it, once it was read.
     pub tokens: Option<Tokens>,
+    /// The TLS that is spoken there; none for none.
+    pub tls: Option<ListenerTls>,
 }
 
 /// By what testers name a pool. Tied to nothing, it is anybody's.

@@ -21,6 +21,7 @@ use super::service::{SERVICE, service};
 use super::settings::Settings;
 use super::suggestion::nearest;
 use super::syntax::broken;
+use super::tls::{ADMIN_TLS, ADMIN_TLS_LINES, admin_tls};
 use super::values::{checked_name, path};
 use super::{
     Admin, AdminPlace, Config, ListenAddress, Listener, Problem, Problems, Server, Service,
@@ -60,6 +61,7 @@ pub(super) static ADMIN: Table = Table::new(
             )
             .absent("the process's own")
             .at_next_start(),
+        table("tls", &ADMIN_TLS, Without::Off).lines(ADMIN_TLS_LINES),
     ],
 );
 
@@ -187,10 +189,20 @@ fn admin(mut section: Section<'_>, place: &AdminPlace, problems: &mut Problems) 
         true => Err("expected the name of a group"),
         false => Ok(text.to_string()),
     });
+    let tls_place = section.place("tls");
+    let tls = section.table_if_given(problems, "tls");
+    let tls = tls.map(|section| admin_tls(section, problems));
+    if let (Some(_), Some(ListenAddress::Unix(_))) =
+        (&tls, address.as_ref().map(|found| &found.value))
+    {
+        let problem = Problem::error(tls_place, "TLS on a unix socket");
+        let problem = problem.label("nobody is between the two ends of it");
+        problems.0.push(problem.help("leave `tls` out, or name an address"));
+    }
     section.close(problems);
     let token_file = token_file.map(|found| found.value);
     let group = group.map(|found| found.value);
-    Some(Admin { address: address?.value, token_file, group, tokens: None })
+    Some(Admin { address: address?.value, token_file, group, tokens: None, tls })
 }
 
 /// Every service with the place of its name; none where it could not be read.

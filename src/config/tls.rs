@@ -76,6 +76,27 @@ pub(super) static TLS: Table = Table::new(
     ],
 );
 
+/// TLS of the admin address.
+pub(super) static ADMIN_TLS: Table = Table::new(
+    "",
+    &[
+        Key::of("certificates", Kind::Tables(&CERTIFICATE)),
+        word("min_version", &["1.2", "1.3"]),
+        table("client", &CLIENT, Without::Off),
+    ],
+);
+
+/// What the reference shows of it.
+pub(super) const ADMIN_TLS_LINES: &str = r#"
+# The admin API by HTTPS alone; whoever asks needs a token or, with `client`, a certificate of whose
+# subject a line of `token_file` says what it may: `name role=shift: certificate CN=name`. A single
+# certificate is the default.
+# [admin.tls]
+# certificates = [{ certificate = "admin.pem", key = "admin.key" }]
+# min_version = "1.2"             # or "1.3"
+# client = { ca = "staff.pem", required = true }
+"#;
+
 static CERTIFICATE: Table = Table::new(
     "",
     &[
@@ -153,6 +174,24 @@ pub(super) static POOL_TLS: Table = Table::new(
 pub(super) const POOL_KEY: Key = free("tls", "");
 
 pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> ListenerTls {
+    let tls = termination(&mut section, problems);
+    let hsts = section.table_if_given(problems, "hsts").map(|section| hsts(section, problems));
+    section.close(problems);
+    ListenerTls { hsts: hsts.flatten(), ..tls }
+}
+
+/// TLS of the admin address: who asks there dials an address, and so asks for no name.
+pub(super) fn admin_tls(mut section: Section<'_>, problems: &mut Problems) -> ListenerTls {
+    let mut tls = termination(&mut section, problems);
+    section.close(problems);
+    if let [only] = &mut tls.certificates[..] {
+        only.is_default = true;
+    }
+    tls
+}
+
+/// What both have.
+fn termination(section: &mut Section<'_>, problems: &mut Problems) -> ListenerTls {
     let span = section.span.clone();
     let found = section.tables(problems, "certificates");
     let was_given = !found.is_empty();
@@ -181,10 +220,8 @@ pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> Listener
     });
     let client = section.table_if_given(problems, "client");
     let client = client.and_then(|section| client_certificates(section, problems));
-    let hsts = section.table_if_given(problems, "hsts").map(|section| hsts(section, problems));
-    section.close(problems);
     let min_version = min_version.unwrap_or_default();
-    ListenerTls { certificates, min_version, client, hsts: hsts.flatten() }
+    ListenerTls { certificates, min_version, client, hsts: None }
 }
 
 fn certificate(mut section: Section<'_>, problems: &mut Problems) -> Option<CertificateFiles> {

@@ -1,7 +1,8 @@
 //! The tokens of the admin API: a file's text in, who brings one and what it may do out.
 //!
 //! A line is `name: token`, or, for one that may not do all, `name role=shift services=shop: token`.
-//! The first line may be a token alone, which is named `admin`. What is not such a line is refused
+//! In a token's place `certificate CN=name` stands for whoever shows a certificate of that subject. The
+//! first line may be a token alone, which is named `admin`. What is not such a line is refused
 //! with its number: a token that is silently not known locks somebody out, and one whose bounds are
 //! silently not known lets somebody in.
 
@@ -25,6 +26,9 @@ const LONGEST_NAME: usize = 63;
 /// Who has the token of a first line without a name.
 const ADMIN: &str = "admin";
 
+/// What a line has in a token's place whose bearer shows a certificate, before its subject.
+const CERTIFICATE: &str = "certificate ";
+
 /// What a line may say between its name and its token.
 const BOUNDS: [&str; 3] = ["role", "services", "networks"];
 
@@ -36,7 +40,16 @@ pub struct Tokens(Arc<[Known]>);
 #[derive(Debug, PartialEq, Eq)]
 struct Known {
     bearer: Arc<Bearer>,
-    hash: [u8; 32],
+    proof: Proof,
+}
+
+/// What shows that somebody is who a line is about.
+#[derive(Debug, PartialEq, Eq)]
+enum Proof {
+    /// A token with this hash.
+    Token([u8; 32]),
+    /// A certificate of this subject.
+    Subject(Box<str>),
 }
 
 /// Whoever brings a token: its name, and what it may do.
@@ -95,6 +108,17 @@ pub enum BadLine {
     /// Whoever brings it could be either.
     #[error("the token of `{name}` is that of `{other}`")]
     SameToken {
+        /// The name of this line.
+        name: Arc<str>,
+        /// The name of an earlier line.
+        other: Arc<str>,
+    },
+    /// It names no subject.
+    #[error("`certificate` of `{0}` needs a subject, such as `certificate CN=name`")]
+    NoSubject(Arc<str>),
+    /// Whoever shows it could be either.
+    #[error("the certificate of `{name}` is that of `{other}`")]
+    SameSubject {
         /// The name of this line.
         name: Arc<str>,
         /// The name of an earlier line.
@@ -206,22 +230,20 @@ impl Tokens {
             }
             let (bearer, token) = named(text, line == 1).map_err(|why| (line, why))?;
             let name = bearer.name.clone();
-            if token.len() < SHORTEST {
-                return Err((line, BadLine::Short(name)));
-            }
-            if !token.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-                return Err((line, BadLine::Unspeakable(name)));
-            }
+            let proof = proof(&name, token).map_err(|why| (line, why))?;
             if let Some(&line_of) = lines_of.get(&name) {
                 return Err((line, BadLine::SameName { name, line: line_of }));
             }
-            let hash = hash_of(token);
-            if let Some(other) = known.iter().find(|other| other.hash == hash) {
+            if let Some(other) = known.iter().find(|other| other.proof == proof) {
                 let other = other.bearer.name.clone();
-                return Err((line, BadLine::SameToken { name, other }));
+                let why = match proof {
+                    Proof::Token(_) => BadLine::SameToken { name, other },
+                    Proof::Subject(_) => BadLine::SameSubject { name, other },
+                };
+                return Err((line, why));
             }
             lines_of.insert(name, line);
-            known.push(Known { bearer: Arc::new(bearer), hash });
+            known.push(Known { bearer: Arc::new(bearer), proof });
         }
         Ok(Tokens(known.into()))
     }
@@ -232,11 +254,40 @@ impl Tokens {
         let hash = hash_of(token);
         let mut found = None;
         for known in &*self.0 {
-            if bool::from(known.hash.ct_eq(&hash)) {
+            if let Proof::Token(own) = &known.proof
+                && bool::from(own.ct_eq(&hash))
+            {
                 found = Some(&known.bearer);
             }
         }
         found
+    }
+
+    /// Who shows a certificate of this subject.
+    pub fn shown(&self, subject: &str) -> Option<&Arc<Bearer>> {
+        let is_its =
+            |known: &&Known| matches!(&known.proof, Proof::Subject(own) if **own == *subject);
+        self.0.iter().find(is_its).map(|known| &known.bearer)
+    }
+}
+
+/// What is asked of the bearer of this name.
+fn proof(name: &Arc<str>, text: &str) -> Result<Proof, BadLine> {
+    if let Some(subject) = text.strip_prefix(CERTIFICATE) {
+        let subject = subject.trim();
+        return match subject.split_once('=') {
+            Some((kind, value)) if !kind.is_empty() && !value.is_empty() => {
+                Ok(Proof::Subject(subject.into()))
+            }
+            _ => Err(BadLine::NoSubject(name.clone())),
+        };
+    }
+    if text.len() < SHORTEST {
+        return Err(BadLine::Short(name.clone()));
+    }
+    match text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        true => Ok(Proof::Token(hash_of(text))),
+        false => Err(BadLine::Unspeakable(name.clone())),
     }
 }
 
@@ -404,6 +455,14 @@ mod tests {
                 "ci role=alerts services=shop: {A}",
                 "1: `services=` of `ci` bounds nothing: it is for `read`, `shift` and `deploy`",
             ),
+            (
+                "ci: certificate ann",
+                "1: `certificate` of `ci` needs a subject, such as `certificate CN=name`",
+            ),
+            (
+                "ci: certificate CN=a\nann: certificate  CN=a ",
+                "2: the certificate of `ann` is that of `ci`",
+            ),
             ("ci role=read: short", "1: the token of `ci` has fewer than 16 characters"),
             (
                 "ci: correct-horse-bättery",
@@ -413,6 +472,20 @@ mod tests {
         for (text, said) in cases {
             assert_eq!(bad(&text.replace("{A}", A).replace("{B}", B)), said, "{text}");
         }
+    }
+
+    #[test]
+    fn a_certificate_may_stand_in_a_tokens_place() {
+        let text = format!("ci: {A}\nann role=shift services=shop: certificate CN=ann,O=Shop: 1\n");
+        let tokens = Tokens::parse(&text).unwrap();
+        let ann = tokens.shown("CN=ann,O=Shop: 1").unwrap();
+        assert_eq!((&*ann.name, ann.role, ann.is_for("web")), ("ann", Role::Shift, false));
+        for other in ["CN=ann", "cn=ann,O=Shop: 1", "", A] {
+            assert_eq!(tokens.shown(other), None, "{other}");
+        }
+        // It is nobody's token.
+        assert_eq!(name(&tokens, "certificate CN=ann,O=Shop: 1"), None);
+        assert_eq!(name(&tokens, "CN=ann,O=Shop: 1"), None);
     }
 
     #[test]

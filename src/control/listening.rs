@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::certificate::Certificates;
-use crate::config::{ListenAddress, Listener};
+use crate::config::{ListenAddress, Listener, ListenerTls};
 use crate::observe::ListenerTally;
 
 /// Who owns the sockets.
@@ -16,11 +16,12 @@ pub trait Listening: Send + 'static {
     /// Sockets bound for a change that is not made yet.
     type Prepared: Send;
 
-    /// Binds what is wanted and not there yet, and makes ready what connections get: with certificates
-    /// that were read. Fails as a whole: then nothing has changed.
+    /// Binds what is wanted and not there yet, and makes ready what connections get, those of the admin
+    /// address too: with certificates that were read. Fails as a whole: then nothing has changed.
     fn prepare(
         &self,
         wanted: &[Listener],
+        admin: (&ListenAddress, Option<&ListenerTls>),
         certificates: &Certificates,
     ) -> Result<Self::Prepared, BindError>;
 

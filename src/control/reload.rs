@@ -176,7 +176,8 @@ impl<L: Listening> Controller<L> {
         if config.admin.tokens.is_none() && !self.wiring.is_admin_local {
             return Err(ReloadError::Open);
         }
-        Ok(self.wiring.listeners.prepare(&config.listeners, &config.certificates)?)
+        let admin = (&config.admin.address, config.admin.tls.as_ref());
+        Ok(self.wiring.listeners.prepare(&config.listeners, admin, &config.certificates)?)
     }
 
     /// The config of the reload under way is in force, or is not.

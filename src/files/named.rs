@@ -31,7 +31,8 @@ pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) 
     config.server.state_dir.iter_mut().for_each(|folder| call(For::State, folder));
     let targets = config.notify.iter_mut().filter_map(|target| target.secret_file.as_mut());
     targets.for_each(|file| call(For::Secret, file));
-    for tls in config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
+    let of_listeners = config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut());
+    for tls in of_listeners.chain(&mut config.admin.tls) {
         for files in &mut tls.certificates {
             call(For::Certificate, &mut files.certificate);
             call(For::PrivateKey, &mut files.key);

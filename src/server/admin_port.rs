@@ -22,10 +22,12 @@ use tower_service::Service;
 
 use super::listen::PAUSE;
 use super::socket::Bound;
-use crate::admin::Source;
+use crate::admin::{Shown, Source};
 use crate::observe::ListenerTally;
 use crate::outgoing::dial::is_exhaustion;
+use crate::wire::clients::SharedTerms;
 use crate::wire::socket::Socket;
+use crate::wire::tls::accept::{Accepted, accept};
 
 /// How long a request's head may take, from when it could come on: so long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(10);
@@ -36,11 +38,11 @@ const STILL: Duration = Duration::from_secs(60);
 /// How much of what comes and goes is held, in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// Serves `router` to whoever connects, as many at once as there are places; more stand in the socket's queue
+/// Serves `router` to whoever connects, by TLS if the terms of the moment have any, as many at once as there are places; more stand in the socket's queue
 /// until one of those ends. Once it `leaves`, another process has the socket.
 pub async fn serve(
     bound: Arc<Bound>,
-    router: Router,
+    (router, terms): (Router, SharedTerms),
     places: Arc<Semaphore>,
     tally: Arc<ListenerTally>,
     mut leaves: watch::Receiver<bool>,
@@ -67,25 +69,32 @@ pub async fn serve(
                 continue;
             }
         };
-        let router = router.clone();
+        let (router, terms, handshakes) =
+            (router.clone(), terms.load_full(), tally.handshakes.clone());
         tokio::spawn(async move {
             let _place = place;
             match socket {
                 Socket::Tcp(stream) => {
                     let source = stream.peer_addr().map(|peer| Source::Address(peer.ip()));
-                    converse(stream, source.unwrap_or_default(), router).await;
+                    let source = source.unwrap_or_default();
+                    let Some(tls) = &terms.tls else {
+                        return converse(stream, source, Shown(None), router).await;
+                    };
+                    match accept(stream, tls, HEAD).await {
+                        Ok(Accepted { tls, secured, how }) => {
+                            handshakes.note(how);
+                            let subject = secured.and_then(|secured| secured.subject.clone());
+                            converse(tls, source, Shown(subject), router).await;
+                        }
+                        Err(how) => handshakes.note(how),
+                    }
                 }
                 Socket::Unix(stream) => {
                     let source = stream.peer_cred().map(|peer| Source::User(peer.uid()));
-                    converse(stream, source.unwrap_or_default(), router).await;
-                }
-                Socket::Tls(stream) => {
-                    let peer = stream.get_ref().0.peer_addr();
-                    let source = peer.map(|peer| Source::Address(peer.ip()));
-                    converse(stream, source.unwrap_or_default(), router).await;
+                    converse(stream, source.unwrap_or_default(), Shown(None), router).await;
                 }
                 // Nobody accepts one.
-                Socket::Stream(_) => {}
+                Socket::Tls(_) | Socket::Stream(_) => {}
             }
         });
     }
@@ -97,10 +106,12 @@ pub async fn serve(
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     source: Source,
+    shown: Shown,
     router: Router,
 ) {
     let answer = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(source);
+        request.extensions_mut().insert(shown.clone());
         // It shares its routes, and is always ready.
         router.clone().call(request.map(Body::new))
     });

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::inherit::Inherited;
 use super::socket::{Bound, Waiting};
 use crate::certificate::Certificates;
-use crate::config::{ListenAddress, Listener};
+use crate::config::{ListenAddress, Listener, ListenerTls};
 use crate::control::{BindError, Listening};
 use crate::observe::ListenerTally;
 use crate::outgoing::dial::is_exhaustion;
@@ -42,6 +42,8 @@ pub struct Listeners<S> {
     runtime: Handle,
     inherited: Arc<Inherited>,
     tickets: Arc<TicketKeys>,
+    /// What connections to the admin address get.
+    admin: SharedTerms,
     open: Arc<AtomicUsize>,
     running: BTreeMap<ListenAddress, Running<S>>,
 }
@@ -68,6 +70,8 @@ struct Door<S> {
 pub struct Prepared {
     /// Each with what its connections get.
     wanted: Vec<(Listener, Arc<Terms>)>,
+    /// Those of the admin address.
+    admin: Arc<Terms>,
     fresh: Vec<(Listener, Fresh)>,
 }
 
@@ -89,8 +93,8 @@ impl<S: Serve> Listeners<S> {
         inherited: Arc<Inherited>,
         tickets: Arc<TicketKeys>,
     ) -> Listeners<S> {
-        let (open, running) = (Arc::default(), BTreeMap::new());
-        Listeners { serve, runtime, inherited, tickets, open, running }
+        let (admin, open, running) = (SharedTerms::default(), Arc::default(), BTreeMap::new());
+        Listeners { serve, runtime, inherited, tickets, admin, open, running }
     }
 
     fn accept(&mut self, address: ListenAddress, door: Door<S>) {
@@ -121,6 +125,11 @@ impl<S: Serve> Listeners<S> {
         self.running.values().map(|running| running.address.clone()).collect()
     }
 
+    /// What connections to the admin address get, as of the last change.
+    pub fn admin(&self) -> SharedTerms {
+        self.admin.clone()
+    }
+
     /// Connections open now, on all listeners and on those that are gone.
     pub fn open(&self) -> Arc<AtomicUsize> {
         self.open.clone()
@@ -133,8 +142,12 @@ impl<S: Serve> Listening for Listeners<S> {
     fn prepare(
         &self,
         wanted: &[Listener],
+        (admin_address, admin): (&ListenAddress, Option<&ListenerTls>),
         certificates: &Certificates,
     ) -> Result<Prepared, BindError> {
+        let admin = Terms::of_admin(admin, certificates, &self.tickets).map_err(|error| {
+            BindError { address: admin_address.clone(), error: io::Error::other(error) }
+        })?;
         let ready = |listener: &Listener| {
             let failed = |error| {
                 let (address, error) = (listener.address.clone(), io::Error::other(error));
@@ -166,13 +179,14 @@ impl<S: Serve> Listening for Listeners<S> {
             Ok((listener.clone(), fresh))
         };
         let fresh = missing.map(bind).collect::<Result<_, BindError>>()?;
-        Ok(Prepared { wanted: ready, fresh })
+        Ok(Prepared { wanted: ready, admin: Arc::new(admin), fresh })
     }
 
     /// A listener that is the same is not touched; one that has other settings goes on with its
     /// socket, so that nobody is refused.
     fn commit(&mut self, prepared: Prepared) {
-        let Prepared { wanted, fresh } = prepared;
+        let Prepared { wanted, admin, fresh } = prepared;
+        self.admin.store(admin);
         // Before those are closed that give way: at no moment is nobody there.
         let fresh: Vec<_> = fresh.into_iter().filter_map(|fresh| self.listen(fresh)).collect();
         let of = |asked: &ListenAddress| wanted.iter().find(|(other, _)| other.address == *asked);
@@ -336,6 +350,8 @@ impl Drop for Counted {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -367,11 +383,19 @@ mod tests {
         answer
     }
 
+    static ADMIN: ListenAddress =
+        ListenAddress::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
+
+    fn admin() -> (&'static ListenAddress, Option<&'static ListenerTls>) {
+        (&ADMIN, None)
+    }
+
     fn listeners() -> Listeners<Fragile> {
         let mut listeners =
             Listeners::new(Arc::new(Fragile), Handle::current(), Arc::default(), Arc::default());
         let any_port = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
-        let prepared = listeners.prepare(&[any_port.into()], &Certificates::default()).unwrap();
+        let prepared =
+            listeners.prepare(&[any_port.into()], admin(), &Certificates::default()).unwrap();
         listeners.commit(prepared);
         listeners
     }
@@ -405,7 +429,7 @@ mod tests {
         let taken = listeners.addresses()[0].clone();
         let free = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
         let error = listeners
-            .prepare(&[free.into(), taken.clone().into()], &Certificates::default())
+            .prepare(&[free.into(), taken.clone().into()], admin(), &Certificates::default())
             .unwrap_err();
         assert_eq!(error.address, taken);
         assert_eq!(say(&taken, b'?').await, b"hello");
@@ -422,9 +446,14 @@ mod tests {
         let all = ["0.0.0.0", "127.0.0.1", "[::]", "0.0.0.0", "[::]", "127.0.0.1"];
         for ip in all.into_iter().filter(|ip| has_v6 || !ip.starts_with('[')) {
             // A change that is not made leaves nothing behind.
-            drop(listeners.prepare(&[address(ip).into()], &Certificates::default()).unwrap());
-            let prepared =
-                listeners.prepare(&[address(ip).into()], &Certificates::default()).unwrap();
+            drop(
+                listeners
+                    .prepare(&[address(ip).into()], admin(), &Certificates::default())
+                    .unwrap(),
+            );
+            let prepared = listeners
+                .prepare(&[address(ip).into()], admin(), &Certificates::default())
+                .unwrap();
             listeners.commit(prepared);
             assert_eq!(listeners.addresses(), [address(ip)]);
             assert_eq!(say(&address("127.0.0.1"), b'?').await, b"hello", "{ip}");
@@ -439,7 +468,7 @@ mod tests {
         // One that stays does not give way.
         let both = [address("127.0.0.1").into(), address("0.0.0.0").into()];
         assert_eq!(
-            listeners.prepare(&both, &Certificates::default()).unwrap_err().address,
+            listeners.prepare(&both, admin(), &Certificates::default()).unwrap_err().address,
             address("0.0.0.0")
         );
     }

@@ -214,7 +214,8 @@ impl Server {
         let workers_of = workers.handle.clone();
         let mut listeners =
             Listeners::new(clients.clone(), workers_of, inherited.clone(), tickets.clone());
-        let prepared = listeners.prepare(&config.listeners, &config.certificates)?;
+        let admin = (&config.admin.address, config.admin.tls.as_ref());
+        let prepared = listeners.prepare(&config.listeners, admin, &config.certificates)?;
         inherited.tell_unwanted();
         if let Some(predecessor) = predecessor {
             predecessor.ready().await;
@@ -230,6 +231,7 @@ impl Server {
         }
         process.set_listeners(listeners.tallies());
         let (addresses, open) = (listeners.addresses(), listeners.open());
+        let admin_terms = listeners.admin();
 
         // A thousand upstreams mean thousands of wake-ups a second, which cost half as much where
         // none of them crosses a thread.
@@ -312,7 +314,7 @@ impl Server {
         let admin_bound = Arc::new(admin_bound);
         let port = admin_port::serve(
             admin_bound.clone(),
-            admin::router(admin),
+            (admin::router(admin), admin_terms),
             admin_door.places.clone(),
             admin_tally.clone(),
             left,

@@ -109,7 +109,7 @@ impl Keeper {
 
 /// Whether any listener does.
 pub fn speaks_tls(config: &Config) -> bool {
-    config.listeners.iter().any(|listener| listener.tls.is_some())
+    config.admin.tls.is_some() || config.listeners.iter().any(|listener| listener.tls.is_some())
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use super::tls::termination::{Termination, TerminationError};
 use super::tls::tickets::TicketKeys;
 use crate::certificate::Certificates;
 use crate::clock::Clock;
-use crate::config::Listener;
+use crate::config::{Listener, ListenerTls, Speaks};
 use crate::http::entrance::Entrance;
 use crate::http::forwarded::{Ends, Peer};
 use crate::snapshot::Published;
@@ -70,6 +70,19 @@ impl Terms {
             .map(|tls| Termination::new(tls, listener.speaks, certificates, tickets))
             .transpose()?;
         Ok(Terms { tls, entrance: is_any.then(|| Arc::new(entrance)) })
+    }
+}
+
+impl Terms {
+    /// Those of the admin address.
+    pub fn of_admin(
+        tls: Option<&ListenerTls>,
+        certificates: &Certificates,
+        tickets: &Arc<TicketKeys>,
+    ) -> Result<Terms, TerminationError> {
+        let speaks = Speaks { http1: true, http2: false };
+        let made = |tls| Termination::new(tls, speaks, certificates, tickets);
+        Ok(Terms { tls: tls.map(made).transpose()?, entrance: None })
     }
 }
 

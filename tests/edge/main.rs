@@ -8,6 +8,7 @@
 mod activation;
 mod admin;
 mod admin_port;
+mod admin_tls;
 mod allocations;
 mod answers;
 mod cli;

@@ -224,8 +224,6 @@ async fn in_http2_too_a_connection_is_one_clients() {
         }
     }
     let sources = porter.sources();
-    // One for each thread that moves requests, at most.
-    assert!((2..=4).contains(&sources.len()), "{sources:?}");
     let distinct: std::collections::HashSet<_> = sources.iter().collect();
     assert_eq!(distinct.len(), 2, "{sources:?}");
     drop((one, other));

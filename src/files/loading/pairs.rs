@@ -14,7 +14,10 @@ impl Loading<'_> {
     /// times are read, and told of, once.
     pub(super) fn read_certificates(&mut self, config: &Config) -> Certificates {
         let mut read = Certificates::default();
-        let of_listeners = || config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let of_listeners = || {
+            let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+            tls.chain(&config.admin.tls)
+        };
         let pools = || config.services.iter().flat_map(|service| &service.pools);
         let of_pools = || pools().filter_map(|pool| pool.tls.as_ref());
         let mut pairs: BTreeMap<(&Path, &Path), bool> = BTreeMap::new();

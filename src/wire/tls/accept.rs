@@ -35,14 +35,17 @@ const LINGERED: usize = 64 * 1024;
 
 /// A connection that speaks TLS.
 #[derive(Debug)]
-pub(in crate::wire) struct Accepted {
+pub struct Accepted {
+    /// It, as a socket has it.
     pub tls: Box<Tls>,
+    /// What it says of requests, if that is anything.
     pub secured: Option<Arc<Secured>>,
+    /// How the handshake went.
     pub how: Handshake,
 }
 
-/// Makes the handshake, within this time.
-pub(in crate::wire) async fn accept(
+/// Makes the handshake, within this time; how it ended if it came to nothing.
+pub async fn accept(
     tcp: TcpStream,
     termination: &Termination,
     within: Duration,

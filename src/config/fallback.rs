@@ -82,7 +82,7 @@ fn stale(mut section: Section<'_>, problems: &mut Problems) -> StaleLimits {
     limits
 }
 
-fn answer_of(mut section: Section<'_>, problems: &mut Problems) -> StaticAnswer {
+pub(super) fn answer_of(mut section: Section<'_>, problems: &mut Problems) -> StaticAnswer {
     let status = section.number(problems, "status");
     let headers =
         section.table_if_given(problems, "headers").map(|section| headers(section, problems));

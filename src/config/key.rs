@@ -39,7 +39,7 @@ pub(super) enum Kind {
     /// A length of time that is waited on purpose, and may be zero.
     Wait(Duration),
     /// A length of time above zero, at most a day, or `never` for one without end.
-    Idle(Duration),
+    Idle(Option<Duration>),
     /// A whole number.
     Number {
         least: u64,
@@ -51,7 +51,7 @@ pub(super) enum Kind {
     Size {
         least: u64,
         most: u64,
-        default: u64,
+        default: Option<u64>,
     },
     /// Percent, with two decimals.
     Share {
@@ -174,7 +174,12 @@ pub(super) const fn wait(name: &'static str, default: Duration) -> Key {
 }
 
 pub(super) const fn idle(name: &'static str, default: Duration) -> Key {
-    Key::of(name, Kind::Idle(default))
+    Key::of(name, Kind::Idle(Some(default)))
+}
+
+/// The same without a default.
+pub(super) const fn idle_option(name: &'static str, example: &'static str) -> Key {
+    Key::of(name, Kind::Idle(None)).option(example)
 }
 
 pub(super) const fn number(name: &'static str, (least, most): (u64, u64), default: u64) -> Key {
@@ -195,7 +200,7 @@ pub(super) const fn percent(name: &'static str, least: u64, default: u64) -> Key
 }
 
 pub(super) const fn size(name: &'static str, (least, most): (u64, u64), default: u64) -> Key {
-    Key::of(name, Kind::Size { least, most, default })
+    Key::of(name, Kind::Size { least, most, default: Some(default) })
 }
 
 pub(super) const fn share(name: &'static str, (least, most): (f64, f64), default: f64) -> Key {

@@ -3,6 +3,7 @@
 //! After [`Config::parse`] nobody checks again: names are unique and known, splits sum to the whole,
 //! addresses are addresses, no two routes tie. Nothing here reads a file; the rim does.
 
+mod actions;
 mod diff;
 mod duration;
 mod fallback;
@@ -20,6 +21,7 @@ mod read;
 mod reference;
 mod role;
 mod rollout;
+mod route;
 mod section;
 mod server;
 mod service;
@@ -58,6 +60,7 @@ use crate::slo::Slo;
 use crate::split::{BasisPoints, Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health, Labels, ProxyVersion};
 
+pub use actions::{Actions, Encoded, RouteTimeouts};
 pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
 pub use listener::{ListenAddress, Listener, Speaks};
@@ -81,10 +84,15 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Where orders are accepted.
     pub admin: Admin,
-    /// What leads where; free of ties. `Route::service` is a place in `services`.
+    /// What leads where; free of ties. `Route::service` is a place in `services`, and there where the
+    /// route does not answer itself.
     pub routes: Vec<Route>,
     /// The rate limit of each route, in the order of `routes`, if it has one.
     pub route_limits: Vec<Option<Arc<RateSettings>>>,
+    /// What each route does beside leading somewhere, in the order of `routes`, if it does anything.
+    pub route_actions: Vec<Option<Arc<Actions>>>,
+    /// What is said of each route beyond what it matches and where it leads, in the order of `routes`.
+    pub route_settings: Vec<Settings>,
     /// In name order; at least one.
     pub services: Vec<Service>,
     /// Who is told of what happens; no name twice.

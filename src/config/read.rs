@@ -1,33 +1,26 @@
 //! The file as a whole: its text in, a [`Config`] out, with every problem on the way noted.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
-use http::Method;
-use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::flags::{FLAG, flags};
 use super::gone::take_over;
-use super::key::{Key, Kind, Table, Without, table, text, text_option, texts};
+use super::key::{Key, Kind, Table, Without, table, text, text_option};
 use super::listener::{LISTENER, listeners};
 use super::notify::{NOTIFY, notify};
-use super::rate::{RATE_LIMIT, rate_limit};
-use super::section::{Found, Section, text_of};
+use super::route::{ROUTE, routes};
+use super::section::{Found, Section};
 use super::server::{SERVER, server};
 use super::service::{SERVICE, service};
 use super::settings::Settings;
-use super::suggestion::nearest;
 use super::syntax::broken;
 use super::tls::{ADMIN_TLS, ADMIN_TLS_LINES, admin_tls};
 use super::values::{checked_name, path};
 use super::{
     Admin, AdminPlace, Config, ListenAddress, Listener, Problem, Problems, Server, Service,
 };
-use crate::rate::RateSettings;
-use crate::route::{HeaderCondition, HostPattern, PathPattern, Route, RouteTable};
 
 /// The whole file.
 pub(super) static FILE: Table = Table::new(
@@ -64,32 +57,6 @@ pub(super) static ADMIN: Table = Table::new(
         table("tls", &ADMIN_TLS, Without::Off).lines(ADMIN_TLS_LINES),
     ],
 );
-
-static ROUTE: Table = Table::new(
-    "Routes: of all that match, the most specific wins: host (exact, longest wildcard, any), then path \
-     (exact, longest prefix), then methods over none, then more header conditions. Without any route a \
-     single service takes everything.",
-    &[
-        texts("hosts", &[])
-            .example("[\"shop.example.com\", \"*.shop.example.com\"]")
-            .about("default: any host"),
-        text_option("path_prefix", "\"/\"")
-            .example("\"/\"")
-            .about("whole segments: /api covers /api/v1, not /apis"),
-        text_option("path", "\"/exact\"").about("instead of path_prefix"),
-        texts("methods", &[]).option("[\"GET\", \"HEAD\"]").about("default: any method"),
-        Key::of("headers", Kind::Fields)
-            .option("{ x-beta = \"1\", x-trial = true }")
-            .about("all of these; true: present with any value"),
-        text_option("service", "\"shop\"").example("\"shop\""),
-        table("rate_limit", &RATE_LIMIT, Without::Off).lines(RATE_LIMIT_OF_ROUTE),
-    ],
-);
-
-/// What the reference shows of a route's limit.
-const RATE_LIMIT_OF_ROUTE: &str = "\
-# rate_limit = { requests = 10, per = \"1m\" }   # of this route; the keys are those of a service's
-";
 
 pub(super) fn parse(text: &str, place: &AdminPlace) -> Result<(Config, Problems), Problems> {
     let (mut root, errors) = DeTable::parse_recoverable(text);
@@ -128,7 +95,7 @@ fn read(
         admin.zip(places.first()).map(|(admin, now)| Admin { address: now.clone(), ..admin });
     let around = Around { server: &server, admin: &places };
     let services = services(&mut file, problems, around);
-    let (routes, route_limits) = routes(&mut file, problems, &services).into_iter().unzip();
+    let routes = routes(&mut file, problems, &services);
     let notify = notify(&mut file, problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     let flags = flags(&mut file, problems, &names);
@@ -137,8 +104,10 @@ fn read(
         server,
         listeners: listeners.into_iter().map(|found| found.value).collect(),
         admin: admin?,
-        routes,
-        route_limits,
+        routes: routes.iter().map(|read| read.route.clone()).collect(),
+        route_limits: routes.iter().map(|read| read.limit.clone()).collect(),
+        route_settings: routes.iter().map(|read| read.settings.clone()).collect(),
+        route_actions: routes.into_iter().map(|read| read.actions).collect(),
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
         notify,
         keys: Default::default(),
@@ -228,133 +197,11 @@ fn services(
     services
 }
 
-struct NamedService {
-    name: String,
-    span: Range<usize>,
-    value: Option<Service>,
-}
-
-fn routes(
-    file: &mut Section<'_>,
-    problems: &mut Problems,
-    services: &[NamedService],
-) -> Vec<(Route, RouteLimit)> {
-    let mut routes = Vec::new();
-    let mut places = Vec::new();
-    let by_name: HashMap<&str, usize> =
-        services.iter().enumerate().map(|(place, s)| (s.name.as_str(), place)).collect();
-    let sections = file.tables(problems, "routes");
-    if sections.is_empty() && !file.has("routes") && services.len() == 1 {
-        // One service and nothing said: all goes there.
-        return vec![(everything_to(0), None)];
-    }
-    if sections.is_empty() && services.len() > 1 {
-        let example =
-            format!("[[routes]]\npath_prefix = \"/\"\nservice = \"{}\"", services[0].name);
-        let message = "no route: of several services none would get a request";
-        problems.0.push(missing(message, &example));
-        return routes;
-    }
-    let complete = sections.len();
-    let mut reached = vec![false; services.len()];
-    for mut section in sections {
-        let span = section.span.clone();
-        let before = problems.0.len();
-        // Each of many mistakes would be compared with each of many names.
-        let are_many = problems.are_many();
-        let service = section.text(problems, "service", |name| match by_name.get(name) {
-            Some(&place) => Ok(place),
-            None => Err(match nearest(name, by_name.keys().copied().filter(|_| !are_many)) {
-                Some(near) => format!("no service is named `{name}`; did you mean `{near}`?"),
-                None => format!("no service is named `{name}`"),
-            }),
-        });
-        if section.value("service").is_none() {
-            problems.0.push(Problem::error(span.clone(), "a route needs a `service`"));
-        }
-        if let Some(place) = &service {
-            reached[place.value] = true;
-        }
-        let route = route(section, problems, service.map_or(0, |found| found.value));
-        if problems.0.len() == before {
-            routes.push(route);
-            places.push(span);
-        }
-    }
-    let unreached = services.iter().zip(&reached).filter(|(_, reached)| !**reached);
-    // A route whose service is mistyped would have led somewhere.
-    for (service, _) in unreached.filter(|_| routes.len() == complete) {
-        let message = format!("no route leads to service `{}`", service.name);
-        problems.0.push(Problem::error(service.span.clone(), message).warning());
-    }
-    if routes.len() == complete
-        && let Err(ties) = RouteTable::build(routes.iter().map(|(route, _)| route))
-    {
-        for tie in ties {
-            let message = "two routes match the same requests and neither is more specific";
-            let problem = Problem::error(places[tie.second].clone(), message).label("the second");
-            let problem = problem.other(places[tie.first].clone(), "the first");
-            problems
-                .0
-                .push(problem.help("give one another host or path, or more header conditions"));
-        }
-    }
-    routes
-}
-
-/// The rate limit of a route, if it has one.
-type RouteLimit = Option<Arc<RateSettings>>;
-
-fn route(mut section: Section<'_>, problems: &mut Problems, service: usize) -> (Route, RouteLimit) {
-    let hosts = section.texts(problems, "hosts", HostPattern::parse);
-    let exact = section.text(problems, "path", PathPattern::exact);
-    let prefix = section.text(problems, "path_prefix", PathPattern::prefix);
-    if let (Some(_), Some(prefix)) = (&exact, &prefix) {
-        let message = "a route has either a `path` or a `path_prefix`";
-        problems.0.push(Problem::error(prefix.span.clone(), message));
-    }
-    let methods = section.texts(problems, "methods", |text| match text.parse::<Method>() {
-        Ok(method) if method.as_str() == text.to_ascii_uppercase() => Ok(method),
-        _ => Err("not a method; methods are written in capitals, such as `GET`"),
-    });
-    for key in ["hosts", "methods"] {
-        section.no_empty_list(problems, key, "no request would match", "leave it out for any");
-    }
-    let headers = section.table_if_given(problems, "headers").map_or_else(Vec::new, |section| {
-        let condition = |(name, value): (Found<&str>, &Spanned<DeValue<'_>>)| {
-            let Ok(field) = name.value.parse::<HeaderName>() else {
-                problems.0.push(Problem::error(name.span, "not a header field name"));
-                return None;
-            };
-            // `x = true` asks for the field, whatever its value.
-            let wanted = match value.get_ref().as_bool() {
-                Some(true) => None,
-                _ => Some(
-                    text_of(problems, name.value, value, |v| Ok::<_, &str>(v.to_string()))?.value,
-                ),
-            };
-            Some(HeaderCondition { name: field, value: wanted })
-        };
-        section.entries().filter_map(condition).collect()
-    });
-    let limit = section.table_if_given(problems, "rate_limit");
-    let limit = limit.and_then(|section| rate_limit(section, problems));
-    section.close(problems);
-    let path = exact.or(prefix).map_or_else(PathPattern::any, |found| found.value);
-    let route = Route {
-        hosts: hosts.into_iter().map(|found| found.value).collect(),
-        path,
-        methods: methods.into_iter().map(|found| found.value).collect(),
-        headers,
-        service,
-    };
-    (route, limit)
-}
-
-/// The route that takes every request.
-fn everything_to(service: usize) -> Route {
-    let path = PathPattern::any();
-    Route { hosts: vec![], path, methods: vec![], headers: vec![], service }
+/// A service, with the place of its name.
+pub(super) struct NamedService {
+    pub name: String,
+    pub span: Range<usize>,
+    pub value: Option<Service>,
 }
 
 pub(super) fn missing(message: &str, example: &str) -> Problem {

@@ -164,9 +164,10 @@ fn about(key: &Key) -> String {
 fn default(key: &Key) -> Option<String> {
     match key.kind {
         Kind::Time(default) => default.map(|time| quoted(&in_words(time))),
-        Kind::Wait(default) | Kind::Idle(default) => Some(quoted(&in_words(default))),
+        Kind::Wait(default) => Some(quoted(&in_words(default))),
+        Kind::Idle(default) => default.map(|time| quoted(&in_words(time))),
         Kind::Number { default, .. } => default.map(digits_of_toml),
-        Kind::Size { default, .. } => Some(quoted(&in_bytes(default))),
+        Kind::Size { default, .. } => default.map(|bytes| quoted(&in_bytes(bytes))),
         Kind::Share { default, .. } => default.map(|share| share.to_string()),
         Kind::Decimal { default, .. } => default.map(|number| format!("{number:?}")),
         Kind::Boolean(default) => Some(default.to_string()),

@@ -185,9 +185,10 @@ fn effective(key: &Key, value: &DeValue<'_>) -> String {
 pub(super) fn default(key: &Key) -> Option<String> {
     match key.kind {
         Kind::Time(default) => default.map(in_words),
-        Kind::Wait(default) | Kind::Idle(default) => Some(in_words(default)),
+        Kind::Wait(default) => Some(in_words(default)),
+        Kind::Idle(default) => default.map(in_words),
         Kind::Number { default, unit, .. } => default.map(|number| format!("{number}{unit}")),
-        Kind::Size { default, .. } => Some(in_bytes(default)),
+        Kind::Size { default, .. } => default.map(in_bytes),
         Kind::Share { default, .. } => default.map(in_percent),
         Kind::Decimal { default, .. } => default.map(|number| number.to_string()),
         Kind::Boolean(default) => Some(default.to_string()),

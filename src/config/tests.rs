@@ -164,7 +164,7 @@ fn one_service_needs_no_route_and_one_pool_no_split() {
         "[[listeners]]\naddress = \":8080\"\n[services.a.pools.only]\nupstreams = [\"a:1\"]\n";
     let (config, warnings) = Config::parse(text).unwrap();
     assert_eq!(warnings, Problems::default());
-    assert_eq!(config.routes[0].service, 0);
+    assert_eq!(config.routes[0].service, Some(0));
     assert_eq!(config.services[0].split.to_string(), "only=100");
     assert_eq!(config.listeners[0].to_string(), "0.0.0.0:8080");
 }

@@ -173,6 +173,7 @@ impl Exchange {
         self.tried.push(to.member);
         self.decision = Some(to);
         self.asking = Some(next);
+        self.edit_again();
     }
 
     /// The stable pool takes what the pool that the request belongs to could not do.

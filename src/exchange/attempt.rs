@@ -195,6 +195,12 @@ impl Exchange {
         let stability = &service.stability;
         let started = now + pause;
         let mut within = stability.retries.per_try.unwrap_or(service.timeouts.response);
+        let mut connect = service.timeouts.connect;
+        if let Some(acting) = &self.acting {
+            // What a route says of its answers goes before what the service says of attempts.
+            let own = acting.timeouts(Timeouts { response: within, ..service.timeouts });
+            (within, connect) = (own.response, own.connect);
+        }
         if attempts > 0 {
             // The time for attempts decides how long to go on trying, not how long an answer may take.
             let spent = started.elapsed_since(self.let_in);
@@ -207,7 +213,6 @@ impl Exchange {
             // So that there is time to make it good if it hangs.
             within = within.min(stability.retries.total / 2);
         }
-        let mut connect = service.timeouts.connect;
         if let Some(since) = self.offered_since {
             let spent = started.elapsed_since(since);
             connect = connect.min(offering(connect).saturating_sub(spent));
@@ -255,6 +260,9 @@ impl Exchange {
     pub(super) fn timeouts(&self) -> Timeouts {
         let service = self.decision.map(|decision| &self.snapshot.services[decision.service]);
         let mut timeouts = service.map_or_else(Timeouts::default, |service| service.timeouts);
+        if let Some(acting) = &self.acting {
+            timeouts = acting.timeouts(timeouts);
+        }
         if let Some(asking) = &self.asking {
             timeouts.response = asking.within;
             timeouts.connect = asking.connect;

@@ -123,7 +123,7 @@ impl Exchange {
         }
         if let Some(answer) = self.find_kept(incoming, at) {
             fallbacks.stale.fetch_add(1, Ordering::Relaxed);
-            return Some(Elsewhere::Answer(Box::new(answer)));
+            return Some(Elsewhere::Answer(Box::new(self.dress(answer))));
         }
         if self.ask_stand_in(at) {
             fallbacks.pool.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +132,8 @@ impl Exchange {
         let answer = service.stability.fallback.answer.as_ref()?;
         fallbacks.answer.fetch_add(1, Ordering::Relaxed);
         self.cause = Some(why.into());
-        Some(Elsewhere::Answer(Box::new(fixed(answer, self.request_id()))))
+        let answer = self.dress(fixed(answer, self.request_id()));
+        Some(Elsewhere::Answer(Box::new(answer)))
     }
 
     /// What who asks while nobody is well gets all the same, if the attempt under way is a trial: that
@@ -151,10 +152,10 @@ impl Exchange {
                 })
             });
         if let Some(found) = found {
-            return Some((Step::Stale, kept(found, self.request_id())));
+            return Some((Step::Stale, self.dress(kept(found, self.request_id()))));
         }
         let answer = service.stability.fallback.answer.as_ref()?;
-        Some((Step::Answer, fixed(answer, self.request_id())))
+        Some((Step::Answer, self.dress(fixed(answer, self.request_id()))))
     }
 
     /// What the client is told when the last attempt came to nothing.
@@ -214,6 +215,7 @@ impl Exchange {
         // It would be sent on so, if there were somebody to send it to.
         let mut edits = self.edits.clone();
         self.edit_origin(incoming, &mut edits);
+        self.edit_by_route(incoming, &mut edits);
         let headers = sent(incoming, &edits);
         let of = |pool: usize| Asked {
             method: incoming.head.method,
@@ -246,6 +248,7 @@ impl Exchange {
         // What testers and those with a flag on see is not for everybody. But whoever changes something
         // changes it for all.
         let is_personal = !self.is_for_everybody
+            || self.acting.as_ref().is_some_and(|acting| acting.is_guarded())
             || decision.by == By::OptIn
             || self.nominates
             || service.tells_apart(fields.view);

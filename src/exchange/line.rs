@@ -16,6 +16,7 @@ use super::{Exchange, Incoming};
 use crate::balance::{Queue, Waiting};
 use crate::clock::{Draws, Moment};
 use crate::http::admission::Upload;
+use crate::http::answer::Answer;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Mode, Refusal, Why};
 
@@ -77,6 +78,8 @@ pub struct Line<'e, 'r> {
     lines: Lines,
     since: Moment,
     within: Duration,
+    /// What its route answers itself, by the snapshot in force now.
+    told: Option<Answer>,
 }
 
 impl<'e, 'r> Line<'e, 'r> {
@@ -92,7 +95,8 @@ impl<'e, 'r> Line<'e, 'r> {
         exchange.has_waited = true;
         exchange.waits_since = Some(since);
         let (lines, within) = (Lines::default(), Duration::ZERO);
-        Box::new(Line { exchange, incoming, refusal, draws, lines, since, within }).stand()
+        let told = None;
+        Box::new(Line { exchange, incoming, refusal, draws, lines, since, within, told }).stand()
     }
 
     /// How long to wait for its turn at most, from now.
@@ -175,17 +179,27 @@ impl<'e, 'r> Line<'e, 'r> {
     }
 
     fn look(&mut self) -> Result<(), Refusal> {
-        let Line { exchange, incoming, refusal, draws, lines, .. } = self;
+        let Line { exchange, incoming, refusal, draws, lines, told, .. } = self;
+        if lines.are_new && exchange.snapshot.acts() {
+            // Its route may be another now, or do something else.
+            if let Err(answer) = exchange.act(incoming) {
+                *told = Some(answer);
+                return Err(Refusal { why: Why::NoRoute, at: None });
+            }
+        }
         exchange.look(&incoming.facts(), lines, draws, *refusal)
     }
 
     fn leave(self: Box<Self>, placed: Result<(), Refusal>) -> Admission<'e, 'r> {
-        let Line { exchange, incoming, lines, since, .. } = *self;
+        let Line { exchange, incoming, lines, since, told, .. } = *self;
         // Leaving the line passes the turn on, or lets the next one look.
         drop(lines);
         exchange.waits_since = None;
         exchange.waited = exchange.now().elapsed_since(since);
-        exchange.settle(placed, &incoming)
+        match told {
+            Some(answer) => Admission::Answer(Box::new(answer)),
+            None => exchange.settle(placed, &incoming),
+        }
     }
 }
 
@@ -204,7 +218,8 @@ impl Exchange {
         }
         self.draws = draws.clone();
         let (tries, upload) = (self.tries, self.upload);
-        let placed = self.place(facts, Asks { lines: &lines.all, doubtful: false, tries, upload });
+        let asks = Asks { lines: &lines.all, tries, upload, ..Asks::default() };
+        let placed = self.place(facts, asks);
         let are_new = std::mem::take(&mut lines.are_new);
         if let Err(still) = placed
             && are_new
@@ -224,6 +239,7 @@ impl Exchange {
         }
         // Nothing is kept of the one before: what was at a place there may be gone here.
         self.snapshot = now;
+        self.acting = None;
         (self.pool, self.hold) = (None, None);
         lines.all.drain(..lines.all.len().saturating_sub(1));
         lines.are_new = true;

@@ -7,12 +7,13 @@
 //! [`Exchange::end`] or dropping it gives back the upstream's place and accounts for the request
 //! exactly once. The next request of the connection may have the same exchange.
 //!
-//! `attempt.rs` has what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
+//! `acting.rs` has what a route does beside leading to a service, `attempt.rs` what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
 //! wait for a place, `wait.rs` what else is waited for, `fall_back.rs` what is said when nobody can
 //! be asked, `mirroring.rs` the copy for another pool, `watching.rs` what of a
 //! request speaks for a version under way.
 
 pub mod phases;
+mod acting;
 mod again;
 mod attempt;
 mod fall_back;
@@ -45,14 +46,15 @@ use crate::http::response::Additions;
 use crate::http::trace_context::{TraceContext, hex};
 use crate::http::upgrade;
 use crate::mirror::Copied;
-use crate::record::{Noted, Reader, Record, Said};
-use crate::route::Facts;
+use crate::record::{Noted, Own, Reader, Record, Said};
+use crate::route::{Facts, Found};
 use crate::snapshot::{Asks, Choice, Published, Refusal, ServiceHold, Snapshot, Tries, Why};
 use crate::upstream::{Outcome, StatusClass};
 
 pub use line::Line;
 pub use wait::Wait;
 
+use acting::Acting;
 use attempt::Asking;
 use fall_back::Kept;
 use mirroring::Mirroring;
@@ -79,6 +81,10 @@ pub struct Exchange {
     pool: Option<(usize, usize)>,
     /// The service that let it through to none of its pools.
     closed: Option<usize>,
+    /// What its route did with it itself.
+    own: Option<Own>,
+    /// What its route does beside leading to a service, if it does anything.
+    acting: Option<Box<Acting>>,
     hold: Option<ServiceHold>,
     phase: Phase,
     asking: Option<Asking>,
@@ -149,6 +155,8 @@ struct Incoming<'r> {
     peer: &'r Peer,
     /// The host asked for, in lower case and without a port.
     host: Cow<'r, str>,
+    /// What is asked for, in the form that routes are matched on.
+    path: Cow<'r, str>,
     /// What is to be in `Host` instead of what is.
     authority: Option<&'r str>,
     fields: Fields<'r>,
@@ -160,7 +168,7 @@ impl Incoming<'_> {
         Facts {
             method: self.head.method,
             host: &self.host,
-            path: self.head.target.path,
+            path: &self.path,
             fields: self.fields,
             client: self.client,
         }
@@ -183,6 +191,8 @@ impl Exchange {
             decision: None,
             pool: None,
             closed: None,
+            own: None,
+            acting: None,
             hold: None,
             phase: Phase::Opened,
             asking: None,
@@ -246,7 +256,7 @@ impl Exchange {
                 return Admission::Answer(Box::new(self.answer(rule.into(), &fields)));
             }
         };
-        let Accepted { host, authority, odd_names, fields } = accepted;
+        let Accepted { host, path, authority, odd_names, fields } = accepted;
         self.noted.odd_names = odd_names;
         if odd_names > 0 && limits.odd_names == OddNames::Drop {
             self.edits.drop_odd_names();
@@ -273,13 +283,20 @@ impl Exchange {
                 self.edits.set(FieldId::MaxForwards, Text::Own(HeaderValue::from(more)));
             }
         }
-        let incoming = Incoming { head: *head, peer, host, authority, fields, client };
-        if let Some(answer) = self.limit(&snapshot, &incoming) {
+        let incoming = Incoming { head: *head, peer, host, path, authority, fields, client };
+        let mut found = None;
+        if snapshot.acts() {
+            match self.act(&incoming) {
+                Ok(route) => found = route,
+                Err(answer) => return Admission::Answer(Box::new(answer)),
+            }
+        }
+        if let Some(answer) = self.limit(&snapshot, &incoming, found) {
             return Admission::Answer(Box::new(answer));
         }
         let draws = self.draws.clone();
         self.upload = head.upload;
-        let asks = Asks { tries: self.tries, upload: self.upload, ..Asks::default() };
+        let asks = Asks { tries: self.tries, upload: self.upload, found, ..Asks::default() };
         match self.place(&incoming.facts(), asks) {
             Err(refusal) if refusal.why.may_pass() => Line::join(self, incoming, refusal, draws),
             placed => self.settle(placed, &incoming),
@@ -288,8 +305,13 @@ impl Exchange {
 
     /// The answer to a request that is one too many of its client's: before any line, in which it would
     /// take others' places.
-    fn limit(&mut self, snapshot: &Snapshot, incoming: &Incoming<'_>) -> Option<Answer> {
-        let refusal = snapshot.refuse_by_rate(&incoming.facts(), self.started)?;
+    fn limit(
+        &mut self,
+        snapshot: &Snapshot,
+        incoming: &Incoming<'_>,
+        found: Option<Found>,
+    ) -> Option<Answer> {
+        let refusal = snapshot.refuse_by_rate(&incoming.facts(), found, self.started)?;
         let (rate, grant) = (&refusal.limiter.settings.rate, refusal.grant);
         // Nothing that its pool did.
         self.closed = Some(refusal.service);
@@ -354,7 +376,8 @@ impl Exchange {
         let Incoming { peer, fields, .. } = incoming;
         let snapshot = self.snapshot.clone();
         let trusted = &snapshot.config.server.trusted_proxies;
-        self.names_host = fields.has(FieldId::Host) || incoming.authority.is_some();
+        self.names_host =
+            fields.has(FieldId::Host) || incoming.authority.is_some() || self.names_own_host();
         self.nominates = fields.has(FieldId::Connection) && hop_by_hop::nominates(fields.view);
         self.asks_websocket = upgrade::is_asked(fields, incoming.head.version);
         if !self.asks_websocket {
@@ -381,6 +404,11 @@ impl Exchange {
             self.edits.remove_named(hidden.clone());
         }
         self.flag(&incoming.facts());
+        if self.acting.is_some() {
+            let mut edits = std::mem::take(&mut self.edits);
+            self.edit_by_route(incoming, &mut edits);
+            self.edits = edits;
+        }
         if let Some(Choice { service, made: Some(id), .. }) = &self.decision {
             let is_secure = forwarded::is_https(fields, peer, trusted);
             self.set_cookie = self.snapshot.services[*service].set_cookie(id, is_secure);
@@ -502,7 +530,8 @@ impl Exchange {
     /// What is added to an upstream's head with this status.
     fn additions<'a>(&'a self, status: u16, peer: &'a Peer) -> Additions<'a> {
         let (cookie, hsts) = (self.set_cookie(status), peer.hsts());
-        Additions { id: &self.request_id, mark: self.mark(), cookie, hsts }
+        let route = self.response_edits(status);
+        Additions { id: &self.request_id, mark: self.mark(), cookie, hsts, route }
     }
 
     /// Why it failed, if it did and the lane has said so.
@@ -556,6 +585,7 @@ impl Exchange {
         let record = Record {
             pool: self.pool,
             closed: self.closed,
+            own: self.own,
             outcome,
             status: told,
             cause: cause.filter(|_| !has_answer),

@@ -22,6 +22,7 @@
 //! }
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -150,6 +151,11 @@ impl<'e> Attempt<'e> {
     /// The bounds of the service; the response's is that of this attempt.
     pub fn timeouts(&self) -> Timeouts {
         self.0.timeouts()
+    }
+
+    /// What it asks for, if that is not what the client did: a path, and a query if there is one.
+    pub fn path_and_query(&self) -> Option<Arc<str>> {
+        self.0.target()
     }
 
     /// How long to wait before it begins.

@@ -17,6 +17,7 @@ use crate::split::{Secret, Split};
 use crate::upstream::BreakerOrder;
 use http::header::HeaderName;
 
+mod acting;
 mod again;
 mod endings;
 mod mirroring;

@@ -206,8 +206,21 @@ impl Loading<'_> {
         self.problems.0.extend(found);
     }
 
-    /// Reads the files of static answers and of pages, which are part of a config.
+    /// Reads the files of fixed answers and of pages, which are part of a config.
     fn read_answers(&mut self, config: &mut Config) {
+        let mut failed = Vec::new();
+        let acting = config.route_actions.iter_mut().flatten();
+        for actions in acting.filter(|actions| actions.is_filed()) {
+            let answer = &mut Arc::make_mut(actions).answer;
+            let read = |path: &Path| {
+                let of = |error| failed.push((path.to_path_buf(), error));
+                self.prints.read(path, LARGEST_NAMED).map(Bytes::from).map_err(of)
+            };
+            if let Some(Ok(resolved)) = answer.as_ref().map(|answer| answer.resolve(read)) {
+                *answer = Some(resolved);
+            }
+        }
+        self.unread(failed);
         for service in &mut config.services {
             let mut failed = Vec::new();
             if let Some(answer) = &service.stability.fallback.answer {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::fallback::Body;
+use crate::fallback::{Body, StaticAnswer};
 
 /// What a file is for, and so when it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,14 @@ pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) 
         if let Some((certificate, key)) = &mut tls.own {
             call(For::Certificate, certificate);
             call(For::PrivateKey, key);
+        }
+    }
+    let acting = config.route_actions.iter_mut().flatten();
+    for actions in acting.filter(|actions| actions.is_filed()) {
+        if let Some(StaticAnswer { body: Body::File(file), .. }) =
+            &mut Arc::make_mut(actions).answer
+        {
+            call(For::Answer, file);
         }
     }
     for service in &mut config.services {

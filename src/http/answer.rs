@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use smallvec::SmallVec;
 
@@ -157,6 +158,14 @@ impl Answer {
         Answer { status, fields, body: Bytes::new(), keeps_connection: true }
     }
 
+    /// That it is to be asked for there, with this status.
+    pub fn led(status: u16, location: Option<HeaderValue>, request_id: &HeaderValue) -> Answer {
+        let id = (FieldId::RequestId.name().clone(), request_id.clone());
+        let location = location.map(|location| (LOCATION, location));
+        let fields = location.into_iter().chain([id]).collect();
+        Answer { status, fields, body: Bytes::new(), keeps_connection: true }
+    }
+
     /// The same for a client that had better wait so long.
     pub fn retry_after(mut self, length: Duration) -> Answer {
         let seconds = rounded(length);
@@ -182,6 +191,7 @@ fn problem(status: u16, title: &str, detail: &str, id: &str) -> String {
 /// What gRPC calls a status of HTTP that we give ourselves: what may be tried again is unavailable.
 fn grpc_status(status: u16) -> u16 {
     match status {
+        403 => 7,
         404 => 12,
         408 | 504 => 4,
         413 | 429 | 431 => 8,

@@ -19,6 +19,8 @@ pub enum Edit {
     RemoveNamed(HeaderName),
     /// All fields go whose names hold something else than letters, digits and hyphens.
     DropOddNames,
+    /// One line more of the field of this name, beside what the client sent of it.
+    Add(HeaderName, HeaderValue),
 }
 
 /// What a field becomes. What the lane holds anyway is named and not copied.
@@ -59,6 +61,22 @@ impl Edits {
         self.0.push(Edit::DropOddNames);
     }
 
+    /// One line more of the field of this name, beside what the client sent of it.
+    pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        self.0.push(Edit::Add(name, value));
+    }
+
+    /// As [`Edits::set`], in place of what was to become of the field so far.
+    pub fn set_instead(&mut self, id: FieldId, text: Text) {
+        self.0.retain(|edit| !matches!(edit, Edit::Set(known, _) if *known == id));
+        self.set(id, text);
+    }
+
+    /// No line is added that was.
+    pub fn forget_added(&mut self) {
+        self.0.retain(|edit| !matches!(edit, Edit::Add(..)));
+    }
+
     /// The fields that are sent on, where each must be known before a lane writes it. `held` is what
     /// the lane holds: peer, scheme and host.
     pub fn applied(
@@ -76,6 +94,7 @@ impl Edits {
                 }
                 Edit::Remove(id) => drop(fields.remove(id.name())),
                 Edit::RemoveNamed(name) => drop(fields.remove(name)),
+                Edit::Add(name, value) => drop(fields.append(name, value.clone())),
                 Edit::DropOddNames => {
                     let is_odd = |name: &&HeaderName| !codec::is_plain_name(name.as_ref());
                     let odd: Vec<HeaderName> = fields.keys().filter(is_odd).cloned().collect();

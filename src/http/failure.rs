@@ -7,6 +7,8 @@ pub enum Cause {
     BadRequest(BadRequest),
     /// No route matches.
     NoRoute,
+    /// Its route does not let its client in.
+    Denied,
     /// No upstream of its pool takes requests.
     NoUpstream,
     /// The breaker of its pool is open.
@@ -68,6 +70,9 @@ pub enum BadRequest {
     TransferEncoding,
     /// A path with `.` or `..` segments or a NUL.
     Path,
+    /// A path with an encoded slash or a backslash, or with parameters that hide another route, where
+    /// somebody is not let in.
+    EncodedPath,
     /// A target that is neither a path nor a whole URI of HTTP.
     Target,
     /// TLS where plain HTTP is spoken.
@@ -113,7 +118,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 32] = [
+    pub const REASONS: [&'static str; 34] = [
         "no_host",
         "host",
         "field_name",
@@ -122,6 +127,7 @@ impl Cause {
         "two_framings",
         "transfer_encoding",
         "path",
+        "encoded_path",
         "target",
         "tls",
         "proxy_header",
@@ -136,6 +142,7 @@ impl Cause {
         "expectation",
         "misdirected",
         "no_route",
+        "denied",
         "no_upstream",
         "breaker_open",
         "throttled",
@@ -171,6 +178,7 @@ impl Cause {
                 row(status, "bad_request", detail, false, keeps)
             }
             Cause::NoRoute => row(404, "no_route", "nothing is served here", false, true),
+            Cause::Denied => row(403, "denied", "this is not for everybody", false, true),
             Cause::NoUpstream => row(503, "no_upstream", "no upstream is available", false, true),
             Cause::Open => {
                 row(503, "breaker_open", "the service is not available for a moment", false, true)
@@ -249,6 +257,7 @@ impl BadRequest {
             BadRequest::TwoFramings => "two_framings",
             BadRequest::TransferEncoding => "transfer_encoding",
             BadRequest::Path => "path",
+            BadRequest::EncodedPath => "encoded_path",
             BadRequest::Target => "target",
             BadRequest::Tls => "tls",
             BadRequest::ProxyHeader => "proxy_header",
@@ -281,6 +290,9 @@ impl BadRequest {
             }
             BadRequest::TransferEncoding => (400, "the only transfer coding is chunked", false),
             BadRequest::Path => (400, "a path may not hold dot segments or NUL", true),
+            BadRequest::EncodedPath => {
+                (400, "a path may not hold encoded slashes or backslashes here", true)
+            }
             BadRequest::Target => (400, "a target must be a path or a whole URI of HTTP", true),
             BadRequest::Tls => (400, "this is TLS, and plain HTTP is spoken here", false),
             BadRequest::ProxyHeader => {
@@ -318,6 +330,7 @@ mod tests {
             TwoFramings,
             TransferEncoding,
             Path,
+            EncodedPath,
             Target,
             Tls,
             ProxyHeader,
@@ -334,6 +347,7 @@ mod tests {
         ];
         let others = [
             Cause::NoRoute,
+            Cause::Denied,
             Cause::NoUpstream,
             Cause::Open,
             Cause::Throttled,

@@ -324,6 +324,7 @@ mod tests {
             Edit::Remove(id) => format!("-{}", id.name()),
             Edit::RemoveNamed(name) => format!("-{name}"),
             Edit::DropOddNames => "-odd names".into(),
+            Edit::Add(name, _) => format!("+{name}"),
         };
         edits.list().iter().map(line).collect()
     }

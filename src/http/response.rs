@@ -24,6 +24,25 @@ pub enum Edit {
     Add(HeaderName, HeaderValue),
 }
 
+impl Edit {
+    /// Makes the change to fields that are ours.
+    pub fn apply(self, fields: &mut SmallVec<[(HeaderName, HeaderValue); 4]>) {
+        let (name, value) = match self {
+            Edit::Remove(name) => (name, None),
+            Edit::Set(name, value) => (name, Some(value)),
+            Edit::Add(name, value) => return fields.push((name, value)),
+        };
+        fields.retain(|(known, _)| *known != name);
+        fields.extend(value.map(|value| (name, value)));
+    }
+
+    fn name(&self) -> &HeaderName {
+        match self {
+            Edit::Remove(name) | Edit::Set(name, _) | Edit::Add(name, _) => name,
+        }
+    }
+}
+
 /// What we add to a response.
 #[derive(Debug)]
 pub struct Additions<'e> {
@@ -35,13 +54,15 @@ pub struct Additions<'e> {
     pub cookie: Option<&'e HeaderValue>,
     /// What browsers are told of HTTPS, in place of what the upstream says of it.
     pub hsts: Option<&'e HeaderValue>,
+    /// What its route makes of it.
+    pub route: Vec<Edit>,
 }
 
 /// What becomes of a response with this status: changes to its fields, in order. How its body is framed is
 /// the lane's.
 ///
 /// One walk over the fields tells all that most responses need to have asked.
-pub fn edits(view: View<'_>, status: u16, add: &Additions<'_>) -> SmallVec<[Edit; 4]> {
+pub fn edits(view: View<'_>, status: u16, add: Additions<'_>) -> SmallVec<[Edit; 4]> {
     let mut list = SmallVec::new();
     let mut one_hop = OneHop::new(status == 101);
     let (mut has_id, mut has_mark) = (false, false);
@@ -72,7 +93,24 @@ pub fn edits(view: View<'_>, status: u16, add: &Additions<'_>) -> SmallVec<[Edit
         None if has_mark => list.push(Edit::Remove(FALLBACK_MARK)),
         None => {}
     }
+    if !add.route.is_empty() {
+        by_route(&mut list, add);
+    }
     list
+}
+
+/// What a route says goes before what we say, but for what we may not leave out: who gets a cookie of ours
+/// gets it in an answer that nobody else may be given.
+fn by_route(list: &mut SmallVec<[Edit; 4]>, add: Additions<'_>) {
+    let is_private = |name: &HeaderName| {
+        add.cookie.is_some() && (*name == CACHE_CONTROL || private::TARGETED.contains(name))
+    };
+    for edit in add.route.into_iter().filter(|edit| !is_private(edit.name())) {
+        if matches!(edit, Edit::Set(..)) {
+            list.retain(|known| !matches!(known, Edit::Set(name, _) if name == edit.name()));
+        }
+        list.push(edit);
+    }
 }
 
 #[cfg(test)]
@@ -87,13 +125,14 @@ mod tests {
             headers.append(name, value.parse().unwrap());
         }
         let id = HeaderValue::from_static("ours");
-        let add = Additions { id: &id, mark: None, cookie: None, hsts: None };
+        let route = Vec::new();
+        let add = Additions { id: &id, mark: None, cookie: None, hsts: None, route };
         let word = |edit: &Edit| match edit {
             Edit::Remove(name) => format!("-{name}"),
             Edit::Set(name, value) => format!("{name}={}", value.to_str().unwrap()),
             Edit::Add(name, value) => format!("+{name}={}", value.to_str().unwrap()),
         };
-        edits(View::Map(&headers), 200, &add).iter().map(word).collect()
+        edits(View::Map(&headers), 200, add).iter().map(word).collect()
     }
 
     #[test]

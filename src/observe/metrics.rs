@@ -60,12 +60,20 @@ pub fn encode(
     instant: Instant,
 ) -> String {
     let now = snapshot.moment(instant);
-    let (mut families, own) = (Families::default(), &snapshot.config.server.metric_labels);
+    let (mut families, labels) = (Families::default(), &snapshot.config.server.metric_labels);
     of_requests(
         &mut families,
         &[("service", "_unmatched"), ("pool", "")],
         &snapshot.unmatched.read(),
     );
+    let own = &snapshot.own;
+    for (service, tally) in [("_redirect", &own.redirects), ("_answer", &own.answers)] {
+        let reading = tally.read();
+        // What exists once goes on existing: nothing is taken from it.
+        if reading.total() > 0 {
+            of_requests(&mut families, &[("service", service), ("pool", "")], &reading);
+        }
+    }
     for service in &snapshot.services {
         let closed = service.state.closed.read();
         let is_closed = !matches!(service.mode, Mode::Serve);
@@ -81,7 +89,7 @@ pub fn encode(
             of_pool(&mut families, service, pool, now);
             of_latency(&mut families, service, pool, &took(&service.name, &pool.name));
             for member in pool.members.list() {
-                of_upstream(&mut families, (service, pool, member), own, now);
+                of_upstream(&mut families, (service, pool, member), labels, now);
             }
         }
     }

@@ -124,7 +124,7 @@ fn strata(service: &str, config: &Config) -> Arc<[Arc<str>]> {
     let routes: Vec<String> = config
         .routes
         .iter()
-        .filter(|route| Some(route.service) == place)
+        .filter(|route| route.service.is_some() && route.service == place)
         .map(ToString::to_string)
         .collect();
     let name = |place: usize| -> Arc<str> {

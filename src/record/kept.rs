@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::Version;
 
-use super::Record;
+use super::{Own, Record};
 use crate::balance::NotTaken;
 use crate::clock::{Moment, WallTime};
 use crate::snapshot::{By, Snapshot};
@@ -125,7 +125,7 @@ pub(super) fn encode(record: &Record<'_>, snapshot: &Snapshot, into: &mut Vec<u8
         start(host, LONGEST),
         start(path, LONGEST),
         record.cause.map_or("", |cause| cause.row().name).as_bytes(),
-        service.map_or("", |service| &*service.name).as_bytes(),
+        service.map_or(record.own.map_or("", Own::name), |service| &*service.name).as_bytes(),
         record.pool.map_or(&[][..], |(_, pool)| pool_name(pool)),
     ];
     let (by, cohort) = by_code(noted.by);

@@ -43,6 +43,8 @@ pub struct Record<'r> {
     pub pool: Option<(usize, usize)>,
     /// The place of the service that let it through to none of its pools: it is held or in maintenance.
     pub closed: Option<usize>,
+    /// What its route did with it itself, if it did.
+    pub own: Option<Own>,
     /// How it ended for the client.
     pub outcome: Outcome,
     /// What the client was told, if anything.
@@ -64,6 +66,25 @@ pub struct Record<'r> {
     pub said: Said<'r>,
     /// What was noted on the way.
     pub noted: &'r Noted,
+}
+
+/// What a route does with a request that goes to no service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// It leads it elsewhere.
+    Redirect,
+    /// It answers it.
+    Answer,
+}
+
+impl Own {
+    /// What stands in the place of a service's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Own::Redirect => "_redirect",
+            Own::Answer => "_answer",
+        }
+    }
 }
 
 /// What a request's head said, as the lane still holds it; nothing if the lane holds it no more.
@@ -232,7 +253,12 @@ impl Record<'_> {
     pub fn account(&self, snapshot: &Snapshot, clock: &Clock) {
         let Some((service, pool)) = self.pool else {
             let closed = self.closed.map(|service| &snapshot.services[service].state.closed);
-            closed.unwrap_or(&snapshot.unmatched).record(self.outcome, self.duration);
+            let none = match self.own {
+                None => &snapshot.unmatched,
+                Some(Own::Redirect) => &snapshot.own.redirects,
+                Some(Own::Answer) => &snapshot.own.answers,
+            };
+            closed.unwrap_or(none).record(self.outcome, self.duration);
             return;
         };
         let service = &snapshot.services[service];

@@ -9,11 +9,18 @@ use crate::http::failure::Cause;
 use crate::snapshot::Snapshot;
 
 /// Counts by reason.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Refusals {
     reasons: [AtomicU64; Cause::REASONS.len()],
     dropped: AtomicU64,
     passed: AtomicU64,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        let none = || AtomicU64::new(0);
+        Refusals { reasons: std::array::from_fn(|_| none()), dropped: none(), passed: none() }
+    }
 }
 
 impl Refusals {

@@ -1,4 +1,5 @@
-//! Which service a request belongs to: request facts in, the place of a service out.
+//! Which service a request belongs to: request facts in, the place of a service out; and what else a
+//! route does with a request: `template.rs`, `redirect.rs`, `rewrite.rs`, `access.rs`, `fields.rs`.
 //!
 //! Of all routes that match a request, the most specific wins, compared in this order: the host
 //! (exact, then the longest wildcard, then none), the path (exact, then the longest prefix), a
@@ -8,6 +9,11 @@
 mod host;
 mod path;
 mod table;
+mod template;
+mod redirect;
+mod rewrite;
+mod access;
+mod fields;
 
 use std::net::IpAddr;
 
@@ -16,9 +22,14 @@ use http::header::HeaderName;
 
 use crate::http::fields::Fields;
 
+pub use access::Access;
+pub use fields::{FieldChange, FieldRule, FieldRules};
 pub use host::{HostError, HostPattern};
 pub use path::{PathError, PathPattern};
+pub use redirect::{Led, Redirect, RedirectError};
+pub use rewrite::Rewrite;
 pub use table::{Found, RouteTable, Tie};
+pub use template::{Template, TemplateError, Variable};
 
 /// What routing and splitting look at in a request.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +38,8 @@ pub struct Facts<'r> {
     pub method: &'r Method,
     /// The host asked for, in lower case, without a port; empty if an HTTP/1.0 client sent none.
     pub host: &'r str,
-    /// The path as sent, without the query; begins with `/`, or is `*`.
+    /// The path without the query, in its normal form but for slashes in a row; begins with `/`, or is
+    /// `*`.
     pub path: &'r str,
     /// All fields.
     pub fields: Fields<'r>,
@@ -35,7 +47,7 @@ pub struct Facts<'r> {
     pub client: Option<IpAddr>,
 }
 
-/// A match that leads to one service.
+/// A match that leads to one service, or to an answer of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Any of these hosts; none means any host.
@@ -46,8 +58,10 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// All of these conditions.
     pub headers: Vec<HeaderCondition>,
-    /// The place of the service in the config's list.
-    pub service: usize,
+    /// The place of the service in the config's list; none if the route answers itself.
+    pub service: Option<usize>,
+    /// Whether it does not let everybody in, so that of its hosts no path may be read in two ways.
+    pub is_guarded: bool,
 }
 
 impl std::fmt::Display for Route {

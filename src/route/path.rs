@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-/// An exact path, or everything below one.
+use crate::http::path::normal;
+
+/// An exact path, or everything below one, in the [normal form](crate::http::path).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PathPattern {
-    /// This path, byte by byte.
+    /// This path.
     Exact(String),
     /// This path and all below it. Whole segments only: `/api` covers `/api` and `/api/v1`, not
     /// `/apis`. Kept without its closing slash, so that the root is the empty text.
@@ -35,7 +37,7 @@ impl PathPattern {
         check(text)?;
         match has_star(text) {
             true => Err(PathError::Wildcard),
-            false => Ok(PathPattern::Exact(text.to_string())),
+            false => Ok(PathPattern::Exact(normal(text).into_owned())),
         }
     }
 
@@ -45,7 +47,9 @@ impl PathPattern {
         match (has_star(text.trim_end_matches('*')), has_star(text)) {
             (true, _) => Err(PathError::Wildcard),
             (false, true) => Err(PathError::Star),
-            (false, false) => Ok(PathPattern::Prefix(text.trim_end_matches('/').to_string())),
+            (false, false) => {
+                Ok(PathPattern::Prefix(normal(text).trim_end_matches('/').to_string()))
+            }
         }
     }
 

@@ -25,10 +25,14 @@ pub struct RouteTable {
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The place of the service in the config's list.
-    pub service: usize,
+    /// The place of the service in the config's list; none if the route answers itself.
+    pub service: Option<usize>,
     /// Which of the routes to this service, counted from 0 in the file's order.
     pub nth: usize,
+    /// The route's place in the config's list.
+    pub place: usize,
+    /// Whether some route that a request for this host may meet does not let everybody in.
+    pub is_guarded: bool,
 }
 
 /// Two routes, by their place in the list, that one request could match with equal right.
@@ -44,6 +48,9 @@ pub struct Tie {
 #[derive(Debug)]
 struct Tree {
     nodes: Vec<Node>,
+    /// Whether one of its routes, or of those that are looked for when none of its matches, does not let
+    /// everybody in.
+    is_guarded: bool,
 }
 
 #[derive(Debug, Default)]
@@ -67,10 +74,10 @@ impl RouteTable {
     pub fn build<'r>(routes: impl IntoIterator<Item = &'r Route>) -> Result<RouteTable, Vec<Tie>> {
         let mut table = RouteTable::default();
         let mut ties = Vec::new();
-        let mut counts: HashMap<usize, usize> = HashMap::new();
+        let mut counts: HashMap<Option<usize>, usize> = HashMap::new();
         for (place, route) in routes.into_iter().enumerate() {
             let nth = counts.entry(route.service).or_default();
-            let found = Found { service: route.service, nth: *nth };
+            let found = Found { service: route.service, nth: *nth, place, is_guarded: false };
             *nth += 1;
             let mut insert = |tree: &mut Tree| ties.extend(tree.insert(place, route, found));
             if route.hosts.is_empty() {
@@ -87,32 +94,56 @@ impl RouteTable {
                 }
             }
         }
+        table.guard();
         ties.sort_by_key(|tie| (tie.second, tie.first));
         ties.dedup();
         if ties.is_empty() { Ok(table) } else { Err(ties) }
     }
 
+    /// Tells the trees of hosts what those guard that are looked at after them.
+    fn guard(&mut self) {
+        let below: Vec<Box<str>> = self
+            .below
+            .iter()
+            .filter(|(_, tree)| tree.is_guarded)
+            .map(|(name, _)| name.clone())
+            .collect();
+        let any = self.any.is_guarded;
+        let is_below = |host: &str| {
+            let parents = host.match_indices('.').map(|(at, _)| &host[at + 1..]);
+            any || parents.into_iter().any(|parent| below.iter().any(|name| **name == *parent))
+        };
+        for (host, tree) in self.exact.iter_mut().chain(&mut self.below) {
+            tree.is_guarded |= is_below(host);
+        }
+    }
+
     /// Where the most specific matching route leads.
     pub fn find(&self, facts: &Facts<'_>) -> Option<Found> {
-        if let Some(found) = self.exact.get(facts.host).and_then(|tree| tree.find(facts)) {
+        let mut is_guarded = false;
+        let mut within = |tree: &Tree| {
+            is_guarded |= tree.is_guarded;
+            Some(Found { is_guarded, ..tree.find(facts)? })
+        };
+        if let Some(found) = self.exact.get(facts.host).and_then(&mut within) {
             return Some(found);
         }
         if !self.below.is_empty() {
             let mut rest = facts.host;
             while let Some((_, parent)) = rest.split_once('.') {
-                if let Some(found) = self.below.get(parent).and_then(|tree| tree.find(facts)) {
+                if let Some(found) = self.below.get(parent).and_then(&mut within) {
                     return Some(found);
                 }
                 rest = parent;
             }
         }
-        self.any.find(facts)
+        within(&self.any)
     }
 }
 
 impl Default for Tree {
     fn default() -> Self {
-        Tree { nodes: vec![Node::default()] }
+        Tree { nodes: vec![Node::default()], is_guarded: false }
     }
 }
 
@@ -123,6 +154,7 @@ impl Tree {
             PathPattern::Exact(path) => (path, true),
             PathPattern::Prefix(path) => (path, false),
         };
+        self.is_guarded |= route.is_guarded;
         let mut at = 0;
         for segment in path.split('/').skip(1) {
             at = match self.nodes[at].children.get(segment) {
@@ -157,6 +189,10 @@ impl Tree {
         let mut segments = facts.path.split('/').skip(1);
         let whole_path_named = loop {
             let Some(segment) = segments.next() else { break true };
+            if segment.is_empty() && segments.clone().next().is_some() {
+                // Slashes in a row are one. The one at the end of a path is a segment.
+                continue;
+            }
             let Some(&child) = node.children.get(segment) else { break false };
             node = &self.nodes[child as usize];
             visited.push(node);
@@ -200,7 +236,8 @@ mod tests {
 
     fn route(hosts: &[&str], path: PathPattern, service: usize) -> Route {
         let hosts = hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect();
-        Route { hosts, path, methods: vec![], headers: vec![], service }
+        let (methods, headers, is_guarded) = (vec![], vec![], false);
+        Route { hosts, path, methods, headers, service: Some(service), is_guarded }
     }
 
     fn prefix(path: &str) -> PathPattern {
@@ -212,7 +249,7 @@ mod tests {
         let client = Some([192, 0, 2, 1].into());
         let facts =
             Facts { method: &Method::GET, host, path, fields: Fields::new(&headers), client };
-        RouteTable::build(routes).unwrap().find(&facts).map(|found| found.service)
+        RouteTable::build(routes).unwrap().find(&facts).and_then(|found| found.service)
     }
 
     #[test]
@@ -267,8 +304,11 @@ mod tests {
                 client,
             })
         };
-        assert_eq!(nth("/b"), Some(Found { service: 1, nth: 0 }));
-        assert_eq!(nth("/c"), Some(Found { service: 0, nth: 1 }));
+        let found = |service, nth, place| {
+            Some(Found { service: Some(service), nth, place, is_guarded: false })
+        };
+        assert_eq!(nth("/b"), found(1, 0, 1));
+        assert_eq!(nth("/c"), found(0, 1, 2));
     }
 
     #[test]
@@ -289,7 +329,7 @@ mod tests {
                 fields: Fields::new(&headers),
                 client,
             };
-            table.find(&facts).map(|found| found.service)
+            table.find(&facts).and_then(|found| found.service)
         };
         assert_eq!(found(Method::GET, "0"), Some(0));
         assert_eq!(found(Method::GET, "1"), Some(2));
@@ -306,6 +346,47 @@ mod tests {
         assert!(RouteTable::build(&post).is_ok(), "no request has both methods");
         post[1].methods.push(Method::POST);
         assert_eq!(RouteTable::build(&post).unwrap_err(), [Tie { first: 0, second: 1 }]);
+    }
+
+    #[test]
+    fn slashes_in_a_row_are_one_and_the_last_is_a_segment() {
+        let exact = |path| PathPattern::exact(path).unwrap();
+        let routes = [
+            route(&[], prefix("/"), 0),
+            route(&[], prefix("/api"), 1),
+            route(&[], exact("/api/x/"), 2),
+        ];
+        for (path, service) in [
+            ("//", 0),
+            ("//api", 1),
+            ("/api//x", 1),
+            ("/api//x//", 2),
+            ("//api/x/", 2),
+            ("/api/x//y", 1),
+        ] {
+            assert_eq!(find(&routes, "", path), Some(service), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_guarded_if_any_route_that_it_may_meet_is() {
+        let guarded = |hosts: &[&str]| {
+            let lists = Route { is_guarded: true, ..route(hosts, prefix("/admin"), 1) };
+            let plain =
+                ["a.b.test", "*.b.test", "c.test"].map(|host| route(&[host], prefix("/"), 0));
+            let table = RouteTable::build(plain.iter().chain([&lists])).unwrap();
+            ["a.b.test", "x.b.test", "c.test"].map(|host| {
+                let headers = HeaderMap::new();
+                let fields = Fields::new(&headers);
+                let facts = Facts { method: &Method::GET, host, path: "/", fields, client: None };
+                table.find(&facts).unwrap().is_guarded
+            })
+        };
+        assert_eq!(guarded(&["c.test"]), [false, false, true]);
+        assert_eq!(guarded(&["*.b.test"]), [true, true, false]);
+        assert_eq!(guarded(&["a.b.test"]), [true, false, false]);
+        assert_eq!(guarded(&["*.test"]), [true, true, true]);
+        assert_eq!(guarded(&[]), [true, true, true]);
     }
 
     /// The definition, word by word: of all that match, the most specific.
@@ -338,7 +419,7 @@ mod tests {
                 matching.push((host_rank, path_rank, !route.methods.is_empty(), route.service));
             }
         }
-        matching.into_iter().max().map(|(.., service)| service)
+        matching.into_iter().max().and_then(|(.., service)| service)
     }
 
     fn any_route() -> impl Strategy<Value = Route> {
@@ -363,13 +444,13 @@ mod tests {
             method in proptest::sample::select(vec![Method::GET, Method::POST]),
         ) {
             for (place, route) in routes.iter_mut().enumerate() {
-                route.service = place;
+                route.service = Some(place);
             }
             // Drop what ties: the definition has no answer there.
             while let Err(ties) = RouteTable::build(&routes) {
                 routes.remove(ties[0].second);
                 for (place, route) in routes.iter_mut().enumerate() {
-                    route.service = place;
+                    route.service = Some(place);
                 }
             }
             let headers = HeaderMap::new();
@@ -378,7 +459,7 @@ mod tests {
             let table = RouteTable::build(&routes).unwrap();
             // `*` is no path: only the routes that take everything see it.
             if path != "*" {
-                let found = table.find(&facts).map(|found| found.service);
+                let found = table.find(&facts).and_then(|found| found.service);
                 prop_assert_eq!(found, by_definition(&routes, &facts));
             }
         }

@@ -119,6 +119,8 @@ impl Snapshot {
             has_rate_limits: services.iter().any(|service| service.limits.are_any()),
             services,
             unmatched: before.map(|before| before.unmatched.clone()).unwrap_or_default(),
+            own: before.map(|before| before.own.clone()).unwrap_or_default(),
+            acts: config.route_actions.iter().any(Option::is_some),
             config: config.clone(),
             origin,
             routes,

@@ -110,6 +110,8 @@ pub struct Asks<'w> {
     pub tries: Tries,
     /// Whether its body has yet to come.
     pub upload: Upload,
+    /// Its route, if that is known already.
+    pub found: Option<Found>,
 }
 
 impl Asks<'_> {
@@ -224,7 +226,9 @@ impl Snapshot {
         heard: &mut impl Heard,
     ) -> Chosen {
         let no_route = Refusal { why: Why::NoRoute, at: None };
-        let Found { service: place, nth } = self.routes.find(facts).ok_or(no_route)?;
+        let found = asks.found.or_else(|| self.routes.find(facts)).ok_or(no_route)?;
+        // Who asks for more than a service has asked for that before.
+        let Found { service: Some(place), nth, .. } = found else { return Err(no_route) };
         let service = &self.services[place];
         let Assigned { pool, by, made, user } = service.assign(facts, draws);
         let refused = |why| Refusal { why, at: Some((place, pool)) };

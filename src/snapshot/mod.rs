@@ -23,8 +23,8 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::clock::Moment;
-use crate::config::Config;
-use crate::route::RouteTable;
+use crate::config::{Actions, Config};
+use crate::route::{Facts, Found, RouteTable};
 use crate::upstream::Tally;
 
 pub use attempts::Attempts;
@@ -49,8 +49,12 @@ pub struct Snapshot {
     pub services: Vec<Service>,
     /// Requests that no route wanted or that were refused before routing.
     pub unmatched: Arc<Tally>,
+    /// Requests that routes answered themselves.
+    pub own: OwnAnswers,
     /// Whether any service or route has a rate limit: else nobody is asked.
     has_rate_limits: bool,
+    /// Whether a request has to know its route before it asks for a place.
+    acts: bool,
     /// What moments are counted from.
     origin: Instant,
     routes: Arc<RouteTable>,
@@ -72,6 +76,33 @@ impl Snapshot {
         // In name order, as in the config.
         let place = self.services.binary_search_by(|service| (*service.name).cmp(name));
         place.ok().map(|place| &self.services[place])
+    }
+}
+
+/// Requests that routes answered themselves, by what they did.
+#[derive(Clone, Debug, Default)]
+pub struct OwnAnswers {
+    /// Led elsewhere.
+    pub redirects: Arc<Tally>,
+    /// Answered.
+    pub answers: Arc<Tally>,
+}
+
+impl Snapshot {
+    /// Whether a request has to know its route before it asks for a place: some route does more than lead
+    /// to a service.
+    pub fn acts(&self) -> bool {
+        self.acts
+    }
+
+    /// The route of a request.
+    pub fn route(&self, facts: &Facts<'_>) -> Option<Found> {
+        self.routes.find(facts)
+    }
+
+    /// What a route does beside leading to a service.
+    pub fn actions(&self, found: &Found) -> Option<&Arc<Actions>> {
+        self.config.route_actions.get(found.place)?.as_ref()
     }
 }
 

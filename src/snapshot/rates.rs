@@ -8,7 +8,7 @@ use super::{Service, Snapshot};
 use crate::clock::Moment;
 use crate::config;
 use crate::rate::{Grant, Limiter, RateSettings};
-use crate::route::{Facts, Route};
+use crate::route::{Facts, Found, Route};
 
 /// The rate limits of a service.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +45,9 @@ impl RateLimits {
             Limiter::new(settings.clone(), blueprint.secret, before)
         };
         let of_service = before.and_then(|before| before.service.as_ref());
-        let is_ours = |route: &Route| config.services[route.service].name == service.name;
+        let is_ours = |route: &Route| {
+            route.service.is_some_and(|place| config.services[place].name == service.name)
+        };
         let ours = config.routes.iter().zip(&config.route_limits);
         let ours = ours.filter(|(route, _)| is_ours(route)).enumerate();
         let limited = ours.filter_map(|(nth, (route, limit))| Some((nth, route, limit.as_ref()?)));
@@ -81,19 +83,26 @@ fn is_same(a: &Route, b: &Route) -> bool {
 impl Snapshot {
     /// Takes a token for a request of its route's limit and of its service's; why it is refused if one
     /// has none.
-    pub fn refuse_by_rate(&self, facts: &Facts<'_>, now: Moment) -> Option<RateRefusal<'_>> {
+    /// Which route that is may be known already.
+    pub fn refuse_by_rate(
+        &self,
+        facts: &Facts<'_>,
+        known: Option<Found>,
+        now: Moment,
+    ) -> Option<RateRefusal<'_>> {
         if !self.has_rate_limits {
             return None;
         }
-        let found = self.routes.find(facts)?;
-        let service: &Service = &self.services[found.service];
+        let found = known.or_else(|| self.routes.find(facts))?;
+        let place = found.service?;
+        let service: &Service = &self.services[place];
         let refuse = |limiter: &'_ Limiter| limiter.refuse(facts, &service.signer, now);
         let of_route = service.limits.routes.iter().find(|(nth, ..)| *nth == found.nth);
         let of_route = of_route.map(|(.., limiter)| (limiter, true));
         let of_service = service.limits.service.as_ref().map(|limiter| (limiter, false));
         of_route.into_iter().chain(of_service).find_map(|(limiter, is_of_route)| {
             let grant = refuse(limiter)?;
-            Some(RateRefusal { service: found.service, limiter, is_of_route, grant })
+            Some(RateRefusal { service: place, limiter, is_of_route, grant })
         })
     }
 }

@@ -39,7 +39,7 @@ pub struct Request {
     pub waited_ms: f64,
     /// For how long its connection had been open before, in milliseconds.
     pub connection_age_ms: f64,
-    /// Its service.
+    /// Its service; `_redirect` or `_answer` if its route had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     /// Which of the routes to its service it came by, counted from 1 in the file's order.
@@ -130,7 +130,7 @@ impl From<Kept> for Request {
             Some(By::StandIn) => (Some("stand-in"), None),
             Some(By::Shield) => (Some("shield"), None),
         };
-        let has_service = !kept.service.is_empty();
+        let has_service = !kept.service.is_empty() && !kept.service.starts_with('_');
         Request {
             at: kept.at.seconds(),
             request_id: kept.request_id,

@@ -6,6 +6,8 @@
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::config::Config;
+use crate::config::route::ROUTE;
+use crate::config::settings::Difference;
 use crate::http::fields::Fields;
 use crate::route::{Facts, HostPattern, PathPattern, Route, RouteTable};
 
@@ -27,27 +29,34 @@ pub(super) fn changed_routes(old: &Config, new: &Config) -> Vec<(String, String)
         let place = config.routes.iter().position(|other| same(other, route));
         place.and_then(|place| config.route_limits.get(place).cloned().flatten())
     };
-    let name = |config: &Config, route: &Route| config.services[route.service].name.to_string();
     let mut lines = Vec::new();
     for route in old.routes.iter().filter(|route| twin(&new.routes, route).is_none()) {
         let now = match led(route, &after, new) {
-            services if services.is_empty() => "no route takes its requests now".to_string(),
-            services => format!("its requests go to {} now", services.join(" and ")),
+            targets if targets.is_empty() => "no route takes its requests now".to_string(),
+            targets => format!("its requests go to {} now", targets.join(" and ")),
         };
         lines.push((describe(route), format!("removed; {now}")));
     }
+    let settings = |config: &Config, route: &Route| {
+        let place = config.routes.iter().position(|other| same(other, route));
+        place.and_then(|place| config.route_settings.get(place).cloned()).unwrap_or_default()
+    };
+    let target = |config: &Config, route: &Route| {
+        let place = config.routes.iter().position(|other| same(other, route));
+        place.map_or_else(String::new, |place| target(config, place))
+    };
     for route in &new.routes {
-        let to = name(new, route);
+        let to = target(new, route);
         match twin(&old.routes, route) {
             None => {
                 let so_far = match led(route, &before, old) {
-                    services if services.is_empty() => "no route took its requests so far".into(),
-                    services => format!("its requests went to {} so far", services.join(" and ")),
+                    targets if targets.is_empty() => "no route took its requests so far".into(),
+                    targets => format!("its requests went to {} so far", targets.join(" and ")),
                 };
                 lines.push((describe(route), format!("added, leads to {to}; {so_far}")));
             }
-            Some(twin) if name(old, &twin) != to => {
-                let from = name(old, &twin);
+            Some(twin) if target(old, &twin) != to => {
+                let from = target(old, &twin);
                 lines.push((describe(route), format!("leads to {to} instead of {from}")));
             }
             Some(_) if limit(old, route) != limit(new, route) => {
@@ -58,13 +67,27 @@ pub(super) fn changed_routes(old: &Config, new: &Config) -> Vec<(String, String)
                 let (was, is) = (words(old), words(new));
                 lines.push((describe(route), format!("rate limit {was} → {is}")));
             }
-            Some(_) => {}
+            Some(_) => {
+                let differences = settings(old, route).differences(&settings(new, route), &ROUTE);
+                let line = |what: Difference| (describe(route), what.to_string());
+                lines.extend(differences.into_iter().map(line));
+            }
         }
     }
     lines
 }
 
-/// The services that requests such as this route asks for are led to by a table.
+/// Where a route leads, in words.
+fn target(config: &Config, place: usize) -> String {
+    let actions = config.route_actions.get(place).and_then(Option::as_ref);
+    match config.routes[place].service {
+        Some(service) => config.services[service].name.to_string(),
+        None if actions.is_some_and(|actions| actions.redirect.is_some()) => "a redirect".into(),
+        None => "an answer of its own".into(),
+    }
+}
+
+/// What requests such as this route asks for are led to by a table.
 fn led(route: &Route, table: &RouteTable, config: &Config) -> Vec<String> {
     let hosts: Vec<String> = match route.hosts.is_empty() {
         true => vec![UNNAMED.into()],
@@ -82,16 +105,16 @@ fn led(route: &Route, table: &RouteTable, config: &Config) -> Vec<String> {
     let headers: HeaderMap = route.headers.iter().filter_map(field).collect();
     let method = route.methods.first().unwrap_or(&Method::GET);
     let client = None;
-    let mut services: Vec<String> = Vec::new();
+    let mut targets: Vec<String> = Vec::new();
     for host in &hosts {
         let facts = Facts { method, host, path, fields: Fields::new(&headers), client };
-        let Some(place) = table.find(&facts) else { continue };
-        let name = config.services[place.service].name.to_string();
-        if !services.contains(&name) {
-            services.push(name);
+        let Some(found) = table.find(&facts) else { continue };
+        let target = target(config, found.place);
+        if !targets.contains(&target) {
+            targets.push(target);
         }
     }
-    services
+    targets
 }
 
 fn such_as(host: &HostPattern) -> String {

@@ -91,7 +91,8 @@ impl Section<'_> {
     ) -> N {
         let written = self.number_if_given(problems, key);
         let default = match self.kind(key) {
-            Kind::Number { default: Some(default), .. } | Kind::Size { default, .. } => default,
+            Kind::Number { default: Some(default), .. }
+            | Kind::Size { default: Some(default), .. } => default,
             _ => self.misdeclared(key),
         };
         written.or_else(|| N::try_from(default).ok()).unwrap_or_default()
@@ -140,7 +141,7 @@ impl Section<'_> {
     pub fn time(&mut self, problems: &mut Problems, key: &'static str) -> Duration {
         let written = self.time_if_given(problems, key);
         let default = match self.kind(key) {
-            Kind::Time(Some(default)) | Kind::Wait(default) | Kind::Idle(default) => default,
+            Kind::Time(Some(default)) | Kind::Idle(Some(default)) | Kind::Wait(default) => default,
             _ => self.misdeclared(key),
         };
         written.unwrap_or(default)

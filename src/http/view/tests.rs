@@ -143,9 +143,11 @@ proptest! {
         both(&raw, |flat, map| {
             let said = |view| {
                 let id = HeaderValue::from_static("ours");
-                let add = Additions { id: &id, mark: None, cookie: Some(&id), hsts: None };
+                let route = Vec::new();
+                let add =
+                    Additions { id: &id, mark: None, cookie: Some(&id), hsts: None, route };
                 let status = if switches { 101 } else { 200 };
-                let edits = response::edits(view, status, &add);
+                let edits = response::edits(view, status, add);
                 // What goes is found in the order of the lines.
                 let mut list: Vec<_> = edits.iter().map(|edit| format!("{edit:?}")).collect();
                 list.sort();

@@ -37,6 +37,7 @@ const NOW: (Moment, WallTime) =
 /// A request that took the usual way, the nth.
 fn record<'r>(nth: u64, request_id: &'r str, outcome: Outcome, noted: &'r Noted) -> Record<'r> {
     Record {
+        own: None,
         pool: Some((0, 0)),
         closed: None,
         outcome,

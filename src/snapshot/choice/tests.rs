@@ -24,7 +24,7 @@ fn file(balance: &str) -> String {
 }
 
 const READILY: Asks<'static> =
-    Asks { lines: &[], doubtful: false, tries: Tries::Readily, upload: Upload::Done };
+    Asks { lines: &[], doubtful: false, tries: Tries::Readily, upload: Upload::Done, found: None };
 
 /// A pool on a clock of its own.
 struct Bench {

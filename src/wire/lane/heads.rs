@@ -49,6 +49,7 @@ pub(super) fn request(
             Edit::RemoveNamed(name) => named.push(name.as_str().as_bytes()),
             Edit::Set(id, _) | Edit::Remove(id) => gone.note(*id),
             Edit::DropOddNames => drops_odd_names = true,
+            Edit::Add(..) => {}
         }
     }
     if parts.nominates {
@@ -66,7 +67,14 @@ pub(super) fn request(
     into.lines(head.bytes, head.lines, goes_on);
     framing.write(gone, into);
     for edit in edits.list() {
-        let Edit::Set(id, text) = edit else { continue };
+        let (id, text) = match edit {
+            Edit::Set(id, text) => (id, text),
+            Edit::Add(name, value) => {
+                into.field(name.as_str().as_bytes(), value.as_bytes());
+                continue;
+            }
+            _ => continue,
+        };
         let value = match text {
             Text::Peer => parts.peer.field.as_ref().map(HeaderValue::as_bytes),
             Text::Scheme => Some(parts.peer.scheme.as_bytes()),

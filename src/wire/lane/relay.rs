@@ -45,7 +45,7 @@ impl Request<'_> {
         let Heard { head, framing } = heard;
         let flat = heard.flat(&upstream, responses);
         let (status, view) = (head.status, View::Flat(flat));
-        let edits = response::edits(view, status, &relay.additions(status, self.peer));
+        let edits = response::edits(view, status, relay.additions(status, self.peer));
         let out = Out::of(framing, self.head.version);
         let going = match status {
             101 => Going::Switched,

@@ -326,17 +326,16 @@ impl<'c> Request<'c> {
             trailers: sending.announced(),
         };
         let mut lead = Vec::new();
-        let mut sent = Sent {
-            method: &self.method,
-            path_and_query: &self.target.text,
-            view: View::Flat(self.flat),
-        };
+        let instead = attempt.path_and_query();
+        let text = instead.as_deref().unwrap_or(&self.target.text);
+        let mut sent =
+            Sent { method: &self.method, path_and_query: text, view: View::Flat(self.flat) };
         if let Socket::Stream(stream) = &mut upstream.socket {
             let mut fields = HeaderMap::with_capacity(self.flat.lines.len() + 8);
             heads::request(self.flat, attempt.edits(), &parts, &mut fields);
             sent.view = View::Map(&fields);
             attempt.request_head(&sent, sending.upload());
-            let (method, target) = (&self.method, &self.target.text);
+            let (method, target) = (&self.method, text);
             let scheme = match attempt.target() {
                 DialAddress::Tls(_) => Scheme::HTTPS,
                 DialAddress::Socket(_) | DialAddress::Unix(_) | DialAddress::Proxied(_) => {
@@ -351,11 +350,12 @@ impl<'c> Request<'c> {
             }
         } else {
             lead.reserve(self.flat.bytes.len() + 512);
-            write::request_line(self.method.as_str().as_bytes(), &self.target.origin, &mut lead);
+            let target = instead.as_deref().map_or(&*self.target.origin, str::as_bytes);
+            write::request_line(self.method.as_str().as_bytes(), target, &mut lead);
             heads::request(self.flat, attempt.edits(), &parts, &mut lead);
             lead.extend_from_slice(HEAD_END);
             if attempt.is_copied() {
-                self.copy_head(attempt, &lead, sending.upload());
+                self.copy_head(attempt, text, &lead, sending.upload());
             } else {
                 attempt.request_head(&sent, sending.upload());
             }
@@ -368,13 +368,13 @@ impl<'c> Request<'c> {
     }
 
     /// Tells the exchange of a head that is copied, as it is sent.
-    fn copy_head(&self, attempt: &mut Attempt<'_>, lead: &[u8], upload: Upload) {
+    fn copy_head(&self, attempt: &mut Attempt<'_>, target: &str, lead: &[u8], upload: Upload) {
         let mut reader = RequestReader::default();
         let limits = Limits { bytes: lead.len(), fields: usize::MAX };
         // What we have written can be read.
         let Ok(Some(_)) = reader.read(lead, limits) else { return };
         let view = View::Flat(Flat { bytes: lead, lines: reader.lines().list() });
-        let sent = Sent { method: &self.method, path_and_query: &self.target.text, view };
+        let sent = Sent { method: &self.method, path_and_query: target, view };
         attempt.request_head(&sent, upload);
     }
 
@@ -479,8 +479,7 @@ impl<'c> Request<'c> {
         }
         let flat = heard.flat(upstream, responses);
         let status = heard.head.status;
-        let edits =
-            response::edits(View::Flat(flat), status, &attempt.additions(status, self.peer));
+        let edits = response::edits(View::Flat(flat), status, attempt.additions(status, self.peer));
         let (framed, going, clock) = (Out::AsSaid, Going::Silently, self.lane.clock);
         let parts = ResponseParts { status, edits, out: framed, going, clock };
         if let Socket::Stream(stream) = &mut self.client.socket {

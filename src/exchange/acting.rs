@@ -1,0 +1,302 @@
+//! What a route does with a request beside leading it to a service: the request in; an answer, or what is
+//! changed of it on its way to an upstream and of the answer on its way back, out.
+//!
+//! Decided as soon as the request is known to be one, before limits, lines, copies, kept answers and
+//! switches of protocols: who is not let in learns nothing and takes nobody's place. A request whose route
+//! does nothing of this costs one look at an option; if no route does, not even its route is looked up here.
+
+use std::sync::Arc;
+
+use http::header::HeaderValue;
+
+use super::{Exchange, Incoming};
+use crate::config::{Actions, Encoded, Timeouts};
+use crate::fallback::StaticAnswer;
+use crate::http::answer::Answer;
+use crate::http::claims;
+use crate::http::edits::{Edits, Text};
+use crate::http::failure::{BadRequest, Cause};
+use crate::http::fields::FieldId;
+use crate::http::forwarded;
+use crate::http::path::{hides_slashes, normal, without_parameters};
+use crate::http::response;
+use crate::record::Own;
+use crate::route::{Facts, FieldChange, FieldRules, Found, Led, PathPattern, Redirect, Variable};
+
+/// What is done with a request, from its route to its end.
+#[derive(Debug, Default)]
+pub(super) struct Acting {
+    /// None if all that is done is to say its path in the normal form.
+    actions: Option<Arc<Actions>>,
+    /// What the upstream is asked for instead of what the client did.
+    target: Option<Arc<str>>,
+    /// What stands for `{host}` and `{scheme}`.
+    host: Box<str>,
+    scheme: &'static str,
+}
+
+impl Acting {
+    /// Whether the route does not let everybody in, so that nothing is kept for others.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.actions.as_ref().is_some_and(|actions| actions.is_guarded())
+    }
+
+    /// The bounds of its service, with the route's in their place.
+    pub(super) fn timeouts(&self, service: Timeouts) -> Timeouts {
+        self.actions.as_ref().map_or(service, |actions| actions.timeouts.over(service))
+    }
+}
+
+impl Exchange {
+    /// Does what the route of a request says: its answer, if it goes to no service or not let in. Which
+    /// route that is, if any, is known then.
+    pub(super) fn act(&mut self, incoming: &Incoming<'_>) -> Result<Option<Found>, Answer> {
+        self.acting = None;
+        let snapshot = self.snapshot.clone();
+        let facts = incoming.facts();
+        let Some(found) = snapshot.route(&facts) else { return Ok(None) };
+        let actions = snapshot.actions(&found);
+        if actions.is_none() && !found.is_guarded {
+            return Ok(Some(found));
+        }
+        (self.own, self.closed) = match (actions, found.service) {
+            (_, Some(service)) => (None, Some(service)),
+            (Some(actions), None) if actions.redirect.is_some() => (Some(Own::Redirect), None),
+            (_, None) => (Some(Own::Answer), None),
+        };
+        self.noted.route = Some(found.nth);
+        let passes = actions.is_some_and(|actions| actions.encoded == Encoded::Pass);
+        let in_one_way = found.is_guarded && !passes;
+        if in_one_way && self.is_read_in_two_ways(incoming, &facts, &found) {
+            return Err(self.answer(BadRequest::EncodedPath.into(), &incoming.fields));
+        }
+        if let Some(actions) = actions
+            && let Some(answer) = self.answer_by(actions, incoming, &found)
+        {
+            return Err(answer);
+        }
+        // It goes on to its service, whose pool is what its end is told of.
+        self.closed = None;
+        let target = target_of(incoming, actions, in_one_way);
+        if actions.is_some() || target.is_some() {
+            let trusted = &snapshot.config.server.trusted_proxies;
+            let is_https = forwarded::is_https(&incoming.fields, incoming.peer, trusted);
+            self.acting = Some(Box::new(Acting {
+                actions: actions.cloned(),
+                target: target.map(Arc::from),
+                host: (*incoming.host).into(),
+                scheme: scheme(is_https),
+            }));
+        }
+        Ok(Some(found))
+    }
+
+    /// Whether who looks at the path in another way would say that another route is meant.
+    fn is_read_in_two_ways(
+        &self,
+        incoming: &Incoming<'_>,
+        facts: &Facts<'_>,
+        found: &Found,
+    ) -> bool {
+        if hides_slashes(incoming.head.target.path) {
+            return true;
+        }
+        let path = without_parameters(facts.path);
+        let other = Facts { path: &path, ..*facts };
+        path != facts.path && self.snapshot.route(&other).is_none_or(|other| other != *found)
+    }
+
+    /// What a route answers itself, if it does or the client is not let in.
+    fn answer_by(
+        &mut self,
+        actions: &Arc<Actions>,
+        incoming: &Incoming<'_>,
+        found: &Found,
+    ) -> Option<Answer> {
+        // Whom a trusted proxy does not name is nobody that is known.
+        let client = incoming.client.filter(|_| !self.noted.is_client_doubtful);
+        if !actions.access.admits(client) {
+            return Some(self.answer(Cause::Denied, &incoming.fields));
+        }
+        let mut answer = match (&actions.redirect, &actions.answer) {
+            (Some(redirect), _) => self.led(redirect, incoming, found),
+            (None, Some(answer)) => fixed(answer, &self.request_id),
+            (None, None) => return None,
+        };
+        let trusted = &self.snapshot.config.server.trusted_proxies;
+        let is_https = forwarded::is_https(&incoming.fields, incoming.peer, trusted);
+        let acting = Acting {
+            actions: Some(actions.clone()),
+            target: None,
+            host: (*incoming.host).into(),
+            scheme: scheme(is_https),
+        };
+        for edit in self.changed(&acting, &actions.response) {
+            edit.apply(&mut answer.fields);
+        }
+        Some(answer)
+    }
+
+    fn led(&self, redirect: &Redirect, incoming: &Incoming<'_>, found: &Found) -> Answer {
+        let trusted = &self.snapshot.config.server.trusted_proxies;
+        let is_https = forwarded::is_https(&incoming.fields, incoming.peer, trusted);
+        let route = &self.snapshot.config.routes[found.place];
+        let (PathPattern::Exact(prefix) | PathPattern::Prefix(prefix)) = &route.path;
+        let location = redirect.location(&Led {
+            scheme: scheme(is_https),
+            host: &incoming.host,
+            path_and_query: incoming.head.target.path_and_query,
+            prefix,
+        });
+        Answer::led(redirect.status(), location, &self.request_id)
+    }
+
+    /// What the upstream is asked for instead of what the client did, if that is something else.
+    pub(super) fn target(&self) -> Option<Arc<str>> {
+        self.acting.as_ref()?.target.clone()
+    }
+
+    /// Whether the upstream is told of another host than the client asked for.
+    pub(super) fn names_own_host(&self) -> bool {
+        self.route_actions().is_some_and(|actions| actions.host.is_some())
+    }
+
+    fn route_actions(&self) -> Option<&Actions> {
+        self.acting.as_ref()?.actions.as_deref()
+    }
+
+    /// What the route makes of the request's fields.
+    pub(super) fn edit_by_route(&self, incoming: &Incoming<'_>, edits: &mut Edits) {
+        let Some(actions) = self.route_actions() else { return };
+        if let Some(host) = &actions.host {
+            edits.set_instead(FieldId::Host, Text::Own(host.clone()));
+        }
+        for rule in actions.request.names() {
+            // In every spelling: to many servers `x_user` is `X-User`.
+            let named = incoming.fields.view.lines();
+            let named = named.filter(|line| claims::is_same(line.name, rule.as_str().as_bytes()));
+            for line in named {
+                if let Ok(name) = http::HeaderName::from_bytes(line.name) {
+                    edits.remove_named(name);
+                }
+            }
+        }
+        self.add_by_route(edits);
+    }
+
+    /// The lines that the route adds to the request, which may tell of the pool that is asked.
+    fn add_by_route(&self, edits: &mut Edits) {
+        let Some((acting, actions)) = self.acting.as_ref().zip(self.route_actions()) else {
+            return;
+        };
+        edits.forget_added();
+        for change in actions.request.changes(|variable, into| self.say(acting, variable, into)) {
+            match change {
+                FieldChange::Set(name, value) | FieldChange::Add(name, value) => {
+                    edits.add(name.clone(), value);
+                }
+                FieldChange::Remove(_) => {}
+            }
+        }
+    }
+
+    /// Another pool is asked.
+    pub(super) fn edit_again(&mut self) {
+        if self.route_actions().is_some_and(|actions| !actions.request.is_empty()) {
+            let mut edits = std::mem::take(&mut self.edits);
+            self.add_by_route(&mut edits);
+            self.edits = edits;
+        }
+    }
+
+    /// What the route makes of the fields of an answer with this status.
+    pub(super) fn response_edits(&self, status: u16) -> Vec<response::Edit> {
+        match (&self.acting, self.route_actions()) {
+            // Interim heads are of the connection.
+            (Some(acting), Some(actions)) if status >= 200 && !actions.response.is_empty() => {
+                self.changed(acting, &actions.response)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The same for an answer that we had kept or that stands in.
+    pub(super) fn dress(&self, mut answer: Answer) -> Answer {
+        for edit in self.response_edits(answer.status) {
+            edit.apply(&mut answer.fields);
+        }
+        answer
+    }
+
+    fn changed(&self, acting: &Acting, rules: &FieldRules) -> Vec<response::Edit> {
+        let changes = rules.changes(|variable, into| self.say(acting, variable, into));
+        let edit = |change| match change {
+            FieldChange::Remove(name) => response::Edit::Remove(name.clone()),
+            FieldChange::Set(name, value) => response::Edit::Set(name.clone(), value),
+            FieldChange::Add(name, value) => response::Edit::Add(name.clone(), value),
+        };
+        changes.map(edit).collect()
+    }
+
+    /// Writes what a variable stands for; no if nobody knows.
+    fn say(&self, acting: &Acting, variable: Variable, into: &mut String) -> bool {
+        use std::fmt::Write as _;
+        let service = self.pool.map(|(service, pool)| (&self.snapshot.services[service], pool));
+        let asked = self.decision.as_ref().map(|decision| decision.pool);
+        let known = match variable {
+            Variable::Client => self.noted.client.map(|client| write!(into, "{client}")),
+            Variable::RequestId => self.request_id.to_str().ok().map(|id| write!(into, "{id}")),
+            Variable::Service => service.map(|(service, _)| write!(into, "{}", service.name)),
+            Variable::Revision => service.map(|(service, _)| write!(into, "{}", service.revision)),
+            Variable::Pool => service.map(|(service, pool)| {
+                write!(into, "{}", service.pools[asked.unwrap_or(pool)].name)
+            }),
+            Variable::Host => Some(&acting.host).filter(|host| !host.is_empty()).map(|host| {
+                into.push_str(host);
+                Ok(())
+            }),
+            Variable::Scheme => Some(write!(into, "{}", acting.scheme)),
+            _ => None,
+        };
+        matches!(known, Some(Ok(())))
+    }
+}
+
+/// What an upstream is asked for instead of what the client did.
+fn target_of(
+    incoming: &Incoming<'_>,
+    actions: Option<&Arc<Actions>>,
+    in_one_way: bool,
+) -> Option<String> {
+    let asked = incoming.head.target.path_and_query;
+    let (path, query) = match asked.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (asked, None),
+    };
+    let mut new = if in_one_way { normal(path) } else { path.into() };
+    for rewrite in actions.iter().flat_map(|actions| &actions.rewrites) {
+        if let Some(rewritten) = rewrite.of(&new) {
+            new = rewritten.into_owned().into();
+        }
+    }
+    if new == path {
+        return None;
+    }
+    Some(match query {
+        Some(query) => format!("{new}?{query}"),
+        None => new.into_owned(),
+    })
+}
+
+fn scheme(is_https: bool) -> &'static str {
+    if is_https { "https" } else { "http" }
+}
+
+/// What a route answers.
+fn fixed(answer: &StaticAnswer, request_id: &HeaderValue) -> Answer {
+    let id = (FieldId::RequestId.name().clone(), request_id.clone());
+    let fields = answer.headers.iter().cloned().chain([id]).collect();
+    // The rim has read the file.
+    let body = answer.body.text().cloned().unwrap_or_default();
+    Answer { status: answer.status, fields, body, keeps_connection: true }
+}

@@ -39,6 +39,7 @@ mod roles;
 mod rollouts;
 mod rude_clients;
 mod said;
+mod route_actions;
 mod routing;
 mod shown;
 mod standing;

@@ -1,0 +1,305 @@
+//! What routes do beside leading to a service, over sockets.
+
+use std::net::SocketAddr;
+
+use http::Method;
+
+use crate::harness::client::{Response, get};
+use crate::harness::edge::{HEAD, shop, shop_at};
+use crate::harness::{Client, Edge, Origin, Reply, until};
+use crate::http2;
+use crate::http2::peer;
+
+/// The routes of most tests here, before one service.
+const ROUTES: &str = r#"
+[[routes]]
+hosts = ["old.test", "*.old.test"]
+redirect = { to = "https://new.test{path}", status = 301 }
+[[routes]]
+hosts = ["shop.test"]
+path_prefix = "/moved"
+redirect = { to = "{scheme}://{host}/here{rest}" }
+response = { set = { cache-control = "max-age=60" } }
+[[routes]]
+path = "/robots.txt"
+answer = { body = "User-agent: *" }
+[[routes]]
+path = "/gone"
+answer = { status = 410, headers = { content-type = "text/html" }, body = "<p>gone</p>" }
+[[routes]]
+path_prefix = "/api"
+strip_prefix = "/api"
+host = "api.internal:8080"
+service = "shop"
+[routes.request]
+set = { x-real-ip = "{client}", x-from = "{scheme}://{host}" }
+add = { x-tag = "{service}/{pool}/{revision}" }
+remove = ["x-debug"]
+[routes.response]
+set = { x-frame-options = "DENY" }
+add = { x-by = "{pool} for {client}" }
+remove = ["server", "x-powered-by"]
+[[routes]]
+service = "shop"
+"#;
+
+async fn before(origin: &Origin) -> Edge {
+    http2::edge(&format!("{ROUTES}{}", shop(&[("only", origin)], ""))).await
+}
+
+fn location(response: &Response) -> (u16, String) {
+    (response.status, response.fields("location").concat())
+}
+
+#[tokio::test]
+async fn redirects_and_answers_need_nobody_behind() {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    let edge = http2::edge(&format!("{ROUTES}{}", shop_at(&[("only", &[nobody])], ""))).await;
+    let asked = async |host: &str, path: &str| get(edge.address, host, path, &[]).await;
+    let led = asked("eu.old.test", "/a%20b?c=%22&d").await;
+    assert_eq!(location(&led), (301, "https://new.test/a%20b?c=%22&d".into()));
+    assert_eq!(led.fields("content-length"), ["0"]);
+    let led = asked("SHOP.test:8080", "/moved/%7e?q").await;
+    assert_eq!(location(&led), (308, "http://shop.test/here/%7e?q".into()));
+    assert_eq!(led.fields("cache-control"), ["max-age=60"]);
+    for (target, to) in [
+        ("//evil.test/%2e.x", "https://new.test/evil.test/%2e.x"),
+        ("/\\evil.test", "https://new.test/%5Cevil.test"),
+        ("/@evil.test", "https://new.test/@evil.test"),
+        ("/%0d%0aset-cookie:x", "https://new.test/%0d%0aset-cookie:x"),
+        ("/a\"<b>?\"<", "https://new.test/a%22%3Cb%3E?%22%3C"),
+        ("http://old.test/abs", "https://new.test/abs"),
+    ] {
+        assert_eq!(location(&asked("old.test", target).await), (301, to.into()), "{target}");
+    }
+    let gone = asked("any.test", "/gone").await;
+    assert_eq!((gone.status, &*gone.body), (410, "<p>gone</p>"));
+    assert_eq!(gone.fields("content-type"), ["text/html"]);
+    // One connection for all: an answer to a request with a body, one to HEAD, one more.
+    let mut client = edge.client().await;
+    client.send("POST /robots.txt HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc").await;
+    let robots = client.response().await;
+    assert_eq!((robots.status, &*robots.body), (200, "User-agent: *"));
+    assert_eq!(robots.fields("content-type"), ["text/plain; charset=utf-8"]);
+    client.send("HEAD /robots.txt HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let head = client.response_to_head().await;
+    assert_eq!((head.status, head.fields("content-length")), (200, vec!["13"]));
+    client.send("GET /robots.txt HTTP/1.1\r\nhost: a\r\nx-request-id: known\r\n\r\n").await;
+    assert_eq!(client.response().await.fields("x-request-id"), ["known"]);
+    // The same by HTTP/2.
+    let peer = peer::Client::connect(edge.address).await;
+    let led = peer.get("/moved/a?b").await;
+    assert_eq!((led.status, led.field("location")), (308, Some("http://shop.test/here/a?b")));
+    assert_eq!(peer.get("/robots.txt").await.body, b"User-agent: *");
+    until("they are counted apart", async || {
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        let has = |service: &str, code: &str, count: u32| {
+            metrics.contains(&format!(
+                "pointsman_requests_total{{service=\"{service}\",pool=\"\",code=\"{code}\"}} {count}\n"
+            ))
+        };
+        has("_redirect", "3xx", 9) && has("_answer", "2xx", 4) && has("_answer", "4xx", 1)
+    })
+    .await;
+    let (status, kept) = edge.admin("GET", "/v1/requests/known", "").await;
+    assert_eq!((status, kept["service"].as_str()), (200, Some("_answer")), "{kept}");
+    assert!(kept["pool"].is_null() && kept["revision"].is_null(), "{kept}");
+}
+
+#[tokio::test]
+async fn an_upstream_gets_another_path_host_and_fields_and_the_client_other_fields() {
+    let fields = ["server: x", "X-Powered-By: y", "x-frame-options: ALLOW", "x-by: itself"];
+    let origin = Origin::always(Reply::head("200 OK", &fields, "ok")).await;
+    let edge = before(&origin).await;
+    let sent = ["x-real-ip: 6.6.6.6", "X-Debug: 1", "x-tag: own", "x-from: me"];
+    let told = get(edge.address, "shop.test", "/%61pi//v1%2Fx/?a=/api", &sent).await;
+    assert_eq!((told.status, &*told.body), (200, "ok"));
+    assert_eq!(told.fields("x-frame-options"), ["DENY"]);
+    assert_eq!(told.fields("x-by"), ["itself", "only for 127.0.0.1"]);
+    assert!(told.fields("server").is_empty() && told.fields("x-powered-by").is_empty());
+    let got = origin.only();
+    assert!(got.head.starts_with("GET /v1%2Fx/?a=/api HTTP/1.1\r\n"), "{}", got.head);
+    assert_eq!(got.fields("host"), ["api.internal:8080"]);
+    assert_eq!(got.fields("x-forwarded-host"), ["shop.test"]);
+    assert_eq!(got.fields("x-real-ip"), ["127.0.0.1"]);
+    assert_eq!(got.fields("x-from"), ["http://shop.test"]);
+    assert_eq!(got.fields("x-tag"), ["own", "shop/only/1"]);
+    assert!(got.fields("x-debug").is_empty());
+    // What the client says of its connection takes nothing of ours away.
+    let nominated = ["connection: x-real-ip, x-tag", "x-real-ip: 6.6.6.6"];
+    get(edge.address, "shop.test", "/api", &nominated).await;
+    let got = origin.received().pop().unwrap();
+    assert!(got.head.starts_with("GET / HTTP/1.1\r\n"), "{}", got.head);
+    assert_eq!((got.fields("x-real-ip"), got.fields("x-tag").len()), (vec!["127.0.0.1"], 1));
+    // A client of HTTP/1.0 that names no host.
+    let mut client = edge.client().await;
+    client.send("GET /api/old HTTP/1.0\r\n\r\n").await;
+    assert_eq!(client.response().await.status, 200);
+    let got = origin.received().pop().unwrap();
+    assert_eq!(got.fields("host"), ["api.internal:8080"]);
+    assert!(got.fields("x-from").is_empty(), "nobody knows its host: {}", got.head);
+    // By HTTP/2, with a body.
+    let peer = peer::Client::connect(edge.address).await;
+    let told = peer.post("/api/up?x", &[("x-debug", "1")], b"hello").await;
+    assert_eq!((told.status, told.field("x-frame-options")), (200, Some("DENY")));
+    let got = origin.received().pop().unwrap();
+    assert!(got.head.starts_with("POST /up?x HTTP/1.1\r\n"), "{}", got.head);
+    assert_eq!(got.fields("host"), ["api.internal:8080"]);
+    assert!(got.fields("x-debug").is_empty());
+    // Others are passed on as they came.
+    get(edge.address, "shop.test", "/apis//%61", &["x-debug: 1"]).await;
+    let got = origin.received().pop().unwrap();
+    assert!(got.head.starts_with("GET /apis//%61 HTTP/1.1\r\n"), "{}", got.head);
+    assert_eq!((got.fields("host"), got.fields("x-debug")), (vec!["shop.test"], vec!["1"]));
+}
+
+#[tokio::test]
+async fn an_upstream_of_http2_gets_the_same() {
+    let origin = peer::Origin::echo(&[]).await;
+    let pools =
+        format!("[services.shop.pools.only]\nhttp2 = true\nupstreams = [\"{}\"]\n", origin.address);
+    let edge = http2::edge(&format!("{ROUTES}{pools}")).await;
+    let told = get(edge.address, "shop.test", "/api/v1?x", &["x-debug: 1"]).await;
+    assert_eq!((told.status, told.fields("x-frame-options")), (200, vec!["DENY"]));
+    let head = origin.heads.lock().unwrap().pop().unwrap();
+    assert_eq!(head.uri().authority().unwrap(), "api.internal:8080");
+    assert_eq!(head.uri().path_and_query().unwrap(), "/v1?x");
+    assert_eq!(head.headers()["x-real-ip"], "127.0.0.1");
+    assert!(!head.headers().contains_key("x-debug"));
+}
+
+#[tokio::test]
+async fn lists_are_asked_before_anything_else() {
+    let origin = Origin::named("served").await;
+    let lines = format!(
+        "[[routes]]\nservice = \"shop\"\n\
+         [[routes]]\npath_prefix = \"/admin\"\nservice = \"shop\"\n\
+         allow = [\"10.0.0.0/8\", \"2001:db8::/32\"]\n\
+         [[routes]]\nhosts = [\"local.test\"]\nservice = \"shop\"\nallow = [\"127.0.0.1\"]\n\
+         [[routes]]\nhosts = [\"local.test\"]\npath_prefix = \"/closed\"\nservice = \"shop\"\n\
+         allow = [\"127.0.0.0/8\"]\ndeny = [\"127.0.0.1\"]\n{}",
+        shop(&[("only", &origin)], "")
+    );
+    let head = HEAD.replace("workers = 2", "workers = 2\ntrusted_proxies = [\"127.0.0.1\"]");
+    let edge = Edge::start_file(&format!("{head}{lines}"), true).await;
+    let asked = async |host: &str, path: &str, fields: &[&str]| {
+        get(edge.address, host, path, fields).await.status
+    };
+    for (path, client, status) in [
+        ("/", "192.0.2.1", 200),
+        ("/admin", "192.0.2.1", 403),
+        ("/admin", "10.9.9.9", 200),
+        ("/admin/x", "10.9.9.9, 192.0.2.1", 403),
+        ("/%61dmin", "192.0.2.1", 403),
+        ("//admin", "192.0.2.1", 403),
+        ("/admin%2Fx", "10.9.9.9", 400),
+        ("/x%5cadmin", "10.9.9.9", 400),
+        ("/admin;x", "192.0.2.1", 400),
+        ("/admin", "2001:db8::7", 200),
+        // A proxy that does not say who asks says nothing that a list could know.
+        ("/admin", "unknown", 403),
+    ] {
+        let forwarded = format!("x-forwarded-for: {client}");
+        let got = asked("shop.test", path, &[&forwarded]).await;
+        assert_eq!(got, status, "{path} {client}");
+    }
+    assert_eq!(asked("local.test", "/", &[]).await, 200);
+    assert_eq!(asked("local.test", "/closed", &[]).await, 403);
+    let before = origin.asked();
+    // Not even a switch of protocols, and not while the service is held or in maintenance.
+    let upgrade = ["connection: upgrade", "upgrade: websocket"];
+    assert_eq!(asked("local.test", "/closed", &upgrade).await, 403);
+    for mode in [r#"{"mode": "hold"}"#, r#"{"mode": "maintenance"}"#] {
+        assert_eq!(edge.admin("PUT", "/v1/services/shop/mode", mode).await.0, 200);
+        assert_eq!(asked("local.test", "/closed", &[]).await, 403, "{mode}");
+    }
+    assert_eq!(edge.admin("PUT", "/v1/services/shop/mode", r#"{"mode": "serve"}"#).await.0, 200);
+    assert_eq!(origin.asked(), before);
+    until("refusals are counted, and for no pool", async || {
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        metrics.contains("pointsman_requests_refused_total{reason=\"denied\"} 10\n")
+            && metrics.contains("{reason=\"encoded_path\"} 3\n")
+            && metrics.contains("{service=\"shop\",pool=\"only\",code=\"4xx\"} 0\n")
+    })
+    .await;
+    // What the others get is what was looked at.
+    asked("shop.test", "//x//%7e%c3%a9?%61", &[]).await;
+    let got = origin.received().pop().unwrap();
+    assert!(got.head.starts_with("GET /x/~%C3%A9?%61 HTTP/1.1\r\n"), "{}", got.head);
+}
+
+#[tokio::test]
+async fn nothing_of_a_route_with_a_list_is_kept_for_others() {
+    let origin = Origin::always(Reply::head("200 OK", &["cache-control: max-age=60"], "ok")).await;
+    let lines = format!(
+        "[[routes]]\nservice = \"shop\"\n\
+         [[routes]]\npath_prefix = \"/admin\"\nservice = \"shop\"\nallow = [\"127.0.0.0/8\"]\n{}",
+        shop(&[("only", &origin)], "fallback.stale = {}")
+    );
+    let edge = Edge::start(&lines).await;
+    let asked = async |path: &str| get(edge.address, "shop.test", path, &[]).await;
+    for path in ["/open", "/admin/x"] {
+        assert_eq!(asked(path).await.status, 200);
+    }
+    let open = r#"{"state": "open"}"#;
+    assert_eq!(edge.admin("PUT", "/v1/services/shop/pools/only/breaker", open).await.0, 200);
+    until("the breaker is open", async || asked("/other").await.status == 503).await;
+    assert_eq!(asked("/open").await.fields("x-pointsman-fallback"), ["stale"]);
+    assert_eq!(asked("/admin/x").await.status, 503);
+}
+
+#[tokio::test]
+async fn an_answer_in_a_file_is_read_anew_and_a_broken_route_changes_nothing() {
+    let origin = Origin::named("served").await;
+    let robots = tempfile::NamedTempFile::with_suffix(".txt").unwrap();
+    std::fs::write(robots.path(), "one").unwrap();
+    let text = |more: &str| {
+        format!(
+            "{HEAD}[[routes]]\npath = \"/robots.txt\"\nanswer = {{ file = \"{}\" }}\n\
+             [[routes]]\nservice = \"shop\"\n{more}\n{}",
+            robots.path().display(),
+            shop(&[("only", &origin)], "")
+        )
+    };
+    let edge = Edge::start_file(&text(""), true).await;
+    let answer = async || get(edge.address, "a", "/robots.txt", &[]).await;
+    assert_eq!(answer().await.body, "one");
+    assert_eq!(answer().await.fields("content-type"), ["text/plain; charset=utf-8"]);
+    std::fs::write(robots.path(), "two").unwrap();
+    until("the other is in force", async || answer().await.body == "two").await;
+    for (more, said) in [
+        ("redirect = { to = \"https://a\" }", "either a `service` or a `redirect`"),
+        ("request.set = { content-length = \"5\" }", "Pointsman's to write"),
+        ("request.set = { host = \"a\" }", "`host` says this"),
+        ("response.set = { a = \"{path}\" }", "is no variable"),
+        ("allow = []", "`allow` is empty"),
+    ] {
+        let (status, problems) = edge.admin("POST", "/v1/config/check", &text(more)).await;
+        assert_eq!(status, 200);
+        assert!(problems.to_string().contains(said), "{more}: {problems}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_is_as_long_as_it_may_be_and_odd_bytes_break_out_of_nothing() {
+    let origin = Origin::named("served").await;
+    let edge = before(&origin).await;
+    let mut client = Client::connect(edge.address).await;
+    let long = "%e9/".repeat(1_500);
+    client.send(format!("GET /moved/{long}?{long} HTTP/1.1\r\nhost: shop.test\r\n\r\n")).await;
+    assert_eq!(client.response().await.status, 414);
+    let mut client = Client::connect(edge.address).await;
+    let raw = [b"GET /moved/\xe9\xff?\xfe HTTP/1.1\r\nhost: shop.test\r\n\r\n".as_slice()].concat();
+    client.send(raw).await;
+    let led = client.response().await;
+    assert_eq!(location(&led), (308, "http://shop.test/here/%E9%FF?%FE".into()));
+    // A host that the route does not name is not told of.
+    client.send("GET /moved HTTP/1.1\r\nhost: evil.test\r\n\r\n").await;
+    assert_eq!(client.response().await.body, "served");
+    let peer = peer::Client::connect(edge.address).await;
+    let request = peer.request(Method::GET, "/api/a%0d%0ab", &[]);
+    let got = peer::whole(peer.begin(request, true).await.0).await.unwrap();
+    assert_eq!(got.status, 200);
+    let head = origin.received().pop().unwrap().head;
+    assert!(head.starts_with("GET /a%0d%0ab HTTP/1.1\r\n"), "{head}");
+}

@@ -217,9 +217,10 @@ async fn lists_are_asked_before_anything_else() {
     assert_eq!(origin.asked(), before);
     until("refusals are counted, and for no pool", async || {
         let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
-        metrics.contains("pointsman_requests_refused_total{reason=\"denied\"} 10\n")
+        metrics.contains("pointsman_refused_total{reason=\"denied\"} 9\n")
             && metrics.contains("{reason=\"encoded_path\"} 3\n")
-            && metrics.contains("{service=\"shop\",pool=\"only\",code=\"4xx\"} 0\n")
+            && metrics.contains("{service=\"shop\",pool=\"\",code=\"4xx\"} 12\n")
+            && !metrics.contains("{service=\"shop\",pool=\"only\",code=\"4xx\"}")
     })
     .await;
     // What the others get is what was looked at.

@@ -5,10 +5,11 @@
 //! browsers offer by themselves. `ring` takes its place by a feature, for builds that have no C compiler
 //! for the target.
 
+use std::io;
 use std::sync::{Arc, LazyLock};
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, GetRandomFailed};
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, version};
 
@@ -62,10 +63,28 @@ pub fn random<const N: usize>() -> Result<[u8; N], GetRandomFailed> {
     Ok(bytes)
 }
 
+/// The certificates of whom the system trusts. Those that cannot be read are left out, as elsewhere; an
+/// error if that is all of them.
+pub fn system_certificates() -> io::Result<Vec<CertificateDer<'static>>> {
+    let found = rustls_native_certs::load_native_certs();
+    match found.errors.into_iter().next() {
+        Some(error) if found.certs.is_empty() => Err(io::Error::other(error)),
+        _ => Ok(found.certs),
+    }
+}
+
 /// A pair as it signs handshakes; an error if its key cannot, or belongs to another certificate.
 pub fn signing(pair: &Pair) -> Result<CertifiedKey, rustls::Error> {
     let chain = pair.chain.iter().map(|der| der.clone().into()).collect();
     CertifiedKey::from_der(chain, key(&pair.key)?, &PROVIDER)
+}
+
+/// The same of what nobody checks, such as a certificate with a part that the library does not know.
+pub fn signing_unchecked(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    Ok(CertifiedKey::new(chain, PROVIDER.key_provider.load_private_key(key)?))
 }
 
 /// A private key as the library has it.

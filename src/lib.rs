@@ -27,10 +27,10 @@
 //! # Rooms
 //!
 //! The core ([`clock`], [`certificate`], [`rate`], [`config`], [`route`], [`split`], [`upstream`],
-//! [`balance`], [`fallback`], [`mirror`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
+//! [`balance`], [`fallback`], [`mirror`], [`acme`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
 //! [`rehearsal`], [`http`], [`exchange`], [`record`], [`state`], [`history`], [`orders`]) knows no
 //! runtime, no file and no socket, and takes time and chance as arguments. The rim ([`crypto`],
-//! [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`], [`store`], [`control`], [`events`],
+//! [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`], [`acme_client`], [`store`], [`control`], [`events`],
 //! [`notify`], [`observe`], [`admin`], [`server`], [`cli`]) has them all.
 
 #![allow(
@@ -49,6 +49,7 @@ mod upstream;
 mod balance;
 mod fallback;
 mod mirror;
+mod acme;
 pub mod snapshot;
 pub mod judge;
 pub mod slo;
@@ -68,6 +69,7 @@ mod probe;
 mod resolve;
 pub mod files;
 mod outgoing;
+mod acme_client;
 pub mod store;
 mod control;
 pub mod events;

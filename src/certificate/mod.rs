@@ -13,7 +13,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
-use der::{BOOLEAN, Element, Elements, OBJECT, OCTETS, SEQUENCE, TIME, UTC_TIME};
+use der::{BOOLEAN, Element, Elements, INTEGER, OBJECT, OCTETS, SEQUENCE, TIME, UTC_TIME};
 
 pub use names::Names;
 pub use pair::{Authorities, Certificates, Pair, PrivateKey};
@@ -24,6 +24,10 @@ const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
 /// The names among them that are those of hosts, and the addresses.
 const DNS_NAME: u8 = 0x82;
 const ADDRESS: u8 = 0x87;
+
+/// Who signed it (RFC 5280 section 4.2.1.1), and by which key.
+const SIGNER: &[u8] = &[0x55, 0x1d, 0x23];
+const SIGNERS_KEY: u8 = 0x80;
 
 /// What is before the serial number, and what is behind the key.
 const VERSION: u8 = 0xa0;
@@ -54,6 +58,29 @@ impl Certificate {
     }
 }
 
+/// What a certificate is known by to who signed it (RFC 9773 section 4.1): which key has signed it and its
+/// number, as they are written there; none of one that does not say.
+pub fn identity(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut parts = inside(der)?;
+    let serial = parts.expect(INTEGER)?.content.to_vec();
+    while let Some(part) = parts.next() {
+        if part.tag == EXTENSIONS {
+            let signer = extension(&part, SIGNER)??;
+            let key = signer.inside().expect(SEQUENCE)?.inside().expect(SIGNERS_KEY)?;
+            return Some((key.content.to_vec(), serial));
+        }
+    }
+    None
+}
+
+/// The parts of a certificate, from its number on.
+fn inside(der: &[u8]) -> Option<Elements<'_>> {
+    let whole = Elements::of(der).expect(SEQUENCE)?;
+    let mut parts = whole.inside().expect(SEQUENCE)?.inside();
+    parts.take(VERSION);
+    Some(parts)
+}
+
 /// The time of so many seconds since the epoch; of later ones than can be told, such as the
 /// 9999-12-31 of certificates without an end (RFC 5280 section 4.1.2.5), the last that can.
 pub fn time_of(seconds: u64) -> Timestamp {
@@ -63,9 +90,7 @@ pub fn time_of(seconds: u64) -> Timestamp {
 
 /// RFC 5280 section 4.1.
 fn read(der: &[u8]) -> Option<Certificate> {
-    let whole = Elements::of(der).expect(SEQUENCE)?;
-    let mut parts = whole.inside().expect(SEQUENCE)?.inside();
-    parts.take(VERSION);
+    let mut parts = inside(der)?;
     let (_serial, _algorithm, _issuer) = (parts.next()?, parts.expect(SEQUENCE)?, parts.next()?);
     let mut validity = parts.expect(SEQUENCE)?.inside();
     let (from, until) = (time(&validity.next()?)?, time(&validity.next()?)?);
@@ -80,22 +105,29 @@ fn read(der: &[u8]) -> Option<Certificate> {
     Some(Certificate { names, subject, from, until })
 }
 
-fn alternative_names(extensions: &Element<'_>) -> Option<Vec<String>> {
-    let (mut found, mut list) = (Vec::new(), extensions.inside().expect(SEQUENCE)?.inside());
+/// What this extension holds; nothing if it is not there, and none of what cannot be read.
+fn extension<'d>(extensions: &Element<'d>, kind: &[u8]) -> Option<Option<Element<'d>>> {
+    let mut list = extensions.inside().expect(SEQUENCE)?.inside();
     while let Some(extension) = list.next() {
         let mut extension = extension.inside();
-        if extension.expect(OBJECT)?.content != ALTERNATIVE_NAMES {
-            continue;
+        if extension.expect(OBJECT)?.content == kind {
+            extension.take(BOOLEAN);
+            return Some(Some(extension.expect(OCTETS)?));
         }
-        extension.take(BOOLEAN);
-        let mut names = extension.expect(OCTETS)?.inside().expect(SEQUENCE)?.inside();
-        while let Some(name) = names.next() {
-            found.extend(match name.tag {
-                DNS_NAME => std::str::from_utf8(name.content).ok().map(str::to_ascii_lowercase),
-                ADDRESS => address(name.content).map(|address| address.to_string()),
-                _ => None,
-            });
-        }
+    }
+    Some(None)
+}
+
+fn alternative_names(extensions: &Element<'_>) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    let Some(names) = extension(extensions, ALTERNATIVE_NAMES)? else { return Some(found) };
+    let mut names = names.inside().expect(SEQUENCE)?.inside();
+    while let Some(name) = names.next() {
+        found.extend(match name.tag {
+            DNS_NAME => std::str::from_utf8(name.content).ok().map(str::to_ascii_lowercase),
+            ADDRESS => address(name.content).map(|address| address.to_string()),
+            _ => None,
+        });
     }
     Some(found)
 }

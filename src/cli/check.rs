@@ -1,11 +1,14 @@
 //! `check`: a config file in, everything that is wrong with it out.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::input::Input;
 use super::{Ending, print};
+use crate::acme;
 use crate::admin::wire::{Checked, ConfigProblem};
 use crate::config::{Config, Level, Problems};
 use crate::files::FileError;
@@ -30,17 +33,16 @@ pub struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
-        let (path, text, valid, problems) = match Input::of(self.file)?.read() {
+        let (path, text, config, problems) = match Input::of(self.file)?.read() {
             Ok(text) => {
-                let (valid, problems) = text.check(clock::system().unix_seconds() as u64);
-                (text.path, text.text, valid, problems)
+                let (config, problems) = text.check(clock::system().unix_seconds() as u64);
+                (text.path, text.text, config, problems)
             }
             Err(FileError::Problems(rejected)) => {
-                (rejected.path, rejected.text, false, rejected.problems)
+                (rejected.path, rejected.text, None, rejected.problems)
             }
             Err(error) => return Err(error.into()),
         };
-        let config = Config::parse(&text).ok().map(|(config, _)| config).filter(|_| valid);
         if self.json {
             let problems = ConfigProblem::all(&problems, &text);
             let checked = Checked { valid: config.is_some(), problems };
@@ -49,7 +51,8 @@ impl Check {
             if !problems.0.is_empty() {
                 eprintln!("{}\n", problems.render(&text, &path, is_coloured()));
             }
-            print(&format!("{path}: {}", summary(config.as_ref(), &problems)));
+            print(&format!("{path}: {}", summary(config.as_deref(), &problems)));
+            config.iter().flat_map(|config| orders(config)).for_each(|line| print(&line));
         }
         Ok(if config.is_some() { Ending::Done } else { Ending::No })
     }
@@ -58,6 +61,20 @@ impl Check {
 /// Whether standard error is a terminal that may be coloured.
 pub(super) fn is_coloured() -> bool {
     super::terminal::is_coloured(&std::io::stderr())
+}
+
+/// What is ordered from whom, unless it is there.
+fn orders(config: &Config) -> Vec<String> {
+    let mut found: BTreeMap<Arc<str>, Vec<String>> = BTreeMap::new();
+    for wanted in acme::wanted(config) {
+        let directory = wanted.authority.directory.clone();
+        found.entry(directory).or_default().extend(wanted.holder.names());
+    }
+    let line = |(directory, names): (Arc<str>, Vec<String>)| {
+        let names = names.join(", ");
+        format!("certificates are ordered from {directory} for {names}, unless they are there")
+    };
+    found.into_iter().map(line).collect()
 }
 
 fn summary(config: Option<&Config>, problems: &Problems) -> String {

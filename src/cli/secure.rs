@@ -66,7 +66,7 @@ fn roots(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
             }
         }
         None => {
-            let found = rustls_native_certs::load_native_certs();
+            let found = crypto::system_certificates();
             roots.add_parsable_certificates(found.context("the system's trusted certificates")?);
         }
     }

@@ -3,6 +3,7 @@
 //! After [`Config::parse`] nobody checks again: names are unique and known, splits sum to the whole,
 //! addresses are addresses, no two routes tie. Nothing here reads a file; the rim does.
 
+mod acme;
 mod actions;
 mod diff;
 mod duration;
@@ -60,6 +61,7 @@ use crate::slo::Slo;
 use crate::split::{BasisPoints, Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health, Labels, ProxyVersion};
 
+pub use acme::{Acme, AcmeAuthority, AcmeName, Challenge, ExternalAccount};
 pub use actions::{Actions, Encoded, RouteTimeouts};
 pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};

@@ -5,6 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::acme;
 use super::flags::{FLAG, flags};
 use super::gone::take_over;
 use super::key::{Key, Kind, Table, Without, table, text, text_option};
@@ -81,7 +82,7 @@ fn read(
 ) -> Option<Config> {
     let mut file = Section::new("", &FILE, Some(root.get_ref()), 0..0);
     let server = server(file.table(problems, "server"), problems);
-    let listeners = listeners(&mut file, problems, &server.trusted_proxies);
+    let mut listeners = listeners(&mut file, problems, &server.trusted_proxies);
     let admin = admin(file.table(problems, "admin"), place, problems);
     // The first is where it is now.
     let places: Vec<ListenAddress> = match (place, &admin) {
@@ -91,11 +92,13 @@ fn read(
         (AdminPlace::File, None) => Vec::new(),
     };
     keep_apart(&listeners, &places, problems);
+    acme::keep_alike(&listeners, problems);
     let admin =
         admin.zip(places.first()).map(|(admin, now)| Admin { address: now.clone(), ..admin });
     let around = Around { server: &server, admin: &places };
     let services = services(&mut file, problems, around);
     let routes = routes(&mut file, problems, &services);
+    acme::give_names(&mut listeners, routes.iter().map(|read| &read.route), problems);
     let notify = notify(&mut file, problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     let flags = flags(&mut file, problems, &names);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::acme::{self, ACME, Acme};
 use super::key::{Key, Kind, Table, Without, boolean, free, table, text_option, word};
 use super::section::{Section, wrong_kind};
 use super::values::path;
@@ -15,8 +16,10 @@ use super::{Problem, Problems, duration};
 /// TLS of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTls {
-    /// At least one; no more than one is the default.
+    /// At least one, unless some are ordered; no more than one is the default.
     pub certificates: Vec<CertificateFiles>,
+    /// Where certificates are ordered for names that those do not cover; none if they are not.
+    pub acme: Option<Acme>,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
     /// Whose certificates clients are asked for, unless the name that they ask for says otherwise.
@@ -70,6 +73,7 @@ pub(super) static TLS: Table = Table::new(
     "",
     &[
         Key::of("certificates", Kind::Tables(&CERTIFICATE)),
+        table("acme", &ACME, Without::Off),
         word("min_version", &["1.2", "1.3"]),
         table("client", &CLIENT, Without::Off),
         table("hsts", &HSTS, Without::Off),
@@ -125,6 +129,17 @@ pub(super) const TLS_LINES: &str = r#"# HTTPS (docs/tls.md). A certificate is ch
 # min_version = "1.2"             # or "1.3"
 # client = { ca = "clients.pem", required = true }
 # hsts = { max_age = "365d", include_subdomains = false }
+
+# Certificates are ordered from an authority for all hosts that those above do not cover, and renewed
+# (ACME); `acme = { email = "you@example.com" }` is enough. Who writes it agrees to the authority's terms.
+# [listeners.tls.acme]
+# email = "you@example.com"       # where the authority may write to; it need not be there
+# directory = "https://acme-v02.api.letsencrypt.org/directory"
+# ca = "authority.pem"            # who signs the directory's own certificate; default: the system's
+# names = ["shop.example.com"]    # hosts and addresses; default: all public hosts of routes
+# profile = "tlsserver"           # default: the authority's; "shortlived" for addresses
+# challenge = "http-01"           # or "tls-alpn-01"; default: by what listeners there are
+# external_account = { id = "kid-1", key_file = "account.key" }  # if the authority asks for one
 "#;
 
 /// TLS to upstreams.
@@ -174,15 +189,18 @@ pub(super) static POOL_TLS: Table = Table::new(
 pub(super) const POOL_KEY: Key = free("tls", "");
 
 pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> ListenerTls {
-    let tls = termination(&mut section, problems);
+    let orders = section.has("acme");
+    let tls = termination(&mut section, problems, orders);
+    let acme = section.table_if_given(problems, "acme");
+    let acme = acme.and_then(|section| acme::acme(section, problems));
     let hsts = section.table_if_given(problems, "hsts").map(|section| hsts(section, problems));
     section.close(problems);
-    ListenerTls { hsts: hsts.flatten(), ..tls }
+    ListenerTls { acme, hsts: hsts.flatten(), ..tls }
 }
 
 /// TLS of the admin address: who asks there dials an address, and so asks for no name.
 pub(super) fn admin_tls(mut section: Section<'_>, problems: &mut Problems) -> ListenerTls {
-    let mut tls = termination(&mut section, problems);
+    let mut tls = termination(&mut section, problems, false);
     section.close(problems);
     if let [only] = &mut tls.certificates[..] {
         only.is_default = true;
@@ -190,8 +208,8 @@ pub(super) fn admin_tls(mut section: Section<'_>, problems: &mut Problems) -> Li
     tls
 }
 
-/// What both have.
-fn termination(section: &mut Section<'_>, problems: &mut Problems) -> ListenerTls {
+/// What both have; `orders` if there are certificates beside those in files.
+fn termination(section: &mut Section<'_>, problems: &mut Problems, orders: bool) -> ListenerTls {
     let span = section.span.clone();
     let found = section.tables(problems, "certificates");
     let was_given = !found.is_empty();
@@ -208,7 +226,7 @@ fn termination(section: &mut Section<'_>, problems: &mut Problems) -> ListenerTl
         }
         certificates.push(files);
     }
-    if !was_given {
+    if !was_given && !orders {
         let problem = Problem::error(span, "TLS needs a certificate");
         let example = "certificates = [{ certificate = \"shop.pem\", key = \"shop.key\" }]";
         problems.0.push(problem.help(format!("for example `{example}`")));
@@ -221,7 +239,7 @@ fn termination(section: &mut Section<'_>, problems: &mut Problems) -> ListenerTl
     let client = section.table_if_given(problems, "client");
     let client = client.and_then(|section| client_certificates(section, problems));
     let min_version = min_version.unwrap_or_default();
-    ListenerTls { certificates, min_version, client, hsts: None }
+    ListenerTls { certificates, acme: None, min_version, client, hsts: None }
 }
 
 fn certificate(mut section: Section<'_>, problems: &mut Problems) -> Option<CertificateFiles> {

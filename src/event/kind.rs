@@ -331,6 +331,26 @@ pub enum Kind {
         /// How long it is good.
         left: Duration,
     },
+    /// An authority has given a certificate that was ordered.
+    CertificateIssued {
+        /// For whom.
+        holder: String,
+        /// How long it is good.
+        left: Duration,
+    },
+    /// An order for a certificate has come to nothing.
+    CertificateNotIssued {
+        /// For whom.
+        holder: String,
+        /// Why.
+        why: String,
+        /// What mends it; empty if nobody knows.
+        what_to_do: String,
+        /// After how long it is tried again.
+        again: Duration,
+        /// Whether there is an earlier one, which is still shown.
+        has_one: bool,
+    },
     /// One of which only the words are kept: it happened before the process began.
     Kept(Kept),
 }
@@ -394,7 +414,10 @@ impl Kind {
             }
             Kind::LimitBites { .. } | Kind::LimitRests { .. } => "rate",
             Kind::Asked { .. } | Kind::TurnedAway { .. } => "audit",
-            Kind::CertificateExpires { .. } | Kind::CertificateRenewed { .. } => "certificate",
+            Kind::CertificateExpires { .. }
+            | Kind::CertificateRenewed { .. }
+            | Kind::CertificateIssued { .. }
+            | Kind::CertificateNotIssued { .. } => "certificate",
             Kind::Kept(kept) => &kept.name,
         }
     }
@@ -431,6 +454,9 @@ impl Kind {
             Kind::CertificateExpires { file, .. } | Kind::CertificateRenewed { file, .. } => {
                 format!("certificate {file}")
             }
+            Kind::CertificateIssued { holder, .. } | Kind::CertificateNotIssued { holder, .. } => {
+                format!("certificate for {holder}")
+            }
             Kind::Kept(kept) => kept.code.clone(),
             _ => self.name().into(),
         }
@@ -459,6 +485,7 @@ impl Kind {
             | Kind::NameResolves
             | Kind::OrdersBack { .. }
             | Kind::CertificateRenewed { .. }
+            | Kind::CertificateIssued { .. }
             | Kind::Reloaded { .. } => true,
             Kind::Rollout { event, .. } => event.is_relief(),
             _ => false,
@@ -539,6 +566,8 @@ impl Kind {
             Kind::CertificateExpires { left: Duration::ZERO, .. } => "certificate-expired",
             Kind::CertificateExpires { .. } => "certificate-expires",
             Kind::CertificateRenewed { .. } => "certificate-renewed",
+            Kind::CertificateIssued { .. } => "certificate-issued",
+            Kind::CertificateNotIssued { .. } => "certificate-not-issued",
             Kind::Kept(kept) => &kept.code,
         }
     }
@@ -577,6 +606,9 @@ impl Kind {
             // That it is worse now is news.
             Kind::CertificateExpires { file, left } => format!("{file} {left:?}"),
             Kind::CertificateRenewed { file, .. } => file.clone(),
+            Kind::CertificateIssued { holder, .. } | Kind::CertificateNotIssued { holder, .. } => {
+                holder.clone()
+            }
             Kind::Kept(kept) => kept.words.clone(),
             Kind::Drained { .. }
             | Kind::ServiceAdded
@@ -650,6 +682,7 @@ impl Kind {
             | Kind::Stored { .. }
             | Kind::DiskAnswers { .. }
             | Kind::CertificateRenewed { .. }
+            | Kind::CertificateIssued { .. }
             | Kind::StoreWorks => Severity::Low,
             Kind::BreakerTurned { state: BreakerState::Open, .. }
                 if !subject.upstream.is_empty() =>
@@ -680,6 +713,9 @@ impl Kind {
                 0..=3 => Severity::High,
                 _ => Severity::Medium,
             },
+            // Nobody gets a connection under that name.
+            Kind::CertificateNotIssued { has_one: false, .. } => Severity::High,
+            Kind::CertificateNotIssued { .. } => Severity::Medium,
             // Somebody believes that it is in force.
             Kind::RemovalWaits { .. }
             // A whole pool: users may be hurt.

@@ -169,6 +169,17 @@ impl Display for Kind {
             Kind::CertificateRenewed { file, left } => {
                 write!(f, "the certificate in {file} is another, good for {}", in_words(*left))
             }
+            Kind::CertificateIssued { holder, left } => {
+                write!(f, "there is a certificate for {holder}, good for {}", in_words(*left))
+            }
+            Kind::CertificateNotIssued { holder, why, what_to_do, again, has_one } => {
+                write!(f, "no certificate for {holder}: {why}")?;
+                if !what_to_do.is_empty() {
+                    write!(f, "; {what_to_do}")?;
+                }
+                write!(f, ". It is ordered again in {}", in_words(*again))?;
+                if *has_one { f.write_str("; the one before stays") } else { Ok(()) }
+            }
             Kind::Kept(kept) => f.write_str(&kept.words),
         }
     }

@@ -27,8 +27,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Version;
 use http::header::HeaderValue;
+use http::{Method, Version};
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, Draws, Moment};
@@ -326,7 +326,7 @@ impl Exchange {
     }
 
     /// What is told of a request that has to come in another way: by HTTPS, or by a connection that was
-    /// made under the name of its host.
+    /// made under the name of its host; and to an authority that looks for what we have put there.
     fn lead_on(
         &mut self,
         head: &Head<'_>,
@@ -338,6 +338,12 @@ impl Exchange {
             return Some(self.answer(BadRequest::Misdirected.into(), fields));
         }
         let entrance = peer.entrance.as_ref()?;
+        if let Some(challenges) = &entrance.challenges
+            && matches!(*head.method, Method::GET | Method::HEAD)
+            && let Some(found) = challenges.answer(head.target.path_and_query)
+        {
+            return Some(Answer::found(found, &self.request_id));
+        }
         let is_https =
             || forwarded::is_https(fields, peer, &self.snapshot.config.server.trusted_proxies);
         if entrance.https_port.is_none() || is_https() {

@@ -14,22 +14,39 @@ use crate::crypto;
 
 /// Why two files are no pair, or one holds no authorities.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BadCertificate {
+pub enum BadCertificate {
     /// It holds something else.
     #[error("{0} holds no certificate in PEM form")]
     NoCertificate(String),
     /// It says it does, and does not.
     #[error("certificate {nth} in {path} cannot be read: {why}")]
-    Unreadable { path: String, nth: usize, why: String },
+    Unreadable {
+        /// Its file.
+        path: String,
+        /// Counted from one.
+        nth: usize,
+        /// In the library's words.
+        why: String,
+    },
     /// It holds something else.
     #[error("{0} holds no private key in PEM form")]
     NoKey(String),
     /// Both are good, and belong to others.
     #[error("the key in {key} does not belong to the certificate in {certificate}")]
-    Mismatch { certificate: String, key: String },
+    Mismatch {
+        /// Its file.
+        certificate: String,
+        /// Its file.
+        key: String,
+    },
     /// It cannot sign.
     #[error("the key in {path} cannot be used: {why}")]
-    Key { path: String, why: String },
+    Key {
+        /// Its file.
+        path: String,
+        /// In the library's words.
+        why: String,
+    },
     /// It is good for no host.
     #[error(
         "the certificate in {0} names nobody (it has no subject alternative name): only a default \
@@ -38,10 +55,20 @@ pub(super) enum BadCertificate {
     Nameless(String),
     /// It was good once.
     #[error("the certificate in {path} has expired on {until}")]
-    Expired { path: String, until: Timestamp },
+    Expired {
+        /// Its file.
+        path: String,
+        /// Its last moment.
+        until: Timestamp,
+    },
     /// It will be good.
     #[error("the certificate in {path} is good from {from} on, and not yet")]
-    TooEarly { path: String, from: Timestamp },
+    TooEarly {
+        /// Its file.
+        path: String,
+        /// Its first moment.
+        from: Timestamp,
+    },
 }
 
 /// The pair in these two files.
@@ -66,6 +93,11 @@ pub(super) fn pair(
     }
 }
 
+/// The pair in this one file of our own.
+pub fn pair_in(file: &Path, bytes: &[u8]) -> Result<Pair, BadCertificate> {
+    pair((file, bytes), (file, bytes))
+}
+
 /// What is wrong with its age now, in seconds since the epoch, if anything.
 pub(super) fn age(file: &Path, about: &Certificate, now: u64) -> Option<BadCertificate> {
     let path = || file.display().to_string();
@@ -88,7 +120,7 @@ pub(super) fn authorities(path: &Path, bytes: &[u8]) -> Result<Authorities, BadC
 
 /// Whom the system trusts.
 pub(super) fn system() -> io::Result<Authorities> {
-    let found = rustls_native_certs::load_native_certs()?;
+    let found = crypto::system_certificates()?;
     Ok(Authorities(found.into_iter().map(|der| der.to_vec()).collect()))
 }
 

@@ -30,6 +30,7 @@ use crate::config::{AdminPlace, Config, Problems};
 use crate::snapshot::Changed;
 
 pub use beside::Hangs;
+pub use certificates::{BadCertificate, pair_in};
 pub use error::{FileError, Rejected};
 pub use key::{KeyError, read_key};
 pub use source::{LARGEST, Source, Text};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{AcmeAuthority, Config};
 use crate::fallback::{Body, StaticAnswer};
 
 /// What a file is for, and so when it is read.
@@ -39,6 +39,13 @@ pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) 
             files.client.iter_mut().for_each(|client| call(For::Authorities, &mut client.ca));
         }
         tls.client.iter_mut().for_each(|client| call(For::Authorities, &mut client.ca));
+        let asks = |acme: &AcmeAuthority| acme.ca.is_some() || acme.external_account.is_some();
+        if let Some(acme) = tls.acme.as_mut().filter(|acme| asks(&acme.authority)) {
+            let authority = Arc::make_mut(&mut acme.authority);
+            authority.ca.iter_mut().for_each(|file| call(For::Authorities, file));
+            let account = authority.external_account.iter_mut();
+            account.for_each(|account| call(For::Secret, &mut account.key_file));
+        }
     }
     let pools = config.services.iter_mut().flat_map(|service| &mut service.pools);
     for tls in pools.filter_map(|pool| pool.tls.as_mut()) {

@@ -59,15 +59,15 @@ impl Text {
         }
     }
 
-    /// Whether it is a config that could be put in force, with all that is wrong or odd about it. Who
+    /// The config that could be put in force, if it is one, with all that is wrong or odd about it. Who
     /// asks need not be allowed to read tokens and keys. Certificates are as old as they are now, in
     /// seconds since the epoch.
-    pub fn check(&self, now: u64) -> (bool, Problems) {
+    pub fn check(&self, now: u64) -> (Option<Arc<Config>>, Problems) {
         let reader = Reader { who: Who::Checker, now: Some(now) };
         match read_config(self, &AdminPlace::File, &reader, &mut Prints::default()) {
-            Ok((_, warnings)) => (true, warnings),
-            Err(FileError::Problems(rejected)) => (false, rejected.problems),
-            Err(error) => (false, Problems(vec![Problem::general(error.to_string())])),
+            Ok((config, warnings)) => (Some(config), warnings),
+            Err(FileError::Problems(rejected)) => (None, rejected.problems),
+            Err(error) => (None, Problems(vec![Problem::general(error.to_string())])),
         }
     }
 

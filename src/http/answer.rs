@@ -166,6 +166,15 @@ impl Answer {
         Answer { status, fields, body: Bytes::new(), keeps_connection: true }
     }
 
+    /// What an authority looks for (RFC 8555 section 8.3).
+    pub fn found(what: Bytes, request_id: &HeaderValue) -> Answer {
+        let kind = (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        let kept = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let id = (FieldId::RequestId.name().clone(), request_id.clone());
+        let fields = SmallVec::from_iter([kind, kept, id]);
+        Answer { status: 200, fields, body: what, keeps_connection: true }
+    }
+
     /// The same for a client that had better wait so long.
     pub fn retry_after(mut self, length: Duration) -> Answer {
         let seconds = rounded(length);

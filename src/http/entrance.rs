@@ -1,21 +1,29 @@
 //! What a listener has set for all requests that come by it.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use http::header::LOCATION;
 
-/// Where the servers of certificate authorities look, by plain HTTP (RFC 8555 section 8.3).
-const CHALLENGES: &str = "/.well-known/acme-challenge/";
+use super::challenges::{Challenges, FOLDER};
 
 /// Of one listener.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Entrance {
     /// The port where requests are led that are not by HTTPS; none if they are served.
     pub https_port: Option<u16>,
     /// What browsers are told of HTTPS (RFC 6797).
     pub hsts: Option<HeaderValue>,
+    /// What authorities find here; none if no certificates are ordered.
+    pub challenges: Option<Arc<Challenges>>,
 }
 
 impl Entrance {
+    /// Whether anything is set.
+    pub fn is_any(&self) -> bool {
+        self.https_port.is_some() || self.hsts.is_some() || self.challenges.is_some()
+    }
+
     /// The field that says where to ask instead, if requests in the clear are led to HTTPS and this one
     /// is not one of an authority's.
     pub fn instead(
@@ -24,7 +32,7 @@ impl Entrance {
         path_and_query: &str,
     ) -> Option<(http::HeaderName, HeaderValue)> {
         let port = self.https_port?;
-        if path_and_query.starts_with(CHALLENGES) {
+        if path_and_query.starts_with(FOLDER) {
             return None;
         }
         // `*`, and what else is no path, is led to the root.
@@ -44,7 +52,7 @@ mod tests {
     #[test]
     fn what_comes_in_the_clear_is_led_to_the_same_place_by_https() {
         let instead = |port, host: &str, path: &str| {
-            let entrance = Entrance { https_port: Some(port), hsts: None };
+            let entrance = Entrance { https_port: Some(port), ..Entrance::default() };
             let found = entrance.instead(host, path);
             found.map(|(_, place)| place.to_str().unwrap().to_string())
         };

@@ -34,5 +34,6 @@ pub mod trace_context;
 pub mod forwards;
 pub mod trailers;
 pub mod private;
+pub mod challenges;
 pub mod entrance;
 pub mod secured;

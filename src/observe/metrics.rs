@@ -13,6 +13,7 @@ use super::families::Families;
 use super::saturation::saturation;
 use super::{Process, RolloutTally};
 use crate::balance::Member;
+use crate::certificate::Certificate;
 use crate::clock::Moment;
 use crate::http::failure::Cause;
 use crate::judge::Distribution;
@@ -94,16 +95,31 @@ pub fn encode(
         }
     }
     of_process(&mut families, process);
-    for (file, pair) in snapshot.config.certificates.pairs() {
-        let name = pair.about.names.first().map_or("", |name| name);
-        let labels = [("certificate", &*file.to_string_lossy()), ("name", name)];
-        let help = "When a certificate expires, in seconds since the epoch.";
-        let until = pair.about.until as f64;
-        let family = "pointsman_certificate_expiry_timestamp_seconds";
-        families.gauge(family, help, &labels, until);
-    }
+    of_certificates(&mut families, snapshot, process);
     saturation(&mut families, process.lag(), instant);
     families.encode()
+}
+
+fn of_certificates(families: &mut Families, snapshot: &Snapshot, process: &Process) {
+    let mut expires = |certificate: &str, about: &Certificate| {
+        let name = about.names.first().map_or("", |name| name);
+        let labels = [("certificate", certificate), ("name", name)];
+        let help = "When a certificate expires, in seconds since the epoch.";
+        let family = "pointsman_certificate_expiry_timestamp_seconds";
+        families.gauge(family, help, &labels, about.until as f64);
+    };
+    for (file, pair) in snapshot.config.certificates.pairs() {
+        expires(&file.to_string_lossy(), &pair.about);
+    }
+    let Some(ordered) = process.ordered() else { return };
+    ordered.list().iter().for_each(|ordered| expires(&ordered.name(), &ordered.pair.about));
+    for (name, counts) in ordered.counts() {
+        for (result, count) in [("issued", counts.issued), ("failed", counts.failed)] {
+            let labels = [("name", &*name), ("result", result)];
+            let help = "Orders for certificates at authorities, by how they ended.";
+            families.counter("pointsman_certificate_orders_total", help, &labels, count as f64);
+        }
+    }
 }
 
 fn of_requests(families: &mut Families, labels: &[(&str, &str)], reading: &TallyReading) {

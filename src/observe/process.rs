@@ -9,6 +9,7 @@ use crate::record::{Refusals, Rings};
 use crate::upstream::Address;
 use crate::wire::limited::Limited;
 use crate::wire::tls::handshake::Handshakes;
+use crate::wire::tls::ordered::OrderedCertificates;
 
 /// Totals of one listener.
 #[derive(Debug)]
@@ -104,6 +105,7 @@ pub struct Process {
     lag: OnceLock<Arc<Lag>>,
     requests: OnceLock<(Arc<Rings>, Arc<Refusals>)>,
     limited: OnceLock<Arc<Limited>>,
+    ordered: OnceLock<Arc<OrderedCertificates>>,
     memory: Mutex<Option<Memory>>,
 }
 
@@ -199,6 +201,17 @@ impl Process {
     /// Connections that a limit has refused or ended, if anybody counts them.
     pub(super) fn limited(&self) -> Option<&Limited> {
         self.limited.get().map(|limited| &**limited)
+    }
+
+    /// Says where the certificates are that were ordered; only the first time counts.
+    pub fn set_ordered(&self, ordered: Arc<OrderedCertificates>) {
+        // There is one set of them for the life of a process.
+        let _ = self.ordered.set(ordered);
+    }
+
+    /// The certificates that were ordered, if any can be.
+    pub(super) fn ordered(&self) -> Option<&OrderedCertificates> {
+        self.ordered.get().map(|ordered| &**ordered)
     }
 
     /// Says how full the memory is; none if nobody has set a limit.

@@ -99,7 +99,6 @@ pub enum CallError {
 
 impl Client {
     /// A client that trusts whom this dialer trusts.
-    #[cfg(test)]
     pub fn with(dialer: Dialer) -> Client {
         Client { dialer: Arc::new(dialer) }
     }

@@ -84,7 +84,6 @@ pub struct Dialer {
 
 impl Dialer {
     /// A dialer that trusts these certificates rather than the system's.
-    #[cfg(test)]
     pub fn trusting(roots: RootCertStore) -> Dialer {
         Dialer { roots: OnceCell::new_with(Some(Arc::new(roots))) }
     }
@@ -178,9 +177,9 @@ impl Dialer {
     }
 }
 
-/// What the system trusts. Certificates in it that cannot be read are left out, as elsewhere.
+/// What the system trusts.
 async fn system_roots() -> Result<Arc<RootCertStore>, DialError> {
-    let read = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
+    let read = tokio::task::spawn_blocking(crypto::system_certificates).await;
     let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
     let certificates = read.map_err(|error| DialError::Roots(error.kind()))?;
     let mut roots = RootCertStore::empty();

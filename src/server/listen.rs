@@ -24,9 +24,8 @@ use crate::config::{ListenAddress, Listener, ListenerTls};
 use crate::control::{BindError, Listening};
 use crate::observe::ListenerTally;
 use crate::outgoing::dial::is_exhaustion;
-use crate::wire::clients::{Arrival, Serve, SharedTerms, Terms};
+use crate::wire::clients::{Arrival, Common, Serve, SharedTerms, Terms};
 use crate::wire::socket::Socket;
-use crate::wire::tls::tickets::TicketKeys;
 
 /// How long to wait when the process lacks descriptors or memory: giving some back takes a moment,
 /// and asking again at once would only spin.
@@ -41,7 +40,7 @@ pub struct Listeners<S> {
     serve: Arc<S>,
     runtime: Handle,
     inherited: Arc<Inherited>,
-    tickets: Arc<TicketKeys>,
+    common: Common,
     /// What connections to the admin address get.
     admin: SharedTerms,
     open: Arc<AtomicUsize>,
@@ -85,16 +84,16 @@ enum Fresh {
 }
 
 impl<S: Serve> Listeners<S> {
-    /// None yet; connections will be served on `runtime`, and take up their sessions by these keys. What
-    /// was inherited is not bound again.
+    /// None yet; connections will be served on `runtime`, with what is common to all. What was inherited is
+    /// not bound again.
     pub fn new(
         serve: Arc<S>,
         runtime: Handle,
         inherited: Arc<Inherited>,
-        tickets: Arc<TicketKeys>,
+        common: Common,
     ) -> Listeners<S> {
         let (admin, open, running) = (SharedTerms::default(), Arc::default(), BTreeMap::new());
-        Listeners { serve, runtime, inherited, tickets, admin, open, running }
+        Listeners { serve, runtime, inherited, common, admin, open, running }
     }
 
     fn accept(&mut self, address: ListenAddress, door: Door<S>) {
@@ -145,15 +144,19 @@ impl<S: Serve> Listening for Listeners<S> {
         (admin_address, admin): (&ListenAddress, Option<&ListenerTls>),
         certificates: &Certificates,
     ) -> Result<Prepared, BindError> {
-        let admin = Terms::of_admin(admin, certificates, &self.tickets).map_err(|error| {
+        let admin = Terms::of_admin(admin, certificates, &self.common).map_err(|error| {
             BindError { address: admin_address.clone(), error: io::Error::other(error) }
         })?;
+        let orders =
+            |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.acme.is_some());
+        let is_looked_at = wanted.iter().any(orders);
         let ready = |listener: &Listener| {
             let failed = |error| {
                 let (address, error) = (listener.address.clone(), io::Error::other(error));
                 BindError { address, error }
             };
-            let terms = Terms::of(listener, certificates, &self.tickets).map_err(failed)?;
+            let terms = Terms::of(listener, certificates, &self.common, is_looked_at);
+            let terms = terms.map_err(failed)?;
             Ok((listener.clone(), Arc::new(terms)))
         };
         let ready = wanted.iter().map(ready).collect::<Result<Vec<_>, BindError>>()?;
@@ -392,7 +395,7 @@ mod tests {
 
     fn listeners() -> Listeners<Fragile> {
         let mut listeners =
-            Listeners::new(Arc::new(Fragile), Handle::current(), Arc::default(), Arc::default());
+            Listeners::new(Arc::new(Fragile), Handle::current(), Arc::default(), Common::default());
         let any_port = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
         let prepared =
             listeners.prepare(&[any_port.into()], admin(), &Certificates::default()).unwrap();

@@ -22,6 +22,7 @@ use super::socket::Bound;
 use super::tickets::{Keeper, speaks_tls};
 use super::upgrade::{Binary, Predecessor, Upgrade};
 use super::{Options, STORE, Server, admin_port, clock, descriptors, state_dir, supervisor};
+use crate::acme_client::AcmeClient;
 use crate::admin::{self, Admin};
 use crate::config::{AdminPlace, Config, ListenAddress};
 use crate::control::{
@@ -39,7 +40,7 @@ use crate::resolve::Resolver;
 use crate::snapshot::Published;
 use crate::state::Unstored;
 use crate::store::{Page, Store, StoreError};
-use crate::wire::clients::Clients;
+use crate::wire::clients::{Clients, Common};
 use crate::wire::holds::call_at_ends;
 use crate::wire::lane::{Lane, Means};
 use crate::wire::mirror::{self, send_copies};
@@ -210,10 +211,14 @@ impl Server {
         if speaks_tls(&config) {
             keeper.turn();
         }
+        let common = Common { tickets: tickets.clone(), ..Common::default() };
+        let acme_client = AcmeClient::new(folder.clone(), common.clone(), clock);
+        acme_client.recall(&config);
+        process.set_ordered(common.ordered.clone());
         let clients = Arc::new(Clients::new(published.clone(), lane, clock, shares.clients));
         let workers_of = workers.handle.clone();
         let mut listeners =
-            Listeners::new(clients.clone(), workers_of, inherited.clone(), tickets.clone());
+            Listeners::new(clients.clone(), workers_of, inherited.clone(), common.clone());
         let admin = (&config.admin.address, config.admin.tls.as_ref());
         let prepared = listeners.prepare(&config.listeners, admin, &config.certificates)?;
         inherited.tell_unwanted();
@@ -295,6 +300,15 @@ impl Server {
             "the writer",
             async move { controller.run(commands).await.unwrap_or("the writer") },
         );
+        let orders = {
+            let (published, in_force, events) =
+                (published.clone(), in_force.clone(), events.clone());
+            let run = move || {
+                acme_client.clone().run(published.clone(), in_force.clone(), events.clone())
+            };
+            on_duty(ours.clone(), run)
+        };
+        parts.start_as("the orders of certificates", orders);
         let names = resolve(resolver, in_force, control.clone(), events.clone(), process.clone());
         parts.start_as("the resolver", names);
         parts.start_as("the history", keep_history(history, published.clone(), clock));
@@ -350,7 +364,7 @@ impl Server {
         let memory =
             watch_memory(published.clone(), clients.clone(), process.clone(), events.clone());
         parts.start_as("the watch of memory", memory);
-        let watch = watch_certificates(published.clone(), events.clone(), clock);
+        let watch = watch_certificates(published.clone(), common.ordered, events.clone(), clock);
         parts.start_as("the watch of certificates", watch);
         parts.start_as("the keys of tickets", keeper.keep(published.clone()));
         parts.start_as("the kept connections", clients.clone().sweep());

@@ -20,11 +20,13 @@ use super::socket::Socket;
 use super::stop::Bounds;
 use super::tls::accept::{self, Accepted};
 use super::tls::handshake::Handshakes;
+use super::tls::ordered::OrderedCertificates;
 use super::tls::termination::{Termination, TerminationError};
 use super::tls::tickets::TicketKeys;
 use crate::certificate::Certificates;
 use crate::clock::Clock;
 use crate::config::{Listener, ListenerTls, Speaks};
+use crate::http::challenges::Challenges;
 use crate::http::entrance::Entrance;
 use crate::http::forwarded::{Ends, Peer};
 use crate::snapshot::Published;
@@ -51,12 +53,24 @@ pub struct Terms {
     pub entrance: Option<Arc<Entrance>>,
 }
 
+/// What all listeners of a process share.
+#[derive(Clone, Debug, Default)]
+pub struct Common {
+    /// By what clients take up their sessions again.
+    pub tickets: Arc<TicketKeys>,
+    /// Certificates from authorities.
+    pub ordered: Arc<OrderedCertificates>,
+    /// What those look for by plain HTTP.
+    pub challenges: Arc<Challenges>,
+}
+
 impl Terms {
-    /// Those of this listener, with what was read for it.
+    /// Those of this listener, with what was read for it; `is_looked_at` if authorities may come by it.
     pub fn of(
         listener: &Listener,
         certificates: &Certificates,
-        tickets: &Arc<TicketKeys>,
+        common: &Common,
+        is_looked_at: bool,
     ) -> Result<Terms, TerminationError> {
         let tls = listener.tls.as_ref();
         let hsts = tls.and_then(|tls| tls.hsts).and_then(|hsts| {
@@ -64,12 +78,12 @@ impl Terms {
             let value = format!("max-age={}{below}", hsts.max_age.as_secs());
             HeaderValue::from_str(&value).ok()
         });
-        let entrance = Entrance { https_port: listener.https_port, hsts };
-        let is_any = entrance != Entrance::default();
+        let challenges = (tls.is_none() && is_looked_at).then(|| common.challenges.clone());
+        let entrance = Entrance { https_port: listener.https_port, hsts, challenges };
         let tls = tls
-            .map(|tls| Termination::new(tls, listener.speaks, certificates, tickets))
+            .map(|tls| Termination::new(tls, listener.speaks, certificates, common))
             .transpose()?;
-        Ok(Terms { tls, entrance: is_any.then(|| Arc::new(entrance)) })
+        Ok(Terms { tls, entrance: entrance.is_any().then(|| Arc::new(entrance)) })
     }
 }
 
@@ -78,10 +92,10 @@ impl Terms {
     pub fn of_admin(
         tls: Option<&ListenerTls>,
         certificates: &Certificates,
-        tickets: &Arc<TicketKeys>,
+        common: &Common,
     ) -> Result<Terms, TerminationError> {
         let speaks = Speaks { http1: true, http2: false };
-        let made = |tls| Termination::new(tls, speaks, certificates, tickets);
+        let made = |tls| Termination::new(tls, speaks, certificates, common);
         Ok(Terms { tls: tls.map(made).transpose()?, entrance: None })
     }
 }

@@ -11,8 +11,11 @@ use toml::de::{DeTable, DeValue};
 use super::*;
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 33] = [
+const TEXTS: [&str; 36] = [
     "1.3",
+    "tls-alpn-01",
+    "https://other.test/x",
+    "other@example.com",
     "at-once",
     "7s",
     "7m",

@@ -32,8 +32,9 @@ impl Loading<'_> {
             let by_name = tls.certificates.iter().filter_map(|files| files.client.as_ref());
             by_name.chain(&tls.client).map(|client| &*client.ca)
         });
+        let of_acme = of_listeners().filter_map(|tls| tls.acme.as_ref()?.authority.ca.as_deref());
         let of_upstreams = of_pools().filter_map(|tls| tls.ca.as_deref());
-        let authorities: BTreeSet<&Path> = of_clients.chain(of_upstreams).collect();
+        let authorities: BTreeSet<&Path> = of_clients.chain(of_acme).chain(of_upstreams).collect();
         let of_pairs = pairs.keys().flat_map(|&(certificate, key)| [certificate, key]);
         let held = self.read_all(of_pairs.chain(authorities.iter().copied()).collect());
         for (&(certificate, key), &needs_names) in &pairs {

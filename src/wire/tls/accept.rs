@@ -67,6 +67,12 @@ async fn shake_hands(mut tcp: TcpStream, termination: &Termination) -> Result<Ac
     }
     let greeted = LazyConfigAcceptor::new(Acceptor::default(), tcp).await;
     let mut greeted = greeted.map_err(|error| why(&error))?;
+    if let Some(rules) = termination.challenge(&greeted.client_hello()) {
+        let mut tls = greeted.into_stream(rules).await.map_err(|error| why(&error))?;
+        // It has seen what it came for, and has nothing to say; nor have we.
+        let _ = tls.shutdown().await;
+        return Err(Handshake::Challenge);
+    }
     let Some((rules, scope)) = termination.rules(greeted.client_hello().server_name()) else {
         // It closes right after; who has left already need not be told.
         let _ = greeted.io.write_all(&UNKNOWN_NAME).await;

@@ -9,6 +9,8 @@ pub enum Handshake {
     Full,
     /// Well, taking up an earlier session.
     Resumed,
+    /// Well, and for an authority alone, which looks whether a name is ours.
+    Challenge,
     /// Not in time.
     Timeout,
     /// The client left before it was done.
@@ -33,9 +35,10 @@ pub enum Handshake {
 
 impl Handshake {
     /// All of them.
-    pub const ALL: [Handshake; 12] = [
+    pub const ALL: [Handshake; 13] = [
         Handshake::Full,
         Handshake::Resumed,
+        Handshake::Challenge,
         Handshake::Timeout,
         Handshake::Closed,
         Handshake::Plain,
@@ -53,6 +56,7 @@ impl Handshake {
         match self {
             Handshake::Full => "full",
             Handshake::Resumed => "resumed",
+            Handshake::Challenge => "challenge",
             Handshake::Timeout => "timeout",
             Handshake::Closed => "closed",
             Handshake::Plain => "plain_http",

@@ -15,11 +15,14 @@ use tokio_rustls::rustls::server::{
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
-use super::tickets::{TicketKeys, Tickets};
+use super::ordered::OrderedCertificates;
+use super::tickets::Tickets;
 use crate::certificate::{Certificates, Names};
+use crate::config::AcmeName;
 use crate::config::{ClientCertificates, ListenerTls, Speaks, TlsVersion};
 use crate::crypto;
 use crate::http::secured::Scopes;
+use crate::wire::clients::Common;
 
 /// Why there is nothing to speak TLS with.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +68,19 @@ pub struct Termination {
 #[derive(Debug, Default)]
 struct Offers {
     names: Names<Offer>,
+    /// For clients that ask for none of those.
+    ordered: Option<FromAuthority>,
     /// For clients that ask for none or for an unknown one.
     default: Option<Offer>,
+}
+
+/// Those that an authority gives us.
+#[derive(Debug)]
+struct FromAuthority {
+    directory: Arc<str>,
+    certificates: Arc<OrderedCertificates>,
+    /// Whose certificates clients are asked for.
+    scope: usize,
 }
 
 /// What clients that ask for a name get.
@@ -78,9 +92,27 @@ struct Offer {
     scope: usize,
 }
 
+/// What is found for a name.
+enum Found<'o> {
+    /// In files.
+    Own(&'o Offer),
+    /// From an authority.
+    Ordered(Arc<CertifiedKey>, usize),
+}
+
 impl Offers {
-    fn of(&self, name: Option<&str>) -> Option<&Offer> {
-        name.and_then(|name| self.names.find(name)).or(self.default.as_ref())
+    fn of(&self, name: Option<&str>) -> Option<Found<'_>> {
+        if let Some(own) = name.and_then(|name| self.names.find(name)) {
+            return Some(Found::Own(own));
+        }
+        if let Some(ordered) = &self.ordered
+            // Who asks for no name gets the default, if there is one.
+            && (name.is_some() || self.default.is_none())
+            && let Some(key) = ordered.certificates.key(&ordered.directory, name)
+        {
+            return Some(Found::Ordered(key, ordered.scope));
+        }
+        self.default.as_ref().map(Found::Own)
     }
 }
 
@@ -90,7 +122,7 @@ impl Termination {
         tls: &ListenerTls,
         speaks: Speaks,
         certificates: &Certificates,
-        tickets: &Arc<TicketKeys>,
+        common: &Common,
     ) -> Result<Termination, TerminationError> {
         let (mut offers, mut scopes) =
             (Offers::default(), Vec::<Option<&ClientCertificates>>::new());
@@ -102,11 +134,7 @@ impl Termination {
             let key = key.map_err(|error| TerminationError::Certificate { path: path(), error })?;
             let key = Arc::new(key);
             let client = files.client.as_ref().or(tls.client.as_ref());
-            let scope = scopes.iter().position(|known| *known == client);
-            let scope = scope.unwrap_or_else(|| {
-                scopes.push(client);
-                scopes.len() - 1
-            });
+            let scope = place_of(client, &mut scopes);
             for name in &pair.about.names {
                 let new = || Offer { keys: Vec::new(), scope };
                 let offer = offers.names.entry(name, new);
@@ -119,9 +147,16 @@ impl Termination {
                 offers.default = Some(Offer { keys: vec![key], scope });
             }
         }
+        if let Some(acme) = &tls.acme {
+            let client = tls.client.as_ref();
+            let scope = place_of(client, &mut scopes);
+            let certificates = common.ordered.clone();
+            let directory = acme.authority.directory.clone();
+            offers.ordered = Some(FromAuthority { directory, certificates, scope });
+        }
         let offers = Arc::new(offers);
         let rules = |client: &Option<&ClientCertificates>| {
-            rules((tls.min_version, speaks), *client, certificates, &offers, tickets)
+            rules((tls.min_version, speaks), *client, certificates, &offers, common)
         };
         let rules = scopes.iter().map(rules).collect::<Result<_, _>>()?;
         let differ = (scopes.len() > 1).then(|| Arc::new(scopes_of(&offers, tls, certificates)));
@@ -130,14 +165,35 @@ impl Termination {
 
     /// The rules for clients that ask for this name, and their place; none for a name that is unknown.
     pub(super) fn rules(&self, name: Option<&str>) -> Option<(Arc<ServerConfig>, usize)> {
-        let scope = self.offers.of(name)?.scope;
+        let scope = match self.offers.of(name)? {
+            Found::Own(offer) => offer.scope,
+            Found::Ordered(_, scope) => scope,
+        };
         Some((self.rules[scope].clone(), scope))
+    }
+
+    /// By what the handshake is made if it is an authority's, which looks for something that we have put
+    /// there.
+    pub(super) fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        self.offers.ordered.as_ref()?.certificates.challenge(hello)
     }
 
     /// For which hosts clients are asked for what, where that differs.
     pub(super) fn scopes(&self) -> Option<&Arc<Scopes>> {
         self.scopes.as_ref()
     }
+}
+
+/// The number of a scope, which is a new one if there is none yet.
+fn place_of<'c>(
+    client: Option<&'c ClientCertificates>,
+    scopes: &mut Vec<Option<&'c ClientCertificates>>,
+) -> usize {
+    let known = scopes.iter().position(|known| *known == client);
+    known.unwrap_or_else(|| {
+        scopes.push(client);
+        scopes.len() - 1
+    })
 }
 
 /// The numbers of scopes by host.
@@ -154,6 +210,14 @@ fn scopes_of(offers: &Offers, tls: &ListenerTls, certificates: &Certificates) ->
             }
         }
     }
+    if let (Some(acme), Some(ordered)) = (&tls.acme, &offers.ordered) {
+        for name in acme.names.iter().filter(|name| matches!(name, AcmeName::Host(_))) {
+            let name = name.to_string();
+            if offers.names.find(&name).is_none() {
+                scopes.names.entry(&name, || ordered.scope);
+            }
+        }
+    }
     scopes.default = offers.default.as_ref().map(|offer| offer.scope);
     scopes
 }
@@ -163,7 +227,7 @@ fn rules(
     client: Option<&ClientCertificates>,
     certificates: &Certificates,
     offers: &Arc<Offers>,
-    tickets: &Arc<TicketKeys>,
+    common: &Common,
 ) -> Result<Arc<ServerConfig>, TerminationError> {
     let versions = match min_version {
         TlsVersion::V1_2 => crypto::FROM_1_2,
@@ -203,7 +267,7 @@ fn rules(
     rules.alpn_protocols = spoken.map(<[u8]>::to_vec).collect();
     // Tickets take its place, and are good for whoever has the keys.
     rules.session_storage = Arc::new(NoServerSessionStorage {});
-    rules.ticketer = Arc::new(Tickets::bound_to(scope.finalize().into(), tickets.clone()));
+    rules.ticketer = Arc::new(Tickets::bound_to(scope.finalize().into(), common.tickets.clone()));
     // Who sends early data may send it twice.
     rules.max_early_data_size = 0;
     Ok(Arc::new(rules))
@@ -211,7 +275,10 @@ fn rules(
 
 impl ResolvesServerCert for Offers {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let offer = self.of(hello.server_name())?;
+        let offer = match self.of(hello.server_name())? {
+            Found::Own(offer) => offer,
+            Found::Ordered(key, _) => return Some(key),
+        };
         let can_check =
             |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
         // With none that it can check the handshake fails, and says why.

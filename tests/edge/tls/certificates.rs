@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use pointsman::crypto;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    date_time_ymd,
 };
 use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,7 +16,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion
 /// Who signs certificates.
 pub struct Authority {
     certificate: rcgen::Certificate,
-    key: KeyPair,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate with its key.
@@ -29,7 +31,8 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name = named(name);
-        Authority { certificate: params.self_signed(&key).unwrap(), key }
+        let certificate = params.self_signed(&key).unwrap();
+        Authority { certificate, issuer: Issuer::new(params, key) }
     }
 
     /// A certificate for these names.
@@ -50,12 +53,19 @@ impl Authority {
         })
     }
 
+    /// A certificate that is good between these times.
+    pub fn issue_between(&self, names: &[&str], from: SystemTime, until: SystemTime) -> Issued {
+        self.issue_with(names, |params| {
+            (params.not_before, params.not_after) = (from.into(), until.into());
+        })
+    }
+
     fn issue_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.certificate, &self.key).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued { certificate, key }
     }
 

@@ -1,0 +1,163 @@
+//! Why there is no certificate: what an authority or the way to it says in, clear words and what to do
+//! about it out.
+
+use std::io;
+
+use instant_acme::{Error, Problem};
+
+use crate::acme::Refused;
+use crate::files::BadCertificate;
+use crate::outgoing::client::CallError;
+
+/// What the kinds of errors begin with (RFC 8555 section 6.7).
+const KINDS: &str = "urn:ietf:params:acme:error:";
+
+/// An order that has come to nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub(super) struct Failure {
+    /// In words of whoever knows.
+    pub why: String,
+    /// What mends it; empty if nobody knows.
+    pub what_to_do: &'static str,
+    /// When it may be tried again.
+    pub refused: Refused,
+    /// Whether the authority does not know our account (any more).
+    pub is_unknown: bool,
+    /// Whether the authority has said so: nothing more comes of the order.
+    pub ends_order: bool,
+}
+
+impl Failure {
+    pub fn new(why: impl Into<String>, what_to_do: &'static str) -> Failure {
+        Failure { why: why.into(), what_to_do, ..Failure::default() }
+    }
+
+    /// By what an authority says.
+    pub fn told(problem: &Problem) -> Failure {
+        let kind = problem.r#type.as_deref().unwrap_or_default();
+        let kind = kind.strip_prefix(KINDS).unwrap_or(kind);
+        let details = problem.subproblems.iter().filter_map(|below| below.detail.as_deref());
+        let all: Vec<&str> = problem.detail.as_deref().into_iter().chain(details).collect();
+        let why = match all.is_empty() {
+            true => format!("the authority says {kind}"),
+            false => format!("the authority says: {} ({kind})", all.join("; ")),
+        };
+        Failure {
+            why,
+            what_to_do: what_to_do(kind),
+            refused: Refused { is_limited: kind == "rateLimited", after: None },
+            is_unknown: kind == "accountDoesNotExist",
+            ends_order: true,
+        }
+    }
+}
+
+/// Whether an authority says that somebody has replaced the certificate before.
+pub(super) fn is_replaced(error: &Error) -> bool {
+    let Error::Api(problem) = error else { return false };
+    problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":alreadyReplaced"))
+}
+
+/// What mends each kind of error.
+fn what_to_do(kind: &str) -> &'static str {
+    match kind {
+        "connection" | "timeout" => {
+            "it comes to port 80 of the name (http-01) or to port 443 (tls-alpn-01): one of them has to \
+             lead here from outside"
+        }
+        "dns" => "the name needs an A or AAAA record that leads here",
+        "unauthorized" | "incorrectResponse" | "tls" => {
+            "somebody else answers under the name: all its A and AAAA records have to lead here"
+        }
+        "caa" => "a CAA record of the domain does not allow this authority",
+        "rateLimited" => {
+            "it is tried again when the authority allows it; to try things out use the authority's \
+             staging directory"
+        }
+        "rejectedIdentifier" | "unsupportedIdentifier" => {
+            "the authority gives no certificate for this name: leave it out of `tls.acme.names`, or ask \
+             another one"
+        }
+        "externalAccountRequired" => {
+            "the authority wants an account of its own: set `tls.acme.external_account`"
+        }
+        "invalidContact" | "unsupportedContact" => "the authority does not take `tls.acme.email`",
+        "invalidProfile" => "the authority does not know `tls.acme.profile`",
+        "userActionRequired" => "the authority has new terms: look there, and agree to them",
+        "serverInternal" => "the authority has trouble of its own: it is tried again",
+        _ => "",
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::Api(problem) => Failure::told(&problem),
+            Error::Timeout(_) => Failure::new("the authority has not come to an end in time", ""),
+            Error::Json(_) | Error::Str(_) | Error::Unsupported(_) => Failure::new(
+                format!("the authority does not speak as one: {error}"),
+                "`tls.acme.directory` has to be an authority's directory of ACME",
+            ),
+            Error::Other(other) => match other.downcast_ref::<CallError>() {
+                Some(error) => Failure::new(
+                    format!("cannot reach the authority: {error}"),
+                    "this machine has to reach `tls.acme.directory`; `tls.acme.ca` says whom to trust \
+                     there",
+                ),
+                None => Failure::new(other.to_string(), ""),
+            },
+            other => Failure::new(other.to_string(), ""),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::new(
+            format!("cannot be kept in the state folder: {error}"),
+            "nothing is ordered that could not be kept",
+        )
+    }
+}
+
+impl From<rcgen::Error> for Failure {
+    fn from(error: rcgen::Error) -> Failure {
+        Failure::new(format!("no key or no request can be made: {error}"), "")
+    }
+}
+
+impl From<BadCertificate> for Failure {
+    fn from(error: BadCertificate) -> Failure {
+        Failure::new(format!("what the authority gave is of no use: {error}"), "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(json: &str) -> Failure {
+        Failure::told(&serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn what_an_authority_says_is_told_with_what_mends_it() {
+        let said = problem(
+            r#"{"type":"urn:ietf:params:acme:error:dns","detail":"no such host","subproblems":
+                [{"type":"x","detail":"a.test has no record"}]}"#,
+        );
+        assert_eq!(said.why, "the authority says: no such host; a.test has no record (dns)");
+        assert!(said.what_to_do.contains("A or AAAA record"));
+        let limited = problem(r#"{"type":"urn:ietf:params:acme:error:rateLimited"}"#);
+        assert_eq!(limited.why, "the authority says rateLimited");
+        assert!(limited.refused.is_limited && limited.what_to_do.contains("staging"));
+        let unknown = problem(r#"{"type":"urn:ietf:params:acme:error:accountDoesNotExist"}"#);
+        assert!(unknown.is_unknown && unknown.ends_order && !unknown.refused.is_limited);
+        let reached =
+            Error::Other(Box::new(CallError::TimedOut(std::time::Duration::from_secs(30))));
+        let told = Failure::from(reached);
+        assert_eq!(told.why, "cannot reach the authority: timed out after 30s");
+        assert!(told.what_to_do.contains("tls.acme.ca"));
+    }
+}

@@ -1,0 +1,115 @@
+//! How each wanted certificate stands: whether it is there, when it is to be replaced, and how its orders
+//! went.
+
+use std::path::Path;
+
+use super::issue::is_for;
+use super::kept::{Kept, Progress, short};
+use crate::acme::{Attempts, Wanted, Window, due};
+use crate::wire::clients::Common;
+use crate::wire::tls::ordered::Ordered;
+
+/// One certificate.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub wanted: Wanted,
+    /// The last good one; none before the first.
+    pub ordered: Option<Ordered>,
+    /// When its authority would like it replaced, if it has said so.
+    pub window: Option<Window>,
+    /// When it is to be asked, in seconds since the epoch.
+    pub look_at: u64,
+    pub progress: Progress,
+}
+
+/// All that are wanted.
+#[derive(Debug, Default)]
+pub(super) struct Standings(Vec<Standing>);
+
+impl Standing {
+    /// As it was left.
+    fn read(wanted: Wanted, state: Option<&Path>) -> Standing {
+        let kept = Kept::of(state, &wanted.authority.directory);
+        let ordered = read(&wanted, &kept);
+        let mut progress = kept.progress(&wanted.holder);
+        // What has gone wrong may go well with other settings.
+        let settings = short(&format!("{:?} {:?}", wanted.authority, wanted.ways));
+        if progress.settings != settings {
+            if progress.attempts.failed > 0 {
+                progress.attempts = Attempts::default();
+            }
+            progress = Progress { settings, begun: None, ..progress };
+        }
+        Standing { wanted, ordered, window: None, look_at: 0, progress }
+    }
+
+    /// When something is to be done, in seconds since the epoch: ordering first.
+    fn at(&self, now: u64) -> u64 {
+        let order = self.order_at(now);
+        match &self.ordered {
+            Some(_) => order.min(self.look_at),
+            None => order,
+        }
+    }
+
+    fn order_at(&self, now: u64) -> u64 {
+        let whole = self.ordered.as_ref().filter(|own| is_for(&own.pair, &self.wanted.holder));
+        let due = whole.map_or(0, |own| due(&own.pair.about, self.window));
+        self.progress.attempts.allow(due, now)
+    }
+
+    /// Whether it is its authority that is to be asked now.
+    pub fn is_look(&self, now: u64) -> bool {
+        self.ordered.is_some() && self.look_at <= now && self.order_at(now) > now
+    }
+
+    /// There is another one in its place.
+    pub fn take(&mut self, ordered: Ordered) {
+        (self.ordered, self.window, self.look_at) = (Some(ordered), None, 0);
+    }
+
+    /// Its authority would like it replaced then.
+    pub fn window(&mut self, start: u64, end: u64, draw: u64) {
+        let new = || Window::new(start, end, draw);
+        self.window = Some(self.window.map_or_else(new, |known| known.followed(start, end, draw)));
+    }
+}
+
+impl Standings {
+    /// Follows what a config wants: what is new is read from the state folder, what is not wanted any more
+    /// is no longer shown, and stays there. Waits for the disk.
+    pub fn follow(&mut self, wanted: Vec<Wanted>, state: Option<&Path>, common: &Common) {
+        let mut before = std::mem::take(&mut self.0);
+        for wanted in wanted {
+            let same = before.iter().position(|known| known.wanted == wanted);
+            let same = same.map(|place| before.swap_remove(place));
+            self.0.push(same.unwrap_or_else(|| Standing::read(wanted, state)));
+        }
+        self.show(common);
+    }
+
+    /// Has handshakes take what is there.
+    pub fn show(&self, common: &Common) {
+        common.ordered.set(self.0.iter().filter_map(|standing| standing.ordered.clone()));
+    }
+
+    /// Which one is next, and when, in seconds since the epoch.
+    pub fn next(&self, now: u64) -> Option<(usize, u64)> {
+        let all = self.0.iter().enumerate().map(|(place, standing)| (place, standing.at(now)));
+        all.min_by_key(|(_, at)| *at)
+    }
+
+    pub fn at(&mut self, place: usize) -> &mut Standing {
+        &mut self.0[place]
+    }
+}
+
+/// The certificate that is kept; none if there is none for any of these names.
+pub(super) fn read(wanted: &Wanted, kept: &Kept) -> Option<Ordered> {
+    let pair = kept.certificate(&wanted.holder)?;
+    let names = wanted.holder.names();
+    if !names.iter().any(|name| pair.about.names.contains(name)) {
+        return None;
+    }
+    super::ordered_of(wanted, kept, pair).ok()
+}

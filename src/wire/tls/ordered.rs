@@ -1,0 +1,192 @@
+//! Certificates that were ordered from authorities, as handshakes take them: put here when one comes, taken
+//! from here with one load and no lock.
+//!
+//! They come and go without the config's being read again, so they are no part of what is made of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio_rustls::rustls::server::ClientHello;
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{self, ServerConfig};
+
+use super::challenge::{self, ChallengeError};
+use crate::acme::Holder;
+use crate::certificate::Pair;
+use crate::crypto;
+
+/// A certificate that is there.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    /// The directory of who signed it.
+    pub directory: Arc<str>,
+    /// Whom it names.
+    pub holder: Holder,
+    /// Where it is kept; none if nowhere.
+    pub file: Option<PathBuf>,
+    /// The certificate with its key.
+    pub pair: Arc<Pair>,
+    key: Arc<CertifiedKey>,
+}
+
+impl Ordered {
+    /// One that was read, or has just come; an error if its key cannot sign, or is another's.
+    pub fn new(
+        directory: Arc<str>,
+        holder: Holder,
+        file: Option<PathBuf>,
+        pair: Pair,
+    ) -> Result<Ordered, rustls::Error> {
+        let key = Arc::new(crypto::signing(&pair)?);
+        Ok(Ordered { directory, holder, file, pair: Arc::new(pair), key })
+    }
+
+    /// What it is known by in metrics and events: its file, else whom it names.
+    pub fn name(&self) -> String {
+        match &self.file {
+            Some(file) => file.display().to_string(),
+            None => self.holder.to_string(),
+        }
+    }
+}
+
+/// All of a process, with what authorities look for in handshakes.
+#[derive(Debug, Default)]
+pub struct OrderedCertificates {
+    all: ArcSwap<All>,
+    /// By the name that is asked for; almost always empty.
+    challenges: ArcSwap<HashMap<String, Arc<ServerConfig>>>,
+    /// For whom orders were made, and how many have come to something and to nothing.
+    counts: Mutex<BTreeMap<String, Counts>>,
+}
+
+/// How many orders have ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// There is a certificate.
+    pub issued: u64,
+    /// There is none.
+    pub failed: u64,
+}
+
+/// By directory.
+#[derive(Debug, Default)]
+struct All(BTreeMap<Arc<str>, OfOne>);
+
+#[derive(Debug, Default)]
+struct OfOne {
+    hosts: HashMap<Arc<str>, Ordered>,
+    addresses: Option<Ordered>,
+}
+
+impl OrderedCertificates {
+    /// Puts these in the place of all that are there.
+    pub fn set(&self, certificates: impl IntoIterator<Item = Ordered>) {
+        let mut all = All::default();
+        for ordered in certificates {
+            let of_one = all.0.entry(ordered.directory.clone()).or_default();
+            match &ordered.holder {
+                Holder::Host(host) => drop(of_one.hosts.insert(host.clone(), ordered)),
+                Holder::Addresses(_) => of_one.addresses = Some(ordered),
+            }
+        }
+        self.all.store(Arc::new(all));
+    }
+
+    /// All that are there.
+    pub fn list(&self) -> Vec<Ordered> {
+        let all = self.all.load();
+        all.0.values().flat_map(|of| of.hosts.values().chain(&of.addresses)).cloned().collect()
+    }
+
+    /// What is shown to who asks this authority's listener for a name; to who asks for none, since
+    /// addresses are no names, what is for addresses.
+    pub(super) fn key(&self, directory: &str, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let all = self.all.load();
+        let of_one = all.0.get(directory)?;
+        let found = match name {
+            Some(name) => of_one.hosts.get(name),
+            None => of_one.addresses.as_ref(),
+        };
+        found.map(|found| found.key.clone())
+    }
+
+    /// Has an authority find this in a handshake for a name, as it asks for it there.
+    pub fn put_challenge(&self, name: &str, digest: &[u8]) -> Result<(), ChallengeError> {
+        let rules = challenge::rules(name, digest)?;
+        let asked_for = asked_for(name);
+        self.change(|all| drop(all.insert(asked_for.clone(), rules.clone())));
+        Ok(())
+    }
+
+    /// Takes it away again.
+    pub fn remove_challenge(&self, name: &str) {
+        let asked_for = asked_for(name);
+        self.change(|all| drop(all.remove(&asked_for)));
+    }
+
+    fn change(&self, change: impl Fn(&mut HashMap<String, Arc<ServerConfig>>)) {
+        self.challenges.rcu(|before| {
+            let mut all = (**before).clone();
+            change(&mut all);
+            all
+        });
+    }
+
+    /// By what a handshake is made in which an authority looks for something; none if it looks for
+    /// nothing of ours.
+    pub(super) fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        let all = self.challenges.load();
+        if all.is_empty() {
+            return None;
+        }
+        let mut spoken = hello.alpn()?;
+        let is_it = spoken.next() == Some(challenge::PROTOCOL) && spoken.next().is_none();
+        all.get(hello.server_name().filter(|_| is_it)?).cloned()
+    }
+
+    /// Counts an order for this holder.
+    pub fn count(&self, holder: &Holder, is_issued: bool) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = counts.entry(holder.to_string()).or_default();
+        *(if is_issued { &mut counts.issued } else { &mut counts.failed }) += 1;
+    }
+
+    /// How orders have ended, by whom they were for.
+    pub fn counts(&self) -> BTreeMap<String, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What is asked for in a handshake to look at whose a name is: of an address the name that leads back to
+/// it (RFC 8738 section 6).
+fn asked_for(name: &str) -> String {
+    match name.parse() {
+        Ok(IpAddr::V4(v4)) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        Ok(IpAddr::V6(v6)) => {
+            let octets = v6.octets();
+            let digits = octets.iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
+            digits.map(|digit| format!("{digit:x}.")).collect::<String>() + "ip6.arpa"
+        }
+        Err(_) => name.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_asked_for_by_the_name_that_leads_back_to_it() {
+        assert_eq!(asked_for("shop.test"), "shop.test");
+        assert_eq!(asked_for("192.0.2.7"), "7.2.0.192.in-addr.arpa");
+        let v6 = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa";
+        assert_eq!(asked_for("2001:db8::1"), v6);
+    }
+}

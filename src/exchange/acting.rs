@@ -5,6 +5,7 @@
 //! switches of protocols: who is not let in learns nothing and takes nobody's place. A request whose route
 //! does nothing of this costs one look at an option; if no route does, not even its route is looked up here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::HeaderValue;
@@ -210,7 +211,7 @@ impl Exchange {
     }
 
     /// What the route makes of the fields of an answer with this status.
-    pub(super) fn response_edits(&self, status: u16) -> Vec<response::Edit> {
+    pub(super) fn response_edits(&self, status: u16) -> Vec<response::Edit<'static>> {
         match (&self.acting, self.route_actions()) {
             // Interim heads are of the connection.
             (Some(acting), Some(actions)) if status >= 200 && !actions.response.is_empty() => {
@@ -228,12 +229,12 @@ impl Exchange {
         answer
     }
 
-    fn changed(&self, acting: &Acting, rules: &FieldRules) -> Vec<response::Edit> {
+    fn changed(&self, acting: &Acting, rules: &FieldRules) -> Vec<response::Edit<'static>> {
         let changes = rules.changes(|variable, into| self.say(acting, variable, into));
         let edit = |change| match change {
             FieldChange::Remove(name) => response::Edit::Remove(name.clone()),
-            FieldChange::Set(name, value) => response::Edit::Set(name.clone(), value),
-            FieldChange::Add(name, value) => response::Edit::Add(name.clone(), value),
+            FieldChange::Set(name, value) => response::Edit::Set(name.clone(), Cow::Owned(value)),
+            FieldChange::Add(name, value) => response::Edit::Add(name.clone(), Cow::Owned(value)),
         };
         changes.map(edit).collect()
     }

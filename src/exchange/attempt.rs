@@ -1,7 +1,7 @@
 //! What happens on upstreams: a place taken, an answer heard or a failure, and what that says of
 //! the upstream. `again.rs` has what is done about a failure.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Exchange;
 use super::again::Doubt;
@@ -293,8 +293,8 @@ impl Exchange {
     }
 
     /// The connection it goes out on.
-    pub(super) fn note_link(&mut self, link: Link) {
-        let now = self.now();
+    pub(super) fn note_link(&mut self, link: Link, now: Instant) {
+        let now = self.snapshot.moment(now);
         if let Some(asking) = &mut self.asking {
             asking.connected = Some((now, link));
             asking.upstream().connections.count(link == Link::Kept);

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 
 use smallvec::SmallVec;
 
-use super::{Exchange, Incoming};
+use super::{Exchange, Incoming, edit_origin};
 use crate::clock::Moment;
 use crate::fallback::{Asked, Received, Recording, StaleResponse, StaticAnswer, Step};
 use crate::http::answer::Answer;
@@ -214,9 +214,10 @@ impl Exchange {
         }
         // It would be sent on so, if there were somebody to send it to.
         let mut edits = self.edits.clone();
-        self.edit_origin(incoming, &mut edits);
+        let trusted = &snapshot.config.server.trusted_proxies;
+        edit_origin(incoming, trusted, &mut edits);
         self.edit_by_route(incoming, &mut edits);
-        let headers = sent(incoming, &edits);
+        let headers = sent(incoming, &edits, &self.request_id);
         let of = |pool: usize| Asked {
             method: incoming.head.method,
             host: &incoming.host,
@@ -261,7 +262,10 @@ impl Exchange {
             host: host.to_string(),
             target: head.target.path_and_query.to_string(),
             // What a change was asked for with is nothing to its end.
-            headers: if is_safe { sent(incoming, &self.edits) } else { HeaderMap::new() },
+            headers: match is_safe {
+                true => sent(incoming, &self.edits, &self.request_id),
+                false => HeaderMap::new(),
+            },
         }));
     }
 
@@ -315,12 +319,14 @@ fn may_serve(service: &Service, pool: usize) -> impl Iterator<Item = usize> + us
 }
 
 /// The fields of a request as they are sent on with these edits.
-fn sent(incoming: &Incoming<'_>, edits: &Edits) -> HeaderMap {
+fn sent(incoming: &Incoming<'_>, edits: &Edits, id: &HeaderValue) -> HeaderMap {
     let Incoming { head, peer, fields, .. } = incoming;
     edits.applied(head.view, |text| match text {
         Text::Peer => peer.field.clone(),
         Text::Scheme => Some(peer.scheme.clone()),
         Text::Host => HeaderValue::from_bytes(fields.first(FieldId::Host)?).ok(),
+        Text::RequestId => Some(id.clone()),
+        Text::Trace(trace) => HeaderValue::from_bytes(trace).ok(),
         Text::Own(value) => Some(value.clone()),
     })
 }

@@ -25,7 +25,7 @@ mod watching;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::HeaderValue;
 use http::{Method, Version};
@@ -38,7 +38,7 @@ use crate::http::answer::{Answer, For, Quota};
 use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::{FieldId, Fields};
-use crate::http::forwarded::{self, Client, Peer};
+use crate::http::forwarded::{self, Client, Peer, TrustedProxies};
 use crate::http::forwards::Forwards;
 use crate::http::grpc;
 use crate::http::hop_by_hop;
@@ -108,6 +108,8 @@ pub struct Exchange {
     has_waited: bool,
     /// When the head of a stream came that is passed on.
     answered: Option<Moment>,
+    /// When the client had all of its answer.
+    ended: Option<Moment>,
     /// How long its client waits for a call of gRPC.
     call: Option<Duration>,
     /// While it stands in line.
@@ -210,6 +212,7 @@ impl Exchange {
             names_host: false,
             has_waited: false,
             answered: None,
+            ended: None,
             call: None,
             waits_since: None,
             waited: Duration::ZERO,
@@ -389,12 +392,10 @@ impl Exchange {
         if !self.asks_websocket {
             self.drop_claim(fields, FieldId::Upgrade);
         }
-        let mut edits = std::mem::take(&mut self.edits);
-        self.edit_origin(incoming, &mut edits);
-        self.edits = edits;
+        edit_origin(incoming, trusted, &mut self.edits);
         let trace = TraceContext::continue_or_start(fields, &mut self.draws);
         self.noted.trace = Some((trace.trace_id, trace.parent_id));
-        self.edits.set(FieldId::Traceparent, Text::Own(trace.traceparent()));
+        self.edits.set(FieldId::Traceparent, Text::Trace(trace.traceparent()));
         match trace.state {
             Some(state) => self.edits.set(FieldId::Tracestate, Text::Own(state)),
             None => self.drop_claim(fields, FieldId::Tracestate),
@@ -421,19 +422,6 @@ impl Exchange {
         }
         self.prepare_to_keep(incoming);
         self.prepare_to_mirror(&incoming.head, fields);
-    }
-
-    /// Tells the upstream where a request comes from.
-    fn edit_origin(&self, incoming: &Incoming<'_>, edits: &mut Edits) {
-        let Incoming { peer, fields, .. } = incoming;
-        let replaced = incoming.authority.and_then(|host| HeaderValue::from_str(host).ok());
-        let mut host = fields.has(FieldId::Host).then_some(Text::Host);
-        if let Some(authority) = replaced {
-            edits.set(FieldId::Host, Text::Own(authority.clone()));
-            host = Some(Text::Own(authority));
-        }
-        let trusted = &self.snapshot.config.server.trusted_proxies;
-        forwarded::edit(fields, peer, trusted, host, edits);
     }
 
     /// What a client says that only we may say goes no further.
@@ -473,11 +461,11 @@ impl Exchange {
 
     fn make_id(&mut self) {
         let mut id = [0; 32];
-        id[..16].copy_from_slice(&hex::<16>(self.draws.bits()));
-        id[16..].copy_from_slice(&hex::<16>(self.draws.bits()));
+        id[..16].copy_from_slice(&hex(self.draws.bits()));
+        id[16..].copy_from_slice(&hex(self.draws.bits()));
         let id = HeaderValue::from_bytes(&id);
         self.request_id = id.expect("hex digits are a valid field value");
-        self.edits.set(FieldId::RequestId, Text::Own(self.request_id.clone()));
+        self.edits.set(FieldId::RequestId, Text::RequestId);
     }
 
     /// What becomes of the request's fields on the way to an upstream.
@@ -528,6 +516,11 @@ impl Exchange {
         self.answer(cause, fields)
     }
 
+    /// The client has all of its answer.
+    fn note_end(&mut self, now: Instant) {
+        self.ended = Some(self.snapshot.moment(now));
+    }
+
     /// Hears that the client has left, with nobody to be told anything.
     pub fn left(&mut self) {
         self.cause = Some(Cause::ClientGone);
@@ -564,7 +557,7 @@ impl Exchange {
             return;
         }
         self.phase = Phase::Over;
-        let now = self.now();
+        let now = self.ended.unwrap_or_else(|| self.now());
         // An answer of ours to a call of gRPC, and one that failed, have a good status all the same.
         let meant = told.map(|told| self.stands_for.unwrap_or(told));
         let judged = self.asking.as_ref().filter(|asking| asking.status == meant);
@@ -632,6 +625,18 @@ impl From<Why> for Cause {
             Why::Maintenance => Cause::Maintenance,
         }
     }
+}
+
+/// Tells the upstream where a request comes from.
+fn edit_origin(incoming: &Incoming<'_>, trusted: &TrustedProxies, edits: &mut Edits) {
+    let Incoming { peer, fields, .. } = incoming;
+    let replaced = incoming.authority.and_then(|host| HeaderValue::from_str(host).ok());
+    let mut host = fields.has(FieldId::Host).then_some(Text::Host);
+    if let Some(authority) = replaced {
+        edits.set(FieldId::Host, Text::Own(authority.clone()));
+        host = Some(Text::Own(authority));
+    }
+    forwarded::edit(fields, peer, trusted, host, edits);
 }
 
 /// Whether a request's fields announce a body.

@@ -23,7 +23,7 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use http::header::HeaderValue;
@@ -180,6 +180,11 @@ impl<'e> Attempt<'e> {
         &self.0.edits
     }
 
+    /// The id that the request is known by.
+    pub fn request_id(&self) -> &HeaderValue {
+        &self.0.request_id
+    }
+
     /// Whether the client's `Connection` names fields of its request, which go no further.
     pub fn nominates(&self) -> bool {
         self.0.nominates
@@ -205,9 +210,9 @@ impl<'e> Attempt<'e> {
         self.0.mirroring.is_some()
     }
 
-    /// Hears which connection it goes out on.
-    pub fn connected(&mut self, link: Link) {
-        self.0.note_link(link);
+    /// Hears which connection it goes out on, and since when.
+    pub fn connected(&mut self, link: Link, now: Instant) {
+        self.0.note_link(link, now);
     }
 
     /// Hears that the head of the request goes out.
@@ -296,6 +301,11 @@ impl Relay<'_> {
     /// Hears what comes behind the body.
     pub fn trailers(&mut self, view: View<'_>) {
         self.0.hear_trailers(view);
+    }
+
+    /// Hears that the client has all of it, and since when.
+    pub fn told(&mut self, now: Instant) {
+        self.0.note_end(now);
     }
 
     /// Hears that it was cut off.

@@ -74,7 +74,11 @@ impl History {
                 }
             }
         }
-        self.minutes().services.retain(|name, _| snapshot.service(name).is_some());
+        let mut minutes = self.minutes();
+        // Each of the snapshot is among them by now.
+        if minutes.services.len() != snapshot.services.len() {
+            minutes.services.retain(|name, _| snapshot.service(name).is_some());
+        }
     }
 
     /// The rates of all pools of a service over the last ten seconds; shares are of this revision of

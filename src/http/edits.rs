@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::codec;
 use super::fields::FieldId;
+use super::trace_context;
 use super::view::View;
 
 /// One change.
@@ -32,6 +33,10 @@ pub enum Text {
     Scheme,
     /// The `Host` of the request, as it came.
     Host,
+    /// The id that the request is known by.
+    RequestId,
+    /// This `traceparent`.
+    Trace([u8; trace_context::LENGTH]),
     /// This.
     Own(HeaderValue),
 }

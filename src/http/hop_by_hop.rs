@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::fields::{FieldId, Known};
 use super::list;
-use super::view::{Field, View};
+use super::view::View;
 
 /// What a `Connection` field may not take away: nominating one of these is a mistake or an attack
 /// on whoever reads the answer.
@@ -41,46 +41,36 @@ pub const OF_REQUESTS: Known = Known::of(&[
 pub const OF_MESSAGES: Known =
     Known::of(&[FieldId::Host, FieldId::ContentLength, FieldId::TransferEncoding]);
 
-/// The fields of a response that must not be passed on, as a walk over all its fields meets them:
-/// most responses have none of these, and looking each up would cost more than looking at all.
-#[derive(Debug)]
-pub struct OneHop {
-    names: SmallVec<[HeaderName; 4]>,
-    switches: bool,
-    is_nominating: bool,
-}
+/// What of a response concerns the upstream's connection and not the client's. The metric is not of one
+/// connection, but between an upstream and us all the same.
+const OF_RESPONSES: [FieldId; 6] = [
+    FieldId::KeepAlive,
+    FieldId::ProxyConnection,
+    FieldId::ProxyAuthenticationInfo,
+    FieldId::Te,
+    FieldId::Trailer,
+    FieldId::Metric,
+];
 
-impl OneHop {
-    /// Of a response. `switches` for a 101, which needs its `Upgrade` and `Connection`.
-    pub fn new(switches: bool) -> OneHop {
-        OneHop { names: SmallVec::new(), switches, is_nominating: false }
+/// The fields of a response that must not be passed on, of which these are known to be there. `switches`
+/// for a 101, which needs its `Upgrade` and `Connection`.
+pub fn of_response(view: View<'_>, known: Known, switches: bool) -> SmallVec<[HeaderName; 4]> {
+    const ANY: Known = Known::of(&OF_RESPONSES);
+    let mut names = SmallVec::new();
+    if known.has_any(ANY) {
+        let those = OF_RESPONSES.into_iter().filter(|id| known.has(*id));
+        names.extend(those.map(|id| id.name().clone()));
     }
-
-    /// Looks at one line.
-    pub fn see(&mut self, field: Field<'_>) {
-        use FieldId::*;
-        match field.id {
-            // The metric is not of one connection, but between an upstream and us all the same.
-            Some(
-                id
-                @ (KeepAlive | ProxyConnection | ProxyAuthenticationInfo | Te | Trailer | Metric),
-            ) => {
-                self.names.push(id.name().clone());
-            }
-            Some(Upgrade) if !self.switches => self.names.push(UPGRADE),
-            Some(Connection) if !self.switches => self.is_nominating |= names_any(field.value),
-            _ => {}
-        }
+    if !switches && known.has(FieldId::Upgrade) {
+        names.push(UPGRADE);
     }
-
-    /// What is to go, once all lines of this response have been seen.
-    pub fn names(self, view: View<'_>) -> SmallVec<[HeaderName; 4]> {
-        let mut names = self.names;
-        if self.is_nominating {
-            nominated(view, &mut names);
-        }
-        names
+    if !switches
+        && known.has(FieldId::Connection)
+        && view.all_of(FieldId::Connection).any(names_any)
+    {
+        nominated(view, &mut names);
     }
+    names
 }
 
 /// The tokens of all `Connection` lines.
@@ -125,9 +115,8 @@ mod tests {
         for &(name, value) in fields {
             headers.append(name, value.parse().unwrap());
         }
-        let (view, mut one_hop) = (View::Map(&headers), OneHop::new(switches));
-        view.lines().for_each(|field| one_hop.see(field));
-        one_hop.names(view).iter().map(ToString::to_string).collect()
+        let view = View::Map(&headers);
+        of_response(view, view.known(), switches).iter().map(ToString::to_string).collect()
     }
 
     #[test]

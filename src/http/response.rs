@@ -1,11 +1,13 @@
 //! What becomes of a response's fields on the way to the client: its head in, a list of changes out,
 //! which each lane writes in its own way.
 
+use std::borrow::Cow;
+
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use smallvec::SmallVec;
 
 use super::fields::FieldId;
-use super::hop_by_hop::OneHop;
+use super::hop_by_hop;
 use super::private;
 use super::view::View;
 
@@ -15,25 +17,25 @@ pub const FALLBACK_MARK: HeaderName = HeaderName::from_static("x-pointsman-fallb
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
+pub enum Edit<'e> {
     /// All lines of this field go.
     Remove(HeaderName),
     /// All lines of this field become one.
-    Set(HeaderName, HeaderValue),
+    Set(HeaderName, Cow<'e, HeaderValue>),
     /// One line more of this field.
-    Add(HeaderName, HeaderValue),
+    Add(HeaderName, Cow<'e, HeaderValue>),
 }
 
-impl Edit {
+impl Edit<'_> {
     /// Makes the change to fields that are ours.
     pub fn apply(self, fields: &mut SmallVec<[(HeaderName, HeaderValue); 4]>) {
         let (name, value) = match self {
             Edit::Remove(name) => (name, None),
             Edit::Set(name, value) => (name, Some(value)),
-            Edit::Add(name, value) => return fields.push((name, value)),
+            Edit::Add(name, value) => return fields.push((name, value.into_owned())),
         };
         fields.retain(|(known, _)| *known != name);
-        fields.extend(value.map(|value| (name, value)));
+        fields.extend(value.map(|value| (name, value.into_owned())));
     }
 
     fn name(&self) -> &HeaderName {
@@ -55,42 +57,31 @@ pub struct Additions<'e> {
     /// What browsers are told of HTTPS, in place of what the upstream says of it.
     pub hsts: Option<&'e HeaderValue>,
     /// What its route makes of it.
-    pub route: Vec<Edit>,
+    pub route: Vec<Edit<'e>>,
 }
 
 /// What becomes of a response with this status: changes to its fields, in order. How its body is framed is
 /// the lane's.
-///
-/// One walk over the fields tells all that most responses need to have asked.
-pub fn edits(view: View<'_>, status: u16, add: Additions<'_>) -> SmallVec<[Edit; 4]> {
-    let mut list = SmallVec::new();
-    let mut one_hop = OneHop::new(status == 101);
-    let (mut has_id, mut has_mark) = (false, false);
-    for field in view.lines() {
-        match field.id {
-            Some(FieldId::RequestId) => has_id = true,
-            Some(FieldId::FallbackMark) => has_mark = true,
-            _ => one_hop.see(field),
-        }
-    }
-    let gone = one_hop.names(view);
+pub fn edits<'e>(view: View<'_>, status: u16, add: Additions<'e>) -> SmallVec<[Edit<'e>; 4]> {
+    let (mut list, known) = (SmallVec::new(), view.known());
+    let gone = hop_by_hop::of_response(view, known, status == 101);
     // A `Connection` that names the id takes it away, and ours comes in its place.
-    has_id &= !gone.contains(FieldId::RequestId.name());
+    let has_id = known.has(FieldId::RequestId) && !gone.contains(FieldId::RequestId.name());
     list.extend(gone.into_iter().map(Edit::Remove));
     if !has_id {
-        list.push(Edit::Add(FieldId::RequestId.name().clone(), add.id.clone()));
+        list.push(Edit::Add(FieldId::RequestId.name().clone(), Cow::Borrowed(add.id)));
     }
     if let Some(cookie) = add.cookie {
-        list.push(Edit::Add(SET_COOKIE, cookie.clone()));
-        list.push(Edit::Set(CACHE_CONTROL, private::cache_control(view)));
+        list.push(Edit::Add(SET_COOKIE, Cow::Borrowed(cookie)));
+        list.push(Edit::Set(CACHE_CONTROL, Cow::Owned(private::cache_control(view))));
         list.extend(private::TARGETED.map(Edit::Remove));
     }
     if let Some(hsts) = add.hsts {
-        list.push(Edit::Set(STRICT_TRANSPORT_SECURITY, hsts.clone()));
+        list.push(Edit::Set(STRICT_TRANSPORT_SECURITY, Cow::Borrowed(hsts)));
     }
     match &add.mark {
-        Some(mark) => list.push(Edit::Set(FALLBACK_MARK, mark.clone())),
-        None if has_mark => list.push(Edit::Remove(FALLBACK_MARK)),
+        Some(mark) => list.push(Edit::Set(FALLBACK_MARK, Cow::Owned(mark.clone()))),
+        None if known.has(FieldId::FallbackMark) => list.push(Edit::Remove(FALLBACK_MARK)),
         None => {}
     }
     if !add.route.is_empty() {
@@ -101,7 +92,7 @@ pub fn edits(view: View<'_>, status: u16, add: Additions<'_>) -> SmallVec<[Edit;
 
 /// What a route says goes before what we say, but for what we may not leave out: who gets a cookie of ours
 /// gets it in an answer that nobody else may be given.
-fn by_route(list: &mut SmallVec<[Edit; 4]>, add: Additions<'_>) {
+fn by_route<'e>(list: &mut SmallVec<[Edit<'e>; 4]>, add: Additions<'e>) {
     let is_private = |name: &HeaderName| {
         add.cookie.is_some() && (*name == CACHE_CONTROL || private::TARGETED.contains(name))
     };
@@ -127,7 +118,7 @@ mod tests {
         let id = HeaderValue::from_static("ours");
         let route = Vec::new();
         let add = Additions { id: &id, mark: None, cookie: None, hsts: None, route };
-        let word = |edit: &Edit| match edit {
+        let word = |edit: &Edit<'_>| match edit {
             Edit::Remove(name) => format!("-{name}"),
             Edit::Set(name, value) => format!("{name}={}", value.to_str().unwrap()),
             Edit::Add(name, value) => format!("+{name}={}", value.to_str().unwrap()),

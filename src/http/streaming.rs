@@ -34,21 +34,12 @@ pub struct Body {
 }
 
 impl Body {
-    /// That of a response with these fields. One walk, for to look both fields up costs more.
+    /// That of a response with these fields.
     pub fn of(response: View<'_>) -> Body {
-        let mut body = Body { kind: BodyKind::Whole, has_length: false };
-        let mut has_kind = false;
-        for field in response.lines() {
-            match field.id {
-                Some(FieldId::ContentLength) => body.has_length = true,
-                Some(FieldId::ContentType) if !has_kind => {
-                    has_kind = true;
-                    body.kind = BodyKind::of(field.value);
-                }
-                _ => {}
-            }
+        Body {
+            kind: response.first_of(FieldId::ContentType).map_or(BodyKind::Whole, BodyKind::of),
+            has_length: response.first_of(FieldId::ContentLength).is_some(),
         }
-        body
     }
 }
 

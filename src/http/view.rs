@@ -10,7 +10,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::codec;
 use super::codec::lines::Line;
-use super::fields::FieldId;
+use super::fields::{FieldId, Known};
 
 /// Where a head's fields lie.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,8 @@ pub struct Flat<'r> {
     pub bytes: &'r [u8],
     /// Where they lie.
     pub lines: &'r [Line],
+    /// Which of those that rules are about are among them.
+    pub known: Known,
 }
 
 /// One line of a head.
@@ -61,7 +63,20 @@ impl<'r> View<'r> {
     pub fn lines(self) -> impl Iterator<Item = Field<'r>> {
         match self {
             View::Map(map) => Lines::Map(map.iter()),
-            View::Flat(Flat { bytes, lines }) => Lines::Flat(bytes, lines.iter()),
+            View::Flat(Flat { bytes, lines, .. }) => Lines::Flat(bytes, lines.iter()),
+        }
+    }
+
+    /// Which of the fields that rules are about are among them.
+    pub fn known(self) -> Known {
+        match self {
+            View::Map(map) => {
+                let mut known = Known::NONE;
+                let ids = map.keys().filter_map(|name| FieldId::of(name.as_str()));
+                ids.for_each(|id| known.note(id));
+                known
+            }
+            View::Flat(flat) => flat.known,
         }
     }
 
@@ -119,15 +134,24 @@ impl<'r> View<'r> {
 }
 
 impl<'r> Flat<'r> {
+    /// No fields.
+    pub const NONE: Flat<'static> = Flat { bytes: &[], lines: &[], known: Known::NONE };
+
+    /// These lines of a head.
+    pub fn of_lines(bytes: &'r [u8], lines: &'r codec::lines::Lines) -> Flat<'r> {
+        Flat { bytes, lines: lines.list(), known: lines.known() }
+    }
+
     fn named(self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> + use<'_, 'r> {
-        let Flat { bytes, lines } = self;
+        let Flat { bytes, lines, .. } = self;
         let name = name.as_str().as_bytes();
         let is_it = move |line: &&Line| line.name(bytes).eq_ignore_ascii_case(name);
         lines.iter().filter(is_it).map(move |line| line.value(bytes))
     }
 
     fn of(self, id: FieldId) -> impl Iterator<Item = &'r [u8]> {
-        let Flat { bytes, lines } = self;
+        let Flat { bytes, lines, known } = self;
+        let lines = if known.has(id) { lines } else { &[] };
         let is_it = move |line: &&Line| line.id == Some(id);
         lines.iter().filter(is_it).map(move |line| line.value(bytes))
     }

@@ -34,7 +34,7 @@ const FORGOTTEN: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 pub(super) struct Budgets {
     /// By service and key.
     all: BTreeMap<(Arc<str>, Arc<str>), Budget>,
-    /// The state that was last said of each service.
+    /// The state that was last said of a service, if it was not the best.
     said: BTreeMap<Arc<str>, Stand>,
     saved: WallTime,
 }
@@ -59,7 +59,8 @@ impl Budgets {
         let mut budgets = Budgets { saved: now.wall, ..Budgets::default() };
         budgets.align(state, config, true, now);
         let names = config.services.iter().map(|service| service.name.clone());
-        budgets.said = names.map(|name| (name.clone(), budgets.state(&name))).collect();
+        let said = names.map(|name| (name.clone(), budgets.state(&name)));
+        budgets.said = said.filter(|(_, at)| *at != Stand::default()).collect();
         let is_promised = |of: &str| budgets.all.keys().any(|(_, promised)| **promised == *of);
         let mut gone = Vec::new();
         for of in state.budgets().filter(|of| !is_promised(of)) {
@@ -133,9 +134,15 @@ impl Budgets {
         let mut turned = Vec::new();
         for service in &config.services {
             let name = &service.name;
+            if service.slo.is_none() && !self.said.contains_key(name) {
+                continue;
+            }
             let now_at = self.state(name);
-            let before = self.said.insert(name.clone(), now_at).unwrap_or_default();
-            if now_at == before {
+            let before = match now_at == Stand::default() {
+                true => self.said.remove(name),
+                false => self.said.insert(name.clone(), now_at),
+            };
+            if now_at == before.unwrap_or_default() {
                 continue;
             }
             let standing = Standing { freeze: None, ..self.standing_at(state, name, now) };

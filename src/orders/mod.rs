@@ -469,7 +469,16 @@ impl Orders {
 
     /// Shows how services stand to whoever looks at a snapshot.
     fn show_standings(&self, snapshot: &Snapshot, now: Now) {
+        let is_decree =
+            |order: &&Override| matches!(order.what, What::Freeze { .. } | What::Lifted { .. });
+        let decrees: HashSet<&str> =
+            self.state.orders().filter(is_decree).map(|order| order.what.service()).collect();
         for service in &snapshot.services {
+            // Of most there is nothing to be said, and there may be many.
+            if service.slo.is_none() && !decrees.contains(&*service.name) {
+                service.state.set_no_standing();
+                continue;
+            }
             let standing = self.budgets.standing_at(&self.state, &service.name, now);
             service.state.set_standing(standing);
         }

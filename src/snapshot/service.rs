@@ -205,6 +205,14 @@ impl ServiceState {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(standing);
     }
 
+    /// Tells that nothing is promised of it, and nothing was said of its rollouts.
+    pub fn set_no_standing(&self) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if **standing != Standing::default() {
+            *standing = Arc::default();
+        }
+    }
+
     /// Requests that the service holds now.
     pub fn in_flight(&self) -> u32 {
         self.load().all

@@ -17,9 +17,9 @@ use crate::http::codec::response::ResponseReader;
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::forwarded::Peer;
 
-/// How a client's connection goes on behind the requests that were there.
+/// How a client's connection goes on behind its requests.
 enum Behind {
-    /// It waits for more.
+    /// It is quiet.
     Waits,
     /// It has ended, or is to.
     Over,
@@ -34,7 +34,7 @@ pub(super) async fn serve(lane: &Arc<Lane>, socket: Socket, peer: Peer, speaks: 
     let (mut requests, mut responses) = (RequestReader::default(), ResponseReader::default());
     let mut is_first = true;
     while client.has_request(is_first).await {
-        // All that is needed while there are requests and not while there are none: most of a
+        // All that is needed while requests follow each other and not while there are none: most of a
         // future's size.
         let readers = (&mut requests, &mut responses);
         let how = (speaks, !is_first);
@@ -53,7 +53,7 @@ pub(super) async fn serve(lane: &Arc<Lane>, socket: Socket, peer: Peer, speaks: 
     client.close().await;
 }
 
-/// Serves the requests that are there; how the connection goes on.
+/// Serves requests as long as they follow each other; how the connection goes on then.
 async fn serve_requests(
     lane: &Lane,
     client: &mut Client,
@@ -87,8 +87,8 @@ async fn serve_requests(
         let then = request.serve(responses).await;
         client.forget_end();
         match then {
-            Then::Next if client.inbox.is_empty() => return Behind::Waits,
-            Then::Next => {}
+            Then::Next if client.has_another().await => {}
+            Then::Next => return Behind::Waits,
             Then::Close => {
                 client.close().await;
                 return Behind::Over;

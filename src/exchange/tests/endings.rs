@@ -117,7 +117,7 @@ fn its_record_tells_what_was_tried_and_what_was_not() {
     assert!(fails(&mut exchange, Cause::Connect, never_sent));
     let second = upstream_of(&exchange);
     pass(Duration::from_millis(4));
-    exchange.attempt().unwrap().connected(Link::Kept);
+    exchange.attempt().unwrap().connected(Link::Kept, standing().now());
     head(&mut exchange, 200, &HeaderMap::new(), true).unwrap();
     let body = bytes::Bytes::from_static(b"hello");
     exchange.relay().unwrap().body(Some(&body), true);

@@ -7,7 +7,7 @@ fn served<'e>(admitted: Admitted<'e>, heads: &[(u16, &HeaderMap)]) -> Result<Rel
     let mut attempt = admitted.next();
     let mut heads = heads.iter();
     loop {
-        attempt.connected(Link::Kept);
+        attempt.connected(Link::Kept, Instant::now());
         with_sent(|sent| attempt.request_head(sent, Upload::Done));
         let next = match heads.next() {
             Some((status, headers)) => attempt.head(*status, View::Map(headers), SENT),

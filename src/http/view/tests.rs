@@ -69,7 +69,7 @@ fn both(raw: &str, check: impl Fn(View<'_>, View<'_>)) {
     let mut reader = RequestReader::default();
     let limits = Limits { bytes: 1 << 16, fields: 100 };
     reader.read(raw.as_bytes(), limits).unwrap().expect("it is whole");
-    let flat = Flat { bytes: raw.as_bytes(), lines: reader.lines().list() };
+    let flat = Flat::of_lines(raw.as_bytes(), reader.lines());
     let map = flat.to_map();
     check(View::Flat(flat), View::Map(&map));
 }

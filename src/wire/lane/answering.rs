@@ -32,7 +32,7 @@ const SKIP: Duration = Duration::from_secs(1);
 /// Tells a client what is wrong with what is no request, and makes its record.
 pub(in crate::wire) async fn refuse(lane: &Lane, client: &mut Client, peer: &Peer, cause: Cause) {
     let mut exchange = Exchange::open(lane.clock, lane.published.clone(), lane.reader.clone());
-    let none = View::Flat(Flat { bytes: &[], lines: &[] });
+    let none = View::Flat(Flat::NONE);
     let answer = exchange.refuse(cause, &Fields::new(none), peer);
     let is_told = say(client, (&answer, peer.hsts()), false, Going::Over, lane.clock).await.is_ok();
     exchange.end_unread(is_told.then_some(answer.status));
@@ -118,14 +118,16 @@ impl Request<'_> {
         if say(self.client, (answer, hsts), is_to_head, going, self.lane.clock).await.is_err() {
             return Then::Break;
         }
-        match left {
+        let then = match left {
             // What is left of a stream is nobody's.
             _ if self.client.socket.is_stream() => Then::Next,
             _ if going == Going::Over => Then::Linger,
             Some(Framing::Empty) => Then::Next,
             Some(Framing::Length(length)) if self.skip(length).await => Then::Next,
             _ => Then::Linger,
-        }
+        };
+        self.client.timer.restart();
+        then
     }
 
     /// Takes in a short body that nobody wants, so that the connection stays in step; whether it came

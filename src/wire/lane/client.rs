@@ -19,6 +19,10 @@ use crate::http::failure::Cause;
 /// How much a client may send ahead of the answer it waits for; the rest stays in the socket.
 const AHEAD: usize = 64 * 1024;
 
+/// How long the next request is waited for with all that one needs at hand; after that a connection is held
+/// for as little as it takes.
+const SOON: Duration = Duration::from_secs(1);
+
 /// How much of what a client still sends is taken in behind the last answer, and for how long: to
 /// close before it has been read would reset the connection, and take the answer away with it.
 const LINGERED: usize = 32 * 1024 * 1024;
@@ -62,9 +66,8 @@ impl Client {
     }
 
     /// Waits for the first byte of a request, of the connection's first for as long as for its head;
-    /// whether one came.
+    /// whether one came. Behind a request the wait has begun with the end of its answer.
     pub(in crate::wire) async fn has_request(&mut self, is_first: bool) -> bool {
-        self.timer.restart();
         poll_fn(|cx| match self.inbox.poll_fill(&mut self.socket, cx) {
             Poll::Ready(read) => Poll::Ready(read.is_ok_and(|length| length > 0)),
             Poll::Pending => {
@@ -75,6 +78,21 @@ impl Client {
                 self.was_squeezed = is_late && !is_first && self.timer.is_squeezed();
                 if is_late { Poll::Ready(false) } else { Poll::Pending }
             }
+        })
+        .await
+    }
+
+    /// Whether a request follows the one before at once, or soon.
+    pub(in crate::wire) async fn has_another(&mut self) -> bool {
+        if !self.inbox.is_empty() {
+            return true;
+        }
+        let within = self.limits.keepalive.min(SOON);
+        poll_fn(|cx| match self.inbox.poll_fill(&mut self.socket, cx) {
+            // Of an end, too, the next who reads hears again.
+            Poll::Ready(read) => Poll::Ready(read.is_ok_and(|length| length > 0)),
+            Poll::Pending if self.timer.poll_idle(within, cx) => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
         })
         .await
     }

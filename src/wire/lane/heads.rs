@@ -24,6 +24,8 @@ use crate::http::view::{Flat, View};
 /// What is needed to write a request's head, beside what the client sent.
 pub(super) struct RequestParts<'r> {
     pub(super) peer: &'r Peer,
+    /// What it is known by.
+    pub(super) id: &'r HeaderValue,
     /// Its `Connection` names other fields.
     pub(super) nominates: bool,
     /// The client asks for another protocol, and may.
@@ -79,6 +81,8 @@ pub(super) fn request(
             Text::Peer => parts.peer.field.as_ref().map(HeaderValue::as_bytes),
             Text::Scheme => Some(parts.peer.scheme.as_bytes()),
             Text::Host => view.first_of(FieldId::Host),
+            Text::RequestId => Some(parts.id.as_bytes()),
+            Text::Trace(trace) => Some(&trace[..]),
             Text::Own(value) => Some(value.as_bytes()),
         };
         if let Some(value) = value {
@@ -213,9 +217,9 @@ impl Out {
 }
 
 /// An upstream's head as the client gets it.
-pub(super) struct ResponseParts {
+pub(super) struct ResponseParts<'e> {
     pub(super) status: u16,
-    pub(super) edits: SmallVec<[response::Edit; 4]>,
+    pub(super) edits: SmallVec<[response::Edit<'e>; 4]>,
     pub(super) out: Out,
     pub(super) going: Going,
     /// For an answer without a date.
@@ -223,7 +227,7 @@ pub(super) struct ResponseParts {
 }
 
 /// Writes its fields.
-pub(super) fn response(head: Flat<'_>, parts: ResponseParts, into: &mut impl WriteFields) {
+pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut impl WriteFields) {
     let ResponseParts { status, edits, out, going, clock } = parts;
     // Neither has a body, and a length would say that one follows (RFC 9110, 8.6).
     let has_no_length = status < 200 || status == 204;
@@ -262,7 +266,7 @@ pub(super) fn response(head: Flat<'_>, parts: ResponseParts, into: &mut impl Wri
     if out == Out::NewlyChunked {
         into.field(b"transfer-encoding", b"chunked");
     }
-    if status >= 200 && !head.lines.iter().any(|line| line.id == Some(FieldId::Date)) {
+    if status >= 200 && !head.known.has(FieldId::Date) {
         write_date(clock, into);
     }
     going.write(into);
@@ -339,7 +343,7 @@ mod tests {
         let mut reader = ResponseReader::default();
         let limits = Limits { bytes: 4_096, fields: 20 };
         let read = reader.read(raw.as_bytes(), limits).unwrap().unwrap();
-        let head = Flat { bytes: raw.as_bytes(), lines: reader.lines().list() };
+        let head = Flat::of_lines(raw.as_bytes(), reader.lines());
         let status = read.status;
         let gone = response::Edit::Remove(HeaderName::from_static("x-gone"));
         let edits = SmallVec::from_iter([gone]);

@@ -125,8 +125,8 @@ impl Pump {
     pub(super) fn trailers(&self) -> View<'_> {
         match (&self.trailers, self.body.trailers()) {
             (Some(map), _) => View::Map(map),
-            (None, Some((lines, bytes))) => View::Flat(Flat { bytes, lines: lines.list() }),
-            (None, None) => View::Flat(Flat { bytes: &[], lines: &[] }),
+            (None, Some((lines, bytes))) => View::Flat(Flat::of_lines(bytes, lines)),
+            (None, None) => View::Flat(Flat::NONE),
         }
     }
 

@@ -78,7 +78,7 @@ impl Request<'_> {
                 return Then::Break;
             }
         } else {
-            lead.reserve(flat.bytes.len() + ADDED + small);
+            lead = Vec::with_capacity(flat.bytes.len() + ADDED + small);
             write::status_line(status, head.reason.of(flat.bytes), &mut lead);
             heads::response(flat, parts, &mut lead);
             lead.extend_from_slice(HEAD_END);
@@ -108,8 +108,11 @@ impl Request<'_> {
             trailers::write(down.trailers(), &mut passed);
             self.client.socket.end_message(passed);
         }
+        let now = self.lane.clock.now();
+        relay.told(now);
+        self.client.timer.restart_at(now);
         if keeps_upstream && sending.is_done() && upstream.inbox.is_empty() {
-            let (now, within) = (self.lane.clock.now(), relay.timeouts().pool_idle);
+            let within = relay.timeouts().pool_idle;
             self.lane.kept.keep(relay.target(), upstream.socket, now, within);
         }
         match going {

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
+use std::time::Instant;
 
 use http::uri::Scheme;
 use http::{HeaderMap, Method};
@@ -112,7 +113,7 @@ impl Heard {
         responses: &'r ResponseReader,
     ) -> Flat<'r> {
         let bytes = &upstream.inbox.bytes()[..self.head.length];
-        Flat { bytes, lines: responses.lines().list() }
+        Flat::of_lines(bytes, responses.lines())
     }
 }
 
@@ -125,7 +126,7 @@ impl<'c> Request<'c> {
         bytes: &'c [u8],
         lines: &'c Lines,
     ) -> Request<'c> {
-        let flat = Flat { bytes, lines: lines.list() };
+        let flat = Flat::of_lines(bytes, lines);
         // The codec has checked that it is a token.
         let method = Method::from_bytes(head.method.of(bytes)).unwrap_or_default();
         let target = Target::read(head, &method, bytes);
@@ -316,10 +317,11 @@ impl<'c> Request<'c> {
         if !attempt.pause().is_zero() && self.client.pause(attempt.pause()).await {
             return Err(Cause::ClientGone);
         }
-        let mut upstream = self.connect(attempt).await?;
-        attempt.connected(upstream.link);
+        let (mut upstream, now) = self.connect(attempt).await?;
+        attempt.connected(upstream.link, now);
         let parts = RequestParts {
             peer: self.peer,
+            id: attempt.request_id(),
             nominates: attempt.nominates(),
             switches: attempt.switches(),
             host: attempt.host(),
@@ -349,7 +351,7 @@ impl<'c> Request<'c> {
                 return Err(Cause::Reset);
             }
         } else {
-            lead.reserve(self.flat.bytes.len() + 512);
+            lead = Vec::with_capacity(self.flat.bytes.len() + 512);
             let target = instead.as_deref().map_or(&*self.target.origin, str::as_bytes);
             write::request_line(self.method.as_str().as_bytes(), target, &mut lead);
             heads::request(self.flat, attempt.edits(), &parts, &mut lead);
@@ -361,7 +363,7 @@ impl<'c> Request<'c> {
             }
         }
         let in_frames = upstream.socket.is_stream();
-        sending.begin(lead, in_frames, self.client, |piece, is_end| {
+        sending.begin(lead, in_frames, (&mut *self.client, now), |piece, is_end| {
             attempt.request_body(piece, is_end);
         });
         Ok(upstream)
@@ -373,24 +375,27 @@ impl<'c> Request<'c> {
         let limits = Limits { bytes: lead.len(), fields: usize::MAX };
         // What we have written can be read.
         let Ok(Some(_)) = reader.read(lead, limits) else { return };
-        let view = View::Flat(Flat { bytes: lead, lines: reader.lines().list() });
+        let view = View::Flat(Flat::of_lines(lead, reader.lines()));
         let sent = Sent { method: &self.method, path_and_query: target, view };
         attempt.request_head(&sent, upload);
     }
 
-    /// A kept connection to the upstream, or a new one.
-    async fn connect(&mut self, attempt: &mut Attempt<'_>) -> Result<Upstream, Cause> {
+    /// A kept connection to the upstream, or a new one, and since when.
+    async fn connect(&mut self, attempt: &mut Attempt<'_>) -> Result<(Upstream, Instant), Cause> {
         attempt.speak_for_client(self.peer);
         let (to, within) = (attempt.target(), attempt.timeouts().connect);
         if attempt.is_http2() {
-            return self.connect_http2(attempt).await;
+            let upstream = self.connect_http2(attempt).await?;
+            return Ok((upstream, self.lane.clock.now()));
         }
-        if let Some(socket) = self.lane.kept.take(to, self.lane.clock.now()) {
-            return Ok(Upstream { socket, inbox: Buffer::default(), link: Link::Kept });
+        let now = self.lane.clock.now();
+        if let Some(socket) = self.lane.kept.take(to, now) {
+            return Ok((Upstream { socket, inbox: Buffer::default(), link: Link::Kept }, now));
         }
         let dialled = self.client.unless_left(within, Socket::connect(to)).await?;
         let socket = dialled.map_err(|error| dial_cause(&error))?;
-        Ok(Upstream { socket, inbox: Buffer::default(), link: Link::New })
+        let upstream = Upstream { socket, inbox: Buffer::default(), link: Link::New };
+        Ok((upstream, self.lane.clock.now()))
     }
 
     /// The same in HTTP/2: a stream on a connection that there is, or on a new one.

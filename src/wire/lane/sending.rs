@@ -2,7 +2,7 @@
 //! that is to be asked.
 
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
@@ -22,6 +22,8 @@ pub(super) struct Sending {
     pump: Pump,
     is_chunked: bool,
     state: State,
+    /// Whether nothing of it has been tried yet: the wait for its answer began with its beginning.
+    is_fresh: bool,
     /// What was read of its body, as it is sent again; none once it is too long.
     replay: Option<Vec<u8>>,
     /// Bytes of its body that have come.
@@ -59,7 +61,16 @@ impl Sending {
         let passes = announced.map_or(Passes::Nothing, Passes::Announced);
         let pump = Pump::new(body, is_chunked, Vec::new()).passing(passes);
         let (state, replay, spent) = (State::UnderWay, Some(Vec::new()), Duration::ZERO);
-        Sending { pump, is_chunked, state, replay, received: 0, spent, awaits: Awaits::Nothing }
+        Sending {
+            pump,
+            is_chunked,
+            state,
+            is_fresh: true,
+            replay,
+            received: 0,
+            spent,
+            awaits: Awaits::Nothing,
+        }
     }
 
     /// Begins with this head, which has this framing's fields; with what was read of the body already
@@ -68,7 +79,7 @@ impl Sending {
         &mut self,
         mut head: Vec<u8>,
         in_frames: bool,
-        client: &mut Client,
+        (client, now): (&mut Client, Instant),
         mut hear: impl FnMut(Option<&[u8]>, bool),
     ) {
         self.pump.frame_anew(self.is_chunked && !in_frames);
@@ -80,8 +91,8 @@ impl Sending {
             hear(None, true);
         }
         self.pump.restart(head, &mut client.inbox);
-        self.state = State::UnderWay;
-        client.timer.restart();
+        (self.state, self.is_fresh) = (State::UnderWay, true);
+        client.timer.restart_at(now);
     }
 
     /// Sends what can be sent, or says why the request has come to an end.
@@ -102,14 +113,17 @@ impl Sending {
             *received += piece.map_or(0, |piece| piece.len() as u64);
             hear(piece, is_end);
         });
-        if pump.moved != before {
+        let is_at_once = std::mem::take(&mut self.is_fresh) && sent.is_ready();
+        if pump.moved != before && !is_at_once {
             if std::mem::replace(&mut self.awaits, Awaits::Nothing) != Awaits::Nothing {
                 self.spent += client.timer.waited();
             }
             client.timer.restart();
         }
         let Poll::Ready(sent) = sent else { return Ok(()) };
-        client.timer.restart();
+        if !is_at_once {
+            client.timer.restart();
+        }
         self.state = match sent {
             Ok(()) => {
                 let mut behind = HeaderMap::new();

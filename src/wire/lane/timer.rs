@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::futures::OwnedNotified;
@@ -42,6 +42,11 @@ impl Timer {
     /// Something has happened that was waited for: the next wait has a time of its own.
     pub(in crate::wire) fn restart(&mut self) {
         self.since = None;
+    }
+
+    /// The same, and that was at this time.
+    pub(in crate::wire) fn restart_at(&mut self, now: Instant) {
+        self.since = Some(now);
     }
 
     /// Since when what is waited for has been waited for, to be resumed behind another wait.
@@ -128,13 +133,35 @@ impl Timer {
 /// It runs to the earliest deadline it was ever set to and only then looks for the one in force:
 /// deadlines move with every request, timers are too dear to move along.
 #[derive(Debug, Default)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
+struct Alarm(Option<Set>);
+
+/// One that is set.
+#[derive(Debug)]
+struct Set {
+    timer: Pin<Box<Sleep>>,
+    /// Whom it wakes.
+    wakes: Waker,
+}
 
 impl Alarm {
     /// Whether this time has come; if not, the task is woken when it does.
     fn poll_due(&mut self, due: Instant, cx: &mut Context<'_>) -> bool {
         let due = tokio::time::Instant::from_std(due);
-        let timer = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        let Set { timer, wakes } = match &mut self.0 {
+            // Nearly always: to ask it again costs as much as all the rest.
+            Some(Set { timer, wakes })
+                if timer.deadline() <= due
+                    && !timer.is_elapsed()
+                    && wakes.will_wake(cx.waker()) =>
+            {
+                return false;
+            }
+            set => set.get_or_insert_with(|| {
+                let timer = Box::pin(tokio::time::sleep_until(due));
+                Set { timer, wakes: cx.waker().clone() }
+            }),
+        };
+        wakes.clone_from(cx.waker());
         if timer.deadline() > due {
             timer.as_mut().reset(due);
         }

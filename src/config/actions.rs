@@ -299,8 +299,8 @@ fn fields(section: &mut Section<'_>, problems: &mut Problems, key: &'static str)
     let removed = given.texts(problems, "remove", name);
     let mut rules: Vec<FieldRule> =
         removed.into_iter().map(|found| FieldRule::Remove(found.value)).collect();
-    let made: [(&'static str, fn(HeaderName, Template) -> FieldRule); 2] =
-        [("set", FieldRule::Set), ("add", FieldRule::Add)];
+    type Make = fn(HeaderName, Template) -> FieldRule;
+    let made: [(&'static str, Make); 2] = [("set", FieldRule::Set), ("add", FieldRule::Add)];
     for (key, make) in made {
         let entries = given.table_if_given(problems, key);
         let mut named: Vec<(HeaderName, Template)> = Vec::new();

@@ -51,7 +51,7 @@ impl Acting {
 impl Exchange {
     /// Does what the route of a request says: its answer, if it goes to no service or not let in. Which
     /// route that is, if any, is known then.
-    pub(super) fn act(&mut self, incoming: &Incoming<'_>) -> Result<Option<Found>, Answer> {
+    pub(super) fn act(&mut self, incoming: &Incoming<'_>) -> Result<Option<Found>, Box<Answer>> {
         self.acting = None;
         let snapshot = self.snapshot.clone();
         let facts = incoming.facts();
@@ -69,12 +69,12 @@ impl Exchange {
         let passes = actions.is_some_and(|actions| actions.encoded == Encoded::Pass);
         let in_one_way = found.is_guarded && !passes;
         if in_one_way && self.is_read_in_two_ways(incoming, &facts, &found) {
-            return Err(self.answer(BadRequest::EncodedPath.into(), &incoming.fields));
+            return Err(Box::new(self.answer(BadRequest::EncodedPath.into(), &incoming.fields)));
         }
         if let Some(actions) = actions
             && let Some(answer) = self.answer_by(actions, incoming, &found)
         {
-            return Err(answer);
+            return Err(Box::new(answer));
         }
         // It goes on to its service, whose pool is what its end is told of.
         self.closed = None;

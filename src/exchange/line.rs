@@ -183,7 +183,7 @@ impl<'e, 'r> Line<'e, 'r> {
         if lines.are_new && exchange.snapshot.acts() {
             // Its route may be another now, or do something else.
             if let Err(answer) = exchange.act(incoming) {
-                *told = Some(answer);
+                *told = Some(*answer);
                 return Err(Refusal { why: Why::NoRoute, at: None });
             }
         }

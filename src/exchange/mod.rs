@@ -291,7 +291,7 @@ impl Exchange {
         if snapshot.acts() {
             match self.act(&incoming) {
                 Ok(route) => found = route,
-                Err(answer) => return Admission::Answer(Box::new(answer)),
+                Err(answer) => return Admission::Answer(answer),
             }
         }
         if let Some(answer) = self.limit(&snapshot, &incoming, found) {

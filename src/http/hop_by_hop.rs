@@ -80,7 +80,12 @@ pub fn tokens<'r>(lines: impl Iterator<Item = &'r [u8]>) -> impl Iterator<Item =
 
 /// Whether `Connection` says this.
 pub fn says(view: View<'_>, token: &[u8]) -> bool {
-    tokens(view.all_of(FieldId::Connection)).any(|said| said.eq_ignore_ascii_case(token))
+    // As nearly all write it: one token.
+    view.all_of(FieldId::Connection).any(|line| {
+        line == token
+            || line != b"keep-alive"
+                && list::tokens(line).any(|said| said.eq_ignore_ascii_case(token))
+    })
 }
 
 /// Whether `Connection` names any field, rather than only saying how to go on with it.

@@ -80,13 +80,16 @@ impl Bound {
     }
 
     fn of_tcp(tcp: TcpListener) -> Bound {
+        prepare(&tcp);
         Bound { socket: Accepting::Tcp(tcp), held: Held::default() }
     }
 
     /// One that listened before we were there. Must run within a runtime.
     pub(super) fn inherited_tcp(tcp: std::net::TcpListener, held: Held) -> io::Result<Bound> {
         tcp.set_nonblocking(true)?;
-        Ok(Bound { socket: Accepting::Tcp(TcpListener::from_std(tcp)?), held })
+        let tcp = TcpListener::from_std(tcp)?;
+        prepare(&tcp);
+        Ok(Bound { socket: Accepting::Tcp(tcp), held })
     }
 
     /// One that listened before we were there, at this path. Must run within a runtime.
@@ -131,7 +134,7 @@ impl Bound {
     /// The next connection.
     pub async fn accept(&self) -> io::Result<Socket> {
         match &self.socket {
-            Accepting::Tcp(tcp) => tcp.accept().await.and_then(|(stream, _)| prepared(stream)),
+            Accepting::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| Socket::Tcp(stream)),
             Accepting::Unix(unix, _) => unix.accept().await.map(|(stream, _)| Socket::Unix(stream)),
         }
     }
@@ -149,7 +152,7 @@ impl Bound {
         };
         socket.set_nonblocking(true)?;
         match self.socket {
-            Accepting::Tcp(_) => prepared(TcpStream::from_std(socket.into())?).map(Some),
+            Accepting::Tcp(_) => Ok(Some(Socket::Tcp(TcpStream::from_std(socket.into())?))),
             Accepting::Unix(..) => Ok(Some(Socket::Unix(UnixStream::from_std(socket.into())?))),
         }
     }
@@ -197,13 +200,14 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
-fn prepared(stream: TcpStream) -> io::Result<Socket> {
-    stream.set_nodelay(true)?;
-    // Without this a socket offers room only once a third of a large buffer is free, and a client
-    // that reads slowly but steadily looks like one that reads nothing. A system that does not know
-    // the option serves all the same.
-    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
-    Ok(Socket::Tcp(stream))
+/// Sets what each connection takes over from the socket that it is accepted from, so that it need not be
+/// told. A system that does not know an option serves all the same.
+fn prepare(tcp: &TcpListener) {
+    let socket = SockRef::from(tcp);
+    let _ = socket.set_tcp_nodelay(true);
+    // Without this a socket offers room only once a third of a large buffer is free, and a client that
+    // reads slowly but steadily looks like one that reads nothing.
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
 }
 
 /// A socket whose address takes connections that others still accept, such as `0.0.0.0:80` beside
@@ -333,6 +337,21 @@ fn is_left_behind(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_connection_has_the_options_of_its_listener() {
+        let fresh = Bound::to(&ListenAddress::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
+        let earlier = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let inherited = Bound::inherited_tcp(earlier, Held::default()).unwrap();
+        for bound in [fresh, inherited] {
+            let asked = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
+            let ListenAddress::Tcp(address) = bound.address(&asked) else { unreachable!() };
+            let _client = TcpStream::connect(address).await.unwrap();
+            let Socket::Tcp(accepted) = bound.accept().await.unwrap() else { unreachable!() };
+            assert!(accepted.nodelay().unwrap());
+            assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().unwrap(), UNSENT);
+        }
+    }
 
     #[tokio::test]
     async fn a_file_at_a_unix_address_is_left_alone_and_a_dead_socket_replaced() {

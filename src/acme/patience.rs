@@ -34,6 +34,9 @@ pub struct Attempts {
     pub failed: u32,
     /// Before that there is none, in seconds since the epoch.
     pub not_before: u64,
+    /// Whether that is how the authority wants it.
+    #[serde(default)]
+    pub is_asked: bool,
 }
 
 /// What an authority says of when to come again.
@@ -57,12 +60,25 @@ impl Attempts {
             (None, false) => Duration::ZERO,
         };
         let wait = (own + more as u64).max(least.as_secs());
-        Attempts { failed: self.failed.saturating_add(1), not_before: now.saturating_add(wait) }
+        Attempts {
+            failed: self.failed.saturating_add(1),
+            not_before: now.saturating_add(wait),
+            is_asked: !least.is_zero(),
+        }
     }
 
     /// One has not failed.
     pub fn succeeded(now: u64) -> Attempts {
-        Attempts { failed: 0, not_before: now.saturating_add(APART.as_secs()) }
+        Attempts { not_before: now.saturating_add(APART.as_secs()), ..Attempts::default() }
+    }
+
+    /// Somebody has put something right, and wants it tried now: unless the authority wants to be left
+    /// alone. What fails again waits as long as it would have.
+    pub fn hurried(self) -> Attempts {
+        match self.failed > 0 && !self.is_asked {
+            true => Attempts { not_before: 0, ..self },
+            false => self,
+        }
     }
 
     /// When one is to be made that is due then: not earlier than these allow. A clock that was set back
@@ -100,7 +116,7 @@ mod tests {
             1 + at.take_while(|at| *at < 3_600).count()
         };
         assert_eq!(in_an_hour(&waits(0)), 4, "an authority forgives five");
-        let many = Attempts { failed: u32::MAX, not_before: 0 };
+        let many = Attempts { failed: u32::MAX, ..Attempts::default() };
         assert_eq!(many.failed(NOW, Refused::default(), 0).not_before, NOW + 21_600);
     }
 
@@ -118,12 +134,24 @@ mod tests {
     }
 
     #[test]
+    fn who_has_put_something_right_need_not_wait() {
+        let failed = |refused| Attempts::default().failed(NOW, refused, 0);
+        let own = failed(Refused::default()).hurried();
+        assert_eq!(own, Attempts { failed: 1, not_before: 0, is_asked: false });
+        assert_eq!(own.failed(NOW, Refused::default(), 0).not_before, NOW + 240);
+        let asked = failed(Refused { is_limited: true, after: None });
+        assert_eq!(asked.hurried(), asked, "the authority wants to be left alone");
+        let good = Attempts::succeeded(NOW);
+        assert_eq!(good.hurried(), good, "nothing is ordered twice");
+    }
+
+    #[test]
     fn nothing_is_ordered_before_its_time_nor_put_off_for_ever() {
         let after = |attempts: Attempts, due| attempts.allow(due, NOW);
         assert_eq!(after(Attempts::default(), NOW - 5), NOW - 5, "at once");
         assert_eq!(after(Attempts::succeeded(NOW), NOW - 5), NOW + 3_600);
         assert_eq!(after(Attempts::succeeded(NOW), NOW + 9_999), NOW + 9_999);
-        let odd = Attempts { failed: 1, not_before: u64::MAX };
+        let odd = Attempts { failed: 1, not_before: u64::MAX, is_asked: true };
         assert_eq!(after(odd, 0), NOW + 7 * 24 * 3_600, "the clock was wrong when that was noted");
     }
 }

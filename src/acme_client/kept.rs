@@ -186,7 +186,7 @@ mod tests {
         let host = Holder::Host("shop.test".into());
         assert_eq!((kept.progress(&host), kept.certificate(&host)), (Progress::default(), None));
         let begun = Some(Begun { url: "https://a.test/o".into(), key: "secret".into() });
-        let attempts = Attempts { failed: 2, not_before: 7 };
+        let attempts = Attempts { failed: 2, not_before: 7, is_asked: false };
         let progress = Progress { attempts, settings: "x".into(), begun };
         kept.put_progress(&host, &progress).unwrap();
         assert_eq!(kept.progress(&host), progress);

@@ -90,8 +90,12 @@ impl AcmeClient {
         let means = Means { published, events };
         let (mut standings, mut known) = (Standings::default(), Vec::new());
         let mut before = None;
+        let mut asked = in_force.borrow().asked;
         loop {
-            in_force.mark_unchanged();
+            let asked_before = std::mem::replace(&mut asked, in_force.borrow_and_update().asked);
+            if asked_before < asked {
+                standings.hurry();
+            }
             let config = means.published.load().config.clone();
             let wanted = wanted(&config);
             if before.as_ref() != Some(&wanted) {

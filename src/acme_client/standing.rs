@@ -88,6 +88,13 @@ impl Standings {
         self.show(common);
     }
 
+    /// Somebody has put something right.
+    pub fn hurry(&mut self) {
+        for standing in &mut self.0 {
+            standing.progress.attempts = standing.progress.attempts.hurried();
+        }
+    }
+
     /// Has handshakes take what is there.
     pub fn show(&self, common: &Common) {
         common.ordered.set(self.0.iter().filter_map(|standing| standing.ordered.clone()));

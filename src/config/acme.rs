@@ -252,3 +252,68 @@ fn word(text: &str) -> Result<String, &'static str> {
     let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     if is_word { Ok(text.to_string()) } else { Err("expected a word") }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Level};
+
+    /// What is said of a listener with these keys, and another with those.
+    fn told(one: &str, other: &str) -> Vec<(Level, String)> {
+        let listener = |port, keys: &str| {
+            format!("[[listeners]]\naddress = \":{port}\"\ntls.acme = {{ {keys} }}\n")
+        };
+        let text = format!(
+            "{}{}[[routes]]\nhosts = [\"shop.example.com\"]\nservice = \"a\"\n\
+             [services.a.pools.b]\nupstreams = [\"a:1\"]\n",
+            listener(1, one),
+            listener(2, other)
+        );
+        let problems = match Config::parse(&text) {
+            Ok((_, problems)) | Err(problems) => problems.0,
+        };
+        problems.into_iter().map(|problem| (problem.level, problem.message)).collect()
+    }
+
+    #[test]
+    fn what_no_authority_would_take_is_told() {
+        let bad = |keys: &str| {
+            let told = told(keys, "");
+            assert_eq!(told.len(), 1, "{keys}: {told:?}");
+            assert_eq!(told[0].0, Level::Error, "{keys}");
+        };
+        for keys in [
+            "email = \"ada\"",
+            "email = \"ada@example.com, bob@example.com\"",
+            "directory = \"http://authority.example.com/\"",
+            "directory = \"authority\"",
+            "names = [\"*.example.com\"]",
+            "names = [\"https://shop.example.com\"]",
+            "profile = \"\"",
+            "challenge = \"dns-01\"",
+            "external_account = { id = \"x\" }",
+            "mail = \"ada@example.com\"",
+        ] {
+            bad(keys);
+        }
+        let same = "email = \"ada@example.com\"";
+        assert_eq!(told(same, same), []);
+    }
+
+    #[test]
+    fn one_authority_is_asked_in_one_way() {
+        let said = told("email = \"ada@example.com\"", "email = \"bob@example.com\"");
+        let message = "two listeners order certificates from one authority in different ways";
+        assert_eq!(said, [(Level::Error, message.into())]);
+        assert_eq!(told("", "directory = \"https://b.example.com/\", profile = \"x\""), []);
+        assert_eq!(told("names = [\"a.example.com\"]", "names = [\"b.example.com\"]"), []);
+    }
+
+    #[test]
+    fn a_listener_for_which_nothing_is_ordered_is_told_of() {
+        let text = "[[listeners]]\naddress = \":443\"\ntls.acme = {}\n[services.a.pools.b]\n\
+                    upstreams = [\"a:1\"]\n";
+        let (_, odd) = Config::parse(text).unwrap();
+        let said: Vec<_> = odd.0.iter().map(|odd| (odd.level, &odd.message[..22])).collect();
+        assert_eq!(said, [(Level::Warning, "no certificate is orde")]);
+    }
+}

@@ -393,7 +393,8 @@ impl<L: Listening> Controller<L> {
                 return false;
             }
             let (config, text) = (in_force.config.clone(), in_force.text.clone());
-            *in_force = Arc::new(InForce { config, text, changed });
+            let asked = in_force.asked;
+            *in_force = Arc::new(InForce { config, text, changed, asked });
             true
         });
     }

@@ -76,6 +76,8 @@ pub(super) struct Reloading<P> {
     by: By,
     /// None once it was answered that nobody knows.
     reply: Option<Reply>,
+    /// Whether somebody has asked for it.
+    is_asked: bool,
     prepared: P,
     loaded: Loaded,
     changes: Vec<Change>,
@@ -153,7 +155,8 @@ impl<L: Listening> Controller<L> {
         let order = Order::Reload { config, changes: told, learnt: new, forgets };
         let ticket = self.orders.take(order, by.clone(), &snapshot, now);
         let reply = Some(reply);
-        self.reloading = Some(Reloading { ticket, by, reply, prepared, loaded, changes });
+        let is_asked = matches!(cause, Cause::Asked { .. });
+        self.reloading = Some(Reloading { ticket, by, reply, is_asked, prepared, loaded, changes });
     }
 
     /// Refuses a file that was merely saved and takes away what is in use.
@@ -193,7 +196,7 @@ impl<L: Listening> Controller<L> {
             return;
         }
         let Some(reloading) = self.reloading.take() else { return };
-        let Reloading { by, reply, prepared, loaded, changes, .. } = reloading;
+        let Reloading { by, reply, is_asked, prepared, loaded, changes, .. } = reloading;
         let Loaded { config, text } = loaded;
         // Whoever was told that nobody knows waits no longer.
         let reply = reply.unwrap_or_else(|| oneshot::channel().0);
@@ -206,7 +209,8 @@ impl<L: Listening> Controller<L> {
         let changed = changed_upstreams(self.orders.state());
         let wanted: HashSet<Address> = names(&config, &changed).collect();
         self.orders.retain_resolved(|address| wanted.contains(address));
-        self.wiring.in_force.send_replace(Arc::new(InForce { config, text, changed }));
+        let asked = self.wiring.in_force.borrow().asked + u64::from(is_asked);
+        self.wiring.in_force.send_replace(Arc::new(InForce { config, text, changed, asked }));
         self.tell_reloaded(by, reply, Ok(changes));
     }
 

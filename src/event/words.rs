@@ -170,7 +170,8 @@ impl Display for Kind {
                 write!(f, "the certificate in {file} is another, good for {}", in_words(*left))
             }
             Kind::CertificateIssued { holder, left } => {
-                write!(f, "there is a certificate for {holder}, good for {}", in_words(*left))
+                let days = left.as_secs() / (24 * 60 * 60);
+                write!(f, "there is a certificate for {holder}, good for {days} days")
             }
             Kind::CertificateNotIssued { holder, why, what_to_do, again, has_one } => {
                 write!(f, "no certificate for {holder}: {why}")?;

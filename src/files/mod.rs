@@ -50,6 +50,8 @@ pub struct InForce {
     pub text: Text,
     /// Pools whose upstreams were changed at run time.
     pub changed: Changed,
+    /// How often somebody has asked for a reload, and not merely saved the file.
+    pub asked: u64,
 }
 
 /// A config that was read with all that it names.

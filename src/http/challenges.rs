@@ -1,7 +1,7 @@
 //! What authorities of certificates are to find by plain HTTP (RFC 8555 section 8.3): a path in, what was
 //! put there for one of our own orders out.
 //!
-//! Almost always there is nothing: then a request costs one load. What is not ours goes the usual way, so
+//! A request for anything else costs a look at how its path begins. What is not ours goes the usual way, so
 //! that a client of ACME behind us can have its own.
 
 use std::collections::BTreeMap;
@@ -40,8 +40,8 @@ impl Challenges {
 
     /// What is there, if anything is.
     pub fn answer(&self, path: &str) -> Option<Bytes> {
-        let all = self.0.load();
         let token = path.strip_prefix(FOLDER)?;
+        let all = self.0.load();
         all.as_ref()?.get(token).cloned()
     }
 }

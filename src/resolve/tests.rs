@@ -54,7 +54,7 @@ impl Running {
 
 fn in_force(config: Config) -> Arc<InForce> {
     let text = Text { path: String::new(), text: String::new() };
-    Arc::new(InForce { config: Arc::new(config), text, changed: Changed::new() })
+    Arc::new(InForce { config: Arc::new(config), text, changed: Changed::new(), asked: 0 })
 }
 
 fn answers(known: &Resolved, name: &str) -> Vec<(String, u16)> {

@@ -145,7 +145,7 @@ impl Server {
             None => AdminPlace::Now(admin_address.clone()),
         });
         let changed = Default::default();
-        let in_force = Arc::new(InForce { config: config.clone(), text, changed });
+        let in_force = Arc::new(InForce { config: config.clone(), text, changed, asked: 0 });
         let (control, commands) = control::channel();
 
         let mut resolver = Resolver::new(clock);

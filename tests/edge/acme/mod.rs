@@ -1,9 +1,12 @@
 //! Certificates that are ordered from an authority: a real one, and a scripted one for what that cannot do.
 
+mod asked;
 mod orders;
 mod pebble;
+mod scripted;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use pointsman::config::ListenAddress;
@@ -17,6 +20,7 @@ use tokio_rustls::rustls::{AlertDescription, ClientConfig, Error};
 use crate::harness::client::{self, Response};
 use crate::harness::edge::shop;
 use crate::harness::{Origin, Reply, until};
+use crate::tls::certificates::{Issued, replace};
 use crate::tls::{Talk, refused};
 use pebble::Pebble;
 
@@ -34,12 +38,17 @@ fn folder(listeners: &str, origin: &Origin) -> TempDir {
 }
 
 fn write(folder: &Path, listeners: &str, origin: &Origin) {
-    let text = format!(
-        "[server]\nworkers = 2\n{listeners}[admin]\naddress = \"127.0.0.1:0\"\n[[routes]]\n\
-         hosts = [\"shop.example.com\", \"*.example.com\"]\nservice = \"shop\"\n{}",
-        shop(&[("blue", origin)], "")
-    );
+    let text = text(listeners, origin, "\"shop.example.com\", \"*.example.com\"");
     std::fs::write(folder.join("pointsman.toml"), text).unwrap();
+}
+
+/// A config with a route for these hosts.
+fn text(listeners: &str, origin: &Origin, hosts: &str) -> String {
+    format!(
+        "[server]\nworkers = 2\n{listeners}[admin]\naddress = \"127.0.0.1:0\"\n[[routes]]\n\
+         hosts = [{hosts}]\nservice = \"shop\"\n{}",
+        shop(&[("blue", origin)], "")
+    )
 }
 
 /// A listener in the clear.
@@ -123,6 +132,16 @@ fn kept(folder: &TempDir, directory: &str) -> PathBuf {
     let short: String =
         Sha256::digest(directory)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     folder.path().join("pointsman.state/acme").join(short)
+}
+
+/// Puts a certificate there, as an earlier process has left it.
+fn plant(kept: &Path, name: &str, issued: &Issued) {
+    std::fs::create_dir_all(kept).unwrap();
+    for folder in kept.ancestors().take(3) {
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).unwrap();
+    }
+    let both = issued.certificate.pem() + &issued.key.serialize_pem();
+    replace(&kept.join(format!("{name}.pem")), &both);
 }
 
 fn json(path: &Path) -> Value {

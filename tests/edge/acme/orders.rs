@@ -1,15 +1,14 @@
 //! Orders at a real authority.
 
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
-use crate::harness::PATIENCE;
 use crate::harness::running::free;
-use crate::tls::certificates::{Authority, replace};
+use crate::harness::{Installed, PATIENCE};
+use crate::tls::certificates::Authority;
 
 /// One order, as the authority's log has it.
 const ORDER: &str = "POST /order-plz";
@@ -110,12 +109,7 @@ async fn an_authority_that_fails_takes_nothing_away() {
     let ours = Authority::new("earlier");
     let now = SystemTime::now();
     let before = ours.issue_between(&["shop.example.com"], now - day * 80, now + day * 10);
-    std::fs::create_dir_all(&kept).unwrap();
-    for folder in [kept.as_path(), kept.parent().unwrap(), kept.ancestors().nth(2).unwrap()] {
-        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).unwrap();
-    }
-    let both = before.certificate.pem() + &before.key.serialize_pem();
-    replace(&kept.join("shop.example.com.pem"), &both);
+    plant(&kept, "shop.example.com", &before);
 
     let edge = Ordering::start(&folder).await;
     edge.until_said("no certificate for shop.example.com: cannot reach the authority: ").await;
@@ -135,14 +129,14 @@ async fn an_authority_that_fails_takes_nothing_away() {
     assert_eq!(noted["attempts"]["failed"], 1, "{noted}");
     let edge = Ordering::start(&folder).await;
     assert_eq!(ask(pebble.tls, "shop.example.com", &ours.clients()).await.status, 200);
-    edge.reload().await;
     assert_eq!(json(&progress), noted);
     assert!(!edge.metrics().await.contains("pointsman_certificate_orders_total"));
 
-    // With other settings it may go better.
+    // Who has put it right says so.
+    edge.reload().await;
+    until("it is tried again", async || json(&progress)["attempts"]["failed"] == 2).await;
     pebble.go_on().await;
     let clients = pebble.clients().await;
-    write(folder.path(), &listeners.replace("ada@", "bob@"), &origin);
     edge.reload().await;
     until_trusted(pebble.tls, "shop.example.com", &clients).await;
     assert_eq!(json(&progress)["attempts"]["failed"], 0);
@@ -211,4 +205,30 @@ async fn a_check_says_what_is_ordered_from_whom() {
     let line = "\ncertificates are ordered from https://acme-v02.api.letsencrypt.org/directory for \
         shop.example.com, 192.0.1.7, unless they are there\n";
     assert!(said.ends_with(line), "{said}");
+}
+
+#[tokio::test]
+async fn an_upgrade_orders_nothing_twice_and_goes_on() {
+    let (pebble, origin, admin) = (Pebble::start().await, origin().await, free());
+    let listeners = [plain(pebble.http, ""), tls(pebble.tls, &pebble.lines())].concat();
+    let text = |hosts| text(&listeners, &origin, hosts).replace("127.0.0.1:0", &admin.to_string());
+    let mut installed = Installed::start(&text("\"shop.example.com\""), admin).await;
+    let clients = pebble.clients().await;
+    until_trusted(pebble.tls, "shop.example.com", &clients).await;
+    let shown = async || {
+        let made = Talk::make(pebble.tls, "shop.example.com", clients.clone()).await;
+        made.unwrap().shown()
+    };
+    let before = shown().await;
+    let (status, said) = installed.upgrade().await;
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(shown().await, before);
+    let more = text("\"pay.example.com\", \"shop.example.com\"");
+    std::fs::write(installed.folder.path().join("p.toml"), more).unwrap();
+    let (status, said) = installed.ask("POST", "/v1/config/reload", "").await;
+    assert_eq!(status, 200, "{said}");
+    until_trusted(pebble.tls, "pay.example.com", &clients).await;
+    assert_eq!(shown().await, before);
+    assert_eq!((pebble.asked(ORDER), pebble.issued()), (2, 2));
+    assert_eq!(pebble.asked("There are now 2 accounts"), 0);
 }

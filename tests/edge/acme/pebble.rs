@@ -1,5 +1,6 @@
 //! A real authority: Let's Encrypt's own for tests, pebble, in processes of its own on free ports.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -31,6 +32,11 @@ pub struct Pebble {
 impl Pebble {
     /// One that looks at these; all names lead to this machine.
     pub async fn start() -> Pebble {
+        Pebble::with_accounts(&[]).await
+    }
+
+    /// One that wants accounts to be bound to one of these, if there are any: names and keys.
+    pub async fn with_accounts(accounts: &[(&str, &str)]) -> Pebble {
         let files = Files::new();
         let own = Authority::new("who vouches for the authority");
         files.issue("pebble", &own, &["127.0.0.1", "localhost"]);
@@ -55,7 +61,8 @@ impl Pebble {
             "httpPort": http.port(),
             "tlsPort": tls.port(),
             "ocspResponderURL": "",
-            "externalAccountBindingRequired": false,
+            "externalAccountBindingRequired": !accounts.is_empty(),
+            "externalAccountMACKeys": BTreeMap::from_iter(accounts.iter().copied()),
         }});
         std::fs::write(pebble.files.at("pebble.json"), config.to_string()).unwrap();
         std::fs::write(pebble.files.at("dns"), dns.to_string()).unwrap();

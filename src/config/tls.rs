@@ -91,8 +91,7 @@ pub(super) static ADMIN_TLS: Table = Table::new(
 );
 
 /// What the reference shows of it.
-pub(super) const ADMIN_TLS_LINES: &str = r#"
-# The admin API by HTTPS alone; whoever asks needs a token or, with `client`, a certificate of whose
+pub(super) const ADMIN_TLS_LINES: &str = r#"# The admin API by HTTPS alone; whoever asks needs a token or, with `client`, a certificate of whose
 # subject a line of `token_file` says what it may: `name role=shift: certificate CN=name`. A single
 # certificate is the default.
 # [admin.tls]

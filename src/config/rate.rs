@@ -7,7 +7,7 @@ use super::key::{Table, boolean, number, number_option, secs, text_option, time,
 use super::section::Section;
 use super::sticky::keys;
 use super::{Problem, Problems};
-use crate::rate::{Keyless, Rate, RateSettings};
+use crate::rate::{Keyless, Rate, RateSettings, Told};
 use crate::split::{Sticky, StickyKey};
 
 /// The largest burst; as many as that in a day still fit into a bucket.
@@ -35,6 +35,9 @@ pub(super) static RATE_LIMIT: Table = Table::new(
             .about("so many bits of an IPv6 address are one client's"),
         word("keyless", &["pass", "share"])
             .about("requests without a key are let through, or share one limit"),
+        word("told", &["refused", "all"]).about(
+            "who gets RateLimit-Policy and RateLimit: who is refused, or all, on upstreams' answers",
+        ),
         number("keys", (64, 16_777_216), 65_536).about(
             "clients that are counted apart, 16 bytes each. A further one takes the place of the one \
              that has used least of its limit, and what that has used",
@@ -59,6 +62,10 @@ pub(super) fn rate_limit(
         "pass" => Some(Keyless::Pass),
         _ => Some(Keyless::Share),
     });
+    let told = section.word(problems, "told", |word| match word {
+        "refused" => Some(Told::Refused),
+        _ => Some(Told::All),
+    });
     if keys.is_empty() {
         keys.push(StickyKey::ClientIp);
     }
@@ -73,6 +80,7 @@ pub(super) fn rate_limit(
         ipv6_prefix,
         keyless: keyless.unwrap_or(Keyless::Pass),
         keys: places as usize,
+        told: told.unwrap_or(Told::Refused),
     }))
 }
 

@@ -24,6 +24,7 @@ use crate::observe::{Process, RolloutStand, RolloutTally};
 use crate::orders::{
     Answered, By, Counts, Effect, Now, Orders, Refused, Ticket, changed_upstreams,
 };
+use crate::outgoing::tls::make_ready;
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Published, Snapshot};
 use crate::state::State;
@@ -367,6 +368,7 @@ impl<L: Listening> Controller<L> {
     fn publish(&self) {
         let before = self.wiring.published.load();
         let next = self.orders.build(Some(&before), self.now());
+        make_ready(&next);
         self.wiring.published.publish(next);
         let queues = before.services.iter().flat_map(|service| service.queues());
         queues.for_each(|queue| queue.call_next());

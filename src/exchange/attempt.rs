@@ -407,7 +407,9 @@ impl Exchange {
                 matches!(cause, Cause::Connect | Cause::ConnectTimeout | Cause::UpstreamTls);
             asking.was_broken = asking.was_refused || cause == Cause::Reset;
         }
-        cause.row().upstream_at_fault && self.try_again(delivery, Doubt::Failure, now)
+        // Nobody waits for another answer.
+        let is_over = self.call.is_some_and(|call| now.elapsed_since(self.started) >= call);
+        cause.row().upstream_at_fault && !is_over && self.try_again(delivery, Doubt::Failure, now)
     }
 
     /// What the upstream sends has come to an end before its time.

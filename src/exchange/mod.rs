@@ -27,7 +27,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 use http::{Method, Version};
 use smallvec::SmallVec;
 
@@ -48,7 +48,9 @@ use crate::http::upgrade;
 use crate::mirror::Copied;
 use crate::record::{Noted, Own, Reader, Record, Said};
 use crate::route::{Facts, Found};
-use crate::snapshot::{Asks, Choice, Published, Refusal, ServiceHold, Snapshot, Tries, Why};
+use crate::snapshot::{
+    Asks, Choice, Published, RateStand, Refusal, ServiceHold, Snapshot, Tries, Why,
+};
 use crate::upstream::{Outcome, StatusClass};
 
 pub use line::Line;
@@ -118,6 +120,8 @@ pub struct Exchange {
     waited: Duration,
     /// What gives the client a cookie of ours.
     set_cookie: Option<HeaderValue>,
+    /// What its client is told of limits with an upstream's answer.
+    limits: Vec<(HeaderName, HeaderValue)>,
     /// Whether no flag is on that is not on for everybody.
     is_for_everybody: bool,
     kept: Kept,
@@ -214,6 +218,7 @@ impl Exchange {
             answered: None,
             ended: None,
             call: None,
+            limits: Vec::new(),
             waits_since: None,
             waited: Duration::ZERO,
             set_cookie: None,
@@ -314,18 +319,13 @@ impl Exchange {
         incoming: &Incoming<'_>,
         found: Option<Found>,
     ) -> Option<Answer> {
-        let refusal = snapshot.refuse_by_rate(&incoming.facts(), found, self.started)?;
-        let (rate, grant) = (&refusal.limiter.settings.rate, refusal.grant);
+        let limits = &mut self.limits;
+        let tell = |stand: RateStand<'_>| limits.extend(quota(&stand).fields());
+        let facts = incoming.facts();
+        let refusal = snapshot.refuse_by_rate(&facts, found, self.started, tell)?;
         // Nothing that its pool did.
         self.closed = Some(refusal.service);
-        let quota = Quota {
-            name: if refusal.is_of_route { "route" } else { "service" },
-            burst: rate.burst,
-            period: rate.period,
-            left: grant.left,
-            wait: grant.wait,
-        };
-        Some(self.answer(Cause::RateLimited, &incoming.fields).with_limit(&quota))
+        Some(self.answer(Cause::RateLimited, &incoming.fields).with_limit(&quota(&refusal)))
     }
 
     /// What is told of a request that has to come in another way: by HTTPS, or by a connection that was
@@ -530,7 +530,8 @@ impl Exchange {
     fn additions<'a>(&'a self, status: u16, peer: &'a Peer) -> Additions<'a> {
         let (cookie, hsts) = (self.set_cookie(status), peer.hsts());
         let route = self.response_edits(status);
-        Additions { id: &self.request_id, mark: self.mark(), cookie, hsts, route }
+        let limits = if status < 200 { &[][..] } else { &self.limits };
+        Additions { id: &self.request_id, mark: self.mark(), cookie, hsts, route, limits }
     }
 
     /// Why it failed, if it did and the lane has said so.
@@ -598,6 +599,18 @@ impl Exchange {
         };
         record.account(&self.snapshot, &self.clock);
         self.reader.read(&record, &self.snapshot);
+    }
+}
+
+/// A limit as its client is told of it.
+fn quota(stand: &RateStand<'_>) -> Quota {
+    let (rate, grant) = (&stand.limiter.settings.rate, stand.grant);
+    Quota {
+        name: if stand.is_of_route { "route" } else { "service" },
+        burst: rate.burst,
+        period: rate.period,
+        left: grant.left,
+        wait: grant.wait,
     }
 }
 

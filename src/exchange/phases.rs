@@ -205,6 +205,11 @@ impl<'e> Attempt<'e> {
         self.0.wait()
     }
 
+    /// When its client waits no longer, if it has said so.
+    pub fn ends(&self) -> Option<Instant> {
+        self.0.ends()
+    }
+
     /// Whether another pool gets a copy of the request, which is made of what this upstream is sent.
     pub fn is_copied(&self) -> bool {
         self.0.mirroring.is_some()
@@ -276,6 +281,11 @@ impl Relay<'_> {
     /// What is waited for now.
     pub fn wait(&self) -> Wait {
         self.0.wait()
+    }
+
+    /// When its client waits no longer, if it has said so.
+    pub fn ends(&self) -> Option<Instant> {
+        self.0.ends()
     }
 
     /// The bounds of the service.

@@ -3,7 +3,7 @@
 //! The lane asks after each thing that happens, and keeps the time. A request has one wait; a
 //! connection that carries many has as many.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Exchange;
 use crate::http::admission::Upload;
@@ -27,6 +27,13 @@ pub enum Wait {
 }
 
 impl Exchange {
+    /// When the client of a call waits no longer, as it has said.
+    pub(super) fn ends(&self) -> Option<Instant> {
+        let call = self.call?;
+        let started = Duration::from_micros(self.started.micros());
+        self.snapshot.origin().checked_add(started)?.checked_add(call)
+    }
+
     /// What is waited for now.
     pub fn wait(&self) -> Wait {
         let Some(asking) = self.asking.as_ref() else { return Wait::Nothing };

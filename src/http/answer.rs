@@ -45,6 +45,24 @@ pub struct Quota {
     pub wait: Duration,
 }
 
+impl Quota {
+    /// The fields that tell of it (draft-ietf-httpapi-ratelimit-headers-10).
+    pub fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let Quota { name, burst, period, left, wait } = *self;
+        let seconds = rounded(wait);
+        let window = match period.as_secs() {
+            0 => String::new(),
+            whole => format!(";w={whole}"),
+        };
+        let told = [
+            (RATE_LIMIT_POLICY, format!("\"{name}\";q={burst}{window}")),
+            (RATE_LIMIT, format!("\"{name}\";r={left};t={seconds}")),
+        ];
+        told.into_iter()
+            .filter_map(|(field, text)| Some((field, HeaderValue::try_from(text).ok()?)))
+    }
+}
+
 /// A whole answer; the lane adds its length.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -127,20 +145,10 @@ impl Answer {
         Answer { status: 204, fields, body: Bytes::new(), keeps_connection: true }
     }
 
-    /// The same with what it is told of a limit (draft-ietf-httpapi-ratelimit-headers-10).
+    /// The same with what it is told of a limit that it was refused by.
     pub fn with_limit(mut self, quota: &Quota) -> Answer {
-        let Quota { name, burst, period, left, wait } = *quota;
-        let seconds = rounded(wait);
-        self.fields.push((RETRY_AFTER, HeaderValue::from(seconds)));
-        let window = match period.as_secs() {
-            0 => String::new(),
-            whole => format!(";w={whole}"),
-        };
-        let mut add = |field, text: String| {
-            self.fields.extend(HeaderValue::try_from(text).ok().map(|value| (field, value)));
-        };
-        add(RATE_LIMIT_POLICY, format!("\"{name}\";q={burst}{window}"));
-        add(RATE_LIMIT, format!("\"{name}\";r={left};t={seconds}"));
+        self.fields.push((RETRY_AFTER, HeaderValue::from(rounded(quota.wait))));
+        self.fields.extend(quota.fields());
         self
     }
 

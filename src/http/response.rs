@@ -58,6 +58,8 @@ pub struct Additions<'e> {
     pub hsts: Option<&'e HeaderValue>,
     /// What its route makes of it.
     pub route: Vec<Edit<'e>>,
+    /// What it is told of limits, beside what the upstream says of its own.
+    pub limits: &'e [(HeaderName, HeaderValue)],
 }
 
 /// What becomes of a response with this status: changes to its fields, in order. How its body is framed is
@@ -79,6 +81,9 @@ pub fn edits<'e>(view: View<'_>, status: u16, add: Additions<'e>) -> SmallVec<[E
     if let Some(hsts) = add.hsts {
         list.push(Edit::Set(STRICT_TRANSPORT_SECURITY, Cow::Borrowed(hsts)));
     }
+    list.extend(
+        add.limits.iter().map(|(name, value)| Edit::Add(name.clone(), Cow::Borrowed(value))),
+    );
     match &add.mark {
         Some(mark) => list.push(Edit::Set(FALLBACK_MARK, Cow::Owned(mark.clone()))),
         None if known.has(FieldId::FallbackMark) => list.push(Edit::Remove(FALLBACK_MARK)),
@@ -117,7 +122,7 @@ mod tests {
         }
         let id = HeaderValue::from_static("ours");
         let route = Vec::new();
-        let add = Additions { id: &id, mark: None, cookie: None, hsts: None, route };
+        let add = Additions { id: &id, mark: None, cookie: None, hsts: None, route, limits: &[] };
         let word = |edit: &Edit<'_>| match edit {
             Edit::Remove(name) => format!("-{name}"),
             Edit::Set(name, value) => format!("{name}={}", value.to_str().unwrap()),

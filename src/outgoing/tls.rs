@@ -14,14 +14,29 @@ use tokio_rustls::rustls::{
 };
 
 use crate::crypto;
+use crate::snapshot::Snapshot;
 use crate::upstream::{TlsTarget, TlsTerms, Trust};
 
 /// What a handshake with this upstream is made with: the same for all that are dialled by the same
 /// settings, so that sessions are taken up again.
-pub fn client(target: &TlsTarget) -> Result<Arc<ClientConfig>, Error> {
-    type Made = Result<Arc<ClientConfig>, Error>;
-    let made = target.terms.ready::<Made>(|terms| make(terms).map(Arc::new));
-    made.cloned().unwrap_or_else(|| Err(Error::General("settings of another kind".into())))
+pub fn client(target: &TlsTarget) -> Made {
+    let other = || Err(Error::General("settings of another kind".into()));
+    made(&target.terms).cloned().unwrap_or_else(other)
+}
+
+/// Makes it for all pools: a hundred authorities take a while to be read, and no request is to wait for it.
+pub fn make_ready(snapshot: &Snapshot) {
+    let pools = snapshot.services.iter().flat_map(|service| &service.pools);
+    for terms in pools.filter_map(|pool| pool.tls.as_ref()) {
+        // What is wrong with it whoever dials is told.
+        made(terms);
+    }
+}
+
+type Made = Result<Arc<ClientConfig>, Error>;
+
+fn made(terms: &TlsTerms) -> Option<&Made> {
+    terms.ready::<Made>(|terms| make(terms).map(Arc::new))
 }
 
 /// The name that it has to show.
@@ -96,5 +111,30 @@ impl ServerCertVerifier for Anybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         known().supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::snapshot::{Blueprint, RunTime};
+    use crate::split::Secret;
+
+    #[test]
+    fn no_request_waits_until_authorities_are_read() {
+        let text = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[services.shop.pools.blue]\n\
+                    upstreams = [\"127.0.0.1:9\"]\ntls = { verify = false }\n";
+        let (config, _) = Config::parse(text).unwrap();
+        let (run_time, secret) = (RunTime::default(), Secret([0; 16]));
+        let config = Arc::new(config);
+        let blueprint = Blueprint { config, run_time: &run_time, secret, now: Instant::now() };
+        let snapshot = Snapshot::build(&blueprint, None);
+        make_ready(&snapshot);
+        let terms = snapshot.services[0].pools[0].tls.as_ref().unwrap();
+        let made = terms.ready::<Made>(|_| panic!("it is made already"));
+        assert!(made.unwrap().is_ok());
     }
 }

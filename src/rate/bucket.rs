@@ -74,6 +74,11 @@ impl Bucket {
         }
     }
 
+    /// It will not be full before then, in nanoseconds since the origin of moments.
+    pub(super) fn owe(&self, full_at: u64) {
+        self.full_at.fetch_max(full_at, Ordering::Relaxed);
+    }
+
     /// When it will be full, in nanoseconds since the origin of moments: what compares less is fuller.
     pub(super) fn full_at(&self) -> u64 {
         self.full_at.load(Ordering::Relaxed)

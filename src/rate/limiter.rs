@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use super::{Grant, Rate, Table};
@@ -26,6 +27,8 @@ pub struct RateSettings {
     pub keyless: Keyless,
     /// How many clients have a bucket of their own.
     pub keys: usize,
+    /// Who is told how the limit stands.
+    pub told: Told,
 }
 
 impl fmt::Display for RateSettings {
@@ -49,6 +52,9 @@ impl fmt::Display for RateSettings {
         if self.keyless == Keyless::Share {
             f.write_str(", others share one")?;
         }
+        if self.told == Told::All {
+            f.write_str(", all are told")?;
+        }
         write!(f, ", {} counted apart", self.keys)
     }
 }
@@ -60,6 +66,15 @@ pub enum Keyless {
     Pass,
     /// It shares one bucket with all others.
     Share,
+}
+
+/// Who is told how a limit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Who is refused.
+    Refused,
+    /// Who is let through, too.
+    All,
 }
 
 /// A rate limit with its buckets.
@@ -100,19 +115,35 @@ impl Limiter {
         }
     }
 
-    /// Takes a token of a request's client; the grant if there was none.
-    pub fn refuse(&self, facts: &Facts<'_>, signer: &Signer, now: Moment) -> Option<Grant> {
+    /// Takes a token of a request's client, if there is one; none for a request that carries no key.
+    pub fn take(&self, facts: &Facts<'_>, signer: &Signer, now: Moment) -> Option<Grant> {
         let hash = match (self.settings.key.recognise(facts, signer), self.settings.keyless) {
             (Recognised::By(client), _) => self.hash_of(&client),
             (_, Keyless::Pass) => return None,
             (_, Keyless::Share) => self.hash.finish(),
         };
         let grant = self.table.take(hash, now, &self.settings.rate);
-        if grant.is_granted {
-            return None;
+        if !grant.is_granted {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
         }
-        self.counts.refused.fetch_add(1, Ordering::Relaxed);
         Some(grant)
+    }
+
+    /// What clients have used up, for the process that comes after this one: those `most` that owe most.
+    pub(crate) fn carry(&self, most: usize, now: Moment) -> CarriedLimit {
+        let mut owed = self.table.owed(now);
+        if owed.len() > most {
+            owed.sort_unstable_by_key(|(_, owes)| std::cmp::Reverse(*owes));
+            owed.truncate(most);
+        }
+        CarriedLimit { settings: self.settings.to_string(), owed }
+    }
+
+    /// Goes on from what clients have used up in another process, of the same limit.
+    pub(crate) fn take_over(&self, carried: &CarriedLimit, now: Moment) {
+        if carried.settings == self.settings.to_string() {
+            carried.owed.iter().for_each(|(key, owes)| self.table.owe(*key, *owes, now));
+        }
     }
 
     fn hash_of(&self, client: &ClientKey<'_>) -> u64 {
@@ -136,6 +167,16 @@ impl Limiter {
         }
         hasher.finish()
     }
+}
+
+/// What clients of one limit have used up, as one process tells another that has the same secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct CarriedLimit {
+    /// The limit in words: of another one it says nothing.
+    settings: String,
+    /// By the hash of its key, in nanoseconds until its bucket is full.
+    pub owed: Vec<(u64, u64)>,
 }
 
 impl fmt::Debug for Limiter {
@@ -165,7 +206,8 @@ mod tests {
     fn limiter(keys: &[StickyKey], ipv6_prefix: u8, keyless: Keyless) -> Limiter {
         let rate = Rate { requests: 1, period: Duration::from_secs(1), burst: 1 };
         let key = Sticky { keys: keys.to_vec() };
-        let settings = RateSettings { rate, key, ipv6_prefix, keyless, keys: 64 };
+        let settings =
+            RateSettings { rate, key, ipv6_prefix, keyless, keys: 64, told: Told::Refused };
         Limiter::new(Arc::new(settings), SECRET, None)
     }
 
@@ -183,7 +225,8 @@ mod tests {
                 fields: Fields::new(&headers),
                 client: client.parse().ok(),
             };
-            limiter.refuse(&facts, &Signer::of(SECRET), Moment::default()).is_none()
+            let grant = limiter.take(&facts, &Signer::of(SECRET), Moment::default());
+            grant.is_none_or(|grant| grant.is_granted)
         };
         requests.iter().map(one).collect()
     }
@@ -227,6 +270,27 @@ mod tests {
         let limiter = Limiter::new(Arc::new(settings), SECRET, Some(&limiter));
         assert_eq!(pass(&limiter, &requests), [false, false, false, false, false, true, false]);
         assert_eq!(limiter.counts.refused.load(Ordering::Relaxed), 8);
+    }
+
+    #[test]
+    fn what_is_used_up_stays_so_in_the_next_process() {
+        let before = limiter(&[StickyKey::ClientIp], 64, Keyless::Pass);
+        assert_eq!(pass(&before, &[("192.0.2.1", ""), ("192.0.2.2", "")]), [true, true]);
+        let text = serde_json::to_string(&before.carry(9, Moment::default())).unwrap();
+        let carried: CarriedLimit = serde_json::from_str(&text).unwrap();
+        let ask = [("192.0.2.1", ""), ("192.0.2.2", ""), ("192.0.2.3", "")];
+        let after = |change: fn(&mut RateSettings)| {
+            let mut settings = (*before.settings).clone();
+            change(&mut settings);
+            let after = Limiter::new(Arc::new(settings), SECRET, None);
+            after.take_over(&carried, Moment::default());
+            pass(&after, &ask)
+        };
+        assert_eq!(after(|_| {}), [false, false, true]);
+        assert_eq!(after(|other| other.rate.burst = 2), [true, true, true], "another limit");
+        assert_eq!(before.carry(1, Moment::default()).owed.len(), 1, "so many at most");
+        // A second later nobody owes anything.
+        assert_eq!(before.carry(9, Moment::from_micros(1_000_000)).owed, []);
     }
 
     #[test]

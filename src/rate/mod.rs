@@ -8,5 +8,6 @@ mod limiter;
 mod table;
 
 pub use bucket::{Bucket, Grant, Rate};
-pub use limiter::{Counts, Keyless, Limiter, RateSettings};
+pub(crate) use limiter::CarriedLimit;
+pub use limiter::{Counts, Keyless, Limiter, RateSettings, Told};
 use table::Table;

@@ -37,10 +37,32 @@ impl Table {
     /// Takes a token of a key's bucket. The hash is keyed, so that nobody can aim at a place.
     pub fn take(&self, hash: u64, now: Moment, rate: &Rate) -> Grant {
         let key = hash.max(1);
-        // The number of sets is a power of two; keys of one set differ in the other bits.
-        let set = &self.sets[(hash.rotate_right(32) as usize) & (self.sets.len() - 1)];
+        let set = self.set(key);
         let place = set.iter().find(|place| place.key.load(Ordering::Relaxed) == key);
         place.unwrap_or_else(|| Table::give_place(set, key)).bucket.take(now, rate)
+    }
+
+    /// Who owes something: its key, and in how many nanoseconds its bucket is full.
+    pub(super) fn owed(&self, now: Moment) -> Vec<(u64, u64)> {
+        let now = now.micros().saturating_mul(1_000);
+        let owes = |place: &Place| {
+            let (key, full_at) = (place.key.load(Ordering::Relaxed), place.bucket.full_at());
+            (key != 0 && full_at > now).then(|| (key, full_at - now))
+        };
+        self.sets.iter().flatten().filter_map(owes).collect()
+    }
+
+    /// Has a key owe at least so much.
+    pub(super) fn owe(&self, key: u64, owes: u64, now: Moment) {
+        let set = self.set(key);
+        let place = set.iter().find(|place| place.key.load(Ordering::Relaxed) == key);
+        let place = place.unwrap_or_else(|| Table::give_place(set, key.max(1)));
+        place.bucket.owe(now.micros().saturating_mul(1_000).saturating_add(owes));
+    }
+
+    /// The number of sets is a power of two; keys of one set differ in the other bits.
+    fn set(&self, hash: u64) -> &[Place; WAYS] {
+        &self.sets[(hash.rotate_right(32) as usize) & (self.sets.len() - 1)]
     }
 
     /// The place for a key that has none. Two threads may give it two; then the first is the one that

@@ -34,6 +34,7 @@ use crate::files::{FileError, Files, InForce, Loaded};
 use crate::notify::{Caller, Notifier};
 use crate::observe::{Lag, ListenerTally, Process, sample_lag};
 use crate::orders::{Now, Orders};
+use crate::outgoing::tls::make_ready;
 use crate::probe;
 use crate::record::{Refusals, Rings};
 use crate::resolve::Resolver;
@@ -182,6 +183,7 @@ impl Server {
             first.take_over(&yours.carried, first.moment(clock.now()));
             first.count(&yours.counted);
         }
+        make_ready(&first);
         let published = Arc::new(Published::of(Arc::new(first)));
 
         let process = Arc::new(Process::default());

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Service, Snapshot};
 use crate::clock::Moment;
+use crate::rate::CarriedLimit;
 use crate::slo;
 use crate::upstream::{CarriedBreaker, CarriedUpstream, TallyReading};
 
@@ -18,7 +19,12 @@ use crate::upstream::{CarriedBreaker, CarriedUpstream, TallyReading};
 #[serde(default)]
 pub struct Carried {
     services: BTreeMap<String, BTreeMap<String, CarriedPool>>,
+    /// By service, and by what of it is limited.
+    limits: BTreeMap<String, BTreeMap<String, CarriedLimit>>,
 }
+
+/// Of how many clients is told what they have used up of a rate limit, in all: some megabytes.
+const MOST_LIMITED: usize = 131_072;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -63,12 +69,19 @@ impl Snapshot {
         };
         let services =
             self.services.iter().map(|service| (service.name.to_string(), pools(service)));
-        Carried { services: services.collect() }
+        let (services, mut left) = (services.collect(), MOST_LIMITED);
+        let limited = self.services.iter().filter(|service| service.limits.are_any());
+        let limits = limited
+            .map(|service| (service.name.to_string(), service.limits.carry(&mut left, now)))
+            .collect();
+        Carried { services, limits }
     }
 
     /// Goes on from how it stood in another process. It must be the first of this one.
     pub fn take_over(&self, carried: &Carried, now: Moment) {
         for service in &self.services {
+            let limits = carried.limits.get(&*service.name);
+            limits.iter().for_each(|known| service.limits.take_over(known, now));
             let Some(pools) = carried.services.get(&*service.name) else { continue };
             for pool in &service.pools {
                 let Some(known) = pools.get(&*pool.name) else { continue };

@@ -34,7 +34,7 @@ pub use choice::{Asks, By, Choice, Chosen, Committed, Explained, Refusal, Stratu
 pub use failing_keys::{FailingKeys, Known, Way, client_key};
 pub use opt_in::OptIn;
 pub use pool::{Ask, Ended, Held, Pick, Pool, PoolState, Seat, Taken, Tries};
-pub use rates::{RateLimits, RateRefusal};
+pub use rates::{RateLimits, RateStand};
 pub use reach::{Dead, Probes, Reach, Wanted};
 pub use service::{Fallbacks, Mirror, Mode, Service, ServiceHold, ServiceState};
 

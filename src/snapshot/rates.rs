@@ -1,13 +1,14 @@
 //! The rate limits of a service and of the routes to it: request facts and the time in, pass or a
 //! refusal out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::build::Blueprint;
 use super::{Service, Snapshot};
 use crate::clock::Moment;
 use crate::config;
-use crate::rate::{Grant, Limiter, RateSettings};
+use crate::rate::{CarriedLimit, Grant, Limiter, RateSettings, Told};
 use crate::route::{Facts, Found, Route};
 
 /// The rate limits of a service.
@@ -20,12 +21,12 @@ pub struct RateLimits {
     pub routes: Vec<(usize, Arc<Route>, Limiter)>,
 }
 
-/// A request that is one too many.
+/// How a limit stands for a request's client.
 #[derive(Clone, Copy, Debug)]
-pub struct RateRefusal<'s> {
+pub struct RateStand<'s> {
     /// The place of its service.
     pub service: usize,
-    /// The limit that it is too many for.
+    /// The limit.
     pub limiter: &'s Limiter,
     /// Whether that is a route's.
     pub is_of_route: bool,
@@ -75,34 +76,64 @@ impl RateLimits {
     }
 }
 
+impl RateLimits {
+    /// What clients have used up, by what a limit is of; `left` is how many may still be told of.
+    pub(super) fn carry(&self, left: &mut usize, now: Moment) -> BTreeMap<String, CarriedLimit> {
+        let mut carry = |(route, limiter): (Option<&Route>, &Limiter)| {
+            let carried = limiter.carry(*left, now);
+            *left -= carried.owed.len();
+            (name_of(route), carried)
+        };
+        self.all().map(&mut carry).filter(|(_, carried)| !carried.owed.is_empty()).collect()
+    }
+
+    /// Goes on from that.
+    pub(super) fn take_over(&self, carried: &BTreeMap<String, CarriedLimit>, now: Moment) {
+        for (route, limiter) in self.all() {
+            carried.get(&name_of(route)).iter().for_each(|known| limiter.take_over(known, now));
+        }
+    }
+}
+
+/// What a limit is of: a service, or what a route matches.
+fn name_of(route: Option<&Route>) -> String {
+    route.map_or_else(String::new, |route| {
+        format!("{:?} {:?} {:?} {:?}", route.hosts, route.path, route.methods, route.headers)
+    })
+}
+
 /// Whether two routes match the same.
 fn is_same(a: &Route, b: &Route) -> bool {
     (&a.hosts, &a.path, &a.methods, &a.headers) == (&b.hosts, &b.path, &b.methods, &b.headers)
 }
 
 impl Snapshot {
-    /// Takes a token for a request of its route's limit and of its service's; why it is refused if one
-    /// has none.
-    /// Which route that is may be known already.
-    pub fn refuse_by_rate(
-        &self,
+    /// Takes a token for a request of its route's limit and of its service's; how the one stands that
+    /// has none. Which route that is may be known already. `tell` hears of those that have one, and say
+    /// so.
+    pub fn refuse_by_rate<'s>(
+        &'s self,
         facts: &Facts<'_>,
         known: Option<Found>,
         now: Moment,
-    ) -> Option<RateRefusal<'_>> {
+        mut tell: impl FnMut(RateStand<'s>),
+    ) -> Option<RateStand<'s>> {
         if !self.has_rate_limits {
             return None;
         }
         let found = known.or_else(|| self.routes.find(facts))?;
         let place = found.service?;
         let service: &Service = &self.services[place];
-        let refuse = |limiter: &'_ Limiter| limiter.refuse(facts, &service.signer, now);
         let of_route = service.limits.routes.iter().find(|(nth, ..)| *nth == found.nth);
         let of_route = of_route.map(|(.., limiter)| (limiter, true));
         let of_service = service.limits.service.as_ref().map(|limiter| (limiter, false));
         of_route.into_iter().chain(of_service).find_map(|(limiter, is_of_route)| {
-            let grant = refuse(limiter)?;
-            Some(RateRefusal { service: place, limiter, is_of_route, grant })
+            let grant = limiter.take(facts, &service.signer, now)?;
+            let stand = RateStand { service: place, limiter, is_of_route, grant };
+            if grant.is_granted && limiter.settings.told == Told::All {
+                tell(stand);
+            }
+            (!grant.is_granted).then_some(stand)
         })
     }
 }

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -154,11 +155,16 @@ impl Clients {
         if self.is_short.load(Ordering::Relaxed) {
             return Err(Limit::Memory);
         }
+        self.place(|| socket.address())
+    }
+
+    /// The place of a connection from this address, if it is counted and there is one.
+    fn place(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<Option<Place>, Limit> {
         let snapshot = self.published.load();
         let server = &snapshot.config.server;
         let Some(most) = server.client.connections_per_client else { return Ok(None) };
         // Who is not told apart from others, as at a Unix socket, is not counted; nor is a proxy of ours.
-        let Some(address) = socket.address().filter(|ip| !server.trusted_proxies.has(*ip)) else {
+        let Some(address) = address().filter(|ip| !server.trusted_proxies.has(*ip)) else {
             return Ok(None);
         };
         self.places.take(address, most).map(Some).ok_or(Limit::PerClient)
@@ -174,13 +180,22 @@ impl Clients {
         self.lane.tunnels()
     }
 
-    /// The connection with its handshake made, if there is one to make, and who is at its other end.
-    async fn welcome(&self, arrival: Arrival) -> Option<(Socket, Peer)> {
+    /// The connection with its handshake made, if there is one to make, and who is at its other end; with
+    /// the place of whom a proxy speaks for.
+    async fn welcome(&self, arrival: Arrival) -> Option<(Socket, Peer, Option<Place>)> {
         let Arrival { mut socket, listener, terms, handshakes } = arrival;
         let since = self.clock.now();
         let said = match listener.proxy_protocol {
             true => self.said_by_proxy(&mut socket, since).await?,
             false => None,
+        };
+        let address = || said?.source.map(|source| source.ip().to_canonical());
+        let place = match self.place(address) {
+            Ok(place) => place,
+            Err(limit) => {
+                self.limited().count(limit);
+                return None;
+            }
         };
         let (socket, secured) = match (socket, &terms.tls) {
             (Socket::Tcp(tcp), Some(tls)) => {
@@ -204,7 +219,7 @@ impl Clients {
             None => socket.peer(since),
         };
         let peer = Peer { secured, entrance: terms.entrance.clone(), ..peer };
-        Some((socket, peer))
+        Some((socket, peer, place))
     }
 
     /// Whom a proxy speaks for; none if for itself. Nothing for who is no proxy of ours, or says something
@@ -245,7 +260,7 @@ impl Serve for Clients {
             Err(limit) => return self.limited().count(limit),
         };
         let speaks = arrival.listener.speaks;
-        let Some((socket, peer)) = self.welcome(arrival).await else { return };
+        let Some((socket, peer, _place_of_client)) = self.welcome(arrival).await else { return };
         let speaks = socket.agreed().unwrap_or(speaks);
         h1::serve(&self.lane, socket, peer, speaks).await;
     }

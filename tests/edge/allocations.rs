@@ -84,7 +84,7 @@ fn deciding_allocates_nothing() {
     let mut draws = Draws::seeded(1);
     let mut decide = |headers| {
         let facts = facts(headers);
-        assert!(snapshot.refuse_by_rate(&facts, None, now).is_none());
+        assert!(snapshot.refuse_by_rate(&facts, None, now, |_| {}).is_none());
         let decision = snapshot.choose(&facts, Asks::default(), now, &mut draws).unwrap();
         let on = service.flags_on(&facts, decision.made, &mut draws);
         (decision.made.is_some(), service.flags.value(on).unwrap())

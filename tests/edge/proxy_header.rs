@@ -72,6 +72,47 @@ async fn nobody_else_is_believed_and_nothing_else_is_served() {
 }
 
 #[tokio::test]
+async fn connections_are_counted_by_whom_a_proxy_speaks_for() {
+    let origin = Origin::named("a").await;
+    let server =
+        "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\nclient.connections_per_client = 2\n";
+    let head = HEAD
+        .replace(":0\"\n[admin]", ":0\"\nproxy_protocol = true\n[admin]")
+        .replace("[server]\n", server);
+    let edge = Edge::start_file(&format!("{head}{}", shop(&[("only", &origin)], "")), false).await;
+    let connect = async |from: &str| {
+        let mut connection = edge.client().await;
+        connection.send(format!("{from}\r\n{GET}")).await;
+        let answer = connection.next_response(false).await.map(|answer| answer.status);
+        (connection, answer)
+    };
+    let (one, other) =
+        ("PROXY TCP4 198.51.100.7 127.0.0.1 5 80", "PROXY TCP4 203.0.113.7 127.0.0.1 5 80");
+    let (first, answer) = connect(one).await;
+    assert_eq!(answer, Some(200));
+    let (_second, answer) = connect(one).await;
+    assert_eq!(answer, Some(200));
+    assert_eq!(connect(one).await.1, None, "it has two");
+    let mut held = Vec::new();
+    for from in [other, other, "PROXY UNKNOWN", "PROXY UNKNOWN", "PROXY UNKNOWN"] {
+        let (connection, answer) = connect(from).await;
+        assert_eq!(
+            answer,
+            Some(200),
+            "others have theirs, and the proxy itself as many as it likes"
+        );
+        held.push(connection);
+    }
+    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    assert!(
+        metrics.contains("pointsman_connections_limited_total{reason=\"per_client\"} 1\n"),
+        "{metrics}"
+    );
+    drop(first);
+    until("its place is free", async || connect(one).await.1 == Some(200)).await;
+}
+
+#[tokio::test]
 async fn the_header_goes_before_tls() {
     let origin = Origin::named("a").await;
     let (files, ours) = (Files::new(), Authority::new("ours"));

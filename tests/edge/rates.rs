@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::client::{Response, get};
 use crate::harness::edge::{HEAD, shop};
-use crate::harness::{Client, Edge, Origin, until};
+use crate::harness::{Client, Edge, Origin, Reply, until};
 
 /// What is answered to these requests, each with a field.
 async fn ask(address: SocketAddr, requests: &[&str]) -> Vec<u16> {
@@ -25,6 +25,43 @@ async fn limited(origin: &Origin, lines: &str) -> Edge {
 
 fn fields(told: &Response) -> [String; 3] {
     ["retry-after", "ratelimit-policy", "ratelimit"].map(|name| told.fields(name).join(","))
+}
+
+#[tokio::test]
+async fn who_is_let_through_is_told_how_the_limits_stand_if_that_is_said() {
+    let reply = Reply::head("200 OK", &["ratelimit: \"its\";r=9;t=1"], "fine");
+    let origin = Origin::with(move |request| match request.head.starts_with("GET /early") {
+        true => Reply::Bytes(
+            b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"
+                .to_vec(),
+        ),
+        false => reply.clone(),
+    });
+    let origin = origin.await;
+    let limit = |told: &str| format!("rate_limit = {{ requests = 4, per = \"1h\"{told} }}\n");
+    let quiet = limited(&origin, &limit("")).await;
+    let told = quiet.get(&[]).await;
+    assert_eq!(told.fields("ratelimit"), ["\"its\";r=9;t=1"], "the upstream's own goes on");
+    assert_eq!(told.fields("ratelimit-policy"), [""; 0]);
+    let edge = limited(&origin, &limit(", told = \"all\"")).await;
+    for (left, nearest) in [(3, 900), (2, 1_800), (1, 2_700)] {
+        let told = edge.get(&[]).await;
+        assert_eq!(told.fields("ratelimit-policy"), ["\"service\";q=4;w=3600"]);
+        let state = told.fields("ratelimit");
+        assert_eq!((state.len(), state[0]), (2, "\"its\";r=9;t=1"));
+        let rest = state[1].strip_prefix(&format!("\"service\";r={left};t=")).unwrap();
+        let seconds: u64 = rest.parse().unwrap();
+        // The bucket fills meanwhile.
+        assert!((nearest - 100..=nearest).contains(&seconds), "{seconds}");
+    }
+    // An interim answer tells of nothing.
+    let mut client = Client::connect(edge.address).await;
+    client.send("GET /early HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n").await;
+    let text = String::from_utf8(client.rest().await).unwrap();
+    let (early, last) = text.split_once("\r\n\r\n").unwrap();
+    assert!(early.starts_with("HTTP/1.1 103") && !early.contains("ratelimit"), "{text}");
+    assert!(last.contains("ratelimit: \"service\";r=0;t="), "{text}");
+    assert_eq!(edge.get(&[]).await.status, 429);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::*;
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 36] = [
+const TEXTS: [&str; 37] = [
     "1.3",
     "tls-alpn-01",
     "https://other.test/x",
@@ -48,6 +48,7 @@ const TEXTS: [&str; 36] = [
     "pass",
     "share",
     "v1",
+    "all",
 ];
 const LISTS: [&str; 4] = ["[\"10.1.0.0/16\"]", "[503]", "[\"other\"]", "[]"];
 

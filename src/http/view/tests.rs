@@ -143,9 +143,8 @@ proptest! {
         both(&raw, |flat, map| {
             let said = |view| {
                 let id = HeaderValue::from_static("ours");
-                let route = Vec::new();
-                let add =
-                    Additions { id: &id, mark: None, cookie: Some(&id), hsts: None, route };
+                let (route, hsts, limits) = (Vec::new(), None, &[][..]);
+                let add = Additions { id: &id, mark: None, cookie: Some(&id), hsts, route, limits };
                 let status = if switches { 101 } else { 200 };
                 let edits = response::edits(view, status, add);
                 // What goes is found in the order of the lines.

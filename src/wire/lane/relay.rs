@@ -140,6 +140,7 @@ impl Request<'_> {
         upstream: &mut Upstream,
     ) -> Result<(), Cause> {
         let (client, limited) = (&mut *self.client, &self.lane.limited);
+        let ends = relay.ends();
         poll_fn(|cx| {
             let before = down.moved;
             let from = (&mut upstream.socket, &mut upstream.inbox);
@@ -166,6 +167,9 @@ impl Request<'_> {
             }
             if !sending.is_under_way() && client.poll_left(cx).is_ready() {
                 return Poll::Ready(Err(Cause::ClientGone));
+            }
+            if ends.is_some_and(|ends| client.timer.poll_over(ends, cx)) {
+                return Poll::Ready(Err(Cause::ResponseTimeout));
             }
             let (within, cause) = match down.is_writing() {
                 true => (client.limits.send_timeout, Cause::ClientGone),

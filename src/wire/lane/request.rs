@@ -426,7 +426,7 @@ impl<'c> Request<'c> {
         upstream: &mut Upstream,
         responses: &mut ResponseReader,
     ) -> Result<Heard, Cause> {
-        let is_to_head = self.method == Method::HEAD;
+        let (is_to_head, ends) = (self.method == Method::HEAD, attempt.ends());
         let (client, limited) = (&mut *self.client, &self.lane.limited);
         let head = poll_fn(|cx| {
             // First, for a fast upload goes on for as long as it may.
@@ -450,6 +450,14 @@ impl<'c> Request<'c> {
             }
             if !sending.is_under_way() && client.poll_left(cx).is_ready() {
                 return Poll::Ready(Err(Cause::ClientGone));
+            }
+            if ends.is_some_and(|ends| client.timer.poll_over(ends, cx)) {
+                // Of a call that its client has not ended nobody need have answered yet.
+                let is_whole = sending.is_read();
+                return Poll::Ready(Err(match is_whole {
+                    true => Cause::ResponseTimeout,
+                    false => Cause::Quiet,
+                }));
             }
             let (within, cause) = sending.due(attempt.wait(), &client.limits);
             if !client.timer.poll_late(within, cx) {

@@ -78,6 +78,11 @@ impl Timer {
         self.alarm.poll_due(since + within, cx)
     }
 
+    /// Whether this time has come, whatever moves; if not, the task is woken when it has.
+    pub(in crate::wire) fn poll_over(&mut self, at: Instant, cx: &mut Context<'_>) -> bool {
+        self.alarm.poll_due(at, cx)
+    }
+
     /// The same of a client that may say something, or nothing, for so long; less once the process
     /// stops or while memory is short.
     pub(in crate::wire) fn poll_idle(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {

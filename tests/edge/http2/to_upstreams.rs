@@ -12,7 +12,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::edge;
 use super::peer::{Client, How, Origin, map_of, read_all, send_all, whole};
-use crate::harness::{Edge, until};
+use crate::harness::{Edge, PATIENCE, until};
 use crate::tls::certificates::{Authority, Files};
 
 async fn before(origin: &Origin) -> Edge {
@@ -51,6 +51,50 @@ async fn requests_of_either_kind_go_out_in_http2_on_one_connection() {
     assert_eq!(heads.len(), 9);
     // One for each thread that moves requests, at most.
     assert!(origin.connections.load(Ordering::Relaxed) <= 2);
+}
+
+#[tokio::test]
+async fn a_call_ends_when_its_client_has_said_that_it_waits_no_longer() {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let origin = Origin::new(move |request, mut respond| {
+        let told = told.clone();
+        async move {
+            let path = request.uri().path().to_string();
+            if path == "/silent" {
+                let left = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+                return told.send((path, left.unwrap())).unwrap();
+            }
+            let head = Response::builder().header("content-type", "application/grpc");
+            let mut stream = respond.send_response(head.body(()).unwrap(), false).unwrap();
+            stream.send_data(Bytes::from_static(b"abc"), false).unwrap();
+            let left = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+            told.send((path, left.unwrap())).unwrap();
+        }
+    })
+    .await;
+    let edge = before(&origin).await;
+    let client = Client::connect(edge.address).await;
+    let fields = [("content-type", "application/grpc"), ("grpc-timeout", "300m")];
+    for (path, is_whole) in
+        [("/silent", true), ("/silent", false), ("/streams", true), ("/streams", false)]
+    {
+        let request = client.request(Method::POST, path, &fields);
+        let (response, mut stream) = client.begin(request, false).await;
+        send_all(&mut stream, b"hello").await;
+        if is_whole {
+            stream.send_data(Bytes::new(), true).unwrap();
+        }
+        // Without this it would be waited for a quarter of an hour.
+        let got = tokio::time::timeout(PATIENCE, whole(response)).await.unwrap();
+        match path {
+            "/silent" => assert_eq!(got.unwrap().field("grpc-status"), Some("4"), "{is_whole}"),
+            _ => assert!(got.unwrap_err().is_reset(), "{is_whole}"),
+        }
+        let told = tokio::time::timeout(PATIENCE, heard.recv()).await.unwrap();
+        assert_eq!(told.unwrap(), (path.to_string(), Reason::CANCEL));
+    }
+    // Nobody else was asked for them.
+    assert_eq!(origin.heads.lock().unwrap().len(), 4);
 }
 
 #[tokio::test]

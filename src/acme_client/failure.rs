@@ -12,6 +12,9 @@ use crate::outgoing::client::CallError;
 /// What the kinds of errors begin with (RFC 8555 section 6.7).
 const KINDS: &str = "urn:ietf:params:acme:error:";
 
+/// What an authority says is told up to here, in characters: it may be a page.
+const LONGEST: usize = 400;
+
 /// An order that has come to nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
@@ -39,9 +42,11 @@ impl Failure {
         let kind = kind.strip_prefix(KINDS).unwrap_or(kind);
         let details = problem.subproblems.iter().filter_map(|below| below.detail.as_deref());
         let all: Vec<&str> = problem.detail.as_deref().into_iter().chain(details).collect();
-        let why = match all.is_empty() {
-            true => format!("the authority says {kind}"),
-            false => format!("the authority says: {} ({kind})", all.join("; ")),
+        let said: String = all.join("; ").chars().take(LONGEST).collect();
+        let shown: String = kind.chars().take(LONGEST).collect();
+        let why = match said.is_empty() {
+            true => format!("the authority says {shown}"),
+            false => format!("the authority says: {said} ({shown})"),
         };
         Failure {
             why,
@@ -115,7 +120,7 @@ impl From<Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         Failure::new(
-            format!("cannot be kept in the state folder: {error}"),
+            format!("the state folder cannot be used: {error}"),
             "nothing is ordered that could not be kept",
         )
     }
@@ -129,7 +134,8 @@ impl From<rcgen::Error> for Failure {
 
 impl From<BadCertificate> for Failure {
     fn from(error: BadCertificate) -> Failure {
-        Failure::new(format!("what the authority gave is of no use: {error}"), "")
+        let why = format!("what the authority gave is of no use: {error}");
+        Failure { ends_order: true, ..Failure::new(why, "") }
     }
 }
 
@@ -154,6 +160,8 @@ mod tests {
         assert!(limited.refused.is_limited && limited.what_to_do.contains("staging"));
         let unknown = problem(r#"{"type":"urn:ietf:params:acme:error:accountDoesNotExist"}"#);
         assert!(unknown.is_unknown && unknown.ends_order && !unknown.refused.is_limited);
+        let long = problem(&format!(r#"{{"type":"x","detail":"{}"}}"#, "long ".repeat(1000)));
+        assert!(long.why.len() < 2 * LONGEST, "{}", long.why.len());
         let reached =
             Error::Other(Box::new(CallError::TimedOut(std::time::Duration::from_secs(30))));
         let told = Failure::from(reached);

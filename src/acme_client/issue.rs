@@ -60,7 +60,8 @@ impl Issue<'_> {
         let pair = pair_in(&file, pem.as_bytes())?;
         if !is_for(&pair, &holder) {
             let names = pair.about.names.join(", ");
-            return Err(Failure::new(format!("the authority gave a certificate for {names}"), ""));
+            let why = format!("the authority gave a certificate for {names}");
+            return Err(Failure { ends_order: true, ..Failure::new(why, "") });
         }
         let (kept, key) = (self.kept.clone(), key.serialize_pem());
         beside(move || kept.put_certificate(&holder, &chain, &key)).await?;

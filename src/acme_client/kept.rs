@@ -100,8 +100,16 @@ impl Kept {
         self.folder.as_ref().map(|folder| folder.join(name))
     }
 
+    /// Our account. One that is damaged is none: another is made.
     pub fn account(&self) -> io::Result<Option<KeptAccount>> {
-        self.read("account.json")
+        match self.read::<KeptAccount>("account.json") {
+            Ok(account) => Ok(account.filter(|account| account.der().is_ok())),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::warn!(%error, "the account with an authority is damaged: another is made");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub fn put_account(&self, account: &KeptAccount) -> io::Result<()> {
@@ -145,7 +153,8 @@ impl Kept {
     fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
         let Some(file) = self.file(name) else { return Ok(None) };
         let bytes = read_private(&file)?;
-        Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
+        let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose().map_err(damaged)
     }
 
     fn write(&self, name: &str, what: &impl Serialize) -> io::Result<()> {
@@ -206,6 +215,10 @@ mod tests {
         }
         assert_eq!(std::fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
         std::fs::write(&file, "half of it").unwrap();
+        std::fs::write(folder.join("account.json"), "{\"key").unwrap();
+        std::fs::write(folder.join("shop.test.json"), "{").unwrap();
+        assert_eq!(kept.account().unwrap(), None);
+        assert_eq!(kept.progress(&host), Progress::default());
         assert_eq!(kept.certificate(&host), None);
         let other = Kept::of(Some(state.path()), "https://b.test/directory");
         assert_eq!(other.account().unwrap(), None, "each authority has a folder of its own");

@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use instant_acme::{Account, CertificateIdentifier};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::acme::{Attempts, Wanted, wanted};
-use crate::certificate::identity;
-use crate::clock::Clock;
+use crate::certificate::{Pair, identity};
+use crate::clock::{Clock, in_words};
 use crate::config::{AcmeAuthority, Config};
 use crate::event::{Event, Kind, Subject};
 use crate::events::Events;
@@ -39,6 +39,9 @@ use standing::{Standing, Standings};
 
 /// How often it is looked whether something is due: a machine may have slept, or its clock have been set.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// For one order, whatever the authority makes of it: others wait.
+const WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// How often an authority is asked at most and at least when it would like a certificate replaced, in
 /// seconds: it says itself how often.
@@ -115,21 +118,7 @@ impl AcmeClient {
                 }
                 next => {
                     let left = next.map(|(_, at)| LOOK.min(Duration::from_secs(at - now)));
-                    let passed = async {
-                        match left {
-                            Some(left) => sleep(left).await,
-                            None => std::future::pending().await,
-                        }
-                    };
-                    tokio::select! {
-                        () = passed => {}
-                        changed = in_force.changed() => {
-                            // The writer has ended, and so does the process.
-                            if changed.is_err() {
-                                std::future::pending::<()>().await;
-                            }
-                        }
-                    }
+                    wait(left, &mut in_force).await;
                 }
             }
         }
@@ -158,9 +147,11 @@ impl AcmeClient {
             return;
         }
         let issued = match account {
-            Ok(account) => self.order(standing, &account, &kept).await,
-            Err(failure) => Err(failure),
+            Ok(account) => timeout(WITHIN, self.order(standing, &account, &kept)).await,
+            Err(failure) => Ok(Err(failure)),
         };
+        let too_long = || Failure::new(format!("it has taken more than {}", in_words(WITHIN)), "");
+        let issued = issued.unwrap_or_else(|_| Err(too_long()));
         let holder = standing.wanted.holder.clone();
         self.common.ordered.count(&holder, issued.is_ok());
         let now = self.now();
@@ -302,12 +293,23 @@ impl AcmeClient {
     }
 }
 
+/// Waits for this long, or until another config is in force.
+async fn wait(left: Option<Duration>, in_force: &mut watch::Receiver<Arc<InForce>>) {
+    let changed = async {
+        if in_force.changed().await.is_err() {
+            // The writer has ended, and so does the process.
+            std::future::pending::<()>().await;
+        }
+    };
+    match left {
+        // Either is what was waited for.
+        Some(left) => drop(timeout(left, changed).await),
+        None => changed.await,
+    }
+}
+
 /// A certificate as handshakes take it.
-fn ordered_of(
-    wanted: &Wanted,
-    kept: &Kept,
-    pair: crate::certificate::Pair,
-) -> Result<Ordered, Failure> {
+fn ordered_of(wanted: &Wanted, kept: &Kept, pair: Pair) -> Result<Ordered, Failure> {
     let (directory, holder) = (wanted.authority.directory.clone(), wanted.holder.clone());
     let file = kept.place(&holder);
     let ordered = Ordered::new(directory, holder, file, pair);

@@ -58,6 +58,8 @@ fn decide(c: &mut Criterion) {
         headers.insert("x-user-id", "user-1234567".parse().expect("a field value"));
         let path = format!("/api/v1/p{}/items/17", routes / 100 - 1);
         let facts = Facts {
+            path_and_query: "",
+            tester: None,
             method: &Method::GET,
             host: "h42.shop.test",
             path: &path,

@@ -272,6 +272,8 @@ pub fn cookies(bytes: &[u8]) {
         }
     }
     let facts = Facts {
+        path_and_query: "",
+        tester: None,
         method: &Method::GET,
         host: "a",
         path: "/",

@@ -12,8 +12,9 @@ use super::fallback::answer_of;
 use super::key::{Key, Kind, Table, idle_option, number, text_option, texts, time_option};
 use super::section::{Section, text_of};
 use super::server::network;
+use super::service::opt_in_of;
 use super::values::header_name;
-use super::{Problem, Problems, Timeouts};
+use super::{OptIn, Problem, Problems, Timeouts};
 use crate::fallback::StaticAnswer;
 use crate::http::path::write_encoded;
 use crate::route::{
@@ -41,6 +42,8 @@ pub struct Actions {
     pub response: FieldRules,
     /// Bounds in place of the service's.
     pub timeouts: RouteTimeouts,
+    /// By what testers name a pool, in place of what the service says.
+    pub opt_in: Option<OptIn>,
 }
 
 /// What becomes of a path with an encoded slash or a backslash, under a host with a route that does not
@@ -163,8 +166,8 @@ const OURS: [&str; 8] = [
 ];
 
 /// Keys that say something of what is asked of a service.
-const OF_SERVICES: [&str; 6] =
-    ["strip_prefix", "replace_prefix", "host", "request", "timeouts", "rate_limit"];
+const OF_SERVICES: [&str; 7] =
+    ["strip_prefix", "replace_prefix", "host", "request", "timeouts", "override", "rate_limit"];
 
 /// What a route does, which names its hosts or does not; none if that is nothing.
 pub(super) fn actions(
@@ -187,6 +190,8 @@ pub(super) fn actions(
         _ => Some(Encoded::Pass),
     });
     let host = section.text(problems, "host", host).map(|found| found.value);
+    let opt_in = section.table_if_given(problems, "override");
+    let opt_in = opt_in.and_then(|section| opt_in_of(section, problems));
     let actions = Actions {
         redirect,
         answer,
@@ -197,6 +202,7 @@ pub(super) fn actions(
         request: fields(section, problems, "request"),
         response: fields(section, problems, "response"),
         timeouts: timeouts(section, problems),
+        opt_in,
     };
     if section.has("redirect") || section.has("answer") {
         for key in OF_SERVICES.into_iter().filter(|key| section.has(key)) {

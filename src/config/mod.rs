@@ -245,7 +245,11 @@ pub struct Admin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptIn {
     /// A request field whose value names the pool.
-    pub header: HeaderName,
+    pub header: Option<HeaderName>,
+    /// A cookie that does.
+    pub cookie: Option<String>,
+    /// A parameter of the query that does.
+    pub query: Option<String>,
     /// Where they come from; empty for anywhere.
     pub from: Vec<IpNet>,
     /// A file with the secret that follows the name of the pool; none if none has to.
@@ -261,7 +265,11 @@ impl OptIn {
 
 impl std::fmt::Display for OptIn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.header)?;
+        let header = self.header.as_ref().map(ToString::to_string);
+        let cookie = self.cookie.as_ref().map(|name| format!("cookie {name}"));
+        let query = self.query.as_ref().map(|name| format!("?{name}="));
+        let by: Vec<String> = header.into_iter().chain(query).chain(cookie).collect();
+        write!(f, "{}", by.join(" or "))?;
         for (nth, network) in self.from.iter().enumerate() {
             write!(f, "{}{network}", if nth == 0 { " from " } else { ", " })?;
         }
@@ -285,6 +293,8 @@ pub struct Service {
     pub sticky: Sticky,
     /// By what testers name a pool.
     pub opt_in: Option<OptIn>,
+    /// Whether everybody is told which pool answers.
+    pub tells_pool: bool,
     /// Bounds on its upstreams.
     pub timeouts: Timeouts,
     /// What it does when upstreams fail.

@@ -13,6 +13,7 @@ use super::key::{Key, Kind, Table, Without, table, text_option, texts, word};
 use super::rate::{RATE_LIMIT, rate_limit};
 use super::read::{NamedService, missing};
 use super::section::{Found, Section, text_of};
+use super::service::OVERRIDE;
 use super::settings::Settings;
 use super::suggestion::nearest;
 use super::{Problem, Problems};
@@ -64,6 +65,7 @@ pub(super) static ROUTE: Table = Table::new(
         table("request", &FIELDS, Without::Off).lines(REQUEST_SHOWN),
         table("response", &FIELDS, Without::Off).lines(RESPONSE_SHOWN),
         table("timeouts", &TIMEOUTS, Without::Off).lines(TIMEOUTS_SHOWN),
+        table("override", &OVERRIDE, Without::Off).lines(OVERRIDE_SHOWN),
         table("rate_limit", &RATE_LIMIT, Without::Off).lines(RATE_LIMIT_SHOWN).told_apart(),
     ],
 );
@@ -99,6 +101,10 @@ const RESPONSE_SHOWN: &str = "\
 const TIMEOUTS_SHOWN: &str = "\
 # In place of the service's.
 # timeouts = { connect = \"2s\", response = \"5m\", idle = \"5m\", stream_idle = \"1h\" }
+";
+
+const OVERRIDE_SHOWN: &str = "\
+# override = { cookie = \"preview\", from = [\"10.0.0.0/8\"] }   # in place of the service's; the same keys
 ";
 
 /// What the reference shows of a route's limit.

@@ -42,6 +42,10 @@ pub(super) static SERVICE: Table = Table::new(
             .told_apart(),
         table("sticky", &STICKY, Without::Defaults).told_apart(),
         table("override", &OVERRIDE, Without::Off).told_apart(),
+        boolean("tell_pool", false).about(
+            "whether answers say in x-pointsman-pool which pool gave them; who names one by `override` is \
+             told anyway",
+        ),
         table("timeouts", &TIMEOUTS, Without::Defaults),
         table("health", &HEALTH, Without::Off).about("exactly one of http, tcp and grpc"),
         table("ejection", &EJECTION, Without::DefaultsUnlessFalse),
@@ -65,19 +69,22 @@ pub(super) static SERVICE: Table = Table::new(
     ],
 );
 
-static OVERRIDE: Table = Table::new(
-    "For testers. Whoever is let in by `from` or `secret_file` passes during maintenance too. With \
+pub(super) static OVERRIDE: Table = Table::new(
+    "For testers, who name the pool that they want; the name of a pool that there is not gets 404. Whoever is let in by `from` or `secret_file` passes during maintenance too. With \
      neither, anybody may name a pool, even one at 0 %, but does not pass during maintenance.",
     &[
         text_option("header", "\"x-pointsman-pool\"")
             .example("\"x-pointsman-pool\"")
             .about("a request may name its pool in this field; default: none"),
+        text_option("query", "\"preview\"").about("or in this parameter of the query"),
+        text_option("cookie", "\"preview\"").about("or in this cookie"),
         texts("from", &[])
             .example("[\"127.0.0.0/8\", \"10.0.0.0/8\"]")
             .about("clients' addresses or networks that may; default: any"),
         text_option("secret_file", "\"testers.key\"").about(
             "who may knows what is in this file, beside this one: the field is then \
-             `green:SECRET` and goes no further. With `from` too, both are asked for",
+             `green:SECRET` and goes no further; not with `query` or `cookie`, which upstreams see. With \
+             `from` too, both are asked for",
         ),
     ],
 );
@@ -164,6 +171,7 @@ pub(super) fn service(
     let mirror = mirror(&mut section, problems, pools.as_deref());
     let rollout = rollout(&mut section, problems, server.allow_commands);
     let slo = section.table_if_given(problems, "slo").map(|section| slo(section, problems));
+    let tells_pool = section.boolean(problems, "tell_pool");
     section.close(problems);
     Some(Service {
         name,
@@ -171,6 +179,7 @@ pub(super) fn service(
         split: split?,
         sticky,
         opt_in,
+        tells_pool,
         timeouts,
         stability: Arc::new(stability),
         rate_limit,
@@ -180,25 +189,51 @@ pub(super) fn service(
     })
 }
 
-fn opt_in_of(mut section: Section<'_>, problems: &mut Problems) -> Option<OptIn> {
+pub(super) fn opt_in_of(mut section: Section<'_>, problems: &mut Problems) -> Option<OptIn> {
     let header = section.text(problems, "header", header_name);
+    let token = |text: &str| {
+        let is_token = header_name(text).is_ok();
+        is_token.then(|| text.to_string()).ok_or("expected a name without spaces, `=` and `;`")
+    };
+    let query = section.text(problems, "query", token);
+    let cookie = section.text(problems, "cookie", token);
     let from = section.texts(problems, "from", network);
     section.no_empty_list(problems, "from", "nobody could", "leave out the whole table for nobody");
     let secret_file = section.text(problems, "secret_file", path);
     let said = section.has("from") || section.has("secret_file");
-    if said && !section.has("header") {
+    let ways = [
+        header.as_ref().map(|found| found.span.clone()),
+        query.as_ref().map(|found| found.span.clone()),
+        cookie.as_ref().map(|found| found.span.clone()),
+    ];
+    let is_named = ["header", "query", "cookie"].into_iter().any(|key| section.has(key));
+    if said && !is_named {
         let problem = Problem::error(section.span.clone(), "an `override` needs a `header`");
-        problems.0.push(problem.help("for example `header = \"x-pointsman-pool\"`"));
+        problems.0.push(
+            problem.help("or a `query` or a `cookie`; for example `header = \"x-pointsman-pool\"`"),
+        );
     }
-    if let (Some(header), false) = (&header, said) {
-        let message = "anybody who knows this field reaches pools at 0 %";
+    if let Some(seen) = ["query", "cookie"].into_iter().find(|key| section.has(key))
+        && section.has("secret_file")
+    {
+        let message = format!("a secret in a {seen} would go on to upstreams");
+        let problem = Problem::error(section.place(seen), message);
+        problems.0.push(problem.help("name pools in a `header`, or testers by `from`"));
+    }
+    if let (Some(place), false) = (ways.into_iter().flatten().next(), said) {
+        let message = "anybody who knows this name reaches pools at 0 %";
         let help = "name testers' networks (`from = [\"10.0.0.0/8\"]`) or a `secret_file`; \
                     `from = [\"0.0.0.0/0\", \"::/0\"]` means everybody";
-        problems.0.push(Problem::error(header.span.clone(), message).warning().help(help));
+        problems.0.push(Problem::error(place, message).warning().help(help));
     }
     section.close(problems);
+    if !is_named {
+        return None;
+    }
     Some(OptIn {
-        header: header?.value,
+        header: header.map(|found| found.value),
+        query: query.map(|found| found.value),
+        cookie: cookie.map(|found| found.value),
         from: from.into_iter().map(|found| found.value).collect(),
         secret_file: secret_file.map(|found| found.value),
     })

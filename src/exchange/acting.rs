@@ -17,12 +17,13 @@ use crate::http::answer::Answer;
 use crate::http::claims;
 use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
-use crate::http::fields::FieldId;
+use crate::http::fields::{FieldId, Fields};
 use crate::http::forwarded;
 use crate::http::path::{hides_slashes, normal, without_parameters};
 use crate::http::response;
 use crate::record::Own;
 use crate::route::{Facts, FieldChange, FieldRules, Found, Led, PathPattern, Redirect, Variable};
+use crate::snapshot::OptIn;
 
 /// What is done with a request, from its route to its end.
 #[derive(Debug, Default)]
@@ -34,6 +35,8 @@ pub(super) struct Acting {
     /// What stands for `{host}` and `{scheme}`.
     host: Box<str>,
     scheme: &'static str,
+    /// Who may name a pool, if the route says so itself.
+    testers: Option<Arc<OptIn>>,
 }
 
 impl Acting {
@@ -87,6 +90,7 @@ impl Exchange {
                 target: target.map(Arc::from),
                 host: (*incoming.host).into(),
                 scheme: scheme(is_https),
+                testers: snapshot.testers(&found).cloned(),
             }));
         }
         Ok(Some(found))
@@ -131,6 +135,7 @@ impl Exchange {
             target: None,
             host: (*incoming.host).into(),
             scheme: scheme(is_https),
+            testers: None,
         };
         for edit in self.changed(&acting, &actions.response) {
             edit.apply(&mut answer.fields);
@@ -150,6 +155,16 @@ impl Exchange {
             prefix,
         });
         Answer::led(redirect.status(), location, &self.request_id)
+    }
+
+    /// A field in which testers show a secret to the route goes no further.
+    pub(super) fn hide_by_route(&mut self, fields: &Fields<'_>) {
+        let Some(testers) = self.acting.as_ref().and_then(|acting| acting.testers.clone()) else {
+            return;
+        };
+        if let Some(hidden) = testers.hidden().filter(|hidden| fields.view.has(hidden)) {
+            self.edits.remove_named(hidden.clone());
+        }
     }
 
     /// What the upstream is asked for instead of what the client did, if that is something else.

@@ -19,7 +19,7 @@ use crate::http::fields::{FieldId, Fields};
 use crate::http::response::FALLBACK_MARK;
 use crate::http::view::View;
 use crate::route::Facts;
-use crate::snapshot::{Asks, By, Mode, Refusal, Service, Why};
+use crate::snapshot::{Asks, By, Mode, Named, Refusal, Service, Why};
 
 /// What is kept of a request and its response, where the service keeps responses.
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ impl Exchange {
             Why::Full | Why::PoolFull => drop(service.state.shed.fetch_add(1, Ordering::Relaxed)),
             _ => {}
         }
-        if matches!(refusal.why, Why::Held | Why::Maintenance) {
+        if matches!(refusal.why, Why::Held | Why::Maintenance | Why::NoPool) {
             // Nothing that its pool did.
             (self.pool, self.closed) = (None, Some(at.0));
         }
@@ -102,6 +102,11 @@ impl Exchange {
         Some(match (&service.mode, refusal.why) {
             (Mode::Maintenance { message: Some(message) }, Why::Maintenance) => {
                 self.answer_with(Cause::Maintenance, message, &facts.fields)
+            }
+            (_, Why::NoPool) if service.tester(facts).is_known => {
+                let names: Vec<&str> = service.pools.iter().map(|pool| &*pool.name).collect();
+                let detail = format!("no pool is named so; known are {}", names.join(", "));
+                self.answer_with(Cause::NoPool, &detail, &facts.fields)
             }
             (_, Why::Open) => answer.retry_after(service.pools[at.1].trial_in(self.now())),
             _ => answer,
@@ -181,7 +186,7 @@ impl Exchange {
     fn count_refusal(&mut self, facts: &Facts<'_>, at: (usize, usize)) {
         let service = &self.snapshot.services[at.0];
         service.pools[at.1].state.attempts.count(true);
-        if service.named(facts).is_none() {
+        if service.named(facts) == Named::Nobody {
             self.noted.refused_by = Some(at.1);
         }
     }

@@ -182,9 +182,12 @@ impl<'e, 'r> Line<'e, 'r> {
         let Line { exchange, incoming, refusal, draws, lines, told, .. } = self;
         if lines.are_new && exchange.snapshot.acts() {
             // Its route may be another now, or do something else.
-            if let Err(answer) = exchange.act(incoming) {
-                *told = Some(*answer);
-                return Err(Refusal { why: Why::NoRoute, at: None });
+            match exchange.act(incoming) {
+                Ok(found) => incoming.note_route(found, &exchange.snapshot),
+                Err(answer) => {
+                    *told = Some(*answer);
+                    return Err(Refusal { why: Why::NoRoute, at: None });
+                }
             }
         }
         exchange.look(&incoming.facts(), lines, draws, *refusal)

@@ -47,9 +47,9 @@ use crate::http::trace_context::{TraceContext, hex};
 use crate::http::upgrade;
 use crate::mirror::Copied;
 use crate::record::{Noted, Own, Reader, Record, Said};
-use crate::route::{Facts, Found};
+use crate::route::{Facts, Found, Tester};
 use crate::snapshot::{
-    Asks, Choice, Published, RateStand, Refusal, ServiceHold, Snapshot, Tries, Why,
+    Asks, By, Choice, Published, RateStand, Refusal, ServiceHold, Snapshot, Tries, Why,
 };
 use crate::upstream::{Outcome, StatusClass};
 
@@ -167,6 +167,30 @@ struct Incoming<'r> {
     authority: Option<&'r str>,
     fields: Fields<'r>,
     client: Option<IpAddr>,
+    /// Which pool it asks for, where its route says who may do that.
+    tester: Option<Tester<'r>>,
+}
+
+impl<'r> Incoming<'r> {
+    /// Hears which route it has.
+    fn note_route(&mut self, found: Option<Found>, snapshot: &Snapshot) {
+        self.tester = None;
+        let testers = found.and_then(|found| snapshot.testers(&found));
+        self.tester = testers.map(|testers| {
+            let (client, fields) = (self.client, self.fields);
+            let path_and_query: &'r str = self.head.target.path_and_query;
+            let (method, host, path) = (self.head.method, "", "");
+            testers.tester(&Facts {
+                method,
+                host,
+                path,
+                fields,
+                client,
+                path_and_query,
+                tester: None,
+            })
+        });
+    }
 }
 
 impl Incoming<'_> {
@@ -177,6 +201,8 @@ impl Incoming<'_> {
             path: &self.path,
             fields: self.fields,
             client: self.client,
+            path_and_query: self.head.target.path_and_query,
+            tester: self.tester,
         }
     }
 }
@@ -291,11 +317,16 @@ impl Exchange {
                 self.edits.set(FieldId::MaxForwards, Text::Own(HeaderValue::from(more)));
             }
         }
-        let incoming = Incoming { head: *head, peer, host, path, authority, fields, client };
+        let tester = None;
+        let mut incoming =
+            Incoming { head: *head, peer, host, path, authority, fields, client, tester };
         let mut found = None;
         if snapshot.acts() {
             match self.act(&incoming) {
-                Ok(route) => found = route,
+                Ok(route) => {
+                    incoming.note_route(route, &snapshot);
+                    found = route;
+                }
                 Err(answer) => return Admission::Answer(answer),
             }
         }
@@ -410,6 +441,7 @@ impl Exchange {
         {
             self.edits.remove_named(hidden.clone());
         }
+        self.hide_by_route(fields);
         self.flag(&incoming.facts());
         if self.acting.is_some() {
             let mut edits = std::mem::take(&mut self.edits);
@@ -529,9 +561,17 @@ impl Exchange {
     /// What is added to an upstream's head with this status.
     fn additions<'a>(&'a self, status: u16, peer: &'a Peer) -> Additions<'a> {
         let (cookie, hsts) = (self.set_cookie(status), peer.hsts());
-        let route = self.response_edits(status);
+        let (route, pool) = (self.response_edits(status), self.told_pool(status));
         let limits = if status < 200 { &[][..] } else { &self.limits };
-        Additions { id: &self.request_id, mark: self.mark(), cookie, hsts, route, limits }
+        Additions { id: &self.request_id, mark: self.mark(), cookie, hsts, pool, route, limits }
+    }
+
+    /// The name of the pool that answers, for who is told: testers, and everybody if the service says so.
+    fn told_pool(&self, status: u16) -> Option<HeaderValue> {
+        let decision = self.decision.as_ref().filter(|_| status >= 200)?;
+        let service = &self.snapshot.services[decision.service];
+        let is_told = service.tells_pool || decision.by == By::OptIn;
+        is_told.then(|| HeaderValue::from_str(&service.pools[decision.pool].name).ok())?
     }
 
     /// Why it failed, if it did and the lane has said so.
@@ -630,6 +670,7 @@ impl From<Why> for Cause {
     fn from(why: Why) -> Cause {
         match why {
             Why::NoRoute => Cause::NoRoute,
+            Why::NoPool => Cause::NoPool,
             Why::NoUpstream => Cause::NoUpstream,
             Why::Open => Cause::Open,
             Why::Throttled => Cause::Throttled,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{AcmeAuthority, Config};
+use crate::config::{AcmeAuthority, Actions, Config};
 use crate::fallback::{Body, StaticAnswer};
 
 /// What a file is for, and so when it is read.
@@ -54,6 +54,16 @@ pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) 
             call(For::Certificate, certificate);
             call(For::PrivateKey, key);
         }
+    }
+    let tied = |actions: &&mut Arc<Actions>| {
+        actions.opt_in.as_ref().is_some_and(|opt_in| opt_in.secret_file.is_some())
+    };
+    for actions in config.route_actions.iter_mut().flatten().filter(tied) {
+        let opt_in = Arc::make_mut(actions).opt_in.as_mut();
+        opt_in
+            .and_then(|opt_in| opt_in.secret_file.as_mut())
+            .into_iter()
+            .for_each(|file| call(For::Secret, file));
     }
     let acting = config.route_actions.iter_mut().flatten();
     for actions in acting.filter(|actions| actions.is_filed()) {

@@ -9,6 +9,8 @@ pub enum Cause {
     NoRoute,
     /// Its route does not let its client in.
     Denied,
+    /// A tester names a pool that there is not.
+    NoPool,
     /// No upstream of its pool takes requests.
     NoUpstream,
     /// The breaker of its pool is open.
@@ -118,7 +120,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 34] = [
+    pub const REASONS: [&'static str; 35] = [
         "no_host",
         "host",
         "field_name",
@@ -143,6 +145,7 @@ impl Cause {
         "misdirected",
         "no_route",
         "denied",
+        "no_pool",
         "no_upstream",
         "breaker_open",
         "throttled",
@@ -179,6 +182,7 @@ impl Cause {
             }
             Cause::NoRoute => row(404, "no_route", "nothing is served here", false, true),
             Cause::Denied => row(403, "denied", "this is not for everybody", false, true),
+            Cause::NoPool => row(404, "no_pool", "no pool is named so", false, true),
             Cause::NoUpstream => row(503, "no_upstream", "no upstream is available", false, true),
             Cause::Open => {
                 row(503, "breaker_open", "the service is not available for a moment", false, true)
@@ -348,6 +352,7 @@ mod tests {
         let others = [
             Cause::NoRoute,
             Cause::Denied,
+            Cause::NoPool,
             Cause::NoUpstream,
             Cause::Open,
             Cause::Throttled,

@@ -5,7 +5,7 @@
 //! a response (`response.rs`).
 //!
 //! `admission.rs` says what may be passed on at all and `path.rs` what form of a path is looked at, `forwarded.rs`, `claims.rs`, `hop_by_hop.rs`,
-//! `trace_context.rs`, `forwards.rs`, `trailers.rs` and `private.rs` what becomes of fields, `list.rs` reads
+//! `cookies.rs`, `trace_context.rs`, `forwards.rs`, `trailers.rs` and `private.rs` what becomes of fields, `list.rs` reads
 //! the lists in them; `old_client.rs` has what is done for HTTP/1.0; `upgrade.rs`, `streaming.rs` and `grpc.rs`
 //! say what a message means beyond its status, `failure.rs` has the one table from causes to answers and
 //! `answer.rs` writes them, in the form that `form.rs` finds, `page.rs` for people. `entrance.rs` is what a listener and `secured.rs`
@@ -15,6 +15,7 @@ pub mod codec;
 pub mod view;
 pub mod fields;
 pub mod list;
+pub mod cookies;
 pub mod path;
 pub mod admission;
 pub mod failure;

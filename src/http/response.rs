@@ -15,6 +15,9 @@ use super::view::View;
 /// set.
 pub const FALLBACK_MARK: HeaderName = HeaderName::from_static("x-pointsman-fallback");
 
+/// Which pool answered, for who is told.
+const POOL: HeaderName = HeaderName::from_static("x-pointsman-pool");
+
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit<'e> {
@@ -56,6 +59,8 @@ pub struct Additions<'e> {
     pub cookie: Option<&'e HeaderValue>,
     /// What browsers are told of HTTPS, in place of what the upstream says of it.
     pub hsts: Option<&'e HeaderValue>,
+    /// The name of the pool that answers, for who is told.
+    pub pool: Option<HeaderValue>,
     /// What its route makes of it.
     pub route: Vec<Edit<'e>>,
     /// What it is told of limits, beside what the upstream says of its own.
@@ -88,6 +93,9 @@ pub fn edits<'e>(view: View<'_>, status: u16, add: Additions<'e>) -> SmallVec<[E
         Some(mark) => list.push(Edit::Set(FALLBACK_MARK, Cow::Owned(mark.clone()))),
         None if known.has(FieldId::FallbackMark) => list.push(Edit::Remove(FALLBACK_MARK)),
         None => {}
+    }
+    if let Some(pool) = &add.pool {
+        list.push(Edit::Set(POOL, Cow::Owned(pool.clone())));
     }
     if !add.route.is_empty() {
         by_route(&mut list, add);
@@ -122,7 +130,8 @@ mod tests {
         }
         let id = HeaderValue::from_static("ours");
         let route = Vec::new();
-        let add = Additions { id: &id, mark: None, cookie: None, hsts: None, route, limits: &[] };
+        let (mark, pool, limits) = (None, None, &[][..]);
+        let add = Additions { id: &id, mark, cookie: None, hsts: None, pool, route, limits };
         let word = |edit: &Edit<'_>| match edit {
             Edit::Remove(name) => format!("-{name}"),
             Edit::Set(name, value) => format!("{name}={}", value.to_str().unwrap()),

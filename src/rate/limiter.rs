@@ -219,6 +219,8 @@ mod tests {
                 headers.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
             }
             let facts = Facts {
+                path_and_query: "",
+                tester: None,
                 method: &Method::GET,
                 host: "shop.test",
                 path: "/",

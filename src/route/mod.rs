@@ -45,6 +45,19 @@ pub struct Facts<'r> {
     pub fields: Fields<'r>,
     /// The client's own address, looked up through trusted proxies; none if nobody knows one.
     pub client: Option<IpAddr>,
+    /// What was asked for, with the query, as it was spelled.
+    pub path_and_query: &'r str,
+    /// Which pool it asks for, where its route says who may do that.
+    pub tester: Option<Tester<'r>>,
+}
+
+/// What is known of who may name a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tester<'r> {
+    /// The name of a pool that the request asks for and may ask for.
+    pub pool: Option<&'r [u8]>,
+    /// Whether not everybody may, so that it is known who does.
+    pub is_known: bool,
 }
 
 /// A match that leads to one service, or to an answer of its own.

@@ -247,8 +247,15 @@ mod tests {
     fn find(routes: &[Route], host: &str, path: &str) -> Option<usize> {
         let headers = HeaderMap::new();
         let client = Some([192, 0, 2, 1].into());
-        let facts =
-            Facts { method: &Method::GET, host, path, fields: Fields::new(&headers), client };
+        let facts = Facts {
+            path_and_query: "",
+            tester: None,
+            method: &Method::GET,
+            host,
+            path,
+            fields: Fields::new(&headers),
+            client,
+        };
         RouteTable::build(routes).unwrap().find(&facts).and_then(|found| found.service)
     }
 
@@ -297,6 +304,8 @@ mod tests {
         let nth = |path| {
             let client = Some([192, 0, 2, 1].into());
             table.find(&Facts {
+                path_and_query: "",
+                tester: None,
                 method: &Method::GET,
                 host: "",
                 path,
@@ -323,6 +332,8 @@ mod tests {
             let headers = HeaderMap::from_iter([(name.clone(), beta.parse().unwrap())]);
             let client = Some([192, 0, 2, 1].into());
             let facts = Facts {
+                path_and_query: "",
+                tester: None,
                 method: &method,
                 host: "",
                 path: "/",
@@ -378,7 +389,15 @@ mod tests {
             ["a.b.test", "x.b.test", "c.test"].map(|host| {
                 let headers = HeaderMap::new();
                 let fields = Fields::new(&headers);
-                let facts = Facts { method: &Method::GET, host, path: "/", fields, client: None };
+                let facts = Facts {
+                    path_and_query: "",
+                    tester: None,
+                    method: &Method::GET,
+                    host,
+                    path: "/",
+                    fields,
+                    client: None,
+                };
                 table.find(&facts).unwrap().is_guarded
             })
         };
@@ -455,7 +474,7 @@ mod tests {
             }
             let headers = HeaderMap::new();
             let client = Some([192, 0, 2, 1].into());
-            let facts = Facts { method: &method, host, path, fields: Fields::new(&headers), client };
+            let facts = Facts { path_and_query: "", tester: None, method: &method, host, path, fields: Fields::new(&headers), client };
             let table = RouteTable::build(&routes).unwrap();
             // `*` is no path: only the routes that take everything see it.
             if path != "*" {

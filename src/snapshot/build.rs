@@ -121,11 +121,21 @@ impl Snapshot {
             unmatched: before.map(|before| before.unmatched.clone()).unwrap_or_default(),
             own: before.map(|before| before.own.clone()).unwrap_or_default(),
             acts: config.route_actions.iter().any(Option::is_some),
+            testers: testers(config),
             config: config.clone(),
             origin,
             routes,
         }
     }
+}
+
+/// Who may name a pool, of each route that says so itself.
+fn testers(config: &Config) -> Vec<Option<Arc<OptIn>>> {
+    let of_route = |actions: &Option<Arc<config::Actions>>| {
+        let told = actions.as_ref()?.opt_in.as_ref()?;
+        Some(Arc::new(OptIn::of(told, &config.keys)))
+    };
+    config.route_actions.iter().map(of_route).collect()
 }
 
 fn build_service(
@@ -185,6 +195,7 @@ fn build_service(
         balance: ClientHash::of_balance(blueprint.secret),
         opt_in: service.opt_in.as_ref().map(|told| OptIn::of(told, &blueprint.config.keys)),
         slo: service.slo.clone(),
+        tells_pool: service.tells_pool,
         flags: flags(&service.name, blueprint),
         watched: blueprint.run_time.observed.get(&service.name).and_then(|observed| {
             let ledger = observed.ledger.clone();

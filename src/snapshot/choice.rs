@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::service::Assigned;
+use super::service::{Assigned, Named};
 use super::{Ask, Pick, Seat, Service, Snapshot, Taken, Tries};
 use crate::balance::{Heard, NotTaken, Queue, Waiting};
 use crate::clock::{Draws, Moment};
@@ -155,6 +155,9 @@ pub enum Why {
     /// No route matches.
     #[error("no route matches the request")]
     NoRoute,
+    /// A tester names a pool that there is not.
+    #[error("no pool is named so")]
+    NoPool,
     /// The pool it belongs to has no upstream that takes requests.
     #[error("no upstream is available")]
     NoUpstream,
@@ -230,7 +233,8 @@ impl Snapshot {
         // Who asks for more than a service has asked for that before.
         let Found { service: Some(place), nth, .. } = found else { return Err(no_route) };
         let service = &self.services[place];
-        let Assigned { pool, by, made, user } = service.assign(facts, draws);
+        let unknown = Refusal { why: Why::NoPool, at: Some((place, service.stable)) };
+        let Assigned { pool, by, made, user } = service.assign(facts, draws).ok_or(unknown)?;
         let refused = |why| Refusal { why, at: Some((place, pool)) };
         service.admit(facts, by, asks, now).map_err(refused)?;
         let choice = Choice {
@@ -267,7 +271,7 @@ impl Snapshot {
     ) -> Option<Chosen> {
         let service = &self.services[at.0];
         let is_shielded = service.stability.retries.shield && service.is_canary(at.1);
-        if !is_shielded || service.named(facts).is_some() {
+        if !is_shielded || service.named(facts) != Named::Nobody {
             return None;
         }
         let choice = Choice {
@@ -409,7 +413,7 @@ impl From<Why> for NotTaken {
             Why::PoolFull => NotTaken::PoolFull,
             // Each of them has a reason of its own.
             Why::NoUpstream | Why::NoRoute => NotTaken::NotDrawn,
-            Why::Full | Why::Held | Why::Maintenance => NotTaken::ServiceClosed,
+            Why::Full | Why::Held | Why::Maintenance | Why::NoPool => NotTaken::ServiceClosed,
         }
     }
 }

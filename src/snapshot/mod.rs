@@ -36,7 +36,7 @@ pub use opt_in::OptIn;
 pub use pool::{Ask, Ended, Held, Pick, Pool, PoolState, Seat, Taken, Tries};
 pub use rates::{RateLimits, RateStand};
 pub use reach::{Dead, Probes, Reach, Wanted};
-pub use service::{Fallbacks, Mirror, Mode, Service, ServiceHold, ServiceState};
+pub use service::{Fallbacks, Mirror, Mode, Named, Service, ServiceHold, ServiceState};
 
 /// Everything a request is decided by.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub struct Snapshot {
     has_rate_limits: bool,
     /// Whether a request has to know its route before it asks for a place.
     acts: bool,
+    /// Who may name a pool, by route, if that says so itself.
+    testers: Vec<Option<Arc<OptIn>>>,
     /// What moments are counted from.
     origin: Instant,
     routes: Arc<RouteTable>,
@@ -98,6 +100,11 @@ impl Snapshot {
     /// The route of a request.
     pub fn route(&self, facts: &Facts<'_>) -> Option<Found> {
         self.routes.find(facts)
+    }
+
+    /// Who may name a pool, if a route says so itself.
+    pub fn testers(&self, found: &Found) -> Option<&Arc<OptIn>> {
+        self.testers.get(found.place)?.as_ref()
     }
 
     /// What a route does beside leading to a service.

@@ -7,7 +7,8 @@ use http::header::HeaderName;
 use subtle::ConstantTimeEq;
 
 use crate::config::{self, SigningKey, SigningKeys};
-use crate::route::Facts;
+use crate::http::cookies;
+use crate::route::{Facts, Tester};
 
 /// Who may name a pool, and how.
 #[derive(Clone, Debug)]
@@ -24,9 +25,14 @@ impl OptIn {
         OptIn { told: told.clone(), secret }
     }
 
+    /// What a request asks for and may ask for.
+    pub fn tester<'r>(&self, facts: &Facts<'r>) -> Tester<'r> {
+        Tester { pool: self.named(facts), is_known: self.told.is_tied() }
+    }
+
     /// The name of a pool that a request asks for and may ask for.
-    pub fn named<'r>(&self, facts: &Facts<'r>) -> Option<&'r [u8]> {
-        let said = facts.fields.view.first(&self.told.header)?;
+    fn named<'r>(&self, facts: &Facts<'r>) -> Option<&'r [u8]> {
+        let said = self.said(facts)?;
         let from = &self.told.from;
         let is_near = || {
             let client = facts.client.map(|client| client.to_canonical());
@@ -44,13 +50,23 @@ impl OptIn {
         bool::from(is_it).then_some(&said[..colon])
     }
 
-    /// Whether it is tied to anything, so that whoever may name a pool is known.
-    pub fn is_tied(&self) -> bool {
-        self.told.is_tied()
+    /// What a request says in the field, in the query or in the cookie, in this order.
+    fn said<'r>(&self, facts: &Facts<'r>) -> Option<&'r [u8]> {
+        let config::OptIn { header, query, cookie, .. } = &self.told;
+        let header = header.as_ref().and_then(|header| facts.fields.view.first(header));
+        let in_query = || {
+            let (_, parameters) = facts.path_and_query.split_once('?')?;
+            let mut pairs = parameters.split('&').filter_map(|pair| pair.split_once('='));
+            let query = query.as_deref()?;
+            pairs.find(|(name, _)| *name == query).map(|(_, value)| value.as_bytes())
+        };
+        let in_cookie = || cookies::named(&facts.fields, cookie.as_deref()?).next();
+        let said = header.or_else(in_query).or_else(in_cookie);
+        said.filter(|said| !said.is_empty())
     }
 
     /// The field, if it carries a secret that no upstream is to see.
     pub fn hidden(&self) -> Option<&HeaderName> {
-        self.told.secret_file.as_ref().map(|_| &self.told.header)
+        self.told.secret_file.as_ref().and(self.told.header.as_ref())
     }
 }

@@ -15,7 +15,7 @@ use crate::http::admission::Upload;
 use crate::http::view::View;
 use crate::judge::Watched;
 use crate::mirror::{MirrorSettings, MirrorState};
-use crate::route::Facts;
+use crate::route::{Facts, Tester};
 use crate::slo::{Slo, Standing, Tally};
 use crate::split::{
     ClientHash, ClientKey, Cohort, CookieId, Cut, FlagSet, Flags, Recognised, Signer, Split,
@@ -58,6 +58,8 @@ pub struct Service {
     pub slo: Option<Arc<Slo>>,
     /// What is on for some of its clients.
     pub flags: Flags,
+    /// Whether everybody is told which pool answers.
+    pub tells_pool: bool,
     /// What is noted of the pools of the rollout under way, if one is.
     pub watched: Option<Watched>,
     pub(super) cut: Cut,
@@ -66,6 +68,17 @@ pub struct Service {
     pub(super) cohorts: ClientHash,
     pub(super) balance: ClientHash,
     pub(super) opt_in: Option<OptIn>,
+}
+
+/// Which pool a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// None, or it may not ask.
+    Nobody,
+    /// This one.
+    Pool(usize),
+    /// One that there is not.
+    Unknown,
 }
 
 /// What a service copies to another pool.
@@ -235,10 +248,16 @@ impl ServiceState {
 
 impl Service {
     /// The pool for a request: what it asks for, else its cohort's, else a drawn one.
-    pub(super) fn assign(&self, facts: &Facts<'_>, draws: &mut Draws) -> Assigned {
-        if let Some(pool) = self.named(facts) {
-            return Assigned { pool, by: By::OptIn, made: None, user: None };
+    /// None if it asks for one that there is not.
+    pub(super) fn assign(&self, facts: &Facts<'_>, draws: &mut Draws) -> Option<Assigned> {
+        match self.named(facts) {
+            Named::Nobody => Some(self.assign_usual(facts, draws)),
+            Named::Pool(pool) => Some(Assigned { pool, by: By::OptIn, made: None, user: None }),
+            Named::Unknown => None,
         }
+    }
+
+    fn assign_usual(&self, facts: &Facts<'_>, draws: &mut Draws) -> Assigned {
         let (client, made) = match self.sticky.recognise(facts, &self.signer) {
             Recognised::By(client) => (client, None),
             Recognised::New => {
@@ -263,9 +282,16 @@ impl Service {
     }
 
     /// The pool that a request asks for by name, as testers do.
-    pub fn named(&self, facts: &Facts<'_>) -> Option<usize> {
-        let wanted = self.opt_in.as_ref()?.named(facts)?;
-        self.pools.iter().position(|pool| pool.name.as_bytes() == wanted)
+    pub fn named(&self, facts: &Facts<'_>) -> Named {
+        let Some(wanted) = self.tester(facts).pool else { return Named::Nobody };
+        let place = self.pools.iter().position(|pool| pool.name.as_bytes() == wanted);
+        place.map_or(Named::Unknown, Named::Pool)
+    }
+
+    /// Which pool a request asks for and may ask for, by its route or else by the service.
+    pub fn tester<'r>(&self, facts: &Facts<'r>) -> Tester<'r> {
+        let by_service = || self.opt_in.as_ref().map(|opt_in| opt_in.tester(facts));
+        facts.tester.or_else(by_service).unwrap_or_default()
     }
 
     /// The flags that are on for a request's client, which is known by `made` from now on if that
@@ -329,7 +355,7 @@ impl Service {
     /// Whether a request passes in spite of maintenance: testers that are known and health checks do.
     fn passes(&self, facts: &Facts<'_>, by: By) -> bool {
         let settings = &self.stability.maintenance;
-        (by == By::OptIn && self.opt_in.as_ref().is_some_and(OptIn::is_tied))
+        (by == By::OptIn && self.tester(facts).is_known)
             || facts.client.is_some_and(|client| {
                 settings.allow.iter().any(|net| net.contains(&client.to_canonical()))
             })

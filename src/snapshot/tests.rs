@@ -46,8 +46,15 @@ fn choose(snapshot: &Snapshot, fields: &[(&'static str, &str)], seed: u64) -> Ch
         .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
         .collect();
     let client = Some([192, 0, 2, 9].into());
-    let facts =
-        Facts { method: &Method::GET, host: "", path: "/", fields: Fields::new(&headers), client };
+    let facts = Facts {
+        path_and_query: "",
+        tester: None,
+        method: &Method::GET,
+        host: "",
+        path: "/",
+        fields: Fields::new(&headers),
+        client,
+    };
     let now = Moment::from_micros(1_000_000);
     snapshot.choose(&facts, Asks::default(), now, &mut Draws::seeded(seed))
 }
@@ -57,8 +64,10 @@ fn a_request_that_names_a_pool_goes_there_whatever_the_split() {
     let snapshot = build(FILE, &[], None);
     let choice = choose(&snapshot, &[("x-pool", "green")], 1).unwrap();
     assert_eq!((choice.pool, choice.by), (1, By::OptIn));
-    let unknown = choose(&snapshot, &[("x-pool", "gren")], 1).unwrap();
-    assert_eq!((unknown.pool, unknown.by), (0, By::Draw));
+    let unknown = choose(&snapshot, &[("x-pool", "gren")], 1);
+    assert_eq!(unknown.unwrap_err().why, Why::NoPool);
+    let unsaid = choose(&snapshot, &[("x-pool", "")], 1).unwrap();
+    assert_eq!((unsaid.pool, unsaid.by), (0, By::Draw));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::header::HeaderName;
 
 use super::{CookieId, Signer};
-use crate::http::fields::FieldId;
+use crate::http::cookies;
 use crate::route::Facts;
 
 /// What a service recognises its clients by; nothing means each request is drawn by itself.
@@ -61,10 +61,12 @@ impl Sticky {
         for key in &self.keys {
             let found = match key {
                 StickyKey::Header(name) => facts.fields.view.first(name).map(ClientKey::Header),
-                StickyKey::Cookie(name) => cookies(facts, name).next().map(ClientKey::Cookie),
+                StickyKey::Cookie(name) => {
+                    cookies::named(&facts.fields, name).next().map(ClientKey::Cookie)
+                }
                 StickyKey::OwnCookie(name) => {
                     // A forged one beside ours must not hide it.
-                    match cookies(facts, name).find_map(|value| signer.read(value)) {
+                    match cookies::named(&facts.fields, name).find_map(|value| signer.read(value)) {
                         Some(id) => Some(ClientKey::OwnCookie(id)),
                         None => return Recognised::New,
                     }
@@ -97,16 +99,6 @@ impl<'r> Recognised<'r> {
     }
 }
 
-/// The values of the cookies of this name that are not empty (RFC 6265 section 4.2.1).
-fn cookies<'r>(facts: &Facts<'r>, name: &str) -> impl Iterator<Item = &'r [u8]> {
-    let lines = facts.fields.all(FieldId::Cookie);
-    let pairs = lines.flat_map(|line| line.split(|&b| b == b';'));
-    pairs.filter_map(move |pair| {
-        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        (!value.is_empty()).then_some(value)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +111,8 @@ mod tests {
 
     fn cohort_of(keys: &[StickyKey], headers: &HeaderMap, client: &str) -> Option<Cohort> {
         let facts = Facts {
+            path_and_query: "",
+            tester: None,
             method: &Method::GET,
             host: "shop.test",
             path: "/",
@@ -165,6 +159,8 @@ mod tests {
             let headers = HeaderMap::from_iter([(COOKIE, cookie.parse().unwrap())]);
             let client = Some([192, 0, 2, 1].into());
             let facts = Facts {
+                path_and_query: "",
+                tester: None,
                 method: &Method::GET,
                 host: "",
                 path: "/",

@@ -73,6 +73,8 @@ fn deciding_allocates_nothing() {
         |cookie: &str| HeaderMap::from_iter([(http::header::COOKIE, cookie.parse().unwrap())]);
     let (known, new) = (with("x=1; sid=42"), with("x=1; pointsman_cohort=forged"));
     let facts = |headers| Facts {
+        path_and_query: "",
+        tester: None,
         method: &Method::GET,
         host: "h500.test",
         path: "/a/b/c/d/e/f",

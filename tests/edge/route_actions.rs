@@ -304,3 +304,63 @@ async fn a_path_is_as_long_as_it_may_be_and_odd_bytes_break_out_of_nothing() {
     let head = origin.received().pop().unwrap().head;
     assert!(head.starts_with("GET /a%0d%0ab HTTP/1.1\r\n"), "{head}");
 }
+
+#[tokio::test]
+async fn testers_name_a_pool_by_field_query_or_cookie_and_are_told_which_answered() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let service = "override = { header = \"x-pool\", query = \"preview\", cookie = \"preview\", \
+                   from = [\"192.0.2.0/24\"] }";
+    let routes = "[[routes]]\nservice = \"shop\"\n[[routes]]\npath_prefix = \"/beta\"\n\
+                  service = \"shop\"\noverride = { cookie = \"beta\", from = [\"198.51.100.0/24\"] }\n\
+                  [[routes]]\npath_prefix = \"/open\"\nservice = \"shop\"\n\
+                  override = { header = \"x-any\" }\n";
+    let head = HEAD.replace("workers = 2", "workers = 2\ntrusted_proxies = [\"127.0.0.1\"]");
+    let shop = shop(&[("blue", &blue), ("green", &green)], service);
+    let edge = Edge::start_file(&format!("{head}{routes}{shop}"), true).await;
+    let (near, far, other) = ("192.0.2.1", "203.0.113.1", "198.51.100.1");
+    let asked = async |path: &str, client: &str, field: &str| {
+        let client = format!("x-forwarded-for: {client}");
+        get(edge.address, "a", path, &[&client, field]).await
+    };
+    for (path, client, field, pool, is_told) in [
+        ("/", near, "x-pool: green", "green", true),
+        ("/?a=b&preview=green&c", near, "x-a: b", "green", true),
+        ("/", near, "cookie: a=b; preview=green", "green", true),
+        ("/?preview=green", near, "x-pool: blue", "blue", true),
+        ("/", near, "cookie: preview=", "blue", false),
+        ("/", near, "x-a: b", "blue", false),
+        ("/?preview=green", far, "cookie: preview=green", "blue", false),
+        ("/?preview=none", far, "x-pool: none", "blue", false),
+        // A route says itself who may, and how.
+        ("/beta", other, "cookie: beta=green", "green", true),
+        ("/beta?preview=green", near, "x-pool: green", "blue", false),
+        ("/beta", near, "cookie: beta=green", "blue", false),
+        ("/open", far, "x-any: green", "green", true),
+    ] {
+        let told = asked(path, client, field).await;
+        assert_eq!((told.status, &*told.body), (200, pool), "{path} {client} {field}");
+        let wanted = if is_told { vec![pool] } else { vec![] };
+        assert_eq!(told.fields("x-pointsman-pool"), wanted, "{path} {client} {field}");
+    }
+    // Who names one that there is not is told so; which there are is for those that are known.
+    let unknown = asked("/?preview=none", near, "accept: application/json").await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.body.contains("known are blue, green"), "{}", unknown.body);
+    let unknown = asked("/open", far, "x-any: none").await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.body.contains("no pool is named so"), "{}", unknown.body);
+    assert!(!unknown.body.contains("blue"), "{}", unknown.body);
+    until("it is the service's doing, and no pool's", async || {
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        metrics.contains("pointsman_refused_total{reason=\"no_pool\"} 2\n")
+            && metrics.contains("{service=\"shop\",pool=\"\",code=\"4xx\"} 2\n")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everybody_is_told_which_pool_answered_if_the_service_says_so() {
+    let origin = Origin::always(Reply::head("200 OK", &["x-pointsman-pool: mine"], "ok")).await;
+    let edge = Edge::before(&[("only", &origin)], "tell_pool = true").await;
+    assert_eq!(edge.get(&[]).await.fields("x-pointsman-pool"), ["only"]);
+}

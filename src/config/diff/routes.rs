@@ -107,7 +107,15 @@ fn led(route: &Route, table: &RouteTable, config: &Config) -> Vec<String> {
     let client = None;
     let mut targets: Vec<String> = Vec::new();
     for host in &hosts {
-        let facts = Facts { method, host, path, fields: Fields::new(&headers), client };
+        let facts = Facts {
+            path_and_query: "",
+            tester: None,
+            method,
+            host,
+            path,
+            fields: Fields::new(&headers),
+            client,
+        };
         let Some(found) = table.find(&facts) else { continue };
         let target = target(config, found.place);
         if !targets.contains(&target) {

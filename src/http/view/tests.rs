@@ -144,7 +144,9 @@ proptest! {
             let said = |view| {
                 let id = HeaderValue::from_static("ours");
                 let (route, hsts, limits) = (Vec::new(), None, &[][..]);
-                let add = Additions { id: &id, mark: None, cookie: Some(&id), hsts, route, limits };
+                let cookie = Some(&id);
+                let (mark, pool) = (None, None);
+                let add = Additions { id: &id, mark, cookie, hsts, pool, route, limits };
                 let status = if switches { 101 } else { 200 };
                 let edits = response::edits(view, status, add);
                 // What goes is found in the order of the lines.

@@ -140,8 +140,15 @@ impl Run {
         }
         let host = if asker.service == "api" { "api.test" } else { "shop.test" };
         let client = Some([192, 0, 2, 200].into());
-        let facts =
-            Facts { method: &Method::GET, host, path: "/", fields: Fields::new(&headers), client };
+        let facts = Facts {
+            path_and_query: "",
+            tester: None,
+            method: &Method::GET,
+            host,
+            path: "/",
+            fields: Fields::new(&headers),
+            client,
+        };
         let snapshot = self.drive.snapshot.clone();
         let now = snapshot.moment(self.now().instant);
         let asks = Asks { tries: Tries::Readily, ..Asks::default() };

@@ -55,7 +55,15 @@ impl Bench {
     fn ask<T>(&self, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
         let headers = HeaderMap::new();
         let (method, client) = (&Method::GET, Some([192, 0, 2, 9].into()));
-        ask(&Facts { method, host: "", path: "/", fields: Fields::new(&headers), client })
+        ask(&Facts {
+            path_and_query: "",
+            tester: None,
+            method,
+            host: "",
+            path: "/",
+            fields: Fields::new(&headers),
+            client,
+        })
     }
 
     fn choose(&self, draws: &mut Draws) -> Chosen {

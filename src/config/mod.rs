@@ -5,6 +5,7 @@
 
 mod acme;
 mod actions;
+mod advice;
 mod diff;
 mod duration;
 mod fallback;
@@ -23,6 +24,7 @@ mod reference;
 mod role;
 mod rollout;
 mod route;
+mod sample;
 mod section;
 mod server;
 mod service;

@@ -97,7 +97,9 @@ fn read(
         admin.zip(places.first()).map(|(admin, now)| Admin { address: now.clone(), ..admin });
     let around = Around { server: &server, admin: &places };
     let services = services(&mut file, problems, around);
-    let routes = routes(&mut file, problems, &services);
+    let has_https = listeners.iter().any(|found| found.value.tls.is_some())
+        || !server.trusted_proxies.is_nobody();
+    let routes = routes(&mut file, problems, &services, has_https);
     acme::give_names(&mut listeners, routes.iter().map(|read| &read.route), problems);
     let notify = notify(&mut file, problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::actions::{ANSWER, Actions, FIELDS, REDIRECT, REPLACE, TIMEOUTS, actions};
+use super::advice::Together;
 use super::key::{Key, Kind, Table, Without, table, text_option, texts, word};
 use super::rate::{RATE_LIMIT, rate_limit};
 use super::read::{NamedService, missing};
@@ -16,7 +17,7 @@ use super::section::{Found, Section, text_of};
 use super::service::OVERRIDE;
 use super::settings::Settings;
 use super::suggestion::nearest;
-use super::{Problem, Problems};
+use super::{Level, Problem, Problems};
 use crate::rate::RateSettings;
 use crate::route::{HeaderCondition, HostPattern, PathPattern, Route, RouteTable};
 
@@ -124,6 +125,7 @@ pub(super) fn routes(
     file: &mut Section<'_>,
     problems: &mut Problems,
     services: &[NamedService],
+    has_https: bool,
 ) -> Vec<ReadRoute> {
     let mut routes = Vec::new();
     let mut places = Vec::new();
@@ -160,7 +162,7 @@ pub(super) fn routes(
             reached[place.value] = true;
         }
         let route = route(section, problems, service.map(|found| found.value));
-        if problems.0.len() == before {
+        if problems.0[before..].iter().all(|problem| problem.level == Level::Warning) {
             routes.push(route);
             places.push(span);
         }
@@ -171,16 +173,24 @@ pub(super) fn routes(
         let message = format!("no route leads to service `{}`", service.name);
         problems.0.push(Problem::error(service.span.clone(), message).warning());
     }
-    if routes.len() == complete
-        && let Err(ties) = RouteTable::build(routes.iter().map(|read| &read.route))
-    {
-        for tie in ties {
-            let message = "two routes match the same requests and neither is more specific";
-            let problem = Problem::error(places[tie.second].clone(), message).label("the second");
-            let problem = problem.other(places[tie.first].clone(), "the first");
-            problems
-                .0
-                .push(problem.help("give one another host or path, or more header conditions"));
+    if routes.len() < complete {
+        return routes;
+    }
+    match RouteTable::build(routes.iter().map(|read| &read.route)) {
+        Ok(table) => {
+            let (routes, places) = (&routes, &places);
+            Together { routes, places, table: &table, has_https }.advise(problems);
+        }
+        Err(ties) => {
+            for tie in ties {
+                let message = "two routes match the same requests and neither is more specific";
+                let problem =
+                    Problem::error(places[tie.second].clone(), message).label("the second");
+                let problem = problem.other(places[tie.first].clone(), "the first");
+                problems
+                    .0
+                    .push(problem.help("give one another host or path, or more header conditions"));
+            }
         }
     }
     routes

@@ -3,17 +3,11 @@
 //! Where the requests of a route went before, or go now that it is gone, is found as a request finds
 //! it: one such as the route asks for is looked up in the other table.
 
-use http::{HeaderMap, HeaderValue, Method};
-
 use crate::config::Config;
 use crate::config::route::ROUTE;
+use crate::config::sample::Sample;
 use crate::config::settings::Difference;
-use crate::http::fields::Fields;
-use crate::route::{Facts, HostPattern, PathPattern, Route, RouteTable};
-
-/// A host that no route names, and a label below any.
-const UNNAMED: &str = "unnamed.invalid";
-const LABEL: &str = "any";
+use crate::route::{Route, RouteTable};
 
 /// A subject and what becomes of it, for each route that differs; those gone first.
 pub(super) fn changed_routes(old: &Config, new: &Config) -> Vec<(String, String)> {
@@ -89,47 +83,14 @@ fn target(config: &Config, place: usize) -> String {
 
 /// What requests such as this route asks for are led to by a table.
 fn led(route: &Route, table: &RouteTable, config: &Config) -> Vec<String> {
-    let hosts: Vec<String> = match route.hosts.is_empty() {
-        true => vec![UNNAMED.into()],
-        false => route.hosts.iter().map(such_as).collect(),
-    };
-    let path = match &route.path {
-        PathPattern::Exact(path) => path.as_str(),
-        PathPattern::Prefix(path) if path.is_empty() => "/",
-        PathPattern::Prefix(path) => path.as_str(),
-    };
-    let field = |condition: &crate::route::HeaderCondition| {
-        let value = condition.value.as_deref().unwrap_or("x");
-        Some((condition.name.clone(), HeaderValue::from_str(value).ok()?))
-    };
-    let headers: HeaderMap = route.headers.iter().filter_map(field).collect();
-    let method = route.methods.first().unwrap_or(&Method::GET);
-    let client = None;
     let mut targets: Vec<String> = Vec::new();
-    for host in &hosts {
-        let facts = Facts {
-            path_and_query: "",
-            tester: None,
-            method,
-            host,
-            path,
-            fields: Fields::new(&headers),
-            client,
-        };
-        let Some(found) = table.find(&facts) else { continue };
+    for found in Sample::all_of(route).iter().filter_map(|sample| sample.find(table)) {
         let target = target(config, found.place);
         if !targets.contains(&target) {
             targets.push(target);
         }
     }
     targets
-}
-
-fn such_as(host: &HostPattern) -> String {
-    match host {
-        HostPattern::Exact(name) => name.clone(),
-        HostPattern::Below(name) => format!("{LABEL}.{name}"),
-    }
 }
 
 fn describe(route: &Route) -> String {

@@ -54,6 +54,7 @@ mod stopping;
 mod sticky_rollout;
 mod strategies;
 mod supervised;
+mod upgrade_streams;
 mod upgrading;
 mod tls;
 mod upstreams;

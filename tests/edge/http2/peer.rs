@@ -37,11 +37,15 @@ impl Got {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Client {
-        let tcp = TcpStream::connect(address).await.unwrap();
+        Client::over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    /// The client of a connection that was made.
+    pub async fn over(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Client {
         let mut builder = h2::client::Builder::new();
         // Room for one who does not read beside others.
         builder.initial_window_size(256 * 1024).initial_connection_window_size(16 * 1024 * 1024);
-        let (send, connection) = builder.handshake(tcp).await.unwrap();
+        let (send, connection) = builder.handshake(io).await.unwrap();
         tokio::spawn(async move {
             let _ = connection.await;
         });

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -22,7 +23,7 @@ use tokio_rustls::rustls::{self, ClientConfig, HandshakeKind};
 
 use crate::harness::client::Response;
 use crate::harness::edge::shop;
-use crate::harness::{Edge, Origin, Reply, client, until};
+use crate::harness::{Edge, Origin, PATIENCE, Reply, client, until};
 use certificates::{Authority, Files};
 
 /// An edge that speaks TLS, before one origin, with what its clients trust.
@@ -132,6 +133,15 @@ impl Talk {
         let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
         self.send(format!("GET / HTTP/1.1\r\nhost: {host}\r\n{fields}\r\n")).await;
         self.response().await.unwrap()
+    }
+
+    /// The next bytes, as many as asked for.
+    pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.buffer.len() < count {
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
+            assert_ne!(read.expect("bytes in time").unwrap(), 0, "the connection ended");
+        }
+        self.buffer.drain(..count).collect()
     }
 
     /// The next answer, which says how long it is.

@@ -47,6 +47,7 @@ mod standing;
 mod state_files;
 mod slo;
 mod saved_files;
+mod slow_clients;
 mod soak;
 mod source;
 mod steady_load;

@@ -1,7 +1,7 @@
 //! HTTP/2, to clients and to upstreams.
 
 mod abuse;
-mod frames;
+pub mod frames;
 mod heads;
 mod holding;
 mod limits;

@@ -31,6 +31,7 @@ mod http2;
 mod judging;
 mod lane;
 mod limits;
+mod many_upgrades;
 mod mirror;
 mod rates;
 mod proxy_header;

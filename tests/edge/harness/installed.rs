@@ -62,6 +62,7 @@ impl Installed {
     /// descriptor 3.
     pub fn install(&self, script: &str) {
         let next = self.folder.path().join("bin/next");
+        let _ = std::fs::remove_file(&next);
         std::fs::write(&next, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&next, PermissionsExt::from_mode(0o755)).unwrap();
         std::fs::rename(next, self.program()).unwrap();
@@ -120,6 +121,8 @@ fn program(folder: &Path) -> PathBuf {
 
 fn install_real(folder: &Path) {
     let (real, next) = (env!("CARGO_BIN_EXE_pointsman"), folder.join("bin/next"));
+    // A link to what is there already is not moved there, and what is linked is not written to.
+    let _ = std::fs::remove_file(&next);
     if std::fs::hard_link(real, &next).is_err() {
         std::fs::copy(real, &next).unwrap();
     }

@@ -78,6 +78,19 @@ impl Client {
         whole(self.begin(request, true).await.0).await.unwrap()
     }
 
+    /// The same, unless the other end has said meanwhile that it takes no more.
+    pub async fn try_get(&self, path: &str) -> Option<Got> {
+        let mut send = self.send.clone().ready().await.ok()?;
+        let request = self.request(Method::GET, path, &[]);
+        let (response, _) = send.send_request(request, true).ok()?;
+        match whole(response).await {
+            Ok(got) => Some(got),
+            // Behind the last that it has taken, so that it may be asked again elsewhere.
+            Err(error) if error.is_go_away() => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     pub async fn post(&self, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Got {
         let request = self.request(Method::POST, path, fields);
         let (response, mut stream) = self.begin(request, false).await;

@@ -28,7 +28,7 @@
 //!
 //! The core ([`clock`], [`certificate`], [`rate`], [`config`], [`route`], [`split`], [`upstream`],
 //! [`balance`], [`fallback`], [`mirror`], [`acme`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
-//! [`rehearsal`], [`http`], [`exchange`], [`record`], [`state`], [`history`], [`orders`]) knows no
+//! [`rehearsal`], [`http`], [`exchange`], [`record`], [`access_log`], [`state`], [`history`], [`orders`]) knows no
 //! runtime, no file and no socket, and takes time and chance as arguments. The rim ([`crypto`],
 //! [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`], [`acme_client`], [`store`], [`control`], [`events`],
 //! [`notify`], [`observe`], [`admin`], [`server`], [`cli`]) has them all.
@@ -59,6 +59,7 @@ pub mod rehearsal;
 pub mod http;
 pub mod exchange;
 pub mod record;
+mod access_log;
 pub mod state;
 mod history;
 mod orders;

@@ -90,8 +90,9 @@ pub(super) async fn serve(mut server: Server, mut signals: Signals) -> anyhow::R
     supervisor::ready();
     let control = server.control().clone();
     let upgrades = server.upgrades().clone();
+    let access_log = server.access_log();
     let over = tokio::select! {
-        () = signals.until_told_to_stop(&control, &upgrades) => None,
+        () = signals.until_told_to_stop(&control, &upgrades, &access_log) => None,
         over = server.over() => Some(over),
     };
     let died = match over {

@@ -3,6 +3,7 @@
 //! After [`Config::parse`] nobody checks again: names are unique and known, splits sum to the whole,
 //! addresses are addresses, no two routes tie. Nothing here reads a file; the rim does.
 
+mod access_log;
 mod acme;
 mod actions;
 mod advice;
@@ -55,6 +56,7 @@ use crate::fallback::Fallback;
 use crate::http::admission::{HeadLimits, OddNames};
 use crate::http::forwarded::TrustedProxies;
 use crate::http::page::ErrorPages;
+use crate::access_log::AccessLog;
 use crate::mirror::MirrorSettings;
 use crate::rate::RateSettings;
 use crate::rollout::RolloutSettings;
@@ -160,6 +162,8 @@ pub struct Server {
     pub client: ClientLimits,
     /// What is done when memory becomes short.
     pub memory: MemorySettings,
+    /// The log of requests, if there is to be one.
+    pub access_log: Option<Arc<AccessLog>>,
 }
 
 /// What a file that was merely saved may take away.

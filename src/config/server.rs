@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
+use super::access_log::{ACCESS_LOG, access_log};
 use super::key::{
     Table, Without, boolean, free, number, number_option, percent, secs, size, table, text_option,
     texts, time, wait, word,
@@ -74,6 +75,7 @@ pub(super) static SERVER: Table = Table::new(
             .at_next_start(),
         table("client", &CLIENT, Without::Defaults).about("bounds on each client connection"),
         table("memory", &MEMORY, Without::Defaults).about("when it becomes short"),
+        table("access_log", &ACCESS_LOG, Without::Off),
     ],
 );
 
@@ -167,6 +169,7 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
         remember: section.number(problems, "remember"),
         client: client(section.table(problems, "client"), problems),
         memory: memory(section.table(problems, "memory"), problems),
+        access_log: access_log(&mut section, problems),
     };
     section.close(problems);
     server

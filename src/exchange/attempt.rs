@@ -356,7 +356,19 @@ impl Exchange {
         self.note_answer(now);
         self.begin_to_keep(status, view, now);
         self.begin_to_compare(status, view);
+        self.note_response_fields(view);
         Heard::Final
+    }
+
+    /// Keeps what the access log tells of an answer.
+    fn note_response_fields(&mut self, view: View<'_>) {
+        let log = self.snapshot.config.server.access_log.as_ref();
+        let Some(log) = log.filter(|log| !log.response_fields.is_empty()) else { return };
+        let told = log.response_fields.iter().filter_map(|name| {
+            let value = view.first(name)?;
+            Some((name.clone(), Box::from(value)))
+        });
+        self.noted.response_fields = Some(told.collect());
     }
 
     /// That an upstream is not frozen is known with the head, and how a breaker's trial went unless

@@ -560,6 +560,12 @@ fn of_process(families: &mut Families, process: &Process) {
         let help = "Memory taken by the last requests, which `server.remember` bounds.";
         families.gauge("pointsman_remembered_bytes", help, &[], last.bytes() as f64);
     }
+    if let Some(log) = process.access_log() {
+        let help = "Lines of the access log that were written.";
+        families.counter("pointsman_access_log_lines_total", help, &[], log.written() as f64);
+        let help = "Lines of the access log for which there was no room, or which its place did not take.";
+        families.counter("pointsman_access_log_dropped_total", help, &[], log.dropped() as f64);
+    }
     let mut alone = |name, help, value| families.gauge(name, help, &[], value);
     alone(
         "pointsman_config_last_reload_successful",

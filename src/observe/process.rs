@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::access_log::Entries;
 use super::lag::Lag;
 use crate::record::{Refusals, Rings};
 use crate::upstream::Address;
@@ -104,6 +105,7 @@ pub struct Process {
     refused: Mutex<Option<String>>,
     lag: OnceLock<Arc<Lag>>,
     requests: OnceLock<(Arc<Rings>, Arc<Refusals>)>,
+    access_log: OnceLock<Arc<Entries>>,
     limited: OnceLock<Arc<Limited>>,
     ordered: OnceLock<Arc<OrderedCertificates>>,
     memory: Mutex<Option<Memory>>,
@@ -185,6 +187,17 @@ impl Process {
     pub fn set_requests(&self, last: Arc<Rings>, refusals: Arc<Refusals>) {
         // A second time would be a second server on the same totals.
         let _ = self.requests.set((last, refusals));
+    }
+
+    /// Says where entries of the access log are put; only the first time counts.
+    pub fn set_access_log(&self, entries: Arc<Entries>) {
+        // A second time would be a second server on the same totals.
+        let _ = self.access_log.set(entries);
+    }
+
+    /// Where entries of the access log are put, if anywhere.
+    pub fn access_log(&self) -> Option<&Entries> {
+        self.access_log.get().map(|entries| &**entries)
     }
 
     /// The last requests and what was refused, if anybody keeps them.

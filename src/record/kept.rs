@@ -109,7 +109,7 @@ const REQUEST: usize = 14 + 132;
 const ATTEMPT: usize = 6 + 67;
 
 /// Writes a record's bytes after what is there.
-pub(super) fn encode(record: &Record<'_>, snapshot: &Snapshot, into: &mut Vec<u8>) {
+pub(crate) fn encode(record: &Record<'_>, snapshot: &Snapshot, into: &mut Vec<u8>) {
     let (noted, said) = (record.noted, &record.said);
     let service = record.service().map(|service| &snapshot.services[service]);
     let pools = service.map_or(&[][..], |service| &service.pools);
@@ -185,7 +185,7 @@ pub(super) fn is_of(bytes: &[u8], request_id: &str) -> bool {
 }
 
 /// Reads a record's bytes; none if they are none. `now` is the same time twice.
-pub(super) fn decode(bytes: &[u8], now: (Moment, WallTime)) -> Option<Kept> {
+pub(crate) fn decode(bytes: &[u8], now: (Moment, WallTime)) -> Option<Kept> {
     let mut from = In(bytes);
     let lengths = from.lengths::<7>()?;
     let [is_host_cut, is_path_cut] = from.array()?.map(|flag: u8| flag != 0);

@@ -15,7 +15,7 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::Version;
+use http::{HeaderName, Version};
 use smallvec::SmallVec;
 
 use crate::balance::NotTaken;
@@ -26,6 +26,7 @@ use crate::http::view::View;
 use crate::snapshot::{By, Snapshot, Stratum, Way, client_key};
 use crate::upstream::{Outcome, StatusClass};
 
+pub(crate) use kept::{decode, encode};
 pub use kept::{Kept, KeptAttempt};
 pub use refusals::Refusals;
 pub use rings::Rings;
@@ -136,6 +137,8 @@ pub struct Noted {
     pub from_client: u64,
     /// Bytes of its answer's body that went to the client.
     pub to_client: u64,
+    /// Those fields of the upstream's answer that the access log tells of, if it tells of any.
+    pub response_fields: Option<Box<[(HeaderName, Box<[u8]>)]>>,
     /// What was tried, in this order; no more than [`MOST_ATTEMPTS`]. A kept connection that was dead
     /// and was opened again is no attempt.
     pub attempts: SmallVec<[Attempt; 1]>,
@@ -287,6 +290,15 @@ impl Record<'_> {
             && noted.attempts.iter().all(|attempt| attempt.cause.is_none())
             && !noted.is_client_doubtful
             && noted.odd_names == 0
+    }
+
+    /// Whether it got on in another way than most do: after a failed attempt or a wait, or by a pool that
+    /// stands in for its own.
+    pub fn was_helped(&self) -> bool {
+        let noted = self.noted;
+        noted.attempts.len() > 1
+            || !self.waited.is_zero()
+            || matches!(noted.by, Some(By::StandIn | By::Shield))
     }
 
     /// The place of its service, if it has one.

@@ -37,7 +37,7 @@ use crate::event::{Event, Kind, Subject};
 use crate::events::Events;
 use crate::files::Source;
 use crate::notify::Notifier;
-use crate::observe::Process;
+use crate::observe::{OpenAgain, Process, Writer};
 use crate::snapshot::Published;
 use crate::state::State;
 use crate::wire::clients::Clients;
@@ -85,6 +85,8 @@ pub struct Server {
     /// The threads that do one thing beside; each ends with its sender.
     _beside: [oneshot::Sender<()>; 2],
     _workers: Workers,
+    /// Writes of the last requests, too.
+    access_log: Writer,
 }
 
 impl Server {
@@ -104,6 +106,11 @@ impl Server {
     /// Where the admin API is, port 0 replaced.
     pub fn admin_address(&self) -> &ListenAddress {
         &self.admin_address
+    }
+
+    /// The way to have the file of the access log opened again.
+    pub fn access_log(&self) -> OpenAgain {
+        self.access_log.opener()
     }
 
     /// The way to change things.

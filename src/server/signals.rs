@@ -3,6 +3,7 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::supervisor;
+use crate::observe::OpenAgain;
 use crate::control::{Cause, Control, Upgrades};
 use crate::orders::By;
 
@@ -11,6 +12,7 @@ use crate::orders::By;
 pub struct Signals {
     hang_up: Signal,
     upgrade: Signal,
+    open_again: Signal,
     /// SIGTERM, SIGINT and SIGQUIT, which mean the same here.
     ends: [Signal; 3],
 }
@@ -22,12 +24,19 @@ impl Signals {
         let [terminate, interrupt, quit] = kinds.map(signal);
         let ends = [terminate?, interrupt?, quit?];
         let [hang_up, upgrade] = [SignalKind::hangup(), SignalKind::user_defined2()].map(signal);
-        Ok(Signals { hang_up: hang_up?, upgrade: upgrade?, ends })
+        let open_again = signal(SignalKind::user_defined1())?;
+        Ok(Signals { hang_up: hang_up?, upgrade: upgrade?, open_again, ends })
     }
 
-    /// Reloads on SIGHUP and has another process take over on SIGUSR2; returns on the first signal that ends
+    /// Reloads on SIGHUP, opens the access log again on SIGUSR1 and has another process take over on SIGUSR2;
+    /// returns on the first signal that ends
     /// a process. The kernel takes signals from root and from our own user only.
-    pub async fn until_told_to_stop(&mut self, control: &Control, upgrades: &Upgrades) {
+    pub async fn until_told_to_stop(
+        &mut self,
+        control: &Control,
+        upgrades: &Upgrades,
+        access_log: &OpenAgain,
+    ) {
         loop {
             tokio::select! {
                 _ = self.hang_up.recv() => {
@@ -42,6 +51,7 @@ impl Signals {
                     // It takes a while, in which other signals come; the event says what came of it.
                     tokio::spawn(async move { upgrades.upgrade().await.map(drop) });
                 }
+                _ = self.open_again.recv() => access_log.open_again(),
                 () = end(&mut self.ends) => return,
             }
         }

@@ -32,7 +32,7 @@ use crate::event::{Event, Kind, Subject};
 use crate::events::{Events, tell_states};
 use crate::files::{FileError, Files, InForce, Loaded};
 use crate::notify::{Caller, Notifier};
-use crate::observe::{Lag, ListenerTally, Process, sample_lag};
+use crate::observe::{Entries, Lag, ListenerTally, Process, Writer, sample_lag};
 use crate::orders::{Now, Orders};
 use crate::outgoing::tls::make_ready;
 use crate::probe;
@@ -205,7 +205,10 @@ impl Server {
         let last = Arc::new(Rings::new(config.server.remember, threads));
         let refusals = Arc::new(Refusals::default());
         process.set_requests(last.clone(), refusals.clone());
-        let readers = Arc::new(Readers::new(last.clone(), refusals, clock));
+        let access = Arc::new(Entries::new(threads));
+        process.set_access_log(access.clone());
+        let access_log = Writer::start(access.clone(), published.clone(), clock)?;
+        let readers = Arc::new(Readers::new(last.clone(), refusals, access, clock));
         let means = Means { workers: threads, kept: shares.kept };
         let lane = Lane::new(published.clone(), readers, clock, means, mirrors);
         let tickets = Arc::new(TicketKeys::default());
@@ -402,6 +405,7 @@ impl Server {
             parts,
             _beside: [probes, copies],
             _workers: workers,
+            access_log,
         })
     }
 }

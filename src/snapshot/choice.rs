@@ -139,6 +139,19 @@ pub enum By {
     Shield,
 }
 
+impl By {
+    /// A word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            By::OptIn => "override",
+            By::Cohort(_) => "cohort",
+            By::Draw => "draw",
+            By::StandIn => "stand-in",
+            By::Shield => "shield",
+        }
+    }
+}
+
 /// Why a request goes nowhere, and where it would have gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::request_log::RequestLog;
 use crate::clock::Clock;
+use crate::observe::Entries;
 use crate::record::{Reader, Record, Refusals, Rings};
 use crate::snapshot::Snapshot;
 
@@ -12,19 +13,27 @@ use crate::snapshot::Snapshot;
 pub struct Readers {
     last: Arc<Rings>,
     refusals: Arc<Refusals>,
+    access: Arc<Entries>,
     log: RequestLog,
 }
 
 impl Readers {
-    /// The rings of the last requests, the counts of what was refused, and the log.
-    pub fn new(last: Arc<Rings>, refusals: Arc<Refusals>, clock: Clock) -> Readers {
-        Readers { last, refusals, log: RequestLog::new(clock) }
+    /// The rings of the last requests, the counts of what was refused, the access log, and the log of what
+    /// went wrong.
+    pub fn new(
+        last: Arc<Rings>,
+        refusals: Arc<Refusals>,
+        access: Arc<Entries>,
+        clock: Clock,
+    ) -> Readers {
+        Readers { last, refusals, access, log: RequestLog::new(clock) }
     }
 }
 
 impl Reader for Readers {
     fn read(&self, record: &Record<'_>, snapshot: &Snapshot) {
         self.last.read(record, snapshot);
+        self.access.read(record, snapshot);
         if record.is_uneventful() {
             return;
         }

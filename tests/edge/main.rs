@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing has found a failure")]
 
+mod access_log;
 mod acme;
 mod activation;
 mod admin;

@@ -122,13 +122,9 @@ pub struct NotTaken {
 
 impl From<Kept> for Request {
     fn from(kept: Kept) -> Request {
-        let (by, cohort) = match kept.by {
-            None => (None, None),
-            Some(By::OptIn) => (Some("override"), None),
-            Some(By::Cohort(cohort)) => (Some("cohort"), Some(cohort.get())),
-            Some(By::Draw) => (Some("draw"), None),
-            Some(By::StandIn) => (Some("stand-in"), None),
-            Some(By::Shield) => (Some("shield"), None),
+        let cohort = match kept.by {
+            Some(By::Cohort(cohort)) => Some(cohort.get()),
+            _ => None,
         };
         let has_service = !kept.service.is_empty() && !kept.service.starts_with('_');
         Request {
@@ -148,7 +144,7 @@ impl From<Kept> for Request {
             route: kept.route.map(|nth| nth.saturating_add(1)),
             pool: said(kept.pool),
             revision: has_service.then_some(kept.revision),
-            by: by.map(Into::into),
+            by: kept.by.map(|by| by.name().into()),
             cohort,
             trace_id: said(kept.trace.0),
             span_id: said(kept.trace.1),

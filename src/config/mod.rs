@@ -50,13 +50,13 @@ use std::time::Duration;
 use http::header::HeaderName;
 use ipnet::IpNet;
 
+use crate::access_log::AccessLog;
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::certificate::Certificates;
 use crate::fallback::Fallback;
 use crate::http::admission::{HeadLimits, OddNames};
 use crate::http::forwarded::TrustedProxies;
 use crate::http::page::ErrorPages;
-use crate::access_log::AccessLog;
 use crate::mirror::MirrorSettings;
 use crate::rate::RateSettings;
 use crate::rollout::RolloutSettings;

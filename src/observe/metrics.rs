@@ -563,7 +563,8 @@ fn of_process(families: &mut Families, process: &Process) {
     if let Some(log) = process.access_log() {
         let help = "Lines of the access log that were written.";
         families.counter("pointsman_access_log_lines_total", help, &[], log.written() as f64);
-        let help = "Lines of the access log for which there was no room, or which its place did not take.";
+        let help =
+            "Lines of the access log for which there was no room, or which its place did not take.";
         families.counter("pointsman_access_log_dropped_total", help, &[], log.dropped() as f64);
     }
     let mut alone = |name, help, value| families.gauge(name, help, &[], value);

@@ -26,8 +26,8 @@ use crate::http::view::View;
 use crate::snapshot::{By, Snapshot, Stratum, Way, client_key};
 use crate::upstream::{Outcome, StatusClass};
 
-pub(crate) use kept::{decode, encode};
 pub use kept::{Kept, KeptAttempt};
+pub(crate) use kept::{decode, encode};
 pub use refusals::Refusals;
 pub use rings::Rings;
 

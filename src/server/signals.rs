@@ -3,8 +3,8 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::supervisor;
-use crate::observe::OpenAgain;
 use crate::control::{Cause, Control, Upgrades};
+use crate::observe::OpenAgain;
 use crate::orders::By;
 
 /// The signals that a process is told something by. From when this is made they end it in its own way

@@ -11,8 +11,9 @@ use toml::de::{DeTable, DeValue};
 use super::*;
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 37] = [
+const TEXTS: [&str; 38] = [
     "1.3",
+    "combined",
     "tls-alpn-01",
     "https://other.test/x",
     "other@example.com",

@@ -1,7 +1,7 @@
 //! What a line is made of, as bytes: a record in, the same facts out where a line is made of them.
 
-use super::AccessLog;
 use crate::clock::{Moment, WallTime};
+use crate::config::AccessLog;
 use crate::record::{Kept, Record, decode, encode};
 use crate::snapshot::Snapshot;
 

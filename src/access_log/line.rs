@@ -8,8 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Entry, LogFormat};
+use super::Entry;
 use crate::clock::WallTime;
+use crate::config::LogFormat;
 use crate::snapshot::By;
 
 /// What stands in the place of a value that is not told.

@@ -6,12 +6,7 @@
 mod entry;
 mod line;
 
-use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use http::HeaderName;
-
+use crate::config::AccessLog;
 use crate::record::Record;
 use crate::split::BasisPoints;
 use crate::upstream::{Outcome, StatusClass};
@@ -19,60 +14,10 @@ use crate::upstream::{Outcome, StatusClass};
 pub use entry::Entry;
 pub use line::write;
 
-/// What the file says of the access log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AccessLog {
-    /// Where lines go.
-    pub to: LogPlace,
-    /// What a line looks like.
-    pub format: LogFormat,
-    /// The share of good requests that get a line; all others always do.
-    pub sample: BasisPoints,
-    /// Fields of the request that are in a line.
-    pub request_fields: Vec<HeaderName>,
-    /// Fields of the upstream's answer that are.
-    pub response_fields: Vec<HeaderName>,
-    /// Parts of queries whose values are not told.
-    pub mask: Arc<[String]>,
-}
-
-/// Where lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogPlace {
-    /// To the process's standard output.
-    Stdout,
-    /// To the end of this file.
-    File(PathBuf),
-    /// To this Unix datagram socket, one line each.
-    Socket(PathBuf),
-}
-
-impl fmt::Display for LogPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LogPlace::Stdout => f.write_str("stdout"),
-            LogPlace::File(path) => path.display().fmt(f),
-            LogPlace::Socket(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// What a line looks like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// An object of JSON.
-    #[default]
-    Json,
-    /// As Apache's and nginx's `combined`.
-    Combined,
-}
-
-impl AccessLog {
-    /// Whether a request gets a line: always, unless all went well with it. Of those that are left out by
-    /// chance the same are for everybody who has the same trace id and the same share.
-    pub fn wants(&self, record: &Record<'_>) -> bool {
-        self.sample == BasisPoints::WHOLE || !is_good(record) || is_drawn(record, self.sample)
-    }
+/// Whether a request gets a line: always, unless all went well with it. Of those that are left out by chance
+/// the same are for everybody who has the same trace id and the same share.
+pub fn is_wanted(record: &Record<'_>, log: &AccessLog) -> bool {
+    log.sample == BasisPoints::WHOLE || !is_good(record) || is_drawn(record, log.sample)
 }
 
 /// Whether there is nothing to tell of a request: a good answer from the first upstream that the split, or

@@ -4,6 +4,7 @@ use http::Version;
 
 use super::*;
 use crate::clock::WallTime;
+use crate::config::LogFormat;
 use crate::record::{Kept, KeptAttempt};
 use crate::snapshot::By;
 

@@ -1,5 +1,6 @@
 //! The log of requests: its table in, checked settings out.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +10,55 @@ use super::key::{Table, share, text_option, texts, word};
 use super::section::Section;
 use super::values::{header_name, path};
 use super::{Problem, Problems};
-use crate::access_log::{AccessLog, LogFormat, LogPlace};
+use crate::split::BasisPoints;
+
+/// What the file says of the access log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    /// Where lines go.
+    pub to: LogPlace,
+    /// What a line looks like.
+    pub format: LogFormat,
+    /// The share of good requests that get a line; all others always do.
+    pub sample: BasisPoints,
+    /// Fields of the request that are in a line.
+    pub request_fields: Vec<HeaderName>,
+    /// Fields of the upstream's answer that are.
+    pub response_fields: Vec<HeaderName>,
+    /// Parts of queries whose values are not told.
+    pub mask: Arc<[String]>,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogPlace {
+    /// To the process's standard output.
+    Stdout,
+    /// To the end of this file.
+    File(PathBuf),
+    /// To this Unix datagram socket, one line each.
+    Socket(PathBuf),
+}
+
+impl fmt::Display for LogPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogPlace::Stdout => f.write_str("stdout"),
+            LogPlace::File(path) => path.display().fmt(f),
+            LogPlace::Socket(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// An object of JSON.
+    #[default]
+    Json,
+    /// As Apache's and nginx's `combined`.
+    Combined,
+}
 
 /// What nobody wants to find in a file.
 const SECRET: [&str; 5] =

@@ -50,7 +50,6 @@ use std::time::Duration;
 use http::header::HeaderName;
 use ipnet::IpNet;
 
-use crate::access_log::AccessLog;
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::certificate::Certificates;
 use crate::fallback::Fallback;
@@ -65,6 +64,7 @@ use crate::slo::Slo;
 use crate::split::{BasisPoints, Split, Sticky};
 use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health, Labels, ProxyVersion};
 
+pub use access_log::{AccessLog, LogFormat, LogPlace};
 pub use acme::{Acme, AcmeAuthority, AcmeName, Challenge, ExternalAccount};
 pub use actions::{Actions, Encoded, RouteTimeouts};
 pub use diff::{Change, Live, diff};

@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::access_log::{self, AccessLog, Entry, LogPlace};
+use crate::access_log::{self, Entry};
 use crate::clock::Clock;
+use crate::config::{AccessLog, LogPlace};
 use crate::record::{Reader, Record};
 use crate::snapshot::{Published, Snapshot};
 
@@ -92,7 +93,7 @@ fn place(of: usize) -> usize {
 impl Reader for Entries {
     fn read(&self, record: &Record<'_>, snapshot: &Snapshot) {
         let Some(log) = &snapshot.config.server.access_log else { return };
-        if log.wants(record) && !self.put(record, log, snapshot) {
+        if access_log::is_wanted(record, log) && !self.put(record, log, snapshot) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

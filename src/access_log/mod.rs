@@ -3,6 +3,7 @@
 //! On a request's way only bytes are put behind each other ([`Entry::encode`]); a line is made of them by
 //! whoever writes the log.
 
+mod entries;
 mod entry;
 mod line;
 
@@ -11,6 +12,7 @@ use crate::record::Record;
 use crate::split::BasisPoints;
 use crate::upstream::{Outcome, StatusClass};
 
+pub use entries::Entries;
 pub use entry::Entry;
 pub use line::write;
 

@@ -1,27 +1,19 @@
-//! The access log on its way out: records in where requests end, lines out beside them.
-//!
-//! Each thread that moves requests has two rooms for entries, so that one is free while the writer empties
-//! the other: nobody waits, and what there is no room for is left out and counted.
+//! The access log on its way out: entries in, lines in a file, a socket or the standard output out.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::access_log::{self, Entry};
+use crate::access_log::{self, Entries, Entry};
 use crate::clock::Clock;
 use crate::config::{AccessLog, LogPlace};
-use crate::record::{Reader, Record};
 use crate::snapshot::{Published, Snapshot};
-
-/// Bytes of one room.
-const ROOM: usize = 4 << 20;
 
 /// How often lines are written, and how often it is looked whether there is a log at all.
 const OFTEN: Duration = Duration::from_millis(100);
@@ -38,66 +30,6 @@ const AT_ONCE: usize = 256;
 
 /// How long the end of the process waits for the last lines.
 const LAST: Duration = Duration::from_secs(2);
-
-/// Where entries are put.
-#[derive(Debug)]
-pub struct Entries {
-    /// Two for each thread.
-    rooms: Box<[[Mutex<Vec<u8>>; 2]]>,
-    written: AtomicU64,
-    dropped: AtomicU64,
-}
-
-impl Entries {
-    /// Rooms for so many threads.
-    pub fn new(threads: usize) -> Entries {
-        let rooms = (0..threads.max(1)).map(|_| Default::default()).collect();
-        Entries { rooms, written: AtomicU64::new(0), dropped: AtomicU64::new(0) }
-    }
-
-    /// Lines that were written.
-    pub fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    /// Lines that were not: there was no room, or no place takes them.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    fn put(&self, record: &Record<'_>, log: &AccessLog, snapshot: &Snapshot) -> bool {
-        for room in &self.rooms[place(self.rooms.len())] {
-            let mut room = match room.try_lock() {
-                Ok(room) => room,
-                Err(TryLockError::Poisoned(room)) => room.into_inner(),
-                Err(TryLockError::WouldBlock) => continue,
-            };
-            if room.len() < ROOM {
-                Entry::encode(record, log, snapshot, &mut room);
-                return true;
-            }
-        }
-        false
-    }
-}
-
-/// The place of this thread among so many.
-fn place(of: usize) -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    PLACE.with(|place| place % of)
-}
-
-impl Reader for Entries {
-    fn read(&self, record: &Record<'_>, snapshot: &Snapshot) {
-        let Some(log) = &snapshot.config.server.access_log else { return };
-        if access_log::is_wanted(record, log) && !self.put(record, log, snapshot) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
 
 /// The thread that writes. Dropping this has it write what is left, and end.
 #[derive(Debug)]
@@ -219,12 +151,9 @@ impl Writing {
         let Some(log) = self.log.clone() else { return };
         let now = (snapshot.moment(self.clock.now()), self.clock.wall_time());
         let mut entries = Vec::new();
-        for room in self.entries.rooms.iter().flatten() {
-            bytes.clear();
-            std::mem::swap(&mut *room.lock().unwrap_or_else(PoisonError::into_inner), bytes);
-            let mut rest = &bytes[..];
-            entries.extend(std::iter::from_fn(|| Entry::decode(&mut rest, now)));
-        }
+        self.entries.take(bytes, |mut bytes| {
+            entries.extend(std::iter::from_fn(|| Entry::decode(&mut bytes, now)));
+        });
         // Each thread has put its own one behind the other.
         entries.sort_by_key(|entry: &Entry| entry.kept.at);
         let each_alone = matches!(log.to, LogPlace::Socket(_));
@@ -240,9 +169,9 @@ impl Writing {
     /// Writes so many lines, or counts them as dropped.
     fn put(&mut self, log: &AccessLog, lines: &[u8], count: u64) {
         match self.opened(&log.to).and_then(|()| self.out.write(lines)) {
-            Ok(()) => drop(self.entries.written.fetch_add(count, Ordering::Relaxed)),
+            Ok(()) => self.entries.note_written(count),
             Err(error) => {
-                self.entries.dropped.fetch_add(count, Ordering::Relaxed);
+                self.entries.note_dropped(count);
                 self.out = Out::Closed;
                 let now = self.clock.now();
                 let is_new = self.said.is_none_or(|at| now.duration_since(at) >= SAY);

@@ -7,7 +7,7 @@ mod metrics;
 mod process;
 mod saturation;
 
-pub use access_log::{Entries, OpenAgain, Writer};
+pub use access_log::{OpenAgain, Writer};
 pub use lag::{Lag, sample_lag};
 pub use metrics::encode;
 pub use process::{ListenerTally, Memory, NotifyTally, Process, RolloutStand, RolloutTally};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::access_log::Entries;
 use super::lag::Lag;
+use crate::access_log::Entries;
 use crate::record::{Refusals, Rings};
 use crate::upstream::Address;
 use crate::wire::limited::Limited;

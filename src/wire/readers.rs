@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::request_log::RequestLog;
+use crate::access_log::Entries;
 use crate::clock::Clock;
-use crate::observe::Entries;
 use crate::record::{Reader, Record, Refusals, Rings};
 use crate::snapshot::Snapshot;
 

@@ -42,7 +42,7 @@ impl Entry {
                 text(value, into);
             }
         }
-        for (name, value) in record.noted.response_fields.iter().flatten() {
+        for (name, value) in &record.noted.response_fields {
             into.push(RESPONSE);
             text(name.as_str().as_bytes(), into);
             text(value, into);

@@ -366,9 +366,9 @@ impl Exchange {
         let Some(log) = log.filter(|log| !log.response_fields.is_empty()) else { return };
         let told = log.response_fields.iter().filter_map(|name| {
             let value = view.first(name)?;
-            Some((name.clone(), Box::from(value)))
+            Some((name.clone(), value.to_vec()))
         });
-        self.noted.response_fields = Some(told.collect());
+        self.noted.response_fields = told.collect();
     }
 
     /// That an upstream is not frozen is known with the head, and how a breaker's trial went unless

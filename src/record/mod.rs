@@ -137,8 +137,8 @@ pub struct Noted {
     pub from_client: u64,
     /// Bytes of its answer's body that went to the client.
     pub to_client: u64,
-    /// Those fields of the upstream's answer that the access log tells of, if it tells of any.
-    pub response_fields: Option<Box<[(HeaderName, Box<[u8]>)]>>,
+    /// Those fields of the upstream's answer that the access log tells of.
+    pub response_fields: Vec<(HeaderName, Vec<u8>)>,
     /// What was tried, in this order; no more than [`MOST_ATTEMPTS`]. A kept connection that was dead
     /// and was opened again is no attempt.
     pub attempts: SmallVec<[Attempt; 1]>,

@@ -53,9 +53,13 @@ impl Standing {
     }
 
     fn order_at(&self, now: u64) -> u64 {
-        let whole = self.ordered.as_ref().filter(|own| is_for(&own.pair, &self.wanted.holder));
-        let due = whole.map_or(0, |own| due(&own.pair.about, self.window));
-        self.progress.attempts.allow(due, now)
+        let (own, attempts) = (self.ordered.as_ref(), &self.progress.attempts);
+        match own.filter(|own| is_for(&own.pair, &self.wanted.holder)) {
+            Some(own) => attempts.allow(due(&own.pair.about, self.window), now),
+            // Lost, or for fewer names than are wanted by now: what was ordered last is not this one.
+            None if attempts.failed == 0 => 0,
+            None => attempts.allow(0, now),
+        }
     }
 
     /// Whether it is its authority that is to be asked now.

@@ -23,7 +23,7 @@ async fn a_certificate_is_replaced_when_its_authority_would_like_it() {
         let before =
             scripted.authority.issue_between(&["shop.example.com"], now - DAY * 10, now + DAY * 80);
         plant(&kept(&folder, &scripted.directory()), "shop.example.com", &before);
-        let edge = Ordering::start(&folder).await;
+        let edge = Customer::start(&folder).await;
         until("it is asked", async || !scripted.asked("/window/").is_empty()).await;
         let clients = scripted.authority.clients();
         let shown =
@@ -54,7 +54,7 @@ async fn addresses_get_short_lived_certificates_and_a_profile_is_one_that_there_
     let names = "names = [\"shop.example.com\", \"192.0.2.7\", \"2001:db8::1\"]\n";
     let lines = scripted.lines() + names;
     let folder = folder(&tls(address, &lines), &origin);
-    let edge = Ordering::start(&folder).await;
+    let edge = Customer::start(&folder).await;
     let clients = scripted.authority.clients();
     until_trusted(address, "shop.example.com", &clients).await;
     until_trusted(address, "192.0.2.7", &clients).await;
@@ -98,7 +98,7 @@ async fn an_authority_that_has_had_enough_is_left_alone() {
     let script = Script { refuses, ..Script::default() };
     let (scripted, origin, address) = (Scripted::start(script).await, origin().await, free());
     let folder = folder(&tls(address, &scripted.lines()), &origin);
-    let edge = Ordering::start(&folder).await;
+    let edge = Customer::start(&folder).await;
     let words = "no certificate for shop.example.com: the authority says: too many certificates (50) \
         (rateLimited); it is tried again when the authority allows it; to try things out use the \
         authority's staging directory. It is ordered again in 25h";
@@ -111,7 +111,7 @@ async fn an_authority_that_has_had_enough_is_left_alone() {
         edge.reload().await;
     }
     edge.stop().await;
-    let edge = Ordering::start(&folder).await;
+    let edge = Customer::start(&folder).await;
     edge.reload().await;
     is_unknown(address, "shop.example.com", &scripted.authority.clients()).await;
     edge.stop().await;
@@ -128,7 +128,7 @@ async fn an_account_is_bound_to_one_that_there_is() {
         [plain(pebble.http, ""), tls(pebble.tls, &lines)].concat()
     };
     let folder = folder(&listeners(""), &origin);
-    let edge = Ordering::start(&folder).await;
+    let edge = Customer::start(&folder).await;
     edge.until_said("the authority wants an account of its own: set `tls.acme.external_account`")
         .await;
     std::fs::write(folder.path().join("account.key"), "c2VjcmV0LXNlY3JldA==\n").unwrap();

@@ -25,7 +25,7 @@ use crate::tls::{Talk, refused};
 use pebble::Pebble;
 
 /// An edge that orders certificates, in a folder that outlasts it.
-struct Ordering {
+struct Customer {
     server: Server,
     admin: SocketAddr,
 }
@@ -70,13 +70,13 @@ async fn origin() -> Origin {
     .await
 }
 
-impl Ordering {
-    async fn start(folder: &TempDir) -> Ordering {
+impl Customer {
+    async fn start(folder: &TempDir) -> Customer {
         let source = Source::File(folder.path().join("pointsman.toml"));
         let options = Options { source, admin: None, watches_file: false };
         let server = Server::start(options).await.unwrap_or_else(|error| panic!("{error}"));
         let &ListenAddress::Tcp(admin) = server.admin_address() else { unreachable!() };
-        Ordering { server, admin }
+        Customer { server, admin }
     }
 
     async fn stop(self) {

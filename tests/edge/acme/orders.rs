@@ -1,8 +1,12 @@
 //! Orders at a real authority.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tokio::net::TcpListener;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::*;
@@ -24,7 +28,7 @@ async fn a_certificate_is_ordered_once_whatever_starts_reloads_and_listens() {
     ]
     .concat();
     let folder = folder(&listeners, &origin);
-    let (edge, clients) = (Ordering::start(&folder).await, pebble.clients().await);
+    let (edge, clients) = (Customer::start(&folder).await, pebble.clients().await);
     is_unknown(pebble.tls, "a.example.com", &clients).await;
     for address in [pebble.tls, second] {
         until_trusted(address, "shop.example.com", &clients).await;
@@ -62,7 +66,7 @@ async fn a_certificate_is_ordered_once_whatever_starts_reloads_and_listens() {
     let mut pebble = pebble;
     assert_eq!((pebble.asked(ORDER), pebble.issued()), (1, 1));
     pebble.stop().await;
-    let edge = Ordering::start(&folder).await;
+    let edge = Customer::start(&folder).await;
     assert_eq!(ask(pebble.tls, "shop.example.com", &clients).await.status, 200, "at once");
     assert!(!edge.metrics().await.contains("pointsman_certificate_orders_total"));
     assert!(!edge.events().await.contains("no certificate"));
@@ -73,7 +77,7 @@ async fn names_and_addresses_are_shown_by_handshakes_alone() {
     let (pebble, origin) = (Pebble::start().await, origin().await);
     let names = "names = [\"shop.example.com\", \"127.0.0.1\"]\n";
     let folder = folder(&tls(pebble.tls, &(pebble.lines() + names)), &origin);
-    let (edge, clients) = (Ordering::start(&folder).await, pebble.clients().await);
+    let (edge, clients) = (Customer::start(&folder).await, pebble.clients().await);
     // Who asks for an address asks for no name.
     for name in ["shop.example.com", "127.0.0.1"] {
         until_trusted(pebble.tls, name, &clients).await;
@@ -111,7 +115,7 @@ async fn an_authority_that_fails_takes_nothing_away() {
     let before = ours.issue_between(&["shop.example.com"], now - day * 80, now + day * 10);
     plant(&kept, "shop.example.com", &before);
 
-    let edge = Ordering::start(&folder).await;
+    let edge = Customer::start(&folder).await;
     edge.until_said("no certificate for shop.example.com: cannot reach the authority: ").await;
     let events = edge.events().await;
     assert!(events.contains("this machine has to reach `tls.acme.directory`"), "{events}");
@@ -127,7 +131,7 @@ async fn an_authority_that_fails_takes_nothing_away() {
     until("it is noted", async || progress.exists()).await;
     let noted = json(&progress);
     assert_eq!(noted["attempts"]["failed"], 1, "{noted}");
-    let edge = Ordering::start(&folder).await;
+    let edge = Customer::start(&folder).await;
     assert_eq!(ask(pebble.tls, "shop.example.com", &ours.clients()).await.status, 200);
     assert_eq!(json(&progress), noted);
     assert!(!edge.metrics().await.contains("pointsman_certificate_orders_total"));
@@ -169,7 +173,7 @@ async fn who_comes_after_a_killed_process_goes_on_with_its_order() {
 
     let listeners = [plain(pebble.http, ""), tls(pebble.tls, &pebble.lines())].concat();
     write(folder.path(), &listeners, &origin);
-    let (edge, clients) = (Ordering::start(&folder).await, pebble.clients().await);
+    let (edge, clients) = (Customer::start(&folder).await, pebble.clients().await);
     until_trusted(pebble.tls, "shop.example.com", &clients).await;
     edge.stop().await;
     assert_eq!(pebble.asked("There are now 2 accounts"), 0, "the account is the same");
@@ -180,10 +184,9 @@ async fn who_comes_after_a_killed_process_goes_on_with_its_order() {
     let key = &pem[pem.find("-----BEGIN PRIVATE KEY").unwrap()..];
     let mut before = json(&progress);
     before["begun"] = serde_json::json!({ "url": pebble.last_order(), "key": key });
-    before["attempts"] = serde_json::json!({ "failed": 0, "not_before": 0 });
     replace(&progress, &before.to_string());
     std::fs::remove_file(kept.join("shop.example.com.pem")).unwrap();
-    let edge = Ordering::start(&folder).await;
+    let edge = Customer::start(&folder).await;
     until_trusted(pebble.tls, "shop.example.com", &clients).await;
     assert_eq!((pebble.asked(ORDER), pebble.issued()), (2, 1), "nothing is ordered for it");
     assert_eq!(std::fs::read_to_string(kept.join("shop.example.com.pem")).unwrap(), pem);
@@ -231,4 +234,41 @@ async fn an_upgrade_orders_nothing_twice_and_goes_on() {
     assert_eq!(shown().await, before);
     assert_eq!((pebble.asked(ORDER), pebble.issued()), (2, 2));
     assert_eq!(pebble.asked("There are now 2 accounts"), 0);
+}
+
+#[tokio::test]
+async fn an_order_that_an_upgrade_meets_is_gone_on_with() {
+    let (pebble, origin, admin) = (Pebble::start().await, origin().await, free());
+    // Between the authority and us is somebody who lets nobody through yet.
+    let (gate, opens) = (TcpListener::bind(pebble.http).await.unwrap(), Arc::new(Notify::new()));
+    let (plainly, looks) = (free(), Arc::new(AtomicUsize::new(0)));
+    tokio::spawn({
+        let (opens, looks) = (opens.clone(), looks.clone());
+        async move {
+            while let Ok((mut outside, _)) = gate.accept().await {
+                let opened = opens.clone();
+                looks.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    opened.notified().await;
+                    opened.notify_one();
+                    let mut inside = TcpStream::connect(plainly).await.unwrap();
+                    let _ = copy_bidirectional(&mut outside, &mut inside).await;
+                });
+            }
+        }
+    });
+    let listeners = [plain(plainly, ""), tls(pebble.tls, &pebble.lines())].concat();
+    let text = text(&listeners, &origin, "\"shop.example.com\"");
+    let text = text.replace("127.0.0.1:0", &admin.to_string());
+    let mut installed = Installed::start(&text, admin).await;
+    until("the authority looks", async || looks.load(Ordering::Relaxed) > 0).await;
+    let (status, said) = installed.upgrade().await;
+    assert_eq!(status, 200, "{said}");
+    // Who asks how the order is has put there what is looked for; the process before asks no more.
+    let asked = || pebble.asked("POST /my-order/");
+    let before = asked();
+    until("the next process asks for the order", async || asked() >= before + 2).await;
+    opens.notify_one();
+    until_trusted(pebble.tls, "shop.example.com", &pebble.clients().await).await;
+    assert_eq!((pebble.asked(ORDER), pebble.issued()), (1, 1));
 }

@@ -110,7 +110,7 @@ impl Pebble {
 
     /// The address of the order that it was given last.
     pub fn last_order(&self) -> String {
-        let log = std::fs::read_to_string(self.files.at("log")).unwrap();
+        let log = self.log();
         let (_, order) = log.rsplit_once("Added order \"").unwrap();
         format!("https://{}/my-order/{}", self.listens, order.split_once('"').unwrap().0)
     }
@@ -130,10 +130,14 @@ impl Pebble {
             .with_no_client_auth()
     }
 
+    /// What it says of itself.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.files.at("log")).unwrap()
+    }
+
     /// How often it was asked for this.
     pub fn asked(&self, line: &str) -> usize {
-        let log = std::fs::read_to_string(self.files.at("log")).unwrap();
-        log.lines().filter(|found| found.contains(line)).count()
+        self.log().lines().filter(|found| found.contains(line)).count()
     }
 
     /// How many certificates it has given.

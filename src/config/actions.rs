@@ -42,6 +42,8 @@ pub struct Actions {
     pub response: FieldRules,
     /// Bounds in place of the service's.
     pub timeouts: RouteTimeouts,
+    /// Bytes of a request's body, 0 for any number; none for what the service says.
+    pub body_limit: Option<u64>,
     /// By what testers name a pool, in place of what the service says.
     pub opt_in: Option<OptIn>,
 }
@@ -166,8 +168,16 @@ const OURS: [&str; 8] = [
 ];
 
 /// Keys that say something of what is asked of a service.
-const OF_SERVICES: [&str; 7] =
-    ["strip_prefix", "replace_prefix", "host", "request", "timeouts", "override", "rate_limit"];
+const OF_SERVICES: [&str; 8] = [
+    "strip_prefix",
+    "replace_prefix",
+    "host",
+    "request",
+    "timeouts",
+    "body_limit",
+    "override",
+    "rate_limit",
+];
 
 /// What a route does, which names its hosts or does not; none if that is nothing.
 pub(super) fn actions(
@@ -202,6 +212,7 @@ pub(super) fn actions(
         request: fields(section, problems, "request"),
         response: fields(section, problems, "response"),
         timeouts: timeouts(section, problems),
+        body_limit: section.number_if_given(problems, "body_limit"),
         opt_in,
     };
     if section.has("redirect") || section.has("answer") {

@@ -203,6 +203,15 @@ pub(super) const fn size(name: &'static str, (least, most): (u64, u64), default:
     Key::of(name, Kind::Size { least, most, default: Some(default) })
 }
 
+/// A number of bytes without a default.
+pub(super) const fn size_option(
+    name: &'static str,
+    (least, most): (u64, u64),
+    example: &'static str,
+) -> Key {
+    Key::of(name, Kind::Size { least, most, default: None }).option(example)
+}
+
 pub(super) const fn share(name: &'static str, (least, most): (f64, f64), default: f64) -> Key {
     Key::of(name, Kind::Share { least, most, default: Some(default) })
 }

@@ -207,6 +207,8 @@ pub struct ClientLimits {
     pub body_rate: u64,
     /// For how long it may come more slowly.
     pub body_grace: Duration,
+    /// Bytes of a request's body, unless its service or route says otherwise; 0 for any number.
+    pub body_limit: u64,
 }
 
 /// What is done when memory becomes short.
@@ -301,6 +303,9 @@ pub struct Service {
     pub opt_in: Option<OptIn>,
     /// Whether everybody is told which pool answers.
     pub tells_pool: bool,
+    /// Bytes of a request's body, unless its route says otherwise, 0 for any number; none for what is said
+    /// of all clients.
+    pub body_limit: Option<u64>,
     /// Bounds on its upstreams.
     pub timeouts: Timeouts,
     /// What it does when upstreams fail.
@@ -404,6 +409,7 @@ impl Default for ClientLimits {
             streams: 100,
             body_rate: 100,
             body_grace: Duration::from_secs(20),
+            body_limit: 0,
         }
     }
 }

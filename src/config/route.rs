@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::actions::{ANSWER, Actions, FIELDS, REDIRECT, REPLACE, TIMEOUTS, actions};
 use super::advice::Together;
-use super::key::{Key, Kind, Table, Without, table, text_option, texts, word};
+use super::key::{Key, Kind, Table, Without, size_option, table, text_option, texts, word};
 use super::rate::{RATE_LIMIT, rate_limit};
 use super::read::{NamedService, missing};
 use super::section::{Found, Section, text_of};
@@ -60,6 +60,9 @@ pub(super) static ROUTE: Table = Table::new(
         text_option("host", "\"shop.internal\"")
             .about("what the upstream is told in Host; default: what the client asked for")
             .absent("what the client asked for"),
+        size_option("body_limit", (0, 1 << 44), "\"10MiB\"")
+            .about("of a request; what is longer gets a 413; 0 for any; default: the service's")
+            .absent("the service's"),
         table("redirect", &REDIRECT, Without::Off).lines(REDIRECT_SHOWN),
         table("answer", &ANSWER, Without::Off).lines(ANSWER_SHOWN),
         table("replace_prefix", &REPLACE, Without::Off).lines(REPLACE_SHOWN),

@@ -125,6 +125,10 @@ static CLIENT: Table = Table::new(
              any",
         ),
         time("body_grace", secs(20)).about("for which it may come more slowly"),
+        size("body_limit", (0, 1 << 44), 0).about(
+            "of a request's body; what is longer gets a 413; 0 for any. A service and a route may have \
+             another. Tunnels and gRPC have none",
+        ),
     ],
 );
 
@@ -191,6 +195,7 @@ fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
         streams: section.number(problems, "streams"),
         body_rate: section.number(problems, "body_rate"),
         body_grace: section.time(problems, "body_grace"),
+        body_limit: section.number(problems, "body_limit"),
     };
     if limits.keepalive < Duration::from_secs(1) {
         let message = "`keepalive` must be at least a second";

@@ -11,8 +11,8 @@ use toml::de::DeValue;
 use super::fallback::FALLBACK;
 use super::judge::JUDGE;
 use super::key::{
-    Key, Kind, Table, Without, boolean, free, idle, mins, number, secs, table, text_option, texts,
-    time, word_option,
+    Key, Kind, Table, Without, boolean, free, idle, mins, number, secs, size_option, table,
+    text_option, texts, time, word_option,
 };
 use super::mirror::{MIRROR, mirror};
 use super::rate::{RATE_LIMIT, rate_limit};
@@ -55,6 +55,9 @@ pub(super) static SERVICE: Table = Table::new(
         table("limits", &LIMITS, Without::Defaults),
         table("rate_limit", &RATE_LIMIT, Without::Off),
         table("fallback", &FALLBACK, Without::Off),
+        size_option("body_limit", (0, 1 << 44), "\"10MiB\"")
+            .about("of a request; what is longer gets a 413; 0 for any; default: `server.client`'s")
+            .absent("that of server.client"),
         Key::of("error_pages", Kind::Free("")).option(ERROR_PAGES).about(
             "for people, where we answer ourselves: by status, else by its first digit. Files beside \
              this one, of HTML, in which {{status}}, {{title}}, {{detail}} and {{request_id}} are \
@@ -172,6 +175,7 @@ pub(super) fn service(
     let rollout = rollout(&mut section, problems, server.allow_commands);
     let slo = section.table_if_given(problems, "slo").map(|section| slo(section, problems));
     let tells_pool = section.boolean(problems, "tell_pool");
+    let body_limit = section.number_if_given(problems, "body_limit");
     section.close(problems);
     Some(Service {
         name,
@@ -180,6 +184,7 @@ pub(super) fn service(
         sticky,
         opt_in,
         tells_pool,
+        body_limit,
         timeouts,
         stability: Arc::new(stability),
         rate_limit,

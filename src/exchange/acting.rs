@@ -19,11 +19,13 @@ use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::{FieldId, Fields};
 use crate::http::forwarded;
+use crate::http::grpc;
 use crate::http::path::{hides_slashes, normal, without_parameters};
 use crate::http::response;
+use crate::http::view::text;
 use crate::record::Own;
 use crate::route::{Facts, FieldChange, FieldRules, Found, Led, PathPattern, Redirect, Variable};
-use crate::snapshot::OptIn;
+use crate::snapshot::{OptIn, Service};
 
 /// What is done with a request, from its route to its end.
 #[derive(Debug, Default)]
@@ -61,6 +63,7 @@ impl Exchange {
         let Some(found) = snapshot.route(&facts) else { return Ok(None) };
         let actions = snapshot.actions(&found);
         if actions.is_none() && !found.is_guarded {
+            self.bound_body(incoming, None, &found)?;
             return Ok(Some(found));
         }
         (self.own, self.closed) = match (actions, found.service) {
@@ -79,6 +82,7 @@ impl Exchange {
         {
             return Err(Box::new(answer));
         }
+        self.bound_body(incoming, actions, &found)?;
         // It goes on to its service, whose pool is what its end is told of.
         self.closed = None;
         let target = target_of(incoming, actions, in_one_way);
@@ -94,6 +98,43 @@ impl Exchange {
             }));
         }
         Ok(Some(found))
+    }
+
+    /// Finds how long the body may be; the answer if it says itself that it is longer.
+    fn bound_body(
+        &mut self,
+        incoming: &Incoming<'_>,
+        actions: Option<&Arc<Actions>>,
+        found: &Found,
+    ) -> Result<(), Box<Answer>> {
+        let snapshot = self.snapshot.clone();
+        self.body_limit = u64::MAX;
+        let Some(place) = found.service else { return Ok(()) };
+        let service = &snapshot.services[place];
+        let of_route = actions.and_then(|actions| actions.body_limit);
+        let limit = of_route.or(service.body_limit);
+        let limit = limit.unwrap_or(snapshot.config.server.client.body_limit);
+        if limit == 0 || self.is_call(incoming, service) {
+            return Ok(());
+        }
+        self.body_limit = limit;
+        let length = incoming.fields.first(FieldId::ContentLength).and_then(text);
+        // The digits have been looked at: what is no number that fits is too long.
+        let is_longer = |length: &str| length.parse::<u64>().map_or(true, |length| length > limit);
+        if length.is_some_and(is_longer) {
+            self.closed = Some(place);
+            return Err(Box::new(self.answer(Cause::BodyTooLarge, &incoming.fields)));
+        }
+        Ok(())
+    }
+
+    /// Whether it is a call of gRPC, whose body is a stream of messages, for somebody who takes such:
+    /// anybody may say so, and upstreams of HTTP/1.1 take none.
+    fn is_call(&self, incoming: &Incoming<'_>, service: &Service) -> bool {
+        let takes_calls = || service.pools.iter().any(|pool| pool.http2);
+        incoming.head.version == http::Version::HTTP_2
+            && takes_calls()
+            && grpc::is_call(&incoming.fields)
     }
 
     /// Whether who looks at the path in another way would say that another route is meant.

@@ -242,7 +242,7 @@ impl Exchange {
         }
         // Nothing is kept of the one before: what was at a place there may be gone here.
         self.snapshot = now;
-        self.acting = None;
+        (self.acting, self.body_limit) = (None, u64::MAX);
         (self.pool, self.hold) = (None, None);
         lines.all.drain(..lines.all.len().saturating_sub(1));
         lines.are_new = true;

@@ -85,6 +85,8 @@ pub struct Exchange {
     closed: Option<usize>,
     /// What its route did with it itself.
     own: Option<Own>,
+    /// How many bytes its body may have.
+    body_limit: u64,
     /// What its route does beside leading to a service, if it does anything.
     acting: Option<Box<Acting>>,
     hold: Option<ServiceHold>,
@@ -224,6 +226,7 @@ impl Exchange {
             pool: None,
             closed: None,
             own: None,
+            body_limit: u64::MAX,
             acting: None,
             hold: None,
             phase: Phase::Opened,

@@ -158,6 +158,11 @@ impl<'e> Attempt<'e> {
         self.0.target()
     }
 
+    /// How many bytes the request's body may have.
+    pub fn body_limit(&self) -> u64 {
+        self.0.body_limit
+    }
+
     /// How long to wait before it begins.
     pub fn pause(&self) -> Duration {
         self.0.asking().pause

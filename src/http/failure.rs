@@ -45,6 +45,8 @@ pub enum Cause {
     BadResponse,
     /// All upstreams fail at what this client asks for, while others are served.
     OneClient,
+    /// The request's body is longer than it may be.
+    BodyTooLarge,
     /// The client did not send its body in time.
     ClientTimeout,
     /// The client went away.
@@ -120,7 +122,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 35] = [
+    pub const REASONS: [&'static str; 36] = [
         "no_host",
         "host",
         "field_name",
@@ -153,6 +155,7 @@ impl Cause {
         "overloaded",
         "held",
         "maintenance",
+        "body_too_large",
         "client_timeout",
         "exhausted",
         "internal",
@@ -236,6 +239,9 @@ impl Cause {
             // The client has been told what the last upstream made of it.
             Cause::OneClient => {
                 row(502, "one_client", "the upstreams fail at this request", true, false)
+            }
+            Cause::BodyTooLarge => {
+                row(413, "body_too_large", "the request's body is too long", false, true)
             }
             Cause::ClientTimeout => {
                 row(408, "client_timeout", "the request body did not arrive in time", false, false)
@@ -360,6 +366,7 @@ mod tests {
             Cause::Full,
             Cause::Held,
             Cause::Maintenance,
+            Cause::BodyTooLarge,
             Cause::ClientTimeout,
             Cause::Exhausted,
             Cause::Internal,

@@ -10,10 +10,15 @@ use super::view::{View, text};
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
+/// Whether a request says that it is a call.
+pub fn is_call(fields: &Fields<'_>) -> bool {
+    let kind = fields.view.first(&CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+}
+
 /// How long its client waits for a call, if it says so and it is one (gRPC over HTTP/2, "Timeout").
 pub fn timeout(fields: &Fields<'_>) -> Option<Duration> {
-    let kind = fields.view.first(&CONTENT_TYPE)?;
-    if !kind.starts_with(b"application/grpc") {
+    if !is_call(fields) {
         return None;
     }
     let said = fields.view.first(&GRPC_TIMEOUT).and_then(text)?;

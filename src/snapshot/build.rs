@@ -120,13 +120,19 @@ impl Snapshot {
             services,
             unmatched: before.map(|before| before.unmatched.clone()).unwrap_or_default(),
             own: before.map(|before| before.own.clone()).unwrap_or_default(),
-            acts: config.route_actions.iter().any(Option::is_some),
+            acts: config.route_actions.iter().any(Option::is_some) || bounds_bodies(config),
             testers: testers(config),
             config: config.clone(),
             origin,
             routes,
         }
     }
+}
+
+/// Whether any request's body may be no longer than so much; a route that says so acts anyway.
+fn bounds_bodies(config: &Config) -> bool {
+    let limits = config.services.iter().filter_map(|service| service.body_limit);
+    config.server.client.body_limit > 0 || limits.into_iter().any(|limit| limit > 0)
 }
 
 /// Who may name a pool, of each route that says so itself.
@@ -196,6 +202,7 @@ fn build_service(
         opt_in: service.opt_in.as_ref().map(|told| OptIn::of(told, &blueprint.config.keys)),
         slo: service.slo.clone(),
         tells_pool: service.tells_pool,
+        body_limit: service.body_limit,
         flags: flags(&service.name, blueprint),
         watched: blueprint.run_time.observed.get(&service.name).and_then(|observed| {
             let ledger = observed.ledger.clone();

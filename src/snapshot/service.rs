@@ -60,6 +60,8 @@ pub struct Service {
     pub flags: Flags,
     /// Whether everybody is told which pool answers.
     pub tells_pool: bool,
+    /// Bytes of a request's body, 0 for any number; none for what is said of all clients.
+    pub body_limit: Option<u64>,
     /// What is noted of the pools of the rollout under way, if one is.
     pub watched: Option<Watched>,
     pub(super) cut: Cut,

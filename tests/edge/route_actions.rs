@@ -364,3 +364,113 @@ async fn everybody_is_told_which_pool_answered_if_the_service_says_so() {
     let edge = Edge::before(&[("only", &origin)], "tell_pool = true").await;
     assert_eq!(edge.get(&[]).await.fields("x-pointsman-pool"), ["only"]);
 }
+
+/// The body of a request in chunks of this many bytes each.
+fn chunked(path: &str, chunks: usize, length: usize) -> String {
+    let chunk = format!("{length:x}\r\n{}\r\n", "x".repeat(length));
+    let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+    format!("{head}{}0\r\n\r\n", chunk.repeat(chunks))
+}
+
+#[tokio::test]
+async fn a_body_that_is_longer_than_it_may_be_reaches_nobody() {
+    let origin = Origin::named("took it").await;
+    let routes = "[[routes]]\nservice = \"shop\"\n\
+                  [[routes]]\npath_prefix = \"/large\"\nservice = \"shop\"\nbody_limit = \"1MiB\"\n\
+                  [[routes]]\npath_prefix = \"/any\"\nservice = \"shop\"\nbody_limit = 0\n\
+                  [[routes]]\npath_prefix = \"/other\"\nservice = \"other\"\n";
+    let other = format!("[services.other.pools.only]\nupstreams = [\"{}\"]\n", origin.address);
+    let services = format!("{}{other}", shop(&[("only", &origin)], "body_limit = 1000"));
+    let head = http2::HEAD.replace("workers = 2", "workers = 2\nclient.body_limit = 10");
+    let edge = Edge::start_file(&format!("{head}{routes}{services}"), true).await;
+    let told = |length: usize| {
+        format!("host: a\r\ncontent-length: {length}\r\n\r\n{}", "x".repeat(length))
+    };
+    for (path, length, status) in [
+        ("/", 1_000, 200),
+        ("/", 1_001, 413),
+        ("/large", 1_001, 200),
+        ("/any", 2_000_000, 200),
+        ("/other", 10, 200),
+        ("/other", 11, 413),
+    ] {
+        let before = origin.asked();
+        let mut client = edge.client().await;
+        client.try_send(format!("POST {path} HTTP/1.1\r\n{}", told(length)).as_bytes()).await;
+        let answer = client.response().await;
+        assert_eq!(answer.status, status, "{path} {length}");
+        assert_eq!(origin.asked() - before, u64::from(status == 200), "{path} {length}");
+        // What is short is taken in, and the connection goes on.
+        client.send(format!("POST /other HTTP/1.1\r\n{}", told(1))).await;
+        assert_eq!(client.response().await.status, 200, "{path} {length}");
+    }
+    // It is said before anything of it is sent, so that nobody asks for more.
+    let mut client = edge.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5000\r\n\r\n")
+        .await;
+    let answer = client.response().await;
+    assert_eq!((answer.status, answer.fields("connection")), (413, vec!["close"]));
+    // Without a length it is known when it comes; what has come of it is no request to anybody.
+    for (chunks, length, status) in
+        [(10, 100, 200), (11, 100, 413), (1, 1_001, 413), (40, 9_000, 413)]
+    {
+        let before = origin.asked();
+        let mut client = edge.client().await;
+        client.try_send(chunked("/", chunks, length).as_bytes()).await;
+        assert_eq!(client.response().await.status, status, "{chunks} × {length}");
+        assert_eq!(origin.asked() - before, u64::from(status == 200), "{chunks} × {length}");
+    }
+    // By HTTP/2 the connection goes on, whatever is left of the request.
+    let peer = peer::Client::connect(edge.address).await;
+    for (fields, length, status) in [
+        (&[][..], 1_000, 200),
+        (&[], 1_001, 413),
+        (&[("content-length", "1001")], 1_001, 413),
+        // Whoever takes no calls has none: who says so is a request like any other.
+        (&[("content-type", "application/grpc"), ("te", "trailers")], 1_001, 200),
+    ] {
+        let before = origin.asked();
+        let got = peer.post("/", fields, &vec![b'x'; length]).await;
+        let grpc = got.field("grpc-status").map(str::to_string);
+        assert_eq!(got.status, status, "{fields:?} {length}");
+        assert_eq!(grpc.as_deref(), (fields.len() == 2).then_some("8"));
+        assert_eq!(origin.asked() - before, u64::from(length == 1_000), "{fields:?} {length}");
+    }
+    until("it is nobody's failure", async || {
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        metrics.contains("pointsman_refused_total{reason=\"body_too_large\"} 9\n")
+            && metrics.contains("{service=\"shop\",pool=\"only\",code=\"5xx\"} 0\n")
+            && metrics.contains("{service=\"shop\",pool=\"only\",code=\"error\"} 0\n")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tunnels_and_calls_are_as_long_as_they_like() {
+    const UPGRADE: &[u8] =
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let echo = Origin::always(Reply::Echo(UPGRADE.to_vec())).await;
+    let calls = peer::Origin::echo(&[("grpc-status", "0")]).await;
+    let routes = "[[routes]]\nservice = \"shop\"\n\
+                  [[routes]]\npath_prefix = \"/calls\"\nservice = \"calls\"\n";
+    let of_calls = format!(
+        "[services.calls]\nbody_limit = 10\n[services.calls.pools.only]\nhttp2 = true\n\
+         upstreams = [\"{}\"]\n",
+        calls.address
+    );
+    let lines = format!("{routes}{of_calls}{}", shop(&[("only", &echo)], "body_limit = 10"));
+    let edge = http2::edge(&lines).await;
+    let mut client = edge.client().await;
+    let fields = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13";
+    client.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n")).await;
+    assert_eq!(client.response().await.status, 101);
+    let long = vec![b'y'; 100_000];
+    client.send(&long).await;
+    assert_eq!(client.bytes(long.len()).await, long);
+    let peer = peer::Client::connect(edge.address).await;
+    let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
+    let got = peer.post("/calls/a", &grpc, &long).await;
+    assert_eq!((got.status, got.body.len()), (200, long.len()));
+    assert_eq!(peer.post("/calls/a", &[], &long).await.status, 413);
+}

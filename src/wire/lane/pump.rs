@@ -33,6 +33,8 @@ pub(super) enum Broken {
     Reading,
     /// What was read is no body.
     Malformed,
+    /// It is longer than it may be.
+    TooLong,
     /// Nothing more can be written.
     Writing,
 }
@@ -66,6 +68,8 @@ pub(super) struct Pump {
     trailers: Option<Box<HeaderMap>>,
     /// Bytes that have moved, in or out.
     pub(super) moved: u64,
+    /// Bytes of the body that may still come.
+    left: u64,
 }
 
 impl Pump {
@@ -85,7 +89,13 @@ impl Pump {
             passes,
             trailers: None,
             moved,
+            left: u64::MAX,
         }
+    }
+
+    /// No more than so many bytes of the body may come.
+    pub(super) fn bound(&mut self, most: u64) {
+        self.left = most;
     }
 
     /// What comes behind the body goes on, too, so far as it may.
@@ -262,6 +272,8 @@ impl Pump {
                 }
                 Event::Piece(range) => {
                     let length = range.len();
+                    // Before anybody gets any of it: an upstream is not to take it for whole.
+                    self.left = self.left.checked_sub(length as u64).ok_or(Broken::TooLong)?;
                     hear(Some(&buffer.bytes()[range.clone()]), false);
                     if length <= COPIED {
                         let mut lead = std::mem::take(&mut self.lead);

@@ -151,7 +151,7 @@ impl Request<'_> {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(Broken::Writing)) => return Poll::Ready(Err(Cause::ClientGone)),
                 Poll::Ready(Err(Broken::Reading)) => return Poll::Ready(Err(Cause::Reset)),
-                Poll::Ready(Err(Broken::Malformed)) => {
+                Poll::Ready(Err(Broken::Malformed | Broken::TooLong)) => {
                     return Poll::Ready(Err(Cause::BadResponse));
                 }
                 Poll::Pending => {}

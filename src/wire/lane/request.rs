@@ -154,7 +154,11 @@ impl<'c> Request<'c> {
         let body = self.client.socket.body(framing);
         let mut sending = Sending::new(framing, body, self.announces(framing));
         let attempt = match self.place(&mut exchange, framing).await {
-            Placed::Forward(admitted) => admitted.next(),
+            Placed::Forward(admitted) => {
+                let attempt = admitted.next();
+                sending.bound(attempt.body_limit());
+                attempt
+            }
             Placed::Answer(answer) => {
                 let then = self.tell(&answer, Some(framing)).await;
                 self.offer(exchange.end(Some(answer.status), &sent));

@@ -73,6 +73,11 @@ impl Sending {
         }
     }
 
+    /// Of its body no more than so much may come.
+    pub(super) fn bound(&mut self, most: u64) {
+        self.pump.bound(most);
+    }
+
     /// Begins with this head, which has this framing's fields; with what was read of the body already
     /// behind it. `hear` is told of that. `in_frames`: frames take the place of chunks, if it has any.
     pub(super) fn begin(
@@ -135,6 +140,7 @@ impl Sending {
             }
             Err(Broken::Writing) => State::Refused,
             Err(Broken::Reading) => return Err(Cause::ClientGone),
+            Err(Broken::TooLong) => return Err(Cause::BodyTooLarge),
             Err(Broken::Malformed) => return Err(Cause::BadRequest(BadRequest::Malformed)),
         };
         Ok(())

@@ -199,6 +199,7 @@ fn check(before: &Template) -> Result<(), RedirectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn led<'r>(path_and_query: &'r str, prefix: &'r str) -> Led<'r> {
         Led { scheme: "http", host: "shop.test", path_and_query, prefix }
@@ -272,5 +273,33 @@ mod tests {
         let with_host = Redirect::new("https://{host}{path}", 308, false);
         assert_eq!(with_host.err(), Some(NoHosts));
         assert!(matches!(Redirect::new("/{client}", 308, true), Err(Template(_))));
+    }
+
+    proptest! {
+        /// Whatever a client sends: one value, to the host that was written.
+        #[test]
+        fn a_place_is_on_the_host_that_the_operator_wrote(
+            path in "(/|//|/old|/old/|\\*)[^?\u{0}]{0,12}",
+            query in proptest::option::of("[^\u{0}]{0,8}"),
+            to in proptest::sample::select(vec![
+                "https://e.test{path}", "https://e.test{rest}", "https://e.test/{1}/{2}?x={path}",
+                "{path}", "{rest}", "/{1}/{2}", "/{9}{query}", "https://e.test/x{rest}#{path}",
+            ]),
+        ) {
+            let asked = query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
+            let redirect = Redirect::new(to, 302, true).unwrap();
+            let location = redirect.location(&led(&asked, "/old")).unwrap();
+            let location = location.to_str().unwrap();
+            prop_assert!(location.bytes().all(|byte| byte.is_ascii_graphic()));
+            prop_assert!(!location.contains('\\') && !location.contains('"'));
+            let is_elsewhere = to.starts_with("https");
+            match location.strip_prefix("https://e.test/") {
+                Some(_) => prop_assert!(is_elsewhere),
+                None => {
+                    prop_assert!(!is_elsewhere, "{}", location);
+                    prop_assert!(location.starts_with('/') && !location.starts_with("//"), "{}", location);
+                }
+            }
+        }
     }
 }

@@ -183,3 +183,25 @@ fn bounds_of_a_route_go_before_those_of_its_service() {
     assert_eq!(of("/"), (3, Duration::from_secs(60), 1));
     assert_eq!(of("/slow"), (300, Duration::MAX, 1));
 }
+
+#[test]
+fn an_attempt_elsewhere_is_told_of_the_pool_that_it_goes_to() {
+    let snapshot = snapshot_shifted(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[[routes]]\nservice = \"shop\"\n\
+         request.set = { x-pool = \"{pool}\" }\n[services.shop]\n\
+         split = { blue = 100, green = 0 }\n[services.shop.pools]\n\
+         blue.upstreams = [\"192.0.2.1:80\"]\ngreen.upstreams = [\"192.0.2.2:80\"]\n",
+    );
+    let mut exchange = open(clock(), &snapshot);
+    assert_eq!(admit(&mut exchange, &[("x-pool", "mine")]), Ok(()));
+    let told = |exchange: &Exchange| {
+        let headers =
+            HeaderMap::from_iter([(HeaderName::from_static("x-pool"), "a".parse().unwrap())]);
+        let fields = exchange.edits().applied(View::Map(&headers), |_| None);
+        let all = fields.get_all("x-pool").iter().map(|value| value.to_str().unwrap().to_string());
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&exchange), ["green"]);
+    assert_eq!(head(&mut exchange, 500, &HeaderMap::new(), true), Err(Cause::Retried));
+    assert_eq!(told(&exchange), ["blue"], "the stable pool shields its canary");
+}

@@ -205,9 +205,9 @@ async fn why_invalid(order: &mut Order) -> Failure {
         if authorization.refresh().await.is_err() {
             continue;
         }
-        let errors =
+        let mut errors =
             authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
-        if let Some(problem) = errors.into_iter().next() {
+        if let Some(problem) = errors.next() {
             return Failure::told(problem);
         }
     }

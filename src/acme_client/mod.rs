@@ -175,7 +175,7 @@ impl AcmeClient {
                 }
             }
         }
-        let (progress, kept) = (standing.progress.clone(), kept);
+        let progress = standing.progress.clone();
         let stored = beside(move || kept.put_progress(&holder, &progress)).await;
         if let Err(error) = stored {
             tracing::warn!(%error, "how an order for a certificate went cannot be kept");
@@ -302,8 +302,10 @@ async fn wait(left: Option<Duration>, in_force: &mut watch::Receiver<Arc<InForce
         }
     };
     match left {
-        // Either is what was waited for.
-        Some(left) => drop(timeout(left, changed).await),
+        Some(left) => {
+            // Either is what was waited for.
+            let _ = timeout(left, changed).await;
+        }
         None => changed.await,
     }
 }

@@ -8,7 +8,8 @@
 //! `cookies.rs`, `trace_context.rs`, `forwards.rs`, `trailers.rs` and `private.rs` what becomes of fields, `list.rs` reads
 //! the lists in them; `old_client.rs` has what is done for HTTP/1.0; `upgrade.rs`, `streaming.rs` and `grpc.rs`
 //! say what a message means beyond its status, `failure.rs` has the one table from causes to answers and
-//! `answer.rs` writes them, in the form that `form.rs` finds, `page.rs` for people. `entrance.rs` is what a listener and `secured.rs`
+//! `answer.rs` writes them, in the form that `form.rs` finds, `page.rs` for people. `challenges.rs` is what authorities of certificates find,
+//! `entrance.rs` what a listener and `secured.rs`
 //! what a connection by TLS says of all its requests. `codec/` reads and writes the bytes of HTTP/1.1. Nothing here moves one.
 
 pub mod codec;

@@ -276,4 +276,5 @@ VARIANTS = {
         "service": 'mirror = { to = "black", percent = 10 }',
         "pools": 'black.upstreams = ["127.0.0.1:1"]',
     },
+    "an access log": {"extra": '[server.access_log]\nto = "/dev/null"'},
 }

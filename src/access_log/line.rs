@@ -20,8 +20,8 @@ const MASKED: &str = "***";
 pub fn write(entry: &Entry, format: LogFormat, mask: &[String], into: &mut Vec<u8>) {
     let target = masked(&entry.target, mask);
     match format {
-        LogFormat::Json => json(entry, &target, into),
-        LogFormat::Combined => combined(entry, &target, into),
+        LogFormat::Json => json(entry, &target, mask, into),
+        LogFormat::Combined => combined(entry, &target, mask, into),
     }
     into.push(b'\n');
 }
@@ -60,12 +60,12 @@ struct Line<'e> {
     #[serde(skip_serializing_if = "str::is_empty")]
     trace_id: &'e str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    request: BTreeMap<&'e str, Cow<'e, str>>,
+    request: BTreeMap<&'e str, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    response: BTreeMap<&'e str, Cow<'e, str>>,
+    response: BTreeMap<&'e str, String>,
 }
 
-fn json(entry: &Entry, target: &[u8], into: &mut Vec<u8>) {
+fn json(entry: &Entry, target: &[u8], mask: &[String], into: &mut Vec<u8>) {
     let kept = &entry.kept;
     let last = kept.attempts.last();
     let line = Line {
@@ -89,19 +89,21 @@ fn json(entry: &Entry, target: &[u8], into: &mut Vec<u8>) {
         attempts: kept.attempts.len(),
         request_id: &kept.request_id,
         trace_id: &kept.trace.0,
-        request: fields(&entry.request),
-        response: fields(&entry.response),
+        request: fields(&entry.request, mask),
+        response: fields(&entry.response, mask),
     };
     // Plain data with text keys always is JSON.
     let _ = serde_json::to_writer(into, &line);
 }
 
-fn fields(all: &[(String, Vec<u8>)]) -> BTreeMap<&str, Cow<'_, str>> {
-    all.iter().map(|(name, value)| (&**name, String::from_utf8_lossy(value))).collect()
+/// Values may hold whole URIs, as `Referer` and `Location` do.
+fn fields<'e>(all: &'e [(String, Vec<u8>)], mask: &[String]) -> BTreeMap<&'e str, String> {
+    let told = |value| String::from_utf8_lossy(&masked(value, mask)).into_owned();
+    all.iter().map(|(name, value)| (&**name, told(value))).collect()
 }
 
 /// As nginx writes it: `address - - [time] "request" status bytes "referer" "user-agent"`.
-fn combined(entry: &Entry, target: &[u8], into: &mut Vec<u8>) {
+fn combined(entry: &Entry, target: &[u8], mask: &[String], into: &mut Vec<u8>) {
     let kept = &entry.kept;
     let client = kept.client.map_or_else(|| "-".to_string(), |client| client.to_string());
     let at = i64::try_from(kept.at.millis() / 1_000).ok();
@@ -119,7 +121,7 @@ fn combined(entry: &Entry, target: &[u8], into: &mut Vec<u8>) {
             line.push_str(" \"");
         }
         match entry.requested(name) {
-            Some(value) => escape(value, &mut line),
+            Some(value) => escape(&masked(value, mask), &mut line),
             None => line.push('-'),
         }
         line.push('"');
@@ -137,9 +139,9 @@ fn escape(text: &[u8], into: &mut String) {
     }
 }
 
-/// A target without the values of these parts of its query.
+/// A target without the values of these parts of its query, or of its fragment.
 fn masked<'t>(target: &'t [u8], mask: &[String]) -> Cow<'t, [u8]> {
-    let Some(query) = target.iter().position(|&byte| byte == b'?') else {
+    let Some(query) = target.iter().position(|&byte| matches!(byte, b'?' | b'#')) else {
         return Cow::Borrowed(target);
     };
     let (path, query) = target.split_at(query + 1);
@@ -150,9 +152,9 @@ fn masked<'t>(target: &'t [u8], mask: &[String]) -> Cow<'t, [u8]> {
     };
     let mut told = path.to_vec();
     // To some a semicolon separates as well.
-    for part in query.split_inclusive(|&byte| matches!(byte, b'&' | b';')) {
+    for part in query.split_inclusive(|&byte| matches!(byte, b'&' | b';' | b'?' | b'#')) {
         let (part, end) = match part {
-            [part @ .., end @ (b'&' | b';')] => (part, Some(*end)),
+            [part @ .., end @ (b'&' | b';' | b'?' | b'#')] => (part, Some(*end)),
             part => (part, None),
         };
         match part.iter().position(|&byte| byte == b'=') {

@@ -112,4 +112,12 @@ fn values_that_nobody_is_to_read_are_not_written_however_their_name_is_spelled()
     assert_eq!(told("/token=x?Token=x&&to%6ben=y=z"), "/token=x?Token=***&&to%6ben=***");
     assert_eq!(told("/a?a%20b=x&a+b=x&tokens=1&token"), "/a?a%20b=***&a+b=***&tokens=1&token");
     assert_eq!(told("/a?c=1;token=x"), "/a?c=1;token=***");
+    let mut entry = entry("/a");
+    entry.request = vec![("referer".into(), b"https://a.test/b?token=x#c&token=y".to_vec())];
+    for format in [LogFormat::Json, LogFormat::Combined] {
+        let mut line = Vec::new();
+        write(&entry, format, &["token".into()], &mut line);
+        let line = String::from_utf8(line).unwrap();
+        assert!(line.contains("https://a.test/b?token=***#c&token=***"), "{line}");
+    }
 }

@@ -259,9 +259,7 @@ fn identify(
     };
     match found {
         // A browser shows its certificate for whichever site asks through it.
-        Some(_) if !headers.contains_key(header::AUTHORIZATION) && is_from_elsewhere(headers) => {
-            Err(foreign_origin())
-        }
+        Some(_) if bearer(headers).is_none() && is_from_elsewhere(headers) => Err(foreign_origin()),
         Some(bearer) => Ok(Caller::with_token(bearer.clone())),
         None => {
             let detail = match headers.contains_key(header::AUTHORIZATION) {

@@ -219,6 +219,15 @@ impl Api<'_> {
             (None, None) => None,
         };
         let is_secure = address.starts_with("https://");
+        let has_files = self.0.ca.is_some() || self.0.cert.is_some() || self.0.key.is_some();
+        if has_files && !is_secure && !address.starts_with("unix:") {
+            // A token would go out for anybody to read.
+            let error = format!(
+                "`--ca`, `--cert` and `--key` are for HTTPS, and the admin address is `{address}`: \
+                 write `https://NAME:PORT`"
+            );
+            return Err(ApiError::Files { error });
+        }
         let secure = is_secure.then(|| Secure::of(self.0)).transpose();
         let secure = secure.map_err(|error| ApiError::Files { error: format!("{error:#}") })?;
         let (token, patience) = (token.as_deref(), call.patience);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::access_log::{ACCESS_LOG, access_log};
 use super::key::{
@@ -275,9 +275,35 @@ fn trusted(text: &str) -> Result<Option<IpNet>, &'static str> {
     network.map_err(|_| "expected an address or a network such as `10.0.0.0/8`, or `unix`")
 }
 
+/// A network of IPv4 that is written as one of IPv6 is what its addresses are held to be.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let plain = mapped.addr().to_ipv4_mapped().zip(mapped.prefix_len().checked_sub(96));
+    let plain = plain.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    plain.map_or(network, IpNet::V4)
+}
+
 /// An address or a network: `10.0.0.0/8` or `10.0.0.1`.
 pub(super) fn network(text: &str) -> Result<IpNet, &'static str> {
     let alone = text.parse::<IpAddr>().map(IpNet::from);
-    let network = alone.or_else(|_| text.parse::<IpNet>());
+    let network = alone.or_else(|_| text.parse::<IpNet>()).map(canonical);
     network.map_err(|_| "expected an address or a network such as `10.0.0.0/8`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_of_ipv4_is_one_however_it_is_written() {
+        for (written, meant) in [
+            ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            ("::ffff:192.0.2.9", "192.0.2.9/32"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+            ("2001:db8::/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(network(written).unwrap(), meant.parse::<IpNet>().unwrap(), "{written}");
+        }
+    }
 }

@@ -200,7 +200,14 @@ pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> Listener
 /// TLS of the admin address: who asks there dials an address, and so asks for no name.
 pub(super) fn admin_tls(mut section: Section<'_>, problems: &mut Problems) -> ListenerTls {
     let mut tls = termination(&mut section, problems, false);
+    let of_one = section.span.clone();
     section.close(problems);
+    if tls.certificates.iter().any(|certificate| certificate.client.is_some()) {
+        // Whoever asks chooses the name, and by it the authority that vouches for who he is.
+        let message = "a certificate of [admin.tls] asks for certificates of its own clients";
+        let problem = Problem::error(of_one, message).label("has one authority for all of them");
+        problems.0.push(problem.help("write `client` into [admin.tls] itself"));
+    }
     if let [only] = &mut tls.certificates[..] {
         only.is_default = true;
     }

@@ -218,6 +218,14 @@ impl Exchange {
         self.route_actions().is_some_and(|actions| actions.host.is_some())
     }
 
+    /// Whether the file says of single fields that an upstream is not to have them from a client.
+    pub(super) fn has_own_rules(&self) -> bool {
+        let service = self.decision.map(|decision| &self.snapshot.services[decision.service]);
+        self.route_actions().is_some_and(|actions| !actions.request.is_empty())
+            || !self.snapshot.config.server.trusted_proxies.strip.is_empty()
+            || service.is_some_and(|service| service.hidden_field().is_some())
+    }
+
     fn route_actions(&self) -> Option<&Actions> {
         self.acting.as_ref()?.actions.as_deref()
     }
@@ -301,7 +309,10 @@ impl Exchange {
         let service = self.pool.map(|(service, pool)| (&self.snapshot.services[service], pool));
         let asked = self.decision.as_ref().map(|decision| decision.pool);
         let known = match variable {
-            Variable::Client => self.noted.client.map(|client| write!(into, "{client}")),
+            Variable::Client => {
+                let client = self.noted.client.filter(|_| !self.noted.is_client_doubtful);
+                client.map(|client| write!(into, "{client}"))
+            }
             Variable::RequestId => self.request_id.to_str().ok().map(|id| write!(into, "{id}")),
             Variable::Service => service.map(|(service, _)| write!(into, "{}", service.name)),
             Variable::Revision => service.map(|(service, _)| write!(into, "{}", service.revision)),

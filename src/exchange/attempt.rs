@@ -194,20 +194,11 @@ impl Exchange {
         let service = &self.snapshot.services[at.choice.service];
         let stability = &service.stability;
         let started = now + pause;
-        let mut within = stability.retries.per_try.unwrap_or(service.timeouts.response);
-        let mut connect = service.timeouts.connect;
-        if let Some(acting) = &self.acting {
-            // What a route says of its answers goes before what the service says of attempts.
-            let own = acting.timeouts(Timeouts { response: within, ..service.timeouts });
-            (within, connect) = (own.response, own.connect);
-        }
+        let Timeouts { response: mut within, mut connect, .. } = self.waits(service);
         if attempts > 0 {
             // The time for attempts decides how long to go on trying, not how long an answer may take.
             let spent = started.elapsed_since(self.let_in);
             within = within.min(stability.retries.total.saturating_sub(spent));
-        }
-        if let Some(call) = self.call {
-            within = within.min(call.saturating_sub(started.elapsed_since(self.started)));
         }
         if at.seat.is_trial() {
             // So that there is time to make it good if it hangs.
@@ -456,7 +447,7 @@ impl Exchange {
             waited: asking.waited(now),
             was_given_up: self.cause == Some(Cause::ClientGone)
                 && asking.status.is_none()
-                && asking.waited(now) > Some(long(service)),
+                && asking.waited(now) > Some(self.long(service)),
             was_refused: asking.was_refused,
             client: self.noted.client.map_or(0, client_key),
         };
@@ -472,6 +463,22 @@ impl Exchange {
         self.noted.tried(noted);
         Some(outcome)
     }
+
+    /// How long one attempt at a service may take to be answered, and its connection.
+    fn waits(&self, service: &Service) -> Timeouts {
+        let within = service.stability.retries.per_try.unwrap_or(service.timeouts.response);
+        let waits = Timeouts { response: within, ..service.timeouts };
+        // What a route says of its answers goes before what the service says of attempts.
+        self.acting.as_ref().map_or(waits, |acting| acting.timeouts(waits))
+    }
+
+    /// A wait for an answer's head that is long for this service: what its breaker calls slow; without
+    /// that a third of what one attempt may take, which an upstream that is well hardly ever needs and an
+    /// impatient client (a page that is closed, a caller with a time-out of its own) still waits.
+    fn long(&self, service: &Service) -> Duration {
+        let slow = service.stability.breaker.as_ref().and_then(|breaker| breaker.slow);
+        slow.unwrap_or_else(|| (self.waits(service).response / 3).max(SHORTEST_LONG))
+    }
 }
 
 /// What went wrong with an attempt that failed.
@@ -485,14 +492,4 @@ fn trouble(cause: Option<Cause>, status: Option<u16>) -> Trouble {
         (_, Some(status)) if status >= 500 => Trouble::Status(status),
         _ => Trouble::NoAnswer,
     }
-}
-
-/// A wait for an answer's head that is long for this service: what its breaker calls slow; without
-/// that a third of what one attempt may take, which an upstream that is well hardly ever needs and an
-/// impatient client (a page that is closed, a caller with a time-out of its own) still waits.
-fn long(service: &Service) -> Duration {
-    let stability = &service.stability;
-    let slow = stability.breaker.as_ref().and_then(|breaker| breaker.slow);
-    let per_try = stability.retries.per_try.unwrap_or(service.timeouts.response);
-    slow.unwrap_or_else(|| (per_try / 3).max(SHORTEST_LONG))
 }

@@ -180,7 +180,9 @@ impl<'e, 'r> Line<'e, 'r> {
 
     fn look(&mut self) -> Result<(), Refusal> {
         let Line { exchange, incoming, refusal, draws, lines, told, .. } = self;
-        if lines.are_new && exchange.snapshot.acts() {
+        if lines.are_new && !exchange.snapshot.acts() {
+            incoming.note_route(None, &exchange.snapshot);
+        } else if lines.are_new {
             // Its route may be another now, or do something else.
             match exchange.act(incoming) {
                 Ok(found) => incoming.note_route(found, &exchange.snapshot),

@@ -190,6 +190,12 @@ impl<'e> Attempt<'e> {
         &self.0.request_id
     }
 
+    /// Whether nothing goes on behind the request's body: rules of the file's own say which fields the
+    /// upstream may not hear of, and to some a trailer is as good as a field.
+    pub fn withholds_trailers(&self) -> bool {
+        self.0.has_own_rules()
+    }
+
     /// Whether the client's `Connection` names fields of its request, which go no further.
     pub fn nominates(&self) -> bool {
         self.0.nominates

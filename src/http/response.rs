@@ -103,6 +103,9 @@ pub fn edits<'e>(view: View<'_>, status: u16, add: Additions<'e>) -> SmallVec<[E
     list
 }
 
+/// What we say whatever a route says.
+const MUST: [HeaderName; 2] = [SET_COOKIE, HeaderName::from_static("x-request-id")];
+
 /// What a route says goes before what we say, but for what we may not leave out: who gets a cookie of ours
 /// gets it in an answer that nobody else may be given.
 fn by_route<'e>(list: &mut SmallVec<[Edit<'e>; 4]>, add: Additions<'e>) {
@@ -110,8 +113,8 @@ fn by_route<'e>(list: &mut SmallVec<[Edit<'e>; 4]>, add: Additions<'e>) {
         add.cookie.is_some() && (*name == CACHE_CONTROL || private::TARGETED.contains(name))
     };
     for edit in add.route.into_iter().filter(|edit| !is_private(edit.name())) {
-        if matches!(edit, Edit::Set(..)) {
-            list.retain(|known| !matches!(known, Edit::Set(name, _) if name == edit.name()));
+        if !matches!(edit, Edit::Add(..)) && !MUST.contains(edit.name()) {
+            list.retain(|known| matches!(known, Edit::Remove(_)) || known.name() != edit.name());
         }
         list.push(edit);
     }

@@ -66,8 +66,8 @@ impl Writer {
         let (tell, told) = channel();
         let (ends, ended) = channel();
         let write = move || {
-            Writing { entries, published, clock, log: None, out: Out::Closed, said: None }
-                .run(&told);
+            let (log, out, is_torn, said) = (None, Out::Closed, false, None);
+            Writing { entries, published, clock, log, out, is_torn, said }.run(&told);
             let _ = ends.send(());
         };
         thread::Builder::new().name("access-log".into()).spawn(write)?;
@@ -98,6 +98,8 @@ struct Writing {
     /// What was said of the log last.
     log: Option<Arc<AccessLog>>,
     out: Out,
+    /// Whether the last line is there in part only.
+    is_torn: bool,
     /// When it was said last that nothing can be written.
     said: Option<Instant>,
 }
@@ -114,13 +116,14 @@ impl Writing {
     fn run(&mut self, told: &Receiver<Tell>) {
         let (mut bytes, mut lines) = (Vec::new(), Vec::new());
         loop {
-            let every = if self.log.is_some() { OFTEN } else { SELDOM };
+            let is_on = self.published.load().config.server.access_log.is_some();
+            let every = if is_on { OFTEN } else { SELDOM };
             let told = told.recv_timeout(every);
             let is_end = matches!(told, Ok(Tell::End) | Err(RecvTimeoutError::Disconnected));
             if matches!(told, Ok(Tell::OpenAgain)) {
                 // What has come so far is the old one's.
                 self.turn(&mut bytes, &mut lines);
-                self.out = Out::Closed;
+                (self.out, self.is_torn) = (Out::Closed, false);
             }
             self.turn(&mut bytes, &mut lines);
             if is_end {
@@ -132,18 +135,16 @@ impl Writing {
     /// Writes what there is.
     fn turn(&mut self, bytes: &mut Vec<u8>, lines: &mut Vec<u8>) {
         let snapshot = self.published.load();
-        let log = snapshot.config.server.access_log.clone();
-        let is_elsewhere = |log: &AccessLog| self.log.as_ref().is_none_or(|old| old.to != log.to);
-        if log.as_deref().is_none_or(is_elsewhere) && !matches!(self.out, Out::Closed) {
-            // What was put there before goes where it was meant to go.
+        let log = snapshot.config.server.access_log.as_ref();
+        if log != self.log.as_ref() {
+            // What was put there before goes where it was meant to go, also what still comes of requests that
+            // began while there was a log.
             self.empty(&snapshot, bytes, lines);
-            self.out = Out::Closed;
+            (self.out, self.is_torn) = (Out::Closed, false);
         }
-        // Of a log that is there no more the last entries may still come.
-        self.log = log.or(self.log.take());
-        self.empty(&snapshot, bytes, lines);
-        if snapshot.config.server.access_log.is_none() {
-            (self.log, self.out) = (None, Out::Closed);
+        if log.is_some() {
+            self.log = log.cloned();
+            self.empty(&snapshot, bytes, lines);
         }
     }
 
@@ -166,12 +167,25 @@ impl Writing {
         }
     }
 
-    /// Writes so many lines, or counts them as dropped.
+    /// Writes so many lines, or counts those as dropped that are not there as a whole.
     fn put(&mut self, log: &AccessLog, lines: &[u8], count: u64) {
-        match self.opened(&log.to).and_then(|()| self.out.write(lines)) {
+        let opened = self.opened(&log.to).map_err(|error| (0, error));
+        let is_torn = std::mem::take(&mut self.is_torn);
+        let begun = opened.and_then(|()| match is_torn {
+            true => self.out.write(b"\n").map_err(|(_, error)| (0, error)),
+            false => Ok(()),
+        });
+        match begun.and_then(|()| self.out.write(lines)) {
             Ok(()) => self.entries.note_written(count),
-            Err(error) => {
-                self.entries.note_dropped(count);
+            Err((written, error)) => {
+                let written = &lines[..written];
+                let whole = written.iter().filter(|byte| **byte == b'\n').count() as u64;
+                self.is_torn = match written.last() {
+                    Some(last) => *last != b'\n',
+                    None => is_torn,
+                };
+                self.entries.note_written(whole);
+                self.entries.note_dropped(count - whole);
                 self.out = Out::Closed;
                 let now = self.clock.now();
                 let is_new = self.said.is_none_or(|at| now.duration_since(at) >= SAY);
@@ -190,7 +204,7 @@ impl Writing {
         {
             *looked = now;
             if !is_at(file, path) {
-                self.out = Out::Closed;
+                (self.out, self.is_torn) = (Out::Closed, false);
             }
         }
         if matches!(self.out, Out::Closed) {
@@ -218,18 +232,33 @@ impl Out {
         })
     }
 
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Writes all of it, or says how much of it was written, and why no more.
+    fn write(&mut self, lines: &[u8]) -> Result<(), (usize, io::Error)> {
         match self {
-            Out::Closed => Err(io::ErrorKind::NotConnected.into()),
+            Out::Closed => Err((0, io::ErrorKind::NotConnected.into())),
             Out::Stdout => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(lines)?;
-                stdout.flush()
+                stdout.write_all(lines).and_then(|()| stdout.flush()).map_err(|error| (0, error))
             }
-            Out::File(file, _) => file.write_all(lines),
-            Out::Socket(socket) => socket.send(lines.trim_ascii_end()).map(drop),
+            Out::File(file, _) => write_all(file, lines),
+            Out::Socket(socket) => {
+                socket.send(lines.trim_ascii_end()).map(drop).map_err(|error| (0, error))
+            }
         }
     }
+}
+
+fn write_all(mut to: impl io::Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match to.write(&bytes[written..]) {
+            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+            Ok(length) => written += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((written, error)),
+        }
+    }
+    Ok(())
 }
 
 /// Whether this is the file at this path.

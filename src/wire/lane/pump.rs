@@ -111,6 +111,11 @@ impl Pump {
         }
     }
 
+    /// Nothing goes on behind the body.
+    pub(super) fn withhold_trailers(&mut self) {
+        self.passes = Passes::Nothing;
+    }
+
     /// Whether it waits for the receiver.
     pub(super) fn is_writing(&self) -> bool {
         self.has_more() || self.is_held

@@ -169,7 +169,7 @@ impl Request<'_> {
                 return Poll::Ready(Err(Cause::ClientGone));
             }
             if ends.is_some_and(|ends| client.timer.poll_over(ends, cx)) {
-                return Poll::Ready(Err(Cause::ResponseTimeout));
+                return Poll::Ready(Err(Cause::Quiet));
             }
             let (within, cause) = match down.is_writing() {
                 true => (client.limits.send_timeout, Cause::ClientGone),

@@ -323,6 +323,9 @@ impl<'c> Request<'c> {
         }
         let (mut upstream, now) = self.connect(attempt).await?;
         attempt.connected(upstream.link, now);
+        if attempt.withholds_trailers() {
+            sending.withhold_trailers();
+        }
         let parts = RequestParts {
             peer: self.peer,
             id: attempt.request_id(),
@@ -456,12 +459,8 @@ impl<'c> Request<'c> {
                 return Poll::Ready(Err(Cause::ClientGone));
             }
             if ends.is_some_and(|ends| client.timer.poll_over(ends, cx)) {
-                // Of a call that its client has not ended nobody need have answered yet.
-                let is_whole = sending.is_read();
-                return Poll::Ready(Err(match is_whole {
-                    true => Cause::ResponseTimeout,
-                    false => Cause::Quiet,
-                }));
+                // Its client has chosen the time, which says nothing of who is asked.
+                return Poll::Ready(Err(Cause::Quiet));
             }
             let (within, cause) = sending.due(attempt.wait(), &client.limits);
             if !client.timer.poll_late(within, cx) {

@@ -24,6 +24,7 @@ pub(super) struct Sending {
     state: State,
     /// Whether nothing of it has been tried yet: the wait for its answer began with its beginning.
     is_fresh: bool,
+    withholds_trailers: bool,
     /// What was read of its body, as it is sent again; none once it is too long.
     replay: Option<Vec<u8>>,
     /// Bytes of its body that have come.
@@ -66,6 +67,7 @@ impl Sending {
             is_chunked,
             state,
             is_fresh: true,
+            withholds_trailers: false,
             replay,
             received: 0,
             spent,
@@ -100,6 +102,12 @@ impl Sending {
         client.timer.restart_at(now);
     }
 
+    /// Nothing goes on behind its body.
+    pub(super) fn withhold_trailers(&mut self) {
+        self.withholds_trailers = true;
+        self.pump.withhold_trailers();
+    }
+
     /// Sends what can be sent, or says why the request has come to an end.
     pub(super) fn poll(
         &mut self,
@@ -132,7 +140,7 @@ impl Sending {
         self.state = match sent {
             Ok(()) => {
                 let mut behind = HeaderMap::new();
-                if to.is_stream() {
+                if to.is_stream() && !self.withholds_trailers {
                     trailers::write(self.pump.trailers(), &mut behind);
                 }
                 to.end_message(behind);

@@ -4,12 +4,13 @@
 //! what comes at once never costs a look at the time.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::futures::OwnedNotified;
+use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 
 use super::super::stop::{Bounds, Stop};
@@ -170,12 +171,40 @@ impl Alarm {
         if timer.deadline() > due {
             timer.as_mut().reset(due);
         }
-        while timer.as_mut().poll(cx).is_ready() {
+        // Also by a task that has had its turn: a timer that is not polled wakes nobody.
+        while pin!(unconstrained(timer.as_mut())).poll(cx).is_ready() {
             if timer.deadline() >= due {
                 return true;
             }
             timer.as_mut().reset(due);
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use tokio::task::coop;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_alarm_rings_for_who_has_had_its_turn_when_it_was_set() {
+        let due = Instant::now() + Duration::from_millis(20);
+        let mut alarm = Alarm::default();
+        let rings = tokio::spawn(poll_fn(move |cx| {
+            while coop::has_budget_remaining() {
+                match coop::poll_proceed(cx) {
+                    Poll::Ready(turn) => turn.made_progress(),
+                    Poll::Pending => break,
+                }
+            }
+            if alarm.poll_due(due, cx) { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        timeout(Duration::from_secs(60), rings).await.unwrap().unwrap();
     }
 }

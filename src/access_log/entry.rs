@@ -11,6 +11,8 @@ const LONGEST: usize = 4 * 1024;
 /// What a line is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// Which settings it was made by.
+    pub(super) log: u64,
     /// What is remembered of a request anyway.
     pub kept: Kept,
     /// What it asked for, with the query.
@@ -31,8 +33,9 @@ impl Entry {
     ) {
         let begin = into.len();
         into.extend_from_slice(&[0; 8]);
+        into.extend_from_slice(&number(settings).to_le_bytes());
         encode(record, snapshot, into);
-        let kept = into.len() - begin - 8;
+        let kept = into.len() - begin - 16;
         text(record.said.target.as_bytes(), into);
         let view = record.said.view;
         for name in &settings.request_fields {
@@ -59,6 +62,8 @@ impl Entry {
         let (kept, rest) = rest.split_first_chunk::<4>()?;
         let (body, rest) = rest.split_at_checked(u32::from_le_bytes(*whole) as usize)?;
         *bytes = rest;
+        let (log, body) = body.split_first_chunk::<8>()?;
+        let log = u64::from_le_bytes(*log);
         let (kept, mut more) = body.split_at_checked(u32::from_le_bytes(*kept) as usize)?;
         let kept = decode(kept, now)?;
         let target = take_text(&mut more)?.to_vec();
@@ -69,13 +74,23 @@ impl Entry {
             let value = take_text(&mut more)?.to_vec();
             if *kind == REQUEST { &mut request } else { &mut response }.push((name, value));
         }
-        Some(Entry { kept, target, request, response })
+        Some(Entry { log, kept, target, request, response })
+    }
+
+    /// Whether it was made by these settings.
+    pub fn is_for(&self, settings: &AccessLog) -> bool {
+        self.log == number(settings)
     }
 
     /// The first value of this field of the request.
     pub fn requested(&self, name: &str) -> Option<&[u8]> {
         self.request.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
+}
+
+/// What tells settings from others that are in memory at the same time.
+fn number(settings: &AccessLog) -> u64 {
+    std::ptr::from_ref(settings).addr() as u64
 }
 
 /// Whose a field is.

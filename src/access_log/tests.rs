@@ -53,7 +53,7 @@ fn entry(target: &str) -> Entry {
         ("referer".into(), b"https://a.test/\"x".to_vec()),
         ("user-agent".into(), b"curl\\8 \xe9\n".to_vec()),
     ];
-    Entry { kept, target: target.into(), request, response: Vec::new() }
+    Entry { log: 0, kept, target: target.into(), request, response: Vec::new() }
 }
 
 fn written(target: &str, format: LogFormat, mask: &[&str]) -> String {

@@ -135,35 +135,45 @@ impl Writing {
     /// Writes what there is.
     fn turn(&mut self, bytes: &mut Vec<u8>, lines: &mut Vec<u8>) {
         let snapshot = self.published.load();
-        let log = snapshot.config.server.access_log.as_ref();
-        if log != self.log.as_ref() {
+        let log = snapshot.config.server.access_log.clone();
+        let mut entries = self.taken(&snapshot, bytes);
+        if log != self.log {
             // What was put there before goes where it was meant to go, also what still comes of requests that
             // began while there was a log.
-            self.empty(&snapshot, bytes, lines);
+            let is_of_now = |entry: &Entry| log.as_ref().is_some_and(|log| entry.is_for(log));
+            let (now, before) = entries.into_iter().partition(is_of_now);
+            entries = now;
+            if let Some(old) = self.log.clone() {
+                self.write(&old, before, lines);
+            }
             (self.out, self.is_torn) = (Out::Closed, false);
         }
-        if log.is_some() {
-            self.log = log.cloned();
-            self.empty(&snapshot, bytes, lines);
+        if let Some(log) = log {
+            self.log = Some(log.clone());
+            self.write(&log, entries, lines);
         }
     }
 
-    fn empty(&mut self, snapshot: &Snapshot, bytes: &mut Vec<u8>, lines: &mut Vec<u8>) {
-        let Some(log) = self.log.clone() else { return };
+    /// All that has come.
+    fn taken(&self, snapshot: &Snapshot, bytes: &mut Vec<u8>) -> Vec<Entry> {
         let now = (snapshot.moment(self.clock.now()), self.clock.wall_time());
         let mut entries = Vec::new();
         self.entries.take(bytes, |mut bytes| {
             entries.extend(std::iter::from_fn(|| Entry::decode(&mut bytes, now)));
         });
+        entries
+    }
+
+    fn write(&mut self, log: &AccessLog, mut entries: Vec<Entry>, lines: &mut Vec<u8>) {
         // Each thread has put its own one behind the other.
-        entries.sort_by_key(|entry: &Entry| entry.kept.at);
+        entries.sort_by_key(|entry| entry.kept.at);
         let each_alone = matches!(log.to, LogPlace::Socket(_));
         for some in entries.chunks(if each_alone { 1 } else { AT_ONCE }) {
             lines.clear();
             for entry in some {
                 access_log::write(entry, log.format, &log.mask, lines);
             }
-            self.put(&log, lines, some.len() as u64);
+            self.put(log, lines, some.len() as u64);
         }
     }
 

@@ -102,13 +102,6 @@ fn to(
         });
         return None;
     }
-    if pools.is_some_and(|pools| pools.iter().any(|pool| pool.name == name.value && pool.http2)) {
-        let message =
-            format!("pool `{}` speaks HTTP/2, and copies are sent in HTTP/1.1", name.value);
-        let problem = Problem::error(name.span, message).label("cannot get copies");
-        problems.0.push(problem.help("mirror to a pool without `http2`"));
-        return None;
-    }
     Some(name.value)
 }
 

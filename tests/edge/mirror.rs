@@ -9,6 +9,7 @@ use crate::harness::client::get;
 use crate::harness::edge::{HEAD, shop};
 use crate::harness::origin::Received;
 use crate::harness::{Edge, Origin, Reply, until};
+use crate::http2::peer;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n";
 
@@ -87,6 +88,59 @@ async fn a_copy_is_the_request_as_the_upstream_gets_it_but_marked() {
     assert_eq!(last.head.lines().next(), Some("PUT /short HTTP/1.1"));
     assert_eq!(last.body, b"12345678");
     assert_eq!(blue.asked(), 4);
+}
+
+#[tokio::test]
+async fn copies_go_in_http2_to_a_pool_that_speaks_it() {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let green = peer::Origin::new(move |request, mut respond| {
+        let told = told.clone();
+        async move {
+            let (head, mut body) = request.into_parts();
+            told.send((head, peer::read_all(&mut body).await.unwrap())).unwrap();
+            let head = http::Response::builder().header("x-kind", "b").body(()).unwrap();
+            let mut stream = respond.send_response(head, false).unwrap();
+            stream.send_data(bytes::Bytes::from_static(b"blue"), false).unwrap();
+            stream.send_trailers(peer::map_of(&[("x-sum", "1")])).unwrap();
+        }
+    })
+    .await;
+    let blue = Origin::always(Reply::head("200 OK", &["x-kind: a"], "blue")).await;
+    let text = format!(
+        "[services.shop]\nsplit = {{ blue = 100, green = 0 }}\n[services.shop.mirror]\nto = \"green\"\n\
+         percent = 100\nmethods = [\"PUT\", \"GET\"]\nbody_limit = \"1MiB\"\n\
+         compare = {{ headers = [\"x-kind\"] }}\n\
+         [services.shop.pools.blue]\nupstreams = [\"{}\"]\n\
+         [services.shop.pools.green]\nhttp2 = true\nupstreams = [\"{}\"]\n",
+        blue.address, green.address
+    );
+    let edge = Edge::start(&text).await;
+    let mut client = edge.client().await;
+    // More than a window, so that there is to be waited for room.
+    let long = "x".repeat(200_000);
+    for (sent, body) in (1..).zip(["", "hello", &long]) {
+        let length = body.len();
+        client
+            .send(format!(
+                "PUT /a?b=c HTTP/1.1\r\nhost: shop.test\r\ncontent-length: {length}\r\n\r\n{body}"
+            ))
+            .await;
+        assert_eq!(client.response().await.body, "blue");
+        let (head, got) = heard.recv().await.unwrap();
+        assert_eq!(
+            (head.method.as_str(), &*head.uri.to_string()),
+            ("PUT", "http://shop.test/a?b=c")
+        );
+        assert_eq!(
+            (&head.headers["x-pointsman-mirror"], got.len()),
+            (&"1".parse().unwrap(), length)
+        );
+        until_counted(&edge, "sent", sent).await;
+    }
+    let told = report(&edge).await;
+    assert_eq!((&told["failed"], &told["dropped"]), (&json!(0), &json!(0)), "{told}");
+    assert_eq!(told["comparisons"]["headers"], 3, "{told}");
+    assert_eq!(green.connections.load(std::sync::atomic::Ordering::Relaxed), 1, "it is kept");
 }
 
 #[tokio::test]

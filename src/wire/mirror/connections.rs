@@ -1,23 +1,28 @@
-//! Connections for copies: a target and a request in, an answer's head and body out.
+//! Connections for copies, in either version: a target and a request in, an answer's head and body out.
 //!
 //! They are kept for the next copy as live ones are: a port is taken for a minute after each
 //! connection that we close, and a pool that gets thousands of copies a second would run live
-//! requests to the same upstream out of ports.
+//! requests to the same upstream out of ports. A connection carries one copy at a time, in HTTP/2 too: how
+//! many are under way is the mirror's to say.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use h2::{RecvStream, SendStream};
+use http::uri::{PathAndQuery, Scheme};
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
+use super::super::h2::heads;
 use super::super::socket::Socket;
 use crate::upstream::DialAddress;
 
@@ -36,14 +41,64 @@ pub enum AskError {
     /// What comes back is no HTTP, or nothing does.
     #[error("no answer: {0}")]
     Http(#[from] hyper::Error),
+    /// The same in HTTP/2.
+    #[error("no answer: {0}")]
+    Http2(#[from] h2::Error),
+    /// It cannot be said in HTTP/2.
+    #[error("no request of HTTP/2")]
+    Unspeakable,
+}
+
+/// Whom to ask, and whether in HTTP/2.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub address: DialAddress,
+    pub http2: bool,
+}
+
+/// The body of an answer.
+pub enum Body {
+    Http1(Incoming),
+    Http2(RecvStream),
+}
+
+impl Body {
+    /// The next piece; none at the end.
+    pub async fn piece(&mut self) -> Option<Result<Bytes, AskError>> {
+        match self {
+            Body::Http1(body) => loop {
+                match body.frame().await? {
+                    Ok(frame) => match frame.into_data() {
+                        Ok(piece) => return Some(Ok(piece)),
+                        // Trailers.
+                        Err(_) => continue,
+                    },
+                    Err(error) => return Some(Err(error.into())),
+                }
+            },
+            Body::Http2(body) => {
+                let piece = body.data().await?;
+                if let Ok(piece) = &piece {
+                    // Fails where nobody counts any more.
+                    let _ = body.flow_control().release_capacity(piece.len());
+                }
+                Some(piece.map_err(AskError::from))
+            }
+        }
+    }
 }
 
 /// One connection to a target.
 pub struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: Sender,
     driver: JoinHandle<()>,
     /// When it was last given back.
     since: Instant,
+}
+
+enum Sender {
+    Http1(SendRequest<Full<Bytes>>),
+    Http2(h2::client::SendRequest<Bytes>),
 }
 
 impl Drop for Connection {
@@ -55,32 +110,36 @@ impl Drop for Connection {
 
 /// Those that wait for the next copy.
 #[derive(Default)]
-pub struct Connections(Mutex<HashMap<DialAddress, Vec<Connection>>>);
+pub struct Connections(Mutex<HashMap<Target, Vec<Connection>>>);
 
 impl Connections {
     /// Sends a request, on a kept connection if there is one. One that turns out dead is no failure:
     /// copies are idempotent.
     pub async fn ask(
         &self,
-        target: &DialAddress,
+        target: &Target,
         request: &Request<Bytes>,
         now: Instant,
         idle: Duration,
-    ) -> Result<(Response<Incoming>, Connection), AskError> {
+    ) -> Result<(Response<Body>, Connection), AskError> {
         while let Some(mut kept) = self.take(target, now, idle) {
-            if let Ok(response) = kept.sender.send_request(whole(request)).await {
+            if let Ok(response) = kept.send(&target.address, request).await {
                 return Ok((response, kept));
             }
         }
         let mut fresh = Connection::open(target, now).await?;
-        let response = fresh.sender.send_request(whole(request)).await?;
+        let response = fresh.send(&target.address, request).await?;
         Ok((response, fresh))
     }
 
     /// Keeps a connection whose answer has been read to its end.
-    pub async fn keep(&self, target: &DialAddress, mut connection: Connection, now: Instant) {
+    pub async fn keep(&self, target: &Target, mut connection: Connection, now: Instant) {
         // Not ready ever again is how one shows that the upstream closes it.
-        if connection.sender.ready().await.is_err() {
+        let is_ready = match &mut connection.sender {
+            Sender::Http1(sender) => sender.ready().await.is_ok(),
+            Sender::Http2(sender) => sender.clone().ready().await.is_ok(),
+        };
+        if !is_ready {
             return;
         }
         connection.since = now;
@@ -101,7 +160,7 @@ impl Connections {
     }
 
     /// The one used last, as it is the likeliest to live.
-    fn take(&self, target: &DialAddress, now: Instant, idle: Duration) -> Option<Connection> {
+    fn take(&self, target: &Target, now: Instant, idle: Duration) -> Option<Connection> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = all.get_mut(target)?;
         kept.retain(|connection| connection.is_fresh(now, idle));
@@ -110,29 +169,86 @@ impl Connections {
 }
 
 impl Connection {
-    async fn open(target: &DialAddress, now: Instant) -> Result<Connection, AskError> {
-        match Socket::connect(target).await? {
-            Socket::Tcp(tcp) => Connection::on(tcp, now).await,
-            Socket::Unix(unix) => Connection::on(unix, now).await,
-            Socket::Tls(tls) => Connection::on(*tls, now).await,
+    async fn open(target: &Target, now: Instant) -> Result<Connection, AskError> {
+        let http2 = target.http2;
+        match Socket::connect(&target.address).await? {
+            Socket::Tcp(tcp) => Connection::on(tcp, http2, now).await,
+            Socket::Unix(unix) => Connection::on(unix, http2, now).await,
+            Socket::Tls(tls) => Connection::on(*tls, http2, now).await,
             Socket::Stream(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
         }
     }
 
     async fn on(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        http2: bool,
         now: Instant,
     ) -> Result<Connection, AskError> {
+        if http2 {
+            let mut builder = h2::client::Builder::new();
+            builder.enable_push(false).max_header_list_size(LONGEST_HEAD as u32);
+            let (sender, connection) = builder.handshake(stream).await?;
+            let driver = tokio::spawn(async { drop(connection.await) });
+            return Ok(Connection { sender: Sender::Http2(sender), driver, since: now });
+        }
         let mut builder = http1::Builder::new();
         builder.max_buf_size(LONGEST_HEAD);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         // How it ends is told to who asks on it.
         let driver = tokio::spawn(async { drop(connection.await) });
-        Ok(Connection { sender, driver, since: now })
+        Ok(Connection { sender: Sender::Http1(sender), driver, since: now })
+    }
+
+    async fn send(
+        &mut self,
+        to: &DialAddress,
+        request: &Request<Bytes>,
+    ) -> Result<Response<Body>, AskError> {
+        match &mut self.sender {
+            Sender::Http1(sender) => {
+                Ok(sender.send_request(whole(request)).await?.map(Body::Http1))
+            }
+            Sender::Http2(sender) => {
+                let scheme = match to {
+                    DialAddress::Tls(_) => Scheme::HTTPS,
+                    _ => Scheme::HTTP,
+                };
+                let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+                let (method, fields) = (request.method(), request.headers().clone());
+                let head = heads::to_upstream(method, target, scheme, fields);
+                let head = head.ok_or(AskError::Unspeakable)?;
+                let body = request.body().clone();
+                let mut ready = sender.clone().ready().await?;
+                let (response, stream) = ready.send_request(head, body.is_empty())?;
+                if !body.is_empty() {
+                    // Who answers early need not take all of it.
+                    let _ = send_all(stream, body).await;
+                }
+                Ok(response.await?.map(Body::Http2))
+            }
+        }
     }
 
     fn is_fresh(&self, now: Instant, idle: Duration) -> bool {
-        !self.sender.is_closed() && now.saturating_duration_since(self.since) < idle
+        let is_closed = match &self.sender {
+            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http2(_) => self.driver.is_finished(),
+        };
+        !is_closed && now.saturating_duration_since(self.since) < idle
+    }
+}
+
+/// Sends a body as there is room for it.
+async fn send_all(mut stream: SendStream<Bytes>, mut body: Bytes) -> Result<(), h2::Error> {
+    loop {
+        stream.reserve_capacity(body.len());
+        let Some(room) = poll_fn(|cx| stream.poll_capacity(cx)).await else { return Ok(()) };
+        let piece = body.split_to(room?.min(body.len()));
+        let is_last = body.is_empty();
+        stream.send_data(piece, is_last)?;
+        if is_last {
+            return Ok(());
+        }
     }
 }
 
@@ -146,7 +262,6 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use http_body_util::BodyExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -154,11 +269,15 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(30);
 
+    fn of(address: DialAddress) -> Target {
+        Target { address, http2: false }
+    }
+
     /// A server that answers so many requests on each connection and then closes it without a word;
     /// its address and how many connections it took.
-    async fn server(answers: usize) -> (DialAddress, Arc<AtomicUsize>) {
+    async fn server(answers: usize) -> (Target, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = DialAddress::Socket(listener.local_addr().unwrap());
+        let target = of(DialAddress::Socket(listener.local_addr().unwrap()));
         let taken = Arc::new(AtomicUsize::new(0));
         let count = taken.clone();
         tokio::spawn(async move {
@@ -181,10 +300,12 @@ mod tests {
     }
 
     /// Asks and keeps the connection, as one copy does.
-    async fn ask(connections: &Connections, target: &DialAddress, now: Instant) {
+    async fn ask(connections: &Connections, target: &Target, now: Instant) {
         let request = Request::get("/").body(Bytes::new()).unwrap();
         let (response, connection) = connections.ask(target, &request, now, IDLE).await.unwrap();
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
+        let mut body = response.into_body();
+        assert_eq!(body.piece().await.unwrap().unwrap(), "ok");
+        assert!(body.piece().await.is_none());
         connections.keep(target, connection, now).await;
     }
 
@@ -219,7 +340,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_there_is_said_so() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = DialAddress::Socket(listener.local_addr().unwrap());
+        let target = of(DialAddress::Socket(listener.local_addr().unwrap()));
         drop(listener);
         let request = Request::get("/").body(Bytes::new()).unwrap();
         let asked = Connections::default().ask(&target, &request, Instant::now(), IDLE).await;

@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::connections::{AskError, Connections};
+use super::connections::{AskError, Body, Connections, Target};
 use super::{Copies, Queued};
 use crate::clock::Clock;
 use crate::http::view::View;
@@ -124,13 +122,13 @@ impl Way {
             let moment = snapshot.moment(self.clock.now());
             let place = pool.pick_aside(&service.stability, moment, &mut self.clock.draws())?;
             let member = &pool.members.list()[place];
-            (member.target.clone().ok_or(Why::NoUpstream)?, member.upstream.name.clone())
+            let address = member.target.clone().ok_or(Why::NoUpstream)?;
+            (Target { address, http2: pool.http2 }, member.upstream.name.clone())
         };
         let asked = self.connections.ask(&target, request, self.clock.now(), IDLE).await;
         let failed = |error| Failed::Ask(name.clone(), error);
         let (response, connection) = asked.map_err(failed)?;
-        let (answered, is_whole) =
-            read(response, settings).await.map_err(|error| failed(error.into()))?;
+        let (answered, is_whole) = read(response, settings).await.map_err(failed)?;
         if is_whole {
             self.connections.keep(&target, connection, self.clock.now()).await;
         }
@@ -154,15 +152,15 @@ impl Way {
 
 /// Reads an answer up to its limit and lets it go; whether it was read to its end.
 async fn read(
-    response: Response<Incoming>,
+    response: Response<Body>,
     settings: &MirrorSettings,
-) -> Result<(Option<Answered>, bool), hyper::Error> {
+) -> Result<(Option<Answered>, bool), AskError> {
     let (head, mut body) = response.into_parts();
     let begin = |by| Answered::begin(head.status.as_u16(), View::Map(&head.headers), by);
     let mut answered = settings.compare.as_ref().map(begin);
     let mut left = settings.answer_limit();
-    while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame?.into_data() else { continue };
+    while let Some(piece) = body.piece().await {
+        let piece = piece?;
         answered.iter_mut().for_each(|answered| answered.push(&piece));
         match left.checked_sub(piece.len()) {
             Some(less) => left = less,

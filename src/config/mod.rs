@@ -306,6 +306,8 @@ pub struct Service {
     /// Bytes of a request's body, unless its route says otherwise, 0 for any number; none for what is said
     /// of all clients.
     pub body_limit: Option<u64>,
+    /// Whether its upstreams are asked for paths in the normal form, rather than as they came.
+    pub has_normal_paths: bool,
     /// Bounds on its upstreams.
     pub timeouts: Timeouts,
     /// What it does when upstreams fail.

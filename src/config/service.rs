@@ -12,7 +12,7 @@ use super::fallback::FALLBACK;
 use super::judge::JUDGE;
 use super::key::{
     Key, Kind, Table, Without, boolean, free, idle, mins, number, secs, size_option, table,
-    text_option, texts, time, word_option,
+    text_option, texts, time, word, word_option,
 };
 use super::mirror::{MIRROR, mirror};
 use super::rate::{RATE_LIMIT, rate_limit};
@@ -45,6 +45,10 @@ pub(super) static SERVICE: Table = Table::new(
         boolean("tell_pool", false).about(
             "whether answers say in x-pointsman-pool which pool gave them; who names one by `override` is \
              told anyway",
+        ),
+        word("paths", &["as-sent", "normal"]).about(
+            "how upstreams are asked: for the path as the client sent it, or in the form that routes \
+             are found by (needless escapes undone, dots and empty segments resolved)",
         ),
         table("timeouts", &TIMEOUTS, Without::Defaults),
         table("health", &HEALTH, Without::Off).about("exactly one of http, tcp and grpc"),
@@ -167,6 +171,7 @@ pub(super) fn service(
     let sticky = sticky(section.table(problems, "sticky"), problems);
     let opt_in = section.table_if_given(problems, "override");
     let opt_in = opt_in.and_then(|section| opt_in_of(section, problems));
+    let paths = section.word(problems, "paths", |word| Some(word == "normal"));
     let timeouts = timeouts(section.table(problems, "timeouts"), problems);
     let stability = stability(&mut section, problems, pools.as_deref(), server);
     let limit = section.table_if_given(problems, "rate_limit");
@@ -185,6 +190,7 @@ pub(super) fn service(
         opt_in,
         tells_pool,
         body_limit,
+        has_normal_paths: paths.unwrap_or(false),
         timeouts,
         stability: Arc::new(stability),
         rate_limit,

@@ -62,7 +62,8 @@ impl Exchange {
         let facts = incoming.facts();
         let Some(found) = snapshot.route(&facts) else { return Ok(None) };
         let actions = snapshot.actions(&found);
-        if actions.is_none() && !found.is_guarded {
+        let is_normal = found.service.is_some_and(|at| snapshot.services[at].has_normal_paths);
+        if actions.is_none() && !found.is_guarded && !is_normal {
             self.bound_body(incoming, None, &found)?;
             return Ok(Some(found));
         }
@@ -85,7 +86,7 @@ impl Exchange {
         self.bound_body(incoming, actions, &found)?;
         // It goes on to its service, whose pool is what its end is told of.
         self.closed = None;
-        let target = target_of(incoming, actions, in_one_way);
+        let target = target_of(incoming, actions, in_one_way || is_normal && !passes);
         if actions.is_some() || target.is_some() {
             let trusted = &snapshot.config.server.trusted_proxies;
             let is_https = forwarded::is_https(&incoming.fields, incoming.peer, trusted);

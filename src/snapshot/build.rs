@@ -120,7 +120,9 @@ impl Snapshot {
             services,
             unmatched: before.map(|before| before.unmatched.clone()).unwrap_or_default(),
             own: before.map(|before| before.own.clone()).unwrap_or_default(),
-            acts: config.route_actions.iter().any(Option::is_some) || bounds_bodies(config),
+            acts: config.route_actions.iter().any(Option::is_some)
+                || config.services.iter().any(|service| service.has_normal_paths)
+                || bounds_bodies(config),
             testers: testers(config),
             config: config.clone(),
             origin,
@@ -187,6 +189,7 @@ fn build_service(
         stand_in: service.stability.fallback.pool.as_ref().and_then(place),
         stale: stale(service, &traffic.split, before, now),
         split: traffic.split,
+        has_normal_paths: service.has_normal_paths,
         timeouts: service.timeouts,
         stability: service.stability.clone(),
         mode: blueprint.run_time.modes.get(&service.name).cloned().unwrap_or_default(),

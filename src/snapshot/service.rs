@@ -34,6 +34,8 @@ pub struct Service {
     pub split: Split,
     /// What its cohorts are salted with.
     pub salt: u64,
+    /// Whether its upstreams are asked for paths in the normal form, rather than as they came.
+    pub has_normal_paths: bool,
     /// Bounds on its upstreams.
     pub timeouts: Timeouts,
     /// What it does when upstreams fail.

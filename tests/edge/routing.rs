@@ -171,3 +171,22 @@ async fn a_stop_lets_requests_under_way_end() {
     assert_eq!(stopped.await.unwrap(), 0);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn upstreams_are_asked_for_paths_as_sent_or_in_the_form_that_routes_are_found_by() {
+    for (said, passed) in
+        [("", "/%7euser/%41?q=%7e%41"), ("paths = \"normal\"", "/~user/A?q=%7e%41")]
+    {
+        let origin = Origin::named("a").await;
+        let edge = Edge::before(&[("only", &origin)], said).await;
+        let mut client = edge.client().await;
+        for target in ["/%7euser/%41?q=%7e%41", "/plain?x=1"] {
+            client.send(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+            assert_eq!(client.response().await.status, 200);
+        }
+        let asked = origin.received();
+        let line = |at: usize| asked[at].head.lines().next().unwrap().to_string();
+        assert_eq!(line(0), format!("GET {passed} HTTP/1.1"), "{said}");
+        assert_eq!(line(1), "GET /plain?x=1 HTTP/1.1");
+    }
+}

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::*;
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 38] = [
+const TEXTS: [&str; 39] = [
     "1.3",
     "combined",
     "tls-alpn-01",
@@ -50,6 +50,7 @@ const TEXTS: [&str; 38] = [
     "share",
     "v1",
     "all",
+    "normal",
 ];
 const LISTS: [&str; 4] = ["[\"10.1.0.0/16\"]", "[503]", "[\"other\"]", "[]"];
 

@@ -23,6 +23,9 @@ const SLOWED: Duration = Duration::from_secs(60 * 60);
 /// longest of Let's Encrypt's limits takes.
 const BOUND: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// By how much a clock may be set back for what was noted before to stand.
+const SET_BACK: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Between two certificates for the same names, whatever an authority and the clock say: one whose
 /// certificates are good for no time at all would be asked without end.
 const APART: Duration = Duration::from_secs(60 * 60);
@@ -81,11 +84,15 @@ impl Attempts {
         }
     }
 
-    /// When one is to be made that is due then: not earlier than these allow. A clock that was set back
-    /// keeps nobody waiting for longer than a wait can be.
+    /// When one is to be made that is due then: not earlier than these allow. What is further away than a
+    /// wait can be was noted by a clock that was ahead, and keeps nobody waiting: a bound from `now` on would
+    /// move along with it until that date. What comes of the order takes its place.
     pub fn allow(&self, due: u64, now: u64) -> u64 {
-        let at_most = now.saturating_add(BOUND.as_secs());
-        due.max(self.not_before.min(at_most))
+        let at_most = now.saturating_add((BOUND + SET_BACK).as_secs());
+        match self.not_before > at_most {
+            true => due,
+            false => due.max(self.not_before),
+        }
     }
 }
 
@@ -151,7 +158,20 @@ mod tests {
         assert_eq!(after(Attempts::default(), NOW - 5), NOW - 5, "at once");
         assert_eq!(after(Attempts::succeeded(NOW), NOW - 5), NOW + 3_600);
         assert_eq!(after(Attempts::succeeded(NOW), NOW + 9_999), NOW + 9_999);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_keeps_nobody_waiting() {
+        const DAY: u64 = 24 * 3_600;
+        let ahead = Attempts::succeeded(NOW + 365 * DAY);
+        for later in [0, 8 * DAY, 30 * DAY] {
+            let now = NOW + later;
+            assert_eq!(ahead.allow(now, now), now, "{later}");
+        }
         let odd = Attempts { failed: 1, not_before: u64::MAX, is_asked: true };
-        assert_eq!(after(odd, 0), NOW + 7 * 24 * 3_600, "the clock was wrong when that was noted");
+        assert_eq!(odd.allow(0, NOW), 0);
+        let refused = Refused { is_limited: true, after: Some(Duration::MAX) };
+        let longest = Attempts::default().failed(NOW, refused, u64::MAX);
+        assert_eq!(longest.allow(0, NOW - 60), NOW + 7 * DAY, "it was set back by a minute");
     }
 }

@@ -2,7 +2,7 @@
 //! far orders have come. All of it is for its owner alone, and written before anybody goes on from it.
 //!
 //! ```text
-//! acme/5f0c…/account.json          the key of our account, and what the authority calls it
+//! acme/5f0c…/@account.json         the key of our account, and what the authority calls it
 //!            shop.example.com.pem  a certificate with its chain and its key
 //!            shop.example.com.json how its orders went, and the one that is under way
 //! ```
@@ -20,6 +20,12 @@ use crate::acme::{Attempts, Holder};
 use crate::certificate::Pair;
 use crate::files::pair_in;
 use crate::store::{read_private, replace_private};
+
+/// Of our account. `@` is in no host, whose files are here too.
+const ACCOUNT: &str = "@account.json";
+
+/// What it was called before, as the file of a host `account` is.
+const ACCOUNT_BEFORE: &str = "account.json";
 
 /// Files have names of 255 bytes at most.
 const LONGEST_NAME: usize = 200;
@@ -102,7 +108,8 @@ impl Kept {
 
     /// Our account. One that is damaged is none: another is made.
     pub fn account(&self) -> io::Result<Option<KeptAccount>> {
-        match self.read::<KeptAccount>("account.json") {
+        match self.read::<KeptAccount>(ACCOUNT) {
+            Ok(None) => self.account_before(),
             Ok(account) => Ok(account.filter(|account| account.der().is_ok())),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 tracing::warn!(%error, "the account with an authority is damaged: another is made");
@@ -112,8 +119,17 @@ impl Kept {
         }
     }
 
+    /// Our account by the name that its file had before, which it loses. Anything else there is of a host.
+    fn account_before(&self) -> io::Result<Option<KeptAccount>> {
+        let found = self.read::<KeptAccount>(ACCOUNT_BEFORE).ok().flatten();
+        let Some(account) = found.filter(|account| account.der().is_ok()) else { return Ok(None) };
+        self.put_account(&account)?;
+        self.file(ACCOUNT_BEFORE).map_or(Ok(()), std::fs::remove_file)?;
+        Ok(Some(account))
+    }
+
     pub fn put_account(&self, account: &KeptAccount) -> io::Result<()> {
-        self.write("account.json", account)
+        self.write(ACCOUNT, account)
     }
 
     /// How orders for this holder went. What cannot be read is as good as nothing.
@@ -215,13 +231,37 @@ mod tests {
         }
         assert_eq!(std::fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
         std::fs::write(&file, "half of it").unwrap();
-        std::fs::write(folder.join("account.json"), "{\"key").unwrap();
+        std::fs::write(folder.join("@account.json"), "{\"key").unwrap();
         std::fs::write(folder.join("shop.test.json"), "{").unwrap();
         assert_eq!(kept.account().unwrap(), None);
         assert_eq!(kept.progress(&host), Progress::default());
         assert_eq!(kept.certificate(&host), None);
         let other = Kept::of(Some(state.path()), "https://b.test/directory");
         assert_eq!(other.account().unwrap(), None, "each authority has a folder of its own");
+    }
+
+    #[test]
+    fn a_host_called_account_leaves_the_account_alone() {
+        let state = tempfile::TempDir::new().unwrap();
+        let kept = Kept::of(Some(state.path()), "https://a.test/directory");
+        let account = KeptAccount::new(b"key", Some("https://a.test/1".into()));
+        let host = Holder::Host("account".into());
+        let progress = Progress { settings: "x".into(), ..Progress::default() };
+        kept.put_account(&account).unwrap();
+        kept.put_progress(&host, &progress).unwrap();
+        assert_eq!(kept.account().unwrap().as_ref(), Some(&account));
+        assert_eq!(kept.progress(&host), progress);
+
+        // As it was called before.
+        let file = |name: &str| kept.file(name).unwrap();
+        std::fs::rename(file("@account.json"), file("account.json")).unwrap();
+        assert_eq!(kept.account().unwrap().as_ref(), Some(&account));
+        assert_eq!(kept.progress(&host), Progress::default());
+        kept.put_progress(&host, &progress).unwrap();
+        assert_eq!(kept.account().unwrap().as_ref(), Some(&account), "that was read once");
+        std::fs::remove_file(file("@account.json")).unwrap();
+        assert_eq!(kept.account().unwrap(), None, "what is a host's is no account");
+        assert_eq!(kept.progress(&host), progress);
     }
 
     #[test]

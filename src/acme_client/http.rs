@@ -24,6 +24,9 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// More than the longest chain of certificates.
 const LONGEST: usize = 256 * 1024;
 
+/// For how long an authority can ask to be left alone.
+const LONGEST_WAIT: u64 = 7 * 24 * 60 * 60;
+
 /// The way to one authority.
 #[derive(Clone)]
 pub(super) struct Way {
@@ -62,7 +65,8 @@ impl HttpClient for Way {
             let request = Request::from_parts(head, Full::new(body));
             let call = Call { request, whom: Whom::Named, within: WITHIN, wanted: LONGEST };
             let other = |error| Error::Other(Box::new(error));
-            let fetched = way.client.send(call).await.map_err(other)?;
+            let mut fetched = way.client.send(call).await.map_err(other)?;
+            bound(&mut fetched.fields);
             if fetched.status.is_client_error() || fetched.status.is_server_error() {
                 let wait = wait(&fetched.fields);
                 *way.asked_to_wait.lock().unwrap_or_else(PoisonError::into_inner) = wait;
@@ -72,6 +76,16 @@ impl HttpClient for Way {
             (*response.status_mut(), *response.headers_mut()) = (fetched.status, fetched.fields);
             Ok(BytesResponse::from(response))
         })
+    }
+}
+
+/// Has nobody ask to be left alone for longer than there are times to tell: instant-acme 0.8.5 adds what is
+/// asked for to the time it is, and panics.
+fn bound(fields: &mut HeaderMap) {
+    let asked = fields.get(RETRY_AFTER).and_then(|asked| asked.to_str().ok());
+    let seconds = asked.and_then(|asked| asked.trim().parse::<u64>().ok());
+    if seconds.is_some_and(|seconds| seconds > LONGEST_WAIT) {
+        fields.insert(RETRY_AFTER, LONGEST_WAIT.into());
     }
 }
 
@@ -90,7 +104,39 @@ fn wait(fields: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// Answers a request with this `retry-after`.
+    async fn asks_to_wait(after: &str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = format!("HTTP/1.1 503 X\r\ncontent-length: 0\r\nretry-after: {after}\r\n\r\n");
+        tokio::spawn(async move {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                tcp.read_buf(&mut request).await.unwrap();
+            }
+            tcp.write_all(answer.as_bytes()).await.unwrap();
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn nobody_asks_to_be_left_alone_for_longer_than_there_are_times() {
+        let most = u64::MAX.to_string();
+        for (after, told) in [(&*most, "604800"), (" 604801", "604800"), ("90000", "90000")] {
+            let address = asks_to_wait(after).await;
+            let request = Request::get(format!("http://{address}/")).body(BodyWrapper::default());
+            let answer = Way::trusting(None).request(request.unwrap()).await.unwrap();
+            assert_eq!(answer.parts.headers[RETRY_AFTER], told, "{after}");
+        }
+    }
 
     #[test]
     fn how_long_to_wait_is_a_number_or_a_date() {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::WINDOWS;
 use super::issue::is_for;
 use super::kept::{Kept, Progress, short};
 use crate::acme::{Attempts, Wanted, Window, due};
@@ -17,7 +18,7 @@ pub(super) struct Standing {
     pub ordered: Option<Ordered>,
     /// When its authority would like it replaced, if it has said so.
     pub window: Option<Window>,
-    /// When it is to be asked, in seconds since the epoch.
+    /// When it is to be asked, in seconds since the epoch, as it was noted.
     pub look_at: u64,
     pub progress: Progress,
 }
@@ -47,8 +48,17 @@ impl Standing {
     fn at(&self, now: u64) -> u64 {
         let order = self.order_at(now);
         match &self.ordered {
-            Some(_) => order.min(self.look_at),
+            Some(_) => order.min(self.look_at(now)),
             None => order,
+        }
+    }
+
+    /// When its authority is to be asked. What is further away than is ever waited was noted by a clock that
+    /// was ahead.
+    fn look_at(&self, now: u64) -> u64 {
+        match self.look_at > now.saturating_add(WINDOWS.1) {
+            true => 0,
+            false => self.look_at,
         }
     }
 
@@ -64,7 +74,7 @@ impl Standing {
 
     /// Whether it is its authority that is to be asked now.
     pub fn is_look(&self, now: u64) -> bool {
-        self.ordered.is_some() && self.look_at <= now && self.order_at(now) > now
+        self.ordered.is_some() && self.look_at(now) <= now && self.order_at(now) > now
     }
 
     /// There is another one in its place.
@@ -123,4 +133,48 @@ pub(super) fn read(wanted: &Wanted, kept: &Kept) -> Option<Ordered> {
         return None;
     }
     super::ordered_of(wanted, kept, pair).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acme::wanted;
+    use crate::config::Config;
+    use crate::files::pair_in;
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    /// What a listener wants that has these lines in its `tls.acme`.
+    fn wants(lines: &str) -> Vec<Wanted> {
+        let text = format!(
+            "[[listeners]]\naddress = \":443\"\n[listeners.tls.acme]\nnames = [\"shop.test\"]\n{lines}\n\
+             [[routes]]\nhosts = [\"shop.test\"]\nservice = \"a\"\n[services.a.pools.b]\n\
+             upstreams = [\"a:1\"]\n"
+        );
+        let (config, _) = Config::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
+        wanted(&config)
+    }
+
+    /// A certificate for what is wanted.
+    fn ordered(wanted: &Wanted) -> Ordered {
+        let pem = concat!(
+            include_str!("../outgoing/dial/test_server.pem"),
+            include_str!("../outgoing/dial/test_server.key"),
+        );
+        let pair = pair_in("shop.test.pem".as_ref(), pem.as_bytes()).unwrap();
+        super::super::ordered_of(wanted, &Kept::of(None, ""), pair).unwrap()
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_keeps_no_authority_from_being_asked() {
+        let wanted = wants("").remove(0);
+        let mut standing = Standing::read(wanted, None);
+        standing.take(ordered(&standing.wanted));
+        let now = standing.ordered.as_ref().unwrap().pair.about.from;
+        assert!(standing.is_look(now));
+        standing.look_at = now + DAY;
+        assert!(!standing.is_look(now) && standing.at(now) == now + DAY);
+        standing.look_at = now + 365 * DAY;
+        assert!(standing.is_look(now) && standing.at(now) <= now);
+    }
 }

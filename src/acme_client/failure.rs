@@ -27,7 +27,8 @@ pub(super) struct Failure {
     pub refused: Refused,
     /// Whether the authority does not know our account (any more).
     pub is_unknown: bool,
-    /// Whether the authority has said so: nothing more comes of the order.
+    /// Whether nothing more comes of the order. What passes, such as trouble of the authority's, ends none:
+    /// it may be signed already.
     pub ends_order: bool,
 }
 
@@ -53,9 +54,17 @@ impl Failure {
             what_to_do: what_to_do(kind),
             refused: Refused { is_limited: kind == "rateLimited", after: None },
             is_unknown: kind == "accountDoesNotExist",
-            ends_order: true,
+            // It has gone with the account.
+            ends_order: kind == "accountDoesNotExist",
         }
     }
+}
+
+/// Whether who asked for an order is told that there is none, or none of ours.
+pub(super) fn is_gone(error: &Error) -> bool {
+    let Error::Api(problem) = error else { return false };
+    let kind = problem.r#type.as_deref().and_then(|kind| kind.strip_prefix(KINDS));
+    problem.status == Some(404) || matches!(kind, Some("malformed" | "unauthorized"))
 }
 
 /// Whether an authority says that somebody has replaced the certificate before.
@@ -160,6 +169,11 @@ mod tests {
         assert!(limited.refused.is_limited && limited.what_to_do.contains("staging"));
         let unknown = problem(r#"{"type":"urn:ietf:params:acme:error:accountDoesNotExist"}"#);
         assert!(unknown.is_unknown && unknown.ends_order && !unknown.refused.is_limited);
+        let passing = ["serverInternal", "badNonce", "rateLimited"];
+        for kind in passing {
+            let said = problem(&format!(r#"{{"type":"urn:ietf:params:acme:error:{kind}"}}"#));
+            assert!(!said.ends_order, "{kind}");
+        }
         let long = problem(&format!(r#"{{"type":"x","detail":"{}"}}"#, "long ".repeat(1000)));
         assert!(long.why.len() < 2 * LONGEST, "{}", long.why.len());
         let reached =
@@ -167,5 +181,16 @@ mod tests {
         let told = Failure::from(reached);
         assert_eq!(told.why, "cannot reach the authority: timed out after 30s");
         assert!(told.what_to_do.contains("tls.acme.ca"));
+    }
+
+    #[test]
+    fn an_order_is_gone_if_its_authority_says_so() {
+        let is_gone = |json| is_gone(&Error::Api(serde_json::from_str(json).unwrap()));
+        assert!(is_gone(r#"{"type":"urn:ietf:params:acme:error:malformed","status":400}"#));
+        assert!(is_gone(r#"{"type":"urn:ietf:params:acme:error:unauthorized","status":403}"#));
+        assert!(is_gone(r#"{"type":"about:blank","status":404}"#));
+        assert!(!is_gone(r#"{"type":"urn:ietf:params:acme:error:serverInternal","status":500}"#));
+        assert!(!is_gone(r#"{"type":"urn:ietf:params:acme:error:rateLimited","status":429}"#));
+        assert!(!super::is_gone(&Error::Timeout(None)));
     }
 }

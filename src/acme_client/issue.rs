@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType,
-    Identifier, NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AuthorizationState, AuthorizationStatus, CertificateIdentifier, ChallengeStatus,
+    ChallengeType, Identifier, NewOrder, Order, OrderStatus, Problem, RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
 use super::beside;
-use super::failure::{Failure, is_replaced};
+use super::failure::{Failure, is_gone, is_replaced};
 use super::kept::{Begun, Kept, Progress};
 use crate::acme::{Holder, SHORT_LIVED, Wanted};
 use crate::certificate::Pair;
@@ -38,22 +38,17 @@ impl Issue<'_> {
     /// Has it ordered, shows that the names are ours, and keeps what comes. `progress` says how far it has
     /// come before.
     pub async fn run(self, account: &Account, progress: &mut Progress) -> Result<Pair, Failure> {
-        let (mut order, key) = match self.resumed(account, progress).await {
+        let (mut order, key) = match self.resumed(account, progress).await? {
             Some(resumed) => resumed,
             None => self.begin(account, progress).await?,
         };
-        if order.state().status == OrderStatus::Pending {
-            let _shown = self.show(&mut order).await?;
-            if order.poll_ready(&PATIENCE).await? == OrderStatus::Invalid {
-                return Err(why_invalid(&mut order).await);
+        let chain = match self.signed(&mut order, &key).await {
+            Ok(chain) => chain,
+            Err(mut failure) => {
+                failure.ends_order |= order.state().status == OrderStatus::Invalid;
+                return Err(failure);
             }
-        }
-        if order.state().status == OrderStatus::Ready {
-            let mut params = CertificateParams::new(self.wanted.holder.names())?;
-            params.distinguished_name = DistinguishedName::new();
-            order.finalize_csr(params.serialize_request(&key)?.der()).await?;
-        }
-        let chain = order.poll_certificate(&PATIENCE).await?;
+        };
         let pem = format!("{chain}\n{}", key.serialize_pem());
         let holder = self.wanted.holder.clone();
         let file = self.kept.place(&holder).unwrap_or_else(|| holder.to_string().into());
@@ -68,20 +63,44 @@ impl Issue<'_> {
         Ok(pair)
     }
 
-    /// The order that a process before us has begun, if it is still good for something.
+    /// The order that a try before this one has begun, perhaps another process's, if it is still good for
+    /// something. An error if that is not known: it stays begun.
     async fn resumed(
         &self,
         account: &Account,
         progress: &mut Progress,
-    ) -> Option<(Order, KeyPair)> {
-        let begun = progress.begun.take()?;
-        let key = KeyPair::from_pem(&begun.key).ok()?;
-        let mut order = account.order(begun.url.clone()).await.ok()?;
-        if order.state().status == OrderStatus::Invalid {
-            return None;
+    ) -> Result<Option<(Order, KeyPair)>, Failure> {
+        let begun = progress.begun.as_ref();
+        let key = begun.and_then(|begun| KeyPair::from_pem(&begun.key).ok());
+        if let (Some(begun), Some(key)) = (begun, key) {
+            match account.order(begun.url.clone()).await {
+                Ok(mut order) => {
+                    if order.state().status != OrderStatus::Invalid {
+                        return Ok(Some((order, key)));
+                    }
+                }
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        progress.begun = Some(begun);
-        Some((order, key))
+        progress.begun = None;
+        Ok(None)
+    }
+
+    /// Shows that the names are ours, and has the certificate signed: its chain.
+    async fn signed(&self, order: &mut Order, key: &KeyPair) -> Result<String, Failure> {
+        if order.state().status == OrderStatus::Pending {
+            let _shown = self.show(order).await?;
+            if order.poll_ready(&PATIENCE).await? == OrderStatus::Invalid {
+                return Err(why_invalid(order).await);
+            }
+        }
+        if order.state().status == OrderStatus::Ready {
+            let mut params = CertificateParams::new(self.wanted.holder.names())?;
+            params.distinguished_name = DistinguishedName::new();
+            order.finalize_csr(params.serialize_request(key)?.der()).await?;
+        }
+        Ok(order.poll_certificate(&PATIENCE).await?)
     }
 
     /// A new order.
@@ -147,8 +166,11 @@ impl Issue<'_> {
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization?;
-            if authorization.status == AuthorizationStatus::Valid {
-                continue;
+            match authorization.status {
+                AuthorizationStatus::Valid => continue,
+                AuthorizationStatus::Pending => {}
+                // It is none any more, and so the order is not either.
+                _ => return Err(why_refused(&authorization)),
             }
             let offered: Vec<String> =
                 authorization.challenges.iter().map(|one| format!("{:?}", one.r#type)).collect();
@@ -205,12 +227,20 @@ async fn why_invalid(order: &mut Order) -> Failure {
         if authorization.refresh().await.is_err() {
             continue;
         }
-        let mut errors =
-            authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
-        if let Some(problem) = errors.next() {
-            return Failure::told(problem);
+        if authorization.challenges.iter().any(|challenge| challenge.error.is_some()) {
+            return why_refused(&authorization);
         }
     }
-    let why = "the authority has refused the order, and does not say why";
-    Failure { ends_order: true, ..Failure::new(why, "") }
+    refused(None)
+}
+
+/// What an authority has not liked of what it looked at.
+fn why_refused(authorization: &AuthorizationState) -> Failure {
+    refused(authorization.challenges.iter().find_map(|challenge| challenge.error.as_ref()))
+}
+
+/// Nothing comes of an order, for this reason.
+fn refused(problem: Option<&Problem>) -> Failure {
+    let untold = || Failure::new("the authority has refused the order, and does not say why", "");
+    Failure { ends_order: true, ..problem.map_or_else(untold, Failure::told) }
 }

@@ -120,6 +120,31 @@ async fn an_authority_that_has_had_enough_is_left_alone() {
 }
 
 #[tokio::test]
+async fn an_order_that_meets_an_authoritys_trouble_is_gone_on_with() {
+    let script = Script::default();
+    let falters = script.falters.clone();
+    *falters.lock().unwrap() = vec!["/finalize", "/order/1"];
+    let (scripted, origin, address) = (Scripted::start(script).await, origin().await, free());
+    let folder = folder(&tls(address, &scripted.lines()), &origin);
+    let edge = Customer::start(&folder).await;
+    let progress = kept(&folder, &scripted.directory()).join("shop.example.com.json");
+    // First it has not been signed, then not even found again.
+    for failed in 1..=2 {
+        until("it has failed", async || {
+            progress.exists() && json(&progress)["attempts"]["failed"] == failed
+        })
+        .await;
+        assert!(json(&progress)["begun"]["url"].as_str().unwrap().ends_with("/order/1"));
+        if failed == 2 {
+            falters.lock().unwrap().clear();
+        }
+        edge.reload().await;
+    }
+    until_trusted(address, "shop.example.com", &scripted.authority.clients()).await;
+    assert_eq!(scripted.asked("/order").len(), 1);
+}
+
+#[tokio::test]
 async fn an_account_is_bound_to_one_that_there_is() {
     let (pebble, origin) =
         (Pebble::with_accounts(&[("kid-1", "c2VjcmV0LXNlY3JldA")]).await, origin().await);

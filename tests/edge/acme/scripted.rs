@@ -23,6 +23,8 @@ pub struct Script {
     pub window: Option<(&'static str, &'static str)>,
     /// What it is asked for and refuses: an answer to orders, with a field of its own.
     pub refuses: Option<(u16, &'static str, Value)>,
+    /// Where it has trouble of its own, for now.
+    pub falters: Arc<Mutex<Vec<&'static str>>>,
 }
 
 /// A running one.
@@ -158,6 +160,10 @@ impl Server {
             order.to_string()
         };
         let none = String::new;
+        if self.script.falters.lock().unwrap().contains(&path) {
+            let kind = "urn:ietf:params:acme:error:serverInternal";
+            return (500, none(), json!({ "type": kind, "status": 500 }).to_string());
+        }
         match path {
             "/dir" => {
                 let mut directory = json!({

@@ -80,6 +80,19 @@ pub(super) async fn forget(kept: &Kept) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether the authority takes no note of what an order is to replace.
+pub(super) async fn ignores_replaces(kept: &Kept) -> Result<bool, Failure> {
+    Ok(read(kept).await?.is_some_and(|known| known.ignores_replaces))
+}
+
+/// It has taken none: it is not told any more.
+pub(super) async fn note_ignores_replaces(kept: &Kept) -> Result<(), Failure> {
+    match read(kept).await? {
+        Some(known) => write(kept, &KeptAccount { ignores_replaces: true, ..known }).await,
+        None => Ok(()),
+    }
+}
+
 /// A new account that is bound to one that there is.
 async fn bound(
     authority: &AcmeAuthority,

@@ -67,10 +67,19 @@ pub(super) fn is_gone(error: &Error) -> bool {
     problem.status == Some(404) || matches!(kind, Some("malformed" | "unauthorized"))
 }
 
-/// Whether an authority says that somebody has replaced the certificate before.
-pub(super) fn is_replaced(error: &Error) -> bool {
+/// Whether an authority refuses an order for what may be the certificate that it is to replace: somebody
+/// has been faster, another account has it, nobody knows it (any more). Authorities say so in many ways.
+pub(super) fn is_refused(error: &Error) -> bool {
     let Error::Api(problem) = error else { return false };
-    problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":alreadyReplaced"))
+    let kind = problem.r#type.as_deref().and_then(|kind| kind.strip_prefix(KINDS));
+    !matches!(kind, Some("rateLimited" | "accountDoesNotExist"))
+}
+
+/// Whether an authority has taken an order, and nothing of that it is to replace a certificate. It is an
+/// error of instant-acme 0.8.5 alone, and known by its words.
+pub(super) fn is_ignored(error: &Error) -> bool {
+    let Error::Other(other) = error else { return false };
+    other.to_string().starts_with("replaces field mismatch")
 }
 
 /// What mends each kind of error.
@@ -181,6 +190,21 @@ mod tests {
         let told = Failure::from(reached);
         assert_eq!(told.why, "cannot reach the authority: timed out after 30s");
         assert!(told.what_to_do.contains("tls.acme.ca"));
+    }
+
+    #[test]
+    fn what_an_order_is_to_replace_may_be_why_it_is_refused() {
+        let api = |kind: &str| {
+            let json = format!(r#"{{"type":"urn:ietf:params:acme:error:{kind}"}}"#);
+            Error::Api(serde_json::from_str(&json).unwrap())
+        };
+        for kind in ["alreadyReplaced", "malformed", "unauthorized", "serverInternal"] {
+            assert!(is_refused(&api(kind)), "{kind}");
+        }
+        assert!(!is_refused(&api("rateLimited")) && !is_refused(&api("accountDoesNotExist")));
+        assert!(!is_refused(&Error::Timeout(None)));
+        assert!(!is_ignored(&api("malformed")));
+        assert!(!is_ignored(&Error::Other("something else".into())));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
-use super::beside;
-use super::failure::{Failure, is_gone, is_replaced};
+use super::failure::{Failure, is_gone, is_ignored, is_refused};
 use super::kept::{Begun, Kept, Progress};
+use super::{account, beside};
 use crate::acme::{Holder, SHORT_LIVED, Wanted};
 use crate::certificate::Pair;
 use crate::config::Challenge;
@@ -119,10 +119,16 @@ impl Issue<'_> {
             profile.iter().fold(new, |new, profile| new.profile(profile))
         };
         let key = KeyPair::generate()?;
-        let ordered = match &self.replaces {
+        let ignores = self.replaces.is_some() && account::ignores_replaces(self.kept).await?;
+        let ordered = match self.replaces.as_ref().filter(|_| !ignores) {
             Some(replaces) => match account.new_order(&new().replaces(replaces.clone())).await {
-                // Somebody has been faster, or it has forgotten: it is ordered all the same.
-                Err(error) if is_replaced(&error) => account.new_order(&new()).await,
+                // It is ordered all the same.
+                Err(error) if is_refused(&error) => account.new_order(&new()).await,
+                // There is an order now, and what it is called is lost: once is enough.
+                Err(error) if is_ignored(&error) => {
+                    account::note_ignores_replaces(self.kept).await?;
+                    account.new_order(&new()).await
+                }
                 ordered => ordered,
             },
             None => account.new_order(&new()).await,

@@ -48,6 +48,9 @@ pub(super) struct KeptAccount {
     pub email: Option<String>,
     /// The account that it is bound to.
     pub external: Option<String>,
+    /// Whether the authority takes no note of what an order is to replace.
+    #[serde(default)]
+    pub ignores_replaces: bool,
 }
 
 impl std::fmt::Debug for KeptAccount {
@@ -59,7 +62,7 @@ impl std::fmt::Debug for KeptAccount {
 impl KeptAccount {
     pub fn new(key: &[u8], id: Option<String>) -> KeptAccount {
         let key = URL_SAFE_NO_PAD.encode(key);
-        KeptAccount { key, id, email: None, external: None }
+        KeptAccount { key, id, email: None, external: None, ignores_replaces: false }
     }
 
     /// Its key in DER.

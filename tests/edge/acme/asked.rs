@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::scripted::{Script, Scripted};
+use super::scripted::{Replaces, Script, Scripted};
 use super::*;
 use crate::harness::running::free;
 
@@ -44,6 +44,29 @@ async fn a_certificate_is_replaced_when_its_authority_would_like_it() {
         until("it is asked again", async || scripted.asked("/window/").len() == 2).await;
         edge.reload().await;
         assert_eq!(scripted.asked("/order").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_replaced_even_if_its_authority_will_not_hear_of_the_one_before() {
+    for replaces in [Replaces::Refused, Replaces::Ignored] {
+        let window = Some(("2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z"));
+        let script = Script { window, replaces, ..Script::default() };
+        let (scripted, origin, address) = (Scripted::start(script).await, origin().await, free());
+        let folder = folder(&tls(address, &scripted.lines()), &origin);
+        let now = SystemTime::now();
+        let before =
+            scripted.authority.issue_between(&["shop.example.com"], now - DAY * 10, now + DAY * 80);
+        let kept = kept(&folder, &scripted.directory());
+        plant(&kept, "shop.example.com", &before);
+        let edge = Customer::start(&folder).await;
+        edge.until_said("there is a certificate for shop.example.com").await;
+        let names: Vec<bool> =
+            scripted.asked("/order").iter().map(|order| !order["replaces"].is_null()).collect();
+        assert_eq!(names, [true, false]);
+        let ignores = json(&kept.join("@account.json"))["ignores_replaces"].clone();
+        assert_eq!(ignores, matches!(replaces, Replaces::Ignored));
+        assert!(!edge.events().await.contains("no certificate for"));
     }
 }
 

@@ -23,8 +23,22 @@ pub struct Script {
     pub window: Option<(&'static str, &'static str)>,
     /// What it is asked for and refuses: an answer to orders, with a field of its own.
     pub refuses: Option<(u16, &'static str, Value)>,
+    /// What it makes of an order that names the certificate which it is to replace.
+    pub replaces: Replaces,
     /// Where it has trouble of its own, for now.
     pub falters: Arc<Mutex<Vec<&'static str>>>,
+}
+
+/// What can be made of that.
+#[derive(Clone, Copy, Default)]
+pub enum Replaces {
+    /// It is noted.
+    #[default]
+    Noted,
+    /// The order is refused.
+    Refused,
+    /// The order is made as if nothing were said of it.
+    Ignored,
 }
 
 /// A running one.
@@ -153,7 +167,8 @@ impl Server {
                 "certificate": at("certificate"), "identifiers": what["identifiers"],
             });
             for key in ["replaces", "profile"] {
-                if !what[key].is_null() {
+                let is_ignored = matches!(self.script.replaces, Replaces::Ignored);
+                if !what[key].is_null() && !(key == "replaces" && is_ignored) {
                     order[key] = what[key].clone();
                 }
             }
@@ -178,6 +193,13 @@ impl Server {
             "/nonce" => (200, none(), none()),
             "/account" => (201, location("account/1"), json!({ "status": "valid" }).to_string()),
             "/account/1" => (200, none(), json!({ "status": "valid" }).to_string()),
+            "/order"
+                if matches!(self.script.replaces, Replaces::Refused)
+                    && !what["replaces"].is_null() =>
+            {
+                let kind = "urn:ietf:params:acme:error:unauthorized";
+                (403, none(), json!({ "type": kind, "status": 403 }).to_string())
+            }
             "/order" => match &self.script.refuses {
                 Some((status, field, why)) => (*status, format!("{field}\r\n"), why.to_string()),
                 None => (201, location("order/1"), ordered("ready")),

@@ -23,6 +23,8 @@ pub(super) struct Failure {
     pub why: String,
     /// What mends it; empty if nobody knows.
     pub what_to_do: &'static str,
+    /// What is wrong.
+    pub of: Of,
     /// When it may be tried again.
     pub refused: Refused,
     /// Whether the authority does not know our account (any more).
@@ -32,9 +34,43 @@ pub(super) struct Failure {
     pub ends_order: bool,
 }
 
+/// What a failure is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Of one certificate: others may well be had.
+    #[default]
+    Certificate,
+    /// Of that or of the authority: nobody says.
+    Either,
+    /// Of the authority, the way to it or our account: there are no others either.
+    Authority,
+}
+
 impl Failure {
     pub fn new(why: impl Into<String>, what_to_do: &'static str) -> Failure {
         Failure { why: why.into(), what_to_do, ..Failure::default() }
+    }
+
+    /// Nothing is had of the authority for this.
+    pub fn of_authority(self) -> Failure {
+        Failure { of: Of::Authority, ..self }
+    }
+
+    /// There is no order for this: one of many limits, say, of names, of domains and of accounts.
+    pub fn of_order(error: Error) -> Failure {
+        let is_trouble = match &error {
+            Error::Api(problem) => problem.status.is_some_and(|status| status >= 500),
+            // An error of something in front of it.
+            Error::Json(_) => true,
+            _ => false,
+        };
+        let failure = Failure::from(error);
+        match failure.of {
+            Of::Certificate if failure.refused.is_limited || is_trouble => {
+                Failure { of: Of::Either, ..failure }
+            }
+            _ => failure,
+        }
     }
 
     /// By what an authority says.
@@ -53,6 +89,7 @@ impl Failure {
             why,
             what_to_do: what_to_do(kind),
             refused: Refused { is_limited: kind == "rateLimited", after: None },
+            of: Of::default(),
             is_unknown: kind == "accountDoesNotExist",
             // It has gone with the account.
             ends_order: kind == "accountDoesNotExist",
@@ -127,7 +164,8 @@ impl From<Error> for Failure {
                     format!("cannot reach the authority: {error}"),
                     "this machine has to reach `tls.acme.directory`; `tls.acme.ca` says whom to trust \
                      there",
-                ),
+                )
+                .of_authority(),
                 None => Failure::new(other.to_string(), ""),
             },
             other => Failure::new(other.to_string(), ""),
@@ -188,6 +226,7 @@ mod tests {
         let reached =
             Error::Other(Box::new(CallError::TimedOut(std::time::Duration::from_secs(30))));
         let told = Failure::from(reached);
+        assert_eq!(told.of, Of::Authority);
         assert_eq!(told.why, "cannot reach the authority: timed out after 30s");
         assert!(told.what_to_do.contains("tls.acme.ca"));
     }

@@ -133,7 +133,7 @@ impl Issue<'_> {
             },
             None => account.new_order(&new()).await,
         };
-        let order = ordered?;
+        let order = ordered.map_err(Failure::of_order)?;
         let begun = Begun { url: order.url().to_string(), key: key.serialize_pem() };
         progress.begun = Some(begun);
         let (kept, holder, progress) =

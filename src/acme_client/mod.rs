@@ -3,11 +3,12 @@
 //!
 //! One task orders one certificate after the other, beside everything else: no request waits for it. What
 //! is wanted and when is decided by [`crate::acme`]; `issue.rs` is one order, `account.rs` our account,
-//! `kept.rs` what outlasts the process, `http.rs` the way to an authority, `failure.rs` what it says when
-//! there is nothing.
+//! `holds.rs` who is left alone, `kept.rs` what outlasts the process, `http.rs` the way to an authority,
+//! `failure.rs` what it says when there is nothing.
 
 mod account;
 mod failure;
+mod holds;
 mod http;
 mod issue;
 mod kept;
@@ -113,7 +114,11 @@ impl AcmeClient {
             let now = self.now();
             match standings.next(now) {
                 Some((place, at)) if at <= now => {
-                    self.turn(standings.at(place), &config, &means, &mut known).await;
+                    let turned = self.turn(standings.at(place), &config, &means, &mut known).await;
+                    if let Some(ended) = turned {
+                        let (now, draw) = (self.now(), (self.clock.draw)());
+                        standings.note(place, ended.err().as_ref(), now, draw);
+                    }
                     standings.show(&self.common);
                 }
                 next => {
@@ -128,23 +133,34 @@ impl AcmeClient {
         self.clock.unix_seconds() as u64
     }
 
-    /// Does what is due for one certificate: asks when it is to be replaced, or orders it.
+    /// Does what is due for one certificate: asks when it is to be replaced, or orders it. How that has
+    /// ended; none if it says nothing of the authority.
     async fn turn(
         &self,
         standing: &mut Standing,
         config: &Config,
         means: &Means,
         known: &mut Vec<Known>,
-    ) {
+    ) -> Option<Result<(), Failure>> {
         let kept = Kept::of(self.folder.as_deref(), &standing.wanted.authority.directory);
         let is_look = standing.is_look(self.now());
         let way = self.way(&standing.wanted.authority, config, known);
         let account = self.account(&standing.wanted.authority, &way, &kept, config, known).await;
+        let asked_to_wait = |mut failure: Failure| {
+            failure.refused.after = failure.refused.after.or(way.asked_to_wait());
+            failure
+        };
+        let account = account.map_err(|failure| asked_to_wait(failure).of_authority());
         if is_look {
-            return self.ask_when(standing, account.ok()).await;
+            let (account, failure) = match account {
+                Ok(account) => (Some(account), None),
+                Err(failure) => (None, Some(Err(failure))),
+            };
+            self.ask_when(standing, account).await;
+            return failure;
         }
         if self.found_elsewhere(standing, &kept).await {
-            return;
+            return None;
         }
         let issued = match account {
             Ok(account) => timeout(WITHIN, self.order(standing, &account, &kept)).await,
@@ -154,8 +170,9 @@ impl AcmeClient {
         let issued = issued.unwrap_or_else(|_| Err(too_long()));
         let holder = standing.wanted.holder.clone();
         self.common.ordered.count(&holder, issued.is_ok());
+        let issued = issued.map_err(asked_to_wait);
         let now = self.now();
-        match issued {
+        let ended = match issued {
             Ok(ordered) => {
                 standing.progress.attempts = Attempts::succeeded(now);
                 standing.progress.begun = None;
@@ -163,37 +180,31 @@ impl AcmeClient {
                 standing.take(ordered);
                 let kind = Kind::CertificateIssued { holder: holder.to_string(), left };
                 means.events.say(Event::by_itself(kind, Subject::default()));
+                Ok(())
             }
             Err(failure) => {
                 // What is wrong may be the account, which is found anew.
                 known.retain(|known| known.authority != *standing.wanted.authority);
-                self.note_failed(standing, &failure, &way, means, now);
+                self.note_failed(standing, &failure, means, now);
                 if failure.is_unknown
                     && let Err(error) = account::forget(&kept).await
                 {
                     tracing::warn!(%error, "the account that the authority has forgotten stays");
                 }
+                Err(failure)
             }
-        }
+        };
         let progress = standing.progress.clone();
         let stored = beside(move || kept.put_progress(&holder, &progress)).await;
         if let Err(error) = stored {
             tracing::warn!(%error, "how an order for a certificate went cannot be kept");
         }
+        Some(ended)
     }
 
-    fn note_failed(
-        &self,
-        standing: &mut Standing,
-        failure: &Failure,
-        way: &Way,
-        means: &Means,
-        now: u64,
-    ) {
-        let mut refused = failure.refused;
-        refused.after = refused.after.or(way.asked_to_wait());
+    fn note_failed(&self, standing: &mut Standing, failure: &Failure, means: &Means, now: u64) {
         let attempts = &mut standing.progress.attempts;
-        *attempts = attempts.failed(now, refused, (self.clock.draw)());
+        *attempts = attempts.failed(now, failure.refused, (self.clock.draw)());
         if failure.ends_order {
             standing.progress.begun = None;
         }

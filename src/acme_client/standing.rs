@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
-use super::WINDOWS;
+use super::failure::Failure;
+use super::holds::Holds;
 use super::issue::is_for;
 use super::kept::{Kept, Progress, short};
+use super::{WINDOWS, ordered_of};
 use crate::acme::{Attempts, Wanted, Window, due};
 use crate::wire::clients::Common;
 use crate::wire::tls::ordered::Ordered;
@@ -25,7 +27,10 @@ pub(super) struct Standing {
 
 /// All that are wanted.
 #[derive(Debug, Default)]
-pub(super) struct Standings(Vec<Standing>);
+pub(super) struct Standings {
+    all: Vec<Standing>,
+    holds: Holds,
+}
 
 impl Standing {
     /// As it was left.
@@ -93,35 +98,45 @@ impl Standings {
     /// Follows what a config wants: what is new is read from the state folder, what is not wanted any more
     /// is no longer shown, and stays there. Waits for the disk.
     pub fn follow(&mut self, wanted: Vec<Wanted>, state: Option<&Path>, common: &Common) {
-        let mut before = std::mem::take(&mut self.0);
+        self.holds.retain(|held| wanted.iter().any(|wanted| *wanted.authority == *held));
+        let mut before = std::mem::take(&mut self.all);
         for wanted in wanted {
             let same = before.iter().position(|known| known.wanted == wanted);
             let same = same.map(|place| before.swap_remove(place));
-            self.0.push(same.unwrap_or_else(|| Standing::read(wanted, state)));
+            self.all.push(same.unwrap_or_else(|| Standing::read(wanted, state)));
         }
         self.show(common);
     }
 
     /// Somebody has put something right.
     pub fn hurry(&mut self) {
-        for standing in &mut self.0 {
+        self.holds.hurry();
+        for standing in &mut self.all {
             standing.progress.attempts = standing.progress.attempts.hurried();
         }
     }
 
     /// Has handshakes take what is there.
     pub fn show(&self, common: &Common) {
-        common.ordered.set(self.0.iter().filter_map(|standing| standing.ordered.clone()));
+        common.ordered.set(self.all.iter().filter_map(|standing| standing.ordered.clone()));
     }
 
     /// Which one is next, and when, in seconds since the epoch.
     pub fn next(&self, now: u64) -> Option<(usize, u64)> {
-        let all = self.0.iter().enumerate().map(|(place, standing)| (place, standing.at(now)));
+        let at = |standing: &Standing| {
+            standing.at(now).max(self.holds.until(&standing.wanted.authority, now))
+        };
+        let all = self.all.iter().enumerate().map(|(place, standing)| (place, at(standing)));
         all.min_by_key(|(_, at)| *at)
     }
 
     pub fn at(&mut self, place: usize) -> &mut Standing {
-        &mut self.0[place]
+        &mut self.all[place]
+    }
+
+    /// What has come of asking an authority for this one.
+    pub fn note(&mut self, place: usize, failure: Option<&Failure>, now: u64, draw: u64) {
+        self.holds.note(&self.all[place].wanted.authority, failure, now, draw);
     }
 }
 
@@ -132,7 +147,7 @@ pub(super) fn read(wanted: &Wanted, kept: &Kept) -> Option<Ordered> {
     if !names.iter().any(|name| pair.about.names.contains(name)) {
         return None;
     }
-    super::ordered_of(wanted, kept, pair).ok()
+    ordered_of(wanted, kept, pair).ok()
 }
 
 #[cfg(test)]
@@ -147,8 +162,8 @@ mod tests {
     /// What a listener wants that has these lines in its `tls.acme`.
     fn wants(lines: &str) -> Vec<Wanted> {
         let text = format!(
-            "[[listeners]]\naddress = \":443\"\n[listeners.tls.acme]\nnames = [\"shop.test\"]\n{lines}\n\
-             [[routes]]\nhosts = [\"shop.test\"]\nservice = \"a\"\n[services.a.pools.b]\n\
+            "[[listeners]]\naddress = \":443\"\n[listeners.tls.acme]\n\
+             names = [\"shop.test\", \"zoo.test\"]\n{lines}\n[[routes]]\nhosts = [\"shop.test\"]\nservice = \"a\"\n[services.a.pools.b]\n\
              upstreams = [\"a:1\"]\n"
         );
         let (config, _) = Config::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
@@ -162,7 +177,7 @@ mod tests {
             include_str!("../outgoing/dial/test_server.key"),
         );
         let pair = pair_in("shop.test.pem".as_ref(), pem.as_bytes()).unwrap();
-        super::super::ordered_of(wanted, &Kept::of(None, ""), pair).unwrap()
+        ordered_of(wanted, &Kept::of(None, ""), pair).unwrap()
     }
 
     #[test]
@@ -176,5 +191,39 @@ mod tests {
         assert!(!standing.is_look(now) && standing.at(now) == now + DAY);
         standing.look_at = now + 365 * DAY;
         assert!(standing.is_look(now) && standing.at(now) <= now);
+    }
+    #[test]
+    fn what_is_wrong_with_an_authority_keeps_all_its_certificates_waiting() {
+        let now = 1_000_000;
+        let mut standings = Standings::default();
+        let other = wants("directory = \"https://other.test/\"");
+        for wanted in [wants(""), other].concat() {
+            standings.all.push(Standing::read(wanted, None));
+        }
+        let told = |problem: &str| {
+            let kind = format!(r#"{{"type":"urn:ietf:params:acme:error:{problem}"}}"#);
+            Failure::of_order(instant_acme::Error::Api(serde_json::from_str(&kind).unwrap()))
+        };
+        let mut next = |failure: Option<&Failure>| {
+            standings.note(0, failure, now, 0);
+            let held = |place: usize| {
+                let authority = &standings.all[place].wanted.authority;
+                standings.holds.until(authority, now).saturating_sub(now)
+            };
+            assert_eq!((held(1), held(2), held(3)), (held(0), 0, 0));
+            (standings.next(now), held(0))
+        };
+        assert_eq!(next(Some(&told("dns"))), (Some((0, 0)), 0), "that is of one name");
+        let unreachable = Failure::new("cannot reach it", "").of_authority();
+        assert_eq!(next(Some(&unreachable)), (Some((2, 0)), 60));
+        assert_eq!(next(Some(&told("rateLimited"))), (Some((2, 0)), 240));
+        assert_eq!(next(None), (Some((0, 0)), 0));
+        let after = Some(std::time::Duration::from_secs(7_200));
+        let refused = crate::acme::Refused { is_limited: true, after };
+        let limited = Failure { refused, ..unreachable };
+        assert_eq!(next(Some(&limited)), (Some((2, 0)), 7_200), "of the account");
+        assert_eq!(next(None), (Some((0, 0)), 0));
+        let limited = Failure { refused, ..told("rateLimited") };
+        assert_eq!(next(Some(&limited)), (Some((2, 0)), 60), "perhaps of the one name alone");
     }
 }

@@ -213,7 +213,7 @@ impl AcmeClient {
             why: failure.why.clone(),
             what_to_do: failure.what_to_do.into(),
             again: Duration::from_secs(standing.progress.attempts.not_before.saturating_sub(now)),
-            has_one: standing.ordered.is_some(),
+            has_one: standing.shown().is_some(),
         };
         means.events.say(Event::by_itself(kind, Subject::default()));
     }

@@ -8,7 +8,7 @@ use super::holds::Holds;
 use super::issue::is_for;
 use super::kept::{Kept, Progress, short};
 use super::{WINDOWS, ordered_of};
-use crate::acme::{Attempts, Wanted, Window, due};
+use crate::acme::{Attempts, Holder, Wanted, Window, due};
 use crate::wire::clients::Common;
 use crate::wire::tls::ordered::Ordered;
 
@@ -18,6 +18,8 @@ pub(super) struct Standing {
     pub wanted: Wanted,
     /// The last good one; none before the first.
     pub ordered: Option<Ordered>,
+    /// What another authority gave, until this one has given any.
+    stand_in: Option<Ordered>,
     /// When its authority would like it replaced, if it has said so.
     pub window: Option<Window>,
     /// When it is to be asked, in seconds since the epoch, as it was noted.
@@ -46,7 +48,28 @@ impl Standing {
             }
             progress = Progress { settings, begun: None, ..progress };
         }
-        Standing { wanted, ordered, window: None, look_at: 0, progress }
+        Standing { wanted, ordered, stand_in: None, window: None, look_at: 0, progress }
+    }
+
+    /// Takes over what is in use by now, if there is nothing of its own: a reload takes no certificate away,
+    /// nor does a disk that cannot be read, or that there is not.
+    fn inherit(&mut self, other: &Standing) {
+        let Some(theirs) = other.shown() else { return };
+        if self.ordered.is_some() || !is_for_some(theirs, &self.wanted.holder) {
+            return;
+        }
+        let mut ours = theirs.clone();
+        let (directory, holder) = (&self.wanted.authority.directory, &self.wanted.holder);
+        (ours.directory, ours.holder) = (directory.clone(), holder.clone());
+        match other.ordered.is_some() && other.wanted.authority.directory == *directory {
+            true => (self.ordered, self.stand_in) = (Some(ours), None),
+            false => self.stand_in = Some(ours),
+        }
+    }
+
+    /// What handshakes take.
+    pub fn shown(&self) -> Option<&Ordered> {
+        self.ordered.as_ref().or(self.stand_in.as_ref())
     }
 
     /// When something is to be done, in seconds since the epoch: ordering first.
@@ -84,7 +107,8 @@ impl Standing {
 
     /// There is another one in its place.
     pub fn take(&mut self, ordered: Ordered) {
-        (self.ordered, self.window, self.look_at) = (Some(ordered), None, 0);
+        (self.ordered, self.stand_in) = (Some(ordered), None);
+        (self.window, self.look_at) = (None, 0);
     }
 
     /// Its authority would like it replaced then.
@@ -96,14 +120,21 @@ impl Standing {
 
 impl Standings {
     /// Follows what a config wants: what is new is read from the state folder, what is not wanted any more
-    /// is no longer shown, and stays there. Waits for the disk.
+    /// is no longer shown, and stays there. With other settings, or of another authority, what is in use
+    /// stays so until there is another. Waits for the disk.
     pub fn follow(&mut self, wanted: Vec<Wanted>, state: Option<&Path>, common: &Common) {
         self.holds.retain(|held| wanted.iter().any(|wanted| *wanted.authority == *held));
         let mut before = std::mem::take(&mut self.all);
         for wanted in wanted {
             let same = before.iter().position(|known| known.wanted == wanted);
             let same = same.map(|place| before.swap_remove(place));
-            self.all.push(same.unwrap_or_else(|| Standing::read(wanted, state)));
+            let new = || {
+                let mut new = Standing::read(wanted, state);
+                before.iter().chain(&self.all).for_each(|other| new.inherit(other));
+                new
+            };
+            let standing = same.unwrap_or_else(new);
+            self.all.push(standing);
         }
         self.show(common);
     }
@@ -118,7 +149,10 @@ impl Standings {
 
     /// Has handshakes take what is there.
     pub fn show(&self, common: &Common) {
-        common.ordered.set(self.all.iter().filter_map(|standing| standing.ordered.clone()));
+        let shown = |standing: &Standing| {
+            (standing.wanted.authority.directory.clone(), standing.shown().cloned())
+        };
+        common.ordered.set(self.all.iter().map(shown));
     }
 
     /// Which one is next, and when, in seconds since the epoch.
@@ -143,11 +177,20 @@ impl Standings {
 /// The certificate that is kept; none if there is none for any of these names.
 pub(super) fn read(wanted: &Wanted, kept: &Kept) -> Option<Ordered> {
     let pair = kept.certificate(&wanted.holder)?;
-    let names = wanted.holder.names();
-    if !names.iter().any(|name| pair.about.names.contains(name)) {
-        return None;
-    }
-    ordered_of(wanted, kept, pair).ok()
+    let ordered = ordered_of(wanted, kept, pair).ok();
+    ordered.filter(|ordered| is_for_some(ordered, &wanted.holder))
+}
+
+/// Whether a certificate is for any of the names that a holder has: all but one of some addresses are better
+/// than none.
+fn is_for_some(ordered: &Ordered, holder: &Holder) -> bool {
+    let names = holder.names();
+    let is_of_kind = match (&ordered.holder, holder) {
+        (Holder::Host(theirs), Holder::Host(ours)) => theirs == ours,
+        (Holder::Addresses(_), Holder::Addresses(_)) => true,
+        _ => false,
+    };
+    is_of_kind && names.iter().any(|name| ordered.pair.about.names.contains(name))
 }
 
 #[cfg(test)]
@@ -225,5 +268,44 @@ mod tests {
         assert_eq!(next(None), (Some((0, 0)), 0));
         let limited = Failure { refused, ..told("rateLimited") };
         assert_eq!(next(Some(&limited)), (Some((2, 0)), 60), "perhaps of the one name alone");
+    }
+    /// What handshakes take: from whom, and whether it is this one.
+    fn shown(common: &Common, expected: &Ordered) -> Vec<(String, bool)> {
+        let all = common.ordered.list();
+        let shown = all.iter().map(|shown| {
+            (shown.directory.to_string(), std::sync::Arc::ptr_eq(&shown.pair, &expected.pair))
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn a_reload_takes_no_certificate_away() {
+        let (mut standings, common) = (Standings::default(), Common::default());
+        let ours = "directory = \"https://ours.test/\"";
+        standings.follow(wants(ours), None, &common);
+        let first = ordered(&standings.at(0).wanted);
+        standings.at(0).take(first.clone());
+        standings.follow(wants(ours), None, &common);
+        let of = |directory: &str| vec![(directory.to_string(), true)];
+        assert_eq!(shown(&common, &first), of("https://ours.test/"));
+
+        let others = format!("{ours}\nemail = \"ada@example.com\"");
+        standings.follow(wants(&others), None, &common);
+        assert_eq!(shown(&common, &first), of("https://ours.test/"), "with another address");
+        assert!(standings.at(0).ordered.is_some());
+
+        let theirs = "directory = \"https://theirs.test/\"";
+        for lines in [theirs.to_string(), format!("{theirs}\nprofile = \"classic\"")] {
+            standings.follow(wants(&lines), None, &common);
+            assert_eq!(shown(&common, &first), of("https://theirs.test/"), "until it gives one");
+            let standing = standings.at(0);
+            assert!(standing.ordered.is_none() && standing.at(0) == 0, "it is ordered");
+        }
+        let second = ordered(&standings.at(0).wanted);
+        standings.at(0).take(second.clone());
+        standings.show(&common);
+        assert_eq!(shown(&common, &second), of("https://theirs.test/"));
+        standings.follow(Vec::new(), None, &common);
+        assert_eq!(shown(&common, &second), []);
     }
 }

@@ -82,12 +82,23 @@ struct OfOne {
     addresses: Option<Ordered>,
 }
 
+impl OfOne {
+    fn find(&self, name: Option<&str>) -> Option<&Ordered> {
+        match name {
+            Some(name) => self.hosts.get(name),
+            None => self.addresses.as_ref(),
+        }
+    }
+}
+
 impl OrderedCertificates {
-    /// Puts these in the place of all that are there.
-    pub fn set(&self, certificates: impl IntoIterator<Item = Ordered>) {
+    /// Puts these in the place of all that are there: from which directory one is wanted, and if it is
+    /// there, it.
+    pub fn set(&self, certificates: impl IntoIterator<Item = (Arc<str>, Option<Ordered>)>) {
         let mut all = All::default();
-        for ordered in certificates {
-            let of_one = all.0.entry(ordered.directory.clone()).or_default();
+        for (directory, ordered) in certificates {
+            let of_one = all.0.entry(directory).or_default();
+            let Some(ordered) = ordered else { continue };
             match &ordered.holder {
                 Holder::Host(host) => drop(of_one.hosts.insert(host.clone(), ordered)),
                 Holder::Addresses(_) => of_one.addresses = Some(ordered),
@@ -103,13 +114,13 @@ impl OrderedCertificates {
     }
 
     /// What is shown to who asks this authority's listener for a name; to who asks for none, since
-    /// addresses are no names, what is for addresses.
+    /// addresses are no names, what is for addresses. A directory of which nothing is known yet has come with
+    /// a config this moment: until it is, what others gave is shown.
     pub(super) fn key(&self, directory: &str, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let all = self.all.load();
-        let of_one = all.0.get(directory)?;
-        let found = match name {
-            Some(name) => of_one.hosts.get(name),
-            None => of_one.addresses.as_ref(),
+        let found = match all.0.get(directory) {
+            Some(of_one) => of_one.find(name),
+            None => all.0.values().find_map(|of_one| of_one.find(name)),
         };
         found.map(|found| found.key.clone())
     }
@@ -181,6 +192,26 @@ fn asked_for(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::pair_in;
+
+    #[test]
+    fn a_directory_that_has_just_come_takes_nothing_away() {
+        let pem = concat!(
+            include_str!("../../outgoing/dial/test_server.pem"),
+            include_str!("../../outgoing/dial/test_server.key"),
+        );
+        let pair = pair_in("shop.test.pem".as_ref(), pem.as_bytes()).unwrap();
+        let (ours, holder) = (Arc::from("https://ours.test/"), Holder::Host("shop.test".into()));
+        let ordered = Ordered::new(Arc::clone(&ours), holder, None, pair).unwrap();
+        let (all, theirs) = (OrderedCertificates::default(), "https://theirs.test/");
+        let is_there = |directory: &str| all.key(directory, Some("shop.test")).is_some();
+        assert!(!is_there(&ours));
+        all.set([(ours.clone(), Some(ordered.clone()))]);
+        assert!(is_there(&ours) && is_there(theirs));
+        assert!(all.key(&ours, Some("pay.test")).is_none() && all.key(theirs, None).is_none());
+        all.set([(ours.clone(), Some(ordered)), (theirs.into(), None)]);
+        assert!(is_there(&ours) && !is_there(theirs), "it is known that there is none");
+    }
 
     #[test]
     fn an_address_is_asked_for_by_the_name_that_leads_back_to_it() {

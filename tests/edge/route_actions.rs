@@ -452,13 +452,26 @@ async fn tunnels_and_calls_are_as_long_as_they_like() {
         b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     let echo = Origin::always(Reply::Echo(UPGRADE.to_vec())).await;
     let calls = peer::Origin::echo(&[("grpc-status", "0")]).await;
+    // One that has all of a request before it says anything: an answer that has begun is no 413 any more.
+    let late = peer::Origin::new(|request, mut respond| async move {
+        let mut body = request.into_body();
+        while let Some(Ok(piece)) = body.data().await {
+            let _ = body.flow_control().release_capacity(piece.len());
+        }
+        let _ = respond.send_response(http::Response::new(()), true);
+    })
+    .await;
     let routes = "[[routes]]\nservice = \"shop\"\n\
-                  [[routes]]\npath_prefix = \"/calls\"\nservice = \"calls\"\n";
-    let of_calls = format!(
-        "[services.calls]\nbody_limit = 10\n[services.calls.pools.only]\nhttp2 = true\n\
-         upstreams = [\"{}\"]\n",
-        calls.address
-    );
+                  [[routes]]\npath_prefix = \"/calls\"\nservice = \"calls\"\n\
+                  [[routes]]\npath_prefix = \"/late\"\nservice = \"late\"\n";
+    let service = |name: &str, origin: &peer::Origin| {
+        format!(
+            "[services.{name}]\nbody_limit = 10\n[services.{name}.pools.only]\nhttp2 = true\n\
+             upstreams = [\"{}\"]\n",
+            origin.address
+        )
+    };
+    let of_calls = service("calls", &calls) + &service("late", &late);
     let lines = format!("{routes}{of_calls}{}", shop(&[("only", &echo)], "body_limit = 10"));
     let edge = http2::edge(&lines).await;
     let mut client = edge.client().await;
@@ -472,5 +485,5 @@ async fn tunnels_and_calls_are_as_long_as_they_like() {
     let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
     let got = peer.post("/calls/a", &grpc, &long).await;
     assert_eq!((got.status, got.body.len()), (200, long.len()));
-    assert_eq!(peer.post("/calls/a", &[], &long).await.status, 413);
+    assert_eq!(peer.post("/late/a", &[], &long).await.status, 413);
 }

@@ -168,7 +168,7 @@ impl Server {
             });
             for key in ["replaces", "profile"] {
                 let is_ignored = matches!(self.script.replaces, Replaces::Ignored);
-                if !what[key].is_null() && !(key == "replaces" && is_ignored) {
+                if !(what[key].is_null() || key == "replaces" && is_ignored) {
                     order[key] = what[key].clone();
                 }
             }

@@ -387,6 +387,11 @@ impl Run {
             (&snapshot.services[service], &snapshot.services[service].pools[pool]);
         assert_eq!(&*service.name, asker.service);
         self.ledger.saw(&service.name, service.revision);
+        if let Err(Refusal { why: Why::NoPool, .. }) = decided {
+            // Who names none that there is goes nowhere.
+            assert!(asker.names.is_some_and(|name| service.pool(name).is_none()));
+            return;
+        }
         if asker.names.is_some_and(|name| service.pool(name).is_some()) {
             assert_eq!(Some(&*pool.name), asker.names);
             assert!(decided.is_err() || decided.is_ok_and(|decision| decision.by == By::OptIn));

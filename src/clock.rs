@@ -19,6 +19,11 @@ pub fn in_words(length: Duration) -> String {
     format!("{length:#}")
 }
 
+/// A length of time in milliseconds, to the microsecond, as it is told to programs.
+pub fn in_millis(length: Duration) -> f64 {
+    length.as_micros() as f64 / 1e3
+}
+
 /// The three readings the rim needs, as plain function pointers: copied freely, no indirection.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

@@ -3,12 +3,12 @@
 //! Each thread that moves requests has two rooms, so that one is free while the writer empties the other:
 //! nobody waits, and what there is no room for is left out and counted.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
 use super::{Entry, is_wanted};
 use crate::config::AccessLog;
-use crate::record::{Reader, Record};
+use crate::record::{Reader, Record, place_of_thread};
 use crate::snapshot::Snapshot;
 
 /// Bytes of one room.
@@ -60,7 +60,7 @@ impl Entries {
     }
 
     fn put(&self, record: &Record<'_>, log: &AccessLog, snapshot: &Snapshot) -> bool {
-        for room in &self.rooms[place(self.rooms.len())] {
+        for room in &self.rooms[place_of_thread(self.rooms.len())] {
             let mut room = match room.try_lock() {
                 Ok(room) => room,
                 Err(TryLockError::Poisoned(room)) => room.into_inner(),
@@ -73,15 +73,6 @@ impl Entries {
         }
         false
     }
-}
-
-/// The place of this thread among so many.
-fn place(of: usize) -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    PLACE.with(|place| place % of)
 }
 
 impl Reader for Entries {

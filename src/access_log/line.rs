@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Entry;
-use crate::clock::WallTime;
+use crate::clock::{WallTime, in_millis};
 use crate::config::LogFormat;
 use crate::snapshot::By;
 
@@ -77,15 +76,15 @@ fn json(entry: &Entry, target: &[u8], mask: &[String], into: &mut Vec<u8>) {
         version: format!("{:?}", kept.version),
         status: kept.status,
         cause: &kept.cause,
-        took_ms: millis(kept.duration),
-        waited_ms: millis(kept.waited),
+        took_ms: in_millis(kept.duration),
+        waited_ms: in_millis(kept.waited),
         request_bytes: kept.from_client,
         response_bytes: kept.to_client,
         service: &kept.service,
         pool: &kept.pool,
         by: kept.by.map(By::name),
         upstream: last.map_or("", |attempt| &attempt.upstream),
-        upstream_ms: last.map(|attempt| millis(attempt.done.saturating_sub(attempt.began))),
+        upstream_ms: last.map(|attempt| in_millis(attempt.done.saturating_sub(attempt.began))),
         attempts: kept.attempts.len(),
         request_id: &kept.request_id,
         trace_id: &kept.trace.0,
@@ -172,11 +171,6 @@ fn masked<'t>(target: &'t [u8], mask: &[String]) -> Cow<'t, [u8]> {
 fn time(at: WallTime) -> String {
     let at = i64::try_from(at.millis()).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
     at.map(|at| format!("{at:.3}")).unwrap_or_default()
-}
-
-/// To the microsecond.
-fn millis(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1e3
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

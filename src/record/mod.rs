@@ -29,7 +29,7 @@ use crate::upstream::{Outcome, StatusClass};
 pub use kept::{Kept, KeptAttempt};
 pub(crate) use kept::{decode, encode};
 pub use refusals::Refusals;
-pub use rings::Rings;
+pub use rings::{Rings, place_of_thread};
 
 /// Who is told of each request once it is over. It is told on the request's way, so it never waits.
 pub trait Reader: Debug + Send + Sync {

@@ -105,8 +105,7 @@ impl Rings {
 /// Remembers requests.
 impl Reader for Rings {
     fn read(&self, record: &Record<'_>, snapshot: &Snapshot) {
-        let number = WORKER.with(|worker| *worker) % self.rings.len();
-        match self.rings[number].try_lock() {
+        match self.rings[place_of_thread(self.rings.len())].try_lock() {
             Ok(mut ring) => ring.write(record, snapshot),
             Err(TryLockError::Poisoned(ring)) => ring.into_inner().write(record, snapshot),
             Err(TryLockError::WouldBlock) => drop(self.left_out.fetch_add(1, Ordering::Relaxed)),
@@ -182,11 +181,13 @@ fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
     ring.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Numbers for workers, in the order in which they first remember anything.
-static WORKERS: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    static WORKER: usize = WORKERS.fetch_add(1, Ordering::Relaxed);
+/// The place of the thread that this runs on, among so many: threads are numbered as they first ask.
+pub fn place_of_thread(of: usize) -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    PLACE.with(|place| place % of)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! What is remembered of one request, as it travels over the admin API.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::clock::in_millis;
 use crate::record::{Kept, KeptAttempt};
 use crate::snapshot::By;
 
@@ -137,9 +136,9 @@ impl From<Kept> for Request {
             client: kept.client.map(|client| client.to_string()),
             status: kept.status,
             cause: said(kept.cause),
-            took_ms: millis(kept.duration),
-            waited_ms: millis(kept.waited),
-            connection_age_ms: millis(kept.connection_age),
+            took_ms: in_millis(kept.duration),
+            waited_ms: in_millis(kept.waited),
+            connection_age_ms: in_millis(kept.connection_age),
             service: said(kept.service),
             route: kept.route.map(|nth| nth.saturating_add(1)),
             pool: said(kept.pool),
@@ -165,13 +164,13 @@ impl From<KeptAttempt> for RequestAttempt {
         RequestAttempt {
             pool: kept.pool,
             upstream: kept.upstream,
-            chosen_ms: millis(kept.chosen),
-            began_ms: millis(kept.began),
-            connected_ms: kept.connected.map(millis),
+            chosen_ms: in_millis(kept.chosen),
+            began_ms: in_millis(kept.began),
+            connected_ms: kept.connected.map(in_millis),
             is_reused: kept.is_reused,
-            sent_ms: kept.sent.map(millis),
-            head_ms: kept.head.map(millis),
-            done_ms: millis(kept.done),
+            sent_ms: kept.sent.map(in_millis),
+            head_ms: kept.head.map(in_millis),
+            done_ms: in_millis(kept.done),
             status: kept.status,
             cause: said(kept.cause),
             sent_bytes: kept.to_upstream,
@@ -182,9 +181,4 @@ impl From<KeptAttempt> for RequestAttempt {
 
 fn said(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
-}
-
-/// To the microsecond.
-fn millis(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1e3
 }

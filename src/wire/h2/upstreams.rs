@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 
-use super::super::lane::kept::place;
 use super::super::socket::Socket;
 use super::io::Io;
 use super::stream::Stream;
+use crate::record::place_of_thread;
 use crate::upstream::DialAddress;
 
 /// Bytes of a body that may wait for room at the upstream, for each request.
@@ -118,7 +118,7 @@ impl Upstreams {
         (now, within): (Instant, Duration),
         cx: &mut Context<'_>,
     ) -> Option<Stream> {
-        let mut shelf = self.shelves[place(self.shelves.len())].try_lock().ok()?;
+        let mut shelf = self.shelves[place_of_thread(self.shelves.len())].try_lock().ok()?;
         let until = now.checked_add(within)?;
         shelf.get_mut(to)?.iter_mut().find_map(|connection| connection.stream(until, cx))
     }
@@ -147,7 +147,7 @@ impl Upstreams {
         let until = now.checked_add(within).unwrap_or(now);
         let mut connection = Connection { send, usage: Arc::default(), until };
         let stream = poll_fn(|cx| Poll::Ready(connection.stream(until, cx))).await;
-        if let Ok(mut shelf) = self.shelves[place(self.shelves.len())].try_lock() {
+        if let Ok(mut shelf) = self.shelves[place_of_thread(self.shelves.len())].try_lock() {
             match shelf.get_mut(to) {
                 Some(others) => others.push(connection),
                 None => drop(shelf.insert(to.clone(), vec![connection])),

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::super::socket::Socket;
+use crate::record::place_of_thread;
 use crate::snapshot::Snapshot;
 use crate::upstream::DialAddress;
 
@@ -43,7 +44,7 @@ impl Kept {
 
     /// One that lives, to this address.
     pub(super) fn take(&self, to: &DialAddress, now: Instant) -> Option<Socket> {
-        let own = place(self.shelves.len());
+        let own = place_of_thread(self.shelves.len());
         // A request may be moved by another thread than its connection's last one.
         let others = (0..self.shelves.len()).filter(|at| *at != own);
         std::iter::once(own).chain(others).find_map(|at| self.shelf(at)?.take(to, now))
@@ -52,7 +53,7 @@ impl Kept {
     /// Keeps one whose last answer has been read to its end.
     pub(super) fn keep(&self, to: &DialAddress, socket: Socket, now: Instant, within: Duration) {
         let Some(until) = now.checked_add(within) else { return };
-        let Some(mut shelf) = self.shelf(place(self.shelves.len())) else { return };
+        let Some(mut shelf) = self.shelf(place_of_thread(self.shelves.len())) else { return };
         // Those that one client alone can use leave room for those that anybody can.
         let most = if to.is_for_a_client() { self.most / 2 } else { self.most };
         if shelf.count < most {
@@ -116,14 +117,4 @@ pub(super) fn targets(snapshot: &Snapshot) -> HashSet<&DialAddress> {
     let pools = snapshot.services.iter().flat_map(|service| &service.pools);
     let members = pools.flat_map(|pool| pool.members.list());
     members.filter_map(|member| member.target.as_ref()).collect()
-}
-
-/// The place of the thread that this runs on, among so many.
-pub(in crate::wire) fn place(of: usize) -> usize {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    PLACE.with(|place| place % of)
 }

@@ -48,7 +48,7 @@ pub(super) static SERVICE: Table = Table::new(
         ),
         word("paths", &["as-sent", "normal"]).about(
             "how upstreams are asked: for the path as the client sent it, or in the form that routes \
-             are found by (needless escapes undone, dots and empty segments resolved)",
+             are found by (needless escapes undone, slashes in a row made one)",
         ),
         table("timeouts", &TIMEOUTS, Without::Defaults),
         table("health", &HEALTH, Without::Off).about("exactly one of http, tcp and grpc"),

@@ -222,9 +222,11 @@ impl Exchange {
     /// Whether the file says of single fields that an upstream is not to have them from a client.
     pub(super) fn has_own_rules(&self) -> bool {
         let service = self.decision.map(|decision| &self.snapshot.services[decision.service]);
+        let testers = self.acting.as_ref().and_then(|acting| acting.testers.as_ref());
         self.route_actions().is_some_and(|actions| !actions.request.is_empty())
             || !self.snapshot.config.server.trusted_proxies.strip.is_empty()
             || service.is_some_and(|service| service.hidden_field().is_some())
+            || testers.is_some_and(|testers| testers.hidden().is_some())
     }
 
     fn route_actions(&self) -> Option<&Actions> {

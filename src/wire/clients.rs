@@ -189,8 +189,12 @@ impl Clients {
             true => self.said_by_proxy(&mut socket, since).await?,
             false => None,
         };
-        let address = || said?.source.map(|source| source.ip().to_canonical());
-        let place = match self.place(address) {
+        let place = match said {
+            // Who comes for himself has been looked at when he was let in.
+            None => Ok(None),
+            Some(ends) => self.place(|| ends.source.map(|source| source.ip().to_canonical())),
+        };
+        let place = match place {
             Ok(place) => place,
             Err(limit) => {
                 self.limited().count(limit);

@@ -300,9 +300,11 @@ impl BadRequest {
             }
             BadRequest::TransferEncoding => (400, "the only transfer coding is chunked", false),
             BadRequest::Path => (400, "a path may not hold dot segments or NUL", true),
-            BadRequest::EncodedPath => {
-                (400, "a path has to read in one way here: no encoded slashes, backslashes or parameters", true)
-            }
+            BadRequest::EncodedPath => (
+                400,
+                "a path has to read in one way here: no encoded slashes, backslashes or parameters",
+                true,
+            ),
             BadRequest::Target => (400, "a target must be a path or a whole URI of HTTP", true),
             BadRequest::Tls => (400, "this is TLS, and plain HTTP is spoken here", false),
             BadRequest::ProxyHeader => {

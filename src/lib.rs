@@ -37,6 +37,7 @@
     rustdoc::private_intra_doc_links,
     reason = "this documentation is read by whoever changes the code, private items and all"
 )]
+#![cfg_attr(fuzzing, allow(dead_code, reason = "what only tests ask of the simulations"))]
 
 pub mod clock;
 
@@ -79,3 +80,6 @@ mod observe;
 mod admin;
 pub mod server;
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;

@@ -21,6 +21,8 @@ mod line;
 mod mirroring;
 mod wait;
 mod watching;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod any;
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -342,7 +342,7 @@ impl Relay<'_> {
 }
 
 /// For tests, which do not keep a borrow between two calls.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Exchange {
     /// The attempt under way, or the first one of a request that has been admitted.
     pub fn attempt(&mut self) -> Option<Attempt<'_>> {

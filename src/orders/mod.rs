@@ -27,10 +27,10 @@ mod upstreams;
 mod warming;
 mod ticking;
 mod traffic;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod drive;
-#[cfg(test)]
-mod simulation;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;
 

@@ -114,7 +114,7 @@ impl Scope {
 
 impl Order {
     /// The config of a file that was read; what vanishes from it is kept.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn reload(config: Arc<Config>) -> Order {
         Order::Reload { config, changes: Vec::new(), learnt: Resolved::new(), forgets: false }
     }

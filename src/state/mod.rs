@@ -371,7 +371,7 @@ impl State {
     }
 
     /// Whether they share all that they hold, so that one cannot differ from the other.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn is_shared_with(&self, other: &State) -> bool {
         let State { secret, services, flags, in_file, absent, budgets } = self;
         *secret == other.secret

@@ -82,7 +82,7 @@ impl Disk {
     }
 
     /// As [`Disk::on`], with a backend that can be opened a second time, as a file can.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn on_again(backend: impl StorageBackend + Clone) -> Result<Disk, StoreError> {
         let disk = Disk::on(backend.clone())?;
         let again: Again = Box::new(move || contain(|| begin(backend.clone(), Known::Values)));
@@ -90,7 +90,7 @@ impl Disk {
     }
 
     /// How many writes have happened.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn commits(&self) -> u64 {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).commits
     }

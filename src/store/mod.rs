@@ -21,7 +21,7 @@ mod migrate;
 mod export;
 mod told;
 mod error;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod crash;
 #[cfg(test)]
 mod tests;
@@ -79,13 +79,13 @@ impl Store {
     }
 
     /// A store on a disk that fails when a test says so, and that can be opened again meanwhile.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn on_disk(disk: crash::FrailDisk) -> Result<Store, StoreError> {
         Ok(Store { disk: Disk::on_again(disk)? })
     }
 
     /// How many times it was committed in its life.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn commits(&self) -> u64 {
         self.disk.commits()
     }

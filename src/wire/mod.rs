@@ -15,7 +15,7 @@ pub mod lane;
 pub mod limited;
 pub mod mirror;
 mod places;
-mod proxy_header;
+pub(crate) mod proxy_header;
 pub mod readers;
 mod request_log;
 pub mod socket;

@@ -24,7 +24,7 @@ const LONGEST_REST: usize = 4 * 1024;
 /// # Errors
 ///
 /// `InvalidData` for what is no such header, or that of the connection.
-pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Ends>> {
+pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Ends>> {
     let mut first = [0; SIGNATURE.len()];
     from.read_exact(&mut first).await?;
     match first {

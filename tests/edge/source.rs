@@ -127,12 +127,16 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
     }
 }
 
-/// Whether the module of a file is declared for tests alone.
+/// Whether the module of a file is declared for tests alone, or for them and for fuzzing.
 fn is_for_tests(path: &Path) -> bool {
     let name = path.file_stem().unwrap().to_str().unwrap();
     let parent = fs::read_to_string(path.parent().unwrap().join("mod.rs")).unwrap_or_default();
     let declarations = ["mod", "pub mod", "pub(crate) mod", "pub(super) mod"];
-    declarations.iter().any(|word| parent.contains(&format!("#[cfg(test)]\n{word} {name};")))
+    let conditions = ["test", "any(test, fuzzing)"];
+    declarations.iter().any(|word| {
+        let declared = |of: &&str| parent.contains(&format!("#[cfg({of})]\n{word} {name};"));
+        conditions.iter().any(|of| declared(&of))
+    })
 }
 
 /// Without comments, and without the tests at the end.

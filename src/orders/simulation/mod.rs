@@ -16,10 +16,8 @@ mod restart;
 mod shares;
 mod traffic;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::drive::Drive;
@@ -98,12 +96,20 @@ struct Seen {
     died_at: BTreeSet<u64>,
 }
 
-/// A sequence of draws with the questions that a simulation asks.
-struct Dice(Draws);
+/// A sequence of draws with the questions that a simulation asks. What is decided is said by bytes, as
+/// far as there are any; what requests draw is not.
+struct Dice(Draws, VecDeque<u8>);
 
 impl Dice {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0.below(bound)
+        match self.1.pop_front() {
+            None => self.0.below(bound),
+            Some(byte) if bound <= 256 => u64::from(byte) % bound.max(1),
+            Some(byte) => {
+                let low = self.1.pop_front().unwrap_or_default();
+                u64::from(u16::from_be_bytes([byte, low])) % bound
+            }
+        }
     }
 
     fn one_in(&mut self, bound: u64) -> bool {
@@ -116,8 +122,9 @@ impl Dice {
 }
 
 impl Run {
-    fn new(seed: u64) -> Run {
-        let mut dice = Dice(Draws::seeded(seed.wrapping_mul(0x9E37_79B9).wrapping_add(1)));
+    fn new(seed: u64, bytes: &[u8]) -> Run {
+        let draws = Draws::seeded(seed.wrapping_mul(0x9E37_79B9).wrapping_add(1));
+        let mut dice = Dice(draws, bytes.iter().copied().collect());
         let mut file = File::new(&mut dice);
         let disk = FrailDisk::default();
         let (origin, elapsed) = (Instant::now(), Duration::ZERO);
@@ -374,10 +381,15 @@ impl Seen {
     }
 }
 
+/// Lives the life that these bytes say.
+pub(crate) fn live_by(bytes: &[u8]) {
+    Run::new(0, bytes).live();
+}
+
 /// Lives one life; says which it was if something did not hold.
 fn live(seed: u64) -> (Seen, Shares) {
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        let mut run = Run::new(seed);
+        let mut run = Run::new(seed, &[]);
         run.live();
         (run.seen, run.shares)
     }));
@@ -395,6 +407,9 @@ fn a_seed_is_always_the_same_life() {
 
 #[test]
 fn whatever_happens_traffic_goes_where_the_revisions_say() {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     if let Ok(seed) = std::env::var("POINTSMAN_SEED") {
         let (seen, _) = live(seed.parse().expect("POINTSMAN_SEED is a number"));
         eprintln!("{seen:#?}");

@@ -68,7 +68,7 @@ impl Shares {
 
 #[test]
 fn a_share_that_is_a_little_off_is_found_out() {
-    let mut dice = super::Dice(crate::clock::Draws::seeded(7));
+    let mut dice = super::Dice(crate::clock::Draws::seeded(7), Default::default());
     let (mut fair, mut unfair) = (Sum::default(), Sum::default());
     for _ in 0..100_000 {
         let draw = dice.below(1_000);

@@ -60,6 +60,7 @@ fn decide(c: &mut Criterion) {
         let facts = Facts {
             path_and_query: "",
             tester: None,
+            is_doubtful: false,
             method: &Method::GET,
             host: "h42.shop.test",
             path: &path,

@@ -274,6 +274,7 @@ pub fn cookies(bytes: &[u8]) {
     let facts = Facts {
         path_and_query: "",
         tester: None,
+        is_doubtful: false,
         method: &Method::GET,
         host: "a",
         path: "/",

@@ -52,6 +52,7 @@ impl Sample {
             client: None,
             path_and_query: &self.path,
             tester: None,
+            is_doubtful: false,
         })
     }
 }

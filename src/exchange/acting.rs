@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 
 use super::{Exchange, Incoming};
 use crate::config::{Actions, Encoded, Timeouts};
@@ -161,7 +161,7 @@ impl Exchange {
         found: &Found,
     ) -> Option<Answer> {
         // Whom a trusted proxy does not name is nobody that is known.
-        let client = incoming.client.filter(|_| !self.noted.is_client_doubtful);
+        let client = incoming.client.filter(|_| !incoming.is_doubtful);
         if !actions.access.admits(client) {
             return Some(self.answer(Cause::Denied, &incoming.fields));
         }
@@ -179,9 +179,7 @@ impl Exchange {
             scheme: scheme(is_https),
             testers: None,
         };
-        for edit in self.changed(&acting, &actions.response) {
-            edit.apply(&mut answer.fields);
-        }
+        answer.edit(self.changed(&acting, &actions.response));
         Some(answer)
     }
 
@@ -244,7 +242,7 @@ impl Exchange {
             let named = incoming.fields.view.lines();
             let named = named.filter(|line| claims::is_same(line.name, rule.as_str().as_bytes()));
             for line in named {
-                if let Ok(name) = http::HeaderName::from_bytes(line.name) {
+                if let Ok(name) = HeaderName::from_bytes(line.name) {
                     edits.remove_named(name);
                 }
             }
@@ -288,11 +286,15 @@ impl Exchange {
         }
     }
 
+    /// Fields that go no further from behind a body: the route's rules say so of those before it.
+    pub(super) fn withheld(&self) -> Vec<HeaderName> {
+        self.route_actions()
+            .map_or_else(Vec::new, |actions| actions.response.names().cloned().collect())
+    }
+
     /// The same for an answer that we had kept or that stands in.
     pub(super) fn dress(&self, mut answer: Answer) -> Answer {
-        for edit in self.response_edits(answer.status) {
-            edit.apply(&mut answer.fields);
-        }
+        answer.edit(self.response_edits(answer.status));
         answer
     }
 
@@ -369,5 +371,5 @@ fn fixed(answer: &StaticAnswer, request_id: &HeaderValue) -> Answer {
     let fields = answer.headers.iter().cloned().chain([id]).collect();
     // The rim has read the file.
     let body = answer.body.text().cloned().unwrap_or_default();
-    Answer { status: answer.status, fields, body, keeps_connection: true }
+    Answer { status: answer.status, fields, body, ..Answer::nothing(request_id) }
 }

@@ -2,6 +2,7 @@
 //! last good response, another pool, the service's static answer or a plain refusal out, in this
 //! order. And what is kept for that time.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
@@ -34,14 +35,15 @@ struct Request {
     method: Method,
     host: String,
     target: String,
+    rewritten: Option<Arc<str>>,
     headers: HeaderMap,
 }
 
 impl Request {
     /// As the answers kept of this pool are asked for it.
     fn of<'a>(&'a self, pool: &'a str, began: Moment) -> Asked<'a> {
-        let Request { method, host, target, headers } = self;
-        Asked { method, host, target, headers, pool, began }
+        let Request { method, host, target, rewritten, headers } = self;
+        Asked { method, host, target, rewritten: rewritten.as_deref(), headers, pool, began }
     }
 }
 
@@ -223,10 +225,12 @@ impl Exchange {
         edit_origin(incoming, trusted, &mut edits);
         self.edit_by_route(incoming, &mut edits);
         let headers = sent(incoming, &edits, &self.request_id);
+        let rewritten = self.target();
         let of = |pool: usize| Asked {
             method: incoming.head.method,
             host: &incoming.host,
             target: incoming.head.target.path_and_query,
+            rewritten: rewritten.as_deref(),
             headers: &headers,
             pool: &service.pools[pool].name,
             began: self.started,
@@ -266,6 +270,7 @@ impl Exchange {
             method: head.method.clone(),
             host: host.to_string(),
             target: head.target.path_and_query.to_string(),
+            rewritten: self.target(),
             // What a change was asked for with is nothing to its end.
             headers: match is_safe {
                 true => sent(incoming, &self.edits, &self.request_id),
@@ -352,12 +357,12 @@ fn fixed(answer: &StaticAnswer, request_id: &HeaderValue) -> Answer {
     }
     // The rim has read the file; an answer without content is all there is otherwise.
     let body = answer.body.text().cloned().unwrap_or_default();
-    Answer { status: answer.status, fields, body, keeps_connection: true }
+    Answer { status: answer.status, fields, body, ..Answer::nothing(request_id) }
 }
 
 /// A response kept from before; it says so itself.
 fn kept(kept: StaleResponse, request_id: &HeaderValue) -> Answer {
     let mut fields: SmallVec<[_; 4]> = kept.headers.into_iter().collect();
     fields.push((FieldId::RequestId.name().clone(), request_id.clone()));
-    Answer { status: kept.status, fields, body: kept.body, keeps_connection: true }
+    Answer { status: kept.status, fields, body: kept.body, ..Answer::nothing(request_id) }
 }

@@ -171,6 +171,8 @@ struct Incoming<'r> {
     authority: Option<&'r str>,
     fields: Fields<'r>,
     client: Option<IpAddr>,
+    /// Whether that is only as far as it could be looked up.
+    is_doubtful: bool,
     /// Which pool it asks for, where its route says who may do that.
     tester: Option<Tester<'r>>,
 }
@@ -181,7 +183,7 @@ impl<'r> Incoming<'r> {
         self.tester = None;
         let testers = found.and_then(|found| snapshot.testers(&found));
         self.tester = testers.map(|testers| {
-            let (client, fields) = (self.client, self.fields);
+            let (client, is_doubtful, fields) = (self.client, self.is_doubtful, self.fields);
             let path_and_query: &'r str = self.head.target.path_and_query;
             let (method, host, path) = (self.head.method, "", "");
             testers.tester(&Facts {
@@ -192,6 +194,7 @@ impl<'r> Incoming<'r> {
                 client,
                 path_and_query,
                 tester: None,
+                is_doubtful,
             })
         });
     }
@@ -205,6 +208,7 @@ impl Incoming<'_> {
             path: &self.path,
             fields: self.fields,
             client: self.client,
+            is_doubtful: self.is_doubtful,
             path_and_query: self.head.target.path_and_query,
             tester: self.tester,
         }
@@ -322,9 +326,9 @@ impl Exchange {
                 self.edits.set(FieldId::MaxForwards, Text::Own(HeaderValue::from(more)));
             }
         }
-        let tester = None;
+        let (head, tester) = (*head, None);
         let mut incoming =
-            Incoming { head: *head, peer, host, path, authority, fields, client, tester };
+            Incoming { head, peer, host, path, authority, fields, client, is_doubtful, tester };
         let mut found = None;
         if snapshot.acts() {
             match self.act(&incoming) {

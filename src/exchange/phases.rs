@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 
 use super::line::Line;
 use super::wait::Wait;
@@ -317,6 +317,11 @@ impl Relay<'_> {
     /// Hears a piece of the answer's body, and its end.
     pub fn body(&mut self, piece: Option<&[u8]>, is_end: bool) {
         self.0.note_body(piece, is_end);
+    }
+
+    /// Fields that the client does not get from behind the body.
+    pub fn withheld(&self) -> Vec<HeaderName> {
+        self.0.withheld()
     }
 
     /// Hears what comes behind the body.

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{DATE, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
-use super::storable::{Received, Terms};
+use super::storable::{Asked, Received, Terms};
 use crate::clock::Moment;
 
 /// Entries of one target that differ in what `Vary` names. Each look-up compares them one by one,
@@ -70,8 +69,10 @@ pub(super) struct Shelf {
 /// A response kept.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Host, path and query.
+    /// Host, path and query, as the client asked for them.
     pub target: Arc<str>,
+    /// What the upstream was asked for in place of path and query, if that was something else.
+    pub rewritten: Option<Box<str>>,
     /// Who has answered.
     pub pool: Arc<str>,
     /// When it was asked for.
@@ -104,12 +105,11 @@ impl Shelf {
         (numbers, self.entries.values().map(Entry::size).sum())
     }
 
-    /// The newest entry of this pool that answers a request with these fields.
-    pub fn find(&self, target: &str, pool: &str, request: &HeaderMap) -> Option<&Entry> {
+    /// The newest entry that answers this request.
+    pub fn find(&self, target: &str, asked: &Asked<'_>) -> Option<&Entry> {
         let entries = self.of_target.get(target)?.iter().rev();
-        let entries = entries.filter_map(|number| self.entries.get(number));
-        let mut entries = entries.filter(|entry| *entry.pool == *pool);
-        entries.find(|entry| entry.terms.nominated.match_with(request))
+        let mut entries = entries.filter_map(|number| self.entries.get(number));
+        entries.find(|entry| entry.answers(asked))
     }
 
     /// Whether it took the place of what it replaces: not if that came later, and not if what was
@@ -125,7 +125,7 @@ impl Shelf {
             || numbers.iter().filter_map(|number| Some((*number, self.entries.get(number)?)));
         let replaced = others()
             .find(|(_, other)| {
-                other.pool == entry.pool && other.terms.nominated == entry.terms.nominated
+                other.is_beside(&entry) && other.terms.nominated == entry.terms.nominated
             })
             .map(|(number, other)| (number, other.received, other.writes));
         if let Some((number, received, writes)) = replaced {
@@ -138,7 +138,7 @@ impl Shelf {
             // Any client can make variants up; so they push out only their like, and of those one
             // that is least in demand.
             let is_like = |other: &Entry| {
-                other.pool == entry.pool && other.terms.nominated.is_like(&entry.terms.nominated)
+                other.is_beside(&entry) && other.terms.nominated.is_like(&entry.terms.nominated)
             };
             let like = others().filter(|(_, other)| is_like(other));
             let least = |(number, other): (u64, &Entry)| (other.writes, number);
@@ -196,14 +196,11 @@ impl Shelf {
         self.of_target.hasher().hash_one(target) as usize % ENDS
     }
 
-    /// A pool says that there is nothing any more for requests with these fields.
-    pub fn end_answer(&mut self, target: &str, pool: &str, request: &HeaderMap) {
+    /// A pool says that there is nothing any more for requests such as this.
+    pub fn end_answer(&mut self, target: &str, asked: &Asked<'_>) {
         let numbers = self.of_target.get(target).cloned().unwrap_or_default();
         for number in numbers {
-            let is_it = self.entries.get(&number).is_some_and(|entry| {
-                *entry.pool == *pool && entry.terms.nominated.match_with(request)
-            });
-            if is_it {
+            if self.entries.get(&number).is_some_and(|entry| entry.answers(asked)) {
                 self.remove(number);
             }
         }
@@ -234,6 +231,18 @@ impl Shelf {
 }
 
 impl Entry {
+    /// Whether it answers this request, which is for the same target.
+    fn answers(&self, asked: &Asked<'_>) -> bool {
+        *self.pool == *asked.pool
+            && self.rewritten.as_deref() == asked.rewritten
+            && self.terms.nominated.match_with(asked.headers)
+    }
+
+    /// Whether the same pool was asked for the same, perhaps with other fields.
+    fn is_beside(&self, other: &Entry) -> bool {
+        self.pool == other.pool && self.rewritten == other.rewritten
+    }
+
     /// What it takes, in bytes.
     pub fn size(&self) -> usize {
         let field = |(name, value): &(HeaderName, HeaderValue)| {
@@ -244,7 +253,9 @@ impl Entry {
         };
         let fields: usize = self.fields.iter().map(field).sum();
         let nominated: usize = self.terms.nominated.0.iter().map(nominated).sum();
-        ENTRY_BYTES + self.target.len() + self.pool.len() + fields + nominated + self.body.len()
+        let rewritten = self.rewritten.as_ref().map_or(0, |rewritten| rewritten.len());
+        let texts = self.target.len() + self.pool.len() + rewritten;
+        ENTRY_BYTES + texts + fields + nominated + self.body.len()
     }
 
     /// How old it is now.

@@ -1,9 +1,11 @@
 //! The last good responses of a service: what upstreams answered in, and out again when none can
 //! be asked.
 //!
-//! An entry is found by host, path and query, by the pool, by where the upstream was told that it is
-//! and by the request fields that its response names in `Vary`, all of them as they were sent on. When room is needed the entry written first goes first: one that is in demand is
-//! written anew all the time while upstreams are well, so this is also the one least asked for.
+//! An entry is found by host, path and query as the client asked for them, by what its route made of
+//! them, by the pool, by where the upstream was told that it is and by the request fields that its
+//! response names in `Vary`, these as they were sent on. When room is needed the entry written first goes
+//! first: one that is in demand is written anew all the time while upstreams are well, so this is also the
+//! one least asked for.
 //! The lock is taken for a response that may be kept, and on the way to a fallback; a request whose
 //! service keeps nothing never comes here.
 
@@ -101,7 +103,7 @@ impl StaleStore {
             let fresh_enough = FRESH_ENOUGH.min(self.limits.age / 2);
             entry.status == received.status && age < fresh_enough
         };
-        if self.shelf().find(&target, asked.pool, asked.headers).is_some_and(is_fresh_enough) {
+        if self.shelf().find(&target, asked).is_some_and(is_fresh_enough) {
             return Ok(None);
         }
         let stated = match received.headers.get(CONTENT_LENGTH).map(|value| value.to_str()) {
@@ -113,6 +115,7 @@ impl StaleStore {
         };
         let entry = Entry {
             target: target.into(),
+            rewritten: asked.rewritten.map(Into::into),
             pool: asked.pool.into(),
             began: asked.began,
             writes: 0,
@@ -129,7 +132,7 @@ impl StaleStore {
     pub fn find(&self, asked: &Asked<'_>, now: Moment) -> Option<StaleResponse> {
         let wish = Wish::of(asked)?;
         let shelf = self.shelf();
-        let entry = shelf.find(&target(asked), asked.pool, asked.headers)?;
+        let entry = shelf.find(&target(asked), asked)?;
         let age = entry.age(now);
         // An older one that might do is none: a newer response has replaced it.
         if age > self.longest(&entry.terms) || !wish.takes(age, entry.terms.lifetime) {
@@ -162,7 +165,7 @@ impl StaleStore {
             false => self.shelf().end_target(&target(asked), received.now),
             // What one client alone is told is said of nobody else's page.
             true if asked.is_anybodys() => {
-                self.shelf().end_answer(&target(asked), asked.pool, asked.headers);
+                self.shelf().end_answer(&target(asked), asked);
             }
             true => {}
         }

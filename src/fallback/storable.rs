@@ -41,6 +41,9 @@ pub struct Asked<'a> {
     pub host: &'a str,
     /// Path and query, as given.
     pub target: &'a str,
+    /// What the upstream is asked for in its place, if its route says so: another route may say something
+    /// else.
+    pub rewritten: Option<&'a str>,
     /// Its fields as they are sent on, after all of our edits: what the upstream answers to.
     pub headers: &'a HeaderMap,
     /// The pool that it belongs to, or that is asked.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{
     CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use smallvec::SmallVec;
 
@@ -18,6 +18,7 @@ use super::failure::Cause;
 use super::fields::{FieldId, Fields};
 use super::form::Form;
 use super::page::{About, ErrorPages, NAME};
+use super::response::Edit;
 
 /// When to ask again during maintenance, in seconds: nobody knows, and soon is not it.
 const MAINTENANCE_SECONDS: u64 = 30;
@@ -74,6 +75,8 @@ pub struct Answer {
     pub body: Bytes,
     /// Whether the client's connection can carry another request.
     pub keeps_connection: bool,
+    /// Whether a browser is told of HTTPS with it, where its listener says so.
+    pub tells_of_https: bool,
 }
 
 /// Whom an answer is for, and what it is written on.
@@ -133,16 +136,30 @@ impl Answer {
             add(RETRY_AFTER, HeaderValue::from(seconds));
         }
         let status = if form == Form::Grpc { 200 } else { status };
-        Answer { status, fields, body: body.into(), keeps_connection: row.keeps_connection }
+        let keeps_connection = row.keeps_connection;
+        Answer { status, fields, body: body.into(), keeps_connection, tells_of_https: true }
     }
 }
 
 impl Answer {
+    /// One without a body.
+    fn of(status: u16, fields: SmallVec<[(HeaderName, HeaderValue); 4]>) -> Answer {
+        let (body, keeps_connection, tells_of_https) = (Bytes::new(), true, true);
+        Answer { status, fields, body, keeps_connection, tells_of_https }
+    }
+
+    /// Makes these changes to what it says.
+    pub fn edit(&mut self, edits: Vec<Edit<'_>>) {
+        for edit in edits {
+            self.tells_of_https &= edit != Edit::Remove(STRICT_TRANSPORT_SECURITY);
+            edit.apply(&mut self.fields);
+        }
+    }
+
     /// That there is nothing to say, and that this is right.
     pub fn nothing(request_id: &HeaderValue) -> Answer {
         let id = (FieldId::RequestId.name().clone(), request_id.clone());
-        let fields = SmallVec::from_iter([id]);
-        Answer { status: 204, fields, body: Bytes::new(), keeps_connection: true }
+        Answer::of(204, SmallVec::from_iter([id]))
     }
 
     /// The same with what it is told of a limit that it was refused by.
@@ -163,7 +180,7 @@ impl Answer {
         let status = if is_plain { 301 } else { 308 };
         let id = (FieldId::RequestId.name().clone(), request_id.clone());
         let fields = SmallVec::from_iter([place, id]);
-        Answer { status, fields, body: Bytes::new(), keeps_connection: true }
+        Answer::of(status, fields)
     }
 
     /// That it is to be asked for there, with this status.
@@ -171,7 +188,7 @@ impl Answer {
         let id = (FieldId::RequestId.name().clone(), request_id.clone());
         let location = location.map(|location| (LOCATION, location));
         let fields = location.into_iter().chain([id]).collect();
-        Answer { status, fields, body: Bytes::new(), keeps_connection: true }
+        Answer::of(status, fields)
     }
 
     /// What an authority looks for (RFC 8555 section 8.3).
@@ -180,7 +197,7 @@ impl Answer {
         let kept = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let id = (FieldId::RequestId.name().clone(), request_id.clone());
         let fields = SmallVec::from_iter([kind, kept, id]);
-        Answer { status: 200, fields, body: what, keeps_connection: true }
+        Answer { body: what, ..Answer::of(200, fields) }
     }
 
     /// The same for a client that had better wait so long.

@@ -7,6 +7,8 @@
 //! HTTP/2, where they are part of each message, it gets those of requests, in HTTP/1.1 those that the
 //! request's `Trailer` has announced, which goes on before them.
 
+use http::header::HeaderName;
+
 use super::codec::write::WriteFields;
 use super::fields::{FieldId, Fields};
 use super::view::View;
@@ -76,7 +78,15 @@ pub fn write_announced(trailers: View<'_>, announced: &[u8], into: &mut impl Wri
 
 /// Writes those that may go on.
 pub fn write(trailers: View<'_>, into: &mut impl WriteFields) {
-    for field in trailers.lines().filter(|field| may_go_on(field.name)) {
+    write_but(trailers, &[], into);
+}
+
+/// Writes those that may go on, without these.
+pub fn write_but(trailers: View<'_>, withheld: &[HeaderName], into: &mut impl WriteFields) {
+    let is_withheld =
+        |name: &[u8]| withheld.iter().any(|one| one.as_str().as_bytes().eq_ignore_ascii_case(name));
+    let goes_on = |name: &[u8]| may_go_on(name) && !is_withheld(name);
+    for field in trailers.lines().filter(|field| goes_on(field.name)) {
         into.field(field.name, field.value);
     }
 }

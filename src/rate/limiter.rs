@@ -221,6 +221,7 @@ mod tests {
             let facts = Facts {
                 path_and_query: "",
                 tester: None,
+                is_doubtful: false,
                 method: &Method::GET,
                 host: "shop.test",
                 path: "/",

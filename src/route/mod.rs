@@ -45,6 +45,9 @@ pub struct Facts<'r> {
     pub fields: Fields<'r>,
     /// The client's own address, looked up through trusted proxies; none if nobody knows one.
     pub client: Option<IpAddr>,
+    /// Whether that is only the last address that is known on the way, as a trusted proxy has written
+    /// something else in place of the client's.
+    pub is_doubtful: bool,
     /// What was asked for, with the query, as it was spelled.
     pub path_and_query: &'r str,
     /// Which pool it asks for, where its route says who may do that.

@@ -250,6 +250,7 @@ mod tests {
         let facts = Facts {
             path_and_query: "",
             tester: None,
+            is_doubtful: false,
             method: &Method::GET,
             host,
             path,
@@ -306,6 +307,7 @@ mod tests {
             table.find(&Facts {
                 path_and_query: "",
                 tester: None,
+                is_doubtful: false,
                 method: &Method::GET,
                 host: "",
                 path,
@@ -334,6 +336,7 @@ mod tests {
             let facts = Facts {
                 path_and_query: "",
                 tester: None,
+                is_doubtful: false,
                 method: &method,
                 host: "",
                 path: "/",
@@ -392,6 +395,7 @@ mod tests {
                 let facts = Facts {
                     path_and_query: "",
                     tester: None,
+                    is_doubtful: false,
                     method: &Method::GET,
                     host,
                     path: "/",
@@ -455,32 +459,33 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn the_table_finds_what_the_definition_says(
-            mut routes in proptest::collection::vec(any_route(), 1..12),
-            host in proptest::sample::select(vec!["a.test", "b.a.test", "c.b.a.test", "test", ""]),
-            path in proptest::sample::select(vec!["/", "/x", "/x/", "/x/y", "/x/y/q", "/xy", "*"]),
-            method in proptest::sample::select(vec![Method::GET, Method::POST]),
-        ) {
-            for (place, route) in routes.iter_mut().enumerate() {
-                route.service = Some(place);
-            }
-            // Drop what ties: the definition has no answer there.
-            while let Err(ties) = RouteTable::build(&routes) {
-                routes.remove(ties[0].second);
-                for (place, route) in routes.iter_mut().enumerate() {
-                    route.service = Some(place);
-                }
-            }
-            let headers = HeaderMap::new();
-            let client = Some([192, 0, 2, 1].into());
-            let facts = Facts { path_and_query: "", tester: None, method: &method, host, path, fields: Fields::new(&headers), client };
-            let table = RouteTable::build(&routes).unwrap();
-            // `*` is no path: only the routes that take everything see it.
-            if path != "*" {
-                let found = table.find(&facts).and_then(|found| found.service);
-                prop_assert_eq!(found, by_definition(&routes, &facts));
-            }
-        }
-    }
+           #[test]
+           fn the_table_finds_what_the_definition_says(
+               mut routes in proptest::collection::vec(any_route(), 1..12),
+               host in proptest::sample::select(vec!["a.test", "b.a.test", "c.b.a.test", "test", ""]),
+               path in proptest::sample::select(vec!["/", "/x", "/x/", "/x/y", "/x/y/q", "/xy", "*"]),
+               method in proptest::sample::select(vec![Method::GET, Method::POST]),
+           ) {
+               for (place, route) in routes.iter_mut().enumerate() {
+                   route.service = Some(place);
+               }
+               // Drop what ties: the definition has no answer there.
+               while let Err(ties) = RouteTable::build(&routes) {
+                   routes.remove(ties[0].second);
+                   for (place, route) in routes.iter_mut().enumerate() {
+                       route.service = Some(place);
+                   }
+               }
+               let headers = HeaderMap::new();
+               let client = Some([192, 0, 2, 1].into());
+               let facts = Facts { path_and_query: "", tester: None,
+    is_doubtful: false, method: &method, host, path, fields: Fields::new(&headers), client };
+               let table = RouteTable::build(&routes).unwrap();
+               // `*` is no path: only the routes that take everything see it.
+               if path != "*" {
+                   let found = table.find(&facts).and_then(|found| found.service);
+                   prop_assert_eq!(found, by_definition(&routes, &facts));
+               }
+           }
+       }
 }

@@ -35,7 +35,9 @@ impl OptIn {
         let said = self.said(facts)?;
         let from = &self.told.from;
         let is_near = || {
-            let client = facts.client.map(|client| client.to_canonical());
+            // Of whom a trusted proxy does not say who it is nobody knows where it is.
+            let client = facts.client.filter(|_| !facts.is_doubtful);
+            let client = client.map(|client| client.to_canonical());
             client.is_some_and(|client| from.iter().any(|network| network.contains(&client)))
         };
         if !from.is_empty() && !is_near() {

@@ -49,6 +49,7 @@ fn choose(snapshot: &Snapshot, fields: &[(&'static str, &str)], seed: u64) -> Ch
     let facts = Facts {
         path_and_query: "",
         tester: None,
+        is_doubtful: false,
         method: &Method::GET,
         host: "",
         path: "/",

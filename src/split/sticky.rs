@@ -113,6 +113,7 @@ mod tests {
         let facts = Facts {
             path_and_query: "",
             tester: None,
+            is_doubtful: false,
             method: &Method::GET,
             host: "shop.test",
             path: "/",
@@ -161,6 +162,7 @@ mod tests {
             let facts = Facts {
                 path_and_query: "",
                 tester: None,
+                is_doubtful: false,
                 method: &Method::GET,
                 host: "",
                 path: "/",

@@ -75,6 +75,7 @@ fn deciding_allocates_nothing() {
     let facts = |headers| Facts {
         path_and_query: "",
         tester: None,
+        is_doubtful: false,
         method: &Method::GET,
         host: "h500.test",
         path: "/a/b/c/d/e/f",

@@ -487,3 +487,103 @@ async fn tunnels_and_calls_are_as_long_as_they_like() {
     assert_eq!((got.status, got.body.len()), (200, long.len()));
     assert_eq!(peer.post("/late/a", &[], &long).await.status, 413);
 }
+
+#[tokio::test]
+async fn what_is_kept_of_one_rewrite_is_not_given_out_for_another() {
+    let origin = Origin::with(|request| {
+        let path = request.head.split(' ').nth(1).unwrap().to_string();
+        let said = format!("{path} at {}", request.fields("host").concat());
+        Reply::head("200 OK", &["cache-control: max-age=60"], &said)
+    })
+    .await;
+    // One with more conditions goes before one with fewer.
+    let route = |fields: &str, more: &str| {
+        format!(
+            "[[routes]]\npath_prefix = \"/a\"\nheaders = {{ {fields} }}\nservice = \"shop\"\n{more}\n"
+        )
+    };
+    let lines = format!(
+        "[[routes]]\nservice = \"shop\"\n{}{}{}{}",
+        route("dnt = true", "strip_prefix = \"/a\""),
+        route("dnt = true, ect = true", "replace_prefix = { from = \"/a\", to = \"/old\" }"),
+        route("dnt = true, ect = true, rtt = true", "host = \"other.test\""),
+        shop(&[("only", &origin)], "fallback.stale = {}")
+    );
+    let edge = Edge::start(&lines).await;
+    let asked = async |fields: usize| {
+        let fields = &["dnt: 1", "ect: 4g", "rtt: 50"][..fields];
+        get(edge.address, "shop.test", "/a/x", fields).await
+    };
+    let all = ["/a/x at shop.test", "/x at shop.test", "/old/x at shop.test", "/a/x at other.test"];
+    for (fields, said) in all.into_iter().enumerate() {
+        assert_eq!(asked(fields).await.body, said);
+    }
+    let open = r#"{"state": "open"}"#;
+    assert_eq!(edge.admin("PUT", "/v1/services/shop/pools/only/breaker", open).await.0, 200);
+    until("the breaker is open", async || edge.get(&[]).await.status == 503).await;
+    for (fields, said) in all.into_iter().enumerate() {
+        let kept = asked(fields).await;
+        assert_eq!(kept.fields("x-pointsman-fallback"), ["stale"], "{said}");
+        assert_eq!(kept.body, said);
+    }
+    // A change of what the client asks for ends all of it, whichever way it went.
+    let auto = r#"{"state": "auto"}"#;
+    assert_eq!(edge.admin("PUT", "/v1/services/shop/pools/only/breaker", auto).await.0, 200);
+    let post = "POST /a/x HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 0\r\n\r\n";
+    until("it is asked again", async || edge.raw(post).await.status == 200).await;
+    assert_eq!(edge.admin("PUT", "/v1/services/shop/pools/only/breaker", open).await.0, 200);
+    until("the breaker is open", async || edge.get(&[]).await.status == 503).await;
+    for fields in 0..all.len() {
+        assert_eq!(asked(fields).await.status, 503, "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn whom_a_trusted_proxy_does_not_name_is_no_tester_by_address() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let service = "override = { header = \"x-pool\", from = [\"127.0.0.0/8\", \"192.0.2.0/24\"] }";
+    let routes = "[[routes]]\nservice = \"shop\"\n[[routes]]\npath_prefix = \"/beta\"\n\
+                  service = \"shop\"\noverride = { query = \"p\", from = [\"127.0.0.1\"] }\n";
+    let head = HEAD.replace("workers = 2", "workers = 2\ntrusted_proxies = [\"127.0.0.1\"]");
+    let shop = shop(&[("blue", &blue), ("green", &green)], service);
+    let edge = Edge::start_file(&format!("{head}{routes}{shop}"), true).await;
+    for (path, client, pool) in [
+        ("/", "192.0.2.1", "green"),
+        ("/", "127.0.0.1", "green"),
+        ("/", "unknown", "blue"),
+        ("/", "192.0.2.1, unknown", "blue"),
+        ("/beta?p=green", "127.0.0.1", "green"),
+        ("/beta?p=green", "unknown", "blue"),
+    ] {
+        let fields = [&*format!("x-forwarded-for: {client}"), "x-pool: green"];
+        let told = get(edge.address, "a", path, &fields).await;
+        assert_eq!((told.status, &*told.body), (200, pool), "{path} {client}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_route_takes_out_of_answers_does_not_come_behind_them() {
+    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\
+                   X-Sum: 1\r\nX-Debug: 2\r\nX-Own: 3\r\n\r\n";
+    let origin = Origin::always(Reply::Bytes(answer.to_vec())).await;
+    let lines = format!(
+        "[[routes]]\nservice = \"shop\"\n[[routes]]\npath_prefix = \"/less\"\nservice = \"shop\"\n\
+         response = {{ remove = [\"x-debug\"], set = {{ x-own = \"ours\" }} }}\n{}",
+        shop(&[("only", &origin)], "")
+    );
+    let edge = http2::edge(&lines).await;
+    let behind = async |path: &str| {
+        let mut client = edge.client().await;
+        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: close");
+        client.send(format!("{head}\r\n\r\n")).await;
+        let got = String::from_utf8(client.rest().await).unwrap();
+        got.split_once("\r\n0\r\n").unwrap().1.to_string()
+    };
+    assert_eq!(behind("/").await, "X-Sum: 1\r\nX-Debug: 2\r\nX-Own: 3\r\n\r\n");
+    assert_eq!(behind("/less").await, "X-Sum: 1\r\n\r\n");
+    let peer = peer::Client::connect(edge.address).await;
+    assert_eq!(peer.get("/").await.trailers.len(), 3);
+    let less = peer.get("/less").await;
+    assert_eq!((less.field("x-own"), less.trailers.len()), (Some("ours"), 1));
+    assert_eq!(less.trailers["x-sum"], "1");
+}

@@ -41,7 +41,7 @@ impl Bench {
 
     fn asked<'a>(&self, method: &'a Method, target: &'a str, headers: &'a HeaderMap) -> Asked<'a> {
         let (host, pool, began) = ("shop.test", "blue", self.now());
-        Asked { method, host, target, headers, pool, began }
+        Asked { method, host, target, rewritten: None, headers, pool, began }
     }
 
     fn begin(

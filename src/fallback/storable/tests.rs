@@ -21,7 +21,7 @@ fn headers(fields: Fields) -> HeaderMap {
 
 fn asked<'a>(method: &'a Method, headers: &'a HeaderMap) -> Asked<'a> {
     let began = Moment::default();
-    Asked { method, host: "h", target: "/", headers, pool: "blue", began }
+    Asked { method, host: "h", target: "/", rewritten: None, headers, pool: "blue", began }
 }
 
 fn terms_of(

@@ -143,6 +143,7 @@ impl Run {
         let facts = Facts {
             path_and_query: "",
             tester: None,
+            is_doubtful: false,
             method: &Method::GET,
             host,
             path: "/",

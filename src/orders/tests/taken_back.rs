@@ -20,7 +20,8 @@ fn store(bench: &Bench) -> &Arc<StaleStore> {
 
 fn asked<'a>(bench: &Bench, headers: &'a HeaderMap, pool: &'a str) -> Asked<'a> {
     let began = bench.snapshot.moment(bench.now.instant);
-    Asked { method: &Method::GET, host: "shop.test", target: "/", headers, pool, began }
+    let (method, host, target, rewritten) = (&Method::GET, "shop.test", "/", None);
+    Asked { method, host, target, rewritten, headers, pool, began }
 }
 
 /// A pool begins an answer.

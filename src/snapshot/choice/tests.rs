@@ -58,6 +58,7 @@ impl Bench {
         ask(&Facts {
             path_and_query: "",
             tester: None,
+            is_doubtful: false,
             method,
             host: "",
             path: "/",

@@ -114,7 +114,7 @@ impl Request<'_> {
         };
         let going = self.going(answer.keeps_connection && can_skip);
         let is_to_head = self.method == Method::HEAD;
-        let hsts = self.peer.hsts();
+        let hsts = self.peer.hsts().filter(|_| answer.tells_of_https);
         if say(self.client, (answer, hsts), is_to_head, going, self.lane.clock).await.is_err() {
             return Then::Break;
         }

@@ -7,6 +7,7 @@
 use std::task::{Context, Poll};
 
 use http::HeaderMap;
+use http::header::HeaderName;
 
 use super::super::socket::Socket;
 use super::buffer::Buffer;
@@ -44,6 +45,8 @@ pub(super) enum Broken {
 pub(super) enum Passes {
     Nothing,
     All,
+    /// Without these.
+    AllBut(Box<[HeaderName]>),
     /// Those on this list.
     Announced(Box<[u8]>),
 }
@@ -107,7 +110,7 @@ impl Pump {
     pub(super) fn announced(&self) -> Option<&[u8]> {
         match &self.passes {
             Passes::Announced(names) => Some(names),
-            Passes::Nothing | Passes::All => None,
+            Passes::Nothing | Passes::All | Passes::AllBut(_) => None,
         }
     }
 
@@ -319,6 +322,7 @@ impl Pump {
         match &self.passes {
             Passes::Nothing => {}
             Passes::All => trailers::write(self.trailers(), &mut lead),
+            Passes::AllBut(withheld) => trailers::write_but(self.trailers(), withheld, &mut lead),
             Passes::Announced(names) => {
                 trailers::write_announced(self.trailers(), names, &mut lead);
             }

@@ -91,8 +91,16 @@ impl Request<'_> {
             return Then::Linger;
         }
         let mut down = Pump::new(upstream.socket.body(framing), out.is_chunked(), lead);
-        if self.takes_trailers() {
-            down = down.passing(Passes::All);
+        let takes_trailers = self.takes_trailers();
+        let withheld = match takes_trailers || self.client.socket.is_stream() {
+            true => relay.withheld(),
+            false => Vec::new(),
+        };
+        if takes_trailers {
+            down = down.passing(match withheld[..] {
+                [] => Passes::All,
+                _ => Passes::AllBut(withheld.clone().into()),
+            });
         }
         if let Err(cause) = self.move_bodies(&mut relay, sending, &mut down, &mut upstream).await {
             relay.failed(cause);
@@ -105,7 +113,7 @@ impl Request<'_> {
         relay.trailers(down.trailers());
         if self.client.socket.is_stream() {
             let mut passed = HeaderMap::new();
-            trailers::write(down.trailers(), &mut passed);
+            trailers::write_but(down.trailers(), &withheld, &mut passed);
             self.client.socket.end_message(passed);
         }
         let now = self.lane.clock.now();

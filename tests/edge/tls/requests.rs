@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::Shop;
+use super::certificates::{Authority, Files};
+use super::{Shop, Talk};
 use crate::harness::edge::shop;
 use crate::harness::{Edge, Origin, Reply, client};
 
@@ -189,4 +190,33 @@ async fn what_is_spoken_inside_is_what_both_have_agreed_on() {
     let received = shop.origin.received();
     let told = received.iter().flat_map(|request| request.fields("x-forwarded-proto"));
     assert_eq!(told.collect::<Vec<_>>(), ["https"; 3]);
+}
+
+#[tokio::test]
+async fn a_route_takes_what_browsers_are_told_of_https_out_of_answers_of_ours_too() {
+    let (files, authority) = (Files::new(), Authority::new("ours"));
+    let issued = files.issue("shop", &authority, &["shop.test"]);
+    let origin = Origin::named("a").await;
+    let tls = format!("certificates = [{{ {issued} }}]\nhsts = {{}}");
+    let removes = "response = { remove = [\"strict-transport-security\"] }";
+    let routes = format!(
+        "[[routes]]\nservice = \"shop\"\n[[routes]]\npath = \"/told\"\nanswer = {{ body = \"b\" }}\n\
+         [[routes]]\npath = \"/own\"\nanswer = {{ body = \"c\" }}\n{removes}\n\
+         [[routes]]\npath = \"/led\"\nredirect = {{ to = \"/x\" }}\n{removes}\n\
+         [[routes]]\npath = \"/behind\"\nservice = \"shop\"\n{removes}\n"
+    );
+    let edge = Edge::start_file(&format!("{}{routes}", super::config(&tls, &origin)), true).await;
+    let mut talk = Talk::make(edge.address, "shop.test", authority.clients()).await.unwrap();
+    for (path, status, is_told) in [
+        ("/", 200, true),
+        ("/told", 200, true),
+        ("/own", 200, false),
+        ("/led", 308, false),
+        ("/behind", 200, false),
+    ] {
+        talk.send(format!("GET {path} HTTP/1.1\r\nhost: shop.test\r\n\r\n")).await;
+        let answer = talk.response().await.unwrap();
+        let told = answer.fields("strict-transport-security");
+        assert_eq!((answer.status, !told.is_empty()), (status, is_told), "{path}");
+    }
 }

@@ -411,7 +411,7 @@ impl Exchange {
             asking.was_broken = asking.was_refused || cause == Cause::Reset;
         }
         // Nobody waits for another answer.
-        let is_over = self.call.is_some_and(|call| now.elapsed_since(self.started) >= call);
+        let is_over = self.call_left().is_some_and(|left| left.is_zero());
         cause.row().upstream_at_fault && !is_over && self.try_again(delivery, Doubt::Failure, now)
     }
 

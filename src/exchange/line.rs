@@ -17,6 +17,7 @@ use crate::balance::{Queue, Waiting};
 use crate::clock::{Draws, Moment};
 use crate::http::admission::Upload;
 use crate::http::answer::Answer;
+use crate::http::failure::Cause;
 use crate::route::Facts;
 use crate::snapshot::{Asks, Mode, Refusal, Why};
 
@@ -101,7 +102,10 @@ impl<'e, 'r> Line<'e, 'r> {
 
     /// How long to wait for its turn at most, from now.
     pub fn within(&self) -> Duration {
-        self.within
+        match self.exchange.call_left() {
+            Some(left) => left.min(self.within),
+            None => self.within,
+        }
     }
 
     /// Its turn.
@@ -131,7 +135,13 @@ impl<'e, 'r> Line<'e, 'r> {
     }
 
     /// Its turn did not come in time.
-    pub fn gave_up(self: Box<Self>) -> Admission<'e, 'r> {
+    pub fn gave_up(mut self: Box<Self>) -> Admission<'e, 'r> {
+        if self.exchange.call_left().is_some_and(|left| left.is_zero()) {
+            let answer = self.exchange.answer(Cause::CallOver, &self.incoming.fields);
+            self.told = Some(answer);
+            let refusal = self.refusal;
+            return self.leave(Err(refusal));
+        }
         if self.refusal.why == Why::Held {
             // The hold is over, and whoever was to call has not: it holds nobody all the same.
             return self.called();

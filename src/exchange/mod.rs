@@ -615,6 +615,9 @@ impl Exchange {
         let attempt = self.end_attempt(now);
         self.hold = None;
         let outcome = match (status, self.cause) {
+            // Its client waits no longer, as if it had left: whoever chooses a short time would spend
+            // the service's error budget.
+            (_, Some(Cause::CallOver)) => Outcome::ClientGone,
             // A good status whose body was cut off by the upstream is no success.
             (Some(0..500), _) if attempt == Some(Outcome::Failed) => Outcome::Failed,
             (Some(status), _) => Outcome::Status(StatusClass::of(status)),

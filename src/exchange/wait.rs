@@ -34,6 +34,12 @@ impl Exchange {
         self.snapshot.origin().checked_add(started)?.checked_add(call)
     }
 
+    /// How much longer its client waits, if it has said so.
+    pub(super) fn call_left(&self) -> Option<Duration> {
+        let call = self.call?;
+        Some(call.saturating_sub(self.now().elapsed_since(self.started)))
+    }
+
     /// What is waited for now.
     pub fn wait(&self) -> Wait {
         let Some(asking) = self.asking.as_ref() else { return Wait::Nothing };

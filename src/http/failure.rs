@@ -37,6 +37,8 @@ pub enum Cause {
     ResponseTimeout,
     /// Nothing more came of an answer whose length nobody had promised.
     Quiet,
+    /// The client of a call of gRPC has said how long it waits, and that is over.
+    CallOver,
     /// We ourselves are out of descriptors, memory or ports, so that no upstream could be asked.
     Exhausted,
     /// The upstream closed or reset the connection before its response was complete.
@@ -122,7 +124,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 36] = [
+    pub const REASONS: [&'static str; 37] = [
         "no_host",
         "host",
         "field_name",
@@ -157,6 +159,7 @@ impl Cause {
         "maintenance",
         "body_too_large",
         "client_timeout",
+        "call_over",
         "exhausted",
         "internal",
     ];
@@ -223,6 +226,7 @@ impl Cause {
             }
             // The client has the head already; nobody is told.
             Cause::Quiet => row(504, "quiet", "nothing more came of the answer", false, false),
+            Cause::CallOver => row(504, "call_over", "the call's time is over", false, false),
             Cause::Exhausted => {
                 row(503, "exhausted", "the proxy is out of descriptors or ports", false, true)
             }
@@ -370,6 +374,7 @@ mod tests {
             Cause::Maintenance,
             Cause::BodyTooLarge,
             Cause::ClientTimeout,
+            Cause::CallOver,
             Cause::Exhausted,
             Cause::Internal,
         ];

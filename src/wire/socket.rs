@@ -335,6 +335,19 @@ impl Socket {
         }
     }
 
+    /// Whether something may come behind what has come of a message: this is a stream that has not ended.
+    pub(super) fn may_have_more(&self) -> bool {
+        matches!(self, Socket::Stream(stream) if !stream.has_all())
+    }
+
+    /// Waits for the end of a stream whose body is here as a whole.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Stream(stream) => stream.poll_end(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Who reads a body that is framed so from here: on a stream frames take the place of chunks.
     pub(super) fn body(&self, framing: Framing) -> BodyReader {
         match (self, framing) {

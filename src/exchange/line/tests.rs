@@ -253,6 +253,44 @@ fn who_waits_too_long_is_refused_and_lets_the_next_one_in() {
 }
 
 #[test]
+fn a_call_waits_in_line_for_as_long_as_its_client_does() {
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    static ZERO: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let now = || {
+        let passed = Duration::from_millis(PASSED.load(Ordering::Relaxed));
+        *ZERO.get_or_init(Instant::now) + Duration::from_secs(60) + passed
+    };
+    let mut bench = Bench::new("");
+    bench.clock.now = now;
+    let _blue = bench.begin("blue");
+    let published = Arc::new(Published::of(bench.snapshot.clone()));
+    let mut exchange = Exchange::open(bench.clock, published, last());
+    let fields = [
+        ("host", "shop.test"),
+        ("x-pool", "blue"),
+        ("content-type", "application/grpc"),
+        ("grpc-timeout", "300m"),
+    ];
+    let headers = HeaderMap::from_iter(
+        fields.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())),
+    );
+    let (uri, peer) = (Uri::from_static("/"), Peer::new([192, 0, 2, 9].into(), "http", now()));
+    let (target, version) = (RequestTarget::read(b"/", &uri), Version::HTTP_2);
+    let (method, view) = (&Method::POST, View::Map(&headers));
+    let head = Head { method, target, version, view, raw: b"", upload: Upload::Done };
+    let Admission::Wait(line) = exchange.admit(&head, &peer) else { panic!("it waits") };
+    assert_eq!(line.within(), Duration::from_millis(300));
+    PASSED.store(100, Ordering::Relaxed);
+    let Admission::Wait(line) = line.called() else { panic!("there is no place yet") };
+    assert_eq!(line.within(), Duration::from_millis(200));
+    PASSED.store(300, Ordering::Relaxed);
+    let Admission::Answer(answer) = line.gave_up() else { panic!("nobody waits for it") };
+    assert_eq!((answer.status, bench.waiting()), (200, [0; 3]));
+    assert!(answer.fields.iter().any(|(name, value)| name == "grpc-status" && value == "4"));
+    assert_eq!(exchange.cause(), Some(Cause::CallOver));
+}
+
+#[test]
 fn a_hold_that_is_over_holds_nobody_and_lets_those_in_line_pass_in_order() {
     static PASSED: AtomicU64 = AtomicU64::new(0);
     static ZERO: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();

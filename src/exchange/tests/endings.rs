@@ -182,6 +182,19 @@ fn silence_after_a_head_is_held_against_who_promised_a_length_and_nobody_else() 
 }
 
 #[test]
+fn a_call_whose_time_is_over_spends_nobodys_error_budget() {
+    let snapshot = snapshot_of(PROMISED);
+    let mut exchange = open(clock(), &snapshot);
+    admit(&mut exchange, &[]).unwrap();
+    assert!(!fails(&mut exchange, Cause::CallOver, SENT));
+    let headers = of_type("application/grpc", &[]);
+    assert_eq!(exchange.give_up(Cause::CallOver, &Fields::new(View::Map(&headers))).status, 200);
+    finish(&mut exchange, Some(200));
+    assert_eq!((judged(&snapshot, 0), counted_bad(&snapshot)), ((0, 0), (0, 0)));
+    assert_eq!((requests(&snapshot)[6], attempts(&snapshot)[6]), (0, 0), "nobody failed");
+}
+
+#[test]
 fn what_we_lack_ourselves_is_held_against_nobody() {
     let snapshot = snapshot();
     let mut exchange = open(clock(), &snapshot);

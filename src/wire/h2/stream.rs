@@ -152,6 +152,12 @@ impl Stream {
         Poll::Ready(Ok(()))
     }
 
+    /// Waits for its end; more of a body is an error.
+    pub(in crate::wire) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_come(cx))?;
+        Poll::Ready(if self.here.is_empty() { Ok(()) } else { Err(lost()) })
+    }
+
     /// Reads into `into`; 0 at the end.
     pub(in crate::wire) fn poll_read(
         &mut self,

@@ -184,9 +184,12 @@ impl Pump {
         mut hear: impl FnMut(Option<&[u8]>, bool),
     ) -> Poll<Result<(), Broken>> {
         for _ in 0..PASSES {
+            // A body whose length was said may have something behind it where both ends have a place for
+            // that.
+            let waits = to.is_stream() && from.may_have_more();
             if self.piece == 0
                 && self.tail.is_empty()
-                && let Err(broken) = self.take(buffer, &mut hear)
+                && let Err(broken) = self.take((&mut *from, &mut *buffer), waits, &mut hear)
             {
                 // What came before it is good.
                 let _ = self.poll_write(buffer, to, cx);
@@ -196,7 +199,14 @@ impl Pump {
                 Poll::Ready(Ok(())) if self.is_over => return Poll::Ready(Ok(())),
                 // Nothing more will come for it, so nothing must be waited for.
                 Poll::Ready(Ok(())) if self.body.is_complete() => {
-                    self.end(&mut hear);
+                    if waits {
+                        match from.poll_end(cx) {
+                            Poll::Ready(Ok(())) => {}
+                            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reading)),
+                            Poll::Pending => return Poll::Pending,
+                        }
+                    }
+                    self.end(from, &mut hear);
                     continue;
                 }
                 Poll::Ready(Ok(())) => {}
@@ -210,10 +220,7 @@ impl Pump {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reading)),
                 Poll::Ready(Ok(0)) => match self.body.close() {
-                    Ok(()) => {
-                        self.trailers = from.take_trailers().map(Box::new);
-                        self.end(&mut hear);
-                    }
+                    Ok(()) => self.end(from, &mut hear),
                     Err(_) => return Poll::Ready(Err(Broken::Reading)),
                 },
                 Poll::Ready(Ok(length)) => self.moved += length as u64,
@@ -261,10 +268,11 @@ impl Pump {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes in what has been read.
+    /// Takes in what has been read; its end not, if that is waited for.
     fn take(
         &mut self,
-        buffer: &mut Buffer,
+        (from, buffer): (&mut Socket, &mut Buffer),
+        waits: bool,
         hear: &mut impl FnMut(Option<&[u8]>, bool),
     ) -> Result<(), Broken> {
         while !self.is_over && self.lead.len() < GATHERED {
@@ -276,7 +284,10 @@ impl Pump {
                 }
                 Event::End => {
                     buffer.skip(read.used);
-                    self.end(hear);
+                    if waits {
+                        return Ok(());
+                    }
+                    self.end(from, hear);
                 }
                 Event::Piece(range) => {
                     let length = range.len();
@@ -303,8 +314,9 @@ impl Pump {
         Ok(())
     }
 
-    fn end(&mut self, hear: &mut impl FnMut(Option<&[u8]>, bool)) {
+    fn end(&mut self, from: &mut Socket, hear: &mut impl FnMut(Option<&[u8]>, bool)) {
         self.is_over = true;
+        self.trailers = from.take_trailers().map(Box::new);
         if self.in_chunks {
             self.write_last_chunk();
         }

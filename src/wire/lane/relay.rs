@@ -177,7 +177,8 @@ impl Request<'_> {
                 return Poll::Ready(Err(Cause::ClientGone));
             }
             if ends.is_some_and(|ends| client.timer.poll_over(ends, cx)) {
-                return Poll::Ready(Err(Cause::Quiet));
+                // Its client has chosen the time, which says nothing of who answers.
+                return Poll::Ready(Err(Cause::CallOver));
             }
             let (within, cause) = match down.is_writing() {
                 true => (client.limits.send_timeout, Cause::ClientGone),

@@ -460,7 +460,7 @@ impl<'c> Request<'c> {
             }
             if ends.is_some_and(|ends| client.timer.poll_over(ends, cx)) {
                 // Its client has chosen the time, which says nothing of who is asked.
-                return Poll::Ready(Err(Cause::Quiet));
+                return Poll::Ready(Err(Cause::CallOver));
             }
             let (within, cause) = sending.due(attempt.wait(), &client.limits);
             if !client.timer.poll_late(within, cx) {

@@ -95,6 +95,36 @@ async fn a_call_ends_when_its_client_has_said_that_it_waits_no_longer() {
     }
     // Nobody else was asked for them.
     assert_eq!(origin.heads.lock().unwrap().len(), 4);
+    let counted = "pointsman_refused_total{reason=\"call_over\"} 2";
+    until("all are counted", async || {
+        edge.admin_with("GET", "/metrics", "", &[]).await.body.contains(counted)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_stands_in_line_ends_when_its_client_waits_no_longer() {
+    let origin = Origin::new(|_, respond| async move {
+        // It keeps the one place there is.
+        std::future::pending::<()>().await;
+        drop(respond);
+    })
+    .await;
+    let address = origin.address;
+    let edge = edge(&format!(
+        "[services.shop]\nlimits = {{ in_flight = 1, queue = 9, queue_timeout = \"60s\" }}\n\
+         [services.shop.pools.only]\nhttp2 = true\nupstreams = [\"{address}\"]\n"
+    ))
+    .await;
+    let client = Client::connect(edge.address).await;
+    let fields = [("content-type", "application/grpc"), ("grpc-timeout", "300m")];
+    let _first = client.begin(client.request(Method::POST, "/", &fields[..1]), true).await;
+    until("it is asked", async || origin.heads.lock().unwrap().len() == 1).await;
+    let (response, _) = client.begin(client.request(Method::POST, "/", &fields), true).await;
+    // Without this it would stand there for a minute.
+    let got = tokio::time::timeout(PATIENCE, whole(response)).await.unwrap().unwrap();
+    assert_eq!(got.field("grpc-status"), Some("4"));
+    assert_eq!(origin.heads.lock().unwrap().len(), 1, "nobody was asked for it");
 }
 
 #[tokio::test]
@@ -113,14 +143,18 @@ async fn trailers_of_requests_of_either_kind_go_on() {
     let edge = before(&origin).await;
     let client = Client::connect(edge.address).await;
     let behind = [("x-sum", "7"), ("authorization", "evil")];
-    for (body, behind, passed) in [
-        (&b"hello"[..], &behind[..], Some("7")),
-        (b"", &behind[..1], Some("7")),
-        (b"hello", &behind[1..], None),
+    for (length, body, behind, passed) in [
+        (None, &b"hello"[..], &behind[..], Some("7")),
+        (None, b"", &behind[..1], Some("7")),
+        (None, b"hello", &behind[1..], None),
+        (Some("5"), b"hello", &behind[..], Some("7")),
     ] {
-        let request = client.request(Method::POST, "/", &[]);
+        let length: Vec<_> = length.map(|length| ("content-length", length)).into_iter().collect();
+        let request = client.request(Method::POST, "/", &length);
         let (response, mut stream) = client.begin(request, false).await;
         send_all(&mut stream, body).await;
+        // What is behind the body need not come with it.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         stream.send_trailers(map_of(behind)).unwrap();
         assert_eq!(whole(response).await.unwrap().status, 200);
         let (got, trailers) = heard.recv().await.unwrap();
@@ -134,6 +168,34 @@ async fn trailers_of_requests_of_either_kind_go_on() {
     assert_eq!(edge.raw(post).await.status, 200);
     let (got, trailers) = heard.recv().await.unwrap();
     assert_eq!((&got[..], trailers), (&b"abc"[..], Some(map_of(&[("x-sum", "1")]))));
+}
+
+#[tokio::test]
+async fn trailers_of_answers_that_say_their_length_go_on() {
+    let origin = Origin::new(|request, mut respond| async move {
+        let length = request.uri().path().trim_start_matches('/').to_string();
+        let head = Response::builder().header("content-length", length.clone()).body(()).unwrap();
+        let mut stream = respond.send_response(head, false).unwrap();
+        let body = vec![b'x'; length.parse().unwrap()];
+        send_all(&mut stream, &body).await;
+        // What is behind the body need not come with it.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        stream.send_trailers(map_of(&[("x-sum", "7")])).unwrap();
+    })
+    .await;
+    let edge = before(&origin).await;
+    let client = Client::connect(edge.address).await;
+    for length in ["1", "5000", "200000"] {
+        let got = client.get(&format!("/{length}")).await;
+        assert_eq!(
+            (got.field("content-length"), got.body.len().to_string()),
+            (Some(length), length.into())
+        );
+        assert_eq!(got.trailers, map_of(&[("x-sum", "7")]), "{length}");
+        // Who takes none does not wait for them either.
+        let path = format!("GET /{length} HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(edge.raw(path).await.body.len().to_string(), length);
+    }
 }
 
 #[tokio::test]

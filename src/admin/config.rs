@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -13,8 +13,9 @@ use super::answer::by;
 use super::guard::Caller;
 use super::problem::Problem;
 use super::wire::{self, ConfigChange, ConfigProblem};
+use crate::config::Text;
 use crate::control::Cause;
-use crate::files::{Examined, FileError, Text};
+use crate::files::{Examined, FileError};
 use crate::orders::differences;
 
 type Body = Result<Bytes, BytesRejection>;
@@ -23,22 +24,22 @@ type Body = Result<Bytes, BytesRejection>;
 #[utoipa::path(get, path = "/v1/config", tag = "config",
     responses((status = 200, description = "The text", body = wire::ConfigText)))]
 pub async fn show(State(admin): State<Admin>) -> Json<wire::ConfigText> {
-    let Text { path, text } = admin.in_force.borrow().text.clone();
-    Json(wire::ConfigText { path, text })
+    Json(admin.in_force.borrow().texts.clone().into())
 }
 
-/// Checks a text, or the file if there is none. A text may name files that lie beside the config, and
+/// Checks a text, or the file if there is none. What a text includes comes with it, in JSON; `${…}` is
+/// filled in of the file alone. A text may name files that lie beside the config, and
 /// those that the config in force names.
 #[utoipa::path(post, path = "/v1/config/check", tag = "config",
-    request_body(content = String, content_type = "application/toml"),
+    request_body(content((String = "application/toml"), (wire::ConfigText = "application/json"))),
     responses(
         (status = 200, description = "What is wrong with it", body = wire::Checked),
         (status = 409, description = "There is no file, or it cannot be read", body = Problem)))]
 pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Checked>, Problem> {
-    let (text, found) = match given_or_file(&admin, body?).await {
-        Ok((text, read)) => (text.text, read.map(|(_, odd)| odd)),
+    let (texts, found) = match given_or_file(&admin, body?).await? {
+        Ok((texts, read)) => (texts, read.map(|(_, odd)| odd)),
         Err(FileError::Problems(rejected)) => {
-            (rejected.text.clone(), Err(FileError::Problems(rejected)))
+            (rejected.texts.clone(), Err(FileError::Problems(rejected)))
         }
         Err(error) => return Err(error.into()),
     };
@@ -47,18 +48,18 @@ pub async fn check(State(admin): State<Admin>, body: Body) -> Result<Json<wire::
         Err(FileError::Problems(rejected)) => (false, rejected.problems),
         Err(error) => return Err(error.into()),
     };
-    Ok(Json(wire::Checked { valid, problems: ConfigProblem::all(&problems, &text) }))
+    Ok(Json(wire::Checked { valid, problems: ConfigProblem::all(&problems, &texts) }))
 }
 
 /// What putting a text in force would change; the file's if there is none.
 #[utoipa::path(post, path = "/v1/config/diff", tag = "config",
-    request_body(content = String, content_type = "application/toml"),
+    request_body(content((String = "application/toml"), (wire::ConfigText = "application/json"))),
     responses(
         (status = 200, description = "The differences", body = wire::Changes),
         (status = 409, description = "There is no file, or it cannot be read", body = Problem),
         (status = 422, description = "The text is not a config", body = Problem)))]
 pub async fn diff(State(admin): State<Admin>, body: Body) -> Result<Json<wire::Changes>, Problem> {
-    let (_, read) = given_or_file(&admin, body?).await?;
+    let (_, read) = given_or_file(&admin, body?).await??;
     let (config, _) = read?;
     let (before, state) = (admin.in_force.borrow().config.clone(), admin.state.borrow().clone());
     Ok(Json(changes(&admin, differences(&state, &before, &config, false))))
@@ -100,10 +101,23 @@ fn changes(admin: &Admin, changes: Vec<crate::config::Change>) -> wire::Changes 
     wire::Changes { changes, generation: admin.published.load().generation }
 }
 
-async fn given_or_file(admin: &Admin, body: Bytes) -> Result<Examined, FileError> {
+async fn given_or_file(admin: &Admin, body: Bytes) -> Result<Result<Examined, FileError>, Problem> {
     if body.is_empty() {
-        return admin.files.examine().await;
+        return Ok(admin.files.examine().await);
     }
     let in_force = admin.in_force.borrow().config.clone();
-    admin.files.examine_text(body.to_vec(), in_force).await
+    let (text, included) = match body.first() {
+        // No TOML begins like that.
+        Some(b'{') => {
+            let sent = serde_json::from_slice(&body).map_err(|error| {
+                Problem::new(StatusCode::BAD_REQUEST, "bad-body", error.to_string())
+            })?;
+            let wire::ConfigText { text, included, .. } = sent;
+            let included =
+                included.into_iter().map(|wire::ConfigPart { path, text }| Text { path, text });
+            (text.into_bytes(), Some(included.collect()))
+        }
+        _ => (body.to_vec(), None),
+    };
+    Ok(admin.files.examine_sent(text, included, in_force).await)
 }

@@ -202,7 +202,7 @@ impl From<ReloadError> for Problem {
         };
         let mut problem = Problem::new(status, kind, format!("{error}; nothing has changed"));
         if let ReloadError::File(FileError::Problems(rejected)) = &error {
-            problem.problems = ConfigProblem::all(&rejected.problems, &rejected.text);
+            problem.problems = ConfigProblem::all(&rejected.problems, &rejected.texts);
         }
         problem
     }

@@ -110,7 +110,7 @@ pub async fn status(State(admin): State<Admin>, caller: Caller) -> Json<wire::St
         generation: snapshot.generation,
         ready: !admin.is_stopping.load(Ordering::Relaxed),
         config: wire::ConfigStatus {
-            path: admin.in_force.borrow().text.path.clone(),
+            path: admin.in_force.borrow().texts.main.path.clone(),
             last_reload_successful: gauges.last_reload_successful,
             last_reload_success: gauges.last_reload_success,
             waits_for_reload: gauges.waits_for_reload,

@@ -18,7 +18,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::config::{Change, Level, Problems};
+use crate::config::{Change, Level, Problems, Text, Texts};
 use crate::judge::Distribution;
 use crate::orders::Stored;
 use crate::split::{BasisPoints, PercentError, Split};
@@ -451,9 +451,21 @@ pub struct CurrentSplit {
     pub weights: BTreeMap<String, f64>,
 }
 
-/// The config in force.
+/// A config as it is written.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigText {
+    /// The file it was read from.
+    pub path: String,
+    /// The text as it was read.
+    pub text: String,
+    /// What it includes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub included: Vec<ConfigPart>,
+}
+
+/// A file that a config includes.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConfigPart {
     /// The file it was read from.
     pub path: String,
     /// The text as it was read.
@@ -476,6 +488,9 @@ pub struct ConfigProblem {
     pub level: String,
     /// What is wrong.
     pub message: String,
+    /// Where, if it is in a file that the file includes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Where, from 1.
     pub line: Option<usize>,
     /// Where in the line, from 1, in characters.
@@ -548,19 +563,29 @@ pub fn weights(split: &Split) -> BTreeMap<String, f64> {
     split.parts().iter().map(|(pool, weight)| (pool.to_string(), weight.percent())).collect()
 }
 
+impl From<Texts> for ConfigText {
+    fn from(texts: Texts) -> ConfigText {
+        let part = |Text { path, text }| ConfigPart { path, text };
+        let Text { path, text } = texts.main;
+        ConfigText { path, text, included: texts.included.into_iter().map(part).collect() }
+    }
+}
+
 impl ConfigProblem {
     /// The problems of a text: as many as anybody reads, errors first if there are more.
-    pub fn all(problems: &Problems, text: &str) -> Vec<ConfigProblem> {
+    pub fn all(problems: &Problems, texts: &Texts) -> Vec<ConfigProblem> {
         let one = |problem: &crate::config::Problem| {
-            let place = problem.position(text);
+            let place = problem.place(texts);
+            let file = place.map(|place| place.path).filter(|path| *path != texts.main.path);
             ConfigProblem {
                 level: match problem.level {
                     Level::Error => "error".into(),
                     Level::Warning => "warning".into(),
                 },
                 message: problem.message.clone(),
-                line: place.map(|(line, _)| line),
-                column: place.map(|(_, column)| column),
+                file: file.map(str::to_string),
+                line: place.map(|place| place.line),
+                column: place.map(|place| place.column),
                 label: problem.label.clone(),
                 help: problem.help.clone(),
             }

@@ -33,25 +33,29 @@ pub struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
-        let (path, text, config, problems) = match Input::of(self.file)?.read() {
-            Ok(text) => {
-                let (config, problems) = text.check(clock::system().unix_seconds() as u64);
-                (text.path, text.text, config, problems)
+        let (texts, config, problems) = match Input::of(self.file)?.read() {
+            Ok(written) => {
+                let (config, problems) = written.check(clock::system().unix_seconds() as u64);
+                (written.texts, config, problems)
             }
-            Err(FileError::Problems(rejected)) => {
-                (rejected.path, rejected.text, None, rejected.problems)
-            }
+            Err(FileError::Problems(rejected)) => (rejected.texts, None, rejected.problems),
             Err(error) => return Err(error.into()),
         };
         if self.json {
-            let problems = ConfigProblem::all(&problems, &text);
+            let problems = ConfigProblem::all(&problems, &texts);
             let checked = Checked { valid: config.is_some(), problems };
             print(&serde_json::to_string_pretty(&checked)?);
         } else {
             if !problems.0.is_empty() {
-                eprintln!("{}\n", problems.render(&text, &path, is_coloured()));
+                eprintln!("{}\n", problems.render_of(&texts, is_coloured()));
             }
-            print(&format!("{path}: {}", summary(config.as_deref(), &problems)));
+            let files = match texts.included.len() {
+                0 => String::new(),
+                1 => " and 1 file that it includes".into(),
+                more => format!(" and {more} files that it includes"),
+            };
+            let summary = summary(config.as_deref(), &problems);
+            print(&format!("{}{files}: {summary}", texts.main.path));
             config.iter().flat_map(|config| orders(config)).for_each(|line| print(&line));
         }
         Ok(if config.is_some() { Ending::Done } else { Ending::No })

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use axum::http::Method;
 use clap::Args;
 
 use super::api::{Api, Call};
 use super::input::Input;
 use super::{Ending, Reach, reload};
+use crate::admin::wire;
+use crate::config::includes;
 
 /// Show what reading a config file would change.
 #[derive(Debug, Args)]
@@ -20,11 +23,20 @@ pub struct Diff {
 
 impl Diff {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
-        let text = match &self.file {
-            Some(file) => Some(Input::File(file.clone()).text()?.text),
+        let texts = match &self.file {
+            Some(file) => Some(Input::File(file.clone()).written()?.texts),
             None => None,
         };
-        let answer = Api(&self.reach).ask(Call::config("/v1/config/diff", text)).await;
+        let call = match texts {
+            Some(texts) if includes(&texts.main).is_empty() => {
+                Call::config("/v1/config/diff", Some(texts.main.text))
+            }
+            Some(texts) => {
+                Call::json(Method::POST, "/v1/config/diff", &wire::ConfigText::from(texts))
+            }
+            None => Call::config("/v1/config/diff", None),
+        };
+        let answer = Api(&self.reach).ask(call).await;
         reload::show(answer, self.reach.json, self.file.as_deref(), "no difference")
     }
 }

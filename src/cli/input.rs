@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use crate::files::{FileError, LARGEST, Source, Text};
+use super::environment;
+use crate::files::{FileError, LARGEST, Source, Written, text_of};
 
 /// Looked for in this order if no file is named.
 const USUAL: [&str; 2] = ["pointsman.toml", "/etc/pointsman/pointsman.toml"];
@@ -18,7 +19,7 @@ const STANDARD_INPUT: &str = "(standard input)";
 pub(super) enum Input {
     /// A file.
     File(PathBuf),
-    /// Standard input. Files that it names are looked for in the current folder.
+    /// Standard input. Files that it names or includes are looked for in the current folder.
     Standard,
 }
 
@@ -32,28 +33,28 @@ impl Input {
         }
     }
 
-    /// Its text. One that is no text is shown as `check` does.
-    pub fn text(&self) -> anyhow::Result<Text> {
+    /// Its text, with what it includes. One that is no text is shown as `check` does.
+    pub fn written(&self) -> anyhow::Result<Written> {
         match self.read() {
             Ok(text) => Ok(text),
             Err(FileError::Problems(rejected)) => {
                 eprintln!("{}\n", rejected.render(super::check::is_coloured()));
-                bail!("{} cannot be used", rejected.path)
+                bail!("{} cannot be used", rejected.path())
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Its text.
-    pub fn read(&self) -> Result<Text, FileError> {
+    /// Its text, with what it includes.
+    pub fn read(&self) -> Result<Written, FileError> {
         match self {
-            Input::File(path) => Source::File(path.clone()).read(),
+            Input::File(path) => Source::file(path, environment()).read(),
             Input::Standard => {
                 let path = STANDARD_INPUT.to_string();
                 let mut bytes = Vec::new();
                 let read = std::io::stdin().take(LARGEST).read_to_end(&mut bytes);
                 match read {
-                    Ok(_) => Text::of(path, bytes),
+                    Ok(_) => Written::with_included(text_of(path, bytes)?, environment()),
                     Err(error) => Err(FileError::Read { path, error }),
                 }
             }

@@ -47,6 +47,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use self::api::ApiError;
+use crate::config::Environment;
 use crate::server::inherit::Inherited;
 use crate::server::upgrade::stand_between;
 
@@ -300,6 +301,11 @@ fn print(text: &str) {
     if writeln!(std::io::stdout(), "{text}").is_err() {
         std::process::exit(0);
     }
+}
+
+/// What texts of a config are filled in from.
+fn environment() -> Environment {
+    Environment::of(std::env::vars_os())
 }
 
 /// Who gives an order, for the revision's record.

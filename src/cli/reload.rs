@@ -59,7 +59,9 @@ pub(super) fn show(
         }
         Err(ApiError::Refused { problems, detail, status }) if !problems.is_empty() => {
             for problem in &problems {
-                let file = file.map_or_else(String::new, |file| format!("{}:", file.display()));
+                let sent = file.map(|file| file.display().to_string());
+                let file = problem.file.clone().or(sent);
+                let file = file.map_or_else(String::new, |file| format!("{file}:"));
                 let place = match (problem.line, problem.column) {
                     (Some(line), Some(column)) => format!("{file}{line}:{column}: "),
                     _ if file.is_empty() => file,

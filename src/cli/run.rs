@@ -7,9 +7,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use tokio::time::timeout;
 
-use super::Ending;
 use super::input::usual;
 use super::logging::{self, LogFormat};
+use super::{Ending, environment};
 use crate::config::ListenAddress;
 use crate::files::{FileError, Source};
 use crate::server::inherit::Inherited;
@@ -44,8 +44,11 @@ impl Run {
             Some(file) => file,
             None => usual()?,
         };
-        let options =
-            Options { source: Source::File(file), admin: self.admin, watches_file: !self.no_watch };
+        let options = Options {
+            source: Source::file(file, environment()),
+            admin: self.admin,
+            watches_file: !self.no_watch,
+        };
         let signals = Signals::listen()?;
         serve(start(options, inherited).await?, signals).await
     }
@@ -57,7 +60,7 @@ pub(super) async fn start(options: Options, inherited: Inherited) -> anyhow::Res
         Ok(server) => Ok(server),
         Err(StartError::File(FileError::Problems(rejected))) => {
             eprintln!("{}", rejected.render(super::check::is_coloured()));
-            bail!("{} cannot be used", rejected.path)
+            bail!("{} cannot be used", rejected.path())
         }
         Err(error) => Err(error).context("cannot start"),
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
 use super::api::{Api, Call, plain};
-use super::{Ending, Reach, print};
+use super::{Ending, Reach, environment, print};
 use crate::files::Source;
 use crate::orders::Imported;
 use crate::server::{STORE, state_dir};
@@ -78,7 +78,7 @@ impl Store {
 
 impl ImportIt {
     fn run(self) -> anyhow::Result<()> {
-        let source = Source::File(self.config.clone());
+        let source = Source::file(&self.config, environment());
         let (config, _) = source.read()?.parse()?;
         let folder = state_dir(&source, &config).context("the proxy has no state folder")?;
         let name = self.export.display();

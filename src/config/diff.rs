@@ -14,11 +14,11 @@ use self::traffic::percent;
 use super::key::Table;
 use super::listener::LISTENER;
 use super::notify::NOTIFY;
-use super::read::ADMIN;
+use super::read::{ADMIN, TOP};
 use super::server::SERVER;
 use super::service::SERVICE;
 use super::settings::Difference;
-use super::{Config, Flag, ListenAddress, Settings};
+use super::{Config, Flag, ListenAddress, Settings, Taken};
 use crate::certificate::time_of;
 use crate::rollout::Rollout;
 use crate::split::{BasisPoints, Split};
@@ -62,7 +62,9 @@ pub struct Live {
 
 /// All differences, in the order of the file's parts; none if a reload would change nothing.
 pub fn diff(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
-    let mut changes = Changes::default();
+    let (was, is) = (old.taken.clone(), new.taken.clone());
+    let mut changes = Changes { list: Vec::new(), was, is };
+    changes.settings("file", &old.top, &new.top, &TOP);
     for (subject, declared) in [("server", &SERVER), ("admin", &ADMIN)] {
         let (old, new) = (old.settings.table(subject), new.settings.table(subject));
         changes.settings(subject, old, new, declared);
@@ -96,8 +98,8 @@ pub fn diff(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
     changes.certificates(old, new);
     changes.notify(old, new);
     changes.flags(&old.flags, &new.flags, live);
-    changes.0.extend(given_up(old, new, live));
-    changes.0
+    changes.list.extend(given_up(old, new, live));
+    changes.list
 }
 
 /// What a reload gives up of the upstreams that were changed at run time: a pool that is edited in
@@ -121,13 +123,17 @@ fn given_up(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
     changes
 }
 
-#[derive(Default)]
-struct Changes(Vec<Change>);
+struct Changes {
+    list: Vec<Change>,
+    /// What the file took from outside, and takes now: it is told as it is written.
+    was: Taken,
+    is: Taken,
+}
 
 impl Changes {
     fn add(&mut self, subject: impl Into<String>, what: impl Into<String>) {
         let (subject, what) = (subject.into(), what.into());
-        self.0.push(Change { subject, what, needs_restart: false });
+        self.list.push(Change { subject, what, needs_restart: false });
     }
 
     /// Keys that differ, with both values.
@@ -144,7 +150,7 @@ impl Changes {
             what: difference.to_string(),
             needs_restart: difference.needs_restart,
         };
-        self.0.extend(old.differences(new, declared).into_iter().map(change));
+        self.list.extend(old.differences(new, declared).into_iter().map(change));
     }
 
     /// A share that is edited in the file takes effect; one that is not stays as it was ordered.
@@ -185,9 +191,11 @@ impl Changes {
             config.listeners.iter().position(|listener| listener.address == *address)
         };
         let gone = old.listeners.iter().filter(|listener| find(new, &listener.address).is_none());
-        gone.for_each(|gone| self.add(format!("listener {}", gone.address), "removed"));
+        for gone in gone {
+            self.add(format!("listener {}", old.taken.within(&gone.address)), "removed");
+        }
         for (place, listener) in new.listeners.iter().enumerate() {
-            let subject = format!("listener {}", listener.address);
+            let subject = format!("listener {}", new.taken.within(&listener.address));
             match find(old, &listener.address) {
                 None => self.add(subject, "added"),
                 Some(before) => {
@@ -204,7 +212,7 @@ impl Changes {
         let before = |file: &Path| old.certificates.pairs().find(|(known, _)| *known == file);
         for (file, pair) in new.certificates.pairs() {
             if before(file).is_some_and(|(_, before)| before != pair) {
-                let subject = format!("certificate {}", file.display());
+                let subject = format!("certificate {}", new.taken.within(file.display()));
                 let until = time_of(pair.about.until);
                 self.add(subject, format!("is another, good until {until}"));
             }
@@ -213,7 +221,8 @@ impl Changes {
             // Other clients are let in, or other upstreams believed.
             let before = old.certificates.authorities(file);
             if before.is_some_and(|before| before != authorities) {
-                self.add(format!("authorities {}", file.display()), "are others");
+                let file = new.taken.within(file.display());
+                self.add(format!("authorities {file}"), "are others");
             }
         }
     }
@@ -223,10 +232,10 @@ impl Changes {
             config.notify.iter().position(|target| &*target.name == name)
         };
         for target in old.notify.iter().filter(|target| find(new, &target.name).is_none()) {
-            self.add(format!("notify {}", target.name), "removed");
+            self.add(format!("notify {}", old.taken.within(&target.name)), "removed");
         }
         for (place, target) in new.notify.iter().enumerate() {
-            let subject = format!("notify {}", target.name);
+            let subject = format!("notify {}", new.taken.within(&target.name));
             match find(old, &target.name) {
                 None => self.add(subject, "added"),
                 Some(before) => {

@@ -12,11 +12,13 @@ mod duration;
 mod fallback;
 mod flags;
 mod gone;
+mod include;
 mod judge;
 mod key;
 mod listener;
 mod mirror;
 mod notify;
+mod outside;
 mod pages;
 mod problem;
 mod rate;
@@ -36,6 +38,7 @@ mod stability;
 mod sticky;
 mod suggestion;
 mod syntax;
+mod texts;
 mod tls;
 mod tokens;
 mod values;
@@ -69,15 +72,18 @@ pub use acme::{Acme, AcmeAuthority, AcmeName, Challenge, ExternalAccount};
 pub use actions::{Actions, Encoded, RouteTimeouts};
 pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
+pub use include::{Include, MOST_INCLUDED, includes};
 pub use listener::{ListenAddress, Listener, Speaks};
 pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
+pub use outside::{Environment, Expansion, ReadSecret, Taken};
 pub use problem::{Level, Problem, Problems};
-pub use read::place_of_file;
+pub use read::{FilePlaces, Parsed};
 pub use reference::reference;
 pub use role::Role;
 pub use settings::Settings;
 pub use signing_key::{BadKey, SigningKey, SigningKeys};
 pub use suggestion::suggest;
+pub use texts::{Place, Text, Texts};
 pub use tls::{CertificateFiles, ClientCertificates, Hsts, ListenerTls, PoolTls, TlsVersion};
 pub use tokens::{BadLine, Bearer, Tokens, TokensError};
 
@@ -109,8 +115,12 @@ pub struct Config {
     pub certificates: Certificates,
     /// In name order.
     pub flags: Vec<Flag>,
-    /// Everything that is said beyond the defaults, as text: what a diff compares.
+    /// Everything that is said beyond the defaults, as it is written: what a diff compares.
     pub settings: Settings,
+    /// The same of what the file as a whole says.
+    pub top: Settings,
+    /// What of it is from the environment and from files.
+    pub taken: Taken,
 }
 
 /// A risky change that is on for a share of the clients.
@@ -445,15 +455,27 @@ impl Default for Timeouts {
 }
 
 impl Config {
-    /// Reads and checks a whole file. All problems are found in one go; warnings alone do not
-    /// keep a config from being used and come back beside it.
+    /// Reads and checks a whole file that takes nothing from outside. All problems are found in one go;
+    /// warnings alone do not keep a config from being used and come back beside it.
     pub fn parse(text: &str) -> Result<(Config, Problems), Problems> {
-        read::parse(text, &AdminPlace::File)
+        let parsed = Config::parse_texts(
+            &Texts::of("", text),
+            &AdminPlace::File,
+            &Expansion::None,
+            &mut |_| Err("no file is read".into()),
+        )?;
+        Ok((parsed.config, parsed.odd))
     }
 
-    /// The same where the admin API is elsewhere than the file says.
-    pub fn parse_beside(text: &str, admin: &AdminPlace) -> Result<(Config, Problems), Problems> {
-        read::parse(text, admin)
+    /// The same of a file and what it includes, where the admin API may be elsewhere than the file says,
+    /// filled in with what comes from outside.
+    pub fn parse_texts(
+        texts: &Texts,
+        admin: &AdminPlace,
+        expansion: &Expansion,
+        secret: ReadSecret<'_>,
+    ) -> Result<Parsed, Problems> {
+        read::parse(texts, admin, expansion, secret)
     }
 
     /// The service of this name.

@@ -5,6 +5,8 @@ use std::ops::Range;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Title, Renderer, Snippet};
 
+use super::texts::{Place, Run, Texts};
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -80,12 +82,15 @@ impl Problem {
         self
     }
 
-    /// Line and column, from 1, in characters; none without a place.
+    /// Line and column in a single text, from 1, in characters; none without a place.
     pub fn position(&self, text: &str) -> Option<(usize, usize)> {
-        let before = text.get(..self.span.as_ref()?.start)?;
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
-        Some((line, column))
+        let place = Run::of("", text).place(self.span.as_ref()?.start)?;
+        Some((place.line, place.column))
+    }
+
+    /// Where it is; none without a place.
+    pub fn place<'t>(&self, texts: &'t Texts) -> Option<Place<'t>> {
+        texts.run().place(self.span.as_ref()?.start)
     }
 }
 
@@ -102,12 +107,18 @@ impl Problems {
 
     /// All of them as people read them: message, file, line, column, the line and a caret.
     pub fn render(&self, text: &str, path: &str, colour: bool) -> String {
+        self.render_in(&Run::of(path, text), colour)
+    }
+
+    /// The same of a file and what it includes.
+    pub fn render_of(&self, texts: &Texts, colour: bool) -> String {
+        self.render_in(&texts.run(), colour)
+    }
+
+    fn render_in(&self, run: &Run<'_>, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
-        let one = |problem: &Problem| {
-            let (part, first, line) = problem.part(text);
-            renderer.render(&[problem.group(part, first, line, path)])
-        };
+        let one = |problem: &Problem| renderer.render(&[problem.group(run)]);
         let shown = self.shown().into_iter().map(one);
         shown.chain(self.left_out()).collect::<Vec<_>>().join("\n\n")
     }
@@ -134,10 +145,20 @@ impl Problems {
 
     /// As [`Problems::render`], but a line each: `file:line:column: message`.
     pub fn lines(&self, text: &str, path: &str) -> Vec<String> {
+        self.lines_in(&Run::of(path, text))
+    }
+
+    /// The same of a file and what it includes.
+    pub fn lines_of(&self, texts: &Texts) -> Vec<String> {
+        self.lines_in(&texts.run())
+    }
+
+    fn lines_in(&self, run: &Run<'_>) -> Vec<String> {
         let line = |problem: &Problem| {
-            let place = match problem.position(text) {
-                Some((line, column)) => format!("{path}:{line}:{column}"),
-                None => path.to_string(),
+            let at = problem.span.as_ref().and_then(|span| run.place(span.start));
+            let place = match at {
+                Some(Place { path, line, column }) => format!("{path}:{line}:{column}"),
+                None => run.at(0).0.to_string(),
             };
             format!("{place}: {}", problem.message)
         };
@@ -145,46 +166,86 @@ impl Problems {
     }
 }
 
-impl Problem {
-    /// The lines of a text that it is about, with the place where they begin and their line's number.
-    fn part<'t>(&self, text: &'t str) -> (&'t str, usize, usize) {
-        let spans = || self.span.iter().chain(self.other.iter().map(|(span, _)| span));
-        let start = spans().map(|span| span.start).min().unwrap_or_default();
-        let end = spans().map(|span| visible(span, text).end).max().unwrap_or_default();
-        let (Some(before), Some(after)) = (text.get(..start), text.get(end..)) else {
-            return (text, 0, 1);
-        };
-        let first = before.rfind('\n').map_or(0, |at| at + 1);
-        let last = after.find('\n').map_or(text.len(), |at| end + at);
-        (&text[first..last], first, before.matches('\n').count() + 1)
-    }
+/// Lines of one text that a problem is about.
+struct Lines<'t> {
+    path: &'t str,
+    lines: &'t str,
+    /// The place where they begin.
+    begin: usize,
+    /// The number of the first.
+    number: usize,
+}
 
-    /// As a picture above these lines, which begin at this place of the text.
-    fn group<'a>(&'a self, text: &'a str, first: usize, line: usize, path: &'a str) -> Group<'a> {
+impl Problem {
+    /// As a picture above the lines that it is about; those of two texts are shown apart.
+    fn group<'a>(&'a self, run: &Run<'a>) -> Group<'a> {
         let title = match self.level {
             Level::Error => Title::ERROR,
             Level::Warning => Title::WARNING,
         };
         let mut group = Group::with_title(title.primary_title(self.message.as_str()));
-        if let Some(span) = &self.span {
-            let mark = |span: &Range<usize>| {
-                let within = |at: usize| at.saturating_sub(first);
-                visible(&(within(span.start)..within(span.end)), text)
-            };
-            let primary = AnnotationKind::Primary.span(mark(span)).label(self.label.as_str());
-            let mut snippet = Snippet::source(text).line_start(line).path(path).annotation(primary);
-            if let Some((other, label)) = &self.other {
-                let context = AnnotationKind::Context.span(mark(other)).label(label.as_str());
-                snippet = snippet.annotation(context);
-            }
-            group = group.element(snippet);
-        } else {
-            group = group.element(annotate_snippets::Origin::path(path));
+        let Some(span) = &self.span else {
+            let group = group.element(annotate_snippets::Origin::path(run.at(0).0));
+            return self.with_help(group);
+        };
+        let begins = |span: &Range<usize>| run.at(span.start).2;
+        let other = self.other.as_ref();
+        let beside = other.filter(|(other, _)| begins(other) == begins(span));
+        let spans: Vec<_> =
+            [Some(span), beside.map(|(other, _)| other)].into_iter().flatten().collect();
+        let lines = Lines::around(run, &spans);
+        let primary = AnnotationKind::Primary.span(lines.mark(span)).label(self.label.as_str());
+        let mut snippet = lines.snippet().annotation(primary);
+        if let Some((other, label)) = beside {
+            let context = AnnotationKind::Context.span(lines.mark(other)).label(label.as_str());
+            snippet = snippet.annotation(context);
         }
+        group = group.element(snippet);
+        if let Some((other, label)) = other.filter(|_| beside.is_none()) {
+            let lines = Lines::around(run, &[other]);
+            let context = AnnotationKind::Context.span(lines.mark(other)).label(label.as_str());
+            group = group.element(lines.snippet().annotation(context));
+        }
+        self.with_help(group)
+    }
+
+    fn with_help<'a>(&'a self, group: Group<'a>) -> Group<'a> {
         match &self.help {
             Some(help) => group.element(Title::HELP.message(help.as_str())),
             None => group,
         }
+    }
+}
+
+impl<'t> Lines<'t> {
+    /// The lines of spans in one text.
+    fn around(run: &Run<'t>, spans: &[&Range<usize>]) -> Lines<'t> {
+        let start = spans.iter().map(|span| span.start).min().unwrap_or_default();
+        let (path, text, begins) = run.at(start);
+        let within = |at: usize| at.saturating_sub(begins);
+        let ends =
+            spans.iter().map(|span| visible(&(within(span.start)..within(span.end)), text).end);
+        let end = ends.max().unwrap_or_default();
+        let (Some(before), Some(after)) = (text.get(..within(start)), text.get(end..)) else {
+            return Lines { path, lines: text, begin: begins, number: 1 };
+        };
+        let first = before.rfind('\n').map_or(0, |at| at + 1);
+        let last = after.find('\n').map_or(text.len(), |at| end + at);
+        let number = before.matches('\n').count() + 1;
+        Lines { path, lines: &text[first..last], begin: begins + first, number }
+    }
+
+    /// Where a span is in these lines.
+    fn mark(&self, span: &Range<usize>) -> Range<usize> {
+        let within = |at: usize| at.saturating_sub(self.begin);
+        visible(&(within(span.start)..within(span.end)), self.lines)
+    }
+
+    fn snippet<'a, T: Clone>(&self) -> Snippet<'a, T>
+    where
+        't: 'a,
+    {
+        Snippet::source(self.lines).line_start(self.number).path(self.path)
     }
 }
 

@@ -8,15 +8,17 @@ use toml::de::{DeTable, DeValue};
 use super::acme;
 use super::flags::{FLAG, flags};
 use super::gone::take_over;
+use super::include::{INCLUDE, Include, together};
 use super::key::{Key, Kind, Table, Without, table, text, text_option};
 use super::listener::{LISTENER, listeners};
 use super::notify::{NOTIFY, notify};
+use super::outside::{Expansion, ReadSecret, Taken, expand, explain};
 use super::route::{ROUTE, routes};
 use super::section::{Found, Section};
 use super::server::{SERVER, server};
 use super::service::{SERVICE, service};
 use super::settings::Settings;
-use super::syntax::broken;
+use super::texts::Texts;
 use super::tls::{ADMIN_TLS, ADMIN_TLS_LINES, admin_tls};
 use super::values::{checked_name, path};
 use super::{
@@ -27,6 +29,7 @@ use super::{
 pub(super) static FILE: Table = Table::new(
     "",
     &[
+        INCLUDE.told_apart(),
         table("server", &SERVER, Without::Defaults),
         Key::of("listeners", Kind::Tables(&LISTENER)).about("at least one"),
         table("admin", &ADMIN, Without::Defaults),
@@ -59,28 +62,61 @@ pub(super) static ADMIN: Table = Table::new(
     ],
 );
 
-pub(super) fn parse(text: &str, place: &AdminPlace) -> Result<(Config, Problems), Problems> {
-    let (mut root, errors) = DeTable::parse_recoverable(text);
-    let mut problems = Problems(broken(text, &errors));
+/// What the root of the file has beside its tables, for those that tell of changes.
+pub(super) static TOP: Table = Table::new("", &[INCLUDE]);
+
+/// A config, and where its texts are.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The checked values.
+    pub config: Config,
+    /// What is odd about it.
+    pub odd: Problems,
+    /// Where it names files.
+    pub files: FilePlaces,
+}
+
+/// Where a config names files, by their names.
+#[derive(Clone, Debug, Default)]
+pub struct FilePlaces(Vec<(String, Range<usize>)>);
+
+pub(super) fn parse(
+    texts: &Texts,
+    place: &AdminPlace,
+    expansion: &Expansion,
+    secret: ReadSecret<'_>,
+) -> Result<Parsed, Problems> {
+    let mut problems = Problems::default();
+    let mut root = together(texts, &mut problems);
     if problems.any_error() {
         // What follows a broken line would be blamed for what the line hides.
         return Err(problems);
     }
     take_over(&FILE, root.get_mut(), &mut problems);
-    let config = read(&root, place, &mut problems);
+    // What tells of changes shows what is written.
+    let written = root.get_ref().clone();
+    let (taken, unfilled) = expand(root.get_mut(), &texts.run(), expansion, secret);
+    let config = read(&root, &written, place, &mut problems);
+    let config = config.map(|config| Config { taken: taken.clone(), ..config });
+    problems.0.iter_mut().for_each(|problem| taken.conceal(problem));
+    explain(unfilled, &mut problems);
     problems.0.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
     match config {
-        Some(config) if !problems.any_error() => Ok((config, problems)),
+        Some(config) if !problems.any_error() => {
+            Ok(Parsed { config, odd: problems, files: FilePlaces::of(root.get_ref()) })
+        }
         _ => Err(problems),
     }
 }
 
 fn read(
     root: &Spanned<DeTable<'_>>,
+    written: &DeTable<'_>,
     place: &AdminPlace,
     problems: &mut Problems,
 ) -> Option<Config> {
     let mut file = Section::new("", &FILE, Some(root.get_ref()), 0..0);
+    file.texts(problems, "include", Include::parse);
     let server = server(file.table(problems, "server"), problems);
     let mut listeners = listeners(&mut file, problems, &server.trusted_proxies);
     let admin = admin(file.table(problems, "admin"), place, problems);
@@ -111,15 +147,25 @@ fn read(
         admin: admin?,
         routes: routes.iter().map(|read| read.route.clone()).collect(),
         route_limits: routes.iter().map(|read| read.limit.clone()).collect(),
-        route_settings: routes.iter().map(|read| read.settings.clone()).collect(),
+        route_settings: route_settings(written, routes.len()),
         route_actions: routes.into_iter().map(|read| read.actions).collect(),
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
         notify,
         keys: Default::default(),
         certificates: Default::default(),
         flags,
-        settings: Settings::of(&FILE, root.get_ref()),
+        settings: Settings::of(&FILE, written),
+        top: Settings::of(&TOP, written),
+        taken: Taken::default(),
     })
+}
+
+/// What is said of each route beyond what it matches and where it leads.
+fn route_settings(written: &DeTable<'_>, routes: usize) -> Vec<Settings> {
+    let list = written.get("routes").and_then(|list| list.get_ref().as_array());
+    let said =
+        |nth: usize| list?.get(nth)?.get_ref().as_table().map(|said| Settings::of(&ROUTE, said));
+    (0..routes).map(|nth| said(nth).unwrap_or_default()).collect()
 }
 
 /// What of the rest of the file matters to a service.
@@ -214,26 +260,37 @@ pub(super) fn missing(message: &str, example: &str) -> Problem {
     Problem::general(message).help(help)
 }
 
-/// Where a file is named in a config: the value of a key that names one, with this text.
-pub fn place_of_file(text: &str, name: &str) -> Option<Range<usize>> {
-    fn within(value: &Spanned<DeValue<'_>>, is_file: bool, name: &str) -> Option<Range<usize>> {
+impl FilePlaces {
+    /// Where a file of this name is named first.
+    pub fn find(&self, name: &str) -> Option<Range<usize>> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, place)| place.clone())
+    }
+
+    fn of(root: &DeTable<'_>) -> FilePlaces {
+        let mut places = FilePlaces::default();
+        places.table(root);
+        places
+    }
+
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, is_file: bool) {
         match value.get_ref() {
-            DeValue::String(text) if is_file && text == name => Some(value.span()),
-            DeValue::Table(table) => in_table(table, name),
-            DeValue::Array(values) => values.iter().find_map(|value| within(value, false, name)),
-            _ => None,
+            DeValue::String(text) if is_file => self.0.push((text.to_string(), value.span())),
+            DeValue::Table(table) => self.table(table),
+            DeValue::Array(values) => values.iter().for_each(|value| self.value(value, false)),
+            _ => {}
         }
     }
-    fn in_table(table: &DeTable<'_>, name: &str) -> Option<Range<usize>> {
+
+    fn table(&mut self, table: &DeTable<'_>) {
         const KEYS: [&str; 6] = ["token_file", "secret_file", "file", "certificate", "key", "ca"];
-        let is_file = |key: &str| KEYS.contains(&key);
-        table.iter().find_map(|(key, value)| match (key.get_ref().as_ref(), value.get_ref()) {
-            // By status.
-            ("error_pages", DeValue::Table(pages)) => {
-                pages.iter().find_map(|(_, page)| within(page, true, name))
+        for (key, value) in table {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                // By status.
+                ("error_pages", DeValue::Table(pages)) => {
+                    pages.iter().for_each(|(_, page)| self.value(page, true));
+                }
+                (key, _) => self.value(value, KEYS.contains(&key)),
             }
-            (key, _) => within(value, is_file(key), name),
-        })
+        }
     }
-    in_table(DeTable::parse(text).ok()?.get_ref(), name)
 }

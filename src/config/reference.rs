@@ -23,6 +23,8 @@ const INTRODUCTION: &str = "Every key with its default. Times are texts such as 
 pub fn reference() -> String {
     let mut page = Page { text: String::new(), is_comment: false };
     page.paragraphs(INTRODUCTION);
+    page.text.push('\n');
+    FILE.keys.iter().for_each(|key| page.key(key));
     page.tables("", &FILE);
     page.text
 }

@@ -15,7 +15,6 @@ use super::rate::{RATE_LIMIT, rate_limit};
 use super::read::{NamedService, missing};
 use super::section::{Found, Section, text_of};
 use super::service::OVERRIDE;
-use super::settings::Settings;
 use super::suggestion::nearest;
 use super::{Level, Problem, Problems};
 use crate::rate::RateSettings;
@@ -121,7 +120,6 @@ pub(super) struct ReadRoute {
     pub route: Route,
     pub limit: Option<Arc<RateSettings>>,
     pub actions: Option<Arc<Actions>>,
-    pub settings: Settings,
 }
 
 pub(super) fn routes(
@@ -218,7 +216,6 @@ fn only_one(section: &mut Section<'_>, problems: &mut Problems) {
 }
 
 fn route(mut section: Section<'_>, problems: &mut Problems, service: Option<usize>) -> ReadRoute {
-    let settings = section.settings();
     let hosts = section.texts(problems, "hosts", HostPattern::parse);
     let exact = section.text(problems, "path", PathPattern::exact);
     let prefix = section.text(problems, "path_prefix", PathPattern::prefix);
@@ -265,7 +262,7 @@ fn route(mut section: Section<'_>, problems: &mut Problems, service: Option<usiz
         service,
         is_guarded,
     };
-    ReadRoute { route, limit, actions: actions.map(Arc::new), settings }
+    ReadRoute { route, limit, actions: actions.map(Arc::new) }
 }
 
 /// The route that takes every request.
@@ -273,5 +270,5 @@ fn everything_to(service: usize) -> ReadRoute {
     let (path, service) = (PathPattern::any(), Some(service));
     let (hosts, methods, headers, is_guarded) = Default::default();
     let route = Route { hosts, path, methods, headers, service, is_guarded };
-    ReadRoute { route, limit: None, actions: None, settings: Settings::default() }
+    ReadRoute { route, limit: None, actions: None }
 }

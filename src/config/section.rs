@@ -13,7 +13,6 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::key::{Kind, Table};
-use super::settings::Settings;
 use super::suggestion::nearest;
 use super::{Problem, Problems};
 
@@ -161,11 +160,6 @@ impl<'a> Section<'a> {
             (name, section)
         };
         Some(section.entries().map(one).collect())
-    }
-
-    /// What it says beyond its defaults.
-    pub fn settings(&self) -> Settings {
-        self.table.map(|table| Settings::of(self.declared, table)).unwrap_or_default()
     }
 
     /// What a table is declared as that this key holds, one or many of them.

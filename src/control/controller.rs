@@ -394,9 +394,9 @@ impl<L: Listening> Controller<L> {
             if in_force.changed == changed {
                 return false;
             }
-            let (config, text) = (in_force.config.clone(), in_force.text.clone());
+            let (config, texts) = (in_force.config.clone(), in_force.texts.clone());
             let asked = in_force.asked;
-            *in_force = Arc::new(InForce { config, text, changed, asked });
+            *in_force = Arc::new(InForce { config, texts, changed, asked });
             true
         });
     }

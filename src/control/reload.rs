@@ -59,7 +59,7 @@ impl ReloadError {
             ReloadError::File(FileError::Read { path, .. } | FileError::Hangs { path, .. }) => {
                 path.clone()
             }
-            ReloadError::File(FileError::Problems(rejected)) => rejected.path.clone(),
+            ReloadError::File(FileError::Problems(rejected)) => rejected.path().to_string(),
             ReloadError::Bind(error) => error.address.to_string(),
             ReloadError::Refused(_) => "store".into(),
             ReloadError::Open => "token_file".into(),
@@ -197,7 +197,7 @@ impl<L: Listening> Controller<L> {
         }
         let Some(reloading) = self.reloading.take() else { return };
         let Reloading { by, reply, is_asked, prepared, loaded, changes, .. } = reloading;
-        let Loaded { config, text } = loaded;
+        let Loaded { config, texts } = loaded;
         // Whoever was told that nobody knows waits no longer.
         let reply = reply.unwrap_or_else(|| oneshot::channel().0);
         if let Err(refused) = answered {
@@ -210,7 +210,7 @@ impl<L: Listening> Controller<L> {
         let wanted: HashSet<Address> = names(&config, &changed).collect();
         self.orders.retain_resolved(|address| wanted.contains(address));
         let asked = self.wiring.in_force.borrow().asked + u64::from(is_asked);
-        self.wiring.in_force.send_replace(Arc::new(InForce { config, text, changed, asked }));
+        self.wiring.in_force.send_replace(Arc::new(InForce { config, texts, changed, asked }));
         self.tell_reloaded(by, reply, Ok(changes));
     }
 

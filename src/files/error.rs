@@ -1,7 +1,7 @@
 //! Why a file is no config: what the system said, or every problem in it.
 
 use super::beside::Hangs;
-use crate::config::{Problem, Problems};
+use crate::config::{Problem, Problems, Texts};
 
 /// Why a file is no config.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +30,8 @@ pub enum FileError {
 /// A text that is not a config, with all that is wrong with it.
 #[derive(Clone, Debug)]
 pub struct Rejected {
-    /// The file it was read from.
-    pub path: String,
     /// What was read.
-    pub text: String,
+    pub texts: Texts,
     /// What is wrong.
     pub problems: Problems,
 }
@@ -58,20 +56,26 @@ impl FileError {
             }
         };
         let problem = problem.help("save the file as UTF-8");
-        FileError::Problems(Box::new(Rejected { path, text, problems: Problems(vec![problem]) }))
+        let (texts, problems) = (Texts::of(path, text), Problems(vec![problem]));
+        FileError::Problems(Box::new(Rejected { texts, problems }))
     }
 }
 
 impl Rejected {
+    /// What the file is called.
+    pub fn path(&self) -> &str {
+        &self.texts.main.path
+    }
+
     /// As people read it, with lines and carets.
     pub fn render(&self, colour: bool) -> String {
-        self.problems.render(&self.text, &self.path, colour)
+        self.problems.render_of(&self.texts, colour)
     }
 
     /// In one line.
     fn summary(&self) -> String {
         let errors = self.problems.count(crate::config::Level::Error);
         let plural = if errors == 1 { "" } else { "s" };
-        format!("{} has {errors} error{plural}", self.path)
+        format!("{} has {errors} error{plural}", self.path())
     }
 }

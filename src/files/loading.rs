@@ -17,9 +17,11 @@ use super::FileError;
 use super::key::{KeyError, key_of};
 use super::named::{For, each_named};
 use super::prints::Prints;
-use super::source::Text;
+use super::source::Written;
 use crate::certificate::Certificates;
-use crate::config::{AdminPlace, Config, Problem, Problems, SigningKeys, Tokens, place_of_file};
+use crate::config::{
+    AdminPlace, Config, FilePlaces, Parsed, Problem, Problems, SigningKeys, Taken, Tokens,
+};
 
 mod pairs;
 
@@ -92,26 +94,30 @@ struct Named {
 
 /// The files that a config names.
 struct Loading<'a> {
-    text: &'a Text,
     reader: &'a Reader,
     named: Vec<Named>,
+    places: FilePlaces,
+    taken: Taken,
     problems: Problems,
     prints: &'a mut Prints,
 }
 
 /// The config that a text spells, with the files that it names; what was read is noted.
 pub(super) fn read_config(
-    text: &Text,
+    written: &Written,
     admin: &AdminPlace,
     reader: &Reader,
     prints: &mut Prints,
 ) -> Result<(Arc<Config>, Problems), FileError> {
-    let (mut config, problems) =
-        Config::parse_beside(&text.text, admin).map_err(|problems| text.rejected(problems))?;
-    let named = place(text, &mut config);
-    let mut loading = Loading { text, reader, named, problems, prints };
+    let mut secret = |path: &str| read_secret(&written.folder().join(path), path, prints);
+    let parsed = Config::parse_texts(&written.texts, admin, &written.expansion, &mut secret);
+    let Parsed { mut config, odd: problems, files: places } =
+        parsed.map_err(|problems| written.rejected(problems))?;
+    let named = place(written, &mut config);
+    let taken = config.taken.clone();
+    let mut loading = Loading { reader, named, places, taken, problems, prints };
     match loading.check_names() {
-        false => return Err(text.rejected(loading.problems)),
+        false => return Err(written.rejected(loading.problems)),
         true => {
             loading.read_tokens(&mut config);
             loading.read_answers(&mut config);
@@ -120,7 +126,7 @@ pub(super) fn read_config(
         }
     }
     match loading.problems.any_error() {
-        true => Err(text.rejected(loading.problems)),
+        true => Err(written.rejected(loading.problems)),
         false => Ok((Arc::new(config), loading.problems)),
     }
 }
@@ -135,10 +141,10 @@ pub(super) fn files_of(config: &Config) -> BTreeSet<PathBuf> {
 }
 
 /// Files are named as seen from the config's folder.
-fn place(text: &Text, config: &mut Config) -> Vec<Named> {
+fn place(written: &Written, config: &mut Config) -> Vec<Named> {
     let mut all = Vec::new();
     each_named(config, |purpose, file| {
-        let placed = text.folder().join(&*file);
+        let placed = written.folder().join(&*file);
         let placed = match purpose {
             // Whole paths: a rollout keeps its hooks over a restart, perhaps from elsewhere.
             For::State | For::Secret => std::path::absolute(&placed).unwrap_or(placed),
@@ -171,10 +177,12 @@ impl Loading<'_> {
 
     /// A problem with a file, where the config names it.
     fn problem(&self, named: &Named, message: String) -> Problem {
-        match place_of_file(&self.text.text, &named.written.to_string_lossy()) {
+        let mut problem = match self.places.find(&named.written.to_string_lossy()) {
             Some(span) => Problem::error(span, message),
             None => Problem::general(message),
-        }
+        };
+        self.taken.conceal(&mut problem);
+        problem
     }
 
     fn read_tokens(&mut self, config: &mut Config) {
@@ -286,6 +294,18 @@ impl Loading<'_> {
     }
 }
 
+/// What a file holds that a text is filled in with, without the end of its last line. Who may not read it
+/// cannot know whether the text is good.
+fn read_secret(path: &Path, asked: &str, prints: &mut Prints) -> Result<String, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot read `{asked}`: {error}");
+    let text = prints.read(path, LARGEST_KEY).and_then(as_text).map_err(|error| failed(&error))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    match text.strip_suffix('\r').unwrap_or(text) {
+        "" => Err(failed(&"it is empty")),
+        text => Ok(text.to_string()),
+    }
+}
+
 fn as_text(bytes: Vec<u8>) -> io::Result<String> {
     let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
     String::from_utf8(bytes).map_err(not_text)
@@ -321,7 +341,7 @@ mod tests {
             "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
         let whole = at("y").display().to_string();
         let text = [target("x", "keys/x"), target("y", &whole), rest.into()].concat();
-        let text = Text { path: at("pointsman.toml").display().to_string(), text };
+        let text = Written::plain(&at("pointsman.toml"), text);
         let config = text.parse().unwrap().0;
         let files = config.notify.iter().map(|target| target.secret_file.clone().unwrap());
         let keys: Vec<_> = files.map(|file| config.keys.of(&file).unwrap().bytes()).collect();
@@ -340,11 +360,12 @@ mod tests {
             [services.a]\nfallback.answer.file = \"sorry.html\"\n[services.a.pools.b]\n\
             upstreams = [\"a:1\"]\n[[notify]]\nurl = \"http://a/\"\nsecret_file = \"alerts.key\"\n";
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("p.toml").display().to_string();
-        let text = Text { path, text: text.into() };
-        let told = |text: &Text| -> Told {
+        let path = folder.path().join("p.toml");
+        let text = Written::plain(&path, text);
+        let told = |text: &Written| -> Told {
             let problems = text.check(0).1.0;
-            problems.iter().map(|problem| (problem.level, problem.position(&text.text))).collect()
+            let place = |problem: &Problem| problem.position(&text.texts.main.text);
+            problems.iter().map(|problem| (problem.level, place(problem))).collect()
         };
         let token = |level| (level, Some((4, 14)));
         let secret = |level| (level, Some((11, 15)));
@@ -388,7 +409,7 @@ mod tests {
         let text = "[[listeners]]\naddress = \":443\"\ntls.certificates = [\
             { certificate = \"a.pem\", key = \"k\" }, { certificate = \"b.pem\", key = \"k\" }]\n\
             [services.a.pools.b]\nupstreams = [\"a:1\"]\n";
-        let text = Text { path: at("p.toml").display().to_string(), text: text.into() };
+        let text = Written::plain(&at("p.toml"), text);
         let told = || -> Vec<(Level, String)> {
             let problems = text.check(0).1.0.into_iter();
             let folder = format!("{}/", folder.path().display());
@@ -419,7 +440,7 @@ mod tests {
                 "[server]\nstate_dir = \"{folder}\"\n[[listeners]]\naddress = \":80\"\n\
                  [services.a.pools.b]\nupstreams = [\"a:1\"]\n"
             );
-            let text = Text { path: path.into(), text };
+            let text = Written::plain(Path::new(path), text);
             text.parse().unwrap().0.server.state_dir.clone().unwrap()
         };
         assert_eq!(placed("/nowhere/pointsman.toml", "state"), Path::new("/nowhere/state"));
@@ -450,7 +471,7 @@ mod tests {
         );
         let folder = tempfile::tempdir().unwrap();
         let (path, key) = (folder.path().join("pointsman.toml"), folder.path().join("k"));
-        let text = Text { path: path.display().to_string(), text };
+        let text = Written::plain(&path, text);
         assert_eq!(text.check(0).1.0.len(), 1, "a file is told of once");
         std::fs::write(&key, "s3cret").unwrap();
         let config = text.parse().unwrap().0;

@@ -8,6 +8,7 @@
 mod beside;
 mod certificates;
 mod error;
+mod including;
 mod key;
 mod loading;
 mod named;
@@ -26,14 +27,14 @@ use tokio::sync::watch as channel;
 
 use crate::certificate::Certificates;
 use crate::clock::Clock;
-use crate::config::{AdminPlace, Config, Problems};
+use crate::config::{AdminPlace, Config, Expansion, Problem, Problems, Text, Texts, includes};
 use crate::snapshot::Changed;
 
 pub use beside::Hangs;
 pub use certificates::{BadCertificate, pair_in};
 pub use error::{FileError, Rejected};
 pub use key::{KeyError, read_key};
-pub use source::{LARGEST, Source, Text};
+pub use source::{LARGEST, Source, Written, text_of};
 pub use watch::{Taken, watch};
 pub use write::write_over;
 
@@ -46,8 +47,8 @@ use prints::Prints;
 pub struct InForce {
     /// The checked values.
     pub config: Arc<Config>,
-    /// The text.
-    pub text: Text,
+    /// As it is written.
+    pub texts: Texts,
     /// Pools whose upstreams were changed at run time.
     pub changed: Changed,
     /// How often somebody has asked for a reload, and not merely saved the file.
@@ -59,12 +60,12 @@ pub struct InForce {
 pub struct Loaded {
     /// The checked values.
     pub config: Arc<Config>,
-    /// The text.
-    pub text: Text,
+    /// As it is written.
+    pub texts: Texts,
 }
 
 /// A text that was looked at, and what came of it.
-pub type Examined = (Text, Result<(Arc<Config>, Problems), FileError>);
+pub type Examined = (Texts, Result<(Arc<Config>, Problems), FileError>);
 
 /// The config's file and those that it names.
 #[derive(Debug)]
@@ -118,13 +119,13 @@ impl Files {
         let known = self.certificates.clone();
         let read = self.beside.run(move || {
             let mut prints = Prints::default();
-            let text = source.read_noting(&mut prints);
-            let read = text.and_then(|text| {
-                let (config, odd) = read_config(&text, &admin, &reader, &mut prints)?;
-                text.log(&odd);
+            let written = source.read_noting(&mut prints);
+            let read = written.and_then(|written| {
+                let (config, odd) = read_config(&written, &admin, &reader, &mut prints)?;
+                written.log(&odd);
                 let certificates = Some(config.certificates.clone());
                 *known.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
-                Ok(Loaded { config, text })
+                Ok(Loaded { config, texts: written.texts })
             });
             (read, prints)
         });
@@ -144,28 +145,42 @@ impl Files {
     pub async fn examine(&self) -> Result<Examined, FileError> {
         let (source, admin, reader) = (self.source.clone(), self.admin(), self.process());
         self.look(move || {
-            let text = source.read()?;
-            let read = read_config(&text, &admin, &reader, &mut Prints::default());
-            Ok((text, read))
+            let written = source.read()?;
+            let read = read_config(&written, &admin, &reader, &mut Prints::default());
+            Ok((written.texts, read))
         })
         .await
     }
 
-    /// Looks at a text that somebody sends. Files that it names are looked for where the process's own
-    /// file is, and only there, but for those that the config in force names.
-    pub async fn examine_text(
+    /// Looks at a text that somebody sends, with what it includes if that comes too. Files that it names
+    /// are looked for where the process's own file is, and only there, but for those that the config in
+    /// force names; nothing in it is filled in.
+    pub async fn examine_sent(
         &self,
         bytes: Vec<u8>,
+        included: Option<Vec<Text>>,
         in_force: Arc<Config>,
     ) -> Result<Examined, FileError> {
         let path = self.path().map(|path| path.with_file_name("(request)"));
         let path = path.map_or("(request)".into(), |path| path.display().to_string());
         let (admin, now) = (self.admin(), self.now());
         self.look(move || {
-            let text = Text::of(path, bytes)?;
+            let main = text_of(path, bytes)?;
+            let wanted = if included.is_some() { Vec::new() } else { includes(&main) };
+            let texts = Texts { main, included: included.unwrap_or_default() };
+            let written = Written { texts, expansion: Expansion::Refused };
+            let lacks = |(_, place)| {
+                let problem = Problem::error(place, "what it includes has not come with it");
+                problem.help("`pointsman diff FILE` sends both; in JSON it is `included`")
+            };
+            let lacking = Problems(wanted.into_iter().map(lacks).collect());
+            if lacking.any_error() {
+                let refused = Err(written.rejected(lacking));
+                return Ok((written.texts, refused));
+            }
             let reader = Reader { who: Who::Stranger(files_of(&in_force)), now };
-            let read = read_config(&text, &admin, &reader, &mut Prints::default());
-            Ok((text, read))
+            let read = read_config(&written, &admin, &reader, &mut Prints::default());
+            Ok((written.texts, read))
         })
         .await
     }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::including::Listing;
 use super::read::read;
+use crate::config::Include;
 
 /// What a file held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,11 @@ pub(super) enum Print {
 
 /// What the config's file and those that it names held when they were read together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Prints(BTreeMap<PathBuf, (u64, Print)>);
+pub struct Prints {
+    files: BTreeMap<PathBuf, (u64, Print)>,
+    /// Which files there were of those that are included.
+    pub(super) listings: Vec<Listing>,
+}
 
 impl Print {
     pub fn of(read: &io::Result<Vec<u8>>) -> Print {
@@ -35,17 +41,24 @@ impl Prints {
     /// the first content counts: should the second be another one, it is found to have changed.
     pub(super) fn read(&mut self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
         let read = read(path, most);
-        self.0.entry(path.to_path_buf()).or_insert_with(|| (most, Print::of(&read)));
+        self.files.entry(path.to_path_buf()).or_insert_with(|| (most, Print::of(&read)));
         read
+    }
+
+    /// Looks for files that are included, and notes which there are.
+    pub(super) fn list(&mut self, folder: PathBuf, include: Include) -> Listing {
+        let listing = Listing::of(folder, include);
+        self.listings.push(listing.clone());
+        listing
     }
 
     /// The files, each with its bound and what it held.
     pub(super) fn all(&self) -> impl Iterator<Item = (&Path, u64, &Print)> {
-        self.0.iter().map(|(path, (most, print))| (&**path, *most, print))
+        self.files.iter().map(|(path, (most, print))| (&**path, *most, print))
     }
 
     /// Nobody knows what this file holds: whatever is found there is new.
     pub(super) fn forget(&mut self, path: &Path, most: u64) {
-        self.0.insert(path.to_path_buf(), (most, Print::Unreadable(String::new())));
+        self.files.insert(path.to_path_buf(), (most, Print::Unreadable(String::new())));
     }
 }

@@ -1,12 +1,14 @@
-//! Where the config comes from: a path in, its text out, byte for byte as it was when read.
+//! Where the config comes from: a path in, its text and those of what it includes out, byte for byte as
+//! they were when read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::including::read_included;
 use super::loading::{Reader, Who, read_config};
 use super::prints::Prints;
 use super::{FileError, Rejected};
-use crate::config::{AdminPlace, Config, Problem, Problems};
+use crate::config::{AdminPlace, Config, Environment, Expansion, Problem, Problems, Text, Texts};
 
 /// The largest config, in bytes: a hundred times one of 3,000 services.
 pub const LARGEST: u64 = 64 * 1024 * 1024;
@@ -15,27 +17,45 @@ pub const LARGEST: u64 = 64 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A file that can change.
-    File(PathBuf),
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What its texts are filled in from.
+        environment: Environment,
+    },
     /// A text made by the process itself.
     Fixed(String),
 }
 
-/// A config's text and what to call it in messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
-    /// The file's path, or a name for a text without one.
-    pub path: String,
-    /// The text.
-    pub text: String,
+/// A config as it is written, and what becomes of `${…}` in it.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The file and what it includes.
+    pub texts: Texts,
+    /// Whether texts are filled in, and from what.
+    pub expansion: Expansion,
 }
 
-impl Text {
-    /// The text that these bytes are.
-    pub fn of(path: String, bytes: Vec<u8>) -> Result<Text, FileError> {
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Text { path, text }),
-            Err(error) => Err(FileError::not_text(path, error.as_bytes())),
-        }
+/// The text that these bytes are.
+pub fn text_of(path: String, bytes: Vec<u8>) -> Result<Text, FileError> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Text { path, text }),
+        Err(error) => Err(FileError::not_text(path, error.as_bytes())),
+    }
+}
+
+impl Written {
+    /// A text of the person who runs this, with what it includes.
+    pub fn with_included(main: Text, environment: Environment) -> Result<Written, FileError> {
+        let texts = read_included(main, &mut Prints::default())?;
+        Ok(Written { texts, expansion: Expansion::Of(environment) })
+    }
+
+    /// A text that takes nothing from outside.
+    #[cfg(test)]
+    pub(super) fn plain(path: &Path, text: impl Into<String>) -> Written {
+        let texts = Texts::of(path.display().to_string(), text);
+        Written { texts, expansion: Expansion::None }
     }
 
     /// The config it spells, with the files that it names, and with what is odd about it.
@@ -46,14 +66,13 @@ impl Text {
     }
 
     pub(super) fn rejected(&self, problems: Problems) -> FileError {
-        let (path, text) = (self.path.clone(), self.text.clone());
-        FileError::Problems(Box::new(Rejected { path, text, problems }))
+        FileError::Problems(Box::new(Rejected { texts: self.texts.clone(), problems }))
     }
 
     /// Logs what is odd about it, each with its place and what to write instead.
     pub fn log(&self, odd: &Problems) {
         let shown = odd.shown();
-        for (at, line) in odd.lines(&self.text, &self.path).iter().enumerate() {
+        for (at, line) in odd.lines_of(&self.texts).iter().enumerate() {
             let help = shown.get(at).and_then(|problem| problem.help.as_deref());
             tracing::warn!("{line}{}", help.map(|help| format!("; {help}")).unwrap_or_default());
         }
@@ -73,24 +92,40 @@ impl Text {
 
     /// Where the files that it names are looked for.
     pub(super) fn folder(&self) -> &Path {
-        Path::new(&self.path).parent().unwrap_or(Path::new("."))
+        folder(&self.texts.main)
     }
 }
 
+/// The folder that a text is in.
+pub(super) fn folder(text: &Text) -> &Path {
+    Path::new(&text.path).parent().unwrap_or(Path::new("."))
+}
+
 impl Source {
-    /// The text now.
-    pub fn read(&self) -> Result<Text, FileError> {
+    /// A file, filled in from this.
+    pub fn file(path: impl Into<PathBuf>, environment: Environment) -> Source {
+        Source::File { path: path.into(), environment }
+    }
+
+    /// The text now, with what it includes.
+    pub fn read(&self) -> Result<Written, FileError> {
         self.read_noting(&mut Prints::default())
     }
 
-    /// The text now; what was read is noted.
-    pub(super) fn read_noting(&self, prints: &mut Prints) -> Result<Text, FileError> {
-        let path = self.name();
+    /// The text now, with what it includes; what was read is noted.
+    pub(super) fn read_noting(&self, prints: &mut Prints) -> Result<Written, FileError> {
+        let name = self.name();
         match self {
-            Source::Fixed(text) => Ok(Text { path, text: text.clone() }),
-            Source::File(file) => match prints.read(file, LARGEST) {
-                Ok(bytes) => Text::of(path, bytes),
-                Err(error) => Err(FileError::Read { path, error }),
+            Source::Fixed(text) => {
+                let texts = Texts::of(name, text.as_str());
+                Ok(Written { texts, expansion: Expansion::None })
+            }
+            Source::File { path, environment } => match prints.read(path, LARGEST) {
+                Ok(bytes) => {
+                    let texts = read_included(text_of(name, bytes)?, prints)?;
+                    Ok(Written { texts, expansion: Expansion::Of(environment.clone()) })
+                }
+                Err(error) => Err(FileError::Read { path: name, error }),
             },
         }
     }
@@ -103,7 +138,7 @@ impl Source {
     /// The file, if it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Source::File(path) => Some(path),
+            Source::File { path, .. } => Some(path),
             Source::Fixed(_) => None,
         }
     }

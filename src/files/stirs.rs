@@ -148,11 +148,16 @@ impl Folders {
     }
 }
 
+/// The real name of a folder, if it is there.
+pub(super) fn real_folder(folder: &Path) -> Option<PathBuf> {
+    let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::fs::canonicalize(named).ok()
+}
+
 /// The real names of a file, in the folder where it is named and where links lead.
 pub(super) fn real_names(path: &Path) -> Vec<PathBuf> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = std::fs::canonicalize(folder.unwrap_or(Path::new(".")));
-    let named = folder.ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    let folder = real_folder(path.parent().unwrap_or(Path::new(".")));
+    let named = folder.zip(path.file_name()).map(|(folder, name)| folder.join(name));
     named.into_iter().chain(std::fs::canonicalize(path)).collect()
 }
 

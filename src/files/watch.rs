@@ -1,7 +1,7 @@
 //! Changes of the config's file, and of static answers, tokens and keys that it names: the files in, a
 //! call whenever what they hold is not what was read last out.
 //!
-//! Folders are watched, not files: editors put a new file in its place, and Kubernetes swaps a link
+//! So are files that come to, or go from, those that it includes. Folders are watched, not files: editors put a new file in its place, and Kubernetes swaps a link
 //! beside it. What the system does not report is found by looking every two seconds. Content decides,
 //! not time stamps; that there is nothing to read is content too.
 //!
@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::Files;
+use super::including::Listing;
 use super::prints::{Print, Prints};
 use super::read::read;
 use super::resting::{Resting, Stamp};
-use super::stirs::{Folders, Reports, Stirs, real_names};
+use super::stirs::{Folders, Reports, Stirs, real_folder, real_names};
 use crate::clock::Clock;
 
 /// How often files are looked at without being told.
@@ -118,8 +119,15 @@ struct Found {
 impl Looks {
     fn look(&mut self, known: &Prints, reports: &Reports, now: Instant) -> Found {
         let mut found = Found::default();
-        self.files.retain(|path, _| known.all().any(|(known, ..)| known == path));
-        for (path, ..) in known.all() {
+        let listings: Vec<Listing> = known.listings.iter().map(Listing::again).collect();
+        for folder in listings.iter().map(|listing| &listing.folder) {
+            // As if there were a file in it.
+            found.folders.extend(real_folder(folder));
+        }
+        let listed = listings.iter().flat_map(Listing::files);
+        let all: BTreeSet<&Path> = known.all().map(|(path, ..)| path).chain(listed).collect();
+        self.files.retain(|path, _| all.contains(&**path));
+        for path in all {
             let names = real_names(path);
             let folders = names.iter().filter_map(|name| name.parent());
             found.folders.extend(folders.map(Path::to_path_buf));
@@ -142,8 +150,8 @@ impl Looks {
             }
         }
         if found.left.is_none() {
-            found.is_changed =
-                known.all().any(|(path, most, print)| self.is_other(path, most, print));
+            found.is_changed = listings != known.listings
+                || known.all().any(|(path, most, print)| self.is_other(path, most, print));
         }
         found
     }

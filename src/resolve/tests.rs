@@ -5,7 +5,8 @@ use tokio::sync::mpsc;
 
 use super::name_server::NameServer;
 use super::*;
-use crate::files::{InForce, Text};
+use crate::config::Texts;
+use crate::files::InForce;
 use crate::server::clock;
 
 /// A config with these upstreams and this name server.
@@ -53,8 +54,8 @@ impl Running {
 }
 
 fn in_force(config: Config) -> Arc<InForce> {
-    let text = Text { path: String::new(), text: String::new() };
-    Arc::new(InForce { config: Arc::new(config), text, changed: Changed::new(), asked: 0 })
+    let texts = Texts::of("", "");
+    Arc::new(InForce { config: Arc::new(config), texts, changed: Changed::new(), asked: 0 })
 }
 
 fn answers(known: &Resolved, name: &str) -> Vec<(String, u16)> {

@@ -124,7 +124,7 @@ impl Server {
         if let Some(instead) = &options.admin {
             files.set_admin(AdminPlace::Instead(instead.clone()));
         }
-        let Loaded { mut config, text } = files.load().await?;
+        let Loaded { mut config, texts } = files.load().await?;
         let folder = state_dir(files.source(), &config);
         // The one before has it for now, if there is one.
         let store = match predecessor {
@@ -147,7 +147,7 @@ impl Server {
             None => AdminPlace::Now(admin_address.clone()),
         });
         let changed = Default::default();
-        let in_force = Arc::new(InForce { config: config.clone(), text, changed, asked: 0 });
+        let in_force = Arc::new(InForce { config: config.clone(), texts, changed, asked: 0 });
         let (control, commands) = control::channel();
 
         let mut resolver = Resolver::new(clock);

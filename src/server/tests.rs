@@ -60,7 +60,11 @@ async fn with_file(text: &str, commits: Option<Commits>) -> (Server, tempfile::T
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.toml");
     std::fs::write(&path, text).unwrap();
-    let options = Options { source: Source::File(path), admin: None, watches_file: false };
+    let options = Options {
+        source: Source::file(path, Default::default()),
+        admin: None,
+        watches_file: false,
+    };
     (Server::start_with(options, Arc::default(), commits).await.unwrap(), folder)
 }
 

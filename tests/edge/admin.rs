@@ -323,7 +323,7 @@ async fn a_token_file_that_is_none_is_refused_with_its_line() {
     let text =
         format!("{HEAD}token_file = \"admin.token\"\n[services.a.pools]\nb.upstreams = []\n");
     std::fs::write(at("p.toml"), text).unwrap();
-    let source = pointsman::files::Source::File(at("p.toml"));
+    let source = pointsman::files::Source::file(at("p.toml"), Default::default());
     let options = pointsman::server::Options { source, admin: None, watches_file: false };
     use pointsman::files::FileError;
     use pointsman::server::StartError;

@@ -252,7 +252,11 @@ async fn an_order_by_a_unix_socket_is_by_the_user_that_the_kernel_names() {
         &format!("[admin]\naddress = \"unix:{}\"", socket.display()),
     );
     std::fs::write(&file, format!("{head}{}", shop(&[("only", &origin)], ""))).unwrap();
-    let options = Options { source: Source::File(file), admin: None, watches_file: false };
+    let options = Options {
+        source: Source::file(file, Default::default()),
+        admin: None,
+        watches_file: false,
+    };
     let server = Server::start(options).await.unwrap();
     assert!(matches!(server.admin_address(), ListenAddress::Unix(_)));
     let ask = async |head: &str, body: &str| {

@@ -368,7 +368,11 @@ async fn an_orderly_end_loses_no_count() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("pointsman.toml");
     std::fs::write(&file, format!("{HEAD}{}", shop(&[("blue", &origin)], "slo = {}\n"))).unwrap();
-    let options = Options { source: Source::File(file), admin: None, watches_file: false };
+    let options = Options {
+        source: Source::file(file, Default::default()),
+        admin: None,
+        watches_file: false,
+    };
     for round in 1..=3u64 {
         let server = started(&options).await;
         let shop = || server.published().load().service("shop").unwrap().state.standing();

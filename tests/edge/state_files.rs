@@ -135,7 +135,7 @@ async fn an_import_with_commands_is_asked_for_and_what_it_brings_is_told() {
     let (done, said) = import(at, &text, &export, &["--with-commands"]).await;
     assert!(done && said.contains("rollout 1 of `shop`, under way: `blue` to `green`"), "{said}");
     // And what was imported runs nothing that the config does not say.
-    let source = Source::File(at.join("p.toml"));
+    let source = Source::file(at.join("p.toml"), Default::default());
     let options = Options { source, admin: None, watches_file: false };
     let server = Server::start(options).await.unwrap_or_else(|error| panic!("{error}"));
     let &ListenAddress::Tcp(admin) = server.admin_address() else { unreachable!() };

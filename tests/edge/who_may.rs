@@ -85,7 +85,7 @@ async fn an_admin_address_given_at_the_start_counts_in_place_of_the_files() {
         );
         std::fs::write(&file, text).unwrap();
         let admin: ListenAddress = admin.parse().unwrap();
-        let source = Source::File(file.clone());
+        let source = Source::file(file.clone(), Default::default());
         Server::start(Options { source, admin: Some(admin), watches_file: false })
     };
     let elsewhere = running::free();
@@ -132,7 +132,11 @@ async fn with_testers(blue: &Origin, green: &Origin, tied: &str) -> (Server, Tem
     let file = folder.path().join("p.toml");
     std::fs::write(&file, format!("{head}{}", shop(&[("blue", blue), ("green", green)], &service)))
         .unwrap();
-    let options = Options { source: Source::File(file), admin: None, watches_file: false };
+    let options = Options {
+        source: Source::file(file, Default::default()),
+        admin: None,
+        watches_file: false,
+    };
     (Server::start(options).await.unwrap(), folder)
 }
 

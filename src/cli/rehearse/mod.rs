@@ -458,7 +458,7 @@ fn notes(planned: &Planned) -> Vec<String> {
 /// A config file, its mistakes shown the way `check` does.
 fn read(path: &Path) -> anyhow::Result<Arc<Config>> {
     let shown = path.display().to_string();
-    match Input::File(path.to_path_buf()).text()?.parse() {
+    match Input::File(path.to_path_buf()).written()?.parse() {
         Ok((config, _)) => Ok(config),
         Err(FileError::Problems(rejected)) => {
             eprintln!("{}\n", rejected.render(super::check::is_coloured()));

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::*;
+use crate::config::{AdminPlace, Environment, Expansion, Texts};
 
 /// What a value may be changed to: the first one that the file allows is taken.
 const TEXTS: [&str; 39] = [
@@ -219,5 +220,49 @@ fn an_edit_of_any_key_of_the_reference_is_told() {
         wrong.extend(mistake(&text, &set).map(|mistake| format!("{}: {mistake}", &text[block])));
         wrong.extend(edited(&set, &place));
     }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The same with one text out of the environment.
+fn filled(text: &str, value: &str) -> Option<Config> {
+    let variable = [("OUTSIDE".into(), value.into())];
+    let expansion = Expansion::Of(Environment::of(variable));
+    let texts = Texts::of("t", text);
+    let parsed =
+        Config::parse_texts(&texts, &AdminPlace::File, &expansion, &mut |_| Err(String::new()));
+    parsed.ok().map(|parsed| parsed.config)
+}
+
+#[test]
+fn what_is_from_outside_is_told_as_it_is_written() {
+    let text = reference();
+    let old = parse(&text).unwrap();
+    let (root, _) = DeTable::parse_recoverable(&text);
+    let mut sites = Vec::new();
+    below("", root.get_ref(), &mut sites);
+    let (mut wrong, mut tried) = (Vec::new(), 0);
+    for (path, at) in sites.into_iter().filter(|(_, at)| text[at.clone()].starts_with('"')) {
+        // Names are keys of the file elsewhere.
+        if path.ends_with("service") || path.ends_with("services") {
+            continue;
+        }
+        let asks = with(&text, &at, "\"${OUTSIDE}\"");
+        // What the reference has nowhere, so that it comes from outside if it is told.
+        let values = TEXTS.iter().filter(|value| !text.contains(*value));
+        let Some((value, new)) =
+            values.into_iter().find_map(|value| Some((value, filled(&asks, value)?)))
+        else {
+            continue;
+        };
+        tried += 1;
+        for line in
+            diff(&old, &new, &Live::default()).iter().chain(&diff(&new, &old, &Live::default()))
+        {
+            if line.to_string().contains(value) {
+                wrong.push(format!("{path}: {line}"));
+            }
+        }
+    }
+    assert!(tried > 60, "{tried}");
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -29,7 +29,7 @@ pub(super) fn changed_routes(old: &Config, new: &Config) -> Vec<(String, String)
             targets if targets.is_empty() => "no route takes its requests now".to_string(),
             targets => format!("its requests go to {} now", targets.join(" and ")),
         };
-        lines.push((describe(route), format!("removed; {now}")));
+        lines.push((describe(old, route), format!("removed; {now}")));
     }
     let settings = |config: &Config, route: &Route| {
         let place = config.routes.iter().position(|other| same(other, route));
@@ -47,23 +47,23 @@ pub(super) fn changed_routes(old: &Config, new: &Config) -> Vec<(String, String)
                     targets if targets.is_empty() => "no route took its requests so far".into(),
                     targets => format!("its requests went to {} so far", targets.join(" and ")),
                 };
-                lines.push((describe(route), format!("added, leads to {to}; {so_far}")));
+                lines.push((describe(new, route), format!("added, leads to {to}; {so_far}")));
             }
             Some(twin) if target(old, &twin) != to => {
                 let from = target(old, &twin);
-                lines.push((describe(route), format!("leads to {to} instead of {from}")));
+                lines.push((describe(new, route), format!("leads to {to} instead of {from}")));
             }
             Some(_) if limit(old, route) != limit(new, route) => {
-                let words = |config| match limit(config, route) {
+                let words = |config: &Config| match limit(config, route) {
                     None => "none".to_string(),
-                    Some(limit) => limit.to_string(),
+                    Some(limit) => config.taken.within(limit),
                 };
                 let (was, is) = (words(old), words(new));
-                lines.push((describe(route), format!("rate limit {was} → {is}")));
+                lines.push((describe(new, route), format!("rate limit {was} → {is}")));
             }
             Some(_) => {
                 let differences = settings(old, route).differences(&settings(new, route), &ROUTE);
-                let line = |what: Difference| (describe(route), what.to_string());
+                let line = |what: Difference| (describe(new, route), what.to_string());
                 lines.extend(differences.into_iter().map(line));
             }
         }
@@ -93,7 +93,7 @@ fn led(route: &Route, table: &RouteTable, config: &Config) -> Vec<String> {
     targets
 }
 
-fn describe(route: &Route) -> String {
+fn describe(config: &Config, route: &Route) -> String {
     let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
     let hosts = if hosts.is_empty() { "any host".to_string() } else { hosts.join(",") };
     let mut text = format!("route {hosts} {}", route.path);
@@ -104,7 +104,7 @@ fn describe(route: &Route) -> String {
         let value = condition.value.as_deref().unwrap_or("*");
         text.push_str(&format!(" {}={value}", condition.name));
     }
-    text
+    config.taken.within(text)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::{Changes, Live};
-use crate::config::{Pool, PoolTls, Service};
+use crate::config::{Pool, PoolTls, Service, Taken};
 use crate::rollout::Rollout;
 use crate::split::{BasisPoints, Split, Sticky, StickyKey};
 use crate::upstream::{Address, Labels, ProxyVersion};
@@ -43,15 +43,21 @@ impl Changes {
     pub(super) fn recognition(&mut self, old: &Service, new: &Service, split: &Split) {
         let subject = format!("service {}", new.name);
         if old.sticky != new.sticky {
-            self.add(&subject, recognised(&old.sticky, &new.sticky, split));
+            let taken = (&self.was, &self.is);
+            self.add(&subject, recognised(&old.sticky, &new.sticky, taken, split));
         }
         match (&old.opt_in, &new.opt_in) {
             (before, now) if before == now => {}
             (Some(before), Some(now)) => {
+                let (before, now) = (self.was.within(before), self.is.within(now));
                 self.add(&subject, format!("testers name a pool by {now} instead of {before}"));
             }
-            (None, Some(now)) => self.add(&subject, format!("testers may name a pool by {now}")),
+            (None, Some(now)) => {
+                let now = self.is.within(now);
+                self.add(&subject, format!("testers may name a pool by {now}"));
+            }
             (Some(before), None) => {
+                let before = self.was.within(before);
                 self.add(&subject, format!("testers cannot name a pool by {before} any more"));
             }
             (None, None) => {}
@@ -84,7 +90,8 @@ impl Changes {
                     let words = |labels: Option<&Labels>| {
                         labels.map_or_else(|| "none".to_string(), Labels::to_string)
                     };
-                    let (was, is) = (words(was), words(is));
+                    let (was, is) = (self.was.within(words(was)), self.is.within(words(is)));
+                    let address = self.is.within(address);
                     self.add(&of, format!("upstream {address} labels {was} → {is}"));
                 }
             }
@@ -104,7 +111,9 @@ impl Changes {
                 let words = |tls: &Option<PoolTls>| {
                     tls.as_ref().map_or_else(|| "off".to_string(), PoolTls::to_string)
                 };
-                self.add(&of, format!("tls {} → {}", words(&known.tls), words(&pool.tls)));
+                let (was, is) =
+                    (self.was.within(words(&known.tls)), self.is.within(words(&pool.tls)));
+                self.add(&of, format!("tls {was} → {is}"));
             }
             // An unedited list keeps what was changed at run time.
             if known.upstreams != pool.upstreams {
@@ -136,6 +145,7 @@ impl Changes {
         for one @ (address, _) in before {
             if !new.contains_key(address) {
                 let held = percent(had * part(one) / all_before);
+                let address = self.was.within(address);
                 let what = format!("upstream {address} removed, with {held} of the traffic");
                 self.add(of, what);
             }
@@ -144,10 +154,12 @@ impl Changes {
             match old.get(address) {
                 None => {
                     let gets = percent(gets * part(one) / all_after);
+                    let address = self.is.within(address);
                     let what = format!("upstream {address} added, gets {gets} of the traffic");
                     self.add(of, what);
                 }
                 Some(old) if old != weight => {
+                    let address = self.is.within(address);
                     let what = format!("upstream {address} weight {old} → {weight}");
                     self.add(of, what);
                 }
@@ -185,8 +197,8 @@ fn moved(before: &Split, after: &Split) -> f64 {
 }
 
 /// What another way of recognising clients means for them.
-fn recognised(old: &Sticky, new: &Sticky, split: &Split) -> String {
-    let (before, now) = (words(old), words(new));
+fn recognised(old: &Sticky, new: &Sticky, (was, is): (&Taken, &Taken), split: &Split) -> String {
+    let (before, now) = (was.within(words(old)), is.within(words(new)));
     let pools: Vec<&str> = split.parts().iter().map(|(pool, _)| &**pool).collect();
     let pools = pools.join(" and ");
     let is_divided = !split.is_one_sided();
@@ -194,7 +206,7 @@ fn recognised(old: &Sticky, new: &Sticky, split: &Split) -> String {
         (true, _) => format!("clients are recognised by {now} from now on"),
         (_, true) => format!("clients are not recognised by {before} any more"),
         _ if new.keys.starts_with(&old.keys) => {
-            let more = words(&Sticky { keys: new.keys[old.keys.len()..].to_vec() });
+            let more = is.within(words(&Sticky { keys: new.keys[old.keys.len()..].to_vec() }));
             format!("clients not recognised by {before} are recognised by {more}")
         }
         _ => format!("clients are recognised by {now} instead of {before}"),

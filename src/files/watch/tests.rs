@@ -20,7 +20,8 @@ struct Folder {
 impl Folder {
     async fn of(text: &str) -> Folder {
         let folder = tempfile::tempdir().unwrap();
-        let files = Files::of(Source::File(folder.path().join("c.toml")), system());
+        let files =
+            Files::of(Source::file(folder.path().join("c.toml"), Default::default()), system());
         std::fs::create_dir(folder.path().join("sorry")).unwrap();
         let folder = Folder { folder, files, looks: Looks::default(), now: system().now() };
         folder.write("c.toml", text);

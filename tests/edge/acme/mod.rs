@@ -72,7 +72,7 @@ async fn origin() -> Origin {
 
 impl Customer {
     async fn start(folder: &TempDir) -> Customer {
-        let source = Source::File(folder.path().join("pointsman.toml"));
+        let source = Source::file(folder.path().join("pointsman.toml"), Default::default());
         let options = Options { source, admin: None, watches_file: false };
         let server = Server::start(options).await.unwrap_or_else(|error| panic!("{error}"));
         let &ListenAddress::Tcp(admin) = server.admin_address() else { unreachable!() };

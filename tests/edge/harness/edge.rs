@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use pointsman::config::ListenAddress;
+use pointsman::config::{Environment, ListenAddress};
 use pointsman::files::Source;
 use pointsman::server::{Options, Server};
 use serde_json::Value;
@@ -32,10 +32,25 @@ impl Edge {
 
     /// An edge with this file, watched or not.
     pub async fn start_file(text: &str, watches_file: bool) -> Edge {
+        Edge::start_folder(&[("pointsman.toml", text)], &[], watches_file).await
+    }
+
+    /// An edge with these files beside each other, filled in from these variables.
+    pub async fn start_folder(
+        files: &[(&str, &str)],
+        variables: &[(&str, &str)],
+        watches_file: bool,
+    ) -> Edge {
         let folder = TempDir::new().unwrap();
-        let file = folder.path().join("pointsman.toml");
-        std::fs::write(&file, text).unwrap();
-        let options = Options { source: Source::File(file), admin: None, watches_file };
+        for (name, text) in files {
+            let file = folder.path().join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        let environment = Environment::of(variables);
+        let source = Source::file(folder.path().join("pointsman.toml"), environment);
+        let options = Options { source, admin: None, watches_file };
         let server = Server::start(options).await.unwrap_or_else(|error| panic!("{error}"));
         let address = server.address().unwrap();
         let &ListenAddress::Tcp(admin) = server.admin_address() else { unreachable!() };

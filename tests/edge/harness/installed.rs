@@ -29,8 +29,19 @@ impl Installed {
 
     /// As [`Installed::start`], with these variables, which go on to all that comes of it.
     pub async fn with(text: &str, admin: SocketAddr, variables: &[(&str, &Path)]) -> Installed {
+        Installed::holding(&[("p.toml", text)], admin, variables).await
+    }
+
+    /// As [`Installed::with`], with these files in its folder.
+    pub async fn holding(
+        files: &[(&str, &str)],
+        admin: SocketAddr,
+        variables: &[(&str, &Path)],
+    ) -> Installed {
         let folder = TempDir::new().unwrap();
-        std::fs::write(folder.path().join("p.toml"), text).unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
         std::fs::create_dir(folder.path().join("bin")).unwrap();
         install_real(folder.path());
         let first = Command::new(program(folder.path()))

@@ -13,8 +13,11 @@ use crate::harness::Origin;
 
 /// A server by this file, which may have been another's before.
 async fn start(file: &std::path::Path) -> Server {
-    let options =
-        Options { source: Source::File(file.to_path_buf()), admin: None, watches_file: false };
+    let options = Options {
+        source: Source::file(file.to_path_buf(), Default::default()),
+        admin: None,
+        watches_file: false,
+    };
     Server::start(options).await.unwrap()
 }
 

@@ -1,0 +1,126 @@
+//! Files that the config's file includes: its text in, theirs beside it out, or which cannot be read and
+//! where that is said.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::prints::Prints;
+use super::source::{LARGEST, folder, text_of};
+use super::{FileError, Rejected};
+use crate::config::{Include, MOST_INCLUDED, Problem, Problems, Text, Texts, includes};
+
+/// The names that a folder has of those that are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// Where they are looked for.
+    pub folder: PathBuf,
+    include: Include,
+    /// What was found; none if the folder cannot be read.
+    found: Option<Vec<PathBuf>>,
+}
+
+impl Listing {
+    /// What is there now.
+    pub fn of(folder: PathBuf, include: Include) -> Listing {
+        let found = list(&folder, &include).ok();
+        Listing { folder, include, found }
+    }
+
+    /// The same, looked at again.
+    pub fn again(&self) -> Listing {
+        Listing::of(self.folder.clone(), self.include.clone())
+    }
+
+    /// The files that it has, in order.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.found.iter().flatten().map(PathBuf::as_path)
+    }
+}
+
+/// The files of a folder that are meant, by their names in order.
+fn list(folder: &Path, include: &Include) -> io::Result<Vec<PathBuf>> {
+    let place = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(place)? {
+        let name = entry?.file_name();
+        if name.to_str().is_some_and(|name| include.admits(name)) {
+            found.push(folder.join(name));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The file with what it includes. Files are named as seen from its folder.
+pub(super) fn read_included(main: Text, prints: &mut Prints) -> Result<Texts, FileError> {
+    let wanted = includes(&main);
+    let mut texts = Texts { main, included: Vec::new() };
+    if wanted.is_empty() {
+        return Ok(texts);
+    }
+    let mut reading = Reading {
+        problems: Problems::default(),
+        // A pattern that covers the file itself means the others.
+        known: BTreeSet::from([PathBuf::from(&texts.main.path)]),
+        prints,
+    };
+    for (include, place) in wanted {
+        let folder = folder(&texts.main).join(&include.folder);
+        let files: Vec<PathBuf> = match include.is_one() {
+            true => vec![folder.join(&include.name)],
+            false => {
+                let listing = reading.prints.list(folder, include);
+                listing.files().map(Path::to_path_buf).collect()
+            }
+        };
+        for file in files {
+            reading.file(file, &place, &mut texts)?;
+        }
+    }
+    match reading.problems.0.is_empty() {
+        true => Ok(texts),
+        false => {
+            let problems = reading.problems;
+            Err(FileError::Problems(Box::new(Rejected { texts, problems })))
+        }
+    }
+}
+
+struct Reading<'p> {
+    problems: Problems,
+    /// What is read already: two patterns may cover one file.
+    known: BTreeSet<PathBuf>,
+    prints: &'p mut Prints,
+}
+
+impl Reading<'_> {
+    fn file(
+        &mut self,
+        file: PathBuf,
+        place: &Range<usize>,
+        texts: &mut Texts,
+    ) -> Result<(), FileError> {
+        if !self.known.insert(file.clone()) {
+            return Ok(());
+        }
+        if texts.included.len() == MOST_INCLUDED {
+            let message = format!("more than {MOST_INCLUDED} files are included");
+            if !self.problems.0.iter().any(|known| known.message == message) {
+                self.problems.0.push(Problem::error(place.clone(), message));
+            }
+            return Ok(());
+        }
+        let left = LARGEST.saturating_sub(texts.len() as u64);
+        let name = file.display().to_string();
+        match self.prints.read(&file, left) {
+            Ok(bytes) => texts.included.push(text_of(name, bytes)?),
+            Err(error) => {
+                let problem = Problem::error(place.clone(), format!("cannot read {name}: {error}"));
+                self.problems.0.push(problem);
+            }
+        }
+        Ok(())
+    }
+}

@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::orders::MOST_DEPLOYED;
 use crate::upstream::MOST_LABELS;
 
 /// The longest author and the longest reason, in characters: both are kept with what they were said
@@ -46,6 +47,9 @@ const LABEL_NAME: &str = "^[a-z][a-z0-9_]{0,62}$";
 
 /// And its text.
 const LABEL_TEXT: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,63}$";
+
+/// A tag: printable, without spaces.
+const TAG: &str = "^[!-~]{1,128}$";
 
 /// `*`, or a revision with or without quotes.
 const CONDITION: &str = "^(\\*|\"[0-9]{1,19}\"|[0-9]{1,19})$";
@@ -113,6 +117,23 @@ fn fields(schema: &str) -> Vec<(&'static str, Value)> {
             ("hold", json!({"pattern": LENGTH})),
             ("watch", json!({"pattern": LENGTH})),
         ],
+        "Deploy" => vec![
+            (
+                "to",
+                json!({"minItems": 1, "maxItems": MOST_DEPLOYED, "uniqueItems": true, "items": {
+                    "type": "string", "pattern": address(), "maxLength": LONGEST_ADDRESS
+                }}),
+            ),
+            ("tag", json!({"pattern": TAG})),
+            (
+                "steps",
+                json!({"minItems": 1, "items": {
+                    "type": "number", "minimum": 0, "maximum": 100, "multipleOf": 0.01
+                }}),
+            ),
+            ("hold", json!({"pattern": LENGTH})),
+            ("watch", json!({"pattern": LENGTH})),
+        ],
         "PutMode" => vec![
             ("for", json!({"pattern": HOLD})),
             ("message", json!({"maxLength": LONGEST_MESSAGE})),
@@ -155,7 +176,7 @@ fn whole(name: &str, schema: &mut Value) {
             ]);
         }
         "PutFreeze" | "FreezeOverride" => schema["required"] = json!(["reason"]),
-        "StartRollout" => {
+        "StartRollout" | "Deploy" => {
             schema["anyOf"] = json!([
                 {"properties": {"override_freeze": {"const": false}}},
                 {"required": ["reason"],

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
+use ipnet::IpNet;
 use tokio::time::timeout;
 
 use super::Admin;
@@ -79,6 +80,11 @@ impl Caller {
     /// Whether it is bound to services.
     pub fn is_bound(&self) -> bool {
         self.bearer.as_ref().is_some_and(|bearer| bearer.services.is_some())
+    }
+
+    /// Where the upstreams must be that it adds and removes; none for anywhere.
+    pub fn networks(&self) -> Option<Arc<[IpNet]>> {
+        self.bearer.as_ref().and_then(|bearer| bearer.networks.clone())
     }
 
     /// Refuses to add or remove an upstream outside its networks.

@@ -6,6 +6,7 @@
 mod answer;
 mod audit;
 mod config;
+mod deploys;
 mod description;
 mod forms;
 mod guard;
@@ -119,6 +120,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(services::revisions))
         .routes(routes!(rollouts::rollback))
         .routes(routes!(rollouts::start, rollouts::show))
+        .routes(routes!(deploys::deploy))
         .routes(routes!(rollouts::command))
         .routes(routes!(rollouts::list))
         .routes(routes!(rollouts::one))

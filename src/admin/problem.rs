@@ -130,6 +130,15 @@ impl From<Refused> for Problem {
             Refused::NothingMoved { .. } => (StatusCode::CONFLICT, "nothing-moved"),
             Refused::LastDrained { .. } => (StatusCode::CONFLICT, "last-upstream"),
             Refused::FlagAsInFile(_) => (StatusCode::CONFLICT, "nothing-before"),
+            Refused::DeployUnderWay { .. } => (StatusCode::CONFLICT, "rollout-under-way"),
+            Refused::NoFreePool { .. } | Refused::FreePools { .. } => {
+                (StatusCode::CONFLICT, "no-free-pool")
+            }
+            Refused::DeployRolls(_) => (StatusCode::CONFLICT, "no-plan"),
+            Refused::HasTraffic { .. } => (StatusCode::CONFLICT, "has-traffic"),
+            Refused::KeptOut { .. } => (StatusCode::CONFLICT, "kept-out"),
+            Refused::OutOfReach { .. } => (StatusCode::FORBIDDEN, "other-network"),
+            Refused::OtherVersion { .. } => (StatusCode::CONFLICT, "other-version"),
             Refused::NoRollout(_) => (StatusCode::CONFLICT, "no-rollout"),
             Refused::Plan(PlanRefused::NoPool { .. }) => (StatusCode::NOT_FOUND, "no-pool"),
             Refused::Plan(PlanRefused::Steps | PlanRefused::WhichPool(_)) => {
@@ -161,6 +170,23 @@ impl From<Refused> for Problem {
             }
             Refused::RolloutUnderWay { service, .. } => {
                 format!("; `pointsman rollout abort {service}` ends it")
+            }
+            Refused::DeployUnderWay { service, .. } => format!(
+                "; `pointsman rollout status {service} --watch` follows it, `pointsman rollout abort \
+                 {service}` ends it"
+            ),
+            Refused::NoFreePool { .. } | Refused::FreePools { .. } => {
+                "; name one with `--pool` (in JSON `pool`)".to_string()
+            }
+            Refused::DeployRolls(_) => {
+                "; choose with `--strategy` (in JSON `strategy`): canary, blue-green or all-at-once"
+                    .to_string()
+            }
+            Refused::KeptOut { .. } => "; take that back first".to_string(),
+            Refused::OtherVersion { .. } => {
+                "; deploy that version again, or `--force` (in JSON `force`) sends traffic there all \
+                 the same"
+                    .to_string()
             }
             Refused::NothingMoved { service, .. } => format!(
                 "; `pointsman rollout abort {service}` ends it, and `pointsman rollback {service} \

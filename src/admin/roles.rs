@@ -70,7 +70,7 @@ const fn probe(path: &'static str) -> Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 43] = [
+static TABLE: [Operation; 44] = [
     probe("/livez"),
     probe("/readyz"),
     look("/openapi.json", Scope::None),
@@ -105,6 +105,7 @@ static TABLE: [Operation; 43] = [
     of_service("PUT", "/v1/services/{service}/pools/{pool}/breaker", Role::Shift),
     of_service("PUT", "/v1/services/{service}/pools/{pool}/upstreams/{address}/breaker", Role::Shift),
     of_service("PUT", "/v1/services/{service}/pools/{pool}/upstreams/{address}/state", Role::Shift),
+    of_service("POST", "/v1/services/{service}/deploy", Role::Deploy),
     of_service("POST", "/v1/services/{service}/pools/{pool}/upstreams", Role::Deploy),
     of_service("DELETE", "/v1/services/{service}/pools/{pool}/upstreams/{address}", Role::Deploy),
     whole("PUT", "/v1/flags/{flag}", Role::Shift, true),

@@ -62,8 +62,7 @@ pub async fn start(
     body: Body<wire::StartRollout>,
 ) -> Answer {
     let Json(Object(start)) = body?;
-    let has_reason = start.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
-    if start.override_freeze && !has_reason {
+    if start.override_freeze && !start.has_reason() {
         // Whether there is a freeze just then or not.
         return Err(admin.problem(Refused::NoReason, &name));
     }
@@ -252,7 +251,7 @@ pub async fn export(State(admin): State<Admin>) -> Answer {
     Ok(Json(export).into_response())
 }
 
-fn wishes(start: &wire::StartRollout) -> Result<Wishes, Problem> {
+pub(super) fn wishes(start: &wire::StartRollout) -> Result<Wishes, Problem> {
     let strategy = |text: &String| match &**text {
         "canary" => Ok(Strategy::Canary),
         "blue-green" => Ok(Strategy::BlueGreen),
@@ -289,6 +288,6 @@ fn length(text: &str, field: &str) -> Result<Duration, Problem> {
     crate::config::duration(text).map_err(|error| bad(format!("{field}: {error}")))
 }
 
-fn bad(detail: String) -> Problem {
+pub(super) fn bad(detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-value", detail)
 }

@@ -218,6 +218,8 @@ fn describe_pool(pool: &Pool, service: &Service, rate: PoolRate, seen: &Seen) ->
     let upstreams: Vec<_> = pool.members.list().iter().map(upstream).collect();
     wire::Pool {
         name: pool.name.to_string(),
+        tag: pool.version.as_ref().and_then(|it| it.tag.as_ref()).map(ToString::to_string),
+        deployed_by: pool.version.as_ref().map(|version| version.rollout),
         weight: service.split.weight(&pool.name).percent(),
         measured: rate.share.map(|share| share * 100.0),
         requests_per_second: rate.requests,

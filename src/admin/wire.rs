@@ -2,6 +2,7 @@
 //!
 //! Never the types that decide anything: those may change without a client noticing.
 
+mod deploys;
 mod judge;
 mod mirror;
 mod operations;
@@ -24,6 +25,7 @@ use crate::orders::Stored;
 use crate::split::{BasisPoints, PercentError, Split};
 use crate::state;
 
+pub use deploys::{Deploy, Deployed, VersionDeployed};
 pub(super) use judge::took;
 pub use judge::{Judgement, RolloutReport};
 pub use mirror::{Difference, Mirror};
@@ -143,6 +145,12 @@ pub struct Service {
 pub struct Pool {
     /// Its name.
     pub name: String,
+    /// What people call the version that a deploy has put there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The rollout that has put it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed_by: Option<u64>,
     /// The share it is set to get, in percent.
     pub weight: f64,
     /// The share it got over the last ten seconds of the split in force, in percent; none if that
@@ -392,6 +400,9 @@ pub struct Revision {
     pub revision: u64,
     /// The share of each pool in percent.
     pub weights: BTreeMap<String, f64>,
+    /// What people call the versions that its pools ran, as far as deploys have said so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// Who made it so.
     pub author: String,
     /// Why.
@@ -542,6 +553,7 @@ impl From<&state::Revision> for Revision {
         Revision {
             revision: revision.number,
             weights: weights(&revision.split),
+            tags: tags(&revision.versions),
             author: revision.author.clone(),
             reason: revision.reason.clone(),
             at: revision.at,
@@ -556,6 +568,14 @@ impl From<&state::Revision> for Revision {
 /// A share in percent that came as a number.
 pub(super) fn share(number: &serde_json::Number) -> Result<BasisPoints, PercentError> {
     BasisPoints::from_number(number.as_f64().unwrap_or(f64::NAN))
+}
+
+/// What versions are called, by pool.
+fn tags(versions: &state::Versions) -> BTreeMap<String, String> {
+    let tag = |(pool, version): (&std::sync::Arc<str>, &crate::rollout::Version)| {
+        Some((pool.to_string(), version.tag.as_ref()?.to_string()))
+    };
+    versions.iter().filter_map(tag).collect()
 }
 
 /// A split in percent.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::api::{Api, Call, segment};
-use super::table::{shortened, table, weights};
+use super::table::{shortened, table, tagged};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
 
@@ -43,7 +43,7 @@ fn row(revision: &wire::Revision) -> Vec<String> {
     vec![
         revision.revision.to_string(),
         super::events::moment(revision.at),
-        weights(&revision.weights),
+        tagged(&revision.weights, &revision.tags),
         revision.author.clone(),
         shortened(revision.reason.as_deref().unwrap_or_default()),
         revision.outcome.clone().unwrap_or_default(),

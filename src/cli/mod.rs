@@ -8,6 +8,7 @@ mod breaker;
 mod check;
 mod completions;
 mod demo;
+mod deploy;
 mod diff;
 mod drain;
 mod events;
@@ -89,6 +90,8 @@ enum Verb {
     Rollback(rollback::Rollback),
     /// Show a service's traffic states.
     History(history::History),
+    /// Bring a new version to a service: the last step of a pipeline.
+    Deploy(deploy::Deploy),
     /// Move a service from one pool to another in steps, and back when it fails.
     Rollout(rollout::Rollout),
     /// Show objectives, error budgets and burn rates.
@@ -254,6 +257,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Flip(verb) => block_on(verb.run()),
         Verb::Rollback(verb) => block_on(verb.run()),
         Verb::History(verb) => block_on(verb.run()),
+        Verb::Deploy(verb) => block_on(verb.run()),
         Verb::Rollout(verb) => block_on(verb.run()),
         Verb::Slo(verb) => block_on(verb.run()),
         Verb::Freeze(verb) => block_on(verb.run()),

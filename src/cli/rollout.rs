@@ -57,36 +57,43 @@ struct Start {
     /// `canary`, `blue-green`, `all-at-once` or `rolling`; what the config says if left out.
     #[arg(long, value_parser = ["canary", "blue-green", "all-at-once", "rolling"])]
     strategy: Option<String>,
-    /// Shares of the target in percent, rising to 100.
-    #[arg(long, value_delimiter = ',', value_name = "PERCENT,…", value_parser = super::flags::share)]
-    steps: Option<Vec<serde_json::Number>>,
-    /// How long a step lasts at least.
-    #[arg(long, value_name = "DURATION", value_parser = length)]
-    hold: Option<String>,
-    /// Requests at the target that a step wants at least.
-    #[arg(long, value_name = "NUMBER")]
-    min_requests: Option<u64>,
-    /// How long the old pool is kept warm after the last step.
-    #[arg(long, value_name = "DURATION", value_parser = length)]
-    watch: Option<String>,
-    /// Without the judge: only the guard of the config takes it back.
-    #[arg(long)]
-    no_judge: bool,
-    /// Start it, and let it go on for 24 hours, in spite of a freeze or of what the error budget says.
-    #[arg(long, requires = "reason")]
-    override_freeze: bool,
+    #[command(flatten)]
+    pace: Pace,
     /// Even if nobody of the pool accepts connections yet: it waits for one.
     #[arg(long)]
     force: bool,
-    /// Why; kept with the rollout.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
     /// Wait for the end: exit code 0 promoted, 3 rolled back or aborted, 4 paused. It waits for a
     /// proxy that is started again too. Ctrl-C ends the wait (130) and not the rollout.
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
     reach: Reach,
+}
+
+/// How a rollout goes, where the config does not say, and why.
+#[derive(Debug, Args)]
+pub(super) struct Pace {
+    /// Shares of the target in percent, rising to 100.
+    #[arg(long, value_delimiter = ',', value_name = "PERCENT,…", value_parser = super::flags::share)]
+    pub(super) steps: Option<Vec<serde_json::Number>>,
+    /// How long a step lasts at least.
+    #[arg(long, value_name = "DURATION", value_parser = length)]
+    pub(super) hold: Option<String>,
+    /// Requests at the target that a step wants at least.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) min_requests: Option<u64>,
+    /// How long the old pool is kept warm after the last step.
+    #[arg(long, value_name = "DURATION", value_parser = length)]
+    pub(super) watch: Option<String>,
+    /// Without the judge: only the guard of the config takes it back.
+    #[arg(long)]
+    pub(super) no_judge: bool,
+    /// Start it, and let it go on for 24 hours, in spite of a freeze or of what the error budget says.
+    #[arg(long, requires = "reason")]
+    pub(super) override_freeze: bool,
+    /// Why; kept with the rollout.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -161,17 +168,19 @@ impl Rollout {
 
 impl Start {
     async fn run(self) -> anyhow::Result<Ending> {
+        let Pace { steps, hold, min_requests, watch, no_judge, override_freeze, reason } =
+            self.pace;
         let body = wire::StartRollout {
             to: self.to,
             strategy: self.strategy,
-            steps: self.steps,
-            hold: self.hold,
-            min_requests: self.min_requests,
-            watch: self.watch,
-            judge: self.no_judge.then_some(false),
-            override_freeze: self.override_freeze,
+            steps,
+            hold,
+            min_requests,
+            watch,
+            judge: no_judge.then_some(false),
+            override_freeze,
             force: self.force,
-            reason: self.reason,
+            reason,
             author: Some(super::author()),
         };
         let path = format!("/v1/services/{}/rollout", segment(&self.service));
@@ -209,7 +218,10 @@ impl Of {
                 rollout.id.to_string(),
                 super::events::moment(rollout.started),
                 rollout.strategy.clone(),
-                format!("{} → {}", rollout.from, rollout.to),
+                match rollout.deploys.as_ref().and_then(|deploys| deploys.tag.as_ref()) {
+                    Some(tag) => format!("{} → {} ({tag})", rollout.from, rollout.to),
+                    None => format!("{} → {}", rollout.from, rollout.to),
+                },
                 rollout.state.clone(),
                 rollout.author.clone(),
                 shortened(&rollout.status),
@@ -261,7 +273,7 @@ impl Given {
 
 /// Shows every change of a rollout until it ends, or pauses where somebody waits for it, or Ctrl-C is
 /// pressed: then it goes on all the same.
-async fn follow(
+pub(super) async fn follow(
     reach: &Reach,
     service: &str,
     first: wire::Rollout,
@@ -320,7 +332,12 @@ fn digits_out(line: &str) -> String {
 
 /// Where a rollout is, in a line.
 pub(super) fn line(rollout: &wire::Rollout) -> String {
-    let wire::Rollout { id, service, to, status, .. } = rollout;
+    let wire::Rollout { id, service, status, .. } = rollout;
+    let tag = rollout.deploys.as_ref().and_then(|deploys| deploys.tag.as_ref());
+    let to = match tag {
+        Some(tag) => format!("{} ({tag})", rollout.to),
+        None => rollout.to.clone(),
+    };
     let share = percent(rollout.share);
     let counts = match rollout.all.requests {
         0 => String::new(),
@@ -388,7 +405,7 @@ fn latencies(rollout: &wire::Rollout) -> String {
     table(&headings, rows)
 }
 
-fn show(rollout: &wire::Rollout, json: bool) -> anyhow::Result<()> {
+pub(super) fn show(rollout: &wire::Rollout, json: bool) -> anyhow::Result<()> {
     if json {
         print(&serde_json::to_string_pretty(rollout)?);
         return Ok(());

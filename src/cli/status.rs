@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::api::{Api, Call};
-use super::table::{fitted, percent};
+use super::table::{fitted, percent, shortened};
 use super::terminal::{self, Colour};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
@@ -184,10 +184,11 @@ impl Screen {
 }
 
 fn pools(services: &[wire::Service], screen: Screen) -> String {
-    let headings = [
+    let mut headings = vec![
         "SERVICE",
         "??>REV",
         "POOL",
+        "?TAG",
         ">SET",
         ">GOT",
         ">REQ/S",
@@ -204,6 +205,7 @@ fn pools(services: &[wire::Service], screen: Screen) -> String {
                 service.name.clone(),
                 service.revision.to_string(),
                 pool.name.clone(),
+                pool.tag.as_deref().map_or_else(|| "-".into(), shortened),
                 percent(pool.weight),
                 pool.measured.map_or_else(|| "-".into(), percent),
                 format!("{:.1}", pool.requests_per_second),
@@ -216,7 +218,15 @@ fn pools(services: &[wire::Service], screen: Screen) -> String {
             (colour, row)
         })
     });
-    screen.table(&headings, rows.collect())
+    let mut rows: Vec<_> = rows.collect();
+    if services.iter().flat_map(|service| &service.pools).all(|pool| pool.tag.is_none()) {
+        let at = headings.iter().position(|heading| heading.ends_with("TAG"));
+        if let Some(at) = at {
+            headings.remove(at);
+            rows.iter_mut().for_each(|(_, row)| drop(row.remove(at)));
+        }
+    }
+    screen.table(&headings, rows)
 }
 
 /// One quantile of the shortest window.
@@ -259,6 +269,7 @@ fn state(service: &wire::Service, pool: &wire::Pool) -> (Colour, String) {
         (order(wire::BreakerOrder::Open), Red, "breaker open by order".into()),
         (pool.breaker.state == wire::BreakerState::Open, Red, "breaker open".into()),
         (pool.breaker.state == wire::BreakerState::HalfOpen, Yellow, "breaker half-open".into()),
+        (all == 0 && pool.weight == 0.0, Plain, "empty".into()),
         (!pool.available, Red, "no upstream".into()),
         (pool.panic, Red, format!("{well} of {all} well, all are tried")),
         (order(wire::BreakerOrder::Closed), Yellow, "breaker closed by order".into()),

@@ -74,7 +74,18 @@ pub fn percent(value: f64) -> String {
 
 /// Weights as `blue=90 % green=10 %`.
 pub fn weights(weights: &std::collections::BTreeMap<String, f64>) -> String {
-    let one = |(pool, weight): (&String, &f64)| format!("{pool}={}", percent(*weight));
+    tagged(weights, &Default::default())
+}
+
+/// Weights as `blue=90 % green=10 % (v42)`, with what the pools' versions are called.
+pub fn tagged(
+    weights: &std::collections::BTreeMap<String, f64>,
+    tags: &std::collections::BTreeMap<String, String>,
+) -> String {
+    let one = |(pool, weight): (&String, &f64)| match tags.get(pool) {
+        Some(tag) => format!("{pool}={} ({tag})", percent(*weight)),
+        None => format!("{pool}={}", percent(*weight)),
+    };
     weights.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 

@@ -54,6 +54,8 @@ pub struct Live {
     pub flags: HashMap<Arc<str>, BasisPoints>,
     /// Upstreams, by service and pool; likewise.
     pub upstreams: Upstreams,
+    /// What deploys have put into pools, in words, by service and pool.
+    pub deployed: HashMap<(Arc<str>, Arc<str>), String>,
     /// Upstreams that get no new requests, by service, pool and address.
     pub drained: HashSet<[String; 3]>,
     /// Rollouts under way.
@@ -105,18 +107,23 @@ pub fn diff(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
 /// What a reload gives up of the upstreams that were changed at run time: a pool that is edited in
 /// the file is as the file has it.
 fn given_up(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
-    let changed = live.upstreams.keys().map(|(service, pool)| (&**service, &**pool));
-    let pool = |config: &Config, service: &str, pool: &str| {
-        config.service(service).and_then(|service| service.pool(pool)).cloned()
+    let pools = |key: &(Arc<str>, Arc<str>)| {
+        let (service, pool) = key;
+        let of = |config: &Config| config.service(service).and_then(|it| it.pool(pool)).cloned();
+        Some((of(old)?, of(new)?))
     };
-    let edited = changed.filter(|(service, name)| {
-        let after = pool(new, service, name);
-        after.is_some() && after != pool(old, service, name)
+    let edited = live.upstreams.keys().filter(|key| {
+        pools(key).is_some_and(|(before, after)| live.gives_way(&key.0, &before, &after))
     });
-    let change = |(service, name): (&str, &str)| Change {
-        subject: format!("pool {service}/{name}"),
-        what: "upstreams added or removed at run time give way to the file's".into(),
-        needs_restart: false,
+    let change = |key: &(Arc<str>, Arc<str>)| {
+        let (service, pool) = key;
+        let what = match live.deployed.get(key) {
+            Some(version) => {
+                format!("{version}, which was deployed there, gives way to the file's upstreams")
+            }
+            None => "upstreams added or removed at run time give way to the file's".into(),
+        };
+        Change { subject: format!("pool {service}/{pool}"), what, needs_restart: false }
     };
     let mut changes: Vec<Change> = edited.map(change).collect();
     changes.sort_by(|a, b| a.subject.cmp(&b.subject));

@@ -16,7 +16,7 @@ use crate::clock::WallTime;
 use crate::config::{self, Config, diff};
 use crate::event::{Event, Kind, Subject};
 use crate::rollout::Outcome;
-use crate::state::{Change, FilePart, Override, Revision, State};
+use crate::state::{Change, Deployed, FilePart, GivesBack, Override, Revision, State};
 
 /// How long what was ordered of something that vanished is kept: until whoever was asleep has seen it.
 pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -79,6 +79,7 @@ pub fn removals(
             found.extend(in_use(&part, &uses));
             continue;
         };
+        found.extend(emptied(state, service, next));
         for pool in service.pools.iter().filter(|pool| next.pool(&pool.name).is_none()) {
             let part = FilePart::Pool { service: name.clone(), pool: pool.name.clone() };
             let mut uses = kept_of(state, &part);
@@ -104,6 +105,24 @@ pub fn removals(
         }
     }
     found
+}
+
+/// Pools that would have no upstreams any more though they were given traffic at run time.
+fn emptied(state: &State, before: &config::Service, after: &config::Service) -> Vec<String> {
+    let Some(newest) = state.newest(&before.name) else { return Vec::new() };
+    let has_traffic = |pool: &&config::Pool| newest.split.weight(&pool.name).get() > 0;
+    let is_emptied = |pool: &&config::Pool| {
+        let next = after.pool(&pool.name);
+        !pool.upstreams.is_empty() && next.is_some_and(|next| next.upstreams.is_empty())
+    };
+    let pools = before.pools.iter().filter(has_traffic).filter(is_emptied);
+    let words = |pool: &config::Pool| {
+        let (service, pool) = (before.name.clone(), pool.name.clone());
+        format!("the upstreams of {}: it has traffic", FilePart::Pool { service, pool })
+    };
+    // What the file itself gives no traffic any more is meant to be empty.
+    let is_same = before.split == after.split;
+    pools.filter(|_| is_same).map(words).collect()
 }
 
 fn in_use(part: &FilePart, uses: &[String]) -> Option<String> {
@@ -154,9 +173,11 @@ fn heeded_of(state: &State, part: &FilePart, after: &Config) -> Vec<String> {
 /// Whether it is about a list of upstreams that a config has other words for.
 fn is_edited_list(standing: &Override, after: &Config) -> bool {
     match &standing.what {
-        What::Upstreams { service, pool, in_file: Some(then), .. } => {
+        What::Upstreams { service, pool, in_file: Some(then), list, deploy, .. } => {
             let known = after.service(service).and_then(|service| service.pool(pool));
-            known.is_some_and(|pool| written(&pool.upstreams) != *then)
+            let says = known.map(|pool| written(&pool.upstreams));
+            let is_said = |says: &Vec<(String, u16)>| deploy.is_some() && says == list;
+            says.is_some_and(|says| says != *then && !is_said(&says))
         }
         _ => false,
     }
@@ -169,13 +190,16 @@ pub(super) fn is_settled(state: &State, service: &str, revision: &Revision) -> b
     ended.is_some_and(|(outcome, _)| !matches!(outcome, Outcome::Superseded { .. }))
 }
 
-fn in_words(standing: &Override) -> String {
+pub(super) fn in_words(standing: &Override) -> String {
     let what = match &standing.what {
         What::Drain { upstream, .. } => format!("drain of {upstream}"),
         What::Breaker { upstream: Some(upstream), .. } => format!("breaker of {upstream}"),
         What::Breaker { pool, upstream: None, .. } => format!("breaker of {pool}"),
         What::Hold { .. } => "hold".into(),
         What::Maintenance { .. } => "maintenance".into(),
+        What::Upstreams { pool, deploy: Some(deployed), .. } => {
+            format!("{} deployed to {pool}", deployed.version.words())
+        }
         What::Upstreams { pool, .. } => format!("upstreams of {pool}"),
         What::Contracted { pool, .. } => format!("{pool} cannot run on the schema any more"),
         What::Freeze { .. } => "freeze".into(),
@@ -325,19 +349,31 @@ impl Draft<'_> {
             .cloned()
             .collect();
         for mut standing in ordered {
-            let What::Upstreams { service, pool, in_file, .. } = &mut standing.what else {
+            let What::Upstreams { service, pool, in_file, list, deploy, .. } = &mut standing.what
+            else {
                 continue;
             };
             let known = config.service(service).and_then(|service| service.pool(pool));
             let Some(now) = known.map(|pool| written(&pool.upstreams)) else { continue };
-            match in_file {
-                Some(then) if *then == now => {}
-                Some(_) => {
-                    let about = standing.what.about();
+            match (in_file.as_ref(), &deploy) {
+                (Some(then), _) if *then == now => {}
+                // It says what was deployed: the version goes by its tag still.
+                (Some(_), Some(deployed)) if *list == now => {
+                    let gives_back = deployed.gives_back.is_some().then(GivesBack::default);
+                    *deploy = Some(Deployed { version: deployed.version.clone(), gives_back });
+                    *in_file = Some(now);
+                    self.change(Change::Order(standing));
+                }
+                (Some(_), _) => {
+                    let deployed = deploy.as_ref().map(|deployed| deployed.version.rollout);
+                    let (about, service) = (standing.what.about(), standing.what.service());
                     self.change(Change::Clear(about));
+                    if let Some(id) = deployed {
+                        self.give_up_deploy(service, id);
+                    }
                 }
                 // An older version has not noted it.
-                None => {
+                (None, _) => {
                     *in_file = Some(now);
                     self.change(Change::Order(standing));
                 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::draft::{Draft, Undecided, View};
 use super::rollouts::Watched;
 use super::{Now, Orders, Refused};
+use crate::balance::Member;
 use crate::clock::Moment;
 use crate::config::Stability;
 use crate::rollout::{HookPoint, Plan, Rollout, Strategy, WayBack};
@@ -110,6 +111,27 @@ impl Draft<'_> {
         }
         let since = lately(self.view.snapshot, self.view.now, LATELY);
         to.reach(&service.stability, Probes::MustHavePassed, since) == Reach::Accepts
+    }
+
+    /// The upstreams of a deploy that have yet to show that they would take requests: all of them do,
+    /// before any gets its first. None of a rollout to a version that was there, or that has begun.
+    pub fn unready<'p>(
+        &self,
+        rollout: &Rollout,
+        service: &Service,
+        to: &'p Pool,
+    ) -> Option<Vec<&'p Member>> {
+        if rollout.has_moved() || rollout.deploy.is_none() {
+            return None;
+        }
+        let since = lately(self.view.snapshot, self.view.now, LATELY);
+        Some(to.unready(&service.stability, since))
+    }
+
+    /// Whether a pool has the upstreams that a rollout has put there.
+    pub fn is_of_deploy(&self, rollout: &Rollout, to: &Pool) -> bool {
+        let is_it = to.version.as_ref().is_some_and(|version| version.rollout == rollout.id);
+        is_it && !to.members.list().is_empty()
     }
 
     /// Whether a rollout could go back now.

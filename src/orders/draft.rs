@@ -75,6 +75,7 @@ pub(super) fn decide(
         Order::Breaker { place, what } => draft.set_breaker(place, *what)?,
         Order::Mode { service, what } => draft.set_mode(service, what.clone())?,
         Order::StartRollout { service, wishes } => draft.start_rollout(service, wishes)?,
+        Order::Deploy { service, what } => draft.deploy(service, what)?,
         Order::Rollout { service, what } => draft.order_rollout(service, *what)?,
         Order::Freeze { service, what } => draft.freeze(service, *what)?,
         Order::Flag { name, percent: Some(percent) } => draft.set_flag(name, *percent)?,
@@ -126,6 +127,7 @@ impl<'a> Draft<'a> {
             }
             revision.number = taken + 1;
         }
+        revision.versions = self.versions(service, &revision.split);
         let revision = Arc::new(revision);
         self.change(Change::Revision { service: service.clone(), revision: revision.clone() });
         revision

@@ -11,6 +11,7 @@
 mod absent;
 mod order;
 mod refused;
+mod deploy;
 mod draft;
 mod queue;
 mod budgets;
@@ -50,6 +51,7 @@ use crate::upstream::{Address, BreakerOrder};
 
 pub use absent::{KEPT as ABSENT_KEPT, differences, kept_of, removals};
 pub use budgets::LONGEST_OVERRIDE;
+pub use deploy::{DeployOrder, MOST_DEPLOYED};
 pub use flags::FlagReport;
 pub use imported::Imported;
 pub use order::{By, FreezeOrder, ModeName, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
@@ -419,6 +421,7 @@ impl Orders {
         }
         run_time.changed = changed_upstreams(&self.state);
         run_time.labels = ordered_labels(&self.state);
+        run_time.versions = deploy::deployed_versions(&self.state);
         let flags = self.state.flags();
         run_time.flags = flags.map(|(name, state)| (name.clone(), state.percent)).collect();
         let watched = self.watched.iter();
@@ -517,6 +520,10 @@ pub fn live(state: &State, config: &Config) -> Live {
         splits: splits.collect(),
         flags: state.flags().map(|(name, state)| (name.clone(), state.percent)).collect(),
         upstreams: changed_upstreams(state),
+        deployed: deploy::deployed_versions(state)
+            .into_iter()
+            .map(|(pool, version)| (pool, version.words()))
+            .collect(),
         rollouts: state.rollouts().map(|rollout| (**rollout).clone()).collect(),
     }
 }

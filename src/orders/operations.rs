@@ -9,7 +9,7 @@ use super::{
 use crate::balance::{DEFAULT_WEIGHT, Member};
 use crate::event::{Kind, Subject};
 use crate::snapshot::{Pool, Service, Snapshot};
-use crate::state::What;
+use crate::state::{About, What};
 use crate::upstream::{Address, BreakerOrder, Label, Labels, Upstream};
 
 impl Draft<'_> {
@@ -173,7 +173,13 @@ impl Draft<'_> {
         let mut labels = labels_in(&self.state, &service, &pool);
         labels.extend(labelled.map(|(address, labels)| (address.to_string(), labels)));
         labels.retain(|address, _| list.iter().any(|(listed, _)| listed == address));
-        self.put(What::Upstreams { service, pool, list, in_file, labels }, None);
+        // One more or less of a version that was deployed is that version still.
+        let about = About::upstreams(&service, &pool);
+        let deploy = self.state.order(&about).and_then(|standing| match &standing.what {
+            What::Upstreams { deploy, .. } => deploy.clone(),
+            _ => None,
+        });
+        self.put(What::Upstreams { service, pool, list, in_file, labels, deploy }, None);
     }
 
     /// The labels of an upstream as they are at run time; none for one that is not there.

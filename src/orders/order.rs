@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::DeployOrder;
 use crate::config::Config;
 use crate::rollout::{self, Wishes};
 use crate::snapshot::{Mode, Resolved};
@@ -58,6 +59,13 @@ pub enum Order {
         service: String,
         /// What is wished for.
         wishes: Box<Wishes>,
+    },
+    /// A version is to be put into a pool, and a rollout to it to start.
+    Deploy {
+        /// The service.
+        service: String,
+        /// What.
+        what: Box<DeployOrder>,
     },
     /// The rollout of a service that is under way.
     Rollout {
@@ -125,6 +133,7 @@ impl Order {
             | Order::Labelled { service, .. }
             | Order::Mode { service, .. }
             | Order::StartRollout { service, .. }
+            | Order::Deploy { service, .. }
             | Order::Rollout { service, .. }
             | Order::Freeze { service, .. } => Scope::Service(service.as_str().into()),
             Order::Upstream { place, .. } | Order::Breaker { place, .. } => {

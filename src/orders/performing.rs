@@ -14,7 +14,7 @@ const JUDGE: &str = "judge";
 
 impl Draft<'_> {
     /// Takes in a rollout's new state with all that it wants.
-    pub fn perform(&mut self, rollout: Rollout, actions: Vec<Action>) {
+    pub fn perform(&mut self, mut rollout: Rollout, actions: Vec<Action>) {
         let name = rollout.service.clone();
         // What a person ordered is that person's doing, and what the judge takes back is the judge's.
         let author = match &rollout.ended {
@@ -40,6 +40,12 @@ impl Draft<'_> {
             }
         }
         actions.into_iter().for_each(|action| self.take(action, &rollout, &orderer));
+        if rollout.is_over() && rollout.deploy.is_some() && self.give_back(&rollout) {
+            let event = rollout::Event::GivenBack { pool: rollout.plan.to.clone() };
+            rollout.note_given_back(&event, self.view.now.wall);
+            let author = format!("rollout {} by {}", rollout.id, rollout.author);
+            self.say_of_rollout(&name, rollout.id, author, event, None);
+        }
         self.by = orderer;
         self.keep(Arc::new(rollout));
     }
@@ -51,6 +57,7 @@ impl Draft<'_> {
                 // What proved fit for traffic is a new version in the contracted one's place.
                 if split.weight(to) > BasisPoints::NONE {
                     self.clear(&contracted(rollout, to));
+                    self.settle_version(name, to);
                 }
                 let (author, at) = (self.by.author.clone(), self.view.now.wall.seconds());
                 // One that has ended shifts but to take its traffic back.

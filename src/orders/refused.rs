@@ -1,7 +1,7 @@
 //! Why what was ordered has not happened.
 
 use super::ModeName;
-use crate::rollout::{OrderRefused, PlanRefused};
+use crate::rollout::{OrderRefused, PlanRefused, Tag};
 use crate::snapshot::Dead;
 use crate::split::SplitError;
 use crate::state::LostRace;
@@ -106,6 +106,77 @@ pub enum Refused {
         /// Its target.
         to: String,
     },
+    /// A version is being deployed.
+    #[error("{} is being deployed to `{to}` of `{service}`: rollout {id} is under way", version(.tag))]
+    DeployUnderWay {
+        /// The service asked of.
+        service: String,
+        /// The rollout's number.
+        id: u64,
+        /// Its target.
+        to: String,
+        /// What people call the version.
+        tag: Option<Tag>,
+    },
+    /// Every pool has something else to do.
+    #[error("no pool of `{service}` is free for a version: {}", .why.join(", "))]
+    NoFreePool {
+        /// The service asked of.
+        service: String,
+        /// Each pool and what keeps it from being taken.
+        why: Vec<String>,
+    },
+    /// Several pools could take it.
+    #[error("several pools of `{service}` are free for a version: {}", .pools.join(", "))]
+    FreePools {
+        /// The service asked of.
+        service: String,
+        /// Their names in quotes.
+        pools: Vec<String>,
+    },
+    /// A deploy goes from one pool to another.
+    #[error("`{0}` rolls out inside one pool, and a deploy moves traffic to another one")]
+    DeployRolls(String),
+    /// The version that gets traffic now is there.
+    #[error(
+        "`{address}` is in pool `{pool}`, which gets traffic: a version of its own needs a place of its own"
+    )]
+    HasTraffic {
+        /// The pool that has it.
+        pool: String,
+        /// The address given.
+        address: String,
+    },
+    /// An order that stands would keep requests from it.
+    #[error("pool `{pool}` could not take requests for an order that stands: {what}")]
+    KeptOut {
+        /// The pool.
+        pool: String,
+        /// The order in words.
+        what: String,
+    },
+    /// It would take out what is none of its networks.
+    #[error(
+        "this would take `{address}` out of pool `{pool}`, which is not in the token's networks"
+    )]
+    OutOfReach {
+        /// The pool.
+        pool: String,
+        /// What it has.
+        address: String,
+    },
+    /// The pool runs another version than then.
+    #[error("pool `{pool}` has {now} by now{}", had(.was, .revision))]
+    OtherVersion {
+        /// The pool.
+        pool: String,
+        /// What it runs.
+        now: String,
+        /// What it ran.
+        was: Option<String>,
+        /// The revision asked for.
+        revision: u64,
+    },
     /// A rollout that has moved nothing yet is the last change: there is nothing to take back.
     #[error("rollout {id} of `{service}` has moved nothing yet")]
     NothingMoved {
@@ -197,6 +268,17 @@ pub enum Refused {
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
+}
+
+fn version(tag: &Option<Tag>) -> String {
+    tag.as_ref().map_or_else(|| "a version".into(), Tag::to_string)
+}
+
+fn had(was: &Option<String>, revision: &u64) -> String {
+    match was {
+        Some(was) => format!("; it had {was} in revision {revision}"),
+        None => format!("; it had other upstreams in revision {revision}"),
+    }
 }
 
 fn kept_back(why: &Option<String>) -> String {

@@ -14,13 +14,13 @@ use crate::config::Config;
 use crate::event::{Kind, Subject};
 use crate::judge::{Counts, Metric, Reading, Verdict};
 use crate::rollout::{
-    self, Finished, Input, Outcome, Past, Plan, Rollout, Status, Task, TaskError, UpstreamView,
-    WayBack, Wishes,
+    self, Deploy, Finished, Input, Outcome, Past, Plan, Rollout, Status, Task, TaskError,
+    UpstreamView, WayBack, Wishes,
 };
 use crate::slo::Blame;
 use crate::snapshot::{Pool, Service, Snapshot};
 use crate::split::Split;
-use crate::state::{Change, State};
+use crate::state::{Change, Override, State};
 
 /// Readings that are kept for a step that the disk has not taken yet.
 const READINGS: usize = 900;
@@ -87,6 +87,17 @@ impl Report {
         let all = state.rollout(service).into_iter().chain(state.past_rollouts(service));
         all.map(|rollout| Report::of(state, rollout, now)).collect()
     }
+}
+
+/// A rollout that is to begin.
+pub(super) struct Starting {
+    pub id: u64,
+    pub service: Arc<str>,
+    pub plan: Plan,
+    /// The version that was put into its target for it.
+    pub deploy: Option<Deploy>,
+    /// What lets it go on in spite of a freeze, and why it would not.
+    pub despite: Option<(Override, String)>,
 }
 
 /// What a rollout sees, with what the view borrows.
@@ -183,13 +194,10 @@ impl View<'_> {
 impl Draft<'_> {
     /// Starts a rollout of a service.
     pub fn start_rollout(&mut self, name: &str, wishes: &Wishes) -> Result<Made, Undecided> {
-        let (config, snapshot, now) = (self.view.config, self.view.snapshot, self.view.now.wall);
+        let (config, snapshot) = (self.view.config, self.view.snapshot);
         let service = config.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         self.check_expected(self.newest_number(name))?;
-        if let Some(rollout) = self.state.rollout(name) {
-            let (id, to) = (rollout.id, rollout.plan.to.to_string());
-            return Err(Refused::RolloutUnderWay { service: name.into(), id, to }.into());
-        }
+        self.check_none_under_way(name)?;
         let known = snapshot.service(name).ok_or_else(|| Refused::NoService(name.into()))?;
         let pools: Vec<(Arc<str>, usize)> =
             known.pools.iter().map(|pool| (pool.name.clone(), pool.members.list().len())).collect();
@@ -197,17 +205,8 @@ impl Draft<'_> {
         let id = self.state.last_rollout(name) + 1;
         let despite = self.check_freeze(name, id, wishes.despite_freeze)?;
         self.check_target(known, &plan)?;
-        let (author, reason) = (self.by.author.clone(), self.by.reason.clone());
-        let (mut rollout, actions) =
-            Rollout::start(id, service.name.clone(), plan, author, reason, now);
-        if let Some(past) = self.view.past(&self.state, &rollout) {
-            rollout.seat_judge(past);
-        }
-        self.perform(rollout.clone(), actions);
-        if let Some((standing, why)) = despite {
-            self.change(Change::Order(standing));
-            self.say(Kind::StartedDespite { rollout: id, why }, Subject::service(name));
-        }
+        let service = service.name.clone();
+        let mut rollout = self.begin_rollout(Starting { id, service, plan, deploy: None, despite });
         // What is ready at once need not wait for the next look.
         if let Some(look) = self.look(&rollout, Counts::default(), None)
             && let Ok(actions) = rollout.advance(Input::Tick, &look.borrow())
@@ -217,7 +216,36 @@ impl Draft<'_> {
         Ok(self.newest_rollout(name)?)
     }
 
-    fn newest_rollout(&self, name: &str) -> Result<Made, Refused> {
+    /// Begins a rollout, in spite of a freeze if that is so.
+    pub(super) fn begin_rollout(&mut self, starting: Starting) -> Rollout {
+        let Starting { id, service, plan, deploy, despite } = starting;
+        let said_by = (self.by.author.clone(), self.by.reason.clone());
+        let now = self.view.now.wall;
+        let (mut rollout, actions) =
+            Rollout::start_with(id, service.clone(), (plan, deploy), said_by, now);
+        if let Some(past) = self.view.past(&self.state, &rollout) {
+            rollout.seat_judge(past);
+        }
+        self.perform(rollout.clone(), actions);
+        if let Some((standing, why)) = despite {
+            self.change(Change::Order(standing));
+            self.say(Kind::StartedDespite { rollout: id, why }, Subject::service(&service));
+        }
+        rollout
+    }
+
+    /// Refuses what is not for a service whose traffic a rollout moves.
+    pub(super) fn check_none_under_way(&self, name: &str) -> Result<(), Refused> {
+        let Some(rollout) = self.state.rollout(name) else { return Ok(()) };
+        let (service, id, to) = (name.into(), rollout.id, rollout.plan.to.to_string());
+        let tag = rollout.deploy.as_ref().and_then(|deploy| deploy.tag.clone());
+        match rollout.deploy.is_some() {
+            true => Err(Refused::DeployUnderWay { service, id, to, tag }),
+            false => Err(Refused::RolloutUnderWay { service, id, to }),
+        }
+    }
+
+    pub(super) fn newest_rollout(&self, name: &str) -> Result<Made, Refused> {
         let report = Report::newest(&self.state, name, self.view.now.wall);
         let report = report.ok_or_else(|| Refused::NoRollout(name.into()))?;
         Ok(Made::Rollout(Box::new(report)))
@@ -303,15 +331,22 @@ impl Draft<'_> {
             (verdict @ Verdict::Fail { .. }, _) | (verdict, None) => verdict,
             (_, Some(evidence)) => Verdict::Fail { evidence, driver: Metric::Budget },
         };
+        let unready = self.unready(rollout, service, to);
         let upstreams = to.members.list().iter().map(|member| UpstreamView {
             address: member.upstream.name.clone(),
-            is_ready: member.is_well(),
+            is_ready: match &unready {
+                Some(unready) => !unready.iter().any(|it| std::ptr::eq(*it, member)),
+                None => member.is_well(),
+            },
             in_flight: member.upstream.in_flight(),
         });
         Some(Look {
             now: now.wall,
             split: service.split.clone(),
-            target_ready: self.is_target_ready(rollout, service, to),
+            target_ready: match &unready {
+                Some(unready) => self.is_of_deploy(rollout, to) && unready.is_empty(),
+                None => self.is_target_ready(rollout, service, to),
+            },
             target_answers: self.target_answers(to),
             way_back: self.way_back(rollout, service, watched),
             canary,

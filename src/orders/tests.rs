@@ -560,6 +560,7 @@ fn a_step_begins_anew_and_says_so_where_what_its_judge_had_heard_cannot_be_read(
 
 mod absent;
 mod dead_pools;
+mod deploying;
 mod hanging;
 mod labelled;
 mod reloading;

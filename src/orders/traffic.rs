@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::absent::{is_settled, said_key};
 use super::draft::{Draft, Undecided};
-use super::{By, Haste, Made, Refused, TrafficOrder};
+use super::{By, Haste, Made, Refused, TrafficOrder, upstreams_in};
 use crate::config::{Config, Service};
 use crate::event::{Kind, Subject};
 use crate::rollout::Strategy;
-use crate::split::Split;
+use crate::split::{BasisPoints, Split};
 use crate::state::{About, Change, Draft as Drafted, FilePart, FlagState, Revision};
 
 /// Who a revision is by that was made by an edit of the file.
@@ -63,6 +63,9 @@ impl Draft<'_> {
             return Ok(Made::Already(newest.clone()));
         }
         if !self.by.force {
+            if let Some(then) = goes_back.and_then(|number| self.state.revision(name, number)) {
+                self.check_versions(name, then)?;
+            }
             self.check_contracted(service, &split)?;
             self.check_growing(&service.name, &split)?;
         }
@@ -71,6 +74,12 @@ impl Draft<'_> {
             Some(to) => format!("a rollback to revision {to} by {author}"),
             None => format!("a shift by {author}"),
         };
+        if let (Some(rollout), None) = (&under_way, goes_back)
+            && split.weight(&rollout.plan.to) > BasisPoints::NONE
+        {
+            // What was deployed is what whoever forces this wants to see served.
+            self.settle_version(name, &rollout.plan.to);
+        }
         self.supersede(name, &words, goes_back.is_some());
         if goes_back.is_some() && under_way.is_some() {
             self.haste = Haste::Traffic;
@@ -175,6 +184,9 @@ impl Draft<'_> {
     /// what is not in the file any more.
     pub fn adopt(&mut self, config: &Arc<Config>, forgets: bool) -> Made {
         self.forget_absent(forgets);
+        // Before what comes back is told of, for it does not; and before splits, which may have given
+        // traffic to what is gone with them.
+        self.give_up_upstreams(config);
         let before = self.state.in_file().clone();
         for service in &config.services {
             let part = FilePart::Service(service.name.clone());
@@ -208,8 +220,6 @@ impl Draft<'_> {
             }
             self.note_in_file(&part, said);
         }
-        // Before what comes back is told of, for it does not.
-        self.give_up_upstreams(config);
         self.note_absent(config, forgets);
         self.give_up_rollouts(config);
         Made::Done
@@ -236,8 +246,16 @@ impl Draft<'_> {
             Some(newest) if is_back && !is_settled(&self.state, name, newest) => {
                 Some(format!("revision {} was a step of a rollout that has ended", newest.number))
             }
-            Some(newest) if newest.split.check_pools(&service.pool_names()).is_ok() => return,
-            Some(newest) => Some(format!("revision {} names a pool that is gone", newest.number)),
+            Some(newest) if newest.split.check_pools(&service.pool_names()).is_err() => {
+                Some(format!("revision {} names a pool that is gone", newest.number))
+            }
+            Some(newest) => match self.emptied(service, &newest.split) {
+                None => return,
+                Some(pool) => {
+                    let number = newest.number;
+                    Some(format!("pool `{pool}` of revision {number} has no upstreams any more"))
+                }
+            },
             None => None,
         };
         self.supersede(name, "an edit of the file", false);
@@ -251,6 +269,16 @@ impl Draft<'_> {
             self.say(kind, Subject::service(name));
             self.by = by;
         }
+    }
+
+    /// A pool that gets traffic by a split and has no upstreams, by the file and by order.
+    fn emptied(&self, service: &Service, split: &Split) -> Option<Arc<str>> {
+        let is_empty = |pool: &Arc<str>| match upstreams_in(&self.state, &service.name, pool) {
+            Some(ordered) => ordered.is_empty(),
+            None => service.pool(pool).is_none_or(|pool| pool.upstreams.is_empty()),
+        };
+        let with_traffic = split.parts().iter().filter(|(_, weight)| *weight > BasisPoints::NONE);
+        with_traffic.map(|(pool, _)| pool).find(|pool| is_empty(pool)).cloned()
     }
 
     /// Ends rollouts between pools of which one is gone.

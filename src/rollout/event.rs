@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Order, Task, TaskError};
+use super::{Deploy, Order, Task, TaskError};
 use crate::split::BasisPoints;
 
 /// Something that happened to a rollout.
@@ -15,6 +15,13 @@ pub enum Event {
         from: Arc<str>,
         /// The pool that is to get it.
         to: Arc<str>,
+        /// The version that was put there for this.
+        deploy: Option<Deploy>,
+    },
+    /// The target has the upstreams again that it had before the deploy.
+    GivenBack {
+        /// The target.
+        pool: Arc<str>,
     },
     /// It has started to renew a pool, upstream by upstream.
     RenewalStarted {
@@ -173,6 +180,7 @@ impl Event {
     pub fn weight(&self) -> Weight {
         match self {
             Event::Started { .. }
+            | Event::GivenBack { .. }
             | Event::RenewalStarted { .. }
             | Event::Ordered { .. }
             | Event::Stepped { .. }
@@ -242,7 +250,9 @@ impl Event {
     /// What exactly happened, in one word that no later version changes.
     pub fn code(&self) -> &'static str {
         match self {
-            Event::Started { .. } => "rollout-started",
+            Event::Started { deploy: None, .. } => "rollout-started",
+            Event::Started { deploy: Some(_), .. } => "deploy-started",
+            Event::GivenBack { .. } => "deploy-given-back",
             Event::RenewalStarted { .. } => "renewal-started",
             Event::Ordered { .. } => "rollout-ordered",
             Event::Stepped { .. } => "rollout-stepped",
@@ -286,8 +296,15 @@ impl Event {
     /// As people are told of it: `rollout 7 goes on`.
     pub fn words(&self, id: u64) -> String {
         match self {
-            Event::Started { from, to } => {
+            Event::Started { from, to, deploy: None } => {
                 format!("rollout {id} from `{from}` to `{to}` has started")
+            }
+            Event::Started { from, to, deploy: Some(deploy) } => {
+                let deploy = deploy.words();
+                format!("rollout {id} from `{from}` to `{to}` has started: deploys {deploy}")
+            }
+            Event::GivenBack { pool } => {
+                format!("rollout {id}: pool `{pool}` has its upstreams back")
             }
             Event::RenewalStarted { pool } => format!("rollout {id} renews pool `{pool}`"),
             Event::Ordered { order } => format!("rollout {id}: {} was ordered", noun(*order)),

@@ -4,6 +4,7 @@
 //! asks for into the store, and only then does it. So whatever a process dies of, the next one
 //! finds the rollout where it was and goes on; an action that had begun is asked for again.
 
+mod deploy;
 mod hook;
 mod judging;
 mod plan;
@@ -32,6 +33,7 @@ use crate::clock::WallTime;
 use crate::judge::{Counts, Verdict};
 use crate::split::Split;
 
+pub use deploy::{Deploy, LONGEST_TAG, NoTag, Tag, Version};
 pub use event::{Doer, Event, Trouble, Weight};
 pub use hearing::{Hearing, Past, Second};
 pub use hook::{Hook, HookPoint, Hooks};
@@ -60,6 +62,8 @@ pub struct Rollout {
     pub service: Arc<str>,
     /// What it means to do.
     pub plan: Plan,
+    /// The version that it has put into the target; none for one that was there.
+    pub deploy: Option<Deploy>,
     /// Who started it.
     pub author: String,
     /// Why.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::rolling::Rolling;
 use super::{
-    Action, Doer, Event, Finished, HookPoint, Input, LONGEST_WITHOUT_TARGET, OnInconclusive, Order,
-    OrderRefused, Outcome, Paused, Plan, Rollout, Stage, Strategy, Task, TaskError, Trouble, View,
+    Action, Deploy, Doer, Event, Finished, HookPoint, Input, LONGEST_WITHOUT_TARGET,
+    OnInconclusive, Order, OrderRefused, Outcome, Paused, Plan, Rollout, Stage, Strategy, Task,
+    TaskError, Trouble, View,
 };
 use crate::clock::{WallTime, in_words};
 use crate::judge::{Counts, Verdict};
@@ -25,10 +26,22 @@ impl Rollout {
         reason: Option<String>,
         now: WallTime,
     ) -> (Rollout, Vec<Action>) {
+        Rollout::start_with(id, service, (plan, None), (author, reason), now)
+    }
+
+    /// Begins a plan with a version that was put into its target, if one was.
+    pub fn start_with(
+        id: u64,
+        service: Arc<str>,
+        (plan, deploy): (Plan, Option<Deploy>),
+        (author, reason): (String, Option<String>),
+        now: WallTime,
+    ) -> (Rollout, Vec<Action>) {
         let mut rollout = Rollout {
             id,
             service,
             plan,
+            deploy,
             author,
             reason,
             started: now,
@@ -55,7 +68,7 @@ impl Rollout {
         let (from, to) = (plan.from.clone(), plan.to.clone());
         let started = match plan.strategy {
             Strategy::Rolling => Event::RenewalStarted { pool: to },
-            _ => Event::Started { from, to },
+            _ => Event::Started { from, to, deploy: rollout.deploy.clone() },
         };
         let mut actions = vec![Action::Say(started)];
         rollout.enter(Stage::BeforeStart, now, &mut actions);
@@ -102,6 +115,11 @@ impl Rollout {
         }
         self.note_said(&actions, &by, view.now);
         Ok(actions)
+    }
+
+    /// The target has its upstreams back.
+    pub fn note_given_back(&mut self, event: &Event, now: WallTime) {
+        self.note(event.words(self.id), now);
     }
 
     /// Notes what is said, and of what was ordered `by` whom.
@@ -250,9 +268,7 @@ impl Rollout {
         match self.stage {
             Stage::Awaiting if view.target_ready => self.after_ready(view.now, actions),
             Stage::Awaiting if elapsed >= self.plan.ready_within => {
-                let within = self.plan.ready_within;
-                let why =
-                    format!("pool `{}` was not healthy within {}", self.plan.to, in_words(within));
+                let why = self.was_not_ready(view);
                 self.fail(why, view.now, actions);
             }
             Stage::Holding => self.hold(elapsed, view, actions),
@@ -263,6 +279,20 @@ impl Rollout {
                 self.after_drain(view.now, actions);
             }
             _ => {}
+        }
+    }
+
+    /// That the target has not become healthy in time. Of a deploy all are waited for, so it says which
+    /// of them it is.
+    fn was_not_ready(&self, view: &View<'_>) -> String {
+        let (to, within) = (&self.plan.to, in_words(self.plan.ready_within));
+        let missing = view.upstreams.iter().filter(|upstream| !upstream.is_ready);
+        let missing: Vec<String> = missing.map(|it| format!("`{}`", it.address)).collect();
+        match self.deploy.is_some() && !missing.is_empty() {
+            true => {
+                format!("{} of pool `{to}` did not prove well within {within}", missing.join(", "))
+            }
+            false => format!("pool `{to}` was not healthy within {within}"),
         }
     }
 

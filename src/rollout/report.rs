@@ -29,6 +29,9 @@ impl Rollout {
         writeln!(text)?;
         writeln!(text, "| | |\n|---|---|")?;
         writeln!(text, "| strategy | {} |", self.plan.strategy.name())?;
+        if let Some(deploy) = &self.deploy {
+            writeln!(text, "| deploys | {} |", cell(&deploy.words()))?;
+        }
         writeln!(text, "| started | {} by {} |", time(self.started), cell(&self.author))?;
         if let Some(reason) = &self.reason {
             writeln!(text, "| reason | {} |", cell(reason))?;

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::pending::Pending;
 use super::rolling::Rolling;
-use super::{Hearing, Outcome, Paused, Rollout, Stage};
+use super::{Deploy, Hearing, Outcome, Paused, Rollout, Stage};
 use crate::clock::WallTime;
 use crate::judge::Counts;
 use plan::StoredPlan;
@@ -28,6 +28,8 @@ pub struct StoredRollout {
     id: u64,
     service: Arc<str>,
     plan: StoredPlan,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deploy: Option<Deploy>,
     author: String,
     reason: Option<String>,
     started: WallTime,
@@ -73,6 +75,7 @@ impl StoredRollout {
             id,
             service,
             plan,
+            deploy,
             author,
             reason,
             started,
@@ -99,6 +102,7 @@ impl StoredRollout {
             id,
             service,
             plan: plan.into(),
+            deploy,
             author,
             reason,
             started,
@@ -135,6 +139,7 @@ impl StoredRollout {
             id,
             service,
             plan,
+            deploy,
             author,
             reason,
             started,
@@ -163,6 +168,7 @@ impl StoredRollout {
             id,
             service,
             plan: plan.into(),
+            deploy,
             author,
             reason,
             started,

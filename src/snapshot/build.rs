@@ -13,6 +13,7 @@ use crate::config::{self, Config, ListenAddress};
 use crate::fallback::StaleStore;
 use crate::judge::{Ledger, Watched};
 use crate::mirror::MirrorState;
+use crate::rollout::Version;
 use crate::route::RouteTable;
 use crate::split::{BasisPoints, ClientHash, Cut, Flags, Layout, Secret, Signer, Split};
 use crate::upstream::{
@@ -64,6 +65,8 @@ pub struct RunTime {
     pub flags: HashMap<Arc<str>, BasisPoints>,
     /// Pools whose upstreams are not those of the config.
     pub changed: Changed,
+    /// Which versions deploys have put into pools, by service and pool.
+    pub versions: HashMap<(Arc<str>, Arc<str>), Arc<Version>>,
     /// Labels that take the place of the config's.
     pub labels: Labelled,
     /// What names resolve to.
@@ -158,6 +161,7 @@ fn build_service(
         let key = (service.name.clone(), pool.name.clone());
         let upstreams = blueprint.run_time.changed.get(&key).unwrap_or(&pool.upstreams);
         let before = before.and_then(|before| before.pool(&pool.name));
+        let version = blueprint.run_time.versions.get(&key).cloned();
         let admin = &blueprint.config.admin.address;
         let tls = pool.tls.as_ref().map(|tls| {
             let before = before.and_then(|before| before.tls.as_ref());
@@ -173,9 +177,14 @@ fn build_service(
             let ordered = ordered.and_then(|ordered| ordered.get(address));
             ordered.or_else(|| pool.labels.get(address)).cloned().unwrap_or_default()
         };
-        let members = members((upstreams, &labels), reach, service, before, now);
+        // What an earlier version has shown at the same address says nothing of one that is deployed.
+        let is_same = |before: &&Pool| version.is_none() || before.version == version;
+        let known = before.filter(is_same);
+        let joins = before.is_some();
+        let members = members((upstreams, &labels), reach, service, (known, joins), now);
         let state = before.map(|before| before.state.clone()).unwrap_or_default();
-        let pool = Pool { name: pool.name.clone(), members, http2: pool.http2, tls, state };
+        let (name, http2) = (pool.name.clone(), pool.http2);
+        let pool = Pool { name, members, version, http2, tls, state };
         pool.assess(&service.stability, now);
         pool
     };
@@ -273,12 +282,12 @@ fn members(
     (upstreams, labels_of): (&[(Address, u16)], LabelsOf<'_>),
     reach: Reach<'_>,
     service: &config::Service,
-    before: Option<&Pool>,
+    (known, joins): (Option<&Pool>, bool),
     now: Moment,
 ) -> Members {
-    let known: HashMap<&Address, &Arc<Upstream>> = before
+    let known: HashMap<&Address, &Arc<Upstream>> = known
         .iter()
-        .flat_map(|before| before.members.list())
+        .flat_map(|known| known.members.list())
         .map(|member| (&member.upstream.address, &member.upstream))
         .collect();
     let mut list: Vec<Member> = Vec::new();
@@ -294,9 +303,7 @@ fn members(
             }
             let upstream = match known.get(&address) {
                 Some(&upstream) => upstream.clone(),
-                None => {
-                    Arc::new(newcomer(Upstream::new(address, of), service, before.is_some(), now))
-                }
+                None => Arc::new(newcomer(Upstream::new(address, of), service, joins, now)),
             };
             if service.stability.health.is_none() && upstream.proof() != Proof::Up {
                 upstream.set_proof(Proof::Up, now);

@@ -15,6 +15,7 @@ use crate::clock::{Draws, Moment};
 use crate::config::Stability;
 use crate::http::admission::Upload;
 use crate::judge::{Counts, Histogram};
+use crate::rollout::Version;
 use crate::upstream::{
     Breaker, BreakerOrder, Conditions, DialAddress, InFlight, Load, LoadCount, Tally, TlsTerms,
     Trial,
@@ -29,6 +30,8 @@ pub struct Pool {
     pub name: Arc<str>,
     /// Its upstreams with their weights.
     pub members: Members,
+    /// Which version they run, if a deploy has put them there.
+    pub version: Option<Arc<Version>>,
     /// Whether they are asked in HTTP/2.
     pub http2: bool,
     /// How its upstreams speak TLS; none if they do not.
@@ -41,7 +44,8 @@ pub struct Pool {
 impl Pool {
     /// One of these, of which nothing is known yet.
     fn of_members(members: Members) -> Pool {
-        Pool { name: "blue".into(), members, http2: false, tls: None, state: Arc::default() }
+        let (name, state) = ("blue".into(), Arc::default());
+        Pool { name, members, version: None, http2: false, tls: None, state }
     }
 }
 

@@ -107,6 +107,21 @@ impl Pool {
         }
     }
 
+    /// Those of it that have not shown since then that they would take traffic: they accept
+    /// connections and, with health checks, have passed one.
+    pub fn unready(&self, stability: &Stability, since: Moment) -> Vec<&Member> {
+        let has_probes = stability.health.is_some();
+        let is_held_open = self.state.breaker.order() == BreakerOrder::Open;
+        let is_ready = |member: &Member| {
+            let upstream = &member.upstream;
+            !is_held_open
+                && member.is_left_in()
+                && (!has_probes || upstream.proof() == Proof::Up)
+                && upstream.accepts_since(since) == Some(true)
+        };
+        self.members.list().iter().filter(|member| !is_ready(member)).collect()
+    }
+
     /// Whether anybody of it has begun a good answer since then.
     pub fn answers_since(&self, since: Moment) -> bool {
         self.members.list().iter().any(|member| member.upstream.answered_since(since))

@@ -26,8 +26,8 @@ use crate::slo::{Alarms, Block, Grain, Kept};
 pub use about::About;
 pub use change::Change;
 pub use file_part::FilePart;
-pub use revision::{Draft, LostRace, Revision};
-pub use standing::{FlagState, Override, Unstored, What};
+pub use revision::{Draft, LostRace, Revision, Versions};
+pub use standing::{Deployed, FlagState, GivesBack, Override, Unstored, What};
 
 /// Revisions remembered for each service.
 pub const KEPT: usize = 1_000;

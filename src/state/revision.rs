@@ -1,6 +1,13 @@
 //! Numbered traffic states of a service: a draft and the revision before it in, a revision out.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::rollout::Version;
 use crate::split::{Layout, Split};
+
+/// The versions that deploys have put into pools, by pool.
+pub type Versions = BTreeMap<Arc<str>, Version>;
 
 /// One numbered traffic state of a service.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +32,8 @@ pub struct Revision {
     pub rollout: Option<u64>,
     /// Whether it was made by going back: then there is nothing more to take back.
     pub is_back: bool,
+    /// What its pools with traffic ran, as far as it was deployed.
+    pub versions: Versions,
 }
 
 /// What a revision says before it has a number.
@@ -74,6 +83,19 @@ impl Draft {
         };
         let at = (at * 1e3).round() / 1e3;
         let outcome = None;
-        Revision { number, split, salt, layout, author, reason, at, outcome, rollout, is_back }
+        Revision {
+            number,
+            split,
+            salt,
+            layout,
+            author,
+            reason,
+            at,
+            outcome,
+            rollout,
+            is_back,
+            // Whoever knows the pools fills it in.
+            versions: Versions::new(),
+        }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{About, FilePart};
 use crate::clock::WallTime;
+use crate::rollout::Version;
 use crate::split::BasisPoints;
 use crate::upstream::{BreakerOrder, Labels};
 
@@ -36,7 +37,7 @@ impl Override {
 }
 
 /// What an override says. Addresses are as people write them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// An upstream gets no new requests.
@@ -92,6 +93,9 @@ pub enum What {
         /// the file says.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         labels: BTreeMap<String, Labels>,
+        /// The deploy that put them there; none if somebody has added or removed some.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deploy: Option<Deployed>,
     },
     /// A pool's version cannot run any more: the schema was narrowed.
     Contracted {
@@ -162,6 +166,26 @@ impl What {
             | What::Lifted { service, .. } => service,
         }
     }
+}
+
+/// That a deploy has put a version's upstreams into a pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// Which version.
+    #[serde(flatten)]
+    pub version: Version,
+    /// What the pool gets back should the version come to nothing before its first request; none
+    /// once it has had traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gives_back: Option<GivesBack>,
+}
+
+/// What a pool had before a deploy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GivesBack {
+    /// The order that stood; none if it had the file's upstreams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Box<Override>>,
 }
 
 /// The one stored form of what a breaker is ordered to do.

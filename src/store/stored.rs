@@ -10,7 +10,7 @@ use crate::clock::WallTime;
 use crate::judge::Counts;
 use crate::slo::{Alarms, Block, Fire, Grain, Sample, TIERS};
 use crate::split::{BasisPoints, Layout, Split};
-use crate::state::{FlagState, Revision};
+use crate::state::{FlagState, Revision, Versions};
 
 /// The number is in the key: `SERVICE/NUMBER`.
 #[derive(Serialize, Deserialize)]
@@ -30,6 +30,8 @@ struct StoredRevision {
     rollout: Option<u64>,
     #[serde(default, skip_serializing_if = "is_no")]
     back: bool,
+    #[serde(default, skip_serializing_if = "Versions::is_empty")]
+    versions: Versions,
 }
 
 /// The number is in the key: `FLAG/NUMBER`.
@@ -89,24 +91,67 @@ pub(super) fn event_key(number: u64) -> String {
 
 pub(super) fn revision(key: &str, json: &str) -> Result<Revision, Trouble> {
     let (_, number) = numbered(key)?;
-    let StoredRevision { split, salt, layout, author, reason, at, outcome, rollout, back } =
-        parse(key, json)?;
+    let StoredRevision {
+        split,
+        salt,
+        layout,
+        author,
+        reason,
+        at,
+        outcome,
+        rollout,
+        back,
+        versions,
+    } = parse(key, json)?;
     let layout = layout.unwrap_or_else(|| Layout::of(&split));
     if !layout.is_of(&split) {
         return Err(Trouble::Damaged(format!("`{key}`: its layout is not that of its split")));
     }
     let at = WallTime::from_millis(at).seconds();
     let is_back = back;
-    Ok(Revision { number, split, salt, layout, author, reason, at, outcome, rollout, is_back })
+    Ok(Revision {
+        number,
+        split,
+        salt,
+        layout,
+        author,
+        reason,
+        at,
+        outcome,
+        rollout,
+        is_back,
+        versions,
+    })
 }
 
 pub(super) fn revision_json(revision: &Revision) -> Result<String, Trouble> {
     let Revision {
-        split, salt, layout, author, reason, at, outcome, rollout, is_back: back, ..
+        number: _,
+        split,
+        salt,
+        layout,
+        author,
+        reason,
+        at,
+        outcome,
+        rollout,
+        is_back: back,
+        versions,
     } = revision.clone();
     let at = (at * 1e3).round() as u64;
     let layout = Some(layout).filter(|layout| *layout != Layout::of(&split));
-    json(&StoredRevision { split, salt, layout, author, reason, at, outcome, rollout, back })
+    json(&StoredRevision {
+        split,
+        salt,
+        layout,
+        author,
+        reason,
+        at,
+        outcome,
+        rollout,
+        back,
+        versions,
+    })
 }
 
 pub(super) fn flag(key: &str, json: &str) -> Result<FlagState, Trouble> {

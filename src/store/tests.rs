@@ -10,10 +10,12 @@ use std::time::Duration;
 use super::*;
 use crate::clock::WallTime;
 use crate::judge::{Counts, Guard};
-use crate::rollout::{Hook, Hooks, Judging, Plan, Rollout, Smoke, Strategy};
+use crate::rollout::{Deploy, Hook, Hooks, Judging, Plan, Rollout, Smoke, Strategy, Version};
 use crate::slo::{Budget, DEFAULT_WINDOW, Goal, Kept, Objective, Rings};
 use crate::split::{BasisPoints, Split};
-use crate::state::{About, Draft, FilePart, FlagState, Override, Revision, What};
+use crate::state::{
+    About, Deployed, Draft, FilePart, FlagState, GivesBack, Override, Revision, What,
+};
 use crate::upstream::{BreakerOrder, Label, Labels};
 
 fn shop() -> Arc<str> {
@@ -182,6 +184,7 @@ fn overrides() -> Vec<Override> {
             list: vec![(upstream(), 5)],
             in_file: None,
             labels: BTreeMap::new(),
+            deploy: None,
         },
     ];
     whats.into_iter().map(standing).collect()
@@ -325,6 +328,7 @@ fn labels_that_were_ordered_are_kept_with_their_upstreams() {
         list: vec![("10.0.0.1:80".into(), 5), ("10.0.0.2:80".into(), 5)],
         in_file: None,
         labels: labels.iter().map(|(of, labels)| (of.to_string(), (*labels).clone())).collect(),
+        deploy: None,
     };
     // That one was given none is another thing than that nothing was said of it.
     let all = [("10.0.0.1:80", &labels), ("10.0.0.2:80", &Labels::default())];
@@ -400,4 +404,47 @@ fn the_secret_is_made_once() {
     assert!(matches!(store.secret(|| Err(io::Error::other("no"))), Err(StoreError::Secret(_))));
     assert_eq!(store.secret(|| Ok([1; 16])).unwrap(), [1; 16]);
     assert_eq!(store.secret(|| Ok([2; 16])).unwrap(), [1; 16]);
+}
+
+/// A version in the place of another that was deployed before it.
+fn deployed() -> Deployed {
+    let version = |rollout, tag: &str| Version { rollout, tag: Some(tag.parse().unwrap()) };
+    let what = What::Upstreams {
+        service: "shop".into(),
+        pool: "blue".into(),
+        list: vec![("192.0.2.1:80".into(), 100)],
+        in_file: Some(Vec::new()),
+        labels: BTreeMap::new(),
+        deploy: Some(Deployed { version: version(4, "v41"), gives_back: None }),
+    };
+    let was = Some(Box::new(standing(what)));
+    Deployed { version: version(7, "v42"), gives_back: Some(GivesBack { was }) }
+}
+
+#[test]
+fn what_was_deployed_is_kept_with_what_the_pool_had_before() {
+    let what = What::Upstreams {
+        service: "shop".into(),
+        pool: "blue".into(),
+        list: vec![("192.0.2.2:80".into(), 100)],
+        in_file: Some(Vec::new()),
+        labels: BTreeMap::new(),
+        deploy: Some(deployed()),
+    };
+    let store = Store::in_memory();
+    let mut batch = Batch::default();
+    batch.change(Change::Order(standing(what.clone())));
+    let mut rollout = rollout(7);
+    let upstreams = vec!["192.0.2.2:80".into()];
+    rollout.deploy = Some(Deploy { tag: Some("v42".parse().unwrap()), upstreams });
+    batch.change(Change::Rollout(Arc::new(rollout.clone())));
+    let revision = batch.revise(&shop(), draft("ada", 5));
+    let versions = [("blue".into(), deployed().version)].into();
+    let revision = Revision { versions, ..(*revision).clone() };
+    batch.change(Change::Revision { service: shop(), revision: Arc::new(revision.clone()) });
+    batch.commit(&store).unwrap();
+    let kept = store.recall().unwrap();
+    assert_eq!(kept.order(&About::upstreams("shop", "blue")).unwrap().what, what);
+    assert_eq!(kept.rollout("shop").unwrap().deploy, rollout.deploy);
+    assert_eq!(kept.newest("shop").unwrap().versions, revision.versions);
 }

@@ -107,6 +107,7 @@ mod tests {
             outcome: None,
             rollout: None,
             is_back: false,
+            versions: Default::default(),
         };
         Change::Revision { service: "shop".into(), revision: Arc::new(revision) }
     }

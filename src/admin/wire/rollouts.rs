@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Judgement, Latency, Storing};
+use super::{Judgement, Latency, Storing, VersionDeployed};
 use crate::clock::WallTime;
 use crate::judge::Counts;
 use crate::orders::{self, Report};
@@ -74,6 +74,13 @@ pub struct StartRollout {
     pub author: Option<String>,
 }
 
+impl StartRollout {
+    /// Whether it says why.
+    pub(in crate::admin) fn has_reason(&self) -> bool {
+        self.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty())
+    }
+}
+
 /// An order to a rollout.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -102,6 +109,9 @@ pub struct Rollout {
     pub from: String,
     /// The pool that traffic goes to.
     pub to: String,
+    /// The version that it has put there, if it is a deploy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deploys: Option<VersionDeployed>,
     /// Shares of the target, in percent.
     pub steps: Vec<f64>,
     /// How many of them were taken.
@@ -156,6 +166,7 @@ impl Rollout {
             .into(),
             from: rollout.plan.from.to_string(),
             to: rollout.plan.to.to_string(),
+            deploys: rollout.deploy.as_ref().map(VersionDeployed::from),
             steps: rollout.plan.steps.iter().map(|step| step.percent()).collect(),
             steps_taken: status.steps.0,
             state: status.state.into(),

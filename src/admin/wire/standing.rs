@@ -49,7 +49,7 @@ impl Standing {
                 let told = message.as_ref().map_or_else(String::new, |told| format!(": {told}"));
                 (None, None, "maintenance", format!("in maintenance{told}"))
             }
-            What::Upstreams { pool, list, labels, .. } => {
+            What::Upstreams { pool, list, labels, deploy, .. } => {
                 let labels = |address: &String| match labels.get(address) {
                     Some(labels) if !labels.is_empty() => format!(" ({labels})"),
                     _ => String::new(),
@@ -58,7 +58,9 @@ impl Standing {
                     format!("{address}={weight}{}", labels(address))
                 };
                 let list: Vec<String> = list.iter().map(one).collect();
-                let what = format!("upstreams {}", list.join(" "));
+                let version = deploy.as_ref().map(|deployed| deployed.version.words());
+                let version = version.map_or_else(String::new, |version| format!("{version}: "));
+                let what = format!("{version}upstreams {}", list.join(" "));
                 (Some(pool), None, "upstreams", what)
             }
             What::Contracted { pool, by_rollout, .. } => {

@@ -333,3 +333,48 @@ fn a_long_list_of_upstreams_is_compared_as_a_short_one() {
     let changes = diff(&config(1), &config(50_001), &Live::default());
     assert_eq!(changes.len(), 100_000);
 }
+
+#[test]
+fn what_was_deployed_gives_way_to_another_list_and_not_to_the_same() {
+    let key = (Arc::from("shop"), Arc::from("green"));
+    let all = HashMap::from([("shop".into(), Split::all_to("green".into()))]);
+    let live = Live {
+        splits: all,
+        upstreams: [(key.clone(), vec![("d:1".parse().unwrap(), 100)])].into(),
+        deployed: [(key, "v42".to_string())].into(),
+        ..Live::default()
+    };
+    assert_eq!(lines(OLD, &OLD.replace("c:1", "d:1"), &live), [""; 0]);
+    assert_eq!(
+        lines(OLD, &OLD.replace("c:1", "e:1"), &live),
+        [
+            "pool shop/green: upstream d:1 removed, with 100 % of the traffic",
+            "pool shop/green: upstream e:1 added, gets 100 % of the traffic",
+            "pool shop/green: v42, which was deployed there, gives way to the file's upstreams",
+        ]
+    );
+    let emptied = lines(OLD, &OLD.replace("\"c:1\"", ""), &live);
+    let moves = "service shop: split green=100 → blue=100, 100 % of its traffic moves";
+    assert!(emptied.contains(&moves.to_string()), "{emptied:?}");
+    // What is edited beside the list leaves it alone.
+    let beside = OLD.replace("green.upstreams =", "green.http2 = true\ngreen.upstreams =");
+    let beside = lines(OLD, &beside, &live);
+    assert!(!beside.iter().any(|line| line.contains("gives way")), "{beside:?}");
+}
+
+#[test]
+fn a_deploy_that_would_go_back_is_named() {
+    let mut rollout = rollout_to_green();
+    let upstreams = vec!["d:1".into()];
+    rollout.deploy = Some(crate::rollout::Deploy { tag: None, upstreams });
+    let key = (Arc::from("shop"), Arc::from("green"));
+    let live = Live {
+        rollouts: vec![rollout],
+        upstreams: [(key.clone(), vec![("d:1".parse().unwrap(), 100)])].into(),
+        deployed: [(key, "what rollout 3 has deployed".to_string())].into(),
+        ..Live::default()
+    };
+    let ends = "service shop: rollout 3 to green at 0 % ends, and goes back".to_string();
+    assert!(lines(OLD, &OLD.replace("c:1", "e:1"), &live).contains(&ends));
+    assert!(!lines(OLD, &OLD.replace("c:1", "d:1"), &live).contains(&ends));
+}

@@ -17,7 +17,13 @@ impl Changes {
     pub(super) fn split(&mut self, old: &Service, new: &Service, live: &Live) -> Split {
         let subject = format!("service {}", new.name);
         let before = live.split(old);
-        let takes_effect = old.split != new.split || before.check_pools(&new.pool_names()).is_err();
+        let is_emptied = |(pool, weight): &(Arc<str>, BasisPoints)| {
+            let is_empty = |pool: &Pool| live.upstreams_after(old, pool).is_empty();
+            *weight > BasisPoints::NONE && new.pool(pool).is_some_and(is_empty)
+        };
+        let takes_effect = old.split != new.split
+            || before.check_pools(&new.pool_names()).is_err()
+            || before.parts().iter().any(is_emptied);
         let after = if takes_effect { new.split.clone() } else { before.clone() };
         if after != before {
             let moves = percent(moved(&before, &after));
@@ -28,6 +34,16 @@ impl Changes {
             let is_gone = new.pool(&plan.to).is_none() || new.pool(&plan.from).is_none();
             if takes_effect || is_gone {
                 self.superseded(&subject, rollout);
+            } else if rollout.deploy.is_some()
+                && rollout.share() < BasisPoints::WHOLE
+                && let Some((before, after)) = old.pool(&plan.to).zip(new.pool(&plan.to))
+                && live.gives_way(&new.name, before, after)
+            {
+                let (id, to, share) = (rollout.id, &plan.to, rollout.share());
+                self.add(
+                    &subject,
+                    format!("rollout {id} to {to} at {share} % ends, and goes back"),
+                );
             }
         }
         after
@@ -116,7 +132,7 @@ impl Changes {
                 self.add(&of, format!("tls {was} → {is}"));
             }
             // An unedited list keeps what was changed at run time.
-            if known.upstreams != pool.upstreams {
+            if known.upstreams != pool.upstreams && !live.is_said(&new.name, pool) {
                 let had = before.weight(&pool.name).ratio();
                 let serves = |address: &Address| live.serves(&new.name, &pool.name, address);
                 let list = live.upstreams(&new.name, known);
@@ -180,6 +196,28 @@ impl Live {
 
     fn serves(&self, service: &str, pool: &str, address: &Address) -> bool {
         !self.drained.contains(&[service.to_string(), pool.to_string(), address.to_string()])
+    }
+
+    /// Whether what was put into a pool at run time gives way to the file: its list was edited, and does
+    /// not say what was deployed there.
+    pub(super) fn gives_way(&self, service: &str, before: &Pool, after: &Pool) -> bool {
+        before.upstreams != after.upstreams && !self.is_said(service, after)
+    }
+
+    /// Whether a file's list is what a deploy has put there.
+    fn is_said(&self, service: &str, pool: &Pool) -> bool {
+        let key = (service.into(), pool.name.clone());
+        self.deployed.contains_key(&key) && self.upstreams.get(&key) == Some(&pool.upstreams)
+    }
+
+    /// A pool's upstreams once a file that has it so is in force.
+    fn upstreams_after<'l>(&'l self, old: &Service, after: &'l Pool) -> &'l [(Address, u16)] {
+        match old.pool(&after.name) {
+            Some(before) if !self.gives_way(&old.name, before, after) => {
+                self.upstreams(&old.name, after)
+            }
+            _ => &after.upstreams,
+        }
     }
 
     fn upstreams<'l>(&'l self, service: &str, pool: &'l Pool) -> &'l [(Address, u16)] {

@@ -217,6 +217,10 @@ fn only_what_is_in_use_is_told_as_a_removal() {
         told(&promoted, &cut(), false),
         ["pool shop/green: it was given traffic at run time"]
     );
+    let emptied = whole().replace("\"192.0.2.3:80\"", "");
+    let told_of = |bench: &Bench| told(bench, &emptied, false);
+    assert_eq!(told_of(&promoted), ["the upstreams of pool shop/green: it has traffic"]);
+    assert_eq!(told_of(&idle), [""; 0], "it has none");
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn what_was_in_a_store_of_format_1_is_found() {
         outcome: None,
         rollout: Some(4),
         is_back: false,
+        versions: Default::default(),
     };
     assert_eq!(**state.newest("shop").unwrap(), newest);
     let passed = state.revision("shop", 4).unwrap().outcome.clone();

@@ -318,10 +318,11 @@ fn of_latency(families: &mut Families, service: &Service, pool: &Pool, took: &Di
 fn of_pool(families: &mut Families, service: &Service, pool: &Pool, now: Moment) {
     let labels = [("service", &*service.name), ("pool", &*pool.name)];
     of_requests(families, &labels, &pool.state.tally.read());
-    let tag = pool.version.as_ref().and_then(|version| version.tag.as_deref()).unwrap_or_default();
-    let help = "Always 1: which version a deploy has put into the pool; an empty tag if none has.";
-    let tagged = [labels[0], labels[1], ("tag", tag)];
-    families.gauge("pointsman_pool_info", help, &tagged, 1.0);
+    if let Some(version) = &pool.version {
+        let tagged = [labels[0], labels[1], ("tag", version.tag.as_deref().unwrap_or_default())];
+        let help = "Always 1: which version a deploy has put into the pool.";
+        families.gauge("pointsman_pool_info", help, &tagged, 1.0);
+    }
     let weight = service.split.weight(&pool.name).ratio();
     let help = "Share of the service's traffic that the pool is set to get.";
     families.gauge("pointsman_pool_weight_ratio", help, &labels, weight);

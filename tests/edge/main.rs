@@ -19,6 +19,7 @@ mod config_reload;
 mod corpus;
 mod dead_pools;
 mod defects;
+mod deploy;
 mod dying_part;
 mod examples;
 mod exhausted;

@@ -399,18 +399,7 @@ fn split(
     let Some(section) = service.table_if_given(problems, "split") else {
         return match pools? {
             _ if given => None,
-            [only] => {
-                if empty.iter().any(|empty| **empty == *only.name) {
-                    let message =
-                        format!("pool `{}` gets all traffic but has no upstreams", only.name);
-                    let problem = Problem::error(service.place("pools"), message);
-                    problems.0.push(problem.help(
-                        "a version that is deployed goes to another pool, with none itself: \
-                         `pools.green.upstreams = []` and a `split`",
-                    ));
-                }
-                Some(Split::all_to(only.name.clone()))
-            }
+            [only] => Some(Split::all_to(only.name.clone())),
             pools => {
                 let names = pools.iter().map(|p| format!("{} = 0", p.name)).collect::<Vec<_>>();
                 let all = names.join(", ").replacen("= 0", "= 100", 1);

@@ -271,14 +271,17 @@ impl Draft<'_> {
         }
     }
 
-    /// A pool that gets traffic by a split and has no upstreams, by the file and by order.
+    /// A pool that gets traffic by a split, not by the file's, and has no upstreams, by the file and by
+    /// order.
     fn emptied(&self, service: &Service, split: &Split) -> Option<Arc<str>> {
         let is_empty = |pool: &Arc<str>| match upstreams_in(&self.state, &service.name, pool) {
             Some(ordered) => ordered.is_empty(),
             None => service.pool(pool).is_none_or(|pool| pool.upstreams.is_empty()),
         };
         let with_traffic = split.parts().iter().filter(|(_, weight)| *weight > BasisPoints::NONE);
-        with_traffic.map(|(pool, _)| pool).find(|pool| is_empty(pool)).cloned()
+        let not_by_file = |pool: &&Arc<str>| service.split.weight(pool) == BasisPoints::NONE;
+        let mut pools = with_traffic.map(|(pool, _)| pool).filter(not_by_file);
+        pools.find(|pool| is_empty(pool)).cloned()
     }
 
     /// Ends rollouts between pools of which one is gone.

@@ -19,7 +19,8 @@ impl Changes {
         let before = live.split(old);
         let is_emptied = |(pool, weight): &(Arc<str>, BasisPoints)| {
             let is_empty = |pool: &Pool| live.upstreams_after(old, pool).is_empty();
-            *weight > BasisPoints::NONE && new.pool(pool).is_some_and(is_empty)
+            let is_by_file = new.split.weight(pool) > BasisPoints::NONE;
+            *weight > BasisPoints::NONE && !is_by_file && new.pool(pool).is_some_and(is_empty)
         };
         let takes_effect = old.split != new.split
             || before.check_pools(&new.pool_names()).is_err()

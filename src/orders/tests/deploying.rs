@@ -339,6 +339,16 @@ fn an_emptied_pool_gets_no_traffic_by_an_edit() {
 }
 
 #[test]
+fn a_pool_that_waits_for_its_first_upstream_has_the_traffic_of_its_file() {
+    let only = format!("{FILE}{}", API.replace("\"192.0.2.9:80\"", ""));
+    let mut bench = Bench::of(&only);
+    let number = |bench: &Bench| bench.orders.state().newest("api").unwrap().number;
+    bench.order(Order::reload(config(&only)), By::new("file", None)).unwrap();
+    bench.restart(&only, 1);
+    assert_eq!(number(&bench), 1, "nothing has changed");
+}
+
+#[test]
 fn a_rollback_does_not_bring_another_version_than_it_names() {
     let mut bench = Bench::of(FILE);
     bench.promoted(tagged(&[NEW], "v42"));

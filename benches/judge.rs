@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use pointsman::clock::Draws;
+use pointsman::judge::bursts::Bursts;
 use pointsman::judge::{
     Counts, Distribution, Histogram, Judge, JudgeSettings, Part, Reading, Side,
 };
@@ -31,6 +32,7 @@ fn reading(strata: usize, draws: &mut Draws) -> Reading {
         attempts: Counts { total: requests, bad },
         latency: latency(requests, draws),
         arrivals: requests,
+        upstreams: Vec::new(),
     };
     let (stable, canary) = (side(900, 1), side(100, 0));
     let part = |n: usize| Part {
@@ -60,7 +62,8 @@ fn tick(c: &mut Criterion) {
     for (name, strata) in [("tick", 0), ("tick with 64 strata", 64)] {
         let readings: Vec<Reading> = (0..64).map(|_| reading(strata, &mut draws)).collect();
         let planned = Duration::from_secs(3_600);
-        let mut judge = Judge::new(JudgeSettings::default(), 1.0, past.clone(), planned);
+        let mut judge =
+            Judge::new(JudgeSettings::default(), Bursts::default(), past.clone(), planned);
         judge.begin_step(BasisPoints::new(1_000).expect("it is below the whole"));
         let mut second = 0;
         c.bench_function(&format!("judge: {name}"), |b| {

@@ -8,23 +8,23 @@ use std::time::Instant;
 use pointsman::clock::Draws;
 use pointsman::judge::absolute::AbsoluteGuard;
 use pointsman::judge::buckets::bucket_of;
+use pointsman::judge::causes::Causes;
 use pointsman::judge::e_process::Spending;
 use pointsman::judge::gate::Gate;
 use pointsman::judge::more_errors::{ErrorTest, Tolerance, Weighing};
 use pointsman::judge::slower::{LatencyTest, Slack, Threshold};
-use pointsman::judge::tempering::phi;
 use pointsman::judge::{Counts, Distribution};
 
 use simulation::{
-    Clients, Detection, Found, Hosts, Latencies, Poisson, Traffic, block, errors, gate, guard,
-    late, latency, with_blips,
+    Clients, Detection, Found, Latencies, Poisson, Traffic, block, errors, gate, guard, late,
+    latency, with_blips,
 };
 
 const SEED: u64 = 20_26;
 
 /// Prints all of them, or those that are named.
 pub fn print(named: &[String]) {
-    let tables: [(&str, fn()); 11] = [
+    let tables: [(&str, fn()); 10] = [
         ("T1", t1),
         ("T2", t2),
         ("T3b", t3b),
@@ -35,7 +35,6 @@ pub fn print(named: &[String]) {
         ("T9", t9),
         ("T9b", t9b),
         ("T10", t10),
-        ("T13", t13),
     ];
     for (name, table) in tables {
         if named.is_empty() || named.iter().any(|wanted| wanted == name) {
@@ -79,10 +78,8 @@ fn t1() {
     for (rate, share, p, times, alone, floor) in rows {
         let traffic = Traffic::new(rate, share, p, times * p);
         let run = |with_floor| {
-            Found::in_runs(2_000, SEED, |draws| {
-                errors(3_600, with_floor, 1.0, |_| traffic.tick(draws))
-            })
-            .share()
+            Found::in_runs(2_000, SEED, |draws| errors(3_600, with_floor, |_| traffic.tick(draws)))
+                .share()
         };
         println!(
             "| {rate} | {} | {} | {} | {:.4} | {alone:.4} | {:.4} | {floor:.4} |",
@@ -131,7 +128,7 @@ fn t2() {
     for (stable, canary, share, median, p95, requests, failed, detected) in rows {
         let traffic = Traffic::new(1_000.0, share, stable, canary);
         let found =
-            Found::in_runs(2_000, SEED, |draws| errors(1_800, true, 1.0, |_| traffic.tick(draws)));
+            Found::in_runs(2_000, SEED, |draws| errors(1_800, true, |_| traffic.tick(draws)));
         println!(
             "| {} → {} | {} | {} | {} | {} | {} | {} ({}) | {requests} ({failed}) | {:.3} | {detected:.3} |",
             percent(stable),
@@ -439,51 +436,11 @@ fn t10() {
     for (share, target) in [(0.01, 0.116), (0.1, 0.008), (0.5, 0.001)] {
         let traffic = Traffic::new(1_000.0, share, 0.001, 0.001);
         let found = Found::in_runs(2_000, SEED, |draws| {
-            errors(3_600, true, 1.0, |_| {
+            errors(3_600, true, |_| {
                 let second = traffic.tick(draws);
                 with_blips(second, draws)
             })
         });
         println!("| {} | {:.4} | {target:.3} |", percent(share), found.share());
-    }
-}
-
-fn t13() {
-    println!(
-        "\n### T13: twenty hosts that stall now and then, the canary is one of them; α 0.004, no floor, 1,200 s, 8,000 runs; here / target\n\n\
-         | canary | fired: cap | cap, φ ≤ 3 | cap, φ | median φ | median s: cap | cap, φ ≤ 3 | cap, φ |\n|---|---|---|---|---|---|---|---|"
-    );
-    let rows = [
-        ("identical", 0.005, ["0.015", "0.008", "0.000"], [">T", ">T", ">T"]),
-        ("0.5 % → 3 %", 0.03, ["1.000", "1.000", "1.000"], ["34.5", "70", "199"]),
-        ("0.5 % → 10 %", 0.1, ["1.000", "1.000", "1.000"], ["4", "7", "19"]),
-    ];
-    for (name, bad, fired, medians) in rows {
-        let hosts = Hosts::new(bad);
-        let mut phis = Vec::new();
-        let found = [1.0, 3.0, f64::INFINITY].map(|limit| {
-            Found::in_runs(8_000, SEED, |draws| {
-                let dispersion = hosts.dispersion(draws);
-                phis.push(dispersion);
-                errors(1_200, false, dispersion.clamp(1.0, limit), |_| hosts.second(draws))
-            })
-        });
-        phis.sort_by(f64::total_cmp);
-        let fired: Vec<String> = found
-            .iter()
-            .zip(fired)
-            .map(|(found, target)| format!("{:.3} / {target}", found.share()))
-            .collect();
-        let medians: Vec<String> = found
-            .iter()
-            .zip(medians)
-            .map(|(found, target)| format!("{} / {target}", whole(found.median())))
-            .collect();
-        println!(
-            "| {name} | {} | {:.1} / 10.4 | {} |",
-            fired.join(" | "),
-            phis[phis.len() / 2],
-            medians.join(" | ")
-        );
     }
 }

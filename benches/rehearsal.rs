@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use pointsman::rehearsal::{Behaviour, Crowd, Latency, Rehearsal, Scenario, Summary, Traffic};
+use pointsman::rehearsal::{
+    Behaviour, Crowd, Latency, Rehearsal, Scenario, Summary, Traffic, World,
+};
 use pointsman::rollout::{Plan, RolloutSettings, Wishes};
 use pointsman::split::Split;
 
@@ -29,7 +31,7 @@ fn scenario(canary_errors: f64) -> Scenario {
         crowd: None,
         upstreams: [3, 3],
         budget: None,
-        stalls: None,
+        world: World::default(),
     }
 }
 

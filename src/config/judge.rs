@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::key::{
-    Key, Kind, Table, Without, boolean, decimal, free, millis, mins, secs, share, table,
-    text_option, texts, time, wait, word, word_option,
+    Gone, Instead, Key, Kind, Table, Without, boolean, decimal, free, millis, mins, secs, share,
+    table, text_option, texts, time, wait, word, word_option,
 };
 use super::section::Section;
 use super::values::checked_name;
 use super::{Problem, Problems, web_address};
 use crate::judge::ledger::METRICS;
-use crate::judge::{Errors, JudgeSettings};
+use crate::judge::{Errors, JudgeSettings, OnBursts};
 use crate::rollout::{Judging, OnInconclusive, Query};
 
 /// How often at most a Prometheus server is asked: rollouts are looked at once a second.
@@ -19,10 +19,18 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// What the judge calls its own.
 const TAKEN: [&str; 8] = ["guard", "errors", "4xx", "p99", "p95", "p50", "budget", "prometheus"];
 
-pub(super) static JUDGE: Table = Table::new(
-    "How each second of a rollout is judged, beside the old pool: docs/judge.md. Shares are in \
-     percent.",
-    &[
+pub(super) static JUDGE: Table = Table {
+    about: "How each second of a rollout is judged, beside the old pool: docs/judge.md. Shares are in \
+            percent.",
+    gone: &[Gone {
+        name: "tempering",
+        since: (0, 1),
+        instead: Instead::Nothing(
+            "how many failures one cause makes is measured now, and they count as one; \
+             `bursts = \"ignore\"` counts each",
+        ),
+    }],
+    keys: &[
         boolean("enabled", true),
         free("errors", r#"["5xx", "connect", "timeout", "reset", "bad-response", "no-upstream"]"#)
             .about(
@@ -45,8 +53,8 @@ pub(super) static JUDGE: Table = Table::new(
             .about("and the rate up to which it may fail whatever the old one does"),
         share("guard", (0.01, 99.0), 5.0)
             .about("failures that take it back, unless the old version fails more than half as often"),
-        decimal("tempering", (1.0, 100.0), 3.0)
-            .about("the most by which bursts of failures weaken evidence; 1 for never"),
+        word("bursts", &["count-once", "ignore"])
+            .about("failures that one cause made together count as one; or \"ignore\": each counts"),
         wait("warm_up", mins(1)).about(
             "for so long after its first answer, or its return, latencies of an upstream do not count; \
              the first step lasts longer by it; \"0s\" counts all",
@@ -60,7 +68,7 @@ pub(super) static JUDGE: Table = Table::new(
             .about("it goes on when it is known to be better than this"),
         table("prometheus", &PROMETHEUS, Without::Off),
     ],
-);
+};
 
 static LATENCY: Table = Table::new(
     "",
@@ -111,7 +119,7 @@ pub(super) fn judge(service: &mut Section<'_>, problems: &mut Problems) -> Judgi
         gate_rate,
         beta,
         guard,
-        tempering_limit: section.decimal(problems, "tempering").unwrap_or_default(),
+        bursts: bursts(&mut section, problems),
         budget_share,
         warm_up: section.time(problems, "warm_up"),
     };
@@ -180,6 +188,11 @@ fn by_user(section: &mut Section<'_>, problems: &mut Problems) -> Option<bool> {
     section.word(problems, "by", |word| Some(word == "users"))
 }
 
+fn bursts(section: &mut Section<'_>, problems: &mut Problems) -> OnBursts {
+    let of = |word: &str| OnBursts::ALL.into_iter().find(|what| what.name() == word);
+    section.word(problems, "bursts", of).unwrap_or_default()
+}
+
 fn on_inconclusive(section: &mut Section<'_>, problems: &mut Problems) -> OnInconclusive {
     let of = |word: &str| OnInconclusive::ALL.into_iter().find(|what| what.name() == word);
     section.word(problems, "on_inconclusive", of).unwrap_or_default()
@@ -245,7 +258,7 @@ mod tests {
             "enabled = false\nerrors = [\"5xx\", \"429\", \"timeout\"]\nclient_errors = true\n\
              metrics = [\"checkout_failed\"]\nby = \"requests\"\nrisk = 2\nratio = 1.5\nrate = 0.2\n\
              latency = { share = 20, time = \"10ms\" }\ngate = { ratio = 3, rate = 1, risk = 10 }\n\
-             guard = 10\ntempering = 1\nwarm_up = \"5m\"\nbudget = 5\non_inconclusive = \"rollback\"\n\
+             guard = 10\nbursts = \"ignore\"\nwarm_up = \"5m\"\nbudget = 5\non_inconclusive = \"rollback\"\n\
              prometheus = { url = \"http://127.0.0.1:9090\", query = \"up\", above = 0.5, \
              interval = \"5s\" }\n",
         )
@@ -261,7 +274,7 @@ mod tests {
             gate_rate: 0.01,
             beta: 0.1,
             guard: 0.1,
-            tempering_limit: 1.0,
+            bursts: OnBursts::Ignore,
             warm_up: Duration::from_secs(300),
             budget_share: 0.05,
         };

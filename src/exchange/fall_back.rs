@@ -187,7 +187,9 @@ impl Exchange {
     /// Nobody of its pool could be asked for a request: as bad as an attempt that failed.
     fn count_refusal(&mut self, facts: &Facts<'_>, at: (usize, usize)) {
         let service = &self.snapshot.services[at.0];
-        service.pools[at.1].state.attempts.count(true);
+        let state = &service.pools[at.1].state;
+        state.attempts.count(true);
+        state.refused.fetch_add(1, Ordering::Relaxed);
         if service.named(facts) == Named::Nobody {
             self.noted.refused_by = Some(at.1);
         }

@@ -51,6 +51,11 @@ impl Latencies {
         WINDOWS.map(|seconds| self.last(seconds))
     }
 
+    /// The longest of them.
+    pub fn longest(&self) -> Distribution {
+        self.last(WINDOWS[2])
+    }
+
     /// The last so many seconds, more by at most one span.
     fn last(&self, seconds: usize) -> Distribution {
         let mut sum = Distribution::default();

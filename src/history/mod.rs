@@ -4,7 +4,6 @@
 //! One sampler looks once a second; whoever wants to know asks here. No clock: the moment of a look
 //! is an argument. What is kept of a pool or upstream has a bound each, and goes with it.
 
-mod failures;
 mod latencies;
 mod pool;
 mod service;
@@ -15,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::judge::Distribution;
+use crate::judge::bursts::Bursts;
 use crate::rollout::Past;
 use crate::snapshot::{Pool, Snapshot};
 
@@ -114,11 +114,30 @@ impl History {
         pool.map(|pool| pool.latencies()).unwrap_or_default()
     }
 
-    /// What a pool did in the ten to twelve minutes before now.
-    pub fn past(&self, service: &str, pool: &Pool, tempering_limit: f64) -> Past {
+    /// What a pool did in the ten to twelve minutes before now, and what is known of how its failures come
+    /// together.
+    pub fn past(&self, service: &str, pool: &Pool) -> Past {
         let minutes = self.minutes();
         let known = minutes.services.get(service).and_then(|service| service.pool(&pool.name));
-        pool::past(known, pool, tempering_limit)
+        pool::past(known, pool)
+    }
+
+    /// What is new of how failures come together, by `SERVICE/POOL`: of services that may have rollouts
+    /// from one pool to another.
+    pub fn unsaved_bursts(&self) -> Vec<(Arc<str>, Bursts)> {
+        let mut minutes = self.minutes();
+        let services = minutes.services.iter_mut();
+        services.flat_map(|(name, service)| service.unsaved_bursts(name)).collect()
+    }
+
+    /// Goes on from what another process knew of that. A pool that is looked at already knows better.
+    pub fn restore_bursts<'s>(&self, all: impl Iterator<Item = (&'s Arc<str>, &'s Arc<Bursts>)>) {
+        let mut minutes = self.minutes();
+        for (of, bursts) in all {
+            let Some((service, pool)) = of.split_once('/') else { continue };
+            let service = minutes.services.entry(service.into()).or_default();
+            service.restore_bursts(pool, Bursts::clone(bursts));
+        }
     }
 
     fn minutes(&self) -> MutexGuard<'_, Minutes> {

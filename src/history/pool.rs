@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::latencies::Latencies;
 use super::upstream::{UpstreamMinutes, UpstreamRate};
-use crate::judge::{Counts, Distribution, tempering};
+use crate::judge::bursts::Bursts;
+use crate::judge::{Counts, Distribution};
 use crate::rollout::Past;
 use crate::snapshot::Pool;
+use crate::upstream::JudgedReading;
 
 /// How far back rates look, in looks; one more is kept to count from.
 pub(super) const LOOKS: usize = 10;
@@ -19,6 +21,12 @@ const MARK: Duration = Duration::from_secs(120);
 
 /// Marks that are kept: the past is the last ten to twelve minutes.
 const MARKS: usize = 6;
+
+/// Looks after which it is found out anew from when on answers are slow.
+const SLOW_LOOKS: usize = 10;
+
+/// Answers that tell what is usual.
+const SLOW_FEWEST: u64 = 100;
 
 /// Looks after which nothing is left of what was before: the oldest mark is gone then too.
 pub(super) const KEPT: usize = (MARKS + 1) * MARK.as_secs() as usize;
@@ -81,6 +89,21 @@ pub(super) struct PoolMinutes {
     /// The oldest first; at most [`MARKS`].
     marks: VecDeque<(Instant, Counts, Distribution)>,
     upstreams: HashMap<Arc<str>, UpstreamMinutes>,
+    bursts: Bursts,
+    /// Something came since they were kept.
+    is_unsaved: bool,
+    /// Requests that nobody of it could be asked for, by the last look.
+    refused: u64,
+    /// Looks since it was found out what is slow.
+    since_slow: usize,
+}
+
+/// What an upstream has done by a look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Done {
+    pub attempts: Counts,
+    pub answers: u64,
+    pub judged: JudgedReading,
 }
 
 impl<'p> Reading<'p> {
@@ -119,13 +142,48 @@ impl PoolMinutes {
         latency += &cold;
         self.latencies.note(latency);
         let mut before = std::mem::take(&mut self.upstreams);
+        let mut came = Vec::with_capacity(pool.members.list().len());
         for member in pool.members.list() {
             let name = &member.upstream.name;
             let (mut minutes, read) =
                 (before.remove(name).unwrap_or_default(), member.upstream.tally.read());
             minutes.note(read.total(), read.errors());
+            let done = Done {
+                attempts: Counts { total: read.answers() + read.errors(), bad: read.errors() },
+                answers: read.answers(),
+                judged: member.upstream.judged.read(),
+            };
+            came.push(minutes.came(&member.upstream, done));
             self.upstreams.insert(name.clone(), minutes);
         }
+        let refused = pool.state.refused.load(Ordering::Relaxed);
+        let new = refused.saturating_sub(std::mem::replace(&mut self.refused, refused));
+        // It has to be somebody's: with one upstream, it is that one's.
+        if let Some(first) = came.first_mut() {
+            first.attempts += Counts { total: new, bad: new };
+        }
+        self.is_unsaved |= came.iter().any(|one| one.attempts.total > 0);
+        self.bursts.tick(&came);
+        self.find_slow(pool);
+    }
+
+    /// Finds out now and then from when on answers are slow.
+    fn find_slow(&mut self, pool: &Pool) {
+        self.since_slow += 1;
+        if self.since_slow < SLOW_LOOKS {
+            return;
+        }
+        self.since_slow = 0;
+        let lately = self.latencies.longest();
+        if lately.total() >= SLOW_FEWEST {
+            let at = |share| lately.quantile(share).unwrap_or(Duration::MAX);
+            pool.state.slow_from.set([0.5, 0.95, 0.99].map(at));
+        }
+    }
+
+    /// How its failures come together, if something came since this was asked last.
+    pub fn take_unsaved(&mut self) -> Option<Bursts> {
+        std::mem::take(&mut self.is_unsaved).then(|| self.bursts.clone())
     }
 
     /// What it had done by the last look but so many; nothing if it was not there yet.
@@ -146,15 +204,21 @@ impl PoolMinutes {
     }
 }
 
+impl From<Bursts> for PoolMinutes {
+    /// Nothing is known but this, of another process.
+    fn from(mut bursts: Bursts) -> PoolMinutes {
+        bursts.interrupt();
+        PoolMinutes { bursts, ..PoolMinutes::default() }
+    }
+}
+
 /// What a pool did from the oldest mark to now; from its beginning if nobody has looked yet.
-pub(super) fn past(known: Option<&PoolMinutes>, pool: &Pool, tempering_limit: f64) -> Past {
+pub(super) fn past(known: Option<&PoolMinutes>, pool: &Pool) -> Past {
     let (attempts, latency) = (pool.state.attempts.read(), pool.state.latency.read());
     let (attempts, latency) = match known.and_then(|known| known.marks.front()) {
         Some((_, before, took)) => (attempts.since(*before), latency.since(took)),
         None => (attempts, latency),
     };
-    let upstreams = known.into_iter().flat_map(|known| known.upstreams.values());
-    let series: Vec<Vec<u32>> = upstreams.map(|minutes| minutes.failures.seconds()).collect();
-    let phi = tempering::phi(series.iter().map(Vec::as_slice), tempering_limit);
-    Past { attempts, latency, phi, budget: None }
+    let bursts = known.map(|known| known.bursts.clone()).unwrap_or_default();
+    Past { attempts, latency, bursts, budget: None }
 }

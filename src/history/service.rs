@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::pool::{KEPT, LOOKS, PoolMinutes, Reading, Work};
 use super::upstream::UpstreamRate;
+use crate::judge::bursts::Bursts;
 use crate::snapshot::Pool;
 
 /// How long ago requests may be that show that somebody uses a service.
@@ -91,6 +92,24 @@ impl ServiceMinutes {
     pub fn was_asked(&self, pools: &[Reading<'_>], now: Instant) -> bool {
         let is_lately = |asked: Instant| now.saturating_duration_since(asked) <= LATELY;
         self.asked.is_some_and(is_lately) || self.has_new(pools)
+    }
+
+    /// What is new of how the failures of its pools come together.
+    pub fn unsaved_bursts(&mut self, name: &Arc<str>) -> Vec<(Arc<str>, Bursts)> {
+        if self.pools.len() < 2 {
+            return Vec::new();
+        }
+        let unsaved = |(pool, minutes): (&Arc<str>, &mut PoolMinutes)| {
+            Some((format!("{name}/{pool}").into(), minutes.take_unsaved()?))
+        };
+        self.pools.iter_mut().filter_map(unsaved).collect()
+    }
+
+    /// Goes on from what another process knew of a pool, unless that was looked at already.
+    pub fn restore_bursts(&mut self, pool: &str, bursts: Bursts) {
+        if !self.pools.contains_key(pool) {
+            self.pools.insert(pool.into(), PoolMinutes::from(bursts));
+        }
     }
 
     /// One of its pools.

@@ -99,9 +99,9 @@ fn a_past_is_the_last_ten_to_twelve_minutes() {
         ask(&snapshot, "a", 200);
         pool.state.latency.record(Duration::from_millis(1));
     }
-    let taken = history.past("s", pool, 8.0).latency.total();
+    let taken = history.past("s", pool).latency.total();
     assert!((600..=720).contains(&taken), "{taken}");
-    assert_eq!(History::default().past("s", pool, 8.0).latency.total(), 1_800, "all there is");
+    assert_eq!(History::default().past("s", pool).latency.total(), 1_800, "all there is");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_service_that_rests_is_told_of_as_if_all_of_it_had_been_read() {
     let rate = history.rates("s", 1)["a"];
     assert_eq!((rate.requests, rate.errors), (1.0, 0.0));
     assert_eq!(history.upstream_rates("s", "a")["a:1"].requests, 1.0);
-    assert_eq!(history.past("s", pool, 8.0).latency.total(), 10);
+    assert_eq!(history.past("s", pool).latency.total(), 10);
     assert_eq!(history.latencies("s", "a").map(|window| window.total()), [10; 3]);
     look(&first, 1_000);
     assert!(rests(&first));

@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 
-use super::failures::Failures;
-use super::pool::LOOKS;
+use super::pool::{Done, LOOKS};
+use crate::judge::bursts::ByUpstream;
+use crate::upstream::Upstream;
 
 /// The last minutes of one upstream.
 #[derive(Debug, Default)]
 pub(super) struct UpstreamMinutes {
-    /// Five minutes of failures, second by second.
-    pub failures: Failures,
     /// Attempts and failures by each look, the newest last; at most [`LOOKS`] and one.
     totals: VecDeque<(u64, u64)>,
+    /// What it had done by the last look.
+    done: Option<Done>,
 }
 
 /// What one upstream did over the last ten seconds.
@@ -26,11 +27,23 @@ pub struct UpstreamRate {
 impl UpstreamMinutes {
     /// Takes in what it has done so far.
     pub fn note(&mut self, requests: u64, errors: u64) {
-        self.failures.note(errors);
         self.totals.push_back((requests, errors));
         if self.totals.len() > LOOKS + 1 {
             self.totals.pop_front();
         }
+    }
+
+    /// What came of it since the last look; nothing of the first, for what it had done until then was not
+    /// done in a second.
+    pub fn came(&mut self, upstream: &Upstream, done: Done) -> ByUpstream {
+        let last = self.done.replace(done).unwrap_or(done);
+        let (_, slow) = done.judged.since(last.judged);
+        let (answers, slow) = match upstream.warmth.is_cold() {
+            true => (0, [0; 3]),
+            false => (done.answers.saturating_sub(last.answers), slow),
+        };
+        let attempts = done.attempts.since(last.attempts);
+        ByUpstream { name: upstream.name.clone(), attempts, answers, slow }
     }
 
     /// Its rates over the looks that are kept, which took so many seconds.

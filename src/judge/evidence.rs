@@ -26,8 +26,8 @@ pub struct Evidence {
     pub split: SplitFinding,
     /// Failures against the error budget, if the rollout has a share of one.
     pub budget: Option<BudgetFinding>,
-    /// What bursts of failures divide the evidence by; 1 if there are none.
-    pub phi: f64,
+    /// How many failures of the canary one cause makes, as was measured; 1 if each has its own.
+    pub per_cause: f64,
     /// The parts of the service whose errors rose.
     pub regressed: Vec<Regressed>,
 }
@@ -159,7 +159,7 @@ impl Judge {
                 excess: rounded(self.excess, 2),
                 limit: rounded(limit, 2),
             }),
-            phi: rounded(self.phi, 4),
+            per_cause: rounded(self.per_cause, 4),
             regressed: self.regressed(),
         }
     }

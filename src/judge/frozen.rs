@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Counts;
+use super::causes::makes;
 use super::e_process::{EProcess, Spending};
 use super::more_errors::MULTIPLES;
 use super::sample_ratio::ln_beta;
@@ -28,21 +29,48 @@ pub struct Frozen {
     /// What the canary is tolerated to fail at.
     #[serde(with = "super::exact")]
     limit: f64,
+    /// How many more failures one brought along in the past, for each other request of its upstream
+    /// and second, with what all upstreams share.
+    #[serde(with = "super::exact", default)]
+    kappa: f64,
     process: EProcess<7>,
     spending: Spending,
 }
 
+/// How failures came together in the past.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Together {
+    /// How many more one brought along, for each other request of its upstream and second.
+    pub kappa: f64,
+    /// Mean requests of an upstream in a second.
+    pub requests: f64,
+}
+
 impl Frozen {
     /// Against what the stable pool did until now.
-    pub fn new(past: Counts, rate_that_matters: f64, alpha: f64, spending: Spending) -> Frozen {
-        let limit = (TOLERATED * highest_rate(past, alpha / 2.0)).max(rate_that_matters);
-        Frozen { past, limit: limit.min(HIGHEST), process: EProcess::EMPTY, spending }
+    pub fn new(
+        past: Counts,
+        together: Together,
+        rate_that_matters: f64,
+        alpha: f64,
+        spending: Spending,
+    ) -> Frozen {
+        let Together { kappa, requests } = together;
+        let causes = Tick::from(past).divided(makes(requests, 1, kappa));
+        let limit = (TOLERATED * highest_rate(causes, alpha / 2.0)).max(rate_that_matters);
+        Frozen { past, limit: limit.min(HIGHEST), kappa, process: EProcess::EMPTY, spending }
     }
 
-    /// Weighs a tick.
-    pub fn tick(&mut self, phi: f64, canary: Counts) {
-        let steps = above_rate(&MULTIPLES, self.limit, Tick::from(canary));
-        self.process.tick(self.spending.tick(), &steps.map(|step| step / phi));
+    /// Weighs a tick of so many upstreams, of which the canary itself has shown that one failure brings
+    /// along so many. What is counted by causes may not say more than what is counted by requests, nor
+    /// the other way round: the smaller of two e-values is one.
+    pub fn tick(&mut self, own_kappa: f64, upstreams: u64, canary: Counts) {
+        let tick = Tick::from(canary);
+        let makes = makes(tick.n, upstreams, self.kappa.max(own_kappa));
+        let each = above_rate(&MULTIPLES, self.limit, tick);
+        let causes = above_rate(&MULTIPLES, self.limit, tick.divided(makes));
+        let steps = std::array::from_fn(|place| f64::min(each[place], causes[place]));
+        self.process.tick(self.spending.tick(), &steps);
     }
 
     /// ln of the evidence.
@@ -71,11 +99,11 @@ impl Frozen {
 /// The rate that these counts refute only just: smaller rates than this explain them, with chance
 /// `delta` at most that the true one is above, whenever one looks. It inverts the e-process that
 /// bets on all rates by Jeffreys' prior.
-fn highest_rate(counts: Counts, delta: f64) -> f64 {
-    let (bad, good) = (counts.bad as f64, counts.good() as f64);
+fn highest_rate(tick: Tick, delta: f64) -> f64 {
+    let (bad, good) = (tick.x, (tick.n - tick.x).max(0.0));
     let won = ln_beta(bad + 0.5, good + 0.5) - ln_beta(0.5, 0.5);
     let refutes = |rate: f64| won - bad * rate.ln() - good * (-rate).ln_1p() >= -delta.ln();
-    let (mut low, mut high) = (counts.ratio(), 1.0);
+    let (mut low, mut high) = (if tick.n > 0.0 { tick.x / tick.n } else { 0.0 }, 1.0);
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
         if refutes(middle) { high = middle } else { low = middle }
@@ -89,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_highest_rate_comes_down_to_the_true_one() {
-        let at = |total, bad| highest_rate(Counts { total, bad }, 0.000_5);
+        let at = |total, bad| highest_rate(Tick::from(Counts { total, bad }), 0.000_5);
         assert_eq!(at(0, 0), 1.0, "nothing is known");
         assert!((0.000_1..0.000_4).contains(&at(60_000, 0)), "{}", at(60_000, 0));
         assert!((0.001_4..0.002).contains(&at(60_000, 60)), "{}", at(60_000, 60));
@@ -101,9 +129,10 @@ mod tests {
     fn a_canary_that_fails_as_its_past_did_is_left_alone_and_a_bad_one_is_not() {
         let past = Counts { total: 100_000, bad: 100 };
         let fails_within = |bad: u64| {
-            let mut frozen = Frozen::new(past, 0.001, 0.001, Spending::default());
+            let mut frozen =
+                Frozen::new(past, Together::default(), 0.001, 0.001, Spending::default());
             (0..600).find(|_| {
-                frozen.tick(1.0, Counts { total: 1_000, bad });
+                frozen.tick(0.0, 1, Counts { total: 1_000, bad });
                 frozen.fails(0.001)
             })
         };
@@ -113,7 +142,8 @@ mod tests {
 
     #[test]
     fn without_a_past_almost_everything_must_fail() {
-        let frozen = Frozen::new(Counts::default(), 0.001, 0.001, Spending::default());
+        let frozen =
+            Frozen::new(Counts::default(), Together::default(), 0.001, 0.001, Spending::default());
         assert_eq!(frozen.limit(), (HIGHEST, Counts::default()));
     }
 }

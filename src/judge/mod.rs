@@ -20,17 +20,20 @@ mod rise;
 mod settings;
 mod verdict;
 
+pub mod bursts;
 pub mod e_process;
 pub mod steps;
+pub mod causes;
+pub mod bad_seconds;
 pub mod more_errors;
 pub mod slower;
 pub mod absolute;
 pub mod gate;
 pub mod frozen;
 pub mod sample_ratio;
-pub mod tempering;
 mod strata;
 
+mod in_common;
 mod evidence;
 mod exact;
 mod guard;
@@ -50,10 +53,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::split::BasisPoints;
 use absolute::AbsoluteGuard;
+use bursts::Bursts;
+use causes::Causes;
 use e_process::Spending;
-use frozen::Frozen;
+use frozen::{Frozen, Together};
 use gate::Gate;
-use more_errors::{ErrorTest, Weighing};
+use in_common::{InCommon, Weights};
+use more_errors::{BothForms, ErrorTest, Tolerance, Weighing};
 use sample_ratio::SampleRatio;
 use settings::{ALPHA_FLOOR, SMOULDERING};
 use slower::{LatencyTest, Threshold};
@@ -69,7 +75,7 @@ pub use histogram::Histogram;
 pub use ledger::{Ledger, Watched};
 pub use reading::{Reading, Side};
 pub use rise::Rise;
-pub use settings::JudgeSettings;
+pub use settings::{JudgeSettings, OnBursts};
 pub use strata::{MOST_STRATA, OTHER, Part, Regressed, Strata};
 pub use verdict::{Metric, Ruling, Verdict};
 
@@ -79,9 +85,14 @@ pub use verdict::{Metric, Ruling, Verdict};
 #[serde(default)]
 pub struct Judge {
     settings: JudgeSettings,
-    /// What bursts of failures divide the evidence by.
+    /// How failures and slow answers come together.
+    in_common: InCommon,
+    /// How many failures of the canary one cause made, by the last tick.
     #[serde(with = "exact")]
-    phi: f64,
+    per_cause: f64,
+    /// How many times as often as the stable pool it may fail, by the last tick.
+    #[serde(with = "exact")]
+    ratio: f64,
     /// How many requests it may fail beyond the stable pool's rate; infinite without a budget.
     #[serde(with = "exact")]
     budget: f64,
@@ -94,7 +105,7 @@ pub struct Judge {
     stable: Counts,
     canary: Counts,
     step: Option<Step>,
-    errors: ErrorTest,
+    errors: BothForms,
     /// Since failures of the canary, or of the frozen one, became evidence.
     rise: Rise,
     /// Of [`LATENCIES`], in its order.
@@ -138,18 +149,28 @@ pub const MOST_METRICS: usize = 16;
 impl Default for Judge {
     fn default() -> Self {
         let planned = Duration::from_secs(3_600);
-        Judge::new(JudgeSettings::default(), 1.0, Distribution::default(), planned)
+        Judge::new(JudgeSettings::default(), Bursts::default(), Distribution::default(), planned)
     }
 }
 
 impl Judge {
-    /// For a rollout that begins: `phi` from [`tempering::phi`], the stable pool's latencies of the
-    /// past, as long as there are any, and how long the rollout is planned to take; generously, for
-    /// changes that come later are found late.
-    pub fn new(settings: JudgeSettings, phi: f64, past: Distribution, planned: Duration) -> Judge {
+    /// For a rollout that begins: what is known of how the stable pool's failures come together and of
+    /// its latencies, as long as there are any, and how long the rollout is planned to take; generously,
+    /// for changes that come later are found late.
+    pub fn new(
+        settings: JudgeSettings,
+        bursts: Bursts,
+        past: Distribution,
+        planned: Duration,
+    ) -> Judge {
+        let counts_once = settings.bursts == OnBursts::CountOnce;
         Judge {
+            in_common: InCommon::of(bursts),
+            per_cause: 1.0,
+            ratio: settings.tolerated_ratio,
+            guard: if counts_once { AbsoluteGuard::both() } else { AbsoluteGuard::default() },
+            errors: if counts_once { BothForms::both() } else { BothForms::default() },
             settings,
-            phi: phi.max(1.0),
             budget: f64::INFINITY,
             spending: Spending::over(planned),
             past,
@@ -157,10 +178,8 @@ impl Judge {
             stable: Counts::default(),
             canary: Counts::default(),
             step: None,
-            errors: ErrorTest::default(),
             rise: Rise::default(),
             latency: Default::default(),
-            guard: AbsoluteGuard::default(),
             gate: Gate::default(),
             split: SampleRatio::default(),
             frozen: None,
@@ -189,6 +208,7 @@ impl Judge {
         self.step = Some(Step { share, stable, canary });
         self.gate = Gate::default();
         self.split = SampleRatio::of(share);
+        self.in_common.begin_step();
         let is_alone = share == BasisPoints::WHOLE;
         if is_alone != self.frozen.is_some() {
             self.frozen = is_alone.then(|| self.freeze());
@@ -206,22 +226,29 @@ impl Judge {
         let Some(step) = &mut self.step else {
             self.before += stable;
             self.past += &reading.stable.latency;
+            self.in_common.hear_before(reading);
             return;
         };
         step.stable += stable;
         step.canary += canary;
         let ln_stake = self.spending.tick();
-        self.guard.tick(self.settings.guard, ln_stake, canary);
+        let (on, ratio) = (self.settings.bursts, self.settings.tolerated_ratio);
+        let weights = self.in_common.weights(on, ratio, step.share, reading);
+        self.per_cause = weights.errors.makes_at_canary(canary.total as f64);
+        self.ratio = weights.ratio;
+        let (per_cause, _) = weights.seconds;
+        self.guard.tick(self.settings.guard, ln_stake, weights.guard, per_cause, canary);
         match &mut self.frozen {
             Some(frozen) => {
                 let (_, past) = frozen.limit();
                 let margin = frozen.margin(self.settings.gate_rate);
                 self.rise.tick(frozen.ln_e(), stable, canary);
-                frozen.tick(self.phi, canary);
+                frozen.tick(weights.errors.kappa, weights.errors.canary, canary);
+                self.in_common.hear_alone(reading);
                 self.gate.tick_alone(margin, canary);
                 self.excess += canary.bad as f64 - canary.total as f64 * past.ratio();
             }
-            None => self.tick_beside(ln_stake, reading, stable, canary),
+            None => self.tick_beside(ln_stake, weights, reading, (stable, canary)),
         }
     }
 
@@ -245,19 +272,29 @@ impl Judge {
 
     /// The parts of the service whose errors rose, the strongest evidence first.
     pub fn regressed(&self) -> Vec<Regressed> {
-        self.strata.regressed(self.settings.tolerance())
+        self.strata.regressed(self.tolerance())
     }
 
     /// A second in which both pools had traffic.
-    fn tick_beside(&mut self, ln_stake: f64, reading: &Reading, stable: Counts, canary: Counts) {
-        let (tolerance, phi) = (self.settings.tolerance(), self.phi);
+    fn tick_beside(
+        &mut self,
+        ln_stake: f64,
+        weights: Weights,
+        reading: &Reading,
+        (stable, canary): (Counts, Counts),
+    ) {
+        let (tolerance, causes) = (self.tolerance(), weights.errors);
         self.rise.tick(self.errors.ln_e(), stable, canary);
-        self.errors.tick(tolerance, Weighing { ln_stake, phi }, stable, canary);
+        let weighing = Weighing { ln_stake, causes };
+        if reading.counts_users || reading.canary.upstreams.is_empty() {
+            self.errors.count_causes_only();
+        }
+        self.errors.tick(tolerance, weighing, (stable, canary), weights.seconds);
         self.gate.tick(self.settings.gate_margin(), stable, canary);
         self.split.tick(reading.stable.arrivals, reading.canary.arrivals);
-        self.tick_latency(ln_stake, reading);
-        self.tick_metrics(ln_stake, &reading.metrics);
-        self.strata.tick(tolerance.ratio, phi, &self.spending, &reading.strata);
+        self.tick_latency(ln_stake, weights.latency, reading);
+        self.tick_metrics(weighing, &reading.metrics);
+        self.strata.tick(tolerance.ratio, causes, &self.spending, &reading.strata);
         let beside = match stable.total {
             0 => self.all_stable().ratio(),
             _ => stable.ratio(),
@@ -267,21 +304,25 @@ impl Judge {
         self.canary += canary;
     }
 
-    fn tick_latency(&mut self, ln_stake: f64, reading: &Reading) {
+    fn tick_latency(&mut self, ln_stake: f64, causes: [Causes; 3], reading: &Reading) {
         let slack = self.settings.slack();
         let (stable, canary) = (&reading.stable.latency, &reading.canary.latency);
-        for ((quantile, _), test) in LATENCIES.iter().zip(&mut self.latency) {
-            // The threshold is of the past, for this tick's latencies are added below.
-            let threshold = Threshold::at(*quantile, &self.past, slack);
-            match threshold.filter(|_| !reading.is_warming) {
-                Some(threshold) => test.tick(threshold, ln_stake, stable, canary),
+        // Of the past, for this tick's latencies are added below.
+        let thresholds = LATENCIES.each_ref().map(|(quantile, _)| {
+            Threshold::at(*quantile, &self.past, slack).filter(|_| !reading.is_warming)
+        });
+        for ((threshold, causes), test) in thresholds.iter().zip(causes).zip(&mut self.latency) {
+            match threshold {
+                Some(threshold) => test.tick(*threshold, ln_stake, stable, canary, causes),
                 None => test.lay(ln_stake),
             }
         }
         self.past += stable;
+        self.in_common.hear(reading, thresholds);
     }
 
-    fn tick_metrics(&mut self, ln_stake: f64, parts: &[Part]) {
+    /// What a metric counts comes together as failures do, as far as is known.
+    fn tick_metrics(&mut self, weighing: Weighing, parts: &[Part]) {
         for part in parts {
             let is_known = self.metrics.iter().any(|metric| metric.name == part.name);
             if !is_known && self.metrics.len() < MOST_METRICS {
@@ -294,7 +335,7 @@ impl Judge {
                 self.metrics.push(CustomMetric { name, stable, canary, rise, test });
             }
         }
-        let (tolerance, weighing) = (self.settings.tolerance(), Weighing { ln_stake, phi: 1.0 });
+        let (tolerance, ln_stake) = (self.settings.tolerance(), weighing.ln_stake);
         for metric in &mut self.metrics {
             match parts.iter().find(|part| part.name == metric.name) {
                 Some(part) => {
@@ -355,6 +396,11 @@ impl Judge {
         (0..3).map(move |place| (&LATENCIES[place].1, &self.latency[place], alphas[place]))
     }
 
+    /// What is tolerated of failures, where upstreams differ for good.
+    fn tolerance(&self) -> Tolerance {
+        Tolerance { ratio: self.ratio, ..self.settings.tolerance() }
+    }
+
     fn gate_limit(&self) -> f64 {
         -self.settings.beta.ln()
     }
@@ -368,6 +414,14 @@ impl Judge {
 
     fn freeze(&self) -> Frozen {
         let (rate, alpha) = (self.settings.tolerated_rate, self.settings.alpha_more());
-        Frozen::new(self.all_stable(), rate, alpha, self.spending.anew())
+        let bursts = self.in_common.bursts();
+        let together = match self.settings.bursts {
+            OnBursts::CountOnce => Together {
+                kappa: bursts.failures().kappa_alone(),
+                requests: bursts.seconds().mean(),
+            },
+            OnBursts::Ignore => Together::default(),
+        };
+        Frozen::new(self.all_stable(), together, rate, alpha, self.spending.anew())
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! Two e-processes that must both be strong: that it fails more often than is tolerated compared
 //! with the stable pool, and that it fails at a rate that matters at all. So neither two failures
-//! against none, nor a rise from 0.001 % to 0.003 %, takes a release back.
+//! against none, nor a rise from 0.001 % to 0.003 %, takes a release back. Each in two forms: what failures
+//! have in common is not known of a version that nobody has run yet.
 
 use serde::{Deserialize, Serialize};
 
 use super::Counts;
-use super::e_process::EProcess;
-use super::steps::{Tick, above_rate, thinned};
+use super::bad_seconds::BadSeconds;
+use super::causes::Causes;
+use super::e_process::{EProcess, ln_add};
+use super::steps::{above_rate, thinned};
 
 /// By how much the canary's rate may exceed the tolerated one.
 pub const RATIOS: [f64; 9] = [1.25, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 25.0, 60.0];
@@ -30,11 +33,11 @@ pub struct Tolerance {
 pub struct Weighing {
     /// ln of the stake that is laid with it.
     pub ln_stake: f64,
-    /// What its evidence is divided by, because bad events come in bursts; 1 if they do not.
-    pub phi: f64,
+    /// How many of its failures one cause has made.
+    pub causes: Causes,
 }
 
-/// Evidence that the canary fails more often.
+/// Evidence that the canary fails more often, in one form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ErrorTest {
@@ -50,7 +53,7 @@ impl ErrorTest {
         test
     }
 
-    /// Weighs a tick.
+    /// Weighs a tick by its causes.
     pub fn tick(
         &mut self,
         tolerance: Tolerance,
@@ -58,12 +61,22 @@ impl ErrorTest {
         stable: Counts,
         canary: Counts,
     ) {
-        let (stable, canary) = (Tick::from(stable), Tick::from(canary));
-        let Weighing { ln_stake, phi } = weighing;
-        let steps = thinned(&RATIOS, tolerance.ratio, stable, canary);
-        self.relative.tick(ln_stake, &steps.map(|step| step / phi));
-        let steps = above_rate(&MULTIPLES, tolerance.rate, canary);
-        self.floor.tick(ln_stake, &steps.map(|step| step / phi));
+        let Weighing { ln_stake, causes } = weighing;
+        let (stable, canary) = (causes.of_stable(stable), causes.of_canary(canary));
+        self.relative.tick(ln_stake, &thinned(&RATIOS, tolerance.ratio, stable, canary));
+        self.floor.tick(ln_stake, &above_rate(&MULTIPLES, tolerance.rate, canary));
+    }
+
+    /// Weighs a tick by its bad seconds, of which a cause makes so many.
+    pub fn tick_seconds(
+        &mut self,
+        tolerance: Tolerance,
+        ln_stake: f64,
+        per_cause: f64,
+        seconds: BadSeconds,
+    ) {
+        self.relative.tick(ln_stake, &seconds.beside(tolerance.ratio, per_cause));
+        self.floor.tick(ln_stake, &seconds.beyond(tolerance, per_cause));
     }
 
     /// A tick without a request.
@@ -85,5 +98,86 @@ impl ErrorTest {
     /// Whether both are strong enough.
     pub fn fails(&self, alpha: f64, alpha_floor: f64) -> bool {
         self.ln_e() >= -alpha.ln() && self.ln_e_floor() >= -alpha_floor.ln()
+    }
+}
+
+/// Evidence in both forms, by causes and by bad seconds. The mean of two e-processes is one; where one
+/// form is slow to see, the other costs it ln 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
+pub struct BothForms {
+    causes: ErrorTest,
+    /// None where only causes are counted: there is no upstream to tell seconds by, or users are counted.
+    seconds: Option<ErrorTest>,
+}
+
+/// As it is kept, also before there were two forms.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Forms { causes: ErrorTest, seconds: Option<ErrorTest> },
+    One(ErrorTest),
+}
+
+impl From<Stored> for BothForms {
+    fn from(stored: Stored) -> BothForms {
+        match stored {
+            Stored::Forms { causes, seconds } => BothForms { causes, seconds },
+            Stored::One(causes) => BothForms { causes, seconds: None },
+        }
+    }
+}
+
+impl BothForms {
+    /// With both forms.
+    pub fn both() -> BothForms {
+        BothForms { causes: ErrorTest::default(), seconds: Some(ErrorTest::default()) }
+    }
+
+    /// Seconds cannot be told: nothing is laid on them, as long as nothing is.
+    pub fn count_causes_only(&mut self) {
+        self.seconds = self.seconds.filter(|seconds| *seconds != ErrorTest::default());
+    }
+
+    /// Weighs a tick; of seconds with what a cause makes of them.
+    pub fn tick(
+        &mut self,
+        tolerance: Tolerance,
+        weighing: Weighing,
+        (stable, canary): (Counts, Counts),
+        (per_cause, seconds): (f64, BadSeconds),
+    ) {
+        self.causes.tick(tolerance, weighing, stable, canary);
+        if let Some(test) = &mut self.seconds {
+            test.tick_seconds(tolerance, weighing.ln_stake, per_cause, seconds);
+        }
+    }
+
+    /// ln of the evidence that it fails more often than is tolerated beside the stable pool.
+    pub fn ln_e(&self) -> f64 {
+        self.mean(ErrorTest::ln_e)
+    }
+
+    /// ln of the evidence that it fails at a rate that matters.
+    pub fn ln_e_floor(&self) -> f64 {
+        self.mean(ErrorTest::ln_e_floor)
+    }
+
+    /// Whether both are strong enough.
+    pub fn fails(&self, alpha: f64, alpha_floor: f64) -> bool {
+        self.ln_e() >= -alpha.ln() && self.ln_e_floor() >= -alpha_floor.ln()
+    }
+
+    fn mean(&self, of: fn(&ErrorTest) -> f64) -> f64 {
+        match &self.seconds {
+            Some(seconds) => ln_add(of(&self.causes), of(seconds)) - 2f64.ln(),
+            None => of(&self.causes),
+        }
+    }
+
+    /// Each form's, for whoever checks them.
+    #[cfg(test)]
+    pub(super) fn forms(&self) -> [f64; 2] {
+        [self.causes.ln_e(), self.seconds.map_or(f64::NEG_INFINITY, |seconds| seconds.ln_e())]
     }
 }

@@ -1,5 +1,6 @@
 //! What the judge is told each second.
 
+use super::bursts::ByUpstream;
 use super::{Counts, Distribution, Part};
 
 /// What both pools did in one tick. Counts are what came in the tick, not totals.
@@ -12,6 +13,8 @@ pub struct Reading {
     /// The weight has changed lately: caches are cold and connections new. Latencies are not judged
     /// in such a tick; errors always are.
     pub is_warming: bool,
+    /// Whether `attempts` are clients rather than requests, for they stick to their pool.
+    pub counts_users: bool,
     /// Custom metrics: each another count of good and bad. The first 16 names are judged.
     pub metrics: Vec<Part>,
     /// The attempts by route and method, to find where it regressed.
@@ -35,4 +38,7 @@ pub struct Side {
     /// What the split sent here in this tick: requests or, where clients stick, clients that the
     /// rollout had not seen before.
     pub arrivals: u64,
+    /// What each of its upstreams did, of requests and never of clients; all that there are, also those
+    /// that had nothing to do. Where it is empty, failures are told apart by seconds only.
+    pub upstreams: Vec<ByUpstream>,
 }

@@ -33,13 +33,37 @@ pub struct JudgeSettings {
     pub beta: f64,
     /// The share of failures, 0 to 1, that takes a canary back, if it is at least twice the stable pool's.
     pub guard: f64,
-    /// The most by which bursts of failures divide the evidence; 1 never.
-    pub tempering_limit: f64,
+    /// What failures count that one cause made together.
+    pub bursts: OnBursts,
     /// The share of the error budget, 0 to 1, that one rollout may spend.
     pub budget_share: f64,
     /// For so long after its first answer or its return latencies of an upstream do not count, in both
     /// pools alike; zero counts all.
     pub warm_up: Duration,
+}
+
+/// What failures count that one cause made together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnBursts {
+    /// As one: how many a cause makes is measured.
+    #[default]
+    CountOnce,
+    /// Each for itself, as if failures were independent.
+    Ignore,
+}
+
+impl OnBursts {
+    /// All of them.
+    pub const ALL: [OnBursts; 2] = [OnBursts::CountOnce, OnBursts::Ignore];
+
+    /// Its word in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OnBursts::CountOnce => "count-once",
+            OnBursts::Ignore => "ignore",
+        }
+    }
 }
 
 /// The one stored form of the settings: of a plan, and of what a judge has heard.
@@ -56,7 +80,7 @@ struct StoredSettings {
     gate_rate: f64,
     beta: f64,
     guard: f64,
-    tempering_limit: f64,
+    bursts: OnBursts,
     budget_share: f64,
     warm_up: Duration,
 }
@@ -74,7 +98,7 @@ impl Default for JudgeSettings {
             gate_rate: 0.005,
             beta: 0.05,
             guard: 0.05,
-            tempering_limit: 3.0,
+            bursts: OnBursts::CountOnce,
             budget_share: 0.02,
             warm_up: Duration::from_secs(60),
         }
@@ -94,7 +118,7 @@ impl From<JudgeSettings> for StoredSettings {
             gate_rate,
             beta,
             guard,
-            tempering_limit,
+            bursts,
             budget_share,
             warm_up,
         }: JudgeSettings,
@@ -110,7 +134,7 @@ impl From<JudgeSettings> for StoredSettings {
             gate_rate,
             beta,
             guard,
-            tempering_limit,
+            bursts,
             budget_share,
             warm_up,
         }
@@ -130,7 +154,7 @@ impl From<StoredSettings> for JudgeSettings {
             gate_rate,
             beta,
             guard,
-            tempering_limit,
+            bursts,
             budget_share,
             warm_up,
         }: StoredSettings,
@@ -146,7 +170,7 @@ impl From<StoredSettings> for JudgeSettings {
             gate_rate,
             beta,
             guard,
-            tempering_limit,
+            bursts,
             budget_share,
             warm_up,
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::causes::Causes;
 use super::e_process::EProcess;
 use super::gate::fewest;
 use super::steps::{Tick, blocked};
@@ -70,7 +71,7 @@ impl Threshold {
     }
 
     /// The slow requests of a tick, as the bad ones.
-    fn slow(&self, stable: &Distribution, canary: &Distribution) -> (Counts, Counts) {
+    pub(super) fn slow(&self, stable: &Distribution, canary: &Distribution) -> (Counts, Counts) {
         let stable = Counts { total: stable.total(), bad: stable.above(self.stable) };
         (stable, Counts { total: canary.total(), bad: canary.above(self.canary) })
     }
@@ -94,17 +95,26 @@ impl LatencyTest {
         ln_stake: f64,
         stable: &Distribution,
         canary: &Distribution,
+        causes: Causes,
     ) {
         let (stable, canary) = threshold.slow(stable, canary);
-        self.tick_counts(threshold.expected, ln_stake, stable, canary);
+        self.tick_counts(threshold.expected, ln_stake, stable, canary, causes);
     }
 
     /// Weighs a tick whose slow requests are counted.
-    pub fn tick_counts(&mut self, expected: f64, ln_stake: f64, stable: Counts, canary: Counts) {
+    pub fn tick_counts(
+        &mut self,
+        expected: f64,
+        ln_stake: f64,
+        stable: Counts,
+        canary: Counts,
+        causes: Causes,
+    ) {
         self.stable += stable;
         self.canary += canary;
         self.rise.tick(self.process.ln_e(), stable, canary);
-        let steps = blocked(&ODDS, expected, Tick::from(stable), Tick::from(canary));
+        let (stable, canary) = (causes.of_stable(stable), causes.of_canary(canary));
+        let steps = blocked(&ODDS, expected, stable, canary);
         self.process.tick(ln_stake, &steps);
     }
 
@@ -188,10 +198,16 @@ mod tests {
         let mut test = LatencyTest::default();
         for _ in 0..9 {
             let (stable, canary) = (Counts { total: 990, bad: 9 }, Counts { total: 11, bad: 11 });
-            test.tick_counts(0.01, 0.5f64.ln(), stable, canary);
+            test.tick_counts(0.01, 0.5f64.ln(), stable, canary, Causes::OF_EACH);
         }
         assert!(test.ln_e() > 15.0 && !test.fails(0.01), "{test:?}");
-        test.tick_counts(0.01, 0.5f64.ln(), Counts::default(), Counts { total: 1, bad: 1 });
+        test.tick_counts(
+            0.01,
+            0.5f64.ln(),
+            Counts::default(),
+            Counts { total: 1, bad: 1 },
+            Causes::OF_EACH,
+        );
         assert!(test.fails(0.01));
     }
 
@@ -200,7 +216,7 @@ mod tests {
         let mut test = LatencyTest::default();
         for _ in 0..2 {
             let (stable, canary) = (Counts { total: 900, bad: 9 }, Counts { total: 100, bad: 6 });
-            test.tick_counts(0.01, 0.5f64.ln(), stable, canary);
+            test.tick_counts(0.01, 0.5f64.ln(), stable, canary, Causes::OF_EACH);
         }
         let ten = 10f64.ln();
         assert!(test.ln_e() > ten, "{}", test.ln_e());
@@ -211,7 +227,7 @@ mod tests {
             let mut test = test;
             let beside = n * stable.total / canary.total;
             let slow = |n: u64| Counts { total: n, bad: (n as f64 * rate).round() as u64 };
-            test.tick_counts(rate, f64::NEG_INFINITY, slow(beside), slow(n));
+            test.tick_counts(rate, f64::NEG_INFINITY, slow(beside), slow(n), Causes::OF_EACH);
             test.ln_e()
         };
         assert!(as_many(wants + 100) < ten && as_many(wants.saturating_sub(100)) > ten, "{wants}");

@@ -5,7 +5,7 @@
 //! forecasts ask for parts of requests too.
 
 /// Requests and bad ones among them, in one tick.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tick {
     /// Requests.
     pub n: f64,
@@ -17,6 +17,13 @@ impl From<super::Counts> for Tick {
     fn from(counts: super::Counts) -> Tick {
         let counts = counts.consistent();
         Tick { n: counts.total as f64, x: counts.bad as f64 }
+    }
+}
+
+impl Tick {
+    /// Both divided by so much.
+    pub fn divided(self, by: f64) -> Tick {
+        Tick { n: self.n / by, x: self.x / by }
     }
 }
 

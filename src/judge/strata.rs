@@ -9,9 +9,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Counts;
+use super::causes::Causes;
 use super::e_process::{EProcess, Spending};
 use super::more_errors::{RATIOS, Tolerance};
-use super::steps::{Tick, thinned};
+use super::steps::thinned;
 
 /// Strata with a name of their own; what comes later is together in [`OTHER`].
 pub const MOST_STRATA: usize = 64;
@@ -64,13 +65,13 @@ pub struct Regressed {
 
 impl Strata {
     /// Weighs a tick's parts, after `spending` has begun it; a part that is not named had nothing.
-    pub fn tick(&mut self, tolerance: f64, phi: f64, spending: &Spending, parts: &[Part]) {
+    pub fn tick(&mut self, tolerance: f64, causes: Causes, spending: &Spending, parts: &[Part]) {
         let mut rest = (Counts::default(), Counts::default());
         let mut has_rest = false;
         for part in parts {
             match self.place(&part.name) {
                 Some(place) => {
-                    self.0[place].tick(tolerance, phi, spending, part.stable, part.canary);
+                    self.0[place].tick(tolerance, causes, spending, part.stable, part.canary);
                 }
                 None => {
                     has_rest = true;
@@ -83,7 +84,7 @@ impl Strata {
             // Together, for what happens in one tick counts once.
             let other = OTHER.into();
             let place = self.find(&other).unwrap_or_else(|| self.push(other));
-            self.0[place].tick(tolerance, phi, spending, rest.0, rest.1);
+            self.0[place].tick(tolerance, causes, spending, rest.0, rest.1);
         }
     }
 
@@ -131,7 +132,7 @@ impl Stratum {
     fn tick(
         &mut self,
         tolerance: f64,
-        phi: f64,
+        causes: Causes,
         spending: &Spending,
         stable: Counts,
         canary: Counts,
@@ -144,8 +145,8 @@ impl Stratum {
         }
         let ln_stake = spending.ln_between(self.laid, spending.ticks());
         self.laid = spending.ticks();
-        let steps = thinned(&RATIOS, tolerance, Tick::from(stable), Tick::from(canary));
-        self.process.tick(ln_stake, &steps.map(|step| step / phi));
+        let (stable, canary) = (causes.of_stable(stable), causes.of_canary(canary));
+        self.process.tick(ln_stake, &thinned(&RATIOS, tolerance, stable, canary));
     }
 }
 
@@ -166,7 +167,7 @@ mod tests {
             (Strata::default(), Spending::over(Duration::from_secs(600)));
         for _ in 0..ticks {
             spending.tick();
-            strata.tick(1.25, 1.0, &spending, parts);
+            strata.tick(1.25, Causes::OF_EACH, &spending, parts);
         }
         strata
     }
@@ -223,7 +224,7 @@ mod tests {
         for tick in 0..50 {
             let part = if tick % 20 == 19 { &bad } else { &quiet };
             let ln_stake = spending.tick();
-            strata.tick(1.25, 1.0, &spending, std::slice::from_ref(part));
+            strata.tick(1.25, Causes::OF_EACH, &spending, std::slice::from_ref(part));
             let steps = thinned(&RATIOS, 1.25, part.stable.into(), part.canary.into());
             whole.tick(ln_stake, &steps);
             if tick % 20 == 19 {

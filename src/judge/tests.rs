@@ -9,10 +9,11 @@ mod whole;
 
 use super::absolute::AbsoluteGuard;
 use super::buckets::bucket_of;
+use super::bursts::Bursts;
+use super::causes::Causes;
 use super::e_process::Spending;
 use super::gate::Gate;
 use super::more_errors::{ErrorTest, Tolerance, Weighing};
 use super::slower::{LatencyTest, Slack, Threshold};
-use super::tempering::phi;
 use super::{Counts, Distribution};
 use crate::clock::Draws;

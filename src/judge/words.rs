@@ -111,13 +111,22 @@ impl Judge {
                 odds(-(settings.alpha_more() / 2.0).ln()),
             ),
             None => format!(
-                "{lately} the canary failed {canary}, the stable pool {}; evidence {} that it fails \
+                "{lately} the canary failed {canary}, the stable pool {}{}; evidence {} that it fails \
                  more than {} times as often ({} suffices)",
                 of(self.rise.stable, ""),
+                self.cause_words(),
                 odds(self.errors.ln_e()),
-                settings.tolerated_ratio,
+                hundredths(self.ratio),
                 odds(-settings.alpha_errors().ln()),
             ),
+        }
+    }
+
+    /// That failures come together, if they do.
+    fn cause_words(&self) -> String {
+        match self.per_cause > TOGETHER {
+            true => format!("; one cause makes {} failures", significant(self.per_cause)),
+            false => String::new(),
         }
     }
 
@@ -225,6 +234,14 @@ impl Judge {
             odds(SMOULDERING.ln()),
         )
     }
+}
+
+/// A cause that makes more failures than this is told of.
+const TOGETHER: f64 = 1.1;
+
+/// A ratio as it is set: 1.25, 2.
+fn hundredths(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }
 
 /// "in the last 9 s".

@@ -201,20 +201,21 @@ fn judge(service: &str, judging: &Judging) -> String {
         gate_rate,
         beta,
         guard,
-        tempering_limit,
+        bursts,
         budget_share,
         warm_up,
     } = settings;
     let mut lines = format!(
         "[services.{service}.judge]\nenabled = {enabled}\nclient_errors = {client_errors}\n\
          metrics = {}\nrisk = {}\nratio = {tolerated_ratio:?}\nrate = {}\nguard = {}\n\
-         tempering = {tempering_limit:?}\nwarm_up = {}\nbudget = {}\non_inconclusive = {}\n\
+         bursts = {}\nwarm_up = {}\nbudget = {}\non_inconclusive = {}\n\
          latency = {{ share = {}, time = {} }}\n\
          gate = {{ ratio = {gate_ratio:?}, rate = {}, risk = {} }}\n",
         texts(metrics),
         share(*alpha),
         share(*tolerated_rate),
         share(*guard),
+        text(bursts.name()),
         time(*warm_up),
         share(*budget_share),
         text(on_inconclusive.name()),
@@ -315,7 +316,7 @@ risk = 0.29
 ratio = 1.1
 rate = 0.57
 guard = 1.13
-tempering = 1.7
+bursts = "ignore"
 warm_up = "59s"
 budget = 0.07
 on_inconclusive = "rollback"

@@ -192,6 +192,8 @@ pub struct Orders {
     /// What the pools did lately; somebody looks once a second.
     history: Arc<History>,
     budgets: Budgets,
+    /// When it was last kept how failures come together.
+    bursts_saved: WallTime,
     /// How many rollouts have ended since the process began, by service and outcome.
     ended: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
     /// Orders whose time is over, as long as the store has them.
@@ -224,6 +226,7 @@ impl Orders {
             watched: BTreeMap::new(),
             history: Arc::default(),
             budgets,
+            bursts_saved: now.wall,
             ended: BTreeMap::new(),
             over: BTreeMap::new(),
             unheard: Vec::new(),
@@ -233,6 +236,7 @@ impl Orders {
             is_changed: false,
             wants_checks: false,
         };
+        orders.history.restore_bursts(orders.state.bursts());
         let snapshot = orders.build(None, now);
         let mut draft =
             Draft::new(&orders.state, orders.view(&snapshot, now), By::new("file", None));

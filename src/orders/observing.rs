@@ -1,13 +1,16 @@
 //! What is noted of the pools of a rollout under way: the ledger that the data plane writes in, one
 //! second's reading for the judge out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::judge::bursts::ByUpstream;
 use crate::judge::ledger::{AccountReading, STRATA};
 use crate::judge::{Counts, Distribution, Ledger, Part, Reading, Side};
 use crate::rollout::Rollout;
-use crate::snapshot::{Observed, Service, Stratum};
+use crate::snapshot::{Observed, Pool, Service, Stratum};
+use crate::upstream::{JudgedReading, Upstream};
 
 /// The ledger of a rollout, and how far it is read.
 #[derive(Clone, Debug)]
@@ -21,6 +24,15 @@ pub(super) struct Observing {
     accounts: [AccountReading; 2],
     /// Both histograms, and those of upstreams that are cold; none before the first look.
     took: Option<[[Distribution; 2]; 2]>,
+    /// What each upstream had done, by pool and address.
+    upstreams: [HashMap<Arc<str>, Seen>; 2],
+}
+
+/// What an upstream had done when it was read last.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    judged: JudgedReading,
+    answers: u64,
 }
 
 impl Observing {
@@ -36,6 +48,7 @@ impl Observing {
             to: rollout.plan.to.clone(),
             strata: strata(&rollout.service, config),
             took: None,
+            upstreams: Default::default(),
         }
     }
 
@@ -72,13 +85,17 @@ impl Observing {
         let took = [&self.from, &self.to].map(|name| read(name).unwrap_or_default());
         let before = self.took.as_ref().unwrap_or(&took);
         let [stable, target] = [0, 1].map(|at| accounts[at].since(&self.accounts[at]));
-        let side = |account: &AccountReading, at: usize| Side {
+        let pools = [&self.from, &self.to].map(|name| pool(name));
+        let mut upstreams = [0, 1].map(|at| by_upstream(pools[at], &mut self.upstreams[at]));
+        let mut side = |account: &AccountReading, at: usize| Side {
             attempts: account.users.map_or(account.attempts, |users| users.counts()),
             latency: took[at][0].since(&before[at][0]),
             cold: took[at][1].since(&before[at][1]),
             arrivals: account.arrivals,
+            upstreams: std::mem::take(&mut upstreams[at]),
         };
         let reading = Reading {
+            counts_users: stable.users.is_some(),
             stable: side(&stable, 0),
             canary: side(&target, 1),
             is_warming,
@@ -116,6 +133,26 @@ impl Observing {
         };
         came.map(part).collect()
     }
+}
+
+/// What came since it was read last, of each upstream of a pool.
+fn by_upstream(pool: Option<&Pool>, seen: &mut HashMap<Arc<str>, Seen>) -> Vec<ByUpstream> {
+    let mut before = std::mem::take(seen);
+    let members = pool.into_iter().flat_map(|pool| pool.members.list());
+    let mut read = |upstream: &Upstream| {
+        let now = Seen { judged: upstream.judged.read(), answers: upstream.tally.read().answers() };
+        // Of one that is new, what it did until now was judged by nobody.
+        let last = before.remove(&upstream.name).unwrap_or(now);
+        seen.insert(upstream.name.clone(), now);
+        let (attempts, slow) = now.judged.since(last.judged);
+        let answers = now.answers.saturating_sub(last.answers);
+        let (answers, slow) = match upstream.warmth.is_cold() {
+            true => (0, [0; 3]),
+            false => (answers, slow),
+        };
+        ByUpstream { name: upstream.name.clone(), attempts, answers, slow }
+    };
+    members.map(|member| read(&member.upstream)).collect()
 }
 
 /// What the strata of a service are called.

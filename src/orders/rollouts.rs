@@ -187,7 +187,7 @@ impl View<'_> {
         let settings = &rollout.plan.judging.settings;
         let standing = self.standing_at(state, &rollout.service);
         let budget = standing.bears(settings.budget_share, self.now.wall);
-        Some(Past { budget, ..self.history.past(&service.name, stable, settings.tempering_limit) })
+        Some(Past { budget, ..self.history.past(&service.name, stable) })
     }
 }
 

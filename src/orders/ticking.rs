@@ -151,6 +151,7 @@ impl Orders {
         let turned = self.budgets.turned(&self.state, &self.config, now);
         let due = self.budgets.due(&self.base, !turned.is_empty(), now.wall);
         self.count(due);
+        self.keep_bursts(snapshot, now);
         self.effects.extend(turned.into_iter().map(Effect::Say));
         self.end_orders(snapshot, now);
         self.forget_absent(now.wall);
@@ -162,6 +163,30 @@ impl Orders {
         self.budgets.count(snapshot, now);
         let unsaved = self.budgets.unsaved(&self.base, now.wall);
         self.count(unsaved);
+        self.save_bursts(snapshot);
+    }
+
+    /// Keeps once a minute how failures come together.
+    fn keep_bursts(&mut self, snapshot: &Snapshot, now: Now) {
+        let saved = self.bursts_saved;
+        // Also when the clock was set back.
+        if now.wall < saved || now.wall.elapsed_since(saved) >= HEARD {
+            self.bursts_saved = now.wall;
+            self.save_bursts(snapshot);
+        }
+    }
+
+    fn save_bursts(&mut self, snapshot: &Snapshot) {
+        let new = self.history.unsaved_bursts().into_iter();
+        let mut changes: Vec<Change> =
+            new.map(|(of, bursts)| Change::Bursts { of, bursts: Some(Arc::new(bursts)) }).collect();
+        let is_there = |of: &str| {
+            let (service, pool) = of.split_once('/').unwrap_or((of, ""));
+            snapshot.service(service).is_some_and(|service| service.pool(pool).is_some())
+        };
+        let gone = self.base.bursts().map(|(of, _)| of).filter(|of| !is_there(of));
+        changes.extend(gone.map(|of| Change::Bursts { of: of.clone(), bursts: None }));
+        self.count(changes);
     }
 
     /// Takes back what was ordered for a time that is over, or for a rollout that is. It counts no

@@ -23,7 +23,7 @@ pub(super) fn tell(
     snapshot: &Snapshot,
     clock: &Clock,
 ) {
-    refused(record, watched);
+    refused(record, service, watched);
     let ledger = &watched.ledger;
     let mut wants_sample = ledger.sample.wants();
     for attempt in record.noted.attempts.iter().filter(|attempt| attempt.is_judged) {
@@ -35,6 +35,8 @@ pub(super) fn tell(
             service.pools[attempt.pool].state.left_out.fetch_add(1, Ordering::Relaxed);
             continue;
         }
+        let upstream = &service.pools[attempt.pool].members.list()[attempt.member].upstream;
+        upstream.judged.count(is_bad);
         account.note(Noted {
             user: record.noted.user,
             stratum: record.noted.stratum.place(),
@@ -44,7 +46,6 @@ pub(super) fn tell(
         });
         if is_bad && wants_sample && attempt.pool == watched.target {
             wants_sample = false;
-            let upstream = &service.pools[attempt.pool].members.list()[attempt.member].upstream;
             let ago = snapshot.moment(clock.now()).elapsed_since(attempt.done);
             let mut failing = Failing {
                 at: clock.wall_time() - ago,
@@ -94,16 +95,16 @@ fn is_one_clients(
 
 /// Nobody of the pool that the split gave the request to could be asked: as bad as an attempt that
 /// failed.
-fn refused(record: &Record<'_>, watched: &Watched) {
-    let Some(account) = record.noted.refused_by.and_then(|pool| watched.account(pool)) else {
-        return;
-    };
+fn refused(record: &Record<'_>, service: &Service, watched: &Watched) {
+    let Some(pool) = record.noted.refused_by else { return };
+    let Some(account) = watched.account(pool) else { return };
+    let is_bad = watched.ledger.errors.count(Ending::Fault(Fault::NoUpstream));
+    // It has to be somebody's: with one upstream, it is that one's.
+    if let Some(first) = service.pools[pool].members.list().first() {
+        first.upstream.judged.count(is_bad);
+    }
     account.arrive(None);
-    account.note(Noted {
-        stratum: Stratum::OTHER.place(),
-        is_bad: watched.ledger.errors.count(Ending::Fault(Fault::NoUpstream)),
-        ..Noted::default()
-    });
+    account.note(Noted { stratum: Stratum::OTHER.place(), is_bad, ..Noted::default() });
 }
 
 /// How an attempt ended; none if its client left before anybody could know.

@@ -68,6 +68,8 @@ pub(super) struct Table {
     weights: Weighted,
     /// What stands for the durations of each bucket, in microseconds.
     middles: Vec<u64>,
+    /// The share of requests above each bucket.
+    above: Vec<f64>,
 }
 
 impl Table {
@@ -92,8 +94,28 @@ impl Table {
                 weight.max(0.0)
             })
             .collect();
+        let all: f64 = weights.iter().sum();
+        let mut rest = 1.0;
+        let above = weights.iter().map(|weight| {
+            rest -= weight / all;
+            f64::max(rest, 0.0)
+        });
+        let above = above.collect();
         let middles = (first..=last).map(|bucket| buckets::middle(bucket).as_micros() as u64);
-        Table { first, weights: Weighted::new(&weights), middles: middles.collect() }
+        Table { first, weights: Weighted::new(&weights), middles: middles.collect(), above }
+    }
+
+    /// The share of requests above a bucket of the histogram.
+    pub fn above(&self, bucket: usize) -> f64 {
+        match bucket.checked_sub(self.first) {
+            Some(place) => self.above.get(place).copied().unwrap_or(0.0),
+            None => 1.0,
+        }
+    }
+
+    /// How long one took.
+    pub fn draw_one(&self, draws: &mut Draws) -> Duration {
+        Duration::from_micros(self.middles[self.weights.draw(draws)])
     }
 
     /// How long so many requests took.

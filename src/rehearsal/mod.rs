@@ -7,6 +7,7 @@
 mod sampling;
 mod latency;
 mod traffic;
+mod world;
 mod scenario;
 mod users;
 mod service;
@@ -24,9 +25,10 @@ use service::Tables;
 
 pub use latency::{Latency, NotALatency};
 pub use run::{Ending, Run};
-pub use scenario::{Behaviour, Crowd, Scenario, Stalls};
+pub use scenario::{Behaviour, Crowd, Scenario};
 pub use summary::{Group, Spread, Summary, wilson};
 pub use traffic::{BadProfile, Traffic};
+pub use world::{Cold, Lasts, Pauses, Restarts, Stalls, World};
 
 /// A scenario that is ready to run.
 #[derive(Debug)]

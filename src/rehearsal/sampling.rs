@@ -22,6 +22,22 @@ pub fn binomial(n: u64, p: f64, draws: &mut Draws) -> u64 {
     Binomial::new(n, p.clamp(0.0, 1.0)).map_or(0, |failures| failures.sample(draws))
 }
 
+/// A time by chance, of this mean.
+pub fn exponential(mean: f64, draws: &mut Draws) -> f64 {
+    -mean * (1.0 - draws.unit()).ln()
+}
+
+/// How many of `n` fall to each of so many places that are alike.
+pub fn evenly(n: u64, places: usize, draws: &mut Draws) -> Vec<u64> {
+    let mut left = n;
+    let here = |place: usize| {
+        let here = binomial(left, 1.0 / (places - place) as f64, draws);
+        left -= here;
+        here
+    };
+    (0..places).map(here).collect()
+}
+
 /// How active a user is beside others: a Pareto distribution, at least 1, the heavier the smaller
 /// its `tail`.
 pub fn pareto(tail: f64, draws: &mut Draws) -> f64 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Latency, Traffic};
+use super::{Latency, Traffic, World};
 use crate::rollout::Plan;
 
 /// A rollout, and the world that it runs in.
@@ -26,8 +26,8 @@ pub struct Scenario {
     /// How many requests it may fail beyond the other, as the error budget bears; none for as many as
     /// it likes.
     pub budget: Option<f64>,
-    /// Bursts of failures, in both pools alike.
-    pub stalls: Option<Stalls>,
+    /// What goes wrong in both pools alike.
+    pub world: World,
 }
 
 /// How a pool behaves.
@@ -50,15 +50,6 @@ pub struct Crowd {
     pub broken: f64,
 }
 
-/// An upstream stands still for a second now and then, as in a long garbage collection.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stalls {
-    /// How often it happens to each upstream, at least a second.
-    pub every: Duration,
-    /// The share of that second's requests that fail, 0 to 1.
-    pub share: f64,
-}
-
 impl Scenario {
     /// The same with a new version that is as good as the old one: what is rolled back then was
     /// rolled back falsely.
@@ -76,17 +67,5 @@ impl Crowd {
     /// So many users, as unevenly active as `judge.md` simulates them.
     pub fn of(users: u32) -> Crowd {
         Crowd { users: users.max(1), tail: 1.5, broken: 0.0 }
-    }
-}
-
-impl Stalls {
-    /// The chance that an upstream stalls in a second.
-    pub(super) fn chance(&self) -> f64 {
-        (1.0 / self.every.as_secs_f64()).clamp(0.0, 1.0)
-    }
-
-    /// The share of requests that fail at an upstream, where `errors` do otherwise.
-    pub(super) fn errors(&self, errors: f64) -> f64 {
-        self.share.max(errors)
     }
 }

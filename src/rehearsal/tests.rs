@@ -25,7 +25,7 @@ fn scenario(canary_errors: f64) -> Scenario {
         crowd: None,
         upstreams: [3, 3],
         budget: None,
-        stalls: None,
+        world: World::default(),
     }
 }
 
@@ -136,10 +136,12 @@ fn broken_clients_are_held_against_a_version_only_where_requests_are_counted() {
 #[test]
 fn stalls_alone_seldom_take_an_identical_canary_back() {
     // T13: one canary host of twenty.
-    let stalls = Some(Stalls { every: Duration::from_secs(30), share: 0.3 });
+    let lasts = Lasts::Exactly(Duration::from_secs(1));
+    let stalls = Some(Stalls { every: Duration::from_secs(30), share: [0.3; 2], lasts });
+    let world = World { stalls, ..World::default() };
     let upstreams = [19, 1];
     let stable = Behaviour { errors: 0.005, latency: Latency::default() };
-    let summary = runs(Scenario { stalls, upstreams, stable, ..scenario(0.005) }, 40);
+    let summary = runs(Scenario { world, upstreams, stable, ..scenario(0.005) }, 40);
     assert!(summary.rolled_back.count <= 3, "{summary:?}");
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::Crowd;
 use super::sampling::{Weighted, pareto};
 use crate::clock::Draws;
-use crate::judge::Ledger;
 use crate::judge::ledger::Noted;
+use crate::judge::{Counts, Ledger};
 use crate::split::{Cohort, Cut, Layout, Split};
 
 /// The users of one run.
@@ -41,6 +41,9 @@ pub(super) struct AtCanary {
     pub broken: u64,
 }
 
+/// What a second's requests came to at each upstream of both pools, by place.
+pub(super) type ByPool = [Vec<Counts>; 2];
+
 impl Users {
     pub fn new(crowd: Crowd, split: &Split, draws: &mut Draws) -> Users {
         let users = 0..crowd.users.max(1);
@@ -64,20 +67,24 @@ impl Users {
         }
     }
 
-    /// So many requests, of which those that go to either pool fail with this chance.
+    /// So many requests, of which those that go to either pool fail with the chance of one of its
+    /// upstreams.
     pub fn ask(
         &mut self,
         requests: u64,
-        fails: [f64; 2],
+        fails: [&[f64]; 2],
         ledger: &Ledger,
         draws: &mut Draws,
-    ) -> AtCanary {
+    ) -> (AtCanary, ByPool) {
         let mut at_canary = AtCanary::default();
+        let mut by_pool = fails.map(|upstreams| vec![Counts::default(); upstreams.len()]);
         let accounts = [&ledger.stable, &ledger.target];
         for _ in 0..requests {
             let user = &mut self.all[self.activity.draw(draws)];
             let pool = usize::from(user.is_on_canary);
-            let is_bad = user.is_broken || draws.unit() < fails[pool];
+            let upstream = draws.below(fails[pool].len() as u64) as usize;
+            let is_bad = user.is_broken || draws.unit() < fails[pool][upstream];
+            by_pool[pool][upstream] += Counts { total: 1, bad: u64::from(is_bad) };
             let known = Some(user.hash as u32);
             accounts[pool].arrive(known);
             accounts[pool].note(Noted { user: known, is_bad, ..Noted::default() });
@@ -93,7 +100,7 @@ impl Users {
                 self.hit += u64::from(is_new);
             }
         }
-        at_canary
+        (at_canary, by_pool)
     }
 
     /// Users whose client works and who saw a failure of the canary.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Event, Finished, MeasureError, Query, Rollout, Strategy, TaskError};
 use crate::clock::WallTime;
+use crate::judge::bursts::Bursts;
 use crate::judge::ledger::Failing;
 use crate::judge::{Counts, Distribution, Evidence, Judge, Metric, Reading, Ruling, Verdict};
 
@@ -87,8 +88,8 @@ pub struct Past {
     pub attempts: Counts,
     /// How long the good ones took.
     pub latency: Distribution,
-    /// What bursts of failures divide evidence by.
-    pub phi: f64,
+    /// How failures and slow answers of its upstreams come together.
+    pub bursts: Bursts,
     /// Failures beyond the stable pool's that the error budget bears; none if there is no budget.
     pub budget: Option<f64>,
 }
@@ -103,7 +104,7 @@ impl Rollout {
         let steps = self.plan.steps.len() as u32;
         // Twice what it takes if all goes well: what regresses late is found late otherwise.
         let planned = (self.plan.hold * steps + self.plan.watch) * 2;
-        let judge = Judge::new(settings, past.phi, past.latency, planned)
+        let judge = Judge::new(settings, past.bursts, past.latency, planned)
             .with_budget(past.budget)
             .with_attempts_before(past.attempts);
         self.hearing_mut().judge = Some(Box::new(judge));

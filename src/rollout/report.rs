@@ -185,8 +185,9 @@ fn write_evidence(text: &mut String, evidence: &Evidence, rollout: &Rollout) -> 
             "The split is set to {share} % and gave `{to}` {arrived} of {all} arrivals."
         )?;
     }
-    if evidence.phi > 1.0 {
-        writeln!(text, "Failures come in bursts; evidence is divided by {:.2}.", evidence.phi)?;
+    if evidence.per_cause > 1.1 {
+        let makes = evidence.per_cause;
+        writeln!(text, "Failures come together: one cause makes {makes:.1} of `{to}`.")?;
     }
     if let Some(budget) = &evidence.budget {
         writeln!(

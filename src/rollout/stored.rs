@@ -19,8 +19,11 @@ use crate::clock::WallTime;
 use crate::judge::Counts;
 use plan::StoredPlan;
 
-/// What this version writes of what a judge has heard, and reads.
-const HEARING: u32 = 1;
+/// What this version writes of what a judge has heard.
+const HEARING: u32 = 2;
+
+/// And what it reads: before 2 a judge knew nothing of causes.
+const READ: std::ops::RangeInclusive<u32> = 1..=HEARING;
 
 /// Where a rollout is.
 #[derive(Serialize, Deserialize)]
@@ -203,7 +206,7 @@ impl StoredHearing {
 
     /// The rollout's number and what was heard; nothing if it is of a version not known here.
     pub fn read(self) -> Result<Option<(u64, Arc<Hearing>)>, serde_json::Error> {
-        if self.version != HEARING {
+        if !READ.contains(&self.version) {
             return Ok(None);
         }
         Ok(Some((self.rollout, Arc::new(serde_json::from_str(self.heard.get())?))))

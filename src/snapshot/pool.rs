@@ -17,8 +17,8 @@ use crate::http::admission::Upload;
 use crate::judge::{Counts, Histogram};
 use crate::rollout::Version;
 use crate::upstream::{
-    Breaker, BreakerOrder, Conditions, DialAddress, InFlight, Load, LoadCount, Tally, TlsTerms,
-    Trial,
+    Breaker, BreakerOrder, Conditions, DialAddress, InFlight, Load, LoadCount, SlowFrom, Tally,
+    TlsTerms, Trial,
 };
 
 pub use ending::{Ended, Held};
@@ -69,6 +69,10 @@ pub struct PoolState {
     pub latency: Histogram,
     /// How long those took that are cold.
     pub cold: Histogram,
+    /// From when on answers are slow, as is known of the last minutes.
+    pub slow_from: SlowFrom,
+    /// Requests that nobody of it could be asked for.
+    pub refused: AtomicU64,
     /// Requests that failed or were refused here and were taken by the stable pool instead.
     pub shielded: AtomicU64,
     /// Connect checks that somebody waits for.
@@ -233,6 +237,8 @@ impl Default for PoolState {
             attempts: Attempts::default(),
             latency: Histogram::new(THREADS),
             cold: Histogram::new(THREADS),
+            slow_from: SlowFrom::default(),
+            refused: AtomicU64::new(0),
             shielded: AtomicU64::new(0),
             wanted: Wanted::default(),
             failing_keys: FailingKeys::default(),

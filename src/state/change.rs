@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{About, FilePart, FlagState, Override, Revision};
 use crate::clock::WallTime;
+use crate::judge::bursts::Bursts;
 use crate::rollout::{Hearing, Rollout};
 use crate::slo::{Alarms, Block, Grain};
 
@@ -113,6 +114,13 @@ pub enum Change {
         /// Which stretch.
         number: u64,
     },
+    /// How the failures of a pool's upstreams come together; none once there is no such pool.
+    Bursts {
+        /// The pool, as `SERVICE/POOL`.
+        of: Arc<str>,
+        /// What is known.
+        bursts: Option<Arc<Bursts>>,
+    },
     /// Nothing is promised any more that this budget was for.
     ForgetAlarms {
         /// Its key.
@@ -141,6 +149,7 @@ impl Change {
             | Change::Alarms { .. }
             | Change::Block { .. }
             | Change::ForgetBlock { .. }
+            | Change::Bursts { .. }
             | Change::ForgetAlarms { .. } => None,
         }
     }
@@ -174,6 +183,7 @@ impl Change {
             Change::InFile { of, .. } => ("in file", of.to_string()),
             Change::Absent { part, .. } => ("absent", part.to_string()),
             Change::Alarms { of, .. } | Change::ForgetAlarms { of } => ("alarms", of.to_string()),
+            Change::Bursts { of, .. } => ("bursts", of.to_string()),
             Change::Block { of, block } => {
                 ("block", format!("{of}/{}/{}", block.grain.name(), block.number))
             }

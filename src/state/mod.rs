@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::WallTime;
+use crate::judge::bursts::Bursts;
 use crate::rollout::Rollout;
 use crate::slo::{Alarms, Block, Grain, Kept};
 
@@ -49,6 +50,8 @@ pub struct State {
     /// What the file does not have any more, and since when.
     absent: Arc<BTreeMap<FilePart, WallTime>>,
     budgets: Arc<BTreeMap<Arc<str>, Arc<Accounts>>>,
+    /// How the failures of pools' upstreams come together, by `SERVICE/POOL`.
+    bursts: Arc<BTreeMap<Arc<str>, Arc<Bursts>>>,
 }
 
 type Numbered<T> = BTreeMap<u64, Arc<T>>;
@@ -137,6 +140,12 @@ impl State {
             Change::ForgetBlock { of, grain, number } => self.of_budget(&of, |kept| {
                 kept.blocks.remove(&(grain, number));
             }),
+            Change::Bursts { of, bursts: Some(bursts) } => {
+                Arc::make_mut(&mut self.bursts).insert(of, bursts);
+            }
+            Change::Bursts { of, bursts: None } => {
+                Arc::make_mut(&mut self.bursts).remove(&of);
+            }
             Change::ForgetAlarms { of } => {
                 self.of_budget(&of, |kept| kept.alarms = Alarms::default());
             }
@@ -370,16 +379,22 @@ impl State {
         self.budgets.get(of).into_iter().flat_map(|kept| kept.blocks.values())
     }
 
+    /// How the failures of pools' upstreams came together, by `SERVICE/POOL`.
+    pub fn bursts(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Bursts>)> {
+        self.bursts.iter()
+    }
+
     /// Whether they share all that they hold, so that one cannot differ from the other.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_shared_with(&self, other: &State) -> bool {
-        let State { secret, services, flags, in_file, absent, budgets } = self;
+        let State { secret, services, flags, in_file, absent, budgets, bursts } = self;
         *secret == other.secret
             && Arc::ptr_eq(services, &other.services)
             && Arc::ptr_eq(flags, &other.flags)
             && Arc::ptr_eq(in_file, &other.in_file)
             && Arc::ptr_eq(absent, &other.absent)
             && Arc::ptr_eq(budgets, &other.budgets)
+            && Arc::ptr_eq(bursts, &other.bursts)
     }
 
     /// All of it as changes: applied to nothing, they make this state.
@@ -416,6 +431,12 @@ impl State {
             let blocks = kept.blocks.values().cloned();
             changes.extend(blocks.map(|block| Change::Block { of: of.clone(), block }));
         }
+        changes.extend(
+            self.bursts().map(|(of, bursts)| Change::Bursts {
+                of: of.clone(),
+                bursts: Some(bursts.clone()),
+            }),
+        );
         changes
     }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::error::Trouble;
 use super::stored;
 use super::tables::{
-    ABSENT, BUDGETS, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS, ROLLOUTS,
-    SAMPLES, Texts, key,
+    ABSENT, BUDGETS, BURSTS, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS,
+    ROLLOUTS, SAMPLES, Texts, key,
 };
 use crate::rollout::{Rollout, StoredHearing, StoredRollout};
 use crate::state::{About, Change, FilePart, Override, State};
@@ -19,7 +19,7 @@ use crate::state::{About, Change, FilePart, Override, State};
 pub(super) const SECRET: &str = "secret";
 
 /// The tables that a state is read from, in the order in which their changes make sense.
-pub(super) const OF_STATE: [Texts; 11] = [
+pub(super) const OF_STATE: [Texts; 12] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -31,6 +31,7 @@ pub(super) const OF_STATE: [Texts; 11] = [
     ABSENT,
     BUDGETS,
     SAMPLES,
+    BURSTS,
 ];
 
 /// A value under a key, or that there is none any more.
@@ -90,6 +91,10 @@ impl Entry {
             Change::Alarms { of, alarms } => {
                 put(BUDGETS, of.to_string(), stored::alarms_json(alarms)?)
             }
+            Change::Bursts { of, bursts: Some(bursts) } => {
+                put(BURSTS, of.to_string(), stored::json(bursts)?)
+            }
+            Change::Bursts { of, bursts: None } => gone(BURSTS, of.to_string()),
             Change::ForgetAlarms { of } => gone(BUDGETS, of.to_string()),
             Change::Block { of, block } => {
                 let key = stored::block_key(of, block.grain, block.number);
@@ -146,6 +151,8 @@ pub(super) fn read(table: Texts, key: &str, json: &str) -> Result<Option<Change>
     } else if name == SAMPLES.name() {
         let of = stored::budget_of(key)?;
         Change::Block { of: of.into(), block: Arc::new(stored::block(key, json)?) }
+    } else if name == BURSTS.name() {
+        Change::Bursts { of: key.into(), bursts: Some(Arc::new(stored::parse(key, json)?)) }
     } else {
         return Ok(None);
     }))

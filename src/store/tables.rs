@@ -35,8 +35,11 @@ pub(super) const BUDGETS: Texts = TableDefinition::new("budgets");
 /// What was counted for them, by service, objective, grain and stretch of time.
 pub(super) const SAMPLES: Texts = TableDefinition::new("samples");
 
+/// How the failures of pools' upstreams come together, by service and pool.
+pub(super) const BURSTS: Texts = TableDefinition::new("bursts");
+
 /// All there are.
-pub(super) const TABLES: [Texts; 12] = [
+pub(super) const TABLES: [Texts; 13] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -49,6 +52,7 @@ pub(super) const TABLES: [Texts; 12] = [
     ABSENT,
     BUDGETS,
     SAMPLES,
+    BURSTS,
 ];
 
 /// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.

@@ -281,7 +281,7 @@ fn nth(state: State, n: u64) -> Batch {
 /// A rollout whose judge has heard something.
 fn judged(id: u64) -> Rollout {
     let mut judged = rollout(id);
-    judged.seat_judge(crate::rollout::Past { phi: 1.0, ..Default::default() });
+    judged.seat_judge(crate::rollout::Past::default());
     for second in 1..=3 {
         let reading = crate::judge::Reading::default();
         judged.hear(&reading, WallTime::from_millis(1_000 * second));
@@ -367,7 +367,7 @@ fn what_a_judge_of_another_version_has_heard_is_let_go_of_and_nothing_else() {
         json["tables"]["hearings"]["shop"]["version"] = version.into();
         serde_json::from_value::<Export>(json).unwrap()
     };
-    for (version, is_known) in [(1, true), (2, false)] {
+    for (version, is_known) in [(1, true), (2, true), (3, false)] {
         Store::import(&path, &export(version), true).unwrap();
         let state = Store::open(&path).unwrap().recall().unwrap();
         let rollout = state.rollout("shop").unwrap();

@@ -11,6 +11,7 @@ mod checked;
 mod conditions;
 mod probing;
 mod ejection;
+mod judged;
 mod keys;
 mod labels;
 mod latency;
@@ -43,6 +44,7 @@ pub use carried::{CarriedBreaker, CarriedUpstream};
 pub use checked::Checked;
 pub use conditions::Conditions;
 pub use ejection::{Ejection, EjectionSettings};
+pub use judged::{Judged, JudgedReading, SlowFrom};
 pub use keys::{Counted, Keys, Others};
 pub use labels::{Label, LabelError, Labels, MOST_LABELS};
 pub use latency::Latency;
@@ -93,6 +95,8 @@ pub struct Upstream {
     pub checked: Checked,
     /// Since when it warms up.
     pub warmth: Warmth,
+    /// What a rollout is judged by.
+    pub judged: Judged,
     /// How fast it answers.
     pub latency: Latency,
     /// Whom it serves and whom it fails.
@@ -135,6 +139,7 @@ impl Upstream {
             trials: Trials::default(),
             checked: Checked::default(),
             warmth: Warmth::default(),
+            judged: Judged::default(),
             latency: Latency::default(),
             keys: Keys::default(),
             marks: Marks::default(),

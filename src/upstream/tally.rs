@@ -148,6 +148,11 @@ impl TallyReading {
         self.outcomes.iter().sum()
     }
 
+    /// How many ended with an answer that was no 5xx.
+    pub fn answers(&self) -> u64 {
+        self.outcomes[..Outcome::Status(StatusClass::ServerError).place()].iter().sum()
+    }
+
     /// How many ended in a 5xx or without a response through the upstream's fault.
     pub fn errors(&self) -> u64 {
         self.outcomes[Outcome::Status(StatusClass::ServerError).place()]

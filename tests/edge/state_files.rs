@@ -160,7 +160,7 @@ async fn what_is_imported_is_validated_like_a_config() {
     let export = exported(&origins).await;
     let text = file(&origins, false, "");
     type Edit = fn(&mut Value);
-    let edits: [(Edit, &str); 20] = [
+    let edits: [(Edit, &str); 19] = [
         (|plan| plan["steps"] = json!([5_000, 1_000]), "do not rise to 100 %"),
         (|plan| plan["to"] = json!("blue"), "only a rolling rollout stays in one pool"),
         (|plan| plan["hooks"]["before_step"]["webhook"]["url"] = json!("gopher://a/"), "`url`"),
@@ -182,7 +182,6 @@ async fn what_is_imported_is_validated_like_a_config() {
         (|plan| plan["judging"]["settings"]["gate_rate"] = json!(0.0), "`rate`"),
         (|plan| plan["judging"]["settings"]["beta"] = json!(1e300), "`risk`"),
         (|plan| plan["judging"]["settings"]["guard"] = json!(0.0), "`guard`"),
-        (|plan| plan["judging"]["settings"]["tempering_limit"] = json!(0.0), "`tempering`"),
         (|plan| plan["judging"]["settings"]["budget_share"] = json!(2.0), "`budget`"),
         (|plan| plan["judging"]["metrics"] = json!(["errors"]), "is a metric of the judge"),
         (|plan| plan["judging"]["errors"] = json!(["sloth"]), "`sloth` is none of"),

@@ -37,7 +37,7 @@ pub struct Judgement {
     pub arrived_target: u64,
     /// Evidence that this is not what the split was set to.
     pub split_off: Odds,
-    /// What bursts of failures divide evidence by.
+    /// How many failures of the target one cause makes, as was measured; 1 if each has its own.
     pub bursts: f64,
     /// Routes whose errors rose, the strongest evidence first.
     pub regressed: Vec<Where>,
@@ -162,7 +162,7 @@ impl Judgement {
             arrived_stable: evidence.split.stable,
             arrived_target: evidence.split.canary,
             split_off: Odds::of(evidence.split.off),
-            bursts: evidence.phi,
+            bursts: evidence.per_cause,
             regressed: evidence.regressed.into_iter().map(Where::of).collect(),
         }
     }

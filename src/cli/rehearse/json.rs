@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Rehearsed;
-use crate::rehearsal::{Behaviour, Group, Scenario, Spread, Stalls, Summary};
+use crate::rehearsal::{Behaviour, Group, Lasts, Scenario, Spread, Stalls, Summary, World};
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -34,7 +34,12 @@ pub struct Asked {
     stable: Version,
     canary: Version,
     after_seconds: f64,
+    upstreams: [u32; 2],
     stalls: Option<Stalled>,
+    shared: Option<Stalled>,
+    pauses: Option<Paused>,
+    restarts: Option<Restarted>,
+    cold: Option<Cooled>,
     hold_seconds: f64,
     min_requests: u64,
 }
@@ -49,7 +54,28 @@ struct Version {
 #[derive(Clone, Copy, Serialize)]
 struct Stalled {
     every_seconds: f64,
+    /// On average.
     share: f64,
+    lasts_seconds: f64,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Paused {
+    every_seconds: f64,
+    lasts_seconds: f64,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Restarted {
+    at_seconds: f64,
+    lasts_seconds: f64,
+    every_seconds: Option<f64>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Cooled {
+    factor: f64,
+    lasts_seconds: f64,
 }
 
 impl Asked {
@@ -63,6 +89,13 @@ impl Asked {
                 p99_seconds: p99.as_secs_f64(),
             }
         };
+        let lasts = |lasts: Lasts| lasts.mean().as_secs_f64();
+        let stalled = |Stalls { every, share, lasts: time }: Stalls| Stalled {
+            every_seconds: every.as_secs_f64(),
+            share: (share[0] + share[1]) / 2.0,
+            lasts_seconds: lasts(time),
+        };
+        let World { stalls, shared, pauses, restarts, cold, .. } = scenario.world;
         Asked {
             requests_per_second,
             users: scenario.crowd.map(|crowd| crowd.users),
@@ -70,9 +103,21 @@ impl Asked {
             stable: version(scenario.stable),
             canary: version(scenario.canary),
             after_seconds: scenario.after.as_secs_f64(),
-            stalls: scenario.stalls.map(|Stalls { every, share }| Stalled {
-                every_seconds: every.as_secs_f64(),
-                share,
+            upstreams: scenario.upstreams,
+            stalls: stalls.map(stalled),
+            shared: shared.map(stalled),
+            pauses: pauses.map(|pauses| Paused {
+                every_seconds: pauses.every.as_secs_f64(),
+                lasts_seconds: lasts(pauses.lasts),
+            }),
+            restarts: restarts.map(|restarts| Restarted {
+                at_seconds: restarts.at.as_secs_f64(),
+                lasts_seconds: restarts.lasts.as_secs_f64(),
+                every_seconds: restarts.every.map(|every| every.as_secs_f64()),
+            }),
+            cold: cold.map(|cold| Cooled {
+                factor: cold.factor,
+                lasts_seconds: cold.lasts.as_secs_f64(),
             }),
             hold_seconds: scenario.plan.hold.as_secs_f64(),
             min_requests: scenario.plan.min_requests,

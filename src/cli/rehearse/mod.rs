@@ -25,7 +25,8 @@ use crate::clock::in_words;
 use crate::config::{self, Config};
 use crate::files::{FileError, write_over};
 use crate::rehearsal::{
-    Behaviour, Crowd, Latency, Rehearsal, Run, Scenario, Stalls, Summary, Traffic,
+    Behaviour, Cold, Crowd, Lasts, Latency, Pauses, Rehearsal, Restarts, Run, Scenario, Stalls,
+    Summary, Traffic, World,
 };
 use crate::rollout::{Plan, RolloutSettings, Wishes};
 use crate::server::clock;
@@ -103,10 +104,30 @@ pub struct Rehearse {
     #[arg(long, value_parser = config::duration_or_zero, value_name = "DURATION",
           help_heading = "Both versions")]
     after: Option<Duration>,
-    /// Each upstream stands still for a second so often, and fails so much of it, such as 30s,30%.
-    #[arg(long, value_parser = values::stalls, value_name = "EVERY,PERCENT",
-          help_heading = "Both versions")]
+    /// Upstreams of the old version and of the new one [default: those of the config, or one each]
+    #[arg(long, value_parser = values::upstreams, value_name = "OLD,NEW", help_heading = "Both versions")]
+    upstreams: Option<[u32; 2]>,
+    /// Each upstream fails so much of its requests so often, for a second or so long on average, such as
+    /// 30s,30% or 60s,0%-60%,3s.
+    #[arg(long, value_parser = values::stalls, value_name = "EVERY,PERCENT[,DURATION]",
+          help_heading = "What goes wrong")]
     stalls: Option<Stalls>,
+    /// All upstreams of both versions do so at the same time, as when a database is away.
+    #[arg(long, value_parser = values::stalls, value_name = "EVERY,PERCENT[,DURATION]",
+          help_heading = "What goes wrong")]
+    shared: Option<Stalls>,
+    /// Each upstream stands still so often and for so long on average, and requests wait, such as 60s,500ms.
+    #[arg(long, value_parser = values::pauses, value_name = "EVERY,DURATION",
+          help_heading = "What goes wrong")]
+    pauses: Option<Pauses>,
+    /// The new version's upstreams are away: when, for how long, and how often from then on, such as 5m,2s.
+    #[arg(long, value_parser = values::restarts, value_name = "AT,DURATION[,EVERY]",
+          help_heading = "What goes wrong")]
+    restart_canary: Option<Restarts>,
+    /// The new version's upstreams take so many times as long at first, falling to usual, such as x2,90s.
+    #[arg(long, value_parser = values::cold, value_name = "xFACTOR,DURATION",
+          help_heading = "What goes wrong")]
+    cold: Option<Cold>,
     /// Rollouts of each canary.
     #[arg(long, default_value_t = 1_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u64).range(1..=1_000_000), allow_hyphen_values = true)]
@@ -294,10 +315,21 @@ impl Rehearse {
             canary,
             after: self.after.unwrap_or_default(),
             crowd,
-            upstreams: planned.upstreams,
+            upstreams: self.upstreams.unwrap_or(planned.upstreams),
             budget,
-            stalls: self.stalls,
+            world: self.world(),
         })
+    }
+
+    fn world(&self) -> World {
+        World {
+            stalls: self.stalls,
+            shared: self.shared,
+            pauses: self.pauses,
+            restarts: self.restart_canary,
+            cold: self.cold,
+            watched: None,
+        }
     }
 
     fn rehearse(
@@ -384,11 +416,8 @@ impl Rehearse {
             true => String::new(),
             false => format!(", from {} on", in_words(after)),
         };
-        let stalls = scenario.stalls.map_or_else(String::new, |Stalls { every, share }| {
-            let (every, share) = (in_words(every), words::share_of(share));
-            format!("\neach upstream fails {share} of a second about every {every}")
-        });
-        format!("errors {errors}, latency {latency}{later}{stalls}")
+        let wrong = world_words(scenario);
+        format!("errors {errors}, latency {latency}{later}{wrong}")
     }
 }
 
@@ -438,6 +467,49 @@ impl Rehearsed {
         ));
         text
     }
+}
+
+/// What goes wrong, a line each.
+fn world_words(scenario: &Scenario) -> String {
+    let World { stalls, shared, pauses, restarts, cold, .. } = scenario.world;
+    let lasts = |lasts: Lasts| match lasts {
+        Lasts::Exactly(time) => in_words(time),
+        Lasts::About(time) => format!("about {}", in_words(time)),
+    };
+    let stalled = |who: &str, Stalls { every, share, lasts: time }: Stalls| {
+        let share = match share {
+            [least, most] if least == most => words::share_of(most),
+            [least, most] => format!("{} to {}", words::share_of(least), words::share_of(most)),
+        };
+        format!(
+            "{who} fails {share} of its requests for {} about every {}",
+            lasts(time),
+            in_words(every)
+        )
+    };
+    let mut lines = Vec::new();
+    if scenario.upstreams != [1, 1] {
+        let [stable, canary] = scenario.upstreams;
+        lines.push(format!("upstreams: {stable} of the old version, {canary} of the new one"));
+    }
+    lines.extend(stalls.map(|stalls| stalled("each upstream", stalls)));
+    lines.extend(shared.map(|shared| stalled("everything together", shared)));
+    lines.extend(pauses.map(|Pauses { every, lasts: time }| {
+        format!("each upstream stands still for {} about every {}", lasts(time), in_words(every))
+    }));
+    lines.extend(restarts.map(|Restarts { at, lasts, every }| {
+        let again = every.map(|every| format!(" and every {} from then on", in_words(every)));
+        format!(
+            "the new version is away for {} after {}{}",
+            in_words(lasts),
+            in_words(at),
+            again.unwrap_or_default()
+        )
+    }));
+    lines.extend(cold.map(|Cold { factor, lasts }| {
+        format!("the new version takes {factor} times as long at first, for {}", in_words(lasts))
+    }));
+    lines.into_iter().map(|line| format!("\n{line}")).collect()
 }
 
 /// What of a plan a rehearsal does not do.

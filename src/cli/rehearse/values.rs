@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use crate::config;
-use crate::rehearsal::{Latency, Stalls, Traffic};
+use crate::rehearsal::{Cold, Lasts, Latency, Pauses, Restarts, Stalls, Traffic};
+use std::time::Duration;
 
 /// Decimals that an error rate may have: one request in a hundred million.
 const FINEST: usize = 6;
@@ -54,16 +55,78 @@ pub fn latency(text: &str) -> Result<Latency, String> {
     Latency::new(read(p50)?, read(p99)?).map_err(|error| error.to_string())
 }
 
-/// `30s,30%`: how often, and the share that fails then.
+/// `30s,30%` or `60s,0%-60%,3s`: how often, the share that fails then, and for how long on average; without
+/// that for exactly a second.
 pub fn stalls(text: &str) -> Result<Stalls, String> {
-    let Some((every, fails)) = text.split_once(',') else {
-        return Err("expected how often and what share fails, such as 30s,30%".into());
+    let parts: Vec<&str> = text.split(',').collect();
+    let (every, fails, lasts) = match parts[..] {
+        [every, fails] => (every, fails, Lasts::Exactly(Duration::from_secs(1))),
+        [every, fails, lasts] => (every, fails, Lasts::About(time(lasts)?)),
+        _ => return Err("expected how often and what share fails, such as 30s,30%".into()),
     };
-    let every = config::duration(every).map_err(|error| format!("`{every}`: {error}"))?;
-    if every.as_secs() == 0 {
-        return Err("at most once a second".into());
+    let share = match fails.split_once('-') {
+        Some((least, most)) => [share(least)?, share(most)?],
+        None => [share(fails)?; 2],
+    };
+    if share[0] > share[1] {
+        return Err("the smaller share comes first, as in 0%-60%".into());
     }
-    Ok(Stalls { every, share: share(fails)? })
+    Ok(Stalls { every: seldom(every)?, share, lasts })
+}
+
+/// `60s,2s`: how often, and for how long on average.
+pub fn pauses(text: &str) -> Result<Pauses, String> {
+    let Some((every, lasts)) = text.split_once(',') else {
+        return Err("expected how often and for how long, such as 60s,500ms".into());
+    };
+    Ok(Pauses { every: seldom(every)?, lasts: Lasts::About(time(lasts)?) })
+}
+
+/// `5m,2s` or `5m,2s,60s`: when, for how long, and how often from then on.
+pub fn restarts(text: &str) -> Result<Restarts, String> {
+    let parts: Vec<&str> = text.split(',').collect();
+    let (at, lasts, every) = match parts[..] {
+        [at, lasts] => (at, lasts, None),
+        [at, lasts, every] => (at, lasts, Some(seldom(every)?)),
+        _ => return Err("expected when and for how long, such as 5m,2s, or 5m,2s,60s".into()),
+    };
+    let at = config::duration_or_zero(at).map_err(|error| format!("`{at}`: {error}"))?;
+    let lasts = time(lasts)?;
+    match every.is_some_and(|every| every <= lasts) {
+        true => Err("it must be back before it goes again".into()),
+        false => Ok(Restarts { at, lasts, every }),
+    }
+}
+
+/// `x2,90s`: how many times as long at first, and after which time no more.
+pub fn cold(text: &str) -> Result<Cold, String> {
+    let expected = "expected how many times as long and until when, such as x2,90s";
+    let (factor, lasts) = text.split_once(',').ok_or(expected)?;
+    let factor = factor.trim().strip_prefix('x').and_then(|factor| factor.parse().ok());
+    let factor = factor.filter(|factor: &f64| (1.0..=1_000.0).contains(factor)).ok_or(expected)?;
+    Ok(Cold { factor, lasts: time(lasts)? })
+}
+
+/// `10,1`: upstreams of the old version and of the new one.
+pub fn upstreams(text: &str) -> Result<[u32; 2], String> {
+    let number = |text: &str| match text.trim().parse() {
+        Ok(number @ 1..=1_000) => Ok(number),
+        _ => Err("from 1 to 1000 upstreams a pool would do".to_string()),
+    };
+    match text.split_once(',') {
+        Some((stable, canary)) => Ok([number(stable)?, number(canary)?]),
+        None => Err("expected those of both versions, such as 10,1".into()),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    config::duration(text).map_err(|error| format!("`{text}`: {error}"))
+}
+
+/// Not more often than once a second.
+fn seldom(text: &str) -> Result<Duration, String> {
+    let every = time(text)?;
+    if every.as_secs() == 0 { Err("at most once a second".into()) } else { Ok(every) }
 }
 
 impl FromStr for CanaryLatency {
@@ -129,9 +192,37 @@ mod tests {
 
     #[test]
     fn stalls_are_seldom() {
-        let wanted = Stalls { every: Duration::from_secs(30), share: 0.3 };
+        let secs = Duration::from_secs;
+        let lasts = Lasts::Exactly(secs(1));
+        let wanted = Stalls { every: secs(30), share: [0.3; 2], lasts };
         assert_eq!(stalls("30s,30%"), Ok(wanted));
+        let wanted = Stalls { share: [0.0, 0.6], lasts: Lasts::About(secs(3)), ..wanted };
+        assert_eq!(stalls("30s,0%-60%,3s"), Ok(wanted));
+        assert_eq!(stalls("30s,60%-0%"), Err("the smaller share comes first, as in 0%-60%".into()));
         assert_eq!(stalls("10ms,30%"), Err("at most once a second".into()));
         assert!(stalls("30s").is_err() && stalls("30s,0.3").is_err());
+    }
+
+    #[test]
+    fn what_else_may_go_wrong_is_told_with_its_times() {
+        let secs = Duration::from_secs;
+        let wanted = Pauses { every: secs(60), lasts: Lasts::About(secs(2)) };
+        assert_eq!(pauses("60s,2s"), Ok(wanted));
+        let once = Restarts { at: secs(300), lasts: secs(2), every: None };
+        assert_eq!(restarts("5m,2s"), Ok(once));
+        assert_eq!(restarts("5m,2s,60s"), Ok(Restarts { every: Some(secs(60)), ..once }));
+        assert_eq!(cold("x2,90s"), Ok(Cold { factor: 2.0, lasts: secs(90) }));
+        assert_eq!(upstreams("10,1"), Ok([10, 1]));
+        for told in [
+            pauses("60s").unwrap_err(),
+            restarts("5m").unwrap_err(),
+            restarts("5m,9s,2s").unwrap_err(),
+            cold("2,90s").unwrap_err(),
+            cold("x0.5,90s").unwrap_err(),
+            upstreams("10").unwrap_err(),
+            upstreams("10,0").unwrap_err(),
+        ] {
+            assert!(told.contains(" "), "{told}");
+        }
     }
 }

@@ -12,7 +12,8 @@ use super::*;
 use crate::config::{AdminPlace, Environment, Expansion, Texts};
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 39] = [
+const TEXTS: [&str; 40] = [
+    "ignore",
     "1.3",
     "combined",
     "tls-alpn-01",

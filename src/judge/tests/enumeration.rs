@@ -1,9 +1,12 @@
 //! P2: the mean of every factor over all that may happen in a small second is at most 1 under its
 //! null, so that none of the proofs is taken on trust.
 
+use super::super::bad_seconds::BadSeconds;
+use super::super::bursts::ByUpstream;
 use super::super::more_errors::{MULTIPLES, RATIOS};
 use super::super::slower::ODDS;
 use super::super::steps::{Tick, above_rate, blocked, thinned};
+use super::Counts;
 
 const SIZES: [u64; 5] = [0, 1, 3, 8, 20];
 
@@ -137,4 +140,70 @@ fn requests_of_a_second_may_all_fail_at_different_rates() {
         }
     }
     assert_fair(&found, format_args!("mixed"));
+}
+
+/// The mean of exp(x) over a Poisson number of causes, each of which has a factor of this mean.
+fn of_causes(causes: f64, factor: f64) -> f64 {
+    (causes * (factor - 1.0)).exp()
+}
+
+#[test]
+fn causes_of_any_size_up_to_what_is_divided_by_cannot_be_bet_on_with_gain() {
+    for (k_c, k_b) in [(1.0, 1.0), (1.0, 10.0), (3.0, 3.0)] {
+        for causes in [0.003, 0.03, 0.3] {
+            for makes in [1.0, 3.0, 15.0, 100.0] {
+                // All causes of one size, as large as that or smaller.
+                for size in [1.0, 0.5 * makes, makes] {
+                    for ratio in RATIOS {
+                        let share = 1.25 * k_c / (1.25 * k_c + k_b);
+                        let b = -(share * (ratio - 1.0)).ln_1p();
+                        let factor = |ln: f64| (ln * size / makes).exp();
+                        let mean = of_causes(1.25 * causes * k_c, factor(ratio.ln() + b))
+                            * of_causes(causes * k_b, factor(b));
+                        assert!(mean <= 1.0 + 1e-9, "{k_c} {k_b} {causes} {makes} {size}: {mean}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bad_seconds_cannot_be_bet_on_with_gain_whatever_happens_within_them() {
+    let upstream = |n: u64, x: u64| ByUpstream {
+        attempts: Counts { total: n, bad: x },
+        ..ByUpstream::default()
+    };
+    for (n_b, n_c) in [(1, 1), (4, 1), (4, 3), (3, 4), (9, 2), (2, 9), (20, 1)] {
+        // Of the stable upstream's seconds each count of failures as often as any other, or mostly none, or
+        // all at once; the canary's second is bad as often as one of its size there would be.
+        let laws: [fn(u64, u64) -> f64; 3] = [
+            |_, n| 1.0 / (n + 1) as f64,
+            |x, n| if x == 0 { 0.99 } else { 0.01 / n as f64 },
+            |x, n| [0.9, 0.1][usize::from(x == n)] * f64::from(u8::from(x == 0 || x == n)),
+        ];
+        for law in laws {
+            let bad_b = |x: u64| super::super::bursts::bad_second(n_b as f64, x as f64, n_c as f64);
+            // A larger canary is that many upstreams.
+            let larger = (n_c as f64 / n_b as f64).max(1.0);
+            let often: f64 = (0..=n_b).map(|x| law(x, n_b) * bad_b(x)).sum();
+            for tolerated in [1.0, 1.25] {
+                let often = (tolerated * larger * often).min(1.0);
+                let mut means = [0.0; 9];
+                for x_b in 0..=n_b {
+                    for (is_bad, chance) in [(0, 1.0 - often), (1, often)] {
+                        let canary = upstream(n_c, is_bad);
+                        let seconds = BadSeconds::of(&[upstream(n_b, x_b)], &[canary]);
+                        for per_cause in [1.0, 2.5] {
+                            let steps = seconds.beside(tolerated, per_cause);
+                            for (mean, step) in means.iter_mut().zip(steps) {
+                                *mean += law(x_b, n_b) * chance * step.exp() / 2.0;
+                            }
+                        }
+                    }
+                }
+                assert_fair(&means, format_args!("{n_b} {n_c} {tolerated}"));
+            }
+        }
+    }
 }

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use super::{
-    AbsoluteGuard, Counts, Distribution, Draws, ErrorTest, Gate, LatencyTest, Slack, Spending,
-    Threshold, Tolerance, Weighing, bucket_of, phi,
+    AbsoluteGuard, Causes, Counts, Distribution, Draws, ErrorTest, Gate, LatencyTest, Slack,
+    Spending, Threshold, Tolerance, Weighing, bucket_of,
 };
 
 pub const ALPHA: f64 = 0.004;
@@ -159,7 +159,6 @@ fn an_hour() -> Spending {
 pub fn errors(
     horizon: u64,
     with_floor: bool,
-    phi: f64,
     mut second: impl FnMut(u64) -> (Counts, Counts),
 ) -> Option<Detection> {
     let (mut test, mut spending) = (ErrorTest::default(), an_hour());
@@ -171,7 +170,7 @@ pub fn errors(
         so_far.requests += stable.total + canary.total;
         so_far.canary += canary;
         let ln_stake = spending.tick();
-        test.tick(TOLERANCE, Weighing { ln_stake, phi }, stable, canary);
+        test.tick(TOLERANCE, Weighing { ln_stake, causes: Causes::OF_EACH }, stable, canary);
         // Asked only when something failed: otherwise the evidence has not grown.
         let may_fail = canary.bad > 0;
         (may_fail && test.fails(ALPHA, alpha_floor)).then_some(so_far)
@@ -194,7 +193,7 @@ pub fn late(
             (false, 1) => 0.0,
             (false, _) => f64::NEG_INFINITY,
         };
-        test.tick(TOLERANCE, Weighing { ln_stake, phi: 1.0 }, stable, canary);
+        test.tick(TOLERANCE, Weighing { ln_stake, causes: Causes::OF_EACH }, stable, canary);
         test.fails(ALPHA, ALPHA_FLOOR).then_some(Detection { seconds, ..Detection::default() })
     })
 }
@@ -210,7 +209,7 @@ pub fn block(
     let (mut test, mut spending) = (LatencyTest::default(), an_hour());
     (1..=horizon).find_map(|seconds| {
         let (stable, canary) = traffic.tick(draws);
-        test.tick_counts(slow, spending.tick(), stable, canary);
+        test.tick_counts(slow, spending.tick(), stable, canary, Causes::OF_EACH);
         test.fails(alpha).then_some(Detection { seconds, ..Detection::default() })
     })
 }
@@ -236,7 +235,7 @@ pub fn guard(horizon: u64, traffic: &Traffic, draws: &mut Draws) -> Option<Detec
         let (_, canary) = traffic.tick(draws);
         so_far.seconds += 1;
         so_far.canary += canary;
-        guard.tick(0.05, spending.tick(), canary);
+        guard.tick(0.05, spending.tick(), Causes::OF_EACH, 1.0, canary);
         guard.fires(0.05, 0.001, so_far.canary, Counts::default()).then_some(so_far)
     })
 }
@@ -292,7 +291,7 @@ pub fn latency(
             kinds.into_iter().zip(tests.iter_mut().zip(&mut when))
         {
             let threshold = Threshold::at(quantile, &past, slack).expect("the past is long");
-            test.tick(threshold, ln_stake, &stable, &canary);
+            test.tick(threshold, ln_stake, &stable, &canary, Causes::OF_EACH);
             if when.is_none() && test.fails(alpha) {
                 *when = Some(seconds);
                 first = first.or(Some(so_far));
@@ -358,58 +357,9 @@ impl Clients {
             seconds.push((by_request, by_client));
         }
         let found = |of: &dyn Fn(usize) -> [Counts; 2]| {
-            errors(horizon, true, 1.0, |tick| of(tick as usize).into())
+            errors(horizon, true, |tick| of(tick as usize).into())
         };
         (found(&|tick| seconds[tick].0), found(&|tick| seconds[tick].1))
-    }
-}
-
-/// T13: twenty hosts of which each stalls now and then, so that failures come in bursts; one of them
-/// is the canary. What the tests are divided by: nothing, and as tempering says with limit 3.
-pub struct Hosts {
-    calm: Vec<Poisson>,
-    stalled: Poisson,
-    canary: Poisson,
-    canary_stalled: Poisson,
-    requests: [Poisson; 2],
-}
-
-impl Hosts {
-    const STALLS: f64 = 1.0 / 30.0;
-
-    pub fn new(canary_bad: f64) -> Hosts {
-        let stalled = |bad: f64| Poisson::new(50.0 * (0.3 + 0.7 * bad));
-        Hosts {
-            calm: (0..20).map(|hosts| Poisson::new(f64::from(hosts) * 50.0 * 0.005)).collect(),
-            stalled: stalled(0.005),
-            canary: Poisson::new(50.0 * canary_bad),
-            canary_stalled: stalled(canary_bad),
-            requests: [Poisson::new(950.0), Poisson::new(50.0)],
-        }
-    }
-
-    /// The dispersion of the stable hosts in the 300 s before, not limited.
-    pub fn dispersion(&self, draws: &mut Draws) -> f64 {
-        let mut series = vec![vec![0u32; 300]; 19];
-        for bad in series.iter_mut().flatten() {
-            let stalls = draws.unit() < Hosts::STALLS;
-            *bad = if stalls { &self.stalled } else { &self.calm[1] }.draw(draws) as u32;
-        }
-        phi(series.iter().map(Vec::as_slice), f64::INFINITY)
-    }
-
-    pub fn second(&self, draws: &mut Draws) -> (Counts, Counts) {
-        let stalls = (0..19).filter(|_| draws.unit() < Hosts::STALLS).count();
-        let mut bad = self.calm[19 - stalls].draw(draws);
-        bad += (0..stalls).map(|_| self.stalled.draw(draws)).sum::<u64>();
-        let canary_stalls = draws.unit() < Hosts::STALLS;
-        let canary_bad =
-            if canary_stalls { &self.canary_stalled } else { &self.canary }.draw(draws);
-        let of = |requests: &Poisson, bad: u64, draws: &mut Draws| Counts {
-            total: requests.draw(draws).max(bad),
-            bad,
-        };
-        (of(&self.requests[0], bad, draws), of(&self.requests[1], canary_bad, draws))
     }
 }
 

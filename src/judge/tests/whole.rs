@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::super::bursts::ByUpstream;
 use super::super::{
-    Evidence, Judge, JudgeSettings, Metric, Part, Reading, Ruling, Says, Side, Verdict,
+    Evidence, Judge, JudgeSettings, Metric, OnBursts, Part, Reading, Ruling, Says, Side, Verdict,
 };
 use super::simulation::{Latencies, Traffic};
-use super::{Counts, Distribution, Draws};
+use super::{Bursts, Counts, Distribution, Draws};
 use crate::split::BasisPoints;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -42,6 +43,7 @@ impl Shop {
             latency: latencies.draw(attempts.good(), draws),
             cold: Distribution::default(),
             arrivals: attempts.total,
+            upstreams: Vec::new(),
         };
         Reading {
             stable: side(stable, &self.stable),
@@ -55,7 +57,8 @@ impl Shop {
         let past = self.stable.draw(120_000, draws);
         let bad = (60_000.0 * self.bad.0) as u64;
         let before = Counts { total: 60_000, bad };
-        Judge::new(JudgeSettings::default(), 1.0, past, HOUR).with_attempts_before(before)
+        Judge::new(JudgeSettings::default(), Bursts::default(), past, HOUR)
+            .with_attempts_before(before)
     }
 }
 
@@ -299,7 +302,7 @@ fn a_split_that_is_off_makes_the_comparison_invalid_until_it_is_set_again() {
         judge.verdict()
     );
     let mut failing = judge.clone();
-    (0..4).for_each(|_| failing.tick(&plain(0, 60)));
+    (0..9).for_each(|_| failing.tick(&plain(0, 60)));
     assert!(matches!(failing.ruling(), Ruling::Fail(_)), "failure comes first");
     judge.begin_step(share(1_000));
     assert_eq!(judge.ruling(), Ruling::Inconclusive);
@@ -310,7 +313,7 @@ fn latencies_while_it_warms_up_are_not_judged_and_errors_are() {
     let slow = |is_warming: bool| {
         let mut past = Distribution::default();
         (1..=1_000).for_each(|millis| past.add(Duration::from_millis(millis)));
-        let mut judge = Judge::new(JudgeSettings::default(), 1.0, past.clone(), HOUR);
+        let mut judge = Judge::new(JudgeSettings::default(), Bursts::default(), past.clone(), HOUR);
         judge.begin_step(share(1_000));
         let mut reading = plain(0, 0);
         reading.is_warming = is_warming;
@@ -337,7 +340,7 @@ fn latency_that_smoulders_holds_a_canary_whose_gate_is_open() {
     let mut past = Distribution::default();
     (0..99_000).for_each(|_| past.add(Duration::from_millis(10)));
     (0..1_000).for_each(|_| past.add(Duration::from_millis(200)));
-    let mut judge = Judge::new(JudgeSettings::default(), 1.0, past, HOUR);
+    let mut judge = Judge::new(JudgeSettings::default(), Bursts::default(), past, HOUR);
     judge.begin_step(share(5_000));
     let side = |slow: u64| {
         let mut latency = Distribution::default();
@@ -432,27 +435,127 @@ fn where_the_stable_pool_has_no_requests_the_guard_stands_alone() {
     assert_eq!(judge.ruling(), Ruling::Fail(Metric::Guard));
 }
 
+/// A second of so many upstreams of both pools, with 100 requests each to the stable ones and 20 to the
+/// canary's, of which these fail.
+fn by_upstream(stable: &[u64], canary: &[u64]) -> Reading {
+    let side = |pool: &str, requests: u64, bad: &[u64]| {
+        let upstream = |(place, &bad): (usize, &u64)| ByUpstream {
+            name: format!("{pool}-{place}").into(),
+            attempts: counts(requests, bad),
+            ..ByUpstream::default()
+        };
+        let upstreams: Vec<ByUpstream> = bad.iter().enumerate().map(upstream).collect();
+        let mut attempts = Counts::default();
+        upstreams.iter().for_each(|one| attempts += one.attempts);
+        Side { attempts, upstreams, ..Side::default() }
+    };
+    let (stable, canary) = (side("blue", 100, stable), side("green", 20, canary));
+    Reading { stable, canary, ..Reading::default() }
+}
+
+/// A judge that has seen ten minutes of the stable pool, whose upstreams fail so many at a time.
+fn after_ten_minutes(settings: JudgeSettings, fails: impl Fn(u64) -> [u64; 2]) -> Judge {
+    let mut judge = Judge::new(settings, Bursts::default(), Distribution::default(), HOUR);
+    (0..600).for_each(|at| judge.tick(&by_upstream(&fails(at), &[])));
+    judge.begin_step(share(1_000));
+    judge
+}
+
+/// A failure now and then, of one or the other.
+fn quiet(at: u64) -> [u64; 2] {
+    [u64::from(at % 23 == 0), u64::from(at % 31 == 5)]
+}
+
 #[test]
-fn bursts_weaken_the_evidence() {
-    let seconds = |phi: f64| {
-        let mut judge = Judge::new(JudgeSettings::default(), phi, Distribution::default(), HOUR);
-        judge.begin_step(share(1_000));
-        (1..60).find(|_| {
-            judge.tick(&plain(1, 1));
-            judge.ruling() == Ruling::Fail(Metric::Errors)
+fn what_one_cause_made_counts_once_where_the_past_has_shown_it() {
+    // Three seconds of each in two minutes.
+    let stalling =
+        |at: u64| [0, 60].map(|from| if (from..from + 3).contains(&(at % 120)) { 80 } else { 0 });
+    let ends = |bursts: OnBursts| {
+        let settings = JudgeSettings { bursts, ..JudgeSettings::default() };
+        let mut judge = after_ten_minutes(settings, stalling);
+        // The canary stalls as the others do.
+        (0..600).find(|&at| {
+            let canary = if (10..13).contains(&(at % 120)) { 16 } else { 0 };
+            judge.tick(&by_upstream(&stalling(at + 40), &[canary]));
+            matches!(judge.ruling(), Ruling::Fail(_))
         })
     };
-    let (plain, tempered) = (seconds(1.0), seconds(3.0));
-    assert!(
-        plain.is_some_and(|plain| tempered.is_some_and(|tempered| tempered > 2 * plain)),
-        "{plain:?} {tempered:?}"
-    );
+    assert_eq!(ends(OnBursts::CountOnce), None);
+    assert!(ends(OnBursts::Ignore).is_some(), "each for itself, they are far too many");
+}
+
+#[test]
+fn one_restart_of_the_only_canary_upstream_shuts_the_gate_and_is_no_rollback_and_a_loop_is_one() {
+    let restarting = |every: u64| {
+        let mut judge = after_ten_minutes(JudgeSettings::default(), quiet);
+        let mut said = Vec::new();
+        for at in 0..400 {
+            // Two seconds, which touch three ticks.
+            let canary = match at % every {
+                60 | 62 => 10,
+                61 => 20,
+                _ => 0,
+            };
+            judge.tick(&by_upstream(&quiet(at), &[canary]));
+            said.push(judge.ruling());
+        }
+        said
+    };
+    let once = restarting(10_000);
+    assert!(once.iter().all(|said| !matches!(said, Ruling::Fail(_))), "{once:?}");
+    assert!(once[63..90].iter().all(|said| *said == Ruling::Inconclusive), "{once:?}");
+    let fails = restarting(62).iter().position(|said| matches!(said, Ruling::Fail(_)));
+    assert!(fails.is_some_and(|at| (100..330).contains(&at)), "{fails:?}");
+}
+
+#[test]
+fn what_is_gone_for_five_seconds_is_a_rollback() {
+    let mut judge = after_ten_minutes(JudgeSettings::default(), quiet);
+    (0..60).for_each(|at| judge.tick(&by_upstream(&quiet(at), &[0])));
+    let seconds = (1..30).find(|_| {
+        judge.tick(&by_upstream(&[0, 0], &[20]));
+        matches!(judge.ruling(), Ruling::Fail(_))
+    });
+    assert!(seconds.is_some_and(|seconds| (4..=9).contains(&seconds)), "{seconds:?}");
+}
+
+#[test]
+fn a_service_that_stalls_is_told_how_many_failures_one_cause_makes() {
+    let stalling =
+        |at: u64| [if at % 60 == 7 { 30 } else { 0 }, if at % 60 == 40 { 30 } else { 0 }];
+    let mut judge = after_ten_minutes(JudgeSettings::default(), stalling);
+    let fails = (0..600).any(|at| {
+        judge.tick(&by_upstream(&stalling(at), &[2]));
+        judge.ruling() == Ruling::Fail(Metric::Errors)
+    });
+    let said = judge.verdict().evidence().to_string();
+    assert!(fails && said.contains("; one cause makes "), "{said}");
+    assert!(judge.evidence().per_cause > 2.0, "{}", judge.evidence().per_cause);
+}
+
+#[test]
+fn upstreams_that_differ_for_good_are_no_worse_version() {
+    let differing = |[a, b, c]: [u64; 3]| {
+        let mut judge =
+            Judge::new(JudgeSettings::default(), Bursts::default(), Distribution::default(), HOUR);
+        for at in 0..600u64 {
+            let fails = [a, b, c].map(|often| u64::from((at * 7) % often == 0));
+            judge.tick(&by_upstream(&fails, &[]));
+        }
+        judge.begin_step(share(1_000));
+        judge.tick(&by_upstream(&[0, 0, 0], &[0]));
+        judge.ratio
+    };
+    assert_eq!(differing([10, 10, 10]), 1.25);
+    let tolerated = differing([5, 10, 20]);
+    assert!((1.5..=2.0).contains(&tolerated), "{tolerated}");
 }
 
 #[test]
 fn a_judge_that_is_off_lets_everything_pass() {
     let settings = JudgeSettings { enabled: false, ..JudgeSettings::default() };
-    let mut judge = Judge::new(settings, 1.0, Distribution::default(), HOUR);
+    let mut judge = Judge::new(settings, Bursts::default(), Distribution::default(), HOUR);
     judge.begin_step(share(1_000));
     (0..60).for_each(|_| judge.tick(&plain(0, 100)));
     assert_eq!(judge.verdict(), Verdict::Pass { evidence: "the judge is off".into() });

@@ -27,7 +27,10 @@ pub(in super::super) fn lasting(state: &State) -> Vec<Lasting> {
     let lasting = state.changes().into_iter().filter_map(|change| match change {
         Change::Rollout(rollout) => Some(Lasting::UnderWay(place_of(&rollout))),
         Change::Past(rollout) => Some(Lasting::Past(place_of(&rollout))),
-        Change::Heard { .. } | Change::Alarms { .. } | Change::Block { .. } => None,
+        Change::Heard { .. }
+        | Change::Alarms { .. }
+        | Change::Block { .. }
+        | Change::Bursts { .. } => None,
         change => Some(Lasting::Other(change)),
     });
     lasting.collect()

@@ -168,11 +168,16 @@ impl Pool {
         if is_known {
             self.state.attempts.count(failed);
             if !failed {
-                let of = match upstream.warmth.is_cold() {
-                    true => &self.state.cold,
-                    false => &self.state.latency,
-                };
-                of.record(ended.took);
+                match upstream.warmth.is_cold() {
+                    true => self.state.cold.record(ended.took),
+                    false => {
+                        self.state.latency.record(ended.took);
+                        let beyond = self.state.slow_from.beyond(ended.took);
+                        if beyond > 0 {
+                            upstream.judged.count_slow(beyond);
+                        }
+                    }
+                }
             }
         }
         let mut counted = Counted::default();

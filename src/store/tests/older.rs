@@ -144,6 +144,18 @@ fn what_a_judge_had_heard_in_a_store_of_format_2_is_found() {
 fn what_a_judge_had_heard_in_a_store_of_format_3_is_found() {
     let (_folder, store) = opened("3");
     let state = store.recall().unwrap();
-    assert_eq!(state, everything(4).state);
-    assert!(!state.rollout("shop").unwrap().has_lost_hearing());
+    // A judge that knows of causes has more in it; that it goes on is all there is to compare.
+    let but_heard = |state: &State| -> Vec<Change> {
+        let mut changes = state.changes();
+        changes.retain(|change| !matches!(change, Change::Heard { .. }));
+        for change in &mut changes {
+            if let Change::Rollout(rollout) | Change::Past(rollout) = change {
+                Arc::make_mut(rollout).set_heard(Arc::default());
+            }
+        }
+        changes
+    };
+    assert_eq!(but_heard(&state), but_heard(&everything(4).state));
+    let rollout = state.rollout("shop").unwrap();
+    assert!(!rollout.has_lost_hearing() && rollout.evidence().is_some());
 }

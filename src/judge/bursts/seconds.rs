@@ -1,0 +1,367 @@
+//! The last ten minutes of each upstream, second by second: counts in; how many bad seconds one cause
+//! makes, and how much upstreams differ for good, out.
+//!
+//! Kept in pieces of ten seconds that nobody changes any more, so that a copy costs nothing: a rollout is
+//! copied each second. What was counted since the last whole piece is not looked at yet.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::Counts;
+use super::{ByUpstream, Clusters, FACTOR};
+
+/// Seconds of a piece: those of the shorter blocks, so that blocks are whole pieces.
+const PIECE: usize = Clusters::LENGTHS[0] as usize;
+
+/// Pieces that are kept: ten minutes.
+const PIECES: usize = 60;
+
+/// Blocks of a length before they say anything.
+const FEWEST: usize = 3;
+
+/// Standard errors that are taken off.
+const CAREFUL: f64 = 1.0;
+
+/// How sure a sample that takes everything is to hold one that failed; 1 would have no logarithm.
+const ALMOST_ALL: f64 = 0.999_999;
+
+/// Upstreams from which on a spread can be told.
+const SPREADING: usize = 3;
+
+/// The last ten minutes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+pub struct Seconds {
+    /// The oldest first; at most [`PIECES`].
+    pieces: VecDeque<Arc<Piece>>,
+    filling: Filling,
+}
+
+/// Ten seconds of each upstream.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Piece(Vec<(Arc<str>, Row)>);
+
+/// Ten seconds of one.
+type Row = [Second; PIECE];
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Second {
+    total: u32,
+    bad: u32,
+}
+
+/// The seconds since the last whole piece.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Filling {
+    seconds: usize,
+    rows: Vec<(Arc<str>, Row)>,
+}
+
+/// The chance that of `total` requests, of which `bad` failed, so many as `sample` hold a failure.
+/// With a sample that is not smaller: whether there is one.
+pub fn bad_second(total: f64, bad: f64, sample: f64) -> f64 {
+    if total <= 0.0 || bad <= 0.0 {
+        return 0.0;
+    }
+    -(bad * (-(sample / total).min(1.0) * ALMOST_ALL).ln_1p()).exp_m1()
+}
+
+impl Seconds {
+    /// Hears a second.
+    pub fn tick(&mut self, upstreams: &[ByUpstream]) {
+        let Filling { seconds, rows } = &mut self.filling;
+        for (place, upstream) in upstreams.iter().enumerate() {
+            let is_there = rows.get(place).is_some_and(|(name, _)| *name == upstream.name);
+            let found = match is_there {
+                true => Some(place),
+                false => rows.iter().position(|(name, _)| *name == upstream.name),
+            };
+            let place = found.unwrap_or_else(|| {
+                rows.push((upstream.name.clone(), Row::default()));
+                rows.len() - 1
+            });
+            rows[place].1[*seconds] = Second::of(upstream.attempts.consistent());
+        }
+        *seconds += 1;
+        if *seconds == PIECE {
+            let piece = Piece(std::mem::take(rows));
+            *seconds = 0;
+            self.pieces.push_back(Arc::new(piece));
+            if self.pieces.len() > PIECES {
+                self.pieces.pop_front();
+            }
+        }
+    }
+
+    /// What comes next does not follow what came last.
+    pub fn interrupt(&mut self) {
+        self.filling = Filling::default();
+    }
+
+    /// How many bad seconds one cause makes, at least 1, for an upstream with so many requests a second.
+    pub fn per_cause(&self, requests: f64) -> f64 {
+        let series: Vec<Vec<f64>> = self
+            .series()
+            .map(|rows| {
+                let seconds = rows.into_iter().flatten();
+                seconds.map(|second| second.chance(requests)).collect()
+            })
+            .collect();
+        let most = Clusters::LENGTHS.map(|length| excess(&series, length as usize));
+        1.0 + FACTOR * most[0].max(most[1]).max(0.0)
+    }
+
+    /// The variance of the upstreams' own failure rates, relative to the rate of all, beyond what chance
+    /// and clusters of κ make: how much they differ for good. 0 of fewer than three.
+    pub fn spread(&self, kappa: f64) -> f64 {
+        let sums: Vec<(f64, f64, f64)> = self
+            .series()
+            .map(|rows| {
+                let seconds = (rows.len() * PIECE) as f64;
+                let sum = |of: fn(&Second) -> u32| {
+                    rows.iter().copied().flatten().map(|second| f64::from(of(second))).sum::<f64>()
+                };
+                (sum(|second| second.total), sum(|second| second.bad), seconds)
+            })
+            .filter(|(n, ..)| *n > 0.0)
+            .collect();
+        spread_of(&sums, kappa)
+    }
+
+    /// Upstreams that had a request in that time.
+    pub fn asked(&self) -> usize {
+        let has_any = |rows: Vec<&Row>| rows.into_iter().flatten().any(|second| second.total > 0);
+        self.series().map(has_any).filter(|has_any| *has_any).count()
+    }
+
+    /// Mean requests of an upstream in a second, of those that had any.
+    pub fn mean(&self) -> f64 {
+        let (mut requests, mut seconds) = (0u64, 0usize);
+        for rows in self.series() {
+            let all: u64 = rows.iter().copied().flatten().map(|one| u64::from(one.total)).sum();
+            if all > 0 {
+                requests += all;
+                seconds += rows.len() * PIECE;
+            }
+        }
+        if seconds == 0 { 0.0 } else { requests as f64 / seconds as f64 }
+    }
+
+    /// Mean requests of all upstreams together in a second of the last minute.
+    pub fn lately(&self) -> f64 {
+        let pieces = self.pieces.iter().rev().take(6);
+        let seconds = pieces.len() * PIECE;
+        let rows = pieces.flat_map(|piece| &piece.0).flat_map(|(_, row)| row);
+        let requests: u64 = rows.map(|second| u64::from(second.total)).sum();
+        if seconds == 0 { 0.0 } else { requests as f64 / seconds as f64 }
+    }
+
+    /// Of each upstream that is there now, its pieces back to where it was not there; the oldest first.
+    fn series(&self) -> impl Iterator<Item = Vec<&Row>> {
+        let newest = self.pieces.back();
+        newest.into_iter().flat_map(|newest| newest.0.iter().enumerate()).map(
+            |(place, (name, _))| {
+                let rows = self.pieces.iter().rev().map_while(|piece| piece.row(place, name));
+                let mut rows: Vec<&Row> = rows.collect();
+                rows.reverse();
+                rows
+            },
+        )
+    }
+}
+
+/// [`Seconds::spread`] of requests, failures and seconds of upstreams that had requests.
+fn spread_of(sums: &[(f64, f64, f64)], kappa: f64) -> f64 {
+    let upstreams = sums.len() as f64;
+    let (n, x) = sums.iter().fold((0.0, 0.0), |(n, x), one| (n + one.0, x + one.1));
+    if sums.len() < SPREADING || x == 0.0 {
+        return 0.0;
+    }
+    let rate = x / n;
+    let found: f64 = sums.iter().map(|(n, x, _)| (x / n / rate - 1.0).powi(2)).sum();
+    let chance: f64 = sums
+        .iter()
+        .map(|(n, _, seconds)| (1.0 + (n / seconds - 1.0).max(0.0) * kappa) / (n * rate))
+        .sum();
+    (found / (upstreams - 1.0) - chance / upstreams).max(0.0)
+}
+
+/// By how much more than one second the bad seconds of these upstreams vary, in blocks of a length.
+fn excess(series: &[Vec<f64>], length: usize) -> f64 {
+    let (mut excess, mut all, mut variance) = (0.0, 0.0, 0.0);
+    for chances in series {
+        let blocks = chances.len() / length;
+        if blocks < FEWEST {
+            continue;
+        }
+        let chances = &chances[chances.len() - blocks * length..];
+        let sums: Vec<f64> = chances.chunks(length).map(|block| block.iter().sum()).collect();
+        let (total, b) = (sums.iter().sum::<f64>(), blocks as f64);
+        let differences: f64 = sums.windows(2).map(|two| (two[1] - two[0]).powi(2)).sum();
+        let varies = differences / 2.0 * b / (b - 1.0);
+        excess += varies + chances.iter().map(|y| y * (1.0 - y)).sum::<f64>() - total;
+        all += total;
+        variance += 3.0 * (total / b).powi(2) * b + total;
+    }
+    if all > 0.0 { (excess - CAREFUL * variance.sqrt()) / all } else { 0.0 }
+}
+
+impl Second {
+    fn of(counts: Counts) -> Second {
+        let short = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Second { total: short(counts.total), bad: short(counts.bad) }
+    }
+
+    fn chance(&self, sample: f64) -> f64 {
+        bad_second(f64::from(self.total), f64::from(self.bad), sample)
+    }
+}
+
+impl Piece {
+    fn row(&self, place: usize, name: &Arc<str>) -> Option<&Row> {
+        let there = self.0.get(place).filter(|(known, _)| known == name);
+        there.or_else(|| self.0.iter().find(|(known, _)| known == name)).map(|(_, row)| row)
+    }
+}
+
+/// As it is kept: of each upstream its seconds in a text, the oldest first, and of which piece the first is;
+/// and the seconds since the last whole piece.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Stored {
+    pieces: usize,
+    upstreams: Vec<(Arc<str>, usize, String)>,
+    seconds: usize,
+    filling: Vec<(Arc<str>, String)>,
+}
+
+impl From<Seconds> for Stored {
+    fn from(seconds: Seconds) -> Stored {
+        let pieces = seconds.pieces.len();
+        let newest = seconds.pieces.back().into_iter().flat_map(|newest| &newest.0);
+        let names = newest.map(|(name, _)| name.clone());
+        let upstreams = names.zip(seconds.series()).map(|(name, rows)| {
+            (name, pieces - rows.len(), written(rows.iter().copied().flatten()))
+        });
+        let Filling { seconds: filled, rows } = &seconds.filling;
+        let filling = rows.iter().map(|(name, row)| (name.clone(), written(&row[..*filled])));
+        Stored {
+            pieces,
+            upstreams: upstreams.collect(),
+            seconds: *filled,
+            filling: filling.collect(),
+        }
+    }
+}
+
+impl From<Stored> for Seconds {
+    fn from(stored: Stored) -> Seconds {
+        let mut pieces = vec![Piece::default(); stored.pieces.min(PIECES)];
+        for (name, first, text) in stored.upstreams {
+            let seconds = read(&text);
+            let rows = seconds.chunks_exact(PIECE).filter_map(|ten| Row::try_from(ten).ok());
+            for (piece, row) in pieces.iter_mut().skip(first).zip(rows) {
+                piece.0.push((name.clone(), row));
+            }
+        }
+        let rows = stored.filling.into_iter().map(|(name, text)| {
+            let mut row = Row::default();
+            row.iter_mut().zip(read(&text)).for_each(|(second, read)| *second = read);
+            (name, row)
+        });
+        let filling = Filling { seconds: stored.seconds.min(PIECE - 1), rows: rows.collect() };
+        Seconds { pieces: pieces.into_iter().map(Arc::new).collect(), filling }
+    }
+}
+
+fn written<'s>(seconds: impl IntoIterator<Item = &'s Second>) -> String {
+    let word = |second: &Second| match second.bad {
+        0 => second.total.to_string(),
+        bad => format!("{}/{bad}", second.total),
+    };
+    seconds.into_iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// What cannot be read ends what is read.
+fn read(text: &str) -> Vec<Second> {
+    text.split(' ').map_while(Second::read).collect()
+}
+
+impl Second {
+    fn read(word: &str) -> Option<Second> {
+        let (total, bad) = word.split_once('/').unwrap_or((word, "0"));
+        let (total, bad): (u32, u32) = (total.parse().ok()?, bad.parse().ok()?);
+        Some(Second { total, bad: bad.min(total) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstream(name: &str, total: u64, bad: u64) -> ByUpstream {
+        let attempts = Counts { total, bad };
+        ByUpstream { name: name.into(), attempts, ..ByUpstream::default() }
+    }
+
+    #[test]
+    fn a_sample_holds_a_failure_by_this_chance() {
+        assert_eq!((bad_second(0.0, 0.0, 5.0), bad_second(50.0, 0.0, 5.0)), (0.0, 0.0));
+        assert!((bad_second(50.0, 12.0, 5.0) - 0.717_570_086_946).abs() < 1e-12);
+        assert!((bad_second(99.0, 1.0, 10.0) - 0.101_01).abs() < 1e-9);
+        assert!(bad_second(10.0, 1.0, 100.0) > 0.999_99);
+    }
+
+    #[test]
+    fn upstreams_differ_for_good_only_beyond_chance() {
+        let of = |failures: [f64; 3]| {
+            spread_of(&failures.map(|failures| (60_000.0, failures, 600.0)), 0.0)
+        };
+        let tolerated = 1.0 + 3.0 * (of([60.0, 90.0, 70.0]) * (1.0 + 1.0 / 3.0)).sqrt();
+        assert!((tolerated - 1.597_515_517_278).abs() < 1e-9, "{tolerated}");
+        assert_eq!((of([70.0, 70.0, 70.0]), of([0.0; 3])), (0.0, 0.0));
+    }
+
+    #[test]
+    fn a_second_alone_is_one_cause_and_ten_in_a_row_are_one_too() {
+        let per_cause = |is_bad: &dyn Fn(u64) -> bool| {
+            let mut seconds = Seconds::default();
+            (0..600).for_each(|at| {
+                let bad = if is_bad(at) { 30 } else { 0 };
+                seconds.tick(&[upstream("a", 50, bad), upstream("b", 50, 0)]);
+            });
+            seconds.per_cause(50.0)
+        };
+        // Now and then, by no rule.
+        assert_eq!(per_cause(&|at| at % 37 == 0 || at % 101 == 3), 1.0);
+        let long = per_cause(&|at| at % 150 < 10);
+        assert!((6.0..18.0).contains(&long), "{long}");
+    }
+
+    #[test]
+    fn ten_minutes_are_kept_of_those_that_are_there_and_outlast_the_process() {
+        let mut seconds = Seconds::default();
+        for at in 0..700u64 {
+            let mut second = vec![upstream("a", 50, u64::from(at % 20 == 0)), upstream("b", 9, 9)];
+            match at {
+                0..300 => second.push(upstream("gone", 1, 1)),
+                400.. => second.insert(0, upstream("new", 30, 0)),
+                _ => {}
+            }
+            seconds.tick(&second);
+        }
+        let lengths: Vec<usize> = seconds.series().map(|rows| rows.len()).collect();
+        assert_eq!(lengths, [30, 60, 60]);
+        assert_eq!((seconds.asked(), seconds.lately()), (3, 89.0));
+        let text = serde_json::to_string(&seconds).unwrap();
+        let read: Seconds = serde_json::from_str(&text).unwrap();
+        let is_same = |of: fn(&Seconds) -> f64| of(&read) == of(&seconds);
+        assert!(
+            is_same(|s| s.per_cause(7.0)) && is_same(|s| s.spread(0.0)) && is_same(Seconds::mean)
+        );
+        assert!(text.len() < 6_000, "{}", text.len());
+        assert_eq!(serde_json::from_str::<Seconds>("{}").unwrap(), Seconds::default());
+    }
+}

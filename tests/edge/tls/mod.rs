@@ -3,6 +3,7 @@
 pub mod certificates;
 mod clients;
 mod handshakes;
+mod raw;
 mod reloads;
 mod requests;
 mod tickets;

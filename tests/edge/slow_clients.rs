@@ -9,14 +9,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 
-use crate::harness::running::file;
+use crate::harness::running::{file, free};
 use crate::harness::{Client, Installed, alone, until};
 use crate::http2::frames::{self, ACK, PREFACE, SETTINGS, WINDOW};
 use crate::http2::peer;
+use crate::tls::certificates::{Authority, Files};
 
 /// Between two bytes of a slow client.
 const GAP: Duration = Duration::from_secs(1);
@@ -35,9 +38,49 @@ enum Slow {
     Reader,
     /// The same in HTTP/2: there is never room for an answer.
     Window,
+    /// A byte of its hello in a second.
+    Hello,
+    /// A byte of its head in a second, by TLS.
+    SecretHead,
+    /// It asks for much by TLS and reads nothing of it.
+    SecretReader,
 }
 
-const KINDS: [Slow; 4] = [Slow::Head, Slow::Body, Slow::Reader, Slow::Window];
+const KINDS: [Slow; 7] = [
+    Slow::Head,
+    Slow::Body,
+    Slow::Reader,
+    Slow::Window,
+    Slow::Hello,
+    Slow::SecretHead,
+    Slow::SecretReader,
+];
+
+/// Where they go.
+#[derive(Clone)]
+struct Doors {
+    plain: SocketAddr,
+    secret: SocketAddr,
+    clients: Arc<ClientConfig>,
+}
+
+/// A client's end, whatever is around it.
+trait End: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {
+    /// Whether the other end has broken it off.
+    fn is_broken(&self) -> bool;
+}
+
+impl End for tokio::net::TcpStream {
+    fn is_broken(&self) -> bool {
+        self.take_error().is_ok_and(|error| error.is_some())
+    }
+}
+
+impl End for tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    fn is_broken(&self) -> bool {
+        self.get_ref().0.is_broken()
+    }
+}
 
 /// What has happened.
 #[derive(Default)]
@@ -94,22 +137,39 @@ async fn origin() -> SocketAddr {
 }
 
 /// One slow client after the other, until it is over.
-async fn be_slow(to: SocketAddr, kind: Slow, seen: Arc<Seen>) {
+async fn be_slow(to: Doors, kind: Slow, seen: Arc<Seen>) {
     while !seen.is_over() {
         let socket = TcpSocket::new_v4().unwrap();
-        if matches!(kind, Slow::Reader | Slow::Window) {
+        if matches!(kind, Slow::Reader | Slow::Window | Slow::SecretReader) {
             socket.set_recv_buffer_size(4_096).unwrap();
         }
-        let Ok(mut stream) = socket.connect(to).await else {
+        let is_secret = matches!(kind, Slow::Hello | Slow::SecretHead | Slow::SecretReader);
+        let Ok(tcp) = socket.connect(if is_secret { to.secret } else { to.plain }).await else {
             sleep(GAP).await;
             continue;
         };
+        let mut stream: Box<dyn End> = match kind {
+            Slow::SecretHead | Slow::SecretReader => {
+                let connector = TlsConnector::from(to.clients.clone());
+                match connector.connect("shop.test".try_into().unwrap(), tcp).await {
+                    Ok(tls) => Box::new(tls),
+                    Err(_) => continue,
+                }
+            }
+            _ => Box::new(tcp),
+        };
         let first = match kind {
-            Slow::Head => b"GET / HTTP/1.1\r\nhost: shop.test\r\nx-slow: ".to_vec(),
+            // A record, a hello, and no more of it.
+            Slow::Hello => vec![22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3],
+            Slow::Head | Slow::SecretHead => {
+                b"GET / HTTP/1.1\r\nhost: shop.test\r\nx-slow: ".to_vec()
+            }
             Slow::Body => {
                 b"POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 100000\r\n\r\n".to_vec()
             }
-            Slow::Reader => b"GET /large HTTP/1.1\r\nhost: shop.test\r\n\r\n".to_vec(),
+            Slow::Reader | Slow::SecretReader => {
+                b"GET /large HTTP/1.1\r\nhost: shop.test\r\n\r\n".to_vec()
+            }
             Slow::Window => [
                 PREFACE,
                 &frames::settings(&[(WINDOW, 0)]),
@@ -118,31 +178,33 @@ async fn be_slow(to: SocketAddr, kind: Slow, seen: Arc<Seen>) {
             ]
             .concat(),
         };
-        if stream.write_all(&first).await.is_err() {
+        if stream.write_all(&first).await.is_err() || stream.flush().await.is_err() {
             continue;
         }
         seen.here.fetch_add(1, Ordering::Relaxed);
-        let was_sent_away = dawdle(&mut stream, kind, &seen).await;
+        let was_sent_away = dawdle(&mut *stream, kind, &seen).await;
         seen.here.fetch_sub(1, Ordering::Relaxed);
         seen.sent_away.fetch_add(u64::from(was_sent_away), Ordering::Relaxed);
     }
 }
 
 /// Takes its time until it is sent away, or all is over; whether it was sent away.
-async fn dawdle(stream: &mut TcpStream, kind: Slow, seen: &Seen) -> bool {
+async fn dawdle(stream: &mut dyn End, kind: Slow, seen: &Seen) -> bool {
     while !seen.is_over() {
         match kind {
-            Slow::Head | Slow::Body => {
+            Slow::Head | Slow::Body | Slow::Hello | Slow::SecretHead => {
                 // A client that is told to go may not see it in what it reads first.
                 let read = timeout(GAP, stream.read(&mut [0; 512])).await;
-                if matches!(read, Ok(Ok(0) | Err(_))) || stream.write_all(b"x").await.is_err() {
+                let is_over = matches!(read, Ok(Ok(0) | Err(_)));
+                if is_over || stream.write_all(b"x").await.is_err() || stream.flush().await.is_err()
+                {
                     return true;
                 }
             }
-            Slow::Reader | Slow::Window => {
+            Slow::Reader | Slow::Window | Slow::SecretReader => {
                 sleep(GAP).await;
                 // It reads nothing, and is told of a reset by nothing else.
-                if stream.take_error().is_ok_and(|error| error.is_some()) {
+                if stream.is_broken() {
                     return true;
                 }
             }
@@ -201,15 +263,21 @@ async fn who_takes_his_time_keeps_nobody_from_being_served() {
     let _alone = alone().await;
     let (clients, stay) = (number("SLOW_CLIENTS").unwrap_or(100), number("SLOW_SECONDS"));
     let upstream = origin().await;
-    let services = format!("[services.shop.pools.only]\nupstreams = [\"{upstream}\"]\n");
+    let (files, authority, secret) = (Files::new(), Authority::new("ours"), free());
+    let shop = files.issue("shop", &authority, &["shop.test"]);
+    let services = format!(
+        "[services.shop.pools.only]\nupstreams = [\"{upstream}\"]\n\
+         [[listeners]]\naddress = \"{secret}\"\ntls.certificates = [{{ {shop} }}]\n"
+    );
     let (text, listen, admin) = file("", &services);
     let address = format!("address = \"{listen}\"\n");
     let speaks = format!("{address}speaks = [\"http1\", \"h2\"]\n");
     let installed = Installed::start(&text.replacen(&address, &speaks, 1), admin).await;
+    let doors = Doors { plain: listen, secret, clients: Arc::new(authority.clients()) };
     let (seen, mut slow) = (Arc::<Seen>::default(), JoinSet::new());
     let before = resident(installed.last());
     for (_, kind) in (0..clients).zip(KINDS.into_iter().cycle()) {
-        slow.spawn(be_slow(listen, kind, seen.clone()));
+        slow.spawn(be_slow(doors.clone(), kind, seen.clone()));
         // As they would come: not all in one moment.
         sleep(Duration::from_micros(500)).await;
     }

@@ -29,7 +29,7 @@
 //! The core ([`clock`], [`certificate`], [`rate`], [`config`], [`route`], [`split`], [`upstream`],
 //! [`balance`], [`fallback`], [`mirror`], [`acme`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
 //! [`rehearsal`], [`http`], [`exchange`], [`record`], [`access_log`], [`state`], [`history`], [`orders`]) knows no
-//! runtime, no file and no socket, and takes time and chance as arguments. The rim ([`crypto`],
+//! runtime, no file and no socket, and takes time and chance as arguments. The rim ([`logs`], [`crypto`],
 //! [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`], [`acme_client`], [`store`], [`control`], [`events`],
 //! [`notify`], [`observe`], [`admin`], [`server`], [`cli`]) has them all.
 
@@ -65,6 +65,7 @@ pub mod state;
 mod history;
 mod orders;
 
+pub mod logs;
 pub mod crypto;
 pub mod wire;
 mod probe;

@@ -10,6 +10,7 @@ mod deploys;
 mod description;
 mod forms;
 mod guard;
+mod logs;
 mod mirror;
 mod operations;
 mod problem;
@@ -148,6 +149,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(config::diff))
         .routes(routes!(config::reload))
         .routes(routes!(upgrade::upgrade))
+        .routes(routes!(logs::show, logs::put))
         .split_for_parts()
 }
 

@@ -70,7 +70,7 @@ const fn probe(path: &'static str) -> Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 44] = [
+static TABLE: [Operation; 46] = [
     probe("/livez"),
     probe("/readyz"),
     look("/openapi.json", Scope::None),
@@ -117,6 +117,8 @@ static TABLE: [Operation; 44] = [
     whole("POST", "/v1/config/diff", Role::Admin, false),
     whole("POST", "/v1/config/reload", Role::Admin, true),
     whole("POST", "/v1/upgrade", Role::Admin, true),
+    look("/v1/logs", Scope::Whole),
+    whole("PUT", "/v1/logs", Role::Admin, true),
 ];
 
 #[cfg(test)]

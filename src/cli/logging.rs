@@ -1,9 +1,10 @@
-//! The process's own log lines: what is noteworthy in, standard error out.
+//! How the log of a verb that serves begins.
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
 
 use super::check::is_coloured;
+use crate::logs::{Format, Levels, Logs};
+use crate::server::clock;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -14,21 +15,20 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is said without being asked for.
-const DEFAULT: &str = "info";
-
-/// Starts logging at the level that `POINTSMAN_LOG` names, or `default`.
-pub fn start(format: LogFormat, default: Option<&str>) {
-    let filter = std::env::var("POINTSMAN_LOG");
-    let filter = filter.unwrap_or_else(|_| default.unwrap_or(DEFAULT).to_string());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(is_coloured())
-        .with_target(false);
-    // A second start in one process keeps the first.
-    let _ = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+/// Starts logging at the levels that `POINTSMAN_LOG` names, or `default`.
+pub fn start(format: LogFormat, default: &str) {
+    let said = std::env::var("POINTSMAN_LOG");
+    let read = said.as_deref().unwrap_or(default).parse::<Levels>();
+    let format = match format {
+        LogFormat::Text => Format::Text { is_coloured: is_coloured() },
+        LogFormat::Json => Format::Json,
     };
+    let (levels, bad) = match read {
+        Ok(levels) => (levels, None),
+        Err(error) => (Levels::default(), Some(error)),
+    };
+    Logs::start(format, levels, clock::system());
+    if let Some(error) = bad {
+        tracing::warn!("POINTSMAN_LOG is not used: {error}");
+    }
 }

@@ -19,6 +19,7 @@ mod history;
 mod hold;
 mod init;
 mod input;
+mod log_level;
 mod logging;
 mod maintenance;
 mod mirror;
@@ -116,6 +117,8 @@ enum Verb {
     Mirror(mirror::Mirror),
     /// Show what happened.
     Events(events::Events),
+    /// Show how much the log of a running proxy says, or change it.
+    LogLevel(log_level::LogLevel),
     /// Read the config file again.
     Reload(reload::Reload),
     Upgrade(upgrade::Upgrade),
@@ -271,6 +274,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Upstream(verb) => block_on(verb.run()),
         Verb::Mirror(verb) => block_on(verb.run()),
         Verb::Events(verb) => block_on(verb.run()),
+        Verb::LogLevel(verb) => block_on(verb.run()),
         Verb::Reload(verb) => block_on(verb.run()),
         Verb::Upgrade(verb) => block_on(verb.run()),
         Verb::Diff(verb) => block_on(verb.run()),

@@ -53,7 +53,7 @@ fn to(text: &str) -> Result<(Address, Option<BasisPoints>), String> {
 
 impl Proxy {
     pub(super) async fn run(self, inherited: Inherited) -> anyhow::Result<Ending> {
-        logging::start(self.log_format, None);
+        logging::start(self.log_format, "info");
         let source = Source::Fixed(config(&self.listen, &self.admin, &self.to)?);
         let options = Options { source, admin: Some(self.admin), watches_file: false };
         let signals = Signals::listen()?;

@@ -22,7 +22,12 @@ use crate::server::{Options, Over, Server, StartError, supervisor};
 /// it again; SIGTERM, SIGINT and SIGQUIT stop: who has connected is answered, requests under way end,
 /// and a second one ends it at once (docs/stopping.md).
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  pointsman run\n  pointsman run /etc/pointsman/pointsman.toml")]
+#[command(
+    after_help = "Examples:\n  pointsman run\n  pointsman run /etc/pointsman/pointsman.toml\n  \
+                        POINTSMAN_LOG=warn,wire=debug pointsman run --log-format json\n\n\
+                        The log goes to standard error. POINTSMAN_LOG=LEVEL[,TARGET=LEVEL…] is how \
+                        much it says at first (info); `pointsman log-level` changes it."
+)]
 pub struct Run {
     /// The config file [default: pointsman.toml, then /etc/pointsman/pointsman.toml]
     file: Option<PathBuf>,
@@ -39,7 +44,7 @@ pub struct Run {
 
 impl Run {
     pub(super) async fn run(self, inherited: Inherited) -> anyhow::Result<Ending> {
-        logging::start(self.log_format, None);
+        logging::start(self.log_format, "info");
         let file = match self.file {
             Some(file) => file,
             None => usual()?,

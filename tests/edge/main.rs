@@ -33,6 +33,7 @@ mod http2;
 mod judging;
 mod lane;
 mod limits;
+mod logs;
 mod included;
 mod many_upgrades;
 mod mirror;

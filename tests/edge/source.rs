@@ -240,6 +240,13 @@ fn one_file_reads_the_clock_and_draws_chance() {
     assert_eq!(found, ["server/clock.rs"]);
 }
 
+#[test]
+fn every_room_that_says_something_can_be_told_how_much() {
+    let says = sources().into_iter().filter(|source| names(&source.code, "tracing::"));
+    let found: BTreeSet<String> = says.map(|source| source.room).collect();
+    assert_eq!(found, pointsman::logs::ROOMS.map(str::to_string).into(), "`ROOMS` of src/logs");
+}
+
 /// The packages of the lock file, name and version.
 fn packages() -> Vec<(String, String)> {
     let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();

@@ -75,7 +75,7 @@ pub struct Demo {
 impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
         // What goes wrong is shown; that all goes well is what the demo itself says.
-        logging::start(LogFormat::Text, Some("error"));
+        logging::start(LogFormat::Text, "error");
         let [green_fails, blue_fails] = if self.bad_green { BAD } else { [0, 0] };
         let blue = Shop { version: "blue", takes: Duration::from_millis(2), fails: blue_fails };
         let green = Shop { version: "green", takes: Duration::from_millis(1), fails: green_fails };

@@ -22,6 +22,7 @@ mod input;
 mod log_level;
 mod logging;
 mod maintenance;
+mod man;
 mod mirror;
 mod mode;
 mod proxy;
@@ -30,6 +31,7 @@ mod reload;
 mod rollback;
 mod rollout;
 mod run;
+mod schema;
 mod secure;
 mod shift;
 mod slo;
@@ -69,64 +71,40 @@ pub struct Cli {
     verb: Verb,
 }
 
+/// What each verb says of itself stands where it is declared: a word of it here would be all that its help says.
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run the proxy with a config file.
     Run(run::Run),
-    /// Check a config file and show all that is wrong with it.
     Check(check::Check),
-    /// See it work: two versions of a shop, a proxy before them, and some load.
     Demo(demo::Demo),
-    /// Run the proxy without a file.
     Proxy(proxy::Proxy),
-    /// Write a small commented config file.
     Init(init::Init),
-    /// Show what a running proxy does.
     Status(status::Status),
-    /// Divide a service's traffic among its pools.
     Shift(shift::Shift),
-    /// Send all of a service's traffic to one pool, and wait until the others are done.
     Flip(flip::Flip),
-    /// Take a service's traffic back to an earlier state.
     Rollback(rollback::Rollback),
-    /// Show a service's traffic states.
     History(history::History),
-    /// Bring a new version to a service: the last step of a pipeline.
     Deploy(deploy::Deploy),
-    /// Move a service from one pool to another in steps, and back when it fails.
     Rollout(rollout::Rollout),
-    /// Show objectives, error budgets and burn rates.
     Slo(slo::Slo),
-    /// Let no rollout of a service start or go on, or lift that.
     Freeze(freeze::Freeze),
-    /// Show what a rollout would do: thousands of them on a virtual clock.
     Rehearse(rehearse::Rehearse),
-    /// Show feature flags, or give one to another share of clients.
     Flags(flags::Flags),
-    /// Take an upstream out for new requests, and wait until it is done.
     Drain(drain::Drain),
-    /// Open or close a circuit breaker by hand.
     Breaker(breaker::Breaker),
-    /// Let new requests of a service wait for a while.
     Hold(hold::Hold),
-    /// Answer a service's requests with 503 and a message.
     Maintenance(maintenance::Maintenance),
-    /// Add upstreams to a pool or take them out.
     Upstream(upstream::Upstream),
-    /// Show what came of the copies that a service sends to another pool.
     Mirror(mirror::Mirror),
-    /// Show what happened.
     Events(events::Events),
-    /// Show how much the log of a running proxy says, or change it.
     LogLevel(log_level::LogLevel),
-    /// Read the config file again.
     Reload(reload::Reload),
     Upgrade(upgrade::Upgrade),
-    /// Show what reading a config file would change.
     Diff(diff::Diff),
-    /// Take what a proxy remembers out as JSON, or put it back in.
     Store(store::Store),
-    /// Print completions for a shell.
+    Schema(schema::Schema),
+    #[command(hide = true)]
+    Man(man::Pages),
     Completions(completions::Completions),
 }
 
@@ -278,6 +256,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Reload(verb) => block_on(verb.run()),
         Verb::Upgrade(verb) => block_on(verb.run()),
         Verb::Diff(verb) => block_on(verb.run()),
+        Verb::Schema(verb) => verb.run(),
+        Verb::Man(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
     };
     match ended {
@@ -357,6 +337,20 @@ mod tests {
         for verb in command.get_subcommands_mut() {
             let help = verb.render_long_help().to_string();
             assert!(help.contains("Example"), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn a_verb_tells_all_that_is_said_of_it() {
+        let mut command = Cli::command();
+        for (verb, says) in [
+            ("run", "SIGTERM"),
+            ("log-level", "Needs the role admin"),
+            ("reload", "kept for a day"),
+        ] {
+            let help = command.find_subcommand_mut(verb).unwrap().render_long_help().to_string();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(help.contains(says), "{verb}: {help}");
         }
     }
 }

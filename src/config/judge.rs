@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::key::{
-    Gone, Instead, Key, Kind, Table, Without, boolean, decimal, free, millis, mins, secs, share,
-    table, text_option, texts, time, wait, word, word_option,
+    Gone, Instead, Key, Kind, Shape, Table, Without, boolean, decimal, free, millis, mins, secs,
+    share, table, text_option, texts, time, wait, word, word_option,
 };
 use super::section::Section;
 use super::values::checked_name;
@@ -33,6 +33,7 @@ pub(super) static JUDGE: Table = Table {
     keys: &[
         boolean("enabled", true),
         free("errors", r#"["5xx", "connect", "timeout", "reset", "bad-response", "no-upstream"]"#)
+            .shape(Shape::Texts)
             .about(
                 "what counts as bad; also \"4xx\", a status such as \"429\", \"grpc\", \
                  \"grpc:unavailable\"",

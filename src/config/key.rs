@@ -29,6 +29,8 @@ pub(super) struct Key {
     pub absent: &'static str,
     pub effect: Effect,
     pub told: Told,
+    /// What it may be, where its kind does not say.
+    pub shape: Shape,
 }
 
 /// What values a key may have, and which it has when nothing is said.
@@ -89,6 +91,31 @@ pub(super) enum Kind {
     Short(&'static Table, &'static str),
     /// Header fields: their values may be secrets.
     Fields,
+}
+
+/// What a value may be that its reader takes apart: for the schema.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    /// What its kind says.
+    OfKind,
+    /// A share for each name.
+    Shares,
+    /// A list of shares.
+    Steps,
+    /// Statuses and ranges of them, one or a list.
+    Statuses,
+    /// A text, or a list of texts.
+    Texts,
+    /// A text for each name.
+    NamedTexts,
+    /// A text or `true` for each name.
+    Conditions,
+    /// `true`, `false` or a text.
+    FlagOrText,
+    /// `true`, `false` or a table.
+    FlagOrTable(&'static Table),
+    /// A list, each a text or a table.
+    TextsOrTables(&'static Table),
 }
 
 /// What a table means that is not there.
@@ -268,7 +295,14 @@ impl Key {
             absent: "none",
             effect: Effect::AtOnce,
             told: Told::Values,
+            shape: Shape::OfKind,
         }
+    }
+
+    /// What it may be, where its kind does not say.
+    pub const fn shape(mut self, shape: Shape) -> Key {
+        self.shape = shape;
+        self
     }
 
     pub const fn about(mut self, about: &'static str) -> Key {

@@ -10,7 +10,7 @@ use http::header::HeaderValue;
 
 use super::judge::judge;
 use super::key::{
-    Key, Kind, Table, Without, free, mins, number, number_option, secs, share, table, text,
+    Key, Kind, Shape, Table, Without, free, mins, number, number_option, secs, share, table, text,
     text_option, texts, time, wait, word,
 };
 use super::section::{Section, section_of, text_of, wrong_kind};
@@ -40,6 +40,7 @@ pub(super) static ROLLOUT: Table = Table::new(
              upstream",
         ),
         free("steps", "[1, 5, 10, 25, 50, 100]")
+            .shape(Shape::Steps)
             .about("canary: percent of the target, rising, up to two decimals"),
         wait("hold", mins(1)).about("canary: how long a step lasts at least; may be \"0s\""),
         number("min_requests", (0, MOST_REQUESTS), 500)

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::actions::{ANSWER, Actions, FIELDS, REDIRECT, REPLACE, TIMEOUTS, actions};
 use super::advice::Together;
-use super::key::{Key, Kind, Table, Without, size_option, table, text_option, texts, word};
+use super::key::{Key, Kind, Shape, Table, Without, size_option, table, text_option, texts, word};
 use super::rate::{RATE_LIMIT, rate_limit};
 use super::read::{NamedService, missing};
 use super::section::{Found, Section, text_of};
@@ -39,6 +39,7 @@ pub(super) static ROUTE: Table = Table::new(
             .about("default: any method")
             .told_apart(),
         Key::of("headers", Kind::Fields)
+            .shape(Shape::Conditions)
             .option("{ x-beta = \"1\", x-trial = true }")
             .about("all of these; true: present with any value")
             .told_apart(),

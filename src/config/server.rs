@@ -10,8 +10,8 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::access_log::{ACCESS_LOG, access_log};
 use super::key::{
-    Table, Without, boolean, free, number, number_option, percent, secs, size, table, text_option,
-    texts, time, wait, word,
+    Shape, Table, Without, boolean, free, number, number_option, percent, secs, size, table,
+    text_option, texts, time, wait, word,
 };
 use super::section::Section;
 use super::values::{header_name, labels, path};
@@ -29,7 +29,7 @@ pub(super) static SERVER: Table = Table::new(
             .absent("the machine's name"),
         text_option("environment", "\"production\"")
             .about("what it is part of, in notices and `status`"),
-        free("labels", "").option("{ zone = \"a\" }").about("its own, for `balance.prefer`"),
+        free("labels", "").shape(Shape::NamedTexts).option("{ zone = \"a\" }").about("its own, for `balance.prefer`"),
         texts("metric_labels", &[])
             .option("[\"zone\"]")
             .about("labels of upstreams that are labels of their metrics too"),

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use super::fallback::FALLBACK;
 use super::judge::JUDGE;
 use super::key::{
-    Key, Kind, Table, Without, boolean, free, idle, mins, number, secs, size_option, table,
+    Key, Kind, Shape, Table, Without, boolean, free, idle, mins, number, secs, size_option, table,
     text_option, texts, time, word, word_option,
 };
 use super::mirror::{MIRROR, mirror};
@@ -37,6 +37,7 @@ pub(super) static SERVICE: Table = Table::new(
     "",
     &[
         Key::of("split", Kind::Free(""))
+            .shape(Shape::Shares)
             .example("{ blue = 100, green = 0 }")
             .about("percent with two decimals; not needed for a single pool")
             .told_apart(),
@@ -62,7 +63,7 @@ pub(super) static SERVICE: Table = Table::new(
         size_option("body_limit", (0, 1 << 44), "\"10MiB\"")
             .about("of a request; what is longer gets a 413; 0 for any; default: `server.client`'s")
             .absent("that of server.client"),
-        Key::of("error_pages", Kind::Free("")).option(ERROR_PAGES).about(
+        Key::of("error_pages", Kind::Free("")).shape(Shape::NamedTexts).option(ERROR_PAGES).about(
             "for people, where we answer ourselves: by status, else by its first digit. Files beside \
              this one, of HTML, in which {{status}}, {{title}}, {{detail}} and {{request_id}} are \
              filled in. Programs get JSON, gRPC or text all the same",
@@ -113,7 +114,7 @@ static TIMEOUTS: Table = Table::new(
 static POOL: Table = Table::new(
     "",
     &[
-        Key::of("upstreams", Kind::Free("")),
+        Key::of("upstreams", Kind::Free("")).shape(Shape::TextsOrTables(&UPSTREAM)),
         boolean("http2", false),
         word_option("proxy_protocol", &["v1", "v2"], "\"v2\""),
         POOL_KEY,
@@ -125,7 +126,7 @@ static UPSTREAM: Table = Table::new(
     &[
         Key::of("address", Kind::Text(None)),
         number("weight", (1, 10_000), DEFAULT_WEIGHT as u64),
-        free("labels", ""),
+        free("labels", "").shape(Shape::NamedTexts),
     ],
 );
 

@@ -9,8 +9,8 @@ use toml::de::DeValue;
 
 use super::fallback::fallback;
 use super::key::{
-    Gone, Instead, Key, Kind, Table, Without, boolean, free, millis, mins, number, number_option,
-    percent, secs, table, text, text_option, texts, time, time_option, word,
+    Gone, Instead, Key, Kind, Shape, Table, Without, boolean, free, millis, mins, number,
+    number_option, percent, secs, table, text, text_option, texts, time, time_option, word,
 };
 use super::pages::error_pages;
 use super::section::Section;
@@ -57,7 +57,9 @@ static HTTP: Table = Table::new(
         text("path", "/").example("\"/healthz\""),
         text("method", "GET"),
         boolean("tls", false),
-        free("statuses", "[\"200-399\"]").about("an answer of these is a success"),
+        free("statuses", "[\"200-399\"]")
+            .shape(Shape::Statuses)
+            .about("an answer of these is a success"),
         text_option("host", "\"shop.test\"")
             .about("default: the upstream's address")
             .absent("the upstream's address"),
@@ -121,7 +123,7 @@ pub(super) static RETRIES: Table = Table {
             "further ones. What was never sent goes on to others beside them, to at most 16 and for \
              at most `timeouts.connect` and a second; with 0 it does not either",
         ),
-        free("statuses", "[]").about("worth another attempt, e.g. [502, \"503-504\"]"),
+        free("statuses", "[]").shape(Shape::Statuses).about("worth another attempt, e.g. [502, \"503-504\"]"),
         time_option("attempt_timeout", "\"5s\"")
             .about("for one attempt up to the response's head; default: timeouts.response"),
         time("total", secs(30)).about(
@@ -189,6 +191,7 @@ pub(super) static MAINTENANCE: Table = Table::new(
     &[
         texts("allow", &[]).about("clients' addresses or networks"),
         Key::of("paths", Kind::Free(""))
+            .shape(Shape::Texts)
             .example("[\"/healthz\"]")
             .about("whole paths; default: the path of health.http")
             .absent("the path of health.http"),

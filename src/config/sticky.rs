@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::Problem;
 use super::Problems;
-use super::key::{Table, boolean, free, text_option};
+use super::key::{Shape, Table, boolean, free, text_option};
 use super::section::{Section, text_of, wrong_kind};
 use super::values::header_name;
 use crate::split::{COOKIE_NAME, Sticky, StickyKey};
@@ -15,7 +15,7 @@ pub(super) static STICKY: Table = Table::new(
     &[
         text_option("header", "\"x-user-id\"").example("\"x-user-id\"").about("a request field"),
         text_option("cookie", "\"session\"").example("\"session\"").about("the application's"),
-        free("own_cookie", "false").about(
+        free("own_cookie", "false").shape(Shape::FlagOrText).about(
             "true sets a cookie on clients that carry neither: a random, signed id named \
              pointsman_cohort (or a name in quotes), for seven days, HttpOnly, SameSite=Lax, Secure \
              on TLS. Upstreams see it; one that we did not sign is replaced. A response that brings \

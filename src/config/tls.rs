@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::acme::{self, ACME, Acme};
-use super::key::{Key, Kind, Table, Without, boolean, free, table, text_option, word};
+use super::key::{Key, Kind, Shape, Table, Without, boolean, free, table, text_option, word};
 use super::section::{Section, wrong_kind};
 use super::values::path;
 use super::{Problem, Problems, duration};
@@ -185,7 +185,7 @@ pub(super) static POOL_TLS: Table = Table::new(
 );
 
 /// Whether upstreams speak TLS: `true`, `false` or a table.
-pub(super) const POOL_KEY: Key = free("tls", "");
+pub(super) const POOL_KEY: Key = free("tls", "").shape(Shape::FlagOrTable(&POOL_TLS));
 
 pub(super) fn tls(mut section: Section<'_>, problems: &mut Problems) -> ListenerTls {
     let orders = section.has("acme");

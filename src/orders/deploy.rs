@@ -344,7 +344,7 @@ fn deployed_of(what: &What, rollout: u64) -> Option<&Deployed> {
 }
 
 /// Which version runs in a pool, as far as a deploy has said so.
-fn version_in<'s>(state: &'s State, service: &str, pool: &str) -> Option<&'s Version> {
+pub(super) fn version_in<'s>(state: &'s State, service: &str, pool: &str) -> Option<&'s Version> {
     let standing = state.order(&About::upstreams(service, pool))?;
     match &standing.what {
         What::Upstreams { deploy: Some(deployed), .. } if !state.is_dormant(&standing.what) => {

@@ -140,6 +140,11 @@ impl Section {
                     self.split = [("blue", 50), ("gold", 20), ("green", 30)].into();
                 }
             }
+            3 if dice.one_in(3) => {
+                // Its upstreams come by deploys.
+                let name = if dice.one_in(2) { "blue" } else { "green" };
+                self.pools.insert(name, Vec::new());
+            }
             3 => {
                 let first = 100 * number + 20 * u64::from(dice.one_in(2));
                 let name = if first.is_multiple_of(100) { "blue" } else { "green" };
@@ -147,6 +152,14 @@ impl Section {
             }
             4 => self.strategy = dice.of::<&str>(&STRATEGIES),
             _ => self.hooks = HOOKS.into_iter().filter(|_| dice.one_in(3)).collect(),
+        }
+        // What gets traffic by the file has upstreams by the file.
+        for (at, name) in ["blue", "green"].into_iter().enumerate() {
+            let gets = self.split.get(name).is_some_and(|percent| *percent > 0);
+            if let Some(upstreams) = self.pools.get_mut(name).filter(|list| gets && list.is_empty())
+            {
+                upstreams.push(100 * number + 20 * at as u64);
+            }
         }
     }
 

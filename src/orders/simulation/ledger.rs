@@ -227,6 +227,7 @@ impl Run {
             let known = published.entry(key).or_insert_with(|| (**newest).clone());
             assert_eq!(plain(known), plain(newest), "one number, one revision");
         }
+        self.check_versions();
         self.ledger.keep(&snapshot);
         self.ledger.looked = Some((snapshot.clone(), state.clone(), stored.clone()));
     }

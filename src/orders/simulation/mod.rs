@@ -12,6 +12,7 @@
 mod file;
 mod ledger;
 mod operator;
+mod deploys;
 mod restart;
 mod shares;
 mod traffic;
@@ -90,6 +91,10 @@ struct Seen {
     /// Orders that were stored, with something else in force.
     overtaken: u64,
     reloads: u64,
+    /// Deploys that came to nothing before their first request, so that the pool has what it had.
+    given_back: u64,
+    /// Deploys of which a version has had traffic.
+    deployed: u64,
     orders: BTreeMap<&'static str, u64>,
     outcomes: BTreeMap<&'static str, u64>,
     /// At which operation of a command its disk died.
@@ -232,6 +237,7 @@ impl Run {
         let is_so = matches!(reply, Some(Ok(_)));
         self.note_reply(ticket, reply);
         self.check_ended(&state);
+        self.check_deploys(&state, is_idle);
         if self.drive.disk.is_dead() {
             self.seen.died_at.insert(self.drive.disk.taken() - taken);
         }
@@ -371,6 +377,8 @@ impl Seen {
         self.withdrawn += other.withdrawn;
         self.overtaken += other.overtaken;
         self.reloads += other.reloads;
+        self.given_back += other.given_back;
+        self.deployed += other.deployed;
         for (name, count) in &other.orders {
             *self.orders.entry(name).or_default() += count;
         }
@@ -441,6 +449,7 @@ fn whatever_happens_traffic_goes_where_the_revisions_say() {
     assert!(seen.kills > SEEDS && seen.beside > SEEDS / 10, "{seen:?}");
     assert!(seen.hangs > SEEDS && seen.withdrawn > SEEDS / 10, "{seen:?}");
     assert!(seen.unstored > SEEDS / 20 && seen.overtaken > 0, "{seen:?}");
+    assert!(seen.given_back > SEEDS / 10 && seen.deployed > SEEDS / 10, "{seen:?}");
     for outcome in ["promoted", "rolled-back", "aborted", "failed", "superseded"] {
         assert!(seen.outcomes.get(outcome).is_some_and(|&count| count > SEEDS / 50), "{seen:?}");
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Run;
-use crate::orders::{By, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
+use crate::orders::{By, DeployOrder, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
 use crate::rollout::{Order as Verb, Strategy, Wishes};
 use crate::split::BasisPoints;
 use crate::state::{Override, What};
@@ -13,7 +13,7 @@ use crate::upstream::{BreakerOrder, Label};
 impl Run {
     /// Orders something.
     pub fn order(&mut self) {
-        let (name, done) = match self.dice.below(20) {
+        let (name, done) = match self.dice.below(23) {
             0..=5 => ("start", self.start()),
             6..=8 => ("verb", self.verb()),
             9 | 10 => ("shift", self.shift()),
@@ -25,6 +25,7 @@ impl Run {
             },
             16 | 17 => ("flag", self.flag()),
             18 => ("verb", self.verb()),
+            19..=21 => ("deploy", self.deploy()),
             _ => ("reload", self.reload()),
         };
         if done {
@@ -73,6 +74,27 @@ impl Run {
         self.give(Order::StartRollout { service, wishes: Box::new(wishes) }, order)
     }
 
+    /// A new version, at places of its own or at those of the one before; some do not start, some are
+    /// bad.
+    fn deploy(&mut self) -> bool {
+        let (service, order) = (self.service(), self.by());
+        let to = self.dice.one_in(3).then(|| self.pool(&service));
+        let first = 100 * u64::from(service == "shop") + *self.dice.of(&[0, 20, 60, 70, 80]);
+        let at: Vec<String> =
+            (0..1 + self.dice.below(3)).map(|n| format!("192.0.2.{}:80", first + n)).collect();
+        let mut wishes = Wishes { to, ..Wishes::default() };
+        if self.dice.one_in(2) {
+            wishes.strategy = Some(*self.dice.of(&Strategy::ALL));
+        }
+        let fails = *self.dice.of(&[0, 0, 0, 60, 100]);
+        at.iter().for_each(|address| self.run_at(address, fails));
+        let at = at.iter().map(|address| address.parse().unwrap()).collect();
+        let tag = *self.dice.of(&[None, Some("v1"), Some("v2"), Some("v3")]);
+        let tag = tag.map(|tag| tag.parse().unwrap());
+        let what = Box::new(DeployOrder { at, tag, within: None, wishes });
+        self.give(Order::Deploy { service, what }, order)
+    }
+
     fn verb(&mut self) -> bool {
         let (service, order) = (self.service(), self.by());
         let verbs = [
@@ -110,7 +132,9 @@ impl Run {
 
     fn give(&mut self, order: Order, by: By) -> bool {
         let service = match &order {
-            Order::Shift { service, .. } => Some(service.as_str().into()),
+            Order::Shift { service, .. } | Order::Deploy { service, .. } => {
+                Some(service.as_str().into())
+            }
             _ => None,
         };
         let give = |drive: &mut super::Drive| {

@@ -91,9 +91,19 @@ impl Run {
         let fails = *self.dice.of(&[0, 3, 30, 100]);
         let takes = Duration::from_millis(20 + self.dice.below(3_000));
         self.faults.insert(name, Fault { fails, takes });
+        self.note_away();
+    }
+
+    fn note_away(&mut self) {
         let is_away =
             |(name, fault): (&Arc<str>, &Fault)| (fault.fails == 100).then(|| name.clone());
         self.drive.away = self.faults.iter().filter_map(is_away).collect();
+    }
+
+    /// Something that fails so often runs at an address from now.
+    pub fn run_at(&mut self, address: &str, fails: u64) {
+        self.faults.insert(address.into(), Fault { fails, ..HEALTHY });
+        self.note_away();
     }
 
     /// A pool runs a bad version from now.

@@ -6,7 +6,7 @@ use clap::Args;
 use http::Method;
 
 use super::api::{Api, Call, segment};
-use super::rollout::{Pace, follow, show};
+use super::rollout::{Pace, follow, line};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
 use crate::rollout::Tag;
@@ -106,7 +106,12 @@ impl Deploy {
             }
             Some(rollout) => {
                 print(&begun(&deployed));
-                show(rollout, false)?;
+                print(&line(rollout));
+                let service = &deployed.service;
+                print(&format!(
+                    "next: pointsman rollout status {service} --watch, or pointsman rollout abort \
+                     {service}"
+                ));
                 Ok(Ending::Done)
             }
             None => {

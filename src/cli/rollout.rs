@@ -405,7 +405,7 @@ fn latencies(rollout: &wire::Rollout) -> String {
     table(&headings, rows)
 }
 
-pub(super) fn show(rollout: &wire::Rollout, json: bool) -> anyhow::Result<()> {
+fn show(rollout: &wire::Rollout, json: bool) -> anyhow::Result<()> {
     if json {
         print(&serde_json::to_string_pretty(rollout)?);
         return Ok(());

@@ -20,6 +20,7 @@ mod corpus;
 mod dead_pools;
 mod defects;
 mod deploy;
+mod deploy_chapter;
 mod dying_part;
 mod examples;
 mod exhausted;

@@ -71,8 +71,11 @@ def make_sense(label, body, pools, draw):
             body["weights"][names[1]] = 100 - first
     if label == "POST /v1/services/{service}/flip" and draw % 8:
         body["to"] = pick(names, draw)
-    if label == "POST /v1/services/{service}/rollout":
-        body["to"] = pick(names, draw)
+    if label == "POST /v1/services/{service}/deploy" and draw % 8:
+        body["pool"] = pick(names, draw)
+    if label in ("POST /v1/services/{service}/rollout", "POST /v1/services/{service}/deploy"):
+        if label.endswith("rollout"):
+            body["to"] = pick(names, draw)
         if isinstance(body.get("steps"), list):
             body["steps"] = sorted({step for step in body["steps"] if 0 < step < 100}) + [100]
 

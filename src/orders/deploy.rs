@@ -174,12 +174,12 @@ impl Draft<'_> {
             if self.view.config.admin.address.is_at(address) {
                 return Err(Refused::OwnAdmin { address: address.to_string() });
             }
-            let with_traffic = known.pools.iter().filter(|pool| {
+            let mut with_traffic = known.pools.iter().filter(|pool| {
                 *pool.name != *target && known.split.weight(&pool.name) > BasisPoints::NONE
             });
-            for pool in with_traffic.filter(|pool| has_member(pool, &address.to_string())) {
-                let (pool, address) = (pool.name.to_string(), address.to_string());
-                return Err(Refused::HasTraffic { pool, address });
+            let address = address.to_string();
+            if let Some(pool) = with_traffic.find(|pool| has_member(pool, &address)) {
+                return Err(Refused::HasTraffic { pool: pool.name.to_string(), address });
             }
         }
         if let Some(within) = &order.within {

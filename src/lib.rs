@@ -26,7 +26,7 @@
 //!
 //! # Rooms
 //!
-//! The core ([`clock`], [`certificate`], [`rate`], [`config`], [`route`], [`split`], [`upstream`],
+//! The core ([`clock`], [`certificate`], [`rate`], [`auth`], [`config`], [`route`], [`split`], [`upstream`],
 //! [`balance`], [`fallback`], [`mirror`], [`acme`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
 //! [`rehearsal`], [`http`], [`exchange`], [`record`], [`access_log`], [`state`], [`history`], [`orders`]) knows no
 //! runtime, no file and no socket, and takes time and chance as arguments. The rim ([`logs`], [`crypto`],
@@ -43,6 +43,7 @@ pub mod clock;
 
 mod rate;
 mod certificate;
+mod auth;
 pub mod config;
 pub mod route;
 pub mod split;

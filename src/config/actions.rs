@@ -3,11 +3,13 @@
 //! All of it is taken apart here, so that a request finds templates and prefixes, and a route that does
 //! none of it has no [`Actions`] at all.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::uri::Authority;
 
+use super::auth::auth;
 use super::fallback::answer_of;
 use super::key::{Key, Kind, Table, idle_option, number, text_option, texts, time_option};
 use super::section::{Section, text_of};
@@ -15,6 +17,7 @@ use super::server::network;
 use super::service::opt_in_of;
 use super::values::header_name;
 use super::{OptIn, Problem, Problems, Timeouts};
+use crate::auth::Rule;
 use crate::fallback::StaticAnswer;
 use crate::http::path::write_encoded;
 use crate::route::{
@@ -30,6 +33,8 @@ pub struct Actions {
     pub answer: Option<StaticAnswer>,
     /// Who is let in.
     pub access: Access,
+    /// Who of those, if not all of them.
+    pub auth: Option<Rule>,
     /// What becomes of paths that can be read in two ways, where that matters.
     pub encoded: Encoded,
     /// What upstreams are asked for, in this order.
@@ -93,7 +98,7 @@ impl Actions {
 
     /// Whether it does not let everybody in.
     pub fn is_guarded(&self) -> bool {
-        !self.access.is_open()
+        !self.access.is_open() || self.auth.is_some()
     }
 }
 
@@ -140,7 +145,7 @@ const VARIABLES: [Variable; 7] = [
 ];
 
 /// Fields that say how a message is framed or how its connection goes on, in either direction.
-const FRAMING: [&str; 12] = [
+pub(super) const FRAMING: [&str; 12] = [
     "connection",
     "content-length",
     "expect",
@@ -156,7 +161,7 @@ const FRAMING: [&str; 12] = [
 ];
 
 /// Fields of requests that Pointsman writes itself.
-const OURS: [&str; 8] = [
+pub(super) const OURS: [&str; 8] = [
     "traceparent",
     "tracestate",
     "x-client-cert-subject",
@@ -179,12 +184,20 @@ const OF_SERVICES: [&str; 8] = [
     "rate_limit",
 ];
 
-/// What a route does, which names its hosts or does not; none if that is nothing.
+/// What a route does, as it was read.
+pub(super) struct Read {
+    /// None if that is nothing.
+    pub actions: Option<Actions>,
+    /// Where its file of passwords is named, if it has one.
+    pub basic: Option<Range<usize>>,
+}
+
+/// What a route does, which names its hosts or does not.
 pub(super) fn actions(
     section: &mut Section<'_>,
     problems: &mut Problems,
     names_hosts: bool,
-) -> Option<Actions> {
+) -> Read {
     let redirect = section.table_if_given(problems, "redirect");
     let redirect = redirect.and_then(|section| redirect_of(section, problems, names_hosts));
     let answer = section.table_if_given(problems, "answer");
@@ -195,6 +208,9 @@ pub(super) fn actions(
         found.into_iter().map(|found| found.value).collect()
     };
     let access = Access { allow: networks("allow", problems), deny: networks("deny", problems) };
+    let read = section.table_if_given(problems, "auth");
+    let read = read.and_then(|section| auth(section, problems));
+    let (rule, basic) = read.map_or((None, None), |read| (Some(read.rule), read.basic));
     let encoded = section.word(problems, "encoded", |word| match word {
         "refuse" => Some(Encoded::Refuse),
         _ => Some(Encoded::Pass),
@@ -206,6 +222,7 @@ pub(super) fn actions(
         redirect,
         answer,
         access,
+        auth: rule,
         encoded: encoded.unwrap_or_default(),
         rewrites: rewrites(section, problems),
         host,
@@ -215,13 +232,21 @@ pub(super) fn actions(
         body_limit: section.number_if_given(problems, "body_limit"),
         opt_in,
     };
+    if let Some(Rule::Ask(ask)) = &actions.auth {
+        let is_ruled = |name: &&HeaderName| actions.request.is_about(name);
+        for name in ask.copy.iter().filter(is_ruled) {
+            let message = format!("`{name}` is in `copy` and in `request`");
+            problems.0.push(Problem::error(section.place("auth"), message));
+        }
+    }
     if section.has("redirect") || section.has("answer") {
         for key in OF_SERVICES.into_iter().filter(|key| section.has(key)) {
             let message = format!("`{key}` is for a `service`, and this route has none");
             problems.0.push(Problem::error(section.place(key), message));
         }
     }
-    (actions != Actions::default()).then_some(actions)
+    let actions = (actions != Actions::default()).then_some(actions);
+    Read { actions, basic }
 }
 
 fn redirect_of(

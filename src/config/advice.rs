@@ -59,8 +59,9 @@ impl Together<'_> {
                 );
             }
             if let Some(host) = self.host_without_list(place, &hosts) {
-                let message =
-                    format!("on `{host}` requests for `{}` get past this list", read.route.path);
+                let what = if has_auth(read) { "`auth`" } else { "list" };
+                let path = &read.route.path;
+                let message = format!("on `{host}` requests for `{path}` get past this {what}");
                 warn(
                     message,
                     "hosts go before paths: name this host in the `hosts` of this route too",
@@ -75,7 +76,7 @@ impl Together<'_> {
                 let message = format!("paths of route `{}` go on as they are spelled", read.route);
                 warn(
                     message,
-                    "an upstream that takes %2F for a slash may be led past a list of this host",
+                    "an upstream that takes %2F for a slash may be led past a list or `auth` of this host",
                 );
             }
             if let Some(way) = samples.iter().find_map(|sample| self.loops(place, sample)) {
@@ -122,7 +123,7 @@ impl Together<'_> {
         METHODS.into_iter().filter(is_taken).collect()
     }
 
-    /// A host on which requests that a route's list is about go by another one without.
+    /// A host on which requests that a route's list or `auth` is about go by another one without.
     fn host_without_list(&self, place: usize, hosts: &HashSet<&HostPattern>) -> Option<String> {
         let route = &self.routes[place].route;
         let is_narrow = |host: &&HostPattern| matches!(host, HostPattern::Exact(_));
@@ -147,7 +148,9 @@ impl Together<'_> {
         names.into_iter().find(|host| {
             let found = Sample { host: host.clone(), ..sample.clone() }.find(self.table);
             found.is_some_and(|found| {
-                found.place != place && !self.routes[found.place].route.is_guarded
+                let (own, other) = (&self.routes[place], &self.routes[found.place]);
+                let lacks_auth = has_auth(own) && !has_auth(other);
+                found.place != place && (lacks_auth || !other.route.is_guarded)
             })
         })
     }
@@ -200,6 +203,11 @@ impl Together<'_> {
         way.push("…".into());
         Some(way)
     }
+}
+
+/// Whether a route asks its clients for more than an address.
+fn has_auth(read: &ReadRoute) -> bool {
+    read.actions.as_ref().is_some_and(|actions| actions.auth.is_some())
 }
 
 #[cfg(test)]
@@ -261,6 +269,13 @@ mod tests {
             (
                 &["path_prefix = \"/admin\"\nallow = [\"10.0.0.0/8\"]", "hosts = [\"a.test\"]"],
                 &["on `a.test` requests for `/admin/*` get past this list"],
+            ),
+            (
+                &[
+                    "path_prefix = \"/admin\"\nauth = { ask = \"http://127.0.0.1:1/\" }",
+                    "hosts = [\"a.test\"]\ndeny = [\"10.0.0.1\"]",
+                ],
+                &["on `a.test` requests for `/admin/*` get past this `auth`"],
             ),
             (
                 &[

@@ -7,6 +7,7 @@ mod access_log;
 mod acme;
 mod actions;
 mod advice;
+mod auth;
 mod diff;
 mod duration;
 mod fallback;
@@ -54,6 +55,7 @@ use std::time::Duration;
 use http::header::HeaderName;
 use ipnet::IpNet;
 
+use crate::auth::UserFiles;
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::certificate::Certificates;
 use crate::fallback::Fallback;
@@ -115,6 +117,8 @@ pub struct Config {
     pub keys: SigningKeys,
     /// What is in the files of certificates, once they were read.
     pub certificates: Certificates,
+    /// Who is in the files of users, once they were read.
+    pub users: UserFiles,
     /// In name order.
     pub flags: Vec<Flag>,
     /// Everything that is said beyond the defaults, as it is written: what a diff compares.

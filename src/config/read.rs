@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::acme;
+use super::auth::warn_of_plain;
 use super::flags::{FLAG, flags};
 use super::gone::take_over;
 use super::include::{INCLUDE, Include, together};
@@ -137,6 +138,8 @@ fn read(
         || !server.trusted_proxies.is_nobody();
     let routes = routes(&mut file, problems, &services, has_https);
     acme::give_names(&mut listeners, routes.iter().map(|read| &read.route), problems);
+    let passwords = routes.iter().filter_map(|read| read.basic.clone());
+    warn_of_plain(&listeners, passwords, problems);
     let notify = notify(&mut file, problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     let flags = flags(&mut file, problems, &names);
@@ -153,6 +156,7 @@ fn read(
         notify,
         keys: Default::default(),
         certificates: Default::default(),
+        users: Default::default(),
         flags,
         settings: Settings::of(&FILE, written),
         top: Settings::of(&TOP, written),
@@ -282,7 +286,8 @@ impl FilePlaces {
     }
 
     fn table(&mut self, table: &DeTable<'_>) {
-        const KEYS: [&str; 6] = ["token_file", "secret_file", "file", "certificate", "key", "ca"];
+        const KEYS: [&str; 7] =
+            ["token_file", "secret_file", "file", "certificate", "key", "ca", "basic"];
         for (key, value) in table {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 // By status.

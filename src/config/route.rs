@@ -1,6 +1,7 @@
 //! Routes: a list of tables in, what leads where and what else it does out.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use http::Method;
@@ -8,8 +9,9 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::actions::{ANSWER, Actions, FIELDS, REDIRECT, REPLACE, TIMEOUTS, actions};
+use super::actions::{ANSWER, Actions, FIELDS, REDIRECT, REPLACE, Read, TIMEOUTS, actions};
 use super::advice::Together;
+use super::auth::{AUTH, AUTH_SHOWN};
 use super::key::{Key, Kind, Shape, Table, Without, size_option, table, text_option, texts, word};
 use super::rate::{RATE_LIMIT, rate_limit};
 use super::read::{NamedService, missing};
@@ -51,6 +53,7 @@ pub(super) static ROUTE: Table = Table::new(
             "addresses or networks of clients, as `trusted_proxies` tell them: nobody else is let in",
         ),
         texts("deny", &[]).option("[\"192.0.2.0/24\"]").about("and these are not, either way"),
+        table("auth", &AUTH, Without::Off).lines(AUTH_SHOWN),
         word("encoded", &["refuse", "pass"]).about(
             "of hosts with a route that does not let everybody in: whether a path with %2F, %5C or \\ \
              gets 400; \"pass\" passes paths on as they were spelled",
@@ -121,6 +124,8 @@ pub(super) struct ReadRoute {
     pub route: Route,
     pub limit: Option<Arc<RateSettings>>,
     pub actions: Option<Arc<Actions>>,
+    /// Where its file of passwords is named, if it has one.
+    pub basic: Option<Range<usize>>,
 }
 
 pub(super) fn routes(
@@ -252,7 +257,7 @@ fn route(mut section: Section<'_>, problems: &mut Problems, service: Option<usiz
     let limit = limit.and_then(|section| rate_limit(section, problems));
     let path = exact.or(prefix).map_or_else(PathPattern::any, |found| found.value);
     let names_hosts = !hosts.is_empty();
-    let actions = actions(&mut section, problems, names_hosts);
+    let Read { actions, basic } = actions(&mut section, problems, names_hosts);
     section.close(problems);
     let is_guarded = actions.as_ref().is_some_and(|actions| actions.is_guarded());
     let route = Route {
@@ -263,7 +268,7 @@ fn route(mut section: Section<'_>, problems: &mut Problems, service: Option<usiz
         service,
         is_guarded,
     };
-    ReadRoute { route, limit, actions: actions.map(Arc::new) }
+    ReadRoute { route, limit, actions: actions.map(Arc::new), basic }
 }
 
 /// The route that takes every request.
@@ -271,5 +276,5 @@ fn everything_to(service: usize) -> ReadRoute {
     let (path, service) = (PathPattern::any(), Some(service));
     let (hosts, methods, headers, is_guarded) = Default::default();
     let route = Route { hosts, path, methods, headers, service, is_guarded };
-    ReadRoute { route, limit: None, actions: None }
+    ReadRoute { route, limit: None, actions: None, basic: None }
 }

@@ -8,9 +8,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::{Exchange, Incoming};
+use crate::auth::Rule;
 use crate::config::{Actions, Encoded, Timeouts};
 use crate::fallback::StaticAnswer;
 use crate::http::answer::Answer;
@@ -54,8 +55,7 @@ impl Acting {
 }
 
 impl Exchange {
-    /// Does what the route of a request says: its answer, if it goes to no service or not let in. Which
-    /// route that is, if any, is known then.
+    /// Finds the route of a request, if any; its answer if the route's lists do not let it in.
     pub(super) fn act(&mut self, incoming: &Incoming<'_>) -> Result<Option<Found>, Box<Answer>> {
         self.acting = None;
         let snapshot = self.snapshot.clone();
@@ -64,7 +64,6 @@ impl Exchange {
         let actions = snapshot.actions(&found);
         let is_normal = found.service.is_some_and(|at| snapshot.services[at].has_normal_paths);
         if actions.is_none() && !found.is_guarded && !is_normal {
-            self.bound_body(incoming, None, &found)?;
             return Ok(Some(found));
         }
         (self.own, self.closed) = match (actions, found.service) {
@@ -78,12 +77,34 @@ impl Exchange {
         if in_one_way && self.is_read_in_two_ways(incoming, &facts, &found) {
             return Err(Box::new(self.answer(BadRequest::EncodedPath.into(), &incoming.fields)));
         }
+        // Whom a trusted proxy does not name is nobody that is known.
+        let client = incoming.client.filter(|_| !incoming.is_doubtful);
+        if actions.is_some_and(|actions| !actions.access.admits(client)) {
+            return Err(Box::new(self.answer(Cause::Denied, &incoming.fields)));
+        }
+        Ok(Some(found))
+    }
+
+    /// Does what the route of a request that it lets in says: its answer, if it goes to no service.
+    pub(super) fn act_on(
+        &mut self,
+        incoming: &Incoming<'_>,
+        found: &Found,
+    ) -> Result<(), Box<Answer>> {
+        let snapshot = self.snapshot.clone();
+        let actions = snapshot.actions(found);
+        let is_normal = found.service.is_some_and(|at| snapshot.services[at].has_normal_paths);
+        if actions.is_none() && !found.is_guarded && !is_normal {
+            return self.bound_body(incoming, None, found);
+        }
         if let Some(actions) = actions
-            && let Some(answer) = self.answer_by(actions, incoming, &found)
+            && let Some(answer) = self.answer_by(actions, incoming, found)
         {
             return Err(Box::new(answer));
         }
-        self.bound_body(incoming, actions, &found)?;
+        self.bound_body(incoming, actions, found)?;
+        let passes = actions.is_some_and(|actions| actions.encoded == Encoded::Pass);
+        let in_one_way = found.is_guarded && !passes;
         // It goes on to its service, whose pool is what its end is told of.
         self.closed = None;
         let target = target_of(incoming, actions, in_one_way || is_normal && !passes);
@@ -95,10 +116,10 @@ impl Exchange {
                 target: target.map(Arc::from),
                 host: (*incoming.host).into(),
                 scheme: scheme(is_https),
-                testers: snapshot.testers(&found).cloned(),
+                testers: snapshot.testers(found).cloned(),
             }));
         }
-        Ok(Some(found))
+        Ok(())
     }
 
     /// Finds how long the body may be; the answer if it says itself that it is longer.
@@ -153,18 +174,13 @@ impl Exchange {
         path != facts.path && self.snapshot.route(&other).is_none_or(|other| other != *found)
     }
 
-    /// What a route answers itself, if it does or the client is not let in.
+    /// What a route answers itself, if it does.
     fn answer_by(
         &mut self,
         actions: &Arc<Actions>,
         incoming: &Incoming<'_>,
         found: &Found,
     ) -> Option<Answer> {
-        // Whom a trusted proxy does not name is nobody that is known.
-        let client = incoming.client.filter(|_| !incoming.is_doubtful);
-        if !actions.access.admits(client) {
-            return Some(self.answer(Cause::Denied, &incoming.fields));
-        }
         let mut answer = match (&actions.redirect, &actions.answer) {
             (Some(redirect), _) => self.led(redirect, incoming, found),
             (None, Some(answer)) => fixed(answer, &self.request_id),
@@ -221,7 +237,8 @@ impl Exchange {
     pub(super) fn has_own_rules(&self) -> bool {
         let service = self.decision.map(|decision| &self.snapshot.services[decision.service]);
         let testers = self.acting.as_ref().and_then(|acting| acting.testers.as_ref());
-        self.route_actions().is_some_and(|actions| !actions.request.is_empty())
+        let rules = |actions: &Actions| !actions.request.is_empty() || actions.auth.is_some();
+        self.route_actions().is_some_and(rules)
             || !self.snapshot.config.server.trusted_proxies.strip.is_empty()
             || service.is_some_and(|service| service.hidden_field().is_some())
             || testers.is_some_and(|testers| testers.hidden().is_some())
@@ -237,7 +254,13 @@ impl Exchange {
         if let Some(host) = &actions.host {
             edits.set_instead(FieldId::Host, Text::Own(host.clone()));
         }
-        for rule in actions.request.names() {
+        // What tells of who it is comes from who was asked alone, whether that has told it or not.
+        let of_door: &[HeaderName] = match &actions.auth {
+            Some(Rule::Ask(ask)) => &ask.copy,
+            Some(Rule::Basic { passes_on: false, .. }) => &[AUTHORIZATION],
+            Some(Rule::Basic { passes_on: true, .. }) | None => &[],
+        };
+        for rule in actions.request.names().chain(of_door) {
             // In every spelling: to many servers `x_user` is `X-User`.
             let named = incoming.fields.view.lines();
             let named = named.filter(|line| claims::is_same(line.name, rule.as_str().as_bytes()));
@@ -256,6 +279,9 @@ impl Exchange {
             return;
         };
         edits.forget_added();
+        for (name, value) in self.entered.iter().flat_map(|entered| &entered.copied) {
+            edits.add(name.clone(), value.clone());
+        }
         for change in actions.request.changes(|variable, into| self.say(acting, variable, into)) {
             match change {
                 FieldChange::Set(name, value) | FieldChange::Add(name, value) => {

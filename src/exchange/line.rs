@@ -18,7 +18,7 @@ use crate::clock::{Draws, Moment};
 use crate::http::admission::Upload;
 use crate::http::answer::Answer;
 use crate::http::failure::Cause;
-use crate::route::Facts;
+use crate::route::{Facts, Found};
 use crate::snapshot::{Asks, Mode, Refusal, Why};
 
 /// How long after the end of a hold a request that nobody has called looks by itself: later than
@@ -79,8 +79,17 @@ pub struct Line<'e, 'r> {
     lines: Lines,
     since: Moment,
     within: Duration,
-    /// What its route answers itself, by the snapshot in force now.
-    told: Option<Answer>,
+    /// What its route says by the snapshot in force now, if it does not lead to a place any more.
+    told: Option<Told>,
+}
+
+/// What a route says that does not lead to a place.
+#[derive(Debug)]
+enum Told {
+    /// This is its answer.
+    Answer(Answer),
+    /// It asks for more than an address.
+    Door(Found),
 }
 
 impl<'e, 'r> Line<'e, 'r> {
@@ -138,7 +147,7 @@ impl<'e, 'r> Line<'e, 'r> {
     pub fn gave_up(mut self: Box<Self>) -> Admission<'e, 'r> {
         if self.exchange.call_left().is_some_and(|left| left.is_zero()) {
             let answer = self.exchange.answer(Cause::CallOver, &self.incoming.fields);
-            self.told = Some(answer);
+            self.told = Some(Told::Answer(answer));
             let refusal = self.refusal;
             return self.leave(Err(refusal));
         }
@@ -194,12 +203,9 @@ impl<'e, 'r> Line<'e, 'r> {
             incoming.note_route(None, &exchange.snapshot);
         } else if lines.are_new {
             // Its route may be another now, or do something else.
-            match exchange.act(incoming) {
-                Ok(found) => incoming.note_route(found, &exchange.snapshot),
-                Err(answer) => {
-                    *told = Some(*answer);
-                    return Err(Refusal { why: Why::NoRoute, at: None });
-                }
+            if let Err(instead) = exchange.act_anew(incoming) {
+                *told = Some(instead);
+                return Err(Refusal { why: Why::NoRoute, at: None });
             }
         }
         exchange.look(&incoming.facts(), lines, draws, *refusal)
@@ -212,7 +218,8 @@ impl<'e, 'r> Line<'e, 'r> {
         exchange.waits_since = None;
         exchange.waited = exchange.now().elapsed_since(since);
         match told {
-            Some(answer) => Admission::Answer(Box::new(answer)),
+            Some(Told::Answer(answer)) => Admission::Answer(Box::new(answer)),
+            Some(Told::Door(found)) => exchange.come_to_door(incoming, found),
             None => exchange.settle(placed, &incoming),
         }
     }
@@ -244,6 +251,19 @@ impl Exchange {
             lines.all.last().into_iter().for_each(Waiting::call_behind);
         }
         placed
+    }
+
+    /// Does what the route of a request says by the snapshot in force now, by which it may have another.
+    fn act_anew(&mut self, incoming: &mut Incoming<'_>) -> Result<(), Told> {
+        let found = self.act(incoming).map_err(|answer| Told::Answer(*answer))?;
+        if let Some(found) = found {
+            if self.is_at_door(&found) {
+                return Err(Told::Door(found));
+            }
+            self.act_on(incoming, &found).map_err(|answer| Told::Answer(*answer))?;
+        }
+        incoming.note_route(found, &self.snapshot);
+        Ok(())
     }
 
     /// Takes the snapshot in force, if it is another.

@@ -7,7 +7,8 @@
 //! [`Exchange::end`] or dropping it gives back the upstream's place and accounts for the request
 //! exactly once. The next request of the connection may have the same exchange.
 //!
-//! `acting.rs` has what a route does beside leading to a service, `attempt.rs` what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
+//! `acting.rs` has what a route does beside leading to a service, `door.rs` whom it asks for more than an
+//! address, `attempt.rs` what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
 //! wait for a place, `wait.rs` what else is waited for, `fall_back.rs` what is said when nobody can
 //! be asked, `mirroring.rs` the copy for another pool, `watching.rs` what of a
 //! request speaks for a version under way.
@@ -16,6 +17,7 @@ pub mod phases;
 mod acting;
 mod again;
 mod attempt;
+mod door;
 mod fall_back;
 mod line;
 mod mirroring;
@@ -55,11 +57,13 @@ use crate::snapshot::{
 };
 use crate::upstream::{Outcome, StatusClass};
 
+pub use door::{AtDoor, Checked, Wanted};
 pub use line::Line;
 pub use wait::Wait;
 
 use acting::Acting;
 use attempt::Asking;
+use door::Entered;
 use fall_back::Kept;
 use mirroring::Mirroring;
 use phases::{Admission, Admitted, Sent};
@@ -91,6 +95,10 @@ pub struct Exchange {
     body_limit: u64,
     /// What its route does beside leading to a service, if it does anything.
     acting: Option<Box<Acting>>,
+    /// By which door it was let in, if its route has one.
+    entered: Option<Box<Entered>>,
+    /// How long that took.
+    at_door: Duration,
     hold: Option<ServiceHold>,
     phase: Phase,
     asking: Option<Asking>,
@@ -234,6 +242,8 @@ impl Exchange {
             own: None,
             body_limit: u64::MAX,
             acting: None,
+            entered: None,
+            at_door: Duration::ZERO,
             hold: None,
             phase: Phase::Opened,
             asking: None,
@@ -327,23 +337,40 @@ impl Exchange {
             }
         }
         let (head, tester) = (*head, None);
-        let mut incoming =
+        let incoming =
             Incoming { head, peer, host, path, authority, fields, client, is_doubtful, tester };
         let mut found = None;
         if snapshot.acts() {
             match self.act(&incoming) {
-                Ok(route) => {
-                    incoming.note_route(route, &snapshot);
-                    found = route;
-                }
+                Ok(route) => found = route,
                 Err(answer) => return Admission::Answer(answer),
             }
         }
         if let Some(answer) = self.limit(&snapshot, &incoming, found) {
             return Admission::Answer(Box::new(answer));
         }
+        match found {
+            Some(found) if self.is_at_door(&found) => self.come_to_door(incoming, found),
+            _ => self.go_in(incoming, found),
+        }
+    }
+
+    /// Goes on with a request that its route lets in, if it is known which that is.
+    fn go_in<'e, 'r>(
+        &'e mut self,
+        mut incoming: Incoming<'r>,
+        found: Option<Found>,
+    ) -> Admission<'e, 'r> {
+        if self.snapshot.acts() {
+            if let Some(found) = &found
+                && let Err(answer) = self.act_on(&incoming, found)
+            {
+                return Admission::Answer(answer);
+            }
+            incoming.note_route(found, &self.snapshot);
+        }
         let draws = self.draws.clone();
-        self.upload = head.upload;
+        self.upload = incoming.head.upload;
         let asks = Asks { tries: self.tries, upload: self.upload, found, ..Asks::default() };
         match self.place(&incoming.facts(), asks) {
             Err(refusal) if refusal.why.may_pass() => Line::join(self, incoming, refusal, draws),
@@ -624,11 +651,12 @@ impl Exchange {
             (None, Some(cause)) if cause.row().upstream_at_fault => Outcome::Failed,
             (None, _) => Outcome::ClientGone,
         };
-        // What it spent in line says nothing of how its pool does.
+        // What it spent in line and at the door says nothing of how its pool does.
         let waited = self.waits_since.map_or(self.waited, |since| now.elapsed_since(since));
-        let whole = now.elapsed_since(self.started);
+        let began = self.started + self.at_door;
+        let whole = now.elapsed_since(began);
         // A stream goes on as long as there is something to tell; its user waits for its head.
-        let answered = self.answered.map(|at| at.elapsed_since(self.started));
+        let answered = self.answered.map(|at| at.elapsed_since(began));
         let has_answer = matches!(attempt, Some(Outcome::Status(_)));
         let cause = match self.noted.is_one_clients() {
             true => Some(Cause::OneClient),

@@ -4,7 +4,8 @@
 //! order does not compile and nothing large moves:
 //!
 //! ```text
-//! Exchange::admit ─┬─ Line ── called, gave_up ─┐
+//! Exchange::admit ─┬─ AtDoor ── checked, told ─┐
+//!                  ├─ Line ── called, gave_up ─┤
 //!                  ├───────────────────────────┴─ Admitted ── next ── Attempt ── head ── Relay ── done
 //!                  └─ Answer                                     ▲       │
 //!                                                                └─ Again ┴─ head, failed
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
 
+use super::door::AtDoor;
 use super::line::Line;
 use super::wait::Wait;
 use super::{Exchange, Phase};
@@ -50,6 +52,8 @@ pub enum Admission<'e, 'r> {
     Forward(Admitted<'e>),
     /// It stands in line for a place.
     Wait(Box<Line<'e, 'r>>),
+    /// Something has to be found out before it is let in.
+    Door(Box<AtDoor<'e, 'r>>),
     /// It is answered at once.
     Answer(Box<Answer>),
 }

@@ -124,7 +124,7 @@ fn admit_as(
     match exchange.admit(&head, &peer) {
         Admission::Forward(_) => Ok(()),
         Admission::Answer(_) => Err(exchange.cause().unwrap()),
-        Admission::Wait(_) => panic!("it waits"),
+        Admission::Wait(_) | Admission::Door(_) => panic!("it waits"),
     }
 }
 

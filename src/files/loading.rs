@@ -18,6 +18,7 @@ use super::key::{KeyError, key_of};
 use super::named::{For, each_named};
 use super::prints::Prints;
 use super::source::Written;
+use crate::auth::{UserFiles, Users};
 use crate::certificate::Certificates;
 use crate::config::{
     AdminPlace, Config, FilePlaces, Parsed, Problem, Problems, SigningKeys, Taken, Tokens,
@@ -123,6 +124,7 @@ pub(super) fn read_config(
             loading.read_answers(&mut config);
             config.keys = loading.read_keys();
             config.certificates = loading.read_certificates(&config);
+            config.users = loading.read_users();
         }
     }
     match loading.problems.any_error() {
@@ -149,7 +151,7 @@ fn place(written: &Written, config: &mut Config) -> Vec<Named> {
             // Whole paths: a rollout keeps its hooks over a restart, perhaps from elsewhere.
             For::State | For::Secret => std::path::absolute(&placed).unwrap_or(placed),
             For::Answer | For::Tokens => placed,
-            For::Certificate | For::PrivateKey | For::Authorities => placed,
+            For::Certificate | For::PrivateKey | For::Authorities | For::Users => placed,
         };
         let written = std::mem::replace(file, placed.clone());
         all.push(Named { purpose, written, placed });
@@ -282,6 +284,35 @@ impl Loading<'_> {
         }
         self.problems.0.extend(found);
         keys.into_iter().collect()
+    }
+
+    /// Reads the files of users. One that is named several times is read, and told of, once.
+    fn read_users(&mut self) -> UserFiles {
+        let files = self.named.iter().filter(|named| named.purpose == For::Users);
+        let files: BTreeMap<&Path, &Named> = files.map(|file| (&*file.placed, file)).collect();
+        let (mut read, mut found) = (Vec::new(), Vec::new());
+        for (path, file) in files {
+            let shown = path.display();
+            let text = self.prints.read(path, LARGEST_NAMED).and_then(as_text);
+            match text.map(|text| Users::of(&text)) {
+                Ok(Ok(users)) => read.push((path.to_path_buf(), users)),
+                Ok(Err(error)) => {
+                    let why = format!("the user file {shown}: {error}");
+                    found.push(self.problem(file, why));
+                }
+                Err(error) => {
+                    let why = format!("cannot read the user file {shown}: {error}");
+                    found.push(self.reader.told_unreadable(self.problem(file, why), &error));
+                }
+            }
+            if is_for_all(path) {
+                let why = format!("everybody on this machine can read the user file {shown}");
+                let problem = self.problem(file, why).warning();
+                found.push(problem.help(format!("`chmod o= {shown}`")));
+            }
+        }
+        self.problems.0.extend(found);
+        read.into_iter().collect()
     }
 
     /// A problem with a file, where the config names it first.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::auth::Rule;
 use crate::config::{AcmeAuthority, Actions, Config};
 use crate::fallback::{Body, StaticAnswer};
 
@@ -23,6 +24,8 @@ pub enum For {
     PrivateKey,
     /// Certificates of authorities, read with the config.
     Authorities,
+    /// Users with their passwords, read with the config.
+    Users,
 }
 
 /// Calls with each file that a config names, which may be placed elsewhere. The one list of them.
@@ -64,6 +67,13 @@ pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) 
             .and_then(|opt_in| opt_in.secret_file.as_mut())
             .into_iter()
             .for_each(|file| call(For::Secret, file));
+    }
+    let by_password =
+        |actions: &&mut Arc<Actions>| matches!(actions.auth, Some(Rule::Basic { .. }));
+    for actions in config.route_actions.iter_mut().flatten().filter(by_password) {
+        if let Some(Rule::Basic { users, .. }) = &mut Arc::make_mut(actions).auth {
+            call(For::Users, users);
+        }
     }
     let acting = config.route_actions.iter_mut().flatten();
     for actions in acting.filter(|actions| actions.is_filed()) {

@@ -225,6 +225,7 @@ fn problem(status: u16, title: &str, detail: &str, id: &str) -> String {
 /// What gRPC calls a status of HTTP that we give ourselves: what may be tried again is unavailable.
 fn grpc_status(status: u16) -> u16 {
     match status {
+        401 => 16,
         403 => 7,
         404 => 12,
         408 | 504 => 4,

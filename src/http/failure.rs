@@ -9,6 +9,16 @@ pub enum Cause {
     NoRoute,
     /// Its route does not let its client in.
     Denied,
+    /// It has not shown whose it is.
+    Unauthorized,
+    /// Who is asked by its route does not let it in.
+    NotLetIn,
+    /// Its client was wrong too often about a password.
+    LockedOut,
+    /// Too many passwords wait to be checked.
+    AuthBusy,
+    /// Who is asked by its route has said nothing that could be understood.
+    AuthFailed,
     /// A tester names a pool that there is not.
     NoPool,
     /// No upstream of its pool takes requests.
@@ -124,7 +134,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 37] = [
+    pub const REASONS: [&'static str; 42] = [
         "no_host",
         "host",
         "field_name",
@@ -149,6 +159,11 @@ impl Cause {
         "misdirected",
         "no_route",
         "denied",
+        "unauthorized",
+        "not_let_in",
+        "locked_out",
+        "auth_busy",
+        "auth_failed",
         "no_pool",
         "no_upstream",
         "breaker_open",
@@ -188,6 +203,20 @@ impl Cause {
             }
             Cause::NoRoute => row(404, "no_route", "nothing is served here", false, true),
             Cause::Denied => row(403, "denied", "this is not for everybody", false, true),
+            Cause::Unauthorized => {
+                row(401, "unauthorized", "a name and a password are needed here", false, true)
+            }
+            // The client is told by who was asked.
+            Cause::NotLetIn => row(403, "not_let_in", "this is not for everybody", false, true),
+            Cause::LockedOut => {
+                row(429, "locked_out", "too many wrong passwords in this time", false, true)
+            }
+            Cause::AuthBusy => {
+                row(503, "auth_busy", "too many passwords are being checked", false, true)
+            }
+            Cause::AuthFailed => {
+                row(503, "auth_failed", "nobody can say who may come in", false, true)
+            }
             Cause::NoPool => row(404, "no_pool", "no pool is named so", false, true),
             Cause::NoUpstream => row(503, "no_upstream", "no upstream is available", false, true),
             Cause::Open => {
@@ -364,6 +393,11 @@ mod tests {
         let others = [
             Cause::NoRoute,
             Cause::Denied,
+            Cause::Unauthorized,
+            Cause::NotLetIn,
+            Cause::LockedOut,
+            Cause::AuthBusy,
+            Cause::AuthFailed,
             Cause::NoPool,
             Cause::NoUpstream,
             Cause::Open,

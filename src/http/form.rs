@@ -6,7 +6,7 @@ use super::view::text;
 
 /// What an answer of ours can be written as; of several named and wished for alike, the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// A problem document (RFC 9457).
     Json,
     /// A page of HTML.
@@ -20,7 +20,7 @@ pub(super) enum Form {
 impl Form {
     /// The form of a call of gRPC, else that which a request's `Accept` prefers (RFC 9110 section
     /// 12.5.1). Text is what `*/*` means here, and what whoever takes none of them gets.
-    pub(super) fn wanted(request: &Fields<'_>) -> Form {
+    pub fn wanted(request: &Fields<'_>) -> Form {
         if request.first(FieldId::ContentType).is_some_and(is_grpc) {
             return Form::Grpc;
         }

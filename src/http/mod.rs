@@ -20,7 +20,7 @@ pub mod cookies;
 pub mod path;
 pub mod admission;
 pub mod failure;
-mod form;
+pub mod form;
 pub mod page;
 pub mod answer;
 pub mod edits;

@@ -75,6 +75,12 @@ pub fn encode(
             of_requests(&mut families, &[("service", service), ("pool", "")], &reading);
         }
     }
+    for (by, outcome, count) in snapshot.doors.outcomes().read() {
+        let help = "Requests that routes with `auth` asked for more than an address, by who said whether \
+                    they come in and what. A password that was right a moment ago is not counted.";
+        let labels = [("by", by), ("outcome", outcome)];
+        families.counter("pointsman_auth_total", help, &labels, count as f64);
+    }
     for service in &snapshot.services {
         let closed = service.state.closed.read();
         let is_closed = !matches!(service.mode, Mode::Serve);
@@ -127,7 +133,7 @@ fn of_requests(families: &mut Families, labels: &[(&str, &str)], reading: &Tally
         "Requests by how they ended for the client; pool \"\" for those that no pool was to have.";
     outcomes(families, "pointsman_requests_total", help, (labels, "code"), reading);
     if reading.total() > 0 {
-        let help = "Time from the end of a request's head to the end of its answer, but for waits in line.";
+        let help = "Time from the end of a request's head to the end of its answer, but for waits in line and at the door.";
         families.durations("pointsman_request_duration_seconds", help, labels, reading);
     }
 }

@@ -27,7 +27,8 @@ pub fn client(target: &TlsTarget) -> Made {
 /// Makes it for all pools: a hundred authorities take a while to be read, and no request is to wait for it.
 pub fn make_ready(snapshot: &Snapshot) {
     let pools = snapshot.services.iter().flat_map(|service| &service.pools);
-    for terms in pools.filter_map(|pool| pool.tls.as_ref()) {
+    let of_pools = pools.filter_map(|pool| pool.tls.as_ref());
+    for terms in of_pools.chain(snapshot.doors.tls()) {
         // What is wrong with it whoever dials is told.
         made(terms);
     }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::dns::{Dns, Failure, Found};
 use self::schedule::Schedule;
+use crate::auth::Rule;
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
 use crate::event::Kind;
@@ -233,12 +234,18 @@ pub async fn look_up_new(config: &Config, known: &Resolved, patience: Duration) 
     found
 }
 
-/// The names among the addresses of a config, and of pools that were changed at run time.
+/// The names among the addresses of a config, of services that are asked who may come in, and of pools
+/// that were changed at run time.
 pub fn names<'a>(config: &'a Config, changed: &'a Changed) -> impl Iterator<Item = Address> + 'a {
     let pools = config.services.iter().flat_map(|service| &service.pools);
     let from_file = pools.flat_map(|pool| &pool.upstreams);
     let all = from_file.chain(changed.values().flatten()).map(|(address, _)| address);
-    all.filter(|address| address.is_name()).cloned()
+    let rules = config.route_actions.iter().filter_map(|actions| actions.as_ref()?.auth.as_ref());
+    let asked = rules.filter_map(|rule| match rule {
+        Rule::Ask(ask) => Some(&ask.address),
+        Rule::Basic { .. } => None,
+    });
+    all.chain(asked).filter(|address| address.is_name()).cloned()
 }
 
 async fn look_up(

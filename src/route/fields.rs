@@ -44,6 +44,13 @@ impl FieldRules {
         })
     }
 
+    /// Whether any of them is about this field.
+    pub fn is_about(&self, name: &HeaderName) -> bool {
+        self.0.iter().any(|rule| match rule {
+            FieldRule::Remove(own) | FieldRule::Set(own, _) | FieldRule::Add(own, _) => own == name,
+        })
+    }
+
     /// The changes, where `value` writes what a variable stands for; no if that is nothing: a field whose
     /// value nobody knows is not there.
     pub fn changes(

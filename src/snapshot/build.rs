@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Mirror, Mode, OptIn, Pool, RateLimits, Service, Snapshot};
+use super::{Doors, Mirror, Mode, OptIn, Pool, RateLimits, Service, Snapshot};
 use crate::balance::{Member, Members};
 use crate::certificate::{Authorities, Certificates};
 use crate::clock::Moment;
@@ -127,6 +127,7 @@ impl Snapshot {
                 || config.services.iter().any(|service| service.has_normal_paths)
                 || bounds_bodies(config),
             testers: testers(config),
+            doors: Doors::build(blueprint, before.map(|before| &before.doors)),
             config: config.clone(),
             origin,
             routes,
@@ -341,17 +342,26 @@ impl Reach<'_> {
             return target;
         };
         let own = || match address {
-            Address::Name { host, .. } => host.trim_end_matches('.').to_string(),
-            // `shop.internal` of `_http._tcp.shop.internal`: whose name was asked for (RFC 6125
-            // section 6.2.1).
-            Address::Srv { name } => {
-                let labels = name.trim_end_matches('.').split('.');
-                labels.skip_while(|label| label.starts_with('_')).collect::<Vec<_>>().join(".")
-            }
+            Address::Name { .. } | Address::Srv { .. } => name_of(address),
             Address::Socket(_) | Address::Unix(_) => socket.ip().to_canonical().to_string(),
         };
         let name = name.map_or_else(own, str::to_string).into();
         DialAddress::Tls(Arc::new(TlsTarget { below: target, name, http2, terms: terms.clone() }))
+    }
+}
+
+/// The name that who is at this address has to show.
+pub(super) fn name_of(address: &Address) -> String {
+    match address {
+        Address::Name { host, .. } => host.trim_end_matches('.').to_string(),
+        // `shop.internal` of `_http._tcp.shop.internal`: whose name was asked for (RFC 6125
+        // section 6.2.1).
+        Address::Srv { name } => {
+            let labels = name.trim_end_matches('.').split('.');
+            labels.skip_while(|label| label.starts_with('_')).collect::<Vec<_>>().join(".")
+        }
+        Address::Socket(socket) => socket.ip().to_canonical().to_string(),
+        Address::Unix(_) => "localhost".into(),
     }
 }
 

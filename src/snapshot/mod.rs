@@ -9,6 +9,7 @@ mod attempts;
 mod build;
 mod carried;
 mod choice;
+mod doors;
 mod failing_keys;
 mod opt_in;
 mod pool;
@@ -31,6 +32,7 @@ pub use attempts::Attempts;
 pub use build::{Blueprint, Changed, Labelled, Observed, Resolution, Resolved, RunTime, Traffic};
 pub use carried::{Carried, Counted};
 pub use choice::{Asks, By, Choice, Chosen, Committed, Explained, Refusal, Stratum, Why};
+pub use doors::Doors;
 pub use failing_keys::{FailingKeys, Known, Way, client_key};
 pub use opt_in::OptIn;
 pub use pool::{Ask, Ended, Held, Pick, Pool, PoolState, Seat, Taken, Tries};
@@ -57,6 +59,8 @@ pub struct Snapshot {
     acts: bool,
     /// Who may name a pool, by route, if that says so itself.
     testers: Vec<Option<Arc<OptIn>>>,
+    /// Who may come in by routes that ask for more than an address.
+    pub doors: Doors,
     /// What moments are counted from.
     origin: Instant,
     routes: Arc<RouteTable>,

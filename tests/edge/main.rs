@@ -13,6 +13,7 @@ mod admin_port;
 mod admin_tls;
 mod allocations;
 mod answers;
+mod auth;
 mod cli;
 mod cohorts;
 mod config_reload;

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// No runtime, no pingora, no file, no socket, no clock and no random source; and of our own rooms
 /// only each other.
-const CORE: [&str; 23] = [
+const CORE: [&str; 24] = [
     "acme",
+    "auth",
     "balance",
     "certificate",
     "clock",

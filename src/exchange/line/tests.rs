@@ -76,6 +76,7 @@ impl Bench {
                     Admission::Forward(_) => break true,
                     Admission::Answer(_) => break false,
                     Admission::Wait(line) => line,
+                    Admission::Door(_) => panic!("nobody asks for more"),
                 };
                 assert!(line.within() > Duration::ZERO);
                 line.turn().await;

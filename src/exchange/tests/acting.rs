@@ -40,7 +40,7 @@ fn asked(snapshot: &Arc<Snapshot>, target: &str) -> Became {
             let text = location.map(|(_, value)| value.to_str().unwrap().to_string());
             (answer.status, text, None)
         }
-        Admission::Wait(_) => panic!("it waits"),
+        Admission::Wait(_) | Admission::Door(_) => panic!("it waits"),
     };
     Became { status, location, target, cause: exchange.cause() }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::super::certificates::{self, BadCertificate};
 use super::{LARGEST_NAMED, Loading, is_for_all};
+use crate::auth::Rule;
 use crate::certificate::{Certificates, Pair};
 use crate::config::{ClientCertificates, Config, ListenerTls, Problem};
 
@@ -70,7 +71,12 @@ impl Loading<'_> {
                 Err(bad) => self.tell_bad(file, file, &bad),
             }
         }
-        if of_pools().any(|tls| tls.verify && tls.ca.is_none()) {
+        let asks_by_https = || {
+            let rules = config.route_actions.iter().flatten();
+            let mut rules = rules.filter_map(|actions| actions.auth.as_ref());
+            rules.any(|rule| matches!(rule, Rule::Ask(ask) if ask.is_https))
+        };
+        if of_pools().any(|tls| tls.verify && tls.ca.is_none()) || asks_by_https() {
             match certificates::system() {
                 Ok(authorities) => read.set_system(authorities),
                 Err(error) => {

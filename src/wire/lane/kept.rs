@@ -112,9 +112,10 @@ impl Waiting {
     }
 }
 
-/// Where all upstreams are dialled.
+/// Where all upstreams are dialled, and who is asked whom to let in.
 pub(super) fn targets(snapshot: &Snapshot) -> HashSet<&DialAddress> {
     let pools = snapshot.services.iter().flat_map(|service| &service.pools);
     let members = pools.flat_map(|pool| pool.members.list());
-    members.filter_map(|member| member.target.as_ref()).collect()
+    let upstreams = members.filter_map(|member| member.target.as_ref());
+    upstreams.chain(snapshot.doors.dialled()).collect()
 }

@@ -4,13 +4,14 @@
 //! bytes move and time passes, in whichever version of HTTP either side speaks. A connection that waits
 //! for its next request holds no room for bytes (`buffer.rs`), and one timer bounds all its waits
 //! (`timer.rs`). `client.rs` is the client's side, `kept.rs` has the connections to upstreams between
-//! two requests. `request.rs` takes one request from upstream to upstream until one answers: `target.rs`
+//! two requests. `door.rs` finds out what has to be known before a request is let in. `request.rs` takes one request from upstream to upstream until one answers: `target.rs`
 //! is what it asks for, `sending.rs` the request on its way, `relay.rs` the answer, `answering.rs` what
 //! we say ourselves. `pump.rs` moves a body, `heads.rs` writes what is before it.
 
 pub(super) mod answering;
 pub(super) mod buffer;
 pub(super) mod client;
+mod door;
 mod heads;
 pub(super) mod kept;
 mod pump;
@@ -35,6 +36,7 @@ use crate::record::Reader;
 use crate::snapshot::Published;
 use crate::upstream::DialAddress;
 use client::NoHead;
+use door::Checks;
 use kept::Kept;
 
 /// How often connections to upstreams that nobody needs are looked for.
@@ -57,6 +59,8 @@ pub struct Lane {
     mirrors: Mirrors,
     kept: Kept,
     upstreams: Upstreams,
+    /// Where passwords are checked.
+    checks: Checks,
     pub(super) stop: Arc<Stop>,
     pub(super) limited: Arc<Limited>,
 }
@@ -72,8 +76,8 @@ impl Lane {
     ) -> Lane {
         let kept = Kept::new(means.workers, means.kept);
         let upstreams = Upstreams::new(means.workers);
-        let (stop, limited) = (Arc::default(), Arc::default());
-        Lane { published, reader, clock, mirrors, kept, upstreams, stop, limited }
+        let (stop, limited, checks) = (Arc::default(), Arc::default(), Checks::default());
+        Lane { published, reader, clock, mirrors, kept, upstreams, checks, stop, limited }
     }
 
     /// Has each connection end: with the next answer, or when it has said nothing for as long as

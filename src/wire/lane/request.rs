@@ -17,7 +17,7 @@ use super::client::Client;
 use super::heads::{self, Going, Out, RequestParts, ResponseParts};
 use super::sending::Sending;
 use super::target::Target;
-use super::{Lane, answering};
+use super::{Lane, answering, door};
 use crate::exchange::Exchange;
 use crate::exchange::phases::{Admission, Admitted, Attempt, Delivery, Link, Next, Relay, Sent};
 use crate::http::admission::{Head, RequestTarget, Upload};
@@ -221,6 +221,15 @@ impl<'c> Request<'c> {
                 Admission::Forward(admitted) => return Placed::Forward(admitted),
                 Admission::Answer(answer) => return Placed::Answer(answer),
                 Admission::Wait(line) => line,
+                Admission::Door(door) => {
+                    let to_come = |client: &Client| Sending::to_come(framing, client.inbox.len());
+                    // Rare and large, as below.
+                    let found = Box::pin(door::find_out(self.lane, client, door, to_come)).await;
+                    let Some(found) = found else { return Placed::Left };
+                    upload = Sending::to_come(framing, client.inbox.len());
+                    admission = found;
+                    continue;
+                }
             };
             let within = line.within();
             client.timer.restart();

@@ -167,6 +167,16 @@ impl Api<'_> {
         self.read(&body).map_err(|error| self.strange(error))
     }
 
+    /// Whether it takes requests, which it tells everybody.
+    pub async fn is_ready(&self) -> Result<bool, ApiError> {
+        let (status, body) = self.send(Call::get("/readyz")).await?;
+        match status {
+            StatusCode::OK => Ok(true),
+            StatusCode::SERVICE_UNAVAILABLE => Ok(false),
+            _ => Err(refused(status, &body)),
+        }
+    }
+
     fn read<T: DeserializeOwned>(&self, body: &[u8]) -> serde_json::Result<T> {
         // Of thousands of services it is a matter of megabytes, which are not taken apart twice.
         if self.0.json || !may_hold_obeyed(body) {

@@ -41,6 +41,7 @@ mod table;
 mod terminal;
 mod upgrade;
 mod upstream;
+mod version;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -61,7 +62,8 @@ use crate::server::upgrade::stand_between;
     version,
     max_term_width = 100,
     after_help = "Try it without a file or a server of your own:\n  pointsman demo\n\n\
-                  --admin, --token, --token-file and --json may stand before the verb as well.\n\n\
+                  --admin, --token, --token-file and --json may stand before the verb as well.\n\
+                  `pointsman --version --verbose` says how it was built.\n\n\
                   Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 rolled back or aborted, 4 \
                   paused, 5 refused (frozen, conflict, lost race), 69 the admin API cannot be reached, \
                   130 Ctrl-C."
@@ -190,6 +192,14 @@ const ANYWHERE: [(&str, bool); 7] = [
     ("--json", false),
 ];
 
+/// `--version` and `--verbose`, and nothing else.
+fn asks_for_the_whole_version(args: impl Iterator<Item = String>) -> bool {
+    let args: Vec<String> = args.collect();
+    let is_version = |arg: &String| arg == "--version" || arg == "-V";
+    matches!(&args[..], [one, other]
+        if (is_version(one) && other == "--verbose") || (one == "--verbose" && is_version(other)))
+}
+
 /// The arguments of the command line with those that may stand before the verb behind it, where each
 /// verb declares them.
 fn behind_the_verb(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -214,8 +224,19 @@ fn behind_the_verb(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 }
 
 impl Cli {
+    /// What a command line means, its words without the program's name; why it makes no sense, if it makes
+    /// none.
+    pub fn understand<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Cli, String> {
+        let words = std::iter::once("pointsman").chain(words).map(OsString::from);
+        Cli::try_parse_from(behind_the_verb(words)).map_err(|error| error.to_string())
+    }
+
     /// The process's own command line; ends the process if it makes no sense.
     pub fn of_process() -> Cli {
+        if asks_for_the_whole_version(std::env::args().skip(1)) {
+            print!("{}", version::verbose());
+            std::process::exit(0);
+        }
         Cli::parse_from(behind_the_verb(std::env::args_os()))
     }
 }

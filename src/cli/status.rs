@@ -22,13 +22,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Rates, shares and durations are of the last ten seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pointsman status\n  pointsman status shop --watch\n  \
-                        pointsman status --json | jq '.services[].revision'")]
+                        pointsman status --json | jq '.services[].revision'\n  \
+                        pointsman status --ready")]
 pub struct Status {
     /// Show this service only, with its upstreams.
     service: Option<String>,
     /// Show it again every second.
     #[arg(long)]
     watch: bool,
+    /// Only say whether it is ready for requests: exit code 0 if so, 1 if not. Needs no token, and does for
+    /// the health check of a container.
+    #[arg(long, conflicts_with_all = ["service", "watch"])]
+    ready: bool,
     #[command(flatten)]
     reach: Reach,
 }
@@ -43,6 +48,16 @@ struct Screen {
 
 impl Status {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
+        if self.ready {
+            let is_ready = Api(&self.reach).is_ready().await?;
+            print(match (self.reach.json, is_ready) {
+                (true, true) => r#"{"ready": true}"#,
+                (true, false) => r#"{"ready": false}"#,
+                (false, true) => "ready",
+                (false, false) => "not ready",
+            });
+            return Ok(if is_ready { Ending::Done } else { Ending::No });
+        }
         loop {
             let mut status: wire::Status = Api(&self.reach).ask(Call::get("/v1/status")).await?;
             if let Some(wanted) = &self.service {

@@ -171,6 +171,22 @@ async fn a_flip_waits_for_what_the_old_pool_still_holds() {
 }
 
 #[tokio::test]
+async fn a_build_says_what_it_is_and_needs_no_more_than_every_system_has() {
+    let ran = pointsman(&["--version", "--verbose"]).await;
+    assert_eq!(ran.code, 0);
+    let version = concat!("pointsman ", env!("CARGO_PKG_VERSION"), "\n");
+    assert!(ran.out.starts_with(version) && ran.out.contains("cryptography: "), "{}", ran.out);
+    assert_eq!(pointsman(&["--version"]).await.out, version);
+    // What a package has to ask for, and an image has to bring.
+    let ldd = tokio::process::Command::new("ldd").arg(env!("CARGO_BIN_EXE_pointsman")).output();
+    let listed = String::from_utf8(ldd.await.unwrap().stdout).unwrap();
+    let needs: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let known = ["linux-vdso.", "libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-"];
+    let is_known = |name: &&str| known.iter().any(|known| name.contains(known));
+    assert!(needs.len() > 2 && needs.iter().all(is_known), "{listed}");
+}
+
+#[tokio::test]
 async fn nobody_there_is_69() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let ran = pointsman(&["status", "--admin", &closed.to_string()]).await;

@@ -22,6 +22,7 @@ mod dead_pools;
 mod defects;
 mod deploy;
 mod deploy_chapter;
+mod documented;
 mod dying_part;
 mod examples;
 mod exhausted;

@@ -18,9 +18,9 @@ const CHAPTER: &str = include_str!("../../docs/deploy.md");
 
 /// What is between fences of a kind.
 fn blocks(kind: &str) -> Vec<&'static str> {
-    let fence = format!("```{kind}\n");
-    let begun = CHAPTER.split(&*fence).skip(1);
-    begun.map(|rest| rest.split("```").next().unwrap()).collect()
+    let fence = format!("```{kind} ");
+    let begun = CHAPTER.split(&*fence).skip(1).filter_map(|rest| rest.split_once('\n'));
+    begun.map(|(_, rest)| rest.split("```").next().unwrap()).collect()
 }
 
 #[test]

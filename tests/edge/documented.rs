@@ -154,6 +154,12 @@ fn mistake(command: &str) -> Option<String> {
     Cli::understand(rest.take_while(ends).map(String::as_str)).err()
 }
 
+/// What a shell has against a script, without running it.
+fn mistake_of_script(text: &str) -> Option<String> {
+    let output = std::process::Command::new("bash").args(["-nc", text]).output().unwrap();
+    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 /// What is added where a part of a file lacks it.
 const WHOLE: &str = r#"
 [[listeners]]
@@ -231,6 +237,8 @@ fn each_block_of_the_docs_says_what_it_is_and_is_that() {
         let found = match (&*language, &*kind) {
             (_, "show") => None,
             ("sh", "run") => None,
+            // A whole script is one to a shell; what it calls is for whoever shows it to test.
+            ("sh", "parse") if text.starts_with("#!") => mistake_of_script(&text),
             ("sh", "parse") => {
                 let wrong = |command: &String| Some(format!("`{command}`: {}", mistake(command)?));
                 commands(&text).iter().find_map(wrong)

@@ -23,7 +23,7 @@ struct Block {
 }
 
 /// Programs that commands may call beside ours.
-const OTHERS: [&str; 16] = [
+const OTHERS: [&str; 17] = [
     "apt-get",
     "bash",
     "cargo",

@@ -32,6 +32,7 @@ const OTHERS: [&str; 17] = [
     "cp",
     "curl",
     "docker",
+    "dpkg",
     "export",
     "install",
     "kill",

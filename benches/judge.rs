@@ -1,7 +1,7 @@
 //! What the judge costs; with `-- full`, what it finds: `cargo bench --bench judge -- full [TABLE…]`
 //! prints the tables of `docs/judge.md`.
 
-#[path = "judge_tables.rs"]
+#[path = "tables.rs"]
 mod tables;
 
 use std::hint::black_box;

@@ -13,8 +13,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Counts;
-use super::causes::Causes;
 use super::e_process::{EProcess, ln_add};
+use super::more_errors::Weighing;
 use super::steps::{Tick, above_rate};
 
 /// Multiples of half the limit.
@@ -40,16 +40,10 @@ impl AbsoluteGuard {
     }
 
     /// Weighs a tick; `limit` is a share, 0 to 1, and a cause makes so many bad seconds.
-    pub fn tick(
-        &mut self,
-        limit: f64,
-        ln_stake: f64,
-        causes: Causes,
-        per_cause: f64,
-        canary: Counts,
-    ) {
-        let tick = causes.of_canary(canary);
-        self.causes.tick(ln_stake, &above_rate(&MULTIPLES, limit / 2.0, tick));
+    pub fn tick(&mut self, limit: f64, weighing: Weighing, per_cause: f64, canary: Counts) {
+        let Weighing { ln_stake, causes, cap } = weighing;
+        let steps = above_rate(&MULTIPLES, limit / 2.0, causes.of_canary(canary));
+        self.causes.tick_up_to(cap, ln_stake, &steps);
         if let Some(seconds) = &mut self.seconds {
             seconds.tick(ln_stake, &clipped(limit, Tick::from(canary), per_cause));
         }

@@ -30,8 +30,13 @@ impl<const N: usize> EProcess<N> {
 
     /// Lays what the tick's stake is and multiplies by what the tick says of each alternative.
     pub fn tick(&mut self, ln_stake: f64, steps: &[f64; N]) {
+        self.tick_up_to(CAP, ln_stake, steps);
+    }
+
+    /// The same where the tick may add this much at most, which is not more than ln 10.
+    pub fn tick_up_to(&mut self, cap: f64, ln_stake: f64, steps: &[f64; N]) {
         for (ln_s, step) in self.0.iter_mut().zip(steps) {
-            *ln_s = ln_add(*ln_s, ln_stake) + step.min(CAP);
+            *ln_s = ln_add(*ln_s, ln_stake) + step.min(cap);
         }
     }
 

@@ -61,16 +61,16 @@ impl Frozen {
         Frozen { past, limit: limit.min(HIGHEST), kappa, process: EProcess::EMPTY, spending }
     }
 
-    /// Weighs a tick of so many upstreams, of which the canary itself has shown that one failure brings
+    /// Weighs a tick, which may add so much at most, of so many upstreams, of which the canary itself has shown that one failure brings
     /// along so many. What is counted by causes may not say more than what is counted by requests, nor
     /// the other way round: the smaller of two e-values is one.
-    pub fn tick(&mut self, own_kappa: f64, upstreams: u64, canary: Counts) {
+    pub fn tick(&mut self, cap: f64, own_kappa: f64, upstreams: u64, canary: Counts) {
         let tick = Tick::from(canary);
         let makes = makes(tick.n, upstreams, self.kappa.max(own_kappa));
         let each = above_rate(&MULTIPLES, self.limit, tick);
         let causes = above_rate(&MULTIPLES, self.limit, tick.divided(makes));
         let steps = std::array::from_fn(|place| f64::min(each[place], causes[place]));
-        self.process.tick(self.spending.tick(), &steps);
+        self.process.tick_up_to(cap, self.spending.tick(), &steps);
     }
 
     /// ln of the evidence.
@@ -114,6 +114,7 @@ fn highest_rate(tick: Tick, delta: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::f64::consts::LN_10;
 
     #[test]
     fn the_highest_rate_comes_down_to_the_true_one() {
@@ -132,7 +133,7 @@ mod tests {
             let mut frozen =
                 Frozen::new(past, Together::default(), 0.001, 0.001, Spending::default());
             (0..600).find(|_| {
-                frozen.tick(0.0, 1, Counts { total: 1_000, bad });
+                frozen.tick(LN_10, 0.0, 1, Counts { total: 1_000, bad });
                 frozen.fails(0.001)
             })
         };

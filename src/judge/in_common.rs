@@ -64,6 +64,8 @@ pub(super) struct Weights {
     pub errors: Causes,
     /// Of failures, for the guard.
     pub guard: Causes,
+    /// The same where nothing runs beside the canary: with what upstreams share.
+    pub guard_alone: Causes,
     /// Of answers slower than p50, p95, p99.
     pub latency: [Causes; 3],
     /// Upstreams and their bad seconds, and how many of them one cause makes.
@@ -114,9 +116,14 @@ impl InCommon {
         let [stable, canary] = sides.map(|side| asked(side));
         let seconds = BadSeconds::of(&reading.stable.upstreams, &reading.canary.upstreams);
         if on == OnBursts::Ignore {
-            let (errors, guard) = (Causes::OF_EACH, Causes::OF_EACH);
-            let latency = [Causes::OF_EACH; 3];
-            return Weights { errors, guard, latency, seconds: (1.0, seconds), ratio };
+            return Weights {
+                errors: Causes::OF_EACH,
+                guard: Causes::OF_EACH,
+                guard_alone: Causes::OF_EACH,
+                latency: [Causes::OF_EACH; 3],
+                seconds: (1.0, seconds),
+                ratio,
+            };
         }
         let upstreams = reading.canary.upstreams.len().max(1) as f64;
         if self.measured.is_none_or(|ticks| ticks >= AGAIN) {
@@ -131,6 +138,7 @@ impl InCommon {
         Weights {
             errors: causes(failures.kappa().max(own)),
             guard: causes(failures.kappa_for_guard().max(own)),
+            guard_alone: causes(failures.kappa_for_guard_alone().max(own)),
             latency,
             seconds: (self.per_cause, seconds),
             ratio: self.tolerated(ratio, upstreams),

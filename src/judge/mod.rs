@@ -34,6 +34,8 @@ pub mod sample_ratio;
 mod strata;
 
 mod in_common;
+mod suspects;
+mod absence;
 mod evidence;
 mod exact;
 mod guard;
@@ -46,12 +48,14 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use std::f64::consts::LN_10;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::split::BasisPoints;
+use absence::Absence;
 use absolute::AbsoluteGuard;
 use bursts::Bursts;
 use causes::Causes;
@@ -63,6 +67,7 @@ use more_errors::{BothForms, ErrorTest, Tolerance, Weighing};
 use sample_ratio::SampleRatio;
 use settings::{ALPHA_FLOOR, SMOULDERING};
 use slower::{LatencyTest, Threshold};
+use suspects::Suspects;
 
 pub use counts::Counts;
 pub use distribution::Distribution;
@@ -87,6 +92,8 @@ pub struct Judge {
     settings: JudgeSettings,
     /// How failures and slow answers come together.
     in_common: InCommon,
+    /// Whether the canary is away for a moment.
+    absence: Absence,
     /// How many failures of the canary one cause made, by the last tick.
     #[serde(with = "exact")]
     per_cause: f64,
@@ -108,6 +115,8 @@ pub struct Judge {
     errors: BothForms,
     /// Since failures of the canary, or of the frozen one, became evidence.
     rise: Rise,
+    /// What each upstream of the canary did since then.
+    suspects: Suspects,
     /// Of [`LATENCIES`], in its order.
     latency: [LatencyTest; 3],
     guard: AbsoluteGuard,
@@ -166,6 +175,7 @@ impl Judge {
         let counts_once = settings.bursts == OnBursts::CountOnce;
         Judge {
             in_common: InCommon::of(bursts),
+            absence: Absence::default(),
             per_cause: 1.0,
             ratio: settings.tolerated_ratio,
             guard: if counts_once { AbsoluteGuard::both() } else { AbsoluteGuard::default() },
@@ -179,6 +189,7 @@ impl Judge {
             canary: Counts::default(),
             step: None,
             rise: Rise::default(),
+            suspects: Suspects::default(),
             latency: Default::default(),
             gate: Gate::default(),
             split: SampleRatio::default(),
@@ -237,18 +248,29 @@ impl Judge {
         self.per_cause = weights.errors.makes_at_canary(canary.total as f64);
         self.ratio = weights.ratio;
         let (per_cause, _) = weights.seconds;
-        self.guard.tick(self.settings.guard, ln_stake, weights.guard, per_cause, canary);
+        let cap = match on {
+            OnBursts::CountOnce => self.absence.tick(canary),
+            OnBursts::Ignore => LN_10,
+        };
+        let weighing = Weighing { ln_stake, causes: weights.errors, cap };
+        let guard = match &self.frozen {
+            Some(_) => weights.guard_alone,
+            None => weights.guard,
+        };
+        let guard = Weighing { causes: guard, ..weighing };
+        self.guard.tick(self.settings.guard, guard, per_cause, canary);
         match &mut self.frozen {
             Some(frozen) => {
                 let (_, past) = frozen.limit();
                 let margin = frozen.margin(self.settings.gate_rate);
                 self.rise.tick(frozen.ln_e(), stable, canary);
-                frozen.tick(weights.errors.kappa, weights.errors.canary, canary);
+                self.suspects.tick(frozen.ln_e(), &reading.canary.upstreams);
+                frozen.tick(cap, weights.errors.kappa, weights.errors.canary, canary);
                 self.in_common.hear_alone(reading);
                 self.gate.tick_alone(margin, canary);
                 self.excess += canary.bad as f64 - canary.total as f64 * past.ratio();
             }
-            None => self.tick_beside(ln_stake, weights, reading, (stable, canary)),
+            None => self.tick_beside(weighing, weights, reading, (stable, canary)),
         }
     }
 
@@ -278,21 +300,22 @@ impl Judge {
     /// A second in which both pools had traffic.
     fn tick_beside(
         &mut self,
-        ln_stake: f64,
+        weighing: Weighing,
         weights: Weights,
         reading: &Reading,
         (stable, canary): (Counts, Counts),
     ) {
         let (tolerance, causes) = (self.tolerance(), weights.errors);
-        self.rise.tick(self.errors.ln_e(), stable, canary);
-        let weighing = Weighing { ln_stake, causes };
+        let ln_e = self.errors.ln_e();
+        self.rise.tick(ln_e, stable, canary);
+        self.suspects.tick(ln_e, &reading.canary.upstreams);
         if reading.counts_users || reading.canary.upstreams.is_empty() {
             self.errors.count_causes_only();
         }
         self.errors.tick(tolerance, weighing, (stable, canary), weights.seconds);
         self.gate.tick(self.settings.gate_margin(), stable, canary);
         self.split.tick(reading.stable.arrivals, reading.canary.arrivals);
-        self.tick_latency(ln_stake, weights.latency, reading);
+        self.tick_latency(weighing.ln_stake, weights.latency, reading);
         self.tick_metrics(weighing, &reading.metrics);
         self.strata.tick(tolerance.ratio, causes, &self.spending, &reading.strata);
         let beside = match stable.total {

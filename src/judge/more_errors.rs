@@ -5,6 +5,8 @@
 //! against none, nor a rise from 0.001 % to 0.003 %, takes a release back. Each in two forms: what failures
 //! have in common is not known of a version that nobody has run yet.
 
+use std::f64::consts::LN_10;
+
 use serde::{Deserialize, Serialize};
 
 use super::Counts;
@@ -35,6 +37,15 @@ pub struct Weighing {
     pub ln_stake: f64,
     /// How many of its failures one cause has made.
     pub causes: Causes,
+    /// The most that it adds to the logarithm of an alternative; ln 10 or less.
+    pub cap: f64,
+}
+
+impl Weighing {
+    /// Of a tick like any other.
+    pub fn of(ln_stake: f64, causes: Causes) -> Weighing {
+        Weighing { ln_stake, causes, cap: LN_10 }
+    }
 }
 
 /// Evidence that the canary fails more often, in one form.
@@ -61,22 +72,25 @@ impl ErrorTest {
         stable: Counts,
         canary: Counts,
     ) {
-        let Weighing { ln_stake, causes } = weighing;
+        let Weighing { ln_stake, causes, cap } = weighing;
         let (stable, canary) = (causes.of_stable(stable), causes.of_canary(canary));
-        self.relative.tick(ln_stake, &thinned(&RATIOS, tolerance.ratio, stable, canary));
-        self.floor.tick(ln_stake, &above_rate(&MULTIPLES, tolerance.rate, canary));
+        let steps = thinned(&RATIOS, tolerance.ratio, stable, canary);
+        self.relative.tick_up_to(cap, ln_stake, &steps);
+        self.floor.tick_up_to(cap, ln_stake, &above_rate(&MULTIPLES, tolerance.rate, canary));
     }
 
     /// Weighs a tick by its bad seconds, of which a cause makes so many.
     pub fn tick_seconds(
         &mut self,
         tolerance: Tolerance,
-        ln_stake: f64,
+        weighing: Weighing,
         per_cause: f64,
         seconds: BadSeconds,
     ) {
-        self.relative.tick(ln_stake, &seconds.beside(tolerance.ratio, per_cause));
-        self.floor.tick(ln_stake, &seconds.beyond(tolerance, per_cause));
+        let Weighing { ln_stake, cap, .. } = weighing;
+        let steps = seconds.beside(tolerance.ratio, per_cause);
+        self.relative.tick_up_to(cap, ln_stake, &steps);
+        self.floor.tick_up_to(cap, ln_stake, &seconds.beyond(tolerance, per_cause));
     }
 
     /// A tick without a request.
@@ -149,7 +163,7 @@ impl BothForms {
     ) {
         self.causes.tick(tolerance, weighing, stable, canary);
         if let Some(test) = &mut self.seconds {
-            test.tick_seconds(tolerance, weighing.ln_stake, per_cause, seconds);
+            test.tick_seconds(tolerance, weighing, per_cause, seconds);
         }
     }
 

@@ -54,15 +54,16 @@ impl Judge {
         match driver {
             Metric::Guard => format!(
                 "in this step the canary failed {}, the stable pool {}, and the guard allows less than \
-                 {}; evidence {} that more than {} fail ({} suffices)",
+                 {}; evidence {} that more than {} fail ({} suffices){}",
                 of(step.canary, "requests"),
                 of(step.stable, ""),
                 percent(guard),
                 odds(self.guard.ln_e()),
                 percent(guard / 2.0),
                 odds(-more.ln()),
+                self.suspect_words(),
             ),
-            Metric::Errors => self.error_words(),
+            Metric::Errors => format!("{}{}", self.error_words(), self.suspect_words()),
             Metric::P50 | Metric::P95 | Metric::P99 => {
                 let test = self.latency_tests().find(|(metric, ..)| *metric == driver);
                 let words = test.map(|(_, test, alpha)| {
@@ -120,6 +121,18 @@ impl Judge {
                 odds(-settings.alpha_errors().ln()),
             ),
         }
+    }
+
+    /// Which upstream it is, if it is one.
+    fn suspect_words(&self) -> String {
+        let rate = match &self.frozen {
+            Some(frozen) => frozen.limit().1.ratio(),
+            None => self.rise.stable.ratio(),
+        };
+        let named = self.suspects.named(rate);
+        named.map_or_else(String::new, |(name, share)| {
+            format!("; {name} has {} of the excess", percent(share))
+        })
     }
 
     /// That failures come together, if they do.

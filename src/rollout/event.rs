@@ -74,6 +74,15 @@ pub enum Event {
     },
     /// The Prometheus server has an answer again.
     Measured,
+    /// The target was away for a moment and is back; the step waits for evidence that it is fine.
+    WasAway {
+        /// The target.
+        to: Arc<str>,
+        /// Its only upstream, if it has one only.
+        upstream: Option<Arc<str>>,
+        /// For how many seconds.
+        seconds: u64,
+    },
     /// A task has failed that holds nothing up.
     TaskFailed {
         /// Which.
@@ -195,6 +204,7 @@ impl Event {
             | Event::BegunAnew
             | Event::Held { .. }
             | Event::Unmeasured { .. }
+            | Event::WasAway { .. }
             | Event::TaskFailed { .. }
             | Event::StaysOut { .. }
             | Event::Aborted
@@ -265,6 +275,7 @@ impl Event {
             Event::LetGo => "rollout-let-go",
             Event::Unmeasured { .. } => "rollout-unmeasured",
             Event::Measured => "rollout-measured",
+            Event::WasAway { .. } => "rollout-target-was-away",
             Event::TaskFailed { .. } => "rollout-task-failed",
             Event::Renewed { .. } => "upstream-renewed",
             Event::StaysOut { .. } => "upstream-stays-out",
@@ -325,6 +336,14 @@ impl Event {
                 format!("rollout {id} goes on only once Prometheus answers `{query}`: {why}")
             }
             Event::Measured => format!("rollout {id}: Prometheus answers again"),
+            Event::WasAway { to, upstream, seconds } => {
+                let who = match upstream {
+                    Some(upstream) => format!("the only upstream of `{to}`, {upstream},"),
+                    None => format!("all upstreams of `{to}` together"),
+                };
+                let was = if upstream.is_some() { "was" } else { "were" };
+                format!("rollout {id}: {who} {was} away for {seconds} s; the step waits")
+            }
             Event::TaskFailed { task, why } => {
                 format!("rollout {id}: {} failed: {why}", task.words())
             }

@@ -43,6 +43,8 @@ pub struct Hearing {
     in_step: [Counts; 2],
     /// Since when upstreams of both pools warm up, as `POOL/ADDRESS`.
     warm_since: BTreeMap<Arc<str>, WallTime>,
+    /// Whether the target was away.
+    away: Away,
     /// What a Prometheus server said.
     measured: Measured,
     trail: VecDeque<Second>,
@@ -64,6 +66,46 @@ pub struct Second {
     pub canary: Counts,
 }
 
+/// An absence of the target: nearly nothing of it succeeded while the other pool was well.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Away {
+    /// Seconds of the one that lasts.
+    seconds: u64,
+    /// What failed in it.
+    failed: u64,
+    /// Its only upstream, if only one was asked.
+    upstream: Option<Arc<str>>,
+    /// How long the last one took, until it is told.
+    back: Option<u64>,
+}
+
+/// Failures that an absence has at least: of fewer nobody can say that.
+const FEWEST_AWAY: u64 = 10;
+
+/// Seconds up to which it is a moment; the judge takes back what is away for longer.
+const MOMENT: u64 = 5;
+
+impl Away {
+    fn hear(&mut self, reading: &Reading) {
+        let (stable, canary) = (reading.stable.attempts, reading.canary.attempts);
+        let is_out = |counts: Counts| counts.total > 0 && counts.bad * 2 >= counts.total;
+        if is_out(canary) && !is_out(stable) {
+            self.seconds += 1;
+            self.failed += canary.bad;
+            let mut asked = reading.canary.upstreams.iter().filter(|one| one.attempts.total > 0);
+            self.upstream = match (asked.next(), asked.next()) {
+                (Some(only), None) => Some(only.name.clone()),
+                _ => None,
+            };
+        } else if self.seconds > 0 && canary.total > 0 {
+            let is_told = self.failed >= FEWEST_AWAY && self.seconds <= MOMENT;
+            let back = is_told.then_some(self.seconds);
+            *self = Away { upstream: self.upstream.take(), back, ..Away::default() };
+        }
+    }
+}
+
 /// What a Prometheus server said to the rollout's question.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -74,6 +116,9 @@ struct Measured {
     /// Answers above the limit, one after the other.
     above: u32,
 }
+
+/// From how many seconds on an upstream is no news any more.
+const YOUNG: u64 = 600;
 
 /// Answers above the limit that take traffic back: one may be a scrape that went wrong.
 const ABOVE: u32 = 2;
@@ -133,7 +178,37 @@ impl Rollout {
             hearing.in_step[at] += side.attempts;
         }
         if let Some(judge) = &mut hearing.judge {
+            if has_traffic {
+                hearing.away.hear(reading);
+            }
             judge.tick(reading);
+        }
+    }
+
+    /// That the target is back, if it was away for a moment: told once.
+    pub(super) fn take_return(&mut self) -> Option<Event> {
+        self.hearing.away.back?;
+        let away = std::mem::take(&mut self.hearing_mut().away);
+        let (to, upstream) = (self.plan.to.clone(), away.upstream);
+        Some(Event::WasAway { to, upstream, seconds: away.back? })
+    }
+
+    /// How long ago the target's upstreams have started, if that was lately; what is new may be slow, or
+    /// fail, for that alone.
+    fn age_words(&self, now: WallTime) -> String {
+        let of_target =
+            |key: &str| key.strip_prefix(&*self.plan.to).is_some_and(|rest| rest.starts_with('/'));
+        let since = self.hearing.warm_since.iter().filter(|(key, _)| of_target(key));
+        let ages = since.map(|(_, at)| now.elapsed_since(*at).as_secs());
+        let (youngest, oldest, upstreams) = ages
+            .fold((u64::MAX, 0, 0), |(least, most, count), age| {
+                (age.min(least), age.max(most), count + 1)
+            });
+        match (upstreams, youngest) {
+            (0, _) | (_, YOUNG..) => String::new(),
+            (1, age) => format!("; the target's upstream is {age} s old"),
+            _ if oldest == youngest => format!("; the target's upstreams are {oldest} s old"),
+            _ => format!("; the target's upstreams are {youngest} to {oldest} s old"),
         }
     }
 
@@ -219,11 +294,22 @@ impl Rollout {
                 Ruling::Inconclusive if !self.has_waited(now) => {
                     Verdict::Inconclusive { evidence: String::new() }
                 }
-                _ => judge.verdict(),
+                _ => self.with_age(judge.verdict(), now),
             },
             None => self.by_guard(last, now),
         };
         self.with_measure(verdict, now)
+    }
+
+    /// A failure and how old what fails is.
+    fn with_age(&self, verdict: Verdict, now: WallTime) -> Verdict {
+        match verdict {
+            Verdict::Fail { evidence, driver } => {
+                let evidence = format!("{evidence}{}", self.age_words(now));
+                Verdict::Fail { evidence, driver }
+            }
+            verdict => verdict,
+        }
     }
 
     /// A verdict and what the Prometheus server has to say to it.
@@ -324,7 +410,8 @@ impl Rollout {
     /// Everything that is known of the target, with the verdict on it; none if there is no judge.
     pub fn evidence(&self) -> Option<Evidence> {
         let mut evidence = self.hearing.judge.as_ref()?.evidence();
-        evidence.verdict = self.with_measure(evidence.verdict, self.last_heard());
+        let now = self.last_heard();
+        evidence.verdict = self.with_measure(self.with_age(evidence.verdict, now), now);
         Some(evidence)
     }
 
@@ -405,6 +492,8 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::Side;
+    use crate::judge::bursts::ByUpstream;
     use crate::rollout::{Judging, Plan, RolloutSettings, Wishes};
     use crate::split::Split;
 
@@ -437,6 +526,69 @@ mod tests {
             assert!(matches!(verdict, Verdict::Fail { .. }), "{verdict:?}");
             assert_eq!(verdict.evidence(), "`up` is 2, the limit is 1");
         }
+    }
+
+    /// What becomes of an absence after these seconds of 20 requests each, of which so many failed.
+    fn away_after(failed: &[(u64, u64)]) -> Option<(u64, Option<String>)> {
+        let mut away = Away::default();
+        let mut told = None;
+        for &(stable, canary) in failed {
+            let side = |pool: &str, bad| {
+                let attempts = Counts { total: 20, bad };
+                let name = format!("{pool}:80").into();
+                let upstreams = vec![ByUpstream { name, attempts, ..ByUpstream::default() }];
+                Side { attempts, upstreams, ..Side::default() }
+            };
+            away.hear(&Reading {
+                stable: side("blue", stable),
+                canary: side("green", canary),
+                ..Reading::default()
+            });
+            told = told.or(away.back.map(|seconds| (seconds, away.upstream.clone())));
+        }
+        told.map(|(seconds, upstream)| (seconds, upstream.map(|name| name.to_string())))
+    }
+
+    #[test]
+    fn an_absence_is_told_when_it_is_over_and_only_if_the_target_alone_was_away_for_a_moment() {
+        let green = |seconds| Some((seconds, Some("green:80".to_string())));
+        assert_eq!(away_after(&[(0, 0), (0, 8), (0, 20), (0, 20), (0, 3), (0, 0)]), green(2));
+        assert_eq!(away_after(&[(0, 0), (0, 20), (0, 20)]), None, "it is not over");
+        assert_eq!(away_after(&[(20, 20), (20, 20), (0, 0)]), None, "both were");
+        assert_eq!(away_after(&[(0, 20); 9]), None);
+        let long = [&[(0, 20); 9][..], &[(0, 0)]].concat();
+        assert_eq!(away_after(&long), None, "that is no moment");
+        let (to, upstream) = ("green".into(), Some("green:80".into()));
+        assert_eq!(
+            Event::WasAway { to, upstream, seconds: 2 }.words(7),
+            "rollout 7: the only upstream of `green`, green:80, was away for 2 s; the step waits"
+        );
+    }
+
+    #[test]
+    fn a_failure_says_how_old_what_fails_is_while_that_is_news() {
+        let (pools, now) =
+            ([("blue".into(), 1), ("green".into(), 1)], WallTime::from_millis(9_000));
+        let split = Split::all_to("blue".into());
+        let plan =
+            Plan::new(&RolloutSettings::default(), &Wishes::default(), &pools, &split).unwrap();
+        let (mut rollout, _) = Rollout::start(1, "shop".into(), plan, "ada".into(), None, now);
+        let mut said = |since: &[(&str, u64)], at: u64| {
+            let since =
+                since.iter().map(|(key, at)| ((*key).into(), WallTime::from_millis(at * 1_000)));
+            rollout.set_warm_since(since.collect());
+            let failure = Verdict::Fail { evidence: "it failed".into(), driver: Metric::P99 };
+            let now = WallTime::from_millis(at * 1_000);
+            rollout.with_age(failure, now).evidence().to_string()
+        };
+        assert_eq!(
+            said(&[("blue/a", 9), ("green/b", 10)], 23),
+            "it failed; the target's upstream is 13 s old"
+        );
+        let two = [("green/b", 10), ("green/c", 20)];
+        assert_eq!(said(&two, 23), "it failed; the target's upstreams are 3 to 13 s old");
+        assert_eq!(said(&two, 3_000), "it failed");
+        assert_eq!(said(&[("blue/a", 9)], 23), "it failed");
     }
 
     #[test]

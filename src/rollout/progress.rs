@@ -92,7 +92,10 @@ impl Rollout {
         self.keep_time(view.now);
         let mut by = String::new();
         match input {
-            Input::Tick => self.on_tick(view, &mut actions),
+            Input::Tick => {
+                actions.extend(self.take_return().map(Action::Say));
+                self.on_tick(view, &mut actions);
+            }
             Input::Done { task, result } => {
                 // The next share must not come of a hook that passes while the target fails.
                 if let Some(evidence) = self.failure(view)

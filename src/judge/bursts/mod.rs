@@ -133,8 +133,17 @@ impl Clusters {
     /// The same where nothing runs beside the canary: with what all upstreams share, for there is
     /// nobody to share it with.
     pub fn kappa_alone(&self) -> f64 {
+        FACTOR * self.most_alone()
+    }
+
+    /// And as the guard divides by there.
+    pub fn kappa_for_guard_alone(&self) -> f64 {
+        GUARDS_FACTOR * self.most_alone()
+    }
+
+    fn most_alone(&self) -> f64 {
         let [short, long] = self.0.each_ref().map(Scale::kappa_alone);
-        FACTOR * short.max(long)
+        short.max(long)
     }
 }
 

@@ -3,6 +3,8 @@
 //! A few hundred runs of what `cargo bench --bench judge -- full` runs thousands of times; the
 //! tolerances are those of `judge.md` 2.6 and what chance may add in so few runs.
 
+use std::f64::consts::LN_10;
+
 use super::super::frozen::{Frozen, Together};
 use super::simulation::{
     Clients, Detection, Dice, Found, Latencies, Poisson, Traffic, block, errors, gate, guard, late,
@@ -86,7 +88,7 @@ fn a_canary_that_fails_twice_as_often_as_its_past_is_rarely_taken_back() {
             let mut frozen =
                 Frozen::new(past, Together::default(), 0.001, alpha, Spending::default());
             (1..=600).find_map(|seconds| {
-                frozen.tick(0.0, 1, canary.tick(draws).1);
+                frozen.tick(LN_10, 0.0, 1, canary.tick(draws).1);
                 frozen.fails(alpha).then_some(Detection { seconds, ..Detection::default() })
             })
         });

@@ -27,7 +27,7 @@ fn the_test_of_errors_meets_the_golden_vectors() {
     let mut spending = Spending::over(Duration::from_secs(3_600));
     let mut test = ErrorTest::default();
     for (tick, ([n_b, x_b, n_c, x_c], wanted)) in TICKS.into_iter().enumerate() {
-        let weighing = Weighing { ln_stake: spending.tick(), causes: Causes::OF_EACH };
+        let weighing = Weighing::of(spending.tick(), Causes::OF_EACH);
         let stable = Counts { total: n_b, bad: x_b };
         test.tick(TOLERANCE, weighing, stable, Counts { total: n_c, bad: x_c });
         for (found, wanted) in [test.ln_e(), test.ln_e_floor()].into_iter().zip(wanted) {
@@ -41,13 +41,13 @@ fn an_empty_second_adds_its_stake_and_nothing_else() {
     let (stable, canary) = (Counts { total: 990, bad: 1 }, Counts { total: 10, bad: 1 });
     let mut spending = Spending::over(Duration::from_secs(50));
     let mut test = ErrorTest::default();
-    let first = Weighing { ln_stake: spending.tick(), causes: Causes::OF_EACH };
+    let first = Weighing::of(spending.tick(), Causes::OF_EACH);
     test.tick(TOLERANCE, first, stable, canary);
     for _ in 0..60 {
         let before = (test.ln_e().exp(), test.ln_e_floor().exp());
         let ln_stake = spending.tick();
         let nothing = Counts::default();
-        test.tick(TOLERANCE, Weighing { ln_stake, causes: Causes::OF_EACH }, nothing, nothing);
+        test.tick(TOLERANCE, Weighing::of(ln_stake, Causes::OF_EACH), nothing, nothing);
         assert!((test.ln_e().exp() - before.0 - ln_stake.exp()).abs() < 1e-12);
         assert!((test.ln_e_floor().exp() - before.1 - ln_stake.exp()).abs() < 1e-12);
     }
@@ -269,7 +269,7 @@ fn failures_of_one_cause_are_weighed_as_the_reference_does() {
         let (beside, canary) = (stable([n_a, x_a], [n_b, x_b]), upstream("c", n_c, x_c));
         let counts = (Counts { total: n_a + n_b, bad: x_a + x_b }, canary.attempts);
         let seconds = BadSeconds::of(&beside, std::slice::from_ref(&canary));
-        let weighing = Weighing { ln_stake: spending.tick(), causes };
+        let weighing = Weighing::of(spending.tick(), causes);
         test.tick(TOLERANCE, weighing, counts, (per_cause, seconds));
         let [by_causes, by_seconds] = test.forms();
         let found = [
@@ -298,7 +298,7 @@ fn a_clean_history_counts_each_failure() {
     let causes = Causes { kappa: bursts.failures().kappa(), stable: 2, canary: 1 };
     let (mut test, mut spending) = (BothForms::both(), Spending::default());
     for ([n_b, x_b, n_c, x_c], [wanted, _]) in TICKS {
-        let weighing = Weighing { ln_stake: spending.tick(), causes };
+        let weighing = Weighing::of(spending.tick(), causes);
         let counts = (Counts { total: n_b, bad: x_b }, Counts { total: n_c, bad: x_c });
         test.tick(TOLERANCE, weighing, counts, (1.0, BadSeconds::default()));
         assert_near(test.forms()[0], wanted, "by causes");

@@ -28,12 +28,7 @@ fn second() -> impl Strategy<Value = (Counts, Counts)> {
 fn evidence(seconds: &[(Counts, Counts)]) -> (f64, f64) {
     let (mut test, mut spending) = (ErrorTest::default(), Spending::over(Duration::from_secs(60)));
     for (stable, canary) in seconds {
-        test.tick(
-            TOLERANCE,
-            Weighing { ln_stake: spending.tick(), causes: Causes::OF_EACH },
-            *stable,
-            *canary,
-        );
+        test.tick(TOLERANCE, Weighing::of(spending.tick(), Causes::OF_EACH), *stable, *canary);
     }
     (test.ln_e(), test.ln_e_floor())
 }
@@ -85,7 +80,7 @@ fn by_seconds(seconds: &[[Counts; 3]]) -> f64 {
     let (mut test, mut spending) = (BothForms::both(), Spending::over(Duration::from_secs(60)));
     for second in seconds {
         let [a, b, canary] = told(*second);
-        let weighing = Weighing { ln_stake: spending.tick(), causes: Causes::OF_EACH };
+        let weighing = Weighing::of(spending.tick(), Causes::OF_EACH);
         let of = BadSeconds::of(&[a, b], &[canary]);
         test.tick(TOLERANCE, weighing, (second[0], second[2]), (1.5, of));
     }

@@ -170,7 +170,7 @@ pub fn errors(
         so_far.requests += stable.total + canary.total;
         so_far.canary += canary;
         let ln_stake = spending.tick();
-        test.tick(TOLERANCE, Weighing { ln_stake, causes: Causes::OF_EACH }, stable, canary);
+        test.tick(TOLERANCE, Weighing::of(ln_stake, Causes::OF_EACH), stable, canary);
         // Asked only when something failed: otherwise the evidence has not grown.
         let may_fail = canary.bad > 0;
         (may_fail && test.fails(ALPHA, alpha_floor)).then_some(so_far)
@@ -193,7 +193,7 @@ pub fn late(
             (false, 1) => 0.0,
             (false, _) => f64::NEG_INFINITY,
         };
-        test.tick(TOLERANCE, Weighing { ln_stake, causes: Causes::OF_EACH }, stable, canary);
+        test.tick(TOLERANCE, Weighing::of(ln_stake, Causes::OF_EACH), stable, canary);
         test.fails(ALPHA, ALPHA_FLOOR).then_some(Detection { seconds, ..Detection::default() })
     })
 }
@@ -235,7 +235,7 @@ pub fn guard(horizon: u64, traffic: &Traffic, draws: &mut Draws) -> Option<Detec
         let (_, canary) = traffic.tick(draws);
         so_far.seconds += 1;
         so_far.canary += canary;
-        guard.tick(0.05, spending.tick(), Causes::OF_EACH, 1.0, canary);
+        guard.tick(0.05, Weighing::of(spending.tick(), Causes::OF_EACH), 1.0, canary);
         guard.fires(0.05, 0.001, so_far.canary, Counts::default()).then_some(so_far)
     })
 }

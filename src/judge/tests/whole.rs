@@ -535,6 +535,17 @@ fn a_service_that_stalls_is_told_how_many_failures_one_cause_makes() {
 }
 
 #[test]
+fn one_bad_upstream_of_several_is_named() {
+    let mut judge = after_ten_minutes(JudgeSettings::default(), quiet);
+    let fails = (0..600).any(|at| {
+        judge.tick(&by_upstream(&quiet(at), &[0, 2, 0]));
+        matches!(judge.ruling(), Ruling::Fail(_))
+    });
+    let said = judge.verdict().evidence().to_string();
+    assert!(fails && said.ends_with("; green-1 has 100 % of the excess"), "{said}");
+}
+
+#[test]
 fn upstreams_that_differ_for_good_are_no_worse_version() {
     let differing = |[a, b, c]: [u64; 3]| {
         let mut judge =

@@ -87,7 +87,7 @@ pub struct Line<'e, 'r> {
 #[derive(Debug)]
 enum Told {
     /// This is its answer.
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// It asks for more than an address.
     Door(Found),
 }
@@ -147,7 +147,7 @@ impl<'e, 'r> Line<'e, 'r> {
     pub fn gave_up(mut self: Box<Self>) -> Admission<'e, 'r> {
         if self.exchange.call_left().is_some_and(|left| left.is_zero()) {
             let answer = self.exchange.answer(Cause::CallOver, &self.incoming.fields);
-            self.told = Some(Told::Answer(answer));
+            self.told = Some(Told::Answer(Box::new(answer)));
             let refusal = self.refusal;
             return self.leave(Err(refusal));
         }
@@ -218,7 +218,7 @@ impl<'e, 'r> Line<'e, 'r> {
         exchange.waits_since = None;
         exchange.waited = exchange.now().elapsed_since(since);
         match told {
-            Some(Told::Answer(answer)) => Admission::Answer(Box::new(answer)),
+            Some(Told::Answer(answer)) => Admission::Answer(answer),
             Some(Told::Door(found)) => exchange.come_to_door(incoming, found),
             None => exchange.settle(placed, &incoming),
         }
@@ -255,12 +255,12 @@ impl Exchange {
 
     /// Does what the route of a request says by the snapshot in force now, by which it may have another.
     fn act_anew(&mut self, incoming: &mut Incoming<'_>) -> Result<(), Told> {
-        let found = self.act(incoming).map_err(|answer| Told::Answer(*answer))?;
+        let found = self.act(incoming).map_err(Told::Answer)?;
         if let Some(found) = found {
             if self.is_at_door(&found) {
                 return Err(Told::Door(found));
             }
-            self.act_on(incoming, &found).map_err(|answer| Told::Answer(*answer))?;
+            self.act_on(incoming, &found).map_err(Told::Answer)?;
         }
         incoming.note_route(found, &self.snapshot);
         Ok(())

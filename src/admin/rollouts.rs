@@ -14,10 +14,14 @@ use super::answer::{
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
+use crate::clock::Moment;
 use crate::orders::{By, FlagReport, Made, Order, Refused, Report, TrafficOrder};
 use crate::rollout::{Order as Verb, Rollout, Strategy, Wishes};
 use crate::split::BasisPoints;
 use crate::store::{Export, StoredEvent};
+
+/// How old may be what is known of whom a deploy waits for.
+const LATELY: Duration = Duration::from_secs(10);
 
 /// Goes back to an earlier revision; without one to before the last change, where the steps of one
 /// rollout are one change. Ends a rollout that is under way.
@@ -87,7 +91,7 @@ pub async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
         Problem::new(StatusCode::NOT_FOUND, "no-rollout", detail)
     };
     let newest = Report::newest(&state, &name, now).ok_or_else(none)?;
-    Ok(Json(wire::Rollout::of(newest, now)).into_response())
+    Ok(Json(with_waits(&admin, wire::Rollout::of(newest, now))).into_response())
 }
 
 /// The rollouts that are remembered, the newest first.
@@ -138,7 +142,27 @@ fn remembered(
         let detail = format!("service `{name}` has no rollout {id} any more, or never had");
         Problem::new(StatusCode::NOT_FOUND, "no-rollout", detail)
     })?;
-    Ok((rollout.clone(), wire::Rollout::of(Report::of(&state, rollout, now), now)))
+    let described = wire::Rollout::of(Report::of(&state, rollout, now), now);
+    Ok((rollout.clone(), with_waits(admin, described)))
+}
+
+/// A deploy that has yet to begin, with those it waits for.
+fn with_waits(admin: &Admin, rollout: wire::Rollout) -> wire::Rollout {
+    let is_waiting =
+        rollout.state == "running" && rollout.steps_taken == 0 && rollout.deploys.is_some();
+    let snapshot = admin.published.load();
+    let service = snapshot.service(&rollout.service).filter(|_| is_waiting);
+    let Some((service, pool)) = service.and_then(|it| Some((it, it.pool(&rollout.to)?))) else {
+        return rollout;
+    };
+    if pool.version.as_ref().is_none_or(|version| version.rollout != rollout.id) {
+        return rollout;
+    }
+    let now = snapshot.moment(admin.clock.now()).micros();
+    let since = Moment::from_micros(now.saturating_sub(LATELY.as_micros() as u64));
+    let unready = pool.unready(&service.stability, since).into_iter();
+    let waits_for = unready.map(|member| member.upstream.name.to_string()).collect();
+    wire::Rollout { waits_for, ..rollout }
 }
 
 /// Gives an order that is answered with a rollout.

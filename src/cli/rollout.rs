@@ -332,7 +332,11 @@ fn digits_out(line: &str) -> String {
 
 /// Where a rollout is, in a line.
 pub(super) fn line(rollout: &wire::Rollout) -> String {
-    let wire::Rollout { id, service, status, .. } = rollout;
+    let wire::Rollout { id, service, .. } = rollout;
+    let status = match &rollout.waits_for[..] {
+        [] => rollout.status.clone(),
+        waits_for => format!("{} (not yet: {})", rollout.status, waits_for.join(", ")),
+    };
     let tag = rollout.deploys.as_ref().and_then(|deploys| deploys.tag.as_ref());
     let to = match tag {
         Some(tag) => format!("{} ({tag})", rollout.to),

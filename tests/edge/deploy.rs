@@ -144,6 +144,8 @@ async fn a_version_that_nobody_runs_gives_the_pool_back() {
     let both = format!("{},{dead}", other.address);
     let ran = deploy(&edge, &["--to", &both, "--tag", "v2", "--wait"]).await;
     assert_eq!(ran.code, 3, "{}\n{}", ran.out, ran.err);
+    let waits = format!("(not yet: {dead})\n");
+    assert!(ran.out.contains(&waits), "it says for whom it waits: {}", ran.out);
     let why = format!("`{dead}` of pool `green` did not prove well within 2s");
     assert!(ran.out.contains(&why), "{}", ran.out);
     assert_eq!(pool(&edge, "green").await, (Vec::new(), Value::Null));
@@ -194,6 +196,21 @@ async fn a_version_proves_well_by_its_health_check_and_then_answers_smoke_reques
     let at = good.address.to_string();
     assert_eq!(deploy(&edge, &["--to", &at, "--wait"]).await.code, 0);
     assert_eq!(edge.get(&[]).await.body, "fine");
+}
+
+#[tokio::test]
+async fn a_version_may_be_at_a_name() {
+    let (blue, green) = (version("v1").await, version("v2").await);
+    let edge = Edge::start(&shop(&blue, QUICK)).await;
+    let at = format!("localhost:{}", green.address.port());
+    let ran = deploy(&edge, &["--to", &at, "--tag", "v2", "--wait"]).await;
+    assert_eq!((ran.code, edge.get(&[]).await.body), (0, "v2".into()), "{}\n{}", ran.out, ran.err);
+    let again = deploy(&edge, &["--to", &at, "--tag", "v2"]).await;
+    assert!(again.out.contains("is already there"), "{}", again.out);
+    // Nobody has a name that resolves to nothing.
+    let ran = deploy(&edge, &["--to", "nobody.invalid:80", "--wait"]).await;
+    assert_eq!(ran.code, 3, "{}\n{}", ran.out, ran.err);
+    assert!(ran.out.contains("`nobody.invalid:80` of pool `blue`"), "{}", ran.out);
 }
 
 #[tokio::test]

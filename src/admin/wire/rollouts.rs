@@ -120,6 +120,9 @@ pub struct Rollout {
     pub state: String,
     /// What it does or waits for, or how it ended.
     pub status: String,
+    /// Upstreams of a deploy that have yet to prove well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
     /// The share of the target that it has set, in percent.
     pub share: f64,
     /// Attempts at the target in this step.
@@ -171,6 +174,7 @@ impl Rollout {
             steps_taken: status.steps.0,
             state: status.state.into(),
             status: status.words,
+            waits_for: Vec::new(),
             share: status.share.percent(),
             step: Attempts::of(status.counts.0),
             all: Attempts::of(status.counts.1),

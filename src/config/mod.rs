@@ -8,6 +8,7 @@ mod acme;
 mod actions;
 mod advice;
 mod auth;
+mod compression;
 mod diff;
 mod duration;
 mod fallback;
@@ -60,6 +61,7 @@ use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::certificate::Certificates;
 use crate::fallback::Fallback;
 use crate::http::admission::{HeadLimits, OddNames};
+use crate::http::compression::Compression;
 use crate::http::forwarded::TrustedProxies;
 use crate::http::page::ErrorPages;
 use crate::mirror::MirrorSettings;
@@ -319,6 +321,8 @@ pub struct Service {
     pub opt_in: Option<OptIn>,
     /// Whether everybody is told which pool answers.
     pub tells_pool: bool,
+    /// What it makes smaller for clients; none for nothing.
+    pub compression: Option<Arc<Compression>>,
     /// Bytes of a request's body, unless its route says otherwise, 0 for any number; none for what is said
     /// of all clients.
     pub body_limit: Option<u64>,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::compression::{COMPRESSION, compression_of};
 use super::fallback::FALLBACK;
 use super::judge::JUDGE;
 use super::key::{
@@ -60,6 +61,7 @@ pub(super) static SERVICE: Table = Table::new(
         table("limits", &LIMITS, Without::Defaults),
         table("rate_limit", &RATE_LIMIT, Without::Off),
         table("fallback", &FALLBACK, Without::Off),
+        table("compression", &COMPRESSION, Without::Off),
         size_option("body_limit", (0, 1 << 44), "\"10MiB\"")
             .about("of a request; what is longer gets a 413; 0 for any; default: `server.client`'s")
             .absent("that of server.client"),
@@ -180,6 +182,8 @@ pub(super) fn service(
     let mirror = mirror(&mut section, problems, pools.as_deref());
     let rollout = rollout(&mut section, problems, server.allow_commands);
     let slo = section.table_if_given(problems, "slo").map(|section| slo(section, problems));
+    let compression = section.table_if_given(problems, "compression");
+    let compression = compression.map(|section| Arc::new(compression_of(section, problems)));
     let tells_pool = section.boolean(problems, "tell_pool");
     let body_limit = section.number_if_given(problems, "body_limit");
     section.close(problems);
@@ -190,6 +194,7 @@ pub(super) fn service(
         sticky,
         opt_in,
         tells_pool,
+        compression,
         body_limit,
         has_normal_paths: paths.unwrap_or(false),
         timeouts,

@@ -39,6 +39,7 @@ use crate::clock::{Clock, Draws, Moment};
 use crate::fallback::Step;
 use crate::http::admission::{self, Accepted, Head, OddNames, Upload};
 use crate::http::answer::{Answer, For, Quota};
+use crate::http::compression::Compression;
 use crate::http::edits::{Edits, Text};
 use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::{FieldId, Fields};
@@ -600,6 +601,12 @@ impl Exchange {
         let (route, pool) = (self.response_edits(status), self.told_pool(status));
         let limits = if status < 200 { &[][..] } else { &self.limits };
         Additions { id: &self.request_id, mark: self.mark(), cookie, hsts, pool, route, limits }
+    }
+
+    /// What its service makes smaller, if anything.
+    fn compression(&self) -> Option<&Compression> {
+        let decision = self.decision.as_ref()?;
+        self.snapshot.services[decision.service].compression.as_deref()
     }
 
     /// The name of the pool that answers, for who is told: testers, and everybody if the service says so.

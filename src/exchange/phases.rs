@@ -36,6 +36,7 @@ use super::{Exchange, Phase};
 use crate::config::Timeouts;
 use crate::http::admission::Upload;
 use crate::http::answer::Answer;
+use crate::http::compression::Compression;
 use crate::http::edits::Edits;
 use crate::http::failure::Cause;
 use crate::http::forwarded::Peer;
@@ -306,6 +307,11 @@ impl Relay<'_> {
     /// The bounds of the service.
     pub fn timeouts(&self) -> Timeouts {
         self.0.timeouts()
+    }
+
+    /// What its service makes smaller, if anything.
+    pub fn compression(&self) -> Option<&Compression> {
+        self.0.compression()
     }
 
     /// Who answers.

@@ -5,7 +5,7 @@
 //! a response (`response.rs`).
 //!
 //! `admission.rs` says what may be passed on at all and `path.rs` what form of a path is looked at, `forwarded.rs`, `claims.rs`, `hop_by_hop.rs`,
-//! `cookies.rs`, `trace_context.rs`, `forwards.rs`, `trailers.rs` and `private.rs` what becomes of fields, `list.rs` reads
+//! `cookies.rs`, `trace_context.rs`, `forwards.rs`, `trailers.rs` and `private.rs` what becomes of fields, `compression.rs` which answers are made smaller, `list.rs` reads
 //! the lists in them; `old_client.rs` has what is done for HTTP/1.0; `upgrade.rs`, `streaming.rs` and `grpc.rs`
 //! say what a message means beyond its status, `failure.rs` has the one table from causes to answers and
 //! `answer.rs` writes them, in the form that `form.rs` finds, `page.rs` for people. `challenges.rs` is what authorities of certificates find,
@@ -25,6 +25,7 @@ pub mod page;
 pub mod answer;
 pub mod edits;
 pub mod response;
+pub mod compression;
 pub mod old_client;
 pub mod claims;
 pub mod forwarded;

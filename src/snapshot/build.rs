@@ -215,6 +215,7 @@ fn build_service(
         opt_in: service.opt_in.as_ref().map(|told| OptIn::of(told, &blueprint.config.keys)),
         slo: service.slo.clone(),
         tells_pool: service.tells_pool,
+        compression: service.compression.clone(),
         body_limit: service.body_limit,
         flags: flags(&service.name, blueprint),
         watched: blueprint.run_time.observed.get(&service.name).and_then(|observed| {

@@ -12,6 +12,7 @@ use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
 use crate::fallback::StaleStore;
 use crate::http::admission::Upload;
+use crate::http::compression::Compression;
 use crate::http::view::View;
 use crate::judge::Watched;
 use crate::mirror::{MirrorSettings, MirrorState};
@@ -62,6 +63,8 @@ pub struct Service {
     pub flags: Flags,
     /// Whether everybody is told which pool answers.
     pub tells_pool: bool,
+    /// What it makes smaller for clients, if anything.
+    pub compression: Option<Arc<Compression>>,
     /// Bytes of a request's body, 0 for any number; none for what is said of all clients.
     pub body_limit: Option<u64>,
     /// What is noted of the pools of the rollout under way, if one is.

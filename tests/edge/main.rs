@@ -16,6 +16,7 @@ mod answers;
 mod auth;
 mod cli;
 mod cohorts;
+mod compression;
 mod config_reload;
 mod corpus;
 mod dead_pools;

@@ -12,7 +12,9 @@ use super::*;
 use crate::config::{AdminPlace, Environment, Expansion, Texts};
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 40] = [
+const TEXTS: [&str; 43] = [
+    "gzip",
+    "text/css",
     "ignore",
     "1.3",
     "combined",
@@ -53,6 +55,7 @@ const TEXTS: [&str; 40] = [
     "v1",
     "all",
     "normal",
+    "br",
 ];
 const LISTS: [&str; 4] = ["[\"10.1.0.0/16\"]", "[503]", "[\"other\"]", "[]"];
 

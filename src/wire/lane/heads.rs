@@ -210,6 +210,14 @@ impl Out {
         }
     }
 
+    /// Of a body whose length nobody knows before its end.
+    pub(super) fn coded(framing: Framing, client: Version) -> Out {
+        match Out::of(framing, client) {
+            Out::AsSaid => Out::NewlyChunked,
+            out => out,
+        }
+    }
+
     /// Whether chunks are written.
     pub(super) fn is_chunked(self) -> bool {
         matches!(self, Out::Chunked | Out::NewlyChunked)
@@ -222,20 +230,22 @@ pub(super) struct ResponseParts<'e> {
     pub(super) edits: SmallVec<[response::Edit<'e>; 4]>,
     pub(super) out: Out,
     pub(super) going: Going,
+    /// Its body goes out in another length than its fields say.
+    pub(super) has_other_length: bool,
     /// For an answer without a date.
     pub(super) clock: Clock,
 }
 
 /// Writes its fields.
 pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut impl WriteFields) {
-    let ResponseParts { status, edits, out, going, clock } = parts;
+    let ResponseParts { status, edits, out, going, has_other_length, clock } = parts;
     // Neither has a body, and a length would say that one follows (RFC 9110, 8.6).
     let has_no_length = status < 200 || status == 204;
     let mut gone = Known::NONE;
     if going != Going::Switched {
         gone.note(FieldId::Connection);
     }
-    if has_no_length {
+    if has_no_length || has_other_length {
         gone.note(FieldId::ContentLength);
     }
     if has_no_length || matches!(out, Out::UntilClose | Out::Framed) {
@@ -349,7 +359,9 @@ mod tests {
         let edits = SmallVec::from_iter([gone]);
         let mut into = Vec::new();
         write::status_line(status, read.reason.of(raw.as_bytes()), &mut into);
-        response(head, ResponseParts { status, edits, out, going, clock: clock() }, &mut into);
+        let (has_other_length, clock) = (false, clock());
+        let parts = ResponseParts { status, edits, out, going, has_other_length, clock };
+        response(head, parts, &mut into);
         String::from_utf8(into).unwrap().trim_end().replace("\r\n", "|")
     }
 

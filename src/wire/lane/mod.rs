@@ -6,12 +6,13 @@
 //! (`timer.rs`). `client.rs` is the client's side, `kept.rs` has the connections to upstreams between
 //! two requests. `door.rs` finds out what has to be known before a request is let in. `request.rs` takes one request from upstream to upstream until one answers: `target.rs`
 //! is what it asks for, `sending.rs` the request on its way, `relay.rs` the answer, `answering.rs` what
-//! we say ourselves. `pump.rs` moves a body, `heads.rs` writes what is before it.
+//! we say ourselves. `pump.rs` moves a body, in a coding if `coder.rs` makes it smaller, `heads.rs` writes what is before it.
 
 pub(super) mod answering;
 pub(super) mod buffer;
 pub(super) mod client;
 mod door;
+mod coder;
 mod heads;
 pub(super) mod kept;
 mod pump;

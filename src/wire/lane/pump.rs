@@ -11,6 +11,7 @@ use http::header::HeaderName;
 
 use super::super::socket::Socket;
 use super::buffer::Buffer;
+use super::coder::Coder;
 use crate::http::codec::body::{BodyReader, Event};
 use crate::http::codec::chunks::{self, CHUNK_END, LAST_CHUNK, LAST_SIZE};
 use crate::http::codec::write::HEAD_END;
@@ -73,6 +74,18 @@ pub(super) struct Pump {
     pub(super) moved: u64,
     /// Bytes of the body that may still come.
     left: u64,
+    /// What makes it smaller on the way, if anything does.
+    coding: Option<Box<Coding>>,
+}
+
+/// A body that goes out in a coding.
+#[derive(Debug)]
+struct Coding {
+    coder: Coder,
+    /// Whether what has come goes out before more comes.
+    flushes: bool,
+    /// What has come out and is not framed yet.
+    made: Vec<u8>,
 }
 
 impl Pump {
@@ -93,7 +106,14 @@ impl Pump {
             trailers: None,
             moved,
             left: u64::MAX,
+            coding: None,
         }
+    }
+
+    /// It goes out in a coding. Of one that flushes, what has come goes out when nothing more is at hand.
+    pub(super) fn coded(self, coder: Coder, flushes: bool) -> Pump {
+        let coding = Coding { coder, flushes, made: Vec::new() };
+        Pump { coding: Some(Box::new(coding)), ..self }
     }
 
     /// No more than so many bytes of the body may come.
@@ -206,7 +226,9 @@ impl Pump {
                             Poll::Pending => return Poll::Pending,
                         }
                     }
-                    self.end(from, &mut hear);
+                    if let Err(broken) = self.end(from, &mut hear) {
+                        return Poll::Ready(Err(broken));
+                    }
                     continue;
                 }
                 Poll::Ready(Ok(())) => {}
@@ -220,7 +242,11 @@ impl Pump {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reading)),
                 Poll::Ready(Ok(0)) => match self.body.close() {
-                    Ok(()) => self.end(from, &mut hear),
+                    Ok(()) => {
+                        if let Err(broken) = self.end(from, &mut hear) {
+                            return Poll::Ready(Err(broken));
+                        }
+                    }
                     Err(_) => return Poll::Ready(Err(Broken::Reading)),
                 },
                 Poll::Ready(Ok(length)) => self.moved += length as u64,
@@ -280,20 +306,29 @@ impl Pump {
             match read.event {
                 Event::Wanting => {
                     buffer.skip(read.used);
-                    return Ok(());
+                    return self.code(|coding| match coding.flushes {
+                        true => coding.coder.flush(&mut coding.made),
+                        false => Ok(()),
+                    });
                 }
                 Event::End => {
                     buffer.skip(read.used);
                     if waits {
                         return Ok(());
                     }
-                    self.end(from, hear);
+                    self.end(from, hear)?;
                 }
                 Event::Piece(range) => {
                     let length = range.len();
                     // Before anybody gets any of it: an upstream is not to take it for whole.
                     self.left = self.left.checked_sub(length as u64).ok_or(Broken::TooLong)?;
                     hear(Some(&buffer.bytes()[range.clone()]), false);
+                    if self.coding.is_some() {
+                        let piece = &buffer.bytes()[range];
+                        self.code(|coding| coding.coder.take(piece, &mut coding.made))?;
+                        buffer.skip(read.used);
+                        continue;
+                    }
                     if length <= COPIED {
                         let mut lead = std::mem::take(&mut self.lead);
                         self.frame(&buffer.bytes()[range], &mut lead);
@@ -314,13 +349,38 @@ impl Pump {
         Ok(())
     }
 
-    fn end(&mut self, from: &mut Socket, hear: &mut impl FnMut(Option<&[u8]>, bool)) {
+    /// Has the coder do something, if there is one, and frames what comes out of it.
+    fn code(
+        &mut self,
+        work: impl FnOnce(&mut Coding) -> std::io::Result<()>,
+    ) -> Result<(), Broken> {
+        let Some(mut coding) = self.coding.take() else { return Ok(()) };
+        // It writes to memory, and what it makes is read by nobody if it fails all the same.
+        let done = work(&mut coding).map_err(|_| Broken::Malformed);
+        // A chunk of nothing would be the last.
+        if !coding.made.is_empty() {
+            let mut lead = std::mem::take(&mut self.lead);
+            self.frame(&coding.made, &mut lead);
+            self.lead = lead;
+            coding.made.clear();
+        }
+        self.coding = Some(coding);
+        done
+    }
+
+    fn end(
+        &mut self,
+        from: &mut Socket,
+        hear: &mut impl FnMut(Option<&[u8]>, bool),
+    ) -> Result<(), Broken> {
+        self.code(|coding| coding.coder.end(&mut coding.made))?;
         self.is_over = true;
         self.trailers = from.take_trailers().map(Box::new);
         if self.in_chunks {
             self.write_last_chunk();
         }
         hear(None, true);
+        Ok(())
     }
 
     /// With what goes on behind it.

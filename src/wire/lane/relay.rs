@@ -4,12 +4,14 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use http::{HeaderMap, Version};
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, Method, Version};
 
 use super::super::h2::heads as http2;
 use super::super::limited::Limit;
 use super::super::socket::Socket;
 use super::answering;
+use super::coder::Coder;
 use super::heads::{self, Going, Out, ResponseParts};
 use super::pump::{Broken, Passes, Pump};
 use super::request::{Heard, Request, Then, Upstream};
@@ -20,6 +22,7 @@ use crate::http::codec::body::BodyReader;
 use crate::http::codec::framing::Framing;
 use crate::http::codec::response::ResponseReader;
 use crate::http::codec::write::{self, HEAD_END};
+use crate::http::compression::Choice;
 use crate::http::failure::Cause;
 use crate::http::fields::{FieldId, Fields};
 use crate::http::hop_by_hop;
@@ -31,6 +34,11 @@ use crate::http::view::View;
 /// Room for what we add to a head, and for the small body that follows it, in bytes.
 const ADDED: usize = 256;
 const GATHERED: usize = 4 * 1024;
+
+/// The length that an answer without a body says it would have.
+fn length_said(answer: View<'_>) -> Option<u64> {
+    std::str::from_utf8(answer.first_of(FieldId::ContentLength)?).ok()?.trim().parse().ok()
+}
 
 impl Request<'_> {
     /// Passes the answer on, and what is left of the request; what becomes of the client's connection.
@@ -45,8 +53,36 @@ impl Request<'_> {
         let Heard { head, framing } = heard;
         let flat = heard.flat(&upstream, responses);
         let (status, view) = (head.status, View::Flat(flat));
-        let edits = response::edits(view, status, relay.additions(status, self.peer));
-        let out = Out::of(framing, self.head.version);
+        let mut edits = response::edits(view, status, relay.additions(status, self.peer));
+        // Or its end came with its head, without a word of a length.
+        let is_over = matches!(&upstream.socket, Socket::Stream(other) if other.has_all());
+        let (mut coder, mut has_other_length) = (None, false);
+        if let Some(compression) = relay.compression() {
+            let length = match framing {
+                _ if self.method == Method::HEAD => length_said(view),
+                Framing::Empty => Some(0),
+                Framing::Length(length) => Some(length),
+                Framing::Chunked | Framing::UntilClose => is_over.then_some(0),
+            };
+            let knows_chunks = old_client::knows_chunks(self.head.version);
+            let asked = View::Flat(self.flat);
+            let accepted = || asked.all(&ACCEPT_ENCODING).filter(move |_| knows_chunks);
+            let mut choice = compression.choose(status, view, length, accepted);
+            // The answer to a `HEAD` says what one to a `GET` would, and has no body.
+            if let Some(coding) = choice.coding().filter(|_| framing != Framing::Empty) {
+                match Coder::new(coding) {
+                    Ok(made) => coder = Some(made),
+                    // There is no room for it.
+                    Err(_) => choice = Choice::ForOthers,
+                }
+            }
+            choice.edit(status, view, &mut edits);
+            has_other_length = choice.coding().is_some() && status != 304;
+        }
+        let out = match coder {
+            Some(_) => Out::coded(framing, self.head.version),
+            None => Out::of(framing, self.head.version),
+        };
         let going = match status {
             101 => Going::Switched,
             _ => self.going(out != Out::UntilClose),
@@ -61,7 +97,8 @@ impl Request<'_> {
             Framing::Length(length) => usize::try_from(length).unwrap_or(GATHERED).min(GATHERED),
             Framing::Chunked | Framing::UntilClose => GATHERED,
         };
-        let parts = ResponseParts { status, edits, out, going, clock: self.lane.clock };
+        let clock = self.lane.clock;
+        let parts = ResponseParts { status, edits, out, going, has_other_length, clock };
         let mut lead = Vec::new();
         if let Socket::Stream(stream) = &mut self.client.socket {
             let mut fields = HeaderMap::with_capacity(flat.lines.len() + 4);
@@ -70,8 +107,6 @@ impl Request<'_> {
                 Going::Switched => http2::switched(&mut fields),
                 _ => answering::status(status),
             };
-            // Or its end came with its head, without a word of a length.
-            let is_over = matches!(&upstream.socket, Socket::Stream(other) if other.has_all());
             let is_end = (framing == Framing::Empty || is_over) && going != Going::Switched;
             if stream.send_answer(told, fields, is_end).is_err() {
                 relay.failed(Cause::ClientGone);
@@ -91,6 +126,10 @@ impl Request<'_> {
             return Then::Linger;
         }
         let mut down = Pump::new(upstream.socket.body(framing), out.is_chunked(), lead);
+        if let Some(coder) = coder {
+            // One whose length was said is on its way as a whole; another may wait for what it tells next.
+            down = down.coded(coder, !matches!(framing, Framing::Length(_)));
+        }
         let takes_trailers = self.takes_trailers();
         let withheld = match takes_trailers || self.client.socket.is_stream() {
             true => relay.withheld(),

@@ -506,7 +506,8 @@ impl<'c> Request<'c> {
         let status = heard.head.status;
         let edits = response::edits(View::Flat(flat), status, attempt.additions(status, self.peer));
         let (framed, going, clock) = (Out::AsSaid, Going::Silently, self.lane.clock);
-        let parts = ResponseParts { status, edits, out: framed, going, clock };
+        let has_other_length = false;
+        let parts = ResponseParts { status, edits, out: framed, going, has_other_length, clock };
         if let Socket::Stream(stream) = &mut self.client.socket {
             let mut fields = HeaderMap::new();
             heads::response(flat, parts, &mut fields);

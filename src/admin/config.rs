@@ -113,9 +113,9 @@ async fn given_or_file(admin: &Admin, body: Bytes) -> Result<Result<Examined, Fi
                 Problem::new(StatusCode::BAD_REQUEST, "bad-body", error.to_string())
             })?;
             let wire::ConfigText { text, included, .. } = sent;
-            let included =
-                included.into_iter().map(|wire::ConfigPart { path, text }| Text { path, text });
-            (text.into_bytes(), Some(included.collect()))
+            let part = |wire::ConfigPart { path, text }| Text { path, text };
+            let included = included.map(|parts| parts.into_iter().map(part).collect());
+            (text.into_bytes(), included)
         }
         _ => (body.to_vec(), None),
     };

@@ -469,9 +469,9 @@ pub struct ConfigText {
     pub path: String,
     /// The text as it was read.
     pub text: String,
-    /// What it includes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub included: Vec<ConfigPart>,
+    /// What it includes. Whoever sends a text that includes files has to send them, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub included: Option<Vec<ConfigPart>>,
 }
 
 /// A file that a config includes.
@@ -608,7 +608,8 @@ impl From<Texts> for ConfigText {
     fn from(texts: Texts) -> ConfigText {
         let part = |Text { path, text }| ConfigPart { path, text };
         let Text { path, text } = texts.main;
-        ConfigText { path, text, included: texts.included.into_iter().map(part).collect() }
+        let included = Some(texts.included.into_iter().map(part).collect());
+        ConfigText { path, text, included }
     }
 }
 

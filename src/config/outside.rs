@@ -247,6 +247,7 @@ struct Piece {
 impl Taken {
     /// What is said of values of the file, each as it is written there.
     pub fn within(&self, said: impl std::fmt::Display) -> String {
+        // A short piece of one, such as a port, stands in many a value that nobody took from outside.
         self.mask(said.to_string(), 1)
     }
 
@@ -270,17 +271,14 @@ impl Taken {
         }
     }
 
-    /// Values that are shorter than this are replaced only between quotes.
+    /// Whole values that are shorter than this are replaced only between quotes, as short pieces are.
     fn mask(&self, mut said: String, shortest: usize) -> String {
-        let mut all: Vec<(&str, &str)> = Vec::new();
-        for values in [&self.0.texts, &self.0.pieces] {
-            let mut longest: Vec<_> =
-                values.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        for (values, shortest) in [(&self.0.texts, shortest), (&self.0.pieces, SHORTEST)] {
+            let mut longest: Vec<_> = values.iter().collect();
             longest.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
-            all.extend(longest);
-        }
-        for (value, written) in all {
-            said = replaced(&said, value, written, shortest);
+            for (value, written) in longest {
+                said = replaced(&said, value, written, shortest);
+            }
         }
         said
     }

@@ -17,14 +17,18 @@ pub(super) struct Listing {
     /// Where they are looked for.
     pub folder: PathBuf,
     include: Include,
-    /// What was found; none if the folder cannot be read.
-    found: Option<Vec<PathBuf>>,
+    /// What was found; why not, if the folder is there and cannot be read.
+    found: Result<Vec<PathBuf>, String>,
 }
 
 impl Listing {
     /// What is there now.
     pub fn of(folder: PathBuf, include: Include) -> Listing {
-        let found = list(&folder, &include).ok();
+        let found = match list(&folder, &include) {
+            // Nobody has to have one before there is something to put there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            found => found.map_err(|error| error.to_string()),
+        };
         Listing { folder, include, found }
     }
 
@@ -34,8 +38,10 @@ impl Listing {
     }
 
     /// The files that it has, in order.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.found.iter().flatten().map(PathBuf::as_path)
+    pub fn files(&self) -> Result<&[PathBuf], String> {
+        let failed =
+            |why: &String| format!("cannot read the folder {}: {why}", self.folder.display());
+        self.found.as_deref().map_err(failed)
     }
 }
 
@@ -71,8 +77,12 @@ pub(super) fn read_included(main: Text, prints: &mut Prints) -> Result<Texts, Fi
         let files: Vec<PathBuf> = match include.is_one() {
             true => vec![folder.join(&include.name)],
             false => {
-                let listing = reading.prints.list(folder, include);
-                listing.files().map(Path::to_path_buf).collect()
+                let found = reading.prints.list(folder, include).files().map(<[PathBuf]>::to_vec);
+                // What is in there may be most of what is served.
+                found.unwrap_or_else(|why| {
+                    reading.problems.0.push(Problem::error(place.clone(), why));
+                    Vec::new()
+                })
             }
         };
         for file in files {

@@ -210,7 +210,7 @@ impl Loading<'_> {
             if is_for_all(&file.placed) {
                 let why = format!("everybody on this machine can read the admin token file {path}");
                 let problem = self.problem(file, why).warning();
-                found.push(problem.help(format!("`chmod o= {path}`")));
+                found.push(problem.help(self.taken.within(format!("`chmod o= {path}`"))));
             }
         }
         self.problems.0.extend(found);
@@ -308,7 +308,7 @@ impl Loading<'_> {
             if is_for_all(path) {
                 let why = format!("everybody on this machine can read the user file {shown}");
                 let problem = self.problem(file, why).warning();
-                found.push(problem.help(format!("`chmod o= {shown}`")));
+                found.push(problem.help(self.taken.within(format!("`chmod o= {shown}`"))));
             }
         }
         self.problems.0.extend(found);

@@ -124,7 +124,8 @@ impl Looks {
             // As if there were a file in it.
             found.folders.extend(real_folder(folder));
         }
-        let listed = listings.iter().flat_map(Listing::files);
+        let listed = listings.iter().filter_map(|listing| listing.files().ok());
+        let listed = listed.flatten().map(PathBuf::as_path);
         let all: BTreeSet<&Path> = known.all().map(|(path, ..)| path).chain(listed).collect();
         self.files.retain(|path, _| all.contains(&**path));
         for path in all {

@@ -124,6 +124,8 @@ impl Orders {
         snapshot: &Snapshot,
         now: Now,
     ) {
+        // It is told to people who may not know what the file takes from outside.
+        let result = result.map_err(|error| error.told(&self.config.taken));
         self.hear(Done { service: service.into(), id, task, result }, snapshot, now);
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::HookPoint;
 use crate::clock::in_words;
+use crate::config::Taken;
 use crate::upstream::Address;
 
 /// Something that takes a while and is done beside the controller; each may be asked for again
@@ -84,6 +85,43 @@ pub enum TaskError {
     /// Nobody has told its end for so long that nobody will.
     #[error("nobody has told its end for {}", in_words(*.0))]
     Lost(Duration),
+}
+
+impl TaskError {
+    /// As it is told: what the file takes from outside is as it is written there.
+    pub fn told(self, taken: &Taken) -> TaskError {
+        let within = |text: String| taken.within(text);
+        match self {
+            TaskError::Webhook { address, why: WebhookError::Refused { status, line } } => {
+                let why = WebhookError::Refused { status, line: within(line) };
+                TaskError::Webhook { address, why }
+            }
+            TaskError::Smoke { request, upstream, why } => {
+                let why = match why {
+                    SmokeError::Request(why) => SmokeError::Request(within(why)),
+                    SmokeError::Body { expected, got } => {
+                        SmokeError::Body { expected: within(expected), got: within(got) }
+                    }
+                    why => why,
+                };
+                TaskError::Smoke { request: within(request), upstream, why }
+            }
+            TaskError::Command(CommandError::NotRun { program, why }) => {
+                CommandError::NotRun { program: within(program), why: within(why) }.into()
+            }
+            TaskError::Command(CommandError::Failed { program, end, complaints }) => {
+                let (program, complaints) = (within(program), within(complaints));
+                CommandError::Failed { program, end, complaints }.into()
+            }
+            TaskError::Measure(MeasureError::Address { address, why }) => {
+                MeasureError::Address { address: within(address), why: within(why) }.into()
+            }
+            TaskError::Measure(MeasureError::Refused(why)) => {
+                MeasureError::Refused(within(why)).into()
+            }
+            error => error,
+        }
+    }
 }
 
 /// Why somebody who is called gives no answer.

@@ -131,6 +131,14 @@ async fn what_cannot_be_included_is_told_where_it_is_asked_for() {
     };
     assert_eq!(check(&main).await.code, 0, "nobody has put anything there yet");
     let with = |include: &str| main.replace("\"conf.d/*.toml\"", include);
+    // What is there and cannot be read is not taken for empty.
+    std::fs::write(at("odd.d"), "").unwrap();
+    let odd = check(&with("\"odd.d/*.toml\"")).await;
+    assert!(
+        odd.err.contains("cannot read the folder ") && odd.err.contains("p.toml:1:12"),
+        "{}",
+        odd.err
+    );
     let missing = check(&with("\"conf.d/x.toml\"")).await;
     assert!(
         missing.err.contains("p.toml:1:12") && missing.err.contains("No such file"),

@@ -166,3 +166,35 @@ fn a_diff_shows_what_is_written() {
     );
     assert_eq!(lines(&both, &both), [""; 0]);
 }
+
+#[test]
+fn a_short_value_from_outside_is_not_seen_in_what_nobody_took_from_there() {
+    let variables = [("PORT", "80"), ("BLUE", "10.0.0.5:9000"), ("HEALTH", "/h")];
+    let taken = filled(FILE, &variables).taken;
+    for (said, shown) in [
+        ("10.0.0.6:80", "10.0.0.6:80"),
+        ("80 %", "80 %"),
+        ("127.0.0.1:80", "127.0.0.1:${PORT}"),
+        ("/h", "${HEALTH:-/healthz}"),
+        ("no answer of 10.0.0.5:9000 in time", "no answer of ${BLUE} in time"),
+    ] {
+        assert_eq!(taken.within(said), shown);
+    }
+}
+
+#[test]
+fn what_comes_of_a_task_says_nothing_from_outside() {
+    use crate::rollout::{SmokeError, TaskError};
+    let file = FILE.replace("${HEALTH:-/healthz}", "/health?key=${KEY}");
+    let variables = [("PORT", "80"), ("BLUE", "10.0.0.5:9000"), ("KEY", "s3cret")];
+    let taken = filled(&file, &variables).taken;
+    let error = TaskError::Smoke {
+        request: "GET /x?key=s3cret".into(),
+        upstream: "10.0.0.9:80".parse().unwrap(),
+        why: SmokeError::Body { expected: "s3cret".into(), got: "`no s3cret here`".into() },
+    };
+    assert_eq!(
+        error.told(&taken).to_string(),
+        "GET /x?key=${KEY} at 10.0.0.9:80: expected a body with `${KEY}`, got `no ${KEY} here`"
+    );
+}

@@ -59,7 +59,7 @@ impl Loading<'_> {
             let shown = key.display();
             let why = format!("everybody on this machine can read the private key {shown}");
             let problem = self.bad_at(key, why).warning();
-            self.problems.0.push(problem.help(format!("`chmod o= {shown}`")));
+            self.problems.0.push(problem.help(self.taken.within(format!("`chmod o= {shown}`"))));
         }
         for tls in of_listeners() {
             self.tell_torn(tls, &read);

@@ -28,8 +28,7 @@ const NAME: &str = "^[A-Za-z0-9_-]{1,63}$";
 pub fn schema() -> Value {
     let mut schema = Schema::default();
     let file = schema.object(&FILE);
-    let definitions: Map<String, Value> =
-        schema.tables.into_values().map(|(name, table)| (name, table)).collect();
+    let definitions: Map<String, Value> = schema.tables.into_values().collect();
     let mut whole = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "The config file of Pointsman",

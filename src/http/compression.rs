@@ -89,7 +89,8 @@ impl Compression {
         // It tells of one that had a body.
         let is_not_modified = status == 304;
         let has_body = matches!(status, 200..=299 | 400..) && !matches!(status, 204..=206);
-        if !is_not_modified && !(has_body && length.is_none_or(|length| length >= self.least)) {
+        let is_large = length.is_none_or(|length| length >= self.least);
+        if !is_not_modified && (!has_body || !is_large) {
             return Choice::AsIs;
         }
         let is_coded = answer

@@ -2,6 +2,8 @@
 //!
 //! A disk that hangs keeps the batch it was given until it is let go; nothing else is handed to it.
 
+#![allow(clippy::unwrap_used, reason = "a test, which fuzzing has too")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -85,7 +85,7 @@ impl Observing {
         let took = [&self.from, &self.to].map(|name| read(name).unwrap_or_default());
         let before = self.took.as_ref().unwrap_or(&took);
         let [stable, target] = [0, 1].map(|at| accounts[at].since(&self.accounts[at]));
-        let pools = [&self.from, &self.to].map(|name| pool(name));
+        let pools = [&self.from, &self.to].map(pool);
         let mut upstreams = [0, 1].map(|at| by_upstream(pools[at], &mut self.upstreams[at]));
         let mut side = |account: &AccountReading, at: usize| Side {
             attempts: account.users.map_or(account.attempts, |users| users.counts()),

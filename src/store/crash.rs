@@ -1,5 +1,7 @@
 //! A disk in memory that fails when a test says so: operations in, what survives of them out.
 
+#![allow(clippy::unwrap_used, reason = "a test, which fuzzing has too")]
+
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

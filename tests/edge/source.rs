@@ -135,8 +135,8 @@ fn is_for_tests(path: &Path) -> bool {
     let declarations = ["mod", "pub mod", "pub(crate) mod", "pub(super) mod"];
     let conditions = ["test", "any(test, fuzzing)"];
     declarations.iter().any(|word| {
-        let declared = |of: &&str| parent.contains(&format!("#[cfg({of})]\n{word} {name};"));
-        conditions.iter().any(|of| declared(&of))
+        let declared = |of: &str| parent.contains(&format!("#[cfg({of})]\n{word} {name};"));
+        conditions.iter().any(|of| declared(of))
     })
 }
 

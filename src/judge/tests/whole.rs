@@ -463,7 +463,7 @@ fn after_ten_minutes(settings: JudgeSettings, fails: impl Fn(u64) -> [u64; 2]) -
 
 /// A failure now and then, of one or the other.
 fn quiet(at: u64) -> [u64; 2] {
-    [u64::from(at % 23 == 0), u64::from(at % 31 == 5)]
+    [u64::from(at.is_multiple_of(23)), u64::from(at % 31 == 5)]
 }
 
 #[test]

@@ -9,6 +9,8 @@
 //! down the last snapshot goes on serving, as that of a process which is being replaced does. There
 //! are no sockets and no threads, so a seed is always the same life.
 
+#![allow(clippy::unwrap_used, reason = "a test, which fuzzing has too")]
+
 mod file;
 mod ledger;
 mod operator;

@@ -172,7 +172,11 @@ async fn a_hello_is_one_however_it_is_cut_into_records_and_pieces() {
                 message.chunks(size).map(|part| record(HANDSHAKE, part)).collect();
             assert_eq!(ask(to, &records).await, Said::Hello(suite), "records of {size}");
             let bytes = records.concat();
-            assert_eq!(ask(to, &[bytes.clone()]).await, Said::Hello(suite), "at once, {size}");
+            assert_eq!(
+                ask(to, std::slice::from_ref(&bytes)).await,
+                Said::Hello(suite),
+                "at once, {size}"
+            );
             let odd: Vec<_> = bytes.chunks(size + 2).map(<[u8]>::to_vec).collect();
             assert_eq!(ask(to, &odd).await, Said::Hello(suite), "cut elsewhere, {size}");
         }

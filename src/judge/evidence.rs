@@ -187,13 +187,13 @@ impl Judge {
     }
 
     fn guard_finding(&self) -> Finding {
-        let (limit, alpha) = (self.settings.guard, self.settings.alpha_more());
+        let alpha = self.settings.alpha_more();
         let (stable, canary) =
             self.step.as_ref().map(|step| (step.stable, step.canary)).unwrap_or_default();
         let worse = Bar::new(self.guard.ln_e(), alpha);
         let mut finding = Finding::new(Metric::Guard, worse, stable, canary);
         // However strong, evidence of more than half of the limit is no failure below the limit.
-        if self.guard.fires(limit, alpha, canary, stable) {
+        if self.step.as_ref().is_some_and(|step| self.guard_fires(step)) {
             finding.says = Says::Fails;
         }
         finding

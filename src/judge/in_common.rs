@@ -152,9 +152,14 @@ impl InCommon {
         let upstreams = asked(&canary.upstreams);
         self.own.tick(attempts.consistent(), upstreams);
         for (own, threshold) in self.own_slow.iter_mut().zip(thresholds) {
-            if let Some(threshold) = threshold {
-                let (_, slow) = threshold.slow(&stable.latency, &canary.latency);
-                own.tick(slow, upstreams);
+            let slow = threshold.map(|threshold| threshold.slow(&stable.latency, &canary.latency));
+            match slow {
+                // Who is silent may stand still, but of who is cold nobody knows how slow it is: that the
+                // next second has slow answers and this one had none does not make them a cluster.
+                Some((_, slow)) if slow.total > 0 || canary.cold.total() == 0 => {
+                    own.tick(slow, upstreams);
+                }
+                _ => own.interrupt(),
             }
         }
         self.bursts.tick(&stable.upstreams);
@@ -166,6 +171,7 @@ impl InCommon {
         let canary = &reading.canary;
         let attempts = attempts(&canary.upstreams).unwrap_or(canary.attempts);
         self.own.tick(attempts.consistent(), asked(&canary.upstreams));
+        self.own_slow.iter_mut().for_each(Own::interrupt);
         self.note_requests(reading);
     }
 

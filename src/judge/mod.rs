@@ -376,7 +376,7 @@ impl Judge {
     /// What takes it back, if anything does; the gravest first.
     fn failed(&self, step: &Step) -> Option<Metric> {
         let settings = &self.settings;
-        if self.guard.fires(settings.guard, settings.alpha_more(), step.canary, step.stable) {
+        if self.guard_fires(step) {
             return Some(Metric::Guard);
         }
         let fails = match &self.frozen {
@@ -399,6 +399,17 @@ impl Judge {
             }
         }
         (self.excess > self.budget).then_some(Metric::Budget)
+    }
+
+    /// Whether the guard fires. Where the canary has all traffic, nothing is beside it: what the stable
+    /// pool still answered in such a step was sent to it before.
+    fn guard_fires(&self, step: &Step) -> bool {
+        let beside = match &self.frozen {
+            Some(_) => Counts::default(),
+            None => step.stable,
+        };
+        let (limit, alpha) = (self.settings.guard, self.settings.alpha_more());
+        self.guard.fires(limit, alpha, step.canary, beside)
     }
 
     /// The latency test with the strongest evidence, if that keeps the canary from getting more.

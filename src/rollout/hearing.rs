@@ -12,6 +12,7 @@ use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
 use crate::judge::ledger::Failing;
 use crate::judge::{Counts, Distribution, Evidence, Judge, Metric, Reading, Ruling, Verdict};
+use crate::split::BasisPoints;
 
 /// Seconds of the trail.
 const TRAIL: usize = 300;
@@ -335,7 +336,11 @@ impl Rollout {
         let (mut whole, since) = self.seen();
         whole += last;
         let elapsed = now.elapsed_since(since.unwrap_or(self.started));
-        match self.plan.guard.judge(whole, self.hearing.in_step, elapsed) {
+        let [beside, target] = self.hearing.in_step;
+        // With all traffic there is nothing beside it: what still came of the other pool was sent before.
+        let is_alone = self.hearing.step == self.step && self.share() == BasisPoints::WHOLE;
+        let beside = if is_alone { Counts::default() } else { beside };
+        match self.plan.guard.judge(whole, [beside, target], elapsed) {
             Verdict::Inconclusive { evidence } => Verdict::Pass { evidence },
             verdict => verdict,
         }
@@ -526,6 +531,28 @@ mod tests {
             assert!(matches!(verdict, Verdict::Fail { .. }), "{verdict:?}");
             assert_eq!(verdict.evidence(), "`up` is 2, the limit is 1");
         }
+    }
+
+    #[test]
+    fn what_still_comes_of_the_other_pool_does_not_turn_the_guard_off_once_all_traffic_has_left() {
+        let pools = [("blue".into(), 1), ("green".into(), 1)];
+        let (split, settings) = (Split::all_to("blue".into()), RolloutSettings::default());
+        let mut plan = Plan::new(&settings, &Wishes::default(), &pools, &split).unwrap();
+        plan.judging.settings.enabled = false;
+        plan.steps = [5_000, 10_000].into_iter().filter_map(BasisPoints::new).collect();
+        let now = WallTime::from_millis(9_000);
+        let (mut rollout, _) = Rollout::start(1, "shop".into(), plan, "ada".into(), None, now);
+        let mut fails_at = |step| {
+            rollout.step = Some(step);
+            let target = Counts { total: 100, bad: 30 };
+            let mut reading = Reading::default();
+            reading.canary.attempts = target;
+            // It was sent to it before.
+            reading.stable.attempts = Counts { total: 1, bad: 1 };
+            rollout.hear(&reading, now);
+            matches!(rollout.verdict(target, now), Verdict::Fail { .. })
+        };
+        assert_eq!([fails_at(0), fails_at(1)], [false, true]);
     }
 
     /// What becomes of an absence after these seconds of 20 requests each, of which so many failed.

@@ -48,6 +48,11 @@ impl Own {
         self.variance += 2.0 * near + 2.0 * far;
     }
 
+    /// What comes next is no neighbour of what came last.
+    pub fn interrupt(&mut self) {
+        self.last = None;
+    }
+
     /// κ, 0 to 1.
     pub fn kappa(&self) -> f64 {
         let excess = self.near - self.far - CAREFUL * self.variance.sqrt();
@@ -79,5 +84,17 @@ mod tests {
     #[test]
     fn the_first_second_says_nothing() {
         assert_eq!(after(&[100]), 0.0);
+    }
+
+    #[test]
+    fn the_first_second_after_an_interruption_says_nothing_either() {
+        let mut own = Own::default();
+        own.tick(Counts { total: 100, bad: 0 }, 1);
+        let mut whole = own;
+        own.interrupt();
+        for own in [&mut own, &mut whole] {
+            own.tick(Counts { total: 100, bad: 100 }, 1);
+        }
+        assert!(own.kappa() == 0.0 && whole.kappa() > 0.7, "{} {}", own.kappa(), whole.kappa());
     }
 }

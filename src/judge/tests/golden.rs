@@ -99,6 +99,7 @@ fn what_upstreams_have_shown_is_measured_as_the_reference_does() {
 
 /// n and x of a and b and of the canary; κ of its own and κ, how many failures a cause makes at the canary
 /// and at the stable pool, ln E by causes, by seconds, of both, and of both floors after it.
+#[allow(clippy::approx_constant, reason = "each number is as the reference has printed it")]
 const CAUSES: [([u64; 6], [f64; 8]); 12] = [
     (
         [48, 0, 47, 0, 5, 0],

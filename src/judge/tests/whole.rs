@@ -435,6 +435,59 @@ fn where_the_stable_pool_has_no_requests_the_guard_stands_alone() {
     assert_eq!(judge.ruling(), Ruling::Fail(Metric::Guard));
 }
 
+#[test]
+fn what_still_comes_of_the_stable_pool_after_the_last_step_does_not_turn_the_guard_off() {
+    let mut judge = begun();
+    judge.begin_step(BasisPoints::WHOLE);
+    let mut reading = plain(0, 0);
+    // One that was sent to it before, and ends with a time-out.
+    reading.stable.attempts = counts(1, 1);
+    reading.canary.attempts = counts(100, 30);
+    judge.tick(&reading);
+    reading.stable = Side::default();
+    (0..9).for_each(|_| judge.tick(&reading));
+    assert_eq!(judge.ruling(), Ruling::Fail(Metric::Guard));
+    let evidence = judge.evidence();
+    let guard = evidence.metrics.iter().find(|finding| finding.metric == Metric::Guard).unwrap();
+    assert_eq!((guard.says, guard.stable), (Says::Fails, counts(1, 1)));
+}
+
+#[test]
+fn the_end_of_the_warm_up_is_no_cluster_of_slow_answers_and_a_pause_is_one() {
+    // Every answer of the canary is slower than half of the stable pool's.
+    let dist = |share: u64, times: u64| {
+        let mut took = Distribution::default();
+        for millis in 1..=100 {
+            let millis = Duration::from_millis(millis.max(share));
+            (0..times).for_each(|_| took.add(millis));
+        }
+        took
+    };
+    let second = |cold: u64, warm: u64| {
+        let mut reading = plain(0, 0);
+        reading.stable.latency = dist(0, 9);
+        reading.canary.cold = dist(80, cold);
+        reading.canary.latency = dist(80, warm);
+        reading
+    };
+    let after = |before: &Reading| {
+        let past = dist(0, 100);
+        let mut judge = Judge::new(JudgeSettings::default(), Bursts::default(), past, HOUR);
+        judge.begin_step(share(1_000));
+        (0..20).for_each(|_| judge.tick(before));
+        let mut seconds = 0;
+        while judge.ruling() != Ruling::Fail(Metric::P50) && seconds < 60 {
+            judge.tick(&second(0, 1));
+            seconds += 1;
+        }
+        seconds
+    };
+    let warming = Reading { is_warming: true, ..second(0, 1) };
+    let (known, cold, silent) = (after(&warming), after(&second(1, 0)), after(&second(0, 0)));
+    assert_eq!(cold, known, "cold before or not looked at makes no difference");
+    assert!(cold < 10 && silent > cold, "{cold} {silent}");
+}
+
 /// A second of so many upstreams of both pools, with 100 requests each to the stable ones and 20 to the
 /// canary's, of which these fail.
 fn by_upstream(stable: &[u64], canary: &[u64]) -> Reading {

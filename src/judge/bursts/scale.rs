@@ -140,10 +140,11 @@ impl Scale {
         // Who is gone for a block is forgotten.
         self.upstreams.retain(|known| known.is_listed);
         let decay = 0.5f64.powf(f64::from(self.length) / HALF);
-        let asked = self.upstreams.iter().filter(|known| known.block.total > 0).count();
+        // Also those that nobody asked in it: what is shared must not become a cluster of the others.
+        let listed = self.upstreams.len();
         let mut all = Counts::default();
         self.upstreams.iter().for_each(|known| all += known.block);
-        let shared = (asked >= SHARING).then(|| all.ratio());
+        let shared = (listed >= SHARING).then(|| all.ratio());
         let (mut apart, mut alone) = (Excess::default(), Excess::default());
         for known in &mut self.upstreams {
             let block = std::mem::take(&mut known.block);
@@ -161,7 +162,7 @@ impl Scale {
                 length,
                 match shared {
                     // Taking off the mean of all takes a part of its own too.
-                    Some(_) => few * sums.apart.dxx * asked as f64 / (asked as f64 - 1.0),
+                    Some(_) => few * sums.apart.dxx * listed as f64 / (listed as f64 - 1.0),
                     None => of_all,
                 },
             );
@@ -361,6 +362,19 @@ mod tests {
     fn what_all_share_is_no_cluster_of_one_and_is_one_where_nothing_runs_beside() {
         let (kappa, alone) = after(5, |tick, _| if tick % 100 < 2 { 0.5 } else { 0.001 });
         assert!(kappa < 0.05 && alone > 0.5, "{kappa} {alone}");
+    }
+
+    #[test]
+    fn what_all_share_is_no_cluster_either_while_one_of_three_has_nothing_to_do() {
+        let (mut scale, mut draws) = (Scale::new(10), Draws::seeded(7));
+        for tick in 0..1_200 {
+            let share = if tick % 300 < 5 { 1.0 } else { 0.001 };
+            let mut one = || (67, (0..67).filter(|_| draws.unit() < share).count() as u64);
+            let out = if tick < 900 { one() } else { (0, 0) };
+            scale.tick(&second(&[one(), one(), out]), |upstream| upstream.attempts);
+            assert!(scale.kappa() < 0.05, "{tick}: {}", scale.kappa());
+        }
+        assert!(scale.kappa_alone() > 1.0, "{}", scale.kappa_alone());
     }
 
     #[test]

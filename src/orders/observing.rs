@@ -29,19 +29,21 @@ pub(super) struct Observing {
 }
 
 /// What an upstream had done when it was read last.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Seen {
+    /// Another one of the same address has counters of its own.
+    upstream: Arc<Upstream>,
     judged: JudgedReading,
     answers: u64,
 }
 
 impl Observing {
-    /// An empty ledger for a rollout.
-    pub fn of(rollout: &Rollout, config: &Config) -> Observing {
-        let service = config.service(&rollout.service);
-        let is_sticky = service.is_some_and(|service| !service.sticky.keys.is_empty());
+    /// An empty ledger for a rollout of a service that has done this by now.
+    pub fn of(rollout: &Rollout, config: &Config, service: Option<&Service>) -> Observing {
+        let known = config.service(&rollout.service);
+        let is_sticky = known.is_some_and(|known| !known.sticky.keys.is_empty());
         let ledger = Arc::new(rollout.plan.judging.ledger(is_sticky));
-        Observing {
+        let mut observing = Observing {
             accounts: [ledger.stable.read(), ledger.target.read()],
             ledger,
             from: rollout.plan.from.clone(),
@@ -49,7 +51,12 @@ impl Observing {
             strata: strata(&rollout.service, config),
             took: None,
             upstreams: Default::default(),
+        };
+        if let Some(service) = service {
+            // What the first reading says of upstreams begins where its accounts do.
+            observing.read(service, false);
         }
+        observing
     }
 
     /// What the snapshot needs of it.
@@ -139,13 +146,17 @@ impl Observing {
 fn by_upstream(pool: Option<&Pool>, seen: &mut HashMap<Arc<str>, Seen>) -> Vec<ByUpstream> {
     let mut before = std::mem::take(seen);
     let members = pool.into_iter().flat_map(|pool| pool.members.list());
-    let mut read = |upstream: &Upstream| {
-        let now = Seen { judged: upstream.judged.read(), answers: upstream.tally.read().answers() };
+    let mut read = |upstream: &Arc<Upstream>| {
+        let (judged, answers) = (upstream.judged.read(), upstream.tally.read().answers());
+        let now = Seen { upstream: upstream.clone(), judged, answers };
+        let last = before.remove(&upstream.name);
+        let last = last.filter(|last| Arc::ptr_eq(&last.upstream, upstream));
         // Of one that is new, what it did until now was judged by nobody.
-        let last = before.remove(&upstream.name).unwrap_or(now);
+        let (attempts, slow, answers) = last.map_or_else(Default::default, |last| {
+            let (attempts, slow) = judged.since(last.judged);
+            (attempts, slow, answers.saturating_sub(last.answers))
+        });
         seen.insert(upstream.name.clone(), now);
-        let (attempts, slow) = now.judged.since(last.judged);
-        let answers = now.answers.saturating_sub(last.answers);
         let (answers, slow) = match upstream.warmth.is_cold() {
             true => (0, [0; 3]),
             false => (answers, slow),

@@ -116,8 +116,13 @@ pub(super) struct Look {
 
 impl Watched {
     /// Begins to look at what a rollout's pools do.
-    pub fn begin(rollout: &Rollout, config: &Config, now: WallTime) -> Watched {
-        let observing = Observing::of(rollout, config);
+    pub fn begin(
+        rollout: &Rollout,
+        config: &Config,
+        snapshot: &Snapshot,
+        now: WallTime,
+    ) -> Watched {
+        let observing = Observing::of(rollout, config, snapshot.service(&rollout.service));
         let (id, readings) = (rollout.id, Vec::new());
         Watched { id, observing, blame: None, placed: now, heard: now, doubt: None, readings }
     }

@@ -293,7 +293,7 @@ impl Orders {
             is_known
         });
         for rollout in under_way {
-            let begin = || Watched::begin(&rollout, &self.config, now.wall);
+            let begin = || Watched::begin(&rollout, &self.config, snapshot, now.wall);
             self.watched.entry(rollout.service.clone()).or_insert_with(begin);
         }
         self.is_changed = true;

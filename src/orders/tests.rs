@@ -563,6 +563,7 @@ mod dead_pools;
 mod deploying;
 mod hanging;
 mod labelled;
+mod observing;
 mod reloading;
 mod taken_back;
 mod unstored;

@@ -133,7 +133,8 @@ impl InCommon {
         let (failures, own) = (self.bursts.failures(), self.own.kappa());
         let latency = [0, 1, 2].map(|place: usize| {
             let own = self.own_slow[place].kappa();
-            causes(self.bursts.slow()[place].kappa().max(own))
+            let [stable, canary] = sides.map(|side| answered(side));
+            Causes { kappa: self.bursts.slow()[place].kappa().max(own), stable, canary }
         });
         Weights {
             errors: causes(failures.kappa().max(own)),
@@ -149,15 +150,14 @@ impl InCommon {
     pub(super) fn hear(&mut self, reading: &Reading, thresholds: [Option<Threshold>; 3]) {
         let (stable, canary) = (&reading.stable, &reading.canary);
         let attempts = attempts(&canary.upstreams).unwrap_or(canary.attempts);
-        let upstreams = asked(&canary.upstreams);
-        self.own.tick(attempts.consistent(), upstreams);
+        self.own.tick(attempts.consistent(), asked(&canary.upstreams));
         for (own, threshold) in self.own_slow.iter_mut().zip(thresholds) {
             let slow = threshold.map(|threshold| threshold.slow(&stable.latency, &canary.latency));
             match slow {
                 // Who is silent may stand still, but of who is cold nobody knows how slow it is: that the
                 // next second has slow answers and this one had none does not make them a cluster.
                 Some((_, slow)) if slow.total > 0 || canary.cold.total() == 0 => {
-                    own.tick(slow, upstreams);
+                    own.tick(slow, answered(&canary.upstreams));
                 }
                 _ => own.interrupt(),
             }
@@ -178,6 +178,13 @@ impl InCommon {
     /// Hears a tick before the canary has traffic.
     pub(super) fn hear_before(&mut self, reading: &Reading) {
         self.bursts.tick(&reading.stable.upstreams);
+    }
+
+    /// The process was away: what comes next is no neighbour of what was last.
+    pub(super) fn interrupt(&mut self) {
+        self.bursts.interrupt();
+        self.own.interrupt();
+        self.own_slow.iter_mut().for_each(Own::interrupt);
     }
 
     /// What is known of the stable pool.
@@ -222,9 +229,57 @@ fn asked(upstreams: &[ByUpstream]) -> u64 {
     (asked.count() as u64).max(1)
 }
 
+/// Upstreams that gave an answer whose time counts, at least one: of who is cold it does not.
+fn answered(upstreams: &[ByUpstream]) -> u64 {
+    let answered = upstreams.iter().filter(|upstream| upstream.answers > 0);
+    (answered.count() as u64).max(1)
+}
+
 /// All attempts at them; none where no upstream is told of.
 fn attempts(upstreams: &[ByUpstream]) -> Option<Counts> {
     let mut all = Counts::default();
     upstreams.iter().for_each(|upstream| all += upstream.attempts);
     (!upstreams.is_empty()).then_some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Side;
+
+    /// Upstreams that were asked a hundred times, of which so many gave answers whose time counts.
+    fn side(asked: u64, answered: u64, bad: u64) -> Side {
+        let upstream = |number: u64| ByUpstream {
+            name: format!("10.0.0.{number}:80").into(),
+            attempts: Counts { total: 100, bad },
+            answers: if number < answered { 100 } else { 0 },
+            ..ByUpstream::default()
+        };
+        Side { upstreams: (0..asked).map(upstream).collect(), ..Side::default() }
+    }
+
+    #[test]
+    fn a_cause_of_slow_answers_is_one_of_those_that_are_warm() {
+        let reading =
+            Reading { stable: side(10, 1, 0), canary: side(3, 0, 0), ..Reading::default() };
+        let share = BasisPoints::default();
+        let weights = InCommon::default().weights(OnBursts::CountOnce, 1.25, share, &reading);
+        assert_eq!((weights.errors.stable, weights.errors.canary), (10, 3));
+        for causes in weights.latency {
+            assert_eq!((causes.stable, causes.canary), (1, 1));
+        }
+    }
+
+    #[test]
+    fn what_comes_after_an_absence_of_the_process_does_not_follow_what_was_before_it() {
+        let second = |bad| Reading { canary: side(1, 1, bad), ..Reading::default() };
+        let mut heard = InCommon::default();
+        heard.hear_alone(&second(0));
+        let mut away = heard.clone();
+        away.interrupt();
+        for in_common in [&mut heard, &mut away] {
+            in_common.hear_alone(&second(100));
+        }
+        assert!(heard.own.kappa() > 0.7 && away.own.kappa() == 0.0);
+    }
 }

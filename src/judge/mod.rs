@@ -227,6 +227,12 @@ impl Judge {
         }
     }
 
+    /// The process was away, and nobody heard what happened meanwhile: the next second does not follow
+    /// the last one.
+    pub fn interrupt(&mut self) {
+        self.in_common.interrupt();
+    }
+
     /// Hears what happened in a second.
     pub fn tick(&mut self, reading: &Reading) {
         if !self.settings.enabled {

@@ -239,6 +239,13 @@ impl Rollout {
         self.note(super::Event::BegunAnew.words(self.id), now);
     }
 
+    /// The process was away meanwhile.
+    pub(super) fn interrupt_hearing(&mut self) {
+        if let Some(judge) = &mut self.hearing_mut().judge {
+            judge.interrupt();
+        }
+    }
+
     fn hearing_mut(&mut self) -> &mut Hearing {
         Arc::make_mut(&mut self.hearing)
     }
@@ -553,6 +560,23 @@ mod tests {
             matches!(rollout.verdict(target, now), Verdict::Fail { .. })
         };
         assert_eq!([fails_at(0), fails_at(1)], [false, true]);
+    }
+
+    #[test]
+    fn a_judge_is_told_that_the_process_was_away() {
+        let pools = [("blue".into(), 1), ("green".into(), 1)];
+        let (split, settings) = (Split::all_to("blue".into()), RolloutSettings::default());
+        let plan = Plan::new(&settings, &Wishes::default(), &pools, &split).unwrap();
+        let now = WallTime::from_millis(9_000);
+        let (mut rollout, _) = Rollout::start(1, "shop".into(), plan, "ada".into(), None, now);
+        rollout.seat_judge(Past::default());
+        rollout.step = Some(0);
+        rollout.hear(&Reading::default(), now);
+        let mut judge = rollout.hearing.judge.clone().unwrap();
+        rollout.resume(now);
+        assert_ne!(rollout.hearing.judge.as_ref(), Some(&judge));
+        judge.interrupt();
+        assert_eq!(rollout.hearing.judge, Some(judge));
     }
 
     /// What becomes of an absence after these seconds of 20 requests each, of which so many failed.

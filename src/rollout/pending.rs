@@ -23,8 +23,9 @@ pub(super) struct Pending {
 const MARGIN: Duration = Duration::from_secs(30);
 
 impl Rollout {
-    /// What has to be begun again when the process has started anew.
+    /// What has to be begun again when the process has started anew; its judge is told that it was away.
     pub fn resume(&mut self, now: WallTime) -> Vec<Task> {
+        self.interrupt_hearing();
         self.pending.iter_mut().for_each(|pending| pending.since = now);
         // A store of an older version has no list of what is pending.
         let waits = !self.has_failed && !self.has_passed;

@@ -31,31 +31,33 @@ const WARMTHS: usize = 16;
 pub(super) struct Tables {
     stable: Table,
     canary: Table,
-    /// The canary's while it is cold, the coldest last.
-    cold: Vec<Table>,
+    /// The canary's while it is cold, the coldest last: as long as it is as the stable pool, and as itself.
+    cold: [Vec<Table>; 2],
 }
 
 impl Tables {
     pub fn of(scenario: &Scenario) -> Tables {
         let (stable, canary) = (scenario.stable.latency, scenario.canary.latency);
-        let cold = scenario.world.cold.into_iter().flat_map(|cold| {
-            (1..=WARMTHS).filter_map(move |step| {
-                let factor = 1.0 + (cold.factor - 1.0) * step as f64 / WARMTHS as f64;
-                canary.times(factor).map(Table::of)
-            })
+        let cold = [stable, canary].map(|latency| {
+            let cold = scenario.world.cold.into_iter().flat_map(|cold| {
+                (1..=WARMTHS).filter_map(move |step| {
+                    let factor = 1.0 + (cold.factor - 1.0) * step as f64 / WARMTHS as f64;
+                    latency.times(factor).map(Table::of)
+                })
+            });
+            cold.collect()
         });
-        let cold = cold.collect();
         Tables { stable: Table::of(stable), canary: Table::of(canary), cold }
     }
 
     /// The canary's, so long after its upstreams have started.
     fn canary_at(&self, is_itself: bool, since: f64, scenario: &Scenario) -> &Table {
-        let Some(cold) = scenario.world.cold else {
-            return if is_itself { &self.canary } else { &self.stable };
-        };
+        let warm = if is_itself { &self.canary } else { &self.stable };
+        let Some(cold) = scenario.world.cold else { return warm };
         let left = (cold.factor_at(since) - 1.0) / (cold.factor - 1.0).max(1e-9);
         let step = (left * WARMTHS as f64).ceil() as usize;
-        step.checked_sub(1).and_then(|step| self.cold.get(step)).unwrap_or(&self.canary)
+        let tables = &self.cold[usize::from(is_itself)];
+        step.checked_sub(1).and_then(|step| tables.get(step)).unwrap_or(warm)
     }
 }
 

@@ -96,6 +96,20 @@ fn a_regression_that_begins_late_is_found_late() {
 }
 
 #[test]
+fn until_it_is_itself_a_canary_is_as_the_stable_pool_also_while_it_is_cold() {
+    let mut same = scenario(0.001);
+    same.world.cold = Some(Cold { factor: 2.0, lasts: Duration::from_secs(90) });
+    let latency = Latency::default().times(1.5).unwrap();
+    let later = Scenario {
+        canary: Behaviour { latency, ..same.canary },
+        after: Duration::MAX,
+        ..same.clone()
+    };
+    let [same, later] = [same, later].map(|scenario| Rehearsal::of(scenario).unwrap().run(1));
+    assert_eq!((same.ending, &same), (Ending::Promoted, &later));
+}
+
+#[test]
 fn a_slower_canary_is_taken_back_for_its_latency() {
     let base = scenario(0.001);
     let latency = Latency::default().times(1.5).unwrap();

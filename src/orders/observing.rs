@@ -149,13 +149,17 @@ fn by_upstream(pool: Option<&Pool>, seen: &mut HashMap<Arc<str>, Seen>) -> Vec<B
     let mut read = |upstream: &Arc<Upstream>| {
         let (judged, answers) = (upstream.judged.read(), upstream.tally.read().answers());
         let now = Seen { upstream: upstream.clone(), judged, answers };
-        let last = before.remove(&upstream.name);
-        let last = last.filter(|last| Arc::ptr_eq(&last.upstream, upstream));
-        // Of one that is new, what it did until now was judged by nobody.
-        let (attempts, slow, answers) = last.map_or_else(Default::default, |last| {
-            let (attempts, slow) = judged.since(last.judged);
-            (attempts, slow, answers.saturating_sub(last.answers))
-        });
+        let (attempts, slow, answers) = match before.remove(&upstream.name) {
+            Some(last) if Arc::ptr_eq(&last.upstream, upstream) => {
+                let (attempts, slow) = judged.since(last.judged);
+                (attempts, slow, answers.saturating_sub(last.answers))
+            }
+            // Another one has come in its place since: all that is judged of it came since too. How
+            // many answers it had before, in another process, nobody says.
+            Some(_) => (judged.since(JudgedReading::default()).0, [0; 3], 0),
+            // Of one that is new, what it did until now was judged by nobody.
+            None => Default::default(),
+        };
         seen.insert(upstream.name.clone(), now);
         let (answers, slow) = match upstream.warmth.is_cold() {
             true => (0, [0; 3]),

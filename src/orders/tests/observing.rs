@@ -54,7 +54,7 @@ fn one_that_was_removed_and_put_back_between_two_looks_is_a_new_one() {
     attempt(&before, 9);
     assert_eq!(read(observing, &before), good(9));
     attempt(&after, 3);
-    assert_eq!(read(observing, &after), good(0));
+    assert_eq!(read(observing, &after), good(3));
     attempt(&after, 4);
     assert_eq!(read(observing, &after), good(4));
 }

@@ -125,7 +125,7 @@ impl Orders {
         now: Now,
     ) {
         // It is told to people who may not know what the file takes from outside.
-        let result = result.map_err(|error| error.told(&self.config.taken));
+        let result = result.map_err(|error| error.told(|text| self.config.taken.within(text)));
         self.hear(Done { service: service.into(), id, task, result }, snapshot, now);
     }
 

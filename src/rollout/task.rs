@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::HookPoint;
 use crate::clock::in_words;
-use crate::config::Taken;
 use crate::upstream::Address;
 
 /// Something that takes a while and is done beside the controller; each may be asked for again
@@ -88,9 +87,9 @@ pub enum TaskError {
 }
 
 impl TaskError {
-    /// As it is told: what the file takes from outside is as it is written there.
-    pub fn told(self, taken: &Taken) -> TaskError {
-        let within = |text: String| taken.within(text);
+    /// As it is told: each text of others in it as this says it, so that what the file takes from outside is
+    /// as it is written there.
+    pub fn told(self, within: impl Fn(String) -> String) -> TaskError {
         match self {
             TaskError::Webhook { address, why: WebhookError::Refused { status, line } } => {
                 let why = WebhookError::Refused { status, line: within(line) };

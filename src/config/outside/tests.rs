@@ -194,7 +194,7 @@ fn what_comes_of_a_task_says_nothing_from_outside() {
         why: SmokeError::Body { expected: "s3cret".into(), got: "`no s3cret here`".into() },
     };
     assert_eq!(
-        error.told(&taken).to_string(),
+        error.told(|text| taken.within(text)).to_string(),
         "GET /x?key=${KEY} at 10.0.0.9:80: expected a body with `${KEY}`, got `no ${KEY} here`"
     );
 }

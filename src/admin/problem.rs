@@ -137,6 +137,8 @@ impl From<Refused> for Problem {
             Refused::DeployRolls(_) => (StatusCode::CONFLICT, "no-plan"),
             Refused::HasTraffic { .. } => (StatusCode::CONFLICT, "has-traffic"),
             Refused::KeptOut { .. } => (StatusCode::CONFLICT, "kept-out"),
+            Refused::OtherUse { .. } => (StatusCode::CONFLICT, "other-use"),
+            Refused::TakenByDeploy { .. } => (StatusCode::CONFLICT, "rollout-under-way"),
             Refused::OutOfReach { .. } => (StatusCode::FORBIDDEN, "other-network"),
             Refused::OtherVersion { .. } => (StatusCode::CONFLICT, "other-version"),
             Refused::NoRollout(_) => (StatusCode::CONFLICT, "no-rollout"),
@@ -183,6 +185,13 @@ impl From<Refused> for Problem {
                     .to_string()
             }
             Refused::KeptOut { .. } => "; take that back first".to_string(),
+            Refused::OtherUse { .. } => {
+                "; name another one with `--pool` (in JSON `pool`)".to_string()
+            }
+            Refused::TakenByDeploy { service, .. } => format!(
+                "; `pointsman rollout abort {service}` gives that back, then roll back, or `--force` (in \
+                 JSON `force`) does it all the same"
+            ),
             Refused::OtherVersion { .. } => {
                 "; deploy that version again, or `--force` (in JSON `force`) sends traffic there all \
                  the same"

@@ -17,6 +17,7 @@ use crate::config::{self, Config, diff};
 use crate::event::{Event, Kind, Subject};
 use crate::rollout::Outcome;
 use crate::state::{Change, Deployed, FilePart, GivesBack, Override, Revision, State};
+use crate::upstream::same_upstreams;
 
 /// How long what was ordered of something that vanished is kept: until whoever was asleep has seen it.
 pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -176,8 +177,9 @@ fn is_edited_list(standing: &Override, after: &Config) -> bool {
         What::Upstreams { service, pool, in_file: Some(then), list, deploy, .. } => {
             let known = after.service(service).and_then(|service| service.pool(pool));
             let says = known.map(|pool| written(&pool.upstreams));
-            let is_said = |says: &Vec<(String, u16)>| deploy.is_some() && says == list;
-            says.is_some_and(|says| says != *then && !is_said(&says))
+            let is_said =
+                |says: &Vec<(String, u16)>| deploy.is_some() && same_upstreams(says, list);
+            says.is_some_and(|says| !same_upstreams(&says, then) && !is_said(&says))
         }
         _ => false,
     }
@@ -356,9 +358,9 @@ impl Draft<'_> {
             let known = config.service(service).and_then(|service| service.pool(pool));
             let Some(now) = known.map(|pool| written(&pool.upstreams)) else { continue };
             match (in_file.as_ref(), &deploy) {
-                (Some(then), _) if *then == now => {}
+                (Some(then), _) if same_upstreams(then, &now) => {}
                 // It says what was deployed: the version goes by its tag still.
-                (Some(_), Some(deployed)) if *list == now => {
+                (Some(_), Some(deployed)) if same_upstreams(list, &now) => {
                     let gives_back = deployed.gives_back.is_some().then(GivesBack::default);
                     *deploy = Some(Deployed { version: deployed.version.clone(), gives_back });
                     *in_file = Some(now);

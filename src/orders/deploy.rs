@@ -5,7 +5,7 @@
 //! the pool had before is kept with the order that says what it has now, so that whatever ends the
 //! rollout finds it there, and a file that is edited meanwhile takes both away.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -54,7 +54,10 @@ impl Draft<'_> {
             return Ok(Made::Already(newest));
         }
         let target = match &order.wishes.to {
-            Some(pool) => pool.clone(),
+            Some(pool) => match other_use(service, pool) {
+                None => pool.clone(),
+                Some(is) => return Err(Refused::OtherUse { pool: pool.clone(), is }.into()),
+            },
             None => self.free_pool(service, known)?,
         };
         let wishes = Wishes { to: Some(target.clone()), ..order.wishes.clone() };
@@ -139,11 +142,8 @@ impl Draft<'_> {
         if share > BasisPoints::NONE {
             return Some(format!("gets {share} % of the traffic"));
         }
-        if service.stability.fallback.pool.as_ref() == Some(&pool.name) {
-            return Some("is the fallback".into());
-        }
-        if service.mirror.as_ref().is_some_and(|mirror| mirror.to == pool.name) {
-            return Some("gets copies of requests".into());
+        if let Some(other_use) = other_use(service, &pool.name) {
+            return Some(other_use.into());
         }
         let members = known.pool(&pool.name);
         let has = |address: &str| members.is_some_and(|pool| has_member(pool, address));
@@ -209,15 +209,27 @@ impl Draft<'_> {
     ) -> Result<Vec<About>, Refused> {
         let pool = known.pool(target);
         let is_there = |address: &str| pool.is_some_and(|pool| has_member(pool, address));
-        let comes = |address: &str| order.at.iter().any(|at| at.to_string() == address);
+        let at: BTreeSet<String> = order.at.iter().map(ToString::to_string).collect();
+        // A name that stays brings the members that it has, and a name may bring anybody.
+        let comes = |address: &str| {
+            let has = |of: &Option<Arc<str>>| of.as_deref().is_some_and(|of| at.contains(of));
+            let mut members = pool.into_iter().flat_map(|pool| pool.members.list());
+            at.contains(address)
+                || members.any(|it| *it.upstream.name == *address && has(&it.upstream.of))
+        };
+        let has_name = order.at.iter().any(Address::is_name);
+        let may_come = |address: &str| comes(address) || has_name && !is_there(address);
         let mut stale = Vec::new();
         for standing in self.state.orders_of(name) {
             let keeps_out = match &standing.what {
-                What::Drain { pool, upstream, .. } if *pool == target && comes(upstream) => {
+                What::Drain { pool, upstream, .. } if *pool == target && may_come(upstream) => {
                     Some(upstream)
                 }
-                What::Breaker { pool, upstream: Some(upstream), .. }
-                    if *pool == target && comes(upstream) =>
+                // One that is held closed lets everything through.
+                What::Breaker { pool, upstream: Some(upstream), order, .. }
+                    if *pool == target
+                        && may_come(upstream)
+                        && (*order == BreakerOrder::Open || !is_there(upstream)) =>
                 {
                     Some(upstream)
                 }
@@ -260,6 +272,25 @@ impl Draft<'_> {
         let settled = settled(standing.clone());
         if settled != *standing {
             self.change(Change::Order(settled));
+        }
+    }
+
+    /// Refuses to go back to a pool that a deploy under way has taken and would give back by that: what
+    /// it gets back is in no snapshot, so nobody knows whether it could take requests.
+    pub(super) fn check_given_back(&self, service: &str, split: &Split) -> Result<(), Refused> {
+        let Some(rollout) = self.state.rollout(service) else { return Ok(()) };
+        let (pool, tag) = (&rollout.plan.to, rollout.deploy.as_ref().map(|it| it.tag.clone()));
+        let about = About::upstreams(service, pool);
+        let standing = self.state.order(&about);
+        let deployed = standing.and_then(|standing| deployed_of(&standing.what, rollout.id));
+        match (deployed, tag) {
+            (Some(Deployed { gives_back: Some(_), .. }), Some(tag))
+                if split.weight(pool) > BasisPoints::NONE =>
+            {
+                let (service, pool) = (service.to_string(), pool.to_string());
+                Err(Refused::TakenByDeploy { service, id: rollout.id, pool, tag })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -323,6 +354,16 @@ impl Draft<'_> {
         }
         Ok(())
     }
+}
+
+/// What a pool gets requests for beside its share, if it does: before a version there has shown
+/// anything.
+fn other_use(service: &config::Service, pool: &str) -> Option<&'static str> {
+    if service.stability.fallback.pool.as_deref() == Some(pool) {
+        return Some("is the fallback");
+    }
+    let is_mirror = service.mirror.as_ref().is_some_and(|mirror| *mirror.to == *pool);
+    is_mirror.then_some("gets copies of requests")
 }
 
 /// An order without what it gives back.

@@ -165,6 +165,28 @@ pub enum Refused {
         /// What it has.
         address: String,
     },
+    /// It gets requests beside its share of the traffic.
+    #[error("pool `{pool}` {is}: it would get requests before the version there has proved well")]
+    OtherUse {
+        /// The pool.
+        pool: String,
+        /// What it is used for.
+        is: &'static str,
+    },
+    /// A deploy that has moved nothing has its place.
+    #[error(
+        "{} is being deployed to `{pool}` by rollout {id}; whether what the pool had before could take requests is not known", version(.tag)
+    )]
+    TakenByDeploy {
+        /// The service asked of.
+        service: String,
+        /// The rollout's number.
+        id: u64,
+        /// Its target.
+        pool: String,
+        /// What people call the version.
+        tag: Option<Tag>,
+    },
     /// The pool runs another version than then.
     #[error("pool `{pool}` has {now} by now{}", had(.was, .revision))]
     OtherVersion {

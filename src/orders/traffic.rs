@@ -65,6 +65,7 @@ impl Draft<'_> {
         if !self.by.force {
             if let Some(then) = goes_back.and_then(|number| self.state.revision(name, number)) {
                 self.check_versions(name, then)?;
+                self.check_given_back(name, &then.split)?;
             }
             self.check_contracted(service, &split)?;
             self.check_growing(&service.name, &split)?;

@@ -30,6 +30,17 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// Whether two lists have the same upstreams with the same weights: in which order they are written says
+/// nothing.
+pub fn same_upstreams<A: Ord>(list: &[(A, u16)], other: &[(A, u16)]) -> bool {
+    fn sorted<A: Ord>(list: &[(A, u16)]) -> Vec<&(A, u16)> {
+        let mut sorted: Vec<_> = list.iter().collect();
+        sorted.sort_unstable();
+        sorted
+    }
+    list.len() == other.len() && (list == other || sorted(list) == sorted(other))
+}
+
 /// A place that can be dialled at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DialAddress {

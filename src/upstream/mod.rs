@@ -36,7 +36,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::http::admission::Upload;
 
-pub use address::{Address, DialAddress};
+pub use address::{Address, DialAddress, same_upstreams};
 pub use breaker::{
     Breaker, BreakerOrder, BreakerSettings, BreakerState, Fared, Opening, SUCCESSES,
 };

@@ -9,7 +9,7 @@ use super::{Changes, Live};
 use crate::config::{Pool, PoolTls, Service, Taken};
 use crate::rollout::Rollout;
 use crate::split::{BasisPoints, Split, Sticky, StickyKey};
-use crate::upstream::{Address, Labels, ProxyVersion};
+use crate::upstream::{Address, Labels, ProxyVersion, same_upstreams};
 
 impl Changes {
     /// The split that is in force after a reload, and lines for what becomes of it and of a rollout.
@@ -133,7 +133,8 @@ impl Changes {
                 self.add(&of, format!("tls {was} → {is}"));
             }
             // An unedited list keeps what was changed at run time.
-            if known.upstreams != pool.upstreams && !live.is_said(&new.name, pool) {
+            if !same_upstreams(&known.upstreams, &pool.upstreams) && !live.is_said(&new.name, pool)
+            {
                 let had = before.weight(&pool.name).ratio();
                 let serves = |address: &Address| live.serves(&new.name, &pool.name, address);
                 let list = live.upstreams(&new.name, known);
@@ -202,13 +203,14 @@ impl Live {
     /// Whether what was put into a pool at run time gives way to the file: its list was edited, and does
     /// not say what was deployed there.
     pub(super) fn gives_way(&self, service: &str, before: &Pool, after: &Pool) -> bool {
-        before.upstreams != after.upstreams && !self.is_said(service, after)
+        !same_upstreams(&before.upstreams, &after.upstreams) && !self.is_said(service, after)
     }
 
     /// Whether a file's list is what a deploy has put there.
     fn is_said(&self, service: &str, pool: &Pool) -> bool {
         let key = (service.into(), pool.name.clone());
-        self.deployed.contains_key(&key) && self.upstreams.get(&key) == Some(&pool.upstreams)
+        let is_it = |list: &Vec<_>| same_upstreams(list, &pool.upstreams);
+        self.deployed.contains_key(&key) && self.upstreams.get(&key).is_some_and(is_it)
     }
 
     /// A pool's upstreams once a file that has it so is in force.

@@ -4,6 +4,8 @@ use super::*;
 use crate::orders::deploy::DeployOrder;
 use crate::rollout::{Outcome, Strategy};
 
+mod doubts;
+
 const NEW: &str = "192.0.2.43:80";
 const OTHER: &str = "192.0.2.44:80";
 
@@ -367,6 +369,7 @@ fn a_rollback_does_not_bring_another_version_than_it_names() {
     bench.deploy(tagged(&[OTHER], "v44")).unwrap();
     let was = bench.orders.state().history("shop").find(|it| it.split.to_string() == "green=100");
     let was = was.unwrap().number;
+    bench.abort().unwrap();
     bench.back_to(Some(was), ada()).unwrap();
     assert_eq!(
         (bench.split().as_str(), bench.runs("green").1.as_deref()),

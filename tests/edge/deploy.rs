@@ -1,5 +1,6 @@
 //! Deploys as pipelines make them: the command, real processes and what users see meanwhile.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
@@ -106,17 +107,17 @@ async fn five_versions_in_a_row_lose_no_request_no_socket_and_no_upload() {
         let (upload, done) = upload(edge.client().await);
         // It has begun where it will end: beside the socket, and longer than any other request takes.
         let serves = versions[n - 1].address.to_string();
-        let (mut looks, mut all_looks) = (0, 0);
-        while looks < 20 {
-            all_looks += 1;
-            assert!(all_looks < 2_000, "the upload is not under way");
+        let looks = Cell::new(0);
+        until("the upload is under way", async || {
             let (_, service) = edge.admin("GET", "/v1/services/shop", "").await;
             let pools = service["pools"].as_array().unwrap().iter();
             let mut all = pools.flat_map(|pool| pool["upstreams"].as_array().unwrap());
             let serving = all.find(|one| one["address"] == *serves).unwrap();
-            looks = if serving["in_flight"].as_u64().unwrap() >= 2 { looks + 1 } else { 0 };
-            sleep(Duration::from_millis(10)).await;
-        }
+            let is_there = serving["in_flight"].as_u64().unwrap() >= 2;
+            looks.set(if is_there { looks.get() + 1 } else { 0 });
+            looks.get() == 20
+        })
+        .await;
 
         let ran = deploy(&edge, &["--to", &at, "--tag", &new, "--wait"]).await;
         assert_eq!(ran.code, 0, "{}\n{}", ran.out, ran.err);

@@ -1,8 +1,6 @@
 //! What must hold for any bytes in rooms that nobody outside may enter: the targets of `fuzz/` that need
 //! more than the library shows. Not part of what is built for use.
 
-#![allow(clippy::unwrap_used, reason = "a test, which fuzzing has too")]
-
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;

@@ -57,6 +57,15 @@ const DIGESTS: [HeaderName; 4] = [
     HeaderName::from_static("content-md5"),
 ];
 
+/// What begins so says itself, message by message, what is compressed; its clients read no other coding.
+const GRPC: &str = "application/grpc";
+
+/// Fields that tell of the bytes that came in, and so do not go on behind a coded body: what has gone out
+/// before them cannot be changed any more.
+pub fn withheld() -> impl Iterator<Item = HeaderName> {
+    DIGESTS.into_iter().chain([ETAG])
+}
+
 impl Coding {
     /// All of them, the one that makes the most of a second first.
     pub const ALL: [Coding; 3] = [Coding::Zstd, Coding::Brotli, Coding::Gzip];
@@ -117,6 +126,9 @@ impl Compression {
         let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
         let Ok(kind) = std::str::from_utf8(kind) else { return false };
         let kind = kind.to_ascii_lowercase();
+        if kind.starts_with(GRPC) {
+            return false;
+        }
         self.types.iter().any(|known| match known.split_once('*') {
             None => *known == kind,
             Some((before, after)) => {
@@ -265,6 +277,8 @@ mod tests {
             (200, &[], None),
             (200, &[("content-type", "image/png")], None),
             (200, &[("content-type", "text/")], None),
+            (200, &[("content-type", "application/grpc+json")], None),
+            (200, &[("content-type", "Application/gRPC-Web+JSON; charset=utf-8")], None),
             (200, &[html, ("content-encoding", "gzip")], None),
             (200, &[html, ("cache-control", "public, no-transform")], None),
             (200, &[html, ("repr-digest", "sha-256=:x:")], None),

@@ -233,6 +233,36 @@ async fn who_tells_bit_by_bit_is_heard_bit_by_bit() {
     }
 }
 
+#[tokio::test]
+async fn what_tells_of_the_bytes_that_came_in_does_not_come_behind_others() {
+    let page = page();
+    let behind = "X-Sum: 1\r\nRepr-Digest: sha-256=:x:\r\nDigest: sha-256=x\r\nETag: \"v1\"\r\n";
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ntrailer: digest\r\ntransfer-encoding: chunked\r\n\r\n\
+         {:x}\r\n{page}\r\n0\r\n{behind}\r\n",
+        page.len()
+    );
+    let origin = Origin::always(Reply::Bytes(answer.into())).await;
+    let lines = format!(
+        "[[routes]]\nservice = \"shop\"\n{}",
+        shop(&[("only", &origin)], "compression = {}\n")
+    );
+    let edge = crate::http2::edge(&lines).await;
+    for (takes, wanted) in [("identity", behind), ("gzip", "X-Sum: 1\r\n")] {
+        let mut client = edge.client().await;
+        let head = "GET / HTTP/1.1\r\nhost: shop.test\r\nte: trailers\r\nconnection: close";
+        client.send(format!("{head}\r\naccept-encoding: {takes}\r\n\r\n")).await;
+        let bytes = client.rest().await;
+        let end = bytes.windows(5).rposition(|window| window == b"\r\n0\r\n").unwrap() + 5;
+        let got = String::from_utf8_lossy(&bytes[end..]);
+        assert_eq!(got, format!("{wanted}\r\n"), "{takes}");
+        let client = Http2Client::connect(edge.address).await;
+        let request = client.request(Method::GET, "/", &[("accept-encoding", takes)]);
+        let got = whole(client.begin(request, true).await.0).await.unwrap();
+        assert_eq!(got.trailers.len(), wanted.lines().count(), "{takes} {:?}", got.trailers);
+    }
+}
+
 /// Whether so much of a coded stream has come, in whole chunks, that this can be read.
 fn reads(bytes: &[u8], wanted: &[u8]) -> bool {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return false };

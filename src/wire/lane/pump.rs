@@ -116,6 +116,11 @@ impl Pump {
         Pump { coding: Some(Box::new(coding)), ..self }
     }
 
+    /// Whether it goes out in a coding.
+    pub(super) fn is_coded(&self) -> bool {
+        self.coding.is_some()
+    }
+
     /// No more than so many bytes of the body may come.
     pub(super) fn bound(&mut self, most: u64) {
         self.left = most;

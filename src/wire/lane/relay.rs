@@ -22,7 +22,7 @@ use crate::http::codec::body::BodyReader;
 use crate::http::codec::framing::Framing;
 use crate::http::codec::response::ResponseReader;
 use crate::http::codec::write::{self, HEAD_END};
-use crate::http::compression::Choice;
+use crate::http::compression::{self, Choice};
 use crate::http::failure::Cause;
 use crate::http::fields::{FieldId, Fields};
 use crate::http::hop_by_hop;
@@ -131,10 +131,13 @@ impl Request<'_> {
             down = down.coded(coder, !matches!(framing, Framing::Length(_)));
         }
         let takes_trailers = self.takes_trailers();
-        let withheld = match takes_trailers || self.client.socket.is_stream() {
+        let mut withheld = match takes_trailers || self.client.socket.is_stream() {
             true => relay.withheld(),
             false => Vec::new(),
         };
+        if down.is_coded() {
+            withheld.extend(compression::withheld());
+        }
         if takes_trailers {
             down = down.passing(match withheld[..] {
                 [] => Passes::All,

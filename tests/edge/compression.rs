@@ -263,6 +263,48 @@ async fn what_tells_of_the_bytes_that_came_in_does_not_come_behind_others() {
     }
 }
 
+/// Bodies that are coded at once (`src/wire/lane/coder.rs`).
+const MOST: usize = 256;
+
+/// The head of an answer of which more is to come.
+async fn begun(edge: &Edge) -> (Client, String) {
+    let mut client = edge.client().await;
+    client.send("GET / HTTP/1.1\r\nhost: shop.test\r\naccept-encoding: gzip\r\n\r\n").await;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(client.bytes(1).await);
+    }
+    (client, String::from_utf8(head).unwrap())
+}
+
+#[tokio::test]
+async fn while_many_answers_are_coded_others_go_on_as_they_are() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ntransfer-encoding: chunked\r\n\r\n";
+    let origin = Origin::always(Reply::Bytes(head.into())).await;
+    let edge = Edge::before(&[("only", &origin)], "compression = {}\n").await;
+    let mut coded = Vec::new();
+    for nth in 0..MOST {
+        let (client, head) = begun(&edge).await;
+        assert_eq!(fields(&head, "content-encoding"), ["gzip"], "{nth} {head}");
+        coded.push(client);
+    }
+    let (_, head) = begun(&edge).await;
+    assert!(fields(&head, "content-encoding").is_empty(), "{head}");
+    assert_eq!(fields(&head, "vary"), ["accept-encoding"], "{head}");
+    // Who leaves makes room, as soon as that is noticed.
+    coded.pop();
+    let again = async {
+        loop {
+            let (client, head) = begun(&edge).await;
+            if fields(&head, "content-encoding") == ["gzip"] {
+                return client;
+            }
+        }
+    };
+    let again = tokio::time::timeout(crate::harness::PATIENCE, again).await.expect("there is room");
+    drop((again, coded));
+}
+
 /// Whether so much of a coded stream has come, in whole chunks, that this can be read.
 fn reads(bytes: &[u8], wanted: &[u8]) -> bool {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return false };

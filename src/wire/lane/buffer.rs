@@ -91,15 +91,15 @@ impl Buffer {
         Poll::Ready(Ok(length))
     }
 
-    /// Of a body that fills its room the next piece may be larger.
-    pub(in crate::wire) fn widen(&mut self) {
+    /// Of a body that fills its room the next piece may be larger, up to so many bytes.
+    pub(in crate::wire) fn widen(&mut self, most: usize) {
         let size = match (self.room.len(), self.filled) {
             (0, _) | (_, 0) => return,
             (room, _) if room < SIZES[1] => SIZES[1],
             (room, 2..) if room < SIZES[2] => SIZES[2],
             _ => return,
         };
-        if self.is_empty() {
+        if self.is_empty() && size <= most {
             self.give_back();
             self.lend(size);
         }

@@ -1,10 +1,12 @@
 //! A body on its way to a client that takes it smaller: pieces in, bytes of a coding out.
 //!
 //! Who tells something bit by bit is heard bit by bit: what has been taken in goes out when nothing more is
-//! at hand. Levels are those that keep up with a connection; windows are bounded, for there is one for each
-//! answer under way.
+//! at hand. Levels are those that keep up with a connection; windows are bounded, and so is the number of
+//! coders: each lives as long as its client takes to read.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use brotli::CompressorWriter;
 use flate2::Compression as Level;
@@ -25,9 +27,39 @@ const WINDOW: u32 = 18;
 /// How much goes into brotli at once, in bytes.
 const GATHERED: usize = 4 * 1024;
 
+/// Bodies that are coded at once, in all: at 1 to 1.5 MB each less than 400 MB.
+const MOST: usize = 256;
+
+/// Where coders come from.
+#[derive(Debug, Default)]
+pub(super) struct Coders {
+    live: Arc<AtomicUsize>,
+}
+
+/// One coder's place among those that there may be; given back on drop.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Coders {
+    /// One of this coding; none while there are as many as there may be.
+    pub fn make(&self, coding: Coding) -> io::Result<Coder> {
+        let place = Place(self.live.clone());
+        if self.live.fetch_add(1, Ordering::Relaxed) >= MOST {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        Coder::new(coding, place)
+    }
+}
+
 /// The encoder of one body.
 pub(super) struct Coder {
     encoder: Encoder,
+    _place: Place,
     /// Something has been taken in that may not have come out.
     holds: bool,
 }
@@ -47,8 +79,7 @@ impl std::fmt::Debug for Coder {
 }
 
 impl Coder {
-    /// One of this coding, for a body of so many bytes, if that is known.
-    pub fn new(coding: Coding) -> io::Result<Coder> {
+    fn new(coding: Coding, place: Place) -> io::Result<Coder> {
         let encoder = match coding {
             Coding::Gzip => Encoder::Gzip(GzEncoder::new(Vec::new(), Level::new(GZIP))),
             Coding::Brotli => {
@@ -61,7 +92,7 @@ impl Coder {
                 Encoder::Zstd(encoder)
             }
         };
-        Ok(Coder { encoder, holds: false })
+        Ok(Coder { encoder, _place: place, holds: false })
     }
 
     /// Takes a piece in; what has come out so far goes into `out`.
@@ -121,6 +152,25 @@ mod tests {
     use super::*;
     use std::io::Read;
 
+    fn coder(coding: Coding) -> Coder {
+        Coders::default().make(coding).unwrap()
+    }
+
+    #[test]
+    fn there_are_no_more_coders_than_there_may_be() {
+        let coders = Coders::default();
+        let mut made: Vec<_> = (0..MOST).map(|_| coders.make(Coding::Gzip).unwrap()).collect();
+        for _ in 0..2 {
+            assert_eq!(coders.make(Coding::Gzip).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        }
+        // Each that goes makes room for one.
+        made.truncate(MOST - 1);
+        made.push(coders.make(Coding::Gzip).unwrap());
+        assert!(coders.make(Coding::Gzip).is_err());
+        drop(made);
+        assert_eq!(coders.live.load(Ordering::Relaxed), 0);
+    }
+
     fn read(coding: Coding, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
         match coding {
@@ -136,7 +186,7 @@ mod tests {
         for coding in Coding::ALL {
             let text: Vec<u8> =
                 (0..20_000_u32).flat_map(|nth| (nth / 7).to_string().into_bytes()).collect();
-            let (mut coder, mut out) = (Coder::new(coding).unwrap(), Vec::new());
+            let (mut coder, mut out) = (coder(coding), Vec::new());
             text.chunks(5_000).for_each(|piece| coder.take(piece, &mut out).unwrap());
             coder.end(&mut out).unwrap();
             assert!(out.len() < text.len() / 2, "{coding:?}: {}", out.len());
@@ -147,7 +197,7 @@ mod tests {
     #[test]
     fn what_was_taken_in_comes_out_when_it_is_asked_for() {
         for coding in Coding::ALL {
-            let (mut coder, mut out) = (Coder::new(coding).unwrap(), Vec::new());
+            let (mut coder, mut out) = (coder(coding), Vec::new());
             let mut whole = Vec::new();
             for nth in 0..3 {
                 let piece = format!("data: {nth}\n\n");
@@ -175,7 +225,7 @@ mod tests {
     #[test]
     fn a_body_of_nothing_has_an_end() {
         for coding in Coding::ALL {
-            let (mut coder, mut out) = (Coder::new(coding).unwrap(), Vec::new());
+            let (mut coder, mut out) = (coder(coding), Vec::new());
             coder.end(&mut out).unwrap();
             assert_eq!(read(coding, &out).unwrap(), b"", "{coding:?}");
         }

@@ -37,6 +37,7 @@ use crate::record::Reader;
 use crate::snapshot::Published;
 use crate::upstream::DialAddress;
 use client::NoHead;
+use coder::Coders;
 use door::Checks;
 use kept::Kept;
 
@@ -62,6 +63,7 @@ pub struct Lane {
     upstreams: Upstreams,
     /// Where passwords are checked.
     checks: Checks,
+    coders: Coders,
     pub(super) stop: Arc<Stop>,
     pub(super) limited: Arc<Limited>,
 }
@@ -77,8 +79,9 @@ impl Lane {
     ) -> Lane {
         let kept = Kept::new(means.workers, means.kept);
         let upstreams = Upstreams::new(means.workers);
-        let (stop, limited, checks) = (Arc::default(), Arc::default(), Checks::default());
-        Lane { published, reader, clock, mirrors, kept, upstreams, checks, stop, limited }
+        let (stop, limited) = (Arc::default(), Arc::default());
+        let (checks, coders) = (Checks::default(), Coders::default());
+        Lane { published, reader, clock, mirrors, kept, upstreams, checks, coders, stop, limited }
     }
 
     /// Has each connection end: with the next answer, or when it has said nothing for as long as

@@ -28,6 +28,10 @@ const GATHERED: usize = 16 * 1024;
 /// How often one direction goes on before the other has its turn.
 const PASSES: u32 = 32;
 
+/// How much of a body is coded before others have their turn, and how large a piece of it is, in bytes: coding
+/// takes a thread far longer than moving.
+const CODED: usize = 64 * 1024;
+
 /// Why a body ended before its end.
 #[derive(Debug)]
 pub(super) enum Broken {
@@ -84,6 +88,8 @@ struct Coding {
     coder: Coder,
     /// Whether what has come goes out before more comes.
     flushes: bool,
+    /// Bytes that this turn has taken in.
+    taken: usize,
     /// What has come out and is not framed yet.
     made: Vec<u8>,
 }
@@ -112,13 +118,18 @@ impl Pump {
 
     /// It goes out in a coding. Of one that flushes, what has come goes out when nothing more is at hand.
     pub(super) fn coded(self, coder: Coder, flushes: bool) -> Pump {
-        let coding = Coding { coder, flushes, made: Vec::new() };
+        let coding = Coding { coder, flushes, taken: 0, made: Vec::new() };
         Pump { coding: Some(Box::new(coding)), ..self }
     }
 
     /// Whether it goes out in a coding.
     pub(super) fn is_coded(&self) -> bool {
         self.coding.is_some()
+    }
+
+    /// Whether so much has been coded that others have their turn.
+    fn has_had_its_turn(&self) -> bool {
+        self.coding.as_ref().is_some_and(|coding| coding.taken >= CODED)
     }
 
     /// No more than so many bytes of the body may come.
@@ -208,6 +219,10 @@ impl Pump {
         cx: &mut Context<'_>,
         mut hear: impl FnMut(Option<&[u8]>, bool),
     ) -> Poll<Result<(), Broken>> {
+        if let Some(coding) = &mut self.coding {
+            coding.taken = 0;
+        }
+        let most = if self.is_coded() { CODED } else { usize::MAX };
         for _ in 0..PASSES {
             // A body whose length was said may have something behind it where both ends have a place for
             // that.
@@ -239,10 +254,13 @@ impl Pump {
                 Poll::Ready(Ok(())) => {}
                 other => return other,
             }
+            if self.has_had_its_turn() {
+                break;
+            }
             if !buffer.is_empty() {
                 continue;
             }
-            buffer.widen();
+            buffer.widen(most);
             match buffer.poll_fill(from, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reading)),
@@ -306,7 +324,7 @@ impl Pump {
         waits: bool,
         hear: &mut impl FnMut(Option<&[u8]>, bool),
     ) -> Result<(), Broken> {
-        while !self.is_over && self.lead.len() < GATHERED {
+        while !self.is_over && self.lead.len() < GATHERED && !self.has_had_its_turn() {
             let read = self.body.read(buffer.bytes()).map_err(|_| Broken::Malformed)?;
             match read.event {
                 Event::Wanting => {
@@ -330,7 +348,10 @@ impl Pump {
                     hear(Some(&buffer.bytes()[range.clone()]), false);
                     if self.coding.is_some() {
                         let piece = &buffer.bytes()[range];
-                        self.code(|coding| coding.coder.take(piece, &mut coding.made))?;
+                        self.code(|coding| {
+                            coding.taken += length;
+                            coding.coder.take(piece, &mut coding.made)
+                        })?;
                         buffer.skip(read.used);
                         continue;
                     }
@@ -406,5 +427,62 @@ impl Pump {
         }
         lead.extend_from_slice(HEAD_END);
         self.lead = lead;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::coder::Coders;
+    use crate::http::compression::Coding;
+
+    /// Both ends of a connection.
+    async fn connected() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Socket::Tcp(listener.accept().await.unwrap().0), there)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_coded_leaves_its_thread_to_others_between_its_pieces() {
+        const LENGTH: usize = 2 * 1024 * 1024;
+        let ((mut from, mut upstream), (mut to, mut client)) =
+            (connected().await, connected().await);
+        let sends = tokio::spawn(async move {
+            upstream.write_all(&vec![b'x'; LENGTH]).await.unwrap();
+            upstream
+        });
+        let reads = tokio::spawn(async move {
+            let mut got = Vec::new();
+            client.read_to_end(&mut got).await.unwrap();
+            got
+        });
+        let coder = Coders::default().make(Coding::Gzip).unwrap();
+        let body = BodyReader::Length(LENGTH as u64);
+        let mut pump = Pump::new(body, false, Vec::new()).coded(coder, false);
+        let (mut buffer, mut turns, mut taken) = (Buffer::default(), 0, 0);
+        let moved = poll_fn(|cx| {
+            let (mut of_turn, mut largest) = (0, 0);
+            let hear = |piece: Option<&[u8]>, _| {
+                let length = piece.map_or(0, <[u8]>::len);
+                (of_turn, largest) = (of_turn + length, largest.max(length));
+            };
+            let moved = pump.poll((&mut from, &mut buffer), &mut to, cx, hear);
+            assert!(of_turn < 2 * CODED && largest <= CODED, "{of_turn} {largest}");
+            (turns, taken) = (turns + 1, taken + of_turn);
+            moved
+        });
+        moved.await.unwrap();
+        assert_eq!(taken, LENGTH);
+        assert!(turns >= LENGTH / (2 * CODED), "{turns}");
+        drop((to, sends.await.unwrap()));
+        let got = reads.await.unwrap();
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&got[..]), &mut text).unwrap();
+        assert!(text == vec![b'x'; LENGTH]);
     }
 }

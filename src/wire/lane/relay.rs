@@ -11,7 +11,6 @@ use super::super::h2::heads as http2;
 use super::super::limited::Limit;
 use super::super::socket::Socket;
 use super::answering;
-use super::coder::Coder;
 use super::heads::{self, Going, Out, ResponseParts};
 use super::pump::{Broken, Passes, Pump};
 use super::request::{Heard, Request, Then, Upstream};
@@ -70,7 +69,7 @@ impl Request<'_> {
             let mut choice = compression.choose(status, view, length, accepted);
             // The answer to a `HEAD` says what one to a `GET` would, and has no body.
             if let Some(coding) = choice.coding().filter(|_| framing != Framing::Empty) {
-                match Coder::new(coding) {
+                match self.lane.coders.make(coding) {
                     Ok(made) => coder = Some(made),
                     // There is no room for it.
                     Err(_) => choice = Choice::ForOthers,

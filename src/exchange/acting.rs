@@ -109,13 +109,11 @@ impl Exchange {
         self.closed = None;
         let target = target_of(incoming, actions, in_one_way || is_normal && !passes);
         if actions.is_some() || target.is_some() {
-            let trusted = &snapshot.config.server.trusted_proxies;
-            let is_https = forwarded::is_https(&incoming.fields, incoming.peer, trusted);
             self.acting = Some(Box::new(Acting {
                 actions: actions.cloned(),
                 target: target.map(Arc::from),
                 host: (*incoming.host).into(),
-                scheme: scheme(is_https),
+                scheme: self.scheme(incoming),
                 testers: snapshot.testers(found).cloned(),
             }));
         }
@@ -186,26 +184,31 @@ impl Exchange {
             (None, Some(answer)) => fixed(answer, &self.request_id),
             (None, None) => return None,
         };
-        let trusted = &self.snapshot.config.server.trusted_proxies;
-        let is_https = forwarded::is_https(&incoming.fields, incoming.peer, trusted);
         let acting = Acting {
             actions: Some(actions.clone()),
             target: None,
             host: (*incoming.host).into(),
-            scheme: scheme(is_https),
+            scheme: self.scheme(incoming),
             testers: None,
         };
         answer.edit(self.changed(&acting, &actions.response));
         Some(answer)
     }
 
-    fn led(&self, redirect: &Redirect, incoming: &Incoming<'_>, found: &Found) -> Answer {
+    /// What the client speaks, to us or to a proxy before us.
+    fn scheme(&self, incoming: &Incoming<'_>) -> &'static str {
         let trusted = &self.snapshot.config.server.trusted_proxies;
-        let is_https = forwarded::is_https(&incoming.fields, incoming.peer, trusted);
+        match forwarded::is_https(&incoming.fields, incoming.peer, trusted) {
+            true => "https",
+            false => "http",
+        }
+    }
+
+    fn led(&self, redirect: &Redirect, incoming: &Incoming<'_>, found: &Found) -> Answer {
         let route = &self.snapshot.config.routes[found.place];
         let (PathPattern::Exact(prefix) | PathPattern::Prefix(prefix)) = &route.path;
         let location = redirect.location(&Led {
-            scheme: scheme(is_https),
+            scheme: self.scheme(incoming),
             host: &incoming.host,
             path_and_query: incoming.head.target.path_and_query,
             prefix,
@@ -385,10 +388,6 @@ fn target_of(
         Some(query) => format!("{new}?{query}"),
         None => new.into_owned(),
     })
-}
-
-fn scheme(is_https: bool) -> &'static str {
-    if is_https { "https" } else { "http" }
 }
 
 /// What a route answers.

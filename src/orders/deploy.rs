@@ -376,36 +376,24 @@ fn settled(mut standing: Override) -> Override {
 
 /// What the deploy of a rollout has put into a pool, if an order is that.
 fn deployed_of(what: &What, rollout: u64) -> Option<&Deployed> {
-    match what {
-        What::Upstreams { deploy: Some(deployed), .. } if deployed.version.rollout == rollout => {
-            Some(deployed)
-        }
-        _ => None,
-    }
+    what.deployed().filter(|deployed| deployed.version.rollout == rollout)
 }
 
 /// Which version runs in a pool, as far as a deploy has said so.
 pub(super) fn version_in<'s>(state: &'s State, service: &str, pool: &str) -> Option<&'s Version> {
-    let standing = state.order(&About::upstreams(service, pool))?;
-    match &standing.what {
-        What::Upstreams { deploy: Some(deployed), .. } if !state.is_dormant(&standing.what) => {
-            Some(&deployed.version)
-        }
-        _ => None,
-    }
+    let what = &state.order(&About::upstreams(service, pool))?.what;
+    let in_force = what.deployed().filter(|_| !state.is_dormant(what));
+    in_force.map(|deployed| &deployed.version)
 }
 
 /// As [`version_in`], once a deploy that has moved nothing is given up.
 fn version_when_given_back<'s>(state: &'s State, service: &str, pool: &str) -> Option<&'s Version> {
-    let what = &state.order(&About::upstreams(service, pool))?.what;
-    let What::Upstreams { deploy: Some(deployed), .. } = what else { return None };
-    match &deployed.gives_back {
-        None => Some(&deployed.version),
-        Some(GivesBack { was }) => match &was.as_ref()?.what {
-            What::Upstreams { deploy: Some(deployed), .. } => Some(&deployed.version),
-            _ => None,
-        },
-    }
+    let deployed = state.order(&About::upstreams(service, pool))?.what.deployed()?;
+    let then = match &deployed.gives_back {
+        None => deployed,
+        Some(GivesBack { was }) => was.as_ref()?.what.deployed()?,
+    };
+    Some(&then.version)
 }
 
 /// The versions that a state has in pools.

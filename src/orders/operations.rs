@@ -175,10 +175,8 @@ impl Draft<'_> {
         labels.retain(|address, _| list.iter().any(|(listed, _)| listed == address));
         // One more or less of a version that was deployed is that version still.
         let about = About::upstreams(&service, &pool);
-        let deploy = self.state.order(&about).and_then(|standing| match &standing.what {
-            What::Upstreams { deploy, .. } => deploy.clone(),
-            _ => None,
-        });
+        let deploy =
+            self.state.order(&about).and_then(|standing| standing.what.deployed().cloned());
         self.put(What::Upstreams { service, pool, list, in_file, labels, deploy }, None);
     }
 

@@ -93,7 +93,8 @@ pub enum What {
         /// the file says.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         labels: BTreeMap<String, Labels>,
-        /// The deploy that put them there; none if somebody has added or removed some.
+        /// The deploy that put them there, even if somebody has added or removed some since; none if no
+        /// deploy did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deploy: Option<Deployed>,
     },
@@ -150,6 +151,14 @@ impl What {
             | What::Maintenance { service, .. }
             | What::Freeze { service }
             | What::Lifted { service, .. } => FilePart::Service(service.as_str().into()),
+        }
+    }
+
+    /// The deploy that has put a pool's upstreams there, if one has.
+    pub fn deployed(&self) -> Option<&Deployed> {
+        match self {
+            What::Upstreams { deploy, .. } => deploy.as_ref(),
+            _ => None,
         }
     }
 

@@ -4,14 +4,11 @@ use super::Run;
 use crate::orders::deploy::version_in;
 use crate::rollout::Outcome;
 use crate::split::BasisPoints;
-use crate::state::{About, Deployed, Override, State, What};
+use crate::state::{About, Deployed, Override, State};
 
 /// What a deploy has put into a pool, if an order is that.
 fn deployed(standing: Option<&Override>) -> Option<&Deployed> {
-    match &standing?.what {
-        What::Upstreams { deploy, .. } => deploy.as_ref(),
-        _ => None,
-    }
+    standing?.what.deployed()
 }
 
 impl Run {

@@ -14,14 +14,10 @@ use super::answer::{
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::clock::Moment;
-use crate::orders::{By, FlagReport, Made, Order, Refused, Report, TrafficOrder};
+use crate::orders::{By, FlagReport, LATELY, Made, Order, Refused, Report, TrafficOrder};
 use crate::rollout::{Order as Verb, Rollout, Strategy, Wishes};
 use crate::split::BasisPoints;
 use crate::store::{Export, StoredEvent};
-
-/// How old may be what is known of whom a deploy waits for.
-const LATELY: Duration = Duration::from_secs(10);
 
 /// Goes back to an earlier revision; without one to before the last change, where the steps of one
 /// rollout are one change. Ends a rollout that is under way.
@@ -158,8 +154,7 @@ fn with_waits(admin: &Admin, rollout: wire::Rollout) -> wire::Rollout {
     if pool.version.as_ref().is_none_or(|version| version.rollout != rollout.id) {
         return rollout;
     }
-    let now = snapshot.moment(admin.clock.now()).micros();
-    let since = Moment::from_micros(now.saturating_sub(LATELY.as_micros() as u64));
+    let since = snapshot.moment_before(admin.clock.now(), LATELY);
     let unready = pool.unready(&service.stability, since).into_iter();
     let waits_for = unready.map(|member| member.upstream.name.to_string()).collect();
     wire::Rollout { waits_for, ..rollout }

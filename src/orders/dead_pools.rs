@@ -12,7 +12,6 @@ use super::draft::{Draft, Undecided, View};
 use super::rollouts::Watched;
 use super::{Now, Orders, Refused};
 use crate::balance::Member;
-use crate::clock::Moment;
 use crate::config::Stability;
 use crate::rollout::{HookPoint, Plan, Rollout, Strategy, WayBack};
 use crate::snapshot::{Pool, Probes, Reach, Service, Snapshot};
@@ -27,19 +26,13 @@ pub(super) const LONGEST_DOUBT: Duration = Duration::from_millis(1_400);
 
 /// How old what is known of a pool may be for a rollout: checks of it go on once a second, and those
 /// of a machine that is very busy come late.
-const LATELY: Duration = Duration::from_secs(10);
+pub const LATELY: Duration = Duration::from_secs(10);
 
 /// How long the checks of a rollout's pools go on after its last look.
 const GO_ON: Duration = Duration::from_secs(3);
 
 /// Within which a pool has begun a good answer that still answers.
 const ANSWERS: Duration = Duration::from_secs(5);
-
-/// What was found in so short a time before now.
-fn lately(snapshot: &Snapshot, now: Now, length: Duration) -> Moment {
-    let micros = snapshot.moment(now.instant).micros();
-    Moment::from_micros(micros.saturating_sub(length.as_micros() as u64))
-}
 
 impl View<'_> {
     /// Whether a pool could take what an order gives it.
@@ -109,7 +102,7 @@ impl Draft<'_> {
         if rollout.has_moved() || rollout.plan.strategy == Strategy::Rolling {
             return to.is_ready();
         }
-        let since = lately(self.view.snapshot, self.view.now, LATELY);
+        let since = self.view.snapshot.moment_before(self.view.now.instant, LATELY);
         to.reach(&service.stability, Probes::MustHavePassed, since) == Reach::Accepts
     }
 
@@ -124,7 +117,7 @@ impl Draft<'_> {
         if rollout.has_moved() || rollout.deploy.is_none() {
             return None;
         }
-        let since = lately(self.view.snapshot, self.view.now, LATELY);
+        let since = self.view.snapshot.moment_before(self.view.now.instant, LATELY);
         Some(to.unready(&service.stability, since))
     }
 
@@ -154,7 +147,7 @@ impl Draft<'_> {
 
     /// Whether the target of a rollout has answered anything well of late.
     pub fn target_answers(&self, to: &Pool) -> bool {
-        to.answers_since(lately(self.view.snapshot, self.view.now, ANSWERS))
+        to.answers_since(self.view.snapshot.moment_before(self.view.now.instant, ANSWERS))
     }
 }
 
@@ -163,7 +156,7 @@ impl Draft<'_> {
 fn reach_of_old(rollout: &Rollout, service: &Service, snapshot: &Snapshot, now: Now) -> Reach {
     match service.pool(&rollout.plan.from).filter(|_| rollout.has_moved()) {
         Some(from) => {
-            let since = lately(snapshot, now, LATELY);
+            let since = snapshot.moment_before(now.instant, LATELY);
             from.reach(&service.stability, Probes::MustHavePassed, since)
         }
         None => Reach::Accepts,

@@ -51,6 +51,7 @@ use crate::upstream::{Address, BreakerOrder};
 
 pub use absent::{KEPT as ABSENT_KEPT, differences, kept_of, removals};
 pub use budgets::LONGEST_OVERRIDE;
+pub use dead_pools::LATELY;
 pub use deploy::{DeployOrder, MOST_DEPLOYED};
 pub use flags::FlagReport;
 pub use imported::Imported;

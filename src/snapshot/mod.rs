@@ -19,7 +19,7 @@ mod service;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -75,6 +75,12 @@ impl Snapshot {
     /// `now` as the state of services, pools and upstreams counts it.
     pub fn moment(&self, now: Instant) -> Moment {
         Moment::since(self.origin, now)
+    }
+
+    /// The same of so long before `now`.
+    pub fn moment_before(&self, now: Instant, length: Duration) -> Moment {
+        let micros = self.moment(now).micros();
+        Moment::from_micros(micros.saturating_sub(length.as_micros() as u64))
     }
 
     /// The service of this name.

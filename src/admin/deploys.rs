@@ -61,45 +61,28 @@ pub async fn deploy(
     let what = DeployOrder { at, tag, within: caller.networks(), wishes };
     let order = Order::Deploy { service: name.clone(), what: Box::new(what) };
     let granted = give(&admin, &name, order, by).await?;
-    let storing = wire::Storing::of(granted.stored);
-    let (status, deployed) = match granted.answer {
+    let (status, pool, revision, rollout) = match granted.answer {
         Made::Rollout(report) => {
-            let (now, revision) = (admin.clock.wall_time(), report.revision);
-            let rollout = wire::Rollout::of(*report, now);
-            let (service, pool) = (rollout.service.clone(), rollout.to.clone());
-            let (tag, upstreams) = (deploy.tag, deploy.to);
-            let (unchanged, rollout) = (false, Some(rollout));
-            let deployed = wire::Deployed {
-                service,
-                pool,
-                tag,
-                upstreams,
-                unchanged,
-                revision,
-                rollout,
-                storing,
-            };
-            (StatusCode::CREATED, deployed)
+            let rollout = wire::Rollout::of(*report, admin.clock.wall_time());
+            (StatusCode::CREATED, rollout.to.clone(), rollout.revision, Some(rollout))
         }
         Made::Already(newest) => {
-            let parts = newest.split.parts().iter();
-            let whole = parts.clone().find(|(_, weight)| *weight == BasisPoints::WHOLE);
+            let mut parts = newest.split.parts().iter();
+            let whole = parts.find(|(_, weight)| *weight == BasisPoints::WHOLE);
             let pool = whole.map(|(pool, _)| pool.to_string()).ok_or_else(strange)?;
-            let (service, tag, upstreams) = (name, deploy.tag, deploy.to);
-            let (unchanged, revision, rollout) = (true, newest.number, None);
-            let deployed = wire::Deployed {
-                service,
-                pool,
-                tag,
-                upstreams,
-                unchanged,
-                revision,
-                rollout,
-                storing,
-            };
-            (StatusCode::OK, deployed)
+            (StatusCode::OK, pool, newest.number, None)
         }
         _ => return Err(strange()),
+    };
+    let deployed = wire::Deployed {
+        service: name,
+        pool,
+        tag: deploy.tag,
+        upstreams: deploy.to,
+        unchanged: rollout.is_none(),
+        revision,
+        rollout,
+        storing: wire::Storing::of(granted.stored),
     };
     Ok((status, etag(deployed.revision), Json(deployed)).into_response())
 }

@@ -8,6 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::orders::MOST_DEPLOYED;
+use crate::rollout::LONGEST_TAG;
 use crate::upstream::MOST_LABELS;
 
 /// The longest author and the longest reason, in characters: both are kept with what they were said
@@ -47,9 +48,6 @@ const LABEL_NAME: &str = "^[a-z][a-z0-9_]{0,62}$";
 
 /// And its text.
 const LABEL_TEXT: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,63}$";
-
-/// A tag: printable, without spaces.
-const TAG: &str = "^[!-~]{1,128}$";
 
 /// `*`, or a revision with or without quotes.
 const CONDITION: &str = "^(\\*|\"[0-9]{1,19}\"|[0-9]{1,19})$";
@@ -94,6 +92,15 @@ fn said_by(properties: Option<&mut Map<String, Value>>) {
     }
 }
 
+/// What those may be that say how a rollout goes.
+fn pace() -> Vec<(&'static str, Value)> {
+    let steps = json!({"minItems": 1, "items": {
+        "type": "number", "minimum": 0, "maximum": 100, "multipleOf": 0.01
+    }});
+    let length = || json!({"pattern": LENGTH});
+    vec![("steps", steps), ("hold", length()), ("watch", length())]
+}
+
 /// What the fields of a schema may be.
 fn fields(schema: &str) -> Vec<(&'static str, Value)> {
     let share = || json!({"minimum": 0, "maximum": 100, "multipleOf": 0.01});
@@ -107,33 +114,13 @@ fn fields(schema: &str) -> Vec<(&'static str, Value)> {
             )]
         }
         "PutFlag" => vec![("percent", share())],
-        "StartRollout" => vec![
-            (
-                "steps",
-                json!({"minItems": 1, "items": {
-                    "type": "number", "minimum": 0, "maximum": 100, "multipleOf": 0.01
-                }}),
-            ),
-            ("hold", json!({"pattern": LENGTH})),
-            ("watch", json!({"pattern": LENGTH})),
-        ],
-        "Deploy" => vec![
-            (
-                "to",
-                json!({"minItems": 1, "maxItems": MOST_DEPLOYED, "uniqueItems": true, "items": {
-                    "type": "string", "pattern": address(), "maxLength": LONGEST_ADDRESS
-                }}),
-            ),
-            ("tag", json!({"pattern": TAG})),
-            (
-                "steps",
-                json!({"minItems": 1, "items": {
-                    "type": "number", "minimum": 0, "maximum": 100, "multipleOf": 0.01
-                }}),
-            ),
-            ("hold", json!({"pattern": LENGTH})),
-            ("watch", json!({"pattern": LENGTH})),
-        ],
+        "StartRollout" => pace(),
+        "Deploy" => {
+            let to = json!({"minItems": 1, "maxItems": MOST_DEPLOYED, "uniqueItems": true, "items": {
+                "type": "string", "pattern": address(), "maxLength": LONGEST_ADDRESS
+            }});
+            [("to", to), ("tag", json!({"pattern": tag()}))].into_iter().chain(pace()).collect()
+        }
         "PutMode" => vec![
             ("for", json!({"pattern": HOLD})),
             ("message", json!({"maxLength": LONGEST_MESSAGE})),
@@ -189,6 +176,11 @@ fn whole(name: &str, schema: &mut Value) {
 
 /// The longest address that is described, in bytes: a host name of 253, `:` and a port of one digit.
 const LONGEST_ADDRESS: usize = 255;
+
+/// A tag: printable, without spaces.
+fn tag() -> String {
+    format!("^[!-~]{{1,{LONGEST_TAG}}}$")
+}
 
 /// `ip:port`, `host:port`, `srv:name` or `unix:/path`.
 fn address() -> String {

@@ -207,11 +207,8 @@ impl Loading<'_> {
                     found.push(self.problem(file, why));
                 }
             }
-            if is_for_all(&file.placed) {
-                let why = format!("everybody on this machine can read the admin token file {path}");
-                let problem = self.problem(file, why).warning();
-                found.push(problem.help(self.taken.within(format!("`chmod o= {path}`"))));
-            }
+            let told = |why| self.problem(file, why);
+            found.extend(self.open_to_all("admin token file", &file.placed, told));
         }
         self.problems.0.extend(found);
     }
@@ -305,14 +302,26 @@ impl Loading<'_> {
                     found.push(self.reader.told_unreadable(self.problem(file, why), &error));
                 }
             }
-            if is_for_all(path) {
-                let why = format!("everybody on this machine can read the user file {shown}");
-                let problem = self.problem(file, why).warning();
-                found.push(problem.help(self.taken.within(format!("`chmod o= {shown}`"))));
-            }
+            let told = |why| self.problem(file, why);
+            found.extend(self.open_to_all("user file", path, told));
         }
         self.problems.0.extend(found);
         read.into_iter().collect()
+    }
+
+    /// A warning of a file with secrets that everybody on this machine can read, if it is one; `told`
+    /// knows where it is named.
+    fn open_to_all(
+        &self,
+        what: &str,
+        file: &Path,
+        told: impl FnOnce(String) -> Problem,
+    ) -> Option<Problem> {
+        is_for_all(file).then(|| {
+            let shown = file.display();
+            let why = format!("everybody on this machine can read the {what} {shown}");
+            told(why).warning().help(self.taken.within(format!("`chmod o= {shown}`")))
+        })
     }
 
     /// A problem with a file, where the config names it first.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::super::certificates::{self, BadCertificate};
-use super::{LARGEST_NAMED, Loading, is_for_all};
+use super::{LARGEST_NAMED, Loading};
 use crate::auth::Rule;
 use crate::certificate::{Certificates, Pair};
 use crate::config::{ClientCertificates, Config, ListenerTls, Problem};
@@ -55,11 +55,9 @@ impl Loading<'_> {
             }
         }
         let keys: BTreeSet<&Path> = pairs.keys().map(|&(_, key)| key).collect();
-        for key in keys.into_iter().filter(|key| is_for_all(key)) {
-            let shown = key.display();
-            let why = format!("everybody on this machine can read the private key {shown}");
-            let problem = self.bad_at(key, why).warning();
-            self.problems.0.push(problem.help(self.taken.within(format!("`chmod o= {shown}`"))));
+        for key in keys {
+            let open = self.open_to_all("private key", key, |why| self.bad_at(key, why));
+            self.problems.0.extend(open);
         }
         for tls in of_listeners() {
             self.tell_torn(tls, &read);

@@ -100,7 +100,7 @@ pub(super) fn revision(key: &str, json: &str) -> Result<Revision, Trouble> {
         at,
         outcome,
         rollout,
-        back,
+        back: is_back,
         versions,
     } = parse(key, json)?;
     let layout = layout.unwrap_or_else(|| Layout::of(&split));
@@ -108,7 +108,6 @@ pub(super) fn revision(key: &str, json: &str) -> Result<Revision, Trouble> {
         return Err(Trouble::Damaged(format!("`{key}`: its layout is not that of its split")));
     }
     let at = WallTime::from_millis(at).seconds();
-    let is_back = back;
     Ok(Revision {
         number,
         split,

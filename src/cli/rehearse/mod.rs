@@ -428,11 +428,6 @@ impl Rehearsed {
         format!("{name}{} → {} at {}", self.from, self.to, self.traffic)
     }
 
-    /// How both versions behave.
-    fn behaviour(&self) -> String {
-        self.behaves.clone()
-    }
-
     fn virtual_hours(&self) -> f64 {
         let canary = self.canary.as_ref().map_or(Duration::ZERO, |canary| canary.virtual_time);
         (canary + self.identical.virtual_time).as_secs_f64() / 3_600.0

@@ -51,7 +51,7 @@ fn write_all(text: &mut String, rehearsed: &Rehearsed) -> std::fmt::Result {
     writeln!(text, "<title>{title}</title>")?;
     writeln!(text, "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>")?;
     writeln!(text, "<text x=\"24\" y=\"30\" font-size=\"17\" font-weight=\"600\">{title}</text>")?;
-    let what = escaped(&rehearsed.behaviour());
+    let what = escaped(&rehearsed.behaves);
     writeln!(text, "<text x=\"24\" y=\"50\" fill=\"{SOFT}\">{what}</text>")?;
     write_axes(text, &axis)?;
     for (at, line) in lines.iter().enumerate() {

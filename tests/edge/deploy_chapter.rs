@@ -11,32 +11,29 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::cli::pointsman;
+use crate::documented::{blocks_of, commands, root};
 use crate::harness::running::free;
 use crate::harness::{Edge, Origin, Reply};
 
-const CHAPTER: &str = include_str!("../../docs/deploy.md");
-
-/// What is between fences of a kind.
-fn blocks(kind: &str) -> Vec<&'static str> {
-    let fence = format!("```{kind} ");
-    let begun = CHAPTER.split(&*fence).skip(1).filter_map(|rest| rest.split_once('\n'));
-    begun.map(|(_, rest)| rest.split("```").next().unwrap()).collect()
+/// What is between the chapter's fences of a language.
+fn blocks(language: &str) -> Vec<String> {
+    let all = blocks_of(&root().join("docs/deploy.md")).into_iter();
+    all.filter(|block| block.language == language).map(|block| block.text).collect()
 }
 
 #[test]
 fn the_file_of_the_chapter_is_one() {
-    let [text] = blocks("toml")[..] else { panic!("one file is shown") };
+    let [text] = &blocks("toml")[..] else { panic!("one file is shown") };
     let (config, warnings) = Config::parse(text).unwrap();
     assert_eq!((config.services.len(), warnings.0.len()), (1, 0), "{warnings:?}");
 }
 
 /// Commands of ours in a text, without what a shell or a pipeline puts into them.
-fn commands(text: &str) -> Vec<String> {
-    let joined = text.replace("\\\n", " ");
-    let lines = joined.lines().filter_map(|line| {
+fn ours(text: &str) -> Vec<String> {
+    let lines = commands(text).into_iter().filter_map(|line| {
         let at = line.find("pointsman ")?;
         let is_word = line[..at].chars().last().is_none_or(|before| " (".contains(before));
-        (is_word && !line.trim_start().starts_with(['#', '-'])
+        (is_word && !line.starts_with('-')
             || line.contains("- pointsman")
             || line.contains("run: pointsman"))
         .then(|| line[at..].to_string())
@@ -57,7 +54,7 @@ fn commands(text: &str) -> Vec<String> {
 #[tokio::test]
 async fn each_command_of_the_chapter_is_understood() {
     let blocks = [blocks("sh"), blocks("yaml")].concat();
-    let all: Vec<String> = blocks.iter().flat_map(|block| commands(block)).collect();
+    let all: Vec<String> = blocks.iter().flat_map(|block| ours(block)).collect();
     assert!(all.len() >= 8, "{all:?}");
     let admin = free().to_string();
     for command in all {

@@ -15,11 +15,11 @@ use crate::harness::edge::shop;
 use crate::harness::{Edge, Origin};
 
 /// A block: where it begins, its language, what it is, and its lines.
-struct Block {
+pub struct Block {
     place: String,
-    language: String,
+    pub language: String,
     kind: String,
-    text: String,
+    pub text: String,
 }
 
 /// Programs that commands may call beside ours.
@@ -43,7 +43,7 @@ const OTHERS: [&str; 17] = [
     "systemd-tmpfiles",
 ];
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -64,7 +64,8 @@ fn documents() -> Vec<PathBuf> {
     found
 }
 
-fn blocks_of(path: &Path) -> Vec<Block> {
+/// The blocks of a document.
+pub fn blocks_of(path: &Path) -> Vec<Block> {
     let text = fs::read_to_string(path).unwrap();
     let name = path.strip_prefix(root()).unwrap().display().to_string();
     let (mut found, mut open): (Vec<Block>, Option<Block>) = (Vec::new(), None);
@@ -94,7 +95,7 @@ fn blocks() -> Vec<Block> {
 }
 
 /// The commands of a script: lines that go on are one, comments are none.
-fn commands(script: &str) -> Vec<String> {
+pub fn commands(script: &str) -> Vec<String> {
     let joined = script.replace("\\\n", " ");
     let mut found = Vec::new();
     for line in joined.lines() {

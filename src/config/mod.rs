@@ -8,6 +8,7 @@ mod acme;
 mod actions;
 mod advice;
 mod auth;
+mod client;
 mod compression;
 mod diff;
 mod duration;
@@ -20,6 +21,7 @@ mod key;
 mod listener;
 mod mirror;
 mod notify;
+mod opt_in;
 mod outside;
 mod pages;
 mod problem;
@@ -53,14 +55,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HeaderName;
 use ipnet::IpNet;
 
 use crate::auth::UserFiles;
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::certificate::Certificates;
 use crate::fallback::Fallback;
-use crate::http::admission::{HeadLimits, OddNames};
 use crate::http::compression::Compression;
 use crate::http::forwarded::TrustedProxies;
 use crate::http::page::ErrorPages;
@@ -75,11 +75,13 @@ use crate::upstream::{Address, BreakerSettings, EjectionSettings, Health, Labels
 pub use access_log::{AccessLog, LogFormat, LogPlace};
 pub use acme::{Acme, AcmeAuthority, AcmeName, Challenge, ExternalAccount};
 pub use actions::{Actions, Encoded, RouteTimeouts};
+pub use client::ClientLimits;
 pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
 pub use include::{Include, MOST_INCLUDED, includes};
 pub use listener::{ListenAddress, Listener, Speaks};
 pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
+pub use opt_in::OptIn;
 pub use outside::{Environment, Expansion, ReadSecret, Taken};
 pub use problem::{Level, Problem, Problems};
 pub use read::{FilePlaces, Parsed};
@@ -194,41 +196,6 @@ pub enum Removals {
     AtOnce,
 }
 
-/// Bounds on what one client connection may do.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClientLimits {
-    /// From a request's first byte to the end of its header section.
-    pub header_timeout: Duration,
-    /// Between two reads of a request body.
-    pub body_timeout: Duration,
-    /// For the client to take what a write offers.
-    pub send_timeout: Duration,
-    /// Between two requests of one connection, in whole seconds.
-    pub keepalive: Duration,
-    /// The header section with the request line, in bytes.
-    pub header_bytes: usize,
-    /// What a request asks for, with its query, in bytes.
-    pub target_bytes: usize,
-    /// The number of header fields.
-    pub header_fields: usize,
-    /// What becomes of fields with odd names.
-    pub odd_names: OddNames,
-    /// Connections open at once, over all listeners.
-    pub connections: usize,
-    /// Connections open at once of one address, or of one IPv6 network of 64 bits; none for any number.
-    pub connections_per_client: Option<u32>,
-    /// Requests of one connection.
-    pub requests: u32,
-    /// Requests at once of one connection of HTTP/2.
-    pub streams: u32,
-    /// Bytes a second at which a request's body has to come; 0 for any.
-    pub body_rate: u64,
-    /// For how long it may come more slowly.
-    pub body_grace: Duration,
-    /// Bytes of a request's body, unless its service or route says otherwise; 0 for any number.
-    pub body_limit: u64,
-}
-
 /// What is done when memory becomes short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemorySettings {
@@ -265,45 +232,6 @@ pub struct Admin {
     pub tokens: Option<Tokens>,
     /// The TLS that is spoken there; none for none.
     pub tls: Option<ListenerTls>,
-}
-
-/// By what testers name a pool. Tied to nothing, it is anybody's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OptIn {
-    /// A request field whose value names the pool.
-    pub header: Option<HeaderName>,
-    /// A cookie that does.
-    pub cookie: Option<String>,
-    /// A parameter of the query that does.
-    pub query: Option<String>,
-    /// Where they come from; empty for anywhere.
-    pub from: Vec<IpNet>,
-    /// A file with the secret that follows the name of the pool; none if none has to.
-    pub secret_file: Option<PathBuf>,
-}
-
-impl OptIn {
-    /// Whether it is tied to anything.
-    pub fn is_tied(&self) -> bool {
-        !self.from.is_empty() || self.secret_file.is_some()
-    }
-}
-
-impl std::fmt::Display for OptIn {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let header = self.header.as_ref().map(ToString::to_string);
-        let cookie = self.cookie.as_ref().map(|name| format!("cookie {name}"));
-        let query = self.query.as_ref().map(|name| format!("?{name}="));
-        let by: Vec<String> = header.into_iter().chain(query).chain(cookie).collect();
-        write!(f, "{}", by.join(" or "))?;
-        for (nth, network) in self.from.iter().enumerate() {
-            write!(f, "{}{network}", if nth == 0 { " from " } else { ", " })?;
-        }
-        match &self.secret_file {
-            Some(file) => write!(f, " with the secret of {}", file.display()),
-            None => Ok(()),
-        }
-    }
 }
 
 /// What users think of as one thing.
@@ -404,36 +332,6 @@ pub struct Timeouts {
     pub stream_idle: Duration,
     /// For a connection to wait unused for the next request.
     pub pool_idle: Duration,
-}
-
-impl ClientLimits {
-    /// Those of a head.
-    pub fn head_limits(&self) -> HeadLimits {
-        let (bytes, fields) = (self.header_bytes, self.header_fields);
-        HeadLimits { bytes, target: self.target_bytes, fields, odd_names: self.odd_names }
-    }
-}
-
-impl Default for ClientLimits {
-    fn default() -> Self {
-        ClientLimits {
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-            send_timeout: Duration::from_secs(30),
-            keepalive: Duration::from_secs(75),
-            header_bytes: 32 * 1024,
-            target_bytes: 8 * 1024,
-            header_fields: 100,
-            odd_names: OddNames::Refuse,
-            connections: 50_000,
-            connections_per_client: None,
-            requests: 100_000,
-            streams: 100,
-            body_rate: 100,
-            body_grace: Duration::from_secs(20),
-            body_limit: 0,
-        }
-    }
 }
 
 impl Default for Stability {

@@ -13,10 +13,10 @@ use super::actions::{ANSWER, Actions, FIELDS, REDIRECT, REPLACE, Read, TIMEOUTS,
 use super::advice::Together;
 use super::auth::{AUTH, AUTH_SHOWN};
 use super::key::{Key, Kind, Shape, Table, Without, size_option, table, text_option, texts, word};
+use super::opt_in::OVERRIDE;
 use super::rate::{RATE_LIMIT, rate_limit};
 use super::read::{NamedService, missing};
 use super::section::{Found, Section, text_of};
-use super::service::OVERRIDE;
 use super::suggestion::nearest;
 use super::{Level, Problem, Problems};
 use crate::rate::RateSettings;

@@ -3,20 +3,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::access_log::{ACCESS_LOG, access_log};
+use super::client::{CLIENT, client};
 use super::key::{
-    Shape, Table, Without, boolean, free, number, number_option, percent, secs, size, table,
-    text_option, texts, time, wait, word,
+    Shape, Table, Without, boolean, free, number_option, percent, secs, size, table, text_option,
+    texts, time, wait, word,
 };
 use super::section::Section;
 use super::values::{header_name, labels, path};
-use super::{ClientLimits, MemorySettings, Problem, Problems, Removals, Server};
-use crate::http::admission::OddNames;
+use super::{MemorySettings, Problem, Problems, Removals, Server};
 use crate::http::fields::FieldId;
 use crate::http::forwarded::TrustedProxies;
 use crate::upstream::Label;
@@ -92,46 +91,6 @@ static MEMORY: Table = Table::new(
     ],
 );
 
-static CLIENT: Table = Table::new(
-    "",
-    &[
-        time("header_timeout", secs(10))
-            .about("from a request's first byte to the end of its head"),
-        time("body_timeout", secs(30)).about("between two reads of a request's body"),
-        time("send_timeout", secs(30)).about("for a client to take what it is sent"),
-        time("keepalive", secs(75))
-            .about("between two requests of one connection; a second or longer"),
-        size("header_bytes", (1_024, 1_048_575), 32 << 10)
-            .about("request line and fields together"),
-        size("target_bytes", (256, 1_048_575), 8 << 10)
-            .about("of what a request asks for, with its query; what is longer gets a 414"),
-        number("header_fields", (8, 256), 100),
-        word("odd_names", &["refuse", "drop", "pass"]).about(
-            "or \"drop\", \"pass\": what becomes of fields whose names hold more than letters, digits and \
-             hyphens; \"refuse\" refuses the request",
-        ),
-        number("connections", (1, 10_000_000), 50_000).about("open at once, over all listeners"),
-        number_option("connections_per_client", (1, 1_000_000), "100")
-            .about(
-                "and of one address, or of one IPv6 network (/64); default: any number. Proxies of \
-                 `trusted_proxies` and unix sockets are not counted",
-            )
-            .absent("any number"),
-        number("requests", (1, 10_000_000), 100_000)
-            .about("of one connection: with the last answer it ends"),
-        number("streams", (1, 10_000), 100).about("requests at once of one connection of HTTP/2"),
-        size("body_rate", (0, 1 << 30), 100).about(
-            "a second, at which a request's body has to come on average while it is waited for; 0 for \
-             any",
-        ),
-        time("body_grace", secs(20)).about("for which it may come more slowly"),
-        size("body_limit", (0, 1 << 44), 0).about(
-            "of a request's body; what is longer gets a 413; 0 for any. A service and a route may have \
-             another. Tunnels and gRPC have none",
-        ),
-    ],
-);
-
 pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Server {
     let workers = section.number_if_given(problems, "workers");
     let trusted = section.texts(problems, "trusted_proxies", trusted);
@@ -177,32 +136,6 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
     };
     section.close(problems);
     server
-}
-
-fn client(mut section: Section<'_>, problems: &mut Problems) -> ClientLimits {
-    let limits = ClientLimits {
-        header_timeout: section.time(problems, "header_timeout"),
-        body_timeout: section.time(problems, "body_timeout"),
-        send_timeout: section.time(problems, "send_timeout"),
-        keepalive: section.time(problems, "keepalive"),
-        header_bytes: section.number(problems, "header_bytes"),
-        target_bytes: section.number(problems, "target_bytes"),
-        header_fields: section.number(problems, "header_fields"),
-        odd_names: section.word(problems, "odd_names", odd_names).unwrap_or_default(),
-        connections: section.number(problems, "connections"),
-        connections_per_client: section.number_if_given(problems, "connections_per_client"),
-        requests: section.number(problems, "requests"),
-        streams: section.number(problems, "streams"),
-        body_rate: section.number(problems, "body_rate"),
-        body_grace: section.time(problems, "body_grace"),
-        body_limit: section.number(problems, "body_limit"),
-    };
-    if limits.keepalive < Duration::from_secs(1) {
-        let message = "`keepalive` must be at least a second";
-        problems.0.push(Problem::error(section.place("keepalive"), message));
-    }
-    section.close(problems);
-    limits
 }
 
 fn memory(mut section: Section<'_>, problems: &mut Problems) -> MemorySettings {
@@ -255,15 +188,6 @@ fn resolver(text: &str) -> Result<SocketAddr, &'static str> {
     let server = alone.or_else(|_| text.parse::<SocketAddr>()).ok();
     let reachable = server.filter(|server| server.port() != 0 && !server.ip().is_unspecified());
     reachable.ok_or("expected the address of a name server such as `10.0.0.2` or `127.0.0.1:5353`")
-}
-
-fn odd_names(word: &str) -> Option<OddNames> {
-    Some(match word {
-        "refuse" => OddNames::Refuse,
-        "drop" => OddNames::Drop,
-        "pass" => OddNames::Pass,
-        _ => return None,
-    })
 }
 
 /// A network whose peers are trusted; none for `unix`, whoever comes by a Unix socket.

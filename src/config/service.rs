@@ -13,14 +13,14 @@ use super::fallback::FALLBACK;
 use super::judge::JUDGE;
 use super::key::{
     Key, Kind, Shape, Table, Without, boolean, free, idle, mins, number, secs, size_option, table,
-    text_option, texts, time, word, word_option,
+    time, word, word_option,
 };
 use super::mirror::{MIRROR, mirror};
+use super::opt_in::{OVERRIDE, opt_in_of};
 use super::rate::{RATE_LIMIT, rate_limit};
 use super::read::Around;
 use super::rollout::{ROLLOUT, rollout};
 use super::section::{Found, Section, text_of, wrong_kind};
-use super::server::network;
 use super::slo::{SLO, slo};
 use super::stability::{
     BALANCE, BREAKER, EJECTION, HEALTH, LIMITS, MAINTENANCE, RETRIES, stability,
@@ -28,8 +28,8 @@ use super::stability::{
 use super::sticky::{STICKY, sticky};
 use super::suggestion::nearest;
 use super::tls::{POOL_KEY, PoolTls, pool_tls};
-use super::values::{checked_name, header_name, labels, path, percent};
-use super::{ListenAddress, OptIn, Pool, Problem, Problems, Service, Timeouts};
+use super::values::{checked_name, labels, percent};
+use super::{ListenAddress, Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::DEFAULT_WEIGHT;
 use crate::split::{BasisPoints, Split, SplitError};
 use crate::upstream::{Address, Labels, ProxyVersion};
@@ -76,26 +76,6 @@ pub(super) static SERVICE: Table = Table::new(
         table("rollout", &ROLLOUT, Without::Defaults),
         table("judge", &JUDGE, Without::Defaults),
         Key::of("pools", Kind::Named(&POOL)).lines(POOLS).told_apart(),
-    ],
-);
-
-pub(super) static OVERRIDE: Table = Table::new(
-    "For testers, who name the pool that they want; the name of a pool that there is not gets 404. Whoever is let in by `from` or `secret_file` passes during maintenance too. With \
-     neither, anybody may name a pool, even one at 0 %, but does not pass during maintenance.",
-    &[
-        text_option("header", "\"x-pointsman-pool\"")
-            .example("\"x-pointsman-pool\"")
-            .about("a request may name its pool in this field; default: none"),
-        text_option("query", "\"preview\"").about("or in this parameter of the query"),
-        text_option("cookie", "\"preview\"").about("or in this cookie"),
-        texts("from", &[])
-            .example("[\"127.0.0.0/8\", \"10.0.0.0/8\"]")
-            .about("clients' addresses or networks that may; default: any"),
-        text_option("secret_file", "\"testers.key\"").about(
-            "who may knows what is in this file, beside this one: the field is then \
-             `green:SECRET` and goes no further; not with `query` or `cookie`, which upstreams see. With \
-             `from` too, both are asked for",
-        ),
     ],
 );
 
@@ -203,56 +183,6 @@ pub(super) fn service(
         mirror,
         rollout: Arc::new(rollout),
         slo: slo.map(Arc::new),
-    })
-}
-
-pub(super) fn opt_in_of(mut section: Section<'_>, problems: &mut Problems) -> Option<OptIn> {
-    let header = section.text(problems, "header", header_name);
-    let token = |text: &str| {
-        let is_token = header_name(text).is_ok();
-        is_token.then(|| text.to_string()).ok_or("expected a name without spaces, `=` and `;`")
-    };
-    let query = section.text(problems, "query", token);
-    let cookie = section.text(problems, "cookie", token);
-    let from = section.texts(problems, "from", network);
-    section.no_empty_list(problems, "from", "nobody could", "leave out the whole table for nobody");
-    let secret_file = section.text(problems, "secret_file", path);
-    let said = section.has("from") || section.has("secret_file");
-    let ways = [
-        header.as_ref().map(|found| found.span.clone()),
-        query.as_ref().map(|found| found.span.clone()),
-        cookie.as_ref().map(|found| found.span.clone()),
-    ];
-    let is_named = ["header", "query", "cookie"].into_iter().any(|key| section.has(key));
-    if said && !is_named {
-        let problem = Problem::error(section.span.clone(), "an `override` needs a `header`");
-        problems.0.push(
-            problem.help("or a `query` or a `cookie`; for example `header = \"x-pointsman-pool\"`"),
-        );
-    }
-    if let Some(seen) = ["query", "cookie"].into_iter().find(|key| section.has(key))
-        && section.has("secret_file")
-    {
-        let message = format!("a secret in a {seen} would go on to upstreams");
-        let problem = Problem::error(section.place(seen), message);
-        problems.0.push(problem.help("name pools in a `header`, or testers by `from`"));
-    }
-    if let (Some(place), false) = (ways.into_iter().flatten().next(), said) {
-        let message = "anybody who knows this name reaches pools at 0 %";
-        let help = "name testers' networks (`from = [\"10.0.0.0/8\"]`) or a `secret_file`; \
-                    `from = [\"0.0.0.0/0\", \"::/0\"]` means everybody";
-        problems.0.push(Problem::error(place, message).warning().help(help));
-    }
-    section.close(problems);
-    if !is_named {
-        return None;
-    }
-    Some(OptIn {
-        header: header.map(|found| found.value),
-        query: query.map(|found| found.value),
-        cookie: cookie.map(|found| found.value),
-        from: from.into_iter().map(|found| found.value).collect(),
-        secret_file: secret_file.map(|found| found.value),
     })
 }
 

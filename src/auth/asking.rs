@@ -1,8 +1,8 @@
 //! A service that says who may come in: how it is asked as settings, one question as bytes, and what
 //! follows from its answer.
 //!
-//! 2xx is in, and the fields named in `copy` go on to the upstream; 401, 403 and 3xx are the client's to
-//! hear; whatever else is said, or nothing, lets nobody in.
+//! 2xx is in, and the fields named in `copy` go on to the upstream; 401, 403 and what leads elsewhere are the
+//! client's to hear; whatever else is said, or nothing, lets nobody in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +95,8 @@ impl Ask {
                 };
                 Word::In(self.copy.iter().flat_map(of).collect())
             }
-            300..=399 | 401 | 403 => Word::Out(self.for_clients(said)),
+            // The other 3xx speak of the page that was asked for: a 304 has a client show what it had kept.
+            301 | 302 | 303 | 307 | 308 | 401 | 403 => Word::Out(self.for_clients(said)),
             _ => Word::Nothing,
         }
     }
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn who_is_not_is_told_why_and_anything_else_is_no_word() {
-        for status in [300, 301, 302, 303, 307, 308, 401, 403] {
+        for status in [301, 302, 303, 307, 308, 401, 403] {
             let all = [
                 ("location", "/login"),
                 ("set-cookie", "a=b"),
@@ -194,7 +195,9 @@ mod tests {
             panic!()
         };
         assert_eq!(told.fields[CACHE_CONTROL], "private");
-        for status in [100, 101, 199, 400, 402, 404, 429, 500, 502, 503, 600, 999] {
+        let others_of_3xx = [300, 304, 305, 306, 309, 399];
+        let others = [100, 101, 199, 400, 402, 404, 429, 500, 502, 503, 600, 999];
+        for status in others_of_3xx.into_iter().chain(others) {
             let word = ask().judge(said(status, &[("x-user", "ann")]));
             assert!(matches!(word, Word::Nothing), "{status}");
         }

@@ -34,8 +34,8 @@ pub(super) const AUTH_SHOWN: &str = "\
 # each, as `htpasswd -B` writes it; bcrypt or Argon2. With `pass` the upstream gets Authorization, too.
 # auth = { basic = \"users\", pass = true }
 # Or whom another service lets in: it gets method, host and path in x-forwarded-method, -host and -uri,
-# and the fields in `send`. 2xx is in, with the fields in `copy` of its answer; 401, 403 and 3xx go to
-# the client; anything else, or nothing in time, is a 503.
+# and the fields in `send`. 2xx is in, with the fields in `copy` of its answer; 401, 403, 301, 302,
+# 303, 307 and 308 go to the client; anything else, or nothing in time, is a 503.
 # auth = { ask = \"http://127.0.0.1:4180/auth\", copy = [\"x-user\"], send = [\"cookie\"], timeout = \"2s\" }
 ";
 

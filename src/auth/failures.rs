@@ -1,28 +1,27 @@
-//! Who was wrong too often: a key of a client and a name in, whether it may try once more out.
+//! Who was wrong too often: a key of a client, or of a client and a name, in, whether it may try once more
+//! out.
 //!
-//! A key has the moments of its last ten failures. Whoever tries takes the place of the oldest, before it is
-//! known how it ends, so that who tries a thousand at once fails ten times; who was right gives it back. A key
-//! without a place takes that of another, of eight the one that may try most, with what lies in it: nobody
-//! is freed by being pushed out. No lock, and nothing is ever allocated.
+//! A key has the moments of its last failures, as many as it may have. Whoever tries takes the place of the
+//! oldest, before it is known how it ends, so that who tries a thousand at once fails no more often; who was
+//! right gives it back. A key without a place takes that of another, of eight the one that may try most, with
+//! what lies in it: nobody is freed by being pushed out. No lock, and nothing is ever allocated.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// How many failures there may be in this time.
-pub(super) const MOST: usize = 10;
+/// The time in which there may be so many failures.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Places in a set, and sets.
+/// Places in a set, and moments in a table: 4,096 places of ten.
 const WAYS: usize = 8;
-const SETS: usize = 512;
+const MOMENTS: usize = 40_960;
 
-/// The failures of as many keys as there are places.
-pub(super) struct Failures(Box<[[Place; WAYS]]>);
+/// The failures of as many keys as there are places. Each may have `MOST`.
+pub(super) struct Failures<const MOST: usize>(Box<[[Place<MOST>; WAYS]]>);
 
-#[derive(Default)]
-struct Place {
+struct Place<const MOST: usize> {
     /// 0 for none.
     key: AtomicU64,
     /// One more than a moment, in microseconds; 0 for none.
@@ -38,7 +37,13 @@ pub struct Try {
     moment: u64,
 }
 
-impl Place {
+impl<const MOST: usize> Default for Place<MOST> {
+    fn default() -> Place<MOST> {
+        Place { key: AtomicU64::new(0), moments: [const { AtomicU64::new(0) }; MOST] }
+    }
+}
+
+impl<const MOST: usize> Place<MOST> {
     /// The oldest moment, and where it is.
     fn oldest(&self) -> (usize, u64) {
         let moments = self.moments.iter().map(|moment| moment.load(Ordering::Relaxed));
@@ -57,13 +62,15 @@ fn wait(oldest: u64, now: Moment) -> Option<Duration> {
     (!left.is_zero()).then_some(left)
 }
 
-impl Default for Failures {
-    fn default() -> Failures {
-        Failures((0..SETS).map(|_| Default::default()).collect())
+impl<const MOST: usize> Default for Failures<MOST> {
+    fn default() -> Failures<MOST> {
+        Failures((0..Self::SETS).map(|_| Default::default()).collect())
     }
 }
 
-impl Failures {
+impl<const MOST: usize> Failures<MOST> {
+    const SETS: usize = MOMENTS / (WAYS * MOST);
+
     /// How long a key may try no more; none if it may.
     pub fn locked(&self, key: u64, now: Moment) -> Option<Duration> {
         let key = key.max(1);
@@ -101,20 +108,20 @@ impl Failures {
         let _ = place.compare_exchange(moment, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    fn set(&self, key: u64) -> (usize, &[Place; WAYS]) {
-        let set = key.rotate_right(32) as usize % SETS;
+    fn set(&self, key: u64) -> (usize, &[Place<MOST>; WAYS]) {
+        let set = key.rotate_right(32) as usize % Self::SETS;
         (set, &self.0[set])
     }
 }
 
 /// The place for a key that has none. Two threads may give it two; then the first is the one that counts.
-fn give_place(places: &[Place; WAYS], key: u64) -> usize {
+fn give_place<const MOST: usize>(places: &[Place<MOST>; WAYS], key: u64) -> usize {
     let freest = (0..WAYS).min_by_key(|way| places[*way].oldest().1).unwrap_or_default();
     places[freest].key.store(key, Ordering::Relaxed);
     freest
 }
 
-impl std::fmt::Debug for Failures {
+impl<const MOST: usize> std::fmt::Debug for Failures<MOST> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Failures(…)")
     }
@@ -125,6 +132,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const MOST: usize = 10;
+    type Failures = super::Failures<MOST>;
 
     fn at(seconds: u64) -> Moment {
         Moment::from_micros(seconds * 1_000_000)

@@ -6,7 +6,7 @@
 //! then: others may have shown meanwhile that it is right, or that it is one of too many.
 
 use std::hash::Hasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,12 @@ use super::passed::Passed;
 use super::users::Users;
 use crate::clock::Moment;
 
+/// How many failures there may be in a minute, of a client under one name and under all.
+const OF_NAME: usize = 10;
+/// Some people behind one address may err at once. It takes more than eight hundred clients that do nothing
+/// else to fill the table of names, which one could if it might try name after name.
+const OF_CLIENT: usize = 50;
+
 /// The users of a file, with what is known of who said to be one of them.
 #[derive(Debug)]
 pub struct Passwords {
@@ -26,8 +32,29 @@ pub struct Passwords {
     /// Of these users alone: begins anew with others.
     passed: Arc<Passed>,
     /// Of this file, whoever is in it.
-    failures: Arc<Failures>,
+    failures: Arc<AllFailures>,
     key: [u8; 16],
+}
+
+/// Who was wrong too often: of clients under a name, and of clients.
+#[derive(Debug, Default)]
+struct AllFailures {
+    of_names: Failures<OF_NAME>,
+    of_clients: Failures<OF_CLIENT>,
+}
+
+/// What failures are kept by.
+#[derive(Clone, Copy, Debug)]
+struct Keys {
+    of_name: u64,
+    of_client: u64,
+}
+
+/// One that may fail, of a client and under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tries {
+    of_name: Try,
+    of_client: Try,
 }
 
 /// What is known of who brings a name and a password.
@@ -46,11 +73,11 @@ pub enum Found {
 pub struct Claim {
     passwords: Arc<Passwords>,
     credentials: Credentials,
-    client: Option<IpAddr>,
+    /// Of whom it is.
+    network: Option<IpAddr>,
     /// What they are remembered by.
     mark: u128,
-    /// What their failures are.
-    key: u64,
+    keys: Keys,
 }
 
 /// What a claim is when its turn has come.
@@ -61,7 +88,34 @@ pub enum Begun {
     /// Too many were wrong meanwhile.
     Locked(Duration),
     /// It is to be checked.
-    Check(Try),
+    Check(Tries),
+}
+
+impl AllFailures {
+    /// How long they may try no more; none if they may.
+    fn locked(&self, keys: Keys, now: Moment) -> Option<Duration> {
+        // The longer of both, and either before none.
+        self.of_names.locked(keys.of_name, now).max(self.of_clients.locked(keys.of_client, now))
+    }
+
+    /// Tries; how long it may not, if it may not. The client comes first: one that was wrong too often takes
+    /// no place under yet another name.
+    fn begin(&self, keys: Keys, now: Moment) -> Result<Tries, Duration> {
+        let of_client = self.of_clients.begin(keys.of_client, now)?;
+        match self.of_names.begin(keys.of_name, now) {
+            Ok(of_name) => Ok(Tries { of_name, of_client }),
+            Err(left) => {
+                self.of_clients.give_back(of_client);
+                Err(left)
+            }
+        }
+    }
+
+    /// It was none.
+    fn give_back(&self, taken: Tries) {
+        self.of_names.give_back(taken.of_name);
+        self.of_clients.give_back(taken.of_client);
+    }
 }
 
 impl Passwords {
@@ -89,8 +143,10 @@ impl Passwords {
         client: Option<IpAddr>,
         now: Moment,
     ) -> Found {
-        let key = self.failures_of(credentials.user(), client);
-        if let Some(left) = self.failures.locked(key, now) {
+        let network = client.map(network);
+        let of_name = self.failures_of(credentials.user(), client);
+        let keys = Keys { of_name, of_client: self.failures_of_all(network) };
+        if let Some(left) = self.failures.locked(keys, now) {
             return Found::Locked(left);
         }
         let mut hasher = sip128::SipHasher13::new_with_key(&self.key);
@@ -101,7 +157,7 @@ impl Passwords {
             return Found::Right;
         }
         let passwords = self.clone();
-        Found::Unknown(Arc::new(Claim { passwords, credentials, client, mark, key }))
+        Found::Unknown(Arc::new(Claim { passwords, credentials, network, mark, keys }))
     }
 
     /// The key of the failures of a client under a name. Of IPv6 a client has a network, of which the
@@ -117,12 +173,32 @@ impl Passwords {
         hasher.write(user);
         hasher.finish()
     }
+
+    /// The key of the failures of a network under all names.
+    fn failures_of_all(&self, network: Option<IpAddr>) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write(b"client\0");
+        match network {
+            None => hasher.write(b"nowhere\0"),
+            Some(IpAddr::V4(v4)) => hasher.write(&v4.octets()),
+            Some(IpAddr::V6(v6)) => hasher.write(&v6.octets()),
+        }
+        hasher.finish()
+    }
+}
+
+/// Whom one client may be: its address, or of IPv6 the 48 bits that a customer has for itself at most.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80).into(),
+        v4 => v4,
+    }
 }
 
 impl Claim {
-    /// Whose it is, as far as anybody knows.
-    pub fn client(&self) -> Option<IpAddr> {
-        self.client
+    /// Whose it is, as far as anybody knows: of IPv6 the first 48 bits.
+    pub fn network(&self) -> Option<IpAddr> {
+        self.network
     }
 
     /// Its turn has come.
@@ -130,7 +206,7 @@ impl Claim {
         if self.passwords.passed.has(self.mark, now) {
             return Begun::Right;
         }
-        match self.passwords.failures.begin(self.key, now) {
+        match self.passwords.failures.begin(self.keys, now) {
             Ok(taken) => Begun::Check(taken),
             Err(left) => Begun::Locked(left),
         }
@@ -145,7 +221,7 @@ impl Claim {
     }
 
     /// It has been checked: who was right is remembered, who was wrong is counted already.
-    pub fn end(&self, taken: Try, is_right: bool, now: Moment) {
+    pub fn end(&self, taken: Tries, is_right: bool, now: Moment) {
         if is_right {
             self.passwords.failures.give_back(taken);
             self.passwords.passed.put(self.mark, now);
@@ -239,6 +315,55 @@ mod tests {
         {
             assert_eq!(comes_to(&passwords, "ann:y", client, 101), wanted, "{client}");
         }
+    }
+
+    #[test]
+    fn a_client_that_tries_name_after_name_locks_out_itself_and_nobody_else() {
+        let passwords = ann();
+        // As if each had been wrong: to hash them all would take long.
+        let tries_of = |client: &dyn Fn(usize) -> String| {
+            let is_tried =
+                |nth: &usize| match look(&passwords, &format!("nobody{nth}:x"), &client(*nth), 0) {
+                    Found::Unknown(claim) => matches!(claim.begin(at(0)), Begun::Check(_)),
+                    _ => false,
+                };
+            (0..5_000).filter(is_tried).count()
+        };
+        let clients: [&dyn Fn(usize) -> String; 3] =
+            [&|_| "192.0.2.9".into(), &|nth| format!("2001:db8:1:{nth:x}::{nth:x}"), &|_| {
+                "nowhere".into()
+            }];
+        for client in clients {
+            assert_eq!(tries_of(client), OF_CLIENT);
+            assert_eq!(comes_to(&passwords, "ann:secret", &client(1), 1), "locked");
+        }
+        assert_eq!(comes_to(&passwords, "other:x", "192.0.2.1", 1), "wrong");
+        assert_eq!(comes_to(&passwords, "ann:secret", "2001:db8:2::1", 1), "right");
+        // What is remembered of others is no way to guess here either.
+        assert_eq!(comes_to(&passwords, "ann:secret", "192.0.2.9", 59), "locked");
+        assert_eq!(comes_to(&passwords, "ann:secret", "192.0.2.9", 60), "remembered");
+    }
+
+    #[test]
+    fn only_what_is_checked_and_wrong_counts_for_a_client_under_all_names() {
+        let passwords = ann();
+        let claim = |pair: &str| match look(&passwords, pair, "192.0.2.9", 0) {
+            Found::Unknown(claim) => claim,
+            other => panic!("{other:?}"),
+        };
+        // Many of one name, of which ten are checked.
+        let guesses: Vec<_> = (0..100).map(|nth| claim(&format!("bob:{nth}"))).collect();
+        let begun = guesses.iter().map(|guess| guess.begin(at(0)));
+        assert_eq!(begun.filter(|begun| matches!(begun, Begun::Check(_))).count(), OF_NAME);
+        for nth in 0..100 {
+            let right = claim(&format!("user{nth}:x"));
+            let Begun::Check(taken) = right.begin(at(0)) else { panic!("{nth}") };
+            right.end(taken, true, at(0));
+        }
+        let wrong: Vec<_> = (0..100).map(|nth| claim(&format!("nobody{nth}:x"))).collect();
+        let begun = wrong.iter().map(|wrong| wrong.begin(at(0)));
+        let checked = begun.filter(|begun| matches!(begun, Begun::Check(_))).count();
+        assert_eq!(checked, OF_CLIENT - OF_NAME);
     }
 
     #[test]

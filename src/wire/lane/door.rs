@@ -79,7 +79,7 @@ impl Checks {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= LONGEST_LINE {
             return Checked::Busy;
         }
-        let of_client = claim.client().map(|client| self.places.take(client, LONGEST_OF_CLIENT));
+        let of_client = claim.network().map(|network| self.places.take(network, LONGEST_OF_CLIENT));
         if of_client.as_ref().is_some_and(Option::is_none) {
             return Checked::Busy;
         }
@@ -351,7 +351,12 @@ mod tests {
         }
         assert_eq!(stand("ann", "192.0.2.1"), Some(Checked::Busy));
         assert_eq!(stand("ann", "192.0.2.2"), None, "another one has its own");
-        for nth in 0..LONGEST_LINE - LONGEST_OF_CLIENT as usize - 1 {
+        // Many networks of one customer are one client.
+        for nth in 0..LONGEST_OF_CLIENT {
+            assert_eq!(stand(&format!("u{nth}"), &format!("2001:db8:1:{nth}::1")), None);
+        }
+        assert_eq!(stand("ann", "2001:db8:1:ff::1"), Some(Checked::Busy));
+        for nth in 0..LONGEST_LINE - 2 * LONGEST_OF_CLIENT as usize - 1 {
             assert_eq!(stand("nobody", &format!("198.51.100.{nth}")), None);
         }
         assert_eq!(stand("ann", "203.0.113.1"), Some(Checked::Busy));

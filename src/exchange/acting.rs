@@ -157,7 +157,8 @@ impl Exchange {
             && grpc::is_call(&incoming.fields)
     }
 
-    /// Whether who looks at the path in another way would say that another route is meant.
+    /// Whether who looks at the path in another way would say that another route is meant, or, where a
+    /// service is asked, another place: within one route that may say yes to one and no to the other.
     fn is_read_in_two_ways(
         &self,
         incoming: &Incoming<'_>,
@@ -169,7 +170,10 @@ impl Exchange {
         }
         let path = without_parameters(facts.path);
         let other = Facts { path: &path, ..*facts };
-        path != facts.path && self.snapshot.route(&other).is_none_or(|other| other != *found)
+        let actions = self.snapshot.actions(found);
+        let is_asked = actions.is_some_and(|actions| matches!(actions.auth, Some(Rule::Ask(_))));
+        let leads_elsewhere = || self.snapshot.route(&other).is_none_or(|other| other != *found);
+        path != facts.path && (is_asked || leads_elsewhere())
     }
 
     /// What a route answers itself, if it does.

@@ -11,6 +11,7 @@ use crate::auth::{Begun, Users};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::admission::{Head, RequestTarget};
+use crate::http::failure::BadRequest;
 use crate::http::forwarded::Peer;
 use crate::http::view::View;
 use crate::snapshot::{Blueprint, Published, RunTime, Snapshot};
@@ -128,6 +129,29 @@ fn a_question_tells_what_is_asked_for_and_no_more_of_the_client_than_may_be_know
     let service = &published.load().services[0];
     assert_eq!(service.state.closed.read().total(), 1);
     assert_eq!(service.pools[0].state.tally.read().total(), 0);
+}
+
+#[test]
+fn who_is_asked_hears_of_no_path_that_an_upstream_may_read_as_another() {
+    let (headers, peer) = (headers(&[("authorization", &basic("ann:secret"))]), client());
+    let comes_to = |route: &str, target: &str| {
+        let published = published(route);
+        let mut exchange = open(&published);
+        match admit(&mut exchange, target, &headers, &peer) {
+            Admission::Door(_) => None,
+            Admission::Answer(_) => exchange.cause(),
+            _ => panic!("{target}"),
+        }
+    };
+    let encoded = Some(Cause::BadRequest(BadRequest::EncodedPath));
+    let passing = format!("{ASK}\nencoded = \"pass\"");
+    for target in ["/admin;x/users", "/admin%3bx/users", "/%3B", "/a/b;?c", "/admin%2fusers"] {
+        assert_eq!(comes_to(ASK, target), encoded, "{target}");
+        assert_eq!(comes_to(&passing, target), None, "{target}");
+    }
+    assert_eq!(comes_to(ASK, "/admin/users?a;b"), None, "a query has no parameters");
+    // A password opens the whole route.
+    assert_eq!(comes_to(BASIC, "/admin;x/users"), None);
 }
 
 #[test]

@@ -13,14 +13,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::super::places::Places;
 use super::super::socket::Socket;
 use super::Lane;
 use super::buffer::Buffer;
 use super::client::Client;
+use super::kept::Kept;
 use crate::auth::{Begun, Claim, LONGEST_ANSWER, Question, Said};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::exchange::phases::Admission;
 use crate::exchange::{AtDoor, Checked, Wanted};
 use crate::http::admission::Upload;
@@ -127,7 +129,8 @@ pub(super) async fn find_out<'e, 'r>(
             Some(door.checked(checked))
         }
         Wanted::Word(question) => {
-            let said = match client.unless_left(question.within, ask(lane, &question)).await {
+            let asking = ask(&lane.kept, lane.clock, &question);
+            let said = match client.unless_left(question.within, asking).await {
                 Ok(said) => said,
                 Err(Cause::ClientGone) => return None,
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -141,16 +144,16 @@ pub(super) async fn find_out<'e, 'r>(
     }
 }
 
-/// Asks a service, of its addresses the first that can be.
-async fn ask(lane: &Lane, question: &Question) -> io::Result<Said> {
-    let targets = &question.targets;
+/// Asks a service, of its addresses the first of which anything of an answer comes.
+async fn ask(connections: &Kept, clock: Clock, question: &Question) -> io::Result<Said> {
+    let (targets, begun) = (&question.targets, clock.now());
     let mut failure = io::ErrorKind::AddrNotAvailable.into();
     for nth in 0..targets.len() {
         let target = &targets[question.from.wrapping_add(nth) % targets.len()];
         let (mut tried, mut answered) = (0, None);
         while tried < KEPT_TRIED
             && answered.is_none()
-            && let Some(socket) = lane.kept.take(target, lane.clock.now())
+            && let Some(socket) = connections.take(target, clock.now())
         {
             tried += 1;
             match Talk::on(socket).ask(&question.head).await {
@@ -161,17 +164,29 @@ async fn ask(lane: &Lane, question: &Question) -> io::Result<Said> {
         }
         let said = match answered {
             Some(said) => said,
-            None => match Socket::connect(target).await {
-                Ok(socket) => Talk::on(socket).ask(&question.head).await,
-                Err(error) => {
-                    failure = error;
-                    continue;
+            None => {
+                let spent = clock.now().saturating_duration_since(begun);
+                // An address that takes a connection to nowhere leaves time for those behind it.
+                let share = question.within.saturating_sub(spent) / (targets.len() - nth) as u32;
+                let connected = timeout(share, Socket::connect(target)).await;
+                match connected.unwrap_or_else(|late| Err(late.into())) {
+                    Ok(socket) => Talk::on(socket).ask(&question.head).await,
+                    Err(error) => {
+                        failure = error;
+                        continue;
+                    }
                 }
-            },
+            }
         };
-        let (said, kept) = said?;
+        let (said, kept) = match said {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                failure = error;
+                continue;
+            }
+            said => said?,
+        };
         if let Some(socket) = kept {
-            lane.kept.keep(target, socket, lane.clock.now(), KEPT_FOR);
+            connections.keep(target, socket, clock.now(), KEPT_FOR);
         }
         return Ok(said);
     }
@@ -304,9 +319,12 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
     use http::HeaderMap;
     use http::header::AUTHORIZATION;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::auth::{Credentials, Found, Passwords, Users};
+    use crate::upstream::{DialAddress, TlsTarget, TlsTerms, Trust};
 
     type Checking<'c> = Pin<Box<dyn Future<Output = Checked> + 'c>>;
 
@@ -399,5 +417,54 @@ mod tests {
         let found = passwords.look(credentials, client, Moment::default());
         assert!(matches!(found, Found::Locked(_)), "{found:?}");
         assert_eq!(checks.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    /// Asks at these addresses in this order, what comes of it.
+    async fn asked(targets: Vec<DialAddress>) -> io::Result<u16> {
+        let (now, wall) = (std::time::Instant::now, || std::time::SystemTime::UNIX_EPOCH);
+        let (kept, clock) = (Kept::new(1, 9), Clock { now, wall, draw: || 0 });
+        let head = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_vec();
+        let within = Duration::from_millis(600);
+        let question = Question { head, targets: targets.into(), from: 0, within };
+        let asking = ask(&kept, clock, &question);
+        let said = timeout(Duration::from_secs(30), asking).await.expect("it ends");
+        said.map(|said| said.status)
+    }
+
+    /// Says this to each question, and closes.
+    async fn says(answer: &'static str) -> DialAddress {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let _ = socket.read(&mut [0; 1024]).await;
+                let _ = socket.write_all(answer.as_bytes()).await;
+            }
+        });
+        DialAddress::Socket(address)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_hangs_or_leaves_without_a_word_hides_no_other() {
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Takes connections and never says a word of TLS.
+        let hangs = DialAddress::Tls(Arc::new(TlsTarget {
+            below: DialAddress::Socket(nobody.local_addr().unwrap()),
+            name: "a".into(),
+            http2: false,
+            terms: Arc::new(TlsTerms::new(Trust::Anybody, None)),
+        }));
+        let leaves = says("").await;
+        let lets_in = says("HTTP/1.1 204 No Content\r\n\r\n").await;
+        let breaks_off = says("HTTP/1.1 20").await;
+        for before in [vec![&hangs], vec![&leaves], vec![&leaves, &hangs, &leaves]] {
+            let targets = before.into_iter().chain([&lets_in]).cloned().collect();
+            assert_eq!(asked(targets).await.unwrap(), 204);
+        }
+        let failed = asked(vec![hangs.clone(), hangs]).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+        // Who has begun to answer is believed to be the one who knows.
+        let failed = asked(vec![breaks_off, lets_in]).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

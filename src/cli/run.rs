@@ -96,6 +96,7 @@ async fn leave(server: Server, mut signals: Signals) -> anyhow::Result<Ending> {
 pub(super) async fn serve(mut server: Server, mut signals: Signals) -> anyhow::Result<Ending> {
     tracing::info!(admin = %server.admin_address(), "ready");
     supervisor::ready();
+    server.keep_sockets();
     let control = server.control().clone();
     let upgrades = server.upgrades().clone();
     let access_log = server.access_log();

@@ -3,7 +3,7 @@
 //!
 //! There is one form for all who pass any (`LISTEN_FDS`, `LISTEN_FDNAMES`; systemd's sd_listen_fds(3)): a
 //! service manager, which holds its sockets for as long as it likes, and a predecessor, whose sockets become
-//! ours and are told by their name. What the manager holds and no listener wants is kept for the reload that
+//! ours and are told by their name (the manager passes those too, if the predecessor has crashed). What the manager holds and no listener wants is kept for the reload that
 //! adds one: nobody could bind the address beside it.
 
 use std::io;
@@ -17,11 +17,12 @@ use listenfd::ListenFd;
 use nix::libc::{AF_UNIX, SOCK_STREAM};
 use socket2::SockRef;
 
+use super::fd_store;
 use super::socket::{Bound, Held};
 use crate::config::{ListenAddress, Listener};
 use crate::control::BindError;
 
-/// The name of a predecessor's own sockets.
+/// The name of a predecessor's own sockets, also of one that has crashed.
 pub(super) const OWN: &str = "pointsman-own";
 
 /// The name of the way to a predecessor.
@@ -85,6 +86,11 @@ impl Inherited {
                     }
                 }
             }
+        }
+        if way.is_none() && passed.iter().any(|passed| passed.name == OWN) {
+            // They are those of a process that has crashed. A file with other addresses may not be able to
+            // bind beside them, and the next attempt would be given them again.
+            fd_store::forget();
         }
         let shared = Arc::new(AtomicBool::new(way.is_some()));
         let (passed, way) = (Mutex::new(passed), Mutex::new(way));

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::fd_store::FdStore;
 use super::inherit::Inherited;
 use super::socket::{Bound, Waiting};
 use crate::certificate::Certificates;
@@ -40,6 +41,7 @@ pub struct Listeners<S> {
     serve: Arc<S>,
     runtime: Handle,
     inherited: Arc<Inherited>,
+    fd_store: Arc<FdStore>,
     common: Common,
     /// What connections to the admin address get.
     admin: SharedTerms,
@@ -85,15 +87,15 @@ enum Fresh {
 
 impl<S: Serve> Listeners<S> {
     /// None yet; connections will be served on `runtime`, with what is common to all. What was inherited is
-    /// not bound again.
+    /// not bound again, and what listens is told to who keeps it over a crash.
     pub fn new(
         serve: Arc<S>,
         runtime: Handle,
-        inherited: Arc<Inherited>,
+        (inherited, fd_store): (Arc<Inherited>, Arc<FdStore>),
         common: Common,
     ) -> Listeners<S> {
         let (admin, open, running) = (SharedTerms::default(), Arc::default(), BTreeMap::new());
-        Listeners { serve, runtime, inherited, common, admin, open, running }
+        Listeners { serve, runtime, inherited, fd_store, common, admin, open, running }
     }
 
     fn accept(&mut self, address: ListenAddress, door: Door<S>) {
@@ -228,6 +230,7 @@ impl<S: Serve> Listening for Listeners<S> {
             let (listener, terms) = (Arc::new(listener), Arc::new(ArcSwap::new(terms)));
             self.accept(address, Door { bound, listener, serve, terms, tally, open });
         }
+        self.fd_store.keep(self.running.values().map(|running| &running.door.bound));
     }
 
     fn descriptors(&self) -> io::Result<Vec<OwnedFd>> {
@@ -240,6 +243,10 @@ impl<S: Serve> Listening for Listeners<S> {
     }
 
     async fn stop(&mut self) {
+        // Who goes on with them keeps them himself.
+        if self.running.values().any(|running| !running.door.bound.is_held()) {
+            self.fd_store.keep(std::iter::empty());
+        }
         let mut closing = JoinSet::new();
         for running in std::mem::take(&mut self.running).into_values() {
             closing.spawn_on(running.close(), &self.runtime);
@@ -395,7 +402,7 @@ mod tests {
 
     fn listeners() -> Listeners<Fragile> {
         let mut listeners =
-            Listeners::new(Arc::new(Fragile), Handle::current(), Arc::default(), Common::default());
+            Listeners::new(Arc::new(Fragile), Handle::current(), <_>::default(), Common::default());
         let any_port = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
         let prepared =
             listeners.prepare(&[any_port.into()], admin(), &Certificates::default()).unwrap();

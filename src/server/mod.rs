@@ -10,6 +10,7 @@ mod background;
 mod certificates;
 pub mod clock;
 pub mod descriptors;
+pub mod fd_store;
 pub mod inherit;
 mod leaving;
 pub mod listen;
@@ -42,6 +43,7 @@ use crate::snapshot::Published;
 use crate::state::State;
 use crate::wire::clients::Clients;
 use crate::wire::stop::Bounds;
+use fd_store::FdStore;
 pub use leaving::Over;
 use leaving::{AdminDoor, none_is_left};
 use parts::{Parts, Workers};
@@ -80,6 +82,7 @@ pub struct Server {
     succeeded: oneshot::Receiver<Successor>,
     successor: Option<Successor>,
     admin_door: AdminDoor,
+    fd_store: Arc<FdStore>,
     /// What must not end before the process does.
     parts: Parts,
     /// The threads that do one thing beside; each ends with its sender.
@@ -136,6 +139,12 @@ impl Server {
     /// The process's own counts.
     pub fn process(&self) -> &Arc<Process> {
         &self.process
+    }
+
+    /// Has the service manager keep the listening sockets over a crash, from now on: this process is the one
+    /// that it hears.
+    pub fn keep_sockets(&self) {
+        self.fd_store.begin();
     }
 
     fn note_ended(&self, part: &'static str) {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::background::{keep_history, reload_on_change, resolve};
 use super::certificates::watch_certificates;
 use super::descriptors::Shares;
+use super::fd_store::FdStore;
 use super::inherit::Inherited;
 use super::leaving::{AdminDoor, upgrade_on_wish};
 use super::listen::Listeners;
@@ -223,8 +224,13 @@ impl Server {
         process.set_ordered(common.ordered.clone());
         let clients = Arc::new(Clients::new(published.clone(), lane, clock, shares.clients));
         let workers_of = workers.handle.clone();
-        let mut listeners =
-            Listeners::new(clients.clone(), workers_of, inherited.clone(), common.clone());
+        let fd_store = Arc::<FdStore>::default();
+        let mut listeners = Listeners::new(
+            clients.clone(),
+            workers_of,
+            (inherited.clone(), fd_store.clone()),
+            common.clone(),
+        );
         let admin = (&config.admin.address, config.admin.tls.as_ref());
         let prepared = listeners.prepare(&config.listeners, admin, &config.certificates)?;
         inherited.tell_unwanted();
@@ -403,6 +409,7 @@ impl Server {
             succeeded,
             successor: None,
             admin_door,
+            fd_store,
             parts,
             _beside: [probes, copies],
             _workers: workers,

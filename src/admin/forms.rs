@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::logs::{self, Level, OURS, REST, ROOMS};
 use crate::orders::MOST_DEPLOYED;
 use crate::rollout::LONGEST_TAG;
 use crate::upstream::MOST_LABELS;
@@ -133,6 +134,7 @@ fn fields(schema: &str) -> Vec<(&'static str, Value)> {
             ("for", json!({"pattern": OVERRIDE})),
             ("reason", json!({"type": "string", "pattern": NOT_BLANK})),
         ],
+        "PutLogLevels" => vec![("levels", levels())],
         "PutLabelledState" => vec![("label", json!({"pattern": LABEL}))],
         "PostUpstream" => {
             vec![
@@ -176,6 +178,26 @@ fn whole(name: &str, schema: &mut Value) {
 
 /// The longest address that is described, in bytes: a host name of 253, `:` and a port of one digit.
 const LONGEST_ADDRESS: usize = 255;
+
+/// Levels by target. Only of our own rooms all may be said.
+fn levels() -> Value {
+    let names = |levels: &[Level]| levels.iter().map(|level| level.name()).collect::<Vec<_>>();
+    let all = names(&Level::ALL);
+    let modules = "(::[0-9A-Za-z_]{1,30}){0,2}$";
+    let ours = format!("^({OURS}|{}){modules}", ROOMS.join("|"));
+    let with_default = |mut levels: Vec<&'static str>| {
+        levels.push(REST);
+        json!({"type": "string", "enum": levels})
+    };
+    let others = Level::ALL.into_iter().filter(|level| *level != Level::Trace);
+    json!({
+        "maxProperties": logs::MOST,
+        "propertyNames": {"pattern": format!("^[0-9A-Za-z_]{{1,30}}{modules}")},
+        "properties": {REST: {"type": "string", "enum": all}},
+        "patternProperties": {ours: with_default(all.clone())},
+        "additionalProperties": with_default(names(&others.collect::<Vec<_>>())),
+    })
+}
 
 /// A tag: printable, without spaces.
 fn tag() -> String {

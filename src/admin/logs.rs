@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use super::answer::{Body, Object};
 use super::problem::Problem;
 use super::wire;
-use crate::logs::{Levels, Logs, Wish};
+use crate::logs::{BadLevel, Levels, Logs, Wish};
 
 type Answer = Result<Json<wire::LogLevels>, Problem>;
 
@@ -23,13 +23,19 @@ pub async fn show() -> Answer {
 #[utoipa::path(put, path = "/v1/logs", tag = "process", request_body = wire::PutLogLevels,
     responses(
         (status = 200, description = "The levels", body = wire::LogLevels),
-        (status = 409, description = "The process keeps no log", body = Problem),
+        (status = 409, description = "The process keeps no log, or too many targets have a level",
+            body = Problem),
         (status = 422, description = "No level or no target", body = Problem)))]
 pub async fn put(body: Body<wire::PutLogLevels>) -> Answer {
     let Json(Object(wire::PutLogLevels { levels, reset })) = body?;
     let wishes = levels.iter().map(|(target, level)| Wish::of(target, level));
-    let bad = |error: crate::logs::BadLevel| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-level", error.to_string())
+    let bad = |error: BadLevel| {
+        // The word is good, and others are there already.
+        let (status, kind) = match error {
+            BadLevel::TooMany => (StatusCode::CONFLICT, "too-many-levels"),
+            _ => (StatusCode::UNPROCESSABLE_ENTITY, "bad-level"),
+        };
+        Problem::new(status, kind, error.to_string())
     };
     let wishes = wishes.collect::<Result<Vec<Wish>, _>>().map_err(bad)?;
     let changed = logs()?.change(&wishes, reset).map_err(bad)?;

@@ -24,13 +24,13 @@ pub const ROOMS: [&str; 12] = [
 ];
 
 /// What our own targets begin with.
-const OURS: &str = "pointsman";
+pub const OURS: &str = "pointsman";
 
 /// Whoever has no level of its own.
-const REST: &str = "default";
+pub const REST: &str = "default";
 
 /// The most targets with a level of their own.
-const MOST: usize = 64;
+pub const MOST: usize = 64;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,7 +90,8 @@ pub enum BadLevel {
 }
 
 impl Level {
-    const ALL: [Level; 6] =
+    /// All, from nothing to everything.
+    pub const ALL: [Level; 6] =
         [Level::Off, Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
 
     /// In a word.

@@ -16,7 +16,7 @@ use tracing_subscriber::{Registry, fmt, reload};
 use crate::clock::Clock;
 use repeats::Repeats;
 
-pub use levels::{BadLevel, Level, Levels, ROOMS, Wish};
+pub use levels::{BadLevel, Level, Levels, MOST, OURS, REST, ROOMS, Wish};
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

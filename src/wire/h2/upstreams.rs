@@ -1,14 +1,17 @@
 //! Connections to upstreams that speak HTTP/2: an address in, one on which another request can go out, out.
 //!
 //! As with those of HTTP/1.1 each thread has its own, so that two hardly ever want the same; nobody
-//! waits for one: whoever finds them taken opens another. Requests share a connection up to as many
-//! as its upstream allows.
+//! waits for one: whoever finds them taken looks at another thread's. Requests share a connection up to
+//! as many as its upstream allows.
+//!
+//! A new connection goes where it was missed: while it is made another thread may take the request over,
+//! and among that one's connections the next who misses it would not find it.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -111,21 +114,28 @@ impl Upstreams {
         Upstreams { shelves: (0..threads.max(1)).map(|_| Mutex::default()).collect() }
     }
 
-    /// A stream on a connection that there is.
+    /// Where the thread that this runs on has its connections.
+    pub(in crate::wire) fn own(&self) -> usize {
+        place_of_thread(self.shelves.len())
+    }
+
+    /// A stream on a connection that there is at this place.
     pub(in crate::wire) fn take(
         &self,
+        at: usize,
         to: &DialAddress,
         (now, within): (Instant, Duration),
         cx: &mut Context<'_>,
     ) -> Option<Stream> {
-        let mut shelf = self.shelves[place_of_thread(self.shelves.len())].try_lock().ok()?;
         let until = now.checked_add(within)?;
+        let mut shelf = self.shelf(at)?;
         shelf.get_mut(to)?.iter_mut().find_map(|connection| connection.stream(until, cx))
     }
 
-    /// A stream on a new connection, which is kept for others.
+    /// A stream on a new connection, which is kept at this place for others.
     pub(in crate::wire) async fn open(
         &self,
+        at: usize,
         to: &DialAddress,
         socket: Socket,
         (now, within): (Instant, Duration),
@@ -147,7 +157,7 @@ impl Upstreams {
         let until = now.checked_add(within).unwrap_or(now);
         let mut connection = Connection { send, usage: Arc::default(), until };
         let stream = poll_fn(|cx| Poll::Ready(connection.stream(until, cx))).await;
-        if let Ok(mut shelf) = self.shelves[place_of_thread(self.shelves.len())].try_lock() {
+        if let Some(mut shelf) = self.shelf(at) {
             match shelf.get_mut(to) {
                 Some(others) => others.push(connection),
                 None => drop(shelf.insert(to.clone(), vec![connection])),
@@ -156,15 +166,96 @@ impl Upstreams {
         stream.ok_or_else(|| io::ErrorKind::ConnectionReset.into())
     }
 
+    /// Whether there is none.
+    pub(in crate::wire) fn is_empty(&self) -> bool {
+        self.shelves.iter().all(|shelf| shelf.lock().is_ok_and(|shelf| shelf.is_empty()))
+    }
+
     /// Closes those that nobody has needed for long, that do not answer, or whose upstream is gone.
     pub(in crate::wire) fn sweep(&self, now: Instant, is_known: impl Fn(&DialAddress) -> bool) {
         for shelf in &self.shelves {
+            let mut gone = Vec::new();
             let Ok(mut shelf) = shelf.lock() else { continue };
             shelf.retain(|to, connections| {
                 let is_known = is_known(to);
-                connections.retain(|one| is_known && one.is_good(now));
+                gone.extend(connections.extract_if(.., |one| !is_known || !one.is_good(now)));
                 !connections.is_empty()
             });
+            // Who asks meanwhile need not wait for their ends.
+            drop(shelf);
         }
+    }
+
+    /// The shelf at this place, or if somebody is at it the next that is free.
+    fn shelf(&self, at: usize) -> Option<MutexGuard<'_, Shelf>> {
+        let (before, from) = self.shelves.split_at(at);
+        from.iter().chain(before).find_map(|shelf| shelf.try_lock().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(3_600);
+
+    async fn take(upstreams: &Upstreams, at: usize, to: &DialAddress) -> Option<Stream> {
+        let until = (Instant::now(), WITHIN);
+        poll_fn(|cx| Poll::Ready(upstreams.take(at, to, until, cx))).await
+    }
+
+    /// An upstream, and the connections of so many threads, of which the one at this place has a
+    /// connection to it.
+    async fn with_one_at(at: usize, threads: usize) -> (Upstreams, DialAddress) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = DialAddress::Socket(listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let mut served = h2::server::handshake(tcp).await.unwrap();
+            while let Some(Ok(_)) = served.accept().await {}
+        });
+        let upstreams = Upstreams::new(threads);
+        let socket = Socket::connect(&to).await.unwrap();
+        drop(upstreams.open(at, &to, socket, (Instant::now(), WITHIN)).await.unwrap());
+        (upstreams, to)
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_is_found_where_it_was_missed() {
+        for at in 0..3 {
+            // Whichever thread has opened it.
+            let (upstreams, to) = with_one_at(at, 3).await;
+            for other in 0..3 {
+                let is_there = take(&upstreams, other, &to).await.is_some();
+                assert_eq!(is_there, other == at, "missed at {at}, looked for at {other}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_finds_somebody_at_its_own_looks_at_the_next_and_waits_for_nobody() {
+        let (upstreams, to) = with_one_at(1, 2).await;
+        let own = upstreams.shelves[0].lock().unwrap();
+        assert!(upstreams.shelf(0).unwrap().contains_key(&to));
+        let next = upstreams.shelves[1].lock().unwrap();
+        assert!(upstreams.shelf(0).is_none());
+        drop(own);
+        assert!(upstreams.shelf(1).unwrap().is_empty());
+        drop(next);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_needs_or_knows_is_swept() {
+        let (upstreams, to) = with_one_at(0, 1).await;
+        let now = Instant::now();
+        upstreams.sweep(now, |_| true);
+        assert!(take(&upstreams, 0, &to).await.is_some());
+        upstreams.sweep(now + 2 * WITHIN, |_| true);
+        assert!(take(&upstreams, 0, &to).await.is_none());
+        let (upstreams, to) = with_one_at(0, 1).await;
+        upstreams.sweep(now, |known| *known != to);
+        assert!(take(&upstreams, 0, &to).await.is_none());
     }
 }

@@ -1,7 +1,8 @@
 //! Connections to upstreams between two requests: kept by who has used one, taken by who needs one.
 //!
 //! A shelf for each thread that moves requests, so that two hardly ever want the same; nobody waits
-//! for one: whoever finds it taken opens a connection, or closes the one that it has.
+//! for one: whoever finds it taken looks at the others, and opens a connection, or closes the one that it
+//! has, if those are of no use either.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -53,7 +54,10 @@ impl Kept {
     /// Keeps one whose last answer has been read to its end.
     pub(super) fn keep(&self, to: &DialAddress, socket: Socket, now: Instant, within: Duration) {
         let Some(until) = now.checked_add(within) else { return };
-        let Some(mut shelf) = self.shelf(place_of_thread(self.shelves.len())) else { return };
+        // Its own, or if somebody is at it the next that is free.
+        let (before, from) = self.shelves.split_at(place_of_thread(self.shelves.len()));
+        let mut shelves = from.iter().chain(before);
+        let Some(mut shelf) = shelves.find_map(|shelf| shelf.try_lock().ok()) else { return };
         // Those that one client alone can use leave room for those that anybody can.
         let most = if to.is_for_a_client() { self.most / 2 } else { self.most };
         if shelf.count < most {
@@ -66,22 +70,26 @@ impl Kept {
         }
     }
 
+    /// Whether none is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.shelves.iter().all(|shelf| shelf.lock().is_ok_and(|shelf| shelf.count == 0))
+    }
+
     /// Closes those that have waited too long, that the other end has closed, or whose upstream is
     /// gone.
     pub(super) fn sweep(&self, now: Instant, is_known: impl Fn(&DialAddress) -> bool) {
         for shelf in &self.shelves {
             let Ok(mut shelf) = shelf.lock() else { continue };
-            if shelf.count == 0 {
-                continue;
-            }
-            let mut count = 0;
+            let (mut count, mut gone) = (0, Vec::new());
             shelf.sockets.retain(|to, waiting| {
                 let is_known = is_known(to);
-                waiting.retain_mut(|one| is_known && one.is_good(now));
+                gone.extend(waiting.extract_if(.., |one| !is_known || !one.is_good(now)));
                 count += waiting.len();
                 !waiting.is_empty()
             });
             shelf.count = count;
+            // Who asks meanwhile need not wait for their ends.
+            drop(shelf);
         }
     }
 

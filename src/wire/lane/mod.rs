@@ -22,7 +22,6 @@ mod sending;
 mod target;
 pub(super) mod timer;
 
-use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,9 +115,12 @@ impl Lane {
     pub async fn sweep(&self) {
         loop {
             tokio::time::sleep(SWEEP).await;
+            if self.kept.is_empty() && self.upstreams.is_empty() {
+                continue;
+            }
             let (now, snapshot) = (self.clock.now(), self.published.load());
-            // While no connection is kept nobody asks.
-            let known = LazyCell::new(|| kept::targets(&snapshot));
+            // Before any shelf is locked: with thousands of upstreams it takes a while.
+            let known = kept::targets(&snapshot);
             // Who has left needs none of those that said its address.
             let is_known = |to: &DialAddress| match to.speaking_for_nobody() {
                 None => known.contains(to),

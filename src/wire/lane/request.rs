@@ -419,14 +419,15 @@ impl<'c> Request<'c> {
         let (to, timeouts) = (attempt.target(), attempt.timeouts());
         let upstreams = &self.lane.upstreams;
         let until = (self.lane.clock.now(), timeouts.pool_idle);
-        let taken = poll_fn(|cx| Poll::Ready(upstreams.take(to, until, cx))).await;
+        let at = upstreams.own();
+        let taken = poll_fn(|cx| Poll::Ready(upstreams.take(at, to, until, cx))).await;
         if let Some(stream) = taken {
             let socket = Socket::Stream(Box::new(stream));
             return Ok(Upstream { socket, inbox: Buffer::default(), link: Link::Kept });
         }
         let opened = async {
             let socket = Socket::connect(to).await?;
-            upstreams.open(to, socket, until).await
+            upstreams.open(at, to, socket, until).await
         };
         let stream = self.client.unless_left(timeouts.connect, opened).await?;
         let stream = stream.map_err(|error| dial_cause(&error))?;

@@ -2,8 +2,8 @@
 //!
 //! One ring a worker, so that nobody who serves requests waits for another; each holds so many
 //! bytes, half of them for requests that failed, which a flood of good ones does not wash away. The
-//! memory is taken as it fills, a block after the other. Only a reader ever waits for a ring: a writer that finds one being
-//! read leaves its record out and counts it.
+//! memory is taken as it fills, a block after the other. Only a reader ever waits for a ring: a writer that
+//! finds its own being read takes another, and if none is free leaves its record out and counts it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use crate::snapshot::Snapshot;
 #[derive(Debug)]
 pub struct Rings {
     rings: Box<[Mutex<Ring>]>,
-    /// Records that were left out because somebody was reading.
+    /// Records that were left out because somebody was at every ring.
     left_out: AtomicU64,
 }
 
@@ -80,7 +80,7 @@ impl Rings {
         kept
     }
 
-    /// Records that were left out because somebody was reading.
+    /// Records that were left out because somebody was at every ring.
     pub fn left_out(&self) -> u64 {
         self.left_out.load(Ordering::Relaxed)
     }
@@ -105,10 +105,15 @@ impl Rings {
 /// Remembers requests.
 impl Reader for Rings {
     fn read(&self, record: &Record<'_>, snapshot: &Snapshot) {
-        match self.rings[place_of_thread(self.rings.len())].try_lock() {
-            Ok(mut ring) => ring.write(record, snapshot),
-            Err(TryLockError::Poisoned(ring)) => ring.into_inner().write(record, snapshot),
-            Err(TryLockError::WouldBlock) => drop(self.left_out.fetch_add(1, Ordering::Relaxed)),
+        let (before, from) = self.rings.split_at(place_of_thread(self.rings.len()));
+        let free = from.iter().chain(before).find_map(|ring| match ring.try_lock() {
+            Ok(ring) => Some(ring),
+            Err(TryLockError::Poisoned(ring)) => Some(ring.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        });
+        match free {
+            Some(mut ring) => ring.write(record, snapshot),
+            None => drop(self.left_out.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }

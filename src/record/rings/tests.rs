@@ -254,6 +254,17 @@ fn a_writer_never_waits_for_a_reader() {
 }
 
 #[test]
+fn a_writer_that_finds_a_reader_at_its_ring_takes_another() {
+    let (rings, snapshot, noted) = (Rings::new(1 << 20, 2), snapshot(), Noted::default());
+    for read in &rings.rings {
+        let reader = read.lock().unwrap();
+        rings.read(&record(1, "kept", GOOD, &noted), &snapshot);
+        drop(reader);
+    }
+    assert_eq!((ids(&rings), rings.left_out()), (vec!["kept".into(), "kept".into()], 0));
+}
+
+#[test]
 fn with_no_bytes_nothing_is_remembered() {
     let (rings, snapshot, noted) = (Rings::new(0, 4), snapshot(), Noted::default());
     rings.read(&record(1, "id", BAD, &noted), &snapshot);

@@ -105,8 +105,9 @@ impl Way {
         let asked = timeout(settings.timeout, self.ask(&copied)).await;
         match asked.unwrap_or(Err(Failed::Late(settings.timeout))) {
             Ok(answered) => {
-                state.on_sent();
+                // Whoever sees it counted finds what came of it.
                 self.compare(&copied, answered);
+                state.on_sent();
             }
             Err(failed) => state.on_failed(failed.to_string()),
         }

@@ -12,7 +12,9 @@ use crate::harness::{Edge, Origin, Reply, client, until};
 
 fn lines(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    // One that is just being written is not there yet.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 async fn until_lines(file: &Path, count: usize) -> Vec<Value> {
@@ -78,7 +80,9 @@ async fn each_request_has_a_line_and_a_file_that_was_moved_is_opened_again() {
     running.signal("-TERM").await;
     running.ends_well().await;
     let lines = lines(&file);
-    assert_eq!(lines.last().unwrap()["target"], "/last", "{lines:?}");
+    // Those of one moment may be in any order.
+    let is_there = lines.iter().any(|line| line["target"] == "/last");
+    assert!(is_there, "{lines:?}");
 }
 
 #[tokio::test]
@@ -97,7 +101,9 @@ async fn of_good_answers_there_is_the_share_that_was_asked_for_and_of_all_others
         let request = format!("GET {path} HTTP/1.1\r\nhost: shop.test\r\n\r\n");
         edge.raw(request).await;
     }
-    let lines = until_lines(&file, 2).await;
+    let mut lines = until_lines(&file, 2).await;
+    // Those of one moment may be in any order.
+    lines.sort_by_key(|line| line["target"].to_string());
     let told: Vec<_> = lines.iter().map(|line| line["target"].as_str().unwrap()).collect();
     assert_eq!(told, ["/bad", "/twice"]);
     assert_eq!(lines[0]["status"], 500);
@@ -153,8 +159,9 @@ async fn a_place_that_takes_nothing_keeps_nobody_and_the_next_one_is_taken_at_on
     std::fs::write(edge.file(), format!("{HEAD}{services}")).unwrap();
     edge.until_after(generation).await;
     assert_eq!(edge.get(&[]).await.status, 200);
+    let generation = edge.generation();
     std::fs::write(edge.file(), format!("{HEAD}{log}{services}")).unwrap();
-    edge.until_after(generation + 1).await;
+    edge.until_after(generation).await;
     assert_eq!(edge.get(&["x-request-id: third"]).await.status, 200);
     assert_eq!(until_lines(&file, 2).await[1]["request_id"], "third");
 }

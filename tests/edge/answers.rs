@@ -4,15 +4,11 @@ use serde_json::Value;
 
 use crate::harness::client::{Response, get};
 use crate::harness::edge::{HEAD, shop_at};
+use crate::harness::running::free;
 use crate::harness::{Client, Edge, until};
 
 /// What a client may write into its id: it is to be text wherever it ends up.
 const ID: &str = "--><script>alert(1)</script>\"'&";
-
-/// An address at which nobody is.
-fn nobody() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
 
 async fn ask(edge: &Edge, host: &str, fields: &str) -> Response {
     let mut client = Client::connect(edge.address).await;
@@ -24,7 +20,7 @@ async fn ask(edge: &Edge, host: &str, fields: &str) -> Response {
 
 #[tokio::test]
 async fn each_form_tells_the_id_and_who_speaks_and_nothing_of_what_is_behind() {
-    let gone = nobody();
+    let gone = free();
     let route = "[[routes]]\nhosts = [\"shop.test\"]\nservice = \"shop\"\n";
     let edge = Edge::start(&format!("{route}{}", shop_at(&[("only", &[gone])], ""))).await;
     let browser = "accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -76,7 +72,7 @@ async fn each_form_tells_the_id_and_who_speaks_and_nothing_of_what_is_behind() {
 
 #[tokio::test]
 async fn a_service_has_pages_of_its_own_which_are_read_anew_when_they_change() {
-    let gone = nobody();
+    let gone = free();
     let folder = tempfile::TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("sorry.html"), "<h1>{{status}} {{title}}</h1>{{detail}} {{request_id}}")

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use crate::harness::edge::{HEAD, shop};
+use crate::harness::running::free;
 use crate::harness::{Edge, Origin, Reply, until};
 
 /// How the program has ended, and what it has printed.
@@ -188,7 +189,7 @@ async fn a_build_says_what_it_is_and_needs_no_more_than_every_system_has() {
 
 #[tokio::test]
 async fn nobody_there_is_69() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = free();
     let ran = pointsman(&["status", "--admin", &closed.to_string()]).await;
     assert_eq!(ran.code, 69);
     assert!(ran.err.contains("cannot reach the admin API at"), "{}", ran.err);
@@ -199,7 +200,6 @@ async fn run_reloads_on_sighup_and_stops_on_sigterm() {
     let origin = Origin::named("a").await;
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("p.toml");
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (listen, admin) = (free(), free());
     let text = format!(
         "[[listeners]]\naddress = \"{listen}\"\n[admin]\naddress = \"{admin}\"\n\
@@ -239,7 +239,6 @@ async fn run_reloads_on_sighup_and_stops_on_sigterm() {
 #[tokio::test]
 async fn proxy_runs_without_a_file() {
     let (a, b) = (Origin::named("a").await, Origin::named("b").await);
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (listen, admin) = (free(), free().to_string());
     let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
         .args(["proxy", "--listen", &listen.to_string(), "--admin", &admin])
@@ -363,8 +362,7 @@ async fn breakers_holds_and_maintenance_are_one_line_each() {
 async fn events_are_followed_over_a_restart() {
     use tokio::io::{AsyncBufReadExt, BufReader};
     let origin = Origin::named("a").await;
-    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let admin = admin.to_string();
+    let admin = free().to_string();
     let start = async || {
         let proxy = Command::new(env!("CARGO_BIN_EXE_pointsman"))
             .args(["proxy", "--listen", "127.0.0.1:0", "--admin", &admin])

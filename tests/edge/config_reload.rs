@@ -27,8 +27,12 @@ async fn a_saved_file_takes_effect_and_state_survives() {
     assert_eq!(edge.get(&[]).await.body, "green");
     let (_, pool) = edge.admin("GET", "/v1/services/shop/pools/blue", "").await;
     assert_eq!(pool["upstreams"][0]["state"], "draining");
-    let (_, revisions) = edge.admin("GET", "/v1/services/shop/revisions", "").await;
-    assert_eq!((&revisions[0]["revision"], &revisions[0]["author"]), (&2.into(), &"file".into()));
+    // It is in force a moment before it is told.
+    until("it has a revision", async || {
+        let (_, revisions) = edge.admin("GET", "/v1/services/shop/revisions", "").await;
+        (&revisions[0]["revision"], &revisions[0]["author"]) == (&2.into(), &"file".into())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -87,8 +91,11 @@ async fn a_bad_file_changes_nothing_and_is_loud() {
     assert!(metrics.contains("pointsman_config_last_reload_successful 0"), "{metrics}");
     std::fs::write(edge.file(), green(&text)).unwrap();
     edge.until_after(before).await;
-    let (_, status) = edge.admin("GET", "/v1/status", "").await;
-    assert_eq!(status["config"]["last_reload_successful"], true);
+    until("it is told", async || {
+        let (_, status) = edge.admin("GET", "/v1/status", "").await;
+        status["config"]["last_reload_successful"] == true
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -118,7 +125,7 @@ async fn listeners_come_and_go_while_others_run() {
     let mut kept = edge.client().await;
     kept.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(kept.response().await.body, "blue");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = crate::harness::running::free();
     let moved = text.replacen("127.0.0.1:0", &free.to_string(), 1);
     std::fs::write(edge.file(), &moved).unwrap();
     assert_eq!(edge.admin("POST", "/v1/config/reload", "").await.0, 200);

@@ -1,7 +1,5 @@
 //! A process that has no descriptors left.
 
-use std::net::TcpListener;
-
 use crate::harness::client::get;
 use crate::harness::{Client, Origin, Proxy, Reply, until};
 
@@ -14,7 +12,7 @@ async fn what_we_lack_ourselves_is_a_503_and_blames_nobody() {
         b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nfine".to_vec(),
     );
     let origin = Origin::tireless(closes).await;
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = crate::harness::running::free;
     let (listen, admin) = (free(), free());
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("pointsman.toml");

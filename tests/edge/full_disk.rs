@@ -1,7 +1,6 @@
 //! A disk that is full: what takes a rollout back is in force all the same, and is noted where there was
 //! room before, so that a process that is killed then does not come up as if it had not been ordered.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
@@ -107,7 +106,7 @@ async fn an_abort_on_a_full_disk_is_not_forgotten_by_a_kill() {
     let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
     let folder = tempfile::TempDir::new().unwrap();
     let disk = Disk::begin(folder.path()).await;
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = crate::harness::running::free;
     let admin = free().to_string();
     let text = format!(
         "[server]\nstate_dir = \"{}\"\n[[listeners]]\naddress = \"{}\"\n\

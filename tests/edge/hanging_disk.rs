@@ -1,6 +1,6 @@
 //! A disk that does not answer: an `fsync` that does not return while a file exists.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -60,7 +60,7 @@ impl Shop {
         };
         let blue = Origin::fast("blue").await;
         let green = Origin::at("127.0.0.1:0".parse().unwrap(), script).await;
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let free = crate::harness::running::free;
         let (listen, admin) = (free(), free());
         let text = format!(
             "[[listeners]]\naddress = \"{listen}\"\n[admin]\naddress = \"{admin}\"\n\
@@ -202,7 +202,7 @@ async fn an_abort_is_answered_while_the_disk_hangs_and_stored_when_it_answers() 
 async fn holds_end_at_their_time_though_the_disk_hangs() {
     let folder = tempfile::TempDir::new().unwrap();
     let origin = Origin::fast("blue").await;
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = crate::harness::running::free;
     let (listen, admin) = (free(), free().to_string());
     let service = |name: &str| {
         let route = format!("[[routes]]\nhosts = [\"{name}.test\"]\nservice = \"{name}\"\n");

@@ -254,7 +254,10 @@ async fn who_comes_by_a_trusted_unix_socket_is_believed_and_no_address_is_made_u
         }
         let told: Vec<_> =
             origin.received().iter().map(|got| got.fields("x-forwarded-for").join("+")).collect();
-        let (_, requests) = edge.admin("GET", "/v1/requests", "").await;
+        let requests = async || edge.admin("GET", "/v1/requests", "").await.1;
+        until("both are remembered", async || requests().await.as_array().unwrap().len() == 2)
+            .await;
+        let requests = requests().await;
         let clients: Vec<_> = requests
             .as_array()
             .unwrap()

@@ -264,7 +264,7 @@ impl Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, "global: {}\n").unwrap();
-        let free = std::net::TcpListener::bind(ANYWHERE).unwrap().local_addr().unwrap();
+        let free = crate::harness::running::free();
         let child = tokio::process::Command::new("prometheus")
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))

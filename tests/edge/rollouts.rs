@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::harness::running::free;
 use crate::harness::{Edge, Load, Origin, Proxy, Reply, until};
 
 /// A canary that ends within seconds, sooner than any judge could be sure.
@@ -107,7 +108,6 @@ async fn what_was_answered_outlives_a_kill() {
     let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("pointsman.toml");
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let admin = free().to_string();
     let text = format!(
         "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"{admin}\"\n\
@@ -165,8 +165,7 @@ async fn a_rollout_survives_kills_at_any_moment() {
     let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("pointsman.toml");
-    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let admin = admin.to_string();
+    let admin = free().to_string();
     let text = format!(
         "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"{admin}\"\n\
          [services.shop]\nsplit = {{ blue = 100, green = 0 }}\n\

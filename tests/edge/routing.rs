@@ -67,10 +67,7 @@ async fn an_answer_of_our_own_keeps_the_connection() {
 
 #[tokio::test]
 async fn an_upstream_that_refuses_connections_is_a_502() {
-    let gone = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let gone = crate::harness::running::free();
     let edge = Edge::start(&format!("[services.a.pools]\np.upstreams = [\"{gone}\"]\n")).await;
     let response = edge.get(&[]).await;
     assert_eq!(response.status, 502);

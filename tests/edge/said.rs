@@ -106,7 +106,7 @@ async fn the_event_of_an_acknowledged_order_survives_a_kill_with_it() {
     let blue = Origin::named("blue").await;
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("pointsman.toml");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = crate::harness::running::free();
     let head = HEAD
         .replace("[admin]\naddress = \"127.0.0.1:0\"", &format!("[admin]\naddress = \"{free}\""));
     std::fs::write(&file, format!("{head}{}", shop(&[("blue", &blue)], ""))).unwrap();
@@ -129,9 +129,7 @@ async fn the_event_of_an_acknowledged_order_survives_a_kill_with_it() {
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_an_event_and_a_metric() {
     // Nobody answers there.
-    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let dead = silent.local_addr().unwrap();
-    drop(silent);
+    let dead = crate::harness::running::free();
     let lines = format!(
         "[services.shop.pools.blue]\nupstreams = [\"shop.invalid:80\"]\n[[notify]]\nurl = \"http://{dead}/\"\n"
     );
@@ -153,12 +151,16 @@ async fn answers_during_a_maintenance_count_for_their_service() {
     let edge = Edge::before(&[("blue", &blue)], "").await;
     edge.admin("PUT", "/v1/services/shop/mode", r#"{"mode": "maintenance"}"#).await;
     assert_eq!(edge.get(&[]).await.status, 503);
-    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    let metrics = async || edge.admin_with("GET", "/metrics", "", &[]).await.body;
     let line = "pointsman_requests_total{service=\"shop\",pool=\"\",code=\"5xx\"} 1";
-    assert!(metrics.contains(line), "{metrics}");
+    until("it is counted", async || metrics().await.contains(line)).await;
+    let metrics = metrics().await;
     assert!(metrics.contains("{service=\"_unmatched\",pool=\"\",code=\"5xx\"} 0\n"), "{metrics}");
-    let (_, last) = edge.admin("GET", "/v1/requests", "").await;
-    assert!(last.to_string().contains("\"shop\""), "{last}");
+    until("it is remembered", async || {
+        let (_, last) = edge.admin("GET", "/v1/requests", "").await;
+        last.to_string().contains("\"shop\"")
+    })
+    .await;
 }
 
 #[tokio::test]

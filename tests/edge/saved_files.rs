@@ -90,10 +90,13 @@ async fn a_saved_file_that_takes_away_what_is_in_use_waits_for_somebodys_word() 
     );
     let why = config["refused"].as_str().unwrap();
     assert!(why.contains("service web: it had requests in the last minute"), "{why}");
-    let (_, events) = edge.admin("GET", "/v1/events", "").await;
-    let last = events.as_array().unwrap().last().unwrap();
-    assert_eq!((&last["kind"], &last["severity"]), (&"reload".into(), &"high".into()));
-    assert!(last["what"].as_str().unwrap().contains("waits for `pointsman reload`"), "{last}");
+    until("it is told", async || {
+        let (_, events) = edge.admin("GET", "/v1/events", "").await;
+        let last = events.as_array().unwrap().last().unwrap();
+        let is_told = last["what"].as_str().unwrap().contains("waits for `pointsman reload`");
+        is_told && last["kind"] == "reload" && last["severity"] == "high"
+    })
+    .await;
     let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
     assert!(metrics.contains("pointsman_config_waits_for_reload 1"), "{metrics}");
     let shown = crate::cli::pointsman(&["status", "--admin", &edge.admin.to_string()]).await.out;

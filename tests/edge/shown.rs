@@ -1,7 +1,6 @@
 //! What a client writes into a target or an id is shown as text wherever it is shown, and is nothing else
 //! there.
 
-use std::net::TcpListener;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -56,7 +55,7 @@ fn is_harmless(response: &Response) {
 #[tokio::test]
 async fn a_target_is_text_in_every_output() {
     let origin = Origin::named("a").await;
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = crate::harness::running::free;
     for format in ["text", "json"] {
         let (listen, admin, dead) = (free(), free(), free());
         let text = format!(

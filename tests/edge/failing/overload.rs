@@ -41,6 +41,9 @@ async fn who_finds_no_place_is_told_so_and_keeps_the_connection() {
         assert_eq!(origin.asked(), 1, "{limit}");
         gate.open();
         assert_eq!(holder.response().await.body, "a", "{limit}");
+        // A request is over a little after its client has all.
+        let pool = "/v1/services/shop/pools/only";
+        until("it is over", async || edge.admin("GET", pool, "").await.1["in_flight"] == 0).await;
         client.send(GET).await;
         assert_eq!(client.response().await.body, "a", "{limit}: the place is given back");
     }

@@ -27,7 +27,7 @@ async fn edge_before(origins: &[Origin], retries: &str) -> Edge {
     let upstreams: Vec<_> = origins.iter().map(|origin| origin.address).collect();
     let service = format!(
         "ejection = false\nbreaker = false\nlimits.throttle = false\n\
-         timeouts.response = \"500ms\"\nretries = {{ {retries} }}"
+         timeouts.response = \"3s\"\nretries = {{ {retries} }}"
     );
     Edge::start(&fleet(&upstreams, &service)).await
 }

@@ -141,7 +141,7 @@ async fn an_upload_counts_from_its_end() {
         let mut client = slow(&edge, 1).await.remove(0);
         client.send(REST).await;
         until("all of it has come", async || origin.asked() == asked + 1).await;
-        assert_eq!(held(&edge)[0], (1, 0), "{limits}");
+        until_held(&edge, (1, 0)).await;
         assert_eq!(edge.get(&[]).await.status, 503, "{limits}");
         assert_eq!(edge.raw(BEGUN).await.status, 503, "{limits}");
         // It gives up before its answer has begun.
@@ -161,7 +161,7 @@ async fn an_upload_that_is_answered_early_counts_from_then_on() {
     client.send(BEGUN).await;
     let head = String::from_utf8(client.bytes(17).await).unwrap();
     assert_eq!(head, "HTTP/1.1 200 OK\r\n");
-    assert_eq!(held(&edge)[0], (1, 0));
+    until_held(&edge, (1, 0)).await;
     assert_eq!(edge.get(&[]).await.status, 503);
     // It gives up within its answer.
     drop(client);
@@ -181,6 +181,7 @@ async fn whoever_gives_up_at_any_time_leaves_nothing_behind() {
         let mut sent = slow(&edge, 1).await.remove(0);
         sent.send(REST).await;
         until("all of it has come", async || origin.asked() == asked + 1).await;
+        until_held(&edge, (1, 0)).await;
         let sending = slow(&edge, 1).await;
         let mut waiting = edge.client().await;
         waiting.send(BEGUN).await;

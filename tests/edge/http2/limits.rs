@@ -19,7 +19,7 @@ async fn count(edge: &Edge, reason: &str) -> u64 {
 
 #[tokio::test]
 async fn a_call_that_we_answer_ourselves_is_told_in_its_head() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = crate::harness::running::free();
     let edge = edge(&shop_at(&[("only", &[gone])], "")).await;
     let client = Client::connect(edge.address).await;
     let fields = [("content-type", "application/grpc"), ("te", "trailers")];

@@ -37,8 +37,11 @@ async fn a_pair_is_replaced_under_traffic_and_nobody_is_refused() {
     load.await.unwrap();
     assert_ne!(before, renewed.der());
     assert_eq!(kept.get("shop.test", &[]).await.status, 200, "who is connected stays");
-    let (_, events) = shop.edge.admin("GET", "/v1/events", "").await;
-    assert!(events.to_string().contains("shop.pem: is another, good until "), "{events}");
+    until("it is told", async || {
+        let (_, events) = shop.edge.admin("GET", "/v1/events", "").await;
+        events.to_string().contains("shop.pem: is another, good until ")
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -22,6 +22,14 @@ const CAREFUL: f64 = 1.0;
 /// Upstreams from which on what they share can be told from what one does.
 const SHARING: usize = 3;
 
+/// Ticks that an upstream may be off the list and be known when it comes back: an address that a name
+/// gave no more for a moment, one that was taken out and put back.
+const AWAY: u32 = HALF as u32;
+
+/// Upstreams that are remembered while they are off the list: where each deployment has addresses of its
+/// own, none comes back.
+const MOST_AWAY: usize = 64;
+
 /// One length of blocks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
@@ -42,6 +50,8 @@ struct Known {
     /// In the block that is being filled.
     block: Counts,
     is_listed: bool,
+    /// Blocks since it was on the list; what it did then counts in κ only once it is back.
+    away: u32,
     sums: Sums,
 }
 
@@ -137,16 +147,15 @@ impl Scale {
 
     fn end_block(&mut self) {
         self.filled = 0;
-        // Who is gone for a block is forgotten.
-        self.upstreams.retain(|known| known.is_listed);
         let decay = 0.5f64.powf(f64::from(self.length) / HALF);
+        self.part_with_absent(decay);
         // Also those that nobody asked in it: what is shared must not become a cluster of the others.
-        let listed = self.upstreams.len();
+        let listed = self.upstreams.iter().filter(|known| known.is_listed).count();
         let mut all = Counts::default();
         self.upstreams.iter().for_each(|known| all += known.block);
         let shared = (listed >= SHARING).then(|| all.ratio());
         let (mut apart, mut alone) = (Excess::default(), Excess::default());
-        for known in &mut self.upstreams {
+        for known in &mut self.upstreams[..listed] {
             let block = std::mem::take(&mut known.block);
             known.is_listed = false;
             known.sums.add(block, shared, decay);
@@ -171,11 +180,40 @@ impl Scale {
         self.kappa = apart.kappa(self.length);
         self.kappa_alone = alone.kappa(self.length);
     }
+
+    /// Puts those that were off the list for the whole block behind the others, and forgets who has been
+    /// for long.
+    fn part_with_absent(&mut self, decay: f64) {
+        for known in &mut self.upstreams {
+            match known.is_listed {
+                true => known.away = 0,
+                false => known.stay_away(decay),
+            }
+        }
+        let longest = AWAY / self.length;
+        self.upstreams.retain(|known| known.away <= longest);
+        self.upstreams.sort_by_key(|known| known.away);
+        let listed = self.upstreams.iter().filter(|known| known.is_listed).count();
+        self.upstreams.truncate(listed + MOST_AWAY);
+    }
 }
 
 impl Known {
     fn of(name: Arc<str>) -> Known {
-        Known { name, block: Counts::default(), is_listed: true, sums: Sums::default() }
+        Known { name, block: Counts::default(), is_listed: true, away: 0, sums: Sums::default() }
+    }
+
+    /// Off the list for a block: what it did gets older, and its next block has no neighbour.
+    fn stay_away(&mut self, decay: f64) {
+        self.away += 1;
+        let Sums { blocks, x, n, nn, dnn, apart, alone, last } = &mut self.sums;
+        *last = None;
+        for sum in [blocks, x, n, nn, dnn] {
+            *sum *= decay;
+        }
+        for Differences { dxx, dxn } in [apart, alone] {
+            (*dxx, *dxn) = (*dxx * decay, *dxn * decay);
+        }
     }
 }
 
@@ -269,7 +307,13 @@ impl From<Stored> for Scale {
 impl Known {
     fn written(&self) -> String {
         let Sums { blocks, x, n, nn, dnn, apart, alone, last } = self.sums;
-        let (block, is_listed) = (self.block, u8::from(self.is_listed));
+        let block = self.block;
+        // 1 for who is listed; who is not is told by more, which a version that forgets him takes for 0.
+        let is_listed = match (self.is_listed, self.away) {
+            (true, _) => 1,
+            (false, 0) => 0,
+            (false, away) => 1 + away,
+        };
         let text = format!(
             "{} {} {is_listed} {blocks} {x} {n} {nn} {dnn} {} {} {} {}",
             block.total, block.bad, apart.dxx, apart.dxn, alone.dxx, alone.dxn
@@ -287,7 +331,8 @@ impl Known {
         let mut rest = numbers(text);
         let mut next = || rest.next().unwrap_or_default();
         let block = Counts { total: next() as u64, bad: next() as u64 };
-        let is_listed = next() == 1.0;
+        let listed = next() as u32;
+        let (is_listed, away) = (listed == 1, listed.saturating_sub(1));
         let [blocks, x, n, nn, dnn] = [next(), next(), next(), next(), next()];
         let mut differences = || Differences { dxx: next(), dxn: next() };
         let (apart, alone) = (differences(), differences());
@@ -298,7 +343,7 @@ impl Known {
             _ => None,
         };
         let sums = Sums { blocks, x, n, nn, dnn, apart, alone, last };
-        Known { name, block: block.consistent(), is_listed, sums }
+        Known { name, block: block.consistent(), is_listed, away, sums }
     }
 }
 
@@ -391,11 +436,32 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_for_a_block_is_forgotten() {
+    fn who_is_off_the_list_for_a_while_has_its_hour_when_it_is_back() {
         let mut scale = Scale::new(10);
-        (0..20).for_each(|_| scale.tick(&second(&[(50, 0), (50, 9)]), |one| one.attempts));
-        assert_eq!(scale.upstreams.len(), 2);
-        (0..20).for_each(|_| scale.tick(&second(&[(50, 0)]), |one| one.attempts));
+        let listen = |scale: &mut Scale, ticks: u64, upstreams: usize| {
+            for tick in 0..ticks {
+                let burst = u64::from(tick % 30 == 0) * 20;
+                let counts = [(50, 0), (50, burst)];
+                scale.tick(&second(&counts[..upstreams]), |one| one.attempts);
+            }
+        };
+        listen(&mut scale, 1_800, 2);
+        let known = scale.kappa();
+        assert!(known > 0.2, "{known}");
+        listen(&mut scale, 120, 1);
+        assert_eq!(scale.kappa(), 0.0, "who is away counts for nothing");
+        let text = serde_json::to_string(&scale).unwrap();
+        assert_eq!(serde_json::from_str::<Scale>(&text).unwrap(), scale);
+        listen(&mut scale, 10, 2);
+        assert!((scale.kappa() / known - 1.0).abs() < 0.2, "{known} {}", scale.kappa());
+        // And within an hour, or beside many others that are gone, it is forgotten.
+        listen(&mut scale, 3_620, 1);
         assert_eq!(scale.upstreams.len(), 1);
+        for gone in 0..200 {
+            let mut new = second(&[(50, 0), (50, 1)]);
+            new[1].name = format!("10.0.1.{gone}:80").into();
+            (0..10).for_each(|_| scale.tick(&new, |one| one.attempts));
+        }
+        assert_eq!(scale.upstreams.len(), 2 + MOST_AWAY);
     }
 }

@@ -46,6 +46,9 @@ struct Piece(Vec<(Arc<str>, Row)>);
 /// Ten seconds of one.
 type Row = [Second; PIECE];
 
+/// Of one that was not there.
+static AWAY: Row = [Second { total: 0, bad: 0 }; PIECE];
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Second {
     total: u32,
@@ -158,15 +161,15 @@ impl Seconds {
         if seconds == 0 { 0.0 } else { requests as f64 / seconds as f64 }
     }
 
-    /// Of each upstream that is there now, its pieces back to where it was not there; the oldest first.
+    /// Of each upstream that is there now, its pieces back to where it was there first, the oldest first;
+    /// one that was off the list in between did nothing then.
     fn series(&self) -> impl Iterator<Item = Vec<&Row>> {
         let newest = self.pieces.back();
         newest.into_iter().flat_map(|newest| newest.0.iter().enumerate()).map(
             |(place, (name, _))| {
-                let rows = self.pieces.iter().rev().map_while(|piece| piece.row(place, name));
-                let mut rows: Vec<&Row> = rows.collect();
-                rows.reverse();
-                rows
+                let rows = self.pieces.iter().map(|piece| piece.row(place, name));
+                let since_first = rows.skip_while(Option::is_none);
+                since_first.map(|row| row.unwrap_or(&AWAY)).collect()
             },
         )
     }
@@ -350,6 +353,8 @@ mod tests {
                 400.. => second.insert(0, upstream("new", 30, 0)),
                 _ => {}
             }
+            // One is off the list for a moment.
+            second.retain(|one| *one.name != *"b" || !(500..540).contains(&at));
             seconds.tick(&second);
         }
         let lengths: Vec<usize> = seconds.series().map(|rows| rows.len()).collect();

@@ -140,6 +140,13 @@ pub struct Past {
     pub budget: Option<f64>,
 }
 
+impl Hearing {
+    /// Lets go of its judge, whose numbers mean something else by now.
+    pub(super) fn dismiss_judge(&mut self) {
+        (self.judge, self.step) = (None, None);
+    }
+}
+
 impl Rollout {
     /// Gives the rollout a judge, which knows this of the past.
     pub fn seat_judge(&mut self, past: Past) {
@@ -223,12 +230,10 @@ impl Rollout {
         self.hearing = heard;
     }
 
-    /// Whether it was judged, and nothing is known of that any more.
+    /// Whether it was judged, and nothing that a judge can go on from is known any more.
     pub fn has_lost_hearing(&self) -> bool {
         let settings = &self.plan.judging.settings;
-        settings.enabled
-            && self.plan.strategy != Strategy::Rolling
-            && *self.hearing == Hearing::default()
+        settings.enabled && self.plan.strategy != Strategy::Rolling && self.hearing.judge.is_none()
     }
 
     /// Begins its step anew, with a judge that has heard nothing.

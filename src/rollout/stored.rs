@@ -2,8 +2,8 @@
 //! its judge has heard, which is large and written now and then.
 //!
 //! The form is told by fields that only grow. What was heard is told by its version: it follows the
-//! judge's own numbers, so another version of them cannot be read, and is then let go of. The
-//! rollout goes on, and its step begins anew.
+//! judge's own numbers, so another version of them is let go of, and whatever else was heard with it
+//! unless it can be read. The rollout goes on, and its step begins anew.
 
 mod plan;
 
@@ -22,7 +22,8 @@ use plan::StoredPlan;
 /// What this version writes of what a judge has heard.
 const HEARING: u32 = 2;
 
-/// And what it reads: before 2 a judge knew nothing of causes.
+/// And what it reads. Before 2 a judge knew nothing of causes: whoever goes on from that takes traffic back
+/// for a burst, so only what was heard of an ended rollout is read whole.
 const READ: std::ops::RangeInclusive<u32> = 1..=HEARING;
 
 /// Where a rollout is.
@@ -165,7 +166,7 @@ impl StoredRollout {
             rolling,
             heard,
         } = self;
-        let heard = heard.map(StoredHearing::read).transpose()?.flatten();
+        let heard = heard.map(StoredHearing::of_ended).transpose()?.flatten();
         let hearing = heard.map(|(_, heard)| heard).unwrap_or_default();
         Ok(Rollout {
             id,
@@ -204,8 +205,19 @@ impl StoredHearing {
         Ok(StoredHearing { version: HEARING, rollout, heard })
     }
 
-    /// The rollout's number and what was heard; nothing if it is of a version not known here.
+    /// Of a rollout under way: its number and what was heard, without a judge of another version; nothing
+    /// if it is of one not known here.
     pub fn read(self) -> Result<Option<(u64, Arc<Hearing>)>, serde_json::Error> {
+        let is_current = self.version == HEARING;
+        let mut read = self.of_ended()?;
+        if let (Some((_, heard)), false) = (&mut read, is_current) {
+            Arc::make_mut(heard).dismiss_judge();
+        }
+        Ok(read)
+    }
+
+    /// Of one that has ended: all that was heard.
+    fn of_ended(self) -> Result<Option<(u64, Arc<Hearing>)>, serde_json::Error> {
         if !READ.contains(&self.version) {
             return Ok(None);
         }

@@ -26,9 +26,9 @@
 //!
 //! # Rooms
 //!
-//! The core ([`clock`], [`certificate`], [`rate`], [`auth`], [`config`], [`route`], [`split`], [`upstream`],
+//! The core ([`clock`], [`sampling`], [`certificate`], [`rate`], [`auth`], [`config`], [`route`], [`split`], [`upstream`],
 //! [`balance`], [`fallback`], [`mirror`], [`acme`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
-//! [`rehearsal`], [`http`], [`exchange`], [`record`], [`access_log`], [`state`], [`history`], [`orders`]) knows no
+//! [`recording`], [`rehearsal`], [`http`], [`exchange`], [`record`], [`access_log`], [`state`], [`history`], [`orders`]) knows no
 //! runtime, no file and no socket, and takes time and chance as arguments. The rim ([`logs`], [`crypto`],
 //! [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`], [`acme_client`], [`store`], [`control`], [`events`],
 //! [`notify`], [`observe`], [`admin`], [`server`], [`cli`]) has them all.
@@ -41,6 +41,7 @@
 
 pub mod clock;
 
+mod sampling;
 mod rate;
 mod certificate;
 mod auth;
@@ -57,6 +58,7 @@ pub mod judge;
 pub mod slo;
 pub mod rollout;
 mod event;
+pub mod recording;
 pub mod rehearsal;
 pub mod http;
 pub mod exchange;

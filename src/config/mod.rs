@@ -266,6 +266,8 @@ pub struct Service {
     pub mirror: Option<Arc<MirrorSettings>>,
     /// How it moves from one version to the next.
     pub rollout: Arc<RolloutSettings>,
+    /// Whether the file says anything of that: then it is recorded what its upstreams do.
+    pub has_rollouts: bool,
     /// What it promises its users; none for nothing.
     pub slo: Option<Arc<Slo>>,
 }

@@ -160,6 +160,7 @@ pub(super) fn service(
     let limit = section.table_if_given(problems, "rate_limit");
     let rate_limit = limit.and_then(|section| rate_limit(section, problems));
     let mirror = mirror(&mut section, problems, pools.as_deref());
+    let has_rollouts = section.has("rollout");
     let rollout = rollout(&mut section, problems, server.allow_commands);
     let slo = section.table_if_given(problems, "slo").map(|section| slo(section, problems));
     let compression = section.table_if_given(problems, "compression");
@@ -182,6 +183,7 @@ pub(super) fn service(
         rate_limit,
         mirror,
         rollout: Arc::new(rollout),
+        has_rollouts,
         slo: slo.map(Arc::new),
     })
 }

@@ -46,6 +46,11 @@ impl Latencies {
         }
     }
 
+    /// The last second.
+    pub fn newest(&self) -> Option<&Distribution> {
+        self.seconds.back()
+    }
+
     /// Each of the [`WINDOWS`].
     pub fn windows(&self) -> [Distribution; 3] {
         WINDOWS.map(|seconds| self.last(seconds))

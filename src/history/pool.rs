@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::latencies::Latencies;
 use super::upstream::{UpstreamMinutes, UpstreamRate};
-use crate::judge::bursts::Bursts;
+use crate::judge::bursts::{Bursts, ByUpstream};
 use crate::judge::{Counts, Distribution};
+use crate::recording::PoolSecond;
 use crate::rollout::Past;
-use crate::snapshot::Pool;
+use crate::snapshot::{Pool, Service};
 use crate::upstream::JudgedReading;
 
 /// How far back rates look, in looks; one more is kept to count from.
@@ -75,6 +76,8 @@ pub(super) struct Totals {
 /// A pool as it was read in a look.
 pub(super) struct Reading<'p> {
     pub pool: &'p Pool,
+    /// Whether what is bad is counted by words of the file, and by upstream alone.
+    counts_own: bool,
     totals: Totals,
     latency: Distribution,
     cold: Distribution,
@@ -90,10 +93,16 @@ pub(super) struct PoolMinutes {
     marks: VecDeque<(Instant, Counts, Distribution)>,
     upstreams: HashMap<Arc<str>, UpstreamMinutes>,
     bursts: Bursts,
+    /// What each upstream did between the last two looks.
+    came: Vec<ByUpstream>,
+    /// From when on its answers were slow by then.
+    slow_from: Option<[Duration; 3]>,
     /// Something came since they were kept.
     is_unsaved: bool,
     /// Requests that nobody of it could be asked for, by the last look.
     refused: u64,
+    /// Attempts that were counted by upstream, where what is bad is counted by words of the file.
+    own: Counts,
     /// Looks since it was found out what is slow.
     since_slow: usize,
 }
@@ -107,15 +116,15 @@ pub(super) struct Done {
 }
 
 impl<'p> Reading<'p> {
-    /// What a pool has done by now.
-    pub fn of(pool: &'p Pool) -> Reading<'p> {
+    /// What a pool of this service has done by now.
+    pub fn of(pool: &'p Pool, service: &Service) -> Reading<'p> {
         let tally = pool.state.tally.read();
         // What the stable pool had to answer instead counts against the canary.
         let shielded = pool.state.shielded.load(Ordering::Relaxed);
         let (requests, errors) = (tally.total(), tally.errors() + shielded);
         let totals = Totals { requests, errors, nanos: tally.nanos };
         let (latency, cold) = (pool.state.latency.read(), pool.state.cold.read());
-        Reading { pool, totals, latency, cold }
+        Reading { pool, counts_own: service.counted.is_some(), totals, latency, cold }
     }
 
     /// Requests that have ended by now.
@@ -127,14 +136,15 @@ impl<'p> Reading<'p> {
 impl PoolMinutes {
     /// Takes in a look.
     pub fn note(&mut self, reading: Reading<'_>, now: Instant) {
-        let Reading { pool, totals, mut latency, cold } = reading;
+        let Reading { pool, counts_own, totals, mut latency, cold } = reading;
         self.totals.push_back(totals);
         if self.totals.len() > LOOKS + 1 {
             self.totals.pop_front();
         }
         let newest = self.marks.back().map(|(at, ..)| *at);
         if newest.is_none_or(|at| now.saturating_duration_since(at) >= MARK) {
-            self.marks.push_back((now, pool.state.attempts.read(), latency.clone()));
+            let attempts = if counts_own { self.own } else { pool.state.attempts.read() };
+            self.marks.push_back((now, attempts, latency.clone()));
         }
         if self.marks.len() > MARKS {
             self.marks.pop_front();
@@ -153,18 +163,27 @@ impl PoolMinutes {
                 answers: read.answers(),
                 judged: member.upstream.judged.read(),
             };
-            came.push(minutes.came(&member.upstream, done));
+            came.push(minutes.came(&member.upstream, done, counts_own));
             self.upstreams.insert(name.clone(), minutes);
         }
         let refused = pool.state.refused.load(Ordering::Relaxed);
         let new = refused.saturating_sub(std::mem::replace(&mut self.refused, refused));
-        // It has to be somebody's: with one upstream, it is that one's.
-        if let Some(first) = came.first_mut() {
+        // It has to be somebody's: with one upstream, it is that one's. By words of the file it is counted
+        // there already.
+        if let Some(first) = came.first_mut().filter(|_| !counts_own) {
             first.attempts += Counts { total: new, bad: new };
         }
+        came.iter().filter(|_| counts_own).for_each(|one| self.own += one.attempts);
         self.is_unsaved |= came.iter().any(|one| one.attempts.total > 0);
         self.bursts.tick(&came);
+        (self.came, self.slow_from) = (came, pool.state.slow_from.read());
         self.find_slow(pool);
+    }
+
+    /// What it did between the last two looks.
+    pub fn last_second<'s>(&'s self, name: &'s Arc<str>) -> PoolSecond<'s> {
+        let (upstreams, took) = (&*self.came, self.latencies.newest());
+        PoolSecond { pool: name, upstreams, took, slow_from: self.slow_from }
     }
 
     /// Finds out now and then from when on answers are slow.
@@ -212,9 +231,13 @@ impl From<Bursts> for PoolMinutes {
     }
 }
 
-/// What a pool did from the oldest mark to now; from its beginning if nobody has looked yet.
-pub(super) fn past(known: Option<&PoolMinutes>, pool: &Pool) -> Past {
-    let (attempts, latency) = (pool.state.attempts.read(), pool.state.latency.read());
+/// What a pool of this service did from the oldest mark to now; from its beginning if nobody has looked yet.
+pub(super) fn past(known: Option<&PoolMinutes>, pool: &Pool, service: &Service) -> Past {
+    let attempts = match service.counted {
+        Some(_) => known.map(|known| known.own).unwrap_or_default(),
+        None => pool.state.attempts.read(),
+    };
+    let latency = pool.state.latency.read();
     let (attempts, latency) = match known.and_then(|known| known.marks.front()) {
         Some((_, before, took)) => (attempts.since(*before), latency.since(took)),
         None => (attempts, latency),

@@ -6,11 +6,16 @@ use std::time::{Duration, Instant};
 
 use super::pool::{KEPT, LOOKS, PoolMinutes, Reading, Work};
 use super::upstream::UpstreamRate;
+use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
-use crate::snapshot::Pool;
+use crate::recording::{Minute, Ring};
+use crate::snapshot::{Pool, Service};
 
 /// How long ago requests may be that show that somebody uses a service.
 const LATELY: Duration = Duration::from_secs(60);
+
+/// Looks that are further apart are no neighbours: the machine was busy, or slept.
+const LATE: Duration = Duration::from_secs(5);
 
 /// The last minutes of one service.
 #[derive(Debug, Default)]
@@ -25,6 +30,8 @@ pub(super) struct ServiceMinutes {
     quiet: usize,
     /// What its pools had done by the last look that read all of it, in order.
     work: Vec<Work>,
+    /// The last hour, if that is recorded.
+    ring: Option<Ring>,
 }
 
 /// What one pool did over the last ten seconds.
@@ -42,12 +49,15 @@ pub struct PoolRate {
 }
 
 impl ServiceMinutes {
-    /// Takes in a look.
-    pub fn note(&mut self, revision: u64, pools: Vec<Reading<'_>>, now: Instant) {
+    /// Takes in a look at a service.
+    pub fn note(&mut self, service: &Service, now: Instant, wall: WallTime) {
+        let pools = service.pools.iter().map(|pool| Reading::of(pool, service));
+        let pools: Vec<Reading<'_>> = pools.collect();
         if self.has_new(&pools) {
             self.asked = Some(now);
         }
-        self.note_rest(revision, now);
+        let last = self.looks.back().map(|(at, _)| *at);
+        self.note_look(service.revision, now);
         let is_same = self.is_same(pools.iter().map(|reading| reading.pool));
         self.quiet = if is_same { self.quiet + 1 } else { 0 };
         if !is_same {
@@ -60,10 +70,25 @@ impl ServiceMinutes {
             pool.note(reading, now);
             self.pools.insert(name, pool);
         }
+        if service.rollout.is_none() {
+            self.ring = None;
+            return;
+        }
+        let ring = self.ring.get_or_insert_default();
+        // What came in a minute did not come in a second.
+        if last.is_none_or(|last| now.saturating_duration_since(last) > LATE) {
+            ring.interrupt();
+        }
+        ring.note(self.pools.iter().map(|(name, pool)| pool.last_second(name)), wall);
     }
 
     /// Takes in a look at a service that [rests](ServiceMinutes::rests).
     pub fn note_rest(&mut self, revision: u64, now: Instant) {
+        self.note_look(revision, now);
+        self.ring.iter_mut().for_each(Ring::interrupt);
+    }
+
+    fn note_look(&mut self, revision: u64, now: Instant) {
         self.looks.push_back((now, revision));
         if self.looks.len() > LOOKS + 1 {
             self.looks.pop_front();
@@ -103,6 +128,21 @@ impl ServiceMinutes {
             Some((format!("{name}/{pool}").into(), minutes.take_unsaved()?))
         };
         self.pools.iter_mut().filter_map(unsaved).collect()
+    }
+
+    /// The last hour, if that is recorded.
+    pub fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub fn ring_mut(&mut self) -> Option<&mut Ring> {
+        self.ring.as_mut()
+    }
+
+    /// Goes on from what another process has recorded.
+    pub fn restore_recorded(&mut self, minutes: Vec<Arc<Minute>>) {
+        self.ring.get_or_insert_default().restore(minutes);
     }
 
     /// Goes on from what another process knew of a pool, unless that was looked at already.

@@ -33,16 +33,16 @@ impl UpstreamMinutes {
         }
     }
 
-    /// What came of it since the last look; nothing of the first, for what it had done until then was not
-    /// done in a second.
-    pub fn came(&mut self, upstream: &Upstream, done: Done) -> ByUpstream {
+    /// What came of it since the last look, of its own counts of what is bad or of all its ends; nothing of
+    /// the first, for what it had done until then was not done in a second.
+    pub fn came(&mut self, upstream: &Upstream, done: Done, counts_own: bool) -> ByUpstream {
         let last = self.done.replace(done).unwrap_or(done);
-        let (_, slow) = done.judged.since(last.judged);
+        let (own, slow) = done.judged.since(last.judged);
         let (answers, slow) = match upstream.warmth.is_cold() {
             true => (0, [0; 3]),
             false => (done.answers.saturating_sub(last.answers), slow),
         };
-        let attempts = done.attempts.since(last.attempts);
+        let attempts = if counts_own { own } else { done.attempts.since(last.attempts) };
         ByUpstream { name: upstream.name.clone(), attempts, answers, slow }
     }
 

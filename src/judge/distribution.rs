@@ -40,12 +40,25 @@ impl Distribution {
 
     /// Adds one duration.
     pub fn add(&mut self, took: Duration) {
+        self.add_many(took, 1);
+    }
+
+    /// Adds one duration so many times.
+    pub fn add_many(&mut self, took: Duration, times: u64) {
+        if times == 0 {
+            return;
+        }
         let micros = buckets::micros(took);
         let bucket = buckets::bucket_of_micros(micros);
         self.reach(bucket, bucket);
-        self.counts[bucket - self.first] += 1;
-        self.total += 1;
-        self.micros += micros;
+        self.counts[bucket - self.first] += times;
+        self.total += times;
+        self.micros += micros * times;
+    }
+
+    /// What it takes to keep it, in bytes, near enough.
+    pub fn bytes(&self) -> usize {
+        self.counts.len() * size_of::<u64>() + size_of::<Distribution>()
     }
 
     /// How many.

@@ -168,7 +168,7 @@ impl Drive {
     /// A second passes.
     pub fn tick(&mut self) {
         self.orders.on_time(self.now);
-        self.orders.history().look(&self.snapshot, self.now.instant);
+        self.orders.history().look(&self.snapshot, self.now.instant, self.now.wall);
         self.orders.tick(&self.snapshot, self.now);
         self.run(Counts::Go);
     }

@@ -238,6 +238,7 @@ impl Orders {
             wants_checks: false,
         };
         orders.history.restore_bursts(orders.state.bursts());
+        orders.history.restore_recorded(orders.state.recorded());
         let snapshot = orders.build(None, now);
         let mut draft =
             Draft::new(&orders.state, orders.view(&snapshot, now), By::new("file", None));

@@ -192,7 +192,7 @@ impl View<'_> {
         let settings = &rollout.plan.judging.settings;
         let standing = self.standing_at(state, &rollout.service);
         let budget = standing.bears(settings.budget_share, self.now.wall);
-        Some(Past { budget, ..self.history.past(&service.name, stable) })
+        Some(Past { budget, ..self.history.past(service, stable) })
     }
 }
 

@@ -168,7 +168,7 @@ impl Orders {
         self.save_bursts(snapshot);
     }
 
-    /// Keeps once a minute how failures come together.
+    /// Keeps once a minute how failures come together, and what was recorded.
     fn keep_bursts(&mut self, snapshot: &Snapshot, now: Now) {
         let saved = self.bursts_saved;
         // Also when the clock was set back.
@@ -188,6 +188,14 @@ impl Orders {
         };
         let gone = self.base.bursts().map(|(of, _)| of).filter(|of| !is_there(of));
         changes.extend(gone.map(|of| Change::Bursts { of: of.clone(), bursts: None }));
+        let new = self.history.unsaved_minutes().into_iter();
+        changes.extend(new.map(|(of, minute)| Change::Recorded { of, minute }));
+        let is_recorded = |of: &str| {
+            let service = of.split_once('/').and_then(|(service, _)| snapshot.service(service));
+            service.is_some_and(|service| service.rollout.is_some())
+        };
+        let gone = self.base.recorded().map(|(of, _)| of).filter(|of| !is_recorded(of));
+        changes.extend(gone.map(|of| Change::Recorded { of: of.clone(), minute: None }));
         self.count(changes);
     }
 

@@ -11,7 +11,7 @@ use crate::clock::{Clock, Moment};
 use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
 use crate::judge::ledger::{Failing, Noted};
-use crate::judge::{Ending, Fault, Watched};
+use crate::judge::{Ending, Errors, Fault, Watched};
 use crate::snapshot::{Service, Snapshot, Stratum};
 use crate::upstream::Outcome;
 
@@ -61,6 +61,24 @@ pub(super) fn tell(
             said.view.into_iter().for_each(|view| failing.describe(said.method, said.target, view));
             ledger.sample.keep(failing);
         }
+    }
+}
+
+/// Counts for the upstreams that no rollout watches what is bad by the words of the file: what is known of a
+/// stable pool before a rollout is to be of the same kind as what is judged in it.
+pub(super) fn count(record: &Record<'_>, service: &Service, errors: &Errors) {
+    let is_watched =
+        |pool| service.watched.as_ref().is_some_and(|watched| watched.account(pool).is_some());
+    let attempts = record.noted.attempts.iter();
+    for attempt in attempts.filter(|attempt| attempt.is_judged && !is_watched(attempt.pool)) {
+        let Some(ending) = ending(attempt) else { continue };
+        let member = &service.pools[attempt.pool].members.list()[attempt.member];
+        member.upstream.judged.count(errors.count(ending));
+    }
+    let refused = record.noted.refused_by.filter(|pool| !is_watched(*pool));
+    let first = refused.and_then(|pool| service.pools[pool].members.list().first());
+    if let Some(first) = first {
+        first.upstream.judged.count(errors.count(Ending::Fault(Fault::NoUpstream)));
     }
 }
 

@@ -280,6 +280,9 @@ impl Record<'_> {
         if let Some(watched) = &service.watched {
             judged::tell(self, service, watched, snapshot, clock);
         }
+        if let Some(errors) = &service.counted {
+            judged::count(self, service, errors);
+        }
     }
 
     /// Whether nothing went wrong on its way: it has an answer, from the first who was asked, its client

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::sampling::Weighted;
 use crate::clock::Draws;
 use crate::judge::{Distribution, buckets};
+use crate::sampling::Weighted;
 
 /// Standard deviations between the median and the 99th percentile.
 const TO_P99: f64 = 2.326_347_874_040_841;

@@ -4,7 +4,6 @@
 //! simulated second by second. Each run has its seed, and the same seed runs the same. Everything
 //! that decides is the real thing; what is simulated is only what the world would do.
 
-mod sampling;
 mod latency;
 mod traffic;
 mod world;

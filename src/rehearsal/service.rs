@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::latency::Table;
-use super::sampling::{binomial, evenly, poisson};
 use super::users::{ByPool, Users};
 use super::world::{Paused, Pausing, Stalling, World};
 use super::{Behaviour, Scenario};
@@ -17,6 +16,7 @@ use crate::judge::bursts::{Bursts, ByUpstream};
 use crate::judge::ledger::AccountReading;
 use crate::judge::{Counts, Distribution, Ledger, Reading, Side, buckets};
 use crate::rollout::Past;
+use crate::sampling::{binomial, evenly, poisson};
 use crate::split::{BasisPoints, Split};
 
 /// Seconds that the stable pool was watched before the rollout, if nothing else is said: what

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use super::Crowd;
-use super::sampling::{Weighted, pareto};
 use crate::clock::Draws;
 use crate::judge::ledger::Noted;
 use crate::judge::{Counts, Ledger};
+use crate::sampling::{Weighted, pareto};
 use crate::split::{Cohort, Cut, Layout, Split};
 
 /// The users of one run.

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::sampling::{binomial, exponential};
 use crate::clock::Draws;
+use crate::sampling::{binomial, exponential};
 
 /// What may go wrong beside failures that have nothing to do with each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

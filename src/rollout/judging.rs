@@ -66,11 +66,16 @@ pub struct Query {
 }
 
 impl Judging {
-    /// An empty ledger for a rollout of a service whose clients keep to their side or not.
-    pub fn ledger(&self, is_sticky: bool) -> Ledger {
+    /// What counts as bad, where that is not what it is by default.
+    pub fn own_errors(&self) -> Option<Errors> {
         let words = |words: &[String]| Errors::of(words.iter().map(String::as_str));
         // The file was checked; what an older version has stored may say words of its own.
-        let errors = self.errors.as_ref().and_then(|list| words(list).ok()).unwrap_or_default();
+        self.errors.as_ref().and_then(|list| words(list).ok())
+    }
+
+    /// An empty ledger for a rollout of a service whose clients keep to their side or not.
+    pub fn ledger(&self, is_sticky: bool) -> Ledger {
+        let errors = self.own_errors().unwrap_or_default();
         let extra = self.client_errors.then(|| Errors::of(["4xx"]).unwrap_or_default());
         let metrics = self.metrics.iter().take(METRICS).map(|name| name.as_str().into()).collect();
         Ledger::new(errors, extra, metrics, self.by_user.unwrap_or(is_sticky))

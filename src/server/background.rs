@@ -53,7 +53,7 @@ pub(super) async fn reload_on_change(files: Arc<Files>, clock: Clock, control: C
 /// Notes what the pools do, for ever.
 pub(super) async fn keep_history(history: Arc<History>, published: Arc<Published>, clock: Clock) {
     loop {
-        history.look(&published.load(), clock.now());
+        history.look(&published.load(), clock.now(), clock.wall_time());
         sleep(PERIOD).await;
     }
 }

@@ -218,6 +218,8 @@ fn build_service(
         compression: service.compression.clone(),
         body_limit: service.body_limit,
         flags: flags(&service.name, blueprint),
+        rollout: service.has_rollouts.then(|| service.rollout.clone()),
+        counted: service.rollout.judging.own_errors().filter(|_| service.pools.len() > 1),
         watched: blueprint.run_time.observed.get(&service.name).and_then(|observed| {
             let ledger = observed.ledger.clone();
             Some(Watched { ledger, stable: place(&observed.from)?, target: place(&observed.to)? })

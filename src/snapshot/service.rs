@@ -14,8 +14,9 @@ use crate::fallback::StaleStore;
 use crate::http::admission::Upload;
 use crate::http::compression::Compression;
 use crate::http::view::View;
-use crate::judge::Watched;
+use crate::judge::{Errors, Watched};
 use crate::mirror::{MirrorSettings, MirrorState};
+use crate::rollout::RolloutSettings;
 use crate::route::{Facts, Tester};
 use crate::slo::{Slo, Standing, Tally};
 use crate::split::{
@@ -67,6 +68,10 @@ pub struct Service {
     pub compression: Option<Arc<Compression>>,
     /// Bytes of a request's body, 0 for any number; none for what is said of all clients.
     pub body_limit: Option<u64>,
+    /// How it moves from one version to the next, if the file says anything of that.
+    pub rollout: Option<Arc<RolloutSettings>>,
+    /// What counts as bad while no rollout is under way, where that is not a 5xx and no answer.
+    pub counted: Option<Errors>,
     /// What is noted of the pools of the rollout under way, if one is.
     pub watched: Option<Watched>,
     pub(super) cut: Cut,

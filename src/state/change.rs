@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{About, FilePart, FlagState, Override, Revision};
 use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
+use crate::recording::Minute;
 use crate::rollout::{Hearing, Rollout};
 use crate::slo::{Alarms, Block, Grain};
 
@@ -121,6 +122,13 @@ pub enum Change {
         /// What is known.
         bursts: Option<Arc<Bursts>>,
     },
+    /// What the upstreams of a service did in one minute of the last hour; none once that is let go of.
+    Recorded {
+        /// The service and the minute's place in the hour, as `SERVICE/PLACE`.
+        of: Arc<str>,
+        /// What they did.
+        minute: Option<Arc<Minute>>,
+    },
     /// Nothing is promised any more that this budget was for.
     ForgetAlarms {
         /// Its key.
@@ -150,6 +158,7 @@ impl Change {
             | Change::Block { .. }
             | Change::ForgetBlock { .. }
             | Change::Bursts { .. }
+            | Change::Recorded { .. }
             | Change::ForgetAlarms { .. } => None,
         }
     }
@@ -184,6 +193,7 @@ impl Change {
             Change::Absent { part, .. } => ("absent", part.to_string()),
             Change::Alarms { of, .. } | Change::ForgetAlarms { of } => ("alarms", of.to_string()),
             Change::Bursts { of, .. } => ("bursts", of.to_string()),
+            Change::Recorded { of, .. } => ("recorded", of.to_string()),
             Change::Block { of, block } => {
                 ("block", format!("{of}/{}/{}", block.grain.name(), block.number))
             }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
+use crate::recording::Minute;
 use crate::rollout::Rollout;
 use crate::slo::{Alarms, Block, Grain, Kept};
 
@@ -52,6 +53,8 @@ pub struct State {
     budgets: Arc<BTreeMap<Arc<str>, Arc<Accounts>>>,
     /// How the failures of pools' upstreams come together, by `SERVICE/POOL`.
     bursts: Arc<BTreeMap<Arc<str>, Arc<Bursts>>>,
+    /// What upstreams did in the last hour, by `SERVICE/PLACE`.
+    recorded: Arc<BTreeMap<Arc<str>, Arc<Minute>>>,
 }
 
 type Numbered<T> = BTreeMap<u64, Arc<T>>;
@@ -145,6 +148,12 @@ impl State {
             }
             Change::Bursts { of, bursts: None } => {
                 Arc::make_mut(&mut self.bursts).remove(&of);
+            }
+            Change::Recorded { of, minute: Some(minute) } => {
+                Arc::make_mut(&mut self.recorded).insert(of, minute);
+            }
+            Change::Recorded { of, minute: None } => {
+                Arc::make_mut(&mut self.recorded).remove(&of);
             }
             Change::ForgetAlarms { of } => {
                 self.of_budget(&of, |kept| kept.alarms = Alarms::default());
@@ -384,10 +393,15 @@ impl State {
         self.bursts.iter()
     }
 
+    /// What the upstreams of services did in the last hour, minute by minute, by `SERVICE/PLACE`.
+    pub fn recorded(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Minute>)> {
+        self.recorded.iter()
+    }
+
     /// Whether they share all that they hold, so that one cannot differ from the other.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_shared_with(&self, other: &State) -> bool {
-        let State { secret, services, flags, in_file, absent, budgets, bursts } = self;
+        let State { secret, services, flags, in_file, absent, budgets, bursts, recorded } = self;
         *secret == other.secret
             && Arc::ptr_eq(services, &other.services)
             && Arc::ptr_eq(flags, &other.flags)
@@ -395,6 +409,7 @@ impl State {
             && Arc::ptr_eq(absent, &other.absent)
             && Arc::ptr_eq(budgets, &other.budgets)
             && Arc::ptr_eq(bursts, &other.bursts)
+            && Arc::ptr_eq(recorded, &other.recorded)
     }
 
     /// All of it as changes: applied to nothing, they make this state.
@@ -435,6 +450,12 @@ impl State {
             self.bursts().map(|(of, bursts)| Change::Bursts {
                 of: of.clone(),
                 bursts: Some(bursts.clone()),
+            }),
+        );
+        changes.extend(
+            self.recorded().map(|(of, minute)| Change::Recorded {
+                of: of.clone(),
+                minute: Some(minute.clone()),
             }),
         );
         changes

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::error::Trouble;
 use super::stored;
 use super::tables::{
-    ABSENT, BUDGETS, BURSTS, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, REVISIONS,
-    ROLLOUTS, SAMPLES, Texts, key,
+    ABSENT, BUDGETS, BURSTS, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, RECORDED,
+    REVISIONS, ROLLOUTS, SAMPLES, Texts, key,
 };
 use crate::rollout::{Rollout, StoredHearing, StoredRollout};
 use crate::state::{About, Change, FilePart, Override, State};
@@ -19,7 +19,7 @@ use crate::state::{About, Change, FilePart, Override, State};
 pub(super) const SECRET: &str = "secret";
 
 /// The tables that a state is read from, in the order in which their changes make sense.
-pub(super) const OF_STATE: [Texts; 12] = [
+pub(super) const OF_STATE: [Texts; 13] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -32,6 +32,7 @@ pub(super) const OF_STATE: [Texts; 12] = [
     BUDGETS,
     SAMPLES,
     BURSTS,
+    RECORDED,
 ];
 
 /// A value under a key, or that there is none any more.
@@ -95,6 +96,10 @@ impl Entry {
                 put(BURSTS, of.to_string(), stored::json(bursts)?)
             }
             Change::Bursts { of, bursts: None } => gone(BURSTS, of.to_string()),
+            Change::Recorded { of, minute: Some(minute) } => {
+                put(RECORDED, of.to_string(), stored::json(minute)?)
+            }
+            Change::Recorded { of, minute: None } => gone(RECORDED, of.to_string()),
             Change::ForgetAlarms { of } => gone(BUDGETS, of.to_string()),
             Change::Block { of, block } => {
                 let key = stored::block_key(of, block.grain, block.number);
@@ -153,6 +158,8 @@ pub(super) fn read(table: Texts, key: &str, json: &str) -> Result<Option<Change>
         Change::Block { of: of.into(), block: Arc::new(stored::block(key, json)?) }
     } else if name == BURSTS.name() {
         Change::Bursts { of: key.into(), bursts: Some(Arc::new(stored::parse(key, json)?)) }
+    } else if name == RECORDED.name() {
+        Change::Recorded { of: key.into(), minute: Some(Arc::new(stored::parse(key, json)?)) }
     } else {
         return Ok(None);
     }))

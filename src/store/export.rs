@@ -10,7 +10,7 @@ use super::disk::Disk;
 use super::entry::Entry;
 use super::error::{Doing, StoreError, Trouble};
 use super::migrate::{self, Tables};
-use super::tables::{EVENTS, META, TABLES, Texts};
+use super::tables::{BESIDE, EVENTS, META, RECORDED, TABLES, Texts};
 use super::{Store, StoredEvent, stored};
 use crate::state::State;
 
@@ -19,6 +19,10 @@ use crate::state::State;
 pub struct Export {
     format: u32,
     tables: Tables,
+    /// What was measured, and is again without it: a version of the same format that does not know one of
+    /// these passes over it, where a table that it does not know would have it refuse all.
+    #[serde(default, skip_serializing_if = "Tables::is_empty")]
+    measured: Tables,
 }
 
 /// What an export is called where a path would stand.
@@ -45,7 +49,16 @@ impl Export {
             let json = stored::json(event).map_err(unwritable)?;
             put(EVENTS, stored::event_key(event.number), &json).map_err(unwritable)?;
         }
-        Ok(Export { format: migrate::FORMAT, tables })
+        Ok(Export::of_tables(tables))
+    }
+
+    /// Of tables of this format.
+    fn of_tables(mut tables: Tables) -> Export {
+        let beside = BESIDE.iter().filter_map(|table| tables.remove_entry(table.name()));
+        // An hour of seconds is large, and an hour later it is there again.
+        let beside = beside.filter(|(name, _)| name != RECORDED.name());
+        let measured = beside.filter(|(_, values)| !values.is_empty()).collect();
+        Export { format: migrate::FORMAT, tables, measured }
     }
 }
 
@@ -58,7 +71,7 @@ impl Store {
             if let Some(meta) = tables.get_mut(META.name()) {
                 meta.remove(migrate::KEY);
             }
-            Ok(Export { format: migrate::FORMAT, tables })
+            Ok(Export::of_tables(tables))
         })
     }
 
@@ -83,7 +96,7 @@ impl Export {
 
     /// Its tables in the format of this version.
     fn current(&self) -> Result<Tables, StoreError> {
-        let Export { format, mut tables } = self.clone();
+        let Export { format, mut tables, mut measured } = self.clone();
         let upgraded = migrate::upgrade(&mut tables, format);
         upgraded.map_err(|trouble| match trouble {
             Trouble::Damaged(what) => StoreError::NotAnExport { what },
@@ -94,6 +107,7 @@ impl Export {
             let what = format!("nothing called `{unknown}` is ever stored");
             return Err(StoreError::NotAnExport { what });
         }
+        tables.extend(BESIDE.iter().filter_map(|table| measured.remove_entry(table.name())));
         let meta = tables.entry(META.name().into()).or_default();
         meta.insert(migrate::KEY.into(), migrate::FORMAT.into());
         Ok(tables)

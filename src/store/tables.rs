@@ -38,8 +38,11 @@ pub(super) const SAMPLES: Texts = TableDefinition::new("samples");
 /// How the failures of pools' upstreams come together, by service and pool.
 pub(super) const BURSTS: Texts = TableDefinition::new("bursts");
 
+/// What upstreams did in the last hour, by service and a minute's place in it.
+pub(super) const RECORDED: Texts = TableDefinition::new("recorded");
+
 /// All there are.
-pub(super) const TABLES: [Texts; 13] = [
+pub(super) const TABLES: [Texts; 14] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -53,7 +56,11 @@ pub(super) const TABLES: [Texts; 13] = [
     BUDGETS,
     SAMPLES,
     BURSTS,
+    RECORDED,
 ];
+
+/// Those of them that a version of this format may not know: what is in them was measured, and is again.
+pub(super) const BESIDE: [Texts; 2] = [BURSTS, RECORDED];
 
 /// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
 pub(super) const COMMITS: &str = "commits";

@@ -81,6 +81,12 @@ impl SlowFrom {
         }
     }
 
+    /// What they are, if they were ever set.
+    pub fn read(&self) -> Option<[Duration; 3]> {
+        let read = self.0.each_ref().map(|from| from.load(Ordering::Relaxed));
+        (!read.contains(&u64::MAX)).then(|| read.map(Duration::from_nanos))
+    }
+
     /// How many of the three an answer was slower than.
     pub fn beyond(&self, took: Duration) -> usize {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -108,8 +114,9 @@ mod tests {
     #[test]
     fn nothing_is_slow_before_it_is_known_what_is_usual() {
         let (from, millis) = (SlowFrom::default(), Duration::from_millis);
-        assert_eq!(from.beyond(Duration::from_secs(1 << 30)), 0);
+        assert_eq!((from.beyond(Duration::from_secs(1 << 30)), from.read()), (0, None));
         from.set([millis(50), millis(120), millis(200)]);
+        assert_eq!(from.read(), Some([50, 120, 200].map(millis)));
         let found = [49, 50, 51, 150, 201].map(|took| from.beyond(millis(took)));
         assert_eq!(found, [0, 0, 1, 2, 3]);
     }

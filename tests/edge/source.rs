@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// No runtime, no pingora, no file, no socket, no clock and no random source; and of our own rooms
 /// only each other.
-const CORE: [&str; 24] = [
+const CORE: [&str; 26] = [
     "acme",
     "auth",
     "balance",
@@ -26,9 +26,11 @@ const CORE: [&str; 24] = [
     "orders",
     "rate",
     "record",
+    "recording",
     "rehearsal",
     "rollout",
     "route",
+    "sampling",
     "slo",
     "snapshot",
     "split",

@@ -63,6 +63,25 @@ fn a_grpc_call_is_judged_by_its_status_in_the_head_or_in_the_trailers() {
 }
 
 #[test]
+fn what_is_bad_by_words_of_the_file_is_counted_though_no_rollout_is_under_way() {
+    let own = "split = { blue = 100 }\njudge.errors = [\"429\"]\nslo =";
+    let text = PROMISED.replacen("slo =", own, 1) + "green.upstreams = [\"192.0.2.2:80\"]\n";
+    let snapshot = snapshot_of(&text);
+    for status in [429, 500, 200] {
+        let mut exchange = open(clock(), &snapshot);
+        admit(&mut exchange, &[]).unwrap();
+        head(&mut exchange, status, &of_type("text/plain", &[]), true).unwrap();
+        let mut relay = exchange.relay().unwrap();
+        relay.body(Some(&bytes::Bytes::from_static(b"x")), true);
+        finish(&mut exchange, Some(status));
+    }
+    let upstream = &snapshot.services[0].pools[0].members.list()[0].upstream;
+    let (counts, _) = upstream.judged.read().since(Default::default());
+    assert_eq!((counts.total, counts.bad), (3, 1));
+    assert_eq!(upstream.tally.read().errors(), 1, "and the totals say what they always say");
+}
+
+#[test]
 fn failures_in_trailers_open_a_breaker_and_hold_it_open() {
     let text = PROMISED.replacen("slo =", "ejection = false\nlimits.throttle = false\nslo =", 1);
     let snapshot = snapshot_of(&text);

@@ -30,7 +30,8 @@ pub(in super::super) fn lasting(state: &State) -> Vec<Lasting> {
         Change::Heard { .. }
         | Change::Alarms { .. }
         | Change::Block { .. }
-        | Change::Bursts { .. } => None,
+        | Change::Bursts { .. }
+        | Change::Recorded { .. } => None,
         change => Some(Lasting::Other(change)),
     });
     lasting.collect()

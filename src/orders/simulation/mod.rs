@@ -187,7 +187,7 @@ impl Run {
 
     fn tick(&mut self) {
         self.act(None, |drive| {
-            drive.orders.history().look(&drive.snapshot, drive.now.instant);
+            drive.orders.history().look(&drive.snapshot, drive.now.instant, drive.now.wall);
             drive.orders.tick(&drive.snapshot, drive.now);
             None
         });

@@ -115,6 +115,29 @@ fn an_export_comes_back_whole() {
 }
 
 #[test]
+fn what_was_measured_is_no_reason_for_another_version_to_refuse_an_export() {
+    let (_folder, path) = place();
+    let store = Store::in_memory();
+    everything(0).commit(&store).unwrap();
+    let of = "shop/blue";
+    let bursts = Change::Bursts { of: of.into(), bursts: Some(Arc::default()) };
+    store.commit(&[bursts], &[]).unwrap();
+    let mut json = serde_json::to_value(store.export().unwrap()).unwrap();
+    // A version of this format that knows nothing of bursts takes the tables that it knows.
+    assert!(json["tables"].get("bursts").is_none() && json["tables"].get("revisions").is_some());
+    assert!(json["measured"]["bursts"][of].is_object(), "{json}");
+    // And this one takes what a later one has measured, and what was written between the two.
+    json["measured"]["moods"] = serde_json::json!({ "shop": "good" });
+    let export: Export = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(export.state().unwrap(), store.recall().unwrap());
+    json["tables"]["bursts"] = json["measured"]["bursts"].take();
+    json.as_object_mut().unwrap().remove("measured");
+    Store::import(&path, &serde_json::from_value(json).unwrap(), false).unwrap();
+    let back = Store::open(&path).unwrap();
+    assert_eq!(back.export().unwrap(), store.export().unwrap());
+}
+
+#[test]
 fn an_import_replaces_a_store_only_if_that_is_said() {
     let (_folder, path) = place();
     let empty = Store::in_memory().export().unwrap();

@@ -4,16 +4,18 @@
 //! An answer in a coding is another representation of the same (RFC 9110, 8.4): what names it byte by byte no
 //! longer holds, so a strong entity tag becomes a weak one and a length goes. Caches on the way have to know
 //! that it depends on `Accept-Encoding`, also where this client got it as it was.
+//!
+//! What counts is what leaves: a route's rules are applied before, and what they say of a field stays said.
 
 use std::borrow::Cow;
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    HeaderValue, VARY,
+    HeaderValue, IF_NONE_MATCH, VARY,
 };
 
 use super::list;
-use super::response::Edit;
+use super::response::{Edit, Leaving};
 use super::view::View;
 
 /// A way to make a body smaller.
@@ -45,6 +47,8 @@ pub enum Choice {
     AsIs,
     /// It does, for this client.
     ForOthers,
+    /// It has no body and tells a client that what it was given in a coding still holds.
+    StillCoded,
     /// It becomes smaller.
     Code(Coding),
 }
@@ -86,13 +90,14 @@ impl Coding {
 }
 
 impl Compression {
-    /// What becomes of an answer with this head, of which so many bytes are to come, if that is known. What
-    /// the client takes is asked for only where it matters.
+    /// What becomes of an answer that leaves with this head, of which so many bytes are to come, if that is
+    /// known. `asked` is the request's head; what the client takes is asked for only where it matters.
     pub fn choose<'a, A: Iterator<Item = &'a [u8]>>(
         &self,
         status: u16,
-        answer: View<'_>,
+        leaving: &Leaving<'_, '_>,
         length: Option<u64>,
+        asked: View<'_>,
         accepted: impl FnOnce() -> A,
     ) -> Choice {
         // It tells of one that had a body.
@@ -102,23 +107,33 @@ impl Compression {
         if !is_not_modified && (!has_body || !is_large) {
             return Choice::AsIs;
         }
-        let is_coded = answer
+        // A rule that takes the name of a coding away does not take the coding away.
+        let is_coded = leaving
             .all(&CONTENT_ENCODING)
+            .chain(leaving.came.all(&CONTENT_ENCODING))
             .flat_map(list::tokens)
             .any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
-        let is_kept_as_it_is = answer
+        let is_kept_as_it_is = leaving
             .all(&CACHE_CONTROL)
             .flat_map(list::members)
             .any(|directive| directive.eq_ignore_ascii_case(b"no-transform"));
-        let is_named_by_bytes = DIGESTS.iter().any(|digest| answer.has(digest));
-        if is_coded || is_kept_as_it_is || is_named_by_bytes || answer.has(&CONTENT_RANGE) {
+        let is_named_by_bytes = DIGESTS.iter().any(|digest| leaving.has(digest));
+        if is_coded || is_kept_as_it_is || is_named_by_bytes || leaving.has(&CONTENT_RANGE) {
             return Choice::AsIs;
         }
-        let is_worth_it = || answer.first(&CONTENT_TYPE).is_some_and(|kind| self.takes(kind));
-        if !is_not_modified && !is_worth_it() {
-            return Choice::AsIs;
+        let is_worth_it = leaving.first(&CONTENT_TYPE).is_some_and(|kind| self.takes(kind));
+        if is_not_modified {
+            return match strong_tag(leaving).is_some_and(|tag| was_given_weak(asked, tag)) {
+                true => Choice::StillCoded,
+                // Most tell no type. What a cache keeps has its `Vary` from when it got the whole.
+                false if is_worth_it => Choice::ForOthers,
+                false => Choice::AsIs,
+            };
         }
-        self.best(accepted()).map_or(Choice::ForOthers, Choice::Code)
+        match is_worth_it {
+            true => self.best(accepted()).map_or(Choice::ForOthers, Choice::Code),
+            false => Choice::AsIs,
+        }
     }
 
     /// Whether content of this type is made smaller.
@@ -164,6 +179,22 @@ impl Compression {
     }
 }
 
+/// The entity tag that names a representation byte by byte, if there is one.
+fn strong_tag<'a>(leaving: &'a Leaving<'_, '_>) -> Option<&'a [u8]> {
+    leaving.first(&ETAG).filter(|tag| tag.starts_with(b"\""))
+}
+
+/// Whether what a client has under this strong tag was given to it in a coding, and so under a weak one. A
+/// cache that has it both ways is told of the one that it did not get so.
+fn was_given_weak(asked: View<'_>, strong: &[u8]) -> bool {
+    let (mut is_weak, mut is_strong) = (false, false);
+    for tag in asked.all(&IF_NONE_MATCH).flat_map(list::members) {
+        is_weak |= tag.strip_prefix(b"W/") == Some(strong);
+        is_strong |= tag == strong;
+    }
+    is_weak && !is_strong
+}
+
 /// `q=0.5` in thousandths.
 fn weight(part: &[u8]) -> Option<u16> {
     let part = part.trim_ascii();
@@ -177,27 +208,29 @@ impl Choice {
     pub fn coding(self) -> Option<Coding> {
         match self {
             Choice::Code(coding) => Some(coding),
-            Choice::AsIs | Choice::ForOthers => None,
+            Choice::AsIs | Choice::ForOthers | Choice::StillCoded => None,
         }
     }
 
-    /// What changes in the head.
-    pub fn edit<'e>(self, status: u16, answer: View<'_>, into: &mut impl Extend<Edit<'e>>) {
+    /// What changes in the head, but for fields of which a route says what the client gets.
+    pub fn edit<'e>(self, leaving: &Leaving<'_, '_>, into: &mut impl Extend<Edit<'e>>) {
         if self == Choice::AsIs {
             return;
         }
         let varies = |field: &[u8]| field == b"*" || field.eq_ignore_ascii_case(b"accept-encoding");
-        if !answer.all(&VARY).flat_map(list::tokens).any(varies) {
+        if !leaving.is_replaced(&VARY) && !leaving.all(&VARY).flat_map(list::tokens).any(varies) {
             let value = HeaderValue::from_static("accept-encoding");
             into.extend([Edit::Add(VARY, Cow::Owned(value))]);
         }
-        let Choice::Code(coding) = self else { return };
-        let tag = answer.first(&ETAG).filter(|tag| tag.starts_with(b"\""));
+        if self == Choice::ForOthers {
+            return;
+        }
+        let tag = strong_tag(leaving).filter(|_| !leaving.is_changed(&ETAG));
         if let Some(weak) = tag.and_then(|tag| HeaderValue::from_bytes(&[b"W/", tag].concat()).ok())
         {
             into.extend([Edit::Set(ETAG, Cow::Owned(weak))]);
         }
-        if status != 304 {
+        if let Choice::Code(coding) = self {
             let name = HeaderValue::from_static(coding.name());
             into.extend([
                 Edit::Set(CONTENT_ENCODING, Cow::Owned(name)),
@@ -230,9 +263,33 @@ mod tests {
     }
 
     fn chosen(status: u16, fields: &[(&'static str, &'static str)], length: Option<u64>) -> Choice {
-        let head = head(fields);
+        chosen_after(status, fields, length, &[])
+    }
+
+    fn chosen_after(
+        status: u16,
+        fields: &[(&'static str, &'static str)],
+        length: Option<u64>,
+        rules: &[Edit<'_>],
+    ) -> Choice {
+        let (head, asked) = (head(fields), HeaderMap::new());
+        let leaving = Leaving { came: View::Map(&head), edits: rules };
         let accepted = || [&b"gzip, br"[..]].into_iter();
-        usual().choose(status, View::Map(&head), length, accepted)
+        usual().choose(status, &leaving, length, View::Map(&asked), accepted)
+    }
+
+    fn set(name: &'static str, value: &'static str) -> Edit<'static> {
+        let value = HeaderValue::from_static(value);
+        Edit::Set(HeaderName::from_static(name), Cow::Owned(value))
+    }
+
+    fn add(name: &'static str, value: &'static str) -> Edit<'static> {
+        let value = HeaderValue::from_static(value);
+        Edit::Add(HeaderName::from_static(name), Cow::Owned(value))
+    }
+
+    fn remove(name: &'static str) -> Edit<'static> {
+        Edit::Remove(HeaderName::from_static(name))
     }
 
     #[test]
@@ -292,9 +349,67 @@ mod tests {
         }
     }
 
-    fn edits(choice: Choice, status: u16, fields: &[(&'static str, &'static str)]) -> Vec<String> {
+    #[test]
+    fn what_counts_is_what_leaves() {
+        let html = ("content-type", "text/html");
+        let image = ("content-type", "image/png");
+        let kept = ("cache-control", "no-transform");
+        let coded = Choice::Code(Coding::Brotli);
+        for (fields, rule, wanted) in [
+            (&[html][..], set("cache-control", "no-transform"), Choice::AsIs),
+            (&[html], add("cache-control", "no-transform"), Choice::AsIs),
+            (&[html, kept], set("cache-control", "max-age=1"), coded),
+            (&[html, kept], remove("cache-control"), coded),
+            (&[html, kept], add("cache-control", "max-age=1"), Choice::AsIs),
+            (&[image], set("content-type", "text/html"), coded),
+            (&[html], set("content-type", "image/png"), Choice::AsIs),
+            (&[html, ("repr-digest", "x")], remove("repr-digest"), coded),
+            (&[html], set("digest", "x"), Choice::AsIs),
+            (&[html], set("content-encoding", "gzip"), Choice::AsIs),
+            // It is coded all the same.
+            (&[html, ("content-encoding", "gzip")], remove("content-encoding"), Choice::AsIs),
+        ] {
+            let chosen = chosen_after(200, fields, None, std::slice::from_ref(&rule));
+            assert_eq!(chosen, wanted, "{fields:?} {rule:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_body_tells_of_what_the_client_was_given() {
+        let of = |fields: &[(&'static str, &'static str)],
+                  asked: &[(&'static str, &'static str)]| {
+            let (head, asked) = (head(fields), head(asked));
+            let leaving = Leaving { came: View::Map(&head), edits: &[] };
+            let accepted = || [&b"gzip"[..]].into_iter();
+            usual().choose(304, &leaving, None, View::Map(&asked), accepted)
+        };
+        let (tag, html) = (("etag", "\"x\""), ("content-type", "text/html"));
+        let asked = |tags: &'static str| [("if-none-match", tags)];
+        assert_eq!(of(&[tag], &asked("W/\"x\"")), Choice::StillCoded);
+        assert_eq!(of(&[tag], &asked("\"y,\", W/\"x\"")), Choice::StillCoded);
+        for tags in ["\"x\"", "*", "W/\"y\"", "\"x\", W/\"x\"", "w/\"x\"", "\"W/\"x\"\""] {
+            assert_eq!(of(&[tag], &asked(tags)), Choice::AsIs, "{tags}");
+            assert_eq!(of(&[tag, html], &asked(tags)), Choice::ForOthers, "{tags}");
+        }
+        assert_eq!(of(&[tag], &[]), Choice::AsIs);
+        // What was weak before says nothing.
+        assert_eq!(of(&[("etag", "W/\"x\"")], &asked("W/\"x\"")), Choice::AsIs);
+        assert_eq!(of(&[tag, ("content-type", "image/png")], &[]), Choice::AsIs);
+        let kept = ("cache-control", "no-transform");
+        assert_eq!(of(&[tag, html, kept], &asked("W/\"x\"")), Choice::AsIs);
+    }
+
+    fn edits(choice: Choice, fields: &[(&'static str, &'static str)]) -> Vec<String> {
+        edits_after(choice, fields, &[])
+    }
+
+    fn edits_after(
+        choice: Choice,
+        fields: &[(&'static str, &'static str)],
+        rules: &[Edit<'_>],
+    ) -> Vec<String> {
         let (head, mut list) = (head(fields), SmallVec::<[Edit<'_>; 4]>::new());
-        choice.edit(status, View::Map(&head), &mut list);
+        choice.edit(&Leaving { came: View::Map(&head), edits: rules }, &mut list);
         let word = |edit: &Edit<'_>| match edit {
             Edit::Remove(name) => format!("-{name}"),
             Edit::Set(name, value) => format!("{name}={}", value.to_str().unwrap()),
@@ -307,16 +422,35 @@ mod tests {
     fn a_coded_answer_has_a_weak_tag_and_caches_know_what_it_depends_on() {
         let coded = Choice::Code(Coding::Gzip);
         assert_eq!(
-            edits(coded, 200, &[("etag", "\"x\""), ("vary", "origin")]),
+            edits(coded, &[("etag", "\"x\""), ("vary", "origin")]),
             ["+vary=accept-encoding", "etag=W/\"x\"", "content-encoding=gzip", "-accept-ranges"]
         );
         let known = [("etag", "W/\"x\""), ("vary", "Origin, Accept-Encoding")];
-        assert_eq!(edits(coded, 200, &known), ["content-encoding=gzip", "-accept-ranges"]);
-        assert_eq!(edits(coded, 200, &[("vary", "*")])[0], "content-encoding=gzip");
-        // What a client keeps was given a weak one.
-        let not_modified = edits(coded, 304, &[("etag", "\"x\"")]);
-        assert_eq!(not_modified, ["+vary=accept-encoding", "etag=W/\"x\""]);
-        assert_eq!(edits(Choice::ForOthers, 200, &[("etag", "\"x\"")]), ["+vary=accept-encoding"]);
-        assert_eq!(edits(Choice::AsIs, 200, &[("etag", "\"x\"")]), [""; 0]);
+        assert_eq!(edits(coded, &known), ["content-encoding=gzip", "-accept-ranges"]);
+        assert_eq!(edits(coded, &[("vary", "*")])[0], "content-encoding=gzip");
+        let still = edits(Choice::StillCoded, &[("etag", "\"x\"")]);
+        assert_eq!(still, ["+vary=accept-encoding", "etag=W/\"x\""]);
+        assert_eq!(edits(Choice::ForOthers, &[("etag", "\"x\"")]), ["+vary=accept-encoding"]);
+        assert_eq!(edits(Choice::AsIs, &[("etag", "\"x\"")]), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_route_says_stays_said() {
+        let tag = ("etag", "\"x\"");
+        let (vary, weak) = ("+vary=accept-encoding", "etag=W/\"x\"");
+        for (rule, kept) in [
+            (set("vary", "origin"), &[weak][..]),
+            (remove("vary"), &[weak]),
+            // One line more is beside others.
+            (add("vary", "origin"), &[vary, weak]),
+            (add("vary", "cookie, Accept-Encoding"), &[weak]),
+            (set("etag", "\"own\""), &[vary]),
+            (remove("etag"), &[vary]),
+            (add("etag", "\"own\""), &[vary]),
+        ] {
+            let told = edits_after(Choice::Code(Coding::Gzip), &[tag], std::slice::from_ref(&rule));
+            let wanted = [kept, &["content-encoding=gzip", "-accept-ranges"]].concat();
+            assert_eq!(told, wanted, "{rule:?}");
+        }
     }
 }

@@ -6,10 +6,9 @@
 //! read it as if it named no field, and many ignore it (section 5.2.2.4); so the response as a whole
 //! is private. That costs a shared cache the first response of each client and no other.
 
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 
 use super::list;
-use super::view::View;
 
 /// What tells some caches more than `Cache-Control` does (RFC 9213, and the W3C note on edges).
 /// A private response goes on without these.
@@ -19,11 +18,11 @@ pub const TARGETED: [HeaderName; 2] =
 /// Directives that say the opposite, or the same.
 const REPLACED: [&[u8]; 3] = [b"public", b"s-maxage", b"private"];
 
-/// The `Cache-Control` that keeps shared caches from storing a response; what its client's own
-/// cache may do stays.
-pub fn cache_control(response: View<'_>) -> HeaderValue {
+/// The `Cache-Control` that keeps shared caches from storing a response, of the lines that it had; what
+/// its client's own cache may do stays.
+pub fn cache_control<'l>(lines: impl Iterator<Item = &'l [u8]>) -> HeaderValue {
     let mut value = b"private".to_vec();
-    for line in response.all(&CACHE_CONTROL) {
+    for line in lines {
         for directive in list::members(line) {
             let name = directive.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii();
             let is_replaced = REPLACED.iter().any(|replaced| name.eq_ignore_ascii_case(replaced));
@@ -39,14 +38,10 @@ pub fn cache_control(response: View<'_>) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
 
     fn private(lines: &[&str]) -> String {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(CACHE_CONTROL, HeaderValue::from_str(line).unwrap());
-        }
-        cache_control(View::Map(&headers)).to_str().unwrap().to_string()
+        let value = cache_control(lines.iter().map(|line| line.as_bytes()));
+        value.to_str().unwrap().to_string()
     }
 
     #[test]

@@ -48,6 +48,48 @@ impl Edit<'_> {
     }
 }
 
+/// A response's fields as they leave: those that came, changed so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaving<'l, 'e> {
+    /// As they came.
+    pub came: View<'l>,
+    /// The changes.
+    pub edits: &'l [Edit<'e>],
+}
+
+impl<'l> Leaving<'l, '_> {
+    /// The values of all lines of this name.
+    pub fn all(&self, name: &HeaderName) -> impl Iterator<Item = &'l [u8]> {
+        let (came, edits) = (self.came, self.edits);
+        let came = (!self.is_replaced(name)).then(|| came.all(name)).into_iter().flatten();
+        let written = edits.iter().filter(move |edit| edit.name() == name);
+        came.chain(written.filter_map(|edit| match edit {
+            Edit::Remove(_) => None,
+            Edit::Set(_, value) | Edit::Add(_, value) => Some(value.as_bytes()),
+        }))
+    }
+
+    /// The value of the first of them.
+    pub fn first(&self, name: &HeaderName) -> Option<&'l [u8]> {
+        self.all(name).next()
+    }
+
+    /// Whether there is any.
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.first(name).is_some()
+    }
+
+    /// Whether no line of this name goes on as it came.
+    pub fn is_replaced(&self, name: &HeaderName) -> bool {
+        self.edits.iter().any(|edit| !matches!(edit, Edit::Add(..)) && edit.name() == name)
+    }
+
+    /// Whether any change is about it.
+    pub fn is_changed(&self, name: &HeaderName) -> bool {
+        self.edits.iter().any(|edit| edit.name() == name)
+    }
+}
+
 /// What we add to a response.
 #[derive(Debug)]
 pub struct Additions<'e> {
@@ -80,7 +122,10 @@ pub fn edits<'e>(view: View<'_>, status: u16, add: Additions<'e>) -> SmallVec<[E
     }
     if let Some(cookie) = add.cookie {
         list.push(Edit::Add(SET_COOKIE, Cow::Borrowed(cookie)));
-        list.push(Edit::Set(CACHE_CONTROL, Cow::Owned(private::cache_control(view))));
+        // What its route would have caches do holds for the client's own.
+        let said = Leaving { came: view, edits: &add.route };
+        let kept = private::cache_control(said.all(&CACHE_CONTROL));
+        list.push(Edit::Set(CACHE_CONTROL, Cow::Owned(kept)));
         list.extend(private::TARGETED.map(Edit::Remove));
     }
     if let Some(hsts) = add.hsts {

@@ -93,6 +93,7 @@ async fn before(service: &str) -> (Origin, Edge) {
             "/part" => Reply::head("206 Partial Content", &[html, "content-range: bytes 0-9/10"], &page),
             "/error" => Reply::head("500 Internal Server Error", &[html], &page),
             "/304" => Reply::Bytes(format!("HTTP/1.1 304 Not Modified\r\n{tag}\r\n\r\n").into()),
+            "/304-html" => Reply::Bytes(format!("HTTP/1.1 304 Not Modified\r\n{tag}\r\n{html}\r\n\r\n").into()),
             other => panic!("{other}"),
         }
     })
@@ -161,16 +162,75 @@ async fn what_is_not_to_be_coded_goes_on_as_it_is() {
         (vec!["zstd"], vec!["W/\"v1\""])
     );
     assert!(fields(&head, "content-length").is_empty() && body.is_empty(), "{head}");
-    let (head, _) = ask(&edge, "GET", "/304", "1.1", &[all, "if-none-match: W/\"v1\""]).await;
-    assert_eq!(
-        (fields(&head, "etag"), fields(&head, "content-encoding")),
-        (vec!["W/\"v1\""], vec![])
-    );
     // Half of one is no whole one.
     let mut client = edge.client().await;
     client.send(format!("GET /cut HTTP/1.1\r\nhost: shop.test\r\n{all}\r\n\r\n")).await;
     let bytes = client.rest().await;
     assert!(!bytes.ends_with(b"0\r\n\r\n"), "it was cut: {}", bytes.len());
+}
+
+#[tokio::test]
+async fn a_client_is_told_of_what_it_was_given_that_it_still_holds() {
+    let (_origin, edge) = before("compression = {}\n").await;
+    let all = "accept-encoding: zstd, br, gzip";
+    for (path, tag, told, varies) in [
+        ("/304", "W/\"v1\"", "W/\"v1\"", true),
+        // It was given what was never coded, or before anything was.
+        ("/304", "\"v1\"", "\"v1\"", false),
+        ("/304", "*", "\"v1\"", false),
+        ("/304-html", "\"v1\"", "\"v1\"", true),
+    ] {
+        let asked = format!("if-none-match: {tag}");
+        let (head, body) = ask(&edge, "GET", path, "1.1", &[all, &asked]).await;
+        assert!(head.starts_with("HTTP/1.1 304") && body.is_empty(), "{head}");
+        assert_eq!(fields(&head, "etag"), [told], "{path} {tag} {head}");
+        assert_eq!(fields(&head, "vary"), vec!["accept-encoding"; usize::from(varies)], "{head}");
+        assert!(fields(&head, "content-encoding").is_empty(), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_route_says_of_an_answer_is_what_the_client_gets() {
+    let page = page();
+    let plain = ["content-type: text/html", "etag: \"v1\"", "vary: cookie"];
+    let origin = Origin::always(Reply::head("200 OK", &plain, &page)).await;
+    let rules = [
+        ("own", r#"set = { etag = '"own"', vary = "origin", cache-control = "max-age=5" }"#),
+        ("more", r#"add = { vary = "origin" }"#),
+        ("less", r#"remove = ["etag", "vary"]"#),
+        ("kept", r#"set = { cache-control = "no-transform" }"#),
+    ];
+    let routes: String = rules
+        .iter()
+        .map(|(path, rule)| {
+            let head = format!("[[routes]]\npath_prefix = \"/{path}\"\nservice = \"shop\"");
+            format!("{head}\n[routes.response]\n{rule}\n")
+        })
+        .collect();
+    let shop = shop(&[("only", &origin)], "compression = {}\n");
+    let edge = crate::http2::edge(&format!("{routes}[[routes]]\nservice = \"shop\"\n{shop}")).await;
+    let weak = "W/\"v1\"";
+    for (path, coding, tags, vary) in [
+        ("/", Some("gzip"), &[weak][..], &["cookie", "accept-encoding"][..]),
+        ("/own", Some("gzip"), &["\"own\""], &["origin"]),
+        ("/more", Some("gzip"), &[weak], &["cookie", "origin", "accept-encoding"]),
+        ("/less", Some("gzip"), &[], &[]),
+        ("/kept", None, &["\"v1\""], &["cookie"]),
+    ] {
+        let (head, body) = ask(&edge, "GET", path, "1.1", &["accept-encoding: gzip"]).await;
+        assert_eq!(fields(&head, "content-encoding"), coding.as_slice(), "{path} {head}");
+        assert_eq!(fields(&head, "etag"), tags, "{path} {head}");
+        assert_eq!(fields(&head, "vary"), vary, "{path} {head}");
+        match coding {
+            Some(coding) => assert_eq!(decoded(coding, &body), page.as_bytes(), "{path}"),
+            None => assert_eq!(body, page.as_bytes(), "{path}"),
+        }
+        let client = Http2Client::connect(edge.address).await;
+        let request = client.request(Method::GET, path, &[("accept-encoding", "gzip")]);
+        let got = whole(client.begin(request, true).await.0).await.unwrap();
+        assert_eq!(got.field("content-encoding"), coding, "{path}");
+        assert_eq!(got.field("etag"), tags.first().copied(), "{path}");
+    }
 }
 
 #[tokio::test]

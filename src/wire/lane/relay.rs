@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, Method, Version};
+use smallvec::SmallVec;
 
 use super::super::h2::heads as http2;
 use super::super::limited::Limit;
@@ -26,7 +27,7 @@ use crate::http::failure::Cause;
 use crate::http::fields::{FieldId, Fields};
 use crate::http::hop_by_hop;
 use crate::http::old_client;
-use crate::http::response;
+use crate::http::response::{self, Leaving};
 use crate::http::trailers;
 use crate::http::view::View;
 
@@ -66,7 +67,8 @@ impl Request<'_> {
             let knows_chunks = old_client::knows_chunks(self.head.version);
             let asked = View::Flat(self.flat);
             let accepted = || asked.all(&ACCEPT_ENCODING).filter(move |_| knows_chunks);
-            let mut choice = compression.choose(status, view, length, accepted);
+            let leaving = Leaving { came: view, edits: &edits };
+            let mut choice = compression.choose(status, &leaving, length, asked, accepted);
             // The answer to a `HEAD` says what one to a `GET` would, and has no body.
             if let Some(coding) = choice.coding().filter(|_| framing != Framing::Empty) {
                 match self.lane.coders.make(coding) {
@@ -75,8 +77,10 @@ impl Request<'_> {
                     Err(_) => choice = Choice::ForOthers,
                 }
             }
-            choice.edit(status, view, &mut edits);
-            has_other_length = choice.coding().is_some() && status != 304;
+            let mut changes = SmallVec::<[_; 4]>::new();
+            choice.edit(&leaving, &mut changes);
+            edits.extend(changes);
+            has_other_length = choice.coding().is_some();
         }
         let out = match coder {
             Some(_) => Out::coded(framing, self.head.version),

@@ -17,8 +17,8 @@ pub(super) struct Listing {
     /// Where they are looked for.
     pub folder: PathBuf,
     include: Include,
-    /// What was found; why not, if the folder is there and cannot be read.
-    found: Result<Vec<PathBuf>, String>,
+    /// What was found, none if there is no folder; why not, if it is there and cannot be read.
+    found: Result<Option<Vec<PathBuf>>, String>,
 }
 
 impl Listing {
@@ -26,8 +26,8 @@ impl Listing {
     pub fn of(folder: PathBuf, include: Include) -> Listing {
         let found = match list(&folder, &include) {
             // Nobody has to have one before there is something to put there.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            found => found.map_err(|error| error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            found => found.map(Some).map_err(|error| error.to_string()),
         };
         Listing { folder, include, found }
     }
@@ -39,9 +39,22 @@ impl Listing {
 
     /// The files that it has, in order.
     pub fn files(&self) -> Result<&[PathBuf], String> {
-        let failed =
-            |why: &String| format!("cannot read the folder {}: {why}", self.folder.display());
-        self.found.as_deref().map_err(failed)
+        match &self.found {
+            Ok(found) => Ok(found.as_deref().unwrap_or_default()),
+            Err(why) => Err(format!("cannot read the folder {}: {why}", self.folder.display())),
+        }
+    }
+
+    /// What to tell of it if it finds nothing: that may be meant, and may be all that was served.
+    fn emptiness(&self) -> Option<String> {
+        let (written, folder) = (&self.include.written, self.folder.display());
+        match &self.found {
+            Ok(None) => Some(format!("`{written}` includes nothing: there is no folder {folder}")),
+            Ok(Some(files)) if files.is_empty() => {
+                Some(format!("`{written}` includes nothing: there is no such file"))
+            }
+            Ok(Some(_)) | Err(_) => None,
+        }
     }
 }
 
@@ -59,12 +72,15 @@ fn list(folder: &Path, include: &Include) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The file with what it includes. Files are named as seen from its folder.
-pub(super) fn read_included(main: Text, prints: &mut Prints) -> Result<Texts, FileError> {
+/// The file with what it includes, and what is odd about that. Files are named as seen from its folder.
+pub(super) fn read_included(
+    main: Text,
+    prints: &mut Prints,
+) -> Result<(Texts, Problems), FileError> {
     let wanted = includes(&main);
     let mut texts = Texts { main, included: Vec::new() };
     if wanted.is_empty() {
-        return Ok(texts);
+        return Ok((texts, Problems::default()));
     }
     let mut reading = Reading {
         problems: Problems::default(),
@@ -77,9 +93,12 @@ pub(super) fn read_included(main: Text, prints: &mut Prints) -> Result<Texts, Fi
         let files: Vec<PathBuf> = match include.is_one() {
             true => vec![folder.join(&include.name)],
             false => {
-                let found = reading.prints.list(folder, include).files().map(<[PathBuf]>::to_vec);
+                let listing = reading.prints.list(folder, include);
+                if let Some(why) = listing.emptiness() {
+                    reading.problems.0.push(Problem::error(place.clone(), why).warning());
+                }
                 // What is in there may be most of what is served.
-                found.unwrap_or_else(|why| {
+                listing.files().map(<[PathBuf]>::to_vec).unwrap_or_else(|why| {
                     reading.problems.0.push(Problem::error(place.clone(), why));
                     Vec::new()
                 })
@@ -89,12 +108,9 @@ pub(super) fn read_included(main: Text, prints: &mut Prints) -> Result<Texts, Fi
             reading.file(file, &place, &mut texts)?;
         }
     }
-    match reading.problems.0.is_empty() {
-        true => Ok(texts),
-        false => {
-            let problems = reading.problems;
-            Err(FileError::Problems(Box::new(Rejected { texts, problems })))
-        }
+    match reading.problems {
+        odd if !odd.any_error() => Ok((texts, odd)),
+        problems => Err(FileError::Problems(Box::new(Rejected { texts, problems }))),
     }
 }
 

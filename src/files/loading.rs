@@ -112,8 +112,9 @@ pub(super) fn read_config(
 ) -> Result<(Arc<Config>, Problems), FileError> {
     let mut secret = |path: &str| read_secret(&written.folder().join(path), path, prints);
     let parsed = Config::parse_texts(&written.texts, admin, &written.expansion, &mut secret);
-    let Parsed { mut config, odd: problems, files: places } =
+    let Parsed { mut config, odd: mut problems, files: places } =
         parsed.map_err(|problems| written.rejected(problems))?;
+    problems.0.extend(written.odd.0.iter().cloned());
     let named = place(written, &mut config);
     let taken = config.taken.clone();
     let mut loading = Loading { reader, named, places, taken, problems, prints };

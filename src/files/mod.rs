@@ -168,7 +168,7 @@ impl Files {
             let main = text_of(path, bytes)?;
             let wanted = if included.is_some() { Vec::new() } else { includes(&main) };
             let texts = Texts { main, included: included.unwrap_or_default() };
-            let written = Written { texts, expansion: Expansion::Refused };
+            let written = Written::of(texts, Expansion::Refused);
             let lacks = |(_, place)| {
                 let problem = Problem::error(place, "what it includes has not come with it");
                 problem.help("`pointsman diff FILE` sends both; in JSON it is `included`")

@@ -34,6 +34,8 @@ pub struct Written {
     pub texts: Texts,
     /// Whether texts are filled in, and from what.
     pub expansion: Expansion,
+    /// What is odd about what it includes.
+    pub(super) odd: Problems,
 }
 
 /// The text that these bytes are.
@@ -47,15 +49,19 @@ pub fn text_of(path: String, bytes: Vec<u8>) -> Result<Text, FileError> {
 impl Written {
     /// A text of the person who runs this, with what it includes.
     pub fn with_included(main: Text, environment: Environment) -> Result<Written, FileError> {
-        let texts = read_included(main, &mut Prints::default())?;
-        Ok(Written { texts, expansion: Expansion::Of(environment) })
+        let (texts, odd) = read_included(main, &mut Prints::default())?;
+        Ok(Written { texts, expansion: Expansion::Of(environment), odd })
+    }
+
+    /// Texts of which nobody knows what was looked for.
+    pub(super) fn of(texts: Texts, expansion: Expansion) -> Written {
+        Written { texts, expansion, odd: Problems::default() }
     }
 
     /// A text that takes nothing from outside.
     #[cfg(test)]
     pub(super) fn plain(path: &Path, text: impl Into<String>) -> Written {
-        let texts = Texts::of(path.display().to_string(), text);
-        Written { texts, expansion: Expansion::None }
+        Written::of(Texts::of(path.display().to_string(), text), Expansion::None)
     }
 
     /// The config it spells, with the files that it names, and with what is odd about it.
@@ -116,14 +122,11 @@ impl Source {
     pub(super) fn read_noting(&self, prints: &mut Prints) -> Result<Written, FileError> {
         let name = self.name();
         match self {
-            Source::Fixed(text) => {
-                let texts = Texts::of(name, text.as_str());
-                Ok(Written { texts, expansion: Expansion::None })
-            }
+            Source::Fixed(text) => Ok(Written::of(Texts::of(name, text.as_str()), Expansion::None)),
             Source::File { path, environment } => match prints.read(path, LARGEST) {
                 Ok(bytes) => {
-                    let texts = read_included(text_of(name, bytes)?, prints)?;
-                    Ok(Written { texts, expansion: Expansion::Of(environment.clone()) })
+                    let (texts, odd) = read_included(text_of(name, bytes)?, prints)?;
+                    Ok(Written { texts, expansion: Expansion::Of(environment.clone()), odd })
                 }
                 Err(error) => Err(FileError::Read { path: name, error }),
             },

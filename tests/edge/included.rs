@@ -2,6 +2,7 @@
 
 use crate::cli::pointsman;
 use crate::harness::edge::{HEAD, shop};
+use crate::harness::running::file;
 use crate::harness::{Edge, Origin, client, until};
 
 /// A service in a file of its own.
@@ -129,7 +130,11 @@ async fn what_cannot_be_included_is_told_where_it_is_asked_for() {
         std::fs::write(&file, text).unwrap();
         pointsman(&["check", file.to_str().unwrap()]).await
     };
-    assert_eq!(check(&main).await.code, 0, "nobody has put anything there yet");
+    let empty = check(&main).await;
+    assert_eq!(empty.code, 0, "nobody has put anything there yet");
+    let told = "warning: `conf.d/*.toml` includes nothing: there is no such file";
+    assert!(empty.err.contains(told) && empty.err.contains("p.toml:1:12"), "{}", empty.err);
+    assert!(empty.out.contains("1 warning"), "{}", empty.out);
     let with = |include: &str| main.replace("\"conf.d/*.toml\"", include);
     // What is there and cannot be read is not taken for empty.
     std::fs::write(at("odd.d"), "").unwrap();
@@ -157,4 +162,54 @@ async fn what_cannot_be_included_is_told_where_it_is_asked_for() {
     assert!(many.err.contains("more than 256 files are included"), "{}", many.err);
     std::fs::remove_file(at("conf.d/0.toml")).unwrap();
     assert_eq!(check(&main).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_gone_is_told_of_at_every_reading() {
+    let origin = Origin::named("shop").await;
+    let services = format!(
+        "[[routes]]\nhosts = [\"shop.test\"]\nservice = \"shop\"\n{}",
+        shop(&[("only", &origin)], "")
+    );
+    let (text, _, admin) = file("workers = 2", &services);
+    let folder = tempfile::TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let main = at("p.toml");
+    std::fs::write(&main, format!("include = \"conf.d/*.toml\"\n{text}")).unwrap();
+    let log = std::fs::File::create(at("log")).unwrap();
+    let _child = tokio::process::Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["run", main.to_str().unwrap()])
+        .env_remove("POINTSMAN_LOG")
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    until("it is ready", async || {
+        tokio::net::TcpStream::connect(admin).await.is_ok()
+            && client::get(admin, "localhost", "/readyz", &[]).await.status == 200
+    })
+    .await;
+    let told = format!(
+        "{}:1:11: `conf.d/*.toml` includes nothing: there is no folder {}",
+        main.display(),
+        at("conf.d").display()
+    );
+    let times = || std::fs::read_to_string(at("log")).unwrap().matches(&told).count();
+    until("the start is told", async || times() == 1).await;
+    let admin = admin.to_string();
+    assert_eq!(pointsman(&["reload", "--admin", &admin]).await.code, 0);
+    until("the reload is told", async || times() == 2).await;
+    // It is there again, with something in it.
+    std::fs::create_dir(at("conf.d")).unwrap();
+    std::fs::write(at("conf.d/web.toml"), web(&origin)).unwrap();
+    assert_eq!(pointsman(&["reload", "--admin", &admin]).await.code, 0);
+    assert_eq!(times(), 2);
+    let checked = pointsman(&["check", main.to_str().unwrap()]).await;
+    assert!(checked.out.contains("0 warnings"), "{} {}", checked.out, checked.err);
+    // It goes while it is in use: who asks for it gets what is left, and is told.
+    std::fs::rename(at("conf.d"), at("other.d")).unwrap();
+    assert_eq!(pointsman(&["reload", "--admin", &admin]).await.code, 0);
+    until("its end is told", async || times() >= 3).await;
+    let checked = pointsman(&["check", main.to_str().unwrap()]).await;
+    assert!(checked.err.contains("there is no folder"), "{}", checked.err);
 }

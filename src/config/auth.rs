@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use http::Uri;
 use http::header::{HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 
 use super::actions::{FRAMING, OURS};
 use super::key::{Key, Kind, Table, boolean, secs, text_option, texts, time};
@@ -35,7 +35,8 @@ pub(super) const AUTH_SHOWN: &str = "\
 # auth = { basic = \"users\", pass = true }
 # Or whom another service lets in: it gets method, host and path in x-forwarded-method, -host and -uri,
 # and the fields in `send`. 2xx is in, with the fields in `copy` of its answer; 401, 403, 301, 302,
-# 303, 307 and 308 go to the client; anything else, or nothing in time, is a 503.
+# 303, 307 and 308 go to the client; anything else, or nothing in time, is a 503. One on a socket of this
+# machine is `unix:/run/auth.sock:/auth`.
 # auth = { ask = \"http://127.0.0.1:4180/auth\", copy = [\"x-user\"], send = [\"cookie\"], timeout = \"2s\" }
 ";
 
@@ -50,7 +51,7 @@ pub(super) struct ReadRule {
 pub(super) fn auth(mut section: Section<'_>, problems: &mut Problems) -> Option<ReadRule> {
     let users = section.text(problems, "basic", path);
     let passes_on = section.boolean(problems, "pass");
-    let url = section.text(problems, "ask", web_address);
+    let whom = section.text(problems, "ask", whom);
     let copy = section.texts(problems, "copy", copied);
     let send = section.texts(problems, "send", sent);
     let timeout = section.time(problems, "timeout");
@@ -94,24 +95,52 @@ pub(super) fn auth(mut section: Section<'_>, problems: &mut Problems) -> Option<
     if let Some(Found { value: users, span }) = users {
         return Some(ReadRule { rule: Rule::Basic { users, passes_on }, basic: Some(span) });
     }
-    let Found { value: url, span } = url?;
-    let Some((address, authority)) = place_of(&url) else {
-        let message = "the address's host is no name and no address";
-        problems.0.push(Problem::error(span, message));
-        return None;
-    };
-    let is_https = url.scheme_str() == Some("https");
-    let target = url.path_and_query().map_or("/", |target| target.as_str()).into();
+    let Whom { address, is_https, authority, target } = whom?.value;
     let ask = Ask { address, is_https, authority, target, copy, send, timeout };
     Some(ReadRule { rule: Rule::Ask(Arc::new(ask)), basic: None })
 }
 
-/// Where a web address leads, and what is asked for there in `Host`.
-fn place_of(url: &Uri) -> Option<(Address, HeaderValue)> {
-    let usual = if url.scheme_str() == Some("https") { 443 } else { 80 };
-    let (host, port) = (url.host()?, url.port_u16().unwrap_or(usual));
-    let address = format!("{host}:{port}").parse().ok()?;
-    Some((address, HeaderValue::from_str(url.authority()?.as_str()).ok()?))
+/// Who is asked: where it is, what it is asked for there in `Host`, and path and query.
+struct Whom {
+    address: Address,
+    is_https: bool,
+    authority: HeaderValue,
+    target: Box<str>,
+}
+
+/// `http://host:port/path`, `https://…`, or a socket of this machine: `unix:/run/auth.sock:/path`.
+fn whom(text: &str) -> Result<Whom, String> {
+    if let Some(rest) = text.strip_prefix("unix:") {
+        let (socket, target) = match rest.split_once(":/") {
+            Some((socket, path)) => (socket, format!("/{path}")),
+            None => (rest, "/".into()),
+        };
+        let address: Address = format!("unix:{socket}").parse().map_err(|e| format!("{e}"))?;
+        let is_path = target.parse::<PathAndQuery>().is_ok() && !target.contains('#');
+        return match is_path {
+            true => Ok(Whom {
+                address,
+                is_https: false,
+                authority: HeaderValue::from_static("localhost"),
+                target: target.into(),
+            }),
+            false => {
+                Err("expected a path behind the socket, as in `unix:/run/auth.sock:/auth`".into())
+            }
+        };
+    }
+    let url = web_address(text)?;
+    let is_https = url.scheme_str() == Some("https");
+    let usual = if is_https { 443 } else { 80 };
+    let (host, port) = (url.host().unwrap_or_default(), url.port_u16().unwrap_or(usual));
+    let authority = url.authority().and_then(|all| HeaderValue::from_str(all.as_str()).ok());
+    match (format!("{host}:{port}").parse(), authority) {
+        (Ok(address), Some(authority)) => {
+            let target = url.path_and_query().map_or("/", |target| target.as_str()).into();
+            Ok(Whom { address, is_https, authority, target })
+        }
+        _ => Err("the address's host is no name and no address".into()),
+    }
 }
 
 /// A field that may be set in a request by the answer of who is asked.
@@ -224,6 +253,15 @@ mod tests {
         assert_eq!(ask.timeout.as_secs(), 3);
         let Rule::Ask(ask) = rule("ask = \"http://[::1]:80\"") else { panic!() };
         assert_eq!(ask.address.to_string(), "[::1]:80");
+        for (written, target) in [
+            ("unix:/run/a.sock", "/"),
+            ("unix:/run/a.sock:/", "/"),
+            ("unix:/run/a.sock:/auth?a=b:/c", "/auth?a=b:/c"),
+        ] {
+            let Rule::Ask(ask) = rule(&format!("ask = \"{written}\"")) else { panic!() };
+            assert_eq!((&*ask.address.to_string(), &*ask.target), ("unix:/run/a.sock", target));
+            assert_eq!((ask.authority.to_str().unwrap(), ask.is_https), ("localhost", false));
+        }
     }
 
     #[test]
@@ -239,6 +277,10 @@ mod tests {
             (&format!("{ask}, pass = true"), "5: `pass` is for `basic`, and there is none"),
             ("ask = \"127.0.0.1:1\"", "5: "),
             ("ask = \"http://a b/\"", "5: "),
+            ("ask = \"http://a:b@c/\"", "5: "),
+            ("ask = \"unix:run/a.sock\"", "5: "),
+            ("ask = \"unix:/run/a.sock:/a b\"", "5: "),
+            ("ask = \"unix:/run/a.sock:/a#b\"", "5: "),
             (&format!("{ask}, copy = [\"Host\"]"), "5: "),
             (&format!("{ask}, copy = [\"content-length\"]"), "5: "),
             (&format!("{ask}, copy = [\"x-forwarded-for\"]"), "5: "),

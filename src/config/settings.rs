@@ -294,6 +294,10 @@ fn on(settings: &Settings, declared: &Table) -> String {
 /// Where calls go to: paths may be secrets.
 fn web(before: Option<&Setting>, after: Option<&Setting>) -> Said {
     let host = |setting: Option<&Setting>| match setting {
+        // Of a socket, up to the path that is asked for behind it.
+        Some(Setting::Text(url)) if url.starts_with("unix:") => {
+            url.split(":/").take(2).collect::<Vec<_>>().join(":/")
+        }
         Some(Setting::Text(url)) => {
             let from = url.find("://").map_or(0, |at| at + 3);
             let to = url[from..].find(['/', '?']).map_or(url.len(), |at| from + at);

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use h2::ext::Protocol;
 use http::Method;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::harness::client::{Response, get};
@@ -597,4 +598,41 @@ async fn who_leaves_at_the_door_is_waited_for_no_longer_and_reaches_nobody() {
     gate.open();
     assert_eq!(closed(&edge, &[]).await.status, 200);
     assert_eq!(origin.asked(), 1);
+}
+
+#[tokio::test]
+async fn who_is_asked_may_be_on_a_socket_of_this_machine() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("auth.sock");
+    let origin = Origin::named("served").await;
+    let rule =
+        format!("auth = {{ ask = \"unix:{}:/auth?a\", copy = [\"x-user\"] }}", path.display());
+    let edge = edge(&rule, "", &origin, "").await;
+    assert_eq!(closed(&edge, &[]).await.status, 503, "nobody is there yet");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let serving = tokio::spawn(async move {
+        let mut heard = Vec::new();
+        for _ in 0..2 {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(socket.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            let status = match head.contains("cookie: s=ann") {
+                true => "204 No Content\r\nx-user: ann",
+                false => "403 Forbidden\r\ncontent-length: 0",
+            };
+            let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n");
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            heard.push(head);
+        }
+        heard
+    });
+    assert_eq!(closed(&edge, &["cookie: s=eve"]).await.status, 403);
+    assert_eq!(closed(&edge, &["cookie: s=ann"]).await.body, "served");
+    assert_eq!(origin.received().pop().unwrap().fields("x-user"), ["ann"]);
+    let heard = serving.await.unwrap();
+    assert!(heard.iter().all(|head| head.starts_with("GET /auth?a HTTP/1.1\r\n")), "{heard:?}");
+    assert!(heard[0].contains("host: localhost\r\n"), "{}", heard[0]);
 }

@@ -94,6 +94,7 @@ pub use suggestion::suggest;
 pub use texts::{Place, Text, Texts};
 pub use tls::{CertificateFiles, ClientCertificates, Hsts, ListenerTls, PoolTls, TlsVersion};
 pub use tokens::{BadLine, Bearer, Tokens, TokensError};
+pub use values::{ANSWERED, REDIRECTED, UNMATCHED};
 
 /// A whole file, checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -21,7 +21,7 @@ use super::service::{SERVICE, service};
 use super::settings::Settings;
 use super::texts::Texts;
 use super::tls::{ADMIN_TLS, ADMIN_TLS_LINES, admin_tls};
-use super::values::{checked_name, path};
+use super::values::{path, service_name};
 use super::{
     Admin, AdminPlace, Config, ListenAddress, Listener, Problem, Problems, Server, Service,
 };
@@ -243,7 +243,7 @@ fn services(
         return Vec::new();
     };
     let one = |(name, section): (Found<&str>, Option<Section<'_>>)| {
-        let checked = checked_name(problems, &name, "service");
+        let checked = service_name(problems, &name);
         let read = section.and_then(|section| service(checked?, section, problems, around));
         NamedService { name: name.value.to_string(), span: name.span, value: read }
     };

@@ -259,3 +259,23 @@ fn a_diff_tells_labels_that_change() {
     let told: Vec<String> = told.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["pool a/b: upstream a:1 labels none → zone=a"]);
 }
+
+#[test]
+fn no_service_is_called_like_what_counts_requests_of_none() {
+    let of = |name: &str| {
+        let text = format!(
+            "[[listeners]]\naddress = \":80\"\n[services.{name}.pools.b]\nupstreams = [\"a:1\"]\n"
+        );
+        Config::parse(&text).map(|_| ()).map_err(|problems| problems.lines(&text, "t"))
+    };
+    for name in ["_redirect", "_answer", "_unmatched"] {
+        let told = of(name).unwrap_err();
+        assert!(
+            told[0].starts_with(&format!("t:3:11: `{name}` is no name for a service")),
+            "{told:?}"
+        );
+    }
+    for name in ["_redirects", "redirect", "_", "_Answer"] {
+        assert_eq!(of(name), Ok(()), "{name}");
+    }
+}

@@ -30,6 +30,27 @@ pub(super) fn checked_name(
     None
 }
 
+/// What stands in the place of a service's name for requests that no route was for.
+pub const UNMATCHED: &str = "_unmatched";
+
+/// The same for requests that a route led elsewhere.
+pub const REDIRECTED: &str = "_redirect";
+
+/// The same for requests that a route answered.
+pub const ANSWERED: &str = "_answer";
+
+/// The name of a service: none by which requests of no service are counted.
+pub(super) fn service_name(problems: &mut Problems, name: &Found<&str>) -> Option<Arc<str>> {
+    if ![UNMATCHED, REDIRECTED, ANSWERED].contains(&name.value) {
+        return checked_name(problems, name, "service");
+    }
+    let message = format!("`{}` is no name for a service", name.value);
+    let problem = Problem::error(name.span.clone(), message);
+    let problem = problem.label("metrics and logs count requests of no service so");
+    problems.0.push(problem.help("give it another name"));
+    None
+}
+
 /// A share as a number or a text.
 pub(super) fn percent(value: &Spanned<DeValue<'_>>) -> Result<BasisPoints, String> {
     BasisPoints::from_percent(percentage(value)?).map_err(|error| error.to_string())

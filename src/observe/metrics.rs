@@ -15,6 +15,7 @@ use super::{Process, RolloutTally};
 use crate::balance::Member;
 use crate::certificate::Certificate;
 use crate::clock::Moment;
+use crate::config::{ANSWERED, REDIRECTED, UNMATCHED};
 use crate::http::failure::Cause;
 use crate::judge::Distribution;
 use crate::mirror::Kind;
@@ -62,13 +63,9 @@ pub fn encode(
 ) -> String {
     let now = snapshot.moment(instant);
     let (mut families, labels) = (Families::default(), &snapshot.config.server.metric_labels);
-    of_requests(
-        &mut families,
-        &[("service", "_unmatched"), ("pool", "")],
-        &snapshot.unmatched.read(),
-    );
+    of_requests(&mut families, &[("service", UNMATCHED), ("pool", "")], &snapshot.unmatched.read());
     let own = &snapshot.own;
-    for (service, tally) in [("_redirect", &own.redirects), ("_answer", &own.answers)] {
+    for (service, tally) in [(REDIRECTED, &own.redirects), (ANSWERED, &own.answers)] {
         let reading = tally.read();
         // What exists once goes on existing: nothing is taken from it.
         if reading.total() > 0 {

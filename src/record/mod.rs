@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 
 use crate::balance::NotTaken;
 use crate::clock::{Clock, Moment};
+use crate::config::{ANSWERED, REDIRECTED};
 use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
 use crate::http::view::View;
@@ -82,8 +83,8 @@ impl Own {
     /// What stands in the place of a service's name.
     pub fn name(self) -> &'static str {
         match self {
-            Own::Redirect => "_redirect",
-            Own::Answer => "_answer",
+            Own::Redirect => REDIRECTED,
+            Own::Answer => ANSWERED,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::AsyncReadExt;
 
+use crate::auth::Users;
 use crate::http::forwarded::Ends;
 use crate::upstream::{DialAddress, ProxiedTarget, ProxyVersion};
 use crate::wire::proxy_header::read;
@@ -57,6 +58,37 @@ pub fn proxy_header(bytes: &[u8]) {
     }
 }
 
+/// A file of users is read, or told what is wrong with it in one of its lines, and never what stands behind
+/// a name; comments, blank lines and ends of lines say nothing; and what is taken can be checked.
+pub fn users(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let read = Users::of(&text);
+    let meant =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let meant: Vec<&str> = meant.collect();
+    let spread: String = meant.iter().map(|line| format!("# a:b\n\n \t{line} \r\n")).collect();
+    let again = Users::of(&spread);
+    match (&read, &again) {
+        (Ok(users), Ok(same)) => {
+            assert_eq!(users, same, "{text:?}");
+            assert!(users.try_cheap(b"secret") <= meant.len());
+        }
+        (Err(one), Err(other)) => {
+            // But for the numbers of lines.
+            let words = |error: &dyn std::fmt::Display| -> String {
+                error.to_string().chars().filter(|c| !c.is_ascii_digit()).collect()
+            };
+            assert_eq!(words(one), words(other), "{text:?}");
+        }
+        _ => panic!("{text:?}: {read:?}, and {again:?}"),
+    }
+    const MARK: &str = "b3h1nd";
+    let marked: String = text.lines().map(|line| format!("{line}{MARK}\n")).collect();
+    if let Err(error) = Users::of(&marked).map_err(|error| error.to_string()) {
+        assert!(!error.contains(MARK) || text.contains(MARK), "{error}");
+    }
+}
+
 /// What is read of these bytes, and how many of them are left.
 fn of(bytes: &[u8]) -> (Result<Option<Ends>, std::io::ErrorKind>, usize) {
     let mut from = bytes;
@@ -95,6 +127,11 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_users_is_read_or_told_what_is_wrong_and_nothing_of_a_password() {
+        over("users", users, 3_000);
+    }
+
+    #[test]
     fn whatever_happens_to_requests_each_has_one_record_and_nothing_is_held() {
         let mut all = Seen::default();
         over(
@@ -119,6 +156,6 @@ mod tests {
 
     #[test]
     fn bytes_that_say_nothing_are_no_trouble() {
-        [proxy_header, exchange_events, orders].iter().for_each(|target| target(&[]));
+        [proxy_header, exchange_events, orders, users].iter().for_each(|target| target(&[]));
     }
 }

@@ -102,6 +102,15 @@ impl Hashed {
         Ok(Hashed(kind))
     }
 
+    /// Whether a check of it costs so little that many can be made.
+    #[cfg(any(test, fuzzing))]
+    pub fn is_cheap(&self) -> bool {
+        match &self.0 {
+            Kind::Bcrypt { cost, .. } => *cost <= 4,
+            Kind::Argon2 { memory, passes, .. } => u64::from(*memory) * u64::from(*passes) <= 64,
+        }
+    }
+
     /// Whether it is this one. Takes as long as it was made to, a twentieth of a second and more.
     pub fn is(&self, password: &[u8]) -> bool {
         match &self.0 {

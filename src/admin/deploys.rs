@@ -13,6 +13,7 @@ use super::guard::Caller;
 use super::problem::Problem;
 use super::rollouts::{bad, wishes};
 use super::{Admin, wire};
+use crate::balance::check_weight;
 use crate::orders::{DeployOrder, MOST_DEPLOYED, Made, Order, Refused};
 use crate::rollout::{Strategy, Tag};
 use crate::split::BasisPoints;
@@ -42,7 +43,7 @@ pub async fn deploy(
 ) -> Answer {
     let Json(Object(deploy)) = body?;
     let at = addresses(&deploy.to)?;
-    at.iter().try_for_each(|address| caller.must_reach(address))?;
+    at.iter().try_for_each(|(address, _)| caller.must_reach(address))?;
     let tag: Option<Tag> = deploy
         .tag
         .as_deref()
@@ -78,7 +79,7 @@ pub async fn deploy(
         service: name,
         pool,
         tag: deploy.tag,
-        upstreams: deploy.to,
+        upstreams: deploy.to.into_iter().map(wire::DeployTo::address).collect(),
         unchanged: rollout.is_none(),
         revision,
         rollout,
@@ -87,17 +88,23 @@ pub async fn deploy(
     Ok((status, etag(deployed.revision), Json(deployed)).into_response())
 }
 
-/// The places of a version, each once.
-fn addresses(given: &[String]) -> Result<Vec<Address>, Problem> {
+/// The places of a version, each once, and the weights that they come with.
+fn addresses(given: &[wire::DeployTo]) -> Result<Vec<(Address, Option<u16>)>, Problem> {
     if given.is_empty() || given.len() > MOST_DEPLOYED {
         return Err(bad(format!("to: from 1 to {MOST_DEPLOYED} addresses")));
     }
     let mut seen = BTreeSet::new();
-    let one = |text: &String| {
+    let one = |to: &wire::DeployTo| {
+        let (text, weight) = match to {
+            wire::DeployTo::Address(text) => (text, None),
+            wire::DeployTo::Weighed(wire::Weighed { address, weight }) => (address, Some(*weight)),
+        };
         let address: Address =
             text.parse().map_err(|error| bad(format!("to: `{text}`: {error}")))?;
+        let weight = weight.map(check_weight).transpose();
+        let weight = weight.map_err(|why| bad(format!("to: `{address}`: {why}")))?;
         match seen.insert(address.to_string()) {
-            true => Ok(address),
+            true => Ok((address, weight)),
             false => Err(bad(format!("to: `{address}` is there twice"))),
         }
     };

@@ -16,7 +16,7 @@ use super::forms::LONGEST_MESSAGE;
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::balance::Member;
+use crate::balance::{Member, check_weight};
 use crate::config::duration;
 use crate::orders::{ModeName, ModeOrder, Order, Place, Refused, UpstreamOrder};
 use crate::upstream::{Address, Label, Labels, MOST_LABELS};
@@ -92,9 +92,7 @@ pub async fn post_upstream(
 ) -> Answer {
     let Json(Object(wire::PostUpstream { address, weight, labels, reason, author })) = body?;
     let parsed: Address = address.parse().map_err(|error| bad(format!("address: {error}")))?;
-    if weight.is_some_and(|weight| !(1..=10_000).contains(&weight)) {
-        return Err(bad("weight: from 1 to 10000"));
-    }
+    weight.map(check_weight).transpose().map_err(bad)?;
     caller.must_reach(&parsed)?;
     let labels = labels.map(labels_of).transpose()?;
     let place = Place { service, pool, upstream: Some(parsed.clone()) };
@@ -111,7 +109,7 @@ pub async fn post_upstream(
 }
 
 /// Takes an upstream out of its pool; requests it holds end. It stays out until the pool is edited
-/// in the file.
+/// in the file. What was ordered of it (a drain, its breaker) goes with it.
 #[utoipa::path(delete, path = "/v1/services/{service}/pools/{pool}/upstreams/{address}",
     tag = "operations",
     params(("service" = String, Path), ("pool" = String, Path), ("address" = String, Path),

@@ -138,6 +138,7 @@ impl From<Refused> for Problem {
             Refused::HasTraffic { .. } => (StatusCode::CONFLICT, "has-traffic"),
             Refused::KeptOut { .. } => (StatusCode::CONFLICT, "kept-out"),
             Refused::OtherUse { .. } => (StatusCode::CONFLICT, "other-use"),
+            Refused::UnderDeploy { .. } => (StatusCode::CONFLICT, "rollout-under-way"),
             Refused::TakenByDeploy { .. } => (StatusCode::CONFLICT, "rollout-under-way"),
             Refused::OutOfReach { .. } => (StatusCode::FORBIDDEN, "other-network"),
             Refused::OtherVersion { .. } => (StatusCode::CONFLICT, "other-version"),
@@ -188,6 +189,9 @@ impl From<Refused> for Problem {
             Refused::OtherUse { .. } => {
                 "; name another one with `--pool` (in JSON `pool`)".to_string()
             }
+            Refused::UnderDeploy { service, .. } => format!(
+                "; reload when it has ended, or end it with `pointsman rollout abort {service}`"
+            ),
             Refused::TakenByDeploy { service, .. } => format!(
                 "; `pointsman rollout abort {service}` gives that back, then roll back, or `--force` (in \
                  JSON `force`) does it all the same"

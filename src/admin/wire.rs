@@ -26,7 +26,7 @@ use crate::split::{BasisPoints, PercentError, Split};
 use crate::state;
 
 pub use config::{Changes, Checked, ConfigChange, ConfigPart, ConfigProblem, ConfigText};
-pub use deploys::{Deploy, Deployed, VersionDeployed};
+pub use deploys::{Deploy, DeployTo, Deployed, VersionDeployed, Weighed};
 pub(super) use judge::took;
 pub use judge::{Judgement, RolloutReport};
 pub use mirror::{Difference, Mirror};

@@ -37,6 +37,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The weight of an upstream whose config names none. Relative to the others of its pool.
 pub const DEFAULT_WEIGHT: u16 = 100;
 
+/// The least and the greatest weight that an upstream may have.
+pub const WEIGHT_RANGE: (u16, u16) = (1, 10_000);
+
+/// Why an upstream may not have this weight, if it may not.
+pub fn check_weight(weight: u16) -> Result<u16, String> {
+    let (least, most) = WEIGHT_RANGE;
+    match (least..=most).contains(&weight) {
+        true => Ok(weight),
+        false => Err(format!("weight: from {least} to {most}")),
+    }
+}
+
 /// How a pool's requests are spread over its upstreams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {

@@ -9,6 +9,7 @@ use super::api::{Api, Call, segment};
 use super::rollout::{Pace, follow, line};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
+use crate::balance::check_weight;
 use crate::rollout::Tag;
 use crate::upstream::Address;
 
@@ -23,19 +24,22 @@ use crate::upstream::Address;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
                         pointsman deploy shop --to 10.0.1.11:9000,10.0.1.12:9000 --tag v42 --wait\n  \
+                        pointsman deploy shop --to 10.0.1.11:9000=200,10.0.1.12:9000=100\n  \
                         pointsman deploy shop --to 127.0.0.1:9002 --strategy blue-green --wait\n  \
                         pointsman deploy shop --to web-42.internal:8080 --pool green\n\n\
                         Exit codes: 0 it runs, with --wait it has all traffic, or it had it already; 3 it was \
-                        taken back or never got any; 4 the rollout is paused; 5 refused (another one \
+                        taken back or never got any; 4 the rollout is paused, or somebody gave it a part of \
+                        the traffic; 5 refused (another one \
                         is under way, no pool is free, frozen, lost race); 69 the admin API cannot be \
                         reached.")]
 pub struct Deploy {
     /// The service.
     service: String,
-    /// Where the version runs: `host:port`, `ip:port`, `srv:NAME` or `unix:/path`.
-    #[arg(long, required = true, value_delimiter = ',', value_name = "ADDRESS,…",
-          value_parser = address)]
-    to: Vec<String>,
+    /// Where the version runs: `host:port`, `ip:port`, `srv:NAME` or `unix:/path`, perhaps with its weight
+    /// beside the others, 1 to 10000 [default: 100].
+    #[arg(long, required = true, value_delimiter = ',', value_name = "ADDRESS[=WEIGHT],…",
+          value_parser = place)]
+    to: Vec<wire::DeployTo>,
     /// What people call the version; shown with it everywhere.
     #[arg(long, value_name = "TAG", value_parser = tag)]
     tag: Option<String>,
@@ -58,10 +62,20 @@ pub struct Deploy {
     reach: Reach,
 }
 
-/// An address, as it is sent.
-fn address(text: &str) -> Result<String, String> {
-    let parsed: Result<Address, _> = text.parse();
-    parsed.map(|_| text.to_string()).map_err(|error| error.to_string())
+/// An address and perhaps its weight, as they are sent.
+fn place(text: &str) -> Result<wire::DeployTo, String> {
+    // The path of a socket may have one of its own.
+    let is_path = |rest: &str| text.starts_with("unix:") && rest.parse::<u16>().is_err();
+    let (address, weight) = match text.rsplit_once('=').filter(|(_, rest)| !is_path(rest)) {
+        Some((address, weight)) => (address, Some(weight)),
+        None => (text, None),
+    };
+    let parsed: Address = address.parse().map_err(|error| format!("{error}"))?;
+    let address = parsed.to_string();
+    let Some(weight) = weight else { return Ok(wire::DeployTo::Address(address)) };
+    let number = weight.parse().map_err(|_| format!("`{weight}` is no weight"))?;
+    let weight = check_weight(number)?;
+    Ok(wire::DeployTo::Weighed(wire::Weighed { address, weight }))
 }
 
 /// A tag, as it is sent.
@@ -139,5 +153,30 @@ fn version(deployed: &wire::Deployed) -> String {
     match &deployed.tag {
         Some(tag) => format!("{tag} at {upstreams}"),
         None => upstreams,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_may_have_its_weight() {
+        let plain = |address: &str| Ok(wire::DeployTo::Address(address.into()));
+        let weighed = |address: &str, weight| {
+            Ok(wire::DeployTo::Weighed(wire::Weighed { address: address.into(), weight }))
+        };
+        for (text, wanted) in [
+            ("10.0.1.11:9000", plain("10.0.1.11:9000")),
+            ("10.0.1.11:9000=200", weighed("10.0.1.11:9000", 200)),
+            ("[::1]:80=1", weighed("[::1]:80", 1)),
+            ("unix:/run/app.sock=10000", weighed("unix:/run/app.sock", 10_000)),
+            ("unix:/run/a=b.sock", plain("unix:/run/a=b.sock")),
+        ] {
+            assert_eq!(place(text), wanted, "{text}");
+        }
+        for text in ["a:1=0", "a:1=10001", "a:1=", "a:1=x", "a:1=-1", "=5", "unix:/a=0"] {
+            assert!(place(text).is_err(), "{text}");
+        }
     }
 }

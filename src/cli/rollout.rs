@@ -62,7 +62,8 @@ struct Start {
     /// Even if nobody of the pool accepts connections yet: it waits for one.
     #[arg(long)]
     force: bool,
-    /// Wait for the end: exit code 0 promoted, 3 rolled back or aborted, 4 paused. It waits for a
+    /// Wait for the end: exit code 0 promoted, 3 rolled back or aborted, 4 paused. Where somebody moves the
+    /// traffic meanwhile, 0 if all of it is at the target then, 4 if a part is, 3 if none. It waits for a
     /// proxy that is started again too. Ctrl-C ends the wait (130) and not the rollout.
     #[arg(long)]
     wait: bool,
@@ -319,11 +320,30 @@ async fn follow_on(
             "paused" if !ends_at_pause => {}
             "paused" => return Ok(Ending::Open),
             "promoted" => return Ok(Ending::Done),
+            "superseded" => return overtaken(reach, &rollout).await,
             _ => return Ok(Ending::Back),
         }
         sleep(LOOK).await;
         rollout = Api(reach).get_again(&path).await?;
     }
+}
+
+/// What became of a version whose rollout somebody ended by moving the traffic: that may have brought it
+/// all that it was to get.
+async fn overtaken(reach: &Reach, rollout: &wire::Rollout) -> anyhow::Result<Ending> {
+    let path = format!("/v1/services/{}", segment(&rollout.service));
+    let service: wire::Service = Api(reach).get_again(&path).await?;
+    let pool = service.pools.iter().find(|pool| pool.name == rollout.to);
+    // The pool may have back what it had.
+    let is_it =
+        |pool: &&wire::Pool| rollout.deploys.is_none() || pool.deployed_by == Some(rollout.id);
+    let weight = pool.filter(is_it).map_or(0.0, |pool| pool.weight);
+    if weight == 0.0 || rollout.strategy == "rolling" {
+        return Ok(Ending::Back);
+    }
+    let (pool, revision, share) = (&rollout.to, service.revision, percent(weight));
+    eprintln!("pool {pool} was given {share} of the traffic: revision {revision}");
+    Ok(if weight == 100.0 { Ending::Done } else { Ending::Open })
 }
 
 fn digits_out(line: &str) -> String {

@@ -46,6 +46,8 @@ enum What {
         reach: Reach,
     },
     /// Take an upstream out; requests it holds end.
+    ///
+    /// What was ordered of it (a drain, its breaker) goes with it: added again, it takes requests.
     Remove {
         /// The pool, as SERVICE/POOL.
         #[arg(value_name = "SERVICE/POOL", value_parser = super::drain::pool)]

@@ -30,7 +30,7 @@ use super::suggestion::nearest;
 use super::tls::{POOL_KEY, PoolTls, pool_tls};
 use super::values::{checked_name, labels, percent};
 use super::{ListenAddress, Pool, Problem, Problems, Service, Timeouts};
-use crate::balance::DEFAULT_WEIGHT;
+use crate::balance::{DEFAULT_WEIGHT, WEIGHT_RANGE};
 use crate::split::{BasisPoints, Split, SplitError};
 use crate::upstream::{Address, Labels, ProxyVersion};
 
@@ -107,7 +107,7 @@ static UPSTREAM: Table = Table::new(
     "",
     &[
         Key::of("address", Kind::Text(None)),
-        number("weight", (1, 10_000), DEFAULT_WEIGHT as u64),
+        number("weight", (WEIGHT_RANGE.0 as u64, WEIGHT_RANGE.1 as u64), DEFAULT_WEIGHT as u64),
         free("labels", "").shape(Shape::NamedTexts),
     ],
 );

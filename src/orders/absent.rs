@@ -368,10 +368,11 @@ impl Draft<'_> {
                 }
                 (Some(_), _) => {
                     let deployed = deploy.as_ref().map(|deployed| deployed.version.rollout);
+                    let reason = format!("the file has other upstreams for pool `{pool}`");
                     let (about, service) = (standing.what.about(), standing.what.service());
                     self.change(Change::Clear(about));
                     if let Some(id) = deployed {
-                        self.give_up_deploy(service, id);
+                        self.give_up_deploy(service, id, reason);
                     }
                 }
                 // An older version has not noted it.

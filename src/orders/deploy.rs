@@ -11,10 +11,12 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::draft::{Draft, Undecided};
+use super::other_uses::other_use;
 use super::rollouts::Starting;
 use super::traffic::FILE;
 use super::upstreams::written;
 use super::{Haste, Made, Refused, upstreams_in};
+use crate::balance::DEFAULT_WEIGHT;
 use crate::config;
 use crate::judge::Counts;
 use crate::rollout::{self, Deploy, Input, Plan, Rollout, Strategy, Tag, Version, Wishes};
@@ -29,8 +31,8 @@ pub const MOST_DEPLOYED: usize = 1_000;
 /// A version that is to get a service's traffic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployOrder {
-    /// Where it runs: at least one address, each once.
-    pub at: Vec<Address>,
+    /// Where it runs: at least one address, each once, perhaps with its weight beside the others.
+    pub at: Vec<(Address, Option<u16>)>,
     /// What people call it.
     pub tag: Option<Tag>,
     /// Where upstreams must be that are taken out for it; none for anywhere.
@@ -39,8 +41,11 @@ pub struct DeployOrder {
     pub wishes: Wishes,
 }
 
-/// Weights of a pool's upstreams that a deploy gives, which are all the same.
-const WEIGHT: u16 = crate::balance::DEFAULT_WEIGHT;
+impl DeployOrder {
+    fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.at.iter().map(|(address, _)| address)
+    }
+}
 
 impl Draft<'_> {
     /// Puts a version into a pool of a service and starts a rollout to it.
@@ -73,7 +78,7 @@ impl Draft<'_> {
         let id = self.state.last_rollout(name) + 1;
         let despite = self.check_freeze(name, id, wishes.despite_freeze)?;
         self.put_version(service, &target, order, id);
-        let upstreams = order.at.iter().map(|address| address.to_string().into()).collect();
+        let upstreams = order.addresses().map(|address| address.to_string().into()).collect();
         let deploy = Some(Deploy { tag: order.tag.clone(), upstreams });
         // What the pool has now is in no snapshot yet: it is looked at in the next second.
         self.begin_rollout(Starting { id, service: service.name.clone(), plan, deploy, despite });
@@ -90,16 +95,14 @@ impl Draft<'_> {
         let pools = &service.pools;
         let pool = pools.iter().find(|it| newest.split.weight(&it.name) == BasisPoints::WHOLE)?;
         let is_meant = order.wishes.to.as_ref().is_none_or(|to| **to == *pool.name);
-        let mut has: Vec<String> = self
-            .listed(service, pool)
-            .into_iter()
-            .map(|(address, _)| address.to_string())
-            .collect();
-        let mut wanted: Vec<String> = order.at.iter().map(ToString::to_string).collect();
-        has.sort_unstable();
-        wanted.sort_unstable();
+        let has = self.listed(service, pool);
+        let is_there = |(address, weight): &(Address, Option<u16>)| {
+            let mut same = has.iter().filter(|(known, _)| known == address);
+            same.any(|(_, known)| weight.is_none_or(|weight| weight == *known))
+        };
+        let has_all = has.len() == order.at.len() && order.at.iter().all(is_there);
         let version = version_in(&self.state, &service.name, &pool.name);
-        let is_it = has == wanted && version.and_then(|it| it.tag.clone()) == order.tag;
+        let is_it = has_all && version.and_then(|it| it.tag.clone()) == order.tag;
         (is_it && is_meant).then(|| newest.clone())
     }
 
@@ -170,7 +173,7 @@ impl Draft<'_> {
         order: &DeployOrder,
     ) -> Result<(), Refused> {
         let name = &*service.name;
-        for address in &order.at {
+        for address in order.addresses() {
             if self.view.config.admin.address.is_at(address) {
                 return Err(Refused::OwnAdmin { address: address.to_string() });
             }
@@ -184,7 +187,7 @@ impl Draft<'_> {
         }
         if let Some(within) = &order.within {
             let pool = service.pool(target).map(|pool| self.listed(service, pool));
-            let leaves = |address: &&Address| !order.at.contains(*address);
+            let leaves = |address: &&Address| order.addresses().all(|stays| stays != *address);
             let all: Vec<Address> =
                 pool.into_iter().flatten().map(|(address, _)| address).collect();
             if let Some(outside) = all.iter().filter(leaves).find(|it| !is_within(it, within)) {
@@ -209,7 +212,7 @@ impl Draft<'_> {
     ) -> Result<Vec<About>, Refused> {
         let pool = known.pool(target);
         let is_there = |address: &str| pool.is_some_and(|pool| has_member(pool, address));
-        let at: BTreeSet<String> = order.at.iter().map(ToString::to_string).collect();
+        let at: BTreeSet<String> = order.addresses().map(ToString::to_string).collect();
         // A name that stays brings the members that it has, and a name may bring anybody.
         let comes = |address: &str| {
             let has = |of: &Option<Arc<str>>| of.as_deref().is_some_and(|of| at.contains(of));
@@ -217,7 +220,7 @@ impl Draft<'_> {
             at.contains(address)
                 || members.any(|it| *it.upstream.name == *address && has(&it.upstream.of))
         };
-        let has_name = order.at.iter().any(Address::is_name);
+        let has_name = order.addresses().any(Address::is_name);
         let may_come = |address: &str| comes(address) || has_name && !is_there(address);
         let mut stale = Vec::new();
         for standing in self.state.orders_of(name) {
@@ -261,7 +264,10 @@ impl Draft<'_> {
         let version = Version { rollout: id, tag: order.tag.clone() };
         let deploy = Some(Deployed { version, gives_back: Some(GivesBack { was }) });
         let in_file = service.pool(pool).map(|pool| written(&pool.upstreams));
-        let list = order.at.iter().map(|address| (address.to_string(), WEIGHT)).collect();
+        let weighed = |(address, weight): &(Address, Option<u16>)| {
+            (address.to_string(), weight.unwrap_or(DEFAULT_WEIGHT))
+        };
+        let list = order.at.iter().map(weighed).collect();
         let (pool, labels) = (pool.to_string(), BTreeMap::new());
         self.put(What::Upstreams { service: name, pool, list, in_file, labels, deploy }, None);
     }
@@ -311,12 +317,11 @@ impl Draft<'_> {
         true
     }
 
-    /// The file has other upstreams for a pool than a deploy of this number has put there, and they
-    /// take its place: a rollout that has not yet brought all traffic there goes back.
-    pub(super) fn give_up_deploy(&mut self, service: &str, id: u64) {
+    /// The file has something else for a pool than the deploy of this number, and that takes its place: a
+    /// rollout that has not yet brought all traffic there goes back.
+    pub(super) fn give_up_deploy(&mut self, service: &str, id: u64, reason: String) {
         let under_way = self.state.rollout(service).filter(|rollout| rollout.id == id).cloned();
         let Some(rollout) = under_way.filter(|it| it.share() < BasisPoints::WHOLE) else { return };
-        let reason = format!("the file has other upstreams for pool `{}`", rollout.plan.to);
         let (author, reason, order) = (FILE.to_string(), Some(reason), rollout::Order::Abort);
         let haste = self.haste;
         // What must not go back any more goes on to its end.
@@ -354,16 +359,6 @@ impl Draft<'_> {
         }
         Ok(())
     }
-}
-
-/// What a pool gets requests for beside its share, if it does: before a version there has shown
-/// anything.
-fn other_use(service: &config::Service, pool: &str) -> Option<&'static str> {
-    if service.stability.fallback.pool.as_deref() == Some(pool) {
-        return Some("is the fallback");
-    }
-    let is_mirror = service.mirror.as_ref().is_some_and(|mirror| *mirror.to == *pool);
-    is_mirror.then_some("gets copies of requests")
 }
 
 /// An order without what it gives back.

@@ -80,7 +80,9 @@ pub(super) fn decide(
         Order::Freeze { service, what } => draft.freeze(service, *what)?,
         Order::Flag { name, percent: Some(percent) } => draft.set_flag(name, *percent)?,
         Order::Flag { name, percent: None } => draft.roll_flag_back(name)?,
-        Order::Reload { config, changes, forgets, .. } => draft.reload(config, changes, *forgets),
+        Order::Reload { config, changes, forgets, .. } => {
+            draft.reload(config, changes, *forgets)?
+        }
     };
     Ok(draft.decided(answer))
 }

@@ -10,6 +10,7 @@
 
 mod absent;
 mod order;
+mod other_uses;
 mod refused;
 mod deploy;
 mod draft;

@@ -9,7 +9,7 @@ use super::{
 use crate::balance::{DEFAULT_WEIGHT, Member};
 use crate::event::{Kind, Subject};
 use crate::snapshot::{Pool, Service, Snapshot};
-use crate::state::{About, What};
+use crate::state::{About, Change, What};
 use crate::upstream::{Address, BreakerOrder, Label, Labels, Upstream};
 
 impl Draft<'_> {
@@ -54,6 +54,7 @@ impl Draft<'_> {
             UpstreamOrder::Remove => {
                 let list = self.without(place, address, service, pool)?;
                 self.put_upstreams(place, list, None);
+                self.forget_orders(place, address, pool);
                 Kind::Removed
             }
         };
@@ -251,6 +252,22 @@ impl Draft<'_> {
         Ok(list)
     }
 
+    /// Takes back what was ordered of an upstream that is removed: who brings it back later means one that
+    /// takes requests.
+    fn forget_orders(&mut self, place: &Place, address: &Address, pool: &Pool) {
+        for member in pool.members.list().iter().filter(|member| is_of(&member.upstream, address)) {
+            let (service, pool) = (place.service.clone(), place.pool.clone());
+            let upstream = member.upstream.name.to_string();
+            let breaker = About::breaker(&service, &pool, Some(&upstream));
+            let drain = About::drain(&service, &pool, &upstream);
+            for about in [drain, breaker] {
+                if self.state.order(&about).is_some() {
+                    self.change(Change::Clear(about));
+                }
+            }
+        }
+    }
+
     /// Opens or closes a breaker, or lets it decide by itself again.
     pub fn set_breaker(&mut self, place: &Place, what: BreakerOrder) -> Result<Made, Refused> {
         let (_, pool) = find(self.view.snapshot, place)?;
@@ -309,12 +326,13 @@ impl Draft<'_> {
 
 /// Whether a pool that gets traffic would have nobody left without this.
 fn is_last(service: &Service, pool: &Pool, address: &Address) -> bool {
-    let named = address.to_string();
-    let goes = |upstream: &Upstream| {
-        upstream.address == *address || upstream.of.as_deref() == Some(&*named)
-    };
-    let mut others = pool.members.list().iter().filter(|member| !goes(&member.upstream));
+    let mut others = pool.members.list().iter().filter(|member| !is_of(&member.upstream, address));
     is_used(service, pool) && !others.any(Member::is_left_in)
+}
+
+/// Whether an upstream is the one of this address, or one that it stands for as a name.
+fn is_of(upstream: &Upstream, address: &Address) -> bool {
+    upstream.address == *address || upstream.of.as_deref() == Some(&*address.to_string())
 }
 
 /// Whether a pool gets traffic, or stands in for one that does.

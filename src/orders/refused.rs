@@ -173,6 +173,22 @@ pub enum Refused {
         /// What it is used for.
         is: &'static str,
     },
+    /// A file would have it get requests beside its share, while a version is being deployed there.
+    #[error(
+        "{} is being deployed to `{pool}` of `{service}` by rollout {id}; by this file the pool {is}: it would get requests before the version there has proved well", version(.tag)
+    )]
+    UnderDeploy {
+        /// The service.
+        service: String,
+        /// The rollout's number.
+        id: u64,
+        /// Its target.
+        pool: String,
+        /// What people call the version.
+        tag: Option<Tag>,
+        /// What the pool would be used for.
+        is: &'static str,
+    },
     /// A deploy that has moved nothing has its place.
     #[error(
         "{} is being deployed to `{pool}` by rollout {id}; whether what the pool had before could take requests is not known", version(.tag)

@@ -565,6 +565,7 @@ mod hanging;
 mod labelled;
 mod observing;
 mod reloading;
+mod removed;
 mod taken_back;
 mod unstored;
 mod warming;

@@ -173,10 +173,16 @@ impl Draft<'_> {
     }
 
     /// Puts a config in force that was read again, and says what that changes.
-    pub fn reload(&mut self, config: &Arc<Config>, changes: &[String], forgets: bool) -> Made {
+    pub fn reload(
+        &mut self,
+        config: &Arc<Config>,
+        changes: &[String],
+        forgets: bool,
+    ) -> Result<Made, Refused> {
+        self.check_deploys(config)?;
         let told = changes.iter().take(CHANGES_TOLD).cloned().collect();
         self.say(Kind::Reloaded { changes: told, all: changes.len() }, Subject::default());
-        self.adopt(config, forgets)
+        Ok(self.adopt(config, forgets))
     }
 
     /// Applies the rule for file and API together: a split that was edited in the file is a new
@@ -223,6 +229,7 @@ impl Draft<'_> {
         }
         self.note_absent(config, forgets);
         self.give_up_rollouts(config);
+        self.give_up_deploys(config);
         Made::Done
     }
 

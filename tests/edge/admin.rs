@@ -416,7 +416,7 @@ async fn a_key_that_changes_signs_after_a_reload_and_a_bad_one_changes_nothing()
 }
 
 /// Whether a call is signed with this key, as Standard Webhooks say.
-fn is_signed(call: &Received, key: &[u8]) -> bool {
+pub fn is_signed(call: &Received, key: &[u8]) -> bool {
     use base64::Engine;
     use hmac::{Hmac, Mac};
     let field = |name: &str| call.fields(name).concat();

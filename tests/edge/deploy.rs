@@ -17,6 +17,7 @@ use crate::harness::edge::HEAD;
 use crate::harness::origin::Gate;
 use crate::harness::running::{file, free};
 use crate::harness::{Edge, Load, Origin, Proxy, Reply, until};
+use crate::sites::{block, with};
 
 /// Switches at once when it is well, and has nothing to wait for afterwards.
 const QUICK: &str = "[services.shop.judge]\nenabled = false\n[services.shop.rollout]\n\
@@ -93,10 +94,20 @@ async fn echoes(client: &mut Client, word: &str) {
     assert_eq!(client.bytes(word.len()).await, word.as_bytes());
 }
 
+/// The site of docs/sites.md that has a port for each version, with the places of this machine in it.
 #[tokio::test]
 async fn five_versions_in_a_row_lose_no_request_no_socket_and_no_upload() {
     let first = version("v0").await;
-    let edge = Edge::start(&shop(&first, QUICK)).await;
+    let file = with(
+        &block("blue.upstreams = [\"127.0.0.1:9001\"]"),
+        &[
+            ("0.0.0.0:8080", "127.0.0.1:0"),
+            ("127.0.0.1:9900", "127.0.0.1:0"),
+            ("127.0.0.1:9001", &first.address.to_string()),
+        ],
+    );
+    let edge = Edge::start_file(&file, false).await;
+    let command = block("--to 127.0.0.1:9002");
     let load = Load::gets(edge.address, 200).start();
     let (mut versions, mut sockets) = (vec![first], Vec::new());
     for n in 1..=5 {
@@ -119,7 +130,9 @@ async fn five_versions_in_a_row_lose_no_request_no_socket_and_no_upload() {
         })
         .await;
 
-        let ran = deploy(&edge, &["--to", &at, "--tag", &new, "--wait"]).await;
+        let command = with(&command, &[("127.0.0.1:9002", &at), ("v2", &new)]);
+        let (admin, words) = (edge.admin.to_string(), command.split_whitespace().skip(1));
+        let ran = pointsman(&[&words.collect::<Vec<_>>()[..], &["--admin", &admin]].concat()).await;
         assert_eq!(ran.code, 0, "{}\n{}", ran.out, ran.err);
         let pool = if n % 2 == 1 { "green" } else { "blue" };
         let begun = format!("{new} at {at} is deployed to pool {pool} of shop");
@@ -559,4 +572,72 @@ async fn a_proxy_that_is_killed_after_a_failed_deploy_has_given_the_pool_back() 
     let (code, said) = proxy.cli(&["deploy", "shop", "--to", &dead, "--tag", "v2", "--wait"]).await;
     assert_eq!(code, 0, "{said}");
     assert_eq!(client::get(listen, "shop.test", "/", &[]).await.body, "v2");
+}
+
+#[tokio::test]
+async fn places_of_a_version_may_have_their_weights() {
+    let (blue, one, other) = (version("v1").await, version("v2").await, version("v2").await);
+    let edge = Edge::start(&shop(&blue, QUICK)).await;
+    let (heavy, light) = (format!("{}=300", one.address), other.address.to_string());
+    let at = format!("{heavy},{light}");
+    let ran = deploy(&edge, &["--to", &at, "--tag", "v2", "--wait"]).await;
+    assert_eq!(ran.code, 0, "{}\n{}", ran.out, ran.err);
+    let begun = format!("v2 at {}, {light} is deployed to pool green of shop", one.address);
+    assert!(ran.out.starts_with(&begun), "{}", ran.out);
+    let (_, pool) = edge.admin("GET", "/v1/services/shop/pools/green", "").await;
+    let weights: Vec<_> =
+        pool["upstreams"].as_array().unwrap().iter().map(|it| it["weight"].clone()).collect();
+    assert_eq!(weights, [json!(300), json!(100)]);
+    // It is there, by these weights or by whichever; with others it is another one.
+    for there in [&at, &format!("{},{light}", one.address)] {
+        let ran = deploy(&edge, &["--to", there, "--tag", "v2"]).await;
+        assert!(ran.code == 0 && ran.out.contains("is already there"), "{} {}", ran.out, ran.err);
+    }
+    let ran = deploy(&edge, &["--to", &format!("{}=1,{light}", one.address), "--tag", "v2"]).await;
+    assert!(ran.code == 5 && ran.err.contains("which gets traffic"), "{} {}", ran.out, ran.err);
+    for wrong in ["=0", "=10001", "=x", "="] {
+        let ran = deploy(&edge, &["--to", &format!("{light}{wrong}")]).await;
+        assert_eq!(ran.code, 2, "{wrong}: {}", ran.err);
+    }
+    let post = async |to: &str| {
+        edge.admin("POST", "/v1/services/shop/deploy", &format!("{{\"to\": [{to}]}}")).await
+    };
+    for (wrong, status) in [
+        ("{\"address\": \"127.0.0.1:1\", \"weight\": 0}", 422),
+        ("{\"address\": \"127.0.0.1:1\", \"weight\": 5, \"other\": 1}", 422),
+        ("{\"address\": \"nowhere\", \"weight\": 5}", 422),
+        ("5", 422),
+    ] {
+        let (found, problem) = post(wrong).await;
+        assert_eq!(found, status, "{wrong} {problem}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_is_told_what_became_of_a_version_whose_traffic_somebody_moved() {
+    let (blue, green) = (version("v1").await, version("v2").await);
+    let edge = Edge::start(&shop(&blue, QUICK)).await;
+    let at = green.address.to_string();
+    let admin = edge.admin.to_string();
+    for (order, code) in [
+        (&["flip", "shop", "green", "--force"][..], 0),
+        (&["shift", "shop", "blue=40", "green=60", "--force"], 4),
+        (&["shift", "shop", "blue=100", "--force"], 3),
+    ] {
+        let canary = ["--strategy", "canary", "--steps", "10,100", "--hold", "1h", "--wait"];
+        let args = [&["deploy", "shop", "--to", &at, "--admin", &admin][..], &canary].concat();
+        let args: Vec<String> = args.into_iter().map(String::from).collect();
+        let waits = tokio::spawn(async move {
+            pointsman(&args.iter().map(String::as_str).collect::<Vec<_>>()).await
+        });
+        until("it has its first share", async || weights(&edge).await["green"] == 10.0).await;
+        let ran = pointsman(&[order, &["--admin", &admin]].concat()).await;
+        assert_eq!(ran.code, 0, "{order:?} {} {}", ran.out, ran.err);
+        let ended = waits.await.unwrap();
+        assert_eq!(ended.code, code, "{order:?} {} {}", ended.out, ended.err);
+        assert_eq!(ended.err.contains("pool green was given"), code != 3, "{}", ended.err);
+        // Back to where it began.
+        let back = ["shift", "shop", "blue=100", "--admin", &admin];
+        assert!(code == 3 || pointsman(&back).await.code == 0);
+    }
 }

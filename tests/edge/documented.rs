@@ -1,6 +1,7 @@
 //! What README and docs show is as it is shown. Each block says what it is behind its language: `run` is a
 //! script for a running edge, which this test executes; `parse` is commands, which the command line must
-//! understand, or a part of a file, which must be one without mistakes; `show` is output.
+//! understand, a part of a file, which must be one without mistakes, or what Prometheus is to read, which
+//! `promtool` must understand; `show` is output.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -162,6 +163,31 @@ fn mistake_of_script(text: &str) -> Option<String> {
     (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// The queries of a block, which are apart from each other by a blank line.
+fn queries(text: &str) -> impl Iterator<Item = &str> {
+    text.split("\n\n").map(str::trim).filter(|query| !query.is_empty())
+}
+
+/// A file of Prometheus's that asks these.
+fn rules(text: &str) -> String {
+    let rule = |(nth, query): (usize, &str)| {
+        format!("- record: docs:{nth}\n  expr: |\n    {}\n", query.replace('\n', "\n    "))
+    };
+    let rules: String = queries(text).enumerate().map(rule).collect();
+    format!("groups:\n- name: docs\n  rules:\n  {}", rules.replace('\n', "\n  "))
+}
+
+/// What Prometheus has against a file of this kind.
+fn promtool(kind: &str, text: &str) -> Option<String> {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("file.yml");
+    fs::write(&file, text).unwrap();
+    let output = std::process::Command::new("promtool").args(["check", kind]).arg(file).output();
+    let output = output.expect("promtool is installed (Debian package `prometheus`)");
+    let said = [output.stdout, output.stderr].concat();
+    (!output.status.success()).then(|| String::from_utf8_lossy(&said).into_owned())
+}
+
 /// What is added where a part of a file lacks it.
 const WHOLE: &str = r#"
 [[listeners]]
@@ -246,6 +272,8 @@ fn each_block_of_the_docs_says_what_it_is_and_is_that() {
                 commands(&text).iter().find_map(wrong)
             }
             ("toml", "parse") => mistake_of_part(&text),
+            ("promql", "parse") => promtool("rules", &rules(&text)),
+            ("yaml", "parse") => promtool("config", &text),
             _ => Some("behind the language: `run`, `parse` or `show`".to_string()),
         };
         mistakes.extend(found.map(|found| format!("{place}: {found}")));
@@ -310,8 +338,46 @@ async fn what_the_docs_say_is_to_be_run_runs() {
     }
 }
 
+/// Names of ours in a query, without what a histogram adds to its name.
+fn metrics_in(query: &str) -> Vec<String> {
+    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let words = query.split(|letter| !is_of_name(letter)).filter(|it| it.starts_with("pointsman_"));
+    let name = |word: &str| word.strip_suffix("_bucket").unwrap_or(word).to_string();
+    words.map(name).collect()
+}
+
+#[tokio::test]
+async fn the_metrics_that_the_docs_ask_for_are_there() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let edge = Edge::start(&shop(&[("blue", &blue), ("green", &green)], "")).await;
+    edge.get(&[]).await;
+    let (_, deployed) = edge
+        .admin(
+            "POST",
+            "/v1/services/shop/deploy",
+            "{\"to\": [\"127.0.0.1:1\"], \"pool\": \"green\", \"tag\": \"v2\"}",
+        )
+        .await;
+    assert_eq!(deployed["pool"], "green", "{deployed}");
+    // Who is refused is counted from the first one on.
+    edge.raw("GET / HTTP/1.1\r\nhost: a b\r\n\r\n").await;
+    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    let known: BTreeSet<&str> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    let asked = blocks().into_iter().filter(|block| block.language == "promql");
+    let asked: Vec<String> = asked.flat_map(|block| metrics_in(&block.text)).collect();
+    assert!(asked.len() > 10, "{asked:?}");
+    let unknown: Vec<_> = asked.iter().filter(|name| !known.contains(name.as_str())).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
 #[test]
 fn mistakes_in_blocks_are_seen() {
+    assert_eq!(promtool("rules", &rules("# x\nup == 0\n\nsum(up)\n  / 2\n")), None);
+    assert!(promtool("rules", &rules("up == 0\n\nsum(up")).is_some());
+    assert!(promtool("config", "scrape_configs: [{ job: a }]").is_some());
     assert_eq!(mistake("pointsman shift shop blue=90 green=10"), None);
     assert_eq!(mistake("POINTSMAN_ADMIN=a sudo target/debug/pointsman status | less"), None);
     for command in ["pointsman shfit shop", "pointsman shift shop --no-such", "frobnicate"] {

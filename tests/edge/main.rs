@@ -57,6 +57,7 @@ mod standing;
 mod state_files;
 mod slo;
 mod saved_files;
+mod sites;
 mod slow_clients;
 mod soak;
 mod source;

@@ -11,8 +11,8 @@ use crate::rollout;
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deploy {
-    /// Where it runs: `host:port`, `ip:port`, `srv:NAME` or `unix:/path`, each once.
-    pub to: Vec<String>,
+    /// Where it runs, each place once.
+    pub to: Vec<DeployTo>,
     /// What people call it, such as `v42`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
@@ -54,6 +54,36 @@ pub struct Deploy {
     /// Who; `api` if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
+}
+
+/// A place of a version: `host:port`, `ip:port`, `srv:NAME` or `unix:/path`, as in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "expected an address, or one with its weight")]
+pub enum DeployTo {
+    /// With the usual weight, which is 100.
+    Address(String),
+    /// With its own.
+    Weighed(Weighed),
+}
+
+/// A place of a version with its weight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Weighed {
+    /// The address.
+    pub address: String,
+    /// Relative to the others of the pool.
+    #[schema(minimum = 1, maximum = 10_000)]
+    pub weight: u16,
+}
+
+impl DeployTo {
+    /// The address without its weight.
+    pub fn address(self) -> String {
+        match self {
+            DeployTo::Address(address) | DeployTo::Weighed(Weighed { address, .. }) => address,
+        }
+    }
 }
 
 impl Deploy {

@@ -88,7 +88,8 @@ impl Run {
         }
         let fails = *self.dice.of(&[0, 0, 0, 60, 100]);
         at.iter().for_each(|address| self.run_at(address, fails));
-        let at = at.iter().map(|address| address.parse().unwrap()).collect();
+        let weight = *self.dice.of(&[None, Some(50)]);
+        let at = at.iter().map(|address| (address.parse().unwrap(), weight)).collect();
         let tag = *self.dice.of(&[None, Some("v1"), Some("v2"), Some("v3")]);
         let tag = tag.map(|tag| tag.parse().unwrap());
         let what = Box::new(DeployOrder { at, tag, within: None, wishes });

@@ -10,7 +10,7 @@ const NEW: &str = "192.0.2.43:80";
 const OTHER: &str = "192.0.2.44:80";
 
 fn to(addresses: &[&str]) -> DeployOrder {
-    let at = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    let at = addresses.iter().map(|address| (address.parse().unwrap(), None)).collect();
     DeployOrder { at, tag: None, within: None, wishes: Wishes::default() }
 }
 

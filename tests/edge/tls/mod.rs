@@ -108,7 +108,11 @@ impl Talk {
 
     /// The same by settings that remember sessions.
     pub async fn by(to: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<Talk> {
-        let tcp = TcpStream::connect(to).await?;
+        Talk::over(TcpStream::connect(to).await?, name, config).await
+    }
+
+    /// The same over a connection that was made.
+    pub async fn over(tcp: TcpStream, name: &str, config: &Arc<ClientConfig>) -> io::Result<Talk> {
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from(name.to_string()).unwrap();
         let stream = TlsConnector::from(config.clone()).connect(name, tcp).await?;

@@ -83,13 +83,15 @@ fn in_which_order_a_file_lists_upstreams_says_nothing() {
     bench.assert_stored();
 }
 
+/// What a pool may get beside its share.
+const USES: [(&str, &str); 2] = [
+    ("[services.shop.fallback]\npool = \"green\"", "is the fallback"),
+    ("[services.shop.mirror]\nto = \"green\"", "gets copies of requests"),
+];
+
 #[test]
 fn a_pool_that_gets_requests_beside_its_share_takes_no_version() {
-    let uses = [
-        ("[services.shop.fallback]\npool = \"green\"", "is the fallback"),
-        ("[services.shop.mirror]\nto = \"green\"", "gets copies of requests"),
-    ];
-    for (key, is) in uses {
+    for (key, is) in USES {
         let mut bench = Bench::of(&format!("{}red.upstreams = []\n", with_key(key)));
         for by in [ada(), By { force: true, ..ada() }] {
             let refused = bench.deploy_by(in_pool("green", to(&[NEW])), by).unwrap_err();
@@ -150,5 +152,47 @@ fn only_a_breaker_that_is_held_open_keeps_a_version_out() {
         bench.deploy(in_pool("green", to(&[address]))).unwrap();
         bench.ticks(2);
         assert_eq!(bench.split(), "green=100", "{}", bench.words());
+    }
+}
+
+#[test]
+fn a_pool_that_a_version_comes_to_gets_no_other_use_meanwhile() {
+    let canary =
+        FILE.replace("blue-green", "canary").replace("watch =", "min_requests = 0\nwatch =");
+    for (key, is) in USES {
+        let edited =
+            canary.replace("[services.shop.pools]", &format!("{key}\n\n[services.shop.pools]"));
+        let mut bench = Bench::of(&canary);
+        bench.deploy(tagged(&[NEW], "v42")).unwrap();
+        let reload =
+            |bench: &mut Bench| bench.order(Order::reload(config(&edited)), By::new("file", None));
+        for steps in [0, 3] {
+            bench.ticks(steps);
+            let before = bench.split();
+            let refused = reload(&mut bench).unwrap_err();
+            assert_eq!(
+                refused.to_string(),
+                format!(
+                    "v42 is being deployed to `green` of `shop` by rollout 1; by this file the pool {is}: \
+                     it would get requests before the version there has proved well"
+                )
+            );
+            assert_eq!((bench.split(), bench.state()), (before, "running"));
+            assert_eq!(bench.runs("green"), of(&[NEW], Some("v42")));
+        }
+        assert_eq!(bench.split(), "blue=99 green=1", "the canary had begun");
+        bench.assert_stored();
+        // A start cannot refuse it: the file holds, and the version goes back.
+        let mut restarted = Bench::of(&canary);
+        restarted.deploy(tagged(&[NEW], "v42")).unwrap();
+        restarted.restart(&edited, 1);
+        assert_eq!((restarted.split().as_str(), restarted.state()), ("blue=100", "aborted"));
+        assert_eq!(restarted.runs("green"), of(&["192.0.2.3:80"], None));
+        let words = restarted.words();
+        assert!(words.contains(&format!("by the file pool `green` {is}")), "{words}");
+        // When it is over nothing is in the way.
+        bench.abort().unwrap();
+        bench.ticks(1);
+        reload(&mut bench).unwrap();
     }
 }

@@ -32,6 +32,7 @@ fn scenario(canary_errors: f64) -> Scenario {
         upstreams: [3, 3],
         budget: None,
         world: World::default(),
+        recorded: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod logs;
 mod mirror;
 mod operations;
 mod problem;
+mod recording;
 mod requests;
 mod roles;
 mod rollouts;
@@ -126,6 +127,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(rollouts::list))
         .routes(routes!(rollouts::one))
         .routes(routes!(rollouts::report))
+        .routes(routes!(recording::show))
         .routes(routes!(slo::show))
         .routes(routes!(slo::put_freeze, slo::delete_freeze))
         .routes(routes!(rollouts::flags))

@@ -70,7 +70,7 @@ const fn probe(path: &'static str) -> Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 46] = [
+static TABLE: [Operation; 47] = [
     probe("/livez"),
     probe("/readyz"),
     look("/openapi.json", Scope::None),
@@ -92,6 +92,7 @@ static TABLE: [Operation; 46] = [
     look("/v1/services/{service}/rollouts", Scope::Service),
     look("/v1/services/{service}/rollouts/{id}", Scope::Service),
     look("/v1/services/{service}/rollouts/{id}/report", Scope::Service),
+    look("/v1/services/{service}/recording", Scope::Service),
     look("/v1/services/{service}/slo", Scope::Service),
     of_service("PUT", "/v1/services/{service}/split", Role::Shift),
     of_service("POST", "/v1/services/{service}/flip", Role::Shift),

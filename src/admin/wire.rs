@@ -7,6 +7,7 @@ mod deploys;
 mod judge;
 mod mirror;
 mod operations;
+mod recording;
 mod requests;
 mod rollouts;
 mod standing;
@@ -36,6 +37,7 @@ pub use operations::{
     UpstreamStateSet, UpstreamsChanged,
 };
 
+pub use recording::{RecordedPool, Recording};
 pub use requests::Request;
 pub use rollouts::{Attempts, Flag, OrderRollout, PutFlag, Rollback, Rollout, StartRollout};
 pub use slo::{Budget, Decree, DeleteFreeze, FreezeOverride, PutFreeze, Slo, SloState};

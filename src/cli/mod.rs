@@ -177,6 +177,8 @@ enum Ending {
     Open,
     /// What was asked makes no sense; why was said.
     Usage,
+    /// Circumstances that can change do not allow it; which was said.
+    Refused,
     /// It goes on; who waited for it does no more.
     Interrupted,
 }
@@ -263,7 +265,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Rollout(verb) => block_on(verb.run()),
         Verb::Slo(verb) => block_on(verb.run()),
         Verb::Freeze(verb) => block_on(verb.run()),
-        Verb::Rehearse(verb) => verb.run(),
+        Verb::Rehearse(verb) => block_on(verb.run()),
         Verb::Flags(verb) => block_on(verb.run()),
         Verb::Store(verb) => block_on(verb.run()),
         Verb::Drain(verb) => block_on(verb.run()),
@@ -287,6 +289,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(Ending::Usage) => ExitCode::from(2),
         Ok(Ending::Back) => ExitCode::from(3),
         Ok(Ending::Open) => ExitCode::from(4),
+        Ok(Ending::Refused) => ExitCode::from(5),
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) => {
             eprintln!("pointsman: {error:#}");

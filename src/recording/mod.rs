@@ -10,6 +10,8 @@
 mod playback;
 mod ring;
 mod second;
+#[cfg(test)]
+pub mod worlds;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,11 +22,11 @@ pub struct Playback {
 }
 
 /// How long answers took: up to the p50, up to the p95, up to the p99, and longer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answers([Part; 4]);
 
 /// Answers between two of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Part {
     /// The bucket of the first weight.
     first: usize,

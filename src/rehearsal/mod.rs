@@ -1,7 +1,7 @@
 //! What would a rollout do? A scenario in, how many thousand rollouts of it would go out.
 //!
 //! A rehearsal runs the rollout and the judge that a live service has, against a service that is
-//! simulated second by second. Each run has its seed, and the same seed runs the same. Everything
+//! simulated second by second, or as it was recorded. Each run has its seed, and the same seed runs the same. Everything
 //! that decides is the real thing; what is simulated is only what the world would do.
 
 mod latency;
@@ -10,6 +10,8 @@ mod world;
 mod scenario;
 mod users;
 mod service;
+mod recorded;
+mod replay;
 mod run;
 mod summary;
 #[cfg(test)]
@@ -23,6 +25,7 @@ use crate::rollout::Strategy;
 use service::Tables;
 
 pub use latency::{Latency, NotALatency};
+pub use recorded::{NotPlayed, Recorded, SHORTEST};
 pub use run::{Ending, Run};
 pub use scenario::{Behaviour, Crowd, Scenario};
 pub use summary::{Group, Spread, Summary, wilson};

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::Rehearsal;
-use super::service::Service;
+use super::replay::Replay;
+use super::service::{Service, Surroundings};
 use crate::clock::WallTime;
 use crate::judge::{Counts, Metric, Reading, Verdict};
 use crate::rollout::{Action, Finished, Input, Outcome, Plan, Rollout, Task, View, WayBack};
@@ -65,7 +66,11 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) fn run(rehearsal: &Rehearsal, seed: u64) -> Run {
     let plan = &rehearsal.scenario().plan;
     let split = Split::all_to(plan.from.clone());
-    let mut service = Service::new(rehearsal.scenario(), rehearsal.tables(), &split, seed);
+    let scenario = rehearsal.scenario();
+    let mut service: Box<dyn Surroundings + '_> = match &scenario.recorded {
+        Some(recorded) => Box::new(Replay::new(scenario, recorded, seed)),
+        None => Box::new(Service::new(scenario, rehearsal.tables(), &split, seed)),
+    };
     let mut trial = Trial::start(plan, split);
     trial.rollout.seat_judge(service.past());
     let (mut canary, mut excess) = (Counts::default(), 0.0);

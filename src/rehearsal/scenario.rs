@@ -1,8 +1,9 @@
 //! What is rehearsed: a plan, and how the service and its new version behave.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Latency, Traffic, World};
+use super::{Latency, Recorded, Traffic, World};
 use crate::rollout::Plan;
 
 /// A rollout, and the world that it runs in.
@@ -28,6 +29,10 @@ pub struct Scenario {
     pub budget: Option<f64>,
     /// What goes wrong in both pools alike.
     pub world: World,
+    /// The service as it was recorded, in the place of traffic, users, the stable pool and what goes wrong in
+    /// both. Then the canary fails by its errors more than what was recorded, and takes as many times as long
+    /// as its median is longer than the stable pool's.
+    pub recorded: Option<Arc<Recorded>>,
 }
 
 /// How a pool behaves.

@@ -105,6 +105,22 @@ pub(super) struct Second {
     pub expected: f64,
 }
 
+/// Everything outside the rollout and the judge.
+pub(super) trait Surroundings {
+    /// What the stable pool did before the rollout; asked for once, before all else.
+    fn past(&mut self) -> Past;
+
+    /// The split is set.
+    fn on_shift(&mut self, split: &Split);
+
+    /// The second that ends so long after the canary's first requests could come.
+    /// The canary's upstreams are new then, and warm up.
+    fn second(&mut self, ends: Duration, is_warming: bool) -> Second;
+
+    /// Users that a failure of the canary hit, where users are known.
+    fn users_hit(&self) -> Option<u64>;
+}
+
 impl<'a> Service<'a> {
     pub fn new(
         scenario: &'a Scenario,
@@ -144,9 +160,10 @@ impl<'a> Service<'a> {
             slow: [None; 3],
         }
     }
+}
 
-    /// What the stable pool did before the rollout.
-    pub fn past(&mut self) -> Past {
+impl Surroundings for Service<'_> {
+    fn past(&mut self) -> Past {
         let Scenario { traffic, stable, .. } = self.scenario;
         let rate = traffic.at(Duration::ZERO);
         let broken = match &self.sticky {
@@ -183,8 +200,7 @@ impl<'a> Service<'a> {
         Past { attempts, latency, bursts, budget: self.scenario.budget }
     }
 
-    /// The split is set.
-    pub fn on_shift(&mut self, split: &Split) {
+    fn on_shift(&mut self, split: &Split) {
         let plan = &self.scenario.plan;
         self.share = split.weight(&plan.to);
         let Some(sticky) = &mut self.sticky else { return };
@@ -194,9 +210,7 @@ impl<'a> Service<'a> {
         sticky.read = accounts.map(|account| account.read());
     }
 
-    /// The second that ends so long after the canary's first requests could come.
-    /// The canary's upstreams are new then, and warm up.
-    pub fn second(&mut self, ends: Duration, is_warming: bool) -> Second {
+    fn second(&mut self, ends: Duration, is_warming: bool) -> Second {
         let begins = ends.saturating_sub(Duration::from_secs(1));
         let from = begins.as_secs_f64();
         let Scenario { traffic, stable, canary, after, world, plan, .. } = self.scenario;
@@ -242,11 +256,12 @@ impl<'a> Service<'a> {
         Second { reading, canary: attempts[1], expected: asked.expected }
     }
 
-    /// Users that a failure of the canary hit, where users are known.
-    pub fn users_hit(&self) -> Option<u64> {
+    fn users_hit(&self) -> Option<u64> {
         self.sticky.as_ref().map(|sticky| sticky.users.hit())
     }
+}
 
+impl Service<'_> {
     /// The chance that a request fails in this second for what both pools share.
     fn shared(&mut self, from: f64) -> f64 {
         let shared = self.shared.as_mut();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod recorded;
 mod worlds;
 
 use super::*;
@@ -28,6 +29,7 @@ fn scenario(canary_errors: f64) -> Scenario {
         upstreams: [3, 3],
         budget: None,
         world: World::default(),
+        recorded: None,
     }
 }
 

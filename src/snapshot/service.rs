@@ -82,6 +82,13 @@ pub struct Service {
     pub(super) opt_in: Option<OptIn>,
 }
 
+impl Service {
+    /// Whether its clients keep to their side of the split.
+    pub fn is_sticky(&self) -> bool {
+        !self.sticky.keys.is_empty()
+    }
+}
+
 /// Which pool a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {

@@ -1,8 +1,9 @@
-//! Rehearsals, by the command line alone: nothing runs beside it.
+//! Rehearsals, by the command line alone, and with what a proxy has recorded.
 
 use serde_json::{Value, json};
 
 use crate::cli::pointsman;
+use crate::harness::{Edge, Origin};
 
 const FILE: &str = r#"
 [[listeners]]
@@ -79,7 +80,7 @@ async fn a_bad_canary_is_told_beside_a_good_one() {
 async fn plan_and_judge_come_from_the_file() {
     let folder = tempfile::TempDir::new().unwrap();
     let config = file(&folder, "p.toml", FILE);
-    let args = ["rehearse", "--config", &config, "--service", "shop", "--seeds", "20", "--json"];
+    let args = ["rehearse", "--config", &config, "shop", "--seeds", "20", "--json"];
     let run = async |more: &[&str]| {
         let ran = pointsman(&[&args, more].concat()).await;
         assert_eq!(ran.code, 0, "{}", ran.err);
@@ -119,18 +120,89 @@ async fn mistakes_say_where_and_what_would_do() {
     for (args, code, told) in [
         (&["--baseline-errors", "0.1"][..], 2, "of what? say 0.1%"),
         (&["--canary-latency", "50ms"], 2, "or how many times as long, such as x1.5"),
-        (&["--service", "shop"], 2, "--config <FILE>"),
+        (&["shop", "--admin", "127.0.0.1:9"], 69, "cannot reach the admin API"),
         (&["--rps", "5", "--profile", &day], 2, "cannot be used with"),
         (&["--profile", &day], 2, "day.csv: line 2: `many` is no number of requests per second"),
         (&["--config", "nowhere.toml"], 1, "cannot read nowhere.toml"),
-        (&["--config", &config], 2, "say which with --service: "),
-        (&["--config", &config, "--service", "shup"], 2, "did you mean `shop`?"),
-        (&["--config", &broken, "--service", "shop"], 1, "did you mean `hold`?"),
-        (&["--config", &config, "--service", "shop", "--to", "pink"], 2, "no pool is named `pink`"),
+        (&["--config", &config], 2, "say which service: "),
+        (&["--config", &config, "shup"], 2, "did you mean `shop`?"),
+        (&["--config", &broken, "shop"], 1, "did you mean `hold`?"),
+        (&["--config", &config, "shop", "--to", "pink"], 2, "no pool is named `pink`"),
         (&["--steps", "50,10"], 2, "steps must rise from above 0 to 100 %"),
     ] {
         let ran = pointsman(&[&["rehearse"], args].concat()).await;
         assert_eq!(ran.code, code, "{args:?}: {}", ran.err);
         assert!(ran.err.contains(told), "{args:?}: {}", ran.err);
     }
+}
+
+#[tokio::test]
+async fn what_a_proxy_has_recorded_is_played_from_it_or_a_file() {
+    let (blue, green) = (Origin::named("blue").await, Origin::named("green").await);
+    let text = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[[routes]]\npath_prefix = \"/\"\nservice = \"shop\"\n\
+         [services.shop]\nsplit = {{ blue = 100, green = 0 }}\n\
+         pools.blue.upstreams = [\"{}\"]\npools.green.upstreams = [\"{}\"]\n\
+         rollout = {{ steps = [10, 100], hold = \"20s\", watch = \"30s\" }}\njudge.warm_up = \"0s\"\n",
+        blue.address, green.address
+    );
+    let edge = Edge::start_file(&text, false).await;
+    let (status, mut told) = edge.admin("GET", "/v1/services/shop/recording", "").await;
+    assert_eq!((status, &told["service"], &told["minutes"]), (200, &json!("shop"), &json!([])));
+    assert_eq!(told["rollout"]["steps"], json!([10.0, 100.0]));
+    assert_eq!(edge.admin("GET", "/v1/services/shup/recording", "").await.0, 404);
+
+    // It has recorded next to nothing yet.
+    let admin = edge.admin.to_string();
+    let ran = pointsman(&["rehearse", "shop", "--admin", &admin]).await;
+    assert_eq!(ran.code, 5, "{}", ran.err);
+    assert!(ran.err.contains("0 minutes of it are recorded, 10 minutes are needed"), "{}", ran.err);
+
+    // What another has recorded: two upstreams for eleven minutes, one of which stalls now and then.
+    let minute = |number: u64| {
+        let seconds = if number % 2 == 0 { "50*20 50/20 50*39" } else { "50*60" };
+        json!({ "number": number, "ended": 60.0 * number as f64, "follows": number > 0, "pools": [{
+            "pool": "blue", "slow_from_micros": [50_000, 120_000, 200_000],
+            "took": { "first": 300, "counts": [3_000], "micros": 9_000_000 },
+            "upstreams": [{ "upstream": "10.0.0.1:80", "seconds": seconds },
+                { "upstream": "10.0.0.2:80", "seconds": "50*30 50/1 50*29" }] }] })
+    };
+    told["minutes"] = (0..11).map(minute).collect();
+    let folder = tempfile::TempDir::new().unwrap();
+    let saved = file(&folder, "shop.json", &told.to_string());
+    let args = ["rehearse", "--from", &saved, "--seeds", "20"];
+    let shown = pointsman(&args).await;
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    for part in
+        ["shop: blue → green at 100.0 requests/s as recorded", "11m of 2 upstreams, of which 1"]
+    {
+        assert!(shown.out.contains(part), "{part}\n{}", shown.out);
+    }
+    let told_again = async |more: &[&str]| {
+        let ran = pointsman(&[&args[..], &["--json"], more].concat()).await;
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        serde_json::from_str::<Value>(&ran.out).unwrap()
+    };
+    let first = told_again(&["--canary-errors", "20%", "--seed", "3"]).await;
+    assert_eq!(first["canary"]["rolled_back"]["count"], 20, "{first}");
+    assert_eq!(first["asked"]["recorded_seconds"], 660);
+    let second = told_again(&["--canary-errors", "20%", "--seed", "3"]).await;
+    assert_eq!(first["canary"], second["canary"]);
+
+    for (more, told) in [
+        (&["--rps", "5"][..], "--rps says what the recording says"),
+        (&["--canary-latency", "5ms,9ms"], "--canary-latency P50,P99 says"),
+    ] {
+        let ran = pointsman(&[&args[..], more].concat()).await;
+        assert_eq!(ran.code, 2, "{}", ran.err);
+        assert!(ran.err.contains(told), "{}", ran.err);
+    }
+    let broken = file(&folder, "broken.json", &told_broken(&told));
+    let ran = pointsman(&["rehearse", "--from", &broken]).await;
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("`fifty` is no second of an upstream"), "{}", ran.err);
+}
+
+fn told_broken(told: &Value) -> String {
+    told.to_string().replacen("50*60", "fifty", 1)
 }

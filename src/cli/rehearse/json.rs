@@ -35,6 +35,8 @@ pub struct Asked {
     canary: Version,
     after_seconds: f64,
     upstreams: [u32; 2],
+    /// How much was recorded of it, in seconds, if it is played as it was.
+    recorded_seconds: Option<u64>,
     stalls: Option<Stalled>,
     shared: Option<Stalled>,
     pauses: Option<Paused>,
@@ -104,6 +106,7 @@ impl Asked {
             canary: version(scenario.canary),
             after_seconds: scenario.after.as_secs_f64(),
             upstreams: scenario.upstreams,
+            recorded_seconds: scenario.recorded.as_ref().map(|recorded| recorded.length() as u64),
             stalls: stalls.map(stalled),
             shared: shared.map(stalled),
             pauses: pauses.map(|pauses| Paused {

@@ -1,6 +1,7 @@
 //! `rehearse`: a plan and how the new version might behave in, what a rollout would make of it out.
 
 mod curve;
+mod heard;
 mod json;
 mod plot;
 mod progress;
@@ -18,9 +19,10 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
+use self::heard::{Heard, played, recorded_words};
 use self::values::CanaryLatency;
 use super::input::Input;
-use super::{Ending, print};
+use super::{Ending, Reach, print};
 use crate::clock::in_words;
 use crate::config::{self, Config};
 use crate::files::{FileError, write_over};
@@ -33,6 +35,10 @@ use crate::server::clock;
 use crate::slo::Slo;
 use crate::split::{BasisPoints, PercentError, Split};
 
+/// Requests a second, and the share of them that fails, if nobody says.
+const RATE: f64 = 500.0;
+const ERRORS: f64 = 0.001;
+
 /// How often a user asks whom nobody has counted: once in so many seconds.
 const USER_ASKS: f64 = 20.0;
 
@@ -40,22 +46,28 @@ const USER_ASKS: f64 = 20.0;
 ///
 /// Runs the real rollout and the real judge against simulated traffic, for a canary that behaves as
 /// you say and for one that is as good as the old version, and tells when they would be rolled back
-/// or promoted, by what, and how often falsely. Needs no running proxy.
+/// or promoted, by what, and how often falsely. With a service of a running proxy, or `--from`, traffic is what
+/// was recorded in the last hour; otherwise nothing needs to run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     pointsman rehearse --rps 500 --canary-errors 2%\n  \
-    pointsman rehearse --config pointsman.toml --service shop --canary-latency x1.5 --after 10m\n  \
+    pointsman rehearse shop                        # as it was in the last hour, of a running proxy\n  \
+    pointsman rehearse --from shop.json --canary-errors 1%\n  \
+    pointsman rehearse shop --config pointsman.toml --canary-latency x1.5 --after 10m\n  \
     pointsman rehearse --rps 20 --baseline-errors 1% --canary-errors 3% --seeds 10000 --svg out.svg\n  \
     pointsman rehearse --profile day.csv --steps 5,25,100 --hold 5m --json | jq .false_rollback")]
 pub struct Rehearse {
-    /// The service; may be left out if the file has only one.
-    #[arg(long, value_name = "SERVICE", requires = "config", help_heading = "The plan")]
+    /// The service: of the config if one is given, else of a running proxy, with what that has recorded.
+    #[arg(value_name = "SERVICE")]
     service: Option<String>,
-    /// Take plan and judge from this config file [default: the defaults of both]
+    /// Traffic as it was recorded: a file with what `GET /v1/services/SERVICE/recording` answers.
+    #[arg(long, value_name = "FILE", help_heading = "The traffic")]
+    from: Option<PathBuf>,
+    /// Take plan and judge from this config file [default: those of the proxy, or the defaults of both]
     #[arg(long, value_name = "FILE", help_heading = "The plan")]
     config: Option<PathBuf>,
     /// The pool to go to; may be left out if there is only one other.
-    #[arg(long, value_name = "POOL", requires = "config", help_heading = "The plan")]
+    #[arg(long, value_name = "POOL", help_heading = "The plan")]
     to: Option<String>,
     /// Shares of the canary in percent, rising to 100.
     #[arg(long, value_delimiter = ',', value_parser = percent, value_name = "PERCENT,…",
@@ -68,11 +80,10 @@ pub struct Rehearse {
     /// Requests at the canary that a step wants at least.
     #[arg(long, value_name = "NUMBER", help_heading = "The plan")]
     min_requests: Option<u64>,
-    /// Requests per second.
-    #[arg(long, default_value = "500", value_parser = values::rate, value_name = "NUMBER",
-          allow_hyphen_values = true,
+    /// Requests per second [default: 500]
+    #[arg(long, value_parser = values::rate, value_name = "NUMBER", allow_hyphen_values = true,
           help_heading = "The traffic")]
-    rps: f64,
+    rps: Option<f64>,
     /// Requests per second as recorded: a CSV file of `seconds,requests_per_second`.
     #[arg(long, value_name = "FILE", conflicts_with = "rps", help_heading = "The traffic")]
     profile: Option<PathBuf>,
@@ -84,19 +95,17 @@ pub struct Rehearse {
     #[arg(long, value_parser = values::share, value_name = "PERCENT", requires = "users",
           help_heading = "The traffic")]
     broken_users: Option<f64>,
-    /// The share of requests that the old version fails.
-    #[arg(long, default_value = "0.1%", value_parser = values::share, value_name = "PERCENT",
-          allow_hyphen_values = true,
+    /// The share of requests that the old version fails [default: 0.1%]
+    #[arg(long, value_parser = values::share, value_name = "PERCENT", allow_hyphen_values = true,
           help_heading = "Both versions")]
-    baseline_errors: f64,
-    /// The share that the new one fails [default: as the old one]
+    baseline_errors: Option<f64>,
+    /// The share that the new one fails, or fails more than what was recorded [default: as the old one]
     #[arg(long, value_parser = values::share, value_name = "PERCENT", allow_hyphen_values = true,
           help_heading = "Both versions")]
     canary_errors: Option<f64>,
-    /// How long the old version takes: median and 99th percentile.
-    #[arg(long, default_value = "50ms,200ms", value_parser = values::latency,
-          value_name = "P50,P99", help_heading = "Both versions")]
-    baseline_latency: Latency,
+    /// How long the old version takes: median and 99th percentile [default: 50ms,200ms]
+    #[arg(long, value_parser = values::latency, value_name = "P50,P99", help_heading = "Both versions")]
+    baseline_latency: Option<Latency>,
     /// How long the new one takes, or how many times as long [default: as the old one]
     #[arg(long, value_name = "P50,P99|xFACTOR", help_heading = "Both versions")]
     canary_latency: Option<CanaryLatency>,
@@ -139,9 +148,8 @@ pub struct Rehearse {
     /// Write a drawing to this file.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// What was rehearsed and what came of it.
@@ -178,23 +186,28 @@ struct Planned {
 }
 
 impl Rehearse {
-    pub(super) fn run(self) -> anyhow::Result<Ending> {
+    pub(super) async fn run(self) -> anyhow::Result<Ending> {
+        let heard = match self.heard().await? {
+            Ok(heard) => heard,
+            Err(ending) => return Ok(ending),
+        };
         let path = self.config.as_deref();
         let config = path.map(|path| read(path).map(|config| (path, config))).transpose()?;
-        let (planned, scenario, notes) =
-            match self.prepared(config.as_ref().map(|(path, config)| (*path, &**config))) {
-                Ok(prepared) => prepared,
-                Err(error) => {
-                    eprintln!("pointsman: {error:#}");
-                    return Ok(Ending::Usage);
-                }
-            };
+        let (planned, scenario, notes) = match self
+            .prepared(config.as_ref().map(|(path, config)| (*path, &**config)), heard.as_ref())
+        {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                eprintln!("pointsman: {error:#}");
+                return Ok(Ending::Usage);
+            }
+        };
         let rehearsed = self.rehearse(planned.service, scenario, notes)?;
         if let Some(path) = &self.svg {
             write_over(path, svg::draw(&rehearsed).as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        match self.json {
+        match self.reach.json {
             true => print(&json::told(&rehearsed)?),
             false => print(&rehearsed.told(is_coloured())),
         }
@@ -205,15 +218,20 @@ impl Rehearse {
     fn prepared(
         &self,
         config: Option<(&Path, &Config)>,
+        heard: Option<&Heard>,
     ) -> anyhow::Result<(Planned, Scenario, Vec<String>)> {
-        let planned = self.planned(config)?;
+        let planned = self.planned(config, heard)?;
         let mut notes = notes(&planned);
-        let scenario = self.scenario(&planned, &mut notes)?;
+        let scenario = self.scenario(&planned, heard, &mut notes)?;
         Ok((planned, scenario, notes))
     }
 
-    /// The plan of the file's service, or the default one.
-    fn planned(&self, config: Option<(&Path, &Config)>) -> anyhow::Result<Planned> {
+    /// The plan of the file's service, of what was recorded, or the default one.
+    fn planned(
+        &self,
+        config: Option<(&Path, &Config)>,
+        heard: Option<&Heard>,
+    ) -> anyhow::Result<Planned> {
         let wishes = Wishes {
             to: self.to.clone(),
             steps: self.steps.clone(),
@@ -222,6 +240,9 @@ impl Rehearse {
             ..Wishes::default()
         };
         let Some((path, config)) = config else {
+            if let Some(heard) = heard {
+                return heard.planned(&wishes);
+            }
             let pools = [("stable".into(), 1), ("canary".into(), 1)];
             let split = Split::all_to("stable".into());
             let plan = Plan::new(&RolloutSettings::default(), &wishes, &pools, &split)?;
@@ -264,21 +285,34 @@ impl Rehearse {
             (None, [only]) => Ok(only),
             (None, _) => {
                 let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-                bail!("say which with --service: {} has {}", path.display(), names.join(", "))
+                bail!("say which service: {} has {}", path.display(), names.join(", "))
             }
         }
     }
 
-    fn scenario(&self, planned: &Planned, notes: &mut Vec<String>) -> anyhow::Result<Scenario> {
+    fn scenario(
+        &self,
+        planned: &Planned,
+        heard: Option<&Heard>,
+        notes: &mut Vec<String>,
+    ) -> anyhow::Result<Scenario> {
+        let recorded = heard.map(|heard| heard.recorded.clone());
         let traffic = match &self.profile {
-            None => Traffic::steady(self.rps).context("no such rate")?,
+            None => {
+                let rate = recorded.as_ref().map(|recorded| recorded.rate());
+                Traffic::steady(rate.or(self.rps).unwrap_or(RATE)).context("no such rate")?
+            }
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
                 Traffic::parse(&text).with_context(|| path.display().to_string())?
             }
         };
-        let stable = Behaviour { errors: self.baseline_errors, latency: self.baseline_latency };
+        let stable = Behaviour {
+            // Of what was recorded, what a canary fails more is asked for.
+            errors: if recorded.is_some() { 0.0 } else { self.baseline_errors.unwrap_or(ERRORS) },
+            latency: self.baseline_latency.unwrap_or_default(),
+        };
         let canary = Behaviour {
             errors: self.canary_errors.unwrap_or(stable.errors),
             latency: match self.canary_latency {
@@ -293,6 +327,14 @@ impl Rehearse {
             (Some(users), _) => {
                 let broken = self.broken_users.unwrap_or_default();
                 Some(Crowd { broken, ..Crowd::of(users) })
+            }
+            (None, true) if recorded.is_some() => {
+                notes.push(
+                    "clients keep to their side, but requests are counted: nobody has \
+                            recorded who asked"
+                        .into(),
+                );
+                None
             }
             (None, true) => {
                 let users = (traffic.peak() * USER_ASKS).clamp(100.0, 200_000.0) as u32;
@@ -315,9 +357,13 @@ impl Rehearse {
             canary,
             after: self.after.unwrap_or_default(),
             crowd,
-            upstreams: self.upstreams.unwrap_or(planned.upstreams),
+            upstreams: match &recorded {
+                Some(recorded) => played(recorded, planned.upstreams[1]),
+                None => self.upstreams.unwrap_or(planned.upstreams),
+            },
             budget,
             world: self.world(),
+            recorded,
         })
     }
 
@@ -345,7 +391,8 @@ impl Rehearse {
         let is_identical = scenario.is_identical();
         let (from, to) = (scenario.plan.from.clone(), scenario.plan.to.clone());
         let (steps, hold) = (scenario.plan.steps.clone(), scenario.plan.hold);
-        let asked = json::Asked::of(&scenario, self.profile.is_none().then_some(self.rps));
+        let steady = self.profile.is_none().then(|| scenario.traffic.at(Duration::ZERO));
+        let asked = json::Asked::of(&scenario, steady);
         let (traffic, behaves) = (self.traffic_words(&scenario), self.behaviour_words(&scenario));
         let canary = Rehearsal::of(scenario)?;
         let total = self.seeds * if is_identical { 1 } else { 2 };
@@ -383,7 +430,10 @@ impl Rehearse {
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 format!("traffic as in {}", name.display())
             }
-            None => format!("{} requests/s", self.rps),
+            None if scenario.recorded.is_some() => {
+                format!("{:.1} requests/s as recorded", scenario.traffic.at(Duration::ZERO))
+            }
+            None => format!("{} requests/s", scenario.traffic.at(Duration::ZERO)),
         };
         match scenario.crowd {
             Some(crowd) => {
@@ -405,6 +455,9 @@ impl Rehearse {
             let (p50, p99) = of.latency.quantiles();
             format!("p50 {} p99 {}", words::short(p50), words::short(p99))
         };
+        if let Some(recorded) = &scenario.recorded {
+            return recorded_words(scenario, recorded);
+        }
         let Scenario { stable, canary, after, .. } = *scenario;
         let beside = |one: String, other: String| match one == other {
             true => one,

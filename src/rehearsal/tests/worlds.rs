@@ -143,6 +143,7 @@ impl Named {
             upstreams: self.upstreams,
             budget: None,
             world: self.world,
+            recorded: None,
         }
     }
 

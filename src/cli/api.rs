@@ -264,10 +264,8 @@ impl Api<'_> {
         let unreachable = |error: String| ApiError::Unreachable { address: address.clone(), error };
         match timeout(patience, sent).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => match error.downcast::<std::io::Error>() {
-                Ok(error) => Err(unreachable(error.to_string())),
-                Err(error) => Err(self.strange(error)),
-            },
+            Ok(Err(error)) if is_gone(&error) => Err(unreachable(format!("{error:#}"))),
+            Ok(Err(error)) => Err(self.strange(error)),
             Err(_) => Err(unreachable(format!("no answer within {} s", patience.as_secs()))),
         }
     }
@@ -296,13 +294,26 @@ impl Api<'_> {
         let response = sender.send_request(request.body(body)?).await?;
         let status = response.status();
         let body = http_body_util::Limited::new(response.into_body(), LARGEST).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("{error}"))?;
+        let body = body.map_err(anyhow::Error::from_boxed)?;
         Ok((status, body.to_bytes()))
     }
 
     fn strange(&self, error: impl std::fmt::Display) -> ApiError {
         ApiError::Strange { address: self.0.admin.clone(), error: error.to_string() }
     }
+}
+
+/// Whether nobody is there, or is no more: who is killed while it is asked closes the connection before
+/// its answer, or within it.
+fn is_gone(error: &anyhow::Error) -> bool {
+    let is_io = |cause: &(dyn std::error::Error + 'static)| cause.is::<std::io::Error>();
+    // Not `downcast_ref` of the whole, which knows nothing of what was in a box before.
+    let first: &(dyn std::error::Error + 'static) = error.as_ref();
+    is_io(first)
+        || first.downcast_ref::<hyper::Error>().is_some_and(|error| {
+            let is_cut = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+            is_cut || std::error::Error::source(error).is_some_and(is_io)
+        })
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> ApiError {

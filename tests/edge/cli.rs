@@ -193,6 +193,20 @@ async fn nobody_there_is_69() {
     let ran = pointsman(&["status", "--admin", &closed.to_string()]).await;
     assert_eq!(ran.code, 69);
     assert!(ran.err.contains("cannot reach the admin API at"), "{}", ran.err);
+    // Who goes away while it is asked is not there either; who says something else is somebody else.
+    let half = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_vec();
+    for (reply, code) in [
+        (Reply::Close, 69),
+        (Reply::BytesThenReset(Vec::new()), 69),
+        (Reply::BytesThenClose(half.clone()), 69),
+        (Reply::BytesThenReset(half), 69),
+        (Reply::BytesThenClose(b"SSH-2.0-x\r\n\r\n".to_vec()), 1),
+        (Reply::ok("hello"), 1),
+    ] {
+        let other = Origin::always(reply).await;
+        let ran = pointsman(&["status", "--admin", &other.address.to_string()]).await;
+        assert_eq!(ran.code, code, "{}", ran.err);
+    }
 }
 
 #[tokio::test]
@@ -338,7 +352,10 @@ async fn breakers_holds_and_maintenance_are_one_line_each() {
     let resolved = run(&["upstream", "add", "shop/blue", "localhost:9"]).await;
     assert_eq!(resolved.out, "localhost:9 is in shop/blue\n");
 
+    // What a slow disk has said of itself is no service's.
     let all = run(&["events"]).await.out;
+    let all: String =
+        all.split_inclusive('\n').filter(|line| !line.contains(" the disk ")).collect();
     let lately = ["events", "--service", "shop", "--since", "10m"];
     assert_eq!(run(&lately).await.out, all);
     assert_eq!(run(&["events", "--service", "api"]).await.out, "");

@@ -21,7 +21,7 @@ use crate::sites::{block, with};
 
 /// Switches at once when it is well, and has nothing to wait for afterwards.
 const QUICK: &str = "[services.shop.judge]\nenabled = false\n[services.shop.rollout]\n\
-                     strategy = \"blue-green\"\nwatch = \"0s\"\ndrain = \"1s\"\nready_within = \"2s\"\n";
+                     strategy = \"blue-green\"\nwatch = \"0s\"\ndrain = \"1s\"\nready_within = \"10s\"\n";
 
 const SOCKET: &str = "GET /socket HTTP/1.1\r\nhost: shop.test\r\nupgrade: websocket\r\n\
                       connection: Upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: x\r\n\r\n";
@@ -166,7 +166,7 @@ async fn a_version_that_nobody_runs_gives_the_pool_back() {
     assert_eq!(ran.code, 3, "{}\n{}", ran.out, ran.err);
     let waits = format!("(not yet: {dead})\n");
     assert!(ran.out.contains(&waits), "it says for whom it waits: {}", ran.out);
-    let why = format!("`{dead}` of pool `green` did not prove well within 2s");
+    let why = format!("`{dead}` of pool `green` did not prove well within 10s");
     assert!(ran.out.contains(&why), "{}", ran.out);
     assert_eq!(pool(&edge, "green").await, (Vec::new(), Value::Null));
     assert_eq!(weights(&edge).await, json!({"blue": 100.0}));
@@ -236,7 +236,7 @@ async fn a_version_may_be_at_a_name() {
 #[tokio::test]
 async fn exit_codes_say_what_came_of_it() {
     let blue = version("v1").await;
-    let edge = Edge::start(&shop(&blue, &QUICK.replace("2s", "1m"))).await;
+    let edge = Edge::start(&shop(&blue, &QUICK.replace("10s", "1m"))).await;
     let (dead, green) = (free().to_string(), version("v2").await);
     let at = green.address.to_string();
     let code = async |args: &[&str]| {
@@ -413,7 +413,7 @@ fn waiting(admin: &str, args: &[&str]) -> tokio::process::Child {
 #[tokio::test]
 async fn ctrl_c_and_a_kill_of_the_command_leave_the_deploy_going() {
     let (blue, at) = (version("v1").await, free());
-    let edge = Edge::start(&shop(&blue, &QUICK.replace("2s", "1m"))).await;
+    let edge = Edge::start(&shop(&blue, &QUICK.replace("10s", "1m"))).await;
     let (admin, to) = (edge.admin.to_string(), at.to_string());
     let mut child = waiting(&admin, &["--to", &to, "--tag", "v2"]);
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -191,9 +191,12 @@ async fn a_rollout_survives_kills_at_any_moment() {
             1 => proxy.cli(&["rollout", "step", "shop"]).await,
             _ => proxy.cli(&["rollback", "shop"]).await,
         };
-        assert_eq!(code, 0, "round {round}: {said}");
-        // What goes back is in force before a slow disk has it, and the answer says so.
-        known += u64::from(!said.contains("\"stored\": false"));
+        // What goes back is in force before a slow disk has it, and the answer says so: then a kill may undo
+        // it, and the rollout goes on.
+        let is_unstored = |said: &str| said.contains("\"stored\": false");
+        let goes_on = code == 5 && is_unstored(&before) && said.contains("is under way");
+        assert!(code == 0 || goes_on, "round {round}: {code} {said}");
+        known += u64::from(code == 0 && !is_unstored(&said));
         before = said;
         // Killed somewhere within the next second: in a tick, between two, or while it is asked.
         tokio::time::sleep(Duration::from_millis(round * 37 % 300)).await;

@@ -3,7 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -20,20 +21,38 @@ pub struct Running {
     child: Child,
 }
 
-/// An address that nobody else takes before it is bound: below those that the system gives to who connects
-/// or asks for any port, and another one each time.
+/// An address that nobody else takes, neither before it is bound nor while who had it is away: below those
+/// that the system gives to who connects or asks for any port, another one each time, and of a block that is
+/// this process's, whoever else runs these tests beside it.
 pub fn free() -> SocketAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let (first, ports) = (std::process::id().wrapping_mul(997), 20_000);
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    static BLOCK: LazyLock<(u16, TcpListener)> = LazyLock::new(block);
     loop {
         let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + first.wrapping_add(nth) % ports;
-        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        assert!(nth < BLOCK_LENGTH, "no port is free");
+        let address = local(FIRST_PORT + BLOCK.0 * BLOCK_LENGTH + nth);
         if TcpListener::bind(address).is_ok() {
             return address;
         }
-        assert!(nth < 10 * ports, "no port is free");
     }
+}
+
+const FIRST_PORT: u16 = 12_000;
+const BLOCK_LENGTH: u16 = 1_000;
+const BLOCKS: u16 = 20;
+
+/// A block of ports that no other process has, with what says so for as long as this one lives: whoever
+/// listens on the port below the blocks that has the block's number.
+fn block() -> (u16, TcpListener) {
+    let first = (std::process::id() % u32::from(BLOCKS)) as u16;
+    let blocks = (0..BLOCKS).map(|nth| (first + nth) % BLOCKS);
+    let guard = |block| TcpListener::bind(local(FIRST_PORT - BLOCKS + block));
+    let mut free = blocks.filter_map(|block| Some((block, guard(block).ok()?)));
+    free.next().expect("fewer than twenty run these tests at once")
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 /// A file with these lines in `[server]`, on free addresses.

@@ -41,8 +41,8 @@ pub fn proxy_header(bytes: &[u8]) {
     for version in [ProxyVersion::V1, ProxyVersion::V2] {
         let target = DialAddress::Proxied(Arc::new(ProxiedTarget::new(below.clone(), version)));
         let address = source.ip().to_canonical();
-        let Some(DialAddress::Proxied(target)) = target.speaking_for(Some(address), &connection)
-        else {
+        let spoken = target.speaking_for(Some(address), &connection, || None);
+        let Some(DialAddress::Proxied(target)) = spoken else {
             panic!("a connection that says for whom")
         };
         let (Ok(Some(again)), 0) = of(&target.header()) else { panic!("what we write is read") };

@@ -1,6 +1,7 @@
 //! What happens on upstreams: a place taken, an answer heard or a failure, and what that says of
 //! the upstream. `again.rs` has what is done about a failure.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::Exchange;
@@ -234,9 +235,14 @@ impl Exchange {
     }
 
     /// Connections that say whom they are for are one client's.
-    pub(super) fn speak_for_client(&mut self, peer: &Peer) {
+    pub(super) fn speak_for_client(
+        &mut self,
+        peer: &Peer,
+        own_end: impl FnOnce() -> Option<SocketAddr>,
+    ) {
         let Some(asking) = &mut self.asking else { return };
-        if let Some(target) = asking.target.speaking_for(self.noted.client, &peer.ends) {
+        let spoken = asking.target.speaking_for(self.noted.client, &peer.ends, own_end);
+        if let Some(target) = spoken {
             asking.target = target;
         }
     }

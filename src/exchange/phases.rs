@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -143,9 +144,14 @@ impl<'e> Attempt<'e> {
         &self.0.asking().target
     }
 
-    /// Has it be dialled for this request's client, where a connection says whom it is for.
-    pub fn speak_for_client(&mut self, peer: &Peer) {
-        self.0.speak_for_client(peer);
+    /// Has it be dialled for this request's client, where a connection says whom it is for. `own_end` is
+    /// asked for our end of the client's connection where the peer does not say it.
+    pub fn speak_for_client(
+        &mut self,
+        peer: &Peer,
+        own_end: impl FnOnce() -> Option<SocketAddr>,
+    ) {
+        self.0.speak_for_client(peer, own_end);
     }
 
     /// Whether it is asked in HTTP/2.

@@ -61,7 +61,7 @@ impl TrustedProxies {
 pub struct Ends {
     /// The client's; none if it has no address, as at a Unix socket.
     pub source: Option<SocketAddr>,
-    /// Ours.
+    /// Ours; none while nobody has asked for it.
     pub destination: Option<SocketAddr>,
 }
 

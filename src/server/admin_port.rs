@@ -59,8 +59,8 @@ pub async fn serve(
             accepted = bound.accept() => accepted,
             _ = leaves.wait_for(|leaves| *leaves) => break,
         };
-        let socket = match accepted {
-            Ok(socket) => socket,
+        let (socket, source) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 if is_exhaustion(&error) {
                     tally.lacked.fetch_add(1, Ordering::Relaxed);
@@ -75,7 +75,7 @@ pub async fn serve(
             let _place = place;
             match socket {
                 Socket::Tcp(stream) => {
-                    let source = stream.peer_addr().map(|peer| Source::Address(peer.ip()));
+                    let source = source.map(|source| Source::Address(source.ip()));
                     let source = source.unwrap_or_default();
                     let Some(tls) = &terms.tls else {
                         return converse(stream, source, Shown(None), router).await;

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -292,7 +293,7 @@ impl<S: Serve> Door<S> {
     async fn accept(self) {
         loop {
             match self.bound.accept().await {
-                Ok(socket) => self.let_in(socket),
+                Ok(accepted) => self.let_in(accepted),
                 Err(error) => {
                     self.tally.refused.fetch_add(1, Ordering::Relaxed);
                     // What is lacking every other connection needs too; anything else concerns this one.
@@ -309,7 +310,7 @@ impl<S: Serve> Door<S> {
     fn accept_waiting(&self) {
         loop {
             match self.bound.accept_now() {
-                Ok(Some(socket)) => self.let_in(socket),
+                Ok(Some(accepted)) => self.let_in(accepted),
                 Ok(None) => return,
                 Err(error) => {
                     self.tally.refused.fetch_add(1, Ordering::Relaxed);
@@ -321,7 +322,7 @@ impl<S: Serve> Door<S> {
         }
     }
 
-    fn let_in(&self, socket: Socket) {
+    fn let_in(&self, (socket, source): (Socket, Option<SocketAddr>)) {
         let counted = Counted::take(&self.open, &self.tally);
         if self.open.load(Ordering::Relaxed) > self.serve.most_connections() {
             self.tally.refused.fetch_add(1, Ordering::Relaxed);
@@ -332,7 +333,7 @@ impl<S: Serve> Door<S> {
         let (terms, handshakes) = (self.terms.load_full(), self.tally.handshakes.clone());
         tokio::spawn(async move {
             let _counted = counted;
-            serve.serve(Arrival { socket, listener, terms, handshakes }).await;
+            serve.serve(Arrival { socket, source, listener, terms, handshakes }).await;
         });
     }
 }
@@ -360,7 +361,7 @@ impl Drop for Counted {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -131,30 +131,35 @@ impl Bound {
         }
     }
 
-    /// The next connection.
-    pub async fn accept(&self) -> io::Result<Socket> {
+    /// The next connection, and the address that it comes from if it has one.
+    pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match &self.socket {
-            Accepting::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| Socket::Tcp(stream)),
-            Accepting::Unix(unix, _) => unix.accept().await.map(|(stream, _)| Socket::Unix(stream)),
+            Accepting::Tcp(tcp) => {
+                tcp.accept().await.map(|(stream, source)| (Socket::Tcp(stream), Some(source)))
+            }
+            Accepting::Unix(unix, _) => {
+                unix.accept().await.map(|(stream, _)| (Socket::Unix(stream), None))
+            }
         }
     }
 
-    /// The next connection, if there is one already. Must run within a runtime.
-    pub fn accept_now(&self) -> io::Result<Option<Socket>> {
+    /// The same, if there is one already. Must run within a runtime.
+    pub fn accept_now(&self) -> io::Result<Option<(Socket, Option<SocketAddr>)>> {
         let accepted = match &self.socket {
             Accepting::Tcp(tcp) => SockRef::from(tcp).accept(),
             Accepting::Unix(unix, _) => SockRef::from(unix).accept(),
         };
-        let socket = match accepted {
-            Ok((socket, _)) => socket,
+        let (socket, source) = match accepted {
+            Ok((socket, source)) => (socket, source.as_socket()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error),
         };
         socket.set_nonblocking(true)?;
-        match self.socket {
-            Accepting::Tcp(_) => Ok(Some(Socket::Tcp(TcpStream::from_std(socket.into())?))),
-            Accepting::Unix(..) => Ok(Some(Socket::Unix(UnixStream::from_std(socket.into())?))),
-        }
+        let socket = match self.socket {
+            Accepting::Tcp(_) => Socket::Tcp(TcpStream::from_std(socket.into())?),
+            Accepting::Unix(..) => Socket::Unix(UnixStream::from_std(socket.into())?),
+        };
+        Ok(Some((socket, source)))
     }
 
     /// Lets nobody connect any more, while who has connected can still be accepted: to close a
@@ -347,7 +352,7 @@ mod tests {
             let asked = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
             let ListenAddress::Tcp(address) = bound.address(&asked) else { unreachable!() };
             let _client = TcpStream::connect(address).await.unwrap();
-            let Socket::Tcp(accepted) = bound.accept().await.unwrap() else { unreachable!() };
+            let (Socket::Tcp(accepted), _) = bound.accept().await.unwrap() else { unreachable!() };
             assert!(accepted.nodelay().unwrap());
             assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().unwrap(), UNSENT);
         }
@@ -405,7 +410,7 @@ mod tests {
         bound.refuse_new();
         let late = tokio::spawn(TcpStream::connect(socket));
         let accepted = bound.accept_now().unwrap();
-        assert!(matches!(accepted, Some(Socket::Tcp(_))));
+        assert!(matches!(accepted, Some((Socket::Tcp(_), Some(_)))));
         drop(bound);
         // Its first packet was dropped, so that it comes again; and then nobody is there.
         assert!(late.await.unwrap().is_err());

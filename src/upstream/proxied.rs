@@ -49,8 +49,14 @@ impl ProxiedTarget {
         ProxiedTarget { below, version, client: None }
     }
 
-    /// The same, to whom we speak for the client of this address on this connection.
-    fn speaking_for(&self, client: Option<IpAddr>, connection: &Arc<Ends>) -> ProxiedTarget {
+    /// The same, to whom we speak for the client of this address on this connection, of which `own_end`
+    /// says our end where it does not itself.
+    fn speaking_for(
+        &self,
+        client: Option<IpAddr>,
+        connection: &Arc<Ends>,
+        own_end: impl FnOnce() -> Option<SocketAddr>,
+    ) -> ProxiedTarget {
         let client = client.map(|address| Client {
             // Who came through a proxy has a port there that nobody has told us.
             source: connection
@@ -59,6 +65,7 @@ impl ProxiedTarget {
                 .unwrap_or(SocketAddr::new(address, 0)),
             destination: connection
                 .destination
+                .or_else(own_end)
                 .unwrap_or(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0)),
             connection: Arc::downgrade(connection),
         });
@@ -77,19 +84,22 @@ impl ProxiedTarget {
 
 impl DialAddress {
     /// The same to whom we speak for a client, if connections to it say for whom; none for who has no
-    /// need of that. Without an address of the client's we speak for ourselves.
+    /// need of that. Without an address of the client's we speak for ourselves. `own_end` is asked for our
+    /// end of the connection where that does not say it.
     pub fn speaking_for(
         &self,
         client: Option<IpAddr>,
         connection: &Arc<Ends>,
+        own_end: impl FnOnce() -> Option<SocketAddr>,
     ) -> Option<DialAddress> {
         match self {
             DialAddress::Socket(_) | DialAddress::Unix(_) => None,
             DialAddress::Proxied(proxied) => {
-                Some(DialAddress::Proxied(Arc::new(proxied.speaking_for(client, connection))))
+                let spoken = proxied.speaking_for(client, connection, own_end);
+                Some(DialAddress::Proxied(Arc::new(spoken)))
             }
             DialAddress::Tls(tls) => {
-                let below = tls.below.speaking_for(client, connection)?;
+                let below = tls.below.speaking_for(client, connection, own_end)?;
                 Some(DialAddress::Tls(Arc::new(tls.with_below(below))))
             }
         }
@@ -224,7 +234,7 @@ mod tests {
     /// What is said for the client of this address on this connection.
     fn said(version: ProxyVersion, client: Option<&str>, ends: &Arc<Ends>) -> Vec<u8> {
         let client = client.map(|client| client.parse().unwrap());
-        match target(version).speaking_for(client, ends) {
+        match target(version).speaking_for(client, ends, || None) {
             Some(DialAddress::Proxied(proxied)) => proxied.header(),
             other => panic!("{other:?}"),
         }
@@ -264,6 +274,24 @@ mod tests {
     }
 
     #[test]
+    fn our_end_is_asked_for_where_nobody_has_said_it() {
+        let client = Some([192, 0, 2, 1].into());
+        let line = |ends: &Arc<Ends>, own_end: &dyn Fn() -> Option<SocketAddr>| {
+            match target(ProxyVersion::V1).speaking_for(client, ends, own_end) {
+                Some(DialAddress::Proxied(spoken)) => String::from_utf8(spoken.header()).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let own_end = || "192.0.2.8:443".parse().ok();
+        let unsaid = ends("192.0.2.1:5", "");
+        assert_eq!(line(&unsaid, &own_end), "PROXY TCP4 192.0.2.1 192.0.2.8 5 443\r\n");
+        assert_eq!(line(&unsaid, &|| None), "PROXY TCP4 192.0.2.1 0.0.0.0 5 0\r\n");
+        let said = ends("192.0.2.1:5", "192.0.2.9:80");
+        let nobody = || panic!("it is said");
+        assert_eq!(line(&said, &nobody), "PROXY TCP4 192.0.2.1 192.0.2.9 5 80\r\n");
+    }
+
+    #[test]
     fn so_do_bytes() {
         let header = |client, source, destination| {
             let header = said(ProxyVersion::V2, client, &ends(source, destination));
@@ -285,15 +313,15 @@ mod tests {
         let one = ends("192.0.2.1:5", "192.0.2.9:80");
         let client = Some([192, 0, 2, 1].into());
         for own in [target(ProxyVersion::V2), by_tls(target(ProxyVersion::V2))] {
-            let spoken = own.speaking_for(client, &one).unwrap();
+            let spoken = own.speaking_for(client, &one, || None).unwrap();
             assert!(spoken.is_for_a_client() && !own.is_for_a_client());
-            assert_eq!(own.speaking_for(client, &one), Some(spoken.clone()));
+            assert_eq!(own.speaking_for(client, &one, || None), Some(spoken.clone()));
             for other in [
-                own.speaking_for(client, &ends("192.0.2.1:6", "192.0.2.9:80")),
-                own.speaking_for(client, &ends("192.0.2.1:5", "192.0.2.9:443")),
-                own.speaking_for(Some([192, 0, 2, 2].into()), &one),
-                own.speaking_for(None, &one),
-                target(ProxyVersion::V1).speaking_for(client, &one),
+                own.speaking_for(client, &ends("192.0.2.1:6", "192.0.2.9:80"), || None),
+                own.speaking_for(client, &ends("192.0.2.1:5", "192.0.2.9:443"), || None),
+                own.speaking_for(Some([192, 0, 2, 2].into()), &one, || None),
+                own.speaking_for(None, &one, || None),
+                target(ProxyVersion::V1).speaking_for(client, &one, || None),
             ] {
                 assert_ne!(Some(&spoken), other.as_ref());
             }
@@ -301,15 +329,15 @@ mod tests {
             assert_eq!(own.speaking_for_nobody(), None);
         }
         let plain = DialAddress::Socket(([127, 0, 0, 1], 9000).into());
-        assert_eq!(plain.speaking_for(client, &one), None);
-        assert_eq!(by_tls(plain).speaking_for(client, &one), None);
+        assert_eq!(plain.speaking_for(client, &one, || None), None);
+        assert_eq!(by_tls(plain).speaking_for(client, &one, || None), None);
     }
 
     #[test]
     fn nobody_needs_a_connection_for_a_client_who_has_left() {
         let connection = ends("192.0.2.1:5", "192.0.2.9:80");
         let own = by_tls(target(ProxyVersion::V2));
-        let spoken = own.speaking_for(Some([192, 0, 2, 1].into()), &connection).unwrap();
+        let spoken = own.speaking_for(Some([192, 0, 2, 1].into()), &connection, || None).unwrap();
         assert!(!spoken.is_forsaken());
         drop(connection);
         assert!(spoken.is_forsaken() && !own.is_forsaken());

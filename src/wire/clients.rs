@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ use crate::snapshot::Published;
 pub struct Arrival {
     /// Its socket.
     pub socket: Socket,
+    /// Where it comes from, if that has an address.
+    pub source: Option<SocketAddr>,
     /// Where it has come in.
     pub listener: Arc<Listener>,
     /// What its listener has for it.
@@ -151,20 +153,21 @@ impl Clients {
     }
 
     /// Whether a connection is let in, with the place that it then has if its client's are counted.
-    fn admit(&self, socket: &Socket) -> Result<Option<Place>, Limit> {
+    fn admit(&self, source: Option<SocketAddr>) -> Result<Option<Place>, Limit> {
         if self.is_short.load(Ordering::Relaxed) {
             return Err(Limit::Memory);
         }
-        self.place(|| socket.address())
+        self.place(source)
     }
 
-    /// The place of a connection from this address, if it is counted and there is one.
-    fn place(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<Option<Place>, Limit> {
+    /// The place of a connection from here, if it is counted and there is one.
+    fn place(&self, source: Option<SocketAddr>) -> Result<Option<Place>, Limit> {
         let snapshot = self.published.load();
         let server = &snapshot.config.server;
         let Some(most) = server.client.connections_per_client else { return Ok(None) };
         // Who is not told apart from others, as at a Unix socket, is not counted; nor is a proxy of ours.
-        let Some(address) = address().filter(|ip| !server.trusted_proxies.has(*ip)) else {
+        let address = source.map(|source| source.ip().to_canonical());
+        let Some(address) = address.filter(|ip: &IpAddr| !server.trusted_proxies.has(*ip)) else {
             return Ok(None);
         };
         self.places.take(address, most).map(Some).ok_or(Limit::PerClient)
@@ -183,16 +186,16 @@ impl Clients {
     /// The connection with its handshake made, if there is one to make, and who is at its other end; with
     /// the place of whom a proxy speaks for.
     async fn welcome(&self, arrival: Arrival) -> Option<(Socket, Peer, Option<Place>)> {
-        let Arrival { mut socket, listener, terms, handshakes } = arrival;
+        let Arrival { mut socket, source, listener, terms, handshakes } = arrival;
         let since = self.clock.now();
         let said = match listener.proxy_protocol {
-            true => self.said_by_proxy(&mut socket, since).await?,
+            true => self.said_by_proxy((&mut socket, source), since).await?,
             false => None,
         };
         let place = match said {
             // Who comes for himself has been looked at when he was let in.
             None => Ok(None),
-            Some(ends) => self.place(|| ends.source.map(|source| source.ip().to_canonical())),
+            Some(ends) => self.place(ends.source),
         };
         let place = match place {
             Ok(place) => place,
@@ -220,7 +223,7 @@ impl Clients {
         };
         let peer = match said {
             Some(ends) => Peer::at(ends, socket.scheme(), since),
-            None => socket.peer(since),
+            None => socket.peer(source, since),
         };
         let peer = Peer { secured, entrance: terms.entrance.clone(), ..peer };
         Some((socket, peer, place))
@@ -228,12 +231,16 @@ impl Clients {
 
     /// Whom a proxy speaks for; none if for itself. Nothing for who is no proxy of ours, or says something
     /// else: it is closed.
-    async fn said_by_proxy(&self, socket: &mut Socket, since: Instant) -> Option<Option<Ends>> {
+    async fn said_by_proxy(
+        &self,
+        (socket, source): (&mut Socket, Option<SocketAddr>),
+        since: Instant,
+    ) -> Option<Option<Ends>> {
         // How long it may take, if it is believed at all.
         let within = {
             let snapshot = self.published.load();
             let server = &snapshot.config.server;
-            let is_ours = server.trusted_proxies.has_peer(&socket.peer(since));
+            let is_ours = server.trusted_proxies.has_peer(&socket.peer(source, since));
             is_ours.then_some(server.client.header_timeout)
         };
         let read = match (within, socket) {
@@ -259,7 +266,7 @@ impl Clients {
 impl Serve for Clients {
     async fn serve(self: Arc<Self>, arrival: Arrival) {
         // Before its handshake, which is work.
-        let _place = match self.admit(&arrival.socket) {
+        let _place = match self.admit(arrival.source) {
             Ok(place) => place,
             Err(limit) => return self.limited().count(limit),
         };

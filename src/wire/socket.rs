@@ -1,7 +1,7 @@
 //! A connection's socket, of a client or of an upstream: bytes in, bytes out.
 
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -144,14 +144,15 @@ impl Socket {
         }
     }
 
-    /// The address of the other end, if it has one and is still there.
-    pub(super) fn address(&self) -> Option<IpAddr> {
+    /// The address of our end, if it has one and is still there. That is a system call: hardly anybody
+    /// needs to know.
+    pub(super) fn own_address(&self) -> Option<SocketAddr> {
         let tcp = match self {
             Socket::Tcp(tcp) => tcp,
             Socket::Tls(tls) => tls.get_ref().0,
             Socket::Unix(_) | Socket::Stream(_) => return None,
         };
-        tcp.peer_addr().ok().map(|peer| peer.ip().to_canonical())
+        tcp.local_addr().ok()
     }
 
     /// What both sides have agreed to speak, if they have.
@@ -161,16 +162,12 @@ impl Socket {
         Some(Speaks { http1: !is_http2, http2: is_http2 })
     }
 
-    /// The other end, connected since then.
-    pub fn peer(&self, since: Instant) -> Peer {
-        let (tcp, scheme) = match self {
-            Socket::Tcp(tcp) => (tcp, self.scheme()),
-            Socket::Tls(tls) => (tls.get_ref().0, self.scheme()),
-            Socket::Unix(_) => return Peer::unix("http", since),
-            Socket::Stream(_) => return Peer::without_address("http", since),
-        };
-        let ends = Ends { source: tcp.peer_addr().ok(), destination: tcp.local_addr().ok() };
-        Peer::at(ends, scheme, since)
+    /// The other end, which has this address, if any, and is connected since then.
+    pub(super) fn peer(&self, source: Option<SocketAddr>, since: Instant) -> Peer {
+        match self {
+            Socket::Unix(_) => Peer::unix(self.scheme(), since),
+            _ => Peer::at(Ends { source, destination: None }, self.scheme(), since),
+        }
     }
 
     /// `http` or `https`, as it is plain or not.

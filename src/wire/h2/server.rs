@@ -30,7 +30,7 @@ use crate::config::ClientLimits;
 use crate::http::codec::request::RequestReader;
 use crate::http::codec::response::ResponseReader;
 use crate::http::failure::{BadRequest, Cause};
-use crate::http::forwarded::Peer;
+use crate::http::forwarded::{Ends, Peer};
 
 /// Bytes of bodies that a client may send ahead of those who read: of one request, and of all on a
 /// connection.
@@ -55,6 +55,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Serves one connection to its end. `before` are bytes of it that have been read.
 pub(in crate::wire) async fn serve(lane: &Arc<Lane>, socket: Socket, before: Buffer, peer: Peer) {
+    // No stream knows it.
+    let destination = peer.ends.destination.or_else(|| socket.own_address());
+    let peer = Peer { ends: Arc::new(Ends { destination, ..*peer.ends }), ..peer };
     let limits = lane.published.load().config.server.client.clone();
     let mut watch = Watch::new(lane, &limits);
     let allowance = Allowance::new(watch.signs.clone(), lane.clock.now);

@@ -31,6 +31,9 @@ struct Seen {
 impl Limits {
     pub(super) fn look(&mut self, snapshot: &Snapshot, now: Moment, events: &Events) {
         let mut before = std::mem::take(&mut self.0);
+        if !snapshot.has_rate_limits() {
+            return;
+        }
         for service in &snapshot.services {
             for (route, limiter) in service.limits.all() {
                 let refused = limiter.counts.refused.load(Ordering::Relaxed);

@@ -1,7 +1,8 @@
 //! Feedback from the data plane: the states of pools and upstreams in, events out.
 //!
 //! The proxy and the prober write what they find to pools and upstreams and tell nobody. This looks
-//! four times a second and says what has become different.
+//! four times a second and says what has become different: at all if anything has, else at what time alone
+//! may change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use tokio::time::sleep;
 
 use super::Events;
 use super::limits::Limits;
+use crate::balance::Policy;
 use crate::clock::{Clock, Moment};
 use crate::event::{Event, Kind, Subject};
 use crate::snapshot::{Pool, Published, Service, Snapshot};
-use crate::upstream::{Breaker, Conditions, Proof, Trouble, Upstream};
+use crate::upstream::{Breaker, BreakerOrder, Conditions, Proof, Trouble, Upstream, changes};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
@@ -24,9 +26,25 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 struct Seen {
     states: Vec<((usize, Aspect), State)>,
+    /// Services of which something may become different without being counted as a change.
+    restless: Vec<Restless>,
+    /// How much had changed before that look.
+    changes: u64,
     /// Where they were seen: as long as that is there, no other upstream has the address of one that
     /// was.
     of: Option<Arc<Snapshot>>,
+}
+
+/// A service that is looked at again though nothing counts as changed.
+#[derive(Debug)]
+struct Restless {
+    /// Its place in the snapshot.
+    service: usize,
+    /// Where its states begin.
+    at: usize,
+    /// How many attempts there were at the last look, if nothing but another one makes a difference: to what
+    /// is usual for its answers, which stays as it is while there are none.
+    attempts: Option<u64>,
 }
 
 /// What a state is of.
@@ -79,44 +97,100 @@ pub async fn tell_states(published: Arc<Published>, events: Arc<Events>, clock: 
 
 impl Seen {
     fn look(&mut self, snapshot: &Arc<Snapshot>, now: Moment, events: &Events) {
-        let before = std::mem::take(&mut self.states);
+        let changes = changes();
         let is_same = self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, snapshot));
+        if !is_same || changes != self.changes {
+            self.changes = changes;
+            return self.look_at_all(snapshot, is_same, now, events);
+        }
+        for restless in &mut self.restless {
+            let service = &snapshot.services[restless.service];
+            if let Some(before) = &mut restless.attempts {
+                let attempts = attempts(service);
+                if std::mem::replace(before, attempts) == attempts {
+                    continue;
+                }
+            }
+            let mut states = self.states[restless.at..].iter_mut();
+            walk(service, now, |watched, aspect| {
+                let state = watched.state(aspect, now);
+                let Some((_, last)) = states.next() else { return };
+                if state.differs_by_itself(*last) {
+                    events.say(Event::by_itself(watched.kind(aspect, now), watched.subject()));
+                }
+                *last = state;
+            });
+        }
+    }
+
+    fn look_at_all(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        is_same: bool,
+        now: Moment,
+        events: &Events,
+    ) {
+        let before = std::mem::take(&mut self.states);
         // Nearly always the same things are looked at in the same order: then nothing is looked up.
         let by_key: HashMap<_, _> =
             if is_same { HashMap::new() } else { before.iter().copied().collect() };
         let mut next = Vec::with_capacity(before.len());
-        let mut compare = |watched: Watched<'_>, aspect| {
-            let (key, state) = ((watched.key(), aspect), watched.state(aspect, now));
-            let last = match is_same {
-                true => before.get(next.len()).map(|(_, state)| state),
-                false => by_key.get(&key),
-            };
-            if last.is_some_and(|last| state.differs_by_itself(*last)) {
-                events.say(Event::by_itself(watched.kind(aspect, now), watched.subject()));
-            }
-            next.push((key, state));
-        };
-        for service in &snapshot.services {
-            for pool in &service.pools {
-                // Also finds out what is over, such as an ejection.
-                pool.assess(&service.stability, now);
-                let of_pool = Watched { service, pool, upstream: None };
-                for aspect in [Aspect::Panic, Aspect::Breaker] {
-                    compare(of_pool, aspect);
+        self.restless.clear();
+        for (place, service) in snapshot.services.iter().enumerate() {
+            let (at, before_it) = (next.len(), attempts(service));
+            walk(service, now, |watched, aspect| {
+                let (key, state) = ((watched.key(), aspect), watched.state(aspect, now));
+                let last = match is_same {
+                    true => before.get(next.len()).map(|(_, state)| state),
+                    false => by_key.get(&key),
+                };
+                if last.is_some_and(|last| state.differs_by_itself(*last)) {
+                    events.say(Event::by_itself(watched.kind(aspect, now), watched.subject()));
                 }
-                for member in pool.members.list() {
-                    let of_upstream = Watched { upstream: Some(&member.upstream), ..of_pool };
-                    let aspects =
-                        [Aspect::Connections, Aspect::Ejection, Aspect::Health, Aspect::Breaker];
-                    for aspect in aspects {
-                        compare(of_upstream, aspect);
-                    }
-                }
+                next.push((key, state));
+            });
+            let goes_by_answers = service.stability.balance.by == Policy::Latency;
+            let attempts = (rests(service) && goes_by_answers).then_some(before_it);
+            if !rests(service) || goes_by_answers {
+                self.restless.push(Restless { service: place, at, attempts });
             }
         }
         self.states = next;
         self.of = Some(snapshot.clone());
     }
+}
+
+/// Looks at all there is of a service, always in the same order.
+fn walk<'s>(service: &'s Service, now: Moment, mut look: impl FnMut(Watched<'s>, Aspect)) {
+    for pool in &service.pools {
+        // Also finds out what is over, such as an ejection.
+        pool.assess(&service.stability, now);
+        let of_pool = Watched { service, pool, upstream: None };
+        [Aspect::Panic, Aspect::Breaker].into_iter().for_each(|aspect| look(of_pool, aspect));
+        for member in pool.members.list() {
+            let of_upstream = Watched { upstream: Some(&member.upstream), ..of_pool };
+            [Aspect::Connections, Aspect::Ejection, Aspect::Health, Aspect::Breaker]
+                .into_iter()
+                .for_each(|aspect| look(of_upstream, aspect));
+        }
+    }
+}
+
+/// How many attempts have ended.
+fn attempts(service: &Service) -> u64 {
+    service.pools.iter().map(|pool| pool.state.attempts.read().total).sum()
+}
+
+/// Whether the states of a service stay as they are until something counts as a change: nothing of it ends
+/// by itself.
+fn rests(service: &Service) -> bool {
+    let is_closed =
+        |breaker: &Breaker| breaker.order() == BreakerOrder::Auto && !breaker.opening().is_open();
+    service.pools.iter().all(|pool| {
+        let mut upstreams = pool.members.list().iter().map(|member| &member.upstream);
+        is_closed(&pool.state.breaker)
+            && upstreams.all(|one| one.conditions().none() && is_closed(&one.breaker))
+    })
 }
 
 impl Watched<'_> {
@@ -196,7 +270,6 @@ impl Watched<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::BreakerOrder;
 
     #[test]
     fn what_an_order_does_to_a_breaker_is_told_by_the_order_alone() {
@@ -226,6 +299,33 @@ mod tests {
         let said = events.after(0);
         let said: Vec<_> = said.iter().map(|entry| entry.event.kind.code()).collect();
         assert_eq!(said, ["breaker-opened"], "what it does by itself is still told");
+    }
+
+    #[test]
+    fn what_rests_is_looked_at_again_when_something_has_changed() {
+        let events = super::super::tests::events(Vec::new());
+        let snapshot = events.published.load();
+        let (mut seen, at) =
+            (Seen::default(), |second: u64| Moment::from_micros(second * 1_000_000));
+        let upstream = &snapshot.services[0].pools[0].members.list()[0].upstream;
+        upstream.set_proof(Proof::Up, at(1));
+        seen.look(&snapshot, at(1), &events);
+        let is_restless = |seen: &Seen| seen.restless.iter().any(|one| one.attempts.is_none());
+        assert!(!is_restless(&seen));
+
+        let codes = || -> Vec<String> {
+            events.after(0).iter().map(|entry| entry.event.kind.code().into()).collect()
+        };
+        upstream.set_proof(Proof::Down, at(2));
+        seen.look(&snapshot, at(2), &events);
+        assert!(is_restless(&seen) && codes().iter().any(|code| code == "down"), "{:?}", codes());
+        upstream.set_proof(Proof::Up, at(3));
+        seen.look(&snapshot, at(3), &events);
+        assert!(codes().iter().any(|code| code == "up"), "{:?}", codes());
+        // Its slow start ends by itself, and is seen to have done so.
+        seen.look(&snapshot, at(4_000), &events);
+        seen.look(&snapshot, at(4_001), &events);
+        assert!(!is_restless(&seen));
     }
 
     #[test]

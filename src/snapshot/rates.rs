@@ -108,6 +108,11 @@ fn is_same(a: &Route, b: &Route) -> bool {
 }
 
 impl Snapshot {
+    /// Whether any service or route has a limit.
+    pub fn has_rate_limits(&self) -> bool {
+        self.has_rate_limits
+    }
+
     /// Takes a token for a request of its route's limit and of its service's; how the one stands that
     /// has none. Which route that is may be known already. `tell` hears of those that have one, and say
     /// so.

@@ -10,6 +10,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::changes;
 use super::window::Window;
 use crate::clock::{Draws, Moment};
 
@@ -146,6 +147,7 @@ impl Breaker {
             self.close(now);
         }
         self.order.store(order as u8, Ordering::Relaxed);
+        changes::note();
     }
 
     /// How often it has opened by itself so far.
@@ -216,7 +218,9 @@ impl Breaker {
     /// Opens or closes it if nobody else has since.
     pub(super) fn turn(&self, Opening(seen): Opening) -> bool {
         let next = seen.wrapping_add(1);
-        self.turns.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let turned = self.turns.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed);
+        changes::note();
+        turned.is_ok()
     }
 
     fn open(&self, settings: &BreakerSettings, now: Moment, draws: &mut Draws) -> bool {

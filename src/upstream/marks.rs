@@ -6,8 +6,8 @@
 //! who clears says what it has [seen](Seen) before it judged: if anything was put since, nothing is
 //! cleared. A set and a cleared bit alone would not tell a mark from the one that was put again.
 
-use super::Conditions;
 use super::sync::{AtomicU64, Ordering};
+use super::{Conditions, changes};
 
 /// Conditions (the lower 32 bits), and how often some were put (the upper 32).
 #[derive(Debug, Default)]
@@ -36,6 +36,7 @@ impl Marks {
     pub fn put(&self, marks: Conditions) -> Conditions {
         let next = |word: u64| Some((word | u64::from(marks.0)).wrapping_add(PUT));
         let before = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        changes::note();
         // The closure always answers, so both are the word before.
         Conditions(before.unwrap_or_else(|word| word) as u32)
     }
@@ -49,7 +50,9 @@ impl Marks {
             let next = word & !u64::from(over.0) | u64::from(instead.0);
             is_as_seen.then_some(next.wrapping_add(put))
         };
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok()
+        let is_taken = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok();
+        changes::note();
+        is_taken
     }
 
     /// Makes a mark agree with what it stands for. Whoever changes that calls this afterwards, with how
@@ -77,10 +80,15 @@ impl Marks {
 
     /// Sets or clears marks that one writer alone decides on.
     pub fn set(&self, marks: Conditions, holds: bool) {
-        match holds {
-            true => self.0.fetch_or(u64::from(marks.0), Ordering::AcqRel),
-            false => self.0.fetch_and(!u64::from(marks.0), Ordering::AcqRel),
+        let marks = u64::from(marks.0);
+        let before = match holds {
+            true => self.0.fetch_or(marks, Ordering::AcqRel),
+            false => self.0.fetch_and(!marks, Ordering::AcqRel),
         };
+        // A probe says the same nearly always.
+        if before & marks != if holds { marks } else { 0 } {
+            changes::note();
+        }
     }
 }
 

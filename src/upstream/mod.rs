@@ -7,6 +7,7 @@
 mod address;
 mod breaker;
 mod carried;
+mod changes;
 mod checked;
 mod conditions;
 mod probing;
@@ -41,6 +42,7 @@ pub use breaker::{
     Breaker, BreakerOrder, BreakerSettings, BreakerState, Fared, Opening, SUCCESSES,
 };
 pub use carried::{CarriedBreaker, CarriedUpstream};
+pub use changes::changes;
 pub use checked::Checked;
 pub use conditions::Conditions;
 pub use ejection::{Ejection, EjectionSettings};

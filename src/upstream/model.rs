@@ -7,7 +7,7 @@ use loom::thread;
 
 use self::marks::{Marks, Seen};
 use self::sync::{AtomicU64, Ordering};
-use super::Conditions;
+use super::{Conditions, changes};
 
 mod sync {
     pub use loom::sync::atomic::{AtomicU64, Ordering};

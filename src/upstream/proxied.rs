@@ -276,11 +276,13 @@ mod tests {
     #[test]
     fn our_end_is_asked_for_where_nobody_has_said_it() {
         let client = Some([192, 0, 2, 1].into());
-        let line = |ends: &Arc<Ends>, own_end: &dyn Fn() -> Option<SocketAddr>| {
-            match target(ProxyVersion::V1).speaking_for(client, ends, own_end) {
-                Some(DialAddress::Proxied(spoken)) => String::from_utf8(spoken.header()).unwrap(),
-                other => panic!("{other:?}"),
-            }
+        let line = |ends: &Arc<Ends>, own_end: &dyn Fn() -> Option<SocketAddr>| match target(
+            ProxyVersion::V1,
+        )
+        .speaking_for(client, ends, own_end)
+        {
+            Some(DialAddress::Proxied(spoken)) => String::from_utf8(spoken.header()).unwrap(),
+            other => panic!("{other:?}"),
         };
         let own_end = || "192.0.2.8:443".parse().ok();
         let unsaid = ends("192.0.2.1:5", "");

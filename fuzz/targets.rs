@@ -240,7 +240,7 @@ pub fn forwarded(bytes: &[u8]) {
     };
     let limits =
         HeadLimits { bytes: 4_096, target: 2_048, fields: 64, odd_names: OddNames::Refuse };
-    if let Ok(accepted) = admission::examine(&head, limits) {
+    if let Ok(accepted) = admission::examine(&head, limits, None) {
         assert!(!accepted.host.bytes().any(|byte| byte.is_ascii_uppercase() || byte <= b' '));
         assert_eq!(map.get_all(http::header::HOST).iter().count(), 1);
     }

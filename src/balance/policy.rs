@@ -124,6 +124,9 @@ fn draw(
 ) -> Option<usize> {
     let admits = |place: usize| Some(place) != except && members.admits(place, by, admit);
     let whole = u64::from(members.reach.last().copied()?);
+    if members.list.len() == 1 {
+        return (whole > 0 && admits(0)).then_some(0);
+    }
     for _ in 0..REDRAWS {
         let at = draws.below(whole) as u32;
         let place = members.reach.partition_point(|&reach| reach <= at);

@@ -185,7 +185,7 @@ impl Exchange {
     ) -> Option<Answer> {
         let mut answer = match (&actions.redirect, &actions.answer) {
             (Some(redirect), _) => self.led(redirect, incoming, found),
-            (None, Some(answer)) => fixed(answer, &self.request_id),
+            (None, Some(answer)) => fixed(answer, self.request_id()),
             (None, None) => return None,
         };
         let acting = Acting {
@@ -217,7 +217,7 @@ impl Exchange {
             path_and_query: incoming.head.target.path_and_query,
             prefix,
         });
-        Answer::led(redirect.status(), location, &self.request_id)
+        Answer::led(redirect.status(), location, self.request_id())
     }
 
     /// A field in which testers show a secret to the route goes no further.
@@ -351,7 +351,7 @@ impl Exchange {
                 let client = self.noted.client.filter(|_| !self.noted.is_client_doubtful);
                 client.map(|client| write!(into, "{client}"))
             }
-            Variable::RequestId => self.request_id.to_str().ok().map(|id| write!(into, "{id}")),
+            Variable::RequestId => Some(write!(into, "{}", self.request_id.text())),
             Variable::Service => service.map(|(service, _)| write!(into, "{}", service.name)),
             Variable::Revision => service.map(|(service, _)| write!(into, "{}", service.revision)),
             Variable::Pool => service.map(|(service, pool)| {

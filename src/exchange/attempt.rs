@@ -267,6 +267,14 @@ impl Exchange {
         timeouts
     }
 
+    /// How long a connection that it has used may wait for the next request.
+    pub(super) fn pool_idle(&self) -> Duration {
+        self.decision.map_or_else(
+            || Timeouts::default().pool_idle,
+            |decision| self.snapshot.services[decision.service].timeouts.pool_idle,
+        )
+    }
+
     /// The head of the request has gone out. While its body has yet to come, it is the client that
     /// is waited for.
     pub(super) fn note_upload(&mut self, upload: Upload) {

@@ -225,7 +225,7 @@ impl Exchange {
         self.cause = Some(Cause::NotLetIn);
         self.stands_for = Some(said.status);
         if Form::wanted(&incoming.fields) != Form::Grpc {
-            let id = (FieldId::RequestId.name().clone(), self.request_id.clone());
+            let id = (FieldId::RequestId.name().clone(), self.request_id().clone());
             let fields = said.fields.iter().map(|(name, value)| (name.clone(), value.clone()));
             answer.fields = fields.chain([id]).collect();
             (answer.status, answer.body) = (said.status, said.body);
@@ -247,10 +247,10 @@ impl Exchange {
         head.field(b"x-forwarded-uri", place(incoming.head.target.path_and_query).as_bytes());
         for id in [FieldId::ForwardedProto, FieldId::ForwardedHost, FieldId::ForwardedFor] {
             if let Some(value) = spoken(id, incoming, &edits) {
-                head.field(id.name().as_str().as_bytes(), &value);
+                head.known(id, &value);
             }
         }
-        head.field(FieldId::RequestId.name().as_str().as_bytes(), self.request_id.as_bytes());
+        head.known(FieldId::RequestId, self.request_id.bytes());
         let is_gone = |name: &[u8]| {
             edits.list().iter().any(|edit| match edit {
                 Edit::RemoveNamed(gone) => gone.as_str().as_bytes().eq_ignore_ascii_case(name),

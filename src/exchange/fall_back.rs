@@ -226,7 +226,7 @@ impl Exchange {
         let trusted = &snapshot.config.server.trusted_proxies;
         edit_origin(incoming, trusted, &mut edits);
         self.edit_by_route(incoming, &mut edits);
-        let headers = sent(incoming, &edits, &self.request_id);
+        let headers = sent(incoming, &edits, self.request_id());
         let rewritten = self.target();
         let of = |pool: usize| Asked {
             method: incoming.head.method,
@@ -275,7 +275,7 @@ impl Exchange {
             rewritten: self.target(),
             // What a change was asked for with is nothing to its end.
             headers: match is_safe {
-                true => sent(incoming, &self.edits, &self.request_id),
+                true => sent(incoming, &self.edits, self.request_id()),
                 false => HeaderMap::new(),
             },
         }));

@@ -115,7 +115,7 @@ impl Exchange {
             service: self.snapshot.services[decision.service].name.clone(),
             settings: mirror.settings,
             state: mirror.state,
-            request_id: self.request_id.to_str().unwrap_or_default().to_string(),
+            request_id: self.request_id.text().to_string(),
             request,
             // What was cut off is not what the upstream meant to answer.
             live: live.filter(|_| self.cause.is_none()),

@@ -10,7 +10,7 @@
 //! `acting.rs` has what a route does beside leading to a service, `door.rs` whom it asks for more than an
 //! address, `attempt.rs` what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
 //! wait for a place, `wait.rs` what else is waited for, `fall_back.rs` what is said when nobody can
-//! be asked, `mirroring.rs` the copy for another pool, `watching.rs` what of a
+//! be asked, `id.rs` what it is known by, `mirroring.rs` the copy for another pool, `watching.rs` what of a
 //! request speaks for a version under way.
 
 pub mod phases;
@@ -19,6 +19,7 @@ mod again;
 mod attempt;
 mod door;
 mod fall_back;
+mod id;
 mod line;
 mod mirroring;
 mod wait;
@@ -66,6 +67,7 @@ use acting::Acting;
 use attempt::Asking;
 use door::Entered;
 use fall_back::Kept;
+use id::RequestId;
 use mirroring::Mirroring;
 use phases::{Admission, Admitted, Sent};
 
@@ -112,7 +114,7 @@ pub struct Exchange {
     tries: Tries,
     /// Whether its body has yet to come, and no answer to it either: it counts for no limit yet.
     upload: Upload,
-    request_id: HeaderValue,
+    request_id: RequestId,
     edits: Edits,
     is_idempotent: bool,
     asks_websocket: bool,
@@ -254,7 +256,7 @@ impl Exchange {
             offered_since: None,
             tries: Tries::Never,
             upload: Upload::Done,
-            request_id: HeaderValue::from_static("-"),
+            request_id: RequestId::none(),
             edits: Edits::default(),
             is_idempotent: false,
             asks_websocket: false,
@@ -301,7 +303,7 @@ impl Exchange {
         let snapshot = self.snapshot.clone();
         let server = &snapshot.config.server;
         let limits = server.client.head_limits();
-        let accepted = match admission::examine(head, limits) {
+        let accepted = match admission::examine(head, limits, Some(&peer.host)) {
             Ok(accepted) => accepted,
             Err(rule) => {
                 let fields = Fields::new(head.view);
@@ -331,7 +333,7 @@ impl Exchange {
         match Forwards::asked(head.method, &fields) {
             Forwards::Any => {}
             Forwards::None => {
-                return Admission::Answer(Box::new(Answer::nothing(&self.request_id)));
+                return Admission::Answer(Box::new(Answer::nothing(self.request_id())));
             }
             Forwards::Left(more) => {
                 self.edits.set(FieldId::MaxForwards, Text::Own(HeaderValue::from(more)));
@@ -413,7 +415,7 @@ impl Exchange {
             && matches!(*head.method, Method::GET | Method::HEAD)
             && let Some(found) = challenges.answer(head.target.path_and_query)
         {
-            return Some(Answer::found(found, &self.request_id));
+            return Some(Answer::found(found, self.request_id()));
         }
         let is_https =
             || forwarded::is_https(fields, peer, &self.snapshot.config.server.trusted_proxies);
@@ -424,7 +426,7 @@ impl Exchange {
             return Some(self.answer(BadRequest::NoHost.into(), fields));
         }
         let place = entrance.instead(host, head.target.path_and_query)?;
-        Some(Answer::moved(head.method, place, &self.request_id))
+        Some(Answer::moved(head.method, place, self.request_id()))
     }
 
     /// Whether it may be sent twice, and is here as a whole: who sends a body may take their time.
@@ -469,8 +471,8 @@ impl Exchange {
             None => self.drop_claim(fields, FieldId::Tracestate),
         }
         // A Pointsman before us may say that this is a copy.
-        if !trusted.has_peer(peer) {
-            self.drop_claim(fields, FieldId::MirrorMark);
+        if fields.has(FieldId::MirrorMark) && !trusted.has_peer(peer) {
+            self.edits.remove(FieldId::MirrorMark);
         }
         if let Some(decision) = &self.decision
             && let Some(hidden) = snapshot.services[decision.service].hidden_field()
@@ -523,7 +525,7 @@ impl Exchange {
         };
         let given = fields.first(FieldId::RequestId).filter(fits);
         match given.and_then(|given| HeaderValue::from_bytes(given).ok()) {
-            Some(given) => self.request_id = given,
+            Some(given) => self.request_id = RequestId::Given(given),
             None => self.make_id(),
         }
     }
@@ -532,8 +534,7 @@ impl Exchange {
         let mut id = [0; 32];
         id[..16].copy_from_slice(&hex(self.draws.bits()));
         id[16..].copy_from_slice(&hex(self.draws.bits()));
-        let id = HeaderValue::from_bytes(&id);
-        self.request_id = id.expect("hex digits are a valid field value");
+        self.request_id = RequestId::own(id);
         self.edits.set(FieldId::RequestId, Text::RequestId);
     }
 
@@ -550,7 +551,7 @@ impl Exchange {
 
     /// The id that the request is known by.
     pub fn request_id(&self) -> &HeaderValue {
-        &self.request_id
+        self.request_id.value()
     }
 
     /// What gives the client a cookie of ours, for an upstream's answer with this status.
@@ -570,7 +571,7 @@ impl Exchange {
         let of_pool = self.pool.map(|(service, _)| service);
         let service = self.closed.or(of_pool).and_then(|place| self.snapshot.services.get(place));
         let pages = service.map(|service| &service.stability.error_pages);
-        let to = For { request, request_id: &self.request_id, pages };
+        let to = For { request, request_id: self.request_id(), pages };
         let answer = Answer::with_detail(cause, detail, &to);
         self.stands_for = Some(cause.row().status);
         answer
@@ -600,7 +601,15 @@ impl Exchange {
         let (cookie, hsts) = (self.set_cookie(status), peer.hsts());
         let (route, pool) = (self.response_edits(status), self.told_pool(status));
         let limits = if status < 200 { &[][..] } else { &self.limits };
-        Additions { id: &self.request_id, mark: self.mark(), cookie, hsts, pool, route, limits }
+        Additions {
+            id: self.request_id.bytes(),
+            mark: self.mark(),
+            cookie,
+            hsts,
+            pool,
+            route,
+            limits,
+        }
     }
 
     /// What its service makes smaller, if anything.
@@ -680,7 +689,7 @@ impl Exchange {
             waited,
             felt: answered.unwrap_or(whole),
             at: self.started,
-            request_id: self.request_id.as_bytes(),
+            request_id: self.request_id.bytes(),
             said,
             noted: &self.noted,
         };

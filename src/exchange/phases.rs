@@ -146,11 +146,7 @@ impl<'e> Attempt<'e> {
 
     /// Has it be dialled for this request's client, where a connection says whom it is for. `own_end` is
     /// asked for our end of the client's connection where the peer does not say it.
-    pub fn speak_for_client(
-        &mut self,
-        peer: &Peer,
-        own_end: impl FnOnce() -> Option<SocketAddr>,
-    ) {
+    pub fn speak_for_client(&mut self, peer: &Peer, own_end: impl FnOnce() -> Option<SocketAddr>) {
         self.0.speak_for_client(peer, own_end);
     }
 
@@ -197,8 +193,8 @@ impl<'e> Attempt<'e> {
     }
 
     /// The id that the request is known by.
-    pub fn request_id(&self) -> &HeaderValue {
-        &self.0.request_id
+    pub fn request_id(&self) -> &[u8] {
+        self.0.request_id.bytes()
     }
 
     /// Whether nothing goes on behind the request's body: rules of the file's own say which fields the
@@ -310,9 +306,9 @@ impl Relay<'_> {
         self.0.ends()
     }
 
-    /// The bounds of the service.
-    pub fn timeouts(&self) -> Timeouts {
-        self.0.timeouts()
+    /// How long its connection to the upstream may wait for the next request.
+    pub fn pool_idle(&self) -> Duration {
+        self.0.pool_idle()
     }
 
     /// What its service makes smaller, if anything.

@@ -6,6 +6,7 @@
 //! underscores. Each is refused here, before anything routes on the request.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use http::{Method, Uri, Version};
 
@@ -139,8 +140,46 @@ pub struct Accepted<'r> {
     pub fields: Fields<'r>,
 }
 
-/// Checks a head.
-pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, BadRequest> {
+/// The host that the requests of a connection ask for, as one of them did: nearly always all ask for the
+/// same, which is then checked once.
+#[derive(Clone, Debug, Default)]
+pub struct KnownHost(OnceLock<Checked>);
+
+/// A `Host` that was checked, and how much of it is the host's name.
+#[derive(Clone, Debug)]
+struct Checked {
+    field: Box<str>,
+    name: usize,
+}
+
+impl KnownHost {
+    /// The host that this field names.
+    fn of<'r>(&'r self, field: &'r [u8]) -> Result<Cow<'r, str>, BadRequest> {
+        if let Some(Checked { field: known, name }) = self.0.get()
+            && known.as_bytes() == field
+        {
+            return Ok(Cow::Borrowed(&known[..*name]));
+        }
+        let host = host_of(field)?;
+        // What has to be written anew is rare, and checked anew.
+        if let Cow::Borrowed(name) = host
+            && self.0.get().is_none()
+            && field.starts_with(name.as_bytes())
+            && let Ok(text) = std::str::from_utf8(field)
+        {
+            // Somebody else may be faster, as requests in HTTP/2 are served at once.
+            let _ = self.0.set(Checked { field: text.into(), name: name.len() });
+        }
+        Ok(host)
+    }
+}
+
+/// Checks a head of a connection whose requests ask for this host, if there is one that they have in common.
+pub fn examine<'r>(
+    head: &Head<'r>,
+    limits: HeadLimits,
+    known_host: Option<&'r KnownHost>,
+) -> Result<Accepted<'r>, BadRequest> {
     if head.raw.len() > limits.bytes || head.view.len() > limits.fields {
         return Err(BadRequest::HeaderTooLarge);
     }
@@ -191,7 +230,7 @@ pub fn examine<'r>(head: &Head<'r>, limits: HeadLimits) -> Result<Accepted<'r>, 
     {
         return Err(BadRequest::Expectation);
     }
-    let host = host(head, host_field)?;
+    let host = host(head, host_field, known_host)?;
     let differs = |authority: &&str| host_field != Some(authority.as_bytes());
     let authority = head.target.authority.filter(differs);
     Ok(Accepted { host, path, authority, odd_names, fields })
@@ -262,7 +301,11 @@ fn no_dots(path: &str, has_escapes: bool) -> Result<(), BadRequest> {
     }
 }
 
-fn host<'r>(head: &Head<'r>, field: Option<&'r [u8]>) -> Result<Cow<'r, str>, BadRequest> {
+fn host<'r>(
+    head: &Head<'r>,
+    field: Option<&'r [u8]>,
+    known: Option<&'r KnownHost>,
+) -> Result<Cow<'r, str>, BadRequest> {
     if field.is_none() && head.version != Version::HTTP_10 {
         return Err(BadRequest::NoHost);
     }
@@ -270,7 +313,11 @@ fn host<'r>(head: &Head<'r>, field: Option<&'r [u8]>) -> Result<Cow<'r, str>, Ba
     if let Some(authority) = head.target.authority {
         return host_of(authority.as_bytes()).map_err(|_| BadRequest::Target);
     }
-    field.map_or(Ok(Cow::Borrowed("")), host_of)
+    match (field, known) {
+        (None, _) => Ok(Cow::Borrowed("")),
+        (Some(field), None) => host_of(field),
+        (Some(field), Some(known)) => known.of(field),
+    }
 }
 
 /// The host that a `Host` field or an authority names.
@@ -379,7 +426,7 @@ mod tests {
         let (method, target) = (&Method::GET, RequestTarget::read(target.as_bytes(), &uri));
         let head =
             Head { method, target, version, view: View::Map(&headers), raw, upload: Upload::Done };
-        examine(&head, LIMITS).map(|accepted| accepted.host.into_owned())
+        examine(&head, LIMITS, None).map(|accepted| accepted.host.into_owned())
     }
 
     fn with_host(host: &str) -> Result<String, BadRequest> {
@@ -490,7 +537,7 @@ mod tests {
             upload: Upload::Done,
         };
         for odd_names in [OddNames::Drop, OddNames::Pass] {
-            let accepted = examine(&head, HeadLimits { odd_names, ..LIMITS }).unwrap();
+            let accepted = examine(&head, HeadLimits { odd_names, ..LIMITS }, None).unwrap();
             assert_eq!(accepted.odd_names, 1);
         }
     }
@@ -525,7 +572,7 @@ mod tests {
                 raw: b"",
                 upload: Upload::Done,
             };
-            assert_eq!(examine(&head, LIMITS).err(), Some(BadRequest::Target), "{bytes:?}");
+            assert_eq!(examine(&head, LIMITS, None).err(), Some(BadRequest::Target), "{bytes:?}");
         }
     }
 

@@ -414,6 +414,7 @@ mod tests {
             Edit::Remove(name) => format!("-{name}"),
             Edit::Set(name, value) => format!("{name}={}", value.to_str().unwrap()),
             Edit::Add(name, value) => format!("+{name}={}", value.to_str().unwrap()),
+            Edit::Id(id) => format!("+{id:?}"),
         };
         list.iter().map(word).collect()
     }

@@ -22,6 +22,10 @@ macro_rules! fields {
         /// The bytes of their names, by place.
         const BYTES: [&[u8]; FieldId::ALL.len()] = [$($name),*];
 
+        /// What their lines begin with, by place.
+        static BEGINS: [&[u8]; FieldId::ALL.len()] =
+            [$({ const LINE: [u8; $name.len() + 2] = begin($name); &LINE }),*];
+
         impl FieldId {
             /// All of them.
             pub const ALL: [FieldId; [$(FieldId::$id),*].len()] = [$(FieldId::$id),*];
@@ -36,6 +40,17 @@ macro_rules! fields {
             }
         }
     };
+}
+
+/// A name, a colon and a space.
+const fn begin<const LENGTH: usize>(name: &[u8]) -> [u8; LENGTH] {
+    let (mut line, mut at) = ([b' '; LENGTH], 0);
+    while at < name.len() {
+        line[at] = name[at];
+        at += 1;
+    }
+    line[at] = b':';
+    line
 }
 
 const fn name(bytes: &'static [u8]) -> HeaderName {
@@ -113,18 +128,27 @@ fields! {
     RequestId, b"x-request-id";
 }
 
-/// Those of each length of name, so that few names are looked at more than once.
-const BY_LENGTH: [[Option<FieldId>; MOST_ALIKE]; LONGEST + 1] = {
-    let mut table = [[None; MOST_ALIKE]; LONGEST + 1];
+/// Names of one length.
+#[derive(Clone, Copy)]
+struct Alike {
+    /// Their first letters; 0 for none.
+    firsts: [u8; MOST_ALIKE],
+    ids: [FieldId; MOST_ALIKE],
+}
+
+/// Those of each length of name, with their first letters, so that few names are looked at more than once.
+static BY_LENGTH: [Alike; LONGEST + 1] = {
+    let none = Alike { firsts: [0; MOST_ALIKE], ids: [FieldId::Accept; MOST_ALIKE] };
+    let mut table = [none; LONGEST + 1];
     let mut nth = 0;
     while nth < FieldId::ALL.len() {
         let id = FieldId::ALL[nth];
         let row = &mut table[BYTES[nth].len()];
         let mut place = 0;
-        while row[place].is_some() {
+        while row.firsts[place] != 0 {
             place += 1;
         }
-        row[place] = Some(id);
+        (row.firsts[place], row.ids[place]) = (BYTES[nth][0], id);
         nth += 1;
     }
     table
@@ -137,17 +161,20 @@ const MOST_ALIKE: usize = 3;
 impl FieldId {
     /// The one of this name, which is a token, in whichever case it was written.
     pub fn of_line(name: &[u8]) -> Option<FieldId> {
-        let alike = BY_LENGTH.get(name.len())?;
-        let first = *name.first()? | LOWER;
-        alike.iter().map_while(|id| *id).find(|&id| {
-            let known = BYTES[id as usize];
-            known[0] == first && is_in_any_case(name, known)
-        })
+        let (alike, first) = (BY_LENGTH.get(name.len())?, *name.first()? | LOWER);
+        let ids = alike.ids.iter().zip(alike.firsts);
+        let mut alike = ids.filter(|(_, begins)| *begins == first).map(|(id, _)| *id);
+        alike.find(|id| is_in_any_case(name, BYTES[*id as usize]))
     }
 
     /// Its name.
     pub fn name(self) -> &'static HeaderName {
         &NAMES[self as usize]
+    }
+
+    /// What a line of it begins with: its name, a colon and a space.
+    pub(super) fn line_begin(self) -> &'static [u8] {
+        BEGINS[self as usize]
     }
 
     const fn bit(self) -> u64 {
@@ -162,13 +189,16 @@ const LOWER: u8 = 0x20;
 /// bit makes no other byte of a token one of these.
 fn is_in_any_case(token: &[u8], name: &[u8]) -> bool {
     const EIGHT: u64 = u64::from_ne_bytes([LOWER; 8]);
-    let (token, token_rest) = token.as_chunks::<8>();
-    let (name, name_rest) = name.as_chunks::<8>();
-    let is_same = |(token, name): (&[u8; 8], &[u8; 8])| {
+    let is_same = |token: &[u8; 8], name: &[u8; 8]| {
         u64::from_ne_bytes(*token) | EIGHT == u64::from_ne_bytes(*name)
     };
-    token.iter().zip(name).all(is_same)
-        && token_rest.iter().zip(name_rest).all(|(token, name)| token | LOWER == *name)
+    if let (Some(token_end), Some(name_end)) = (token.last_chunk(), name.last_chunk()) {
+        let (token, name) = (token.as_chunks::<8>().0, name.as_chunks::<8>().0);
+        // The last eight may be looked at twice.
+        return is_same(token_end, name_end)
+            && token.iter().zip(name).all(|(token, name)| is_same(token, name));
+    }
+    token.iter().zip(name).all(|(token, name)| token | LOWER == *name)
 }
 
 /// Which fields a head carries.

@@ -11,6 +11,7 @@ use std::time::Instant;
 use http::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::admission::KnownHost;
 use super::claims;
 use super::edits::{Edits, Text};
 use super::entrance::Entrance;
@@ -80,6 +81,8 @@ pub struct Peer {
     pub since: Instant,
     /// Its connection's two ends, as far as they are known.
     pub ends: Arc<Ends>,
+    /// The host that its requests ask for.
+    pub host: KnownHost,
     /// What its TLS says of its requests, if that is anything.
     pub secured: Option<Arc<Secured>>,
     /// What its listener has set for them, if it has set anything.
@@ -112,8 +115,17 @@ impl Peer {
     /// A peer that was gone before anybody could ask for its address.
     pub fn without_address(scheme: &'static str, since: Instant) -> Peer {
         let scheme = HeaderValue::from_static(scheme);
-        let (ends, secured, entrance) = (Arc::default(), None, None);
-        Peer { address: None, is_unix: false, field: None, scheme, since, ends, secured, entrance }
+        Peer {
+            address: None,
+            is_unix: false,
+            field: None,
+            scheme,
+            since,
+            ends: Arc::default(),
+            host: KnownHost::default(),
+            secured: None,
+            entrance: None,
+        }
     }
 
     /// What its browser is told of HTTPS.

@@ -93,6 +93,16 @@ pub fn normal(path: &str) -> Cow<'_, str> {
     Cow::Owned(spelled)
 }
 
+/// A target without its query.
+pub fn without_query(target: &str) -> &str {
+    // A search costs more than a look at each byte of a short one.
+    let end = match target.len() {
+        0..32 => target.bytes().position(|byte| byte == b'?'),
+        _ => target.find('?'),
+    };
+    end.map_or(target, |end| &target[..end])
+}
+
 /// What follows a prefix of whole segments, as it was spelled: nothing, or one `/` or several and more.
 /// The prefix is in the normal form, without a slash at its end; none if the path does not begin with it.
 pub fn behind<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {

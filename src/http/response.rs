@@ -27,6 +27,8 @@ pub enum Edit<'e> {
     Set(HeaderName, Cow<'e, HeaderValue>),
     /// One line more of this field.
     Add(HeaderName, Cow<'e, HeaderValue>),
+    /// One line of `X-Request-Id`, where there is none.
+    Id(&'e [u8]),
 }
 
 impl Edit<'_> {
@@ -36,6 +38,10 @@ impl Edit<'_> {
             Edit::Remove(name) => (name, None),
             Edit::Set(name, value) => (name, Some(value)),
             Edit::Add(name, value) => return fields.push((name, value.into_owned())),
+            Edit::Id(id) => {
+                let name = FieldId::RequestId.name().clone();
+                return fields.extend(HeaderValue::from_bytes(id).ok().map(|id| (name, id)));
+            }
         };
         fields.retain(|(known, _)| *known != name);
         fields.extend(value.map(|value| (name, value.into_owned())));
@@ -44,6 +50,7 @@ impl Edit<'_> {
     fn name(&self) -> &HeaderName {
         match self {
             Edit::Remove(name) | Edit::Set(name, _) | Edit::Add(name, _) => name,
+            Edit::Id(_) => FieldId::RequestId.name(),
         }
     }
 }
@@ -66,6 +73,7 @@ impl<'l> Leaving<'l, '_> {
         came.chain(written.filter_map(|edit| match edit {
             Edit::Remove(_) => None,
             Edit::Set(_, value) | Edit::Add(_, value) => Some(value.as_bytes()),
+            Edit::Id(id) => Some(id),
         }))
     }
 
@@ -94,7 +102,7 @@ impl<'l> Leaving<'l, '_> {
 #[derive(Debug)]
 pub struct Additions<'e> {
     /// The request's id, if the response has none.
-    pub id: &'e HeaderValue,
+    pub id: &'e [u8],
     /// The mark of a fallback.
     pub mark: Option<HeaderValue>,
     /// A cookie beside those of the upstream. A response that brings one is private.
@@ -112,13 +120,16 @@ pub struct Additions<'e> {
 /// What becomes of a response with this status: changes to its fields, in order. How its body is framed is
 /// the lane's.
 pub fn edits<'e>(view: View<'_>, status: u16, add: Additions<'e>) -> SmallVec<[Edit<'e>; 4]> {
-    let (mut list, known) = (SmallVec::new(), view.known());
+    let mut list = SmallVec::new();
+    let known = view.known();
     let gone = hop_by_hop::of_response(view, known, status == 101);
     // A `Connection` that names the id takes it away, and ours comes in its place.
     let has_id = known.has(FieldId::RequestId) && !gone.contains(FieldId::RequestId.name());
-    list.extend(gone.into_iter().map(Edit::Remove));
+    if !gone.is_empty() {
+        list.extend(gone.into_iter().map(Edit::Remove));
+    }
     if !has_id {
-        list.push(Edit::Add(FieldId::RequestId.name().clone(), Cow::Borrowed(add.id)));
+        list.push(Edit::Id(add.id));
     }
     if let Some(cookie) = add.cookie {
         list.push(Edit::Add(SET_COOKIE, Cow::Borrowed(cookie)));
@@ -158,7 +169,7 @@ fn by_route<'e>(list: &mut SmallVec<[Edit<'e>; 4]>, add: Additions<'e>) {
         add.cookie.is_some() && (*name == CACHE_CONTROL || private::TARGETED.contains(name))
     };
     for edit in add.route.into_iter().filter(|edit| !is_private(edit.name())) {
-        if !matches!(edit, Edit::Add(..)) && !MUST.contains(edit.name()) {
+        if !matches!(edit, Edit::Add(..) | Edit::Id(_)) && !MUST.contains(edit.name()) {
             list.retain(|known| matches!(known, Edit::Remove(_)) || known.name() != edit.name());
         }
         list.push(edit);
@@ -176,14 +187,15 @@ mod tests {
         for &(name, value) in fields {
             headers.append(name, value.parse().unwrap());
         }
-        let id = HeaderValue::from_static("ours");
+        let id = b"ours";
         let route = Vec::new();
         let (mark, pool, limits) = (None, None, &[][..]);
-        let add = Additions { id: &id, mark, cookie: None, hsts: None, pool, route, limits };
+        let add = Additions { id, mark, cookie: None, hsts: None, pool, route, limits };
         let word = |edit: &Edit<'_>| match edit {
             Edit::Remove(name) => format!("-{name}"),
             Edit::Set(name, value) => format!("{name}={}", value.to_str().unwrap()),
             Edit::Add(name, value) => format!("+{name}={}", value.to_str().unwrap()),
+            Edit::Id(id) => format!("+x-request-id={}", str::from_utf8(id).unwrap()),
         };
         edits(View::Map(&headers), 200, add).iter().map(word).collect()
     }

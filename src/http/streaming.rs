@@ -49,8 +49,12 @@ impl BodyKind {
         if begins(value, b"application/grpc") {
             return BodyKind::Grpc;
         }
-        let kind = value.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
-        match STREAMS.iter().any(|stream| kind.eq_ignore_ascii_case(stream)) {
+        let kind = value.trim_ascii_start();
+        let is_it = |stream: &&[u8]| {
+            begins(kind, stream)
+                && matches!(kind[stream.len()..].trim_ascii_start(), [] | [b';', ..])
+        };
+        match STREAMS.iter().any(is_it) {
             true => BodyKind::Stream,
             false => BodyKind::Whole,
         }
@@ -79,6 +83,8 @@ mod tests {
         assert_eq!(of("application/grpc+proto"), BodyKind::Grpc);
         assert_eq!(of("application/json"), BodyKind::Whole);
         assert_eq!(of("text/event-streams"), BodyKind::Whole);
+        assert_eq!(of("text/event-stream x"), BodyKind::Whole);
+        assert_eq!(of("text/event-stream ;x"), BodyKind::Stream);
         let none = Body { kind: BodyKind::Whole, has_length: false };
         assert_eq!(Body::of(View::Map(&HeaderMap::new())), none);
         let map = HeaderMap::from_iter([(CONTENT_LENGTH, "0".parse().unwrap())]);

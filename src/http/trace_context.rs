@@ -34,6 +34,9 @@ pub struct TraceContext {
 impl TraceContext {
     /// Continues the trace that these fields bring, or starts one.
     pub fn continue_or_start(fields: &Fields<'_>, draws: &mut Draws) -> TraceContext {
+        if !fields.has(FieldId::Traceparent) {
+            return TraceContext::start(draws);
+        }
         let mut given = fields.all(FieldId::Traceparent);
         let first = given.next().filter(|_| given.next().is_none());
         match first.and_then(parse) {
@@ -90,8 +93,10 @@ fn parse(text: &[u8]) -> Option<([u8; 32], u8)> {
 
 /// All `tracestate` lines as one, in order; none if any member is malformed or too many come.
 fn state(fields: &Fields<'_>) -> Option<HeaderValue> {
-    let mut lines = fields.all(FieldId::Tracestate).peekable();
-    lines.peek()?;
+    if !fields.has(FieldId::Tracestate) {
+        return None;
+    }
+    let lines = fields.all(FieldId::Tracestate);
     let mut joined: Vec<u8> = Vec::new();
     let mut members = 0;
     for member in lines.flat_map(list::tokens) {

@@ -13,6 +13,9 @@ use super::view::View;
 /// Whether a request asks for a WebSocket, and for nothing else: what does not is no switch, and its
 /// `Upgrade` goes no further, for an upstream that switched all the same would be blamed for it.
 pub fn is_asked(request: &Fields<'_>, version: Version) -> bool {
+    if !request.has(FieldId::Upgrade) {
+        return false;
+    }
     let mut wanted = request.all(FieldId::Upgrade);
     // HTTP/1.0 knows no switch (RFC 9110 section 7.8). In HTTP/2 nobody can ask with these fields, so that
     // they stand for what is asked there in another way (RFC 8441).

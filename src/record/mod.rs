@@ -23,6 +23,7 @@ use crate::clock::{Clock, Moment};
 use crate::config::{ANSWERED, REDIRECTED};
 use crate::http::failure::Cause;
 use crate::http::grpc::GrpcStatus;
+use crate::http::path::without_query;
 use crate::http::view::View;
 use crate::snapshot::{By, Snapshot, Stratum, Way, client_key};
 use crate::upstream::{Outcome, StatusClass};
@@ -105,7 +106,7 @@ pub struct Said<'r> {
 impl<'r> Said<'r> {
     /// Its path, without the query.
     pub fn path(&self) -> &'r str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        without_query(self.target)
     }
 }
 

@@ -185,6 +185,13 @@ impl Tree {
     fn find(&self, facts: &Facts<'_>) -> Option<Found> {
         let mut visited: SmallVec<[&Node; 8]> = SmallVec::new();
         let mut node = &self.nodes[0];
+        let admitting = |here: &[Candidate]| {
+            here.iter().find(|candidate| candidate.admits(facts)).map(|candidate| candidate.found)
+        };
+        // All that the host has is for any path: then no path is taken apart.
+        if node.children.is_empty() && facts.path.starts_with('/') {
+            return admitting(&node.prefix);
+        }
         visited.push(node);
         let mut segments = facts.path.split('/').skip(1);
         let whole_path_named = loop {
@@ -196,9 +203,6 @@ impl Tree {
             let Some(&child) = node.children.get(segment) else { break false };
             node = &self.nodes[child as usize];
             visited.push(node);
-        };
-        let admitting = |here: &[Candidate]| {
-            here.iter().find(|candidate| candidate.admits(facts)).map(|candidate| candidate.found)
         };
         if whole_path_named && let Some(found) = admitting(&node.exact) {
             return Some(found);

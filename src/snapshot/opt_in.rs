@@ -57,9 +57,9 @@ impl OptIn {
         let config::OptIn { header, query, cookie, .. } = &self.told;
         let header = header.as_ref().and_then(|header| facts.fields.view.first(header));
         let in_query = || {
+            let query = query.as_deref()?;
             let (_, parameters) = facts.path_and_query.split_once('?')?;
             let mut pairs = parameters.split('&').filter_map(|pair| pair.split_once('='));
-            let query = query.as_deref()?;
             pairs.find(|(name, _)| *name == query).map(|(_, value)| value.as_bytes())
         };
         let in_cookie = || cookies::named(&facts.fields, cookie.as_deref()?).next();

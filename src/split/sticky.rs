@@ -7,6 +7,7 @@ use http::header::HeaderName;
 
 use super::{CookieId, Signer};
 use crate::http::cookies;
+use crate::http::fields::FieldId;
 use crate::route::Facts;
 
 /// What a service recognises its clients by; nothing means each request is drawn by itself.
@@ -61,6 +62,8 @@ impl Sticky {
         for key in &self.keys {
             let found = match key {
                 StickyKey::Header(name) => facts.fields.view.first(name).map(ClientKey::Header),
+                // Many requests have none, which costs less to see than to look for one.
+                StickyKey::Cookie(_) if !facts.fields.has(FieldId::Cookie) => None,
                 StickyKey::Cookie(name) => {
                     cookies::named(&facts.fields, name).next().map(ClientKey::Cookie)
                 }

@@ -6,7 +6,7 @@ use http::Version;
 
 use super::Malformed;
 use super::lines::Lines;
-use crate::http::fields::FieldId;
+use crate::http::fields::{FieldId, Known};
 
 /// How a body's end is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,14 @@ pub fn of_response(
     Ok(if is_empty { Framing::Empty } else { said.unwrap_or(Framing::UntilClose) })
 }
 
+/// The fields that say so.
+const SAYS: Known = Known::of(&[FieldId::ContentLength, FieldId::TransferEncoding]);
+
 /// What the fields say, if they do.
 fn said(lines: &Lines, bytes: &[u8], version: Version) -> Result<Option<Framing>, Malformed> {
+    if !lines.known().has_any(SAYS) {
+        return Ok(None);
+    }
     let mut lengths = lines.all(FieldId::ContentLength, bytes);
     let mut codings = lines.all(FieldId::TransferEncoding, bytes);
     let length = match lengths.next() {

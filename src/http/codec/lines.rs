@@ -1,6 +1,6 @@
 //! The field lines of a head or of trailers: its bytes in, where each line lies out, in one walk.
 
-use super::{Malformed, Span, is_space, name_end, text_end};
+use super::{Malformed, Span, colon, is_plain_name, is_space, name_end, text_end};
 use crate::http::fields::{FieldId, Known};
 
 /// Where one field line lies.
@@ -38,6 +38,35 @@ impl Line {
     pub fn whole(self) -> Span {
         span(self.name, self.end)
     }
+}
+
+/// The line that begins at this place, if it is a name of letters, digits and hyphens, a colon, one space, a
+/// text that neither begins nor ends with space, and its end.
+fn usual(bytes: &[u8], at: usize) -> Option<Line> {
+    let colon = colon(bytes, at)?;
+    let name = bytes.get(at..colon)?;
+    let id = FieldId::of_line(name);
+    // One that is known is made of nothing else: of what is no token only a carriage return would be taken for
+    // a hyphen, and there is none.
+    if id.is_none() && (name.is_empty() || !is_plain_name(name)) {
+        return None;
+    }
+    let value = colon + 2;
+    let end = text_end(bytes, value);
+    let text = bytes.get(value..end)?;
+    // What is in a text and no larger than a space is a space or a tab.
+    let is_even = *text.first()? > b' ' && *text.last()? > b' ';
+    let is_usual = is_even && bytes[colon + 1] == b' ' && bytes.get(end..)?.starts_with(b"\r\n");
+    // A head has less than 2³² bytes.
+    is_usual.then_some(Line {
+        id,
+        is_plain: true,
+        name: at as u32,
+        colon: colon as u32,
+        value: value as u32,
+        value_end: end as u32,
+        end: end as u32 + 2,
+    })
 }
 
 fn span(from: u32, to: u32) -> Span {
@@ -101,9 +130,9 @@ impl Lines {
     /// Goes on reading. `bytes` are all of the head that have come. Answers with the place behind the
     /// section once that is whole.
     pub fn read(&mut self, bytes: &[u8], most: usize) -> Result<Option<usize>, Malformed> {
-        // A line that is there as a whole goes from part to part without a look at which it is.
         loop {
             if self.part == Part::Begin {
+                self.read_usual(bytes, most);
                 let Some(&byte) = bytes.get(self.at) else { return Ok(None) };
                 self.begin_line(byte, most)?;
             }
@@ -149,6 +178,18 @@ impl Lines {
             }
             self.push(bytes);
             self.part = Part::Begin;
+        }
+    }
+
+    /// Reads lines that are there as a whole and written as nearly all are. What is not, or may not be, is
+    /// left to who goes from part to part.
+    fn read_usual(&mut self, bytes: &[u8], most: usize) {
+        while self.list.len() < most
+            && let Some(line) = usual(bytes, self.at)
+        {
+            line.id.into_iter().for_each(|id| self.known.note(id));
+            self.at = line.end as usize;
+            self.list.push(line);
         }
     }
 

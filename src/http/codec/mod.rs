@@ -3,7 +3,7 @@
 //!
 //! Strict by construction (RFC 9110, RFC 9112): what is not exactly right is refused with a reason and
 //! never repaired, for every proxy that mends what it reads is one that somebody else reads in another
-//! way. Readers go on where they stopped when more bytes come, so that no byte is looked at twice,
+//! way. Readers go on where they stopped when more bytes come, so that no byte is looked at more than twice,
 //! however a message is cut. A head stays the bytes that it came in; `lines.rs` says where its fields
 //! lie, and which of them rules are about.
 //!
@@ -126,6 +126,10 @@ pub enum Malformed {
     CutOff,
 }
 
+/// Eight bytes at a time: one in each, and the highest bit of each.
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
 /// What a byte is in a name: of a token (RFC 9110, 5.6.2), and one of those that all names are made of.
 const IS_TOKEN: u8 = 1;
 const IS_PLAIN: u8 = 2;
@@ -171,6 +175,28 @@ fn name_end(bytes: &[u8], mut at: usize) -> (usize, bool) {
     (at, all != 0)
 }
 
+/// Where the first colon from `at` on is, if eight bytes are there that show it and no control character is
+/// before it.
+fn colon(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let eight = bytes.get(at..)?.first_chunk::<8>()?;
+        let word = u64::from_le_bytes(*eight);
+        let is_low = word.wrapping_sub(ONES * 0x20) & !word;
+        let marks = (is_low | is_byte(word, b':')) & HIGH;
+        if marks != 0 {
+            let first = (marks.trailing_zeros() / 8) as usize;
+            return (eight[first] == b':').then_some(at + first);
+        }
+        at += 8;
+    }
+}
+
+/// Marks which of eight bytes are this one by their highest bits; of those marked the lowest is always right.
+fn is_byte(word: u64, byte: u8) -> u64 {
+    let zero = word ^ (ONES * byte as u64);
+    zero.wrapping_sub(ONES) & !zero
+}
+
 fn is_space(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
@@ -178,26 +204,24 @@ fn is_space(byte: u8) -> bool {
 /// The place of the first byte from `at` on that no text may hold: a control character other than a
 /// tab. The end if there is none.
 fn text_end(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    loop {
-        // Eight at a time; of what is marked the lowest is always right (Anderson, Bit Twiddling Hacks,
-        // "Determine if a word has a byte less than n").
-        while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let word = u64::from_le_bytes(*eight);
-            let is_low = word.wrapping_sub(ONES * 0x20) & !word;
-            let deleted = word ^ (ONES * 0x7f);
-            let is_deleted = deleted.wrapping_sub(ONES) & !deleted;
-            let marks = (is_low | is_deleted) & HIGH;
-            if marks != 0 {
-                at += (marks.trailing_zeros() / 8) as usize;
-                break;
-            }
+    // Eight at a time; of what is marked the lowest is always right (Anderson, Bit Twiddling Hacks,
+    // "Determine if a word has a byte less than n").
+    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*eight);
+        let is_low = word.wrapping_sub(ONES * 0x20) & !word;
+        let marks = (is_low | is_byte(word, 0x7f)) & HIGH;
+        if marks == 0 {
             at += 8;
+            continue;
         }
-        match bytes.get(at) {
-            Some(b'\t' | b' '..=b'~' | 0x80..) => at += 1,
-            _ => return at,
+        let first = (marks.trailing_zeros() / 8) as usize;
+        if eight[first] != b'\t' {
+            return at + first;
         }
+        at += first + 1;
     }
+    while let Some(b'\t' | b' '..=b'~' | 0x80..) = bytes.get(at) {
+        at += 1;
+    }
+    at
 }

@@ -121,7 +121,7 @@ proptest! {
                 let (method, version) = (&Method::GET, Version::HTTP_11);
                 let target = RequestTarget::read(b"/a", &uri);
                 let head = Head { method, target, version, view, raw: raw.as_bytes(), upload: Upload::Done };
-                let accepted = admission::examine(&head, limits);
+                let accepted = admission::examine(&head, limits, None);
                 let fields = Fields::new(view);
                 let mut edits = Edits::default();
                 forwarded::edit(&fields, &peer, &trusted, Some(Text::Host), &mut edits);
@@ -146,7 +146,7 @@ proptest! {
                 let (route, hsts, limits) = (Vec::new(), None, &[][..]);
                 let cookie = Some(&id);
                 let (mark, pool) = (None, None);
-                let add = Additions { id: &id, mark, cookie, hsts, pool, route, limits };
+                let add = Additions { id: b"ours", mark, cookie, hsts, pool, route, limits };
                 let status = if switches { 101 } else { 200 };
                 let edits = response::edits(view, status, add);
                 // What goes is found in the order of the lines.

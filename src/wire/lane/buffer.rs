@@ -78,6 +78,16 @@ impl Buffer {
             // Most often nothing has come: then no room is lent to see that.
             ready!(socket.poll_read_ready(cx))?;
         }
+        self.poll_fill_woken(socket, cx)
+    }
+
+    /// The same for who has been woken, so that something is likely to have come: it is not asked first
+    /// whether it has.
+    pub(in crate::wire) fn poll_fill_woken(
+        &mut self,
+        socket: &mut Socket,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         self.make_room();
         let read = socket.poll_read(cx, &mut self.room[self.to..]);
         if self.is_empty() && !matches!(read, Poll::Ready(Ok(1..))) {

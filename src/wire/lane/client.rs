@@ -87,12 +87,18 @@ impl Client {
         if !self.inbox.is_empty() {
             return true;
         }
-        let within = self.limits.keepalive.min(SOON);
-        poll_fn(|cx| match self.inbox.poll_fill(&mut self.socket, cx) {
-            // Of an end, too, the next who reads hears again.
-            Poll::Ready(read) => Poll::Ready(read.is_ok_and(|length| length > 0)),
-            Poll::Pending if self.timer.poll_idle(within, cx) => Poll::Ready(false),
-            Poll::Pending => Poll::Pending,
+        let (within, mut was_asked) = (self.limits.keepalive.min(SOON), false);
+        poll_fn(|cx| {
+            let read = match std::mem::replace(&mut was_asked, true) {
+                false => self.inbox.poll_fill(&mut self.socket, cx),
+                true => self.inbox.poll_fill_woken(&mut self.socket, cx),
+            };
+            match read {
+                // Of an end, too, the next who reads hears again.
+                Poll::Ready(read) => Poll::Ready(read.is_ok_and(|length| length > 0)),
+                Poll::Pending if self.timer.poll_idle(within, cx) => Poll::Ready(false),
+                Poll::Pending => Poll::Pending,
+            }
         })
         .await
     }

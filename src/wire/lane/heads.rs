@@ -25,7 +25,7 @@ use crate::http::view::{Flat, View};
 pub(super) struct RequestParts<'r> {
     pub(super) peer: &'r Peer,
     /// What it is known by.
-    pub(super) id: &'r HeaderValue,
+    pub(super) id: &'r [u8],
     /// Its `Connection` names other fields.
     pub(super) nominates: bool,
     /// The client asks for another protocol, and may.
@@ -70,7 +70,7 @@ pub(super) fn request(
     framing.write(gone, into);
     for edit in edits.list() {
         let (id, text) = match edit {
-            Edit::Set(id, text) => (id, text),
+            Edit::Set(id, text) => (*id, text),
             Edit::Add(name, value) => {
                 into.field(name.as_str().as_bytes(), value.as_bytes());
                 continue;
@@ -81,12 +81,12 @@ pub(super) fn request(
             Text::Peer => parts.peer.field.as_ref().map(HeaderValue::as_bytes),
             Text::Scheme => Some(parts.peer.scheme.as_bytes()),
             Text::Host => view.first_of(FieldId::Host),
-            Text::RequestId => Some(parts.id.as_bytes()),
+            Text::RequestId => Some(parts.id),
             Text::Trace(trace) => Some(&trace[..]),
             Text::Own(value) => Some(value.as_bytes()),
         };
         if let Some(value) = value {
-            into.field(id.name().as_str().as_bytes(), value);
+            into.known(id, value);
         }
     }
     if let Some(host) = &parts.host {
@@ -115,7 +115,13 @@ impl<'r> Respelled<'r> {
     }
 
     /// Whether this line is in another spelling, and so goes no further.
+    #[inline]
     fn is_odd(&self, line: &Line) -> bool {
+        const FRAMING: Known = Known::of(&[FieldId::ContentLength, FieldId::TransferEncoding]);
+        line.id.is_some_and(|id| FRAMING.has(id)) && self.is_odd_framing(line)
+    }
+
+    fn is_odd_framing(&self, line: &Line) -> bool {
         let bytes = self.head.bytes;
         let is_usual = match line.id {
             Some(FieldId::ContentLength) => {
@@ -147,7 +153,7 @@ impl<'r> Respelled<'r> {
                 FieldId::ContentLength => number(line.value(self.head.bytes)),
                 _ => b"chunked",
             };
-            into.field(id.name().as_str().as_bytes(), value);
+            into.known(id, value);
         }
     }
 }
@@ -225,9 +231,9 @@ impl Out {
 }
 
 /// An upstream's head as the client gets it.
-pub(super) struct ResponseParts<'e> {
+pub(super) struct ResponseParts<'p, 'e> {
     pub(super) status: u16,
-    pub(super) edits: SmallVec<[response::Edit<'e>; 4]>,
+    pub(super) edits: &'p [response::Edit<'e>],
     pub(super) out: Out,
     pub(super) going: Going,
     /// Its body goes out in another length than its fields say.
@@ -237,7 +243,7 @@ pub(super) struct ResponseParts<'e> {
 }
 
 /// Writes its fields.
-pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut impl WriteFields) {
+pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_, '_>, into: &mut impl WriteFields) {
     let ResponseParts { status, edits, out, going, has_other_length, clock } = parts;
     // Neither has a body, and a length would say that one follows (RFC 9110, 8.6).
     let has_no_length = status < 200 || status == 204;
@@ -251,15 +257,18 @@ pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut impl
     if has_no_length || matches!(out, Out::UntilClose | Out::Framed) {
         gone.note(FieldId::TransferEncoding);
     }
+    let is_of_others = |edit: &response::Edit<'_>| {
+        matches!(edit, response::Edit::Remove(_) | response::Edit::Set(..))
+    };
     let is_edited = |name: &[u8]| {
         edits.iter().any(|edit| match edit {
             response::Edit::Remove(gone) | response::Edit::Set(gone, _) => {
                 gone.as_str().as_bytes().eq_ignore_ascii_case(name)
             }
-            response::Edit::Add(..) => false,
+            response::Edit::Add(..) | response::Edit::Id(_) => false,
         })
     };
-    let only_adds = edits.iter().all(|edit| matches!(edit, response::Edit::Add(..)));
+    let only_adds = edits.iter().all(|edit| !is_of_others(edit));
     let framing = Respelled::of(head);
     let goes_on = |line: &Line| {
         !line.id.is_some_and(|id| gone.has(id))
@@ -268,9 +277,13 @@ pub(super) fn response(head: Flat<'_>, parts: ResponseParts<'_>, into: &mut impl
     };
     into.lines(head.bytes, head.lines, goes_on);
     framing.write(gone, into);
-    for edit in &edits {
-        if let response::Edit::Set(name, value) | response::Edit::Add(name, value) = edit {
-            into.field(name.as_str().as_bytes(), value.as_bytes());
+    for edit in edits {
+        match edit {
+            response::Edit::Remove(_) => {}
+            response::Edit::Set(name, value) | response::Edit::Add(name, value) => {
+                into.field(name.as_str().as_bytes(), value.as_bytes());
+            }
+            response::Edit::Id(id) => into.known(FieldId::RequestId, id),
         }
     }
     if out == Out::NewlyChunked {
@@ -356,7 +369,7 @@ mod tests {
         let head = Flat::of_lines(raw.as_bytes(), reader.lines());
         let status = read.status;
         let gone = response::Edit::Remove(HeaderName::from_static("x-gone"));
-        let edits = SmallVec::from_iter([gone]);
+        let edits = &[gone];
         let mut into = Vec::new();
         write::status_line(status, read.reason.of(raw.as_bytes()), &mut into);
         let (has_other_length, clock) = (false, clock());

@@ -101,11 +101,12 @@ impl Request<'_> {
             Framing::Chunked | Framing::UntilClose => GATHERED,
         };
         let clock = self.lane.clock;
-        let parts = ResponseParts { status, edits, out, going, has_other_length, clock };
+        let parts = ResponseParts { status, edits: &edits, out, going, has_other_length, clock };
         let mut lead = Vec::new();
         if let Socket::Stream(stream) = &mut self.client.socket {
             let mut fields = HeaderMap::with_capacity(flat.lines.len() + 4);
             heads::response(flat, parts, &mut fields);
+            drop(edits);
             let told = match going {
                 Going::Switched => http2::switched(&mut fields),
                 _ => answering::status(status),
@@ -119,6 +120,7 @@ impl Request<'_> {
             lead = Vec::with_capacity(flat.bytes.len() + ADDED + small);
             write::status_line(status, head.reason.of(flat.bytes), &mut lead);
             heads::response(flat, parts, &mut lead);
+            drop(edits);
             lead.extend_from_slice(HEAD_END);
         }
         upstream.inbox.skip(head.length);
@@ -165,7 +167,7 @@ impl Request<'_> {
         relay.told(now);
         self.client.timer.restart_at(now);
         if keeps_upstream && sending.is_done() && upstream.inbox.is_empty() {
-            let within = relay.timeouts().pool_idle;
+            let within = relay.pool_idle();
             self.lane.kept.keep(relay.target(), upstream.socket, now, within);
         }
         match going {

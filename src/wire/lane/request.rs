@@ -399,7 +399,7 @@ impl<'c> Request<'c> {
     /// A kept connection to the upstream, or a new one, and since when.
     async fn connect(&mut self, attempt: &mut Attempt<'_>) -> Result<(Upstream, Instant), Cause> {
         attempt.speak_for_client(self.peer, || self.client.socket.own_address());
-        let (to, within) = (attempt.target(), attempt.timeouts().connect);
+        let to = attempt.target();
         if attempt.is_http2() {
             let upstream = self.connect_http2(attempt).await?;
             return Ok((upstream, self.lane.clock.now()));
@@ -408,6 +408,7 @@ impl<'c> Request<'c> {
         if let Some(socket) = self.lane.kept.take(to, now) {
             return Ok((Upstream { socket, inbox: Buffer::default(), link: Link::Kept }, now));
         }
+        let within = attempt.timeouts().connect;
         let dialled = self.client.unless_left(within, Socket::connect(to)).await?;
         let socket = dialled.map_err(|error| dial_cause(&error))?;
         let upstream = Upstream { socket, inbox: Buffer::default(), link: Link::New };
@@ -445,15 +446,22 @@ impl<'c> Request<'c> {
     ) -> Result<Heard, Cause> {
         let (is_to_head, ends) = (self.method == Method::HEAD, attempt.ends());
         let (client, limited) = (&mut *self.client, &self.lane.limited);
+        let mut was_asked = false;
         let head = poll_fn(|cx| {
             // First, for a fast upload goes on for as long as it may.
             loop {
-                match responses.read(upstream.inbox.bytes(), HEAD) {
+                let come = upstream.inbox.bytes();
+                let read = if come.is_empty() { Ok(None) } else { responses.read(come, HEAD) };
+                match read {
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
                     Ok(None) => {}
                     Err(_) => return Poll::Ready(Err(Cause::BadResponse)),
                 }
-                match upstream.inbox.poll_fill(&mut upstream.socket, cx) {
+                let read = match std::mem::replace(&mut was_asked, true) {
+                    false => upstream.inbox.poll_fill(&mut upstream.socket, cx),
+                    true => upstream.inbox.poll_fill_woken(&mut upstream.socket, cx),
+                };
+                match read {
                     Poll::Ready(Ok(1..)) => {}
                     Poll::Ready(_) => return Poll::Ready(Err(Cause::Reset)),
                     Poll::Pending => break,
@@ -508,7 +516,8 @@ impl<'c> Request<'c> {
         let edits = response::edits(View::Flat(flat), status, attempt.additions(status, self.peer));
         let (framed, going, clock) = (Out::AsSaid, Going::Silently, self.lane.clock);
         let has_other_length = false;
-        let parts = ResponseParts { status, edits, out: framed, going, has_other_length, clock };
+        let parts =
+            ResponseParts { status, edits: &edits, out: framed, going, has_other_length, clock };
         if let Socket::Stream(stream) = &mut self.client.socket {
             let mut fields = HeaderMap::new();
             heads::response(flat, parts, &mut fields);

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use http::Method;
 
 use crate::http::codec::request::{Form, RequestHead};
+use crate::http::path::without_query;
 
 /// What is asked for.
 pub(super) struct Target<'r> {
@@ -47,7 +48,7 @@ impl<'r> Target<'r> {
 
     /// Without the query.
     pub(super) fn path(&self) -> &str {
-        self.text.split_once('?').map_or(&self.text, |(path, _)| path)
+        without_query(&self.text)
     }
 }
 

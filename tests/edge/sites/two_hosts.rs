@@ -57,7 +57,7 @@ async fn two_hosts_do_what_the_chapter_says() {
     let (site, [plain, tls], authority) = site(&web, &api, "127.0.0.2/32").await;
     let (code, said) = tried(&site, [plain, tls]).await;
     assert_eq!(
-        (code, &*said.lines().last().unwrap_or_default()),
+        (code, said.lines().last().unwrap_or_default()),
         (0, "it does what it should"),
         "{said}"
     );

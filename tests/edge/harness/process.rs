@@ -108,6 +108,11 @@ async fn spawn(address: SocketAddr, name: &str) -> (SocketAddr, Child) {
 /// No test but the child's entry; without orders there is nothing to do.
 #[test]
 fn origin_as_a_process() {
+    be_what_is_ordered();
+}
+
+/// With orders, an origin until whoever gave them is gone; without, nothing.
+pub fn be_what_is_ordered() {
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let (address, name) = orders.split_once(' ').unwrap();
     // Whoever started it holds the other end: when that goes away, so does this.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::WallTime;
+use crate::judge::bursts::{Bursts, ByUpstream};
 use crate::judge::{Counts, Guard};
 use crate::rollout::{Deploy, Hook, Hooks, Judging, Plan, Rollout, Smoke, Strategy, Version};
 use crate::slo::{Budget, DEFAULT_WINDOW, Goal, Kept, Objective, Rings};
@@ -250,6 +251,8 @@ fn nth(state: State, n: u64) -> Batch {
     let since = (!n.is_multiple_of(4)).then(|| WallTime::from_millis(n));
     batch.change(Change::Absent { part: FilePart::Service("web".into()), since });
     batch.budget("shop", &budget(n + 1)).budget("api", &budget(1));
+    let bursts = (n % 3 != 2).then(|| Arc::new(bursts(60 * n)));
+    batch.change(Change::Bursts { of: "shop/blue".into(), bursts });
     batch.events = vec![event(2 * n + 1), event(2 * n + 2)];
     for standing in overrides() {
         batch.change(Change::Order(standing));
@@ -276,6 +279,17 @@ fn nth(state: State, n: u64) -> Batch {
         }
     }
     batch
+}
+
+/// What is known of a pool that stalls, after so many seconds.
+fn bursts(seconds: u64) -> Bursts {
+    let mut bursts = Bursts::default();
+    for at in 0..seconds {
+        let attempts = Counts { total: 50, bad: if at % 40 < 3 { 20 } else { 0 } };
+        let upstream = ByUpstream { name: "a".into(), attempts, answers: 30, slow: [15, 2, 0] };
+        bursts.tick(&[upstream.clone(), ByUpstream { name: "b".into(), ..upstream }]);
+    }
+    bursts
 }
 
 /// A rollout whose judge has heard something.

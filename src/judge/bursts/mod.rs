@@ -54,9 +54,10 @@ pub struct Bursts {
     seconds: Seconds,
 }
 
-/// How one kind of events comes together, in blocks of ten and of forty ticks.
+/// How one kind of events comes together, in blocks of ten, of forty and of a hundred and sixty ticks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Clusters([Scale; 2]);
+#[serde(from = "Vec<Scale>")]
+pub struct Clusters([Scale; 3]);
 
 impl Bursts {
     /// Hears what each upstream of the pool did in a tick; also those that had nothing to do.
@@ -96,7 +97,7 @@ impl Bursts {
 
 impl Clusters {
     /// The lengths of blocks, in ticks.
-    pub const LENGTHS: [u32; 2] = [10, 40];
+    pub const LENGTHS: [u32; 3] = [10, 40, 160];
 
     fn tick(&mut self, upstreams: &[ByUpstream], of: impl Fn(&ByUpstream) -> Counts) {
         for scale in &mut self.0 {
@@ -110,7 +111,7 @@ impl Clusters {
 
     /// κ at each length: how many more events one event brings along, for each other request that its
     /// upstream has in that second. What all upstreams share is not among them.
-    pub fn kappas(&self) -> [f64; 2] {
+    pub fn kappas(&self) -> [f64; 3] {
         self.0.each_ref().map(Scale::kappa)
     }
 
@@ -119,10 +120,9 @@ impl Clusters {
         FACTOR * self.most()
     }
 
-    /// The larger of both as they were measured.
+    /// The largest of them as they were measured.
     pub fn most(&self) -> f64 {
-        let [short, long] = self.kappas();
-        short.max(long)
+        self.kappas().into_iter().fold(0.0, f64::max)
     }
 
     /// κ as the guard divides by.
@@ -142,13 +142,48 @@ impl Clusters {
     }
 
     fn most_alone(&self) -> f64 {
-        let [short, long] = self.0.each_ref().map(Scale::kappa_alone);
-        short.max(long)
+        self.0.each_ref().map(Scale::kappa_alone).into_iter().fold(0.0, f64::max)
+    }
+}
+
+impl From<Vec<Scale>> for Clusters {
+    /// A length that is not among them begins anew: an older version had two.
+    fn from(stored: Vec<Scale>) -> Clusters {
+        let mut clusters = Clusters::default();
+        for scale in stored {
+            let same = clusters.0.iter_mut().find(|known| known.length() == scale.length());
+            same.into_iter().for_each(|known| known.clone_from(&scale));
+        }
+        clusters
     }
 }
 
 impl Default for Clusters {
     fn default() -> Clusters {
         Clusters(Clusters::LENGTHS.map(Scale::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_version_stored_of_two_lengths_goes_on() {
+        let mut clusters = Clusters::default();
+        let second = |at: u64| {
+            let attempts = Counts { total: 50, bad: if at % 60 < 3 { 25 } else { 0 } };
+            [ByUpstream { name: "a".into(), attempts, ..ByUpstream::default() }]
+        };
+        (0..600).for_each(|at| clusters.tick(&second(at), |one| one.attempts));
+        let text = serde_json::to_string(&clusters).unwrap();
+        assert_eq!(serde_json::from_str::<Clusters>(&text).unwrap(), clusters);
+        let scales: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let two = serde_json::to_string(&scales[..2]).unwrap();
+        let mut read: Clusters = serde_json::from_str(&two).unwrap();
+        assert_eq!(read.kappas()[..2], clusters.kappas()[..2]);
+        assert!(read.kappas()[0] > 0.0 && read.kappas()[2] == 0.0);
+        (0..600).for_each(|at| read.tick(&second(at), |one| one.attempts));
+        assert!(read.kappas()[2] > 0.0, "{:?}", read.kappas());
     }
 }

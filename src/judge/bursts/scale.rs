@@ -100,6 +100,11 @@ impl Scale {
         Scale { length, filled: 0, upstreams: Vec::new(), kappa: 0.0, kappa_alone: 0.0 }
     }
 
+    /// Ticks of a block.
+    pub fn length(&self) -> u32 {
+        self.length
+    }
+
     /// What upstreams share is not in it.
     pub fn kappa(&self) -> f64 {
         self.kappa

@@ -1,5 +1,9 @@
-//! The last ten minutes of each upstream, second by second: counts in; how many bad seconds one cause
-//! makes, and how much upstreams differ for good, out.
+//! The last hour of each upstream, second by second: counts in; how many bad seconds one cause makes, and how
+//! much upstreams differ for good, out.
+//!
+//! An hour, for a burst that nobody has seen counts a bad second for each of its seconds, and what comes
+//! once in several minutes is seldom among the last ten. Of all but those only the seconds with failures are
+//! kept: nothing asks for others.
 //!
 //! Kept in pieces of ten seconds that nobody changes any more, so that a copy costs nothing: a rollout is
 //! copied each second. What was counted since the last whole piece is not looked at yet.
@@ -15,8 +19,11 @@ use super::{ByUpstream, Clusters, FACTOR};
 /// Seconds of a piece: those of the shorter blocks, so that blocks are whole pieces.
 const PIECE: usize = Clusters::LENGTHS[0] as usize;
 
-/// Pieces that are kept: ten minutes.
-const PIECES: usize = 60;
+/// Pieces that are kept: an hour.
+const PIECES: usize = 360;
+
+/// The newest of them, which are kept whole: ten minutes.
+const RECENT: usize = 60;
 
 /// Blocks of a length before they say anything.
 const FEWEST: usize = 3;
@@ -30,7 +37,7 @@ const ALMOST_ALL: f64 = 0.999_999;
 /// Upstreams from which on a spread can be told.
 const SPREADING: usize = 3;
 
-/// The last ten minutes.
+/// The last hour.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Seconds {
@@ -92,6 +99,9 @@ impl Seconds {
             let piece = Piece(std::mem::take(rows));
             *seconds = 0;
             self.pieces.push_back(Arc::new(piece));
+            if let Some(old) = self.pieces.len().checked_sub(RECENT + 1) {
+                self.pieces[old] = Arc::new(self.pieces[old].thinned());
+            }
             if self.pieces.len() > PIECES {
                 self.pieces.pop_front();
             }
@@ -113,14 +123,14 @@ impl Seconds {
             })
             .collect();
         let most = Clusters::LENGTHS.map(|length| excess(&series, length as usize));
-        1.0 + FACTOR * most[0].max(most[1]).max(0.0)
+        1.0 + FACTOR * most.into_iter().fold(0.0, f64::max)
     }
 
-    /// The variance of the upstreams' own failure rates, relative to the rate of all, beyond what chance
-    /// and clusters of κ make: how much they differ for good. 0 of fewer than three.
+    /// The variance of the upstreams' own failure rates in the last ten minutes, relative to the rate of
+    /// all, beyond what chance and clusters of κ make: how much they differ for good. 0 of fewer than three.
     pub fn spread(&self, kappa: f64) -> f64 {
         let sums: Vec<(f64, f64, f64)> = self
-            .series()
+            .recent()
             .map(|rows| {
                 let seconds = (rows.len() * PIECE) as f64;
                 let sum = |of: fn(&Second) -> u32| {
@@ -133,16 +143,16 @@ impl Seconds {
         spread_of(&sums, kappa)
     }
 
-    /// Upstreams that had a request in that time.
+    /// Upstreams that had a request in the last ten minutes.
     pub fn asked(&self) -> usize {
         let has_any = |rows: Vec<&Row>| rows.into_iter().flatten().any(|second| second.total > 0);
-        self.series().map(has_any).filter(|has_any| *has_any).count()
+        self.recent().map(has_any).filter(|has_any| *has_any).count()
     }
 
-    /// Mean requests of an upstream in a second, of those that had any.
+    /// Mean requests of an upstream in a second of the last ten minutes, of those that had any.
     pub fn mean(&self) -> f64 {
         let (mut requests, mut seconds) = (0u64, 0usize);
-        for rows in self.series() {
+        for rows in self.recent() {
             let all: u64 = rows.iter().copied().flatten().map(|one| u64::from(one.total)).sum();
             if all > 0 {
                 requests += all;
@@ -159,6 +169,11 @@ impl Seconds {
         let rows = pieces.flat_map(|piece| &piece.0).flat_map(|(_, row)| row);
         let requests: u64 = rows.map(|second| u64::from(second.total)).sum();
         if seconds == 0 { 0.0 } else { requests as f64 / seconds as f64 }
+    }
+
+    /// As [`Self::series`], of the last ten minutes.
+    fn recent(&self) -> impl Iterator<Item = Vec<&Row>> {
+        self.series().map(|mut rows| rows.split_off(rows.len().saturating_sub(RECENT)))
     }
 
     /// Of each upstream that is there now, its pieces back to where it was there first, the oldest first;
@@ -223,6 +238,12 @@ impl Second {
 }
 
 impl Piece {
+    /// With nothing but the seconds that had failures.
+    fn thinned(&self) -> Piece {
+        let thin = |second: Second| if second.bad == 0 { Second::default() } else { second };
+        Piece(self.0.iter().map(|(name, row)| (name.clone(), row.map(thin))).collect())
+    }
+
     fn row(&self, place: usize, name: &Arc<str>) -> Option<&Row> {
         let there = self.0.get(place).filter(|(known, _)| known == name);
         there.or_else(|| self.0.iter().find(|(known, _)| known == name)).map(|(_, row)| row)
@@ -279,17 +300,33 @@ impl From<Stored> for Seconds {
     }
 }
 
+/// So many seconds alike in a row as `0*9`.
 fn written<'s>(seconds: impl IntoIterator<Item = &'s Second>) -> String {
-    let word = |second: &Second| match second.bad {
-        0 => second.total.to_string(),
-        bad => format!("{}/{bad}", second.total),
+    let mut runs: Vec<(&Second, usize)> = Vec::new();
+    for second in seconds {
+        match runs.last_mut() {
+            Some((last, times)) if *last == second => *times += 1,
+            _ => runs.push((second, 1)),
+        }
+    }
+    let word = |(second, times): &(&Second, usize)| {
+        let times = if *times == 1 { String::new() } else { format!("*{times}") };
+        match second.bad {
+            0 => format!("{}{times}", second.total),
+            bad => format!("{}/{bad}{times}", second.total),
+        }
     };
-    seconds.into_iter().map(word).collect::<Vec<_>>().join(" ")
+    runs.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// What cannot be read ends what is read.
 fn read(text: &str) -> Vec<Second> {
-    text.split(' ').map_while(Second::read).collect()
+    let run = |word: &str| {
+        let (word, times) = word.split_once('*').unwrap_or((word, "1"));
+        let times: usize = times.parse().ok().filter(|times| *times <= PIECES * PIECE)?;
+        Some(std::iter::repeat_n(Second::read(word)?, times))
+    };
+    text.split(' ').map_while(run).flatten().take(PIECES * PIECE).collect()
 }
 
 impl Second {
@@ -344,13 +381,13 @@ mod tests {
     }
 
     #[test]
-    fn ten_minutes_are_kept_of_those_that_are_there_and_outlast_the_process() {
+    fn an_hour_is_kept_of_those_that_are_there_and_outlasts_the_process() {
         let mut seconds = Seconds::default();
-        for at in 0..700u64 {
+        for at in 0..4_000u64 {
             let mut second = vec![upstream("a", 50, u64::from(at % 20 == 0)), upstream("b", 9, 9)];
             match at {
                 0..300 => second.push(upstream("gone", 1, 1)),
-                400.. => second.insert(0, upstream("new", 30, 0)),
+                3_700.. => second.insert(0, upstream("new", 30, 0)),
                 _ => {}
             }
             // One is off the list for a moment.
@@ -358,15 +395,39 @@ mod tests {
             seconds.tick(&second);
         }
         let lengths: Vec<usize> = seconds.series().map(|rows| rows.len()).collect();
-        assert_eq!(lengths, [30, 60, 60]);
-        assert_eq!((seconds.asked(), seconds.lately()), (3, 89.0));
+        assert_eq!(lengths, [30, 360, 360]);
+        assert_eq!(
+            (seconds.asked(), seconds.lately(), seconds.mean()),
+            (3, 89.0, 44_400.0 / 1_500.0)
+        );
         let text = serde_json::to_string(&seconds).unwrap();
         let read: Seconds = serde_json::from_str(&text).unwrap();
-        let is_same = |of: fn(&Seconds) -> f64| of(&read) == of(&seconds);
-        assert!(
-            is_same(|s| s.per_cause(7.0)) && is_same(|s| s.spread(0.0)) && is_same(Seconds::mean)
-        );
+        assert!(read.series().eq(seconds.series()));
+        // Of the fifty minutes before the last ten only one second of twenty is kept.
         assert!(text.len() < 6_000, "{}", text.len());
         assert_eq!(serde_json::from_str::<Seconds>("{}").unwrap(), Seconds::default());
+    }
+
+    #[test]
+    fn a_burst_that_was_half_an_hour_ago_is_known() {
+        let mut seconds = Seconds::default();
+        for at in 0..2_400u64 {
+            let bad = u64::from((100..130).contains(&at) || (420..450).contains(&at));
+            seconds.tick(&[upstream("a", 50, 10 * bad), upstream("b", 50, 0)]);
+        }
+        let per_cause = seconds.per_cause(20.0);
+        assert!((20.0..60.0).contains(&per_cause), "{per_cause}");
+    }
+
+    #[test]
+    fn what_an_older_version_wrote_of_each_second_is_read_and_nonsense_ends_it() {
+        let second = |total, bad| Second { total, bad };
+        assert_eq!(read("3 3 4/1"), [second(3, 0), second(3, 0), second(4, 1)]);
+        assert_eq!(
+            read("3*2 4/1*2 x 9"),
+            [(3, 0), (3, 0), (4, 1), (4, 1)].map(|(n, x)| second(n, x))
+        );
+        assert_eq!(read("1*99999999999 5"), []);
+        assert_eq!(read("1*3600 5").len(), 3_600);
     }
 }

@@ -87,9 +87,10 @@ fn assert_near(found: f64, wanted: f64, what: &str) {
 #[test]
 fn what_upstreams_have_shown_is_measured_as_the_reference_does() {
     let bursts = history();
-    let [short, long] = bursts.failures().kappas();
+    let [short, long, longest] = bursts.failures().kappas();
     assert_near(short, 0.552926771990, "κ of 10 s");
     assert_near(long, 0.271024834651, "κ of 40 s");
+    assert_eq!(longest, 0.0, "one block of 160 s has no neighbour");
     for (requests, wanted) in
         [(5.0, 2.006901515005), (10.0, 2.499347372570), (50.0, 2.481566766171)]
     {

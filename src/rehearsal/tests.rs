@@ -79,12 +79,12 @@ fn two_per_cent_instead_of_a_tenth_is_taken_back() {
 
 #[test]
 fn rollouts_are_taken_back_as_fast_as_the_tables_say() {
-    // T6, at 1,000 requests a second.
+    // T6, at 1,000 requests a second; and a fifth more for what counting causes costs where none make many.
     for (errors, wanted) in [(0.05, 9), (1.0, 3), (0.01, 61)] {
         let traffic = Traffic::steady(1_000.0).unwrap();
         let summary = runs(Scenario { traffic, ..scenario(errors) }, 200);
         let median = seconds(summary.rolled_back.took.median);
-        assert!(median.abs_diff(wanted) <= 1 + wanted / 6, "{errors}: {median} s");
+        assert!(median.abs_diff(wanted) <= 1 + wanted / 5, "{errors}: {median} s");
     }
 }
 
@@ -225,4 +225,30 @@ fn a_cold_start_of_a_minute_takes_nothing_back() {
     scenario.world.cold = Some(Cold { factor: 3.0, lasts: Duration::from_secs(60) });
     let summary = runs(scenario, 20);
     assert!(summary.rolled_back.count == 0 && summary.promoted.count == 20, "{summary:?}");
+}
+
+#[test]
+fn bursts_on_three_hosts_of_either_version_end_promoted() {
+    let world = worlds::world("B3");
+    let mut scenario = world.scenario(world.errors, 1.0);
+    scenario.traffic = Traffic::steady(1_000.0).unwrap();
+    let summary = runs(scenario, 20);
+    assert!(summary.rolled_back.count == 0 && summary.promoted.count >= 19, "{summary:?}");
+}
+
+#[test]
+fn a_slow_canary_goes_back_within_twenty_seconds_of_the_end_of_its_warm_up() {
+    let warm_up = plan(&Wishes::default()).judging.settings.warm_up;
+    let summary = runs(worlds::world("A2").scenario(0.001, 1.5), 20);
+    assert_eq!(summary.rolled_back.count, 20, "{summary:?}");
+    let median = summary.rolled_back.took.median.unwrap();
+    assert!((warm_up..warm_up + Duration::from_secs(20)).contains(&median), "{median:?}");
+}
+
+#[test]
+fn beside_many_hosts_that_stall_a_regression_is_found_in_two_minutes() {
+    // 0.1 → 5 %: 121 s; no median of so few is further off than 60 s in 10⁹ runs.
+    let summary = runs(worlds::world("B2").scenario(0.05, 1.0), 40);
+    assert_eq!(summary.rolled_back.count, 40, "{summary:?}");
+    assert!((60..180).contains(&seconds(summary.rolled_back.took.median)), "{summary:?}");
 }

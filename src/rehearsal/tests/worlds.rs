@@ -46,6 +46,10 @@ const fn stalls_of(every: u64, share: f64, lasts: u64) -> World {
     World { stalls: Some(Stalls { every: millis(every), share: [share; 2], lasts }), ..NOTHING }
 }
 
+const fn an_hour(world: World) -> World {
+    World { watched: Some(millis(3_600_000)), ..world }
+}
+
 const fn shared(every: u64, share: f64, lasts: u64) -> World {
     let lasts = Lasts::Exactly(millis(lasts));
     World { shared: Some(Stalls { every: millis(every), share: [share; 2], lasts }), ..NOTHING }
@@ -67,7 +71,7 @@ const fn of(
 }
 
 /// All of them.
-pub const WORLDS: [Named; 31] = [
+pub const WORLDS: [Named; 35] = [
     of("A1", "nothing comes together", 1_000.0, [1, 1], NOTHING),
     of("A2", "the same", 1_000.0, [10, 1], NOTHING),
     of("B1", "30 % of a second each 30 s", 200.0, [1, 1], stalls_of(30_000, 0.3, 1_000)),
@@ -83,13 +87,8 @@ pub const WORLDS: [Named; 31] = [
     of("D3", "the same", 200.0, [10, 1], stalls_of(600_000, 1.0, 2_000)),
     of("D4", "dead for 5 s each 10 min", 200.0, [1, 1], stalls_of(600_000, 1.0, 5_000)),
     of("D5", "the same", 200.0, [10, 1], stalls_of(600_000, 1.0, 5_000)),
-    of(
-        "D6",
-        "D4, watched for an hour",
-        200.0,
-        [1, 1],
-        World { watched: Some(millis(3_600_000)), ..stalls_of(600_000, 1.0, 5_000) },
-    ),
+    of("D6", "D4, watched for an hour", 200.0, [1, 1], an_hour(stalls_of(600_000, 1.0, 5_000))),
+    of("D7", "D2, watched for an hour", 200.0, [1, 1], an_hour(stalls_of(600_000, 1.0, 2_000))),
     of("E1", "both dead for 5 s each 5 min", 200.0, [10, 1], shared(300_000, 1.0, 5_000)),
     of("E2", "the same", 200.0, [1, 1], shared(300_000, 1.0, 5_000)),
     of("E3", "both 30 % for 2 s each minute", 200.0, [10, 1], shared(60_000, 0.3, 2_000)),
@@ -116,12 +115,27 @@ pub const WORLDS: [Named; 31] = [
     of("H11", "dead for 3 s each 15 min", 500.0, [1, 1], stalls_of(900_000, 1.0, 3_000)),
     of("H12", "30 % of a second each 30 s", 500.0, [1, 3], stalls_of(30_000, 0.3, 1_000)),
     of("H13", "3 % for 30 s each 200 s", 1_000.0, [1, 1], stalls_of(200_000, 0.03, 30_000)),
+    of("H14", "H11, watched for an hour", 500.0, [1, 1], an_hour(stalls_of(900_000, 1.0, 3_000))),
+    of(
+        "H15",
+        "H13, watched for an hour",
+        1_000.0,
+        [1, 1],
+        an_hour(stalls_of(200_000, 0.03, 30_000)),
+    ),
+    of(
+        "H16",
+        "2 % for 60 s each 5 min, watched for an hour",
+        1_000.0,
+        [1, 1],
+        an_hour(stalls_of(300_000, 0.02, 60_000)),
+    ),
     of("M1", "30 % of a second each 30 s", 1_000.0, [50, 5], stalls_of(30_000, 0.3, 1_000)),
 ];
 
 /// A world by its letter.
 pub fn world(name: &str) -> &'static Named {
-    static ALL: [Named; 31] = WORLDS;
+    static ALL: [Named; 35] = WORLDS;
     ALL.iter().find(|world| world.name == name).unwrap_or(&ALL[0])
 }
 

@@ -82,7 +82,7 @@ impl Bursts {
         &self.slow
     }
 
-    /// The last ten minutes.
+    /// The last hour, second by second.
     pub fn seconds(&self) -> &Seconds {
         &self.seconds
     }

@@ -186,6 +186,7 @@ fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
         waiting: service.waiting(),
         requests_per_second: rates.values().map(|rate| rate.requests).sum(),
         budget: wire::Budget::of(&service.state.standing()),
+        judge_check: service.state.checked().map(|tally| wire::JudgeCheck::of(&tally)),
         pools: service.pools.iter().map(pool).collect(),
         rollout: state
             .rollout(&service.name)

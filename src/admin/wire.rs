@@ -29,7 +29,7 @@ use crate::state;
 pub use config::{Changes, Checked, ConfigChange, ConfigPart, ConfigProblem, ConfigText};
 pub use deploys::{Deploy, DeployTo, Deployed, VersionDeployed, Weighed};
 pub(super) use judge::took;
-pub use judge::{Judgement, RolloutReport};
+pub use judge::{JudgeCheck, Judgement, RolloutReport};
 pub use mirror::{Difference, Mirror};
 pub use operations::{
     Breaker, BreakerOrder, BreakerSet, BreakerState, Event, LabelledStateSet, Mode, ModeSet,
@@ -133,6 +133,9 @@ pub struct Service {
     /// Its error budget, if it has any objective or its rollouts are frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
+    /// What came of the check whether the judge keeps what is as good as the rest, if that is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge_check: Option<JudgeCheck>,
     /// Its pools.
     pub pools: Vec<Pool>,
     /// The rollout under way, if there is one.

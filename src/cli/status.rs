@@ -30,9 +30,12 @@ pub struct Status {
     /// Show it again every second.
     #[arg(long)]
     watch: bool,
+    /// Say how often the judge would take back what is as good as the rest (docs/judge.md).
+    #[arg(long)]
+    judge: bool,
     /// Only say whether it is ready for requests: exit code 0 if so, 1 if not. Needs no token, and does for
     /// the health check of a container.
-    #[arg(long, conflicts_with_all = ["service", "watch"])]
+    #[arg(long, conflicts_with_all = ["service", "watch", "judge"])]
     ready: bool,
     #[command(flatten)]
     reach: Reach,
@@ -102,6 +105,20 @@ impl Status {
         lines.join("\n")
     }
 
+    /// What came of the A/A check of a service, if that is asked for or has to be said.
+    fn check(&self, service: &wire::Service) -> Option<String> {
+        let name = &service.name;
+        match &service.judge_check {
+            Some(check) if self.judge || check.is_broken => {
+                Some(format!("{name}: judge: {}", check.says))
+            }
+            None if self.judge => Some(format!(
+                "{name}: judge: not checked, it has no `rollout` table or no second pool"
+            )),
+            _ => None,
+        }
+    }
+
     fn picture(&self, status: &wire::Status, screen: Screen) -> Vec<String> {
         let columns = screen.size.map(|(columns, _)| columns);
         let mut lines = Vec::new();
@@ -141,6 +158,7 @@ impl Status {
         }
         add(&mut lines, &pools(&status.services, screen));
         let mut notes: Vec<String> = status.services.iter().filter_map(budget).collect();
+        notes.extend(status.services.iter().filter_map(|service| self.check(service)));
         notes.push("(over the last 10 s; GOT since the last shift, - until it shows)".into());
         let under_way = status.services.iter().filter_map(|service| service.rollout.as_ref());
         let rollouts: Vec<String> = under_way.map(super::rollout::line).collect();

@@ -144,6 +144,15 @@ pub enum Kind {
     },
     /// The error budget is heeded again.
     OverrideEnded,
+    /// The judge would take back too much of what is as good as the rest.
+    JudgeMistaken {
+        /// How often it would have.
+        taken_back: u64,
+        /// Of so many trials.
+        trials: u64,
+        /// The upstream that it was in most of them, if it was one.
+        upstream: Option<Arc<str>>,
+    },
     /// Somebody has started a rollout that the error budget refuses.
     StartedDespite {
         /// The rollout.
@@ -393,7 +402,7 @@ impl Kind {
             | Kind::Overridden { .. }
             | Kind::OverrideEnded
             | Kind::StartedDespite { .. } => "slo",
-            Kind::Rollout { .. } => "rollout",
+            Kind::Rollout { .. } | Kind::JudgeMistaken { .. } => "rollout",
             Kind::Unstored { .. }
             | Kind::Stored { .. }
             | Kind::DiskSilent { .. }
@@ -431,6 +440,7 @@ impl Kind {
             Kind::Refuses { .. } | Kind::Accepts => "connections".into(),
             Kind::FlagSet { flag, .. } => format!("flag {flag}"),
             Kind::BudgetTurned { .. } => "budget".into(),
+            Kind::JudgeMistaken { .. } => "judge".into(),
             Kind::Frozen { .. } | Kind::Thawed => "freeze".into(),
             Kind::Overridden { .. } | Kind::OverrideEnded => "override".into(),
             Kind::Rollout { id, .. } | Kind::StartedDespite { rollout: id, .. } => {
@@ -536,6 +546,7 @@ impl Kind {
             Kind::Overridden { .. } => "overridden",
             Kind::OverrideEnded => "override-ended",
             Kind::StartedDespite { .. } => "started-despite",
+            Kind::JudgeMistaken { .. } => "judge-mistaken",
             Kind::Rollout { event, .. } => event.code(),
             Kind::Unstored { .. } => "unstored",
             Kind::Stored { .. } => "stored",
@@ -631,6 +642,7 @@ impl Kind {
             | Kind::BudgetTurned { .. }
             | Kind::Thawed
             | Kind::OverrideEnded
+            | Kind::JudgeMistaken { .. }
             | Kind::StoreFails { .. }
             | Kind::Exhausted { .. }
             | Kind::MemoryShort { .. }
@@ -703,6 +715,7 @@ impl Kind {
             // Whoever is on duty wants to know that somebody stands above an error budget.
             | Kind::Overridden { .. }
             | Kind::StartedDespite { .. }
+            | Kind::JudgeMistaken { .. }
             | Kind::OrdersKept { .. }
             | Kind::TurnedAway { .. }
             | Kind::UpgradeRefused { .. }
@@ -752,6 +765,7 @@ impl Kind {
                 }
                 Weight::Failure => Some(format!("pointsman rollout report {service}")),
             },
+            Kind::JudgeMistaken { .. } => Some(format!("pointsman status {service} --judge")),
             Kind::RemovalWaits { .. } => Some("pointsman diff".into()),
             Kind::TurnedAway { .. } | Kind::UpgradeRefused { .. } => None,
             Kind::ReloadRefused { file, .. } => {

@@ -74,6 +74,23 @@ impl Display for Kind {
             Kind::StartedDespite { rollout, why } => {
                 write!(f, "rollout {rollout} starts all the same: {why}")
             }
+            Kind::JudgeMistaken { taken_back, trials, upstream } => {
+                write!(
+                    f,
+                    "the judge would take back {taken_back} of {trials} canaries that are as good as the \
+                     rest, 1 in 100 is promised: "
+                )?;
+                match upstream {
+                    Some(name) => write!(
+                        f,
+                        "mostly {name}, which is worse than the others; take it out or have it looked at"
+                    ),
+                    None => f.write_str(
+                        "have more stable upstreams, or a smaller `risk` (docs/judge.md), and look twice \
+                         at what it takes back",
+                    ),
+                }
+            }
             Kind::Rollout { id, event } => f.write_str(&event.words(*id)),
             Kind::Unstored { what, why } => {
                 write!(f, "{what}; this is in force, but not stored: {why}")

@@ -140,6 +140,11 @@ impl History {
         Some(minutes.services.get(service)?.ring()?.recording())
     }
 
+    /// The number of the newest minute that is recorded of a service; none if there is none.
+    pub fn newest_minute(&self, service: &str) -> Option<u64> {
+        self.minutes().services.get(service)?.ring()?.newest()
+    }
+
     /// Minutes that were recorded since this was asked last, by `SERVICE/PLACE`; none of those that there
     /// is no room for.
     pub fn unsaved_minutes(&self) -> Vec<(Arc<str>, Option<Arc<Minute>>)> {

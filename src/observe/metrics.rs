@@ -87,6 +87,7 @@ pub fn encode(
         }
         of_service(&mut families, service, now);
         of_rollouts(&mut families, service, &process.rollouts(&service.name));
+        of_check(&mut families, service);
         of_slo(&mut families, service);
         service.mirror.iter().for_each(|mirror| of_mirror(&mut families, service, mirror));
         for pool in &service.pools {
@@ -245,6 +246,19 @@ fn of_rollouts(families: &mut Families, service: &Service, tally: &RolloutTally)
     gauge("pointsman_rollout_steps", help, stand.map_or(0.0, |stand| stand.steps as f64));
     let help = "Share of the service's traffic that the rollout under way has given its target.";
     gauge("pointsman_rollout_share_ratio", help, stand.map_or(0.0, |stand| stand.share));
+}
+
+/// What came of the judge's A/A check.
+fn of_check(families: &mut Families, service: &Service) {
+    let Some(tally) = service.state.checked() else { return };
+    let (labels, counts) = ([("service", &*service.name)], tally.counts());
+    let mut gauge = |name, help, value| families.gauge(name, help, &labels, value);
+    let help = "Trials of the A/A check that count: five minutes each, of an upstream as good as the rest.";
+    gauge("pointsman_judge_aa_trials", help, counts.total as f64);
+    let help =
+        "Share of the trials that the judge would have taken back, by mistake; NaN without any.";
+    let ratio = if counts.total == 0 { f64::NAN } else { counts.ratio() };
+    gauge("pointsman_judge_aa_taken_back_ratio", help, ratio);
 }
 
 /// What its objectives came to, as the controller found last.

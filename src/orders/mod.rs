@@ -16,6 +16,7 @@ mod deploy;
 mod draft;
 mod queue;
 mod budgets;
+mod checking;
 mod dead_pools;
 mod flags;
 mod imported;
@@ -40,6 +41,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::aa::Checks;
 use crate::clock::{Moment, WallTime};
 use crate::config::{Config, Live};
 use crate::event::{Event, Kind, Subject};
@@ -196,6 +198,8 @@ pub struct Orders {
     budgets: Budgets,
     /// When it was last kept how failures come together.
     bursts_saved: WallTime,
+    /// Whether the judge keeps what is as good as the rest.
+    checks: Checks,
     /// How many rollouts have ended since the process began, by service and outcome.
     ended: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
     /// Orders whose time is over, as long as the store has them.
@@ -229,6 +233,7 @@ impl Orders {
             history: Arc::default(),
             budgets,
             bursts_saved: now.wall,
+            checks: Checks::default(),
             ended: BTreeMap::new(),
             over: BTreeMap::new(),
             unheard: Vec::new(),

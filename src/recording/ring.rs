@@ -138,6 +138,11 @@ impl Ring {
         Recording { minutes: self.minutes.iter().cloned().collect() }
     }
 
+    /// The number of the newest whole minute; none if there is none.
+    pub fn newest(&self) -> Option<u64> {
+        self.minutes.back().map(|minute| minute.number)
+    }
+
     /// Minutes that are whole since this was asked last, and the numbers of those that were let go of.
     pub fn take_unsaved(&mut self) -> (Vec<Arc<Minute>>, Vec<u64>) {
         let unsaved = std::mem::take(&mut self.unsaved);

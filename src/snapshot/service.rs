@@ -7,6 +7,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::rates::RateLimits;
 use super::{Asks, By, OptIn, Pool, Why};
+use crate::aa;
 use crate::balance::{Budget, Policy, Queue};
 use crate::clock::{Draws, Moment};
 use crate::config::{Stability, Timeouts};
@@ -82,6 +83,18 @@ pub struct Service {
     pub(super) opt_in: Option<OptIn>,
 }
 
+impl ServiceState {
+    /// How often the judge would have taken back what is as good as the rest; none if that is not checked.
+    pub fn checked(&self) -> Option<Arc<aa::Tally>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets that.
+    pub fn set_checked(&self, tally: Option<Arc<aa::Tally>>) {
+        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = tally;
+    }
+}
+
 impl Service {
     /// Whether its clients keep to their side of the split.
     pub fn is_sticky(&self) -> bool {
@@ -132,6 +145,7 @@ pub struct ServiceState {
     /// What its requests came to for its objectives; counts only while it has any.
     pub slo: Tally,
     standing: Mutex<Arc<Standing>>,
+    checked: Mutex<Option<Arc<aa::Tally>>>,
     load: LoadCount,
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{About, FilePart, FlagState, Override, Revision};
+use crate::aa::Tally;
 use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
 use crate::recording::Minute;
@@ -129,6 +130,13 @@ pub enum Change {
         /// What they did.
         minute: Option<Arc<Minute>>,
     },
+    /// How often the judge would have taken back what is as good as the rest; none once that is let go of.
+    Checked {
+        /// The service.
+        service: Arc<str>,
+        /// What came of its trials.
+        tally: Option<Arc<Tally>>,
+    },
     /// Nothing is promised any more that this budget was for.
     ForgetAlarms {
         /// Its key.
@@ -145,7 +153,8 @@ impl Change {
             | Change::Heard { service, .. }
             | Change::EndRollout { service }
             | Change::ForgetHeard { service }
-            | Change::ForgetPast { service, .. } => Some(service),
+            | Change::ForgetPast { service, .. }
+            | Change::Checked { service, .. } => Some(service),
             Change::Rollout(rollout) | Change::Past(rollout) => Some(&rollout.service),
             Change::Order(standing) => Some(standing.what.service()),
             Change::Clear(about) => Some(about.service()),
@@ -194,6 +203,7 @@ impl Change {
             Change::Alarms { of, .. } | Change::ForgetAlarms { of } => ("alarms", of.to_string()),
             Change::Bursts { of, .. } => ("bursts", of.to_string()),
             Change::Recorded { of, .. } => ("recorded", of.to_string()),
+            Change::Checked { service, .. } => ("checked", service.to_string()),
             Change::Block { of, block } => {
                 ("block", format!("{of}/{}/{}", block.grain.name(), block.number))
             }

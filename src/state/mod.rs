@@ -19,6 +19,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::aa::Tally;
 use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
 use crate::recording::Minute;
@@ -55,6 +56,8 @@ pub struct State {
     bursts: Arc<BTreeMap<Arc<str>, Arc<Bursts>>>,
     /// What upstreams did in the last hour, by `SERVICE/PLACE`.
     recorded: Arc<BTreeMap<Arc<str>, Arc<Minute>>>,
+    /// How often the judge would have taken back what is as good as the rest, by service.
+    checked: Arc<BTreeMap<Arc<str>, Arc<Tally>>>,
 }
 
 type Numbered<T> = BTreeMap<u64, Arc<T>>;
@@ -154,6 +157,12 @@ impl State {
             }
             Change::Recorded { of, minute: None } => {
                 Arc::make_mut(&mut self.recorded).remove(&of);
+            }
+            Change::Checked { service, tally: Some(tally) } => {
+                Arc::make_mut(&mut self.checked).insert(service, tally);
+            }
+            Change::Checked { service, tally: None } => {
+                Arc::make_mut(&mut self.checked).remove(&service);
             }
             Change::ForgetAlarms { of } => {
                 self.of_budget(&of, |kept| kept.alarms = Alarms::default());
@@ -398,10 +407,16 @@ impl State {
         self.recorded.iter()
     }
 
+    /// How often the judge would have taken back what is as good as the rest, by service.
+    pub fn checked(&self) -> &BTreeMap<Arc<str>, Arc<Tally>> {
+        &self.checked
+    }
+
     /// Whether they share all that they hold, so that one cannot differ from the other.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_shared_with(&self, other: &State) -> bool {
-        let State { secret, services, flags, in_file, absent, budgets, bursts, recorded } = self;
+        let State { secret, services, flags, in_file, absent, budgets, bursts, recorded, checked } =
+            self;
         *secret == other.secret
             && Arc::ptr_eq(services, &other.services)
             && Arc::ptr_eq(flags, &other.flags)
@@ -410,6 +425,7 @@ impl State {
             && Arc::ptr_eq(budgets, &other.budgets)
             && Arc::ptr_eq(bursts, &other.bursts)
             && Arc::ptr_eq(recorded, &other.recorded)
+            && Arc::ptr_eq(checked, &other.checked)
     }
 
     /// All of it as changes: applied to nothing, they make this state.
@@ -458,6 +474,10 @@ impl State {
                 minute: Some(minute.clone()),
             }),
         );
+        changes.extend(self.checked.iter().map(|(service, tally)| Change::Checked {
+            service: service.clone(),
+            tally: Some(tally.clone()),
+        }));
         changes
     }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::error::Trouble;
 use super::stored;
 use super::tables::{
-    ABSENT, BUDGETS, BURSTS, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS, RECORDED,
-    REVISIONS, ROLLOUTS, SAMPLES, Texts, key,
+    ABSENT, BUDGETS, BURSTS, CHECKED, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS,
+    RECORDED, REVISIONS, ROLLOUTS, SAMPLES, Texts, key,
 };
 use crate::rollout::{Rollout, StoredHearing, StoredRollout};
 use crate::state::{About, Change, FilePart, Override, State};
@@ -19,7 +19,7 @@ use crate::state::{About, Change, FilePart, Override, State};
 pub(super) const SECRET: &str = "secret";
 
 /// The tables that a state is read from, in the order in which their changes make sense.
-pub(super) const OF_STATE: [Texts; 13] = [
+pub(super) const OF_STATE: [Texts; 14] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -33,6 +33,7 @@ pub(super) const OF_STATE: [Texts; 13] = [
     SAMPLES,
     BURSTS,
     RECORDED,
+    CHECKED,
 ];
 
 /// A value under a key, or that there is none any more.
@@ -100,6 +101,10 @@ impl Entry {
                 put(RECORDED, of.to_string(), stored::json(minute)?)
             }
             Change::Recorded { of, minute: None } => gone(RECORDED, of.to_string()),
+            Change::Checked { service, tally: Some(tally) } => {
+                put(CHECKED, service.to_string(), stored::json(tally)?)
+            }
+            Change::Checked { service, tally: None } => gone(CHECKED, service.to_string()),
             Change::ForgetAlarms { of } => gone(BUDGETS, of.to_string()),
             Change::Block { of, block } => {
                 let key = stored::block_key(of, block.grain, block.number);
@@ -160,6 +165,8 @@ pub(super) fn read(table: Texts, key: &str, json: &str) -> Result<Option<Change>
         Change::Bursts { of: key.into(), bursts: Some(Arc::new(stored::parse(key, json)?)) }
     } else if name == RECORDED.name() {
         Change::Recorded { of: key.into(), minute: Some(Arc::new(stored::parse(key, json)?)) }
+    } else if name == CHECKED.name() {
+        Change::Checked { service: key.into(), tally: Some(Arc::new(stored::parse(key, json)?)) }
     } else {
         return Ok(None);
     }))

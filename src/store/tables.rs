@@ -41,8 +41,11 @@ pub(super) const BURSTS: Texts = TableDefinition::new("bursts");
 /// What upstreams did in the last hour, by service and a minute's place in it.
 pub(super) const RECORDED: Texts = TableDefinition::new("recorded");
 
+/// How often the judge would have taken back what is as good as the rest, by service.
+pub(super) const CHECKED: Texts = TableDefinition::new("checked");
+
 /// All there are.
-pub(super) const TABLES: [Texts; 14] = [
+pub(super) const TABLES: [Texts; 15] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -57,10 +60,11 @@ pub(super) const TABLES: [Texts; 14] = [
     SAMPLES,
     BURSTS,
     RECORDED,
+    CHECKED,
 ];
 
 /// Those of them that a version of this format may not know: what is in them was measured, and is again.
-pub(super) const BESIDE: [Texts; 2] = [BURSTS, RECORDED];
+pub(super) const BESIDE: [Texts; 3] = [BURSTS, RECORDED, CHECKED];
 
 /// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
 pub(super) const COMMITS: &str = "commits";

@@ -34,6 +34,7 @@ mod hanging_disk;
 mod harness;
 mod headers;
 mod http2;
+mod judge_check;
 mod judging;
 mod lane;
 mod limits;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// No runtime, no pingora, no file, no socket, no clock and no random source; and of our own rooms
 /// only each other.
-const CORE: [&str; 26] = [
+const CORE: [&str; 27] = [
+    "aa",
     "acme",
     "auth",
     "balance",

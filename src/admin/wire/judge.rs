@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Attempts, Latency, Rollout};
+use crate::aa::Tally;
 use crate::judge::ledger::Failing;
 use crate::judge::{Bar, Evidence, Finding, Regressed, Says, Verdict};
 use crate::rollout;
@@ -41,6 +42,32 @@ pub struct Judgement {
     pub bursts: f64,
     /// Routes whose errors rose, the strongest evidence first.
     pub regressed: Vec<Where>,
+}
+
+/// What came of the A/A check: how often the judge would have taken back an upstream that runs what all run.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct JudgeCheck {
+    /// Trials that count, five minutes each.
+    pub trials: u64,
+    /// Those that would have been taken back.
+    pub taken_back: u64,
+    /// Whether that is more than is promised, with a confidence of 95 %.
+    pub is_broken: bool,
+    /// What it comes to.
+    pub says: String,
+}
+
+impl JudgeCheck {
+    /// Of what came of a service's trials.
+    pub fn of(tally: &Tally) -> JudgeCheck {
+        let counts = tally.counts();
+        JudgeCheck {
+            trials: counts.total,
+            taken_back: counts.bad,
+            is_broken: tally.is_broken(),
+            says: tally.words(),
+        }
+    }
 }
 
 /// Evidence and what is enough.

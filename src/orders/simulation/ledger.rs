@@ -31,7 +31,8 @@ pub(in super::super) fn lasting(state: &State) -> Vec<Lasting> {
         | Change::Alarms { .. }
         | Change::Block { .. }
         | Change::Bursts { .. }
-        | Change::Recorded { .. } => None,
+        | Change::Recorded { .. }
+        | Change::Checked { .. } => None,
         change => Some(Lasting::Other(change)),
     });
     lasting.collect()

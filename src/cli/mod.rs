@@ -90,7 +90,7 @@ enum Verb {
     Rollout(rollout::Rollout),
     Slo(slo::Slo),
     Freeze(freeze::Freeze),
-    Rehearse(rehearse::Rehearse),
+    Rehearse(Box<rehearse::Rehearse>),
     Flags(flags::Flags),
     Drain(drain::Drain),
     Breaker(breaker::Breaker),

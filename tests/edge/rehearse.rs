@@ -160,7 +160,7 @@ async fn what_a_proxy_has_recorded_is_played_from_it_or_a_file() {
 
     // What another has recorded: two upstreams for eleven minutes, one of which stalls now and then.
     let minute = |number: u64| {
-        let seconds = if number % 2 == 0 { "50*20 50/20 50*39" } else { "50*60" };
+        let seconds = if number.is_multiple_of(2) { "50*20 50/20 50*39" } else { "50*60" };
         json!({ "number": number, "ended": 60.0 * number as f64, "follows": number > 0, "pools": [{
             "pool": "blue", "slow_from_micros": [50_000, 120_000, 200_000],
             "took": { "first": 300, "counts": [3_000], "micros": 9_000_000 },

@@ -23,6 +23,10 @@ const PAST: usize = 10;
 /// What a second costs that is judged, beside one for each upstream, in units of about a microsecond.
 const JUDGED: usize = 20;
 
+/// What it costs for each upstream beside that: how causes come together is measured each half a minute, on
+/// an hour of seconds of each.
+const MEASURED: usize = 2;
+
 /// What it costs to read a minute of an upstream.
 const READ: usize = 3;
 
@@ -147,7 +151,8 @@ impl Trial {
                 ..Reading::default()
             },
         };
-        cost += 1 + playing.upstreams.len() + if is_judged { JUDGED } else { 0 };
+        let upstreams = playing.upstreams.len();
+        cost += 1 + upstreams + if is_judged { JUDGED + MEASURED * upstreams } else { 0 };
         self.judge.tick(&reading);
         self.second += 1;
         let is_taken_back = is_judged && matches!(self.judge.ruling(), Ruling::Fail(_));

@@ -71,13 +71,13 @@ fn a_pool_that_came_meanwhile_is_counted_from_its_beginning() {
 fn what_is_kept_has_a_bound_and_goes_with_its_service() {
     let (history, start) = (History::default(), Instant::now());
     let full = snapshot("a", 1, None);
-    // Two looks within a second are one.
-    for half in 0..4_000 {
+    // Two looks within a second are one; an hour of seconds is kept.
+    for half in 0..8_000 {
         ask(&full, "a", 503);
         history.look(&full, start + Duration::from_millis(500 * half), WallTime::default());
     }
     let kept = format!("{:?}", history.0.lock().unwrap());
-    for half in 4_000..8_000 {
+    for half in 8_000..16_000 {
         history.look(&full, start + Duration::from_millis(500 * half), WallTime::default());
     }
     let later = format!("{:?}", history.0.lock().unwrap());

@@ -146,10 +146,12 @@ fn what_a_judge_had_heard_in_a_store_of_format_2_is_found() {
 fn what_was_in_a_store_of_format_3_is_found() {
     let (_folder, store) = opened("3");
     let state = store.recall().unwrap();
-    // What was heard is of a judge without causes; the rest is all there is to compare.
+    // What was heard is of a judge without causes, which kept no bursts; the rest is all there is to compare.
     let but_heard = |state: &State| -> Vec<Change> {
         let mut changes = state.changes();
-        changes.retain(|change| !matches!(change, Change::Heard { .. }));
+        let is_of_judge =
+            |change: &Change| matches!(change, Change::Heard { .. } | Change::Bursts { .. });
+        changes.retain(|change| !is_of_judge(change));
         for change in &mut changes {
             if let Change::Rollout(rollout) | Change::Past(rollout) = change {
                 Arc::make_mut(rollout).set_heard(Arc::default());

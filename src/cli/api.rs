@@ -294,7 +294,11 @@ impl Api<'_> {
         let response = sender.send_request(request.body(body)?).await?;
         let status = response.status();
         let body = http_body_util::Limited::new(response.into_body(), LARGEST).collect().await;
-        let body = body.map_err(anyhow::Error::from_boxed)?;
+        // As what it is, which a box would hide.
+        let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
+            Ok(error) => anyhow::Error::new(*error),
+            Err(error) => anyhow::Error::from_boxed(error),
+        })?;
         Ok((status, body.to_bytes()))
     }
 
@@ -307,10 +311,8 @@ impl Api<'_> {
 /// its answer, or within it.
 fn is_gone(error: &anyhow::Error) -> bool {
     let is_io = |cause: &(dyn std::error::Error + 'static)| cause.is::<std::io::Error>();
-    // Not `downcast_ref` of the whole, which knows nothing of what was in a box before.
-    let first: &(dyn std::error::Error + 'static) = error.as_ref();
-    is_io(first)
-        || first.downcast_ref::<hyper::Error>().is_some_and(|error| {
+    error.is::<std::io::Error>()
+        || error.downcast_ref::<hyper::Error>().is_some_and(|error| {
             let is_cut = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
             is_cut || std::error::Error::source(error).is_some_and(is_io)
         })

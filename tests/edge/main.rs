@@ -11,6 +11,7 @@ mod activation;
 mod admin;
 mod admin_port;
 mod admin_tls;
+mod alerts;
 mod allocations;
 mod answers;
 mod auth;

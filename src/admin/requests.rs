@@ -1,5 +1,7 @@
 //! The last requests: an id in, what happened to it out.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -11,7 +13,7 @@ use super::answer::{Answer, Path};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
-use crate::clock::{Moment, WallTime};
+use crate::clock::{Moment, WallTime, in_words};
 
 /// How many are shown if nobody says, and at most.
 const SHOWN: usize = 100;
@@ -26,13 +28,28 @@ const MOST_SHOWN: usize = 1_000;
 pub async fn show(State(admin): State<Admin>, caller: Caller, Path(id): Path<String>) -> Answer {
     let found = admin.last.find(&id, now(&admin)).filter(|found| caller.sees(&found.service));
     let found = found.ok_or_else(|| {
-        let detail = format!(
-            "request `{id}` is not remembered: the last few thousand are, failed ones for longer \
-             (`server.remember`)"
-        );
+        let detail = format!("request `{id}` is not remembered: {}", remembered(&admin, &caller));
         Problem::new(StatusCode::NOT_FOUND, "no-request", detail)
     })?;
     Ok(Json(wire::Request::from(found)).into_response())
+}
+
+/// How far back requests are remembered, of those that this caller may see.
+fn remembered(admin: &Admin, caller: &Caller) -> String {
+    let now = now(admin);
+    let kept = admin.last.latest(usize::MAX, now);
+    let mut seen = kept.iter().filter(|kept| caller.sees(&kept.service));
+    let Some(latest) = seen.next() else {
+        return "no request is at the moment (`server.remember`)".into();
+    };
+    let (oldest, others) = seen.fold((latest, 0), |(_, count), kept| (kept, count + 1));
+    let ago = now.1.seconds() - oldest.at.seconds();
+    let ago = in_words(Duration::from_secs(ago.max(1.0) as u64));
+    format!(
+        "of {} that are the oldest is of {ago} ago; good ones give way first, and a start forgets \
+         all (`server.remember`)",
+        others + 1
+    )
 }
 
 /// How many are wanted.

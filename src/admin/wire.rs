@@ -38,7 +38,7 @@ pub use operations::{
 };
 
 pub use recording::{RecordedPool, Recording};
-pub use requests::Request;
+pub use requests::{NotTaken, Request, RequestAttempt};
 pub use rollouts::{Attempts, Flag, OrderRollout, PutFlag, Rollback, Rollout, StartRollout};
 pub use slo::{Budget, Decree, DeleteFreeze, FreezeOverride, PutFreeze, Slo, SloState};
 pub use standing::Standing;

@@ -42,6 +42,7 @@ mod terminal;
 mod upgrade;
 mod upstream;
 mod version;
+mod why;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -88,6 +89,7 @@ enum Verb {
     History(history::History),
     Deploy(deploy::Deploy),
     Rollout(rollout::Rollout),
+    Why(why::Why),
     Slo(slo::Slo),
     Freeze(freeze::Freeze),
     Rehearse(Box<rehearse::Rehearse>),
@@ -263,6 +265,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::History(verb) => block_on(verb.run()),
         Verb::Deploy(verb) => block_on(verb.run()),
         Verb::Rollout(verb) => block_on(verb.run()),
+        Verb::Why(verb) => block_on(verb.run()),
         Verb::Slo(verb) => block_on(verb.run()),
         Verb::Freeze(verb) => block_on(verb.run()),
         Verb::Rehearse(verb) => block_on(verb.run()),

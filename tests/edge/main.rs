@@ -28,6 +28,7 @@ mod documented;
 mod dying_part;
 mod examples;
 mod exhausted;
+mod explained;
 mod failing;
 mod full_disk;
 mod fuzzed;

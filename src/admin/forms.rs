@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::explain::MOST_FIELDS;
 use crate::logs::{self, Level, OURS, REST, ROOMS};
 use crate::orders::MOST_DEPLOYED;
 use crate::rollout::LONGEST_TAG;
@@ -49,6 +50,17 @@ const LABEL_NAME: &str = "^[a-z][a-z0-9_]{0,62}$";
 
 /// And its text.
 const LABEL_TEXT: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,63}$";
+
+/// A whole URL.
+const URL: &str = "^https?://[a-z0-9]{1,30}(\\.[a-z0-9]{1,30}){0,4}(/[0-9A-Za-z_~-]{0,30}){0,8}\
+                   (\\?[0-9A-Za-z=&]{0,30})?$";
+
+/// A method.
+const METHOD: &str = "^[A-Z]{1,20}$";
+
+/// An address of a client; those of IPv6 are taken too.
+const IPV4: &str = "^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}\
+                    (25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])$";
 
 /// `*`, or a revision with or without quotes.
 const CONDITION: &str = "^(\\*|\"[0-9]{1,19}\"|[0-9]{1,19})$";
@@ -135,6 +147,16 @@ fn fields(schema: &str) -> Vec<(&'static str, Value)> {
             ("reason", json!({"type": "string", "pattern": NOT_BLANK})),
         ],
         "PutLogLevels" => vec![("levels", levels())],
+        "Explain" => vec![
+            ("url", json!({"pattern": URL})),
+            ("method", json!({"pattern": METHOD})),
+            ("fields", json!({"maxItems": MOST_FIELDS})),
+            ("client", json!({"pattern": IPV4})),
+        ],
+        "ExplainField" => vec![
+            ("name", json!({"pattern": "^[A-Za-z][0-9A-Za-z-]{0,63}$"})),
+            ("value", json!({"pattern": "^[ -~]{0,256}$"})),
+        ],
         "PutLabelledState" => vec![("label", json!({"pattern": LABEL}))],
         "PostUpstream" => {
             vec![
@@ -281,7 +303,12 @@ mod tests {
             length in texts(LENGTH),
             label in texts(LABEL),
             address in texts(&address()),
+            url in texts(URL),
+            client in texts(IPV4),
         ) {
+            let url = url.parse::<axum::http::Uri>();
+            prop_assert!(url.as_ref().is_ok_and(|url| url.authority().is_some()), "{url:?}");
+            prop_assert!(client.parse::<std::net::IpAddr>().is_ok(), "{client}");
             const DAY: Duration = Duration::from_secs(24 * 60 * 60);
             prop_assert!(is_within(&hold, Duration::from_secs(300)), "{hold}");
             prop_assert!(is_within(&freeze, 90 * DAY), "{freeze}");
@@ -305,7 +332,9 @@ mod tests {
         }
         let named =
             ["PutSplit", "PutFlag", "StartRollout", "PutMode", "PutFreeze", "FreezeOverride"];
-        for name in named.into_iter().chain(["PutLabelledState", "PostUpstream"]) {
+        for name in
+            named.into_iter().chain(["PutLabelledState", "PostUpstream", "Explain", "ExplainField"])
+        {
             assert!(schemas.contains_key(name) && !fields(name).is_empty(), "{name}");
         }
         assert_eq!(schemas["Rollback"]["properties"]["reason"]["maxLength"], LONGEST_WORDS);

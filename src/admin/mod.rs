@@ -8,6 +8,7 @@ mod audit;
 mod config;
 mod deploys;
 mod description;
+mod explain;
 mod forms;
 mod guard;
 mod logs;
@@ -138,6 +139,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(mirror::show))
         .routes(routes!(requests::list))
         .routes(routes!(requests::show))
+        .routes(routes!(explain::show))
         .routes(routes!(operations::put_upstream_state))
         .routes(routes!(operations::put_labelled_state))
         .routes(routes!(operations::post_upstream))

@@ -4,6 +4,7 @@
 
 mod config;
 mod deploys;
+mod explain;
 mod judge;
 mod mirror;
 mod operations;
@@ -28,6 +29,7 @@ use crate::state;
 
 pub use config::{Changes, Checked, ConfigChange, ConfigPart, ConfigProblem, ConfigText};
 pub use deploys::{Deploy, DeployTo, Deployed, VersionDeployed, Weighed};
+pub use explain::{Explain, ExplainField, Explanation, Instead};
 pub(super) use judge::took;
 pub use judge::{JudgeCheck, Judgement, RolloutReport};
 pub use mirror::{Difference, Mirror};

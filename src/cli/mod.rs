@@ -12,6 +12,7 @@ mod deploy;
 mod diff;
 mod drain;
 mod events;
+mod explain;
 mod flags;
 mod flip;
 mod freeze;
@@ -90,6 +91,7 @@ enum Verb {
     Deploy(deploy::Deploy),
     Rollout(rollout::Rollout),
     Why(why::Why),
+    Explain(explain::Explain),
     Slo(slo::Slo),
     Freeze(freeze::Freeze),
     Rehearse(Box<rehearse::Rehearse>),
@@ -266,6 +268,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Deploy(verb) => block_on(verb.run()),
         Verb::Rollout(verb) => block_on(verb.run()),
         Verb::Why(verb) => block_on(verb.run()),
+        Verb::Explain(verb) => block_on(verb.run()),
         Verb::Slo(verb) => block_on(verb.run()),
         Verb::Freeze(verb) => block_on(verb.run()),
         Verb::Rehearse(verb) => block_on(verb.run()),

@@ -26,7 +26,7 @@ use crate::http::response;
 use crate::http::view::text;
 use crate::record::Own;
 use crate::route::{Facts, FieldChange, FieldRules, Found, Led, PathPattern, Redirect, Variable};
-use crate::snapshot::{OptIn, Service};
+use crate::snapshot::{OptIn, Service, Snapshot};
 
 /// What is done with a request, from its route to its end.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ impl Exchange {
         self.noted.route = Some(found.nth);
         let passes = actions.is_some_and(|actions| actions.encoded == Encoded::Pass);
         let in_one_way = found.is_guarded && !passes;
-        if in_one_way && self.is_read_in_two_ways(incoming, &facts, &found) {
+        if in_one_way && is_read_in_two_ways(&snapshot, incoming, &facts, &found) {
             return Err(Box::new(self.answer(BadRequest::EncodedPath.into(), &incoming.fields)));
         }
         // Whom a trusted proxy does not name is nobody that is known.
@@ -155,25 +155,6 @@ impl Exchange {
         incoming.head.version == http::Version::HTTP_2
             && takes_calls()
             && grpc::is_call(&incoming.fields)
-    }
-
-    /// Whether who looks at the path in another way would say that another route is meant, or, where a
-    /// service is asked, another place: within one route that may say yes to one and no to the other.
-    fn is_read_in_two_ways(
-        &self,
-        incoming: &Incoming<'_>,
-        facts: &Facts<'_>,
-        found: &Found,
-    ) -> bool {
-        if hides_slashes(incoming.head.target.path) {
-            return true;
-        }
-        let path = without_parameters(facts.path);
-        let other = Facts { path: &path, ..*facts };
-        let actions = self.snapshot.actions(found);
-        let is_asked = actions.is_some_and(|actions| matches!(actions.auth, Some(Rule::Ask(_))));
-        let leads_elsewhere = || self.snapshot.route(&other).is_none_or(|other| other != *found);
-        path != facts.path && (is_asked || leads_elsewhere())
     }
 
     /// What a route answers itself, if it does.
@@ -369,7 +350,7 @@ impl Exchange {
 }
 
 /// What an upstream is asked for instead of what the client did.
-fn target_of(
+pub(super) fn target_of(
     incoming: &Incoming<'_>,
     actions: Option<&Arc<Actions>>,
     in_one_way: bool,
@@ -392,6 +373,25 @@ fn target_of(
         Some(query) => format!("{new}?{query}"),
         None => new.into_owned(),
     })
+}
+
+/// Whether who looks at the path in another way would say that another route is meant, or, where a
+/// service is asked, another place: within one route that may say yes to one and no to the other.
+pub(super) fn is_read_in_two_ways(
+    snapshot: &Snapshot,
+    incoming: &Incoming<'_>,
+    facts: &Facts<'_>,
+    found: &Found,
+) -> bool {
+    if hides_slashes(incoming.head.target.path) {
+        return true;
+    }
+    let path = without_parameters(facts.path);
+    let other = Facts { path: &path, ..*facts };
+    let actions = snapshot.actions(found);
+    let is_asked = actions.is_some_and(|actions| matches!(actions.auth, Some(Rule::Ask(_))));
+    let leads_elsewhere = || snapshot.route(&other).is_none_or(|other| other != *found);
+    path != facts.path && (is_asked || leads_elsewhere())
 }
 
 /// What a route answers.

@@ -10,9 +10,11 @@
 //! `acting.rs` has what a route does beside leading to a service, `door.rs` whom it asks for more than an
 //! address, `attempt.rs` what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
 //! wait for a place, `wait.rs` what else is waited for, `fall_back.rs` what is said when nobody can
-//! be asked, `id.rs` what it is known by, `mirroring.rs` the copy for another pool, `watching.rs` what of a
+//! be asked, `explaining.rs` what would become of a request, `id.rs` what it is known by, `mirroring.rs`
+//! the copy for another pool, `watching.rs` what of a
 //! request speaks for a version under way.
 
+pub mod explaining;
 pub mod phases;
 mod acting;
 mod again;
@@ -170,7 +172,7 @@ enum Phase {
 }
 
 /// A request that HTTP has nothing against, with what it is decided by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Incoming<'r> {
     head: Head<'r>,
     peer: &'r Peer,

@@ -80,3 +80,40 @@ async fn why_says_that_a_request_is_gone_and_obeys_no_odd_bytes() {
     let said = "request `another` is not remembered: of 1 that are the oldest is of ";
     assert!(gone.err.contains(said), "{}", gone.err);
 }
+
+#[tokio::test]
+async fn explain_tells_where_a_request_would_go_and_counts_nothing() {
+    let origin = Origin::named("blue").await;
+    let edge =
+        Edge::before(&[("blue", &origin)], "rate_limit = { requests = 1, per = \"1h\" }").await;
+    let admin = edge.admin.to_string();
+    let explain =
+        async |args: &[&str]| pointsman(&[&["explain", "--admin", &admin], args].concat()).await;
+    for _ in 0..3 {
+        let told = explain(&["http://shop.test/a?b=1", "-H", "x-a: 1", "-X", "POST"]).await;
+        assert_eq!((told.code, &*told.err), (0, ""));
+        for part in [
+            "shop.test/a comes by route 1 of the file",
+            "It goes to service shop at revision 1.",
+            "Its client's rate is limited there, which was not looked at.",
+            &format!("It goes to upstream blue/{}.", origin.address),
+        ] {
+            assert!(told.out.contains(part), "{part}\n{}", told.out);
+        }
+    }
+    assert_eq!(origin.received().len(), 0);
+    assert_eq!(edge.admin("GET", "/v1/requests", "").await.1, serde_json::json!([]));
+    // The one that is let in in this hour is still to come.
+    assert_eq!(edge.get(&[]).await.status, 200);
+
+    let breaker = "/v1/services/shop/pools/blue/breaker";
+    assert_eq!(edge.admin("PUT", breaker, r#"{"state": "open"}"#).await.0, 200);
+    let told = explain(&["http://shop.test/", "--json"]).await;
+    let told: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!((&told["status"], &told["cause"]), (&503.into(), &"breaker_open".into()));
+    assert_eq!(told["not_taken"][0]["why"], "pool breaker open");
+
+    let wrong = explain(&["shop.test/a"]).await;
+    assert_eq!((wrong.code, &*wrong.out), (2, ""));
+    assert!(wrong.err.contains("url: a whole one, such as"), "{}", wrong.err);
+}

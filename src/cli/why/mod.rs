@@ -4,6 +4,8 @@ mod causes;
 
 use clap::Args;
 
+pub(super) use causes::told;
+
 use super::api::{Api, Call, segment};
 use super::events::moment;
 use super::table::{fitted, table};

@@ -75,7 +75,7 @@ const fn probe(path: &'static str) -> Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 47] = [
+static TABLE: [Operation; 48] = [
     probe("/livez"),
     probe("/readyz"),
     look("/openapi.json", Scope::None),

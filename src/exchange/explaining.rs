@@ -68,7 +68,7 @@ pub fn explain(
     draws: &mut Draws,
 ) -> Explanation {
     let server = &snapshot.config.server;
-    let accepted = match admission::examine(head, server.client.head_limits()) {
+    let accepted = match admission::examine(head, server.client.head_limits(), None) {
         Ok(accepted) => accepted,
         Err(rule) => {
             return Explanation {

@@ -10,9 +10,8 @@
 //! `acting.rs` has what a route does beside leading to a service, `door.rs` whom it asks for more than an
 //! address, `attempt.rs` what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
 //! wait for a place, `wait.rs` what else is waited for, `fall_back.rs` what is said when nobody can
-//! be asked, `explaining.rs` what would become of a request, `id.rs` what it is known by, `mirroring.rs`
-//! the copy for another pool, `watching.rs` what of a
-//! request speaks for a version under way.
+//! be asked, `explaining.rs` what would become of a request, `id.rs` what it is known by, `mirroring.rs` the
+//! copy for another pool, `watching.rs` what of a request speaks for a version under way.
 
 pub mod explaining;
 pub mod phases;

@@ -68,13 +68,12 @@ struct Request {
 impl Request {
     fn read(asked: &wire::Explain) -> Result<Request, Problem> {
         let wire::Explain { url, method, fields, client } = asked;
-        let whole: Uri = url.parse().map_err(|error| bad(format!("url: {error}")))?;
+        let no_url = || bad("url: a whole one, such as `https://shop.example.com/cart`".into());
+        let whole: Uri = url.parse().map_err(|_| no_url())?;
         let scheme = match whole.scheme() {
             Some(scheme) if *scheme == Scheme::HTTP => "http",
             Some(scheme) if *scheme == Scheme::HTTPS => "https",
-            _ => {
-                return Err(bad("url: a whole one, such as `https://shop.example.com/cart`".into()));
-            }
+            _ => return Err(no_url()),
         };
         let authority = whole.authority().map(|authority| authority.as_str()).unwrap_or_default();
         let target = whole.path_and_query().map_or("/", |target| target.as_str()).to_string();

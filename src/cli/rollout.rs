@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use http::Method;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::api::{Api, Call, segment};
@@ -281,10 +282,11 @@ pub(super) async fn follow(
     ends_at_pause: bool,
 ) -> anyhow::Result<Ending> {
     let id = first.id;
+    // From before the first line on: who reads that may press it.
+    let mut interrupts = signal(SignalKind::interrupt()).context("cannot hear Ctrl-C")?;
     tokio::select! {
         ended = follow_on(reach, service, first, ends_at_pause) => ended,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.context("cannot hear Ctrl-C")?;
+        _ = interrupts.recv() => {
             eprintln!(
                 "rollout {id} goes on; `pointsman rollout abort {service}` takes its traffic back, \
                  `pointsman rollout status {service} --watch` follows it again"

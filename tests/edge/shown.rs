@@ -105,6 +105,11 @@ async fn a_target_is_text_in_every_output() {
         let lines = std::fs::read_to_string(&log).unwrap();
         is_logged(&lines, format, &targets);
         // Those that the process remembers.
+        let remembered = async || {
+            let requests: Value = serde_json::from_str(&get("/v1/requests").await.body).unwrap();
+            requests.as_array().unwrap().len()
+        };
+        until("all are remembered", async || remembered().await == 9).await;
         let requests = get("/v1/requests").await;
         is_harmless(&requests);
         assert_eq!(requests.fields("content-type"), ["application/json"]);

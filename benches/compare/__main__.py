@@ -13,9 +13,11 @@ core and the load and the origin the other, and only ratios within one run say s
 
 import argparse
 import datetime
+import json
 import os
 import pathlib
 import platform
+import random
 import re
 import resource
 import shutil
@@ -35,6 +37,14 @@ MIB = 1024 * 1024
 
 def say(*words):
     print(*words, file=sys.stderr, flush=True)
+
+
+def an_order(number):
+    """As an API lists it: the same words again and again, and something of its own."""
+    chance = random.Random(number)
+    return {"id": f"{chance.getrandbits(64):016x}", "number": number, "customer": f"customer {chance.randrange(900)}",
+            "total": chance.randrange(99999) / 100, "currency": "EUR", "state": chance.choice(["paid", "sent", "open"]),
+            "at": f"2026-11-{chance.randrange(1, 31):02}T{chance.randrange(24):02}:{chance.randrange(60):02}:00Z"}
 
 
 class Running:
@@ -104,6 +114,7 @@ class Bench:
         self.origin = proxies.free_port()
         (folder / "1m").write_bytes(os.urandom(MIB))
         (folder / "64m").write_bytes(os.urandom(64 * MIB))
+        (folder / "list.json").write_text(json.dumps([an_order(number) for number in range(400)], indent=1))
         config = folder / "origin.conf"
         config.write_text(
             f"""daemon off; master_process off; pid {folder}/origin.pid; error_log {folder}/origin.log crit;
@@ -116,6 +127,7 @@ http {{
     listen 127.0.0.1:{self.origin} backlog=4096; root {folder};
     location = / {{ default_type text/plain; return 200 "hello from the origin\\n"; }}
     location /up {{ default_type text/plain; return 200 "hello from the origin\\n"; }}
+    location /list.json {{ default_type application/json; }}
     location / {{ default_type application/octet-stream; }}
   }}
 }}
@@ -209,6 +221,26 @@ http {{
             gets = self.gets(connections, path=path, script=script, more=2 if size > 1 else 0)
             self.ratio_rows(f"{title}, {connections} connections: CPU", "s/GiB", 1,
                             self.cpu_in_rounds(self.names, size / 1024, gets))
+
+    def smaller(self):
+        """A list in JSON on 8 connections: what each coding costs and gives."""
+        size = (self.folder / "list.json").stat().st_size
+        costs, lengths = {name: [] for name in proxies.SMALLER}, {}
+        PROXIES.update({name: proxy for name, (proxy, _) in proxies.SMALLER.items()})
+        for _ in range(self.rounds):
+            for name, (_, coding) in proxies.SMALLER.items():
+                asked = {"path": "/list.json", "fields": [f"Accept-Encoding: {coding}"]}
+                with self.start(name) as proxy:
+                    lengths[name] = load.length(proxy.port, "/list.json", coding)
+                    load.wrk(proxy.port, 8, 1, **asked)
+                    before = proxy.cpu()
+                    count = load.wrk(proxy.port, 8, self.seconds, **asked)[0]
+                    costs[name].append((proxy.cpu() - before) / max(count, 1))
+        for name, values in costs.items():
+            cost = statistics.median(values)
+            self.row(f"a list of {size / 1024:.0f} KiB in JSON, {name}: KiB that leave, CPU µs, ms for each MiB that came in", {
+                "nginx" if name.endswith("nginx") else "Pointsman":
+                    f"{lengths[name] / 1024:.1f}, {cost * 1e6:.0f}, {cost / size * MIB * 1e3:.1f}"})
 
     # ---- counts
 
@@ -367,7 +399,7 @@ http {{
             self.row(f"k instructions a request, 8 connections, with {title}",
                      {"Pointsman": self.count_instructions(name, 8, 1000, 5000)}, "{:.1f}")
 
-    MEASURES = ["keep_alive", "instructions", "syscalls", "new_connections", "tls", "bodies", "memory", "workers", "latency",
+    MEASURES = ["keep_alive", "instructions", "syscalls", "new_connections", "tls", "bodies", "smaller", "memory", "workers", "latency",
                 "many_routes", "with_more_on"]
 
     def table(self):

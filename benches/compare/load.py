@@ -41,6 +41,23 @@ def in_turn(port, count, connections=1):
     assert f"{count} succeeded" in run.stdout, run.stdout
 
 
+def length(port, path, coding):
+    """How many bytes of body one answer has in this coding; it must be in that."""
+    with connect(port) as s:
+        s.sendall(b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAccept-Encoding: %b\r\n\r\n"
+                  % (path.encode(), coding.encode()))
+        got = b"".join(iter(lambda: s.recv(65536), b""))
+    head, body = got.split(b"\r\n\r\n", 1)
+    said = head.lower()
+    assert coding == "identity" or b"content-encoding: " + coding.encode() in said, head
+    if b"transfer-encoding: chunked" not in said:
+        return len(body)
+    total = 0
+    while (size := int(body[:body.index(b"\r\n")].split(b";")[0], 16)) > 0:
+        total, body = total + size, body[body.index(b"\r\n") + 2 + size + 2:]
+    return total
+
+
 def http2(port, count, connections, streams, cpu=0):
     """Exactly so many requests over TLS, so many at once on each connection."""
     run = subprocess.run(

@@ -210,6 +210,16 @@ def bare_pingora(place):
     return [str(BARE / "bare_pingora"), f"127.0.0.1:{place.port}", f"127.0.0.1:{place.origin}"]
 
 
+def nginx_smaller(place):
+    """With answers of JSON made smaller, at the level that Pointsman has."""
+    gzip = "gzip on; gzip_comp_level 5; gzip_types application/json; gzip_min_length 1024; gzip_proxied any;"
+    return ["nginx", "-c", nginx_config(place, gzip + nginx_upstream("app", place), "proxy_pass http://app;")]
+
+
+def pointsman_smaller(coding):
+    return lambda place: pointsman(place, service=f'compression = {{ codings = ["{coding}"] }}')
+
+
 def pointsman(place, service="", pools="", extra=""):
     """Everything on that a request can meet: a route table, a sticky split, an override, trusted
     proxies, metrics; breakers, ejection and retries are on by default."""
@@ -258,6 +268,15 @@ PROXIES = {
     "Caddy": caddy,
     "bare pingora": bare_pingora,
     "Pointsman": pointsman,
+}
+
+# Those that make answers smaller, with the coding that a client names.
+SMALLER = {
+    "as it is": (pointsman, "identity"),
+    "gzip": (pointsman_smaller("gzip"), "gzip"),
+    "gzip by nginx": (nginx_smaller, "gzip"),
+    "br": (pointsman_smaller("br"), "br"),
+    "zstd": (pointsman_smaller("zstd"), "zstd"),
 }
 
 

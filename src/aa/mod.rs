@@ -54,8 +54,12 @@ const MOST_NAMES: usize = 32;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tally {
-    /// How the judge was set, and the share of the first step, in words: other settings begin anew.
+    /// How the judge was set, what counted as a failure, and the share of the first step, in words: other
+    /// settings begin anew.
     set: String,
+    /// The newest minute when that was set, if something else was before: what counts as a failure may have
+    /// been another thing until then.
+    since: Option<u64>,
     /// Trials, and those that were taken back; of this generation and the one before.
     now: Counts,
     before: Counts,
@@ -139,12 +143,13 @@ impl Tally {
         }
     }
 
-    /// What the trials of a service with these settings go on from.
-    fn for_settings(mut self, settings: &RolloutSettings) -> Tally {
-        let set = format!("{:?} of {:?}", settings.judging.settings, settings.steps.first());
+    /// What the trials of a service with these settings go on from, whose newest minute this is.
+    fn for_settings(mut self, settings: &RolloutSettings, newest: u64) -> Tally {
+        let set = set(settings);
         if self.set != set {
+            let since = (!self.set.is_empty()).then_some(newest);
             let (looked, turn) = (self.looked, self.turn);
-            self = Tally { set, looked, turn, ..Tally::default() };
+            self = Tally { set, since, looked, turn, ..Tally::default() };
         }
         self
     }
@@ -169,6 +174,17 @@ impl Tally {
         let is_broken = self.is_broken();
         let was_told = std::mem::replace(&mut self.is_told, is_broken);
         is_broken && !was_told
+    }
+}
+
+/// What bears on a trial, in words.
+fn set(settings: &RolloutSettings) -> String {
+    let judging = &settings.judging;
+    let first = settings.steps.first();
+    match &judging.errors {
+        // As versions said it that counted nothing else.
+        None => format!("{:?} of {first:?}", judging.settings),
+        Some(errors) => format!("{:?} of {first:?}, failures {errors:?}", judging.settings),
     }
 }
 

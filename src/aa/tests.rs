@@ -163,13 +163,72 @@ fn work_has_a_bound_and_each_service_has_its_turn() {
     assert!(counts.iter().all(|count| *count == 1), "{counts:?}");
     assert!((50 * 21_000..50 * 26_000).contains(&all), "{all}");
     // Nothing is due before there are five minutes more.
-    assert_eq!(run(&mut checks, &known, 3), (20, 60));
+    assert_eq!(run(&mut checks, &known, 3), (80, 240));
     known.newest += 5;
     let (_, more) = run(&mut checks, &known, 600);
     assert!(more > 50 * 21_000);
     let turns: Vec<Option<u64>> = names.iter().map(|name| known.tally(name).looked).collect();
     assert!(turns.iter().all(|looked| *looked == Some(known.newest)));
     // Other settings, other counts.
-    let judged = known.tally("s1").for_settings(&self::settings(1_000));
-    assert_eq!((judged.counts().total, judged.turn), (0, 2));
+    let judged = known.tally("s1").for_settings(&self::settings(1_000), 20);
+    assert_eq!((judged.counts().total, judged.turn, judged.since), (0, 2, Some(20)));
+}
+
+#[test]
+fn many_upstreams_cost_no_more_over_time_than_few() {
+    let recording = seeded(3, (16, 60, 1.0), |_, _, _| 0.001);
+    let newest = recording.minutes[15].number;
+    let known = Same { recording, newest, tallies: RefCell::default() };
+    let (names, settings) = (["a", "b", "c"].map(Arc::<str>::from), settings(500));
+    let services: Vec<_> = names.iter().map(|name| (name, &settings)).collect();
+    let (mut checks, mut done) = (Checks::default(), Vec::new());
+    for second in 1..=60 {
+        done.push(checks.tick(&services, &known).1);
+        let all: usize = done.iter().sum();
+        // To begin one reads five minutes of sixty upstreams, twice.
+        assert!(all <= second * WORK + 2 * 3 * 5 * 60 + 4, "{done:?}");
+    }
+    assert!(done.iter().sum::<usize>() > 59 * WORK, "and none of it is left: {done:?}");
+}
+
+/// With these words for what is bad.
+fn failing(words: &[&str]) -> RolloutSettings {
+    let mut settings = settings(2_500);
+    settings.judging.errors = Some(words.iter().map(|word| word.to_string()).collect());
+    settings
+}
+
+#[test]
+fn what_counts_as_a_failure_is_part_of_the_settings_and_a_trial_of_others_is_dropped() {
+    let recording = seeded(3, (16, 3, 5.0), |_, _, _| 0.001);
+    let newest = recording.minutes[15].number;
+    let mut known = Same { recording, newest, tallies: RefCell::default() };
+    let (name, mut checks) = (Arc::<str>::from("s"), Checks::default());
+    let tick = |checks: &mut Checks, known: &Same, settings: &RolloutSettings| {
+        let (concluded, _) = checks.tick(&[(&name, settings)], known);
+        for Concluded { service, tally, .. } in concluded {
+            known.tallies.borrow_mut().insert(service.to_string(), tally);
+        }
+    };
+    let (own, other) = (failing(&["429"]), failing(&["429", "404"]));
+    (0..20).for_each(|_| tick(&mut checks, &known, &own));
+    assert_eq!(known.tally("s").counts().total, 1);
+    // One is under way when the file says something else.
+    let more = |known: &mut Same, minutes: u64| {
+        for _ in 0..minutes {
+            known.newest += 1;
+            let minute = Minute { number: known.newest, ..(*known.recording.minutes[15]).clone() };
+            known.recording.minutes.push(minute.into());
+        }
+    };
+    more(&mut known, 5);
+    tick(&mut checks, &known, &own);
+    (0..20).for_each(|_| tick(&mut checks, &known, &other));
+    assert_eq!(known.tally("s").counts().total, 0, "it is of the old settings, and it is dropped");
+    // What was recorded until then was counted by the old words.
+    for (minutes, trials) in [(5, 0), (5, 0), (5, 1)] {
+        more(&mut known, minutes);
+        (0..20).for_each(|_| tick(&mut checks, &known, &other));
+        assert_eq!(known.tally("s").counts().total, trials, "{:?}", known.tally("s"));
+    }
 }

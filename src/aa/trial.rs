@@ -50,6 +50,8 @@ pub enum NoTrial {
 /// One trial under way.
 #[derive(Debug)]
 pub struct Trial {
+    /// What it is made under, in words.
+    set: String,
     judge: Judge,
     /// What is played, the oldest minute first; the last [`MINUTES`] are judged.
     minutes: Vec<Arc<Minute>>,
@@ -103,6 +105,7 @@ impl Trial {
         // Another in each trial, and the same for the same.
         let seed = turn ^ newest[0].ended.millis().rotate_left(20);
         let trial = Trial {
+            set: super::set(settings),
             judge,
             coin: coin(minutes[judged - 1].pool(&pool), &canary, share),
             minutes: minutes.clone(),
@@ -115,6 +118,11 @@ impl Trial {
             draws: Draws::seeded(Draws::seeded(seed).bits()),
         };
         (Ok(trial), cost)
+    }
+
+    /// Whether it is made under these settings.
+    pub fn is_of(&self, settings: &RolloutSettings) -> bool {
+        self.set == super::set(settings)
     }
 
     /// Who plays the canary.
@@ -166,7 +174,7 @@ fn asked(minutes: &[Arc<Minute>], pool: &str) -> Vec<Arc<str>> {
     let mut names: Vec<Arc<str>> = Vec::new();
     let pools = minutes.iter().filter_map(|minute| minute.pool(pool));
     for (name, text) in pools.flat_map(|pool| &pool.upstreams) {
-        let mut seconds = Second::read_all(text).flatten();
+        let mut seconds = Second::read_all(text).flatten().flatten();
         if !names.contains(name) && seconds.any(|second| second.total > 0) {
             names.push(name.clone());
         }
@@ -179,7 +187,7 @@ fn asked(minutes: &[Arc<Minute>], pool: &str) -> Vec<Arc<str>> {
 fn coin(minute: Option<&crate::recording::PoolMinute>, canary: &str, share: BasisPoints) -> f64 {
     let (mut own, mut others) = (0.0, 0.0);
     for (name, text) in minute.into_iter().flat_map(|minute| &minute.upstreams) {
-        let seconds = Second::read_all(text).flatten();
+        let seconds = Second::read_all(text).flatten().flatten();
         let requests: f64 = seconds.map(|second| f64::from(second.total)).sum();
         match **name == *canary {
             true => own += requests,
@@ -194,7 +202,8 @@ fn coin(minute: Option<&crate::recording::PoolMinute>, canary: &str, share: Basi
 fn others(playing: &Playback, second: usize, canary: &str) -> (Side, [u64; 4]) {
     let (mut side, mut parts) = (Side::default(), [0; 4]);
     for (name, seconds) in playing.upstreams.iter().filter(|(name, _)| **name != *canary) {
-        let second = seconds[second];
+        // Who was not there is on no list.
+        let Some(second) = seconds[second] else { continue };
         let own = second.answers();
         parts.iter_mut().zip(own).for_each(|(all, own)| *all += own);
         side.attempts += second.attempts();
@@ -213,7 +222,7 @@ fn judged(
 ) -> Reading {
     let (mut stable, stable_parts) = others(playing, second, canary);
     let own = playing.upstreams.iter().find(|(name, _)| name == canary);
-    let own = own.map_or_else(Second::default, |(_, seconds)| seconds[second]);
+    let own = own.and_then(|(_, seconds)| seconds[second]).unwrap_or_default();
     let mut thin = |count: u64| binomial(count, coin, draws);
     let Counts { total, bad } = own.attempts();
     let bad_thinned = thin(bad);

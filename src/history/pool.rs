@@ -107,6 +107,15 @@ pub(super) struct PoolMinutes {
     since_slow: usize,
 }
 
+/// How a look lies to the one before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hears {
+    /// Nothing was left out between them.
+    pub follows: bool,
+    /// What came since is what a second brought.
+    pub is_second: bool,
+}
+
 /// What an upstream has done by a look.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Done {
@@ -135,7 +144,7 @@ impl<'p> Reading<'p> {
 
 impl PoolMinutes {
     /// Takes in a look.
-    pub fn note(&mut self, reading: Reading<'_>, now: Instant) {
+    pub fn note(&mut self, reading: Reading<'_>, now: Instant, hears: Hears) {
         let Reading { pool, counts_own, totals, mut latency, cold } = reading;
         self.totals.push_back(totals);
         if self.totals.len() > LOOKS + 1 {
@@ -163,7 +172,7 @@ impl PoolMinutes {
                 answers: read.answers(),
                 judged: member.upstream.judged.read(),
             };
-            came.push(minutes.came(&member.upstream, done, counts_own));
+            came.extend(minutes.came(&member.upstream, done, counts_own));
             self.upstreams.insert(name.clone(), minutes);
         }
         let refused = pool.state.refused.load(Ordering::Relaxed);
@@ -175,7 +184,12 @@ impl PoolMinutes {
         }
         came.iter().filter(|_| counts_own).for_each(|one| self.own += one.attempts);
         self.is_unsaved |= came.iter().any(|one| one.attempts.total > 0);
-        self.bursts.tick(&came);
+        if !(hears.follows && hears.is_second) {
+            self.bursts.interrupt();
+        }
+        if hears.is_second {
+            self.bursts.tick(&came);
+        }
         (self.came, self.slow_from) = (came, pool.state.slow_from.read());
         self.find_slow(pool);
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pool::{KEPT, LOOKS, PoolMinutes, Reading, Work};
+use super::pool::{Hears, KEPT, LOOKS, PoolMinutes, Reading, Work};
 use super::upstream::UpstreamRate;
 use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
@@ -32,6 +32,8 @@ pub(super) struct ServiceMinutes {
     work: Vec<Work>,
     /// The last hour, if that is recorded.
     ring: Option<Ring>,
+    /// It rested at the last look, which read nothing of it.
+    rested: bool,
 }
 
 /// What one pool did over the last ten seconds.
@@ -57,6 +59,9 @@ impl ServiceMinutes {
             self.asked = Some(now);
         }
         let last = self.looks.back().map(|(at, _)| *at);
+        let is_late = last.is_some_and(|last| now.saturating_duration_since(last) > LATE);
+        // What came in a minute did not come in a second: nobody looked then.
+        let hears = Hears { follows: !std::mem::take(&mut self.rested), is_second: !is_late };
         self.note_look(service.revision, now);
         let is_same = self.is_same(pools.iter().map(|reading| reading.pool));
         self.quiet = if is_same { self.quiet + 1 } else { 0 };
@@ -67,7 +72,7 @@ impl ServiceMinutes {
         for reading in pools {
             let name = reading.pool.name.clone();
             let mut pool = before.remove(&name).unwrap_or_default();
-            pool.note(reading, now);
+            pool.note(reading, now, hears);
             self.pools.insert(name, pool);
         }
         if service.rollout.is_none() {
@@ -75,16 +80,18 @@ impl ServiceMinutes {
             return;
         }
         let ring = self.ring.get_or_insert_default();
-        // What came in a minute did not come in a second.
-        if last.is_none_or(|last| now.saturating_duration_since(last) > LATE) {
+        if last.is_none() || !hears.is_second {
             ring.interrupt();
         }
-        ring.note(self.pools.iter().map(|(name, pool)| pool.last_second(name)), wall);
+        if hears.is_second {
+            ring.note(self.pools.iter().map(|(name, pool)| pool.last_second(name)), wall);
+        }
     }
 
     /// Takes in a look at a service that [rests](ServiceMinutes::rests).
     pub fn note_rest(&mut self, revision: u64, now: Instant) {
         self.note_look(revision, now);
+        self.rested = true;
         self.ring.iter_mut().for_each(Ring::interrupt);
     }
 

@@ -33,17 +33,17 @@ impl UpstreamMinutes {
         }
     }
 
-    /// What came of it since the last look, of its own counts of what is bad or of all its ends; nothing of
-    /// the first, for what it had done until then was not done in a second.
-    pub fn came(&mut self, upstream: &Upstream, done: Done, counts_own: bool) -> ByUpstream {
-        let last = self.done.replace(done).unwrap_or(done);
+    /// What came of it since the last look, of its own counts of what is bad or of all its ends; none at the
+    /// first, for what it had done until then was not done in a second.
+    pub fn came(&mut self, upstream: &Upstream, done: Done, counts_own: bool) -> Option<ByUpstream> {
+        let last = self.done.replace(done)?;
         let (own, slow) = done.judged.since(last.judged);
         let (answers, slow) = match upstream.warmth.is_cold() {
             true => (0, [0; 3]),
             false => (done.answers.saturating_sub(last.answers), slow),
         };
         let attempts = if counts_own { own } else { done.attempts.since(last.attempts) };
-        ByUpstream { name: upstream.name.clone(), attempts, answers, slow }
+        Some(ByUpstream { name: upstream.name.clone(), attempts, answers, slow })
     }
 
     /// Its rates over the looks that are kept, which took so many seconds.

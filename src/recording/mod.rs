@@ -109,6 +109,6 @@ impl PoolMinute {
     /// How many requests it had.
     pub fn requests(&self) -> u64 {
         let seconds = self.upstreams.iter().flat_map(|(_, text)| Second::read_all(text));
-        seconds.flatten().map(|second| u64::from(second.total)).sum()
+        seconds.flatten().flatten().map(|second| u64::from(second.total)).sum()
     }
 }

@@ -15,8 +15,8 @@ use crate::sampling::Weighted;
 /// A minute of a pool.
 #[derive(Clone, Debug)]
 pub struct Playback {
-    /// Each upstream's sixty seconds, in the order in which they were recorded.
-    pub upstreams: Vec<(Arc<str>, Vec<Second>)>,
+    /// Each upstream's sixty seconds, in the order in which they were recorded; none where nobody looked.
+    pub upstreams: Vec<(Arc<str>, Vec<Option<Second>>)>,
     /// How long its answers took; none if it is not known which were slow.
     pub answers: Option<Answers>,
 }
@@ -34,14 +34,14 @@ struct Part {
 }
 
 impl Playback {
-    /// Of what was recorded of a pool. A second that is missing had nothing.
+    /// Of what was recorded of a pool. Of a second that is missing nobody knows.
     pub fn of(minute: &PoolMinute) -> Result<Playback, NoSecond> {
         let read = |(name, text): &(Arc<str>, Box<str>)| {
             let mut seconds = Vec::with_capacity(MINUTE);
             for second in Second::read_all(text).take(MINUTE) {
                 seconds.push(second?);
             }
-            seconds.resize(MINUTE, Second::default());
+            seconds.resize(MINUTE, None);
             Ok((name.clone(), seconds))
         };
         let upstreams = minute.upstreams.iter().map(read).collect::<Result<_, NoSecond>>()?;
@@ -105,7 +105,7 @@ mod tests {
         let minute = PoolMinute { pool: "p".into(), slow_from, took, upstreams };
         let playback = Playback::of(&minute).unwrap();
         let (_, seconds) = &playback.upstreams[0];
-        assert_eq!((seconds.len(), seconds[0].total, seconds[59].total), (MINUTE, 9, 0));
+        assert_eq!((seconds.len(), seconds[0].map(|one| one.total), seconds[59]), (MINUTE, Some(9), None));
         let (answers, mut draws) = (playback.answers.unwrap(), Draws::seeded(1));
         let drawn = answers.draw([1_000, 200, 30, 4], 1.0, &mut draws);
         let above = |time| drawn.above(buckets::bucket_of(millis(time)));

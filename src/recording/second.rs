@@ -2,7 +2,8 @@
 //!
 //! `50` are fifty requests that all went well, `50/12` are fifty of which twelve failed, `50/12+19.2.1` had
 //! nineteen good answers slower than the pool's p50, two of them slower than its p95, one than its p99; `50-`
-//! is of one whose answers' time did not count, for it had just started. `0*7` is seven seconds alike.
+//! is of one whose answers' time did not count, for it had just started. `-` is a second in which nobody looked:
+//! the upstream was not in its pool. `0*7` is seven seconds alike.
 
 use std::fmt;
 
@@ -24,7 +25,7 @@ pub struct Second {
 
 /// A word that is no second.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no second of an upstream; one is `50`, `50/12` or `50/12+19.2.1`")]
+#[error("{0:?} is no second of an upstream; one is `50`, `50/12`, `50/12+19.2.1` or `-`, and `50*3` are three")]
 pub struct NoSecond(String);
 
 impl Default for Second {
@@ -65,13 +66,14 @@ impl Second {
         [good - median, median - most, most - tail, tail].map(u64::from)
     }
 
-    /// What these words say, to the first that is none.
-    pub fn read_all(text: &str) -> impl Iterator<Item = Result<Second, NoSecond>> + '_ {
+    /// What these words say, to the first that is none; a gap where nobody looked.
+    pub fn read_all(text: &str) -> impl Iterator<Item = Result<Option<Second>, NoSecond>> + '_ {
         let words = text.split_ascii_whitespace();
         words.flat_map(|word| {
             let (one, times) = word.split_once('*').unwrap_or((word, "1"));
             let times = times.parse::<u8>().ok().filter(|times| *times > 0);
-            let read = times.and(Second::read(one)).ok_or_else(|| {
+            let second = if one == "-" { Some(None) } else { Second::read(one).map(Some) };
+            let read = times.and(second).ok_or_else(|| {
                 // What somebody else has written may be of any length.
                 NoSecond(word.chars().take(40).collect())
             });
@@ -131,17 +133,21 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_what_is_wrong_is_told() {
-        let text = "0*3 50 50/12 50/12+19.2.1 9+4 9+4.1 7/7 50- 1";
-        let read: Result<Vec<Second>, _> = Second::read_all(text).collect();
+        let text = "0*3 50 50/12 50/12+19.2.1 9+4 9+4.1 7/7 50- 1 -*2";
+        let read: Result<Vec<Option<Second>>, _> = Second::read_all(text).collect();
         let read = read.unwrap();
-        assert_eq!(read.len(), 11);
+        assert_eq!((read.len(), read[11..].to_vec()), (13, vec![None; 2]));
+        let read: Vec<Second> = read.into_iter().flatten().collect();
         assert_eq!(read[5].answers(), [19, 17, 1, 1]);
         assert_eq!((read[9].answers(), read[9].attempts().total), ([0; 4], 50));
         let again: Vec<String> = read.iter().map(Second::to_string).collect();
-        assert_eq!(again.join(" "), text.replace("0*3", "0 0 0"));
-        for wrong in ["x", "5/6", "5+6", "5+2.3", "5+3.2.1.0", "-1", "5*0", "5*x", "5*300", "5/"] {
+        assert_eq!(again.join(" ") + " -*2", text.replace("0*3", "0 0 0"));
+        for wrong in
+            ["x", "5/6", "5+6", "5+2.3", "5+3.2.1.0", "-1", "--", "5*0", "5*x", "5*300", "5/", "\u{1b}[2J"]
+        {
             let told = Second::read_all(wrong).next().unwrap().unwrap_err().to_string();
-            assert!(told.starts_with(&format!("`{wrong}` is no second")), "{told}");
+            // Whatever it is, it is shown and not obeyed.
+            assert!(told.starts_with(&format!("{wrong:?} is no second")), "{told}");
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Recorded {
     answers: Vec<Option<Answers>>,
     /// Seconds at which a block may begin.
     begins: Vec<usize>,
+    /// Whether anybody was looked at in a second; others are passed over.
+    is_watched: Vec<bool>,
 }
 
 /// One upstream.
@@ -53,6 +55,8 @@ pub(super) struct Track {
 /// What a second of an upstream was like.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Played {
+    /// Whether it was there.
+    pub is_there: bool,
     /// Requests.
     pub total: u32,
     /// The chance that one failed.
@@ -92,7 +96,7 @@ impl Recorded {
         if recording.length() < SHORTEST {
             return Err(NotPlayed::TooShort(minutes.len()));
         }
-        let mut rows: Vec<(Arc<str>, Vec<Second>)> = Vec::new();
+        let mut rows: Vec<(Arc<str>, Vec<Option<Second>>)> = Vec::new();
         let mut answers = Vec::with_capacity(minutes.len());
         for (at, minute) in minutes.iter().enumerate() {
             let playback = minute.pool(pool).map(Playback::of).transpose()?;
@@ -108,23 +112,31 @@ impl Recorded {
                         &mut rows[last].1
                     }
                 };
-                row.resize(at * MINUTE, Second::default());
+                row.resize(at * MINUTE, None);
                 row.extend(seconds);
             }
         }
         let length = minutes.len() * MINUTE;
-        rows.iter_mut().for_each(|(_, row)| row.resize(length, Second::default()));
-        rows.retain(|(_, row)| row.iter().any(|second| second.total > 0));
+        rows.iter_mut().for_each(|(_, row)| row.resize(length, None));
+        rows.retain(|(_, row)| row.iter().flatten().any(|second| second.total > 0));
         if rows.is_empty() {
             return Err(NotPlayed::Silent(format!("`{pool}`")));
         }
-        let tracks = rows.into_iter().map(|(name, row)| Track::of(name, &row)).collect();
-        Ok(Recorded { tracks, answers, begins: begins(minutes) })
+        let tracks: Vec<Track> =
+            rows.into_iter().map(|(name, row)| Track::of(name, &row)).collect();
+        let is_there = |at: usize| tracks.iter().any(|track| track.at(at).is_there);
+        let is_watched = (0..length).map(is_there).collect();
+        Ok(Recorded { tracks, answers, begins: begins(minutes), is_watched })
     }
 
-    /// How many seconds there are.
+    /// How many seconds there are in which anybody was looked at.
     pub fn length(&self) -> usize {
-        self.answers.len() * MINUTE
+        self.is_watched.iter().filter(|is_watched| **is_watched).count()
+    }
+
+    /// How many there are with those that are passed over.
+    pub(super) fn whole_length(&self) -> usize {
+        self.is_watched.len()
     }
 
     /// Its upstreams.
@@ -169,9 +181,9 @@ fn begins(minutes: &[Arc<Minute>]) -> Vec<usize> {
 }
 
 impl Track {
-    fn of(name: Arc<str>, row: &[Second]) -> Track {
+    fn of(name: Arc<str>, row: &[Option<Second>]) -> Track {
         let column = |of: &dyn Fn(&Second) -> (u64, u64)| -> Vec<(f64, f64)> {
-            let counts = row.iter().map(of);
+            let counts = row.iter().map(|second| second.as_ref().map_or((0, 0), of));
             counts.map(|(total, events)| (total as f64, events as f64)).collect()
         };
         let fails = chances(&column(&|second| (second.total.into(), second.bad.into())));
@@ -181,10 +193,15 @@ impl Track {
                 (good, if good > 0 { second.slow[kind].into() } else { 0 })
             }))
         });
-        let second = |(at, second): (usize, &Second)| {
+        let second = |(at, second): (usize, &Option<Second>)| {
             let [median, most, tail] = [0, 1, 2].map(|kind: usize| slow[kind][at]);
             let most = most.min(median);
-            Played { total: second.total, fails: fails[at], slow: [median, most, tail.min(most)] }
+            Played {
+                is_there: second.is_some(),
+                total: second.map_or(0, |second| second.total),
+                fails: fails[at],
+                slow: [median, most, tail.min(most)],
+            }
         };
         Track { name, seconds: row.iter().enumerate().map(second).collect() }
     }
@@ -252,8 +269,20 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// The next second of a recording.
+    /// The next second of a recording in which anybody was looked at: there is one.
     pub fn next(&mut self, recorded: &Recorded, draws: &mut Draws) -> usize {
+        // By chance each block may be without one, but not so often.
+        let mut second = self.pass(recorded, draws);
+        for _ in 0..1_000_000 {
+            if recorded.is_watched[second] {
+                break;
+            }
+            second = self.pass(recorded, draws);
+        }
+        second
+    }
+
+    fn pass(&mut self, recorded: &Recorded, draws: &mut Draws) -> usize {
         if self.left == 0 {
             let begins = &recorded.begins;
             (self.second, self.left) = match begins.len() {

@@ -83,7 +83,8 @@ impl<'a> Replay<'a> {
     /// So many requests to each of these upstreams of a pool, which fail so much more than was recorded.
     fn ask(&mut self, place: usize, asked: &[u64], played: &[Played], more: f64) -> Came {
         let (draws, mut came) = (&mut self.draws, Came::default());
-        for ((track, total), one) in self.pools[place].iter().zip(asked).zip(played) {
+        let there = self.pools[place].iter().zip(asked).zip(played);
+        for ((track, total), one) in there.filter(|((_, total), one)| one.is_there || **total > 0) {
             let fails = one.fails + (1.0 - one.fails) * more;
             let bad = binomial(*total, fails, draws);
             let (mut slower, mut before) = (total - bad, 1.0);
@@ -121,7 +122,7 @@ impl<'a> Replay<'a> {
 impl Surroundings for Replay<'_> {
     fn past(&mut self) -> Past {
         let (mut attempts, mut bursts) = (Counts::default(), Bursts::default());
-        let mut parts = vec![[0u64; 4]; self.recorded.length()];
+        let mut parts = vec![[0u64; 4]; self.recorded.whole_length()];
         for _ in 0..self.recorded.length() {
             let [at, _] = self.advance();
             let (stable, canary) = (self.played(0, at), self.played(1, at));
@@ -162,7 +163,7 @@ impl Surroundings for Replay<'_> {
         let to_canary = binomial(requests, self.share.ratio(), &mut self.draws);
         let asked = [
             spread(requests - to_canary, &stable, &mut self.draws),
-            evenly(to_canary, canary.len(), &mut self.draws),
+            evenly_there(to_canary, &canary, &mut self.draws),
         ];
         let usual = canary.iter().map(|one| one.fails).sum::<f64>() / canary.len() as f64;
         let stable = self.ask(0, &asked[0], &stable, 0.0);
@@ -196,11 +197,21 @@ impl Surroundings for Replay<'_> {
     }
 }
 
+/// So many requests to each of those that were there; to each of all if nobody was.
+fn evenly_there(requests: u64, played: &[Played], draws: &mut Draws) -> Vec<u64> {
+    let there = played.iter().filter(|one| one.is_there).count();
+    if there == 0 {
+        return evenly(requests, played.len(), draws);
+    }
+    let mut shares = evenly(requests, there, draws).into_iter();
+    played.iter().map(|one| if one.is_there { shares.next().unwrap_or(0) } else { 0 }).collect()
+}
+
 /// How many of these requests go to each upstream: as they were shared when it was recorded.
 fn spread(requests: u64, played: &[Played], draws: &mut Draws) -> Vec<u64> {
     let mut rest: u64 = played.iter().map(|one| u64::from(one.total)).sum();
     if rest == 0 {
-        return evenly(requests, played.len(), draws);
+        return evenly_there(requests, played, draws);
     }
     let mut left = requests;
     let here = |one: &Played| {

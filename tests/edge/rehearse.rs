@@ -197,12 +197,50 @@ async fn what_a_proxy_has_recorded_is_played_from_it_or_a_file() {
         assert_eq!(ran.code, 2, "{}", ran.err);
         assert!(ran.err.contains(told), "{}", ran.err);
     }
-    let broken = file(&folder, "broken.json", &told_broken(&told));
-    let ran = pointsman(&["rehearse", "--from", &broken]).await;
-    assert_eq!(ran.code, 1, "{}", ran.err);
-    assert!(ran.err.contains("`fifty` is no second of an upstream"), "{}", ran.err);
+    bad_recordings_are_refused(&folder, &told).await;
 }
 
-fn told_broken(told: &Value) -> String {
-    told.to_string().replacen("50*60", "fifty", 1)
+/// Each with the place and what is wrong there, and nothing of them is obeyed.
+async fn bad_recordings_are_refused(folder: &tempfile::TempDir, told: &Value) {
+    let whole = serde_json::to_string_pretty(told).unwrap();
+    let first = "minutes[0].pools[0]";
+    for (from, to, code, wanted) in [
+        ("\"50*60\"", "\"fifty\\u001b[2J\"", 1, format!("`minutes[1].pools[0].upstreams[0].seconds`: \"fifty\\u{{1b}}[2J\" is no second of an upstream")),
+        ("\"50*60\"", "\"50*59\"", 1, "these are 59 seconds of 60; write `-*1` where nobody looked".into()),
+        ("\"50*60\"", "50", 1, "invalid type: integer `50`, expected a string; mend it there, or save what".into()),
+        ("\"10.0.0.2:80\"", "\"10.0.0.1:80\"", 1, format!("`{first}.upstreams`: \"10.0.0.1:80\" is there twice")),
+        ("\"first\": 300", "\"first\": 900", 1, format!("`{first}.took`: `first` and `counts`: there are 832 buckets")),
+        ("\"number\": 3,", "\"number\": 2,", 1, "`minutes`: minute 2 comes after minute 2".into()),
+        ("\"hold_seconds\": 20.0", "\"hold_seconds\": -1", 1, "`rollout.hold_seconds`: a wait in seconds lies within a day, not -1".into()),
+        ("\"alpha\": 0.01", "\"alpha\": 0", 1, "`rollout.judge`: alpha is 0; from 0.0001 to 0.5 would do".into()),
+        ("100.0\n", "90.0\n", 1, "`rollout.steps`: steps are percentages that rise".into()),
+        ("\"service\": \"shop\"", "\"service\": 7", 1, "`service`: invalid type".into()),
+        ("\"pool\": \"blue\",\n      \"upstreams\": 1", "\"pool\": \"bl\\u001bue\",\n      \"upstreams\": 1", 5, "went to `blue`, and its pools are `bl\u{fffd}ue`, `green`".into()),
+    ] {
+        assert!(whole.contains(from), "{from}");
+        let line = 1 + whole[..whole.find(from).unwrap()].matches('\n').count();
+        let bad = file(folder, "bad.json", &whole.replacen(from, to, 1));
+        let ran = pointsman(&["rehearse", "--from", &bad]).await;
+        assert_eq!(ran.code, code, "{to}: {}", ran.err);
+        assert!(ran.err.contains(&wanted) && !ran.err.contains('\u{1b}'), "{to}: {}", ran.err);
+        // What a list says of its parts is known at its end.
+        let is_of_one = !wanted.contains("there") && !wanted.contains("comes after");
+        if code == 1 && is_of_one && !wanted.contains("steps") && !wanted.contains("alpha") {
+            assert!(ran.err.contains(&format!("line {line}, column ")), "{to}: {line}: {}", ran.err);
+        }
+    }
+    let saved = file(folder, "shop.json", &whole);
+    let other = FILE.replace("services.shop", "services.cart").replace("\"shop\"", "\"cart\"");
+    let other = file(folder, "other.toml", &other);
+    let pools = file(folder, "pools.toml", &FILE.replace("blue", "old"));
+    for (args, told) in [
+        (&["cart"][..], "is of service `shop`, not of `cart`: leave the name out"),
+        (&["--to", "pink"], "no pool is named `pink`; the service has `blue`, `green`"),
+        (&["--config", &other], "has no service `shop`"),
+        (&["--config", &pools], "went to pool `blue`; in "),
+    ] {
+        let ran = pointsman(&[&["rehearse", "--from", &saved], args].concat()).await;
+        assert_eq!(ran.code, 2, "{args:?}: {}", ran.err);
+        assert!(ran.err.contains(told), "{args:?}: {}", ran.err);
+    }
 }

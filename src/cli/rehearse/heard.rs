@@ -1,13 +1,13 @@
 //! What was recorded of a service, from a running proxy or a file: that in, a plan and what is played out.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 use super::super::Ending;
-use super::super::api::{Api, Call, segment};
+use super::super::api::{Api, Call, plain, segment};
 use super::values::CanaryLatency;
 use super::{Planned, Rehearse, words};
 use crate::admin::wire;
@@ -30,7 +30,19 @@ impl Rehearse {
     /// What was recorded, if that is to be played; how it ends if it cannot be.
     pub(super) async fn heard(&self) -> anyhow::Result<Result<Option<Heard>, Ending>> {
         let told: wire::Recording = match (&self.from, &self.service, &self.config) {
-            (Some(path), ..) => read(path)?,
+            (Some(path), service, _) => {
+                let told = read(path)?;
+                if let Some(service) = service.as_ref().filter(|name| **name != told.service) {
+                    eprintln!(
+                        "pointsman: {} is of service `{}`, not of `{service}`: leave the name out, or say \
+                         --from with what was recorded of that",
+                        path.display(),
+                        told.service
+                    );
+                    return Ok(Err(Ending::Usage));
+                }
+                told
+            }
             (None, Some(service), None) => {
                 let path = format!("/v1/services/{}/recording", segment(service));
                 Api(&self.reach).ask(Call::get(&path)).await?
@@ -41,8 +53,7 @@ impl Rehearse {
             eprintln!("pointsman: {option} says what the recording says: leave one of both out");
             return Ok(Err(Ending::Usage));
         }
-        let recording =
-            told.read().with_context(|| format!("the recording of {}", told.service))?;
+        let recording = told.read();
         let from = recording.busiest().unwrap_or_default();
         let refused = |why: NotPlayed| {
             eprintln!("pointsman: no rollout of {} can be rehearsed: {why}", told.service);
@@ -55,6 +66,16 @@ impl Rehearse {
             }
             Err(why) => return Ok(Err(refused(why))),
         };
+        if !told.pools.iter().any(|pool| *pool.pool == *from) {
+            let now = told.pools.iter().map(|pool| format!("`{}`", pool.pool));
+            eprintln!(
+                "pointsman: no rollout of {} can be rehearsed: most requests that were recorded went to \
+                 `{from}`, and its pools are {}; record anew, or mend `pools`",
+                told.service,
+                now.collect::<Vec<_>>().join(", ")
+            );
+            return Ok(Err(Ending::Refused));
+        }
         Ok(Ok(Some(Heard { told, from, recorded })))
     }
 
@@ -77,9 +98,19 @@ impl Rehearse {
 }
 
 impl Heard {
+    /// The service that was recorded.
+    pub fn service(&self) -> &str {
+        &self.told.service
+    }
+
+    /// The pool that had most requests, which a rollout would start from.
+    pub fn from(&self) -> &Arc<str> {
+        &self.from
+    }
+
     /// The plan of the service that was recorded.
     pub fn planned(&self, wishes: &Wishes) -> anyhow::Result<Planned> {
-        let settings = self.told.rollout.read().context("the plan that was recorded")?;
+        let settings = self.told.rollout.read();
         let pools = self.told.pools.iter();
         let mut pools: Vec<(Arc<str>, usize)> =
             pools.map(|pool| (pool.pool.as_str().into(), pool.upstreams)).collect();
@@ -146,7 +177,42 @@ fn read(path: &Path) -> anyhow::Result<wire::Recording> {
     if text.len() as u64 > LARGEST {
         bail!("{} is larger than 64 MiB: it is no recording", path.display());
     }
-    serde_json::from_slice(&text)
-        .map_err(io::Error::from)
-        .with_context(|| format!("{} is no recording of a service", path.display()))
+    let mut json = serde_json::Deserializer::from_slice(&text);
+    let told: wire::Recording = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| refused(path, Some(&error.path().to_string()), error.inner()))?;
+    json.end().map_err(|error| refused(path, None, &error))?;
+    Ok(shown(told))
+}
+
+/// Where a file says what cannot be, and what to do.
+fn refused(path: &Path, field: Option<&str>, error: &serde_json::Error) -> anyhow::Error {
+    let (line, column) = (error.line(), error.column());
+    let told = error.to_string();
+    // It says the place behind, where nobody looks for it.
+    let place = format!(" at line {line} column {column}");
+    let told = told.strip_suffix(&place).unwrap_or(&told);
+    let field = field.filter(|field| *field != ".").map(|field| format!(", `{field}`"));
+    anyhow::anyhow!(
+        "{} is no recording of a service: line {line}, column {column}{}: {}; mend it there, or save what \
+         `GET /v1/services/SERVICE/recording` answers anew",
+        path.display(),
+        plain(&field.unwrap_or_default()),
+        plain(told)
+    )
+}
+
+/// Its names as they can be shown: what somebody has written into a file is for nobody's terminal to obey.
+fn shown(mut told: wire::Recording) -> wire::Recording {
+    let plain = |text: &mut String| {
+        if text.contains(|c: char| c.is_control()) || *text != plain(text) {
+            *text = plain(&text.replace(['\n', '\t'], "\u{fffd}"));
+        }
+    };
+    plain(&mut told.service);
+    told.pools.iter_mut().for_each(|pool| plain(&mut pool.pool));
+    for pool in told.minutes.iter_mut().flat_map(|minute| &mut minute.pools) {
+        plain(&mut pool.pool);
+        pool.upstreams.iter_mut().for_each(|one| plain(&mut one.upstream));
+    }
+    told
 }

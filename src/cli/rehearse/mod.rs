@@ -254,7 +254,8 @@ impl Rehearse {
                 slo: None,
             });
         };
-        let service = self.chosen(config, path)?;
+        let heard_of = heard.map(Heard::service);
+        let service = self.chosen(config, path, heard_of)?;
         let mut pools: Vec<(Arc<str>, usize)> =
             service.pools.iter().map(|pool| (pool.name.clone(), pool.upstreams.len())).collect();
         if let [(_, upstreams)] = pools[..] {
@@ -262,7 +263,19 @@ impl Rehearse {
         }
         // Whoever has most of the traffic now is who a rollout would start from.
         let busiest = service.split.parts().iter().max_by_key(|(_, share)| *share);
-        let from = busiest.map(|(pool, _)| pool.clone()).context("no pool has traffic")?;
+        let from = match heard.map(Heard::from) {
+            Some(from) if service.pools.iter().all(|pool| pool.name != *from) => {
+                let names = service.pools.iter().map(|pool| format!("`{}`", pool.name));
+                bail!(
+                    "most requests that were recorded went to pool `{from}`; in {} service `{}` has {}",
+                    path.display(),
+                    service.name,
+                    names.collect::<Vec<_>>().join(", ")
+                )
+            }
+            Some(from) => from.clone(),
+            None => busiest.map(|(pool, _)| pool.clone()).context("no pool has traffic")?,
+        };
         let plan = Plan::new(&service.rollout, &wishes, &pools, &Split::all_to(from))
             .with_context(|| format!("no rollout of {} can be planned", service.name))?;
         let upstreams = |name: &Arc<str>| {
@@ -275,9 +288,15 @@ impl Rehearse {
         Ok(Planned { service: Some(name), plan, upstreams, is_sticky, slo })
     }
 
-    fn chosen<'c>(&self, config: &'c Config, path: &Path) -> anyhow::Result<&'c config::Service> {
+    /// The service that is named, or was recorded, or the only one.
+    fn chosen<'c>(
+        &self,
+        config: &'c Config,
+        path: &Path,
+        heard_of: Option<&str>,
+    ) -> anyhow::Result<&'c config::Service> {
         let names = config.services.iter().map(|service| &*service.name);
-        match (&self.service, &config.services[..]) {
+        match (self.service.as_deref().or(heard_of), &config.services[..]) {
             (Some(name), _) => config.service(name).ok_or_else(|| {
                 let known = config::suggest(name, names);
                 anyhow!("{} has no service `{name}`{known}", path.display())

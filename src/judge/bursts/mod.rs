@@ -46,7 +46,7 @@ pub struct ByUpstream {
 
 /// What is known of how failures, and slow answers, of a pool's upstreams come together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "Stored", into = "Stored")]
 pub struct Bursts {
     failures: Clusters,
     /// Of p50, p95 and p99.
@@ -55,8 +55,7 @@ pub struct Bursts {
 }
 
 /// How one kind of events comes together, in blocks of ten, of forty and of a hundred and sixty ticks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Vec<Scale>")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Clusters([Scale; 3]);
 
 impl Bursts {
@@ -146,9 +145,51 @@ impl Clusters {
     }
 }
 
-impl From<Vec<Scale>> for Clusters {
-    /// A length that is not among them begins anew: an older version had two.
-    fn from(stored: Vec<Scale>) -> Clusters {
+/// As it is kept. What an older version does not know stands in fields of its own, which that leaves alone: the
+/// longest blocks, which it had none of, and for which its form has no place.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Stored {
+    failures: Vec<Scale>,
+    slow: Vec<Vec<Scale>>,
+    seconds: Seconds,
+    /// Of failures, then of p50, p95 and p99.
+    longest: Vec<Scale>,
+}
+
+impl From<Bursts> for Stored {
+    fn from(Bursts { failures, slow, seconds }: Bursts) -> Stored {
+        let (failures, longest) = failures.parted();
+        let mut stored = Stored { failures, seconds, longest: vec![longest], ..Stored::default() };
+        for (shorter, longest) in slow.map(Clusters::parted) {
+            stored.slow.push(shorter);
+            stored.longest.push(longest);
+        }
+        stored
+    }
+}
+
+impl From<Stored> for Bursts {
+    fn from(Stored { failures, slow, seconds, longest }: Stored) -> Bursts {
+        let mut all = [failures].into_iter().chain(slow);
+        let mut longest = longest.into_iter();
+        // One version had all lengths in one list.
+        let mut clusters =
+            || Clusters::of(all.next().into_iter().flatten().chain(longest.next()));
+        let failures = clusters();
+        Bursts { failures, slow: [(); 3].map(|()| clusters()), seconds }
+    }
+}
+
+impl Clusters {
+    /// The two shorter lengths, and the longest.
+    fn parted(self) -> (Vec<Scale>, Scale) {
+        let [short, middle, longest] = self.0;
+        (vec![short, middle], longest)
+    }
+
+    /// Of these; a length that is not among them begins anew.
+    fn of(stored: impl Iterator<Item = Scale>) -> Clusters {
         let mut clusters = Clusters::default();
         for scale in stored {
             let same = clusters.0.iter_mut().find(|known| known.length() == scale.length());
@@ -168,22 +209,53 @@ impl Default for Clusters {
 mod tests {
     use super::*;
 
+    /// What the version before the longest blocks wrote of 605 seconds, and what it knew by then.
+    const OLDER: &str = include_str!("older.json");
+    const KAPPAS: [f64; 2] = [1.3917414685816876, 0.6647963775368255];
+
+    /// As that version reads it: lists of two lengths and no more.
+    #[derive(Deserialize)]
+    struct Older {
+        failures: [Scale; 2],
+        slow: [[Scale; 2]; 3],
+    }
+
+    fn second(at: u64) -> [ByUpstream; 2] {
+        let bad = if at % 60 < 3 { 25 } else { 0 };
+        [("10.0.0.1:80", bad), ("10.0.0.2:80", 0)].map(|(name, bad)| {
+            let attempts = Counts { total: 50, bad };
+            ByUpstream { name: name.into(), attempts, answers: 50 - bad, slow: [20, 3, 1] }
+        })
+    }
+
     #[test]
     fn what_an_older_version_stored_of_two_lengths_goes_on() {
-        let mut clusters = Clusters::default();
-        let second = |at: u64| {
-            let attempts = Counts { total: 50, bad: if at % 60 < 3 { 25 } else { 0 } };
-            [ByUpstream { name: "a".into(), attempts, ..ByUpstream::default() }]
-        };
-        (0..600).for_each(|at| clusters.tick(&second(at), |one| one.attempts));
-        let text = serde_json::to_string(&clusters).unwrap();
-        assert_eq!(serde_json::from_str::<Clusters>(&text).unwrap(), clusters);
-        let scales: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-        let two = serde_json::to_string(&scales[..2]).unwrap();
-        let mut read: Clusters = serde_json::from_str(&two).unwrap();
-        assert_eq!(read.kappas()[..2], clusters.kappas()[..2]);
-        assert!(read.kappas()[0] > 0.0 && read.kappas()[2] == 0.0);
-        (0..600).for_each(|at| read.tick(&second(at), |one| one.attempts));
-        assert!(read.kappas()[2] > 0.0, "{:?}", read.kappas());
+        let mut read: Bursts = serde_json::from_str(OLDER).unwrap();
+        let [short, middle, longest] = read.failures.kappas();
+        assert_eq!(([short, middle], longest), (KAPPAS, 0.0));
+        assert!((read.seconds.mean() - 44.48).abs() < 0.01, "{}", read.seconds.mean());
+        (0..900).for_each(|at| read.tick(&second(at)));
+        assert!(read.failures.kappas()[2] > 0.0, "{:?}", read.failures.kappas());
+    }
+
+    #[test]
+    fn what_is_stored_is_read_by_an_older_version_and_by_this_one_to_the_last_bit() {
+        let mut bursts: Bursts = serde_json::from_str(OLDER).unwrap();
+        (0..900).for_each(|at| bursts.tick(&second(at)));
+        let text = serde_json::to_string(&bursts).unwrap();
+        assert!(serde_json::from_str::<Bursts>(&text).unwrap() == bursts, "{text}");
+        let older: Older = serde_json::from_str(&text).unwrap();
+        assert_eq!(older.failures, bursts.failures.clone().0[..2]);
+        for (older, clusters) in older.slow.iter().zip(&bursts.slow) {
+            assert_eq!(older[..], clusters.0[..2]);
+        }
+        // And what the version between them wrote, with three lengths in a list.
+        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let longest = value.as_object_mut().unwrap().remove("longest").unwrap();
+        value["failures"].as_array_mut().unwrap().push(longest[0].clone());
+        for (slow, longest) in (0..3).zip(&longest.as_array().unwrap()[1..]) {
+            value["slow"][slow].as_array_mut().unwrap().push(longest.clone());
+        }
+        assert!(serde_json::from_value::<Bursts>(value).unwrap() == bursts);
     }
 }

@@ -1,4 +1,9 @@
 //! What travels about what was recorded of a service: an hour, second by second.
+//!
+//! It comes back from files that people keep and change, so whoever reads one finds each value in its range, or is
+//! told where one is not ([`checked`]).
+
+mod checked;
 
 use std::sync::Arc;
 
@@ -7,9 +12,8 @@ use utoipa::ToSchema;
 
 use crate::clock::WallTime;
 use crate::judge::{Distribution, JudgeSettings};
-use crate::recording::{self, Minute, NoSecond, PoolMinute};
+use crate::recording::{self, Minute, PoolMinute};
 use crate::rollout::RolloutSettings;
-use crate::split::{BasisPoints, PercentError};
 
 /// The most that an answer has of seconds, in bytes: the newest minutes are told.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -25,10 +29,12 @@ pub struct Recording {
     #[serde(default)]
     pub minutes_left_out: usize,
     /// Its pools and how many upstreams they have now.
+    #[serde(deserialize_with = "checked::pools")]
     pub pools: Vec<RecordedPool>,
     /// How its rollouts go.
     pub rollout: RecordedPlan,
     /// What was recorded, the oldest minute first.
+    #[serde(deserialize_with = "checked::minutes")]
     pub minutes: Vec<RecordedMinute>,
 }
 
@@ -45,19 +51,25 @@ pub struct RecordedPool {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RecordedPlan {
     /// Shares of the target, in percent.
+    #[serde(deserialize_with = "checked::steps")]
     pub steps: Vec<f64>,
     /// How long a step lasts at least, in seconds.
+    #[serde(deserialize_with = "checked::wait")]
     pub hold_seconds: f64,
     /// Requests at the target that a step wants at least.
+    #[serde(deserialize_with = "checked::requests")]
     pub min_requests: u64,
     /// How long a step waits for them, in seconds.
+    #[serde(deserialize_with = "checked::wait")]
     pub longest_step_seconds: f64,
     /// How long the old pool is kept warm, in seconds.
+    #[serde(deserialize_with = "checked::wait")]
     pub watch_seconds: f64,
     /// Whether clients keep to their side of the split.
     pub is_sticky: bool,
     /// How the judge is set.
     #[schema(value_type = Object)]
+    #[serde(deserialize_with = "checked::judge")]
     pub judge: JudgeSettings,
 }
 
@@ -67,10 +79,12 @@ pub struct RecordedMinute {
     /// Counts up.
     pub number: u64,
     /// When it ended: Unix time in seconds.
+    #[serde(deserialize_with = "checked::unix_time")]
     pub ended: f64,
     /// Whether it directly follows the one before.
     pub follows: bool,
     /// What each pool did.
+    #[serde(deserialize_with = "checked::each_pool_once")]
     pub pools: Vec<RecordedPoolMinute>,
 }
 
@@ -80,11 +94,14 @@ pub struct RecordedPoolMinute {
     /// Its name.
     pub pool: String,
     /// From how many microseconds on an answer was slow: its p50, p95 and p99 of the minutes before.
+    #[serde(deserialize_with = "checked::slow_from")]
     pub slow_from_micros: [u64; 3],
     /// How long its good answers took.
     #[schema(value_type = Object)]
+    #[serde(deserialize_with = "checked::took")]
     pub took: Distribution,
     /// What each upstream did.
+    #[serde(deserialize_with = "checked::each_upstream_once")]
     pub upstreams: Vec<RecordedUpstream>,
 }
 
@@ -94,7 +111,9 @@ pub struct RecordedUpstream {
     /// Its address.
     pub upstream: String,
     /// Sixty seconds, each as `requests/failures+slow.slower.slowest`, such as `50`, `50/12` or
-    /// `50/12+19.2.1`; `0*7` are seven alike, `50-` had answers whose time does not count yet.
+    /// `50/12+19.2.1`; `0*7` are seven alike, `50-` had answers whose time does not count yet. `-` is one of
+    /// which nobody knows: it was not in the pool.
+    #[serde(deserialize_with = "checked::seconds")]
     pub seconds: String,
 }
 
@@ -126,10 +145,10 @@ impl Recording {
         }
     }
 
-    /// What was recorded. What is no number of microseconds or no second of an upstream is told.
-    pub fn read(&self) -> Result<recording::Recording, NoSecond> {
-        let minutes = self.minutes.iter().map(|minute| Ok(Arc::new(minute.read()?)));
-        Ok(recording::Recording { minutes: minutes.collect::<Result<_, NoSecond>>()? })
+    /// What was recorded.
+    pub fn read(&self) -> recording::Recording {
+        let minutes = self.minutes.iter().map(|minute| Arc::new(minute.read()));
+        recording::Recording { minutes: minutes.collect() }
     }
 }
 
@@ -146,15 +165,15 @@ impl RecordedPlan {
         }
     }
 
-    /// What a plan is made of; steps that are no percentages are told.
-    pub fn read(&self) -> Result<RolloutSettings, PercentError> {
+    /// What a plan is made of.
+    pub fn read(&self) -> RolloutSettings {
         let seconds = |time: f64| {
             let longest = crate::clock::LONGEST;
             std::time::Duration::try_from_secs_f64(time).unwrap_or(longest).min(longest)
         };
-        let steps = self.steps.iter().map(|step| BasisPoints::from_percent(&step.to_string()));
+        let steps = self.steps.iter().filter_map(|step| checked::step(*step));
         let mut settings = RolloutSettings {
-            steps: steps.collect::<Result<_, PercentError>>()?,
+            steps: steps.collect(),
             hold: seconds(self.hold_seconds),
             min_requests: self.min_requests,
             longest_step: seconds(self.longest_step_seconds),
@@ -162,7 +181,7 @@ impl RecordedPlan {
             ..RolloutSettings::default()
         };
         settings.judging.settings = self.judge.clone();
-        Ok(settings)
+        settings
     }
 }
 
@@ -186,25 +205,20 @@ impl RecordedMinute {
         }
     }
 
-    fn read(&self) -> Result<Minute, NoSecond> {
-        let upstream = |one: &RecordedUpstream| {
-            recording::Second::read_all(&one.seconds).try_for_each(|second| second.map(drop))?;
-            Ok((one.upstream.as_str().into(), one.seconds.as_str().into()))
+    fn read(&self) -> Minute {
+        let upstream =
+            |one: &RecordedUpstream| (one.upstream.as_str().into(), one.seconds.as_str().into());
+        let pool = |pool: &RecordedPoolMinute| PoolMinute {
+            pool: pool.pool.as_str().into(),
+            slow_from: pool.slow_from_micros,
+            took: pool.took.clone(),
+            upstreams: pool.upstreams.iter().map(upstream).collect(),
         };
-        let pool = |pool: &RecordedPoolMinute| {
-            let upstreams = pool.upstreams.iter().map(upstream);
-            Ok(PoolMinute {
-                pool: pool.pool.as_str().into(),
-                slow_from: pool.slow_from_micros,
-                took: pool.took.clone(),
-                upstreams: upstreams.collect::<Result<_, NoSecond>>()?,
-            })
-        };
-        Ok(Minute {
+        Minute {
             number: self.number,
             ended: WallTime::from_millis((self.ended * 1e3) as u64),
             follows: self.follows,
-            pools: self.pools.iter().map(pool).collect::<Result<_, NoSecond>>()?,
-        })
+            pools: self.pools.iter().map(pool).collect(),
+        }
     }
 }

@@ -5,8 +5,14 @@
 //! once in several minutes is seldom among the last ten. Of all but those only the seconds with failures are
 //! kept: nothing asks for others.
 //!
+//! A second in which an upstream was not in the pool, or in which nobody looked because the process was away,
+//! is a gap: it is no second without failures, and what comes after it is no neighbour of what was before.
+//!
 //! Kept in pieces of ten seconds that nobody changes any more, so that a copy costs nothing: a rollout is
-//! copied each second. What was counted since the last whole piece is not looked at yet.
+//! copied each second. What was counted since the last whole piece is not looked at yet. How it is stored is
+//! in [`stored`].
+
+mod stored;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,7 +45,7 @@ const SPREADING: usize = 3;
 
 /// The last hour.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
+#[serde(try_from = "stored::Stored", into = "stored::Stored")]
 pub struct Seconds {
     /// The oldest first; at most [`PIECES`].
     pieces: VecDeque<Arc<Piece>>,
@@ -50,11 +56,11 @@ pub struct Seconds {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Piece(Vec<(Arc<str>, Row)>);
 
-/// Ten seconds of one.
-type Row = [Second; PIECE];
+/// Ten seconds of one; none is a gap.
+type Row = [Option<Second>; PIECE];
 
 /// Of one that was not there.
-static AWAY: Row = [Second { total: 0, bad: 0 }; PIECE];
+static AWAY: Row = [None; PIECE];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Second {
@@ -92,34 +98,45 @@ impl Seconds {
                 rows.push((upstream.name.clone(), Row::default()));
                 rows.len() - 1
             });
-            rows[place].1[*seconds] = Second::of(upstream.attempts.consistent());
+            rows[place].1[*seconds] = Some(Second::of(upstream.attempts.consistent()));
         }
         *seconds += 1;
         if *seconds == PIECE {
-            let piece = Piece(std::mem::take(rows));
-            *seconds = 0;
-            self.pieces.push_back(Arc::new(piece));
-            if let Some(old) = self.pieces.len().checked_sub(RECENT + 1) {
-                self.pieces[old] = Arc::new(self.pieces[old].thinned());
-            }
-            if self.pieces.len() > PIECES {
-                self.pieces.pop_front();
-            }
+            self.end_piece();
         }
     }
 
-    /// What comes next does not follow what came last.
+    /// What comes next does not follow what came last: there is a gap of a second at least between them.
     pub fn interrupt(&mut self) {
-        self.filling = Filling::default();
+        let Filling { seconds, rows } = &mut self.filling;
+        if *seconds == 0 {
+            let Some(newest) = self.pieces.back().filter(|newest| !newest.ends_with_gaps()) else {
+                return;
+            };
+            rows.extend(newest.0.iter().map(|(name, _)| (name.clone(), AWAY)));
+        }
+        self.end_piece();
+    }
+
+    /// What is not filled by now is a gap.
+    fn end_piece(&mut self) {
+        let Filling { rows, .. } = std::mem::take(&mut self.filling);
+        self.pieces.push_back(Arc::new(Piece(rows)));
+        if let Some(old) = self.pieces.len().checked_sub(RECENT + 1) {
+            self.pieces[old] = Arc::new(self.pieces[old].thinned());
+        }
+        if self.pieces.len() > PIECES {
+            self.pieces.pop_front();
+        }
     }
 
     /// How many bad seconds one cause makes, at least 1, for an upstream with so many requests a second.
     pub fn per_cause(&self, requests: f64) -> f64 {
-        let series: Vec<Vec<f64>> = self
+        let series: Vec<Vec<Option<f64>>> = self
             .series()
             .map(|rows| {
                 let seconds = rows.into_iter().flatten();
-                seconds.map(|second| second.chance(requests)).collect()
+                seconds.map(|second| second.map(|second| second.chance(requests))).collect()
             })
             .collect();
         let most = Clusters::LENGTHS.map(|length| excess(&series, length as usize));
@@ -132,10 +149,10 @@ impl Seconds {
         let sums: Vec<(f64, f64, f64)> = self
             .recent()
             .map(|rows| {
-                let seconds = (rows.len() * PIECE) as f64;
                 let sum = |of: fn(&Second) -> u32| {
-                    rows.iter().copied().flatten().map(|second| f64::from(of(second))).sum::<f64>()
+                    watched(&rows).map(|second| f64::from(of(second))).sum::<f64>()
                 };
+                let seconds = watched(&rows).count() as f64;
                 (sum(|second| second.total), sum(|second| second.bad), seconds)
             })
             .filter(|(n, ..)| *n > 0.0)
@@ -145,18 +162,18 @@ impl Seconds {
 
     /// Upstreams that had a request in the last ten minutes.
     pub fn asked(&self) -> usize {
-        let has_any = |rows: Vec<&Row>| rows.into_iter().flatten().any(|second| second.total > 0);
-        self.recent().map(has_any).filter(|has_any| *has_any).count()
+        let has_any = |rows: &Vec<&Row>| watched(rows).any(|second| second.total > 0);
+        self.recent().filter(has_any).count()
     }
 
     /// Mean requests of an upstream in a second of the last ten minutes, of those that had any.
     pub fn mean(&self) -> f64 {
         let (mut requests, mut seconds) = (0u64, 0usize);
         for rows in self.recent() {
-            let all: u64 = rows.iter().copied().flatten().map(|one| u64::from(one.total)).sum();
+            let all: u64 = watched(&rows).map(|one| u64::from(one.total)).sum();
             if all > 0 {
                 requests += all;
-                seconds += rows.len() * PIECE;
+                seconds += watched(&rows).count();
             }
         }
         if seconds == 0 { 0.0 } else { requests as f64 / seconds as f64 }
@@ -165,8 +182,8 @@ impl Seconds {
     /// Mean requests of all upstreams together in a second of the last minute.
     pub fn lately(&self) -> f64 {
         let pieces = self.pieces.iter().rev().take(6);
-        let seconds = pieces.len() * PIECE;
-        let rows = pieces.flat_map(|piece| &piece.0).flat_map(|(_, row)| row);
+        let seconds: usize = pieces.clone().map(|piece| piece.watched()).sum();
+        let rows = pieces.flat_map(|piece| &piece.0).flat_map(|(_, row)| row.iter().flatten());
         let requests: u64 = rows.map(|second| u64::from(second.total)).sum();
         if seconds == 0 { 0.0 } else { requests as f64 / seconds as f64 }
     }
@@ -176,8 +193,7 @@ impl Seconds {
         self.series().map(|mut rows| rows.split_off(rows.len().saturating_sub(RECENT)))
     }
 
-    /// Of each upstream that is there now, its pieces back to where it was there first, the oldest first;
-    /// one that was off the list in between did nothing then.
+    /// Of each upstream that is there now, its pieces back to where it was there first, the oldest first.
     fn series(&self) -> impl Iterator<Item = Vec<&Row>> {
         let newest = self.pieces.back();
         newest.into_iter().flat_map(|newest| newest.0.iter().enumerate()).map(
@@ -206,20 +222,41 @@ fn spread_of(sums: &[(f64, f64, f64)], kappa: f64) -> f64 {
     (found / (upstreams - 1.0) - chance / upstreams).max(0.0)
 }
 
-/// By how much more than one second the bad seconds of these upstreams vary, in blocks of a length.
-fn excess(series: &[Vec<f64>], length: usize) -> f64 {
+/// The seconds that are no gaps.
+fn watched<'s>(rows: &'s [&Row]) -> impl Iterator<Item = &'s Second> {
+    rows.iter().flat_map(|row| row.iter().flatten())
+}
+
+/// By how much more than one second the bad seconds of these upstreams vary, in blocks of a length. A block has
+/// no gap, and no neighbour beyond one.
+fn excess(series: &[Vec<Option<f64>>], length: usize) -> f64 {
     let (mut excess, mut all, mut variance) = (0.0, 0.0, 0.0);
     for chances in series {
-        let blocks = chances.len() / length;
-        if blocks < FEWEST {
+        let (mut blocks, mut pairs, mut total, mut differences) = (0usize, 0usize, 0.0, 0.0);
+        let mut within = 0.0;
+        for run in chances.split(Option::is_none).filter(|run| run.len() >= length) {
+            let whole = run.len() / length;
+            let mut before: Option<f64> = None;
+            for block in run[run.len() - whole * length..].chunks(length) {
+                let mut sum = 0.0;
+                for y in block.iter().flatten() {
+                    sum += y;
+                    within += y * (1.0 - y);
+                }
+                if let Some(before) = before.replace(sum) {
+                    differences += (sum - before).powi(2);
+                    pairs += 1;
+                }
+                total += sum;
+            }
+            blocks += whole;
+        }
+        if blocks < FEWEST || pairs + 1 < FEWEST {
             continue;
         }
-        let chances = &chances[chances.len() - blocks * length..];
-        let sums: Vec<f64> = chances.chunks(length).map(|block| block.iter().sum()).collect();
-        let (total, b) = (sums.iter().sum::<f64>(), blocks as f64);
-        let differences: f64 = sums.windows(2).map(|two| (two[1] - two[0]).powi(2)).sum();
-        let varies = differences / 2.0 * b / (b - 1.0);
-        excess += varies + chances.iter().map(|y| y * (1.0 - y)).sum::<f64>() - total;
+        let b = blocks as f64;
+        let varies = differences / 2.0 * b / pairs as f64;
+        excess += varies + within - total;
         all += total;
         variance += 3.0 * (total / b).powi(2) * b + total;
     }
@@ -241,99 +278,22 @@ impl Piece {
     /// With nothing but the seconds that had failures.
     fn thinned(&self) -> Piece {
         let thin = |second: Second| if second.bad == 0 { Second::default() } else { second };
-        Piece(self.0.iter().map(|(name, row)| (name.clone(), row.map(thin))).collect())
+        let thin = |row: &Row| row.map(|second| second.map(thin));
+        Piece(self.0.iter().map(|(name, row)| (name.clone(), thin(row))).collect())
+    }
+
+    /// How many of its seconds are no gap of all.
+    fn watched(&self) -> usize {
+        (0..PIECE).filter(|at| self.0.iter().any(|(_, row)| row[*at].is_some())).count()
+    }
+
+    fn ends_with_gaps(&self) -> bool {
+        self.0.iter().all(|(_, row)| row[PIECE - 1].is_none())
     }
 
     fn row(&self, place: usize, name: &Arc<str>) -> Option<&Row> {
         let there = self.0.get(place).filter(|(known, _)| known == name);
         there.or_else(|| self.0.iter().find(|(known, _)| known == name)).map(|(_, row)| row)
-    }
-}
-
-/// As it is kept: of each upstream its seconds in a text, the oldest first, and of which piece the first is;
-/// and the seconds since the last whole piece.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Stored {
-    pieces: usize,
-    upstreams: Vec<(Arc<str>, usize, String)>,
-    seconds: usize,
-    filling: Vec<(Arc<str>, String)>,
-}
-
-impl From<Seconds> for Stored {
-    fn from(seconds: Seconds) -> Stored {
-        let pieces = seconds.pieces.len();
-        let newest = seconds.pieces.back().into_iter().flat_map(|newest| &newest.0);
-        let names = newest.map(|(name, _)| name.clone());
-        let upstreams = names.zip(seconds.series()).map(|(name, rows)| {
-            (name, pieces - rows.len(), written(rows.iter().copied().flatten()))
-        });
-        let Filling { seconds: filled, rows } = &seconds.filling;
-        let filling = rows.iter().map(|(name, row)| (name.clone(), written(&row[..*filled])));
-        Stored {
-            pieces,
-            upstreams: upstreams.collect(),
-            seconds: *filled,
-            filling: filling.collect(),
-        }
-    }
-}
-
-impl From<Stored> for Seconds {
-    fn from(stored: Stored) -> Seconds {
-        let mut pieces = vec![Piece::default(); stored.pieces.min(PIECES)];
-        for (name, first, text) in stored.upstreams {
-            let seconds = read(&text);
-            let rows = seconds.chunks_exact(PIECE).filter_map(|ten| Row::try_from(ten).ok());
-            for (piece, row) in pieces.iter_mut().skip(first).zip(rows) {
-                piece.0.push((name.clone(), row));
-            }
-        }
-        let rows = stored.filling.into_iter().map(|(name, text)| {
-            let mut row = Row::default();
-            row.iter_mut().zip(read(&text)).for_each(|(second, read)| *second = read);
-            (name, row)
-        });
-        let filling = Filling { seconds: stored.seconds.min(PIECE - 1), rows: rows.collect() };
-        Seconds { pieces: pieces.into_iter().map(Arc::new).collect(), filling }
-    }
-}
-
-/// So many seconds alike in a row as `0*9`.
-fn written<'s>(seconds: impl IntoIterator<Item = &'s Second>) -> String {
-    let mut runs: Vec<(&Second, usize)> = Vec::new();
-    for second in seconds {
-        match runs.last_mut() {
-            Some((last, times)) if *last == second => *times += 1,
-            _ => runs.push((second, 1)),
-        }
-    }
-    let word = |(second, times): &(&Second, usize)| {
-        let times = if *times == 1 { String::new() } else { format!("*{times}") };
-        match second.bad {
-            0 => format!("{}{times}", second.total),
-            bad => format!("{}/{bad}{times}", second.total),
-        }
-    };
-    runs.iter().map(word).collect::<Vec<_>>().join(" ")
-}
-
-/// What cannot be read ends what is read.
-fn read(text: &str) -> Vec<Second> {
-    let run = |word: &str| {
-        let (word, times) = word.split_once('*').unwrap_or((word, "1"));
-        let times: usize = times.parse().ok().filter(|times| *times <= PIECES * PIECE)?;
-        Some(std::iter::repeat_n(Second::read(word)?, times))
-    };
-    text.split(' ').map_while(run).flatten().take(PIECES * PIECE).collect()
-}
-
-impl Second {
-    fn read(word: &str) -> Option<Second> {
-        let (total, bad) = word.split_once('/').unwrap_or((word, "0"));
-        let (total, bad): (u32, u32) = (total.parse().ok()?, bad.parse().ok()?);
-        Some(Second { total, bad: bad.min(total) })
     }
 }
 
@@ -403,9 +363,58 @@ mod tests {
         let text = serde_json::to_string(&seconds).unwrap();
         let read: Seconds = serde_json::from_str(&text).unwrap();
         assert!(read.series().eq(seconds.series()));
+        assert!(text.contains(" -*40 "), "{text}");
         // Of the fifty minutes before the last ten only one second of twenty is kept.
         assert!(text.len() < 6_000, "{}", text.len());
         assert_eq!(serde_json::from_str::<Seconds>("{}").unwrap(), Seconds::default());
+    }
+
+    #[test]
+    fn seconds_in_which_nobody_looked_are_gaps_and_no_seconds_without_failures() {
+        // A burst begins as the upstream leaves and one ends as it comes back: no difference of neighbours.
+        let per_cause = |is_away: bool| {
+            let mut seconds = Seconds::default();
+            for at in 0..1_200u64 {
+                let mut second = vec![upstream("a", 50, 0)];
+                let is_there = !is_away || at % 100 >= 50;
+                if is_there {
+                    let bad = u64::from(at % 3 == 0);
+                    second.push(upstream("b", 50, bad));
+                }
+                seconds.tick(&second);
+            }
+            (seconds.per_cause(50.0), seconds.mean())
+        };
+        assert_eq!(per_cause(true), per_cause(false));
+    }
+
+    #[test]
+    fn what_comes_after_an_absence_of_the_process_is_no_neighbour_of_what_was_before() {
+        let watch = |seconds: &mut Seconds, ticks: u64, bad: u64| {
+            (0..ticks).for_each(|at| seconds.tick(&[upstream("a", 50, bad * (at % 2))]));
+        };
+        let of = |is_told: bool| {
+            let mut seconds = Seconds::default();
+            // Five minutes of a bad day, and five of a good one.
+            for bad in [20, 0, 20, 0, 20, 0] {
+                watch(&mut seconds, 105, bad);
+                if is_told {
+                    (0..3).for_each(|_| seconds.interrupt());
+                }
+            }
+            seconds
+        };
+        let (told, not) = (of(true), of(false));
+        assert!(not.per_cause(50.0) > 3.0 && told.per_cause(50.0) == 1.0, "{}", told.per_cause(50.0));
+        // Nothing of what was watched is lost, and nothing counts that was not.
+        assert_eq!((told.mean(), told.lately(), told.asked()), (50.0, 50.0, 1));
+        assert_eq!(told.series().map(|rows| watched(&rows).count()).sum::<usize>(), 630);
+        let mut whole = Seconds::default();
+        watch(&mut whole, 20, 0);
+        (0..3).for_each(|_| whole.interrupt());
+        watch(&mut whole, 20, 0);
+        assert_eq!(whole.pieces.len(), 5);
+        Seconds::default().interrupt();
     }
 
     #[test]
@@ -417,17 +426,5 @@ mod tests {
         }
         let per_cause = seconds.per_cause(20.0);
         assert!((20.0..60.0).contains(&per_cause), "{per_cause}");
-    }
-
-    #[test]
-    fn what_an_older_version_wrote_of_each_second_is_read_and_nonsense_ends_it() {
-        let second = |total, bad| Second { total, bad };
-        assert_eq!(read("3 3 4/1"), [second(3, 0), second(3, 0), second(4, 1)]);
-        assert_eq!(
-            read("3*2 4/1*2 x 9"),
-            [(3, 0), (3, 0), (4, 1), (4, 1)].map(|(n, x)| second(n, x))
-        );
-        assert_eq!(read("1*99999999999 5"), []);
-        assert_eq!(read("1*3600 5").len(), 3_600);
     }
 }

@@ -86,7 +86,13 @@ fn falsely(runs: u64, named: &dyn Fn(&str) -> bool) -> bool {
     println!(
         "\n| | world | old:new | req/s | taken back | at 100 % | by | paused |\n|---|---|---|---|---|---|---|---|"
     );
-    let bound = PROMISED + 3.0 * (PROMISED * (1.0 - PROMISED) / runs as f64).sqrt();
+    let error = (PROMISED * (1.0 - PROMISED) / runs as f64).sqrt();
+    let bound = PROMISED + 3.0 * error;
+    eprintln!(
+        "{runs} rollouts a row: a rate of 1 % has a standard error of {:.2} points, and may be {:.2} %",
+        error * 100.0,
+        bound * 100.0
+    );
     let mut holds = true;
     for world in WORLDS.iter().filter(|world| named(world.name)) {
         let begun = Instant::now();

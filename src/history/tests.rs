@@ -179,7 +179,8 @@ fn what_was_bad_before_a_rollout_is_what_is_bad_in_it() {
         });
         let past = history.past(service, pool);
         assert_eq!((past.attempts.total, past.attempts.bad), counted);
-        assert_eq!(past.bursts.seconds().mean() * 10.0, 40.0);
+        // What it had done by the first look was not done in a second.
+        assert!((past.bursts.seconds().mean() * 9.0 - 40.0).abs() < 1e-9);
     }
 }
 

@@ -35,7 +35,12 @@ impl UpstreamMinutes {
 
     /// What came of it since the last look, of its own counts of what is bad or of all its ends; none at the
     /// first, for what it had done until then was not done in a second.
-    pub fn came(&mut self, upstream: &Upstream, done: Done, counts_own: bool) -> Option<ByUpstream> {
+    pub fn came(
+        &mut self,
+        upstream: &Upstream,
+        done: Done,
+        counts_own: bool,
+    ) -> Option<ByUpstream> {
         let last = self.done.replace(done)?;
         let (own, slow) = done.judged.since(last.judged);
         let (answers, slow) = match upstream.warmth.is_cold() {

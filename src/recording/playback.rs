@@ -105,7 +105,10 @@ mod tests {
         let minute = PoolMinute { pool: "p".into(), slow_from, took, upstreams };
         let playback = Playback::of(&minute).unwrap();
         let (_, seconds) = &playback.upstreams[0];
-        assert_eq!((seconds.len(), seconds[0].map(|one| one.total), seconds[59]), (MINUTE, Some(9), None));
+        assert_eq!(
+            (seconds.len(), seconds[0].map(|one| one.total), seconds[59]),
+            (MINUTE, Some(9), None)
+        );
         let (answers, mut draws) = (playback.answers.unwrap(), Draws::seeded(1));
         let drawn = answers.draw([1_000, 200, 30, 4], 1.0, &mut draws);
         let above = |time| drawn.above(buckets::bucket_of(millis(time)));

@@ -25,7 +25,9 @@ pub struct Second {
 
 /// A word that is no second.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no second of an upstream; one is `50`, `50/12`, `50/12+19.2.1` or `-`, and `50*3` are three")]
+#[error(
+    "{0:?} is no second of an upstream; one is `50`, `50/12`, `50/12+19.2.1` or `-`, and `50*3` are three"
+)]
 pub struct NoSecond(String);
 
 impl Default for Second {
@@ -142,9 +144,20 @@ mod tests {
         assert_eq!((read[9].answers(), read[9].attempts().total), ([0; 4], 50));
         let again: Vec<String> = read.iter().map(Second::to_string).collect();
         assert_eq!(again.join(" ") + " -*2", text.replace("0*3", "0 0 0"));
-        for wrong in
-            ["x", "5/6", "5+6", "5+2.3", "5+3.2.1.0", "-1", "--", "5*0", "5*x", "5*300", "5/", "\u{1b}[2J"]
-        {
+        for wrong in [
+            "x",
+            "5/6",
+            "5+6",
+            "5+2.3",
+            "5+3.2.1.0",
+            "-1",
+            "--",
+            "5*0",
+            "5*x",
+            "5*300",
+            "5/",
+            "\u{1b}[2J",
+        ] {
             let told = Second::read_all(wrong).next().unwrap().unwrap_err().to_string();
             // Whatever it is, it is shown and not obeyed.
             assert!(told.starts_with(&format!("{wrong:?} is no second")), "{told}");

@@ -174,8 +174,7 @@ impl From<Stored> for Bursts {
         let mut all = [failures].into_iter().chain(slow);
         let mut longest = longest.into_iter();
         // One version had all lengths in one list.
-        let mut clusters =
-            || Clusters::of(all.next().into_iter().flatten().chain(longest.next()));
+        let mut clusters = || Clusters::of(all.next().into_iter().flatten().chain(longest.next()));
         let failures = clusters();
         Bursts { failures, slow: [(); 3].map(|()| clusters()), seconds }
     }

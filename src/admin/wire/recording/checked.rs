@@ -69,7 +69,11 @@ pub(super) fn judge<'de, D: Deserializer<'de>>(from: D) -> Result<JudgeSettings,
         ("beta", judge.beta, [0.000_1, 0.5]),
         ("guard", judge.guard, [0.000_1, 0.99]),
         ("budget_share", judge.budget_share, [0.000_1, 1.0]),
-        ("latency_time, in seconds,", judge.latency_time.as_secs_f64(), [0.0, LONGEST.as_secs_f64()]),
+        (
+            "latency_time, in seconds,",
+            judge.latency_time.as_secs_f64(),
+            [0.0, LONGEST.as_secs_f64()],
+        ),
         ("warm_up, in seconds,", judge.warm_up.as_secs_f64(), [0.0, LONGEST.as_secs_f64()]),
     ] {
         // What was a percentage may be off by its last digit.
@@ -105,10 +109,14 @@ pub(super) fn took<'de, D: Deserializer<'de>>(from: D) -> Result<Distribution, D
     let total = counts.iter().try_fold(0u64, |sum, count| sum.checked_add(*count));
     if !fits {
         let most = buckets::BUCKETS;
-        return Err(D::Error::custom(format_args!("`first` and `counts`: there are {most} buckets")));
+        return Err(D::Error::custom(format_args!(
+            "`first` and `counts`: there are {most} buckets"
+        )));
     }
     match total {
-        Some(..=MOST_ANSWERS) if micros <= MOST_MICROS => Ok(Distribution::new(first, counts, micros)),
+        Some(..=MOST_ANSWERS) if micros <= MOST_MICROS => {
+            Ok(Distribution::new(first, counts, micros))
+        }
         _ => Err(D::Error::custom("so many answers do not come in a minute")),
     }
 }
@@ -152,9 +160,7 @@ pub(super) fn each_upstream_once<'de, D: Deserializer<'de>>(
     once(Vec::<RecordedUpstream>::deserialize(from)?, |one| &one.upstream)
 }
 
-pub(super) fn minutes<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Vec<RecordedMinute>, D::Error> {
+pub(super) fn minutes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RecordedMinute>, D::Error> {
     let minutes = Vec::<RecordedMinute>::deserialize(from)?;
     for two in minutes.windows(2) {
         let (before, number) = (two[0].number, two[1].number);

@@ -405,7 +405,11 @@ mod tests {
             seconds
         };
         let (told, not) = (of(true), of(false));
-        assert!(not.per_cause(50.0) > 3.0 && told.per_cause(50.0) == 1.0, "{}", told.per_cause(50.0));
+        assert!(
+            not.per_cause(50.0) > 3.0 && told.per_cause(50.0) == 1.0,
+            "{}",
+            told.per_cause(50.0)
+        );
         // Nothing of what was watched is lost, and nothing counts that was not.
         assert_eq!((told.mean(), told.lately(), told.asked()), (50.0, 50.0, 1));
         assert_eq!(told.series().map(|rows| watched(&rows).count()).sum::<usize>(), 630);

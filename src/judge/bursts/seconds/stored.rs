@@ -179,7 +179,10 @@ mod tests {
             let piece = format!("piece 3 of \"a:1\": {wrong:?} is no second");
             assert!(told.starts_with(&piece), "{told}");
         }
-        assert_eq!(of("3*19"), "piece 3 of \"a:1\": 19 seconds follow from there on, 20 are wanted");
+        assert_eq!(
+            of("3*19"),
+            "piece 3 of \"a:1\": 19 seconds follow from there on, 20 are wanted"
+        );
         assert!(of("3*99999999999").starts_with("piece 2 of \"a:1\": 99999999999 seconds"));
         let filling = told(r#"{"pieces":0,"seconds":3,"filling":[["a:1","3 y"]]}"#);
         assert!(filling.starts_with("piece 1 of \"a:1\": \"y\" is no second"), "{filling}");

@@ -173,6 +173,12 @@ impl Draws {
         Draws(seed)
     }
 
+    /// Another sequence, of which this one knows nothing: whoever draws from it changes nothing of what
+    /// is drawn here.
+    pub fn aside(&self) -> Draws {
+        Draws(Draws(self.0 ^ 0xD1B5_4A32_D192_ED03).bits())
+    }
+
     /// The next 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -28,10 +28,10 @@
 //!
 //! The core ([`clock`], [`sampling`], [`certificate`], [`rate`], [`auth`], [`config`], [`route`], [`split`], [`upstream`],
 //! [`balance`], [`fallback`], [`mirror`], [`acme`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
-//! [`recording`], [`rehearsal`], [`aa`], [`http`], [`exchange`], [`record`], [`access_log`], [`state`], [`history`], [`orders`]) knows no
+//! [`recording`], [`rehearsal`], [`aa`], [`http`], [`exchange`], [`record`], [`access_log`], [`traces`], [`state`], [`history`], [`orders`]) knows no
 //! runtime, no file and no socket, and takes time and chance as arguments. The rim ([`logs`], [`crypto`],
 //! [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`], [`acme_client`], [`store`], [`control`], [`events`],
-//! [`notify`], [`observe`], [`admin`], [`server`], [`cli`]) has them all.
+//! [`notify`], [`otlp`], [`observe`], [`admin`], [`server`], [`cli`]) has them all.
 
 #![allow(
     rustdoc::private_intra_doc_links,
@@ -65,6 +65,7 @@ pub mod http;
 pub mod exchange;
 pub mod record;
 mod access_log;
+mod traces;
 pub mod state;
 mod history;
 mod orders;
@@ -81,6 +82,7 @@ pub mod store;
 mod control;
 pub mod events;
 mod notify;
+mod otlp;
 mod observe;
 mod admin;
 pub mod server;

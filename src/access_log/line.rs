@@ -139,7 +139,8 @@ fn escape(text: &[u8], into: &mut String) {
 }
 
 /// A target without the values of these parts of its query, or of its fragment.
-fn masked<'t>(target: &'t [u8], mask: &[String]) -> Cow<'t, [u8]> {
+/// A target in whose query values of these parts are not told.
+pub fn masked<'t>(target: &'t [u8], mask: &[String]) -> Cow<'t, [u8]> {
     let Some(query) = target.iter().position(|&byte| matches!(byte, b'?' | b'#')) else {
         return Cow::Borrowed(target);
     };

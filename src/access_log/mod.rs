@@ -14,7 +14,7 @@ use crate::upstream::{Outcome, StatusClass};
 
 pub use entries::Entries;
 pub use entry::Entry;
-pub use line::write;
+pub use line::{masked, write};
 
 /// Whether a request gets a line: always, unless all went well with it. Of those that are left out by chance
 /// the same are for everybody who has the same trace id and the same share.

@@ -161,9 +161,10 @@ fn line(event: &wire::Event) -> String {
         (Some(author), None) => format!(" (by {author})"),
         _ => String::new(),
     };
+    let trace = event.trace_id.as_ref().map(|trace| format!(" [trace {trace}]")).unwrap_or_default();
     match place.is_empty() {
-        true => format!("{at} {}{by}", event.what),
-        false => format!("{at} {}{upstream}: {}{by}", place.join("/"), event.what),
+        true => format!("{at} {}{by}{trace}", event.what),
+        false => format!("{at} {}{upstream}: {}{by}{trace}", place.join("/"), event.what),
     }
 }
 
@@ -189,6 +190,7 @@ mod tests {
             what: String::new(),
             author: None,
             reason: None,
+            trace_id: None,
         };
         numbers.map(event).collect()
     }

@@ -16,6 +16,7 @@ use super::listener::LISTENER;
 use super::notify::NOTIFY;
 use super::read::{ADMIN, TOP};
 use super::server::SERVER;
+use super::traces::TRACES;
 use super::service::SERVICE;
 use super::settings::Difference;
 use super::{Config, Flag, ListenAddress, Settings, Taken};
@@ -67,7 +68,7 @@ pub fn diff(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
     let (was, is) = (old.taken.clone(), new.taken.clone());
     let mut changes = Changes { list: Vec::new(), was, is };
     changes.settings("file", &old.top, &new.top, &TOP);
-    for (subject, declared) in [("server", &SERVER), ("admin", &ADMIN)] {
+    for (subject, declared) in [("server", &SERVER), ("admin", &ADMIN), ("traces", &TRACES)] {
         let (old, new) = (old.settings.table(subject), new.settings.table(subject));
         changes.settings(subject, old, new, declared);
     }

@@ -46,6 +46,7 @@ mod syntax;
 mod texts;
 mod tls;
 mod tokens;
+mod traces;
 mod values;
 
 use std::collections::HashMap;
@@ -94,6 +95,7 @@ pub use suggestion::suggest;
 pub use texts::{Place, Text, Texts};
 pub use tls::{CertificateFiles, ClientCertificates, Hsts, ListenerTls, PoolTls, TlsVersion};
 pub use tokens::{BadLine, Bearer, Tokens, TokensError};
+pub use traces::{Keep, Traces};
 pub use values::{ANSWERED, REDIRECTED, UNMATCHED};
 
 /// A whole file, checked.
@@ -118,6 +120,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Who is told of what happens; no name twice.
     pub notify: Vec<NotifyTarget>,
+    /// Which requests are told of to a collector of traces; none for none.
+    pub traces: Option<Arc<Traces>>,
     /// What is in the files that sign calls, once they were read.
     pub keys: SigningKeys,
     /// What is in the files of certificates, once they were read.

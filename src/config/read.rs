@@ -21,6 +21,7 @@ use super::service::{SERVICE, service};
 use super::settings::Settings;
 use super::texts::Texts;
 use super::tls::{ADMIN_TLS, ADMIN_TLS_LINES, admin_tls};
+use super::traces::{TRACES, traces};
 use super::values::{path, service_name};
 use super::{
     Admin, AdminPlace, Config, ListenAddress, Listener, Problem, Problems, Server, Service,
@@ -35,6 +36,7 @@ pub(super) static FILE: Table = Table::new(
         Key::of("listeners", Kind::Tables(&LISTENER)).about("at least one"),
         table("admin", &ADMIN, Without::Defaults),
         Key::of("notify", Kind::Tables(&NOTIFY)),
+        table("traces", &TRACES, Without::Off),
         Key::of("routes", Kind::Tables(&ROUTE)).told_apart(),
         Key::of("flags", Kind::Named(&FLAG)).example("new_checkout").told_apart(),
         Key::of("services", Kind::Named(&SERVICE)).example("shop"),
@@ -141,6 +143,7 @@ fn read(
     let passwords = routes.iter().filter_map(|read| read.basic.clone());
     warn_of_plain(&listeners, passwords, problems);
     let notify = notify(&mut file, problems);
+    let traces = traces(&mut file, problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     let flags = flags(&mut file, problems, &names);
     file.close(problems);
@@ -154,6 +157,7 @@ fn read(
         route_actions: routes.into_iter().map(|read| read.actions).collect(),
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
         notify,
+        traces,
         keys: Default::default(),
         certificates: Default::default(),
         users: Default::default(),

@@ -286,6 +286,18 @@ pub enum Kind {
     },
     /// Memory is not short any more.
     MemoryEnough,
+    /// A collector of traces does not take spans.
+    TracesLost {
+        /// Its host and port.
+        collector: String,
+        /// Why.
+        why: String,
+    },
+    /// It takes them again.
+    TracesTaken {
+        /// Its host and port.
+        collector: String,
+    },
     /// A rate limit refuses requests, which it did not for a minute.
     LimitBites {
         /// Its route; none for the service's own.
@@ -412,6 +424,7 @@ impl Kind {
             | Kind::MemoryShort { .. }
             | Kind::MemoryEnough
             | Kind::PartEnded { .. } => "process",
+            Kind::TracesLost { .. } | Kind::TracesTaken { .. } => "traces",
             Kind::Upgraded { .. } | Kind::UpgradeRefused { .. } => "upgrade",
             Kind::OrdersKept { .. } | Kind::OrdersBack { .. } | Kind::OrdersForgotten { .. } => {
                 "orders"
@@ -451,6 +464,7 @@ impl Kind {
             Kind::StoreFails { .. } | Kind::StoreWorks => "store".into(),
             Kind::Exhausted { .. } => "means".into(),
             Kind::MemoryShort { .. } | Kind::MemoryEnough => "memory".into(),
+            Kind::TracesLost { .. } | Kind::TracesTaken { .. } => "traces".into(),
             Kind::PartEnded { part } => format!("part {part}"),
             Kind::Upgraded { .. } | Kind::UpgradeRefused { .. } => "upgrade".into(),
             Kind::OrdersKept { part, .. }
@@ -484,6 +498,7 @@ impl Kind {
             | Kind::Accepts
             | Kind::LimitRests { .. }
             | Kind::MemoryEnough
+            | Kind::TracesTaken { .. }
             | Kind::Proved { proof: Proof::Up, .. }
             | Kind::Serves
             | Kind::BudgetTurned { state: State::Open, .. }
@@ -570,6 +585,8 @@ impl Kind {
             Kind::ReloadRefused { .. } => "reload-refused",
             Kind::MemoryShort { .. } => "memory-short",
             Kind::MemoryEnough => "memory-enough",
+            Kind::TracesLost { .. } => "traces-lost",
+            Kind::TracesTaken { .. } => "traces-taken",
             Kind::LimitBites { .. } => "limit-bites",
             Kind::LimitRests { .. } => "limit-rests",
             Kind::Asked { .. } => "asked",
@@ -647,6 +664,8 @@ impl Kind {
             | Kind::Exhausted { .. }
             | Kind::MemoryShort { .. }
             | Kind::MemoryEnough
+            | Kind::TracesLost { .. }
+            | Kind::TracesTaken { .. }
             | Kind::DiskSilent { .. }
             | Kind::DiskAnswers { .. }
             | Kind::StoreWorks => String::new(),
@@ -675,6 +694,7 @@ impl Kind {
             | Kind::Reloaded { .. }
             | Kind::Asked { .. }
             | Kind::MemoryEnough
+            | Kind::TracesTaken { .. }
             // A limit does what it was told to.
             | Kind::LimitBites { .. }
             | Kind::LimitRests { .. }
@@ -729,6 +749,7 @@ impl Kind {
             // Nobody gets a connection under that name.
             Kind::CertificateNotIssued { has_one: false, .. } => Severity::High,
             Kind::CertificateNotIssued { .. } => Severity::Medium,
+            Kind::TracesLost { .. } => Severity::Medium,
             // Somebody believes that it is in force.
             Kind::RemovalWaits { .. }
             // A whole pool: users may be hurt.

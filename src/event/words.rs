@@ -157,6 +157,14 @@ impl Display for Kind {
                 )
             }
             Kind::MemoryEnough => f.write_str("memory is not short any more"),
+            Kind::TracesLost { collector, why } => write!(
+                f,
+                "the collector of traces at {collector} does not take spans, which are lost unless it \
+                 soon does: {why}"
+            ),
+            Kind::TracesTaken { collector } => {
+                write!(f, "the collector of traces at {collector} takes spans again")
+            }
             Kind::LimitBites { route, limit } => {
                 write!(f, "the rate limit{} refuses requests: {limit}", of_route(route))
             }

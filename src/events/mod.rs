@@ -17,6 +17,7 @@ use crate::event::{Event, Kept, Kind, Subject};
 use crate::notify::{Notice, Notifier};
 use crate::snapshot::{Published, Service, Snapshot};
 use crate::store::StoredEvent;
+use crate::traces::Waiting;
 use crate::upstream::{Address, Labels, Upstream};
 
 pub use states::tell_states;
@@ -42,6 +43,8 @@ pub struct Entry {
     pub event: Event,
     /// Those of the upstream that it happened to, as they were then.
     pub labels: Labels,
+    /// The trace of a request that failed there a short while ago, for what somebody should look at.
+    pub trace: Option<String>,
 }
 
 /// As many wait already as may.
@@ -56,6 +59,8 @@ pub struct Events {
     host: Arc<str>,
     published: Arc<Published>,
     notifier: Arc<Notifier>,
+    /// Whose requests have traces that can be found.
+    traces: Option<Arc<Waiting>>,
     list: Mutex<List>,
     /// The last one's number, for who waits for the next.
     told: watch::Sender<u64>,
@@ -90,7 +95,13 @@ impl Events {
             list.entries.push_back(Arc::new(Entry { number, ..Entry::from(stored) }));
         }
         let (told, waiting) = (watch::Sender::new(list.last), Semaphore::new(WAITING));
-        Events { clock, host, published, notifier, list: Mutex::new(list), told, waiting }
+        let (list, traces) = (Mutex::new(list), None);
+        Events { clock, host, published, notifier, traces, list, told, waiting }
+    }
+
+    /// The same that point at traces of requests that failed.
+    pub fn with_traces(self, traces: Arc<Waiting>) -> Events {
+        Events { traces: Some(traces), ..self }
     }
 
     /// Keeps an event, writes a log line and tells who wants to be told, unless it is for the record
@@ -98,10 +109,11 @@ impl Events {
     pub fn say(&self, event: Event) {
         log(&event);
         let (at, labels) = (self.clock.wall_time(), self.labels_of(&event.subject));
+        let trace = self.example(&event, at);
         let entry = {
             let mut list = self.list();
             list.last += 1;
-            let entry = Arc::new(Entry { number: list.last, at, event, labels });
+            let entry = Arc::new(Entry { number: list.last, at, event, labels, trace });
             list.entries.push_back(entry.clone());
             if list.entries.len() > KEPT {
                 list.entries.pop_front();
@@ -157,8 +169,17 @@ impl Events {
     /// An event as it is stored together with the order that it comes of, before it is said.
     pub fn unnumbered(&self, event: &Event) -> StoredEvent {
         let labels = self.labels_of(&event.subject);
-        let entry = Entry { number: 0, at: self.clock.wall_time(), event: event.clone(), labels };
-        StoredEvent::from(&entry)
+        let at = self.clock.wall_time();
+        let (event, trace) = (event.clone(), self.example(event, at));
+        StoredEvent::from(&Entry { number: 0, at, event, labels, trace })
+    }
+
+    /// A request that shows what is wrong, if something is.
+    fn example(&self, event: &Event, now: WallTime) -> Option<String> {
+        let Subject { service, pool, .. } = &event.subject;
+        let is_trouble = event.severity() > Severity::Low && !service.is_empty();
+        let traces = self.traces.as_ref().filter(|_| is_trouble)?;
+        traces.examples.of(service, pool, now)
     }
 
     /// Those that are not stored yet.
@@ -193,6 +214,7 @@ impl Events {
             author: event.author.clone().unwrap_or_default(),
             state,
             next: event.next(),
+            trace: entry.trace.clone(),
             topic: event.topic(),
             dedup: event.likeness(),
             is_relief: event.is_relief(),
@@ -258,7 +280,8 @@ impl From<StoredEvent> for Entry {
         };
         let (author, reason) = (stored.author, stored.reason);
         let event = Event { kind: Kind::Kept(kept), subject, author, reason };
-        Entry { number: stored.number, at: stored.at, event, labels: stored.labels }
+        let (number, at) = (stored.number, stored.at);
+        Entry { number, at, event, labels: stored.labels, trace: stored.trace }
     }
 }
 
@@ -279,6 +302,7 @@ impl From<&Entry> for StoredEvent {
             author: event.author.clone(),
             reason: event.reason.clone(),
             labels: entry.labels.clone(),
+            trace: entry.trace.clone(),
         }
     }
 }

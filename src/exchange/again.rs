@@ -173,6 +173,7 @@ impl Exchange {
         self.tried.push(to.member);
         self.decision = Some(to);
         self.asking = Some(next);
+        self.trace_attempt();
         self.edit_again();
     }
 

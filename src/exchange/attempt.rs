@@ -31,6 +31,8 @@ const SHORTEST_LONG: Duration = Duration::from_secs(1);
 /// One upstream being asked.
 #[derive(Debug)]
 pub(super) struct Asking {
+    /// Its part in the request's trace; 0 while no traces are kept.
+    pub(super) span: u64,
     pub(super) seat: Seat,
     pub(super) target: DialAddress,
     /// With the end of its pause.
@@ -86,6 +88,7 @@ impl Asking {
     fn noted(&self, at: &Choice, cause: Option<Cause>, now: Moment) -> Tried {
         let has_failed = !matches!(self.outcome, Some(Outcome::Status(_)));
         Tried {
+            span: self.span,
             pool: at.pool,
             member: at.member,
             chosen: self.started - self.pause,
@@ -210,6 +213,7 @@ impl Exchange {
             connect = connect.min(offering(connect).saturating_sub(spent));
         }
         Asking {
+            span: 0,
             seat: at.seat,
             target: at.target,
             started,

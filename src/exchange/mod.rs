@@ -11,7 +11,7 @@
 //! address, `attempt.rs` what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
 //! wait for a place, `wait.rs` what else is waited for, `fall_back.rs` what is said when nobody can
 //! be asked, `explaining.rs` what would become of a request, `id.rs` what it is known by, `mirroring.rs` the
-//! copy for another pool, `watching.rs` what of a request speaks for a version under way.
+//! copy for another pool, `tracing.rs` its trace, `watching.rs` what of a request speaks for a version under way.
 
 pub mod explaining;
 pub mod phases;
@@ -23,6 +23,7 @@ mod fall_back;
 mod id;
 mod line;
 mod mirroring;
+mod tracing;
 mod wait;
 mod watching;
 #[cfg(any(test, fuzzing))]
@@ -50,7 +51,7 @@ use crate::http::forwards::Forwards;
 use crate::http::grpc;
 use crate::http::hop_by_hop;
 use crate::http::response::Additions;
-use crate::http::trace_context::{TraceContext, hex};
+use crate::http::trace_context::hex;
 use crate::http::upgrade;
 use crate::mirror::Copied;
 use crate::record::{Noted, Own, Reader, Record, Said};
@@ -319,6 +320,9 @@ impl Exchange {
             self.edits.drop_odd_names();
         }
         self.identify(&fields);
+        if let Some(traces) = &snapshot.config.traces {
+            self.begin_trace(traces, &fields, peer);
+        }
         self.is_idempotent = head.method.is_idempotent();
         if head.version == Version::HTTP_2 {
             self.call = grpc::timeout(&fields);
@@ -464,12 +468,9 @@ impl Exchange {
             self.drop_claim(fields, FieldId::Upgrade);
         }
         edit_origin(incoming, trusted, &mut self.edits);
-        let trace = TraceContext::continue_or_start(fields, &mut self.draws);
-        self.noted.trace = Some((trace.trace_id, trace.parent_id));
-        self.edits.set(FieldId::Traceparent, Text::Trace(trace.traceparent()));
-        match trace.state {
-            Some(state) => self.edits.set(FieldId::Tracestate, Text::Own(state)),
-            None => self.drop_claim(fields, FieldId::Tracestate),
+        match self.noted.traced {
+            Some(_) => self.trace_attempt(),
+            None => self.pass_trace(fields),
         }
         // A Pointsman before us may say that this is a copy.
         if fields.has(FieldId::MirrorMark) && !trusted.has_peer(peer) {
@@ -572,7 +573,7 @@ impl Exchange {
         let of_pool = self.pool.map(|(service, _)| service);
         let service = self.closed.or(of_pool).and_then(|place| self.snapshot.services.get(place));
         let pages = service.map(|service| &service.stability.error_pages);
-        let to = For { request, request_id: self.request_id(), pages };
+        let to = For { request, request_id: self.request_id(), trace_id: self.trace_id(), pages };
         let answer = Answer::with_detail(cause, detail, &to);
         self.stands_for = Some(cause.row().status);
         answer

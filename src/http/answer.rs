@@ -86,6 +86,8 @@ pub struct For<'a> {
     pub request: &'a Fields<'a>,
     /// What it is known by.
     pub request_id: &'a HeaderValue,
+    /// Its trace, if that is told of.
+    pub trace_id: Option<&'a str>,
     /// The pages of its service, if it has one.
     pub pages: Option<&'a ErrorPages>,
 }
@@ -105,15 +107,16 @@ impl Answer {
         let mut add = |name: HeaderName, value| fields.push((name, value));
         let form = Form::wanted(to.request);
         let (kind, body) = match form {
-            Form::Json => ("application/problem+json", problem(status, title, detail, id)),
+            Form::Json => ("application/problem+json", problem(status, title, detail, to)),
             Form::Page => {
-                let about = About { status, title, detail, request_id: id };
+                let about = About { status, title, detail, request_id: id, trace_id: to.trace_id };
                 let own = to.pages.and_then(|pages| pages.of(status));
                 let page = own.map_or_else(|| about.page(), |own| about.fill(own));
                 ("text/html; charset=utf-8", page)
             }
             Form::Text => {
-                let text = format!("{title}: {detail}\n{NAME}, request {id}\n");
+                let trace = to.trace_id.map(|trace| format!(", trace {trace}")).unwrap_or_default();
+                let text = format!("{title}: {detail}\n{NAME}, request {id}{trace}\n");
                 ("text/plain; charset=utf-8", text)
             }
             Form::Grpc => ("application/grpc", String::new()),
@@ -210,15 +213,18 @@ impl Answer {
     }
 }
 
-fn problem(status: u16, title: &str, detail: &str, id: &str) -> String {
-    let problem = serde_json::json!({
+fn problem(status: u16, title: &str, detail: &str, to: &For<'_>) -> String {
+    let mut problem = serde_json::json!({
         "type": "about:blank",
         "title": title,
         "status": status,
         "detail": detail,
-        "request_id": id,
+        "request_id": to.request_id.to_str().unwrap_or_default(),
         "server": NAME,
     });
+    if let Some(trace) = to.trace_id {
+        problem["trace_id"] = trace.into();
+    }
     format!("{problem}\n")
 }
 
@@ -267,7 +273,7 @@ mod tests {
     use http::header::ACCEPT;
 
     fn of<'a>(request: &'a Fields<'a>, request_id: &'a HeaderValue) -> For<'a> {
-        For { request, request_id, pages: None }
+        For { request, request_id, trace_id: None, pages: None }
     }
 
     fn body(accept: Option<&'static str>) -> (String, String) {
@@ -313,6 +319,20 @@ mod tests {
             (json["status"].as_u64(), json["request_id"].as_str()),
             (Some(503), Some("id-1"))
         );
+        assert_eq!(json.get("trace_id"), None);
+    }
+
+    #[test]
+    fn a_trace_that_is_told_of_is_in_each_form() {
+        let id = HeaderValue::from_static("id-1");
+        for accept in ["application/json", "text/html", "*/*"] {
+            let request = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            let fields = Fields::new(&request);
+            let to = For { trace_id: Some("0af7"), ..of(&fields, &id) };
+            let body = Answer::for_cause(Cause::NoUpstream, &to).body;
+            let body = std::str::from_utf8(&body).unwrap();
+            assert!(body.contains("id-1") && body.contains("0af7"), "{accept}: {body}");
+        }
     }
 
     #[test]

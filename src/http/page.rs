@@ -13,6 +13,8 @@ pub(super) struct About<'a> {
     pub title: &'a str,
     pub detail: &'a str,
     pub request_id: &'a str,
+    /// Hex digits; none if it is told of in no trace.
+    pub trace_id: Option<&'a str>,
 }
 
 /// The pages of a service, by the status that they are for.
@@ -33,7 +35,7 @@ pub enum Statuses {
 pub enum Page {
     /// In a file, as the config names it: the rim has yet to read it.
     File(PathBuf),
-    /// Here, with places to fill: `{{status}}`, `{{title}}`, `{{detail}}` and `{{request_id}}`.
+    /// Here, with places to fill: `{{status}}`, `{{title}}`, `{{detail}}`, `{{request_id}}` and `{{trace_id}}`.
     Text(Arc<str>),
 }
 
@@ -107,11 +109,13 @@ impl About<'_> {
     pub(super) fn page(&self) -> String {
         let About { title, detail, request_id, .. } = *self;
         let (detail, id) = (escaped(detail), escaped(request_id));
+        let trace = self.trace_id.map(|trace| format!(", trace <code>{trace}</code>"));
+        let trace = trace.unwrap_or_default();
         format!(
             "<!doctype html>\n<html><head><meta charset=\"utf-8\"><title>{title}</title>\
              <meta name=\"viewport\" content=\"width=device-width\"></head>\n\
              <body style=\"font: 1.2em sans-serif; max-width: 36em; margin: 20vh auto; padding: 0 1em\">\
-             <p>{detail}</p><p><small>{NAME}, request <code>{id}</code></small></p></body></html>\n"
+             <p>{detail}</p><p><small>{NAME}, request <code>{id}</code>{trace}</small></p></body></html>\n"
         )
     }
 
@@ -129,6 +133,7 @@ impl About<'_> {
                     "title" => escaped(self.title),
                     "detail" => escaped(self.detail),
                     "request_id" => escaped(self.request_id),
+                    "trace_id" => self.trace_id.unwrap_or_default().to_string(),
                     _ => return None,
                 };
                 shows_id |= inner[..end].trim() == "request_id";
@@ -180,6 +185,7 @@ mod tests {
         title: "Service Unavailable",
         detail: "<b>back</b> at '14:00'\n& later",
         request_id: "--><script>{{detail}}",
+        trace_id: None,
     };
 
     #[test]
@@ -191,6 +197,9 @@ mod tests {
         let own = "<h1>{{status}} {{ title }}</h1>{{detail}} {{request_id}} {{other}} {{ }";
         let filled = format!("<h1>503 Service Unavailable</h1>{detail} {id} {{{{other}}}} {{{{ }}");
         assert_eq!(ABOUT.fill(own), filled);
+        let traced = About { trace_id: Some("0af7"), ..ABOUT };
+        assert_eq!(ABOUT.fill("{{request_id}}{{trace_id}}"), id);
+        assert!(traced.fill("{{trace_id}}").starts_with("0af7<!--"));
         assert_eq!(ABOUT.fill("x"), format!("x<!-- Pointsman, request {id} -->\n"));
     }
 

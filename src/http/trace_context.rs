@@ -25,7 +25,9 @@ pub struct TraceContext {
     /// 32 hex digits, not all zero.
     pub trace_id: [u8; 32],
     /// 16 hex digits, not all zero: our own part in the trace.
-    pub parent_id: [u8; 16],
+    pub span_id: [u8; 16],
+    /// That of whoever sent the request; none if it begins here.
+    pub parent_id: Option<[u8; 16]>,
     flags: u8,
     /// `tracestate` in one line; none if there was nothing valid.
     pub state: Option<HeaderValue>,
@@ -40,10 +42,10 @@ impl TraceContext {
         let mut given = fields.all(FieldId::Traceparent);
         let first = given.next().filter(|_| given.next().is_none());
         match first.and_then(parse) {
-            Some((trace_id, flags)) => {
-                let parent_id = hex(non_zero(draws));
-                let state = state(fields);
-                TraceContext { trace_id, parent_id, flags: flags & (SAMPLED | RANDOM), state }
+            Some((trace_id, parent, flags)) => {
+                let (span_id, parent_id) = (hex(non_zero(draws)), Some(parent));
+                let (flags, state) = (flags & (SAMPLED | RANDOM), state(fields));
+                TraceContext { trace_id, span_id, parent_id, flags, state }
             }
             None => TraceContext::start(draws),
         }
@@ -54,23 +56,45 @@ impl TraceContext {
         let mut trace_id = [0; 32];
         trace_id[..16].copy_from_slice(&hex(draws.bits()));
         trace_id[16..].copy_from_slice(&hex(non_zero(draws)));
-        // Nothing is recorded here, so the sampled flag stays off.
-        TraceContext { trace_id, parent_id: hex(non_zero(draws)), flags: RANDOM, state: None }
+        let span_id = hex(non_zero(draws));
+        // Nothing is recorded before somebody decides so: the sampled flag is off.
+        TraceContext { trace_id, span_id, parent_id: None, flags: RANDOM, state: None }
     }
 
-    /// The `traceparent` to send on. Always version 00, the one whose fields we know.
+    /// Whether it is said that the trace is recorded.
+    pub fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// The same trace, of which this is said.
+    pub fn with_sampled(mut self, is_sampled: bool) -> TraceContext {
+        self.flags = self.flags & !SAMPLED | if is_sampled { SAMPLED } else { 0 };
+        self
+    }
+
+    /// The flags that go on.
+    pub fn flags(&self) -> u8 {
+        self.flags
+    }
+
+    /// The `traceparent` to send on.
     pub fn traceparent(&self) -> [u8; LENGTH] {
-        let mut text = [b'-'; LENGTH];
-        text[..2].copy_from_slice(b"00");
-        text[3..35].copy_from_slice(&self.trace_id);
-        text[36..52].copy_from_slice(&self.parent_id);
-        text[53..].copy_from_slice(&hex(u64::from(self.flags))[14..]);
-        text
+        traceparent(&self.trace_id, &self.span_id, self.flags)
     }
 }
 
-/// Trace id and flags of a valid `traceparent`.
-fn parse(text: &[u8]) -> Option<([u8; 32], u8)> {
+/// A `traceparent` of this trace and this part in it. Always version 00, the one whose fields we know.
+pub fn traceparent(trace_id: &[u8; 32], span_id: &[u8; 16], flags: u8) -> [u8; LENGTH] {
+    let mut text = [b'-'; LENGTH];
+    text[..2].copy_from_slice(b"00");
+    text[3..35].copy_from_slice(trace_id);
+    text[36..52].copy_from_slice(span_id);
+    text[53..].copy_from_slice(&hex(u64::from(flags))[14..]);
+    text
+}
+
+/// The trace id of a valid `traceparent`, the part in it of whoever sent it, and the flags.
+fn parse(text: &[u8]) -> Option<([u8; 32], [u8; 16], u8)> {
     let (known, rest) = text.split_at_checked(LENGTH)?;
     let version = &known[..2];
     let hyphens = [2, 35, 52].iter().all(|&at| known[at] == b'-');
@@ -88,7 +112,7 @@ fn parse(text: &[u8]) -> Option<([u8; 32], u8)> {
         return None;
     }
     let flags = u8::from_str_radix(std::str::from_utf8(flags).ok()?, 16).ok()?;
-    Some((trace_id.try_into().ok()?, flags))
+    Some((trace_id.try_into().ok()?, parent_id.try_into().ok()?, flags))
 }
 
 /// All `tracestate` lines as one, in order; none if any member is malformed or too many come.
@@ -128,7 +152,8 @@ fn is_member(member: &[u8]) -> bool {
         && value.iter().all(value_byte)
 }
 
-fn non_zero(draws: &mut Draws) -> u64 {
+/// A part in a trace that nobody else has.
+pub fn non_zero(draws: &mut Draws) -> u64 {
     draws.bits().max(1)
 }
 
@@ -243,6 +268,19 @@ mod tests {
     fn a_trace_started_here_is_random_and_not_sampled() {
         let context = continued(&[]);
         assert!(context.traceparent().ends_with(b"-02"));
-        assert_eq!(parse(&context.traceparent()), Some((context.trace_id, RANDOM)));
+        let sent = parse(&context.traceparent());
+        assert_eq!(sent, Some((context.trace_id, context.span_id, RANDOM)));
+        assert_eq!((context.parent_id, context.is_sampled()), (None, false));
+    }
+
+    #[test]
+    fn whether_a_trace_is_recorded_is_said_as_it_was_decided() {
+        let brought = format!("00-{TRACE}-b7ad6b7169203331-03");
+        let context = continued(&[("traceparent", &brought)]);
+        assert_eq!(context.parent_id, Some(*b"b7ad6b7169203331"));
+        for (is_sampled, end) in [(true, b"-03"), (false, b"-02")] {
+            let context = context.clone().with_sampled(is_sampled);
+            assert!(context.is_sampled() == is_sampled && context.traceparent().ends_with(end));
+        }
     }
 }

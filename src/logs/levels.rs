@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 /// Our rooms that say anything.
-pub const ROOMS: [&str; 12] = [
+pub const ROOMS: [&str; 13] = [
     "acme_client",
     "cli",
     "control",
@@ -17,6 +17,7 @@ pub const ROOMS: [&str; 12] = [
     "logs",
     "notify",
     "observe",
+    "otlp",
     "resolve",
     "server",
     "store",

@@ -37,6 +37,7 @@ fn plain(notice: &Notice, suppressed: u64) -> Value {
         "author": notice.author,
         "state": notice.state,
         "next": notice.next,
+        "trace_id": notice.trace,
         "topic": notice.topic,
         "dedup": notice.dedup,
         "suppressed": suppressed,
@@ -58,6 +59,9 @@ fn slack(notice: &Notice, suppressed: u64) -> Value {
     }
     if let Some(next) = &notice.next {
         fields.push(field("Next", format!("`{}`", escape_command(next))));
+    }
+    if let Some(trace) = &notice.trace {
+        fields.push(field("Trace", format!("`{}`", escape_command(trace))));
     }
     if suppressed > 0 {
         fields.push(field("Suppressed", format!("{suppressed} more like this before")));
@@ -126,6 +130,7 @@ mod tests {
             author: "judge".into(),
             state: "blue has 100 %".into(),
             next: Some("pointsman history shop".into()),
+            trace: Some("0af7".into()),
             topic: "shop///rollout 7".into(),
             dedup: "rollout/shop".into(),
             is_relief: false,
@@ -145,7 +150,7 @@ mod tests {
             "severity": "critical", "kind": "rollout", "service": "shop", "pool": "green",
             "upstream": "", "what": "rolled back: 8.1 % of 120 requests failed, > 5 %",
             "state": "blue has 100 %", "next": "pointsman history shop", "dedup": "rollout/shop",
-            "suppressed": 3,
+            "trace_id": "0af7", "suppressed": 3,
         });
         assert_eq!(written(Form::Json, &notice(), 3), expected);
     }
@@ -160,13 +165,14 @@ mod tests {
                 "fields": [
                     {"title": "State", "value": "blue has 100 %", "short": false},
                     {"title": "Next", "value": "`pointsman history shop`", "short": false},
+                    {"title": "Trace", "value": "`0af7`", "short": false},
                     {"title": "Suppressed", "value": "3 more like this before", "short": false},
                     {"title": "Pointsman", "value": "edge-1 (production)", "short": false},
                 ],
             }],
         });
         assert_eq!(written(Form::Slack, &notice(), 3), expected);
-        let whole = Notice { service: "".into(), pool: "".into(), next: None, ..notice() };
+        let whole = Notice { service: "".into(), pool: "".into(), next: None, trace: None, ..notice() };
         let short = written(Form::Slack, &whole, 0);
         assert!(short["text"].as_str().unwrap().starts_with("*CRITICAL* pointsman: "), "{short}");
         assert_eq!(short["attachments"][0]["fields"].as_array().unwrap().len(), 2);

@@ -30,6 +30,7 @@ pub fn notice(severity: Severity, dedup: &str) -> Notice {
         author: "".into(),
         state: "blue answers".into(),
         next: Some("pointsman status shop".into()),
+        trace: None,
         topic: dedup.into(),
         dedup: dedup.into(),
         is_relief: false,

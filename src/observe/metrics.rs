@@ -22,6 +22,7 @@ use crate::mirror::Kind;
 use crate::rollout::Outcome as Rollout;
 use crate::slo;
 use crate::snapshot::{Mirror, Mode, Pool, Service, Snapshot};
+use crate::traces::Dropped;
 use crate::upstream::{Breaker, BreakerState, Conditions, Outcome, Proof, TallyReading};
 use crate::wire::limited::Limited;
 use crate::wire::tls::handshake::Handshake;
@@ -588,6 +589,16 @@ fn of_process(families: &mut Families, process: &Process) {
         let help =
             "Lines of the access log for which there was no room, or which its place did not take.";
         families.counter("pointsman_access_log_dropped_total", help, &[], log.dropped() as f64);
+    }
+    if let Some(traces) = process.traces() {
+        let help = "Spans that a collector of traces has taken.";
+        families.counter("pointsman_spans_sent_total", help, &[], traces.sent() as f64);
+        let help = "Spans of requests that were to be told of and were not, by why.";
+        for why in Dropped::ALL {
+            let labels = [("reason", why.name())];
+            let count = traces.dropped(why) as f64;
+            families.counter("pointsman_spans_dropped_total", help, &labels, count);
+        }
     }
     let mut alone = |name, help, value| families.gauge(name, help, &[], value);
     alone(

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::lag::Lag;
 use crate::access_log::Entries;
 use crate::record::{Refusals, Rings};
+use crate::traces::Waiting;
 use crate::upstream::Address;
 use crate::wire::limited::Limited;
 use crate::wire::tls::handshake::Handshakes;
@@ -106,6 +107,7 @@ pub struct Process {
     lag: OnceLock<Arc<Lag>>,
     requests: OnceLock<(Arc<Rings>, Arc<Refusals>)>,
     access_log: OnceLock<Arc<Entries>>,
+    traces: OnceLock<Arc<Waiting>>,
     limited: OnceLock<Arc<Limited>>,
     ordered: OnceLock<Arc<OrderedCertificates>>,
     memory: Mutex<Option<Memory>>,
@@ -198,6 +200,17 @@ impl Process {
     /// Where entries of the access log are put, if anywhere.
     pub fn access_log(&self) -> Option<&Entries> {
         self.access_log.get().map(|entries| &**entries)
+    }
+
+    /// Says where requests are put that are told of to a collector; only the first time counts.
+    pub fn set_traces(&self, waiting: Arc<Waiting>) {
+        // A second time would be a second server on the same totals.
+        let _ = self.traces.set(waiting);
+    }
+
+    /// Where requests are put that are told of to a collector, if anywhere.
+    pub(super) fn traces(&self) -> Option<&Waiting> {
+        self.traces.get().map(|waiting| &**waiting)
     }
 
     /// The last requests and what was refused, if anybody keeps them.

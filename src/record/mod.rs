@@ -10,6 +10,7 @@ mod judged;
 mod kept;
 mod refusals;
 mod rings;
+mod rooms;
 
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ pub use kept::{Kept, KeptAttempt};
 pub(crate) use kept::{decode, encode};
 pub use refusals::Refusals;
 pub use rings::{Rings, place_of_thread};
+pub use rooms::Rooms;
 
 /// Who is told of each request once it is over. It is told on the request's way, so it never waits.
 pub trait Reader: Debug + Send + Sync {
@@ -135,6 +137,8 @@ pub struct Noted {
     pub refused_by: Option<usize>,
     /// Its trace and our own part in it, in hex digits.
     pub trace: Option<([u8; 32], [u8; 16])>,
+    /// How it is traced; none while no traces are kept.
+    pub traced: Option<Traced>,
     /// Bytes of its body that came from the client.
     pub from_client: u64,
     /// Bytes of its answer's body that went to the client.
@@ -149,6 +153,32 @@ pub struct Noted {
     pub not_taken: Vec<PassedOver>,
 }
 
+/// How a request is traced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traced {
+    /// The part in the trace of whoever sent it, in hex digits; none if its trace begins here.
+    pub parent: Option<[u8; 16]>,
+    /// The flags that upstreams are told (W3C Trace Context).
+    pub flags: u8,
+    /// Whether it was decided, when it began, that it is told of.
+    pub is_sampled: bool,
+    /// Who decided that.
+    pub decided: Decided,
+    /// Whether its client came by TLS.
+    pub is_https: bool,
+}
+
+/// Who decides whether a request is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// We: its trace begins here.
+    Here,
+    /// A trusted proxy.
+    Parent,
+    /// We: what somebody said of it whom nobody trusts counts within a limit only.
+    Stranger,
+}
+
 /// More attempts of one request are not noted; no lane makes more.
 pub const MOST_ATTEMPTS: usize = 24;
 
@@ -158,6 +188,8 @@ const MOST_PASSED_OVER: usize = 16;
 /// One try at one upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
+    /// Its part in the request's trace; 0 while no traces are kept.
+    pub span: u64,
     /// A place in [`Service::pools`](crate::snapshot::Service::pools).
     pub pool: usize,
     /// A place in [`Members::list`](crate::balance::Members::list).
@@ -314,6 +346,12 @@ impl Record<'_> {
     /// Why we answered it ourselves, if no upstream was at fault and its client had not left.
     pub fn refusal(&self) -> Option<Cause> {
         self.cause.filter(|cause| !cause.row().upstream_at_fault && *cause != Cause::ClientGone)
+    }
+
+    /// Its trace, if whoever looks for it will find it: that it is told of was decided when it began.
+    pub fn sampled_trace(&self) -> Option<&[u8; 32]> {
+        self.noted.traced.filter(|traced| traced.is_sampled)?;
+        self.noted.trace.as_ref().map(|(trace, _)| trace)
     }
 
     /// Whether it failed for its client through our side's fault.

@@ -122,7 +122,7 @@ impl Server {
             () = self.drained(drain) => {}
         }
         successor.tell_last(&self.published).await;
-        tokio::join!(self.admin_door.answered(), self.notifier.stop());
+        tokio::join!(self.admin_door.answered(), self.notifier.stop(), self.exporter.stop());
         self.open.load(Ordering::Relaxed)
     }
 

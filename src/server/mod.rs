@@ -39,6 +39,7 @@ use crate::events::Events;
 use crate::files::Source;
 use crate::notify::Notifier;
 use crate::observe::{OpenAgain, Process, Writer};
+use crate::otlp::Exporter;
 use crate::snapshot::Published;
 use crate::state::State;
 use crate::wire::clients::Clients;
@@ -77,6 +78,7 @@ pub struct Server {
     is_stopping: Arc<AtomicBool>,
     events: Arc<Events>,
     notifier: Arc<Notifier>,
+    exporter: Arc<Exporter>,
     upgrades: Upgrades,
     /// Comes once another process has taken over.
     succeeded: oneshot::Receiver<Successor>,
@@ -165,7 +167,12 @@ impl Server {
         self.control.stop().await;
         let drained = none_is_left(|| self.open.load(Ordering::Relaxed));
         // The count below says whether this ended in time.
-        let _ = tokio::join!(timeout(settings.drain, drained), self.notifier.stop());
+        let requests = async {
+            let _ = timeout(settings.drain, drained).await;
+            // Those of the last requests, too.
+            self.exporter.stop().await;
+        };
+        tokio::join!(requests, self.notifier.stop());
         self.open.load(Ordering::Relaxed)
     }
 }

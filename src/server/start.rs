@@ -40,9 +40,11 @@ use crate::outgoing::tls::make_ready;
 use crate::probe;
 use crate::record::{Refusals, Rings};
 use crate::resolve::Resolver;
+use crate::otlp::Exporter;
 use crate::snapshot::Published;
 use crate::state::Unstored;
 use crate::store::{Page, Store, StoreError};
+use crate::traces::Waiting;
 use crate::wire::clients::{Clients, Common};
 use crate::wire::holds::call_at_ends;
 use crate::wire::lane::{Lane, Means};
@@ -210,7 +212,10 @@ impl Server {
         let access = Arc::new(Entries::new(threads));
         process.set_access_log(access.clone());
         let access_log = Writer::start(access.clone(), published.clone(), clock)?;
-        let readers = Arc::new(Readers::new(last.clone(), refusals, access, clock));
+        let traces = Arc::new(Waiting::new(threads));
+        process.set_traces(traces.clone());
+        let readers = Readers::new(last.clone(), refusals, access, traces.clone(), clock);
+        let readers = Arc::new(readers);
         let means = Means { workers: threads, kept: shares.kept };
         let lane = Lane::new(published.clone(), readers, clock, means, mirrors);
         let tickets = Arc::new(TicketKeys::default());
@@ -268,7 +273,7 @@ impl Server {
         let notifier = Arc::new(Notifier::new(clock, process.clone()));
         let host = host_name();
         let events = Events::new(clock, host, published.clone(), notifier.clone(), stored);
-        let events = Arc::new(events);
+        let events = Arc::new(events.with_traces(traces.clone()));
         let commits = match commits {
             Some(commits) => commits,
             None => Commits::start(store.clone())?,
@@ -321,6 +326,9 @@ impl Server {
             on_duty(ours.clone(), run)
         };
         parts.start_as("the orders of certificates", orders);
+        let exporter = Exporter::new(traces, published.clone(), events.clone(), clock);
+        let exporter = Arc::new(exporter);
+        parts.start_as("the traces", exporter.clone().run(in_force.clone()));
         let names = resolve(resolver, in_force, control.clone(), events.clone(), process.clone());
         parts.start_as("the resolver", names);
         parts.start_as("the history", keep_history(history, published.clone(), clock));
@@ -405,6 +413,7 @@ impl Server {
             is_stopping,
             events,
             notifier,
+            exporter,
             upgrades,
             succeeded,
             successor: None,

@@ -123,6 +123,7 @@ impl Snapshot {
             services,
             unmatched: before.map(|before| before.unmatched.clone()).unwrap_or_default(),
             own: before.map(|before| before.own.clone()).unwrap_or_default(),
+            trace_limits: before.map(|before| before.trace_limits.clone()).unwrap_or_default(),
             acts: config.route_actions.iter().any(Option::is_some)
                 || config.services.iter().any(|service| service.has_normal_paths)
                 || bounds_bodies(config),

@@ -25,6 +25,7 @@ use arc_swap::ArcSwap;
 
 use crate::clock::Moment;
 use crate::config::{Actions, Config};
+use crate::rate::Bucket;
 use crate::route::{Facts, Found, RouteTable};
 use crate::upstream::Tally;
 
@@ -53,6 +54,8 @@ pub struct Snapshot {
     pub unmatched: Arc<Tally>,
     /// Requests that routes answered themselves.
     pub own: OwnAnswers,
+    /// How many requests are told of to a collector of traces.
+    pub trace_limits: Arc<TraceLimits>,
     /// Whether any service or route has a rate limit: else nobody is asked.
     has_rate_limits: bool,
     /// Whether a request has to know its route before it asks for a place.
@@ -89,6 +92,15 @@ impl Snapshot {
         let place = self.services.binary_search_by(|service| (*service.name).cmp(name));
         place.ok().map(|place| &self.services[place])
     }
+}
+
+/// What is left of the limits on traces.
+#[derive(Debug, Default)]
+pub struct TraceLimits {
+    /// Of those that strangers decide about.
+    pub strangers: Bucket,
+    /// Of those that are kept once they are over.
+    pub kept: Bucket,
 }
 
 /// Requests that routes answered themselves, by what they did.

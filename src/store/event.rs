@@ -40,4 +40,7 @@ pub struct StoredEvent {
     /// Those of the upstream.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// That of a request that shows what was wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }

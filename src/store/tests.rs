@@ -147,6 +147,7 @@ fn event(number: u64) -> StoredEvent {
         author: None,
         reason: Some("6 of 100 requests failed".into()),
         labels: Default::default(),
+        trace: None,
     }
 }
 

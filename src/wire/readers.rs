@@ -7,6 +7,7 @@ use crate::access_log::Entries;
 use crate::clock::Clock;
 use crate::record::{Reader, Record, Refusals, Rings};
 use crate::snapshot::Snapshot;
+use crate::traces::Waiting;
 
 /// All readers of a process.
 #[derive(Debug)]
@@ -14,19 +15,21 @@ pub struct Readers {
     last: Arc<Rings>,
     refusals: Arc<Refusals>,
     access: Arc<Entries>,
+    traces: Arc<Waiting>,
     log: RequestLog,
 }
 
 impl Readers {
-    /// The rings of the last requests, the counts of what was refused, the access log, and the log of what
-    /// went wrong.
+    /// The rings of the last requests, the counts of what was refused, the access log, the traces, and the log
+    /// of what went wrong.
     pub fn new(
         last: Arc<Rings>,
         refusals: Arc<Refusals>,
         access: Arc<Entries>,
+        traces: Arc<Waiting>,
         clock: Clock,
     ) -> Readers {
-        Readers { last, refusals, access, log: RequestLog::new(clock) }
+        Readers { last, refusals, access, traces, log: RequestLog::new(clock) }
     }
 }
 
@@ -34,6 +37,7 @@ impl Reader for Readers {
     fn read(&self, record: &Record<'_>, snapshot: &Snapshot) {
         self.last.read(record, snapshot);
         self.access.read(record, snapshot);
+        self.traces.read(record, snapshot);
         if record.is_uneventful() {
             return;
         }

@@ -72,6 +72,7 @@ mod supervised;
 mod upgrade_streams;
 mod upgrading;
 mod tls;
+mod traces;
 mod upstreams;
 mod waits;
 mod who_may;

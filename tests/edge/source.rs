@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// No runtime, no pingora, no file, no socket, no clock and no random source; and of our own rooms
 /// only each other.
-const CORE: [&str; 27] = [
+const CORE: [&str; 28] = [
     "aa",
     "acme",
     "auth",
@@ -36,6 +36,7 @@ const CORE: [&str; 27] = [
     "snapshot",
     "split",
     "state",
+    "traces",
     "upstream",
 ];
 
@@ -83,11 +84,13 @@ const BANNED: [(&str, &str); 7] = [
 ];
 
 /// Crates that are there in several versions, and who brings the older ones.
-const DUPLICATES: [(&str, &str); 9] = [
+const DUPLICATES: [(&str, &str); 11] = [
     ("base64", "0.23: pem, which rcgen writes with"),
     ("core-foundation", "for a system that we do not build for"),
     ("cpufeatures", "0.2: sha2 0.10, which hmac 0.12 goes with"),
     ("getrandom", "0.2: ring, which aws-lc-rs's place can take; 0.3: ours; 0.4: rand 0.10"),
+    ("rand", "0.9: the SDK of opentelemetry, of which only types are used"),
+    ("rand_core", "of rand 0.9"),
     ("r-efi", "of getrandom, for systems that we do not build for"),
     ("syn", "2 and 3: derive macros that have not all moved yet"),
     ("synstructure", "of what reads certificates in rcgen and instant-acme, which is not built"),

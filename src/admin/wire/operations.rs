@@ -189,6 +189,9 @@ pub struct Event {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The trace of a request that failed there a short while before, if a collector was told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
 }
 
 /// A state to be set.
@@ -322,7 +325,21 @@ impl From<&events::Entry> for Event {
         let what = event.words();
         let (author, reason) = (event.author.clone(), event.reason.clone());
         let labels = entry.labels.to_map();
-        Event { number, at, severity, kind, service, pool, upstream, labels, what, author, reason }
+        let trace_id = entry.trace.clone();
+        Event {
+            number,
+            at,
+            severity,
+            kind,
+            service,
+            pool,
+            upstream,
+            labels,
+            what,
+            author,
+            reason,
+            trace_id,
+        }
     }
 }
 

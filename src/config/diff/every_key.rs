@@ -12,7 +12,7 @@ use super::*;
 use crate::config::{AdminPlace, Environment, Expansion, Texts};
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 43] = [
+const TEXTS: [&str; 44] = [
     "gzip",
     "text/css",
     "ignore",
@@ -56,6 +56,7 @@ const TEXTS: [&str; 43] = [
     "all",
     "normal",
     "br",
+    "canary",
 ];
 const LISTS: [&str; 4] = ["[\"10.1.0.0/16\"]", "[503]", "[\"other\"]", "[]"];
 

@@ -60,6 +60,7 @@ const fn at(millis: u64) -> Moment {
 
 /// An attempt that nothing was noted of.
 const ATTEMPT: Attempt = Attempt {
+    span: 0,
     pool: 0,
     member: 0,
     chosen: at(0),

@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn what_is_too_large_is_halved_until_it_is_one() {
         let mut queue = Queue::default();
-        (1..=4).for_each(|length| drop(queue.push(&entry(length))));
+        (1..=4).for_each(|length| assert_eq!(queue.push(&entry(length)), 0));
         let mut sizes = Vec::new();
         while let Some(batch) = queue.batch() {
             sizes.push(batch.entries.iter().map(|entry| entry.len()).collect::<Vec<_>>());

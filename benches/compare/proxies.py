@@ -244,7 +244,7 @@ service = "shop"
 hosts = ["api.test"]
 path_prefix = "/v1"
 service = "shop"
-{extra}
+{extra.replace("ORIGIN", str(place.origin))}
 [services.shop]
 split = {{ blue = 50, green = 50 }}
 sticky = {{ cookie = "sid", client_ip = true }}
@@ -296,4 +296,5 @@ VARIANTS = {
         "pools": 'black.upstreams = ["127.0.0.1:1"]',
     },
     "an access log": {"extra": '[server.access_log]\nto = "/dev/null"'},
+    "traces of 1 %": {"extra": '[traces]\nendpoint = "http://127.0.0.1:ORIGIN"'},
 }

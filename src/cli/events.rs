@@ -161,7 +161,8 @@ fn line(event: &wire::Event) -> String {
         (Some(author), None) => format!(" (by {author})"),
         _ => String::new(),
     };
-    let trace = event.trace_id.as_ref().map(|trace| format!(" [trace {trace}]")).unwrap_or_default();
+    let trace =
+        event.trace_id.as_ref().map(|trace| format!(" [trace {trace}]")).unwrap_or_default();
     match place.is_empty() {
         true => format!("{at} {}{by}{trace}", event.what),
         false => format!("{at} {}{upstream}: {}{by}{trace}", place.join("/"), event.what),

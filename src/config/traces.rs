@@ -57,8 +57,7 @@ pub enum Keep {
 
 impl Keep {
     /// All of them; of several that hold of a request the first is told.
-    pub const ALL: [Keep; 5] =
-        [Keep::Error, Keep::Retried, Keep::Shed, Keep::Canary, Keep::Slow];
+    pub const ALL: [Keep; 5] = [Keep::Error, Keep::Retried, Keep::Shed, Keep::Canary, Keep::Slow];
 
     /// Its word.
     pub const fn name(self) -> &'static str {
@@ -221,7 +220,10 @@ mod tests {
         assert_eq!(parse("").unwrap().traces, None);
         let traces = of("endpoint = \"http://127.0.0.1:4318\"");
         assert_eq!(traces.endpoint, "http://127.0.0.1:4318/v1/traces");
-        assert_eq!((traces.share.get(), traces.from_strangers, traces.keep_at_most), (100, 100, 100));
+        assert_eq!(
+            (traces.share.get(), traces.from_strangers, traces.keep_at_most),
+            (100, 100, 100)
+        );
         assert_eq!(traces.keep, [Keep::Error, Keep::Retried, Keep::Shed, Keep::Slow]);
         assert_eq!((traces.despite_parent, traces.gzip), (false, false));
         assert_eq!(traces.timeout, Duration::from_secs(10));
@@ -254,7 +256,7 @@ mod tests {
             ("endpoint = \"http://me:hush@a/\"".into(), "t:2:12: bad value for `endpoint`"),
             (with("keep = [\"errors\"]"), "t:3:9: bad value for `keep`"),
             (with("share = 101"), "t:3:9: bad value for `share`"),
-            (with("from_strangers = -1"), "t:3:18: bad value for `from_strangers`"),
+            (with("from_strangers = -1"), "t:3:18: `from_strangers` is out of range"),
             (with("compression = \"zip\""), "t:3:15: bad value for `compression`"),
             (with("headers = { host = \"b\" }"), "t:3:13: bad header"),
             (with("headers = { a = \"\\n\" }"), "t:3:17: bad header"),
@@ -268,13 +270,14 @@ mod tests {
     #[test]
     fn a_reload_names_what_changes_and_shows_no_secret() {
         let old = "[traces]\nendpoint = \"http://a/\"\nheaders = { authorization = \"one\" }";
-        let new = "[traces]\nendpoint = \"http://b/\"\nshare = 5\nheaders = { authorization = \"two\" }";
+        let new =
+            "[traces]\nendpoint = \"http://b/\"\nshare = 5\nheaders = { authorization = \"two\" }";
         let changes = diff(&parse(old).unwrap(), &parse(new).unwrap(), &Live::default());
         let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
         let wanted = [
             "traces: endpoint http://a → http://b",
             "traces: headers.authorization has another value",
-            "traces: share 1 → 5",
+            "traces: share 1 % → 5 %",
         ];
         assert_eq!(lines, wanted);
     }

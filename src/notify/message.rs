@@ -172,7 +172,8 @@ mod tests {
             }],
         });
         assert_eq!(written(Form::Slack, &notice(), 3), expected);
-        let whole = Notice { service: "".into(), pool: "".into(), next: None, trace: None, ..notice() };
+        let whole =
+            Notice { service: "".into(), pool: "".into(), next: None, trace: None, ..notice() };
         let short = written(Form::Slack, &whole, 0);
         assert!(short["text"].as_str().unwrap().starts_with("*CRITICAL* pointsman: "), "{short}");
         assert_eq!(short["attachments"][0]["fields"].as_array().unwrap().len(), 2);

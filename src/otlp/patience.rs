@@ -61,7 +61,9 @@ pub(super) struct Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spans {
     /// They are there, but for so many.
-    Sent { refused: u64 },
+    Sent {
+        refused: u64,
+    },
     Again,
     InHalves,
     /// They could not be sent each time it was tried.
@@ -155,7 +157,12 @@ mod tests {
             assert_eq!(of(status), End::Later(Some(Duration::from_secs(7)), said));
         }
         assert!(matches!(of(413), End::TooLarge(_)));
-        assert!([301, 400, 401, 403, 404, 415, 500].map(of).iter().all(|end| matches!(end, End::Never(_))));
+        assert!(
+            [301, 400, 401, 403, 404, 415, 500]
+                .map(of)
+                .iter()
+                .all(|end| matches!(end, End::Never(_)))
+        );
     }
 
     #[test]
@@ -165,7 +172,11 @@ mod tests {
         for nth in 1..=12 {
             let next = patience.on_end(later(), false, &mut draws);
             let is_given_up = nth % CALLS == 0;
-            assert_eq!(next.spans, if is_given_up { Spans::GivenUp } else { Spans::Again }, "{nth}");
+            assert_eq!(
+                next.spans,
+                if is_given_up { Spans::GivenUp } else { Spans::Again },
+                "{nth}"
+            );
             assert_eq!(next.told, (nth == TOLD).then(|| Err("timed out".into())), "{nth}");
             let most = FIRST * (1 << (nth - 1).min(10));
             assert!(next.pause <= most.min(LONGEST) && next.pause >= most.min(LONGEST) / 2);

@@ -93,7 +93,10 @@ impl Of<'_> {
         list.add(name::HTTP_ROUTE, some(route));
         list.add(name::URL_SCHEME, Some(if self.entry.is_https { "https" } else { "http" }));
         list.add(name::URL_PATH, Some(kept.path.clone()));
-        list.add(name::URL_QUERY, self.target().split_once('?').map(|(_, query)| query.to_string()));
+        list.add(
+            name::URL_QUERY,
+            self.target().split_once('?').map(|(_, query)| query.to_string()),
+        );
         let (host, port) = host_and_port(&kept.host);
         list.add(name::SERVER_ADDRESS, some(host));
         list.add(name::SERVER_PORT, port);
@@ -103,7 +106,10 @@ impl Of<'_> {
         list.add(name::HTTP_RESPONSE_STATUS_CODE, kept.status.map(i64::from));
         let is_unanswered = kept.status.is_none();
         let error = error_type(&kept.cause, kept.status.filter(|status| *status >= 500));
-        list.add(name::ERROR_TYPE, error.clone().filter(|_| self.entry.has_failed || is_unanswered));
+        list.add(
+            name::ERROR_TYPE,
+            error.clone().filter(|_| self.entry.has_failed || is_unanswered),
+        );
         self.of_pointsman(&mut list);
         let status = match self.entry.has_failed {
             true => Status::error(kept.cause.clone()),
@@ -254,7 +260,8 @@ fn version(version: Version) -> Option<&'static str> {
 
 /// An address and a port, if it has one; an IPv6 address without its brackets.
 fn host_and_port(text: &str) -> (&str, Option<i64>) {
-    let bare = |host: &'_ str| -> usize { usize::from(host.starts_with('[') && host.ends_with(']')) };
+    let bare =
+        |host: &'_ str| -> usize { usize::from(host.starts_with('[') && host.ends_with(']')) };
     let (host, port) = match text.rsplit_once(':') {
         // The colons of an IPv6 address are within brackets.
         Some((host, port)) if !text.ends_with(']') && !text.starts_with("unix:") => {

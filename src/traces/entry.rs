@@ -115,14 +115,16 @@ impl Entry {
 
     /// How many spans are made of these bytes: one, and one for each attempt.
     pub fn spans(bytes: &[u8]) -> u64 {
-        let kept = bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
+        let kept =
+            bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
         let attempts = kept.and_then(|kept| bytes.get(8 + kept as usize + ATTEMPTS));
         1 + u64::from(attempts.copied().unwrap_or_default())
     }
 
     /// Whether these bytes are of a request that failed through our side's fault.
     pub fn has_failed(bytes: &[u8]) -> bool {
-        let kept = bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
+        let kept =
+            bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
         kept.and_then(|kept| bytes.get(8 + kept as usize + FAILED)).is_some_and(|flag| *flag != 0)
     }
 
@@ -137,7 +139,8 @@ impl Entry {
         let [flags, decided, keep, is_https, has_failed, canary, breaker, attempts] =
             take(&mut rest)?;
         let attempts = (0..attempts).map(|_| attempt(&mut rest)).collect::<Option<_>>()?;
-        let [route, target, agent] = [take_text(&mut rest)?, take_text(&mut rest)?, take_text(&mut rest)?];
+        let [route, target, agent] =
+            [take_text(&mut rest)?, take_text(&mut rest)?, take_text(&mut rest)?];
         Some(Entry {
             kept,
             at,
@@ -148,7 +151,9 @@ impl Entry {
                 2 => Decided::Stranger,
                 _ => Decided::Here,
             },
-            kept_for: keep.checked_sub(1).and_then(|keep| Keep::ALL.get(usize::from(keep)).copied()),
+            kept_for: keep
+                .checked_sub(1)
+                .and_then(|keep| Keep::ALL.get(usize::from(keep)).copied()),
             is_https: is_https != 0,
             has_failed: has_failed != 0,
             is_canary: canary.checked_sub(1).map(|is_canary| is_canary != 0),

@@ -37,10 +37,10 @@ impl Examples {
     /// service if none is named.
     pub fn of(&self, service: &str, pool: &str, now: WallTime) -> Option<String> {
         let all = self.all();
-        let is_of = |place: &(String, String)| {
-            place.0 == service && (pool.is_empty() || place.1 == pool)
-        };
-        let lately = all.iter().filter(|(place, (_, at))| is_of(place) && now.elapsed_since(*at) <= AGE);
+        let is_of =
+            |place: &(String, String)| place.0 == service && (pool.is_empty() || place.1 == pool);
+        let lately =
+            all.iter().filter(|(place, (_, at))| is_of(place) && now.elapsed_since(*at) <= AGE);
         lately.max_by_key(|(_, (_, at))| *at).map(|(_, (trace, _))| trace.clone())
     }
 

@@ -261,9 +261,18 @@ fn events_point_at_the_last_that_failed_of_their_pool_and_at_nothing_old() {
 #[test]
 fn what_was_put_aside_is_found_again() {
     let snapshot = snapshot("");
-    let mut two = noted(&[Attempt { status: None, cause: Some(Cause::Reset), ..attempt(1, 2) }, attempt(0, 5)]);
+    let mut two = noted(&[
+        Attempt { status: None, cause: Some(Cause::Reset), ..attempt(1, 2) },
+        attempt(0, 5),
+    ]);
     let parent = Some(*b"00f067aa0ba902b7");
-    two.traced = Some(Traced { parent, flags: 3, is_sampled: true, decided: Decided::Stranger, is_https: true });
+    two.traced = Some(Traced {
+        parent,
+        flags: 3,
+        is_sampled: true,
+        decided: Decided::Stranger,
+        is_https: true,
+    });
     let mut bytes = Vec::new();
     Entry::encode(&record(GREEN, 200, &two), Some(Keep::Retried), &snapshot, &mut bytes);
     let length = bytes.len();
@@ -276,7 +285,10 @@ fn what_was_put_aside_is_found_again() {
     let now = (at(1_000), WallTime::from_millis(1_000_000));
     let entry = Entry::decode(first, now).unwrap();
     assert_eq!((entry.at, entry.flags, entry.decided), (at(0), 3, Decided::Stranger));
-    assert_eq!((&*entry.parent, &*entry.route, &*entry.target), ("00f067aa0ba902b7", "/cart", "/cart?a=1"));
+    assert_eq!(
+        (&*entry.parent, &*entry.route, &*entry.target),
+        ("00f067aa0ba902b7", "/cart", "/cart?a=1")
+    );
     assert_eq!((entry.kept_for, entry.is_canary), (Some(Keep::Retried), Some(true)));
     assert_eq!((entry.is_https, entry.has_failed), (true, false));
     assert_eq!(entry.breaker, Some(BreakerState::Closed));

@@ -62,7 +62,9 @@ fn hex(bytes: &[u8]) -> String {
 fn told(origin: &Origin, nth: usize) -> (String, String, String) {
     let received = origin.received();
     let told = received[nth].fields("traceparent");
-    let [_, trace, span, flags] = told[0].split('-').collect::<Vec<_>>()[..] else { panic!("{told:?}") };
+    let [_, trace, span, flags] = told[0].split('-').collect::<Vec<_>>()[..] else {
+        panic!("{told:?}")
+    };
     (trace.into(), span.into(), flags.into())
 }
 
@@ -109,7 +111,10 @@ async fn a_retried_canary_request_shows_both_attempts_with_the_ids_that_upstream
         assert_eq!(said(client, "url.full"), format!("http://{}/", origin.address));
     }
     assert_eq!(said(failed, "http.response.status_code"), "500");
-    assert_eq!((said(failed, "error.type"), failed.status.as_ref().unwrap().code), ("500".into(), 2));
+    assert_eq!(
+        (said(failed, "error.type"), failed.status.as_ref().unwrap().code),
+        ("500".into(), 2)
+    );
     assert_eq!(said(answered, "http.request.resend_count"), "1");
     for (name, value) in [
         ("http.request.method", "GET"),
@@ -150,7 +155,10 @@ async fn a_trusted_proxy_decides_and_a_stranger_within_a_limit() {
     edge.get(&[&parent("01"), "tracestate: a=1"]).await;
     let made = until_spans(&collector, 2).await;
     let server = made.iter().find(|span| span.kind == 2).unwrap();
-    assert_eq!((hex(&server.trace_id), hex(&server.parent_span_id)), (TRACE.into(), "b7ad6b7169203331".into()));
+    assert_eq!(
+        (hex(&server.trace_id), hex(&server.parent_span_id)),
+        (TRACE.into(), "b7ad6b7169203331".into())
+    );
     assert_eq!(said(server, "pointsman.parent"), "None");
     assert_eq!((told(&origin, 0).2, told(&origin, 1).2), ("00".into(), "01".into()));
     assert_eq!(origin.received()[1].fields("tracestate"), ["a=1"]);
@@ -186,17 +194,26 @@ async fn what_goes_wrong_is_told_of_though_nobody_had_decided_so() {
     edge.get(&[]).await;
     let made = until_spans(&collector, 2).await;
     let server = made.iter().find(|span| span.kind == 2).unwrap();
-    assert_eq!((said(server, "pointsman.kept"), said(server, "error.type")), ("error".into(), "500".into()));
+    assert_eq!(
+        (said(server, "pointsman.kept"), said(server, "error.type")),
+        ("error".into(), "500".into())
+    );
     assert_eq!(server.status.as_ref().unwrap().code, 2);
     let (trace, _, flags) = told(&origin, 0);
-    assert_eq!((trace, &*flags), (hex(&server.trace_id), "02"), "upstreams are told that it was not");
+    assert_eq!(
+        (trace, &*flags),
+        (hex(&server.trace_id), "02"),
+        "upstreams are told that it was not"
+    );
     // What we refuse ourselves has a trace too, which its page shows.
-    let (status, _) = edge.admin("PUT", "/v1/services/shop/pools/only/breaker", r#"{"state": "open"}"#).await;
+    let (status, _) =
+        edge.admin("PUT", "/v1/services/shop/pools/only/breaker", r#"{"state": "open"}"#).await;
     assert_eq!(status, 200);
     let page = edge.get(&["accept: text/html"]).await;
     assert_eq!(page.status, 503);
     let made = until_spans(&collector, 3).await;
-    let refused = made.iter().find(|span| said(span, "http.response.status_code") == "503").unwrap();
+    let refused =
+        made.iter().find(|span| said(span, "http.response.status_code") == "503").unwrap();
     assert!(page.body.contains(&format!("trace {}", hex(&refused.trace_id))), "{}", page.body);
     assert_eq!(said(refused, "pointsman.cause"), "open");
     assert_eq!(said(refused, "pointsman.breaker"), "open");
@@ -245,9 +262,17 @@ async fn a_collector_that_is_away_slow_or_wrong_costs_nothing() {
             assert_eq!(edge.get(&[]).await.body, "fine", "{shown}");
         }
         match lost {
-            None => until("all is taken", async || metric(&edge, "pointsman_spans_sent_total").await == 40.0).await,
+            None => {
+                until("all is taken", async || {
+                    metric(&edge, "pointsman_spans_sent_total").await == 40.0
+                })
+                .await
+            }
             Some(reason) => {
-                until("somebody is told", async || has_happened(&edge, "does not take spans").await).await;
+                until("somebody is told", async || {
+                    has_happened(&edge, "does not take spans").await
+                })
+                .await;
                 if !reason.is_empty() {
                     let name = format!("pointsman_spans_dropped_total{{reason=\"{reason}\"}}");
                     until("they are counted", async || metric(&edge, &name).await > 0.0).await;
@@ -262,7 +287,8 @@ async fn a_collector_that_is_away_slow_or_wrong_costs_nothing() {
 #[tokio::test]
 async fn a_collector_that_comes_back_gets_what_waited_and_somebody_is_told() {
     let (origin, address) = (Origin::named("fine").await, free());
-    let lines = format!("[traces]\nendpoint = \"http://{address}\"\nshare = 100\ntimeout = \"1s\"\n");
+    let lines =
+        format!("[traces]\nendpoint = \"http://{address}\"\nshare = 100\ntimeout = \"1s\"\n");
     let edge = Edge::start(&format!("{lines}{}", shop(&[("only", &origin)], ""))).await;
     edge.get(&[]).await;
     until("somebody is told", async || has_happened(&edge, "does not take spans").await).await;

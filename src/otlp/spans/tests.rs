@@ -70,7 +70,12 @@ fn entry() -> Entry {
         attempts: vec![failed, answered],
         not_taken: Vec::new(),
     };
-    let of = |span, is_tls| EntryAttempt { span, breaker: BreakerState::Closed, is_http2: false, is_tls };
+    let of = |span, is_tls| EntryAttempt {
+        span,
+        breaker: BreakerState::Closed,
+        is_http2: false,
+        is_tls,
+    };
     Entry {
         kept,
         at: Moment::from_micros(5_000_000),
@@ -115,7 +120,10 @@ fn a_request_is_a_server_span_and_a_client_span_for_each_attempt() {
         assert_eq!(span.span_context.trace_id(), TraceId::from_hex(TRACE).unwrap());
         assert_eq!(span.span_context.trace_flags().to_u8(), 3);
     }
-    assert_eq!((server.span_context.span_id(), server.parent_span_id), (id(SERVER), id("00f067aa0ba902b7")));
+    assert_eq!(
+        (server.span_context.span_id(), server.parent_span_id),
+        (id(SERVER), id("00f067aa0ba902b7"))
+    );
     assert_eq!((server.parent_span_is_remote, failed.parent_span_is_remote), (true, false));
     assert_eq!((failed.span_context.span_id(), failed.parent_span_id), (id("a1"), id(SERVER)));
     assert_eq!((answered.span_context.span_id(), answered.parent_span_id), (id("a2"), id(SERVER)));
@@ -125,7 +133,8 @@ fn a_request_is_a_server_span_and_a_client_span_for_each_attempt() {
     assert_eq!(kinds, expected);
     let began = SystemTime::UNIX_EPOCH + Duration::from_secs(99);
     let times = [server, failed, answered].map(|span| (span.start_time, span.end_time));
-    let expected = [(0, 9), (0, 2), (3, 8)].map(|(from, to)| (began + millis(from), began + millis(to)));
+    let expected =
+        [(0, 9), (0, 2), (3, 8)].map(|(from, to)| (began + millis(from), began + millis(to)));
     assert_eq!(times, expected);
     let states = [server, failed, answered].map(|span| span.status.clone());
     assert_eq!(states, [Status::Unset, Status::error("reset"), Status::Unset]);
@@ -207,11 +216,18 @@ fn a_refusal_is_an_error_with_its_cause_and_an_unknown_method_is_no_name() {
     let made = made(&entry);
     let [server] = &made[..] else { panic!("{made:?}") };
     assert_eq!((&*server.name, server.parent_span_id), ("HTTP", SpanId::INVALID));
-    assert_eq!((server.status.clone(), server.parent_span_is_remote), (Status::error("overloaded"), false));
+    assert_eq!(
+        (server.status.clone(), server.parent_span_is_remote),
+        (Status::error("overloaded"), false)
+    );
     let said = said(server);
     let of = |name| said.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
-    let names = ["http.request.method", "http.request.method_original", "error.type", "pointsman.cause"];
-    assert_eq!(names.map(of), [Some("_OTHER"), Some("BREW"), Some("overloaded"), Some("overloaded")]);
+    let names =
+        ["http.request.method", "http.request.method_original", "error.type", "pointsman.cause"];
+    assert_eq!(
+        names.map(of),
+        [Some("_OTHER"), Some("BREW"), Some("overloaded"), Some("overloaded")]
+    );
     assert_eq!(of("http.route"), None);
 }
 
@@ -223,7 +239,10 @@ fn who_has_left_is_no_error_of_anybody() {
     let last = entry.kept.attempts.last_mut().unwrap();
     (last.status, last.cause) = (None, "client_gone".into());
     let made = made(&entry);
-    assert_eq!([&made[0], &made[2]].map(|span| span.status.clone()), [Status::Unset, Status::Unset]);
+    assert_eq!(
+        [&made[0], &made[2]].map(|span| span.status.clone()),
+        [Status::Unset, Status::Unset]
+    );
     let error = |span: &SpanData| said(span).into_iter().find(|(name, _)| name == "error.type");
     let gone = Some(("error.type".to_string(), "client_gone".to_string()));
     assert_eq!([&made[0], &made[2]].map(error), [gone.clone(), gone]);

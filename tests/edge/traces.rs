@@ -215,10 +215,10 @@ async fn what_goes_wrong_is_told_of_though_nobody_had_decided_so() {
     let refused =
         made.iter().find(|span| said(span, "http.response.status_code") == "503").unwrap();
     assert!(page.body.contains(&format!("trace {}", hex(&refused.trace_id))), "{}", page.body);
-    assert_eq!(said(refused, "pointsman.cause"), "open");
+    assert_eq!(said(refused, "pointsman.cause"), "breaker_open");
     assert_eq!(said(refused, "pointsman.breaker"), "open");
     let remembered = edge.admin("GET", "/v1/requests?limit=1", "").await.1;
-    assert_eq!(remembered[0]["trace_id"], hex(&refused.trace_id), "{remembered}");
+    assert!(remembered.to_string().contains(&hex(&refused.trace_id)), "{remembered}");
 }
 
 /// The value of a metric.

@@ -10,21 +10,23 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 use ipnet::IpNet;
 use tokio::time::timeout;
 
-use super::Admin;
 use super::audit::{self, Asked, Refusals};
 use super::problem::Problem;
 use super::roles::{self, Operation, Scope};
 use super::source::{Shown, Source};
+use super::strangers::{
+    foreign_host, foreign_origin, is_from_elsewhere, is_local_host, refuse_strangers,
+};
+use super::{Admin, wire};
 use crate::clock::Moment;
 use crate::config::{Bearer, Role};
-use crate::http::claims;
 use crate::upstream::{Address, DialAddress};
 
 /// Who an order is by that comes without a token and does not say.
@@ -82,6 +84,35 @@ impl Caller {
         self.bearer.as_ref().is_some_and(|bearer| bearer.services.is_some())
     }
 
+    /// Refuses to tell of a service that it is not told of.
+    pub(super) fn must_see(&self, service: &str) -> Result<(), Problem> {
+        let (false, Some(bearer)) = (self.sees(service), &self.bearer) else { return Ok(()) };
+        Err(other_service(bearer, service))
+    }
+
+    /// Whether what it has shown still counts. Once tokens were read anew, whoever wants to be told more
+    /// asks again: by who it was then nobody can be known who has another secret or another role by now.
+    pub(super) fn still_holds(&self, admin: &Admin) -> bool {
+        let config = admin.in_force.borrow().config.clone();
+        match (&config.admin.tokens, &self.bearer) {
+            (None, None) => true,
+            (Some(tokens), Some(bearer)) => tokens.has(bearer),
+            _ => false,
+        }
+    }
+
+    /// Who it is, and what it may ask for.
+    pub(super) fn described(&self) -> wire::Me {
+        let (role, is_bound) = (self.role(), self.is_bound());
+        let services = self.bearer.as_ref().and_then(|bearer| bearer.services.as_ref());
+        wire::Me {
+            name: self.name.as_ref().map(ToString::to_string),
+            role: role.name().into(),
+            services: services.map(|all| all.iter().map(ToString::to_string).collect()),
+            may: roles::all_for(role, is_bound).map(ToString::to_string).collect(),
+        }
+    }
+
     /// Where the upstreams must be that it adds and removes; none for anywhere.
     pub fn networks(&self) -> Option<Arc<[IpNet]>> {
         self.bearer.as_ref().and_then(|bearer| bearer.networks.clone())
@@ -116,7 +147,6 @@ impl Caller {
         service: Option<&str>,
     ) -> Result<(), Problem> {
         let (Some(bearer), Some(needed)) = (&self.bearer, operation.role) else { return Ok(()) };
-        let refused = |kind, detail| Err(Problem::new(StatusCode::FORBIDDEN, kind, detail));
         let (name, role) = (&bearer.name, bearer.role);
         if operation.scope != Scope::None && !role.admits(needed) {
             let detail =
@@ -124,26 +154,38 @@ impl Caller {
             let problem = Problem::new(StatusCode::FORBIDDEN, "role", detail);
             return Err(problem.of_roles(needed, role));
         }
-        let Some(services) = &bearer.services else { return Ok(()) };
-        let services: Vec<String> = services.iter().map(|name| format!("`{name}`")).collect();
-        let services = services.join(", ");
-        match (operation.scope, service) {
-            (Scope::Whole, _) => refused(
-                "other-service",
-                format!(
+        if bearer.services.is_none() {
+            return Ok(());
+        }
+        let service = service.unwrap_or_default();
+        match operation.scope {
+            Scope::Whole => {
+                let services = bound_to(bearer);
+                let detail = format!(
                     "`{what}` is of the whole process; the token `{name}` is bound to {services}"
-                ),
-            ),
-            (Scope::Service, service) if !bearer.is_for(service.unwrap_or_default()) => refused(
-                "other-service",
-                format!(
-                    "the token `{name}` is bound to {services}; service `{}` is none of them",
-                    service.unwrap_or_default()
-                ),
-            ),
+                );
+                Err(Problem::new(StatusCode::FORBIDDEN, OTHER_SERVICE, detail))
+            }
+            Scope::Service if !bearer.is_for(service) => Err(other_service(bearer, service)),
             _ => Ok(()),
         }
     }
+}
+
+const OTHER_SERVICE: &str = "other-service";
+
+/// The services of a token that is bound, in words.
+fn bound_to(bearer: &Bearer) -> String {
+    let services = bearer.services.iter().flat_map(|all| all.iter());
+    let services: Vec<String> = services.map(|name| format!("`{name}`")).collect();
+    services.join(", ")
+}
+
+fn other_service(bearer: &Bearer, service: &str) -> Problem {
+    let (name, services) = (&bearer.name, bound_to(bearer));
+    let detail =
+        format!("the token `{name}` is bound to {services}; service `{service}` is none of them");
+    Problem::new(StatusCode::FORBIDDEN, OTHER_SERVICE, detail)
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -250,11 +292,17 @@ fn identify(
     (source, shown): (Source, &Shown),
 ) -> Result<Caller, Problem> {
     // Probes come without credentials and learn nothing but yes or no.
-    if operation.is_some_and(|operation| operation.role.is_none()) {
+    if operation.is_some_and(|operation| operation.role.is_none() && !operation.is_page()) {
         return Ok(Caller::default());
     }
     // As the file said when it was read last: a reload that is refused leaves them as they were.
     let config = admin.in_force.borrow().config.clone();
+    // The page is everybody's, and asks for a token itself. Other sites may lead to it, but no name that
+    // is not ours: what it is shown by would be theirs.
+    if operation.is_some_and(Operation::is_page) {
+        let is_ours = config.admin.tokens.is_some() || !admin.is_local || is_local_host(headers);
+        return if is_ours { Ok(Caller::default()) } else { Err(foreign_host()) };
+    }
     let Some(tokens) = &config.admin.tokens else {
         return refuse_strangers(admin, headers).map(|()| Caller::without(source, shown));
     };
@@ -282,65 +330,11 @@ fn identify(
     }
 }
 
-/// Without a token, reaching the loopback address is the credential. A web page in a browser on this
-/// machine can reach it too, so what browsers send is refused: names other than this machine's (DNS
-/// rebinding) and requests on behalf of other sites. And so can whoever a proxy on this machine passes
-/// on, our own public port too if an upstream leads here after all: all that we pass on says so.
-fn refuse_strangers(admin: &Admin, headers: &HeaderMap) -> Result<(), Problem> {
-    if let Some(field) = trace_of_forwarding(headers) {
-        let detail = format!(
-            "`{field}` shows that a proxy passed this request on; without a token such requests are \
-             refused: give [admin] a `token_file`"
-        );
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forwarded", detail));
-    }
-    if is_from_elsewhere(headers) {
-        return Err(foreign_origin());
-    }
-    if admin.is_local && !is_local_host(headers) {
-        let detail = "without a token the API answers to localhost and loopback addresses only";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail));
-    }
-    Ok(())
-}
-
-fn foreign_origin() -> Problem {
-    let detail = "requests on behalf of other sites are refused";
-    Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail)
-}
-
-/// A field that only a proxy writes.
-fn trace_of_forwarding(headers: &HeaderMap) -> Option<&HeaderName> {
-    let is_trace =
-        |name: &&HeaderName| **name == header::VIA || claims::is_claim(name.as_str().as_bytes());
-    headers.keys().find(is_trace)
-}
-
 /// The bearer token that a request brings.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = given.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-fn is_from_elsewhere(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let cross = text(header::HeaderName::from_static("sec-fetch-site"))
-        .is_some_and(|site| site != "same-origin" && site != "none");
-    let host = text(header::HOST).unwrap_or_default();
-    let foreign = text(header::ORIGIN)
-        .is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| from != host));
-    cross || foreign
-}
-
-fn is_local_host(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(authority) = host.to_str().unwrap_or("?").parse::<axum::http::uri::Authority>() else {
-        return false;
-    };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    name.eq_ignore_ascii_case("localhost") || is_loopback
 }
 
 #[cfg(test)]
@@ -380,39 +374,5 @@ mod tests {
         );
         let by_address = Source::Address([127, 0, 0, 1].into());
         assert_eq!(Caller::without(by_address, &Shown::default()), nobody);
-    }
-
-    #[test]
-    fn what_a_proxy_passes_on_is_recognised() {
-        let of = |name: &'static str| {
-            let name = HeaderName::from_static(name);
-            let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("1"))]);
-            trace_of_forwarding(&headers).is_some()
-        };
-        for trace in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"] {
-            assert!(of(trace), "{trace}");
-        }
-        assert!(of("x-pointsman-mirror") && of("cf-connecting-ip"));
-        assert!(!of("host") && !of("if-match") && !of("traceparent") && !of("user-agent"));
-    }
-
-    #[test]
-    fn what_a_foreign_page_sends_is_recognised() {
-        let headers = |fields: &[(&'static str, &'static str)]| -> HeaderMap {
-            let field = |&(name, value)| {
-                (header::HeaderName::from_static(name), HeaderValue::from_static(value))
-            };
-            fields.iter().map(field).collect()
-        };
-        let host = ("host", "127.0.0.1:9900");
-        assert!(!is_from_elsewhere(&headers(&[host])));
-        assert!(!is_from_elsewhere(&headers(&[host, ("origin", "http://127.0.0.1:9900")])));
-        assert!(is_from_elsewhere(&headers(&[host, ("origin", "http://evil.test")])));
-        assert!(is_from_elsewhere(&headers(&[host, ("origin", "null")])));
-        assert!(is_from_elsewhere(&headers(&[host, ("sec-fetch-site", "cross-site")])));
-        assert!(
-            is_local_host(&headers(&[host])) && is_local_host(&headers(&[("host", "[::1]:1")]))
-        );
-        assert!(!is_local_host(&headers(&[("host", "evil.test:9900")])));
     }
 }

@@ -11,9 +11,12 @@ mod description;
 mod explain;
 mod forms;
 mod guard;
+mod live;
 mod logs;
+mod me;
 mod mirror;
 mod operations;
+mod page;
 mod problem;
 mod recording;
 mod requests;
@@ -23,6 +26,7 @@ mod services;
 mod slo;
 mod source;
 mod status;
+mod strangers;
 mod upgrade;
 pub mod wire;
 
@@ -53,6 +57,7 @@ use audit::Refusals;
 use guard::Guard;
 use problem::Problem;
 
+pub use live::Live;
 pub use source::{Shown, Source};
 
 /// What the handlers read and whom they ask.
@@ -82,6 +87,8 @@ pub struct Admin {
     pub is_stopping: Arc<AtomicBool>,
     /// Time.
     pub clock: Clock,
+    /// Those who watch.
+    pub live: Arc<Live>,
     /// Whether only this machine can connect.
     pub is_local: bool,
 }
@@ -116,6 +123,8 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(status::readyz))
         .routes(routes!(status::metrics))
         .routes(routes!(status::status))
+        .routes(routes!(me::show))
+        .routes(routes!(live::show))
         .routes(routes!(services::list))
         .routes(routes!(services::show))
         .routes(routes!(services::split, services::put_split))
@@ -168,6 +177,8 @@ pub fn router(admin: Admin) -> Router {
     let guard = Guard { admin: admin.clone(), refusals: Arc::new(Refusals::default()) };
     router
         .route("/openapi.json", axum::routing::get(document))
+        .route("/", axum::routing::get(page::front))
+        .route("/page/{file}", axum::routing::get(page::file))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(guard, guard::check))

@@ -3,6 +3,8 @@
 //!
 //! An operation that is not in it is for `admin` alone, and a test finds it.
 
+use std::fmt;
+
 use axum::http::Method;
 
 use crate::config::Role;
@@ -41,6 +43,30 @@ const UNKNOWN: Operation = Operation {
     is_recorded: true,
 };
 
+/// The page's own files.
+pub(super) const PAGE: [&str; 2] = ["/", "/page/{file}"];
+
+impl Operation {
+    /// Whether it is the page, which is everybody's.
+    pub fn is_page(&self) -> bool {
+        PAGE.contains(&self.path)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+/// All that a role may ask for, bound to services or not.
+pub(super) fn all_for(role: Role, is_bound: bool) -> impl Iterator<Item = &'static Operation> {
+    TABLE.iter().filter(move |operation| {
+        let admits = operation.role.is_some_and(|needed| role.admits(needed));
+        (admits || operation.scope == Scope::None) && !(is_bound && operation.scope == Scope::Whole)
+    })
+}
+
 /// What it takes to ask for this path, as routes name it, by this method.
 pub(super) fn operation(method: &Method, path: &str) -> &'static Operation {
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
@@ -75,10 +101,14 @@ const fn probe(path: &'static str) -> Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 48] = [
+static TABLE: [Operation; 52] = [
     probe("/livez"),
     probe("/readyz"),
+    probe("/"),
+    probe("/page/{file}"),
     look("/openapi.json", Scope::None),
+    look("/v1/me", Scope::None),
+    look("/v1/live", Scope::Each),
     look("/metrics", Scope::Whole),
     look("/v1/status", Scope::Each),
     look("/v1/services", Scope::Each),
@@ -138,7 +168,9 @@ mod tests {
     #[test]
     fn each_operation_has_a_role_and_each_role_of_the_table_an_operation() {
         let document = description::whole(&api().1);
-        let mut described = BTreeSet::from([("GET".to_string(), "/openapi.json".to_string())]);
+        let undescribed = PAGE.into_iter().chain(["/openapi.json"]);
+        let mut described: BTreeSet<_> =
+            undescribed.map(|path| ("GET".to_string(), path.to_string())).collect();
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 let method = method.to_uppercase();

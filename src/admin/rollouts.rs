@@ -143,7 +143,7 @@ fn remembered(
 }
 
 /// A deploy that has yet to begin, with those it waits for.
-fn with_waits(admin: &Admin, rollout: wire::Rollout) -> wire::Rollout {
+pub(super) fn with_waits(admin: &Admin, rollout: wire::Rollout) -> wire::Rollout {
     let is_waiting =
         rollout.state == "running" && rollout.steps_taken == 0 && rollout.deploys.is_some();
     let snapshot = admin.published.load();

@@ -162,7 +162,7 @@ pub(super) fn all(admin: &Admin, snapshot: &Snapshot, caller: &Caller) -> Vec<wi
     seen.map(|service| describe(admin, service, now)).collect()
 }
 
-fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
+pub(super) fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::Service {
     let rates = admin.history.rates(&service.name, service.revision);
     let pool = |pool: &Pool| {
         let rate = rates.get(&pool.name).copied().unwrap_or_default();

@@ -109,19 +109,25 @@ pub async fn status(State(admin): State<Admin>, caller: Caller) -> Json<wire::St
         uptime_seconds: (admin.clock.unix_seconds() - gauges.started).max(0.0),
         generation: snapshot.generation,
         ready: !admin.is_stopping.load(Ordering::Relaxed),
-        config: wire::ConfigStatus {
-            path: admin.in_force.borrow().texts.main.path.clone(),
-            last_reload_successful: gauges.last_reload_successful,
-            last_reload_success: gauges.last_reload_success,
-            waits_for_reload: gauges.waits_for_reload,
-            refused: admin.process.refused().filter(|_| !caller.is_bound()),
-            reloads: gauges.reloads,
-            refused_reloads: gauges.refused_reloads,
-        },
+        config: config(&admin, !caller.is_bound()),
         listeners: admin.process.listeners().iter().map(|tally| listener(tally)).collect(),
         kept: if caller.is_bound() { Vec::new() } else { kept(&admin) },
         services: services::all(&admin, &snapshot, &caller),
     })
+}
+
+/// The config's state; why a reload was refused is for who is bound to no service.
+pub(super) fn config(admin: &Admin, tells_why: bool) -> wire::ConfigStatus {
+    let gauges = admin.process.gauges();
+    wire::ConfigStatus {
+        path: admin.in_force.borrow().texts.main.path.clone(),
+        last_reload_successful: gauges.last_reload_successful,
+        last_reload_success: gauges.last_reload_success,
+        waits_for_reload: gauges.waits_for_reload,
+        refused: admin.process.refused().filter(|_| tells_why),
+        reloads: gauges.reloads,
+        refused_reloads: gauges.refused_reloads,
+    }
 }
 
 /// What is kept of what is gone from the file.

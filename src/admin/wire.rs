@@ -6,6 +6,7 @@ mod config;
 mod deploys;
 mod explain;
 mod judge;
+mod live;
 mod mirror;
 mod operations;
 mod recording;
@@ -32,6 +33,9 @@ pub use deploys::{Deploy, DeployTo, Deployed, VersionDeployed, Weighed};
 pub use explain::{Explain, ExplainField, Explanation, Instead};
 pub(super) use judge::took;
 pub use judge::{JudgeCheck, Judgement, RolloutReport};
+pub use live::{
+    Glance, GlancePool, GlanceRollout, LiveLine, LiveService, LiveStatus, Me, Points, Wrong,
+};
 pub use mirror::{Difference, Mirror};
 pub use operations::{
     Breaker, BreakerOrder, BreakerSet, BreakerState, Event, LabelledStateSet, Mode, ModeSet,

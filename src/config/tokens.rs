@@ -263,6 +263,11 @@ impl Tokens {
         found
     }
 
+    /// Whether this one was found in them, and not in those that were read before.
+    pub fn has(&self, bearer: &Arc<Bearer>) -> bool {
+        self.0.iter().any(|known| Arc::ptr_eq(&known.bearer, bearer))
+    }
+
     /// Who shows a certificate of this subject.
     pub fn shown(&self, subject: &str) -> Option<&Arc<Bearer>> {
         let is_its =

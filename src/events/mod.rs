@@ -152,6 +152,11 @@ impl Events {
         list.entries.range(first..).cloned().collect()
     }
 
+    /// The last one's number; 0 if there was none.
+    pub fn last(&self) -> u64 {
+        self.list().last
+    }
+
     /// As [`Events::after`], but waits this long at most until there is one. Nobody waits for who
     /// reads: it finds what it has missed in the list, as far as that goes back.
     pub async fn wait_after(

@@ -56,6 +56,11 @@ impl Latencies {
         WINDOWS.map(|seconds| self.last(seconds))
     }
 
+    /// The shortest of them.
+    pub fn shortest(&self) -> Distribution {
+        self.last(WINDOWS[0])
+    }
+
     /// The longest of them.
     pub fn longest(&self) -> Distribution {
         self.last(WINDOWS[2])

@@ -6,10 +6,11 @@
 
 mod latencies;
 mod pool;
+mod series;
 mod service;
 mod upstream;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use crate::rollout::Past;
 use crate::snapshot::{Pool, Service, Snapshot};
 
 pub use latencies::WINDOWS;
+pub use series::Point;
 pub use service::PoolRate;
 pub use upstream::UpstreamRate;
 
@@ -116,6 +118,25 @@ impl History {
         let minutes = self.minutes();
         let pool = minutes.services.get(service).and_then(|service| service.pool(pool));
         pool.map(|pool| pool.latencies()).unwrap_or_default()
+    }
+
+    /// How long all pools of a service together took over the last ten seconds.
+    pub fn lately(&self, service: &str) -> Distribution {
+        let minutes = self.minutes();
+        minutes.services.get(service).map(|known| known.lately()).unwrap_or_default()
+    }
+
+    /// The last half hour of each pool of a service: points of ten seconds, and those of one second of
+    /// the last five minutes.
+    pub fn series(&self, service: &str) -> BTreeMap<Arc<str>, (Vec<Point>, Vec<Point>)> {
+        let minutes = self.minutes();
+        minutes.services.get(service).map(|known| known.series()).unwrap_or_default()
+    }
+
+    /// The newest seconds of each pool of a service in which something ended, so many at most.
+    pub fn newest_points(&self, service: &str, most: usize) -> BTreeMap<Arc<str>, Vec<Point>> {
+        let minutes = self.minutes();
+        minutes.services.get(service).map(|known| known.newest(most)).unwrap_or_default()
     }
 
     /// What a pool did in the ten to twelve minutes before now, and what is known of how its failures come

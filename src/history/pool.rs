@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::latencies::Latencies;
+use super::series::Series;
 use super::upstream::{UpstreamMinutes, UpstreamRate};
+use crate::clock::WallTime;
 use crate::judge::bursts::{Bursts, ByUpstream};
 use crate::judge::{Counts, Distribution};
 use crate::recording::PoolSecond;
@@ -89,6 +91,7 @@ pub(super) struct PoolMinutes {
     /// The newest last; at most [`LOOKS`] and one.
     totals: VecDeque<Totals>,
     latencies: Latencies,
+    series: Series,
     /// The oldest first; at most [`MARKS`].
     marks: VecDeque<(Instant, Counts, Distribution)>,
     upstreams: HashMap<Arc<str>, UpstreamMinutes>,
@@ -144,8 +147,9 @@ impl<'p> Reading<'p> {
 
 impl PoolMinutes {
     /// Takes in a look.
-    pub fn note(&mut self, reading: Reading<'_>, now: Instant, hears: Hears) {
+    pub fn note(&mut self, reading: Reading<'_>, (now, wall): (Instant, WallTime), hears: Hears) {
         let Reading { pool, counts_own, totals, mut latency, cold } = reading;
+        let before = self.totals.back().copied();
         self.totals.push_back(totals);
         if self.totals.len() > LOOKS + 1 {
             self.totals.pop_front();
@@ -160,6 +164,13 @@ impl PoolMinutes {
         }
         latency += &cold;
         self.latencies.note(latency);
+        // What it had done by the first look was not done in a second.
+        let before = before.unwrap_or(totals);
+        let requests = totals.requests.saturating_sub(before.requests);
+        let errors = totals.errors.saturating_sub(before.errors).min(requests);
+        if let Some(took) = self.latencies.newest() {
+            self.series.note(wall, requests, errors, took);
+        }
         let mut before = std::mem::take(&mut self.upstreams);
         let mut came = Vec::with_capacity(pool.members.list().len());
         for member in pool.members.list() {
@@ -229,6 +240,16 @@ impl PoolMinutes {
         let rate =
             |(name, minutes): (&Arc<str>, &UpstreamMinutes)| (name.clone(), minutes.rate(seconds));
         self.upstreams.iter().map(rate).collect()
+    }
+
+    /// The last half hour.
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// How long it took over the last ten seconds.
+    pub fn lately(&self) -> Distribution {
+        self.latencies.shortest()
     }
 
     /// How long it took in each window.

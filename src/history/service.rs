@@ -1,12 +1,14 @@
 //! One service: its pools as they were read in each look in, rates and shares out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pool::{Hears, KEPT, LOOKS, PoolMinutes, Reading, Work};
+use super::series::Point;
 use super::upstream::UpstreamRate;
 use crate::clock::WallTime;
+use crate::judge::Distribution;
 use crate::judge::bursts::Bursts;
 use crate::recording::{Minute, Ring};
 use crate::snapshot::{Pool, Service};
@@ -72,7 +74,7 @@ impl ServiceMinutes {
         for reading in pools {
             let name = reading.pool.name.clone();
             let mut pool = before.remove(&name).unwrap_or_default();
-            pool.note(reading, now, hears);
+            pool.note(reading, (now, wall), hears);
             self.pools.insert(name, pool);
         }
         if service.rollout.is_none() {
@@ -162,6 +164,23 @@ impl ServiceMinutes {
     /// One of its pools.
     pub fn pool(&self, name: &str) -> Option<&PoolMinutes> {
         self.pools.get(name)
+    }
+
+    /// How long all its pools together took over the last ten seconds.
+    pub fn lately(&self) -> Distribution {
+        let mut sum = Distribution::default();
+        self.pools.values().for_each(|pool| sum += &pool.lately());
+        sum
+    }
+
+    /// The last half hour of each pool, in the order of their names: points of ten seconds, points of one.
+    pub fn series(&self) -> BTreeMap<Arc<str>, (Vec<Point>, Vec<Point>)> {
+        self.pools.iter().map(|(name, pool)| (name.clone(), pool.series().points())).collect()
+    }
+
+    /// The newest seconds of each pool in which something ended, so many at most.
+    pub fn newest(&self, most: usize) -> BTreeMap<Arc<str>, Vec<Point>> {
+        self.pools.iter().map(|(name, pool)| (name.clone(), pool.series().newest(most))).collect()
     }
 
     /// What the upstreams of a pool did over the looks that are kept, by address.

@@ -25,7 +25,7 @@ use super::upgrade::{Binary, Predecessor, Upgrade};
 use super::{Options, STORE, Server, admin_port, clock, descriptors, state_dir, supervisor};
 use crate::access_log::Entries;
 use crate::acme_client::AcmeClient;
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Live};
 use crate::config::{AdminPlace, Config, ListenAddress};
 use crate::control::{
     self, BindError, Commits, Controller, Listening, NotUpgraded, PageWriter, Wiring,
@@ -310,6 +310,7 @@ impl Server {
             files: files.clone(),
             is_stopping: is_stopping.clone(),
             clock,
+            live: Arc::new(Live::new(shares.admin)),
             is_local: admin_address.is_local(),
         };
         let mut parts = Parts::default();

@@ -45,6 +45,7 @@ mod included;
 mod many_upgrades;
 mod mirror;
 mod outside;
+mod page;
 mod rates;
 mod proxy_header;
 mod proxy_header_out;

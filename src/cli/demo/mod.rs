@@ -170,6 +170,7 @@ fn introduce(server: &Server, address: SocketAddr) {
     let (program, flag) = (program(), flag(server));
     print(&format!(
         "A shop in two versions, blue and green, behind one address.\n\n  \
+         the page    http://{admin}/    watch it, and give orders\n  \
          the shop    http://{address}/\n  \
          admin API   http://{admin}/v1/status\n  \
          metrics     http://{admin}/metrics\n\n\

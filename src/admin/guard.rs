@@ -227,6 +227,11 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
         refusals.tell(&admin.events, moment(&admin), what, source, Some(&caller), &problem);
         return problem.into_response();
     }
+    let takes_query = operation.is_none_or(|operation| operation.takes_query());
+    if let (Some(query), false) = (parts.uri.query().filter(|query| !query.is_empty()), takes_query)
+    {
+        return Problem::unknown_query(query).into_response();
+    }
     let is_recorded = operation.is_some_and(|operation| operation.is_recorded);
     let asked = is_recorded
         .then(|| Asked::new(admin.events.clone(), what, service, source, caller.clone()));
@@ -236,7 +241,7 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
         Err(problem) => problem.into_response(),
     };
     if let Some(asked) = asked {
-        asked.answered(response.status());
+        asked.answered(response.status(), &refusals, moment(&admin));
     }
     response
 }

@@ -14,6 +14,10 @@ use crate::files::FileError;
 use crate::orders::Refused;
 use crate::rollout::PlanRefused;
 use crate::snapshot::Snapshot;
+use crate::split::SplitError;
+
+/// How many names of a query are told.
+const NAMED: usize = 5;
 
 /// An RFC 9457 problem document.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -56,6 +60,14 @@ impl Problem {
             has: None,
             made_already: None,
         }
+    }
+
+    /// Of a query where none is taken: what it asks for would not be done, and nobody would notice.
+    pub fn unknown_query(query: &str) -> Problem {
+        let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+        let names: Vec<String> = names.take(NAMED).map(|name| format!("`{name}`")).collect();
+        let detail = format!("this takes no query, and was asked for {}", names.join(", "));
+        Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail)
     }
 
     /// Of an operation that needs another role than whoever asks has.
@@ -115,12 +127,14 @@ impl From<Refused> for Problem {
             Refused::NoPool { .. } => (StatusCode::NOT_FOUND, "no-pool"),
             Refused::NoUpstream { .. } => (StatusCode::NOT_FOUND, "no-upstream"),
             Refused::NoLabel { .. } => (StatusCode::NOT_FOUND, "no-label"),
+            Refused::Split(SplitError::UnknownPool { .. }) => (StatusCode::NOT_FOUND, "no-pool"),
             Refused::Split(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-split"),
             Refused::LostRace(_) => (StatusCode::PRECONDITION_FAILED, "lost-race"),
             Refused::DeadPool { .. } => (StatusCode::CONFLICT, "pool-not-available"),
             Refused::OtherMode { .. } => (StatusCode::CONFLICT, "other-mode"),
             Refused::Known { .. } => (StatusCode::CONFLICT, "upstream-known"),
             Refused::OwnAdmin { .. } => (StatusCode::CONFLICT, "own-admin"),
+            Refused::OwnListener { .. } => (StatusCode::CONFLICT, "own-listener"),
             Refused::Last { .. } => (StatusCode::CONFLICT, "last-upstream"),
             Refused::Named { .. } => (StatusCode::CONFLICT, "upstream-of-a-name"),
             Refused::RolloutUnderWay { .. } => (StatusCode::CONFLICT, "rollout-under-way"),
@@ -205,10 +219,9 @@ impl From<Refused> for Problem {
                 "; `pointsman rollout abort {service}` ends it, and `pointsman rollback {service} \
                  REVISION` goes back to another state"
             ),
-            Refused::Frozen { service, .. } => format!(
-                "; if this one mends it: `pointsman rollout start {service} --override-freeze \
-                 --reason TEXT`"
-            ),
+            Refused::Frozen { .. } => "; if this one mends it: the same with `--override-freeze --reason \
+                 TEXT` (in JSON `override_freeze` and `reason`)"
+                .to_string(),
             Refused::NotFrozen { service, why: Some(_) } => format!(
                 "; to let them go on all the same: `pointsman freeze {service} --lift --override \
                  --reason TEXT`"

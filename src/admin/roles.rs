@@ -100,6 +100,22 @@ const fn probe(path: &'static str) -> Operation {
     Operation { method: "GET", path, role: None, scope: Scope::None, is_recorded: false }
 }
 
+/// The operations of the API that take a query. Of all others one is refused; what asks for probes and
+/// metrics may add one of its own.
+const WITH_QUERY: [(&str, &str); 4] = [
+    ("GET", "/v1/events"),
+    ("GET", "/v1/requests"),
+    ("POST", "/v1/config/reload"),
+    ("DELETE", "/v1/services/{service}/pools/{pool}/upstreams/{address}"),
+];
+
+impl Operation {
+    /// Whether it takes a query, or passes over one.
+    pub fn takes_query(&self) -> bool {
+        !self.path.starts_with("/v1/") || WITH_QUERY.contains(&(self.method, self.path))
+    }
+}
+
 #[rustfmt::skip]
 static TABLE: [Operation; 52] = [
     probe("/livez"),
@@ -164,6 +180,24 @@ mod tests {
 
     use super::*;
     use crate::admin::{api, description};
+
+    #[test]
+    fn those_that_take_a_query_are_those_that_are_described_with_one() {
+        let document = description::whole(&api().1);
+        for known in &TABLE {
+            let described =
+                &document["paths"][known.path][known.method.to_lowercase()]["parameters"];
+            let mut parameters = described.as_array().into_iter().flatten();
+            let has_query = parameters.any(|parameter| parameter["in"] == "query");
+            let is_of_api = known.path.starts_with("/v1/");
+            assert!(
+                !is_of_api || known.takes_query() == has_query,
+                "{} {}",
+                known.method,
+                known.path
+            );
+        }
+    }
 
     #[test]
     fn each_operation_has_a_role_and_each_role_of_the_table_an_operation() {

@@ -14,6 +14,7 @@ use super::answer::{
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, wire};
+use crate::balance::Member;
 use crate::orders::{By, FlagReport, LATELY, Made, Order, Refused, Report, TrafficOrder};
 use crate::rollout::{Order as Verb, Rollout, Strategy, Wishes};
 use crate::split::BasisPoints;
@@ -156,7 +157,13 @@ pub(super) fn with_waits(admin: &Admin, rollout: wire::Rollout) -> wire::Rollout
     }
     let since = snapshot.moment_before(admin.clock.now(), LATELY);
     let unready = pool.unready(&service.stability, since).into_iter();
-    let waits_for = unready.map(|member| member.upstream.name.to_string()).collect();
+    let why = |member: &Member| match (&member.target, member.upstream.address.is_name()) {
+        (None, true) => ", the name does not resolve",
+        (None, false) => ", an address of this Pointsman",
+        (Some(_), _) => "",
+    };
+    let waits_for = unready.map(|member| format!("{}{}", member.upstream.name, why(member)));
+    let waits_for = waits_for.collect();
     wire::Rollout { waits_for, ..rollout }
 }
 

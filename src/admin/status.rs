@@ -106,7 +106,8 @@ pub async fn status(State(admin): State<Admin>, caller: Caller) -> Json<wire::St
         environment: environment.to_string(),
         version: env!("CARGO_PKG_VERSION").to_string(),
         store_writable: gauges.is_store_writable,
-        uptime_seconds: (admin.clock.unix_seconds() - gauges.started).max(0.0),
+        // Not by the wall clock, which may be set meanwhile.
+        uptime_seconds: snapshot.moment(admin.clock.now()).micros() as f64 / 1e6,
         generation: snapshot.generation,
         ready: !admin.is_stopping.load(Ordering::Relaxed),
         config: config(&admin, !caller.is_bound()),

@@ -1,6 +1,10 @@
 //! A running process's admin API: a path and a body in, its answer out.
 
-use std::path::{Path, PathBuf};
+mod error;
+mod token;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,6 +25,8 @@ use super::secure::Secure;
 use crate::admin::wire::{self, ConfigProblem};
 use crate::server::clock;
 
+pub use error::ApiError;
+
 /// How long an answer may take: longer than an order waits for the disk, whose answer says what has
 /// become of it.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -32,75 +38,11 @@ const RESTART: Duration = Duration::from_secs(120);
 /// How often it is looked for meanwhile.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// What is sent with a body and asks only.
+const QUESTIONS: [&str; 3] = ["/v1/explain", "/v1/config/diff", "/v1/config/check"];
+
 /// The largest answer taken.
 const LARGEST: usize = 64 * 1024 * 1024;
-
-/// Why there is no answer, or not the one wished for.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// Nobody there.
-    #[error(
-        "cannot reach the admin API at {address}: {error}\nis `pointsman run` up? name another address with --admin"
-    )]
-    Unreachable {
-        /// The address tried.
-        address: String,
-        /// What went wrong.
-        error: String,
-    },
-    /// It says no.
-    #[error("{detail}")]
-    Refused {
-        /// The status code.
-        status: StatusCode,
-        /// Why.
-        detail: String,
-        /// What is wrong with a config.
-        problems: Vec<ConfigProblem>,
-    },
-    /// The file with the token cannot be used.
-    #[error("the token file {path}: {error}")]
-    Token {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        error: String,
-    },
-    /// A file of certificates or of a key cannot be used.
-    #[error("{error}")]
-    Files {
-        /// What is wrong with which.
-        error: String,
-    },
-    /// It says something else.
-    #[error("{address} does not answer like an admin API: {error}")]
-    Strange {
-        /// The address asked.
-        address: String,
-        /// What is strange.
-        error: String,
-    },
-}
-
-impl ApiError {
-    /// 69 unreachable, 5 refused by circumstances that can change, 2 makes no sense, 1 any other no.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            ApiError::Unreachable { .. } => 69,
-            ApiError::Refused {
-                status: StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED,
-                ..
-            } => 5,
-            ApiError::Refused {
-                status: StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST,
-                problems,
-                ..
-            } if problems.is_empty() => 2,
-            ApiError::Token { .. } | ApiError::Files { .. } => 2,
-            ApiError::Refused { .. } | ApiError::Strange { .. } => 1,
-        }
-    }
-}
 
 /// The way to one process.
 pub struct Api<'a>(pub &'a Reach);
@@ -150,21 +92,62 @@ impl<'a> Call<'a> {
         self.if_match = revision;
         self
     }
+
+    /// The command that shows whether it is in force, if this orders something.
+    fn look(&self) -> Option<String> {
+        let path = self.path.split('?').next().unwrap_or_default();
+        if self.method == Method::GET || QUESTIONS.contains(&path) {
+            return None;
+        }
+        let of_service = path.strip_prefix("/v1/services/").and_then(|rest| rest.split('/').next());
+        Some(match (of_service, path) {
+            (Some(service), _) => format!("pointsman status {service}"),
+            (None, "/v1/logs") => "pointsman log-level".into(),
+            (None, _) if path.starts_with("/v1/flags/") => "pointsman flags".into(),
+            (None, _) => "pointsman status".into(),
+        })
+    }
 }
 
 impl Api<'_> {
     /// Asks and reads the answer.
     pub async fn ask<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, ApiError> {
+        let look = call.look();
+        let unanswered = |error: String, look: String| ApiError::Unanswered {
+            address: self.0.admin.clone(),
+            error,
+            look,
+        };
         let (status, body) = self.send(call).await?;
         if !status.is_success() {
-            return Err(refused(status, &body));
+            return Err(match (refused(status, &body), look) {
+                // Who stands between has lost the answer.
+                (Refusal::Bare, Some(look)) if status.is_server_error() => {
+                    unanswered(status.to_string(), look)
+                }
+                (Refusal::Bare, _) => bare(status),
+                (Refusal::Open(detail), _) => ApiError::Open { detail },
+                (Refusal::Said(error), _) => error,
+            });
         }
         if let Ok(wire::Storing { stored: Some(false), note: Some(note) }) =
             serde_json::from_slice(&body)
         {
             eprintln!("{note}");
         }
-        self.read(&body).map_err(|error| self.strange(error))
+        self.read(&body).map_err(|error| match look {
+            Some(look) => unanswered(format!("its answer cannot be read: {error}"), look),
+            None => self.strange(error),
+        })
+    }
+
+    /// As [`Api::ask`], of an order: what was not done is said where that is certain.
+    pub async fn order<T: DeserializeOwned>(
+        &self,
+        call: Call<'_>,
+        not_done: impl FnOnce() -> String,
+    ) -> anyhow::Result<T> {
+        self.ask(call).await.map_err(|error| error.unless_done(not_done))
     }
 
     /// Whether it takes requests, which it tells everybody.
@@ -173,7 +156,11 @@ impl Api<'_> {
         match status {
             StatusCode::OK => Ok(true),
             StatusCode::SERVICE_UNAVAILABLE => Ok(false),
-            _ => Err(refused(status, &body)),
+            _ => Err(match refused(status, &body) {
+                Refusal::Said(error) => error,
+                Refusal::Open(detail) => ApiError::Open { detail },
+                Refusal::Bare => bare(status),
+            }),
         }
     }
 
@@ -223,11 +210,7 @@ impl Api<'_> {
 
     async fn send(&self, call: Call<'_>) -> Result<(StatusCode, Bytes), ApiError> {
         let address = &self.0.admin;
-        let token = match (&self.0.token, &self.0.token_file) {
-            (Some(token), _) => Some(token.clone()),
-            (None, Some(file)) => Some(token_in(file)?),
-            (None, None) => None,
-        };
+        let token = token::given(self.0)?;
         let is_secure = address.starts_with("https://");
         let has_files = self.0.ca.is_some() || self.0.cert.is_some() || self.0.key.is_some();
         if has_files && !is_secure && !address.starts_with("unix:") {
@@ -240,33 +223,48 @@ impl Api<'_> {
         }
         let secure = is_secure.then(|| Secure::of(self.0)).transpose();
         let secure = secure.map_err(|error| ApiError::Files { error: format!("{error:#}") })?;
-        let (token, patience) = (token.as_deref(), call.patience);
+        let (token, patience, look) = (token.as_deref(), call.patience, call.look());
+        // Of what was sent it is not known what has become of it until it is answered.
+        let is_sent = AtomicBool::new(false);
         let sent = async {
             match address.strip_prefix("unix:") {
                 Some(path) => {
                     let path = PathBuf::from(path);
-                    self.exchange(UnixStream::connect(path).await?, "localhost", token, call).await
+                    let stream = UnixStream::connect(path).await?;
+                    self.exchange(stream, "localhost", token, call, &is_sent).await
                 }
                 None => match address.strip_prefix("https://") {
                     Some(bare) => {
                         let (bare, secure) = (bare.trim_end_matches('/'), secure.as_ref());
                         let secure = secure.context("there is nothing to speak HTTPS with")?;
-                        self.exchange(secure.connect(bare).await?, bare, token, call).await
+                        let stream = secure.connect(bare).await?;
+                        self.exchange(stream, bare, token, call, &is_sent).await
                     }
                     None => {
                         let bare = address.strip_prefix("http://").unwrap_or(address);
                         let bare = bare.trim_end_matches('/');
-                        self.exchange(TcpStream::connect(bare).await?, bare, token, call).await
+                        let stream = TcpStream::connect(bare).await?;
+                        self.exchange(stream, bare, token, call, &is_sent).await
                     }
                 },
             }
         };
         let unreachable = |error: String| ApiError::Unreachable { address: address.clone(), error };
-        match timeout(patience, sent).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if is_gone(&error) => Err(unreachable(format!("{error:#}"))),
-            Ok(Err(error)) => Err(self.strange(error)),
-            Err(_) => Err(unreachable(format!("no answer within {} s", patience.as_secs()))),
+        let unanswered = |error: String, look: String| ApiError::Unanswered {
+            address: address.clone(),
+            error,
+            look,
+        };
+        let answered = timeout(patience, sent).await;
+        let look = look.filter(|_| is_sent.load(Ordering::Relaxed));
+        let late = || format!("no answer within {} s", patience.as_secs());
+        match (answered, look) {
+            (Ok(Ok(answer)), _) => Ok(answer),
+            (Ok(Err(error)), Some(look)) => Err(unanswered(format!("{error:#}"), look)),
+            (Err(_), Some(look)) => Err(unanswered(late(), look)),
+            (Ok(Err(error)), None) if is_gone(&error) => Err(unreachable(format!("{error:#}"))),
+            (Ok(Err(error)), None) => Err(self.strange(error)),
+            (Err(_), None) => Err(unreachable(late())),
         }
     }
 
@@ -276,6 +274,7 @@ impl Api<'_> {
         host: &str,
         token: Option<&str>,
         call: Call<'_>,
+        is_sent: &AtomicBool,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
@@ -291,7 +290,13 @@ impl Api<'_> {
             request = request.header(header::CONTENT_TYPE, *kind);
         }
         let body = Full::new(call.body.map(|(_, body)| body).unwrap_or_default());
-        let response = sender.send_request(request.body(body)?).await?;
+        let request = request.body(body)?;
+        is_sent.store(true, Ordering::Relaxed);
+        let response = sender.try_send_request(request).await.map_err(|mut failed| {
+            // Who gets it back has not given it to anybody.
+            is_sent.store(failed.take_message().is_none(), Ordering::Relaxed);
+            failed.into_error()
+        })?;
         let status = response.status();
         let body = http_body_util::Limited::new(response.into_body(), LARGEST).collect().await;
         // As what it is, which a box would hide.
@@ -318,19 +323,36 @@ fn is_gone(error: &anyhow::Error) -> bool {
         })
 }
 
-fn refused(status: StatusCode, body: &[u8]) -> ApiError {
+/// What an answer that is no success says.
+enum Refusal {
+    /// Why, as the admin API says it.
+    Said(ApiError),
+    /// That it does not know yet what becomes of the order.
+    Open(String),
+    /// Nothing that the admin API would say.
+    Bare,
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> Refusal {
     #[derive(serde::Deserialize)]
     struct Problem {
+        #[serde(rename = "type", default)]
+        kind: String,
         detail: String,
         #[serde(default)]
         problems: Vec<ConfigProblem>,
     }
     match serde_json::from_slice(body) {
-        Ok(Problem { detail, problems }) => {
-            ApiError::Refused { status, detail: plain(&detail), problems }
+        Ok(Problem { kind, detail, .. }) if kind == "unknown" => Refusal::Open(plain(&detail)),
+        Ok(Problem { detail, problems, .. }) => {
+            Refusal::Said(ApiError::Refused { status, detail: plain(&detail), problems })
         }
-        Err(_) => ApiError::Refused { status, detail: format!("{status}"), problems: Vec::new() },
+        Err(_) => Refusal::Bare,
     }
+}
+
+fn bare(status: StatusCode) -> ApiError {
+    ApiError::Refused { status, detail: status.to_string(), problems: Vec::new() }
 }
 
 fn make_plain(value: &mut Value) {
@@ -358,18 +380,6 @@ fn is_obeyed(c: char) -> bool {
 /// one.
 fn may_hold_obeyed(json: &[u8]) -> bool {
     json.iter().any(|b| matches!(b, b'\\' | 0x7f..))
-}
-
-/// The token in the first line of a file that has one.
-fn token_in(path: &Path) -> Result<String, ApiError> {
-    let failed = |error: String| ApiError::Token { path: path.display().to_string(), error };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let token = line.rsplit_once(": ").map_or(line, |(_, token)| token).trim();
-    match token.is_empty() || token.contains(|c: char| !c.is_ascii_graphic()) {
-        true => Err(failed("its first line is no token".into())),
-        false => Ok(token.to_string()),
-    }
 }
 
 /// A text as one segment of a path.
@@ -402,16 +412,15 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_the_first_line_alone_or_behind_its_name() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let file = folder.path().join("token");
-        let read = |text: &str| {
-            std::fs::write(&file, text).unwrap();
-            token_in(&file).map_err(|error| error.exit_code())
-        };
-        assert_eq!(read("0123456789abcdef\n"), Ok("0123456789abcdef".into()));
-        assert_eq!(read("\nci: 0123456789abcdef\nann: x"), Ok("0123456789abcdef".into()));
-        assert_eq!((read(""), read("two words\n")), (Err(2), Err(2)));
-        assert!(token_in(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
+    fn an_order_is_known_from_a_question_and_says_where_to_look() {
+        let look = |method: Method, path| Call::json(method, path, &()).look();
+        let status = |of: &str| Some(format!("pointsman status{of}"));
+        assert_eq!(look(Method::PUT, "/v1/services/shop/split"), status(" shop"));
+        assert_eq!(look(Method::DELETE, "/v1/services/shop/freeze"), status(" shop"));
+        assert_eq!(look(Method::POST, "/v1/config/reload?author=a"), status(""));
+        assert_eq!(look(Method::PUT, "/v1/flags/new"), Some("pointsman flags".into()));
+        assert_eq!(look(Method::POST, "/v1/explain"), None);
+        assert_eq!(look(Method::POST, "/v1/config/diff"), None);
+        assert_eq!(Call::get("/v1/services/shop").look(), None);
     }
 }

@@ -1,6 +1,5 @@
 //! `breaker`: a pool or an upstream in, its circuit breaker opened, closed or left to itself out.
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use http::Method;
 
@@ -66,10 +65,8 @@ impl Breaker {
             Some(upstream) => format!("{service}/{pool} {upstream}"),
             None => format!("{service}/{pool}"),
         };
-        let set: wire::BreakerSet = Api(&self.reach)
-            .ask(call)
-            .await
-            .with_context(|| format!("the breaker of {of} was not changed"))?;
+        let set: wire::BreakerSet =
+            Api(&self.reach).order(call, || format!("the breaker of {of} was not changed")).await?;
         print(&match self.reach.json {
             true => serde_json::to_string_pretty(&set)?,
             false => format!("the breaker of {of} is {said}"),

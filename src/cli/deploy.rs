@@ -1,7 +1,6 @@
 //! `deploy`: a service and the addresses of a new version in; the version with all traffic, or the old
 //! one with it still, out.
 
-use anyhow::Context;
 use clap::Args;
 use http::Method;
 
@@ -104,9 +103,8 @@ impl Deploy {
         let path = format!("/v1/services/{}/deploy", segment(&self.service));
         let call = Call::json(Method::POST, &path, &body).if_match(self.if_revision);
         let deployed: wire::Deployed = Api(&self.reach)
-            .ask(call)
-            .await
-            .with_context(|| format!("nothing was deployed to {}", self.service))?;
+            .order(call, || format!("nothing was deployed to {}", self.service))
+            .await?;
         match &deployed.rollout {
             Some(rollout) if self.wait => {
                 if !self.reach.json {

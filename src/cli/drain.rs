@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use http::Method;
 
@@ -72,10 +72,8 @@ impl Drain {
         let reason = self.reason.clone();
         let put = wire::PutUpstreamState { state, force: self.force, reason, author };
         let call = Call::json(Method::PUT, &path, &put);
-        let set: wire::UpstreamStateSet = Api(&self.reach)
-            .ask(call)
-            .await
-            .with_context(|| format!("{address} was not changed"))?;
+        let set: wire::UpstreamStateSet =
+            Api(&self.reach).order(call, || format!("{address} was not changed")).await?;
         print(&match (self.reach.json, self.undo) {
             (true, _) => serde_json::to_string_pretty(&set)?,
             (false, true) => format!("{address} takes requests again"),
@@ -110,7 +108,7 @@ impl Drain {
         };
         let call = Call::json(Method::PUT, &path, &put);
         let set: wire::LabelledStateSet =
-            Api(&self.reach).ask(call).await.context("nothing was changed")?;
+            Api(&self.reach).order(call, || "nothing was changed".into()).await?;
         let who = set.upstreams.join(", ");
         print(&match (self.reach.json, self.undo) {
             (true, _) => serde_json::to_string_pretty(&set)?,

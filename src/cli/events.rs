@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::api::{Api, ApiError, Call, segment};
+use super::away::{Away, Seen, tell};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
 use crate::config::duration;
@@ -59,23 +60,14 @@ impl Events {
         let oldest = self.since.map_or(0.0, |since| now - since.as_secs_f64());
         self.check_service().await?;
         let mut shown = Shown::default();
-        let mut is_away = false;
-        let mut has_reached = false;
+        let mut away = Away::default();
         loop {
             let path = format!("/v1/events?after={}", shown.ask_after());
-            match Api(&self.reach).ask::<Vec<wire::Event>>(Call::get(&path)).await {
-                // At first it may be the address that is wrong.
-                Err(ApiError::Unreachable { .. }) if has_reached => {
-                    if !std::mem::replace(&mut is_away, true) {
-                        eprintln!("{} cannot be reached; trying again", self.reach.admin);
-                    }
-                }
-                answer => {
-                    let events = answer?;
-                    has_reached = true;
-                    if std::mem::replace(&mut is_away, false) {
-                        eprintln!("{} is there again", self.reach.admin);
-                    }
+            let answer = Api(&self.reach).ask::<Vec<wire::Event>>(Call::get(&path)).await;
+            match away.see(answer)? {
+                Seen::Nobody(said) => tell(&self.reach, said),
+                Seen::Answer(events, said) => {
+                    tell(&self.reach, said);
                     let Some(new) = shown.take(events) else {
                         eprintln!("the proxy was started again: its events begin anew");
                         continue;
@@ -91,7 +83,7 @@ impl Events {
             if !self.follow {
                 return Ok(Ending::Done);
             }
-            if is_away || self.wait(&shown).await.is_err() {
+            if away.is_away() || self.wait(&shown).await.is_err() {
                 tokio::time::sleep(LOOK).await;
             }
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use http::Method;
 use tokio::time::sleep;
@@ -52,10 +51,8 @@ impl Flip {
         };
         let path = format!("/v1/services/{}/flip", segment(&self.service));
         let call = Call::json(Method::POST, &path, &body).if_match(self.why.if_revision);
-        let revision: wire::Revision = Api(&self.reach)
-            .ask(call)
-            .await
-            .with_context(|| format!("{} was not flipped", self.service))?;
+        let revision: wire::Revision =
+            Api(&self.reach).order(call, || format!("{} was not flipped", self.service)).await?;
         shift::report(&self.service, &revision, self.reach.json)?;
         if self.no_wait {
             return Ok(Ending::Done);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use http::Method;
 
@@ -69,10 +68,8 @@ impl Freeze {
                 Call::json(Method::DELETE, &path, &body)
             }
         };
-        let slo: wire::Slo = Api(&self.reach)
-            .ask(call)
-            .await
-            .with_context(|| format!("{} was not changed", self.service))?;
+        let slo: wire::Slo =
+            Api(&self.reach).order(call, || format!("{} was not changed", self.service)).await?;
         print(&match self.reach.json {
             true => serde_json::to_string_pretty(&slo)?,
             false => words(&slo),

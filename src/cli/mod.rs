@@ -4,6 +4,7 @@
 //! nothing else, so whatever they can do a script can do with curl.
 
 mod api;
+mod away;
 mod breaker;
 mod check;
 mod completions;
@@ -26,6 +27,7 @@ mod maintenance;
 mod man;
 mod mirror;
 mod mode;
+mod out;
 mod proxy;
 mod rehearse;
 mod reload;
@@ -51,9 +53,11 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::{OsStr, Resettable};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::api::ApiError;
+use self::out::print;
 use crate::config::Environment;
 use crate::server::inherit::Inherited;
 use crate::server::upgrade::stand_between;
@@ -67,8 +71,8 @@ use crate::server::upgrade::stand_between;
                   --admin, --token, --token-file and --json may stand before the verb as well.\n\
                   `pointsman --version --verbose` says how it was built.\n\n\
                   Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 rolled back or aborted, 4 \
-                  paused, 5 refused (frozen, conflict, lost race), 69 the admin API cannot be reached, \
-                  130 Ctrl-C."
+                  paused, 5 refused (frozen, conflict, lost race), 6 ordered and no answer came, 69 the admin \
+                  API cannot be reached, 130 Ctrl-C."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -240,10 +244,29 @@ impl Cli {
     /// The process's own command line; ends the process if it makes no sense.
     pub fn of_process() -> Cli {
         if asks_for_the_whole_version(std::env::args().skip(1)) {
-            print!("{}", version::verbose());
+            print(version::verbose().trim_end());
             std::process::exit(0);
         }
-        Cli::parse_from(behind_the_verb(std::env::args_os()))
+        let words = behind_the_verb(std::env::args_os());
+        Cli::try_parse_from(&words).unwrap_or_else(|error| {
+            let error = if error.use_stderr() { without_environment(&words, error) } else { error };
+            out::or_end(error.print());
+            std::process::exit(error.exit_code())
+        })
+    }
+}
+
+/// What is wrong with a command line, with a usage in which what the environment says is not told as
+/// missing from it.
+fn without_environment(words: &[OsString], error: clap::Error) -> clap::Error {
+    fn bare(command: clap::Command) -> clap::Command {
+        let command = command.mut_args(|arg| arg.env(Resettable::<OsStr>::Reset));
+        command.mut_subcommands(bare)
+    }
+    match bare(Cli::command()).try_get_matches_from(words) {
+        Err(bare) if bare.kind() == error.kind() => bare,
+        // It is of the environment then.
+        _ => error,
     }
 }
 
@@ -313,14 +336,6 @@ fn block_on(verb: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::Resul
     ended
 }
 
-/// Prints to standard output. Once nobody reads it any more (`| head`) there is nothing left to do.
-fn print(text: &str) {
-    use std::io::Write;
-    if writeln!(std::io::stdout(), "{text}").is_err() {
-        std::process::exit(0);
-    }
-}
-
 /// What texts of a config are filled in from.
 fn environment() -> Environment {
     Environment::of(std::env::vars_os())
@@ -335,7 +350,6 @@ fn author() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,6 +1,5 @@
 //! A service's mode, for the verbs that set it.
 
-use anyhow::Context;
 use http::Method;
 
 use super::Reach;
@@ -14,6 +13,6 @@ pub(super) async fn set(
     put: &wire::PutMode,
 ) -> anyhow::Result<wire::ModeSet> {
     let path = format!("/v1/services/{}/mode", segment(service));
-    let set = Api(reach).ask(Call::json(Method::PUT, &path, put)).await;
-    set.with_context(|| format!("{service} was not changed"))
+    let call = Call::json(Method::PUT, &path, put);
+    Api(reach).order(call, || format!("{service} was not changed")).await
 }

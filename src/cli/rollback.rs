@@ -1,6 +1,5 @@
 //! `rollback`: a service and perhaps a revision in, the traffic as it was out.
 
-use anyhow::Context;
 use clap::Args;
 use http::Method;
 
@@ -41,9 +40,8 @@ impl Rollback {
         let path = format!("/v1/services/{}/rollback", segment(&self.service));
         let call = Call::json(Method::POST, &path, &body).if_match(self.why.if_revision);
         let revision: wire::Revision = Api(&self.reach)
-            .ask(call)
-            .await
-            .with_context(|| format!("{} was not rolled back", self.service))?;
+            .order(call, || format!("{} was not rolled back", self.service))
+            .await?;
         if revision.unchanged && !self.reach.json {
             let (service, number) = (&self.service, revision.revision);
             let weights = table::weights(&revision.weights);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
 use clap::Args;
 use http::Method;
 
@@ -58,8 +57,8 @@ impl Shift {
         };
         let path = format!("/v1/services/{}/split", segment(&self.service));
         let call = Call::json(Method::PUT, &path, &body).if_match(self.why.if_revision);
-        let revision = Api(&self.reach).ask(call).await;
-        let revision = revision.with_context(|| format!("{} was not shifted", self.service))?;
+        let not_done = || format!("{} was not shifted", self.service);
+        let revision = Api(&self.reach).order(call, not_done).await?;
         report(&self.service, &revision, self.reach.json)
     }
 }

@@ -6,6 +6,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::api::{Api, Call};
+use super::away::{Away, Seen, tell};
 use super::table::{fitted, percent, shortened};
 use super::terminal::{self, Colour};
 use super::{Ending, Reach, print};
@@ -27,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Status {
     /// Show this service only, with its upstreams.
     service: Option<String>,
-    /// Show it again every second.
+    /// Show it again every second, also after the proxy was started again.
     #[arg(long)]
     watch: bool,
     /// Say how often the judge would take back what is as good as the rest (docs/judge.md).
@@ -61,8 +62,20 @@ impl Status {
             });
             return Ok(if is_ready { Ending::Done } else { Ending::No });
         }
+        let mut away = Away::default();
         loop {
-            let mut status: wire::Status = Api(&self.reach).ask(Call::get("/v1/status")).await?;
+            let answer = Api(&self.reach).ask::<wire::Status>(Call::get("/v1/status")).await;
+            let mut status = match away.see(answer)? {
+                Seen::Answer(status, said) => {
+                    tell(&self.reach, said);
+                    status
+                }
+                Seen::Nobody(said) => {
+                    tell(&self.reach, said);
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+            };
             if let Some(wanted) = &self.service {
                 if !status.services.iter().any(|service| service.name == *wanted) {
                     let known = status.services.iter().map(|service| service.name.as_str());

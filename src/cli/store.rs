@@ -1,16 +1,18 @@
 //! `store`: what a process remembers as JSON out, and such JSON back in.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
 use super::api::{Api, Call, plain};
 use super::{Ending, Reach, environment, print};
-use crate::files::Source;
+use crate::files::{Source, write_private};
 use crate::orders::Imported;
 use crate::server::{STORE, state_dir};
-use crate::store::{Export, Page, Store as Kept, write_new};
+use crate::store::{Export, Page, Store as Kept};
 
 /// Take what a proxy remembers out as JSON, or put such JSON back in.
 ///
@@ -33,7 +35,8 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct ExportIt {
-    /// A new file to write it to, which only you can read; without one it is printed.
+    /// The file to write it to, which only you can read: an older export there is replaced as a whole.
+    /// Without one, or with `-`, it is printed.
     file: Option<PathBuf>,
     #[command(flatten)]
     reach: Reach,
@@ -61,10 +64,11 @@ impl Store {
             Verb::Export(ExportIt { file, reach }) => {
                 let export: Export = Api(&reach).ask(Call::get("/v1/store")).await?;
                 let text = serde_json::to_string_pretty(&export)?;
-                match file {
+                match file.filter(|file| file.as_os_str() != "-") {
                     Some(file) => {
                         let failed = || format!("cannot write {}", file.display());
-                        write_new(&file, text.as_bytes()).with_context(failed)?;
+                        check_replaced(&file).with_context(failed)?;
+                        write_private(&file, text.as_bytes()).with_context(failed)?;
                         eprintln!("wrote {}: keep it private", file.display());
                     }
                     None => print(&text),
@@ -109,7 +113,40 @@ impl ImportIt {
     }
 }
 
+/// Refuses to put an export in the place of what is none, such as a config named by mistake. Half of one
+/// that a full disk has cut short begins like one.
+fn check_replaced(file: &Path) -> anyhow::Result<()> {
+    let mut first = [0];
+    // What is no file is refused by who writes it, and of a pipe nobody waits for the other end.
+    if !file.is_file() {
+        return Ok(());
+    }
+    let read = File::open(file)?.read(&mut first)?;
+    match &first[..read] {
+        [] | [b'{'] => Ok(()),
+        _ => bail!("what is there is no export; name another file, or remove it"),
+    }
+}
+
 /// In one line, without what a terminal would obey: an export may be anybody's.
 fn seen(line: &str) -> String {
     plain(line).replace('\n', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_takes_the_place_of_an_export_and_of_nothing_else() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("state.json");
+        assert!(check_replaced(&file).is_ok(), "none is there yet");
+        for before in ["", "{\n  \"format\": 1", "{}"] {
+            std::fs::write(&file, before).unwrap();
+            assert!(check_replaced(&file).is_ok(), "{before}");
+        }
+        std::fs::write(&file, "[[listeners]]\n").unwrap();
+        assert!(check_replaced(&file).unwrap_err().to_string().contains("no export"));
+    }
 }

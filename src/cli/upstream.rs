@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use http::Method;
 
@@ -103,7 +102,7 @@ fn path((service, pool): &(String, String)) -> String {
 
 async fn change(reach: &Reach, call: Call<'_>, said: &str) -> anyhow::Result<Ending> {
     let changed: wire::UpstreamsChanged =
-        Api(reach).ask(call).await.context("the pool was not changed")?;
+        Api(reach).order(call, || "the pool was not changed".into()).await?;
     print(&match (reach.json, &changed.note) {
         (true, _) => serde_json::to_string_pretty(&changed)?,
         (false, Some(note)) => format!("{said}; {note}"),

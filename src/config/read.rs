@@ -134,7 +134,7 @@ fn read(
     acme::keep_alike(&listeners, problems);
     let admin =
         admin.zip(places.first()).map(|(admin, now)| Admin { address: now.clone(), ..admin });
-    let around = Around { server: &server, admin: &places };
+    let around = Around { server: &server, admin: &places, listeners: &listeners };
     let services = services(&mut file, problems, around);
     let has_https = listeners.iter().any(|found| found.value.tls.is_some())
         || !server.trusted_proxies.is_nobody();
@@ -182,6 +182,8 @@ pub(super) struct Around<'a> {
     pub server: &'a Server,
     /// Where the admin API is, and where it will be.
     pub admin: &'a [ListenAddress],
+    /// Where requests are accepted.
+    pub listeners: &'a [Found<Listener>],
 }
 
 /// The admin API's address is not one where requests are accepted.

@@ -29,7 +29,7 @@ use super::sticky::{STICKY, sticky};
 use super::suggestion::nearest;
 use super::tls::{POOL_KEY, PoolTls, pool_tls};
 use super::values::{checked_name, labels, percent};
-use super::{ListenAddress, Pool, Problem, Problems, Service, Timeouts};
+use super::{Pool, Problem, Problems, Service, Timeouts};
 use crate::balance::{DEFAULT_WEIGHT, WEIGHT_RANGE};
 use crate::split::{BasisPoints, Split, SplitError};
 use crate::upstream::{Address, Labels, ProxyVersion};
@@ -148,8 +148,8 @@ pub(super) fn service(
     problems: &mut Problems,
     around: Around<'_>,
 ) -> Option<Service> {
-    let Around { server, admin } = around;
-    let (pools, empty) = pools(&mut section, problems, admin);
+    let server = around.server;
+    let (pools, empty) = pools(&mut section, problems, around);
     let split = split(&mut section, problems, pools.as_deref(), &empty);
     let sticky = sticky(section.table(problems, "sticky"), problems);
     let opt_in = section.table_if_given(problems, "override");
@@ -193,7 +193,7 @@ pub(super) fn service(
 fn pools(
     service: &mut Section<'_>,
     problems: &mut Problems,
-    admin: &[ListenAddress],
+    around: Around<'_>,
 ) -> (Option<Vec<Pool>>, Vec<String>) {
     let span = service.place("pools");
     let Some(named) = service.named(problems, "pools") else {
@@ -221,7 +221,7 @@ fn pools(
             );
         }
         let before = problems.0.len();
-        let (upstreams, labels) = upstreams(&mut section, problems, admin);
+        let (upstreams, labels) = upstreams(&mut section, problems, around);
         if upstreams.is_empty() && problems.0.len() == before {
             empty.push(name.value.to_string());
         }
@@ -266,11 +266,7 @@ fn no_unix(
 /// The upstreams of a pool with their weights, and the labels of those that have any.
 type Listed = (Vec<(Address, u16)>, HashMap<Address, Labels>);
 
-fn upstreams(
-    section: &mut Section<'_>,
-    problems: &mut Problems,
-    admin: &[ListenAddress],
-) -> Listed {
+fn upstreams(section: &mut Section<'_>, problems: &mut Problems, around: Around<'_>) -> Listed {
     let Some(value) = section.value("upstreams") else { return Listed::default() };
     let Some(list) = value.get_ref().as_array() else {
         problems.0.push(wrong_kind("upstreams", value, "a list"));
@@ -283,10 +279,8 @@ fn upstreams(
         else {
             continue;
         };
-        if let Some(admin) = admin.iter().find(|admin| admin.is_at(&address)) {
-            let problem = Problem::error(span, format!("the admin API is at `{admin}`"));
-            let problem = problem.label("it would be open to whoever sends requests");
-            problems.0.push(problem.help("the admin API is no upstream, however it is spelled"));
+        if let Some(problem) = is_ours(&address, &span, around) {
+            problems.0.push(problem);
             continue;
         }
         match seen.entry(address) {
@@ -305,6 +299,20 @@ fn upstreams(
         }
     }
     (upstreams, labelled)
+}
+
+/// What is wrong with an upstream that is this very process.
+fn is_ours(address: &Address, span: &Range<usize>, around: Around<'_>) -> Option<Problem> {
+    if let Some(admin) = around.admin.iter().find(|admin| admin.is_at(address)) {
+        let problem = Problem::error(span.clone(), format!("the admin API is at `{admin}`"));
+        let problem = problem.label("it would be open to whoever sends requests");
+        return Some(problem.help("the admin API is no upstream, however it is spelled"));
+    }
+    let own = around.listeners.iter().find(|found| found.value.address.is_at(address))?;
+    let message = format!("this file accepts requests at `{}`", own.value.address);
+    let problem = Problem::error(span.clone(), message).other(own.span.clone(), "by this listener");
+    let problem = problem.label("each request would come back here, again and again");
+    Some(problem.help("name the address of the application, on a port of its own"))
 }
 
 /// `"10.0.0.1:9000"` or `{ address = "10.0.0.1:9000", weight = 200, labels = { zone = "a" } }`.

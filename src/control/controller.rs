@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::commits::{Batch, Commits};
+use super::failing::Failing;
 use super::handing::Turn;
 use super::page::PageWriter;
 use super::reload::{Reading, Reloading, read};
@@ -93,6 +94,8 @@ pub struct Controller<L: Listening> {
     is_time: bool,
     /// The last event of the batch that the disk has.
     handed: Option<u64>,
+    /// The disk, as long as it takes nothing.
+    failing: Failing,
 }
 
 impl<L: Listening> Controller<L> {
@@ -112,6 +115,7 @@ impl<L: Listening> Controller<L> {
             reloads: VecDeque::new(),
             is_time: false,
             handed: None,
+            failing: Failing::default(),
         }
     }
 
@@ -248,8 +252,9 @@ impl<L: Listening> Controller<L> {
         match (&stored, handed) {
             (Ok(()), Some(last)) => self.wiring.events.set_stored(last),
             (Ok(()), None) => {}
-            (Err(error), _) => tracing::error!(%error, "something is not stored"),
+            (Err(_), _) => {}
         }
+        self.log_of_store(stored.as_ref().err());
         self.tell_of_store(stored.as_ref().err());
         self.orders.on_written(stored, &snapshot, self.now());
         self.settle();
@@ -286,6 +291,15 @@ impl<L: Listening> Controller<L> {
             if !is_stored {
                 return false;
             }
+        }
+    }
+
+    fn log_of_store(&mut self, failed: Option<&String>) {
+        let Some(error) = failed else { return self.failing.on_success() };
+        match self.failing.on_failure(self.wiring.clock.now()) {
+            None => {}
+            Some(0) => tracing::error!(%error, "something is not stored"),
+            Some(more) => tracing::error!(%error, "nothing is stored yet, tried {more} times more"),
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod commits;
 mod controller;
+mod failing;
 mod handing;
 mod listening;
 mod page;

@@ -322,6 +322,8 @@ pub enum Kind {
         from: String,
         /// The role of whoever asked.
         role: String,
+        /// Of a wrong request: how many more were since the last one that was told.
+        more: u64,
     },
     /// Somebody was refused by the admin API.
     TurnedAway {

@@ -173,9 +173,13 @@ impl Display for Kind {
                 "the rate limit{} refuses nobody any more; it has refused {refused} requests",
                 of_route(route)
             ),
-            Kind::Asked { what, status, from, role } => {
+            Kind::Asked { what, status, from, role, more } => {
                 let answer = status.map_or("not waited for".into(), |status| status.to_string());
-                write!(f, "{what} from {from} as {role}: {answer}")
+                write!(f, "{what} from {from} as {role}: {answer}")?;
+                match more {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more wrong ones since the last that was told"),
+                }
             }
             Kind::TurnedAway { what, status, why, from, role, more } => {
                 let role = role.as_ref().map_or_else(String::new, |role| format!(" as {role}"));

@@ -1,7 +1,7 @@
 //! Why a file is no config: what the system said, or every problem in it.
 
 use super::beside::Hangs;
-use crate::config::{Problem, Problems, Texts};
+use crate::config::{Level, Problem, Problems, Texts};
 
 /// Why a file is no config.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,15 @@ pub struct Rejected {
 }
 
 impl FileError {
+    /// For who cannot be shown all that is wrong.
+    pub fn in_one_line(&self) -> String {
+        let first = match self {
+            FileError::Problems(rejected) => rejected.first(),
+            _ => None,
+        };
+        first.map_or_else(|| self.to_string(), |first| format!("{self}: {first}"))
+    }
+
     /// A file that holds no UTF-8: what can be read of it, with the place of the first byte that
     /// cannot.
     pub(super) fn not_text(path: String, bytes: &[u8]) -> FileError {
@@ -72,10 +81,34 @@ impl Rejected {
         self.problems.render_of(&self.texts, colour)
     }
 
+    /// The first thing that is wrong, in one line, and what shows the rest.
+    fn first(&self) -> Option<String> {
+        let is_error = |problem: &&Problem| problem.level == Level::Error;
+        let first = self.problems.0.iter().find(is_error)?.clone();
+        let line = Problems(vec![first]).lines_of(&self.texts).into_iter().next()?;
+        Some(format!("{line}; `pointsman check {}` shows all", self.path()))
+    }
+
     /// In one line.
     fn summary(&self) -> String {
-        let errors = self.problems.count(crate::config::Level::Error);
+        let errors = self.problems.count(Level::Error);
         let plural = if errors == 1 { "" } else { "s" };
         format!("{} has {errors} error{plural}", self.path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_one_line_the_first_error_is_told_and_what_shows_the_rest() {
+        let text = "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a\"]\n";
+        let problems = crate::config::Config::parse(text).unwrap_err();
+        let texts = Texts::of("p.toml", text);
+        let error = FileError::Problems(Box::new(Rejected { texts, problems }));
+        let line = error.in_one_line();
+        assert!(line.starts_with("p.toml has 1 error: p.toml:4:14: "), "{line}");
+        assert!(line.ends_with("; `pointsman check p.toml` shows all"), "{line}");
     }
 }

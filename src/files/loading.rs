@@ -338,7 +338,15 @@ impl Loading<'_> {
 /// What a file holds that a text is filled in with, without the end of its last line. Who may not read it
 /// cannot know whether the text is good.
 fn read_secret(path: &Path, asked: &str, prints: &mut Prints) -> Result<String, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("cannot read `{asked}`: {error}");
+    let tried = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let failed = |error: &dyn std::fmt::Display| {
+        // As seen from the config's folder, also in a file that is included.
+        let tried = tried.display();
+        match tried.to_string() == asked {
+            true => format!("cannot read `{asked}`: {error}"),
+            false => format!("cannot read `{asked}`, which is {tried}: {error}"),
+        }
+    };
     let text = prints.read(path, LARGEST_KEY).and_then(as_text).map_err(|error| failed(&error))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     match text.strip_suffix('\r').unwrap_or(text) {

@@ -1,7 +1,7 @@
 //! What the system reports of folders: events in, which files are whole and which are being written
 //! out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,10 +107,26 @@ fn is_being_made(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.nlink() == 1)
 }
 
+/// Folders by their real paths, and which folder each is: one may be moved away and another put in its
+/// place. None for one that cannot be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stands(BTreeMap<PathBuf, Option<(u64, u64)>>);
+
+impl Stands {
+    /// As they stand now.
+    pub fn of(folders: BTreeSet<PathBuf>) -> Stands {
+        let stand = |folder: PathBuf| {
+            let about = std::fs::metadata(&folder).ok();
+            (folder, about.map(|about| (about.dev(), about.ino())))
+        };
+        Stands(folders.into_iter().map(stand).collect())
+    }
+}
+
 /// Who reports what happens in folders.
 pub(super) struct Folders {
     watcher: Option<notify::RecommendedWatcher>,
-    watched: BTreeSet<PathBuf>,
+    watched: Stands,
 }
 
 impl Folders {
@@ -126,25 +142,29 @@ impl Folders {
         if let Err(error) = &watcher {
             tracing::warn!(%error, "changes of files are not reported; looking every two seconds");
         }
-        Folders { watcher: watcher.ok(), watched: BTreeSet::new() }
+        Folders { watcher: watcher.ok(), watched: Stands::default() }
     }
 
-    /// Watches these folders and no others, each by its real path.
-    pub fn follow(&mut self, wanted: BTreeSet<PathBuf>) {
+    /// Watches these folders and no others, each by its real path. What is watched is a folder, not a path:
+    /// another in its place is to be watched anew.
+    pub fn follow(&mut self, wanted: Stands) {
         let Some(watcher) = &mut self.watcher else { return };
-        for gone in self.watched.difference(&wanted) {
+        let is_same = |folder: &PathBuf, stand: &Option<(u64, u64)>, other: &Stands| {
+            other.0.get(folder) == Some(stand)
+        };
+        let before = std::mem::take(&mut self.watched);
+        for (gone, _) in before.0.iter().filter(|(folder, stand)| !is_same(folder, stand, &wanted))
+        {
             // It may be gone altogether.
             let _ = watcher.unwatch(gone);
         }
-        let is_watched = |folder: &PathBuf,
-                          watched: &BTreeSet<PathBuf>,
-                          watcher: &mut notify::RecommendedWatcher| {
+        let mut is_watched = |folder: &PathBuf, stand: &Option<(u64, u64)>| {
             // One that cannot be watched is looked at every two seconds.
-            watched.contains(folder) || watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()
+            is_same(folder, stand, &before)
+                || watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()
         };
-        let before = std::mem::take(&mut self.watched);
-        self.watched =
-            wanted.into_iter().filter(|folder| is_watched(folder, &before, watcher)).collect();
+        let watched = wanted.0.into_iter().filter(|(folder, stand)| is_watched(folder, stand));
+        self.watched = Stands(watched.collect());
     }
 }
 
@@ -203,5 +223,26 @@ mod tests {
         let lost = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
         stirs.note(&lost);
         assert_eq!(stirs.take().of(std::slice::from_ref(&file)), Report::default());
+    }
+
+    #[tokio::test]
+    async fn another_folder_in_the_place_of_one_is_watched_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, file) = (folder.path().join("conf"), folder.path().join("conf/c.toml"));
+        let stirs = Arc::<Stirs>::default();
+        let mut folders = Folders::reporting_to(&stirs);
+        std::fs::create_dir(&config).unwrap();
+        let stands = || Stands::of([config.clone()].into());
+        folders.follow(stands());
+        std::fs::rename(&config, folder.path().join("before")).unwrap();
+        std::fs::create_dir(&config).unwrap();
+        folders.follow(stands());
+        std::fs::write(&file, "all of it").unwrap();
+        loop {
+            stirs.stirred.notified().await;
+            if stirs.take().of(std::slice::from_ref(&file)).is_whole {
+                break;
+            }
+        }
     }
 }

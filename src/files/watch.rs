@@ -20,7 +20,7 @@ use super::including::Listing;
 use super::prints::{Print, Prints};
 use super::read::read;
 use super::resting::{Resting, Stamp};
-use super::stirs::{Folders, Reports, Stirs, real_folder, real_names};
+use super::stirs::{Folders, Reports, Stands, Stirs, real_folder, real_names};
 use crate::clock::Clock;
 
 /// How often files are looked at without being told.
@@ -112,17 +112,18 @@ struct Found {
     left: Option<Duration>,
     /// Whether one holds something else than was read last. Known only if all can be read.
     is_changed: bool,
-    /// The folders that files are in.
-    folders: BTreeSet<PathBuf>,
+    /// The folders that files are in: another may have been put in the place of one.
+    folders: Stands,
 }
 
 impl Looks {
     fn look(&mut self, known: &Prints, reports: &Reports, now: Instant) -> Found {
         let mut found = Found::default();
+        let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
         let listings: Vec<Listing> = known.listings.iter().map(Listing::again).collect();
         for folder in listings.iter().map(|listing| &listing.folder) {
             // As if there were a file in it.
-            found.folders.extend(real_folder(folder));
+            folders.extend(real_folder(folder));
         }
         let listed = listings.iter().filter_map(|listing| listing.files().ok());
         let listed = listed.flatten().map(PathBuf::as_path);
@@ -130,8 +131,7 @@ impl Looks {
         self.files.retain(|path, _| all.contains(&**path));
         for path in all {
             let names = real_names(path);
-            let folders = names.iter().filter_map(|name| name.parent());
-            found.folders.extend(folders.map(Path::to_path_buf));
+            folders.extend(names.iter().filter_map(|name| name.parent()).map(Path::to_path_buf));
             let stamp = Stamp::of(path);
             let new = || (Resting::new(stamp, now), None);
             let (resting, _) = self.files.entry(path.to_path_buf()).or_insert_with(new);
@@ -150,6 +150,7 @@ impl Looks {
                 None => drop(self.told.remove(path)),
             }
         }
+        found.folders = Stands::of(folders);
         if found.left.is_none() {
             found.is_changed = listings != known.listings
                 || known.all().any(|(path, most, print)| self.is_other(path, most, print));

@@ -209,11 +209,14 @@ impl ServiceMinutes {
         let all: u64 = self.pools.values().map(under_split).sum();
         let rate = |(name, pool): (&Arc<str>, &PoolMinutes)| {
             let (now, before) = (pool.totals(0), pool.totals(oldest));
-            let requests = now.requests.saturating_sub(before.requests) as f64;
+            let requests = now.requests.saturating_sub(before.requests);
+            // The two are not read at one moment, and some that failed had ended before the first look.
+            let errors = now.errors.saturating_sub(before.errors).min(requests) as f64;
+            let requests = requests as f64;
             let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
             let rate = PoolRate {
                 requests: ratio(requests, seconds),
-                errors: ratio(now.errors.saturating_sub(before.errors) as f64, requests),
+                errors: ratio(errors, requests),
                 mean: ratio(now.nanos.saturating_sub(before.nanos) as f64, requests) / 1e9,
                 share: (all > 0).then(|| under_split(pool) as f64 / all as f64),
             };

@@ -57,8 +57,11 @@ impl UpstreamMinutes {
             return UpstreamRate::default();
         };
         let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-        let requests = last.0.saturating_sub(first.0) as f64;
-        let errors = ratio(last.1.saturating_sub(first.1) as f64, requests);
+        let requests = last.0.saturating_sub(first.0);
+        // As of a pool: the two are not read at one moment.
+        let errors = last.1.saturating_sub(first.1).min(requests) as f64;
+        let requests = requests as f64;
+        let errors = ratio(errors, requests);
         UpstreamRate { requests: ratio(requests, seconds), errors }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::draft::{Draft, Undecided};
-use super::other_uses::other_use;
+use super::other_uses::{other_use, serves_at, with_traffic_but};
 use super::rollouts::Starting;
 use super::traffic::FILE;
 use super::upstreams::written;
@@ -174,15 +174,15 @@ impl Draft<'_> {
     ) -> Result<(), Refused> {
         let name = &*service.name;
         for address in order.addresses() {
-            if self.view.config.admin.address.is_at(address) {
-                return Err(Refused::OwnAdmin { address: address.to_string() });
-            }
-            let mut with_traffic = known.pools.iter().filter(|pool| {
-                *pool.name != *target && known.split.weight(&pool.name) > BasisPoints::NONE
-            });
-            let address = address.to_string();
-            if let Some(pool) = with_traffic.find(|pool| has_member(pool, &address)) {
-                return Err(Refused::HasTraffic { pool: pool.name.to_string(), address });
+            self.check_not_ours(address)?;
+            let mut with_traffic = with_traffic_but(known, target);
+            let is_there = |pool: &&Pool| {
+                has_member(pool, &address.to_string())
+                    || address.target().is_some_and(|place| serves_at(pool, &place).is_some())
+            };
+            if let Some(pool) = with_traffic.find(is_there) {
+                let (pool, address) = (pool.name.to_string(), address.to_string());
+                return Err(Refused::HasTraffic { pool, address });
             }
         }
         if let Some(within) = &order.within {

@@ -156,6 +156,14 @@ impl<'a> Draft<'a> {
         Override { what, author, reason, at: self.view.now.wall, until }
     }
 
+    /// No order lasts longer than it was to because the clock was set back before the process began.
+    pub fn bound_orders(&mut self) {
+        let now = self.view.now.wall;
+        let bounded: Vec<Change> =
+            self.state.orders().filter_map(|it| it.bounded(now)).map(Change::Order).collect();
+        bounded.into_iter().for_each(|change| self.change(change));
+    }
+
     /// Takes an order back, if it stands.
     pub fn clear(&mut self, what: &What) {
         let about = what.about();

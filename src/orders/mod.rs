@@ -248,6 +248,7 @@ impl Orders {
         let snapshot = orders.build(None, now);
         let mut draft =
             Draft::new(&orders.state, orders.view(&snapshot, now), By::new("file", None));
+        draft.bound_orders();
         draft.adopt(&config, false);
         draft.begin_steps_anew();
         gone.into_iter().for_each(|change| draft.change(change));

@@ -47,10 +47,10 @@ impl Draft<'_> {
                     Kind::Activated
                 }
             }
-            UpstreamOrder::Add { .. } if self.view.config.admin.address.is_at(address) => {
-                return Err(Refused::OwnAdmin { address: address.to_string() });
+            UpstreamOrder::Add { weight, labels } => {
+                self.check_not_ours(address)?;
+                self.add(place, weight, labels)?
             }
-            UpstreamOrder::Add { weight, labels } => self.add(place, weight, labels)?,
             UpstreamOrder::Remove => {
                 let list = self.without(place, address, service, pool)?;
                 self.put_upstreams(place, list, None);

@@ -1,10 +1,16 @@
-//! Pools that get requests beside their share of the traffic: a file in; what of it keeps a version from coming
-//! there, or ends the deploy of one, out.
+//! Places that are another's: what keeps a version from coming there, or ends the deploy of one. Pools may
+//! get requests beside their share of the traffic; addresses may be our own, or serve as another version
+//! under another name.
+
+use std::path::PathBuf;
 
 use super::Refused;
 use super::draft::Draft;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ListenAddress};
 use crate::rollout::Rollout;
+use crate::snapshot::{Pool, Service, Snapshot};
+use crate::split::BasisPoints;
+use crate::upstream::{Address, DialAddress};
 
 impl Draft<'_> {
     /// Deploys under way to pools that a file has another use for.
@@ -32,6 +38,18 @@ impl Draft<'_> {
         }
     }
 
+    /// Refuses what is this very process.
+    pub(super) fn check_not_ours(&self, address: &Address) -> Result<(), Refused> {
+        let (config, named) = (self.view.config, address.to_string());
+        if config.admin.address.is_at(address) {
+            return Err(Refused::OwnAdmin { address: named });
+        }
+        match config.listeners.iter().any(|own| own.address.is_at(address)) {
+            true => Err(Refused::OwnListener { address: named }),
+            false => Ok(()),
+        }
+    }
+
     /// The same of the file that a process begins with, which nobody can refuse.
     pub(super) fn give_up_deploys(&mut self, config: &Config) {
         let given_up = |(rollout, is): (&Rollout, &str)| {
@@ -51,4 +69,48 @@ pub(super) fn other_use(service: &config::Service, pool: &str) -> Option<&'stati
     }
     let is_mirror = service.mirror.as_ref().is_some_and(|mirror| *mirror.to == *pool);
     is_mirror.then_some("gets copies of requests")
+}
+
+/// The pools that get traffic, but one.
+pub(super) fn with_traffic_but<'s>(
+    service: &'s Service,
+    but: &'s str,
+) -> impl Iterator<Item = &'s Pool> {
+    let has = move |pool: &&Pool| service.split.weight(&pool.name) > BasisPoints::NONE;
+    service.pools.iter().filter(move |pool| *pool.name != *but).filter(has)
+}
+
+/// Which upstream of a pool is reached by who dials this, however it is called there.
+pub(super) fn serves_at<'p>(pool: &'p Pool, place: &DialAddress) -> Option<&'p str> {
+    let own = match place.below() {
+        DialAddress::Socket(socket) => ListenAddress::Tcp(*socket),
+        DialAddress::Unix(path) => ListenAddress::Unix(PathBuf::from(&**path)),
+        _ => return None,
+    };
+    let is_it = |target: &DialAddress| own.takes(target);
+    let mut members = pool.members.list().iter();
+    let found = members.find(|member| member.target.as_ref().is_some_and(is_it))?;
+    Some(&found.upstream.name)
+}
+
+/// Why a deploy that has moved nothing yet must not: what its names lead to, which was not known when it
+/// was ordered, serves already.
+pub(super) fn serves_already(rollout: &Rollout, snapshot: &Snapshot) -> Option<String> {
+    if rollout.deploy.is_none() || rollout.has_moved() || rollout.is_over() {
+        return None;
+    }
+    let service = snapshot.service(&rollout.service)?;
+    let target = service.pool(&rollout.plan.to)?;
+    // Before the version is there the pool has something else.
+    target.version.as_ref().filter(|version| version.rollout == rollout.id)?;
+    target.members.list().iter().find_map(|member| {
+        let place = member.target.as_ref()?;
+        let named = member.upstream.of.as_deref().unwrap_or(&member.upstream.name);
+        let found = |pool: &Pool| Some((pool.name.clone(), serves_at(pool, place)?.to_string()));
+        let (pool, address) = with_traffic_but(service, &rollout.plan.to).find_map(found)?;
+        Some(format!(
+            "`{named}` leads to `{address}` of pool `{pool}`, which gets traffic: a version of its own needs \
+             a place of its own"
+        ))
+    })
 }

@@ -97,6 +97,9 @@ pub(super) enum Held {
 /// What waits for the disk.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
+    /// What the file that a process began with has changed, as long as the disk has not taken it: it
+    /// goes with whatever is stored first.
+    unsaved: Vec<Change>,
     pub undecided: VecDeque<Asked>,
     pub waiting: VecDeque<Job>,
     /// In force, and not stored yet.
@@ -193,6 +196,16 @@ impl Queue {
         changes.iter().for_each(|change| drop(self.counts.remove(&change.entry())));
     }
 
+    /// Keeps what was in force before anything else was decided, and is not stored.
+    pub fn keep_unsaved(&mut self, changes: Vec<Change>) {
+        self.unsaved = changes;
+    }
+
+    /// It is stored, with what the disk had in its hands; whether there was anything.
+    pub fn take_unsaved(&mut self) -> bool {
+        !std::mem::take(&mut self.unsaved).is_empty()
+    }
+
     /// Keeps what the disk did not take of counts. Where a rollout is comes again by itself; that an
     /// order is over does not, for nobody finds it in force any more.
     pub fn count_again(&mut self, changes: Vec<Change>) {
@@ -222,13 +235,14 @@ impl Queue {
             return None;
         };
         (self.in_hands, self.handed) = (Some(held), Some(now));
-        Some(changes)
+        // What came later of the same entry comes later here too.
+        Some(self.unsaved.iter().cloned().chain(changes).collect())
     }
 
     fn has_counts(&self, counts: Counts) -> bool {
         match counts {
             Counts::Wait => false,
-            Counts::Go => !self.counts.is_empty(),
+            Counts::Go => !self.counts.is_empty() || !self.unsaved.is_empty(),
             Counts::GoWithEvents => true,
         }
     }

@@ -64,6 +64,14 @@ pub enum Refused {
         /// The address given.
         address: String,
     },
+    /// It is where requests are accepted.
+    #[error(
+        "`{address}` is where this Pointsman accepts requests, which would come back again and again"
+    )]
+    OwnListener {
+        /// The address given.
+        address: String,
+    },
     /// A pool that gets traffic would have nobody left.
     #[error("`{address}` is the last upstream of pool `{pool}` that takes requests")]
     Last {
@@ -216,7 +224,7 @@ pub enum Refused {
         revision: u64,
     },
     /// A rollout that has moved nothing yet is the last change: there is nothing to take back.
-    #[error("rollout {id} of `{service}` has moved nothing yet")]
+    #[error("rollout {id} of `{service}` is under way and has moved nothing yet")]
     NothingMoved {
         /// The service asked of.
         service: String,

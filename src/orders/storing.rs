@@ -11,6 +11,9 @@ use super::rollouts::Watched;
 use super::*;
 use crate::upstream::Proof;
 
+/// What a file has changed that a process began with, for who is told that it is not stored.
+pub(super) const EDITS: &str = "what was edited in the file before the start";
+
 impl Job {
     /// What an order has come to.
     pub(super) fn of(asked: Asked, decided: Decided) -> Job {
@@ -141,6 +144,9 @@ impl Orders {
             self.queue.is_silent = false;
             let after = now.instant.saturating_duration_since(since);
             self.say(Kind::DiskAnswers { after }, Subject::default());
+        }
+        if written.is_ok() && self.queue.take_unsaved() {
+            self.say(Kind::Stored { what: EDITS.into() }, Subject::default());
         }
         match (self.queue.take_held(), written) {
             (None, _) => {}

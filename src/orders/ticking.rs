@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::order::Scope;
+use super::other_uses::serves_already;
 use super::rollouts::Done;
 use super::*;
 use crate::rollout::{Finished, Input, TaskError};
@@ -22,6 +23,17 @@ const HEARD: Duration = Duration::from_secs(60);
 
 /// Who takes back what has ended by itself.
 const ITSELF: &str = "pointsman";
+
+/// What a rollout is told as time passes: that it does, or that it must not go on.
+fn input(rollout: &Rollout, snapshot: &Snapshot) -> Input {
+    match serves_already(rollout, snapshot) {
+        None => Input::Tick,
+        Some(why) => {
+            let (author, reason) = (ITSELF.to_string(), Some(why));
+            Input::Order { order: crate::rollout::Order::Abort, author, reason }
+        }
+    }
+}
 
 impl Orders {
     /// A second has passed: budgets count, and rollouts go on.
@@ -52,7 +64,7 @@ impl Orders {
         self.watch_reach(&heard, snapshot, now);
         let by = By::new(ITSELF, None);
         let mut draft = Draft::new(&self.state, self.view(snapshot, now), by);
-        let told = draft.tell(heard.clone(), Input::Tick, attempts);
+        let told = draft.tell(heard.clone(), input(&heard, snapshot), attempts);
         match told {
             Ok(false) => {
                 // Counts alone.
@@ -81,7 +93,7 @@ impl Orders {
     pub(super) fn tell_again(&mut self, rollout: &Rollout, snapshot: &Snapshot, now: Now) {
         let scope = Scope::Service(rollout.service.clone());
         let mut draft = Draft::new(&self.state, self.view(snapshot, now), By::new(ITSELF, None));
-        let told = draft.tell(rollout.clone(), Input::Tick, Default::default());
+        let told = draft.tell(rollout.clone(), input(rollout, snapshot), Default::default());
         let decided = draft.decided(Made::Done);
         let is_urgent = decided.haste != Haste::None;
         if matches!(told, Ok(true)) && (is_urgent || !self.queue.is_busy(&scope)) {
@@ -204,6 +216,10 @@ impl Orders {
     /// more already, so this makes nobody wait: it is said now, and the disk hears of it when it has
     /// nothing else to do.
     fn end_orders(&mut self, snapshot: &Snapshot, now: Now) {
+        let ahead = self.base.orders().filter(|standing| !self.is_over(standing, snapshot, now));
+        let bounded = ahead.filter_map(|standing| standing.bounded(now.wall)).map(Change::Order);
+        let bounded: Vec<Change> = bounded.collect();
+        self.count(bounded);
         let is_over = |standing: &&Override| self.is_over(standing, snapshot, now);
         let over: Vec<Override> = self.base.orders().filter(is_over).cloned().collect();
         let before = std::mem::take(&mut self.over);

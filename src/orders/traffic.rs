@@ -42,18 +42,19 @@ impl Draft<'_> {
                 }
             };
         }
-        let (split, goes_back) = self.split_of(service, to)?;
         let under_way = self.state.rollout(name).cloned();
         if let Some(rollout) = &under_way {
             let has_moved = rollout.has_moved() || rollout.plan.strategy == Strategy::Rolling;
             if takes_back_the_last && !has_moved {
-                // The change before it may have been away from its very target.
+                // The change before it may have been away from its very target, or there is none.
                 return Err(Refused::NothingMoved { service: name.into(), id: rollout.id }.into());
             }
-            if goes_back.is_none() && !self.by.force {
-                let (service, id, to) = (name.into(), rollout.id, rollout.plan.to.to_string());
-                return Err(Refused::RolloutUnderWay { service, id, to }.into());
-            }
+        }
+        let (split, goes_back) = self.split_of(service, to)?;
+        if let Some(rollout) = under_way.as_ref().filter(|_| goes_back.is_none() && !self.by.force)
+        {
+            let (service, id, to) = (name.into(), rollout.id, rollout.plan.to.to_string());
+            return Err(Refused::RolloutUnderWay { service, id, to }.into());
         }
         if let (Some(newest), None) = (self.state.newest(name), &under_way)
             && newest.split == split

@@ -1,10 +1,14 @@
-//! What is in force against a rollout and not stored: noted on a page that needs no room on the disk,
-//! and heeded by the next process, which would go on with the rollout otherwise.
+//! What is in force and not stored. An order against a rollout is noted on a page that needs no room on
+//! the disk, and heeded by the next process, which would go on with the rollout otherwise. What the file
+//! has changed at a start is stored with whatever the disk takes first; the next process would find it
+//! in the file as this one did.
 
 use super::draft::Draft;
 use super::order::Scope;
 use super::queue::Job;
-use super::{By, Haste, Made, Now, Orders};
+use super::storing::EDITS;
+use super::{By, Effect, Haste, Made, Now, Orders};
+use crate::event::{Event, Kind, Subject};
 use crate::snapshot::Snapshot;
 use crate::state::{Change, Unstored};
 
@@ -38,6 +42,16 @@ impl Orders {
             let is_said = |note: &Unstored| unstored.contains(note);
             job.is_noted = job.note.as_ref().is_some_and(is_said);
         }
+    }
+
+    /// What the file has changed at the start is in force and not stored, and why; it is stored once the
+    /// disk takes something.
+    pub fn go_on_unstored(&mut self, edits: Vec<Change>, why: String) {
+        self.queue.keep_unsaved(edits);
+        self.effects.push(Effect::Say(Event::by_itself(
+            Kind::Unstored { what: EDITS.into(), why },
+            Subject::default(),
+        )));
     }
 
     /// Pauses rollouts of which the page said when the process began that something was in force

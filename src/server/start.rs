@@ -42,7 +42,7 @@ use crate::probe;
 use crate::record::{Refusals, Rings};
 use crate::resolve::Resolver;
 use crate::snapshot::Published;
-use crate::state::Unstored;
+use crate::state::{Change, Unstored};
 use crate::store::{Page, Store, StoreError};
 use crate::traces::Waiting;
 use crate::wire::clients::{Clients, Common};
@@ -108,7 +108,11 @@ impl Server {
         let mut predecessor = inherited.take_way().map(Predecessor::over).transpose()?;
         let started = Server::start_after(options, inherited, commits, &mut predecessor).await;
         if let (Err(error), Some(predecessor)) = (&started, &mut predecessor) {
-            predecessor.refuse(&error.to_string()).await;
+            let why = match error {
+                StartError::File(error) => error.in_one_line(),
+                error => error.to_string(),
+            };
+            predecessor.refuse(&why).await;
         }
         started
     }
@@ -175,14 +179,15 @@ impl Server {
             Orders::open(store.recall()?, config.clone(), resolver.known().clone(), moment);
         // A start that finds everything as it was has nothing to write. What another process may have to go
         // on from stays as it is; but that something can be written is found before that one has gone.
+        let mut unstored = None;
         match predecessor {
             None if edits.is_empty() => {}
-            None => store.commit(&edits, &[])?,
+            None => unstored = store_edits(&store, &edits)?,
             Some(_) => store.commit(&[], &[])?,
         }
         let first = orders.build(None, moment);
-        let (page, unstored) = open_page(folder.as_deref())?;
-        orders.heed(&unstored, &first, moment);
+        let (page, noted) = open_page(folder.as_deref())?;
+        orders.heed(&noted, &first, moment);
         if let Some(yours) = &yours {
             first.take_over(&yours.carried, first.moment(clock.now()));
             first.count(&yours.counted);
@@ -246,10 +251,10 @@ impl Server {
         listeners.commit(prepared);
         if let Some(predecessor) = predecessor {
             predecessor.serving().await;
-            // Not stored, it is found anew by the next start.
-            if let Err(error) = store.commit(&edits, &[]) {
-                tracing::error!(%error, "what the file changes is in force and not stored");
-            }
+            unstored = store.commit(&edits, &[]).err().map(|error| error.to_string());
+        }
+        if let Some(why) = unstored.filter(|_| !edits.is_empty()) {
+            orders.go_on_unstored(edits, why);
         }
         process.set_listeners(listeners.tallies());
         let (addresses, open) = (listeners.addresses(), listeners.open());
@@ -433,6 +438,18 @@ fn open_store(folder: Option<&Path>) -> Result<Store, StoreError> {
     match folder {
         Some(folder) => Store::open(&folder.join(STORE)),
         None => Ok(Store::in_memory()),
+    }
+}
+
+/// Stores what the file changes; why not, where the disk has no room for it. Traffic does not wait for
+/// room: all of that is in force, and found anew in the file by the next start.
+fn store_edits(store: &Store, edits: &[Change]) -> Result<Option<String>, StoreError> {
+    match store.commit(edits, &[]) {
+        Ok(()) => Ok(None),
+        Err(error @ (StoreError::Write { .. } | StoreError::Lost { .. })) => {
+            Ok(Some(error.to_string()))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Doors, Mirror, Mode, OptIn, Pool, RateLimits, Service, Snapshot};
 use crate::balance::{Member, Members};
 use crate::certificate::{Authorities, Certificates};
 use crate::clock::Moment;
-use crate::config::{self, Config, ListenAddress};
+use crate::config::{self, Config, ListenAddress, Listener};
 use crate::fallback::StaleStore;
 use crate::judge::{Ledger, Watched};
 use crate::mirror::MirrorState;
@@ -164,7 +164,7 @@ fn build_service(
         let upstreams = blueprint.run_time.changed.get(&key).unwrap_or(&pool.upstreams);
         let before = before.and_then(|before| before.pool(&pool.name));
         let version = blueprint.run_time.versions.get(&key).cloned();
-        let admin = &blueprint.config.admin.address;
+        let (admin, listeners) = (&blueprint.config.admin.address, &blueprint.config.listeners[..]);
         let tls = pool.tls.as_ref().map(|tls| {
             let before = before.and_then(|before| before.tls.as_ref());
             tls_terms(tls, &blueprint.config.certificates, before)
@@ -172,7 +172,7 @@ fn build_service(
         let named = pool.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
         let by_tls = tls.as_ref().map(|terms| (terms, named, pool.http2));
         let resolved = &blueprint.run_time.resolved;
-        let reach = Reach { resolved, admin, by_tls, introduced: pool.proxy_protocol };
+        let reach = Reach { resolved, admin, listeners, by_tls, introduced: pool.proxy_protocol };
         let ordered = blueprint.run_time.labels.get(&key);
         // Here and not where a request is: whoever chooses looks no label up.
         let labels = |address: &Address| {
@@ -326,6 +326,8 @@ struct Reach<'a> {
     resolved: &'a Resolved,
     /// Where nobody is led.
     admin: &'a ListenAddress,
+    /// Where requests are accepted, to which none goes back.
+    listeners: &'a [Listener],
     /// How they speak TLS, under which name if not under their own, and whether HTTP/2 inside.
     by_tls: Option<(&'a Arc<TlsTerms>, Option<&'a str>, bool)>,
     /// How connections say whom they are for, if they do.
@@ -333,6 +335,11 @@ struct Reach<'a> {
 }
 
 impl Reach<'_> {
+    /// Whether this very process would be dialled.
+    fn is_ours(&self, target: &DialAddress) -> bool {
+        self.admin.takes(target) || self.listeners.iter().any(|own| own.address.takes(target))
+    }
+
     /// Where to dial an upstream of this address. A socket of this machine is as safe without TLS.
     fn target(&self, address: &Address, place: DialAddress) -> DialAddress {
         let target = match self.introduced {
@@ -396,8 +403,8 @@ type Expanded = (Address, Option<Arc<str>>, u16, Option<DialAddress>);
 /// An address as it is, or a name as the addresses that it stands for.
 fn expand(address: &Address, weight: u16, reach: Reach<'_>) -> Vec<Expanded> {
     if let Some(target) = address.target() {
-        // What was ordered before the admin API was there leads nowhere; names never lead there.
-        let target = Some(target).filter(|target| !reach.admin.takes(target));
+        // What was ordered before we were there leads nowhere.
+        let target = Some(target).filter(|target| !reach.is_ours(target));
         let target = target.map(|target| reach.target(address, target));
         return vec![(address.clone(), None, weight, target)];
     }
@@ -408,8 +415,9 @@ fn expand(address: &Address, weight: u16, reach: Reach<'_>) -> Vec<Expanded> {
     let one = |answer: &Resolution| {
         let weight = (u32::from(weight) * u32::from(answer.weight)).div_ceil(100);
         let weight = u16::try_from(weight).unwrap_or(u16::MAX);
-        let target = reach.target(address, answer.target.clone());
-        (Address::of(&answer.target), Some(of.clone()), weight, Some(target))
+        let target = Some(answer.target.clone()).filter(|target| !reach.is_ours(target));
+        let target = target.map(|target| reach.target(address, target));
+        (Address::of(&answer.target), Some(of.clone()), weight, target)
     };
     answers.iter().map(one).collect()
 }

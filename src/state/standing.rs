@@ -34,6 +34,14 @@ impl Override {
     pub fn is_over(&self, now: WallTime) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
+
+    /// The same from now on, for its whole length, if by this clock it was given in the future: the clock
+    /// was set back, and it would last longer than it was to by as much.
+    pub fn bounded(&self, now: WallTime) -> Option<Override> {
+        let until = self.until.filter(|_| self.at > now)?;
+        let length = until.elapsed_since(self.at);
+        Some(Override { at: now, until: Some(now + length), ..self.clone() })
+    }
 }
 
 /// What an override says. Addresses are as people write them.

@@ -103,8 +103,14 @@ impl Disk {
         let before = private::open(path);
         // Locked until the new one is in its place.
         let _before = match before {
-            Ok(_) if !replace => return Err(StoreError::Exists { path: name }),
-            Ok(file) => Some(FileBackend::new(file).map_err(|error| opening(error.into()))?),
+            Ok(file) => {
+                // Whoever has it would have to be stopped first in any case.
+                let locked = FileBackend::new(file).map_err(|error| opening(error.into()))?;
+                if !replace {
+                    return Err(StoreError::Exists { path: name });
+                }
+                Some(locked)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(opening(error.into())),
         };

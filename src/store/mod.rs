@@ -40,7 +40,6 @@ pub use error::StoreError;
 pub use event::StoredEvent;
 pub use export::Export;
 pub use page::Page;
-pub use private::write_new;
 pub use private_file::{read_private, replace_private};
 pub use told::{heard, told};
 

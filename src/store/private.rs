@@ -54,7 +54,7 @@ impl Standing {
 pub(super) fn folder_of(path: &Path) -> io::Result<()> {
     let named = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = named.unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| unmade(folder, e))?;
     // A link to a folder is how systemd gives one to a user that is made up.
     let folder = folder.canonicalize()?;
     let about = fs::metadata(&folder)?;
@@ -78,6 +78,50 @@ pub(super) fn folder_of(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Why a folder cannot be made, with what is in its way and what to do.
+fn unmade(folder: &Path, error: io::Error) -> io::Error {
+    let last = folder.ancestors().find(|above| fs::symlink_metadata(above).is_ok());
+    let Some((there, about)) = last.and_then(|last| Some((last, fs::metadata(last).ok()?))) else {
+        return error;
+    };
+    let (folder, named) = (folder.display(), there.display());
+    let what = match error.kind() {
+        _ if !about.is_dir() => format!(
+            "the state folder would be {folder}, and {named} is no folder; move it away, or name another \
+             folder with `server.state_dir`"
+        ),
+        ErrorKind::PermissionDenied => format!(
+            "the state folder {folder} cannot be made in {named}: {}",
+            not_ours(&about, &named.to_string())
+        ),
+        _ => return error,
+    };
+    io::Error::new(error.kind(), what)
+}
+
+/// Whose a file or folder is that this process may not use, and the way out.
+fn not_ours(about: &Metadata, named: &str) -> String {
+    let (own, owner, mode) = (geteuid().as_raw(), about.uid(), about.mode() & 0o7777);
+    format!(
+        "it belongs to user {owner} (mode {mode:04o}), and pointsman runs as user {own}; `chown {own} \
+         {named}`, or name another folder with `server.state_dir`"
+    )
+}
+
+/// What the system says of a file that is not there or may not be used, with whose its folder is.
+fn denied(path: &Path, error: io::Error) -> io::Error {
+    if error.kind() != ErrorKind::PermissionDenied {
+        return error;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let there = [path, folder.unwrap_or(Path::new("."))];
+    // The file itself, if there is one to be seen.
+    let found = there.into_iter().find_map(|path| Some((path, fs::metadata(path).ok()?)));
+    let Some((there, about)) = found else { return error };
+    let named = there.display().to_string();
+    io::Error::new(error.kind(), format!("no rights to {named}: {}", not_ours(&about, &named)))
+}
+
 /// A file that is there.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let named = path.display().to_string();
@@ -89,7 +133,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
             "{named} is a link, and what it leads to may be anybody's; remove the link, or put the \
              file itself there"
         )),
-        _ => error,
+        _ => denied(path, error),
     })?;
     let about = file.metadata()?;
     if !about.is_file() {
@@ -107,11 +151,11 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 pub(super) fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);
-    options.open(path)
+    options.open(path).map_err(|error| denied(path, error))
 }
 
 /// Writes a new file that only its owner can read; never in the place of one that is there.
-pub fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut file = create(path)?;
     let written = file.write_all(text).and_then(|()| file.sync_all());
     written.inspect_err(|_| {
@@ -175,6 +219,35 @@ mod tests {
         assert!(said(990, 0o602).unwrap_err().contains("can be written by everybody (mode 0602)"));
         // A folder in which each may remove only what is his own is still everybody's.
         assert!(said(0, 0o1777).is_err());
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_the_folder_is_named_with_the_way_out() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let in_the_way = folder.path().join("state");
+        fs::write(&in_the_way, "").unwrap();
+        for path in [in_the_way.join("store.redb"), in_the_way.join("deeper/store.redb")] {
+            let error = folder_of(&path).unwrap_err().to_string();
+            let named = format!("{} is no folder; move it away", in_the_way.display());
+            assert!(error.contains(&named) && error.contains("`server.state_dir`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_has_no_rights_is_told_whose_it_is() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("store.redb");
+        let error = denied(&path, ErrorKind::PermissionDenied.into()).to_string();
+        let own = geteuid().as_raw();
+        let named = folder.path().display();
+        assert!(
+            error.starts_with(&format!("no rights to {named}: it belongs to user {own}")),
+            "{error}"
+        );
+        assert!(error.contains(&format!("`chown {own} {named}`")), "{error}");
+        let other = denied(&path, ErrorKind::NotFound.into());
+        assert_eq!(other.kind(), ErrorKind::NotFound);
+        assert_eq!(other.to_string(), io::Error::from(ErrorKind::NotFound).to_string());
     }
 
     #[test]

@@ -115,7 +115,7 @@ async fn bad_orders_are_refused_with_a_reason_and_change_nothing() {
             "PUT",
             "/v1/services/shop/split",
             r#"{"weights": {"red": 100}}"#,
-            422,
+            404,
             "no pool is named `red`; the service has `blue`, `green`",
         ),
         ("PUT", "/v1/services/shop/split", r#"{"weihgts": {}}"#, 422, "unknown field `weihgts`"),

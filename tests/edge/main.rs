@@ -17,6 +17,7 @@ mod answers;
 mod auth;
 mod cli;
 mod cohorts;
+mod commands;
 mod compression;
 mod config_reload;
 mod corpus;

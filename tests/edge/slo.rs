@@ -153,8 +153,7 @@ async fn a_burning_budget_refuses_rollouts_says_why_and_bows_to_a_reason() {
     let detail = refused["detail"].as_str().unwrap();
     for part in [
         "no rollout of `shop` starts: the error budget of availability burns 1000× (",
-        " of it is spent; if this one mends it: `pointsman rollout start shop --override-freeze \
-         --reason TEXT`",
+        " of it is spent; if this one mends it: the same with `--override-freeze --reason TEXT`",
     ] {
         assert!(detail.contains(part), "{detail}");
     }

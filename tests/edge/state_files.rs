@@ -200,7 +200,7 @@ async fn what_is_imported_is_validated_like_a_config() {
 }
 
 #[tokio::test]
-async fn an_export_is_for_its_owner_and_takes_the_place_of_nothing() {
+async fn an_export_is_for_its_owner_and_follows_no_link() {
     use std::os::unix::fs::PermissionsExt;
     let (folder, origins) = (TempDir::new().unwrap(), origins().await);
     let edge = Edge::start_file(&file(&origins, false, ""), false).await;
@@ -221,9 +221,18 @@ async fn an_export_is_for_its_owner_and_takes_the_place_of_nothing() {
     assert!(text.contains("\"secret\""), "{text}");
     let (link, elsewhere) = (folder.path().join("link"), folder.path().join("elsewhere"));
     std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
-    for there in [&to, &link] {
-        let (done, said) = export(there).await;
-        assert!(!done && said.contains("cannot write"), "{said}");
-    }
-    assert!(!elsewhere.exists() && std::fs::read_to_string(&to).unwrap() == text);
+    let (done, said) = export(&link).await;
+    assert!(!done && said.contains("cannot write"), "{said}");
+    assert!(!elsewhere.exists());
+    // What others could read before is its owner's then.
+    std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(export(&to).await.0);
+    assert_eq!(std::fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::read_dir(folder.path())
+            .unwrap()
+            .filter(|it| { it.as_ref().unwrap().file_name().to_string_lossy().ends_with(".new") })
+            .count(),
+        0
+    );
 }

@@ -55,6 +55,33 @@ async fn our_own_admin_api_is_no_upstream_however_it_is_spelled() {
 }
 
 #[tokio::test]
+async fn where_we_accept_requests_is_no_upstream_however_it_is_spelled() {
+    let origin = Origin::named("fine").await;
+    let edge = Edge::before(&[("only", &origin)], "").await;
+    let port = crate::harness::running::free().port();
+    let spelled = [
+        format!("127.0.0.1:{port}"),
+        format!("0.0.0.0:{port}"),
+        format!("[::]:{port}"),
+        format!("127.0.0.3:{port}"),
+        format!("[::ffff:127.0.0.1]:{port}"),
+        format!("localhost:{port}"),
+        format!("any.localhost.:{port}"),
+    ];
+    for listens in ["127.0.0.1", "0.0.0.0"] {
+        let head = HEAD.replacen("127.0.0.1:0", &format!("{listens}:{port}"), 1);
+        for address in spelled.iter().filter(|it| listens == "0.0.0.0" || !it.contains(".0.3")) {
+            let text = format!("{head}[services.shop.pools.only]\nupstreams = [\"{address}\"]\n");
+            let (_, checked) = edge.admin("POST", "/v1/config/check", &text).await;
+            assert_eq!(checked["valid"], false, "{address}");
+            let said = checked["problems"][0].to_string();
+            let is_said = said.contains("this file accepts requests at");
+            assert!(is_said && said.contains("again and again"), "{address}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_unix_socket_of_the_admin_api_is_no_upstream() {
     let folder = TempDir::new().unwrap();
     let at = folder.path().display();

@@ -120,7 +120,7 @@ pub struct Rollout {
     pub state: String,
     /// What it does or waits for, or how it ended.
     pub status: String,
-    /// Upstreams of a deploy that have yet to prove well.
+    /// Upstreams of a deploy that have yet to prove well, with why where nobody can be asked there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<String>,
     /// The share of the target that it has set, in percent.

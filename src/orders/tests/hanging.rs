@@ -334,3 +334,40 @@ fn a_hold_that_was_over_does_not_begin_again_when_the_clock_is_set_back() {
     bench.ticks(1);
     assert!(!holds(&bench, "api"));
 }
+
+#[test]
+fn a_hold_lasts_no_longer_than_it_was_to_though_the_next_process_has_a_clock_that_is_behind() {
+    let text = format!("{FILE}{API}");
+    let mut bench = Bench::of(&text);
+    bench.order(hold("api", 5), ada()).unwrap();
+    bench.ticks(1);
+    let hour = Duration::from_secs(3_600);
+    bench.0.now.wall = bench.now.wall - hour;
+    bench.restart(&text, 1);
+    let standing = bench.orders.state().orders().next().unwrap().clone();
+    assert_eq!(standing.until, Some(bench.now.wall + Duration::from_secs(5)));
+    bench.assert_stored();
+    // Once more: it does not begin anew each time.
+    bench.ticks(2);
+    bench.restart(&text, 1);
+    assert!(holds(&bench, "api"));
+    bench.ticks(2);
+    assert!(!holds(&bench, "api"));
+    bench.ticks(1);
+    assert_eq!(bench.standing(), 0);
+}
+
+#[test]
+fn a_freeze_lasts_no_longer_than_it_was_to_though_the_clock_is_set_back_meanwhile() {
+    let mut bench = Bench::of(FILE);
+    let what = FreezeOrder::Freeze { length: Some(Duration::from_secs(60)) };
+    let by = By::new("ada", Some("a sale"));
+    bench.order(Order::Freeze { service: "shop".into(), what }, by).unwrap();
+    bench.0.now.wall = bench.now.wall - Duration::from_secs(3_600);
+    bench.ticks(1);
+    let standing = bench.orders.state().orders().next().unwrap().clone();
+    assert_eq!(standing.until, Some(bench.now.wall + Duration::from_secs(60)));
+    bench.ticks(62);
+    assert_eq!(bench.standing(), 0);
+    bench.assert_stored();
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::state::Unstored;
+use crate::store::Store;
 
 /// A rollout at ten percent, on a disk that takes nothing more.
 fn aborted_on_a_full_disk() -> (Bench, Ticket) {
@@ -81,4 +82,45 @@ fn what_was_stored_after_all_or_is_another_rollout_is_heeded_by_nobody() {
     bench.ticks(1);
     heed(&mut bench, &page, false);
     assert_eq!((bench.split().as_str(), bench.state()), ("blue=90 green=10", "running"));
+}
+
+#[test]
+fn an_edited_file_is_in_force_on_a_full_disk_and_is_stored_with_what_comes_first() {
+    for comes_first in ["nothing", "an order"] {
+        let mut bench = Bench::of(FILE);
+        bench.ticks(1);
+        let edited = FILE.replace("blue = 100 }", "blue = 70, green = 30 }");
+        assert_ne!(edited, FILE);
+        let disk = bench.disk.survivor(Leaves::EveryWrite);
+        let store = Store::on_disk(disk.clone()).unwrap();
+        let (state, config) = (store.recall().unwrap(), config(&edited));
+        let (mut orders, edits) = Orders::open(state, config, Resolved::new(), bench.now);
+        orders.go_on_unstored(edits, "no space left".into());
+        bench.0 = Drive::begin(disk, store, orders, &[], bench.now).unwrap();
+        assert_eq!((bench.split().as_str(), bench.newest()), ("blue=70 green=30", 2));
+        bench.settle();
+        let said = bench.said();
+        let critical = said.iter().find(|event| event.severity() == Severity::Critical);
+        assert!(critical.is_some_and(|event| event.words().contains("no space left")), "{said:?}");
+        bench.disk.fail_after(0, Failure::Once);
+        assert_eq!(bench.ticks(1), 1, "it is tried each second");
+        let is_stored =
+            |bench: &Bench| bench.store.recall().unwrap().newest("shop").unwrap().number;
+        assert_eq!(is_stored(&bench), 1);
+        if comes_first == "an order" {
+            let half = crate::split::BasisPoints::new(5_000).unwrap();
+            let weights = [("blue".to_string(), half), ("green".to_string(), half)];
+            let (service, to) = ("shop".into(), TrafficOrder::Weights(weights.into()));
+            bench.order(Order::Shift { service, to }, ada()).unwrap();
+            assert_eq!(is_stored(&bench), 3);
+        }
+        bench.ticks(1);
+        bench.assert_stored();
+        let said = bench.said();
+        assert!(said.iter().any(|event| matches!(event.kind, Kind::Stored { .. })), "{said:?}");
+        // The file brings no news to the next process.
+        let newest = bench.newest();
+        bench.restart(&edited, 1);
+        assert_eq!(bench.newest(), newest);
+    }
 }

@@ -196,3 +196,24 @@ fn a_pool_that_a_version_comes_to_gets_no_other_use_meanwhile() {
         reload(&mut bench).unwrap();
     }
 }
+
+#[test]
+fn a_version_does_not_come_to_who_serves_already_under_another_name() {
+    let mut bench = Bench::of(&FILE.replace("192.0.2.1:80", "127.0.0.1:9001"));
+    let blue = bench.runs("blue").0;
+    assert!(blue.contains(&"127.0.0.1:9001".into()), "{blue:?}");
+    let refused = bench.deploy(to(&["0.0.0.0:9001"])).unwrap_err();
+    let (pool, address) = ("blue".to_string(), "0.0.0.0:9001".to_string());
+    assert_eq!(refused, Refused::HasTraffic { pool, address });
+    // Where a name leads is known later.
+    bench.deploy(to(&["localhost:9001"])).unwrap();
+    bench.ticks(1);
+    let target = crate::upstream::DialAddress::Socket("127.0.0.1:9001".parse().unwrap());
+    let answers = [crate::snapshot::Resolution { target, weight: 100 }].into();
+    bench.orders.resolve([("localhost:9001".parse().unwrap(), answers)].into_iter().collect());
+    bench.ticks(3);
+    assert_eq!((bench.state(), bench.split().as_str()), ("aborted", "blue=100"));
+    let words = bench.words();
+    assert!(words.contains("`localhost:9001` leads to `127.0.0.1:9001` of pool `blue`"), "{words}");
+    bench.assert_stored();
+}

@@ -87,7 +87,8 @@ static TIMEOUTS: Table = Table::new(
             .about("from the end of the request to the end of the response's head"),
         idle("idle", mins(1)).about("while nothing moves in either direction; or `never`"),
         idle("stream_idle", mins(15)).about(
-            "the same in the answers that are streams (`text/event-stream` and the like, gRPC); or `never`",
+            "the same in answers that are streams (`text/event-stream` and the like, gRPC), in calls of \
+             gRPC that are open, and in tunnels (WebSockets); or `never`",
         ),
         time("pool_idle", secs(30)).about("for an upstream connection to wait unused"),
     ],

@@ -21,7 +21,7 @@ use crate::http::failure::{BadRequest, Cause};
 use crate::http::fields::{FieldId, Fields};
 use crate::http::forwarded;
 use crate::http::grpc;
-use crate::http::path::{hides_slashes, normal, without_parameters};
+use crate::http::path::{hides_slashes, in_one_spelling, without_parameters};
 use crate::http::response;
 use crate::http::view::text;
 use crate::record::Own;
@@ -31,7 +31,7 @@ use crate::snapshot::{OptIn, Service, Snapshot};
 /// What is done with a request, from its route to its end.
 #[derive(Debug, Default)]
 pub(super) struct Acting {
-    /// None if all that is done is to say its path in the normal form.
+    /// None if all that is done is to say its path in one spelling.
     actions: Option<Arc<Actions>>,
     /// What the upstream is asked for instead of what the client did.
     target: Option<Arc<str>>,
@@ -360,7 +360,7 @@ pub(super) fn target_of(
         Some((path, query)) => (path, Some(query)),
         None => (asked, None),
     };
-    let mut new = if in_one_way { normal(path) } else { path.into() };
+    let mut new = if in_one_way { in_one_spelling(path) } else { path.into() };
     for rewrite in actions.iter().flat_map(|actions| &actions.rewrites) {
         if let Some(rewritten) = rewrite.of(&new) {
             new = rewritten.into_owned().into();

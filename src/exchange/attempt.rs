@@ -198,7 +198,11 @@ impl Exchange {
         let service = &self.snapshot.services[at.choice.service];
         let stability = &service.stability;
         let started = now + pause;
-        let Timeouts { response: mut within, mut connect, .. } = self.waits(service);
+        let Timeouts { response: mut within, mut connect, stream_idle, .. } = self.waits(service);
+        if self.call.is_some() && stability.retries.per_try.is_none() {
+            // Its client says how long it waits, perhaps for something that does not happen soon.
+            within = within.max(stream_idle);
+        }
         if attempts > 0 {
             // The time for attempts decides how long to go on trying, not how long an answer may take.
             let spent = started.elapsed_since(self.let_in);
@@ -463,9 +467,15 @@ impl Exchange {
             cause: self.cause,
             took: asking.took(now),
             waited: asking.waited(now),
-            was_given_up: self.cause == Some(Cause::ClientGone)
-                && asking.status.is_none()
-                && asking.waited(now) > Some(self.long(service)),
+            was_given_up: asking.status.is_none()
+                && match self.cause {
+                    Some(Cause::ClientGone) => asking.waited(now) > Some(self.long(service)),
+                    // Whoever chooses a short time has no say in this.
+                    Some(Cause::CallOver) => {
+                        asking.waited(now) > Some(self.waits(service).response)
+                    }
+                    _ => false,
+                },
             was_refused: asking.was_refused,
             client: self.noted.client.map_or(0, client_key),
         };

@@ -51,6 +51,7 @@ use crate::http::forwards::Forwards;
 use crate::http::grpc;
 use crate::http::hop_by_hop;
 use crate::http::response::Additions;
+use crate::http::streaming;
 use crate::http::trace_context::hex;
 use crate::http::upgrade;
 use crate::mirror::Copied;
@@ -131,6 +132,8 @@ pub struct Exchange {
     ended: Option<Moment>,
     /// How long its client waits for a call of gRPC.
     call: Option<Duration>,
+    /// Whether it says that its body may go on for as long as there is something to tell.
+    talks: bool,
     /// While it stands in line.
     waits_since: Option<Moment>,
     /// How long it stood in line.
@@ -268,6 +271,7 @@ impl Exchange {
             answered: None,
             ended: None,
             call: None,
+            talks: false,
             limits: Vec::new(),
             waits_since: None,
             waited: Duration::ZERO,
@@ -326,6 +330,7 @@ impl Exchange {
         self.is_idempotent = head.method.is_idempotent();
         if head.version == Version::HTTP_2 {
             self.call = grpc::timeout(&fields);
+            self.talks = streaming::talks(fields.view);
         }
         self.tries = if self.is_light(&fields) { Tries::Readily } else { Tries::IfNeedBe };
         let Client { address: client, is_doubtful } =
@@ -581,8 +586,14 @@ impl Exchange {
 
     /// What the client is told of something that is no request, or none that may be admitted. It is
     /// ended by [`end_unread`](Exchange::end_unread).
-    pub fn refuse(&mut self, cause: Cause, fields: &Fields<'_>, peer: &Peer) -> Answer {
+    pub fn refuse(
+        &mut self,
+        cause: Cause,
+        (version, fields): (Version, &Fields<'_>),
+        peer: &Peer,
+    ) -> Answer {
         self.phase = Phase::Examined;
+        self.noted.version = version;
         self.noted.client = peer.address;
         self.identify(fields);
         self.answer(cause, fields)
@@ -663,6 +674,8 @@ impl Exchange {
             // Its client waits no longer, as if it had left: whoever chooses a short time would spend
             // the service's error budget.
             (_, Some(Cause::CallOver)) => Outcome::ClientGone,
+            // Nor is it anybody's failure that nobody said anything, with nothing told before.
+            (_, Some(Cause::Quiet)) if attempt == Some(Outcome::ClientGone) => Outcome::ClientGone,
             // A good status whose body was cut off by the upstream is no success.
             (Some(0..500), _) if attempt == Some(Outcome::Failed) => Outcome::Failed,
             (Some(status), _) => Outcome::Status(StatusClass::of(status)),
@@ -686,7 +699,8 @@ impl Exchange {
             own: self.own,
             outcome,
             status: told,
-            cause: cause.filter(|_| !has_answer),
+            // What came of an answer that had begun is not seen in its status.
+            cause: cause.filter(|cause| !has_answer || cause.ends_answers()),
             duration: whole.saturating_sub(waited),
             waited,
             felt: answered.unwrap_or(whole),

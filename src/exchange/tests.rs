@@ -19,6 +19,7 @@ use http::header::HeaderName;
 
 mod acting;
 mod again;
+mod calls;
 mod endings;
 mod mirroring;
 mod one_client;
@@ -107,6 +108,15 @@ fn admit_as(
     exchange: &mut Exchange,
     fields: &[(&'static str, &str)],
 ) -> Result<(), Cause> {
+    admit_in(Version::HTTP_11, method, exchange, fields)
+}
+
+fn admit_in(
+    version: Version,
+    method: &Method,
+    exchange: &mut Exchange,
+    fields: &[(&'static str, &str)],
+) -> Result<(), Cause> {
     let host = [("host", "shop.test")];
     let host = if fields.iter().any(|(name, _)| *name == "host") { &host[1..] } else { &host };
     let headers: HeaderMap = [host, fields]
@@ -115,7 +125,6 @@ fn admit_as(
         .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
         .collect();
     let uri = Uri::from_static("/");
-    let version = Version::HTTP_11;
     let target = RequestTarget::read(b"/", &uri);
     let view = View::Map(&headers);
     let upload = if has_body(&Fields::new(view)) { Upload::ToCome } else { Upload::Done };
@@ -311,7 +320,7 @@ fn a_switch_of_protocols_that_nobody_asked_for_is_refused() {
     admit(&mut asked, &fields).unwrap();
     with_sent(|sent| asked.attempt().unwrap().request_head(sent, Upload::Done));
     assert_eq!(head(&mut asked, 101, &response, true), Ok(()));
-    assert_eq!(asked.wait(), Wait::Tunnel(Duration::from_secs(60)), "a tunnel");
+    assert_eq!(asked.wait(), Wait::Tunnel(Duration::from_secs(900), Duration::from_secs(60)));
     admit(&mut asked, &fields).unwrap();
     assert_eq!(head(&mut asked, 101, &HeaderMap::new(), true), Err(Cause::Retried));
 }

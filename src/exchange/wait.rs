@@ -17,8 +17,12 @@ pub enum Wait {
     /// The rest of the request: the upstream must take what there is of it within this time. How
     /// long a client may take to send more is the connection's to say.
     Request(Duration),
-    /// The next bytes in a tunnel, within this time.
-    Tunnel(Duration),
+    /// The next word of either side's, within the first time: their silence is nobody's failure. What the
+    /// upstream is sent it must take within the second.
+    Talk(Duration, Duration),
+    /// The next bytes in a tunnel, within the first time; within the second while somebody takes nothing of
+    /// what there is for them.
+    Tunnel(Duration, Duration),
     /// The final head of the answer to a request that is here as a whole: within this time,
     /// whatever comes before it.
     Answer(Duration),
@@ -45,15 +49,24 @@ impl Exchange {
         let Some(asking) = self.asking.as_ref() else { return Wait::Nothing };
         let Some(upload) = asking.upload else { return Wait::Nothing };
         let timeouts = self.timeouts();
+        let (idle, stream_idle) = (timeouts.idle, timeouts.stream_idle);
+        let is_stream = asking.kind != BodyKind::Whole;
         match (asking.status, upload) {
-            (Some(101), _) => Wait::Tunnel(timeouts.idle),
-            (_, Upload::ToCome) => Wait::Request(timeouts.idle),
+            (Some(101), _) => Wait::Tunnel(stream_idle, idle),
+            // Who answers with a stream before all of the request is there has a talk with its client.
+            (Some(_), Upload::ToCome) if is_stream => Wait::Talk(stream_idle, stream_idle),
+            // Its client may say something only now and then, and be told nothing before.
+            (None, Upload::ToCome) if self.may_talk() => Wait::Talk(stream_idle, idle),
+            (_, Upload::ToCome) => Wait::Request(idle),
             (None, Upload::Done) => Wait::Answer(timeouts.response),
             // One that began early is bounded like any other once the request has come in.
-            (Some(_), Upload::Done) => Wait::Rest(match asking.kind {
-                BodyKind::Whole => timeouts.idle,
-                BodyKind::Stream | BodyKind::Grpc => timeouts.stream_idle,
-            }),
+            (Some(_), Upload::Done) => Wait::Rest(if is_stream { stream_idle } else { idle }),
         }
+    }
+
+    /// Whether both sides may talk for as long as they like: it says so, and who is asked speaks HTTP/2, as
+    /// all do that know such calls. Anybody can say so, and others are not to be held open by it.
+    fn may_talk(&self) -> bool {
+        self.talks && self.pool_asked().is_some_and(|pool| pool.http2)
     }
 }

@@ -45,7 +45,7 @@ pub enum Cause {
     ConnectTimeout,
     /// The upstream's response head was not complete in time, or its body paused for too long.
     ResponseTimeout,
-    /// Nothing more came of an answer whose length nobody had promised.
+    /// Nothing more came of an answer whose length nobody had promised, or from either side of a talk.
     Quiet,
     /// The client of a call of gRPC has said how long it waits, and that is over.
     CallOver,
@@ -134,7 +134,7 @@ pub struct Failure {
 
 impl Cause {
     /// Why we answer a request ourselves, in the words of the metrics.
-    pub const REASONS: [&'static str; 42] = [
+    pub const REASONS: [&'static str; 43] = [
         "no_host",
         "host",
         "field_name",
@@ -174,10 +174,16 @@ impl Cause {
         "maintenance",
         "body_too_large",
         "client_timeout",
+        "quiet",
         "call_over",
         "exhausted",
         "internal",
     ];
+
+    /// Whether it ends answers that have begun, through nobody's failure.
+    pub fn ends_answers(self) -> bool {
+        matches!(self, Cause::Quiet | Cause::CallOver | Cause::ClientTimeout)
+    }
 
     /// Its name; for a request that breaks a rule which one.
     pub fn reason(self) -> &'static str {
@@ -253,8 +259,8 @@ impl Cause {
             Cause::ResponseTimeout => {
                 row(504, "response_timeout", "the upstream did not answer in time", true, false)
             }
-            // The client has the head already; nobody is told.
-            Cause::Quiet => row(504, "quiet", "nothing more came of the answer", false, false),
+            // Most often the client has the head already, and is told nothing.
+            Cause::Quiet => row(504, "quiet", "nothing was said for too long", false, false),
             Cause::CallOver => row(504, "call_over", "the call's time is over", false, false),
             Cause::Exhausted => {
                 row(503, "exhausted", "the proxy is out of descriptors or ports", false, true)
@@ -408,6 +414,7 @@ mod tests {
             Cause::Maintenance,
             Cause::BodyTooLarge,
             Cause::ClientTimeout,
+            Cause::Quiet,
             Cause::CallOver,
             Cause::Exhausted,
             Cause::Internal,

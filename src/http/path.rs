@@ -6,6 +6,9 @@
 //! what needs one has it with large digits, and slashes do not stand in a row. Escapes that say
 //! something else than the character alone stay (`%2F`, `%3B`, `%25`). Dot segments are refused before
 //! (`admission.rs`).
+//!
+//! That form is for looking at. Where what goes on is to have one spelling, escapes of reserved characters
+//! stay, too: to whom it goes they may mean something else without (`%2B`, which some read as a space then).
 
 use std::borrow::Cow;
 
@@ -32,11 +35,15 @@ pub(super) const KINDS: [u8; 256] = {
     kinds
 };
 
-/// Whether a byte means the same in a path with an escape and without one. A semicolon begins
+/// Whether a byte means the same with an escape and without one, to everybody (RFC 3986, 2.3).
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Whether a byte means the same in a path with an escape and without one, to most. A semicolon begins
 /// parameters for some.
 const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    is_unreserved(byte)
         || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=')
         || matches!(byte, b':' | b'@')
 }
@@ -79,6 +86,16 @@ impl Unit {
 
 /// The normal form of a path.
 pub fn normal(path: &str) -> Cow<'_, str> {
+    spelled(path, is_plain)
+}
+
+/// The path in the one spelling in which it goes on.
+pub fn in_one_spelling(path: &str) -> Cow<'_, str> {
+    spelled(path, is_unreserved)
+}
+
+/// A path with one slash for several and one spelling for each character: these lose their escapes.
+fn spelled(path: &str, unescaped: fn(u8) -> bool) -> Cow<'_, str> {
     let is_odd = |byte: u8| KINDS[usize::from(byte)] & (PERCENT | ESCAPED) != 0;
     if !path.bytes().any(is_odd) && !path.contains("//") {
         return Cow::Borrowed(path);
@@ -86,8 +103,10 @@ pub fn normal(path: &str) -> Cow<'_, str> {
     let (mut rest, mut spelled) = (path.as_bytes(), String::with_capacity(path.len() + 16));
     while let Some((unit, length)) = Unit::first(rest) {
         rest = &rest[length..];
-        if !(unit.is_slash() && spelled.ends_with('/')) {
-            unit.write(&mut spelled);
+        match unit {
+            Unit::Plain(b'/') if spelled.ends_with('/') => {}
+            Unit::Plain(byte) if length > 1 && !unescaped(byte) => escape(byte, &mut spelled),
+            unit => unit.write(&mut spelled),
         }
     }
     Cow::Owned(spelled)
@@ -213,6 +232,23 @@ mod tests {
             ("/a|b\"", "/a%7Cb%22"),
         ] {
             assert_eq!(normal(path), form, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_goes_on_keeps_the_escapes_of_reserved_characters() {
+        for (path, form) in [
+            ("/a+b", "/a+b"),
+            ("/a%2bb%2Dc", "/a%2Bb-c"),
+            ("//%61//%7e", "/a/~"),
+            ("/%21%24%26%27%28%29%2a%2c%3d%3a%40", "/%21%24%26%27%28%29%2A%2C%3D%3A%40"),
+            ("/!$&'()*+,;=:@", "/!$&'()*+,;=:@"),
+            ("/a%2fb%3bc|\u{e9}", "/a%2Fb%3Bc%7C%C3%A9"),
+            ("/%2561/%zz", "/%2561/%25zz"),
+        ] {
+            assert_eq!(in_one_spelling(path), form, "{path}");
+            // Whatever is matched on is the same.
+            assert_eq!(normal(&in_one_spelling(path)), normal(path), "{path}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! What the end of a body says: a response's `Content-Type` in, whether its length is a matter of
-//! its server or of what it tells out.
+//! What the end of a body says: a message's `Content-Type` in, whether its length is a matter of
+//! its sender or of what it tells out.
 
 use super::fields::FieldId;
 use super::view::View;
@@ -24,6 +24,16 @@ const STREAMS: [&[u8]; 5] = [
     b"application/json-seq",
 ];
 
+/// What the streams of Connect begin with, which both sides may write at once.
+const CONNECT: &[u8] = b"application/connect+";
+
+/// Whether a request with these fields says that its body goes on as long as its client has something to
+/// tell: it is a call of gRPC or of Connect.
+pub fn talks(request: View<'_>) -> bool {
+    let is_call = |kind: &[u8]| BodyKind::of(kind) == BodyKind::Grpc || begins(kind, CONNECT);
+    request.first_of(FieldId::ContentType).is_some_and(is_call)
+}
+
 /// What a response's head says of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Body {
@@ -45,7 +55,7 @@ impl Body {
 
 impl BodyKind {
     /// That of a body of this type.
-    fn of(value: &[u8]) -> BodyKind {
+    pub(super) fn of(value: &[u8]) -> BodyKind {
         if begins(value, b"application/grpc") {
             return BodyKind::Grpc;
         }
@@ -54,7 +64,7 @@ impl BodyKind {
             begins(kind, stream)
                 && matches!(kind[stream.len()..].trim_ascii_start(), [] | [b';', ..])
         };
-        match STREAMS.iter().any(is_it) {
+        match STREAMS.iter().any(is_it) || begins(kind, CONNECT) {
             true => BodyKind::Stream,
             false => BodyKind::Whole,
         }
@@ -81,10 +91,17 @@ mod tests {
         assert_eq!(of("text/event-stream; charset=utf-8"), BodyKind::Stream);
         assert_eq!(of("Multipart/X-Mixed-Replace;boundary=x"), BodyKind::Stream);
         assert_eq!(of("application/grpc+proto"), BodyKind::Grpc);
+        assert_eq!(of("application/connect+json"), BodyKind::Stream);
         assert_eq!(of("application/json"), BodyKind::Whole);
         assert_eq!(of("text/event-streams"), BodyKind::Whole);
         assert_eq!(of("text/event-stream x"), BodyKind::Whole);
         assert_eq!(of("text/event-stream ;x"), BodyKind::Stream);
+        let is_talk = |kind: &'static str| {
+            let map = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
+            talks(View::Map(&map))
+        };
+        assert!(is_talk("application/grpc") && is_talk("application/connect+proto"));
+        assert!(!is_talk("application/x-ndjson") && !is_talk("application/json"));
         let none = Body { kind: BodyKind::Whole, has_length: false };
         assert_eq!(Body::of(View::Map(&HeaderMap::new())), none);
         let map = HeaderMap::from_iter([(CONTENT_LENGTH, "0".parse().unwrap())]);

@@ -345,7 +345,12 @@ impl Record<'_> {
 
     /// Why we answered it ourselves, if no upstream was at fault and its client had not left.
     pub fn refusal(&self) -> Option<Cause> {
-        self.cause.filter(|cause| !cause.row().upstream_at_fault && *cause != Cause::ClientGone)
+        let has_head = || self.noted.attempts.last().is_some_and(|last| last.status.is_some());
+        self.cause.filter(|cause| {
+            !cause.row().upstream_at_fault
+                && *cause != Cause::ClientGone
+                && !(cause.ends_answers() && has_head())
+        })
     }
 
     /// Its trace, if whoever looks for it will find it: that it is told of was decided when it began.

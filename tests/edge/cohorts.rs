@@ -185,9 +185,13 @@ async fn the_cookie_is_secure_when_a_trusted_proxy_says_https() {
     let origin = Origin::named("blue").await;
     let lines = shop(&[("blue", &origin)], OWN);
     let trusting = HEAD.replace("workers = 2", "workers = 2\ntrusted_proxies = [\"127.0.0.0/8\"]");
-    for (head, proto, is_secure) in
-        [(HEAD, "https", false), (&trusting, "https", true), (&trusting, "http", false)]
-    {
+    for (head, proto, is_secure) in [
+        (HEAD, "https", false),
+        (&trusting, "https", true),
+        (&trusting, "http", false),
+        (&trusting, "wss", true),
+        (&trusting, "ws", false),
+    ] {
         let edge = Edge::start_file(&format!("{head}{lines}"), false).await;
         let response = edge.get(&[&format!("x-forwarded-proto: {proto}")]).await;
         let ends = response.fields("set-cookie")[0].ends_with("; Secure");

@@ -264,8 +264,9 @@ async fn a_client_of_http2_gets_it_in_frames() {
 async fn who_tells_bit_by_bit_is_heard_bit_by_bit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let edge =
-        Edge::start(&shop_at(&[("only", &[address])], "compression.codings = \"gzip\"\n")).await;
+    // Streams are coded only where they are named.
+    let compression = "compression = { codings = \"gzip\", types = \"text/event-stream\" }\n";
+    let edge = Edge::start(&shop_at(&[("only", &[address])], compression)).await;
     let mut client = edge.client().await;
     client.send("GET / HTTP/1.1\r\nhost: shop.test\r\naccept-encoding: gzip\r\n\r\n").await;
     // Connect checks come and say nothing.

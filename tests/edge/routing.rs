@@ -1,5 +1,6 @@
 //! Where requests go.
 
+use crate::harness::edge::shop as shop_of;
 use crate::harness::{Client, Edge, Gate, Origin, Reply, client, until};
 
 #[tokio::test]
@@ -170,14 +171,41 @@ async fn a_stop_lets_requests_under_way_end() {
 }
 
 #[tokio::test]
+async fn no_spelling_gets_around_a_list_and_what_is_let_in_goes_on_as_it_means() {
+    let origin = Origin::named("a").await;
+    let lines = format!(
+        "[[routes]]\npath = \"/a+b\"\nservice = \"shop\"\ndeny = [\"127.0.0.0/8\"]\n\
+         [[routes]]\nservice = \"shop\"\n{}",
+        shop_of(&[("only", &origin)], "")
+    );
+    let edge = Edge::start(&lines).await;
+    let mut client = edge.client().await;
+    let mut ask = async |target: &str| {
+        client.send(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        client.response().await.status
+    };
+    for target in ["/a+b", "/a%2Bb", "/%61%2bb", "//a+b"] {
+        assert_eq!(ask(target).await, 403, "{target}");
+    }
+    assert_eq!(origin.asked(), 0);
+    for (target, passed) in [("/%61%2bc%3d", "/a%2Bc%3D"), ("/a+c=", "/a+c=")] {
+        assert_eq!(ask(target).await, 200, "{target}");
+        let head = origin.received().pop().unwrap().head;
+        assert!(head.starts_with(&format!("GET {passed} HTTP/1.1\r\n")), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn upstreams_are_asked_for_paths_as_sent_or_in_the_form_that_routes_are_found_by() {
-    for (said, passed) in
-        [("", "/%7euser/%41?q=%7e%41"), ("paths = \"normal\"", "/~user/A?q=%7e%41")]
-    {
+    for (said, passed) in [
+        ("", "/%7euser/%41%2bb?q=%7e%41"),
+        // What is reserved may mean something else without its escape.
+        ("paths = \"normal\"", "/~user/A%2Bb?q=%7e%41"),
+    ] {
         let origin = Origin::named("a").await;
         let edge = Edge::before(&[("only", &origin)], said).await;
         let mut client = edge.client().await;
-        for target in ["/%7euser/%41?q=%7e%41", "/plain?x=1"] {
+        for target in ["/%7euser/%41%2bb?q=%7e%41", "/plain?x=1"] {
             client.send(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
             assert_eq!(client.response().await.status, 200);
         }

@@ -113,6 +113,7 @@ async fn an_upload_that_nobody_takes_ends() {
 #[tokio::test]
 async fn a_tunnel_that_nobody_reads_ends() {
     let origin = Origin::unread_after(SWITCH).await;
+    // As soon as nobody takes anything, however long it may be silent.
     let edge = Edge::before(&[("only", &origin)], "timeouts.idle = \"400ms\"").await;
     let mut client = edge.client().await;
     client.send(ASK_WEBSOCKET).await;
@@ -124,10 +125,15 @@ async fn a_tunnel_that_nobody_reads_ends() {
 }
 
 #[tokio::test]
-async fn a_silent_tunnel_lives_as_long_as_idle_and_not_as_a_body() {
+async fn a_silent_tunnel_lives_as_long_as_a_stream_and_not_as_a_body() {
     let origin = Origin::always(Reply::Echo(SWITCH.to_vec())).await;
-    let lines = shop(&[("only", &origin)], "timeouts.idle = \"4s\"");
-    let text = format!("{HEAD}[server.client]\nbody_timeout = \"100ms\"\n{lines}");
+    let timeouts = "timeouts = { idle = \"100ms\", stream_idle = \"4s\" }";
+    let lines = shop(&[("only", &origin)], timeouts);
+    let folder = tempfile::TempDir::new().unwrap();
+    let log = folder.path().join("access.log");
+    let server = format!("workers = 2\naccess_log.to = \"{}\"", log.display());
+    let head = HEAD.replace("workers = 2", &server);
+    let text = format!("{head}[server.client]\nbody_timeout = \"100ms\"\n{lines}");
     let edge = Edge::start_file(&text, false).await;
     let mut client = edge.client().await;
     client.send(ASK_WEBSOCKET).await;
@@ -139,6 +145,13 @@ async fn a_silent_tunnel_lives_as_long_as_idle_and_not_as_a_body() {
     until_nothing_is_in_flight(&edge).await;
     let (_, pool) = edge.admin("GET", "/v1/services/shop/pools/only", "").await;
     assert_eq!(pool["upstreams"][0]["errors"], 0, "an idle tunnel is nobody's failure");
+    until("its line says why it has ended", async || {
+        let line = std::fs::read_to_string(&log).unwrap_or_default();
+        line.contains("\"status\":101,\"cause\":\"quiet\"")
+    })
+    .await;
+    let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+    assert!(!metrics.contains("pointsman_refused_total{reason=\"quiet\"}"), "{metrics}");
 }
 
 #[tokio::test]

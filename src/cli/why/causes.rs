@@ -71,7 +71,10 @@ const CAUSES: [(Cause, &str); 30] = [
         Cause::ResponseTimeout,
         "see why the upstream is slow, or raise `timeouts` of its service or route",
     ),
-    (Cause::Quiet, "see why the upstream stopped within its answer"),
+    (
+        Cause::Quiet,
+        "see why the upstream stopped within its answer, or raise `timeouts` (`idle`, `stream_idle`)",
+    ),
     (Cause::CallOver, "the client set the time for this call (`grpc-timeout`)"),
     (Cause::Exhausted, "see descriptors, ports and memory of the proxy: docs/limits.md"),
     (

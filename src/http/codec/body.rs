@@ -49,6 +49,14 @@ impl BodyReader {
         }
     }
 
+    /// The same of a response: blanks behind the size of a chunk are passed over.
+    pub fn of_response(mut self) -> BodyReader {
+        if let BodyReader::Chunks(chunks) = &mut self {
+            chunks.pass_over_blanks();
+        }
+        self
+    }
+
     /// Reads from the first byte that is not done with. Asked again until it wants more or is over.
     pub fn read(&mut self, bytes: &[u8]) -> Result<Read, Malformed> {
         let piece = |length| match length {

@@ -3,6 +3,10 @@
 //!
 //! Sizes and extensions are never passed on: what is sent is chunked anew. Extensions are read to the
 //! letter and forgotten, for what two readers disagree about in them has split messages.
+//!
+//! Servers of old fill the line of a size up with blanks. Of a response they are passed over: all who know
+//! of them read them alike, nobody behind us sees them, and no client has written them. In a request they
+//! are refused.
 
 use super::body::{Event, Read};
 use super::lines::Lines;
@@ -32,6 +36,8 @@ pub struct ChunkReader {
     extensions: usize,
     trailers: Lines,
     trailer_bytes: Vec<u8>,
+    /// Whether blanks may stand between a size and the end of its line.
+    takes_blanks: bool,
 }
 
 /// What the next byte belongs to.
@@ -39,6 +45,8 @@ pub struct ChunkReader {
 enum Part {
     #[default]
     Size,
+    /// Space right behind a size.
+    SizeEnd,
     /// Space before an extension.
     BeforeExtension,
     /// Behind `;`.
@@ -63,6 +71,11 @@ enum Part {
 }
 
 impl ChunkReader {
+    /// Blanks behind a size are no mistake.
+    pub(super) fn pass_over_blanks(&mut self) {
+        self.takes_blanks = true;
+    }
+
     /// Whether the body is over.
     pub fn is_over(&self) -> bool {
         self.part == Part::Over
@@ -132,8 +145,10 @@ impl ChunkReader {
             },
             (Part::SizeLineFeed, _) => return Err(Malformed::ChunkSize),
             (Part::Size | Part::Name | Part::Token | Part::QuotedEnd, b'\r') => Part::SizeLineFeed,
+            (Part::SizeEnd, b'\r') if self.takes_blanks => Part::SizeLineFeed,
             (
                 Part::Size
+                | Part::SizeEnd
                 | Part::BeforeExtension
                 | Part::Name
                 | Part::NameEnd
@@ -141,9 +156,8 @@ impl ChunkReader {
                 | Part::QuotedEnd,
                 b';',
             ) => Part::NameBegin,
-            (Part::Size | Part::Token | Part::QuotedEnd | Part::BeforeExtension, _)
-                if is_space(byte) =>
-            {
+            (Part::Size | Part::SizeEnd, _) if is_space(byte) => Part::SizeEnd,
+            (Part::Token | Part::QuotedEnd | Part::BeforeExtension, _) if is_space(byte) => {
                 Part::BeforeExtension
             }
             (Part::Size, _) => return Err(Malformed::ChunkSize),

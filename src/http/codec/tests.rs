@@ -54,7 +54,7 @@ fn request(pieces: &[&[u8]]) -> Result<Option<Seen>, Malformed> {
         let seen = Seen { first, form, version, fields, framing, body, trailers, rest };
         Ok(Some((seen, head.length)))
     };
-    message(pieces, read)
+    message(pieces, BodyReader::new, read)
 }
 
 /// What a response to a `GET` that comes in these pieces is taken for.
@@ -70,11 +70,12 @@ fn response(pieces: &[&[u8]]) -> Result<Option<Seen>, Malformed> {
         let seen = Seen { first, form, version, fields, framing, body, trailers, rest };
         Ok(Some((seen, head.length)))
     };
-    message(pieces, read)
+    message(pieces, |framing| BodyReader::new(framing).of_response(), read)
 }
 
 fn message(
     pieces: &[&[u8]],
+    body: impl Fn(Framing) -> BodyReader,
     mut read: impl FnMut(&[u8]) -> Result<Option<(Seen, usize)>, Malformed>,
 ) -> Result<Option<Seen>, Malformed> {
     let (mut bytes, mut pieces) = (Vec::new(), pieces.iter());
@@ -86,7 +87,7 @@ fn message(
         }
     };
     bytes.drain(..length);
-    let mut body = BodyReader::new(seen.framing);
+    let mut body = body(seen.framing);
     loop {
         let read = body.read(&bytes)?;
         if let Event::Piece(range) = &read.event {

@@ -6,8 +6,8 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use h2::ext::Protocol;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, StatusCode, Uri, request, response};
@@ -23,6 +23,8 @@ pub(in crate::wire) enum Unfit {
     Target,
     /// It wants a tunnel to somewhere.
     Connect,
+    /// It is longer than it may be.
+    Long,
 }
 
 /// A request's head. `is_whole`: no body follows.
@@ -61,7 +63,9 @@ pub(super) fn request(
     }
     let names_host = parts.uri.authority().is_some();
     for (name, value) in fields.iter().filter(|(name, _)| *name != COOKIE) {
-        if !(names_host && name == HOST) {
+        // There it is not asked for, and an upstream that saw two would take neither.
+        let is_replaced = protocol.is_some() && name == SEC_WEBSOCKET_KEY;
+        if !(names_host && name == HOST || is_replaced) {
             line(name.as_str(), value, &mut head);
         }
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Version};
 
 use super::super::lane::answering;
@@ -45,6 +46,9 @@ const PIECES: usize = 2 * 1024 * 1024;
 /// Bytes of an answer that may wait for room at the client; that many times the requests at once wait for one
 /// that takes nothing, for as long as `send_timeout`.
 const UNSENT: usize = 64 * 1024;
+
+/// What a field counts for there beside its bytes (RFC 9113, 6.5.2).
+const EACH: usize = 32;
 
 /// How many of a client's requests may be reset because of what it sent before its connection ends, beside as
 /// many as it may have at once: who has not read our settings yet sends more, and these are refused.
@@ -115,14 +119,15 @@ pub(in crate::wire) async fn serve(lane: &Arc<Lane>, socket: Socket, before: Buf
 
 fn options(limits: &ClientLimits) -> Builder {
     let mut options = Builder::new();
-    let head = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
+    let head = u32::try_from(longest(limits)).unwrap_or(u32::MAX);
     let streams = limits.streams as usize;
     options
         .initial_window_size(WINDOW)
         .initial_connection_window_size(ALL_WINDOWS)
         .max_concurrent_streams(limits.streams)
-        // A field counts for 32 bytes more there (RFC 9113, 6.5.2).
-        .max_header_list_size(head.saturating_add(32 * limits.header_fields as u32))
+        // What is longer the library refuses itself, with nothing in the answer and nothing in our records;
+        // of what is many times as long it ends the connection.
+        .max_header_list_size(head.saturating_add(head / 2))
         .max_send_buffer_size(UNSENT)
         .data_frame_budget(PIECES)
         // All that were under way may be taken back at once, by either side, before we have begun any; how
@@ -263,6 +268,20 @@ fn is_too_often_wrong(error: &h2::Error) -> bool {
     error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM)
 }
 
+/// How long a head may be by the library's count.
+fn longest(limits: &ClientLimits) -> usize {
+    limits.header_bytes.saturating_add(EACH * limits.header_fields)
+}
+
+/// Whether a head is longer than it may be, by the library's count: pieces of cookies, of which there may be
+/// more than fields, are one field to those who count next.
+fn is_long(fields: &HeaderMap, limits: &ClientLimits) -> bool {
+    let length =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + EACH;
+    fields.len() > limits.header_fields
+        && fields.iter().map(length).sum::<usize>() > longest(limits)
+}
+
 /// Serves one request.
 async fn serve_stream(
     lane: &Lane,
@@ -272,7 +291,10 @@ async fn serve_stream(
     limits: ClientLimits,
 ) {
     let (parts, body) = request.into_parts();
-    let head = heads::request(&parts, body.is_end_stream(), lane.clock.draw);
+    let head = match is_long(&parts.headers, &limits) {
+        true => Err(Unfit::Long),
+        false => heads::request(&parts, body.is_end_stream(), lane.clock.draw),
+    };
     let (here, unfit) = match head {
         Ok(head) => (head, None),
         Err(unfit) => (Bytes::new(), Some(unfit)),
@@ -285,6 +307,7 @@ async fn serve_stream(
             Unfit::Host => BadRequest::Host,
             Unfit::Target => BadRequest::Target,
             Unfit::Connect => BadRequest::Connect,
+            Unfit::Long => BadRequest::HeaderTooLarge,
         })),
         None => client.head(&mut requests, false).await.map_err(|none| cause_of(&none)),
     };
@@ -300,7 +323,11 @@ async fn serve_stream(
     let request =
         request::Request::new(lane, &mut client, peer, &head, bytes.bytes(), requests.lines());
     let then = request.serve(&mut ResponseReader::default()).await;
-    if let (Then::Break, Socket::Stream(stream)) = (then, &mut client.socket) {
-        stream.reset(Reason::INTERNAL_ERROR);
+    let Socket::Stream(stream) = &mut client.socket else { return };
+    match then {
+        Then::Break => stream.reset(Reason::INTERNAL_ERROR),
+        // Some clients throw an answer away when its stream is reset before they have sent all of theirs.
+        _ if !stream.has_all() => client.linger().await,
+        _ => {}
     }
 }

@@ -32,8 +32,12 @@ const SKIP: Duration = Duration::from_secs(1);
 /// Tells a client what is wrong with what is no request, and makes its record.
 pub(in crate::wire) async fn refuse(lane: &Lane, client: &mut Client, peer: &Peer, cause: Cause) {
     let mut exchange = Exchange::open(lane.clock, lane.published.clone(), lane.reader.clone());
-    let none = View::Flat(Flat::NONE);
-    let answer = exchange.refuse(cause, &Fields::new(none), peer);
+    let fields = Fields::new(View::Flat(Flat::NONE));
+    let version = match client.socket.is_stream() {
+        true => Version::HTTP_2,
+        false => Version::HTTP_11,
+    };
+    let answer = exchange.refuse(cause, (version, &fields), peer);
     let is_told = say(client, (&answer, peer.hsts()), false, Going::Over, lane.clock).await.is_ok();
     exchange.end_unread(is_told.then_some(answer.status));
     if is_told {

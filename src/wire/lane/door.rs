@@ -270,7 +270,7 @@ impl Talk {
 
     /// All of a body; one that is longer than it may be is no answer.
     async fn body(&mut self, framing: Framing) -> io::Result<Bytes> {
-        let (mut reader, mut body) = (BodyReader::new(framing), Vec::new());
+        let (mut reader, mut body) = (BodyReader::new(framing).of_response(), Vec::new());
         poll_fn(|cx| {
             loop {
                 let read = reader.read(self.inbox.bytes()).map_err(|_| bad())?;

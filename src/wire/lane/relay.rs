@@ -16,6 +16,7 @@ use super::heads::{self, Going, Out, ResponseParts};
 use super::pump::{Broken, Passes, Pump};
 use super::request::{Heard, Request, Then, Upstream};
 use super::sending::Sending;
+use super::timer::TunnelOver;
 use crate::exchange::Wait;
 use crate::exchange::phases::Relay;
 use crate::http::codec::body::BodyReader;
@@ -130,7 +131,8 @@ impl Request<'_> {
             self.tunnel(relay, upstream, lead).await;
             return Then::Linger;
         }
-        let mut down = Pump::new(upstream.socket.body(framing), out.is_chunked(), lead);
+        let body = upstream.socket.body(framing).of_response();
+        let mut down = Pump::new(body, out.is_chunked(), lead);
         if let Some(coder) = coder {
             // One whose length was said is on its way as a whole; another may wait for what it tells next.
             down = down.coded(coder, !matches!(framing, Framing::Length(_)));
@@ -290,11 +292,13 @@ impl Request<'_> {
             if up.moved + down.moved != before {
                 client.timer.restart();
             }
-            let Wait::Tunnel(within) = relay.wait() else { return Poll::Ready(Ok(())) };
+            let Wait::Tunnel(quiet, stuck) = relay.wait() else { return Poll::Ready(Ok(())) };
+            let is_stuck = up.is_writing() || down.is_writing();
             // That both sides leave it idle is nobody's failure.
-            match client.timer.poll_tunnel(within, cx) {
-                true => Poll::Ready(Err(Cause::ClientGone)),
-                false => Poll::Pending,
+            match client.timer.poll_tunnel(if is_stuck { stuck } else { quiet }, cx) {
+                Some(TunnelOver::Quiet) if !is_stuck => Poll::Ready(Err(Cause::Quiet)),
+                Some(_) => Poll::Ready(Err(Cause::ClientGone)),
+                None => Poll::Pending,
             }
         });
         if let Err(cause) = ended.await {

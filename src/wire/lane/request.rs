@@ -145,7 +145,8 @@ impl<'c> Request<'c> {
             Ok(framing) => framing,
             Err(malformed) => {
                 let cause = Cause::BadRequest(super::rule(malformed));
-                let answer = exchange.refuse(cause, &Fields::new(view), self.peer);
+                let answer =
+                    exchange.refuse(cause, (self.head.version, &Fields::new(view)), self.peer);
                 let then = self.tell(&answer, None).await;
                 exchange.end(Some(answer.status), &sent);
                 return then;

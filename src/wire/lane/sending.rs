@@ -217,10 +217,14 @@ impl Sending {
                 self.awaits = if is_nearer { Awaits::Faster } else { Awaits::More };
                 (left.min(limits.body_timeout), Cause::ClientTimeout)
             }
+            Wait::Talk(_, within) if self.is_under_way() && self.pump.is_writing() => {
+                (within, Cause::ResponseTimeout)
+            }
+            Wait::Talk(within, _) => (within, Cause::Quiet),
             Wait::Request(within)
             | Wait::Answer(within)
             | Wait::Rest(within)
-            | Wait::Tunnel(within) => (within, Cause::ResponseTimeout),
+            | Wait::Tunnel(within, _) => (within, Cause::ResponseTimeout),
         }
     }
 

@@ -34,6 +34,15 @@ pub(in crate::wire) struct Timer {
     until: Option<Instant>,
 }
 
+/// Why a tunnel is over that nobody has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TunnelOver {
+    /// Nothing has moved in it for too long.
+    Quiet,
+    /// The process stops.
+    Stopping,
+}
+
 impl Timer {
     pub(in crate::wire) fn new(clock: Clock, stop: Arc<Stop>) -> Timer {
         let (alarm, since, called, until) = (Alarm::default(), None, None, None);
@@ -95,17 +104,21 @@ impl Timer {
         self.poll_late(within.min(stop).min(squeezed), cx)
     }
 
-    /// The same of a tunnel in which nothing moves for so long; once the process stops it ends in
+    /// Why a tunnel is over in which nothing moves for so long; once the process stops it ends in
     /// time all the same.
-    pub(in crate::wire) fn poll_tunnel(&mut self, within: Duration, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_tunnel(
+        &mut self,
+        within: Duration,
+        cx: &mut Context<'_>,
+    ) -> Option<TunnelOver> {
         self.poll_stop(cx);
         if let Some(Bounds { tunnels, .. }) = self.stop.bounds() {
             let until = *self.until.get_or_insert_with(|| self.clock.now() + tunnels);
             if self.alarm.poll_due(until, cx) {
-                return true;
+                return Some(TunnelOver::Stopping);
             }
         }
-        self.poll_late(within, cx)
+        self.poll_late(within, cx).then_some(TunnelOver::Quiet)
     }
 
     /// Whether the process stops.

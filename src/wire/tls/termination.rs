@@ -262,7 +262,8 @@ fn rules(
     };
     let mut rules = builder.with_cert_resolver(offers.clone());
     // The first that the client knows is taken.
-    let spoken = [(speaks.http2, &b"h2"[..]), (speaks.http1, b"http/1.1")];
+    let (http2, http1) = (speaks.http2, speaks.http1);
+    let spoken = [(http2, &b"h2"[..]), (http1, b"http/1.1"), (http1, b"http/1.0")];
     let spoken = spoken.into_iter().filter_map(|(is_spoken, name)| is_spoken.then_some(name));
     rules.alpn_protocols = spoken.map(<[u8]>::to_vec).collect();
     // Tickets take its place, and are good for whoever has the keys.

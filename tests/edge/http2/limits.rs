@@ -41,6 +41,37 @@ async fn a_call_that_we_answer_ourselves_is_told_in_its_head() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_long_is_refused_by_us_and_counted() {
+    let origin = Origin::named("fine").await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let log = folder.path().join("access.log");
+    let head =
+        HEAD.replace("workers = 2", &format!("workers = 2\naccess_log.to = \"{}\"", log.display()));
+    let edge = Edge::start_file(&format!("{head}{}", shop(&[("only", &origin)], "")), false).await;
+    let client = Client::connect(edge.address).await;
+    for length in [34_000, 50_000] {
+        let long = "v".repeat(length);
+        let request = client.request(Method::GET, "/", &[("x-long", &long)]);
+        let got = whole(client.begin(request, true).await.0).await.unwrap();
+        assert_eq!(got.status, 431);
+        let told = String::from_utf8(got.body).unwrap();
+        assert!(told.contains("the header section is too large"), "{told}");
+    }
+    assert_eq!(client.get("/").await.body, b"fine");
+    until("both are counted", async || {
+        let metrics = edge.admin_with("GET", "/metrics", "", &[]).await.body;
+        metrics.contains("pointsman_refused_total{reason=\"header_too_large\"} 2\n")
+    })
+    .await;
+    until("all have a line", async || {
+        let lines = std::fs::read_to_string(&log).unwrap_or_default();
+        let refused = "\"version\":\"HTTP/2.0\",\"status\":431";
+        lines.lines().count() == 3 && lines.matches(refused).count() == 2
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_connection_says_goodbye_with_its_last_request_and_when_memory_is_short() {
     let origin = Origin::named("fine").await;
     let text = |server: &str| {

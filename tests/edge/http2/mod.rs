@@ -6,6 +6,7 @@ mod heads;
 mod holding;
 mod limits;
 pub mod peer;
+mod quiet;
 mod raw;
 mod spec;
 mod to_clients;

@@ -170,6 +170,12 @@ async fn what_is_spoken_inside_is_what_both_have_agreed_on() {
     let mut old = by(&[b"http/1.1"]).await;
     assert_eq!(agreed(&old), Some(b"http/1.1".to_vec()));
     assert_eq!(old.get("shop.test", &[]).await.status, 200);
+    // Its rules are those of its version, whatever was agreed on.
+    let mut oldest = by(&[b"http/1.0"]).await;
+    assert_eq!(agreed(&oldest), Some(b"http/1.0".to_vec()));
+    assert_eq!(oldest.get("shop.test", &[]).await.status, 200);
+    let both = by(&[b"http/1.0", b"http/1.1"]).await;
+    assert_eq!(agreed(&both), Some(b"http/1.1".to_vec()));
     // What was agreed on holds.
     old.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     assert_eq!(old.response().await.unwrap().status, 400);
@@ -189,7 +195,7 @@ async fn what_is_spoken_inside_is_what_both_have_agreed_on() {
     }
     let received = shop.origin.received();
     let told = received.iter().flat_map(|request| request.fields("x-forwarded-proto"));
-    assert_eq!(told.collect::<Vec<_>>(), ["https"; 3]);
+    assert_eq!(told.collect::<Vec<_>>(), ["https"; 4]);
 }
 
 #[tokio::test]

@@ -142,7 +142,14 @@ fn chunks() {
         ("3\r\nabc\r\n0\r\nA: b\r\n\r", Ok(None)),
         ("3\r\nabc", Ok(None)),
         ("", Ok(None)),
-        ("3 \r\nabc\r\n0\r\n\r\n", Err(ChunkExtension)),
+        ("3  \r\nabc\r\n0 \t\r\n\r\n", whole("abc", 0)),
+        ("3 ;a\r\nabc\r\n0\r\n\r\n", whole("abc", 0)),
+        ("3\t\r\nabc \r\n", Err(ChunkEnd)),
+        ("3 \nabc\r\n", Err(ChunkExtension)),
+        ("3 3\r\nabc\r\n", Err(ChunkExtension)),
+        (" 3\r\nabc\r\n", Err(ChunkSize)),
+        ("3;a \r\nabc\r\n", Err(ChunkExtension)),
+        ("3;a=b \r\nabc\r\n", Err(ChunkExtension)),
         ("\r\nabc", Err(ChunkSize)),
         ("abc\r\n", Ok(None)),
         ("xyz", Err(ChunkSize)),
@@ -152,6 +159,14 @@ fn chunks() {
     ] {
         check(&format!("HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n{behind}"), wanted);
     }
+}
+
+#[test]
+fn blanks_behind_a_size_are_bounded_as_extensions_are() {
+    let head = "HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let of = |blanks: usize| format!("{head}3{}\r\nabc\r\n0\r\n\r\n", " ".repeat(blanks));
+    check(&of(200), Ok(Some((Framing::Chunked, "abc", 0))));
+    check(&of(300), Err(ChunkExtension));
 }
 
 #[test]

@@ -101,10 +101,7 @@ impl Exchange {
             Retry::StandIn => (from.pool, &[][..]),
         };
         let chosen = match retry {
-            Retry::StandIn => {
-                let at = (from.service, from.pool);
-                snapshot.choose_stand_in(at, self.upload, now, &mut self.draws)?
-            }
+            Retry::StandIn => snapshot.choose_stand_in(from, now, &mut self.draws)?,
             Retry::Relief => snapshot.choose_well(from, tried, now, &mut self.draws),
             _ => snapshot.choose_again(from, pool, tried, now, &mut self.draws),
         };

@@ -145,7 +145,11 @@ impl Exchange {
             // Places are those of this snapshot; one from an earlier look may not be there any more.
             self.pool = refusal.at;
         }
-        self.sit_down(chosen, now)?;
+        let placed = self.sit_down(chosen, now);
+        if let Err(Refusal { at: Some(_), by, route, .. }) = placed {
+            (self.noted.by, self.noted.route) = (by, Some(route));
+        }
+        placed?;
         if let Some(choice) = &self.decision {
             self.note_arrival(choice);
         }
@@ -170,7 +174,7 @@ impl Exchange {
                 // Told apart where it matters only: to settle is not free.
                 let upload = if limits.are_any() { self.upload } else { Upload::Done };
                 let hold = service.state.take(upload, limits.of_service());
-                self.hold = Some(hold.ok_or(Refusal { why: Why::Full, at: Some(at) })?);
+                self.hold = Some(hold.ok_or_else(|| choice.refused(Why::Full))?);
             }
         }
         let committed = snapshot.commit(chosen, &[], now, &mut self.draws)?;

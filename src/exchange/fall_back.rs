@@ -20,7 +20,7 @@ use crate::http::fields::{FieldId, Fields};
 use crate::http::response::FALLBACK_MARK;
 use crate::http::view::View;
 use crate::route::Facts;
-use crate::snapshot::{Asks, By, Mode, Named, Refusal, Service, Why};
+use crate::snapshot::{Asks, By, Choice, Mode, Named, Refusal, Service, Why};
 
 /// What is kept of a request and its response, where the service keeps responses.
 #[derive(Debug, Default)]
@@ -68,14 +68,14 @@ impl Exchange {
         };
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[at.0];
-        if refusal.why == Why::NoUpstream {
-            // All of them have been looked at already, and in vain.
+        if matches!(refusal.why, Why::NoUpstream | Why::Open) {
+            // Who asks why is told of each of them what keeps it out, or that only the pool's breaker does.
             let now = self.now();
             self.noted.pass_over(at.1, snapshot.not_taken(&Err(refusal), &[], now, &[]));
         }
         match refusal.why {
             Why::NoUpstream | Why::Open => {
-                if let Some(elsewhere) = self.elsewhere(incoming, at, refusal.why) {
+                if let Some(elsewhere) = self.elsewhere(incoming, at, refusal) {
                     self.count_refusal(facts, at);
                     return match elsewhere {
                         Elsewhere::Asked => None,
@@ -99,6 +99,7 @@ impl Exchange {
         if matches!(refusal.why, Why::Held | Why::Maintenance | Why::NoPool) {
             // Nothing that its pool did.
             (self.pool, self.closed) = (None, Some(at.0));
+            self.noted.by = None;
         }
         let answer = self.answer(refusal.why.into(), &facts.fields);
         Some(match (&service.mode, refusal.why) {
@@ -120,25 +121,26 @@ impl Exchange {
         &mut self,
         incoming: &Incoming<'_>,
         at: (usize, usize),
-        why: Why,
+        refusal: Refusal,
     ) -> Option<Elsewhere> {
+        let from = refusal.unmade(incoming.head.method, self.upload)?;
         let snapshot = self.snapshot.clone();
         let service = &snapshot.services[at.0];
         let fallbacks = &service.state.fallbacks;
-        if self.ask_stable(at, &incoming.facts()) {
+        if self.ask_stable(from, &incoming.facts()) {
             return Some(Elsewhere::Asked);
         }
         if let Some(answer) = self.find_kept(incoming, at) {
             fallbacks.stale.fetch_add(1, Ordering::Relaxed);
             return Some(Elsewhere::Answer(Box::new(self.dress(answer))));
         }
-        if self.ask_stand_in(at) {
+        if self.ask_stand_in(from) {
             fallbacks.pool.fetch_add(1, Ordering::Relaxed);
             return Some(Elsewhere::Asked);
         }
         let answer = service.stability.fallback.answer.as_ref()?;
         fallbacks.answer.fetch_add(1, Ordering::Relaxed);
-        self.cause = Some(why.into());
+        self.cause = Some(refusal.why.into());
         let answer = self.dress(fixed(answer, self.request_id()));
         Some(Elsewhere::Answer(Box::new(answer)))
     }
@@ -196,21 +198,21 @@ impl Exchange {
     }
 
     /// Whether the stable pool takes what its canary cannot.
-    fn ask_stable(&mut self, at: (usize, usize), facts: &Facts<'_>) -> bool {
+    fn ask_stable(&mut self, from: Choice, facts: &Facts<'_>) -> bool {
         let now = self.now();
-        let chosen = self.snapshot.choose_shield(at, facts, self.upload, now, &mut self.draws);
+        let chosen = self.snapshot.choose_shield(from, facts, now, &mut self.draws);
         let is_placed = chosen.is_some_and(|chosen| self.sit_down(chosen, now).is_ok());
         // It stays the canary's request, as when an attempt there has failed.
-        self.pool = Some(at);
+        self.pool = Some((from.service, from.pool));
         if is_placed {
             self.note_shielded();
         }
         is_placed
     }
 
-    fn ask_stand_in(&mut self, at: (usize, usize)) -> bool {
+    fn ask_stand_in(&mut self, from: Choice) -> bool {
         let now = self.now();
-        let chosen = self.snapshot.choose_stand_in(at, self.upload, now, &mut self.draws);
+        let chosen = self.snapshot.choose_stand_in(from, now, &mut self.draws);
         chosen.is_some_and(|chosen| self.sit_down(chosen, now).is_ok())
     }
 

@@ -150,6 +150,14 @@ impl By {
             By::Shield => "shield",
         }
     }
+
+    /// The client's cohort, if that chose.
+    pub fn cohort(self) -> Option<Cohort> {
+        match self {
+            By::Cohort(cohort) => Some(cohort),
+            By::OptIn | By::Draw | By::StandIn | By::Shield => None,
+        }
+    }
 }
 
 /// Why a request goes nowhere, and where it would have gone.
@@ -160,6 +168,10 @@ pub struct Refusal {
     pub why: Why,
     /// Places of service and pool, if it had come so far.
     pub at: Option<(usize, usize)>,
+    /// What chose that pool, if it was chosen.
+    pub by: Option<By>,
+    /// Which of the routes to its service it came by, counted from 0 in the file's order.
+    pub route: usize,
 }
 
 /// Why a request goes nowhere.
@@ -241,14 +253,16 @@ impl Snapshot {
         draws: &mut Draws,
         heard: &mut impl Heard,
     ) -> Chosen {
-        let no_route = Refusal { why: Why::NoRoute, at: None };
-        let found = asks.found.or_else(|| self.routes.find(facts)).ok_or(no_route)?;
+        let found = asks.found.or_else(|| self.routes.find(facts)).ok_or(Refusal::NO_ROUTE)?;
         // Who asks for more than a service has asked for that before.
-        let Found { service: Some(place), nth, .. } = found else { return Err(no_route) };
+        let Found { service: Some(place), nth: route, .. } = found else {
+            return Err(Refusal::NO_ROUTE);
+        };
         let service = &self.services[place];
-        let unknown = Refusal { why: Why::NoPool, at: Some((place, service.stable)) };
+        let at = Some((place, service.stable));
+        let unknown = Refusal { why: Why::NoPool, at, by: None, route };
         let Assigned { pool, by, made, user } = service.assign(facts, draws).ok_or(unknown)?;
-        let refused = |why| Refusal { why, at: Some((place, pool)) };
+        let refused = |why| Refusal { why, at: Some((place, pool)), by: Some(by), route };
         service.admit(facts, by, asks, now).map_err(refused)?;
         let choice = Choice {
             service: place,
@@ -257,8 +271,8 @@ impl Snapshot {
             key: service.key(facts),
             made,
             user,
-            stratum: Stratum::of(nth, facts.method),
-            route: nth,
+            stratum: Stratum::of(route, facts.method),
+            route,
             spares: !asks.doubtful && service.stability.fallback.is_any(),
             tries: asks.tries,
             upload: asks.upload,
@@ -276,45 +290,35 @@ impl Snapshot {
     /// unless it asked for the canary. A client's pool yields to its being served.
     pub fn choose_shield(
         &self,
-        at: (usize, usize),
+        from: Choice,
         facts: &Facts<'_>,
-        upload: Upload,
         now: Moment,
         draws: &mut Draws,
     ) -> Option<Chosen> {
-        let service = &self.services[at.0];
-        let is_shielded = service.stability.retries.shield && service.is_canary(at.1);
+        let service = &self.services[from.service];
+        let is_shielded = service.stability.retries.shield && service.is_canary(from.pool);
         if !is_shielded || service.named(facts) != Named::Nobody {
             return None;
         }
         let choice = Choice {
-            service: at.0,
             pool: service.stable,
             by: By::Shield,
             key: service.key(facts),
             spares: service.stability.fallback.is_any(),
-            upload,
-            ..Choice::default()
+            ..from.anew()
         };
         Some(self.of_pool(choice, &[], now, draws, &mut ()))
     }
 
     /// Where a request goes whose pool is open, has nobody or failed: to the pool that stands in, if
     /// there is one and nobody waits for it.
-    pub fn choose_stand_in(
-        &self,
-        at: (usize, usize),
-        upload: Upload,
-        now: Moment,
-        draws: &mut Draws,
-    ) -> Option<Chosen> {
-        let service = &self.services[at.0];
-        let pool = service.stand_in.filter(|&pool| pool != at.1)?;
-        if service.overtakes_in(pool, Asks { upload, ..Asks::default() }) {
+    pub fn choose_stand_in(&self, from: Choice, now: Moment, draws: &mut Draws) -> Option<Chosen> {
+        let service = &self.services[from.service];
+        let pool = service.stand_in.filter(|&pool| pool != from.pool)?;
+        if service.overtakes_in(pool, Asks { upload: from.upload, ..Asks::default() }) {
             return None;
         }
-        let by = By::StandIn;
-        let choice = Choice { service: at.0, pool, by, spares: true, upload, ..Choice::default() };
+        let choice = Choice { pool, by: By::StandIn, spares: true, ..from.anew() };
         Some(self.of_pool(choice, &[], now, draws, &mut ()))
     }
 
@@ -353,7 +357,7 @@ impl Snapshot {
         now: Moment,
         draws: &mut Draws,
     ) -> Result<Committed, Refusal> {
-        if let Err(Refusal { why, at: Some((service, pool)) }) = chosen {
+        if let Err(Refusal { why, at: Some((service, pool)), .. }) = chosen {
             self.services[service].pools[pool].on_refusal(why, now);
         }
         let choice = chosen?;
@@ -408,8 +412,29 @@ impl Choice {
         Choice { upload, ..self }
     }
 
-    fn refused(&self, why: Why) -> Refusal {
-        Refusal { why, at: Some((self.service, self.pool)) }
+    /// The same way to the service, with nothing of what chose its pool.
+    fn anew(self) -> Choice {
+        let Choice { service, stratum, route, upload, .. } = self;
+        Choice { service, stratum, route, upload, ..Choice::default() }
+    }
+
+    /// It comes to nothing for this reason.
+    pub fn refused(&self, why: Why) -> Refusal {
+        let Choice { service, pool, by, route, .. } = *self;
+        Refusal { why, at: Some((service, pool)), by: Some(by), route }
+    }
+}
+
+impl Refusal {
+    /// No route matches.
+    pub const NO_ROUTE: Refusal = Refusal { why: Why::NoRoute, at: None, by: None, route: 0 };
+
+    /// The choice that it would have been, had there been an upstream: what other pools are chosen from.
+    pub fn unmade(&self, method: &Method, upload: Upload) -> Option<Choice> {
+        let ((service, pool), route) = (self.at?, self.route);
+        let stratum = Stratum::of(route, method);
+        let by = self.by.unwrap_or_default();
+        Some(Choice { service, pool, by, route, stratum, upload, ..Choice::default() })
     }
 }
 

@@ -120,7 +120,8 @@ fn a_pool_with_nothing_available_refuses() {
     for member in snapshot.services[0].pools[0].members.list() {
         member.upstream.set_draining(true);
     }
-    assert_eq!(choose(&snapshot, &[], 1), Err(Refusal { why: Why::NoUpstream, at: Some((0, 0)) }));
+    let refusal = choose(&snapshot, &[], 1).unwrap_err();
+    assert_eq!((refusal.why, refusal.at), (Why::NoUpstream, Some((0, 0))));
 }
 
 #[test]

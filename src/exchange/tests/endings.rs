@@ -224,3 +224,40 @@ fn what_we_lack_ourselves_is_held_against_nobody() {
     assert_eq!((attempts(&snapshot)[6], in_flight(&snapshot)), (0, 0));
     assert_eq!(snapshot.services[0].pools[0].state.breaker.opened(), 0);
 }
+
+#[test]
+fn the_record_of_one_that_an_open_breaker_refused_says_why_of_each_upstream() {
+    let snapshot = snapshot();
+    let (blue, now) = (&snapshot.services[0].pools[0], snapshot.moment(Instant::now()));
+    blue.state.breaker.set_order(BreakerOrder::Open, now);
+    blue.members.list()[1].upstream.set_draining(true);
+    let last = Arc::new(Rings::new(1 << 20, 1));
+    let published = Arc::new(Published::of(snapshot.clone()));
+    let mut exchange = Exchange::open(standing(), published, last.clone());
+    assert_eq!(admit(&mut exchange, &[("x-request-id", "mine")]), Err(Cause::Open));
+    finish(&mut exchange, Some(503));
+    let kept = last.find("mine", NOW).unwrap();
+    let why = |n: u8, why| ("blue".into(), format!("192.0.2.{n}:80"), why);
+    let wanted = [why(1, NotTaken::PoolOpen), why(2, NotTaken::Drained)];
+    assert_eq!((kept.not_taken, kept.route, kept.by), (wanted.into(), Some(0), Some(By::Draw)));
+}
+
+#[test]
+fn who_is_taken_in_by_another_pool_came_by_the_route_it_came_by() {
+    let route = |path: &str| format!("[[routes]]\npath_prefix = \"{path}\"\nservice = \"shop\"\n");
+    let routes = format!("{}{}[services.shop]\n", route("/other"), route("/"));
+    let text = TWO_POOLS.replacen("[services.shop]\n", &routes, 1);
+    let retries = "retries = { statuses = [503] }\n";
+    let unshielded = "retries = { shield = false }\nfallback.pool = \"blue\"\n";
+    let stood_in_for = text.replacen(retries, unshielded, 1);
+    for (text, by) in [(text, By::Shield), (stood_in_for, By::StandIn)] {
+        let snapshot = snapshot_shifted(&text);
+        let (green, now) = (&snapshot.services[0].pools[1], snapshot.moment(Instant::now()));
+        green.state.breaker.set_order(BreakerOrder::Open, now);
+        let mut exchange = open(clock(), &snapshot);
+        admit(&mut exchange, &[]).unwrap();
+        let noted = &exchange.noted;
+        assert_eq!((noted.by, noted.route), (Some(by), Some(1)));
+        assert_eq!(noted.stratum, crate::snapshot::Stratum::of(1, &Method::GET));
+    }
+}

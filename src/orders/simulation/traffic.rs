@@ -211,10 +211,11 @@ impl Run {
         let snapshot = self.drive.snapshot.clone();
         let (now, draws) = (snapshot.moment(self.now().instant), &mut self.dice.0);
         let state = &snapshot.services[at.0].pools[at.1].state;
-        let mut chosen = snapshot.choose_shield(at, facts, Upload::Done, now, draws);
+        let from = refusal.unmade(facts.method, Upload::Done)?;
+        let mut chosen = snapshot.choose_shield(from, facts, now, draws);
         if !matches!(chosen, Some(Ok(_))) {
             count_refusal(&snapshot, chosen, now, draws);
-            chosen = snapshot.choose_stand_in(at, Upload::Done, now, draws);
+            chosen = snapshot.choose_stand_in(from, now, draws);
         }
         if let Some(Ok(choice)) = chosen {
             state.attempts.count(true);
@@ -357,10 +358,7 @@ impl Run {
                 // Everything is sent, and on connections that live.
                 Retry::Reconnect | Retry::Onward | Retry::Same(_) => continue,
                 Retry::Relief => Some(snapshot.choose_well(decision, tried, now, draws)),
-                Retry::StandIn => {
-                    let at = (decision.service, decision.pool);
-                    snapshot.choose_stand_in(at, Upload::Done, now, draws)
-                }
+                Retry::StandIn => snapshot.choose_stand_in(decision, now, draws),
                 Retry::Another(_) | Retry::Stable => {
                     Some(snapshot.choose_again(decision, pool, tried, now, draws))
                 }

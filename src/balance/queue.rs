@@ -76,15 +76,18 @@ impl Queue {
     /// Joins the line, unless `most` wait already, or half of that and its body has yet to come.
     pub fn join(self: &Arc<Self>, upload: Upload, most: usize) -> Option<Waiting> {
         let mut line = self.line();
-        let is_upload = upload == Upload::ToCome;
-        let uploads_are_full = line.uploads.len() >= most.div_ceil(2);
-        if line.whole.len() + line.uploads.len() >= most || is_upload && uploads_are_full {
+        if !line.has_room(upload, most) {
             return None;
         }
-        let ticket = Ticket::new(line.joined, is_upload);
+        let ticket = Ticket::new(line.joined, upload == Upload::ToCome);
         line.joined += 1;
         self.enter(line, ticket, None);
         Some(Waiting { queue: self.clone(), ticket, has_turn: false })
+    }
+
+    /// Whether somebody who comes now may join.
+    pub fn has_room(&self, upload: Upload, most: usize) -> bool {
+        self.line().has_room(upload, most)
     }
 
     /// Calls who is next: there is a place.
@@ -160,6 +163,12 @@ impl Ticket {
 }
 
 impl Line {
+    fn has_room(&self, upload: Upload, most: usize) -> bool {
+        let has_room_for_a_body = self.uploads.len() < most.div_ceil(2);
+        self.whole.len() + self.uploads.len() < most
+            && (upload == Upload::Done || has_room_for_a_body)
+    }
+
     fn of(&mut self, ticket: Ticket) -> &mut Waits {
         if ticket.is_upload { &mut self.uploads } else { &mut self.whole }
     }

@@ -10,23 +10,20 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
+use super::way::{Way, location, says_longer};
 use super::{Exchange, Incoming};
 use crate::auth::Rule;
-use crate::config::{Actions, Encoded, Timeouts};
+use crate::config::{Actions, Timeouts};
 use crate::fallback::StaticAnswer;
 use crate::http::answer::Answer;
 use crate::http::claims;
 use crate::http::edits::{Edits, Text};
-use crate::http::failure::{BadRequest, Cause};
+use crate::http::failure::Cause;
 use crate::http::fields::{FieldId, Fields};
-use crate::http::forwarded;
-use crate::http::grpc;
-use crate::http::path::{hides_slashes, in_one_spelling, without_parameters};
 use crate::http::response;
-use crate::http::view::text;
 use crate::record::Own;
-use crate::route::{Facts, FieldChange, FieldRules, Found, Led, PathPattern, Redirect, Variable};
-use crate::snapshot::{OptIn, Service, Snapshot};
+use crate::route::{FieldChange, FieldRules, Found, Variable};
+use crate::snapshot::OptIn;
 
 /// What is done with a request, from its route to its end.
 #[derive(Debug, Default)]
@@ -59,30 +56,21 @@ impl Exchange {
     pub(super) fn act(&mut self, incoming: &Incoming<'_>) -> Result<Option<Found>, Box<Answer>> {
         self.acting = None;
         let snapshot = self.snapshot.clone();
-        let facts = incoming.facts();
-        let Some(found) = snapshot.route(&facts) else { return Ok(None) };
-        let actions = snapshot.actions(&found);
-        let is_normal = found.service.is_some_and(|at| snapshot.services[at].has_normal_paths);
-        if actions.is_none() && !found.is_guarded && !is_normal {
+        let Some(found) = snapshot.route(&incoming.facts()) else { return Ok(None) };
+        let way = Way::of(&snapshot, &found);
+        if way.is_plain() {
             return Ok(Some(found));
         }
-        (self.own, self.closed) = match (actions, found.service) {
+        (self.own, self.closed) = match (way.actions, found.service) {
             (_, Some(service)) => (None, Some(service)),
             (Some(actions), None) if actions.redirect.is_some() => (Some(Own::Redirect), None),
             (_, None) => (Some(Own::Answer), None),
         };
         self.noted.route = Some(found.nth);
-        let passes = actions.is_some_and(|actions| actions.encoded == Encoded::Pass);
-        let in_one_way = found.is_guarded && !passes;
-        if in_one_way && is_read_in_two_ways(&snapshot, incoming, &facts, &found) {
-            return Err(Box::new(self.answer(BadRequest::EncodedPath.into(), &incoming.fields)));
+        match way.bar(&snapshot, incoming, &found) {
+            Some(cause) => Err(Box::new(self.answer(cause, &incoming.fields))),
+            None => Ok(Some(found)),
         }
-        // Whom a trusted proxy does not name is nobody that is known.
-        let client = incoming.client.filter(|_| !incoming.is_doubtful);
-        if actions.is_some_and(|actions| !actions.access.admits(client)) {
-            return Err(Box::new(self.answer(Cause::Denied, &incoming.fields)));
-        }
-        Ok(Some(found))
     }
 
     /// Does what the route of a request that it lets in says: its answer, if it goes to no service.
@@ -92,28 +80,25 @@ impl Exchange {
         found: &Found,
     ) -> Result<(), Box<Answer>> {
         let snapshot = self.snapshot.clone();
-        let actions = snapshot.actions(found);
-        let is_normal = found.service.is_some_and(|at| snapshot.services[at].has_normal_paths);
-        if actions.is_none() && !found.is_guarded && !is_normal {
-            return self.bound_body(incoming, None, found);
+        let way = Way::of(&snapshot, found);
+        if way.is_plain() {
+            return self.bound_body(incoming, &way, found);
         }
-        if let Some(actions) = actions
+        if let Some(actions) = way.actions
             && let Some(answer) = self.answer_by(actions, incoming, found)
         {
             return Err(Box::new(answer));
         }
-        self.bound_body(incoming, actions, found)?;
-        let passes = actions.is_some_and(|actions| actions.encoded == Encoded::Pass);
-        let in_one_way = found.is_guarded && !passes;
+        self.bound_body(incoming, &way, found)?;
         // It goes on to its service, whose pool is what its end is told of.
         self.closed = None;
-        let target = target_of(incoming, actions, in_one_way || is_normal && !passes);
-        if actions.is_some() || target.is_some() {
+        let target = way.target(incoming);
+        if way.actions.is_some() || target.is_some() {
             self.acting = Some(Box::new(Acting {
-                actions: actions.cloned(),
+                actions: way.actions.cloned(),
                 target: target.map(Arc::from),
                 host: (*incoming.host).into(),
-                scheme: self.scheme(incoming),
+                scheme: incoming.scheme(&snapshot),
                 testers: snapshot.testers(found).cloned(),
             }));
         }
@@ -124,37 +109,15 @@ impl Exchange {
     fn bound_body(
         &mut self,
         incoming: &Incoming<'_>,
-        actions: Option<&Arc<Actions>>,
+        way: &Way<'_>,
         found: &Found,
     ) -> Result<(), Box<Answer>> {
-        let snapshot = self.snapshot.clone();
-        self.body_limit = u64::MAX;
-        let Some(place) = found.service else { return Ok(()) };
-        let service = &snapshot.services[place];
-        let of_route = actions.and_then(|actions| actions.body_limit);
-        let limit = of_route.or(service.body_limit);
-        let limit = limit.unwrap_or(snapshot.config.server.client.body_limit);
-        if limit == 0 || self.is_call(incoming, service) {
-            return Ok(());
-        }
-        self.body_limit = limit;
-        let length = incoming.fields.first(FieldId::ContentLength).and_then(text);
-        // The digits have been looked at: what is no number that fits is too long.
-        let is_longer = |length: &str| length.parse::<u64>().map_or(true, |length| length > limit);
-        if length.is_some_and(is_longer) {
-            self.closed = Some(place);
+        self.body_limit = way.body_limit(&self.snapshot, incoming, found);
+        if says_longer(incoming, self.body_limit) {
+            self.closed = found.service;
             return Err(Box::new(self.answer(Cause::BodyTooLarge, &incoming.fields)));
         }
         Ok(())
-    }
-
-    /// Whether it is a call of gRPC, whose body is a stream of messages, for somebody who takes such:
-    /// anybody may say so, and upstreams of HTTP/1.1 take none.
-    fn is_call(&self, incoming: &Incoming<'_>, service: &Service) -> bool {
-        let takes_calls = || service.pools.iter().any(|pool| pool.http2);
-        incoming.head.version == http::Version::HTTP_2
-            && takes_calls()
-            && grpc::is_call(&incoming.fields)
     }
 
     /// What a route answers itself, if it does.
@@ -165,7 +128,10 @@ impl Exchange {
         found: &Found,
     ) -> Option<Answer> {
         let mut answer = match (&actions.redirect, &actions.answer) {
-            (Some(redirect), _) => self.led(redirect, incoming, found),
+            (Some(redirect), _) => {
+                let location = location(&self.snapshot, incoming, redirect, found);
+                Answer::led(redirect.status(), location, self.request_id())
+            }
             (None, Some(answer)) => fixed(answer, self.request_id()),
             (None, None) => return None,
         };
@@ -173,32 +139,11 @@ impl Exchange {
             actions: Some(actions.clone()),
             target: None,
             host: (*incoming.host).into(),
-            scheme: self.scheme(incoming),
+            scheme: incoming.scheme(&self.snapshot),
             testers: None,
         };
         answer.edit(self.changed(&acting, &actions.response));
         Some(answer)
-    }
-
-    /// What the client speaks, to us or to a proxy before us.
-    fn scheme(&self, incoming: &Incoming<'_>) -> &'static str {
-        let trusted = &self.snapshot.config.server.trusted_proxies;
-        match forwarded::is_https(&incoming.fields, incoming.peer, trusted) {
-            true => "https",
-            false => "http",
-        }
-    }
-
-    fn led(&self, redirect: &Redirect, incoming: &Incoming<'_>, found: &Found) -> Answer {
-        let route = &self.snapshot.config.routes[found.place];
-        let (PathPattern::Exact(prefix) | PathPattern::Prefix(prefix)) = &route.path;
-        let location = redirect.location(&Led {
-            scheme: self.scheme(incoming),
-            host: &incoming.host,
-            path_and_query: incoming.head.target.path_and_query,
-            prefix,
-        });
-        Answer::led(redirect.status(), location, self.request_id())
     }
 
     /// A field in which testers show a secret to the route goes no further.
@@ -347,51 +292,6 @@ impl Exchange {
         };
         matches!(known, Some(Ok(())))
     }
-}
-
-/// What an upstream is asked for instead of what the client did.
-pub(super) fn target_of(
-    incoming: &Incoming<'_>,
-    actions: Option<&Arc<Actions>>,
-    in_one_way: bool,
-) -> Option<String> {
-    let asked = incoming.head.target.path_and_query;
-    let (path, query) = match asked.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (asked, None),
-    };
-    let mut new = if in_one_way { in_one_spelling(path) } else { path.into() };
-    for rewrite in actions.iter().flat_map(|actions| &actions.rewrites) {
-        if let Some(rewritten) = rewrite.of(&new) {
-            new = rewritten.into_owned().into();
-        }
-    }
-    if new == path {
-        return None;
-    }
-    Some(match query {
-        Some(query) => format!("{new}?{query}"),
-        None => new.into_owned(),
-    })
-}
-
-/// Whether who looks at the path in another way would say that another route is meant, or, where a
-/// service is asked, another place: within one route that may say yes to one and no to the other.
-pub(super) fn is_read_in_two_ways(
-    snapshot: &Snapshot,
-    incoming: &Incoming<'_>,
-    facts: &Facts<'_>,
-    found: &Found,
-) -> bool {
-    if hides_slashes(incoming.head.target.path) {
-        return true;
-    }
-    let path = without_parameters(facts.path);
-    let other = Facts { path: &path, ..*facts };
-    let actions = snapshot.actions(found);
-    let is_asked = actions.is_some_and(|actions| matches!(actions.auth, Some(Rule::Ask(_))));
-    let leads_elsewhere = || snapshot.route(&other).is_none_or(|other| other != *found);
-    path != facts.path && (is_asked || leads_elsewhere())
 }
 
 /// What a route answers.

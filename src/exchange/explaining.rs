@@ -9,14 +9,15 @@
 
 use std::net::IpAddr;
 
-use super::acting::{is_read_in_two_ways, target_of};
-use super::{Incoming, has_body};
+use super::line::may_wait;
+use super::way::{Way, location, says_longer};
+use super::{Incoming, tries_of};
 use crate::clock::{Draws, Moment};
-use crate::config::Encoded;
 use crate::http::admission::{self, Accepted, Head};
-use crate::http::failure::{BadRequest, Cause};
+use crate::http::failure::Cause;
 use crate::http::forwarded::{self, Client, Peer};
-use crate::route::{Found, Led, PathPattern};
+use crate::http::forwards::Forwards;
+use crate::route::Found;
 use crate::snapshot::{Asks, Choice, Explained, Refusal, Snapshot, Tries, Why};
 
 /// What would become of a request.
@@ -48,15 +49,26 @@ pub enum End {
         /// Where to; empty if that is nothing that a field can hold.
         location: String,
     },
-    /// Its route answers it with this status.
+    /// Its route answers it with this status; without a route we do, as it is to be passed on no further.
     Answered(u16),
     /// Its service decides.
     Decided {
         /// What, and why.
         explained: Explained,
-        /// Who is asked instead where its pool cannot be.
-        instead: Option<Choice>,
+        /// Whether it waits for what refuses it to pass.
+        waits: bool,
+        /// What it gets instead where its pool cannot be asked.
+        instead: Option<Instead>,
     },
+}
+
+/// What a request gets whose pool cannot be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// Somebody else is asked, or one who is not well.
+    Asked(Choice),
+    /// The service's own answer for such times, with this status.
+    Answered(u16),
 }
 
 /// What would become of a request with this head of this peer, with these draws.
@@ -85,94 +97,106 @@ pub fn explain(
     let Client { address: client, is_doubtful } =
         forwarded::client(&fields, peer, &server.trusted_proxies);
     let (head, tester) = (*head, None);
-    let incoming =
+    let mut incoming =
         Incoming { head, peer, host, path, authority, fields, client, is_doubtful, tester };
-    let found = snapshot.route(&incoming.facts());
-    let (target, end) = way(snapshot, incoming.clone(), found, now, draws);
+    let goes_on = Forwards::asked(head.method, &fields) != Forwards::None;
+    let found = snapshot.route(&incoming.facts()).filter(|_| goes_on);
+    let (target, end) = match found {
+        None if goes_on => (None, End::Refused(Cause::NoRoute)),
+        None => (None, End::Answered(GOES_NO_FURTHER)),
+        Some(found) => by_route(snapshot, &mut incoming, found, now, draws),
+    };
     let Incoming { host, path, .. } = incoming;
     let (host, path) = (host.into_owned(), path.into_owned());
     Explanation { host, path, client, found, target, end }
 }
 
-/// What its route makes of it, and then its service.
-fn way(
+/// What its route makes of it, and then its service; and what the upstream is asked for instead.
+fn by_route(
     snapshot: &Snapshot,
-    mut incoming: Incoming<'_>,
-    found: Option<Found>,
+    incoming: &mut Incoming<'_>,
+    found: Found,
     now: Moment,
     draws: &mut Draws,
 ) -> (Option<String>, End) {
-    let Some(found) = found else { return (None, End::Refused(Cause::NoRoute)) };
-    let actions = snapshot.actions(&found);
-    let passes = actions.is_some_and(|actions| actions.encoded == Encoded::Pass);
-    let in_one_way = found.is_guarded && !passes;
-    if in_one_way && is_read_in_two_ways(snapshot, &incoming, &incoming.facts(), &found) {
-        return (None, End::Refused(BadRequest::EncodedPath.into()));
+    let way = Way::of(snapshot, &found);
+    if let Some(cause) = way.bar(snapshot, incoming, &found) {
+        return (None, End::Refused(cause));
     }
-    let known = incoming.client.filter(|_| !incoming.is_doubtful);
-    if actions.is_some_and(|actions| !actions.access.admits(known)) {
-        return (None, End::Refused(Cause::Denied));
+    if let Some(redirect) = way.actions.and_then(|actions| actions.redirect.as_ref()) {
+        let location = location(snapshot, incoming, redirect, &found);
+        let location = location.as_ref().and_then(|location| location.to_str().ok());
+        let location = location.unwrap_or_default().to_string();
+        return (None, End::Led { status: redirect.status(), location });
     }
-    if let Some(actions) = actions {
-        match (&actions.redirect, &actions.answer) {
-            (Some(redirect), _) => {
-                let route = &snapshot.config.routes[found.place];
-                let (PathPattern::Exact(prefix) | PathPattern::Prefix(prefix)) = &route.path;
-                let trusted = &snapshot.config.server.trusted_proxies;
-                let is_https = forwarded::is_https(&incoming.fields, incoming.peer, trusted);
-                let location = redirect.location(&Led {
-                    scheme: if is_https { "https" } else { "http" },
-                    host: &incoming.host,
-                    path_and_query: incoming.head.target.path_and_query,
-                    prefix,
-                });
-                let location = location.as_ref().and_then(|location| location.to_str().ok());
-                let location = location.unwrap_or_default().to_string();
-                return (None, End::Led { status: redirect.status(), location });
-            }
-            (None, Some(answer)) => return (None, End::Answered(answer.status)),
-            (None, None) => {}
-        }
+    if let Some(answer) = way.actions.and_then(|actions| actions.answer.as_ref()) {
+        return (None, End::Answered(answer.status));
     }
-    let is_normal = found.service.is_some_and(|at| snapshot.services[at].has_normal_paths);
-    let target = target_of(&incoming, actions, in_one_way || is_normal && !passes);
+    if says_longer(incoming, way.body_limit(snapshot, incoming, &found)) {
+        return (None, End::Refused(Cause::BodyTooLarge));
+    }
+    let target = way.target(incoming);
     incoming.note_route(Some(found), snapshot);
-    let is_light = incoming.head.method.is_idempotent() && !has_body(&incoming.fields);
+    (target, by_service(snapshot, incoming, found, now, draws))
+}
+
+/// What its service decides, and what it gets where its pool cannot be asked.
+fn by_service(
+    snapshot: &Snapshot,
+    incoming: &Incoming<'_>,
+    found: Found,
+    now: Moment,
+    draws: &mut Draws,
+) -> End {
     let asks = Asks {
-        tries: if is_light { Tries::Readily } else { Tries::IfNeedBe },
+        tries: tries_of(incoming.head.method, &incoming.fields),
         upload: incoming.head.upload,
         found: Some(found),
         ..Asks::default()
     };
-    (target, decided(snapshot, &incoming, asks, now, draws))
+    let explained = snapshot.explain(&incoming.facts(), asks, now, draws);
+    let (waits, instead) = match explained.chosen {
+        Ok(_) => (false, None),
+        Err(refusal) => (
+            may_wait(snapshot, &refusal, asks.upload, now),
+            instead_of(snapshot, incoming, refusal, asks, now, draws),
+        ),
+    };
+    End::Decided { explained, waits, instead }
 }
 
-/// What its service decides, and who is asked where its pool cannot be.
-fn decided(
+/// What a refused request gets, in the order of `fall_back.rs`: the stable pool for a canary's, the pool
+/// that stands in, the service's own answer, and only then somebody who is not well.
+fn instead_of(
     snapshot: &Snapshot,
     incoming: &Incoming<'_>,
+    refusal: Refusal,
     asks: Asks<'_>,
     now: Moment,
     draws: &mut Draws,
-) -> End {
-    let (facts, upload) = (incoming.facts(), asks.upload);
-    let explained = snapshot.explain(&facts, asks, now, draws);
-    let instead = match explained.chosen {
-        Err(Refusal { why: Why::NoUpstream | Why::Open, at: Some(at) }) => {
-            let shield = snapshot.choose_shield(at, &facts, upload, now, draws);
-            let shield = shield.and_then(Result::ok);
-            let mut stand_in = || snapshot.choose_stand_in(at, upload, now, draws);
-            let elsewhere = shield.or_else(|| stand_in().and_then(Result::ok));
-            elsewhere.or_else(|| {
-                let is_any = snapshot.services[at.0].stability.fallback.is_any();
-                let asks = Asks { doubtful: true, upload, found: asks.found, ..Asks::default() };
-                is_any.then(|| snapshot.choose(&facts, asks, now, draws).ok()).flatten()
-            })
-        }
-        _ => None,
-    };
-    End::Decided { explained, instead }
+) -> Option<Instead> {
+    let is_out = matches!(refusal.why, Why::NoUpstream | Why::Open);
+    let from = refusal.unmade(incoming.head.method, asks.upload).filter(|_| is_out)?;
+    let (facts, service) = (incoming.facts(), &snapshot.services[from.service]);
+    if let Some(Ok(choice)) = snapshot.choose_shield(from, &facts, now, draws) {
+        return Some(Instead::Asked(choice));
+    }
+    if let Some(Ok(choice)) = snapshot.choose_stand_in(from, now, draws) {
+        return Some(Instead::Asked(choice));
+    }
+    let fallback = &service.stability.fallback;
+    if let Some(answer) = &fallback.answer {
+        return Some(Instead::Answered(answer.status));
+    }
+    if !fallback.is_any() {
+        return None;
+    }
+    let asks = Asks { doubtful: true, tries: Tries::default(), ..asks };
+    snapshot.choose(&facts, asks, now, draws).ok().map(Instead::Asked)
 }
+
+/// The status of an answer to who asks that we pass nothing on.
+const GOES_NO_FURTHER: u16 = 204;
 
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ use crate::http::admission::Upload;
 use crate::http::answer::Answer;
 use crate::http::failure::Cause;
 use crate::route::{Facts, Found};
-use crate::snapshot::{Asks, Mode, Refusal, Why};
+use crate::snapshot::{Asks, Mode, Refusal, Snapshot, Why};
 
 /// How long after the end of a hold a request that nobody has called looks by itself: later than
 /// those before it in the line, who are called at the end, and so not before them.
@@ -205,7 +205,7 @@ impl<'e, 'r> Line<'e, 'r> {
             // Its route may be another now, or do something else.
             if let Err(instead) = exchange.act_anew(incoming) {
                 *told = Some(instead);
-                return Err(Refusal { why: Why::NoRoute, at: None });
+                return Err(Refusal::NO_ROUTE);
             }
         }
         exchange.look(&incoming.facts(), lines, draws, *refusal)
@@ -287,13 +287,7 @@ impl Exchange {
     }
 
     fn queue(&self, refusal: &Refusal) -> Option<&Arc<Queue>> {
-        let (service, pool) = refusal.at?;
-        let service = &self.snapshot.services[service];
-        match refusal.why {
-            Why::Full | Why::Held => Some(&service.state.queue),
-            Why::PoolFull => Some(&service.pools[pool].state.queue),
-            _ => None,
-        }
+        queue_of(&self.snapshot, refusal)
     }
 
     fn is_in(&self, refusal: &Refusal, lines: &Lines) -> bool {
@@ -301,30 +295,64 @@ impl Exchange {
     }
 
     fn bounds(&self, refusal: &Refusal) -> Option<Bounds> {
-        if !refusal.why.may_pass() {
+        // Nobody would ever let it in.
+        if refusal.why == Why::Held && self.published.lets_go() {
             return None;
         }
-        let service = &self.snapshot.services[refusal.at?.0];
         let now = self.now();
-        match (refusal.why, &service.mode) {
-            // Nobody would ever let it in.
-            (Why::Held, _) if self.published.lets_go() => None,
-            (Why::Held, Mode::Hold { most, until }) => {
-                Some(Bounds { most: *most, left: until.elapsed_since(now) + GRACE })
-            }
-            _ => {
-                let limits = &service.stability.limits;
-                let waited = now.elapsed_since(self.let_in);
-                let left = limits.queue_timeout.saturating_sub(waited);
-                (limits.queue > 0 && !left.is_zero()).then_some(Bounds { most: limits.queue, left })
-            }
-        }
+        bounds_of(&self.snapshot, refusal, now, now.elapsed_since(self.let_in))
     }
 
     fn count_turned_away(&self, refusal: &Refusal) {
         let Some((service, _)) = refusal.at else { return };
         let state = &self.snapshot.services[service].state;
         state.turned_away.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Whether a request that is refused now waits for that to pass.
+pub(super) fn may_wait(
+    snapshot: &Snapshot,
+    refusal: &Refusal,
+    upload: Upload,
+    now: Moment,
+) -> bool {
+    bounds_of(snapshot, refusal, now, Duration::ZERO)
+        .zip(queue_of(snapshot, refusal))
+        .is_some_and(|(Bounds { most, .. }, queue)| queue.has_room(upload, most))
+}
+
+/// The line of what a request was refused for.
+fn queue_of<'s>(snapshot: &'s Snapshot, refusal: &Refusal) -> Option<&'s Arc<Queue>> {
+    let (service, pool) = refusal.at?;
+    let service = &snapshot.services[service];
+    match refusal.why {
+        Why::Full | Why::Held => Some(&service.state.queue),
+        Why::PoolFull => Some(&service.pools[pool].state.queue),
+        _ => None,
+    }
+}
+
+/// How long that may be, and how long one who has waited so long may stay there; none if waiting is no use.
+fn bounds_of(
+    snapshot: &Snapshot,
+    refusal: &Refusal,
+    now: Moment,
+    waited: Duration,
+) -> Option<Bounds> {
+    if !refusal.why.may_pass() {
+        return None;
+    }
+    let service = &snapshot.services[refusal.at?.0];
+    match (refusal.why, &service.mode) {
+        (Why::Held, Mode::Hold { most, until }) => {
+            Some(Bounds { most: *most, left: until.elapsed_since(now) + GRACE })
+        }
+        _ => {
+            let limits = &service.stability.limits;
+            let left = limits.queue_timeout.saturating_sub(waited);
+            (limits.queue > 0 && !left.is_zero()).then_some(Bounds { most: limits.queue, left })
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! [`Exchange::end`] or dropping it gives back the upstream's place and accounts for the request
 //! exactly once. The next request of the connection may have the same exchange.
 //!
-//! `acting.rs` has what a route does beside leading to a service, `door.rs` whom it asks for more than an
+//! `way.rs` has what a route makes of a request, `acting.rs` what it does beside leading to a service, `door.rs` whom it asks for more than an
 //! address, `attempt.rs` what happens on upstreams, `again.rs` what is done when one failed, `line.rs` the
 //! wait for a place, `wait.rs` what else is waited for, `fall_back.rs` what is said when nobody can
 //! be asked, `explaining.rs` what would become of a request, `id.rs` what it is known by, `mirroring.rs` the
@@ -26,6 +26,7 @@ mod mirroring;
 mod tracing;
 mod wait;
 mod watching;
+mod way;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod any;
 
@@ -175,7 +176,7 @@ enum Phase {
 }
 
 /// A request that HTTP has nothing against, with what it is decided by.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Incoming<'r> {
     head: Head<'r>,
     peer: &'r Peer,
@@ -332,7 +333,7 @@ impl Exchange {
             self.call = grpc::timeout(&fields);
             self.talks = streaming::talks(fields.view);
         }
-        self.tries = if self.is_light(&fields) { Tries::Readily } else { Tries::IfNeedBe };
+        self.tries = tries_of(head.method, &fields);
         let Client { address: client, is_doubtful } =
             forwarded::client(&fields, peer, &server.trusted_proxies);
         (self.noted.client, self.noted.is_client_doubtful) = (client, is_doubtful);
@@ -437,11 +438,6 @@ impl Exchange {
         }
         let place = entrance.instead(host, head.target.path_and_query)?;
         Some(Answer::moved(head.method, place, self.request_id()))
-    }
-
-    /// Whether it may be sent twice, and is here as a whole: who sends a body may take their time.
-    fn is_light(&self, fields: &Fields<'_>) -> bool {
-        self.is_idempotent && !has_body(fields)
     }
 
     /// What becomes of a request that has a place, or is refused one for good.
@@ -763,6 +759,13 @@ fn edit_origin(incoming: &Incoming<'_>, trusted: &TrustedProxies, edits: &mut Ed
         host = Some(Text::Own(authority));
     }
     forwarded::edit(fields, peer, trusted, host, edits);
+}
+
+/// Whether a request may try out an upstream that is not well: readily if it may be sent twice and is here
+/// as a whole, as who sends a body may take their time.
+fn tries_of(method: &Method, fields: &Fields<'_>) -> Tries {
+    let is_light = method.is_idempotent() && !has_body(fields);
+    if is_light { Tries::Readily } else { Tries::IfNeedBe }
 }
 
 /// Whether a request's fields announce a body.

@@ -144,6 +144,11 @@ impl Moment {
     pub const fn elapsed_since(self, earlier: Moment) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
+
+    /// The same for people, by a time that is `known` twice.
+    pub fn on(self, known: (Moment, WallTime)) -> WallTime {
+        known.1 + self.elapsed_since(known.0) - known.0.elapsed_since(self)
+    }
 }
 
 impl std::ops::Add<Duration> for Moment {

@@ -184,8 +184,8 @@ pub(super) fn is_of(bytes: &[u8], request_id: &str) -> bool {
     id == Some(request_id.as_bytes())
 }
 
-/// Reads a record's bytes; none if they are none. `now` is the same time twice.
-pub(crate) fn decode(bytes: &[u8], now: (Moment, WallTime)) -> Option<Kept> {
+/// Reads a record's bytes; none if they are none. `known` is some time twice.
+pub(crate) fn decode(bytes: &[u8], known: (Moment, WallTime)) -> Option<Kept> {
     let mut from = In(bytes);
     let lengths = from.lengths::<7>()?;
     let [is_host_cut, is_path_cut] = from.array()?.map(|flag: u8| flag != 0);
@@ -202,7 +202,7 @@ pub(crate) fn decode(bytes: &[u8], now: (Moment, WallTime)) -> Option<Kept> {
     let [attempts, not_taken]: [u8; 2] = from.array()?;
     let [id, method, host, path, cause, service, pool] = from.texts(lengths)?;
     Some(Kept {
-        at: now.1 - now.0.elapsed_since(at),
+        at: at.on(known),
         request_id: text(id),
         method: text(method),
         host: uncut(host, is_host_cut),

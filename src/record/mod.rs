@@ -32,7 +32,7 @@ use crate::upstream::{Outcome, StatusClass};
 pub use kept::{Kept, KeptAttempt};
 pub(crate) use kept::{decode, encode};
 pub use refusals::Refusals;
-pub use rings::{Rings, place_of_thread};
+pub use rings::{Rings, free, free_from, place_of_thread};
 pub use rooms::Rooms;
 
 /// Who is told of each request once it is over. It is told on the request's way, so it never waits.

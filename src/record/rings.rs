@@ -4,10 +4,14 @@
 //! bytes, half of them for requests that failed, which a flood of good ones does not wash away. The
 //! memory is taken as it fills, a block after the other. Only a reader ever waits for a ring: a writer that
 //! finds its own being read takes another, and if none is free leaves its record out and counts it.
+//!
+//! Records have the time of the process; which that is for people is found from one pair of readings, so that
+//! a request has one time however often it is shown. A clock that was set since then counts from the next look on.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 use super::kept::{decode, encode, is_of};
 use super::{Kept, Reader, Record};
@@ -20,6 +24,8 @@ pub struct Rings {
     rings: Box<[Mutex<Ring>]>,
     /// Records that were left out because somebody was at every ring.
     left_out: AtomicU64,
+    /// The same time twice; none before somebody has looked.
+    anchor: Mutex<Option<(Moment, WallTime)>>,
 }
 
 /// What one worker remembers.
@@ -38,6 +44,9 @@ struct Half {
     most: usize,
 }
 
+/// How far the clock of people and that of the process may have gone apart: then one of them was set.
+const SET: Duration = Duration::from_secs(1);
+
 /// Bytes of a length.
 const LENGTH: usize = 4;
 
@@ -55,16 +64,29 @@ impl Rings {
         Rings {
             rings: (0..workers).map(|_| Mutex::new(Ring::new(most))).collect(),
             left_out: AtomicU64::new(0),
+            anchor: Mutex::default(),
         }
+    }
+
+    /// The readings by which times are told.
+    fn anchor(&self, now: (Moment, WallTime)) -> (Moment, WallTime) {
+        let mut anchor = lock(&self.anchor);
+        let is_right = |known: &(Moment, WallTime)| {
+            let expected = now.0.on(*known);
+            expected.elapsed_since(now.1).max(now.1.elapsed_since(expected)) < SET
+        };
+        let known = anchor.filter(is_right).unwrap_or(now);
+        *anchor = Some(known);
+        known
     }
 
     /// The last request with this id, if it is remembered. `now` is the same time twice: as the
     /// process counts it, and as people do.
     pub fn find(&self, request_id: &str, now: (Moment, WallTime)) -> Option<Kept> {
-        let mut found = Vec::new();
+        let (mut found, anchor) = (Vec::new(), self.anchor(now));
         self.each(|bytes| {
             if is_of(bytes, request_id) {
-                found.extend(decode(bytes, now));
+                found.extend(decode(bytes, anchor));
             }
         });
         found.into_iter().max_by_key(|kept| kept.at)
@@ -73,8 +95,8 @@ impl Rings {
     /// All that are remembered, the latest first, but no more than these. `now` as for
     /// [`Rings::find`].
     pub fn latest(&self, most: usize, now: (Moment, WallTime)) -> Vec<Kept> {
-        let mut kept = Vec::new();
-        self.each(|bytes| kept.extend(decode(bytes, now)));
+        let (mut kept, anchor) = (Vec::new(), self.anchor(now));
+        self.each(|bytes| kept.extend(decode(bytes, anchor)));
         kept.sort_by_key(|kept: &Kept| std::cmp::Reverse(kept.at));
         kept.truncate(most);
         kept
@@ -105,13 +127,7 @@ impl Rings {
 /// Remembers requests.
 impl Reader for Rings {
     fn read(&self, record: &Record<'_>, snapshot: &Snapshot) {
-        let (before, from) = self.rings.split_at(place_of_thread(self.rings.len()));
-        let free = from.iter().chain(before).find_map(|ring| match ring.try_lock() {
-            Ok(ring) => Some(ring),
-            Err(TryLockError::Poisoned(ring)) => Some(ring.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        });
-        match free {
+        match free_from(&self.rings, place_of_thread(self.rings.len())) {
             Some(mut ring) => ring.write(record, snapshot),
             None => drop(self.left_out.fetch_add(1, Ordering::Relaxed)),
         }
@@ -182,8 +198,24 @@ impl std::fmt::Debug for Ring {
 }
 
 /// What is in a ring is whole whoever panicked: a record goes in at once.
-fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
-    ring.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(one: &Mutex<T>) -> MutexGuard<'_, T> {
+    one.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The one at this place, or if somebody is at it the next that is free: nobody waits. One whose last user
+/// has panicked is as good as any.
+pub fn free_from<T>(all: &[Mutex<T>], at: usize) -> Option<MutexGuard<'_, T>> {
+    let (before, from) = all.split_at(at);
+    from.iter().chain(before).find_map(free)
+}
+
+/// It, if nobody is at it.
+pub fn free<T>(one: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match one.try_lock() {
+        Ok(free) => Some(free),
+        Err(TryLockError::Poisoned(free)) => Some(free.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 /// The place of the thread that this runs on, among so many: threads are numbered as they first ask.

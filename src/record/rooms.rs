@@ -4,9 +4,9 @@
 //! Each thread that moves requests has two rooms, so that one is free while the other is being emptied:
 //! nobody waits, and what there is no room for is left out.
 
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, PoisonError};
 
-use super::place_of_thread;
+use super::{free, place_of_thread};
 
 /// The rooms of all threads.
 #[derive(Debug)]
@@ -26,11 +26,7 @@ impl Rooms {
     /// Has something written behind what is there; no if there is no room.
     pub fn put(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         for room in &self.rooms[place_of_thread(self.rooms.len())] {
-            let mut room = match room.try_lock() {
-                Ok(room) => room,
-                Err(TryLockError::Poisoned(room)) => room.into_inner(),
-                Err(TryLockError::WouldBlock) => continue,
-            };
+            let Some(mut room) = free(room) else { continue };
             if room.len() < self.most {
                 write(&mut room);
                 return true;

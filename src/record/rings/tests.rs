@@ -296,3 +296,19 @@ fn many_workers_and_a_reader_at_once_keep_whole_records() {
     });
     assert!(!rings.latest(1, NOW).is_empty());
 }
+
+#[test]
+fn a_request_has_one_time_however_often_it_is_told_and_a_clock_that_was_set_counts() {
+    let (rings, snapshot, noted) = (Rings::new(1 << 20, 1), snapshot(), Noted::default());
+    rings.read(&record(7, "mine", Outcome::Status(StatusClass::Success), &noted), &snapshot);
+    // The process counts microseconds and people milliseconds, so that both never step at once.
+    let look = |micros: u64, set: u64| {
+        let now = Moment::from_micros(NOW.0.micros() + micros);
+        let wall = WallTime::from_millis(NOW.1.millis() + (micros + 300) / 1_000 + set);
+        rings.find("mine", (now, wall)).unwrap().at
+    };
+    let first = look(0, 0);
+    assert!((0..5_000).step_by(50).all(|micros| look(micros, 0) == first));
+    assert_eq!(rings.latest(1, NOW)[0].at, first);
+    assert_eq!(look(5_000, 60_000), first + Duration::from_secs(60));
+}

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use h2::client::{Builder, SendRequest};
 use super::super::socket::Socket;
 use super::io::Io;
 use super::stream::Stream;
-use crate::record::place_of_thread;
+use crate::record::{free_from, place_of_thread};
 use crate::upstream::DialAddress;
 
 /// Bytes of a body that may wait for room at the upstream, for each request.
@@ -128,7 +128,7 @@ impl Upstreams {
         cx: &mut Context<'_>,
     ) -> Option<Stream> {
         let until = now.checked_add(within)?;
-        let mut shelf = self.shelf(at)?;
+        let mut shelf = free_from(&self.shelves, at)?;
         shelf.get_mut(to)?.iter_mut().find_map(|connection| connection.stream(until, cx))
     }
 
@@ -157,7 +157,7 @@ impl Upstreams {
         let until = now.checked_add(within).unwrap_or(now);
         let mut connection = Connection { send, usage: Arc::default(), until };
         let stream = poll_fn(|cx| Poll::Ready(connection.stream(until, cx))).await;
-        if let Some(mut shelf) = self.shelf(at) {
+        if let Some(mut shelf) = free_from(&self.shelves, at) {
             match shelf.get_mut(to) {
                 Some(others) => others.push(connection),
                 None => drop(shelf.insert(to.clone(), vec![connection])),
@@ -168,14 +168,14 @@ impl Upstreams {
 
     /// Whether there is none.
     pub(in crate::wire) fn is_empty(&self) -> bool {
-        self.shelves.iter().all(|shelf| shelf.lock().is_ok_and(|shelf| shelf.is_empty()))
+        self.shelves.iter().all(|shelf| lock(shelf).values().all(Vec::is_empty))
     }
 
     /// Closes those that nobody has needed for long, that do not answer, or whose upstream is gone.
     pub(in crate::wire) fn sweep(&self, now: Instant, is_known: impl Fn(&DialAddress) -> bool) {
         for shelf in &self.shelves {
             let mut gone = Vec::new();
-            let Ok(mut shelf) = shelf.lock() else { continue };
+            let mut shelf = lock(shelf);
             shelf.retain(|to, connections| {
                 let is_known = is_known(to);
                 gone.extend(connections.extract_if(.., |one| !is_known || !one.is_good(now)));
@@ -185,12 +185,11 @@ impl Upstreams {
             drop(shelf);
         }
     }
+}
 
-    /// The shelf at this place, or if somebody is at it the next that is free.
-    fn shelf(&self, at: usize) -> Option<MutexGuard<'_, Shelf>> {
-        let (before, from) = self.shelves.split_at(at);
-        from.iter().chain(before).find_map(|shelf| shelf.try_lock().ok())
-    }
+/// What is on a shelf can be used whoever panicked beside it.
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -238,11 +237,11 @@ mod tests {
     async fn who_finds_somebody_at_its_own_looks_at_the_next_and_waits_for_nobody() {
         let (upstreams, to) = with_one_at(1, 2).await;
         let own = upstreams.shelves[0].lock().unwrap();
-        assert!(upstreams.shelf(0).unwrap().contains_key(&to));
+        assert!(free_from(&upstreams.shelves, 0).unwrap().contains_key(&to));
         let next = upstreams.shelves[1].lock().unwrap();
-        assert!(upstreams.shelf(0).is_none());
+        assert!(free_from(&upstreams.shelves, 0).is_none());
         drop(own);
-        assert!(upstreams.shelf(1).unwrap().is_empty());
+        assert!(free_from(&upstreams.shelves, 1).unwrap().is_empty());
         drop(next);
     }
 

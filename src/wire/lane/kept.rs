@@ -5,11 +5,11 @@
 //! has, if those are of no use either.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::socket::Socket;
-use crate::record::place_of_thread;
+use crate::record::{free, free_from, place_of_thread};
 use crate::snapshot::Snapshot;
 use crate::upstream::DialAddress;
 
@@ -48,16 +48,16 @@ impl Kept {
         let own = place_of_thread(self.shelves.len());
         // A request may be moved by another thread than its connection's last one.
         let others = (0..self.shelves.len()).filter(|at| *at != own);
-        std::iter::once(own).chain(others).find_map(|at| self.shelf(at)?.take(to, now))
+        let all = std::iter::once(own).chain(others);
+        all.filter_map(|at| free(&self.shelves[at])).find_map(|mut shelf| shelf.take(to, now))
     }
 
     /// Keeps one whose last answer has been read to its end.
     pub(super) fn keep(&self, to: &DialAddress, socket: Socket, now: Instant, within: Duration) {
         let Some(until) = now.checked_add(within) else { return };
         // Its own, or if somebody is at it the next that is free.
-        let (before, from) = self.shelves.split_at(place_of_thread(self.shelves.len()));
-        let mut shelves = from.iter().chain(before);
-        let Some(mut shelf) = shelves.find_map(|shelf| shelf.try_lock().ok()) else { return };
+        let own = place_of_thread(self.shelves.len());
+        let Some(mut shelf) = free_from(&self.shelves, own) else { return };
         // Those that one client alone can use leave room for those that anybody can.
         let most = if to.is_for_a_client() { self.most / 2 } else { self.most };
         if shelf.count < most {
@@ -72,14 +72,14 @@ impl Kept {
 
     /// Whether none is kept.
     pub(super) fn is_empty(&self) -> bool {
-        self.shelves.iter().all(|shelf| shelf.lock().is_ok_and(|shelf| shelf.count == 0))
+        self.shelves.iter().all(|shelf| lock(shelf).sockets.values().all(Vec::is_empty))
     }
 
     /// Closes those that have waited too long, that the other end has closed, or whose upstream is
     /// gone.
     pub(super) fn sweep(&self, now: Instant, is_known: impl Fn(&DialAddress) -> bool) {
         for shelf in &self.shelves {
-            let Ok(mut shelf) = shelf.lock() else { continue };
+            let mut shelf = lock(shelf);
             let (mut count, mut gone) = (0, Vec::new());
             shelf.sockets.retain(|to, waiting| {
                 let is_known = is_known(to);
@@ -92,10 +92,11 @@ impl Kept {
             drop(shelf);
         }
     }
+}
 
-    fn shelf(&self, at: usize) -> Option<MutexGuard<'_, Shelf>> {
-        self.shelves[at].try_lock().ok()
-    }
+/// What is on a shelf can be used whoever panicked beside it.
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shelf {

@@ -114,12 +114,19 @@ impl Compression {
             .chain(leaving.came.all(&CONTENT_ENCODING))
             .flat_map(list::tokens)
             .any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+        // What a route says of codings stays said: whoever says `identity` wants it as it is.
+        let is_said = leaving.is_changed(&CONTENT_ENCODING);
         let is_kept_as_it_is = leaving
             .all(&CACHE_CONTROL)
             .flat_map(list::members)
             .any(|directive| directive.eq_ignore_ascii_case(b"no-transform"));
         let is_named_by_bytes = DIGESTS.iter().any(|digest| leaving.has(digest));
-        if is_coded || is_kept_as_it_is || is_named_by_bytes || leaving.has(&CONTENT_RANGE) {
+        if is_coded
+            || is_said
+            || is_kept_as_it_is
+            || is_named_by_bytes
+            || leaving.has(&CONTENT_RANGE)
+        {
             return Choice::AsIs;
         }
         let is_worth_it = leaving.first(&CONTENT_TYPE).is_some_and(|kind| self.takes(kind));

@@ -144,6 +144,10 @@ fn what_counts_is_what_leaves() {
         (&[html], set("content-encoding", "gzip"), Choice::AsIs),
         // It is coded all the same.
         (&[html, ("content-encoding", "gzip")], remove("content-encoding"), Choice::AsIs),
+        // Whoever says something of codings has thought of them.
+        (&[html], set("content-encoding", "identity"), Choice::AsIs),
+        (&[html], remove("content-encoding"), Choice::AsIs),
+        (&[html, ("content-encoding", "identity")], remove("content-encoding"), Choice::AsIs),
     ] {
         let chosen = chosen_after(200, fields, None, std::slice::from_ref(&rule));
         assert_eq!(chosen, wanted, "{fields:?} {rule:?}");

@@ -23,6 +23,8 @@ pub struct FdStore(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     sockets: Vec<Weak<Bound>>,
+    /// What it was told of last; none if that is not known to have arrived.
+    told: Option<Vec<Weak<Bound>>>,
     /// Before, the manager hears another process than this one.
     is_main: bool,
 }
@@ -45,8 +47,8 @@ impl FdStore {
 }
 
 impl Inner {
-    fn tell(&self) {
-        if !self.is_main {
+    fn tell(&mut self) {
+        if !self.is_main || self.told.as_ref().is_some_and(|told| are_same(told, &self.sockets)) {
             return;
         }
         // All go, and those that stay come again: the manager knows them by one name.
@@ -59,10 +61,15 @@ impl Inner {
             let what = [NotifyState::FdStore, NotifyState::FdName(OWN)];
             messages.try_for_each(|sockets| sd_notify::notify_with_fds(&what, sockets))
         });
+        self.told = told.is_ok().then(|| self.sockets.clone());
         if let Err(error) = told {
             tracing::warn!(%error, "the service manager cannot be given the listening sockets to keep");
         }
     }
+}
+
+fn are_same(some: &[Weak<Bound>], others: &[Weak<Bound>]) -> bool {
+    some.len() == others.len() && some.iter().zip(others).all(|(one, other)| one.ptr_eq(other))
 }
 
 /// Takes all back that were given, also by a process before this one.

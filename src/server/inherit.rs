@@ -67,6 +67,7 @@ impl Inherited {
         let mut names = names.split(':');
         let mut descriptors = ListenFd::from_env();
         let (mut passed, mut way, mut useless) = (Vec::new(), None, Vec::new());
+        let mut has_own = false;
         for nth in 0..descriptors.len() {
             let name = names.next().unwrap_or_default();
             if name == WAY {
@@ -74,6 +75,7 @@ impl Inherited {
                 way = stream.ok().flatten();
                 continue;
             }
+            has_own |= name == OWN;
             match listening(&mut descriptors, nth) {
                 Ok((address, socket)) => {
                     passed.push(Passed { name: name.into(), address, socket, is_wanted: false });
@@ -87,9 +89,9 @@ impl Inherited {
                 }
             }
         }
-        if way.is_none() && passed.iter().any(|passed| passed.name == OWN) {
+        if way.is_none() && has_own {
             // They are those of a process that has crashed. A file with other addresses may not be able to
-            // bind beside them, and the next attempt would be given them again.
+            // bind beside them, and the next attempt would be given them again, also what is of no use.
             fd_store::forget();
         }
         let shared = Arc::new(AtomicBool::new(way.is_some()));

@@ -2,7 +2,8 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(in crate::wire) struct Client {
     pub(in crate::wire) requests: u32,
     /// Whether it was told to go because memory is short.
     pub(in crate::wire) was_squeezed: bool,
+    /// The address of our end, once somebody has wanted to know.
+    own_address: OnceLock<Option<SocketAddr>>,
 }
 
 /// Why there is no request.
@@ -62,7 +65,13 @@ impl Client {
     ) -> Client {
         let (inbox, timer) = (Buffer::default(), Timer::new(clock, stop));
         let (end, requests, was_squeezed) = (None, 0, false);
-        Client { socket, inbox, end, timer, limits, requests, was_squeezed }
+        let own_address = OnceLock::new();
+        Client { socket, inbox, end, timer, limits, requests, was_squeezed, own_address }
+    }
+
+    /// The address of our end, which is looked up once for all requests of the connection.
+    pub(in crate::wire) fn own_address(&self) -> Option<SocketAddr> {
+        *self.own_address.get_or_init(|| self.socket.own_address())
     }
 
     /// Waits for the first byte of a request, of the connection's first for as long as for its head;

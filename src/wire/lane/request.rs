@@ -399,7 +399,7 @@ impl<'c> Request<'c> {
 
     /// A kept connection to the upstream, or a new one, and since when.
     async fn connect(&mut self, attempt: &mut Attempt<'_>) -> Result<(Upstream, Instant), Cause> {
-        attempt.speak_for_client(self.peer, || self.client.socket.own_address());
+        attempt.speak_for_client(self.peer, || self.client.own_address());
         let to = attempt.target();
         if attempt.is_http2() {
             let upstream = self.connect_http2(attempt).await?;

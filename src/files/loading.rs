@@ -189,29 +189,48 @@ impl Loading<'_> {
     }
 
     fn read_tokens(&mut self, config: &mut Config) {
-        let mut found = Vec::new();
-        for file in self.named.iter().filter(|named| named.purpose == For::Tokens) {
-            let path = file.placed.display();
-            let text = self.prints.read(&file.placed, LARGEST_NAMED).and_then(as_text);
-            let text = match text {
-                Ok(text) => text,
-                Err(error) => {
-                    let why = format!("cannot read the admin token file {path}: {error}");
-                    found.push(self.reader.told_unreadable(self.problem(file, why), &error));
-                    continue;
-                }
-            };
-            match Tokens::of(&text) {
-                Ok(tokens) => config.admin.tokens = Some(tokens),
-                Err(error) => {
-                    let why = format!("the admin token file {path}: {error}");
+        let what = "admin token file";
+        let read = self.read_secrets(For::Tokens, what, Tokens::of);
+        if let Some((_, tokens)) = read.into_iter().next_back() {
+            config.admin.tokens = Some(tokens);
+        }
+    }
+
+    /// Reads the files of users.
+    fn read_users(&mut self) -> UserFiles {
+        self.read_secrets(For::Users, "user file", Users::of).into_iter().collect()
+    }
+
+    /// Reads the texts that are for this, which hold secrets. One that is named several times is read, and
+    /// told of, once.
+    fn read_secrets<T, E: std::fmt::Display>(
+        &mut self,
+        purpose: For,
+        what: &str,
+        of: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<(PathBuf, T)> {
+        let files = self.named.iter().filter(|named| named.purpose == purpose);
+        let files: BTreeMap<&Path, &Named> = files.map(|file| (&*file.placed, file)).collect();
+        let (mut read, mut found) = (Vec::new(), Vec::new());
+        for (path, file) in files {
+            let shown = path.display();
+            let text = self.prints.read(path, LARGEST_NAMED).and_then(as_text);
+            match text.map(|text| of(&text)) {
+                Ok(Ok(held)) => read.push((path.to_path_buf(), held)),
+                Ok(Err(error)) => {
+                    let why = format!("the {what} {shown}: {error}");
                     found.push(self.problem(file, why));
+                }
+                Err(error) => {
+                    let why = format!("cannot read the {what} {shown}: {error}");
+                    found.push(self.reader.told_unreadable(self.problem(file, why), &error));
                 }
             }
             let told = |why| self.problem(file, why);
-            found.extend(self.open_to_all("admin token file", &file.placed, told));
+            found.extend(self.open_to_all(what, path, told));
         }
         self.problems.0.extend(found);
+        read
     }
 
     /// Reads the files of fixed answers and of pages, which are part of a config.
@@ -282,32 +301,6 @@ impl Loading<'_> {
         }
         self.problems.0.extend(found);
         keys.into_iter().collect()
-    }
-
-    /// Reads the files of users. One that is named several times is read, and told of, once.
-    fn read_users(&mut self) -> UserFiles {
-        let files = self.named.iter().filter(|named| named.purpose == For::Users);
-        let files: BTreeMap<&Path, &Named> = files.map(|file| (&*file.placed, file)).collect();
-        let (mut read, mut found) = (Vec::new(), Vec::new());
-        for (path, file) in files {
-            let shown = path.display();
-            let text = self.prints.read(path, LARGEST_NAMED).and_then(as_text);
-            match text.map(|text| Users::of(&text)) {
-                Ok(Ok(users)) => read.push((path.to_path_buf(), users)),
-                Ok(Err(error)) => {
-                    let why = format!("the user file {shown}: {error}");
-                    found.push(self.problem(file, why));
-                }
-                Err(error) => {
-                    let why = format!("cannot read the user file {shown}: {error}");
-                    found.push(self.reader.told_unreadable(self.problem(file, why), &error));
-                }
-            }
-            let told = |why| self.problem(file, why);
-            found.extend(self.open_to_all("user file", path, told));
-        }
-        self.problems.0.extend(found);
-        read.into_iter().collect()
     }
 
     /// A warning of a file with secrets that everybody on this machine can read, if it is one; `told`

@@ -227,7 +227,7 @@ impl Draft<'_> {
         let said_by = (self.by.author.clone(), self.by.reason.clone());
         let now = self.view.now.wall;
         let (mut rollout, actions) =
-            Rollout::start_with(id, service.clone(), (plan, deploy), said_by, now);
+            Rollout::start(id, service.clone(), (plan, deploy), said_by, now);
         if let Some(past) = self.view.past(&self.state, &rollout) {
             rollout.seat_judge(past);
         }

@@ -120,7 +120,8 @@ fn longest(plan: &Plan) -> Duration {
 impl Trial {
     fn start(plan: &Plan, split: Split) -> Trial {
         let (service, author) = ("rehearsed".into(), "rehearsal".to_string());
-        let (rollout, actions) = Rollout::start(1, service, plan.clone(), author, None, START);
+        let (rollout, actions) =
+            Rollout::start(1, service, (plan.clone(), None), (author, None), START);
         let mut trial = Trial { rollout, split, now: START, tasks: Vec::new(), shifted: false };
         trial.take(actions);
         trial

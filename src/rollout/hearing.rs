@@ -527,7 +527,8 @@ mod tests {
         let (pools, now) = ([("blue".into(), 1), ("green".into(), 1)], WallTime::from_millis(9));
         let split = Split::all_to("blue".into());
         let plan = Plan::new(&settings, &Wishes::default(), &pools, &split).unwrap();
-        let (mut rollout, _) = Rollout::start(1, "shop".into(), plan, "ada".into(), None, now);
+        let (mut rollout, _) =
+            Rollout::start(1, "shop".into(), (plan, None), ("ada".into(), None), now);
         let judged = || {
             let evidence = String::from("the split is off");
             [Verdict::Invalid { evidence: evidence.clone() }, Verdict::Inconclusive { evidence }]
@@ -553,7 +554,8 @@ mod tests {
         plan.judging.settings.enabled = false;
         plan.steps = [5_000, 10_000].into_iter().filter_map(BasisPoints::new).collect();
         let now = WallTime::from_millis(9_000);
-        let (mut rollout, _) = Rollout::start(1, "shop".into(), plan, "ada".into(), None, now);
+        let (mut rollout, _) =
+            Rollout::start(1, "shop".into(), (plan, None), ("ada".into(), None), now);
         let mut fails_at = |step| {
             rollout.step = Some(step);
             let target = Counts { total: 100, bad: 30 };
@@ -573,7 +575,8 @@ mod tests {
         let (split, settings) = (Split::all_to("blue".into()), RolloutSettings::default());
         let plan = Plan::new(&settings, &Wishes::default(), &pools, &split).unwrap();
         let now = WallTime::from_millis(9_000);
-        let (mut rollout, _) = Rollout::start(1, "shop".into(), plan, "ada".into(), None, now);
+        let (mut rollout, _) =
+            Rollout::start(1, "shop".into(), (plan, None), ("ada".into(), None), now);
         rollout.seat_judge(Past::default());
         rollout.step = Some(0);
         rollout.hear(&Reading::default(), now);
@@ -628,7 +631,8 @@ mod tests {
         let split = Split::all_to("blue".into());
         let plan =
             Plan::new(&RolloutSettings::default(), &Wishes::default(), &pools, &split).unwrap();
-        let (mut rollout, _) = Rollout::start(1, "shop".into(), plan, "ada".into(), None, now);
+        let (mut rollout, _) =
+            Rollout::start(1, "shop".into(), (plan, None), ("ada".into(), None), now);
         let mut said = |since: &[(&str, u64)], at: u64| {
             let since =
                 since.iter().map(|(key, at)| ((*key).into(), WallTime::from_millis(at * 1_000)));

@@ -17,20 +17,8 @@ use crate::judge::{Counts, Verdict};
 use crate::split::BasisPoints;
 
 impl Rollout {
-    /// Begins a plan.
-    pub fn start(
-        id: u64,
-        service: Arc<str>,
-        plan: Plan,
-        author: String,
-        reason: Option<String>,
-        now: WallTime,
-    ) -> (Rollout, Vec<Action>) {
-        Rollout::start_with(id, service, (plan, None), (author, reason), now)
-    }
-
     /// Begins a plan with a version that was put into its target, if one was.
-    pub fn start_with(
+    pub fn start(
         id: u64,
         service: Arc<str>,
         (plan, deploy): (Plan, Option<Deploy>),

@@ -113,7 +113,8 @@ impl Trial {
         let split = Split::all_to(BLUE.into());
         let plan = Plan::new(settings, wishes, &pools, &split).unwrap();
         let now = WallTime::from_millis(1_000_000_000);
-        let (rollout, actions) = Rollout::start(7, "shop".into(), plan, "ada".into(), None, now);
+        let (rollout, actions) =
+            Rollout::start(7, "shop".into(), (plan, None), ("ada".into(), None), now);
         let upstream =
             |name: &str| UpstreamView { address: name.into(), is_ready: true, in_flight: 0 };
         let mut trial = Trial {

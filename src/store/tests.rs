@@ -130,7 +130,7 @@ fn rollout(id: u64) -> Rollout {
         judging: Judging::default(),
     };
     let (author, reason) = ("ada".into(), Some("v2".into()));
-    Rollout::start(id, shop(), plan, author, reason, WallTime::from_millis(id)).0
+    Rollout::start(id, shop(), (plan, None), (author, reason), WallTime::from_millis(id)).0
 }
 
 fn event(number: u64) -> StoredEvent {

@@ -138,7 +138,7 @@ fn rollout_to_green() -> Rollout {
     let settings = &config.services[0].rollout;
     let split = Split::all_to("blue".into());
     let plan = Plan::new(settings, &Wishes::default(), &pools, &split).unwrap();
-    Rollout::start(3, "shop".into(), plan, "ann".into(), None, WallTime::default()).0
+    Rollout::start(3, "shop".into(), (plan, None), ("ann".into(), None), WallTime::default()).0
 }
 
 #[test]

@@ -101,8 +101,8 @@ pub async fn list(State(admin): State<Admin>, Path(name): Path<String>) -> Answe
     find(&admin.published.load(), &name)?;
     let (state, now) = (admin.state.borrow().clone(), admin.clock.wall_time());
     let reports = Report::all(&state, &name, now);
-    let all: Vec<wire::Rollout> =
-        reports.into_iter().map(|report| wire::Rollout::of(report, now)).collect();
+    let described = reports.into_iter().map(|report| wire::Rollout::of(report, now));
+    let all: Vec<wire::Rollout> = described.map(|rollout| with_waits(&admin, rollout)).collect();
     Ok(Json(all).into_response())
 }
 

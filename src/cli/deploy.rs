@@ -8,7 +8,7 @@ use super::api::{Api, Call, segment};
 use super::rollout::{Pace, follow, line};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
-use crate::balance::check_weight;
+use crate::balance::{WEIGHT_RANGE, check_weight};
 use crate::rollout::Tag;
 use crate::upstream::Address;
 
@@ -72,8 +72,11 @@ fn place(text: &str) -> Result<wire::DeployTo, String> {
     let parsed: Address = address.parse().map_err(|error| format!("{error}"))?;
     let address = parsed.to_string();
     let Some(weight) = weight else { return Ok(wire::DeployTo::Address(address)) };
-    let number = weight.parse().map_err(|_| format!("`{weight}` is no weight"))?;
-    let weight = check_weight(number)?;
+    let (least, most) = WEIGHT_RANGE;
+    let bad =
+        || format!("the weight of {address}, `{weight}`, is no number from {least} to {most}");
+    let weight =
+        weight.parse().ok().and_then(|number| check_weight(number).ok()).ok_or_else(bad)?;
     Ok(wire::DeployTo::Weighed(wire::Weighed { address, weight }))
 }
 
@@ -176,5 +179,7 @@ mod tests {
         for text in ["a:1=0", "a:1=10001", "a:1=", "a:1=x", "a:1=-1", "=5", "unix:/a=0"] {
             assert!(place(text).is_err(), "{text}");
         }
+        let said = "the weight of a:1, `10001`, is no number from 1 to 10000";
+        assert_eq!(place("a:1=10001"), Err(said.into()));
     }
 }

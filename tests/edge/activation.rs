@@ -13,7 +13,8 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::harness::edge::shop;
-use crate::harness::{Client, Load, Origin, Reply, client, until};
+use crate::harness::running::until_ready;
+use crate::harness::{Client, Load, Origin, Reply, client};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n";
 
@@ -57,10 +58,7 @@ impl Manager {
             .fd_mappings(self.sockets.iter().enumerate().map(pass).collect())
             .unwrap();
         let child = Command::from(command).kill_on_drop(true).spawn().unwrap();
-        until("it is ready", async || {
-            client::get(self.admin, "localhost", "/readyz", &[]).await.status == 200
-        })
-        .await;
+        until_ready(self.admin).await;
         child
     }
 }

@@ -1,9 +1,9 @@
 //! The admin port under people who do not mean well, or do not do well.
 
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 use crate::harness::edge::shop;
+use crate::harness::running::until_ready;
 use crate::harness::{Client, Edge, Origin, Running, client, connect, until};
 
 const PROBE: &str = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -80,11 +80,7 @@ async fn clients_leave_descriptors_for_whoever_looks_after_it() {
     // And of those that are connected to the admin port not all can be kept out either.
     let others = connect(running.admin, 40, "").await;
     drop(others);
-    until("it answers", async || {
-        TcpStream::connect(running.admin).await.is_ok()
-            && client::get(running.admin, "localhost", "/readyz", &[]).await.status == 200
-    })
-    .await;
+    until_ready(running.admin).await;
 }
 
 #[tokio::test]

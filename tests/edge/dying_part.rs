@@ -2,11 +2,10 @@
 
 use std::process::Stdio;
 
-use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::harness::client::get;
-use crate::harness::running::{file, preloaded};
+use crate::harness::running::{file, preloaded, until_ready};
 use crate::harness::until;
 
 /// Put before the system's own call: in the thread of this name it fails while a file exists.
@@ -46,13 +45,10 @@ async fn a_part_that_dies_ends_readiness_and_the_process() {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let is = async |status: u16| {
-            TcpStream::connect(admin).await.is_ok()
-                && get(admin, "localhost", "/readyz", &[]).await.status == status
-        };
-        until("it is ready", async || is(200).await).await;
+        until_ready(admin).await;
         std::fs::write(&sign, "").unwrap();
-        until("it is not ready", async || is(503).await).await;
+        let status = async || get(admin, "localhost", "/readyz", &[]).await.status;
+        until("it is not ready", async || status().await == 503).await;
         let said = format!("a part of the process has ended that must not ({part})");
         let events = async || get(admin, "localhost", "/v1/events", &[]).await.body;
         until("it is said", async || events().await.contains(&said)).await;

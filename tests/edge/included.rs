@@ -2,7 +2,7 @@
 
 use crate::cli::pointsman;
 use crate::harness::edge::{HEAD, shop};
-use crate::harness::running::file;
+use crate::harness::running::{file, until_ready};
 use crate::harness::{Edge, Origin, client, until};
 
 /// A service in a file of its own.
@@ -184,11 +184,7 @@ async fn a_folder_that_is_gone_is_told_of_at_every_reading() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    until("it is ready", async || {
-        tokio::net::TcpStream::connect(admin).await.is_ok()
-            && client::get(admin, "localhost", "/readyz", &[]).await.status == 200
-    })
-    .await;
+    until_ready(admin).await;
     let told = format!(
         "{}:1:11: `conf.d/*.toml` includes nothing: there is no folder {}",
         main.display(),

@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 use crate::cli::{Ran, pointsman};
 use crate::harness::edge::shop;
-use crate::harness::running::file;
+use crate::harness::running::{file, until_ready};
 use crate::harness::{Client, Origin, client, until};
 
 /// A process whose log is a file.
@@ -41,11 +41,7 @@ impl Logged {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        until("it is ready", async || {
-            tokio::net::TcpStream::connect(admin).await.is_ok()
-                && client::get(admin, "localhost", "/readyz", &[]).await.status == 200
-        })
-        .await;
+        until_ready(admin).await;
         Logged { folder, listen, admin, _child: child }
     }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::harness::client::Response;
+use crate::harness::running::until_ready;
 use crate::harness::{Client, Origin, until};
 
 /// A page that takes it for HTML would run this.
@@ -82,11 +83,7 @@ async fn a_target_is_text_in_every_output() {
             .unwrap();
         let get =
             async |path: &str| crate::harness::client::get(admin, "localhost", path, &[]).await;
-        until("it is ready", async || {
-            tokio::net::TcpStream::connect(admin).await.is_ok()
-                && get("/readyz").await.status == 200
-        })
-        .await;
+        until_ready(admin).await;
         let targets = targets();
         for (nth, (bytes, _)) in targets.iter().enumerate() {
             assert_eq!(ask(listen, "shop.test", bytes, KINDS[nth]).await.status, 200);

@@ -10,7 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{Client, client, until};
+use super::Client;
+use super::running::until_ready;
 
 /// The program, its file and its processes; those end with this.
 pub struct Installed {
@@ -52,11 +53,7 @@ impl Installed {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        until("it is ready", async || {
-            let is_there = tokio::net::TcpStream::connect(admin).await.is_ok();
-            is_there && client::get(admin, "localhost", "/readyz", &[]).await.status == 200
-        })
-        .await;
+        until_ready(admin).await;
         Installed { folder, admin, first, successors: Vec::new() }
     }
 

@@ -134,10 +134,15 @@ async fn run(folder: &TempDir, admin: SocketAddr, most: Option<u32>) -> Child {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
+    until_ready(admin).await;
+    child
+}
+
+/// Waits until whoever has this admin address is there and takes requests.
+pub async fn until_ready(admin: SocketAddr) {
     until("it is ready", async || {
         TcpStream::connect(admin).await.is_ok()
             && client::get(admin, "localhost", "/readyz", &[]).await.status == 200
     })
     .await;
-    child
 }

@@ -10,13 +10,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::cli::pointsman;
 use crate::documented::{blocks_of, root};
-use crate::harness::running::free;
-use crate::harness::{client, until};
+use crate::harness::running::{free, until_ready};
 
 /// The one block of the chapter that has this in it.
 pub fn block(has: &str) -> String {
@@ -60,11 +58,7 @@ impl Site {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        until("it is ready", async || {
-            TcpStream::connect(admin).await.is_ok()
-                && client::get(admin, "localhost", "/readyz", &[]).await.status == 200
-        })
-        .await;
+        until_ready(admin).await;
         Site { folder, admin, _child: child }
     }
 

@@ -105,19 +105,22 @@ async fn given_or_file(admin: &Admin, body: Bytes) -> Result<Result<Examined, Fi
     if body.is_empty() {
         return Ok(admin.files.examine().await);
     }
+    // No TOML begins like that.
+    if body.first() == Some(&b'{') {
+        let sent = serde_json::from_slice(&body).map_err(|error| {
+            Problem::new(StatusCode::BAD_REQUEST, "bad-body", error.to_string())
+        })?;
+        return Ok(examine(admin, sent).await);
+    }
     let in_force = admin.in_force.borrow().config.clone();
-    let (text, included) = match body.first() {
-        // No TOML begins like that.
-        Some(b'{') => {
-            let sent = serde_json::from_slice(&body).map_err(|error| {
-                Problem::new(StatusCode::BAD_REQUEST, "bad-body", error.to_string())
-            })?;
-            let wire::ConfigText { text, included, .. } = sent;
-            let part = |wire::ConfigPart { path, text }| Text { path, text };
-            let included = included.map(|parts| parts.into_iter().map(part).collect());
-            (text.into_bytes(), included)
-        }
-        _ => (body.to_vec(), None),
-    };
-    Ok(admin.files.examine_sent(text, included, in_force).await)
+    Ok(admin.files.examine_sent(body.to_vec(), None, in_force).await)
+}
+
+/// Looks at a text that came in JSON.
+pub(super) async fn examine(admin: &Admin, sent: wire::ConfigText) -> Result<Examined, FileError> {
+    let in_force = admin.in_force.borrow().config.clone();
+    let wire::ConfigText { text, included, .. } = sent;
+    let part = |wire::ConfigPart { path, text }| Text { path, text };
+    let included = included.map(|parts| parts.into_iter().map(part).collect());
+    admin.files.examine_sent(text.into_bytes(), included, in_force).await
 }

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::explain::MOST_FIELDS;
+use super::explain::{LONGEST_TOKEN, MOST_FIELDS};
 use crate::logs::{self, Level, OURS, REST, ROOMS};
 use crate::orders::MOST_DEPLOYED;
 use crate::rollout::LONGEST_TAG;
@@ -55,8 +55,8 @@ const LABEL_TEXT: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,63}$";
 const URL: &str = "^https?://[a-z0-9]{1,30}(\\.[a-z0-9]{1,30}){0,4}(/[0-9A-Za-z_~-]{0,30}){0,8}\
                    (\\?[0-9A-Za-z=&]{0,30})?$";
 
-/// A method.
-const METHOD: &str = "^[A-Z]{1,20}$";
+/// The value of a field: no control characters but tabs.
+const VALUE: &str = "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$";
 
 /// An address of a client; those of IPv6 are taken too.
 const IPV4: &str = "^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}\
@@ -149,14 +149,14 @@ fn fields(schema: &str) -> Vec<(&'static str, Value)> {
         "PutLogLevels" => vec![("levels", levels())],
         "Explain" => vec![
             ("url", json!({"pattern": URL})),
-            ("method", json!({"pattern": METHOD})),
+            ("method", json!({"pattern": token()})),
             ("fields", json!({"maxItems": MOST_FIELDS})),
             ("client", json!({"pattern": IPV4})),
         ],
-        "ExplainField" => vec![
-            ("name", json!({"pattern": "^[A-Za-z][0-9A-Za-z-]{0,63}$"})),
-            ("value", json!({"pattern": "^[ -~]{0,256}$"})),
-        ],
+        "ExplainWith" => vec![("request", json!({"properties": {"at": {"type": "null"}}}))],
+        "ExplainField" => {
+            vec![("name", json!({"pattern": token()})), ("value", json!({"pattern": VALUE}))]
+        }
         "PutLabelledState" => vec![("label", json!({"pattern": LABEL}))],
         "PostUpstream" => {
             vec![
@@ -219,6 +219,11 @@ fn levels() -> Value {
         "patternProperties": {ours: with_default(all.clone())},
         "additionalProperties": with_default(names(&others.collect::<Vec<_>>())),
     })
+}
+
+/// A method, or the name of a field: a token (RFC 9110 section 5.6.2).
+fn token() -> String {
+    format!("^[!#$%&'*+.^_`|~0-9A-Za-z-]{{1,{LONGEST_TOKEN}}}$")
 }
 
 /// A tag: printable, without spaces.
@@ -305,7 +310,13 @@ mod tests {
             address in texts(&address()),
             url in texts(URL),
             client in texts(IPV4),
+            token in texts(&token()),
+            value in texts(VALUE),
         ) {
+            use axum::http::{HeaderName, HeaderValue, Method};
+            prop_assert!(Method::from_bytes(token.as_bytes()).is_ok(), "{token}");
+            prop_assert!(HeaderName::from_bytes(token.as_bytes()).is_ok(), "{token}");
+            prop_assert!(HeaderValue::from_str(&value).is_ok(), "{value:?}");
             let url = url.parse::<axum::http::Uri>();
             prop_assert!(url.as_ref().is_ok_and(|url| url.authority().is_some()), "{url:?}");
             prop_assert!(client.parse::<std::net::IpAddr>().is_ok(), "{client}");
@@ -317,6 +328,20 @@ mod tests {
             prop_assert!(label.parse::<Label>().is_ok(), "{label:?}");
             let is_short = address.len() <= LONGEST_ADDRESS;
             prop_assert!(!is_short || address.parse::<Address>().is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_described_of_a_field_is_refused() {
+        use axum::http::{HeaderName, HeaderValue, Method};
+        for byte in 0..=127_u8 {
+            let text = char::from(byte).to_string();
+            let is_token = matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
+                || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(Method::from_bytes(&[byte]).is_ok(), is_token, "{text:?}");
+            assert_eq!(HeaderName::from_bytes(&[byte]).is_ok(), is_token, "{text:?}");
+            let is_value = byte == b'\t' || (32..127).contains(&byte);
+            assert_eq!(HeaderValue::from_str(&text).is_ok(), is_value, "{text:?}");
         }
     }
 

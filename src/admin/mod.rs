@@ -57,6 +57,7 @@ use audit::Refusals;
 use guard::Guard;
 use problem::Problem;
 
+pub use explain::explained;
 pub use live::Live;
 pub use source::{Shown, Source};
 
@@ -160,6 +161,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(config::show))
         .routes(routes!(config::check))
         .routes(routes!(config::diff))
+        .routes(routes!(explain::show_with))
         .routes(routes!(config::reload))
         .routes(routes!(upgrade::upgrade))
         .routes(routes!(logs::show, logs::put))

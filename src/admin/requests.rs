@@ -43,13 +43,13 @@ fn remembered(admin: &Admin, caller: &Caller) -> String {
         return "no request is at the moment (`server.remember`)".into();
     };
     let (oldest, others) = seen.fold((latest, 0), |(_, count), kept| (kept, count + 1));
-    let ago = now.1.seconds() - oldest.at.seconds();
-    let ago = in_words(Duration::from_secs(ago.max(1.0) as u64));
-    format!(
-        "of {} that are the oldest is of {ago} ago; good ones give way first, and a start forgets \
-         all (`server.remember`)",
-        others + 1
-    )
+    let ago = now.1.elapsed_since(oldest.at).as_secs().max(1);
+    let ago = in_words(Duration::from_secs(ago));
+    let those = match others {
+        0 => format!("one is, from {ago} ago"),
+        more => format!("{} are, the oldest from {ago} ago", more + 1),
+    };
+    format!("{those}; good ones give way first, and a start forgets all (`server.remember`)")
 }
 
 /// How many are wanted.

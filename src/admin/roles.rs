@@ -117,7 +117,7 @@ impl Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 52] = [
+static TABLE: [Operation; 53] = [
     probe("/livez"),
     probe("/readyz"),
     probe("/"),
@@ -168,6 +168,7 @@ static TABLE: [Operation; 52] = [
     whole("GET", "/v1/config", Role::Admin, true),
     whole("POST", "/v1/config/check", Role::Admin, false),
     whole("POST", "/v1/config/diff", Role::Admin, false),
+    whole("POST", "/v1/config/explain", Role::Admin, false),
     whole("POST", "/v1/config/reload", Role::Admin, true),
     whole("POST", "/v1/upgrade", Role::Admin, true),
     look("/v1/logs", Scope::Whole),

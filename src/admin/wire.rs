@@ -30,7 +30,7 @@ use crate::state;
 
 pub use config::{Changes, Checked, ConfigChange, ConfigPart, ConfigProblem, ConfigText};
 pub use deploys::{Deploy, DeployTo, Deployed, VersionDeployed, Weighed};
-pub use explain::{Explain, ExplainField, Explanation, Instead};
+pub use explain::{Explain, ExplainField, ExplainWith, Explanation, Health, Instead};
 pub(super) use judge::took;
 pub use judge::{JudgeCheck, Judgement, RolloutReport};
 pub use live::{

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::clock::{Draws, Moment};
 use crate::http::admission::Upload;
 use crate::split::Sticky;
-use crate::upstream::{Conditions, DialAddress, Due, Label, Labels, Limit, Upstream};
+use crate::upstream::{Address, Conditions, DialAddress, Due, Label, Labels, Limit, Upstream};
 
 pub use limits::{Gradient, LimitSettings};
 pub use not_taken::{Heard, MayBeAsked, NotTaken};
@@ -215,6 +215,15 @@ impl Members {
     /// All of them.
     pub fn list(&self) -> &[Member] {
         &self.list
+    }
+
+    /// Has names of which this holds, and which lead nowhere, lead to this place.
+    pub fn lead_names_to(&mut self, place: &DialAddress, which: impl Fn(&Address) -> bool) {
+        let is_name = |address: &Address| address.target().is_none();
+        for member in self.list.iter_mut().filter(|member| member.target.is_none()) {
+            let address = &member.upstream.address;
+            member.target = (is_name(address) && which(address)).then(|| place.clone());
+        }
     }
 
     /// How many are well.

@@ -1,15 +1,20 @@
 //! `explain`: a request that nobody sends in, where it would go and why out.
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use http::Method;
+use http::{Method, StatusCode};
 
-use super::api::{Api, Call};
-use super::table::table;
-use super::why::told;
-use super::{Ending, Reach, print};
-use crate::admin::wire;
+use super::api::{Api, ApiError, Call};
+use super::check::is_coloured;
+use super::input::Input;
+use super::why::{not_taken, refused};
+use super::{Ending, Reach, print, reload};
+use crate::admin::{explained, wire};
+use crate::orders::{Now, Supposed};
+use crate::server::clock;
+use crate::state::State;
 
 /// Tell where a request would go now, and why nowhere else: route, service, pool, upstream.
 ///
@@ -19,8 +24,12 @@ use crate::admin::wire;
 #[command(after_help = "Examples:\n  pointsman explain https://shop.example.com/cart\n  \
                         pointsman explain https://shop.example.com/cart -H 'cookie: session=abc' \
                         --from 192.0.2.9\n  \
-                        pointsman explain http://shop.example.com/ -X POST --json | jq .upstream\n\n\
-                        Exit codes: 0 told, 2 that is no request, 69 nobody there.")]
+                        pointsman explain http://shop.example.com/ -X POST --json | jq .upstream\n  \
+                        pointsman explain http://shop.example.com/ --config next.toml\n  \
+                        pointsman explain http://shop.example.com/ --at 41\n\n\
+                        Exit codes: 0 told; 1 the file is no config, or there is no such revision; 2 that \
+                        is no request; 5 the revision sends traffic to a pool that there is no more; 69 \
+                        nobody there, which --config does without.")]
 pub struct Explain {
     /// What is asked for: a whole URL.
     #[arg(value_name = "URL")]
@@ -34,6 +43,13 @@ pub struct Explain {
     /// The address that the connection comes from; 127.0.0.1 if left out.
     #[arg(long, value_name = "IP")]
     from: Option<IpAddr>,
+    /// With this file in place of the config in force; `-` for standard input. Upstreams stand as they do for
+    /// the running proxy; if none answers all are well.
+    #[arg(long, value_name = "FILE", conflicts_with = "at")]
+    config: Option<PathBuf>,
+    /// With the split of this revision of its service, and all else as it is now.
+    #[arg(long, value_name = "REVISION")]
+    at: Option<u64>,
     #[command(flatten)]
     reach: Reach,
 }
@@ -55,14 +71,77 @@ impl Explain {
             method: Some(self.method),
             fields: fields.map(|(name, value)| wire::ExplainField { name, value }).collect(),
             client: self.from.map(|from| from.to_string()),
+            at: self.at,
         };
-        let call = Call::json(Method::POST, "/v1/explain", &asked);
-        let told: wire::Explanation = Api(&self.reach).ask(call).await?;
+        let (with, told) = match self.config {
+            None => {
+                let call = Call::json(Method::POST, "/v1/explain", &asked);
+                (None, Api(&self.reach).ask(call).await?)
+            }
+            Some(file) => {
+                let told = with_file(&self.reach, &file, asked).await?;
+                let Some(told) = told else { return Ok(Ending::No) };
+                (Some(file), told)
+            }
+        };
         print(&match self.reach.json {
             true => serde_json::to_string_pretty(&told)?,
-            false => picture(&told),
+            false => {
+                let with = with.map(|file| with_what(&file, &self.reach.admin, told.health));
+                let with = with.map_or(String::new(), |with| format!("{with}\n\n"));
+                format!("{with}{}", picture(&told))
+            }
         });
         Ok(Ending::Done)
+    }
+}
+
+/// What would become of it with this file; nothing if that is no config, which has been shown.
+async fn with_file(
+    reach: &Reach,
+    file: &Path,
+    request: wire::Explain,
+) -> anyhow::Result<Option<wire::Explanation>> {
+    let written = Input::of(Some(file.to_path_buf()))?.written()?;
+    let asked = wire::ExplainWith { config: written.texts.clone().into(), request };
+    let call = Call::json(Method::POST, "/v1/config/explain", &asked);
+    match Api(reach).ask(call).await {
+        Ok(told) => return Ok(Some(told)),
+        Err(ApiError::Refused { problems, .. }) if !problems.is_empty() => {
+            reload::show_problems(&problems, Some(file));
+            return Ok(None);
+        }
+        Err(ApiError::Unreachable { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let clock = clock::system();
+    let (config, problems) = written.check(clock.unix_seconds() as u64);
+    let Some(config) = config else {
+        eprintln!("{}\n", problems.render_of(&written.texts, is_coloured()));
+        return Ok(None);
+    };
+    let now = Now { instant: clock.now(), wall: clock.wall_time() };
+    let supposed = Supposed { state: State::default(), config, seen: None, at: None };
+    let told = explained(&asked.request, &supposed.snapshot(now), &clock);
+    let told = told.map_err(|error| ApiError::Refused {
+        status: StatusCode::UNPROCESSABLE_ENTITY,
+        detail: error.to_string(),
+        problems: Vec::new(),
+    })?;
+    Ok(Some(wire::Explanation { health: wire::Health::Well, ..told }))
+}
+
+/// What was taken for so.
+fn with_what(file: &Path, admin: &str, health: wire::Health) -> String {
+    let file = file.display();
+    match health {
+        wire::Health::Running => {
+            format!("With {file}, and upstreams as they are at {admin}; new ones are well.")
+        }
+        wire::Health::Well => format!(
+            "With {file}, and all upstreams well: no proxy answers at {admin}. Each proxy gives \
+             clients cohorts of its own."
+        ),
     }
 }
 
@@ -85,14 +164,17 @@ fn picture(told: &wire::Explanation) -> String {
     lines.extend(way(told));
     lines.extend(end(told));
     if let Some(wire::Instead { pool, upstream, by }) = &told.instead {
-        lines.push(format!("Instead {pool}/{upstream} is asked ({by})."));
+        let why = match by.as_str() {
+            "shield" => "the stable pool, which shields the canary",
+            "stand-in" => "which stands in for its own",
+            _ => "which is not well",
+        };
+        lines.push(format!("Instead {pool}/{upstream} is asked, {why}."));
     }
-    if !told.not_taken.is_empty() {
-        lines.extend([String::new(), "Not taken:".into()]);
-        let row =
-            |not: &wire::NotTaken| vec![format!("{}/{}", not.pool, not.upstream), not.why.clone()];
-        lines.push(table(&["UPSTREAM", "WHY"], told.not_taken.iter().map(row)));
+    if let Some(status) = told.fallback_status {
+        lines.push(format!("Instead the service's own answer is given, {status}."));
     }
+    lines.extend(not_taken("Not taken:", &told.not_taken));
     lines.join("\n")
 }
 
@@ -134,24 +216,18 @@ fn end(told: &wire::Explanation) -> Vec<String> {
     if let (Some(pool), Some(upstream)) = (&told.pool, &told.upstream) {
         return vec![format!("It goes to upstream {pool}/{upstream}.")];
     }
+    if let (true, Some(cause)) = (told.waits, told.cause.as_deref()) {
+        return refused("It waits in line", cause);
+    }
     let Some(status) = told.status else { return Vec::new() };
     if let Some(location) = &told.location {
         return vec![format!("Its route leads it to {location} ({status}).")];
     }
-    let Some(cause) = told.cause.as_deref() else {
-        return vec![format!("Its route answers it with {status}.")];
-    };
-    match told_of(cause) {
-        Some((detail, to_do)) => vec![
-            format!("It is refused with {status}: {cause}, {detail}."),
-            format!("What to do: {to_do}."),
-        ],
-        None => vec![format!("It is refused with {status}: {cause}.")],
+    match (&told.cause, &told.route) {
+        (Some(cause), _) => refused(&format!("It is refused with {status}"), cause),
+        (None, Some(_)) => vec![format!("Its route answers it with {status}.")],
+        (None, None) => vec![format!("It goes no further, and is answered with {status}.")],
     }
-}
-
-fn told_of(cause: &str) -> Option<(&'static str, &'static str)> {
-    told(cause).map(|told| (told.detail, told.to_do))
 }
 
 #[cfg(test)]
@@ -162,7 +238,7 @@ mod tests {
         let mut value = serde_json::json!({
             "host": "shop.test", "path": "/a", "route": "shop.test/", "route_number": 1,
             "service": "shop", "revision": 3, "mode": "serve", "is_rate_limited": false,
-            "sets_cookie": false, "not_taken": [],
+            "waits": false, "sets_cookie": false, "not_taken": [],
         });
         for (name, field) in more.as_object().unwrap() {
             value[name] = field.clone();
@@ -202,7 +278,15 @@ blue/10.0.0.2:80  drained";
         let told = picture(&refused);
         assert!(told.contains("revision 3, which is in maintenance.\n"), "{told}");
         assert!(told.contains("refused with 503: maintenance, the service is in maintenance.\n"));
-        assert!(told.ends_with("Instead green/10.0.0.3:80 is asked (stand-in)."), "{told}");
+        let instead = "Instead green/10.0.0.3:80 is asked, which stands in for its own.";
+        assert!(told.ends_with(instead), "{told}");
+        let held = serde_json::json!({"mode": "hold", "cause": "held", "waits": true});
+        let told = picture(&explanation(held));
+        assert!(told.contains("\nIt waits in line: held, the service is being switched"), "{told}");
+        let own =
+            serde_json::json!({"status": 503, "cause": "no_upstream", "fallback_status": 200});
+        let told = picture(&explanation(own));
+        assert!(told.ends_with("Instead the service's own answer is given, 200."), "{told}");
         let led =
             serde_json::json!({"status": 308, "location": "https://b.test/", "service": null});
         let told = picture(&explanation(led));

@@ -58,24 +58,29 @@ pub(super) fn show(
             }
         }
         Err(ApiError::Refused { problems, detail, status }) if !problems.is_empty() => {
-            for problem in &problems {
-                let sent = file.map(|file| file.display().to_string());
-                let file = problem.file.clone().or(sent);
-                let file = file.map_or_else(String::new, |file| format!("{file}:"));
-                let place = match (problem.line, problem.column) {
-                    (Some(line), Some(column)) => format!("{file}{line}:{column}: "),
-                    _ if file.is_empty() => file,
-                    _ => format!("{file} "),
-                };
-                let label = match problem.label.is_empty() {
-                    true => String::new(),
-                    false => format!(" ({})", problem.label),
-                };
-                eprintln!("{place}{}: {}{label}", problem.level, problem.message);
-            }
+            show_problems(&problems, file);
             return Err(ApiError::Refused { status, detail, problems }.into());
         }
         Err(error) => return Err(error.into()),
     }
     Ok(Ending::Done)
+}
+
+/// A config's problems, a line each, with the file that was sent.
+pub(super) fn show_problems(problems: &[wire::ConfigProblem], file: Option<&Path>) {
+    for problem in problems {
+        let sent = file.map(|file| file.display().to_string());
+        let file = problem.file.clone().or(sent);
+        let file = file.map_or_else(String::new, |file| format!("{file}:"));
+        let place = match (problem.line, problem.column) {
+            (Some(line), Some(column)) => format!("{file}{line}:{column}: "),
+            _ if file.is_empty() => file,
+            _ => format!("{file} "),
+        };
+        let label = match problem.label.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", problem.label),
+        };
+        eprintln!("{place}{}: {}{label}", problem.level, problem.message);
+    }
 }

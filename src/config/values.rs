@@ -39,9 +39,14 @@ pub const REDIRECTED: &str = "_redirect";
 /// The same for requests that a route answered.
 pub const ANSWERED: &str = "_answer";
 
+/// Whether a name stands in the place of a service's for requests that came to none; an empty one does.
+pub fn is_of_no_service(name: &str) -> bool {
+    name.is_empty() || [UNMATCHED, REDIRECTED, ANSWERED].contains(&name)
+}
+
 /// The name of a service: none by which requests of no service are counted.
 pub(super) fn service_name(problems: &mut Problems, name: &Found<&str>) -> Option<Arc<str>> {
-    if ![UNMATCHED, REDIRECTED, ANSWERED].contains(&name.value) {
+    if name.value.is_empty() || !is_of_no_service(name.value) {
         return checked_name(problems, name, "service");
     }
     let message = format!("`{}` is no name for a service", name.value);

@@ -25,6 +25,7 @@ mod operations;
 mod performing;
 mod rollouts;
 mod storing;
+mod supposed;
 mod unstored;
 mod upstreams;
 mod warming;
@@ -62,6 +63,7 @@ pub use order::{By, FreezeOrder, ModeName, ModeOrder, Order, Place, TrafficOrder
 pub use queue::Counts;
 pub use refused::Refused;
 pub use rollouts::Report;
+pub use supposed::Supposed;
 pub use upstreams::changed_upstreams;
 
 use budgets::Budgets;

@@ -132,6 +132,7 @@ impl Snapshot {
             config: config.clone(),
             origin,
             routes,
+            resolved: blueprint.run_time.resolved.clone(),
         }
     }
 }

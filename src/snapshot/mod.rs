@@ -16,6 +16,7 @@ mod pool;
 mod rates;
 mod reach;
 mod service;
+mod supposed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,12 +68,19 @@ pub struct Snapshot {
     /// What moments are counted from.
     origin: Instant,
     routes: Arc<RouteTable>,
+    /// What names led to when it was built.
+    resolved: Resolved,
 }
 
 impl Snapshot {
     /// What moments are counted from; the same for all snapshots of a process.
     pub fn origin(&self) -> Instant {
         self.origin
+    }
+
+    /// What names led to when it was built.
+    pub fn resolved(&self) -> &Resolved {
+        &self.resolved
     }
 
     /// `now` as the state of services, pools and upstreams counts it.

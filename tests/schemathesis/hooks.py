@@ -47,6 +47,8 @@ def before_call(ctx, case, kwargs):
         case.query["lines"] = 1
         if "service" in query:
             case.query["service"] = pick(list(POOLS), draw)
+    if case.operation.path == "/v1/config/explain" and isinstance(case.body, dict):
+        case.body["config"] = {"path": "next.toml", "text": CONFIG}
     if isinstance(case.body, dict):
         make_sense(case.operation.label, case.body, POOLS.get(path.get("service")), draw)
     if case.operation.path == "/v1/config/diff" and isinstance(case.body, str):

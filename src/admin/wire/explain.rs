@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Breaker, Mode, NotTaken};
+use super::{Breaker, ConfigText, Mode, NotTaken};
 
 /// A request that nobody sends.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -21,6 +21,30 @@ pub struct Explain {
     /// trusted proxy's. 127.0.0.1 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// A revision of the service that it comes to, whose split is taken for the one in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+}
+
+/// A request that nobody sends, and a config that is not in force.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainWith {
+    /// The config.
+    pub config: ConfigText,
+    /// The request; without `at`.
+    pub request: Explain,
+}
+
+/// How upstreams stand in what would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// As they do for the running process; those that it does not have are well.
+    #[default]
+    Running,
+    /// All of them are well.
+    Well,
 }
 
 /// A field of it.
@@ -36,6 +60,9 @@ pub struct ExplainField {
 /// What would become of it now.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
+    /// How upstreams stand in it.
+    #[serde(default)]
+    pub health: Health,
     /// The host that routes look at.
     pub host: String,
     /// The path that they look at.
@@ -53,12 +80,14 @@ pub struct Explanation {
     /// `service` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asks: Option<String>,
-    /// The status, if its route or the proxy answers.
+    /// The status, if its route or the proxy answers; not while it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Why the proxy answers.
+    /// Why the proxy answers, or what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Whether it waits: its service is held, or it stands in line for a place.
+    pub waits: bool,
     /// Where its route leads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -95,12 +124,15 @@ pub struct Explanation {
     pub upstream: Option<String>,
     /// Why it would go to no other one of the pool.
     pub not_taken: Vec<NotTaken>,
-    /// Who answers instead where its pool cannot be asked.
+    /// Who is asked instead where its pool cannot be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<Instead>,
+    /// The status of the service's own answer for such times, if it gets that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_status: Option<u16>,
 }
 
-/// Who answers in a pool's place.
+/// Who is asked in a pool's place.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Instead {
     /// The pool.

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::in_millis;
+use crate::config::is_of_no_service;
 use crate::record::{Kept, KeptAttempt};
 use crate::snapshot::By;
+use crate::split::Cohort;
 
 /// What happened to one request. Queries and fields are not remembered.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -121,11 +123,7 @@ pub struct NotTaken {
 
 impl From<Kept> for Request {
     fn from(kept: Kept) -> Request {
-        let cohort = match kept.by {
-            Some(By::Cohort(cohort)) => Some(cohort.get()),
-            _ => None,
-        };
-        let has_service = !kept.service.is_empty() && !kept.service.starts_with('_');
+        let has_service = !is_of_no_service(&kept.service);
         Request {
             at: kept.at.seconds(),
             request_id: kept.request_id,
@@ -144,7 +142,7 @@ impl From<Kept> for Request {
             pool: said(kept.pool),
             revision: has_service.then_some(kept.revision),
             by: kept.by.map(|by| by.name().into()),
-            cohort,
+            cohort: kept.by.and_then(By::cohort).map(Cohort::get),
             trace_id: said(kept.trace.0),
             span_id: said(kept.trace.1),
             request_bytes: kept.from_client,

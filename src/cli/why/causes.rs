@@ -4,7 +4,7 @@ use crate::http::failure::Cause;
 
 /// A cause as people read of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct Told {
+pub(super) struct Told {
     /// What it means; for a rule of HTTP, whichever it was.
     pub detail: &'static str,
     /// What to do.
@@ -13,7 +13,7 @@ pub(in crate::cli) struct Told {
 
 /// What is told of the cause of this name; none if there is none of that name here, as a newer proxy
 /// may have.
-pub(in crate::cli) fn told(name: &str) -> Option<Told> {
+pub(super) fn told(name: &str) -> Option<Told> {
     if name == BAD_REQUEST {
         let detail = "the request breaks a rule of HTTP or of the proxy's";
         let to_do = "see its client; `pointsman_refused_total` counts the rules";

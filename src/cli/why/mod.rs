@@ -2,9 +2,9 @@
 
 mod causes;
 
-use clap::Args;
+use std::collections::BTreeSet;
 
-pub(super) use causes::told;
+use clap::Args;
 
 use super::api::{Api, Call, segment};
 use super::events::moment;
@@ -12,6 +12,7 @@ use super::table::{fitted, table};
 use super::terminal::size;
 use super::{Ending, Reach, print};
 use crate::admin::wire;
+use crate::config::{ANSWERED, REDIRECTED};
 
 /// Tell what happened to a request: its route, pool, attempts, waits and answer, and why.
 ///
@@ -60,22 +61,37 @@ fn picture(request: &wire::Request, columns: Option<usize>) -> String {
     }
     if !request.attempts.is_empty() {
         lines.push(attempts(&request.attempts, columns));
-        let mut causes: Vec<&str> =
+        let causes: BTreeSet<&str> =
             request.attempts.iter().filter_map(|attempt| attempt.cause.as_deref()).collect();
-        causes.dedup();
-        let known = causes.into_iter().filter(|cause| request.cause.as_deref() != Some(cause));
-        lines.extend(known.filter_map(|cause| {
+        let new = causes.into_iter().filter(|cause| request.cause.as_deref() != Some(cause));
+        lines.extend(new.filter_map(|cause| {
             causes::told(cause).map(|told| format!("{cause}: {}; {}.", told.detail, told.to_do))
         }));
     }
-    if !request.not_taken.is_empty() {
-        lines.push(String::new());
-        lines.push("Not taken at the end:".into());
-        let row =
-            |not: &wire::NotTaken| vec![format!("{}/{}", not.pool, not.upstream), not.why.clone()];
-        lines.push(table(&["UPSTREAM", "WHY"], request.not_taken.iter().map(row)));
-    }
+    lines.extend(not_taken("Not taken at the end:", &request.not_taken));
     lines.join("\n")
+}
+
+/// A table of upstreams that were not taken, under this heading; nothing if there are none.
+pub(super) fn not_taken(heading: &str, not_taken: &[wire::NotTaken]) -> Vec<String> {
+    if not_taken.is_empty() {
+        return Vec::new();
+    }
+    let row =
+        |not: &wire::NotTaken| vec![format!("{}/{}", not.pool, not.upstream), not.why.clone()];
+    let table = table(&["UPSTREAM", "WHY"], not_taken.iter().map(row));
+    vec![String::new(), heading.into(), table]
+}
+
+/// What came of a request, the cause of that, and what can be done about it.
+pub(super) fn refused(what: &str, cause: &str) -> Vec<String> {
+    match causes::told(cause) {
+        Some(known) => vec![
+            format!("{what}: {cause}, {}.", known.detail),
+            format!("What to do: {}.", known.to_do),
+        ],
+        None => vec![format!("{what}: {cause}.")],
+    }
 }
 
 /// When, what and who.
@@ -94,8 +110,8 @@ fn headline(request: &wire::Request) -> String {
 fn way(request: &wire::Request) -> Vec<String> {
     match request.service.as_deref() {
         None => return vec!["It came to no service.".into()],
-        Some("_redirect") => return vec!["Its route leads elsewhere by itself.".into()],
-        Some("_answer") => return vec!["Its route answers by itself.".into()],
+        Some(REDIRECTED) => return vec!["Its route leads elsewhere by itself.".into()],
+        Some(ANSWERED) => return vec!["Its route answers by itself.".into()],
         Some(_) => {}
     }
     let service = request.service.as_deref().unwrap_or_default();
@@ -127,15 +143,11 @@ fn answer(request: &wire::Request) -> Vec<String> {
     let took = millis(request.took_ms);
     let told = match request.status {
         Some(status) => format!("It was answered with {status} after {took}"),
-        None => format!("It was answered with nothing, and over after {took}"),
+        None => format!("It got no answer, and was over after {took}"),
     };
-    let Some(cause) = request.cause.as_deref() else { return vec![format!("{told}.")] };
-    match causes::told(cause) {
-        Some(known) => vec![
-            format!("{told}: {cause}, {}.", known.detail),
-            format!("What to do: {}.", known.to_do),
-        ],
-        None => vec![format!("{told}: {cause}.")],
+    match request.cause.as_deref() {
+        Some(cause) => refused(&told, cause),
+        None => vec![format!("{told}.")],
     }
 }
 

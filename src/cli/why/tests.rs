@@ -55,6 +55,17 @@ retried: the upstream failed; nothing: it was tried again; see the upstream if t
 }
 
 #[test]
+fn each_cause_of_attempts_is_explained_once() {
+    let causes = ["connect_error", "retried", "connect_error", "retried"];
+    let attempts: Vec<_> =
+        causes.map(|cause| attempt("10.0.0.1:80", None, Some(cause))).into_iter().collect();
+    let shown = picture(&request(serde_json::json!({"attempts": attempts})), None);
+    for cause in ["connect_error: ", "retried: "] {
+        assert_eq!(shown.matches(cause).count(), 1, "{shown}");
+    }
+}
+
+#[test]
 fn a_refused_request_says_why_and_what_to_do() {
     let refused = request(serde_json::json!({
         "status": 503, "cause": "no_upstream", "by": "draw", "cohort": null,
@@ -84,5 +95,8 @@ fn one_that_came_to_no_service_says_so() {
     assert!(picture(&own, None).contains("Its route leads elsewhere by itself.\n"));
     let gone = request(serde_json::json!({"method": "", "host": "", "path": "", "status": null}));
     let shown = picture(&gone, None);
-    assert!(shown.contains("head is not remembered") && shown.contains("answered with nothing"));
+    assert!(
+        shown.contains("head is not remembered")
+            && shown.contains("It got no answer, and was over after")
+    );
 }

@@ -28,7 +28,7 @@
 //!
 //! The core ([`clock`], [`sampling`], [`certificate`], [`rate`], [`auth`], [`config`], [`route`], [`split`], [`upstream`],
 //! [`balance`], [`fallback`], [`mirror`], [`acme`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
-//! [`recording`], [`rehearsal`], [`aa`], [`http`], [`exchange`], [`record`], [`access_log`], [`traces`], [`state`], [`history`], [`orders`]) knows no
+//! [`recording`], [`rehearsal`], [`aa`], [`capacity`], [`doctor`], [`http`], [`exchange`], [`record`], [`access_log`], [`traces`], [`state`], [`history`], [`orders`]) knows no
 //! runtime, no file and no socket, and takes time and chance as arguments. The rim ([`logs`], [`crypto`],
 //! [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`], [`acme_client`], [`store`], [`control`], [`events`],
 //! [`notify`], [`otlp`], [`observe`], [`admin`], [`server`], [`cli`]) has them all.
@@ -61,6 +61,8 @@ mod event;
 pub mod recording;
 pub mod rehearsal;
 pub mod aa;
+mod capacity;
+mod doctor;
 pub mod http;
 pub mod exchange;
 pub mod record;

@@ -149,10 +149,10 @@ impl Standings {
 
     /// Has handshakes take what is there.
     pub fn show(&self, common: &Common) {
-        let shown = |standing: &Standing| {
-            (standing.wanted.authority.directory.clone(), standing.shown().cloned())
-        };
-        common.ordered.set(self.all.iter().map(shown));
+        common.ordered.set(self.all.iter().map(|standing| {
+            let Wanted { authority, holder, .. } = &standing.wanted;
+            (authority.directory.clone(), holder, standing.shown().cloned())
+        }));
     }
 
     /// Which one is next, and when, in seconds since the epoch.

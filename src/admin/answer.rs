@@ -116,7 +116,8 @@ pub(super) async fn change(admin: &Admin, name: &str, to: TrafficOrder, by: By) 
         _ => return Err(strange()),
     };
     let (made, storing) = (wire::Revision::from(&*revision), wire::Storing::of(granted.stored));
-    let body = wire::Revision { storing, unchanged, ..made };
+    let warnings = wire::warnings(&granted.warnings);
+    let body = wire::Revision { storing, unchanged, warnings, ..made };
     Ok((etag(revision.number), Json(body)).into_response())
 }
 

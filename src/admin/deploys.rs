@@ -83,6 +83,7 @@ pub async fn deploy(
         unchanged: rollout.is_none(),
         revision,
         rollout,
+        warnings: wire::warnings(&granted.warnings),
         storing: wire::Storing::of(granted.stored),
     };
     Ok((status, etag(deployed.revision), Json(deployed)).into_response())

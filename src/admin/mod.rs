@@ -5,9 +5,11 @@
 
 mod answer;
 mod audit;
+mod capacity;
 mod config;
 mod deploys;
 mod description;
+mod doctor;
 mod explain;
 mod forms;
 mod guard;
@@ -57,8 +59,8 @@ use audit::Refusals;
 use guard::Guard;
 use problem::Problem;
 
-pub use explain::explained;
 pub use live::Live;
+pub use explain::explained;
 pub use source::{Shown, Source};
 
 /// What the handlers read and whom they ask.
@@ -139,6 +141,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(rollouts::one))
         .routes(routes!(rollouts::report))
         .routes(routes!(recording::show))
+        .routes(routes!(capacity::show))
         .routes(routes!(slo::show))
         .routes(routes!(slo::put_freeze, slo::delete_freeze))
         .routes(routes!(rollouts::flags))
@@ -165,6 +168,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(config::reload))
         .routes(routes!(upgrade::upgrade))
         .routes(routes!(logs::show, logs::put))
+        .routes(routes!(doctor::show))
         .split_for_parts()
 }
 

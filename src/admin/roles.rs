@@ -102,8 +102,9 @@ const fn probe(path: &'static str) -> Operation {
 
 /// The operations of the API that take a query. Of all others one is refused; what asks for probes and
 /// metrics may add one of its own.
-const WITH_QUERY: [(&str, &str); 4] = [
+const WITH_QUERY: [(&str, &str); 5] = [
     ("GET", "/v1/events"),
+    ("GET", "/v1/live"),
     ("GET", "/v1/requests"),
     ("POST", "/v1/config/reload"),
     ("DELETE", "/v1/services/{service}/pools/{pool}/upstreams/{address}"),
@@ -117,7 +118,7 @@ impl Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 53] = [
+static TABLE: [Operation; 55] = [
     probe("/livez"),
     probe("/readyz"),
     probe("/"),
@@ -146,6 +147,7 @@ static TABLE: [Operation; 53] = [
     look("/v1/services/{service}/rollouts/{id}/report", Scope::Service),
     look("/v1/services/{service}/recording", Scope::Service),
     look("/v1/services/{service}/slo", Scope::Service),
+    look("/v1/services/{service}/capacity", Scope::Service),
     of_service("PUT", "/v1/services/{service}/split", Role::Shift),
     of_service("POST", "/v1/services/{service}/flip", Role::Shift),
     of_service("POST", "/v1/services/{service}/rollback", Role::Shift),
@@ -172,6 +174,7 @@ static TABLE: [Operation; 53] = [
     whole("POST", "/v1/config/reload", Role::Admin, true),
     whole("POST", "/v1/upgrade", Role::Admin, true),
     look("/v1/logs", Scope::Whole),
+    look("/v1/doctor", Scope::Whole),
     whole("PUT", "/v1/logs", Role::Admin, true),
 ];
 

@@ -177,7 +177,8 @@ async fn ordered(
     let granted = give(admin, name, order, by).await?;
     let Made::Rollout(report) = granted.answer else { return Err(strange()) };
     let rollout = wire::Rollout::of(*report, admin.clock.wall_time());
-    Ok(wire::Rollout { storing: wire::Storing::of(granted.stored), ..rollout })
+    let warnings = wire::warnings(&granted.warnings);
+    Ok(wire::Rollout { storing: wire::Storing::of(granted.stored), warnings, ..rollout })
 }
 
 /// Gives an order to the rollout under way: `pause`, `resume`, `step`, `promote` or `abort`.

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use super::guard::Caller;
 use super::problem::Problem;
 use super::{Admin, services, wire};
-use crate::observe;
+use crate::observe::{self, Form, Scrape};
 use crate::orders::{ABSENT_KEPT, kept_of};
 
 /// Whether the process runs.
@@ -38,15 +38,16 @@ pub async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Problem>
     }
 }
 
-/// Metrics in the Prometheus text format.
+/// Metrics in the Prometheus text format, or as OpenMetrics 1.0 with exemplars for who accepts that.
 #[utoipa::path(get, path = "/metrics", tag = "process",
     responses(
-        (status = 200, description = "The metrics", body = String),
+        (status = 200, description = "The metrics", content(
+            (String = "text/plain"), (String = "application/openmetrics-text"))),
         (status = 500, description = "They cannot be written", body = Problem)))]
 pub async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
-    let packs = takes_gzip(&headers);
+    let (packs, form) = (takes_gzip(&headers), form(&headers));
     // With thousands of services it takes longer than others should wait.
-    match spawn_blocking(move || scrape(&admin, packs)).await {
+    match spawn_blocking(move || scrape(&admin, packs, form)).await {
         Ok(answer) => answer,
         Err(error) => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
@@ -57,26 +58,63 @@ pub async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response
 
 /// Whether whoever asks takes gzip, and has not given it the weight 0.
 fn takes_gzip(headers: &HeaderMap) -> bool {
-    let fields = headers.get_all(header::ACCEPT_ENCODING).into_iter();
-    let mut codings =
-        fields.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
-    codings.any(|coding| {
-        let (name, rest) = coding.split_once(';').unwrap_or((coding, ""));
-        let weight = rest.trim().strip_prefix("q=").map(|weight| weight.trim().parse::<f32>());
-        name.trim().eq_ignore_ascii_case("gzip") && !matches!(weight, Some(Ok(0.0) | Err(_)))
+    listed(headers, &header::ACCEPT_ENCODING)
+        .any(|(coding, weight)| named(coding, "gzip") && weight > 0.0)
+}
+
+/// OpenMetrics for who names it and likes it at least as much as anything else that it names. Whoever takes
+/// anything gets what everybody got before there was a choice.
+fn form(headers: &HeaderMap) -> Form {
+    let (mut ours, mut others) = (0.0_f32, 0.0_f32);
+    for (kind, weight) in listed(headers, &header::ACCEPT) {
+        let is_ours = named(kind, "application/openmetrics-text") && is_known_version(kind);
+        let best = if is_ours { &mut ours } else { &mut others };
+        *best = best.max(weight);
+    }
+    if ours > 0.0 && ours >= others { Form::OpenMetrics } else { Form::Text }
+}
+
+/// Whether it names no version of OpenMetrics, or ours.
+fn is_known_version(kind: &str) -> bool {
+    let mut parameters = kind.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let version = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("version"));
+    version.is_none_or(|(_, version)| version.trim().trim_matches('"') == "1.0.0")
+}
+
+/// Whether a member of a list is this one, whatever its parameters.
+fn named(member: &str, name: &str) -> bool {
+    member.split(';').next().is_some_and(|own| own.trim().eq_ignore_ascii_case(name))
+}
+
+/// The members of a list of preferences, each with its weight; a weight that is none counts as 0.
+fn listed<'h>(
+    headers: &'h HeaderMap,
+    name: &header::HeaderName,
+) -> impl Iterator<Item = (&'h str, f32)> {
+    let fields = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    fields.flat_map(|text| text.split(',')).map(|member| {
+        let weight = member.split(';').skip(1).find_map(|part| part.trim().strip_prefix("q="));
+        let weight = weight.map_or(Some(1.0), |weight| weight.trim().parse().ok());
+        (member, weight.unwrap_or(0.0))
     })
 }
 
-fn scrape(admin: &Admin, packs: bool) -> Response {
+fn scrape(admin: &Admin, packs: bool, form: Form) -> Response {
     // The last minute: long enough for a p99, short enough to show what is going on.
     let took = |service: &str, pool: &str| {
         let [_, minute, _] = admin.history.latencies(service, pool);
         minute
     };
-    let now = admin.clock.now();
-    let text = observe::encode(&admin.published.load(), &admin.process, &took, now);
-    let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
-    let vary = (header::VARY, "accept-encoding");
+    let text = observe::encode(&Scrape {
+        snapshot: &admin.published.load(),
+        process: &admin.process,
+        took: &took,
+        events: admin.events.counts(),
+        now: (admin.clock.now(), admin.clock.wall_time()),
+        form,
+    });
+    let kind = (header::CONTENT_TYPE, form.media_type());
+    let vary = (header::VARY, "accept, accept-encoding");
     if packs {
         let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
         // Writing into memory does not fail.
@@ -156,5 +194,36 @@ mod tests {
         assert!(takes("gzip") && takes("deflate, GZIP;q=0.5") && takes("br;q=1, gzip ; q=1"));
         assert!(!takes("identity") && !takes("gzip;q=0") && !takes("gzip;q=0.0, br"));
         assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn openmetrics_is_for_who_asks_for_it() {
+        let form = |value: &'static str| {
+            let value = header::HeaderValue::from_static(value);
+            form(&HeaderMap::from_iter([(header::ACCEPT, value)]))
+        };
+        // As Prometheus 2 and 3 ask.
+        let two = "application/openmetrics-text;version=1.0.0,\
+                   application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let three = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                     application/openmetrics-text;version=0.0.1;q=0.5,\
+                     text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for openmetrics in
+            [two, three, "Application/OpenMetrics-Text", "application/openmetrics-text; q=0.1"]
+        {
+            assert_eq!(form(openmetrics), Form::OpenMetrics, "{openmetrics}");
+        }
+        for text in [
+            "*/*",
+            "text/plain",
+            "application/*",
+            "application/openmetrics-text;version=2.0.0",
+            "application/openmetrics-text;q=0",
+            "application/openmetrics-text;q=0.2, text/plain;q=0.4",
+            "application/openmetrics-text;q=x",
+        ] {
+            assert_eq!(form(text), Form::Text, "{text}");
+        }
+        assert_eq!(super::form(&HeaderMap::new()), Form::Text);
     }
 }

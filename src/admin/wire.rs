@@ -2,8 +2,10 @@
 //!
 //! Never the types that decide anything: those may change without a client noticing.
 
+mod capacity;
 mod config;
 mod deploys;
+mod doctor;
 mod explain;
 mod judge;
 mod live;
@@ -28,8 +30,12 @@ use crate::orders::Stored;
 use crate::split::{BasisPoints, PercentError, Split};
 use crate::state;
 
+#[cfg(test)]
+pub use capacity::Ceiling;
+pub use capacity::{Capacity, CeilingBy, Highest, PoolCapacity, warnings};
 pub use config::{Changes, Checked, ConfigChange, ConfigPart, ConfigProblem, ConfigText};
 pub use deploys::{Deploy, DeployTo, Deployed, VersionDeployed, Weighed};
+pub use doctor::{Diagnosis, Finding, FindingState, MendBy};
 pub use explain::{Explain, ExplainField, ExplainWith, Explanation, Health, Instead};
 pub(super) use judge::took;
 pub use judge::{JudgeCheck, Judgement, RolloutReport};
@@ -430,6 +436,9 @@ pub struct Revision {
     /// Whether it was so already when it was ordered: nothing was changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unchanged: bool,
+    /// What it may be too much for; it is done all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Whether the disk has it, where it has not yet.
     #[serde(flatten)]
     pub storing: Storing,
@@ -514,6 +523,7 @@ impl From<&state::Revision> for Revision {
             outcome: revision.outcome.clone(),
             rollout: revision.rollout,
             unchanged: false,
+            warnings: Vec::new(),
             storing: Storing::default(),
         }
     }

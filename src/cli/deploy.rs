@@ -6,7 +6,7 @@ use http::Method;
 
 use super::api::{Api, Call, segment};
 use super::rollout::{Pace, follow, line};
-use super::{Ending, Reach, print};
+use super::{Ending, Reach, capacity, print};
 use crate::admin::wire;
 use crate::balance::{WEIGHT_RANGE, check_weight};
 use crate::rollout::Tag;
@@ -108,6 +108,7 @@ impl Deploy {
         let deployed: wire::Deployed = Api(&self.reach)
             .order(call, || format!("nothing was deployed to {}", self.service))
             .await?;
+        capacity::warn(&deployed.warnings);
         match &deployed.rollout {
             Some(rollout) if self.wait => {
                 if !self.reach.json {

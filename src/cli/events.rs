@@ -183,6 +183,7 @@ mod tests {
             what: String::new(),
             author: None,
             reason: None,
+            runbook: None,
             trace_id: None,
         };
         numbers.map(event).collect()

@@ -6,11 +6,13 @@
 mod api;
 mod away;
 mod breaker;
+mod capacity;
 mod check;
 mod completions;
 mod demo;
 mod deploy;
 mod diff;
+mod doctor;
 mod drain;
 mod events;
 mod explain;
@@ -25,6 +27,7 @@ mod log_level;
 mod logging;
 mod maintenance;
 mod man;
+mod metrics;
 mod mirror;
 mod mode;
 mod out;
@@ -97,6 +100,7 @@ enum Verb {
     Why(why::Why),
     Explain(explain::Explain),
     Slo(slo::Slo),
+    Capacity(capacity::Capacity),
     Freeze(freeze::Freeze),
     Rehearse(Box<rehearse::Rehearse>),
     Flags(flags::Flags),
@@ -111,8 +115,10 @@ enum Verb {
     Reload(reload::Reload),
     Upgrade(upgrade::Upgrade),
     Diff(diff::Diff),
+    Doctor(doctor::Doctor),
     Store(store::Store),
     Schema(schema::Schema),
+    Metrics(metrics::Metrics),
     #[command(hide = true)]
     Man(man::Pages),
     Completions(completions::Completions),
@@ -293,6 +299,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Why(verb) => block_on(verb.run()),
         Verb::Explain(verb) => block_on(verb.run()),
         Verb::Slo(verb) => block_on(verb.run()),
+        Verb::Capacity(verb) => block_on(verb.run()),
         Verb::Freeze(verb) => block_on(verb.run()),
         Verb::Rehearse(verb) => block_on(verb.run()),
         Verb::Flags(verb) => block_on(verb.run()),
@@ -308,7 +315,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Reload(verb) => block_on(verb.run()),
         Verb::Upgrade(verb) => block_on(verb.run()),
         Verb::Diff(verb) => block_on(verb.run()),
+        Verb::Doctor(verb) => block_on(verb.run()),
         Verb::Schema(verb) => verb.run(),
+        Verb::Metrics(verb) => verb.run(),
         Verb::Man(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
     };

@@ -192,6 +192,7 @@ impl Start {
         let rollout: wire::Rollout = Api(&self.reach)
             .order(call, || format!("no rollout of {} was started", self.service))
             .await?;
+        super::capacity::warn(&rollout.warnings);
         if self.wait {
             return follow(&self.reach, &self.service, rollout, true).await;
         }

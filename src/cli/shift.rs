@@ -6,7 +6,7 @@ use clap::Args;
 use http::Method;
 
 use super::api::{Api, Call, segment};
-use super::{Ending, Reach, Why, print, table};
+use super::{Ending, Reach, Why, capacity, print, table};
 use crate::admin::wire;
 use crate::split::BasisPoints;
 
@@ -69,6 +69,7 @@ pub(super) fn report(
     revision: &wire::Revision,
     json: bool,
 ) -> anyhow::Result<Ending> {
+    capacity::warn(&revision.warnings);
     print(&match json {
         true => serde_json::to_string_pretty(revision)?,
         false => {

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
@@ -23,7 +23,7 @@ use crate::files::{Files, InForce};
 use crate::notify::{Caller, Notifier};
 use crate::observe::{Process, RolloutStand, RolloutTally};
 use crate::orders::{
-    Answered, By, Counts, Effect, Now, Orders, Refused, Ticket, changed_upstreams,
+    Answered, By, Counts, Effect, Ended, Now, Orders, Refused, Ticket, changed_upstreams,
 };
 use crate::outgoing::tls::make_ready;
 use crate::rollout::{Rollout, Task};
@@ -94,6 +94,8 @@ pub struct Controller<L: Listening> {
     is_time: bool,
     /// The last event of the batch that the disk has.
     handed: Option<u64>,
+    /// When the disk got what it has in its hands.
+    handed_at: Option<Instant>,
     /// The disk, as long as it takes nothing.
     failing: Failing,
 }
@@ -115,6 +117,7 @@ impl<L: Listening> Controller<L> {
             reloads: VecDeque::new(),
             is_time: false,
             handed: None,
+            handed_at: None,
             failing: Failing::default(),
         }
     }
@@ -244,11 +247,16 @@ impl<L: Listening> Controller<L> {
         let events = said.chain(unsaid).collect();
         if let Some(commits) = &self.commits {
             commits.hand(Batch { changes, events });
+            self.handed_at = Some(now.instant);
         }
     }
 
     fn on_stored(&mut self, stored: Result<(), String>) {
         let (snapshot, handed) = (self.wiring.published.load(), self.handed.take());
+        if let Some(since) = self.handed_at.take() {
+            let took = self.now().instant.saturating_duration_since(since);
+            self.wiring.process.commits().note(stored.is_ok(), took);
+        }
         match (&stored, handed) {
             (Ok(()), Some(last)) => self.wiring.events.set_stored(last),
             (Ok(()), None) => {}
@@ -346,8 +354,10 @@ impl<L: Listening> Controller<L> {
             return;
         }
         let generation = self.wiring.published.load().generation;
-        let granted =
-            answered.map(|Answered { answer, stored }| Granted { answer, generation, stored });
+        let granted = answered.map(|answered| {
+            let Answered { answer, stored, warnings } = answered;
+            Granted { answer, generation, stored, warnings }
+        });
         if let Some(reply) = self.replies.remove(&ticket) {
             // A caller that no longer waits for its answer has lost nothing but the answer.
             let _ = reply.send(granted);
@@ -367,11 +377,17 @@ impl<L: Listening> Controller<L> {
             let stand = |rollout: &Arc<Rollout>| {
                 let status = rollout.status(now.wall);
                 let (step, steps) = status.steps;
-                RolloutStand { state: status.state, step, steps, share: status.share.ratio() }
+                RolloutStand {
+                    state: status.state,
+                    step,
+                    steps,
+                    share: status.share.ratio(),
+                    is_deploy: rollout.deploy.is_some(),
+                }
             };
             let under_way = state.rollout(service).map(stand);
-            let ended = self.orders.ended_rollouts(service);
-            self.wiring.process.set_rollouts(service, RolloutTally { under_way, ended });
+            let Ended { all: ended, deploys } = self.orders.ended_rollouts(service);
+            self.wiring.process.set_rollouts(service, RolloutTally { ended, deploys, under_way });
         }
         self.shown = state.clone();
         self.wiring.state.send_replace(Arc::new(self.shown.clone()));

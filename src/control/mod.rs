@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::capacity::Overload;
 use crate::config::Change;
 use crate::orders::{By, Made, Order, Refused, Stored};
 use crate::rollout::{Finished, Task, TaskError};
@@ -78,6 +79,8 @@ pub struct Granted {
     pub generation: u64,
     /// Whether the disk has taken it.
     pub stored: Stored,
+    /// What it may be too much for.
+    pub warnings: Vec<Overload>,
 }
 
 /// The way to the controller.

@@ -5,6 +5,7 @@
 //! it. The rim (`events`) numbers it, keeps it and tells it.
 
 mod kind;
+mod runbooks;
 mod words;
 
 use crate::config::Severity;
@@ -66,6 +67,11 @@ impl Event {
     /// The command to run next, if there is one.
     pub fn next(&self) -> Option<String> {
         self.kind.next(&self.subject)
+    }
+
+    /// The runbook that tells what to do about it: a file of the repository; none where nobody is wanted.
+    pub fn runbook(&self) -> Option<String> {
+        runbooks::runbook(self.kind.code())
     }
 
     /// What happened, by whom and why, for who reads nothing else.

@@ -4,7 +4,7 @@
 mod limits;
 mod states;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ struct List {
     last: u64,
     stored: u64,
     entries: VecDeque<Arc<Entry>>,
+    /// How often something has happened since the start of the process, by its code.
+    counts: BTreeMap<(String, Severity), u64>,
 }
 
 impl Events {
@@ -113,6 +115,7 @@ impl Events {
         let entry = {
             let mut list = self.list();
             list.last += 1;
+            *list.counts.entry((event.kind.code().into(), event.severity())).or_default() += 1;
             let entry = Arc::new(Entry { number: list.last, at, event, labels, trace });
             list.entries.push_back(entry.clone());
             if list.entries.len() > KEPT {
@@ -143,6 +146,15 @@ impl Events {
                 }
             }
         }
+    }
+
+    /// What has happened since the start of the process: what, how severe, and how often.
+    pub fn counts(&self) -> Vec<(String, Severity, u64)> {
+        let list = self.list();
+        let count = |((code, severity), count): (&(String, Severity), &u64)| {
+            (code.clone(), *severity, *count)
+        };
+        list.counts.iter().map(count).collect()
     }
 
     /// Those with a higher number than this, the oldest first.
@@ -219,6 +231,7 @@ impl Events {
             author: event.author.clone().unwrap_or_default(),
             state,
             next: event.next(),
+            runbook: event.runbook(),
             trace: entry.trace.clone(),
             topic: event.topic(),
             dedup: event.likeness(),

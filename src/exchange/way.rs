@@ -27,7 +27,7 @@ pub(super) struct Way<'s> {
     pub actions: Option<&'s Arc<Actions>>,
     /// Whether a path that can be read in two ways is refused.
     in_one_way: bool,
-    /// Whether the upstream is asked for the path in the normal form.
+    /// Whether the upstream is asked for the path in one spelling.
     is_normal: bool,
 }
 

@@ -4,6 +4,7 @@
 //! One sampler looks once a second; whoever wants to know asks here. No clock: the moment of a look
 //! is an argument. What is kept of a pool or upstream has a bound each, and goes with it.
 
+mod capacity;
 mod latencies;
 mod pool;
 mod series;
@@ -21,6 +22,7 @@ use crate::recording::{MOST_MINUTES, Minute, Recording, Ring};
 use crate::rollout::Past;
 use crate::snapshot::{Pool, Service, Snapshot};
 
+pub use capacity::Capacity;
 pub use latencies::WINDOWS;
 pub use series::Point;
 pub use service::PoolRate;

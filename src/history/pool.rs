@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::latencies::Latencies;
 use super::series::Series;
 use super::upstream::{UpstreamMinutes, UpstreamRate};
+use crate::capacity::{Look, LookAtUpstream, Weeks};
 use crate::clock::WallTime;
 use crate::judge::bursts::{Bursts, ByUpstream};
 use crate::judge::{Counts, Distribution};
@@ -108,6 +109,8 @@ pub(super) struct PoolMinutes {
     own: Counts,
     /// Looks since it was found out what is slow.
     since_slow: usize,
+    /// What it carried in the last weeks.
+    pub(super) weeks: Weeks,
 }
 
 /// How a look lies to the one before.
@@ -147,7 +150,7 @@ impl<'p> Reading<'p> {
 
 impl PoolMinutes {
     /// Takes in a look.
-    pub fn note(&mut self, reading: Reading<'_>, (now, wall): (Instant, WallTime), hears: Hears) {
+    pub fn note(&mut self, reading: Reading<'_>, now: Instant, wall: WallTime, hears: Hears) {
         let Reading { pool, counts_own, totals, mut latency, cold } = reading;
         let before = self.totals.back().copied();
         self.totals.push_back(totals);
@@ -203,6 +206,26 @@ impl PoolMinutes {
         }
         (self.came, self.slow_from) = (came, pool.state.slow_from.read());
         self.find_slow(pool);
+        self.note_load(pool, now, wall);
+    }
+
+    /// Takes in what it carried between the last two looks.
+    fn note_load(&mut self, pool: &Pool, now: Instant, wall: WallTime) {
+        let members = pool.members.list();
+        let upstreams = members.iter().zip(&self.came).map(|(member, came)| LookAtUpstream {
+            name: &member.upstream.name,
+            weight: member.weight,
+            attempts: came.attempts.total,
+            bad: came.attempts.bad,
+        });
+        let look = Look {
+            requests: self.totals(0).requests.saturating_sub(self.totals(1).requests),
+            in_flight: pool.state.in_flight(),
+            well: members.iter().filter(|it| it.is_well()).map(|it| u32::from(it.weight)).sum(),
+            took: self.latencies.newest(),
+            upstreams: upstreams.collect(),
+        };
+        self.weeks.note(&look, now, wall);
     }
 
     /// What it did between the last two looks.

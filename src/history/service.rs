@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::pool::{Hears, KEPT, LOOKS, PoolMinutes, Reading, Work};
 use super::series::Point;
 use super::upstream::UpstreamRate;
+use crate::capacity::{Day, DayNumber};
 use crate::clock::WallTime;
 use crate::judge::Distribution;
 use crate::judge::bursts::Bursts;
@@ -74,7 +75,7 @@ impl ServiceMinutes {
         for reading in pools {
             let name = reading.pool.name.clone();
             let mut pool = before.remove(&name).unwrap_or_default();
-            pool.note(reading, (now, wall), hears);
+            pool.note(reading, now, wall, hears);
             self.pools.insert(name, pool);
         }
         if service.rollout.is_none() {
@@ -159,6 +160,17 @@ impl ServiceMinutes {
         if !self.pools.contains_key(pool) {
             self.pools.insert(pool.into(), PoolMinutes::from(bursts));
         }
+    }
+
+    /// All its pools, to be changed.
+    pub fn pools_mut(&mut self) -> impl Iterator<Item = (&Arc<str>, &mut PoolMinutes)> {
+        self.pools.iter_mut()
+    }
+
+    /// Goes on from what a pool carried on a day, as another process has seen it.
+    pub fn restore_day(&mut self, pool: &str, day: DayNumber, kept: Arc<Day>) {
+        let pool = self.pools.entry(pool.into()).or_default();
+        pool.weeks.restore(day, kept);
     }
 
     /// One of its pools.

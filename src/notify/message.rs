@@ -37,6 +37,7 @@ fn plain(notice: &Notice, suppressed: u64) -> Value {
         "author": notice.author,
         "state": notice.state,
         "next": notice.next,
+        "runbook": notice.runbook,
         "trace_id": notice.trace,
         "topic": notice.topic,
         "dedup": notice.dedup,
@@ -59,6 +60,9 @@ fn slack(notice: &Notice, suppressed: u64) -> Value {
     }
     if let Some(next) = &notice.next {
         fields.push(field("Next", format!("`{}`", escape_command(next))));
+    }
+    if let Some(runbook) = &notice.runbook {
+        fields.push(field("Runbook", escape(runbook)));
     }
     if let Some(trace) = &notice.trace {
         fields.push(field("Trace", format!("`{}`", escape_command(trace))));
@@ -130,6 +134,7 @@ mod tests {
             author: "judge".into(),
             state: "blue has 100 %".into(),
             next: Some("pointsman history shop".into()),
+            runbook: Some("docs/runbooks/rollout-taken-back.md".into()),
             trace: Some("0af7".into()),
             topic: "shop///rollout 7".into(),
             dedup: "rollout/shop".into(),
@@ -149,7 +154,8 @@ mod tests {
             "topic": "shop///rollout 7", "labels": {},
             "severity": "critical", "kind": "rollout", "service": "shop", "pool": "green",
             "upstream": "", "what": "rolled back: 8.1 % of 120 requests failed, > 5 %",
-            "state": "blue has 100 %", "next": "pointsman history shop", "dedup": "rollout/shop",
+            "state": "blue has 100 %", "next": "pointsman history shop",
+            "runbook": "docs/runbooks/rollout-taken-back.md", "dedup": "rollout/shop",
             "trace_id": "0af7", "suppressed": 3,
         });
         assert_eq!(written(Form::Json, &notice(), 3), expected);
@@ -165,6 +171,10 @@ mod tests {
                 "fields": [
                     {"title": "State", "value": "blue has 100 %", "short": false},
                     {"title": "Next", "value": "`pointsman history shop`", "short": false},
+                    {
+                        "title": "Runbook", "value": "docs/runbooks/rollout-taken-back.md",
+                        "short": false,
+                    },
                     {"title": "Trace", "value": "`0af7`", "short": false},
                     {"title": "Suppressed", "value": "3 more like this before", "short": false},
                     {"title": "Pointsman", "value": "edge-1 (production)", "short": false},
@@ -172,8 +182,9 @@ mod tests {
             }],
         });
         assert_eq!(written(Form::Slack, &notice(), 3), expected);
-        let whole =
-            Notice { service: "".into(), pool: "".into(), next: None, trace: None, ..notice() };
+        let (service, pool) = (String::new(), String::new());
+        let (next, runbook, trace) = (None, None, None);
+        let whole = Notice { service, pool, next, runbook, trace, ..notice() };
         let short = written(Form::Slack, &whole, 0);
         assert!(short["text"].as_str().unwrap().starts_with("*CRITICAL* pointsman: "), "{short}");
         assert_eq!(short["attachments"][0]["fields"].as_array().unwrap().len(), 2);

@@ -60,6 +60,8 @@ pub struct Notice {
     pub state: String,
     /// The command to run next, if there is one.
     pub next: Option<String>,
+    /// The runbook, as a file of the repository, if somebody is wanted.
+    pub runbook: Option<String>,
     /// The trace of a request that failed there a short while ago.
     pub trace: Option<String>,
     /// What it tells the state of: the last notice of a topic says how that is now.

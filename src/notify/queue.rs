@@ -279,6 +279,11 @@ impl Queue {
         self.waiting.iter().any(|(place, waiting)| place.0.0 >= URGENT && !waiting.is_out)
     }
 
+    /// How many wait, the one that is being sent among them.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Everything that still waits.
     pub fn empty(&mut self) -> Vec<Arc<Notice>> {
         std::mem::take(&mut self.waiting).into_values().map(|waiting| waiting.notice).collect()

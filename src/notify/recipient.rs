@@ -70,6 +70,7 @@ impl Recipient {
             return;
         }
         let offer = queue.offer(notice.clone(), caller.clock().now());
+        self.show(&queue);
         drop(queue);
         match offer {
             Offer::Taken => {}
@@ -89,7 +90,12 @@ impl Recipient {
 
     /// Gives up what waits.
     pub fn abandon(&self, why: &str) {
-        let gone = lock(&self.queue).empty();
+        let gone = {
+            let mut queue = lock(&self.queue);
+            let gone = queue.empty();
+            self.show(&queue);
+            gone
+        };
         gone.iter().for_each(|notice| self.on_drop(notice, why));
     }
 
@@ -100,7 +106,9 @@ impl Recipient {
             let now = caller.clock().now();
             let (old, next) = {
                 let mut queue = lock(&self.queue);
-                (queue.expire(now), queue.next(now))
+                let old = queue.expire(now);
+                self.show(&queue);
+                (old, queue.next(now))
             };
             old.iter().for_each(|notice| self.on_drop(notice, "it could not be told in time"));
             match next {
@@ -121,11 +129,21 @@ impl Recipient {
                         _ = hurry.wait_for(|hurry| *hurry), if may_wait => continue,
                     };
                     let now = caller.clock().now();
-                    let after = lock(&self.queue).on_end(&parcel, end, now, &mut draws);
+                    let after = {
+                        let mut queue = lock(&self.queue);
+                        let after = queue.on_end(&parcel, end, now, &mut draws);
+                        self.show(&queue);
+                        after
+                    };
                     self.on_end(&parcel, end, after, &how);
                 }
             }
         }
+    }
+
+    /// Shows how many wait.
+    fn show(&self, queue: &Queue) {
+        self.tally.waiting.store(queue.len(), Ordering::Relaxed);
     }
 
     /// One attempt, and what came of it in words.

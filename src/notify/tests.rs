@@ -30,6 +30,7 @@ pub fn notice(severity: Severity, dedup: &str) -> Notice {
         author: "".into(),
         state: "blue answers".into(),
         next: Some("pointsman status shop".into()),
+        runbook: None,
         trace: None,
         topic: dedup.into(),
         dedup: dedup.into(),
@@ -239,9 +240,16 @@ async fn slack_gets_its_form_and_totals_are_metrics() {
     let (secret, now) = (crate::split::Secret([0; 16]), system().now());
     let blueprint = crate::snapshot::Blueprint { config, run_time: &run_time, secret, now };
     let snapshot = crate::snapshot::Snapshot::build(&blueprint, None);
-    let metrics = crate::observe::encode(&snapshot, &process, &|_, _| Default::default(), now);
+    let metrics = crate::observe::encode(&crate::observe::Scrape {
+        snapshot: &snapshot,
+        process: &process,
+        took: &|_, _| Default::default(),
+        events: Vec::new(),
+        now: (now, Default::default()),
+        form: crate::observe::Form::Text,
+    });
     let lines: Vec<_> =
-        metrics.lines().filter(|line| line.starts_with("pointsman_notifications")).collect();
+        metrics.lines().filter(|line| line.starts_with("pointsman_notifications_total")).collect();
     let line = |result, count| {
         format!("pointsman_notifications_total{{target=\"chat\",result=\"{result}\"}} {count}")
     };

@@ -1,11 +1,16 @@
 //! What belongs to no service: listeners and reloads count themselves in here.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use tokio::runtime::Handle;
+
+use super::commits::CommitTally;
 use super::lag::Lag;
 use crate::access_log::Entries;
+use crate::clock::WallTime;
 use crate::record::{Refusals, Rings};
 use crate::traces::Waiting;
 use crate::upstream::Address;
@@ -57,6 +62,8 @@ pub struct NotifyTally {
     pub dropped: AtomicU64,
     /// Notices not told because their like was a short while ago.
     pub suppressed: AtomicU64,
+    /// Notices that wait to be told.
+    pub waiting: AtomicUsize,
 }
 
 impl NotifyTally {
@@ -68,6 +75,7 @@ impl NotifyTally {
             failed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             suppressed: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
         }
     }
 }
@@ -77,6 +85,8 @@ impl NotifyTally {
 pub struct RolloutTally {
     /// Those that have ended since the start, by outcome.
     pub ended: BTreeMap<&'static str, u64>,
+    /// Of those the deploys.
+    pub deploys: BTreeMap<&'static str, u64>,
     /// The one under way.
     pub under_way: Option<RolloutStand>,
 }
@@ -92,6 +102,8 @@ pub struct RolloutStand {
     pub steps: usize,
     /// The share of the target that it has set, 0 to 1.
     pub share: f64,
+    /// Whether it began by putting a version into its target.
+    pub is_deploy: bool,
 }
 
 /// Totals of the process that belong to no service.
@@ -111,6 +123,11 @@ pub struct Process {
     limited: OnceLock<Arc<Limited>>,
     ordered: OnceLock<Arc<OrderedCertificates>>,
     memory: Mutex<Option<Memory>>,
+    commits: CommitTally,
+    workers: OnceLock<Handle>,
+    client_room: OnceLock<usize>,
+    wall_of_origin: OnceLock<WallTime>,
+    state_dir: OnceLock<PathBuf>,
 }
 
 /// How full the memory is that the process may have.
@@ -149,6 +166,39 @@ impl Process {
     /// Replaces the list of listeners.
     pub fn set_listeners(&self, listeners: Vec<Arc<ListenerTally>>) {
         *self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = listeners;
+    }
+
+    /// What commits to the store came to.
+    pub fn commits(&self) -> &CommitTally {
+        &self.commits
+    }
+
+    /// Says which runtime moves requests; only the first time counts.
+    pub fn set_workers(&self, workers: Handle) {
+        // There is one set of workers for the life of a process.
+        let _ = self.workers.set(workers);
+    }
+
+    /// The runtime that moves requests, if it is known.
+    pub(super) fn workers(&self) -> Option<&Handle> {
+        self.workers.get()
+    }
+
+    /// Says for how many connections of clients there are descriptors; only the first time counts.
+    pub fn set_client_room(&self, connections: usize) {
+        // They are shared out at the start, once.
+        let _ = self.client_room.set(connections);
+    }
+
+    /// For how many connections of clients there are descriptors; any number if that is not known.
+    pub(super) fn client_room(&self) -> usize {
+        self.client_room.get().copied().unwrap_or(usize::MAX)
+    }
+
+    /// What moments are counted from, as people count time: what was said first, so that a moment is the same
+    /// time at each scrape, whatever became of the machine's clock.
+    pub(super) fn wall_of_origin(&self, find: impl FnOnce() -> WallTime) -> WallTime {
+        *self.wall_of_origin.get_or_init(find)
     }
 
     /// Replaces the list of targets of notifications.
@@ -236,7 +286,7 @@ impl Process {
     }
 
     /// The certificates that were ordered, if any can be.
-    pub(super) fn ordered(&self) -> Option<&OrderedCertificates> {
+    pub fn ordered(&self) -> Option<&OrderedCertificates> {
         self.ordered.get().map(|ordered| &**ordered)
     }
 
@@ -248,6 +298,17 @@ impl Process {
     /// How full the memory is, if it has a limit.
     pub(super) fn memory(&self) -> Option<Memory> {
         *self.memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Says where what outlives the process is kept; only the first time counts.
+    pub fn set_state_dir(&self, folder: PathBuf) {
+        // It takes effect at a start only.
+        let _ = self.state_dir.set(folder);
+    }
+
+    /// Where what outlives the process is kept, if anywhere.
+    pub fn state_dir(&self) -> Option<&Path> {
+        self.state_dir.get().map(PathBuf::as_path)
     }
 
     /// The lag of the workers, if it is sampled.

@@ -5,10 +5,13 @@
 //! missing, and so are the metrics. Names are those of Prometheus's own client libraries.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::families::Families;
-use super::lag::{LAG_BOUNDS, Lag};
+use tokio::runtime::Handle;
+
+use super::families::{Buckets, Families};
+use super::lag::LAG_BOUNDS;
+use super::{Process, declared};
 
 /// Clock ticks of `/proc/self/stat` in a second: `USER_HZ`, which Linux shows to programs as 100
 /// on every machine that Rust runs on, whatever the kernel's own rate.
@@ -77,28 +80,35 @@ fn open_fds() -> Option<f64> {
     }
 }
 
-/// How full the process is now; `lag` is that of its workers.
-pub(super) fn saturation(families: &mut Families, lag: Option<&Lag>, now: Instant) {
+/// How full the process is now.
+pub(super) fn saturation(families: &mut Families, process: &Process, now: Instant) {
     let usage = Usage::now();
-    let mut alone = |name, help, value: Option<f64>| {
-        value.into_iter().for_each(|value| families.gauge(name, help, &[], value));
-    };
-    alone("process_open_fds", "Open file descriptors.", usage.open_fds);
-    alone("process_max_fds", "Most file descriptors that may be open.", usage.most_fds);
-    alone("process_resident_memory_bytes", "Memory in RAM.", usage.resident_bytes);
-    alone("process_virtual_memory_bytes", "Memory mapped.", usage.virtual_bytes);
-    alone("process_threads", "Threads of the operating system.", usage.threads);
-    if let Some(seconds) = usage.cpu_seconds {
-        let help = "CPU time used, user and system.";
-        families.counter("process_cpu_seconds_total", help, &[], seconds);
+    for (metric, value) in [
+        (&declared::OPEN_FDS, usage.open_fds),
+        (&declared::MAX_FDS, usage.most_fds),
+        (&declared::RESIDENT_MEMORY, usage.resident_bytes),
+        (&declared::VIRTUAL_MEMORY, usage.virtual_bytes),
+        (&declared::THREADS, usage.threads),
+        (&declared::CPU, usage.cpu_seconds),
+    ] {
+        value.into_iter().for_each(|value| families.put(metric, &[], value));
     }
-    let Some(lag) = lag.map(|lag| lag.read(now)) else { return };
-    let help =
-        "Longest that a ready task waited for a worker in the last 10 s; 2 ms are the timer's.";
-    families.gauge("pointsman_event_loop_lag_seconds", help, &[], lag.largest.as_secs_f64());
-    let help = "How long a ready task waited for a worker, sampled ten times a second.";
-    let buckets = (&LAG_BOUNDS[..], &lag.counts[..], lag.sum.as_secs_f64());
-    families.histogram("pointsman_event_loop_lag_sampled_seconds", help, &[], buckets);
+    if let Some(memory) = process.memory() {
+        families.put(&declared::MEMORY_LIMIT, &[], memory.limit as f64);
+        families.put(&declared::MEMORY_USED, &[], memory.used as f64);
+    }
+    if let Some(workers) = process.workers().map(Handle::metrics) {
+        let threads = workers.num_workers();
+        let busy = (0..threads).map(|worker| workers.worker_total_busy_duration(worker));
+        families.put(&declared::WORKERS, &[], threads as f64);
+        families.put(&declared::WORKERS_BUSY, &[], busy.sum::<Duration>().as_secs_f64());
+        families.put(&declared::TASKS, &[], workers.num_alive_tasks() as f64);
+    }
+    let Some(lag) = process.lag().map(|lag| lag.read(now)) else { return };
+    families.put(&declared::LAG, &[], lag.largest.as_secs_f64());
+    let (counts, sum) = (&lag.counts, lag.sum.as_secs_f64());
+    let buckets = Buckets { bounds: &LAG_BOUNDS, counts, sum, exemplars: &[] };
+    families.histogram(&declared::LAG_SAMPLED, &[], buckets);
 }
 
 #[cfg(test)]
@@ -107,8 +117,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::clock::WallTime;
     use crate::config::Config;
-    use crate::observe::{Process, encode};
+    use crate::observe::{Form, Lag, Scrape, encode};
     use crate::snapshot::{Blueprint, RunTime, Snapshot};
     use crate::split::Secret;
 
@@ -145,8 +156,15 @@ mod tests {
             secret: Secret([1; 16]),
             now,
         };
-        let text =
-            encode(&Snapshot::build(&blueprint, None), process, &|_, _| Default::default(), now);
+        let scrape = Scrape {
+            snapshot: &Snapshot::build(&blueprint, None),
+            process,
+            took: &|_, _| Default::default(),
+            events: Vec::new(),
+            now: (now, WallTime::default()),
+            form: Form::Text,
+        };
+        let text = encode(&scrape);
         let series = |line: &str| {
             let (name, value) = line.rsplit_once(' ')?;
             Some((name.to_string(), value.parse().ok()?))

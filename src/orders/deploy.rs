@@ -81,7 +81,10 @@ impl Draft<'_> {
         let upstreams = order.addresses().map(|address| address.to_string().into()).collect();
         let deploy = Some(Deploy { tag: order.tag.clone(), upstreams });
         // What the pool has now is in no snapshot yet: it is looked at in the next second.
-        self.begin_rollout(Starting { id, service: service.name.clone(), plan, deploy, despite });
+        let service = service.name.clone();
+        let rollout = self.begin_rollout(Starting { id, service, plan, deploy, despite });
+        let weights = order.at.iter().map(|(_, weight)| weight.unwrap_or(DEFAULT_WEIGHT)).collect();
+        self.warnings.extend(self.overload_at_the_end(&rollout, Some(weights)));
         Ok(self.newest_rollout(name)?)
     }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::budgets::Budgets;
 use super::rollouts::Watched;
 use super::{By, Decided, Effect, Haste, Made, Now, Order, Refused};
+use crate::capacity::Overload;
 use crate::clock::WallTime;
 use crate::config::Config;
 use crate::event::{Event, Kind, Subject};
@@ -56,6 +57,8 @@ pub(super) struct Draft<'a> {
     pub changes: Vec<Change>,
     pub effects: Vec<Effect>,
     pub haste: Haste,
+    /// What is told with the answer.
+    pub warnings: Vec<Overload>,
 }
 
 /// Decides what an order changes.
@@ -90,12 +93,13 @@ pub(super) fn decide(
 impl<'a> Draft<'a> {
     pub fn new(state: &State, view: View<'a>, by: By) -> Draft<'a> {
         let (changes, effects) = (Vec::new(), Vec::new());
-        Draft { view, by, state: state.clone(), changes, effects, haste: Haste::None }
+        let (haste, warnings) = (Haste::None, Vec::new());
+        Draft { view, by, state: state.clone(), changes, effects, haste, warnings }
     }
 
     pub fn decided(self, answer: Made) -> Decided {
-        let Draft { changes, effects, haste, .. } = self;
-        Decided { changes, effects, answer, haste }
+        let Draft { changes, effects, haste, warnings, .. } = self;
+        Decided { changes, effects, answer, haste, warnings }
     }
 
     /// Takes in a change, and lets go of what is too old for it.

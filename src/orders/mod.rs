@@ -11,6 +11,7 @@
 mod absent;
 mod order;
 mod other_uses;
+mod overloads;
 mod refused;
 mod deploy;
 mod draft;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::aa::Checks;
+use crate::capacity::Overload;
 use crate::clock::{Moment, WallTime};
 use crate::config::{Config, Live};
 use crate::event::{Event, Kind, Subject};
@@ -135,6 +137,7 @@ pub(crate) struct Decided {
     pub effects: Vec<Effect>,
     pub answer: Made,
     pub haste: Haste,
+    pub warnings: Vec<Overload>,
 }
 
 /// What an order is answered with.
@@ -164,6 +167,8 @@ pub struct Answered {
     pub answer: Made,
     /// Whether the disk has taken it.
     pub stored: Stored,
+    /// What it may be too much for.
+    pub warnings: Vec<Overload>,
 }
 
 /// Whether the disk has taken what is in force.
@@ -184,6 +189,15 @@ pub struct Ticket(u64);
 /// The answer to an order.
 pub type Reply = (Ticket, Result<Answered, Refused>);
 
+/// How many rollouts of a service have ended since the process began, by outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// All.
+    pub all: BTreeMap<&'static str, u64>,
+    /// Those that had put a version into their target first.
+    pub deploys: BTreeMap<&'static str, u64>,
+}
+
 /// All that is decided here: the state in force, what waits for the disk, and what is seen.
 #[derive(Debug)]
 pub struct Orders {
@@ -203,7 +217,7 @@ pub struct Orders {
     /// Whether the judge keeps what is as good as the rest.
     checks: Checks,
     /// How many rollouts have ended since the process began, by service and outcome.
-    ended: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
+    ended: BTreeMap<Arc<str>, Ended>,
     /// Orders whose time is over, as long as the store has them.
     over: BTreeMap<About, Override>,
     /// Tasks whose end could not be taken in yet.
@@ -247,6 +261,7 @@ impl Orders {
         };
         orders.history.restore_bursts(orders.state.bursts());
         orders.history.restore_recorded(orders.state.recorded());
+        orders.history.restore_days(orders.state.carried());
         let snapshot = orders.build(None, now);
         let mut draft =
             Draft::new(&orders.state, orders.view(&snapshot, now), By::new("file", None));
@@ -284,7 +299,7 @@ impl Orders {
     }
 
     /// How many rollouts of a service have ended since the process began, by outcome.
-    pub fn ended_rollouts(&self, service: &Arc<str>) -> BTreeMap<&'static str, u64> {
+    pub fn ended_rollouts(&self, service: &Arc<str>) -> Ended {
         self.ended.get(service).cloned().unwrap_or_default()
     }
 

@@ -39,10 +39,19 @@ impl Draft<'_> {
                 self.haste = Haste::Traffic;
             }
         }
-        actions.into_iter().for_each(|action| self.take(action, &rollout, &orderer));
+        for action in actions {
+            if let Action::Shift { split, .. } = &action
+                && !rollout.is_over()
+                && let Some(event) = self.step_overloads(&rollout, split)
+            {
+                rollout.note_beside(&event, self.view.now.wall);
+                self.say_of_rollout(&name, rollout.id, author.clone(), event, None);
+            }
+            self.take(action, &rollout, &orderer);
+        }
         if rollout.is_over() && rollout.deploy.is_some() && self.give_back(&rollout) {
             let event = rollout::Event::GivenBack { pool: rollout.plan.to.clone() };
-            rollout.note_given_back(&event, self.view.now.wall);
+            rollout.note_beside(&event, self.view.now.wall);
             let author = format!("rollout {} by {}", rollout.id, rollout.author);
             self.say_of_rollout(&name, rollout.id, author, event, None);
         }

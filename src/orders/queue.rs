@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::order::Scope;
 use super::rollouts::Done;
 use super::{By, Effect, Haste, Made, Order, Ticket};
+use crate::capacity::Overload;
 use crate::config::Config;
 use crate::snapshot::Resolved;
 use crate::state::{Change, Unstored};
@@ -69,6 +70,7 @@ pub(super) struct Job {
     pub changes: Vec<Change>,
     pub effects: Vec<Effect>,
     pub answer: Made,
+    pub warnings: Vec<Overload>,
     /// What it puts in force: a config, and what its new names resolve to.
     pub config: Option<(Arc<Config>, Resolved)>,
     pub since: Instant,

@@ -212,6 +212,7 @@ impl Draft<'_> {
         self.check_target(known, &plan)?;
         let service = service.name.clone();
         let mut rollout = self.begin_rollout(Starting { id, service, plan, deploy: None, despite });
+        self.warnings.extend(self.overload_at_the_end(&rollout, None));
         // What is ready at once need not wait for the next look.
         if let Some(look) = self.look(&rollout, Counts::default(), None)
             && let Ok(actions) = rollout.advance(Input::Tick, &look.borrow())

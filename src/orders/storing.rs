@@ -29,7 +29,7 @@ impl Job {
 
     /// What has come about by itself.
     pub(super) fn by_itself(scope: order::Scope, decided: Decided, since: Instant) -> Job {
-        let Decided { changes, effects, answer, haste } = decided;
+        let Decided { changes, effects, answer, haste, warnings } = decided;
         let said = effects.iter().find_map(|effect| match effect {
             Effect::Say(event) if event.subject.upstream.is_empty() => Some(event.words()),
             Effect::Say(event) => {
@@ -47,6 +47,7 @@ impl Job {
             changes,
             effects,
             answer,
+            warnings,
             config: None,
             since,
             is_answered: false,
@@ -218,7 +219,8 @@ impl Orders {
 
     fn reply(&mut self, job: &mut Job, stored: Stored) {
         if let (Some(asked), false) = (&job.asked, job.is_answered) {
-            let answer = Answered { answer: job.answer.clone(), stored };
+            let (answer, warnings) = (job.answer.clone(), job.warnings.clone());
+            let answer = Answered { answer, stored, warnings };
             let reply = match overtaken(job) {
                 Some(refused) if stored == Stored::Yes => Err(refused),
                 _ => Ok(answer),
@@ -403,7 +405,10 @@ impl Orders {
                 (&rollout.ended, is_other, known == Some(rollout.id))
             {
                 let of_service = self.ended.entry(rollout.service.clone()).or_default();
-                *of_service.entry(outcome.name()).or_default() += 1;
+                *of_service.all.entry(outcome.name()).or_default() += 1;
+                if rollout.deploy.is_some() {
+                    *of_service.deploys.entry(outcome.name()).or_default() += 1;
+                }
             }
         }
     }

@@ -166,7 +166,7 @@ impl Orders {
         let turned = self.budgets.turned(&self.state, &self.config, now);
         let due = self.budgets.due(&self.base, !turned.is_empty(), now.wall);
         self.count(due);
-        self.keep_bursts(snapshot, now);
+        self.keep_measured(snapshot, now);
         self.effects.extend(turned.into_iter().map(Effect::Say));
         self.end_orders(snapshot, now);
         self.forget_absent(now.wall);
@@ -178,20 +178,21 @@ impl Orders {
         self.budgets.count(snapshot, now);
         let unsaved = self.budgets.unsaved(&self.base, now.wall);
         self.count(unsaved);
-        self.save_bursts(snapshot);
+        self.save_measured(snapshot, now, true);
     }
 
-    /// Keeps once a minute how failures come together, and what was recorded.
-    fn keep_bursts(&mut self, snapshot: &Snapshot, now: Now) {
+    /// Keeps once a minute how failures come together, what was recorded and what pools carried.
+    fn keep_measured(&mut self, snapshot: &Snapshot, now: Now) {
         let saved = self.bursts_saved;
         // Also when the clock was set back.
         if now.wall < saved || now.wall.elapsed_since(saved) >= HEARD {
             self.bursts_saved = now.wall;
-            self.save_bursts(snapshot);
+            self.save_measured(snapshot, now, false);
         }
     }
 
-    fn save_bursts(&mut self, snapshot: &Snapshot) {
+    /// `all`: also what is hardly new, for the process ends.
+    fn save_measured(&mut self, snapshot: &Snapshot, now: Now, all: bool) {
         let new = self.history.unsaved_bursts().into_iter();
         let mut changes: Vec<Change> =
             new.map(|(of, bursts)| Change::Bursts { of, bursts: Some(Arc::new(bursts)) }).collect();
@@ -209,6 +210,11 @@ impl Orders {
         };
         let gone = self.base.recorded().map(|(of, _)| of).filter(|of| !is_recorded(of));
         changes.extend(gone.map(|of| Change::Recorded { of: of.clone(), minute: None }));
+        let new = self.history.unsaved_days(now.wall, all).into_iter();
+        changes.extend(new.map(|(of, day)| Change::Carried { of, day }));
+        let of_pool = |of: &str| of.rsplit_once('/').is_some_and(|(pool, _)| is_there(pool));
+        let gone = self.base.carried().map(|(of, _)| of).filter(|of| !of_pool(of));
+        changes.extend(gone.map(|of| Change::Carried { of: of.clone(), day: None }));
         self.count(changes);
     }
 

@@ -95,6 +95,9 @@ impl Draft<'_> {
             }
             None => self.by.reason.clone(),
         };
+        if goes_back.is_none() {
+            self.warnings = self.overloads(name, &split);
+        }
         let at = self.view.now.wall.seconds();
         let is_back = goes_back.is_some();
         let drafted = Drafted { split, author, reason, at, rollout: None, is_back };

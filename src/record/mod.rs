@@ -11,6 +11,7 @@ mod kept;
 mod refusals;
 mod rings;
 mod rooms;
+mod timed;
 
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -34,6 +35,7 @@ pub(crate) use kept::{decode, encode};
 pub use refusals::Refusals;
 pub use rings::{Rings, free, free_from, place_of_thread};
 pub use rooms::Rooms;
+pub use timed::{Timed, TimedAttempt};
 
 /// Who is told of each request once it is over. It is told on the request's way, so it never waits.
 pub trait Reader: Debug + Send + Sync {

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use super::kept::{decode, encode, is_of};
-use super::{Kept, Reader, Record};
+use super::{Kept, Reader, Record, Timed, timed};
 use crate::clock::{Moment, WallTime};
 use crate::snapshot::Snapshot;
 
@@ -102,6 +102,23 @@ impl Rings {
         kept
     }
 
+    /// What exemplars are made of, of the latest requests: those in the last two blocks of each half, however
+    /// much is remembered. The rings are held while the blocks are copied, not while they are read.
+    pub fn timed(&self) -> Vec<Timed> {
+        let mut found = Vec::new();
+        for ring in &self.rings {
+            let blocks: Vec<Vec<u8>> = {
+                let ring = lock(ring);
+                let halves = [&ring.good, &ring.failed].into_iter();
+                halves.flat_map(|half| half.blocks.iter().rev().take(2).cloned()).collect()
+            };
+            for block in &blocks {
+                each_in(block, &mut |bytes| found.extend(timed::decode(bytes)));
+            }
+        }
+        found
+    }
+
     /// Records that were left out because somebody was at every ring.
     pub fn left_out(&self) -> u64 {
         self.left_out.load(Ordering::Relaxed)
@@ -180,14 +197,17 @@ impl Half {
     }
 
     fn each(&self, see: &mut impl FnMut(&[u8])) {
-        for block in &self.blocks {
-            let mut rest = &block[..];
-            while let Some((length, behind)) = rest.split_first_chunk::<LENGTH>() {
-                let (record, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
-                see(record);
-                rest = behind;
-            }
-        }
+        self.blocks.iter().for_each(|block| each_in(block, see));
+    }
+}
+
+/// Each record of a block.
+fn each_in(block: &[u8], see: &mut impl FnMut(&[u8])) {
+    let mut rest = block;
+    while let Some((length, behind)) = rest.split_first_chunk::<LENGTH>() {
+        let (record, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
+        see(record);
+        rest = behind;
     }
 }
 

@@ -40,6 +40,15 @@ pub enum Event {
         /// Its share.
         share: BasisPoints,
     },
+    /// The target is about to get more than one upstream has ever carried well.
+    Overloads {
+        /// The target.
+        to: Arc<str>,
+        /// Its share.
+        share: BasisPoints,
+        /// What is too much, in words.
+        what: String,
+    },
     /// It goes on though nobody knows whether the target is well.
     SteppedWithoutVerdict {
         /// Why nobody knows.
@@ -200,7 +209,8 @@ impl Event {
             | Event::Renewed { .. }
             | Event::Superseded { is_rollback: false, .. } => Weight::Note,
             Event::Promoted { .. } | Event::RenewalEnded { .. } => Weight::End,
-            Event::SteppedWithoutVerdict { .. }
+            Event::Overloads { .. }
+            | Event::SteppedWithoutVerdict { .. }
             | Event::BegunAnew
             | Event::Held { .. }
             | Event::Unmeasured { .. }
@@ -266,6 +276,7 @@ impl Event {
             Event::RenewalStarted { .. } => "renewal-started",
             Event::Ordered { .. } => "rollout-ordered",
             Event::Stepped { .. } => "rollout-stepped",
+            Event::Overloads { .. } => "rollout-overloads",
             Event::SteppedWithoutVerdict { .. } => "rollout-stepped-without-verdict",
             Event::Paused { .. } => "rollout-paused",
             Event::PausedByOrder => "rollout-paused-by-order",
@@ -292,7 +303,7 @@ impl Event {
     pub fn named(&self) -> String {
         match self {
             Event::Ordered { order } => format!("{order:?}"),
-            Event::Stepped { share, .. } => share.to_string(),
+            Event::Stepped { share, .. } | Event::Overloads { share, .. } => share.to_string(),
             Event::Paused { trouble, .. } => match trouble {
                 Trouble::Upstream(upstream) => upstream.to_string(),
                 Trouble::Task(task) => task.words(),
@@ -320,6 +331,9 @@ impl Event {
             Event::RenewalStarted { pool } => format!("rollout {id} renews pool `{pool}`"),
             Event::Ordered { order } => format!("rollout {id}: {} was ordered", noun(*order)),
             Event::Stepped { to, share } => format!("rollout {id}: `{to}` gets {share} %"),
+            Event::Overloads { share, what, .. } => {
+                format!("rollout {id} takes its step to {share} %, though {what}")
+            }
             Event::SteppedWithoutVerdict { why } => {
                 format!("rollout {id} goes on without a verdict: {why}")
             }

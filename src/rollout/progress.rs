@@ -108,8 +108,8 @@ impl Rollout {
         Ok(actions)
     }
 
-    /// The target has its upstreams back.
-    pub fn note_given_back(&mut self, event: &Event, now: WallTime) {
+    /// What is said of it that it does not know of itself.
+    pub fn note_beside(&mut self, event: &Event, now: WallTime) {
         self.note(event.words(self.id), now);
     }
 

@@ -196,6 +196,7 @@ impl Server {
         let published = Arc::new(Published::of(Arc::new(first)));
 
         let process = Arc::new(Process::default());
+        folder.iter().for_each(|folder| process.set_state_dir(folder.clone()));
         process.update(|gauges| {
             gauges.started = now;
             gauges.last_reload_successful = true;
@@ -206,10 +207,12 @@ impl Server {
         let threads = workers(&config);
         let given = descriptors::given();
         let shares = Shares::of(descriptors::raise(), threads * KEPT);
+        process.set_client_room(shares.clients);
         let workers = Workers::start(threads)?;
         let lag = Arc::new(Lag::new(clock.now()));
         workers.handle.spawn(sample_lag(lag.clone(), clock));
         process.set_lag(lag);
+        process.set_workers(workers.handle.clone());
         let (mirrors, copies) = mirror::channel();
         let last = Arc::new(Rings::new(config.server.remember, threads));
         let refusals = Arc::new(Refusals::default());

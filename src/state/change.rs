@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{About, FilePart, FlagState, Override, Revision};
 use crate::aa::Tally;
+use crate::capacity::Day;
 use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
 use crate::recording::Minute;
@@ -137,6 +138,13 @@ pub enum Change {
         /// What came of its trials.
         tally: Option<Arc<Tally>>,
     },
+    /// What a pool carried on a day; none once that is remembered no longer.
+    Carried {
+        /// The pool and the day, as `SERVICE/POOL/DAY`.
+        of: Arc<str>,
+        /// What it carried.
+        day: Option<Arc<Day>>,
+    },
     /// Nothing is promised any more that this budget was for.
     ForgetAlarms {
         /// Its key.
@@ -168,6 +176,7 @@ impl Change {
             | Change::ForgetBlock { .. }
             | Change::Bursts { .. }
             | Change::Recorded { .. }
+            | Change::Carried { .. }
             | Change::ForgetAlarms { .. } => None,
         }
     }
@@ -203,6 +212,7 @@ impl Change {
             Change::Alarms { of, .. } | Change::ForgetAlarms { of } => ("alarms", of.to_string()),
             Change::Bursts { of, .. } => ("bursts", of.to_string()),
             Change::Recorded { of, .. } => ("recorded", of.to_string()),
+            Change::Carried { of, .. } => ("carried", of.to_string()),
             Change::Checked { service, .. } => ("checked", service.to_string()),
             Change::Block { of, block } => {
                 ("block", format!("{of}/{}/{}", block.grain.name(), block.number))

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::aa::Tally;
+use crate::capacity::Day;
 use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
 use crate::recording::Minute;
@@ -58,6 +59,8 @@ pub struct State {
     recorded: Arc<BTreeMap<Arc<str>, Arc<Minute>>>,
     /// How often the judge would have taken back what is as good as the rest, by service.
     checked: Arc<BTreeMap<Arc<str>, Arc<Tally>>>,
+    /// What pools carried, by `SERVICE/POOL/DAY`.
+    carried: Arc<BTreeMap<Arc<str>, Arc<Day>>>,
 }
 
 type Numbered<T> = BTreeMap<u64, Arc<T>>;
@@ -157,6 +160,12 @@ impl State {
             }
             Change::Recorded { of, minute: None } => {
                 Arc::make_mut(&mut self.recorded).remove(&of);
+            }
+            Change::Carried { of, day: Some(day) } => {
+                Arc::make_mut(&mut self.carried).insert(of, day);
+            }
+            Change::Carried { of, day: None } => {
+                Arc::make_mut(&mut self.carried).remove(&of);
             }
             Change::Checked { service, tally: Some(tally) } => {
                 Arc::make_mut(&mut self.checked).insert(service, tally);
@@ -412,11 +421,26 @@ impl State {
         &self.checked
     }
 
+    /// What pools carried, day by day, by `SERVICE/POOL/DAY`.
+    pub fn carried(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Day>)> {
+        self.carried.iter()
+    }
+
     /// Whether they share all that they hold, so that one cannot differ from the other.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_shared_with(&self, other: &State) -> bool {
-        let State { secret, services, flags, in_file, absent, budgets, bursts, recorded, checked } =
-            self;
+        let State {
+            secret,
+            services,
+            flags,
+            in_file,
+            absent,
+            budgets,
+            bursts,
+            recorded,
+            checked,
+            carried,
+        } = self;
         *secret == other.secret
             && Arc::ptr_eq(services, &other.services)
             && Arc::ptr_eq(flags, &other.flags)
@@ -426,6 +450,7 @@ impl State {
             && Arc::ptr_eq(bursts, &other.bursts)
             && Arc::ptr_eq(recorded, &other.recorded)
             && Arc::ptr_eq(checked, &other.checked)
+            && Arc::ptr_eq(carried, &other.carried)
     }
 
     /// All of it as changes: applied to nothing, they make this state.
@@ -478,6 +503,10 @@ impl State {
             service: service.clone(),
             tally: Some(tally.clone()),
         }));
+        let carried = self.carried();
+        changes.extend(
+            carried.map(|(of, day)| Change::Carried { of: of.clone(), day: Some(day.clone()) }),
+        );
         changes
     }
 

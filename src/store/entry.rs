@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::error::Trouble;
 use super::stored;
 use super::tables::{
-    ABSENT, BUDGETS, BURSTS, CHECKED, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES, PAST_ROLLOUTS,
-    RECORDED, REVISIONS, ROLLOUTS, SAMPLES, Texts, key,
+    ABSENT, BUDGETS, BURSTS, CARRIED, CHECKED, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES,
+    PAST_ROLLOUTS, RECORDED, REVISIONS, ROLLOUTS, SAMPLES, Texts, key,
 };
 use crate::rollout::{Rollout, StoredHearing, StoredRollout};
 use crate::state::{About, Change, FilePart, Override, State};
@@ -19,7 +19,7 @@ use crate::state::{About, Change, FilePart, Override, State};
 pub(super) const SECRET: &str = "secret";
 
 /// The tables that a state is read from, in the order in which their changes make sense.
-pub(super) const OF_STATE: [Texts; 14] = [
+pub(super) const OF_STATE: [Texts; 15] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -34,6 +34,7 @@ pub(super) const OF_STATE: [Texts; 14] = [
     BURSTS,
     RECORDED,
     CHECKED,
+    CARRIED,
 ];
 
 /// A value under a key, or that there is none any more.
@@ -105,6 +106,10 @@ impl Entry {
                 put(CHECKED, service.to_string(), stored::json(tally)?)
             }
             Change::Checked { service, tally: None } => gone(CHECKED, service.to_string()),
+            Change::Carried { of, day: Some(day) } => {
+                put(CARRIED, of.to_string(), stored::json(day)?)
+            }
+            Change::Carried { of, day: None } => gone(CARRIED, of.to_string()),
             Change::ForgetAlarms { of } => gone(BUDGETS, of.to_string()),
             Change::Block { of, block } => {
                 let key = stored::block_key(of, block.grain, block.number);
@@ -167,6 +172,8 @@ pub(super) fn read(table: Texts, key: &str, json: &str) -> Result<Option<Change>
         Change::Recorded { of: key.into(), minute: Some(Arc::new(stored::parse(key, json)?)) }
     } else if name == CHECKED.name() {
         Change::Checked { service: key.into(), tally: Some(Arc::new(stored::parse(key, json)?)) }
+    } else if name == CARRIED.name() {
+        Change::Carried { of: key.into(), day: Some(Arc::new(stored::parse(key, json)?)) }
     } else {
         return Ok(None);
     }))

@@ -44,8 +44,11 @@ pub(super) const RECORDED: Texts = TableDefinition::new("recorded");
 /// How often the judge would have taken back what is as good as the rest, by service.
 pub(super) const CHECKED: Texts = TableDefinition::new("checked");
 
+/// What pools carried, by service, pool and day.
+pub(super) const CARRIED: Texts = TableDefinition::new("carried");
+
 /// All there are.
-pub(super) const TABLES: [Texts; 15] = [
+pub(super) const TABLES: [Texts; 16] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -61,10 +64,11 @@ pub(super) const TABLES: [Texts; 15] = [
     BURSTS,
     RECORDED,
     CHECKED,
+    CARRIED,
 ];
 
 /// Those of them that a version of this format may not know: what is in them was measured, and is again.
-pub(super) const BESIDE: [Texts; 3] = [BURSTS, RECORDED, CHECKED];
+pub(super) const BESIDE: [Texts; 4] = [BURSTS, RECORDED, CHECKED, CARRIED];
 
 /// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
 pub(super) const COMMITS: &str = "commits";

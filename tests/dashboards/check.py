@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Whether each panel of conf/grafana has something to show: a real Prometheus, with the rules of conf/prometheus,
-reads a real edge under load during a rollout, and is asked what each panel and annotation asks.
+reads a real edge under load during a rollout, and is asked what each panel and annotation asks, and for exemplars. Both
+formats of metrics are read by strict parsers.
 
-usage: check.py BINARY      (needs `prometheus`, of the Debian package of that name)
+usage: check.py BINARY      (needs the Debian packages `prometheus` and `python3-prometheus-client`)
 """
 
 import contextlib
-import http.server
 import json
 import pathlib
 import random
@@ -16,51 +16,12 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.parse
-import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from real import ROOT, Processes, Prometheus, ask, free_port, origin, until
+
 PATIENCE = 180  # seconds until every query has an answer
 VARIABLES = {"$job": ".*", "$instance": ".*", "$service": ".*", "$pool": ".*", "$__rate_interval": "30s"}
-
-
-class Origin(http.server.BaseHTTPRequestHandler):
-    """Answers, but for one request in fifty."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        fails = self.path != "/healthz" and random.random() < 0.02
-        body = b"hello\n"
-        self.send_response(500 if fails else 200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def ask(url, data=None):
-    fields = {"content-type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(url, data, fields), timeout=10) as answer:
-        return answer.read()
-
-
-def until(what, holds, patience=PATIENCE):
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            if holds():
-                return
-        time.sleep(0.5)
-    sys.exit(f"waited in vain until {what}")
+DURATIONS = ("pointsman_request_duration_seconds_bucket", "pointsman_upstream_request_duration_seconds_bucket")
 
 
 def questions():
@@ -81,14 +42,59 @@ def questions():
     return found
 
 
+def fails_sometimes(_, path):
+    """One request in fifty."""
+    return 500 if path != "/healthz" and random.random() < 0.02 else 200
+
+
+def exemplars(prometheus, admin):
+    """What is wrong with the exemplars that Prometheus has taken: each leads to a request that is remembered."""
+    now = time.time()
+    for name in DURATIONS:
+        found = prometheus.ask("query_exemplars", query=name, start=now - 600, end=now + 60)
+        traces = {one["labels"]["trace_id"] for series in found for one in series["exemplars"]}
+        print(f"{len(traces)} traces by exemplars of {name}")
+        if not traces:
+            yield f"{name} has no exemplars"
+        for trace in traces:
+            if len(trace) != 32 or int(trace, 16) == 0:
+                yield f"{name}: {trace} is no trace"
+    for of in ("prometheus_target_scrapes_exemplar_out_of_order_total", "prometheus_target_scrapes_sample_out_of_order_total",
+               "prometheus_target_scrapes_sample_duplicate_timestamp_total"):
+        text = ask(f"http://127.0.0.1:{prometheus.port}/metrics").decode()
+        count = next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{of} "))
+        print(f"{of} {count:.0f}")
+        if count > 0 and "sample" in of:
+            yield f"{of} is {count}"
+
+
+def parsed(admin):
+    """What promtool and the strict parser of Python's client library have against both formats."""
+    url = f"http://127.0.0.1:{admin}/metrics"
+    text = ask(url)
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    said = (checked.stdout + checked.stderr).decode()
+    # 3 is advice on names, of which some are older than it; what cannot be read is 1.
+    if checked.returncode not in (0, 3) or "no help text" in said:
+        yield f"promtool: {said}"
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+    families = list(text_string_to_metric_families(
+        ask(url, fields={"accept": "application/openmetrics-text; version=1.0.0"}).decode()))
+    lacking = [family.name for family in families if not family.documentation]
+    traced = sum(1 for family in families for sample in family.samples if sample.exemplar)
+    print(f"{len(families)} families of OpenMetrics, {traced} exemplars")
+    if lacking or not traced:
+        yield f"OpenMetrics: {lacking} without help, {traced} exemplars"
+
+
 def main(binary):
-    origin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
-    threading.Thread(target=origin.serve_forever, daemon=True).start()
-    edge, admin, metrics = free_port(), free_port(), free_port()
-    upstream = f"localhost:{origin.server_port}"
-    started = []
+    served = origin(fails_sometimes)
+    edge, admin = free_port(), free_port()
+    upstream = f"localhost:{served}"
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as at_end:
         folder = pathlib.Path(folder)
+        processes = Processes(folder, at_end)
         (folder / "pointsman.toml").write_text(f"""
 [server]
 workers = 2
@@ -103,27 +109,17 @@ slo = {{ availability = "99.9%", latency = {{ p99 = "500ms" }} }}
 limits = {{ in_flight = 100, queue = 10 }}
 [services.shop.pools]
 blue.upstreams = ["{upstream}"]
-green.upstreams = ["127.0.0.1:{origin.server_port}"]
+green.upstreams = ["127.0.0.1:{served}"]
 """)
-        (folder / "prometheus.yml").write_text(f"""
+        processes.start("edge", binary, "run", "pointsman.toml")
+        until("the edge lives", lambda: ask(f"http://127.0.0.1:{admin}/livez") is not None, 60)
+        prometheus = Prometheus(processes, f"""
 global: {{ scrape_interval: 2s, evaluation_interval: 2s }}
 rule_files: ["{ROOT}/conf/prometheus/recording.yml", "{ROOT}/conf/prometheus/alerts.yml"]
 scrape_configs:
   - job_name: pointsman
     static_configs: [{{ targets: ["127.0.0.1:{admin}"] }}]
 """)
-
-        def start(*words):
-            log = at_end.enter_context((folder / f"{pathlib.Path(words[0]).name}.log").open("w"))
-            process = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log)
-            started.append(process)
-
-        at_end.callback(lambda: [(process.terminate(), process.wait(30)) for process in started])
-        start(binary, "run", "pointsman.toml")
-        start("prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data",
-              f"--web.listen-address=127.0.0.1:{metrics}")
-        until("the edge lives", lambda: ask(f"http://127.0.0.1:{admin}/livez") is not None, 60)
-        until("Prometheus is ready", lambda: ask(f"http://127.0.0.1:{metrics}/-/ready"), 60)
 
         over = threading.Event()
 
@@ -150,8 +146,7 @@ scrape_configs:
             query = question[2]
             for name, value in VARIABLES.items():
                 query = query.replace(name, value)
-            url = f"http://127.0.0.1:{metrics}/api/v1/query?" + urllib.parse.urlencode({"query": query})
-            return bool(json.loads(ask(url))["data"]["result"])
+            return bool(prometheus.query(query))
 
         end = time.monotonic() + PATIENCE
         step = 0
@@ -166,7 +161,10 @@ scrape_configs:
         for board, panel, query in lacking:
             print(f"{board}: {panel}: no data: {query}", file=sys.stderr)
         print(f"{asked - len(lacking)} of {asked} queries of {boards} boards have data")
-        return 1 if lacking else 0
+        wrong = [*exemplars(prometheus, admin), *parsed(admin)]
+        for what in wrong:
+            print(what, file=sys.stderr)
+        return 1 if lacking or wrong else 0
 
 
 if __name__ == "__main__":

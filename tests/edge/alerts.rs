@@ -62,9 +62,9 @@ fn promtool_takes_the_config_and_the_rules() {
 
 #[test]
 fn each_alert_fires_for_its_symptom_and_for_no_other() {
-    promtool(&["test", "rules", "tests.yml"]);
+    promtool(&["test", "rules", "tests.yml", "days.yml"]);
     // Each case says all that fires, so that an alert without a case of its own has never fired.
-    let cases = read("tests.yml");
+    let cases = read("tests.yml") + &read("days.yml");
     for Alert { name, .. } in alerts() {
         assert!(cases.contains(&format!("alertname=\"{name}\"")), "{name} fires in no case");
     }
@@ -93,7 +93,14 @@ fn each_alert_has_a_severity_and_a_runbook_of_the_one_form() {
     }
     for entry in fs::read_dir(root().join("docs/runbooks")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(name == "README.md" || linked.contains(&name), "no alert leads to {name}");
+        if name == "README.md" || linked.contains(&name) {
+            continue;
+        }
+        // Of an operation, or of an event without an alert.
+        assert!(index.contains(&format!(" | [{name}]({name}) |")), "nothing leads to {name}");
+        let text = fs::read_to_string(root().join("docs/runbooks").join(&name)).unwrap();
+        let sections: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(sections, SECTIONS, "{name}");
     }
 }
 
@@ -106,8 +113,8 @@ fn asked_for(rules: &str) -> BTreeSet<&str> {
     ours.filter(|word| !word.contains(':')).collect()
 }
 
-/// An edge that uses whatever alerts look at, after a request.
-async fn in_full_use(blue: &Origin, green: &Origin) -> Edge {
+/// An edge that uses whatever alerts and metrics look at, after a request.
+pub async fn in_full_use(blue: &Origin, green: &Origin) -> Edge {
     let files = Files::new();
     let shop = files.issue("shop", &Authority::new("authority"), &["shop.test"]);
     let by_name = format!("localhost:{}", blue.address.port());
@@ -118,22 +125,26 @@ async fn in_full_use(blue: &Origin, green: &Origin) -> Edge {
          directory = \"https://127.0.0.1:9/directory\"\nchallenge = \"tls-alpn-01\"\n\
          [admin]\naddress = \"127.0.0.1:0\"\n\
          [[notify]]\nurl = \"http://127.0.0.1:9/\"\n\
+         [flags.new_cart]\nservices = [\"shop\"]\npercent = 10\n\
          [services.shop]\nsplit = {{ blue = 100, green = 0 }}\n\
          slo = {{ availability = \"99.9%\", latency = {{ p99 = \"500ms\" }} }}\n\
-         limits = {{ in_flight = 100, queue = 10 }}\n\
-         fallback = {{ answer = {{ status = 503, body = \"later\" }} }}\n\
-         [services.shop.pools]\nblue.upstreams = [\"{by_name}\"]\ngreen.upstreams = [\"{}\"]\n",
+         limits = {{ in_flight = 100, queue = 10, adaptive = true }}\n\
+         health = {{ tcp = true }}\nrate_limit = {{ requests = 1000 }}\n\
+         mirror = {{ to = \"green\", compare = {{ }} }}\n\
+         fallback = {{ answer = {{ status = 503, body = \"later\" }}, stale = {{ }} }}\n\
+         [services.shop.pools]\nblue.upstreams = [{{ address = \"{by_name}\", labels = {{ zone = \"a\" }} }}]\n\
+         green.upstreams = [\"{}\"]\n",
         green.address
     );
     let (before_admin, _) = HEAD.split_once("[admin]").unwrap();
     let log = files.at("access.log");
     let server = format!(
-        "[server]\nmemory = {{ limit = \"4GiB\" }}\naccess_log = {{ to = \"{}\" }}\n",
+        "[server]\nmetric_labels = [\"zone\"]\nmemory = {{ limit = \"4GiB\" }}\naccess_log = {{ to = \"{}\" }}\n",
         log.display()
     );
     let text = format!("{}{lines}", before_admin.replacen("[server]\n", &server, 1));
     let edge = Edge::start_file(&text, false).await;
-    assert_eq!(edge.get(&[]).await.status, 200);
+    until("it serves", async || edge.get(&[]).await.status == 200).await;
     edge
 }
 

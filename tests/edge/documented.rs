@@ -24,13 +24,14 @@ pub struct Block {
 }
 
 /// Programs that commands may call beside ours.
-const OTHERS: [&str; 24] = [
+const OTHERS: [&str; 26] = [
     "apt-get",
     "bash",
     "cargo",
     "cat",
     "cd",
     "chmod",
+    "chown",
     "cp",
     "curl",
     "df",
@@ -41,6 +42,7 @@ const OTHERS: [&str; 24] = [
     "install",
     "journalctl",
     "kill",
+    "ls",
     "mkdir",
     "openssl",
     "prlimit",

@@ -105,7 +105,7 @@ async fn a_secret_that_changes_in_its_file_is_in_force_by_itself() {
     assert_eq!(status, 422);
     let told = &problem["problems"][0];
     assert!(
-        told["message"].as_str().unwrap().starts_with("cannot read `keys/upstream`: "),
+        told["message"].as_str().unwrap().starts_with("cannot read `keys/upstream`, which is /"),
         "{told}"
     );
     assert_eq!(told["line"], 14, "{problem}");

@@ -9,14 +9,16 @@ use std::path::{Path, PathBuf};
 
 /// No runtime, no pingora, no file, no socket, no clock and no random source; and of our own rooms
 /// only each other.
-const CORE: [&str; 28] = [
+const CORE: [&str; 30] = [
     "aa",
     "acme",
     "auth",
     "balance",
+    "capacity",
     "certificate",
     "clock",
     "config",
+    "doctor",
     "event",
     "exchange",
     "fallback",

@@ -125,6 +125,9 @@ pub struct Deployed {
     /// The rollout that has begun; none if nothing was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// What it may be too much for; it is done all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Whether the disk has it, where it has not yet.
     #[serde(flatten)]
     pub storing: Storing,

@@ -189,6 +189,9 @@ pub struct Event {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The runbook, as a file of the repository, if somebody is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
     /// The trace of a request that failed there a short while before, if a collector was told of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
@@ -338,6 +341,7 @@ impl From<&events::Entry> for Event {
             what,
             author,
             reason,
+            runbook: event.runbook(),
             trace_id,
         }
     }

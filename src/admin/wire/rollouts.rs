@@ -147,6 +147,9 @@ pub struct Rollout {
     /// How long the two pools took since the share was last set, the one that traffic leaves first.
     #[serde(default)]
     pub latency: Vec<Latency>,
+    /// Where it begins: what it may be too much for; it goes on all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Whether the disk has it, where it has not yet.
     #[serde(flatten)]
     pub storing: Storing,
@@ -189,6 +192,7 @@ impl Rollout {
                 ..Judgement::of(evidence)
             }),
             latency: super::took(&rollout, stepped.as_secs_f64()),
+            warnings: Vec::new(),
             storing: Storing::default(),
         }
     }

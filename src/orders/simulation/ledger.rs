@@ -32,7 +32,8 @@ pub(in super::super) fn lasting(state: &State) -> Vec<Lasting> {
         | Change::Block { .. }
         | Change::Bursts { .. }
         | Change::Recorded { .. }
-        | Change::Checked { .. } => None,
+        | Change::Checked { .. }
+        | Change::Carried { .. } => None,
         change => Some(Lasting::Other(change)),
     });
     lasting.collect()

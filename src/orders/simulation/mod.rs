@@ -253,6 +253,7 @@ impl Run {
             Some(Ok(Answered {
                 answer: Made::Revision(revision) | Made::Already(revision),
                 stored: Stored::Yes,
+                ..
             })) => {
                 self.ledger.answered(&of.expect("it was asked of a service"), &revision);
             }

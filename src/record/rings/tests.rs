@@ -8,7 +8,7 @@ use crate::balance::NotTaken;
 use crate::clock::{Moment, WallTime};
 use crate::config::Config;
 use crate::http::failure::Cause;
-use crate::record::{Attempt, KeptAttempt, Noted, Said};
+use crate::record::{Attempt, KeptAttempt, Noted, Said, TimedAttempt};
 use crate::snapshot::{Blueprint, By, RunTime};
 use crate::split::{Cohort, Secret};
 use crate::upstream::{Outcome, StatusClass};
@@ -295,6 +295,44 @@ fn many_workers_and_a_reader_at_once_keep_whole_records() {
         }
     });
     assert!(!rings.latest(1, NOW).is_empty());
+}
+
+#[test]
+fn exemplars_are_made_of_the_latest_requests_however_many_are_remembered() {
+    let (rings, snapshot) = (Rings::new(8 << 20, 1), snapshot());
+    let millis = |millis: u64| Moment::from_micros(5_000_000 + millis * 1_000);
+    let (chosen, began, done) = (millis(0), millis(1), millis(4));
+    let attempt = Attempt { chosen, began, done, ..ATTEMPT };
+    let noted = Noted {
+        trace: Some(([b'a'; 32], [b'b'; 16])),
+        attempts: [attempt].into_iter().collect(),
+        ..Noted::default()
+    };
+    let nameless = Noted::default();
+    for nth in 0..5_000 {
+        rings.read(&record(nth, "id", GOOD, &noted), &snapshot);
+    }
+    rings.read(&record(5_000, "id", BAD, &noted), &snapshot);
+    rings.read(&record(5_001, "id", GOOD, &nameless), &snapshot);
+    assert_eq!(ids(&rings).len(), 5_002);
+    let timed = rings.timed();
+    assert!(timed.len() < 1_200, "{} of the last blocks", timed.len());
+    let latest = timed.iter().map(|one| one.at.micros()).max();
+    assert_eq!(latest, Some(5_000_000), "one without a trace is none");
+    let last = Timed {
+        at: Moment::from_micros(5_000_000),
+        trace: [b'a'; 32],
+        duration: Duration::from_millis(5),
+        service: "shop".into(),
+        pool: "blue".into(),
+        attempts: vec![TimedAttempt {
+            pool: "blue".into(),
+            upstream: "192.0.2.1:80".into(),
+            took: Duration::from_millis(3),
+        }],
+    };
+    let found: Vec<_> = timed.iter().filter(|one| one.at.micros() == 5_000_000).collect();
+    assert_eq!(found, [&last]);
 }
 
 #[test]

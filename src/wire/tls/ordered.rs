@@ -92,11 +92,16 @@ impl OfOne {
 }
 
 impl OrderedCertificates {
-    /// Puts these in the place of all that are there: from which directory one is wanted, and if it is
-    /// there, it.
-    pub fn set(&self, certificates: impl IntoIterator<Item = (Arc<str>, Option<Ordered>)>) {
+    /// Puts these in the place of all that are there: from which directory one is wanted and for whom, and
+    /// if it is there, it. Orders for each are counted from now on: a counter that begins with its first
+    /// failure would not be seen to rise.
+    pub fn set<'h>(
+        &self,
+        certificates: impl IntoIterator<Item = (Arc<str>, &'h Holder, Option<Ordered>)>,
+    ) {
         let mut all = All::default();
-        for (directory, ordered) in certificates {
+        for (directory, holder, ordered) in certificates {
+            self.counted(holder, |_| ());
             let of_one = all.0.entry(directory).or_default();
             let Some(ordered) = ordered else { continue };
             match &ordered.holder {
@@ -161,9 +166,14 @@ impl OrderedCertificates {
 
     /// Counts an order for this holder.
     pub fn count(&self, holder: &Holder, is_issued: bool) {
+        self.counted(holder, |counts| {
+            *(if is_issued { &mut counts.issued } else { &mut counts.failed }) += 1;
+        });
+    }
+
+    fn counted(&self, holder: &Holder, change: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = counts.entry(holder.to_string()).or_default();
-        *(if is_issued { &mut counts.issued } else { &mut counts.failed }) += 1;
+        change(counts.entry(holder.to_string()).or_default());
     }
 
     /// How orders have ended, by whom they were for.
@@ -202,15 +212,26 @@ mod tests {
         );
         let pair = pair_in("shop.test.pem".as_ref(), pem.as_bytes()).unwrap();
         let (ours, holder) = (Arc::from("https://ours.test/"), Holder::Host("shop.test".into()));
-        let ordered = Ordered::new(Arc::clone(&ours), holder, None, pair).unwrap();
+        let ordered = Ordered::new(Arc::clone(&ours), holder.clone(), None, pair).unwrap();
         let (all, theirs) = (OrderedCertificates::default(), "https://theirs.test/");
         let is_there = |directory: &str| all.key(directory, Some("shop.test")).is_some();
         assert!(!is_there(&ours));
-        all.set([(ours.clone(), Some(ordered.clone()))]);
+        all.set([(ours.clone(), &holder, Some(ordered.clone()))]);
         assert!(is_there(&ours) && is_there(theirs));
         assert!(all.key(&ours, Some("pay.test")).is_none() && all.key(theirs, None).is_none());
-        all.set([(ours.clone(), Some(ordered)), (theirs.into(), None)]);
+        all.set([(ours.clone(), &holder, Some(ordered)), (theirs.into(), &holder, None)]);
         assert!(is_there(&ours) && !is_there(theirs), "it is known that there is none");
+    }
+
+    #[test]
+    fn orders_are_counted_from_when_a_certificate_is_wanted() {
+        let (all, holder) = (OrderedCertificates::default(), Holder::Host("shop.test".into()));
+        all.set([("https://ours.test/".into(), &holder, None)]);
+        let counts = |failed| BTreeMap::from([("shop.test".into(), Counts { issued: 0, failed })]);
+        assert_eq!(all.counts(), counts(0));
+        all.count(&holder, false);
+        all.set([("https://ours.test/".into(), &holder, None)]);
+        assert_eq!(all.counts(), counts(1));
     }
 
     #[test]

@@ -69,7 +69,13 @@ async fn a_certificate_is_ordered_once_whatever_starts_reloads_and_listens() {
     pebble.stop().await;
     let edge = Customer::start(&folder).await;
     assert_eq!(ask(pebble.tls, "shop.example.com", &clients).await.status, 200, "at once");
-    assert!(!edge.metrics().await.contains("pointsman_certificate_orders_total"));
+    let metrics = edge.metrics().await;
+    for result in ["issued", "failed"] {
+        let line = format!(
+            "pointsman_certificate_orders_total{{name=\"shop.example.com\",result=\"{result}\"}} 0\n"
+        );
+        assert!(metrics.contains(&line), "none has been made, and counters begin: {metrics}");
+    }
     assert!(!edge.events().await.contains("no certificate"));
 }
 
@@ -135,7 +141,7 @@ async fn an_authority_that_fails_takes_nothing_away() {
     let edge = Customer::start(&folder).await;
     assert_eq!(ask(pebble.tls, "shop.example.com", &ours.clients()).await.status, 200);
     assert_eq!(json(&progress), noted);
-    assert!(!edge.metrics().await.contains("pointsman_certificate_orders_total"));
+    assert!(edge.metrics().await.contains(&failed.replace(" 1\n", " 0\n")));
 
     // Who has put it right says so.
     edge.reload().await;

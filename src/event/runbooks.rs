@@ -1,0 +1,151 @@
+//! Which runbook tells what to do about an event: what exactly happened in, a file of `docs/runbooks` out.
+//!
+//! By the code and not by the kind, so that an event of an earlier process has one as well.
+
+/// By code. What is well, and what was ordered and did no harm, has none.
+const RUNBOOKS: &[(&str, &[&str])] = &[
+    ("access-refused", &["turned-away"]),
+    ("certificate", &["certificate-expires", "certificate-expired"]),
+    ("certificate-orders", &["certificate-not-issued"]),
+    ("circuit-breaker", &["breaker-opened", "breaker-set-to-open"]),
+    ("config-refused", &["reload-refused"]),
+    ("config-waits", &["removal-waits", "orders-kept"]),
+    ("crash-loop", &["part-ended"]),
+    ("descriptors", &["exhausted"]),
+    ("drain", &["drained"]),
+    (
+        "error-budget",
+        &["budget-caution", "budget-hold", "budget-frozen", "overridden", "started-despite"],
+    ),
+    ("judge-mistaken", &["judge-mistaken"]),
+    ("maintenance", &["held", "in-maintenance"]),
+    ("memory", &["memory-short"]),
+    ("name-does-not-resolve", &["name-fails"]),
+    ("no-upstream", &["panicked"]),
+    ("release", &["rollout-promoted", "renewal-ended"]),
+    (
+        "rollout-taken-back",
+        &[
+            "rollout-rolled-back",
+            "rollout-failed",
+            "rollout-aborted",
+            "rollout-task-failed",
+            "rollout-superseded",
+        ],
+    ),
+    (
+        "rollout-waits",
+        &[
+            "rollout-paused",
+            "rollout-held",
+            "rollout-overloads",
+            "rollout-unmeasured",
+            "rollout-stepped-without-verdict",
+            "rollout-step-begun-anew",
+            "rollout-target-was-away",
+            "upstream-stays-out",
+        ],
+    ),
+    ("spans-lost", &["traces-lost"]),
+    ("store", &["unstored", "disk-silent", "store-fails"]),
+    ("turned-away", &["limit-bites"]),
+    ("upgrade", &["upgrade-refused"]),
+    ("upstreams-out", &["refuses-connections", "ejected", "down"]),
+];
+
+/// The runbook for what happened, as a file of the repository, and of the package below
+/// `/usr/share/doc/pointsman`; none where nobody is wanted.
+pub(super) fn runbook(code: &str) -> Option<String> {
+    let found = RUNBOOKS.iter().find(|(_, codes)| codes.contains(&code));
+    found.map(|(name, _)| format!("docs/runbooks/{name}.md"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// What wants nobody: it is well, or somebody meant it so and it hurts nobody.
+    const NONE: [&str; 49] = [
+        "accepts-connections",
+        "activated",
+        "added",
+        "asked",
+        "breaker-closed",
+        "breaker-half-open",
+        "breaker-set-to-auto",
+        "breaker-set-to-closed",
+        "budget-open",
+        "calmed",
+        "came-back",
+        "certificate-issued",
+        "certificate-renewed",
+        "deploy-given-back",
+        "deploy-started",
+        "disk-answers",
+        "flag-set",
+        "frozen",
+        "limit-rests",
+        "memory-enough",
+        "name-resolves",
+        "orders-back",
+        "orders-forgotten",
+        "override-ended",
+        "relabelled",
+        "reloaded",
+        "removed",
+        "renewal-started",
+        "reweighted",
+        "rolled-back",
+        "rollout-let-go",
+        "rollout-measured",
+        "rollout-ordered",
+        "rollout-paused-by-order",
+        "rollout-resumed",
+        "rollout-started",
+        "rollout-stepped",
+        "serves",
+        "service-added",
+        "service-removed",
+        "shifted",
+        "store-works",
+        "stored",
+        "thawed",
+        "traces-taken",
+        "unproven",
+        "up",
+        "upgraded",
+        "upstream-renewed",
+    ];
+
+    /// The codes in a file: what its `fn code` answers with.
+    fn codes(source: &str) -> Vec<&str> {
+        let (_, from) = source.split_once("pub fn code(&self)").unwrap();
+        let (body, _) = from.split_once("\n    }\n").unwrap();
+        let quoted = body.lines().filter_map(|line| line.split_once("=> \""));
+        quoted.filter_map(|(_, rest)| rest.split_once('"')).map(|(code, _)| code).collect()
+    }
+
+    #[test]
+    fn each_code_has_a_runbook_that_is_there_or_wants_nobody() {
+        let mut all = codes(include_str!("kind.rs"));
+        all.extend(codes(include_str!("../rollout/event.rs")));
+        assert!(all.len() > 90, "{all:?}");
+        for code in &all {
+            let (runbook, wants_nobody) = (runbook(code), NONE.contains(code));
+            assert!(
+                runbook.is_some() != wants_nobody,
+                "`{code}` has a runbook in RUNBOOKS, or wants nobody and is in NONE"
+            );
+            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            assert!(runbook.is_none_or(|file| root.join(file).is_file()), "{code}");
+        }
+        let all: BTreeSet<_> = all.into_iter().collect();
+        let named = RUNBOOKS.iter().flat_map(|(_, codes)| *codes).chain(&NONE);
+        for code in named {
+            assert!(all.contains(code), "nothing that happens has the code `{code}`");
+        }
+    }
+}

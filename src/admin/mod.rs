@@ -59,8 +59,8 @@ use audit::Refusals;
 use guard::Guard;
 use problem::Problem;
 
-pub use live::Live;
 pub use explain::explained;
+pub use live::Live;
 pub use source::{Shown, Source};
 
 /// What the handlers read and whom they ask.

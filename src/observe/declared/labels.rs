@@ -58,10 +58,8 @@ pub const REASON: Label = label("reason", "the cause, as on error pages and in t
 pub const DID: Label = label("did", "what was done with it: `dropped` or `passed`");
 pub const TARGET: Label = label("target", "the name of the `[[notify]]`");
 pub const TOLD: Label = label("result", "`sent`, `failed` (an attempt), `dropped` or `suppressed`");
-pub const SPAN_DROPPED: Label = label(
-    "reason",
-    "`no_room`, `keep_limit`, `queue_full`, `not_taken`, `refused` or `stopped`",
-);
+pub const SPAN_DROPPED: Label =
+    label("reason", "`no_room`, `keep_limit`, `queue_full`, `not_taken`, `refused` or `stopped`");
 pub const HAPPENED: Label = label("code", "what happened, such as `shifted` or `breaker-opened`");
 pub const SEVERITY: Label = label("severity", "`low`, `medium`, `high` or `critical`");
 pub const VERSION: Label = label("version", "the version");

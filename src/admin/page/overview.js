@@ -77,7 +77,7 @@ export function open(view) {
     ].join(" · "));
     mark(table, "aria-rowcount", list.length + 1);
     scroller.style.maxHeight = `max(${height() * 4}px, calc(100dvh - 19rem))`;
-    scroller.style.height = `${Math.min(list.length, 2000) * height() - 1}px`;
+    scroller.style.height = `${Math.min(list.length, 2000) * height()}px`;
     rows.set(list);
     none.hidden = list.length > 0;
     say(none, all.length === 0 ? "The config has no service." : `No service is called like “${wanted}”.`);

@@ -90,7 +90,7 @@ class PoolPart {
     const worth = (one) => ORDER.indexOf(one.state);
     const list = [...pool.upstreams].sort((one, other) => worth(one) - worth(other) || (one.address < other.address ? -1 : 1));
     mark(this.table, "aria-rowcount", list.length + 1);
-    this.scroller.style.height = `${Math.min(list.length, 8) * height() - 1}px`;
+    this.scroller.style.height = `${Math.min(list.length, 8) * height()}px`;
     this.rows.set(list);
   }
 

@@ -126,6 +126,21 @@ fn problem(NoRequest(why): NoRequest) -> Problem {
     bad(why)
 }
 
+/// What a text that is no URL for us should be.
+fn instead_of(url: &str) -> &'static str {
+    if !url.is_ascii() {
+        return "ASCII only: a host of other letters as `xn--…`, other characters as `%…`";
+    }
+    match url.split_once("://") {
+        Some((scheme, _))
+            if !["http", "https"].iter().any(|it| it.eq_ignore_ascii_case(scheme)) =>
+        {
+            "`http` or `https` only"
+        }
+        _ => "a whole one, such as `https://shop.example.com/cart`",
+    }
+}
+
 /// A request as it would be read.
 struct Request {
     method: Method,
@@ -140,7 +155,7 @@ impl Request {
     fn read(asked: &wire::Explain) -> Result<Request, NoRequest> {
         let bad = NoRequest;
         let wire::Explain { url, method, fields, client, at: _ } = asked;
-        let no_url = || bad("url: a whole one, such as `https://shop.example.com/cart`".into());
+        let no_url = || bad(format!("url: {}", instead_of(url)));
         let whole: Uri = url.parse().map_err(|_| no_url())?;
         let scheme = match whole.scheme() {
             Some(scheme) if *scheme == Scheme::HTTP => "http",

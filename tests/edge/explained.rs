@@ -122,9 +122,15 @@ async fn explain_tells_where_a_request_would_go_and_counts_nothing() {
     let told = explain(&["http://shop.test/"]).await;
     assert!(told.out.contains("It waits in line: held, "), "{}", told.out);
 
-    let wrong = explain(&["shop.test/a"]).await;
-    assert_eq!((wrong.code, &*wrong.out), (2, ""));
-    assert!(wrong.err.contains("url: a whole one, such as"), "{}", wrong.err);
+    for (url, why) in [
+        ("shop.test/a", "url: a whole one, such as"),
+        ("ftp://shop.test/a", "url: `http` or `https` only"),
+        ("http://sh\u{f6}p.test/a", "url: ASCII only: a host of other letters as `xn--…`"),
+    ] {
+        let wrong = explain(&[url]).await;
+        assert_eq!((wrong.code, &*wrong.out), (2, ""), "{url}");
+        assert!(wrong.err.contains(why), "{}", wrong.err);
+    }
 }
 
 #[tokio::test]

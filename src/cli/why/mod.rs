@@ -5,6 +5,7 @@ mod causes;
 use std::collections::BTreeSet;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::api::{Api, Call, segment};
 use super::events::moment;
@@ -24,7 +25,7 @@ use crate::config::{ANSWERED, REDIRECTED};
                         Exit codes: 0 told, 1 it is not remembered, 69 nobody there.")]
 pub struct Why {
     /// The request's id.
-    #[arg(value_name = "REQUEST_ID")]
+    #[arg(value_name = "REQUEST_ID", value_parser = NonEmptyStringValueParser::new())]
     request_id: String,
     #[command(flatten)]
     reach: Reach,

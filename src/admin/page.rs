@@ -52,6 +52,7 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         "events.js" JS,
         "evidence.js" JS,
         "explain.js" JS,
+        "happened.js" JS,
         "history.js" JS,
         "icon.svg" SVG,
         "index.html" HTML,

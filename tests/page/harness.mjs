@@ -132,6 +132,15 @@ export async function tab(browser, form, address, more = {}) {
   return page;
 }
 
+/** Waits until a tab has been told so many lines more of what it watches. */
+export async function lines(page, count) {
+  await page.evaluate(async (count) => {
+    const { live } = await import("/page/app.js");
+    const last = live.tick + count;
+    await new Promise((go) => live.addEventListener("line", () => live.tick >= last && go()));
+  }, count);
+}
+
 /** Keeps a picture of the whole page. */
 export async function picture(page, name) {
   await page.screenshot({ path: `${PICTURES}/${name}.png`, fullPage: true });

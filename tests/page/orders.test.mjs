@@ -129,3 +129,24 @@ test("the page says that the process is away, keeps what it knew, and comes back
   await page.context().close();
   await one.end();
 });
+
+test("what happens after a restart that has forgotten everything is seen", async () => {
+  const demo = await Pointsman.demo();
+  const page = await tab(chromium, "light", `${demo.address}/#/events`);
+  const set = (mode, reason) => demo.ask("PUT", "/v1/services/shop/mode", { mode, reason });
+  const row = (reason) => page.locator(".event-row", { hasText: reason });
+  for (const nth of [1, 2, 3]) {
+    await set("maintenance", `before it went ${nth}`);
+    await set("serve", `and back ${nth}`);
+  }
+  await row("and back 3").waitFor();
+  await demo.stop();
+  await page.locator('#link[data-is="lost"]').waitFor();
+  await demo.again();
+  await set("maintenance", "after it came back");
+  await row("after it came back").waitFor();
+  assert.equal(await row("before it went").count(), 0);
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+  await demo.end();
+});

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import http from "node:http";
 import { after, before, test } from "node:test";
-import { Pointsman, browser, endAll, order, picture, tab } from "./harness.mjs";
+import { Pointsman, browser, endAll, lines, order, picture, tab } from "./harness.mjs";
 
 let chromium;
 before(async () => (chromium = await browser()));
@@ -54,6 +54,26 @@ test("a token that may only read sees no button that orders", async () => {
     assert.deepEqual(page.wrongs, []);
     await page.context().close();
   }
+  await one.end();
+});
+
+test("a token that is bound to a service asks for what happened once, and not for ever", async () => {
+  const guest = "guest000000000000000";
+  const tokens = `boss: ${BOSS}\nguest role=read services=shop: ${guest}\n`;
+  const config = (admin) => `${shop(admin, 'token_file = "tokens"')}[services.web.pools.only]\nupstreams = ["127.0.0.1:11"]\n`;
+  const one = await Pointsman.run(config, { tokens });
+  const page = await tab(chromium, "light", `${one.address}/#/events`);
+  await page.locator("#token").fill(guest);
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.locator('#link[data-is="live"]').waitFor();
+  // What the guest will never be told of, and so never sees the number of.
+  await one.ask("PUT", "/v1/services/web/mode", { mode: "maintenance", reason: "not for guests" }, { authorization: `Bearer ${BOSS}` });
+  await lines(page, 12);
+  const asked = page.asked.filter((url) => url.includes("/v1/events"));
+  assert.ok(asked.length <= 3, String(asked));
+  assert.equal(await page.locator("main", { hasText: "not for guests" }).count(), 0);
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
   await one.end();
 });
 

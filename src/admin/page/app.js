@@ -2,10 +2,8 @@
 
 import { ask } from "./api.js";
 import { h, put } from "./dom.js";
+import { Happened } from "./happened.js";
 import { Live } from "./live.js";
-
-/** As many events are remembered here as there. */
-const EVENTS = 1000;
 
 export const live = new Live();
 
@@ -31,35 +29,16 @@ export function now() {
   return live.at ?? Date.now() / 1000;
 }
 
-/** Fetches what happened and is not known here yet. */
-export async function catchUp() {
-  const last = events.length ? events[events.length - 1].number : 0;
-  add(await ask("GET", `/v1/events?after=${last}`));
-}
-
-function add(more) {
-  const last = events.length ? events[events.length - 1].number : 0;
-  const fresh = more.filter((event) => event.number > last);
-  if (fresh.length === 0) return;
-  events = [...events, ...fresh].slice(-EVENTS);
-  live.dispatchEvent(new CustomEvent("happened", { detail: fresh }));
-}
-
-live.addEventListener("events", (event) => add(event.detail));
-live.addEventListener("line", () => {
-  const last = events.length ? events[events.length - 1].number : 0;
-  // A line was missed, or the connection was away.
-  if (live.lastEvent > last && !catching) {
-    catching = true;
-    catchUp().catch(() => {}).finally(() => setTimeout(() => (catching = false), 2000));
-  }
+const happened = new Happened((after) => ask("GET", `/v1/events?after=${after}`), (list) => {
+  events = list;
+  live.dispatchEvent(new CustomEvent("happened"));
 });
-let catching = false;
+
+live.addEventListener("line", ({ detail }) => happened.take(detail, live.rows.get("status")?.started));
 
 /** Forgets what another caller was told. */
 export function forget() {
-  me = null;
-  events = [];
+  happened.clear();
 }
 
 /** Says something to whoever looks, for a few seconds. */

@@ -53,7 +53,8 @@ function makeRow() {
 }
 
 function updateRow(part, event) {
-  if (isSame(part.node, event.number)) return;
+  // Not by its number alone: another process may count from the beginning again.
+  if (isSame(part.node, event)) return;
   say(part.time, words.clock(event.at));
   mark(part.time, "title", words.iso(event.at));
   say(part.severity, event.severity);

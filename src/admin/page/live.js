@@ -144,10 +144,8 @@ export class Live extends EventTarget {
     }
     this.at = line.at;
     this.tick += 1;
-    this.lastEvent = line.last_event;
     if (this.state.is !== "live") this.turn({ is: "live" });
-    if (line.events.length > 0) this.dispatchEvent(new CustomEvent("events", { detail: line.events }));
-    this.dispatchEvent(new CustomEvent("line"));
+    this.dispatchEvent(new CustomEvent("line", { detail: line }));
   }
 
   /** Adds points that are newer than those that are there; ten of one second make one of ten. */

@@ -107,8 +107,9 @@ function askWho(why, isRefused = live.state.status === 401) {
           if (token.value.trim()) api.setToken(token.value.trim());
           api.setName(own.value);
           try {
-            forget();
             await meet();
+            // Not before: who mistypes is still who it was.
+            forget();
             dialog.close();
             who();
             live.clear();

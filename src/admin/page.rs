@@ -64,6 +64,7 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         "plots.js" JS,
         "pools.js" JS,
         "rollout.js" JS,
+        "route.js" JS,
         "service.js" JS,
         "split.js" JS,
         "uplot.css" CSS,

@@ -128,6 +128,22 @@ test("other sites, frames and names that lead here are refused", async () => {
   await one.end();
 });
 
+test("an address that leads nowhere leads to the services", async () => {
+  const one = await Pointsman.run((admin) => shop(admin));
+  for (const hash of ["#/%", "#/toString", "#/__proto__", "#/service", "#/nothing/here"]) {
+    const page = await tab(chromium, "light", `${one.address}/${hash}`);
+    await page.locator(".service-row:not(.headings)").first().waitFor();
+    assert.deepEqual(page.wrongs, [], hash);
+    await page.context().close();
+  }
+  const page = await tab(chromium, "light", `${one.address}/#/why/%`);
+  await page.locator("main .problem:not(:empty)").waitFor();
+  assert.equal(await page.locator("#request-id").inputValue(), "%");
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+  await one.end();
+});
+
 test("what others wrote is text", async () => {
   const one = await Pointsman.run((admin) => shop(admin));
   const evil = `<img src=x onerror="document.title='evil'"><script>document.title='evil'</script>`;

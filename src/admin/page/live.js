@@ -77,6 +77,8 @@ export class Live extends EventTarget {
       } catch (error) {
         if (this.running !== running) return;
         if (error.status === 401 || error.status === 403 || error.status === 404) {
+          // Whoever watches next begins anew, also of the same.
+          this.running = null;
           return this.turn({ is: "refused", status: error.status, why: error.message });
         }
         lost = { is: "lost", why: error.status ? error.message : "nobody answers" };

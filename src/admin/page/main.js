@@ -8,6 +8,7 @@ import * as events from "./events.js";
 import * as explain from "./explain.js";
 import * as history from "./history.js";
 import * as overview from "./overview.js";
+import { route } from "./route.js";
 import * as service from "./service.js";
 import * as why from "./why.js";
 import * as words from "./words.js";
@@ -26,13 +27,8 @@ const VIEWS = {
 const view = document.getElementById("view");
 let shown = null;
 
-function route() {
-  const parts = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
-  return { name: parts[0] in VIEWS ? parts[0] : "", rest: parts.slice(1).filter(Boolean) };
-}
-
 function open() {
-  const { name, rest } = route();
+  const { name, rest } = route(location.hash, VIEWS);
   shown?.close?.();
   put(view);
   const chosen = VIEWS[name];
@@ -164,13 +160,14 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 
 async function begin() {
   // What is watched comes while it is found out who asks.
-  const { name, rest } = route();
+  const { name, rest } = route(location.hash, VIEWS);
   live.watch(VIEWS[name].of?.(rest));
   try {
     await meet();
   } catch (error) {
     if (error.status === 401) return askWho(api.token() ? error.message : "", true);
-    if (error.status) return put(view, h("h1", {}, "This page is not for you here"), h("p", {}, error.message));
+    // Whose trouble is the process's own is asked again.
+    if (error.status && error.status < 500) return put(view, h("h1", {}, "This page is not for you here"), h("p", {}, error.message));
     link();
     return setTimeout(begin, 2000);
   }

@@ -2,8 +2,9 @@
 // out.
 
 import { ask, part as inPath } from "./api.js";
+import { command } from "./command.js";
 import { h, put, say } from "./dom.js";
-import { command } from "./order.js";
+import { fromTerminal } from "./order.js";
 import { notTaken } from "./why.js";
 
 export function open(view) {
@@ -51,7 +52,7 @@ export function open(view) {
       h("div", { class: "fields" }, field("method", "Method", method), field("client", "From which address", client, "The connection's; 127.0.0.1 if empty.")),
       field("fields", "Fields, one a line", fields, "Cookies decide for clients that are recognised."),
       problem,
-      h("div", { class: "same" }, h("span", { class: "hint" }, "The same from a terminal"), h("div", { class: "command-line" }, line)),
+      fromTerminal(line),
       h("div", { class: "buttons" }, h("button", { type: "submit", class: "main" }, "Explain"))),
     found);
   words();

@@ -1,6 +1,7 @@
 // Orders of a service as a whole: hold, maintenance, rollback, freeze.
 
 import { may } from "./app.js";
+import { flag } from "./command.js";
 import { h } from "./dom.js";
 import { choice, order, orderButton, paragraph } from "./order.js";
 import * as words from "./words.js";
@@ -82,7 +83,7 @@ function maintenance(name, path) {
     method: "PUT",
     path: `${path}/mode`,
     body: () => ({ mode: "maintenance", ...(message.value.trim() ? { message: message.value.trim() } : {}) }),
-    command: () => ["maintenance", name, ...(message.value.trim() ? ["--message", message.value.trim()] : [])],
+    command: () => ["maintenance", name, ...(message.value.trim() ? flag("--message", message.value.trim()) : [])],
     danger: true,
     button: "Into maintenance",
     done: () => `${name} is in maintenance.`,

@@ -4,17 +4,15 @@
 import * as api from "./api.js";
 import { ask } from "./api.js";
 import { live, me, tell } from "./app.js";
+import { beside, command, flag } from "./command.js";
 import { h, put, say } from "./dom.js";
-import { word } from "./words.js";
 
-/** What leads the command line here. */
-function flag() {
-  return location.host === "127.0.0.1:9900" || location.host === "localhost:9900" ? [] : ["--admin", location.host];
-}
-
-/** A command as people type it. */
-export function command(parts) {
-  return ["pointsman", ...parts, ...flag()].map(word).join(" ");
+/** A command line with what is needed beside it, and `more` behind it. */
+export function fromTerminal(line, ...more) {
+  const needs = beside(Boolean(api.token()));
+  return h("div", { class: "same" },
+    h("span", { class: "hint" }, "The same from a terminal"), h("div", { class: "command-line" }, line, more),
+    needs ? h("span", { class: "hint" }, needs) : null);
 }
 
 /**
@@ -37,7 +35,7 @@ export function order(said) {
 
   function words() {
     const parts = typeof said.command === "function" ? said.command() : said.command;
-    const more = reason.value.trim() ? ["--reason", reason.value.trim()] : [];
+    const more = reason.value.trim() ? flag("--reason", reason.value.trim()) : [];
     const even = force.checked ? ["--force"] : [];
     say(line, command([...parts, ...even, ...more]));
   }
@@ -90,7 +88,7 @@ export function order(said) {
       me?.name ? null : h("div", { class: "field" }, h("label", { for: "author" }, "Your name"), author),
       forced,
       problem,
-      h("div", { class: "same" }, h("span", { class: "hint" }, "The same from a terminal"), h("div", { class: "command-line" }, line, copy)),
+      fromTerminal(line, copy),
       h("div", { class: "buttons" },
         h("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Cancel"), go),
     ),

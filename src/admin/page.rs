@@ -68,6 +68,7 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         "route.js" JS,
         "service.js" JS,
         "split.js" JS,
+        "texts.js" JS,
         "uplot.css" CSS,
         "uplot.js" JS,
         "uplot.licence.txt" TEXT,

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { FORMS, Pointsman, axe, browser, endAll, picture, tab } from "./harness.mjs";
+import { FORMS, Pointsman, axe, browser, endAll, picture, tab, until } from "./harness.mjs";
 
 const VIEWS = {
   services: "",
@@ -75,3 +75,36 @@ for (const form of Object.keys(FORMS)) {
     await page.context().close();
   });
 }
+
+test("the config's text is restored when that is asked for, and not otherwise", async () => {
+  const page = await tab(chromium, "light", `${demo.address}/#/config`);
+  const text = page.getByRole("textbox", { name: "Text" });
+  await until("it has come", async () => (await text.inputValue()) !== "");
+  const was = await text.inputValue();
+  await text.fill(`${was}\n# typed`);
+  await page.getByRole("button", { name: "Reload…" }).focus();
+  assert.equal(await text.inputValue(), `${was}\n# typed`);
+  // Not every browser gives a button the focus that is clicked.
+  await page.getByRole("button", { name: "As it is in force" }).evaluate((button) => button.click());
+  assert.equal(await text.inputValue(), was);
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test("what is typed at the config waits until there is a text", async () => {
+  const context = await chromium.newContext();
+  const page = await context.newPage();
+  let letGo;
+  const held = new Promise((go) => (letGo = go));
+  await page.route("**/v1/config", async (route) => { await held; await route.continue(); });
+  await page.goto(`${demo.address}/#/config`);
+  const text = page.getByRole("textbox", { name: "Text" });
+  await text.waitFor();
+  await text.focus();
+  await page.keyboard.type("lost?");
+  assert.equal(await text.inputValue(), "");
+  letGo();
+  await until("it has come", async () => text.isEditable());
+  assert.doesNotMatch(await text.inputValue(), /lost/);
+  await context.close();
+});

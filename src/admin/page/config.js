@@ -5,6 +5,7 @@ import { ask } from "./api.js";
 import { live, may } from "./app.js";
 import { h, isSame, put } from "./dom.js";
 import { order, orderButton, paragraph } from "./order.js";
+import { Texts } from "./texts.js";
 import * as words from "./words.js";
 
 /** After so long without a key the text is looked at. */
@@ -13,11 +14,11 @@ const REST = 600;
 export function open(view) {
   const state = h("div", { class: "notes" });
   const files = h("nav", { class: "tabs", "aria-label": "Files" });
-  const text = h("textarea", { id: "config-text", spellcheck: "false", autocomplete: "off", wrap: "off", rows: 24, oninput: () => later() });
+  const text = h("textarea", { id: "config-text", spellcheck: "false", autocomplete: "off", wrap: "off", rows: 24, readonly: true, placeholder: "One moment…", oninput: () => typed() });
   const problems = h("div", { class: "problems", "aria-live": "polite" });
   const changes = h("div", { class: "changes", "aria-live": "polite" });
   const download = h("a", { class: "button", download: "pointsman.toml", href: "#/config" }, "Save the text to a file…");
-  const back = h("button", { type: "button", class: "quiet", onclick: () => show(at) }, "As it is in force");
+  const back = h("button", { type: "button", class: "quiet", onclick: () => restore() }, "As it is in force");
   const reload = may("POST /v1/config/reload") ? orderButton("Reload…", () => give()) : null;
   put(view,
     h("div", { class: "title" }, h("h1", {}, "Config"), h("div", { class: "buttons" }, reload)), state,
@@ -26,23 +27,28 @@ export function open(view) {
       h("div", {},
         h("section", { class: "panel" }, h("h2", {}, "What is wrong or odd"), problems),
         h("section", { class: "panel" }, h("h2", {}, "What it would change"), changes))));
-  let [parts, at, timer, asked] = [null, 0, 0, 0];
+  const texts = new Texts();
+  let [timer, asked, isOver] = [0, 0, false];
 
   function show(nth) {
-    if (nth !== at) keepText();
-    at = nth;
-    text.value = parts[nth].given ?? parts[nth].text;
-    if (nth === at && back === document.activeElement) text.value = parts[nth].text;
-    paintFiles();
+    texts.at = nth;
+    text.value = texts.text;
+    download.download = texts.part.path.split("/").pop();
+    put(files, texts.parts.length > 1
+      ? texts.parts.map((one, nth) => h("button", { type: "button", class: "small", "aria-pressed": String(nth === texts.at), onclick: () => show(nth) }, one.path))
+      : h("p", { class: "hint" }, texts.part.path));
     later(0);
   }
 
-  function keepText() {
-    parts[at].given = text.value;
+  function typed() {
+    texts.type(text.value);
+    later();
   }
 
-  function paintFiles() {
-    put(files, parts.length > 1 ? parts.map((one, nth) => h("button", { type: "button", class: "small", "aria-pressed": String(nth === at), onclick: () => show(nth) }, one.path)) : h("p", { class: "hint" }, parts[0].path));
+  function restore() {
+    if (!texts.are) return;
+    texts.restore();
+    show(texts.at);
   }
 
   function later(wait = REST) {
@@ -50,16 +56,9 @@ export function open(view) {
     timer = setTimeout(look, wait);
   }
 
-  function given() {
-    keepText();
-    const [main, ...included] = parts.map((one) => ({ path: one.path, text: one.given ?? one.text }));
-    return { ...main, included };
-  }
-
   async function look() {
     const mine = (asked += 1);
-    const sent = given();
-    const body = sent.included.length ? sent : sent.text;
+    const body = texts.body();
     download.href = `data:text/plain;charset=utf-8,${encodeURIComponent(text.value)}`;
     const checked = await ask("POST", "/v1/config/check", body).catch((error) => ({ error }));
     if (mine !== asked) return;
@@ -75,16 +74,19 @@ export function open(view) {
 
   function problem(one) {
     const place = [one.file, one.line ? `line ${one.line}` : null].filter(Boolean).join(", ");
+    const nth = one.line ? texts.find(one.file) : -1;
     return h("li", { class: `config-problem ${one.level}` },
-      h("p", {}, h("strong", {}, one.level), " ", place && one.line && !one.file ? h("button", { type: "button", class: "quiet small", onclick: () => go(one.line) }, place) : place, " ", one.message, one.label ? `: ${one.label}` : ""),
+      h("p", {}, h("strong", {}, one.level), " ", nth >= 0 ? h("button", { type: "button", class: "quiet small", onclick: () => go(nth, one.line) }, place) : place, " ", one.message, one.label ? `: ${one.label}` : ""),
       one.help ? h("p", { class: "hint" }, one.help) : null);
   }
 
-  function go(line) {
+  function go(nth, line) {
+    if (nth !== texts.at) show(nth);
     const lines = text.value.split("\n");
+    const there = lines[line - 1] ?? "";
     const start = lines.slice(0, line - 1).reduce((sum, one) => sum + one.length + 1, 0);
     text.focus();
-    text.setSelectionRange(start, start + lines[line - 1].length);
+    text.setSelectionRange(start, start + there.length);
     text.scrollTop = (line - 5) * (text.scrollHeight / lines.length);
   }
 
@@ -103,10 +105,16 @@ export function open(view) {
   }
 
   async function fetchText() {
-    const found = await ask("GET", "/v1/config");
-    parts = [{ path: found.path, text: found.text }, ...(found.included ?? [])].map(({ path, text }) => ({ path: path || "the config", text }));
-    at = 0;
-    show(0);
+    try {
+      const found = await ask("GET", "/v1/config");
+      texts.arrive([{ path: found.path || "the config", text: found.text }, ...(found.included ?? [])]);
+    } catch (error) {
+      return put(problems, h("p", { class: "problem" }, error.message), h("button", { type: "button", onclick: fetchText }, "Try again"));
+    }
+    if (isOver) return;
+    // Before it has come there is nothing to type into, and nothing typed is lost.
+    text.readOnly = false;
+    show(texts.at);
   }
   fetchText();
 
@@ -120,7 +128,10 @@ export function open(view) {
       told.push(h("p", { class: "sum" }, `In force since ${words.clock(config.last_reload_success)} · ${words.several(config.reloads, "reload", "reloads")} · ${config.refused_reloads} refused`));
       put(state, told);
     },
-    close: () => clearTimeout(timer),
+    close() {
+      [asked, isOver] = [asked + 1, true];
+      clearTimeout(timer);
+    },
   };
 }
 

@@ -79,7 +79,7 @@ for (const form of Object.keys(FORMS)) {
 test("the config's text is restored when that is asked for, and not otherwise", async () => {
   const page = await tab(chromium, "light", `${demo.address}/#/config`);
   const text = page.getByRole("textbox", { name: "Text" });
-  await until("it has come", async () => (await text.inputValue()) !== "");
+  await until("it has come", () => text.isEditable());
   const was = await text.inputValue();
   await text.fill(`${was}\n# typed`);
   await page.getByRole("button", { name: "Reload…" }).focus();
@@ -104,7 +104,7 @@ test("what is typed at the config waits until there is a text", async () => {
   await page.keyboard.type("lost?");
   assert.equal(await text.inputValue(), "");
   letGo();
-  await until("it has come", async () => text.isEditable());
+  await until("it has come", () => text.isEditable());
   assert.doesNotMatch(await text.inputValue(), /lost/);
   await context.close();
 });

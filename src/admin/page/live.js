@@ -12,13 +12,18 @@ const WAITS = [500, 1000, 2000, 4000, 8000];
 /** After so long in the background nothing is read any more. */
 const HIDDEN = 30000;
 
+/** What is known of each pool. A pool may be called as what every object has, such as `constructor`. */
+function byPool(known) {
+  return Object.assign(Object.create(null), known);
+}
+
 export class Live extends EventTarget {
   constructor() {
     super();
     this.rows = new Map();
     this.changed = new Set();
-    this.seconds = {};
-    this.spans = {};
+    this.seconds = byPool();
+    this.spans = byPool();
     this.state = { is: "connecting" };
     this.tick = 0;
     document.addEventListener("visibilitychange", () => this.onVisibility());
@@ -48,8 +53,8 @@ export class Live extends EventTarget {
 
   clear() {
     this.rows = new Map();
-    this.seconds = {};
-    this.spans = {};
+    this.seconds = byPool();
+    this.spans = byPool();
     this.isWhole = false;
   }
 
@@ -132,8 +137,8 @@ export class Live extends EventTarget {
     if (line.whole) {
       for (const key of this.rows.keys()) if (!(key in line.rows)) this.changed.add(key);
       this.rows = new Map();
-      this.seconds = line.seconds ?? {};
-      this.spans = line.spans ?? {};
+      this.seconds = byPool(line.seconds);
+      this.spans = byPool(line.spans);
       this.isWhole = true;
     } else if (line.seconds) this.extend(line.seconds);
     for (const [key, row] of Object.entries(line.rows)) {

@@ -82,7 +82,7 @@ export function panel(name) {
 
 /** Spans as they came, and those that can be put together from the seconds since. */
 function withNewest(spans, seconds, to) {
-  const found = {};
+  const found = Object.create(null);
   for (const pool of new Set([...Object.keys(spans), ...Object.keys(seconds)])) {
     const known = [...(spans[pool] ?? [])];
     const last = known.length ? known[known.length - 1][0] : 0;

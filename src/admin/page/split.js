@@ -4,6 +4,7 @@ import { may } from "./app.js";
 import { colour } from "./colours.js";
 import { h, isSame, keep, mark, put, say, svg } from "./dom.js";
 import { order, orderButton, paragraph } from "./order.js";
+import { isUnderWay } from "./states.js";
 import * as words from "./words.js";
 
 const SHIFT = "PUT /v1/services/{service}/split";
@@ -125,7 +126,7 @@ export function panel(name, path) {
     if (wanted) {
       const stay = WHOLE - found.reduce((sum, [, , share]) => sum + share, 0);
       lines.push(h("p", { class: "hint" }, stay > 0 ? `${words.percent(stay / 100)} stay where they are.` : "Nobody stays where they are.",
-        service.rollout && ["running", "paused"].includes(service.rollout.state) ? " The rollout under way ends: it is superseded." : ""));
+        isUnderWay(service.rollout) ? " The rollout under way ends: it is superseded." : ""));
       for (const pool of service.pools) {
         if (to[pool.name] > is[pool.name] && !pool.available) lines.push(h("p", { class: "problem" }, `${pool.name} takes no requests now.`));
         const full = service.pools.find((one) => is[one.name] > 0);
@@ -184,7 +185,8 @@ export function panel(name, path) {
     node,
     draw(next) {
       // What somebody else has moved meanwhile is not moved back by what was chosen before.
-      if (service && service.revision !== next.revision) wanted = null;
+      const names = (of) => of.pools.map((pool) => pool.name).join(" ");
+      if (service && (service.revision !== next.revision || names(service) !== names(next))) wanted = null;
       service = next;
       paint();
       drawFlips();

@@ -150,3 +150,15 @@ test("what happens after a restart that has forgotten everything is seen", async
   await page.context().close();
   await demo.end();
 });
+
+test("history says what became of the newest revision once that is known", async () => {
+  const demo = await Pointsman.demo();
+  const page = await tab(chromium, "light", `${demo.address}/#/history/shop`);
+  await page.locator(".revision.in-force").waitFor();
+  await demo.ask("POST", "/v1/services/shop/rollout", { to: "green", steps: [100], hold: "2s", watch: "2s", judge: false, reason: "release 43" });
+  await page.locator(".revision.in-force", { hasText: "release 43" }).or(page.locator(".revision.in-force", { hasText: "a step of rollout" })).first().waitFor();
+  await page.locator('.revision.in-force [data-state="promoted"]').waitFor();
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+  await demo.end();
+});

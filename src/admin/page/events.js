@@ -2,9 +2,8 @@
 
 import { events } from "./app.js";
 import { Rows, h, isSame, mark, put, say } from "./dom.js";
+import { worth } from "./states.js";
 import * as words from "./words.js";
-
-const WORTH = { low: 1, medium: 2, high: 3, critical: 4 };
 
 function height() {
   return matchMedia("(max-width: 700px)").matches ? 98 : 50;
@@ -13,7 +12,7 @@ function height() {
 export function open(view, [service]) {
   const search = h("input", { type: "search", placeholder: "Find in events", "aria-label": "Find in events", value: service ?? "", oninput: () => draw() });
   const least = h("select", { "aria-label": "How much they matter", onchange: () => draw() },
-    h("option", { value: 1 }, "all"), h("option", { value: 2 }, "medium and worse"), h("option", { value: 3 }, "high and worse"), h("option", { value: 4 }, "critical"));
+    h("option", { value: "" }, "all"), h("option", { value: "medium" }, "medium and worse"), h("option", { value: "high" }, "high and worse"), h("option", { value: "critical" }, "critical"));
   const kind = h("select", { "aria-label": "Kind", onchange: () => draw() }, h("option", { value: "" }, "of every kind"));
   const sum = h("p", { class: "sum" });
   const scroller = h("div", { class: "rows events", role: "rowgroup", tabindex: "0", "aria-label": "Events" });
@@ -32,7 +31,7 @@ export function open(view, [service]) {
     }
     const wanted = search.value.trim().toLowerCase();
     const text = (event) => [event.service, event.pool, event.upstream, event.what, event.author, event.reason].join(" ").toLowerCase();
-    const list = events.filter((event) => (WORTH[event.severity] ?? 1) >= Number(least.value) && (!kind.value || event.kind === kind.value) && (!wanted || text(event).includes(wanted))).reverse();
+    const list = events.filter((event) => worth(event.severity) >= worth(least.value) && (!kind.value || event.kind === kind.value) && (!wanted || text(event).includes(wanted))).reverse();
     say(sum, `${words.several(list.length, "event", "events")} of the last ${words.several(events.length, "one", "events")}`);
     mark(table, "aria-rowcount", list.length + 1);
     table.hidden = list.length === 0;

@@ -4,17 +4,11 @@
 import { live, may } from "./app.js";
 import { Rows, h, isSame, keep, mark, put, say, svg } from "./dom.js";
 import { colour } from "./colours.js";
+import { ofErrors, worst, worth } from "./states.js";
 import * as words from "./words.js";
-
-const WORTH = { critical: 4, high: 3, medium: 2, low: 1 };
 
 /** How many things that are wrong are listed above all services. */
 const LISTED = 6;
-
-/** How bad a service is; those that are as bad stay in the order of their names. */
-function badness(glance) {
-  return glance.wrong.reduce((most, wrong) => Math.max(most, WORTH[wrong.severity] ?? 0), 0);
-}
 
 /** Above this height of a row it is written in two lines. */
 function height() {
@@ -60,7 +54,7 @@ export function open(view) {
     const list = wanted ? all.filter((one) => one.name.toLowerCase().includes(wanted)) : [...all];
     const by = {
       name: () => 0,
-      wrong: (one, other) => badness(other) - badness(one),
+      wrong: (one, other) => worst(other.wrong) - worst(one.wrong),
       rate: (one, other) => other.requests_per_second - one.requests_per_second,
       p99: (one, other) => (other.p99 ?? 0) - (one.p99 ?? 0),
     }[order.value];
@@ -91,7 +85,7 @@ export function open(view) {
 /** The worst that is wrong, in words, each with the way there. */
 function drawWrong(node, all) {
   const found = all.flatMap((one) => one.wrong.map((wrong) => ({ ...wrong, service: one.name })));
-  found.sort((one, other) => (WORTH[other.severity] ?? 0) - (WORTH[one.severity] ?? 0));
+  found.sort((one, other) => worth(other.severity) - worth(one.severity));
   const listed = found.slice(0, LISTED);
   node.hidden = listed.length === 0;
   keep(node, listed, (one) => `${one.service} ${one.severity} ${one.what}`, (one) => ({
@@ -153,15 +147,15 @@ function makeRow() {
 
 function updateRow(part, glance) {
   if (isSame(part.node, glance)) return;
-  const bad = badness(glance);
+  const bad = worst(glance.wrong);
   mark(part.node, "data-bad", bad || null);
   say(part.link, glance.name);
   mark(part.link, "href", `#/service/${encodeURIComponent(glance.name)}`);
-  const worst = glance.wrong[0];
+  const first = glance.wrong[0];
   const flags = [];
   if (glance.rollout) flags.push(["rollout", `${glance.rollout.state === "paused" ? "paused" : "rollout"} → ${glance.rollout.to} ${words.percent(glance.rollout.share)}`]);
   else if (glance.mode !== "serve") flags.push(["high", glance.mode]);
-  else if (worst) flags.push([worst.severity, worst.what]);
+  else if (first) flags.push([first.severity, first.what]);
   put(part.flags, flags.map(([kind, text]) => h("span", { class: `flag ${kind}`, title: text }, text)));
   put(part.bar, splitBar(glance.pools));
   const text = (pool) => `${pool.name}${pool.tag ? ` (${pool.tag})` : ""} ${words.percent(pool.weight)}` +
@@ -170,7 +164,7 @@ function updateRow(part, glance) {
   put(part.shares, some.map((pool) => h("span", {}, h("i", { class: "dot", style: { background: colour(glance.pools.indexOf(pool)) } }), text(pool))));
   say(part.rate, words.rate(glance.requests_per_second));
   say(part.errors, glance.requests_per_second > 0 ? words.percent(glance.errors) : "–");
-  mark(part.errors, "class", glance.errors >= 5 ? "bad-number" : glance.errors >= 1 ? "odd-number" : null);
+  mark(part.errors, "class", ofErrors(glance.errors));
   say(part.p99, words.took(glance.p99));
   const budget = glance.budget;
   say(part.budget, budget ? (budget.remaining === undefined ? budget.state : `${words.percent(budget.remaining)} left`) : "–");

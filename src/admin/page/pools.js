@@ -6,6 +6,7 @@ import { may, now } from "./app.js";
 import { colour } from "./colours.js";
 import { Rows, h, isSame, keep, mark, say } from "./dom.js";
 import { choice, order, orderButton, paragraph } from "./order.js";
+import { ofErrors } from "./states.js";
 import * as words from "./words.js";
 
 const DRAIN = "PUT /v1/services/{service}/pools/{pool}/upstreams/{address}/state";
@@ -124,7 +125,10 @@ class PoolPart {
     say(part.since, upstream.since ? `for ${words.length(now() - upstream.since)}` : "");
     const failure = upstream.last_error ?? upstream.last_probe_failure;
     say(part.when, upstream.last_error_at ? words.ago(upstream.last_error_at, now()) : "");
-    if (isSame(part.node, upstream)) return;
+    const isDrained = this.isDrained(upstream);
+    const isLast = this.pool.upstreams.length < 2;
+    // What can be ordered of it hangs on the others, too.
+    if (isSame(part.node, [upstream, isDrained, isLast])) return;
     say(part.address, upstream.address);
     const labels = Object.entries(upstream.labels ?? {}).map(([label, value]) => `${label}=${value}`);
     say(part.labels, [upstream.name, ...labels].filter(Boolean).join(" "));
@@ -136,13 +140,12 @@ class PoolPart {
     mark(part.failure, "title", failure ?? null);
     say(part.rate, words.rate(upstream.requests_per_second));
     say(part.errors, upstream.requests_per_second > 0 ? words.percent(upstream.errors_percent) : "–");
-    mark(part.errors, "class", upstream.errors_percent >= 5 ? "bad-number" : upstream.errors_percent >= 1 ? "odd-number" : null);
+    mark(part.errors, "class", ofErrors(upstream.errors_percent));
     say(part.latency, words.took(upstream.latency_seconds));
     say(part.flight, words.number(upstream.in_flight));
     say(part.weight, upstream.weight);
-    const isDrained = this.isDrained(upstream);
     if (part.drain) say(part.drain, isDrained ? "Let back…" : "Drain…");
-    part.remove?.cannot(upstream.name ? "It belongs to a name: remove that." : this.pool.upstreams.length < 2 ? "It is the pool's last one." : "");
+    part.remove?.cannot(upstream.name ? "It belongs to a name: remove that." : isLast ? "It is the pool's last one." : "");
   }
 
   isDrained(upstream) {

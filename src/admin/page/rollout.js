@@ -6,7 +6,9 @@ import { live, may, now } from "./app.js";
 import { colour } from "./colours.js";
 import { h, isSame, keep, mark, put, say } from "./dom.js";
 import { Evidence } from "./evidence.js";
+import { Once } from "./once.js";
 import { choice, order, orderButton, paragraph } from "./order.js";
+import { isBack, isUnderWay } from "./states.js";
 import * as words from "./words.js";
 
 const START = "POST /v1/services/{service}/rollout";
@@ -36,7 +38,7 @@ export function panel(name, path) {
   const node = h("section", { class: "panel rollout-panel", "aria-labelledby": "rollout-title" },
     h("div", { class: "panel-head" }, title, state), line, status, counts, evidence.node, says, regressed, verbs, more);
   const [buttons, start] = makeButtons();
-  let [service, rollout, logged, reached] = [null, null, "", {}];
+  let [service, rollout, reached] = [null, null, 0];
 
   function makeButtons() {
     const made = new Map();
@@ -105,38 +107,38 @@ export function panel(name, path) {
     });
   }
 
+  const report = (id) => ask("GET", `${path}/rollouts/${id}/report`);
+
   /** How far it had come when it was taken back: its row says how it is now. */
-  async function reach() {
-    if (reached.of === rollout.id) return;
-    reached = { of: rollout.id, share: 0 };
-    const { trail } = await ask("GET", `${path}/rollouts/${rollout.id}/report`);
-    reached.share = trail.reduce((most, second) => Math.max(most, second.share), 0);
-  }
+  const reach = new Once(report, ({ trail }) => {
+    reached = trail.reduce((most, second) => Math.max(most, second.share), 0);
+  });
 
   /** What was said of it, and which requests failed. */
-  async function fetchLog() {
-    const wanted = `${rollout.id} ${rollout.state} ${rollout.share}`;
-    if (logged === wanted) return;
-    logged = wanted;
-    const report = await ask("GET", `${path}/rollouts/${rollout.id}/report`);
+  const said = new Once(() => report(rollout.id), (told) => {
     put(log,
-      h("ol", { class: "said" }, report.log.map((said) => h("li", {}, h("time", { datetime: words.iso(said.at) }, words.clock(said.at)), " ", said.what))),
-      report.failing.length ? h("h3", {}, `A few requests that failed at ${rollout.to}`) : null,
-      report.failing.length ? h("ul", { class: "plain failing" }, report.failing.map((one) => h("li", {},
+      h("ol", { class: "said" }, told.log.map((said) => h("li", {}, h("time", { datetime: words.iso(said.at) }, words.clock(said.at)), " ", said.what))),
+      told.failing.length ? h("h3", {}, `A few requests that failed at ${rollout.to}`) : null,
+      told.failing.length ? h("ul", { class: "plain failing" }, told.failing.map((one) => h("li", {},
         h("code", {}, `${one.method} ${one.path}`), " ", h("strong", {}, one.ended), ` after ${words.took(one.took_ms / 1000)} at ${one.upstream} `,
         may("GET /v1/requests/{id}") ? h("a", { href: `#/why/${encodeURIComponent(one.request_id)}` }, "why") : null))) : null);
+  }, (error) => put(log, h("p", { class: "problem" }, error.message)));
+
+  function fetchLog() {
+    said.want(`${rollout.id} ${rollout.state} ${rollout.share}`);
   }
 
   function draw(next) {
+    if (rollout?.id !== next.rollout?.id) reached = 0;
     [service, rollout] = [next, next.rollout];
-    const isUnderWay = Boolean(rollout) && ["running", "paused"].includes(rollout.state);
+    const goesOn = isUnderWay(rollout);
     const sharing = service.pools.filter((pool) => pool.weight > 0);
-    start?.cannot(isUnderWay ? "One is under way already." : service.pools.length < 2 ? "There is only one pool." : sharing.length > 1 ? `${sharing.map((pool) => pool.name).join(" and ")} share the traffic: shift all of it to one first.` : "");
+    start?.cannot(goesOn ? "One is under way already." : service.pools.length < 2 ? "There is only one pool." : sharing.length > 1 ? `${sharing.map((pool) => pool.name).join(" and ")} share the traffic: shift all of it to one first.` : "");
     for (const [verb, button] of buttons) {
-      const why = !isUnderWay ? "Only while a rollout is under way." : rollout.verbs.includes(verb) ? "" : VERBS[verb][2];
+      const why = !goesOn ? "Only while a rollout is under way." : rollout.verbs.includes(verb) ? "" : VERBS[verb][2];
       button.cannot(why);
     }
-    if (start) start.hidden = isUnderWay;
+    if (start) start.hidden = goesOn;
     mark(node, "data-state", rollout?.state ?? "none");
     more.hidden = !rollout;
     if (!rollout) {
@@ -147,14 +149,13 @@ export function panel(name, path) {
     say(title, `Rollout ${rollout.id}: ${rollout.from} → ${rollout.to}${rollout.deploys?.tag ? ` (${rollout.deploys.tag})` : ""}`);
     say(state, rollout.state);
     mark(state, "data-state", rollout.state);
-    const isBack = ["rolled-back", "aborted", "failed"].includes(rollout.state);
-    if (isBack) reach();
-    drawSteps(line, rollout, service, isBack ? reached.share : null);
+    if (isBack(rollout)) reach.want(rollout.id);
+    drawSteps(line, rollout, service, isBack(rollout) ? reached : null);
     say(status, [rollout.status, rollout.waits_for?.length ? `waits for ${rollout.waits_for.join(", ")}` : null,
       rollout.ended ? `${words.ago(rollout.ended, now())}, by ${rollout.author}` : `begun ${words.ago(rollout.started, now())} by ${rollout.author}`,
       rollout.reason ? `“${rollout.reason}”` : null].filter(Boolean).join(" · "));
     drawCounts(counts, rollout, service);
-    evidence.draw(rollout, isUnderWay, live.at);
+    evidence.draw(rollout, goesOn, live.at);
     const isTold = rollout.judgement && rollout.status.includes(rollout.judgement.evidence);
     says.hidden = isTold;
     say(says, rollout.judgement && !isTold ? `${rollout.judgement.evidence}${rollout.judgement.prometheus ? ` Prometheus: ${rollout.judgement.prometheus}` : ""}` : "");

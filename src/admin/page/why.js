@@ -2,6 +2,7 @@
 
 import { ask, part as inPath } from "./api.js";
 import { h, put, say, svg } from "./dom.js";
+import { isFailure } from "./states.js";
 import * as words from "./words.js";
 
 export function open(view, [id]) {
@@ -22,11 +23,11 @@ export function open(view, [id]) {
 
   async function list() {
     const all = await ask("GET", "/v1/requests?limit=1000");
-    const some = all.filter((one) => !failed.checked || one.cause || (one.status ?? 599) >= 500 || one.attempts.some((attempt) => attempt.cause)).slice(0, 50);
+    const some = all.filter((one) => !failed.checked || one.cause || isFailure(one) || one.attempts.some((attempt) => attempt.cause)).slice(0, 50);
     put(last, some.map((one) => h("tr", {},
       h("td", {}, words.clock(one.at)),
       h("th", { scope: "row" }, h("code", {}, `${one.method} ${one.host}${one.path}`)),
-      h("td", { class: (one.status ?? 599) >= 500 ? "bad-number" : null }, one.status ?? one.cause ?? "–"),
+      h("td", { class: isFailure(one) ? "bad-number" : null }, one.status ?? one.cause ?? "–"),
       h("td", {}, words.took(one.took_ms / 1000)), h("td", {}, one.pool ?? "–"),
       h("td", {}, one.attempts[one.attempts.length - 1]?.upstream ?? "–"),
       h("td", {}, h("a", { href: `#/why/${inPath(one.request_id)}`, "aria-label": `Why ${one.request_id}` }, "why")))),
@@ -62,7 +63,7 @@ function facts(pairs) {
 function request(one) {
   const cohort = one.cohort === undefined ? "" : ` (cohort ${one.cohort} of 10,000)`;
   return h("section", { class: "panel", "aria-labelledby": "one-title" },
-    h("h2", { id: "one-title" }, h("code", {}, `${one.method} ${one.host}${one.path}`), " ", h("span", { class: (one.status ?? 599) >= 500 ? "bad-number" : "" }, one.status ?? "no answer")),
+    h("h2", { id: "one-title" }, h("code", {}, `${one.method} ${one.host}${one.path}`), " ", h("span", { class: isFailure(one) ? "bad-number" : "" }, one.status ?? "no answer")),
     one.cause ? h("p", { class: "problem" }, one.cause) : null,
     facts([
       ["When", words.clock(one.at)], ["Id", one.request_id], ["Client", one.client], ["Version", one.version],

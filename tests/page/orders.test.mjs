@@ -162,3 +162,15 @@ test("history says what became of the newest revision once that is known", async
   await page.context().close();
   await demo.end();
 });
+
+test("explain says that a request would wait", async () => {
+  const demo = await Pointsman.demo();
+  await demo.ask("PUT", "/v1/services/shop/mode", { mode: "hold", for: "5m", reason: "a failover" });
+  const page = await tab(chromium, "light", `${demo.address}/#/explain`);
+  await page.getByLabel("Where would this go now?").fill("http://shop.test/cart");
+  await page.getByRole("button", { name: "Explain" }).click();
+  await page.locator(".way li", { hasText: /Waits.*until its service is not held/ }).waitFor();
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+  await demo.end();
+});

@@ -71,9 +71,11 @@ function told(one) {
   if (one.service) stop("Service", h("a", { href: `#/service/${inPath(one.service)}` }, one.service), h("span", { class: "hint" }, ` revision ${one.revision}${one.mode && one.mode !== "serve" ? `, ${one.mode}` : ""}`));
   if (one.pool) stop("Pool", h("strong", {}, one.pool), h("span", { class: "hint" }, ` by ${BY[one.by] ?? one.by}${one.cohort !== undefined ? `, cohort ${one.cohort} of 10,000` : ""}${one.sets_cookie ? "; a cookie is set" : ""}`));
   if (one.breaker && one.breaker.state !== "closed") stop("Breaker", one.breaker.state);
+  if (one.waits) stop("Waits", one.mode === "hold" ? "until its service is not held any more" : "in line for a place", one.cause ? h("span", { class: "hint" }, ` ${one.cause}`) : "");
   if (one.upstream) stop("Upstream", h("strong", {}, one.upstream));
   if (one.instead) stop("Instead", `${one.instead.pool} ${one.instead.upstream}`, h("span", { class: "hint" }, ` ${one.instead.by}`));
   if (one.target) stop("Asked for", h("code", {}, one.target));
   if (one.status) stop("Answer", h("strong", {}, String(one.status)), one.cause ? ` ${one.cause}` : "", one.location ? ` → ${one.location}` : "");
+  if (one.fallback_status) stop("Instead", "the service's own answer, ", h("strong", {}, String(one.fallback_status)));
   return h("section", { class: "panel", "aria-labelledby": "way-title" }, h("h2", { id: "way-title", tabindex: "-1" }, `${one.host}${one.path}`), h("ol", { class: "way plain" }, stops), notTaken(one.not_taken));
 }

@@ -17,7 +17,7 @@ use super::problem::Problem;
 
 /// What a page may do: run and show what comes from here, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; \
+                      img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";
 
 const HTML: &str = "text/html; charset=utf-8";

@@ -132,6 +132,24 @@ export async function tab(browser, form, address, more = {}) {
   return page;
 }
 
+/** What is there once a view shows what it is for. */
+const SHOWN = {
+  services: ".service-row:not(.headings)",
+  service: ".upstream-row:not(.headings)",
+  history: ".revision.in-force",
+  events: ".sum:not(:empty)",
+  why: "table.requests tbody tr",
+  explain: "form.panel",
+  config: "#config-text:not([readonly])",
+};
+
+/** Goes to a view by what stands behind the `#/`, and waits until it is there: what is to be seen, and what comes with a line. */
+export async function visit(page, hash) {
+  await page.evaluate((to) => (location.hash = `#/${to}`), hash);
+  await page.locator(SHOWN[hash.split("/")[0] || "services"]).first().waitFor();
+  await lines(page, 1);
+}
+
 /** Waits until a tab has been told so many lines more of what it watches. */
 export async function lines(page, count) {
   await page.evaluate(async (count) => {

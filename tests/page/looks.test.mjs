@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { FORMS, Pointsman, axe, browser, endAll, picture, tab, until } from "./harness.mjs";
+import { FORMS, Pointsman, axe, browser, endAll, picture, tab, until, visit } from "./harness.mjs";
 
 const VIEWS = {
   services: "",
@@ -41,9 +41,9 @@ for (const form of Object.keys(FORMS)) {
       await picture(page, `${name}-${form}`);
     };
     for (const [name, hash] of Object.entries(VIEWS)) {
-      await page.evaluate((to) => (location.hash = `#/${to}`), hash);
-      await page.locator("h1").waitFor();
-      await page.waitForTimeout(2500);
+      await visit(page, hash);
+      if (name === "service") await page.locator(".plot canvas").first().waitFor();
+      if (name === "events") await page.locator(".event-row:not(.headings)").first().waitFor();
       if (name === "explain") {
         await page.getByLabel("Where would this go now?").fill("http://shop.test/cart");
         await page.getByRole("button", { name: "Explain" }).click();

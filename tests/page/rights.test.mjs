@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import http from "node:http";
 import { after, before, test } from "node:test";
-import { Pointsman, browser, endAll, lines, order, picture, tab } from "./harness.mjs";
+import { Pointsman, browser, endAll, lines, order, picture, tab, visit } from "./harness.mjs";
 
 let chromium;
 before(async () => (chromium = await browser()));
@@ -41,9 +41,7 @@ test("a token that may only read sees no button that orders", async () => {
   assert.equal(await eye.locator("#who").textContent(), "eye · read");
   await picture(eye, "read-only");
   for (const view of ["service/shop", "history/shop", "", "events", "why", "explain"]) {
-    await eye.evaluate((to) => (location.hash = `#/${to}`), view);
-    await eye.locator("h1").waitFor();
-    await eye.waitForTimeout(1200);
+    await visit(eye, view);
     assert.deepEqual(await ordering(eye), [], view);
   }
   assert.equal(await eye.getByRole("link", { name: "Config" }).count(), 0);

@@ -21,7 +21,7 @@ use crate::http::admission::{Head, RequestTarget, Upload};
 use crate::http::failure::Cause;
 use crate::http::forwarded::Peer;
 use crate::orders::{Now, Supposed};
-use crate::snapshot::{Choice, Explained, Mode, Service, Snapshot};
+use crate::snapshot::{Choice, Explained, Service, Snapshot};
 use crate::split::{BasisPoints, Cohort};
 
 /// Fields of a request that is explained: more than heads have.
@@ -239,11 +239,7 @@ fn in_words(snapshot: &Snapshot, told: Explanation, clock: &Clock) -> wire::Expl
         target,
         service: service.map(|service| service.name.to_string()),
         revision: service.map(|service| service.revision),
-        mode: service.map(|service| match service.mode.at(now) {
-            Mode::Serve => wire::Mode::Serve,
-            Mode::Hold { .. } => wire::Mode::Hold,
-            Mode::Maintenance { .. } => wire::Mode::Maintenance,
-        }),
+        mode: service.map(|service| wire::Mode::of(service, now)),
         is_rate_limited: is_limited,
         pool: None,
         by: None,

@@ -17,7 +17,7 @@ use crate::balance::Member;
 use crate::clock::{Moment, WallTime};
 use crate::history::{PoolRate, UpstreamRate, WINDOWS};
 use crate::orders::{Refused, Report, TrafficOrder};
-use crate::snapshot::{Mode, Pool, Service, Snapshot};
+use crate::snapshot::{Pool, Service, Snapshot};
 use crate::upstream::{BreakerState, Conditions};
 
 /// All services.
@@ -178,11 +178,7 @@ pub(super) fn describe(admin: &Admin, service: &Service, now: Moment) -> wire::S
     wire::Service {
         name: service.name.to_string(),
         revision: service.revision,
-        mode: match service.mode.at(now) {
-            Mode::Serve => wire::Mode::Serve,
-            Mode::Hold { .. } => wire::Mode::Hold,
-            Mode::Maintenance { .. } => wire::Mode::Maintenance,
-        },
+        mode: wire::Mode::of(service, now),
         waiting: service.waiting(),
         requests_per_second: rates.values().map(|rate| rate.requests).sum(),
         budget: wire::Budget::of(&service.state.standing()),

@@ -9,20 +9,18 @@ use crate::snapshot::Service;
 /// Adds what is known of a service.
 pub(super) fn look(look: &Look<'_>, service: &Service, rows: &mut Rows) {
     let mut described = services::describe(look.admin, service, look.now);
-    let pools = std::mem::take(&mut described.pools);
     described.rollout = None;
-    for mut pool in pools.iter().cloned() {
+    let mut pool_names = Vec::with_capacity(described.pools.len());
+    for mut pool in std::mem::take(&mut described.pools) {
         for upstream in std::mem::take(&mut pool.upstreams) {
             let key = format!("upstream/{}/{}", pool.name, upstream.address);
             rows.insert(key.into(), row(&upstream));
         }
         rows.insert(format!("pool/{}", pool.name).into(), row(&pool));
+        pool_names.push(pool.name);
     }
-    let whole = wire::LiveService {
-        pool_names: pools.into_iter().map(|pool| pool.name).collect(),
-        wrong: look.wrong_but_rollout(service),
-        service: described,
-    };
+    let wrong = look.wrong_but_rollout(service);
+    let whole = wire::LiveService { pool_names, wrong, service: described };
     rows.insert("service".into(), row(&whole));
     if let Some(report) = Report::newest(look.state, &service.name, look.wall) {
         let rollout = wire::Rollout::of(report, look.wall);

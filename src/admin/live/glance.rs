@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::admin::{Admin, wire};
+use crate::balance::Member;
 use crate::clock::{Moment, WallTime};
 use crate::config::Severity;
 use crate::orders::Report;
 use crate::slo;
-use crate::snapshot::{Mode, Pool, Service};
+use crate::snapshot::{Pool, Service};
 use crate::state::State;
 use crate::upstream::{BreakerState, Conditions};
 
@@ -31,13 +32,15 @@ pub(super) struct Look<'a> {
 impl Look<'_> {
     /// A service's row.
     pub fn glance(&self, service: &Service) -> wire::Glance {
-        let glance = self.without_wrong(service);
-        let mut found = self.wrong(service, &glance);
+        let well = self.well(service);
+        let glance = self.without_wrong(service, &well);
+        let mut found = self.wrong(service, &glance, &well);
         self.wrong_rollout(service, &glance, &mut found);
         wire::Glance { wrong: told(found), ..glance }
     }
 
-    fn without_wrong(&self, service: &Service) -> wire::Glance {
+    /// A service's row as far as nothing is found wrong; `well` is how many upstreams of each pool are.
+    fn without_wrong(&self, service: &Service, well: &[usize]) -> wire::Glance {
         let rates = self.admin.history.rates(&service.name, service.revision);
         let requests: f64 = rates.values().map(|rate| rate.requests).sum();
         let failed: f64 = rates.values().map(|rate| rate.requests * rate.errors).sum();
@@ -65,7 +68,7 @@ impl Look<'_> {
         wire::Glance {
             name: service.name.to_string(),
             revision: service.revision,
-            mode: mode(service, self.now),
+            mode: wire::Mode::of(service, self.now),
             pools: service.pools.iter().map(pool).collect(),
             requests_per_second: short(requests),
             errors: short(errors),
@@ -73,34 +76,41 @@ impl Look<'_> {
             budget: wire::Budget::of(&service.state.standing()),
             rollout,
             upstreams: members.count(),
-            well: service.pools.iter().map(|pool| self.well(pool, service)).sum(),
+            well: well.iter().sum(),
             wrong: Vec::new(),
         }
     }
 
-    /// Upstreams of a pool that take requests.
-    fn well(&self, pool: &Pool, service: &Service) -> usize {
-        let is_well = |member: &&crate::balance::Member| {
+    /// How many upstreams of each pool take requests, in the order of its pools.
+    fn well(&self, service: &Service) -> Vec<usize> {
+        let is_well = |pool: &Pool, member: &Member| {
             let conditions = pool.conditions(member, &service.stability, self.now);
             member.target.is_some()
                 && !conditions.any(KEPT_OUT)
                 && member.upstream.breaker.state(self.now) == BreakerState::Closed
         };
-        pool.members.list().iter().filter(is_well).count()
+        let of_pool =
+            |pool: &Pool| pool.members.list().iter().filter(|member| is_well(pool, member)).count();
+        service.pools.iter().map(of_pool).collect()
     }
 
     /// What is wrong with a service that is looked at closely: its rollout tells of itself there.
     pub fn wrong_but_rollout(&self, service: &Service) -> Vec<wire::Wrong> {
-        let glance = self.without_wrong(service);
-        told(self.wrong(service, &glance))
+        let well = self.well(service);
+        told(self.wrong(service, &self.without_wrong(service, &well), &well))
     }
 
     /// What is wrong with a service but for its rollout.
-    fn wrong(&self, service: &Service, glance: &wire::Glance) -> Vec<(Severity, String)> {
+    fn wrong(
+        &self,
+        service: &Service,
+        glance: &wire::Glance,
+        well: &[usize],
+    ) -> Vec<(Severity, String)> {
         let mut found = Vec::new();
-        for pool in &service.pools {
+        for (pool, &well) in service.pools.iter().zip(well) {
             let (share, name) = (service.split.weight(&pool.name).percent(), &pool.name);
-            let (all, well) = (pool.members.list().len(), self.well(pool, service));
+            let all = pool.members.list().len();
             if share > 0.0 && well == 0 {
                 found.push((
                     Severity::Critical,
@@ -192,14 +202,6 @@ const KEPT_OUT: Conditions = Conditions::DRAINING
     .with(Conditions::REFUSING)
     .with(Conditions::EJECTED)
     .with(Conditions::FAILING);
-
-fn mode(service: &Service, now: Moment) -> wire::Mode {
-    match service.mode.at(now) {
-        Mode::Serve => wire::Mode::Serve,
-        Mode::Hold { .. } => wire::Mode::Hold,
-        Mode::Maintenance { .. } => wire::Mode::Maintenance,
-    }
-}
 
 /// To three figures: what is shown at a glance, and what is not sent again while it hardly moves.
 pub(super) fn short(number: f64) -> f64 {

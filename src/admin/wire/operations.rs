@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Moment;
 use crate::event::Subject;
-use crate::{events, upstream};
+use crate::{events, snapshot, upstream};
 
 /// What a circuit breaker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -343,6 +343,17 @@ impl From<&events::Entry> for Event {
             reason,
             runbook: event.runbook(),
             trace_id,
+        }
+    }
+}
+
+impl Mode {
+    /// What a service does at this moment.
+    pub fn of(service: &snapshot::Service, now: Moment) -> Mode {
+        match service.mode.at(now) {
+            snapshot::Mode::Serve => Mode::Serve,
+            snapshot::Mode::Hold { .. } => Mode::Hold,
+            snapshot::Mode::Maintenance { .. } => Mode::Maintenance,
         }
     }
 }

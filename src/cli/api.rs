@@ -3,7 +3,6 @@
 mod error;
 mod token;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
 use super::Reach;
+use super::address::Way;
 use super::secure::Secure;
 use crate::admin::wire::{self, ConfigProblem};
 use crate::server::clock;
@@ -114,7 +114,7 @@ impl Api<'_> {
     pub async fn ask<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, ApiError> {
         let look = call.look();
         let unanswered = |error: String, look: String| ApiError::Unanswered {
-            address: self.0.admin.clone(),
+            address: self.0.admin.to_string(),
             error,
             look,
         };
@@ -211,9 +211,8 @@ impl Api<'_> {
     async fn send(&self, call: Call<'_>) -> Result<(StatusCode, Bytes), ApiError> {
         let address = &self.0.admin;
         let token = token::given(self.0)?;
-        let is_secure = address.starts_with("https://");
         let has_files = self.0.ca.is_some() || self.0.cert.is_some() || self.0.key.is_some();
-        if has_files && !is_secure && !address.starts_with("unix:") {
+        if has_files && matches!(address.way, Way::Http(_)) {
             // A token would go out for anybody to read.
             let error = format!(
                 "`--ca`, `--cert` and `--key` are for HTTPS, and the admin address is `{address}`: \
@@ -221,37 +220,33 @@ impl Api<'_> {
             );
             return Err(ApiError::Files { error });
         }
+        let is_secure = matches!(address.way, Way::Https(_));
         let secure = is_secure.then(|| Secure::of(self.0)).transpose();
         let secure = secure.map_err(|error| ApiError::Files { error: format!("{error:#}") })?;
         let (token, patience, look) = (token.as_deref(), call.patience, call.look());
         // Of what was sent it is not known what has become of it until it is answered.
         let is_sent = AtomicBool::new(false);
         let sent = async {
-            match address.strip_prefix("unix:") {
-                Some(path) => {
-                    let path = PathBuf::from(path);
+            match &address.way {
+                Way::Unix(path) => {
                     let stream = UnixStream::connect(path).await?;
                     self.exchange(stream, "localhost", token, call, &is_sent).await
                 }
-                None => match address.strip_prefix("https://") {
-                    Some(bare) => {
-                        let (bare, secure) = (bare.trim_end_matches('/'), secure.as_ref());
-                        let secure = secure.context("there is nothing to speak HTTPS with")?;
-                        let stream = secure.connect(bare).await?;
-                        self.exchange(stream, bare, token, call, &is_sent).await
-                    }
-                    None => {
-                        let bare = address.strip_prefix("http://").unwrap_or(address);
-                        let bare = bare.trim_end_matches('/');
-                        let stream = TcpStream::connect(bare).await?;
-                        self.exchange(stream, bare, token, call, &is_sent).await
-                    }
-                },
+                Way::Https(bare) => {
+                    let secure = secure.as_ref().context("there is nothing to speak HTTPS with")?;
+                    let stream = secure.connect(bare).await?;
+                    self.exchange(stream, bare, token, call, &is_sent).await
+                }
+                Way::Http(bare) => {
+                    let stream = TcpStream::connect(bare).await?;
+                    self.exchange(stream, bare, token, call, &is_sent).await
+                }
             }
         };
-        let unreachable = |error: String| ApiError::Unreachable { address: address.clone(), error };
+        let unreachable =
+            |error: String| ApiError::Unreachable { address: address.to_string(), error };
         let unanswered = |error: String, look: String| ApiError::Unanswered {
-            address: address.clone(),
+            address: address.to_string(),
             error,
             look,
         };
@@ -308,7 +303,7 @@ impl Api<'_> {
     }
 
     fn strange(&self, error: impl std::fmt::Display) -> ApiError {
-        ApiError::Strange { address: self.0.admin.clone(), error: error.to_string() }
+        ApiError::Strange { address: self.0.admin.to_string(), error: error.to_string() }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use http::{Method, StatusCode};
 
+use super::address::AdminAddress;
 use super::api::{Api, ApiError, Call};
 use super::check::is_coloured;
 use super::input::Input;
@@ -132,7 +133,7 @@ async fn with_file(
 }
 
 /// What was taken for so.
-fn with_what(file: &Path, admin: &str, health: wire::Health) -> String {
+fn with_what(file: &Path, admin: &AdminAddress, health: wire::Health) -> String {
     let file = file.display();
     match health {
         wire::Health::Running => {

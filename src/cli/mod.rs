@@ -3,6 +3,7 @@
 //! One file for each verb. Verbs that change or show a running process speak to its admin API and
 //! nothing else, so whatever they can do a script can do with curl.
 
+mod address;
 mod api;
 mod away;
 mod breaker;
@@ -59,6 +60,7 @@ use std::process::ExitCode;
 use clap::builder::{OsStr, Resettable};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use self::address::AdminAddress;
 use self::api::ApiError;
 use self::out::print;
 use crate::config::Environment;
@@ -124,27 +126,13 @@ enum Verb {
     Completions(completions::Completions),
 }
 
-/// `IP:PORT`, `NAME:PORT`, either behind `https://`, or `unix:/PATH`.
-fn admin_address(text: &str) -> Result<String, &'static str> {
-    let bare = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    let address = bare.unwrap_or(text).trim_end_matches('/');
-    let has_port = |address: &str| {
-        let (host, port) = address.rsplit_once(':').unwrap_or_default();
-        !host.is_empty() && port.parse::<u16>().is_ok()
-    };
-    match address.starts_with("unix:") || has_port(address) {
-        true => Ok(text.to_string()),
-        false => Err("expected IP:PORT, such as 127.0.0.1:9900, or unix:/PATH"),
-    }
-}
-
 /// How to reach a running proxy.
 #[derive(Clone, Debug, Args)]
 struct Reach {
     /// Admin address: `IP:PORT`, `https://NAME:PORT` or `unix:/PATH`.
     #[arg(long, env = "POINTSMAN_ADMIN", default_value = "127.0.0.1:9900", value_name = "ADDRESS",
-          value_parser = admin_address)]
-    admin: String,
+          value_parser = AdminAddress::parse)]
+    admin: AdminAddress,
     /// Bearer token, if the admin API wants one.
     #[arg(long, env = "POINTSMAN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,

@@ -175,7 +175,11 @@ impl Request {
         let method = method.map_err(|error| bad(format!("method: {error}")))?;
         let client = match client {
             None => Ipv4Addr::LOCALHOST.into(),
-            Some(client) => client.parse().map_err(|_| bad("client: no IP address".into()))?,
+            Some(client) => client.parse().map_err(|_| {
+                bad(format!(
+                    "client: expected an IP address, such as 192.0.2.7; this is `{client}`"
+                ))
+            })?,
         };
         if fields.len() > MOST_FIELDS {
             return Err(bad(format!("fields: {MOST_FIELDS} at most")));

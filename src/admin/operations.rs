@@ -281,11 +281,12 @@ fn mode(put: &wire::PutMode) -> Result<ModeOrder, Problem> {
     let length = put.length.as_deref().map_or(Ok(HOLD), duration);
     let length = length.map_err(|error| bad(format!("for: {error}")))?;
     if length > LONGEST_HOLD {
-        return Err(bad("for: above zero and at most 5m"));
+        let given = put.length.as_deref().unwrap_or_default();
+        return Err(bad(format!("for: expected at most 5m; this is `{given}`")));
     }
     let most = put.most.unwrap_or(HELD);
     if !(1..=MOST_HELD).contains(&most) {
-        return Err(bad("most: from 1 to 100000"));
+        return Err(bad(format!("most: expected 1 to {MOST_HELD} requests; this is {most}")));
     }
     let message = put.message.clone().filter(|message| !message.trim().is_empty());
     if message.as_ref().is_some_and(|message| message.chars().count() > LONGEST_MESSAGE) {

@@ -66,7 +66,7 @@ impl Problem {
     pub fn unknown_query(query: &str) -> Problem {
         let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
         let names: Vec<String> = names.take(NAMED).map(|name| format!("`{name}`")).collect();
-        let detail = format!("this takes no query, and was asked for {}", names.join(", "));
+        let detail = format!("this path takes no query: leave out {}", names.join(", "));
         Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail)
     }
 
@@ -199,6 +199,7 @@ impl From<Refused> for Problem {
                 "; choose with `--strategy` (in JSON `strategy`): canary, blue-green or all-at-once"
                     .to_string()
             }
+            Refused::NoReason => "; say why with `--reason TEXT` (in JSON `reason`)".to_string(),
             Refused::KeptOut { .. } => "; take that back first".to_string(),
             Refused::OtherUse { .. } => {
                 "; name another one with `--pool` (in JSON `pool`)".to_string()

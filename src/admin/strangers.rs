@@ -29,12 +29,14 @@ pub(super) fn refuse_strangers(admin: &Admin, headers: &HeaderMap) -> Result<(),
 }
 
 pub(super) fn foreign_host() -> Problem {
-    let detail = "without a token the API answers to localhost and loopback addresses only";
+    let detail = "without a token the API answers to localhost and loopback addresses only: \
+                  ask 127.0.0.1, or give [admin] a `token_file`";
     Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail)
 }
 
 pub(super) fn foreign_origin() -> Problem {
-    let detail = "requests on behalf of other sites are refused";
+    let detail = "requests on behalf of other sites are refused: open the page at the admin address \
+                  itself, or ask without `origin` and `sec-fetch-site`";
     Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail)
 }
 

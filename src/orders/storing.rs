@@ -12,7 +12,7 @@ use super::*;
 use crate::upstream::Proof;
 
 /// What a file has changed that a process began with, for who is told that it is not stored.
-pub(super) const EDITS: &str = "what was edited in the file before the start";
+pub(super) const EDITS: &str = "the file was edited before the start";
 
 impl Job {
     /// What an order has come to.

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderName;
 
 use super::key::{Key, Kind, Table, Without, mins, number, size, table, text_option, time};
-use super::section::{Found, Section, text_of};
-use super::values::path;
+use super::section::Section;
+use super::values::{headers, path};
 use super::{Problem, Problems};
 use crate::fallback::{Body, Fallback, StaleLimits, StaticAnswer};
 use crate::http::response::FALLBACK_MARK;
@@ -84,8 +84,9 @@ fn stale(mut section: Section<'_>, problems: &mut Problems) -> StaleLimits {
 
 pub(super) fn answer_of(mut section: Section<'_>, problems: &mut Problems) -> StaticAnswer {
     let status = section.number(problems, "status");
+    let ours = |name: &HeaderName| OURS.contains(&name.as_str()) || *name == FALLBACK_MARK;
     let headers =
-        section.table_if_given(problems, "headers").map(|section| headers(section, problems));
+        section.table_if_given(problems, "headers").map(|section| headers(section, problems, ours));
     let text = section.text(problems, "body", |text| Ok::<_, &str>(text.to_string()));
     let file = section.text(problems, "file", path);
     if let (Some(text), Some(file)) = (&text, &file) {
@@ -109,37 +110,6 @@ pub(super) fn answer_of(mut section: Section<'_>, problems: &mut Problems) -> St
         None => Body::Text(text.map(|text| text.value).unwrap_or_default().into()),
     };
     StaticAnswer { status, headers: headers.unwrap_or_default(), body }
-}
-
-/// The fields of an answer, in name order.
-fn headers(section: Section<'_>, problems: &mut Problems) -> Vec<(HeaderName, HeaderValue)> {
-    let mut fields: Vec<(Found<HeaderName>, HeaderValue)> = Vec::new();
-    for (key, value) in section.entries() {
-        let Ok(name) = key.value.parse::<HeaderName>() else {
-            problems.0.push(Problem::error(key.span, "not a header field name"));
-            continue;
-        };
-        if OURS.contains(&name.as_str()) || name == FALLBACK_MARK {
-            let message = format!("`{name}` cannot be set: Pointsman writes it itself");
-            problems.0.push(Problem::error(key.span, message));
-            continue;
-        }
-        if let Some((first, _)) = fields.iter().find(|(other, _)| other.value == name) {
-            let problem = Problem::error(key.span, format!("`{name}` is given twice"));
-            problems.0.push(problem.label("the second").other(first.span.clone(), "the first"));
-            continue;
-        }
-        let read = |text: &str| {
-            let value = HeaderValue::from_str(text).ok().filter(|_| text.is_ascii());
-            value.ok_or("expected visible ASCII characters and spaces")
-        };
-        if let Some(value) = text_of(problems, key.value, value, read) {
-            fields.push((Found { value: name, span: key.span }, value.value));
-        }
-    }
-    let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (name.value, value)).collect();
-    fields.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
-    fields
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http::Method;
-use http::header::HeaderValue;
+use http::header::HeaderName;
 
 use super::judge::judge;
 use super::key::{
@@ -14,7 +14,7 @@ use super::key::{
     text_option, texts, time, wait, word,
 };
 use super::section::{Section, section_of, text_of, wrong_kind};
-use super::values::{header_name, path, percent, warn_if_above};
+use super::values::{headers, path, percent, warn_if_above};
 use super::{Problem, Problems, web_address};
 use crate::judge::Guard;
 use crate::rollout::{Hook, Hooks, MOST_REQUESTS, RolloutSettings, Smoke, Strategy};
@@ -265,29 +265,12 @@ fn smoke_of(mut section: Section<'_>, problems: &mut Problems) -> Option<Smoke> 
 
 /// Header fields, in name order.
 fn fields(section: Section<'_>, problems: &mut Problems) -> Vec<(String, String)> {
-    let mut fields = Vec::new();
-    for (key, value) in section.entries() {
-        match header_name(key.value) {
-            Ok(name) if OURS.contains(&name.as_str()) => {
-                let message = format!("`{name}` cannot be set: Pointsman writes it itself");
-                problems.0.push(Problem::error(key.span, message));
-            }
-            Ok(name) => {
-                let read = |text: &str| {
-                    let fits = text.is_ascii() && HeaderValue::from_str(text).is_ok();
-                    fits.then(|| text.to_string())
-                        .ok_or("expected visible ASCII characters and spaces")
-                };
-                let found = text_of(problems, key.value, value, read);
-                fields.extend(found.map(|found| (name.to_string(), found.value)));
-            }
-            Err(error) => {
-                problems.0.push(Problem::error(key.span, "bad header").label(error));
-            }
-        }
-    }
-    fields.sort();
+    let ours = |name: &HeaderName| OURS.contains(&name.as_str());
+    let fields = headers(section, problems, ours).into_iter();
+    // They are ASCII, so none is lost.
     fields
+        .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.into())))
+        .collect()
 }
 
 fn hooks_of(mut section: Section<'_>, problems: &mut Problems, allows_commands: bool) -> Hooks {

@@ -3,7 +3,6 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use toml::de::DeValue;
 
@@ -17,7 +16,7 @@ use super::section::Section;
 use super::server::network;
 use super::sticky::{HASH, hash};
 use super::suggestion::nearest;
-use super::values::{header_name, warn_if_above};
+use super::values::{headers, warn_if_above};
 use super::{Maintenance, Pool, Problem, Problems, Server, Stability};
 use crate::balance::{BalanceSettings, LimitSettings, Policy, RetrySettings};
 use crate::fallback::Fallback;
@@ -274,8 +273,9 @@ fn http(mut section: Section<'_>, problems: &mut Problems) -> HttpProbe {
     let statuses = statuses(&mut section, problems);
     let help = "leave it out for 200-399";
     section.no_empty_list(problems, "statuses", "no answer would be a success", help);
-    let headers =
-        section.table_if_given(problems, "headers").map(|section| headers(section, problems));
+    let headers = section
+        .table_if_given(problems, "headers")
+        .map(|section| headers(section, problems, |_| false));
     let default = HttpProbe::get(path.map_or(PathAndQuery::from_static("/"), |found| found.value));
     let probe = HttpProbe {
         tls: section.boolean(problems, "tls"),
@@ -325,25 +325,6 @@ fn statuses(section: &mut Section<'_>, problems: &mut Problems) -> Vec<RangeIncl
         }
     }
     ranges
-}
-
-fn headers(section: Section<'_>, problems: &mut Problems) -> Vec<(HeaderName, HeaderValue)> {
-    let mut headers = Vec::new();
-    for (name, value) in section.entries() {
-        let text = value.get_ref().as_str().and_then(|text| HeaderValue::from_str(text).ok());
-        match (header_name(name.value), text) {
-            (Ok(name), Some(value)) => headers.push((name, value)),
-            (Err(error), _) => {
-                problems.0.push(Problem::error(name.span, "bad header").label(error))
-            }
-            (_, None) => {
-                problems
-                    .0
-                    .push(Problem::error(value.span(), "bad header").label("not a field value"));
-            }
-        }
-    }
-    headers
 }
 
 fn ejection(mut section: Section<'_>, problems: &mut Problems) -> EjectionSettings {

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use super::key::{Key, Kind, Table, boolean, number, secs, share, text, texts, time, word};
 use super::notify::web_address;
 use super::section::{Found, Section};
-use super::values::header_name;
+use super::values::headers;
 use super::{Problem, Problems};
 use crate::split::BasisPoints;
 
@@ -124,7 +124,10 @@ pub(super) fn traces(file: &mut Section<'_>, problems: &mut Problems) -> Option<
         problems.0.push(problem.help("for example `endpoint = \"http://127.0.0.1:4318\"`"));
     }
     let fields = section.table_if_given(problems, "headers");
-    let headers = fields.map(|fields| headers(fields, problems)).unwrap_or_default();
+    let ours = |name: &HeaderName| OURS.contains(&name.as_str());
+    let headers = fields.map(|fields| headers(fields, problems, ours));
+    let mut headers = headers.unwrap_or_default();
+    headers.iter_mut().for_each(|(_, value)| value.set_sensitive(true));
     let named = |text: &str| match text.trim().is_empty() || text.contains(char::is_control) {
         true => Err("expected a name"),
         false => Ok(Arc::<str>::from(text)),
@@ -171,31 +174,6 @@ fn endpoint(text: &str) -> Result<Uri, &'static str> {
 fn kept(text: &str) -> Result<Keep, &'static str> {
     let known = Keep::ALL.into_iter().find(|keep| keep.name() == text);
     known.ok_or("expected `error`, `retried`, `shed`, `canary` or `slow`")
-}
-
-fn headers(section: Section<'_>, problems: &mut Problems) -> Vec<(HeaderName, HeaderValue)> {
-    let mut headers = Vec::new();
-    for (name, value) in section.entries() {
-        let text = value.get_ref().as_str().and_then(|text| HeaderValue::from_str(text).ok());
-        let known = header_name(name.value).and_then(|name| match OURS.contains(&name.as_str()) {
-            true => Err("follows from what is called and what is told"),
-            false => Ok(name),
-        });
-        match (known, text) {
-            (Ok(name), Some(mut value)) => {
-                value.set_sensitive(true);
-                headers.push((name, value));
-            }
-            (Err(error), _) => {
-                problems.0.push(Problem::error(name.span, "bad header").label(error));
-            }
-            (_, None) => {
-                let problem = Problem::error(value.span(), "bad header");
-                problems.0.push(problem.label("not a field value"));
-            }
-        }
-    }
-    headers
 }
 
 #[cfg(test)]
@@ -258,8 +236,12 @@ mod tests {
             (with("share = 101"), "t:3:9: bad value for `share`"),
             (with("from_strangers = -1"), "t:3:18: `from_strangers` is out of range"),
             (with("compression = \"zip\""), "t:3:15: bad value for `compression`"),
-            (with("headers = { host = \"b\" }"), "t:3:13: bad header"),
-            (with("headers = { a = \"\\n\" }"), "t:3:17: bad header"),
+            (
+                with("headers = { host = \"b\" }"),
+                "t:3:13: `host` cannot be set: Pointsman writes it itself",
+            ),
+            (with("headers = { a = \"\\n\" }"), "t:3:17: bad value for `a`"),
+            (with("headers = { a = \"b\", A = \"c\" }"), "t:3:13: `a` is given twice"),
             (with("samples = 1"), "t:3:1: unknown key `samples` in `traces`"),
         ] {
             let found = parse(&format!("[traces]\n{lines}"));

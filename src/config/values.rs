@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::section::{Found, Section, wrong_kind};
+use super::section::{Found, Section, text_of, wrong_kind};
 use super::{Problem, Problems};
 use crate::clock::in_words;
 use crate::split::BasisPoints;
@@ -78,6 +78,45 @@ pub(super) fn path(text: &str) -> Result<PathBuf, &'static str> {
 
 pub(super) fn header_name(text: &str) -> Result<HeaderName, &'static str> {
     text.parse().map_err(|_| "not a header field name")
+}
+
+/// The header fields that a table has, in name order: each once, with values of visible ASCII; none that is
+/// `ours`, for it follows from what is sent.
+pub(super) fn headers(
+    section: Section<'_>,
+    problems: &mut Problems,
+    ours: impl Fn(&HeaderName) -> bool,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let mut fields: Vec<(Found<HeaderName>, HeaderValue)> = Vec::new();
+    for (key, value) in section.entries() {
+        let name = match header_name(key.value) {
+            Ok(name) => name,
+            Err(error) => {
+                problems.0.push(Problem::error(key.span, error));
+                continue;
+            }
+        };
+        if ours(&name) {
+            let message = format!("`{name}` cannot be set: Pointsman writes it itself");
+            problems.0.push(Problem::error(key.span, message));
+            continue;
+        }
+        if let Some((first, _)) = fields.iter().find(|(other, _)| other.value == name) {
+            let problem = Problem::error(key.span, format!("`{name}` is given twice"));
+            problems.0.push(problem.label("the second").other(first.span.clone(), "the first"));
+            continue;
+        }
+        let read = |text: &str| {
+            let value = HeaderValue::from_str(text).ok().filter(|_| text.is_ascii());
+            value.ok_or("expected visible ASCII characters and spaces")
+        };
+        if let Some(value) = text_of(problems, key.value, value, read) {
+            fields.push((Found { value: name, span: key.span }, value.value));
+        }
+    }
+    let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (name.value, value)).collect();
+    fields.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+    fields
 }
 
 /// Warns of a time that ought to be within another. The key that was written is to blame; one that

@@ -78,6 +78,11 @@ fn mistakes_are_named() {
             "health = { http = { statuses = [99] } }",
             "bad value for `statuses`: expected a status such as 204, or a range such as \"200-399\"",
         ),
+        ("health.http.headers = { a = \"x\", A = \"y\" }", "`a` is given twice: the second"),
+        (
+            "health.http.headers = { a = \"ü\" }",
+            "bad value for `a`: expected visible ASCII characters and spaces",
+        ),
         ("ejection = 5", "`ejection` must be a table, or `false`: this is an integer"),
         ("breaker = { failures = 101 }", "`failures` is out of range: from 1 to 100"),
         ("balance.by = \"latencyy\"", "bad value for `by`: did you mean `latency`?"),

@@ -165,7 +165,7 @@ impl Surroundings for Replay<'_> {
             spread(requests - to_canary, &stable, &mut self.draws),
             evenly_there(to_canary, &canary, &mut self.draws),
         ];
-        let usual = canary.iter().map(|one| one.fails).sum::<f64>() / canary.len() as f64;
+        let usual = usual(&canary);
         let stable = self.ask(0, &asked[0], &stable, 0.0);
         let mut canary = self.ask(1, &asked[1], &canary, more);
         let attempts = canary.attempts;
@@ -197,6 +197,15 @@ impl Surroundings for Replay<'_> {
     }
 }
 
+/// The chance that a request fails which goes to any of those that were there, to any of all if nobody was: what
+/// [`evenly_there`] asks. Who was away got none, and is no measure of what was to be expected.
+fn usual(played: &[Played]) -> f64 {
+    let is_anybody = played.iter().any(|one| one.is_there);
+    let asked = played.iter().filter(|one| one.is_there || !is_anybody);
+    let (count, fails) = asked.fold((0usize, 0.0), |(n, sum), one| (n + 1, sum + one.fails));
+    fails / count.max(1) as f64
+}
+
 /// So many requests to each of those that were there; to each of all if nobody was.
 fn evenly_there(requests: u64, played: &[Played], draws: &mut Draws) -> Vec<u64> {
     let there = played.iter().filter(|one| one.is_there).count();
@@ -223,4 +232,19 @@ fn spread(requests: u64, played: &[Played], draws: &mut Draws) -> Vec<u64> {
         here
     };
     played.iter().map(here).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_away_is_no_measure_of_what_was_to_be_expected() {
+        let one = |is_there, fails| Played { is_there, fails, ..Played::default() };
+        assert_eq!(usual(&[one(true, 0.25), one(true, 0.5)]), 0.375);
+        assert_eq!(usual(&[one(true, 0.25), one(false, 0.75)]), 0.25, "one is away");
+        assert_eq!(usual(&[one(false, 0.25), one(false, 0.75)]), 0.5, "all are, and all are asked");
+        let asked = evenly_there(100, &[one(true, 0.25), one(false, 0.75)], &mut Draws::seeded(1));
+        assert_eq!(asked, [100, 0]);
+    }
 }

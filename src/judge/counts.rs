@@ -43,8 +43,9 @@ impl Counts {
 }
 
 impl std::ops::AddAssign for Counts {
+    /// What was stored may be any number; more than can be counted is the most that can.
     fn add_assign(&mut self, other: Counts) {
-        self.total += other.total;
-        self.bad += other.bad;
+        self.total = self.total.saturating_add(other.total);
+        self.bad = self.bad.saturating_add(other.bad);
     }
 }

@@ -441,6 +441,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_stored_of_a_block_may_be_more_than_can_be_counted() {
+        let stored = r#"{"length":10,"filled":9,"kappas":"","upstreams":[
+            ["10.0.0.0:80","1e300 1e300 1"],["10.0.0.1:80","1e300 0 1"]]}"#;
+        let mut scale: Scale = serde_json::from_str(stored).unwrap();
+        scale.tick(&second(&[(50, 1), (50, 0)]), |one| one.attempts);
+        assert_eq!((scale.kappa(), scale.filled), (0.0, 0));
+    }
+
+    #[test]
     fn who_is_off_the_list_for_a_while_has_its_hour_when_it_is_back() {
         let mut scale = Scale::new(10);
         let listen = |scale: &mut Scale, ticks: u64, upstreams: usize| {

@@ -70,7 +70,9 @@ impl TryFrom<Stored> for Seconds {
         let skipped = written.saturating_sub(PIECES);
         let mut pieces = vec![Piece::default(); written - skipped];
         for (name, first, text) in stored.upstreams {
-            let wanted = written.saturating_sub(first);
+            // Of one that begins behind the last piece nothing is wanted, however far behind that is.
+            let first = first.min(written);
+            let wanted = written - first;
             for (place, row) in read(&name, first, wanted * PIECE, &text)?.into_iter().enumerate() {
                 let piece = (first + place).checked_sub(skipped).and_then(|at| pieces.get_mut(at));
                 piece.into_iter().for_each(|piece| piece.0.push((name.clone(), row)));
@@ -186,6 +188,18 @@ mod tests {
         assert!(of("3*99999999999").starts_with("piece 2 of \"a:1\": 99999999999 seconds"));
         let filling = told(r#"{"pieces":0,"seconds":3,"filling":[["a:1","3 y"]]}"#);
         assert!(filling.starts_with("piece 1 of \"a:1\": \"y\" is no second"), "{filling}");
+    }
+
+    #[test]
+    fn one_that_begins_behind_the_last_piece_has_no_seconds_however_far_behind() {
+        for first in [4, u64::MAX] {
+            let of =
+                |text: &str| format!(r#"{{"pieces":3,"upstreams":[["a:1",{first},"{text}"]]}}"#);
+            let wanted = "piece 4 of \"a:1\": 1 seconds follow from there on, 0 are wanted";
+            assert_eq!(told(&of("1")), wanted, "{first}");
+            let read: Seconds = serde_json::from_str(&of("")).unwrap();
+            assert_eq!((read.pieces.len(), read.asked()), (3, 0), "{first}");
+        }
     }
 
     #[test]

@@ -208,11 +208,13 @@ impl Queue {
         !std::mem::take(&mut self.unsaved).is_empty()
     }
 
-    /// Keeps what the disk did not take of counts. Where a rollout is comes again by itself; that an
-    /// order is over does not, for nobody finds it in force any more.
+    /// Keeps what the disk did not take of counts; what was counted of the same since then is later. Where a
+    /// rollout is, and what its judge has heard, comes again by itself. All else does not: that an order is
+    /// over, or ends sooner because the clock was set back, is in force, and nobody finds it again.
     pub fn count_again(&mut self, changes: Vec<Change>) {
         for change in changes {
-            if change.service().is_none() || matches!(change, Change::Clear(_)) {
+            let comes_again = matches!(change, Change::Rollout(_) | Change::Heard { .. });
+            if !comes_again {
                 self.counts.entry(change.entry()).or_insert(change);
             }
         }

@@ -371,3 +371,55 @@ fn a_freeze_lasts_no_longer_than_it_was_to_though_the_clock_is_set_back_meanwhil
     assert_eq!(bench.standing(), 0);
     bench.assert_stored();
 }
+
+/// A service frozen for a minute whose clock was set back by an hour, on a disk that did not take the end that
+/// the freeze has by this clock.
+fn frozen_and_set_back() -> Bench {
+    let mut bench = Bench::of(FILE);
+    bench.order(freeze(60), By::new("ada", Some("a sale"))).unwrap();
+    bench.ticks(1);
+    bench.0.now.wall = bench.now.wall - Duration::from_secs(3_600);
+    bench.disk.fail_after(0, Failure::Once);
+    assert_eq!(bench.ticks(1), 1);
+    bench
+}
+
+fn freeze(seconds: u64) -> Order {
+    let what = FreezeOrder::Freeze { length: Some(Duration::from_secs(seconds)) };
+    Order::Freeze { service: "shop".into(), what }
+}
+
+fn frozen_until(state: &State) -> Option<WallTime> {
+    state.order(&About::freeze("shop")).and_then(|standing| standing.until)
+}
+
+#[test]
+fn the_end_of_a_freeze_is_stored_later_if_the_disk_did_not_take_it_at_first() {
+    let mut bench = frozen_and_set_back();
+    let until = Some(bench.now.wall + Duration::from_secs(60));
+    assert_eq!(frozen_until(bench.orders.state()), until);
+    assert_eq!(bench.ticks(1), 0);
+    assert_eq!(frozen_until(&bench.store.recall().unwrap()), until);
+    bench.assert_stored();
+    // The next process does not begin it anew.
+    bench.restart(FILE, 1);
+    assert_eq!(frozen_until(bench.orders.state()), until);
+}
+
+#[test]
+fn the_end_of_a_freeze_that_is_stored_later_takes_the_place_of_no_newer_order() {
+    let by = || By::new("ada", Some("a longer sale"));
+    let mut bench = frozen_and_set_back();
+    bench.order(freeze(600), by()).unwrap();
+    let until = frozen_until(bench.orders.state());
+    assert!(until >= Some(bench.now.wall + Duration::from_secs(600)), "{until:?}");
+    bench.ticks(2);
+    assert_eq!(frozen_until(&bench.store.recall().unwrap()), until);
+    bench.assert_stored();
+    let mut bench = frozen_and_set_back();
+    let lift = Order::Freeze { service: "shop".into(), what: FreezeOrder::Lift };
+    bench.order(lift, by()).unwrap();
+    bench.ticks(2);
+    assert_eq!(bench.standing(), 0);
+    bench.assert_stored();
+}

@@ -137,7 +137,8 @@ impl Exporter {
                 None => End::Never("no traces are kept any more".into()),
             };
             let is_last = *self.closing.borrow();
-            let Next { spans, pause, mut told } = patience.on_end(end, is_last, &mut draws);
+            let now = self.clock.now();
+            let Next { spans, pause, mut told } = patience.on_end(end, is_last, now, &mut draws);
             match spans {
                 Spans::Sent { refused } => {
                     let refused = refused.min(batch.spans);
@@ -148,7 +149,8 @@ impl Exporter {
                 Spans::InHalves => {
                     if let Err(alone) = self.queue().halve(batch) {
                         self.waiting.note_dropped(Dropped::Refused, alone.spans);
-                        told = patience.on_too_large("a request alone is too large for it".into());
+                        let why = "a request alone is too large for it".to_string();
+                        told = patience.on_too_large(why, now);
                     }
                 }
                 Spans::GivenUp => self.waiting.note_dropped(Dropped::NotTaken, batch.spans),

@@ -1,6 +1,6 @@
 //! What is done after a call: how it ended in, whether its spans are sent again, and when, out.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
@@ -17,6 +17,10 @@ const CALLS: u32 = 5;
 
 /// Failures in a row before somebody is told: one alone is a collector that starts anew.
 const TOLD: u32 = 3;
+
+/// How long after it was told that spans are lost it is told again at the soonest: a collector that refuses
+/// every other call says as little by that once a minute as once a second.
+const APART: Duration = Duration::from_secs(60);
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +82,15 @@ pub(super) struct Patience {
     failures: u32,
     /// Calls with the spans that are being sent.
     calls: u32,
-    /// Whether somebody was told that spans are lost.
+    /// Whether somebody was told that spans are lost, and not yet that they are not any more.
     is_told: bool,
+    /// When that was told last.
+    told: Option<Instant>,
 }
 
 impl Patience {
     /// What follows from the end of a call. `is_last`: the process ends, and nothing is tried twice.
-    pub fn on_end(&mut self, end: End, is_last: bool, draws: &mut Draws) -> Next {
+    pub fn on_end(&mut self, end: End, is_last: bool, now: Instant, draws: &mut Draws) -> Next {
         let (spans, least, why) = match end {
             End::Taken { refused: 0, .. } => {
                 (self.failures, self.calls) = (0, 0);
@@ -109,23 +115,28 @@ impl Patience {
         }
         self.failures = self.failures.saturating_add(1);
         let is_lost = spans != Spans::Again || self.failures >= TOLD;
-        let told = if is_lost { self.tell(why) } else { None };
+        let told = if is_lost { self.tell(why, now) } else { None };
         Next { spans, pause: self.pause(draws).max(least.unwrap_or_default()).min(LONGEST), told }
     }
 
     /// One request alone was too large.
-    pub fn on_too_large(&mut self, why: String) -> Option<Result<(), String>> {
-        self.tell(why)
+    pub fn on_too_large(&mut self, why: String, now: Instant) -> Option<Result<(), String>> {
+        self.tell(why, now)
     }
 
-    /// Once until all is well again.
-    fn tell(&mut self, why: String) -> Option<Result<(), String>> {
-        (!std::mem::replace(&mut self.is_told, true)).then_some(Err(why))
+    /// Once until all is well again, and once a minute at most.
+    fn tell(&mut self, why: String, now: Instant) -> Option<Result<(), String>> {
+        let is_soon = self.told.is_some_and(|told| now.saturating_duration_since(told) < APART);
+        if self.is_told || is_soon {
+            return None;
+        }
+        (self.is_told, self.told) = (true, Some(now));
+        Some(Err(why))
     }
 
     /// The collector is another one, or is told something else: what was, says nothing of it.
     pub fn begin_anew(&mut self) {
-        (self.failures, self.calls) = (0, 0);
+        (self.failures, self.calls, self.told) = (0, 0, None);
     }
 
     fn pause(&self, draws: &mut Draws) -> Duration {
@@ -144,6 +155,10 @@ mod tests {
 
     fn taken() -> End {
         End::Taken { refused: 0, why: String::new() }
+    }
+
+    fn begin() -> (Patience, Draws, Instant) {
+        (Patience::default(), Draws::seeded(1), Instant::now())
     }
 
     #[test]
@@ -167,10 +182,10 @@ mod tests {
 
     #[test]
     fn pauses_double_to_a_bound_and_the_same_spans_are_given_up_in_the_end() {
-        let (mut patience, mut draws) = (Patience::default(), Draws::seeded(1));
+        let (mut patience, mut draws, now) = begin();
         let mut last = Duration::ZERO;
         for nth in 1..=12 {
-            let next = patience.on_end(later(), false, &mut draws);
+            let next = patience.on_end(later(), false, now, &mut draws);
             let is_given_up = nth % CALLS == 0;
             assert_eq!(
                 next.spans,
@@ -183,38 +198,57 @@ mod tests {
             last = next.pause;
         }
         assert!(last >= LONGEST / 2);
-        let next = patience.on_end(taken(), false, &mut draws);
+        let next = patience.on_end(taken(), false, now, &mut draws);
         assert_eq!((next.spans, next.told), (Spans::Sent { refused: 0 }, Some(Ok(()))));
-        let next = patience.on_end(taken(), false, &mut draws);
+        let next = patience.on_end(taken(), false, now, &mut draws);
         assert_eq!((next.pause, next.told), (Duration::ZERO, None));
     }
 
     #[test]
     fn a_collector_may_ask_for_a_longer_pause_but_not_for_any() {
-        let (mut patience, mut draws) = (Patience::default(), Draws::seeded(1));
+        let (mut patience, mut draws, now) = begin();
         let mut pause = |secs| {
             let end = End::Later(Some(Duration::from_secs(secs)), String::new());
-            patience.on_end(end, false, &mut draws).pause
+            patience.on_end(end, false, now, &mut draws).pause
         };
         assert_eq!([pause(20), pause(86_400)], [Duration::from_secs(20), LONGEST]);
     }
 
     #[test]
     fn what_is_refused_is_told_at_once_and_not_tried_again() {
-        let (mut patience, mut draws) = (Patience::default(), Draws::seeded(1));
+        let (mut patience, mut draws, now) = begin();
         let never = || End::Never("answered 401 Unauthorized".into());
-        let next = patience.on_end(never(), false, &mut draws);
+        let next = patience.on_end(never(), false, now, &mut draws);
         assert_eq!(next.spans, Spans::Refused);
         assert_eq!(next.told, Some(Err("answered 401 Unauthorized".into())));
-        assert_eq!(patience.on_end(never(), false, &mut draws).told, None, "once");
+        assert_eq!(patience.on_end(never(), false, now, &mut draws).told, None, "once");
         let some = End::Taken { refused: 3, why: "no".into() };
-        assert_eq!(patience.on_end(some, false, &mut draws).spans, Spans::Sent { refused: 3 });
-        assert_eq!(patience.on_end(taken(), false, &mut draws).told, Some(Ok(())));
+        assert_eq!(patience.on_end(some, false, now, &mut draws).spans, Spans::Sent { refused: 3 });
+        assert_eq!(patience.on_end(taken(), false, now, &mut draws).told, Some(Ok(())));
+    }
+
+    #[test]
+    fn a_collector_that_refuses_every_other_call_is_told_of_once_a_minute() {
+        let (mut patience, mut draws, start) = begin();
+        let never = || End::Never("answered 400 Bad Request".into());
+        let mut told = Vec::new();
+        for second in 0..180 {
+            let end = if second % 2 == 0 { never() } else { taken() };
+            let now = start + Duration::from_secs(second);
+            let next = patience.on_end(end, false, now, &mut draws);
+            told.extend(next.told.map(|told| (second, told.is_ok())));
+        }
+        let pairs = [0, 60, 120].map(|at| [(at, false), (at + 1, true)]);
+        assert_eq!(told, pairs.concat());
+        // Another collector is another matter.
+        patience.begin_anew();
+        let next = patience.on_end(never(), false, start + Duration::from_secs(181), &mut draws);
+        assert!(next.told.is_some_and(|told| told.is_err()));
     }
 
     #[test]
     fn a_process_that_ends_tries_nothing_twice() {
-        let (mut patience, mut draws) = (Patience::default(), Draws::seeded(1));
-        assert_eq!(patience.on_end(later(), true, &mut draws).spans, Spans::GivenUp);
+        let (mut patience, mut draws, now) = begin();
+        assert_eq!(patience.on_end(later(), true, now, &mut draws).spans, Spans::GivenUp);
     }
 }

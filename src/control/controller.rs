@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
@@ -94,8 +94,6 @@ pub struct Controller<L: Listening> {
     is_time: bool,
     /// The last event of the batch that the disk has.
     handed: Option<u64>,
-    /// When the disk got what it has in its hands.
-    handed_at: Option<Instant>,
     /// The disk, as long as it takes nothing.
     failing: Failing,
 }
@@ -117,7 +115,6 @@ impl<L: Listening> Controller<L> {
             reloads: VecDeque::new(),
             is_time: false,
             handed: None,
-            handed_at: None,
             failing: Failing::default(),
         }
     }
@@ -229,15 +226,13 @@ impl<L: Listening> Controller<L> {
     /// it: an order that was acknowledged has its event though the process is killed then.
     pub(super) fn hand_over(&mut self) {
         let now = self.now();
+        let Some(commits) = &self.commits else { return };
         let fresh = self.wiring.events.unstored();
         let counts = match (self.is_time, fresh.is_empty()) {
             (false, _) => Counts::Wait,
             (true, true) => Counts::Go,
             (true, false) => Counts::GoWithEvents,
         };
-        if self.commits.is_none() {
-            return;
-        }
         let Some(changes) = self.orders.next_write(counts, now) else { return };
         self.is_time = false;
         self.handed = fresh.last().map(|entry| entry.number);
@@ -245,22 +240,17 @@ impl<L: Listening> Controller<L> {
         let unsaid =
             self.orders.events_in_hands().map(|event| self.wiring.events.unnumbered(event));
         let events = said.chain(unsaid).collect();
-        if let Some(commits) = &self.commits {
-            commits.hand(Batch { changes, events });
-            self.handed_at = Some(now.instant);
-        }
+        commits.hand(Batch { changes, events });
     }
 
     fn on_stored(&mut self, stored: Result<(), String>) {
         let (snapshot, handed) = (self.wiring.published.load(), self.handed.take());
-        if let Some(since) = self.handed_at.take() {
+        if let Some(since) = self.orders.handed() {
             let took = self.now().instant.saturating_duration_since(since);
             self.wiring.process.commits().note(stored.is_ok(), took);
         }
-        match (&stored, handed) {
-            (Ok(()), Some(last)) => self.wiring.events.set_stored(last),
-            (Ok(()), None) => {}
-            (Err(_), _) => {}
+        if let (Ok(()), Some(last)) = (&stored, handed) {
+            self.wiring.events.set_stored(last);
         }
         self.log_of_store(stored.as_ref().err());
         self.tell_of_store(stored.as_ref().err());

@@ -331,6 +331,11 @@ impl Orders {
         self.queue.is_held()
     }
 
+    /// Since when the disk has it.
+    pub fn handed(&self) -> Option<Instant> {
+        self.queue.handed
+    }
+
     /// What is to be done outside, in order; asked for once.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)

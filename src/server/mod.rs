@@ -12,6 +12,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod fd_store;
 pub mod inherit;
+mod kept;
 mod leaving;
 pub mod listen;
 mod memory;

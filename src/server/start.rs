@@ -1,7 +1,6 @@
 //! The start: what a process is to be in, all its parts running out, or why there are none.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use super::certificates::watch_certificates;
 use super::descriptors::Shares;
 use super::fd_store::FdStore;
 use super::inherit::Inherited;
+use super::kept::{open_page, open_store, store_edits};
 use super::leaving::{AdminDoor, upgrade_on_wish};
 use super::listen::Listeners;
 use super::memory::watch_memory;
@@ -27,9 +27,7 @@ use crate::access_log::Entries;
 use crate::acme_client::AcmeClient;
 use crate::admin::{self, Admin, Live};
 use crate::config::{AdminPlace, Config, ListenAddress};
-use crate::control::{
-    self, BindError, Commits, Controller, Listening, NotUpgraded, PageWriter, Wiring,
-};
+use crate::control::{self, BindError, Commits, Controller, Listening, NotUpgraded, Wiring};
 use crate::event::{Event, Kind, Subject};
 use crate::events::{Events, tell_states};
 use crate::files::{FileError, Files, InForce, Loaded};
@@ -42,8 +40,7 @@ use crate::probe;
 use crate::record::{Refusals, Rings};
 use crate::resolve::Resolver;
 use crate::snapshot::Published;
-use crate::state::{Change, Unstored};
-use crate::store::{Page, Store, StoreError};
+use crate::store::StoreError;
 use crate::traces::Waiting;
 use crate::wire::clients::{Clients, Common};
 use crate::wire::holds::call_at_ends;
@@ -433,43 +430,6 @@ impl Server {
             _workers: workers,
             access_log,
         })
-    }
-}
-
-/// The store of a process with a file; what was started without one remembers nothing.
-fn open_store(folder: Option<&Path>) -> Result<Store, StoreError> {
-    match folder {
-        Some(folder) => Store::open(&folder.join(STORE)),
-        None => Ok(Store::in_memory()),
-    }
-}
-
-/// Stores what the file changes; why not, where the disk has no room for it. Traffic does not wait for
-/// room: all of that is in force, and found anew in the file by the next start.
-fn store_edits(store: &Store, edits: &[Change]) -> Result<Option<String>, StoreError> {
-    match store.commit(edits, &[]) {
-        Ok(()) => Ok(None),
-        Err(error @ (StoreError::Write { .. } | StoreError::Lost { .. })) => {
-            Ok(Some(error.to_string()))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// The page beside the store, and what it says. A disk that has no room for it even now keeps none.
-fn open_page(folder: Option<&Path>) -> Result<(PageWriter, Vec<Unstored>), StartError> {
-    let Some(folder) = folder else {
-        return Ok((PageWriter::nowhere(), Vec::new()));
-    };
-    match Page::open(&folder.join(STORE)) {
-        Ok((page, unstored)) => Ok((PageWriter::start(page, unstored.clone())?, unstored)),
-        Err(error) => {
-            tracing::warn!(
-                %error,
-                "orders against rollouts that a full disk does not take cannot be noted"
-            );
-            Ok((PageWriter::nowhere(), Vec::new()))
-        }
     }
 }
 

@@ -265,6 +265,15 @@ impl Rollout {
         self.hearing_mut().warm_since = since;
     }
 
+    /// The clock was set back: moves what the judge counts from, which would lie ahead until the clock gets
+    /// there. Latencies would say nothing for so long, and an answer of Prometheus would stay new.
+    pub(super) fn move_heard(&mut self, back: impl Fn(&mut WallTime)) {
+        let hearing = self.hearing_mut();
+        back(&mut hearing.shifted);
+        hearing.warm_since.values_mut().for_each(&back);
+        hearing.measured.answered.iter_mut().for_each(|(at, _)| back(at));
+    }
+
     /// Whether the share was set so lately that latencies say nothing yet.
     pub fn is_warming(&self, now: WallTime) -> bool {
         let p99 = self.hearing.took[0].quantile(0.99).unwrap_or_default();
@@ -544,6 +553,36 @@ mod tests {
             assert!(matches!(verdict, Verdict::Fail { .. }), "{verdict:?}");
             assert_eq!(verdict.evidence(), "`up` is 2, the limit is 1");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nothing_new_that_was_heard() {
+        let query = Query {
+            url: "http://127.0.0.1:9090".into(),
+            query: "up".into(),
+            above: 1.0,
+            interval: Duration::from_secs(5),
+        };
+        let judging = Judging { prometheus: Some(query), ..Judging::default() };
+        let settings = RolloutSettings { judging, ..RolloutSettings::default() };
+        let pools = [("blue".into(), 1), ("green".into(), 1)];
+        let split = Split::all_to("blue".into());
+        let plan = Plan::new(&settings, &Wishes::default(), &pools, &split).unwrap();
+        let now = WallTime::from_millis(10_000_000);
+        let (mut rollout, _) =
+            Rollout::start(1, "shop".into(), (plan, None), ("ada".into(), None), now);
+        rollout.on_shift(now);
+        rollout.set_warm_since(BTreeMap::from([("green/b".into(), now)]));
+        rollout.on_measured(Ok(Finished::Measured(0.5)), now, &mut Vec::new());
+        let since = Duration::from_secs(20);
+        rollout.keep_time(now + since);
+        let now = now + since - Duration::from_secs(3_600);
+        assert!(rollout.is_warming(now), "it lies ahead");
+        rollout.keep_time(now);
+        assert_eq!((rollout.is_warming(now), rollout.stepped(now)), (false, since));
+        assert_eq!(rollout.warm_since()["green/b"], now - since);
+        let verdict = rollout.with_measure(Verdict::Pass { evidence: String::new() }, now);
+        assert!(matches!(verdict, Verdict::Inconclusive { .. }), "{verdict:?}");
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Rollout {
             let stills = self.paused.iter_mut().chain(&mut self.held);
             stills.for_each(|still| back.apply(&mut still.at));
             self.move_rest(back);
+            self.move_heard(|at| back.apply(at));
             return;
         }
         let left_out = now.elapsed_since(before).saturating_sub(LONGEST);

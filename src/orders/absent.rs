@@ -389,6 +389,14 @@ impl Orders {
     /// Lets go of what has been gone for a day. It counted for nothing already, so this makes nobody
     /// wait.
     pub(super) fn forget_absent(&mut self, now: WallTime) {
+        // Where the clock was set back the day begins anew: until it gets there nothing would be let go of.
+        let ahead = self.base.absent().filter(|(_, since)| *since > now);
+        let since_now = |(part, _): (&FilePart, WallTime)| Change::Absent {
+            part: part.clone(),
+            since: Some(now),
+        };
+        let ahead: Vec<Change> = ahead.map(since_now).collect();
+        self.count(ahead);
         for part in expired(&self.base, now) {
             let kept = kept_of(&self.base, &part);
             let gone = forgetting(&self.base, &part);

@@ -156,6 +156,23 @@ fn what_has_been_gone_for_a_day_is_forgotten() {
 }
 
 #[test]
+fn what_has_been_gone_for_a_day_is_forgotten_though_the_clock_was_set_back_by_years() {
+    let mut bench = ordered();
+    let start = bench.now.wall;
+    bench.0.now.wall = start + absent::KEPT * 1_000;
+    reload(&mut bench, &cut());
+    bench.0.now.wall = start;
+    bench.ticks(1);
+    bench.assert_stored();
+    bench.pass(absent::KEPT - Duration::from_secs(5));
+    bench.ticks(2);
+    assert_eq!(bench.orders.state().absent().count(), 3);
+    bench.ticks(4);
+    assert_eq!((bench.standing(), bench.orders.state().absent().count()), (0, 0));
+    bench.assert_stored();
+}
+
+#[test]
 fn what_vanishes_is_forgotten_at_once_where_that_is_wished_for() {
     let mut bench = ordered();
     let state = bench.orders.state().clone();

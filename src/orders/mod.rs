@@ -356,7 +356,7 @@ impl Orders {
         self.last = Ticket(self.last.0 + 1);
         let ticket = self.last;
         let asked = Asked { ticket, order, by, since: now.instant, is_unseen: false };
-        match self.queue.is_full() {
+        match self.queue.is_full(&asked.order) {
             true => self.replies.push((ticket, Err(Refused::Withdrawn))),
             false => self.decide(asked, snapshot, now),
         }

@@ -143,6 +143,17 @@ impl Order {
             Order::Reload { .. } => Scope::Everything,
         }
     }
+
+    /// Whether it may be one that takes traffic away from something sick, and does not wait for the disk then.
+    pub(super) fn may_be_urgent(&self) -> bool {
+        matches!(
+            self,
+            Order::Rollout { what: rollout::Order::Abort, .. }
+                | Order::Shift { to: TrafficOrder::Back { .. }, .. }
+                | Order::Upstream { what: UpstreamOrder::Drain, .. }
+                | Order::Labelled { drains: true, .. }
+        )
+    }
 }
 
 /// Who asks for a change, and why.

@@ -33,6 +33,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Orders that wait at once; more mean a script in a loop, or a disk that is gone.
 const LONGEST: usize = 256;
 
+/// Places beyond them for what may be urgent: a script in a loop must keep nobody from aborting a rollout.
+const FOR_URGENT: usize = 64;
+
 /// Whether the disk may have what is counted, if there is nothing else: once a second, so that one
 /// that fails is not asked all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,8 +162,10 @@ impl Queue {
         self.undecided.iter().any(|asked| asked.is_unseen)
     }
 
-    pub fn is_full(&self) -> bool {
-        self.undecided.len() + self.waiting.len() >= LONGEST
+    /// Whether there is no place for one more like this.
+    pub fn is_full(&self, order: &Order) -> bool {
+        let most = LONGEST + if order.may_be_urgent() { FOR_URGENT } else { 0 };
+        self.undecided.len() + self.waiting.len() >= most
     }
 
     /// How many wait, the one in the disk's hands among them.

@@ -423,3 +423,14 @@ fn the_end_of_a_freeze_that_is_stored_later_takes_the_place_of_no_newer_order() 
     assert_eq!(bench.standing(), 0);
     bench.assert_stored();
 }
+
+#[test]
+fn who_takes_traffic_back_has_a_place_though_others_fill_the_line() {
+    let mut bench = at_ten_percent();
+    bench.disk.fail_after(0, Failure::Hangs);
+    let tickets: Vec<Ticket> = (0..300).map(|_| bench.give(hold("shop", 60), ada())).collect();
+    assert_eq!(answer(&mut bench, tickets[200]), None, "it waits");
+    assert_eq!(answer(&mut bench, tickets[299]), Some(Err(Refused::Withdrawn)));
+    bench.give(abort(), by_force());
+    assert_eq!(bench.split(), "blue=100");
+}

@@ -180,8 +180,12 @@ pub(super) fn read(table: Texts, key: &str, json: &str) -> Result<Option<Change>
 }
 
 fn rollout(key: &str, json: &str) -> Result<Rollout, Trouble> {
-    let stored: StoredRollout = stored::parse(key, json)?;
-    stored.read().map_err(|error| Trouble::Damaged(format!("`{key}`: {error}")))
+    let read = stored::parse::<StoredRollout>(key, json)?.read();
+    let rollout = read.map_err(|error| Trouble::Damaged(format!("`{key}`: {error}")))?;
+    match rollout.id <= stored::HIGHEST {
+        true => Ok(rollout),
+        false => Err(Trouble::Damaged(format!("`{key}`: none can follow number {}", rollout.id))),
+    }
 }
 
 fn unwritable(error: serde_json::Error) -> Trouble {

@@ -78,9 +78,15 @@ pub(super) fn parse<T: DeserializeOwned>(key: &str, json: &str) -> Result<T, Tro
     serde_json::from_str(json).map_err(|error| Trouble::Damaged(format!("`{key}`: {error}")))
 }
 
+/// The highest number that is read of a revision, a rollout or a state of a flag. The next one counts on from it,
+/// and an import may hold any.
+pub(super) const HIGHEST: u64 = u64::MAX >> 1;
+
 /// The name and number of a key.
 pub(super) fn numbered(key: &str) -> Result<(String, u64), Trouble> {
-    let parts = key.rsplit_once('/').and_then(|(name, number)| Some((name, number.parse().ok()?)));
+    let parts =
+        key.rsplit_once('/').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
+    let parts = parts.filter(|(_, number)| *number <= HIGHEST);
     let (name, number) = parts.ok_or_else(|| Trouble::Damaged(format!("`{key}` is no key")))?;
     Ok((name.to_string(), number))
 }
@@ -233,4 +239,19 @@ pub(super) fn secret(key: &str, json: &str) -> Result<[u8; 16], Trouble> {
 
 pub(super) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_none_could_follow_is_none() {
+        let read = |number: &str| numbered(&format!("shop/{number}")).ok();
+        assert_eq!(read("00000000000000000007"), Some(("shop".to_string(), 7)));
+        assert_eq!(read(&HIGHEST.to_string()), Some(("shop".to_string(), HIGHEST)));
+        for number in [u64::MAX.to_string(), "-1".to_string(), String::new()] {
+            assert_eq!(read(&number), None, "{number}");
+        }
+    }
 }

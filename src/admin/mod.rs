@@ -61,6 +61,7 @@ use problem::Problem;
 
 pub use explain::explained;
 pub use live::Live;
+pub(crate) use roles::is_question;
 pub use source::{Shown, Source};
 
 /// What the handlers read and whom they ask.

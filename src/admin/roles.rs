@@ -74,6 +74,16 @@ pub(super) fn operation(method: &Method, path: &str) -> &'static Operation {
     found.unwrap_or(&UNKNOWN)
 }
 
+/// Whether a request with this method and path asks only: whoever gets no answer to it has changed
+/// nothing. What is not in the table may be an order of another version.
+pub(crate) fn is_question(method: &Method, path: &str) -> bool {
+    // Those that are asked with a body have nobody's name in their paths.
+    let is_asked = |known: &Operation| known.path == path && !known.is_recorded;
+    matches!(*method, Method::GET | Method::HEAD)
+        || *method == Method::POST
+            && TABLE.iter().any(|known| known.method == "POST" && is_asked(known))
+}
+
 const fn look(path: &'static str, scope: Scope) -> Operation {
     Operation { method: "GET", path, role: Some(Role::Read), scope, is_recorded: false }
 }
@@ -233,9 +243,15 @@ mod tests {
             assert_eq!(row.scope == Scope::Service, named, "{}", row.path);
             let is_secret = row.role == Some(Role::Admin);
             assert!(!row.is_recorded || row.method != "GET" || is_secret, "{}", row.path);
-            let is_question = row.method == "GET" || row.path == "/v1/explain";
-            assert!(row.role != Some(Role::Read) || is_question, "{}", row.path);
+            let is_for_readers = row.method == "GET" || row.path == "/v1/explain";
+            assert!(row.role != Some(Role::Read) || is_for_readers, "{}", row.path);
+            // By its path alone a question is known, and what is not on the record is one.
+            let asks = row.method == "GET" || !row.is_recorded;
+            assert!(!asks || row.method == "GET" || !row.path.contains('{'), "{}", row.path);
+            let method: Method = row.method.parse().unwrap();
+            assert_eq!(is_question(&method, row.path), asks, "{row}");
         }
+        assert!(!is_question(&Method::POST, "/v1/what/is/not/known"));
         assert_eq!(operation(&Method::HEAD, "/metrics"), operation(&Method::GET, "/metrics"));
         assert_eq!(operation(&Method::PATCH, "/v1/services").role, Some(Role::Admin));
     }

@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 use super::Reach;
 use super::address::Way;
 use super::secure::Secure;
+use crate::admin::is_question;
 use crate::admin::wire::{self, ConfigProblem};
 use crate::server::clock;
 
@@ -37,9 +38,6 @@ const RESTART: Duration = Duration::from_secs(120);
 
 /// How often it is looked for meanwhile.
 const AGAIN: Duration = Duration::from_millis(500);
-
-/// What is sent with a body and asks only.
-const QUESTIONS: [&str; 3] = ["/v1/explain", "/v1/config/diff", "/v1/config/check"];
 
 /// The largest answer taken.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -96,7 +94,7 @@ impl<'a> Call<'a> {
     /// The command that shows whether it is in force, if this orders something.
     fn look(&self) -> Option<String> {
         let path = self.path.split('?').next().unwrap_or_default();
-        if self.method == Method::GET || QUESTIONS.contains(&path) {
+        if is_question(&self.method, path) {
             return None;
         }
         let of_service = path.strip_prefix("/v1/services/").and_then(|rest| rest.split('/').next());
@@ -415,7 +413,9 @@ mod tests {
         assert_eq!(look(Method::POST, "/v1/config/reload?author=a"), status(""));
         assert_eq!(look(Method::PUT, "/v1/flags/new"), Some("pointsman flags".into()));
         assert_eq!(look(Method::POST, "/v1/explain"), None);
-        assert_eq!(look(Method::POST, "/v1/config/diff"), None);
+        for asks in ["/v1/config/check", "/v1/config/diff", "/v1/config/explain"] {
+            assert_eq!(look(Method::POST, asks), None, "{asks}");
+        }
         assert_eq!(Call::get("/v1/services/shop").look(), None);
     }
 }

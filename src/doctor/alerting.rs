@@ -1,15 +1,10 @@
 //! Who is told, who may order, and whom it believes.
 
-use super::facts::{Notified, is_wide};
-use super::services::{config, running};
+use super::facts::{Notified, Running, is_wide};
 use super::{Facts, Found, names};
-use crate::config::ListenAddress;
+use crate::config::{Config, ListenAddress};
 
-pub(super) fn alerts(facts: &Facts<'_>) -> Found {
-    let config = match config(facts) {
-        Ok(config) => config,
-        Err(found) => return found,
-    };
+pub(super) fn alerts(config: &Config) -> Found {
     let told: Vec<String> = config.notify.iter().map(|target| target.name.to_string()).collect();
     match told.is_empty() {
         true => Found::missing("nobody is told of anything"),
@@ -17,11 +12,7 @@ pub(super) fn alerts(facts: &Facts<'_>) -> Found {
     }
 }
 
-pub(super) fn alerts_arrive(facts: &Facts<'_>) -> Found {
-    let running = match running(facts) {
-        Ok(running) => running,
-        Err(found) => return found,
-    };
+pub(super) fn alerts_arrive(running: &Running) -> Found {
     let of = |is_so: &dyn Fn(&Notified) -> bool| -> Vec<String> {
         let some = running.notified.iter().filter(|target| is_so(target));
         some.map(|target| target.name.clone()).collect()
@@ -38,7 +29,8 @@ pub(super) fn alerts_arrive(facts: &Facts<'_>) -> Found {
             Found::Missing { what, of: who.into_iter().collect() }
         }
         (true, false) => {
-            Found::Unknown(format!("nothing was told since the start: {}", names(&silent)))
+            let why = format!("nothing was told since the start: {}", names(&silent));
+            Found::Unknown { why, of: who.into_iter().collect() }
         }
         (true, true) => Found::well("each has taken a notice since the start, and none was lost"),
     }
@@ -52,11 +44,7 @@ pub(super) fn runbooks(facts: &Facts<'_>) -> Found {
     }
 }
 
-pub(super) fn admin(facts: &Facts<'_>) -> Found {
-    let config = match config(facts) {
-        Ok(config) => config,
-        Err(found) => return found,
-    };
+pub(super) fn admin(config: &Config) -> Found {
     let admin = &config.admin;
     match &admin.address {
         ListenAddress::Unix(path) => {
@@ -72,11 +60,7 @@ pub(super) fn admin(facts: &Facts<'_>) -> Found {
     }
 }
 
-pub(super) fn trusted_proxies(facts: &Facts<'_>) -> Found {
-    let config = match config(facts) {
-        Ok(config) => config,
-        Err(found) => return found,
-    };
+pub(super) fn trusted_proxies(config: &Config) -> Found {
     let trusted = &config.server.trusted_proxies;
     let wide: Vec<String> =
         trusted.networks.iter().filter(|it| is_wide(it)).map(ToString::to_string).collect();

@@ -1,7 +1,8 @@
 //! The checks, each declared once.
 
+use super::facts::Running;
 use super::{Facts, Found, alerting, process, services};
-use crate::config::Severity;
+use crate::config::{Config, Severity};
 
 /// One thing that is to be in place.
 #[derive(Debug)]
@@ -18,8 +19,31 @@ pub struct Check {
     pub remedy: Remedy,
     /// Who can see it.
     pub seen: Seen,
-    /// Looks.
-    pub look: fn(&Facts<'_>) -> Found,
+    /// What is looked at, and how.
+    pub look: Look,
+}
+
+/// What a check looks at, with the function that does. Where it is not known the check is skipped.
+#[derive(Clone, Copy, Debug)]
+pub enum Look {
+    /// The file, checked.
+    File(fn(&Config) -> Found),
+    /// What the running proxy knows.
+    Proxy(fn(&Running) -> Found),
+    /// Whatever is known, more than one of them or none of both.
+    Facts(fn(&Facts<'_>) -> Found),
+}
+
+impl Look {
+    /// Looks at what is known.
+    pub fn at(self, facts: &Facts<'_>) -> Found {
+        let found = match self {
+            Look::File(look) => services::config(facts).map(look),
+            Look::Proxy(look) => services::running(facts).map(look),
+            Look::Facts(look) => Ok(look(facts)),
+        };
+        found.unwrap_or_else(|skipped| skipped)
+    }
 }
 
 /// Who can see something.
@@ -79,7 +103,7 @@ pub static CHECKS: [Check; 23] = [
         why: "what is in force is not what the file says, and the next start takes the file",
         remedy: Remedy::Commands("pointsman diff\npointsman reload"),
         seen: Seen::ByProxy,
-        look: process::reload,
+        look: Look::Proxy(process::reload),
     },
     Check {
         id: "limits",
@@ -88,7 +112,7 @@ pub static CHECKS: [Check; 23] = [
         why: "without a bound a slow upstream is given more and more until it falls over",
         remedy: Remedy::File("[services.{service}.limits]\nupstream_in_flight = 100"),
         seen: Seen::InFile,
-        look: services::limits,
+        look: Look::File(services::limits),
     },
     Check {
         id: "body-limit",
@@ -97,7 +121,7 @@ pub static CHECKS: [Check; 23] = [
         why: "one client can send an upload without an end",
         remedy: Remedy::File("[server.client]\nbody_limit = \"10MiB\""),
         seen: Seen::InFile,
-        look: services::body_limit,
+        look: Look::File(services::body_limit),
     },
     Check {
         id: "health",
@@ -106,7 +130,7 @@ pub static CHECKS: [Check; 23] = [
         why: "a new upstream gets requests before it has shown that it answers, and clients find out that it hangs",
         remedy: Remedy::File("[services.{service}.health]\nhttp = { path = \"/healthz\" }"),
         seen: Seen::InFile,
-        look: services::health,
+        look: Look::File(services::health),
     },
     Check {
         id: "two-upstreams",
@@ -115,7 +139,7 @@ pub static CHECKS: [Check; 23] = [
         why: "when the only upstream stops, all requests fail",
         remedy: Remedy::Commands("pointsman upstream add {service}/{pool} 10.0.0.12:9000"),
         seen: Seen::InFile,
-        look: services::two_upstreams,
+        look: Look::Facts(services::two_upstreams),
     },
     Check {
         id: "retries",
@@ -124,7 +148,7 @@ pub static CHECKS: [Check; 23] = [
         why: "retries multiply an overload unless few of all requests may be one",
         remedy: Remedy::File("[services.{service}.retries]\nattempts = 1\nbudget = 20"),
         seen: Seen::InFile,
-        look: services::retries,
+        look: Look::File(services::retries),
     },
     Check {
         id: "slo",
@@ -133,7 +157,7 @@ pub static CHECKS: [Check; 23] = [
         why: "without one nobody is told that users are hurt, and no rollout is held back for it",
         remedy: Remedy::File("[services.{service}.slo]\navailability = \"99.9%\""),
         seen: Seen::InFile,
-        look: services::slo,
+        look: Look::File(services::slo),
     },
     Check {
         id: "capacity",
@@ -144,7 +168,7 @@ pub static CHECKS: [Check; 23] = [
             "pointsman capacity {service}\npointsman upstream add {service}/{pool} 10.0.0.13:9000",
         ),
         seen: Seen::ByProxy,
-        look: services::capacity,
+        look: Look::Proxy(services::capacity),
     },
     Check {
         id: "rollback",
@@ -155,7 +179,7 @@ pub static CHECKS: [Check; 23] = [
             "pointsman rollout start {service} --steps 1,100\npointsman rollout abort {service}",
         ),
         seen: Seen::ByProxy,
-        look: services::rollback,
+        look: Look::Facts(services::rollback),
     },
     Check {
         id: "judge",
@@ -164,7 +188,7 @@ pub static CHECKS: [Check; 23] = [
         why: "it would take back versions that are as good as the rest",
         remedy: Remedy::Commands("pointsman status {service} --judge"),
         seen: Seen::ByProxy,
-        look: services::judge,
+        look: Look::Proxy(services::judge),
     },
     Check {
         id: "alerts",
@@ -175,7 +199,7 @@ pub static CHECKS: [Check; 23] = [
             "[[notify]]\nurl = \"https://alerts.example.com/pointsman\"\nseverity = \"medium\"",
         ),
         seen: Seen::InFile,
-        look: alerting::alerts,
+        look: Look::File(alerting::alerts),
     },
     Check {
         id: "alerts-arrive",
@@ -188,7 +212,7 @@ pub static CHECKS: [Check; 23] = [
              pointsman events",
         ),
         seen: Seen::ByProxy,
-        look: alerting::alerts_arrive,
+        look: Look::Proxy(alerting::alerts_arrive),
     },
     Check {
         id: "runbooks",
@@ -200,7 +224,7 @@ pub static CHECKS: [Check; 23] = [
              cp -r docs/runbooks /usr/share/doc/pointsman/",
         ),
         seen: Seen::Here,
-        look: alerting::runbooks,
+        look: Look::Facts(alerting::runbooks),
     },
     Check {
         id: "certificates",
@@ -209,7 +233,7 @@ pub static CHECKS: [Check; 23] = [
         why: "from its end on clients turn away",
         remedy: Remedy::System("openssl x509 -noout -enddate -in shop.pem\nsystemctl list-timers"),
         seen: Seen::InFile,
-        look: process::certificates,
+        look: Look::Facts(process::certificates),
     },
     Check {
         id: "admin",
@@ -218,7 +242,7 @@ pub static CHECKS: [Check; 23] = [
         why: "who reads a token on its way can move all traffic",
         remedy: Remedy::File("[admin]\naddress = \"127.0.0.1:9900\""),
         seen: Seen::InFile,
-        look: alerting::admin,
+        look: Look::File(alerting::admin),
     },
     Check {
         id: "trusted-proxies",
@@ -227,7 +251,7 @@ pub static CHECKS: [Check; 23] = [
         why: "who is trusted can say of each request which client it is, past lists and rate limits",
         remedy: Remedy::File("[server]\ntrusted_proxies = [\"10.0.0.0/24\"]"),
         seen: Seen::InFile,
-        look: alerting::trusted_proxies,
+        look: Look::File(alerting::trusted_proxies),
     },
     Check {
         id: "drain",
@@ -236,7 +260,7 @@ pub static CHECKS: [Check; 23] = [
         why: "a stop that waits less than the slowest answer takes cuts it off",
         remedy: Remedy::File("[server]\ndrain = \"30s\""),
         seen: Seen::InFile,
-        look: process::drain,
+        look: Look::File(process::drain),
     },
     Check {
         id: "stop-timeout",
@@ -245,7 +269,7 @@ pub static CHECKS: [Check; 23] = [
         why: "whoever kills the process before its drain is over cuts requests off",
         remedy: Remedy::Unit("TimeoutStopSec=45"),
         seen: Seen::Here,
-        look: process::stop_timeout,
+        look: Look::Facts(process::stop_timeout),
     },
     Check {
         id: "store",
@@ -254,7 +278,7 @@ pub static CHECKS: [Check; 23] = [
         why: "a restart forgets shifts, rollouts and drains",
         remedy: Remedy::File("[server]\nstate_dir = \"/var/lib/pointsman\""),
         seen: Seen::ByProxy,
-        look: process::store,
+        look: Look::Proxy(process::store),
     },
     Check {
         id: "disk",
@@ -263,7 +287,7 @@ pub static CHECKS: [Check; 23] = [
         why: "on a full disk orders are refused and rollouts stand still",
         remedy: Remedy::System("df -h /var/lib/pointsman"),
         seen: Seen::ByProxy,
-        look: process::disk,
+        look: Look::Facts(process::disk),
     },
     Check {
         id: "descriptors",
@@ -272,7 +296,7 @@ pub static CHECKS: [Check; 23] = [
         why: "each client may need one more to an upstream; without, connections are refused",
         remedy: Remedy::Unit("LimitNOFILE=1048576"),
         seen: Seen::ByProxy,
-        look: process::descriptors,
+        look: Look::Facts(process::descriptors),
     },
     Check {
         id: "clock",
@@ -281,11 +305,11 @@ pub static CHECKS: [Check; 23] = [
         why: "certificates, objectives and the times of events go by it",
         remedy: Remedy::System("systemctl enable --now systemd-timesyncd"),
         seen: Seen::Here,
-        look: process::clock,
+        look: Look::Facts(process::clock),
     },
     Check {
         id: "hardening",
-        title: "the process can do no more than it need",
+        title: "the process can do no more than it needs",
         severity: Severity::Medium,
         why: "what breaks into a proxy has what the proxy has",
         remedy: Remedy::Unit(
@@ -293,6 +317,6 @@ pub static CHECKS: [Check; 23] = [
              CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
         ),
         seen: Seen::ByProxy,
-        look: process::hardening,
+        look: Look::Facts(process::hardening),
     },
 ];

@@ -165,9 +165,18 @@ pub struct Here {
     /// How far the clock of the proxy is from that of the command.
     pub skew: Option<Duration>,
     /// How long the service manager waits for the proxy to stop, if it runs it.
-    pub stop_timeout: Option<Duration>,
+    pub stop_timeout: Option<StopTimeout>,
     /// A folder of runbooks, if there is one.
     pub runbooks: Option<String>,
+}
+
+/// How long a service manager waits for a process to stop before it kills it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopTimeout {
+    /// So long.
+    After(Duration),
+    /// It never kills it: `TimeoutStopSec=infinity`.
+    Never,
 }
 
 /// Whether a network is so wide that strangers are in it.

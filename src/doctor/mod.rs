@@ -16,7 +16,7 @@ mod tests;
 pub use checks::{CHECKS, Check, Remedy, Seen, check};
 pub use facts::{
     Disk, Facts, Good, Here, Judged, Notified, PoolLoad, ProcessFacts, Running, Sandbox,
-    ServiceFacts,
+    ServiceFacts, StopTimeout,
 };
 
 /// What a check has come to.
@@ -31,8 +31,13 @@ pub enum Found {
         /// Whose: a service, or `SERVICE/POOL`; empty where it is of no service.
         of: Vec<String>,
     },
-    /// Nobody can say yet, and why.
-    Unknown(String),
+    /// Nobody can say yet.
+    Unknown {
+        /// Why, in a sentence.
+        why: String,
+        /// Of whom, as in [`Found::Missing`].
+        of: Vec<String>,
+    },
     /// It was not looked at, and why.
     Skipped(String),
 }
@@ -60,8 +65,7 @@ impl Finding {
     /// The lines that mend it, made for whom it is about; nothing of what is well.
     pub fn lines(&self) -> Vec<String> {
         let of = match &self.found {
-            Found::Missing { of, .. } => of.first().map(String::as_str),
-            Found::Unknown(_) => None,
+            Found::Missing { of, .. } | Found::Unknown { of, .. } => of.first().map(String::as_str),
             Found::Well(_) | Found::Skipped(_) => return Vec::new(),
         };
         self.check.remedy.lines_for(of)
@@ -70,7 +74,7 @@ impl Finding {
 
 /// All checks, in their order.
 pub fn diagnose(facts: &Facts<'_>) -> Vec<Finding> {
-    CHECKS.iter().map(|check| Finding { check, found: (check.look)(facts) }).collect()
+    CHECKS.iter().map(|check| Finding { check, found: check.look.at(facts) }).collect()
 }
 
 /// Some names in a sentence: `a, b and 3 more`.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::facts::{Disk, Good, Sandbox};
-use super::services::{config, running};
+use super::facts::{Disk, Good, Running, Sandbox, StopTimeout};
+use super::services::config;
 use super::{Facts, Found, names};
 use crate::clock::in_words;
+use crate::config::Config;
 
 /// How long a certificate is to be good yet: time to be told, and to act.
 const GOOD_FOR: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -19,11 +20,7 @@ const MOST_SKEW: Duration = Duration::from_secs(2);
 
 const NOT_HERE: &str = "only a command on the proxy's machine sees it";
 
-pub(super) fn reload(facts: &Facts<'_>) -> Found {
-    let running = match running(facts) {
-        Ok(running) => running,
-        Err(found) => return found,
-    };
+pub(super) fn reload(running: &Running) -> Found {
     match &running.refused {
         Some(why) => Found::missing(format!("the last reload was refused: {why}")),
         None if running.waits_for_reload => {
@@ -56,11 +53,7 @@ pub(super) fn certificates(facts: &Facts<'_>) -> Found {
     }
 }
 
-pub(super) fn drain(facts: &Facts<'_>) -> Found {
-    let config = match config(facts) {
-        Ok(config) => config,
-        Err(found) => return found,
-    };
+pub(super) fn drain(config: &Config) -> Found {
     let drain = config.server.drain;
     let slow = config.services.iter().max_by_key(|service| service.timeouts.response);
     match slow.filter(|service| service.timeouts.response > drain) {
@@ -80,22 +73,19 @@ pub(super) fn stop_timeout(facts: &Facts<'_>) -> Found {
     };
     match here.stop_timeout {
         None => Found::Skipped("no service manager is known to run it".into()),
-        Some(waits) if waits < needed => Found::missing(format!(
+        Some(StopTimeout::Never) => Found::well("it is waited for without an end"),
+        Some(StopTimeout::After(waits)) if waits < needed => Found::missing(format!(
             "it is killed after {}, its stop may take {}",
             in_words(waits),
             in_words(needed)
         )),
-        Some(waits) => {
+        Some(StopTimeout::After(waits)) => {
             Found::well(format!("it is killed after {} at the earliest", in_words(waits)))
         }
     }
 }
 
-pub(super) fn store(facts: &Facts<'_>) -> Found {
-    let running = match running(facts) {
-        Ok(running) => running,
-        Err(found) => return found,
-    };
+pub(super) fn store(running: &Running) -> Found {
     match (running.has_store, running.is_store_writable) {
         (false, _) => Found::missing("there is no store that outlives the process"),
         (true, false) => Found::missing("the store takes nothing"),

@@ -35,11 +35,7 @@ fn without(config: &Config, is_so: impl Fn(&Service) -> bool) -> Vec<String> {
     lacking.map(|service| service.name.to_string()).collect()
 }
 
-pub(super) fn limits(facts: &Facts<'_>) -> Found {
-    let config = match config(facts) {
-        Ok(config) => config,
-        Err(found) => return found,
-    };
+pub(super) fn limits(config: &Config) -> Found {
     let of = without(config, |service| {
         let limits = &service.stability.limits;
         limits.in_flight.is_some() || limits.upstream_in_flight.is_some() || limits.adaptive
@@ -48,11 +44,7 @@ pub(super) fn limits(facts: &Facts<'_>) -> Found {
     lacking(of, well, |who| format!("no limit on requests at once: {who}"))
 }
 
-pub(super) fn body_limit(facts: &Facts<'_>) -> Found {
-    let config = match config(facts) {
-        Ok(config) => config,
-        Err(found) => return found,
-    };
+pub(super) fn body_limit(config: &Config) -> Found {
     let of_all = config.server.client.body_limit;
     let of = without(config, |service| service.body_limit.unwrap_or(of_all) > 0);
     let what = |who: &str| format!("bodies of any length are taken: {who}");
@@ -63,11 +55,7 @@ pub(super) fn body_limit(facts: &Facts<'_>) -> Found {
     }
 }
 
-pub(super) fn health(facts: &Facts<'_>) -> Found {
-    let config = match config(facts) {
-        Ok(config) => config,
-        Err(found) => return found,
-    };
+pub(super) fn health(config: &Config) -> Found {
     let of = without(config, |service| service.stability.health.is_some());
     let well = format!("upstreams of {} are probed", services(config));
     lacking(of, well, |who| format!("no health check: {who}"))
@@ -99,11 +87,7 @@ pub(super) fn two_upstreams(facts: &Facts<'_>) -> Found {
     lacking(few, well, |who| format!("fewer than two upstreams: {who}"))
 }
 
-pub(super) fn retries(facts: &Facts<'_>) -> Found {
-    let config = match config(facts) {
-        Ok(config) => config,
-        Err(found) => return found,
-    };
+pub(super) fn retries(config: &Config) -> Found {
     let of = without(config, |service| {
         let retries = &service.stability.retries;
         retries.attempts == 0 || retries.attempts <= MOST_ATTEMPTS && retries.budget <= MOST_RETRIES
@@ -114,21 +98,13 @@ pub(super) fn retries(facts: &Facts<'_>) -> Found {
     })
 }
 
-pub(super) fn slo(facts: &Facts<'_>) -> Found {
-    let config = match config(facts) {
-        Ok(config) => config,
-        Err(found) => return found,
-    };
+pub(super) fn slo(config: &Config) -> Found {
     let of = without(config, |service| service.slo.is_some());
     let well = format!("each of {} promises something", services(config));
     lacking(of, well, |who| format!("nothing is promised: {who}"))
 }
 
-pub(super) fn capacity(facts: &Facts<'_>) -> Found {
-    let running = match running(facts) {
-        Ok(running) => running,
-        Err(found) => return found,
-    };
+pub(super) fn capacity(running: &Running) -> Found {
     let crowded = of_pools(running, |pool| pool.room_at_peak.is_some_and(|room| room < 0.0));
     let unknown = of_pools(running, |pool| pool.room_at_peak.is_none());
     let of = |pools: &[(String, &PoolLoad)]| -> Vec<String> {
@@ -149,8 +125,9 @@ pub(super) fn capacity(facts: &Facts<'_>) -> Found {
         return Found::Missing { what, of: of(&crowded) };
     }
     if !unknown.is_empty() {
-        let who = names(&of(&unknown));
-        return Found::Unknown(format!("nothing shows yet how much is too much: {who}"));
+        let of = of(&unknown);
+        let why = format!("nothing shows yet how much is too much: {}", names(&of));
+        return Found::Unknown { why, of };
     }
     Found::well("at the peak of 28 days each pool could lose its largest upstream")
 }
@@ -172,16 +149,12 @@ pub(super) fn rollback(facts: &Facts<'_>) -> Found {
     lacking(of, well, |who| format!("traffic was never taken back, as far as is remembered: {who}"))
 }
 
-pub(super) fn judge(facts: &Facts<'_>) -> Found {
-    let running = match running(facts) {
-        Ok(running) => running,
-        Err(found) => return found,
-    };
+pub(super) fn judge(running: &Running) -> Found {
     let (mut broken, mut few, mut keeps) = (Vec::new(), Vec::new(), Vec::new());
     for service in &running.services {
         match &service.judged {
             Judged::Not => {}
-            Judged::TooFew(why) => few.push(format!("{}: {why}", service.name)),
+            Judged::TooFew(why) => few.push((service.name.clone(), why)),
             Judged::Keeps(words) => keeps.push(format!("{}: {words}", service.name)),
             Judged::Broken(what) => broken.push((service.name.clone(), what)),
         }
@@ -191,7 +164,12 @@ pub(super) fn judge(facts: &Facts<'_>) -> Found {
             let what = format!("{name}: {what}");
             Found::Missing { what, of: broken.into_iter().map(|(name, _)| name).collect() }
         }
-        (None, Some(_), _) => Found::Unknown(names(&few)),
+        (None, Some(_), _) => {
+            let told: Vec<String> =
+                few.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+            let of = few.into_iter().map(|(name, _)| name).collect();
+            Found::Unknown { why: names(&told), of }
+        }
         (None, None, None) => Found::well("no service has a judge that could be checked"),
         (None, None, Some(_)) => Found::Well(names(&keeps)),
     }

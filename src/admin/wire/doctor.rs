@@ -29,7 +29,7 @@ pub struct Finding {
     pub state: FindingState,
     /// What there is, what is missing, or why nobody knows.
     pub what: String,
-    /// Whose it is that is missing: services, or `SERVICE/POOL`.
+    /// Whose it is that is missing or not known yet: services, or `SERVICE/POOL`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub of: Vec<String>,
     /// Why it is to be in place.
@@ -86,7 +86,7 @@ impl Finding {
         let (state, what, of) = match finding.found.clone() {
             Found::Well(what) => (FindingState::Well, what, Vec::new()),
             Found::Missing { what, of } => (FindingState::Missing, what, of),
-            Found::Unknown(what) => (FindingState::Unknown, what, Vec::new()),
+            Found::Unknown { why, of } => (FindingState::Unknown, why, of),
             Found::Skipped(what) => (FindingState::Skipped, what, Vec::new()),
         };
         Finding {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::doctor::Here;
+use crate::doctor::{Here, StopTimeout};
 
 /// How long a command of the system may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -57,15 +57,18 @@ fn synchronised(said: &str) -> Option<bool> {
 }
 
 /// How long systemd waits for the unit, if it runs it: `1min 30s`, or `infinity`.
-fn stop_timeout(said: &str) -> Option<Duration> {
+fn stop_timeout(said: &str) -> Option<StopTimeout> {
     let field =
         |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     if matches!(field("MainPID"), None | Some("0")) {
         return None;
     }
     match field("TimeoutStopUSec")? {
-        "infinity" => Some(Duration::MAX),
-        text => text.parse::<jiff::SignedDuration>().ok()?.try_into().ok(),
+        "infinity" => Some(StopTimeout::Never),
+        text => {
+            let length: Duration = text.parse::<jiff::SignedDuration>().ok()?.try_into().ok()?;
+            Some(StopTimeout::After(length))
+        }
     }
 }
 
@@ -76,9 +79,9 @@ mod tests {
     #[test]
     fn what_systemd_says_is_understood() {
         let runs = |text: &str| stop_timeout(&format!("MainPID=7\nTimeoutStopUSec={text}\n"));
-        assert_eq!(runs("45s"), Some(Duration::from_secs(45)));
-        assert_eq!(runs("1min 30s"), Some(Duration::from_secs(90)));
-        assert_eq!(runs("infinity"), Some(Duration::MAX));
+        let after = |seconds| Some(StopTimeout::After(Duration::from_secs(seconds)));
+        assert_eq!((runs("45s"), runs("1min 30s")), (after(45), after(90)));
+        assert_eq!(runs("infinity"), Some(StopTimeout::Never));
         assert_eq!(stop_timeout("MainPID=0\nTimeoutStopUSec=1min 30s\n"), None);
         assert_eq!(stop_timeout(""), None);
         assert_eq!(

@@ -12,14 +12,14 @@ use super::api::{Api, Call};
 use super::input::Input;
 use super::{Ending, Reach, print};
 use crate::admin::wire::{Diagnosis, Finding, FindingState};
-use crate::doctor::{Facts, Good, Seen, check, diagnose};
+use crate::doctor::{Facts, Good, Here, Seen, check, diagnose};
 use crate::server::clock;
 
 /// Say what is in place for production, what is missing, why it matters and the lines that mend it.
 ///
 /// The running proxy is asked; what it cannot see (the clock, the service manager, runbooks) is looked at on
-/// this machine, if the proxy runs here. With `--config` no proxy is needed: what the file says is looked at,
-/// and what only a running proxy knows is said to be left out. docs/doctor.md has all checks.
+/// this machine, if the proxy runs here. With `--config` the file alone is looked at: what only a running proxy or
+/// its machine knows is said to be left out. docs/doctor.md has all checks.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  pointsman doctor\n  pointsman doctor --config pointsman.toml\n  \
@@ -41,7 +41,7 @@ pub struct Doctor {
 impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<Ending> {
         let diagnosis = match &self.config {
-            Some(file) => of_file(file.clone()).await?,
+            Some(file) => of_file(file.clone())?,
             None => self.of_proxy().await?,
         };
         print(&match self.reach.json {
@@ -55,29 +55,44 @@ impl Doctor {
         let clock = clock::system();
         let asked = clock.now();
         let mut told: Diagnosis = Api(&self.reach).ask(Call::get("/v1/doctor")).await?;
-        let took = clock.now().saturating_duration_since(asked);
+        // Before anything else here takes its time.
+        let (heard, took) = (clock.unix_seconds(), clock.now().saturating_duration_since(asked));
         if !self.reach.admin.is_here() {
             return Ok(told);
         }
-        let mut here = here::look().await;
-        // It was made at some moment between asking and hearing.
-        let off = (clock.unix_seconds() - told.at).abs() - took.as_secs_f64();
-        here.skew = Some(Duration::try_from_secs_f64(off.max(0.0)).unwrap_or(Duration::MAX));
+        let here = here::look().await;
+        let here = Here { skew: Some(skew(told.at, heard, took)), ..here };
         let stop = told.stop_seconds.and_then(|it| Duration::try_from_secs_f64(it).ok());
         let facts = Facts { here: Some(here), stop, now: clock.wall_time(), ..Facts::default() };
         let own = Diagnosis::of(&facts, &diagnose(&facts)).findings;
-        for (finding, own) in told.findings.iter_mut().zip(own) {
-            let is_own = check(&own.check).is_some_and(|check| check.seen == Seen::Here);
-            if is_own && own.check == finding.check {
-                *finding = own;
-            }
-        }
+        put_own(&mut told.findings, own);
         Ok(told)
     }
 }
 
-/// What a file shows without a proxy.
-async fn of_file(file: PathBuf) -> anyhow::Result<Diagnosis> {
+/// How far two clocks are apart at least, of which one told its time at some moment between asking and
+/// hearing: Unix times in seconds, and how long that took.
+fn skew(told: f64, heard: f64, took: Duration) -> Duration {
+    let least = match told > heard {
+        true => told - heard,
+        false => heard - told - took.as_secs_f64(),
+    };
+    Duration::try_from_secs_f64(least.max(0.0)).unwrap_or(Duration::MAX)
+}
+
+/// Puts what only the command can see in the place of what the proxy says of the same; a proxy of another
+/// version may have other checks, in another order.
+fn put_own(findings: &mut [Finding], own: Vec<Finding>) {
+    let is_own = |own: &Finding| check(&own.check).is_some_and(|check| check.seen == Seen::Here);
+    for own in own.into_iter().filter(is_own) {
+        if let Some(finding) = findings.iter_mut().find(|finding| finding.check == own.check) {
+            *finding = own;
+        }
+    }
+}
+
+/// What a file shows by itself, wherever it is to be used.
+fn of_file(file: PathBuf) -> anyhow::Result<Diagnosis> {
     let written = Input::of(Some(file))?.written()?;
     let clock = clock::system();
     let (config, problems) = written.check(clock.unix_seconds() as u64);
@@ -93,7 +108,6 @@ async fn of_file(file: PathBuf) -> anyhow::Result<Diagnosis> {
         now: clock.wall_time(),
         config: Some(&config),
         certificates: Some(certificates.collect()),
-        here: Some(here::look().await),
         ..Facts::default()
     };
     Ok(Diagnosis::of(&facts, &diagnose(&facts)))
@@ -125,5 +139,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn clocks_are_apart_by_what_asking_cannot_explain() {
+        let secs = Duration::from_secs;
+        assert_eq!(skew(100.0, 103.0, secs(4)), secs(0), "told when it was asked");
+        assert_eq!(skew(100.0, 110.0, secs(4)), secs(6));
+        assert_eq!(skew(110.0, 100.0, secs(4)), secs(10), "told before it was heard");
+        assert_eq!(skew(f64::INFINITY, 100.0, secs(4)), Duration::MAX);
+    }
+
+    #[test]
+    fn what_only_the_command_sees_is_found_by_its_name() {
+        let facts = Facts { here: Some(Here::default()), ..Facts::default() };
+        let own = Diagnosis::of(&facts, &diagnose(&facts)).findings;
+        let mut told = Diagnosis::of(&Facts::default(), &diagnose(&Facts::default())).findings;
+        // Of another version: one is not known there, and the order is another.
+        told.retain(|finding| finding.check != "clock");
+        told.reverse();
+        put_own(&mut told, own);
+        let state = |id: &str| told.iter().find(|it| it.check == id).map(|finding| finding.state);
+        assert_eq!(state("runbooks"), Some(FindingState::Missing));
+        assert_eq!((state("clock"), state("limits")), (None, Some(FindingState::Skipped)));
     }
 }

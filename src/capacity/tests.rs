@@ -158,6 +158,15 @@ fn what_fails_or_is_slow_is_not_carried_well() {
     assert!((world.known().carried.unwrap() - 50.0).abs() < 1.0, "{:?}", world.known());
     world.run(60, [70, 70], 25, 0);
     assert!((world.known().carried.unwrap() - 70.0).abs() < 1.0, "{:?}", world.known());
+    // Each hour has a peak of its own, below one of another hour too.
+    world.skip(HOUR);
+    world.run(60, [60, 60], 60, 0);
+    world.run(60, [30, 30], 20, 0);
+    world.run(60, [20, 20], 20, 0);
+    let stored = world.weeks.take_unsaved(world.wall, true);
+    let (_, day) = stored.into_iter().next_back().unwrap();
+    let hours: Vec<f32> = day.unwrap().hours().map(|(_, peak)| peak.carried.round()).collect();
+    assert_eq!(hours, [70.0, 30.0]);
 }
 
 #[test]

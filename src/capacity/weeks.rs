@@ -120,12 +120,16 @@ impl Weeks {
         }
         let (day, hour) = place_of(wall);
         let p99 = window.p99();
-        let was_slow = p99.is_some_and(|p99| self.bands().is_slow(p99));
         let rate = window.rate(now);
+        let carried = window.carried(now) as f32;
+        let before = self.days.get(&day).map(|of_day| of_day.hour(hour)).unwrap_or_default();
+        // What is usual is known of all four weeks, which are put together only for what would be a new peak.
+        let was_slow = || p99.is_some_and(|p99| self.bands().is_slow(p99));
+        let counts = carried > before.carried && !was_slow();
         let peak = Peak {
             rate: rate as f32,
             in_flight: window.highest,
-            carried: if was_slow { 0.0 } else { window.carried(now) as f32 },
+            carried: if counts { carried } else { before.carried },
         };
         let of_day = Arc::make_mut(self.days.entry(day).or_default());
         of_day.raise(hour, peak);

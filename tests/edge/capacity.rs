@@ -10,12 +10,12 @@ use pointsman::files::Source;
 use pointsman::server::{Options, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::Command;
 
 use crate::cli::pointsman;
 use crate::harness::client::get;
 use crate::harness::edge::HEAD;
 use crate::harness::{Load, Origin, until};
+use crate::state_files::import;
 
 /// A store whose proxy has seen one upstream of each service carry so much, in each hour of yesterday.
 async fn remembered(folder: &Path, text: &str, carried: &[(&str, f64)]) {
@@ -31,13 +31,8 @@ async fn remembered(folder: &Path, text: &str, carried: &[(&str, f64)]) {
         })
         .collect();
     let export = json!({ "format": 3, "tables": {}, "measured": { "carried": days } });
-    std::fs::write(folder.join("p.toml"), text).unwrap();
-    std::fs::write(folder.join("export.json"), export.to_string()).unwrap();
-    let mut import = Command::new(env!("CARGO_BIN_EXE_pointsman"));
-    let import = import.args(["store", "import"]);
-    let import = import.arg(folder.join("p.toml")).arg(folder.join("export.json"));
-    let output = import.output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (done, said) = import(folder, text, &export, &[]).await;
+    assert!(done, "{said}");
 }
 
 async fn start(folder: &Path) -> (Server, SocketAddr, SocketAddr) {

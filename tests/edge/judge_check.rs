@@ -8,12 +8,12 @@ use pointsman::files::Source;
 use pointsman::server::{Options, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::Command;
 
 use crate::cli::pointsman;
 use crate::harness::client::get;
 use crate::harness::edge::HEAD;
 use crate::harness::until;
+use crate::state_files::import;
 
 /// A store whose proxy has recorded twenty minutes of two upstreams that do the same.
 async fn recorded(folder: &Path, text: &str) {
@@ -26,13 +26,8 @@ async fn recorded(folder: &Path, text: &str) {
     let minutes: serde_json::Map<String, Value> =
         (0..20).map(|number| (format!("shop/{number:02}"), minute(number))).collect();
     let export = json!({ "format": 3, "tables": {}, "measured": { "recorded": minutes } });
-    std::fs::write(folder.join("p.toml"), text).unwrap();
-    std::fs::write(folder.join("export.json"), export.to_string()).unwrap();
-    let mut import = Command::new(env!("CARGO_BIN_EXE_pointsman"));
-    let import = import.args(["store", "import"]);
-    let import = import.arg(folder.join("p.toml")).arg(folder.join("export.json"));
-    let output = import.output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (done, said) = import(folder, text, &export, &[]).await;
+    assert!(done, "{said}");
 }
 
 #[tokio::test]

@@ -104,7 +104,9 @@ fn plan(export: &mut Value) -> &mut Value {
     &mut export["tables"]["rollouts"]["shop"]["plan"]
 }
 
-async fn import(folder: &Path, text: &str, export: &Value, more: &[&str]) -> (bool, String) {
+/// Writes a config and an export into a folder and imports the one for the other: whether that was done, and
+/// what was said.
+pub async fn import(folder: &Path, text: &str, export: &Value, more: &[&str]) -> (bool, String) {
     std::fs::write(folder.join("p.toml"), text).unwrap();
     std::fs::write(folder.join("export.json"), export.to_string()).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))

@@ -17,27 +17,19 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::Reach;
 use super::address::Way;
 use super::secure::Secure;
 use crate::admin::is_question;
 use crate::admin::wire::{self, ConfigProblem};
-use crate::server::clock;
 
 pub use error::ApiError;
 
 /// How long an answer may take: longer than an order waits for the disk, whose answer says what has
 /// become of it.
 const PATIENCE: Duration = Duration::from_secs(12);
-
-/// How long a process that was there may be away: longer than a stop with the usual settings and a
-/// start take together.
-const RESTART: Duration = Duration::from_secs(120);
-
-/// How often it is looked for meanwhile.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// The largest answer taken.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -179,31 +171,9 @@ impl Api<'_> {
         answer
     }
 
-    /// Reads, and goes on trying for a while when nobody is there: the process may be starting again.
-    /// For what goes on by itself meanwhile.
-    pub async fn get_again<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
-        let clock = clock::system();
-        let until = clock.now() + RESTART;
-        let mut is_away = false;
-        loop {
-            match self.ask(Call::get(path)).await {
-                Err(ApiError::Unreachable { error, .. }) if clock.now() < until => {
-                    if !std::mem::replace(&mut is_away, true) {
-                        let (admin, length) = (&self.0.admin, RESTART.as_secs());
-                        eprintln!(
-                            "{admin} cannot be reached ({error}); trying again for {length} s"
-                        );
-                    }
-                    sleep(AGAIN).await;
-                }
-                answer => {
-                    if is_away && !matches!(answer, Err(ApiError::Unreachable { .. })) {
-                        eprintln!("{} is there again", self.0.admin);
-                    }
-                    return answer;
-                }
-            }
-        }
+    /// All services that whoever asks may see.
+    pub async fn services(&self) -> Result<Vec<wire::Service>, ApiError> {
+        self.ask(Call::get("/v1/services")).await
     }
 
     async fn send(&self, call: Call<'_>) -> Result<(StatusCode, Bytes), ApiError> {

@@ -30,10 +30,7 @@ impl Capacity {
         let api = Api(&self.reach);
         let names = match &self.service {
             Some(service) => vec![service.clone()],
-            None => {
-                let all: Vec<wire::Service> = api.ask(Call::get("/v1/services")).await?;
-                all.into_iter().map(|service| service.name).collect()
-            }
+            None => api.services().await?.into_iter().map(|service| service.name).collect(),
         };
         let mut all: Vec<wire::Capacity> = Vec::new();
         for name in &names {

@@ -7,6 +7,7 @@ use clap::Args;
 use http::Method;
 
 use super::api::{Api, Call, segment};
+use super::away::Away;
 use super::flip::wait_until_done;
 use super::{Ending, Reach, print};
 use crate::admin::wire;
@@ -83,7 +84,7 @@ impl Drain {
             return Ok(Ending::Done);
         }
         let held = async || {
-            let pool: wire::Pool = Api(&self.reach).ask(Call::get(&of_pool)).await?;
+            let pool: wire::Pool = Away::ordered(&self.reach).heard(&of_pool).await?;
             let upstream = pool.upstreams.iter().find(|upstream| upstream.address == address);
             let upstream = upstream.ok_or_else(|| anyhow!("{address} is gone from its pool"))?;
             Ok(u64::from(upstream.in_flight))
@@ -119,7 +120,7 @@ impl Drain {
             return Ok(Ending::Done);
         }
         let held = async || {
-            let service: wire::Service = Api(&self.reach).ask(Call::get(&of_service)).await?;
+            let service: wire::Service = Away::ordered(&self.reach).heard(&of_service).await?;
             let pools = service
                 .pools
                 .iter()

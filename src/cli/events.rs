@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::api::{Api, ApiError, Call, segment};
-use super::away::{Away, Seen, tell};
+use super::away::Away;
 use super::{Ending, Reach, print};
 use crate::admin::wire;
 use crate::config::duration;
@@ -60,30 +60,24 @@ impl Events {
         let oldest = self.since.map_or(0.0, |since| now - since.as_secs_f64());
         self.check_service().await?;
         let mut shown = Shown::default();
-        let mut away = Away::default();
+        let mut away = Away::watched(&self.reach);
         loop {
             let path = format!("/v1/events?after={}", shown.ask_after());
-            let answer = Api(&self.reach).ask::<Vec<wire::Event>>(Call::get(&path)).await;
-            match away.see(answer)? {
-                Seen::Nobody(said) => tell(&self.reach, said),
-                Seen::Answer(events, said) => {
-                    tell(&self.reach, said);
-                    let Some(new) = shown.take(events) else {
-                        eprintln!("the proxy was started again: its events begin anew");
-                        continue;
-                    };
-                    for event in new.iter().filter(|event| self.admits(event, oldest)) {
-                        print(&match self.reach.json {
-                            true => serde_json::to_string(event)?,
-                            false => line(event),
-                        });
-                    }
-                }
+            let events: Vec<wire::Event> = away.heard(&path).await?;
+            let Some(new) = shown.take(events) else {
+                eprintln!("the proxy was started again: its events begin anew");
+                continue;
+            };
+            for event in new.iter().filter(|event| self.admits(event, oldest)) {
+                print(&match self.reach.json {
+                    true => serde_json::to_string(event)?,
+                    false => line(event),
+                });
             }
             if !self.follow {
                 return Ok(Ending::Done);
             }
-            if away.is_away() || self.wait(&shown).await.is_err() {
+            if self.wait(&shown).await.is_err() {
                 tokio::time::sleep(LOOK).await;
             }
         }

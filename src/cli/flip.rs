@@ -7,6 +7,7 @@ use http::Method;
 use tokio::time::sleep;
 
 use super::api::{Api, Call, segment};
+use super::away::Away;
 use super::{Ending, Reach, Why, shift};
 use crate::admin::wire;
 use crate::server::clock;
@@ -59,7 +60,7 @@ impl Flip {
         }
         let path = format!("/v1/services/{}", segment(&self.service));
         let others = async || {
-            let service: wire::Service = Api(&self.reach).get_again(&path).await?;
+            let service: wire::Service = Away::ordered(&self.reach).heard(&path).await?;
             let others = service.pools.iter().filter(|pool| pool.name != self.pool);
             anyhow::Ok(others.map(|pool| pool.in_flight).sum())
         };

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::api::{Api, Call, segment};
+use super::away::Away;
 use super::table::{percent, shortened, table};
 use super::{Ending, Reach, print};
 use crate::admin::wire;
@@ -306,7 +307,7 @@ async fn follow_on(
 ) -> anyhow::Result<Ending> {
     // Of this one alone: what came before it does not change any more.
     let path = format!("/v1/services/{}/rollouts/{}", segment(service), first.id);
-    let mut rollout = first;
+    let (mut rollout, mut away) = (first, Away::ordered(reach));
     let mut told = String::new();
     loop {
         let line = line(&rollout);
@@ -328,7 +329,7 @@ async fn follow_on(
             _ => return Ok(Ending::Back),
         }
         sleep(LOOK).await;
-        rollout = Api(reach).get_again(&path).await?;
+        rollout = away.heard(&path).await?;
     }
 }
 
@@ -336,7 +337,7 @@ async fn follow_on(
 /// all that it was to get.
 async fn overtaken(reach: &Reach, rollout: &wire::Rollout) -> anyhow::Result<Ending> {
     let path = format!("/v1/services/{}", segment(&rollout.service));
-    let service: wire::Service = Api(reach).get_again(&path).await?;
+    let service: wire::Service = Away::ordered(reach).heard(&path).await?;
     let pool = service.pools.iter().find(|pool| pool.name == rollout.to);
     // The pool may have back what it had.
     let is_it =

@@ -29,8 +29,8 @@ impl Slo {
         let names = match &self.service {
             Some(service) => vec![service.clone()],
             None => {
-                let all: Vec<wire::Service> = api.ask(Call::get("/v1/services")).await?;
                 let promises = |service: &wire::Service| service.budget.is_some();
+                let all = api.services().await?;
                 all.into_iter().filter(promises).map(|service| service.name).collect()
             }
         };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 
-use super::api::{Api, Call};
-use super::away::{Away, Seen, tell};
+use super::api::Api;
+use super::away::Away;
 use super::table::{fitted, percent, shortened};
 use super::terminal::{self, Colour};
 use super::{Ending, Reach, print};
@@ -62,20 +62,9 @@ impl Status {
             });
             return Ok(if is_ready { Ending::Done } else { Ending::No });
         }
-        let mut away = Away::default();
+        let mut away = Away::watched(&self.reach);
         loop {
-            let answer = Api(&self.reach).ask::<wire::Status>(Call::get("/v1/status")).await;
-            let mut status = match away.see(answer)? {
-                Seen::Answer(status, said) => {
-                    tell(&self.reach, said);
-                    status
-                }
-                Seen::Nobody(said) => {
-                    tell(&self.reach, said);
-                    tokio::time::sleep(LOOK).await;
-                    continue;
-                }
-            };
+            let mut status: wire::Status = away.heard("/v1/status").await?;
             if let Some(wanted) = &self.service {
                 if !status.services.iter().any(|service| service.name == *wanted) {
                     let known = status.services.iter().map(|service| service.name.as_str());

@@ -8,8 +8,9 @@ use anyhow::{Context, bail};
 
 use super::super::Ending;
 use super::super::api::{Api, Call, plain, segment};
+use super::planned::Planned;
 use super::values::CanaryLatency;
-use super::{Planned, Rehearse, words};
+use super::{Rehearse, words};
 use crate::admin::wire;
 use crate::clock::in_words;
 use crate::rehearsal::{NotPlayed, Recorded, Scenario};
@@ -20,7 +21,7 @@ use crate::split::Split;
 const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// What was recorded, and of which service.
-pub(super) struct Heard {
+pub(super) struct Recording {
     told: wire::Recording,
     from: Arc<str>,
     pub recorded: Arc<Recorded>,
@@ -28,7 +29,7 @@ pub(super) struct Heard {
 
 impl Rehearse {
     /// What was recorded, if that is to be played; how it ends if it cannot be.
-    pub(super) async fn heard(&self) -> anyhow::Result<Result<Option<Heard>, Ending>> {
+    pub(super) async fn recording(&self) -> anyhow::Result<Result<Option<Recording>, Ending>> {
         let told: wire::Recording = match (&self.from, &self.service, &self.config) {
             (Some(path), service, _) => {
                 let told = read(path)?;
@@ -76,7 +77,7 @@ impl Rehearse {
             );
             return Ok(Err(Ending::Refused));
         }
-        Ok(Ok(Some(Heard { told, from, recorded })))
+        Ok(Ok(Some(Recording { told, from, recorded })))
     }
 
     /// What is said though the recording says it.
@@ -97,7 +98,7 @@ impl Rehearse {
     }
 }
 
-impl Heard {
+impl Recording {
     /// The service that was recorded.
     pub fn service(&self) -> &str {
         &self.told.service
@@ -119,22 +120,13 @@ impl Heard {
         }
         let plan = Plan::new(&settings, wishes, &pools, &Split::all_to(self.from.clone()))
             .with_context(|| format!("no rollout of {} can be planned", self.told.service))?;
-        let upstreams = |name: &Arc<str>| {
-            let found = pools.iter().find(|(pool, _)| pool == name);
-            found.map_or(1, |(_, upstreams)| (*upstreams).clamp(1, 1_000) as u32)
-        };
-        Ok(Planned {
-            service: Some(self.told.service.clone()),
-            upstreams: [upstreams(&plan.from), upstreams(&plan.to)],
-            plan,
-            is_sticky: self.told.rollout.is_sticky,
-            slo: None,
-        })
+        let is_sticky = self.told.rollout.is_sticky;
+        Ok(Planned { is_sticky, ..Planned::of(&self.told.service, plan, &pools) })
     }
 }
 
 /// How many of the recorded upstreams play each version, where the new one has so many.
-pub(super) fn played(recorded: &Recorded, canaries: u32) -> [u32; 2] {
+pub(super) fn upstreams_of_each(recorded: &Recorded, canaries: u32) -> [u32; 2] {
     let all = recorded.upstreams() as u32;
     match all {
         1 => [1, 1],

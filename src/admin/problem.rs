@@ -135,6 +135,7 @@ impl From<Refused> for Problem {
             Refused::Known { .. } => (StatusCode::CONFLICT, "upstream-known"),
             Refused::OwnAdmin { .. } => (StatusCode::CONFLICT, "own-admin"),
             Refused::OwnListener { .. } => (StatusCode::CONFLICT, "own-listener"),
+            Refused::OrderedOwn { .. } => (StatusCode::CONFLICT, "own-upstream"),
             Refused::Last { .. } => (StatusCode::CONFLICT, "last-upstream"),
             Refused::Named { .. } => (StatusCode::CONFLICT, "upstream-of-a-name"),
             Refused::RolloutUnderWay { .. } => (StatusCode::CONFLICT, "rollout-under-way"),

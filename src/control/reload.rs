@@ -61,6 +61,10 @@ impl ReloadError {
             }
             ReloadError::File(FileError::Problems(rejected)) => rejected.path().to_string(),
             ReloadError::Bind(error) => error.address.to_string(),
+            ReloadError::Refused(
+                Refused::UnderDeploy { service, pool, .. }
+                | Refused::OrderedOwn { service, pool, .. },
+            ) => format!("{service}/{pool}"),
             ReloadError::Refused(_) => "store".into(),
             ReloadError::Open => "token_file".into(),
             ReloadError::NoFile | ReloadError::Failed | ReloadError::Removes(_) => String::new(),

@@ -172,7 +172,7 @@ fn heeded_of(state: &State, part: &FilePart, after: &Config) -> Vec<String> {
 }
 
 /// Whether it is about a list of upstreams that a config has other words for.
-fn is_edited_list(standing: &Override, after: &Config) -> bool {
+pub(super) fn is_edited_list(standing: &Override, after: &Config) -> bool {
     match &standing.what {
         What::Upstreams { service, pool, in_file: Some(then), list, deploy, .. } => {
             let known = after.service(service).and_then(|service| service.pool(pool));

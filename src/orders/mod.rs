@@ -63,7 +63,7 @@ pub use flags::FlagReport;
 pub use imported::Imported;
 pub use order::{By, FreezeOrder, ModeName, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
 pub use queue::Counts;
-pub use refused::Refused;
+pub use refused::{Does, Refused};
 pub use rollouts::Report;
 pub use supposed::Supposed;
 pub use upstreams::changed_upstreams;

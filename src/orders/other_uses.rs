@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 
-use super::Refused;
+use super::absent::is_edited_list;
 use super::draft::Draft;
+use super::{Does, Refused, What};
 use crate::config::{self, Config, ListenAddress};
 use crate::rollout::Rollout;
 use crate::snapshot::{Pool, Service, Snapshot};
@@ -40,17 +41,41 @@ impl Draft<'_> {
 
     /// Refuses what is this very process.
     pub(super) fn check_not_ours(&self, address: &Address) -> Result<(), Refused> {
-        let (config, named) = (self.view.config, address.to_string());
-        if config.admin.address.is_at(address) {
-            return Err(Refused::OwnAdmin { address: named });
-        }
-        match config.listeners.iter().any(|own| own.address.is_at(address)) {
-            true => Err(Refused::OwnListener { address: named }),
-            false => Ok(()),
+        let named = address.to_string();
+        match done_at(self.view.config, address) {
+            None => Ok(()),
+            Some(Does::Admin) => Err(Refused::OwnAdmin { address: named }),
+            Some(Does::Accept) => Err(Refused::OwnListener { address: named }),
         }
     }
 
-    /// The same of the file that a process begins with, which nobody can refuse.
+    /// Refuses a file by which this very process comes to be where an order has put an upstream. What a
+    /// process begins with nobody can refuse: it asks nobody there, and goes on so.
+    pub(super) fn check_ordered(&self, config: &Config) -> Result<(), Refused> {
+        let stands = self.state.orders().filter(|standing| !is_edited_list(standing, config));
+        for standing in stands {
+            let What::Upstreams { service, pool, list, .. } = &standing.what else { continue };
+            if config.service(service).and_then(|service| service.pool(pool)).is_none() {
+                continue;
+            }
+            for (named, _) in list {
+                let Ok(address) = named.parse::<Address>() else { continue };
+                let Some(does) = done_at(config, &address) else { continue };
+                if done_at(self.view.config, &address).is_none() {
+                    let (service, pool) = (service.clone(), pool.clone());
+                    return Err(Refused::OrderedOwn {
+                        service,
+                        pool,
+                        address: named.clone(),
+                        does,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends deploys for the file that a process begins with, which nobody can refuse.
     pub(super) fn give_up_deploys(&mut self, config: &Config) {
         let given_up = |(rollout, is): (&Rollout, &str)| {
             let reason = format!("by the file pool `{}` {is}", rollout.plan.to);
@@ -59,6 +84,15 @@ impl Draft<'_> {
         let all: Vec<_> = self.put_to_other_use(config).map(given_up).collect();
         all.into_iter().for_each(|(service, id, reason)| self.give_up_deploy(&service, id, reason));
     }
+}
+
+/// What a process with this config does at an address, if anything.
+fn done_at(config: &Config, address: &Address) -> Option<Does> {
+    if config.admin.address.is_at(address) {
+        return Some(Does::Admin);
+    }
+    let accepts = config.listeners.iter().any(|own| own.address.is_at(address));
+    accepts.then_some(Does::Accept)
 }
 
 /// What a pool gets requests for beside its share, if it does: before a version there has shown

@@ -6,6 +6,24 @@ use crate::snapshot::Dead;
 use crate::split::SplitError;
 use crate::state::LostRace;
 
+/// What this process does at an address of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Does {
+    /// It takes orders.
+    Admin,
+    /// It accepts requests.
+    Accept,
+}
+
+impl std::fmt::Display for Does {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Does::Admin => "has its admin API",
+            Does::Accept => "accepts requests",
+        })
+    }
+}
+
 /// Why a change was not made. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -71,6 +89,21 @@ pub enum Refused {
     OwnListener {
         /// The address given.
         address: String,
+    },
+    /// By a file this process would come to be where an order has put an upstream.
+    #[error(
+        "by this file Pointsman {does} at `{address}`, which is an upstream of pool `{pool}` of `{service}` by \
+         order; `pointsman upstream remove {service}/{pool} {address}` takes it out"
+    )]
+    OrderedOwn {
+        /// The service.
+        service: String,
+        /// The pool.
+        pool: String,
+        /// The address, as it was ordered.
+        address: String,
+        /// What would be done there.
+        does: Does,
     },
     /// A pool that gets traffic would have nobody left.
     #[error("`{address}` is the last upstream of pool `{pool}` that takes requests")]

@@ -184,6 +184,7 @@ impl Draft<'_> {
         forgets: bool,
     ) -> Result<Made, Refused> {
         self.check_deploys(config)?;
+        self.check_ordered(config)?;
         let told = changes.iter().take(CHANGES_TOLD).cloned().collect();
         self.say(Kind::Reloaded { changes: told, all: changes.len() }, Subject::default());
         Ok(self.adopt(config, forgets))

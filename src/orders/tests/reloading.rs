@@ -72,6 +72,44 @@ fn an_edit_is_taken_in_by_a_start_as_by_a_reload() {
 }
 
 #[test]
+fn no_reload_opens_a_listener_where_an_order_has_put_an_upstream() {
+    let listens = whole().replace("127.0.0.1:0", "192.0.2.4:80");
+    let admin = format!("{}[admin]\naddress = \"192.0.2.4:80\"\ntoken_file = \"t\"\n", whole());
+    let reload = |bench: &mut Bench, text: &str| {
+        bench.order(Order::reload(config(text)), By::new("file", None)).map(drop)
+    };
+    let mut bench = ordered();
+    for (text, does) in [(&listens, "accepts requests"), (&admin, "has its admin API")] {
+        let before = bench.orders.config().clone();
+        let refused = reload(&mut bench, text).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!(
+                "by this file Pointsman {does} at `192.0.2.4:80`, which is an upstream of pool `green` of \
+                 `shop` by order; `pointsman upstream remove shop/green 192.0.2.4:80` takes it out"
+            )
+        );
+        assert!(Arc::ptr_eq(bench.orders.config(), &before));
+    }
+    // An edited list takes the order back.
+    let mut edited = ordered();
+    reload(&mut edited, &listens.replace("192.0.2.3:80", "192.0.2.5:80")).unwrap();
+    // A start cannot be refused: nobody is asked there, and it is no reason against any reload from then on.
+    let mut started = ordered();
+    started.restart(&listens, 1);
+    reload(&mut started, &listens.replace("percent = 5", "percent = 6")).unwrap();
+    let shop = started.snapshot.service("shop").unwrap();
+    let mut members = shop.pool("green").unwrap().members.list().iter();
+    let own = members.find(|member| &*member.upstream.name == "192.0.2.4:80").unwrap();
+    assert!(own.target.is_none());
+    // And what it says to do is what to do.
+    let upstream = Some("192.0.2.4:80".parse().unwrap());
+    let place = Place { service: "shop".into(), pool: "green".into(), upstream };
+    bench.order(Order::Upstream { place, what: UpstreamOrder::Remove }, ada()).unwrap();
+    reload(&mut bench, &listens).unwrap();
+}
+
+#[test]
 fn a_list_of_upstreams_that_an_older_version_has_stored_is_edited_from_then_on() {
     let mut bench = ordered();
     let state = bench.orders.state().clone();

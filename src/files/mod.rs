@@ -36,7 +36,7 @@ pub use error::{FileError, Rejected};
 pub use key::{KeyError, read_key};
 pub use source::{LARGEST, Source, Written, text_of};
 pub use watch::{Taken, watch};
-pub use write::{write_over, write_private};
+pub use write::{replace_private, write_over, write_private};
 
 use beside::Beside;
 use loading::{Reader, Who, files_of, read_config};

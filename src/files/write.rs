@@ -2,61 +2,69 @@
 //! never half of one, and nowhere else.
 //!
 //! A link is not followed: in a folder that others can write to, it leads to what its maker wants to
-//! have overwritten by whoever may.
+//! have overwritten by whoever may. The one place in which a file takes another's: the store's own small files
+//! are put there too.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Who may read what is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Readers {
-    /// Who may read what was there before; of a new file, whom the process's umask lets.
-    AsBefore,
-    /// Its owner, whoever might read what was there before.
-    Owner,
-}
+/// Who may read and write a file that is its owner's alone.
+const OWNER: u32 = 0o600;
 
-/// Writes a file in the place of one that may be there, whose permissions it keeps.
+/// Who may read and write any other, as far as the process's umask lets them.
+const ANYBODY: u32 = 0o666;
+
+/// Writes a file in the place of one that may be there, whose permissions it keeps; those of a new one are
+/// the process's umask's.
 pub fn write_over(path: &Path, text: &[u8]) -> io::Result<()> {
-    write(path, text, Readers::AsBefore)
+    let before = before(path)?;
+    put(path, text, before.map(|before| before.permissions()))
 }
 
-/// Writes a file that only its owner can read, in the place of one that may be there.
+/// Writes a file that only its owner can read, in the place of one that may be there, whoever might read
+/// that.
 pub fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
-    write(path, text, Readers::Owner)
+    before(path)?;
+    replace_private(path, text)
 }
 
-fn write(path: &Path, text: &[u8], readers: Readers) -> io::Result<()> {
-    let before = match fs::symlink_metadata(path) {
-        Ok(before) if before.is_file() => Some(before),
+/// The same in a folder of our own: what is there is replaced whatever it is, but for a folder.
+pub fn replace_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    put(path, text, Some(Permissions::from_mode(OWNER)))
+}
+
+/// What is there already, if it is a file.
+fn before(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(before) if before.is_file() => Ok(Some(before)),
         Ok(before) if before.is_symlink() => {
-            return Err(io::Error::other("it is a link; name what it leads to, or remove it"));
+            Err(io::Error::other("it is a link; name what it leads to, or remove it"))
         }
-        Ok(_) => return Err(io::Error::other("it is no file")),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
+        Ok(_) => Err(io::Error::other("it is no file")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn put(path: &Path, text: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
     let beside = beside(path);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    let permissions = match readers {
-        Readers::AsBefore => before.map(|before| before.permissions()),
-        Readers::Owner => {
-            // From the first byte on.
-            options.mode(0o600);
-            Some(Permissions::from_mode(0o600))
-        }
-    };
-    let mut file = options.open(&beside)?;
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        // A process of this number has not got any further: in a container each has the same.
+        _ => {}
+    }
+    // From the first byte on.
+    let mode = permissions.as_ref().map_or(ANYBODY, |permissions| permissions.mode() & 0o777);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
     let write = || {
         if let Some(permissions) = permissions {
             file.set_permissions(permissions)?;
         }
         file.write_all(text)?;
         file.sync_all()?;
-        // A link that was put there meanwhile is replaced, not followed.
+        // A link that is there is replaced, not followed.
         fs::rename(&beside, path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
@@ -105,6 +113,20 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         write_private(&path, b"two").unwrap();
         assert_eq!((mode(), fs::read(&path).unwrap()), (0o600, b"two".to_vec()));
+    }
+
+    #[test]
+    fn what_a_crash_has_left_is_in_nobodys_way() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("state.json");
+        fs::write(folder.path().join("precious"), "mine").unwrap();
+        fs::write(beside(&path), "half").unwrap();
+        write_over(&path, b"one").unwrap();
+        symlink(folder.path().join("precious"), beside(&path)).unwrap();
+        write_private(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read(folder.path().join("precious")).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! and no link is followed. What is ours and only wider than it need be is narrowed, and that is told.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -109,7 +109,7 @@ fn not_ours(about: &Metadata, named: &str) -> String {
 }
 
 /// What the system says of a file that is not there or may not be used, with whose its folder is.
-fn denied(path: &Path, error: io::Error) -> io::Error {
+pub(super) fn denied(path: &Path, error: io::Error) -> io::Error {
     if error.kind() != ErrorKind::PermissionDenied {
         return error;
     }
@@ -152,16 +152,6 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);
     options.open(path).map_err(|error| denied(path, error))
-}
-
-/// Writes a new file that only its owner can read; never in the place of one that is there.
-pub(super) fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = create(path)?;
-    let written = file.write_all(text).and_then(|()| file.sync_all());
-    written.inspect_err(|_| {
-        // Half of it helps nobody.
-        let _ = fs::remove_file(path);
-    })
 }
 
 /// One that may be there: what a crash left of it, or of an earlier process.

@@ -1,11 +1,11 @@
 //! A small file of our own in the state folder, read and replaced as a whole: only its owner can read it,
 //! no link is followed, and there is never half of one.
 
-use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use super::private;
+use crate::files;
 
 /// The most that is read.
 const LARGEST: u64 = 64 * 1024;
@@ -25,21 +25,12 @@ pub fn read_private(path: &Path) -> io::Result<Option<Vec<u8>>> {
 /// Puts this in its place.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     private::folder_of(path)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = Path::new(&beside);
-    match fs::remove_file(beside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        // A process of this number has not got any further.
-        _ => {}
-    }
-    private::write_new(beside, bytes)?;
-    // A link that is there is replaced, not followed.
-    fs::rename(beside, path).inspect_err(|_| drop(fs::remove_file(beside)))
+    files::replace_private(path, bytes).map_err(|error| private::denied(path, error))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;

@@ -52,8 +52,7 @@ impl Standing {
 
 /// The folder of this file, made if it is not there.
 pub(super) fn folder_of(path: &Path) -> io::Result<()> {
-    let named = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = named.unwrap_or(Path::new("."));
+    let folder = named_folder(path.parent().unwrap_or(Path::new(".")));
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| unmade(folder, e))?;
     // A link to a folder is how systemd gives one to a user that is made up.
     let folder = folder.canonicalize()?;
@@ -90,36 +89,76 @@ fn unmade(folder: &Path, error: io::Error) -> io::Error {
             "the state folder would be {folder}, and {named} is no folder; move it away, or name another \
              folder with `server.state_dir`"
         ),
-        ErrorKind::PermissionDenied => format!(
-            "the state folder {folder} cannot be made in {named}: {}",
-            not_ours(&about, &named.to_string())
-        ),
+        ErrorKind::PermissionDenied => {
+            let (own, mode) = (geteuid().as_raw(), about.mode() & 0o7777);
+            let why = not_made(about.uid(), mode, own, &folder.to_string(), &named.to_string());
+            format!("the state folder {folder} cannot be made in {named}: {why}")
+        }
         _ => return error,
     };
     io::Error::new(error.kind(), what)
 }
 
-/// Whose a file or folder is that this process may not use, and the way out.
-fn not_ours(about: &Metadata, named: &str) -> String {
-    let (own, owner, mode) = (geteuid().as_raw(), about.uid(), about.mode() & 0o7777);
+/// Another way out.
+const OTHER: &str = "name another folder with `server.state_dir`";
+
+/// What keeps a process of user `own` from making a folder in one with this owner and mode, and the way out.
+fn not_made(owner: u32, mode: u32, own: u32, folder: &str, named: &str) -> String {
+    if owner == own {
+        return kept_out(owner, mode, true, own, named);
+    }
+    // What is the system's is not to be given over for that.
     format!(
-        "it belongs to user {owner} (mode {mode:04o}), and pointsman runs as user {own}; `chown {own} \
-         {named}`, or name another folder with `server.state_dir`"
+        "that belongs to user {owner} (mode {mode:04o}), and pointsman runs as user {own}; make the folder as \
+         root with `install -d -o {own} -m 700 {folder}`, or {OTHER}"
     )
 }
 
-/// What the system says of a file that is not there or may not be used, with whose its folder is.
+/// What keeps a process of user `own` from a file or folder with this owner and mode, and the way out.
+fn kept_out(owner: u32, mode: u32, is_folder: bool, own: u32, named: &str) -> String {
+    let (needed, rights) = if is_folder { (0o700, "rwx") } else { (0o600, "rw") };
+    match (owner == own, mode & needed == needed) {
+        (false, _) => format!(
+            "it belongs to user {owner} (mode {mode:04o}), and pointsman runs as user {own}; `chown {own} \
+             {named}`, or {OTHER}"
+        ),
+        (true, false) => format!(
+            "it belongs to pointsman's own user {own}, and its mode is {mode:04o}; `chmod u+{rights} {named}`"
+        ),
+        (true, true) => format!(
+            "it belongs to pointsman's own user {own} (mode {mode:04o}), so something else forbids it, such as \
+             AppArmor, SELinux or the sandbox of the unit; allow it there, or {OTHER}"
+        ),
+    }
+}
+
+/// What the system says of a file that is not there or may not be used, with what keeps us from it.
 pub(super) fn denied(path: &Path, error: io::Error) -> io::Error {
     if error.kind() != ErrorKind::PermissionDenied {
         return error;
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let there = [path, folder.unwrap_or(Path::new("."))];
-    // The file itself, if there is one to be seen.
-    let found = there.into_iter().find_map(|path| Some((path, fs::metadata(path).ok()?)));
-    let Some((there, about)) = found else { return error };
-    let named = there.display().to_string();
-    io::Error::new(error.kind(), format!("no rights to {named}: {}", not_ours(&about, &named)))
+    let own = geteuid().as_raw();
+    // The file itself, if there is one to be seen, or its folder.
+    let mut there = path.ancestors().take(2).map(named_folder);
+    let found = there.find_map(|path| Some((path, fs::metadata(path).ok()?)));
+    let what = match found {
+        Some((there, about)) => {
+            let (mode, named) = (about.mode() & 0o7777, there.display().to_string());
+            let why = kept_out(about.uid(), mode, about.is_dir(), own, &named);
+            format!("no rights to {named}: {why}")
+        }
+        // Whoever sees neither is kept from a folder further above.
+        None => format!(
+            "no rights to {}: a folder above it lets nobody of user {own} pass; {OTHER}",
+            path.display()
+        ),
+    };
+    io::Error::new(error.kind(), what)
+}
+
+/// A folder as it is opened: that of a bare name has none.
+fn named_folder(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 /// A file that is there.
@@ -224,20 +263,61 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_rights_is_told_whose_it_is() {
+    fn who_has_no_rights_is_told_what_is_wrong_and_what_to_do() {
+        let said = |owner, mode, is_folder| kept_out(owner, mode, is_folder, 990, "/s");
+        let strangers = said(0, 0o755, true);
+        assert!(
+            strangers
+                .starts_with("it belongs to user 0 (mode 0755), and pointsman runs as user 990;")
+        );
+        assert!(strangers.contains("`chown 990 /s`"), "{strangers}");
+        let narrow = said(990, 0o500, true);
+        assert!(narrow.ends_with("its mode is 0500; `chmod u+rwx /s`"), "{narrow}");
+        assert!(!narrow.contains("chown"), "it has the right owner: {narrow}");
+        assert!(said(990, 0o400, false).ends_with("its mode is 0400; `chmod u+rw /s`"));
+        let forbidden = said(990, 0o700, true);
+        assert!(forbidden.contains("something else forbids it"), "{forbidden}");
+        assert!(!forbidden.contains("chmod") && !forbidden.contains("chown"), "{forbidden}");
+    }
+
+    #[test]
+    fn what_is_denied_names_the_file_or_its_folder() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("store.redb");
-        let error = denied(&path, ErrorKind::PermissionDenied.into()).to_string();
-        let own = geteuid().as_raw();
-        let named = folder.path().display();
-        assert!(
-            error.starts_with(&format!("no rights to {named}: it belongs to user {own}")),
-            "{error}"
+        let denied_now = || denied(&path, ErrorKind::PermissionDenied.into()).to_string();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o500)).unwrap();
+        let (own, named) = (geteuid().as_raw(), folder.path().display().to_string());
+        let wanted = format!(
+            "no rights to {named}: it belongs to pointsman's own user {own}, and its mode is 0500; `chmod u+rwx \
+             {named}`"
         );
-        assert!(error.contains(&format!("`chown {own} {named}`")), "{error}");
+        assert_eq!(denied_now(), wanted);
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+        assert!(
+            denied_now().ends_with(&format!("`chmod u+rw {}`", path.display())),
+            "{}",
+            denied_now()
+        );
+        let beyond = Path::new("/no/such/folder/store.redb");
+        let said = denied(beyond, ErrorKind::PermissionDenied.into()).to_string();
+        assert!(
+            said.starts_with("no rights to /no/such/folder/store.redb: a folder above"),
+            "{said}"
+        );
         let other = denied(&path, ErrorKind::NotFound.into());
         assert_eq!(other.kind(), ErrorKind::NotFound);
         assert_eq!(other.to_string(), io::Error::from(ErrorKind::NotFound).to_string());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_in_the_systems_is_made_by_root() {
+        let said = |owner, mode| not_made(owner, mode, 990, "/var/lib/p", "/var/lib");
+        let systems = said(0, 0o755);
+        assert!(systems.contains("`install -d -o 990 -m 700 /var/lib/p`"), "{systems}");
+        assert!(!systems.contains("chown"), "/var/lib is not ours to have: {systems}");
+        assert!(said(990, 0o555).ends_with("its mode is 0555; `chmod u+rwx /var/lib`"));
     }
 
     #[test]

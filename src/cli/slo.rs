@@ -1,5 +1,7 @@
 //! `slo`: a service or none in, what it promises and how much of that may still fail out.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use clap::Args;
 
@@ -91,13 +93,11 @@ fn objectives(all: &[wire::Slo]) -> String {
                 slo.service.clone(),
                 match objective.at_most_seconds {
                     None => objective.name.clone(),
-                    Some(seconds) => {
-                        format!(
-                            "{} ≤ {:?}",
-                            objective.name,
-                            std::time::Duration::from_secs_f64(seconds)
-                        )
-                    }
+                    // Whoever answers may say what is no length of time.
+                    Some(seconds) => match Duration::try_from_secs_f64(seconds) {
+                        Ok(length) => format!("{} ≤ {length:?}", objective.name),
+                        Err(_) => format!("{} ≤ {seconds} s", objective.name),
+                    },
                 },
                 target(objective.target),
                 format!("{} d", objective.window_days),

@@ -180,7 +180,9 @@ impl Status {
 /// What is kept of something that is not in the file any more.
 fn kept(kept: &wire::Kept) -> String {
     let wire::Kept { what, orders, since, until } = kept;
-    let length = in_words(Duration::from_secs_f64((until - since).max(0.0)));
+    // Whoever answers may say what is no length of time.
+    let length = Duration::try_from_secs_f64((until - since).max(0.0)).unwrap_or(Duration::MAX);
+    let length = in_words(length);
     let orders = orders.join(", ");
     format!(
         "! {what} is gone from the file; in force again if it comes back within {length}: {orders}"

@@ -94,3 +94,14 @@ fn what_is_not_well_is_coloured_where_that_is_wanted() {
     assert!(text.lines().any(|line| line.contains("refusing") && is(line, "\x1b[31m")), "{text}");
     assert!(text.lines().any(|line| line.contains("1 of 2") && is(line, "\x1b[33m")), "{text}");
 }
+
+#[test]
+fn what_is_no_length_of_time_stops_nobody() {
+    let mut status = status();
+    status.kept = serde_json::from_value(serde_json::json!([
+        {"what": "pool `shop/red`", "orders": ["hold by ada"], "since": 1.0, "until": 1e300},
+    ]))
+    .unwrap();
+    let text = verb(&[]).shown(&status, Screen::default());
+    assert!(text.contains("! pool `shop/red` is gone from the file"), "{text}");
+}

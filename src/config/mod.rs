@@ -15,6 +15,7 @@ mod duration;
 mod fallback;
 mod flags;
 mod gone;
+mod health;
 mod include;
 mod judge;
 mod key;

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 
 use super::compression::{COMPRESSION, compression_of};
 use super::fallback::FALLBACK;
+use super::health::HEALTH;
 use super::judge::JUDGE;
 use super::key::{
     Key, Kind, Shape, Table, Without, boolean, free, idle, mins, number, secs, size_option, table,
@@ -22,9 +23,7 @@ use super::read::Around;
 use super::rollout::{ROLLOUT, rollout};
 use super::section::{Found, Section, text_of, wrong_kind};
 use super::slo::{SLO, slo};
-use super::stability::{
-    BALANCE, BREAKER, EJECTION, HEALTH, LIMITS, MAINTENANCE, RETRIES, stability,
-};
+use super::stability::{BALANCE, BREAKER, EJECTION, LIMITS, MAINTENANCE, RETRIES, stability};
 use super::sticky::{STICKY, sticky};
 use super::suggestion::nearest;
 use super::tls::{POOL_KEY, PoolTls, pool_tls};

@@ -6,6 +6,11 @@
 //! with its number: a token that is silently not known locks somebody out, and one whose bounds are
 //! silently not known lets somebody in.
 
+mod bearer;
+mod error;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,6 +21,9 @@ use subtle::ConstantTimeEq;
 use super::role::Role;
 use super::server::network;
 use super::suggest;
+
+pub use bearer::Bearer;
+pub use error::{BadLine, TokensError};
 
 /// The shortest token taken: what is shorter can be guessed.
 const SHORTEST: usize = 16;
@@ -50,162 +58,6 @@ enum Proof {
     Token([u8; 32]),
     /// A certificate of this subject.
     Subject(Box<str>),
-}
-
-/// Whoever brings a token: its name, and what it may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bearer {
-    /// What is ordered with it is by this name.
-    pub name: Arc<str>,
-    /// Which operations it may ask for.
-    pub role: Role,
-    /// The services it is bound to; none if it is for all.
-    pub services: Option<Arc<[Box<str>]>>,
-    /// Where upstreams may be that it adds or removes, which [`Role::Deploy`] always says; none if
-    /// nothing is said, as for roles that may do either anywhere or not at all.
-    pub networks: Option<Arc<[IpNet]>>,
-}
-
-/// Why a text holds no tokens that can be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokensError {
-    /// A line of it is no token.
-    #[error("line {line}: {why}")]
-    Line {
-        /// From 1.
-        line: usize,
-        /// Why not.
-        why: BadLine,
-    },
-    /// There is no token in it.
-    #[error("it has no token: write one of at least {SHORTEST} characters")]
-    Empty,
-}
-
-/// What is wrong with a line of a token file. The token itself is never shown.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadLine {
-    /// Neither `name: token` nor, in the first line, a token.
-    #[error("expected `name: token`, with a space after the colon")]
-    NoName,
-    /// Not a name.
-    #[error("a name has 1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`")]
-    Name,
-    /// It can be guessed.
-    #[error("the token of `{0}` has fewer than {SHORTEST} characters")]
-    Short(Arc<str>),
-    /// No request could bring it.
-    #[error("the token of `{0}` has a character that no header can carry")]
-    Unspeakable(Arc<str>),
-    /// Two lines name the same.
-    #[error("`{name}` has a token in line {line} already")]
-    SameName {
-        /// The name.
-        name: Arc<str>,
-        /// The other line.
-        line: usize,
-    },
-    /// Whoever brings it could be either.
-    #[error("the token of `{name}` is that of `{other}`")]
-    SameToken {
-        /// The name of this line.
-        name: Arc<str>,
-        /// The name of an earlier line.
-        other: Arc<str>,
-    },
-    /// It names no subject.
-    #[error("`certificate` of `{0}` needs a subject, such as `certificate CN=name`")]
-    NoSubject(Arc<str>),
-    /// Whoever shows it could be either.
-    #[error("the certificate of `{name}` is that of `{other}`")]
-    SameSubject {
-        /// The name of this line.
-        name: Arc<str>,
-        /// The name of an earlier line.
-        other: Arc<str>,
-    },
-    /// A word behind the name that bounds nothing.
-    #[error("`{word}` after the name `{name}` bounds nothing{instead}")]
-    NoBound {
-        /// The name of the line.
-        name: Arc<str>,
-        /// The word.
-        word: String,
-        /// What may be meant.
-        instead: String,
-    },
-    /// The same is said twice.
-    #[error("`{bound}=` is there twice for `{name}`: say it once")]
-    Twice {
-        /// The name of the line.
-        name: Arc<str>,
-        /// What.
-        bound: &'static str,
-    },
-    /// There is no such role.
-    #[error("`{role}` of `{name}` is no role{instead}")]
-    NoRole {
-        /// The name of the line.
-        name: Arc<str>,
-        /// What it says.
-        role: String,
-        /// What may be meant.
-        instead: String,
-    },
-    /// Bounds that are given name nothing.
-    #[error("`{bound}=` of `{name}` has an empty part; divide by commas, without spaces")]
-    EmptyPart {
-        /// The name of the line.
-        name: Arc<str>,
-        /// Which.
-        bound: &'static str,
-    },
-    /// Not a network.
-    #[error(
-        "`{network}` of `{name}` is no network; expected an address or one such as `10.0.0.0/8`"
-    )]
-    NoNetwork {
-        /// The name of the line.
-        name: Arc<str>,
-        /// What it says.
-        network: String,
-    },
-    /// It could add upstreams anywhere.
-    #[error(
-        "`{0}` has `role=deploy`, which needs `networks=`, where its upstreams may be, such as \
-         `networks=10.0.0.0/8`"
-    )]
-    Anywhere(Arc<str>),
-    /// A bound of what it may not do at all.
-    #[error("`networks=` of `{0}` bounds nothing: it is for `role=deploy`")]
-    IdleNetworks(Arc<str>),
-    /// A bound that it could lift.
-    #[error("`services=` of `{0}` bounds nothing: `admin` may change the config, and so all")]
-    BoundAdmin(Arc<str>),
-    /// Alerts are not of a service.
-    #[error("`services=` of `{0}` bounds nothing: it is for `read`, `shift` and `deploy`")]
-    BoundAlerts(Arc<str>),
-}
-
-impl Bearer {
-    /// One that may do all.
-    fn unbound(name: Arc<str>) -> Bearer {
-        Bearer { name, role: Role::Admin, services: None, networks: None }
-    }
-
-    /// Whether it may see and change what is of this service.
-    pub fn is_for(&self, service: &str) -> bool {
-        let bound = self.services.as_ref();
-        bound.is_none_or(|services| services.iter().any(|name| **name == *service))
-    }
-
-    /// Whether it may add or remove an upstream at this address; none for what is not one yet, such
-    /// as a name, which may lead anywhere.
-    pub fn reaches(&self, address: Option<std::net::IpAddr>) -> bool {
-        let Some(networks) = &self.networks else { return true };
-        let inside = |ip: std::net::IpAddr| networks.iter().any(|network| network.contains(&ip));
-        address.is_some_and(|ip| inside(ip.to_canonical()))
-    }
 }
 
 impl Tokens {
@@ -369,146 +221,4 @@ fn bound(name: Arc<str>, bounds: &str) -> Result<Bearer, BadLine> {
 
 fn hash_of(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: &str = "correct-horse-battery";
-    const B: &str = "0123456789abcdef";
-
-    fn name<'t>(tokens: &'t Tokens, token: &str) -> Option<&'t str> {
-        tokens.bearer(token).map(|bearer| &*bearer.name)
-    }
-
-    fn bad(text: &str) -> String {
-        let (line, why) = Tokens::parse(text).unwrap_err();
-        format!("{line}: {why}")
-    }
-
-    #[test]
-    fn each_token_has_a_name() {
-        let text = format!("# who\n\nci: {A}\n ann.b:\t{B} \n");
-        let tokens = Tokens::parse(&text).unwrap();
-        assert_eq!(name(&tokens, A), Some("ci"));
-        assert_eq!(name(&tokens, B), Some("ann.b"));
-        for other in ["correct-horse-batter", "ci", "", &format!("ci: {A}"), &A.to_uppercase()] {
-            assert_eq!(name(&tokens, other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_first_line_may_be_a_token_alone() {
-        for token in [A, "#0123456789abcdef", "with:colons:of:its:own", "correct horse battery"] {
-            let tokens = Tokens::parse(&format!("{token}\n# a note\nci: {B}\n")).unwrap();
-            assert_eq!(name(&tokens, token), Some("admin"), "{token}");
-            assert_eq!(name(&tokens, B), Some("ci"));
-        }
-        assert!(Tokens::parse(" \n# nothing\n").unwrap().0.is_empty());
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_with_its_line() {
-        let cases = [
-            ("short", "1: the token of `admin` has fewer than 16 characters"),
-            ("ci: short", "1: the token of `ci` has fewer than 16 characters"),
-            ("{A}\n{B}", "2: expected `name: token`, with a space after the colon"),
-            ("{A}\nci:{B}", "2: expected `name: token`, with a space after the colon"),
-            ("{A}\n\nthe ci: {B}", "3: a name has 1 to 63 letters, digits, `-`, `_` and `.`"),
-            ("ci: {A}\nci: {B}", "2: `ci` has a token in line 1 already"),
-            ("{A}\nadmin: {B}", "2: `admin` has a token in line 1 already"),
-            ("ci: {A}\nann: {A}", "2: the token of `ann` is that of `ci`"),
-            (
-                "ci rolle=read: {A}",
-                "1: `rolle=read` after the name `ci` bounds nothing; there are `role`, `services`, `networks`; did you mean `role`?",
-            ),
-            (
-                "ci role=reed: {A}",
-                "1: `reed` of `ci` is no role; there are `read`, `shift`, `deploy`, `alerts`, `admin`; did you mean `read`?",
-            ),
-            (
-                "ci role=: {A}",
-                "1: `` of `ci` is no role; there are `read`, `shift`, `deploy`, `alerts`, `admin`",
-            ),
-            ("ci role=read role=read: {A}", "1: `role=` is there twice for `ci`: say it once"),
-            (
-                "ci role=read services=: {A}",
-                "1: `services=` of `ci` has an empty part; divide by commas, without spaces",
-            ),
-            (
-                "ci role=read services=a b: {A}",
-                "1: `b` after the name `ci` bounds nothing; there are `role`, `services`, `networks`",
-            ),
-            (
-                "{B}\nci role=deploy: {A}",
-                "2: `ci` has `role=deploy`, which needs `networks=`, where its upstreams may be, such as `networks=10.0.0.0/8`",
-            ),
-            (
-                "ci role=deploy networks=10/8: {A}",
-                "1: `10/8` of `ci` is no network; expected an address or one such as `10.0.0.0/8`",
-            ),
-            (
-                "ci role=shift networks=10.0.0.0/8: {A}",
-                "1: `networks=` of `ci` bounds nothing: it is for `role=deploy`",
-            ),
-            (
-                "ci services=shop: {A}",
-                "1: `services=` of `ci` bounds nothing: `admin` may change the config, and so all",
-            ),
-            (
-                "ci role=alerts services=shop: {A}",
-                "1: `services=` of `ci` bounds nothing: it is for `read`, `shift` and `deploy`",
-            ),
-            (
-                "ci: certificate ann",
-                "1: `certificate` of `ci` needs a subject, such as `certificate CN=name`",
-            ),
-            (
-                "ci: certificate CN=a\nann: certificate  CN=a ",
-                "2: the certificate of `ann` is that of `ci`",
-            ),
-            ("ci role=read: short", "1: the token of `ci` has fewer than 16 characters"),
-            (
-                "ci: correct-horse-bättery",
-                "1: the token of `ci` has a character that no header can carry",
-            ),
-        ];
-        for (text, said) in cases {
-            assert_eq!(bad(&text.replace("{A}", A).replace("{B}", B)), said, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_certificate_may_stand_in_a_tokens_place() {
-        let text = format!("ci: {A}\nann role=shift services=shop: certificate CN=ann,O=Shop: 1\n");
-        let tokens = Tokens::parse(&text).unwrap();
-        let ann = tokens.shown("CN=ann,O=Shop: 1").unwrap();
-        assert_eq!((&*ann.name, ann.role, ann.is_for("web")), ("ann", Role::Shift, false));
-        for other in ["CN=ann", "cn=ann,O=Shop: 1", "", A] {
-            assert_eq!(tokens.shown(other), None, "{other}");
-        }
-        // It is nobody's token.
-        assert_eq!(name(&tokens, "certificate CN=ann,O=Shop: 1"), None);
-        assert_eq!(name(&tokens, "CN=ann,O=Shop: 1"), None);
-    }
-
-    #[test]
-    fn a_token_may_have_a_role_services_and_networks() {
-        let text = format!(
-            "ops: {A}\nci role=deploy services=shop,web networks=10.0.0.0/8,fd00::/8:\t{B}\n\
-             eye role=read: spaces in it: and colons\n"
-        );
-        let tokens = Tokens::parse(&text).unwrap();
-        let bearer = |token: &str| &**tokens.bearer(token).unwrap();
-        assert_eq!(*bearer(A), Bearer::unbound("ops".into()));
-        assert_eq!(bearer("spaces in it: and colons").role, Role::Read);
-        let ci = bearer(B);
-        assert_eq!((ci.role, &*ci.name), (Role::Deploy, "ci"));
-        assert!(ci.is_for("shop") && ci.is_for("web") && !ci.is_for("sho") && !ci.is_for(""));
-        let reaches = |ip: &str| ci.reaches(Some(ip.parse().unwrap()));
-        assert!(reaches("10.1.2.3") && reaches("::ffff:10.1.2.3") && reaches("fd00::1"));
-        assert!(!reaches("127.0.0.1") && !reaches("::ffff:127.0.0.1") && !reaches("fe80::1"));
-        assert!(!ci.reaches(None) && bearer(A).reaches(None));
-    }
 }

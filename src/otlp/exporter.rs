@@ -131,6 +131,7 @@ impl Exporter {
             };
             if self.look_up(&mut collector) {
                 patience.begin_anew();
+                self.queue().begin_anew();
             }
             let end = match &collector {
                 Some(collector) => self.post(collector, &batch).await,
@@ -141,6 +142,7 @@ impl Exporter {
             let Next { spans, pause, mut told } = patience.on_end(end, is_last, now, &mut draws);
             match spans {
                 Spans::Sent { refused } => {
+                    self.queue().taken();
                     let refused = refused.min(batch.spans);
                     self.waiting.note_sent(batch.spans - refused);
                     self.waiting.note_dropped(Dropped::Refused, refused);

@@ -12,6 +12,11 @@ const ROOM: usize = 8 << 20;
 /// Spans that are sent in one call, as the SDK does; half a MiB or so.
 const BATCH: u64 = 512;
 
+/// Calls in a row that have to be taken before twice as many spans are tried: one whose bound stays where it
+/// is refuses no more than one call in so many, and one that found spans of another kind too large gets whole
+/// batches again.
+const TAKEN: u32 = 16;
+
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -21,6 +26,8 @@ pub(super) struct Queue {
     out: u64,
     /// Spans in one call at most, if the collector has found one too large.
     most: Option<u64>,
+    /// Calls in a row that were taken since that was set.
+    taken: u32,
 }
 
 /// Requests that are sent together.
@@ -60,6 +67,21 @@ impl Queue {
         (!batch.entries.is_empty()).then_some(batch)
     }
 
+    /// The collector took what was taken out. After some calls it gets larger ones again.
+    pub fn taken(&mut self) {
+        let Some(most) = self.most else { return };
+        self.taken += 1;
+        if self.taken == TAKEN {
+            self.taken = 0;
+            self.most = Some(most.saturating_mul(2)).filter(|most| *most < BATCH);
+        }
+    }
+
+    /// The collector is another one: nobody knows what is too large for it.
+    pub fn begin_anew(&mut self) {
+        (self.most, self.taken) = (None, 0);
+    }
+
     /// What was taken out is done with.
     pub fn done(&mut self) {
         self.out = 0;
@@ -71,7 +93,7 @@ impl Queue {
         if batch.entries.len() < 2 {
             return Err(batch);
         }
-        self.most = Some((batch.spans / 2).max(1));
+        (self.most, self.taken) = (Some((batch.spans / 2).max(1)), 0);
         for entry in batch.entries.into_iter().rev() {
             self.bytes += entry.len();
             self.waiting.push_front(entry);
@@ -137,5 +159,43 @@ mod tests {
             }
         }
         assert_eq!(sizes, [vec![1, 2, 3, 4], vec![1, 2], vec![1], vec![2], vec![3], vec![4]]);
+    }
+
+    #[test]
+    fn calls_grow_again_while_they_are_taken() {
+        let mut queue = Queue::default();
+        (0..10_000).for_each(|_| assert_eq!(queue.push(&entry(1)), 0));
+        let first = queue.batch().unwrap();
+        queue.halve(first).unwrap();
+        let second = queue.batch().unwrap();
+        assert_eq!(second.spans, BATCH / 2);
+        queue.halve(second).unwrap();
+        let mut take = |times: u32| {
+            let sizes = (0..times).map(|_| {
+                let spans = queue.batch().unwrap().spans;
+                queue.taken();
+                queue.done();
+                spans
+            });
+            sizes.collect::<Vec<_>>()
+        };
+        assert_eq!(take(TAKEN), [BATCH / 4; TAKEN as usize]);
+        assert_eq!(take(TAKEN), [BATCH / 2; TAKEN as usize]);
+        assert_eq!(take(2), [BATCH; 2]);
+    }
+
+    #[test]
+    fn a_refusal_begins_the_count_of_what_was_taken_anew_and_so_does_another_collector() {
+        let mut queue = Queue::default();
+        (0..4_000).for_each(|_| assert_eq!(queue.push(&entry(1)), 0));
+        let batch = queue.batch().unwrap();
+        queue.halve(batch).unwrap();
+        (1..TAKEN).for_each(|_| queue.taken());
+        let batch = queue.batch().unwrap();
+        queue.halve(batch).unwrap();
+        queue.taken();
+        assert_eq!(queue.batch().unwrap().spans, BATCH / 4);
+        queue.begin_anew();
+        assert_eq!(queue.batch().unwrap().spans, BATCH);
     }
 }

@@ -92,12 +92,16 @@ impl Patience {
     /// What follows from the end of a call. `is_last`: the process ends, and nothing is tried twice.
     pub fn on_end(&mut self, end: End, is_last: bool, now: Instant, draws: &mut Draws) -> Next {
         let (spans, least, why) = match end {
-            End::Taken { refused: 0, .. } => {
+            // A collector that takes a part is well: the rest was wrong, and later spans need not wait for it
+            // (OTLP specification 1.7, "Partial Success": the request is not to be sent again).
+            End::Taken { refused, why } => {
                 (self.failures, self.calls) = (0, 0);
-                let told = std::mem::take(&mut self.is_told).then_some(Ok(()));
-                return Next { spans: Spans::Sent { refused: 0 }, pause: Duration::ZERO, told };
+                let told = match refused {
+                    0 => std::mem::take(&mut self.is_told).then_some(Ok(())),
+                    _ => self.tell(why),
+                };
+                return Next { spans: Spans::Sent { refused }, pause: Duration::ZERO, told };
             }
-            End::Taken { refused, why } => (Spans::Sent { refused }, None, why),
             End::TooLarge(why) => (Spans::InHalves, None, why),
             End::Never(why) => (Spans::Refused, None, why),
             End::Later(least, why) => {
@@ -244,6 +248,20 @@ mod tests {
         patience.begin_anew();
         let next = patience.on_end(never(), false, start + Duration::from_secs(181), &mut draws);
         assert!(next.told.is_some_and(|told| told.is_err()));
+    }
+
+    #[test]
+    fn who_takes_a_part_is_well_and_the_next_call_comes_at_once() {
+        let (mut patience, mut draws) = (Patience::default(), Draws::seeded(1));
+        (0..2).for_each(|_| drop(patience.on_end(later(), false, &mut draws)));
+        let some = || End::Taken { refused: 3, why: "refused 3 spans".into() };
+        let told = Some(Err("refused 3 spans".into()));
+        let next = patience.on_end(some(), false, &mut draws);
+        assert_eq!(next, Next { spans: Spans::Sent { refused: 3 }, pause: Duration::ZERO, told });
+        assert_eq!(patience.on_end(some(), false, &mut draws).told, None, "once");
+        // What failed before it counts no more: this is a first failure again.
+        let next = patience.on_end(later(), false, &mut draws);
+        assert!((next.spans, next.told) == (Spans::Again, None) && next.pause <= FIRST);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::split::Sticky;
 use crate::upstream::{Address, Conditions, DialAddress, Due, Label, Labels, Limit, Upstream};
 
 pub use limits::{Gradient, LimitSettings};
-pub use not_taken::{Heard, MayBeAsked, NotTaken};
+pub use not_taken::{Heard, MOST_PASSED_OVER, MayBeAsked, NotTaken};
 pub use queue::{Queue, Waiting};
 pub use retry::{Budget, Failed, Retry, RetrySettings, offering};
 pub use throttle::Throttle;
@@ -337,16 +337,18 @@ impl Members {
         })
     }
 
-    /// Why each member but the one `picked` was not taken. What the policy found by comparing them
-    /// is what was `heard` of it; `else_why` if nothing bars a member and nothing was heard.
+    /// Why each member but the one `picked` was not taken, of `most` of them at most, the first in the
+    /// list: no more are looked at. What the policy found by comparing them is what was `heard` of it;
+    /// the error of `picked`, or the policy's word, if nothing bars a member and nothing was heard.
     pub fn not_taken(
         &self,
         by: &Picking<'_>,
-        picked: Option<usize>,
+        picked: Result<usize, NotTaken>,
         heard: &[(usize, NotTaken)],
-        else_why: Option<NotTaken>,
+        most: usize,
     ) -> Vec<(usize, NotTaken)> {
-        let rest = else_why.unwrap_or_else(|| self.order.rest());
+        let rest = picked.err().unwrap_or_else(|| self.order.rest());
+        let picked = picked.ok();
         // Whoever was taken in spite of a bar was taken because all were asked, or as a trial.
         let is_barred = |place: usize| self.list[place].bar(place, by, Admit::Available).is_some();
         let are_all_asked = picked.is_some_and(is_barred) && !self.any_well();
@@ -361,7 +363,8 @@ impl Members {
             let why = member.bar(place, by, admit).or_else(heard).unwrap_or(rest);
             (place, why)
         };
-        self.list.iter().enumerate().filter(|(place, _)| Some(*place) != picked).map(why).collect()
+        let others = self.list.iter().enumerate().filter(|(place, _)| Some(*place) != picked);
+        others.take(most).map(why).collect()
     }
 
     /// Whether who is well holds as many as it may.

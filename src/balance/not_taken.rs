@@ -11,6 +11,10 @@ use super::{Admit, Member, Picking};
 use crate::clock::Moment;
 use crate::upstream::{BreakerOrder, Conditions, Due};
 
+/// Members of one pool that a request's record tells of when they were not taken: whoever asks why sees the
+/// trouble in these, and a request that is refused costs no more in a pool of thousands.
+pub const MOST_PASSED_OVER: usize = 16;
+
 /// Whether a member may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MayBeAsked {

@@ -472,8 +472,10 @@ fn while_half_of_those_that_are_near_are_well_nobody_else_is_asked() {
             picked[..2] == [0, 0] && picked[2..].iter().all(|n| *n > 0),
             "{policy:?} {picked:?}"
         );
-        let barred = bench.members.not_taken(&bench.picking(&[]), Some(2), &[], None);
+        let barred = bench.members.not_taken(&bench.picking(&[]), Ok(2), &[], usize::MAX);
         assert!(barred.iter().all(|(_, why)| *why != NotTaken::Elsewhere));
+        let first = bench.members.not_taken(&bench.picking(&[]), Ok(0), &[], 2);
+        assert_eq!(first.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2]);
         // Nobody is near where nobody has the label.
         let plain = Bench::new(policy, &[100; 2]);
         assert!(!plain.members.stay_near());

@@ -105,8 +105,8 @@ impl Exchange {
             Retry::Relief => snapshot.choose_well(from, tried, now, &mut self.draws),
             _ => snapshot.choose_again(from, pool, tried, now, &mut self.draws),
         };
-        // Worth a look at all of them: something has failed.
-        let not_taken = snapshot.not_taken(&chosen, tried, now, &[]);
+        // Worth a look at some of them: something has failed.
+        let not_taken = snapshot.not_taken(&chosen, tried, now);
         let of = match chosen {
             Ok(choice) => choice.pool,
             Err(refusal) => refusal.at.map_or(pool, |(_, pool)| pool),

@@ -71,7 +71,7 @@ impl Exchange {
         if matches!(refusal.why, Why::NoUpstream | Why::Open) {
             // Who asks why is told of each of them what keeps it out, or that only the pool's breaker does.
             let now = self.now();
-            self.noted.pass_over(at.1, snapshot.not_taken(&Err(refusal), &[], now, &[]));
+            self.noted.pass_over(at.1, snapshot.not_taken(&Err(refusal), &[], now));
         }
         match refusal.why {
             Why::NoUpstream | Why::Open => {

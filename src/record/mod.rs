@@ -20,7 +20,7 @@ use std::time::Duration;
 use http::{HeaderName, Version};
 use smallvec::SmallVec;
 
-use crate::balance::NotTaken;
+use crate::balance::{MOST_PASSED_OVER, NotTaken};
 use crate::clock::{Clock, Moment};
 use crate::config::{ANSWERED, REDIRECTED};
 use crate::http::failure::Cause;
@@ -150,8 +150,8 @@ pub struct Noted {
     /// What was tried, in this order; no more than [`MOST_ATTEMPTS`]. A kept connection that was dead
     /// and was opened again is no attempt.
     pub attempts: SmallVec<[Attempt; 1]>,
-    /// Upstreams that something kept from it when it was refused or had failed. Empty for whatever
-    /// went the usual way: to ask costs a look at all of them.
+    /// Upstreams that something kept from it when it was refused or had failed; no more than
+    /// [`MOST_PASSED_OVER`]. Empty for whatever went the usual way: to ask costs a look at each of them.
     pub not_taken: Vec<PassedOver>,
 }
 
@@ -183,9 +183,6 @@ pub enum Decided {
 
 /// More attempts of one request are not noted; no lane makes more.
 pub const MOST_ATTEMPTS: usize = 24;
-
-/// More upstreams that were not taken are not noted.
-const MOST_PASSED_OVER: usize = 16;
 
 /// One try at one upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use http::Method;
 
 use super::service::{Assigned, Named};
 use super::{Ask, Pick, Seat, Service, Snapshot, Taken, Tries};
-use crate::balance::{Heard, NotTaken, Queue, Waiting};
+use crate::balance::{Heard, MOST_PASSED_OVER, NotTaken, Queue, Waiting};
 use crate::clock::{Draws, Moment};
 use crate::http::admission::Upload;
 use crate::judge::ledger::STRATA;
@@ -242,7 +242,9 @@ impl Snapshot {
     ) -> Explained {
         let mut heard = Vec::new();
         let chosen = self.choose_heard(facts, asks, now, draws, &mut heard);
-        Explained { chosen, not_taken: self.not_taken(&chosen, &[], now, &heard) }
+        // Whoever asks wants to know it of each, however many there are.
+        let not_taken = self.left_out(&chosen, &[], now, (&heard, usize::MAX));
+        Explained { chosen, not_taken }
     }
 
     fn choose_heard(
@@ -370,14 +372,24 @@ impl Snapshot {
         Ok(Committed { choice: Choice { member, ..choice }, seat, target })
     }
 
-    /// Why each upstream of the pool but the one chosen was not taken; empty if there was no pool.
-    /// What only the policy can know is what was `heard` of it.
+    /// Why upstreams of the pool but the one chosen were not taken, as far as a record tells of them
+    /// ([`MOST_PASSED_OVER`]); empty if there was no pool.
     pub fn not_taken(
         &self,
         chosen: &Chosen,
         tried: &[usize],
         now: Moment,
-        heard: &[(usize, NotTaken)],
+    ) -> Vec<(usize, NotTaken)> {
+        self.left_out(chosen, tried, now, (&[], MOST_PASSED_OVER))
+    }
+
+    /// The same of so many at most. What only the policy can know is what was `heard` of it.
+    fn left_out(
+        &self,
+        chosen: &Chosen,
+        tried: &[usize],
+        now: Moment,
+        (heard, most): (&[(usize, NotTaken)], usize),
     ) -> Vec<(usize, NotTaken)> {
         let (place, chosen) = match chosen {
             Ok(choice) => (Some((choice.service, choice.pool)), Ok(choice.member)),
@@ -386,7 +398,7 @@ impl Snapshot {
         let Some((service, pool)) = place else { return Vec::new() };
         let service = &self.services[service];
         let ask = ask(service, &Choice::default(), tried, now);
-        service.pools[pool].not_taken(&ask, chosen.map_err(NotTaken::from), heard)
+        service.pools[pool].not_taken(&ask, chosen.map_err(NotTaken::from), heard, most)
     }
 
     /// The choice with somebody of its pool.

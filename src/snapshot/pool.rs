@@ -452,16 +452,16 @@ impl Pool {
         }
     }
 
-    /// Why each of its upstreams but the one chosen does not take a request, by its place; of one
-    /// that nothing keeps from it, what the policy was `heard` to say.
+    /// Why each of its upstreams but the one chosen does not take a request, by its place, of `most` of
+    /// them at most; of one that nothing keeps from it, what the policy was `heard` to say.
     pub fn not_taken(
         &self,
         ask: &Ask<'_>,
         chosen: Result<usize, NotTaken>,
         heard: &[(usize, NotTaken)],
+        most: usize,
     ) -> Vec<(usize, NotTaken)> {
-        let picking = self.picking(ask, 0);
-        self.members.not_taken(&picking, chosen.ok(), heard, chosen.err())
+        self.members.not_taken(&self.picking(ask, 0), chosen, heard, most)
     }
 
     /// The upstream to ask something that is not a user's request, by its place: it counts for

@@ -35,7 +35,11 @@ struct Bench {
 
 impl Bench {
     fn new(balance: &str, began: Instant) -> Bench {
-        let (config, _) = Config::parse(&file(balance)).unwrap();
+        Bench::of(&file(balance), began)
+    }
+
+    fn of(text: &str, began: Instant) -> Bench {
+        let (config, _) = Config::parse(text).unwrap();
         let (run_time, secret) = (RunTime::default(), Secret([1; 16]));
         let config = Arc::new(config);
         let blueprint = Blueprint { config, run_time: &run_time, secret, now: began };
@@ -223,6 +227,22 @@ fn a_pool_that_refuses_says_so_for_each_upstream() {
     bench.pool().state.breaker.set_order(BreakerOrder::Auto, bench.now);
     bench.now = bench.now + Duration::from_secs(60);
     assert_eq!(bench.explain(&mut Draws::seeded(1)).not_taken.len(), 5);
+}
+
+#[test]
+fn a_record_looks_at_no_more_upstreams_than_it_tells_of_and_an_explanation_at_all() {
+    let upstreams: Vec<String> = (0..100).map(|n| format!("\"192.0.2.{n}:80\"")).collect();
+    let text = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[services.shop.pools]\n\
+         blue.upstreams = [{}]\n",
+        upstreams.join(", ")
+    );
+    let bench = Bench::of(&text, Instant::now());
+    bench.pool().state.breaker.set_order(BreakerOrder::Open, bench.now);
+    let Explained { chosen, not_taken } = bench.explain(&mut Draws::seeded(1));
+    assert_eq!((chosen.map_err(|refusal| refusal.why), not_taken.len()), (Err(Why::Open), 100));
+    let told = bench.snapshot.not_taken(&chosen, &[], bench.now);
+    assert_eq!(told, not_taken[..MOST_PASSED_OVER]);
 }
 
 #[test]

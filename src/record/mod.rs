@@ -33,7 +33,7 @@ use crate::upstream::{Outcome, StatusClass};
 pub use kept::{Kept, KeptAttempt};
 pub(crate) use kept::{decode, encode};
 pub use refusals::Refusals;
-pub use rings::{Rings, free, free_from, place_of_thread};
+pub use rings::{Rings, free, free_from, lock, place_of_thread};
 pub use rooms::Rooms;
 pub use timed::{Timed, TimedAttempt};
 

@@ -217,8 +217,9 @@ impl std::fmt::Debug for Ring {
     }
 }
 
-/// What is in a ring is whole whoever panicked: a record goes in at once.
-fn lock<T>(one: &Mutex<T>) -> MutexGuard<'_, T> {
+/// It, once nobody else is at it. What is in a ring, in a room or on a shelf is whole whoever panicked beside it:
+/// what goes in goes in at once.
+pub fn lock<T>(one: &Mutex<T>) -> MutexGuard<'_, T> {
     one.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

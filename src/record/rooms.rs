@@ -4,9 +4,9 @@
 //! Each thread that moves requests has two rooms, so that one is free while the other is being emptied:
 //! nobody waits, and what there is no room for is left out.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
-use super::{free, place_of_thread};
+use super::{free, lock, place_of_thread};
 
 /// The rooms of all threads.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Rooms {
     pub fn take(&self, spare: &mut Vec<u8>, mut see: impl FnMut(&[u8])) {
         for room in self.rooms.iter().flatten() {
             spare.clear();
-            std::mem::swap(&mut *room.lock().unwrap_or_else(PoisonError::into_inner), spare);
+            std::mem::swap(&mut *lock(room), spare);
             see(spare);
         }
     }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use h2::client::{Builder, SendRequest};
 use super::super::socket::Socket;
 use super::io::Io;
 use super::stream::Stream;
-use crate::record::{free_from, place_of_thread};
+use crate::record::{free_from, lock, place_of_thread};
 use crate::upstream::DialAddress;
 
 /// Bytes of a body that may wait for room at the upstream, for each request.
@@ -185,11 +185,6 @@ impl Upstreams {
             drop(shelf);
         }
     }
-}
-
-/// What is on a shelf can be used whoever panicked beside it.
-fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

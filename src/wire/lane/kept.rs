@@ -5,11 +5,11 @@
 //! has, if those are of no use either.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::super::socket::Socket;
-use crate::record::{free, free_from, place_of_thread};
+use crate::record::{free, free_from, lock, place_of_thread};
 use crate::snapshot::Snapshot;
 use crate::upstream::DialAddress;
 
@@ -92,11 +92,6 @@ impl Kept {
             drop(shelf);
         }
     }
-}
-
-/// What is on a shelf can be used whoever panicked beside it.
-fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shelf {

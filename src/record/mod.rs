@@ -328,13 +328,14 @@ impl Record<'_> {
             && noted.odd_names == 0
     }
 
-    /// Whether it got on in another way than most do: after a failed attempt or a wait, or by a pool that
-    /// stands in for its own.
+    /// Whether whoever was to have it first did not do: it was tried again, or a pool stood in for its own.
+    pub fn was_tried_again(&self) -> bool {
+        self.noted.attempts.len() > 1 || matches!(self.noted.by, Some(By::StandIn | By::Shield))
+    }
+
+    /// Whether it got on in another way than most do: it was tried again, or had to wait.
     pub fn was_helped(&self) -> bool {
-        let noted = self.noted;
-        noted.attempts.len() > 1
-            || !self.waited.is_zero()
-            || matches!(noted.by, Some(By::StandIn | By::Shield))
+        self.was_tried_again() || !self.waited.is_zero()
     }
 
     /// The place of its service, if it has one.

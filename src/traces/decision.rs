@@ -10,7 +10,7 @@ use crate::config::{Keep, Traces};
 use crate::http::failure::Cause;
 use crate::rate::{Bucket, Rate};
 use crate::record::{Decided, Record};
-use crate::snapshot::{By, Snapshot, TraceLimits};
+use crate::snapshot::{Snapshot, TraceLimits};
 use crate::split::WHOLE;
 
 /// What a request says of its trace.
@@ -62,24 +62,23 @@ pub fn may_be_kept(record: &Record<'_>, traces: &Traces, snapshot: &Snapshot) ->
 }
 
 fn is(keep: Keep, record: &Record<'_>, snapshot: &Snapshot) -> bool {
-    let noted = record.noted;
     match keep {
         Keep::Error => {
             let is_meant = is_shed(record.cause) || record.cause == Some(Cause::Maintenance);
             record.has_failed() && !is_meant
         }
-        Keep::Retried => {
-            noted.attempts.len() > 1 || matches!(noted.by, Some(By::StandIn | By::Shield))
-        }
+        Keep::Retried => record.was_tried_again(),
         Keep::Shed => is_shed(record.cause),
         Keep::Canary => {
             let pool = record.pool.map(|(service, pool)| (&snapshot.services[service], pool));
             pool.is_some_and(|(service, pool)| service.is_canary(pool))
         }
-        Keep::Slow => record.service().zip(noted.attempts.last()).is_some_and(|(service, last)| {
-            let pool = &snapshot.services[service].pools[last.pool];
-            last.cause.is_none() && pool.state.slow_from.beyond(last.took()) == BEYOND_P99
-        }),
+        Keep::Slow => {
+            record.service().zip(record.noted.attempts.last()).is_some_and(|(service, last)| {
+                let pool = &snapshot.services[service].pools[last.pool];
+                last.cause.is_none() && pool.state.slow_from.beyond(last.took()) == BEYOND_P99
+            })
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! the collector too. Where none are kept, what a request brings goes on with one part for all attempts,
 //! and nobody but whoever sent it decides whether it is recorded.
 
+use http::HeaderValue;
+
 use super::Exchange;
 use crate::config::Traces;
 use crate::http::edits::Text;
@@ -33,10 +35,7 @@ impl Exchange {
         let (parent, flags) = (context.parent_id, context.flags());
         self.noted.trace = Some((context.trace_id, context.span_id));
         self.noted.traced = Some(Traced { parent, flags, is_sampled, decided, is_https });
-        match context.state {
-            Some(state) => self.edits.set(FieldId::Tracestate, Text::Own(state)),
-            None => self.drop_claim(fields, FieldId::Tracestate),
-        }
+        self.pass_state(context.state, fields);
     }
 
     /// Tells the upstream that is asked now of its part in the trace.
@@ -54,7 +53,12 @@ impl Exchange {
         let context = TraceContext::continue_or_start(fields, &mut self.draws);
         self.noted.trace = Some((context.trace_id, context.span_id));
         self.edits.set(FieldId::Traceparent, Text::Trace(context.traceparent()));
-        match context.state {
+        self.pass_state(context.state, fields);
+    }
+
+    /// What others keep in its trace goes on as one line, if it is what it should be.
+    fn pass_state(&mut self, state: Option<HeaderValue>, fields: &Fields<'_>) {
+        match state {
             Some(state) => self.edits.set(FieldId::Tracestate, Text::Own(state)),
             None => self.drop_claim(fields, FieldId::Tracestate),
         }

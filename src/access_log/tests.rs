@@ -44,6 +44,7 @@ fn entry(target: &str) -> Entry {
         revision: 3,
         by: Some(By::Draw),
         trace: ("a".repeat(32), "b".repeat(16)),
+        is_sampled: false,
         from_client: 0,
         to_client: 5,
         attempts: vec![attempt],

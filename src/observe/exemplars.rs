@@ -1,6 +1,7 @@
 //! One request of each bucket, so that a graph of durations leads to a trace: the latest requests in, an
 //! [`Exemplar`] for each bucket out.
 //!
+//! Of two the one that a collector was told of, for whoever looks for the other finds nothing; and then the later.
 //! They are chosen when somebody scrapes, from what is remembered anyway (`server.remember`), and of that from
 //! the latest few hundred only: the request path knows nothing of it, and a scrape costs the same however
 //! much is remembered.
@@ -18,6 +19,8 @@ use crate::upstream::DURATION_BOUNDS;
 pub(super) struct Exemplar {
     /// Its trace, in hex digits.
     pub trace: [u8; 32],
+    /// Whether a collector was told of that for sure.
+    pub is_sampled: bool,
     /// The value, in seconds.
     pub value: f64,
     /// When its request came, in milliseconds since the epoch.
@@ -35,7 +38,7 @@ pub(super) struct Exemplars<'t>(HashMap<(&'t str, &'t str, &'t str), OfBuckets>)
 const NONE: OfBuckets = [None; DURATION_BOUNDS.len() + 1];
 
 impl<'t> Exemplars<'t> {
-    /// The latest of each bucket; `origin` is when moments are counted from.
+    /// The latest of each bucket that can be looked up, or the latest; `origin` is when moments are counted from.
     pub fn choose(requests: &'t [Timed], origin: WallTime) -> Exemplars<'t> {
         let mut chosen = Exemplars::default();
         for request in requests {
@@ -62,9 +65,11 @@ impl<'t> Exemplars<'t> {
     ) {
         let value = took.as_secs_f64();
         let bucket = DURATION_BOUNDS.partition_point(|bound| *bound < value);
-        let exemplar = Exemplar { trace: request.trace, value, millis: wall(request.at, origin) };
+        let Timed { trace, is_sampled, .. } = *request;
+        let exemplar = Exemplar { trace, is_sampled, value, millis: wall(request.at, origin) };
+        let worth = |one: Exemplar| (one.is_sampled, one.millis);
         let known = &mut self.0.entry(of).or_insert(NONE)[bucket];
-        if known.is_none_or(|known| known.millis <= exemplar.millis) {
+        if known.is_none_or(|known| worth(known) <= worth(exemplar)) {
             *known = Some(exemplar);
         }
     }
@@ -97,6 +102,7 @@ mod tests {
         Timed {
             at: Moment::from_micros(millis * 1_000),
             trace: [nth; 32],
+            is_sampled: false,
             duration: took,
             service: "shop".into(),
             pool: "blue".into(),
@@ -132,5 +138,22 @@ mod tests {
         let of_attempts = exemplars.of("shop", "green", "192.0.2.1:80");
         assert_eq!(found(of_attempts), of_upstream);
         assert_eq!(*exemplars.of("shop", "green", ""), NONE);
+    }
+
+    #[test]
+    fn of_two_in_a_bucket_the_one_that_can_be_looked_up_is_named() {
+        let took = Duration::from_millis(4);
+        let sampled = |nth, millis| Timed { is_sampled: true, ..request(nth, millis, took) };
+        let requests =
+            [sampled(b'a', 10), sampled(b'b', 20), request(b'c', 30, took), sampled(b'd', 15)];
+        let exemplars = Exemplars::choose(&requests, WallTime::from_millis(1_000));
+        let found = exemplars.of("shop", "blue", "")[3].unwrap();
+        assert_eq!((found.trace[0], found.millis), (b'b', 1_020));
+        let exemplars = Exemplars::choose(&requests[2..3], WallTime::from_millis(1_000));
+        assert_eq!(
+            exemplars.of("shop", "blue", "")[3].unwrap().trace[0],
+            b'c',
+            "if there is no other"
+        );
     }
 }

@@ -250,7 +250,7 @@ mod tests {
         families.put(&B, &[], 0.25);
         families.put(&A, &["1", "a\"b\\c\nd"], 3.0);
         families.put(&A, Values::from(&["2", ""]).with(&[("zone", "z")]), f64::NAN);
-        let exemplar = Exemplar { trace: [b'e'; 32], value: 0.75, millis: 1_500 };
+        let exemplar = Exemplar { trace: [b'e'; 32], is_sampled: true, value: 0.75, millis: 1_500 };
         let buckets = Buckets {
             bounds: &[0.5, 1.0],
             counts: &[1, 2, 4],

@@ -61,6 +61,8 @@ pub struct Kept {
     pub by: Option<By>,
     /// Its trace and our own part in it, in hex digits; empty if it never got so far.
     pub trace: (String, String),
+    /// Whether it was decided when it began that a collector is told of it.
+    pub is_sampled: bool,
     /// Bytes of its body that came from the client.
     pub from_client: u64,
     /// Bytes of its answer's body that went to the client.
@@ -103,7 +105,7 @@ pub struct KeptAttempt {
 }
 
 /// Bytes of a request's numbers.
-const REQUEST: usize = 14 + 132;
+const REQUEST: usize = 14 + 133;
 
 /// Bytes of an attempt's numbers.
 const ATTEMPT: usize = 6 + 67;
@@ -145,6 +147,7 @@ pub(crate) fn encode(record: &Record<'_>, snapshot: &Snapshot, into: &mut Vec<u8
     }
     numbers.put(trace);
     numbers.put(span);
+    numbers.put([u8::from(record.is_sampled())]);
     numbers.put(noted.from_client.to_le_bytes());
     numbers.put(noted.to_client.to_le_bytes());
     numbers.put([noted.attempts.len() as u8, noted.not_taken.len() as u8]);
@@ -206,6 +209,7 @@ pub(crate) fn decode(bytes: &[u8], known: (Moment, WallTime)) -> Option<Kept> {
     let revision = from.u64()?;
     let [duration, waited, connection_age] = [from.time()??, from.time()??, from.time()??];
     let trace = (from.hex::<32>()?, from.hex::<16>()?);
+    let is_sampled = from.u8()? != 0;
     let (from_client, to_client) = (from.u64()?, from.u64()?);
     let [attempts, not_taken]: [u8; 2] = from.array()?;
     let [id, method, host, path, cause, service, pool] = from.texts(lengths)?;
@@ -228,6 +232,7 @@ pub(crate) fn decode(bytes: &[u8], known: (Moment, WallTime)) -> Option<Kept> {
         revision,
         by: by_of(by, cohort),
         trace,
+        is_sampled,
         from_client,
         to_client,
         attempts: (0..attempts).map(|_| from.attempt()).collect::<Option<_>>()?,

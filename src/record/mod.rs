@@ -353,10 +353,9 @@ impl Record<'_> {
         })
     }
 
-    /// Its trace, if whoever looks for it will find it: that it is told of was decided when it began.
-    pub fn sampled_trace(&self) -> Option<&[u8; 32]> {
-        self.noted.traced.filter(|traced| traced.is_sampled)?;
-        self.noted.trace.as_ref().map(|(trace, _)| trace)
+    /// Whether whoever looks for its trace will find it: that it is told of was decided when it began.
+    pub fn is_sampled(&self) -> bool {
+        self.noted.traced.is_some_and(|traced| traced.is_sampled)
     }
 
     /// Whether it failed for its client through our side's fault.

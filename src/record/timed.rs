@@ -12,6 +12,8 @@ pub struct Timed {
     pub at: Moment,
     /// Its trace, in hex digits.
     pub trace: [u8; 32],
+    /// Whether a collector is told of it for sure.
+    pub is_sampled: bool,
     /// From the end of its head to the end of its answer, but for the time it waited in line.
     pub duration: Duration,
     /// Its service, or what stands in its place.
@@ -45,6 +47,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Timed> {
     Some(Timed {
         at: kept::moment_of(bytes)?,
         trace: kept.trace.0.as_bytes().try_into().ok()?,
+        is_sampled: kept.is_sampled,
         duration: kept.duration,
         service: kept.service,
         pool: kept.pool,

@@ -13,9 +13,10 @@ the program declares.
 
 Prometheus gets its own text format, or OpenMetrics 1.0 if it asks for that by `Accept`, which it does by itself.
 With OpenMetrics the buckets of `pointsman_request_duration_seconds` and
-`pointsman_upstream_request_duration_seconds` come with exemplars: the trace of one of their latest requests
-(Prometheus keeps them with `--enable-feature=exemplar-storage`). They are chosen from what is remembered of the
-last requests, so that with `server.remember = 0` there are none.
+`pointsman_upstream_request_duration_seconds` come with exemplars: the trace of one of their latest requests,
+of one that the collector of `[traces]` is told of if there is any (Prometheus keeps them with
+`--enable-feature=exemplar-storage`). They are chosen from what is remembered of the last requests, so that with
+`server.remember = 0` there are none.
 
 - A series exists once there is something to say: what a service does not use has none, and what exists once goes
   on existing until its service, pool or upstream leaves the config.

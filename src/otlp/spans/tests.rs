@@ -65,6 +65,7 @@ fn entry() -> Entry {
         revision: 3,
         by: Some(By::Cohort(Cohort::new(77))),
         trace: (TRACE.into(), SERVER.into()),
+        is_sampled: false,
         from_client: 0,
         to_client: 5,
         attempts: vec![failed, answered],

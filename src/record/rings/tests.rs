@@ -8,7 +8,7 @@ use crate::balance::NotTaken;
 use crate::clock::{Moment, WallTime};
 use crate::config::Config;
 use crate::http::failure::Cause;
-use crate::record::{Attempt, KeptAttempt, Noted, Said, TimedAttempt};
+use crate::record::{Attempt, Decided, KeptAttempt, Noted, Said, TimedAttempt, Traced};
 use crate::snapshot::{Blueprint, By, RunTime};
 use crate::split::{Cohort, Secret};
 use crate::upstream::{Outcome, StatusClass};
@@ -82,6 +82,10 @@ const ATTEMPT: Attempt = Attempt {
     from_upstream: 0,
 };
 
+/// Of a request that a collector is told of.
+const SAMPLED: Traced =
+    Traced { parent: None, flags: 3, is_sampled: true, decided: Decided::Here, is_https: false };
+
 const GOOD: Outcome = Outcome::Status(StatusClass::Success);
 const BAD: Outcome = Outcome::Status(StatusClass::ServerError);
 
@@ -100,6 +104,7 @@ fn all_that_was_noted_is_found_again() {
         route: Some(2),
         by: Some(By::Cohort(Cohort::new(4_321))),
         trace: Some(([b'a'; 32], [b'b'; 16])),
+        traced: Some(SAMPLED),
         from_client: 17,
         to_client: 1 << 40,
         ..Noted::default()
@@ -184,6 +189,7 @@ fn all_that_was_noted_is_found_again() {
         revision: 0,
         by: Some(By::Cohort(Cohort::new(4_321))),
         trace: ("a".repeat(32), "b".repeat(16)),
+        is_sampled: true,
         from_client: 17,
         to_client: 1 << 40,
         attempts: vec![first, second],
@@ -308,11 +314,12 @@ fn exemplars_are_made_of_the_latest_requests_however_many_are_remembered() {
         attempts: [attempt].into_iter().collect(),
         ..Noted::default()
     };
+    let sampled = Noted { traced: Some(SAMPLED), ..noted.clone() };
     let nameless = Noted::default();
     for nth in 0..5_000 {
         rings.read(&record(nth, "id", GOOD, &noted), &snapshot);
     }
-    rings.read(&record(5_000, "id", BAD, &noted), &snapshot);
+    rings.read(&record(5_000, "id", BAD, &sampled), &snapshot);
     rings.read(&record(5_001, "id", GOOD, &nameless), &snapshot);
     assert_eq!(ids(&rings).len(), 5_002);
     let timed = rings.timed();
@@ -322,6 +329,7 @@ fn exemplars_are_made_of_the_latest_requests_however_many_are_remembered() {
     let last = Timed {
         at: Moment::from_micros(5_000_000),
         trace: [b'a'; 32],
+        is_sampled: true,
         duration: Duration::from_millis(5),
         service: "shop".into(),
         pool: "blue".into(),
@@ -333,6 +341,7 @@ fn exemplars_are_made_of_the_latest_requests_however_many_are_remembered() {
     };
     let found: Vec<_> = timed.iter().filter(|one| one.at.micros() == 5_000_000).collect();
     assert_eq!(found, [&last]);
+    assert_eq!(timed.iter().filter(|one| one.is_sampled).count(), 1);
 }
 
 #[test]

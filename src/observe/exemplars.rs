@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::families::push_number;
-use crate::clock::{Moment, WallTime};
 use crate::record::Timed;
 use crate::upstream::DURATION_BOUNDS;
 
@@ -38,11 +37,11 @@ pub(super) struct Exemplars<'t>(HashMap<(&'t str, &'t str, &'t str), OfBuckets>)
 const NONE: OfBuckets = [None; DURATION_BOUNDS.len() + 1];
 
 impl<'t> Exemplars<'t> {
-    /// The latest of each bucket that can be looked up, or the latest; `origin` is when moments are counted from.
-    pub fn choose(requests: &'t [Timed], origin: WallTime) -> Exemplars<'t> {
+    /// The latest of each bucket that can be looked up, or the latest.
+    pub fn choose(requests: &'t [Timed]) -> Exemplars<'t> {
         let mut chosen = Exemplars::default();
         for request in requests {
-            let mut note = |of, took: Duration| chosen.note(of, request, took, origin);
+            let mut note = |of, took: Duration| chosen.note(of, request, took);
             note((&request.service, &request.pool, ""), request.duration);
             for attempt in &request.attempts {
                 note((&request.service, &attempt.pool, &attempt.upstream), attempt.took);
@@ -56,29 +55,17 @@ impl<'t> Exemplars<'t> {
         self.0.get(&(service, pool, upstream)).unwrap_or(&NONE)
     }
 
-    fn note(
-        &mut self,
-        of: (&'t str, &'t str, &'t str),
-        request: &Timed,
-        took: Duration,
-        origin: WallTime,
-    ) {
+    fn note(&mut self, of: (&'t str, &'t str, &'t str), request: &Timed, took: Duration) {
         let value = took.as_secs_f64();
         let bucket = DURATION_BOUNDS.partition_point(|bound| *bound < value);
-        let Timed { trace, is_sampled, .. } = *request;
-        let exemplar = Exemplar { trace, is_sampled, value, millis: wall(request.at, origin) };
+        let Timed { trace, is_sampled, at, .. } = *request;
+        let exemplar = Exemplar { trace, is_sampled, value, millis: at.millis() };
         let worth = |one: Exemplar| (one.is_sampled, one.millis);
         let known = &mut self.0.entry(of).or_insert(NONE)[bucket];
         if known.is_none_or(|known| worth(known) <= worth(exemplar)) {
             *known = Some(exemplar);
         }
     }
-}
-
-/// A moment as people count it. The same at every scrape: who stores exemplars takes one with another time for
-/// another one.
-fn wall(at: Moment, origin: WallTime) -> u64 {
-    (origin + Duration::from_micros(at.micros())).millis()
 }
 
 impl Exemplar {
@@ -96,11 +83,12 @@ impl Exemplar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::WallTime;
     use crate::record::TimedAttempt;
 
     fn request(nth: u8, millis: u64, took: Duration) -> Timed {
         Timed {
-            at: Moment::from_micros(millis * 1_000),
+            at: WallTime::from_millis(1_000 + millis),
             trace: [nth; 32],
             is_sampled: false,
             duration: took,
@@ -124,7 +112,7 @@ mod tests {
             request(b'd', 5, Duration::from_secs(100)),
             request(b'e', 5, millis(5)),
         ];
-        let exemplars = Exemplars::choose(&requests, WallTime::from_millis(1_000));
+        let exemplars = Exemplars::choose(&requests);
         let found = |of: &OfBuckets| -> Vec<(usize, u8, f64, u64)> {
             let known = |(at, known): (usize, &Option<Exemplar>)| {
                 known.map(|known| (at, known.trace[0], known.value, known.millis))
@@ -146,10 +134,10 @@ mod tests {
         let sampled = |nth, millis| Timed { is_sampled: true, ..request(nth, millis, took) };
         let requests =
             [sampled(b'a', 10), sampled(b'b', 20), request(b'c', 30, took), sampled(b'd', 15)];
-        let exemplars = Exemplars::choose(&requests, WallTime::from_millis(1_000));
+        let exemplars = Exemplars::choose(&requests);
         let found = exemplars.of("shop", "blue", "")[3].unwrap();
         assert_eq!((found.trace[0], found.millis), (b'b', 1_020));
-        let exemplars = Exemplars::choose(&requests[2..3], WallTime::from_millis(1_000));
+        let exemplars = Exemplars::choose(&requests[2..3]);
         assert_eq!(
             exemplars.of("shop", "blue", "")[3].unwrap().trace[0],
             b'c',

@@ -10,7 +10,6 @@ use tokio::runtime::Handle;
 use super::commits::CommitTally;
 use super::lag::Lag;
 use crate::access_log::Entries;
-use crate::clock::WallTime;
 use crate::record::{Refusals, Rings};
 use crate::traces::Waiting;
 use crate::upstream::Address;
@@ -126,7 +125,6 @@ pub struct Process {
     commits: CommitTally,
     workers: OnceLock<Handle>,
     client_room: OnceLock<usize>,
-    wall_of_origin: OnceLock<WallTime>,
     state_dir: OnceLock<PathBuf>,
 }
 
@@ -193,12 +191,6 @@ impl Process {
     /// For how many connections of clients there are descriptors; any number if that is not known.
     pub(super) fn client_room(&self) -> usize {
         self.client_room.get().copied().unwrap_or(usize::MAX)
-    }
-
-    /// What moments are counted from, as people count time: what was said first, so that a moment is the same
-    /// time at each scrape, whatever became of the machine's clock.
-    pub(super) fn wall_of_origin(&self, find: impl FnOnce() -> WallTime) -> WallTime {
-        *self.wall_of_origin.get_or_init(find)
     }
 
     /// Replaces the list of targets of notifications.

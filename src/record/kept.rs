@@ -187,14 +187,6 @@ pub(super) fn is_of(bytes: &[u8], request_id: &str) -> bool {
     id == Some(request_id.as_bytes())
 }
 
-/// When the request of these bytes came.
-pub(super) fn moment_of(bytes: &[u8]) -> Option<Moment> {
-    let mut from = In(bytes);
-    from.lengths::<7>()?;
-    from.array::<2>()?;
-    from.u64().map(Moment::from_micros)
-}
-
 /// Reads a record's bytes; none if they are none. `known` is some time twice.
 pub(crate) fn decode(bytes: &[u8], known: (Moment, WallTime)) -> Option<Kept> {
     let mut from = In(bytes);

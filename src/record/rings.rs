@@ -103,9 +103,10 @@ impl Rings {
     }
 
     /// What exemplars are made of, of the latest requests: those in the last two blocks of each half, however
-    /// much is remembered. The rings are held while the blocks are copied, not while they are read.
-    pub fn timed(&self) -> Vec<Timed> {
-        let mut found = Vec::new();
+    /// much is remembered. The rings are held while the blocks are copied, not while they are read. `now` as for
+    /// [`Rings::find`]: whoever stores exemplars takes one with another time for another one.
+    pub fn timed(&self, now: (Moment, WallTime)) -> Vec<Timed> {
+        let (mut found, anchor) = (Vec::new(), self.anchor(now));
         for ring in &self.rings {
             let blocks: Vec<Vec<u8>> = {
                 let ring = lock(ring);
@@ -113,7 +114,7 @@ impl Rings {
                 halves.flat_map(|half| half.blocks.iter().rev().take(2).cloned()).collect()
             };
             for block in &blocks {
-                each_in(block, &mut |bytes| found.extend(timed::decode(bytes)));
+                each_in(block, &mut |bytes| found.extend(timed::decode(bytes, anchor)));
             }
         }
         found

@@ -9,7 +9,7 @@ use crate::clock::{Moment, WallTime};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timed {
     /// When the end of its head had been read.
-    pub at: Moment,
+    pub at: WallTime,
     /// Its trace, in hex digits.
     pub trace: [u8; 32],
     /// Whether a collector is told of it for sure.
@@ -35,17 +35,16 @@ pub struct TimedAttempt {
     pub took: Duration,
 }
 
-/// Reads a record's bytes; none if it has no trace, or they are none.
-pub(super) fn decode(bytes: &[u8]) -> Option<Timed> {
-    // Its moment is told apart; what it would be to people does not matter.
-    let kept = kept::decode(bytes, (Moment::default(), WallTime::default()))?;
+/// Reads a record's bytes; none if it has no trace, or they are none. `known` is some time twice.
+pub(super) fn decode(bytes: &[u8], known: (Moment, WallTime)) -> Option<Timed> {
+    let kept = kept::decode(bytes, known)?;
     let took = |attempt: kept::KeptAttempt| TimedAttempt {
         took: attempt.done.saturating_sub(attempt.began),
         pool: attempt.pool,
         upstream: attempt.upstream,
     };
     Some(Timed {
-        at: kept::moment_of(bytes)?,
+        at: kept.at,
         trace: kept.trace.0.as_bytes().try_into().ok()?,
         is_sampled: kept.is_sampled,
         duration: kept.duration,

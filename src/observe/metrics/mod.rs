@@ -73,13 +73,11 @@ pub fn encode(scrape: &Scrape<'_>) -> String {
     let Scrape { snapshot, process, now: (instant, wall), form, .. } = *scrape;
     let now = snapshot.moment(instant);
     let latest = match (form, process.requests()) {
-        (Form::OpenMetrics, Some((last, _))) => last.timed(),
+        (Form::OpenMetrics, Some((last, _))) => last.timed((now, wall)),
         // Who reads the other format could not be told.
         _ => Vec::new(),
     };
-    let origin =
-        process.wall_of_origin(|| wall - instant.saturating_duration_since(snapshot.origin()));
-    let exemplars = &Exemplars::choose(&latest, origin);
+    let exemplars = &Exemplars::choose(&latest);
     let families = &mut Families::new(form);
     let unmatched = (UNMATCHED, "");
     of_requests(families, unmatched, &snapshot.unmatched.read(), exemplars);

@@ -322,12 +322,12 @@ fn exemplars_are_made_of_the_latest_requests_however_many_are_remembered() {
     rings.read(&record(5_000, "id", BAD, &sampled), &snapshot);
     rings.read(&record(5_001, "id", GOOD, &nameless), &snapshot);
     assert_eq!(ids(&rings).len(), 5_002);
-    let timed = rings.timed();
+    let timed = rings.timed(NOW);
     assert!(timed.len() < 1_200, "{} of the last blocks", timed.len());
-    let latest = timed.iter().map(|one| one.at.micros()).max();
-    assert_eq!(latest, Some(5_000_000), "one without a trace is none");
+    let latest = timed.iter().map(|one| one.at.millis()).max();
+    assert_eq!(latest, Some(5_000), "one without a trace is none");
     let last = Timed {
-        at: Moment::from_micros(5_000_000),
+        at: WallTime::from_millis(5_000),
         trace: [b'a'; 32],
         is_sampled: true,
         duration: Duration::from_millis(5),
@@ -339,20 +339,23 @@ fn exemplars_are_made_of_the_latest_requests_however_many_are_remembered() {
             took: Duration::from_millis(3),
         }],
     };
-    let found: Vec<_> = timed.iter().filter(|one| one.at.micros() == 5_000_000).collect();
+    let found: Vec<_> = timed.iter().filter(|one| one.at.millis() == 5_000).collect();
     assert_eq!(found, [&last]);
     assert_eq!(timed.iter().filter(|one| one.is_sampled).count(), 1);
 }
 
 #[test]
 fn a_request_has_one_time_however_often_it_is_told_and_a_clock_that_was_set_counts() {
-    let (rings, snapshot, noted) = (Rings::new(1 << 20, 1), snapshot(), Noted::default());
+    let (rings, snapshot) = (Rings::new(1 << 20, 1), snapshot());
+    let noted = Noted { trace: Some(([b'a'; 32], [b'b'; 16])), ..Noted::default() };
     rings.read(&record(7, "mine", Outcome::Status(StatusClass::Success), &noted), &snapshot);
     // The process counts microseconds and people milliseconds, so that both never step at once.
     let look = |micros: u64, set: u64| {
         let now = Moment::from_micros(NOW.0.micros() + micros);
         let wall = WallTime::from_millis(NOW.1.millis() + (micros + 300) / 1_000 + set);
-        rings.find("mine", (now, wall)).unwrap().at
+        let at = rings.find("mine", (now, wall)).unwrap().at;
+        assert_eq!(rings.timed((now, wall))[0].at, at, "an exemplar of it has the same");
+        at
     };
     let first = look(0, 0);
     assert!((0..5_000).step_by(50).all(|micros| look(micros, 0) == first));

@@ -1,22 +1,21 @@
 //! What the process may do and has: files of the kernel in, facts for a diagnosis out.
 
-use std::fs;
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
+use super::Status;
 use crate::doctor::{Disk, ProcessFacts, Sandbox};
 
-/// The capability to bind ports below 1,024, in `/proc/self/status`.
+/// The capability to bind ports below 1,024, in a process's status.
 const PORTS: u64 = 1 << 10;
 
 /// What there is to see of this process, which writes into these folders.
 pub fn look(folders: &[(&'static str, &Path)]) -> ProcessFacts {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     ProcessFacts {
         descriptors: getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft),
-        sandbox: sandbox(&status),
+        sandbox: sandbox(&Status::now()),
         disks: folders.iter().filter_map(|(holds, folder)| disk(holds, folder)).collect(),
     }
 }
@@ -33,16 +32,12 @@ fn disk(holds: &'static str, folder: &Path) -> Option<Disk> {
 }
 
 /// How a process with this status is kept from what it need not do.
-fn sandbox(status: &str) -> Option<Sandbox> {
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|rest| rest.split_whitespace().next())
-    };
-    let capabilities = u64::from_str_radix(field("CapEff")?, 16).ok()?;
+fn sandbox(status: &Status) -> Option<Sandbox> {
+    let capabilities = u64::from_str_radix(status.value("CapEff")?, 16).ok()?;
     Some(Sandbox {
-        is_root: field("Uid")? == "0",
-        no_new_privileges: field("NoNewPrivs")? == "1",
-        is_filtered: field("Seccomp")? != "0",
+        is_root: status.value("Uid")? == "0",
+        no_new_privileges: status.value("NoNewPrivs")? == "1",
+        is_filtered: status.value("Seccomp")? != "0",
         has_more_capabilities: capabilities & !PORTS != 0,
     })
 }
@@ -56,12 +51,12 @@ mod tests {
         let status = "Name:\tpointsman\nUid:\t998\t998\t998\t998\nCapEff:\t0000000000000400\n\
                       NoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t3\n";
         let kept = Sandbox { no_new_privileges: true, is_filtered: true, ..Sandbox::default() };
-        assert_eq!(sandbox(status), Some(kept));
+        assert_eq!(sandbox(&status.into()), Some(kept));
         let bare = status.replace("998", "0").replace("0400", "ffff").replace("\t1\n", "\t0\n");
         let bare = bare.replace("Seccomp:\t2", "Seccomp:\t0");
         let wanted = Sandbox { is_root: true, has_more_capabilities: true, ..Sandbox::default() };
-        assert_eq!(sandbox(&bare), Some(wanted));
-        assert_eq!(sandbox("Name:\tpointsman\n"), None);
+        assert_eq!(sandbox(&Status::from(&*bare)), Some(wanted));
+        assert_eq!(sandbox(&"Name:\tpointsman\n".into()), None);
     }
 
     #[test]

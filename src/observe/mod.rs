@@ -10,9 +10,11 @@ pub mod machine;
 mod metrics;
 mod process;
 mod saturation;
+mod status;
 
 pub use access_log::{OpenAgain, Writer};
 pub use families::Form;
 pub use lag::{Lag, sample_lag};
 pub use metrics::{Scrape, encode};
 pub use process::{ListenerTally, Memory, NotifyTally, Process, RolloutStand, RolloutTally};
+pub use status::Status;

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::families::{Buckets, Families};
 use super::lag::LAG_BOUNDS;
-use super::{Process, declared};
+use super::{Process, Status, declared};
 
 /// Clock ticks of `/proc/self/stat` in a second: `USER_HZ`, which Linux shows to programs as 100
 /// on every machine that Rust runs on, whatever the kernel's own rate.
@@ -33,17 +33,13 @@ impl Usage {
     fn now() -> Usage {
         let text = |name: &str| fs::read_to_string(format!("/proc/self/{name}"));
         let text = |name| text(name).unwrap_or_default();
-        let usage = Usage::read(&text("status"), &text("stat"), &text("limits"));
+        let usage = Usage::read(&Status::now(), &text("stat"), &text("limits"));
         Usage { open_fds: open_fds(), ..usage }
     }
 
-    /// What the texts of `status`, `stat` and `limits` say.
-    fn read(status: &str, stat: &str, limits: &str) -> Usage {
-        let value = |key: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-            line.split_whitespace().next()?.parse::<f64>().ok()
-        };
-        let bytes = |key| value(key).map(|kibibytes| kibibytes * 1024.0);
+    /// What the status and the texts of `stat` and `limits` say.
+    fn read(status: &Status, stat: &str, limits: &str) -> Usage {
+        let bytes = |name| status.bytes(name).map(|bytes| bytes as f64);
         let soft_limit = limits.lines().find_map(|line| {
             let limit = line.strip_prefix("Max open files")?.split_whitespace().next()?;
             // Prometheus's libraries say it with the largest number as well.
@@ -54,7 +50,7 @@ impl Usage {
             most_fds: soft_limit,
             resident_bytes: bytes("VmRSS"),
             virtual_bytes: bytes("VmSize"),
-            threads: value("Threads"),
+            threads: status.value("Threads").and_then(|threads| threads.parse().ok()),
             cpu_seconds: cpu_seconds(stat),
         }
     }
@@ -139,11 +135,12 @@ mod tests {
             threads: Some(7.0),
             cpu_seconds: Some(3.0),
         };
-        assert_eq!(Usage::read(status, stat, limits), usage);
-        let unlimited = Usage::read("", "", "Max open files   unlimited  unlimited  files");
+        assert_eq!(Usage::read(&status.into(), stat, limits), usage);
+        let unlimited =
+            Usage::read(&Status::default(), "", "Max open files   unlimited  unlimited  files");
         assert_eq!(unlimited.most_fds, Some(u64::MAX as f64));
         for text in ["", "1 (a) S 1", "VmRSS:\nThreads: x\nMax open files", ")"] {
-            assert_eq!(Usage::read(text, text, text), Usage::default());
+            assert_eq!(Usage::read(&text.into(), text, text), Usage::default());
         }
     }
 

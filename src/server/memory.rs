@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use crate::config::MemorySettings;
 use crate::event::{Event, Kind, Subject};
 use crate::events::Events;
-use crate::observe::{Memory, Process};
+use crate::observe::{Memory, Process, Status};
 use crate::snapshot::Published;
 use crate::wire::clients::Clients;
 
@@ -166,18 +166,11 @@ fn number(file: &Path) -> Option<u64> {
 /// How full the memory is: by the config's limit the process's own, else of its cgroups the fullest.
 fn reading(settings: &MemorySettings, cgroups: &[Cgroup]) -> Option<Memory> {
     if settings.limit > 0 {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        return Some(Memory { used: resident(&status)?, limit: settings.limit });
+        return Some(Memory { used: Status::now().bytes("VmRSS")?, limit: settings.limit });
     }
     let share = |memory: &Memory| memory.used as f64 / memory.limit.max(1) as f64;
     let read = cgroups.iter().filter_map(Cgroup::read);
     read.max_by(|a, b| share(a).total_cmp(&share(b)))
-}
-
-/// Memory in RAM, of proc_pid_status(5), in bytes.
-fn resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1_024)
 }
 
 #[cfg(test)]
@@ -237,8 +230,6 @@ mod tests {
 
     #[test]
     fn a_limit_of_the_config_is_on_what_the_process_has_itself() {
-        assert_eq!(resident("Name:\tx\nVmRSS:\t    1552 kB\n"), Some(1_552 * 1_024));
-        assert_eq!(resident(""), None);
         let settings = MemorySettings { limit: 1 << 40, ..SETTINGS };
         let read = reading(&settings, &[]).unwrap();
         assert!(read.used > 1 << 20 && read.limit == 1 << 40, "{read:?}");

@@ -148,4 +148,24 @@ mod tests {
             assert!(all.contains(code), "nothing that happens has the code `{code}`");
         }
     }
+
+    /// What leads to a runbook: its first part.
+    fn trigger(runbook: &str) -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks");
+        let text = std::fs::read_to_string(folder.join(runbook).with_extension("md")).unwrap();
+        let (_, from) = text.split_once("## Trigger\n").unwrap();
+        from.split_once("\n## ").unwrap().0.into()
+    }
+
+    #[test]
+    fn each_runbook_names_the_events_that_lead_to_it_and_no_others() {
+        let all: BTreeSet<&str> = RUNBOOKS.iter().flat_map(|(_, codes)| *codes).copied().collect();
+        for (runbook, codes) in RUNBOOKS {
+            let trigger = trigger(runbook);
+            let marked = trigger.split('`').skip(1).step_by(2);
+            let named: BTreeSet<&str> = marked.filter(|word| all.contains(word)).collect();
+            let meant: BTreeSet<&str> = codes.iter().copied().collect();
+            assert_eq!(named, meant, "the trigger of docs/runbooks/{runbook}.md");
+        }
+    }
 }

@@ -66,7 +66,7 @@ impl Exchange {
             (Some(actions), None) if actions.redirect.is_some() => (Some(Own::Redirect), None),
             (_, None) => (Some(Own::Answer), None),
         };
-        self.noted.route = Some(found.nth);
+        (self.noted.route, self.noted.route_place) = (Some(found.nth), Some(found.place));
         match way.bar(&snapshot, incoming, &found) {
             Some(cause) => Err(Box::new(self.answer(cause, &incoming.fields))),
             None => Ok(Some(found)),

@@ -146,8 +146,9 @@ impl Exchange {
             self.pool = refusal.at;
         }
         let placed = self.sit_down(chosen, now);
-        if let Err(Refusal { at: Some(_), by, route, .. }) = placed {
-            (self.noted.by, self.noted.route) = (by, Some(route));
+        if let Err(Refusal { at: Some(_), by, route, route_place, .. }) = placed {
+            self.noted.by = by;
+            (self.noted.route, self.noted.route_place) = (Some(route), Some(route_place));
         }
         placed?;
         if let Some(choice) = &self.decision {
@@ -181,6 +182,7 @@ impl Exchange {
         let choice = committed.choice;
         self.noted.by = Some(choice.by);
         self.noted.route = Some(choice.route);
+        self.noted.route_place = Some(choice.route_place);
         self.noted.user = choice.user;
         self.noted.stratum = choice.stratum;
         self.asking = Some(self.seat(committed, Duration::ZERO, self.attempts, now));

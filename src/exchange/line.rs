@@ -276,6 +276,7 @@ impl Exchange {
         self.snapshot = now;
         (self.acting, self.body_limit) = (None, u64::MAX);
         (self.pool, self.hold) = (None, None);
+        (self.noted.route, self.noted.route_place) = (None, None);
         lines.all.drain(..lines.all.len().saturating_sub(1));
         lines.are_new = true;
     }

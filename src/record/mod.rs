@@ -129,6 +129,8 @@ pub struct Noted {
     pub connection_age: Duration,
     /// Which of the routes to its service it came by, counted from 0 in the file's order.
     pub route: Option<usize>,
+    /// That route's place in the config's list.
+    pub route_place: Option<usize>,
     /// What chose its pool.
     pub by: Option<By>,
     /// The number that tells its client from others where users are counted, if it is known.

@@ -40,6 +40,8 @@ pub struct Choice {
     pub stratum: Stratum,
     /// Which of the routes to its service it came by, counted from 0 in the file's order.
     pub route: usize,
+    /// That route's place in the config's list.
+    pub route_place: usize,
     /// The turn of the pool by which the member was picked.
     turn: usize,
     /// Whether it was picked to find out whether it works again.
@@ -172,6 +174,8 @@ pub struct Refusal {
     pub by: Option<By>,
     /// Which of the routes to its service it came by, counted from 0 in the file's order.
     pub route: usize,
+    /// That route's place in the config's list.
+    pub route_place: usize,
 }
 
 /// Why a request goes nowhere.
@@ -257,14 +261,15 @@ impl Snapshot {
     ) -> Chosen {
         let found = asks.found.or_else(|| self.routes.find(facts)).ok_or(Refusal::NO_ROUTE)?;
         // Who asks for more than a service has asked for that before.
-        let Found { service: Some(place), nth: route, .. } = found else {
+        let Found { service: Some(place), nth: route, place: route_place, .. } = found else {
             return Err(Refusal::NO_ROUTE);
         };
         let service = &self.services[place];
         let at = Some((place, service.stable));
-        let unknown = Refusal { why: Why::NoPool, at, by: None, route };
+        let unknown = Refusal { why: Why::NoPool, at, by: None, route, route_place };
         let Assigned { pool, by, made, user } = service.assign(facts, draws).ok_or(unknown)?;
-        let refused = |why| Refusal { why, at: Some((place, pool)), by: Some(by), route };
+        let at = Some((place, pool));
+        let refused = |why| Refusal { why, at, by: Some(by), route, route_place };
         service.admit(facts, by, asks, now).map_err(refused)?;
         let choice = Choice {
             service: place,
@@ -275,6 +280,7 @@ impl Snapshot {
             user,
             stratum: Stratum::of(route, facts.method),
             route,
+            route_place,
             spares: !asks.doubtful && service.stability.fallback.is_any(),
             tries: asks.tries,
             upload: asks.upload,
@@ -426,27 +432,29 @@ impl Choice {
 
     /// The same way to the service, with nothing of what chose its pool.
     fn anew(self) -> Choice {
-        let Choice { service, stratum, route, upload, .. } = self;
-        Choice { service, stratum, route, upload, ..Choice::default() }
+        let Choice { service, stratum, route, route_place, upload, .. } = self;
+        Choice { service, stratum, route, route_place, upload, ..Choice::default() }
     }
 
     /// It comes to nothing for this reason.
     pub fn refused(&self, why: Why) -> Refusal {
-        let Choice { service, pool, by, route, .. } = *self;
-        Refusal { why, at: Some((service, pool)), by: Some(by), route }
+        let Choice { service, pool, by, route, route_place, .. } = *self;
+        Refusal { why, at: Some((service, pool)), by: Some(by), route, route_place }
     }
 }
 
 impl Refusal {
     /// No route matches.
-    pub const NO_ROUTE: Refusal = Refusal { why: Why::NoRoute, at: None, by: None, route: 0 };
+    pub const NO_ROUTE: Refusal =
+        Refusal { why: Why::NoRoute, at: None, by: None, route: 0, route_place: 0 };
 
     /// The choice that it would have been, had there been an upstream: what other pools are chosen from.
     pub fn unmade(&self, method: &Method, upload: Upload) -> Option<Choice> {
-        let ((service, pool), route) = (self.at?, self.route);
+        let Refusal { route, route_place, .. } = *self;
+        let (service, pool) = self.at?;
         let stratum = Stratum::of(route, method);
         let by = self.by.unwrap_or_default();
-        Some(Choice { service, pool, by, route, stratum, upload, ..Choice::default() })
+        Some(Choice { service, pool, by, route, route_place, stratum, upload, ..Choice::default() })
     }
 }
 

@@ -170,12 +170,10 @@ impl Entry {
 const FAILED: usize = 8 + 16 + 4;
 const ATTEMPTS: usize = 8 + 16 + 7;
 
-/// What the route matches on of the path: its place counts among those of its service.
+/// What the route matches on of the path.
 fn route<'s>(record: &Record<'_>, snapshot: &'s Snapshot) -> &'s str {
-    let Some(nth) = record.noted.route else { return "" };
-    let routes = snapshot.config.routes.iter();
-    let mut routes = routes.filter(|route| route.service == record.service());
-    routes.nth(nth).map_or("", |route| match &route.path {
+    let route = record.noted.route_place.and_then(|place| snapshot.config.routes.get(place));
+    route.map_or("", |route| match &route.path {
         PathPattern::Prefix(path) if path.is_empty() => "/",
         PathPattern::Exact(path) | PathPattern::Prefix(path) => path,
     })

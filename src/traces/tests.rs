@@ -20,6 +20,7 @@ fn snapshot(traces: &str) -> Snapshot {
         "[[listeners]]\naddress = \"127.0.0.1:0\"\n\
          [traces]\nendpoint = \"http://127.0.0.1:4318\"\n{traces}\n\
          [[routes]]\npath_prefix = \"/\"\nservice = \"shop\"\n\
+         [[routes]]\npath_prefix = \"/old\"\nredirect = {{ to = \"https://new.test/\" }}\n\
          [[routes]]\npath_prefix = \"/cart\"\nservice = \"shop\"\n\
          [services.shop]\nsplit = {{ blue = 90, green = 10 }}\n\
          [services.shop.pools]\nblue.upstreams = [\"192.0.2.1:80\"]\n\
@@ -76,6 +77,7 @@ fn noted(attempts: &[Attempt]) -> Noted {
     Noted {
         version: Version::HTTP_11,
         route: Some(1),
+        route_place: Some(2),
         by: Some(By::Cohort(Cohort::new(77))),
         trace: Some(([b'a'; 32], [b'b'; 16])),
         traced: Some(traced(Decided::Here, false)),

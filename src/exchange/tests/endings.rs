@@ -257,7 +257,7 @@ fn who_is_taken_in_by_another_pool_came_by_the_route_it_came_by() {
         let mut exchange = open(clock(), &snapshot);
         admit(&mut exchange, &[]).unwrap();
         let noted = &exchange.noted;
-        assert_eq!((noted.by, noted.route), (Some(by), Some(1)));
+        assert_eq!((noted.by, noted.route, noted.route_place), (Some(by), Some(1), Some(1)));
         assert_eq!(noted.stratum, crate::snapshot::Stratum::of(1, &Method::GET));
     }
 }

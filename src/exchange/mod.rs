@@ -645,7 +645,9 @@ impl Exchange {
     pub fn end(&mut self, told: Option<u16>, request: &Sent<'_>) -> Option<Copied> {
         let Sent { method, path_and_query: target, view } = *request;
         let host = view.first_of(FieldId::Host).unwrap_or_default();
-        self.record(told, Said { method: method.as_str(), host, target, view: Some(view) });
+        let (method, rewritten) = (method.as_str(), self.target());
+        let rewritten = rewritten.as_deref();
+        self.record(told, Said { method, host, target, rewritten, view: Some(view) });
         self.take_copy()
     }
 

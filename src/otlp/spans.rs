@@ -92,11 +92,14 @@ impl Of<'_> {
         self.of_request(&mut list);
         list.add(name::HTTP_ROUTE, some(route));
         list.add(name::URL_SCHEME, Some(if self.entry.is_https { "https" } else { "http" }));
-        list.add(name::URL_PATH, Some(kept.path.clone()));
-        list.add(
-            name::URL_QUERY,
-            self.target().split_once('?').map(|(_, query)| query.to_string()),
-        );
+        // Of what is remembered anyway the path is cut where it is long.
+        let target = self.masked(&self.entry.target);
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_string())),
+            None => (&*target, None),
+        };
+        list.add(name::URL_PATH, some(path));
+        list.add(name::URL_QUERY, query);
         let (host, port) = host_and_port(&kept.host);
         list.add(name::SERVER_ADDRESS, some(host));
         list.add(name::SERVER_PORT, port);
@@ -123,16 +126,25 @@ impl Of<'_> {
         let id = SpanId::from_bytes(more.span.to_be_bytes());
         let method = known_method(&self.entry.kept.method).unwrap_or("HTTP").to_string();
         let scheme = if more.is_tls { "https" } else { "http" };
-        let upstream = match kept.upstream.starts_with("unix:") {
-            true => &self.entry.kept.host,
-            false => &kept.upstream,
+        let upstream = match (kept.upstream.starts_with("unix:"), &*self.entry.kept.host) {
+            (false, _) => &*kept.upstream,
+            // A socket of the machine has no name of its own in a URL.
+            (true, "") => "localhost",
+            (true, host) => host,
         };
+        // An absolute URL of what it was asked for, which a route may have made something else of.
+        let asked = match (&*self.entry.rewritten, &*self.entry.target) {
+            ("", "*") => "",
+            ("", target) => target,
+            (rewritten, _) => rewritten,
+        };
+        let url = format!("{scheme}://{upstream}{}", self.masked(asked));
         let (address, port) = host_and_port(&kept.upstream);
         let mut list = Attributes::default();
         self.of_request(&mut list);
         list.add(name::SERVER_ADDRESS, some(address));
         list.add(name::SERVER_PORT, port);
-        list.add(name::URL_FULL, Some(format!("{scheme}://{upstream}{}", self.target())));
+        list.add(name::URL_FULL, Some(url));
         list.add(name::NETWORK_PROTOCOL_VERSION, Some(if more.is_http2 { "2" } else { "1.1" }));
         list.add(name::HTTP_RESPONSE_STATUS_CODE, kept.status.map(i64::from));
         list.add(name::HTTP_REQUEST_RESEND_COUNT, (nth > 0).then_some(nth as i64));
@@ -186,9 +198,9 @@ impl Of<'_> {
         list.add("pointsman.parent", (*decided == Decided::Stranger).then_some("stranger"));
     }
 
-    /// What it asked for; parts of the query that are secrets are not told.
-    fn target(&self) -> String {
-        let target = masked(self.entry.target.as_bytes(), &self.traces.mask);
+    /// What was asked for; parts of the query that are secrets are not told.
+    fn masked(&self, target: &str) -> String {
+        let target = masked(target.as_bytes(), &self.traces.mask);
         String::from_utf8_lossy(&target).into_owned()
     }
 

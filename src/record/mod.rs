@@ -103,6 +103,8 @@ pub struct Said<'r> {
     pub host: &'r [u8],
     /// What it asked for, with the query, which nobody may keep who has not been told to.
     pub target: &'r str,
+    /// What upstreams were asked for instead, if its route made something else of it; as confidential.
+    pub rewritten: Option<&'r str>,
     /// All its fields, as they went on to the upstream.
     pub view: Option<View<'r>>,
 }

@@ -38,6 +38,8 @@ pub struct Entry {
     pub route: String,
     /// What it asked for, with the query.
     pub target: String,
+    /// What its upstreams were asked for instead; empty if they were asked for the same.
+    pub rewritten: String,
     /// What its client calls itself.
     pub agent: String,
     /// As many as were made.
@@ -99,6 +101,7 @@ impl Entry {
         let agent = record.said.view.and_then(|view| view.first(&http::header::USER_AGENT));
         text(route(record, snapshot).as_bytes(), into);
         text(record.said.target.as_bytes(), into);
+        text(record.said.rewritten.unwrap_or_default().as_bytes(), into);
         text(agent.unwrap_or_default(), into);
         let whole = into.len() - begin - 8;
         into[begin..begin + 4].copy_from_slice(&(whole as u32).to_le_bytes());
@@ -139,8 +142,8 @@ impl Entry {
         let [flags, decided, keep, is_https, has_failed, canary, breaker, attempts] =
             take(&mut rest)?;
         let attempts = (0..attempts).map(|_| attempt(&mut rest)).collect::<Option<_>>()?;
-        let [route, target, agent] =
-            [take_text(&mut rest)?, take_text(&mut rest)?, take_text(&mut rest)?];
+        let [route, target] = [take_text(&mut rest)?, take_text(&mut rest)?];
+        let [rewritten, agent] = [take_text(&mut rest)?, take_text(&mut rest)?];
         Some(Entry {
             kept,
             at,
@@ -160,6 +163,7 @@ impl Entry {
             breaker: breaker.checked_sub(1).map(state),
             route,
             target,
+            rewritten,
             agent,
             attempts,
         })

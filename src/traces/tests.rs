@@ -99,7 +99,7 @@ fn record<'r>(pool: (usize, usize), status: u16, noted: &'r Noted) -> Record<'r>
         felt: Duration::from_millis(5),
         at: at(0),
         request_id: b"mine",
-        said: Said { method: "GET", host: b"shop.test", target: "/cart?a=1", view: None },
+        said: Said { method: "GET", host: b"shop.test", target: "/cart?a=1", ..Said::default() },
         noted,
     }
 }
@@ -276,7 +276,9 @@ fn what_was_put_aside_is_found_again() {
         is_https: true,
     });
     let mut bytes = Vec::new();
-    Entry::encode(&record(GREEN, 200, &two), Some(Keep::Retried), &snapshot, &mut bytes);
+    let mut rewritten = record(GREEN, 200, &two);
+    rewritten.said.rewritten = Some("/?a=1");
+    Entry::encode(&rewritten, Some(Keep::Retried), &snapshot, &mut bytes);
     let length = bytes.len();
     let last = noted(&[]);
     Entry::encode(&Record { pool: None, ..record(BLUE, 404, &last) }, None, &snapshot, &mut bytes);
@@ -288,8 +290,8 @@ fn what_was_put_aside_is_found_again() {
     let entry = Entry::decode(first, now).unwrap();
     assert_eq!((entry.at, entry.flags, entry.decided), (at(0), 3, Decided::Stranger));
     assert_eq!(
-        (&*entry.parent, &*entry.route, &*entry.target),
-        ("00f067aa0ba902b7", "/cart", "/cart?a=1")
+        (&*entry.parent, &*entry.route, &*entry.target, &*entry.rewritten),
+        ("00f067aa0ba902b7", "/cart", "/cart?a=1", "/?a=1")
     );
     assert_eq!((entry.kept_for, entry.is_canary), (Some(Keep::Retried), Some(true)));
     assert_eq!((entry.is_https, entry.has_failed), (true, false));
@@ -299,7 +301,7 @@ fn what_was_put_aside_is_found_again() {
     assert_eq!(spans, [0xb0b1, 0xb0b0]);
     let entry = Entry::decode(second, now).unwrap();
     assert_eq!((entry.kept_for, entry.is_canary, entry.breaker), (None, None, None));
-    assert_eq!((&*entry.parent, entry.attempts.len()), ("", 0));
+    assert_eq!((&*entry.parent, &*entry.rewritten, entry.attempts.len()), ("", "", 0));
     for cut in 0..first.len() {
         assert_eq!(Entry::decode(&first[..cut], now), None, "{cut}");
     }

@@ -145,6 +145,24 @@ async fn a_retried_canary_request_shows_both_attempts_with_the_ids_that_upstream
 }
 
 #[tokio::test]
+async fn an_attempt_has_the_url_that_its_upstream_was_asked_for() {
+    let (origin, collector) = (Origin::named("fine").await, collector().await);
+    let lines = traces(&collector, "share = 100");
+    let route = "[[routes]]\npath_prefix = \"/api\"\nstrip_prefix = \"/api\"\nservice = \"shop\"\n";
+    let edge = Edge::start(&format!("{lines}{route}{}", shop(&[("only", &origin)], ""))).await;
+    client::get(edge.address, "shop.test", "/api/cart?page=2", &[]).await;
+    let made = until_spans(&collector, 2).await;
+    let [server, attempt] = [2, 3].map(|kind| made.iter().find(|span| span.kind == kind).unwrap());
+    assert_eq!(said(server, "url.path"), "/api/cart");
+    assert_eq!(
+        (said(server, "url.query"), said(server, "http.route")),
+        ("page=2".into(), "/api".into())
+    );
+    assert_eq!(said(attempt, "url.full"), format!("http://{}/cart?page=2", origin.address));
+    assert!(origin.received()[0].head.starts_with("GET /cart?page=2 "));
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_decides_and_a_stranger_within_a_limit() {
     let (origin, collector) = (Origin::named("fine").await, collector().await);
     let services = shop(&[("only", &origin)], "");

@@ -90,6 +90,7 @@ fn entry() -> Entry {
         breaker: Some(BreakerState::HalfOpen),
         route: "/cart".into(),
         target: "/cart/7?token=hush&page=2".into(),
+        rewritten: String::new(),
         agent: "curl/8".into(),
         attempts: vec![of(0xa1, false), of(0xa2, true)],
     }
@@ -204,6 +205,33 @@ fn names_are_those_of_the_conventions_and_ours() {
             ("pointsman.connection", "kept"),
         ],
     );
+}
+
+#[test]
+fn a_url_is_whole_and_what_the_upstream_was_asked_for() {
+    let url = |target: &str, rewritten: &str, upstream: &str, host: &str| {
+        let mut entry = entry();
+        entry.kept.attempts.remove(0);
+        entry.attempts.remove(0);
+        (entry.target, entry.rewritten) = (target.into(), rewritten.into());
+        entry.kept.host = host.into();
+        entry.kept.attempts[0].upstream = upstream.into();
+        let made = made(&entry);
+        let of = |span: &SpanData, name: &str| {
+            said(span).into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        };
+        (of(&made[0], "url.path").unwrap(), of(&made[1], "url.full").unwrap())
+    };
+    let long = format!("/{}", "a".repeat(500));
+    for (target, rewritten, upstream, host, path, full) in [
+        ("/api/7?token=hush", "/7?token=hush", "a:1", "h", "/api/7", "https://a:1/7?token=***"),
+        ("/api", "/", "unix:/run/a", "shop.test:8080", "/api", "https://shop.test:8080/"),
+        ("/api", "", "unix:/run/a", "", "/api", "https://localhost/api"),
+        ("*", "", "a:1", "h", "*", "https://a:1"),
+        (&*long, "", "a:1", "h", &*long, &*format!("https://a:1{long}")),
+    ] {
+        assert_eq!(url(target, rewritten, upstream, host), (path.into(), full.into()));
+    }
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn record<'r>(nth: u64, request_id: &'r str, outcome: Outcome, noted: &'r Noted)
         felt: Duration::from_millis(5),
         at: Moment::from_micros(nth * 1_000),
         request_id: request_id.as_bytes(),
-        said: Said { method: "GET", host: b"shop.test", target: "/?a", view: None },
+        said: Said { method: "GET", host: b"shop.test", target: "/?a", ..Said::default() },
         noted,
     }
 }

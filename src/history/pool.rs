@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::latencies::Latencies;
-use super::series::Series;
+use super::series::{Came, Series};
 use super::upstream::{UpstreamMinutes, UpstreamRate};
 use crate::capacity::{Look, LookAtUpstream, Weeks};
 use crate::clock::WallTime;
@@ -120,6 +120,8 @@ pub(super) struct Hears {
     pub follows: bool,
     /// What came since is what a second brought.
     pub is_second: bool,
+    /// How far they are apart.
+    pub within: Duration,
 }
 
 /// What an upstream has done by a look.
@@ -172,7 +174,7 @@ impl PoolMinutes {
         let requests = totals.requests.saturating_sub(before.requests);
         let errors = totals.errors.saturating_sub(before.errors).min(requests);
         if let Some(took) = self.latencies.newest() {
-            self.series.note(wall, requests, errors, took);
+            self.series.note(wall, Came { within: hears.within, requests, errors, took });
         }
         let mut before = std::mem::take(&mut self.upstreams);
         let mut came = Vec::with_capacity(pool.members.list().len());

@@ -62,9 +62,10 @@ impl ServiceMinutes {
             self.asked = Some(now);
         }
         let last = self.looks.back().map(|(at, _)| *at);
-        let is_late = last.is_some_and(|last| now.saturating_duration_since(last) > LATE);
+        let within = last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         // What came in a minute did not come in a second: nobody looked then.
-        let hears = Hears { follows: !std::mem::take(&mut self.rested), is_second: !is_late };
+        let (follows, is_second) = (!std::mem::take(&mut self.rested), within <= LATE);
+        let hears = Hears { follows, is_second, within };
         self.note_look(service.revision, now);
         let is_same = self.is_same(pools.iter().map(|reading| reading.pool));
         self.quiet = if is_same { self.quiet + 1 } else { 0 };

@@ -72,14 +72,16 @@ fn what_is_kept_has_a_bound_and_goes_with_its_service() {
     let (history, start) = (History::default(), Instant::now());
     let full = snapshot("a", 1, None);
     // Two looks within a second are one; an hour of seconds is kept.
+    let look = |half: u64| {
+        let wall = WallTime::from_millis(500 * half);
+        history.look(&full, start + Duration::from_millis(500 * half), wall);
+    };
     for half in 0..8_000 {
         ask(&full, "a", 503);
-        history.look(&full, start + Duration::from_millis(500 * half), WallTime::default());
+        look(half);
     }
     let kept = format!("{:?}", history.0.lock().unwrap());
-    for half in 8_000..16_000 {
-        history.look(&full, start + Duration::from_millis(500 * half), WallTime::default());
-    }
+    (8_000..16_000).for_each(look);
     let later = format!("{:?}", history.0.lock().unwrap());
     assert!(later.len() < kept.len() * 11 / 10, "{} grew to {}", kept.len(), later.len());
     let empty = "[[listeners]]\naddress = \":0\"\n[services.t.pools.a]\nupstreams = [\"a:1\"]\n";
@@ -87,6 +89,22 @@ fn what_is_kept_has_a_bound_and_goes_with_its_service() {
     history.look(&other, start + Duration::from_secs(9_000), WallTime::default());
     assert_eq!(history.0.lock().unwrap().services.keys().collect::<Vec<_>>(), [&"t".into()]);
     assert!(history.rates("s", 1).is_empty());
+}
+
+#[test]
+fn seconds_that_nobody_could_look_in_make_no_spike() {
+    let (history, start) = (History::default(), Instant::now());
+    let full = snapshot("a", 1, None);
+    for second in (0..20).chain(24..30) {
+        let asked = if second == 24 { 5 } else { 1 };
+        (0..asked).for_each(|_| ask(&full, "a", 200));
+        let wall = WallTime::from_millis(second * 1_000);
+        history.look(&full, start + Duration::from_secs(second), wall);
+    }
+    let points = &history.newest_points("s", 100)["a"];
+    let told: Vec<(u32, u32)> = points.iter().map(|it| (it.at, it.requests)).collect();
+    // What it had done by the first look was not done in a second.
+    assert_eq!(told, (1..30).map(|at| (at, 1)).collect::<Vec<_>>());
 }
 
 #[test]

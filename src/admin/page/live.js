@@ -140,7 +140,7 @@ export class Live extends EventTarget {
       this.seconds = byPool(line.seconds);
       this.spans = byPool(line.spans);
       this.isWhole = true;
-    } else if (line.seconds) this.extend(line.seconds);
+    } else if (line.seconds) this.extend(line.seconds, line.at);
     for (const [key, row] of Object.entries(line.rows)) {
       this.rows.set(key, row);
       this.changed.add(key);
@@ -155,12 +155,18 @@ export class Live extends EventTarget {
     this.dispatchEvent(new CustomEvent("line", { detail: line }));
   }
 
-  /** Adds points that are newer than those that are there; ten of one second make one of ten. */
-  extend(seconds) {
+  /**
+   * Puts points in the place of those from the first of them on, some of which a line repeats; ten of one second
+   * make one of ten. What lies ahead of the edge's clock goes: that was set back.
+   */
+  extend(seconds, now) {
+    const cut = (known, from) => { while (known.length && known[known.length - 1][0] >= from) known.pop(); };
+    for (const known of Object.values(this.seconds)) cut(known, now + 1);
+    for (const known of Object.values(this.spans)) cut(known, now + 1);
     for (const [pool, points] of Object.entries(seconds)) {
       const known = (this.seconds[pool] ??= []);
-      const last = known.length ? known[known.length - 1][0] : 0;
-      known.push(...points.filter((point) => point[0] > last));
+      if (points.length) cut(known, points[0][0]);
+      known.push(...points);
       if (known.length > 320) known.splice(0, known.length - 300);
     }
   }

@@ -24,8 +24,8 @@ impl Examples {
             return;
         }
         let mut all = self.all();
-        // Of pools that were taken away nothing stays.
-        all.retain(|_, (_, at)| kept.at.elapsed_since(*at) <= AGE);
+        // Of pools that were taken away nothing stays, and nothing that lies ahead of a clock which was set back.
+        all.retain(|_, (_, at)| is_near(*at, kept.at));
         let place = (kept.service.clone(), kept.pool.clone());
         let newest = all.get(&place).is_none_or(|(_, at)| *at <= kept.at);
         if newest {
@@ -39,12 +39,16 @@ impl Examples {
         let all = self.all();
         let is_of =
             |place: &(String, String)| place.0 == service && (pool.is_empty() || place.1 == pool);
-        let lately =
-            all.iter().filter(|(place, (_, at))| is_of(place) && now.elapsed_since(*at) <= AGE);
+        let lately = all.iter().filter(|(place, (_, at))| is_of(place) && is_near(*at, now));
         lately.max_by_key(|(_, (_, at))| *at).map(|(_, (trace, _))| trace.clone())
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<(String, String), (String, WallTime)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether two times are not further apart, whichever is the earlier.
+fn is_near(at: WallTime, now: WallTime) -> bool {
+    now.elapsed_since(at).max(at.elapsed_since(now)) <= AGE
 }

@@ -242,14 +242,15 @@ fn what_has_no_room_is_counted() {
 fn events_point_at_the_last_that_failed_of_their_pool_and_at_nothing_old() {
     let (snapshot, examples) = (snapshot(""), Examples::default());
     let now = (at(0), WallTime::from_millis(1_000_000));
-    let note = |pool, status, trace: u8| {
+    let note_at = |wall, pool, status, trace: u8| {
         let mut one = noted(&[attempt(0, 5)]);
         one.trace = Some(([trace; 32], [b'b'; 16]));
         let mut bytes = Vec::new();
         Entry::encode(&record(pool, status, &one), Some(Keep::Error), &snapshot, &mut bytes);
         assert_eq!(Entry::has_failed(&bytes), status == 500);
-        examples.note(&Entry::decode(&bytes, now).unwrap());
+        examples.note(&Entry::decode(&bytes, (now.0, wall)).unwrap());
     };
+    let note = |pool, status, trace| note_at(now.1, pool, status, trace);
     note(BLUE, 200, b'1');
     assert_eq!(examples.of("shop", "blue", now.1), None);
     note(BLUE, 500, b'2');
@@ -258,6 +259,12 @@ fn events_point_at_the_last_that_failed_of_their_pool_and_at_nothing_old() {
     assert_eq!(of("blue", 60), Some("3".repeat(32)));
     assert_eq!((of("green", 0), of("", 0)), (None, Some("3".repeat(32))));
     assert_eq!((of("blue", 61), examples.of("other", "", now.1)), (None, None));
+    // The clock is set back by an hour: what failed before that is not of now, and makes room.
+    let hour = Duration::from_secs(3_600);
+    assert_eq!(examples.of("shop", "blue", now.1 - hour), None);
+    note_at(now.1 + hour, BLUE, 500, b'4');
+    note(BLUE, 500, b'5');
+    assert_eq!(examples.of("shop", "blue", now.1), Some("5".repeat(32)));
 }
 
 #[test]

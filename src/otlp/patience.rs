@@ -98,7 +98,7 @@ impl Patience {
                 (self.failures, self.calls) = (0, 0);
                 let told = match refused {
                     0 => std::mem::take(&mut self.is_told).then_some(Ok(())),
-                    _ => self.tell(why),
+                    _ => self.tell(why, now),
                 };
                 return Next { spans: Spans::Sent { refused }, pause: Duration::ZERO, told };
             }
@@ -252,15 +252,15 @@ mod tests {
 
     #[test]
     fn who_takes_a_part_is_well_and_the_next_call_comes_at_once() {
-        let (mut patience, mut draws) = (Patience::default(), Draws::seeded(1));
-        (0..2).for_each(|_| drop(patience.on_end(later(), false, &mut draws)));
+        let (mut patience, mut draws, now) = begin();
+        (0..2).for_each(|_| drop(patience.on_end(later(), false, now, &mut draws)));
         let some = || End::Taken { refused: 3, why: "refused 3 spans".into() };
         let told = Some(Err("refused 3 spans".into()));
-        let next = patience.on_end(some(), false, &mut draws);
+        let next = patience.on_end(some(), false, now, &mut draws);
         assert_eq!(next, Next { spans: Spans::Sent { refused: 3 }, pause: Duration::ZERO, told });
-        assert_eq!(patience.on_end(some(), false, &mut draws).told, None, "once");
+        assert_eq!(patience.on_end(some(), false, now, &mut draws).told, None, "once");
         // What failed before it counts no more: this is a first failure again.
-        let next = patience.on_end(later(), false, &mut draws);
+        let next = patience.on_end(later(), false, now, &mut draws);
         assert!((next.spans, next.told) == (Spans::Again, None) && next.pause <= FIRST);
     }
 

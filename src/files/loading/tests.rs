@@ -93,7 +93,7 @@ fn a_key_of_two_certificates_is_told_of_once() {
         problems.map(|told| (told.level, told.message.replace(&folder, ""))).collect()
     };
     for name in ["a.pem", "b.pem"] {
-        std::fs::write(at(name), include_str!("../outgoing/dial/test_server.pem")).unwrap();
+        std::fs::write(at(name), include_str!("../../outgoing/dial/test_server.pem")).unwrap();
     }
     let missing = "cannot read k: No such file or directory (os error 2)";
     assert_eq!(told(), [(Level::Error, missing.into())]);
@@ -104,7 +104,7 @@ fn a_key_of_two_certificates_is_told_of_once() {
     };
     write("no key", 0o640);
     assert_eq!(told(), [(Level::Error, "k holds no private key in PEM form".into())]);
-    write(include_str!("../outgoing/dial/test_server.key"), 0o644);
+    write(include_str!("../../outgoing/dial/test_server.key"), 0o644);
     let open = "everybody on this machine can read the private key k";
     let told = told().into_iter().filter(|(_, message)| !message.contains("is good from"));
     assert_eq!(told.collect::<Vec<_>>(), [(Level::Warning, open.to_string())]);

@@ -262,7 +262,7 @@ fn in_words(snapshot: &Snapshot, told: Explanation, clock: &Clock) -> wire::Expl
         }
         End::Answered(status) => words.status = Some(status),
         End::Decided { explained, waits, instead } => {
-            decide(&mut words, snapshot, explained, now);
+            decide(&mut words, snapshot, *explained, now);
             if waits {
                 (words.waits, words.status) = (true, None);
             }

@@ -54,7 +54,7 @@ pub enum End {
     /// Its service decides.
     Decided {
         /// What, and why.
-        explained: Explained,
+        explained: Box<Explained>,
         /// Whether it waits for what refuses it to pass.
         waits: bool,
         /// What it gets instead where its pool cannot be asked.
@@ -162,7 +162,7 @@ fn by_service(
             instead_of(snapshot, incoming, refusal, asks, now, draws),
         ),
     };
-    End::Decided { explained, waits, instead }
+    End::Decided { explained: Box::new(explained), waits, instead }
 }
 
 /// What a refused request gets, in the order of `fall_back.rs`: the stable pool for a canary's, the pool

@@ -146,6 +146,13 @@ fn fields(schema: &str) -> Vec<(&'static str, Value)> {
             ("for", json!({"pattern": OVERRIDE})),
             ("reason", json!({"type": "string", "pattern": NOT_BLANK})),
         ],
+        "TestNotice" => {
+            let severities = ["low", "medium", "high", "critical"];
+            vec![(
+                "severity",
+                json!({"enum": severities.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>()}),
+            )]
+        }
         "PutLogLevels" => vec![("levels", levels())],
         "Explain" => vec![
             ("url", json!({"pattern": URL})),

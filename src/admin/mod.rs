@@ -17,6 +17,7 @@ mod live;
 mod logs;
 mod me;
 mod mirror;
+mod notify;
 mod operations;
 mod page;
 mod problem;
@@ -49,6 +50,7 @@ use crate::control::{Control, Upgrades};
 use crate::events::Events;
 use crate::files::{Files, InForce};
 use crate::history::History;
+use crate::notify::Notifier;
 use crate::observe::Process;
 use crate::orders::Refused;
 use crate::record::Rings;
@@ -79,6 +81,8 @@ pub struct Admin {
     pub history: Arc<History>,
     /// What happened.
     pub events: Arc<Events>,
+    /// Who is told of what happens.
+    pub notifier: Arc<Notifier>,
     /// What happened to the last requests.
     pub last: Arc<Rings>,
     /// What outlasts the process: history, rollouts, orders that stand, flags.
@@ -170,6 +174,7 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(upgrade::upgrade))
         .routes(routes!(logs::show, logs::put))
         .routes(routes!(doctor::show))
+        .routes(routes!(notify::test))
         .split_for_parts()
 }
 

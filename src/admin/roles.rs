@@ -128,7 +128,7 @@ impl Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 55] = [
+static TABLE: [Operation; 56] = [
     probe("/livez"),
     probe("/readyz"),
     probe("/"),
@@ -183,6 +183,8 @@ static TABLE: [Operation; 55] = [
     whole("POST", "/v1/config/explain", Role::Admin, false),
     whole("POST", "/v1/config/reload", Role::Admin, true),
     whole("POST", "/v1/upgrade", Role::Admin, true),
+    // It rings whoever is on call.
+    whole("POST", "/v1/notify/test", Role::Shift, true),
     look("/v1/logs", Scope::Whole),
     look("/v1/doctor", Scope::Whole),
     whole("PUT", "/v1/logs", Role::Admin, true),

@@ -12,6 +12,7 @@ mod judge;
 mod latency;
 mod live;
 mod mirror;
+mod notify;
 mod operations;
 mod process;
 mod reading;
@@ -40,6 +41,7 @@ pub use judge::{JudgeCheck, Judgement, RolloutReport};
 pub use latency::Latency;
 pub use live::{LiveLine, LiveService, LiveStatus, Me, Points};
 pub use mirror::{Difference, Mirror};
+pub use notify::{NoticeTested, TestNotice, TestedTarget};
 pub use operations::{
     Breaker, BreakerOrder, BreakerSet, BreakerState, Event, LabelledStateSet, Mode, ModeSet,
     PostUpstream, PutBreaker, PutLabelledState, PutMode, PutUpstreamState, UpstreamState,

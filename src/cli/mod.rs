@@ -31,6 +31,7 @@ mod man;
 mod metrics;
 mod mirror;
 mod mode;
+mod notify;
 mod out;
 mod proxy;
 mod rehearse;
@@ -113,6 +114,7 @@ enum Verb {
     Upstream(upstream::Upstream),
     Mirror(mirror::Mirror),
     Events(events::Events),
+    Notify(notify::Notify),
     LogLevel(log_level::LogLevel),
     Reload(reload::Reload),
     Upgrade(upgrade::Upgrade),
@@ -299,6 +301,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Upstream(verb) => block_on(verb.run()),
         Verb::Mirror(verb) => block_on(verb.run()),
         Verb::Events(verb) => block_on(verb.run()),
+        Verb::Notify(verb) => block_on(verb.run()),
         Verb::LogLevel(verb) => block_on(verb.run()),
         Verb::Reload(verb) => block_on(verb.run()),
         Verb::Upgrade(verb) => block_on(verb.run()),

@@ -77,6 +77,8 @@ pub(super) enum Kind {
     Text(Option<&'static str>),
     /// An address that is called, whose path may be a secret.
     Web,
+    /// A text that is shown nowhere.
+    Secret,
     /// A list of texts, or one text alone.
     Texts(&'static [&'static str]),
     /// What its reader takes apart; the default as TOML, empty for none.

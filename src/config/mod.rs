@@ -82,7 +82,7 @@ pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
 pub use include::{Include, MOST_INCLUDED, includes};
 pub use listener::{ListenAddress, Listener, Speaks};
-pub use notify::{Form, NotifyTarget, Severity, SeverityError, web_address};
+pub use notify::{Form, NotifyTarget, RoutingKey, Severity, SeverityError, web_address};
 pub use opt_in::OptIn;
 pub use outside::{Environment, Expansion, ReadSecret, Taken};
 pub use problem::{Level, Problem, Problems};

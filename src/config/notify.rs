@@ -5,12 +5,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::key::{Key, Kind, Table, secs, text_option, time, word};
 use super::section::{Found, Section};
-use super::values::path;
+use super::values::{headers, path};
 use super::{Problem, Problems};
 
 /// Who is told, and of what.
@@ -18,10 +19,14 @@ use super::{Problem, Problems};
 pub struct NotifyTarget {
     /// What it is called in metrics and logs: its address may be a secret.
     pub name: Arc<str>,
-    /// `http` or `https`, with a host.
+    /// `http` or `https`, with a host: the whole address.
     pub url: Uri,
     /// How it is told.
     pub form: Form,
+    /// What tells PagerDuty whose the alerts are; of that form alone.
+    pub routing_key: Option<RoutingKey>,
+    /// Fields of each call; their values may be secrets.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// It is told of this and of what is worse.
     pub severity: Severity,
     /// A file that holds the key of the signature; none for no signature.
@@ -38,6 +43,65 @@ pub enum Form {
     Json,
     /// A text with attachments, for Slack and whoever takes its form.
     Slack,
+    /// Alerts that are posted to Alertmanager (its API, version 2).
+    Alertmanager,
+    /// What Alertmanager posts to its receivers (version 4 of its webhook), for those.
+    AlertmanagerWebhook,
+    /// Events as PagerDuty takes them (Events API, version 2).
+    PagerDuty,
+}
+
+impl Form {
+    /// All of them, the default first.
+    pub const ALL: [Form; 5] =
+        [Form::Json, Form::Slack, Form::Alertmanager, Form::AlertmanagerWebhook, Form::PagerDuty];
+
+    /// Their words.
+    const NAMES: [&str; 5] = ["json", "slack", "alertmanager", "alertmanager-webhook", "pagerduty"];
+
+    /// Its word.
+    pub const fn name(self) -> &'static str {
+        Form::NAMES[self as usize]
+    }
+
+    /// Whether it has alerts that stay open until they are closed.
+    pub const fn has_alerts(self) -> bool {
+        matches!(self, Form::Alertmanager | Form::AlertmanagerWebhook | Form::PagerDuty)
+    }
+
+    /// The path of an address without one.
+    const fn path(self) -> Option<PathAndQuery> {
+        match self {
+            Form::Alertmanager => Some(PathAndQuery::from_static("/api/v2/alerts")),
+            Form::PagerDuty => Some(PathAndQuery::from_static("/v2/enqueue")),
+            Form::Json | Form::Slack | Form::AlertmanagerWebhook => None,
+        }
+    }
+}
+
+/// A secret that is sent and not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RoutingKey(Arc<str>);
+
+impl RoutingKey {
+    /// This one.
+    pub fn of(text: &str) -> Result<RoutingKey, &'static str> {
+        match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(RoutingKey(text.into())),
+            false => Err("expected the integration key of a service of PagerDuty"),
+        }
+    }
+
+    /// What is sent.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for RoutingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RoutingKey(…)")
+    }
 }
 
 /// How much something matters to people.
@@ -122,8 +186,16 @@ pub(super) static NOTIFY: Table = Table::new(
             .about("for metrics and logs; default: the host of the url")
             .absent("the host of the url")
             .told_apart(),
-        word("form", &["json", "slack"])
-            .about("or \"slack\": a text with attachments, for all that take Slack's form"),
+        word("form", &Form::NAMES).about(
+            "or \"slack\" (a text with attachments, for all that take Slack's form), \"alertmanager\", \
+             \"alertmanager-webhook\", \"pagerduty\"; docs/oncall.md",
+        ),
+        Key::of("routing_key", Kind::Secret)
+            .option("\"${file:pagerduty.key}\"")
+            .about("for \"pagerduty\": the integration key of a service"),
+        Key::of("headers", Kind::Fields)
+            .option("{ authorization = \"Bearer ${file:alerts.token}\" }")
+            .about("of each call"),
         word("severity", &["medium", "low", "high", "critical"])
             .about("this and worse: \"low\", \"medium\", \"high\" or \"critical\""),
         time("timeout", secs(5)).about("for one call"),
@@ -164,14 +236,31 @@ fn target(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<Not
         true => Err("expected a name"),
         false => Ok(Arc::<str>::from(text)),
     });
-    let form = section.word(problems, "form", |word| match word {
-        "json" => Some(Form::Json),
-        "slack" => Some(Form::Slack),
-        _ => None,
-    });
+    let form = section
+        .word(problems, "form", |word| Form::ALL.into_iter().find(|form| form.name() == word));
+    let routing_key = section.text(problems, "routing_key", RoutingKey::of);
+    let fields = section.table_if_given(problems, "headers");
+    let ours = |name: &HeaderName| OURS.contains(&name.as_str());
+    let headers = fields.map(|fields| headers(fields, problems, ours));
+    let mut headers = headers.unwrap_or_default();
+    headers.iter_mut().for_each(|(_, value)| value.set_sensitive(true));
     let severity = section.word(problems, "severity", |word| word.parse::<Severity>().ok());
     let secret_file = section.text(problems, "secret_file", path);
     let timeout = section.time(problems, "timeout");
+    let form = form.unwrap_or_default();
+    match (form, section.value("routing_key")) {
+        (Form::PagerDuty, None) => {
+            let said = "`form = \"pagerduty\"` needs a `routing_key`";
+            let problem = Problem::error(section.span.clone(), said);
+            let help = "add, for example: routing_key = \"${file:pagerduty.key}\"";
+            problems.0.push(problem.help(help));
+        }
+        (Form::PagerDuty, Some(_)) | (_, None) => {}
+        (_, Some(key)) => {
+            let said = "a `routing_key` is for `form = \"pagerduty\"` alone";
+            problems.0.push(Problem::error(key.span(), said).warning());
+        }
+    }
     section.close(problems);
     let url = url?;
     let (name, span) = match name {
@@ -180,8 +269,10 @@ fn target(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<Not
     };
     let value = NotifyTarget {
         name,
-        url: url.value,
-        form: form.unwrap_or_default(),
+        url: whole(url.value, form),
+        form,
+        routing_key: routing_key.map(|found| found.value),
+        headers,
         severity: severity.unwrap_or_default(),
         secret_file: secret_file.map(|found| found.value),
         timeout,
@@ -189,110 +280,26 @@ fn target(mut section: Section<'_>, problems: &mut Problems) -> Option<Found<Not
     Some(Found { value, span })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::{Config, Live, diff};
-    use super::*;
-
-    const REST: &str =
-        "[[listeners]]\naddress = \":80\"\n[services.a.pools.b]\nupstreams = [\"a:1\"]\n";
-
-    fn parse(notify: &str) -> Result<Config, Vec<String>> {
-        let text = format!("{notify}\n{REST}");
-        Config::parse(&text).map(|(config, _)| config).map_err(|p| p.lines(&text, "t"))
-    }
-
-    #[test]
-    fn a_target_needs_an_address_and_has_defaults_for_the_rest() {
-        let config = parse("[[notify]]\nurl = \"https://alerts.example.com/in?x=1\"").unwrap();
-        let expected = NotifyTarget {
-            name: "alerts.example.com".into(),
-            url: Uri::from_static("https://alerts.example.com/in?x=1"),
-            form: Form::Json,
-            severity: Severity::Medium,
-            secret_file: None,
-            timeout: Duration::from_secs(5),
-        };
-        assert_eq!(config.notify, [expected]);
-        assert_eq!(parse("").unwrap().notify, []);
-    }
-
-    #[test]
-    fn every_key_is_read() {
-        let text = "[[notify]]\nurl = \"http://[::1]:8065/hooks/x\"\nname = \"chat\"\nform = \"slack\"\n\
-                    severity = \"critical\"\nsecret_file = \"k\"\ntimeout = \"1s\"";
-        let expected = NotifyTarget {
-            name: "chat".into(),
-            url: Uri::from_static("http://[::1]:8065/hooks/x"),
-            form: Form::Slack,
-            severity: Severity::Critical,
-            secret_file: Some("k".into()),
-            timeout: Duration::from_secs(1),
-        };
-        assert_eq!(parse(text).unwrap().notify, [expected]);
-    }
-
-    #[test]
-    fn the_reference_is_a_config() {
-        let text = include_str!("../../conf/reference.toml");
-        let (config, _) = Config::parse(text).map_err(|p| p.render(text, "t", false)).unwrap();
-        assert_eq!(config.notify.len(), 1);
-        assert_eq!(config.notify[0].severity, Severity::default());
-    }
-
-    #[test]
-    fn each_mistake_has_its_place() {
-        let cases = [
-            ("name = \"x\"", "t:1:1: a target of notifications needs a `url`"),
-            ("url = \"alerts.example.com\"", "t:2:7: bad value for `url`"),
-            ("url = \"ftp://alerts.example.com\"", "t:2:7: bad value for `url`"),
-            ("url = \"https://me:secret@example.com/\"", "t:2:7: bad value for `url`"),
-            ("url = \"https://example.com:99999/\"", "t:2:7: bad value for `url`"),
-            ("url = \"https://example.com:0/\"", "t:2:7: bad value for `url`"),
-            ("url = \"https://example.com:/\"", "t:2:7: bad value for `url`"),
-            ("url = \"https:///x\"", "t:2:7: bad value for `url`"),
-            ("url = \"https://example.com/#a\"", "t:2:7: bad value for `url`"),
-            ("url = \"http://a/\"\nform = \"xml\"", "t:3:8: bad value for `form`"),
-            ("url = \"http://a/\"\nseverity = \"bad\"", "t:3:12: bad value for `severity`"),
-            ("url = \"http://a/\"\nsecret_file = \"\"", "t:3:15: bad value for `secret_file`"),
-            ("url = \"http://a/\"\nname = \" \"", "t:3:8: bad value for `name`"),
-            ("url = \"http://a/\"\nretries = 5", "t:3:1: unknown key `retries` in `notify`"),
-            (
-                "url = \"http://a/\"\n[[notify]]\nurl = \"http://a/b\"",
-                "t:4:7: two targets of notifications named `a`",
-            ),
-        ];
-        for (lines, expected) in cases {
-            let found = parse(&format!("[[notify]]\n{lines}"));
-            assert_eq!(found, Err(vec![expected.to_string()]), "{lines}");
-        }
-    }
-
-    #[test]
-    fn a_reload_names_the_targets_that_change() {
-        let old =
-            "[[notify]]\nurl = \"http://a/\"\n[[notify]]\nurl = \"http://b/\"\ntimeout = \"9s\"";
-        let new = "[[notify]]\nurl = \"http://b/x\"\n[[notify]]\nurl = \"http://c/\"";
-        let changes = diff(&parse(old).unwrap(), &parse(new).unwrap(), &Live::default());
-        let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
-        let wanted = [
-            "notify a: removed",
-            // What comes after the host may be a secret.
-            "notify b: url is another address at http://b",
-            "notify b: timeout 9s → 5s",
-            "notify c: added",
-        ];
-        assert_eq!(lines, wanted);
-    }
-
-    #[test]
-    fn severities_are_ordered_and_read_as_they_are_written() {
-        let all = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
-        assert!(all.is_sorted());
-        for severity in all {
-            assert_eq!(severity.to_string().parse(), Ok(severity));
-            assert_eq!(serde_json::to_value(severity).unwrap(), severity.name());
-        }
-        assert_eq!("Critical".parse::<Severity>(), Err(SeverityError));
-    }
+/// The address with the path of its form, if it has none.
+fn whole(url: Uri, form: Form) -> Uri {
+    let is_bare = url.path_and_query().is_none_or(|path| path == "/");
+    let Some(path) = form.path().filter(|_| is_bare) else { return url };
+    let mut parts = url.clone().into_parts();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).unwrap_or(url)
 }
+
+/// What a call says of itself, which nobody else may say.
+const OURS: [&str; 8] = [
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "host",
+    "transfer-encoding",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+];
+
+#[cfg(test)]
+mod tests;

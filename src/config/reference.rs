@@ -184,6 +184,7 @@ fn default(key: &Key) -> Option<String> {
         Kind::Free("") => None,
         Kind::Free(default) => Some(default.to_string()),
         Kind::Web
+        | Kind::Secret
         | Kind::Table(..)
         | Kind::Tables(_)
         | Kind::Named(_)

@@ -115,7 +115,7 @@ impl Schema {
             }
             Kind::Boolean(_) => json!({"type": "boolean"}),
             Kind::Word { known, .. } => any([json!({"enum": known}), text_like(r"\$\{")]),
-            Kind::Text(_) | Kind::Web => text(),
+            Kind::Text(_) | Kind::Web | Kind::Secret => text(),
             Kind::Texts(_) => one_or_many(text()),
             Kind::Free(_) => json!({}),
             Kind::Table(table, Without::DefaultsUnlessFalse) => {

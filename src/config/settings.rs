@@ -200,6 +200,7 @@ pub(super) fn default(key: &Key) -> Option<String> {
         Kind::Free("") => None,
         Kind::Free(default) => DeValue::parse(default).ok().map(|value| plain(value.get_ref())),
         Kind::Web
+        | Kind::Secret
         | Kind::Table(..)
         | Kind::Tables(_)
         | Kind::Named(_)
@@ -272,6 +273,11 @@ fn compare(
                 }
             }
             Kind::Web => found.push(one(path, web(before, after))),
+            Kind::Secret => found.push(match (before, after) {
+                (None, _) => one(path, values("none", "set")),
+                (_, None) => one(path, values("set", "none")),
+                _ => one(path, Said::Words("has another value".into())),
+            }),
             _ => {
                 let (before, after) = (told(key, before), told(key, after));
                 match before == after {

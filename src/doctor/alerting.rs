@@ -19,14 +19,12 @@ pub(super) fn alerts_arrive(running: &Running) -> Found {
     };
     let lost = of(&|target: &Notified| target.dropped > 0 || target.sent == 0 && target.failed > 0);
     let silent = of(&|target: &Notified| target.sent == 0);
-    let who = running.services.first().map(|service| service.name.clone());
     if running.notified.is_empty() {
         return Found::Skipped("nobody is told of anything".into());
     }
     match (lost.is_empty(), silent.is_empty()) {
         (false, _) => {
-            let what = format!("notices were lost since the start: {}", names(&lost));
-            Found::Missing { what, of: who.into_iter().collect() }
+            Found::missing(format!("notices were lost since the start: {}", names(&lost)))
         }
         (true, false) => {
             let why = format!("nothing was told since the start: {}", names(&silent));

@@ -206,11 +206,7 @@ pub static CHECKS: [Check; 23] = [
         title: "notices arrive",
         severity: Severity::High,
         why: "an address that takes no notice is as good as none",
-        // An abort is told from `medium` on, and moves 1 % for a moment.
-        remedy: Remedy::Commands(
-            "pointsman rollout start {service} --steps 1,100\npointsman rollout abort {service}\n\
-             pointsman events",
-        ),
+        remedy: Remedy::Commands("pointsman notify test"),
         seen: Seen::ByProxy,
         look: Look::Proxy(alerting::alerts_arrive),
     },

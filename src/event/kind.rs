@@ -488,37 +488,6 @@ impl Kind {
         }
     }
 
-    /// Whether it says that something is well again: who was told of the trouble wants to hear it,
-    /// however little it matters by itself.
-    pub(super) fn is_relief(&self) -> bool {
-        match self {
-            Kind::Activated
-            | Kind::BreakerOrdered(BreakerOrder::Auto | BreakerOrder::Closed)
-            | Kind::BreakerTurned { state: BreakerState::Closed, .. }
-            | Kind::Calmed { .. }
-            | Kind::CameBack
-            | Kind::Accepts
-            | Kind::LimitRests { .. }
-            | Kind::MemoryEnough
-            | Kind::TracesTaken { .. }
-            | Kind::Proved { proof: Proof::Up, .. }
-            | Kind::Serves
-            | Kind::BudgetTurned { state: State::Open, .. }
-            | Kind::Thawed
-            | Kind::OverrideEnded
-            | Kind::Stored { .. }
-            | Kind::DiskAnswers { .. }
-            | Kind::StoreWorks
-            | Kind::NameResolves
-            | Kind::OrdersBack { .. }
-            | Kind::CertificateRenewed { .. }
-            | Kind::CertificateIssued { .. }
-            | Kind::Reloaded { .. } => true,
-            Kind::Rollout { event, .. } => event.is_relief(),
-            _ => false,
-        }
-    }
-
     /// Whether it is for the record alone: what came of it is told by another one.
     pub(super) fn is_for_the_record(&self) -> bool {
         matches!(self, Kind::Asked { .. })

@@ -1,15 +1,17 @@
 //! One thing that happened, as a value: what, where, by whom and why in; its severity, its words, the
-//! next command and what makes two of them alike out.
+//! next command, the alert that it opens or closes, and what makes two of them alike out.
 //!
 //! Whoever decides or finds something makes an [`Event`]; nobody else chooses words or a severity for
 //! it. The rim (`events`) numbers it, keeps it and tells it.
 
+mod alert;
 mod kind;
 mod runbooks;
 mod words;
 
 use crate::config::Severity;
 
+pub use alert::{Alert, Turn};
 pub use kind::{Kept, Kind};
 
 /// One thing that happened.
@@ -87,9 +89,15 @@ impl Event {
         format!("{service}/{pool}/{upstream}/{}", self.kind.state_of())
     }
 
-    /// Whether it says that something is well again.
+    /// Whether it says that trouble is over: who was told of that wants to hear it, however little it
+    /// matters by itself.
     pub fn is_relief(&self) -> bool {
-        self.kind.is_relief()
+        alert::is_relief(self.kind.code())
+    }
+
+    /// The alert that it opens or closes; none where nobody is wanted.
+    pub fn alert(&self) -> Option<Alert> {
+        alert::alert(self.kind.code())
     }
 
     /// Whether nobody is to be called for it: what came of it is told by another one.

@@ -61,7 +61,7 @@ pub(super) fn runbook(code: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
@@ -128,10 +128,16 @@ mod tests {
         quoted.filter_map(|(_, rest)| rest.split_once('"')).map(|(code, _)| code).collect()
     }
 
-    #[test]
-    fn each_code_has_a_runbook_that_is_there_or_wants_nobody() {
+    /// All codes that there are.
+    pub fn all_codes() -> Vec<&'static str> {
         let mut all = codes(include_str!("kind.rs"));
         all.extend(codes(include_str!("../rollout/event.rs")));
+        all
+    }
+
+    #[test]
+    fn each_code_has_a_runbook_that_is_there_or_wants_nobody() {
+        let all = all_codes();
         assert!(all.len() > 90, "{all:?}");
         for code in &all {
             let (runbook, wants_nobody) = (runbook(code), NONE.contains(code));

@@ -236,6 +236,7 @@ impl Events {
             topic: event.topic(),
             dedup: event.likeness(),
             is_relief: event.is_relief(),
+            alert: event.alert(),
         }
     }
 

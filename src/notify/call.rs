@@ -46,6 +46,8 @@ pub struct Call<'a> {
     pub id: &'a str,
     /// JSON.
     pub body: Bytes,
+    /// Fields besides those that each call has.
+    pub fields: &'a [(HeaderName, HeaderValue)],
     /// A file that holds the key of the signature; none for no signature.
     pub secret_file: Option<&'a Path>,
     /// Those of the config in force.
@@ -122,6 +124,9 @@ impl Caller {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = call.url.clone();
         let headers = request.headers_mut();
+        call.fields.iter().for_each(|(name, value)| {
+            headers.append(name.clone(), value.clone());
+        });
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let now = self.clock.unix_seconds() as u64;
         headers.insert(HeaderName::from_static("webhook-id"), text(call.id)?);

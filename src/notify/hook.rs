@@ -87,7 +87,8 @@ pub async fn call_hook(
         Hook::Webhook { url, secret_file, timeout } => {
             let url = web_address(url).map_err(TaskError::Address)?;
             let secret_file = secret_file.as_deref();
-            let call = Call { url: &url, id: &id, body, secret_file, keys, timeout: *timeout };
+            let (fields, timeout) = (&[][..], *timeout);
+            let call = Call { url: &url, id: &id, body, fields, secret_file, keys, timeout };
             let why: WebhookError = match caller.post(&call).await {
                 Ok(reply) if reply.status.is_success() => {
                     return Ok(Finished::Agreed(reply.line));

@@ -5,6 +5,8 @@
 //! (`queue.rs`). [`call_hook`], [`smoke()`] and [`measure()`] answer to whoever asks, and say no when in doubt. All
 //! of them call by `call.rs`: within a time, a bounded answer, no redirects, signed if there is a
 //! key.
+//!
+//! Whoever is on call has alerts: a notice opens or closes one by its [`key`](Notice::key), as `event` declares it.
 
 mod call;
 mod command;
@@ -14,19 +16,25 @@ mod message;
 mod notifier;
 mod queue;
 mod signature;
-mod smoke;
 mod recipient;
+mod smoke;
+mod standing;
+mod tried;
 
 pub use call::Caller;
 pub use hook::{Occasion, call_hook};
 pub use measure::measure;
 pub use notifier::Notifier;
 pub use smoke::smoke;
+pub use tried::{Tried, tried};
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::clock::WallTime;
 pub use crate::config::Severity;
+use crate::event::{Alert, Turn};
 use crate::upstream::Labels;
 
 /// Something that people should hear of.
@@ -71,13 +79,46 @@ pub struct Notice {
     pub dedup: String,
     /// Whether it says that trouble is over: whoever was told of the trouble is told of this too.
     pub is_relief: bool,
+    /// The alert that it opens or closes; without one it is news, and an alert of its own if it matters.
+    pub alert: Option<Alert>,
 }
+
+/// The longest key that PagerDuty takes, in bytes.
+const LONGEST_KEY: usize = 255;
 
 impl Notice {
     /// Where it happened: `shop/green/10.0.0.1:80`; empty for the process as a whole.
     fn place(&self) -> String {
         let parts = [&*self.service, &*self.pool, &*self.upstream];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+    }
+
+    /// What tells its alert from all others, of other Pointsmen too: the same for what opens it and for
+    /// what closes it, and after a restart. At most 255 bytes.
+    pub fn key(&self) -> String {
+        let Notice { environment, pointsman, topic, .. } = self;
+        let key = format!("pointsman/{environment}/{pointsman}/{topic}");
+        if key.len() <= LONGEST_KEY {
+            return key;
+        }
+        let hash: String =
+            Sha256::digest(&key).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let most = LONGEST_KEY - hash.len() - 1;
+        let mut begin: String = key.chars().take(most).collect();
+        while begin.len() > most {
+            begin.pop();
+        }
+        format!("{begin} {hash}")
+    }
+
+    /// What becomes of its alert.
+    fn turn(&self) -> Turn {
+        self.alert.map_or(Turn::Stays, |alert| alert.turn)
+    }
+
+    /// What its alert is called.
+    fn alert_name(&self) -> String {
+        self.alert.map_or_else(|| format!("pointsman-{}", self.kind), |alert| alert.name.into())
     }
 }
 

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::Notice;
 use super::call::Caller;
 use super::queue::Patience;
 use super::recipient::{Recipient, Settings};
+use super::tried::{Heard, Tried};
 use crate::clock::Clock;
 use crate::config::{NotifyTarget, SigningKeys};
 use crate::observe::Process;
@@ -74,6 +75,39 @@ impl Notifier {
         for worker in &*self.workers() {
             worker.target.offer(&notice, &self.caller);
         }
+    }
+
+    /// Tells one target, or all of them, whatever severity they want, and waits for what they answer: each is
+    /// called once. None if no target has this name.
+    pub async fn try_out(
+        &self,
+        target: Option<&str>,
+        notice: Notice,
+        within: Duration,
+    ) -> Option<Vec<Tried>> {
+        let notice = Arc::new(notice);
+        let asked: Vec<_> = {
+            let workers = self.workers();
+            let of_name = |worker: &&Worker| target.is_none_or(|name| name == worker.target.name());
+            let named = workers.iter().filter(of_name).map(|worker| worker.target.clone());
+            named.map(|target| (target.try_out(&notice, &self.caller), target)).collect()
+        };
+        if asked.is_empty() && target.is_some() {
+            return None;
+        }
+        let until = tokio::time::Instant::now() + within;
+        let mut tried = Vec::new();
+        for (hears, recipient) in asked {
+            let unheard = |answer: String| Heard { is_taken: false, status: None, answer };
+            let heard = match timeout_at(until, hears).await {
+                Ok(Ok(heard)) => heard,
+                Ok(Err(_)) => unheard("its target is not in the config any more".into()),
+                Err(_) => unheard(format!("not told within {} s", within.as_secs())),
+            };
+            let NotifyTarget { name, form, .. } = recipient.target();
+            tried.push(Tried { target: name, form, heard });
+        }
+        Some(tried)
     }
 
     /// Tells what is still to be told, each once and the most severe first, for three seconds at

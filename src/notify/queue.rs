@@ -62,7 +62,16 @@ pub struct Queue {
 }
 
 /// The order in which notices are told.
-type Rank = (Reverse<Severity>, u64);
+type Rank = (Reverse<Urgency>, u64);
+
+/// How soon a notice is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// As it matters.
+    Of(Severity),
+    /// Somebody waits for it.
+    Asked,
+}
 
 #[derive(Clone, Debug)]
 struct Waiting {
@@ -171,22 +180,35 @@ impl Queue {
         if self.is_repetition(&notice, now) {
             return Offer::Suppressed;
         }
+        let urgency = Urgency::Of(notice.severity);
+        self.take(notice, urgency, now)
+    }
+
+    /// Takes one that somebody waits for: before all others, and whatever pause there is.
+    pub fn offer_first(&mut self, notice: Arc<Notice>, now: Instant) -> Offer {
+        if self.is_closed {
+            return Offer::Refused;
+        }
+        self.take(notice, Urgency::Asked, now)
+    }
+
+    fn take(&mut self, notice: Arc<Notice>, urgency: Urgency, now: Instant) -> Offer {
         let mut gone = None;
         if self.waiting.len() >= ROOM {
             let least = self.waiting.iter().rev().find(|(_, waiting)| !waiting.is_out);
             match least.map(|(place, _)| *place) {
-                Some(least) if least.0.0 < notice.severity => gone = self.remove(least),
+                Some(least) if least.0.0 < urgency => gone = self.remove(least),
                 _ => return Offer::Refused,
             }
         }
         let suppressed = self.remember(&notice, now);
-        let is_first = self.waiting.keys().next().is_none_or(|first| first.0.0 < notice.severity);
-        if notice.severity >= URGENT && is_first {
+        let is_first = self.waiting.keys().next().is_none_or(|first| first.0.0 < urgency);
+        if is_first && (Urgency::Of(URGENT)..Urgency::Asked).contains(&urgency) {
             // It need not wait because what matters less could not be told. Others of its kind do:
             // a burst of them would use up the attempts at the first of them.
             self.paused_until = None;
         }
-        let place = (Reverse(notice.severity), self.next_number);
+        let place = (Reverse(urgency), self.next_number);
         self.next_number += 1;
         let waiting = Waiting { notice, since: now, attempts: 0, suppressed, is_out: false };
         self.waiting.insert(place, waiting);
@@ -198,7 +220,8 @@ impl Queue {
         let Some(place) = self.first() else {
             return if self.is_closed { Next::Done } else { Next::Idle };
         };
-        if let Some(until) = self.paused_until.filter(|until| *until > now) {
+        let waits = |until: &Instant| *until > now && place.0.0 != Urgency::Asked;
+        if let Some(until) = self.paused_until.filter(waits) {
             return Next::Wait(until - now);
         }
         let Some(waiting) = self.waiting.get_mut(&place) else { return Next::Idle };
@@ -276,7 +299,9 @@ impl Queue {
     pub fn close(&mut self) -> bool {
         self.is_closed = true;
         self.paused_until = None;
-        self.waiting.iter().any(|(place, waiting)| place.0.0 >= URGENT && !waiting.is_out)
+        self.waiting
+            .iter()
+            .any(|(place, waiting)| place.0.0 >= Urgency::Of(URGENT) && !waiting.is_out)
     }
 
     /// How many wait, the one that is being sent among them.

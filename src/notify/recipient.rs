@@ -2,19 +2,22 @@
 //!
 //! Each target has a worker of its own, so that a slow one delays no other.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::StatusCode;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::sleep;
 
-use super::Notice;
-use super::call::{Call, Caller};
-use super::message;
+use super::call::{Call, Caller, Reply};
 use super::queue::{After, End, Next, Offer, Parcel, Patience, Queue};
-use crate::config::{NotifyTarget, SigningKeys};
+use super::standing::{AGAIN, Standing};
+use super::tried::Heard;
+use super::{Notice, Severity, message};
+use crate::config::{Form, NotifyTarget, SigningKeys};
+use crate::event::Turn;
 use crate::observe::NotifyTally;
 
 /// A target, shared by its worker and by who has something to tell.
@@ -25,6 +28,10 @@ pub struct Recipient {
     wake: Notify,
     /// The queue is closed, and what is not urgent is to give way.
     hurries: watch::Sender<bool>,
+    /// Who waits for what becomes of a notice, by its id: then it is tried once.
+    asked: Mutex<HashMap<u64, oneshot::Sender<Heard>>>,
+    /// Alerts that it has to be reminded of.
+    standing: Mutex<Standing>,
     /// Its totals.
     pub tally: Arc<NotifyTally>,
 }
@@ -47,6 +54,8 @@ impl Recipient {
             queue: Mutex::new(Queue::new(patience)),
             wake: Notify::new(),
             hurries: watch::Sender::new(false),
+            asked: Mutex::default(),
+            standing: Mutex::default(),
         }
     }
 
@@ -62,11 +71,9 @@ impl Recipient {
 
     /// Queues a notice, if the target wants to know.
     pub fn offer(&self, notice: &Arc<Notice>, caller: &Caller) {
-        let is_severe = notice.severity >= lock(&self.settings).target.severity;
+        let settings = lock(&self.settings).clone();
         let mut queue = lock(&self.queue);
-        // Who was told of trouble is told that it is over, however little that matters.
-        let is_wanted = is_severe || notice.is_relief && queue.has_told_of_trouble(&notice.topic);
-        if !is_wanted {
+        if !wants(&settings.target, notice, &queue) {
             return;
         }
         let offer = queue.offer(notice.clone(), caller.clock().now());
@@ -79,6 +86,36 @@ impl Recipient {
             Offer::Refused => self.on_drop(notice, "the queue is full or closed"),
         }
         self.wake.notify_one();
+    }
+
+    /// Queues a notice before all others, whatever its severity. What the target answers, or why it was not
+    /// told, is heard there.
+    pub fn try_out(&self, notice: &Arc<Notice>, caller: &Caller) -> oneshot::Receiver<Heard> {
+        let (tells, hears) = oneshot::channel();
+        // Who does not wait any more is forgotten when its notice has been told.
+        lock(&self.asked).insert(notice.id, tells);
+        let offer = lock(&self.queue).offer_first(notice.clone(), caller.clock().now());
+        match offer {
+            Offer::Taken => {}
+            Offer::TakenFor(gone) => self.on_drop(&gone, "the queue is full"),
+            Offer::Suppressed | Offer::Refused => {
+                let answer = "the queue is full or closed".into();
+                self.answer(notice, Heard { is_taken: false, status: None, answer });
+            }
+        }
+        self.wake.notify_one();
+        hears
+    }
+
+    /// What it is called, and how it is told.
+    pub fn target(&self) -> NotifyTarget {
+        lock(&self.settings).target.clone()
+    }
+
+    fn answer(&self, notice: &Notice, heard: Heard) -> bool {
+        let asked = lock(&self.asked).remove(&notice.id);
+        // Who asked may have gone.
+        asked.map(|asked| asked.send(heard)).is_some()
     }
 
     /// Tells each that waits once more, and ends. What is not urgent gives way to what is, even while
@@ -113,7 +150,13 @@ impl Recipient {
             old.iter().for_each(|notice| self.on_drop(notice, "it could not be told in time"));
             match next {
                 Next::Done => return,
-                Next::Idle => self.wake.notified().await,
+                Next::Idle if lock(&self.standing).is_empty() => self.wake.notified().await,
+                Next::Idle => {
+                    tokio::select! {
+                        () = self.wake.notified() => {}
+                        () = sleep(AGAIN) => self.remind(&caller).await,
+                    }
+                }
                 Next::Wait(pause) => {
                     tokio::select! {
                         () = sleep(pause) => {}
@@ -128,6 +171,7 @@ impl Recipient {
                         // It is told when its turn comes again.
                         _ = hurry.wait_for(|hurry| *hurry), if may_wait => continue,
                     };
+                    let (end, how) = self.heard(&parcel, end, how);
                     let now = caller.clock().now();
                     let after = {
                         let mut queue = lock(&self.queue);
@@ -146,28 +190,69 @@ impl Recipient {
         self.tally.waiting.store(queue.len(), Ordering::Relaxed);
     }
 
-    /// One attempt, and what came of it in words.
-    async fn send(&self, parcel: &Parcel, caller: &Caller) -> (End, String) {
+    /// One attempt, and what came of it.
+    async fn send(&self, parcel: &Parcel, caller: &Caller) -> (End, Outcome) {
         let settings = lock(&self.settings).clone();
-        let Settings { target, keys } = &*settings;
+        let target = &settings.target;
         let id = message::id(&parcel.notice);
-        let body = message::write(target.form, &parcel.notice, parcel.suppressed);
+        let key = target.routing_key.as_ref();
+        let body = message::write(target.form, key, &parcel.notice, parcel.suppressed);
+        let outcome = self.post(&settings, &id, body, caller).await;
+        let end = match &outcome {
+            Ok(reply) if reply.status.is_success() => End::Sent,
+            Ok(reply) if may_pass(reply.status) => End::Failed(reply.retry_after),
+            Ok(_) => End::Refused,
+            Err(_) => End::Failed(None),
+        };
+        if end == End::Sent && target.form == Form::Alertmanager {
+            lock(&self.standing).note(&parcel.notice);
+        }
+        (end, outcome)
+    }
+
+    async fn post(&self, settings: &Settings, id: &str, body: Vec<u8>, caller: &Caller) -> Outcome {
+        let Settings { target, keys } = settings;
         let call = Call {
             url: &target.url,
-            id: &id,
+            id,
             body: Bytes::from(body),
+            fields: &target.headers,
             secret_file: target.secret_file.as_deref(),
             keys,
             timeout: target.timeout,
         };
-        match caller.post(&call).await {
-            Ok(reply) if reply.status.is_success() => (End::Sent, String::new()),
-            Ok(reply) if may_pass(reply.status) => {
-                (End::Failed(reply.retry_after), reply.to_string())
-            }
-            Ok(reply) => (End::Refused, reply.to_string()),
-            Err(error) => (End::Failed(None), error.to_string()),
+        caller.post(&call).await.map_err(|error| error.to_string())
+    }
+
+    /// Tells whoever waits for it. Then one attempt is all.
+    fn heard(&self, parcel: &Parcel, end: End, outcome: Outcome) -> (End, String) {
+        let (status, answer) = match outcome {
+            Ok(reply) => (Some(reply.status), reply.to_string()),
+            Err(error) => (None, error),
+        };
+        let is_taken = end == End::Sent;
+        let heard = Heard { is_taken, status, answer: answer.clone() };
+        match self.answer(&parcel.notice, heard) {
+            true if !is_taken => (End::Refused, answer),
+            _ => (end, answer),
         }
+    }
+
+    /// Posts once more what is still open: Alertmanager forgets it when it starts anew.
+    async fn remind(&self, caller: &Caller) {
+        let settings = lock(&self.settings).clone();
+        let open = lock(&self.standing).open(caller.clock().wall_time());
+        if open.is_empty() || settings.target.form != Form::Alertmanager {
+            return;
+        }
+        let body = message::again(&open);
+        let outcome = self.post(&settings, "alerts", body, caller).await;
+        let why = match outcome {
+            Ok(reply) if reply.status.is_success() => return,
+            Ok(reply) => reply.to_string(),
+            Err(error) => error,
+        };
+        tracing::info!(target = self.name(), "open alerts could not be posted once more: {why}");
     }
 
     fn on_end(&self, parcel: &Parcel, end: End, after: After, how: &str) {
@@ -186,9 +271,25 @@ impl Recipient {
     }
 
     fn on_drop(&self, notice: &Notice, why: &str) {
+        self.answer(notice, Heard { is_taken: false, status: None, answer: why.into() });
         count(&self.tally.dropped);
         let (target, severity, what) = (self.name(), notice.severity.name(), &notice.what);
         tracing::warn!(target, severity, what, "a notification was dropped: {why}");
+    }
+}
+
+/// What a call came to: an answer, or why there is none.
+type Outcome = Result<Reply, String>;
+
+/// Whether a target wants to know. Who was told of trouble is told that it is over, however little that matters.
+fn wants(target: &NotifyTarget, notice: &Notice, queue: &Queue) -> bool {
+    let is_severe = notice.severity >= target.severity;
+    match notice.alert {
+        // Nobody would ever close it.
+        None if target.form.has_alerts() => is_severe && notice.severity > Severity::Low,
+        // Perhaps it was opened before the process began.
+        Some(alert) if target.form.has_alerts() && alert.turn == Turn::Closes => true,
+        _ => is_severe || notice.is_relief && queue.has_told_of_trouble(&notice.topic),
     }
 }
 

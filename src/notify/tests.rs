@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use super::queue::Patience;
 use super::*;
-use crate::config::{Form, NotifyTarget, SigningKey, SigningKeys};
+use crate::config::{Form, NotifyTarget, RoutingKey, SigningKey, SigningKeys};
 use crate::observe::{NotifyTally, Process};
 use crate::outgoing::tests::{Receiver, deaf};
 use crate::server::clock::system;
@@ -35,6 +35,7 @@ pub fn notice(severity: Severity, dedup: &str) -> Notice {
         topic: dedup.into(),
         dedup: dedup.into(),
         is_relief: false,
+        alert: None,
     }
 }
 
@@ -43,6 +44,8 @@ fn target(name: &str, url: &str) -> NotifyTarget {
         name: name.into(),
         url: url.parse().unwrap(),
         form: Form::Json,
+        routing_key: None,
+        headers: Vec::new(),
         severity: Severity::Low,
         secret_file: None,
         timeout: Duration::from_secs(60),
@@ -257,6 +260,150 @@ async fn slack_gets_its_form_and_totals_are_metrics() {
         lines,
         [line("sent", 1), line("failed", 0), line("dropped", 0), line("suppressed", 0)]
     );
+}
+
+fn alert(turn: Turn) -> Option<Alert> {
+    Some(Alert { name: "HealthCheckFails", turn, severities: &[Severity::Medium] })
+}
+
+fn body_of(call: &(Parts, Bytes)) -> serde_json::Value {
+    serde_json::from_slice(&call.1).unwrap()
+}
+
+#[tokio::test]
+async fn pagerduty_is_told_that_it_is_over_by_a_process_that_told_nothing_before() {
+    let receiver = Receiver::start(|_| Some(StatusCode::ACCEPTED)).await;
+    let (notifier, process) = quick();
+    let pager = NotifyTarget {
+        form: Form::PagerDuty,
+        severity: Severity::Critical,
+        routing_key: Some(RoutingKey::of("R0UTING").unwrap()),
+        ..target("pager", &receiver.url("/v2/enqueue"))
+    };
+    notifier.set_targets(&[pager], &SigningKeys::default());
+    let of = |turn, is_relief, severity, dedup: &str| Notice {
+        alert: alert(turn),
+        is_relief,
+        topic: "health".into(),
+        ..notice(severity, dedup)
+    };
+    // What nobody would close is no alert.
+    notifier.send(notice(Severity::Low, "shifted"));
+    notifier.send(of(Turn::Opens, false, Severity::High, "not severe enough"));
+    notifier.send(of(Turn::Closes, true, Severity::Low, "up"));
+    until_counted(&process, "pager", [1, 0, 0, 0]).await;
+    notifier.send(of(Turn::Opens, false, Severity::Critical, "down"));
+    until_counted(&process, "pager", [2, 0, 0, 0]).await;
+    let calls = receiver.calls();
+    let (over, open) = (body_of(&calls[0]), body_of(&calls[1]));
+    assert_eq!(
+        (&over["event_action"], &open["event_action"]),
+        (&"resolve".into(), &"trigger".into())
+    );
+    assert_eq!((&over["dedup_key"], &over["routing_key"]), (&open["dedup_key"], &"R0UTING".into()));
+}
+
+#[tokio::test]
+async fn a_call_has_the_fields_of_its_target() {
+    let receiver = Receiver::start(|_| Some(StatusCode::OK)).await;
+    let (notifier, process) = quick();
+    let field = |name: &'static str, value: &'static str| {
+        (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+    };
+    let headers = vec![field("authorization", "Basic eA=="), field("x-scope-orgid", "shop")];
+    let api = NotifyTarget { headers, ..target("api", &receiver.url("/")) };
+    notifier.set_targets(&[api], &SigningKeys::default());
+    notifier.send(notice(Severity::Medium, "a"));
+    until_counted(&process, "api", [1, 0, 0, 0]).await;
+    let head = &receiver.calls()[0].0;
+    let field = |name: &str| head.headers[name].to_str().unwrap();
+    assert_eq!([field("authorization"), field("x-scope-orgid")], ["Basic eA==", "shop"]);
+    assert_eq!(field("content-type"), "application/json");
+}
+
+fn trial(is_over: bool) -> Notice {
+    let moment = (WallTime::from_millis(1_700_000_000_000), u64::from(is_over));
+    tried(("edge-1".into(), "".into()), moment, Severity::Low, "cli:ann".into(), is_over)
+}
+
+const PATIENT: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_trial_goes_before_what_waits_and_out_of_turn_and_says_what_was_answered() {
+    let replies = [StatusCode::SERVICE_UNAVAILABLE];
+    let receiver = Receiver::start(move |n| Some(*replies.get(n).unwrap_or(&StatusCode::OK))).await;
+    let refusing = Receiver::start(|_| Some((StatusCode::BAD_REQUEST, "no such key"))).await;
+    let (_socket, nobody) = deaf();
+    // What failed would be tried again in hours.
+    let hours = Duration::from_secs(7_200);
+    let patience = Patience { first: hours, longest: hours, age: hours * 3, ..Patience::default() };
+    let (notifier, process) = with(patience);
+    let severe = NotifyTarget { severity: Severity::Critical, ..target("t", &receiver.url("/")) };
+    let gone = target("gone", &format!("http://{nobody}/"));
+    let targets = [severe, target("refusing", &refusing.url("/")), gone];
+    notifier.set_targets(&targets, &SigningKeys::default());
+    notifier.send(notice(Severity::Critical, "waits"));
+    while counts(&process, "t")[1] == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let found = notifier.try_out(None, trial(false), PATIENT).await.unwrap();
+    let of = |name: &str| &found.iter().find(|tried| &*tried.target == name).unwrap().heard;
+    assert_eq!((of("t").is_taken, &*of("t").answer), (true, "200 OK"));
+    let refused = of("refusing");
+    assert_eq!((refused.is_taken, refused.status), (false, Some(StatusCode::BAD_REQUEST)));
+    assert_eq!(refused.answer, "400 Bad Request: no such key");
+    assert_eq!((of("gone").status, &*of("gone").answer), (None, "connection refused"));
+    let body = body_of(&receiver.calls()[1]);
+    assert_eq!((&body["kind"], &body["alert"]), (&"test".into(), &"PointsmanTest".into()));
+    assert!(body["what"].as_str().unwrap().starts_with("TEST: "), "{body}");
+    // One that failed is not tried again.
+    until_counted(&process, "gone", [0, 2, 1, 0]).await;
+    let over = notifier.try_out(Some("t"), trial(true), PATIENT).await.unwrap();
+    assert!(over[0].heard.is_taken && over.len() == 1, "{over:?}");
+    assert_eq!(notifier.try_out(Some("nobody"), trial(false), PATIENT).await, None);
+}
+
+#[tokio::test]
+async fn a_trial_that_is_not_answered_in_time_says_so() {
+    let receiver = Receiver::start(|_| None::<StatusCode>).await;
+    let (notifier, _process) = quick();
+    notifier.set_targets(&[target("t", &receiver.url("/"))], &SigningKeys::default());
+    let mut trying = std::pin::pin!(notifier.try_out(None, trial(false), Duration::from_secs(1)));
+    tokio::select! {
+        _ = &mut trying => {}
+        _ = receiver.after(1) => {}
+    }
+    tokio::time::pause();
+    let found = trying.await.unwrap();
+    assert_eq!(found[0].heard.answer, "not told within 1 s");
+}
+
+#[tokio::test]
+async fn alertmanager_is_reminded_of_what_is_open_until_it_is_closed() {
+    let receiver = Receiver::start(|_| Some(StatusCode::OK)).await;
+    let (notifier, process) = quick();
+    let api = NotifyTarget { form: Form::Alertmanager, ..target("am", &receiver.url("/")) };
+    notifier.set_targets(&[api], &SigningKeys::default());
+    let now = system().wall_time();
+    let of = |topic: &str, turn| Notice {
+        at: now,
+        alert: alert(turn),
+        is_relief: turn == Turn::Closes,
+        topic: topic.into(),
+        ..notice(Severity::Medium, if turn == Turn::Closes { "up" } else { "down" })
+    };
+    notifier.send(of("a", Turn::Opens));
+    notifier.send(of("b", Turn::Opens));
+    notifier.send(of("b", Turn::Closes));
+    until_counted(&process, "am", [3, 0, 0, 0]).await;
+    // All that is left to wait for is time.
+    tokio::time::pause();
+    let calls = receiver.after(4).await;
+    let again = body_of(&calls[3]);
+    let keys: Vec<_> =
+        again.as_array().unwrap().iter().map(|alert| &alert["labels"]["key"]).collect();
+    assert_eq!(keys, ["pointsman//edge-1/a"], "{again}");
+    assert_eq!(counts(&process, "am"), [3, 0, 0, 0]);
 }
 
 /// A file with this text, in a folder that goes when the first is dropped.

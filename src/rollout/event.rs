@@ -228,24 +228,6 @@ impl Event {
         }
     }
 
-    /// Whether it says that the rollout stands still no more, or has ended: who was told of trouble
-    /// hears of that.
-    pub fn is_relief(&self) -> bool {
-        matches!(
-            self,
-            Event::Resumed
-                | Event::LetGo
-                | Event::Measured
-                | Event::Ordered { .. }
-                | Event::Aborted
-                | Event::Superseded { .. }
-                | Event::RolledBack { .. }
-                | Event::Promoted { .. }
-                | Event::RenewalEnded { .. }
-                | Event::Failed { .. }
-        )
-    }
-
     /// Who did it.
     pub fn doer(&self) -> Doer {
         match self {

@@ -309,6 +309,7 @@ impl Server {
             process: process.clone(),
             history: history.clone(),
             events: events.clone(),
+            notifier: notifier.clone(),
             last,
             state: state.clone(),
             in_force: in_force.clone(),

@@ -48,6 +48,7 @@ mod included;
 mod many_upgrades;
 mod metrics;
 mod mirror;
+mod on_call;
 mod outside;
 mod page;
 mod rates;

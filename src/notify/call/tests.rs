@@ -7,7 +7,8 @@ async fn post(url: &str, secret_file: Option<&Path>, limit: Duration) -> Result<
     let url = url.parse().unwrap();
     let body = Bytes::from_static(b"{\"a\":1}");
     let keys = &SigningKeys::default();
-    let call = Call { url: &url, id: "call_1", body, secret_file, keys, timeout: limit };
+    let call =
+        Call { url: &url, id: "call_1", body, fields: &[], secret_file, keys, timeout: limit };
     Caller::new(system()).post(&call).await
 }
 

@@ -281,3 +281,22 @@ proptest! {
         prop_assert_eq!(offered, ended);
     }
 }
+
+#[test]
+fn one_that_somebody_waits_for_goes_before_all_others_and_waits_out_no_pause() {
+    let (mut queue, now, mut draws) = fixture();
+    queue.offer(notice(Severity::High, "a"), now);
+    let first = parcel(queue.next(now));
+    queue.on_end(&first, End::Failed(None), now, &mut draws);
+    assert!(matches!(queue.next(now), Next::Wait(_)));
+    queue.offer(notice(Severity::Critical, "b"), now);
+    let critical = parcel(queue.next(now));
+    queue.on_end(&critical, End::Failed(None), now, &mut draws);
+    assert_eq!(queue.offer_first(notice(Severity::Low, ""), now), Offer::Taken);
+    let asked = parcel(queue.next(now));
+    assert_eq!(asked.notice.dedup, "");
+    assert_eq!(queue.on_end(&asked, End::Refused, now, &mut draws), After::Dropped);
+    assert!(matches!(queue.next(now), Next::Wait(_)), "for others the pause goes on");
+    queue.close();
+    assert_eq!(queue.offer_first(notice(Severity::Low, ""), now), Offer::Refused);
+}

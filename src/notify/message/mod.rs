@@ -1,9 +1,20 @@
 //! A notice as it is written: the notice and how many like it were kept back in, JSON out.
 
+//!
+//! What others have written (names, reasons, answers) is data in each form: it neither marks nor calls anybody.
+
+mod alertmanager;
+mod pagerduty;
+
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{Notice, Severity};
-use crate::config::Form;
+use crate::clock::WallTime;
+use crate::config::{Form, RoutingKey};
+
+pub use alertmanager::lasts;
 
 /// The same for every attempt to tell it, so that receivers can tell. Without a full stop, which
 /// parts the id from the time in what is signed.
@@ -12,15 +23,23 @@ pub fn id(notice: &Notice) -> String {
 }
 
 /// The body of a call. `suppressed`: notices of the same key that were not told since the last.
-pub fn write(form: Form, notice: &Notice, suppressed: u64) -> Vec<u8> {
+pub fn write(form: Form, key: Option<&RoutingKey>, notice: &Notice, suppressed: u64) -> Vec<u8> {
     let value = match form {
-        Form::Json => plain(notice, suppressed),
+        Form::Json => fields(notice, suppressed),
         Form::Slack => slack(notice, suppressed),
+        Form::Alertmanager => alertmanager::posted(notice, suppressed),
+        Form::AlertmanagerWebhook => alertmanager::received(notice, suppressed),
+        Form::PagerDuty => pagerduty::event(key, notice, suppressed),
     };
     value.to_string().into_bytes()
 }
 
-fn plain(notice: &Notice, suppressed: u64) -> Value {
+/// The body of a call that reminds Alertmanager of what is open.
+pub fn again(notices: &[Arc<Notice>]) -> Vec<u8> {
+    alertmanager::again(notices).to_string().into_bytes()
+}
+
+fn fields(notice: &Notice, suppressed: u64) -> Value {
     json!({
         "id": id(notice),
         "type": "notice",
@@ -41,8 +60,48 @@ fn plain(notice: &Notice, suppressed: u64) -> Value {
         "trace_id": notice.trace,
         "topic": notice.topic,
         "dedup": notice.dedup,
+        "key": notice.key(),
+        "alert": notice.alert.map(|alert| alert.name),
+        "status": notice.alert.map(|alert| alert.turn.name()),
         "suppressed": suppressed,
     })
+}
+
+/// Where and what, in one line.
+fn summary(notice: &Notice) -> String {
+    match notice.place() {
+        place if place.is_empty() => notice.what.clone(),
+        place => format!("{place}: {}", notice.what),
+    }
+}
+
+/// As RFC 3339 has it, in UTC.
+fn time(at: WallTime) -> String {
+    let at =
+        i64::try_from(at.millis()).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    // A time that no calendar has is none of ours.
+    at.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// The longest text that is told of one thing, in characters: what others have written may be long.
+const LONGEST: usize = 4_000;
+
+/// A text for whoever shows it as it is: nothing in it that a terminal obeys or that turns the direction of
+/// writing.
+fn plain(text: &str) -> String {
+    cut(&text.chars().map(|c| if is_obeyed(c) { ' ' } else { c }).collect::<String>(), LONGEST)
+}
+
+/// Whether whoever shows it does something for it: controls, and what turns the direction of writing.
+fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest.saturating_sub(1)) {
+        Some((end, _)) if text[end..].chars().nth(1).is_some() => format!("{}…", &text[..end]),
+        _ => text.to_string(),
+    }
 }
 
 /// Text, and one attachment with a colour, a fallback and fields: what Mattermost, Rocket.Chat and
@@ -100,7 +159,7 @@ fn escape(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '*' | '_' | '~' | '`' => escaped.extend(['\u{2060}', character]),
-            character if character.is_control() => escaped.push(' '),
+            character if is_obeyed(character) => escaped.push(' '),
             character => escaped.push(character),
         }
     }
@@ -109,91 +168,9 @@ fn escape(text: &str) -> String {
 
 /// A command, to be copied: nothing without width in it, and nothing that ends its fixed text.
 fn escape_command(text: &str) -> String {
-    let text: String = text.chars().filter(|c| *c != '`' && !c.is_control()).collect();
+    let text: String = text.chars().filter(|c| *c != '`' && !is_obeyed(*c)).collect();
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::WallTime;
-
-    fn notice() -> Notice {
-        Notice {
-            id: 7,
-            pointsman: "edge-1".into(),
-            environment: "production".into(),
-            at: WallTime::from_millis(1_700_000_000_500),
-            severity: Severity::Critical,
-            kind: "rollout".into(),
-            service: "shop".into(),
-            pool: "green".into(),
-            upstream: String::new(),
-            labels: Default::default(),
-            what: "rolled back: 8.1 % of 120 requests failed, > 5 %".into(),
-            author: "judge".into(),
-            state: "blue has 100 %".into(),
-            next: Some("pointsman history shop".into()),
-            runbook: Some("docs/runbooks/rollout-taken-back.md".into()),
-            trace: Some("0af7".into()),
-            topic: "shop///rollout 7".into(),
-            dedup: "rollout/shop".into(),
-            is_relief: false,
-        }
-    }
-
-    fn written(form: Form, notice: &Notice, suppressed: u64) -> Value {
-        serde_json::from_slice(&write(form, notice, suppressed)).unwrap()
-    }
-
-    #[test]
-    fn programs_get_every_field() {
-        let expected = json!({
-            "id": "notice_1700000000500_7", "type": "notice", "at": 1_700_000_000.5,
-            "pointsman": "edge-1", "environment": "production", "author": "judge",
-            "topic": "shop///rollout 7", "labels": {},
-            "severity": "critical", "kind": "rollout", "service": "shop", "pool": "green",
-            "upstream": "", "what": "rolled back: 8.1 % of 120 requests failed, > 5 %",
-            "state": "blue has 100 %", "next": "pointsman history shop",
-            "runbook": "docs/runbooks/rollout-taken-back.md", "dedup": "rollout/shop",
-            "trace_id": "0af7", "suppressed": 3,
-        });
-        assert_eq!(written(Form::Json, &notice(), 3), expected);
-    }
-
-    #[test]
-    fn people_get_cause_state_and_the_next_command() {
-        let expected = json!({
-            "text": "*CRITICAL* shop/green: rolled back: 8.1 % of 120 requests failed, &gt; 5 %",
-            "attachments": [{
-                "color": "#c92a2a",
-                "fallback": "blue has 100 %; next: pointsman history shop",
-                "fields": [
-                    {"title": "State", "value": "blue has 100 %", "short": false},
-                    {"title": "Next", "value": "`pointsman history shop`", "short": false},
-                    {
-                        "title": "Runbook", "value": "docs/runbooks/rollout-taken-back.md",
-                        "short": false,
-                    },
-                    {"title": "Trace", "value": "`0af7`", "short": false},
-                    {"title": "Suppressed", "value": "3 more like this before", "short": false},
-                    {"title": "Pointsman", "value": "edge-1 (production)", "short": false},
-                ],
-            }],
-        });
-        assert_eq!(written(Form::Slack, &notice(), 3), expected);
-        let (service, pool) = (String::new(), String::new());
-        let (next, runbook, trace) = (None, None, None);
-        let whole = Notice { service, pool, next, runbook, trace, ..notice() };
-        let short = written(Form::Slack, &whole, 0);
-        assert!(short["text"].as_str().unwrap().starts_with("*CRITICAL* pointsman: "), "{short}");
-        assert_eq!(short["attachments"][0]["fields"].as_array().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn nothing_in_a_text_marks_or_calls_anybody() {
-        assert_eq!(escape("<!channel> & co"), "&lt;!channel&gt; &amp; co");
-        assert_eq!(escape("a*b_c~d`e\n"), "a\u{2060}*b\u{2060}_c\u{2060}~d\u{2060}`e ");
-        assert_eq!(escape_command("x `y` <z>"), "x y &lt;z&gt;");
-    }
-}
+mod tests;

@@ -109,6 +109,7 @@ fn scrape(admin: &Admin, packs: bool, form: Form) -> Response {
         snapshot: &admin.published.load(),
         process: &admin.process,
         took: &took,
+        capacity: &|service| admin.history.capacity(service, admin.clock.wall_time()),
         events: admin.events.counts(),
         now: (admin.clock.now(), admin.clock.wall_time()),
         form,

@@ -247,6 +247,7 @@ async fn slack_gets_its_form_and_totals_are_metrics() {
         snapshot: &snapshot,
         process: &process,
         took: &|_, _| Default::default(),
+        capacity: &|_| Default::default(),
         events: Vec::new(),
         now: (now, Default::default()),
         form: crate::observe::Form::Text,

@@ -157,6 +157,7 @@ mod tests {
             snapshot: &Snapshot::build(&blueprint, None),
             process,
             took: &|_, _| Default::default(),
+            capacity: &|_| Default::default(),
             events: Vec::new(),
             now: (now, WallTime::default()),
             form: Form::Text,

@@ -291,6 +291,10 @@ impl Record<'_> {
     /// Adds it to the totals of its pool and upstreams in the snapshot that decided it, to those that
     /// its service's objectives go by, and to the ledger of a rollout under way.
     pub fn account(&self, snapshot: &Snapshot, clock: &Clock) {
+        if let Some(service) = self.service() {
+            let bytes = (self.noted.from_client, self.noted.to_client);
+            snapshot.services[service].state.bytes.count(bytes);
+        }
         let Some((service, pool)) = self.pool else {
             let closed = self.closed.map(|service| &snapshot.services[service].state.closed);
             let none = match self.own {

@@ -44,6 +44,8 @@ pub struct Counted {
 #[serde(default)]
 struct CountedService {
     slo: slo::Totals,
+    /// From clients, and to clients.
+    bytes: (u64, u64),
     pools: BTreeMap<String, CountedPool>,
 }
 
@@ -106,7 +108,8 @@ impl Snapshot {
                 let requests = pool.state.tally.read();
                 (pool.name.to_string(), CountedPool { requests, upstreams: upstreams.collect() })
             });
-            CountedService { slo: service.state.slo.all(), pools: pools.collect() }
+            let (slo, bytes) = (service.state.slo.all(), service.state.bytes.read());
+            CountedService { slo, bytes, pools: pools.collect() }
         };
         let services = self.services.iter().map(|service| (service.name.to_string(), of(service)));
         Counted { services: services.collect() }
@@ -117,6 +120,7 @@ impl Snapshot {
         for service in &self.services {
             let Some(more) = counted.services.get(&*service.name) else { continue };
             service.state.slo.add(&more.slo);
+            service.state.bytes.count(more.bytes);
             for pool in &service.pools {
                 let Some(more) = more.pools.get(&*pool.name) else { continue };
                 pool.state.tally.add(&more.requests);
@@ -136,8 +140,10 @@ impl Counted {
         let mut new = Counted::default();
         for (name, service) in &self.services {
             let of = before.services.get(name).cloned().unwrap_or_default();
+            let (from, to) = service.bytes;
+            let bytes = (from.saturating_sub(of.bytes.0), to.saturating_sub(of.bytes.1));
             let mut more =
-                CountedService { slo: service.slo.since(&of.slo), pools: BTreeMap::new() };
+                CountedService { slo: service.slo.since(&of.slo), bytes, pools: BTreeMap::new() };
             for (name, pool) in &service.pools {
                 let of = of.pools.get(name).cloned().unwrap_or_default();
                 let requests = pool.requests.since(&of.requests);
@@ -196,6 +202,7 @@ mod tests {
                 service.pools[0].state.tally.record(outcome, took);
                 service.pools[0].members.list()[1].upstream.tally.record(outcome, took);
                 service.state.slo.count(service.slo.as_ref().unwrap(), outcome, took);
+                service.state.bytes.count((10, 1_000));
             }
         };
         let over = |counted: &Counted| {
@@ -214,6 +221,7 @@ mod tests {
         let upstreams: Vec<u64> =
             pool.members.list().iter().map(|member| member.upstream.tally.read().total()).collect();
         assert_eq!((pool.state.tally.read().errors(), upstreams), (8, vec![0, 8]));
+        assert_eq!(after.services[0].state.bytes.read(), (80, 8_000));
         assert_eq!(
             after.services[0].state.slo.causes(),
             (0, 3),

@@ -40,7 +40,7 @@ pub use opt_in::OptIn;
 pub use pool::{Ask, Ended, Held, Pick, Pool, PoolState, Seat, Taken, Tries};
 pub use rates::{RateLimits, RateStand};
 pub use reach::{Dead, Probes, Reach, Wanted};
-pub use service::{Fallbacks, Mirror, Mode, Named, Service, ServiceHold, ServiceState};
+pub use service::{Bytes, Fallbacks, Mirror, Mode, Named, Service, ServiceHold, ServiceState};
 
 /// Everything a request is decided by.
 #[derive(Debug)]

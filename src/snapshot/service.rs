@@ -1,6 +1,6 @@
 //! One service as requests see it: request facts in, its pool out.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{HeaderName, HeaderValue};
@@ -140,6 +140,8 @@ pub struct ServiceState {
     pub shed: AtomicU64,
     /// Requests that none of its pools was to have: it was held for too long, or in maintenance.
     pub closed: crate::upstream::Tally,
+    /// Bytes of bodies that its clients sent and got, of requests that are over.
+    pub bytes: Bytes,
     /// Which of its metrics have been shown, a bit each: what exists once goes on existing.
     pub shown: AtomicU32,
     /// What its requests came to for its objectives; counts only while it has any.
@@ -147,6 +149,26 @@ pub struct ServiceState {
     standing: Mutex<Arc<Standing>>,
     checked: Mutex<Option<Arc<aa::Tally>>>,
     load: LoadCount,
+}
+
+/// Bytes of bodies, both ways.
+#[derive(Debug, Default)]
+pub struct Bytes {
+    from_clients: AtomicU64,
+    to_clients: AtomicU64,
+}
+
+impl Bytes {
+    /// Counts those of a request: from its client, and to it.
+    pub fn count(&self, (from_client, to_client): (u64, u64)) {
+        self.from_clients.fetch_add(from_client, Ordering::Relaxed);
+        self.to_clients.fetch_add(to_client, Ordering::Relaxed);
+    }
+
+    /// From clients and to clients, so far.
+    pub fn read(&self) -> (u64, u64) {
+        (self.from_clients.load(Ordering::Relaxed), self.to_clients.load(Ordering::Relaxed))
+    }
 }
 
 /// Requests answered from elsewhere, by where.

@@ -22,6 +22,14 @@ group! {
         "Of the pool's attempts those that failed, whatever the client got instead.";
     POOL_ONE_CLIENT = Counter "pointsman_pool_one_client_attempts_total" of "attempts" by [SERVICE, POOL]:
         "Of the failed attempts those that count for no breaker and no ejection: one client's.";
+    POOL_HIGHEST_RATE = Gauge "pointsman_pool_highest_requests_per_second" of "requests" by [SERVICE, POOL]:
+        "The highest rate of the last 28 days, over ten seconds.";
+    POOL_HIGHEST_IN_FLIGHT = Gauge "pointsman_pool_highest_requests_in_flight" of "requests" by [SERVICE, POOL]:
+        "The most requests that the pool held at once in the last 28 days.";
+    POOL_HEAD_ROOM = Gauge "pointsman_pool_head_room_ratio" of "ratio" by [SERVICE, POOL]:
+        "Share of what the pool can carry that is free now, as `pointsman capacity` tells it; below 0 if it has more. None until that is known.";
+    POOL_HEAD_ROOM_LEFT = Gauge "pointsman_pool_head_room_without_largest_ratio" of "ratio" by [SERVICE, POOL]:
+        "The same with the pool's largest upstream lost.";
     BREAKER_STATE = Gauge "pointsman_breaker_state" of "states" by [SERVICE, POOL, OF_UPSTREAM]:
         "What the breaker does: 0 closed, 1 half-open, 2 open; upstream \"\" for the pool's.";
     BREAKER_OPENED = Counter "pointsman_breaker_opened_total" of "openings" by [SERVICE, POOL, OF_UPSTREAM]:

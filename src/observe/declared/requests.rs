@@ -10,6 +10,10 @@ group! {
         "Requests by how they ended for the client; pool \"\" for those that no pool was to have.";
     REQUEST_DURATION = Histogram "pointsman_request_duration_seconds" of "seconds" by [OF_SERVICE, OF_POOL]:
         "Time from the end of a request's head to the end of its answer, but for waits in line and at the door.";
+    REQUEST_BYTES = Counter "pointsman_request_bytes_total" of "bytes" by [SERVICE]:
+        "Bytes of the bodies that clients sent, counted when a request is over.";
+    RESPONSE_BYTES = Counter "pointsman_response_bytes_total" of "bytes" by [SERVICE]:
+        "Bytes of the bodies that clients got, counted when a request is over.";
     SERVICE_IN_FLIGHT = Gauge "pointsman_service_requests_in_flight" of "requests" by [SERVICE]:
         "Requests that the service holds now.";
     SERVICE_SENDING = Gauge "pointsman_service_requests_sending" of "requests" by [SERVICE]:

@@ -8,6 +8,7 @@ use super::super::families::{Families, Values};
 use super::{Once, durations, one_if, outcomes, read, uses};
 use crate::balance::Member;
 use crate::clock::Moment;
+use crate::history::Capacity;
 use crate::judge::Distribution;
 use crate::snapshot::{Pool, Service};
 use crate::upstream::{Breaker, BreakerState, Conditions, Proof};
@@ -27,6 +28,24 @@ pub(super) fn of_latency(
         }
         let values = [&*service.name, &*pool.name, name];
         families.put(&declared::POOL_LATENCY, &values, took.unwrap_or(f64::NAN));
+    }
+}
+
+/// What is known of how much it carries.
+pub(super) fn of_capacity(families: &mut Families, service: &Service, known: &Capacity) {
+    for (pool, report) in &known.pools {
+        let of = [&*service.name, &**pool];
+        if let Some((rate, _)) = report.known.rate {
+            families.put(&declared::POOL_HIGHEST_RATE, &of, rate);
+        }
+        if let Some((most, _)) = report.known.in_flight {
+            families.put(&declared::POOL_HIGHEST_IN_FLIGHT, &of, f64::from(most));
+        }
+        if let Some(ceiling) = &report.ceiling {
+            families.put(&declared::POOL_HEAD_ROOM, &of, ceiling.head_room());
+            let left = ceiling.head_room_without_largest();
+            families.put(&declared::POOL_HEAD_ROOM_LEFT, &of, left);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::families::{Buckets, Families, Form, Values};
 use super::saturation::saturation;
 use crate::clock::WallTime;
 use crate::config::{ANSWERED, REDIRECTED, Severity, UNMATCHED};
+use crate::history::Capacity;
 use crate::judge::Distribution;
 use crate::snapshot::{Mode, Service, Snapshot};
 use crate::upstream::{Outcome, TallyReading};
@@ -32,6 +33,8 @@ pub struct Scrape<'s> {
     pub process: &'s Process,
     /// How long a service's pool took over the last minute.
     pub took: &'s dyn Fn(&str, &str) -> Distribution,
+    /// How much a service's pools carry.
+    pub capacity: &'s dyn Fn(&Service) -> Capacity,
     /// What has happened since the start: what, how severe, and how often.
     pub events: Vec<(String, Severity, u64)>,
     /// The same time twice: as the process counts it, and as people do.
@@ -99,6 +102,7 @@ pub fn encode(scrape: &Scrape<'_>) -> String {
             of_requests(families, (&service.name, ""), &closed, exemplars);
         }
         service::of_service(families, service, now);
+        balancing::of_capacity(families, service, &(scrape.capacity)(service));
         promises::of_rollouts(families, service, &process.rollouts(&service.name));
         promises::of_check(families, service);
         promises::of_slo(families, service);

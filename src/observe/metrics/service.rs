@@ -13,6 +13,12 @@ pub(super) fn of_service(families: &mut Families, service: &Service, now: Moment
     let (name, state) = (&*service.name, &service.state);
     let limits = &service.stability.limits;
     families.put(&declared::REVISION, &[name], service.revision as f64);
+    let (from_clients, to_clients) = state.bytes.read();
+    // Both from the first byte on: a service that nobody asks has neither.
+    if from_clients + to_clients > 0 {
+        families.put(&declared::REQUEST_BYTES, &[name], from_clients as f64);
+        families.put(&declared::RESPONSE_BYTES, &[name], to_clients as f64);
+    }
     families.put(&declared::SERVICE_IN_FLIGHT, &[name], f64::from(state.in_flight()));
     if uses(service, Once::Uploads, limits.are_any()) {
         let sending = f64::from(state.load().sending);

@@ -33,6 +33,7 @@ fn text(snapshot: &Snapshot) -> String {
         snapshot,
         process: &Process::default(),
         took: &|_, _| Distribution::default(),
+        capacity: &|_| Default::default(),
         events: Vec::new(),
         now: (Instant::now(), WallTime::default()),
         form: Form::Text,

@@ -96,7 +96,7 @@ pub use suggestion::suggest;
 pub use texts::{Place, Text, Texts};
 pub use tls::{CertificateFiles, ClientCertificates, Hsts, ListenerTls, PoolTls, TlsVersion};
 pub use tokens::{BadLine, Bearer, Tokens, TokensError};
-pub use traces::{Keep, Traces};
+pub use traces::{Keep, Traces, TracesProtocol};
 pub use values::{ANSWERED, REDIRECTED, UNMATCHED, is_of_no_service};
 
 /// A whole file, checked.

@@ -16,8 +16,10 @@ use crate::split::BasisPoints;
 /// What the file says of traces.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traces {
-    /// Where spans are posted to: the whole address.
+    /// Where spans are sent to: the whole address.
     pub endpoint: Uri,
+    /// How.
+    pub protocol: TracesProtocol,
     /// Fields of each call; their values may be secrets.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What we are called there.
@@ -39,6 +41,19 @@ pub struct Traces {
     /// Parts of queries whose values are not told.
     pub mask: Arc<[String]>,
 }
+
+/// How spans are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TracesProtocol {
+    /// OTLP over HTTP, with protobuf.
+    #[default]
+    Http,
+    /// OTLP over gRPC; of builds with the feature `traces-grpc` alone.
+    Grpc,
+}
+
+/// Whether spans can be sent by gRPC: it brings a library that most do without.
+const HAS_GRPC: bool = cfg!(feature = "traces-grpc");
 
 /// Why a request is told of though nobody had decided so when it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,12 +97,14 @@ const OURS: [&str; 5] =
     ["content-type", "content-encoding", "content-length", "host", "transfer-encoding"];
 
 pub(super) static TRACES: Table = Table::new(
-    "Traces by OTLP (HTTP with protobuf); none by default. Spans go out beside the requests' way: what the \
+    "Traces by OTLP; none by default. Spans go out beside the requests' way: what the \
      collector does not take is left out and counted (pointsman_spans_dropped_total). docs/traces.md",
     &[
         Key::of("endpoint", Kind::Web)
             .example("\"http://127.0.0.1:4318\"")
             .about("required; without a path it is /v1/traces"),
+        word("protocol", &["http", "grpc"])
+            .about("or \"grpc\", if that is built in (feature traces-grpc); its port is mostly 4317"),
         Key::of("headers", Kind::Fields)
             .option("{ authorization = \"Bearer ${file:collector.token}\" }")
             .about("of each call"),
@@ -118,7 +135,21 @@ pub(super) static TRACES: Table = Table::new(
 /// Reads the table, if there is one.
 pub(super) fn traces(file: &mut Section<'_>, problems: &mut Problems) -> Option<Arc<Traces>> {
     let mut section = file.table_if_given(problems, "traces")?;
-    let endpoint = section.text(problems, "endpoint", endpoint);
+    let protocol = section.word(problems, "protocol", |word| match word {
+        "http" => Some(TracesProtocol::Http),
+        "grpc" => Some(TracesProtocol::Grpc),
+        _ => None,
+    });
+    let protocol = protocol.unwrap_or_default();
+    if let Some(said) =
+        section.value("protocol").filter(|_| !HAS_GRPC && protocol == TracesProtocol::Grpc)
+    {
+        let problem = Problem::error(said.span(), "this build sends no traces by gRPC");
+        let help = "say \"http\", with the collector's port for that (mostly 4318), or build with `--features \
+                    traces-grpc`";
+        problems.0.push(problem.label("not built in").help(help));
+    }
+    let endpoint = section.text(problems, "endpoint", |text| endpoint(text, protocol));
     if section.value("endpoint").is_none() {
         let problem = Problem::error(section.span.clone(), "traces need an `endpoint`");
         problems.0.push(problem.help("for example `endpoint = \"http://127.0.0.1:4318\"`"));
@@ -142,6 +173,7 @@ pub(super) fn traces(file: &mut Section<'_>, problems: &mut Problems) -> Option<
     });
     let settings = Traces {
         endpoint: Uri::default(),
+        protocol,
         headers,
         service_name: service_name.map_or_else(|| "pointsman".into(), |found| found.value),
         share: section.share(problems, "share"),
@@ -157,13 +189,16 @@ pub(super) fn traces(file: &mut Section<'_>, problems: &mut Problems) -> Option<
     Some(Arc::new(Traces { endpoint: endpoint?.value, ..settings }))
 }
 
-/// An address that can be called, with the path of spans if it has none.
-fn endpoint(text: &str) -> Result<Uri, &'static str> {
+/// An address that can be called, with the path of spans if it has none and one is needed.
+fn endpoint(text: &str, protocol: TracesProtocol) -> Result<Uri, &'static str> {
     let url = web_address(text).map_err(|error| match text.contains('@') {
         true => "no name or password in an address; say it in `headers`",
         false => error,
     })?;
     let is_bare = url.path_and_query().is_none_or(|path| path == "/");
+    if protocol == TracesProtocol::Grpc {
+        return if is_bare { Ok(url) } else { Err("by gRPC an address has no path") };
+    }
     let mut parts = url.into_parts();
     if is_bare {
         parts.path_and_query = Some(PATH);

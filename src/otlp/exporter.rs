@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -16,7 +17,7 @@ use super::post::Post;
 use super::queue::{Batch, Queue};
 use super::spans::{resource, scope, spans};
 use crate::clock::Clock;
-use crate::config::Traces;
+use crate::config::{Traces, TracesProtocol};
 use crate::event::{Event, Kind, Subject};
 use crate::events::Events;
 use crate::files::InForce;
@@ -48,8 +49,58 @@ pub struct Exporter {
 struct Collector {
     traces: Arc<Traces>,
     who: (Arc<str>, Arc<str>),
-    exporter: SpanExporter,
-    post: Post,
+    way: Way,
+}
+
+/// How it is called.
+enum Way {
+    /// OpenTelemetry's exporter over our own client.
+    Http(Box<SpanExporter>, Post),
+    #[cfg(feature = "traces-grpc")]
+    Grpc(Box<super::grpc::Grpc>),
+}
+
+impl Way {
+    /// By these settings, as this resource; why not, in words.
+    fn new(traces: &Arc<Traces>, resource: &Resource) -> Result<Way, String> {
+        match traces.protocol {
+            #[cfg(feature = "traces-grpc")]
+            TracesProtocol::Grpc => super::grpc::Grpc::new(traces, resource)
+                .map(|grpc| Way::Grpc(Box::new(grpc)))
+                .map_err(|error| error.to_string()),
+            // Where it is not built in the file is refused.
+            #[cfg(not(feature = "traces-grpc"))]
+            TracesProtocol::Grpc => Err("gRPC is not built in".into()),
+            TracesProtocol::Http => {
+                let post = Post::new(Client::default(), traces.clone());
+                let built = SpanExporter::builder()
+                    .with_http()
+                    .with_protocol(Protocol::HttpBinary)
+                    .with_endpoint(traces.endpoint.to_string())
+                    .with_timeout(traces.timeout)
+                    .with_retry_policy(RetryPolicy::disabled())
+                    .with_http_client(post.clone())
+                    .build();
+                let mut exporter = built.map_err(|error| error.to_string())?;
+                exporter.set_resource(resource);
+                Ok(Way::Http(Box::new(exporter), post))
+            }
+        }
+    }
+
+    async fn send(&self, spans: Vec<SpanData>) -> End {
+        match self {
+            #[cfg(feature = "traces-grpc")]
+            Way::Grpc(grpc) => grpc.send(spans).await,
+            Way::Http(exporter, post) => {
+                let sent = exporter.export(spans).await;
+                post.heard().unwrap_or_else(|| match sent {
+                    Ok(()) => End::Taken { refused: 0, why: String::new() },
+                    Err(error) => End::Never(error.to_string()),
+                })
+            }
+        }
+    }
 }
 
 impl Exporter {
@@ -208,22 +259,10 @@ impl Exporter {
         if is_same {
             return false;
         }
-        let post = Post::new(Client::default(), traces.clone());
-        let built = SpanExporter::builder()
-            .with_http()
-            .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(traces.endpoint.to_string())
-            .with_timeout(traces.timeout)
-            .with_retry_policy(RetryPolicy::disabled())
-            .with_http_client(post.clone())
-            .build();
-        match built {
-            Ok(mut exporter) => {
-                exporter.set_resource(&resource(&traces, &who.0, &who.1));
-                *collector = Some(Collector { traces, who, exporter, post });
-            }
+        match Way::new(&traces, &resource(&traces, &who.0, &who.1)) {
+            Ok(way) => *collector = Some(Collector { traces, who, way }),
             Err(error) => {
-                tracing::error!(%error, "traces cannot be sent");
+                tracing::error!(error, "traces cannot be sent");
                 *collector = None;
             }
         }
@@ -237,11 +276,7 @@ impl Exporter {
         let entries = batch.entries.iter().filter_map(|entry| Entry::decode(entry, at));
         let made: Vec<SpanData> =
             entries.flat_map(|entry| spans(&entry, traces, &scope, (moment, wall))).collect();
-        let sent = collector.exporter.export(made).await;
-        collector.post.heard().unwrap_or_else(|| match sent {
-            Ok(()) => End::Taken { refused: 0, why: String::new() },
-            Err(error) => End::Never(error.to_string()),
-        })
+        collector.way.send(made).await
     }
 
     fn tell(&self, told: Option<Result<(), String>>, collector: &Option<Collector>) {

@@ -4,10 +4,14 @@
 //! batch processors are not used: they drop spans without a word, panic outside a reactor and hang at the
 //! end (opentelemetry-rust #2673, #3125, #3589, as of 0.33).
 //!
+//! Over gRPC, which is a feature of the build (`traces-grpc`), `grpc.rs` is one call.
+//!
 //! `queue.rs` is what waits to be sent, `spans.rs` what a request looks like as spans, `post.rs` one call,
 //! `patience.rs` what is done after one that failed, `exporter.rs` the task.
 
 mod exporter;
+#[cfg(feature = "traces-grpc")]
+mod grpc;
 mod patience;
 mod post;
 mod queue;

@@ -111,7 +111,11 @@ impl HttpClient for Post {
 /// How many of the spans a collector that took some says that it did not.
 fn taken(body: &[u8]) -> End {
     // One that answers well and says something else has taken all of them.
-    let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
+    partial(ExportTraceServiceResponse::decode(body).unwrap_or_default())
+}
+
+/// How many of the spans an answer says that it did not take.
+pub(super) fn partial(answer: ExportTraceServiceResponse) -> End {
     let partial = answer.partial_success.unwrap_or_default();
     let refused = u64::try_from(partial.rejected_spans).unwrap_or(0);
     let why = match partial.error_message.trim() {
@@ -128,7 +132,7 @@ fn retry_after(fields: &HeaderMap) -> Option<Duration> {
 }
 
 /// The first line that has words, if it is a text that people can read.
-fn first_line(body: &[u8]) -> String {
+pub(super) fn first_line(body: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(body) else { return String::new() };
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).take(LINE).collect()

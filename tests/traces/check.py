@@ -3,6 +3,7 @@
 them, and what a receiver has of them is compared with what the upstreams were told.
 
 usage: check.py BINARY mock NODE_MODULES     Elastic's mock server, which prints what it gets
+       check.py BINARY grpc NODE_MODULES     the same, by gRPC (a build with the feature traces-grpc)
        check.py BINARY phoenix PYTHON        Arize Phoenix, which stores spans and is asked for them
 
 Both bind fixed or all addresses: run it in a network namespace of its own (tests/traces/run does).
@@ -77,7 +78,7 @@ def until(what, holds):
 class Mock:
     """What it prints: one line of JSON for each call."""
 
-    endpoint = "http://127.0.0.1:4318"
+    endpoint, protocol = "http://127.0.0.1:4318", "http"
 
     def __init__(self, modules):
         self.words = ["node", f"{modules}/@elastic/mockotlpserver/lib/cli.js", "--hostname=127.0.0.1", "-o", "json"]
@@ -100,8 +101,16 @@ class Mock:
         return found
 
 
+class MockByGrpc(Mock):
+    """The same on its other port."""
+
+    endpoint, protocol = "http://127.0.0.1:4317", "grpc"
+
+
 class Phoenix:
     """What it stores, as it is asked for."""
+
+    protocol = "http"
 
     def __init__(self, python):
         self.port = free_port()
@@ -126,7 +135,7 @@ class Phoenix:
 
 
 def main(binary, kind, where):
-    receiver = {"mock": Mock, "phoenix": Phoenix}[kind](where)
+    receiver = {"mock": Mock, "grpc": MockByGrpc, "phoenix": Phoenix}[kind](where)
     stable, canary = upstream(200), upstream(500)
     edge, admin = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as at_end:
@@ -140,8 +149,9 @@ address = "127.0.0.1:{edge}"
 address = "127.0.0.1:{admin}"
 [traces]
 endpoint = "{receiver.endpoint}"
+protocol = "{receiver.protocol}"
 share = 100
-compression = "{'gzip' if kind == 'phoenix' else 'none'}"
+compression = "{'none' if kind == 'mock' else 'gzip'}"
 [services.shop]
 split = {{ blue = 60, green = 40 }}
 breaker = false

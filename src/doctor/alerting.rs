@@ -28,7 +28,7 @@ pub(super) fn alerts_arrive(running: &Running) -> Found {
         }
         (true, false) => {
             let why = format!("nothing was told since the start: {}", names(&silent));
-            Found::Unknown { why, of: who.into_iter().collect() }
+            Found::Unknown { why, of: Vec::new() }
         }
         (true, true) => Found::well("each has taken a notice since the start, and none was lost"),
     }

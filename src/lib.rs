@@ -27,7 +27,7 @@
 //! # Rooms
 //!
 //! The core ([`clock`], [`sampling`], [`certificate`], [`rate`], [`auth`], [`config`], [`route`], [`split`], [`upstream`],
-//! [`balance`], [`fallback`], [`mirror`], [`acme`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
+//! [`balance`], [`fallback`], [`mirror`], [`acme`], [`automation`], [`snapshot`], [`judge`], [`slo`], [`rollout`], [`event`],
 //! [`recording`], [`rehearsal`], [`aa`], [`capacity`], [`doctor`], [`http`], [`exchange`], [`record`], [`access_log`], [`traces`], [`state`], [`history`], [`orders`]) knows no
 //! runtime, no file and no socket, and takes time and chance as arguments. The rim ([`logs`], [`crypto`],
 //! [`wire`], [`probe`], [`resolve`], [`files`], [`outgoing`], [`acme_client`], [`store`], [`control`], [`events`],
@@ -53,6 +53,7 @@ mod balance;
 mod fallback;
 mod mirror;
 mod acme;
+mod automation;
 pub mod snapshot;
 pub mod judge;
 pub mod slo;

@@ -5,6 +5,7 @@
 
 mod answer;
 mod audit;
+mod automation;
 mod capacity;
 mod config;
 mod deploys;
@@ -118,6 +119,7 @@ impl Admin {
         (name = "traffic", description = "Services, pools, splits"),
         (name = "rollouts", description = "Moves over time, and back"),
         (name = "operations", description = "Upstreams, breakers, holds, maintenance, events"),
+        (name = "automation", description = "What is done by itself"),
         (name = "config", description = "The file"),
         (name = "process", description = "Health and status"),
     )
@@ -175,6 +177,9 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(logs::show, logs::put))
         .routes(routes!(doctor::show))
         .routes(routes!(notify::test))
+        .routes(routes!(automation::show))
+        .routes(routes!(automation::stop))
+        .routes(routes!(automation::start))
         .split_for_parts()
 }
 

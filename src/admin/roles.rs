@@ -128,7 +128,7 @@ impl Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 56] = [
+static TABLE: [Operation; 59] = [
     probe("/livez"),
     probe("/readyz"),
     probe("/"),
@@ -187,6 +187,9 @@ static TABLE: [Operation; 56] = [
     whole("POST", "/v1/notify/test", Role::Shift, true),
     look("/v1/logs", Scope::Whole),
     look("/v1/doctor", Scope::Whole),
+    look("/v1/automation", Scope::Whole),
+    whole("POST", "/v1/automation/stop", Role::Shift, true),
+    whole("POST", "/v1/automation/start", Role::Shift, true),
     whole("PUT", "/v1/logs", Role::Admin, true),
 ];
 

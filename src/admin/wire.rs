@@ -2,6 +2,7 @@
 //!
 //! Never the types that decide anything: those may change without a client noticing.
 
+mod automation;
 mod capacity;
 mod config;
 mod deploys;
@@ -28,6 +29,9 @@ mod status;
 mod storing;
 mod upstream;
 
+#[cfg(test)]
+pub use automation::AutomationStopped;
+pub use automation::{Act, Automation, OrderAutomation, Rule, RuleState};
 #[cfg(test)]
 pub use capacity::Ceiling;
 pub use capacity::{Capacity, CeilingBy, Highest, PoolCapacity, warnings};

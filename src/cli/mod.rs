@@ -5,6 +5,7 @@
 
 mod address;
 mod api;
+mod automation;
 mod away;
 mod breaker;
 mod capacity;
@@ -113,6 +114,7 @@ enum Verb {
     Maintenance(maintenance::Maintenance),
     Upstream(upstream::Upstream),
     Mirror(mirror::Mirror),
+    Automation(automation::Automation),
     Events(events::Events),
     Notify(notify::Notify),
     LogLevel(log_level::LogLevel),
@@ -300,6 +302,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Maintenance(verb) => block_on(verb.run()),
         Verb::Upstream(verb) => block_on(verb.run()),
         Verb::Mirror(verb) => block_on(verb.run()),
+        Verb::Automation(verb) => block_on(verb.run()),
         Verb::Events(verb) => block_on(verb.run()),
         Verb::Notify(verb) => block_on(verb.run()),
         Verb::LogLevel(verb) => block_on(verb.run()),

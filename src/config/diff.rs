@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use self::routes::changed_routes;
 use self::traffic::percent;
+use super::automation::RULE;
 use super::key::Table;
 use super::listener::LISTENER;
 use super::notify::NOTIFY;
@@ -100,6 +101,7 @@ pub fn diff(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
     }
     changes.certificates(old, new);
     changes.notify(old, new);
+    changes.automation(old, new);
     changes.flags(&old.flags, &new.flags, live);
     changes.list.extend(given_up(old, new, live));
     changes.list
@@ -231,6 +233,25 @@ impl Changes {
             if before.is_some_and(|before| before != authorities) {
                 let file = new.taken.within(file.display());
                 self.add(format!("authorities {file}"), "are others");
+            }
+        }
+    }
+
+    fn automation(&mut self, old: &Config, new: &Config) {
+        let has =
+            |config: &Config, name: &str| config.automation.iter().any(|rule| *rule.name == *name);
+        let of =
+            |config: &Config, name: &str| config.settings.table("automation").table(name).clone();
+        for rule in old.automation.iter().filter(|rule| !has(new, &rule.name)) {
+            self.add(format!("rule {}", rule.name), "removed");
+        }
+        for rule in &new.automation {
+            let subject = format!("rule {}", rule.name);
+            match has(old, &rule.name) {
+                false => self.add(subject, format!("added: when {}, it {}", rule.when, rule.then)),
+                true => {
+                    self.settings(subject, &of(old, &rule.name), &of(new, &rule.name), &RULE);
+                }
             }
         }
     }

@@ -255,6 +255,14 @@ impl ListenAddress {
         }
     }
 
+    /// Whether it is this port of each address of this machine.
+    pub fn is_everywhere_at(&self, port: u16) -> bool {
+        match self {
+            ListenAddress::Tcp(own) => own.ip().is_unspecified() && own.port() == port,
+            ListenAddress::Unix(_) => false,
+        }
+    }
+
     /// None of a Unix socket.
     fn port(&self) -> Option<u16> {
         match self {

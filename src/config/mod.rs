@@ -8,6 +8,7 @@ mod acme;
 mod actions;
 mod advice;
 mod auth;
+mod automation;
 mod client;
 mod compression;
 mod diff;
@@ -60,6 +61,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::auth::UserFiles;
+use crate::automation::Rule;
 use crate::balance::{BalanceSettings, LimitSettings, RetrySettings};
 use crate::certificate::Certificates;
 use crate::fallback::Fallback;
@@ -121,6 +123,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Who is told of what happens; no name twice.
     pub notify: Vec<NotifyTarget>,
+    /// What is done by itself; in name order, no name twice.
+    pub automation: Vec<Arc<Rule>>,
     /// Which requests are told of to a collector of traces; none for none.
     pub traces: Option<Arc<Traces>>,
     /// What is in the files that sign calls, once they were read.
@@ -179,6 +183,8 @@ pub struct Server {
     pub removals: Removals,
     /// Whether hooks may run commands of this machine.
     pub allow_commands: bool,
+    /// What all rules of `automation` together may do in an hour.
+    pub automation_an_hour: usize,
     /// A folder for what outlives the process; none for the usual one. Takes effect at the next
     /// start.
     pub state_dir: Option<PathBuf>,

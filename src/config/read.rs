@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::acme;
 use super::auth::warn_of_plain;
+use super::automation::{Beside, RULE, rules};
 use super::flags::{FLAG, flags};
 use super::gone::take_over;
 use super::include::{INCLUDE, Include, together};
@@ -40,6 +41,7 @@ pub(super) static FILE: Table = Table::new(
         Key::of("routes", Kind::Tables(&ROUTE)).told_apart(),
         Key::of("flags", Kind::Named(&FLAG)).example("new_checkout").told_apart(),
         Key::of("services", Kind::Named(&SERVICE)).example("shop"),
+        Key::of("automation", Kind::Named(&RULE)).example("tell"),
     ],
 );
 
@@ -144,6 +146,15 @@ fn read(
     warn_of_plain(&listeners, passwords, problems);
     let notify = notify(&mut file, problems);
     let traces = traces(&mut file, problems);
+    let beside = Beside {
+        services: &services,
+        targets: &notify,
+        allows_commands: server.allow_commands,
+        has_certificates: listeners
+            .iter()
+            .any(|found| found.value.tls.as_ref().is_some_and(|tls| !tls.certificates.is_empty())),
+    };
+    let automation = rules(&mut file, problems, &beside);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     let flags = flags(&mut file, problems, &names);
     file.close(problems);
@@ -157,6 +168,7 @@ fn read(
         route_actions: routes.into_iter().map(|read| read.actions).collect(),
         services: services.into_iter().map(|found| found.value).collect::<Option<_>>()?,
         notify,
+        automation,
         traces,
         keys: Default::default(),
         certificates: Default::default(),

@@ -332,7 +332,7 @@ fn hook_of(
 }
 
 /// Program and arguments, if commands are allowed.
-fn run(
+pub(super) fn run(
     section: &mut Section<'_>,
     problems: &mut Problems,
     allows_commands: bool,

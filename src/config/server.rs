@@ -10,8 +10,8 @@ use ipnet::{IpNet, Ipv4Net};
 use super::access_log::{ACCESS_LOG, access_log};
 use super::client::{CLIENT, client};
 use super::key::{
-    Shape, Table, Without, boolean, free, number_option, percent, secs, size, table, text_option,
-    texts, time, wait, word,
+    Shape, Table, Without, boolean, free, number, number_option, percent, secs, size, table,
+    text_option, texts, time, wait, word,
 };
 use super::section::Section;
 use super::values::{header_name, labels, path};
@@ -66,9 +66,11 @@ pub(super) static SERVER: Table = Table::new(
              reload`, SIGHUP or a start",
         ),
         boolean("allow_commands", false).about(
-            "whether hooks of rollouts may `run` commands of this machine, as the user that \
-             Pointsman runs as",
+            "whether hooks of rollouts and rules of automation may `run` commands of this machine, as \
+             the user that Pointsman runs as",
         ),
+        number("automation_an_hour", (1, 100), 20)
+            .about("what all rules of `automation` together may do in an hour"),
         size("remember", (0, 1 << 30), 8 << 20)
             .about("memory for the last requests, half of it for those that failed; 0 for none")
             .at_next_start(),
@@ -128,6 +130,7 @@ pub(super) fn server(mut section: Section<'_>, problems: &mut Problems) -> Serve
             })
             .unwrap_or_default(),
         allow_commands: section.boolean(problems, "allow_commands"),
+        automation_an_hour: section.number(problems, "automation_an_hour"),
         state_dir: state_dir.map(|found| found.value),
         remember: section.number(problems, "remember"),
         client: client(section.table(problems, "client"), problems),

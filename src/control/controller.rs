@@ -16,12 +16,13 @@ use super::page::PageWriter;
 use super::reload::{Reading, Reloading, read};
 use super::tasks::run_task;
 use super::{Cause, Command, Commands, Control, Granted, Listening};
+use crate::automation::Act;
 use crate::clock::Clock;
 use crate::event::{Event, Kind, Subject};
 use crate::events::Events;
 use crate::files::{Files, InForce};
-use crate::notify::{Caller, Notifier};
-use crate::observe::{Process, RolloutStand, RolloutTally};
+use crate::notify::{Caller, Notifier, call_rule};
+use crate::observe::{AutomationTally, Process, RolloutStand, RolloutTally};
 use crate::orders::{
     Answered, By, Counts, Effect, Ended, Now, Orders, Refused, Ticket, changed_upstreams,
 };
@@ -125,6 +126,7 @@ impl<L: Listening> Controller<L> {
         let config = self.orders.config();
         self.wiring.notifier.set_targets(&config.notify, &config.keys);
         self.orders.resume_rollouts(self.now());
+        self.orders.resume_acts(self.now());
         self.settle();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -200,6 +202,9 @@ impl<L: Listening> Controller<L> {
             Command::Reload { by, cause, reply } => self.reloads.push_back((by, cause, reply)),
             Command::Done { service, rollout, task, result } => {
                 self.orders.on_done(&service, rollout, task, result, &snapshot, now);
+            }
+            Command::Acted { act, result } => {
+                self.orders.on_acted(act, result, &snapshot, now);
             }
             Command::Resolved(resolved) => self.orders.resolve(resolved),
             // What ends the loop that takes commands, and what is no matter of decisions.
@@ -328,6 +333,7 @@ impl<L: Listening> Controller<L> {
             match effect {
                 Effect::Say(event) => self.wiring.events.say(event),
                 Effect::Begin { rollout, task } => self.begin(*rollout, task),
+                Effect::Act(act) => self.call(act),
                 // Done already, where it was decided.
                 Effect::BeginStep { .. } | Effect::Renew { .. } | Effect::Forget { .. } => {}
             }
@@ -379,6 +385,12 @@ impl<L: Listening> Controller<L> {
             let Ended { all: ended, deploys } = self.orders.ended_rollouts(service);
             self.wiring.process.set_rollouts(service, RolloutTally { ended, deploys, under_way });
         }
+        let is_stopped = state.automation().stopped().is_some();
+        let has_rules = is_stopped || !self.orders.config().automation.is_empty();
+        self.wiring.process.set_automation(AutomationTally {
+            acts: self.orders.act_counts().clone(),
+            is_stopped: has_rules.then_some(is_stopped),
+        });
         self.shown = state.clone();
         self.wiring.state.send_replace(Arc::new(self.shown.clone()));
     }
@@ -404,6 +416,22 @@ impl<L: Listening> Controller<L> {
         self.tasks.spawn(async move {
             let result = work.await;
             control.done(rollout.service, rollout.id, task, result).await;
+        });
+    }
+
+    /// Calls whom a rule calls by the config in force, beside; the end comes back as a command. What is
+    /// stored is no program.
+    fn call(&mut self, act: Arc<Act>) {
+        let (caller, control) = (self.wiring.caller.clone(), self.wiring.control.clone());
+        let who = self.wiring.events.who(&self.wiring.published.load());
+        let config = self.orders.config().clone();
+        self.tasks.spawn(async move {
+            let rule = config.automation.iter().find(|rule| rule.name == act.rule);
+            let result = match rule {
+                Some(rule) => call_rule(&caller, rule, &config.keys, &act, &who).await,
+                None => Err("the file in force has no such rule any more".into()),
+            };
+            control.acted(act.id, result).await;
         });
     }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::automation::Answer;
 use crate::capacity::Overload;
 use crate::config::Change;
 use crate::orders::{By, Made, Order, Refused, Stored};
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Order { order: Order, by: By, reply: oneshot::Sender<Result<Granted, Refused>> },
     Reload { by: By, cause: Cause, reply: oneshot::Sender<Result<Vec<Change>, ReloadError>> },
     Done { service: Arc<str>, rollout: u64, task: Task, result: Result<Finished, TaskError> },
+    Acted { act: u64, result: Result<Answer, String> },
     Resolved(Resolved),
     Handing(Handing),
     Stop { reply: oneshot::Sender<()> },
@@ -121,6 +123,12 @@ impl Control {
     ) {
         // A controller that is gone asks again when it is back.
         let _ = self.0.send(Command::Done { service, rollout, task, result }).await;
+    }
+
+    /// Tells how a call of a rule has ended.
+    pub(super) async fn acted(&self, act: u64, result: Result<Answer, String>) {
+        // A controller that is gone knows when it is back that it had begun.
+        let _ = self.0.send(Command::Acted { act, result }).await;
     }
 
     /// Tells what names resolve to.

@@ -139,6 +139,13 @@ static ALERTS: &[Row] = &[
         &["certificate-not-issued"],
         &["certificate-issued"],
     ),
+    row("AutomationStopped", &[Medium], &["automation-stopped"], &["automation-started"]),
+    // What a rule looks at may be well again long before somebody has looked why it could do no more.
+    alone(
+        "RuleNeedsSomebody",
+        &[Medium, High, Critical],
+        &["rule-failed", "rule-end-unknown", "rule-tells", "rule-escalated"],
+    ),
     // It is said again as long as it goes on, and not that it does not.
     alone("MeansExhausted", &[High], &["exhausted"]),
     // The process ends by it, and another one begins.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Subject;
+use super::{RuleEvent, Subject};
 use crate::config::Severity;
 use crate::rollout::{self, Weight};
 use crate::slo::State;
@@ -374,6 +374,13 @@ pub enum Kind {
         /// Whether there is an earlier one, which is still shown.
         has_one: bool,
     },
+    /// Something of a rule of the automation, or of all of them.
+    Rule {
+        /// Which; empty where it is of all.
+        rule: Arc<str>,
+        /// What.
+        event: Box<RuleEvent>,
+    },
     /// One of which only the words are kept: it happened before the process began.
     Kept(Kept),
 }
@@ -442,6 +449,7 @@ impl Kind {
             | Kind::CertificateRenewed { .. }
             | Kind::CertificateIssued { .. }
             | Kind::CertificateNotIssued { .. } => "certificate",
+            Kind::Rule { .. } => "automation",
             Kind::Kept(kept) => &kept.name,
         }
     }
@@ -483,6 +491,7 @@ impl Kind {
             Kind::CertificateIssued { holder, .. } | Kind::CertificateNotIssued { holder, .. } => {
                 format!("certificate for {holder}")
             }
+            Kind::Rule { rule, .. } => format!("rule {rule}"),
             Kind::Kept(kept) => kept.code.clone(),
             _ => self.name().into(),
         }
@@ -567,7 +576,19 @@ impl Kind {
             Kind::CertificateRenewed { .. } => "certificate-renewed",
             Kind::CertificateIssued { .. } => "certificate-issued",
             Kind::CertificateNotIssued { .. } => "certificate-not-issued",
+            Kind::Rule { event, .. } => event.code(),
             Kind::Kept(kept) => &kept.code,
+        }
+    }
+
+    /// The one target of notices that is told of it, whatever it wants to hear of; none for all.
+    pub(super) fn only_for(&self) -> Option<&Arc<str>> {
+        match self {
+            Kind::Rule { event, .. } => match &**event {
+                RuleEvent::Escalated { to, .. } => to.as_ref(),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
@@ -608,6 +629,7 @@ impl Kind {
             Kind::CertificateIssued { holder, .. } | Kind::CertificateNotIssued { holder, .. } => {
                 holder.clone()
             }
+            Kind::Rule { rule, event } => format!("{rule} {}", event.named()),
             Kind::Kept(kept) => kept.words.clone(),
             Kind::Drained { .. }
             | Kind::ServiceAdded
@@ -739,6 +761,7 @@ impl Kind {
                 Weight::Failure => Severity::High,
                 Weight::Alarm => Severity::Critical,
             },
+            Kind::Rule { event, .. } => event.severity(),
             Kind::Kept(kept) => kept.severity,
         }
     }
@@ -759,6 +782,9 @@ impl Kind {
             },
             Kind::JudgeMistaken { .. } => Some(format!("pointsman status {service} --judge")),
             Kind::RemovalWaits { .. } => Some("pointsman diff".into()),
+            Kind::Rule { event, .. } if event.severity() > Severity::Low => {
+                Some("pointsman automation".into())
+            }
             Kind::TurnedAway { .. } | Kind::UpgradeRefused { .. } => None,
             Kind::ReloadRefused { file, .. } => {
                 file.as_ref().map(|file| format!("pointsman check {file}"))

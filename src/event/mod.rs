@@ -6,13 +6,17 @@
 
 mod alert;
 mod kind;
+mod rule;
 mod runbooks;
 mod words;
+
+use std::sync::Arc;
 
 use crate::config::Severity;
 
 pub use alert::{Alert, Turn};
 pub use kind::{Kept, Kind};
+pub use rule::RuleEvent;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +102,11 @@ impl Event {
     /// The alert that it opens or closes; none where nobody is wanted.
     pub fn alert(&self) -> Option<Alert> {
         alert::alert(self.kind.code())
+    }
+
+    /// The one target of notices that is told of it, whatever it wants to hear of; none for all.
+    pub fn only_for(&self) -> Option<&Arc<str>> {
+        self.kind.only_for()
     }
 
     /// Whether nobody is to be called for it: what came of it is told by another one.

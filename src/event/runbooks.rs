@@ -5,6 +5,10 @@
 /// By code. What is well, and what was ordered and did no harm, has none.
 const RUNBOOKS: &[(&str, &[&str])] = &[
     ("access-refused", &["turned-away"]),
+    (
+        "automation",
+        &["rule-failed", "rule-end-unknown", "rule-tells", "rule-escalated", "automation-stopped"],
+    ),
     ("certificate", &["certificate-expires", "certificate-expired"]),
     ("certificate-orders", &["certificate-not-issued"]),
     ("circuit-breaker", &["breaker-opened", "breaker-set-to-open"]),
@@ -68,11 +72,12 @@ pub(super) mod tests {
     use super::*;
 
     /// What wants nobody: it is well, or somebody meant it so and it hurts nobody.
-    const NONE: [&str; 49] = [
+    const NONE: [&str; 55] = [
         "accepts-connections",
         "activated",
         "added",
         "asked",
+        "automation-started",
         "breaker-closed",
         "breaker-half-open",
         "breaker-set-to-auto",
@@ -106,6 +111,11 @@ pub(super) mod tests {
         "rollout-resumed",
         "rollout-started",
         "rollout-stepped",
+        "rule-began",
+        "rule-ended",
+        "rule-shrinks",
+        "rule-withheld",
+        "rule-would-act",
         "serves",
         "service-added",
         "service-removed",
@@ -132,6 +142,7 @@ pub(super) mod tests {
     pub fn all_codes() -> Vec<&'static str> {
         let mut all = codes(include_str!("kind.rs"));
         all.extend(codes(include_str!("../rollout/event.rs")));
+        all.extend(codes(include_str!("rule.rs")));
         all
     }
 

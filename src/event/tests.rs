@@ -153,6 +153,7 @@ fn alerting() -> Vec<Event> {
         again: hour,
         has_one,
     };
+    let of_rule = |event| Kind::Rule { rule: "".into(), event: Box::new(event) };
     let of_process = [
         Kind::ReloadRefused { at_fault: text(), why: text(), file: None },
         Kind::RemovalWaits { what: what() },
@@ -179,6 +180,12 @@ fn alerting() -> Vec<Event> {
         not_issued(true),
         not_issued(false),
         Kind::CertificateIssued { holder: file(), left: hour },
+        of_rule(RuleEvent::Stopped),
+        of_rule(RuleEvent::Started),
+        of_rule(RuleEvent::Failed { act: 1, deed: text(), why: text() }),
+        of_rule(RuleEvent::Unknown { act: 1, deed: text() }),
+        of_rule(RuleEvent::Tells),
+        of_rule(RuleEvent::Escalated { why: text(), to: None }),
         Kind::Exhausted { times: 1, limit: 2 },
         Kind::PartEnded { part: part() },
         Kind::TurnedAway {

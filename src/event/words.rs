@@ -11,6 +11,8 @@ use crate::upstream::{BreakerOrder, BreakerState};
 impl Display for Kind {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
+            Kind::Rule { rule, event } if rule.is_empty() => write!(f, "{event}"),
+            Kind::Rule { rule, event } => write!(f, "rule {rule}: {event}"),
             Kind::Shifted { split, revision } => {
                 write!(f, "traffic shifted: {split} (revision {revision})")
             }

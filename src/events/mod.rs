@@ -235,6 +235,7 @@ impl Events {
             trace: entry.trace.clone(),
             topic: event.topic(),
             dedup: event.likeness(),
+            only_for: event.only_for().cloned(),
             is_relief: event.is_relief(),
             alert: event.alert(),
         }

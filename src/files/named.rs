@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth::Rule;
+use crate::automation::{self, Then};
 use crate::config::{AcmeAuthority, Actions, Config};
 use crate::fallback::{Body, StaticAnswer};
+use crate::rollout::Hook;
 
 /// What a file is for, and so when it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,16 @@ pub fn each_named(config: &mut Config, mut call: impl FnMut(For, &mut PathBuf)) 
             &mut Arc::make_mut(actions).answer
         {
             call(For::Answer, file);
+        }
+    }
+    let calls = |rule: &&mut Arc<automation::Rule>| {
+        matches!(rule.then, Then::Call(Hook::Webhook { secret_file: Some(_), .. }))
+    };
+    for rule in config.automation.iter_mut().filter(calls) {
+        if let Then::Call(Hook::Webhook { secret_file: Some(file), .. }) =
+            &mut Arc::make_mut(rule).then
+        {
+            call(For::Secret, file);
         }
     }
     for service in &mut config.services {

@@ -86,9 +86,16 @@ impl Caller {
 
     /// Posts JSON.
     pub async fn post(&self, call: &Call<'_>) -> Result<Reply, NoAnswer> {
+        let (reply, _) = self.post_whole(call).await?;
+        Ok(reply)
+    }
+
+    /// Posts JSON; the answer's body too.
+    pub async fn post_whole(&self, call: &Call<'_>) -> Result<(Reply, Vec<u8>), NoAnswer> {
         let post = async {
+            let request = self.request(call).await?;
             let answer = self.client.send(client::Call {
-                request: self.request(call).await?,
+                request,
                 whom: Whom::Named,
                 within: call.timeout,
                 wanted: BODY_LIMIT,
@@ -96,11 +103,12 @@ impl Caller {
             let answer = answer.await?;
             // The status counts as soon as it is there: a body that breaks off takes nothing of it
             // back.
-            let line = first_line(&answer.body.unwrap_or_default());
+            let body = answer.body.unwrap_or_default();
+            let line = first_line(&body);
             let retry_after = answer.fields.get(RETRY_AFTER);
             let seconds = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
             let retry_after = seconds.map(Duration::from_secs);
-            Ok(Reply { status: answer.status, line, retry_after })
+            Ok((Reply { status: answer.status, line, retry_after }, body))
         };
         // Reading the key takes of the time too.
         timeout(call.timeout, post).await.unwrap_or(Err(NoAnswer::TimedOut(call.timeout)))

@@ -47,14 +47,36 @@ pub async fn run(
     run_until(run, variables, input, (limit, descriptors), sleep(limit)).await
 }
 
-/// The same until its time is over.
+/// As [`run`], with all that is kept of what it writes.
+pub async fn run_whole(
+    run: &[String],
+    variables: &[(&'static str, String)],
+    input: Bytes,
+    (limit, descriptors): (Duration, Option<u64>),
+) -> Result<Vec<u8>, CommandError> {
+    output_of(run, variables, input, (limit, descriptors), sleep(limit)).await
+}
+
+/// The same as [`run`] until its time is over.
 async fn run_until(
+    run: &[String],
+    variables: &[(&'static str, String)],
+    input: Bytes,
+    limits: (Duration, Option<u64>),
+    over: impl Future<Output = ()>,
+) -> Result<String, CommandError> {
+    let words = output_of(run, variables, input, limits, over).await?;
+    Ok(first_line(&words))
+}
+
+/// What it writes until its time is over, as far as that is kept.
+async fn output_of(
     run: &[String],
     variables: &[(&'static str, String)],
     input: Bytes,
     (limit, descriptors): (Duration, Option<u64>),
     over: impl Future<Output = ()>,
-) -> Result<String, CommandError> {
+) -> Result<Vec<u8>, CommandError> {
     let Some((program, arguments)) = run.split_first() else {
         return Err(CommandError::Empty);
     };
@@ -85,7 +107,7 @@ async fn run_until(
         Ok(Some(status)) => {
             group.release();
             match status.success() {
-                true => return Ok(first_line(words.bytes())),
+                true => return Ok(words.bytes().to_vec()),
                 false => CommandEnd::Exited { code: status.code(), status: status.to_string() },
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A [`Notice`] goes to every target of the config that wants its severity: [`Notifier::send`]
 //! never waits, a worker for each target does (`target.rs`), by the rules of a queue of its own
-//! (`queue.rs`). [`call_hook`], [`smoke()`] and [`measure()`] answer to whoever asks, and say no when in doubt. All
+//! (`queue.rs`). [`call_hook`], [`call_rule`], [`smoke()`] and [`measure()`] answer to whoever asks, and say no when in doubt. All
 //! of them call by `call.rs`: within a time, a bounded answer, no redirects, signed if there is a
 //! key.
 //!
@@ -15,6 +15,7 @@ mod measure;
 mod message;
 mod notifier;
 mod queue;
+mod rule;
 mod signature;
 mod recipient;
 mod smoke;
@@ -25,6 +26,7 @@ pub use call::Caller;
 pub use hook::{Occasion, call_hook};
 pub use measure::measure;
 pub use notifier::Notifier;
+pub use rule::call_rule;
 pub use smoke::smoke;
 pub use tried::{Tried, tried};
 
@@ -77,6 +79,8 @@ pub struct Notice {
     /// What is told, without figures: the same as what was told last of its topic within five
     /// minutes is not told again, unless it is more severe. Without a key each is told.
     pub dedup: String,
+    /// The one target that is told of it, whatever else that wants to hear of; none for all.
+    pub only_for: Option<Arc<str>>,
     /// Whether it says that trouble is over: whoever was told of the trouble is told of this too.
     pub is_relief: bool,
     /// The alert that it opens or closes; without one it is news, and an alert of its own if it matters.

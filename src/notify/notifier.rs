@@ -72,7 +72,14 @@ impl Notifier {
     /// and lost.
     pub fn send(&self, notice: Notice) {
         let notice = Arc::new(notice);
-        for worker in &*self.workers() {
+        let workers = self.workers();
+        let is_meant = |worker: &&Worker| match &notice.only_for {
+            Some(only) => worker.target.name() == &**only,
+            None => true,
+        };
+        // A file that is read since may have that target no more; then all are meant.
+        let is_known = workers.iter().any(|worker| is_meant(&worker));
+        for worker in workers.iter().filter(|worker| !is_known || is_meant(worker)) {
             worker.target.offer(&notice, &self.caller);
         }
     }

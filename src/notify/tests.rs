@@ -34,6 +34,7 @@ pub fn notice(severity: Severity, dedup: &str) -> Notice {
         trace: None,
         topic: dedup.into(),
         dedup: dedup.into(),
+        only_for: None,
         is_relief: false,
         alert: None,
     }

@@ -75,6 +75,7 @@ pub fn tried(
         topic: "///test".into(),
         // Each is told.
         dedup: String::new(),
+        only_for: None,
         is_relief: is_over,
         alert: Some(if is_over { CLOSES } else { OPENS }),
     }

@@ -16,5 +16,7 @@ pub use access_log::{OpenAgain, Writer};
 pub use families::Form;
 pub use lag::{Lag, sample_lag};
 pub use metrics::{Scrape, encode};
-pub use process::{ListenerTally, Memory, NotifyTally, Process, RolloutStand, RolloutTally};
+pub use process::{
+    AutomationTally, ListenerTally, Memory, NotifyTally, Process, RolloutStand, RolloutTally,
+};
 pub use status::Status;

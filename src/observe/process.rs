@@ -79,6 +79,15 @@ impl NotifyTally {
     }
 }
 
+/// What rules of the automation did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AutomationTally {
+    /// How often acts have ended since the process began, by rule, action and outcome.
+    pub acts: BTreeMap<(Arc<str>, &'static str, &'static str), u64>,
+    /// Whether all of them are stopped; none without rules.
+    pub is_stopped: Option<bool>,
+}
+
 /// The rollouts of one service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RolloutTally {
@@ -111,6 +120,7 @@ pub struct Process {
     listeners: Mutex<Vec<Arc<ListenerTally>>>,
     notify_targets: Mutex<Vec<Arc<NotifyTally>>>,
     rollouts: Mutex<BTreeMap<Arc<str>, RolloutTally>>,
+    automation: Mutex<AutomationTally>,
     names: Mutex<BTreeMap<Address, bool>>,
     gauges: Mutex<Gauges>,
     /// Why the last reload was refused; none if it took effect.
@@ -208,6 +218,16 @@ impl Process {
     pub(super) fn rollouts(&self, service: &str) -> RolloutTally {
         let rollouts = self.rollouts.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         rollouts.get(service).cloned().unwrap_or_default()
+    }
+
+    /// Replaces what is known of the automation.
+    pub fn set_automation(&self, tally: AutomationTally) {
+        *self.automation.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = tally;
+    }
+
+    /// What rules of the automation did.
+    pub(super) fn automation(&self) -> AutomationTally {
+        self.automation.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// Replaces what is known of upstreams' names: whether each resolves.

@@ -83,6 +83,7 @@ pub(super) fn decide(
         Order::Freeze { service, what } => draft.freeze(service, *what)?,
         Order::Flag { name, percent: Some(percent) } => draft.set_flag(name, *percent)?,
         Order::Flag { name, percent: None } => draft.roll_flag_back(name)?,
+        Order::Automation { stops } => draft.set_automation(*stops),
         Order::Reload { config, changes, forgets, .. } => {
             draft.reload(config, changes, *forgets)?
         }

@@ -9,6 +9,7 @@
 //! They are in force at once, and stored as soon as the disk takes them.
 
 mod absent;
+mod automating;
 mod order;
 mod other_uses;
 mod overloads;
@@ -44,6 +45,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::aa::Checks;
+use crate::automation::Act;
 use crate::capacity::Overload;
 use crate::clock::{Moment, WallTime};
 use crate::config::{Config, Live};
@@ -68,6 +70,7 @@ pub use rollouts::Report;
 pub use supposed::Supposed;
 pub use upstreams::changed_upstreams;
 
+use automating::Automation;
 use budgets::Budgets;
 use draft::{Draft, Undecided, View};
 use order::Scope;
@@ -94,6 +97,8 @@ pub enum Effect {
         /// What.
         task: Task,
     },
+    /// Whoever a rule calls is called; the end comes back as [`Orders::on_acted`].
+    Act(Arc<Act>),
     /// Something worth an event.
     Say(Event),
     /// What is noted of a rollout's pools begins anew. Done here.
@@ -216,6 +221,8 @@ pub struct Orders {
     bursts_saved: WallTime,
     /// Whether the judge keeps what is as good as the rest.
     checks: Checks,
+    /// What rules have seen and said.
+    automation: Automation,
     /// How many rollouts have ended since the process began, by service and outcome.
     ended: BTreeMap<Arc<str>, Ended>,
     /// Orders whose time is over, as long as the store has them.
@@ -250,6 +257,7 @@ impl Orders {
             budgets,
             bursts_saved: now.wall,
             checks: Checks::default(),
+            automation: Automation::default(),
             ended: BTreeMap::new(),
             over: BTreeMap::new(),
             unheard: Vec::new(),
@@ -266,6 +274,7 @@ impl Orders {
         let mut draft =
             Draft::new(&orders.state, orders.view(&snapshot, now), By::new("file", None));
         draft.bound_orders();
+        draft.bound_acts();
         draft.adopt(&config, false);
         draft.begin_steps_anew();
         gone.into_iter().for_each(|change| draft.change(change));

@@ -88,6 +88,11 @@ pub enum Order {
         /// Its share; none for the state before the last order.
         percent: Option<BasisPoints>,
     },
+    /// All rules of the automation are stopped, or may act again.
+    Automation {
+        /// Whether they are stopped.
+        stops: bool,
+    },
     /// A config that was checked is to be in force.
     Reload {
         /// The config.
@@ -107,6 +112,7 @@ pub enum Order {
 pub(super) enum Scope {
     Service(Arc<str>),
     Flag(Arc<str>),
+    Automation,
     Everything,
 }
 
@@ -140,6 +146,7 @@ impl Order {
                 Scope::Service(place.service.as_str().into())
             }
             Order::Flag { name, .. } => Scope::Flag(name.as_str().into()),
+            Order::Automation { .. } => Scope::Automation,
             Order::Reload { .. } => Scope::Everything,
         }
     }

@@ -360,6 +360,7 @@ impl Orders {
 
     /// Takes in what is stored. It is later than what was counted of the same.
     fn take_in(&mut self, changes: &[Change]) {
+        self.automation.note(&self.base, changes);
         self.base.apply_all(changes);
         self.queue.outdate_counts(changes);
     }
@@ -419,6 +420,7 @@ impl Effect {
     fn service(&self) -> Option<&str> {
         match self {
             Effect::Begin { rollout, .. } => Some(&rollout.service),
+            Effect::Act(act) => Some(&act.place.service),
             Effect::Say(event) => Some(&event.subject.service),
             Effect::BeginStep { service }
             | Effect::Renew { service, .. }

@@ -46,6 +46,7 @@ impl Orders {
         let names: Vec<Arc<str>> =
             self.state.rollouts().map(|rollout| rollout.service.clone()).collect();
         names.iter().for_each(|name| self.tick_one(name, snapshot, now));
+        self.automate(snapshot, now);
     }
 
     fn tick_one(&mut self, name: &Arc<str>, snapshot: &Snapshot, now: Now) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{About, FilePart, FlagState, Override, Revision};
 use crate::aa::Tally;
+use crate::automation;
 use crate::capacity::Day;
 use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
@@ -145,6 +146,8 @@ pub enum Change {
         /// What it carried.
         day: Option<Arc<Day>>,
     },
+    /// What a rule does, has added, or that all of them are stopped.
+    Automation(automation::Change),
     /// Nothing is promised any more that this budget was for.
     ForgetAlarms {
         /// Its key.
@@ -177,6 +180,7 @@ impl Change {
             | Change::Bursts { .. }
             | Change::Recorded { .. }
             | Change::Carried { .. }
+            | Change::Automation(_)
             | Change::ForgetAlarms { .. } => None,
         }
     }
@@ -214,6 +218,7 @@ impl Change {
             Change::Recorded { of, .. } => ("recorded", of.to_string()),
             Change::Carried { of, .. } => ("carried", of.to_string()),
             Change::Checked { service, .. } => ("checked", service.to_string()),
+            Change::Automation(change) => ("automation", change.key()),
             Change::Block { of, block } => {
                 ("block", format!("{of}/{}/{}", block.grain.name(), block.number))
             }

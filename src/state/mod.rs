@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::aa::Tally;
+use crate::automation;
 use crate::capacity::Day;
 use crate::clock::WallTime;
 use crate::judge::bursts::Bursts;
@@ -61,6 +62,8 @@ pub struct State {
     checked: Arc<BTreeMap<Arc<str>, Arc<Tally>>>,
     /// What pools carried, by `SERVICE/POOL/DAY`.
     carried: Arc<BTreeMap<Arc<str>, Arc<Day>>>,
+    /// What rules did, what they have added, and whether they are stopped.
+    automation: Arc<automation::Kept>,
 }
 
 type Numbered<T> = BTreeMap<u64, Arc<T>>;
@@ -173,6 +176,7 @@ impl State {
             Change::Checked { service, tally: None } => {
                 Arc::make_mut(&mut self.checked).remove(&service);
             }
+            Change::Automation(change) => Arc::make_mut(&mut self.automation).apply(change),
             Change::ForgetAlarms { of } => {
                 self.of_budget(&of, |kept| kept.alarms = Alarms::default());
             }
@@ -202,6 +206,9 @@ impl State {
                 let known = self.flags.get(name)?;
                 let revision = oldest_over(known, state.revision, FLAG_STATES_KEPT)?;
                 Some(Change::ForgetFlag { name: name.clone(), revision })
+            }
+            Change::Automation(change) => {
+                self.automation.gives_way_to(change).map(Change::Automation)
             }
             _ => None,
         }
@@ -251,6 +258,7 @@ impl State {
             && Arc::ptr_eq(&self.in_file, &other.in_file)
             && Arc::ptr_eq(&self.absent, &other.absent)
             && Arc::ptr_eq(&self.budgets, &other.budgets)
+            && Arc::ptr_eq(&self.automation, &other.automation)
     }
 
     /// The services of which something may be remembered that the other does not, or the other way
@@ -406,6 +414,11 @@ impl State {
         self.budgets.get(of).into_iter().flat_map(|kept| kept.blocks.values())
     }
 
+    /// What rules did, what they have added, and whether they are stopped.
+    pub fn automation(&self) -> &automation::Kept {
+        &self.automation
+    }
+
     /// How the failures of pools' upstreams came together, by `SERVICE/POOL`.
     pub fn bursts(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Bursts>)> {
         self.bursts.iter()
@@ -440,6 +453,7 @@ impl State {
             recorded,
             checked,
             carried,
+            automation,
         } = self;
         *secret == other.secret
             && Arc::ptr_eq(services, &other.services)
@@ -451,6 +465,7 @@ impl State {
             && Arc::ptr_eq(recorded, &other.recorded)
             && Arc::ptr_eq(checked, &other.checked)
             && Arc::ptr_eq(carried, &other.carried)
+            && Arc::ptr_eq(automation, &other.automation)
     }
 
     /// All of it as changes: applied to nothing, they make this state.
@@ -507,6 +522,7 @@ impl State {
         changes.extend(
             carried.map(|(of, day)| Change::Carried { of: of.clone(), day: Some(day.clone()) }),
         );
+        changes.extend(self.automation.changes().map(Change::Automation));
         changes
     }
 

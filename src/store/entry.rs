@@ -9,9 +9,10 @@ use std::sync::Arc;
 use super::error::Trouble;
 use super::stored;
 use super::tables::{
-    ABSENT, BUDGETS, BURSTS, CARRIED, CHECKED, FLAGS, HEARINGS, IN_FILE, META, OVERRIDES,
-    PAST_ROLLOUTS, RECORDED, REVISIONS, ROLLOUTS, SAMPLES, Texts, key,
+    ABSENT, AUTOMATION, BUDGETS, BURSTS, CARRIED, CHECKED, FLAGS, HEARINGS, IN_FILE, META,
+    OVERRIDES, PAST_ROLLOUTS, RECORDED, REVISIONS, ROLLOUTS, SAMPLES, Texts, key,
 };
+use crate::automation;
 use crate::rollout::{Rollout, StoredHearing, StoredRollout};
 use crate::state::{About, Change, FilePart, Override, State};
 
@@ -19,7 +20,7 @@ use crate::state::{About, Change, FilePart, Override, State};
 pub(super) const SECRET: &str = "secret";
 
 /// The tables that a state is read from, in the order in which their changes make sense.
-pub(super) const OF_STATE: [Texts; 15] = [
+pub(super) const OF_STATE: [Texts; 16] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -35,6 +36,7 @@ pub(super) const OF_STATE: [Texts; 15] = [
     RECORDED,
     CHECKED,
     CARRIED,
+    AUTOMATION,
 ];
 
 /// A value under a key, or that there is none any more.
@@ -110,6 +112,10 @@ impl Entry {
                 put(CARRIED, of.to_string(), stored::json(day)?)
             }
             Change::Carried { of, day: None } => gone(CARRIED, of.to_string()),
+            Change::Automation(change) => match change.json() {
+                Some(json) => put(AUTOMATION, change.key(), json.map_err(unwritable)?),
+                None => gone(AUTOMATION, change.key()),
+            },
             Change::ForgetAlarms { of } => gone(BUDGETS, of.to_string()),
             Change::Block { of, block } => {
                 let key = stored::block_key(of, block.grain, block.number);
@@ -126,7 +132,7 @@ impl Entry {
 /// judge of another version has heard.
 pub(super) fn read(table: Texts, key: &str, json: &str) -> Result<Option<Change>, Trouble> {
     use redb::TableHandle;
-    let unreadable = |error| Trouble::Damaged(format!("`{key}`: {error}"));
+    let unreadable = |error: serde_json::Error| Trouble::Damaged(format!("`{key}`: {error}"));
     let name = table.name();
     Ok(Some(if name == META.name() {
         match key {
@@ -174,6 +180,11 @@ pub(super) fn read(table: Texts, key: &str, json: &str) -> Result<Option<Change>
         Change::Checked { service: key.into(), tally: Some(Arc::new(stored::parse(key, json)?)) }
     } else if name == CARRIED.name() {
         Change::Carried { of: key.into(), day: Some(Arc::new(stored::parse(key, json)?)) }
+    } else if name == AUTOMATION.name() {
+        match automation::Change::read(key, json).map_err(unreadable)? {
+            Some(change) => Change::Automation(change),
+            None => return Ok(None),
+        }
     } else {
         return Ok(None);
     }))

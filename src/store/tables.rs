@@ -47,8 +47,11 @@ pub(super) const CHECKED: Texts = TableDefinition::new("checked");
 /// What pools carried, by service, pool and day.
 pub(super) const CARRIED: Texts = TableDefinition::new("carried");
 
+/// What rules did, what they have added, and whether they are stopped; by kind, then by number or rule.
+pub(super) const AUTOMATION: Texts = TableDefinition::new("automation");
+
 /// All there are.
-pub(super) const TABLES: [Texts; 16] = [
+pub(super) const TABLES: [Texts; 17] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -65,10 +68,12 @@ pub(super) const TABLES: [Texts; 16] = [
     RECORDED,
     CHECKED,
     CARRIED,
+    AUTOMATION,
 ];
 
-/// Those of them that a version of this format may not know: what is in them was measured, and is again.
-pub(super) const BESIDE: [Texts; 4] = [BURSTS, RECORDED, CHECKED, CARRIED];
+/// Those of them that a version of this format may not know, and does without: what was measured, and is
+/// again, and what rules did, of which it has none.
+pub(super) const BESIDE: [Texts; 5] = [BURSTS, RECORDED, CHECKED, CARRIED, AUTOMATION];
 
 /// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
 pub(super) const COMMITS: &str = "commits";

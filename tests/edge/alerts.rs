@@ -125,6 +125,7 @@ pub async fn in_full_use(blue: &Origin, green: &Origin) -> Edge {
          directory = \"https://127.0.0.1:9/directory\"\nchallenge = \"tls-alpn-01\"\n\
          [admin]\naddress = \"127.0.0.1:0\"\n\
          [[notify]]\nurl = \"http://127.0.0.1:9/\"\n\
+         [automation.tell]\nservice = \"shop\"\nwhen = {{ down = 1 }}\nthen = \"notify\"\n\
          [flags.new_cart]\nservices = [\"shop\"]\npercent = 10\n\
          [services.shop]\nsplit = {{ blue = 100, green = 0 }}\n\
          slo = {{ availability = \"99.9%\", latency = {{ p99 = \"500ms\" }} }}\n\

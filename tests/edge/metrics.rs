@@ -95,9 +95,11 @@ async fn an_edge_in_full_use_has_every_family_that_is_declared_and_no_other() {
     assert!(started.0 < 300, "{started:?}");
     let rude = edge.raw("GET / HTTP/1.1\r\nhost: a b\r\n\r\n").await;
     assert_eq!(rude.status, 400);
-    // Of other platforms, of people who were asked for a password, of odd clients and of what takes hours.
+    // Of other platforms, of people who were asked for a password, of odd clients, of what went wrong and of
+    // what takes hours.
     let elsewhere = [
         "pointsman_auth_total",
+        "pointsman_automation_acts_total",
         "pointsman_deploys_total",
         "pointsman_judge_aa_taken_back_ratio",
         "pointsman_judge_aa_trials",

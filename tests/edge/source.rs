@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 /// No runtime, no pingora, no file, no socket, no clock and no random source; and of our own rooms
 /// only each other.
-const CORE: [&str; 30] = [
+const CORE: [&str; 31] = [
     "aa",
     "acme",
     "auth",
+    "automation",
     "balance",
     "capacity",
     "certificate",

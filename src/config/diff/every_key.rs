@@ -12,7 +12,7 @@ use super::*;
 use crate::config::{AdminPlace, Environment, Expansion, Texts};
 
 /// What a value may be changed to: the first one that the file allows is taken.
-const TEXTS: [&str; 44] = [
+const TEXTS: [&str; 46] = [
     "gzip",
     "text/css",
     "ignore",
@@ -57,14 +57,26 @@ const TEXTS: [&str; 44] = [
     "normal",
     "br",
     "canary",
+    "pool",
+    "abort-rollout",
 ];
 const LISTS: [&str; 4] = ["[\"10.1.0.0/16\"]", "[503]", "[\"other\"]", "[]"];
 
 fn reference() -> String {
-    // A hook that runs a command is refused otherwise, and routes need somewhere else to lead to.
+    // A hook that runs a command is refused otherwise, and routes need somewhere else to lead to, as rules
+    // need others to wait for and to tell.
     let text = include_str!("../../../conf/reference.toml")
         .replace("allow_commands = false", "allow_commands = true ");
-    format!("{text}\n[services.other.pools.only]\nupstreams = [\"a:1\"]\n")
+    let rule = |name: &str| {
+        format!(
+            "[automation.{name}]\nservice = \"shop\"\nwhen = {{ down = 1 }}\nthen = \"notify\"\n"
+        )
+    };
+    let (grow, other) = (rule("grow"), rule("other"));
+    format!(
+        "{text}\n[services.other.pools.only]\nupstreams = [\"a:1\"]\n[[notify]]\nurl = \"http://other/\"\n\
+         {grow}{other}"
+    )
 }
 
 fn parse(text: &str) -> Option<Config> {

@@ -27,6 +27,7 @@ fn notice() -> Notice {
         trace: Some("0af7".into()),
         topic: "shop///rollout 7".into(),
         dedup: "rollout/shop".into(),
+        only_for: None,
         is_relief: false,
         alert: Some(ROLLOUT),
     }

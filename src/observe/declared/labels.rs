@@ -56,6 +56,10 @@ pub const RELOADED: Label = label("result", "`success` or `refused`");
 pub const STORED: Label = label("result", "`success` or `failure`");
 pub const REASON: Label = label("reason", "the cause, as on error pages and in the access log");
 pub const DID: Label = label("did", "what was done with it: `dropped` or `passed`");
+pub const RULE: Label = label("rule", "the rule of `[automation]`");
+pub const ACTION: Label =
+    label("action", "what it did, such as `command` or `drain`; `escalate` for told");
+pub const ACTED: Label = label("outcome", "`done`, `failed`, `unknown` or `dry-run`");
 pub const TARGET: Label = label("target", "the name of the `[[notify]]`");
 pub const TOLD: Label = label("result", "`sent`, `failed` (an attempt), `dropped` or `suppressed`");
 pub const SPAN_DROPPED: Label =

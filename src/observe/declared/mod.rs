@@ -63,7 +63,7 @@ pub struct Group {
 }
 
 /// All that there are.
-pub const GROUPS: [Group; 12] = [
+pub const GROUPS: [Group; 13] = [
     requests::REQUESTS_OF_CLIENTS,
     requests::TRIED_AGAIN,
     saturated::LIMITS,
@@ -75,6 +75,7 @@ pub const GROUPS: [Group; 12] = [
     saturated::CONNECTIONS,
     operations::CONFIG_AND_STORE,
     operations::TOLD,
+    operations::AUTOMATION,
     saturated::PROCESS,
 ];
 

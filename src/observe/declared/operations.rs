@@ -45,3 +45,13 @@ group! {
     SPANS_DROPPED = Counter "pointsman_spans_dropped_total" of "spans" by [SPAN_DROPPED]:
         "Spans of requests that were to be told of and were not, by why.";
 }
+
+group! {
+    AUTOMATION: "Automation",
+    "What is done by itself, and whether it is stopped.";
+
+    AUTOMATION_ACTS = Counter "pointsman_automation_acts_total" of "acts" by [RULE, ACTION, ACTED]:
+        "Acts of rules that have ended since the start of the process. Those that have not happened have no series.";
+    AUTOMATION_STOPPED = Gauge "pointsman_automation_stopped" of "automations" by []:
+        "Whether all rules of the automation are stopped; only where the file has rules.";
+}

@@ -111,6 +111,13 @@ pub(super) fn of_what_is_told(
             families.put(&declared::NOTIFICATIONS, &[&*target.name, result], read(count));
         }
     }
+    let automation = process.automation();
+    for ((rule, action, outcome), count) in automation.acts {
+        families.put(&declared::AUTOMATION_ACTS, &[&*rule, action, outcome], count as f64);
+    }
+    if let Some(is_stopped) = automation.is_stopped {
+        families.put(&declared::AUTOMATION_STOPPED, &[], f64::from(u8::from(is_stopped)));
+    }
     if let Some(log) = process.access_log() {
         families.put(&declared::ACCESS_LOG_LINES, &[], log.written() as f64);
         families.put(&declared::ACCESS_LOG_DROPPED, &[], log.dropped() as f64);

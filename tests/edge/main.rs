@@ -15,6 +15,7 @@ mod alerts;
 mod allocations;
 mod answers;
 mod auth;
+mod automation;
 mod capacity;
 mod cli;
 mod cohorts;

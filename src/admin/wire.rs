@@ -41,7 +41,7 @@ pub use doctor::{Diagnosis, Finding, FindingState, MendBy};
 pub use explain::{Explain, ExplainField, ExplainWith, Explanation, Health, Instead};
 pub use glance::{Glance, GlancePool, GlanceRollout, Wrong};
 pub(super) use judge::took;
-pub use judge::{JudgeCheck, Judgement, RolloutReport};
+pub use judge::{JudgeCheck, Judged, Judgement, Odds, RolloutReport};
 pub use latency::Latency;
 pub use live::{LiveLine, LiveService, LiveStatus, Me, Points};
 pub use mirror::{Difference, Mirror};

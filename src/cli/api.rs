@@ -1,24 +1,22 @@
 //! A running process's admin API: a path and a body in, its answer out.
 
+mod caller;
 mod error;
+mod lines;
 mod token;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use self::caller::Caller;
 use super::Reach;
 use super::address::Way;
 use super::secure::Secure;
@@ -101,8 +99,18 @@ impl<'a> Call<'a> {
 }
 
 impl Api<'_> {
-    /// Asks and reads the answer.
+    /// Asks and reads the answer. What is in force and not on the disk yet is said on the standard error.
     pub async fn ask<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, ApiError> {
+        let (answer, note) = self.ask_noted(call).await?;
+        note.iter().for_each(|note| eprintln!("{note}"));
+        Ok(answer)
+    }
+
+    /// As [`Api::ask`], for who says for itself what is not on the disk yet.
+    pub async fn ask_noted<T: DeserializeOwned>(
+        &self,
+        call: Call<'_>,
+    ) -> Result<(T, Option<String>), ApiError> {
         let look = call.look();
         let unanswered = |error: String, look: String| ApiError::Unanswered {
             address: self.0.admin.to_string(),
@@ -121,15 +129,13 @@ impl Api<'_> {
                 (Refusal::Said(error), _) => error,
             });
         }
-        if let Ok(wire::Storing { stored: Some(false), note: Some(note) }) =
-            serde_json::from_slice(&body)
-        {
-            eprintln!("{note}");
-        }
-        self.read(&body).map_err(|error| match look {
+        let storing = serde_json::from_slice::<wire::Storing>(&body).unwrap_or_default();
+        let note = storing.note.filter(|_| storing.stored == Some(false));
+        let answer = self.read(&body).map_err(|error| match look {
             Some(look) => unanswered(format!("its answer cannot be read: {error}"), look),
             None => self.strange(error),
-        })
+        })?;
+        Ok((answer, note))
     }
 
     /// As [`Api::ask`], of an order: what was not done is said where that is certain.
@@ -178,40 +184,22 @@ impl Api<'_> {
     }
 
     async fn send(&self, call: Call<'_>) -> Result<(StatusCode, Bytes), ApiError> {
-        let address = &self.0.admin;
-        let token = token::given(self.0)?;
-        let has_files = self.0.ca.is_some() || self.0.cert.is_some() || self.0.key.is_some();
-        if has_files && matches!(address.way, Way::Http(_)) {
-            // A token would go out for anybody to read.
-            let error = format!(
-                "`--ca`, `--cert` and `--key` are for HTTPS, and the admin address is `{address}`: \
-                 write `https://NAME:PORT`"
-            );
-            return Err(ApiError::Files { error });
-        }
-        let is_secure = matches!(address.way, Way::Https(_));
-        let secure = is_secure.then(|| Secure::of(self.0)).transpose();
-        let secure = secure.map_err(|error| ApiError::Files { error: format!("{error:#}") })?;
-        let (token, patience, look) = (token.as_deref(), call.patience, call.look());
+        let caller = self.caller()?;
+        let (patience, look) = (call.patience, call.look());
         // Of what was sent it is not known what has become of it until it is answered.
         let is_sent = AtomicBool::new(false);
         let sent = async {
-            match &address.way {
-                Way::Unix(path) => {
-                    let stream = UnixStream::connect(path).await?;
-                    self.exchange(stream, "localhost", token, call, &is_sent).await
-                }
-                Way::Https(bare) => {
-                    let secure = secure.as_ref().context("there is nothing to speak HTTPS with")?;
-                    let stream = secure.connect(bare).await?;
-                    self.exchange(stream, bare, token, call, &is_sent).await
-                }
-                Way::Http(bare) => {
-                    let stream = TcpStream::connect(bare).await?;
-                    self.exchange(stream, bare, token, call, &is_sent).await
-                }
-            }
+            let response = caller.exchange(call, &is_sent).await?;
+            let status = response.status();
+            let body = http_body_util::Limited::new(response.into_body(), LARGEST).collect().await;
+            // As what it is, which a box would hide.
+            let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
+                Ok(error) => anyhow::Error::new(*error),
+                Err(error) => anyhow::Error::from_boxed(error),
+            })?;
+            Ok((status, body.to_bytes()))
         };
+        let address = &self.0.admin;
         let unreachable =
             |error: String| ApiError::Unreachable { address: address.to_string(), error };
         let unanswered = |error: String, look: String| ApiError::Unanswered {
@@ -232,43 +220,23 @@ impl Api<'_> {
         }
     }
 
-    async fn exchange(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        host: &str,
-        token: Option<&str>,
-        call: Call<'_>,
-        is_sent: &AtomicBool,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let mut request = Request::builder().method(call.method).uri(call.path);
-        request = request.header(header::HOST, host);
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    /// How it is reached, and who asks.
+    fn caller(&self) -> Result<Caller<'_>, ApiError> {
+        let address = &self.0.admin;
+        let token = token::given(self.0)?;
+        let has_files = self.0.ca.is_some() || self.0.cert.is_some() || self.0.key.is_some();
+        if has_files && matches!(address.way, Way::Http(_)) {
+            // A token would go out for anybody to read.
+            let error = format!(
+                "`--ca`, `--cert` and `--key` are for HTTPS, and the admin address is `{address}`: \
+                 write `https://NAME:PORT`"
+            );
+            return Err(ApiError::Files { error });
         }
-        if let Some(revision) = call.if_match {
-            request = request.header(header::IF_MATCH, format!("\"{revision}\""));
-        }
-        if let Some((kind, _)) = &call.body {
-            request = request.header(header::CONTENT_TYPE, *kind);
-        }
-        let body = Full::new(call.body.map(|(_, body)| body).unwrap_or_default());
-        let request = request.body(body)?;
-        is_sent.store(true, Ordering::Relaxed);
-        let response = sender.try_send_request(request).await.map_err(|mut failed| {
-            // Who gets it back has not given it to anybody.
-            is_sent.store(failed.take_message().is_none(), Ordering::Relaxed);
-            failed.into_error()
-        })?;
-        let status = response.status();
-        let body = http_body_util::Limited::new(response.into_body(), LARGEST).collect().await;
-        // As what it is, which a box would hide.
-        let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
-            Ok(error) => anyhow::Error::new(*error),
-            Err(error) => anyhow::Error::from_boxed(error),
-        })?;
-        Ok((status, body.to_bytes()))
+        let is_secure = matches!(address.way, Way::Https(_));
+        let secure = is_secure.then(|| Secure::of(self.0)).transpose();
+        let secure = secure.map_err(|error| ApiError::Files { error: format!("{error:#}") })?;
+        Ok(Caller { address, token, secure })
     }
 
     fn strange(&self, error: impl std::fmt::Display) -> ApiError {

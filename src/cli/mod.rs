@@ -48,6 +48,7 @@ mod status;
 mod store;
 mod table;
 mod terminal;
+mod top;
 mod upgrade;
 mod upstream;
 mod version;
@@ -95,6 +96,7 @@ enum Verb {
     Proxy(proxy::Proxy),
     Init(init::Init),
     Status(status::Status),
+    Top(top::Top),
     Shift(shift::Shift),
     Flip(flip::Flip),
     Rollback(rollback::Rollback),
@@ -282,6 +284,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Proxy(verb) => block_on(verb.run(Inherited::from_environment())),
         Verb::Init(verb) => verb.run(),
         Verb::Status(verb) => block_on(verb.run()),
+        Verb::Top(verb) => block_on(verb.run()),
         Verb::Shift(verb) => block_on(verb.run()),
         Verb::Flip(verb) => block_on(verb.run()),
         Verb::Rollback(verb) => block_on(verb.run()),

@@ -79,6 +79,7 @@ mod supervised;
 mod upgrade_streams;
 mod upgrading;
 mod tls;
+mod top;
 mod traces;
 mod upstreams;
 mod waits;

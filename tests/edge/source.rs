@@ -87,11 +87,12 @@ const BANNED: [(&str, &str); 7] = [
 ];
 
 /// Crates that are there in several versions, and who brings the older ones.
-const DUPLICATES: [(&str, &str); 11] = [
+const DUPLICATES: [(&str, &str); 12] = [
     ("base64", "0.23: pem, which rcgen writes with"),
     ("core-foundation", "for a system that we do not build for"),
     ("cpufeatures", "0.2: sha2 0.10, which hmac 0.12 goes with"),
     ("getrandom", "0.2: ring, which aws-lc-rs's place can take; 0.3: ours; 0.4: rand 0.10"),
+    ("itertools", "0.13: criterion, and what writes prost's types; 0.14: ratatui"),
     ("r-efi", "of getrandom, for systems that we do not build for"),
     ("rand", "0.9: the SDK of opentelemetry, of which only types are used"),
     ("rand_core", "of rand 0.9"),

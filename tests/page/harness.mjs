@@ -141,6 +141,8 @@ const SHOWN = {
   why: "table.requests tbody tr",
   explain: "form.panel",
   config: "#config-text:not([readonly])",
+  capacity: ".capacity tbody tr",
+  doctor: ".finding",
 };
 
 /** Goes to a view by what stands behind the `#/`, and waits until it is there: what is to be seen, and what comes with a line. */

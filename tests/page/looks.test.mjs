@@ -13,6 +13,8 @@ const VIEWS = {
   why: "why",
   explain: "explain",
   config: "config",
+  capacity: "capacity",
+  doctor: "doctor",
 };
 
 let [chromium, demo] = [];

@@ -3,7 +3,9 @@
 import * as api from "./api.js";
 import { forget, live, may, me, meet, now, tell } from "./app.js";
 import { h, mark, put, say } from "./dom.js";
+import * as capacity from "./capacity.js";
 import * as config from "./config.js";
+import * as doctor from "./doctor.js";
 import * as events from "./events.js";
 import * as explain from "./explain.js";
 import * as history from "./history.js";
@@ -22,6 +24,8 @@ const VIEWS = {
   why: { title: "Why", open: why.open, needs: "GET /v1/requests" },
   explain: { title: "Explain", open: explain.open, needs: "POST /v1/explain" },
   config: { title: "Config", open: config.open, needs: "GET /v1/config" },
+  capacity: { title: "Capacity", open: capacity.open, needs: "GET /v1/services/{service}/capacity" },
+  doctor: { title: "Doctor", open: doctor.open, needs: "GET /v1/doctor" },
 };
 
 const view = document.getElementById("view");

@@ -201,7 +201,7 @@ impl Close {
         }
         for (pool, points) in seconds {
             let known = self.seconds.entry(pool).or_default();
-            let last = known.last().and_then(|point| at(point)).unwrap_or(0.0);
+            let last = known.last().and_then(at).unwrap_or(0.0);
             known.extend(points.into_iter().filter(|point| at(point).is_some_and(|at| at > last)));
             if known.len() > SECONDS + SLACK {
                 known.drain(..known.len() - SECONDS);

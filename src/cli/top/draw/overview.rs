@@ -47,7 +47,7 @@ pub(super) fn draw(picture: &Picture<'_>, buffer: &mut Buffer, area: Rect) {
     let happened = if spare >= 3 { spare.min(12).min(known.events.len()) } else { 0 };
     let rows = room.saturating_sub(row + if happened > 0 { happened + 2 } else { 0 });
     let is_chosen = |it: &&wire::Glance| view.chosen.as_ref() == Some(&it.name);
-    let chosen = list.iter().position(|it| is_chosen(it)).unwrap_or(0);
+    let chosen = list.iter().position(is_chosen).unwrap_or(0);
     let top = first(chosen, list.len(), rows);
     for (nth, glance) in list.iter().enumerate().skip(top).take(rows) {
         put(buffer, area, row + nth - top, &service(picture, glance, name, columns));

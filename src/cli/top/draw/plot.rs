@@ -66,7 +66,7 @@ pub fn rows(values: &[Option<f64>], most: f64, rows: usize) -> Vec<String> {
 pub fn bar(share: f64, columns: usize) -> String {
     let eighths = (share.clamp(0.0, 1.0) * (columns * 8) as f64).round() as usize;
     let mut bar = "█".repeat(eighths / 8);
-    if eighths % 8 > 0 {
+    if !eighths.is_multiple_of(8) {
         bar.push(ACROSS[eighths % 8]);
     }
     bar + &"·".repeat(columns - eighths.div_ceil(8))

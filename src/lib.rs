@@ -58,6 +58,7 @@ pub mod snapshot;
 pub mod judge;
 pub mod slo;
 pub mod rollout;
+mod incident;
 mod event;
 pub mod recording;
 pub mod rehearsal;

@@ -37,7 +37,12 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     parameters.into_iter().flatten().for_each(forms::parameter);
     if let Some(role) = needed(path, method) {
         // Without a `token_file` nobody needs one. The names are roles (OpenAPI 3.1, 4.8.30).
-        operation.insert("security".into(), json!([{"token": [role.name()]}, {}]));
+        let token = json!({"token": [role.name()]});
+        let security = match role {
+            Role::Alerts => json!([token]),
+            _ => json!([token, {}]),
+        };
+        operation.insert("security".into(), security);
     }
     if let Some(body) = operation.get_mut("requestBody").and_then(Value::as_object_mut) {
         let is_optional = body.values().any(|content| {

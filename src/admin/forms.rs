@@ -7,7 +7,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::alerts::{LONGEST_FINGERPRINT, MOST};
 use super::explain::{LONGEST_TOKEN, MOST_FIELDS};
+use crate::incident::{LONGEST_NAME, LONGEST_TEXT, LONGEST_TITLE, MOST_SERVICES};
 use crate::logs::{self, Level, OURS, REST, ROOMS};
 use crate::orders::MOST_DEPLOYED;
 use crate::rollout::LONGEST_TAG;
@@ -61,6 +63,10 @@ const VALUE: &str = "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$";
 /// An address of a client; those of IPv6 are taken too.
 const IPV4: &str = "^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}\
                     (25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])$";
+
+/// A time of RFC 3339 since 1970.
+const TIME: &str = "^(19[7-9][0-9]|20[0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):\
+                    [0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z$";
 
 /// `*`, or a revision with or without quotes.
 const CONDITION: &str = "^(\\*|\"[0-9]{1,19}\"|[0-9]{1,19})$";
@@ -153,6 +159,29 @@ fn fields(schema: &str) -> Vec<(&'static str, Value)> {
                 json!({"enum": severities.map(Value::from).into_iter().chain([Value::Null]).collect::<Vec<_>>()}),
             )]
         }
+        "PostIncident" => vec![
+            ("title", json!({"pattern": NOT_BLANK, "maxLength": LONGEST_TITLE})),
+            ("services", json!({"maxItems": MOST_SERVICES})),
+            ("commander", json!({"pattern": NOT_BLANK, "maxLength": LONGEST_NAME})),
+            ("channel", json!({"pattern": NOT_BLANK, "maxLength": LONGEST_NAME})),
+            ("next", json!({"pattern": OVERRIDE})),
+        ],
+        "PostIncidentText" => {
+            vec![("text", json!({"pattern": NOT_BLANK, "maxLength": LONGEST_TEXT}))]
+        }
+        "PostIncidentUpdate" => vec![
+            ("text", json!({"pattern": NOT_BLANK, "maxLength": LONGEST_TEXT})),
+            ("commander", json!({"pattern": NOT_BLANK, "maxLength": LONGEST_NAME})),
+            ("channel", json!({"pattern": NOT_BLANK, "maxLength": LONGEST_NAME})),
+            ("next", json!({"pattern": OVERRIDE})),
+        ],
+        "PostAlerts" => {
+            vec![("version", json!({"enum": ["4"]})), ("alerts", json!({"maxItems": MOST}))]
+        }
+        "PostAlert" => vec![
+            ("startsAt", json!({"pattern": TIME})),
+            ("fingerprint", json!({"pattern": NOT_BLANK, "maxLength": LONGEST_FINGERPRINT})),
+        ],
         "PutLogLevels" => vec![("levels", levels())],
         "Explain" => vec![
             ("url", json!({"pattern": URL})),

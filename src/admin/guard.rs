@@ -35,8 +35,8 @@ const ANONYMOUS: &str = "api";
 /// How long a request's body may take.
 const BODY: Duration = Duration::from_secs(10);
 
-/// How long it may be, in bytes: a config of thousands of services is shorter.
-const LONGEST_BODY: usize = 2 * 1024 * 1024;
+/// How long it may be, in bytes, where nothing takes it.
+const LONGEST_BODY: usize = 64 * 1024;
 
 /// Who asks: whose token came with the request, or which user of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -236,7 +236,8 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     let asked = is_recorded
         .then(|| Asked::new(admin.events.clone(), what, service, source, caller.clone()));
     parts.extensions.insert(caller);
-    let response = match whole(Request::from_parts(parts, body)).await {
+    let longest = operation.map_or(LONGEST_BODY, Operation::longest_body);
+    let response = match whole(Request::from_parts(parts, body), longest).await {
         Ok(request) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
@@ -267,15 +268,15 @@ fn unauthorized(problem: Problem) -> Response {
 }
 
 /// Takes a request's body in, for so long and so much of it. Handlers find it whole.
-async fn whole(request: Request) -> Result<Request, Problem> {
+async fn whole(request: Request, longest: usize) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
     if body.is_end_stream() {
         return Ok(Request::from_parts(parts, body));
     }
-    match timeout(BODY, to_bytes(body, LONGEST_BODY)).await {
+    match timeout(BODY, to_bytes(body, longest)).await {
         Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
         Ok(Err(error)) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
-            let detail = format!("a body has at most {LONGEST_BODY} bytes");
+            let detail = format!("a body has at most {longest} bytes");
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "long-body", detail))
         }
         Ok(Err(error)) => Err(Problem::new(
@@ -309,6 +310,11 @@ fn identify(
         return if is_ours { Ok(Caller::default()) } else { Err(foreign_host()) };
     }
     let Some(tokens) = &config.admin.tokens else {
+        if operation.is_some_and(Operation::always_needs_token) {
+            let detail = "this needs a token of the role `alerts`, on this machine too: name a \
+                          `token_file` in [admin], with a line such as `alertmanager role=alerts: TOKEN`";
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "no-token", detail));
+        }
         return refuse_strangers(admin, headers).map(|()| Caller::without(source, shown));
     };
     let found = match bearer(headers) {

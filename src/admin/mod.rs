@@ -3,6 +3,7 @@
 //! JSON under `/v1`, errors as problem documents (RFC 9457), the description at `/openapi.json`
 //! made from the handlers themselves. Nothing here writes: changes go through [`Control`].
 
+mod alerts;
 mod answer;
 mod audit;
 mod automation;
@@ -14,6 +15,7 @@ mod doctor;
 mod explain;
 mod forms;
 mod guard;
+mod incidents;
 mod live;
 mod logs;
 mod me;
@@ -120,6 +122,7 @@ impl Admin {
         (name = "rollouts", description = "Moves over time, and back"),
         (name = "operations", description = "Upstreams, breakers, holds, maintenance, events"),
         (name = "automation", description = "What is done by itself"),
+        (name = "incidents", description = "Incidents, and alerts of others"),
         (name = "config", description = "The file"),
         (name = "process", description = "Health and status"),
     )
@@ -180,6 +183,15 @@ pub fn api() -> (Router<Admin>, utoipa::openapi::OpenApi) {
         .routes(routes!(automation::show))
         .routes(routes!(automation::stop))
         .routes(routes!(automation::start))
+        .routes(routes!(incidents::list, incidents::open))
+        .routes(routes!(incidents::show))
+        .routes(routes!(incidents::note))
+        .routes(routes!(incidents::update))
+        .routes(routes!(incidents::mitigate))
+        .routes(routes!(incidents::close))
+        .routes(routes!(incidents::suggestions))
+        .routes(routes!(incidents::draft))
+        .routes(routes!(alerts::list, alerts::take))
         .split_for_parts()
 }
 

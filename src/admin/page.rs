@@ -58,6 +58,7 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         "happened.js" JS,
         "history.js" JS,
         "icon.svg" SVG,
+        "incidents.js" JS,
         "index.html" HTML,
         "live.js" JS,
         "main.js" JS,

@@ -168,6 +168,10 @@ impl From<Refused> for Problem {
             Refused::NoRevision { .. } => (StatusCode::NOT_FOUND, "no-revision"),
             Refused::NothingBefore(_) => (StatusCode::CONFLICT, "nothing-before"),
             Refused::Contracted { .. } => (StatusCode::CONFLICT, "contracted"),
+            Refused::NoIncident(_) => (StatusCode::NOT_FOUND, "no-incident"),
+            Refused::IncidentNot { .. } => (StatusCode::CONFLICT, "incident-not-now"),
+            // Who sends alerts sends them again after this one.
+            Refused::TooManyAlerts(_) => (StatusCode::SERVICE_UNAVAILABLE, "too-many-alerts"),
             Refused::NoFlag(_) => (StatusCode::NOT_FOUND, "no-flag"),
             Refused::Store(_) => (StatusCode::INSUFFICIENT_STORAGE, "store"),
             Refused::Withdrawn => (StatusCode::SERVICE_UNAVAILABLE, "withdrawn"),

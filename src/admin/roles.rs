@@ -43,10 +43,24 @@ const UNKNOWN: Operation = Operation {
     is_recorded: true,
 };
 
+/// Where alerts of others come in: by machines, which bring a token on this machine too.
+pub(super) const ALERTS: &str = "/v1/alerts";
+
 /// The page's own files.
 pub(super) const PAGE: [&str; 2] = ["/", "/page/{file}"];
 
 impl Operation {
+    /// Whether a token is needed where other operations need none.
+    pub fn always_needs_token(&self) -> bool {
+        self.role == Some(Role::Alerts)
+    }
+
+    /// The longest body that it takes, in bytes.
+    pub fn longest_body(&self) -> usize {
+        // A config of thousands of services is shorter than that.
+        if self.always_needs_token() { 1024 * 1024 } else { 2 * 1024 * 1024 }
+    }
+
     /// Whether it is the page, which is everybody's.
     pub fn is_page(&self) -> bool {
         PAGE.contains(&self.path)
@@ -97,6 +111,11 @@ const fn of_service(method: &'static str, path: &'static str, role: Role) -> Ope
     Operation { method, path, role: Some(role), scope: Scope::Service, is_recorded: true }
 }
 
+/// What is of the services that its body or what it is about names.
+const fn of_each(method: &'static str, path: &'static str, role: Role) -> Operation {
+    Operation { method, path, role: Some(role), scope: Scope::Each, is_recorded: true }
+}
+
 const fn whole(
     method: &'static str,
     path: &'static str,
@@ -128,7 +147,7 @@ impl Operation {
 }
 
 #[rustfmt::skip]
-static TABLE: [Operation; 59] = [
+static TABLE: [Operation; 70] = [
     probe("/livez"),
     probe("/readyz"),
     probe("/"),
@@ -143,6 +162,18 @@ static TABLE: [Operation; 59] = [
     look("/v1/requests", Scope::Each),
     look("/v1/requests/{id}", Scope::Each),
     asks("/v1/explain", Scope::Each),
+    look("/v1/incidents", Scope::Each),
+    look("/v1/incidents/{id}", Scope::Each),
+    look("/v1/incidents/{id}/suggestions", Scope::Each),
+    look("/v1/incidents/{id}/report", Scope::Each),
+    look("/v1/alerts", Scope::Each),
+    of_each("POST", "/v1/incidents", Role::Shift),
+    of_each("POST", "/v1/incidents/{id}/notes", Role::Shift),
+    of_each("POST", "/v1/incidents/{id}/update", Role::Shift),
+    of_each("POST", "/v1/incidents/{id}/mitigate", Role::Shift),
+    of_each("POST", "/v1/incidents/{id}/close", Role::Shift),
+    // Sent again and again: what turns is told by itself.
+    whole("POST", ALERTS, Role::Alerts, false),
     look("/v1/flags", Scope::Whole),
     look("/v1/flags/{flag}", Scope::Whole),
     look("/v1/services/{service}", Scope::Service),
@@ -228,7 +259,10 @@ mod tests {
             for (method, operation) in item.as_object().unwrap() {
                 let method = method.to_uppercase();
                 let found = operation_named(&method, path);
-                let role = found.role.map(|role| serde_json::json!([{"token": [role.name()]}, {}]));
+                let role = found.role.map(|role| match found.always_needs_token() {
+                    true => serde_json::json!([{"token": [role.name()]}]),
+                    false => serde_json::json!([{"token": [role.name()]}, {}]),
+                });
                 assert_eq!(operation.get("security"), role.as_ref(), "{method} {path}");
                 described.insert((method, path.clone()));
             }

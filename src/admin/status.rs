@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::guard::Caller;
 use super::problem::Problem;
-use super::{Admin, services, wire};
+use super::{Admin, incidents, services, wire};
 use crate::observe::{self, Form, Scrape};
 use crate::orders::{ABSENT_KEPT, kept_of};
 
@@ -152,8 +152,23 @@ pub async fn status(State(admin): State<Admin>, caller: Caller) -> Json<wire::St
         config: config(&admin, !caller.is_bound()),
         listeners: admin.process.listeners().iter().map(|tally| listener(tally)).collect(),
         kept: if caller.is_bound() { Vec::new() } else { kept(&admin) },
+        incidents: open_incidents(&admin, &caller),
+        alerts_firing: alerts_firing(&admin, &caller),
         services: services::all(&admin, &snapshot, &caller),
     })
+}
+
+/// The incidents that are open, as far as the caller is told of them.
+fn open_incidents(admin: &Admin, caller: &Caller) -> Vec<wire::OpenIncident> {
+    let state = admin.state.borrow().clone();
+    let seen = state.open_incidents().filter(|incident| incidents::sees(caller, incident));
+    seen.map(|incident| wire::OpenIncident::of(incident)).collect()
+}
+
+fn alerts_firing(admin: &Admin, caller: &Caller) -> usize {
+    let state = admin.state.borrow().clone();
+    let seen = state.alerts().values().filter(|alert| caller.sees(&alert.service));
+    seen.filter(|alert| alert.is_firing()).count()
 }
 
 /// The config's state; why a reload was refused is for who is bound to no service.

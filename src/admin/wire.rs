@@ -9,6 +9,7 @@ mod deploys;
 mod doctor;
 mod explain;
 mod glance;
+mod incidents;
 mod judge;
 mod latency;
 mod live;
@@ -40,6 +41,11 @@ pub use deploys::{Deploy, DeployTo, Deployed, VersionDeployed, Weighed};
 pub use doctor::{Diagnosis, Finding, FindingState, MendBy};
 pub use explain::{Explain, ExplainField, ExplainWith, Explanation, Health, Instead};
 pub use glance::{Glance, GlancePool, GlanceRollout, Wrong};
+pub use incidents::{
+    Alert, AlertBeside, AlertStatus, AlertsTaken, Incident, IncidentEntry, IncidentReport,
+    IncidentSeverity, IncidentSuggestion, OpenIncident, PostAlert, PostAlerts, PostIncident,
+    PostIncidentText, PostIncidentUpdate,
+};
 pub(super) use judge::took;
 pub use judge::{JudgeCheck, Judged, Judgement, Odds, RolloutReport};
 pub use latency::Latency;

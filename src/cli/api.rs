@@ -92,6 +92,7 @@ impl<'a> Call<'a> {
             (Some(service), _) => format!("pointsman status {service}"),
             (None, "/v1/logs") => "pointsman log-level".into(),
             (None, path) if path.starts_with("/v1/automation/") => "pointsman automation".into(),
+            (None, _) if path.starts_with("/v1/incidents") => "pointsman incident list".into(),
             (None, _) if path.starts_with("/v1/flags/") => "pointsman flags".into(),
             (None, _) => "pointsman status".into(),
         })

@@ -23,6 +23,7 @@ mod flip;
 mod freeze;
 mod history;
 mod hold;
+mod incident;
 mod init;
 mod input;
 mod log_level;
@@ -119,6 +120,7 @@ enum Verb {
     Automation(automation::Automation),
     Events(events::Events),
     Notify(notify::Notify),
+    Incident(incident::Incident),
     LogLevel(log_level::LogLevel),
     Reload(reload::Reload),
     Upgrade(upgrade::Upgrade),
@@ -308,6 +310,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Automation(verb) => block_on(verb.run()),
         Verb::Events(verb) => block_on(verb.run()),
         Verb::Notify(verb) => block_on(verb.run()),
+        Verb::Incident(verb) => block_on(verb.run()),
         Verb::LogLevel(verb) => block_on(verb.run()),
         Verb::Reload(verb) => block_on(verb.run()),
         Verb::Upgrade(verb) => block_on(verb.run()),

@@ -150,6 +150,14 @@ impl Status {
         } else if !status.config.last_reload_successful {
             say(&format!("! the last reload of {path} was refused{why}"), Colour::Yellow);
         }
+        status.incidents.iter().for_each(|of| say(&incident(of), Colour::Red));
+        if status.alerts_firing > 0 {
+            let count = status.alerts_firing;
+            say(
+                &format!("{count} alerts fire: `pointsman incident list --alerts`"),
+                Colour::Yellow,
+            );
+        }
         status.kept.iter().for_each(|of| say(&kept(of), Colour::Yellow));
         if !status.store_writable {
             let why = "! the store cannot be written: orders are refused, rollouts stand still; \
@@ -175,6 +183,15 @@ impl Status {
         }
         lines
     }
+}
+
+/// An incident that is open.
+fn incident(incident: &wire::OpenIncident) -> String {
+    let wire::OpenIncident { id, title, severity, state, services, .. } = incident;
+    let of =
+        if services.is_empty() { String::new() } else { format!(" ({})", services.join(", ")) };
+    let severity = severity.name();
+    format!("incident {id} is {state}, {severity}{of}: {title}; `pointsman incident show {id}`")
 }
 
 /// What is kept of something that is not in the file any more.

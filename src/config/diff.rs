@@ -12,6 +12,7 @@ use std::sync::Arc;
 use self::routes::changed_routes;
 use self::traffic::percent;
 use super::automation::RULE;
+use super::incidents::INCIDENTS;
 use super::key::Table;
 use super::listener::LISTENER;
 use super::notify::NOTIFY;
@@ -69,7 +70,9 @@ pub fn diff(old: &Config, new: &Config, live: &Live) -> Vec<Change> {
     let (was, is) = (old.taken.clone(), new.taken.clone());
     let mut changes = Changes { list: Vec::new(), was, is };
     changes.settings("file", &old.top, &new.top, &TOP);
-    for (subject, declared) in [("server", &SERVER), ("admin", &ADMIN), ("traces", &TRACES)] {
+    let tables =
+        [("server", &SERVER), ("admin", &ADMIN), ("traces", &TRACES), ("incidents", &INCIDENTS)];
+    for (subject, declared) in tables {
         let (old, new) = (old.settings.table(subject), new.settings.table(subject));
         changes.settings(subject, old, new, declared);
     }

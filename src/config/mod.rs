@@ -17,6 +17,7 @@ mod fallback;
 mod flags;
 mod gone;
 mod health;
+mod incidents;
 mod include;
 mod judge;
 mod key;
@@ -82,6 +83,7 @@ pub use actions::{Actions, Encoded, RouteTimeouts};
 pub use client::ClientLimits;
 pub use diff::{Change, Live, diff};
 pub use duration::{BadDuration, duration, duration_or_zero};
+pub use incidents::IncidentRules;
 pub use include::{Include, MOST_INCLUDED, includes};
 pub use listener::{ListenAddress, Listener, Speaks};
 pub use notify::{Form, NotifyTarget, RoutingKey, Severity, SeverityError, web_address};
@@ -127,6 +129,8 @@ pub struct Config {
     pub automation: Vec<Arc<Rule>>,
     /// Which requests are told of to a collector of traces; none for none.
     pub traces: Option<Arc<Traces>>,
+    /// What opens incidents by itself.
+    pub incidents: IncidentRules,
     /// What is in the files that sign calls, once they were read.
     pub keys: SigningKeys,
     /// What is in the files of certificates, once they were read.

@@ -10,6 +10,7 @@ use super::auth::warn_of_plain;
 use super::automation::{Beside, RULE, rules};
 use super::flags::{FLAG, flags};
 use super::gone::take_over;
+use super::incidents::{INCIDENTS, incidents};
 use super::include::{INCLUDE, Include, together};
 use super::key::{Key, Kind, Table, Without, table, text, text_option};
 use super::listener::{LISTENER, listeners};
@@ -38,6 +39,7 @@ pub(super) static FILE: Table = Table::new(
         table("admin", &ADMIN, Without::Defaults),
         Key::of("notify", Kind::Tables(&NOTIFY)),
         table("traces", &TRACES, Without::Off),
+        table("incidents", &INCIDENTS, Without::Defaults),
         Key::of("routes", Kind::Tables(&ROUTE)).told_apart(),
         Key::of("flags", Kind::Named(&FLAG)).example("new_checkout").told_apart(),
         Key::of("services", Kind::Named(&SERVICE)).example("shop"),
@@ -155,6 +157,7 @@ fn read(
             .any(|found| found.value.tls.as_ref().is_some_and(|tls| !tls.certificates.is_empty())),
     };
     let automation = rules(&mut file, problems, &beside);
+    let incidents = incidents(file.table(problems, "incidents"), problems);
     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     let flags = flags(&mut file, problems, &names);
     file.close(problems);
@@ -170,6 +173,7 @@ fn read(
         notify,
         automation,
         traces,
+        incidents,
         keys: Default::default(),
         certificates: Default::default(),
         users: Default::default(),

@@ -24,7 +24,7 @@ use crate::files::{Files, InForce};
 use crate::notify::{Caller, Notifier, call_rule};
 use crate::observe::{AutomationTally, Process, RolloutStand, RolloutTally};
 use crate::orders::{
-    Answered, By, Counts, Effect, Ended, Now, Orders, Refused, Ticket, changed_upstreams,
+    Answered, By, Counts, Effect, Ended, Happened, Now, Orders, Refused, Ticket, changed_upstreams,
 };
 use crate::outgoing::tls::make_ready;
 use crate::rollout::{Rollout, Task};
@@ -223,8 +223,22 @@ impl<L: Listening> Controller<L> {
         }
         let snapshot = self.wiring.published.load();
         self.orders.tick(&snapshot, self.now());
+        self.gather(&snapshot);
         self.is_time = true;
         self.page.say(self.orders.unstored(), true);
+    }
+
+    /// Has it looked whether what happened belongs to an incident, or opens one.
+    fn gather(&mut self, snapshot: &Snapshot) {
+        let now = self.now();
+        let new = self.wiring.events.after(self.orders.gathered());
+        let told = new.iter().map(|entry| Happened {
+            number: entry.number,
+            at: entry.at,
+            event: &entry.event,
+        });
+        let told: Vec<Happened<'_>> = told.collect();
+        self.orders.gather(&told, snapshot, now);
     }
 
     /// Hands the disk what it is to take next, with what has happened so far and what is to be said of
@@ -390,6 +404,14 @@ impl<L: Listening> Controller<L> {
         self.wiring.process.set_automation(AutomationTally {
             acts: self.orders.act_counts().clone(),
             is_stopped: has_rules.then_some(is_stopped),
+        });
+        let mut open_incidents = [0; 4];
+        for incident in state.open_incidents() {
+            open_incidents[incident.severity as usize] += 1;
+        }
+        let firing = state.alerts().values().filter(|alert| alert.is_firing()).count() as u64;
+        self.wiring.process.update(|gauges| {
+            (gauges.open_incidents, gauges.alerts_firing) = (open_incidents, firing);
         });
         self.shown = state.clone();
         self.wiring.state.send_replace(Arc::new(self.shown.clone()));

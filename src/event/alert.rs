@@ -146,6 +146,12 @@ static ALERTS: &[Row] = &[
         &[Medium, High, Critical],
         &["rule-failed", "rule-end-unknown", "rule-tells", "rule-escalated"],
     ),
+    row(
+        "IncidentOpen",
+        &[Low, Medium, High, Critical],
+        &["incident-opened", "incident-updated", "incident-mitigated", "incident-update-due"],
+        &["incident-closed"],
+    ),
     // It is said again as long as it goes on, and not that it does not.
     alone("MeansExhausted", &[High], &["exhausted"]),
     // The process ends by it, and another one begins.

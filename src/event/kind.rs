@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{RuleEvent, Subject};
 use crate::config::Severity;
+use crate::incident::Step;
 use crate::rollout::{self, Weight};
 use crate::slo::State;
 use crate::split::{BasisPoints, Split};
@@ -381,6 +382,28 @@ pub enum Kind {
         /// What.
         event: Box<RuleEvent>,
     },
+    /// Something was done with an incident.
+    Incident {
+        /// Its number.
+        id: u64,
+        /// At which revision it is with that.
+        revision: u64,
+        /// What was done.
+        step: Step,
+        /// How bad it is.
+        severity: Severity,
+        /// What is told of it, in a line.
+        text: String,
+    },
+    /// Alerts of somebody else have begun to fire, or were resolved.
+    AlertsTurned {
+        /// Whether they fire.
+        are_firing: bool,
+        /// The first of them, in words.
+        alerts: Vec<String>,
+        /// How many there are.
+        all: usize,
+    },
     /// One of which only the words are kept: it happened before the process began.
     Kept(Kept),
 }
@@ -445,6 +468,8 @@ impl Kind {
             }
             Kind::LimitBites { .. } | Kind::LimitRests { .. } => "rate",
             Kind::Asked { .. } | Kind::TurnedAway { .. } => "audit",
+            Kind::Incident { .. } => "incident",
+            Kind::AlertsTurned { .. } => "alert",
             Kind::CertificateExpires { .. }
             | Kind::CertificateRenewed { .. }
             | Kind::CertificateIssued { .. }
@@ -492,6 +517,7 @@ impl Kind {
                 format!("certificate for {holder}")
             }
             Kind::Rule { rule, .. } => format!("rule {rule}"),
+            Kind::Incident { id, .. } => format!("incident {id}"),
             Kind::Kept(kept) => kept.code.clone(),
             _ => self.name().into(),
         }
@@ -499,7 +525,13 @@ impl Kind {
 
     /// Whether it is for the record alone: what came of it is told by another one.
     pub(super) fn is_for_the_record(&self) -> bool {
-        matches!(self, Kind::Asked { .. })
+        matches!(
+            self,
+            Kind::Asked { .. }
+                // Who sends alerts has told people of them.
+                | Kind::AlertsTurned { .. }
+                | Kind::Incident { step: Step::Noted, .. }
+        )
     }
 
     /// What exactly happened, in one word that no later version changes.
@@ -577,6 +609,14 @@ impl Kind {
             Kind::CertificateIssued { .. } => "certificate-issued",
             Kind::CertificateNotIssued { .. } => "certificate-not-issued",
             Kind::Rule { event, .. } => event.code(),
+            Kind::Incident { step: Step::Opened, .. } => "incident-opened",
+            Kind::Incident { step: Step::Noted, .. } => "incident-noted",
+            Kind::Incident { step: Step::Updated, .. } => "incident-updated",
+            Kind::Incident { step: Step::Mitigated, .. } => "incident-mitigated",
+            Kind::Incident { step: Step::Closed, .. } => "incident-closed",
+            Kind::Incident { step: Step::Due, .. } => "incident-update-due",
+            Kind::AlertsTurned { are_firing: true, .. } => "alerts-firing",
+            Kind::AlertsTurned { are_firing: false, .. } => "alerts-resolved",
             Kind::Kept(kept) => &kept.code,
         }
     }
@@ -630,6 +670,9 @@ impl Kind {
                 holder.clone()
             }
             Kind::Rule { rule, event } => format!("{rule} {}", event.named()),
+            // Each word of people is news.
+            Kind::Incident { id, revision, .. } => format!("{id} {revision}"),
+            Kind::AlertsTurned { alerts, .. } => alerts.join(", "),
             Kind::Kept(kept) => kept.words.clone(),
             Kind::Drained { .. }
             | Kind::ServiceAdded
@@ -762,6 +805,12 @@ impl Kind {
                 Weight::Alarm => Severity::Critical,
             },
             Kind::Rule { event, .. } => event.severity(),
+            Kind::Incident { step: Step::Noted, .. } => Severity::Low,
+            // Whoever was told that it is bad waits for the word that was promised.
+            Kind::Incident { step: Step::Due, severity, .. } => (*severity).max(Severity::Medium),
+            Kind::Incident { severity, .. } => *severity,
+            Kind::AlertsTurned { are_firing: true, .. } => Severity::Medium,
+            Kind::AlertsTurned { are_firing: false, .. } => Severity::Low,
             Kind::Kept(kept) => kept.severity,
         }
     }
@@ -786,6 +835,15 @@ impl Kind {
                 Some("pointsman automation".into())
             }
             Kind::TurnedAway { .. } | Kind::UpgradeRefused { .. } => None,
+            Kind::Incident { id, step, .. } => Some(match step {
+                Step::Opened => format!("pointsman incident suggest {id}"),
+                Step::Due => format!("pointsman incident update --incident {id} \"...\""),
+                Step::Closed => format!("pointsman incident report {id}"),
+                Step::Noted | Step::Updated | Step::Mitigated => {
+                    format!("pointsman incident show {id}")
+                }
+            }),
+            Kind::AlertsTurned { .. } => Some("pointsman incident list --alerts".into()),
             Kind::ReloadRefused { file, .. } => {
                 file.as_ref().map(|file| format!("pointsman check {file}"))
             }

@@ -21,6 +21,10 @@ const RUNBOOKS: &[(&str, &[&str])] = &[
         "error-budget",
         &["budget-caution", "budget-hold", "budget-frozen", "overridden", "started-despite"],
     ),
+    (
+        "incident",
+        &["incident-opened", "incident-updated", "incident-mitigated", "incident-update-due"],
+    ),
     ("judge-mistaken", &["judge-mistaken"]),
     ("maintenance", &["held", "in-maintenance"]),
     ("memory", &["memory-short"]),
@@ -72,10 +76,12 @@ pub(super) mod tests {
     use super::*;
 
     /// What wants nobody: it is well, or somebody meant it so and it hurts nobody.
-    const NONE: [&str; 55] = [
+    const NONE: [&str; 59] = [
         "accepts-connections",
         "activated",
         "added",
+        "alerts-firing",
+        "alerts-resolved",
         "asked",
         "automation-started",
         "breaker-closed",
@@ -92,6 +98,8 @@ pub(super) mod tests {
         "disk-answers",
         "flag-set",
         "frozen",
+        "incident-closed",
+        "incident-noted",
         "limit-rests",
         "memory-enough",
         "name-resolves",

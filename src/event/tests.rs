@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::incident::Step;
 use crate::rollout::{self, Task, TaskError, Trouble};
 use crate::slo::State;
 use crate::split::Split;
@@ -197,6 +198,17 @@ fn alerting() -> Vec<Event> {
             more: 0,
         },
     ];
+    let incident = |step, severity| {
+        let (id, revision) = (3, 1);
+        Kind::Incident { id, revision, step, severity, text: text() }
+    };
+    of_service.extend([
+        incident(Step::Opened, Severity::Critical),
+        incident(Step::Updated, Severity::High),
+        incident(Step::Mitigated, Severity::Low),
+        incident(Step::Due, Severity::Low),
+        incident(Step::Closed, Severity::High),
+    ]);
     let at = |upstream: &'static str| {
         move |kind| Event::by_itself(kind, Subject::new("shop", "green", upstream))
     };

@@ -212,6 +212,15 @@ impl Display for Kind {
                 write!(f, ". It is ordered again in {}", in_words(*again))?;
                 if *has_one { f.write_str("; the one before stays") } else { Ok(()) }
             }
+            Kind::Incident { text, .. } => f.write_str(text),
+            Kind::AlertsTurned { are_firing, alerts, all } => {
+                f.write_str(if *are_firing { "alerts fire: " } else { "alerts are resolved: " })?;
+                f.write_str(&alerts.join(", "))?;
+                match all - alerts.len() {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more"),
+                }
+            }
             Kind::Kept(kept) => f.write_str(&kept.words),
         }
     }

@@ -168,6 +168,10 @@ pub struct Gauges {
     pub store_queue: u64,
     /// Commands that the one writer has taken.
     pub commands: u64,
+    /// Open incidents, by severity from low to critical.
+    pub open_incidents: [u64; 4],
+    /// Alerts of others that fire.
+    pub alerts_firing: u64,
 }
 
 impl Process {

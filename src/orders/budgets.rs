@@ -154,6 +154,12 @@ impl Budgets {
         turned
     }
 
+    /// What is left of a service's scarcest budget, 0 to 1; none without any.
+    pub fn remaining(&self, service: &str, now: WallTime) -> Option<f64> {
+        let left = self.of(service).map(|budget| budget.reading(now).remaining);
+        left.reduce(f64::min)
+    }
+
     /// How a service stands.
     pub fn standing_at(&self, state: &State, service: &str, now: Now) -> Standing {
         let shown = |budget: &Budget| Shown {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::budgets::Budgets;
+use super::impacts::Impacts;
 use super::rollouts::Watched;
 use super::{By, Decided, Effect, Haste, Made, Now, Order, Refused};
 use crate::capacity::Overload;
@@ -25,6 +26,9 @@ pub(super) struct View<'a> {
     pub watched: &'a std::collections::BTreeMap<Arc<str>, Watched>,
     pub history: &'a History,
     pub budgets: &'a Budgets,
+    pub impacts: &'a Impacts,
+    /// When the process began, in milliseconds since the epoch.
+    pub process: u64,
     /// What the disk has in its hands: its numbers are taken, whatever becomes of it.
     pub in_hands: &'a [Change],
     pub now: Now,
@@ -84,6 +88,8 @@ pub(super) fn decide(
         Order::Flag { name, percent: Some(percent) } => draft.set_flag(name, *percent)?,
         Order::Flag { name, percent: None } => draft.roll_flag_back(name)?,
         Order::Automation { stops } => draft.set_automation(*stops),
+        Order::Incident(order) => draft.order_incident(order)?,
+        Order::Alerts(alerts) => draft.take_alerts(alerts)?,
         Order::Reload { config, changes, forgets, .. } => {
             draft.reload(config, changes, *forgets)?
         }

@@ -21,7 +21,9 @@ mod budgets;
 mod checking;
 mod dead_pools;
 mod flags;
+mod impacts;
 mod imported;
+mod incidents;
 mod observing;
 mod operations;
 mod performing;
@@ -51,6 +53,7 @@ use crate::clock::{Moment, WallTime};
 use crate::config::{Config, Live};
 use crate::event::{Event, Kind, Subject};
 use crate::history::History;
+use crate::incident::Incident;
 use crate::rollout::{Rollout, Task};
 use crate::snapshot::{Blueprint, Mode, Resolved, RunTime, Snapshot, Traffic};
 use crate::split::Secret;
@@ -63,6 +66,7 @@ pub use dead_pools::LATELY;
 pub use deploy::{DeployOrder, MOST_DEPLOYED};
 pub use flags::FlagReport;
 pub use imported::Imported;
+pub use incidents::{Happened, IncidentOrder, incident_facts};
 pub use order::{By, FreezeOrder, ModeName, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
 pub use queue::Counts;
 pub use refused::{Does, Refused};
@@ -73,6 +77,7 @@ pub use upstreams::changed_upstreams;
 use automating::Automation;
 use budgets::Budgets;
 use draft::{Draft, Undecided, View};
+use impacts::Impacts;
 use order::Scope;
 use queue::{Asked, Job, Queue};
 use rollouts::{Done, Watched};
@@ -163,6 +168,17 @@ pub enum Made {
         /// Whether anything was changed for it.
         is_changed: bool,
     },
+    /// The incident.
+    Incident(Arc<Incident>),
+    /// What was said of alerts.
+    Alerts {
+        /// How many fire.
+        firing: usize,
+        /// How many are resolved.
+        resolved: usize,
+        /// The incidents that they have opened.
+        opened: Vec<u64>,
+    },
 }
 
 /// An answer, and whether a crash now would undo it.
@@ -225,6 +241,12 @@ pub struct Orders {
     automation: Automation,
     /// How many rollouts have ended since the process began, by service and outcome.
     ended: BTreeMap<Arc<str>, Ended>,
+    /// What came to the clients of services.
+    impacts: Impacts,
+    /// When the process began, in milliseconds since the epoch: what tells it from others that count.
+    process: u64,
+    /// Up to which event it was looked whether it opens an incident.
+    gathered: u64,
     /// Orders whose time is over, as long as the store has them.
     over: BTreeMap<About, Override>,
     /// Tasks whose end could not be taken in yet.
@@ -246,6 +268,7 @@ impl Orders {
         now: Now,
     ) -> (Orders, Vec<Change>) {
         let (budgets, gone) = Budgets::begin(&state, &config, now);
+        let gathered = incidents::looked_at(&state);
         let mut orders = Orders {
             base: state.clone(),
             state,
@@ -259,6 +282,9 @@ impl Orders {
             checks: Checks::default(),
             automation: Automation::default(),
             ended: BTreeMap::new(),
+            impacts: Impacts::default(),
+            process: now.wall.millis(),
+            gathered,
             over: BTreeMap::new(),
             unheard: Vec::new(),
             effects: Vec::new(),
@@ -414,6 +440,8 @@ impl Orders {
             watched: &self.watched,
             history: &self.history,
             budgets: &self.budgets,
+            impacts: &self.impacts,
+            process: self.process,
             in_hands: self.queue.changes_in_hands(),
             now,
             asked: now.instant,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::DeployOrder;
+use super::{DeployOrder, IncidentOrder};
 use crate::config::Config;
+use crate::incident::Alert;
 use crate::rollout::{self, Wishes};
 use crate::snapshot::{Mode, Resolved};
 use crate::split::BasisPoints;
@@ -93,6 +94,10 @@ pub enum Order {
         /// Whether they are stopped.
         stops: bool,
     },
+    /// An incident.
+    Incident(Box<IncidentOrder>),
+    /// What somebody says of alerts.
+    Alerts(Vec<Alert>),
     /// A config that was checked is to be in force.
     Reload {
         /// The config.
@@ -113,6 +118,7 @@ pub(super) enum Scope {
     Service(Arc<str>),
     Flag(Arc<str>),
     Automation,
+    Incidents,
     Everything,
 }
 
@@ -147,6 +153,14 @@ impl Order {
             }
             Order::Flag { name, .. } => Scope::Flag(name.as_str().into()),
             Order::Automation { .. } => Scope::Automation,
+            Order::Incident(order) => match &**order {
+                // They freeze services, and let them go.
+                IncidentOrder::Open { freezes: true, .. } | IncidentOrder::Close { .. } => {
+                    Scope::Everything
+                }
+                _ => Scope::Incidents,
+            },
+            Order::Alerts(_) => Scope::Incidents,
             Order::Reload { .. } => Scope::Everything,
         }
     }

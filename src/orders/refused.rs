@@ -1,6 +1,7 @@
 //! Why what was ordered has not happened.
 
 use super::ModeName;
+use crate::incident::NotNow;
 use crate::rollout::{OrderRefused, PlanRefused, Tag};
 use crate::snapshot::Dead;
 use crate::split::SplitError;
@@ -312,6 +313,20 @@ pub enum Refused {
     /// No such flag.
     #[error("no flag is named `{0}`")]
     NoFlag(String),
+    /// No such incident.
+    #[error("there is no incident {0}, or it is remembered no longer")]
+    NoIncident(u64),
+    /// It cannot be done with an incident as it stands.
+    #[error("incident {id}: {why}")]
+    IncidentNot {
+        /// Which.
+        id: u64,
+        /// Why not.
+        why: NotNow,
+    },
+    /// As many alerts fire as are kept.
+    #[error("{0} alerts fire, and no more are kept; nothing of this call was taken")]
+    TooManyAlerts(usize),
     /// A flag that nobody has set cannot be taken back.
     #[error("flag `{0}` has no state before this one")]
     FlagAsInFile(String),

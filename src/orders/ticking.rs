@@ -39,6 +39,7 @@ impl Orders {
     /// A second has passed: budgets count, and rollouts go on.
     pub fn tick(&mut self, snapshot: &Snapshot, now: Now) {
         self.watch_budgets(snapshot, now);
+        self.impacts.look(snapshot, &self.watched, now.wall);
         self.check_judge(snapshot);
         for done in std::mem::take(&mut self.unheard) {
             self.hear(done, snapshot, now);

@@ -8,6 +8,7 @@ use crate::aa::Tally;
 use crate::automation;
 use crate::capacity::Day;
 use crate::clock::WallTime;
+use crate::incident::{Alert, Incident};
 use crate::judge::bursts::Bursts;
 use crate::recording::Minute;
 use crate::rollout::{Hearing, Rollout};
@@ -148,6 +149,20 @@ pub enum Change {
     },
     /// What a rule does, has added, or that all of them are stopped.
     Automation(automation::Change),
+    /// An incident, in place of what was known of it.
+    Incident(Arc<Incident>),
+    /// An incident is remembered no longer.
+    ForgetIncident {
+        /// Its number.
+        id: u64,
+    },
+    /// An alert of somebody else, in place of what was known of it.
+    Alert(Arc<Alert>),
+    /// An alert is remembered no longer.
+    ForgetAlert {
+        /// What tells it from others.
+        fingerprint: Arc<str>,
+    },
     /// Nothing is promised any more that this budget was for.
     ForgetAlarms {
         /// Its key.
@@ -181,6 +196,10 @@ impl Change {
             | Change::Recorded { .. }
             | Change::Carried { .. }
             | Change::Automation(_)
+            | Change::Incident(_)
+            | Change::ForgetIncident { .. }
+            | Change::Alert(_)
+            | Change::ForgetAlert { .. }
             | Change::ForgetAlarms { .. } => None,
         }
     }
@@ -219,6 +238,10 @@ impl Change {
             Change::Carried { of, .. } => ("carried", of.to_string()),
             Change::Checked { service, .. } => ("checked", service.to_string()),
             Change::Automation(change) => ("automation", change.key()),
+            Change::Incident(incident) => ("incident", incident.id.to_string()),
+            Change::ForgetIncident { id } => ("incident", id.to_string()),
+            Change::Alert(alert) => ("alert", alert.fingerprint.clone()),
+            Change::ForgetAlert { fingerprint } => ("alert", fingerprint.to_string()),
             Change::Block { of, block } => {
                 ("block", format!("{of}/{}/{}", block.grain.name(), block.number))
             }

@@ -23,6 +23,7 @@ use crate::aa::Tally;
 use crate::automation;
 use crate::capacity::Day;
 use crate::clock::WallTime;
+use crate::incident::{self, Alert, Incident};
 use crate::judge::bursts::Bursts;
 use crate::recording::Minute;
 use crate::rollout::Rollout;
@@ -64,6 +65,9 @@ pub struct State {
     carried: Arc<BTreeMap<Arc<str>, Arc<Day>>>,
     /// What rules did, what they have added, and whether they are stopped.
     automation: Arc<automation::Kept>,
+    incidents: Arc<Numbered<Incident>>,
+    /// What others have said is wrong, by fingerprint.
+    alerts: Arc<BTreeMap<Arc<str>, Arc<Alert>>>,
 }
 
 type Numbered<T> = BTreeMap<u64, Arc<T>>;
@@ -177,6 +181,19 @@ impl State {
                 Arc::make_mut(&mut self.checked).remove(&service);
             }
             Change::Automation(change) => Arc::make_mut(&mut self.automation).apply(change),
+            Change::Incident(incident) => {
+                Arc::make_mut(&mut self.incidents).insert(incident.id, incident);
+            }
+            Change::ForgetIncident { id } => {
+                Arc::make_mut(&mut self.incidents).remove(&id);
+            }
+            Change::Alert(alert) => {
+                let fingerprint = alert.fingerprint.as_str().into();
+                Arc::make_mut(&mut self.alerts).insert(fingerprint, alert);
+            }
+            Change::ForgetAlert { fingerprint } => {
+                Arc::make_mut(&mut self.alerts).remove(&fingerprint);
+            }
             Change::ForgetAlarms { of } => {
                 self.of_budget(&of, |kept| kept.alarms = Alarms::default());
             }
@@ -209,6 +226,12 @@ impl State {
             }
             Change::Automation(change) => {
                 self.automation.gives_way_to(change).map(Change::Automation)
+            }
+            Change::Incident(incident) => {
+                let oldest = oldest_over(&self.incidents, incident.id, incident::KEPT)?;
+                // One that goes on is kept as long as there are others.
+                let closed = self.incidents.values().find(|known| !known.is_open());
+                Some(Change::ForgetIncident { id: closed.map_or(oldest, |closed| closed.id) })
             }
             _ => None,
         }
@@ -259,6 +282,8 @@ impl State {
             && Arc::ptr_eq(&self.absent, &other.absent)
             && Arc::ptr_eq(&self.budgets, &other.budgets)
             && Arc::ptr_eq(&self.automation, &other.automation)
+            && Arc::ptr_eq(&self.incidents, &other.incidents)
+            && Arc::ptr_eq(&self.alerts, &other.alerts)
     }
 
     /// The services of which something may be remembered that the other does not, or the other way
@@ -363,6 +388,26 @@ impl State {
         self.flags.get(name).into_iter().flat_map(|states| states.values().rev())
     }
 
+    /// All incidents, the newest first.
+    pub fn incidents(&self) -> impl Iterator<Item = &Arc<Incident>> {
+        self.incidents.values().rev()
+    }
+
+    /// The incidents that go on, the newest first.
+    pub fn open_incidents(&self) -> impl Iterator<Item = &Arc<Incident>> {
+        self.incidents().filter(|incident| incident.is_open())
+    }
+
+    /// One incident, as long as it is remembered.
+    pub fn incident(&self, id: u64) -> Option<&Arc<Incident>> {
+        self.incidents.get(&id)
+    }
+
+    /// What others have said is wrong, by fingerprint.
+    pub fn alerts(&self) -> &BTreeMap<Arc<str>, Arc<Alert>> {
+        &self.alerts
+    }
+
     /// What the config file said when it was read last, by what it said it of.
     pub fn in_file(&self) -> &BTreeMap<Arc<str>, String> {
         &self.in_file
@@ -454,6 +499,8 @@ impl State {
             checked,
             carried,
             automation,
+            incidents,
+            alerts,
         } = self;
         *secret == other.secret
             && Arc::ptr_eq(services, &other.services)
@@ -466,6 +513,8 @@ impl State {
             && Arc::ptr_eq(checked, &other.checked)
             && Arc::ptr_eq(carried, &other.carried)
             && Arc::ptr_eq(automation, &other.automation)
+            && Arc::ptr_eq(incidents, &other.incidents)
+            && Arc::ptr_eq(alerts, &other.alerts)
     }
 
     /// All of it as changes: applied to nothing, they make this state.
@@ -523,6 +572,8 @@ impl State {
             carried.map(|(of, day)| Change::Carried { of: of.clone(), day: Some(day.clone()) }),
         );
         changes.extend(self.automation.changes().map(Change::Automation));
+        changes.extend(self.incidents.values().cloned().map(Change::Incident));
+        changes.extend(self.alerts.values().cloned().map(Change::Alert));
         changes
     }
 

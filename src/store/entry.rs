@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::error::Trouble;
 use super::stored;
 use super::tables::{
-    ABSENT, AUTOMATION, BUDGETS, BURSTS, CARRIED, CHECKED, FLAGS, HEARINGS, IN_FILE, META,
-    OVERRIDES, PAST_ROLLOUTS, RECORDED, REVISIONS, ROLLOUTS, SAMPLES, Texts, key,
+    ABSENT, ALERTS, AUTOMATION, BUDGETS, BURSTS, CARRIED, CHECKED, FLAGS, HEARINGS, IN_FILE,
+    INCIDENTS, META, OVERRIDES, PAST_ROLLOUTS, RECORDED, REVISIONS, ROLLOUTS, SAMPLES, Texts, key,
 };
 use crate::automation;
 use crate::rollout::{Rollout, StoredHearing, StoredRollout};
@@ -20,7 +20,7 @@ use crate::state::{About, Change, FilePart, Override, State};
 pub(super) const SECRET: &str = "secret";
 
 /// The tables that a state is read from, in the order in which their changes make sense.
-pub(super) const OF_STATE: [Texts; 16] = [
+pub(super) const OF_STATE: [Texts; 18] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -37,6 +37,8 @@ pub(super) const OF_STATE: [Texts; 16] = [
     CHECKED,
     CARRIED,
     AUTOMATION,
+    INCIDENTS,
+    ALERTS,
 ];
 
 /// A value under a key, or that there is none any more.
@@ -116,6 +118,12 @@ impl Entry {
                 Some(json) => put(AUTOMATION, change.key(), json.map_err(unwritable)?),
                 None => gone(AUTOMATION, change.key()),
             },
+            Change::Incident(incident) => {
+                put(INCIDENTS, stored::event_key(incident.id), stored::json(incident)?)
+            }
+            Change::ForgetIncident { id } => gone(INCIDENTS, stored::event_key(*id)),
+            Change::Alert(alert) => put(ALERTS, alert.fingerprint.clone(), stored::json(alert)?),
+            Change::ForgetAlert { fingerprint } => gone(ALERTS, fingerprint.to_string()),
             Change::ForgetAlarms { of } => gone(BUDGETS, of.to_string()),
             Change::Block { of, block } => {
                 let key = stored::block_key(of, block.grain, block.number);
@@ -185,6 +193,10 @@ pub(super) fn read(table: Texts, key: &str, json: &str) -> Result<Option<Change>
             Some(change) => Change::Automation(change),
             None => return Ok(None),
         }
+    } else if name == INCIDENTS.name() {
+        Change::Incident(Arc::new(stored::parse(key, json)?))
+    } else if name == ALERTS.name() {
+        Change::Alert(Arc::new(stored::parse(key, json)?))
     } else {
         return Ok(None);
     }))

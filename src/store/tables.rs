@@ -50,8 +50,14 @@ pub(super) const CARRIED: Texts = TableDefinition::new("carried");
 /// What rules did, what they have added, and whether they are stopped; by kind, then by number or rule.
 pub(super) const AUTOMATION: Texts = TableDefinition::new("automation");
 
+/// By number.
+pub(super) const INCIDENTS: Texts = TableDefinition::new("incidents");
+
+/// What others have said is wrong, by fingerprint.
+pub(super) const ALERTS: Texts = TableDefinition::new("alerts");
+
 /// All there are.
-pub(super) const TABLES: [Texts; 17] = [
+pub(super) const TABLES: [Texts; 19] = [
     META,
     REVISIONS,
     ROLLOUTS,
@@ -69,11 +75,14 @@ pub(super) const TABLES: [Texts; 17] = [
     CHECKED,
     CARRIED,
     AUTOMATION,
+    INCIDENTS,
+    ALERTS,
 ];
 
 /// Those of them that a version of this format may not know, and does without: what was measured, and is
-/// again, and what rules did, of which it has none.
-pub(super) const BESIDE: [Texts; 5] = [BURSTS, RECORDED, CHECKED, CARRIED, AUTOMATION];
+/// again, and what rules did and what incidents there were, of which it has none.
+pub(super) const BESIDE: [Texts; 7] =
+    [BURSTS, RECORDED, CHECKED, CARRIED, AUTOMATION, INCIDENTS, ALERTS];
 
 /// Where commits are counted, in [`META`]: how it is known whether one that failed has happened.
 pub(super) const COMMITS: &str = "commits";

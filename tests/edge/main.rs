@@ -46,6 +46,7 @@ mod lane;
 mod limits;
 mod logs;
 mod included;
+mod incidents;
 mod many_upgrades;
 mod metrics;
 mod mirror;

@@ -25,6 +25,7 @@ const CORE: [&str; 31] = [
     "fallback",
     "history",
     "http",
+    "incident",
     "judge",
     "mirror",
     "orders",

@@ -9,6 +9,7 @@ import * as doctor from "./doctor.js";
 import * as events from "./events.js";
 import * as explain from "./explain.js";
 import * as history from "./history.js";
+import * as incidents from "./incidents.js";
 import * as overview from "./overview.js";
 import { route } from "./route.js";
 import * as service from "./service.js";
@@ -21,6 +22,7 @@ const VIEWS = {
   service: { open: service.open, of: ([name]) => name },
   history: { open: history.open, of: ([name]) => name },
   events: { title: "Events", open: events.open },
+  incidents: { title: "Incidents", open: incidents.open },
   why: { title: "Why", open: why.open, needs: "GET /v1/requests" },
   explain: { title: "Explain", open: explain.open, needs: "POST /v1/explain" },
   config: { title: "Config", open: config.open, needs: "GET /v1/config" },

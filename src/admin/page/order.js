@@ -21,10 +21,10 @@ export function fromTerminal(line, ...more) {
  * `title`, `what` (nodes that say what it does), `method`, `path`, `body` (an object, or a function that
  * makes it), `command` (words, or a function that makes them), `more` (nodes with further choices),
  * `expects` (the revision it is meant for), `force` (words for what `force` lets through), `needsReason`,
- * `done` (what is said once it is so, of the answer), `button`, `query` (reason and author go there).
+ * `noReason` (what is said is the order itself), `done` (what is said once it is so, of the answer), `button`, `query` (reason and author go there).
  */
 export function order(said) {
-  const reason = h("input", { id: "reason", type: "text", maxlength: 1024, autocomplete: "off", required: true });
+  const reason = h("input", { id: "reason", type: "text", maxlength: 1024, autocomplete: "off", required: !said.noReason });
   const author = h("input", { id: "author", type: "text", maxlength: 200, autocomplete: "off", value: api.name() });
   const problem = h("p", { class: "problem", role: "alert" });
   const line = h("code", { class: "command" });
@@ -54,7 +54,7 @@ export function order(said) {
     if (go.disabled) return;
     const why = reason.value.trim();
     if (!me?.name) api.setName(author.value);
-    const by = { reason: why, ...(me?.name || !author.value.trim() ? {} : { author: author.value.trim() }) };
+    const by = { ...(said.noReason ? {} : { reason: why }), ...(me?.name || !author.value.trim() ? {} : { author: author.value.trim() }) };
     const body = { ...(typeof said.body === "function" ? said.body() : said.body), ...(force.checked ? { force: true } : {}) };
     go.disabled = true;
     say(problem, "");
@@ -83,7 +83,7 @@ export function order(said) {
       h("h2", { id: "order-title" }, said.title),
       h("div", { class: "what" }, said.what),
       said.more ?? null,
-      h("div", { class: "field" }, h("label", { for: "reason" }, "Why?"), reason,
+      said.noReason ? null : h("div", { class: "field" }, h("label", { for: "reason" }, "Why?"), reason,
         h("p", { class: "hint" }, "Kept with what it changes, for whoever asks later.")),
       me?.name ? null : h("div", { class: "field" }, h("label", { for: "author" }, "Your name"), author),
       forced,

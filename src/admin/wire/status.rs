@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Service;
+use super::{OpenIncident, Service};
 
 /// The process, the config and every service at a glance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -32,6 +32,12 @@ pub struct Status {
     /// What was ordered of what is not in the file any more: in force again if that comes back in time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Kept>,
+    /// The incidents that are open, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incidents: Vec<OpenIncident>,
+    /// How many alerts of others fire.
+    #[serde(default)]
+    pub alerts_firing: usize,
     /// All services.
     pub services: Vec<Service>,
 }

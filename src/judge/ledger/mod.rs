@@ -143,6 +143,11 @@ impl Account {
         }
     }
 
+    /// Users for whom something failed, each once a step; none where users are not told apart.
+    pub fn failed_users(&self) -> Option<u64> {
+        self.users.as_ref().map(Users::events)
+    }
+
     /// The totals; users that were active begin a new second with it.
     pub fn read(&self) -> AccountReading {
         AccountReading {

@@ -89,6 +89,11 @@ impl Users {
         }
     }
 
+    /// Users that failed for the first time in their step, since the rollout began.
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
     /// The totals, and a new second begins.
     pub fn read(&self) -> UserCounts {
         // Events first: one that is read has its exposure read too, or in a second before.

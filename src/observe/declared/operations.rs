@@ -32,6 +32,10 @@ group! {
 
     EVENTS = Counter "pointsman_events_total" of "events" by [HAPPENED, SEVERITY]:
         "Events since the start of the process. Those that have not happened have no series.";
+    INCIDENTS = Gauge "pointsman_incidents_open" of "incidents" by [SEVERITY]:
+        "Incidents that are open.";
+    ALERTS_FIRING = Gauge "pointsman_alerts_firing" of "alerts" by []:
+        "Alerts of others that fire, as they were told of by `POST /v1/alerts`.";
     NOTIFICATIONS = Counter "pointsman_notifications_total" of "notices" by [TARGET, TOLD]:
         "Notifications taken, given up or suppressed as repetitions, and failed attempts.";
     NOTIFICATIONS_WAITING = Gauge "pointsman_notifications_waiting" of "notices" by [TARGET]:

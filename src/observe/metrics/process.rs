@@ -80,6 +80,11 @@ pub(super) fn of_process(families: &mut Families, process: &Process) {
     families.put(&declared::LAST_RELOAD_SUCCESS, &[], gauges.last_reload_success);
     families.put(&declared::STORE_WRITABLE, &[], one_if(gauges.is_store_writable));
     families.put(&declared::STORE_QUEUE, &[], gauges.store_queue as f64);
+    let severities = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+    for (severity, count) in severities.iter().zip(gauges.open_incidents) {
+        families.put(&declared::INCIDENTS, &[severity.name()], count as f64);
+    }
+    families.put(&declared::ALERTS_FIRING, &[], gauges.alerts_firing as f64);
     let commits = process.commits().read();
     for (result, count) in [("success", commits.kept), ("failure", commits.failed)] {
         families.put(&declared::STORE_COMMITS, &[result], count as f64);

@@ -18,6 +18,7 @@ use crate::upstream::Upstream;
 pub(in super::super) enum Lasting {
     UnderWay(Value),
     Past(Value),
+    Incident(Value),
     Other(Change),
 }
 
@@ -34,6 +35,16 @@ pub(in super::super) fn lasting(state: &State) -> Vec<Lasting> {
         | Change::Recorded { .. }
         | Change::Checked { .. }
         | Change::Carried { .. } => None,
+        // What it has cost and what was gathered is worked out anew.
+        Change::Incident(incident) => {
+            let told = serde_json::json!({
+                "id": incident.id,
+                "revision": incident.revision,
+                "state": incident.state(),
+                "froze": incident.froze,
+            });
+            Some(Lasting::Incident(told))
+        }
         change => Some(Lasting::Other(change)),
     });
     lasting.collect()

@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Run;
-use crate::orders::{By, DeployOrder, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder};
+use crate::config::Severity;
+use crate::incident::Opening;
+use crate::orders::{
+    By, DeployOrder, IncidentOrder, ModeOrder, Order, Place, TrafficOrder, UpstreamOrder,
+};
 use crate::rollout::{Order as Verb, Strategy, Wishes};
 use crate::split::BasisPoints;
 use crate::state::{Override, What};
@@ -13,7 +17,7 @@ use crate::upstream::{BreakerOrder, Label};
 impl Run {
     /// Orders something.
     pub fn order(&mut self) {
-        let (name, done) = match self.dice.below(23) {
+        let (name, done) = match self.dice.below(24) {
             0..=5 => ("start", self.start()),
             6..=8 => ("verb", self.verb()),
             9 | 10 => ("shift", self.shift()),
@@ -26,6 +30,7 @@ impl Run {
             16 | 17 => ("flag", self.flag()),
             18 => ("verb", self.verb()),
             19..=21 => ("deploy", self.deploy()),
+            22 => ("incident", self.incident()),
             _ => ("reload", self.reload()),
         };
         if done {
@@ -217,6 +222,30 @@ impl Run {
         let is_back = self.dice.one_in(3);
         let percent = (!is_back).then_some(percent);
         self.give(Order::Flag { name: "beta".into(), percent }, order)
+    }
+
+    /// Opens an incident, or says something of the last one.
+    fn incident(&mut self) -> bool {
+        let (service, order) = (self.service(), self.by());
+        let newest = self.drive.orders.state().incidents().next().map(|newest| newest.id);
+        let text = "looked at".to_string();
+        let what = match (newest, self.dice.below(4)) {
+            (Some(id), 0) => IncidentOrder::Note { id, text },
+            (Some(id), 1) => IncidentOrder::Mitigate { id, text },
+            (Some(id), 2) => IncidentOrder::Close { id, resolution: text },
+            _ => IncidentOrder::Open {
+                opening: Opening {
+                    title: "it fails".into(),
+                    severity: Severity::High,
+                    services: vec![service],
+                    commander: None,
+                    channel: None,
+                    every: Duration::from_secs(9),
+                },
+                freezes: self.dice.one_in(3),
+            },
+        };
+        self.give(Order::Incident(Box::new(what)), order)
     }
 
     fn reload(&mut self) -> bool {

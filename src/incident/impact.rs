@@ -16,8 +16,8 @@ pub struct Reading {
     pub requests: u64,
     /// Those of them that got a 5xx or no answer.
     pub failed: u64,
-    /// Clients for whom something failed, where clients keep to their side of the split and a rollout
-    /// is under way: each once for each of its steps.
+    /// Clients whose requests an upstream failed, where clients keep to their side of the split and a
+    /// rollout is under way: each once for each of its steps.
     pub users: u64,
 }
 
@@ -117,7 +117,7 @@ impl Impact {
             }
         };
         if self.tells_users {
-            words.push_str(&format!(", for {users} users"));
+            words.push_str(&format!(", for at least {users} users"));
         }
         let spent = self.budget.values().copied().fold(0.0, f64::max);
         if spent > 0.0 {

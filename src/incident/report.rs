@@ -63,7 +63,7 @@ fn write_to(
     writeln!(out, "| Requests of its services | {} |", came.requests)?;
     writeln!(out, "| Requests that failed | {} |", came.failed)?;
     let users = match incident.impact.tells_users {
-        true => came.users.to_string(),
+        true => format!("at least {}", came.users),
         false => {
             "not counted: clients are told apart where a service is sticky, during rollouts".into()
         }

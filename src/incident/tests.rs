@@ -127,7 +127,7 @@ fn its_messages_say_what_is_known_and_when_the_next_one_comes() {
     incident.impact.tells_users = true;
     let message = Message::of(&incident, MessageKind::of(&incident), at(300));
     let expected = "INCIDENT 7 [HIGH]: checkout failing\nStarted: 2023-11-14T22:17:20Z\n\
-                    Services: api, shop\nImpact: 20 of 200 requests failed (10.0 %), for 3 users\n\
+                    Services: api, shop\nImpact: 20 of 200 requests failed (10.0 %), for at least 3 users\n\
                     Detected: opened by ann\nStatus: investigating\nChannel: #inc\n\
                     Next update: 2023-11-14T22:48:20Z";
     assert_eq!(message.text(), expected);

@@ -135,7 +135,8 @@ impl Seen {
         let mut more = raw.since(self.raw);
         let known = users(watched);
         more.users = match (known, self.users) {
-            (Some((id, now)), Some((before, had))) if id == before => now.saturating_sub(had),
+            // With a new step they are counted anew.
+            (Some((id, now)), Some((before, had))) if id == before && now >= had => now - had,
             (Some((_, now)), _) => now,
             (None, _) => 0,
         };
@@ -163,7 +164,7 @@ fn left(service: &Service) -> Option<f64> {
     service.state.standing().scarcest().map(|shown| shown.reading.remaining)
 }
 
-/// The rollout under way, and for how many users something has failed in it.
+/// The rollout under way, and for how many users something has failed in its step.
 fn users(watched: Option<&Watched>) -> Option<(u64, u64)> {
     let watched = watched?;
     let ledger = watched.observing.ledger();

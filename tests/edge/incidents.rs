@@ -48,16 +48,16 @@ async fn a_canary_that_is_taken_back_opens_an_incident_whose_counts_are_the_clie
     let load = Load::crowd(listen, 300, 100, brings).start();
     load.until_more(300).await;
     let to = green.address.to_string();
-    let (code, said) = proxy.cli(&["deploy", "shop", "--to", &to, "--tag", "v2"]).await;
+    let (code, said) = proxy.cli(&["deploy", "shop", "--to", &to, "--tag", "v2", "--wait"]).await;
     assert_eq!(code, 3, "it is taken back: {said}");
     until("an incident is opened", async || {
         proxy.json(&["incident", "list"]).await.as_array().unwrap().len() == 1
     })
     .await;
     let records = load.stop().await;
-    let failed = records.iter().filter(|record| record.status() == Some(500)).count() as u64;
+    let failed = records.iter().filter(|record| record.status() >= Some(500)).count() as u64;
     let users: std::collections::BTreeSet<u32> =
-        records.iter().filter(|it| it.status() == Some(500)).map(|it| it.client).collect();
+        records.iter().filter(|it| it.status() >= Some(500)).map(|it| it.client).collect();
     assert!(failed > 0);
     until("its count is the clients'", async || {
         proxy.json(&["incident", "show", "1"]).await["impact"]["failed"] == failed
@@ -117,7 +117,7 @@ async fn a_canary_that_is_taken_back_opens_an_incident_whose_counts_are_the_clie
     let report = report["markdown"].as_str().unwrap();
     for wanted in [
         format!("| Requests that failed | {failed} |\n"),
-        format!("| Users reached | {reached} |\n"),
+        format!("| Users reached | at least {reached} |\n"),
         "- Resolution: v2 lacked a table\n".into(),
         "(v2)".into(),
         "v2 answers 500 at once".into(),

@@ -143,9 +143,9 @@ impl Account {
         }
     }
 
-    /// Users for whom something failed, each once a step; none where users are not told apart.
+    /// Users for whom an attempt has failed in this step; none where users are not told apart.
     pub fn failed_users(&self) -> Option<u64> {
-        self.users.as_ref().map(Users::events)
+        self.users.as_ref().map(Users::failed)
     }
 
     /// The totals; users that were active begin a new second with it.

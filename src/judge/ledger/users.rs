@@ -89,9 +89,10 @@ impl Users {
         }
     }
 
-    /// Users that failed for the first time in their step, since the rollout began.
-    pub fn events(&self) -> u64 {
-        self.events.load(Ordering::Relaxed)
+    /// Users that have failed in this step, of those who are known: who was refused before anybody was
+    /// asked is nobody in particular.
+    pub fn failed(&self) -> u64 {
+        self.failed.count()
     }
 
     /// The totals, and a new second begins.
@@ -162,6 +163,14 @@ impl Bitmap {
     fn has(&self, user: u32) -> bool {
         let (word, bit) = Bitmap::place(user);
         self.words[word].load(Ordering::Relaxed) & bit != 0
+    }
+
+    /// How many there are. Only the parts in which somebody is are looked at.
+    fn count(&self) -> u64 {
+        let parts = self.parts.load(Ordering::SeqCst);
+        let taken = (0..64).filter(|part| parts & (1 << part) != 0);
+        let words = taken.flat_map(|part| &self.words[part * PART..(part + 1) * PART]);
+        words.map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum()
     }
 
     fn clear(&self) {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// No runtime, no pingora, no file, no socket, no clock and no random source; and of our own rooms
 /// only each other.
-const CORE: [&str; 31] = [
+const CORE: [&str; 32] = [
     "aa",
     "acme",
     "auth",

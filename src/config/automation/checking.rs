@@ -9,13 +9,11 @@ impl Reading<'_> {
     /// What does not go together, and what can never be.
     pub(super) fn check(&mut self, rule: &Rule, of: &Of<'_>, places: &Places) {
         self.check_deed(rule, places);
-        let Some(service) = of.service else {
-            if matches!(rule.when, When::Certificate(_)) && !self.beside.has_certificates {
-                let message = "this file has no certificates: the rule can never act";
-                self.warn(places.when.clone(), message, "name them in `tls` of a listener");
-            }
-            return;
-        };
+        if matches!(rule.when, When::Certificate(_)) && !self.beside.has_certificates {
+            let message = "this file has no certificates: the rule can never act";
+            self.warn(places.when.clone(), message, "name them in `tls` of a listener");
+        }
+        let Some(service) = of.service else { return };
         let is_upstream = rule.each == Each::Upstream;
         let place = places.when.clone();
         match rule.when {

@@ -189,7 +189,7 @@ pub(super) fn is_relief(code: &str) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::runbooks::{self, tests::all_codes};
+    use super::super::runbooks::{self, all_codes};
     use super::*;
 
     #[test]

@@ -68,8 +68,26 @@ pub(super) fn runbook(code: &str) -> Option<String> {
     found.map(|(name, _)| format!("docs/runbooks/{name}.md"))
 }
 
+/// The codes in a file: what its `fn code` answers with.
 #[cfg(test)]
-pub(super) mod tests {
+fn codes(source: &str) -> Vec<&str> {
+    let (_, from) = source.split_once("pub fn code(&self)").unwrap();
+    let (body, _) = from.split_once("\n    }\n").unwrap();
+    let quoted = body.lines().filter_map(|line| line.split_once("=> \""));
+    quoted.filter_map(|(_, rest)| rest.split_once('"')).map(|(code, _)| code).collect()
+}
+
+/// All codes that there are, for tests.
+#[cfg(test)]
+pub(super) fn all_codes() -> Vec<&'static str> {
+    let mut all = codes(include_str!("kind.rs"));
+    all.extend(codes(include_str!("../rollout/event.rs")));
+    all.extend(codes(include_str!("rule.rs")));
+    all
+}
+
+#[cfg(test)]
+mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
@@ -137,22 +155,6 @@ pub(super) mod tests {
         "upgraded",
         "upstream-renewed",
     ];
-
-    /// The codes in a file: what its `fn code` answers with.
-    fn codes(source: &str) -> Vec<&str> {
-        let (_, from) = source.split_once("pub fn code(&self)").unwrap();
-        let (body, _) = from.split_once("\n    }\n").unwrap();
-        let quoted = body.lines().filter_map(|line| line.split_once("=> \""));
-        quoted.filter_map(|(_, rest)| rest.split_once('"')).map(|(code, _)| code).collect()
-    }
-
-    /// All codes that there are.
-    pub fn all_codes() -> Vec<&'static str> {
-        let mut all = codes(include_str!("kind.rs"));
-        all.extend(codes(include_str!("../rollout/event.rs")));
-        all.extend(codes(include_str!("rule.rs")));
-        all
-    }
 
     #[test]
     fn each_code_has_a_runbook_that_is_there_or_wants_nobody() {

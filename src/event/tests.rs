@@ -243,7 +243,7 @@ fn what_closes_an_alert_is_of_the_same_topic_as_what_opens_it() {
         }
     }
     let codes: std::collections::BTreeSet<_> = all.iter().map(|event| event.kind.code()).collect();
-    for code in runbooks::tests::all_codes() {
+    for code in runbooks::all_codes() {
         assert!(alert::alert(code).is_none() || codes.contains(code), "`{code}` is not tried here");
     }
 }

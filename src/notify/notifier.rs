@@ -102,11 +102,11 @@ impl Notifier {
         if asked.is_empty() && target.is_some() {
             return None;
         }
-        let until = tokio::time::Instant::now() + within;
+        let until = self.caller.clock().now() + within;
         let mut tried = Vec::new();
         for (hears, recipient) in asked {
             let unheard = |answer: String| Heard { is_taken: false, status: None, answer };
-            let heard = match timeout_at(until, hears).await {
+            let heard = match timeout_at(until.into(), hears).await {
                 Ok(Ok(heard)) => heard,
                 Ok(Err(_)) => unheard("its target is not in the config any more".into()),
                 Err(_) => unheard(format!("not told within {} s", within.as_secs())),

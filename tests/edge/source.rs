@@ -77,12 +77,11 @@ const CHANCE: [&str; 5] =
     ["Instant::now(", "SystemTime::now(", "getrandom::", "fastrand::", "rand::rng("];
 
 /// Crates that must not come in, and what is used instead.
-const BANNED: [(&str, &str); 7] = [
+const BANNED: [(&str, &str); 6] = [
     ("openssl", "rustls"),
     ("openssl-sys", "rustls"),
     ("native-tls", "rustls"),
     ("reqwest", "the client in `outgoing/`"),
-    ("tonic", "OTLP over HTTP"),
     ("async-std", "tokio"),
     ("actix-web", "axum"),
 ];
@@ -279,6 +278,32 @@ fn no_banned_crate_comes_in() {
     for (banned, instead) in BANNED {
         let is_there = packages.iter().any(|(name, _)| name == banned);
         assert!(!is_there, "`{banned}` has come in; use {instead}, or say here why not");
+    }
+}
+
+/// Crates that are in the lock file for a feature that is off, and the feature.
+const OF_FEATURES: [(&str, &str); 1] = [("tonic", "traces-grpc")];
+
+#[test]
+fn what_a_feature_brings_is_not_in_the_build_that_everybody_gets() {
+    let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let cargo: toml::Table = text.parse().unwrap();
+    let features = cargo["features"].as_table().unwrap();
+    for (name, feature) in OF_FEATURES {
+        assert_eq!(cargo["dependencies"][name]["optional"].as_bool(), Some(true), "{name}");
+        let brings = |listed: &toml::Value| {
+            listed
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|one| one.as_str() == Some(&format!("dep:{name}")))
+        };
+        let those: Vec<_> = features.iter().filter(|(_, listed)| brings(listed)).collect();
+        assert!(matches!(those[..], [(only, _)] if only == feature), "{name}: {those:?}");
+        let asks = |listed: &toml::Value| {
+            listed.as_array().unwrap().iter().any(|one| one.as_str() == Some(feature))
+        };
+        assert!(!features.iter().any(|(_, listed)| asks(listed)), "{feature} is on by default");
     }
 }
 

@@ -35,10 +35,11 @@ pub(super) fn of_latency(
 pub(super) fn of_capacity(families: &mut Families, service: &Service, known: &Capacity) {
     for (pool, report) in &known.pools {
         let of = [&*service.name, &**pool];
-        if let Some((rate, _)) = report.known.rate {
+        // What was over between two looks was seen in the rate alone.
+        let (rate, most) = (report.known.rate, report.known.in_flight);
+        if rate.is_some() || most.is_some() {
+            let (rate, most) = (rate.map_or(0.0, |it| it.0), most.map_or(0, |it| it.0));
             families.put(&declared::POOL_HIGHEST_RATE, &of, rate);
-        }
-        if let Some((most, _)) = report.known.in_flight {
             families.put(&declared::POOL_HIGHEST_IN_FLIGHT, &of, f64::from(most));
         }
         if let Some(ceiling) = &report.ceiling {

@@ -10,6 +10,7 @@ use crate::admin::wire;
 
 /// Try whether those who are to be told of what happens can be told.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  pointsman notify test pager --severity critical")]
 pub struct Notify {
     #[command(subcommand)]
     verb: Verb,

@@ -345,8 +345,8 @@ fn what_is_not_known_yet_is_neither_well_nor_missing() {
         it.running().notified[0] = Notified { name: "a".into(), ..Notified::default() }
     });
     let told = |id, why: &str, line: &str| vec![(id, why.to_string(), line.to_string())];
-    let abort = "pointsman rollout start cart --steps 1,100";
-    assert_eq!(silent, told("alerts-arrive", "nothing was told since the start: a", abort));
+    let why = "nothing was told since the start: a";
+    assert_eq!(silent, told("alerts-arrive", why, "pointsman notify test"));
     let few = unknown(|it| it.service().judged = Judged::TooFew("1 of 1 kept".into()));
     assert_eq!(few, told("judge", "cart: 1 of 1 kept", "pointsman status cart --judge"));
     let bare = unknown(|it| it.service().pools[0].room_at_peak = None);
